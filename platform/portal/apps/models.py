@@ -1,0 +1,77 @@
+"""Apps, their config vars and their formation."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+
+from portal.accounts.models import Team
+
+
+class App(models.Model):
+    """A named thing that is hosted. `name` is a DNS label, unique on the platform: it is a host name too."""
+
+    team = models.ForeignKey(Team, on_delete=models.PROTECT, related_name="apps")
+    name = models.CharField(max_length=40, unique=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    current_release = models.ForeignKey("releases.Release", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    generation = models.PositiveIntegerField(default=0)  # raised by "restart"
+    health_path = models.CharField(max_length=200, default="/")
+    deleted_at = models.DateTimeField(null=True, blank=True)  # set at once; the row goes when its node has let go
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ConfigVar(models.Model):
+    """One environment variable of an app as it will be in the next release. The value is encrypted at rest."""
+
+    app = models.ForeignKey(App, on_delete=models.CASCADE, related_name="config_vars")
+    name = models.CharField(max_length=128)
+    encrypted_value = models.BinaryField()
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=("app", "name"), name="one_value_a_config_var"),)
+
+
+class ProcessFormation(models.Model):
+    """How many instances of one process type, and of what size. Millicores and bytes."""
+
+    app = models.ForeignKey(App, on_delete=models.CASCADE, related_name="formation")
+    process = models.CharField(max_length=40)
+    count = models.PositiveIntegerField(default=1)
+    cpu = models.PositiveIntegerField(default=500)
+    memory = models.PositiveBigIntegerField(default=512 * 2**20)
+    processes = models.PositiveIntegerField(default=128)
+    disk = models.PositiveBigIntegerField(default=512 * 2**20)
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=("app", "process"), name="one_formation_a_process_type"),)
+
+
+class InstanceState(models.TextChoices):
+    STARTING = "starting", "Starting"
+    LIVE = "live", "Live"
+    DRAINING = "draining", "Draining"
+    CRASHED = "crashed", "Crashed"  # waits for its back-off to end
+    STOPPED = "stopped", "Stopped"
+
+
+class Instance(models.Model):
+    """What a node last told of one instance. A mirror for people to look at, never the truth."""
+
+    id = models.CharField(primary_key=True, max_length=80)
+    app = models.ForeignKey(App, on_delete=models.CASCADE, related_name="instances")
+    process = models.CharField(max_length=40)
+    release_number = models.PositiveIntegerField()
+    node = models.CharField(max_length=80)
+    state = models.CharField(max_length=10, choices=InstanceState.choices)
+    detail = models.TextField(blank=True)  # why it crashed or is not live yet
+    restarts = models.PositiveIntegerField(default=0)
+    started_at = models.DateTimeField(null=True, blank=True)
+    stopped_at = models.DateTimeField(null=True, blank=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        indexes = (models.Index(fields=("app", "state"), condition=~Q(state="stopped"), name="running_instances"),)

@@ -1,0 +1,51 @@
+"""Sources and the builds made from them."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+
+from portal.apps.models import App
+
+
+class Source(models.Model):
+    """The code of one deploy, by the SHA-256 of its archive; the bytes lie in the sources folder under that name."""
+
+    digest = models.CharField(max_length=64, unique=True)  # hex
+    filename = models.CharField(max_length=255)  # as uploaded; its ending tells the archive's kind
+    size = models.PositiveBigIntegerField()
+    created_at = models.DateTimeField(auto_now_add=True)
+
+
+class BuildState(models.TextChoices):
+    QUEUED = "queued", "Queued"
+    BUILDING = "building", "Building"
+    SUCCEEDED = "succeeded", "Succeeded"
+    FAILED = "failed", "Failed"
+    CANCELLED = "cancelled", "Cancelled"
+
+
+class Origin(models.TextChoices):
+    UPLOAD = "upload", "Upload"
+    GIT = "git", "git push"
+    API = "api", "API"
+
+
+class Build(models.Model):
+    """Turns a source into an image. The log is a file named after the row's id; a failed one carries its reason."""
+
+    app = models.ForeignKey(App, on_delete=models.CASCADE, related_name="builds")
+    source = models.ForeignKey(Source, on_delete=models.PROTECT, related_name="builds")
+    origin = models.CharField(max_length=10, choices=Origin.choices)
+    description = models.CharField(max_length=200, blank=True)  # archive name, or commit and its subject
+    state = models.CharField(max_length=10, choices=BuildState.choices, default=BuildState.QUEUED)
+    reason = models.TextField(blank=True)
+    image = models.CharField(max_length=80, blank=True)  # manifest digest, sha256:…
+    processes = models.JSONField(default=dict)  # process type -> command, as detected
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        indexes = (models.Index(fields=("app", "-created_at"), name="builds_of_an_app"), models.Index(fields=("state",), name="builds_by_state"))

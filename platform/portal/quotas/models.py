@@ -1,0 +1,26 @@
+"""What a team may use, in total and per instance."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from portal.accounts.models import Team
+
+MIB = 2**20
+GIB = 2**30
+
+
+class Quota(models.Model):
+    """One team's limits. CPU in millicores (1000 is one core), memory and disk in bytes."""
+
+    team = models.OneToOneField(Team, on_delete=models.CASCADE, related_name="quota")
+    apps = models.PositiveIntegerField(default=10)
+    instances = models.PositiveIntegerField(default=20)
+    cpu = models.PositiveIntegerField(default=2000)
+    cpu_per_instance = models.PositiveIntegerField(default=1000)
+    memory = models.PositiveBigIntegerField(default=4 * GIB)
+    memory_per_instance = models.PositiveBigIntegerField(default=1 * GIB)
+    processes_per_instance = models.PositiveIntegerField(default=256)
+    disk = models.PositiveBigIntegerField(default=10 * GIB)  # of all instances' writable layers
+    disk_per_instance = models.PositiveBigIntegerField(default=2 * GIB)
+    updated_at = models.DateTimeField(auto_now=True)

@@ -1,0 +1,47 @@
+"""Releases and the rollouts that bring them to traffic."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+
+from portal.apps.models import App
+from portal.builds.models import Build
+
+
+class Release(models.Model):
+    """Immutable and numbered: image + config vars + process types."""
+
+    app = models.ForeignKey(App, on_delete=models.CASCADE, related_name="releases")
+    number = models.PositiveIntegerField()  # v1, v2…
+    image = models.CharField(max_length=80)
+    build = models.ForeignKey(Build, null=True, blank=True, on_delete=models.SET_NULL, related_name="releases")
+    encrypted_config = models.BinaryField()  # JSON object name -> value, encrypted
+    processes = models.JSONField(default=dict)  # process type -> command; `release` is the release phase
+    description = models.CharField(max_length=200)  # "Deploy hello.zip", "Set DEBUG", "Roll back to v3"
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=("app", "number"), name="one_release_a_number"),)
+        ordering = ("-number",)
+
+
+class RolloutState(models.TextChoices):
+    PENDING = "pending", "Pending"
+    RELEASING = "releasing", "Running release phase"
+    LAUNCHING = "launching", "Starting instances"
+    LIVE = "live", "Live"
+    FAILED = "failed", "Failed"
+    SUPERSEDED = "superseded", "Superseded"  # a newer rollout took its place before it was live
+
+
+class Rollout(models.Model):
+    """Moving traffic from one release to another. A failed one carries its reason and leaves the old serving."""
+
+    release = models.ForeignKey(Release, on_delete=models.CASCADE, related_name="rollouts")
+    state = models.CharField(max_length=12, choices=RolloutState.choices, default=RolloutState.PENDING)
+    reason = models.TextField(blank=True)
+    steps = models.JSONField(default=list)  # [{"at": ISO time, "text": an action's describe()}]
+    created_at = models.DateTimeField(auto_now_add=True)
+    finished_at = models.DateTimeField(null=True, blank=True)

@@ -1,0 +1,154 @@
+"""One node's settings, and where each of its files lives. The runtime's only reader of the environment."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from runtime.errors import HostLacks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeConfig:
+    """Settings of this node. Two nodes with different names, folders, networks and ports live on one machine.
+
+    `name` prefixes everything global to the kernel: bridge, cgroup parent, nftables table; 1 to 8 of [a-z0-9].
+    """
+
+    name: str = "slipway"
+    state: Path = Path("/var/lib/slipway")  # durable
+    run: Path = Path("/run/slipway")  # sockets and namespace pins; gone after a reboot
+    user: str = "slipway"  # portal, git and router run as this one
+    network: ipaddress.IPv4Network = ipaddress.IPv4Network("10.210.0.0/16")
+    http_bind: str = "127.0.0.1"
+    http_port: int = 8080
+    scheme: str = "http"
+    portal_host: str = "localhost"
+    base_domain: str = "slipway.localhost"
+
+    @property
+    def images(self) -> Path:
+        """OCI image layout: oci-layout, index.json, blobs/."""
+        return self.state / "images"
+
+    @property
+    def layers(self) -> Path:
+        """Unpacked layers, one folder a diff ID (hex)."""
+        return self.state / "layers"
+
+    @property
+    def cache(self) -> Path:
+        """Build steps by key, and package downloads."""
+        return self.state / "cache"
+
+    @property
+    def sources(self) -> Path:
+        """Uploaded archives by sha256 hex; written by the portal, read by builds."""
+        return self.state / "sources"
+
+    @property
+    def instances(self) -> Path:
+        """One folder an instance: its journal, bundle, scratch disk, console log."""
+        return self.state / "instances"
+
+    @property
+    def locks(self) -> Path:
+        """Files held by flock: the kernel lets go when the holder dies."""
+        return self.state / "locks"
+
+    @property
+    def app_logs(self) -> Path:
+        """APP.log: what all instances of an app printed, in the one log line format."""
+        return self.state / "logs" / "apps"
+
+    @property
+    def build_logs(self) -> Path:
+        """BUILD_ID.log, in the one log line format."""
+        return self.state / "logs" / "builds"
+
+    @property
+    def router(self) -> Path:
+        """Maps and configuration of the router."""
+        return self.state / "router"
+
+    @property
+    def router_socket(self) -> Path:
+        """HAProxy's Runtime API."""
+        return self.run / "router.sock"
+
+    @property
+    def portal_socket(self) -> Path:
+        """Where the portal listens for the router."""
+        return self.run / "portal.sock"
+
+    @property
+    def bridge(self) -> str:
+        """The bridge's interface name (at most 15 bytes, IFNAMSIZ)."""
+        return f"{self.name}0"
+
+    @property
+    def cgroup_parent(self) -> str:
+        """Below each hierarchy's root, without a leading slash."""
+        return self.name
+
+    def url_of(self, host: str) -> str:
+        """The address a browser opens for one of our hosts."""
+        standard = {"http": 80, "https": 443}[self.scheme]
+        port = "" if self.http_port == standard else f":{self.http_port}"
+        return f"{self.scheme}://{host}{port}"
+
+
+def from_environment(environment: Mapping[str, str] = os.environ) -> NodeConfig:
+    """Read SLIPWAY_* settings (see .env.example for each); HostLacks names a bad one and how to write it."""
+    values: dict[str, object] = {}
+    for field, read in _READERS.items():
+        variable = f"SLIPWAY_{field.upper()}"
+        if text := environment.get(variable, "").strip():
+            try:
+                values[field] = read(text)
+            except ValueError as error:
+                raise HostLacks(f"The setting {variable}={text!r} is not usable: {error}.", hint="Correct it in .env.") from None
+    return NodeConfig(**values)  # type: ignore[arg-type]  # keys and types are those of _READERS, one a field
+
+
+def _name(text: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9]{0,7}", text):
+        raise ValueError("1 to 8 lower-case letters and digits, a letter first")
+    return text
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise ValueError("a port is a number from 1 to 65535")
+    return int(text)
+
+
+def _absolute(text: str) -> Path:
+    path = Path(text)
+    if not path.is_absolute():
+        raise ValueError("the path must be absolute")
+    return path
+
+
+def _scheme(text: str) -> str:
+    if text not in ("http", "https"):
+        raise ValueError("http or https")
+    return text
+
+
+_READERS = {
+    "name": _name,
+    "state": _absolute,
+    "run": _absolute,
+    "user": str,
+    "network": ipaddress.IPv4Network,
+    "http_bind": str,
+    "http_port": _port,
+    "scheme": _scheme,
+    "portal_host": str.lower,
+    "base_domain": str.lower,
+}

@@ -1,0 +1,73 @@
+"""The runtime's one tree of errors.
+
+    RuntimeFailure                what failed, on what, and the remedy
+    ├── HostLacks                 a kernel feature, program or right is missing
+    ├── ProcessFailed             a program we started did not succeed
+    ├── KernelRefused             a syscall was refused
+    ├── BadArchive                a source that cannot be unpacked safely
+    ├── BadSource                 nothing to build was found, or it contradicts itself
+    ├── BuildFailed               a build step did not succeed
+    ├── ImageDamaged              bytes of the store do not match their digest
+    ├── LaunchFailed              an instance could not be created or started
+    ├── NetworkRefused            an address, link or rule could not be set
+    └── RouterRefused             the router did not take a change
+
+Each is raised with a full sentence; `hint` is the remedy, shown on its own line.
+"""
+
+
+class RuntimeFailure(Exception):
+    """Root of the tree: `str()` names what failed and on what, `hint` tells the remedy."""
+
+    def __init__(self, what: str, *, hint: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.hint = hint
+
+    def explain(self) -> str:
+        """One text for logs and the portal: the sentence, then the remedy."""
+        return f"{self.what} {self.hint}".strip()
+
+
+class HostLacks(RuntimeFailure):
+    """The machine has no such feature, program or right."""
+
+
+class ProcessFailed(RuntimeFailure):
+    """A program we started exited with an error, or ran out of time."""
+
+
+class KernelRefused(RuntimeFailure):
+    """A syscall returned an error; `errno` is the kernel's."""
+
+    def __init__(self, what: str, *, errno: int, hint: str = "") -> None:
+        super().__init__(what, hint=hint)
+        self.errno = errno
+
+
+class BadArchive(RuntimeFailure):
+    """An archive that is damaged, hostile or of a kind we do not take."""
+
+
+class BadSource(RuntimeFailure):
+    """The source unpacked, but there is nothing in it we know how to build."""
+
+
+class BuildFailed(RuntimeFailure):
+    """A build step failed; its own words are in the build log."""
+
+
+class ImageDamaged(RuntimeFailure):
+    """Bytes in the store do not match the digest they are stored under."""
+
+
+class LaunchFailed(RuntimeFailure):
+    """An instance could not be created or started."""
+
+
+class NetworkRefused(RuntimeFailure):
+    """An address, link or firewall rule could not be set."""
+
+
+class RouterRefused(RuntimeFailure):
+    """The router did not take a change, or its live state contradicts its files."""
