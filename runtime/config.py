@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -140,7 +140,7 @@ def _scheme(text: str) -> str:
     return text
 
 
-_READERS = {
+_READERS: dict[str, Callable[[str], object]] = {
     "name": _name,
     "state": _absolute,
     "run": _absolute,
