@@ -1,0 +1,62 @@
+"""One door to each dangerous thing, and files that a newcomer can read in one sitting."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SOURCES = sorted(
+    path for folder in ("platform", "workers", "runtime") for path in (ROOT / folder).rglob("*.py") if "migrations" not in path.parts
+)
+DOORS = {
+    "subprocess": {"runtime/process.py", "platform/portal/gitserver/process.py"},
+    "ctypes": {"runtime/kernel.py"},
+    "pyroute2": {"runtime/network/"},
+    "os.environ": {"runtime/config.py", "platform/portal/settings.py"},
+}
+ALSO = {"multiprocessing", "pty", "os.system", "os.popen", "os.fork", "os.posix_spawn", "os.getenv", "os.putenv"}  # ways round the doors
+LONGEST = 400
+
+
+def uses(source: str) -> Iterator[tuple[int, str]]:
+    """Modules imported and `os.something` named, with their lines."""
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Import(names=names):
+                yield from ((node.lineno, name.name) for name in names)
+            case ast.ImportFrom(module=str(module), names=names):
+                yield node.lineno, module
+                yield from ((node.lineno, f"{module}.{name.name}") for name in names)
+            case ast.Attribute(value=ast.Name(id="os"), attr=attribute):
+                yield node.lineno, f"os.{attribute}"
+
+
+def door_of(use: str) -> str | None:
+    return next((door for door in (*DOORS, *ALSO) if use == door or use.startswith(f"{door}.")), None)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_dangerous_thing_is_reached_through_its_door_only(path):
+    place = str(path.relative_to(ROOT))
+    for line, use in uses(path.read_text()):
+        door = door_of(use)
+        allowed = door is None or any(place.startswith(room) for room in DOORS.get(door, ()))
+        assert allowed, f"{place}:{line} uses {use}; {door} is for {', '.join(sorted(DOORS.get(door, {'nobody'})))}"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_file_grows_past_the_limit(path):
+    length = len(path.read_text().splitlines())
+    assert length <= LONGEST, f"{path.relative_to(ROOT)} has {length} lines; one noun a file, {LONGEST} at most"
+
+
+def test_the_platform_folder_holds_only_the_portal():
+    """With an __init__.py, or a package named like a stdlib module, `platform` would hide Python's own."""
+    assert [entry.name for entry in sorted((ROOT / "platform").iterdir()) if entry.name != "__pycache__"] == ["portal"]
+
+
+@pytest.mark.parametrize("word", ["utils", "helpers", "common", "base", "manager"])
+def test_no_module_is_named_after_nothing(word):
+    assert not [str(path) for path in SOURCES if path.stem == word]

@@ -1,0 +1,27 @@
+"""The portal's settings for tests: state of this run's own, in a folder that goes away with it.
+
+pytest-django imports this before any test or fixture, so the environment is set here and nowhere later.
+"""
+
+import atexit
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+_folder = Path(tempfile.mkdtemp(prefix="slipway-tests-"))
+_folder.chmod(0o755)  # a process that dropped root must reach its own files
+atexit.register(shutil.rmtree, _folder, ignore_errors=True)
+
+for _name in [name for name in os.environ if name.startswith("SLIPWAY_") or name in {"DATABASE_URL", "REDIS_URL"}]:
+    if not _name.startswith("SLIPWAY_TEST_"):
+        del os.environ[_name]  # a developer's shell must not decide what the tests see
+os.environ["SLIPWAY_STATE"] = str(_folder / "state")
+os.environ["SLIPWAY_RUN"] = str(_folder / "run")
+for _part in ("db", "git", "logs/apps", "logs/builds", "secrets", "sources"):
+    (_folder / "state" / _part).mkdir(parents=True)
+(_folder / "run").mkdir()
+
+from portal.settings import *  # noqa: E402, F403  # only after the environment is set
+
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # signing in a hundred times need not be slow
