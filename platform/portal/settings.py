@@ -9,27 +9,91 @@ import dj_database_url
 
 ROOT = Path(__file__).resolve().parents[2]
 
+
+def _secret(name: str) -> list[str]:
+    """The lines of a secret's file, newest first; none before `manage.py make_secrets` has made it."""
+    path = SECRETS / name
+    return path.read_text("ascii").split() if path.exists() else []
+
+
+# --- Where things are -------------------------------------------------------------------------------------------------
 STATE = Path(os.environ.get("SLIPWAY_STATE") or "/var/lib/slipway")
 RUN = Path(os.environ.get("SLIPWAY_RUN") or "/run/slipway")
+USER = os.environ.get("SLIPWAY_USER") or "slipway"
 SCHEME = os.environ.get("SLIPWAY_SCHEME") or "http"
 HTTP_PORT = int(os.environ.get("SLIPWAY_HTTP_PORT") or 8080)
-PORTAL_HOST = os.environ.get("SLIPWAY_PORTAL_HOST") or "localhost"
-BASE_DOMAIN = os.environ.get("SLIPWAY_BASE_DOMAIN") or "slipway.localhost"
+PORTAL_HOST = (os.environ.get("SLIPWAY_PORTAL_HOST") or "localhost").lower()
+BASE_DOMAIN = (os.environ.get("SLIPWAY_BASE_DOMAIN") or "slipway.localhost").lower()
 
 SOURCES = STATE / "sources"
 REPOSITORIES = STATE / "git"
 APP_LOGS = STATE / "logs" / "apps"
 BUILD_LOGS = STATE / "logs" / "builds"
 SECRETS = STATE / "secrets"
+INCOMING = SOURCES / "incoming"  # bodies and uploads on their way in; on one filesystem with SOURCES, so that a rename ends them
 
 REDIS_URL = os.environ.get("REDIS_URL") or f"redis+socket://{RUN}/redis.sock"
+BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1)  # as Celery spells a socket
+REDIS_CLIENT_URL = REDIS_URL.replace("redis+socket://", "unix://", 1)  # as redis-py does
 
+# --- Who asks, and from where -----------------------------------------------------------------------------------------
 DEBUG = False
+SECRET_KEY, *SECRET_KEY_FALLBACKS = _secret("django.key") or [""]
+CONFIG_KEYS = _secret("config.key")  # Fernet keys; the first encrypts, all decrypt
+
 ALLOWED_HOSTS = [PORTAL_HOST, "localhost", "127.0.0.1", "[::1]"]
 _port = "" if HTTP_PORT == {"http": 80, "https": 443}[SCHEME] else f":{HTTP_PORT}"
 PORTAL_URL = f"{SCHEME}://{PORTAL_HOST}{_port}"
-CSRF_TRUSTED_ORIGINS = [f"{SCHEME}://{host}{_port}" for host in (PORTAL_HOST, "localhost", "127.0.0.1")]
+CSRF_TRUSTED_ORIGINS = [f"{SCHEME}://{host}{_port}" for host in dict.fromkeys((PORTAL_HOST, "localhost", "127.0.0.1"))]
 
+SECURE = SCHEME == "https"
+if SECURE:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")  # only the router reaches our socket, and it sets this itself
+    SECURE_HSTS_SECONDS = 31536000
+# Apps live on sub-domains and could set cookies for a parent domain of ours; browsers take `__Host-` from this very host alone.
+_prefix = "__Host-" if SECURE else ""
+SESSION_COOKIE_NAME = f"{_prefix}slipway-session"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+CSRF_COOKIE_NAME = f"{_prefix}slipway-csrf"
+X_FRAME_OPTIONS = "DENY"
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+CONTENT_SECURITY_POLICY = "; ".join(
+    (
+        "default-src 'self'",  # scripts, styles, fonts, connections: our own files only, nothing inline
+        "img-src 'self' data:",
+        "object-src 'none'",
+        "base-uri 'none'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+    )
+)
+
+AUTH_USER_MODEL = "accounts.Person"
+LOGIN_URL = "/sign-in"
+LOGIN_REDIRECT_URL = "/"
+LOGOUT_REDIRECT_URL = "/sign-in"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator", "NumericPasswordValidator")
+]
+
+# --- What comes in ----------------------------------------------------------------------------------------------------
+MAX_UPLOAD = 2**30  # of one archive or one push
+MAX_FORM = 4 * 2**20  # of any other body
+DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_FORM
+FILE_UPLOAD_MAX_MEMORY_SIZE = 2**18
+FILE_UPLOAD_HANDLERS = ["portal.builds.uploads.ArchiveUploadHandler"]
+# What a git process and its hooks get to see of our environment; nothing of a pusher's.
+GIT_ENVIRONMENT = {
+    **{name: value for name, value in os.environ.items() if name.startswith("SLIPWAY_")},
+    **{name: os.environ[name] for name in ("DATABASE_URL", "REDIS_URL", "PATH", "TZ", "DJANGO_SETTINGS_MODULE") if name in os.environ},
+}
+
+# --- What it is made of -----------------------------------------------------------------------------------------------
 INSTALLED_APPS = [
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -45,13 +109,55 @@ INSTALLED_APPS = [
     "portal.activity",
     "portal.api",
 ]
-AUTH_USER_MODEL = "accounts.Person"
+MIDDLEWARE = [
+    "portal.middleware.SecurityPolicy",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "portal.middleware.Refusals",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [ROOT / "templates"],
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 ROOT_URLCONF = "portal.urls"
 ASGI_APPLICATION = "portal.asgi.application"
+APPEND_SLASH = False
 USE_TZ = True
 TIME_ZONE = "UTC"
 
+# --- Files for browsers -----------------------------------------------------------------------------------------------
+# After `collectstatic` names carry a hash and are cached for ever; before it (tests, a first look) they are found where they lie.
+STATIC_URL = "/static/"
+STATICFILES_DIRS = [folder for folder in (ROOT / "platform" / "portal" / "static",) if folder.exists()]
+STATIC_ROOT = ROOT / "build" / "static"
+_collected = (STATIC_ROOT / "staticfiles.json").exists()
+WHITENOISE_USE_FINDERS = not _collected
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"
+        if _collected
+        else "django.contrib.staticfiles.storage.StaticFilesStorage"
+    },
+}
+
+# --- Rows -------------------------------------------------------------------------------------------------------------
 DATABASES = {"default": dj_database_url.parse(os.environ.get("DATABASE_URL") or f"sqlite:///{STATE}/db/slipway.sqlite3", conn_max_age=0)}
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     # IMMEDIATE takes the write lock when a transaction begins, so a decision read in it holds (sqlite.org/lang_transaction).
@@ -60,3 +166,12 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
         "timeout": 20,
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=20000;",
     }
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{levelname} {name}: {message}", "style": "{"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": "INFO"},
+    "loggers": {"django.request": {"level": "ERROR"}},
+}

@@ -11,10 +11,14 @@ from portal.apps.models import App
 class Source(models.Model):
     """The code of one deploy, by the SHA-256 of its archive; the bytes lie in the sources folder under that name."""
 
-    digest = models.CharField(max_length=64, unique=True)  # hex
+    digest = models.CharField(max_length=64)  # hex
     filename = models.CharField(max_length=255)  # as uploaded; its ending tells the archive's kind
     size = models.PositiveBigIntegerField()
     created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        # Same bytes, other ending: another source, since the ending tells how to unpack them. The file is shared.
+        constraints = (models.UniqueConstraint(fields=("digest", "filename"), name="one_source_a_digest_and_name"),)
 
 
 class BuildState(models.TextChoices):
@@ -23,6 +27,11 @@ class BuildState(models.TextChoices):
     SUCCEEDED = "succeeded", "Succeeded"
     FAILED = "failed", "Failed"
     CANCELLED = "cancelled", "Cancelled"
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing will change any more."""
+        return self in (BuildState.SUCCEEDED, BuildState.FAILED, BuildState.CANCELLED)
 
 
 class Origin(models.TextChoices):

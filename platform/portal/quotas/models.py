@@ -11,14 +11,17 @@ GIB = 2**30
 
 
 class Quota(models.Model):
-    """One team's limits. CPU in millicores (1000 is one core), memory and disk in bytes."""
+    """One team's limits. CPU in millicores (1000 is one core), memory and disk in bytes.
+
+    The sums hold twenty instances of the default size. They are booked by the formation, and held by the kernel too.
+    """
 
     team = models.OneToOneField(Team, on_delete=models.CASCADE, related_name="quota")
     apps = models.PositiveIntegerField(default=10)
     instances = models.PositiveIntegerField(default=20)
-    cpu = models.PositiveIntegerField(default=2000)
+    cpu = models.PositiveIntegerField(default=10_000)
     cpu_per_instance = models.PositiveIntegerField(default=1000)
-    memory = models.PositiveBigIntegerField(default=4 * GIB)
+    memory = models.PositiveBigIntegerField(default=10 * GIB)
     memory_per_instance = models.PositiveBigIntegerField(default=1 * GIB)
     processes_per_instance = models.PositiveIntegerField(default=256)
     disk = models.PositiveBigIntegerField(default=10 * GIB)  # of all instances' writable layers

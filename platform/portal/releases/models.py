@@ -35,6 +35,11 @@ class RolloutState(models.TextChoices):
     FAILED = "failed", "Failed"
     SUPERSEDED = "superseded", "Superseded"  # a newer rollout took its place before it was live
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing will change any more."""
+        return self in (RolloutState.LIVE, RolloutState.FAILED, RolloutState.SUPERSEDED)
+
 
 class Rollout(models.Model):
     """Moving traffic from one release to another. A failed one carries its reason and leaves the old serving."""

@@ -1,0 +1,53 @@
+"""`manage.py make_secrets`: make what the portal signs and encrypts with, once; running it again changes nothing."""
+
+from __future__ import annotations
+
+import grp
+import os
+import secrets
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from cryptography.fernet import Fernet
+from django.conf import settings
+from django.core.management.base import BaseCommand
+
+
+class Command(BaseCommand):
+    help = "Make django.key (sessions) and config.key (config vars) in the secrets folder, where they do not exist yet."
+    requires_system_checks = ()
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        settings.SECRETS.mkdir(parents=True, exist_ok=True)
+        _hand_to_group(settings.SECRETS, 0o750)
+        for name, make in (("django.key", lambda: secrets.token_urlsafe(48)), ("config.key", lambda: Fernet.generate_key().decode())):
+            path: Path = settings.SECRETS / name
+            if _create_once(path, make() + "\n"):
+                self.stdout.write(f"Made {path}. Keep a copy of it with your backups.")
+
+
+def _create_once(path: Path, text: str) -> bool:
+    """Whole and never over an existing file: link(2) fails when the name is taken, however many run at once."""
+    if path.exists():
+        return False
+    with tempfile.NamedTemporaryFile("w", dir=path.parent) as draft:
+        draft.write(text)
+        draft.flush()
+        os.fsync(draft.fileno())
+        _hand_to_group(Path(draft.name), 0o640)
+        try:
+            os.link(draft.name, path)
+        except FileExistsError:
+            return False
+    return True
+
+
+def _hand_to_group(path: Path, mode: int) -> None:
+    """Root's, readable by the portal's group. Without root, or without that user, the file stays with who made it."""
+    if os.geteuid() == 0:
+        try:
+            os.chown(path, 0, grp.getgrnam(settings.USER).gr_gid)
+        except KeyError:
+            mode &= 0o700
+    path.chmod(mode)

@@ -1,0 +1,51 @@
+"""The only place that enqueues: a task by its name, with ids as arguments, once the transaction has committed.
+
+A pure Celery client: it imports nothing of the workers. When Redis is down the rows are committed already; the failure is
+logged, and the upkeep schedule takes up every row that is still waiting. So a request never fails for want of a broker.
+"""
+
+from __future__ import annotations
+
+import logging
+from enum import StrEnum
+from functools import partial
+
+from celery import Celery
+from django.conf import settings
+from django.db import transaction
+from kombu.exceptions import OperationalError
+
+log = logging.getLogger(__name__)
+
+
+class Task(StrEnum):
+    """Every task the portal asks for. Arguments are row ids."""
+
+    BUILD = "slipway.build"  # build id
+    ROLL_OUT = "slipway.roll_out"  # rollout id
+    CONVERGE = "slipway.converge"  # app id
+    REMOVE_APP = "slipway.remove_app"  # app id
+    APPLY_QUOTA = "slipway.apply_quota"  # team id
+
+
+QUEUES = {Task.BUILD: "build", Task.ROLL_OUT: "node", Task.CONVERGE: "node", Task.REMOVE_APP: "node", Task.APPLY_QUOTA: "node"}
+
+client = Celery("portal", broker=settings.BROKER_URL, set_as_current=False)
+client.conf.update(
+    task_serializer="json",
+    accept_content=["json"],
+    task_ignore_result=True,
+    broker_transport_options={"socket_connect_timeout": 1, "socket_timeout": 2},
+)
+
+
+def enqueue(task: Task, *ids: int) -> None:
+    """Hand a task to the workers when the current transaction commits; at once when there is none."""
+    transaction.on_commit(partial(_send, task, ids))
+
+
+def _send(task: Task, ids: tuple[int, ...]) -> None:
+    try:
+        client.send_task(task.value, args=list(ids), queue=QUEUES[task], retry=False, ignore_result=True)
+    except (OperationalError, OSError) as error:
+        log.warning("%s%s waits for upkeep, the broker did not answer: %s", task, ids, error)
