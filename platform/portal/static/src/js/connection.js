@@ -1,0 +1,36 @@
+// One event stream a page. A stream that was lost resumes after the last event it brought, and the page says so meanwhile.
+import { announce } from "./announce.js";
+
+const lastSeen = new Map(); // address of the stream -> id of its last event
+let lost = false;
+
+window.htmx.createEventSource = (address) => {
+  const url = new URL(address, location.href);
+  const after = lastSeen.get(address);
+  if (after) url.searchParams.set("after", after);
+  const source = new EventSource(url);
+  source.addEventListener("error", () => {
+    if (source.readyState !== EventSource.OPEN) setState("lost", "Connection lost, trying again");
+  });
+  return source;
+};
+
+document.addEventListener("htmx:sseOpen", () => {
+  if (lost) announce("Connected again.");
+  setState("open", "Live");
+});
+document.addEventListener("htmx:sseClose", () => setState("closed", "Complete"));
+document.addEventListener("htmx:sseBeforeMessage", (event) => {
+  const stream = event.target.closest("[sse-connect]");
+  if (stream && event.detail.lastEventId) lastSeen.set(stream.getAttribute("sse-connect"), event.detail.lastEventId);
+});
+window.addEventListener("pagehide", () => lastSeen.clear());
+
+function setState(state, words) {
+  if (state === "lost" && !lost) announce(`${words}.`);
+  lost = state === "lost";
+  for (const notice of document.querySelectorAll("[data-connection]")) {
+    notice.dataset.state = state;
+    notice.textContent = words;
+  }
+}

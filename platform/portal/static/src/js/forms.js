@@ -1,0 +1,34 @@
+// Small courtesies of forms: steppers, a name's address as it is typed, no double submits, danger armed by the typed name.
+export function start() {
+  document.addEventListener("click", (event) => {
+    const step = event.target.closest("[data-step]");
+    if (!step) return;
+    const input = step.parentElement.querySelector("input");
+    if (step.dataset.step === "up") input.stepUp();
+    else input.stepDown();
+    input.dispatchEvent(new Event("input", { bubbles: true }));
+    input.dispatchEvent(new Event("change", { bubbles: true }));
+  });
+  document.addEventListener("input", (event) => {
+    const { target } = event;
+    if (target.matches("[data-slug]")) {
+      const slug = target.value.toLowerCase().replace(/[\s_.]+/g, "-").replace(/[^a-z0-9-]/g, "");
+      if (slug !== target.value) target.value = slug;
+    }
+    for (const echo of document.querySelectorAll(`[data-echo="${target.id}"]`)) echo.textContent = target.value || echo.dataset.empty;
+    if (target.matches("[data-confirms]")) {
+      target.form.querySelector("[data-confirmed]").disabled = target.value !== target.dataset.confirms;
+    }
+  });
+  for (const field of document.querySelectorAll("[data-confirms]")) {
+    field.form.querySelector("[data-confirmed]").disabled = field.value !== field.dataset.confirms;
+  }
+  document.addEventListener("submit", (event) => {
+    if (event.defaultPrevented || event.target.matches("[data-upload]")) return;
+    const button = event.submitter ?? event.target.querySelector("button[type=submit]");
+    // After the browser has read the form, so that the pressed button's own value is sent.
+    setTimeout(() => button?.setAttribute("aria-disabled", "true"));
+    setTimeout(() => button?.removeAttribute("aria-disabled"), 4000);
+  });
+  document.querySelector("[aria-invalid=true]")?.focus();
+}

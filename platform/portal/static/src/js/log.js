@@ -1,0 +1,51 @@
+// A log follows its end until one scrolls away; it can be paused and filtered. Lines come as HTML from the server.
+const KEPT = 5000; // lines in the page; older ones stay in the file
+
+export function start() {
+  for (const log of document.querySelectorAll("[data-log]")) arm(log);
+}
+
+function arm(log) {
+  const lines = log.querySelector(".log-lines");
+  const pause = log.querySelector("[data-log-pause]");
+  const filter = log.querySelector("[data-log-filter]");
+  const held = [];
+  let following = true;
+  let paused = false;
+
+  toEnd();
+  lines.addEventListener("scroll", () => {
+    following = lines.scrollHeight - lines.scrollTop - lines.clientHeight < 32;
+  });
+  lines.addEventListener("htmx:sseBeforeMessage", (event) => {
+    if (!paused) return;
+    held.push(event.detail.data);
+    event.preventDefault();
+    pause.querySelector("span").textContent = "Resume (new lines wait)";
+  });
+  lines.addEventListener("htmx:afterSettle", settled);
+  pause?.addEventListener("click", () => {
+    paused = !paused;
+    pause.setAttribute("aria-pressed", String(paused));
+    pause.querySelector("span").textContent = paused ? "Resume" : "Pause";
+    if (!paused) {
+      lines.insertAdjacentHTML("beforeend", held.splice(0).join(""));
+      following = true;
+      settled();
+    }
+  });
+  filter?.addEventListener("input", () => sieve(lines.children));
+
+  function settled() {
+    while (lines.childElementCount > KEPT) lines.firstElementChild.remove();
+    if (filter?.value) sieve(lines.children);
+    if (following) toEnd();
+  }
+  function toEnd() {
+    lines.scrollTop = lines.scrollHeight;
+  }
+  function sieve(rows) {
+    const wanted = filter.value.trim().toLowerCase();
+    for (const row of rows) row.hidden = wanted !== "" && !row.textContent.toLowerCase().includes(wanted);
+  }
+}

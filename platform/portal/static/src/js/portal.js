@@ -1,0 +1,18 @@
+// Everything the pages do by themselves. Without this file each form still posts and each link still leads somewhere.
+import "./htmx-global.js";
+import "htmx-ext-sse";
+import "./connection.js";
+import { start as startCopying } from "./copy.js";
+import { start as startLogs } from "./log.js";
+import { start as startForms } from "./forms.js";
+import { start as startTheme } from "./theme.js";
+import { start as startTimes } from "./times.js";
+import { start as startUploads } from "./upload.js";
+
+document.documentElement.classList.add("has-script");
+startTheme();
+startCopying();
+startTimes();
+startUploads();
+startForms();
+startLogs();
