@@ -1,0 +1,203 @@
+"""One layer between its two forms: an overlay's directory tree and the OCI layer tarball (image-spec, layer.md).
+
+The overlay says "deleted" with a character device 0/0 and "replaces all below" with an `opaque` attribute
+(Documentation/filesystems/overlayfs.rst); the tarball says both with `.wh.` names. Nothing here compresses or stores.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from runtime.errors import ImageDamaged
+
+_WHITEOUT = ".wh."
+_OPAQUE = ".wh..wh..opq"
+_OPAQUE_ATTRIBUTES = ("trusted.overlay.opaque", "user.overlay.opaque")
+_OWN_ATTRIBUTES = ("trusted.overlay.", "user.overlay.")  # the overlay's bookkeeping: never part of a layer
+_XATTR = "SCHILY.xattr."  # the pax key GNU tar, bsdtar and Docker agree on
+_BLOCK = tarfile.BLOCKSIZE
+_CHUNK = 1 << 20
+
+
+class Sink(Protocol):
+    def write(self, data: bytes, /) -> object: ...
+
+
+def write_tar(tree: Path, sink: Sink) -> int:
+    """Write the tree below `tree` as a layer tarball; returns the bytes written.
+
+    Entries are sorted and carry numeric owners, modes, extended attributes and nanosecond times as they are, so the same
+    tree gives the same bytes. Sockets are left out: they mean nothing outside the process that made them.
+    """
+    written = 0
+    links: dict[tuple[int, int], str] = {}  # inode -> first name
+    for name, path, status in _walk(tree):
+        if stat.S_ISSOCK(status.st_mode):
+            continue
+        header = _header(name, path, status, links)
+        head = header.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+        sink.write(head)
+        written += len(head)
+        if header.isreg() and header.size:
+            written += _copy(path, header.size, sink)
+        if stat.S_ISDIR(status.st_mode) and _is_opaque(path):
+            mark = tarfile.TarInfo(f"{name}/{_OPAQUE}").tobuf(tarfile.PAX_FORMAT)
+            sink.write(mark)
+            written += len(mark)
+    end = bytes(2 * _BLOCK)
+    sink.write(end)
+    return written + len(end)
+
+
+def unpack_tar(source: BinaryIO, target: Path) -> None:
+    """Unpack a layer tarball below the empty folder `target`, in the overlay's form.
+
+    The bytes come from our own store, checked against their digest; a name that leaves the folder is damage all the same.
+    """
+    folders: list[tuple[Path, int]] = []  # their times are set last: making a file inside changes them
+    with tarfile.open(fileobj=source, mode="r|", encoding="utf-8", errors="surrogateescape") as tar:
+        for member in tar:
+            path = _inside(target, member.name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.name == _OPAQUE:
+                os.setxattr(path.parent, _OPAQUE_ATTRIBUTES[0], b"y")
+            elif path.name.startswith(_WHITEOUT):
+                os.mknod(path.with_name(path.name.removeprefix(_WHITEOUT)), stat.S_IFCHR, os.makedev(0, 0))
+            else:
+                _unpack_member(tar, member, path, target)
+                if member.isdir():
+                    folders.append((path, _nanoseconds(member)))
+    for path, moment in reversed(folders):
+        os.utime(path, ns=(moment, moment))
+
+
+def normalise_opaque(tree: Path) -> None:
+    """Drop the overlay's bookkeeping from an upper's folders and say `opaque` the one way every later mount reads."""
+    for _, path, status in _walk(tree):
+        if not stat.S_ISDIR(status.st_mode):
+            continue
+        opaque = _is_opaque(path)
+        for attribute in os.listxattr(path, follow_symlinks=False):
+            if attribute.startswith(_OWN_ATTRIBUTES):
+                os.removexattr(path, attribute, follow_symlinks=False)
+        if opaque:
+            os.setxattr(path, _OPAQUE_ATTRIBUTES[0], b"y")
+
+
+def _walk(tree: Path) -> Iterator[tuple[str, Path, os.stat_result]]:
+    """(name in the layer, path, status) of all below `tree`, each folder before what it holds, names sorted."""
+    pending = [("", tree)]
+    while pending:
+        prefix, folder = pending.pop()
+        with os.scandir(folder) as entries:
+            found = sorted(entries, key=lambda entry: entry.name)
+        below = []
+        for entry in found:
+            status = entry.stat(follow_symlinks=False)
+            name = f"{prefix}{entry.name}"
+            path = Path(entry.path)
+            yield name, path, status
+            if stat.S_ISDIR(status.st_mode):
+                below.append((f"{name}/", path))
+        pending.extend(reversed(below))
+
+
+def _header(name: str, path: Path, status: os.stat_result, links: dict[tuple[int, int], str]) -> tarfile.TarInfo:
+    mode = status.st_mode
+    if stat.S_ISCHR(mode) and status.st_rdev == 0:
+        folder, _, last = name.rpartition("/")
+        return tarfile.TarInfo(f"{folder}/{_WHITEOUT}{last}".lstrip("/"))
+    header = tarfile.TarInfo(name)
+    header.mode = stat.S_IMODE(mode)
+    header.uid, header.gid = status.st_uid, status.st_gid
+    header.mtime = status.st_mtime_ns // 1_000_000_000
+    extended: dict[str, str] = {}
+    header.pax_headers = extended
+    if fraction := status.st_mtime_ns % 1_000_000_000:
+        extended["mtime"] = f"{header.mtime}.{fraction:09d}"
+    if stat.S_ISREG(mode):
+        if status.st_nlink > 1:
+            first = links.setdefault((status.st_dev, status.st_ino), name)
+            if first != name:
+                header.type, header.linkname = tarfile.LNKTYPE, first
+                return header
+        header.size = status.st_size
+    elif stat.S_ISDIR(mode):
+        header.type = tarfile.DIRTYPE
+    elif stat.S_ISLNK(mode):
+        header.type, header.linkname = tarfile.SYMTYPE, str(path.readlink())
+    elif stat.S_ISFIFO(mode):
+        header.type = tarfile.FIFOTYPE
+    else:
+        header.type = tarfile.CHRTYPE if stat.S_ISCHR(mode) else tarfile.BLKTYPE
+        header.devmajor, header.devminor = os.major(status.st_rdev), os.minor(status.st_rdev)
+    for attribute in sorted(os.listxattr(path, follow_symlinks=False)):
+        if not attribute.startswith(_OWN_ATTRIBUTES):
+            value = os.getxattr(path, attribute, follow_symlinks=False)
+            extended[_XATTR + attribute] = value.decode("utf-8", "surrogateescape")
+    return header
+
+
+def _copy(path: Path, size: int, sink: Sink) -> int:
+    left = size
+    with path.open("rb", buffering=0) as file:
+        while left and (chunk := file.read(min(left, _CHUNK))):
+            sink.write(chunk)
+            left -= len(chunk)
+    if left:
+        raise ImageDamaged(f"{path} shrank while it was read into a layer.", hint="Nothing may write to a tree that becomes a layer.")
+    padding = -size % _BLOCK
+    sink.write(bytes(padding))
+    return size + padding
+
+
+def _is_opaque(path: Path) -> bool:
+    attributes = os.listxattr(path, follow_symlinks=False)
+    return any(name in attributes and os.getxattr(path, name, follow_symlinks=False) == b"y" for name in _OPAQUE_ATTRIBUTES)
+
+
+def _inside(target: Path, name: str) -> Path:
+    parts = Path(name).parts
+    if not parts or ".." in parts or name.startswith("/"):
+        raise ImageDamaged(f"The layer holds the name {name!r}, which leaves it.", hint="Import the image again from where it came.")
+    return target.joinpath(*parts)
+
+
+def _unpack_member(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path, target: Path) -> None:
+    moment = _nanoseconds(member)
+    if member.isdir():
+        path.mkdir(exist_ok=True)
+    elif member.issym():
+        path.symlink_to(member.linkname)
+    elif member.islnk():
+        os.link(_inside(target, member.linkname), path, follow_symlinks=False)
+        return
+    elif member.isfifo():
+        os.mkfifo(path)
+    elif member.isdev():
+        kind = stat.S_IFCHR if member.ischr() else stat.S_IFBLK
+        os.mknod(path, kind, os.makedev(member.devmajor, member.devminor))
+    else:
+        content = tar.extractfile(member) or io.BytesIO()
+        with path.open("xb") as file:
+            while chunk := content.read(_CHUNK):
+                file.write(chunk)
+    os.chown(path, member.uid, member.gid, follow_symlinks=False)
+    if not member.issym():
+        path.chmod(member.mode)
+    for key, value in member.pax_headers.items():
+        if key.startswith(_XATTR):
+            os.setxattr(path, key.removeprefix(_XATTR), value.encode("utf-8", "surrogateescape"), follow_symlinks=False)
+    os.utime(path, ns=(moment, moment), follow_symlinks=False)
+
+
+def _nanoseconds(member: tarfile.TarInfo) -> int:
+    """The time without a float in between, which holds only microseconds today."""
+    whole, _, fraction = member.pax_headers.get("mtime", str(int(member.mtime))).partition(".")
+    return int(whole) * 1_000_000_000 + int((fraction + "000000000")[:9])

@@ -1,0 +1,148 @@
+"""The three JSON documents of an OCI image: index, manifest, configuration. Pure: values to bytes and back.
+
+Bytes are deterministic (sorted keys, no time of creation), so the same layers and configuration have the same digest.
+Source: github.com/opencontainers/image-spec, v1.1.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from runtime.images.digest import Digest
+
+INDEX = "application/vnd.oci.image.index.v1+json"
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+CONFIG = "application/vnd.oci.image.config.v1+json"
+LAYER_ZSTD = "application/vnd.oci.image.layer.v1.tar+zstd"
+REFERENCE_NAME = "org.opencontainers.image.ref.name"
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}  # uname(2) to Go's names, which the spec uses
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """One layer: `digest` and `size` of the compressed blob, `diff_id` of the tar inside it."""
+
+    digest: Digest
+    diff_id: Digest
+    size: int  # bytes, compressed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageConfig:
+    """How to run the image (image-spec, config.md)."""
+
+    environment: Mapping[str, str] = field(default_factory=dict)
+    working_directory: str = "/"
+    user: str = "1000:1000"
+    entrypoint: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Descriptor:
+    """A typed pointer to a blob."""
+
+    media_type: str
+    digest: Digest
+    size: int
+
+    def document(self) -> dict[str, Any]:
+        return {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """A parsed manifest."""
+
+    config: Descriptor
+    layers: tuple[Descriptor, ...]  # bottom first
+    annotations: Mapping[str, str]
+
+
+def render_config(config: ImageConfig, diff_ids: Sequence[Digest], *, machine: str) -> bytes:
+    """The configuration blob; `machine` as uname(2) says it, `diff_ids` bottom first."""
+    return _bytes(
+        {
+            "architecture": _ARCHITECTURES.get(machine, machine),
+            "os": "linux",
+            "config": {
+                "User": config.user,
+                "Env": [f"{name}={value}" for name, value in sorted(config.environment.items())],
+                "Entrypoint": list(config.entrypoint) or None,
+                "Cmd": list(config.command) or None,
+                "WorkingDir": config.working_directory,
+                "Labels": dict(config.labels),
+            },
+            "rootfs": {"type": "layers", "diff_ids": list(diff_ids)},
+        }
+    )
+
+
+def parse_config(data: bytes) -> tuple[ImageConfig, tuple[Digest, ...]]:
+    """The configuration and the diff IDs, bottom first. ValueError or KeyError: not a configuration."""
+    document = json.loads(data)
+    inner = document.get("config") or {}
+    config = ImageConfig(
+        environment=dict(line.split("=", 1) for line in inner.get("Env") or ()),
+        working_directory=inner.get("WorkingDir") or "/",
+        user=inner.get("User") or "0:0",
+        entrypoint=tuple(inner.get("Entrypoint") or ()),
+        command=tuple(inner.get("Cmd") or ()),
+        labels=inner.get("Labels") or {},
+    )
+    return config, tuple(Digest.parse(text) for text in document["rootfs"]["diff_ids"])
+
+
+def render_manifest(config: Descriptor, layers: Sequence[Layer], annotations: Mapping[str, str]) -> bytes:
+    """The manifest blob; `layers` bottom first."""
+    described = [Descriptor(media_type=LAYER_ZSTD, digest=layer.digest, size=layer.size).document() for layer in layers]
+    return _bytes(
+        {
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "config": config.document(),
+            "layers": described,
+            **({"annotations": dict(annotations)} if annotations else {}),
+        }
+    )
+
+
+def parse_manifest(data: bytes) -> Manifest:
+    """ValueError or KeyError: not a manifest."""
+    document = json.loads(data)
+    return Manifest(
+        config=_descriptor(document["config"]),
+        layers=tuple(_descriptor(layer) for layer in document["layers"]),
+        annotations=document.get("annotations") or {},
+    )
+
+
+def render_index(named: Mapping[str, Descriptor], unnamed: Sequence[Descriptor]) -> bytes:
+    """index.json: every image of the layout, with its reference name where it has one."""
+    entries = [{**one.document(), "annotations": {REFERENCE_NAME: name}} for name, one in sorted(named.items())]
+    entries += [one.document() for one in unnamed]
+    return _bytes({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries})
+
+
+def parse_index(data: bytes) -> tuple[dict[str, Descriptor], list[Descriptor]]:
+    """The named images, and those without a name."""
+    named: dict[str, Descriptor] = {}
+    unnamed: list[Descriptor] = []
+    for entry in json.loads(data)["manifests"]:
+        if name := (entry.get("annotations") or {}).get(REFERENCE_NAME):
+            named[name] = _descriptor(entry)
+        else:
+            unnamed.append(_descriptor(entry))
+    return named, unnamed
+
+
+def _descriptor(document: Mapping[str, Any]) -> Descriptor:
+    return Descriptor(media_type=document["mediaType"], digest=Digest.parse(document["digest"]), size=int(document["size"]))
+
+
+def _bytes(document: Mapping[str, Any]) -> bytes:
+    return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
