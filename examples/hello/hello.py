@@ -30,7 +30,7 @@ PAGE = """<!doctype html>
 </style>
 <main>
   <h1>{greeting}</h1>
-  <p>This page comes from <b>hello</b>, an app of forty lines. Set the config var <code>GREETING</code> and it will say something else.</p>
+  <p>This page comes from <b>hello</b>, an app of one file. Set the config var <code>GREETING</code> and it will say something else.</p>
   <dl>
     <dt>Instance</dt><dd>{instance}</dd>
     <dt>Python</dt><dd>{python}</dd>
