@@ -30,6 +30,7 @@ class DesiredRelease:
     boot_seconds: float = 60.0
     drain_seconds: float = 30.0
     generation: int = 0  # raised by "restart": instances of a lower one are replaced by rolling
+    attempt: str = ""  # of a candidate: which rollout this is, so that a failed release may be tried again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,150 @@
+"""Every change that converging makes, as a value with one sentence. Deciding is `plan`'s, doing is `apply`'s."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from runtime.containers.spec import Limits
+from runtime.converge.desired import DesiredProcess, DesiredRelease
+from runtime.converge.observed import Group, Place
+from runtime.router.table import AppRoutes, AppSituation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarkReady:
+    """The instance is healthy: written down once, so that a later look need not ask it again."""
+
+    instance: str
+    place: Place
+    at: float
+    after: float  # seconds from its start
+
+    def describe(self) -> str:
+        return f"{self.place} is healthy after {self.after:.1f} s"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promote:
+    """From now on `group` is the one that serves; what served before it drains. Written down in one piece, before the router is told."""
+
+    group: Group
+    drained: tuple[str, ...]  # instances
+    at: float
+
+    def describe(self) -> str:
+        return f"{self.group} takes over from {len(self.drained)} older instances" if self.drained else f"{self.group} takes over"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetRoutes:
+    """The router's whole knowledge of the app, replaced in one go."""
+
+    routes: AppRoutes
+
+    def describe(self) -> str:
+        if self.routes.situation is not AppSituation.SERVING:
+            return f"Answer for the app with the page “{self.routes.situation.value}”"
+        fresh = sum(1 for endpoint in self.routes.endpoints if not endpoint.draining)
+        draining = len(self.routes.endpoints) - fresh
+        return f"Send traffic to {_instances(fresh)}" + (f", drain {draining}" if draining else "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveRoutes:
+    """The router forgets the app and its hosts."""
+
+    app: str
+
+    def describe(self) -> str:
+        return f"Take {self.app} out of the router"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """A new instance in an empty place. Its id is drawn when it is applied."""
+
+    place: Place
+    release: DesiredRelease
+    process: DesiredProcess
+
+    def describe(self) -> str:
+        return f"Start {self.place} with {self.process.limits.cpu} and {self.process.limits.memory}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetLimits:
+    """New limits for a running instance, without a restart."""
+
+    instance: str
+    place: Place
+    limits: Limits
+
+    def describe(self) -> str:
+        return f"Give {self.place} {self.limits.cpu}, {self.limits.memory} and {self.limits.processes} processes"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drain:
+    """The instance gets nothing new; it is stopped when its connections are done or their time is up."""
+
+    instance: str
+    place: Place
+    at: float
+
+    def describe(self) -> str:
+        return f"Drain {self.place}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bury:
+    """An instance ended that should run: counted in its place, then removed."""
+
+    instance: str
+    place: Place
+    at: float
+    reason: str
+    lost: bool
+
+    def describe(self) -> str:
+        return f"{self.place} ended: {self.reason.splitlines()[0] if self.reason else 'nothing is known of why'}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forgive:
+    """The crashes of a place are forgotten: it was healthy long enough, or its group is gone."""
+
+    place: Place
+
+    def describe(self) -> str:
+        return f"Forget the crashes of {self.place}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condemn:
+    """The candidate failed: the verdict and its instances' end, written down in one piece."""
+
+    group: Group
+    attempt: str
+    reason: str
+    instances: tuple[str, ...]
+
+    def describe(self) -> str:
+        return f"Give up {self.group}: {self.reason.splitlines()[0]}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retire:
+    """Stop an instance (SIGTERM, then SIGKILL) and remove all that belongs to it."""
+
+    instance: str
+    place: Place
+
+    def describe(self) -> str:
+        return f"Stop {self.place}"
+
+
+Action = MarkReady | Promote | SetRoutes | RemoveRoutes | Launch | SetLimits | Drain | Bury | Forgive | Condemn | Retire
+
+
+def _instances(count: int) -> str:
+    return "1 instance" if count == 1 else f"{count} instances"

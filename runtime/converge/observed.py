@@ -1,0 +1,103 @@
+"""What runs, as values: one app on one node at one moment. Pure; `observe` fills it in, `plan` reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from runtime.containers.spec import Limits
+from runtime.router.table import AppRoutes
+
+WEB = "web"  # the process type that gets traffic
+
+
+class Phase(StrEnum):
+    """How far a container is."""
+
+    CREATED = "created"  # made but never started: its maker was killed in between
+    RUNNING = "running"
+    EXITED = "exited"
+    LOST = "lost"  # gone without an exit status: the machine restarted, or its monitor was killed with it
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Group:
+    """All instances that were started alike: one release, one generation."""
+
+    release: int
+    generation: int
+
+    def __str__(self) -> str:
+        return f"v{self.release}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """What one instance stands for: the n-th of its process type in its group. At most one instance fills it."""
+
+    group: Group
+    process: str
+    number: int  # from 1
+
+    def __str__(self) -> str:
+        return f"{self.process} {self.number} of {self.group}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Marks:
+    """What we wrote down about an instance, so that the next process of ours knows."""
+
+    ready_at: float | None = None
+    draining_since: float | None = None
+    condemned: bool = False  # of a candidate that failed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservedInstance:
+    """One container of the app."""
+
+    id: str
+    place: Place
+    phase: Phase
+    limits: Limits
+    address: str = ""
+    port: int = 0
+    started_at: float | None = None
+    exited_at: float | None = None
+    answers: bool = False  # its health path answered just now; asked only of a web instance not yet ready
+    connections: int = 0  # open through the router; asked only of draining ones
+    evidence: str = ""  # why it exited, or is not ready yet: what was seen, the remedy, the last log lines
+    marks: Marks = Marks()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crashes:
+    """The run of crashes in one place."""
+
+    count: int
+    at: float  # of the last
+    reason: str
+    instance: str = ""  # that crashed last, so that it is counted once; empty when it could not even be created
+    lost: bool = False  # the last was lost, which says nothing against the release
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """Why one attempt to roll out a release failed; kept until the next attempt, so that a repeat says the same."""
+
+    release: int
+    attempt: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservedApp:
+    """Everything the plan needs to know. `routes` is what the router was last told, None for nothing."""
+
+    app: str
+    instances: tuple[ObservedInstance, ...] = ()
+    serving: Group | None = None  # the group that traffic was last switched to
+    crashes: Mapping[Place, Crashes] = field(default_factory=dict)
+    verdict: Verdict | None = None
+    routes: AppRoutes | None = None

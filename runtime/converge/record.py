@@ -1,0 +1,104 @@
+"""What we wrote down about an app: who serves, who is ready or draining, who crashed how often. One file an app.
+
+`Record.noting` is pure: the record after an action. Facts that the node itself knows (is it running?) are not in here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from runtime import journal
+from runtime.converge.actions import Action, Bury, Condemn, Drain, Forgive, MarkReady, Promote
+from runtime.converge.observed import Crashes, Group, Marks, Place, Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """Only ever replaced as a whole."""
+
+    serving: Group | None = None
+    marks: Mapping[str, Marks] = field(default_factory=dict)
+    crashes: Mapping[Place, Crashes] = field(default_factory=dict)
+    verdict: Verdict | None = None
+
+    def noting(self, action: Action) -> Record:
+        """The record once `action` is under way; the same one for actions that leave no note."""
+        match action:
+            case MarkReady():
+                return self._marked(action.instance, ready_at=action.at)
+            case Drain():
+                return self._marked(action.instance, draining_since=action.at)
+            case Promote():
+                record = replace(self, serving=action.group)
+                for instance in action.drained:
+                    record = record._marked(instance, draining_since=action.at)
+                return record
+            case Condemn():
+                crashes = {place: crashes for place, crashes in self.crashes.items() if place.group != action.group}
+                verdict = Verdict(release=action.group.release, attempt=action.attempt, reason=action.reason)
+                record = replace(self, crashes=crashes, verdict=verdict)
+                for instance in action.instances:
+                    record = record._marked(instance, condemned=True)
+                return record
+            case Bury():
+                return self.crashed(action.place, at=action.at, reason=action.reason, instance=action.instance, lost=action.lost)
+            case Forgive():
+                return replace(self, crashes={place: crashes for place, crashes in self.crashes.items() if place != action.place})
+            case _:
+                return self
+
+    def crashed(self, place: Place, *, at: float, reason: str, instance: str = "", lost: bool = False) -> Record:
+        """One more crash in a place."""
+        count = self.crashes[place].count + 1 if place in self.crashes else 1
+        crashes = Crashes(count=count, at=at, reason=reason, instance=instance, lost=lost)
+        return replace(self, crashes={**self.crashes, place: crashes})
+
+    def without(self, instance: str) -> Record:
+        """Nothing is left of the instance."""
+        return replace(self, marks={key: marks for key, marks in self.marks.items() if key != instance})
+
+    def _marked(self, instance: str, **changes: float | bool) -> Record:
+        marks = replace(self.marks.get(instance, Marks()), **changes)  # type: ignore[arg-type]  # keys are those of the callers above
+        return replace(self, marks={**self.marks, instance: marks})
+
+
+def load(path: Path) -> Record:
+    """The record of an app, or an empty one: without it, running instances are asked again whether they are healthy."""
+    raw = journal.read_json(path)
+    if not isinstance(raw, dict):
+        return Record()
+    serving, verdict = raw.get("serving"), raw.get("verdict")
+    return Record(
+        serving=Group(*serving) if serving else None,
+        marks={key: Marks(**marks) for key, marks in raw.get("marks", {}).items()},
+        crashes={_place(entry.pop("place")): Crashes(**entry) for entry in raw.get("crashes", [])},
+        verdict=Verdict(**verdict) if verdict else None,
+    )
+
+
+def save(path: Path, record: Record) -> None:
+    """Replace the file in one piece."""
+    journal.write_json(
+        path,
+        {
+            "serving": [record.serving.release, record.serving.generation] if record.serving else None,
+            "marks": {key: _fields(marks) for key, marks in record.marks.items()},
+            "crashes": [{"place": _text(place), **_fields(crashes)} for place, crashes in record.crashes.items()],
+            "verdict": _fields(record.verdict) if record.verdict else None,
+        },
+    )
+
+
+def _fields(value: Marks | Crashes | Verdict) -> dict[str, object]:
+    return {name: getattr(value, name) for name in value.__dataclass_fields__}
+
+
+def _text(place: Place) -> str:
+    return f"{place.group.release}/{place.group.generation}/{place.process}/{place.number}"
+
+
+def _place(text: str) -> Place:
+    release, generation, process, number = text.split("/")
+    return Place(Group(int(release), int(generation)), process, int(number))

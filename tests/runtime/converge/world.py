@@ -1,0 +1,200 @@
+"""A node in memory, to play plans on: every action falls into the small effects between which a process can be killed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from runtime.containers.spec import Limits, TeamLimits
+from runtime.converge.actions import Action, Bury, Launch, RemoveRoutes, Retire, SetLimits, SetRoutes
+from runtime.converge.desired import DesiredApp, DesiredProcess, DesiredRelease
+from runtime.converge.observed import WEB, ObservedApp, ObservedInstance, Phase, Place
+from runtime.converge.plan import OutcomeState, Plan, plan
+from runtime.converge.record import Record
+from runtime.quantities import Bytes, Millicores
+from runtime.router.table import AppRoutes
+
+SMALL = Limits(cpu=Millicores(100), memory=Bytes(64 * 2**20), processes=32, disk=Bytes(64 * 2**20))
+TEAM = TeamLimits(cpu=Millicores(1000), memory=Bytes(2**30), processes=512)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Temper:
+    """How instances of a release behave."""
+
+    boots_in: float | None = 1.0  # None: never ready
+    dies_in: float | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class SimInstance:
+    place: Place
+    phase: Phase
+    limits: Limits
+    temper: Temper
+    started_at: float | None = None
+    exited_at: float | None = None
+    connections: int = 0
+
+
+class Killed(Exception):
+    """The converging process was killed here."""
+
+
+@dataclass(slots=True, kw_only=True)
+class World:
+    """Containers, the record, the router and the rows of one app."""
+
+    now: float = 1000.0
+    instances: dict[str, SimInstance] = field(default_factory=dict)
+    record: Record = field(default_factory=Record)
+    routes: AppRoutes | None = None
+    tempers: dict[int, Temper] = field(default_factory=dict)
+    current: DesiredRelease | None = None
+    candidate: DesiredRelease | None = None
+    deleted: bool = False
+    born: int = 0
+    lives_left: int | None = None  # effects until the process is killed
+    launches: list[tuple[float, Place]] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+
+    def release(self, number: int, *, temper: Temper | None = None, counts: dict[str, int] | None = None, boot_seconds: float = 60.0) -> DesiredRelease:
+        self.tempers[number] = temper or Temper()
+        processes = tuple(DesiredProcess(name=name, command="run", count=count, limits=SMALL) for name, count in (counts or {WEB: 2}).items())
+        generation = self.current.generation if self.current else 0
+        return DesiredRelease(
+            number=number, image="sha256:0", environment={}, processes=processes, boot_seconds=boot_seconds, generation=generation, attempt=f"r{number}"
+        )
+
+    @property
+    def desired(self) -> DesiredApp:
+        return DesiredApp(
+            app="demo", team=1, hosts=("demo.test",), team_limits=TEAM, current=self.current, candidate=self.candidate, deleted=self.deleted
+        )
+
+    def observe(self) -> ObservedApp:
+        for one in self.instances.values():
+            dies_in = one.temper.dies_in
+            if one.phase is Phase.RUNNING and one.started_at is not None and dies_in is not None and self.now >= one.started_at + dies_in:
+                one.phase, one.exited_at = Phase.EXITED, one.started_at + dies_in
+        return ObservedApp(
+            app="demo",
+            instances=tuple(self._observed(id, one) for id, one in self.instances.items()),
+            serving=self.record.serving,
+            crashes=self.record.crashes,
+            verdict=self.record.verdict,
+            routes=self.routes,
+        )
+
+    def answers(self, id: str) -> bool:
+        one = self.instances[id]
+        boots_in = one.temper.boots_in
+        return one.phase is Phase.RUNNING and one.started_at is not None and boots_in is not None and self.now >= one.started_at + boots_in
+
+    def step(self) -> Plan:
+        """One look, decision and deed; then the rows are told of the outcome, as the workers do."""
+        made = plan(self.desired, self.observe(), self.now)
+        for action in made.actions:
+            for effect in self._effects(action):
+                if self.lives_left is not None:
+                    if self.lives_left == 0:
+                        self.lives_left = None
+                        raise Killed
+                    self.lives_left -= 1
+                effect()
+                self.check()
+        if self.candidate is not None and made.outcome.state is OutcomeState.LIVE:
+            self.current, self.candidate = self.candidate, None
+        elif self.candidate is not None and made.outcome.state is OutcomeState.FAILED:
+            self.failures.append(made.outcome.reason)
+            self.candidate = None
+        return made
+
+    def run(self, seconds: float, *, tick: float = 0.5) -> None:
+        """Converge again and again while time passes; kills are survived as by a process manager."""
+        until = self.now + seconds
+        while self.now < until:
+            try:
+                made = self.step()
+            except Killed:
+                continue
+            if not made.actions:
+                self.now += tick
+
+    def settle(self) -> Plan:
+        """Until nothing is left to do; fails when that takes for ever."""
+        for _ in range(400):
+            try:
+                made = self.step()
+            except Killed:
+                continue
+            if made.settled and made.look_again_at is None and self.candidate is None:
+                return made
+            if not made.actions:
+                self.now = max(self.now + 1.0, made.look_again_at or 0.0)
+        raise AssertionError(f"does not settle: {made.describe()}")
+
+    def check(self) -> None:
+        """What must hold after every single effect."""
+        for endpoint in self.routes.endpoints if self.routes else ():
+            if not endpoint.draining:
+                one = self.instances.get(endpoint.instance)
+                assert one is not None, f"routes to {endpoint.instance}, which is gone"
+                assert one.phase is not Phase.RUNNING or self.answers(endpoint.instance), f"routes to {endpoint.instance}, which is not ready"
+
+    def serving(self) -> list[str]:
+        return [one.instance for one in self.routes.endpoints if not one.draining] if self.routes else []
+
+    def _observed(self, id: str, one: SimInstance) -> ObservedInstance:
+        return ObservedInstance(
+            id=id,
+            place=one.place,
+            phase=one.phase,
+            limits=one.limits,
+            address="10.0.0.2",
+            port=8000,
+            started_at=one.started_at,
+            exited_at=one.exited_at,
+            answers=self.answers(id),
+            connections=one.connections,
+            evidence="It exited with code 1." if one.phase is Phase.EXITED else "",
+            marks=self.record.marks.get(id) or ObservedInstance.__dataclass_fields__["marks"].default,
+        )
+
+    def _effects(self, action: Action) -> Iterator[object]:
+        """The order in which `apply` does it: notes first, then the world, then notes of what is gone."""
+        noted = self.record.noting(action)
+        if noted != self.record:
+            yield lambda: setattr(self, "record", noted)
+        match action:
+            case SetRoutes():
+                yield lambda: setattr(self, "routes", action.routes)
+            case RemoveRoutes():
+                yield lambda: setattr(self, "routes", None)
+            case SetLimits():
+                yield lambda: setattr(self.instances[action.instance], "limits", action.limits)
+            case Launch():
+                self.born += 1
+                id = f"i{self.born}"
+                one = SimInstance(place=action.place, phase=Phase.CREATED, limits=action.process.limits, temper=self.tempers[action.release.number])
+                yield lambda: self.instances.__setitem__(id, one)
+                yield lambda: self._start(one)
+            case Retire() | Bury():
+                yield lambda: self._stop(action.instance)
+                yield lambda: self.instances.pop(action.instance, None)
+                yield lambda: setattr(self, "record", self.record.without(action.instance))
+            case _:
+                pass
+
+    def _start(self, one: SimInstance) -> None:
+        one.phase, one.started_at = Phase.RUNNING, self.now
+        self.launches.append((self.now, one.place))
+
+    def _stop(self, id: str) -> None:
+        if id in self.instances and self.instances[id].phase is Phase.RUNNING:
+            assert id not in self.serving(), f"stops {id} while the router sends it requests"
+            self.instances[id].phase, self.instances[id].exited_at = Phase.EXITED, self.now
+
+
+def scaled(release: DesiredRelease, counts: dict[str, int]) -> DesiredRelease:
+    return replace(release, processes=tuple(replace(one, count=counts.get(one.name, one.count)) for one in release.processes))
