@@ -1,0 +1,68 @@
+"""What to tell a running HAProxy so that a slot's servers are the wanted ones. Pure: reads no socket, sends nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from runtime.router.render import server_options, slot_name
+from runtime.router.table import Endpoint
+
+_MAINTENANCE = 0x01 | 0x02 | 0x04  # SRV_ADMF_FMAINT, IMAINT, CMAINT (haproxy, server-t.h)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveServer:
+    """One server as HAProxy has it now."""
+
+    name: str
+    address: str
+    port: int
+    maintenance: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlotDelta:
+    """Commands in three steps, so that at no moment an app is without its best servers."""
+
+    open: tuple[str, ...] = ()  # new servers, and those that take traffic again
+    close: tuple[str, ...] = ()  # nothing new for these
+    delete: tuple[str, ...] = ()  # cut what is left and forget them; a server still in use is met again later
+
+    def __bool__(self) -> bool:
+        return bool(self.open or self.close)
+
+
+def slot_delta(slot: int, wanted: Iterable[Endpoint], live: Iterable[LiveServer]) -> SlotDelta:
+    """From the servers a slot has to those it should have."""
+    backend = slot_name(slot)
+    present = {server.name: server for server in live}
+    opening: list[str] = []
+    closing: list[str] = []
+    for end in wanted:
+        name, server = f"{backend}/{end.instance}", present.pop(end.instance, None)
+        if server is None:
+            opening.append(f"add server {name} {server_options(end)}")  # begins in maintenance
+            opening += [] if end.draining else [f"enable server {name}"]
+            continue
+        if (server.address, server.port) != (end.address, end.port):
+            opening.append(f"set server {name} addr {end.address} port {end.port}")
+        if server.maintenance and not end.draining:
+            opening.append(f"set server {name} state ready")
+        elif end.draining and not server.maintenance:
+            closing.append(f"set server {name} state maint")
+    closing += [f"set server {backend}/{name} state maint" for name, server in present.items() if not server.maintenance]
+    deleting = [f"shutdown sessions server {backend}/{name}; del server {backend}/{name}" for name in present]
+    return SlotDelta(open=tuple(opening), close=tuple(closing), delete=tuple(deleting))
+
+
+def live_servers(answer: str) -> dict[str, list[LiveServer]]:
+    """Servers by backend, from the answer to `show servers state`."""
+    servers: dict[str, list[LiveServer]] = {}
+    for line in answer.splitlines():
+        fields = line.split()
+        if len(fields) < 19 or line.startswith("#"):
+            continue
+        server = LiveServer(name=fields[3], address=fields[4], port=int(fields[18]), maintenance=bool(int(fields[6]) & _MAINTENANCE))
+        servers.setdefault(fields[1], []).append(server)
+    return servers

@@ -1,0 +1,89 @@
+"""A real HAProxy of its own for a test: own folders, own port."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+import pytest
+
+from runtime import process
+from runtime.config import NodeConfig
+from runtime.router.control import Router
+from runtime.router.table import AppRoutes, AppSituation, Endpoint
+from tests.runtime.router.sample_app import SampleApp
+
+
+class RouterUnderTest:
+    """A router, the process that a process manager would keep, and apps behind it."""
+
+    def __init__(self, config: NodeConfig, apps: ExitStack) -> None:
+        self.config = config
+        self.router = Router(config)
+        self.process: subprocess.Popen[bytes] | None = None
+        self._apps = apps
+
+    def start(self) -> None:
+        log = (self.config.state / "haproxy.log").open("ab")
+        self.process = process.spawn(self.router.command(), stdout=log, stderr=log)
+        log.close()
+        deadline = time.monotonic() + 10
+        while not self.answers():
+            assert time.monotonic() < deadline and self.process.poll() is None, (self.config.state / "haproxy.log").read_text()
+            time.sleep(0.02)
+
+    def answers(self) -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", self.config.http_port), 1).close()
+        except OSError:
+            return False
+        return self.config.router_socket.exists()
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def app(self, name: str) -> SampleApp:
+        return self._apps.enter_context(SampleApp(name))
+
+    def get(self, path: str = "/", *, host: str = "hello.test", accept: str = "text/html") -> httpx.Response:
+        return httpx.get(self.url(path), headers={"Host": host, "Accept": accept}, timeout=15)
+
+    def url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.config.http_port}{path}"
+
+
+def end(app: SampleApp, *, draining: bool = False) -> Endpoint:
+    return Endpoint(instance=app.name, address="127.0.0.1", port=app.port, draining=draining)
+
+
+def routes_to(*ends: Endpoint, app: str = "hello", host: str = "hello.test", situation: AppSituation = AppSituation.SERVING) -> AppRoutes:
+    return AppRoutes(app=app, hosts=(host,), endpoints=ends, situation=situation)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[RouterUnderTest]:
+    config = NodeConfig(name="trouter", state=tmp_path / "state", run=tmp_path / "run", http_port=free_port(), portal_host="portal.test")
+    config.run.mkdir()
+    tmp_path.chmod(0o755)
+    with ExitStack() as apps:
+        under_test = RouterUnderTest(config, apps)
+        under_test.router.prepare()
+        under_test.start()
+        try:
+            yield under_test
+        finally:
+            under_test.kill()
