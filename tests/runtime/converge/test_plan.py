@@ -111,6 +111,17 @@ def test_five_minutes_of_health_clear_the_counter_and_less_do_not():
     assert not world.record.crashes
 
 
+def test_a_crash_is_counted_once_though_its_counter_was_killed_before_it_had_tidied_up():
+    world = live({WEB: 1})
+    victim = world.serving()[0]
+    world.instances[victim].phase, world.instances[victim].exited_at = Phase.EXITED, world.now
+    world.lives_left = 2  # the routes and the note
+    with pytest.raises(Killed):
+        world.step()
+    world.settle()
+    assert [crashes.count for crashes in world.record.crashes.values()] == [1]
+
+
 def test_scaling_up_and_down_touches_only_what_it_must():
     world = live({WEB: 2, "worker": 1})
     before = set(world.instances)
@@ -274,7 +285,8 @@ def test_whatever_happens_it_converges_to_exactly_what_is_wanted(events):
     world.candidate = world.release(1, counts={WEB: 2, "worker": 1})
     for number, (event, value) in enumerate(events, start=2):
         play(world, event, value, number)
-    world.tempers = {number: temper if temper in (NEVER, DIES) and (world.current is None or world.current.number != number) else Temper() for number, temper in world.tempers.items()}
+    bad = {number for number, temper in world.tempers.items() if temper in (NEVER, DIES) and (world.current is None or world.current.number != number)}
+    world.tempers = {number: temper if number in bad else Temper(boots_in=0.0) for number, temper in world.tempers.items()}
     for one in world.instances.values():
         one.temper = world.tempers[one.place.group.release]
     world.settle()
