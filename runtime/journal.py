@@ -18,8 +18,11 @@ from typing import Any
 _POLL = 0.01  # seconds between two tries for a lock with a timeout
 
 
-def write_atomic(path: Path, data: bytes, mode: int = 0o600) -> None:
-    """Replace `path` with `data`: a crash or a reader meets either the old file or the new one (rename(2))."""
+def write_atomic(path: Path, data: bytes, mode: int = 0o600, *, durable: bool = True) -> None:
+    """Replace `path` with `data`: a crash or a reader meets either the old file or the new one (rename(2)).
+
+    `durable=False` leaves out the syncs: safe against kill -9, not against a power failure. For what a reboot voids anyway.
+    """
     fresh = path.with_name(f".{path.name}.{os.getpid()}-{time.monotonic_ns()}.tmp")
     fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
@@ -28,14 +31,16 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o600) -> None:
             view = memoryview(data)
             while view:
                 view = view[os.write(fd, view) :]
-            os.fsync(fd)
+            if durable:
+                os.fsync(fd)
         finally:
             os.close(fd)
         os.rename(fresh, path)
     except BaseException:
         fresh.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
+    if durable:
+        sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:
@@ -47,9 +52,9 @@ def sync_folder(folder: Path) -> None:
         os.close(fd)
 
 
-def write_json(path: Path, value: Any, mode: int = 0o600) -> None:
+def write_json(path: Path, value: Any, mode: int = 0o600, *, durable: bool = True) -> None:
     """Write a JSON document atomically."""
-    write_atomic(path, json.dumps(value, indent=1, sort_keys=True).encode() + b"\n", mode)
+    write_atomic(path, json.dumps(value, indent=1, sort_keys=True).encode() + b"\n", mode, durable=durable)
 
 
 def read_json(path: Path) -> Any:
@@ -72,12 +77,13 @@ def lock(path: Path, *, blocking: bool = True, timeout: float | None = None) -> 
     path.parent.mkdir(parents=True, exist_ok=True)
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        yield _take(fd, blocking=blocking, timeout=timeout)
+        yield take(fd, blocking=blocking, timeout=timeout)
     finally:
         os.close(fd)  # lets go
 
 
-def _take(fd: int, *, blocking: bool, timeout: float | None) -> bool:
+def take(fd: int, *, blocking: bool = True, timeout: float | None = None) -> bool:
+    """The same for a file the caller has opened; closing it lets go. Whether it was got."""
     if blocking and timeout is None:
         fcntl.flock(fd, fcntl.LOCK_EX)
         return True

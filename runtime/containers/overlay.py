@@ -1,0 +1,104 @@
+"""A container's root: its image's shared layers under one writable layer of its own (Documentation/filesystems/overlayfs.rst).
+
+Layers are never chowned: the kernel shifts their ids for each mount (mount_setattr(2), idmapped mounts). A run container's
+writable layer holds shifted ids and is thrown away; a build's is shifted too, so that it holds real ids and becomes a layer.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from runtime.errors import KernelRefused, LaunchFailed
+from runtime.kernel import Kernel, MountFlag
+
+_FLAGS = MountFlag.NO_DEVICES | MountFlag.NO_SETUID
+# volatile: an fsync inside need not reach a disk that is thrown away. The rest: a writable layer stands by itself, as OCI wants.
+_OPTIONS = ("volatile", "redirect_dir=off", "metacopy=off", "index=off")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MountRoot:
+    """The union of `layers` (topmost first) under scratch/upper, on `target`."""
+
+    layers: tuple[Path, ...]
+    scratch: Path  # holds upper/ and work/
+    target: Path
+    clones: Path  # a folder of our own, for kernels that take layers by path only
+    layer_ids: int  # user namespaces' fds: how ids of the layers are shifted
+    upper_ids: int | None  # and of the writable layer; None: not at all
+
+    def describe(self) -> str:
+        """For the log."""
+        return f"mount {len(self.layers)} layers on {self.target}"
+
+    def execute(self, kernel: Kernel) -> None:
+        """KernelRefused, or LaunchFailed where a layer is not there."""
+        for layer in self.layers:
+            if not layer.is_dir():
+                raise LaunchFailed(f"The layer {layer} does not exist.", hint="Deploy the app again to rebuild it.")
+        with ExitStack() as stack:
+            layers = [_detached(kernel, stack, layer, self.layer_ids, MountFlag.READ_ONLY) for layer in self.layers]
+            writable = self.scratch if self.upper_ids is None else _detached(kernel, stack, self.scratch, self.upper_ids, MountFlag.NONE)
+            try:
+                self._by_fd(kernel, layers, writable)
+            except KernelRefused as refusal:
+                if refusal.errno not in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
+                    raise
+                self._by_path(kernel, layers, writable)
+
+    def _by_fd(self, kernel: Kernel, layers: Sequence[int], writable: int | Path) -> None:
+        """Nothing is visible in the file tree but the result (lowerdir+ by fd, Linux 6.13)."""
+        with _folder(writable, "upper") as upper, _folder(writable, "work") as work:
+            root = kernel.new_overlay(layers, upper, work, options=_OPTIONS, flags=_FLAGS)
+        try:
+            kernel.attach(root, self.target)
+        finally:
+            os.close(root)
+
+    def _by_path(self, kernel: Kernel, layers: Sequence[int], writable: int | Path) -> None:
+        """Attach the clones for the moment of mounting; the overlay keeps its own hold on them afterwards."""
+        self.clones.mkdir(mode=0o700, exist_ok=True)
+        attached: list[Path] = []
+        try:
+            for number, layer in enumerate([*layers, *([writable] if isinstance(writable, int) else [])]):
+                place = self.clones / str(number)
+                place.mkdir(exist_ok=True)
+                kernel.attach(layer, place)
+                attached.append(place)
+            scratch = attached[-1] if isinstance(writable, int) else writable
+            lower = ":".join(_escaped(place) for place in attached[: len(layers)])
+            options = [f"lowerdir={lower}", f"upperdir={_escaped(scratch / 'upper')}", f"workdir={_escaped(scratch / 'work')}", *_OPTIONS]
+            kernel.mount("overlay", self.target, "overlay", flags=_FLAGS, options=",".join(options))
+        finally:
+            for place in reversed(attached):
+                kernel.unmount(place, lazily=True)
+                place.rmdir()
+            self.clones.rmdir()
+
+
+def _detached(kernel: Kernel, stack: ExitStack, source: Path, ids: int, flags: MountFlag) -> int:
+    clone = kernel.clone_tree(source, idmap=ids, flags=flags)
+    stack.callback(os.close, clone)
+    return clone
+
+
+@contextmanager
+def _folder(writable: int | Path, name: str) -> Iterator[int | Path]:
+    if isinstance(writable, Path):
+        yield writable / name
+        return
+    fd = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=writable)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _escaped(path: Path) -> str:
+    """Commas and colons part options and layers in the old mount call."""
+    return str(path).replace("\\", "\\\\").replace(":", "\\:").replace(",", "\\,")

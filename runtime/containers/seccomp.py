@@ -1,0 +1,97 @@
+"""Which syscalls a container may make: the distribution's default profile, tightened, compiled once to BPF.
+
+The profile is that of containers-common (seccomp.json); ours on top: no new namespaces, above all no user namespace, and no
+mounting, so that the kernel's largest attack surface stays shut whatever capabilities a namespace would hand out.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import platform
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from runtime.errors import HostLacks
+from runtime.kernel import ALLOW, Kernel, SeccompRule, errno_action
+
+PROFILES = (Path("/usr/share/containers/seccomp.json"), Path("/etc/containers/seccomp.json"))
+
+_NEW_NAMESPACES = 0x7E020080  # CLONE_NEW{NS,CGROUP,UTS,IPC,USER,PID,NET,TIME} (clone(2))
+_NEW_NAMESPACES_CLONE = 0x7E020000  # in clone the low byte is the exit signal
+_NOT_EQUAL, _EQUAL, _MASKED_EQUAL = 1, 4, 7  # enum scmp_compare
+_OPERATORS = {"SCMP_CMP_NE": 1, "SCMP_CMP_LT": 2, "SCMP_CMP_LE": 3, "SCMP_CMP_EQ": 4, "SCMP_CMP_GE": 5, "SCMP_CMP_GT": 6, "SCMP_CMP_MASKED_EQ": 7}
+
+_REFUSED = frozenset(
+    "mount umount umount2 pivot_root fsopen fsconfig fsmount fspick open_tree move_mount mount_setattr setns bpf keyctl add_key "
+    "request_key userfaultfd perf_event_open open_by_handle_at name_to_handle_at".split()
+)
+_DECIDED_HERE = _REFUSED | {"clone", "clone3", "unshare"}
+_ARCHITECTURES = {"x86_64": ("amd64", ("x86",)), "aarch64": ("arm64", ("arm",))}  # the profile's word, libseccomp's further ABIs
+
+
+@cache
+def program(capabilities: tuple[str, ...]) -> bytes:
+    """The BPF for a container with these capabilities. HostLacks: no profile or no libseccomp on this machine."""
+    profile = _profile()
+    architecture, further = _ARCHITECTURES.get(platform.machine(), (platform.machine(), ()))
+    default = errno_action(int(profile.get("defaultErrnoRet", errno.EPERM)))
+    chosen = [*rules(profile, architecture, frozenset(capabilities)), *_own_rules()]
+    return Kernel().seccomp_program(default, [rule for rule in chosen if rule.action != default], further)
+
+
+def rules(profile: dict[str, Any], architecture: str, capabilities: frozenset[str]) -> Iterator[SeccompRule]:
+    """Those of a profile that hold for an architecture and a set of capabilities, less what we decide ourselves. Pure."""
+    for entry in profile["syscalls"]:
+        if not _applies(entry, architecture, capabilities):
+            continue
+        action = ALLOW if entry["action"] == "SCMP_ACT_ALLOW" else errno_action(int(entry.get("errnoRet", errno.EPERM)))
+        conditions = tuple(_conditions(entry.get("args") or ()))
+        for name in entry["names"]:
+            if name not in _DECIDED_HERE:
+                yield SeccompRule(syscall=name, action=action, conditions=conditions)
+
+
+def _own_rules() -> Iterator[SeccompRule]:
+    refused = errno_action(errno.EPERM)
+    for name in sorted(_REFUSED):
+        yield SeccompRule(syscall=name, action=refused)
+    # clone3 hides its flags in memory that a filter cannot read; told "no such call", libc falls back to clone.
+    yield SeccompRule(syscall="clone3", action=errno_action(errno.ENOSYS))
+    yield SeccompRule(syscall="clone", action=ALLOW, conditions=((0, _MASKED_EQUAL, _NEW_NAMESPACES_CLONE, 0),))
+    yield SeccompRule(syscall="unshare", action=ALLOW, conditions=((0, _MASKED_EQUAL, _NEW_NAMESPACES, 0),))
+    for bit in _bits(_NEW_NAMESPACES):
+        yield SeccompRule(syscall="unshare", action=refused, conditions=((0, _MASKED_EQUAL, bit, bit),))
+
+
+def _bits(mask: int) -> Iterator[int]:
+    return (1 << place for place in range(mask.bit_length()) if mask >> place & 1)
+
+
+def _applies(entry: dict[str, Any], architecture: str, capabilities: frozenset[str]) -> bool:
+    includes, excludes = entry.get("includes") or {}, entry.get("excludes") or {}
+    if (only := includes.get("arches")) and architecture not in only:
+        return False
+    if not capabilities.issuperset(includes.get("caps") or ()):
+        return False
+    return architecture not in (excludes.get("arches") or ()) and capabilities.isdisjoint(excludes.get("caps") or ())
+
+
+def _conditions(arguments: Iterable[dict[str, Any]]) -> Iterator[tuple[int, int, int, int]]:
+    for argument in arguments:
+        yield argument["index"], _OPERATORS[argument["op"]], argument["value"], argument.get("valueTwo", 0)
+
+
+def _profile(places: Sequence[Path] = PROFILES) -> dict[str, Any]:
+    for place in places:
+        try:
+            profile: dict[str, Any] = json.loads(place.read_bytes())
+            return profile
+        except FileNotFoundError:
+            continue
+    raise HostLacks(
+        f"There is no seccomp profile on this machine (looked at {', '.join(map(str, places))}).",
+        hint="Install golang-github-containers-common (Debian) or containers-common (Fedora), or run `make up`.",
+    )

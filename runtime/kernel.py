@@ -1,0 +1,292 @@
+"""The runtime's only door to ctypes: one small method a syscall, all failing through one place as KernelRefused.
+
+Numbers and structures are those of include/uapi/linux; the newer calls have the same number on every 64-bit machine.
+Not a policy: what is mounted where, and why, is said by the callers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import fcntl
+import os
+import re
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import IntFlag
+from pathlib import Path
+
+from runtime.errors import HostLacks, KernelRefused
+
+_OPEN_TREE, _MOVE_MOUNT, _FSOPEN, _FSCONFIG, _FSMOUNT, _MOUNT_SETATTR = 428, 429, 430, 431, 432, 442
+_AT_FDCWD, _AT_EMPTY_PATH, _AT_RECURSIVE = -100, 0x1000, 0x8000
+_OPEN_TREE_CLONE, _MOVE_MOUNT_F_EMPTY_PATH, _CLOEXEC = 1, 4, 1
+_FSCONFIG_SET_STRING, _FSCONFIG_SET_FD, _FSCONFIG_CMD_CREATE = 1, 5, 6
+_MS_BIND, _MS_PRIVATE, _MNT_DETACH, _UMOUNT_NOFOLLOW = 4096, 1 << 18, 2, 8
+_LOOP_CONFIGURE, _LOOP_CTL_GET_FREE, _LO_FLAGS_AUTOCLEAR = 0x4C0A, 0x4C82, 4
+_EXT4_IOC_SHUTDOWN, _EXT4_GOING_FLAGS_NOLOGFLUSH = 0x8004587D, 2
+_FICLONE = 0x40049409
+
+
+class MountFlag(IntFlag):
+    """What a mount forbids (mount(2)); the new mount API uses the same low bits (MOUNT_ATTR_*)."""
+
+    NONE = 0
+    READ_ONLY = 1
+    NO_SETUID = 2
+    NO_DEVICES = 4
+    NO_EXEC = 8
+
+
+_ATTR_IDMAP = 0x00100000
+_MS_NOATIME = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mount:
+    """One line of /proc/self/mountinfo (proc(5))."""
+
+    target: Path
+    kind: str
+    source: str
+    options: frozenset[str]  # of the filesystem, not of the mount
+
+
+class Kernel:
+    """Syscalls this runtime makes. Tests may hand in one that lacks the newer ones."""
+
+    def __init__(self, *, layers_by_fd: bool = True) -> None:
+        self._libc = ctypes.CDLL(None, use_errno=True)
+        self.layers_by_fd = layers_by_fd  # off: behave as a kernel before 6.13 does
+
+    # Mounts
+
+    def mount(self, source: str | Path, target: Path, kind: str, *, flags: MountFlag = MountFlag.NONE, options: str = "") -> None:
+        """mount(2), without access times."""
+        arguments = (os.fsencode(source), os.fsencode(target), kind.encode(), ctypes.c_ulong(int(flags) | _MS_NOATIME), options.encode())
+        self._check(self._libc.mount(*arguments), f"mount {kind} on {target}")
+
+    def bind(self, source: str | Path, target: Path) -> None:
+        """Make a file or folder visible at a second path; private, so that it does not spread to other mount namespaces."""
+        self._check(self._libc.mount(os.fsencode(source), os.fsencode(target), None, ctypes.c_ulong(_MS_BIND), None), f"bind {source} to {target}")
+        self._check(self._libc.mount(None, os.fsencode(target), None, ctypes.c_ulong(_MS_PRIVATE), None), f"make {target} private")
+
+    def unmount(self, target: Path, *, lazily: bool = False) -> bool:
+        """umount2(2); False where nothing was mounted. KernelRefused EBUSY: in use."""
+        flags = _UMOUNT_NOFOLLOW | (_MNT_DETACH if lazily else 0)
+        if self._libc.umount2(os.fsencode(target), flags) == 0:
+            return True
+        if ctypes.get_errno() in (errno.EINVAL, errno.ENOENT):
+            return False
+        raise self._refusal(f"unmount {target}")
+
+    def mounts(self) -> list[Mount]:
+        """All mounts of our mount namespace, in the order they were made."""
+        return [_parse_mount(line) for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+
+    def mounts_below(self, folder: Path) -> list[Path]:
+        """Targets at or below a folder, innermost and latest first: the order in which they can be unmounted."""
+        prefix = f"{folder}/"
+        return [mount.target for mount in reversed(self.mounts()) if f"{mount.target}/".startswith(prefix)]
+
+    def clone_tree(self, source: Path, *, idmap: int | None = None, flags: MountFlag = MountFlag.NONE) -> int:
+        """A detached copy of the mount at `source`, its ids shifted by the user namespace `idmap` (mount_setattr(2)). An fd to close."""
+        fd = self._call(f"clone the mount of {source}", _OPEN_TREE, _AT_FDCWD, os.fsencode(source), _OPEN_TREE_CLONE | os.O_CLOEXEC)
+        try:
+            attributes = struct.pack("QQQQ", int(flags) | (_ATTR_IDMAP if idmap is not None else 0), 0, 0, idmap or 0)
+            self._call(f"map the ids of {source}", _MOUNT_SETATTR, fd, b"", _AT_EMPTY_PATH, attributes, len(attributes))
+        except BaseException:
+            os.close(fd)
+            raise
+        return fd
+
+    def attach(self, mount: int, target: Path) -> None:
+        """Put a detached mount into the file tree (move_mount(2))."""
+        self._call(f"attach to {target}", _MOVE_MOUNT, mount, b"", _AT_FDCWD, os.fsencode(target), _MOVE_MOUNT_F_EMPTY_PATH)
+
+    def new_overlay(self, layers: Sequence[int], upper: int | Path, work: int | Path, *, options: Sequence[str], flags: MountFlag) -> int:
+        """A detached overlay over detached layers, topmost first. KernelRefused EINVAL: this kernel takes paths only (before 6.13)."""
+        if not self.layers_by_fd:
+            raise KernelRefused("This kernel takes the layers of an overlay by path only.", errno=errno.EINVAL)
+        context = self._call("open an overlay", _FSOPEN, b"overlay", _CLOEXEC)
+        try:
+            for layer in layers:
+                self._call("add a layer", _FSCONFIG, context, _FSCONFIG_SET_FD, b"lowerdir+", None, layer)
+            for key, place in ((b"upperdir", upper), (b"workdir", work)):
+                if isinstance(place, int):
+                    self._call("set the writable layer", _FSCONFIG, context, _FSCONFIG_SET_FD, key, None, place)
+                else:
+                    self._call("set the writable layer", _FSCONFIG, context, _FSCONFIG_SET_STRING, key, os.fsencode(place), 0)
+            for option in options:
+                name, _, value = option.partition("=")
+                command = (_FSCONFIG_SET_STRING, name.encode(), value.encode(), 0) if value else (0, name.encode(), None, 0)
+                self._call(f"set the overlay's option {option}", _FSCONFIG, context, *command)
+            self._call("create an overlay", _FSCONFIG, context, _FSCONFIG_CMD_CREATE, None, None, 0)
+            return self._call("mount an overlay", _FSMOUNT, context, _CLOEXEC, int(flags))
+        finally:
+            os.close(context)
+
+    # Disks
+
+    @contextmanager
+    def loop_device(self, image: Path) -> Iterator[Path]:
+        """A block device over a file. It goes away with its last user: after the block, that is the mount made inside it."""
+        with _opened(image, os.O_RDWR) as file:
+            device, fd = self._free_loop(file)
+            try:
+                yield device
+            finally:
+                os.close(fd)
+
+    def drop_unwritten(self, mounted: Path) -> None:
+        """Shut an ext4 down without writing its dirty pages: its content is about to be thrown away (EXT4_IOC_SHUTDOWN)."""
+        with _opened(mounted, os.O_RDONLY | os.O_DIRECTORY) as fd, contextlib.suppress(OSError):  # then unmounting just takes longer
+            fcntl.ioctl(fd, _EXT4_IOC_SHUTDOWN, struct.pack("I", _EXT4_GOING_FLAGS_NOLOGFLUSH))
+
+    def copy_sparse(self, source: Path, target: Path) -> None:
+        """Copy a file, holes as holes; at once where the filesystem shares extents (ioctl_ficlone(2))."""
+        with _opened(source, os.O_RDONLY) as old, _opened(target, os.O_RDWR | os.O_CREAT | os.O_EXCL) as new:
+            try:
+                fcntl.ioctl(new, _FICLONE, old)
+                return
+            except OSError:
+                _copy_extents(old, new)
+
+    def _free_loop(self, file: int) -> tuple[Path, int]:
+        information = struct.pack("5Q4I64s64s32s2Q", 0, 0, 0, 0, 0, 0, 0, 0, _LO_FLAGS_AUTOCLEAR, b"", b"", b"", 0, 0)
+        request = struct.pack("II", file, 4096) + information + bytes(64)
+        with _opened(Path("/dev/loop-control"), os.O_RDWR) as control:
+            for _ in range(64):  # another process may take the number first
+                number = fcntl.ioctl(control, _LOOP_CTL_GET_FREE)
+                device = Path(f"/dev/loop{number}")
+                if not device.exists():  # no devtmpfs
+                    with contextlib.suppress(FileExistsError):
+                        os.mknod(device, 0o600 | 0o060000, os.makedev(7, number))
+                fd = os.open(device, os.O_RDWR | os.O_CLOEXEC)
+                try:
+                    fcntl.ioctl(fd, _LOOP_CONFIGURE, request)
+                    return device, fd
+                except OSError as error:
+                    os.close(fd)
+                    if error.errno != errno.EBUSY:
+                        raise KernelRefused(f"The kernel would not set up {device}: {error.strerror}.", errno=error.errno or 0) from None
+        raise HostLacks("No loop device is free on this machine.", hint="Raise the loop module's max_loop, or detach unused ones (losetup -d).")
+
+    # Seccomp
+
+    def seccomp_program(self, default: int, rules: Sequence[SeccompRule], architectures: Sequence[str]) -> bytes:
+        """Compile rules to the BPF the kernel runs (libseccomp, seccomp_export_bpf(3)). Unknown syscalls are left out."""
+        return _compile_seccomp(default, rules, architectures)
+
+    # Below the methods
+
+    def _call(self, what: str, number: int, *arguments: int | bytes | None) -> int:
+        words = [ctypes.c_char_p(word) if isinstance(word, bytes) or word is None else ctypes.c_long(word) for word in arguments]
+        return self._check(self._libc.syscall(ctypes.c_long(number), *words), what)
+
+    def _check(self, result: int, what: str) -> int:
+        if result < 0:
+            raise self._refusal(what)
+        return result
+
+    def _refusal(self, what: str) -> KernelRefused:
+        code = ctypes.get_errno()
+        hint = _HINTS.get(code, "")
+        return KernelRefused(f"The kernel refused to {what}: {os.strerror(code)} ({errno.errorcode.get(code, code)}).", errno=code, hint=hint)
+
+
+_HINTS = {
+    errno.EPERM: "Run as root, outside of a container that takes CAP_SYS_ADMIN away.",
+    errno.ENOSYS: "Linux 6.1 or later is needed.",
+    errno.EBUSY: "Something still uses it; `fuser -vm` on the path shows who.",
+}
+
+
+@contextmanager
+def _opened(path: Path, flags: int) -> Iterator[int]:
+    fd = os.open(path, flags | os.O_CLOEXEC, 0o600)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _copy_extents(old: int, new: int) -> None:
+    size = os.fstat(old).st_size
+    os.ftruncate(new, size)
+    start = 0
+    while start < size:
+        try:
+            start = os.lseek(old, start, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # only a hole is left
+                return
+            raise
+        end = os.lseek(old, start, os.SEEK_HOLE)
+        os.lseek(new, start, os.SEEK_SET)
+        while start < end:
+            start += os.sendfile(new, old, start, end - start)
+
+
+_ESCAPE = re.compile(r"\\([0-7]{3})")
+
+
+def _parse_mount(line: str) -> Mount:
+    before, _, after = line.partition(" - ")
+    kind, source, options = after.split(" ", 2)
+    target = _ESCAPE.sub(lambda match: chr(int(match[1], 8)), before.split(" ")[4])
+    return Mount(target=Path(target), kind=kind, source=source, options=frozenset(options.split(",")))
+
+
+ALLOW = 0x7FFF0000  # SECCOMP_RET_ALLOW
+
+
+def errno_action(code: int) -> int:
+    """The call fails with this error number (SECCOMP_RET_ERRNO)."""
+    return 0x00050000 | code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeccompRule:
+    """One syscall's fate where all of its conditions on arguments hold (seccomp_rule_add(3))."""
+
+    syscall: str
+    action: int
+    conditions: tuple[tuple[int, int, int, int], ...] = ()  # argument, operator, datum a, datum b
+
+
+class _Comparison(ctypes.Structure):
+    _fields_ = (("argument", ctypes.c_uint), ("operator", ctypes.c_int), ("datum_a", ctypes.c_uint64), ("datum_b", ctypes.c_uint64))
+
+
+_OPTIMIZE, _BINARY_TREE = 8, 2  # SCMP_FLTATR_CTL_OPTIMIZE
+
+
+def _compile_seccomp(default: int, rules: Sequence[SeccompRule], architectures: Sequence[str]) -> bytes:
+    try:
+        library = ctypes.CDLL("libseccomp.so.2")
+    except OSError:
+        raise HostLacks("The library libseccomp.so.2 is not on this machine.", hint="Install libseccomp2, or run `make up`.") from None
+    library.seccomp_init.restype = ctypes.c_void_p
+    context = ctypes.c_void_p(library.seccomp_init(ctypes.c_uint32(default)))
+    try:
+        library.seccomp_attr_set(context, _OPTIMIZE, _BINARY_TREE)
+        for name in architectures:
+            library.seccomp_arch_add(context, ctypes.c_uint32(library.seccomp_arch_resolve_name(name.encode())))
+        for rule in rules:
+            number = library.seccomp_syscall_resolve_name(rule.syscall.encode())
+            if number == -1:  # __NR_SCMP_ERROR: newer than the library
+                continue
+            conditions = (_Comparison * len(rule.conditions))(*(_Comparison(*condition) for condition in rule.conditions))
+            added = library.seccomp_rule_add_array(context, ctypes.c_uint32(rule.action), number, len(rule.conditions), conditions)
+            if added < 0:
+                raise KernelRefused(f"libseccomp refused a rule for {rule.syscall}: {os.strerror(-added)}.", errno=-added)
+        with _opened(Path("/dev/shm"), os.O_RDWR | os.O_TMPFILE) as file:
+            if (exported := library.seccomp_export_bpf(context, file)) < 0:
+                raise KernelRefused(f"libseccomp could not write the filter: {os.strerror(-exported)}.", errno=-exported)
+            return os.pread(file, os.fstat(file).st_size, 0)
+    finally:
+        library.seccomp_release(context)
