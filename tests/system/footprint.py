@@ -1,0 +1,59 @@
+"""All that a platform leaves in the kernel and among the processes, as a set of words to compare before and after."""
+
+import os
+import re
+from pathlib import Path
+
+from runtime.process import run
+
+OTHER_TEST = re.compile(r"(?<![0-9A-Za-z])t[0-9a-f]{6}(?![0-9a-z])|/pytest-of-")
+
+
+def footprint(mark: str) -> set[str]:
+    """Kernel objects of the whole machine, and the processes that carry `mark`, a node's name.
+
+    What carries another test's name is left out: it comes and goes by itself.
+    """
+    things = {*_links(), *_mounts(), *_cgroups(), *_tables(), *_loops(), *_processes(mark)}
+    return {thing for thing in things if mark in thing or not OTHER_TEST.search(thing)}
+
+
+def _links() -> list[str]:
+    named = [f"network namespace {name}" for name in _entries("/run/netns")]
+    return named + [f"link {name}" for name in _entries("/sys/class/net")]
+
+
+def _mounts() -> list[str]:
+    return [f"mount {line.split()[4]} of {line.rpartition(' - ')[2]}" for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+
+
+def _cgroups() -> list[str]:
+    return [f"cgroup {folder}" for folder, _, _ in os.walk("/sys/fs/cgroup")]
+
+
+def _tables() -> list[str]:
+    return [f"nftables {line}" for line in run(["nft", "list", "tables"]).stdout.decode().splitlines()]
+
+
+def _loops() -> list[str]:
+    return [f"loop device on {path.read_text().strip()}" for path in Path("/sys/block").glob("loop*/loop/backing_file")]
+
+
+def _processes(mark: str) -> list[str]:
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (entry / "cmdline").read_bytes()
+            environment = (entry / "environ").read_bytes()
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue  # it ended while we looked
+        if int(entry.name) != os.getpid() and mark.encode() in command + environment:
+            found.append(f"process {entry.name} of {mark}: {command.replace(bytes(1), b' ').decode(errors='replace')}")
+    return found
+
+
+def _entries(folder: str) -> list[str]:
+    try:
+        return [entry.name for entry in Path(folder).iterdir()]
+    except FileNotFoundError:
+        return []

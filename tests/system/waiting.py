@@ -1,0 +1,16 @@
+"""Polling until something holds: the only way the tests wait."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def until(look: Callable[[], T], *, within: float, what: str, every: float = 0.05) -> T:
+    """The first truthy answer of `look`; AssertionError after `within` seconds names `what` and the last answer."""
+    deadline = time.monotonic() + within
+    while not (answer := look()):
+        assert time.monotonic() < deadline, f"{what}: not within {within:g} s; last seen: {answer!r}"
+        time.sleep(every)
+    return answer
