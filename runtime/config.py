@@ -115,6 +115,21 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> NodeConfig:
     return NodeConfig(**values)  # type: ignore[arg-type]  # keys and types are those of _READERS, one a field
 
 
+def process_environment(file: Path) -> dict[str, str]:
+    """What our processes are started with: the lines NAME=value of `.env`, and over them what the shell has set.
+
+    HostLacks names a line that is neither that, nor empty, nor a comment.
+    """
+    settings: dict[str, str] = {}
+    for number, line in enumerate(file.read_text().splitlines() if file.exists() else (), 1):
+        match = re.fullmatch(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*", line)
+        if match:
+            settings[match[1]] = match[2].strip("\"'")
+        elif line.strip() and not line.lstrip().startswith("#"):
+            raise HostLacks(f"Line {number} of {file} is not a setting: {line.strip()!r}.", hint="Write NAME=value, or # before a remark.")
+    return {**settings, **os.environ}
+
+
 def _name(text: str) -> str:
     if not re.fullmatch(r"[a-z][a-z0-9]{0,7}", text):
         raise ValueError("1 to 8 lower-case letters and digits, a letter first")

@@ -1,0 +1,158 @@
+"""Programs and libraries of the host's distribution that we stand on: which, what for, and how the missing ones are installed.
+
+A need is met by what is there, whoever put it there: a Node.js from elsewhere is not installed again.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sysconfig
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from runtime.errors import HostLacks
+from runtime.process import pasteable, run
+
+_MINUTES = 60.0
+_POLICY = Path("/usr/sbin/policy-rc.d")  # Debian's question "may this service start now?" (invoke-rc.d(8)); 101 says no
+_POLICY_TEXT = "#!/bin/sh\n# Put here by Slipway's set-up for the time of one installation.\nexit 101\n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """One thing to have. `found` are programs in PATH or patterns of files (absolute); any one of them will do."""
+
+    found: tuple[str, ...]
+    purpose: str
+    debian: str
+    fedora: str
+    service: str = ""  # the unit its package would start by itself; ours runs under our own process manager
+
+    def met(self) -> bool:
+        return any(_is_there(place) for place in self.found)
+
+
+PLATFORM = (
+    Need(found=("crun",), purpose="runs containers", debian="crun", fedora="crun"),
+    Need(found=("conmon",), purpose="watches each container, so that it outlives us", debian="conmon", fedora="conmon"),
+    Need(found=("catatonit",), purpose="init inside containers", debian="catatonit", fedora="catatonit"),
+    Need(
+        found=("/usr/share/containers/seccomp.json", "/etc/containers/seccomp.json"),
+        purpose="the list of system calls apps may make",
+        debian="golang-github-containers-common",
+        fedora="containers-common",
+    ),
+    Need(
+        found=("/usr/lib*/libseccomp.so.2", "/usr/lib/*/libseccomp.so.2"),
+        purpose="compiles that list",
+        debian="libseccomp2",
+        fedora="libseccomp",
+    ),
+    Need(
+        found=("/usr/lib*/libnftables.so.1", "/usr/lib/*/libnftables.so.1"),
+        purpose="firewall rules without starting a program",
+        debian="libnftables1",
+        fedora="nftables",
+    ),
+    Need(found=("nft",), purpose="shows and removes firewall rules", debian="nftables", fedora="nftables"),
+    Need(found=("haproxy",), purpose="routes requests to apps", debian="haproxy", fedora="haproxy", service="haproxy"),
+    Need(
+        found=("redis-server",),
+        purpose="queue and events, on a private socket",
+        debian="redis-server",
+        fedora="redis",
+        service="redis-server",
+    ),
+    Need(found=("mmdebstrap",), purpose="makes the base stack", debian="mmdebstrap", fedora="mmdebstrap"),
+    Need(found=("mkfs.ext4",), purpose="size-limited disks of instances", debian="e2fsprogs", fedora="e2fsprogs"),
+    Need(found=("losetup",), purpose="loop devices under those disks", debian="mount", fedora="util-linux"),
+    Need(found=("setpriv",), purpose="ties each process's life to the process manager's", debian="util-linux", fedora="util-linux"),
+    Need(
+        found=(f"{sysconfig.get_path('stdlib')}/ensurepip/__init__.py",),
+        purpose="makes Python's virtual environment",
+        debian="python3-venv",
+        fedora="python3",
+    ),
+    Need(found=("git",), purpose="deploys by git push", debian="git", fedora="git"),
+    Need(found=("zstd",), purpose="packs layers", debian="zstd", fedora="zstd"),
+    Need(
+        found=("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"),
+        purpose="trust in package registries",
+        debian="ca-certificates",
+        fedora="ca-certificates",
+    ),
+    Need(found=("node",), purpose="builds the portal's front end", debian="nodejs", fedora="nodejs"),
+    Need(found=("npm",), purpose="fetches the front end's packages", debian="npm", fedora="npm"),
+)
+TESTS = (
+    Need(found=("chromium", "chromium-browser"), purpose="tests the portal's pages in a browser", debian="chromium", fedora="chromium"),
+    Need(found=("wrk",), purpose="load for the tests that no request is lost", debian="wrk", fedora="wrk"),
+    Need(found=("skopeo",), purpose="a second opinion on our images", debian="skopeo", fedora="skopeo"),
+    Need(found=("curl",), purpose="a plain client", debian="curl", fedora="curl"),
+    Need(found=("ip",), purpose="a second opinion on interfaces and namespaces", debian="iproute2", fedora="iproute"),
+)
+
+
+def missing(needs: Iterable[Need]) -> list[Need]:
+    """Those not met."""
+    return [need for need in needs if not need.met()]
+
+
+def install(needs: Iterable[Need], *, tool: str, environment: Mapping[str, str], on_output: Callable[[bytes], None] | None = None) -> None:
+    """Install the packages of these needs with `apt-get` or `dnf`, starting none of their services. ProcessFailed on trouble."""
+    needs = list(needs)
+    if tool == "dnf":
+        run(["dnf", "install", "-y", *sorted({need.fedora for need in needs})], timeout=30 * _MINUTES, env=environment, on_output=on_output)
+    elif tool == "apt-get":
+        _apt_install(sorted({need.debian for need in needs}), environment, on_output)
+    else:
+        raise HostLacks(
+            "There is neither apt-get nor dnf to install packages with.",
+            hint=f"Install by hand: {', '.join(need.debian for need in needs)}.",
+        )
+    _switch_off([need.service for need in needs if need.service], environment)
+    if still := missing(needs):
+        what = ", ".join(f"{need.found[0]} ({need.purpose})" for need in still)
+        raise HostLacks(f"After installing, this is still missing: {what}.", hint="Install it by hand, then run the same command again.")
+
+
+def command_line(needs: Iterable[Need], *, tool: str) -> str:
+    """What a person would type for the same."""
+    packages = sorted({need.fedora if tool == "dnf" else need.debian for need in needs})
+    return pasteable([tool, "install", *packages])
+
+
+def _apt_install(packages: list[str], environment: Mapping[str, str], on_output: Callable[[bytes], None] | None) -> None:
+    quiet = {**environment, "DEBIAN_FRONTEND": "noninteractive"}
+    wait = ["-o", "DPkg::Lock::Timeout=300"]  # another installation may be going on
+    ours = not _POLICY.exists() or _POLICY.read_text() == _POLICY_TEXT  # the latter: we were killed in the middle of an installation
+    if ours:
+        _POLICY.write_text(_POLICY_TEXT)
+        _POLICY.chmod(0o755)
+    try:
+        run(["apt-get", *wait, "update", "-q"], timeout=10 * _MINUTES, env=quiet, on_output=on_output)
+        run(
+            ["apt-get", *wait, "install", "-y", "-q", "--no-install-recommends", *packages],
+            timeout=30 * _MINUTES,
+            env=quiet,
+            on_output=on_output,
+        )
+    finally:
+        if ours:
+            _POLICY.unlink(missing_ok=True)
+
+
+def _switch_off(services: list[str], environment: Mapping[str, str]) -> None:
+    """A freshly installed service would start with the next boot and take a port or memory for nothing."""
+    if services and Path("/run/systemd/system").exists():  # systemd is PID 1 (sd_booted(3))
+        run(["systemctl", "disable", "--now", *services], env=environment, check=False)
+
+
+def _is_there(place: str) -> bool:
+    if place.startswith("/"):
+        return any(Path("/").glob(place.lstrip("/")))
+    return (
+        shutil.which(place, path="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin") is not None
+        or shutil.which(place) is not None
+    )
