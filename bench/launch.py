@@ -1,0 +1,173 @@
+"""From `launch` to the first HTTP answer of hello, beside the bare process and, where they are installed, podman and docker.
+
+Interleaved, so that a busy moment of the machine meets all of them.
+"""
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from runtime.config import NodeConfig
+from runtime.containers.lifecycle import Containers
+from runtime.containers.spec import ContainerSpec, Limits
+from runtime.images.store import Store
+from runtime.network.network import Network
+from runtime.quantities import Bytes, Millicores
+
+ROUNDS = 10
+PORT = 8000
+TEAM = 900  # an id range no team has
+HELLO = Path(__file__).parents[1] / "examples" / "hello"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    name: str
+    run: Callable[[], float]  # milliseconds to the first answer; cleans up after itself
+
+
+def measure(config: NodeConfig, image: str) -> dict[str, float]:
+    """Medians in milliseconds by the way's name; `image` is the digest of a built hello."""
+    ways = [Way(name="bare process", run=_bare), Way(name="slipway", run=_Slipway(config, image).once), *_peers(config, image)]
+    times: dict[str, list[float]] = {way.name: [] for way in ways}
+    for way in ways:
+        way.run()  # once for nothing: page cache, compiled Python
+    for _ in range(ROUNDS):
+        for way in ways:
+            times[way.name].append(way.run())
+    return {name: statistics.median(found) for name, found in times.items()}
+
+
+def report(config: NodeConfig, image: str) -> list[str]:
+    medians = measure(config, image)
+    bare, ours = medians["bare process"], medians["slipway"]
+    lines = [f"{ours:.0f} ms; bare process {bare:.0f} ms; ours less bare {ours - bare:.0f} ms"]
+    for name, found in medians.items():
+        if name not in {"bare process", "slipway"}:
+            lines.append(f"{name} {found:.0f} ms: {found / ours:.1f} times ours")
+    absent = [name for name in ("podman", "docker") if not any(known.startswith(name) for known in medians)]
+    lines += [f"{name}: not installed, or its daemon does not answer" for name in absent]
+    return lines
+
+
+class _Slipway:
+    def __init__(self, config: NodeConfig, image: str) -> None:
+        self._containers = Containers(config, Network(config))
+        self._image = Store(config).image(image)
+
+    def once(self) -> float:
+        name = f"bench-{secrets.token_hex(4)}"
+        spec = ContainerSpec(
+            id=name,
+            app="bench",
+            team=TEAM,
+            layers=self._image.layers,
+            command=("/bin/sh", "-c", "exec python3 hello.py"),
+            environment={**dict(entry.split("=", 1) for entry in self._image.config.env), "PORT": str(PORT), "HOME": "/tmp"},
+            working_directory="/app",
+            limits=Limits(cpu=Millicores(2000), memory=Bytes(512 * 2**20), processes=128, disk=Bytes(512 * 2**20)),
+        )
+        begun = time.perf_counter()
+        try:
+            address = self._containers.launch(spec).address
+            assert address is not None
+            _first_answer(address, PORT)
+            return (time.perf_counter() - begun) * 1000
+        finally:
+            self._containers.remove(name)
+
+
+def _bare() -> float:
+    port = _free_port()
+    begun = time.perf_counter()
+    process = subprocess.Popen(
+        [shutil.which("python3", path="/usr/bin") or sys.executable, "hello.py"],
+        cwd=HELLO,
+        env={**os.environ, "PORT": str(port)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        _first_answer("127.0.0.1", port)
+        return (time.perf_counter() - begun) * 1000
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+
+def _peers(config: NodeConfig, image: str) -> list[Way]:
+    """podman and docker with the very same image, copied to them by skopeo."""
+    found = []
+    for program, place in (("podman", "containers-storage"), ("docker", "docker-daemon")):
+        if shutil.which(program) is None or subprocess.run([program, "info"], capture_output=True, check=False).returncode:
+            continue
+        name = _lend(config, image, place)
+        found.append(Way(name=f"{program} run", run=lambda program=program, name=name: _peer(program, name)))
+    return found
+
+
+def _lend(config: NodeConfig, image: str, place: str) -> str:
+    """Copy our image out; an index of its own names it, since skopeo finds images in a layout by name."""
+    layout = config.run / "bench-layout"
+    layout.mkdir(exist_ok=True)
+    (layout / "oci-layout").write_bytes((config.images / "oci-layout").read_bytes())
+    if not (layout / "blobs").is_symlink():
+        (layout / "blobs").symlink_to(config.images / "blobs")
+    blob = config.images / "blobs" / "sha256" / image.removeprefix("sha256:")
+    entry = {
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "digest": image,
+        "size": blob.stat().st_size,
+        "annotations": {"org.opencontainers.image.ref.name": "hello"},
+    }
+    (layout / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [entry]}))
+    name = "localhost/slipway-bench-hello:latest"
+    subprocess.run(["skopeo", "copy", "--quiet", f"oci:{layout}:hello", f"{place}:{name}"], check=True)
+    shutil.rmtree(layout)
+    return name
+
+
+def _peer(program: str, image: str) -> float:
+    port, name = _free_port(), f"slipway-bench-{secrets.token_hex(4)}"
+    begun = time.perf_counter()
+    process = subprocess.Popen(
+        [program, "run", "--rm", "--name", name, "-e", f"PORT={PORT}", "-p", f"127.0.0.1:{port}:{PORT}", image],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        _first_answer("127.0.0.1", port)
+        return (time.perf_counter() - begun) * 1000
+    finally:
+        subprocess.run([program, "kill", name], capture_output=True, check=False)
+        process.wait(30)
+
+
+def _first_answer(address: str, port: int) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        try:
+            with socket.create_connection((address, port), timeout=5) as connection:
+                connection.sendall(b"GET / HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n")
+                if connection.recv(12) == b"HTTP/1.1 200":
+                    return
+        except OSError:
+            pass
+        time.sleep(0.0005)
+    raise TimeoutError(f"{address}:{port} did not answer within 30 s")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
