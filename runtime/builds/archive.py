@@ -1,0 +1,337 @@
+"""Unpack a source without trusting it: names, links, modes, sizes and counts are checked before anything is written.
+
+What an archive is, its bytes decide; a name that says otherwise is an error, since one of both is a mistake. The unpacked tree
+holds folders, regular files and links that stay inside, with modes 755 and 644, owned by us. Nothing is ever written through a
+link. Memory use does not grow with the sizes inside the archive.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import struct
+import tarfile
+import zipfile
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from runtime.builds.decompress import Plain, plain, too_large
+from runtime.errors import BadArchive
+
+MAX_BYTES = 1 << 30  # unpacked
+MAX_ENTRIES = 50_000
+_MAX_HEADER = 1 << 20  # of a tar's extended header, which is read whole
+_MAX_DIRECTORY = 32 << 20  # of a zip's central directory, which is read whole
+_MAX_NAME, _MAX_PATH, _MAX_DEPTH = 255, 2048, 64
+_CHUNK = 1 << 18
+_JUNK = frozenset({"__MACOSX", ".DS_Store", ".git", ".hg", ".svn", "Thumbs.db"})
+_AGAIN = "Make the archive again from the app's own files."
+
+# ending -> what it promises; the longest that fits counts
+_ENDINGS = {
+    ".zip": "zip",
+    ".tar": "tar",
+    ".tar.gz": "tar.gz",
+    ".tgz": "tar.gz",
+    ".tar.zst": "tar.zst",
+    ".tzst": "tar.zst",
+    ".tar.xz": "tar.xz",
+    ".txz": "tar.xz",
+}
+_FOREIGN = {  # magic -> the name people know
+    b"BZh": "bzip2",
+    b"7z\xbc\xaf\x27\x1c": "7-Zip",
+    b"Rar!": "RAR",
+    b"%PDF": "a PDF document",
+    b"\x7fELF": "a program",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unpacked:
+    """What came out."""
+
+    kind: str  # zip, tar, tar.gz, tar.zst, tar.xz
+    files: int
+    size: int  # bytes
+    unwrapped: str  # the one top folder that was taken away, or ""
+
+
+def unpack(archive: Path, filename: str, target: Path, *, max_bytes: int = MAX_BYTES, max_entries: int = MAX_ENTRIES) -> Unpacked:
+    """Unpack `archive`, uploaded as `filename`, to the folder `target`, which must not exist yet.
+
+    BadArchive says what is wrong with it; `target` may then hold a part, and nothing outside of it was touched.
+    """
+    kind = _kind(archive, filename)
+    target.mkdir()
+    tree = _Tree(target, max_bytes=max_bytes, max_entries=max_entries)
+    if kind == "zip":
+        _unpack_zip(archive, tree)
+    else:
+        _unpack_tar(archive, kind, tree)
+    if not tree.files:
+        raise BadArchive(f"The archive {filename} holds no files.", hint="Pack the folder with the app's files in it.")
+    unwrapped = _unwrap(target)
+    tree.check_links(unwrapped)
+    return Unpacked(kind=kind, files=tree.files, size=tree.size, unwrapped=unwrapped)
+
+
+def _kind(archive: Path, filename: str) -> str:
+    found = _sniff(archive, filename)
+    lowered = filename.lower()
+    named = next((kind for ending, kind in sorted(_ENDINGS.items(), key=lambda item: -len(item[0])) if lowered.endswith(ending)), found)
+    if named != found:
+        raise BadArchive(
+            f"{filename} is named as a .{named} but its content is a .{found}.", hint=f"Rename it to end in .{found}, or pack it anew."
+        )
+    return found
+
+
+def _sniff(archive: Path, filename: str) -> str:
+    with archive.open("rb") as file:
+        head = file.read(512)
+    if not head:
+        raise BadArchive(f"The archive {filename} is empty: it has no bytes.", hint="Upload it again.")
+    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        return "zip"
+    packings = {b"\x1f\x8b": "gz", b"\x28\xb5\x2f\xfd": "zst", b"\xfd7zXZ\x00": "xz"}
+    packing = next((name for magic, name in packings.items() if head.startswith(magic)), "")
+    with plain(archive, packing, MAX_BYTES) as inner:
+        block = inner.read(512)
+    if block[257:262] == b"ustar" or (len(block) == 512 and not block.strip(b"\0")):
+        return f"tar.{packing}" if packing else "tar"
+    if packing:
+        raise BadArchive(f"{filename} is compressed ({packing}) but holds no tar archive.", hint=f"Pack the folder as .tar.{packing}.")
+    known = next((name for magic, name in _FOREIGN.items() if head.startswith(magic)), "no archive we know")
+    raise BadArchive(f"{filename} is {known}.", hint="Upload a .zip, .tar, .tar.gz, .tar.zst or .tar.xz.")
+
+
+@dataclass(slots=True, kw_only=True)
+class _Entry:
+    """One entry of an archive, whatever its format."""
+
+    name: str
+    mode: int
+    is_folder: bool = False
+    symlink: str | None = None
+    hard_link: str | None = None
+    strange: str = ""  # a device, pipe, …: what it is
+    size: int = 0
+    content: IO[bytes] | None = None
+
+
+@dataclass(slots=True)
+class _Tree:
+    """The tree being unpacked: the checks that need to know what came before."""
+
+    root: Path
+    max_bytes: int = field(kw_only=True)
+    max_entries: int = field(kw_only=True)
+    files: int = 0
+    size: int = 0
+    _entries: int = 0
+    _seen: dict[str, str] = field(default_factory=dict)  # path -> folder, file or link
+    _symlinks: list[str] = field(default_factory=list)
+
+    def count(self) -> None:
+        self._entries += 1
+        if self._entries > self.max_entries:
+            raise BadArchive(
+                f"The archive holds more than {self.max_entries:,} entries, the most a source may have.",
+                hint="Leave out what can be installed again, such as node_modules or a virtual environment.",
+            )
+
+    def add(self, entry: _Entry) -> None:
+        """Check one entry and write it."""
+        self.count()
+        parts = _parts(entry.name)
+        if not parts or _JUNK & set(parts) or parts[-1].startswith("._"):
+            return
+        if entry.strange:
+            raise BadArchive(f"The archive holds {entry.strange}: {entry.name!r}. A source has only files, folders and links.", hint=_AGAIN)
+        if entry.mode & (stat.S_ISUID | stat.S_ISGID) and not entry.is_folder:
+            raise BadArchive(f"{entry.name!r} has a setuid or setgid bit, which a source may not have.", hint=f"chmod ug-s {parts[-1]}")
+        path = "/".join(parts)
+        if entry.is_folder:
+            self._make_folders(parts)
+            return
+        if path in self._seen:
+            raise BadArchive(f"The archive holds the name {path!r} twice.", hint=_AGAIN)
+        self._make_folders(parts[:-1])
+        if entry.symlink is not None:
+            self._make_symlink(path, entry.symlink)
+        elif entry.hard_link is not None:
+            self._make_hard_link(path, entry.hard_link)
+        else:
+            self._write(path, entry)
+        self.files += 1
+
+    def check_links(self, unwrapped: str) -> None:
+        """Follow every link as the kernel does: several links together may lead out where none does alone."""
+        root = os.path.realpath(self.root)
+        for path in self._symlinks:
+            leads_to = os.path.realpath(self.root / path.removeprefix(f"{unwrapped}/"))
+            if not (leads_to + "/").startswith(root + "/"):
+                raise BadArchive(f"The link {path!r} leads outside the archive.", hint="Links may point only to what is in the archive.")
+
+    def _make_folders(self, parts: tuple[str, ...]) -> None:
+        for depth in range(1, len(parts) + 1):
+            path = "/".join(parts[:depth])
+            kind = self._seen.setdefault(path, "folder")
+            if kind != "folder":
+                raise BadArchive(f"The archive holds the name {path!r} twice: as a {kind} and as a folder.", hint=_AGAIN)
+            (self.root / path).mkdir(mode=0o755, exist_ok=True)
+
+    def _make_symlink(self, path: str, leads_to: str) -> None:
+        inside = os.path.normpath(os.path.join(os.path.dirname(path), leads_to))  # noqa: PTH118, PTH120  # text, not files
+        if not leads_to or "\0" in leads_to or leads_to.startswith("/") or inside.startswith(".."):
+            raise BadArchive(
+                f"The link {path!r} points to {leads_to!r}, outside the archive.", hint="Links may point only to what is in the archive."
+            )
+        self._seen[path] = "link"
+        self._symlinks.append(path)
+        (self.root / path).symlink_to(leads_to)
+
+    def _make_hard_link(self, path: str, name: str) -> None:
+        original = "/".join(_parts(name))
+        if self._seen.get(original) != "file":
+            raise BadArchive(f"{path!r} is a hard link to {name!r}, which is no earlier file of the archive.", hint=_AGAIN)
+        self._seen[path] = "file"
+        os.link(self.root / original, self.root / path, follow_symlinks=False)
+
+    def _write(self, path: str, entry: _Entry) -> None:
+        if self.size + entry.size > self.max_bytes:
+            raise BadArchive(too_large(self.max_bytes), hint="Leave out what the app does not need: data, media, build output.")
+        self._seen[path] = "file"
+        mode = 0o755 if entry.mode & 0o111 else 0o644
+        fd = os.open(self.root / path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+        with os.fdopen(fd, "wb") as file:
+            os.fchmod(fd, mode)  # whatever the umask
+            while entry.content is not None and (chunk := entry.content.read(_CHUNK)):
+                self.size += len(chunk)
+                if self.size > self.max_bytes:
+                    raise BadArchive(too_large(self.max_bytes), hint="Leave out what the app does not need: data, media, build output.")
+                file.write(chunk)
+
+
+def _parts(name: str) -> tuple[str, ...]:
+    """The name as path components, relative and clean; BadArchive if it leads anywhere else."""
+    if name.startswith("/"):
+        raise BadArchive(f"The archive holds the absolute name {name!r}.", hint="Pack with relative names (tar -C FOLDER .).")
+    parts = tuple(part for part in name.split("/") if part not in ("", "."))
+    if ".." in parts:
+        raise BadArchive(f"The archive holds the name {name!r}, which leads out of it.", hint="Pack with names below one folder.")
+    if "\0" in name or len(name) > _MAX_PATH or len(parts) > _MAX_DEPTH or any(len(os.fsencode(part)) > _MAX_NAME for part in parts):
+        raise BadArchive(f"The archive holds the name {name[:80]!r}…, which no file may have.", hint="Shorten it.")
+    return parts
+
+
+def _unpack_zip(archive: Path, tree: _Tree) -> None:
+    _check_directory(archive, tree.max_entries)
+    try:
+        with zipfile.ZipFile(archive) as packed:
+            for info in packed.infolist():
+                _unpack_zip_entry(packed, info, tree)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, struct.error, UnicodeError, ValueError) as error:
+        raise BadArchive(f"The zip archive ends too early or is damaged: {str(error).rstrip('.')}.", hint=_AGAIN) from None
+
+
+def _check_directory(archive: Path, max_entries: int) -> None:
+    """Look at the zip's end record before zipfile reads the whole directory into memory (APPNOTE.TXT, 4.3.16)."""
+    with archive.open("rb") as file:
+        length = file.seek(0, os.SEEK_END)
+        file.seek(max(0, length - 65_557))
+        tail = file.read()
+    at = tail.rfind(b"PK\x05\x06")
+    if at < 0 or len(tail) < at + 22:
+        raise BadArchive("The zip archive ends too early: its table of contents is missing.", hint="Upload it again.")
+    entries, directory = struct.unpack_from("<HI", tail, at + 10)
+    if entries > max_entries or entries == 0xFFFF or directory > _MAX_DIRECTORY:
+        raise BadArchive(
+            f"The archive holds more than {max_entries:,} entries, the most a source may have.",
+            hint="Leave out what can be installed again, such as node_modules or a virtual environment.",
+        )
+
+
+def _unpack_zip_entry(packed: zipfile.ZipFile, info: zipfile.ZipInfo, tree: _Tree) -> None:
+    name = info.orig_filename
+    if info.create_system == 0:  # made on Windows, where some tools write its separator
+        name = name.replace("\\", "/")
+    mode = info.external_attr >> 16 if info.create_system == 3 else 0o644
+    kind = stat.S_IFMT(mode)
+    if info.flag_bits & 1:
+        raise BadArchive(f"{name!r} is encrypted.", hint="Pack without a password; secrets belong into config vars.")
+    entry = _Entry(name=name, mode=stat.S_IMODE(mode), is_folder=name.endswith("/") or kind == stat.S_IFDIR, size=info.file_size)
+    if kind == stat.S_IFLNK:
+        if info.file_size > _MAX_PATH:
+            raise BadArchive(f"The link {name!r} is longer than any path.", hint=_AGAIN)
+        entry.symlink = os.fsdecode(packed.read(info))
+        tree.add(entry)
+    elif entry.is_folder or kind not in (0, stat.S_IFREG):
+        entry.strange = "" if entry.is_folder else "a device, pipe or socket"
+        tree.add(entry)
+    else:
+        with packed.open(info) as content:
+            entry.content = content
+            tree.add(entry)
+
+
+class _Careful(tarfile.TarInfo):
+    """A header whose extended parts, which tarfile reads whole into memory, have a limit."""
+
+    def _proc_member(self, tar: tarfile.TarFile) -> tarfile.TarInfo:
+        extended = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
+        if self.type in extended and self.size > _MAX_HEADER:
+            raise BadArchive("The archive holds an extended header of more than 1 MiB.", hint=_AGAIN)
+        return super()._proc_member(tar)  # type: ignore[misc,no-any-return]  # the one hook before tarfile reads the header
+
+
+def _unpack_tar(archive: Path, kind: str, tree: _Tree) -> None:
+    packing = kind.removeprefix("tar").removeprefix(".")
+    # headers and padding are not content: each entry may add two blocks and an extended header
+    with plain(archive, packing, tree.max_bytes + tree.max_entries * 4096) as stream:
+        try:
+            with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Careful, errors="surrogateescape") as tar:
+                while (member := tar.next()) is not None:
+                    tree.add(_tar_entry(tar, member))
+        except (tarfile.TarError, EOFError, OSError, ValueError, OverflowError) as error:
+            raise BadArchive(f"The tar archive ends too early or is damaged: {str(error).rstrip('.')}.", hint=_AGAIN) from None
+        _read_to_end(stream)
+
+
+def _tar_entry(tar: tarfile.TarFile, member: tarfile.TarInfo) -> _Entry:
+    entry = _Entry(name=member.name, mode=member.mode, is_folder=member.isdir(), size=member.size)
+    if member.issym():
+        entry.symlink = member.linkname
+    elif member.islnk():
+        entry.hard_link = member.linkname
+    elif member.issparse():
+        entry.strange = "a sparse file"
+    elif member.isreg():
+        entry.content = tar.extractfile(member)
+    elif not member.isdir():
+        entry.strange = "a device, pipe or another special file"
+    return entry
+
+
+def _read_to_end(stream: Plain) -> None:
+    """The rest is padding; the last block of a whole tar is zeros (POSIX pax, "ustar Interchange Format")."""
+    while stream.read(_CHUNK):
+        pass
+    if stream.tail[-512:].strip(b"\0") or len(stream.tail) < 512:
+        raise BadArchive("The tar archive ends too early: its end mark is missing.", hint="Upload it again.")
+
+
+def _unwrap(target: Path) -> str:
+    """If all lies in one folder, that folder is the source; returns its name."""
+    entries = list(target.iterdir())
+    if len(entries) != 1 or entries[0].is_symlink() or not entries[0].is_dir():
+        return ""
+    name = entries[0].name
+    inner = entries[0].rename(target.with_name(f"{target.name}.inner"))
+    shutil.rmtree(target)
+    inner.rename(target)
+    return name
