@@ -1,0 +1,74 @@
+"""The only way to apps, their instances, config vars and formation."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.db.models import QuerySet
+
+from portal.accounts.access import teams_of
+from portal.accounts.models import Person
+from portal.activity import events
+from portal.apps.config import config_of
+from portal.apps.models import App, Instance, InstanceState, ProcessFormation
+from portal.apps.status import AppStatus, status_of
+from portal.errors import NotFound
+
+__all__ = ["AppStatus", "Usage", "app_for", "apps_of", "config_of", "formation_of", "host_of", "instances_of", "status_of", "url_of", "usage_of"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What one instance used over the last two seconds, from the node's sampler."""
+
+    cpu_millicores: int
+    memory_bytes: int
+    memory_limit: int
+    processes: int
+    disk_bytes: int
+    at: float  # Unix time
+
+
+def apps_of(person: Person) -> QuerySet[App]:
+    """The apps of their teams, by name, without deleted ones."""
+    return App.objects.filter(deleted_at=None, team__in=teams_of(person)).select_related("team", "current_release").order_by("name")
+
+
+def app_for(person: Person, name: str) -> App:
+    """One app by name: of their teams, or any for an admin. NotFound otherwise, the same for none and for not theirs."""
+    apps = App.objects.filter(deleted_at=None).select_related("team", "current_release") if person.is_staff else apps_of(person)
+    app = apps.filter(name=name).first()
+    if app is None:
+        raise NotFound(f"There is no app {name} of yours.", hint="Look at the list of your apps, or make it.")
+    return app
+
+
+def instances_of(app: App) -> QuerySet[Instance]:
+    """What its nodes told of it last, in a steady order, without stopped ones."""
+    return Instance.objects.filter(app=app).exclude(state=InstanceState.STOPPED).order_by("process", "release_number", "started_at", "id")
+
+
+def formation_of(app: App) -> QuerySet[ProcessFormation]:
+    """Its process types, web first."""
+    return ProcessFormation.objects.filter(app=app).extra(select={"not_web": "process <> 'web'"}).order_by("not_web", "process")
+
+
+def usage_of(instances: Iterable[Instance]) -> dict[str, Usage]:
+    """The latest sample of each instance that has one. Empty while Redis is away."""
+    ids = [instance.id for instance in instances]
+    found = events.samples([f"slipway:usage:{id}" for id in ids])
+    return {id: Usage(**json.loads(text)) for id, text in zip(ids, found, strict=True) if text is not None}
+
+
+def host_of(app: App) -> str:
+    """The app's own host name."""
+    return f"{app.name}.{settings.BASE_DOMAIN}"
+
+
+def url_of(app: App) -> str:
+    """Where a browser opens it."""
+    port = "" if settings.HTTP_PORT == {"http": 80, "https": 443}[settings.SCHEME] else f":{settings.HTTP_PORT}"
+    return f"{settings.SCHEME}://{host_of(app)}{port}"

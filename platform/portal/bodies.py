@@ -1,0 +1,122 @@
+"""Request bodies on their way in: spooled beside the sources, and long only for people we know.
+
+Django spools a body to the system's temporary folder before any view runs, and knows no limit while it does: anyone could fill
+the disk. Here a body beyond settings.MAX_FORM needs a session or a token, and none passes settings.MAX_UPLOAD.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import tempfile
+from collections.abc import Awaitable, Callable
+from http.cookies import CookieError, SimpleCookie
+from importlib import import_module
+from typing import IO, Any
+
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.contrib.auth import SESSION_KEY
+from django.core.exceptions import RequestAborted
+from django.core.handlers.asgi import ASGIHandler
+
+from portal.accounts.access import person_of_token
+
+Message = dict[str, Any]  # as the ASGI specification has it
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+_AROUND_A_FILE = 2**20  # what a form adds to the file in it
+
+
+class TooLarge(Exception):
+    """The body is declared to be, or turns out to be, longer than it may; `limit` in bytes."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self.limit = limit
+
+
+class BoundedHandler(ASGIHandler):
+    """Django's handler, answering 413 to what is too long."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        settings.INCOMING.mkdir(parents=True, exist_ok=True)
+
+    async def handle(self, scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await super().handle(scope, await _bounded(scope, receive), send)
+        except TooLarge as error:
+            await _answer_413(send, error)
+
+    async def read_body(self, receive: Receive) -> IO[bytes]:
+        """Django's own, but for the folder."""
+        body = tempfile.SpooledTemporaryFile(max_size=settings.FILE_UPLOAD_MAX_MEMORY_SIZE, dir=settings.INCOMING, prefix="body-")
+        more = True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                body.close()
+                raise RequestAborted
+            body.write(message.get("body", b""))
+            more = message.get("more_body", False)
+        body.seek(0)
+        return body
+
+
+async def _bounded(scope: dict[str, Any], receive: Receive) -> Receive:
+    """`receive`, raising TooLarge as soon as it is known."""
+    headers = dict(scope["headers"])
+    declared = headers.get(b"content-length", b"0")
+    limit, received = settings.MAX_FORM, 0
+
+    async def check(length: int) -> None:
+        nonlocal limit
+        if length > limit == settings.MAX_FORM and await sync_to_async(_is_known)(headers):
+            limit = settings.MAX_UPLOAD + _AROUND_A_FILE
+        if length > limit:
+            raise TooLarge(limit)
+
+    async def counted() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        await check(received)
+        return message
+
+    await check(int(declared) if declared.isdigit() else 0)
+    return counted
+
+
+def _is_known(headers: dict[bytes, bytes]) -> bool:
+    """Whether a session or a token comes with the request."""
+    scheme, _, credentials = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
+    if scheme.lower() == "bearer":
+        return person_of_token(credentials) is not None
+    if scheme.lower() == "basic":
+        return person_of_token(password_of(credentials)) is not None
+    try:
+        cookie = SimpleCookie(headers.get(b"cookie", b"").decode("latin-1")).get(settings.SESSION_COOKIE_NAME)
+    except CookieError:
+        return False
+    if cookie is None:
+        return False
+    return SESSION_KEY in import_module(settings.SESSION_ENGINE).SessionStore(cookie.value)
+
+
+def password_of(credentials: str) -> str:
+    """The password of HTTP Basic credentials (RFC 7617); empty for what is none."""
+    try:
+        return base64.b64decode(credentials, validate=True).decode().partition(":")[2]
+    except (binascii.Error, UnicodeDecodeError):
+        return ""
+
+
+async def _answer_413(send: Send, error: TooLarge) -> None:
+    small = error.limit == settings.MAX_FORM
+    hint = "Sign in, or send a token, to upload more." if small else "Leave out what a build does not need: dependencies, build results, data."
+    answer = {"error": f"The request is larger than {error.limit // 2**20} MiB.", "hint": hint}
+    headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
+    await send({"type": "http.response.start", "status": 413, "headers": headers})
+    await send({"type": "http.response.body", "body": json.dumps(answer).encode()})

@@ -1,0 +1,30 @@
+"""The only way to builds."""
+
+from __future__ import annotations
+
+from django.db.models import QuerySet
+
+from portal.accounts.models import Person
+from portal.apps.access import app_for
+from portal.apps.models import App
+from portal.builds.models import Build
+from portal.errors import NotFound
+from portal.releases.models import Rollout
+
+
+def builds_of(app: App) -> QuerySet[Build]:
+    """All builds, newest first."""
+    return Build.objects.filter(app=app).select_related("source", "created_by").order_by("-id")
+
+
+def build_for(person: Person, app_name: str, id: int) -> Build:
+    """One build of an app they may see. NotFound otherwise."""
+    build = builds_of(app_for(person, app_name)).select_related("app", "app__team").filter(pk=id).first()
+    if build is None:
+        raise NotFound(f"{app_name} has no build {id}.", hint="Look at the list of its deploys.")
+    return build
+
+
+def rollout_of(build: Build) -> Rollout | None:
+    """How its image was brought to traffic first; None before it succeeded, or when a later build was quicker."""
+    return Rollout.objects.filter(release__build=build).select_related("release").order_by("id").first()

@@ -1,0 +1,82 @@
+"""Writes to builds. Upload, git push and API all deploy through `submit`; the rest is for the workers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from django.db import transaction
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+
+from portal.accounts.access import require_member
+from portal.accounts.models import Person
+from portal.activity import audit, events
+from portal.apps.models import App
+from portal.builds.models import Build, BuildState, Source
+from portal.errors import Conflict
+from portal.queue import Task, enqueue
+from portal.quotas import decision
+from portal.releases.actions import lock_app, release_from_build
+from portal.releases.models import Rollout
+
+_BEFORE = {
+    BuildState.BUILDING: (BuildState.QUEUED, BuildState.BUILDING),  # taken up again after its worker was lost
+    BuildState.SUCCEEDED: (BuildState.BUILDING,),
+    BuildState.FAILED: (BuildState.QUEUED, BuildState.BUILDING),
+    BuildState.CANCELLED: (BuildState.QUEUED, BuildState.BUILDING),
+}
+
+
+@transaction.atomic
+def submit(actor: Person, *, app: App, source: Source, origin: str, description: str = "") -> Build:
+    """Deploy a source: check the team's quota and queue a build, which on success makes a release and rolls it out."""
+    require_member(actor, app.team)
+    decision.check_build(app.team, app)
+    app = lock_app(app)
+    words = (description or source.filename)[:200]
+    build = Build.objects.create(app=app, source=source, origin=origin, description=words, created_by=actor)
+    audit.record(actor, f"deployed {words}", app=app)
+    enqueue(Task.BUILD, build.pk)
+    events.announce(app.name, events.Kind.BUILD)
+    return build
+
+
+@transaction.atomic
+def cancel(actor: Person, *, build: Build) -> None:
+    """Stop a build that is queued or running; the worker sees it within a second."""
+    require_member(actor, build.app.team)
+    if not _move(build, BuildState.CANCELLED, reason=f"{actor.username} cancelled it.", finished_at=timezone.now()):
+        raise Conflict(f"Build {build.pk} is over already.")
+    audit.record(actor, f"cancelled build {build.pk}", app=build.app)
+
+
+@transaction.atomic
+def mark_building(build: Build) -> bool:
+    """A worker begins, or begins again. False when the build is over: cancelled, or done by another."""
+    return _move(build, BuildState.BUILDING, started_at=Coalesce("started_at", timezone.now()))
+
+
+@transaction.atomic
+def succeed(build: Build, image: str, processes: Mapping[str, str]) -> Rollout | None:
+    """The image is in the store: make its release. None when the build was cancelled meanwhile or a later one was released first."""
+    if not _move(build, BuildState.SUCCEEDED, image=image, processes=dict(processes), finished_at=timezone.now()):
+        return None
+    build.refresh_from_db()
+    return release_from_build(build)
+
+
+@transaction.atomic
+def fail(build: Build, reason: str) -> bool:
+    """It did not work out, and this is why. False when it was over already."""
+    failed = _move(build, BuildState.FAILED, reason=reason, finished_at=timezone.now())
+    if failed:
+        audit.record(None, f"build {build.pk} failed: {reason}", app=build.app)
+    return failed
+
+
+def _move(build: Build, state: BuildState, **values: object) -> bool:
+    """Compare and swap; losing the race is a normal outcome."""
+    moved = Build.objects.filter(pk=build.pk, state__in=_BEFORE[state]).update(state=state, **values) == 1
+    if moved:
+        events.announce(build.app.name, events.Kind.BUILD)
+    return moved

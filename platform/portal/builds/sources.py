@@ -1,0 +1,90 @@
+"""Archives by the SHA-256 of their bytes: on disk whole and synced before a row speaks of them, then never changed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from pathlib import Path, PurePath
+
+from django.conf import settings
+from django.core.files.uploadedfile import UploadedFile
+
+from portal.builds.models import Source
+from portal.builds.uploads import UploadedArchive
+from portal.errors import SourceRefused, SourceTooLarge
+
+ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.zst", ".tzst", ".tar.xz", ".txz")
+
+
+def store_upload(file: UploadedFile, *, filename: str) -> Source:
+    """Keep an uploaded archive. SourceRefused when it is empty, too large or of no kind we unpack."""
+    name = _checked_name(filename)
+    if isinstance(file, UploadedArchive):
+        return _keep(Path(file.temporary_file_path()), file.hash.hexdigest(), file.size or 0, name)
+    upload = UploadedArchive(name, None, None, None)
+    size = 0
+    for chunk in file.chunks():
+        size += len(chunk)
+        upload.hash.update(chunk)
+        upload.file.write(chunk)
+    upload.file.flush()
+    with upload:
+        return _keep(Path(upload.temporary_file_path()), upload.hash.hexdigest(), size, name)
+
+
+def store_file(path: Path, *, filename: str) -> Source:
+    """Keep an archive that we made ourselves in settings.INCOMING (of a git commit); the caller removes its own name of it."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return _keep(path, digest, path.stat().st_size, _checked_name(filename))
+
+
+def path_of(source: Source) -> Path:
+    """Where the bytes lie."""
+    return Path(settings.SOURCES) / source.digest
+
+
+def sweep_incoming(*, older_than: float = 86400.0) -> int:
+    """Remove what interrupted uploads left behind, by age in seconds; how many. For the upkeep schedule."""
+    removed = 0
+    for path in settings.INCOMING.glob("*"):
+        if time.time() - path.stat().st_mtime > older_than:
+            path.unlink(missing_ok=True)
+            removed += 1
+    return removed
+
+
+def _keep(path: Path, digest: str, size: int, filename: str) -> Source:
+    if size == 0:
+        raise SourceRefused(f"The file {filename} is empty.", hint="Look at how it was made, and upload it again.")
+    if size > settings.MAX_UPLOAD:
+        raise SourceTooLarge(f"The archive {filename} is larger than {settings.MAX_UPLOAD // 2**20} MiB.", hint="Leave out what a build does not need.")
+    target = settings.SOURCES / digest
+    if not target.exists():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+        path.chmod(0o440)
+        try:
+            os.link(path, target)  # never over an existing file, and there whole or not at all
+        except FileExistsError:
+            pass  # the same bytes came twice at once
+        _sync_folder(settings.SOURCES)
+    source, _ = Source.objects.get_or_create(digest=digest, filename=filename, defaults={"size": size})
+    return source
+
+
+def _checked_name(filename: str) -> str:
+    name = "".join(character for character in PurePath(filename.replace("\\", "/")).name if character.isprintable())[-255:]
+    if not name.lower().endswith(ENDINGS):
+        raise SourceRefused(f"{name or 'A file without a name'} is no archive we take.", hint=f"Pack the code as {', '.join(ENDINGS)}.")
+    return name
+
+
+def _sync_folder(folder: Path) -> None:
+    """Makes the new name itself survive a power cut (fsync(2))."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,180 @@
+"""Writes to releases and rollouts. A release is numbered and queued for its rollout in one transaction, under the app's lock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from django.db import transaction
+from django.db.models import Max
+from django.utils import timezone
+
+from portal.accounts.access import require_member
+from portal.accounts.models import Person
+from portal.activity import audit, events
+from portal.apps import secrets
+from portal.apps.config import config_of, write_config
+from portal.apps.models import App, ProcessFormation
+from portal.apps.sizes import Size
+from portal.builds.models import Build, BuildState
+from portal.errors import Conflict, NotFound, QuotaExceeded
+from portal.queue import Task, enqueue
+from portal.quotas import decision
+from portal.releases.access import OPEN, config_of_release, release_of
+from portal.releases.models import Release, Rollout, RolloutState
+
+RELEASE_PHASE = "release"  # a process type that is run once before a rollout, and never has instances
+
+_BEFORE = {  # a rollout only moves forward; any open one may end
+    RolloutState.RELEASING: (RolloutState.PENDING, RolloutState.RELEASING),
+    RolloutState.LAUNCHING: OPEN,
+    RolloutState.LIVE: OPEN,
+    RolloutState.FAILED: OPEN,
+    RolloutState.SUPERSEDED: OPEN,
+}
+
+
+@transaction.atomic
+def release_from_build(build: Build) -> Rollout | None:
+    """Make the release of a build that succeeded. None when the app is gone, or a later build was released first."""
+    try:
+        app = lock_app(build.app)
+    except NotFound:
+        return None
+    if Release.objects.filter(app=app, build__id__gt=build.pk, build__state=BuildState.SUCCEEDED).exists():
+        return None
+    return make_release(
+        app,
+        image=build.image,
+        config=config_of(app),
+        processes=build.processes,
+        description=f"Deploy {build.description}".strip(),
+        actor=build.created_by,
+        build=build,
+    )
+
+
+@transaction.atomic
+def rollback(actor: Person, *, app: App, number: int) -> Rollout:
+    """Make a new release with the image, config vars and process types of an old one, and roll it out."""
+    require_member(actor, app.team)
+    app = lock_app(app)
+    old = release_of(app, number)
+    if app.current_release_id == old.pk and not Rollout.objects.filter(release__app=app, state__in=OPEN).exists():
+        raise Conflict(f"v{number} is live already.", hint="Choose an earlier release.")
+    config = config_of_release(old)
+    write_config(app, config)
+    audit.record(actor, f"rolled back to v{number}", app=app)
+    return make_release(
+        app, image=old.image, config=config, processes=old.processes, description=f"Roll back to v{number}", actor=actor, build=old.build
+    )
+
+
+def lock_app(app: App) -> App:
+    """The app's row as it is now, held until the transaction ends; its team's quota row first, always in that order."""
+    decision.lock(app.team)
+    locked = App.objects.select_for_update().filter(pk=app.pk, deleted_at=None).first()
+    if locked is None:
+        raise NotFound(f"The app {app.name} was deleted.")
+    return locked
+
+
+def make_release(
+    app: App, *, image: str, config: Mapping[str, str], processes: Mapping[str, str], description: str, actor: Person | None, build: Build | None
+) -> Rollout:
+    """Number a release, take the place of a rollout that is still open, and queue its own. The caller holds `lock_app`."""
+    number = (Release.objects.filter(app=app).aggregate(last=Max("number"))["last"] or 0) + 1
+    release = Release.objects.create(
+        app=app,
+        number=number,
+        image=image,
+        build=build,
+        encrypted_config=secrets.encrypt_config(config),
+        processes=dict(processes),
+        description=description[:200],
+        created_by=actor,
+    )
+    supersede_open_rollouts(app, reason=f"v{number} took its place.")
+    rollout = Rollout.objects.create(release=release, steps=[_step(text) for text in _ensure_formation(app, processes)])
+    audit.record(actor, f"made v{number}: {description}", app=app)
+    enqueue(Task.ROLL_OUT, rollout.pk)
+    events.announce(app.name, events.Kind.RELEASE)
+    return rollout
+
+
+def supersede_open_rollouts(app: App, *, reason: str) -> None:
+    """End whatever is under way; what serves keeps serving."""
+    Rollout.objects.filter(release__app=app, state__in=OPEN).update(state=RolloutState.SUPERSEDED, reason=reason, finished_at=timezone.now())
+    events.announce(app.name, events.Kind.ROLLOUT)
+
+
+@transaction.atomic
+def advance(rollout: Rollout, state: RolloutState) -> bool:
+    """Move on to RELEASING or LAUNCHING. False when the rollout is over: a newer one took its place, and the caller ends."""
+    moved = Rollout.objects.filter(pk=rollout.pk, state__in=_BEFORE[state]).update(state=state) == 1
+    if moved:
+        events.announce(rollout.release.app.name, events.Kind.ROLLOUT)
+    return moved
+
+
+@transaction.atomic
+def add_step(rollout: Rollout, text: str) -> None:
+    """Append a sentence to the timeline, unless it is the last one already."""
+    row = Rollout.objects.select_for_update().get(pk=rollout.pk)
+    if not row.steps or row.steps[-1]["text"] != text:
+        Rollout.objects.filter(pk=row.pk).update(steps=[*row.steps, _step(text)])
+        events.announce(rollout.release.app.name, events.Kind.ROLLOUT)
+
+
+@transaction.atomic
+def finish_live(rollout: Rollout) -> bool:
+    """The release has the traffic: it is the app's current one now. False when a newer rollout took its place meanwhile."""
+    try:
+        app = lock_app(rollout.release.app)
+    except NotFound:
+        return False
+    if not _finish(rollout, RolloutState.LIVE, reason=""):
+        return False
+    App.objects.filter(pk=app.pk).update(current_release=rollout.release)
+    ProcessFormation.objects.filter(app=app).exclude(process__in=rollout.release.processes).delete()
+    audit.record(None, f"v{rollout.release.number} went live", app=app)
+    return True
+
+
+@transaction.atomic
+def finish_failed(rollout: Rollout, reason: str) -> bool:
+    """The release did not get the traffic; what served keeps serving. False when it was over already."""
+    failed = _finish(rollout, RolloutState.FAILED, reason=reason)
+    if failed:
+        audit.record(None, f"v{rollout.release.number} did not go live: {reason}", app=rollout.release.app)
+    return failed
+
+
+def _finish(rollout: Rollout, state: RolloutState, *, reason: str) -> bool:
+    row = Rollout.objects.filter(pk=rollout.pk, state__in=_BEFORE[state])
+    if row.update(state=state, reason=reason, finished_at=timezone.now()) == 0:
+        return False
+    events.announce(rollout.release.app.name, events.Kind.ROLLOUT)
+    return True
+
+
+def _ensure_formation(app: App, processes: Mapping[str, str]) -> list[str]:
+    """One instance of each process type that is new, as far as the quota goes. Returns what to tell of it."""
+    quota = decision.lock(app.team)
+    known = set(ProcessFormation.objects.filter(app=app).values_list("process", flat=True))
+    told = []
+    for process in sorted(processes.keys() - known - {RELEASE_PHASE}, key=lambda name: (name != "web", name)):
+        size = decision.first_size(quota)
+        try:
+            decision.check_formation(app.team, app, {process: size})
+            told.append(f"{process} is new: one instance of it will run; scale it as you like")
+        except QuotaExceeded as refusal:
+            size = decision.first_size(quota, count=0)
+            told.append(f"{process} is new, but none of it will run: {refusal.sentence}")
+        ProcessFormation.objects.create(
+            app=app, process=process, count=size.count, cpu=size.cpu, memory=size.memory, processes=size.processes, disk=size.disk
+        )
+    return told
+
+
+def _step(text: str) -> dict[str, str]:
+    return {"at": timezone.now().isoformat(timespec="milliseconds"), "text": text}
