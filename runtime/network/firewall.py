@@ -1,0 +1,100 @@
+"""The node's nftables rules as text, and handing them to the kernel.
+
+Two tables carry the node's name. `inet`: out by NAT, in only what the host itself began, nothing between containers, to
+metadata services or to the host. `bridge`: a container sends only as the addresses it was given. Every rule names our bridge
+or our interfaces, and the policies are accept: other people's traffic passes through untouched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from ipaddress import IPv4Address, IPv4Network
+
+from runtime import process
+from runtime.errors import NetworkRefused, ProcessFailed
+from runtime.network.addresses import METADATA, hardware_address, interface_prefix
+from runtime.network.leases import Lease
+
+
+def ruleset(*, node: str, bridge: str, network: IPv4Network, local_resolvers: Sequence[IPv4Address], leases: Iterable[Lease]) -> str:
+    """Both tables, replacing what is there in one transaction: connections live on, for their state is not in the tables."""
+    elements = ", ".join(_sender(lease) for lease in leases)
+    senders = f"elements = {{ {elements} }}" if elements else ""
+    addresses = ", ".join(map(str, local_resolvers))
+    resolvers = f'ip daddr {{ {addresses} }} meta l4proto {{ tcp, udp }} th dport 53 accept' if addresses else ""
+    return f"""\
+{removal(node)}
+table inet {node} {{
+  chain forward {{
+    type filter hook forward priority filter - 10; policy accept;
+    iifname "{bridge}" jump from_containers
+    oifname "{bridge}" ct state established,related accept
+    oifname "{bridge}" reject with icmpx admin-prohibited
+  }}
+  chain from_containers {{
+    oifname "{bridge}" reject with icmpx admin-prohibited
+    meta nfproto != ipv4 drop
+    ip daddr {{ {", ".join(map(str, METADATA))} }} reject with icmpx admin-prohibited
+    ip daddr {network} reject with icmpx admin-prohibited
+    accept
+  }}
+  chain input {{
+    type filter hook input priority filter - 10; policy accept;
+    iifname "{bridge}" jump from_containers_to_host
+  }}
+  chain from_containers_to_host {{
+    ct state established,related accept
+    icmp type echo-request accept
+    {resolvers}
+    reject with icmpx admin-prohibited
+  }}
+  chain postrouting {{
+    type nat hook postrouting priority srcnat; policy accept;
+    ip saddr {network} oifname != "{bridge}" masquerade
+  }}
+}}
+table bridge {node} {{
+  set senders {{
+    type ifname . ether_addr . ipv4_addr
+    {senders}
+  }}
+  chain prerouting {{
+    type filter hook prerouting priority -300; policy accept;
+    iifname "{interface_prefix(node)}*" jump from_containers
+  }}
+  chain from_containers {{
+    ether type ip iifname . ether saddr . ip saddr @senders accept
+    ether type arp iifname . ether saddr . arp saddr ip @senders iifname . arp saddr ether . arp saddr ip @senders accept
+    drop
+  }}
+}}
+"""
+
+
+def admission(node: str, lease: Lease) -> str:
+    """Let a container send as its own addresses."""
+    return f"add element bridge {node} senders {{ {_sender(lease)} }}\n"
+
+
+def dismissal(node: str, lease: Lease) -> str:
+    """Take that back; adding first makes it succeed where it was never given."""
+    return f"{admission(node, lease)}delete element bridge {node} senders {{ {_sender(lease)} }}\n"
+
+
+def removal(node: str) -> str:
+    """Both tables gone, whether or not they were there."""
+    return "\n".join(f"{verb} table {family} {node}" for family in ("inet", "bridge") for verb in ("add", "delete"))
+
+
+def apply(text: str) -> None:
+    """Have the kernel take all of it or nothing. NetworkRefused: it says no."""
+    try:
+        process.run(["nft", "-f", "-"], input=text.encode(), timeout=20)
+    except ProcessFailed as error:
+        raise NetworkRefused(
+            f"The firewall rules were not taken. {error}", hint="nftables 1.0 or later and the kernel's nf_tables with bridge and NAT support are needed."
+        ) from None
+
+
+def _sender(lease: Lease) -> str:
+    return f'"{lease.interface}" . {hardware_address(lease.address)} . {lease.address}'

@@ -1,0 +1,77 @@
+"""Who has which address, durably: a container keeps its own until it is detached, through restarts and reboots."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+
+from runtime import journal
+from runtime.network.addresses import interface_name, next_address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """One container's address and the name of the host's end of its link."""
+
+    address: IPv4Address
+    interface: str
+
+
+class Leases:
+    """One file for all, changed under a lock, so that workers in several processes share it."""
+
+    def __init__(self, folder: Path, *, node: str, network: IPv4Network) -> None:
+        self._file = folder / "leases.json"
+        self._lock = folder / "lock"
+        self._node = node
+        self._network = network
+
+    @contextmanager
+    def held(self) -> Iterator[Mapping[str, Lease]]:
+        """All leases, and nobody changes them inside the block."""
+        with journal.lock(self._lock):
+            yield self.all()
+
+    def all(self) -> dict[str, Lease]:
+        """Every lease, by container."""
+        return _leases(self._read())
+
+    def take(self, container: str) -> Lease:
+        """The container's lease, a new one if it has none."""
+        with journal.lock(self._lock):
+            document = self._read()
+            leases = _leases(document)
+            if container in leases:
+                return leases[container]
+            last = IPv4Address(str(document["last"])) if document.get("last") else None
+            number = int(str(document.get("number", 0))) + 1
+            lease = Lease(
+                address=next_address(self._network, {other.address for other in leases.values()}, last),
+                interface=interface_name(self._node, number),
+            )
+            self._write({**leases, container: lease}, last=lease.address, number=number)
+            return lease
+
+    def drop(self, container: str) -> None:
+        """Free the container's lease, if it has one."""
+        with journal.lock(self._lock):
+            document = self._read()
+            leases = _leases(document)
+            if leases.pop(container, None) is not None:
+                self._write(leases, last=IPv4Address(str(document["last"])), number=int(str(document["number"])))
+
+    def _read(self) -> dict[str, object]:
+        return dict(journal.read_json(self._file) or {})
+
+    def _write(self, leases: Mapping[str, Lease], *, last: IPv4Address, number: int) -> None:
+        rows = {container: {"address": str(lease.address), "interface": lease.interface} for container, lease in leases.items()}
+        journal.write_json(self._file, {"last": str(last), "number": number, "leases": rows})
+
+
+def _leases(document: Mapping[str, object]) -> dict[str, Lease]:
+    rows = document.get("leases") or {}
+    assert isinstance(rows, dict)
+    return {container: Lease(address=IPv4Address(row["address"]), interface=row["interface"]) for container, row in rows.items()}
