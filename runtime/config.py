@@ -29,6 +29,7 @@ class NodeConfig:
     scheme: str = "http"
     portal_host: str = "localhost"
     base_domain: str = "slipway.localhost"
+    debian_mirror: str = ""  # for hosts whose apt has no Debian repository
 
     @property
     def images(self) -> Path:
@@ -44,6 +45,11 @@ class NodeConfig:
     def cache(self) -> Path:
         """Build steps by key, and package downloads."""
         return self.state / "cache"
+
+    @property
+    def workspaces(self) -> Path:
+        """One folder a build or stack in progress; gone when it ends."""
+        return self.state / "builds"
 
     @property
     def sources(self) -> Path:
@@ -100,6 +106,16 @@ class NodeConfig:
         standard = {"http": 80, "https": 443}[self.scheme]
         port = "" if self.http_port == standard else f":{self.http_port}"
         return f"{self.scheme}://{host}{port}"
+
+
+_PACKAGE_VARIABLES = re.compile(
+    r"(?i:https?_proxy|all_proxy|no_proxy)|(?:PIP|UV|NPM_CONFIG)_\w+|SSL_CERT_(?:FILE|DIR)|REQUESTS_CA_BUNDLE|NODE_EXTRA_CA_CERTS|HOME"
+)
+
+
+def package_environment(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """What this host tells pip, uv, npm and apt by environment: registries, proxies, certificates, and where HOME is."""
+    return {name: value for name, value in environment.items() if _PACKAGE_VARIABLES.fullmatch(name)}
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> NodeConfig:
@@ -166,4 +182,5 @@ _READERS: dict[str, Callable[[str], object]] = {
     "scheme": _scheme,
     "portal_host": str.lower,
     "base_domain": str.lower,
+    "debian_mirror": str,
 }

@@ -269,6 +269,6 @@ def test_no_archive_ever_writes_or_points_outside(members: list[tuple[str, bytes
             pass
         else:
             for path in (work / "tree").rglob("*"):
-                assert path.resolve().is_relative_to((work / "tree").resolve())
+                assert os.path.realpath(path).startswith(os.path.realpath(work / "tree"))  # Path.resolve raises on a loop
         assert {path.name for path in work.iterdir()} <= {"archive", "witness", "tree"}
         assert list((work / "witness").iterdir()) == []

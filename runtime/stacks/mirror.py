@@ -1,0 +1,76 @@
+"""Where Debian packages come from on this machine: the host's own apt says, or the setting `debian_mirror`.
+
+No address is known here. On a host that is no Debian, or that takes Debian from nowhere, the setting is needed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from runtime import process
+from runtime.config import NodeConfig
+from runtime.errors import HostLacks
+
+_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+_FIELDS = "$(CREATED_BY)|$(REPO_URI)|$(COMPONENT)|$(ORIGIN)|$(LABEL)"
+# apt's settings on how to fetch; all else of the host's apt is not for a stack
+_FETCHING = (
+    "Acquire::http",
+    "Acquire::https",
+    "Acquire::Retries",
+    "Acquire::ForceIPv",
+    "Acquire::Check-Valid-Until",
+    "Acquire::Check-Date",
+)
+_CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mirror:
+    """Package sources for one suite, and how apt is to fetch from them."""
+
+    sources: tuple[str, ...]  # lines of a sources.list
+    settings: tuple[str, ...]  # lines of an apt.conf
+
+
+def find_mirror(config: NodeConfig, suite: str) -> Mirror:
+    """The host's Debian mirror (and its security archive, if it has one) for `suite`; HostLacks says what to set."""
+    main, security = (config.debian_mirror, "") if config.debian_mirror else _from_apt()
+    if not main:
+        raise HostLacks(
+            "This machine's apt has no Debian repository that could tell where to take the base system from.",
+            hint="Set SLIPWAY_DEBIAN_MIRROR in .env to the address of a Debian mirror.",
+        )
+    if not _KEYRING.exists():
+        raise HostLacks(f"The keys of Debian's archive are missing: {_KEYRING}.", hint="apt-get install debian-archive-keyring")
+    lines = [f"deb [signed-by={_KEYRING}] {main} {part} main" for part in (suite, f"{suite}-updates")]
+    if security:
+        lines.append(f"deb [signed-by={_KEYRING}] {security} {suite}-security main")
+    return Mirror(sources=tuple(lines), settings=tuple(_settings()))
+
+
+def _from_apt() -> tuple[str, str]:
+    """(main, security) addresses from apt's own list of what it fetches; "" where there is none."""
+    listed = process.run(["apt-get", "indextargets", "--format", _FIELDS]).stdout.decode()
+    rows = [line.split("|") for line in listed.splitlines()]
+    packages = [(uri, origin, label) for by, uri, component, origin, label in rows if by == "Packages" and component == "main"]
+    main = security = ""
+    for uri, origin, label in packages:
+        path = uri.rstrip("/")
+        if origin not in ("Debian", "$(ORIGIN)"):  # the latter: apt has not fetched this list yet
+            continue
+        if label == "Debian-Security" or path.endswith("debian-security"):
+            security = security or uri
+        elif label == "Debian" or path.endswith("debian"):
+            main = main or uri
+    return main, security
+
+
+def _settings() -> list[str]:
+    """The host's ways of fetching: proxy, certificates, time-outs."""
+    dumped = process.run(["apt-config", "dump"]).stdout.decode().splitlines()
+    lines = [line for line in dumped if line.startswith(_FETCHING) and not line.endswith('"";')]
+    if _CA_BUNDLE.exists() and not any(line.startswith("Acquire::https::CAInfo") for line in lines):
+        lines.append(f'Acquire::https::CAInfo "{_CA_BUNDLE}";')
+    return lines
