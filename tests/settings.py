@@ -4,6 +4,7 @@ pytest-django imports this before any test or fixture, so the environment is set
 """
 
 import atexit
+import base64
 import os
 import shutil
 import tempfile
@@ -21,7 +22,10 @@ os.environ["SLIPWAY_RUN"] = str(_folder / "run")
 for _part in ("db", "git", "logs/apps", "logs/builds", "secrets", "sources"):
     (_folder / "state" / _part).mkdir(parents=True)
 (_folder / "run").mkdir()
+for _name in ("django.key", "config.key"):
+    (_folder / "state" / "secrets" / _name).write_bytes(base64.urlsafe_b64encode(os.urandom(32)))
 
 from portal.settings import *  # noqa: E402, F403  # only after the environment is set
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # signing in a hundred times need not be slow
+DATABASES["default"]["TEST"] = {"NAME": DATABASES["default"]["NAME"]}  # a real file, which child processes open too  # noqa: F405

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Awaitable, Callable
 from http.cookies import CookieError, SimpleCookie
 from importlib import import_module
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
@@ -50,9 +50,10 @@ class BoundedHandler(ASGIHandler):
         except TooLarge as error:
             await _answer_413(send, error)
 
-    async def read_body(self, receive: Receive) -> IO[bytes]:
+    async def read_body(self, receive: Any) -> IO[bytes]:
         """Django's own, but for the folder."""
-        body = tempfile.SpooledTemporaryFile(max_size=settings.FILE_UPLOAD_MAX_MEMORY_SIZE, dir=settings.INCOMING, prefix="body-")
+        spool = settings.FILE_UPLOAD_MAX_MEMORY_SIZE
+        body = tempfile.SpooledTemporaryFile(max_size=spool, dir=str(settings.INCOMING), prefix="body-")  # noqa: SIM115  # the request closes it
         more = True
         while more:
             message = await receive()
@@ -62,7 +63,7 @@ class BoundedHandler(ASGIHandler):
             body.write(message.get("body", b""))
             more = message.get("more_body", False)
         body.seek(0)
-        return body
+        return cast(IO[bytes], body)
 
 
 async def _bounded(scope: dict[str, Any], receive: Receive) -> Receive:

@@ -15,7 +15,7 @@ from portal.errors import NotSignedIn, Refused
 class SecurityPolicy(MiddlewareMixin):
     """Every answer tells browsers to load our own files only (w3.org/TR/CSP3)."""
 
-    def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
+    def process_response(self, _: HttpRequest, response: HttpResponse) -> HttpResponse:
         response.headers.setdefault("Content-Security-Policy", settings.CONTENT_SECURITY_POLICY)
         response.headers.setdefault("Permissions-Policy", "camera=(), microphone=(), geolocation=()")
         return response

@@ -42,9 +42,10 @@ SECRET_KEY, *SECRET_KEY_FALLBACKS = _secret("django.key") or [""]
 CONFIG_KEYS = _secret("config.key")  # Fernet keys; the first encrypts, all decrypt
 
 ALLOWED_HOSTS = [PORTAL_HOST, "localhost", "127.0.0.1", "[::1]"]
-_port = "" if HTTP_PORT == {"http": 80, "https": 443}[SCHEME] else f":{HTTP_PORT}"
-PORTAL_URL = f"{SCHEME}://{PORTAL_HOST}{_port}"
-CSRF_TRUSTED_ORIGINS = [f"{SCHEME}://{host}{_port}" for host in dict.fromkeys((PORTAL_HOST, "localhost", "127.0.0.1"))]
+_standard = {"http": 80, "https": 443}[SCHEME]
+PORT_IN_URLS = "" if HTTP_PORT == _standard else f":{HTTP_PORT}"
+PORTAL_URL = f"{SCHEME}://{PORTAL_HOST}{PORT_IN_URLS}"
+CSRF_TRUSTED_ORIGINS = [f"{SCHEME}://{host}{PORT_IN_URLS}" for host in dict.fromkeys((PORTAL_HOST, "localhost", "127.0.0.1"))]
 
 SECURE = SCHEME == "https"
 if SECURE:
@@ -61,15 +62,8 @@ X_FRAME_OPTIONS = "DENY"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
-CONTENT_SECURITY_POLICY = "; ".join(
-    (
-        "default-src 'self'",  # scripts, styles, fonts, connections: our own files only, nothing inline
-        "img-src 'self' data:",
-        "object-src 'none'",
-        "base-uri 'none'",
-        "form-action 'self'",
-        "frame-ancestors 'none'",
-    )
+CONTENT_SECURITY_POLICY = (  # scripts, styles, fonts, connections: our own files only, nothing inline
+    "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 
 AUTH_USER_MODEL = "accounts.Person"
@@ -90,7 +84,7 @@ FILE_UPLOAD_HANDLERS = ["portal.builds.uploads.ArchiveUploadHandler"]
 # What a git process and its hooks get to see of our environment; nothing of a pusher's.
 GIT_ENVIRONMENT = {
     **{name: value for name, value in os.environ.items() if name.startswith("SLIPWAY_")},
-    **{name: os.environ[name] for name in ("DATABASE_URL", "REDIS_URL", "PATH", "TZ", "DJANGO_SETTINGS_MODULE") if name in os.environ},
+    **{name: os.environ[name] for name in ("DATABASE_URL", "REDIS_URL", "PATH", "TZ") if name in os.environ},
 }
 
 # --- What it is made of -----------------------------------------------------------------------------------------------
@@ -144,7 +138,7 @@ TIME_ZONE = "UTC"
 # --- Files for browsers -----------------------------------------------------------------------------------------------
 # After `collectstatic` names carry a hash and are cached for ever; before it (tests, a first look) they are found where they lie.
 STATIC_URL = "/static/"
-STATICFILES_DIRS = [folder for folder in (ROOT / "platform" / "portal" / "static",) if folder.exists()]
+STATICFILES_DIRS = [folder for folder in (ROOT / "platform" / "portal" / "static" / "dist",) if folder.exists()]
 STATIC_ROOT = ROOT / "build" / "static"
 _collected = (STATIC_ROOT / "staticfiles.json").exists()
 WHITENOISE_USE_FINDERS = not _collected

@@ -15,7 +15,7 @@ from portal.apps.names import check_label
 from portal.errors import Conflict, NameRefused, NotAllowed, NotFound, ValueRefused
 from portal.quotas.models import Quota
 
-TOKEN_PREFIX = "slip_"
+_MARK = "slip_"  # lets people and scanners recognise one of our tokens
 
 
 @transaction.atomic
@@ -93,7 +93,7 @@ def create_token(actor: Person, *, label: str) -> tuple[Token, str]:
     label = label.strip()
     if not 1 <= len(label) <= 60:
         raise ValueRefused("A token's label has 1 to 60 characters.", field="label", hint="Say what will use it, for example laptop.")
-    text = TOKEN_PREFIX + secrets.token_urlsafe(32)
+    text = _MARK + secrets.token_urlsafe(32)
     token = Token.objects.create(person=actor, label=label, prefix=text[:12], digest=digest_of(text))
     audit.record(actor, f"made the token {label}")
     return token, text

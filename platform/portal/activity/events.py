@@ -74,11 +74,11 @@ def samples(keys: list[str]) -> list[str | None]:
     if not keys:
         return []
     try:
-        values = _client().mget(keys)
+        values: list[str | None] = _client().mget(keys)  # type: ignore[assignment]  # text: decode_responses is on
     except redis.RedisError as error:
         log.warning("No usage samples, Redis did not answer: %s", error)
         return [None] * len(keys)
-    return list(values)
+    return values
 
 
 def _channel(app_name: str) -> str:

@@ -58,9 +58,9 @@ def formation_of(app: App) -> QuerySet[ProcessFormation]:
 
 def usage_of(instances: Iterable[Instance]) -> dict[str, Usage]:
     """The latest sample of each instance that has one. Empty while Redis is away."""
-    ids = [instance.id for instance in instances]
-    found = events.samples([f"slipway:usage:{id}" for id in ids])
-    return {id: Usage(**json.loads(text)) for id, text in zip(ids, found, strict=True) if text is not None}
+    names = [instance.id for instance in instances]
+    found = events.samples([f"slipway:usage:{name}" for name in names])
+    return {name: Usage(**json.loads(text)) for name, text in zip(names, found, strict=True) if text is not None}
 
 
 def host_of(app: App) -> str:
@@ -70,5 +70,4 @@ def host_of(app: App) -> str:
 
 def url_of(app: App) -> str:
     """Where a browser opens it."""
-    port = "" if settings.HTTP_PORT == {"http": 80, "https": 443}[settings.SCHEME] else f":{settings.HTTP_PORT}"
-    return f"{settings.SCHEME}://{host_of(app)}{port}"
+    return f"{settings.SCHEME}://{host_of(app)}{settings.PORT_IN_URLS}"

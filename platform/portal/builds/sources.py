@@ -17,20 +17,15 @@ from portal.errors import SourceRefused, SourceTooLarge
 ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.zst", ".tzst", ".tar.xz", ".txz")
 
 
-def store_upload(file: UploadedFile, *, filename: str) -> Source:
+def store_upload(file: UploadedFile[bytes], *, filename: str) -> Source:
     """Keep an uploaded archive. SourceRefused when it is empty, too large or of no kind we unpack."""
     name = _checked_name(filename)
     if isinstance(file, UploadedArchive):
         return _keep(Path(file.temporary_file_path()), file.hash.hexdigest(), file.size or 0, name)
-    upload = UploadedArchive(name, None, None, None)
-    size = 0
-    for chunk in file.chunks():
-        size += len(chunk)
-        upload.hash.update(chunk)
-        upload.file.write(chunk)
-    upload.file.flush()
-    with upload:
-        return _keep(Path(upload.temporary_file_path()), upload.hash.hexdigest(), size, name)
+    with UploadedArchive(name) as archive:
+        for chunk in file.chunks():
+            archive.append(chunk)
+        return _keep(Path(archive.temporary_file_path()), archive.hash.hexdigest(), archive.size or 0, name)
 
 
 def store_file(path: Path, *, filename: str) -> Source:

@@ -13,17 +13,30 @@ from django.core.files.uploadhandler import FileUploadHandler
 from portal.errors import SourceTooLarge
 
 
-class UploadedArchive(UploadedFile):
-    """A file of one request in the incoming folder; gone when closed, unless `builds.sources` kept it by then."""
+class UploadedArchive(UploadedFile[bytes]):
+    """A file of one request in the incoming folder; its name is gone when it is closed, and `builds.sources` gives it a lasting one."""
 
-    def __init__(self, name: str, content_type: str | None, charset: str | None, extra: dict[str, str] | None) -> None:
+    def __init__(self, name: str, content_type: str | None = None) -> None:
         settings.INCOMING.mkdir(parents=True, exist_ok=True)
-        super().__init__(tempfile.NamedTemporaryFile(dir=settings.INCOMING, prefix="upload-"), name, content_type, 0, charset, extra)
+        self.draft = tempfile.NamedTemporaryFile(dir=settings.INCOMING, prefix="upload-")  # noqa: SIM115  # Django closes it with the request
+        super().__init__(self.draft, name, content_type, 0)
         self.hash = hashlib.sha256()
+
+    def append(self, data: bytes) -> None:
+        """Write and hash; SourceTooLarge beyond what one upload may have."""
+        self.size = (self.size or 0) + len(data)
+        if self.size > settings.MAX_UPLOAD:
+            raise SourceTooLarge(
+                f"The file {self.name} is larger than the {settings.MAX_UPLOAD // 2**20} MiB that one upload may have.",
+                hint="Leave out what a build does not need: dependencies, build results, data.",
+            )
+        self.hash.update(data)
+        self.draft.write(data)
 
     def temporary_file_path(self) -> str:
         """Where the bytes are now (Django's own name for this)."""
-        return str(self.file.name)
+        self.draft.flush()
+        return self.draft.name
 
 
 class ArchiveUploadHandler(FileUploadHandler):
@@ -33,21 +46,11 @@ class ArchiveUploadHandler(FileUploadHandler):
 
     def new_file(self, *args: Any, **kwargs: Any) -> None:
         super().new_file(*args, **kwargs)
-        self.archive = UploadedArchive(self.file_name or "", self.content_type, self.charset, self.content_type_extra)
-        self.received = 0
+        self.archive = UploadedArchive(self.file_name or "", self.content_type)
 
-    def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
-        self.received += len(raw_data)
-        if self.received > settings.MAX_UPLOAD:
-            raise SourceTooLarge(
-                f"The file {self.file_name} is larger than the {settings.MAX_UPLOAD // 2**20} MiB that one upload may have.",
-                hint="Leave out what a build does not need: dependencies, build results, data.",
-            )
-        self.archive.hash.update(raw_data)
-        self.archive.file.write(raw_data)
+    def receive_data_chunk(self, raw_data: bytes, start: int) -> None:  # noqa: ARG002  # Django's signature
+        self.archive.append(raw_data)
 
-    def file_complete(self, file_size: int) -> UploadedArchive:
-        self.archive.file.flush()
+    def file_complete(self, file_size: int) -> UploadedArchive:  # noqa: ARG002  # Django's signature
         self.archive.seek(0)
-        self.archive.size = file_size
         return self.archive

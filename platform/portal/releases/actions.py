@@ -14,7 +14,6 @@ from portal.activity import audit, events
 from portal.apps import secrets
 from portal.apps.config import config_of, write_config
 from portal.apps.models import App, ProcessFormation
-from portal.apps.sizes import Size
 from portal.builds.models import Build, BuildState
 from portal.errors import Conflict, NotFound, QuotaExceeded
 from portal.queue import Task, enqueue

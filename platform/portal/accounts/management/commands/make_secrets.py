@@ -18,12 +18,12 @@ class Command(BaseCommand):
     help = "Make django.key (sessions) and config.key (config vars) in the secrets folder, where they do not exist yet."
     requires_system_checks = ()
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *_: Any, **__: Any) -> None:
         settings.SECRETS.mkdir(parents=True, exist_ok=True)
         _hand_to_group(settings.SECRETS, 0o750)
-        for name, make in (("django.key", lambda: secrets.token_urlsafe(48)), ("config.key", lambda: Fernet.generate_key().decode())):
+        for name, key in (("django.key", secrets.token_urlsafe(48)), ("config.key", Fernet.generate_key().decode())):
             path: Path = settings.SECRETS / name
-            if _create_once(path, make() + "\n"):
+            if _create_once(path, key + "\n"):
                 self.stdout.write(f"Made {path}. Keep a copy of it with your backups.")
 
 
