@@ -29,6 +29,7 @@ _MS_BIND, _MS_PRIVATE, _MNT_DETACH, _UMOUNT_NOFOLLOW = 4096, 1 << 18, 2, 8
 _LOOP_CONFIGURE, _LOOP_CTL_GET_FREE, _LO_FLAGS_AUTOCLEAR = 0x4C0A, 0x4C82, 4
 _EXT4_IOC_SHUTDOWN, _EXT4_GOING_FLAGS_NOLOGFLUSH = 0x8004587D, 2
 _FICLONE = 0x40049409
+_FALLOC_FL_KEEP_SIZE, _FALLOC_FL_PUNCH_HOLE = 1, 2
 
 
 class MountFlag(IntFlag):
@@ -154,6 +155,12 @@ class Kernel:
                 return
             except OSError:
                 _copy_extents(old, new)
+
+    def punch_hole(self, file: int, start: int, end: int) -> None:
+        """Give a part of a file back to the disk; its size and offsets stay (fallocate(2)). Where that is not known, nothing happens."""
+        mode = _FALLOC_FL_KEEP_SIZE | _FALLOC_FL_PUNCH_HOLE
+        if self._libc.fallocate(file, mode, ctypes.c_int64(start), ctypes.c_int64(end - start)) < 0 and ctypes.get_errno() != errno.EOPNOTSUPP:
+            raise self._refusal("free a part of a file")
 
     def _free_loop(self, file: int) -> tuple[Path, int]:
         information = struct.pack("5Q4I64s64s32s2Q", 0, 0, 0, 0, 0, 0, 0, 0, _LO_FLAGS_AUTOCLEAR, b"", b"", b"", 0, 0)

@@ -66,8 +66,11 @@ class Record:
 
 def load(path: Path) -> Record:
     """The record of an app, or an empty one: without it, running instances are asked again whether they are healthy."""
-    raw = journal.read_json(path)
-    if not isinstance(raw, dict):
+    try:
+        raw = journal.read_json(path)
+    except ValueError:  # cut short by a power failure, after which nothing runs anyway
+        return Record()
+    if raw is None:
         return Record()
     serving, verdict = raw.get("serving"), raw.get("verdict")
     return Record(
@@ -79,7 +82,8 @@ def load(path: Path) -> Record:
 
 
 def save(path: Path, record: Record) -> None:
-    """Replace the file in one piece."""
+    """Replace the file in one piece; safe against kill -9, which is what happens while instances run."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     journal.write_json(
         path,
         {
@@ -88,6 +92,7 @@ def save(path: Path, record: Record) -> None:
             "crashes": [{"place": _text(place), **_fields(crashes)} for place, crashes in record.crashes.items()],
             "verdict": _fields(record.verdict) if record.verdict else None,
         },
+        durable=False,
     )
 
 

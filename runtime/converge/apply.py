@@ -1,0 +1,151 @@
+"""Does what a plan says, in its order, and decides nothing. May be killed between any two effects.
+
+Notes come before the deeds they speak of, so that whoever goes on knows what was meant. Starts that stand next to each other
+run side by side, and so do ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from runtime.containers.container import Container
+from runtime.containers.spec import ContainerSpec, Limits, TeamLimits
+from runtime.converge import instance, record
+from runtime.converge.actions import Action, Bury, Launch, RemoveRoutes, Retire, SetLimits, SetRoutes
+from runtime.converge.desired import DesiredApp
+from runtime.converge.record import Record
+from runtime.errors import RuntimeFailure
+from runtime.images.store import Image
+from runtime.router.table import AppRoutes
+
+SIDE_BY_SIDE = 4
+GRACE_SECONDS = 10.0
+Item = TypeVar("Item")
+
+
+class ContainersToChange(Protocol):
+    """What applying needs of `runtime.containers.lifecycle.Containers`."""
+
+    def launch(self, spec: ContainerSpec) -> Container: ...
+    def stop(self, id: str, grace: float = 10) -> None: ...
+    def remove(self, id: str) -> None: ...
+    def set_limits(self, id: str, limits: Limits) -> None: ...
+    def set_team_limits(self, team: int, limits: TeamLimits) -> None: ...
+
+
+class RouterToChange(Protocol):
+    """What applying needs of `runtime.router.control.Router`."""
+
+    def set(self, routes: AppRoutes) -> None: ...
+    def remove(self, app: str) -> None: ...
+
+
+class ImagesToRun(Protocol):
+    """What applying needs of `runtime.images.store.Store`."""
+
+    def image(self, digest: str) -> Image: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applier:
+    """The hands of the converging process; each can be another in a test."""
+
+    containers: ContainersToChange
+    router: RouterToChange
+    images: ImagesToRun
+    before_removal: Callable[[str], None]  # the last moment to read what an instance printed
+    new_suffix: Callable[[], str]
+    clock: Callable[[], float]
+    say: Callable[[str, str], None]  # app, sentence: into the app's log
+
+    def apply(self, desired: DesiredApp, actions: Iterable[Action], path: Path) -> None:
+        """Do all of `actions` for one app, whose record is at `path`; the caller holds the app's lock."""
+        known = record.load(path)
+        for kind, alike in groupby(actions, key=_kind):
+            batch = list(alike)
+            noted = known
+            for action in batch:
+                noted = noted.noting(action)
+            if noted != known:
+                record.save(path, noted)
+            known = self._do(kind, desired, batch, noted)
+            if known != noted:
+                record.save(path, known)
+
+    def _do(self, kind: str, desired: DesiredApp, batch: list[Action], known: Record) -> Record:
+        if kind == "start":
+            return self._start(desired, [action for action in batch if isinstance(action, Launch)], known)
+        if kind == "end":
+            return self._end(desired, [action for action in batch if isinstance(action, (Retire, Bury))], known)
+        for action in batch:
+            match action:
+                case SetRoutes():
+                    self.router.set(action.routes)
+                case RemoveRoutes():
+                    self.router.remove(action.app)
+                case SetLimits():
+                    self.containers.set_limits(action.instance, action.limits)
+                case _:
+                    pass  # a note, and nothing else
+        return known
+
+    def _start(self, desired: DesiredApp, launches: list[Launch], known: Record) -> Record:
+        self.containers.set_team_limits(desired.team, desired.team_limits)
+        for launch, trouble in zip(launches, _side_by_side(lambda one: self._launch(desired, one), launches), strict=True):
+            if trouble:
+                known = known.crashed(launch.place, at=self.clock(), reason=f"It could not be started: {trouble}")
+        return known
+
+    def _launch(self, desired: DesiredApp, launch: Launch) -> str:
+        """Start one instance; the reason if that fails, which is an event like a crash and not the end of the others."""
+        id = instance.new_name(desired.app, launch.place.process, self.new_suffix())
+        try:
+            image = self.images.image(launch.release.image)
+            spec = instance.spec_for(
+                desired, launch.release, image, id=id, place=launch.place, command=launch.process.command, limits=launch.process.limits
+            )
+            self.containers.launch(spec)
+        except RuntimeFailure as failure:
+            self.containers.remove(id)
+            return failure.explain()
+        return ""
+
+    def _end(self, desired: DesiredApp, ends: list[Retire | Bury], known: Record) -> Record:
+        for _ in _side_by_side(lambda one: self._remove(one.instance), ends):
+            pass
+        for end in ends:
+            known = known.without(end.instance)
+            if isinstance(end, Bury):
+                self.say(desired.app, end.describe())
+        return known
+
+    def _remove(self, id: str) -> str:
+        self.containers.stop(id, GRACE_SECONDS)
+        self.before_removal(id)
+        self.containers.remove(id)
+        return ""
+
+
+def _kind(action: Action) -> str:
+    match action:
+        case Launch():
+            return "start"
+        case Retire() | Bury():
+            return "end"
+        case SetRoutes() | RemoveRoutes() | SetLimits():
+            return "change"
+        case _:
+            return "note"
+
+
+def _side_by_side(do: Callable[[Item], str], items: list[Item]) -> Iterator[str]:
+    if len(items) == 1:
+        yield do(items[0])
+        return
+    with ThreadPoolExecutor(max_workers=SIDE_BY_SIDE) as pool:
+        yield from pool.map(do, items)

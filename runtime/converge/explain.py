@@ -1,0 +1,103 @@
+"""Why an instance ended or is not ready, in words that tell the remedy. Pure: what was seen goes in, a text comes out.
+
+The first line is the finding; the process's own last words follow below it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from runtime.containers.container import Exit
+from runtime.quantities import Bytes
+
+AT_ONCE_SECONDS = 3.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a GET on the health path met. `status` is None when there was no HTTP answer; then `trouble` says what happened."""
+
+    status: int | None = None
+    trouble: str = ""
+
+    @property
+    def healthy(self) -> bool:
+        return self.status is not None and self.status < 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """A running web instance that is not ready, looked at from all sides."""
+
+    port: int  # it was told, in $PORT
+    health_path: str
+    listening: tuple[tuple[str, int], ...]  # (address, port)
+    answer: Answer
+    memory: Bytes
+    oom_kills: int = 0
+    waited: float
+
+
+def exited(end: Exit | None, *, lived: float | None, log: Sequence[str]) -> str:
+    """Why an instance that should run ended."""
+    if end is None:
+        return "It is gone without an exit status: the machine restarted, or its monitor was killed."
+    text = end.explain()
+    if lived is not None and lived < AT_ONCE_SECONDS:
+        text = text.replace("It exited with", "It exited at once with")
+    if end.out_of_memory:
+        text += " Give it more memory, or make it use less."
+    elif end.code == 0 and not end.because:
+        text += " A process must stay in the foreground: one that ends, even well, counts as crashed."
+    elif end.code == 127 and end.signal is None:
+        text += " Check the command in the Procfile, and that its package is among the dependencies."
+    return _with_log(text, log)
+
+
+def not_ready(seen: Seen, log: Sequence[str]) -> str:
+    """Why a web instance that runs gets no traffic."""
+    text = f"{_where_it_listens(seen)} (Waited {seen.waited:.0f} s.)"
+    if seen.oom_kills:
+        text = f"A process of it was killed for using all of its {seen.memory} of memory, {_times(seen.oom_kills)}; give it more. {text}"
+    return _with_log(text, log)
+
+
+def _where_it_listens(seen: Seen) -> str:
+    told = f"it must listen on 0.0.0.0 and the port in $PORT ({seen.port})"
+    if not seen.listening:
+        return (
+            f"It listens on no port; {told}. "
+            "A process that serves no requests belongs under another name than web in the Procfile, for example worker."
+        )
+    reachable = [(address, port) for address, port in seen.listening if not ipaddress.ip_address(address).is_loopback]
+    if any(port == seen.port for _, port in reachable):
+        return _how_it_answers(seen)
+    if reachable:
+        return f"It listens on {_sockets(reachable)}; {told}."
+    return f"It listens on {_sockets(seen.listening)}, where nobody but itself can reach it; {told}."
+
+
+def _how_it_answers(seen: Seen) -> str:
+    asked = f"GET {seen.health_path} on port {seen.port}"
+    if seen.answer.status is not None:
+        return (
+            f"It answers {asked} with status {seen.answer.status}; it counts as healthy with a status below 500. "
+            "Its log should say why; another path can be asked by setting the app's health path."
+        )
+    return f"It listens, but {asked} {seen.answer.trouble or 'got no answer'}. Make that path answer quickly, or choose another health path."
+
+
+def _sockets(sockets: Sequence[tuple[str, int]]) -> str:
+    return " and ".join(sorted({f"[{address}]:{port}" if ":" in address else f"{address}:{port}" for address, port in sockets}))
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
+
+
+def _with_log(text: str, log: Sequence[str]) -> str:
+    if not log:
+        return f"{text}\nIt printed nothing."
+    return "\n".join((text, "Its last lines:", *log))

@@ -1,0 +1,116 @@
+"""From a place to the container that fills it, and back from a container's labels to its place. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from runtime.containers.container import Container
+from runtime.containers.spec import ContainerSpec, Limits
+from runtime.converge.desired import DesiredApp, DesiredRelease
+from runtime.converge.observed import Group, Place
+from runtime.images.store import Image
+
+PORT = 8000  # each instance has a network of its own, so all may have the same
+INSTANCE = "instance"
+RELEASE_PHASE = "release-phase"
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_NEEDS_SHELL = re.compile(r"[;&|\n(){}`]|(?<!\S)(?:if|for|while|case|cd|export|set|unset|exec|eval|source|\.|trap|umask|ulimit)(?!\S)")
+
+
+def new_name(app: str, process: str, suffix: str) -> str:
+    """An instance's id: app, process type and a suffix drawn at random, as far as 80 characters go."""
+    kind = re.sub(r"[^a-z0-9]+", "-", process.lower()).strip("-") or "process"
+    return f"{app}-{kind[:24].rstrip('-')}-{suffix}"
+
+
+def source_of(instance: str, process: str) -> str:
+    """How an instance is called in its app's log: `web.1a2b3c4d`."""
+    return f"{process}.{instance.rsplit('-', 1)[-1]}"
+
+
+def spec_for(desired: DesiredApp, release: DesiredRelease, image: Image, *, id: str, place: Place, command: str, limits: Limits) -> ContainerSpec:
+    """The container that fills a place."""
+    labels = {
+        "kind": INSTANCE,
+        "process": place.process,
+        "release": str(place.group.release),
+        "generation": str(place.group.generation),
+        "place": str(place.number),
+        "port": str(PORT),
+    }
+    return _spec(desired, release, image, id=id, process=place.process, command=command, limits=limits, labels=labels)
+
+
+def spec_for_release_phase(desired: DesiredApp, release: DesiredRelease, image: Image, *, id: str, command: str, limits: Limits) -> ContainerSpec:
+    """The one-off container in which a release's own preparation runs, before any instance of it."""
+    labels = {"kind": RELEASE_PHASE, "process": "release", "release": str(release.number)}
+    return _spec(desired, release, image, id=id, process="release", command=command, limits=limits, labels=labels)
+
+
+def place_of(container: Container) -> Place | None:
+    """Where a container stands; None for builds and release phases."""
+    labels = container.spec.labels
+    if labels.get("kind") != INSTANCE:
+        return None
+    return Place(Group(int(labels["release"]), int(labels["generation"])), labels["process"], int(labels["place"]))
+
+
+def command_of(line: str) -> tuple[str, ...]:
+    """A Procfile line as a command. A simple one replaces its shell, so that it gets the signals itself.
+
+    `exec` takes no assignments, lists or builtins, so those lines keep the shell as their parent.
+    """
+    line = line.strip()
+    if _NEEDS_SHELL.search(line) or re.match(r"[A-Za-z_][A-Za-z0-9_]*=", line):
+        return ("/bin/sh", "-c", line)
+    return ("/bin/sh", "-c", f"exec {line}")
+
+
+def _spec(
+    desired: DesiredApp, release: DesiredRelease, image: Image, *, id: str, process: str, command: str, limits: Limits, labels: Mapping[str, str]
+) -> ContainerSpec:
+    uid, gid = _user(image.config.user)
+    home = image.config.working_directory or "/"
+    ours = {
+        "PORT": str(PORT),
+        "SLIPWAY_APP": desired.app,
+        "SLIPWAY_PROCESS": process,
+        "SLIPWAY_RELEASE": f"v{release.number}",
+        "SLIPWAY_INSTANCE": id,
+    }
+    return ContainerSpec(
+        id=id,
+        app=desired.app,
+        team=desired.team,
+        layers=image.layers,
+        command=command_of(command) if command.strip() else _default_command(image),
+        environment={"PATH": _PATH, "HOME": home, **image.config.environment, **release.environment, **ours},
+        working_directory=home,
+        uid=uid,
+        gid=gid,
+        limits=limits,
+        labels=labels,
+    )
+
+
+def _default_command(image: Image) -> tuple[str, ...]:
+    return (*image.config.entrypoint, *image.config.command)
+
+
+def _user(text: str) -> tuple[int, int]:
+    """Our own images say numbers; a name would need the image's /etc/passwd and falls back to the app's user."""
+    uid, _, gid = text.partition(":")
+    if not uid.isdecimal():
+        return 1000, 1000
+    return int(uid), int(gid) if gid.isdecimal() else int(uid)
+
+
+def clamp(limits: Limits, most: Limits) -> Limits:
+    """An instance's limits, none above what its team may have for one."""
+    return Limits(
+        cpu=min(limits.cpu, most.cpu),
+        memory=min(limits.memory, most.memory),
+        processes=min(limits.processes, most.processes),
+        disk=min(limits.disk, most.disk),
+    )

@@ -1,0 +1,151 @@
+"""Reads what runs of an app: containers, their health, the record, the router. Changes nothing, decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from runtime.containers.container import Container, Status, Usage
+from runtime.converge import explain, instance
+from runtime.converge.desired import DesiredApp, DesiredRelease
+from runtime.converge.observed import WEB, Marks, ObservedApp, ObservedInstance, Phase, Place
+from runtime.converge.readiness import Ask, ask
+from runtime.converge.record import Record
+from runtime.errors import RuntimeFailure
+from runtime.router.table import AppRoutes
+
+EVIDENCE_AFTER = 3.0  # seconds; an instance that boots as usual needs no explaining
+_PHASES = {Status.CREATED: Phase.CREATED, Status.RUNNING: Phase.RUNNING, Status.EXITED: Phase.EXITED, Status.BROKEN: Phase.LOST}
+
+
+class ContainersToLookAt(Protocol):
+    """What observing needs of `runtime.containers.lifecycle.Containers`."""
+
+    def state(self, id: str) -> Container | None: ...
+    def usage(self, id: str) -> Usage | None: ...
+    def listening(self, id: str) -> list[tuple[str, int]]: ...
+
+
+class RouterToLookAt(Protocol):
+    """What observing needs of `runtime.router.control.Router`."""
+
+    def routes(self) -> dict[str, AppRoutes]: ...
+    def connections(self, app: str, instance: str) -> int: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observer:
+    """The senses of the converging process; each can be another in a test."""
+
+    folder: Path  # of instances, one subfolder each
+    containers: ContainersToLookAt
+    router: RouterToLookAt
+    last_lines: Callable[[str], list[str]]  # of an instance's output
+    ask: Ask = ask
+
+    def observe(self, desired: DesiredApp, record: Record, now: float) -> ObservedApp:
+        """One app as it is now. `desired` says how to ask for health, and no more."""
+        found = [(container, place) for container, place in self._containers(desired.app)]
+        answers = self._answers(desired, found, record)
+        return ObservedApp(
+            app=desired.app,
+            instances=tuple(self._instance(desired, record, container, place, answers, now) for container, place in found),
+            serving=record.serving,
+            crashes=record.crashes,
+            verdict=record.verdict,
+            routes=self.router.routes().get(desired.app),
+        )
+
+    def _containers(self, app: str) -> Iterator[tuple[Container, Place]]:
+        """By the names of their folders: cheaper than a look at every container of the node."""
+        for folder in sorted(self.folder.glob(f"{app}-*")):
+            container = self.containers.state(folder.name)
+            if container is None or container.spec.app != app:
+                continue
+            place = instance.place_of(container)
+            if place is not None:
+                yield container, place
+
+    def _answers(self, desired: DesiredApp, found: list[tuple[Container, Place]], record: Record) -> Mapping[str, explain.Answer]:
+        unready = [container for container, place in found if _is_to_be_asked(container, place, record.marks.get(container.id))]
+        if not unready:
+            return {}
+        host = desired.hosts[0] if desired.hosts else desired.app
+
+        def one(container: Container) -> explain.Answer:
+            return self.ask(container.address or "", int(container.spec.labels["port"]), host, _health_path(desired, container))
+
+        if len(unready) == 1:
+            return {unready[0].id: one(unready[0])}
+        with ThreadPoolExecutor(max_workers=8) as pool:
+            return dict(zip((container.id for container in unready), pool.map(one, unready), strict=True))
+
+    def _instance(
+        self, desired: DesiredApp, record: Record, container: Container, place: Place, answers: Mapping[str, explain.Answer], now: float
+    ) -> ObservedInstance:
+        marks = record.marks.get(container.id, Marks())
+        answer = answers.get(container.id)
+        phase = _PHASES[container.status]
+        draining = marks.draining_since is not None and phase is Phase.RUNNING and place.process == WEB
+        return ObservedInstance(
+            id=container.id,
+            place=place,
+            phase=phase,
+            limits=container.spec.limits,
+            address=container.address or "",
+            port=int(container.spec.labels["port"]),
+            started_at=container.started_at,
+            exited_at=container.exit.at if container.exit else None,
+            answers=answer is not None and answer.healthy,
+            connections=self._connections(desired.app, container.id) if draining else 0,
+            evidence=self._evidence(desired, container, answer, now),
+            marks=marks,
+        )
+
+    def _connections(self, app: str, id: str) -> int:
+        try:
+            return self.router.connections(app, id)
+        except RuntimeFailure:
+            return 1  # not known, so perhaps; the drain's deadline ends it
+
+    def _evidence(self, desired: DesiredApp, container: Container, answer: explain.Answer | None, now: float) -> str:
+        started = container.started_at
+        if container.status is Status.EXITED or container.status is Status.BROKEN:
+            lived = container.exit.at - started if container.exit and started is not None else None
+            return explain.exited(container.exit, lived=lived, log=self.last_lines(container.id))
+        if answer is None or answer.healthy or started is None or now - started < min(EVIDENCE_AFTER, _boot_seconds(desired, container)):
+            return ""
+        usage = self.containers.usage(container.id)
+        seen = explain.Seen(
+            port=int(container.spec.labels["port"]),
+            health_path=_health_path(desired, container),
+            listening=tuple(self.containers.listening(container.id)),
+            answer=answer,
+            memory=container.spec.limits.memory,
+            oom_kills=usage.oom_kills if usage else 0,
+            waited=now - started,
+        )
+        return explain.not_ready(seen, self.last_lines(container.id))
+
+
+def _is_to_be_asked(container: Container, place: Place, marks: Marks | None) -> bool:
+    waits = marks is None or (marks.ready_at is None and not marks.condemned)
+    return place.process == WEB and container.status is Status.RUNNING and container.address is not None and waits
+
+
+def _release_of(desired: DesiredApp, container: Container) -> DesiredRelease | None:
+    number = int(container.spec.labels["release"])
+    return next((one for one in (desired.candidate, desired.current) if one is not None and one.number == number), None)
+
+
+def _health_path(desired: DesiredApp, container: Container) -> str:
+    release = _release_of(desired, container)
+    return release.health_path if release is not None else "/"
+
+
+def _boot_seconds(desired: DesiredApp, container: Container) -> float:
+    release = _release_of(desired, container)
+    return release.boot_seconds if release is not None else EVIDENCE_AFTER

@@ -1,0 +1,81 @@
+"""What people see of an app's instances: one state and one sentence each, from what was observed. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from runtime.converge import backoff
+from runtime.converge.observed import ObservedApp, ObservedInstance, Phase
+from runtime.converge.plan import healthy
+
+
+class State(StrEnum):
+    """Of an instance, as shown."""
+
+    STARTING = "starting"
+    LIVE = "live"
+    DRAINING = "draining"
+    CRASHED = "crashed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstanceReport:
+    """One instance, or the last one of a place that waits for its back-off."""
+
+    id: str
+    process: str
+    release: int
+    state: State
+    detail: str
+    restarts: int
+    started_at: float | None
+
+
+def report(observed: ObservedApp, now: float) -> tuple[InstanceReport, ...]:
+    """All instances of an app that exist, and the crashed ones that will be started again."""
+    there = {one.id for one in observed.instances}
+    present = tuple(_present(observed, one, now) for one in observed.instances if one.phase is not Phase.CREATED)
+    filled = {one.place for one in observed.instances}
+    absent = tuple(
+        InstanceReport(
+            id=crashes.instance,
+            process=place.process,
+            release=place.group.release,
+            state=State.CRASHED,
+            detail=f"{crashes.reason}\n{_when(crashes.at + backoff.delay(crashes.count), now)}",
+            restarts=crashes.count,
+            started_at=None,
+        )
+        for place, crashes in observed.crashes.items()
+        if crashes.instance and crashes.instance not in there and place not in filled
+    )
+    return present + absent
+
+
+def _present(observed: ObservedApp, one: ObservedInstance, now: float) -> InstanceReport:
+    crashes = observed.crashes.get(one.place)
+    return InstanceReport(
+        id=one.id,
+        process=one.place.process,
+        release=one.place.group.release,
+        state=_state(one, now),
+        detail=one.evidence,
+        restarts=crashes.count if crashes else 0,
+        started_at=one.started_at,
+    )
+
+
+def _state(one: ObservedInstance, now: float) -> State:
+    if one.phase is not Phase.RUNNING:
+        return State.CRASHED if one.marks.draining_since is None and not one.marks.condemned else State.DRAINING
+    if one.marks.draining_since is not None or one.marks.condemned:
+        return State.DRAINING
+    return State.LIVE if healthy(one, now) else State.STARTING
+
+
+def _when(moment: float, now: float) -> str:
+    wait = moment - now
+    if wait < 1:
+        return "It is started again now."
+    return f"It is started again in {wait:.0f} s." if wait < 90 else f"It is started again in {wait / 60:.0f} min."

@@ -1,0 +1,58 @@
+"""The one log line format, and files of such lines that only ever grow at their end.
+
+    2026-11-24T00:50:09.179Z web.1a2b3c4d stdout Listening on 8000
+
+TIMESTAMP (RFC 3339, UTC, milliseconds), SOURCE (no spaces), STREAM (stdout, stderr, or system for our own words), TEXT.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+ROTATE_AT = 10 * 2**20  # bytes; then APP.log becomes APP.log.1, and the one before is gone
+LONGEST_TEXT = 16_384
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1a\x1c-\x1f\x7f]")  # all but tab and escape: colours stay
+
+
+def timestamp(at: float) -> str:
+    """Unix seconds as the log writes them."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def line(stamp: str, source: str, stream: str, text: str) -> str:
+    """One line with its newline. Text is cut at 16 KiB and loses characters that would break a line or a terminal."""
+    if len(text) > LONGEST_TEXT:
+        text = text[:LONGEST_TEXT] + "…"
+    return f"{stamp} {source} {stream} {_CONTROL.sub('', text)}\n"
+
+
+def append(path: Path, lines: Sequence[str], *, user: str, rotate: bool = False) -> None:
+    """Add whole lines in one write, so that a reader never sees half of one; the caller is the only writer or holds the lock."""
+    if not lines:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if rotate and path.exists() and path.stat().st_size > ROTATE_AT:
+        path.rename(path.with_name(f"{path.name}.1"))
+    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    try:
+        if os.fstat(fd).st_size == 0:
+            give_to_group(fd, user)
+        view = memoryview("".join(lines).encode(errors="replace"))
+        while view:
+            view = view[os.write(fd, view) :]
+    finally:
+        os.close(fd)
+
+
+def give_to_group(fd: int, user: str) -> None:
+    """Let the portal read a file: mode 0640, group that of its user; where there is no such user, root's alone."""
+    os.fchmod(fd, 0o640)
+    try:
+        os.fchown(fd, -1, pwd.getpwnam(user).pw_gid)
+    except KeyError:
+        return

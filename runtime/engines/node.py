@@ -1,0 +1,198 @@
+"""This machine as an engine: the verbs that workers call, wired from containers, network, router, images and builds.
+
+It decides nothing itself: `runtime.converge.plan` does. Another engine offers the same verbs on other machines.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from runtime import journal
+from runtime.builds.builder import BuildRequest, Builder, BuiltImage
+from runtime.config import NodeConfig
+from runtime.containers.container import Container, Exit, Status, Usage
+from runtime.containers.lifecycle import Containers
+from runtime.containers.spec import Limits, TeamLimits
+from runtime.converge import explain, instance, record
+from runtime.converge.apply import Applier
+from runtime.converge.desired import DesiredApp, DesiredRelease
+from runtime.converge.observe import Observer
+from runtime.converge.observed import ObservedApp
+from runtime.converge.plan import Plan, plan
+from runtime.converge.readiness import Ask, ask
+from runtime.engines.shipping import Shipper
+from runtime.errors import LaunchFailed
+from runtime.images.store import Store
+from runtime.kernel import Kernel
+from runtime.network.links import Network
+from runtime.router.control import Router
+from runtime.router.table import AppSituation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What was seen of an app and what follows from it."""
+
+    observed: ObservedApp
+    plan: Plan
+    at: float
+
+
+class NodeEngine:
+    """All that may be asked of a node. Any number of processes may hold one at a time: locks and journals are on disk."""
+
+    def __init__(
+        self,
+        config: NodeConfig,
+        *,
+        network: Network | None = None,
+        containers: Containers | None = None,
+        router: Router | None = None,
+        images: Store | None = None,
+        builder: Builder | None = None,
+        clock: Callable[[], float] = time.time,
+        ask: Ask = ask,
+    ) -> None:
+        self.config = config
+        self.network = network or Network(config)
+        self.containers = containers or Containers(config, self.network)
+        self.router = router or Router(config)
+        self.images = images or Store(config)
+        self._builder = builder
+        self._clock = clock
+        self.shipper = Shipper(config=config, console=self.containers.log_path, free=Kernel().punch_hole)
+        self._observer = Observer(
+            folder=config.instances, containers=self.containers, router=self.router, last_lines=self.shipper.last_lines, ask=ask
+        )
+        self._applier = Applier(
+            containers=self.containers,
+            router=self.router,
+            images=self.images,
+            before_removal=self.ship_last,
+            new_suffix=lambda: secrets.token_hex(4),
+            clock=clock,
+            say=lambda app, text: self.shipper.say(app, text, at=self._clock()),
+        )
+
+    def prepare(self) -> list[str]:
+        """Once at start: folders, network, router files; then what a killed process left half-made is removed and told."""
+        self.config.locks.mkdir(parents=True, exist_ok=True)
+        self.network.prepare()
+        self.containers.prepare()
+        self.router.prepare()
+        return self.containers.sweep()
+
+    def tear_down(self) -> None:
+        """Remove everything of ours from the kernel; files stay."""
+        self.containers.tear_down()
+        self.network.tear_down()
+
+    def build(self, request: BuildRequest, log: Callable[[str], None], *, cancelled: Callable[[], bool]) -> BuiltImage:
+        """Turn a source into an image. BadArchive, BadSource, BuildFailed say what is wrong with it."""
+        self._builder = self._builder or Builder(self.config, self.images, self.containers)
+        return self._builder.build(request, log, cancelled=cancelled)
+
+    @contextmanager
+    def holding(self, app: str, *, timeout: float = 0.0) -> Iterator[bool]:
+        """Hold an app alone for a step; False if another process is at it."""
+        with journal.lock(self.config.locks / f"app-{app}", timeout=timeout) as held:
+            yield held
+
+    def look(self, desired: DesiredApp) -> Look:
+        """Observe and plan; changes nothing. The caller holds the app."""
+        now = self._clock()
+        observed = self._observer.observe(desired, record.load(self._record(desired.app)), now)
+        return Look(observed=observed, plan=plan(desired, observed, now), at=now)
+
+    def act(self, desired: DesiredApp, look: Look) -> None:
+        """Do what the look asks for. The caller holds the app."""
+        self._applier.apply(desired, look.plan.actions, self._record(desired.app))
+
+    def run_release_phase(self, desired: DesiredApp, release: DesiredRelease, command: str, limits: Limits, *, timeout: float, cancelled: Callable[[], bool]) -> None:
+        """Run a release's own preparation once, its output into the app's log. LaunchFailed: it did not succeed, with its last lines."""
+        self.remove_release_phases(desired.app)
+        image = self.images.image(release.image)
+        id = instance.new_name(desired.app, "release", secrets.token_hex(4))
+        spec = instance.spec_for_release_phase(desired, release, image, id=id, command=command, limits=limits)
+        self.containers.set_team_limits(desired.team, desired.team_limits)
+        last: list[str] = []
+
+        def keep(stream: str, text: str) -> None:
+            last[:] = [*last, text][-10:]
+            self.shipper.say(desired.app, text, at=self._clock(), source=instance.source_of(id, "release"), stream=stream)
+
+        try:
+            end = self.containers.run(spec, on_output=keep, timeout=timeout, cancelled=cancelled)
+        finally:
+            self.containers.remove(id)
+        _check_release_phase(end, command, last)
+
+    def remove_release_phases(self, app: str) -> None:
+        """Remove one-off containers that a killed worker left; the caller is the only one to run any."""
+        for container in self.containers.list():
+            if container.spec.app == app and container.spec.labels.get("kind") == instance.RELEASE_PHASE:
+                self.containers.remove(container.id)
+
+    def remove_app(self, app: str, *, images: tuple[str, ...] = ()) -> None:
+        """Remove what is left of an app that runs no more: its notes, its logs, the names of its images."""
+        self.remove_release_phases(app)
+        self.router.remove(app)
+        for name in images:
+            self.images.untag(name)
+        self._record(app).unlink(missing_ok=True)
+        self.shipper.forget(app)
+
+    def take_out(self, app: str, ended: str) -> bool:
+        """Stop sending requests to an instance that is known to have ended; True if the router had it."""
+        routes = self.router.routes().get(app)
+        if routes is None or all(endpoint.instance != ended for endpoint in routes.endpoints):
+            return False
+        remaining = tuple(endpoint for endpoint in routes.endpoints if endpoint.instance != ended)
+        serves = any(not endpoint.draining for endpoint in remaining)
+        situation = routes.situation if serves or routes.situation is not AppSituation.SERVING else AppSituation.CRASHED
+        self.router.set(replace(routes, endpoints=remaining, situation=situation))
+        return True
+
+    def set_team_limits(self, team: int, limits: TeamLimits, each: Limits | None = None) -> None:
+        """New limits for a team's running containers: in sum, and as the most any one may have."""
+        self.containers.set_team_limits(team, limits)
+        for container in self.containers.list() if each is not None else ():
+            if container.spec.team == team and container.status is Status.RUNNING:
+                clamped = instance.clamp(container.spec.limits, each)
+                if clamped != container.spec.limits:
+                    self.containers.set_limits(container.id, clamped)
+
+    def instances(self) -> list[Container]:
+        """All instances of all apps on this node; no builds."""
+        return [container for container in self.containers.list() if container.spec.labels.get("kind") == instance.INSTANCE]
+
+    def usage(self, id: str) -> Usage | None:
+        """What an instance uses now; None when it is gone."""
+        return self.containers.usage(id)
+
+    def ship(self, container: Container) -> int:
+        """Carry what an instance printed since the last time into its app's log."""
+        return self.shipper.ship(container.spec.app, container.id, _source(container))
+
+    def ship_last(self, id: str) -> None:
+        """Carry the rest, before the instance's files go."""
+        container = self.containers.state(id)
+        if container is not None and container.spec.labels.get("kind") == instance.INSTANCE:
+            self.shipper.ship(container.spec.app, id, _source(container), last=True)
+
+    def _record(self, app: str) -> Path:
+        return self.config.state / "converge" / f"{app}.json"
+
+
+def _source(container: Container) -> str:
+    return instance.source_of(container.id, container.spec.labels["process"])
+
+
+def _check_release_phase(end: Exit, command: str, last: list[str]) -> None:
+    if end.code != 0:
+        raise LaunchFailed(f"The release phase `{command}` did not succeed. {explain.exited(end, lived=None, log=last)}")

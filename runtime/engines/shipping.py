@@ -1,0 +1,167 @@
+"""Carries what instances print from their monitors' files into their app's log, in the one log line format.
+
+How far it came is written down after each append, so a killed shipper loses no line; the lines of its last append may come
+twice (at least once, not exactly). What was carried is freed from the monitor's file, whose offsets stay, so no monitor has
+to reopen anything and a chatty app does not fill the disk.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from runtime import journal
+from runtime.config import NodeConfig
+from runtime.engines import logs
+
+AT_MOST = 4 * 2**20  # bytes of one instance carried at a time, so that each gets its turn
+TOO_FAR_BEHIND = 64 * 2**20  # an instance that prints faster than anyone reads loses the middle, and is told so
+KEPT = 64 * 2**10  # of what was carried: the last lines explain an end
+_FREED_AT_ONCE = 2**20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far one monitor's file was carried."""
+
+    offset: int = 0
+    freed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shipper:
+    """Used by the supervisor all the time, and by whoever removes an instance for its last words. A lock an app orders them."""
+
+    config: NodeConfig
+    console: Callable[[str], Path]  # an instance's monitor file
+    free: Callable[[int, int, int], None]  # fd, from, to: give those bytes back to the disk
+
+    def ship(self, app: str, instance: str, source: str, *, last: bool = False) -> int:
+        """Carry what is new; how many lines that was. `last` also takes a line without an end, and forgets the instance."""
+        with journal.lock(self.config.locks / f"log-{app}"):
+            path = self._progress(instance)
+            progress = _read(path)
+            lines, after = self._read(self.console(instance), progress, source, last=last)
+            logs.append(self.config.app_logs / f"{app}.log", lines, user=self.config.user, rotate=True)
+            if after != progress:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                journal.write_json(path, {"offset": after.offset, "freed": after.freed}, durable=False)
+            if last:
+                path.unlink(missing_ok=True)
+        return len(lines)
+
+    def say(self, app: str, text: str, *, at: float, source: str = "slipway", stream: str = "system") -> None:
+        """Add lines of our own to an app's log."""
+        stamp = logs.timestamp(at)
+        lines = [logs.line(stamp, source, stream, part) for part in text.splitlines()]
+        with journal.lock(self.config.locks / f"log-{app}"):
+            logs.append(self.config.app_logs / f"{app}.log", lines, user=self.config.user, rotate=True)
+
+    def last_lines(self, instance: str, count: int = 10) -> list[str]:
+        """The texts of the last lines an instance printed."""
+        try:
+            with self.console(instance).open("rb") as file:
+                size = file.seek(0, os.SEEK_END)
+                file.seek(max(0, size - KEPT // 4))
+                tail = file.read()
+        except FileNotFoundError:
+            return []
+        texts = [parsed[2] for raw in tail.split(b"\n") if (parsed := _parse(raw)) is not None and parsed[2].strip()]
+        return [text[:500] for text in texts[-count:]]
+
+    def forget(self, app: str) -> None:
+        """Remove an app's logs."""
+        with journal.lock(self.config.locks / f"log-{app}"):
+            for name in (f"{app}.log", f"{app}.log.1"):
+                (self.config.app_logs / name).unlink(missing_ok=True)
+
+    def _read(self, console: Path, progress: Progress, source: str, *, last: bool) -> tuple[list[str], Progress]:
+        try:
+            fd = os.open(console, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return [], progress
+        try:
+            size = os.fstat(fd).st_size
+            lines: list[str] = []
+            if size - progress.offset > TOO_FAR_BEHIND:
+                lines, progress = _skip(fd, size, progress, source)
+            while progress.offset < size:
+                more, taken = _lines(os.pread(fd, AT_MOST, progress.offset), source, last=last)
+                lines += more
+                progress = replace(progress, offset=progress.offset + taken)
+                if not last or not taken:
+                    break
+            return lines, self._free(fd, progress)
+        finally:
+            os.close(fd)
+
+    def _free(self, fd: int, progress: Progress) -> Progress:
+        end = (progress.offset - KEPT) // 4096 * 4096
+        if end - progress.freed < _FREED_AT_ONCE:
+            return progress
+        self.free(fd, progress.freed, end)
+        return replace(progress, freed=end)
+
+    def _progress(self, instance: str) -> Path:
+        return self.config.state / "shipping" / f"{instance}.json"
+
+
+def _read(path: Path) -> Progress:
+    try:
+        found = journal.read_json(path)
+    except ValueError:  # cut short by a power failure: carried again from the start
+        found = None
+    return Progress(offset=int(found["offset"]), freed=int(found["freed"])) if found else Progress()
+
+
+def _skip(fd: int, size: int, progress: Progress, source: str) -> tuple[list[str], Progress]:
+    """Leave out the middle, up to the start of a line near the end."""
+    offset = size - AT_MOST
+    cut = os.pread(fd, AT_MOST, offset).find(b"\n")
+    offset += cut + 1
+    missing = (offset - progress.offset) // 2**20
+    parsed = _parse(os.pread(fd, 65_536, offset).split(b"\n", 1)[0])
+    stamp = parsed[0] if parsed else logs.timestamp(0)
+    text = f"{missing} MiB of output are left out here: it prints faster than it can be kept."
+    return [logs.line(stamp, source, "system", text)], replace(progress, offset=offset)
+
+
+def _lines(data: bytes, source: str, *, last: bool) -> tuple[list[str], int]:
+    """Whole lines, and how many bytes they were. A long line comes in parts (P) and ends with a full one (F)."""
+    lines: list[str] = []
+    parts: dict[str, list[str]] = {}
+    position = done = 0
+    while (end := data.find(b"\n", position)) >= 0:
+        parsed = _parse(data[position:end])
+        position = end + 1
+        if parsed is not None:
+            stamp, stream, text, whole = parsed
+            parts.setdefault(stream, []).append(text)
+            if whole or sum(map(len, parts[stream])) > logs.LONGEST_TEXT:
+                lines.append(logs.line(stamp, source, stream, "".join(parts.pop(stream))))
+        if not parts:
+            done = position
+    if parts and (last or position - done > AT_MOST // 2):
+        lines += [logs.line(logs_stamp, source, stream, "".join(texts)) for stream, texts in parts.items() for logs_stamp in [_last_stamp(data)]]
+        done = position
+    return lines, done
+
+
+def _last_stamp(data: bytes) -> str:
+    parsed = _parse(data.rstrip(b"\n").rsplit(b"\n", 1)[-1])
+    return parsed[0] if parsed else logs.timestamp(0)
+
+
+def _parse(raw: bytes) -> tuple[str, str, str, bool] | None:
+    """One line of the k8s-file format: `2026-11-24T00:50:09.179123+00:00 stdout F text`. None for anything else."""
+    words = raw.decode(errors="replace").split(" ", 3)
+    if len(words) < 3 or words[1] not in ("stdout", "stderr") or words[2] not in ("F", "P"):
+        return None
+    moment, _, zone = words[0].partition("+")
+    whole, _, fraction = moment.partition(".")
+    if zone not in ("00:00", "") or len(whole) != 19:
+        return None
+    stamp = f"{whole}.{fraction[:3]:0<3}Z"
+    return stamp, words[1], words[3] if len(words) == 4 else "", words[2] == "F"
