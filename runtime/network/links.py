@@ -28,6 +28,7 @@ from runtime.network.names import name_servers
 _INSIDE = "eth0"
 _ALIAS = "Slipway node "  # of each node's bridge, so that nodes of one machine know of each other (ip link, ifalias)
 _EXFULL = 54  # br_add_if() in net/bridge/br_if.c: all 1023 ports are taken
+_NTF_MASTER, _NUD_NOARP = 0x04, 0x40  # a static entry of the bridge, not of the port (linux/neighbour.h)
 _ALONE = {"isolated": 1, "learning": 0, "unicast_flood": 0, "mcast_flood": 0, "bcast_flood": 0}
 
 
@@ -129,7 +130,7 @@ class Network:
         _sysctl(f"net/ipv6/conf/{attachment.interface}/disable_ipv6", "1")
         route.link("set", index=port, master=bridge)
         route.brport("set", index=port, **_ALONE)
-        route.fdb("append", ifindex=port, lladdr=mac, master=bridge)
+        route.fdb("add", ifindex=port, lladdr=mac, flags=_NTF_MASTER, state=_NUD_NOARP)
         route.neigh("replace", dst=str(attachment.address), lladdr=mac, ifindex=bridge, state="permanent")
         route.link("set", index=port, state="up")  # last: by this an attachment is known to be complete
 
