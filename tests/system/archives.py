@@ -46,17 +46,21 @@ def python(program: str, *, procfile: str = "web: python3 app.py") -> bytes:
 def hostile() -> dict[str, tuple[str, Callable[[], bytes], str]]:
     """What it is -> file name, its maker, and a word that the refusal must hold (case does not matter)."""
     return {
-        "a path that climbs out": ("up.zip", lambda: zipped({"index.html": "x", "../outside": "x"}), "outside"),
+        "a path that climbs out": ("up.zip", lambda: zipped({"index.html": "x", "../outside": "x"}), "leads out"),
         "an absolute path": ("abs.tar", lambda: _tar(lambda a: [_file(a, "/etc/x", "x")], compress=False), "/etc/x"),
-        "a link that leads out": ("link.tar.gz", lambda: _tar(lambda a: [_link(a, "secrets", "../../../etc/shadow")]), "secrets"),
+        "a link that leads out": (
+            "link.tar.gz",
+            lambda: _tar(lambda a: [_link(a, "secrets", "../../../etc/shadow")]),
+            "outside the archive",
+        ),
         "a device": ("device.tar.gz", lambda: _tar(lambda a: [_special(a, "disk", tarfile.BLKTYPE)]), "disk"),
         "a setuid bit": ("setuid.tar.gz", lambda: _tar(lambda a: [_file(a, "root-me", "x", mode=0o4755)]), "root-me"),
-        "a name twice": ("twice.tar.gz", lambda: _tar(lambda a: [_file(a, "app.py", "1"), _file(a, "app.py", "2")]), "app.py"),
-        "ten gigabytes": ("bomb.tar.zst", _bomb, "GiB"),
+        "a name twice": ("twice.tar.gz", lambda: _tar(lambda a: [_file(a, "app.py", "1"), _file(a, "app.py", "2")]), "twice"),
+        "ten gigabytes": ("bomb.tar.zst", _bomb, "unpacks"),
         "a hundred thousand entries": ("many.tar.gz", _many, "entries"),
-        "a truncated end": ("cut.tar.gz", lambda: example("hello")[:-200], "cut.tar.gz"),
-        "a wrong ending": ("hello.zip", lambda: example("hello"), "zip"),
-        "no files": ("empty.tar.gz", lambda: _tar(lambda _: []), "empty"),
+        "a truncated end": ("cut.tar.gz", lambda: example("hello")[:-200], "too early"),
+        "a wrong ending": ("hello.zip", lambda: example("hello"), "its content is"),
+        "no files": ("empty.tar.gz", lambda: _tar(lambda _: []), "no files"),
     }
 
 

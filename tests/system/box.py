@@ -1,0 +1,168 @@
+"""A whole platform of the tests' own: private name, folders, network and port, started as `make up` starts it."""
+
+import os
+import re
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import httpx
+
+from runtime.config import NodeConfig, from_environment
+from runtime.process import run, spawn
+from tests.system.waiting import until
+
+ROOT = Path(__file__).parents[2]
+SEED = Path(os.environ.get("SLIPWAY_TEST_SEED") or ROOT / "var" / "test-seed")  # stack and language layers of earlier runs
+SEEDED = ("images", "layers", "cache")
+PARTS = {  # what the process manager keeps running, by what its command line holds
+    "redis": "redis-server",
+    "router": "haproxy",
+    "portal": "gunicorn",
+    "build worker": "worker-build",
+    "node worker": "worker-node",
+    "supervisor": "workers.supervisor",
+}
+
+
+class Box:
+    """Made, `start`ed, used, `down`; everything of it carries its name, `t` and six hex digits."""
+
+    def __init__(self) -> None:
+        self.name = f"t{secrets.token_hex(3)}"
+        self.folder = Path(tempfile.mkdtemp(prefix="slipway-tests-"))
+        self.folder.chmod(0o755)
+        self.port = _free_port()
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("SLIPWAY_")},
+            "SLIPWAY_NAME": self.name,
+            "SLIPWAY_STATE": str(self.folder / "state"),
+            "SLIPWAY_RUN": str(self.folder / "run"),
+            "SLIPWAY_NETWORK": f"10.{200 + int(self.name[1:3], 16) % 50}.0.0/16",
+            "SLIPWAY_HTTP_PORT": str(self.port),
+            "DJANGO_SETTINGS_MODULE": "portal.settings",
+        }
+        for name in ("DATABASE_URL", "REDIS_URL"):
+            self.environment.pop(name, None)
+        self.config: NodeConfig = from_environment(self.environment)
+        self.told = self.folder / "up.log"
+        self._up: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def host(self, app: str) -> str:
+        return f"{app}.{self.config.base_domain}"
+
+    def ask(self, app: str, path: str = "/", **options: object) -> httpx.Response:
+        """One request to an app, through the router."""
+        return httpx.get(f"{self.url}{path}", headers={"Host": self.host(app)}, timeout=20, **options)  # type: ignore[arg-type]
+
+    def start(self, within: float = 300) -> None:
+        """`make up`'s own command, until it has printed its last line."""
+        if SEED.exists() and not self.config.state.exists():
+            self.config.state.mkdir(parents=True)
+            for part in SEEDED:
+                if (SEED / part).exists():
+                    run(["cp", "-al", SEED / part, self.config.state / part], timeout=120)
+        with self.told.open("ab") as told:
+            self._up = spawn([sys.executable, "manage.py", "up"], cwd=ROOT, env=self.environment, stdout=told, stderr=told)
+        until(self._ready, within=within, what="the platform is up", every=0.2)
+
+    def admin(self) -> tuple[str, str]:
+        """Name and password as `make up` printed them."""
+        text = self.told.read_text(errors="replace")
+        found = re.search(r"[Ss]ign in as (\S+) with (?:the )?password (\S+)", text)
+        assert found, f"no password printed: {text[-3000:]}"
+        return found[1], found[2].rstrip(".")
+
+    def stop(self, within: float = 60) -> None:
+        """Ctrl-C: the platform ends, apps go on."""
+        if self._up is not None and self._up.poll() is None:
+            self._up.send_signal(signal.SIGINT)
+            self._up.wait(within)
+        self._up = None
+
+    def down(self) -> None:
+        """`make down`."""
+        self.stop()
+        run([sys.executable, "manage.py", "down"], cwd=ROOT, env=self.environment, timeout=120)
+
+    def forget(self) -> None:
+        """Remove the folder; what was built stays for the next run as its seed."""
+        if not SEED.exists() and (self.config.images / "index.json").exists():
+            SEED.mkdir(parents=True)
+            for part in SEEDED:
+                if (self.config.state / part).exists():
+                    run(["cp", "-al", self.config.state / part, SEED / part], timeout=120)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def pids(self, part: str) -> list[int]:
+        """Processes of one part of the platform: descendants of `make up`, apps' monitors not among them."""
+        return [pid for pid, command in self._descendants() if PARTS[part] in command]
+
+    def all_pids(self) -> dict[str, list[int]]:
+        return {part: self.pids(part) for part in PARTS}
+
+    def kill(self, part: str) -> list[int]:
+        """kill -9 to all of a part at once; its process ids."""
+        pids = self.pids(part)
+        assert pids, f"no process of the {part} runs: {self._descendants()}"
+        for pid in pids:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass  # its parent's end took it along
+        return pids
+
+    def instance_pids(self) -> dict[str, int]:
+        """Process ids of what runs in instances, by cgroup folder."""
+        found = {}
+        for folder in (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/pids")):
+            for procs in (folder / self.config.cgroup_parent).glob("team*/*/**/cgroup.procs"):
+                pids = procs.read_text().split()
+                if pids:
+                    found[str(procs.parent.relative_to(folder))] = min(int(pid) for pid in pids)
+        return found
+
+    def _ready(self) -> bool:
+        assert self._up is not None
+        text = self.told.read_text(errors="replace")
+        assert self._up.poll() is None, f"`manage.py up` ended with {self._up.returncode}: {text[-4000:]}"
+        return "password" in text and self.host("hello") in text
+
+    def _descendants(self) -> list[tuple[int, str]]:
+        assert self._up is not None
+        children: dict[int, list[int]] = {}
+        commands: dict[int, str] = {}
+        for entry in Path("/proc").glob("[0-9]*"):
+            try:
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                commands[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            children.setdefault(parent, []).append(int(entry.name))
+        found, waiting = [], [self._up.pid]
+        while waiting:
+            pid = waiting.pop()
+            found.append((pid, commands.get(pid, "")))
+            waiting += children.get(pid, [])
+        return found[1:]
+
+
+def _free_port() -> int:
+    for _ in range(50):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        if port > 1024:
+            return port
+        time.sleep(0.01)
+    raise OSError("no free port")

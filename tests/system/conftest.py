@@ -1,0 +1,66 @@
+"""One platform for all system tests, one admin, one browser."""
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from tests.system.box import Box
+from tests.system.footprint import footprint
+from tests.system.person import Person
+
+CHROMIUM = "/usr/bin/chromium"
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+ORDER = ("test_examples", "test_push", "test_traffic", "test_killed", "test_quotas", "test_bad_archives", "test_bad_apps", "test_down")
+TEAM = "crew"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The examples first, since the others use them; taking the platform down last. Other folders' tests keep their places."""
+    places = [place for place, item in enumerate(items) if item.path.stem in ORDER and item.path.parent.name == "system"]
+    ours = sorted((items[place] for place in places), key=lambda item: ORDER.index(item.path.stem))
+    for place, item in zip(places, ours, strict=True):
+        items[place] = item
+
+
+@pytest.fixture(scope="session")
+def before() -> set[str]:
+    """What the machine had before any platform of ours; the box asks for it first."""
+    return footprint("slipway-tests-nothing-carries-this")
+
+
+@pytest.fixture(scope="session")
+def box(before) -> Iterator[Box]:
+    box = Box()
+    try:
+        box.start()
+        yield box
+    finally:
+        try:
+            box.down()
+        finally:
+            box.forget()
+
+
+@pytest.fixture(scope="session")
+def admin(box) -> Person:
+    username, password = box.admin()
+    person = Person(box.url, username, password)
+    person.create_team(TEAM)
+    return person
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield browser
+        browser.close()

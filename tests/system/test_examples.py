@@ -1,0 +1,149 @@
+"""All seven examples, deployed by upload through the real page, answer and do what they are for."""
+
+import json
+import re
+
+import pytest
+from playwright.sync_api import expect
+from websockets.sync.client import connect
+
+from tests.system import archives
+from tests.system.conftest import TEAM
+from tests.system.waiting import until
+
+EXAMPLES = ("hello", "flask-counter", "django-todo", "fastapi-uv", "express-chat", "static-site", "worker-ticker")
+
+
+def name_of(example: str) -> str:
+    """`make up` has deployed hello already; ours is another app."""
+    return f"ours-{example}"
+
+
+@pytest.fixture(scope="module")
+def page(browser, box, admin):
+    page = browser.new_page(base_url=box.url, viewport={"width": 1440, "height": 900})
+    page.goto("/sign-in")
+    page.get_by_label("Name").fill(admin.username)
+    page.get_by_label("Password").fill(admin.password)
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url(re.compile(r"^(?!.*sign-in)"))
+    yield page
+    page.close()
+
+
+@pytest.fixture(scope="module")
+def uploaded(page, box, tmp_path_factory) -> dict[str, str]:
+    """Each example's app, made and uploaded on the page; they build side by side. Address of the build's page by example."""
+    folder = tmp_path_factory.mktemp("archives")
+    found = {}
+    for example in EXAMPLES:
+        archive = folder / f"{example}.tar.gz"
+        archive.write_bytes(archives.example(example))
+        page.goto("/new")
+        team = page.get_by_label("Team")
+        if team.count() and team.is_visible():
+            team.select_option(TEAM)
+        page.get_by_label("Name").fill(name_of(example))
+        page.get_by_role("button", name="Create").click()
+        page.wait_for_url(f"**/apps/{name_of(example)}**")
+        page.locator("input[type=file]").set_input_files(archive)
+        page.wait_for_url(f"**/apps/{name_of(example)}/**")
+        found[example] = page.url
+    return found
+
+
+@pytest.fixture(scope="module")
+def live(uploaded, page, box, admin) -> None:
+    """All of them serve."""
+    for example in EXAMPLES:
+        name = name_of(example)
+        build = until(lambda name=name: admin.get(f"/apps/{name}/builds"), within=10, what=f"{name} has a build")[0]
+        over = admin.built(name, build["id"], within=240)
+        assert over["state"] == "succeeded", f"{over['reason']}\n{admin.build_log(name, build['id'])}"
+        rollout = admin.settled(name, 1, within=90)
+        assert rollout["state"] == "live", f"{rollout['reason']}\n{admin.log(name)}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_an_example_deploys_by_upload_and_its_page_says_live(live, page, example):
+    page.goto(f"/apps/{name_of(example)}")
+    expect(page.get_by_text(re.compile(r"v1 is live, \d of \d instances? healthy"))).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("example", "path", "words"),
+    [
+        ("hello", "/", "Hello from Slipway"),
+        ("flask-counter", "/", "Visits to this instance"),
+        ("django-todo", "/", "Nothing to do yet."),
+        ("fastapi-uv", "/convert?value=100&source=celsius&target=fahrenheit", '"value":212'),
+        ("express-chat", "/", "<title>Chat</title>"),
+        ("static-site", "/assets/mark.svg", "<svg"),
+        ("worker-ticker", "/", "worker"),
+    ],
+)
+def test_an_example_answers_by_its_host_name(live, box, example, path, words):
+    answer = box.ask(name_of(example), path)
+    assert answer.status_code == 200
+    assert words in answer.text
+
+
+def test_the_chat_talks_over_a_websocket(live, box):
+    address = f"ws://{box.host(name_of('express-chat'))}:{box.port}/chat"
+
+    def talk():
+        return connect(address, host="127.0.0.1", port=box.port, open_timeout=10)
+
+    with talk() as one, talk() as other:
+        one.send(json.dumps({"name": "ann", "text": "is anybody there?"}))
+        heard = until(
+            lambda: (found := json.loads(other.recv(timeout=10)))["kind"] == "message" and found, within=10, what="the other hears"
+        )
+    assert (heard["name"], heard["text"]) == ("ann", "is anybody there?")
+
+
+def test_two_people_chat_in_their_browsers(live, box, browser):
+    address = f"http://{box.host(name_of('express-chat'))}:{box.port}/"
+    pages = [browser.new_page() for _ in range(2)]
+    for page in pages:
+        page.goto(address)
+        expect(page.locator("#state")).to_contain_text(re.compile("here"))
+    pages[0].get_by_label("Message").fill("seen by both")
+    pages[0].get_by_role("button", name="Send").click()
+    for page in pages:
+        expect(page.locator("#messages")).to_contain_text("seen by both")
+        page.close()
+
+
+def test_the_ticker_s_worker_logs_each_second(live, admin):
+    def ticks() -> list[int]:
+        return [int(number) for number in re.findall(r"worker\.\S+ stdout tick (\d+)", admin.log(name_of("worker-ticker")))]
+
+    first = until(ticks, within=10, what="a first tick")
+    later = until(lambda: (now := ticks())[-1] >= first[-1] + 2 and now, within=10, what="two more ticks")
+    assert later == list(range(later[0], later[-1] + 1)), "each tick is there once, in order"
+
+
+def test_the_todo_list_takes_a_task_and_says_that_it_is_fleeting(live, box, browser):
+    page = browser.new_page()
+    page.goto(f"http://{box.host(name_of('django-todo'))}:{box.port}/")
+    page.get_by_label("New task").fill("prove the whole")
+    page.get_by_role("button", name="Add").click()
+    expect(page.get_by_text("prove the whole", exact=True)).to_be_visible()
+    expect(page.get_by_text("gone with it")).to_be_visible()
+    page.close()
+
+
+def test_the_release_phase_ran_before_the_app_got_traffic(live, admin):
+    log = admin.log(name_of("django-todo"))
+    assert "Applying todo.0001_initial" in log
+    assert re.search(r"^\S+ release stdout", log, re.MULTILINE)
+
+
+def test_the_same_dependencies_are_taken_from_the_shelf(live, admin):
+    """Another app with the same packages, and the log says so."""
+    admin.create_app(TEAM, "second-counter")
+    number = admin.deploy("second-counter", archives.example("flask-counter", {"templates/counter.html": "<p>another {{ number }}</p>"}))
+    assert admin.built("second-counter", number)["state"] == "succeeded"
+    assert re.search(r"reus", admin.build_log("second-counter", number), re.IGNORECASE)

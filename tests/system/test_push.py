@@ -1,0 +1,72 @@
+"""Deploying with the real git."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from runtime.process import Completed, run
+from tests.system import archives
+from tests.system.conftest import TEAM
+
+GIT = {"GIT_TERMINAL_PROMPT": "0", "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null", "PATH": "/usr/bin:/bin", "LANG": "C"}
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory) -> Path:
+    """examples/hello in a repository of its own."""
+    folder = tmp_path_factory.mktemp("clone")
+    archive = folder.parent / "hello.tar.gz"
+    archive.write_bytes(archives.example("hello"))
+    run(["tar", "xzf", archive, "-C", folder])
+    run(["git", "init", "-q", "-b", "main"], cwd=folder, env=GIT)
+    commit(folder, "First")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def push(box, admin, clone) -> Callable[[str], Completed]:
+    admin.create_app(TEAM, "pushed")
+
+    def push(app: str) -> Completed:
+        address = f"http://{admin.username}:{admin.token}@127.0.0.1:{box.port}/git/{app}.git"
+        return run(["git", "push", address, "HEAD:main"], cwd=clone, env=GIT, timeout=120, check=False)
+
+    return push
+
+
+def commit(folder: Path, message: str) -> None:
+    run(["git", "add", "-A"], cwd=folder, env=GIT)
+    run(["git", "-c", "user.name=tests", "-c", "user.email=tests@localhost", "commit", "-q", "-m", message], cwd=folder, env=GIT)
+
+
+def test_a_push_deploys_streams_the_build_and_ends_with_the_url(push, box):
+    pushed = push("pushed")
+    told = pushed.stderr.decode()
+    assert pushed.returncode == 0, told
+    remote = [line for line in told.splitlines() if line.startswith("remote:")]
+    assert any(box.config.url_of(box.host("pushed")) in line for line in remote[-4:]), told
+    assert box.ask("pushed").status_code == 200
+
+
+def test_a_push_that_does_not_build_is_refused_with_the_reason(push, clone, box):
+    procfile = (clone / "Procfile").read_text()
+    (clone / "requirements.txt").write_text("no-such-package-of-slipway-tests==1.0\n")
+    commit(clone, "Cannot be built")
+    pushed = push("pushed")
+    told = pushed.stderr.decode()
+    assert pushed.returncode != 0
+    assert re.search(r"\[remote rejected\]|\[rejected\]|remote: .*fail", told), told
+    assert "no-such-package-of-slipway-tests" in told
+    assert box.ask("pushed").status_code == 200, "the release before keeps serving"
+    (clone / "requirements.txt").unlink()
+    (clone / "Procfile").write_text(procfile)
+    commit(clone, "Repaired")
+
+
+def test_a_push_with_a_wrong_token_is_refused(box, clone):
+    address = f"http://admin:slip_wrong@127.0.0.1:{box.port}/git/pushed.git"
+    pushed = run(["git", "push", address, "HEAD:main"], cwd=clone, env=GIT, check=False)
+    assert pushed.returncode != 0
+    assert b"401" in pushed.stderr or b"Authentication" in pushed.stderr or b"could not read" in pushed.stderr

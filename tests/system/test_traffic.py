@@ -1,0 +1,64 @@
+"""Redeploy and rollback under load: nobody notices."""
+
+import pytest
+
+from tests.system import archives
+from tests.system.conftest import TEAM
+from tests.system.load import Load
+from tests.system.waiting import until
+
+APP = "busy"
+DEPLOYS = 5
+
+
+def version(number: int) -> bytes:
+    return archives.example(
+        "hello", {"hello.py": (archives.EXAMPLES / "hello" / "hello.py").read_text().replace("<h1>", f"<h1>version {number} ")}
+    )
+
+
+@pytest.fixture(scope="module")
+def busy(box, admin) -> str:
+    admin.create_app(TEAM, APP)
+    admin.deployed(APP, version(1))
+    return APP
+
+
+@pytest.mark.slow
+def test_redeploys_under_load_lose_no_request(busy, box, admin):
+    with Load(box.port, box.host(busy)) as load:
+        for number in range(2, 2 + DEPLOYS):
+            admin.deployed(busy, version(number))
+            until(lambda number=number: f"version {number}" in box.ask(busy).text, within=5, what=f"version {number} is served")
+    assert load.tally.requests > 100
+    assert load.tally.failed == 0, load.tally.how
+
+
+def test_a_rollback_under_load_loses_no_request(busy, box, admin):
+    with Load(box.port, box.host(busy)) as load:
+        told = admin.api.post(f"/apps/{busy}/rollback", json={"release": 1})
+        assert told.is_success, told.text
+        until(lambda: "version 1" in box.ask(busy).text, within=60, what="version 1 is served again")
+        until(lambda: admin.get(f"/apps/{busy}/rollouts")[0]["state"] == "live", within=60, what="the rollback is live")
+    assert load.tally.requests > 100
+    assert load.tally.failed == 0, load.tally.how
+
+
+def test_scaling_and_restarting_under_load_lose_no_request(busy, box, admin):
+    with Load(box.port, box.host(busy)) as load:
+        for count in (3, 1):
+            told = admin.api.post(f"/apps/{busy}/scale", json={"web": {"count": count}})
+            assert told.is_success, told.text
+            until(lambda count=count: live(admin, busy) == count, within=60, what=f"{count} instances are live")
+        before = {one["id"] for one in admin.instances(busy)}
+        assert admin.api.post(f"/apps/{busy}/restart").is_success
+        until(lambda: live(admin, busy) == 1 and not before & running(admin, busy), within=60, what="a fresh instance took over")
+    assert load.tally.failed == 0, load.tally.how
+
+
+def live(admin, app: str) -> int:
+    return sum(one["state"] == "live" for one in admin.instances(app))
+
+
+def running(admin, app: str) -> set[str]:
+    return {one["id"] for one in admin.instances(app) if one["state"] in {"live", "starting", "draining"}}
