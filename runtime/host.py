@@ -149,7 +149,7 @@ def _kernel_lacks(host: Host, config: NodeConfig) -> Iterator[tuple[str, str]]:
             f"The cgroup controllers {', '.join(absent)} are not available",
             "mount cgroup v2 at /sys/fs/cgroup, and add `cgroup_enable=memory` to the kernel's command line if memory is the one",
         )
-    elif not host.cgroups_writable:
+    elif host.root and not host.cgroups_writable:
         yield "/sys/fs/cgroup is read-only", "run on the machine itself, or in a container started with --privileged"
     if host.state_filesystem in CANNOT_IDMAP:
         yield (
@@ -254,7 +254,7 @@ def _port_trouble(address: str, port: int) -> str:
                 case errno.EADDRNOTAVAIL:
                     return f"The address {address} of SLIPWAY_HTTP_BIND belongs to no interface of this machine"
                 case errno.EACCES:
-                    return f"Port {port} on {address} is not for us: {error.strerror}"
+                    return ""  # a low port and no root, which is told already
                 case _:
                     raise
     return ""

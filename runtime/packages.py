@@ -33,6 +33,13 @@ class Need:
         return any(_is_there(place) for place in self.found)
 
 
+PYTHON_VENV = Need(
+    found=(f"{sysconfig.get_path('stdlib')}/ensurepip/__init__.py",),
+    purpose="makes Python's virtual environment",
+    debian="python3-venv",
+    fedora="python3",
+)
+
 PLATFORM = (
     Need(found=("crun",), purpose="runs containers", debian="crun", fedora="crun"),
     Need(found=("conmon",), purpose="watches each container, so that it outlives us", debian="conmon", fedora="conmon"),
@@ -68,12 +75,7 @@ PLATFORM = (
     Need(found=("mkfs.ext4",), purpose="size-limited disks of instances", debian="e2fsprogs", fedora="e2fsprogs"),
     Need(found=("losetup",), purpose="loop devices under those disks", debian="mount", fedora="util-linux"),
     Need(found=("setpriv",), purpose="ties each process's life to the process manager's", debian="util-linux", fedora="util-linux"),
-    Need(
-        found=(f"{sysconfig.get_path('stdlib')}/ensurepip/__init__.py",),
-        purpose="makes Python's virtual environment",
-        debian="python3-venv",
-        fedora="python3",
-    ),
+    PYTHON_VENV,
     Need(found=("git",), purpose="deploys by git push", debian="git", fedora="git"),
     Need(found=("zstd",), purpose="packs layers", debian="zstd", fedora="zstd"),
     Need(

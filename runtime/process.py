@@ -18,6 +18,7 @@ from typing import IO
 
 from runtime.errors import HostLacks, ProcessFailed
 
+Running = subprocess.Popen  # what `spawn` gives; a name for it outside this door
 _CHUNK = 65_536
 _LAST_LINES = 8  # of stderr, told in a failure
 

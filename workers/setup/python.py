@@ -34,7 +34,7 @@ def ensure_packages(environment: Mapping[str, str]) -> None:
             run([interpreter, "-m", "venv", "--clear", VENV], timeout=2 * _MINUTES, env=environment, on_output=current.output)
         if run([PYTHON, "-c", "import pip"], check=False).returncode:
             run([PYTHON, "-m", "ensurepip"], env=environment, on_output=current.output)  # a sync took it away: it is not in the lock
-        pip = [PYTHON, "-m", "pip", "--disable-pip-version-check", "--no-input"]
+        pip: list[str | Path] = [PYTHON, "-m", "pip", "--disable-pip-version-check", "--no-input"]
         settings = run([*pip, "config", "list"], env=environment).stdout.decode()
         with tempfile.NamedTemporaryFile("w", suffix=".txt") as only_uv:
             only_uv.write(lines_of("uv", LOCK.read_text()))
@@ -45,7 +45,7 @@ def ensure_packages(environment: Mapping[str, str]) -> None:
                 env=environment,
                 on_output=current.output,
             )
-        uv = [VENV / "bin" / "uv", "pip"]
+        uv: list[str | Path] = [VENV / "bin" / "uv", "pip"]
         ours = {**environment, **uv_settings(settings), "UV_PYTHON": str(PYTHON), "UV_LINK_MODE": "copy"}
         run([*uv, "sync", "--require-hashes", LOCK], timeout=20 * _MINUTES, env=ours, on_output=current.output)
         run([*uv, "install", "--no-deps", "--no-build-isolation", "-e", ROOT], timeout=2 * _MINUTES, env=ours, on_output=current.output)

@@ -1,0 +1,52 @@
+# Slipway's commands. Each sets itself up from nothing; `make help` (or just `make`) lists them.
+SHELL := /bin/sh
+SETUP := python3 -m workers.setup
+PY := .venv/bin/python
+.DEFAULT_GOAL := help
+.PHONY: help up down purge doctor status check test bench test-vm format python
+
+help: ## Show this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+
+up: python ## Install what is missing, start the platform, deploy the first app; Ctrl-C stops it, apps run on
+	@exec $(SETUP) up
+
+down: python ## Stop the platform and all apps; leave no mount, namespace, cgroup, bridge or firewall rule
+	@exec $(SETUP) down
+
+purge: python ## `make down`, then delete the state: every app, image, log and account (asks; YES=1 does not)
+	@YES=$(YES) exec $(SETUP) purge
+
+doctor: python ## Tell what this machine lacks; change nothing
+	@exec $(SETUP) doctor
+
+status: ## List the platform's own processes
+	@$(PY) -m supervisor.supervisorctl -s unix://$${SLIPWAY_RUN:-/run/slipway}/processes.sock status
+
+check: python ## Lint, types, layers, templates, links in the docs
+	@$(SETUP) check
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	.venv/bin/lint-imports --no-logo
+	$(PY) -m djlint templates --lint --quiet
+	$(PY) -m pytest -q tests/architecture
+
+test: python ## Run all tests (as root: they make real containers)
+	@$(SETUP) test
+	$(PY) -m pytest $(ARGS)
+
+bench: python ## Measure against peers and print medians
+	@$(SETUP) test
+	$(PY) -m bench
+
+test-vm: ## Run the container, network and converge tests in a Debian guest with systemd and cgroup v2
+	@sh tests/vm/run.sh
+
+format: ## Put the code in its one format
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+python:
+	@command -v python3 >/dev/null && python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Python 3.11 or newer is missing: run \`apt-get install python3\` or \`dnf install python3\` first." >&2; exit 1; }

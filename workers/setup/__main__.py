@@ -1,0 +1,197 @@
+"""`python3 -m workers.setup VERB`: what `make` calls. Each verb is one function, and reads as what it does."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from runtime import journal
+from runtime.config import NodeConfig, from_environment, process_environment
+from runtime.errors import RuntimeFailure
+from runtime.host import Lack, lacks, look
+from runtime.packages import PLATFORM, PYTHON_VENV, TESTS, Need, command_line, install, missing
+from runtime.router.control import Router
+from workers.setup import folders
+from workers.setup.foreground import Foreground
+from workers.setup.frontend import ensure_front_end
+from workers.setup.manage import manage
+from workers.setup.processes import platform_logs, programs, render
+from workers.setup.python import ensure_packages
+from workers.setup.running import ask_to_stop, holder, taken
+from workers.setup.steps import step
+from workers.setup.tree import ENV, ROOT, VENV
+
+Environment = Mapping[str, str]
+
+
+class CannotGoOn(Exception):
+    """The doctor found something; it has been told."""
+
+
+def main() -> int:
+    """Run one verb; a failure is told in its own words, with the remedy, and no traceback."""
+    verbs: dict[str, Callable[[Environment], None]] = {
+        "up": up,
+        "down": down,
+        "purge": purge,
+        "doctor": doctor,
+        "test": set_up_tests,
+        "check": set_up_checks,
+    }
+    for unwanted in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(unwanted, signal.default_int_handler)  # the same way out as Ctrl-C
+    try:
+        verbs[sys.argv[1]](process_environment(ENV if ENV.exists() else ROOT / ".env.example"))
+    except CannotGoOn:
+        return 1
+    except RuntimeFailure as failure:
+        print(f"\n{failure.explain()}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def up(environment: Environment) -> None:
+    """From whatever state the machine is in to a running platform, in the foreground until Ctrl-C."""
+    config = from_environment(environment)
+    if pid := holder(config):
+        print(f"Slipway runs already (process {pid}): press Ctrl-C where it runs, or `make down` anywhere, to stop it.")
+        manage(environment, "show_addresses")
+        return
+    _examine(config, port_is_ours=False)
+    with taken(config):
+        prepare(config, environment)
+        configuration = _write_configuration(config, environment)
+        with step("Start the platform"):
+            platform = Foreground(config, configuration, environment)
+        try:
+            with step("Wait for the portal"):
+                platform.until_answering(60)
+            manage(environment, "deploy_example")
+            manage(environment, "show_addresses")
+            platform.watch()
+        except KeyboardInterrupt:
+            print()
+        finally:
+            with step("Stop the platform; apps run on"):
+                platform.stop()
+
+
+def prepare(config: NodeConfig, environment: Environment) -> None:
+    """Everything a start needs and that lasts: run again, it finds nothing to do."""
+    _install(PLATFORM, environment)
+    if not ENV.exists():
+        shutil.copyfile(ROOT / ".env.example", ENV)
+        print(f"  Settings are in {ENV}; each is explained there.")
+    ensure_packages(environment)
+    ensure_front_end(environment)
+    folders.ensure_folders(config, folders.ensure_user(config.user, environment))
+    manage(environment, "prepare_node")
+
+
+def down(environment: Environment) -> None:
+    """Stop platform and apps, and leave nothing of ours in the kernel. The state stays."""
+    config = from_environment(environment)
+    _require_root("make down")
+    if pid := holder(config):
+        with step("Stop the platform"):
+            ask_to_stop(config, pid)
+    if VENV.exists() and config.state.exists():
+        manage(environment, "tear_down")
+    shutil.rmtree(config.run, ignore_errors=True)
+
+
+def purge(environment: Environment) -> None:
+    """`down`, then delete the state: every app, image, log, key and account of this machine."""
+    config = from_environment(environment)
+    _require_root("make purge")
+    if (
+        environment.get("YES") != "1"
+        and input(f"Delete {config.state} with every app, image, log and account in it? Type yes: ").strip() != "yes"
+    ):
+        print("Nothing was deleted.")
+        return
+    down(environment)
+    with step(f"Delete {config.state}"):
+        folders.delete_state(config)
+    if environment.get("DATABASE_URL"):
+        print("The database of DATABASE_URL is not ours to delete: it was left as it is.")
+
+
+def doctor(environment: Environment) -> None:
+    """Tell what this machine lacks, and what set-up would install."""
+    config = from_environment(environment)
+    _examine(config, port_is_ours=holder(config) is not None)
+    if absent := missing(PLATFORM):
+        print("`make up` would install:")
+        _tell_needs(absent)
+    print("This machine has all that Slipway needs.")
+
+
+def set_up_tests(environment: Environment) -> None:
+    """All that the tests stand on; starts nothing, needs no free port, touches no state folder."""
+    config = from_environment(environment)
+    _examine(config, port_is_ours=True)
+    _install((*PLATFORM, *TESTS), environment)
+    ensure_packages(environment)
+    ensure_front_end(environment)
+    folders.ensure_user(config.user, environment)
+
+
+def set_up_checks(environment: Environment) -> None:
+    """Python's packages alone: linters need no root."""
+    _install((PYTHON_VENV,), environment)
+    ensure_packages(environment)
+
+
+def _examine(config: NodeConfig, *, port_is_ours: bool) -> None:
+    found = lacks(look(config, port_is_ours=port_is_ours), config)
+    if found:
+        _tell_lacks(found)
+        raise CannotGoOn
+
+
+def _tell_lacks(found: list[Lack]) -> None:
+    print("Slipway cannot run here yet; nothing was changed.", file=sys.stderr)
+    for lack in found:
+        print(f"- {lack.describe()}", file=sys.stderr)
+
+
+def _require_root(command: str) -> None:
+    found = [lack for lack in lacks(look(NodeConfig(), port_is_ours=True), NodeConfig()) if "root" in lack.what]
+    if found:
+        print(f"`{command}` removes mounts and network links, which takes root: run `sudo {command}`.", file=sys.stderr)
+        raise CannotGoOn
+
+
+def _install(needs: Iterable[Need], environment: Environment) -> None:
+    absent = missing(needs)
+    if not absent:
+        return
+    tool = "dnf" if shutil.which("dnf") and not shutil.which("apt-get") else "apt-get"
+    print("Missing on this machine, and installed now:")
+    _tell_needs(absent)
+    with step(f"{tool}: {len(absent)} packages") as current:
+        current.note = command_line(absent, tool=tool) if len(absent) < 4 else ""
+        install(absent, tool=tool, environment=environment, on_output=current.output)
+
+
+def _tell_needs(needs: Iterable[Need]) -> None:
+    for need in needs:
+        print(f"  {need.debian:34} {need.purpose}")
+
+
+def _write_configuration(config: NodeConfig, environment: Environment) -> Path:
+    platform_logs(config).mkdir(parents=True, exist_ok=True)
+    items = programs(config, venv=VENV, router=Router(config).command(), private_redis=not environment.get("REDIS_URL"))
+    path = config.run / "processes.conf"
+    journal.write_atomic(path, render(config, items, root=ROOT).encode())
+    return path
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,74 @@
+"""The system user, and the state and run folders with their owners: what the unprivileged portal may write, and no more."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from runtime.config import NodeConfig
+from runtime.errors import HostLacks
+from runtime.process import run
+
+MARK = ".slipway"  # in the state folder: `purge` deletes no folder without it
+
+ROOTS, PORTALS, SHARED = (0o755, False), (0o750, True), (0o750, False)  # mode, whether the portal's user owns it; its group always has it
+FOLDERS = {
+    "db": PORTALS,
+    "git": PORTALS,
+    "sources": PORTALS,
+    "redis": PORTALS,
+    "secrets": SHARED,
+    "logs": ROOTS,
+    "logs/apps": SHARED,
+    "logs/builds": SHARED,
+    "logs/platform": SHARED,
+}
+
+
+def ensure_user(name: str, environment: Mapping[str, str]) -> pwd.struct_passwd:
+    """The system user that portal and router run as; made when missing."""
+    try:
+        return pwd.getpwnam(name)
+    except KeyError:
+        run(
+            ["useradd", "--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin", name],
+            env=environment,
+        )
+        return pwd.getpwnam(name)
+
+
+def ensure_folders(config: NodeConfig, account: pwd.struct_passwd) -> None:
+    """Make them, and set right what is wrong. The state folder itself lets everybody pass: containers look through it."""
+    config.state.mkdir(parents=True, exist_ok=True)
+    _own(config.state, 0o755, 0, 0)
+    (config.state / MARK).touch()
+    for name, (mode, portals) in FOLDERS.items():
+        folder = config.state / name
+        folder.mkdir(exist_ok=True)
+        _own(folder, mode, account.pw_uid if portals else 0, account.pw_gid)
+    config.run.mkdir(parents=True, exist_ok=True)
+    _own(config.run, 0o1775, 0, account.pw_gid)  # the portal makes its socket here; sticky: it takes away nobody else's
+    (config.run / "code").mkdir(exist_ok=True)
+
+
+def delete_state(config: NodeConfig) -> None:
+    """Delete state and run folder for good. HostLacks: the folder is not one of ours, or something is mounted in it."""
+    for folder in (config.state, config.run):
+        if mounted := [point for point in _mount_points() if point.is_relative_to(folder)]:
+            raise HostLacks(f"Something is still mounted at {mounted[0]}.", hint="Run `make down` first.")
+    if config.state.exists() and not (config.state / MARK).exists():
+        raise HostLacks(f"{config.state} holds no {MARK}, so it was not made by Slipway.", hint="Delete it by hand if you are sure.")
+    shutil.rmtree(config.state, ignore_errors=False) if config.state.exists() else None
+    shutil.rmtree(config.run, ignore_errors=True)
+
+
+def _own(folder: Path, mode: int, uid: int, gid: int) -> None:
+    os.chown(folder, uid, gid)
+    folder.chmod(mode)
+
+
+def _mount_points() -> list[Path]:
+    return [Path(line.split()[4].replace("\\040", " ")) for line in Path("/proc/self/mountinfo").read_text().splitlines()]

@@ -1,0 +1,173 @@
+"""The platform's own processes as values, and the process manager's configuration made of them. Pure: starts nothing.
+
+Each lives as long as the process manager does and no longer (PR_SET_PDEATHSIG, through setpriv(1)), so a killed manager
+leaves no second Redis behind to fight with the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from runtime.config import NodeConfig
+from runtime.process import pasteable
+
+LOG_SIZE = "10MB"
+LOG_BACKUPS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """One process: what is run, as whom, and how it is asked to stop."""
+
+    name: str
+    command: tuple[str, ...]
+    user: str = "root"
+    stop_signal: str = "TERM"
+    stop_seconds: int = 10  # then SIGKILL
+    environment: Mapping[str, str] = field(default_factory=dict)
+    needs_checkout: bool = False  # reads our code as another user: see `_in_sight`
+
+
+def programs(config: NodeConfig, *, venv: Path, router: Sequence[str], private_redis: bool) -> list[Program]:
+    """All of them, in the order they are started."""
+    redis = [_redis(config)] if private_redis else []
+    return [
+        *redis,
+        Program(name="router", command=tuple(router)),
+        _portal(config),
+        _celery(venv, "worker-build", "-Q", "build", "-c", "2"),
+        _celery(venv, "worker-node", "-Q", "node,upkeep", "-c", "4", "-B", "-s", str(config.state / "celerybeat-schedule")),
+        Program(name="supervisor", command=(str(venv / "bin/python"), "-m", "workers.supervisor"), stop_seconds=15),
+    ]
+
+
+def render(config: NodeConfig, items: Sequence[Program], *, root: Path) -> str:
+    """The configuration of supervisord (supervisord.org/configuration.html); a percent sign is doubled, as it expands them."""
+    control = control_socket(config)
+    logs = platform_logs(config)
+    head = [
+        "[supervisord]",
+        "user=root",
+        "nodaemon=true",
+        "silent=true",
+        f"directory={root}",
+        f"logfile={logs / 'processes.log'}",
+        f"logfile_maxbytes={LOG_SIZE}",
+        f"logfile_backups={LOG_BACKUPS}",
+        f"pidfile={config.run / 'processes.pid'}",
+        f"identifier={config.name}",
+        "umask=022",
+        "minfds=1024",
+        "",
+        "[unix_http_server]",
+        f"file={control}",
+        "chmod=0700",
+        "",
+        "[rpcinterface:supervisor]",
+        "supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface",
+        "",
+        "[supervisorctl]",
+        f"serverurl=unix://{control}",
+    ]
+    sections = ["\n".join(_section(config, program, order, root)) for order, program in enumerate(items)]
+    return "\n\n".join(["\n".join(head), *sections]).replace("%", "%%") + "\n"
+
+
+def control_socket(config: NodeConfig) -> Path:
+    """Where supervisorctl asks."""
+    return config.run / "processes.sock"
+
+
+def platform_logs(config: NodeConfig) -> Path:
+    """NAME.log of each process."""
+    return config.state / "logs" / "platform"
+
+
+def code_in_sight(config: NodeConfig) -> Path:
+    """Where the unprivileged processes see this checkout, wherever it lies."""
+    return config.run / "code"
+
+
+def _section(config: NodeConfig, program: Program, order: int, root: Path) -> list[str]:
+    words = ["setpriv", "--pdeathsig", "TERM"]
+    if program.user != "root":
+        words += [f"--reuid={program.user}", f"--regid={program.user}", "--init-groups", "--no-new-privs"]
+    words += ["--", *program.command]
+    if program.needs_checkout:
+        words = _in_sight(config, root, words)
+    lines = [
+        f"[program:{program.name}]",
+        f"command={pasteable(words)}",
+        f"priority={order}",
+        "autostart=true",
+        "autorestart=true",
+        "startsecs=1",
+        "startretries=1000000",
+        f"stopsignal={program.stop_signal}",
+        f"stopwaitsecs={program.stop_seconds}",
+        "killasgroup=true",
+        "redirect_stderr=true",
+        f"stdout_logfile={platform_logs(config) / program.name}.log",
+        f"stdout_logfile_maxbytes={LOG_SIZE}",
+        f"stdout_logfile_backups={LOG_BACKUPS}",
+    ]
+    if program.environment:
+        lines.append("environment=" + ",".join(f'{name}="{value}"' for name, value in program.environment.items()))
+    return lines
+
+
+def _in_sight(config: NodeConfig, root: Path, words: list[str]) -> list[str]:
+    """Run in a mount namespace where the checkout is bound below the run folder.
+
+    A clone in /root is behind a door that the portal's user cannot pass. The namespace, and the mount in it, end with the process.
+    """
+    place = code_in_sight(config)
+    script = f"mount --bind {pasteable([root])} {pasteable([place])} && cd {pasteable([place])} && exec {pasteable(words)}"
+    return ["unshare", "--mount", "--propagation", "slave", "--", "sh", "-c", script]
+
+
+def _redis(config: NodeConfig) -> Program:
+    options = {
+        "port": "0",
+        "unixsocket": str(config.run / "redis.sock"),
+        "unixsocketperm": "770",
+        "dir": str(config.state / "redis"),
+        "appendonly": "yes",
+        "save": "",
+        "daemonize": "no",
+        "databases": "1",
+    }
+    words = [word for name, value in options.items() for word in (f"--{name}", value)]
+    return Program(name="redis", command=("redis-server", *words), user=config.user)
+
+
+def _portal(config: NodeConfig) -> Program:
+    code = code_in_sight(config)
+    command = (
+        str(code / ".venv/bin/python"),
+        "-m",
+        "gunicorn",
+        "portal.asgi:application",
+        "--worker-class=uvicorn_worker.UvicornWorker",
+        "--workers=1",
+        f"--bind=unix:{config.portal_socket}",
+        "--umask=7",
+        "--graceful-timeout=5",
+        "--worker-tmp-dir=/dev/shm",
+        "--no-control-socket",
+        "--forwarded-allow-ips=*",  # only the router reaches the socket
+    )
+    environment = {"PYTHONPATH": f"{code / 'platform'}:{code}", "HOME": str(config.state / "git")}
+    return Program(name="portal", command=command, user=config.user, stop_seconds=8, environment=environment, needs_checkout=True)
+
+
+def _celery(venv: Path, name: str, *options: str) -> Program:
+    command = (
+        *(str(venv / "bin/python"), "-m", "celery", "-A", "workers.celery", "worker"),
+        *("--pool", "threads", "--loglevel", "INFO", "-n", f"{name}@%h"),
+        *("--without-gossip", "--without-mingle", "--without-heartbeat"),
+        *options,
+    )
+    return Program(name=name, command=command, stop_seconds=20)  # TERM: finish what is at hand (celery's warm shutdown)
