@@ -102,6 +102,7 @@ INSTALLED_APPS = [
     "portal.gitserver",
     "portal.activity",
     "portal.api",
+    "workers",  # by name only: its management commands, set-up among them
 ]
 MIDDLEWARE = [
     "portal.middleware.SecurityPolicy",
