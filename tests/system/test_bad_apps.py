@@ -1,0 +1,122 @@
+"""Apps that cannot be built or do not come up: failed with its reason in the portal, the release before serving, nothing left over."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from tests.system import archives
+from tests.system.conftest import TEAM
+from tests.system.waiting import until
+
+GOOD = archives.example("hello")
+SERVE = """
+import os, time
+from http.server import BaseHTTPRequestHandler, HTTPServer
+class Fine(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(204)
+        self.end_headers()
+HTTPServer(({address!r}, {port}), Fine).serve_forever()
+"""
+FORKS = """
+import os, time
+while True:
+    try:
+        os.fork()
+    except OSError as error:
+        print("no more processes:", error.strerror, flush=True)
+        time.sleep(1)
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bad:
+    archive: bytes
+    reason: tuple[str, ...]  # words of the reason, any case
+    log: str = ""  # words of the build's or app's log
+
+
+BUILDS = {
+    "nothing-detected": Bad(
+        archive=archives.app({"notes.txt": "no app here"}), reason=("Procfile", "requirements.txt", "package.json", "index.html")
+    ),
+    "unresolvable": Bad(
+        archive=archives.app({"app.py": "", "Procfile": "web: python3 app.py\n", "requirements.txt": "flask==999.0\n"}),
+        reason=("dependencies",),
+        log="flask==999.0",
+    ),
+    "pipfile": Bad(archive=archives.app({"app.py": "", "Pipfile": "[packages]\n"}), reason=("Pipfile", "requirements.txt")),
+}
+RUNS = {
+    "exits-at-once": Bad(
+        archive=archives.python("import sys\nprint('no setting DATABASE', flush=True)\nsys.exit(3)\n"),
+        reason=("code 3", "no setting DATABASE"),
+    ),
+    "never-listens": Bad(
+        archive=archives.python("import time\nprint('thinking', flush=True)\ntime.sleep(3600)\n"), reason=("listen", "thinking")
+    ),
+    "listens-on-localhost": Bad(
+        archive=archives.python(SERVE.format(address="127.0.0.1", port=0).replace(", 0)", ', int(os.environ["PORT"]))')),
+        reason=("127.0.0.1", "0.0.0.0"),
+    ),
+    "listens-elsewhere": Bad(archive=archives.python(SERVE.format(address="0.0.0.0", port=4321)), reason=("4321", "PORT")),
+    "eats-memory": Bad(
+        archive=archives.python("hoard = []\nwhile True:\n    hoard.append(bytearray(2**20))\n"), reason=("memory", "killed")
+    ),
+    "forks-without-end": Bad(archive=archives.python(FORKS), reason=("listen", "no more processes")),
+    "answers-500": Bad(
+        archive=archives.python(
+            SERVE.format(address="0.0.0.0", port=0).replace(", 0)", ', int(os.environ["PORT"]))').replace("204", "500")
+        ),
+        reason=("500",),
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def deployed(box, admin) -> dict[str, int]:
+    """Each app with a good release, then the bad deploy, all under way side by side: some take the whole minute a boot may last."""
+    for name in (*BUILDS, *RUNS):
+        admin.create_app(TEAM, name)
+        admin.deploy(name, GOOD)
+    for name in (*BUILDS, *RUNS):
+        assert admin.settled(name, 1)["state"] == "live"
+    return {name: admin.deploy(name, bad.archive) for name, bad in (BUILDS | RUNS).items()}
+
+
+@pytest.mark.parametrize("name", BUILDS)
+def test_a_build_fails_with_its_reason(deployed, box, admin, name):
+    bad, build = BUILDS[name], admin.built(name, deployed[name])
+    assert build["state"] == "failed"
+    assert_told(build["reason"], bad)
+    assert bad.log in admin.build_log(name, deployed[name])
+    assert_unharmed(box, admin, name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RUNS)
+def test_a_rollout_fails_with_its_reason(deployed, box, admin, name):
+    bad, build = RUNS[name], admin.built(name, deployed[name])
+    assert build["state"] == "succeeded", build["reason"]
+    rollout = admin.settled(name, 2, within=120)
+    assert rollout["state"] == "failed"
+    assert_told(rollout["reason"], bad)
+    until(lambda: of_app(box, name) == 1, within=20, what="only the good release's instance is left")
+    assert_unharmed(box, admin, name)
+
+
+def assert_told(reason: str, bad: Bad) -> None:
+    for word in bad.reason:
+        assert word.lower() in reason.lower(), f"{word!r} is not in the reason: {reason}"
+
+
+def assert_unharmed(box, admin, name: str) -> None:
+    """The portal shows the reason, v1 serves, and no instance, namespace or scratch disk of the bad one is left."""
+    page = admin.pages.get(f"/apps/{name}").text
+    assert "v1 is live" in page
+    assert box.ask(name).status_code == 200
+    assert len([one for one in admin.instances(name) if one["state"] in {"live", "starting", "draining", "crashed"}]) == 1
+
+
+def of_app(box, name: str) -> int:
+    return len([folder for folder in box.config.instances.iterdir() if folder.name.startswith(f"{name}-")])

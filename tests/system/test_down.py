@@ -1,0 +1,21 @@
+"""`make down` takes along all that came with `make up`."""
+
+from tests.system.footprint import footprint
+from tests.system.waiting import until
+
+
+def test_down_leaves_the_machine_as_it_was_before(before, box):
+    assert footprint(box.name) - before, "the platform is up: there is something to leave behind"
+    box.down()
+    until(lambda: not different(before, box), within=15, what="the machine is as before")
+    assert not different(before, box)
+
+
+def test_down_twice_is_no_error(box):
+    box.down()
+
+
+def different(before: set[str], box) -> list[str]:
+    """What is there that was not, and what is gone; the box's own folder lies there until its end."""
+    now = footprint(box.name)
+    return sorted([*(f"left: {thing}" for thing in now - before), *(f"gone: {thing}" for thing in before - now)])
