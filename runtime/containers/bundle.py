@@ -150,6 +150,12 @@ def _mount(target: str, kind: str, options: Sequence[str], *, source: str = "") 
     return {"destination": target, "type": kind, "source": source or kind, "options": list(options)}
 
 
+def mount_points(spec: ContainerSpec) -> tuple[str, ...]:
+    """Where the runtime makes an empty file or folder, if the layers have none, to mount on."""
+    own = ("/proc", "/dev", "/sys", TEMPORARY, *(f"/etc/{name}" for name in OWN_FILES))
+    return (*own, *(bind.target for bind in spec.binds))
+
+
 def hosts_file(spec: ContainerSpec, address: str | None) -> str:
     """/etc/hosts: itself, by its own address where it has one."""
     return f"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n{address or '127.0.1.1'}\t{hostname(spec)}\n"

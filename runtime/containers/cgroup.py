@@ -1,0 +1,226 @@
+"""Control groups: `<parent>/team<N>/<id>`, on version 1 and on version 2 alike. The kernel's hold on what was allowed.
+
+https://docs.kernel.org/admin-guide/cgroup-v2.html, https://docs.kernel.org/admin-guide/cgroup-v1/. On a systemd host our parent
+stands beside its slices and enables its own controllers; systemd cannot take them away while our children use them (EBUSY).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import signal
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from runtime.containers.spec import Limits, TeamLimits
+from runtime.errors import HostLacks, KernelRefused
+from runtime.kernel import Kernel
+
+INIT_PROCESSES = 1  # the init we add is not the app's to pay for
+PERIOD = 100_000  # microseconds over which a CPU limit is counted
+SMALLEST_QUOTA = 1_000  # the kernel takes no less
+MONITORS = "monitors"
+_PATIENCE = 5.0  # seconds until the last process of a killed group is gone
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """What a group's counters say."""
+
+    cpu_seconds: float
+    memory_bytes: int
+    processes: int
+    oom_kills: int
+
+
+class Cgroups(ABC):
+    """One node's groups. Every verb may be repeated; removing what is gone succeeds."""
+
+    def __init__(self, parent: str) -> None:
+        self.parent = parent
+
+    def path_of(self, team: int, id: str) -> str:
+        """As the OCI runtime wants it: below each hierarchy's root, with a leading slash."""
+        return f"/{self.parent}/team{team}/{id}"
+
+    @property
+    @abstractmethod
+    def is_unified(self) -> bool:
+        """Version 2, whose groups can be shown inside safely."""
+
+    @property
+    @abstractmethod
+    def roots(self) -> tuple[Path, ...]:
+        """Our parent in each hierarchy."""
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """Make our parent."""
+
+    @abstractmethod
+    def create(self, team: int, id: str, limits: Limits) -> None:
+        """A container's group under its team's, held to its limits."""
+
+    @abstractmethod
+    def set_limits(self, team: int, id: str, limits: Limits) -> None:
+        """Live. KernelRefused: memory in use cannot be pushed under the new limit."""
+
+    @abstractmethod
+    def set_team_limits(self, team: int, limits: TeamLimits) -> None:
+        """Live, for all containers of a team together; makes the group if there is none."""
+
+    @abstractmethod
+    def counted(self, team: int, id: str) -> Counted | None:
+        """None: no such group."""
+
+    @abstractmethod
+    def monitor_files(self) -> tuple[Path, ...]:
+        """Where a monitor's pid is written, so that whoever ends our service's group does not end it too."""
+
+    def known(self) -> set[tuple[int, str]]:
+        """All containers that have a group in any hierarchy."""
+        return {(team, group.name) for root in self.roots for team, folder in _teams(root) for group in _children(folder)}
+
+    def processes(self, team: int, id: str) -> set[int]:
+        """Pids in a container's group."""
+        return {pid for root in self.roots for group in _tree(root / f"team{team}" / id) for pid in _pids(group)}
+
+    def kill(self, team: int, id: str) -> None:
+        """SIGKILL to all in a group, until none is left. LaunchFailed never: KernelRefused after five seconds in the kernel."""
+        deadline = time.monotonic() + _PATIENCE
+        while pids := self.processes(team, id):
+            for pid in pids:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    continue
+            if time.monotonic() > deadline:
+                what = f"Processes {sorted(pids)} of container {id} do not end."
+                raise KernelRefused(what, errno=errno.EBUSY, hint="They hang in the kernel; look at /proc/PID/stack.")
+            time.sleep(0.001)
+
+    def remove(self, team: int, id: str) -> None:
+        """A container's group in every hierarchy, and whatever was made inside it."""
+        for root in self.roots:
+            _remove_tree(root / f"team{team}" / id)
+
+    def remove_idle_teams(self) -> None:
+        """Teams' groups without containers."""
+        for root in self.roots:
+            for _, folder in _teams(root):
+                if not _children(folder):
+                    _rmdir(folder)
+
+    def remove_all(self) -> None:
+        """Our parent, with all that is left below. Its processes must have ended, but for monitors, which are killed here."""
+        for root in self.roots:
+            for pid in _pids(root / MONITORS):
+                os.kill(pid, signal.SIGKILL)
+            _remove_tree(root)
+
+
+def open_cgroups(parent: str, kernel: Kernel) -> Cgroups:
+    """The version this machine runs. HostLacks: no hierarchy holds the controllers that limits need."""
+    from runtime.containers.cgroup_v1 import LegacyCgroups  # here: both are built on this module
+    from runtime.containers.cgroup_v2 import UnifiedCgroups
+
+    legacy: dict[str, Path] = {}
+    unified: Path | None = None
+    for mount in kernel.mounts():
+        if mount.kind == "cgroup2":
+            unified = unified or mount.target
+        elif mount.kind == "cgroup":
+            names = mount.options - {"rw", "ro", "xattr", "clone_children", "none"}
+            legacy |= {name: mount.target for name in names if not name.startswith("release_agent=")}
+    if {"cpu", "cpuacct", "memory", "pids"} <= legacy.keys():
+        return LegacyCgroups(parent, legacy)
+    if unified is not None:
+        return UnifiedCgroups(parent, unified)
+    raise HostLacks("This machine has no control groups for cpu, memory and pids.", hint="Mount cgroup2 on /sys/fs/cgroup.")
+
+
+def quota_of(cpu: int) -> int:
+    """Microseconds of CPU in a period, from millicores."""
+    return max(cpu * PERIOD // 1000, SMALLEST_QUOTA)
+
+
+def read(path: Path) -> str | None:
+    """A control file's text, None once its group is gone."""
+    try:
+        return path.read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    except OSError as error:
+        if error.errno == errno.ENODEV:  # removed while it was open
+            return None
+        raise
+
+
+def write(path: Path, value: int | str) -> None:
+    """A control file; KernelRefused names it."""
+    try:
+        path.write_text(str(value))
+    except OSError as error:
+        code = error.errno or 0
+        raise KernelRefused(f"The kernel did not take {value} for {path}: {os.strerror(code)}.", errno=code, hint=_HINTS.get(code, "")) from None
+
+
+_HINTS = {
+    errno.EBUSY: "More is in use than the new limit allows; restart the instance to apply it.",
+    errno.ENOENT: "The container is not there any more, or this kernel lacks the controller.",
+    errno.ENOSPC: "The kernel's number of control groups is used up.",
+}
+
+
+def flat(text: str | None) -> dict[str, int]:
+    """`name value` lines."""
+    pairs = (line.split() for line in (text or "").splitlines())
+    return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdecimal()}
+
+
+def _teams(root: Path) -> Iterator[tuple[int, Path]]:
+    for folder in _children(root):
+        if match := re.fullmatch(r"team(\d+)", folder.name):
+            yield int(match[1]), folder
+
+
+def _children(folder: Path) -> list[Path]:
+    try:
+        return [Path(entry.path) for entry in os.scandir(folder) if entry.is_dir()]
+    except FileNotFoundError:
+        return []
+
+
+def _tree(folder: Path) -> Iterator[Path]:
+    """Innermost first."""
+    for child in _children(folder):
+        yield from _tree(child)
+    if folder.is_dir():
+        yield folder
+
+
+def _pids(group: Path) -> set[int]:
+    return {int(pid) for pid in (read(group / "cgroup.procs") or "").split()}
+
+
+def _remove_tree(folder: Path) -> None:
+    for group in _tree(folder):
+        _rmdir(group)
+
+
+def _rmdir(group: Path) -> None:
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return group.rmdir()
+        except FileNotFoundError:
+            return
+        except OSError as error:  # a killed process leaves its group a moment after it is gone from view
+            if time.monotonic() > deadline:
+                who = sorted(_pids(group))
+                raise KernelRefused(f"The control group {group} is in use by processes {who}.", errno=error.errno or 0) from None
+        time.sleep(0.001)

@@ -1,0 +1,113 @@
+"""Making one container, step by step; each step's traces are found again from the container's folder alone (see removal)."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+from contextlib import ExitStack
+from pathlib import Path
+
+from runtime import journal
+from runtime.containers import bundle, identity, scratch, seccomp
+from runtime.containers.attachment import Network
+from runtime.containers.cgroup import Cgroups
+from runtime.containers.folder import Folder, Made
+from runtime.containers.monitor import Monitor, program
+from runtime.containers.overlay import MountRoot
+from runtime.containers.spec import ContainerSpec, Purpose
+from runtime.containers.userns import UserNamespaces
+from runtime.errors import LaunchFailed
+from runtime.kernel import Kernel
+
+_OPEN_FILES = 65_536
+_RESOLVER, _UNSTUBBED = Path("/etc/resolv.conf"), Path("/run/systemd/resolve/resolv.conf")
+
+
+class Creation:
+    """The steps, with all they need."""
+
+    def __init__(
+        self, *, kernel: Kernel, cgroups: Cgroups, namespaces: UserNamespaces, monitor: Monitor, network: Network | None, templates: Path
+    ) -> None:
+        self._kernel, self._cgroups, self._namespaces, self._monitor = kernel, cgroups, namespaces, monitor
+        self._network, self._templates = network, templates
+
+    def make(self, folder: Folder, spec: ContainerSpec) -> None:
+        """All but start. A failure leaves a half-made container for removal."""
+        userns = self._namespaces.of_team(spec.team, spec.first_id)
+        self._cgroups.create(spec.team, spec.id, spec.limits)
+        self._mount_root(folder, spec, userns)
+        netns, address = None, None
+        if self._network is not None:
+            attachment = self._network.attach(spec.id, userns)
+            netns, address = attachment.netns, str(attachment.address)
+        self._write_files(folder, spec, userns, netns, address)
+        pid, monitor = self._monitor.create(folder, self._cgroups.monitor_files())
+        folder.write_made(_made(folder, pid, monitor, address))
+
+    def _mount_root(self, folder: Folder, spec: ContainerSpec, userns: Path) -> None:
+        scratch.mount_scratch(self._kernel, self._templates, folder.image, folder.scratch, spec.limits.disk)
+        build = spec.purpose is Purpose.BUILD
+        root = 0 if build else spec.first_id  # a build's layer holds real ids
+        os.chown(folder.scratch / "upper", root, root)
+        temporary = folder.scratch / "tmp"
+        os.chown(temporary, spec.first_id, spec.first_id)
+        temporary.chmod(0o1777)
+        with ExitStack() as stack:
+            layer_ids = _opened(stack, userns)
+            upper_ids = _opened(stack, self._namespaces.of_build_layers(spec.team, spec.first_id)) if build else None
+            MountRoot(
+                layers=spec.layers,
+                scratch=folder.scratch,
+                target=folder.rootfs,
+                clones=folder.clones,
+                layer_ids=layer_ids,
+                upper_ids=upper_ids,
+            ).execute(self._kernel)
+
+    def _write_files(self, folder: Folder, spec: ContainerSpec, userns: Path, netns: Path | None, address: str | None) -> None:
+        own = {
+            "hosts": bundle.hosts_file(spec, address),
+            "hostname": f"{bundle.hostname(spec)}\n",
+            "resolv.conf": bundle.resolver_file(_text(_RESOLVER), unstubbed=_text(_UNSTUBBED)),
+        }
+        for name, text in own.items():
+            (folder.etc / name).write_text(text)
+            (folder.etc / name).chmod(0o644)
+        host = bundle.Host(
+            rootfs=folder.rootfs,
+            etc=folder.etc,
+            temporary=folder.scratch / "tmp",
+            init=program("catatonit"),
+            userns=userns,
+            netns=netns,
+            cgroup=self._cgroups.path_of(spec.team, spec.id),
+            show_cgroup=self._cgroups.is_unified,
+            open_files=min(_OPEN_FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[1]),
+            seccomp=seccomp.program(bundle.capabilities(spec)),
+        )
+        config = json.dumps(bundle.config(spec, host)).encode()
+        journal.write_atomic(folder.bundle / "config.json", config, durable=False)
+
+
+def _made(folder: Folder, pid: int, monitor: int, address: str | None) -> Made:
+    pid_started, monitor_started = identity.started(pid), identity.started(monitor)
+    if pid_started is None or monitor_started is None:
+        raise LaunchFailed(f"Container {folder.id} ended while it was being created.", hint="Too little memory for its init is one cause.")
+    return Made(
+        pid=pid, pid_started=pid_started, monitor=monitor, monitor_started=monitor_started, boot=identity.boot(), address=address
+    )
+
+
+def _opened(stack: ExitStack, path: Path) -> int:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    stack.callback(os.close, fd)
+    return fd
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""

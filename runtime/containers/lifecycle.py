@@ -1,0 +1,354 @@
+"""Containers on this node: made, started, watched, held to their limits, and taken away without a trace.
+
+All truth is in the folders and in the kernel, none in this process: any number of processes may hold a `Containers`, and one made
+after everything of ours was killed finds them all again. Not a scheduler: what should run is decided in runtime.converge.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TypeAlias
+
+from runtime import journal
+from runtime.config import NodeConfig
+from runtime.containers import bundle, identity, scratch, seccomp, sockets
+from runtime.containers.attachment import Network
+from runtime.containers.cgroup import Cgroups, open_cgroups
+from runtime.containers.container import Container, Exit, Status, Usage, exit_of
+from runtime.containers.creation import Creation
+from runtime.containers.folder import Folder, Journalled, Made
+from runtime.containers.logs import ConsoleReader
+from runtime.containers.monitor import Monitor
+from runtime.containers.removal import Removal
+from runtime.containers.spec import ContainerSpec, Limits, Purpose, TeamLimits
+from runtime.containers.userns import UserNamespaces
+from runtime.errors import LaunchFailed
+from runtime.kernel import Kernel
+
+_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,79}")
+_LOOK = 0.02  # seconds between two looks at a log that is followed
+
+Found: TypeAlias = list[Container]  # inside the class `list` is its verb
+Endpoints: TypeAlias = list[tuple[str, int]]
+Words: TypeAlias = list[str]
+
+
+class Containers:
+    """The one door to this node's containers. `network` None: each gets an empty network of its own."""
+
+    def __init__(self, config: NodeConfig, network: Network | None = None, *, kernel: Kernel | None = None) -> None:
+        self._config, self._network = config, network
+        self._kernel = kernel or Kernel()
+        self._monitor = Monitor(config.run / "crun", self._kernel)
+        self._namespaces = UserNamespaces(config.run / "userns", self._kernel)
+
+    def prepare(self) -> None:
+        """Once at start, and any number of times: folders, control groups, what the runtime needs. HostLacks tells what is missing."""
+        for folder, mode in ((self._config.instances, 0o711), (self._config.run / "userns", 0o700), (self._templates, 0o700)):
+            folder.mkdir(mode=mode, parents=True, exist_ok=True)
+        self._cgroups.prepare()
+        self._monitor.prepare()
+        seccomp.program(())
+
+    def launch(self, spec: ContainerSpec) -> Container:
+        """Create and start."""
+        self.create(spec)
+        try:
+            self.start(spec.id)
+        except LaunchFailed:
+            self.remove(spec.id)
+            raise
+        return self._known(spec.id)
+
+    def create(self, spec: ContainerSpec) -> Container:
+        """Everything but start. LaunchFailed or KernelRefused: nothing of it is left."""
+        if not _ID.fullmatch(spec.id):
+            raise LaunchFailed(f"{spec.id!r} is no container id.", hint="Use 1 to 80 of a-z, 0-9 and dash.")
+        folder = self._folder(spec.id)
+        with self._born(folder):
+            try:
+                folder.write_journalled(Journalled(spec=spec, created_at=time.time()))
+                self._creation.make(folder, spec)
+            except BaseException:
+                self._removal.remove(folder)
+                raise
+        return self._known(spec.id)
+
+    def start(self, id: str) -> None:
+        """Run the command of a created container; fine if it runs already."""
+        folder = self._folder(id)
+        with folder.claimed() as held:
+            if not held or folder.made() is None:
+                raise LaunchFailed(f"There is no container {id} to start.")
+            if folder.started_at() is not None and not self._monitor.is_waiting(id):
+                return
+            folder.write_started(time.time())
+            self._monitor.start(id)
+
+    def run(
+        self, spec: ContainerSpec, *, on_output: Callable[[str, str], None], timeout: float, cancelled: Callable[[], bool] = lambda: False
+    ) -> Exit:
+        """In the foreground, each printed line given to `on_output(stream, line)`. Ends it after `timeout` seconds or when cancelled.
+
+        It is left stopped, not removed: a build's writable layer is still to be read.
+        """
+        self.create(spec)
+        try:
+            self.start(spec.id)
+            return self._follow(self._folder(spec.id), on_output, timeout, cancelled)
+        finally:
+            self.stop(spec.id, grace=0)
+
+    def stop(self, id: str, grace: float = 10) -> None:
+        """SIGTERM, `grace` seconds, then SIGKILL to all of it. Fine if it has ended or never was."""
+        folder = self._folder(id)
+        made = folder.made()
+        if made is None or folder.exit_code() is not None:
+            return
+        if grace > 0 and made.boot == identity.boot() and not self._monitor.is_waiting(id):
+            identity.send(made.pid, made.pid_started, signal.SIGTERM)
+            if not identity.wait(made.pid, made.pid_started, grace):
+                folder.write_reason(f"It did not end within {grace:g} s of being asked to, and was killed.")
+        self._removal.end(folder, made)
+
+    def remove(self, id: str) -> None:
+        """All traces of a container, in whatever state; fine if there is none."""
+        folder = self._folder(id)
+        with folder.claimed() as held:
+            if held:
+                self._removal.remove(folder)
+
+    def state(self, id: str) -> Container | None:
+        """What is now. None: no such container."""
+        folder = self._folder(id)
+        journalled, made = folder.journalled(), folder.made()
+        if journalled is None:
+            return None
+        ended = self._ended(folder, journalled.spec) if made else None
+        return Container(
+            id=id,
+            spec=journalled.spec,
+            status=self._status(folder, made, ended),
+            pid=made.pid if made and ended is None and self._runs(made) else None,
+            address=made.address if made else None,
+            created_at=journalled.created_at,
+            started_at=folder.started_at(),
+            exit=ended,
+        )
+
+    def list(self) -> Found:
+        """All of this node's, by id, half-made ones too."""
+        return [container for folder in self._folders() if (container := self.state(folder.id)) is not None]
+
+    def usage(self, id: str) -> Usage | None:
+        """What it uses now. None: no such container, or its kernel resources are gone."""
+        folder = self._folder(id)
+        journalled = folder.journalled()
+        counted = self._cgroups.counted(journalled.spec.team, id) if journalled else None
+        if counted is None:
+            return None
+        return Usage(
+            cpu_seconds=counted.cpu_seconds,
+            memory_bytes=counted.memory_bytes,
+            processes=counted.processes,
+            disk_bytes=scratch.used(folder.scratch) if folder.scratch.is_mount() else 0,
+            oom_kills=counted.oom_kills,
+        )
+
+    def set_limits(self, id: str, limits: Limits) -> None:
+        """Live, but for the disk, whose size is that of the next launch. KernelRefused: more memory is in use than the new limit."""
+        folder = self._folder(id)
+        with folder.claimed() as held:
+            if not held or (journalled := folder.journalled()) is None:
+                raise LaunchFailed(f"There is no container {id} to set limits of.")
+            self._cgroups.set_limits(journalled.spec.team, id, limits)
+            folder.write_journalled(replace(journalled, spec=replace(journalled.spec, limits=limits)))
+
+    def set_team_limits(self, team: int, limits: TeamLimits) -> None:
+        """Live, for all containers of a team in sum; also before its first one is made."""
+        self._cgroups.set_team_limits(team, limits)
+        for container in self.list():
+            if container.spec.team == team and container.status in (Status.CREATED, Status.RUNNING):
+                self._cgroups.set_limits(team, container.id, container.spec.limits)
+
+    def upper(self, id: str) -> Path:
+        """The writable layer of a build container that has ended, with real ids and without the mount points we made in it."""
+        folder = self._folder(id)
+        journalled = folder.journalled()
+        if journalled is None or journalled.spec.purpose is not Purpose.BUILD or not folder.scratch.is_mount():
+            raise LaunchFailed(f"There is no build container {id} with a writable layer.")
+        upper = folder.scratch / "upper"
+        for target in bundle.mount_points(journalled.spec):
+            _prune(upper, target)
+        return upper
+
+    def listening(self, id: str) -> Endpoints:
+        """(address, port) on which anything inside listens."""
+        made = self._folder(id).made()
+        return sockets.listening(made.pid) if made and self._runs(made) else []
+
+    def log_path(self, id: str) -> Path:
+        """What it printed, in the monitor's format (see runtime.containers.logs)."""
+        return self._folder(id).console
+
+    def rotate_log(self, id: str) -> Path:
+        """Begin a new console log; the old one's path, complete once the monitor has made the new one."""
+        folder = self._folder(id)
+        old = folder.console.with_suffix(".log.1")
+        folder.console.rename(old)
+        self._monitor.reopen_log(folder)
+        return old
+
+    def sweep(self) -> Words:
+        """Remove what a launcher killed half-way left, and traces nobody's journal claims; what was done, in words."""
+        if not self._config.instances.is_dir():
+            return []
+        done: Words = []
+        with journal.lock(self._births):  # a folder seen from here on is locked by whoever makes it
+            folders = [*self._folders()]
+        for folder in folders:
+            if folder.made() is None:
+                with folder.claimed(wait=False) as held:
+                    if held and folder.made() is None:
+                        self._removal.remove(folder)
+                        done.append(f"removed the half-made container {folder.id}")
+        return [*done, *self._removal.sweep(self._folders())]
+
+    def tear_down(self) -> None:
+        """Remove all of this node's containers, control groups, namespaces and mounts."""
+        for folder in [*self._folders()]:
+            self.remove(folder.id)
+        self.sweep()
+        self._namespaces.remove_all()
+        self._cgroups.remove_all()
+        shutil.rmtree(self._config.run / "userns", ignore_errors=True)
+        self._monitor.tear_down()
+
+    @property
+    def _templates(self) -> Path:
+        return self._config.cache / "scratch"
+
+    @property
+    def _births(self) -> Path:
+        return self._config.instances / ".lock"
+
+    @cached_property
+    def _cgroups(self) -> Cgroups:
+        return open_cgroups(self._config.cgroup_parent, self._kernel)
+
+    @cached_property
+    def _creation(self) -> Creation:
+        return Creation(
+            kernel=self._kernel,
+            cgroups=self._cgroups,
+            namespaces=self._namespaces,
+            monitor=self._monitor,
+            network=self._network,
+            templates=self._templates,
+        )
+
+    @cached_property
+    def _removal(self) -> Removal:
+        return Removal(
+            instances=self._config.instances, kernel=self._kernel, cgroups=self._cgroups, monitor=self._monitor, network=self._network
+        )
+
+    def _folder(self, id: str) -> Folder:
+        return Folder(self._config.instances / id)
+
+    def _folders(self) -> Iterator[Folder]:
+        if self._config.instances.is_dir():
+            for path in sorted(self._config.instances.iterdir()):
+                if _ID.fullmatch(path.name):
+                    yield Folder(path)
+
+    @contextmanager
+    def _born(self, folder: Folder) -> Iterator[None]:
+        """A new folder, locked from its first moment on, so that no sweep takes it for a leftover."""
+        with ExitStack() as stack:
+            with journal.lock(self._births):
+                try:
+                    folder.make()
+                except FileExistsError:
+                    raise LaunchFailed(f"There is a container {folder.id} already.", hint="Remove it first.") from None
+                stack.enter_context(folder.claimed())
+            yield
+
+    def _known(self, id: str) -> Container:
+        container = self.state(id)
+        if container is None:
+            raise LaunchFailed(f"Container {id} was removed while it was being made.")
+        return container
+
+    def _runs(self, made: Made) -> bool:
+        return made.boot == identity.boot() and identity.alive(made.pid, made.pid_started)
+
+    def _status(self, folder: Folder, made: Made | None, ended: Exit | None) -> Status:
+        if ended is not None:
+            return Status.EXITED
+        if made is None:
+            with folder.claimed(wait=False) as held:
+                return Status.BROKEN if held else Status.CREATED  # whoever holds it is making it
+        if not _is_watched(made):
+            return Status.BROKEN
+        return Status.CREATED if self._monitor.is_waiting(folder.id) else Status.RUNNING
+
+    def _ended(self, folder: Folder, spec: ContainerSpec) -> Exit | None:
+        if (known := folder.ended()) is not None:
+            return known
+        made = folder.made()
+        gone = made is not None and not _is_watched(made)  # asked first: the code is written before the monitor goes
+        if (code := folder.exit_code()) is None:
+            return None
+        counted = self._cgroups.counted(spec.team, spec.id)
+        kills = counted.oom_kills if counted else 0
+        ended = exit_of(code[0], at=code[1], oom_kills=kills, memory=spec.limits.memory, because=folder.reason())
+        if gone:
+            with suppress(FileNotFoundError):  # removed meanwhile
+                folder.write_ended(ended)
+        return ended
+
+    def _follow(self, folder: Folder, on_output: Callable[[str, str], None], timeout: float, cancelled: Callable[[], bool]) -> Exit:
+        made, reader, deadline = folder.made(), ConsoleReader(folder.console), time.monotonic() + timeout
+        assert made is not None  # it was just created
+        over = False
+        while not over:
+            over = identity.wait(made.monitor, made.monitor_started, _LOOK)
+            for line in [*reader.lines(), *(reader.rest() if over else ())]:
+                on_output(line.stream, line.text)
+            because = f"It ran for more than {timeout:g} s and was stopped." if time.monotonic() > deadline else ""
+            if not over and (because or cancelled()):
+                folder.write_reason(because or "It was cancelled.")
+                self._removal.end(folder, made)
+        container = self._known(folder.id)
+        if container.exit is None:
+            raise LaunchFailed(f"The monitor of container {folder.id} was killed; how the container ended is not known.")
+        return container.exit
+
+
+def _is_watched(made: Made) -> bool:
+    """Whether its monitor lives: without one there is no log and no exit code."""
+    return made.boot == identity.boot() and identity.alive(made.monitor, made.monitor_started)
+
+
+def _prune(upper: Path, target: str) -> None:
+    """Take away an empty file or folder, but never through a link that the container's own processes may have put there."""
+    place = upper
+    for part in Path(target).parts[1:]:
+        if place.is_symlink():
+            return
+        place /= part
+    if place.is_symlink() or not place.exists():
+        return
+    if place.is_file() and place.stat().st_size == 0:
+        place.unlink()
+    elif place.is_dir() and not any(place.iterdir()):
+        place.rmdir()

@@ -1,0 +1,176 @@
+"""conmon and the OCI runtime: one small process a container, which keeps its log and exit code while ours come and go.
+
+https://github.com/containers/conmon: a byte on the start pipe lets it begin, a line of JSON on the sync pipe says how it went.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import shutil
+import subprocess
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from runtime import journal
+from runtime.containers import identity
+from runtime.containers.folder import Folder
+from runtime.errors import HostLacks, LaunchFailed, ProcessFailed
+from runtime.kernel import Kernel
+from runtime.process import run, spawn
+
+PROGRAM_FOLDERS = tuple(map(Path, ("/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin", "/bin", "/usr/libexec/podman", "/usr/libexec/catatonit")))
+CONSOLE_MOST = 256 * 2**20  # bytes; whoever ships the log rotates long before, and else the host's disk must not fill
+_ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+_PATIENCE = 30.0  # seconds for a container to be created
+
+# crun refuses to run beside an empty cgroup2 next to version 1. It gets a mount namespace without it for as long as it runs;
+# `slave`, because a private one would not see network namespaces pinned later.
+_WRAPPER = """#!/bin/sh
+exec {unshare} --mount --propagation slave /bin/sh -c 'umount -l {unified} && exec {runtime} "$@"' runtime "$@"
+"""
+
+
+class Monitor:
+    """Starts containers from their bundles. `state` is the runtime's own folder; it must not outlive a reboot."""
+
+    def __init__(self, state: Path, kernel: Kernel) -> None:
+        self._state, self._kernel = state, kernel
+
+    def prepare(self) -> None:
+        """The runtime's folder, and its wrapper where this machine needs one."""
+        self._state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name in ("conmon", "crun", "catatonit"):
+            program(name)
+        unified = _empty_cgroup2(self._kernel)
+        if unified is None:
+            self._wrapper.unlink(missing_ok=True)
+        else:
+            text = _WRAPPER.format(unshare=program("unshare"), unified=unified, runtime=program("crun"))
+            if not self._wrapper.exists() or self._wrapper.read_text() != text:
+                journal.write_atomic(self._wrapper, text.encode(), 0o700, durable=False)
+
+    def create(self, folder: Folder, cgroup: Iterable[Path]) -> tuple[int, int]:
+        """Everything but start: (pid of the container's init, pid of its monitor). LaunchFailed says the runtime's own words."""
+        sync_read, sync_write = os.pipe()
+        start_read, start_write = os.pipe()
+        try:
+            environment = {**_ENVIRONMENT, "_OCI_SYNCPIPE": str(sync_write), "_OCI_STARTPIPE": str(start_read)}
+            with (folder.path / "monitor.log").open("wb") as words:
+                process = spawn(self._command(folder), stdout=words, stderr=words, env=environment, pass_fds=(sync_write, start_read), cwd=folder.path)
+            os.close(sync_write)
+            sync_write = -1
+            for file in cgroup:
+                file.write_text(str(process.pid))
+            os.write(start_write, b"\0")
+            try:
+                process.wait(_PATIENCE)  # it goes on in the background
+                return _answer(folder, sync_read), int(folder.monitor_pid.read_text())
+            except (subprocess.TimeoutExpired, FileNotFoundError, ValueError) as error:
+                raise LaunchFailed(f"The monitor of container {folder.id} did not come up ({error}).{_words(folder)}") from None
+        finally:
+            for fd in (sync_read, sync_write, start_read, start_write):
+                if fd >= 0:
+                    os.close(fd)
+
+    def start(self, id: str) -> None:
+        """Let a created container run its command."""
+        try:
+            run([self._runtime, *self._globals, "start", id], env=_ENVIRONMENT, timeout=_PATIENCE)
+        except ProcessFailed as failure:
+            raise LaunchFailed(f"Container {id} could not be started: {failure.what}") from None
+
+    def is_waiting(self, id: str) -> bool:
+        """Whether it was created and not yet started: the runtime's fifo is still there."""
+        return (self._state / id / "exec.fifo").exists()
+
+    def forget(self, id: str) -> None:
+        """The runtime's record of a container. All else that its own `delete` does, we have done by then: 15 ms saved."""
+        shutil.rmtree(self._state / id, ignore_errors=True)
+
+    def tear_down(self) -> None:
+        """What `prepare` made."""
+        shutil.rmtree(self._state, ignore_errors=True)
+        self._wrapper.unlink(missing_ok=True)
+
+    def reopen_log(self, folder: Folder) -> None:
+        """After its console log was renamed (conmon's control fifo: 2 is reopen)."""
+        fifo = os.open(folder.bundle / "ctl", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            os.write(fifo, b"2 0 0\n")
+        finally:
+            os.close(fifo)
+
+    def records(self) -> list[str]:
+        """Containers the runtime knows."""
+        try:
+            return [entry.name for entry in self._state.iterdir() if entry.is_dir()]
+        except FileNotFoundError:
+            return []
+
+    @property
+    def _wrapper(self) -> Path:
+        return self._state.parent / "crun-without-cgroup2"
+
+    @property
+    def _runtime(self) -> Path:
+        return self._wrapper if self._wrapper.exists() else program("crun")
+
+    @property
+    def _globals(self) -> Sequence[str]:
+        return ("--cgroup-manager=cgroupfs", "--root", str(self._state))
+
+    def _command(self, folder: Folder) -> list[str | Path]:
+        runtime_arguments = [word for argument in self._globals for word in ("--runtime-arg", argument)]
+        identity_words = ["--api-version", "1", "-c", folder.id, "-u", folder.id, "-n", folder.id]
+        places: list[str | Path] = ["-b", folder.bundle, "-p", folder.path / "container.pid", "--conmon-pidfile", folder.monitor_pid]
+        log = ["-l", f"k8s-file:{folder.console}", "--no-sync-log", "--log-size-max", str(CONSOLE_MOST)]
+        ends: list[str | Path] = ["--exit-dir", folder.exits, "--full-attach"]
+        return [program("conmon"), *identity_words, "-r", self._runtime, *runtime_arguments, *places, *log, *ends]
+
+
+def program(name: str) -> Path:
+    """Where a program is. HostLacks: nowhere."""
+    for folder in PROGRAM_FOLDERS:
+        for place in (folder / name, folder):
+            if place.name == name and place.is_file():
+                return place
+    raise HostLacks(f"The program {name} is not on this machine.", hint=f"Install the package {name}, or run `make up`.")
+
+
+def _empty_cgroup2(kernel: Kernel) -> Path | None:
+    """Where a cgroup2 stands beside version 1, as systemd's "hybrid" has it."""
+    mounts = kernel.mounts()
+    if not any(mount.kind == "cgroup" for mount in mounts):
+        return None
+    return next((mount.target for mount in mounts if mount.kind == "cgroup2"), None)
+
+
+def _answer(folder: Folder, sync: int) -> int:
+    line, deadline = b"", time.monotonic() + _PATIENCE
+    while not line.endswith(b"\n"):
+        readable, _, _ = select.select([sync], [], [], max(deadline - time.monotonic(), 0))
+        chunk = os.read(sync, 65_536) if readable else b""
+        if not chunk:
+            break
+        line += chunk
+    try:
+        answer = json.loads(line)
+    except ValueError:
+        raise LaunchFailed(f"The monitor of container {folder.id} ended without a word.{_words(folder)}") from None
+    pid = int(answer["data"])
+    if pid <= 0:
+        raise LaunchFailed(f"Container {folder.id} could not be created: {answer.get('message', '').strip() or 'no reason given'}.{_words(folder)}")
+    return pid
+
+
+def _words(folder: Folder) -> str:
+    text = (folder.path / "monitor.log").read_text(errors="replace").strip()
+    return f" The monitor said: {text[-1000:]}" if text else ""
+
+
+def half_made_processes(folder: Folder) -> list[int]:
+    """Monitor and runtime at work on a bundle, found by their command lines: what a launcher killed half-way leaves."""
+    return identity.with_argument(str(folder.bundle))
