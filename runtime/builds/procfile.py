@@ -1,0 +1,36 @@
+"""The Procfile: process type to shell line. Pure. Format: https://devcenter.heroku.com/articles/procfile."""
+
+from __future__ import annotations
+
+import re
+
+from runtime.errors import BadSource
+
+_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?")
+_EXAMPLE = "A line reads for example: web: gunicorn app:app"
+
+
+def parse(text: str) -> dict[str, str]:
+    """Process types in their order, each with its command; BadSource names the line that is wrong.
+
+    Empty lines and lines starting with # are skipped. `release` is no process but the command of the release phase.
+    """
+    processes: dict[str, str] = {}
+    for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), start=1):
+        if not (content := line.strip()) or content.startswith("#"):
+            continue
+        name, colon, command = (part.strip() for part in content.partition(":"))
+        if not colon:
+            raise BadSource(f"Procfile, line {number}: {content!r} has no colon after a process type.", hint=_EXAMPLE)
+        if not _NAME.fullmatch(name):
+            raise BadSource(
+                f"Procfile, line {number}: {name!r} is no process type.", hint="Use up to 63 letters, digits, - and _, not at the ends."
+            )
+        if not command or "\0" in command:
+            raise BadSource(f"Procfile, line {number}: the process type {name!r} has no command.", hint=_EXAMPLE)
+        if name in processes:
+            raise BadSource(f"Procfile, line {number}: the process type {name!r} is there twice.", hint="Keep one of both lines.")
+        processes[name] = command
+    if not processes:
+        raise BadSource("The Procfile names no process.", hint=_EXAMPLE)
+    return processes
