@@ -10,7 +10,7 @@ from pathlib import Path
 
 from runtime import journal
 from runtime.config import NodeConfig, from_environment, process_environment
-from runtime.errors import RuntimeFailure
+from runtime.errors import ProcessFailed, RuntimeFailure
 from runtime.host import Lack, lacks, look
 from runtime.packages import PLATFORM, PYTHON_VENV, TESTS, Need, command_line, install, missing
 from runtime.router.control import Router
@@ -71,7 +71,7 @@ def up(environment: Environment) -> None:
         try:
             with step("Wait for the portal"):
                 platform.until_answering(60)
-            manage(environment, "deploy_example")
+            _deploy_example(environment)
             manage(environment, "show_addresses")
             platform.watch()
         except KeyboardInterrupt:
@@ -183,6 +183,14 @@ def _install(needs: Iterable[Need], environment: Environment) -> None:
 def _tell_needs(needs: Iterable[Need]) -> None:
     for need in needs:
         print(f"  {need.debian:34} {need.purpose}")
+
+
+def _deploy_example(environment: Environment) -> None:
+    """Its trouble is told, and is no reason to take the platform down: the portal is where one looks why."""
+    try:
+        manage(environment, "deploy_example")
+    except ProcessFailed as failure:
+        print(failure.explain(), file=sys.stderr)
 
 
 def _write_configuration(config: NodeConfig, environment: Environment) -> Path:

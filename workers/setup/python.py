@@ -26,7 +26,7 @@ _MINUTES = 60.0
 def ensure_packages(environment: Mapping[str, str]) -> None:
     """Make .venv equal to the lock, if it is not; HostLacks or ProcessFailed on trouble."""
     interpreter = suitable_interpreter()
-    wanted = fingerprint([LOCK, ROOT / "pyproject.toml"], str(ROOT), interpreter)
+    wanted = fingerprint([LOCK], str(ROOT), interpreter)
     if is_done(_STAMP, wanted) and PYTHON.exists():
         return
     with step("Python packages") as current:

@@ -1,0 +1,83 @@
+"""`manage.py prepare_node`: what a start needs and needs Django or the runtime for. Run again, it finds nothing to do."""
+
+from __future__ import annotations
+
+import io
+import secrets
+from typing import Any
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.migrations.executor import MigrationExecutor
+
+from portal.accounts.actions import create_person, create_team
+from portal.accounts.models import Person
+from runtime import journal
+from runtime.config import from_environment
+from runtime.engines.node import NodeEngine
+from runtime.errors import RuntimeFailure
+from runtime.stacks.builder import ensure_platform_images
+from workers.setup.frontend import BUILT
+from workers.setup.steps import step
+from workers.setup.tree import fingerprint, is_done, mark_done
+from workers.welcome import ADMIN, PASSWORD_FILE, TEAM
+
+
+class Command(BaseCommand):
+    help = "Make keys, database, static files, base stack and the first admin, where they are missing."
+    requires_system_checks = ()
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            prepare()
+        except RuntimeFailure as failure:
+            self.stderr.write(failure.explain())
+            raise SystemExit(1) from None
+
+
+def prepare() -> None:
+    """The steps in their order; one that has nothing to do says nothing."""
+    config = from_environment()
+    call_command("make_secrets", stdout=io.StringIO())
+    _collect_static_files()
+    _migrate()
+    _first_admin()
+    _base_stack()
+    NodeEngine(config).prepare()
+
+
+def _collect_static_files() -> None:
+    stamp = settings.STATIC_ROOT / ".slipway-collected"
+    wanted = fingerprint(path for path in BUILT.parent.rglob("*") if path.is_file())
+    if not is_done(stamp, wanted):
+        with step("Static files"):
+            call_command("collectstatic", interactive=False, clear=True, verbosity=0)
+            mark_done(stamp, wanted)
+
+
+def _migrate() -> None:
+    executor = MigrationExecutor(connections[DEFAULT_DB_ALIAS])
+    plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    if plan:
+        with step("Database") as current:
+            current.note = f"{len(plan)} migrations"
+            call_command("migrate", interactive=False, verbosity=0)
+
+
+def _first_admin() -> None:
+    """An admin with a password nobody chose; kept in a file only root reads, so that it can be told again."""
+    if Person.objects.filter(is_staff=True).exists():
+        return
+    with step("First admin"):
+        password = secrets.token_urlsafe(12)
+        journal.write_atomic(PASSWORD_FILE, password.encode() + b"\n", mode=0o600)
+        admin = create_person(None, username=ADMIN, password=password, admin=True)
+        create_team(admin, name=TEAM)
+
+
+def _base_stack() -> None:
+    config = from_environment()
+    with step("Base stack") as current:
+        ensure_platform_images(config, current.progress)
