@@ -26,14 +26,18 @@ def ensure(kernel: Kernel, pin: Path, userns: Path) -> None:
         return
     pin.touch(mode=0o600)
     inward, outward = os.pipe(), os.pipe()
-    holder = process.spawn(["nsenter", f"--user={userns}", "unshare", "--net", "cat"], stdin=inward[0], stdout=outward[1], stderr=outward[1])
+    holder = process.spawn(
+        ["nsenter", f"--user={userns}", "unshare", "--net", "cat"], stdin=inward[0], stdout=outward[1], stderr=outward[1]
+    )
     try:
         os.close(inward[0])
         os.close(outward[1])
         _write(inward[1], b"\n")  # cat gives it back once it runs, and then the namespace is there
         said = os.read(outward[0], 4096)
         if said != b"\n":
-            raise NetworkRefused(f"No network namespace could be made in {userns}: {said.decode(errors='replace').strip() or 'no reason given'}.")
+            raise NetworkRefused(
+                f"No network namespace could be made in {userns}: {said.decode(errors='replace').strip() or 'no reason given'}."
+            )
         kernel.bind(f"/proc/{holder.pid}/ns/net", pin)
     finally:
         os.close(inward[1])

@@ -56,7 +56,18 @@ class Router:
 
         SIGTERM ends it at once, SIGUSR1 after its connections have. A killed worker takes the master with it: start it again.
         """
-        return ["haproxy", "-W", "-db", "-q", "-S", f"{self._master},mode,600", "-f", str(self._ledger.fixed), "-f", str(self._ledger.slots)]
+        return [
+            "haproxy",
+            "-W",
+            "-db",
+            "-q",
+            "-S",
+            f"{self._master},mode,600",
+            "-f",
+            str(self._ledger.fixed),
+            "-f",
+            str(self._ledger.slots),
+        ]
 
     def set(self, routes: AppRoutes) -> None:
         """Make an app's routes these; in effect on return. RouterRefused: a name is unusable, a host is another app's, or

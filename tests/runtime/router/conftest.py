@@ -34,8 +34,12 @@ class RouterUnderTest:
         log.close()
         deadline = time.monotonic() + 10
         while not self.answers():
-            assert time.monotonic() < deadline and self.process.poll() is None, (self.config.state / "haproxy.log").read_text()
+            assert self.process.poll() is None, self.log()
+            assert time.monotonic() < deadline, self.log()
             time.sleep(0.02)
+
+    def log(self) -> str:
+        return (self.config.state / "haproxy.log").read_text()
 
     def answers(self) -> bool:
         try:
