@@ -86,6 +86,12 @@ GIT_ENVIRONMENT = {
     **{name: value for name, value in os.environ.items() if name.startswith("SLIPWAY_")},
     **{name: os.environ[name] for name in ("DATABASE_URL", "REDIS_URL", "PATH", "TZ") if name in os.environ},
 }
+# Inside a hook of git's: where the pushed objects are in quarantine until it has succeeded (git-receive-pack(1)).
+GIT_HOOK_ENVIRONMENT = {
+    name: os.environ[name]
+    for name in ("GIT_DIR", "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_QUARANTINE_PATH", "GIT_CONFIG_PARAMETERS")
+    if name in os.environ
+}
 
 # --- What it is made of -----------------------------------------------------------------------------------------------
 INSTALLED_APPS = [
@@ -121,6 +127,7 @@ TEMPLATES = [
         "BACKEND": "django.template.backends.django.DjangoTemplates",
         "DIRS": [ROOT / "templates"],
         "OPTIONS": {
+            "libraries": {"amounts": "portal.templatetags.amounts", "parts": "portal.templatetags.parts"},
             "context_processors": [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",

@@ -1,0 +1,97 @@
+"""The API's apps: make, list, configure, scale, restart, delete. (A module called apps.py is Django's to import early.)"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from django.http import HttpRequest
+from ninja import Router
+
+from portal.accounts.access import team_for, teams_of
+from portal.api.asking import person_of
+from portal.api.schemas import AppIn, AppOut, ConfigIn, ConfigOut, InstanceOut, SizeIn, SizeOut, TeamOut
+from portal.api.shapes import app_out, instance_out, size_out
+from portal.apps import actions
+from portal.apps.access import app_for, apps_of, config_of, formation_of, instances_of, usage_of
+from portal.apps.sizes import Size
+from portal.errors import ValueRefused
+
+router = Router(tags=["apps"])
+
+
+@router.get("/teams", response=list[TeamOut], summary="Your teams")
+def list_teams(request: HttpRequest) -> list[TeamOut]:
+    return [TeamOut(name=team.name) for team in teams_of(person_of(request))]
+
+
+@router.get("/apps", response=list[AppOut], summary="The apps of your teams")
+def list_apps(request: HttpRequest) -> list[AppOut]:
+    return [app_out(app) for app in apps_of(person_of(request))]
+
+
+@router.post("/apps", response={201: AppOut}, summary="Make an app")
+def create_app(request: HttpRequest, body: AppIn) -> tuple[int, AppOut]:
+    person = person_of(request)
+    if body.team is not None:
+        team = team_for(person, body.team)
+    else:
+        teams = list(teams_of(person))
+        if len(teams) != 1:
+            names = ", ".join(team.name for team in teams)
+            raise ValueRefused("The app needs a team.", field="team", hint=f"Yours are {names}." if teams else "Make one in the portal first.")
+        team = teams[0]
+    return 201, app_out(actions.create_app(person, team=team, name=body.name))
+
+
+@router.get("/apps/{name}", response=AppOut, summary="One app")
+def show_app(request: HttpRequest, name: str) -> AppOut:
+    return app_out(app_for(person_of(request), name))
+
+
+@router.delete("/apps/{name}", response={202: None}, summary="Delete an app for good; `confirm` is its name")
+def delete_app(request: HttpRequest, name: str, confirm: str) -> tuple[int, None]:
+    person = person_of(request)
+    actions.delete_app(person, app=app_for(person, name), typed_name=confirm)
+    return 202, None
+
+
+@router.get("/apps/{name}/config", response=ConfigOut, summary="Config vars of the next release")
+def show_config(request: HttpRequest, name: str) -> ConfigOut:
+    return ConfigOut(config=config_of(app_for(person_of(request), name)))
+
+
+@router.patch("/apps/{name}/config", response=ConfigOut, summary="Set and unset config vars")
+def change_config(request: HttpRequest, name: str, body: ConfigIn) -> ConfigOut:
+    person = person_of(request)
+    app = app_for(person, name)
+    release = actions.set_config_vars(person, app=app, changes=body.changes)
+    return ConfigOut(config=config_of(app), release=release.number if release else None)
+
+
+@router.get("/apps/{name}/formation", response=list[SizeOut], summary="How many instances of each process type, and of what size")
+def show_formation(request: HttpRequest, name: str) -> list[SizeOut]:
+    return [size_out(row) for row in formation_of(app_for(person_of(request), name))]
+
+
+@router.patch("/apps/{name}/formation", response=list[SizeOut], summary="Scale")
+def change_formation(request: HttpRequest, name: str, body: dict[str, SizeIn]) -> list[SizeOut]:
+    person = person_of(request)
+    app = app_for(person, name)
+    now = {row.process: Size.of(row) for row in formation_of(app)}
+    wanted = {process: replace(now.get(process, Size()), **change.dict(exclude_none=True)) for process, change in body.items()}
+    actions.scale(person, app=app, sizes=wanted)
+    return [size_out(row) for row in formation_of(app)]
+
+
+@router.post("/apps/{name}/restart", response={202: None}, summary="Replace all instances, one after the other")
+def restart(request: HttpRequest, name: str) -> tuple[int, None]:
+    person = person_of(request)
+    actions.restart(person, app=app_for(person, name))
+    return 202, None
+
+
+@router.get("/apps/{name}/instances", response=list[InstanceOut], summary="What runs, and what it uses")
+def list_instances(request: HttpRequest, name: str) -> list[InstanceOut]:
+    instances = list(instances_of(app_for(person_of(request), name)))
+    usage = usage_of(instances)
+    return [instance_out(instance, usage.get(instance.id)) for instance in instances]

@@ -1,0 +1,113 @@
+"""The API's builds, releases and rollouts, and their logs as plain text."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from asgiref.sync import sync_to_async
+from django.http import HttpRequest, StreamingHttpResponse
+from ninja import File, Router
+from ninja.files import UploadedFile
+
+from portal.api.asking import person_of
+from portal.api.schemas import BuildOut, ReleaseOut, RolloutOut
+from portal.api.shapes import build_out, release_out, rollout_out
+from portal.apps import logs as app_logs
+from portal.apps.access import app_for
+from portal.builds import logs as build_logs
+from portal.builds.access import build_for, builds_of
+from portal.builds.actions import cancel, submit
+from portal.builds.models import BuildState, Origin
+from portal.builds.sources import store_upload
+from portal.releases.access import releases_of, rollouts_of
+from portal.releases.actions import rollback
+
+router = Router(tags=["deploys"])
+_SHOWN = 50
+_MOST_LINES = 10_000
+
+
+@router.post("/apps/{name}/builds", response={202: BuildOut}, summary="Deploy an archive")
+def deploy(request: HttpRequest, name: str, archive: File[UploadedFile]) -> tuple[int, BuildOut]:
+    person = person_of(request)
+    app = app_for(person, name)
+    source = store_upload(archive, filename=archive.name or "")
+    return 202, build_out(submit(person, app=app, source=source, origin=Origin.API))
+
+
+@router.get("/apps/{name}/builds", response=list[BuildOut], summary="The latest builds")
+def list_builds(request: HttpRequest, name: str) -> list[BuildOut]:
+    return [build_out(build) for build in builds_of(app_for(person_of(request), name))[:_SHOWN]]
+
+
+@router.get("/apps/{name}/builds/{number}", response=BuildOut, summary="One build")
+def show_build(request: HttpRequest, name: str, number: int) -> BuildOut:
+    return build_out(build_for(person_of(request), name, number))
+
+
+@router.post("/apps/{name}/builds/{number}/cancel", response=BuildOut, summary="Stop a build")
+def cancel_build(request: HttpRequest, name: str, number: int) -> BuildOut:
+    person = person_of(request)
+    build = build_for(person, name, number)
+    cancel(person, build=build)
+    build.refresh_from_db()
+    return build_out(build)
+
+
+@router.get("/apps/{name}/builds/{number}/log", summary="A build's log as plain text; with follow=true until the build is over")
+async def build_log(request: HttpRequest, name: str, number: int, *, lines: int = 1000, follow: bool = False) -> StreamingHttpResponse:
+    build = await sync_to_async(build_for)(person_of(request), name, number)
+
+    async def is_over() -> bool:
+        await build.arefresh_from_db(fields=("state",))
+        return BuildState(build.state).is_over
+
+    path = build_logs.path_of(build)
+    text = _texts(build_logs.follow(path, done=is_over)) if follow else _tail(path, lines)
+    return StreamingHttpResponse(text, content_type="text/plain; charset=utf-8")
+
+
+@router.get("/apps/{name}/log", summary="The app's log as plain text; with follow=true without end")
+async def app_log(request: HttpRequest, name: str, *, lines: int = 100, follow: bool = False) -> StreamingHttpResponse:
+    app = await sync_to_async(app_for)(person_of(request), name)
+    path = app_logs.path_of(app)
+    text = _tail(path, lines, go_on=follow)
+    return StreamingHttpResponse(text, content_type="text/plain; charset=utf-8")
+
+
+@router.get("/apps/{name}/releases", response=list[ReleaseOut], summary="All releases, newest first")
+def list_releases(request: HttpRequest, name: str) -> list[ReleaseOut]:
+    app = app_for(person_of(request), name)
+    return [release_out(release, app) for release in releases_of(app)]
+
+
+@router.post("/apps/{name}/releases/{number}/rollback", response={202: RolloutOut}, summary="Make a new release of an old one")
+def roll_back(request: HttpRequest, name: str, number: int) -> tuple[int, RolloutOut]:
+    person = person_of(request)
+    return 202, rollout_out(rollback(person, app=app_for(person, name), number=number))
+
+
+@router.get("/apps/{name}/rollouts", response=list[RolloutOut], summary="The latest rollouts")
+def list_rollouts(request: HttpRequest, name: str) -> list[RolloutOut]:
+    return [rollout_out(rollout) for rollout in rollouts_of(app_for(person_of(request), name))[:_SHOWN]]
+
+
+async def _tail(path: Path, lines: int, *, go_on: bool = False) -> AsyncIterator[str]:
+    last = None
+    for line in app_logs.tail(path, max(1, min(lines, _MOST_LINES))):
+        last = line
+        yield _text(line)
+    if go_on:
+        async for text in _texts(app_logs.follow(path, after=last.id if last else None)):
+            yield text
+
+
+async def _texts(lines: AsyncIterator[app_logs.LogLine]) -> AsyncIterator[str]:
+    async for line in lines:
+        yield _text(line)
+
+
+def _text(line: app_logs.LogLine) -> str:
+    when = f"{line.at.isoformat(timespec='milliseconds')} {line.source} " if line.at else ""
+    return f"{when}{line.text}\n"

@@ -1,0 +1,82 @@
+"""Rows as the API's shapes."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from portal.api.schemas import AppOut, BuildOut, InstanceOut, ReleaseOut, RolloutOut, SizeOut, StepOut, UsageOut
+from portal.apps.access import Usage, status_of, url_of
+from portal.apps.models import App, Instance, ProcessFormation
+from portal.apps.sizes import Size
+from portal.builds.access import rollout_of
+from portal.builds.models import Build
+from portal.releases.models import Release, Rollout
+
+
+def app_out(app: App) -> AppOut:
+    status = status_of(app)
+    return AppOut(
+        name=app.name,
+        team=app.team.name,
+        url=url_of(app),
+        state=status.word,
+        status=status.sentence,
+        release=app.current_release.number if app.current_release else None,
+        created_at=app.created_at,
+    )
+
+
+def build_out(build: Build) -> BuildOut:
+    rollout = rollout_of(build)
+    return BuildOut(
+        id=build.pk,
+        state=build.state,
+        reason=build.reason,
+        origin=build.origin,
+        description=build.description,
+        created_at=build.created_at,
+        started_at=build.started_at,
+        finished_at=build.finished_at,
+        release=rollout.release.number if rollout else None,
+    )
+
+
+def release_out(release: Release, app: App) -> ReleaseOut:
+    return ReleaseOut(
+        number=release.number,
+        description=release.description,
+        image=release.image,
+        processes=release.processes,
+        by=release.created_by.username if release.created_by else None,
+        created_at=release.created_at,
+        current=release.pk == app.current_release_id,
+    )
+
+
+def rollout_out(rollout: Rollout) -> RolloutOut:
+    return RolloutOut(
+        release=rollout.release.number,
+        state=rollout.state,
+        reason=rollout.reason,
+        steps=[StepOut(**step) for step in rollout.steps],
+        created_at=rollout.created_at,
+        finished_at=rollout.finished_at,
+    )
+
+
+def size_out(row: ProcessFormation) -> SizeOut:
+    return SizeOut(process=row.process, **asdict(Size.of(row)))
+
+
+def instance_out(instance: Instance, usage: Usage | None) -> InstanceOut:
+    return InstanceOut(
+        id=instance.id,
+        process=instance.process,
+        release=instance.release_number,
+        node=instance.node,
+        state=instance.state,
+        detail=instance.detail,
+        restarts=instance.restarts,
+        started_at=instance.started_at,
+        usage=UsageOut(**{name: value for name, value in asdict(usage).items() if name != "at"}) if usage else None,
+    )

@@ -1,0 +1,12 @@
+"""Where git finds an app's repository: /git/APP.git. Mounted below git/ by portal.urls."""
+
+from __future__ import annotations
+
+from django.urls import path, re_path
+
+from portal.gitserver import views
+
+urlpatterns = [
+    path("<slug:name>.git/info/refs", views.info_refs),
+    re_path(r"^(?P<name>[a-z0-9-]+)\.git/(?P<service>git-receive-pack|git-upload-pack)$", views.exchange),
+]
