@@ -18,6 +18,7 @@ from runtime.containers.spec import ContainerSpec, Limits, TeamLimits
 from runtime.converge import instance, record
 from runtime.converge.actions import Action, Bury, Launch, RemoveRoutes, Retire, SetLimits, SetRoutes
 from runtime.converge.desired import DesiredApp
+from runtime.converge.observed import limits_text
 from runtime.converge.record import Record
 from runtime.errors import RuntimeFailure
 from runtime.images.store import Image
@@ -89,9 +90,17 @@ class Applier:
                 case RemoveRoutes():
                     self.router.remove(action.app)
                 case SetLimits():
-                    self.containers.set_limits(action.instance, action.limits)
+                    known = self._set_limits(desired.app, action, known)
                 case _:
                     pass  # a note, and nothing else
+        return known
+
+    def _set_limits(self, app: str, action: SetLimits, known: Record) -> Record:
+        try:
+            self.containers.set_limits(action.instance, action.limits)
+        except RuntimeFailure as failure:  # more memory in use than the new limit, or just gone
+            self.say(app, f"{action.place} keeps its limits until it is restarted: {failure.explain()}")
+            return known.refused(action.instance, limits_text(action.limits))
         return known
 
     def _start(self, desired: DesiredApp, launches: list[Launch], known: Record) -> Record:

@@ -51,6 +51,12 @@ class Marks:
     ready_at: float | None = None
     draining_since: float | None = None
     condemned: bool = False  # of a candidate that failed
+    refused: str = ""  # limits the kernel would not set while it runs: they wait for its next start
+
+
+def limits_text(limits: Limits) -> str:
+    """Limits in a form to keep and compare."""
+    return f"{int(limits.cpu)} {int(limits.memory)} {limits.processes} {int(limits.disk)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from enum import StrEnum
 from runtime.converge import backoff
 from runtime.converge.actions import Action, Bury, Condemn, Drain, Forgive, Launch, MarkReady, Promote, RemoveRoutes, Retire, SetLimits, SetRoutes
 from runtime.converge.desired import DesiredApp, DesiredProcess, DesiredRelease
-from runtime.converge.observed import WEB, Group, ObservedApp, ObservedInstance, Phase, Place
+from runtime.converge.observed import WEB, Group, ObservedApp, ObservedInstance, Phase, Place, limits_text
 from runtime.router.table import AppRoutes, AppSituation, Endpoint
 
 SETTLE_SECONDS = 2.0  # a process without a port is ready when it stayed up so long: a bad import or setting ends it sooner
@@ -311,7 +311,7 @@ def _keep(draft: _Draft, instance: ObservedInstance, release: DesiredRelease, pr
         _bury(draft, instance)
         return
     draft.occupants[instance.place] = instance
-    if instance.limits != process.limits:
+    if instance.limits != process.limits and instance.marks.refused != limits_text(process.limits):
         draft.starts.append(SetLimits(instance=instance.id, place=instance.place, limits=process.limits))
     if not healthy(instance, draft.now):
         draft.waiting = True

@@ -55,11 +55,15 @@ class Record:
         crashes = Crashes(count=count, at=at, reason=reason, instance=instance, lost=lost)
         return replace(self, crashes={**self.crashes, place: crashes})
 
+    def refused(self, instance: str, limits: str) -> Record:
+        """The kernel did not take these limits for a running instance."""
+        return self._marked(instance, refused=limits)
+
     def without(self, instance: str) -> Record:
         """Nothing is left of the instance."""
         return replace(self, marks={key: marks for key, marks in self.marks.items() if key != instance})
 
-    def _marked(self, instance: str, **changes: float | bool) -> Record:
+    def _marked(self, instance: str, **changes: float | bool | str) -> Record:
         marks = replace(self.marks.get(instance, Marks()), **changes)  # type: ignore[arg-type]  # keys are those of the callers above
         return replace(self, marks={**self.marks, instance: marks})
 
