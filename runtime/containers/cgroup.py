@@ -163,7 +163,7 @@ def read(path: Path) -> str | None:
 def write(path: Path, value: int | str) -> None:
     """A control file; KernelRefused names it."""
     try:
-        path.write_text(str(value))
+        path.write_text(str(int(value)) if isinstance(value, int) else value)  # Bytes print with a unit
     except OSError as error:
         code = error.errno or 0
         raise KernelRefused(f"The kernel did not take {value} for {path}: {os.strerror(code)}.", errno=code, hint=_HINTS.get(code, "")) from None

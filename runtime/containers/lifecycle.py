@@ -30,7 +30,7 @@ from runtime.containers.monitor import Monitor
 from runtime.containers.removal import Removal
 from runtime.containers.spec import ContainerSpec, Limits, Purpose, TeamLimits
 from runtime.containers.userns import UserNamespaces
-from runtime.errors import LaunchFailed
+from runtime.errors import HostLacks, LaunchFailed
 from runtime.kernel import Kernel
 
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,79}")
@@ -54,6 +54,7 @@ class Containers:
         """Once at start, and any number of times: folders, control groups, what the runtime needs. HostLacks tells what is missing."""
         for folder, mode in ((self._config.instances, 0o711), (self._config.run / "userns", 0o700), (self._templates, 0o700)):
             folder.mkdir(mode=mode, parents=True, exist_ok=True)
+        _open_way(self._config.instances, ours=self._config.state)
         self._cgroups.prepare()
         self._monitor.prepare()
         seccomp.program(())
@@ -337,6 +338,21 @@ class Containers:
 def _is_watched(made: Made) -> bool:
     """Whether its monitor lives: without one there is no log and no exit code."""
     return made.boot == identity.boot() and identity.alive(made.monitor, made.monitor_started)
+
+
+def _open_way(folder: Path, *, ours: Path) -> None:
+    """A container's root is nobody on the host, and its own folders' names are resolved as that nobody: each parent lets it pass.
+
+    Passing is not reading: files keep their modes. Folders of ours are opened, others not.
+    """
+    for place in (folder, *folder.parents):
+        mode = place.stat().st_mode
+        if mode & 0o001:
+            continue
+        if not place.is_relative_to(ours):
+            what = f"Containers cannot pass through {place} to {folder}."
+            raise HostLacks(what, hint=f"Run `chmod o+x {place}`, or set SLIPWAY_STATE to another folder.")
+        place.chmod(mode & 0o7777 | 0o001)
 
 
 def _prune(upper: Path, target: str) -> None:
