@@ -12,12 +12,15 @@ from django.utils import timezone
 from portal.accounts.access import require_member
 from portal.accounts.models import Person, Team
 from portal.activity import audit, events
+from portal.apps import logs as app_logs
 from portal.apps.config import config_of, write_config
 from portal.apps.models import App, ProcessFormation
 from portal.apps.names import check_app_name
 from portal.apps.sizes import Size
+from portal.builds import logs as build_logs
 from portal.builds.models import Build, BuildState
 from portal.errors import Conflict, NameRefused, NotFound, ValueRefused
+from portal.gitserver import repository
 from portal.queue import Task, enqueue
 from portal.quotas import decision
 from portal.releases.access import intended_release
@@ -108,6 +111,21 @@ def restart(actor: Person, *, app: App) -> None:
 
 
 @transaction.atomic
+def set_health_path(actor: Person, *, app: App, path: str) -> None:
+    """What a new web instance is asked for before it gets traffic; those that run stay as they are."""
+    require_member(actor, app.team)
+    path = path.strip()
+    if not re.fullmatch(r"/[!-~]{0,199}", path):
+        hint = "Write it like /healthz: a slash first, no spaces, at most 200 characters."
+        raise ValueRefused(f"{path!r} cannot be a health path.", field="health_path", hint=hint)
+    app = lock_app(app)
+    if app.health_path != path:
+        App.objects.filter(pk=app.pk).update(health_path=path)
+        audit.record(actor, f"set the health path to {path}", app=app)
+        events.announce(app.name, events.Kind.APP)
+
+
+@transaction.atomic
 def delete_app(actor: Person, *, app: App, typed_name: str) -> None:
     """Delete an app for good: it is gone from every list at once, and its row when its node has let go of it."""
     require_member(actor, app.team)
@@ -122,6 +140,18 @@ def delete_app(actor: Person, *, app: App, typed_name: str) -> None:
     audit.record(actor, f"deleted the app {app.name}", app=app)
     enqueue(Task.REMOVE_APP, app.pk)
     events.announce(app.name, events.Kind.APP)
+
+
+def forget(app: App) -> None:
+    """Its node has let go of it: delete the row with all that hangs on it, its repository and its logs. For the workers."""
+    for build in Build.objects.filter(app=app):
+        build_logs.path_of(build).unlink(missing_ok=True)
+    log = app_logs.path_of(app)
+    for path in (log, log.with_name(log.name + ".1")):
+        path.unlink(missing_ok=True)
+    repository.remove(app)
+    with transaction.atomic():
+        App.objects.filter(pk=app.pk).exclude(deleted_at=None).delete()
 
 
 def _checked(changes: Mapping[str, str | None]) -> Mapping[str, str | None]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from portal.activity.loglines import LogLine, follow, tail
+from portal.activity.logfile import LogLine, follow, tail
 from portal.apps.models import App
 
 __all__ = ["LogLine", "follow", "path_of", "tail"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from portal.activity.loglines import LogLine, follow, tail
+from portal.activity.logfile import LogLine, follow, tail
 from portal.builds.models import Build
 
 __all__ = ["LogLine", "follow", "path_of", "tail"]

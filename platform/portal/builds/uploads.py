@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
@@ -13,7 +13,13 @@ from django.core.files.uploadhandler import FileUploadHandler
 from portal.errors import SourceTooLarge
 
 
-class UploadedArchive(UploadedFile[bytes]):
+if TYPE_CHECKING:
+    _Upload = UploadedFile[bytes]  # generic in django-stubs alone
+else:
+    _Upload = UploadedFile
+
+
+class UploadedArchive(_Upload):
     """A file of one request in the incoming folder; its name is gone when it is closed, and `builds.sources` gives it a lasting one."""
 
     def __init__(self, name: str, content_type: str | None = None) -> None:
