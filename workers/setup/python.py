@@ -73,7 +73,7 @@ def open_to_all(path: Path) -> bool:
 
 def lines_of(package: str, lock: str) -> str:
     """One package's requirement and hashes, as the lock file has them."""
-    found = re.search(rf"^{re.escape(package)}==[^\n]*(?:\\\n[^\n]*)*", lock, re.MULTILINE)
+    found = re.search(rf"^{re.escape(package)}==(?:[^\n]*\\\n)*[^\n]*", lock, re.MULTILINE)
     if found is None:
         raise HostLacks(
             f"{LOCK.name} does not pin {package}.", hint="Add it to pyproject.toml and compile the lock again (docs/operations.md)."
