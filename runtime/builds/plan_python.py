@@ -183,7 +183,9 @@ def _packages(source: Source) -> set[str]:
     """Names of what is depended on, roughly: enough to choose a server."""
     texts = [source.texts[file] for file in ("requirements.txt", "pyproject.toml", "uv.lock") if file in source.texts]
     texts += [source.texts[file] for file in source.texts if file.startswith("requirements")]
-    return {name for name in ("gunicorn", "uvicorn", "flask", "django") if any(re.search(rf"\b{name}\b", text, re.IGNORECASE) for text in texts)}
+    return {
+        name for name in ("gunicorn", "uvicorn", "flask", "django") if any(re.search(rf"\b{name}\b", text, re.IGNORECASE) for text in texts)
+    }
 
 
 def _pyproject(source: Source) -> dict[str, Any]:

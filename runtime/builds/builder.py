@@ -1,0 +1,219 @@
+"""From an archive to an image: unpack, plan, install, add the code, write. Every step is said in the log.
+
+Whatever happens, a kill included, no folder, container or mount stays: all work lies in one workspace held by flock, and `sweep`
+takes what nobody holds.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from runtime.builds.archive import unpack
+from runtime.builds.cache import StepCache
+from runtime.builds.code import as_layer, leave_out, read_files, read_source, read_whole
+from runtime.builds.plan import BuildPlan, plan
+from runtime.builds.sandbox import WORKSPACE, Order, run_install
+from runtime.builds.steps import Install, step_key
+from runtime.builds.surroundings import surroundings
+from runtime.config import NodeConfig
+from runtime.containers.lifecycle import Containers
+from runtime.containers.spec import Limits, TeamLimits
+from runtime.errors import BuildFailed
+from runtime.images import scratch
+from runtime.images.digest import chain_id
+from runtime.images.manifest import ImageConfig, Layer
+from runtime.images.store import Store
+from runtime.quantities import Bytes
+from runtime.stacks.builder import ensure_runtime, node_versions
+from runtime.stacks.definition import DEBIAN_13
+
+Log = Callable[[str], None]
+
+TIME_LIMIT = 1800.0  # seconds, a whole build
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildRequest:
+    """What to build, for whom, with what limits."""
+
+    build_id: int
+    app: str
+    team: int
+    archive: Path
+    filename: str  # as uploaded: its ending is checked against the content
+    limits: Limits
+    team_limits: TeamLimits | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuiltImage:
+    """What came of it: the manifest's digest, and process type to shell line (`release` among them is the release phase)."""
+
+    digest: str
+    processes: dict[str, str]
+
+
+class Builder:
+    """Builds on this node; any number at once."""
+
+    def __init__(self, config: NodeConfig, store: Store, containers: Containers, *, time_limit: float = TIME_LIMIT) -> None:
+        self._config, self._store, self._containers, self._time_limit = config, store, containers, time_limit
+        self._cache = StepCache(config, store)
+
+    def build(self, request: BuildRequest, log: Log, cancelled: Callable[[], bool] = lambda: False) -> BuiltImage:
+        """Build, saying each step in `log` in a line or more. BadArchive, BadSource and BuildFailed carry the reason."""
+        self._config.workspaces.mkdir(parents=True, exist_ok=True)
+        with scratch.scratch(self._config.workspaces) as workspace:
+            workspace.chmod(0o711)  # a container's root, nobody here, has to reach what is bound into it
+            return _Build(
+                self._config, self._store, self._containers, self._cache, request, workspace, log, cancelled, self._time_limit
+            ).run()
+
+    def sweep(self) -> list[str]:
+        """Remove what killed builds left: workspaces nobody holds, and their containers; returns what, in words."""
+        self._config.workspaces.mkdir(parents=True, exist_ok=True)
+        removed = scratch.sweep(self._config.workspaces)
+        for container in self._containers.list():
+            name = container.spec.labels.get(WORKSPACE)
+            if name and not (self._config.workspaces / name).exists():
+                self._containers.remove(container.id)
+                removed.append(f"removed the container {container.id} of a build that was killed")
+        return [*removed, *self._store.sweep()]
+
+
+@dataclass(slots=True)
+class _Build:
+    """One build under way."""
+
+    config: NodeConfig
+    store: Store
+    containers: Containers
+    cache: StepCache
+    request: BuildRequest
+    workspace: Path
+    log: Log
+    cancelled: Callable[[], bool]
+    time_limit: float
+    started: float = 0.0
+
+    def run(self) -> BuiltImage:
+        self.started = time.monotonic()
+        tree = self._unpack()
+        decided = plan(read_source(tree), lambda: node_versions(self.config))
+        self._say(decided)
+        leave_out(tree, decided.left_out)
+        layers = self._base(decided)
+        for number, install in enumerate(decided.installs, start=1):
+            self._go_on()
+            layers.append(self._install(install, number, tree, layers))
+        self._go_on()
+        layers.append(self._code(tree))
+        return self._image(layers, decided)
+
+    def _unpack(self) -> Path:
+        tree = self.workspace / "source"
+        done = unpack(self.request.archive, self.request.filename, tree)
+        unwrapped = f", out of its top folder {done.unwrapped}" if done.unwrapped else ""
+        self.log(f"Source: {_count(done.files, 'file')}, {Bytes(done.size)}, from {self.request.filename}{unwrapped}")
+        return tree
+
+    def _say(self, decided: BuildPlan) -> None:
+        self.log(f"Detected: {decided.detected.language}, by {decided.detected.because}")
+        for note in decided.notes:
+            self.log(note)
+
+    def _base(self, decided: BuildPlan) -> list[Layer]:
+        started = time.monotonic()
+        layers = ensure_runtime(self.config, self.store, decided.runtime, DEBIAN_13, self.log)
+        words = f"; {decided.runtime_words}" if decided.runtime_words else ""
+        self.log(f"Stack: {DEBIAN_13.name}{words} ({_sizes(layers)}, {_seconds(started)})")
+        return layers
+
+    def _install(self, install: Install, number: int, tree: Path, below: list[Layer]) -> Layer:
+        """The step's layer: from the cache, or made now in a build container."""
+        place = self.workspace / f"step{number}"
+        place.mkdir(mode=0o711)
+        around = surroundings(install.tool, place)
+        contents = read_whole(tree) if install.whole or not install.files else read_files(tree, install.files)
+        key = step_key(install, chain_id([layer.diff_id for layer in below]), contents, around.identity)
+        with self.cache.turn(key, self.cancelled, self.started + self.time_limit):
+            if layer := self.cache.find(key):
+                self.log(f"{install.name}: reused layer {layer.digest.short} (same {install.reads()}), {Bytes(layer.size)}")
+                return layer
+            started = time.monotonic()
+            self.log(f"{install.name}: `{install.command.split(' && ')[-1]}` for {install.reads()}")
+            inputs = tree if install.whole or not install.files else _inputs(place, contents)
+            if self.request.team_limits is not None:
+                self.containers.set_team_limits(self.request.team, self.request.team_limits)
+            order = Order(
+                container_id=f"build-{self.request.build_id}-{number}",
+                app=self.request.app,
+                team=self.request.team,
+                limits=self.request.limits,
+                workspace=self.workspace,
+                deadline=self.started + self.time_limit,
+            )
+            paths = tuple(self.store.unpacked(layer) for layer in reversed(below))
+            made = run_install(
+                self.containers, install, order, layers=paths, inputs=inputs, around=around, log=self.log, cancelled=self.cancelled
+            )
+            layer = self.store.add_layer(made, move=True)
+            self.cache.keep(key, layer, install)
+            self.log(f"{install.name}: installed in {_seconds(started)}, {Bytes(layer.size)}, layer {layer.digest.short}")
+            return layer
+
+    def _code(self, tree: Path) -> Layer:
+        started = time.monotonic()
+        layer = self.store.add_layer(as_layer(tree, self.workspace), move=True)
+        self.log(f"App code: {Bytes(layer.size)} in {_seconds(started)}, layer {layer.digest.short}")
+        return layer
+
+    def _image(self, layers: list[Layer], decided: BuildPlan) -> BuiltImage:
+        processes = dict(decided.processes)
+        web = processes.get("web")
+        config = ImageConfig(
+            environment=decided.environment,
+            working_directory="/app",
+            user="1000:1000",
+            command=("/bin/sh", "-c", web) if web else (),
+            labels={"slipway.language": decided.detected.language.value, "slipway.processes": json.dumps(processes, sort_keys=True)},
+        )
+        digest = self.store.write_image(layers, config)
+        self.store.tag(f"{self.request.app}:build-{self.request.build_id}", digest)
+        self.log(f"Processes: {', '.join(processes)}")
+        self.log(f"Image: {digest.short}, {_sizes(layers)} in {_count(len(layers), 'layer')}, built in {_seconds(self.started)}")
+        return BuiltImage(digest=digest, processes=processes)
+
+    def _go_on(self) -> None:
+        if self.cancelled():
+            raise BuildFailed("The build was cancelled.")
+        if time.monotonic() - self.started > self.time_limit:
+            raise BuildFailed(f"The build took longer than {self.time_limit / 60:g} minutes and was stopped.", hint="Deploy again.")
+
+
+def _inputs(place: Path, contents: Mapping[str, bytes]) -> Path:
+    """A folder with exactly the files a step reads."""
+    inputs = place / "inputs"
+    inputs.mkdir(mode=0o755)
+    for name, data in contents.items():
+        path = inputs / name
+        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        path.write_bytes(data)
+        path.chmod(0o644)
+    return inputs
+
+
+def _sizes(layers: list[Layer]) -> str:
+    return str(Bytes(sum(layer.size for layer in layers)))
+
+
+def _seconds(since: float) -> str:
+    return f"{time.monotonic() - since:.1f} s"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,47 @@
+"""Layers of install steps by key, shared by all apps and teams: the same bytes in, the same command, the same layer out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from runtime import journal
+from runtime.builds.steps import Install
+from runtime.config import NodeConfig
+from runtime.errors import BuildFailed
+from runtime.images.digest import Digest
+from runtime.images.manifest import Layer
+from runtime.images.store import Store
+
+_LOOK = 0.2  # seconds between two tries for a step somebody else runs
+
+
+class StepCache:
+    """What was built under which key; a layer that the store no longer has counts as never built."""
+
+    def __init__(self, config: NodeConfig, store: Store) -> None:
+        self._config, self._store = config, store
+        self._folder = config.cache / "steps"
+
+    def find(self, key: str) -> Layer | None:
+        document = journal.read_json(self._folder / f"{key}.json")
+        return None if document is None else self._store.layer(Digest(document["diff_id"]))
+
+    def keep(self, key: str, layer: Layer, install: Install) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        journal.write_json(self._folder / f"{key}.json", {"diff_id": layer.diff_id, "step": install.name, "reads": install.reads()})
+
+    @contextmanager
+    def turn(self, key: str, cancelled: Callable[[], bool], deadline: float) -> Iterator[None]:
+        """One at a time under a key; the next finds what the first has made. BuildFailed: cancelled, or out of time, while waiting."""
+        path = self._config.locks / f"step-{key[:16]}"
+        while True:
+            with journal.lock(path, timeout=_LOOK) as held:
+                if held:
+                    yield
+                    return
+            if cancelled():
+                raise BuildFailed("The build was cancelled.")
+            if time.monotonic() > deadline:
+                raise BuildFailed("The build ran out of time while another build made the same dependencies.", hint="Deploy again.")

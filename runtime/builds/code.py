@@ -1,0 +1,102 @@
+"""The app's own code: read from an unpacked source to plan with, and made into the topmost layer."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+
+from runtime.builds.detect import Source, wants_text
+from runtime.errors import BadSource
+
+APP_UID = APP_GID = 1000
+_LARGEST_TEXT = 8 << 20  # lock files grow large
+_FOLDER_TIME = 1_000_000_000  # seconds; folders have no content to take a time from
+_FIRST_TIME, _SPAN = 631_152_000, 946_080_000  # 1990, and 30 years
+
+
+def read_source(tree: Path) -> Source:
+    """The listing, and the texts that tell how to build it."""
+    files: set[str] = set()
+    texts: dict[str, str] = {}
+    for folder, folders, names in os.walk(tree):
+        folders.sort()
+        place = Path(folder).relative_to(tree)
+        for name in names:
+            path = (place / name).as_posix()
+            files.add(path)
+            if wants_text(path):
+                texts[path] = _read_text(tree / path, path)
+    return Source(files=frozenset(files), texts=texts)
+
+
+def read_files(tree: Path, names: Iterable[str]) -> dict[str, bytes]:
+    """The bytes of some files, for a step's key."""
+    return {name: (tree / name).read_bytes() for name in names}
+
+
+def read_whole(tree: Path) -> dict[str, bytes]:
+    """A digest of every file by its name, for the key of a step that reads the whole source."""
+    found: dict[str, bytes] = {}
+    for folder, folders, names in os.walk(tree):
+        folders.sort()
+        for name in names:
+            path = Path(folder, name)
+            content = os.fsencode(path.readlink()) if path.is_symlink() else hashlib.sha256(path.read_bytes()).digest()
+            found[path.relative_to(tree).as_posix()] = f"{path.lstat().st_mode:o} ".encode() + content
+    return found
+
+
+def leave_out(tree: Path, names: Iterable[str]) -> None:
+    """Remove top folders that are made anew."""
+    for name in names:
+        path = tree / name
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+
+
+def as_layer(tree: Path, workspace: Path) -> Path:
+    """Turn the source tree into a layer's: at /app, owned by the app's user, each file's time derived from its content.
+
+    A time that content decides makes the same source the same layer, while whoever compares times (a static server's ETag, an
+    import's cache) still sees every change.
+    """
+    layer = workspace / "code"
+    layer.mkdir(mode=0o755)
+    tree.rename(layer / "app")
+    for folder, _, names in os.walk(layer, topdown=False):
+        for name in names:
+            path = Path(folder, name)
+            os.chown(path, APP_UID, APP_GID, follow_symlinks=False)
+            moment = _FOLDER_TIME if path.is_symlink() else _moment(path)
+            os.utime(path, (moment, moment), follow_symlinks=False)
+        if folder != str(layer):
+            os.chown(folder, APP_UID, APP_GID)
+        os.utime(folder, (_FOLDER_TIME, _FOLDER_TIME))
+    return layer
+
+
+def _moment(path: Path) -> int:
+    with path.open("rb") as file:
+        return _FIRST_TIME + int(hashlib.file_digest(file, "sha256").hexdigest()[:8], 16) % _SPAN
+
+
+def _read_text(path: Path, name: str) -> str:
+    try:
+        status = path.stat()
+    except OSError:  # a link to nothing, or in a circle
+        return ""
+    if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST_TEXT:
+        return ""
+    data = path.read_bytes()
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        if "/" in name or name.endswith(".py"):
+            return ""
+        if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+            return data.decode("utf-16")  # what PowerShell's > writes
+        raise BadSource(f"{name} is not UTF-8 text.", hint="Save it as UTF-8.") from None

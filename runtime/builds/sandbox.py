@@ -1,0 +1,118 @@
+"""Run one install step in a build container: the team's limits, no config vars, the source read-only. Its folders become a layer."""
+
+from __future__ import annotations
+
+import stat
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from runtime import process
+from runtime.builds.steps import Install
+from runtime.builds.surroundings import Surroundings
+from runtime.containers.container import Exit
+from runtime.containers.spec import Bind, ContainerSpec, Limits, Purpose, TeamLimits
+from runtime.errors import BuildFailed
+
+WORKSPACE = "slipway.workspace"  # label: the folder of the build a container belongs to
+_SOURCE = "/build/source"
+_SCRIPT = """set -e
+mkdir -p /app "$HOME"
+cp -R {source}/. /app/
+cd /app
+{command}
+"""
+
+
+class BuildContainers(Protocol):
+    """What a build needs of runtime.containers.lifecycle.Containers."""
+
+    def run(
+        self, spec: ContainerSpec, *, on_output: Callable[[str, str], None], timeout: float, cancelled: Callable[[], bool] = ...
+    ) -> Exit: ...
+    def remove(self, id: str) -> None: ...
+    def upper(self, id: str) -> Path: ...
+    def set_team_limits(self, team: int, limits: TeamLimits) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """Whose step it is, and what it may use."""
+
+    container_id: str
+    app: str
+    team: int
+    limits: Limits
+    workspace: Path
+    deadline: float  # of time.monotonic()
+
+
+def run_install(
+    containers: BuildContainers,
+    install: Install,
+    order: Order,
+    *,
+    layers: tuple[Path, ...],
+    inputs: Path,
+    around: Surroundings,
+    log: Callable[[str], None],
+    cancelled: Callable[[], bool],
+) -> Path:
+    """The tree of what the step made, below the workspace; BuildFailed names the step, and its own words are in the log by then."""
+    spec = ContainerSpec(
+        id=order.container_id,
+        app=order.app,
+        team=order.team,
+        layers=layers,
+        command=("/bin/sh", "-c", _SCRIPT.format(source=_SOURCE, command=install.command)),
+        environment=around.environment,
+        uid=0,  # of the container's own user namespace: nobody outside; the app, as 1000, cannot change what is installed
+        gid=0,
+        limits=order.limits,
+        binds=(Bind(source=inputs, target=_SOURCE), *around.binds),
+        purpose=Purpose.BUILD,
+        labels={WORKSPACE: order.workspace.name},
+    )
+    containers.remove(spec.id)  # of a build that was killed
+    try:
+        left = order.deadline - time.monotonic()
+        end = containers.run(spec, on_output=lambda _, line: log(f"    {_text(line)}"), timeout=max(left, 1), cancelled=cancelled)
+        if cancelled():
+            raise BuildFailed("The build was cancelled.")
+        if time.monotonic() > order.deadline:
+            raise BuildFailed(
+                f"{install.name}: `{install.command}` did not end in time and was stopped.", hint="Fewer or smaller dependencies help."
+            )
+        if end.code != 0:
+            raise BuildFailed(f"{install.name}: `{install.tool}` failed. {end.explain()}", hint="Its own words are in the build log.")
+        return _collect(containers.upper(spec.id), install, order.workspace / f"made-{order.container_id}")
+    finally:
+        containers.remove(spec.id)
+
+
+def _collect(upper: Path, install: Install, made: Path) -> Path:
+    """Copy the step's folders out of a stopped container's writable layer, whose content is the tenant's: follow no link of its."""
+    made.mkdir(mode=0o755)
+    for folder in install.keep:
+        if _is_real(upper, folder):
+            process.run(["setpriv", "--pdeathsig", "KILL", "cp", "-a", "--parents", folder, made], cwd=upper, timeout=600)
+    return made
+
+
+def _is_real(upper: Path, folder: str) -> bool:
+    path = upper
+    for part in folder.split("/"):
+        path /= part
+        try:
+            mode = path.lstat().st_mode
+        except FileNotFoundError:
+            return False
+        if not stat.S_ISDIR(mode):
+            raise BuildFailed(f"The build step replaced the folder /{folder} by something else.", hint="An install script did that.")
+    return True
+
+
+def _text(line: str | bytes) -> str:
+    return line.decode(errors="replace") if isinstance(line, bytes) else line

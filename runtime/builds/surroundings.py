@@ -1,0 +1,162 @@
+"""What this host knows about package registries, handed to build steps: indexes, proxies, certificates, npm's settings.
+
+Read from where pip, uv and npm keep it: their files and their variables. Only what is needed to fetch packages is passed on. It
+does include credentials in an index address or an `_authToken`, since a private registry cannot be asked without: whoever may
+deploy here can read them in a build. Nothing of it goes into a layer.
+"""
+
+from __future__ import annotations
+
+import configparser
+import hashlib
+import importlib.metadata
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from uv import find_uv_bin
+
+from runtime.builds.steps import Tool
+from runtime.config import package_environment
+from runtime.containers.spec import Bind
+from runtime.errors import HostLacks
+
+_CA_BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem")
+_PROXIES = re.compile(r"(?i:https?_proxy|all_proxy|no_proxy)")
+_UV = re.compile(
+    r"UV_(?:DEFAULT_INDEX|INDEX|INDEX_URL|EXTRA_INDEX_URL|FIND_LINKS|INSECURE_HOST|HTTP_TIMEOUT|INDEX_STRATEGY|INDEX_\w+_(?:USERNAME|PASSWORD))"
+)
+_NPM = re.compile(r"(?:@[\w.-]+:)?registry|//\S+:(?:_authToken|_auth|username|_password|email)|(?:https?-)?proxy|noproxy|strict-ssl"
+                  r"|replace-registry-host|omit-lockfile-registry-resolved|fetch-[\w-]+|maxsockets")  # fmt: skip
+_INSIDE = "/build"  # where binds appear in a build container
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What a tool is given beside the source."""
+
+    environment: Mapping[str, str]
+    binds: tuple[Bind, ...]
+    identity: Mapping[str, str]  # what of it decides the outcome: part of a step's key
+
+
+def surroundings(tool: Tool, workspace: Path) -> Surroundings:
+    """Read the host's settings for a tool; files made for it lie in `workspace`."""
+    host = package_environment()
+    environment = {name: value for name, value in host.items() if _PROXIES.fullmatch(name)}
+    environment |= {
+        "PATH": f"{_INSIDE}/bin:/usr/local/bin:/usr/bin:/bin",
+        "LANG": "C.UTF-8",
+        "HOME": "/tmp/home",  # noqa: S108  # inside the container
+        "NO_COLOR": "1",
+        "CI": "1",
+    }  # inside
+    binds = []
+    if authorities := next((Path(path) for path in (host.get("SSL_CERT_FILE"), *_CA_BUNDLES) if path and Path(path).is_file()), None):
+        inside = f"{_INSIDE}/authorities.crt"
+        binds.append(Bind(source=authorities, target=inside))
+        environment |= dict.fromkeys(("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "NPM_CONFIG_CAFILE"), inside)
+    of_tool = _for_uv(host) if tool is Tool.UV else _for_npm(host, workspace)
+    return Surroundings(environment={**environment, **of_tool.environment}, binds=(*binds, *of_tool.binds), identity=of_tool.identity)
+
+
+def _for_uv(host: Mapping[str, str]) -> Surroundings:
+    """Uv reads no pip.conf: its words become uv's variables, which win if the host sets them itself."""
+    pip = _pip_settings(host)
+    found = {
+        "UV_DEFAULT_INDEX": pip.get("index-url", ""),
+        "UV_INDEX": " ".join(_usable(pip.get("extra-index-url", ""))),
+        "UV_FIND_LINKS": ",".join(_usable(pip.get("find-links", ""))),
+        "UV_INSECURE_HOST": " ".join(pip.get("trusted-host", "").split()),
+    }
+    environment = {name: value for name, value in found.items() if value}
+    if "UV_INDEX" in environment:
+        environment["UV_INDEX_STRATEGY"] = "unsafe-best-match"  # pip's way with several indexes
+    environment |= {name: value for name, value in host.items() if _UV.fullmatch(name)}
+    places = " ".join(environment.get(name, "").replace(",", " ") for name in ("UV_DEFAULT_INDEX", "UV_INDEX", "UV_FIND_LINKS"))
+    folders = sorted({folder for place in places.split() if (folder := _folder(place))})
+    binds = [Bind(source=Path(folder), target=folder) for folder in folders]
+    binds.append(Bind(source=_uv(), target=f"{_INSIDE}/bin/uv"))
+    for file in (Path(host.get("HOME", "/root"), ".config/uv/uv.toml"), Path("/etc/uv/uv.toml")):
+        if file.is_file():
+            binds.append(Bind(source=file, target=f"{_INSIDE}/uv.toml"))
+            environment["UV_CONFIG_FILE"] = f"{_INSIDE}/uv.toml"
+            break
+    identity = {"uv": importlib.metadata.version("uv"), "settings": _hash(environment)}
+    environment |= {
+        "UV_NO_CACHE": "1",
+        "UV_LINK_MODE": "copy",
+        "UV_COMPILE_BYTECODE": "1",
+        "PYC_INVALIDATION_MODE": "UNCHECKED_HASH",  # no look at the source's time when a module is imported
+        "UV_PYTHON_DOWNLOADS": "never",
+        "UV_NO_PROGRESS": "1",
+    }
+    return Surroundings(environment=environment, binds=tuple(binds), identity=identity)
+
+
+def _for_npm(host: Mapping[str, str], workspace: Path) -> Surroundings:
+    """Npm's own files, cut down to what fetching needs."""
+    files = [Path("/etc/npmrc"), Path("/usr/etc/npmrc"), Path("/usr/local/etc/npmrc"), Path(host.get("HOME", "/root"), ".npmrc")]
+    files += [Path(host[name]) for name in ("NPM_CONFIG_GLOBALCONFIG", "NPM_CONFIG_USERCONFIG") if name in host]
+    settings: dict[str, str] = {}
+    for file in files:
+        for line in file.read_text(errors="replace").splitlines() if file.is_file() else ():
+            name, equals, value = (part.strip() for part in line.partition("="))
+            if equals and _NPM.fullmatch(name):
+                settings[name] = value
+    environment = {name: value for name, value in host.items() if name in ("NPM_CONFIG_REGISTRY", "npm_config_registry")}
+    text = "".join(f"{name}={value}\n" for name, value in sorted(settings.items()))
+    written = workspace / "npmrc"
+    written.write_text(text)
+    identity = {"settings": _hash({**settings, **environment})}
+    environment |= {"NPM_CONFIG_USERCONFIG": f"{_INSIDE}/npmrc", "NPM_CONFIG_CACHE": "/tmp/npm"}  # noqa: S108  # inside the container
+    return Surroundings(environment=environment, binds=(Bind(source=written, target=f"{_INSIDE}/npmrc"),), identity=identity)
+
+
+def _pip_settings(host: Mapping[str, str]) -> dict[str, str]:
+    """Pip's [global] and [install] settings, later files over earlier, variables over all (pip's documentation, "Configuration")."""
+    home = Path(host.get("HOME", "/root"))
+    files: list[str | Path] = [
+        "/etc/xdg/pip/pip.conf",
+        "/etc/pip.conf",
+        home / ".pip/pip.conf",
+        home / ".config/pip/pip.conf",
+        host.get("PIP_CONFIG_FILE", ""),
+    ]
+    settings: dict[str, str] = {}
+    for file in filter(None, files):
+        parser = configparser.RawConfigParser()
+        try:
+            parser.read(file)
+        except configparser.Error as error:
+            raise HostLacks(f"pip's settings in {file} cannot be read: {error}.", hint="Correct the file.") from None
+        for section in ("global", "install"):
+            if parser.has_section(section):
+                settings |= dict(parser.items(section))
+    settings |= {name.removeprefix("PIP_").lower().replace("_", "-"): value for name, value in host.items() if name.startswith("PIP_")}
+    return settings
+
+
+def _usable(words: str) -> list[str]:
+    """Places of packages; a folder that this machine does not have is left out."""
+    return [word for word in words.split() if "://" in word.removeprefix("file://") or _folder(word)]
+
+
+def _folder(place: str) -> str:
+    """The folder a place of packages needs on this machine, or ""."""
+    path = unquote(urlsplit(place).path) if place.startswith("file://") else place
+    if not path.startswith("/") or not Path(path).is_dir():
+        return ""
+    # an index's pages point to files beside it
+    return str(Path(path).parent) if place.startswith("file://") and Path(path).name == "simple" else path
+
+
+def _uv() -> Path:
+    return Path(find_uv_bin()).resolve()
+
+
+def _hash(settings: Mapping[str, str]) -> str:
+    return hashlib.sha256(json.dumps(dict(settings), sort_keys=True).encode()).hexdigest()
