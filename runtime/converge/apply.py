@@ -112,15 +112,15 @@ class Applier:
 
     def _launch(self, desired: DesiredApp, launch: Launch) -> str:
         """Start one instance; the reason if that fails, which is an event like a crash and not the end of the others."""
-        id = instance.new_name(desired.app, launch.place.process, self.new_suffix())
+        fresh = instance.new_name(desired.app, launch.place.process, self.new_suffix())
         try:
             image = self.images.image(launch.release.image)
             spec = instance.spec_for(
-                desired, launch.release, image, id=id, place=launch.place, command=launch.process.command, limits=launch.process.limits
+                desired, launch.release, image, id=fresh, place=launch.place, command=launch.process.command, limits=launch.process.limits
             )
             self.containers.launch(spec)
         except RuntimeFailure as failure:
-            self.containers.remove(id)
+            self.containers.remove(fresh)
             return failure.explain()
         return ""
 

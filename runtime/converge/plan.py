@@ -12,7 +12,20 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from runtime.converge import backoff
-from runtime.converge.actions import Action, Bury, Condemn, Drain, Forgive, Launch, MarkReady, Promote, RemoveRoutes, Retire, SetLimits, SetRoutes
+from runtime.converge.actions import (
+    Action,
+    Bury,
+    Condemn,
+    Drain,
+    Forgive,
+    Launch,
+    MarkReady,
+    Promote,
+    RemoveRoutes,
+    Retire,
+    SetLimits,
+    SetRoutes,
+)
 from runtime.converge.desired import DesiredApp, DesiredProcess, DesiredRelease
 from runtime.converge.observed import WEB, Group, ObservedApp, ObservedInstance, Phase, Place, limits_text
 from runtime.router.table import AppRoutes, AppSituation, Endpoint

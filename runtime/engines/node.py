@@ -1,4 +1,4 @@
-"""This machine as an engine: the verbs that workers call, wired from containers, network, router, images and builds.
+"""A machine of our own as an engine: the verbs that workers call, wired from containers, network, router, images and builds.
 
 It decides nothing itself: `runtime.converge.plan` does. Another engine offers the same verbs on other machines.
 """
@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from runtime import journal
-from runtime.builds.builder import BuildRequest, Builder, BuiltImage
+from runtime.builds.builder import Builder, BuildRequest, BuiltImage
 from runtime.config import NodeConfig
 from runtime.containers.container import Container, Exit, Status, Usage
 from runtime.containers.lifecycle import Containers
@@ -26,7 +26,7 @@ from runtime.converge.observed import ObservedApp
 from runtime.converge.plan import Plan, plan
 from runtime.converge.readiness import Ask, ask
 from runtime.engines.shipping import Shipper
-from runtime.errors import LaunchFailed
+from runtime.errors import LaunchFailed, RuntimeFailure
 from runtime.images.store import Store
 from runtime.kernel import Kernel
 from runtime.network.links import Network
@@ -117,19 +117,19 @@ class NodeEngine:
         """Run a release's own preparation once, its output into the app's log. LaunchFailed: it did not succeed, with its last lines."""
         self.remove_release_phases(desired.app)
         image = self.images.image(release.image)
-        id = instance.new_name(desired.app, "release", secrets.token_hex(4))
-        spec = instance.spec_for_release_phase(desired, release, image, id=id, command=command, limits=limits)
+        one_off = instance.new_name(desired.app, "release", secrets.token_hex(4))
+        spec = instance.spec_for_release_phase(desired, release, image, id=one_off, command=command, limits=limits)
         self.containers.set_team_limits(desired.team, desired.team_limits)
         last: list[str] = []
 
         def keep(stream: str, text: str) -> None:
             last[:] = [*last, text][-10:]
-            self.shipper.say(desired.app, text, at=self._clock(), source=instance.source_of(id, "release"), stream=stream)
+            self.shipper.say(desired.app, text, at=self._clock(), source=instance.source_of(one_off, "release"), stream=stream)
 
         try:
             end = self.containers.run(spec, on_output=keep, timeout=timeout, cancelled=cancelled)
         finally:
-            self.containers.remove(id)
+            self.containers.remove(one_off)
         _check_release_phase(end, command, last)
 
     def remove_release_phases(self, app: str) -> None:
@@ -161,11 +161,12 @@ class NodeEngine:
     def set_team_limits(self, team: int, limits: TeamLimits, each: Limits | None = None) -> None:
         """New limits for a team's running containers: in sum, and as the most any one may have."""
         self.containers.set_team_limits(team, limits)
-        for container in self.containers.list() if each is not None else ():
-            if container.spec.team == team and container.status is Status.RUNNING:
-                clamped = instance.clamp(container.spec.limits, each)
-                if clamped != container.spec.limits:
-                    self.containers.set_limits(container.id, clamped)
+        if each is None:
+            return
+        for container in self.instances():
+            clamped = instance.clamp(container.spec.limits, each)
+            if container.spec.team == team and container.status is Status.RUNNING and clamped != container.spec.limits:
+                self._clamp(container, clamped)
 
     def instances(self) -> list[Container]:
         """All instances of all apps on this node; no builds."""
@@ -184,6 +185,12 @@ class NodeEngine:
         container = self.containers.state(id)
         if container is not None and container.spec.labels.get("kind") == instance.INSTANCE:
             self.shipper.ship(container.spec.app, id, _source(container), last=True)
+
+    def _clamp(self, container: Container, limits: Limits) -> None:
+        try:
+            self.containers.set_limits(container.id, limits)
+        except RuntimeFailure as failure:  # it uses more than that now; the team's limit holds it meanwhile
+            self.shipper.say(container.spec.app, f"{container.id} keeps its limits until it is restarted: {failure.explain()}", at=self._clock())
 
     def _record(self, app: str) -> Path:
         return self.config.state / "converge" / f"{app}.json"

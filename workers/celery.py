@@ -1,0 +1,53 @@
+"""The Celery app: three queues on Redis, JSON only, every task taken up again if its worker is lost.
+
+    build     turn sources into images
+    node      roll out, converge, remove; quick, and never behind a build
+    upkeep    look for what was lost, and tidy
+
+Workers run with a pool of threads: nothing forks, and one set of sockets and caches serves all tasks of a process.
+"""
+
+from __future__ import annotations
+
+import os
+
+from celery import Celery
+from kombu import Queue
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")  # before the app exists: its Django fix-up looks for it
+
+from django.conf import settings  # see above
+
+from workers.schedules import SCHEDULE  # see above
+
+LONGEST_TASK = 2 * 3600  # seconds; a task not done by then is handed out again by Redis (upkeep is far quicker than that)
+
+app = Celery("workers", broker=settings.BROKER_URL, include=["workers.build", "workers.rollout", "workers.converge", "workers.upkeep"])
+app.conf.update(
+    accept_content=["json"],
+    task_serializer="json",
+    result_serializer="json",
+    task_ignore_result=True,
+    task_acks_late=True,
+    task_acks_on_failure_or_timeout=True,  # a failure is recorded in its row; trying the same again would not help
+    task_reject_on_worker_lost=True,
+    worker_prefetch_multiplier=1,
+    task_queues=(Queue("build"), Queue("node"), Queue("upkeep")),
+    task_default_queue="upkeep",
+    task_routes={
+        "slipway.build": {"queue": "build"},
+        "slipway.roll_out": {"queue": "node"},
+        "slipway.converge": {"queue": "node"},
+        "slipway.instance_ended": {"queue": "node"},
+        "slipway.remove_app": {"queue": "node"},
+        "slipway.apply_quota": {"queue": "node"},
+    },
+    broker_connection_retry_on_startup=True,
+    broker_transport_options={"visibility_timeout": LONGEST_TASK, "socket_connect_timeout": 2},
+    worker_enable_remote_control=False,  # nobody asks, and it costs a connection and a thread
+    worker_send_task_events=False,
+    worker_hijack_root_logger=False,  # Django's logging settings hold here too
+    beat_schedule=SCHEDULE,
+    beat_scheduler="celery.beat:Scheduler",  # in memory: every entry may run a little early after a restart
+    timezone="UTC",
+)

@@ -1,0 +1,66 @@
+"""Tasks that make what runs what is wanted: after a change, after an exit, by the clock, and when an app or a limit goes."""
+
+from __future__ import annotations
+
+from portal.apps.models import App, Instance
+from portal.quotas.models import Quota
+from portal.releases.models import Release
+from workers import convergence, node, translate
+from workers.celery import app as celery
+
+SECONDS = 15.0  # then the clock goes on with it: a task must not hold its thread while an app boots for ever
+
+
+@celery.task(name="slipway.converge")
+def converge(app_id: int) -> None:
+    """Make an app what it should be, as far as that goes in a quarter of a minute."""
+    if convergence.tend(app_id, node.engine(), seconds=SECONDS):
+        _let_go(app_id)
+
+
+@celery.task(name="slipway.instance_ended")
+def instance_ended(app_name: str) -> None:
+    """The supervisor saw an instance end, and knows its app by name."""
+    app_id = App.objects.filter(name=app_name).values_list("pk", flat=True).first()
+    if app_id is not None:
+        converge(app_id)
+
+
+@celery.task(name="slipway.converge_all")
+def converge_all() -> None:
+    """Ask for a look at every app. Those that are as they should be cost some milliseconds each."""
+    for app_id in App.objects.values_list("pk", flat=True):
+        celery.send_task("slipway.converge", [app_id], expires=10)
+
+
+@celery.task(name="slipway.remove_app")
+def remove_app(app_id: int) -> None:
+    """Remove all of a deleted app from this node, then its row."""
+    converge(app_id)
+
+
+@celery.task(name="slipway.apply_quota")
+def apply_quota(team_id: int) -> None:
+    """A team's limits were changed: hold what runs to them now."""
+    quota = Quota.objects.select_related("team").filter(team_id=team_id).first()
+    if quota is None:
+        return
+    node.engine().set_team_limits(team_id, translate.team_limits(quota), translate.instance_limits(quota))
+    for app_id in App.objects.filter(team_id=team_id).values_list("pk", flat=True):
+        celery.send_task("slipway.converge", [app_id])
+
+
+def _let_go(app_id: int) -> None:
+    """Once nothing of a deleted app runs: its files, then its row."""
+    app = App.objects.filter(pk=app_id, deleted_at__isnull=False).first()
+    if app is None:
+        return
+    engine = node.engine()
+    with engine.holding(app.name, timeout=15.0) as held:
+        if not held or any(container.spec.app == app.name for container in engine.instances()):
+            return
+        engine.remove_app(app.name, images=tuple(f"{app.name}:v{number}" for number in Release.objects.filter(app=app).values_list("number", flat=True)))
+        for build_id in app.builds.values_list("pk", flat=True):
+            (engine.config.build_logs / f"{build_id}.log").unlink(missing_ok=True)
+        Instance.objects.filter(app=app).delete()
+        app.delete()

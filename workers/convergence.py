@@ -1,0 +1,117 @@
+"""Looks at one app again and again until what runs is what is wanted: the loop around the engine's look and act.
+
+Any process may be at it, and any may be killed: each step holds the app's lock, reads the rows anew and starts from what is true.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from django.db import transaction
+
+from portal.apps.models import App
+from portal.releases import actions as releases
+from portal.releases.models import Rollout
+from runtime import journal
+from runtime.converge.actions import Forgive
+from runtime.converge.plan import OutcomeState
+from runtime.converge.report import report
+from runtime.engines.node import Look, NodeEngine
+from runtime.errors import RuntimeFailure
+from workers import node, translate
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE = 0.02  # seconds; an app that boots in 100 ms is live after 120
+LONGEST_PAUSE = 0.25
+STEADY_PAUSES = 150  # at the first pause's length: three seconds in which most apps have booted
+_QUIET = (Forgive,)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """What one step came to."""
+
+    settled: bool = False
+    acted: bool = False
+
+
+def tend(app_id: int, engine: NodeEngine, *, seconds: float, until: Callable[[], bool] = lambda: False) -> bool:
+    """Step until the app is settled, `until` says so, or `seconds` have passed; True if it is settled.
+
+    Only one process tends an app; another that comes meanwhile leaves at once: its news will be seen by the next step.
+    """
+    app = App.objects.filter(pk=app_id).first()
+    if app is None:
+        return True
+    with journal.lock(engine.config.locks / f"tend-{app.name}", timeout=2.0) as held:
+        if not held:
+            return False
+        deadline = time.monotonic() + seconds
+        pauses = 0
+        while not until():
+            now = step(app_id, engine)
+            if now.settled:
+                return True
+            if time.monotonic() > deadline:
+                return False
+            pauses = 0 if now.acted else pauses + 1
+            if not now.acted:
+                time.sleep(_pause(pauses))
+        return False
+
+
+def step(app_id: int, engine: NodeEngine) -> Step:
+    """One look at an app, and what follows from it."""
+    name = App.objects.filter(pk=app_id).values_list("name", flat=True).first()
+    if name is None:
+        return Step(settled=True)
+    with engine.holding(name, timeout=15.0) as held:
+        app = App.objects.select_related("team", "current_release").filter(pk=app_id).first()
+        if not held or app is None:
+            return Step(settled=app is None)
+        return _step(app, engine)
+
+
+def _step(app: App, engine: NodeEngine) -> Step:
+    rollout = translate.launching(app)
+    desired = translate.desired_app(app)
+    look = engine.look(desired)
+    if rollout is not None:
+        _tell_outcome(rollout, look)
+    translate.write_instances(app, report(look.observed, look.at), node.name())
+    try:
+        engine.act(desired, look)
+    except RuntimeFailure as failure:
+        log.warning("%s: %s", app.name, failure.explain())
+        return Step()  # looked at again after a pause
+    finally:
+        if rollout is not None:
+            _tell_steps(rollout, look)
+    return Step(settled=look.plan.settled, acted=bool(look.plan.actions))
+
+
+def _tell_outcome(rollout: Rollout, look: Look) -> None:
+    """Before acting: live is live from the moment the router has it, not when the old instances are gone."""
+    outcome = look.plan.outcome
+    if outcome.state is OutcomeState.LIVE:
+        releases.finish_live(rollout)
+    elif outcome.state is OutcomeState.FAILED:
+        releases.finish_failed(rollout, outcome.reason)
+
+
+def _tell_steps(rollout: Rollout, look: Look) -> None:
+    texts = [action.describe() for action in look.plan.actions if not isinstance(action, _QUIET)]
+    if not texts:
+        return
+    with transaction.atomic():
+        for text in texts:
+            releases.add_step(rollout, text)
+
+
+def _pause(pauses: int) -> float:
+    """Short while most apps boot, longer for the slow ones."""
+    return FIRST_PAUSE if pauses <= STEADY_PAUSES else min(FIRST_PAUSE * 1.2 ** (pauses - STEADY_PAUSES), LONGEST_PAUSE)

@@ -1,0 +1,79 @@
+"""Sees instances end at the moment they do: a pidfd each (pidfd_open(2)), readable when its process is gone."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import time
+from collections.abc import Callable
+
+from runtime.containers.container import Container, Status
+from runtime.engines.node import NodeEngine
+from workers.roster import Roster
+
+_SETTLE = 0.5  # seconds the monitor has to write down how it ended
+_LOOK = 0.005
+
+
+class ExitWatch:
+    """Calls `ended` with each instance whose process has gone, after the router was told."""
+
+    def __init__(self, engine: NodeEngine, roster: Roster, ended: Callable[[Container], None]) -> None:
+        self._engine, self._roster, self._ended = engine, roster, ended
+        self._selector = selectors.DefaultSelector()
+        self._watched: dict[str, int] = {}
+        self._done: set[str] = set()
+
+    def watch(self, timeout: float) -> None:
+        """Take in new instances, then wait for ends for at most `timeout` seconds."""
+        present = {container.id: container for container in self._roster.instances()}
+        self._done &= present.keys()
+        for gone in self._watched.keys() - present.keys():
+            self._forget(gone)
+        for container in present.values():
+            self._take_in(container)
+        for key, _ in self._selector.select(timeout):
+            self._forget(key.data.id)
+            self._tell(key.data)
+
+    def close(self) -> None:
+        """Let go of all pidfds."""
+        for watched in list(self._watched):
+            self._forget(watched)
+        self._selector.close()
+
+    def _take_in(self, container: Container) -> None:
+        if container.id in self._watched or container.id in self._done:
+            return
+        if container.status in (Status.EXITED, Status.BROKEN):
+            self._tell(container)  # ended before we looked, or while no supervisor ran
+            return
+        if container.status is not Status.RUNNING or container.pid is None:
+            return
+        try:
+            fd = os.pidfd_open(container.pid)
+        except ProcessLookupError:
+            return  # the next look shows it as exited
+        now = self._engine.containers.state(container.id)
+        if now is None or now.pid != container.pid:  # its number may be another process's by now
+            os.close(fd)
+            return
+        self._watched[container.id] = fd
+        self._selector.register(fd, selectors.EVENT_READ, container)
+
+    def _tell(self, container: Container) -> None:
+        self._done.add(container.id)
+        self._engine.take_out(container.spec.app, container.id)
+        deadline = time.monotonic() + _SETTLE
+        while time.monotonic() < deadline:
+            now = self._engine.containers.state(container.id)
+            if now is None or now.status is not Status.RUNNING:
+                break
+            time.sleep(_LOOK)
+        self._ended(container)
+
+    def _forget(self, id: str) -> None:
+        fd = self._watched.pop(id, None)
+        if fd is not None:
+            self._selector.unregister(fd)
+            os.close(fd)

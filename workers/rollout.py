@@ -1,0 +1,93 @@
+"""Moving an app to a new release: its release phase once, then instances until they serve or have failed."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from portal.apps.models import App
+from portal.quotas.access import quota_of
+from portal.releases import actions as releases
+from portal.releases.access import OPEN
+from portal.releases.models import Rollout, RolloutState
+from runtime import journal
+from runtime.engines.node import NodeEngine
+from runtime.errors import RuntimeFailure
+from workers import convergence, node, translate
+from workers.celery import app as celery
+
+log = logging.getLogger(__name__)
+
+RELEASE_PHASE_SECONDS = 20 * 60.0
+LAUNCH_SECONDS = 10 * 60.0  # far past any boot deadline; upkeep goes on from here
+AFTERWARDS_SECONDS = 45.0  # to drain what served before
+
+
+@celery.task(name="slipway.roll_out")
+def roll_out(rollout_id: int) -> None:
+    """Bring one rollout to its end, unless another worker is at it or it is over."""
+    engine = node.engine()
+    rollout = Rollout.objects.select_related("release__app__team").filter(pk=rollout_id, state__in=OPEN).first()
+    if rollout is None:
+        return
+    with journal.lock(lock_of(rollout, engine), timeout=10.0) as held:
+        if held and _prepare(rollout, engine):
+            _launch(rollout, engine)
+    celery.send_task("slipway.converge", [rollout.release.app_id])
+
+
+def lock_of(rollout: Rollout, engine: NodeEngine) -> Path:
+    """Held while a worker is at a rollout of this app."""
+    return engine.config.locks / f"rollout-{rollout.release.app.name}"
+
+
+def _prepare(rollout: Rollout, engine: NodeEngine) -> bool:
+    """Run the release phase, if there is one and it has not run. False when the rollout is over."""
+    command = rollout.release.processes.get(releases.RELEASE_PHASE, "")
+    if rollout.state == RolloutState.LAUNCHING:
+        return True
+    if command and not (releases.advance(rollout, RolloutState.RELEASING) and _release_phase(rollout, command, engine)):
+        return False
+    return releases.advance(rollout, RolloutState.LAUNCHING)
+
+
+def _release_phase(rollout: Rollout, command: str, engine: NodeEngine) -> bool:
+    app = App.objects.select_related("team", "current_release").get(pk=rollout.release.app_id)
+    quota = quota_of(app.team)
+    releases.add_step(rollout, f"Run the release phase: {command}")
+    try:
+        engine.run_release_phase(
+            translate.desired_app(app),
+            translate.desired_release(app, rollout.release, quota),
+            command,
+            translate.instance_limits(quota),
+            timeout=RELEASE_PHASE_SECONDS,
+            cancelled=_over(rollout),
+        )
+    except RuntimeFailure as failure:
+        releases.finish_failed(rollout, failure.explain())
+        return False
+    releases.add_step(rollout, "The release phase succeeded")
+    return True
+
+
+def _launch(rollout: Rollout, engine: NodeEngine) -> None:
+    over = _over(rollout, every=0.0)
+    deadline = time.monotonic() + LAUNCH_SECONDS
+    while not over() and time.monotonic() < deadline:
+        convergence.tend(rollout.release.app_id, engine, seconds=5.0, until=over)
+
+
+def _over(rollout: Rollout, *, every: float = 1.0) -> Callable[[], bool]:
+    """Whether the rollout has ended, by us or by a newer one that took its place; the row is read at most once in `every` seconds."""
+    state = {"at": 0.0, "over": False}
+
+    def over() -> bool:
+        if not state["over"] and time.monotonic() - state["at"] >= every:
+            state["at"] = time.monotonic()
+            state["over"] = not Rollout.objects.filter(pk=rollout.pk, state__in=OPEN).exists()
+        return bool(state["over"])
+
+    return over

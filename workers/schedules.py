@@ -1,0 +1,12 @@
+"""What is done by the clock. Each entry may be missed or come twice without harm."""
+
+from __future__ import annotations
+
+SCHEDULE = {
+    "take up what was lost": {"task": "slipway.take_up_lost", "schedule": 5.0, "options": {"queue": "upkeep", "expires": 5}},
+    "tidy up": {"task": "slipway.tidy_up", "schedule": 3600.0, "options": {"queue": "upkeep", "expires": 600}},
+}
+CONVERGE_ALL = 10.0  # seconds between two looks at every app, by the supervisor
+RECONCILE_ROUTER = 10.0
+SAMPLE_USAGE = 2.0
+SHIP_LOGS = 0.25

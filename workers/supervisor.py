@@ -1,0 +1,163 @@
+"""One process a node: sees exits at once, ships logs, samples usage, keeps the router true, and wakes the converging by the clock.
+
+It decides nothing about apps and knows no rows; it may be killed at any moment, and what runs keeps running. While Redis is
+away it goes on, and looks at the apps itself instead of asking the workers to.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import FrameType
+
+import redis
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from runtime.containers.container import Container
+from runtime.engines.node import NodeEngine
+from runtime.errors import RuntimeFailure
+from workers.exits import ExitWatch
+from workers.roster import Roster
+from workers.sampling import UsageSampling
+from workers.schedules import CONVERGE_ALL, RECONCILE_ROUTER, SAMPLE_USAGE, SHIP_LOGS
+from workers.shipping import LogShipping
+
+log = logging.getLogger(__name__)
+
+Send = Callable[[str, Sequence[object]], None]
+WATCH = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Duty:
+    """Something done again and again in a thread of its own."""
+
+    name: str
+    every: float
+    do: Callable[[], None]
+
+    def keep_doing(self, stop: threading.Event) -> None:
+        """Until told to stop; a round that fails is told and does not end the duty."""
+        complained = ""
+        while not stop.is_set():
+            try:
+                self.do()
+                complained = ""
+            except RuntimeFailure as failure:
+                if failure.explain() != complained:
+                    log.warning("%s: %s", self.name, failure.explain())
+                complained = failure.explain()
+            except Exception:  # the edge of the loop: whatever it is, it is recorded, and the next round may do better
+                log.exception("%s failed", self.name)
+            stop.wait(self.every)
+
+
+class Supervisor:
+    """`send` hands a task to the workers, or raises OSError when the broker is away; then `converge_here` does it in this process."""
+
+    def __init__(self, engine: NodeEngine, *, client: redis.Redis, send: Send, converge_here: Callable[[], None]) -> None:
+        self._engine, self._send, self._converge_here = engine, send, converge_here
+        roster = Roster(engine)
+        self._exits = ExitWatch(engine, roster, self._on_exit)
+        self._shipping = LogShipping(engine, roster)
+        self._sampling = UsageSampling(engine, roster, client)
+        self._broker_away = False
+        self.stop = threading.Event()
+
+    def run(self) -> None:
+        """Prepare the node, then supervise until `stop` is set. Instances that run are taken over as they are."""
+        for removed in self._engine.prepare():
+            log.info("%s", removed)
+        log.info("Supervising %s; %d instances are there already", self._engine.config.name, len(self._engine.instances()))
+        threads = [threading.Thread(target=duty.keep_doing, args=(self.stop,), name=duty.name, daemon=True) for duty in self._duties()]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self._exits.close()
+
+    def _duties(self) -> tuple[Duty, ...]:
+        return (
+            Duty(name="exits", every=0.0, do=lambda: self._exits.watch(WATCH)),
+            Duty(name="logs", every=SHIP_LOGS, do=self._shipping.round),
+            Duty(name="usage", every=SAMPLE_USAGE, do=self._sampling.round),
+            Duty(name="router", every=RECONCILE_ROUTER, do=self._reconcile),
+            Duty(name="converge", every=CONVERGE_ALL, do=self._converge_all),
+        )
+
+    def _on_exit(self, container: Container) -> None:
+        log.info("%s ended", container.id)
+        self._ask("slipway.instance_ended", container.spec.app)
+
+    def _converge_all(self) -> None:
+        if not self._ask("slipway.converge_all"):
+            self._converge_here()
+
+    def _reconcile(self) -> None:
+        for difference in self._engine.router.reconcile():
+            log.warning("%s", difference)
+
+    def _ask(self, task: str, *arguments: object) -> bool:
+        try:
+            self._send(task, arguments)
+        except OSError as error:
+            if not self._broker_away:
+                log.warning("Redis is away, so this process looks after the apps itself until it is back: %s", error)
+            self._broker_away = True
+            return False
+        self._broker_away = False
+        return True
+
+
+def main() -> None:
+    """What the process manager runs: `python -m workers.supervisor`."""
+    from django.conf import settings
+
+    from workers import node  # only now: the settings above decide where everything is
+    from workers.celery import app
+
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    client = redis.Redis.from_url(settings.REDIS_CLIENT_URL, socket_connect_timeout=1, socket_timeout=2)
+    supervisor = Supervisor(node.engine(), client=client, send=_sender(app), converge_here=_converge_here)
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        supervisor.stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
+    supervisor.run()
+
+
+def _sender(app: Celery) -> Send:
+    def send(task: str, arguments: Sequence[object]) -> None:
+        try:
+            app.send_task(task, list(arguments), expires=60, retry=False)
+        except OperationalError as error:
+            raise ConnectionError(str(error)) from error
+
+    return send
+
+
+def _converge_here() -> None:
+    """Look at every app in this process. Django is loaded for it now and not before: it is a third of our memory."""
+    import django
+
+    django.setup(set_prefix=False)
+    from django.db import connections
+
+    from portal.apps.models import App
+    from workers import convergence, node
+
+    try:
+        for app_id in App.objects.values_list("pk", flat=True):
+            convergence.tend(app_id, node.engine(), seconds=3.0)
+    finally:
+        connections.close_all()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+"""Rows to runtime values and back: the only module that knows both sides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from django.utils import timezone
+
+from portal.activity.events import Kind, publish
+from portal.apps.access import host_of
+from portal.apps.models import App, Instance, InstanceState, ProcessFormation
+from portal.builds.models import Build
+from portal.quotas.access import quota_of
+from portal.quotas.models import Quota
+from portal.releases.access import config_of_release
+from portal.releases.actions import RELEASE_PHASE
+from portal.releases.models import Release, Rollout, RolloutState
+from runtime.builds.builder import BuildRequest
+from runtime.containers.spec import Limits, TeamLimits
+from runtime.converge.desired import DesiredApp, DesiredProcess, DesiredRelease
+from runtime.converge.instance import clamp
+from runtime.converge.report import InstanceReport
+from runtime.quantities import Bytes, Millicores
+
+BUILD_DISK = Bytes(8 * 2**30)  # at most; sparse, so only what is written counts
+BUILD_PROCESSES = 512
+
+
+def desired_app(app: App) -> DesiredApp:
+    """What should run of an app now. Its candidate is the rollout that has come to launching, if any."""
+    quota = quota_of(app.team)
+    rollout = launching(app)
+    return DesiredApp(
+        app=app.name,
+        team=app.team_id,
+        hosts=(host_of(app),),
+        team_limits=team_limits(quota),
+        current=desired_release(app, app.current_release, quota) if app.current_release else None,
+        candidate=desired_release(app, rollout.release, quota, attempt=str(rollout.pk)) if rollout else None,
+        deleted=app.deleted_at is not None,
+    )
+
+
+def launching(app: App) -> Rollout | None:
+    """The rollout whose instances are being started."""
+    return Rollout.objects.filter(release__app=app, state=RolloutState.LAUNCHING).select_related("release", "release__app").order_by("-pk").first()
+
+
+def desired_release(app: App, release: Release, quota: Quota, *, attempt: str = "") -> DesiredRelease:
+    """A release with the app's formation, no instance above what its team may have for one."""
+    formation = {row.process: row for row in ProcessFormation.objects.filter(app=app)}
+    most = instance_limits(quota)
+    processes = tuple(
+        DesiredProcess(name=name, command=command, count=formation[name].count, limits=clamp(_limits(formation[name]), most))
+        for name, command in sorted(release.processes.items())
+        if name != RELEASE_PHASE and name in formation
+    )
+    return DesiredRelease(
+        number=release.number,
+        image=release.image,
+        environment=config_of_release(release),
+        processes=processes,
+        health_path=app.health_path,
+        generation=app.generation,
+        attempt=attempt,
+    )
+
+
+def team_limits(quota: Quota) -> TeamLimits:
+    """What all of a team's containers may use together."""
+    return TeamLimits(cpu=Millicores(quota.cpu), memory=Bytes(quota.memory), processes=quota.processes_per_instance * max(quota.instances, 1) + BUILD_PROCESSES)
+
+
+def instance_limits(quota: Quota) -> Limits:
+    """The most that one instance may have."""
+    return Limits(
+        cpu=Millicores(quota.cpu_per_instance),
+        memory=Bytes(quota.memory_per_instance),
+        processes=quota.processes_per_instance,
+        disk=Bytes(quota.disk_per_instance),
+    )
+
+
+def build_request(build: Build, sources: Path) -> BuildRequest:
+    """A build may use all that its team may, for it is short; the team's own limits hold it beside the team's instances."""
+    quota = quota_of(build.app.team)
+    limits = Limits(cpu=Millicores(quota.cpu), memory=Bytes(quota.memory), processes=BUILD_PROCESSES, disk=min(BUILD_DISK, Bytes(quota.disk)))
+    return BuildRequest(
+        build_id=build.pk,
+        app=build.app.name,
+        team=build.app.team_id,
+        archive=sources / build.source.digest,
+        filename=build.source.filename,
+        limits=limits,
+        team_limits=team_limits(quota),
+    )
+
+
+def write_instances(app: App, reports: Iterable[InstanceReport], node: str) -> bool:
+    """Mirror what a node tells of an app's instances; rows of those it no longer tells of are stopped. True if anything changed."""
+    told = {one.id: one for one in reports}
+    rows = {row.id: row for row in Instance.objects.filter(app=app, node=node).exclude(state=InstanceState.STOPPED)}
+    changed = [one for one in told.values() if one.id not in rows or _differs(rows[one.id], one)]
+    for one in changed:
+        Instance.objects.update_or_create(id=one.id, defaults={"app": app, "node": node, "stopped_at": None, **_values(one)})
+    gone = [known for known in rows if known not in told]
+    if gone:
+        Instance.objects.filter(id__in=gone).update(state=InstanceState.STOPPED, stopped_at=timezone.now())
+    if changed or gone:
+        publish(app.name, Kind.INSTANCES)
+    return bool(changed or gone)
+
+
+def _limits(row: ProcessFormation) -> Limits:
+    return Limits(cpu=Millicores(row.cpu), memory=Bytes(row.memory), processes=row.processes, disk=Bytes(row.disk))
+
+
+def _values(one: InstanceReport) -> dict[str, object]:
+    return {
+        "process": one.process,
+        "release_number": one.release,
+        "state": InstanceState(one.state.value),
+        "detail": one.detail,
+        "restarts": one.restarts,
+        "started_at": datetime.fromtimestamp(one.started_at, UTC) if one.started_at is not None else None,
+    }
+
+
+def _differs(row: Instance, one: InstanceReport) -> bool:
+    """What people would see; a wait that counts down is not news."""
+    return (row.state, row.restarts, row.detail.partition("\n")[0]) != (one.state.value, one.restarts, one.detail.partition("\n")[0])

@@ -1,0 +1,85 @@
+"""Looks for work whose worker was lost or whose message never arrived, and hands it out again; tidies what is old."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from django.utils import timezone
+
+from portal.apps.models import App, Instance, InstanceState
+from portal.builds.models import Build, BuildState
+from portal.releases.access import OPEN
+from portal.releases.models import Rollout
+from runtime import journal
+from runtime.engines.node import NodeEngine
+from workers import build, node, rollout
+from workers.celery import app as celery
+
+LATE = timedelta(seconds=10)  # a message not taken up by then may have been lost
+AGAIN_AFTER = 60.0  # seconds until the same thing is handed out once more: behind a long queue it just waits
+KEPT_INSTANCES = timedelta(days=7)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lost:
+    """A row nobody is at, in the state in which it was found."""
+
+    task: str
+    row: int
+    state: str
+
+
+_handed_out: dict[Lost, float] = {}
+
+
+@celery.task(name="slipway.take_up_lost")
+def take_up_lost() -> None:
+    """Hand out again what nobody is at."""
+    engine, now = node.engine(), time.monotonic()
+    for lost in (*_lost_builds(engine), *_lost_rollouts(engine), *_lost_removals()):
+        if now - _handed_out.get(lost, -AGAIN_AFTER) >= AGAIN_AFTER:
+            _handed_out[lost] = now
+            celery.send_task(lost.task, [lost.row])
+    for lost in [lost for lost, at in _handed_out.items() if now - at > 10 * AGAIN_AFTER]:
+        del _handed_out[lost]
+
+
+@celery.task(name="slipway.tidy_up")
+def tidy_up() -> None:
+    """Forget instances that stopped long ago, and locks of builds that are over."""
+    Instance.objects.filter(state=InstanceState.STOPPED, stopped_at__lt=timezone.now() - KEPT_INSTANCES).delete()
+    engine = node.engine()
+    engine.images.sweep()
+    under_way = set(Build.objects.filter(state__in=(BuildState.QUEUED, BuildState.BUILDING)).values_list("pk", flat=True))
+    for path in engine.config.locks.glob("build-*"):
+        if path.name.removeprefix("build-").isdecimal() and int(path.name.removeprefix("build-")) not in under_way:
+            path.unlink(missing_ok=True)
+
+
+def _lost_builds(engine: NodeEngine) -> Iterator[Lost]:
+    late = timezone.now() - LATE
+    for row in Build.objects.filter(state=BuildState.QUEUED, created_at__lt=late).values_list("pk", flat=True):
+        yield Lost(task="slipway.build", row=row, state="queued")
+    for row in Build.objects.filter(state=BuildState.BUILDING).values_list("pk", flat=True):
+        if _free(build.lock_of(row, engine)):
+            yield Lost(task="slipway.build", row=row, state="building")
+
+
+def _lost_rollouts(engine: NodeEngine) -> Iterator[Lost]:
+    late = timezone.now() - LATE
+    for row in Rollout.objects.filter(state__in=OPEN, created_at__lt=late).select_related("release__app"):
+        if _free(rollout.lock_of(row, engine)):
+            yield Lost(task="slipway.roll_out", row=row.pk, state=row.state)
+
+
+def _lost_removals() -> Iterator[Lost]:
+    for row in App.objects.filter(deleted_at__lt=timezone.now() - LATE).values_list("pk", flat=True):
+        yield Lost(task="slipway.remove_app", row=row, state="deleted")
+
+
+def _free(path: Path) -> bool:
+    with journal.lock(path, blocking=False) as held:
+        return held
