@@ -9,7 +9,6 @@ import { start as startTheme } from "./theme.js";
 import { start as startTimes } from "./times.js";
 import { start as startUploads } from "./upload.js";
 
-document.documentElement.classList.add("has-script");
 startTheme();
 startCopying();
 startTimes();

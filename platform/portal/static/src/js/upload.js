@@ -81,10 +81,10 @@ function finish(request, zone, form) {
   try {
     answer = JSON.parse(request.responseText);
   } catch {
-    answer = { problem: `The portal answered with status ${request.status} instead of taking the archive. Reload the page and try again.` };
+    answer = { error: `The portal answered with status ${request.status} instead of taking the archive. Reload the page and try again.` };
   }
   if (answer.location) location.assign(answer.location);
-  else fail(zone, form, [answer.problem, answer.hint].filter(Boolean).join(" "));
+  else fail(zone, form, [answer.error, answer.hint].filter(Boolean).join(" "));
 }
 
 function fail(zone, form, sentence) {

@@ -1,0 +1,41 @@
+"""Log lines as list items of a page. Built in Python: a template a line would make thousands of renderings a page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.utils.html import format_html
+from django.utils.safestring import SafeString, mark_safe
+
+from portal.activity.logfile import LogLine
+
+_ERRORS = ("error", "fatal", "critical", "panic", "traceback")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogPiece:
+    """Some lines in order."""
+
+    lines: Sequence[LogLine]
+
+    @property
+    def place(self) -> str:
+        """Where to go on: the last line's id, empty where there is none."""
+        return self.lines[-1].id if self.lines else ""
+
+    def html(self) -> SafeString:
+        """As list items."""
+        return mark_safe("".join(_item(line) for line in self.lines))  # noqa: S308  # each item was escaped by format_html
+
+
+def _item(line: LogLine) -> SafeString:
+    is_error = line.stream != "system" and line.text.lower().startswith(_ERRORS)
+    kind = "is-error" if is_error else {"stderr": "is-stderr", "system": "is-system"}.get(line.stream, "is-stdout")
+    moment = source = SafeString("")
+    if line.at is not None:
+        exact = line.at.isoformat(timespec="milliseconds")
+        moment = format_html('<time datetime="{}" title="{}">{}</time>', exact, exact, f"{line.at:%H:%M:%S}")
+    if line.source:
+        source = format_html('<span class="log-source">{}</span>', line.source)
+    return format_html('<li class="{}">{}{}<span class="log-text">{}</span></li>', kind, moment, source, line.text)

@@ -1,0 +1,13 @@
+"""Addresses of the event streams."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from portal.activity import views
+
+urlpatterns = [
+    path("apps/<slug:name>/events", views.app_events, name="app-events"),
+    path("apps/<slug:name>/builds/<int:number>/events", views.build_events, name="build-events"),
+    path("apps/<slug:name>/logs/events", views.log_events, name="log-events"),
+]

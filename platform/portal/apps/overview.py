@@ -1,0 +1,72 @@
+"""What an app's pages show that moves by itself: its status, its instances, its last deploys. Read by views and by the event stream."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from portal.apps.access import formation_of, instances_of, url_of, usage_of
+from portal.apps.models import App, Instance
+from portal.apps.sizes import Size
+from portal.apps.status import AppStatus, status_of
+from portal.builds.models import Build, BuildState
+from portal.quotas.access import quota_of
+from portal.quotas.decision import held_to
+from portal.releases.story import Deploy, story_of
+
+LAST_DEPLOYS = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstanceLine:
+    """One instance with its last sample; CPU and memory are None while there is none."""
+
+    instance: Instance
+    cpu: int | None
+    cpu_limit: int
+    memory: int | None
+    memory_limit: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overview:
+    """The moving parts of the overview."""
+
+    app: App
+    url: str
+    status: AppStatus
+    instances: list[InstanceLine]
+    deploys: list[Deploy]
+    building: Build | None
+
+
+def overview_of(app: App) -> Overview:
+    """Look once."""
+    return Overview(
+        app=app,
+        url=url_of(app),
+        status=status_of(app),
+        instances=instance_lines(app),
+        deploys=story_of(app, most=LAST_DEPLOYS),
+        building=Build.objects.filter(app=app, state__in=(BuildState.QUEUED, BuildState.BUILDING)).order_by("-id").first(),
+    )
+
+
+def instance_lines(app: App) -> list[InstanceLine]:
+    """Running instances against the limits the kernel holds them to."""
+    instances = list(instances_of(app))
+    usage = usage_of(instances)
+    quota = quota_of(app.team)
+    sizes = {row.process: held_to(Size.of(row), quota) for row in formation_of(app)}
+    lines = []
+    for instance in instances:
+        used, size = usage.get(instance.id), sizes.get(instance.process, Size())
+        lines.append(
+            InstanceLine(
+                instance=instance,
+                cpu=used.cpu_millicores if used else None,
+                cpu_limit=size.cpu,
+                memory=used.memory_bytes if used else None,
+                memory_limit=(used.memory_limit if used else 0) or size.memory,
+            )
+        )
+    return lines

@@ -1,0 +1,171 @@
+"""An app's settings: config vars, formation, health path, deletion."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST
+
+from portal import crumbs, refusals
+from portal.accounts.signed_in import SignedInRequest, signed_in
+from portal.apps import actions
+from portal.apps.access import app_for, config_of, formation_of
+from portal.apps.forms import ConfigVarForm, DeleteForm, HealthForm, ManyVarsForm, SizeForm, size_forms
+from portal.apps.models import App, ProcessFormation
+from portal.errors import NotFound, Refused
+from portal.quotas.access import quota_of
+from portal.quotas.lines import lines_after, lines_of
+from portal.releases.models import Release
+
+
+@signed_in
+@never_cache
+def settings(request: SignedInRequest, name: str) -> HttpResponse:
+    """All of them on one page. `?reveal=NAME` shows one config var's value."""
+    return _page(request, app_for(request.user, name), revealed=request.GET.get("reveal", ""))
+
+
+@signed_in
+@never_cache
+def config_var(request: SignedInRequest, name: str, variable: str) -> HttpResponse:
+    """One row of the config vars, masked or (`?reveal`) to be edited: for htmx."""
+    app = app_for(request.user, name)
+    config = config_of(app)
+    if variable not in config:
+        raise NotFound(f"{name} has no config var {variable}.")
+    context = {"app": app, "name": variable, "value": config[variable], "revealed": "reveal" in request.GET}
+    return render(request, "apps/fragments/config_var.html", context)
+
+
+@signed_in
+@require_POST
+def set_config(request: SignedInRequest, name: str) -> HttpResponse:
+    """Add or change one config var, or take one away."""
+    app, form = app_for(request.user, name), ConfigVarForm(request.POST)
+    if form.is_valid():
+        variable, value = form.cleaned_data["name"].strip(), form.cleaned_data["value"].replace("\r\n", "\n")
+        try:
+            release = actions.set_config_vars(request.user, app=app, changes={variable: None if "remove" in request.POST else value})
+        except Refused as refused:
+            refusals.mark(form, refused)
+            if form.errors.get("name") is None and isinstance(refused, NotFound):
+                raise
+        else:
+            _say_saved(request, release, f"{variable} is {'removed' if 'remove' in request.POST else 'set'}.")
+            return redirect("app-settings", name)
+    return _page(request, app, config_form=form)
+
+
+@signed_in
+@require_POST
+def set_many(request: SignedInRequest, name: str) -> HttpResponse:
+    """Set several config vars from the lines of a .env file."""
+    app, form = app_for(request.user, name), ManyVarsForm(request.POST)
+    if form.is_valid():
+        try:
+            release = actions.set_config_vars(request.user, app=app, changes=form.cleaned_data["lines"])
+        except Refused as refused:
+            form.add_error("lines", [refused.sentence, refused.hint])
+        else:
+            _say_saved(request, release, f"{len(form.cleaned_data['lines'])} config vars are set.")
+            return redirect("app-settings", name)
+    return _page(request, app, many_form=form)
+
+
+@signed_in
+@require_POST
+def scale(request: SignedInRequest, name: str) -> HttpResponse:
+    """Set count and size of the process types."""
+    app = app_for(request.user, name)
+    forms = size_forms(formation_of(app), request.POST)
+    if all([form.is_valid() for _, form in forms]):
+        try:
+            actions.scale(request.user, app=app, sizes={row.process: form.size(row) for row, form in forms})
+        except Refused as refused:
+            refusals.mark(forms[0][1], refused)
+        else:
+            messages.success(request, "Scaled.\nInstances are started or stopped as needed, without a gap.")
+            return redirect("app-settings", name)
+    return _page(request, app, forms=forms)
+
+
+@signed_in
+def scale_preview(request: SignedInRequest, name: str) -> HttpResponse:
+    """What a change of the formation would make of the team's use: for htmx, while the form is filled in."""
+    app = app_for(request.user, name)
+    forms = size_forms(formation_of(app), request.GET)
+    if all([form.is_valid() for _, form in forms]):
+        lines = lines_after(app, {row.process: form.size(row) for row, form in forms})
+    else:
+        lines = [line for line in lines_of(app.team) if line.name != "Apps"]
+    return render(request, "components/quota.html", {"lines": lines})
+
+
+@signed_in
+@require_POST
+def set_health(request: SignedInRequest, name: str) -> HttpResponse:
+    """Set the health path."""
+    app, form = app_for(request.user, name), HealthForm(request.POST)
+    if form.is_valid():
+        try:
+            actions.set_health_path(request.user, app=app, path=form.cleaned_data["health_path"])
+        except Refused as refused:
+            refusals.mark(form, refused)
+        else:
+            messages.success(request, "The health path is set.\nInstances that start from now on are asked there.")
+            return redirect("app-settings", name)
+    return _page(request, app, health_form=form)
+
+
+@signed_in
+@require_POST
+def delete(request: SignedInRequest, name: str) -> HttpResponse:
+    """Delete the app, if its name was typed."""
+    app, form = app_for(request.user, name), DeleteForm(request.POST)
+    if form.is_valid():
+        try:
+            actions.delete_app(request.user, app=app, typed_name=form.cleaned_data["typed_name"])
+        except Refused as refused:
+            refusals.mark(form, refused)
+        else:
+            messages.success(request, f"{name} is deleted.\nIts instances are being stopped, and its name is free again shortly.")
+            return redirect("home")
+    return _page(request, app, delete_form=form)
+
+
+def _page(
+    request: SignedInRequest,
+    app: App,
+    *,
+    revealed: str = "",
+    config_form: ConfigVarForm | None = None,
+    many_form: ManyVarsForm | None = None,
+    forms: list[tuple[ProcessFormation, SizeForm]] | None = None,
+    health_form: HealthForm | None = None,
+    delete_form: DeleteForm | None = None,
+) -> HttpResponse:
+    refused = any((config_form, many_form, forms, health_form, delete_form))
+    context = {
+        "app": app,
+        "config": config_of(app),
+        "revealed": revealed,
+        "config_form": config_form or ConfigVarForm(),
+        "many_form": many_form or ManyVarsForm(),
+        "size_forms": forms or size_forms(formation_of(app)),
+        "commands_of": app.current_release.processes if app.current_release else {},
+        "lines": [line for line in lines_of(app.team) if line.name != "Apps"],
+        "quota": quota_of(app.team),
+        "health_form": health_form or HealthForm(initial={"health_path": app.health_path}),
+        "delete_form": delete_form or DeleteForm(),
+        "releases": Release.objects.filter(app=app).count(),
+        "crumbs": crumbs.of_app(app, "Settings"),
+        "tab": "settings",
+    }
+    return render(request, "apps/settings.html", context, status=422 if refused else 200)
+
+
+def _say_saved(request: SignedInRequest, release: Release | None, sentence: str) -> None:
+    after = f"v{release.number} with it is being rolled out." if release else "The next deploy will have it."
+    messages.success(request, f"{sentence}\n{after}")

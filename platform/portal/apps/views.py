@@ -1,0 +1,151 @@
+"""The list of apps, a new one, and one app's overview, logs, restart and deletion. Its settings are in settings_views."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.contrib import messages
+from django.http import FileResponse, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods, require_POST
+
+from portal import crumbs, refusals
+from portal.accounts.access import teams_of
+from portal.accounts.signed_in import SignedInRequest, signed_in
+from portal.activity.loglines import LogPiece
+from portal.apps import actions
+from portal.apps import logs as app_logs
+from portal.apps.access import app_for, apps_of, instances_of, url_of
+from portal.apps.commands import commands_for, example_commands, max_upload
+from portal.apps.forms import AppForm
+from portal.apps.models import App, InstanceState
+from portal.apps.names import check_app_name
+from portal.apps.overview import overview_of
+from portal.apps.status import AppStatus, status_of
+from portal.errors import NameRefused, NotFound, Refused
+from portal.releases.story import Deploy, previous_good, story_of
+
+SHOWN_LINES = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppLine:
+    """One app in the list."""
+
+    app: App
+    url: str
+    status: AppStatus
+    live_instances: int
+    last: Deploy | None
+
+
+@signed_in
+def home(request: SignedInRequest) -> HttpResponse:
+    """What needs attention, then all apps; the three ways in while there is none."""
+    lines = [_line(app) for app in apps_of(request.user)]
+    teams = list(teams_of(request.user))
+    if not lines:
+        context = {"teams": teams, "commands": example_commands(request.user), "form": AppForm(teams), "max_upload": max_upload()}
+        return render(request, "apps/first.html", context)
+    context = {"lines": lines, "attention": [line for line in lines if line.status.word in ("failed", "changing")], "teams": teams}
+    return render(request, "apps/home.html", context)
+
+
+@signed_in
+@require_http_methods(["GET", "POST"])
+def new_app(request: SignedInRequest) -> HttpResponse:
+    """Make an app."""
+    teams = list(teams_of(request.user))
+    form = AppForm(teams, request.POST or None, initial={"team": request.GET.get("team", ""), "name": request.GET.get("name", "")})
+    if form.is_valid():
+        try:
+            app = actions.create_app(request.user, team=form.cleaned_data["team"], name=form.cleaned_data["name"])
+        except Refused as refused:
+            refusals.mark(form, refused)
+        else:
+            return redirect("app", app.name)
+    context = {"form": form, "teams": teams, "host_of_names": url_of(App(name="NAME")), "crumbs": crumbs.of_page("New app")}
+    return render(request, "apps/new.html", context, status=422 if form.errors else 200)
+
+
+@signed_in
+def name_hint(request: SignedInRequest) -> HttpResponse:
+    """Whether a name could be taken, while it is typed."""
+    name = request.GET.get("name", "")
+    try:
+        name = check_app_name(name)
+        if App.objects.filter(name=name).exists():
+            raise NameRefused(f"The name {name} is taken.", hint="Choose another.")
+    except Refused as refused:
+        return render(request, "apps/fragments/name_hint.html", {"refused": refused if name else None})
+    return render(request, "apps/fragments/name_hint.html", {"url": url_of(App(name=name))})
+
+
+@signed_in
+def overview(request: SignedInRequest, name: str) -> HttpResponse:
+    """How it is, where it is, what runs, what changed last, and the ways to deploy."""
+    app = app_for(request.user, name)
+    return render(request, "apps/overview.html", overview_context(request, app))
+
+
+def overview_context(request: SignedInRequest, app: App) -> dict[str, object]:
+    """All that the overview's template reads; a refused upload shows the page again."""
+    return {
+        "app": app,
+        "overview": overview_of(app),
+        "previous": previous_good(app),
+        "commands": commands_for(request.user, app.name),
+        "max_upload": max_upload(),
+        "crumbs": crumbs.of_app(app),
+        "tab": "overview",
+    }
+
+
+@signed_in
+def logs(request: SignedInRequest, name: str) -> HttpResponse:
+    """The end of the log, and what comes."""
+    app = app_for(request.user, name)
+    tail = LogPiece(lines=app_logs.tail(app_logs.path_of(app), SHOWN_LINES))
+    context = {
+        "app": app,
+        "tail": tail,
+        "sources": sorted({instance.process for instance in instances_of(app)}),
+        "crumbs": crumbs.of_app(app, "Logs"),
+        "tab": "logs",
+    }
+    return render(request, "apps/logs.html", context)
+
+
+@signed_in
+def log_file(request: SignedInRequest, name: str) -> HttpResponseBase:
+    """The whole current log file, as text."""
+    app = app_for(request.user, name)
+    path = app_logs.path_of(app)
+    if not path.exists():
+        raise NotFound(f"{app.name} has printed nothing yet.")
+    return FileResponse(path.open("rb"), content_type="text/plain; charset=utf-8", as_attachment=True, filename=f"{app.name}.log")
+
+
+@signed_in
+@require_POST
+def restart(request: SignedInRequest, name: str) -> HttpResponse:
+    """Replace all instances, one after the other."""
+    app = app_for(request.user, name)
+    try:
+        actions.restart(request.user, app=app)
+    except Refused as refused:
+        refusals.notice(request, refused)
+    else:
+        messages.success(request, f"{name} is restarting.\nInstances are replaced one after the other, without a gap.")
+    return redirect("app", name)
+
+
+def _line(app: App) -> AppLine:
+    last = story_of(app, most=1)
+    return AppLine(
+        app=app,
+        url=url_of(app),
+        status=status_of(app),
+        live_instances=instances_of(app).filter(state=InstanceState.LIVE).count(),
+        last=last[0] if last else None,
+    )

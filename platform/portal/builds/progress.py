@@ -1,0 +1,88 @@
+"""How far one deploy has come: its build, then its release's rollout, as the steps of a timeline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from portal.apps.access import url_of
+from portal.builds.access import rollout_of
+from portal.builds.models import Build, BuildState
+from portal.releases.models import Rollout, RolloutState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One line of the timeline; `took` is the time until the next one."""
+
+    text: str
+    at: datetime
+    took: timedelta | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """Where it stands. `state` is the build's until there is a rollout, then the rollout's."""
+
+    build: Build
+    rollout: Rollout | None
+    state: str
+    sentence: str
+    reason: str
+    steps: list[Step]
+    is_over: bool
+    url: str
+
+
+def progress_of(build: Build) -> Progress:
+    """Look once."""
+    rollout = rollout_of(build)
+    return Progress(
+        build=build,
+        rollout=rollout,
+        state=rollout.state if rollout else build.state,
+        sentence=_sentence(build, rollout),
+        reason=rollout.reason if rollout and rollout.state == RolloutState.FAILED else build.reason,
+        steps=_steps(build, rollout),
+        is_over=RolloutState(rollout.state).is_over if rollout else BuildState(build.state).is_over,
+        url=url_of(build.app),
+    )
+
+
+def _sentence(build: Build, rollout: Rollout | None) -> str:
+    if rollout is not None:
+        name = f"v{rollout.release.number}"
+        return {
+            RolloutState.PENDING: f"{name} is built and waits for its rollout.",
+            RolloutState.RELEASING: f"{name} runs its release phase.",
+            RolloutState.LAUNCHING: f"{name} starts, and takes traffic as soon as it is healthy.",
+            RolloutState.LIVE: f"{name} went live.",
+            RolloutState.FAILED: f"{name} did not go live. What ran before still serves.",
+            RolloutState.SUPERSEDED: f"{name} was overtaken by a newer release.",
+        }[RolloutState(rollout.state)]
+    return {
+        BuildState.QUEUED: "Waiting for a builder.",
+        BuildState.BUILDING: f"Building {build.description}.",
+        BuildState.SUCCEEDED: "Built, but a later deploy was released first.",
+        BuildState.FAILED: "The build failed. What ran before still serves.",
+        BuildState.CANCELLED: "The build was cancelled.",
+    }[BuildState(build.state)]
+
+
+def _steps(build: Build, rollout: Rollout | None) -> list[Step]:
+    moments = [("Received", build.created_at)]
+    if build.started_at is not None:
+        moments.append(("Build began", build.started_at))
+    if build.finished_at is not None:
+        words = {BuildState.SUCCEEDED: "Image built", BuildState.FAILED: "Build failed", BuildState.CANCELLED: "Cancelled"}
+        moments.append((words.get(BuildState(build.state), "Build ended"), build.finished_at))
+    if rollout is not None:
+        moments += [(_sentence_case(step["text"]), datetime.fromisoformat(step["at"])) for step in rollout.steps]
+        if rollout.finished_at is not None:
+            moments.append((f"v{rollout.release.number} {RolloutState(rollout.state).label.lower()}", rollout.finished_at))
+    ends = [at for _, at in moments[1:]]
+    return [Step(text=text, at=at, took=end - at if end else None) for (text, at), end in zip(moments, [*ends, None], strict=True)]
+
+
+def _sentence_case(text: str) -> str:
+    return text[:1].upper() + text[1:]

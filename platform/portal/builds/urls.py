@@ -1,0 +1,14 @@
+"""Addresses of builds."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from portal.builds import views
+
+urlpatterns = [
+    path("apps/<slug:name>/deploy", views.deploy, name="deploy"),
+    path("apps/<slug:name>/builds/<int:number>", views.build, name="build"),
+    path("apps/<slug:name>/builds/<int:number>/log", views.log_file, name="build-log-file"),
+    path("apps/<slug:name>/builds/<int:number>/cancel", views.cancel, name="cancel-build"),
+]

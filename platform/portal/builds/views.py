@@ -1,0 +1,84 @@
+"""Deploying by upload, and the page of one build."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.http import FileResponse, HttpResponse, HttpResponseBase, JsonResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_POST
+
+from portal import crumbs, refusals
+from portal.accounts.signed_in import SignedInRequest, signed_in
+from portal.activity.loglines import LogPiece
+from portal.apps.access import app_for
+from portal.apps.views import overview_context
+from portal.builds import actions, sources
+from portal.builds import logs as build_logs
+from portal.builds.access import build_for
+from portal.builds.forms import UploadForm
+from portal.builds.models import Origin
+from portal.builds.progress import progress_of
+from portal.errors import NotFound, Refused, SourceRefused
+from portal.middleware import json_of, wants_json
+
+SHOWN_LINES = 2000
+
+
+@signed_in
+@require_POST
+def deploy(request: SignedInRequest, name: str) -> HttpResponse:
+    """Take an archive and build it. A script gets JSON with the build's address, a plain form is sent there."""
+    app, form = app_for(request.user, name), UploadForm(request.POST, request.FILES)
+    try:
+        if not form.is_valid():
+            raise SourceRefused("No archive came with the form, or it was empty.", hint="Choose a file first.")
+        archive = form.cleaned_data["archive"]
+        source = sources.store_upload(archive, filename=archive.name)
+        build = actions.submit(request.user, app=app, source=source, origin=Origin.UPLOAD, description=archive.name)
+    except Refused as refused:
+        if wants_json(request):
+            return json_of(refused)
+        context = {**overview_context(request, app), "problem": refused.explain()}
+        return render(request, "apps/overview.html", context, status=refused.status)
+    location = reverse("build", args=[name, build.pk])
+    return JsonResponse({"location": location}, status=201) if wants_json(request) else redirect(location)
+
+
+@signed_in
+def build(request: SignedInRequest, name: str, number: int) -> HttpResponse:
+    """Its state, its log, and how its release came to traffic."""
+    found = build_for(request.user, name, number)
+    context = {
+        "app": found.app,
+        "build": found,
+        "progress": progress_of(found),
+        "tail": LogPiece(lines=build_logs.tail(build_logs.path_of(found), SHOWN_LINES)),
+        "crumbs": crumbs.of_app(found.app, f"Build {found.pk}"),
+        "tab": "deploys",
+    }
+    return render(request, "builds/build.html", context)
+
+
+@signed_in
+def log_file(request: SignedInRequest, name: str, number: int) -> HttpResponseBase:
+    """The whole build log, as text."""
+    found = build_for(request.user, name, number)
+    path = build_logs.path_of(found)
+    if not path.exists():
+        raise NotFound(f"Build {number} has printed nothing yet.")
+    return FileResponse(path.open("rb"), content_type="text/plain; charset=utf-8", as_attachment=True, filename=f"{name}-build-{number}.log")
+
+
+@signed_in
+@require_POST
+def cancel(request: SignedInRequest, name: str, number: int) -> HttpResponse:
+    """Stop it."""
+    found = build_for(request.user, name, number)
+    try:
+        actions.cancel(request.user, build=found)
+    except Refused as refused:
+        refusals.notice(request, refused)
+    else:
+        messages.success(request, "The build is cancelled.\nWhat ran before still runs.")
+    return redirect("build", name, number)

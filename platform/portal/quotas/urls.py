@@ -1,0 +1,13 @@
+"""Addresses of the admin's pages."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from portal.quotas import views
+
+urlpatterns = [
+    path("admin", views.admin, name="admin"),
+    path("admin/people", views.add_person, name="add-person"),
+    path("admin/teams/<slug:name>", views.quota, name="admin-quota"),
+]

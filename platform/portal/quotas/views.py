@@ -1,0 +1,87 @@
+"""The admin's pages: the node, teams by use, quotas, people."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods, require_POST
+
+from portal import crumbs, refusals
+from portal.accounts.access import require_admin, team_for
+from portal.accounts.actions import create_person
+from portal.accounts.forms import PersonForm
+from portal.accounts.models import Person
+from portal.accounts.signed_in import SignedInRequest, signed_in
+from portal.activity.access import audit_for
+from portal.crumbs import Crumb
+from portal.errors import Refused
+from portal.quotas import actions
+from portal.quotas.access import quota_of, team_uses
+from portal.quotas.capacity import capacity_of
+from portal.quotas.forms import QuotaForm
+from portal.quotas.lines import lines, lines_of
+
+
+@signed_in
+def admin(request: SignedInRequest) -> HttpResponse:
+    """The box at a glance."""
+    require_admin(request.user)
+    return _page(request, PersonForm())
+
+
+@signed_in
+@require_http_methods(["GET", "POST"])
+def quota(request: SignedInRequest, name: str) -> HttpResponse:
+    """Edit the limits of one team."""
+    require_admin(request.user)
+    team = team_for(request.user, name)
+    now = quota_of(team)
+    form = QuotaForm(request.POST or None, initial={field: getattr(now, field) for field in QuotaForm.base_fields})
+    if form.is_valid():
+        try:
+            actions.set_quota(request.user, team=team, limits=form.cleaned_data)
+        except Refused as refused:
+            refusals.mark(form, refused)
+        else:
+            messages.success(request, f"The quota of {name} is set.\nRunning instances are held to it at once.")
+            return redirect("admin")
+    context = {
+        "team": team,
+        "form": form,
+        "lines": lines_of(team),
+        "crumbs": (Crumb(name="Admin", url="/admin"), Crumb(name=f"Quota of {name}")),
+    }
+    return render(request, "quotas/quota.html", context, status=422 if form.errors else 200)
+
+
+@signed_in
+@require_POST
+def add_person(request: SignedInRequest) -> HttpResponse:
+    """Make somebody who can sign in."""
+    require_admin(request.user)
+    form = PersonForm(request.POST)
+    if form.is_valid():
+        values = form.cleaned_data
+        try:
+            team = team_for(request.user, values["team"]) if values["team"] else None
+            create_person(request.user, username=values["username"], password=values["password"], team=team, admin=values["admin"])
+        except Refused as refused:
+            refusals.mark(form, refused)
+        else:
+            messages.success(request, f"{values['username']} can sign in now.\nTell them their first password.")
+            return redirect("admin")
+    return _page(request, form)
+
+
+def _page(request: SignedInRequest, form: PersonForm) -> HttpResponse:
+    teams = team_uses()
+    context = {
+        "capacity": capacity_of(teams),
+        "teams": [(line, [entry for entry in lines(line.quota, line.use) if entry.name != "Disk"]) for line in teams],
+        "people": Person.objects.prefetch_related("teams").order_by("-is_staff", "username"),
+        "audit": audit_for(request.user)[:20],
+        "form": form,
+        "crumbs": crumbs.of_page("Admin"),
+    }
+    return render(request, "quotas/admin.html", context, status=422 if form.errors else 200)

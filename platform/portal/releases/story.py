@@ -1,0 +1,86 @@
+"""An app's deploys as one story: each release with how it came to traffic, and each build that never became a release."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from portal.accounts.models import Person
+from portal.apps.models import App
+from portal.builds.models import Build, BuildState
+from portal.releases.models import Release, Rollout, RolloutState
+
+LONGEST = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deploy:
+    """One entry. `number` is None for a build without a release; `build` is None where nothing was built for it."""
+
+    number: int | None
+    description: str
+    state: str
+    reason: str
+    by: Person | None
+    at: datetime
+    took: timedelta | None
+    build: Build | None
+    is_current: bool
+    can_roll_back: bool
+
+
+def story_of(app: App, *, most: int = LONGEST) -> list[Deploy]:
+    """Newest first."""
+    releases = Release.objects.filter(app=app).select_related("created_by", "build").order_by("-number")[:most]
+    rollouts: dict[int, Rollout] = {}
+    for rollout in Rollout.objects.filter(release__in=[release.pk for release in releases]).order_by("id"):
+        rollouts[rollout.release_id] = rollout
+    builds = Build.objects.filter(app=app, releases=None).select_related("created_by").order_by("-id")[:most]
+    entries = [_released(app, release, rollouts.get(release.pk)) for release in releases] + [_unreleased(build) for build in builds]
+    return sorted(entries, key=lambda entry: entry.at, reverse=True)[:most]
+
+
+def previous_good(app: App) -> Release | None:
+    """The release to roll back to in a hurry: the last one that was live before the current one."""
+    current = app.current_release
+    if current is None:
+        return None
+    was_live = Release.objects.filter(app=app, rollouts__state=RolloutState.LIVE).exclude(pk=current.pk)
+    return was_live.filter(number__lt=current.number).order_by("-number").first()
+
+
+def _released(app: App, release: Release, rollout: Rollout | None) -> Deploy:
+    # Only a release's own deploy shows its build's log; a config change or roll back merely uses the image again.
+    built = release.build if release.description.startswith("Deploy") else None
+    began = built.created_at if built is not None else release.created_at
+    ended = rollout.finished_at if rollout is not None else None
+    is_current = app.current_release_id == release.pk
+    went_live = rollout is not None and rollout.state == RolloutState.LIVE
+    return Deploy(
+        number=release.number,
+        description=release.description,
+        state=("live" if is_current else "replaced") if went_live else rollout.state if rollout is not None else RolloutState.PENDING,
+        reason=rollout.reason if rollout is not None else "",
+        by=release.created_by,
+        at=began,
+        took=ended - began if ended is not None else None,
+        build=built,
+        is_current=is_current,
+        can_roll_back=went_live and not is_current,
+    )
+
+
+def _unreleased(build: Build) -> Deploy:
+    began = build.started_at or build.created_at
+    return Deploy(
+        number=None,
+        description=f"Deploy {build.description}".strip(),
+        state=build.state if build.state != BuildState.SUCCEEDED else RolloutState.SUPERSEDED,
+        reason=build.reason,
+        by=build.created_by,
+        at=build.created_at,
+        took=build.finished_at - began if build.finished_at is not None else None,
+        build=build,
+        is_current=False,
+        can_roll_back=False,
+    )

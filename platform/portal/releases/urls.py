@@ -1,0 +1,12 @@
+"""Addresses of deploys."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from portal.releases import views
+
+urlpatterns = [
+    path("apps/<slug:name>/deploys", views.deploys, name="deploys"),
+    path("apps/<slug:name>/rollback", views.rollback, name="rollback"),
+]

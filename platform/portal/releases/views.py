@@ -1,0 +1,48 @@
+"""The story of an app's deploys, and rolling back."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_POST
+
+from portal import crumbs, refusals
+from portal.accounts.signed_in import SignedInRequest, signed_in
+from portal.apps.access import app_for
+from portal.apps.commands import commands_for
+from portal.errors import NotFound, Refused
+from portal.releases import actions
+from portal.releases.forms import RollbackForm
+from portal.releases.story import previous_good, story_of
+
+
+@signed_in
+def deploys(request: SignedInRequest, name: str) -> HttpResponse:
+    """All of them, newest first."""
+    app = app_for(request.user, name)
+    context = {
+        "app": app,
+        "deploys": story_of(app),
+        "previous": previous_good(app),
+        "commands": commands_for(request.user, app.name),
+        "crumbs": crumbs.of_app(app, "Deploys"),
+        "tab": "deploys",
+    }
+    return render(request, "releases/deploys.html", context)
+
+
+@signed_in
+@require_POST
+def rollback(request: SignedInRequest, name: str) -> HttpResponse:
+    """Go back to an earlier release."""
+    app, form = app_for(request.user, name), RollbackForm(request.POST)
+    if not form.is_valid():
+        raise NotFound("There is no such release.", hint="Look at the list of deploys.")
+    try:
+        rollout = actions.rollback(request.user, app=app, number=form.cleaned_data["number"])
+    except Refused as refused:
+        refusals.notice(request, refused)
+        return redirect("deploys", name)
+    messages.success(request, f"Rolling back: v{rollout.release.number} is v{form.cleaned_data['number']} again.\nWhat runs now serves until it is healthy.")
+    return redirect("app", name)

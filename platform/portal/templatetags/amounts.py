@@ -1,0 +1,97 @@
+"""How amounts read on every page: bytes in binary units, CPU in cores, moments relative, spans in sensible units."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django import template
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+register = template.Library()
+
+_SPANS = ((365 * 86400, "y"), (30 * 86400, "mo"), (86400, "d"), (3600, "h"), (60, "min"))
+
+
+@register.filter
+def size(amount: int | float | None) -> str:
+    """1536 -> "1.5 KiB"; one decimal, none where it would be zero."""
+    if amount is None:
+        return "–"
+    left = float(amount)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(left) < 1024:
+            return f"{_one_decimal(left)} {unit}"
+        left /= 1024
+    return f"{_one_decimal(left)} TiB"
+
+
+@register.filter
+def cores(millicores: int | None) -> str:
+    """500 -> "0.5 CPU"."""
+    return "–" if millicores is None else f"{millicores / 1000:.4g} CPU"
+
+
+@register.filter
+def short_digest(digest: str) -> str:
+    """"sha256:0123456789abcdef…" -> "0123456789ab"."""
+    return digest.rpartition(":")[2][:12]
+
+
+@register.filter
+def ago(moment: datetime | None) -> SafeString | str:
+    """A <time> that reads "3 min ago", shows the absolute time on hover and is kept true by times.js."""
+    if moment is None:
+        return "never"
+    return _relative(moment, "ago")
+
+
+@register.filter
+def since(moment: datetime | None) -> SafeString | str:
+    """A <time> that reads "3 min": how long something lasts already."""
+    if moment is None:
+        return "–"
+    return _relative(moment, "span")
+
+
+@register.filter
+def took(span: timedelta | None) -> str:
+    """How long something lasted: "850 ms", "4.2 s", "1 min 20 s", "2 h 5 min"."""
+    if span is None:
+        return ""
+    seconds = span.total_seconds()
+    if seconds < 1:
+        return f"{max(seconds, 0) * 1000:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+@register.filter
+def percent_of(part: int | float, whole: int | float) -> float:
+    """50|percent_of:200 -> 25.0; a limit of zero that is used counts as full."""
+    if whole:
+        return min(100.0, 100 * part / whole)
+    return 100.0 if part else 0.0
+
+
+def _relative(moment: datetime, kind: str) -> SafeString:
+    words = _words((timezone.now() - moment).total_seconds(), kind)
+    absolute = f"{moment.astimezone(timezone.get_current_timezone()):%-d %b %Y, %H:%M:%S %Z}"
+    return format_html('<time datetime="{}" title="{}" data-relative="{}">{}</time>', moment.isoformat(), absolute, kind, words)
+
+
+def _words(seconds: float, kind: str) -> str:
+    for length, unit in _SPANS:
+        if seconds >= length:
+            span = f"{int(seconds // length)} {unit}"
+            return f"{span} ago" if kind == "ago" else span
+    return "just now" if kind == "ago" else "under a minute"
+
+
+def _one_decimal(amount: float) -> str:
+    return f"{amount:.1f}".removesuffix(".0")

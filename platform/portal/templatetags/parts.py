@@ -1,0 +1,125 @@
+"""The small parts every page is made of: icon, state word, bar, command line, form field, flash."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from django import template
+from django.contrib.messages.storage.base import Message
+from django.forms import BoundField
+from django.templatetags.static import static
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from portal.templatetags.amounts import percent_of
+
+register = template.Library()
+
+# Every state there is, of apps, builds, rollouts and instances: one tone, one word.
+_STATES = {
+    "live": ("live", "Live"),
+    "changing": ("changing", "Changing"),
+    "failed": ("failed", "Failed"),
+    "asleep": ("asleep", "Asleep"),
+    "stopped": ("stopped", "Stopped"),
+    "queued": ("changing", "Queued"),
+    "building": ("changing", "Building"),
+    "succeeded": ("live", "Built"),
+    "cancelled": ("stopped", "Cancelled"),
+    "pending": ("changing", "Waiting"),
+    "releasing": ("changing", "Release phase"),
+    "launching": ("changing", "Starting"),
+    "superseded": ("stopped", "Superseded"),
+    "replaced": ("stopped", "Replaced"),
+    "starting": ("changing", "Starting"),
+    "draining": ("changing", "Draining"),
+    "crashed": ("failed", "Crashed"),
+}
+_FLASHES = {"success": ("live", "check"), "error": ("failed", "circle-alert"), "warning": ("changing", "triangle-alert")}
+
+
+class Bar(TypedDict):
+    label: str
+    width: str
+    second_width: str
+    level: str
+
+
+class Flash(TypedDict):
+    tone: str
+    icon: str
+    sentence: str
+    rest: list[str]
+
+
+@register.simple_tag
+def icon(name: str, classes: str = "") -> SafeString:
+    """An icon of the sprite. Decoration only: a word always stands beside it, or the button has a label."""
+    return format_html('<svg class="icon {}" aria-hidden="true"><use href="{}#{}"></use></svg>', classes, static("icons.svg"), name)
+
+
+@register.inclusion_tag("components/state.html")
+def state(value: str) -> dict[str, str]:
+    """The one colour, shape and word of a state."""
+    tone, word = _STATES[value]
+    return {"tone": tone, "word": word}
+
+
+@register.filter
+def tone(value: str) -> str:
+    """The tone of a state: live, changing, failed, asleep or stopped."""
+    return _STATES[value][0]
+
+
+@register.inclusion_tag("components/bar.html")
+def bar(part: float, whole: float, label: str, after: float | None = None) -> Bar:
+    """Use against a limit. `label` says it in words; `after` draws where it would be, behind."""
+    width = percent_of(part, whole)
+    reached = width if after is None else max(width, percent_of(after, whole))
+    return Bar(
+        label=label,
+        width=f"{width:.1f}%",
+        second_width="" if after is None else f"{percent_of(after, whole):.1f}%",
+        level="full" if reached >= 100 else "high" if reached >= 80 else "",
+    )
+
+
+@register.inclusion_tag("components/command.html")
+def command(text: str, label: str = "command") -> dict[str, str | list[str]]:
+    """One or more lines to paste into a shell, with a button that copies them all."""
+    return {"text": text, "lines": text.splitlines(), "label": label}
+
+
+@register.inclusion_tag("components/copy.html")
+def copy(text: str, label: str) -> dict[str, str]:
+    """The small button that copies `text`; `label` says what is copied."""
+    return {"text": text, "label": label}
+
+
+@register.inclusion_tag("components/field.html")
+def field(bound: BoundField, classes: str = "") -> dict[str, BoundField | str]:
+    """Label, control, hint and problem of one form field."""
+    described = [f"{bound.id_for_label}-hint"] if bound.help_text else []
+    if bound.errors:
+        described.append(f"{bound.id_for_label}-problem")
+    attributes = bound.field.widget.attrs
+    attributes.setdefault("class", "input")
+    if described:
+        attributes["aria-describedby"] = " ".join(described)
+    if bound.errors:
+        attributes["aria-invalid"] = "true"
+    return {"field": bound, "classes": classes}
+
+
+@register.filter
+def flash(message: Message) -> Flash:
+    """A message is lines: what happened, then why and what to do."""
+    tone, name = _FLASHES.get(message.level_tag, ("asleep", "circle-alert"))
+    sentence, *rest = str(message.message).splitlines()
+    return Flash(tone=tone, icon=name, sentence=sentence, rest=[line for line in rest if line])
+
+
+@register.filter
+def sentences(reason: str) -> list[str]:
+    """A reason's lines, for a failure told in parts."""
+    return [line for line in reason.splitlines() if line.strip()]

@@ -1,0 +1,18 @@
+"""Every address of the portal: pages by portal app, then git and the API."""
+
+from __future__ import annotations
+
+from django.urls import include, path
+
+from portal.api.router import api
+
+urlpatterns = [
+    path("", include("portal.apps.urls")),
+    path("", include("portal.accounts.urls")),
+    path("", include("portal.builds.urls")),
+    path("", include("portal.releases.urls")),
+    path("", include("portal.activity.urls")),
+    path("", include("portal.quotas.urls")),
+    path("", include("portal.gitserver.urls")),
+    path("api/", api.urls),
+]

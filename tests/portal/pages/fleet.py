@@ -1,0 +1,201 @@
+"""A portal full of apps in every state, for tests of pages and for looking at them. No node behind it: rows and files only."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from django.conf import settings
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.utils import timezone
+from portal.accounts import actions as accounts
+from portal.accounts.models import Person, Team
+from portal.apps import actions as apps
+from portal.apps.models import App, Instance, ProcessFormation
+from portal.apps.sizes import Size
+from portal.builds import actions as builds
+from portal.builds import sources
+from portal.builds.models import Build, Origin
+from portal.quotas.actions import set_quota
+from portal.releases import actions as releases
+from portal.releases.models import Release, Rollout, RolloutState
+
+PASSWORD = "a quiet harbour 7"
+MIB = 2**20
+IMAGE = "sha256:9f2c1d7e5b3a486f0c9d8e7b6a5f4e3d2c1b0a99887766554433221100ffeedd"
+
+
+def fill() -> None:
+    """Admin `admin`, team `harbour` with `member` and apps in every state, team `pier`, and `newcomer` with an empty team."""
+    admin = accounts.create_person(None, username="admin", password=PASSWORD, admin=True)
+    member = accounts.create_person(None, username="member", password=PASSWORD)
+    newcomer = accounts.create_person(None, username="newcomer", password=PASSWORD)
+    harbour = accounts.create_team(member, name="harbour")
+    accounts.add_member(member, team=harbour, username="admin")
+    pier = accounts.create_team(admin, name="pier")
+    accounts.create_team(newcomer, name="dock")
+    set_quota(admin, team=harbour, limits={"cpu": 4000, "memory": 6 * 2**30, "memory_per_instance": 2 * 2**30})
+    accounts.create_token(member, label="laptop")
+    accounts.create_token(member, label="continuous integration")
+    _shop(member, harbour)
+    _live(member, harbour, "docs-site", {"web": "python3 -m http.server $PORT"}, deploys=("docs.tar.gz",))
+    _building(member, harbour)
+    _broken(member, harbour)
+    apps.create_app(member, team=harbour, name="empty-hull")
+    _live(admin, pier, "ticker", {"web": "node server.js", "worker": "node worker.js"}, deploys=("ticker.zip",))
+
+
+def sample_usage() -> None:
+    """What the node's supervisor would write every two seconds: some use of each live instance."""
+    from portal.activity.events import _client
+
+    for number, instance in enumerate(Instance.objects.filter(state="live")):
+        wave = (int(timezone.now().timestamp() * 3) + number * 31) % 60
+        sample = {
+            "cpu_millicores": 90 + 6 * wave + 40 * number,
+            "memory_bytes": (118 + 41 * number) * MIB + wave * 40_000,
+            "memory_limit": 512 * MIB,
+            "processes": 6,
+            "disk_bytes": 3 * MIB,
+            "at": timezone.now().timestamp(),
+        }
+        _client().set(f"slipway:usage:{instance.id}", json.dumps(sample), ex=15)
+
+
+def write_log(path: Path, lines: list[tuple[str, str, str]], *, ago: float = 60, step: float = 0.4) -> None:
+    """(source, stream, text) lines in the one log line format, ending about now."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    begin = datetime.now(UTC) - timedelta(seconds=ago)
+    with path.open("a") as file:
+        for number, (source, stream, text) in enumerate(lines):
+            moment = begin + timedelta(seconds=number * step)
+            file.write(f"{moment.strftime('%Y-%m-%dT%H:%M:%S')}.{moment.microsecond // 1000:03d}Z {source} {stream} {text}\n")
+
+
+def _shop(person: Person, team: Team) -> None:
+    """The well-used one: several releases, a config change, a rollout that failed."""
+    app = _live(person, team, "shop", {"web": "gunicorn shop.wsgi", "worker": "celery -A shop worker"}, deploys=("shop.zip", "shop.zip"))
+    apps.set_config_vars(
+        person, app=app, changes={"DATABASE_URL": "postgresql://shop@db/shop", "SECRET_KEY": "not-so-secret", "FEATURE_NEW_CHECKOUT": "1"}
+    )
+    _finish_open(app)
+    failing = _deploy(person, app, "shop-checkout.zip", {"web": "gunicorn shop.wsgi", "worker": "celery -A shop worker"})
+    releases.advance(failing, RolloutState.LAUNCHING)
+    reason = (
+        "The instance web did not become healthy within 60 s.\n"
+        "GET / answered 500, and the last line of its log was: ModuleNotFoundError: No module named 'payments'.\n"
+        "Add the module to requirements.txt and deploy again."
+    )
+    releases.finish_failed(failing, reason)
+    apps.scale(person, app=app, sizes={"web": Size(count=2), "worker": Size(count=1, cpu=250, memory=256 * MIB)})
+    app.refresh_from_db()
+    _instances(app)
+    requests = [
+        ("web.1a2b3c4d", "stdout", '10.210.0.1 - "GET / HTTP/1.1" 200 5120 12ms'),
+        ("web.9c8d7e6f", "stdout", '10.210.0.1 - "GET /products/42?ref=mail HTTP/1.1" 200 18233 31ms'),
+        ("worker.5e6f7a8b", "stderr", "warning: retrying mail to the queue, attempt 2 of 5"),
+        ("web.1a2b3c4d", "stdout", '10.210.0.1 - "POST /cart HTTP/1.1" 302 0 18ms'),
+        ("web.9c8d7e6f", "stderr", "ERROR checkout: the payment provider answered 503"),
+        ("slipway", "system", "v3 is live, 2 of 2 instances healthy"),
+    ]
+    write_log(settings.APP_LOGS / "shop.log", requests * 20)
+
+
+def _building(person: Person, team: Team) -> None:
+    app = _live(person, team, "chat", {"web": "node index.js"}, deploys=("chat.tar.gz",))
+    build = _submit(person, app, "chat-rooms.tar.gz")
+    builds.mark_building(build)
+    write_log(
+        settings.BUILD_LOGS / f"{build.pk}.log",
+        [
+            ("build", "system", "Unpacked chat-rooms.tar.gz: 14 files, 38 KiB"),
+            ("build", "system", "Found package.json: this is Node"),
+            ("build", "system", "Node 22 layer: reused"),
+            ("build", "system", "Dependencies changed: npm ci"),
+            ("build", "stdout", "added 68 packages in 2s"),
+            ("build", "stderr", "npm warn deprecated har-validator@5.1.5: this library is no longer supported"),
+        ],
+        ago=4,
+    )
+
+
+def _broken(person: Person, team: Team) -> None:
+    app = apps.create_app(person, team=team, name="reports")
+    build = _submit(person, app, "reports.zip")
+    builds.mark_building(build)
+    write_log(
+        settings.BUILD_LOGS / f"{build.pk}.log",
+        [
+            ("build", "system", "Unpacked reports.zip: 6 files, 11 KiB"),
+            ("build", "system", "Found requirements.txt: this is Python 3.13"),
+            ("build", "system", "Dependencies changed: uv pip install -r requirements.txt"),
+            ("build", "stderr", "  × No solution found when resolving dependencies:"),
+            ("build", "stderr", "  ╰─▶ Because there is no version of pandas==9.9 and you require pandas==9.9,"),
+            ("build", "stderr", "      we can conclude that your requirements are unsatisfiable."),
+            ("build", "system", "The build failed."),
+        ],
+    )
+    builds.fail(build, "The dependencies in requirements.txt could not be installed.\nThere is no version of pandas==9.9.\nName a version that exists, and deploy again.")
+
+
+def _live(person: Person, team: Team, name: str, processes: dict[str, str], *, deploys: tuple[str, ...]) -> App:
+    app = apps.create_app(person, team=team, name=name)
+    for filename in deploys:
+        rollout = _deploy(person, app, filename, processes)
+        releases.add_step(rollout, "start web on this node")
+        releases.add_step(rollout, "web answered GET / with 200 after 0.4 s")
+        releases.add_step(rollout, "send traffic to v%d" % rollout.release.number)
+        releases.finish_live(rollout)
+    app.refresh_from_db()
+    _age(app)
+    _instances(app)
+    return app
+
+
+def _deploy(person: Person, app: App, filename: str, processes: dict[str, str]) -> Rollout:
+    build = _submit(person, app, filename)
+    builds.mark_building(build)
+    write_log(settings.BUILD_LOGS / f"{build.pk}.log", [("build", "system", f"Unpacked {filename}"), ("build", "system", "Dependencies unchanged: layer reused")])
+    rollout = builds.succeed(build, IMAGE, processes)
+    assert rollout is not None
+    return rollout
+
+
+def _submit(person: Person, app: App, filename: str) -> Build:
+    source = sources.store_upload(SimpleUploadedFile(filename, f"{app.name} {filename} {Build.objects.count()}".encode()), filename=filename)
+    return builds.submit(person, app=app, source=source, origin=Origin.UPLOAD, description=filename)
+
+
+def _finish_open(app: App) -> None:
+    for rollout in Rollout.objects.filter(release__app=app, state=RolloutState.PENDING):
+        releases.finish_live(rollout)
+    app.refresh_from_db()
+
+
+def _age(app: App) -> None:
+    """Spread what was just made over the last days."""
+    for age, build in enumerate(Build.objects.filter(app=app).order_by("-id"), start=1):
+        begin = timezone.now() - timedelta(hours=7 * age, minutes=11)
+        ends = {"created_at": begin, "started_at": begin + timedelta(seconds=0.2), "finished_at": begin + timedelta(seconds=2.1)}
+        Build.objects.filter(pk=build.pk).update(**ends)
+        Release.objects.filter(build=build).update(created_at=begin + timedelta(seconds=2.1))
+        for rollout in Rollout.objects.filter(release__build=build):
+            steps = [{**step, "at": (begin + timedelta(seconds=2.3 + 0.3 * number)).isoformat()} for number, step in enumerate(rollout.steps)]
+            Rollout.objects.filter(pk=rollout.pk).update(steps=steps, finished_at=begin + timedelta(seconds=2.4 + 0.3 * len(steps)))
+
+
+def _instances(app: App) -> None:
+    assert app.current_release is not None
+    Instance.objects.filter(app=app).delete()
+    for row in ProcessFormation.objects.filter(app=app):
+        for number in range(row.count):
+            Instance.objects.create(
+                id=f"{app.name}-{row.process}-{number}",
+                app=app,
+                process=row.process,
+                release_number=app.current_release.number,
+                node="node-1",
+                state="live",
+                started_at=timezone.now() - timedelta(hours=5, minutes=13 * number),
+            )
