@@ -1,0 +1,166 @@
+"""A real node of our own for each test, with real layers made from this machine's own programs, and proof that nothing is left."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from runtime.config import NodeConfig
+from runtime.containers.container import Exit
+from runtime.containers.lifecycle import Containers
+from runtime.containers.logs import ConsoleReader
+from runtime.containers.spec import ContainerSpec, Limits
+from runtime.quantities import Bytes, Millicores
+
+PROGRAMS = ("sh", "cat", "sleep", "ls", "id", "dd", "grep", "env", "touch", "rm", "mkdir", "stat", "chmod", "chown", "true")
+PYTHON_LEAVES_OUT = ("test", "idlelib", "tkinter", "lib2to3", "ensurepip", "pydoc_data", "distutils", "__pycache__", "config-*", "dist-packages")
+PYTHON = "/usr/bin/python3"
+LIMITS = Limits(cpu=Millicores(2000), memory=Bytes(128 * 2**20), processes=64, disk=Bytes(64 * 2**20))
+
+
+@pytest.fixture(scope="session")
+def place() -> Iterator[Path]:
+    """A folder that containers may pass through; pytest's own are closed."""
+    path = Path(tempfile.mkdtemp(prefix="slipway-tests-"))
+    path.chmod(0o711)
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture(scope="session")
+def layers(place: Path) -> tuple[Path, ...]:
+    """Two layers, topmost first: one with a word in it, and one with a shell, a few tools and Python, copied from the host."""
+    base, top = place / "base", place / "top"
+    top.mkdir()
+    for folder in ("usr/bin", "etc", "proc", "sys", "dev", "tmp", "app"):
+        (base / folder).mkdir(parents=True)
+    for name in ("bin", "lib", "lib64"):
+        (base / "usr" / name).mkdir(exist_ok=True)
+        (base / name).symlink_to(f"usr/{name}")
+    for name in PROGRAMS:
+        _copy_program(base, Path(shutil.which(name, path="/usr/bin:/bin") or name))
+    python = Path(PYTHON).resolve()
+    _copy_program(base, python)
+    if not (base / "usr/bin/python3").exists():
+        (base / "usr/bin/python3").symlink_to(python.name)
+    library = Path("/usr/lib") / python.name
+    ignored = shutil.ignore_patterns(*PYTHON_LEAVES_OUT)
+    shutil.copytree(library, base / "usr/lib" / python.name, ignore_dangling_symlinks=True, ignore=ignored)
+    _copy_libraries(base, *library.glob("lib-dynload/*.so"))
+    (base / "etc/passwd").write_text("root:x:0:0::/:/bin/sh\napp:x:1000:1000::/app:/bin/sh\n")
+    (base / "tmp").chmod(0o1777)
+    (top / "word").write_text("from the top layer\n")
+    return top, base
+
+
+def _copy_program(root: Path, program: Path) -> None:
+    target = root / "usr/bin" / program.name
+    if not target.exists():
+        shutil.copy2(program.resolve(), target)
+        _copy_libraries(root, program)
+
+
+def _copy_libraries(root: Path, *programs: Path) -> None:
+    """The libraries they need, at the same places (ldd(1))."""
+    listed = subprocess.run(["ldd", *programs], capture_output=True, text=True).stdout
+    for word in listed.split():
+        if word.startswith("/") and not word.endswith(":") and not (library := root / str(Path(word).parent.resolve() / Path(word).name).lstrip("/")).exists():
+            library.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(Path(word).resolve(), library)
+
+
+@pytest.fixture
+def node(place: Path) -> NodeConfig:
+    """A node nobody else has."""
+    name = f"t{secrets.token_hex(3)}"
+    return NodeConfig(name=name, state=place / name / "state", run=place / name / "run")
+
+
+@pytest.fixture
+def containers(node: NodeConfig) -> Iterator[Containers]:
+    """Ready for use; afterwards nothing of the node may be left on the machine."""
+    made = Containers(node)
+    made.prepare()
+    try:
+        yield made
+    finally:
+        made.tear_down()
+    settle(lambda: not traces(node), 5, lambda: f"left behind: {traces(node)}")
+
+
+@pytest.fixture
+def spec(layers: tuple[Path, ...]) -> Callable[..., ContainerSpec]:
+    """Makes specs: `spec("sleep", "60", team=2)`."""
+
+    def make(*command: str, **changes: object) -> ContainerSpec:
+        wanted = ContainerSpec(
+            id=f"web-{secrets.token_hex(4)}",
+            app="shop",
+            team=1,
+            layers=layers,
+            command=command,
+            environment={"PATH": "/usr/bin:/bin", "PYTHONUNBUFFERED": "1"},
+            limits=LIMITS,
+        )
+        return replace(wanted, **changes)  # type: ignore[arg-type]  # the tests name fields of the spec
+
+    return make
+
+
+@pytest.fixture
+def output(containers: Containers, spec: Callable[..., ContainerSpec]) -> Callable[..., tuple[Exit, list[str]]]:
+    """Runs a command in the foreground, removes it, and gives how it ended and what it printed."""
+
+    def run(*command: str, **changes: object) -> tuple[Exit, list[str]]:
+        wanted, lines = spec(*command, **changes), list[str]()
+        ended = containers.run(wanted, on_output=lambda _, text: lines.append(text), timeout=60)
+        containers.remove(wanted.id)
+        return ended, lines
+
+    return run
+
+
+def settle(reached: Callable[[], object], timeout: float, otherwise: Callable[[], str] = lambda: "it did not come about") -> None:
+    """Wait until something is so."""
+    deadline = time.monotonic() + timeout
+    while not reached():
+        assert time.monotonic() < deadline, otherwise()
+        time.sleep(0.01)
+
+
+def printed(containers: Containers, id: str) -> list[str]:
+    """What a container printed so far."""
+    reader = ConsoleReader(containers.log_path(id))
+    return [line.text for line in [*reader.lines(), *reader.rest()]]
+
+
+def traces(node: NodeConfig) -> list[str]:
+    """Everything on this machine that names the node: mounts, loop devices, control groups, processes."""
+    found = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(node.run) in line or str(node.state) in line]
+    for backing in Path("/sys/block").glob("loop*/loop/backing_file"):
+        try:
+            if str(node.state) in (text := backing.read_text()):
+                found.append(f"loop device over {text.strip()}")
+        except OSError:
+            continue  # being taken down
+    for hierarchy in [Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").iterdir()]:
+        if (hierarchy / node.cgroup_parent).is_dir():
+            found.append(f"control group {hierarchy / node.cgroup_parent}")
+    for process in Path("/proc").iterdir():
+        if process.name.isdecimal() and int(process.name) != os.getpid():
+            try:
+                command = (process / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if os.fsencode(node.state) in command or os.fsencode(node.run) in command:
+                found.append(f"process {process.name} {command!r}")
+    return found

@@ -1,0 +1,90 @@
+"""Layers are shared and never changed; what a container writes is its own; a build's writing becomes a layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from runtime.config import NodeConfig
+from runtime.containers.container import Exit
+from runtime.containers.lifecycle import Containers
+from runtime.containers.spec import Bind, ContainerSpec, Purpose
+from runtime.errors import LaunchFailed
+from runtime.kernel import Kernel
+from tests.runtime.containers.conftest import printed, settle
+
+Output = Callable[..., tuple[Exit, list[str]]]
+Spec = Callable[..., ContainerSpec]
+AS_ROOT = {"uid": 0, "gid": 0, "purpose": Purpose.BUILD}
+
+
+def test_two_containers_share_layers_and_see_nothing_of_each_others_writing(containers: Containers, spec: Spec, layers: tuple[Path, ...]) -> None:
+    before = _picture(layers)
+    first, second = (spec("sh", "-c", f"echo {name} > /tmp/mine; cat /tmp/mine /word; sleep 60") for name in ("one", "two"))
+    for wanted in (first, second):
+        containers.launch(wanted)
+    for wanted, name in ((first, "one"), (second, "two")):
+        settle(lambda wanted=wanted: len(printed(containers, wanted.id)) == 2, 5)
+        assert printed(containers, wanted.id) == [name, "from the top layer"]
+    assert _picture(layers) == before
+
+
+def test_a_builds_writable_layer_holds_real_ids_and_no_mount_points(containers: Containers, spec: Spec, layers: tuple[Path, ...]) -> None:
+    script = "echo changed > /word; mkdir /app/new; touch /app/new/root; touch /app/mine; chown 1000:1000 /app/mine; rm /usr/bin/true; id -u"
+    wanted = spec("sh", "-c", script, binds=(Bind(source=Path("/etc/os-release"), target="/etc/pip.conf"),), **AS_ROOT)
+    before, lines = _picture(layers), list[str]()
+    ended = containers.run(wanted, on_output=lambda _, text: lines.append(text), timeout=30)
+    assert (ended.code, lines) == (0, ["0"])
+    upper = containers.upper(wanted.id)
+    assert (upper / "word").read_text() == "changed\n"
+    assert [(upper / name).stat().st_uid for name in ("word", "app/new/root", "app/mine")] == [0, 0, 1000]
+    assert (upper / "usr/bin/true").is_char_device()  # how an overlay says "deleted"
+    assert not (upper / "etc/pip.conf").exists()
+    assert not (upper / "etc/hosts").exists()
+    assert not (upper / "tmp").exists()
+    assert _picture(layers) == before
+
+
+def test_kernels_that_take_layers_by_path_give_the_same(node: NodeConfig, containers: Containers, spec: Spec) -> None:
+    older = Containers(node, kernel=Kernel(layers_by_fd=False))
+    for changes in ({}, AS_ROOT):
+        wanted, lines = spec("sh", "-c", "cat /word; echo x > /tmp/x && echo ok", **changes), list[str]()
+        assert older.run(wanted, on_output=lambda _, text, lines=lines: lines.append(text), timeout=30).code == 0
+        assert lines == ["from the top layer", "ok"]
+        assert not any("/layers/" in str(mount.target) for mount in Kernel().mounts() if str(node.state) in str(mount.target))
+        older.remove(wanted.id)
+
+
+def test_a_build_through_an_older_kernels_way_keeps_real_ids(node: NodeConfig, containers: Containers, spec: Spec) -> None:
+    older = Containers(node, kernel=Kernel(layers_by_fd=False))
+    wanted = spec("sh", "-c", "echo x > /app/x", **AS_ROOT)
+    older.run(wanted, on_output=lambda _, __: None, timeout=30)
+    assert (older.upper(wanted.id) / "app/x").stat().st_uid == 0
+
+
+def test_a_link_made_by_a_build_leads_no_pruning_out_of_its_layer(containers: Containers, spec: Spec, place: Path) -> None:
+    (place / "outside").mkdir()
+    (place / "outside" / "hosts").touch()
+    containers.run(spec("true", id="linker", **AS_ROOT), on_output=lambda _, __: None, timeout=30)
+    upper = containers.upper("linker")
+    for leftover in sorted((upper / "etc").glob("*")) if (upper / "etc").exists() else []:
+        leftover.unlink()
+    if (upper / "etc").exists():
+        (upper / "etc").rmdir()
+    (upper / "etc").symlink_to(place / "outside")
+    containers.upper("linker")
+    assert (place / "outside" / "hosts").exists()
+
+
+def test_a_missing_layer_fails_with_its_name_and_leaves_nothing(containers: Containers, spec: Spec, place: Path) -> None:
+    wanted = spec("true", layers=(place / "nowhere",))
+    with pytest.raises(LaunchFailed, match="nowhere does not exist"):
+        containers.launch(wanted)
+    assert containers.list() == []
+
+
+def _picture(layers: tuple[Path, ...]) -> list[tuple[str, int, int, int, float]]:
+    files = [path for layer in layers for path in sorted(layer.rglob("*"))]
+    return [(str(path), (state := path.lstat()).st_mode, state.st_uid, state.st_size, state.st_mtime) for path in files]

@@ -1,0 +1,202 @@
+"""From creation to removal, and found again by whoever comes after us."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from runtime.config import NodeConfig
+from runtime.containers.container import Exit, Status
+from runtime.containers.lifecycle import Containers
+from runtime.containers.spec import ContainerSpec
+from runtime.errors import LaunchFailed
+from tests.runtime.containers.conftest import printed, settle, traces
+
+Output = Callable[..., tuple[Exit, list[str]]]
+Spec = Callable[..., ContainerSpec]
+
+SERVER = "import http.server as h; h.HTTPServer(('0.0.0.0', 8000), h.SimpleHTTPRequestHandler).serve_forever()"
+STUBBORN = "trap 'echo asked' TERM; echo ready; while :; do sleep 1; done"
+
+
+def test_created_then_running_then_exited_with_its_code(containers: Containers, spec: Spec) -> None:
+    wanted = spec("sh", "-c", "echo out; echo err >&2; sleep 0.3; exit 3", labels={"release": "7"})
+    created = containers.create(wanted)
+    assert (created.status, created.started_at, created.exit) == (Status.CREATED, None, None)
+    assert created.spec == wanted
+    containers.start(wanted.id)
+    running = containers.state(wanted.id)
+    assert running is not None
+    assert (running.status, running.pid) == (Status.RUNNING, created.pid)
+    assert running.started_at is not None
+    ended = _wait(containers, wanted.id)
+    assert (ended.code, ended.signal, ended.out_of_memory) == (3, None, False)
+    assert ended.explain() == "It exited with code 3."
+    assert sorted(printed(containers, wanted.id)) == ["err", "out"]
+    containers.start(wanted.id)  # no second run
+    assert _wait(containers, wanted.id) == ended
+
+
+def test_stop_asks_first_and_an_app_that_listens_ends_by_itself(containers: Containers, spec: Spec) -> None:
+    program = "import signal, sys, time\nsignal.signal(signal.SIGTERM, lambda *_: (print('bye', flush=True), sys.exit(0)))\nprint('up', flush=True)\ntime.sleep(60)"
+    wanted = spec("python3", "-c", program)
+    containers.launch(wanted)
+    settle(lambda: printed(containers, wanted.id) == ["up"], 10)
+    containers.stop(wanted.id)
+    assert _wait(containers, wanted.id).code == 0
+    assert printed(containers, wanted.id) == ["up", "bye"]
+
+
+def test_stop_kills_what_does_not_listen_after_its_grace(containers: Containers, spec: Spec) -> None:
+    wanted = spec("sh", "-c", STUBBORN)
+    containers.launch(wanted)
+    settle(lambda: printed(containers, wanted.id) == ["ready"], 10)
+    start = time.monotonic()
+    containers.stop(wanted.id, grace=0.5)
+    assert 0.5 <= time.monotonic() - start < 3
+    ended = _wait(containers, wanted.id)
+    assert (ended.code, ended.signal) == (137, signal.SIGKILL)
+    assert ended.explain() == "It did not end within 0.5 s of being asked to, and was killed."
+    containers.stop(wanted.id)  # fine twice
+
+
+def test_a_command_that_is_not_there_says_so(output: Output) -> None:
+    ended, lines = output("/app/no-such-program")
+    assert ended.code != 0
+    assert any("no-such-program" in line for line in lines), lines
+
+
+def test_output_arrives_line_by_line_and_unended_lines_too(output: Output) -> None:
+    ended, lines = output("python3", "-c", "print('a' * 20000); print('é'); print('last', end='')")
+    assert ended.code == 0
+    assert lines == ["a" * 20000, "é", "last"]
+
+
+def test_a_foreground_run_ends_at_its_time_or_when_cancelled(containers: Containers, spec: Spec) -> None:
+    slow = spec("sleep", "60")
+    assert containers.run(slow, on_output=lambda _, __: None, timeout=0.3).explain() == "It ran for more than 0.3 s and was stopped."
+    cancelled, asked = spec("sh", "-c", "echo begun; sleep 60"), threading.Event()
+    ended = containers.run(cancelled, on_output=lambda _, __: asked.set(), timeout=30, cancelled=asked.is_set)
+    assert ended.explain() == "It was cancelled."
+    state = containers.state(cancelled.id)
+    assert state is not None
+    assert state.status is Status.EXITED
+
+
+def test_an_error_of_the_one_who_listens_stops_the_run(containers: Containers, spec: Spec) -> None:
+    wanted = spec("sh", "-c", "echo x; sleep 60")
+
+    def refuse(stream: str, text: str) -> None:
+        raise RuntimeError(f"{stream} {text}")
+
+    with pytest.raises(RuntimeError, match="stdout x"):
+        containers.run(wanted, on_output=refuse, timeout=30)
+    state = containers.state(wanted.id)
+    assert state is not None
+    assert state.status is Status.EXITED
+
+
+def test_listening_sockets_are_seen_with_their_addresses(containers: Containers, spec: Spec) -> None:
+    wanted = spec("python3", "-c", SERVER)
+    containers.launch(wanted)
+    settle(lambda: containers.listening(wanted.id) == [("0.0.0.0", 8000)], 10)
+    assert containers.listening("nobody") == []
+
+
+def test_a_new_containers_object_finds_what_runs_and_what_has_ended(node: NodeConfig, containers: Containers, spec: Spec) -> None:
+    runs, ends = spec("sleep", "60"), spec("sh", "-c", "exit 5")
+    launched = containers.launch(runs)
+    containers.launch(ends)
+    _wait(containers, ends.id)
+    later = Containers(node)
+    later.prepare()
+    assert [container.id for container in later.list()] == sorted([runs.id, ends.id])
+    found = later.state(runs.id)
+    assert found is not None
+    assert (found.status, found.pid, found.spec) == (Status.RUNNING, launched.pid, runs)
+    assert _wait(later, ends.id).code == 5
+    assert later.sweep() == []
+    later.remove(runs.id)
+    assert containers.state(runs.id) is None
+
+
+def test_removing_is_fine_twice_at_once_and_of_nobody(containers: Containers, spec: Spec) -> None:
+    wanted = spec("sleep", "60")
+    containers.launch(wanted)
+    threads = [threading.Thread(target=containers.remove, args=(wanted.id,)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    containers.remove(wanted.id)
+    containers.remove("nobody")
+    assert containers.list() == []
+
+
+def test_removing_leaves_nothing_but_the_teams_group_and_namespace(node: NodeConfig, containers: Containers, spec: Spec) -> None:
+    first, wanted = spec("true"), spec("sh", "-c", "dd if=/dev/zero of=/tmp/f bs=1M count=30; sleep 60")
+    containers.launch(first)
+    containers.remove(first.id)
+    before = traces(node)
+    containers.launch(wanted)
+    assert len(traces(node)) > len(before)
+    containers.remove(wanted.id)
+    settle(lambda: traces(node) == before, 3, lambda: f"{traces(node)}\n{before}")
+    assert [path.name for path in node.instances.iterdir()] == [".lock"]
+
+
+def test_an_id_is_taken_once_and_checked(containers: Containers, spec: Spec) -> None:
+    wanted = spec("sleep", "60")
+    containers.launch(wanted)
+    with pytest.raises(LaunchFailed, match="already"):
+        containers.launch(wanted)
+    assert _is_running(containers, wanted.id)
+    for bad in ("../x", "", "UPPER", "a" * 81, ".x"):
+        with pytest.raises(LaunchFailed, match="no container id"):
+            containers.create(spec("true", id=bad))
+
+
+def test_many_are_launched_at_once(containers: Containers, spec: Spec) -> None:
+    wanted, failures = [spec("sleep", "60", team=number % 2) for number in range(6)], list[Exception]()
+
+    def launch(one: ContainerSpec) -> None:
+        try:
+            containers.launch(one)
+        except Exception as error:  # noqa: BLE001 -- the edge of a thread: shown below
+            failures.append(error)
+
+    threads = [threading.Thread(target=launch, args=(one,)) for one in wanted]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert {container.status for container in containers.list()} == {Status.RUNNING}
+    assert len(containers.list()) == 6
+
+
+def test_a_console_log_is_rotated_without_losing_a_line(containers: Containers, spec: Spec) -> None:
+    wanted = spec("python3", "-c", "import time\nfor n in range(60): print(n, flush=True); time.sleep(0.02)")
+    containers.launch(wanted)
+    settle(lambda: len(printed(containers, wanted.id)) > 10, 10)
+    old = containers.rotate_log(wanted.id)
+    _wait(containers, wanted.id)
+    lines = [line.rsplit(" ", 1)[1] for path in (old, containers.log_path(wanted.id)) for line in path.read_text().splitlines()]
+    assert lines == [str(number) for number in range(60)]
+
+
+def _wait(containers: Containers, id: str) -> Exit:
+    settle(lambda: (state := containers.state(id)) and state.status is Status.EXITED, 15)
+    state = containers.state(id)
+    assert state is not None
+    assert state.exit is not None
+    return state.exit
+
+
+def _is_running(containers: Containers, id: str) -> bool:
+    state = containers.state(id)
+    return state is not None and state.status is Status.RUNNING

@@ -1,0 +1,124 @@
+"""The kernel holds a container, and a team's containers in sum, to what they were allowed; also when that changes while they run."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from runtime.containers.container import Exit
+from runtime.containers.lifecycle import Containers
+from runtime.containers.spec import ContainerSpec, TeamLimits
+from runtime.errors import KernelRefused
+from runtime.quantities import Bytes, Millicores
+from tests.runtime.containers.conftest import LIMITS, printed, settle
+
+Output = Callable[..., tuple[Exit, list[str]]]
+Spec = Callable[..., ContainerSpec]
+
+BUSY = ("sh", "-c", "while :; do :; done")
+MIB = 2**20
+EAT = "print('start', flush=True)\nblocks = []\nwhile True: blocks.append(b'x' * 2**20)"
+
+
+def test_a_busy_loop_gets_a_quarter_of_a_core_and_less_within_two_seconds_of_being_told(containers: Containers, spec: Spec) -> None:
+    wanted = spec(*BUSY, limits=replace(LIMITS, cpu=Millicores(250)))
+    containers.launch(wanted)
+    assert _cpu_share(containers, [wanted.id]) == pytest.approx(0.25, abs=0.06)
+    containers.set_limits(wanted.id, replace(LIMITS, cpu=Millicores(100)))
+    time.sleep(0.3)
+    assert _cpu_share(containers, [wanted.id]) == pytest.approx(0.10, abs=0.04)
+    state = containers.state(wanted.id)
+    assert state is not None
+    assert state.spec.limits.cpu == 100
+
+
+def test_a_team_gets_its_sum_over_two_containers_and_its_change_is_live_both_ways(containers: Containers, spec: Spec) -> None:
+    containers.set_team_limits(1, TeamLimits(cpu=Millicores(300), memory=Bytes(512 * MIB), processes=256))
+    wanted = [spec(*BUSY), spec(*BUSY)]
+    for one in wanted:
+        containers.launch(one)
+    ids = [one.id for one in wanted]
+    assert _cpu_share(containers, ids) == pytest.approx(0.30, abs=0.08)
+    containers.set_team_limits(1, TeamLimits(cpu=Millicores(100), memory=Bytes(512 * MIB), processes=256))
+    time.sleep(0.2)
+    assert _cpu_share(containers, ids) == pytest.approx(0.10, abs=0.05)
+    containers.set_team_limits(1, TeamLimits(cpu=Millicores(600), memory=Bytes(512 * MIB), processes=256))
+    time.sleep(0.2)
+    assert _cpu_share(containers, ids) > 0.30
+
+
+def test_who_eats_all_its_memory_is_killed_and_told_so(output: Output) -> None:
+    ended, lines = output("python3", "-c", EAT, limits=replace(LIMITS, memory=Bytes(32 * MIB)))
+    assert lines == ["start"]
+    assert (ended.code, ended.out_of_memory) == (137, True)
+    assert ended.explain() == "It used all of its 32 MiB of memory and was killed."
+
+
+def test_a_teams_memory_holds_below_a_containers_own(containers: Containers, output: Output) -> None:
+    containers.set_team_limits(1, TeamLimits(cpu=Millicores(2000), memory=Bytes(32 * MIB), processes=256))
+    ended, _ = output("python3", "-c", EAT)
+    assert (ended.code, ended.out_of_memory) == (137, True)
+
+
+def test_a_memory_limit_below_what_is_used_is_refused_or_kills_and_a_higher_one_is_taken(containers: Containers, spec: Spec) -> None:
+    wanted = spec("python3", "-c", "b = bytearray(b'x') * (60 * 2**20); print('full', flush=True); import time; time.sleep(60)")
+    containers.launch(wanted)
+    settle(lambda: printed(containers, wanted.id) == ["full"], 10)
+    containers.set_limits(wanted.id, replace(LIMITS, memory=Bytes(256 * MIB)))
+    try:
+        containers.set_limits(wanted.id, replace(LIMITS, memory=Bytes(16 * MIB)))
+    except KernelRefused as refusal:
+        assert "restart" in refusal.hint
+    else:  # version 2 makes room
+        settle(lambda: (state := containers.state(wanted.id)) and state.exit and state.exit.out_of_memory, 10)
+
+
+def test_forking_without_end_is_held_and_seen_in_the_usage(containers: Containers, spec: Spec) -> None:
+    program = "import os, time\ntry:\n    while True:\n        if os.fork() == 0: time.sleep(60)\nexcept OSError as error: print(error.strerror, flush=True)\ntime.sleep(60)"
+    wanted = spec("python3", "-c", program, limits=replace(LIMITS, processes=20))
+    containers.launch(wanted)
+    settle(lambda: printed(containers, wanted.id), 10)
+    assert printed(containers, wanted.id) == ["Resource temporarily unavailable"]
+    usage = containers.usage(wanted.id)
+    assert usage is not None
+    assert usage.processes == 20
+
+
+def test_a_full_disk_is_told_inside_and_the_host_keeps_its_own(output: Output, node: object, place: object) -> None:
+    before = shutil.disk_usage(str(place)).free
+    ended, lines = output("sh", "-c", "dd if=/dev/zero of=/tmp/fill bs=1M count=200; ls -l /tmp; rm /tmp/fill; echo again > /tmp/x && cat /tmp/x")
+    assert ended.code == 0
+    assert any("No space left on device" in line for line in lines)
+    assert lines[-1] == "again"
+    assert before - shutil.disk_usage(str(place)).free < 100 * MIB
+
+
+def test_usage_counts_what_is_used(containers: Containers, spec: Spec) -> None:
+    program = "b = bytearray(b'x') * (30 * 2**20)\nopen('/tmp/f', 'wb').write(b[:10 * 2**20])\nsum(range(10**6))\nprint('done', flush=True)\nimport time; time.sleep(60)"
+    wanted = spec("python3", "-c", program)
+    containers.launch(wanted)
+    settle(lambda: printed(containers, wanted.id) == ["done"], 10)
+    usage = containers.usage(wanted.id)
+    assert usage is not None
+    assert 30 * MIB < usage.memory_bytes < 80 * MIB
+    assert 10 * MIB <= usage.disk_bytes < 12 * MIB
+    assert usage.processes == 1
+    assert 0.01 < usage.cpu_seconds < 5
+    assert usage.oom_kills == 0
+
+
+def test_there_is_no_usage_of_what_is_not_there(containers: Containers) -> None:
+    assert containers.usage("nobody") is None
+
+
+def _cpu_share(containers: Containers, ids: list[str], seconds: float = 1.2) -> float:
+    def spent() -> float:
+        return sum(usage.cpu_seconds for id in ids if (usage := containers.usage(id)))
+
+    before, start = spent(), time.monotonic()
+    time.sleep(seconds)
+    return (spent() - before) / (time.monotonic() - start)
