@@ -5,8 +5,8 @@ mkdir -p /host /out
 mount -t 9p -o $options,cache=loose,ro host /host
 mount -t 9p -o $options out /out
 for _ in $(seq 100); do ip route | grep -q ^default && break; sleep 0.1; done
-bash /out/job.sh > /dev/ttyS0 2>&1
-echo $? > /out/exit-code
+bash /out/job.sh 2>&1 | cat > /dev/ttyS0 # through a pipe: on a terminal programs draw progress
+echo "${PIPESTATUS[0]}" > /out/exit-code
 sync
 umount /out
 systemctl poweroff --force --force
