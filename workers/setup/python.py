@@ -5,8 +5,8 @@ Not pip itself: uv does in two seconds what takes pip forty, and refuses whateve
 
 from __future__ import annotations
 
+import ast
 import re
-import shlex
 import stat
 import sys
 import tempfile
@@ -88,7 +88,7 @@ def uv_settings(pip_config: str) -> dict[str, str]:
         key, _, value = line.partition("=")
         section, _, name = key.partition(".")
         if section in {"global", "install", ":env:"}:
-            read[(section == ":env:", name.strip().replace("_", "-"))] = " ".join(shlex.split(value)).split()
+            read[(section == ":env:", name.strip().replace("_", "-"))] = str(ast.literal_eval(value)).split()  # pip prints a Python string
     words = {name: read.get((True, name)) or values for (_, name), values in sorted(read.items(), reverse=True)}
     settings = {}
     if index := words.get("index-url"):

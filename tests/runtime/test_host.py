@@ -1,0 +1,95 @@
+"""The doctor: each lack is one sentence with its remedy, and all are told at once."""
+
+import dataclasses
+import ipaddress
+import socket
+
+import pytest
+
+from runtime.config import NodeConfig
+from runtime.host import CAPABILITIES, CONTROLLERS, FEATURES, Host, lacks, look
+from runtime.quantities import Bytes
+
+CONFIG = NodeConfig()
+FINE = Host(
+    root=True,
+    capabilities=frozenset(CAPABILITIES),
+    python=(3, 13),
+    package_tool="apt-get",
+    machine="x86_64",
+    kernel=(6, 12),
+    missing_features=(),
+    user_namespaces=15000,
+    controllers=CONTROLLERS,
+    cgroups_writable=True,
+    state_filesystem="ext4",
+    state_exists=False,
+    disk_free=Bytes.parse("20G"),
+    memory=Bytes.parse("4G"),
+    port_trouble="",
+    used_networks=((ipaddress.IPv4Network("192.168.1.0/24"), "eth0"),),
+)
+ELSEWHERE = ((ipaddress.IPv4Network("10.210.8.0/24"), "tun0"), (ipaddress.IPv4Network("10.211.0.0/16"), "eth1"))
+
+
+def test_a_good_machine_lacks_nothing():
+    assert lacks(FINE, CONFIG) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "said", "remedy"),
+    [
+        ({"root": False}, "takes root", "sudo make up"),
+        ({"capabilities": frozenset({"CAP_NET_ADMIN"})}, "CAP_SYS_ADMIN", "--privileged"),
+        ({"python": (3, 9)}, "3.9", "newer python3"),
+        ({"package_tool": ""}, "apt-get", "Debian"),
+        ({"machine": "riscv64"}, "riscv64", "x86_64"),
+        ({"kernel": (5, 15)}, "5.15", "newer kernel"),
+        ({"missing_features": FEATURES[:1]}, "overlay", "CONFIG_OVERLAY_FS"),
+        ({"user_namespaces": 0}, "User namespaces", "sysctl"),
+        ({"controllers": frozenset({"cpu", "pids"})}, "memory", "cgroup_enable=memory"),
+        ({"cgroups_writable": False}, "read-only", "--privileged"),
+        ({"state_filesystem": "nfs4"}, "nfs4", "SLIPWAY_STATE"),
+        ({"port_trouble": "Port 8080 on 127.0.0.1 is taken by nginx (process 7)"}, "nginx", "SLIPWAY_HTTP_PORT"),
+        ({"used_networks": ELSEWHERE}, "10.210.8.0/24", "10.212.0.0/16"),
+        ({"disk_free": Bytes.parse("1G")}, "1 GiB", "SLIPWAY_STATE"),
+        ({"memory": Bytes.parse("512M")}, "512 MiB", "1 GiB"),
+    ],
+)
+def test_each_lack_is_a_sentence_with_its_remedy(change, said, remedy):
+    [lack] = lacks(dataclasses.replace(FINE, **change), CONFIG)
+    assert said in lack.what
+    assert remedy in lack.remedy
+    assert lack.describe().endswith(".")
+
+
+def test_all_lacks_are_told_at_once():
+    poor = dataclasses.replace(FINE, root=False, kernel=(4, 19), memory=Bytes(0), port_trouble="Port 80 is taken by x")
+    assert len(lacks(poor, CONFIG)) == 4
+
+
+def test_a_full_disk_matters_less_once_the_stack_is_built():
+    assert lacks(dataclasses.replace(FINE, disk_free=Bytes.parse("1G"), state_exists=True), CONFIG) == []
+
+
+def test_this_machine_is_read_and_nothing_is_made(tmp_path):
+    config = NodeConfig(state=tmp_path / "state", run=tmp_path / "run", http_port=1)
+    host = look(config)
+    assert host.kernel > (4, 0)
+    assert host.state_filesystem
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_program_on_our_port_is_named():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        config = NodeConfig(http_port=taken.getsockname()[1])
+        trouble = look(config).port_trouble
+    assert "is taken by" in trouble
+    assert "another program" not in trouble
+    assert look(config, port_is_ours=True).port_trouble == ""
+
+
+def test_an_address_of_another_machine_is_told():
+    assert "belongs to no interface" in look(NodeConfig(http_bind="192.0.2.250", http_port=8080)).port_trouble

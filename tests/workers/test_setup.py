@@ -1,0 +1,162 @@
+"""Set-up's own decisions: what goes into the process manager's configuration, where packages come from, whose folder may go."""
+
+import configparser
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtime import journal
+from runtime.config import NodeConfig, process_environment
+from runtime.errors import HostLacks
+from workers.setup import folders
+from workers.setup.processes import programs, render
+from workers.setup.python import lines_of, open_to_all, uv_settings
+from workers.setup.running import holder, taken
+from workers.setup.steps import step
+
+ROOT = Path(__file__).parents[2]
+ROUTER = ["haproxy", "-W", "-f", "/var/lib/slipway/router/fixed.cfg"]
+
+
+@pytest.fixture
+def config(tmp_path):
+    return NodeConfig(state=tmp_path / "state", run=tmp_path / "run")
+
+
+def sections(config, *, private_redis=True):
+    items = programs(config, venv=ROOT / ".venv", router=ROUTER, private_redis=private_redis)
+    parsed = configparser.ConfigParser(interpolation=None)
+    parsed.read_string(render(config, items, root=ROOT))
+    return parsed
+
+
+def test_six_processes_are_kept_running_for_ever(config):
+    parsed = sections(config)
+    names = [name.removeprefix("program:") for name in parsed.sections() if name.startswith("program:")]
+    assert names == ["redis", "router", "portal", "worker-build", "worker-node", "supervisor"]
+    for name in names:
+        assert parsed[f"program:{name}"]["autorestart"] == "true"
+        assert int(parsed[f"program:{name}"]["startretries"]) > 10_000
+
+
+def test_a_redis_of_ones_own_means_none_of_ours(config):
+    assert not sections(config, private_redis=False).has_section("program:redis")
+
+
+def test_what_faces_the_network_is_not_root(config):
+    parsed = sections(config)
+    for name in ("redis", "portal"):
+        assert "--reuid=slipway" in parsed[f"program:{name}"]["command"]
+        assert "--no-new-privs" in parsed[f"program:{name}"]["command"]
+
+
+def test_no_process_outlives_its_manager(config):
+    parsed = sections(config)
+    assert all("--pdeathsig TERM" in parsed[name]["command"] for name in parsed.sections() if name.startswith("program:"))
+
+
+def test_a_percent_sign_in_a_path_survives_the_manager(tmp_path):
+    config = NodeConfig(state=tmp_path / "100%", run=tmp_path / "run")
+    items = programs(config, venv=ROOT / ".venv", router=ROUTER, private_redis=True)
+    assert "100%%" in render(config, items, root=ROOT)
+
+
+def test_pips_settings_are_told_to_uv():
+    told = uv_settings(
+        "global.index-url='https://mirror.internal/simple'\n"
+        "global.extra-index-url='https://a.internal/simple\\nhttps://b.internal/simple'\n"
+        "global.find-links='/srv/wheels'\nglobal.timeout='60'\n:env:.cert='/etc/ca.pem'\nglobal.cert='/old.pem'\n"
+    )
+    assert told["UV_DEFAULT_INDEX"] == "https://mirror.internal/simple"
+    assert told["UV_INDEX"].split() == ["https://a.internal/simple", "https://b.internal/simple"]
+    assert told["UV_FIND_LINKS"] == "/srv/wheels"
+    assert told["SSL_CERT_FILE"] == "/etc/ca.pem"
+
+
+def test_without_settings_uv_is_left_alone():
+    assert uv_settings("") == {}
+
+
+def test_the_lock_is_read_with_its_hashes():
+    lock = "a==1 \\\n    --hash=sha256:aa \\\n    --hash=sha256:bb\n    # via x\nuv==2 \\\n    --hash=sha256:cc\nz==3 --hash=sha256:dd\n"
+    assert lines_of("a", lock).count("--hash") == 2
+    assert lines_of("uv", lock) == "uv==2 \\\n    --hash=sha256:cc\n"
+    assert lines_of("z", lock) == "z==3 --hash=sha256:dd\n"
+    with pytest.raises(HostLacks, match="does not pin b"):
+        lines_of("b", lock)
+
+
+def test_a_folder_below_a_closed_one_is_not_open_to_all(tmp_path):
+    (tmp_path / "closed").mkdir(mode=0o700)
+    (tmp_path / "closed" / "python").write_text("")
+    assert not open_to_all(tmp_path / "closed" / "python")
+    assert open_to_all(Path("/bin/sh"))
+
+
+def test_settings_come_from_the_file_and_the_shell_wins(tmp_path, monkeypatch):
+    file = tmp_path / ".env"
+    file.write_text('# a remark\n\nSLIPWAY_HTTP_PORT=9000\nSLIPWAY_SCHEME = "http"\nexport SLIPWAY_USER=me\n')
+    monkeypatch.setenv("SLIPWAY_SCHEME", "https")
+    read = process_environment(file)
+    assert (read["SLIPWAY_HTTP_PORT"], read["SLIPWAY_SCHEME"], read["SLIPWAY_USER"]) == ("9000", "https", "me")
+
+
+def test_a_line_that_is_no_setting_is_named(tmp_path):
+    (tmp_path / ".env").write_text("SLIPWAY_HTTP_PORT=1\nport 80\n")
+    with pytest.raises(HostLacks, match="Line 2"):
+        process_environment(tmp_path / ".env")
+
+
+@given(st.text(alphabet=st.characters(blacklist_categories=["Cc", "Cs", "Zl", "Zp"], blacklist_characters="\"' \u00a0\x85"), max_size=30))
+def test_any_value_without_quotes_is_read_as_written(value):
+    file = Path(os.devnull).with_name("shm") / f"slipway-env-{os.getpid()}"
+    try:
+        file.write_text(f"ODD_VALUE_OF_A_TEST={value}\n")
+        assert process_environment(file)["ODD_VALUE_OF_A_TEST"] == value.strip()
+    finally:
+        file.unlink()
+
+
+def test_every_setting_of_the_node_is_explained():
+    text = (ROOT / ".env.example").read_text()
+    for field in NodeConfig.__dataclass_fields__:
+        assert f"\nSLIPWAY_{field.upper()}=" in text
+    assert text.count("\nDATABASE_URL=") == text.count("\nREDIS_URL=") == 1
+
+
+def test_a_folder_without_our_mark_is_never_deleted(config):
+    config.state.mkdir()
+    (config.state / "thesis.txt").write_text("the only copy")
+    with pytest.raises(HostLacks, match="not made by Slipway"):
+        folders.delete_state(config)
+    assert (config.state / "thesis.txt").exists()
+
+
+def test_a_second_platform_is_noticed_by_the_lock_of_the_first(config):
+    assert holder(config) is None
+    config.run.mkdir()
+    with taken(config):
+        code = f"from runtime.config import NodeConfig; from pathlib import Path; from workers.setup.running import holder; print(holder(NodeConfig(run=Path({str(config.run)!r}))))"
+        seen = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert seen.strip() == str(os.getpid())
+    assert holder(config) is None
+    with journal.lock(config.run / "up.lock", blocking=False) as free:
+        assert free
+
+
+def test_a_step_is_one_line_and_a_failing_one_shows_what_it_said():
+    quiet, loud = io.StringIO(), io.StringIO()
+    with step("Fetch", quiet) as current:
+        current.output(b"noise")
+    with pytest.raises(HostLacks), step("Break", loud) as current:
+        current.output(b"what went wrong")
+        raise HostLacks("x")
+    assert quiet.getvalue().count("\n") == 1
+    assert "noise" not in quiet.getvalue()
+    assert "failed\n    what went wrong\n" in loud.getvalue()
