@@ -20,8 +20,8 @@ api = NinjaAPI(
     docs_url=None,  # its page loads scripts from elsewhere, which our content security policy does not let it
     openapi_url="/openapi.json",
 )
-api.add_router("", applications.router)
-api.add_router("", deploys.router)
+api.add_router("/v1", applications.router)
+api.add_router("/v1", deploys.router)
 
 
 @api.exception_handler(Refused)

@@ -1,4 +1,4 @@
-"""Where git finds an app's repository: /git/APP.git. Mounted below git/ by portal.urls."""
+"""Where git finds an app's repository: /git/APP.git."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from django.urls import path, re_path
 from portal.gitserver import views
 
 urlpatterns = [
-    path("<slug:name>.git/info/refs", views.info_refs),
-    re_path(r"^(?P<name>[a-z0-9-]+)\.git/(?P<service>git-receive-pack|git-upload-pack)$", views.exchange),
+    path("git/<slug:name>.git/info/refs", views.info_refs),
+    re_path(r"^git/(?P<name>[a-z0-9-]+)\.git/(?P<service>git-receive-pack|git-upload-pack)$", views.exchange),
 ]

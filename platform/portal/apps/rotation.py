@@ -1,0 +1,22 @@
+"""Putting every config var under the newest key."""
+
+from __future__ import annotations
+
+from django.db import transaction
+
+from portal.apps import secrets
+from portal.apps.models import ConfigVar
+from portal.releases.models import Release
+
+
+@transaction.atomic
+def reencrypt_all() -> int:
+    """Encrypt all config vars, those of releases too, with the first key; how many rows that were."""
+    count = 0
+    for var in ConfigVar.objects.select_for_update():
+        ConfigVar.objects.filter(pk=var.pk).update(encrypted_value=secrets.rotate(var.encrypted_value))
+        count += 1
+    for release in Release.objects.select_for_update():
+        Release.objects.filter(pk=release.pk).update(encrypted_config=secrets.rotate(release.encrypted_config))
+        count += 1
+    return count

@@ -1,0 +1,131 @@
+"""For the portal's tests: a private Redis, people with teams, a portal that really listens, and workers that only pretend."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import redis
+from django.conf import settings
+
+from portal.accounts.actions import create_person, create_team, create_token
+from portal.accounts.models import Person, Team
+from portal.apps.actions import create_app
+from portal.apps.models import App
+from tests.portal.shipyard import Shipyard
+
+ROOT = Path(__file__).resolve().parents[2]
+PASSWORD = "ten green bottles"  # noqa: S105  # of people who exist for one test
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[str]:
+    """On the socket where the settings look for it. Some tests stop it: they ask for one of their own."""
+    path = f"{settings.RUN}/redis.sock"
+    command = ("redis-server", "--port", "0", "--unixsocket", path, "--save", "", "--appendonly", "no", "--logfile", "/dev/null")
+    server = subprocess.Popen(command, cwd=settings.RUN)
+    client = redis.Redis(unix_socket_path=path)
+    _wait(lambda: _pings(client), "Redis did not come up")
+    yield path
+    server.terminate()
+    server.wait(10)
+
+
+@pytest.fixture
+def broker(redis_server: str) -> redis.Redis:
+    """An empty Redis, to look into the queues."""
+    client = redis.Redis(unix_socket_path=redis_server, decode_responses=True)
+    client.flushall()
+    return client
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crew:
+    """An admin, two teams that know nothing of each other, and a member of each."""
+
+    admin: Person
+    ada: Person
+    bob: Person
+    blue: Team  # ada's
+    red: Team  # bob's
+
+    def app(self, name: str = "hello") -> App:
+        """An app of ada's."""
+        return create_app(self.ada, team=self.blue, name=name)
+
+    def token(self, person: Person) -> str:
+        """A new token of theirs."""
+        return create_token(person, label="test")[1]
+
+
+def make_crew() -> Crew:
+    admin = create_person(None, username="grace", password=PASSWORD, admin=True)
+    ada = create_person(admin, username="ada", password=PASSWORD)
+    bob = create_person(admin, username="bob", password=PASSWORD)
+    return Crew(admin=admin, ada=ada, bob=bob, blue=create_team(ada, name="blue"), red=create_team(bob, name="red"))
+
+
+@pytest.fixture
+def crew(db: None, broker: redis.Redis) -> Crew:
+    """In a transaction that is rolled back."""
+    return make_crew()
+
+
+@pytest.fixture
+def committed_crew(transactional_db: None, broker: redis.Redis) -> Crew:
+    """Really in the database, for tests with more than one process or thread."""
+    return make_crew()
+
+
+@pytest.fixture(scope="session")
+def portal_url(redis_server: str, django_db_setup: None) -> Iterator[str]:
+    """The portal as it runs in production, but for the router before it and gunicorn around it."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "portal.settings"}
+    command = (sys.executable, "-m", "uvicorn", "portal.asgi:application", "--port", str(port), "--lifespan", "off", "--log-level", "warning")
+    server = subprocess.Popen(command, cwd=ROOT, env=environment)
+    url = f"http://127.0.0.1:{port}"
+    _wait(lambda: _answers(url), "The portal did not come up")
+    yield url
+    server.terminate()
+    server.wait(10)
+
+
+@pytest.fixture
+def shipyard(committed_crew: Crew) -> Iterator[Shipyard]:
+    """Workers that do as they are told, in a thread beside the test."""
+    with Shipyard() as yard:
+        yield yard
+
+
+def _pings(client: redis.Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except redis.ConnectionError:
+        return False
+
+
+def _answers(url: str) -> bool:
+    try:
+        urllib.request.urlopen(f"{url}/api/openapi.json", timeout=5)
+    except urllib.error.HTTPError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+def _wait(ready: Callable[[], bool], complaint: str) -> None:
+    deadline = time.monotonic() + 20
+    while not ready():
+        assert time.monotonic() < deadline, complaint
+        time.sleep(0.05)

@@ -1,0 +1,229 @@
+"""Pushing with the real git to a portal that really listens."""
+
+import os
+import subprocess
+import threading
+import time
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from portal.accounts.models import Person
+from portal.apps.models import App
+from portal.builds.models import Build, BuildState, Origin
+from portal.builds.sources import path_of
+from portal.gitserver import repository
+from portal.quotas.models import Quota
+from portal.releases.models import Release
+from tests.portal.conftest import Crew
+from tests.portal.shipyard import Shipyard
+
+
+class Checkout:
+    """Somebody's working copy."""
+
+    def __init__(self, folder: Path, portal_url: str) -> None:
+        self.folder = folder
+        self.portal = portal_url
+        self.git("init", "--quiet", "--initial-branch=main")
+        self.git("config", "user.name", "Ada")
+        self.git("config", "user.email", "ada@localhost")
+
+    def commit(self, text: str = "Say hello", **files: str) -> str:
+        for name, content in (files or {"Procfile": "web: python app.py\n"}).items():
+            (self.folder / name).write_text(content)
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--allow-empty", "--message", text)
+        return self.git("rev-parse", "HEAD").stdout.strip()
+
+    def remote(self, app: str, token: str) -> str:
+        return self.portal.replace("http://", f"http://any:{quote(token)}@") + f"/git/{app}.git"
+
+    def git(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        environment = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C.UTF-8"}
+        return subprocess.run(("git", *words), cwd=self.folder, env=environment, check=check, capture_output=True, text=True, timeout=60)
+
+    def push(self, app: str, token: str, *refs: str) -> subprocess.CompletedProcess[str]:
+        return self.git("push", self.remote(app, token), *(refs or ("main",)), check=False)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, portal_url: str) -> Checkout:
+    return Checkout(tmp_path, portal_url)
+
+
+@pytest.fixture
+def app(committed_crew: Crew) -> App:
+    return committed_crew.app()
+
+
+@pytest.fixture
+def token(committed_crew: Crew) -> str:
+    return committed_crew.token(committed_crew.ada)
+
+
+def test_a_push_deploys_shows_the_build_log_and_ends_with_the_address(
+    checkout: Checkout, shipyard: Shipyard, app: App, token: str, committed_crew: Crew
+) -> None:
+    commit = checkout.commit("Say hello")
+    pushed = checkout.push("hello", token)
+    assert pushed.returncode == 0, pushed.stderr
+    remote = [line.removeprefix("remote: ").strip() for line in pushed.stderr.splitlines() if line.startswith("remote:")]
+    assert remote[0] == f"Deploying {commit[:8]} Say hello"
+    assert "-> Found a Procfile" in remote
+    assert "v1: start web.1" in remote
+    assert remote.index("-> Found a Procfile") < remote.index("-> Done") < remote.index("v1: start web.1")
+    assert [line for line in remote if line][-1] == "http://hello.slipway.localhost:8080 is live."
+    build = Build.objects.get()
+    assert (build.state, build.origin, build.created_by) == (BuildState.SUCCEEDED, Origin.GIT, committed_crew.ada)
+    assert build.description == f"{commit[:8]} Say hello"
+    assert path_of(build.source).read_bytes()[257:262] == b"ustar"
+
+
+def test_a_failed_build_refuses_the_ref_and_says_why(checkout: Checkout, shipyard: Shipyard, app: App, token: str) -> None:
+    checkout.commit()
+    shipyard.fails_with = "no version of flask matches 99"
+    pushed = checkout.push("hello", token)
+    assert pushed.returncode != 0
+    assert "remote: ! The build failed: no version of flask matches 99" in pushed.stderr
+    assert "pre-receive hook declined" in pushed.stderr
+    assert not checkout.git("ls-remote", checkout.remote("hello", token)).stdout
+    shipyard.fails_with = ""
+    assert checkout.push("hello", token).returncode == 0, "the same commit can be pushed again"
+
+
+def test_a_rollout_that_fails_refuses_the_ref_and_says_why(checkout: Checkout, shipyard: Shipyard, app: App, token: str) -> None:
+    checkout.commit()
+    shipyard.never_live = "web listens on 127.0.0.1:5000, not on 0.0.0.0:$PORT."
+    pushed = checkout.push("hello", token)
+    assert pushed.returncode != 0
+    assert "v1 did not go live: web listens on 127.0.0.1:5000" in pushed.stderr
+
+
+def test_lines_reach_the_pusher_while_the_build_still_runs(checkout: Checkout, shipyard: Shipyard, app: App, token: str) -> None:
+    checkout.commit()
+    shipyard.waits_for.clear()
+    environment = {"PATH": os.environ["PATH"], "HOME": str(checkout.folder)}
+    command = ("git", "push", checkout.remote("hello", token), "main")
+    push = subprocess.Popen(command, cwd=checkout.folder, env=environment, stderr=subprocess.PIPE, text=True)
+    assert push.stderr is not None
+    for line in push.stderr:
+        if "Found a Procfile" in line:
+            break
+    assert Build.objects.get().state == BuildState.BUILDING
+    shipyard.waits_for.set()
+    push.stderr.read()
+    assert push.wait(20) == 0
+
+
+def test_a_pusher_who_hangs_up_does_not_stop_the_deploy(checkout: Checkout, shipyard: Shipyard, app: App, token: str) -> None:
+    commit = checkout.commit()
+    shipyard.waits_for.clear()
+    environment = {"PATH": os.environ["PATH"], "HOME": str(checkout.folder)}
+    command = ("git", "push", checkout.remote("hello", token), "main")
+    push = subprocess.Popen(command, cwd=checkout.folder, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    assert push.stderr is not None
+    for line in push.stderr:
+        if "Found a Procfile" in line:
+            break
+    push.kill()
+    push.wait(10)
+    shipyard.waits_for.set()
+    refs = ""
+    deadline = time.monotonic() + 20
+    while commit not in refs and time.monotonic() < deadline:
+        refs = checkout.git("ls-remote", checkout.remote("hello", token)).stdout
+        time.sleep(0.1)
+    assert Release.objects.filter(app=app, number=1).exists()
+    assert commit in refs, "the ref follows the deploy"
+
+
+def test_only_main_deploys_and_whoever_pushes_something_else_is_told_how(checkout: Checkout, shipyard: Shipyard, app: App, token: str) -> None:
+    checkout.commit()
+    checkout.git("branch", "feature")
+    pushed = checkout.push("hello", token, "feature")
+    assert pushed.returncode != 0
+    assert "Only main deploys" in pushed.stderr
+    assert "git push slipway feature:main" in pushed.stderr
+    assert not Build.objects.exists()
+    checkout.git("tag", "one")
+    assert "Only main deploys" in checkout.push("hello", token, "main", "one").stderr
+    assert checkout.push("hello", token, "feature:main").returncode == 0
+    assert "cannot be deleted" in checkout.push("hello", token, ":main").stderr
+
+
+def test_a_branch_called_master_deploys_too(checkout: Checkout, shipyard: Shipyard, app: App, token: str) -> None:
+    checkout.commit()
+    assert checkout.push("hello", token, "main:master").returncode == 0
+
+
+def test_a_rewritten_history_deploys_by_force(checkout: Checkout, shipyard: Shipyard, app: App, token: str) -> None:
+    checkout.commit("One")
+    assert checkout.push("hello", token).returncode == 0
+    checkout.git("commit", "--quiet", "--amend", "--message", "Another")
+    assert checkout.push("hello", token).returncode != 0, "git itself refuses without force"
+    assert checkout.push("hello", token, "+main").returncode == 0
+    assert Build.objects.count() == 2
+
+
+def test_what_was_pushed_can_be_cloned(checkout: Checkout, shipyard: Shipyard, app: App, token: str) -> None:
+    checkout.commit("One")
+    assert checkout.push("hello", token).returncode == 0
+    checkout.git("clone", "--quiet", checkout.remote("hello", token), "copy")
+    assert (checkout.folder / "copy" / "Procfile").read_text() == "web: python app.py\n"
+
+
+def test_a_wrong_token_is_asked_for_again_and_a_strangers_sees_no_app(
+    checkout: Checkout, app: App, token: str, committed_crew: Crew
+) -> None:
+    checkout.commit()
+    assert "Authentication failed" in checkout.push("hello", "slip_wrong").stderr
+    assert "Git needs a token" in checkout.push("hello", "slip_wrong").stderr
+    strangers = checkout.push("hello", committed_crew.token(committed_crew.bob))
+    assert "There is no app hello of yours" in strangers.stderr
+    assert "not found" in checkout.push("nothing", token).stderr
+
+
+def test_a_team_over_its_quota_is_refused_with_limit_use_and_who_may_raise_it(
+    checkout: Checkout, shipyard: Shipyard, app: App, token: str
+) -> None:
+    checkout.commit()
+    Quota.objects.update(instances=0)
+    pushed = checkout.push("hello", token)
+    assert pushed.returncode != 0
+    assert "Team blue may have 0 instances in all and has 0; this would make 1." in pushed.stderr
+    assert "ask an admin of this Slipway to raise it: grace" in pushed.stderr
+    assert not Build.objects.exists()
+
+
+def test_a_refused_push_leaves_no_objects_behind(checkout: Checkout, shipyard: Shipyard, app: App, token: str) -> None:
+    checkout.commit(Procfile="web: x\n" + "y" * 5000)
+    shipyard.fails_with = "no"
+    checkout.push("hello", token)
+    objects = [path for path in (repository.path_of(app) / "objects").rglob("*") if path.is_file()]
+    assert objects == []
+
+
+def test_a_push_larger_than_gits_buffer_streams_in_chunks(checkout: Checkout, shipyard: Shipyard, app: App, token: str) -> None:
+    (checkout.folder / "noise").write_bytes(os.urandom(8 * 2**20))
+    checkout.commit()
+    pushed = checkout.push("hello", token)
+    assert pushed.returncode == 0, pushed.stderr
+    assert path_of(Build.objects.get().source).stat().st_size > 8 * 2**20
+
+
+def test_two_pushes_at_once_both_end(checkout: Checkout, shipyard: Shipyard, app: App, committed_crew: Crew, token: str) -> None:
+    other = committed_crew.app("other")
+    checkout.commit()
+    ends: dict[str, int] = {}
+
+    def push(name: str, person: Person) -> None:
+        ends[name] = checkout.push(name, token).returncode
+
+    threads = [threading.Thread(target=push, args=(name, committed_crew.ada)) for name in ("hello", other.name)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(40)
+    assert ends == {"hello": 0, "other": 0}
