@@ -28,6 +28,7 @@ PARTS = {  # what the process manager keeps running, by what its command line ho
     "build worker": "worker-build",
     "node worker": "worker-node",
     "supervisor": "workers.supervisor",
+    "process manager": "supervisor.supervisord",
 }
 
 
@@ -73,7 +74,7 @@ class Box:
                 if (SEED / part).exists():
                     run(["cp", "-al", SEED / part, self.config.state / part], timeout=120)
         with self.told.open("ab") as told:
-            self._up = spawn([sys.executable, "manage.py", "up"], cwd=ROOT, env=self.environment, stdout=told, stderr=told)
+            self._up = spawn([sys.executable, "-m", "workers.setup", "up"], cwd=ROOT, env=self.environment, stdout=told, stderr=told)
         until(self._ready, within=within, what="the platform is up", every=0.2)
 
     def admin(self) -> tuple[str, str]:
@@ -93,7 +94,7 @@ class Box:
     def down(self) -> None:
         """`make down`."""
         self.stop()
-        run([sys.executable, "manage.py", "down"], cwd=ROOT, env=self.environment, timeout=120)
+        run([sys.executable, "-m", "workers.setup", "down"], cwd=ROOT, env=self.environment, timeout=120)
 
     def forget(self) -> None:
         """Remove the folder; what was built stays for the next run as its seed."""
@@ -135,7 +136,7 @@ class Box:
     def _ready(self) -> bool:
         assert self._up is not None
         text = self.told.read_text(errors="replace")
-        assert self._up.poll() is None, f"`manage.py up` ended with {self._up.returncode}: {text[-4000:]}"
+        assert self._up.poll() is None, f"`make up` ended with {self._up.returncode}: {text[-4000:]}"
         return "password" in text and self.host("hello") in text
 
     def _descendants(self) -> list[tuple[int, str]]:

@@ -55,6 +55,7 @@ def admin(box) -> Person:
     username, password = box.admin()
     person = Person(box.url, username, password)
     person.create_team(TEAM)
+    person.set_quota(TEAM)
     return person
 
 

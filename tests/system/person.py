@@ -11,6 +11,18 @@ from tests.system.waiting import until
 
 OVER = {"succeeded", "failed", "cancelled"}
 SETTLED = {"live", "failed", "superseded"}
+GIB = 2**30
+GENEROUS = {
+    "apps": 100,
+    "instances": 100,
+    "cpu": 100_000,
+    "cpu_per_instance": 1000,
+    "memory": 100 * GIB,
+    "memory_per_instance": GIB,
+    "disk": 200 * GIB,
+    "disk_per_instance": 2 * GIB,
+    "processes_per_instance": 256,
+}
 
 
 class Person:
@@ -36,6 +48,12 @@ class Person:
     def create_team(self, name: str) -> None:
         self.post("/teams/new", {"name": name}).raise_for_status()
 
+    def set_quota(self, team: str, **limits: int) -> None:
+        """On the admin's page; CPU in millicores, memory and disk in bytes. What is not named is set generously."""
+        amounts = {**GENEROUS, **limits}
+        fields = {name: f"{amount}m" if name.startswith("cpu") else str(amount) for name, amount in amounts.items()}
+        self.post(f"/admin/teams/{team}", fields).raise_for_status()
+
     def create_app(self, team: str, name: str) -> None:
         self._told(self.api.post("/apps", json={"team": team, "name": name}))
 
@@ -58,10 +76,6 @@ class Person:
             lambda: (found := self.build(app, number))["state"] in OVER and found, within=within, what=f"build {number} of {app} is over"
         )
 
-    def rollout(self, app: str) -> dict[str, Any] | None:
-        found = self.get(f"/apps/{app}/rollouts")
-        return found[0] if found else None
-
     def settled(self, app: str, release: int, within: float = 90) -> dict[str, Any]:
         """The rollout of a release once it is over, however it ended."""
 
@@ -76,19 +90,25 @@ class Person:
         number = self.deploy(app, archive, filename)
         build = self.built(app, number, within)
         assert build["state"] == "succeeded", f"{build['reason']}\n{self.build_log(app, number)}"
-        release = until(lambda: self.release_of(app, number), within=10, what=f"build {number} made a release")
+        release = int(build["release"])
         rollout = self.settled(app, release, within - (time.monotonic() - begun))
         assert rollout["state"] == "live", rollout["reason"]
         return release
 
-    def release_of(self, app: str, build: int) -> int | None:
-        return next((int(one["number"]) for one in self.get(f"/apps/{app}/releases") if one["build"] == build), None)
+    def scale(self, app: str, count: int, process: str = "web") -> None:
+        self._told(self.api.patch(f"/apps/{app}/formation", json={process: {"count": count}}))
+
+    def roll_back(self, app: str, release: int) -> None:
+        self._told(self.api.post(f"/apps/{app}/releases/{release}/rollback"))
+
+    def restart(self, app: str) -> None:
+        self._told(self.api.post(f"/apps/{app}/restart"))
 
     def build_log(self, app: str, number: int) -> str:
-        return self.api.get(f"/apps/{app}/builds/{number}/log").text
+        return self.api.get(f"/apps/{app}/builds/{number}/log", params={"lines": 5000}).text
 
     def log(self, app: str) -> str:
-        return self.api.get(f"/apps/{app}/log").text
+        return self.api.get(f"/apps/{app}/log", params={"lines": 5000}).text
 
     def instances(self, app: str) -> list[dict[str, Any]]:
         return list(self.get(f"/apps/{app}/instances"))

@@ -36,8 +36,7 @@ def test_redeploys_under_load_lose_no_request(busy, box, admin):
 
 def test_a_rollback_under_load_loses_no_request(busy, box, admin):
     with Load(box.port, box.host(busy)) as load:
-        told = admin.api.post(f"/apps/{busy}/rollback", json={"release": 1})
-        assert told.is_success, told.text
+        admin.roll_back(busy, 1)
         until(lambda: "version 1" in box.ask(busy).text, within=60, what="version 1 is served again")
         until(lambda: admin.get(f"/apps/{busy}/rollouts")[0]["state"] == "live", within=60, what="the rollback is live")
     assert load.tally.requests > 100
@@ -47,11 +46,10 @@ def test_a_rollback_under_load_loses_no_request(busy, box, admin):
 def test_scaling_and_restarting_under_load_lose_no_request(busy, box, admin):
     with Load(box.port, box.host(busy)) as load:
         for count in (3, 1):
-            told = admin.api.post(f"/apps/{busy}/scale", json={"web": {"count": count}})
-            assert told.is_success, told.text
+            admin.scale(busy, count)
             until(lambda count=count: live(admin, busy) == count, within=60, what=f"{count} instances are live")
         before = {one["id"] for one in admin.instances(busy)}
-        assert admin.api.post(f"/apps/{busy}/restart").is_success
+        admin.restart(busy)
         until(lambda: live(admin, busy) == 1 and not before & running(admin, busy), within=60, what="a fresh instance took over")
     assert load.tally.failed == 0, load.tally.how
 
