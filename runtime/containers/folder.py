@@ -141,14 +141,14 @@ class Folder:
 
     def write_journalled(self, value: Journalled) -> None:
         """Say what this container is to be."""
-        journal.write_json(self.path / "container.json", {"spec": _spec_json(value.spec), "created_at": value.created_at}, durable=False)
+        journal.write_json(self.path / "container.json", {"spec": spec_record(value.spec), "created_at": value.created_at}, durable=False)
 
     def journalled(self) -> Journalled | None:
         """None: no journal, or one cut short by a power failure."""
         if (value := self._read("container.json")) is None:
             return None
         try:
-            return Journalled(spec=_spec(value["spec"]), created_at=value["created_at"])
+            return Journalled(spec=read_spec(value["spec"]), created_at=value["created_at"])
         except (KeyError, TypeError, ValueError):
             return None
 
@@ -206,7 +206,8 @@ class Folder:
             return None
 
 
-def _spec_json(spec: ContainerSpec) -> dict[str, Any]:
+def spec_record(spec: ContainerSpec) -> dict[str, Any]:
+    """A spec as JSON has it."""
     limits = spec.limits
     return {
         "id": spec.id,
@@ -225,7 +226,8 @@ def _spec_json(spec: ContainerSpec) -> dict[str, Any]:
     }
 
 
-def _spec(value: dict[str, Any]) -> ContainerSpec:
+def read_spec(value: dict[str, Any]) -> ContainerSpec:
+    """The inverse. KeyError, TypeError or ValueError: not written by us."""
     limits = value["limits"]
     return ContainerSpec(
         id=value["id"],

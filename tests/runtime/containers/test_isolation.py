@@ -105,8 +105,7 @@ def test_it_has_names_of_its_own(output: Output, spec: Spec) -> None:
 
 def test_tmp_and_shared_memory_are_writable_and_files_of_the_image_are_not_its_own(output: Output) -> None:
     ended, lines = output("sh", "-c", "echo a > /tmp/a; echo b > /dev/shm/b; cat /tmp/a /dev/shm/b; echo x > /word || echo refused")
-    assert lines[-1] == "refused"
-    assert lines[:2] == ["a", "b"]
+    assert {"a", "b", "refused"} <= set(lines)
     assert ended.code == 0, lines
 
 

@@ -67,7 +67,7 @@ def test_stop_kills_what_does_not_listen_after_its_grace(containers: Containers,
 def test_a_command_that_is_not_there_says_so(output: Output) -> None:
     ended, lines = output("/app/no-such-program")
     assert ended.code != 0
-    assert any("no-such-program" in line for line in lines), lines
+    assert any("No such file" in line for line in lines), lines
 
 
 def test_output_arrives_line_by_line_and_unended_lines_too(output: Output) -> None:

@@ -1,0 +1,150 @@
+"""kill -9 of anything of ours, at any moment, leaves nothing that sweep and remove do not take away."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from runtime.config import NodeConfig
+from runtime.containers import folder as folders
+from runtime.containers.container import Status
+from runtime.containers.lifecycle import Containers
+from runtime.containers.spec import ContainerSpec
+from tests.runtime.containers.conftest import printed, settle, traces
+
+Spec = Callable[..., ContainerSpec]
+
+LAUNCHER = """
+import json, sys
+from pathlib import Path
+from runtime.config import NodeConfig
+from runtime.containers import folder
+from runtime.containers.lifecycle import Containers
+name, state, run, spec = json.loads(sys.stdin.readline())
+containers = Containers(NodeConfig(name=name, state=Path(state), run=Path(run)))
+containers.prepare()
+print("go", flush=True)
+containers.launch(folder.read_spec(spec))
+print("launched", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_launcher_killed_at_any_moment_leaves_nothing_after_a_sweep(node: NodeConfig, containers: Containers, spec: Spec) -> None:
+    first = spec("true")
+    containers.launch(first)
+    containers.remove(first.id)
+    before = traces(node)
+    moments = [number * 0.004 for number in range(16)] + [random.uniform(0, 0.05) for _ in range(6)]  # noqa: S311 -- no secret
+    half_made = 0
+    for number, moment in enumerate(moments):
+        wanted = spec("sleep", "60", id=f"victim-{number}")
+        with _launcher(node, wanted) as launcher:
+            assert launcher.stdout is not None
+            assert launcher.stdout.readline() == b"go\n"
+            time.sleep(moment)
+            launcher.kill()
+        half_made += any("half-made" in word for word in containers.sweep())
+        for container in containers.list():
+            assert container.status in (Status.CREATED, Status.RUNNING), container
+            containers.remove(container.id)
+        settle(lambda: traces(node) == before, 5, lambda moment=moment: f"killed after {moment} s: {traces(node)}\nbefore: {before}")
+        assert [path.name for path in node.instances.iterdir()] == [".lock"]
+        assert [path for path in (node.run / "crun").iterdir()] == []
+    assert half_made >= 3  # else the moments were all too late or too early
+
+
+def test_a_container_outlives_its_launcher_and_keeps_its_log_and_exit_code(node: NodeConfig, containers: Containers, spec: Spec) -> None:
+    wanted = spec("sh", "-c", "echo one; sleep 0.6; echo two; exit 7")
+    with _launcher(node, wanted) as launcher:
+        assert launcher.stdout is not None
+        assert launcher.stdout.readline() == b"go\n"
+        assert launcher.stdout.readline() == b"launched\n"
+        os.killpg(launcher.pid, signal.SIGKILL)
+    settle(lambda: (state := containers.state(wanted.id)) and state.status is Status.EXITED, 10)
+    state = containers.state(wanted.id)
+    assert state is not None
+    assert state.exit is not None
+    assert state.exit.code == 7
+    assert printed(containers, wanted.id) == ["one", "two"]
+
+
+def test_a_container_whose_monitor_was_killed_is_broken_and_removable(node: NodeConfig, containers: Containers, spec: Spec) -> None:
+    wanted = spec("sleep", "60")
+    containers.launch(wanted)
+    made = folders.Folder(node.instances / wanted.id).made()
+    assert made is not None
+    os.kill(made.monitor, signal.SIGKILL)
+    settle(lambda: (state := containers.state(wanted.id)) and state.status is Status.BROKEN, 5)
+    containers.remove(wanted.id)
+    assert containers.list() == []
+
+
+def test_an_app_killed_from_outside_says_by_which_signal(containers: Containers, spec: Spec) -> None:
+    wanted = spec("sleep", "60")
+    pid = containers.launch(wanted).pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    settle(lambda: (state := containers.state(wanted.id)) and state.exit, 5)
+    state = containers.state(wanted.id)
+    assert state is not None
+    assert state.exit is not None
+    assert state.exit.explain() == "It was ended by SIGKILL."
+
+
+def test_after_a_reboot_nothing_passes_for_running(node: NodeConfig, containers: Containers, spec: Spec) -> None:
+    wanted = spec("sleep", "60")
+    containers.launch(wanted)
+    record = node.instances / wanted.id / "made.json"
+    record.write_text(json.dumps({**json.loads(record.read_text()), "boot": "another"}))
+    state = containers.state(wanted.id)
+    assert state is not None
+    assert (state.status, state.pid) == (Status.BROKEN, None)
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"spec": {}}'])
+def test_a_journal_cut_short_by_a_power_failure_is_swept(node: NodeConfig, containers: Containers, damage: str) -> None:
+    folder = folders.Folder(node.instances / "torn")
+    folder.make()
+    (folder.path / "container.json").write_text(damage)
+    assert containers.list() == []
+    assert containers.sweep() == ["removed the half-made container torn"]
+
+
+def test_traces_without_a_folder_are_swept_and_the_living_are_left(node: NodeConfig, containers: Containers, spec: Spec) -> None:
+    living, wanted = spec("sleep", "60"), spec("sleep", "60")
+    for one in (living, wanted):
+        containers.launch(one)
+    before = traces(node)
+    hidden = node.instances / ".gone-lost-1"
+    (node.instances / wanted.id).rename(hidden)
+    done = containers.sweep()
+    assert any("control group" in word for word in done), done
+    assert any("record" in word for word in done), done
+    assert not hidden.exists()
+    assert not any(wanted.id in trace for trace in traces(node))
+    assert len(traces(node)) < len(before)
+    state = containers.state(living.id)
+    assert state is not None
+    assert state.status is Status.RUNNING
+
+
+def _launcher(node: NodeConfig, wanted: ContainerSpec) -> subprocess.Popen[bytes]:
+    """A process of its own that launches one container and then waits."""
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(
+        [sys.executable, "-c", LAUNCHER], stdin=pipe, stdout=pipe, start_new_session=True, cwd=Path(__file__).parents[3]
+    )
+    assert process.stdin is not None
+    process.stdin.write(json.dumps([node.name, str(node.state), str(node.run), folders.spec_record(wanted)]).encode() + b"\n")
+    process.stdin.flush()
+    return process
