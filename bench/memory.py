@@ -1,23 +1,51 @@
 """What the platform itself keeps in memory: the proportional share of each of its processes, apps and monitors not counted."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
+NAMES = {
+    "redis-server": "Redis",
+    "haproxy": "router",
+    "gunicorn": "portal",
+    "worker-build": "build worker",
+    "worker-node": "node worker",
+    "workers.supervisor": "supervisor",
+    "supervisord": "process manager",
+    "workers.setup": "make up",
+}
 
-def proportional(processes: Mapping[str, list[int]]) -> dict[str, int]:
-    """Bytes by the name of a part, from its process ids (PSS of smaps_rollup: shared pages are split among their users)."""
-    return {name: sum(_share(pid) for pid in pids) for name, pids in processes.items()}
+
+def report(manager: int) -> str:
+    """`manager` is the process id of `make up`; all of the platform descends from it, and no app does."""
+    shares: dict[str, int] = {}
+    for pid, command in _family(manager):
+        name = next((name for words, name in NAMES.items() if words in command), command[:40])
+        shares[name] = shares.get(name, 0) + _share(pid)
+    parts = ", ".join(f"{name} {share / 1e6:.0f}" for name, share in sorted(shares.items(), key=lambda pair: -pair[1]))
+    return f"{sum(shares.values()) / 1e6:.0f} MB ({parts})"
 
 
-def report(processes: Mapping[str, list[int]]) -> str:
-    shares = proportional(processes)
-    parts = ", ".join(f"{name} {share / 2**20:.0f}" for name, share in sorted(shares.items(), key=lambda pair: -pair[1]))
-    return f"{sum(shares.values()) / 2**20:.0f} MiB ({parts})"
+def _family(manager: int) -> list[tuple[int, str]]:
+    children: dict[int, list[int]] = {}
+    commands: dict[int, str] = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            commands[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it ended while we looked
+        children.setdefault(parent, []).append(int(entry.name))
+    found, waiting = [], [manager]
+    while waiting:
+        pid = waiting.pop()
+        found.append((pid, commands.get(pid, "")))
+        waiting += children.get(pid, [])
+    return found
 
 
 def _share(pid: int) -> int:
+    """PSS of smaps_rollup (proc(5)): pages that several map are split among them."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except (FileNotFoundError, ProcessLookupError):
-        return 0  # it ended meanwhile
+        return 0
     return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))

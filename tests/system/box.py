@@ -47,10 +47,10 @@ class Box:
             "SLIPWAY_RUN": str(self.folder / "run"),
             "SLIPWAY_NETWORK": f"10.{200 + int(self.name[1:3], 16) % 50}.0.0/16",
             "SLIPWAY_HTTP_PORT": str(self.port),
+            "DATABASE_URL": "",  # empty is the default, and wins over a developer's .env
+            "REDIS_URL": "",
             "DJANGO_SETTINGS_MODULE": "portal.settings",
         }
-        for name in ("DATABASE_URL", "REDIS_URL"):
-            self.environment.pop(name, None)
         self.config: NodeConfig = from_environment(self.environment)
         self.told = self.folder / "up.log"
         self._up: subprocess.Popen[bytes] | None = None

@@ -2,12 +2,12 @@
 
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 T = TypeVar("T")
 
 
-def until(look: Callable[[], T], *, within: float, what: str, every: float = 0.05) -> T:
+def until(look: Callable[[], T | Literal[False] | None], *, within: float, what: str, every: float = 0.05) -> T:
     """The first truthy answer of `look`; AssertionError after `within` seconds names `what` and the last answer."""
     deadline = time.monotonic() + within
     while not (answer := look()):
