@@ -41,7 +41,7 @@ bench: python ## Measure against peers and print medians
 	$(PY) -m bench
 
 test-vm: ## Run the container, network and converge tests in a Debian guest with systemd and cgroup v2
-	@sh tests/vm/run.sh
+	@tests/vm/run.sh $(ARGS)
 
 format: ## Put the code in its one format
 	$(PY) -m ruff check --fix .

@@ -4,28 +4,39 @@ import threading
 
 from flask import Flask, Response, redirect, render_template, url_for
 
+
+class Counter:
+    """One process with threads (see Procfile), so one number."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.reset()
+
+    def reset(self) -> None:
+        with self._lock:
+            self.visits = 0
+
+    def visit(self) -> int:
+        with self._lock:
+            self.visits += 1
+            return self.visits
+
+
 app = Flask(__name__)
-lock = threading.Lock()
-visits = 0
+counter = Counter()
 
 
 @app.get("/")
 def page() -> str:
-    global visits  # one process with threads (see Procfile), so one number
-    with lock:
-        visits += 1
-        number = visits
-    return render_template("counter.html", number=number)
+    return render_template("counter.html", number=counter.visit())
 
 
 @app.get("/count")
 def count() -> dict[str, int]:
-    return {"visits": visits}
+    return {"visits": counter.visits}
 
 
 @app.post("/reset")
 def reset() -> Response:
-    global visits
-    with lock:
-        visits = 0
+    counter.reset()
     return redirect(url_for("page"), code=303)

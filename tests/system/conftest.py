@@ -1,10 +1,14 @@
 """One platform for all system tests, one admin, one browser."""
 
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
+from runtime.process import run
+from tests.system.archives import EXAMPLES
 from tests.system.box import Box
 from tests.system.footprint import footprint
 from tests.system.person import Person
@@ -39,6 +43,7 @@ def before() -> set[str]:
 
 @pytest.fixture(scope="session")
 def box(before) -> Iterator[Box]:
+    run([EXAMPLES / "lock.sh", Path(sys.executable).with_name("uv")], timeout=120)
     box = Box()
     try:
         box.start()

@@ -24,12 +24,12 @@ def add(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-def toggle(request: HttpRequest, number: int) -> HttpResponse:
+def toggle(_: HttpRequest, number: int) -> HttpResponse:
     Task.objects.filter(pk=number).update(done=Case(When(done=True, then=Value(False)), default=Value(True)))
     return redirect("tasks")
 
 
 @require_POST
-def remove(request: HttpRequest, number: int) -> HttpResponse:
+def remove(_: HttpRequest, number: int) -> HttpResponse:
     Task.objects.filter(pk=number).delete()
     return redirect("tasks")
