@@ -1,7 +1,10 @@
 #!/bin/bash
 # Makes the uv.lock of the examples that use one. A lock names the package index of this place, so none is in the repository.
-# Usage: examples/lock.sh [UV]
+# Usage: examples/lock.sh [UV]      UV: the program; by default the one of .venv, else the first in PATH.
 set -euo pipefail
-cd "$(dirname "$0")"
-uv=${1:-$(command -v ../.venv/bin/uv uv | head -1)}
-"$(realpath "$(command -v "$uv")")" lock --quiet --project fastapi-uv
+folder=$(cd "$(dirname "$0")" && pwd)
+for uv in "${1:-}" "$folder/../.venv/bin/uv" "$(command -v uv || true)"; do
+    if [ -x "$uv" ]; then exec "$uv" lock --quiet --project "$folder/fastapi-uv"; fi
+done
+echo "There is no uv here: run \`make up\` or \`make test\` first, which install it." >&2
+exit 1
