@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 
 from runtime.containers.container import Container
@@ -15,7 +16,10 @@ PORT = 8000  # each instance has a network of its own, so all may have the same
 INSTANCE = "instance"
 RELEASE_PHASE = "release-phase"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_NEEDS_SHELL = re.compile(r"[;&|\n(){}`]|(?<!\S)(?:if|for|while|case|cd|export|set|unset|exec|eval|source|\.|trap|umask|ulimit)(?!\S)")
+_BUILTINS = frozenset(
+    ". : [ alias bg break case cd command continue echo eval exec exit export false for if local printf pwd read readonly return set shift source "
+    "test times trap true type ulimit umask unset until wait while { !".split()
+)
 
 
 def new_name(app: str, process: str, suffix: str) -> str:
@@ -62,9 +66,19 @@ def command_of(line: str) -> tuple[str, ...]:
     `exec` takes no assignments, lists or builtins, so those lines keep the shell as their parent.
     """
     line = line.strip()
-    if _NEEDS_SHELL.search(line) or re.match(r"[A-Za-z_][A-Za-z0-9_]*=", line):
-        return ("/bin/sh", "-c", line)
-    return ("/bin/sh", "-c", f"exec {line}")
+    return ("/bin/sh", "-c", line if _needs_shell(line) else f"exec {line}")
+
+
+def _needs_shell(line: str) -> bool:
+    lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
+    lexer.commenters = ""
+    try:
+        words = list(lexer)
+    except ValueError:  # an open quote: the shell shall say so
+        return True
+    first = words[0] if words else ""
+    assigns = re.match(r"[A-Za-z_][A-Za-z0-9_]*=", line) is not None
+    return assigns or first in _BUILTINS or "\n" in line or any(set(word) <= set(";&|()") for word in words if word)
 
 
 def _spec(

@@ -285,7 +285,11 @@ def test_whatever_happens_it_converges_to_exactly_what_is_wanted(events):
     world.candidate = world.release(1, counts={WEB: 2, "worker": 1})
     for number, (event, value) in enumerate(events, start=2):
         play(world, event, value, number)
-    bad = {number for number, temper in world.tempers.items() if temper in (NEVER, DIES) and (world.current is None or world.current.number != number)}
+    bad = {
+        number
+        for number, temper in world.tempers.items()
+        if temper in (NEVER, DIES) and (world.current is None or world.current.number != number)
+    }
     world.tempers = {number: temper if number in bad else Temper(boots_in=0.0) for number, temper in world.tempers.items()}
     for one in world.instances.values():
         one.temper = world.tempers[one.place.group.release]
@@ -298,7 +302,9 @@ def test_whatever_happens_it_converges_to_exactly_what_is_wanted(events):
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.integers(1, 4), st.lists(st.tuples(st.sampled_from([Temper(), Temper(boots_in=7.0), NEVER, DIES]), st.integers(0, 30)), max_size=4))
+@given(
+    st.integers(1, 4), st.lists(st.tuples(st.sampled_from([Temper(), Temper(boots_in=7.0), NEVER, DIES]), st.integers(0, 30)), max_size=4)
+)
 def test_rollouts_and_kills_never_leave_fewer_healthy_instances_than_wanted(count, rollouts):
     world = live({WEB: count})
     for number, (temper, lives) in enumerate(rollouts, start=2):
@@ -332,4 +338,7 @@ def test_the_same_look_gives_the_same_plan_and_its_notes_are_noted_once(events):
     assert len(ids) == len(set(ids))
     places = [action.place for action in first.actions if isinstance(action, Launch)]
     assert len(places) == len(set(places))
-    assert sum(isinstance(action, Promote) for action in first.actions) <= 2 and sum(isinstance(action, Condemn) for action in first.actions) <= 1
+    assert (
+        sum(isinstance(action, Promote) for action in first.actions) <= 2
+        and sum(isinstance(action, Condemn) for action in first.actions) <= 1
+    )

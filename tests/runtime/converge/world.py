@@ -58,12 +58,22 @@ class World:
     launches: list[tuple[float, Place]] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
-    def release(self, number: int, *, temper: Temper | None = None, counts: dict[str, int] | None = None, boot_seconds: float = 60.0) -> DesiredRelease:
+    def release(
+        self, number: int, *, temper: Temper | None = None, counts: dict[str, int] | None = None, boot_seconds: float = 60.0
+    ) -> DesiredRelease:
         self.tempers[number] = temper or Temper()
-        processes = tuple(DesiredProcess(name=name, command="run", count=count, limits=SMALL) for name, count in (counts or {WEB: 2}).items())
+        processes = tuple(
+            DesiredProcess(name=name, command="run", count=count, limits=SMALL) for name, count in (counts or {WEB: 2}).items()
+        )
         generation = self.current.generation if self.current else 0
         return DesiredRelease(
-            number=number, image="sha256:0", environment={}, processes=processes, boot_seconds=boot_seconds, generation=generation, attempt=f"r{number}"
+            number=number,
+            image="sha256:0",
+            environment={},
+            processes=processes,
+            boot_seconds=boot_seconds,
+            generation=generation,
+            attempt=f"r{number}",
         )
 
     @property
@@ -140,7 +150,9 @@ class World:
             if not endpoint.draining:
                 one = self.instances.get(endpoint.instance)
                 assert one is not None, f"routes to {endpoint.instance}, which is gone"
-                assert one.phase is not Phase.RUNNING or self.answers(endpoint.instance), f"routes to {endpoint.instance}, which is not ready"
+                assert one.phase is not Phase.RUNNING or self.answers(endpoint.instance), (
+                    f"routes to {endpoint.instance}, which is not ready"
+                )
 
     def serving(self) -> list[str]:
         return [one.instance for one in self.routes.endpoints if not one.draining] if self.routes else []
@@ -176,7 +188,9 @@ class World:
             case Launch():
                 self.born += 1
                 id = f"i{self.born}"
-                one = SimInstance(place=action.place, phase=Phase.CREATED, limits=action.process.limits, temper=self.tempers[action.release.number])
+                one = SimInstance(
+                    place=action.place, phase=Phase.CREATED, limits=action.process.limits, temper=self.tempers[action.release.number]
+                )
                 yield lambda: self.instances.__setitem__(id, one)
                 yield lambda: self._start(one)
             case Retire() | Bury():

@@ -1,0 +1,212 @@
+"""A real node from the first deploy to the last removal: containers, network and HAProxy are the true ones."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+
+from runtime.containers.container import Status
+from runtime.containers.spec import TeamLimits
+from runtime.converge.observed import Phase
+from runtime.converge.plan import OutcomeState
+from runtime.errors import LaunchFailed
+from runtime.quantities import Bytes, Millicores
+from tests.runtime.engines.conftest import SMALL, release
+
+
+def test_a_first_deploy_answers_under_its_host_name(station, app):
+    assert "Nothing" in station.get(app.app).text or station.get(app.app).status_code == 404
+    began = time.monotonic()
+    app, look = station.roll_out(app, release(1))
+    assert look.plan.outcome.state is OutcomeState.LIVE
+    answer = station.get(app.app)
+    assert answer.status_code == 200
+    assert answer.text.startswith("v1 ")
+    assert time.monotonic() - began < 20
+    assert "stdout hello from v1" in station.log(app.app)
+
+
+def test_a_redeploy_a_rollback_and_a_restart_lose_no_request(station, app):
+    app, _ = station.roll_out(app, release(1, count=2))
+    failures, stop, seen = [], threading.Event(), set()
+
+    def visit():
+        while not stop.is_set():
+            answer = station.get(app.app)
+            if answer.status_code != 200:
+                failures.append(answer.text)
+            seen.add(answer.text.split()[0])
+
+    visitor = threading.Thread(target=visit)
+    visitor.start()
+    try:
+        for number in (2, 3):
+            app, look = station.roll_out(app, release(number, count=2))
+            assert look.plan.outcome.state is OutcomeState.LIVE
+        before = station.ids(app.app)
+        app = replace(app, current=replace(app.current, generation=1))
+        station.settle(app)
+        assert not set(before) & set(station.ids(app.app))
+    finally:
+        stop.set()
+        visitor.join()
+    assert failures == []
+    assert seen == {"v1", "v2", "v3"}
+    assert len(station.ids(app.app)) == 2
+
+
+def test_a_request_under_way_is_finished_by_the_old_release(station, app):
+    app, _ = station.roll_out(app, release(1))
+    answers = []
+    visitor = threading.Thread(target=lambda: answers.append(station.get(app.app, "/linger").text))
+    visitor.start()
+    time.sleep(0.3)
+    app, _ = station.roll_out(app, release(2))
+    visitor.join()
+    assert answers[0].startswith("v1 ")
+    assert station.get(app.app).text.startswith("v2 ")
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"),
+    [
+        ("exit", ("exited at once with code 1", "cannot find the moon")),
+        ("eat", ("It used all of its 96 MiB of memory", "Give it more memory")),
+        ("loopback", ("listens on 127.0.0.1:5000", "it must listen on 0.0.0.0 and the port in $PORT (8000)")),
+        ("elsewhere", ("listens on 0.0.0.0:5000", "the port in $PORT (8000)")),
+        ("silent", ("listens on no port", "worker")),
+        ("broken", ("with status 500", "below 500")),
+    ],
+)
+def test_a_failing_candidate_keeps_the_old_serving_and_says_what_was_seen(station, app, mode, expected):
+    app, _ = station.roll_out(app, release(1))
+    old = station.ids(app.app)
+    app, look = station.roll_out(app, release(2, mode, boot_seconds=2.0 if mode != "eat" else 20.0))
+    assert look.plan.outcome.state is OutcomeState.FAILED
+    assert all(words in look.plan.outcome.reason for words in expected), look.plan.outcome.reason
+    assert "hello from v2" in look.plan.outcome.reason
+    assert station.get(app.app).text.startswith("v1 ")
+    assert station.ids(app.app) == old
+    assert "hello from v2" in station.log(app.app)
+
+
+def test_a_command_that_does_not_exist_is_told_as_such(station, app):
+    wrong = release(1)
+    wrong = replace(wrong, processes=(replace(wrong.processes[0], command="gunicron app:app"),))
+    _, look = station.roll_out(app, wrong)
+    assert "its command was not found" in look.plan.outcome.reason
+    assert station.ids(app.app) == []
+
+
+def test_a_crashed_instance_is_replaced_and_the_others_serve_meanwhile(station, app):
+    app, _ = station.roll_out(app, release(1, count=2))
+    before = set(station.ids(app.app))
+    station.die(app.app)
+    victim = next(one for one in station.engine.instances() if one.spec.app == app.app and one.status is not Status.RUNNING)
+    assert station.engine.take_out(app.app, victim.id)
+    assert all(station.get(app.app).status_code == 200 for _ in range(5))
+    station.settle(app)
+    now = set(station.ids(app.app))
+    assert len(now) == 2
+    assert len(now & before) == 1
+    assert "exited" in station.log(app.app)
+    assert "code 7" in station.log(app.app)
+
+
+def test_a_fresh_engine_takes_over_what_runs_without_a_restart(station, app):
+    app, _ = station.roll_out(app, release(1, count=2, workers="sleep 1000"))
+    before = {one.id: one.pid for one in station.engine.instances() if one.spec.app == app.app}
+    station.engine = station.fresh_engine()
+    station.engine.prepare()
+    look = station.step(app)
+    assert look.plan.settled
+    assert {one.id: one.pid for one in station.engine.instances() if one.spec.app == app.app} == before
+    assert len(before) == 3
+
+
+def test_scaling_and_new_sizes_touch_no_other_instance(station, app):
+    app, _ = station.roll_out(app, release(1))
+    first = station.ids(app.app)
+
+    def scaled(count, limits):
+        return replace(app, current=replace(app.current, processes=(replace(app.current.processes[0], count=count, limits=limits),)))
+
+    station.settle(scaled(3, SMALL))
+    assert set(first) < set(station.ids(app.app))
+    assert len(station.ids(app.app)) == 3
+    bigger = replace(SMALL, memory=Bytes(128 * 2**20), cpu=Millicores(500))
+    three = station.ids(app.app)
+    station.settle(scaled(3, bigger))
+    assert station.ids(app.app) == three
+    assert {one.spec.limits for one in station.engine.instances() if one.spec.app == app.app} == {bigger}
+    station.engine.set_team_limits(1, TeamLimits(cpu=Millicores(2000), memory=Bytes(2**30), processes=512), SMALL)
+    assert {one.spec.limits.memory for one in station.engine.instances() if one.spec.app == app.app} == {SMALL.memory}
+    station.settle(scaled(0, SMALL))
+    assert station.ids(app.app) == []
+    assert station.get(app.app).status_code == 503
+
+
+def test_the_environment_of_an_instance_is_image_then_config_then_ours(station, app):
+    shown = release(1, environment={"GREETING": "good day", "PORT": "1"}, workers="env; sleep 1000")
+    app, _ = station.roll_out(app, shown)
+    text = station.log(app.app)
+    for line in ("GREETING=good day", "PORT=8000", "SLIPWAY_PROCESS=worker", "SLIPWAY_RELEASE=v1", f"SLIPWAY_APP={app.app}", "HOME=/tmp"):
+        assert f" stdout {line}\n" in text
+
+
+def test_the_release_phase_runs_once_with_its_output_in_the_log(station, app):
+    one = release(1, environment={"WORD": "migrated"})
+    run = {"limits": SMALL, "timeout": 20.0, "cancelled": lambda: False}
+    station.engine.run_release_phase(app, one, 'echo "$WORD everything"', **run)
+    assert " stdout migrated everything\n" in station.log(app.app)
+    with pytest.raises(LaunchFailed, match=r"(?s)did not succeed. It exited with code 4.*no such table"):
+        station.engine.run_release_phase(app, one, "echo no such table >&2; exit 4", **run)
+    with pytest.raises(LaunchFailed):
+        station.engine.run_release_phase(app, one, "sleep 60", **{**run, "timeout": 0.5})
+    assert [each for each in station.engine.containers.list() if each.spec.app == app.app] == []
+
+
+CONVERGE = """
+import sys, time, pickle
+from runtime.engines.node import NodeEngine
+config, images, desired = pickle.loads(bytes.fromhex(sys.argv[1]))
+engine = NodeEngine(config, images=images)
+print("go", flush=True)
+while True:
+    with engine.holding(desired.app, timeout=10):
+        engine.act(desired, engine.look(desired))
+    time.sleep(0.01)
+"""
+
+
+@pytest.mark.slow
+def test_kill_9_of_the_converging_process_at_any_moment_leaves_nothing_behind_and_nothing_undone(station, app):
+    import pickle
+
+    app, _ = station.roll_out(app, release(1, count=2))
+    for number, after in enumerate((0.0, 0.05, 0.1, 0.17, 0.25, 0.35, 0.5, 0.7), start=2):
+        wanted = replace(app, candidate=release(number, count=2))
+        argument = pickle.dumps((station.config, station.images, wanted)).hex()
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([".", "platform"])}
+        child = subprocess.Popen([sys.executable, "-c", CONVERGE, argument], stdout=subprocess.PIPE, env=environment)
+        child.stdout.readline()
+        time.sleep(after)
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        assert station.get(app.app).status_code == 200
+        look = station.settle(wanted)
+        assert look.plan.outcome.state is OutcomeState.LIVE, look
+        app = replace(app, current=wanted.candidate)
+        final = station.settle(app)
+        assert len(station.ids(app.app)) == 2
+        assert all(one.phase is Phase.RUNNING and one.place.group.release == number for one in final.observed.instances)
+        assert station.get(app.app).text.startswith(f"v{number} ")
+    folders = {path.name for path in station.config.instances.glob(f"{app.app}-*")}
+    assert folders == set(station.ids(app.app))
