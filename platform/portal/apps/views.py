@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from django.contrib import messages
-from django.http import FileResponse, HttpResponse, HttpResponseBase
+from django.http import FileResponse, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST
 
 from portal import crumbs, refusals
@@ -22,7 +23,9 @@ from portal.apps.models import App, InstanceState
 from portal.apps.names import check_app_name
 from portal.apps.overview import overview_of
 from portal.apps.status import AppStatus, status_of
+from portal.builds.forms import submit_upload
 from portal.errors import NameRefused, NotFound, Refused
+from portal.middleware import json_of, wants_json
 from portal.releases.story import Deploy, previous_good, story_of
 
 SHOWN_LINES = 500
@@ -38,6 +41,13 @@ class AppLine:
     live_instances: int
     last: Deploy | None
 
+    @property
+    def worry(self) -> str:
+        """Why it stands first: failed, or its last deploy did; or changing. Empty where all is well."""
+        if self.status.word == "failed" or (self.last is not None and self.last.state == "failed"):
+            return "failed"
+        return "changing" if self.status.word == "changing" else ""
+
 
 @signed_in
 def home(request: SignedInRequest) -> HttpResponse:
@@ -47,7 +57,7 @@ def home(request: SignedInRequest) -> HttpResponse:
     if not lines:
         context = {"teams": teams, "commands": example_commands(request.user), "form": AppForm(teams), "max_upload": max_upload()}
         return render(request, "apps/first.html", context)
-    context = {"lines": lines, "attention": [line for line in lines if line.status.word in ("failed", "changing")], "teams": teams}
+    context = {"lines": lines, "attention": sorted((line for line in lines if line.worry), key=lambda line: line.worry != "failed"), "teams": teams}
     return render(request, "apps/home.html", context)
 
 
@@ -56,14 +66,16 @@ def home(request: SignedInRequest) -> HttpResponse:
 def new_app(request: SignedInRequest) -> HttpResponse:
     """Make an app."""
     teams = list(teams_of(request.user))
-    form = AppForm(teams, request.POST or None, initial={"team": request.GET.get("team", ""), "name": request.GET.get("name", "")})
+    form = AppForm(teams, request.POST or None, initial={"team": request.GET.get("team", "")})
     if form.is_valid():
         try:
             app = actions.create_app(request.user, team=form.cleaned_data["team"], name=form.cleaned_data["name"])
         except Refused as refused:
+            if wants_json(request):
+                return json_of(refused)
             refusals.mark(form, refused)
         else:
-            return redirect("app", app.name)
+            return _deploy_first(request, app) if request.FILES else redirect("app", app.name)
     context = {"form": form, "teams": teams, "host_of_names": url_of(App(name="NAME")), "crumbs": crumbs.of_page("New app")}
     return render(request, "apps/new.html", context, status=422 if form.errors else 200)
 
@@ -138,6 +150,16 @@ def restart(request: SignedInRequest, name: str) -> HttpResponse:
     else:
         messages.success(request, f"{name} is restarting.\nInstances are replaced one after the other, without a gap.")
     return redirect("app", name)
+
+
+def _deploy_first(request: SignedInRequest, app: App) -> HttpResponse:
+    """The archive that came with the new app's name. Where it is refused, the app stands and its page says why."""
+    try:
+        location = reverse("build", args=[app.name, submit_upload(request, app).pk])
+    except Refused as refused:
+        refusals.notice(request, refused)
+        location = reverse("app", args=[app.name])
+    return JsonResponse({"location": location}, status=201) if wants_json(request) else redirect(location)
 
 
 def _line(app: App) -> AppLine:

@@ -57,16 +57,20 @@ def _sentence(build: Build, rollout: Rollout | None) -> str:
             RolloutState.RELEASING: f"{name} runs its release phase.",
             RolloutState.LAUNCHING: f"{name} starts, and takes traffic as soon as it is healthy.",
             RolloutState.LIVE: f"{name} went live.",
-            RolloutState.FAILED: f"{name} did not go live. What ran before still serves.",
+            RolloutState.FAILED: f"{name} did not go live.{_still_serving(build)}",
             RolloutState.SUPERSEDED: f"{name} was overtaken by a newer release.",
         }[RolloutState(rollout.state)]
     return {
         BuildState.QUEUED: "Waiting for a builder.",
         BuildState.BUILDING: f"Building {build.description}.",
         BuildState.SUCCEEDED: "Built, but a later deploy was released first.",
-        BuildState.FAILED: "The build failed. What ran before still serves.",
+        BuildState.FAILED: f"The build failed.{_still_serving(build)}",
         BuildState.CANCELLED: "The build was cancelled.",
     }[BuildState(build.state)]
+
+
+def _still_serving(build: Build) -> str:
+    return f" v{build.app.current_release.number} still serves." if build.app.current_release else ""
 
 
 def _steps(build: Build, rollout: Rollout | None) -> list[Step]:

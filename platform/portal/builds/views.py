@@ -13,13 +13,12 @@ from portal.accounts.signed_in import SignedInRequest, signed_in
 from portal.activity.loglines import LogPiece
 from portal.apps.access import app_for
 from portal.apps.views import overview_context
-from portal.builds import actions, sources
+from portal.builds import actions
 from portal.builds import logs as build_logs
 from portal.builds.access import build_for
-from portal.builds.forms import UploadForm
-from portal.builds.models import Origin
+from portal.builds.forms import submit_upload
 from portal.builds.progress import progress_of
-from portal.errors import NotFound, Refused, SourceRefused
+from portal.errors import NotFound, Refused
 from portal.middleware import json_of, wants_json
 
 SHOWN_LINES = 2000
@@ -29,13 +28,9 @@ SHOWN_LINES = 2000
 @require_POST
 def deploy(request: SignedInRequest, name: str) -> HttpResponse:
     """Take an archive and build it. A script gets JSON with the build's address, a plain form is sent there."""
-    app, form = app_for(request.user, name), UploadForm(request.POST, request.FILES)
+    app = app_for(request.user, name)
     try:
-        if not form.is_valid():
-            raise SourceRefused("No archive came with the form, or it was empty.", hint="Choose a file first.")
-        archive = form.cleaned_data["archive"]
-        source = sources.store_upload(archive, filename=archive.name)
-        build = actions.submit(request.user, app=app, source=source, origin=Origin.UPLOAD, description=archive.name)
+        build = submit_upload(request, app)
     except Refused as refused:
         if wants_json(request):
             return json_of(refused)

@@ -80,7 +80,7 @@ def _page(request: SignedInRequest, form: PersonForm) -> HttpResponse:
         "capacity": capacity_of(teams),
         "teams": [(line, [entry for entry in lines(line.quota, line.use) if entry.name != "Disk"]) for line in teams],
         "people": Person.objects.prefetch_related("teams").order_by("-is_staff", "username"),
-        "audit": audit_for(request.user)[:20],
+        "audit": audit_for(request.user)[:12],
         "form": form,
         "crumbs": crumbs.of_page("Admin"),
     }

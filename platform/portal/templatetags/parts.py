@@ -72,14 +72,15 @@ def tone(value: str) -> str:
 
 
 @register.inclusion_tag("components/bar.html")
-def bar(part: float, whole: float, label: str, after: float | None = None) -> Bar:
-    """Use against a limit. `label` says it in words; `after` draws where it would be, behind."""
+def bar(part: float, whole: float, label: str, after: float | None = None, behind: float | None = None) -> Bar:
+    """Use against a limit. `label` says it in words; `after` draws where it would be; `behind` draws another sum, paler."""
     width = percent_of(part, whole)
+    second = behind if after is None else after
     reached = width if after is None else max(width, percent_of(after, whole))
     return Bar(
         label=label,
         width=f"{width:.1f}%",
-        second_width="" if after is None else f"{percent_of(after, whole):.1f}%",
+        second_width="" if second is None else f"{percent_of(second, whole):.1f}%",
         level="full" if reached >= 100 else "high" if reached >= 80 else "",
     )
 
@@ -117,6 +118,13 @@ def flash(message: Message) -> Flash:
     tone, name = _FLASHES.get(message.level_tag, ("asleep", "circle-alert"))
     sentence, *rest = str(message.message).splitlines()
     return Flash(tone=tone, icon=name, sentence=sentence, rest=[line for line in rest if line])
+
+
+@register.filter
+def told(text: str) -> list[str]:
+    """A status's first sentence, then the rest as lines: the first is what one sees from afar."""
+    first, full_stop, rest = text.partition(". ")
+    return [first + full_stop.strip(), *sentences(rest)]
 
 
 @register.filter

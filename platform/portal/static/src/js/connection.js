@@ -17,7 +17,7 @@ window.htmx.createEventSource = (address) => {
 
 document.addEventListener("htmx:sseOpen", () => {
   if (lost) announce("Connected again.");
-  setState("open", "Live");
+  setState("open", "Following");
 });
 document.addEventListener("htmx:sseClose", () => setState("closed", "Complete"));
 document.addEventListener("htmx:sseBeforeMessage", (event) => {

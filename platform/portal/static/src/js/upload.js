@@ -40,6 +40,8 @@ function arm(form) {
 function send(form, zone) {
   if ("uploading" in zone.dataset) return;
   const file = form.querySelector("input[type=file]").files[0];
+  nameAfter(form, file);
+  if (!form.reportValidity()) return;
   const bar = zone.querySelector("progress");
   const words = zone.querySelector("[data-upload-words]");
   const request = new XMLHttpRequest();
@@ -58,6 +60,14 @@ function send(form, zone) {
   request.open("POST", form.action);
   request.setRequestHeader("Accept", "application/json");
   request.send(new FormData(form));
+}
+
+/** A form that also makes the app may leave its name to the archive's. */
+function nameAfter(form, file) {
+  const field = form.querySelector("input[data-slug]");
+  if (!field || field.value) return;
+  const stem = file.name.replace(/\.(zip|tar|tgz|tzst|txz|tar\.\w+)$/i, "");
+  field.value = stem.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^[^a-z]+|-+$/g, "").slice(0, 40);
 }
 
 function show(bar, words, part, file) {
