@@ -5,12 +5,16 @@ from __future__ import annotations
 import threading
 from typing import Self
 
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 from django.utils import timezone
 
+from portal.accounts.models import Person
+from portal.apps.models import App
 from portal.builds import actions as builds
 from portal.builds import logs
-from portal.builds.models import Build, BuildState
+from portal.builds.models import Build, BuildState, Origin, Source
+from portal.builds.sources import store_upload
 from portal.releases import actions as releases
 from portal.releases.models import Rollout, RolloutState
 
@@ -78,6 +82,16 @@ def deploy(build: Build, *, image: str = "sha256:" + "0" * 64, processes: dict[s
     if rollout is not None:
         roll_out(rollout)
     return rollout
+
+
+def upload(content: bytes = b"an archive", name: str = "hello.zip") -> Source:
+    """A source from an upload."""
+    return store_upload(SimpleUploadedFile(name, content), filename=name)
+
+
+def submit_archive(actor: Person, app: App, content: bytes = b"an archive") -> Build:
+    """A queued build."""
+    return builds.submit(actor, app=app, source=upload(content), origin=Origin.UPLOAD)
 
 
 def say(build: Build, text: str) -> None:

@@ -1,0 +1,88 @@
+"""People, teams and tokens."""
+
+import pytest
+
+from portal.accounts import actions
+from portal.accounts.access import members_of, person_of_token, team_for, teams_of, tokens_of
+from portal.accounts.models import Person, Role, Token
+from portal.activity.models import AuditEntry
+from portal.errors import Conflict, NameRefused, NotAllowed, NotFound, ValueRefused
+from portal.quotas.models import Quota
+from tests.portal.conftest import Crew
+
+
+def test_whoever_makes_a_team_owns_it_and_it_has_a_quota(crew: Crew) -> None:
+    team = actions.create_team(crew.ada, name="green")
+    assert [(member.person, member.role) for member in members_of(team)] == [(crew.ada, Role.OWNER)]
+    assert Quota.objects.get(team=team).apps == 10
+    assert AuditEntry.objects.filter(person=crew.ada, team=team, text="made the team green").exists()
+
+
+def test_a_team_name_is_taken_once(crew: Crew) -> None:
+    with pytest.raises(NameRefused, match="blue is taken"):
+        actions.create_team(crew.bob, name="blue")
+
+
+def test_people_see_their_own_teams_and_admins_all(crew: Crew) -> None:
+    assert list(teams_of(crew.ada)) == [crew.blue]
+    assert team_for(crew.admin, "blue") == crew.blue
+    with pytest.raises(NotFound):
+        team_for(crew.bob, "blue")
+
+
+def test_only_owners_put_people_into_a_team(crew: Crew) -> None:
+    actions.add_member(crew.ada, team=crew.blue, username="bob")
+    assert crew.blue in teams_of(crew.bob)
+    with pytest.raises(NotAllowed):
+        actions.add_member(crew.bob, team=crew.blue, username="grace")
+    with pytest.raises(NotFound, match="nobody called eve"):
+        actions.add_member(crew.ada, team=crew.blue, username="eve")
+
+
+def test_the_last_owner_stays(crew: Crew) -> None:
+    with pytest.raises(NotAllowed, match="last owner"):
+        actions.remove_member(crew.ada, team=crew.blue, person=crew.ada)
+    with pytest.raises(NotAllowed, match="last owner"):
+        actions.add_member(crew.ada, team=crew.blue, username="ada", role=Role.MEMBER)
+    actions.add_member(crew.ada, team=crew.blue, username="bob", role=Role.OWNER)
+    actions.remove_member(crew.ada, team=crew.blue, person=crew.ada)
+    assert not teams_of(crew.ada).exists()
+
+
+def test_only_admins_add_people(crew: Crew) -> None:
+    with pytest.raises(NotAllowed):
+        actions.create_person(crew.ada, username="eve", password="a good long one")  # noqa: S106
+
+
+@pytest.mark.parametrize(("name", "password"), [("eve", "short"), ("eve", "1234567890123"), ("eve spaces", "a good long one"), ("ADA", "a good long one")])
+def test_weak_passwords_and_taken_or_odd_names_are_refused(crew: Crew, name: str, password: str) -> None:
+    with pytest.raises((ValueRefused, NameRefused)):
+        actions.create_person(crew.admin, username=name, password=password)
+
+
+def test_a_tokens_text_is_stored_nowhere(crew: Crew) -> None:
+    token, text = actions.create_token(crew.ada, label="laptop")
+    assert person_of_token(text) == crew.ada
+    assert text not in str(Token.objects.filter(pk=token.pk).values())
+    assert text.startswith(token.prefix)
+
+
+def test_a_revoked_or_unknown_token_or_one_of_a_person_who_left_is_nobodys(crew: Crew) -> None:
+    token, text = actions.create_token(crew.ada, label="laptop")
+    Person.objects.filter(pk=crew.ada.pk).update(is_active=False)
+    assert person_of_token(text) is None
+    Person.objects.filter(pk=crew.ada.pk).update(is_active=True)
+    with pytest.raises(NotAllowed):
+        actions.revoke_token(crew.bob, token=token)
+    actions.revoke_token(crew.ada, token=token)
+    assert person_of_token(text) is None
+    assert person_of_token("") is None
+    with pytest.raises(Conflict):
+        actions.revoke_token(crew.ada, token=token)
+
+
+def test_using_a_token_is_seen_by_its_owner(crew: Crew) -> None:
+    _, text = actions.create_token(crew.ada, label="laptop")
+    assert tokens_of(crew.ada)[0].last_used_at is None
+    person_of_token(text)
+    assert tokens_of(crew.ada)[0].last_used_at is not None

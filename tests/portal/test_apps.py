@@ -1,0 +1,197 @@
+"""Making, configuring, scaling, restarting and deleting apps."""
+
+import json
+
+import pytest
+import redis
+
+from portal.activity.access import audit_of_app
+from portal.apps import actions
+from portal.apps.access import app_for, apps_of, config_of, formation_of, instances_of, status_of, url_of, usage_of
+from portal.apps.models import App, Instance, InstanceState, ProcessFormation
+from portal.apps.sizes import Size
+from portal.builds.models import BuildState
+from portal.errors import Conflict, NameRefused, NotAllowed, NotFound, ValueRefused
+from portal.releases.access import config_of_release, open_rollout, rollouts_of
+from portal.releases.models import RolloutState
+from tests.portal.conftest import Crew
+from tests.portal.shipyard import deploy, submit_archive
+
+
+def live_app(crew: Crew, processes: dict[str, str] | None = None) -> App:
+    app = crew.app()
+    deploy(submit_archive(crew.ada, app), processes=processes)
+    app.refresh_from_db()
+    return app
+
+
+def test_an_app_belongs_to_its_team_and_others_do_not_see_it(crew: Crew) -> None:
+    app = crew.app()
+    assert list(apps_of(crew.ada)) == [app]
+    assert url_of(app) == "http://hello.slipway.localhost:8080"
+    assert app_for(crew.admin, "hello") == app
+    with pytest.raises(NotFound):
+        app_for(crew.bob, "hello")
+    with pytest.raises(NotAllowed):
+        actions.create_app(crew.bob, team=crew.blue, name="other")
+
+
+def test_an_app_name_is_unique_on_the_platform(crew: Crew) -> None:
+    crew.app()
+    with pytest.raises(NameRefused, match="hello is taken"):
+        actions.create_app(crew.bob, team=crew.red, name="hello")
+
+
+def test_config_vars_wait_for_the_first_deploy(crew: Crew) -> None:
+    app = crew.app()
+    assert actions.set_config_vars(crew.ada, app=app, changes={"A": "1", "B": "2"}) is None
+    rollout = deploy(submit_archive(crew.ada, app))
+    assert rollout is not None
+    assert config_of_release(rollout.release) == {"A": "1", "B": "2"}
+
+
+def test_a_config_change_of_a_deployed_app_is_a_release(crew: Crew) -> None:
+    app = live_app(crew)
+    release = actions.set_config_vars(crew.ada, app=app, changes={"B": "2", "A": "1"})
+    assert release is not None
+    assert (release.number, release.description) == (2, "Set A, B")
+    assert config_of_release(release) == {"A": "1", "B": "2"}
+    second = actions.set_config_vars(crew.ada, app=app, changes={"A": None, "B": "3"})
+    assert second is not None
+    assert second.description == "Set B and unset A"
+    assert config_of_release(release) == {"A": "1", "B": "2"}, "releases are immutable"
+    assert config_of(app) == {"B": "3"}
+    assert "2" not in " ".join(entry.text for entry in audit_of_app(app) if "set" in entry.text).replace("v2", "")
+
+
+def test_a_config_change_that_changes_nothing_makes_no_release(crew: Crew) -> None:
+    app = live_app(crew)
+    actions.set_config_vars(crew.ada, app=app, changes={"A": "1"})
+    assert actions.set_config_vars(crew.ada, app=app, changes={"A": "1", "NOT_THERE": None}) is None
+
+
+def test_a_config_change_during_a_rollout_keeps_the_new_code(crew: Crew) -> None:
+    app = live_app(crew)
+    build = submit_archive(crew.ada, app, b"newer")
+    from portal.builds.actions import mark_building, succeed
+
+    mark_building(build)
+    coming = succeed(build, "sha256:" + "1" * 64, {"web": "new"})
+    assert coming is not None
+    release = actions.set_config_vars(crew.ada, app=app, changes={"A": "1"})
+    assert release is not None
+    assert release.image == "sha256:" + "1" * 64
+    assert [rollout.state for rollout in rollouts_of(app)[:2]] == [RolloutState.PENDING, RolloutState.SUPERSEDED]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("1A", "x"), ("A-B", "x"), ("", "x"), ("PORT", "1"), ("A", "a\0b"), ("A", "x" * 40_000), ("A" * 129, "x")]
+)
+def test_config_vars_no_process_could_have_are_refused(crew: Crew, name: str, value: str) -> None:
+    with pytest.raises(ValueRefused):
+        actions.set_config_vars(crew.ada, app=crew.app(), changes={name: value})
+
+
+def test_each_new_process_type_gets_one_instance_but_the_release_phase_none(crew: Crew) -> None:
+    app = live_app(crew, {"web": "w", "worker": "k", "release": "migrate"})
+    assert [(row.process, row.count) for row in formation_of(app)] == [("web", 1), ("worker", 1)]
+    assert any("worker is new" in step["text"] for step in rollouts_of(app)[0].steps)
+
+
+def test_scaling_survives_a_deploy_and_types_that_are_gone_go(crew: Crew) -> None:
+    app = live_app(crew, {"web": "w", "worker": "k"})
+    actions.scale(crew.ada, app=app, sizes={"web": Size(count=3, memory=256 * 2**20)})
+    deploy(submit_archive(crew.ada, app, b"two"), processes={"web": "w"})
+    rows = list(formation_of(app))
+    assert [(row.process, row.count, row.memory) for row in rows] == [("web", 3, 256 * 2**20)]
+
+
+def test_scaling_a_process_type_that_is_not_there_names_those_that_are(crew: Crew) -> None:
+    app = live_app(crew, {"web": "w", "worker": "k"})
+    with pytest.raises(NotFound) as refusal:
+        actions.scale(crew.ada, app=app, sizes={"wbe": Size(count=1)})
+    assert refusal.value.explain() == "hello has no process type wbe. It has web, worker."
+    with pytest.raises(NotFound, match="no process type web"):
+        actions.scale(crew.ada, app=crew.app("empty"), sizes={"web": Size(count=1)})
+
+
+def test_sizes_nothing_could_start_with_are_refused(crew: Crew) -> None:
+    app = live_app(crew)
+    for size in (Size(memory=2**20), Size(cpu=1), Size(processes=1), Size(count=-1), Size(count=2**40)):
+        with pytest.raises(ValueRefused):
+            actions.scale(crew.ada, app=app, sizes={"web": size})
+
+
+def test_a_restart_raises_the_generation_and_needs_something_to_restart(crew: Crew) -> None:
+    with pytest.raises(Conflict, match="Nothing of empty is running"):
+        actions.restart(crew.ada, app=crew.app("empty"))
+    app = live_app(crew)
+    actions.restart(crew.ada, app=app)
+    app.refresh_from_db()
+    assert app.generation == 1
+
+
+def test_deleting_wants_the_name_and_ends_what_is_under_way(crew: Crew) -> None:
+    app = live_app(crew)
+    build = submit_archive(crew.ada, app, b"two")
+    with pytest.raises(ValueRefused, match="does not match"):
+        actions.delete_app(crew.ada, app=app, typed_name="helo")
+    actions.delete_app(crew.ada, app=app, typed_name="hello")
+    build.refresh_from_db()
+    assert (build.state, build.reason) == (BuildState.CANCELLED, "The app was deleted.")
+    assert not apps_of(crew.ada).exists()
+    with pytest.raises(NotFound):
+        actions.restart(crew.ada, app=app)
+    with pytest.raises(NameRefused, match="just being deleted"):
+        crew.app()
+    app.refresh_from_db()
+    actions.forget(app)
+    assert crew.app().pk != app.pk
+
+
+def test_forgetting_spares_an_app_nobody_deleted(crew: Crew) -> None:
+    app = crew.app()
+    actions.forget(app)
+    assert App.objects.filter(pk=app.pk).exists()
+
+
+def instance(app: App, id: str, state: str, *, process: str = "web", detail: str = "") -> Instance:
+    return Instance.objects.create(id=id, app=app, process=process, release_number=1, node="here", state=state, detail=detail)
+
+
+def test_the_status_tells_the_story_of_an_app(crew: Crew) -> None:
+    app = crew.app()
+    assert (status_of(app).word, status_of(app).sentence) == ("stopped", "Nothing is deployed yet.")
+    deploy(submit_archive(crew.ada, app))
+    app.refresh_from_db()
+    web = instance(app, "a", InstanceState.STARTING)
+    assert status_of(app).word == "changing"
+    Instance.objects.filter(pk=web.pk).update(state=InstanceState.LIVE)
+    assert (status_of(app).word, status_of(app).sentence) == ("live", "v1 is live, 1 of 1 instance healthy.")
+    Instance.objects.filter(pk=web.pk).update(state=InstanceState.CRASHED, detail="It exited with code 3.")
+    assert status_of(app).word == "failed"
+    assert "It exited with code 3." in status_of(app).sentence
+    Instance.objects.filter(pk=web.pk).update(state=InstanceState.LIVE)
+    build = submit_archive(crew.ada, app, b"two")
+    assert status_of(app).word == "changing"
+    from portal.builds.actions import fail
+
+    fail(build, "No Procfile.")
+    assert status_of(app).sentence == "v1 is live, 1 of 1 instance healthy. The last build failed: No Procfile."
+    ProcessFormation.objects.update(count=0)
+    assert status_of(app).word == "stopped"
+    assert open_rollout(app) is None
+
+
+def test_usage_comes_from_redis_and_may_be_missing(crew: Crew, broker: redis.Redis) -> None:
+    app = crew.app()
+    instance(app, "web.1", InstanceState.LIVE)
+    instance(app, "web.2", InstanceState.LIVE)
+    instance(app, "web.0", InstanceState.STOPPED)
+    sample = {"cpu_millicores": 12, "memory_bytes": 1, "memory_limit": 2, "processes": 3, "disk_bytes": 4, "at": 5}
+    broker.set("slipway:usage:web.1", json.dumps(sample), ex=15)
+    there = list(instances_of(app))
+    assert [row.id for row in there] == ["web.1", "web.2"]
+    usage = usage_of(there)
+    assert list(usage) == ["web.1"]
+    assert usage["web.1"].cpu_millicores == 12

@@ -1,0 +1,164 @@
+"""Sources and builds."""
+
+import hashlib
+import io
+import os
+from pathlib import Path
+
+import pytest
+from django.conf import settings as django_settings
+from django.core.files.uploadedfile import SimpleUploadedFile
+from pytest_django import Settings
+
+from portal.apps.models import App
+from portal.builds import actions, sources
+from portal.builds.access import build_for, builds_of, rollout_of
+from portal.builds.models import Build, BuildState, Origin, Source
+from portal.errors import Conflict, NotAllowed, NotFound, SourceRefused, SourceTooLarge
+from portal.releases.models import Release
+from tests.portal.conftest import Crew
+from tests.portal.shipyard import PROCESSES, deploy, submit_archive, upload
+
+IMAGE = "sha256:" + "0" * 64
+
+
+def test_a_source_lies_under_its_digest_and_the_same_bytes_once(crew: Crew) -> None:
+    first, second = upload(), upload()
+    assert first == second
+    assert first.digest == hashlib.sha256(b"an archive").hexdigest()
+    assert sources.path_of(first).read_bytes() == b"an archive"
+    assert upload(name="hello.tar").digest == first.digest
+    assert Source.objects.count() == 2, "another ending is another way to unpack the same bytes"
+    assert not list(django_settings.INCOMING.glob("upload-*")), "nothing stays behind"
+
+
+@pytest.mark.parametrize("name", ["hello.rar", "hello", "", "hello.py", ".."])
+def test_files_that_are_no_archives_are_refused_with_those_that_are(crew: Crew, name: str) -> None:
+    file = SimpleUploadedFile("x.zip", b"x")
+    with pytest.raises(SourceRefused) as refusal:
+        sources.store_upload(file, filename=name)
+    assert ".tar.zst" in refusal.value.hint
+
+
+def test_a_path_in_a_file_name_is_only_its_last_part(crew: Crew) -> None:
+    assert upload(name="hello.zip").filename == sources.store_upload(SimpleUploadedFile("x", b"an archive"), filename="../../a\\hello.zip").filename
+
+
+def test_an_empty_file_is_refused(crew: Crew) -> None:
+    with pytest.raises(SourceRefused, match="is empty"):
+        upload(b"")
+
+
+def test_an_upload_beyond_the_limit_is_refused_while_it_comes(crew: Crew, settings: Settings) -> None:
+    settings.MAX_UPLOAD = 1000
+    with pytest.raises(SourceTooLarge):
+        upload(b"x" * 1001)
+
+
+def test_leftovers_of_interrupted_uploads_are_swept_by_age(crew: Crew) -> None:
+    django_settings.INCOMING.mkdir(parents=True, exist_ok=True)
+    old, young = django_settings.INCOMING / "body-old", django_settings.INCOMING / "body-young"
+    for path in (old, young):
+        path.touch()
+    os.utime(old, (0, 0))
+    assert sources.sweep_incoming() == 1
+    assert not old.exists()
+    young.unlink()
+
+
+def test_a_file_of_our_own_is_kept_beside_the_one_it_came_from(crew: Crew, tmp_path: Path) -> None:
+    django_settings.INCOMING.mkdir(parents=True, exist_ok=True)
+    draft = django_settings.INCOMING / "git-test.tar"
+    draft.write_bytes(b"tar")
+    source = sources.store_file(draft, filename="hello-abc.tar")
+    draft.unlink()
+    assert sources.path_of(source).read_bytes() == b"tar"
+
+
+def test_a_build_goes_from_queued_to_a_live_release(crew: Crew) -> None:
+    app = crew.app()
+    build = submit_archive(crew.ada, app)
+    assert (build.state, build.description) == (BuildState.QUEUED, "hello.zip")
+    rollout = deploy(build)
+    build.refresh_from_db()
+    app.refresh_from_db()
+    assert (build.state, build.image, build.processes) == (BuildState.SUCCEEDED, IMAGE, PROCESSES)
+    assert build.started_at is not None and build.finished_at is not None
+    assert rollout is not None and rollout_of(build) == rollout
+    assert app.current_release == rollout.release
+    assert app.current_release.description == "Deploy hello.zip"
+
+
+def test_somebody_of_another_team_can_neither_deploy_nor_see_builds(crew: Crew) -> None:
+    app = crew.app()
+    build = submit_archive(crew.ada, app)
+    with pytest.raises(NotAllowed):
+        actions.submit(crew.bob, app=app, source=upload(), origin=Origin.API)
+    with pytest.raises(NotFound):
+        build_for(crew.bob, "hello", build.pk)
+    with pytest.raises(NotFound):
+        build_for(crew.ada, "hello", build.pk + 1)
+    assert list(builds_of(app)) == [build]
+
+
+def test_a_build_whose_worker_was_lost_can_be_begun_again(crew: Crew) -> None:
+    build = submit_archive(crew.ada, crew.app())
+    assert actions.mark_building(build)
+    build.refresh_from_db()
+    began = build.started_at
+    assert actions.mark_building(build)
+    build.refresh_from_db()
+    assert build.started_at == began
+
+
+def test_a_cancelled_build_stays_cancelled_whatever_its_worker_says(crew: Crew) -> None:
+    app = crew.app()
+    build = submit_archive(crew.ada, app)
+    actions.mark_building(build)
+    actions.cancel(crew.ada, build=build)
+    assert actions.succeed(build, IMAGE, PROCESSES) is None
+    assert not actions.fail(build, "late")
+    assert not actions.mark_building(build)
+    build.refresh_from_db()
+    assert (build.state, build.reason) == (BuildState.CANCELLED, "ada cancelled it.")
+    assert not Release.objects.exists()
+    with pytest.raises(Conflict):
+        actions.cancel(crew.ada, build=build)
+
+
+def test_a_failed_build_carries_its_reason_and_makes_no_release(crew: Crew) -> None:
+    build = submit_archive(crew.ada, crew.app())
+    actions.mark_building(build)
+    assert actions.fail(build, "No Procfile.")
+    assert not actions.fail(build, "again")
+    build.refresh_from_db()
+    assert (build.state, build.reason) == (BuildState.FAILED, "No Procfile.")
+    assert not Release.objects.exists()
+
+
+def test_an_older_build_that_ends_later_does_not_replace_newer_code(crew: Crew) -> None:
+    app = crew.app()
+    older, newer = submit_archive(crew.ada, app, b"one"), submit_archive(crew.ada, app, b"two")
+    actions.mark_building(older)
+    deploy(newer)
+    assert actions.succeed(older, IMAGE, PROCESSES) is None
+    older.refresh_from_db()
+    assert older.state == BuildState.SUCCEEDED
+    assert [release.build for release in Release.objects.all()] == [newer]
+
+
+def test_a_build_that_ends_after_its_app_was_deleted_releases_nothing(crew: Crew) -> None:
+    app = crew.app()
+    build = submit_archive(crew.ada, app)
+    actions.mark_building(build)
+    from portal.apps.actions import delete_app
+
+    delete_app(crew.ada, app=app, typed_name="hello")
+    assert actions.succeed(build, IMAGE, PROCESSES) is None
+
+
+def test_any_file_object_can_be_kept(crew: Crew) -> None:
+    from django.core.files.uploadedfile import InMemoryUploadedFile
+
+    file = InMemoryUploadedFile(io.BytesIO(b"abc"), None, "a.tar.gz", None, 3, None)
+    assert sources.store_upload(file, filename="a.tar.gz").size == 3

@@ -1,0 +1,118 @@
+"""Limits: decided in one place, in words that help."""
+
+import pytest
+
+from portal.apps.actions import scale
+from portal.apps.access import formation_of
+from portal.apps.models import App
+from portal.apps.sizes import Size
+from portal.errors import NotAllowed, QuotaExceeded, ValueRefused
+from portal.quotas.access import quota_of, team_uses, usage_of_team
+from portal.quotas.actions import set_quota
+from portal.quotas.decision import TeamUse, held_to, over
+from portal.quotas.models import Quota
+from portal.releases.access import rollouts_of
+from tests.portal.conftest import Crew
+from tests.portal.shipyard import deploy, submit_archive
+
+MIB = 2**20
+
+
+def live_app(crew: Crew, name: str = "hello", processes: dict[str, str] | None = None) -> App:
+    app = crew.app(name)
+    deploy(submit_archive(crew.ada, app), processes=processes)
+    return app
+
+
+def limit(crew: Crew, **limits: int) -> Quota:
+    return set_quota(crew.admin, team=crew.blue, limits=limits)
+
+
+def test_one_app_too_many_is_refused_with_limit_use_and_who_may_raise_it(crew: Crew) -> None:
+    limit(crew, apps=1)
+    crew.app()
+    with pytest.raises(QuotaExceeded) as refusal:
+        crew.app("second")
+    assert refusal.value.sentence == "Team blue may have 1 apps in all and has 1; this would make 2."
+    assert refusal.value.hint == "Use less elsewhere, or ask an admin of this Slipway to raise it: grace."
+    assert (refusal.value.name, refusal.value.limit, refusal.value.used, refusal.value.wanted) == ("apps", "1", "1", "2")
+
+
+@pytest.mark.parametrize(
+    ("limits", "size", "words"),
+    [
+        ({"instances": 2}, Size(count=3), "2 instances in all and has 1; this would make 3"),
+        ({"cpu": 1000}, Size(count=3), "1 CPU in all and has 0.5 CPU; this would make 1.5 CPU"),
+        ({"memory": 1024 * MIB}, Size(count=3), "1 GiB of memory in all and has 512 MiB; this would make 1.5 GiB"),
+        ({"disk": 600 * MIB}, Size(count=2), "600 MiB of disk in all and has 512 MiB; this would make 1 GiB"),
+        ({"cpu_per_instance": 600}, Size(cpu=700), "at most 0.6 CPU; web asks for 0.7 CPU"),
+        ({"memory_per_instance": 600 * MIB}, Size(memory=700 * MIB), "at most 600 MiB of memory; web asks for 700 MiB"),
+        ({"processes_per_instance": 200}, Size(processes=201), "at most 200 processes; web asks for 201"),
+        ({"disk_per_instance": 600 * MIB}, Size(disk=700 * MIB), "at most 600 MiB of disk; web asks for 700 MiB"),
+    ],
+)
+def test_scaling_beyond_each_limit_is_refused_in_its_own_words(crew: Crew, limits: dict[str, int], size: Size, words: str) -> None:
+    app = live_app(crew)
+    limit(crew, **limits)
+    with pytest.raises(QuotaExceeded) as refusal:
+        scale(crew.ada, app=app, sizes={"web": size})
+    assert words in refusal.value.sentence
+
+
+def test_use_is_summed_over_all_apps_of_the_team_and_no_other(crew: Crew) -> None:
+    live_app(crew)
+    live_app(crew, "other", {"web": "w", "worker": "k", "release": "r"})
+    assert usage_of_team(crew.blue) == TeamUse(apps=2, instances=3, cpu=1500, memory=1536 * MIB, disk=1536 * MIB)
+    assert usage_of_team(crew.red) == TeamUse()
+
+
+def test_a_team_that_is_over_cannot_deploy_but_can_scale_down(crew: Crew) -> None:
+    app = live_app(crew)
+    scale(crew.ada, app=app, sizes={"web": Size(count=4)})
+    quota = limit(crew, instances=2)
+    assert over(quota, usage_of_team(crew.blue)) == ["instances (4 of 2)"]
+    with pytest.raises(QuotaExceeded, match="may have 2 instances in all and has 4"):
+        submit_archive(crew.ada, app, b"two")
+    scale(crew.ada, app=app, sizes={"web": Size(count=3)})
+    scale(crew.ada, app=app, sizes={"web": Size(count=1)})
+    submit_archive(crew.ada, app, b"two")
+
+
+def test_a_first_deploy_that_would_not_fit_is_refused_at_once(crew: Crew) -> None:
+    limit(crew, memory=600 * MIB)
+    live_app(crew)
+    with pytest.raises(QuotaExceeded, match="600 MiB of memory in all and has 512 MiB; this would make 1 GiB"):
+        submit_archive(crew.ada, crew.app("second"))
+
+
+def test_a_new_process_type_that_does_not_fit_gets_no_instance_and_the_timeline_says_so(crew: Crew) -> None:
+    limit(crew, instances=1)
+    app = live_app(crew, processes={"web": "w", "worker": "k"})
+    assert [(row.process, row.count) for row in formation_of(app)] == [("web", 1), ("worker", 0)]
+    assert any("worker is new, but none of it will run" in step["text"] for step in rollouts_of(app)[0].steps)
+
+
+def test_the_default_size_bends_to_what_one_instance_may_have(crew: Crew) -> None:
+    limit(crew, memory_per_instance=128 * MIB, cpu_per_instance=250)
+    (row,) = formation_of(live_app(crew))
+    assert (row.memory, row.cpu) == (128 * MIB, 250)
+
+
+def test_the_kernel_is_told_todays_limit_of_one_instance(crew: Crew) -> None:
+    limit(crew, cpu_per_instance=100)
+    assert held_to(Size(cpu=500, memory=64 * MIB), quota_of(crew.blue)) == Size(cpu=100, memory=64 * MIB)
+
+
+def test_only_admins_set_quotas_and_nonsense_is_refused(crew: Crew) -> None:
+    with pytest.raises(NotAllowed, match="Only an admin"):
+        set_quota(crew.ada, team=crew.blue, limits={"apps": 99})
+    for limits in ({"apps": -1}, {"cpu": 0}, {"memory": 1}, {"apps": 2**40}, {"teams": 1}):
+        with pytest.raises(ValueRefused):
+            limit(crew, **limits)
+
+
+def test_the_admins_list_shows_teams_by_use(crew: Crew) -> None:
+    live_app(crew)
+    lines = team_uses()
+    assert [line.team for line in lines] == [crew.blue, crew.red]
+    assert (lines[0].use.instances, lines[0].people, lines[0].over) == (1, 1, [])

@@ -1,0 +1,111 @@
+"""Releases and rollouts."""
+
+import pytest
+
+from portal.apps.actions import set_config_vars
+from portal.apps.config import config_of
+from portal.apps.models import App
+from portal.builds.actions import mark_building, succeed
+from portal.errors import Conflict, NotAllowed, NotFound
+from portal.releases import actions
+from portal.releases.access import config_of_release, open_rollout, release_of, releases_of, rollouts_of
+from portal.releases.models import Rollout, RolloutState
+from tests.portal.conftest import Crew
+from tests.portal.shipyard import PROCESSES, deploy, roll_out, submit_archive
+
+
+def coming(crew: Crew, app: App, content: bytes = b"an archive") -> Rollout:
+    build = submit_archive(crew.ada, app, content)
+    mark_building(build)
+    rollout = succeed(build, f"sha256:{len(content):064}", PROCESSES)
+    assert rollout is not None
+    return rollout
+
+
+def test_releases_are_numbered_without_gaps(crew: Crew) -> None:
+    app = crew.app()
+    for content in (b"1", b"22", b"333"):
+        roll_out(coming(crew, app, content))
+    assert [release.number for release in releases_of(app)] == [3, 2, 1]
+    other = crew.app("other")
+    assert coming(crew, other).release.number == 1
+
+
+def test_a_rollback_is_a_new_release_of_old_image_config_and_processes(crew: Crew) -> None:
+    app = crew.app()
+    set_config_vars(crew.ada, app=app, changes={"A": "old"})
+    deploy(submit_archive(crew.ada, app), image="sha256:" + "a" * 64, processes={"web": "old", "worker": "w"})
+    second = set_config_vars(crew.ada, app=app, changes={"A": "new", "B": "1"})
+    assert second is not None
+    roll_out(second.rollouts.get())
+    rollout = actions.rollback(crew.ada, app=app, number=1)
+    release = rollout.release
+    assert (release.number, release.description) == (3, "Roll back to v1")
+    assert (release.image, release.processes) == ("sha256:" + "a" * 64, {"web": "old", "worker": "w"})
+    assert config_of_release(release) == {"A": "old"}
+    assert config_of(app) == {"A": "old"}, "the next config change builds on what runs"
+
+
+def test_rolling_back_to_what_is_live_or_never_was_is_refused(crew: Crew) -> None:
+    app = crew.app()
+    deploy(submit_archive(crew.ada, app))
+    with pytest.raises(Conflict, match="v1 is live already"):
+        actions.rollback(crew.ada, app=app, number=1)
+    with pytest.raises(NotFound, match="no release v9"):
+        actions.rollback(crew.ada, app=app, number=9)
+    with pytest.raises(NotAllowed):
+        actions.rollback(crew.bob, app=app, number=1)
+
+
+def test_rolling_back_to_the_live_one_stops_a_rollout_under_way(crew: Crew) -> None:
+    app = crew.app()
+    deploy(submit_archive(crew.ada, app))
+    under_way = coming(crew, app, b"bad")
+    actions.rollback(crew.ada, app=app, number=1)
+    under_way.refresh_from_db()
+    assert under_way.state == RolloutState.SUPERSEDED
+
+
+def test_a_newer_rollout_takes_the_place_of_an_open_one(crew: Crew) -> None:
+    app = crew.app()
+    first = coming(crew, app, b"1")
+    assert actions.advance(first, RolloutState.LAUNCHING)
+    second = coming(crew, app, b"22")
+    assert not actions.advance(first, RolloutState.LAUNCHING)
+    assert not actions.finish_live(first)
+    assert not actions.finish_failed(first, "late")
+    first.refresh_from_db()
+    assert (first.state, first.reason) == (RolloutState.SUPERSEDED, "v2 took its place.")
+    assert open_rollout(app) == second
+    assert actions.finish_live(second)
+    app.refresh_from_db()
+    assert app.current_release == second.release
+
+
+def test_a_rollout_only_moves_forward(crew: Crew) -> None:
+    rollout = coming(crew, crew.app())
+    assert actions.advance(rollout, RolloutState.RELEASING)
+    assert actions.advance(rollout, RolloutState.LAUNCHING)
+    assert not actions.advance(rollout, RolloutState.RELEASING)
+    assert actions.advance(rollout, RolloutState.LAUNCHING), "taken up again after a lost worker"
+    assert actions.finish_live(rollout)
+    assert not actions.advance(rollout, RolloutState.LAUNCHING)
+
+
+def test_a_failed_rollout_keeps_the_old_release_and_its_reason(crew: Crew) -> None:
+    app = crew.app()
+    deploy(submit_archive(crew.ada, app))
+    rollout = coming(crew, app, b"bad")
+    assert actions.finish_failed(rollout, "It exited with code 3.")
+    app.refresh_from_db()
+    assert app.current_release == release_of(app, 1)
+    assert rollouts_of(app)[0].reason == "It exited with code 3."
+
+
+def test_the_timeline_says_nothing_twice_in_a_row(crew: Crew) -> None:
+    rollout = coming(crew, crew.app())
+    before = len(rollout.steps)
+    for text in ("start web.1", "start web.1", "switch traffic", "start web.1"):
+        actions.add_step(rollout, text)
+    rollout.refresh_from_db()
+    assert [step["text"] for step in rollout.steps[before:]] == ["start web.1", "switch traffic", "start web.1"]
