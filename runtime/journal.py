@@ -35,7 +35,7 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o600, *, durable: bool = 
                 os.fsync(fd)
         finally:
             os.close(fd)
-        os.rename(fresh, path)
+        fresh.rename(path)
     except BaseException:
         fresh.unlink(missing_ok=True)
         raise

@@ -13,6 +13,7 @@ import fcntl
 import os
 import re
 import struct
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -66,7 +67,7 @@ class Kernel:
     # Mounts
 
     def mount(self, source: str | Path, target: Path, kind: str, *, flags: MountFlag = MountFlag.NONE, options: str = "") -> None:
-        """mount(2), without access times."""
+        """Mount a filesystem, without access times: mount(2)."""
         arguments = (os.fsencode(source), os.fsencode(target), kind.encode(), ctypes.c_ulong(int(flags) | _MS_NOATIME), options.encode())
         self._check(self._libc.mount(*arguments), f"mount {kind} on {target}")
 
@@ -291,7 +292,8 @@ def _compile_seccomp(default: int, rules: Sequence[SeccompRule], architectures: 
             added = library.seccomp_rule_add_array(context, ctypes.c_uint32(rule.action), number, len(rule.conditions), conditions)
             if added < 0:
                 raise KernelRefused(f"libseccomp refused a rule for {rule.syscall}: {os.strerror(-added)}.", errno=-added)
-        with _opened(Path("/dev/shm"), os.O_RDWR | os.O_TMPFILE) as file:
+        with tempfile.TemporaryFile() as whole:
+            file = whole.fileno()
             if (exported := library.seccomp_export_bpf(context, file)) < 0:
                 raise KernelRefused(f"libseccomp could not write the filter: {os.strerror(-exported)}.", errno=-exported)
             return os.pread(file, os.fstat(file).st_size, 0)

@@ -81,7 +81,7 @@ def spawn(
             words, stdin=stdin, stdout=stdout, stderr=stderr, env=env, cwd=cwd, pass_fds=pass_fds, close_fds=True, start_new_session=True
         )
     except FileNotFoundError as error:
-        if error.filename == str(cwd):
+        if cwd is not None and str(error.filename) == str(cwd):
             raise ProcessFailed(f"`{pasteable(words)}` cannot start: the folder {cwd} does not exist.") from None
         raise HostLacks(f"The program {words[0]} is not on this machine.", hint="Install the package that holds it, or run `make up`.") from None
     except PermissionError:

@@ -216,7 +216,8 @@ def _rmdir(group: Path) -> None:
     deadline = time.monotonic() + _PATIENCE
     while True:
         try:
-            return group.rmdir()
+            group.rmdir()
+            return
         except FileNotFoundError:
             return
         except OSError as error:  # a killed process leaves its group a moment after it is gone from view

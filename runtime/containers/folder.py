@@ -135,7 +135,7 @@ class Folder:
     def _is_ours(self, fd: int) -> bool:
         """Whether the lock we got is still this folder's: while we waited it may have been removed, or made anew."""
         try:
-            return os.path.samestat(os.fstat(fd), os.stat(self.path / "lock"))
+            return os.path.samestat(os.fstat(fd), (self.path / "lock").stat())
         except FileNotFoundError:
             return False
 

@@ -60,15 +60,15 @@ def wait(pid: int, since: int, timeout: float) -> bool:
 def with_argument(text: str) -> list[int]:
     """Processes whose command line holds this text."""
     needle, found = os.fsencode(text), []
-    for entry in os.listdir("/proc"):
-        if entry.isdecimal() and int(entry) != os.getpid():
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal() and int(entry.name) != os.getpid():
             with suppress(OSError):  # gone meanwhile
-                if needle in Path(f"/proc/{entry}/cmdline").read_bytes():
-                    found.append(int(entry))
+                if needle in (entry / "cmdline").read_bytes():
+                    found.append(int(entry.name))
     return found
 
 
 @cache
 def boot() -> str:
-    """This boot's id: pids and pins of another mean nothing."""
+    """The id of this boot: pids and pins of another mean nothing."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()

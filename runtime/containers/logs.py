@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+_PIECE = 4 * 1024 * 1024  # read at a time; the monitor's lines are far shorter
 _LONGEST = 1024 * 1024  # a line without end is given out in pieces
 
 
@@ -47,15 +48,18 @@ class ConsoleReader:
             yield Line(at=at, stream=stream, text=text)
         self._parts.clear()
 
-    def _new(self) -> list[bytes]:
-        try:
-            with self._path.open("rb") as file:
-                file.seek(self.offset)
-                whole, end, _ = file.read().rpartition(b"\n")
-        except FileNotFoundError:
-            return []
-        self.offset += len(whole) + len(end)
-        return whole.split(b"\n") if end else []
+    def _new(self) -> Iterator[bytes]:
+        while True:
+            try:
+                with self._path.open("rb") as file:
+                    file.seek(self.offset)
+                    whole, end, _ = file.read(_PIECE).rpartition(b"\n")
+            except FileNotFoundError:
+                return
+            if not end:
+                return
+            self.offset += len(whole) + len(end)
+            yield from whole.split(b"\n")
 
 
 def last_lines(path: Path, count: int) -> list[Line]:

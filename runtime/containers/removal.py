@@ -64,23 +64,23 @@ class Removal:
         processes = self._processes_by_id()
         claimed = {folder.id for folder in folders}
         done: list[str] = []
-        for id, pids in processes.items():
-            if id not in claimed:
+        for name, pids in processes.items():
+            if name not in claimed:
                 _kill(pids)
-                done.append(f"ended the processes of {id}, which has no folder")
-        for team, id in sorted(groups):
-            if id not in claimed:
-                self._cgroups.kill(team, id)
-                self._cgroups.remove(team, id)
-                done.append(f"removed the control group of {id}, which has no folder")
-        for id in records:
-            if id not in claimed:
-                self._monitor.forget(id)
-                done.append(f"removed the runtime's record of {id}, which has no folder")
-        for id in places:
-            if id not in claimed and self._network is not None:
-                self._network.detach(id)
-                done.append(f"removed the network of {id}, which has no folder")
+                done.append(f"ended the processes of {name}, which has no folder")
+        for team, name in sorted(groups):
+            if name not in claimed:
+                self._cgroups.kill(team, name)
+                self._cgroups.remove(team, name)
+                done.append(f"removed the control group of {name}, which has no folder")
+        for name in records:
+            if name not in claimed:
+                self._monitor.forget(name)
+                done.append(f"removed the runtime's record of {name}, which has no folder")
+        for name in places:
+            if name not in claimed and self._network is not None:
+                self._network.detach(name)
+                done.append(f"removed the network of {name}, which has no folder")
         return [*done, *self._sweep_gone()]
 
     def _sweep_gone(self) -> Iterator[str]:
@@ -93,7 +93,8 @@ class Removal:
     def _end_processes(self, folder: Folder) -> None:
         made = folder.made()
         if made is not None:
-            return self.end(folder, made)
+            self.end(folder, made)
+            return
         # Half-made: the monitor may be at work this moment, and what it starts next is not there yet. Twice nobody is nobody.
         quiet = 0
         while quiet < 2:
@@ -106,7 +107,7 @@ class Removal:
     def _teams(self, folder: Folder) -> set[int]:
         """Usually the journal's; all that know the id where it is unreadable."""
         journalled = folder.journalled()
-        return {journalled.spec.team} if journalled else {team for team, id in self._cgroups.known() if id == folder.id}
+        return {journalled.spec.team} if journalled else {team for team, name in self._cgroups.known() if name == folder.id}
 
     def _unmount(self, folder: Folder) -> None:
         """All mounts below the folder: nothing may be deleted through one. The private disk is not written back first."""

@@ -25,8 +25,12 @@ _NOT_EQUAL, _EQUAL, _MASKED_EQUAL = 1, 4, 7  # enum scmp_compare
 _OPERATORS = {"SCMP_CMP_NE": 1, "SCMP_CMP_LT": 2, "SCMP_CMP_LE": 3, "SCMP_CMP_EQ": 4, "SCMP_CMP_GE": 5, "SCMP_CMP_GT": 6, "SCMP_CMP_MASKED_EQ": 7}
 
 _REFUSED = frozenset(
-    "mount umount umount2 pivot_root fsopen fsconfig fsmount fspick open_tree move_mount mount_setattr setns bpf keyctl add_key "
-    "request_key userfaultfd perf_event_open open_by_handle_at name_to_handle_at".split()
+    (
+        "mount", "umount", "umount2", "pivot_root",
+        "fsopen", "fsconfig", "fsmount", "fspick", "open_tree", "move_mount", "mount_setattr",
+        "setns", "bpf", "keyctl", "add_key", "request_key",
+        "userfaultfd", "perf_event_open", "open_by_handle_at", "name_to_handle_at",
+    )
 )
 _DECIDED_HERE = _REFUSED | {"clone", "clone3", "unshare"}
 _ARCHITECTURES = {"x86_64": ("amd64", ("x86",)), "aarch64": ("arm64", ("arm",))}  # the profile's word, libseccomp's further ABIs

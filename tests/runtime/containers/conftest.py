@@ -152,9 +152,8 @@ def traces(node: NodeConfig) -> list[str]:
                 found.append(f"loop device over {text.strip()}")
         except OSError:
             continue  # being taken down
-    for hierarchy in [Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").iterdir()]:
-        if (hierarchy / node.cgroup_parent).is_dir():
-            found.append(f"control group {hierarchy / node.cgroup_parent}")
+    groups = [hierarchy / node.cgroup_parent for hierarchy in (Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").iterdir())]
+    found += [f"control group {group}" for group in groups if group.is_dir()]
     for process in Path("/proc").iterdir():
         if process.name.isdecimal() and int(process.name) != os.getpid():
             try:

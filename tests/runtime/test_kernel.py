@@ -1,0 +1,129 @@
+"""The one door to syscalls: mounts, loop devices, sparse copies, and how a refusal reads."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from runtime.errors import KernelRefused
+from runtime.kernel import ALLOW, Kernel, MountFlag, SeccompRule, errno_action
+from runtime.process import run
+
+
+@pytest.fixture
+def kernel(tmp_path: Path) -> Iterator[Kernel]:
+    """Whatever is mounted below the test's folder goes with it."""
+    made = Kernel()
+    yield made
+    for target in made.mounts_below(tmp_path):
+        made.unmount(target, lazily=True)
+
+
+def test_a_mount_is_listed_and_taken_away_and_taking_it_twice_is_fine(kernel: Kernel, tmp_path: Path) -> None:
+    target = tmp_path / "with space\tand tab"
+    target.mkdir()
+    kernel.mount("none", target, "tmpfs", flags=MountFlag.NO_EXEC, options="size=1m")
+    assert kernel.mounts_below(tmp_path) == [target]
+    assert kernel.unmount(target) is True
+    assert kernel.unmount(target) is False
+    assert kernel.unmount(tmp_path / "nowhere") is False
+    assert kernel.mounts_below(tmp_path) == []
+
+
+def test_mounts_below_come_innermost_first_and_only_those(kernel: Kernel, tmp_path: Path) -> None:
+    for name in ("a", "ab"):
+        (tmp_path / name).mkdir()
+        kernel.mount("none", tmp_path / name, "tmpfs")
+    (tmp_path / "a" / "in").mkdir()
+    kernel.mount("none", tmp_path / "a" / "in", "tmpfs")
+    assert kernel.mounts_below(tmp_path / "a") == [tmp_path / "a" / "in", tmp_path / "a"]
+
+
+def test_a_refusal_says_what_on_what_and_why(kernel: Kernel, tmp_path: Path) -> None:
+    with pytest.raises(KernelRefused, match=r"mount nosuchfs on .*: No such device \(ENODEV\)") as raised:
+        kernel.mount("none", tmp_path, "nosuchfs")
+    assert raised.value.errno == errno.ENODEV
+
+
+def test_a_busy_mount_is_refused_and_can_be_let_go_lazily(kernel: Kernel, tmp_path: Path) -> None:
+    kernel.mount("none", tmp_path, "tmpfs")
+    with (tmp_path / "held").open("w"):
+        with pytest.raises(KernelRefused) as raised:
+            kernel.unmount(tmp_path)
+        assert raised.value.errno == errno.EBUSY
+        assert "fuser" in raised.value.hint
+        assert kernel.unmount(tmp_path, lazily=True)
+
+
+def test_a_loop_device_lives_as_long_as_its_mount(kernel: Kernel, tmp_path: Path) -> None:
+    image, target = tmp_path / "image", tmp_path / "target"
+    target.mkdir()
+    with image.open("wb") as file:
+        file.truncate(16 * 2**20)
+    run(["mkfs.ext4", "-q", "-b", "4096", "-O", "^has_journal", image])
+    with kernel.loop_device(image) as device:
+        kernel.mount(device, target, "ext4")
+    (target / "file").write_text("x")
+    assert str(image) in _backing_files()
+    kernel.drop_unwritten(target)
+    with pytest.raises(OSError, match="Input/output"):
+        (target / "more").write_text("x")
+    kernel.unmount(target)
+    assert str(image) not in _backing_files()
+
+
+def test_a_sparse_copy_keeps_bytes_and_holes(kernel: Kernel, tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    with source.open("wb") as file:
+        file.write(b"first")
+        file.seek(50 * 2**20)
+        file.write(b"last")
+        file.truncate(100 * 2**20)
+    kernel.copy_sparse(source, target)
+    assert target.stat().st_size == source.stat().st_size
+    assert target.stat().st_blocks * 512 < 2**20
+    run(["cmp", source, target])
+
+
+def test_ids_are_mapped_by_a_user_namespace_and_the_files_stay_as_they_are(kernel: Kernel, tmp_path: Path) -> None:
+    from runtime.containers.userns import UserNamespaces
+
+    source, target, pins = tmp_path / "source", tmp_path / "target", tmp_path / "pins"
+    for folder in (source, target, pins):
+        folder.mkdir()
+    (source / "file").touch()
+    namespaces = UserNamespaces(pins, kernel)
+    pin = namespaces.of_team(1, 1_065_536)
+    assert namespaces.of_team(1, 1_065_536) == pin
+    fd = os.open(pin, os.O_RDONLY)
+    try:
+        clone = kernel.clone_tree(source, idmap=fd, flags=MountFlag.READ_ONLY)
+    finally:
+        os.close(fd)
+    kernel.attach(clone, target)
+    os.close(clone)
+    assert (target / "file").stat().st_uid == 1_065_536
+    assert (source / "file").stat().st_uid == 0
+    with pytest.raises(OSError, match="Read-only"):
+        (target / "other").touch()
+
+
+def test_a_filter_is_compiled_and_leaves_out_calls_nobody_knows(kernel: Kernel) -> None:
+    rules = [SeccompRule(syscall="getpid", action=errno_action(errno.EPERM)), SeccompRule(syscall="no_such_call", action=errno_action(1))]
+    program = kernel.seccomp_program(ALLOW, rules, ())
+    assert len(program) % 8 == 0  # struct sock_filter
+    assert len(program) > 0
+
+
+def _backing_files() -> set[str]:
+    found = set()
+    for path in Path("/sys/block").glob("loop*/loop/backing_file"):
+        try:
+            found.add(path.read_text().strip())
+        except OSError:
+            continue  # going away
+    return found

@@ -1,0 +1,81 @@
+"""The one door to programs."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from runtime.errors import HostLacks, ProcessFailed
+from runtime.process import pasteable, run, spawn
+
+
+def test_input_goes_in_and_both_streams_come_out() -> None:
+    done = run(["sh", "-c", "cat; echo bad >&2"], input=b"x" * 3_000_000)
+    assert (len(done.stdout), done.stderr, done.returncode) == (3_000_000, b"bad\n", 0)
+
+
+def test_lines_arrive_as_they_are_printed() -> None:
+    seen: list[tuple[bytes, float]] = []
+    run(["sh", "-c", "echo one; sleep 0.2; printf two"], on_output=lambda line: seen.append((line, time.monotonic())))
+    assert [line for line, _ in seen] == [b"one", b"two"]
+    assert seen[1][1] - seen[0][1] > 0.1
+
+
+def test_a_failure_names_a_command_that_can_be_pasted_and_the_last_words() -> None:
+    with pytest.raises(ProcessFailed, match=r"`sh -c 'echo no luck >&2; exit 3'` exited with 3. It said: no luck"):
+        run(["sh", "-c", "echo no luck >&2; exit 3"])
+    assert run(["false"], check=False).returncode == 1
+    with pytest.raises(ProcessFailed, match="was ended by SIGTERM"):
+        run(["sh", "-c", "kill $$"])
+
+
+def test_running_out_of_time_ends_the_whole_group(tmp_path: Path) -> None:
+    with pytest.raises(ProcessFailed, match="did not end within"):
+        run(["sh", "-c", f"(sleep 0.6; touch {tmp_path}/late) & sleep 60"], timeout=0.2)
+    time.sleep(0.7)
+    assert not (tmp_path / "late").exists()
+
+
+def test_a_background_child_that_keeps_the_pipes_does_not_hold_us_up() -> None:
+    start = time.monotonic()
+    assert run(["sh", "-c", "sleep 2 & echo done"]).stdout == b"done\n"
+    assert time.monotonic() - start < 1
+
+
+def test_an_error_of_the_listener_ends_the_program() -> None:
+    start = time.monotonic()
+    with pytest.raises(ZeroDivisionError):
+        run(["sh", "-c", "echo x; sleep 60"], on_output=lambda _: print(1 // 0))
+    assert time.monotonic() - start < 5
+
+
+def test_what_is_not_there_is_said_with_its_remedy(tmp_path: Path) -> None:
+    with pytest.raises(HostLacks, match="no-such-program") as raised:
+        run(["no-such-program"])
+    assert raised.value.hint
+    with pytest.raises(ProcessFailed, match="folder"):
+        run(["true"], cwd=tmp_path / "nowhere")
+
+
+def test_the_environment_is_replaced_whole_and_descriptors_are_closed(tmp_path: Path) -> None:
+    with (tmp_path / "open").open("w"):
+        listed = run(["/bin/sh", "-c", "env; ls /proc/self/fd"], env={"PATH": "/usr/bin:/bin", "ONLY": "1"}).stdout.decode().split()
+    assert "ONLY=1" in listed
+    assert not any(word.startswith("HOME=") for word in listed)
+    assert {word for word in listed if word.isdecimal()} <= {"0", "1", "2", "3"}  # 3 is ls's own
+
+
+def test_a_long_lived_one_leads_a_session_of_its_own() -> None:
+    process = spawn(["sleep", "60"])
+    try:
+        fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+        assert int(fields[3]) == process.pid
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_command_is_pasteable() -> None:
+    assert pasteable(["a b", Path("/x"), "$y"]) == "'a b' /x '$y'"
