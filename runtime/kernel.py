@@ -67,7 +67,7 @@ class Kernel:
     # Mounts
 
     def mount(self, source: str | Path, target: Path, kind: str, *, flags: MountFlag = MountFlag.NONE, options: str = "") -> None:
-        """Mount a filesystem, without access times: mount(2)."""
+        """Mount a filesystem, without access times (the old call)."""
         arguments = (os.fsencode(source), os.fsencode(target), kind.encode(), ctypes.c_ulong(int(flags) | _MS_NOATIME), options.encode())
         self._check(self._libc.mount(*arguments), f"mount {kind} on {target}")
 
