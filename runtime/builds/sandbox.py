@@ -78,7 +78,7 @@ def run_install(
     containers.remove(spec.id)  # of a build that was killed
     try:
         left = order.deadline - time.monotonic()
-        end = containers.run(spec, on_output=lambda _, line: log(f"    {_text(line)}"), timeout=max(left, 1), cancelled=cancelled)
+        end = containers.run(spec, on_output=lambda _, line: _say(line, log), timeout=max(left, 1), cancelled=cancelled)
         if cancelled():
             raise BuildFailed("The build was cancelled.")
         if time.monotonic() > order.deadline:
@@ -114,5 +114,6 @@ def _is_real(upper: Path, folder: str) -> bool:
     return True
 
 
-def _text(line: str | bytes) -> str:
-    return line.decode(errors="replace") if isinstance(line, bytes) else line
+def _say(line: str, log: Callable[[str], None]) -> None:
+    if line.strip():
+        log(f"    {line}")

@@ -119,15 +119,11 @@ def _for_npm(host: Mapping[str, str], workspace: Path) -> Surroundings:
 def _pip_settings(host: Mapping[str, str]) -> dict[str, str]:
     """Pip's [global] and [install] settings, later files over earlier, variables over all (pip's documentation, "Configuration")."""
     home = Path(host.get("HOME", "/root"))
-    files: list[str | Path] = [
-        "/etc/xdg/pip/pip.conf",
-        "/etc/pip.conf",
-        home / ".pip/pip.conf",
-        home / ".config/pip/pip.conf",
-        host.get("PIP_CONFIG_FILE", ""),
-    ]
+    files = [Path("/etc/xdg/pip/pip.conf"), Path("/etc/pip.conf"), home / ".pip/pip.conf", home / ".config/pip/pip.conf"]
+    if chosen := host.get("PIP_CONFIG_FILE"):
+        files.append(Path(chosen))
     settings: dict[str, str] = {}
-    for file in filter(None, files):
+    for file in files:
         parser = configparser.RawConfigParser()
         try:
             parser.read(file)

@@ -152,6 +152,9 @@ def _write_files(runtime: DebianRuntime, tree: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
         path.chmod(0o755 if text.startswith("#!") else 0o644)
+    for name, leads_to in runtime.links:
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).symlink_to(leads_to)
 
 
 def _unpack_node(runtime: NodeRuntime, tree: Path) -> None:

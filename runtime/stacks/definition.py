@@ -25,6 +25,7 @@ class DebianRuntime:
     stack: Stack
     packages: tuple[str, ...]
     files: tuple[tuple[str, str], ...] = ()  # path -> text, written into the layer, mode 755 if it starts with #!
+    links: tuple[tuple[str, str], ...] = ()  # path -> where it points
     revision: int = 1
 
 
@@ -56,7 +57,14 @@ DEBIAN_13 = Stack(
     packages=("ca-certificates", "libatomic1", "libstdc++6", "media-types", "netbase", "tzdata"),
 )
 
-PYTHON = {"3.13": DebianRuntime(name="python-3.13", stack=DEBIAN_13, packages=("python3", "python3-venv"))}
+PYTHON = {
+    "3.13": DebianRuntime(
+        name="python-3.13",
+        stack=DEBIAN_13,
+        packages=("python3", "python3-venv"),
+        links=(("usr/local/bin/python", "/usr/bin/python3"),),  # Debian has no `python`, and Procfiles do
+    )
+}
 
 _NPM = "10.9.9"  # runs on every Node below
 NODE_DEFAULT = "22.23.3"
@@ -87,6 +95,7 @@ http {
   default_type application/octet-stream;
   types { application/manifest+json webmanifest; text/javascript mjs; }
   charset utf-8;
+  charset_types text/css text/plain text/javascript text/xml application/javascript application/json application/xml image/svg+xml;
   access_log off;
   server_tokens off;
   sendfile on;

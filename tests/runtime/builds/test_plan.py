@@ -1,0 +1,194 @@
+"""What a source is taken for and how it will be built, as tables: nothing is run here."""
+
+from __future__ import annotations
+
+import pytest
+
+from runtime.builds.detect import Language, Source, wants_text
+from runtime.builds.plan import BuildPlan, plan
+from runtime.builds.steps import Install, Tool, step_key
+from runtime.errors import BadSource
+from runtime.images.digest import Digest
+
+VERSIONS = ["18.20.8", "20.11.1", "22.3.0", "22.4.0-rc.1", "24.1.0", "26.1.0"]
+
+
+def planned(**files: str) -> BuildPlan:
+    return plan(source(files), lambda: VERSIONS)
+
+
+def source(files: dict[str, str]) -> Source:
+    named = {name.replace("__", "/"): text for name, text in files.items()}
+    return Source(files=frozenset(named), texts={name: text for name, text in named.items() if wants_text(name)})
+
+
+def of(files: dict[str, str]) -> BuildPlan:
+    return plan(source(files), lambda: VERSIONS)
+
+
+PROCFILE = {"Procfile": "web: start"}
+
+
+@pytest.mark.parametrize(
+    ("files", "language", "because"),
+    [
+        ({"requirements.txt": "flask", **PROCFILE}, Language.PYTHON, "requirements.txt"),
+        ({"pyproject.toml": "", "uv.lock": "", **PROCFILE}, Language.PYTHON, "uv.lock"),
+        ({"pyproject.toml": "[project]\nname='x'", "main.py": ""}, Language.PYTHON, "pyproject.toml"),
+        ({".python-version": "3.13", **PROCFILE}, Language.PYTHON, ".python-version"),
+        ({"hello.py": "", "Procfile": "web: python3 hello.py"}, Language.PYTHON, "Procfile"),
+        ({"app.py": ""}, Language.PYTHON, "app.py"),
+        ({"package.json": "{}", "server.js": ""}, Language.NODE, "package.json"),
+        ({"package.json": "{}", "index.html": "", "index.js": ""}, Language.NODE, "package.json"),
+        ({"package.json": '{"devDependencies":{}}', "requirements.txt": "flask", "app.py": ""}, Language.PYTHON, "requirements.txt"),
+        ({"s.js": "", "Procfile": "web: node s.js"}, Language.NODE, "Procfile"),
+        ({"index.html": ""}, Language.STATIC, "index.html"),
+        ({"public/index.html": ""}, Language.STATIC, "public/index.html"),
+        ({"start": "", "Procfile": "web: ./start"}, Language.PLAIN, "Procfile"),
+    ],
+)
+def test_a_source_is_taken_for_what_its_files_say(files: dict[str, str], language: Language, because: str) -> None:
+    detected = of(files).detected
+    assert (detected.language, detected.because) == (language, because)
+
+
+@pytest.mark.parametrize(
+    ("files", "sentence"),
+    [
+        ({"notes.md": "", "src/x.c": ""}, r"looked for Procfile, requirements\.txt.*The top of the source holds: notes\.md, src"),
+        ({"Pipfile": ""}, "Pipfile, which is not read yet"),
+        ({"poetry.lock": "", "x.py": ""}, r"poetry\.lock, which is not read yet"),
+        ({"pyproject.toml": "[tool.poetry]", "main.py": ""}, "for Poetry"),
+        ({"pyproject.toml": "[broken", **PROCFILE}, "not valid TOML"),
+        ({"package.json": "{", **PROCFILE}, "not valid JSON"),
+        ({"package.json": "[]", **PROCFILE}, "not an object"),
+        ({"package.json": "{}"}, "no file that tells how to start"),
+        ({"requirements.txt": "flask"}, "no file that tells how to start"),
+        ({"requirements.txt": "-r more.txt", **PROCFILE}, "line 1, includes more.txt, which is not in the source"),
+        ({".python-version": "3.9", **PROCFILE}, r"\.python-version asks for Python 3\.9.*Offered: 3\.13"),
+        ({"runtime.txt": "python-2.7.18", **PROCFILE}, r"runtime\.txt asks for Python 2\.7"),
+        ({"runtime.txt": "newest", **PROCFILE}, "no Python version"),
+        ({"pyproject.toml": "[project]\nrequires-python='<3.12'", **PROCFILE}, r"requires-python in pyproject.toml asks for Python <3\.12"),
+        ({"package.json": '{"engines":{"node":"16.x"}}', "index.js": ""}, r"asks for Node\.js 16\.x.*Offered: 20\.x, 22\.x, 24\.x"),
+        ({"package.json": '{"engines":{"node":"new ones"}}', "index.js": ""}, "asks for Node.js new ones, which is not offered"),
+        ({"Procfile": "web"}, "line 1"),
+    ],
+)
+def test_a_source_that_cannot_be_built_gets_a_sentence_and_a_remedy(files: dict[str, str], sentence: str) -> None:
+    with pytest.raises(BadSource, match=sentence) as caught:
+        of(files)
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("wish", "version"),
+    [(">=20", "22."), ("24.x", "24."), ("^20.1", "20."), ("20.11.1", "20.11.1"), ("22.3", "22.3.0"), ("18 || 24", "24."), ("*", "22.")],
+)
+def test_engines_node_is_a_range_of_what_there_is(wish: str, version: str) -> None:
+    assert version in planned(**{"package.json": f'{{"engines":{{"node":"{wish}"}}}}', "index.js": ""}).runtime_words
+
+
+@pytest.mark.parametrize(
+    ("files", "command"),
+    [
+        ({"requirements.txt": "flask\ngunicorn", "app.py": "app = Flask(__name__)"}, "gunicorn --bind 0.0.0.0:$PORT app:app"),
+        (
+            {"requirements.txt": "flask", "main.py": "site: Flask = Flask(__name__)"},
+            "flask --app main:site run --host 0.0.0.0 --port $PORT",
+        ),
+        ({"requirements.txt": "fastapi\nuvicorn", "main.py": "api = FastAPI()"}, "uvicorn main:api --host 0.0.0.0 --port $PORT"),
+        ({"requirements.txt": "django\ngunicorn", "manage.py": "", "shop/wsgi.py": ""}, "gunicorn --bind 0.0.0.0:$PORT shop.wsgi"),
+        ({"requirements.txt": "django", "manage.py": ""}, "python manage.py runserver --noreload 0.0.0.0:$PORT"),
+        ({"main.py": "serve()"}, "python3 main.py"),
+        ({"package.json": '{"scripts":{"start":"node x"}}'}, "npm start"),
+        ({"package.json": '{"main":"./lib/x.js"}', "lib/x.js": ""}, "node lib/x.js"),
+        ({"package.json": "{}", "server.js": ""}, "node server.js"),
+        ({"Procfile": "release: migrate", "app.py": "", "requirements.txt": ""}, "python3 app.py"),
+        ({"dist/index.html": ""}, "/opt/static/serve /app/dist"),
+    ],
+)
+def test_without_a_procfile_the_web_process_follows_convention(files: dict[str, str], command: str) -> None:
+    decided = of(files)
+    assert decided.processes["web"] == command
+    assert decided.detected.language is Language.STATIC or command in decided.notes[0]
+
+
+def test_a_procfile_decides_alone() -> None:
+    decided = planned(**{"Procfile": "worker: python w.py", "requirements.txt": "flask", "app.py": "app = Flask(__name__)"})
+    assert decided.processes == {"worker": "python w.py"}
+    assert decided.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("files", "reads", "whole"),
+    [
+        ({"requirements.txt": "flask"}, {"requirements.txt"}, False),
+        (
+            {"requirements.txt": "-r base.txt\n-c req/pins.txt", "base.txt": "", "req/pins.txt": ""},
+            {"requirements.txt", "base.txt", "req/pins.txt"},
+            False,
+        ),
+        ({"requirements.txt": "-e .", "setup.py": ""}, {"requirements.txt"}, True),
+        ({"requirements.txt": "./lib/thing"}, {"requirements.txt"}, True),
+        ({"requirements.txt": "thing @ file:lib"}, {"requirements.txt"}, True),
+        ({"requirements.txt": "thing @ https://somewhere/x.whl\n# -e ."}, {"requirements.txt"}, False),
+        ({"pyproject.toml": "[project]\ndependencies=['flask']"}, {"pyproject.toml"}, False),
+        ({"pyproject.toml": "[project]\ndynamic=['dependencies']"}, {"pyproject.toml"}, True),
+        ({"pyproject.toml": "", "uv.lock": "", "requirements.txt": "x"}, {"pyproject.toml", "uv.lock"}, False),
+        ({"pyproject.toml": "", "uv.lock": "[[package]]\nsource={editable='lib'}"}, {"pyproject.toml", "uv.lock"}, True),
+        (
+            {"package.json": '{"dependencies":{"x":"1"}}', "package-lock.json": "", ".npmrc": ""},
+            {"package.json", "package-lock.json", ".npmrc"},
+            False,
+        ),
+        ({"package.json": '{"dependencies":{"x":"file:y"}}'}, {"package.json"}, True),
+        ({"package.json": '{"dependencies":{"x":"1"},"scripts":{"postinstall":"y"}}'}, {"package.json"}, True),
+    ],
+)
+def test_an_install_reads_exactly_what_decides_it(files: dict[str, str], reads: set[str], whole: bool) -> None:
+    install = of({**files, **PROCFILE}).installs[0]
+    assert set(install.files) >= reads
+    assert install.whole is whole
+
+
+def test_nothing_to_install_is_no_step() -> None:
+    assert planned(**{".python-version": "3.13", **PROCFILE}).installs == ()
+    assert planned(**{"package.json": '{"scripts":{"start":"x"}}'}).installs == ()
+    assert of({"uv.lock": "", "requirements.txt": "x", **PROCFILE}).installs[0].files == ("requirements.txt",)
+
+
+def test_a_project_with_commands_of_its_own_is_installed_with_its_source() -> None:
+    text = "[project]\nname='x'\ndependencies=[]\n[project.scripts]\nserve='x:main'\n[build-system]\nrequires=[]"
+    first, second = planned(**{"pyproject.toml": text, "uv.lock": "", **PROCFILE}).installs
+    assert (first.whole, second.whole) == (False, True)
+
+
+def test_a_build_script_installs_more_and_runs_on_the_whole_source() -> None:
+    first, second = planned(**{"package.json": '{"scripts":{"build":"vite","start":"x"},"devDependencies":{"vite":"1"}}'}).installs
+    assert "--include=dev" in first.command
+    assert (second.command, second.whole) == ("npm run build", True)
+
+
+def test_what_is_made_anew_does_not_go_into_the_image() -> None:
+    assert planned(**{"package.json": "{}", "index.js": "", "node_modules__x.js": ""}).left_out == ("node_modules",)
+    assert of({"requirements.txt": "", "env/pyvenv.cfg": "", **PROCFILE}).left_out == ("env",)
+
+
+def test_missing_lock_files_are_warned_of() -> None:
+    assert "package-lock.json" in planned(**{"package.json": "{}", **PROCFILE}).notes[0]
+    assert "yarn.lock" in planned(**{"package.json": "{}", "yarn.lock": "", **PROCFILE}).notes[0]
+
+
+def test_the_key_changes_with_each_thing_that_decides() -> None:
+    install = Install(name="Dependencies", tool=Tool.UV, files=("a",), whole=False, command="x", keep=("opt",))
+    other = Install(name="Dependencies", tool=Tool.UV, files=("a",), whole=False, command="y", keep=("opt",))
+    one, two = Digest.of(b"1"), Digest.of(b"2")
+    keys = {
+        step_key(install, one, {"a": b"1"}, {"uv": "1"}),
+        step_key(install, two, {"a": b"1"}, {"uv": "1"}),
+        step_key(install, one, {"a": b"2"}, {"uv": "1"}),
+        step_key(install, one, {"a": b"1"}, {"uv": "2"}),
+        step_key(other, one, {"a": b"1"}, {"uv": "1"}),
+    }
+    assert len(keys) == 5
+    assert step_key(install, one, {"a": b"1"}, {"uv": "1"}) in keys

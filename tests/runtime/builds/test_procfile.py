@@ -1,0 +1,54 @@
+"""The Procfile's grammar: what it takes, and which line it names when it does not."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtime.builds.procfile import parse
+from runtime.errors import BadSource
+
+
+def test_process_types_keep_their_order_and_commands_their_colons() -> None:
+    text = "\ufeff# how to run\r\nweb: gunicorn --bind :$PORT app:app\r\n\r\nworker:   python worker.py  \nrelease: a && b\n"
+    assert list(parse(text).items()) == [("web", "gunicorn --bind :$PORT app:app"), ("worker", "python worker.py"), ("release", "a && b")]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("web: a\n\nworker", "line 3: 'worker' has no colon"),
+        ("web:", "line 1: the process type 'web' has no command"),
+        ("web: a\nweb: b", "line 2: the process type 'web' is there twice"),
+        ("we b: a", "line 1: 'we b' is no process type"),
+        ("-web: a", "is no process type"),
+        ("../x: a", "is no process type"),
+        (f"{'x' * 64}: a", "is no process type"),
+        ("# nothing\n", "names no process"),
+        ("", "names no process"),
+    ],
+)
+def test_a_wrong_line_is_named(text: str, sentence: str) -> None:
+    with pytest.raises(BadSource, match=sentence) as caught:
+        parse(text)
+    assert caught.value.hint
+
+
+@given(st.text(max_size=200))
+def test_any_text_gives_processes_or_a_sentence(text: str) -> None:
+    processes, sentence = {"web": "x"}, ""
+    try:
+        processes = parse(text)
+    except BadSource as error:
+        sentence = error.what
+    assert not sentence or sentence.startswith(("Procfile, line ", "The Procfile"))
+    assert processes
+    assert all(name and command and command == command.strip() for name, command in processes.items())
+
+
+@given(
+    st.dictionaries(
+        st.from_regex(r"[a-z][a-z0-9]{0,10}", fullmatch=True), st.from_regex(r"[!-~]([ -~]*[!-~])?", fullmatch=True), min_size=1
+    )
+)
+def test_what_is_written_is_read(processes: dict[str, str]) -> None:
+    assert parse("".join(f"{name}: {command}\n" for name, command in processes.items())) == processes

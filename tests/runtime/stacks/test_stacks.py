@@ -1,0 +1,90 @@
+"""Stacks as they are made on this machine, and the difference that makes a runtime a layer."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from runtime.config import NodeConfig
+from runtime.errors import BadSource
+from runtime.images.store import Store
+from runtime.stacks.builder import ensure_runtime, ensure_stack
+from runtime.stacks.definition import DEBIAN_13, NODE_DEFAULT, PYTHON, STATIC, DebianRuntime, key, node
+from runtime.stacks.difference import subtract
+from tests.warm import seed
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> tuple[NodeConfig, Store]:
+    folder = tmp_path_factory.mktemp("stacks")
+    config = NodeConfig(name="tstack", state=folder / "state", run=folder / "run")
+    return config, seed(config)
+
+
+def test_a_stack_holds_no_trace_of_the_host(store: tuple[NodeConfig, Store]) -> None:
+    lines: list[str] = []
+    image = ensure_stack(*store, progress=lines.append)
+    (root,) = image.layers
+    assert lines == []  # it was there
+    for path in ("etc/hostname", "etc/resolv.conf", "etc/apt/sources.list"):
+        assert not (root / path).exists()
+    assert (root / "etc/ssl/certs/ca-certificates.crt").stat().st_size > 100_000
+    assert "trixie" in (root / "etc/os-release").read_text()
+    assert ensure_stack(*store, progress=lines.append) == image
+    skopeo = subprocess.run(["skopeo", "inspect", f"oci:{store[0].images}:stack/debian-13"], check=True, capture_output=True, text=True)
+    assert image.digest in skopeo.stdout
+
+
+def test_an_unknown_stack_names_those_there_are(store: tuple[NodeConfig, Store]) -> None:
+    with pytest.raises(BadSource) as caught:
+        ensure_stack(*store, name="beos-5")
+    assert "debian-13" in caught.value.hint
+
+
+def test_runtimes_are_layers_of_what_they_add(store: tuple[NodeConfig, Store]) -> None:
+    images = store[1]
+    python, static, nodejs = (
+        images.unpacked(ensure_runtime(*store, runtime, DEBIAN_13, lambda line: None)[-1])
+        for runtime in (PYTHON["3.13"], STATIC, node(NODE_DEFAULT))
+    )
+    assert (python / "usr/bin/python3").readlink() == Path("python3.13")
+    assert (python / "usr/local/bin/python").readlink() == Path("/usr/bin/python3")
+    assert not (python / "usr/bin/bash").exists()
+    assert os.access(static / "opt/static/serve", os.X_OK)
+    assert (nodejs / "usr/local/bin/npm").readlink() == Path("/opt/node/bin/npm")
+    assert {path.lstat().st_uid for path in nodejs.rglob("*")} == {0}
+
+
+def test_a_definitions_content_is_its_identity() -> None:
+    more = DebianRuntime(name="python-3.13", stack=DEBIAN_13, packages=("python3", "python3-venv", "sqlite3"))
+    assert key(more, "x86_64") != key(PYTHON["3.13"], "x86_64")
+    assert key(DEBIAN_13, "x86_64") != key(DEBIAN_13, "aarch64")
+    assert len({key(definition, "x86_64") for definition in (DEBIAN_13, STATIC, node("22.1.0"), node("22.2.0"))}) == 4
+
+
+def test_a_difference_over_its_base_gives_the_whole(tmp_path: Path) -> None:
+    base, full, union = (tmp_path / name for name in ("base", "full", "union"))
+    for root in (base, full):
+        (root / "same").mkdir(parents=True)
+        (root / "same/file").write_text("same")
+        (root / "etc").mkdir()
+        (root / "etc/changed").write_text(root.name)
+        (root / "link").symlink_to("same")
+    (base / "gone").write_text("x")
+    (base / "file-then-folder").write_text("x")
+    (full / "file-then-folder").mkdir()
+    (full / "file-then-folder/inner").write_text("new")
+    (full / "mode").write_text("m")
+    (base / "mode").write_text("m")
+    (full / "mode").chmod(0o600)
+    subprocess.run(["cp", "-a", full, tmp_path / "wanted"], check=True)
+    subtract(base, full)
+    assert {path.name for path in full.iterdir()} == {"etc", "gone", "file-then-folder", "mode"}
+    assert stat.S_ISCHR((full / "gone").lstat().st_mode)
+    union.mkdir()
+    script = 'mount -t overlay o -o "lowerdir=$1:$2" "$3" && diff -r --no-dereference "$3" "$4"'
+    subprocess.run(["unshare", "-m", "sh", "-c", script, "sh", full, base, union, tmp_path / "wanted"], check=True)
