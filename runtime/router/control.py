@@ -77,14 +77,16 @@ class Router:
         with journal.lock(self._lock):
             self._check_hosts(routes)
             now, before, grew = self._ledger.place(routes)
-            if grew:
-                self._reload()
-                return
             dropped = set(before.routes.hosts) - set(routes.hosts) if before else set()
             try:
-                self._apply(now, dropped_hosts=sorted(dropped))
+                if grew:
+                    self._api.reload()
+                else:
+                    self._apply(now, dropped_hosts=sorted(dropped))
             except RouterDown:
-                return
+                return  # its next start reads the files
+            finally:
+                self._ledger.make_durable(routes.app)
 
     def remove(self, app: str) -> None:
         """Forget an app and cut what it still has open. Removing an unknown one succeeds."""
@@ -100,6 +102,8 @@ class Router:
                 self._apply_servers(gone.slot, ())
             except RouterDown:
                 return
+            finally:
+                self._ledger.make_durable(app)
 
     def routes(self) -> dict[str, AppRoutes]:
         """What is wanted of the router, by app; from its files."""

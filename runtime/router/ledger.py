@@ -6,6 +6,7 @@ step behind at the worst; `repair` brings them up to the truth. The caller holds
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -68,12 +69,16 @@ class Ledger:
         before = self.placed(routes.app)
         slot, grew = (before.slot, False) if before else self._take_slot()
         now = Placed(routes=routes, slot=slot)
-        journal.write_json(self._path(routes.app), {"slot": slot, **asdict(routes)})
+        _write(self._path(routes.app), json.dumps({"slot": slot, **asdict(routes)}) + "\n")
         self._write_slot(slot, routes.endpoints)
         self._edit_map(self.maps.apps, {routes.app: render.app_record(slot, routes.situation)}, drop=())
         gone = set(before.routes.hosts) - set(routes.hosts) if before else set()
         self._edit_map(self.maps.hosts, dict.fromkeys(routes.hosts, routes.app), drop=gone)
         return now, before, grew
+
+    def make_durable(self, app: str) -> None:
+        """See an app's truth through to the disk. After the change is in effect: nobody waits for a disk to be served."""
+        journal.sync_file(self._path(app))
 
     def forget(self, app: str) -> Placed | None:
         """Remove an app's files and empty its slot; what it was."""
@@ -81,7 +86,6 @@ class Ledger:
         if before is None:
             return None
         self._path(app).unlink(missing_ok=True)
-        journal.sync_folder(self._routes)
         self._edit_map(self.maps.hosts, {}, drop=before.routes.hosts)
         self._edit_map(self.maps.apps, {}, drop=(app,))
         self._write_slot(before.slot, ())
@@ -99,10 +103,8 @@ class Ledger:
                 behind.append(f"The map of {name} was behind the routes.")
         endpoints = {placed.slot: placed.routes.endpoints for placed in truth.values()}
         self.grow(max(endpoints, default=0) + 1)
-        for slot in range(self.pool()):
-            if self._write_slot(slot, endpoints.get(slot, ())):
-                behind.append(f"The file of slot {slot} was behind the routes.")
-        return behind
+        rewritten = [slot for slot in range(self.pool()) if self._write_slot(slot, endpoints.get(slot, ()))]
+        return behind + [f"The file of slot {slot} was behind the routes." for slot in rewritten]
 
     def host_entries(self, truth: Mapping[str, Placed]) -> dict[str, str]:
         """The map of hosts as it should be."""
@@ -165,9 +167,9 @@ def _placed(document: dict[str, object]) -> Placed:
 
 
 def _write(path: Path, text: str) -> bool:
-    """Replace a file whose content differs; whether it did."""
+    """Replace a file whose content differs; whether it did. Not durable: a reboot ends all instances, and `prepare` renders anew."""
     data = text.encode()
     if path.exists() and path.read_bytes() == data:
         return False
-    journal.write_atomic(path, data)
+    journal.write_atomic(path, data, durable=False)
     return True

@@ -58,9 +58,9 @@ class RuntimeApi:
 
     def reload(self) -> None:
         """Have the master start a worker on the files as they are; returns once that one answers. The old ones end by themselves."""
-        before = self.workers()
-        _exchange(self._master, "reload")
         deadline = time.monotonic() + _READY_WAIT
+        before = self._workers_once_started(deadline)
+        _exchange(self._master, "reload")
         while time.monotonic() < deadline:
             time.sleep(0.01)
             try:
@@ -73,6 +73,17 @@ class RuntimeApi:
             f"The router did not load its new configuration within {_READY_WAIT:g} s and goes on with the old one.",
             hint="Its output says which line it did not like.",
         )
+
+    def _workers_once_started(self, deadline: float) -> list[int]:
+        """The workers; a master that has just forked its first one listens a moment after that one does."""
+        while True:
+            try:
+                return self.workers()
+            except RouterDown:
+                self.ask("show info")  # RouterDown: there is no worker either
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(0.01)
 
 
 def _lines(commands: Iterable[str]) -> list[str]:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import httpx
 import pytest
@@ -15,6 +16,7 @@ import pytest
 from runtime import process
 from runtime.config import NodeConfig
 from runtime.router.control import Router
+from runtime.router.runtime_api import RouterDown
 from runtime.router.table import AppRoutes, AppSituation, Endpoint
 from tests.runtime.router.sample_app import SampleApp
 
@@ -26,6 +28,7 @@ class RouterUnderTest:
         self.config = config
         self.router = Router(config)
         self.process: subprocess.Popen[bytes] | None = None
+        self.client = apps.enter_context(httpx.Client(timeout=15, trust_env=False))
         self._apps = apps
 
     def start(self) -> None:
@@ -43,22 +46,30 @@ class RouterUnderTest:
 
     def answers(self) -> bool:
         try:
+            return self.listens() and bool(self.router._api.workers())
+        except RouterDown:
+            return False
+
+    def listens(self) -> bool:
+        try:
             socket.create_connection(("127.0.0.1", self.config.http_port), 1).close()
         except OSError:
             return False
-        return self.config.router_socket.exists()
+        return True
 
     def kill(self) -> None:
         if self.process is not None:
             self.process.kill()
             self.process.wait()
             self.process = None
+            while self.listens():  # the worker notices that its master is gone
+                time.sleep(0.01)
 
     def app(self, name: str) -> SampleApp:
         return self._apps.enter_context(SampleApp(name))
 
     def get(self, path: str = "/", *, host: str = "hello.test", accept: str = "text/html") -> httpx.Response:
-        return httpx.get(self.url(path), headers={"Host": host, "Accept": accept}, timeout=15)
+        return self.client.get(self.url(path), headers={"Host": host, "Accept": accept, "Connection": "close"})
 
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.config.http_port}{path}"
@@ -79,11 +90,12 @@ def free_port() -> int:
 
 
 @pytest.fixture
-def running(tmp_path: Path) -> Iterator[RouterUnderTest]:
-    config = NodeConfig(name="trouter", state=tmp_path / "state", run=tmp_path / "run", http_port=free_port(), portal_host="portal.test")
-    config.run.mkdir()
-    tmp_path.chmod(0o755)
+def running() -> Iterator[RouterUnderTest]:
     with ExitStack() as apps:
+        folder = Path(apps.enter_context(TemporaryDirectory(prefix="slipway-tests-")))
+        folder.chmod(0o755)  # the router's workers are not root, and the portal's socket lies in here
+        config = NodeConfig(name="trouter", state=folder / "state", run=folder / "run", http_port=free_port(), portal_host="portal.test")
+        config.run.mkdir()
         under_test = RouterUnderTest(config, apps)
         under_test.router.prepare()
         under_test.start()

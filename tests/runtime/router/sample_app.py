@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import json
 import threading
 from collections import Counter
@@ -59,7 +61,7 @@ class SampleApp:
             writer.transport.abort()
             return False
         if path == "/tunnel":
-            return await self._tunnel(reader, writer)
+            return await self._tunnel(reader, writer, headers["sec-websocket-key"])
         if path == "/events":
             return await self._events(writer)
         received = 0
@@ -69,7 +71,7 @@ class SampleApp:
                 left, received = left - len(chunk), received + len(chunk)
                 self.hits["bytes"] = received
         if path == "/slow":
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(0.03)
         answer = {"name": self.name, "method": method, "path": path, "headers": headers, "received": received}
         body = json.dumps(answer).encode()
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body))
@@ -78,9 +80,11 @@ class SampleApp:
         await writer.drain()
         return True
 
-    async def _tunnel(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """What a WebSocket is to a router: an upgrade, then bytes both ways."""
-        writer.write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+    async def _tunnel(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, key: str) -> bool:
+        """What a WebSocket is to a router: an upgrade (RFC 6455, 4.2.2), then bytes both ways."""
+        accept = base64.b64encode(hashlib.sha1(f"{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode()).digest())
+        writer.write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n")
+        writer.write(b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n")
         while data := await reader.read(1024):
             writer.write(self.name.encode() + b":" + data)
             await writer.drain()

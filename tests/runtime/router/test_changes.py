@@ -1,0 +1,315 @@
+"""Changing routes under load, by many writers, through restarts and kills: no request is lost and files tell the truth."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+
+from runtime.errors import RouterRefused
+from runtime.router.control import Router
+from runtime.router.delta import live_servers
+from runtime.router.ledger import SLOTS_AT_FIRST
+from runtime.router.render import slot_config, slot_name
+from runtime.router.table import AppSituation, Endpoint
+from tests.runtime.router.conftest import RouterUnderTest, end, routes_to
+
+
+@contextmanager
+def load(port: int, host: str = "hello.test"):
+    """GETs, POSTs, slow requests and new connections all the while; counts answers by status, and failures by name."""
+    seen: Counter[str] = Counter()
+    stop = threading.Event()
+
+    def client(method: str, path: str, *, keep: bool) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        while not stop.is_set():
+            try:
+                connection.request(method, path, body=b"body" if method == "POST" else None, headers={"Host": host})
+                answer = connection.getresponse()
+                answer.read()
+                seen[str(answer.status)] += 1
+            except (OSError, http.client.HTTPException) as failure:
+                seen[type(failure).__name__] += 1
+                connection.close()
+            if not keep:
+                connection.close()
+
+    kinds = [("GET", "/", True), ("POST", "/", True), ("GET", "/slow", True), ("POST", "/slow", True), ("GET", "/", False)]
+    threads = [threading.Thread(target=client, args=(method, path), kwargs={"keep": keep}) for method, path, keep in kinds]
+    for thread in threads:
+        thread.start()
+    try:
+        yield seen
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+@pytest.mark.slow
+def test_two_hundred_switches_under_load_lose_no_request(running: RouterUnderTest):
+    apps = [running.app("even"), running.app("odd")]
+    running.router.set(routes_to(end(apps[0])))
+    times, hits_after_drain = [], 0
+    with load(running.config.http_port) as seen:
+        for number in range(1, 201):
+            old, new = (replace(end(apps[(number + side) % 2]), instance=f"r{number - 1 + side}") for side in (0, 1))
+            old = replace(old, instance=f"r{number - 1}") if number > 1 else end(apps[0])
+            old = replace(old, port=apps[(number - 1) % 2].port)
+            new = replace(new, port=apps[number % 2].port)
+            started = time.perf_counter()
+            running.router.set(routes_to(new, replace(old, draining=True)))
+            times.append(time.perf_counter() - started)
+            deadline = time.monotonic() + 5
+            while running.router.connections("hello", old.instance) and time.monotonic() < deadline:
+                time.sleep(0.005)
+            before = apps[(number - 1) % 2].hits.total()
+            running.router.set(routes_to(new))
+            hits_after_drain += apps[(number - 1) % 2].hits.total() - before
+    times.sort()
+    print(f"{seen.total()} requests; a switch takes {times[100] * 1000:.1f} ms in the middle, {times[-1] * 1000:.1f} ms at most")
+    assert set(seen) == {"200"}
+    assert seen["200"] > 400
+    assert hits_after_drain == 0, "a drained instance got requests"
+
+
+def test_a_change_is_effective_when_set_returns(running: RouterUnderTest):
+    apps = [running.app("even"), running.app("odd")]
+    times = []
+    for number in range(40):
+        started = time.perf_counter()
+        running.router.set(routes_to(end(apps[number % 2])))
+        times.append(time.perf_counter() - started)
+        assert running.get().json()["name"] == apps[number % 2].name
+    times.sort()
+    print(f"a change is effective in {times[20] * 1000:.1f} ms in the middle, {times[-1] * 1000:.1f} ms at most")
+    assert times[20] < 0.2
+
+
+def test_the_pool_grows_under_load_and_loses_nothing(running: RouterUnderTest):
+    app = running.app("a-1")
+    running.router.set(routes_to(end(app)))
+    with load(running.config.http_port) as seen:
+        for number in range(SLOTS_AT_FIRST + 3):
+            running.router.set(routes_to(end(app), app=f"app{number}", host=f"app{number}.test"))
+        for number in (0, SLOTS_AT_FIRST - 1, SLOTS_AT_FIRST + 2):
+            assert running.get(host=f"app{number}.test").status_code == 200
+        time.sleep(0.5)
+    assert set(seen) == {"200"}
+    assert running.router.reconcile() == []
+    assert len(list((running.config.router / "slots").glob("*.cfg"))) == 2 * SLOTS_AT_FIRST
+
+
+def test_an_apps_slot_is_free_again_once_it_is_removed(running: RouterUnderTest):
+    app = running.app("a-1")
+    for number in range(SLOTS_AT_FIRST + 5):
+        running.router.set(routes_to(end(app), app=f"app{number}", host=f"app{number}.test"))
+        assert running.get(host=f"app{number}.test").status_code == 200
+        running.router.remove(f"app{number}")
+        assert running.get(host=f"app{number}.test").status_code == 404
+    running.router.remove("never-was")
+    assert len(list((running.config.router / "slots").glob("*.cfg"))) == SLOTS_AT_FIRST
+    assert running.router.routes() == {}
+
+
+def test_after_a_kill_the_files_alone_are_the_truth(running: RouterUnderTest):
+    old, new = running.app("old-1"), running.app("new-1")
+    running.router.set(routes_to(end(new), end(old, draining=True)))
+    running.router.set(routes_to(app="gone", host="gone.test"))
+    running.router.set(routes_to(app="tired", host="tired.test", situation=AppSituation.ASLEEP))
+    running.router.remove("gone")
+    running.kill()
+    running.start()
+    assert running.get().json()["name"] == "new-1"
+    assert running.get(host="gone.test").status_code == 404
+    assert running.get(host="tired.test", accept="application/json").json()["error"] == "asleep"
+    assert running.router.reconcile() == []
+    assert old.hits["/"] == 0
+
+
+def test_what_is_set_while_it_is_down_is_there_when_it_starts(running: RouterUnderTest):
+    app = running.app("a-1")
+    running.router.set(routes_to(end(app), host="old.test"))
+    running.kill()
+    running.router.set(routes_to(end(app), host="new.test"))
+    assert running.router.connections("hello", "a-1") == 0
+    assert running.router.reconcile() == []
+    running.start()
+    assert running.get(host="new.test").status_code == 200
+    assert running.get(host="old.test").status_code == 404
+
+
+def test_a_killed_worker_takes_the_master_and_the_next_start_serves(running: RouterUnderTest):
+    running.router.set(routes_to(end(running.app("a-1"))))
+    worker = running.router._api.workers()[0]
+    os.kill(worker, signal.SIGKILL)
+    assert running.process.wait(10) != 0
+    running.start()
+    assert running.get().status_code == 200
+
+
+def test_the_workers_are_nobody_special(running: RouterUnderTest):
+    worker = running.router._api.workers()[0]
+    with open(f"/proc/{worker}/status") as status:
+        uids = next(line.split()[1:] for line in status if line.startswith("Uid:"))
+    assert "0" not in uids
+
+
+@pytest.mark.parametrize("files_before_the_kill", range(5))
+def test_a_writer_killed_between_two_files_is_made_good(running: RouterUnderTest, files_before_the_kill: int):
+    old, new = running.app("old-1"), running.app("new-1")
+    running.router.set(routes_to(end(old)))
+    routes = routes_to(end(new), end(old, draining=True), host="moved.test")
+    killed_writer(running, routes, files_before_the_kill)
+    running.kill()
+    running.start()  # whatever the files are, HAProxy starts from them
+    if files_before_the_kill:
+        running.router.reconcile()
+        assert running.router.routes()["hello"] == routes
+        assert running.get(host="moved.test").json()["name"] == "new-1"
+        assert running.get(host="hello.test").status_code == 404
+    else:
+        assert running.get(host="hello.test").json()["name"] == "old-1"
+    assert running.router.reconcile() == []
+
+
+@pytest.mark.parametrize("files_before_the_kill", range(1, 5))
+def test_a_writer_killed_in_mid_change_is_made_good_without_a_restart(running: RouterUnderTest, files_before_the_kill: int):
+    old, new = running.app("old-1"), running.app("new-1")
+    running.router.set(routes_to(end(old)))
+    routes = routes_to(end(new), host="moved.test")
+    killed_writer(running, routes, files_before_the_kill)
+    assert running.get(host="hello.test").json()["name"] == "old-1"
+    assert running.router.reconcile() != []
+    assert running.get(host="moved.test").json()["name"] == "new-1"
+    assert running.get(host="hello.test").status_code == 404
+    assert running.router.reconcile() == []
+
+
+def killed_writer(running: RouterUnderTest, routes: object, files: int) -> None:
+    """A process of its own that dies by SIGKILL when it is about to write its next file."""
+    program = f"""
+        import ipaddress, os, pathlib, signal
+        from pathlib import PosixPath
+        from ipaddress import IPv4Network
+        from runtime import journal
+        from runtime.config import NodeConfig
+        from runtime.router.control import Router
+        from runtime.router.table import AppRoutes, AppSituation, Endpoint
+        config = {running.config!r}
+        left, write = {files}, journal.write_atomic
+        def counted(*arguments, **named):
+            global left
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            left -= 1
+            write(*arguments, **named)
+        journal.write_atomic = counted
+        router = Router(config)
+        router._api.ask = router._api.tell = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+        router.set(AppRoutes(app={routes.app!r}, hosts={routes.hosts!r}, endpoints={routes.endpoints!r}))
+    """
+    ended = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=False)
+    assert ended.returncode == -signal.SIGKILL
+
+
+def test_many_writers_at_once_leave_one_truth(running: RouterUnderTest):
+    app = running.app("a-1")
+
+    def write(writer: int) -> None:
+        router = Router(running.config)
+        for number in range(10):
+            name = f"app{writer}-{number % 4}"
+            if number % 4 == 3:
+                router.remove(f"app{writer}-{(number - 1) % 4}")
+            router.set(routes_to(end(app), app=name, host=f"{name}.test"))
+
+    writers = [threading.Thread(target=write, args=(number,)) for number in range(6)]
+    for thread in writers:
+        thread.start()
+    for thread in writers:
+        thread.join()
+    assert running.router.reconcile() == []
+    assert all(running.get(host=f"{name}.test").status_code == 200 for name in running.router.routes())
+
+
+def test_what_was_changed_behind_our_back_is_put_right_and_told(running: RouterUnderTest):
+    app = running.app("a-1")
+    running.router.set(routes_to(end(app)))
+    running.router._api.tell(["set server b00000/a-1 state maint", f"del map {running.config.router}/maps/host.map hello.test"])
+    assert running.get().status_code == 404
+    found = running.router.reconcile()
+    assert len(found) == 2
+    assert running.get().status_code == 200
+
+
+def test_a_damaged_file_is_replaced_by_the_next_set(running: RouterUnderTest):
+    app = running.app("a-1")
+    running.router.set(routes_to(end(app)))
+    (running.config.router / "routes" / "hello.json").write_text("{")
+    assert running.router.routes() == {}
+    running.router.set(routes_to(end(app)))
+    assert running.get().status_code == 200
+    running.router.reconcile()
+    assert running.get().status_code == 200
+
+
+def test_preparing_again_changes_nothing(running: RouterUnderTest):
+    running.router.set(routes_to(end(running.app("a-1"))))
+    worker = running.router._api.workers()
+    running.router.prepare()
+    assert running.router._api.workers() == worker
+    assert running.get().status_code == 200
+
+
+@pytest.mark.parametrize(
+    "routes",
+    [
+        routes_to(app="Bad"),
+        routes_to(host="two words.test"),
+        routes_to(host="a.test\nb.test b"),
+        routes_to(host="UPPER.test"),
+        routes_to(Endpoint(instance="a; reload", address="127.0.0.1", port=80)),
+        routes_to(Endpoint(instance="a", address="localhost", port=80)),
+        routes_to(Endpoint(instance="a", address="127.0.0.1", port=0)),
+        routes_to(Endpoint(instance="a", address="127.0.0.1", port=1), Endpoint(instance="a", address="127.0.0.1", port=2)),
+    ],
+)
+def test_what_is_no_name_reaches_neither_file_nor_socket(running: RouterUnderTest, routes):
+    with pytest.raises(RouterRefused):
+        running.router.set(routes)
+    assert running.router.routes() == {}
+
+
+def test_a_host_of_another_app_or_of_the_portal_is_refused(running: RouterUnderTest):
+    running.router.set(routes_to())
+    with pytest.raises(RouterRefused, match="already leads to hello"):
+        running.router.set(routes_to(app="other"))
+    with pytest.raises(RouterRefused, match="already leads to the portal"):
+        running.router.set(routes_to(app="other", host="portal.test"))
+
+
+def test_a_slots_file_is_complete():
+    ends = (Endpoint(instance="a", address="10.0.0.2", port=8000), Endpoint(instance="b", address="10.0.0.3", port=1, draining=True))
+    lines = slot_config(42, ends).splitlines()
+    assert lines[0] == "backend b00042 from slot"
+    assert lines[1].startswith("  server a 10.0.0.2:8000 ")
+    assert lines[2].endswith(" disabled")
+    assert slot_name(42) == "b00042"
+
+
+def test_the_state_of_servers_is_read():
+    answer = "1\n# be_id be_name\n3 b00000 1 a 10.0.0.2 0 5 1 1 0 1 0 0 0 0 0 0 - 8000 - 0 0 - - 0\n\n"
+    (server,) = live_servers(answer)["b00000"]
+    assert (server.name, server.address, server.port, server.maintenance) == ("a", "10.0.0.2", 8000, True)

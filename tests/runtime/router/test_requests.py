@@ -1,0 +1,204 @@
+"""What a request meets: hosts, headers, pages, streams, failures. A real HAProxy, apps on loopback."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+
+import httpx
+import pytest
+
+from runtime.router import pages
+from runtime.router.table import AppSituation, Endpoint
+from tests.runtime.router.conftest import RouterUnderTest, end, free_port, routes_to
+
+
+@pytest.mark.parametrize("host", ["hello.test", "HELLO.Test", "hello.test:8080", "hello.test.", "Hello.test.:80"])
+def test_a_host_is_found_in_every_way_to_write_it(running: RouterUnderTest, host: str):
+    running.router.set(routes_to(end(running.app("a-1"))))
+    assert running.get(host=host).json()["name"] == "a-1"
+
+
+def test_headers_only_the_router_may_set_are_stripped_and_set(running: RouterUnderTest):
+    running.router.set(routes_to(end(running.app("a-1"))))
+    forged = {
+        "X-Forwarded-For": "6.6.6.6",
+        "X-Forwarded-Proto": "https",
+        "X-Forwarded-Host": "evil.test",
+        "X-Forwarded-Anything": "x",
+        "X_Forwarded_For": "6.6.6.6",
+        "X-Real-IP": "6.6.6.6",
+        "Forwarded": "for=6.6.6.6",
+        "X-Request-Id": "mine",
+        "X-Kept": "yes",
+    }
+    answer = httpx.get(running.url("/"), headers={"Host": "hello.test", **forged})
+    seen = answer.json()["headers"]
+    assert seen.pop("x-request-id") == answer.headers["x-request-id"] != "mine"
+    own = {name: value for name, value in seen.items() if "forward" in name or "real" in name or name == "x-kept"}
+    assert own == {
+        "x-forwarded-for": "127.0.0.1",
+        "x-forwarded-proto": "http",
+        "x-forwarded-host": "hello.test",
+        "x-kept": "yes",
+    }
+
+
+def test_two_lengths_or_a_length_beside_chunks_is_refused(running: RouterUnderTest):
+    app = running.app("a-1")
+    running.router.set(routes_to(end(app)))
+    for smuggled in (b"Content-Length: 5\r\nContent-Length: 6\r\n", b"Transfer-Encoding: chunked, identity\r\nContent-Length: 5\r\n"):
+        with socket.create_connection(("127.0.0.1", running.config.http_port), 5) as raw:
+            raw.sendall(b"POST / HTTP/1.1\r\nHost: hello.test\r\n" + smuggled + b"\r\nabcdef")
+            assert raw.recv(100).startswith(b"HTTP/1.1 400 ")
+    assert app.hits["/"] == 0
+
+
+SITUATIONS = [(situation, page) for situation, page in pages.SITUATIONS.items()]
+
+
+@pytest.mark.parametrize("accept", ["text/html,*/*", "application/json"])
+@pytest.mark.parametrize(("situation", "page"), SITUATIONS)
+def test_each_situation_has_its_own_page(running: RouterUnderTest, situation: AppSituation, page: pages.Page, accept: str):
+    running.router.set(routes_to(situation=situation))
+    check_page(running.get(accept=accept), page, accept)
+
+
+@pytest.mark.parametrize("accept", ["text/html,*/*", "application/json"])
+def test_pages_of_the_rest(running: RouterUnderTest, accept: str):
+    check_page(running.get(host="nobody.test", accept=accept), pages.UNKNOWN, accept)
+    running.router.set(routes_to())
+    check_page(running.get(accept=accept), pages.UNREACHABLE, accept)
+    running.router.set(routes_to(end(running.app("a-1"))))
+    crashed = httpx.post(running.url("/crash"), headers={"Host": "hello.test", "Accept": accept}, timeout=10)
+    check_page(crashed, pages.BROKEN_ANSWER, accept)
+
+
+@pytest.mark.parametrize("host", ["portal.test", "localhost", "127.0.0.1:8080"])
+@pytest.mark.parametrize("accept", ["text/html,*/*", "application/json"])
+def test_a_portal_that_is_not_there_yet_says_so_and_tries_again(running: RouterUnderTest, host: str, accept: str):
+    answer = running.get(host=host, accept=accept)
+    check_page(answer, pages.PORTAL_DOWN, accept)
+    assert answer.headers["retry-after"] == "3"
+    if accept != "application/json":
+        assert '<meta http-equiv="refresh" content="3">' in answer.text
+
+
+def check_page(answer: httpx.Response, page: pages.Page, accept: str) -> None:
+    assert answer.status_code == page.status
+    assert answer.headers["cache-control"] == "no-store"
+    assert "x-slipway-page" not in answer.headers
+    request_id = answer.headers["x-request-id"]
+    if accept == "application/json":
+        assert answer.headers["content-type"] == "application/json"
+        assert answer.json() == {
+            "error": page.name,
+            "status": page.status,
+            "message": page.title,
+            "next_step": page.next_step,
+            "request_id": request_id,
+        }
+    else:
+        assert answer.headers["content-type"] == "text/html; charset=utf-8"
+        assert page.title in answer.text
+        assert request_id in answer.text
+        assert answer.text.endswith("</html>")
+        assert "http://" not in answer.text, "a page fetches nothing from elsewhere"
+
+
+def test_the_portal_is_reached_over_its_socket(running: RouterUnderTest):
+    with socket.socket(socket.AF_UNIX) as portal:
+        portal.bind(str(running.config.portal_socket))
+        running.config.portal_socket.chmod(0o666)
+        portal.listen()
+        portal.settimeout(5)
+        with socket.create_connection(("127.0.0.1", running.config.http_port), 5) as browser:
+            browser.sendall(b"GET /apps HTTP/1.1\r\nHost: portal.test\r\n\r\n")
+            served, _ = portal.accept()
+            with served:
+                assert served.recv(1000).startswith(b"GET /apps HTTP/1.1\r\n")
+                served.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+                assert browser.recv(100).startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+def test_a_crashing_post_runs_exactly_once_and_a_get_is_tried_again(running: RouterUnderTest):
+    app = running.app("a-1")
+    running.router.set(routes_to(end(app), end(running.app("b-1"))))
+    crashes = [running.app(f"c-{number}") for number in range(3)]
+    running.router.set(routes_to(*[end(crash) for crash in crashes]))
+    answer = httpx.post(running.url("/crash"), headers={"Host": "hello.test"}, content=b"once", timeout=10)
+    assert answer.status_code == 502
+    assert sum(crash.hits["/crash"] for crash in crashes) == 1
+    running.get("/crash")
+    assert sum(crash.hits["/crash"] for crash in crashes) > 2
+
+
+def test_a_dead_endpoint_costs_nobody_a_request(running: RouterUnderTest):
+    alive = running.app("a-1")
+    dead = Endpoint(instance="dead-1", address="127.0.0.1", port=free_port())
+    running.router.set(routes_to(dead, end(alive)))
+    with httpx.Client(headers={"Host": "hello.test"}, timeout=10) as client:
+        answers = [client.post(running.url("/"), content=b"x").status_code for _ in range(20)]
+        answers += [client.get(running.url("/")).status_code for _ in range(20)]
+    assert set(answers) == {200}
+
+
+def test_a_large_upload_streams(running: RouterUnderTest):
+    app = running.app("a-1")
+    running.router.set(routes_to(end(app)))
+    seen_on_the_way = []
+
+    def body():
+        for _ in range(50):
+            seen_on_the_way.append(app.hits["bytes"])
+            yield bytes(2**20)
+
+    answer = httpx.post(
+        running.url("/upload"), headers={"Host": "hello.test", "Content-Length": str(50 * 2**20)}, content=body(), timeout=30
+    )
+    assert answer.json()["received"] == 50 * 2**20
+    assert max(seen_on_the_way) > 20 * 2**20, "the app saw nothing of it until it was whole"
+
+
+def test_server_sent_events_arrive_as_they_are_sent(running: RouterUnderTest):
+    running.router.set(routes_to(end(running.app("a-1"))))
+    delays = []
+    with httpx.stream("GET", running.url("/events"), headers={"Host": "hello.test"}, timeout=10) as stream:
+        for line in stream.iter_lines():
+            if line.startswith("data: "):
+                delays.append(time.monotonic() - float(line.removeprefix("data: ")))
+    print(f"delay of an event: {max(delays) * 1000:.1f} ms at most")
+    assert len(delays) == 5
+    assert max(delays) < 0.25
+
+
+def test_a_websocket_stays_with_the_old_instance_through_a_switch_and_ends_with_it(running: RouterUnderTest):
+    old, new = running.app("old-1"), running.app("new-1")
+    running.router.set(routes_to(end(old)))
+    with socket.create_connection(("127.0.0.1", running.config.http_port), 5) as tunnel:
+        tunnel.sendall(
+            b"GET /tunnel HTTP/1.1\r\nHost: hello.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        assert tunnel.recv(1000).startswith(b"HTTP/1.1 101 ")
+        assert running.router.connections("hello", "old-1") == 1
+        running.router.set(routes_to(end(new), end(old, draining=True)))
+        assert running.get().json()["name"] == "new-1"
+        tunnel.sendall(b"still here")
+        assert tunnel.recv(1000) == b"old-1:still here"
+        assert running.router.connections("hello", "old-1") == 1
+        running.router.set(routes_to(end(new)))
+        tunnel.settimeout(2)
+        assert tunnel.recv(1000) == b""
+    assert running.router.reconcile() == []
+    assert running.router.connections("hello", "new-1") == 0
+
+
+def test_pages_fit_their_map():
+    text = pages.pages_map()
+    keys = [line.split(" ", 1)[0] for line in text.splitlines()]
+    assert len(keys) == len(set(keys)) == 2 * len(pages.ALL) + 2
+    bodies = dict(line.split(" ", 1) for line in text.splitlines())
+    for page in pages.ALL:
+        assert json.loads(bodies[f"{page.name}-json"] + bodies["tail-json"])["error"] == page.name
+        assert len(bodies[f"{page.name}-html"]) < 8000, "an answer of the router's own must fit its buffer"
