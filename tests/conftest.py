@@ -18,7 +18,7 @@ def pytest_sessionstart() -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + (0 if leaks.another_run() else PATIENCE)
     while (left := leaks.leftovers() - _before) and time.monotonic() < deadline:
         time.sleep(0.2)
     _left.extend(sorted(left))

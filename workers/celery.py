@@ -18,6 +18,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")  # before the
 
 from django.conf import settings  # see above
 
+from workers.clock import Clock  # see above
 from workers.schedules import SCHEDULE  # see above
 
 LONGEST_TASK = 2 * 3600  # seconds; a task not done by then is handed out again by Redis (upkeep is far quicker than that)
@@ -51,3 +52,4 @@ app.conf.update(
     beat_scheduler="celery.beat:Scheduler",  # in memory: every entry may run a little early after a restart
     timezone="UTC",
 )
+app.steps["worker"].add(Clock)

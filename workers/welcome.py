@@ -135,7 +135,7 @@ def local_url(config: NodeConfig) -> str:
 
 
 def _headers(host: str, token: str) -> dict[str, str]:
-    return {"Host": host, "Authorization": f"Bearer {token}"}
+    return {"Host": host, "Authorization": f"Bearer {token}", "Accept": "application/json"}
 
 
 def _status(config: NodeConfig, host: str) -> int:

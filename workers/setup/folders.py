@@ -49,6 +49,9 @@ def ensure_folders(config: NodeConfig, account: pwd.struct_passwd) -> None:
         folder = config.state / name
         folder.mkdir(exist_ok=True)
         _own(folder, mode, account.pw_uid if portals else 0, account.pw_gid)
+    database = config.state / "db" / "slipway.sqlite3"
+    database.touch()  # empty is a database too; SQLite gives its journal files the same owner, also when root opens it
+    _own(database, 0o640, account.pw_uid, account.pw_gid)
     config.run.mkdir(parents=True, exist_ok=True)
     _own(config.run, 0o1775, 0, account.pw_gid)  # the portal makes its socket here; sticky: it takes away nobody else's
     (config.run / "code").mkdir(exist_ok=True)

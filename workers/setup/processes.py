@@ -15,6 +15,10 @@ from runtime.process import pasteable
 
 LOG_SIZE = "10MB"
 LOG_BACKUPS = 3
+SPARING = {
+    "MALLOC_ARENA_MAX": "2",
+    "MALLOC_TRIM_THRESHOLD_": "131072",
+}  # threads share two heaps, and give back what they free (mallopt(3))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +42,7 @@ def programs(config: NodeConfig, *, venv: Path, router: Sequence[str], private_r
         Program(name="router", command=tuple(router)),
         _portal(config),
         _celery(venv, "worker-build", "-Q", "build", "-c", "2"),
-        _celery(venv, "worker-node", "-Q", "node,upkeep", "-c", "4", "-B", "-s", str(config.state / "celerybeat-schedule")),
+        _celery(venv, "worker-node", "-Q", "node,upkeep", "-c", "4"),
         Program(name="supervisor", command=(str(venv / "bin/python"), "-m", "workers.supervisor"), stop_seconds=15),
     ]
 
@@ -60,6 +64,7 @@ def render(config: NodeConfig, items: Sequence[Program], *, root: Path) -> str:
         f"identifier={config.name}",
         "umask=022",
         "minfds=1024",
+        f"environment={_pairs(SPARING)}",
         "",
         "[unix_http_server]",
         f"file={control}",
@@ -71,8 +76,10 @@ def render(config: NodeConfig, items: Sequence[Program], *, root: Path) -> str:
         "[supervisorctl]",
         f"serverurl=unix://{control}",
     ]
-    sections = ["\n".join(_section(config, program, order, root)) for order, program in enumerate(items)]
-    return "\n\n".join(["\n".join(head), *sections]).replace("%", "%%") + "\n"
+    together = ",".join(program.name for program in items if program.name not in {"redis", "router"})
+    group = f"[group:slipway]\nprograms={together}\npriority=3"  # stopped first and all at once, then the router, then Redis
+    sections = ["\n".join(_section(config, program, order, root)) for order, program in enumerate(items, 1)]
+    return "\n\n".join(["\n".join(head), *sections, group]).replace("%", "%%") + "\n"
 
 
 def control_socket(config: NodeConfig) -> Path:
@@ -114,8 +121,12 @@ def _section(config: NodeConfig, program: Program, order: int, root: Path) -> li
         f"stdout_logfile_backups={LOG_BACKUPS}",
     ]
     if program.environment:
-        lines.append("environment=" + ",".join(f'{name}="{value}"' for name, value in program.environment.items()))
+        lines.append(f"environment={_pairs(program.environment)}")
     return lines
+
+
+def _pairs(environment: Mapping[str, str]) -> str:
+    return ",".join(f'{name}="{value}"' for name, value in environment.items())
 
 
 def _in_sight(config: NodeConfig, root: Path, words: list[str]) -> list[str]:
