@@ -5,23 +5,31 @@ from __future__ import annotations
 import os
 from functools import cache
 
-from runtime.config import NodeConfig, from_environment
+from runtime.config import from_environment
 from runtime.engines.node import NodeEngine
 
-
-@cache
-def config() -> NodeConfig:
-    """The node's settings."""
-    return from_environment()
+_given: list[NodeEngine] = []
 
 
-@cache
 def engine() -> NodeEngine:
-    """The node this process runs on."""
-    return NodeEngine(config())
+    """The node that this process runs on."""
+    return _given[-1] if _given else _own()
+
+
+def use(engine: NodeEngine | None) -> None:
+    """Work with this engine instead of the environment's; None ends that. For tests, and for nodes within one process."""
+    if engine is None:
+        _given.clear()
+    else:
+        _given[:] = [engine]
 
 
 @cache
 def name() -> str:
     """What the node is called in rows and pages."""
     return os.uname().nodename
+
+
+@cache
+def _own() -> NodeEngine:
+    return NodeEngine(from_environment())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -32,9 +33,12 @@ def test_a_first_deploy_serves_when_all_are_healthy_and_not_before():
     world = World()
     world.candidate = world.release(1, counts={WEB: 3})
     world.run(0.9, tick=0.1)
-    assert len(world.instances) == 3 and world.serving() == [] and world.routes.situation is AppSituation.NOT_DEPLOYED
+    assert len(world.instances) == 3
+    assert world.serving() == []
+    assert world.routes.situation is AppSituation.NOT_DEPLOYED
     world.run(2)
-    assert len(world.serving()) == 3 and world.current.number == 1
+    assert len(world.serving()) == 3
+    assert world.current.number == 1
 
 
 def test_a_rollout_switches_in_one_message_and_drains_the_old():
@@ -48,7 +52,9 @@ def test_a_rollout_switches_in_one_message_and_drains_the_old():
         world.now += 0 if made.actions else 0.2
     draining = {one.instance for one in switches[0].endpoints if one.draining}
     fresh = {one.instance for one in switches[0].endpoints if not one.draining}
-    assert draining == old and len(fresh) == 2 and not fresh & old
+    assert draining == old
+    assert len(fresh) == 2
+    assert not fresh & old
     world.settle()
     assert set(world.instances) == fresh
 
@@ -59,8 +65,10 @@ def test_a_failing_candidate_keeps_the_old_serving_and_says_why(temper):
     old = world.serving()
     world.candidate = world.release(2, temper=temper)
     world.settle()
-    assert world.serving() == old == sorted(world.instances) and world.current.number == 1
-    assert len(world.failures) == 1 and "of v2 did not become ready" in world.failures[0]
+    assert world.serving() == old == sorted(world.instances)
+    assert world.current.number == 1
+    assert len(world.failures) == 1
+    assert "of v2 did not become ready" in world.failures[0]
 
 
 def test_a_failed_release_may_be_tried_again_but_one_attempt_fails_once():
@@ -81,8 +89,10 @@ def test_a_crashed_instance_leaves_the_router_at_once_and_is_started_again():
     victim = world.serving()[0]
     world.instances[victim].phase, world.instances[victim].exited_at = Phase.EXITED, world.now
     made = world.step()
-    assert isinstance(made.actions[0], SetRoutes) and any(isinstance(action, Bury) for action in made.actions)
-    assert victim not in world.serving() and len(world.serving()) == 1
+    assert isinstance(made.actions[0], SetRoutes)
+    assert any(isinstance(action, Bury) for action in made.actions)
+    assert victim not in world.serving()
+    assert len(world.serving()) == 1
     world.run(2)
     assert len(world.serving()) == 2
 
@@ -96,8 +106,10 @@ def test_a_crash_loop_is_started_at_the_exact_times_of_the_table():
     begin = world.now
     world.run(4000, tick=0.1)
     times = [round(at - begin, 1) for at, _ in world.launches]
-    gaps = [round(later - earlier - 0.3) for earlier, later in zip(times, times[1:], strict=False)]
-    assert times[0] == 0 and gaps == [0, 0, 30, 60, 120, 240, 480, 960, 960, 960][: len(gaps)] and len(gaps) >= 8
+    gaps = [round(later - earlier - 0.3) for earlier, later in itertools.pairwise(times)]
+    assert times[0] == 0
+    assert gaps == [0, 0, 30, 60, 120, 240, 480, 960, 960, 960][: len(gaps)]
+    assert len(gaps) >= 8
     assert world.routes.situation is AppSituation.CRASHED
 
 
@@ -127,10 +139,13 @@ def test_scaling_up_and_down_touches_only_what_it_must():
     before = set(world.instances)
     world.current = scaled(world.current, {WEB: 4})
     world.settle()
-    assert before < set(world.instances) and len(world.serving()) == 4
+    assert before < set(world.instances)
+    assert len(world.serving()) == 4
     world.current = scaled(world.current, {WEB: 1, "worker": 0})
     world.settle()
-    assert len(world.serving()) == 1 and len(world.instances) == 1 and set(world.instances) < before
+    assert len(world.serving()) == 1
+    assert len(world.instances) == 1
+    assert set(world.instances) < before
 
 
 def test_a_new_size_is_given_without_a_restart():
@@ -152,7 +167,8 @@ def test_a_restart_replaces_by_rolling_and_waits_for_a_fresh_one_that_crashes():
     assert set(world.serving()) == old
     world.tempers[1] = Temper()
     world.settle()
-    assert len(world.serving()) == 2 and not set(world.serving()) & old
+    assert len(world.serving()) == 2
+    assert not set(world.serving()) & old
 
 
 def test_a_current_instance_that_crashes_during_a_rollout_is_started_again():
@@ -162,7 +178,8 @@ def test_a_current_instance_that_crashes_during_a_rollout_is_started_again():
     victim = world.serving()[0]
     world.instances[victim].phase, world.instances[victim].exited_at = Phase.EXITED, world.now
     world.run(4)
-    assert len(world.serving()) == 2 and {world.instances[one].place.group.release for one in world.serving()} == {1}
+    assert len(world.serving()) == 2
+    assert {world.instances[one].place.group.release for one in world.serving()} == {1}
     world.settle()
     assert world.current.number == 2
 
@@ -184,7 +201,9 @@ def test_deletion_takes_the_app_out_of_the_router_before_it_stops_anything():
     world = live()
     world.deleted = True
     world.settle()
-    assert world.instances == {} and world.routes is None and world.record.marks == {}
+    assert world.instances == {}
+    assert world.routes is None
+    assert world.record.marks == {}
 
 
 def test_lost_notes_do_not_restart_anything():
@@ -192,7 +211,8 @@ def test_lost_notes_do_not_restart_anything():
     before = set(world.instances)
     world.record = Record()
     world.settle()
-    assert set(world.instances) == before and set(world.serving()) == before
+    assert set(world.instances) == before
+    assert set(world.serving()) == before
 
 
 def test_after_a_reboot_everything_is_started_again_without_back_off():
@@ -213,7 +233,8 @@ def test_an_old_web_instance_is_stopped_when_its_connections_are_done_or_its_tim
             world.now += 0.2
     since = world.record.marks[old].draining_since
     held = plan(world.desired, world.observe(), since + 29)
-    assert held.waiting and not held.actions
+    assert held.waiting
+    assert not held.actions
     assert [action.describe() for action in plan(world.desired, world.observe(), since + 30).actions][-1] == "Stop web 1 of v1"
     world.instances[old].connections = 0
     assert [action.describe() for action in plan(world.desired, world.observe(), since + 1).actions][-1] == "Stop web 1 of v1"
@@ -228,7 +249,8 @@ def test_every_action_says_what_it_does_in_one_line():
         said += [action.describe() for action in made.actions]
         world.now += 1
     assert all(text and "\n" not in text for text in said)
-    assert "Start web 1 of v2 with 0.1 CPU and 64 MiB" in said and any(text.startswith("Give up v2: web 1 of v2") for text in said)
+    assert "Start web 1 of v2 with 0.1 CPU and 64 MiB" in said
+    assert any(text.startswith("Give up v2: web 1 of v2") for text in said)
 
 
 EVENTS = st.lists(
@@ -340,5 +362,7 @@ def test_the_same_look_gives_the_same_plan_and_its_notes_are_noted_once(events):
     assert len(places) == len(set(places))
     assert (
         sum(isinstance(action, Promote) for action in first.actions) <= 2
-        and sum(isinstance(action, Condemn) for action in first.actions) <= 1
+    )
+    assert (
+        sum(isinstance(action, Condemn) for action in first.actions) <= 1
     )

@@ -89,7 +89,7 @@ class World:
                 one.phase, one.exited_at = Phase.EXITED, one.started_at + dies_in
         return ObservedApp(
             app="demo",
-            instances=tuple(self._observed(id, one) for id, one in self.instances.items()),
+            instances=tuple(self._observed(key, one) for key, one in self.instances.items()),
             serving=self.record.serving,
             crashes=self.record.crashes,
             verdict=self.record.verdict,
@@ -187,11 +187,11 @@ class World:
                 yield lambda: setattr(self.instances[action.instance], "limits", action.limits)
             case Launch():
                 self.born += 1
-                id = f"i{self.born}"
+                fresh = f"i{self.born}"
                 one = SimInstance(
                     place=action.place, phase=Phase.CREATED, limits=action.process.limits, temper=self.tempers[action.release.number]
                 )
-                yield lambda: self.instances.__setitem__(id, one)
+                yield lambda: self.instances.__setitem__(fresh, one)
                 yield lambda: self._start(one)
             case Retire() | Bury():
                 yield lambda: self._stop(action.instance)

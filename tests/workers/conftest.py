@@ -1,0 +1,206 @@
+"""For the workers' tests: a private Redis, a real node, real rows, and worker processes that can be killed."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network
+from pathlib import Path
+
+import httpx
+import pytest
+import redis
+from django.conf import settings
+from django.utils import timezone
+
+from portal.apps.models import App
+from portal.builds import actions as builds
+from portal.builds.models import Build
+from portal.releases.models import Rollout
+from runtime import process
+from runtime.builds.builder import BuildRequest, BuiltImage
+from runtime.config import NodeConfig
+from runtime.engines.node import NodeEngine
+from runtime.errors import BuildFailed
+from runtime.images.manifest import ImageConfig
+from runtime.images.store import Store
+from tests.portal.conftest import Crew, _pings, _wait, make_crew
+from tests.portal.shipyard import submit_archive
+from tests.runtime.containers.conftest import layers, place
+from tests.runtime.engines.conftest import APP
+from workers import node
+
+__all__ = ["layers", "place"]
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(kw_only=True)
+class Builder:
+    """Builds whatever the test says, in place of the real one."""
+
+    digest: str
+    processes: dict[str, str] = field(default_factory=lambda: {"web": "python3 /srv/app.py v1 ok"})
+    fails_with: Exception | None = None
+
+    def build(self, request: BuildRequest, log: Callable[[str], None], cancelled: Callable[[], bool] = lambda: False) -> BuiltImage:
+        log(f"Source: {request.filename}")
+        if self.fails_with is not None:
+            log("It does not look good")
+            raise self.fails_with
+        return BuiltImage(digest=self.digest, processes=dict(self.processes))
+
+    def sweep(self) -> list[str]:
+        return []
+
+
+@dataclass(kw_only=True)
+class Plant:
+    """One node with its rows, as a worker process has it, and such processes."""
+
+    config: NodeConfig
+    builder: Builder
+    engine: NodeEngine
+    crew: Crew
+    children: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def get(self, app: App, path: str = "/") -> httpx.Response:
+        return httpx.get(f"http://127.0.0.1:{self.config.http_port}{path}", headers={"Host": f"{app.name}.{settings.BASE_DOMAIN}"}, timeout=15)
+
+    def die(self, app: App) -> None:
+        httpx.post(f"http://127.0.0.1:{self.config.http_port}/die", headers={"Host": f"{app.name}.{settings.BASE_DOMAIN}"}, timeout=15)
+
+    def app(self) -> App:
+        return self.crew.app(f"app{secrets.token_hex(3)}")
+
+    def submit(self, app: App) -> Build:
+        return submit_archive(self.crew.ada, app, secrets.token_bytes(8))
+
+    def release(self, app: App, mode: str = "ok", **processes: str) -> Rollout:
+        """A build that is done already, and so a rollout that is queued."""
+        build = self.submit(app)
+        builds.mark_building(build)
+        rollout = builds.succeed(build, self.builder.digest, {"web": f"python3 /srv/app.py v{build.pk} {mode}", **processes})
+        assert rollout is not None
+        return rollout
+
+    def start(self, *words: str) -> subprocess.Popen[bytes]:
+        """A worker process or the supervisor, with this node's settings."""
+        environment = {
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "portal.settings",
+            "SLIPWAY_NAME": self.config.name,
+            "SLIPWAY_NETWORK": str(self.config.network),
+            "SLIPWAY_HTTP_PORT": str(self.config.http_port),
+        }
+        log = (self.config.state / "workers.log").open("ab")
+        child = subprocess.Popen([sys.executable, "-m", *words], cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True)
+        log.close()
+        self.children.append(child)
+        return child
+
+    def worker(self) -> subprocess.Popen[bytes]:
+        return self.start("celery", "-A", "workers.celery", "worker", "-Q", "node,upkeep", "--pool", "threads", "-c", "4", "-B", "-l", "info")
+
+    def supervisor(self) -> subprocess.Popen[bytes]:
+        return self.start("workers.supervisor")
+
+    def kill(self, child: subprocess.Popen[bytes]) -> None:
+        """kill -9 of it and what it forked."""
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+
+    def log(self) -> str:
+        path = self.config.state / "workers.log"
+        return path.read_text()[-6000:] if path.exists() else ""
+
+    def until(self, reached: Callable[[], object], seconds: float = 40) -> None:
+        deadline = time.monotonic() + seconds
+        while not reached():
+            assert time.monotonic() < deadline, f"{self.log()}"
+            time.sleep(0.02)
+
+
+@pytest.fixture(scope="package")
+def redis_server() -> Iterator[str]:
+    """On the socket where the settings look for it."""
+    path = f"{settings.RUN}/redis.sock"
+    command = ("redis-server", "--port", "0", "--unixsocket", path, "--save", "", "--appendonly", "no", "--logfile", "/dev/null")
+    server = subprocess.Popen(command, cwd=settings.RUN)
+    _wait(lambda: _pings(redis.Redis(unix_socket_path=path)), "Redis did not come up")
+    yield path
+    server.terminate()
+    server.wait(10)
+
+
+@pytest.fixture
+def broker(redis_server: str) -> redis.Redis:
+    """An empty Redis, to look into the queues."""
+    client = redis.Redis(unix_socket_path=redis_server, decode_responses=True)
+    client.flushall()
+    return client
+
+
+@pytest.fixture(scope="package")
+def config() -> NodeConfig:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    network = IPv4Network((f"10.{200 + secrets.randbelow(50)}.0.0", 16))
+    return NodeConfig(
+        name=f"t{secrets.token_hex(3)}", state=settings.STATE, run=settings.RUN, http_port=port, network=network, base_domain=settings.BASE_DOMAIN
+    )
+
+
+@pytest.fixture(scope="package")
+def engine(config: NodeConfig, layers: tuple[Path, ...]) -> Iterator[NodeEngine]:
+    """With an image in a real store, and HAProxy before it."""
+    store = Store(config)
+    code = config.state / "test-code"
+    (code / "srv").mkdir(parents=True)
+    (code / "srv/app.py").write_text(APP)
+    made = [store.add_layer(tree) for tree in reversed((code, *layers))]
+    digest = store.write_image(made, ImageConfig(environment={"PATH": "/usr/bin:/bin"}, working_directory="/tmp"))
+    engine = NodeEngine(config, images=store, builder=Builder(digest=digest))
+    engine.prepare()
+    router = process.spawn(engine.router.command())
+    node.use(engine)
+    yield engine
+    node.use(None)
+    router.terminate()
+    router.wait()
+    engine.tear_down()
+    shutil.rmtree(code)
+
+
+@pytest.fixture
+def plant(transactional_db: None, broker: redis.Redis, config: NodeConfig, engine: NodeEngine) -> Iterator[Plant]:
+    """Afterwards its processes are gone and so is all they ran."""
+    engine._builder = Builder(digest=engine._builder.digest)
+    made = Plant(config=config, builder=engine._builder, engine=engine, crew=make_crew())
+    try:
+        yield made
+    finally:
+        for child in made.children:
+            if child.poll() is None:
+                made.kill(child)
+        App.objects.update(deleted_at=timezone.now())
+        from workers.converge import remove_app
+
+        for app_id in App.objects.values_list("pk", flat=True):
+            remove_app(app_id)
+        assert not App.objects.exists()
+        assert engine.instances() == []
+
+
+@pytest.fixture
+def failure() -> BuildFailed:
+    return BuildFailed("uv could not find a version of flask 99.", hint="Correct requirements.txt.")

@@ -1,0 +1,292 @@
+"""Tasks with real rows, a real Redis and a real node; only the builder pretends."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+
+import pytest
+
+from portal.apps.actions import restart, scale
+from portal.apps.models import App, Instance, InstanceState, ProcessFormation
+from portal.apps.sizes import Size
+from portal.builds import actions as builds
+from portal.builds.models import Build, BuildState
+from portal.quotas.models import Quota
+from portal.releases.actions import rollback
+from portal.releases.models import Rollout, RolloutState
+from runtime import journal
+from runtime.errors import BuildFailed
+from workers import upkeep
+from workers.build import build
+from workers.converge import apply_quota, converge, remove_app
+from workers.rollout import roll_out
+
+
+def queued(broker, queue):
+    """Names and arguments of what waits in a queue, oldest first."""
+    messages = [json.loads(raw) for raw in reversed(broker.lrange(queue, 0, -1))]
+    return [(message["headers"]["task"], json.loads(message["headers"]["argsrepr"].replace("(", "[").replace(",)", "]").replace(")", "]"))) for message in messages]
+
+
+def deploy(plant, app, mode="ok", **processes):
+    rollout = plant.release(app, mode, **processes)
+    roll_out(rollout.pk)
+    converge(app.pk)
+    rollout.refresh_from_db()
+    return rollout
+
+
+def test_a_build_becomes_a_release_and_the_release_gets_the_traffic(plant, broker):
+    app = plant.app()
+    row = plant.submit(app)
+    assert ("slipway.build", [row.pk]) in queued(broker, "build")
+    build(row.pk)
+    row.refresh_from_db()
+    assert row.state == BuildState.SUCCEEDED
+    assert "build stdout Source: hello.zip\n" in (plant.config.build_logs / f"{row.pk}.log").read_text()
+    rollout = Rollout.objects.get(release__build=row)
+    assert ("slipway.roll_out", [rollout.pk]) in queued(broker, "node")
+    assert plant.engine.images.find(f"{app.name}:v1") == plant.builder.digest
+    roll_out(rollout.pk)
+    rollout.refresh_from_db()
+    app.refresh_from_db()
+    assert rollout.state == RolloutState.LIVE
+    assert app.current_release_id == rollout.release_id
+    assert plant.get(app).text.startswith("v1 ")
+    texts = [step["text"] for step in rollout.steps]
+    assert "Start web 1 of v1 with 0.5 CPU and 512 MiB" in texts
+    assert "Send traffic to 1 instance" in texts
+    converge(app.pk)
+    instance = Instance.objects.get(app=app)
+    assert (instance.state, instance.process, instance.release_number) == (InstanceState.LIVE, "web", 1)
+
+
+def test_a_failed_build_says_why_in_its_row_and_its_log(plant, failure):
+    row = plant.submit(plant.app())
+    plant.builder.fails_with = failure
+    build(row.pk)
+    row.refresh_from_db()
+    assert row.state == BuildState.FAILED
+    assert row.reason == "uv could not find a version of flask 99. Correct requirements.txt."
+    log = (plant.config.build_logs / f"{row.pk}.log").read_text()
+    assert log.endswith(" slipway system uv could not find a version of flask 99. Correct requirements.txt.\n")
+    assert not Rollout.objects.exists()
+
+
+def test_a_build_that_breaks_in_an_unforeseen_way_is_failed_too(plant):
+    row = plant.submit(plant.app())
+    plant.builder.fails_with = ZeroDivisionError("half")
+    build(row.pk)
+    row.refresh_from_db()
+    assert row.state == BuildState.FAILED
+    assert "not the app's" in row.reason
+
+
+def test_a_cancelled_build_stays_cancelled(plant):
+    row = plant.submit(plant.app())
+    builds.cancel(plant.crew.ada, build=row)
+    build(row.pk)
+    row.refresh_from_db()
+    assert row.state == BuildState.CANCELLED
+    running = plant.submit(plant.app())
+
+    class Patient:
+        def build(self, request, log, cancelled):
+            builds.cancel(plant.crew.ada, build=running)
+            while not cancelled():
+                time.sleep(0.05)
+            raise BuildFailed("It was stopped.")
+
+    plant.engine._builder = Patient()
+    build(running.pk)
+    plant.engine._builder = plant.builder
+    running.refresh_from_db()
+    assert running.state == BuildState.CANCELLED
+
+
+def test_a_task_that_comes_twice_does_its_work_once(plant):
+    app = plant.app()
+    row = plant.submit(app)
+    with journal.lock(plant.config.locks / f"build-{row.pk}"):
+        build(row.pk)
+    assert Build.objects.get(pk=row.pk).state == BuildState.QUEUED
+    build(row.pk)
+    build(row.pk)
+    rollout = Rollout.objects.get()
+    roll_out(rollout.pk)
+    before = Instance.objects.get(app=app).pk
+    roll_out(rollout.pk)
+    converge(app.pk)
+    assert [one.id for one in plant.engine.instances()] == [before]
+
+
+def test_a_failed_candidate_leaves_the_old_release_serving(plant):
+    app = plant.app()
+    deploy(plant, app)
+    failed = deploy(plant, app, "exit")
+    assert failed.state == RolloutState.FAILED
+    assert "exited at once with code 1" in failed.reason
+    assert "cannot find the moon" in failed.reason
+    assert plant.get(app).status_code == 200
+    app.refresh_from_db()
+    assert app.current_release.number == 1
+    assert any(step["text"].startswith("Give up v2") for step in failed.steps)
+
+
+def test_a_rollback_is_a_release_of_its_own(plant):
+    app = plant.app()
+    first = plant.get(app)
+    assert first.status_code == 404 or "deployed" in first.text
+    deploy(plant, app)
+    one = plant.get(app).text.split()[0]
+    deploy(plant, app)
+    two = plant.get(app).text.split()[0]
+    assert one != two
+    app.refresh_from_db()
+    rollout = rollback(plant.crew.ada, app=app, number=1)
+    roll_out(rollout.pk)
+    assert plant.get(app).text.split()[0] == one
+    app.refresh_from_db()
+    assert app.current_release.number == 3
+
+
+def test_the_release_phase_runs_before_anything_starts_and_its_failure_keeps_the_old(plant):
+    app = plant.app()
+    good = deploy(plant, app, release="echo migrating the $SLIPWAY_APP")
+    assert good.state == RolloutState.LIVE
+    assert [step["text"] for step in good.steps if "release phase" in step["text"]] == [
+        "Run the release phase: echo migrating the $SLIPWAY_APP",
+        "The release phase succeeded",
+    ]
+    assert f"stdout migrating the {app.name}\n" in (plant.config.app_logs / f"{app.name}.log").read_text()
+    bad = deploy(plant, app, release="echo no such table; exit 3")
+    assert bad.state == RolloutState.FAILED
+    assert "exited with code 3" in bad.reason
+    assert "no such table" in bad.reason
+    assert plant.get(app).status_code == 200
+    assert not any(step["text"].startswith("Start") for step in bad.steps)
+
+
+def test_a_newer_rollout_takes_the_place_of_one_that_still_starts(plant):
+    app = plant.app()
+    slow = plant.release(app, "silent")
+    thread = threading.Thread(target=_in_thread, args=(roll_out, slow.pk))
+    thread.start()
+    plant.until(plant.engine.instances)
+    quick = plant.release(app)
+    roll_out(quick.pk)
+    thread.join()
+    converge(app.pk)
+    slow.refresh_from_db()
+    quick.refresh_from_db()
+    assert (slow.state, quick.state) == (RolloutState.SUPERSEDED, RolloutState.LIVE)
+    assert len(plant.engine.instances()) == 1
+
+
+def test_scaling_and_restarting(plant):
+    app = plant.app()
+    deploy(plant, app)
+    first = {one.id for one in plant.engine.instances()}
+    scale(plant.crew.ada, app=app, sizes={"web": Size(count=2, cpu=300, memory=64 * 2**20, processes=32, disk=64 * 2**20)})
+    converge(app.pk)
+    now = plant.engine.instances()
+    assert first < {one.id for one in now}
+    assert {one.spec.limits.cpu for one in now} == {300}
+    assert Instance.objects.filter(app=app, state=InstanceState.LIVE).count() == 2
+    restart(plant.crew.ada, app=app)
+    converge(app.pk)
+    assert len(plant.engine.instances()) == 2
+    assert not {one.id for one in plant.engine.instances()} & {one.id for one in now}
+    assert Instance.objects.filter(app=app, state=InstanceState.STOPPED).count() == 2
+
+
+def test_a_crash_is_shown_with_its_reason_and_its_restart(plant):
+    app = plant.app()
+    deploy(plant, app)
+    plant.die(app)
+    plant.until(lambda: any(one.exit for one in plant.engine.instances()))
+    converge(app.pk)
+    live = Instance.objects.get(app=app, state=InstanceState.LIVE)
+    assert live.restarts == 1
+    stopped = Instance.objects.get(app=app, state=InstanceState.STOPPED)
+    assert "exited" in stopped.detail
+    assert "code 7" in stopped.detail
+
+
+def test_a_lowered_quota_holds_running_instances_without_a_restart(plant):
+    app = plant.app()
+    deploy(plant, app)
+    before = plant.engine.instances()
+    Quota.objects.filter(team=app.team).update(cpu_per_instance=100)
+    apply_quota(app.team_id)
+    converge(app.pk)
+    after = plant.engine.instances()
+    assert [one.pid for one in after] == [one.pid for one in before]
+    assert [one.spec.limits.cpu for one in after] == [100]
+    assert ProcessFormation.objects.get(app=app).cpu == 500
+
+
+def test_a_deleted_app_leaves_nothing_behind(plant):
+    from portal.apps.actions import delete_app
+
+    app = plant.app()
+    deploy(plant, app)
+    digest = plant.engine.images.find(f"{app.name}:v1")
+    assert digest is None or digest == plant.builder.digest
+    delete_app(plant.crew.ada, app=app, typed_name=app.name)
+    remove_app(app.pk)
+    assert not App.objects.filter(pk=app.pk).exists()
+    assert plant.engine.instances() == []
+    assert app.name not in plant.engine.router.routes()
+    assert plant.engine.images.find(f"{app.name}:v1") is None
+    left = [str(path) for path in plant.config.state.rglob("*") if app.name in path.name and path.parent != plant.config.locks]
+    assert left == []
+
+
+def test_upkeep_hands_out_what_was_lost_and_only_that(plant, broker):
+    app = plant.app()
+    waiting, lost, worked_on = plant.submit(app), plant.submit(app), plant.submit(app)
+    for row in (lost, worked_on):
+        builds.mark_building(row)
+    rollout = plant.release(plant.app())
+    broker.flushall()
+    upkeep._handed_out.clear()
+    with journal.lock(plant.config.locks / f"build-{worked_on.pk}"):
+        upkeep.take_up_lost()
+        assert queued(broker, "build") == [("slipway.build", [lost.pk])]
+        assert queued(broker, "node") == []
+        Build.objects.filter(pk=waiting.pk).update(created_at="2020-01-01T00:00:00Z")
+        Rollout.objects.filter(pk=rollout.pk).update(created_at="2020-01-01T00:00:00Z")
+        upkeep.take_up_lost()
+        upkeep.take_up_lost()
+    assert queued(broker, "build") == [("slipway.build", [lost.pk]), ("slipway.build", [waiting.pk])]
+    assert queued(broker, "node") == [("slipway.roll_out", [rollout.pk])]
+
+
+def test_tidying_up_forgets_old_instances_and_the_locks_of_builds_that_are_over(plant):
+    app = plant.app()
+    old = {"app": app, "process": "web", "release_number": 1, "node": "n", "state": InstanceState.STOPPED}
+    Instance.objects.create(id="old", stopped_at="2020-01-01T00:00:00Z", **old)
+    over, waiting = plant.submit(app), plant.submit(app)
+    builds.mark_building(over)
+    builds.fail(over, "no")
+    for row in (over, waiting):
+        (plant.config.locks / f"build-{row.pk}").touch()
+    upkeep.tidy_up()
+    assert not Instance.objects.filter(pk="old").exists()
+    assert not (plant.config.locks / f"build-{over.pk}").exists()
+    assert (plant.config.locks / f"build-{waiting.pk}").exists()
+
+
+def _in_thread(task, argument):
+    from django.db import connection
+
+    try:
+        task(argument)
+    finally:
+        connection.close()
+
+
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
