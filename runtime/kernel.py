@@ -14,6 +14,7 @@ import os
 import re
 import struct
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -73,7 +74,9 @@ class Kernel:
 
     def bind(self, source: str | Path, target: Path) -> None:
         """Make a file or folder visible at a second path; private, so that it does not spread to other mount namespaces."""
-        self._check(self._libc.mount(os.fsencode(source), os.fsencode(target), None, ctypes.c_ulong(_MS_BIND), None), f"bind {source} to {target}")
+        self._check(
+            self._libc.mount(os.fsencode(source), os.fsencode(target), None, ctypes.c_ulong(_MS_BIND), None), f"bind {source} to {target}"
+        )
         self._check(self._libc.mount(None, os.fsencode(target), None, ctypes.c_ulong(_MS_PRIVATE), None), f"make {target} private")
 
     def unmount(self, target: Path, *, lazily: bool = False) -> bool:
@@ -160,7 +163,10 @@ class Kernel:
     def punch_hole(self, file: int, start: int, end: int) -> None:
         """Give a part of a file back to the disk; its size and offsets stay (fallocate(2)). Where that is not known, nothing happens."""
         mode = _FALLOC_FL_KEEP_SIZE | _FALLOC_FL_PUNCH_HOLE
-        if self._libc.fallocate(file, mode, ctypes.c_int64(start), ctypes.c_int64(end - start)) < 0 and ctypes.get_errno() != errno.EOPNOTSUPP:
+        if (
+            self._libc.fallocate(file, mode, ctypes.c_int64(start), ctypes.c_int64(end - start)) < 0
+            and ctypes.get_errno() != errno.EOPNOTSUPP
+        ):
             raise self._refusal("free a part of a file")
 
     def _free_loop(self, file: int) -> tuple[Path, int]:
@@ -181,7 +187,15 @@ class Kernel:
                     os.close(fd)
                     if error.errno != errno.EBUSY:
                         raise KernelRefused(f"The kernel would not set up {device}: {error.strerror}.", errno=error.errno or 0) from None
-        raise HostLacks("No loop device is free on this machine.", hint="Raise the loop module's max_loop, or detach unused ones (losetup -d).")
+        raise HostLacks(
+            "No loop device is free on this machine.", hint="Raise the loop module's max_loop, or detach unused ones (losetup -d)."
+        )
+
+    # Firewall
+
+    def nft(self, commands: str) -> str:
+        """What `nft -f -` would do, without a process: 0.1 ms instead of 4 (libnftables(3)). The complaint, empty if it was done."""
+        return _run_nft(commands)
 
     # Seccomp
 
@@ -203,7 +217,9 @@ class Kernel:
     def _refusal(self, what: str) -> KernelRefused:
         code = ctypes.get_errno()
         hint = _HINTS.get(code, "")
-        return KernelRefused(f"The kernel refused to {what}: {os.strerror(code)} ({errno.errorcode.get(code, code)}).", errno=code, hint=hint)
+        return KernelRefused(
+            f"The kernel refused to {what}: {os.strerror(code)} ({errno.errorcode.get(code, code)}).", errno=code, hint=hint
+        )
 
 
 _HINTS = {
@@ -264,6 +280,28 @@ class SeccompRule:
     syscall: str
     action: int
     conditions: tuple[tuple[int, int, int, int], ...] = ()  # argument, operator, datum a, datum b
+
+
+_nft_turn = threading.Lock()  # libnftables promises nothing about threads
+
+
+def _run_nft(commands: str) -> str:
+    try:
+        library = ctypes.CDLL("libnftables.so.1")
+    except OSError:
+        raise HostLacks("The library libnftables.so.1 is not on this machine.", hint="Install nftables, or run `make up`.") from None
+    library.nft_ctx_new.restype = ctypes.c_void_p
+    library.nft_ctx_get_error_buffer.restype = ctypes.c_char_p
+    with _nft_turn:
+        context = ctypes.c_void_p(library.nft_ctx_new(ctypes.c_uint32(0)))
+        try:
+            library.nft_ctx_buffer_output(context)
+            library.nft_ctx_buffer_error(context)
+            failed = library.nft_run_cmd_from_buffer(context, commands.encode())
+            complaint: bytes = library.nft_ctx_get_error_buffer(context) or b""
+            return (complaint.decode(errors="replace").strip() or "no reason given") if failed else ""
+        finally:
+            library.nft_ctx_free(context)
 
 
 class _Comparison(ctypes.Structure):

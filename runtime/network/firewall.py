@@ -12,6 +12,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 from runtime import process
 from runtime.errors import NetworkRefused, ProcessFailed
+from runtime.kernel import Kernel
 from runtime.network.addresses import METADATA, gateway, hardware_address, interface_prefix
 from runtime.network.leases import Lease
 
@@ -98,10 +99,18 @@ def apply(text: str) -> None:
     try:
         process.run(["nft", "-f", "-"], input=text.encode(), timeout=20)
     except ProcessFailed as error:
-        raise NetworkRefused(
-            f"The firewall rules were not taken. {error}",
-            hint="nftables 1.0 or later and the kernel's nf_tables with bridge and NAT support are needed.",
-        ) from None
+        raise _refusal(str(error)) from None
+
+
+def amend(kernel: Kernel, text: str) -> None:
+    """The same for a line or two, at once: in a launch nobody waits for a process."""
+    if complaint := kernel.nft(text):
+        raise _refusal(complaint)
+
+
+def _refusal(complaint: str) -> NetworkRefused:
+    needs = "nftables 1.0 or later and the kernel's nf_tables with bridge and NAT support are needed."
+    return NetworkRefused(f"The firewall rules were not taken. {complaint}", hint=needs)
 
 
 def _sender(lease: Lease) -> str:

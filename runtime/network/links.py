@@ -83,7 +83,7 @@ class Network:
                 return attachment
             self._unplug(route, attachment)  # half made, or from before a reboot
             namespaces.ensure(self._kernel, attachment.netns, userns)
-            firewall.apply(firewall.admission(self._config.name, lease))
+            firewall.amend(self._kernel, firewall.admission(self._config.name, lease))
             self._plug(route, attachment)
         return attachment
 
@@ -96,7 +96,7 @@ class Network:
         with _refusal("disconnect", container_id), IPRoute() as route:
             self._unplug(route, self._attachment(container_id, lease))
             if _index(route, self._config.bridge) is not None:
-                firewall.apply(firewall.dismissal(self._config.name, lease))
+                firewall.amend(self._kernel, firewall.dismissal(self._config.name, lease))
         self._leases.drop(container_id)
 
     def attachments(self) -> dict[str, Attachment]:

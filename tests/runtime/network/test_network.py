@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from runtime.errors import NetworkRefused
+from runtime.kernel import Kernel
 from runtime.network import firewall, namespaces
 from runtime.network.links import Network
 from tests.runtime.network.conftest import HIDDEN, HOST, OUTSIDE, World, config_of, run
@@ -215,6 +216,8 @@ def test_a_user_namespace_that_is_none_is_told(world: World, tmp_path: Path):
 def test_rules_that_the_kernel_refuses_are_told():
     with pytest.raises(NetworkRefused, match="not taken"):
         firewall.apply("add rule inet nowhere nothing drop\n")
+    with pytest.raises(NetworkRefused, match=r"not taken.*No such file"):
+        firewall.amend(Kernel(), "add element bridge nowhere senders { 1 }\n")
 
 
 def _mac(world: World, address: object) -> str:

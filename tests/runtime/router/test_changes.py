@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -161,8 +162,8 @@ def test_a_killed_worker_takes_the_master_and_the_next_start_serves(running: Rou
 
 def test_the_workers_are_nobody_special(running: RouterUnderTest):
     worker = running.router._api.workers()[0]
-    with open(f"/proc/{worker}/status") as status:
-        uids = next(line.split()[1:] for line in status if line.startswith("Uid:"))
+    status = Path(f"/proc/{worker}/status").read_text()
+    uids = next(line.split()[1:] for line in status.splitlines() if line.startswith("Uid:"))
     assert "0" not in uids
 
 

@@ -163,11 +163,8 @@ def test_a_large_upload_streams(running: RouterUnderTest):
 
 def test_server_sent_events_arrive_as_they_are_sent(running: RouterUnderTest):
     running.router.set(routes_to(end(running.app("a-1"))))
-    delays = []
     with httpx.stream("GET", running.url("/events"), headers={"Host": "hello.test"}, timeout=10) as stream:
-        for line in stream.iter_lines():
-            if line.startswith("data: "):
-                delays.append(time.monotonic() - float(line.removeprefix("data: ")))
+        delays = [time.monotonic() - float(line.removeprefix("data: ")) for line in stream.iter_lines() if line.startswith("data: ")]
     print(f"delay of an event: {max(delays) * 1000:.1f} ms at most")
     assert len(delays) == 5
     assert max(delays) < 0.25
