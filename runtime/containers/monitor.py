@@ -12,9 +12,9 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 
-from runtime import journal
 from runtime.containers import identity
 from runtime.containers.folder import Folder
 from runtime.errors import HostLacks, LaunchFailed, ProcessFailed
@@ -26,12 +26,6 @@ CONSOLE_MOST = 256 * 2**20  # bytes; whoever ships the log rotates long before, 
 _ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
 _PATIENCE = 30.0  # seconds for a container to be created
 
-# crun refuses to run beside an empty cgroup2 next to version 1. It gets a mount namespace without it for as long as it runs;
-# `slave`, because a private one would not see network namespaces pinned later.
-_WRAPPER = """#!/bin/sh
-exec {unshare} --mount --propagation slave /bin/sh -c 'umount -l {unified} && exec {runtime} "$@"' runtime "$@"
-"""
-
 
 class Monitor:
     """Starts containers from their bundles. `state` is the runtime's own folder; it must not outlive a reboot."""
@@ -40,17 +34,10 @@ class Monitor:
         self._state, self._kernel = state, kernel
 
     def prepare(self) -> None:
-        """The runtime's folder, and its wrapper where this machine needs one."""
+        """The runtime's folder. HostLacks: a program is not installed."""
         self._state.mkdir(mode=0o700, parents=True, exist_ok=True)
         for name in ("conmon", "crun", "catatonit"):
             program(name)
-        unified = _empty_cgroup2(self._kernel)
-        if unified is None:
-            self._wrapper.unlink(missing_ok=True)
-        else:
-            text = _WRAPPER.format(unshare=program("unshare"), unified=unified, runtime=program("crun"))
-            if not self._wrapper.exists() or self._wrapper.read_text() != text:
-                journal.write_atomic(self._wrapper, text.encode(), 0o700, durable=False)
 
     def create(self, folder: Folder, cgroup: Iterable[Path]) -> tuple[int, int]:
         """Everything but start: (pid of the container's init, pid of its monitor). LaunchFailed says the runtime's own words."""
@@ -78,7 +65,7 @@ class Monitor:
     def start(self, id: str) -> None:
         """Let a created container run its command."""
         try:
-            run([self._runtime, *self._globals, "start", id], env=_ENVIRONMENT, timeout=_PATIENCE)
+            run([program("crun"), *self._globals, "start", id], env=_ENVIRONMENT, timeout=_PATIENCE)
         except ProcessFailed as failure:
             raise LaunchFailed(f"Container {id} could not be started: {failure.what}") from None
 
@@ -93,7 +80,6 @@ class Monitor:
     def tear_down(self) -> None:
         """What `prepare` made."""
         shutil.rmtree(self._state, ignore_errors=True)
-        self._wrapper.unlink(missing_ok=True)
 
     def reopen_log(self, folder: Folder) -> None:
         """After its console log was renamed (conmon's control fifo: 2 is reopen)."""
@@ -110,25 +96,30 @@ class Monitor:
         except FileNotFoundError:
             return []
 
-    @property
-    def _wrapper(self) -> Path:
-        return self._state.parent / "crun-without-cgroup2"
-
-    @property
-    def _runtime(self) -> Path:
-        return self._wrapper if self._wrapper.exists() else program("crun")
+    @cached_property
+    def _runtime(self) -> tuple[str, ...]:
+        """The runtime as `create` needs it. It refuses to run beside a cgroup2 next to version 1 ("hybrid"), so there it gets a
+        mount namespace in which a tmpfs hides that: uncovering the folder below would let it make folders there, for good.
+        `slave`, because a private one would not see network namespaces pinned later.
+        """
+        runtime = str(program("crun"))
+        if (unified := _cgroup2_beside_version_1(self._kernel)) is None:
+            return (runtime,)
+        script = f'{program("mount")} -t tmpfs none {unified} && exec {runtime} "$@"'
+        return (str(program("unshare")), "--mount", "--propagation=slave", "/bin/sh", "-c", script, runtime)
 
     @property
     def _globals(self) -> Sequence[str]:
         return ("--cgroup-manager=cgroupfs", "--root", str(self._state))
 
     def _command(self, folder: Folder) -> list[str | Path]:
-        runtime_arguments = [word for argument in self._globals for word in ("--runtime-arg", argument)]
+        runtime, *arguments = (*self._runtime, *self._globals)
+        runtime_arguments = [f"--runtime-arg={argument}" for argument in arguments]
         identity_words = ["--api-version", "1", "-c", folder.id, "-u", folder.id, "-n", folder.id]
         places: list[str | Path] = ["-b", folder.bundle, "-p", folder.path / "container.pid", "--conmon-pidfile", folder.monitor_pid]
         log = ["-l", f"k8s-file:{folder.console}", "--no-sync-log", "--log-size-max", str(CONSOLE_MOST)]
         ends: list[str | Path] = ["--exit-dir", folder.exits, "--full-attach"]
-        return [program("conmon"), *identity_words, "-r", self._runtime, *runtime_arguments, *places, *log, *ends]
+        return [program("conmon"), *identity_words, "-r", runtime, *runtime_arguments, *places, *log, *ends]
 
 
 def program(name: str) -> Path:
@@ -140,8 +131,7 @@ def program(name: str) -> Path:
     raise HostLacks(f"The program {name} is not on this machine.", hint=f"Install the package {name}, or run `make up`.")
 
 
-def _empty_cgroup2(kernel: Kernel) -> Path | None:
-    """Where a cgroup2 stands beside version 1, as systemd's "hybrid" has it."""
+def _cgroup2_beside_version_1(kernel: Kernel) -> Path | None:
     mounts = kernel.mounts()
     if not any(mount.kind == "cgroup" for mount in mounts):
         return None

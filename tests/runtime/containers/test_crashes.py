@@ -148,3 +148,11 @@ def _launcher(node: NodeConfig, wanted: ContainerSpec) -> subprocess.Popen[bytes
     process.stdin.write(json.dumps([node.name, str(node.state), str(node.run), folders.spec_record(wanted)]).encode() + b"\n")
     process.stdin.flush()
     return process
+
+
+@pytest.mark.skipif(not Path("/sys/fs/cgroup/unified").is_mount(), reason="only where a cgroup2 stands beside version 1")
+def test_nothing_is_left_where_a_cgroup2_covers_it(node: NodeConfig, containers: Containers, spec: Spec) -> None:
+    containers.launch(spec("sleep", "60"))
+    look = "umount -l /sys/fs/cgroup/unified; ls /sys/fs/cgroup/unified"
+    seen = subprocess.run(["unshare", "--mount", "--propagation=slave", "sh", "-c", look], capture_output=True, check=True, text=True).stdout
+    assert node.name not in seen
