@@ -37,7 +37,7 @@ class Box:
 
     def __init__(self) -> None:
         self.name = f"t{secrets.token_hex(3)}"
-        self.folder = Path(tempfile.mkdtemp(prefix="slipway-tests-"))
+        self.folder = Path(tempfile.mkdtemp(prefix=f"{self.name}-"))
         self.folder.chmod(0o755)
         self.port = _free_port()
         self.environment = {
