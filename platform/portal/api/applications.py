@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from django.http import HttpRequest
-from ninja import Router
+from ninja import Body, Router, Status
 
 from portal.accounts.access import team_for, teams_of
 from portal.api.asking import person_of
@@ -30,7 +30,7 @@ def list_apps(request: HttpRequest) -> list[AppOut]:
 
 
 @router.post("/apps", response={201: AppOut}, summary="Make an app")
-def create_app(request: HttpRequest, body: AppIn) -> tuple[int, AppOut]:
+def create_app(request: HttpRequest, body: AppIn) -> Status[AppOut]:
     person = person_of(request)
     if body.team is not None:
         team = team_for(person, body.team)
@@ -40,7 +40,7 @@ def create_app(request: HttpRequest, body: AppIn) -> tuple[int, AppOut]:
             names = ", ".join(team.name for team in teams)
             raise ValueRefused("The app needs a team.", field="team", hint=f"Yours are {names}." if teams else "Make one in the portal first.")
         team = teams[0]
-    return 201, app_out(actions.create_app(person, team=team, name=body.name))
+    return Status(201, app_out(actions.create_app(person, team=team, name=body.name)))
 
 
 @router.get("/apps/{name}", response=AppOut, summary="One app")
@@ -49,10 +49,10 @@ def show_app(request: HttpRequest, name: str) -> AppOut:
 
 
 @router.delete("/apps/{name}", response={202: None}, summary="Delete an app for good; `confirm` is its name")
-def delete_app(request: HttpRequest, name: str, confirm: str) -> tuple[int, None]:
+def delete_app(request: HttpRequest, name: str, confirm: str) -> Status[None]:
     person = person_of(request)
     actions.delete_app(person, app=app_for(person, name), typed_name=confirm)
-    return 202, None
+    return Status(202, None)
 
 
 @router.get("/apps/{name}/config", response=ConfigOut, summary="Config vars of the next release")
@@ -74,7 +74,7 @@ def show_formation(request: HttpRequest, name: str) -> list[SizeOut]:
 
 
 @router.patch("/apps/{name}/formation", response=list[SizeOut], summary="Scale")
-def change_formation(request: HttpRequest, name: str, body: dict[str, SizeIn]) -> list[SizeOut]:
+def change_formation(request: HttpRequest, name: str, body: Body[dict[str, SizeIn]]) -> list[SizeOut]:
     person = person_of(request)
     app = app_for(person, name)
     now = {row.process: Size.of(row) for row in formation_of(app)}
@@ -84,10 +84,10 @@ def change_formation(request: HttpRequest, name: str, body: dict[str, SizeIn]) -
 
 
 @router.post("/apps/{name}/restart", response={202: None}, summary="Replace all instances, one after the other")
-def restart(request: HttpRequest, name: str) -> tuple[int, None]:
+def restart(request: HttpRequest, name: str) -> Status[None]:
     person = person_of(request)
     actions.restart(person, app=app_for(person, name))
-    return 202, None
+    return Status(202, None)
 
 
 @router.get("/apps/{name}/instances", response=list[InstanceOut], summary="What runs, and what it uses")

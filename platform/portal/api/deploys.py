@@ -7,7 +7,7 @@ from pathlib import Path
 
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest, StreamingHttpResponse
-from ninja import File, Router
+from ninja import File, Router, Status
 from ninja.files import UploadedFile
 
 from portal.api.asking import person_of
@@ -29,11 +29,11 @@ _MOST_LINES = 10_000
 
 
 @router.post("/apps/{name}/builds", response={202: BuildOut}, summary="Deploy an archive")
-def deploy(request: HttpRequest, name: str, archive: File[UploadedFile]) -> tuple[int, BuildOut]:
+def deploy(request: HttpRequest, name: str, archive: File[UploadedFile]) -> Status[BuildOut]:
     person = person_of(request)
     app = app_for(person, name)
     source = store_upload(archive, filename=archive.name or "")
-    return 202, build_out(submit(person, app=app, source=source, origin=Origin.API))
+    return Status(202, build_out(submit(person, app=app, source=source, origin=Origin.API)))
 
 
 @router.get("/apps/{name}/builds", response=list[BuildOut], summary="The latest builds")
@@ -83,9 +83,9 @@ def list_releases(request: HttpRequest, name: str) -> list[ReleaseOut]:
 
 
 @router.post("/apps/{name}/releases/{number}/rollback", response={202: RolloutOut}, summary="Make a new release of an old one")
-def roll_back(request: HttpRequest, name: str, number: int) -> tuple[int, RolloutOut]:
+def roll_back(request: HttpRequest, name: str, number: int) -> Status[RolloutOut]:
     person = person_of(request)
-    return 202, rollout_out(rollback(person, app=app_for(person, name), number=number))
+    return Status(202, rollout_out(rollback(person, app=app_for(person, name), number=number)))
 
 
 @router.get("/apps/{name}/rollouts", response=list[RolloutOut], summary="The latest rollouts")

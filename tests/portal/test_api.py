@@ -1,0 +1,134 @@
+"""The HTTP API, as a client sees it."""
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+
+from portal.apps.models import App, Instance
+from portal.builds.models import Build, BuildState
+from portal.quotas.models import Quota
+from tests.portal.conftest import Crew
+from tests.portal.shipyard import deploy, say, submit_archive
+
+
+class Caller:
+    """A program with a token."""
+
+    def __init__(self, token: str) -> None:
+        self._client = Client(headers={"Authorization": f"Bearer {token}", "Accept": "application/json"})
+
+    def __call__(self, method: str, path: str, body: object = None, **kwargs: Any) -> tuple[int, Any]:
+        if body is not None:
+            kwargs |= {"data": json.dumps(body), "content_type": "application/json"}
+        answer = getattr(self._client, method)(f"/api/v1{path}", **kwargs)
+        return answer.status_code, json.loads(answer.content) if answer.content else None
+
+
+@pytest.fixture
+def ada(crew: Crew) -> Caller:
+    return Caller(crew.token(crew.ada))
+
+
+def test_without_a_token_nothing_is_told(crew: Crew) -> None:
+    for headers in ({}, {"Authorization": "Bearer slip_wrong"}, {"Authorization": "Basic YTpi"}):
+        answer = Client(headers=headers).get("/api/v1/apps")
+        assert answer.status_code == 401
+        assert answer.json()["error"] == "The API needs a token."
+        assert answer["WWW-Authenticate"].startswith("Bearer")
+
+
+def test_a_session_is_no_token(crew: Crew) -> None:
+    client = Client()
+    client.force_login(crew.ada)
+    assert client.get("/api/v1/apps").status_code == 401
+
+
+def test_the_contract_is_told_to_anyone(db: None) -> None:
+    contract = Client().get("/api/openapi.json").json()
+    assert "/api/v1/apps/{name}/builds" in contract["paths"]
+
+
+def test_an_app_from_made_to_deleted(crew: Crew, ada: Caller) -> None:
+    assert ada("get", "/apps") == (200, [])
+    status, app = ada("post", "/apps", {"name": "hello"})
+    assert (status, app["team"], app["state"], app["url"]) == (201, "blue", "stopped", "http://hello.slipway.localhost:8080")
+    archive = SimpleUploadedFile("hello.zip", b"an archive")
+    status, build = ada("post", "/apps/hello/builds", **{"data": {"archive": archive}})
+    assert (status, build["state"], build["origin"], build["description"]) == (202, "queued", "api", "hello.zip")
+    deploy(Build.objects.get())
+    assert ada("get", f"/apps/hello/builds/{build['id']}")[1]["release"] == 1
+    assert [release["current"] for release in ada("get", "/apps/hello/releases")[1]] == [True]
+    assert ada("get", "/apps/hello/rollouts")[1][0]["state"] == "live"
+    assert ada("post", "/apps/hello/restart")[0] == 202
+    assert ada("delete", "/apps/hello?confirm=wrong")[0] == 400
+    assert ada("delete", "/apps/hello?confirm=hello")[0] == 202
+    assert ada("get", "/apps/hello")[0] == 404
+
+
+def test_config_scale_and_rollback(crew: Crew, ada: Caller) -> None:
+    deploy(submit_archive(crew.ada, crew.app()))
+    assert ada("patch", "/apps/hello/config", {"changes": {"A": "1"}}) == (200, {"config": {"A": "1"}, "release": 2})
+    assert ada("patch", "/apps/hello/config", {"changes": {"A": None}})[1]["config"] == {}
+    status, sizes = ada("patch", "/apps/hello/formation", {"web": {"count": 2}})
+    assert (status, sizes[0]["count"], sizes[0]["cpu"]) == (200, 2, 500)
+    status, rollout = ada("post", "/apps/hello/releases/2/rollback")
+    assert (status, rollout["release"]) == (202, 4)
+    assert ada("get", "/apps/hello/config")[1]["config"] == {"A": "1"}
+    Instance.objects.create(id="web.1", app=App.objects.get(), process="web", release_number=1, node="here", state="live")
+    assert ada("get", "/apps/hello/instances")[1][0]["id"] == "web.1"
+
+
+def test_refusals_are_json_with_a_sentence_and_a_remedy(crew: Crew, ada: Caller) -> None:
+    assert ada("get", "/apps/nothing") == (404, {"error": "There is no app nothing of yours.", "hint": "Look at the list of your apps, or make it."})
+    status, answer = ada("post", "/apps", {"name": "A B"})
+    assert (status, answer["error"]) == (400, "'A B' cannot be the name of a host.")
+    status, answer = ada("post", "/apps", {})
+    assert status == 422
+    assert "name" in answer["error"]
+    Quota.objects.update(apps=0)
+    status, answer = ada("post", "/apps", {"name": "hello"})
+    assert status == 403
+    assert "grace" in answer["hint"]
+
+
+def test_an_upload_over_the_quota_is_refused(crew: Crew, ada: Caller) -> None:
+    crew.app()
+    Quota.objects.update(memory=0)
+    status, answer = ada("post", "/apps/hello/builds", **{"data": {"archive": SimpleUploadedFile("hello.zip", b"x")}})
+    assert (status, answer["error"]) == (403, "Team blue may have 0 B of memory in all and has 0 B; this would make 512 MiB.")
+
+
+def test_an_app_of_another_team_is_not_found(crew: Crew) -> None:
+    crew.app()
+    assert Caller(crew.token(crew.bob))("get", "/apps/hello")[0] == 404
+
+
+def test_a_build_log_is_plain_text_to_its_end(portal_url: str, committed_crew: Crew) -> None:
+    build = submit_archive(committed_crew.ada, committed_crew.app())
+    say(build, "one")
+    say(build, "two")
+    Build.objects.filter(pk=build.pk).update(state=BuildState.FAILED)
+    headers = {"Authorization": f"Bearer {committed_crew.token(committed_crew.ada)}"}
+    for query in ("", "?follow=true", "?lines=2"):
+        answer = httpx.get(f"{portal_url}/api/v1/apps/hello/builds/{build.pk}/log{query}", headers=headers)
+        assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
+        assert [line.split(" ", 2)[2] for line in answer.text.splitlines()] == ["one", "two"], query
+    assert httpx.get(f"{portal_url}/api/v1/apps/hello/log", headers=headers).text == ""
+    assert httpx.get(f"{portal_url}/api/v1/apps/nothing/log", headers=headers).status_code == 404
+
+
+def test_a_followed_log_comes_while_the_build_runs(portal_url: str, committed_crew: Crew) -> None:
+    build = submit_archive(committed_crew.ada, committed_crew.app())
+    say(build, "one")
+    headers = {"Authorization": f"Bearer {committed_crew.token(committed_crew.ada)}"}
+    with httpx.stream("GET", f"{portal_url}/api/v1/apps/hello/builds/{build.pk}/log?follow=true", headers=headers) as answer:
+        lines = answer.iter_lines()
+        assert next(lines).endswith(" one")
+        say(build, "two")
+        assert next(lines).endswith(" two")
+        Build.objects.filter(pk=build.pk).update(state=BuildState.FAILED)
+        assert list(lines) == []

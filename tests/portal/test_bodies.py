@@ -1,0 +1,81 @@
+"""What may be sent, by whom, to a portal that really listens."""
+
+import http.client
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from django.conf import settings
+from django.test import Client
+
+from portal.builds.models import Build, Source
+from tests.portal.conftest import Crew
+
+
+def post(url: str, size: int, headers: dict[str, str], *, chunked: bool = False) -> tuple[int, bytes]:
+    """Send zeros; the answer may come before all is sent."""
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=20)
+    block = b"0" * 2**16
+    connection.putrequest("POST", urlsplit(url).path)
+    for name, value in headers.items():
+        connection.putheader(name, value)
+    connection.putheader("Transfer-Encoding", "chunked") if chunked else connection.putheader("Content-Length", str(size))
+    connection.endheaders()
+    try:
+        for _ in range(size // len(block)):
+            connection.send(b"%x\r\n%s\r\n" % (len(block), block) if chunked else block)
+        if chunked:
+            connection.send(b"0\r\n\r\n")
+    except (BrokenPipeError, ConnectionResetError):
+        pass
+    answer = connection.getresponse()
+    return answer.status, answer.read()
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_stranger_cannot_fill_the_disk(portal_url: str, committed_crew: Crew, *, chunked: bool) -> None:
+    try:
+        status, body = post(f"{portal_url}/api/v1/apps/hello/builds", 8 * 2**20, {}, chunked=chunked)
+    except ConnectionResetError:
+        return  # it hung up on us before we could read why
+    assert status == 413
+    assert b"Sign in, or send a token" in body
+
+
+def test_a_member_may_send_more_and_nothing_of_it_stays_around(portal_url: str, committed_crew: Crew) -> None:
+    committed_crew.app()
+    token = committed_crew.token(committed_crew.ada)
+    edge = "xxxxxxxx"
+    content = b"1" * (8 * 2**20)
+    head = f'--{edge}\r\nContent-Disposition: form-data; name="archive"; filename="hello.zip"\r\nContent-Type: application/zip\r\n\r\n'
+    body = head.encode() + content + f"\r\n--{edge}--\r\n".encode()
+    connection = http.client.HTTPConnection(urlsplit(portal_url).netloc, timeout=20)
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": f"multipart/form-data; boundary={edge}"}
+    connection.request("POST", "/api/v1/apps/hello/builds", body, headers)
+    assert connection.getresponse().status == 202
+    source = Source.objects.get()
+    assert Path(settings.SOURCES, source.digest).stat().st_size == source.size == len(content)
+    assert Build.objects.get().source == source
+    deadline = time.monotonic() + 5
+    while list(settings.INCOMING.iterdir()):
+        assert time.monotonic() < deadline, "an upload's first name goes when its request ends"
+        time.sleep(0.02)
+
+
+def test_a_declared_length_beyond_the_limit_is_refused_to_members_too(portal_url: str, committed_crew: Crew) -> None:
+    token = committed_crew.token(committed_crew.ada)
+    connection = http.client.HTTPConnection(urlsplit(portal_url).netloc, timeout=20)
+    connection.putrequest("POST", "/api/v1/apps/hello/builds")
+    connection.putheader("Authorization", f"Bearer {token}")
+    connection.putheader("Content-Length", str(2**40))
+    connection.endheaders()
+    assert connection.getresponse().status == 413
+
+
+def test_every_page_forbids_foreign_and_inline_code(db: None) -> None:
+    answer = Client().get("/sign-in")
+    assert answer["Content-Security-Policy"].startswith("default-src 'self';")
+    assert "unsafe" not in answer["Content-Security-Policy"]
+    assert answer["X-Frame-Options"] == "DENY"
+    assert answer["X-Content-Type-Options"] == "nosniff"

@@ -1,0 +1,94 @@
+"""What moves, told through Redis; and that nobody needs Redis for anything else."""
+
+import asyncio
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import redis
+from pytest_django import Settings
+
+from portal.activity import events
+from portal.activity.events import Kind, publish, subscribe
+from portal.apps.access import usage_of
+from portal.apps.models import Instance
+from tests.portal.conftest import Crew
+
+
+async def heard(app_name: str, count: int, *, then: tuple[str, ...]) -> list[str]:
+    """Publish as soon as the subscription stands, and hear `count` events."""
+    kinds = []
+    async for kind in subscribe(app_name):
+        kinds.append(str(kind))
+        if kind == Kind.RECONNECTED:
+            for text in then:
+                await asyncio.to_thread(publish, app_name, text)
+            await asyncio.to_thread(publish, "another", "build")
+        if len(kinds) == count:
+            return kinds
+    return kinds
+
+
+def test_whoever_looks_at_an_app_hears_of_it_and_of_no_other(broker: redis.Redis) -> None:
+    assert asyncio.run(asyncio.wait_for(heard("hello", 3, then=("build", "rollout")), 10)) == ["reconnected", "build", "rollout"]
+
+
+@pytest.fixture
+def fresh_client() -> None:
+    events._client.cache_clear()
+
+
+def test_an_outage_fails_nothing_and_is_told_once_redis_is_back(
+    tmp_path: Path, settings: Settings, fresh_client: None, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "RECONNECT_SECONDS", 0.05)
+    path = tmp_path / "redis.sock"
+    settings.REDIS_CLIENT_URL = f"unix://{path}"
+    publish("hello", "build")
+    assert "Redis did not answer" in caplog.text
+    assert usage_of([Instance(id="web.1")]) == {}
+
+    async def over_an_outage() -> list[str]:
+        listener = asyncio.create_task(heard("hello", 1, then=()))
+        await asyncio.sleep(0.2)
+        server = await asyncio.to_thread(_redis, path)
+        try:
+            return await asyncio.wait_for(listener, 10)
+        finally:
+            server.terminate()
+            server.wait(10)
+
+    assert asyncio.run(over_an_outage()) == ["reconnected"]
+    events._client.cache_clear()
+
+
+def test_actions_announce_what_they_changed(committed_crew: Crew) -> None:
+    async def make_app() -> list[str]:
+        kinds = []
+        async for kind in subscribe("hello"):
+            kinds.append(str(kind))
+            if kind == Kind.RECONNECTED:
+                await asyncio.to_thread(_in_a_thread, committed_crew)
+            else:
+                return kinds
+        return kinds
+
+    assert asyncio.run(asyncio.wait_for(make_app(), 10)) == ["reconnected", "app"]
+
+
+def _in_a_thread(crew: Crew) -> None:
+    from django.db import connection
+
+    try:
+        crew.app()
+    finally:
+        connection.close()
+
+
+def _redis(path: Path) -> subprocess.Popen[bytes]:
+    command = ("redis-server", "--port", "0", "--unixsocket", str(path), "--save", "", "--logfile", "/dev/null")
+    server = subprocess.Popen(command, cwd=path.parent)
+    while not path.exists():
+        time.sleep(0.02)
+    return server

@@ -1,0 +1,170 @@
+"""Reading logs that grow, rotate, end in half a line and begin late."""
+
+import asyncio
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from portal.activity import logfile
+from portal.activity.logfile import LogLine, Reader, follow, tail
+
+
+def line(text: str, source: str = "web.1", stream: str = "stdout") -> str:
+    return f"2026-11-24T00:50:09.179Z {source} {stream} {text}\n"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "hello.log"
+
+
+def append(path: Path, *texts: str) -> None:
+    with path.open("a") as file:
+        file.writelines(line(text) for text in texts)
+
+
+def texts(lines: Iterable[LogLine]) -> list[str]:
+    return [line.text for line in lines]
+
+
+def read_all(reader: Reader) -> list[LogLine]:
+    found = []
+    while lines := reader.read():
+        found += lines
+    return found
+
+
+def test_a_line_is_when_who_and_what(path: Path) -> None:
+    path.write_text(line("Hello,  world ", "web.1a2b", "stderr"))
+    (found,) = tail(path, 10)
+    assert (found.source, found.stream, found.text) == ("web.1a2b", "stderr", "Hello,  world ")
+    assert found.at == datetime(2026, 11, 24, 0, 50, 9, 179000, tzinfo=UTC)
+
+
+def test_a_line_of_another_form_is_all_text(path: Path) -> None:
+    path.write_bytes(b"panic\n\xff\xfe odd bytes here\n\n" + line("").encode())
+    found = tail(path, 10)
+    assert texts(found) == ["panic", "\ufffd\ufffd odd bytes here", "", ""]
+    assert [item.at is None for item in found] == [True, True, True, False]
+
+
+def test_the_tail_is_the_last_lines_and_nothing_where_there_is_no_file(path: Path) -> None:
+    assert tail(path, 10) == []
+    append(path, *(f"line {number}" for number in range(5000)))
+    assert texts(tail(path, 3)) == ["line 4997", "line 4998", "line 4999"]
+    assert len(tail(path, 5000)) == len(tail(path, 9999)) == 5000
+
+
+def test_the_tail_goes_on_into_the_rotated_file(path: Path) -> None:
+    append(path, "a", "b", "c")
+    path.rename(path.with_name("hello.log.1"))
+    append(path, "d")
+    assert texts(tail(path, 3)) == ["b", "c", "d"]
+
+
+def test_half_a_line_waits_for_its_other_half(path: Path) -> None:
+    path.write_text(line("whole") + line("half")[:-3])
+    with Reader(path) as reader:
+        assert texts(read_all(reader)) == ["whole"]
+        with path.open("a") as file:
+            file.write(line("half")[-3:])
+        assert texts(read_all(reader)) == ["half"]
+    assert texts(tail(path, 5)) == ["whole", "half"]
+
+
+def test_every_lines_id_resumes_exactly_behind_it(path: Path) -> None:
+    append(path, *"abcdef")
+    with Reader(path) as reader:
+        lines = read_all(reader)
+    assert [item.id for item in tail(path, 6)] == [item.id for item in lines], "tail and follow name lines alike"
+    for number, item in enumerate(lines):
+        with Reader(path, after=item.id) as reader:
+            assert texts(read_all(reader)) == texts(lines[number + 1 :])
+
+
+def test_a_reader_goes_over_a_rotation_without_loss(path: Path) -> None:
+    append(path, "a")
+    with Reader(path) as reader:
+        assert texts(read_all(reader)) == ["a"]
+        append(path, "b")
+        path.rename(path.with_name("hello.log.1"))
+        assert texts(read_all(reader)) == ["b"], "what was written before the rename is in the file that is open"
+        append(path, "c")
+        assert texts(read_all(reader)) == ["c"]
+
+
+def test_a_rotation_between_two_looks_loses_nothing(path: Path) -> None:
+    append(path, "a")
+    with Reader(path) as reader:
+        assert texts(read_all(reader)) == ["a"]
+        append(path, "b")
+        path.rename(path.with_name("hello.log.1"))
+        append(path, "c")
+        assert texts(read_all(reader)) == ["b", "c"]
+
+
+def test_an_id_from_before_a_rotation_resumes_in_the_renamed_file(path: Path) -> None:
+    append(path, "a", "b")
+    first = tail(path, 2)[0].id
+    path.rename(path.with_name("hello.log.1"))
+    append(path, "c")
+    with Reader(path, after=first) as reader:
+        assert texts(read_all(reader)) == ["b", "c"]
+
+
+@pytest.mark.parametrize("after", ["nonsense", "0-0", "ffffffff-ffffffff", "1-", "../x"])
+def test_an_id_of_a_file_that_is_gone_begins_with_todays(path: Path, after: str) -> None:
+    append(path, "a")
+    with Reader(path, after=after) as reader:
+        assert texts(read_all(reader)) == ["a"]
+
+
+def test_a_line_without_an_end_is_given_out_in_pieces(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logfile, "_LONGEST", 100)
+    path.write_bytes(b"x" * 250)
+    with Reader(path) as reader:
+        assert sum(len(item.text) for item in read_all(reader)) == 250
+
+
+def test_following_waits_for_the_file_and_ends_when_all_is_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logfile, "POLL_SECONDS", 0.01)
+
+    async def watch() -> list[str]:
+        over = False
+
+        async def done() -> bool:
+            return over
+
+        async def write() -> None:
+            nonlocal over
+            for text in "abc":
+                append(path, text)
+                await asyncio.sleep(0.03)
+            append(path, "the end")
+            over = True
+
+        writer = asyncio.create_task(write())
+        found = [item.text async for item in follow(path, done=done)]
+        await writer
+        return found
+
+    assert asyncio.run(asyncio.wait_for(watch(), 10)) == ["a", "b", "c", "the end"]
+
+
+@given(chunks=st.lists(st.binary(min_size=1, max_size=30), max_size=30))
+def test_however_a_log_is_written_its_lines_come_out_once_and_in_order(tmp_path_factory: pytest.TempPathFactory, chunks: list[bytes]) -> None:
+    path = tmp_path_factory.mktemp("log") / "x.log"
+    found: list[LogLine] = []
+    with Reader(path) as reader:
+        for chunk in chunks:
+            with path.open("ab") as file:
+                file.write(chunk)
+            found += read_all(reader)
+    whole = b"".join(chunks).split(b"\n")[:-1]
+    assert len(found) == len(whole)
+    assert [int(item.id.split("-")[1], 16) for item in found] == [sum(len(text) + 1 for text in whole[: n + 1]) for n in range(len(whole))]
+    assert tail(path, len(whole) + 1) == found

@@ -1,0 +1,66 @@
+"""Fifty at once: exactly the limit get through, over real connections to a real database file."""
+
+import threading
+from collections.abc import Callable
+
+from django.db import connection
+
+from portal.apps.actions import create_app, scale, set_config_vars
+from portal.apps.models import App, ProcessFormation
+from portal.apps.sizes import Size
+from portal.errors import QuotaExceeded
+from portal.quotas.actions import set_quota
+from portal.quotas.models import Quota
+from portal.releases.models import Release
+from tests.portal.conftest import Crew
+from tests.portal.shipyard import deploy, submit_archive
+
+AT_ONCE = 50
+
+
+def all_at_once(work: Callable[[int], object]) -> tuple[int, list[Exception]]:
+    """Run `work(0..49)` in as many threads, each with its own connection; how many got through, and what stopped the rest."""
+    start, through, refusals = threading.Barrier(AT_ONCE), [], []
+
+    def run(number: int) -> None:
+        try:
+            start.wait(30)
+            work(number)
+            through.append(number)
+        except Exception as error:  # noqa: BLE001  # whatever it is, the test looks at it
+            refusals.append(error)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(AT_ONCE)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    return len(through), refusals
+
+
+def test_of_fifty_new_apps_at_once_exactly_the_limit_get_through(committed_crew: Crew) -> None:
+    set_quota(committed_crew.admin, team=committed_crew.blue, limits={"apps": 7})
+    through, refusals = all_at_once(lambda number: create_app(committed_crew.ada, team=committed_crew.blue, name=f"app-{number}"))
+    assert through == App.objects.count() == 7
+    assert {type(refusal) for refusal in refusals} == {QuotaExceeded}, refusals
+
+
+def test_of_fifty_apps_scaled_up_at_once_exactly_the_limit_get_through(committed_crew: Crew) -> None:
+    Quota.objects.update(apps=AT_ONCE, instances=60, cpu=10**6, memory=2**50, disk=2**50)
+    apps = [committed_crew.app(f"app-{number}") for number in range(AT_ONCE)]
+    for app in apps:
+        ProcessFormation.objects.create(app=app, process="web", count=1)
+    through, refusals = all_at_once(lambda number: scale(committed_crew.ada, app=apps[number], sizes={"web": Size(count=2)}))
+    assert through == 10
+    assert sum(ProcessFormation.objects.values_list("count", flat=True)) == 60
+    assert {type(refusal) for refusal in refusals} == {QuotaExceeded}, refusals
+
+
+def test_fifty_config_changes_at_once_make_fifty_numbered_releases(committed_crew: Crew) -> None:
+    app = committed_crew.app()
+    deploy(submit_archive(committed_crew.ada, app))
+    through, refusals = all_at_once(lambda number: set_config_vars(committed_crew.ada, app=app, changes={f"V{number}": "1"}))
+    assert (through, refusals) == (AT_ONCE, [])
+    assert sorted(Release.objects.values_list("number", flat=True)) == list(range(1, AT_ONCE + 2))

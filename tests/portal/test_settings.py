@@ -1,0 +1,78 @@
+"""The database as it is really opened, and settings that follow the environment."""
+
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.db import connection, transaction
+
+NOBODY = 65534
+
+
+@pytest.mark.django_db(transaction=True)
+def test_sqlite_writes_ahead_syncs_and_waits() -> None:
+    with connection.cursor() as cursor:
+        found = {name: cursor.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous", "busy_timeout", "foreign_keys")}
+    assert found == {"journal_mode": "wal", "synchronous": 2, "busy_timeout": 20000, "foreign_keys": 1}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_transaction_holds_the_write_lock_from_its_first_moment() -> None:
+    other = sqlite3.connect(connection.settings_dict["NAME"], timeout=0)
+    with transaction.atomic(), pytest.raises(sqlite3.OperationalError, match="locked"):
+        connection.ensure_connection()
+        other.execute("BEGIN IMMEDIATE")
+    other.execute("BEGIN IMMEDIATE")
+    other.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can write as somebody else")
+def test_what_root_writes_the_portals_user_can_go_on_writing(tmp_path: Path) -> None:
+    """SQLite gives -wal and -shm that root makes to the owner of the database (os_unix.c, robustFchown)."""
+    os.chown(tmp_path, NOBODY, NOBODY)
+    for folder in tmp_path.parents:
+        if folder != Path("/tmp"):  # noqa: S108  # pytest's own folders are closed to others
+            folder.chmod(folder.stat().st_mode | 0o711) if str(folder).startswith("/tmp/") else None  # noqa: S108
+    code = """
+import os, sqlite3, sys
+if sys.argv[2] == "nobody": os.setgid(65534); os.setuid(65534)
+rows = sqlite3.connect(sys.argv[1])
+rows.execute("PRAGMA journal_mode=WAL"); rows.execute("CREATE TABLE IF NOT EXISTS t (x)"); rows.execute("INSERT INTO t VALUES (1)"); rows.commit()
+print(sorted((name, os.stat(os.path.join(os.path.dirname(sys.argv[1]), name)).st_uid) for name in os.listdir(os.path.dirname(sys.argv[1]))))
+os._exit(0)  # as if killed: the files stay
+"""
+    for who in ("nobody", "root", "nobody", "root", "nobody"):
+        done = subprocess.run(("/usr/bin/python3", "-c", code, str(tmp_path / "db"), who), capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{who}: {done.stderr}"
+        for path in tmp_path.iterdir():
+            assert path.stat().st_uid == NOBODY, path
+        if who == "nobody":
+            for path in tmp_path.glob("db-*"):
+                path.unlink()  # so that root makes them anew
+
+
+def settings_with(**environment: str) -> str:
+    code = """
+import portal.settings as s
+print(s.DATABASES["default"]["ENGINE"], s.DATABASES["default"].get("OPTIONS"), s.BROKER_URL, s.REDIS_CLIENT_URL, s.PORTAL_URL, s.SESSION_COOKIE_NAME)
+"""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("SLIPWAY_", "DATABASE_", "REDIS_"))}
+    done = subprocess.run((sys.executable, "-c", code), env={**clean, **environment}, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def test_postgresql_gets_nothing_that_is_sqlites() -> None:
+    assert settings_with(DATABASE_URL="postgres://u:p@db.internal/slipway").startswith("django.db.backends.postgresql None ")
+
+
+def test_redis_is_on_our_own_socket_unless_told_otherwise() -> None:
+    assert "redis+socket:///srv/run/redis.sock unix:///srv/run/redis.sock" in settings_with(SLIPWAY_RUN="/srv/run")
+    assert "redis://box:6379/1 redis://box:6379/1" in settings_with(REDIS_URL="redis://box:6379/1")
+
+
+def test_over_https_cookies_are_bound_to_the_portals_host() -> None:
+    found = settings_with(SLIPWAY_SCHEME="https", SLIPWAY_HTTP_PORT="443", SLIPWAY_PORTAL_HOST="slipway.example.com")
+    assert found.endswith("https://slipway.example.com __Host-slipway-session")
