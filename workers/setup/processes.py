@@ -41,8 +41,8 @@ def programs(config: NodeConfig, *, venv: Path, router: Sequence[str], private_r
         *redis,
         Program(name="router", command=tuple(router)),
         _portal(config),
-        _celery(venv, "worker-build", "-Q", "build", "-c", "2"),
-        _celery(venv, "worker-node", "-Q", "node,upkeep", "-c", "4"),
+        _worker(venv, "worker-build"),
+        _worker(venv, "worker-node"),
         Program(name="supervisor", command=(str(venv / "bin/python"), "-m", "workers.supervisor"), stop_seconds=15),
     ]
 
@@ -174,11 +174,7 @@ def _portal(config: NodeConfig) -> Program:
     return Program(name="portal", command=command, user=config.user, stop_seconds=8, environment=environment, needs_checkout=True)
 
 
-def _celery(venv: Path, name: str, *options: str) -> Program:
-    command = (
-        *(str(venv / "bin/python"), "-m", "celery", "-A", "workers.celery", "worker"),
-        *("--pool", "threads", "--loglevel", "INFO", "-n", f"{name}@%h"),
-        *("--without-gossip", "--without-mingle", "--without-heartbeat"),
-        *options,
-    )
-    return Program(name=name, command=command, stop_seconds=20)  # TERM: finish what is at hand (celery's warm shutdown)
+def _worker(venv: Path, name: str) -> Program:
+    """SIGTERM lets it finish what is at hand; a build that takes longer is taken up again by the next start."""
+    environment = {"CELERY_SKIP_CHECKS": "1"}  # Django's checks would load all pages and the API: twenty megabytes
+    return Program(name=name, command=(str(venv / "bin/python"), "-m", "workers.serve", name), stop_seconds=20, environment=environment)
