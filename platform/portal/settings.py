@@ -42,8 +42,8 @@ SECRET_KEY, *SECRET_KEY_FALLBACKS = _secret("django.key") or [""]
 CONFIG_KEYS = _secret("config.key")  # Fernet keys; the first encrypts, all decrypt
 
 ALLOWED_HOSTS = [PORTAL_HOST, "localhost", "127.0.0.1", "[::1]"]
-_standard = {"http": 80, "https": 443}[SCHEME]
-PORT_IN_URLS = "" if HTTP_PORT == _standard else f":{HTTP_PORT}"
+_standard = {"http": 80, "https": 443}
+PORT_IN_URLS = "" if _standard[SCHEME] == HTTP_PORT else f":{HTTP_PORT}"
 PORTAL_URL = f"{SCHEME}://{PORTAL_HOST}{PORT_IN_URLS}"
 CSRF_TRUSTED_ORIGINS = [f"{SCHEME}://{host}{PORT_IN_URLS}" for host in dict.fromkeys((PORTAL_HOST, "localhost", "127.0.0.1"))]
 

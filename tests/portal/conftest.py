@@ -22,7 +22,7 @@ from portal.apps.models import App
 from tests.portal.shipyard import Shipyard
 
 ROOT = Path(__file__).resolve().parents[2]
-PASSWORD = "ten green bottles"  # noqa: S105  # of people who exist for one test
+PASSWORD = "ten green bottles"  # of people who exist for one test
 
 
 @pytest.fixture(scope="session")

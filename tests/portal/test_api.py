@@ -57,7 +57,7 @@ def test_an_app_from_made_to_deleted(crew: Crew, ada: Caller) -> None:
     status, app = ada("post", "/apps", {"name": "hello"})
     assert (status, app["team"], app["state"], app["url"]) == (201, "blue", "stopped", "http://hello.slipway.localhost:8080")
     archive = SimpleUploadedFile("hello.zip", b"an archive")
-    status, build = ada("post", "/apps/hello/builds", **{"data": {"archive": archive}})
+    status, build = ada("post", "/apps/hello/builds", data={"archive": archive})
     assert (status, build["state"], build["origin"], build["description"]) == (202, "queued", "api", "hello.zip")
     deploy(Build.objects.get())
     assert ada("get", f"/apps/hello/builds/{build['id']}")[1]["release"] == 1
@@ -98,7 +98,7 @@ def test_refusals_are_json_with_a_sentence_and_a_remedy(crew: Crew, ada: Caller)
 def test_an_upload_over_the_quota_is_refused(crew: Crew, ada: Caller) -> None:
     crew.app()
     Quota.objects.update(memory=0)
-    status, answer = ada("post", "/apps/hello/builds", **{"data": {"archive": SimpleUploadedFile("hello.zip", b"x")}})
+    status, answer = ada("post", "/apps/hello/builds", data={"archive": SimpleUploadedFile("hello.zip", b"x")})
     assert (status, answer["error"]) == (403, "Team blue may have 0 B of memory in all and has 0 B; this would make 512 MiB.")
 
 

@@ -10,10 +10,9 @@ from django.conf import settings as django_settings
 from django.core.files.uploadedfile import SimpleUploadedFile
 from pytest_django import Settings
 
-from portal.apps.models import App
 from portal.builds import actions, sources
 from portal.builds.access import build_for, builds_of, rollout_of
-from portal.builds.models import Build, BuildState, Origin, Source
+from portal.builds.models import BuildState, Origin, Source
 from portal.errors import Conflict, NotAllowed, NotFound, SourceRefused, SourceTooLarge
 from portal.releases.models import Release
 from tests.portal.conftest import Crew
@@ -83,8 +82,10 @@ def test_a_build_goes_from_queued_to_a_live_release(crew: Crew) -> None:
     build.refresh_from_db()
     app.refresh_from_db()
     assert (build.state, build.image, build.processes) == (BuildState.SUCCEEDED, IMAGE, PROCESSES)
-    assert build.started_at is not None and build.finished_at is not None
-    assert rollout is not None and rollout_of(build) == rollout
+    assert build.started_at is not None
+    assert build.finished_at is not None
+    assert rollout is not None
+    assert rollout_of(build) == rollout
     assert app.current_release == rollout.release
     assert app.current_release.description == "Deploy hello.zip"
 

@@ -14,8 +14,8 @@ from portal.apps import actions as apps
 from portal.apps.models import App
 from portal.apps.sizes import Size
 from portal.builds import actions as builds
-from portal.quotas.actions import set_quota
 from portal.queue import Task, client, enqueue
+from portal.quotas.actions import set_quota
 from portal.releases import actions as releases
 from tests.portal.conftest import Crew
 from tests.portal.shipyard import PROCESSES, roll_out, submit_archive

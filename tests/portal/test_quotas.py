@@ -2,8 +2,8 @@
 
 import pytest
 
-from portal.apps.actions import scale
 from portal.apps.access import formation_of
+from portal.apps.actions import scale
 from portal.apps.models import App
 from portal.apps.sizes import Size
 from portal.errors import NotAllowed, QuotaExceeded, ValueRefused

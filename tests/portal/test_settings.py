@@ -34,8 +34,8 @@ def test_what_root_writes_the_portals_user_can_go_on_writing(tmp_path: Path) -> 
     """SQLite gives -wal and -shm that root makes to the owner of the database (os_unix.c, robustFchown)."""
     os.chown(tmp_path, NOBODY, NOBODY)
     for folder in tmp_path.parents:
-        if folder != Path("/tmp"):  # noqa: S108  # pytest's own folders are closed to others
-            folder.chmod(folder.stat().st_mode | 0o711) if str(folder).startswith("/tmp/") else None  # noqa: S108
+        if folder != Path("/tmp"):  # pytest's own folders are closed to others
+            folder.chmod(folder.stat().st_mode | 0o711) if str(folder).startswith("/tmp/") else None
     code = """
 import os, sqlite3, sys
 if sys.argv[2] == "nobody": os.setgid(65534); os.setuid(65534)

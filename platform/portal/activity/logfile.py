@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 POLL_SECONDS = 0.2
 _BLOCK = 2**16
@@ -65,7 +65,7 @@ class Reader:
         self._rest = b""
         self._file: BinaryIO | None = self._resume(after) if after else None
 
-    def __enter__(self) -> Reader:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -12,7 +12,6 @@ from django.core.files.uploadhandler import FileUploadHandler
 
 from portal.errors import SourceTooLarge
 
-
 if TYPE_CHECKING:
     _Upload = UploadedFile[bytes]  # generic in django-stubs alone
 else:
