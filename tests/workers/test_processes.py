@@ -1,0 +1,118 @@
+"""The real worker and supervisor as processes of their own, and what becomes of the work when they are killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+
+import pytest
+
+from portal.apps.models import Instance, InstanceState
+from portal.releases.models import RolloutState
+from runtime.containers.container import Status
+
+pytestmark = pytest.mark.slow
+
+
+def live(rollout):
+    rollout.refresh_from_db()
+    return rollout.state == RolloutState.LIVE
+
+
+def running(plant):
+    return [one for one in plant.engine.instances() if one.status is Status.RUNNING]
+
+
+def test_a_rollout_goes_live_through_the_queue_and_its_output_and_usage_are_to_be_seen(plant, broker):
+    plant.worker()
+    plant.supervisor()
+    app = plant.app()
+    rollout = plant.release(app)
+    plant.until(lambda: live(rollout))
+    assert plant.get(app).status_code == 200
+    (instance,) = running(plant)
+    plant.until(lambda: broker.get(f"slipway:usage:{instance.id}"))
+    sample = json.loads(broker.get(f"slipway:usage:{instance.id}"))
+    assert sample.keys() == {"cpu_millicores", "memory_bytes", "memory_limit", "processes", "disk_bytes", "at"}
+    assert 2**20 < sample["memory_bytes"] < sample["memory_limit"] == 512 * 2**20
+    plant.until(lambda: f"web.{instance.id[-8:]} stdout hello from" in (plant.config.app_logs / f"{app.name}.log").read_text())
+    assert 0 < broker.ttl(f"slipway:usage:{instance.id}") <= 15
+
+
+def test_kill_9_of_worker_and_supervisor_restarts_no_instance_and_loses_no_line(plant):
+    worker, supervisor = plant.worker(), plant.supervisor()
+    app = plant.app()
+    rollout = plant.release(app, ticker="i=0; while :; do i=$((i+1)); echo tick $i end; sleep 0.02; done")
+    plant.until(lambda: live(rollout))
+    before = {one.id: one.pid for one in running(plant)}
+    for _ in range(3):
+        time.sleep(1.1)
+        plant.kill(supervisor)
+        supervisor = plant.supervisor()
+    plant.kill(worker)
+    plant.worker()
+    time.sleep(3)
+    assert {one.id: one.pid for one in running(plant)} == before
+    assert plant.get(app).status_code == 200
+
+    def ticks():
+        lines = (plant.config.app_logs / f"{app.name}.log").read_text().splitlines()
+        return [int(line.split()[4]) for line in lines if line.split()[3:4] == ["tick"]]
+
+    count = len(ticks())
+    plant.until(lambda: len(ticks()) > count + 20)
+    seen = ticks()
+    assert sorted(set(seen)) == list(range(1, max(seen) + 1))
+
+
+def test_a_killed_instance_leaves_the_router_at_once_and_is_back_by_itself(plant):
+    plant.worker()
+    plant.supervisor()
+    app = plant.app()
+    rollout = plant.release(app)
+    plant.until(lambda: live(rollout))
+    (victim,) = running(plant)
+    plant.until(lambda: Instance.objects.filter(pk=victim.id, state=InstanceState.LIVE).exists())
+    os.kill(victim.pid, signal.SIGKILL)
+    began = time.monotonic()
+    plant.until(lambda: all(one.instance != victim.id for one in plant.engine.router.routes()[app.name].endpoints))
+    out = time.monotonic() - began
+    plant.until(lambda: plant.get(app).status_code == 200)
+    assert out < 2
+    (fresh,) = running(plant)
+    assert fresh.id != victim.id
+    plant.until(lambda: Instance.objects.filter(pk=victim.id, state=InstanceState.STOPPED).exists())
+
+
+def test_a_rollout_whose_worker_is_killed_is_taken_up_again(plant):
+    app = plant.app()
+    first = plant.release(app)
+    worker = plant.worker()
+    plant.until(lambda: live(first))
+    for pause in (0.05, 0.3, 0.8):
+        rollout = plant.release(app)
+        time.sleep(pause)
+        plant.kill(worker)
+        assert plant.get(app).status_code == 200
+        worker = plant.worker()
+        plant.until(lambda: live(rollout), seconds=60)  # noqa: B023  # called before the next round
+        plant.until(lambda: len(plant.engine.instances()) == 1)
+
+
+def test_the_supervisor_looks_after_the_apps_itself_while_redis_is_away(plant, broker):
+    worker = plant.worker()
+    app = plant.app()
+    rollout = plant.release(app)
+    plant.until(lambda: live(rollout))
+    plant.kill(worker)
+    broker.config_set("maxclients", 1)  # everybody else is turned away
+    try:
+        plant.supervisor()
+        (victim,) = running(plant)
+        os.kill(victim.pid, signal.SIGKILL)
+        plant.until(lambda: plant.get(app).status_code == 200 and running(plant)[0].id != victim.id)
+        assert "Redis is away" in plant.log()
+    finally:
+        broker.config_set("maxclients", 1000)
