@@ -14,7 +14,7 @@ from celery.beat import EmbeddedService
 class Clock(bootsteps.StartStopStep):
     """Starts and stops with the worker (docs.celeryq.dev, "Extensions and bootsteps")."""
 
-    requires = {"celery.worker.components:Pool"}  # noqa: RUF012  # Celery's own form
+    requires = ("celery.worker.components:Pool",)
 
     def include_if(self, parent: Any) -> bool:
         return "upkeep" in parent.app.amqp.queues.consume_from
