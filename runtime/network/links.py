@@ -119,20 +119,25 @@ class Network:
             self._leases.drop(container)
 
     def _plug(self, route: IPRoute, attachment: Attachment) -> None:
-        bridge = _required(route, self._config.bridge)
-        mtu = route.get_links(bridge)[0].get("mtu")
+        bridge, mtu = self._bridge(route)
         mac = hardware_address(attachment.address)
         with attachment.netns.open("rb") as namespace:
             peer = {"ifname": _INSIDE, "net_ns_fd": namespace.fileno(), "address": mac, "mtu": mtu}
-            route.link("add", ifname=attachment.interface, kind="veth", mtu=mtu, peer=peer)
+            route.link("add", ifname=attachment.interface, kind="veth", mtu=mtu, master=bridge, peer=peer)
         namespaces.inside(attachment.netns, lambda: _configure_inside(attachment))
         port = _required(route, attachment.interface)
         _sysctl(f"net/ipv6/conf/{attachment.interface}/disable_ipv6", "1")
-        route.link("set", index=port, master=bridge)
         route.brport("set", index=port, **_ALONE)
         route.fdb("add", ifindex=port, lladdr=mac, flags=_NTF_MASTER, state=_NUD_NOARP)
         route.neigh("replace", dst=str(attachment.address), lladdr=mac, ifindex=bridge, state="permanent")
         route.link("set", index=port, state="up")  # last: by this an attachment is known to be complete
+
+    def _bridge(self, route: IPRoute) -> tuple[int, int]:
+        """The bridge's number and MTU."""
+        with _absent_is_fine():
+            for link in route.link("get", ifname=self._config.bridge):
+                return int(link["index"]), int(link.get("mtu"))
+        raise _missing(self._config.bridge)
 
     def _unplug(self, route: IPRoute, attachment: Attachment) -> None:
         if (port := _index(route, attachment.interface)) is not None:
@@ -235,8 +240,12 @@ def _index(route: IPRoute, name: str) -> int | None:
 def _required(route: IPRoute, name: str) -> int:
     index = _index(route, name)
     if index is None:
-        raise NetworkRefused(f"The interface {name} is missing.", hint="Restart the platform; that sets the network up again.")
+        raise _missing(name)
     return index
+
+
+def _missing(name: str) -> NetworkRefused:
+    return NetworkRefused(f"The interface {name} is missing.", hint="Restart the platform; that sets the network up again.")
 
 
 def _is_up(route: IPRoute, name: str) -> bool:

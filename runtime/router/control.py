@@ -13,6 +13,7 @@ import os
 import pwd
 import re
 import time
+from contextlib import suppress
 
 from runtime import journal
 from runtime.config import NodeConfig
@@ -115,11 +116,11 @@ class Router:
         if placed is None:
             return 0
         question = f"show servers conn {slot_name(placed.slot)}"
-        try:
-            answers = [self._api.ask(question)]
+        answers = []
+        with suppress(RouterDown):
+            answers.append(self._api.ask(question))
+        with suppress(RouterDown):
             answers += [self._api.ask_worker(pid, question) for pid in self._api.workers()[1:]]
-        except RouterDown:
-            return 0
         name = f"{slot_name(placed.slot)}/{instance}"
         rows = [line.split() for answer in answers for line in answer.splitlines()]
         return sum(int(fields[6]) for fields in rows if fields[:1] == [name])

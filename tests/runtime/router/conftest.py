@@ -20,6 +20,11 @@ from runtime.router.runtime_api import RouterDown
 from runtime.router.table import AppRoutes, AppSituation, Endpoint
 from tests.runtime.router.sample_app import SampleApp
 
+UPGRADE = (
+    b"GET /tunnel HTTP/1.1\r\nHost: hello.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+
 
 class RouterUnderTest:
     """A router, the process that a process manager would keep, and apps behind it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -23,7 +24,7 @@ from runtime.router.delta import live_servers
 from runtime.router.ledger import SLOTS_AT_FIRST
 from runtime.router.render import slot_config, slot_name
 from runtime.router.table import AppSituation, Endpoint
-from tests.runtime.router.conftest import RouterUnderTest, end, routes_to
+from tests.runtime.router.conftest import UPGRADE, RouterUnderTest, end, routes_to
 
 
 @contextmanager
@@ -110,6 +111,22 @@ def test_the_pool_grows_under_load_and_loses_nothing(running: RouterUnderTest):
     assert set(seen) == {"200"}
     assert running.router.reconcile() == []
     assert len(list((running.config.router / "slots").glob("*.cfg"))) == 2 * SLOTS_AT_FIRST
+
+
+def test_what_is_open_in_a_worker_from_before_a_reload_counts_as_open(running: RouterUnderTest):
+    running.router.set(routes_to(end(running.app("a-1"))))
+    with socket.create_connection(("127.0.0.1", running.config.http_port), 5) as tunnel:
+        tunnel.sendall(UPGRADE)
+        assert tunnel.recv(1000).startswith(b"HTTP/1.1 101 ")
+        running.router._api.reload()
+        assert len(running.router._api.workers()) == 2
+        assert running.router.connections("hello", "a-1") == 1
+        tunnel.sendall(b"still here")
+        assert tunnel.recv(1000) == b"a-1:still here"
+    deadline = time.monotonic() + 5
+    while len(running.router._api.workers()) == 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert running.router.connections("hello", "a-1") == 0
 
 
 def test_an_apps_slot_is_free_again_once_it_is_removed(running: RouterUnderTest):

@@ -11,7 +11,7 @@ import pytest
 
 from runtime.router import pages
 from runtime.router.table import AppSituation, Endpoint
-from tests.runtime.router.conftest import RouterUnderTest, end, free_port, routes_to
+from tests.runtime.router.conftest import UPGRADE, RouterUnderTest, end, free_port, routes_to
 
 
 @pytest.mark.parametrize("host", ["hello.test", "HELLO.Test", "hello.test:8080", "hello.test.", "Hello.test.:80"])
@@ -174,9 +174,7 @@ def test_a_websocket_stays_with_the_old_instance_through_a_switch_and_ends_with_
     old, new = running.app("old-1"), running.app("new-1")
     running.router.set(routes_to(end(old)))
     with socket.create_connection(("127.0.0.1", running.config.http_port), 5) as tunnel:
-        tunnel.sendall(
-            b"GET /tunnel HTTP/1.1\r\nHost: hello.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-        )
+        tunnel.sendall(UPGRADE)
         assert tunnel.recv(1000).startswith(b"HTTP/1.1 101 ")
         assert running.router.connections("hello", "old-1") == 1
         running.router.set(routes_to(end(new), end(old, draining=True)))
