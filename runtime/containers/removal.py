@@ -23,7 +23,7 @@ from runtime.errors import KernelRefused
 from runtime.kernel import Kernel
 
 _GONE = ".gone-"  # a folder that only has to be deleted
-_MONITOR_PATIENCE = 3.0  # seconds to write the exit code
+_MONITOR_PATIENCE = 10.0  # seconds to write the exit code
 _BUSY_PATIENCE = 1.0  # seconds until a mount in use is detached lazily
 
 

@@ -94,7 +94,7 @@ def containers(node: NodeConfig) -> Iterator[Containers]:
         yield made
     finally:
         made.tear_down()
-    settle(lambda: not traces(node), 5, lambda: f"left behind: {traces(node)}")
+    settle(lambda: not traces(node), 30, lambda: f"left behind: {traces(node)}")
 
 
 @pytest.fixture

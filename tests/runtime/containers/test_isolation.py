@@ -6,10 +6,12 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from runtime.containers.container import Exit
 from runtime.containers.lifecycle import Containers
 from runtime.containers.spec import Bind, ContainerSpec, Purpose
-from tests.runtime.containers.conftest import settle
+from tests.runtime.containers.conftest import LIMITS, settle
 
 Output = Callable[..., tuple[Exit, list[str]]]
 Spec = Callable[..., ContainerSpec]
@@ -43,7 +45,7 @@ def test_init_is_process_one_and_no_process_of_the_host_is_seen(output: Output) 
 def test_it_is_not_root_and_its_ids_lie_in_the_range_of_its_team(containers: Containers, spec: Spec) -> None:
     wanted = spec("sleep", "60", team=3)
     pid = containers.launch(wanted).pid
-    settle(lambda: b"sleep" in b"".join(Path(f"/proc/{child}/cmdline").read_bytes() for child in _children(pid)), 5)
+    settle(lambda: b"sleep" in b"".join(Path(f"/proc/{child}/cmdline").read_bytes() for child in _children(pid)), 30)
     for process in (pid, *_children(pid)):
         status = dict(line.split(":\t", 1) for line in Path(f"/proc/{process}/status").read_text().splitlines())
         assert {int(word) for word in status["Uid"].split()} == {wanted.first_id + 1000}
@@ -126,6 +128,12 @@ def test_binds_are_read_only_unless_said_otherwise(output: Output, place: Path, 
 def test_open_files_and_core_dumps_are_limited(output: Output) -> None:
     _, lines = output("python3", "-c", "import resource as r; print(*r.getrlimit(r.RLIMIT_CORE), r.getrlimit(r.RLIMIT_NOFILE)[1] >= 1024)")
     assert lines == ["0 0 True"]
+
+
+@pytest.mark.skipif(not Path("/sys/fs/cgroup/cgroup.controllers").exists(), reason="version 1 is not shown inside")
+def test_it_reads_its_own_limits_and_cannot_raise_them(output: Output) -> None:
+    _, lines = output("sh", "-c", "cat /sys/fs/cgroup/memory.max /proc/self/cgroup; (echo max > /sys/fs/cgroup/memory.max) 2>/dev/null || echo refused")
+    assert lines == [str(int(LIMITS.memory)), "0::/", "refused"]
 
 
 def _children(pid: int | None) -> list[int]:

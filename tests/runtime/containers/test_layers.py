@@ -26,7 +26,7 @@ def test_two_containers_share_layers_and_see_nothing_of_each_others_writing(cont
     for wanted in (first, second):
         containers.launch(wanted)
     for wanted, name in ((first, "one"), (second, "two")):
-        settle(lambda wanted=wanted: len(printed(containers, wanted.id)) == 2, 5)
+        settle(lambda wanted=wanted: len(printed(containers, wanted.id)) == 2, 30)
         assert printed(containers, wanted.id) == [name, "from the top layer"]
     assert _picture(layers) == before
 

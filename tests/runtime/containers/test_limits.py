@@ -65,21 +65,21 @@ def test_a_teams_memory_holds_below_a_containers_own(containers: Containers, out
 def test_a_memory_limit_below_what_is_used_is_refused_or_kills_and_a_higher_one_is_taken(containers: Containers, spec: Spec) -> None:
     wanted = spec("python3", "-c", "b = bytearray(b'x') * (60 * 2**20); print('full', flush=True); import time; time.sleep(60)")
     containers.launch(wanted)
-    settle(lambda: printed(containers, wanted.id) == ["full"], 10)
+    settle(lambda: printed(containers, wanted.id) == ["full"], 30)
     containers.set_limits(wanted.id, replace(LIMITS, memory=Bytes(256 * MIB)))
     try:
         containers.set_limits(wanted.id, replace(LIMITS, memory=Bytes(16 * MIB)))
     except KernelRefused as refusal:
         assert "restart" in refusal.hint  # noqa: PT017 -- which of the two happens is the kernel's affair
     else:  # version 2 makes room
-        settle(lambda: (state := containers.state(wanted.id)) and state.exit and state.exit.out_of_memory, 10)
+        settle(lambda: (state := containers.state(wanted.id)) and state.exit and state.exit.out_of_memory, 30)
 
 
 def test_forking_without_end_is_held_and_seen_in_the_usage(containers: Containers, spec: Spec) -> None:
     program = "import os, time\ntry:\n    while True:\n        if os.fork() == 0: time.sleep(60)\nexcept OSError as error: print(error.strerror, flush=True)\ntime.sleep(60)"
     wanted = spec("python3", "-c", program, limits=replace(LIMITS, processes=20))
     containers.launch(wanted)
-    settle(lambda: printed(containers, wanted.id), 10)
+    settle(lambda: printed(containers, wanted.id), 30)
     assert printed(containers, wanted.id) == ["Resource temporarily unavailable"]
     usage = containers.usage(wanted.id)
     assert usage is not None
@@ -99,13 +99,13 @@ def test_usage_counts_what_is_used(containers: Containers, spec: Spec) -> None:
     program = "b = bytearray(b'x') * (30 * 2**20)\nopen('/tmp/f', 'wb').write(b[:10 * 2**20])\nsum(range(10**6))\nprint('done', flush=True)\nimport time; time.sleep(60)"
     wanted = spec("python3", "-c", program)
     containers.launch(wanted)
-    settle(lambda: printed(containers, wanted.id) == ["done"], 10)
+    settle(lambda: printed(containers, wanted.id) == ["done"], 30)
     usage = containers.usage(wanted.id)
     assert usage is not None
     assert 30 * MIB < usage.memory_bytes < 80 * MIB
     assert 10 * MIB <= usage.disk_bytes < 12 * MIB
     assert usage.processes == 1
-    assert 0.01 < usage.cpu_seconds < 5
+    assert 0.01 < usage.cpu_seconds < 60
     assert usage.oom_kills == 0
 
 
