@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-
 import django
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
+import portal.settings  # noqa: F401  # names itself as Django's settings, where nobody named others
+
 django.setup(set_prefix=False)
 
 from portal.bodies import BoundedHandler  # noqa: E402  # Django must be set up first

@@ -8,6 +8,7 @@ from pathlib import Path
 import dj_database_url
 
 ROOT = Path(__file__).resolve().parents[2]
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")  # so that an entry point need only import this
 
 
 def _secret(name: str) -> list[str]:
