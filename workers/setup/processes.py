@@ -161,7 +161,7 @@ def _portal(config: NodeConfig) -> Program:
         "-m",
         "gunicorn",
         "portal.asgi:application",
-        "--worker-class=uvicorn_worker.UvicornWorker",
+        "--worker-class=portal.serving.Worker",
         "--workers=1",
         f"--bind=unix:{config.portal_socket}",
         "--umask=7",

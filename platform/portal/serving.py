@@ -1,0 +1,23 @@
+"""The portal's worker under gunicorn: uvicorn's, which also notices that its parent was killed.
+
+Without that a killed gunicorn leaves a worker behind that nobody reaches and nobody ends.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Any, ClassVar
+
+from uvicorn_worker import UvicornWorker
+
+
+class Worker(UvicornWorker):
+    """Looks up once a second, and on its way out lets no open event stream hold it for long."""
+
+    CONFIG_KWARGS: ClassVar[dict[str, Any]] = {**UvicornWorker.CONFIG_KWARGS, "timeout_notify": 1, "timeout_graceful_shutdown": 3}
+
+    async def callback_notify(self) -> None:
+        await super().callback_notify()
+        if os.getppid() != self.ppid:
+            os.kill(os.getpid(), signal.SIGTERM)
