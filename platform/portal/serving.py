@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from uvicorn_worker import UvicornWorker
 
 
-class Worker(UvicornWorker):
+class Worker(UvicornWorker):  # type: ignore[misc]  # its package ships no types
     """Looks up once a second, and on its way out lets no open event stream hold it for long."""
 
     CONFIG_KWARGS: ClassVar[dict[str, Any]] = {**UvicornWorker.CONFIG_KWARGS, "timeout_notify": 1, "timeout_graceful_shutdown": 3}
