@@ -11,14 +11,13 @@ from portal.accounts.models import Role
 class SignInForm(AuthenticationForm):
     """Name and password."""
 
-    error_messages = {
-        "invalid_login": "That name and password do not go together. Check both; capital letters count in the password.",
-        "inactive": "This account is switched off. Ask an admin of this Slipway.",
-    }
-
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]  # passed through as they came
         self.fields["username"].label = "Name"
+        self.error_messages = {
+            "invalid_login": "That name and password do not go together. Check both; capital letters count in the password.",
+            "inactive": "This account is switched off. Ask an admin of this Slipway.",
+        }
 
 
 class TeamForm(forms.Form):
@@ -27,21 +26,27 @@ class TeamForm(forms.Form):
     name = forms.CharField(
         max_length=60,
         help_text="Lower-case letters, digits and hyphens, a letter first.",
-        widget=forms.TextInput(attrs={"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false", "data-slug": "", "placeholder": "crew"}),
+        widget=forms.TextInput(
+            attrs={"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false", "data-slug": "", "placeholder": "crew"}
+        ),
     )
 
 
 class MemberForm(forms.Form):
     """Someone to put into a team."""
 
-    username = forms.CharField(label="Name", max_length=150, widget=forms.TextInput(attrs={"autocomplete": "off", "autocapitalize": "none"}))
+    username = forms.CharField(
+        label="Name", max_length=150, widget=forms.TextInput(attrs={"autocomplete": "off", "autocapitalize": "none"})
+    )
     role = forms.ChoiceField(choices=Role.choices, initial=Role.MEMBER)
 
 
 class TokenForm(forms.Form):
     """A new token."""
 
-    label = forms.CharField(label="New token for", max_length=60, widget=forms.TextInput(attrs={"autocomplete": "off", "placeholder": "laptop"}))
+    label = forms.CharField(
+        label="New token for", max_length=60, widget=forms.TextInput(attrs={"autocomplete": "off", "placeholder": "laptop"})
+    )
 
 
 class NewPasswordForm(PasswordChangeForm):
@@ -59,9 +64,13 @@ class NewPasswordForm(PasswordChangeForm):
 class PersonForm(forms.Form):
     """Someone new, made by an admin."""
 
-    username = forms.CharField(label="Name", max_length=150, widget=forms.TextInput(attrs={"autocomplete": "off", "autocapitalize": "none"}))
+    username = forms.CharField(
+        label="Name", max_length=150, widget=forms.TextInput(attrs={"autocomplete": "off", "autocapitalize": "none"})
+    )
     password = forms.CharField(
-        label="First password", help_text="Tell them; they can change it.", widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"})
+        label="First password",
+        help_text="Tell them; they can change it.",
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
     )
     team = forms.CharField(label="Team", required=False, help_text="Optional: put them into a team at once.")
     admin = forms.BooleanField(label="Admin of this Slipway", required=False, widget=forms.CheckboxInput(attrs={"class": "check"}))

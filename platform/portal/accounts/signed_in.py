@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Concatenate, ParamSpec
+from typing import Concatenate, ParamSpec, cast
 
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponseBase
@@ -16,9 +16,9 @@ P = ParamSpec("P")
 class SignedInRequest(HttpRequest):
     """A request behind `signed_in`."""
 
-    user: Person  # type: ignore[assignment]  # Django's own type also allows nobody
+    user: Person
 
 
 def signed_in(view: Callable[Concatenate[SignedInRequest, P], HttpResponseBase]) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
     """Let only signed-in people reach the view."""
-    return login_required(view)
+    return login_required(cast("Callable[Concatenate[HttpRequest, P], HttpResponseBase]", view))

@@ -133,7 +133,7 @@ def _team_page(request: SignedInRequest, team: Team, form: MemberForm) -> HttpRe
         "members": access.members_of(team),
         "apps": team.apps.filter(deleted_at=None).order_by("name"),
         "lines": lines_of(team),
-        "audit": audit_of_team(team)[:20],
+        "audit": audit_of_team(team)[:12],
         "admins": access.admin_names(),
         "may_change": owns or request.user.is_staff,
         "form": form,

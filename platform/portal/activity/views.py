@@ -49,7 +49,9 @@ async def build_events(request: HttpRequest, name: str, number: int) -> HttpResp
 
     def look() -> tuple[dict[str, str], bool]:
         progress = progress_of(build_for(person, name, number))
-        return {"progress": render_to_string("builds/fragments/progress.html", {"app": progress.build.app, "progress": progress})}, progress.is_over
+        return {
+            "progress": render_to_string("builds/fragments/progress.html", {"app": progress.build.app, "progress": progress})
+        }, progress.is_over
 
     return stream.response(_parts(name, look, log=build_logs.path_of(build), place=_place(request)))
 

@@ -37,7 +37,9 @@ class ConfigVarForm(forms.Form):
 class ManyVarsForm(forms.Form):
     """Several config vars, as the lines of a .env file."""
 
-    lines = forms.CharField(label="Lines of a .env file", widget=forms.Textarea(attrs={**_PLAIN, "rows": 4, "class": "input mono", "placeholder": "NAME=value"}))
+    lines = forms.CharField(
+        label="Lines of a .env file", widget=forms.Textarea(attrs={**_PLAIN, "rows": 4, "class": "input mono", "placeholder": "NAME=value"})
+    )
 
     def clean_lines(self) -> dict[str, str]:
         """Name to value; comments and empty lines are left out, one pair of quotes is taken off."""
@@ -63,14 +65,23 @@ class SizeForm(forms.Form):
 
     def size(self, row: ProcessFormation) -> Size:
         """As a value; what the form does not show stays."""
-        return Size(count=self.cleaned_data["count"], cpu=self.cleaned_data["cpu"], memory=self.cleaned_data["memory"], processes=row.processes, disk=row.disk)
+        return Size(
+            count=self.cleaned_data["count"],
+            cpu=self.cleaned_data["cpu"],
+            memory=self.cleaned_data["memory"],
+            processes=row.processes,
+            disk=row.disk,
+        )
 
 
 def size_forms(rows: Iterable[ProcessFormation], data: Mapping[str, str] | None = None) -> list[tuple[ProcessFormation, SizeForm]]:
     """One form a process type, prefixed with its name."""
-    return [
-        (row, SizeForm(data, prefix=row.process, initial={"count": row.count, "cpu": row.cpu, "memory": row.memory})) for row in rows
-    ]
+    return [(row, SizeForm(data, prefix=row.process, initial={"count": row.count, "cpu": row.cpu, "memory": row.memory})) for row in rows]
+
+
+def all_valid(forms: Iterable[tuple[ProcessFormation, SizeForm]]) -> bool:
+    """Looks at every form, so that each field with a mistake is marked."""
+    return all([form.is_valid() for _, form in forms])  # noqa: C419  # a generator would stop at the first
 
 
 class HealthForm(forms.Form):

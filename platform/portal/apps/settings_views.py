@@ -12,7 +12,7 @@ from portal import crumbs, refusals
 from portal.accounts.signed_in import SignedInRequest, signed_in
 from portal.apps import actions
 from portal.apps.access import app_for, config_of, formation_of
-from portal.apps.forms import ConfigVarForm, DeleteForm, HealthForm, ManyVarsForm, SizeForm, size_forms
+from portal.apps.forms import ConfigVarForm, DeleteForm, HealthForm, ManyVarsForm, SizeForm, all_valid, size_forms
 from portal.apps.models import App, ProcessFormation
 from portal.errors import NotFound, Refused
 from portal.quotas.access import quota_of
@@ -80,7 +80,7 @@ def scale(request: SignedInRequest, name: str) -> HttpResponse:
     """Set count and size of the process types."""
     app = app_for(request.user, name)
     forms = size_forms(formation_of(app), request.POST)
-    if all([form.is_valid() for _, form in forms]):
+    if all_valid(forms):
         try:
             actions.scale(request.user, app=app, sizes={row.process: form.size(row) for row, form in forms})
         except Refused as refused:
@@ -96,7 +96,7 @@ def scale_preview(request: SignedInRequest, name: str) -> HttpResponse:
     """What a change of the formation would make of the team's use: for htmx, while the form is filled in."""
     app = app_for(request.user, name)
     forms = size_forms(formation_of(app), request.GET)
-    if all([form.is_valid() for _, form in forms]):
+    if all_valid(forms):
         lines = lines_after(app, {row.process: form.size(row) for row, form in forms})
     else:
         lines = [line for line in lines_of(app.team) if line.name != "Apps"]

@@ -57,7 +57,11 @@ def home(request: SignedInRequest) -> HttpResponse:
     if not lines:
         context = {"teams": teams, "commands": example_commands(request.user), "form": AppForm(teams), "max_upload": max_upload()}
         return render(request, "apps/first.html", context)
-    context = {"lines": lines, "attention": sorted((line for line in lines if line.worry), key=lambda line: line.worry != "failed"), "teams": teams}
+    context = {
+        "lines": lines,
+        "attention": sorted((line for line in lines if line.worry), key=lambda line: line.worry != "failed"),
+        "teams": teams,
+    }
     return render(request, "apps/home.html", context)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -81,12 +82,13 @@ def _steps(build: Build, rollout: Rollout | None) -> list[Step]:
         words = {BuildState.SUCCEEDED: "Image built", BuildState.FAILED: "Build failed", BuildState.CANCELLED: "Cancelled"}
         moments.append((words.get(BuildState(build.state), "Build ended"), build.finished_at))
     if rollout is not None:
-        moments += [(_sentence_case(step["text"]), datetime.fromisoformat(step["at"])) for step in rollout.steps]
+        moments += [(_sentence_case(step["text"], rollout.release.processes), datetime.fromisoformat(step["at"])) for step in rollout.steps]
         if rollout.finished_at is not None:
             moments.append((f"v{rollout.release.number} {RolloutState(rollout.state).label.lower()}", rollout.finished_at))
     ends = [at for _, at in moments[1:]]
     return [Step(text=text, at=at, took=end - at if end else None) for (text, at), end in zip(moments, [*ends, None], strict=True)]
 
 
-def _sentence_case(text: str) -> str:
-    return text[:1].upper() + text[1:]
+def _sentence_case(text: str, names: Container[str]) -> str:
+    """A capital first, but not in the name of a process type."""
+    return text if text.split(" ", 1)[0] in names else text[:1].upper() + text[1:]

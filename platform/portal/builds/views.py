@@ -62,7 +62,9 @@ def log_file(request: SignedInRequest, name: str, number: int) -> HttpResponseBa
     path = build_logs.path_of(found)
     if not path.exists():
         raise NotFound(f"Build {number} has printed nothing yet.")
-    return FileResponse(path.open("rb"), content_type="text/plain; charset=utf-8", as_attachment=True, filename=f"{name}-build-{number}.log")
+    return FileResponse(
+        path.open("rb"), content_type="text/plain; charset=utf-8", as_attachment=True, filename=f"{name}-build-{number}.log"
+    )
 
 
 @signed_in

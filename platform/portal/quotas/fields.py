@@ -13,30 +13,34 @@ _CPU = re.compile(r"(\d+(?:\.\d+)?)\s*(m|cpus?|cores?)?", re.IGNORECASE)
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
 
-class SizeField(forms.CharField):
+class SizeField(forms.Field):
     """Bytes, typed as 512M or 1.5 GiB."""
 
     def __init__(self, *, label: str = "", help_text: str = "") -> None:
-        super().__init__(label=label, help_text=help_text, max_length=20, widget=forms.TextInput(attrs={"autocomplete": "off", "inputmode": "text"}))
+        super().__init__(
+            label=label, help_text=help_text, widget=forms.TextInput(attrs={"autocomplete": "off", "inputmode": "text"})
+        )
 
-    def to_python(self, value: object) -> int | None:  # type: ignore[override]  # CharField promises text; this one cleans to a number
+    def to_python(self, value: object) -> int | None:
         text = str(value or "").strip()
         match = _SIZE.fullmatch(text)
         if match is None:
             raise forms.ValidationError(f"{text or 'Nothing'} is not a size. Write for example 512M or 1.5G.")
-        return round(float(match[1]) * 1024 ** _POWERS[(match[2] or "").lower()])
+        return round(float(match[1]) * float(1024 ** _POWERS[(match[2] or "").lower()]))
 
     def prepare_value(self, value: object) -> object:
         return amounts.size(value) if isinstance(value, int) else value
 
 
-class CpuField(forms.CharField):
+class CpuField(forms.Field):
     """Millicores, typed as 0.5, 1.5 CPU or 250m."""
 
     def __init__(self, *, label: str = "", help_text: str = "") -> None:
-        super().__init__(label=label, help_text=help_text, max_length=20, widget=forms.TextInput(attrs={"autocomplete": "off", "inputmode": "text"}))
+        super().__init__(
+            label=label, help_text=help_text, widget=forms.TextInput(attrs={"autocomplete": "off", "inputmode": "text"})
+        )
 
-    def to_python(self, value: object) -> int | None:  # type: ignore[override]  # CharField promises text; this one cleans to a number
+    def to_python(self, value: object) -> int | None:
         text = str(value or "").strip()
         match = _CPU.fullmatch(text)
         if match is None:

@@ -61,7 +61,12 @@ def lines_after(app: App, sizes: Mapping[str, Size]) -> list[QuotaLine]:
 def lines(quota: Quota, use: TeamUse, after: TeamUse | None = None) -> list[QuotaLine]:
     """One line a limit."""
     return [
-        _line(name, getattr(use, name), getattr(quota, name), None if after is None or getattr(after, name) == getattr(use, name) else getattr(after, name))
+        _line(
+            name,
+            getattr(use, name),
+            getattr(quota, name),
+            None if after is None or getattr(after, name) == getattr(use, name) else getattr(after, name),
+        )
         for name in _NAMES
     ]
 

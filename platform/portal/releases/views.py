@@ -44,5 +44,8 @@ def rollback(request: SignedInRequest, name: str) -> HttpResponse:
     except Refused as refused:
         refusals.notice(request, refused)
         return redirect("deploys", name)
-    messages.success(request, f"Rolling back: v{rollout.release.number} is v{form.cleaned_data['number']} again.\nWhat runs now serves until it is healthy.")
+    messages.success(
+        request,
+        f"Rolling back: v{rollout.release.number} is v{form.cleaned_data['number']} again.\nWhat runs now serves until it is healthy.",
+    )
     return redirect("app", name)

@@ -15,7 +15,7 @@ _SPANS = ((365 * 86400, "y"), (30 * 86400, "mo"), (86400, "d"), (3600, "h"), (60
 
 
 @register.filter
-def size(amount: int | float | None) -> str:
+def size(amount: float | None) -> str:
     """1536 -> "1.5 KiB"; one decimal, none where it would be zero."""
     if amount is None:
         return "–"
@@ -35,7 +35,7 @@ def cores(millicores: int | None) -> str:
 
 @register.filter
 def short_digest(digest: str) -> str:
-    """"sha256:0123456789abcdef…" -> "0123456789ab"."""
+    """Its first twelve hex digits, without the algorithm."""
     return digest.rpartition(":")[2][:12]
 
 
@@ -72,7 +72,7 @@ def took(span: timedelta | None) -> str:
 
 
 @register.filter
-def percent_of(part: int | float, whole: int | float) -> float:
+def percent_of(part: float, whole: float) -> float:
     """50|percent_of:200 -> 25.0; a limit of zero that is used counts as full."""
     if whole:
         return min(100.0, 100 * part / whole)

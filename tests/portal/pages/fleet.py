@@ -9,6 +9,7 @@ from pathlib import Path
 from django.conf import settings
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.utils import timezone
+
 from portal.accounts import actions as accounts
 from portal.accounts.models import Person, Team
 from portal.apps import actions as apps
@@ -136,7 +137,10 @@ def _broken(person: Person, team: Team) -> None:
             ("build", "system", "The build failed."),
         ],
     )
-    builds.fail(build, "The dependencies in requirements.txt could not be installed.\nThere is no version of pandas==9.9.\nName a version that exists, and deploy again.")
+    builds.fail(
+        build,
+        "The dependencies in requirements.txt could not be installed.\nThere is no version of pandas==9.9.\nName a version that exists, and deploy again.",
+    )
 
 
 def _live(person: Person, team: Team, name: str, processes: dict[str, str], *, deploys: tuple[str, ...]) -> App:
@@ -145,7 +149,7 @@ def _live(person: Person, team: Team, name: str, processes: dict[str, str], *, d
         rollout = _deploy(person, app, filename, processes)
         releases.add_step(rollout, "start web on this node")
         releases.add_step(rollout, "web answered GET / with 200 after 0.4 s")
-        releases.add_step(rollout, "send traffic to v%d" % rollout.release.number)
+        releases.add_step(rollout, f"send traffic to v{rollout.release.number}")
         releases.finish_live(rollout)
     app.refresh_from_db()
     _age(app)
@@ -156,14 +160,19 @@ def _live(person: Person, team: Team, name: str, processes: dict[str, str], *, d
 def _deploy(person: Person, app: App, filename: str, processes: dict[str, str]) -> Rollout:
     build = _submit(person, app, filename)
     builds.mark_building(build)
-    write_log(settings.BUILD_LOGS / f"{build.pk}.log", [("build", "system", f"Unpacked {filename}"), ("build", "system", "Dependencies unchanged: layer reused")])
+    write_log(
+        settings.BUILD_LOGS / f"{build.pk}.log",
+        [("build", "system", f"Unpacked {filename}"), ("build", "system", "Dependencies unchanged: layer reused")],
+    )
     rollout = builds.succeed(build, IMAGE, processes)
     assert rollout is not None
     return rollout
 
 
 def _submit(person: Person, app: App, filename: str) -> Build:
-    source = sources.store_upload(SimpleUploadedFile(filename, f"{app.name} {filename} {Build.objects.count()}".encode()), filename=filename)
+    source = sources.store_upload(
+        SimpleUploadedFile(filename, f"{app.name} {filename} {Build.objects.count()}".encode()), filename=filename
+    )
     return builds.submit(person, app=app, source=source, origin=Origin.UPLOAD, description=filename)
 
 
@@ -181,7 +190,9 @@ def _age(app: App) -> None:
         Build.objects.filter(pk=build.pk).update(**ends)
         Release.objects.filter(build=build).update(created_at=begin + timedelta(seconds=2.1))
         for rollout in Rollout.objects.filter(release__build=build):
-            steps = [{**step, "at": (begin + timedelta(seconds=2.3 + 0.3 * number)).isoformat()} for number, step in enumerate(rollout.steps)]
+            steps = [
+                {**step, "at": (begin + timedelta(seconds=2.3 + 0.3 * number)).isoformat()} for number, step in enumerate(rollout.steps)
+            ]
             Rollout.objects.filter(pk=rollout.pk).update(steps=steps, finished_at=begin + timedelta(seconds=2.4 + 0.3 * len(steps)))
 
 

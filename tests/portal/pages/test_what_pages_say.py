@@ -1,0 +1,121 @@
+"""What stands on the pages: empty states that teach, states in words, failures in parts, commands with this host's names."""
+
+from collections.abc import Callable
+
+from django.test import Client
+
+from portal.builds.models import Build
+
+
+def text_of(client: Client, path: str) -> str:
+    return client.get(path).content.decode()
+
+
+def test_a_new_teams_first_page_is_the_three_ways_in(stranger: Client) -> None:
+    page = text_of(stranger, "/")
+    for way in ("Drop an archive", "Push with git", "Call the API"):
+        assert way in page
+    assert "newcomer@localhost" in page
+    assert "/git/my-app.git" in page
+    assert "All apps" not in page
+
+
+def test_somebody_without_a_team_is_led_to_one(filled: None, signed_in_as: Callable[[str], Client]) -> None:
+    from portal.accounts.actions import create_person
+
+    create_person(None, username="alone", password="a quiet harbour 8")
+    assert "First, a team" in text_of(signed_in_as("alone"), "/")
+
+
+def test_what_needs_attention_stands_first(member: Client) -> None:
+    page = text_of(member, "/")
+    assert page.index("Needs attention") < page.index("reports") < page.index("All apps")
+    attention = page[page.index("Needs attention") : page.index("All apps")]
+    assert "chat" in attention
+    assert "docs-site" not in attention
+
+
+def test_an_app_without_a_deploy_shows_how_to_deploy(member: Client) -> None:
+    page = text_of(member, "/apps/empty-hull")
+    assert "Nothing is deployed yet." in page
+    assert 'type="file"' in page
+    assert "git push slipway" in page
+    assert "No process types yet" in text_of(member, "/apps/empty-hull/settings")
+    assert "No config vars yet" in text_of(member, "/apps/empty-hull/settings")
+    assert "Nothing printed yet" in text_of(member, "/apps/empty-hull/logs")
+    assert "Nothing deployed yet" in text_of(member, "/apps/empty-hull/deploys")
+
+
+def test_the_overview_says_what_runs_and_what_went_wrong_last(member: Client) -> None:
+    page = text_of(member, "/apps/shop")
+    assert "v3 is live, 3 of 3 instances healthy." in page
+    assert "v4 did not go live" in page
+    assert "Roll back to v2" in page
+    assert "http://shop.slipway.localhost:8080" in page
+
+
+def test_a_failed_build_says_what_why_and_what_to_do(member: Client) -> None:
+    build = Build.objects.get(app__name="reports")
+    page = text_of(member, f"/apps/reports/builds/{build.pk}")
+    assert "The build failed." in page
+    assert "There is no version of pandas==9.9." in page
+    assert "Name a version that exists" in page
+    assert "Deploy again" in page
+    assert "No solution found when resolving dependencies" in page  # the resolver's own words, from the log
+    assert "sse-connect" not in page  # over: nothing more comes
+
+
+def test_a_build_under_way_can_be_watched_and_cancelled(member: Client) -> None:
+    build = Build.objects.get(state="building")
+    path = f"/apps/chat/builds/{build.pk}"
+    page = text_of(member, path)
+    assert f'sse-connect="{path}/events?after=' in page
+    answer = member.post(f"{path}/cancel", follow=True)
+    assert "The build is cancelled." in answer.content.decode()
+    build.refresh_from_db()
+    assert build.state == "cancelled"
+    assert "over already" in member.post(f"{path}/cancel", follow=True).content.decode()
+
+
+def test_values_are_masked_until_revealed_one_by_one(member: Client) -> None:
+    masked = text_of(member, "/apps/shop/settings")
+    assert "SECRET_KEY" in masked
+    assert "not-so-secret" not in masked
+    revealed = text_of(member, "/apps/shop/settings?reveal=SECRET_KEY")
+    assert "not-so-secret" in revealed
+    assert "postgresql://" not in revealed
+    row = member.get("/apps/shop/settings/config/SECRET_KEY?reveal")
+    assert "not-so-secret" in row.content.decode()
+    assert "no-store" in row["Cache-Control"]
+
+
+def test_a_log_is_text_whatever_the_app_prints(member: Client) -> None:
+    from django.conf import settings
+
+    from tests.portal.pages.fleet import write_log
+
+    write_log(settings.APP_LOGS / "shop.log", [("web.1", "stdout", "<script>alert(1)</script>")])
+    page = text_of(member, "/apps/shop/logs")
+    assert "<script>alert(1)" not in page
+    assert "&lt;script&gt;alert(1)" in page
+    assert "<script>alert(1)" in b"".join(member.get("/apps/shop/logs/file").streaming_content).decode()
+
+
+def test_the_team_page_shows_use_against_quota(member: Client) -> None:
+    page = text_of(member, "/team/harbour")
+    assert "2.2 GiB of 6 GiB" in page
+    assert 'aria-label="CPU: 2.25 CPU of 4 CPU"' in page
+
+
+def test_the_admin_sees_the_box_and_teams_by_use(admin: Client) -> None:
+    page = text_of(admin, "/admin")
+    assert "booked of" in page
+    assert page.index(">harbour<") < page.index(">pier<") < page.index(">dock<")
+
+
+def test_the_chosen_theme_is_drawn_by_the_server(member: Client) -> None:
+    assert 'data-theme="system"' in text_of(member, "/")
+    answer = member.post("/theme", {"theme": "dark", "next": "/apps/shop"})
+    assert answer["Location"] == "/apps/shop"
+    assert 'data-theme="dark"' in text_of(member, "/")
+    assert member.post("/theme", {"theme": "dark", "next": "//elsewhere.example/"})["Location"] == "/"

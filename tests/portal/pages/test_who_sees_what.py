@@ -1,0 +1,97 @@
+"""Every page answers those it is for, and nobody else learns that it exists."""
+
+import re
+
+import pytest
+from django.test import Client
+
+from portal.builds.models import Build
+
+PAGES = [
+    "/",
+    "/new",
+    "/teams/new",
+    "/account",
+    "/team/harbour",
+    "/apps/shop",
+    "/apps/shop/deploys",
+    "/apps/shop/logs",
+    "/apps/shop/settings",
+    "/apps/shop/settings?reveal=SECRET_KEY",
+    "/apps/empty-hull",
+    "/apps/empty-hull/deploys",
+    "/apps/empty-hull/logs",
+    "/apps/empty-hull/settings",
+    "/apps/chat",
+    "/apps/reports",
+]
+ADMIN_PAGES = ["/admin", "/admin/teams/harbour", "/admin/teams/dock"]
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_member_sees_every_page_of_their_team(member: Client, path: str) -> None:
+    assert member.get(path).status_code == 200
+
+
+@pytest.mark.parametrize("path", [path for path in PAGES if path.startswith(("/apps/", "/team/"))])
+def test_a_stranger_is_told_that_there_is_no_such_thing(stranger: Client, path: str) -> None:
+    assert stranger.get(path).status_code == 404
+
+
+@pytest.mark.parametrize("path", [*PAGES, *ADMIN_PAGES])
+def test_whoever_is_not_signed_in_is_sent_to_sign_in_and_back(filled: None, path: str) -> None:
+    answer = Client().get(path)
+    assert answer.status_code == 302
+    assert answer["Location"].startswith("/sign-in?next=/")
+
+
+@pytest.mark.parametrize("path", ADMIN_PAGES)
+def test_the_admins_pages_are_for_admins(admin: Client, member: Client, path: str) -> None:
+    assert admin.get(path).status_code == 200
+    refused = member.get(path)
+    assert refused.status_code == 403
+    assert "Only an admin" in refused.content.decode()
+
+
+def test_every_build_has_a_page(member: Client) -> None:
+    for build in Build.objects.filter(app__team__name="harbour"):
+        answer = member.get(f"/apps/{build.app.name}/builds/{build.pk}")
+        assert answer.status_code == 200
+        assert build.description in answer.content.decode()
+
+
+def test_a_build_is_not_found_under_another_app(member: Client) -> None:
+    build = Build.objects.filter(app__name="shop").first()
+    assert build is not None
+    assert member.get(f"/apps/chat/builds/{build.pk}").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["deploy", "restart", "rollback", "delete", "settings/config", "settings/config/many", "settings/formation", "settings/health"],
+)
+def test_a_stranger_changes_nothing(stranger: Client, path: str) -> None:
+    assert stranger.post(f"/apps/shop/{path}", {"number": 1, "typed_name": "shop"}).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["restart", "rollback", "deploy", "delete", "settings/config", "settings/formation", "settings/health"])
+def test_following_a_link_changes_nothing(member: Client, path: str) -> None:
+    assert member.get(f"/apps/shop/{path}").status_code == 405
+
+
+@pytest.mark.parametrize("path", ["/sign-in", *PAGES])
+def test_no_page_needs_more_than_its_own_files(member: Client, path: str) -> None:
+    """What the content security policy forbids: inline scripts, styles and handlers, and anything from elsewhere."""
+    answer = (Client() if path == "/sign-in" else member).get(path)
+    html = answer.content.decode()
+    assert not re.search(r"<script(?![^>]*\bsrc=\"/static/)", html)
+    assert not re.search(r"<style|\sstyle=|\son[a-z]+=\"", html)
+    assert not re.search(r"(?:src|href)=\"(?:https?:)?//(?!(?:shop|docs-site|chat|reports|empty-hull)\.slipway\.localhost)", html)
+    assert "default-src 'self'" in answer["Content-Security-Policy"]
+    assert len(html) < 150_000
+
+
+def test_an_address_that_leads_nowhere_says_so(member: Client) -> None:
+    answer = member.get("/nowhere")
+    assert answer.status_code == 404
+    assert "There is no page at this address." in answer.content.decode()
