@@ -35,6 +35,7 @@ class Counted:
     memory_bytes: int
     processes: int
     oom_kills: int
+    reached_own_limit: bool  # of memory; an oom kill without it was for the team's limit
 
 
 class Cgroups(ABC):

@@ -67,6 +67,7 @@ class LegacyCgroups(Cgroups):
             memory_bytes=max(int(used) - reclaimable, 0),
             processes=max(int(read(self._group("pids", team, id) / "pids.current") or 0) - INIT_PROCESSES, 0),
             oom_kills=flat(read(memory / "memory.oom_control")).get("oom_kill", 0),
+            reached_own_limit=any(int(read(memory / name) or 0) for name in ("memory.failcnt", "memory.memsw.failcnt")),
         )
 
     def monitor_files(self) -> tuple[Path, ...]:

@@ -54,11 +54,13 @@ class UnifiedCgroups(Cgroups):
         if (used := read(group / "memory.current")) is None:
             return None
         reclaimable = flat(read(group / "memory.stat")).get("inactive_file", 0)
+        events = flat(read(group / "memory.events"))
         return Counted(
             cpu_seconds=flat(read(group / "cpu.stat")).get("usage_usec", 0) / 1e6,
             memory_bytes=max(int(used) - reclaimable, 0),
             processes=max(int(read(group / "pids.current") or 0) - INIT_PROCESSES, 0),
-            oom_kills=flat(read(group / "memory.events")).get("oom_kill", 0),
+            oom_kills=events.get("oom_kill", 0),
+            reached_own_limit=events.get("oom", 0) > 0,
         )
 
     def monitor_files(self) -> tuple[Path, ...]:

@@ -27,13 +27,16 @@ class Exit:
     signal: int | None
     out_of_memory: bool  # the kernel killed it, or a process of it, for reaching the memory limit
     at: float
-    memory: Bytes | None = None  # the limit that held
+    memory: Bytes | None = None  # its own limit
+    of_team: bool = False  # it was the team's memory, not its own, that was used up
     because: str = ""
 
     def explain(self) -> str:
         """One sentence for people."""
         if self.because:
             return self.because
+        if self.out_of_memory and self.of_team:
+            return "The team's instances together used all of the team's memory, and the kernel killed a process of it."
         memory = f"its {self.memory} of memory" if self.memory else "its memory"
         if self.out_of_memory and self.signal == signal.SIGKILL:
             return f"It used all of {memory} and was killed."
@@ -71,8 +74,9 @@ class Container:
     exit: Exit | None
 
 
-def exit_of(code: int, *, at: float, oom_kills: int, memory: Bytes, because: str = "") -> Exit:
+def exit_of(code: int, *, at: float, oom_kills: int, memory: Bytes, of_team: bool = False, because: str = "") -> Exit:
     """Read a shell-like exit code."""
     number = code - 128
     ended_by = number if number in {int(known) for known in signal.Signals} else None
-    return Exit(code=code, signal=ended_by, out_of_memory=bool(oom_kills) and code != 0, at=at, memory=memory, because=because)
+    killed = bool(oom_kills) and code != 0
+    return Exit(code=code, signal=ended_by, out_of_memory=killed, at=at, memory=memory, of_team=killed and of_team, because=because)

@@ -19,7 +19,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -154,8 +154,7 @@ class Folder:
 
     def write_made(self, value: Made) -> None:
         """Say that creation is complete."""
-        record = {name: getattr(value, name) for name in ("pid", "pid_started", "monitor", "monitor_started", "boot", "address")}
-        journal.write_json(self.path / "made.json", record, durable=False)
+        journal.write_json(self.path / "made.json", asdict(value), durable=False)
 
     def made(self) -> Made | None:
         """None: half-made."""
@@ -182,8 +181,7 @@ class Folder:
 
     def write_ended(self, value: Exit) -> None:
         """Keep how it ended."""
-        record = {"code": value.code, "signal": value.signal, "out_of_memory": value.out_of_memory, "at": value.at, "because": value.because}
-        journal.write_json(self.path / "ended.json", {**record, "memory": value.memory}, durable=False)
+        journal.write_json(self.path / "ended.json", asdict(value), durable=False)
 
     def ended(self) -> Exit | None:
         """How it ended, if that was seen before."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -57,15 +58,12 @@ def wait(pid: int, since: int, timeout: float) -> bool:
         os.close(fd)
 
 
-def with_argument(text: str) -> list[int]:
-    """Processes whose command line holds this text."""
-    needle, found = os.fsencode(text), []
+def command_lines() -> Iterator[tuple[int, tuple[str, ...]]]:
+    """All processes with their words; kernel threads and the dead have none."""
     for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal() and int(entry.name) != os.getpid():
+        if entry.name.isdecimal():
             with suppress(OSError):  # gone meanwhile
-                if needle in (entry / "cmdline").read_bytes():
-                    found.append(int(entry.name))
-    return found
+                yield int(entry.name), tuple((entry / "cmdline").read_bytes().decode(errors="replace").split("\0"))
 
 
 @cache

@@ -310,8 +310,14 @@ class Containers:
         if (code := folder.exit_code()) is None:
             return None
         counted = self._cgroups.counted(spec.team, spec.id)
-        kills = counted.oom_kills if counted else 0
-        ended = exit_of(code[0], at=code[1], oom_kills=kills, memory=spec.limits.memory, because=folder.reason())
+        ended = exit_of(
+            code[0],
+            at=code[1],
+            oom_kills=counted.oom_kills if counted else 0,
+            memory=spec.limits.memory,
+            of_team=counted is not None and not counted.reached_own_limit,
+            because=folder.reason(),
+        )
         if gone:
             with suppress(FileNotFoundError):  # removed meanwhile
                 folder.write_ended(ended)

@@ -13,6 +13,7 @@ import subprocess
 import time
 from collections.abc import Iterable, Sequence
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 
 from runtime.containers import identity
@@ -161,6 +162,11 @@ def _words(folder: Folder) -> str:
     return f" The monitor said: {text[-1000:]}" if text else ""
 
 
-def half_made_processes(folder: Folder) -> list[int]:
-    """Monitor and runtime at work on a bundle, found by their command lines: what a launcher killed half-way leaves."""
-    return identity.with_argument(str(folder.bundle))
+def at_work() -> dict[Path, list[int]]:
+    """Monitors and runtimes by the bundle they are given: how what a launcher killed half-way left is found."""
+    found: dict[Path, list[int]] = {}
+    for pid, words in identity.command_lines():
+        for option, value in pairwise(words):
+            if option in ("-b", "--bundle") and value.startswith("/") and any("conmon" in word or "crun" in word for word in words):
+                found.setdefault(Path(value), []).append(pid)
+    return found

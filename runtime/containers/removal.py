@@ -6,7 +6,6 @@ The order is the reverse of creation, the folder last: while anything is left, i
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import signal
 import time
@@ -18,7 +17,7 @@ from runtime.containers import identity
 from runtime.containers.attachment import Network
 from runtime.containers.cgroup import Cgroups
 from runtime.containers.folder import Folder, Made
-from runtime.containers.monitor import Monitor, half_made_processes
+from runtime.containers.monitor import Monitor, at_work
 from runtime.errors import KernelRefused
 from runtime.kernel import Kernel
 
@@ -96,9 +95,9 @@ class Removal:
             self.end(folder, made)
             return
         # Half-made: the monitor may be at work this moment, and what it starts next is not there yet. Twice nobody is nobody.
-        quiet = 0
-        while quiet < 2:
-            pids = half_made_processes(folder)
+        quiet, deadline = 0, time.monotonic() + _MONITOR_PATIENCE
+        while quiet < 2 and time.monotonic() < deadline:
+            pids = at_work().get(folder.bundle, [])
             quiet = 0 if pids else quiet + 1
             _kill(pids)
             for team in self._teams(folder):
@@ -127,13 +126,7 @@ class Removal:
         self._kernel.unmount(target, lazily=True)
 
     def _processes_by_id(self) -> dict[str, list[int]]:
-        found: dict[str, list[int]] = {}
-        pattern = re.compile(re.escape(str(self._instances)) + r"/([a-z0-9-]+)/bundle")
-        for pid in identity.with_argument(f"{self._instances}/"):
-            with suppress(OSError):
-                if match := pattern.search(Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")):
-                    found.setdefault(match[1], []).append(pid)
-        return found
+        return {bundle.parent.name: pids for bundle, pids in at_work().items() if bundle.parent.parent == self._instances}
 
 
 def _kill(pids: list[int]) -> None:

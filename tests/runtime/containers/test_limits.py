@@ -60,6 +60,7 @@ def test_a_teams_memory_holds_below_a_containers_own(containers: Containers, out
     containers.set_team_limits(1, TeamLimits(cpu=Millicores(2000), memory=Bytes(32 * MIB), processes=256))
     ended, _ = output("python3", "-c", EAT)
     assert (ended.code, ended.out_of_memory) == (137, True)
+    assert "team's memory" in ended.explain()
 
 
 def test_a_memory_limit_below_what_is_used_is_refused_or_kills_and_a_higher_one_is_taken(containers: Containers, spec: Spec) -> None:
