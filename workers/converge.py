@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from portal.apps.models import App, Instance
+from portal.apps.actions import forget
+from portal.apps.models import App
 from portal.quotas.models import Quota
 from portal.releases.models import Release
 from workers import convergence, node, translate
@@ -60,7 +61,4 @@ def _let_go(app_id: int) -> None:
         if not held or any(container.spec.app == app.name for container in engine.instances()):
             return
         engine.remove_app(app.name, images=tuple(f"{app.name}:v{number}" for number in Release.objects.filter(app=app).values_list("number", flat=True)))
-        for build_id in app.builds.values_list("pk", flat=True):
-            (engine.config.build_logs / f"{build_id}.log").unlink(missing_ok=True)
-        Instance.objects.filter(app=app).delete()
-        app.delete()
+        forget(app)

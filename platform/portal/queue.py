@@ -30,13 +30,23 @@ class Task(StrEnum):
 
 QUEUES = {Task.BUILD: "build", Task.ROLL_OUT: "node", Task.CONVERGE: "node", Task.REMOVE_APP: "node", Task.APPLY_QUOTA: "node"}
 
-client = Celery("portal", broker=settings.BROKER_URL, set_as_current=False)
-client.conf.update(
-    task_serializer="json",
-    accept_content=["json"],
-    task_ignore_result=True,
-    broker_transport_options={"socket_connect_timeout": 1, "socket_timeout": 2},
-)
+_ONE_MORE_TRY = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}  # no request waits for an absent broker
+
+
+def client_of(broker: str) -> Celery:
+    """A Celery application that only sends."""
+    celery = Celery("portal", broker=broker, set_as_current=False)
+    celery.conf.update(
+        task_serializer="json",
+        accept_content=["json"],
+        task_ignore_result=True,
+        task_publish_retry_policy=_ONE_MORE_TRY,
+        broker_transport_options={"socket_connect_timeout": 1, "socket_timeout": 2, **_ONE_MORE_TRY},
+    )
+    return celery
+
+
+client = client_of(settings.BROKER_URL)
 
 
 def enqueue(task: Task, *ids: int) -> None:
@@ -46,6 +56,6 @@ def enqueue(task: Task, *ids: int) -> None:
 
 def _send(task: Task, ids: tuple[int, ...]) -> None:
     try:
-        client.send_task(task.value, args=list(ids), queue=QUEUES[task], retry=False, ignore_result=True)
+        client.send_task(task.value, args=list(ids), queue=QUEUES[task], ignore_result=True)
     except (OperationalError, OSError) as error:
         log.warning("%s%s waits for upkeep, the broker did not answer: %s", task, ids, error)

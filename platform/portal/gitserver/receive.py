@@ -90,7 +90,10 @@ async def _watch_build(build: Build, say: Say, deadline: float) -> None:
     """Pass the log on until the build is over."""
 
     async def is_over() -> bool:
-        await build.arefresh_from_db(fields=("state", "reason"))
+        try:
+            await build.arefresh_from_db(fields=("state", "reason"))
+        except Build.DoesNotExist:
+            raise Conflict(f"The app {build.app.name} was deleted meanwhile.") from None
         return BuildState(build.state).is_over or time.monotonic() > deadline
 
     async for line in logs.follow(logs.path_of(build), done=is_over):
@@ -110,7 +113,9 @@ async def _watch_rollout(build: Build, say: Say, deadline: float) -> None:
         raise Conflict("A later deploy was released first, so this one was not.", hint=_look(build))
     told = 0
     while True:
-        rollout = await Rollout.objects.select_related("release").aget(pk=rollout.pk)
+        rollout = await Rollout.objects.select_related("release").filter(pk=rollout.pk).afirst()
+        if rollout is None:
+            raise Conflict(f"The app {build.app.name} was deleted meanwhile.")
         for step in rollout.steps[told:]:
             say(f"v{rollout.release.number}: {step['text']}")
         told = len(rollout.steps)
