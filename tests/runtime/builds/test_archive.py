@@ -239,6 +239,7 @@ def special_with_size(name: str, size: int) -> bytes:
     return info.tobuf()
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_entries_are_refused(tmp_path: Path) -> None:
     one = [special(f"f{number}", tarfile.REGTYPE).tobuf() for number in range(100_000)]
     assert "more than 50,000 entries" in refusal(gzip.compress(b"".join(one) + bytes(1024), 1), "a.tar.gz", tmp_path)
