@@ -159,4 +159,4 @@ Store(NodeConfig(name="tstore", state=Path({str(config.state)!r}))).add_layer(Pa
         assert not any((config.images / "ingest").iterdir())
     small = tmp_path / "small"
     small.mkdir()
-    assert store.image(store.write_image([store.add_layer(small)], ImageConfig()))
+    assert store.image(store.write_image([store.add_layer(small)], ImageConfig())).layers
