@@ -103,7 +103,8 @@ class Box:
             for part in SEEDED:
                 if (self.config.state / part).exists():
                     run(["cp", "-al", self.config.state / part, SEED / part], timeout=120)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        if not os.environ.get("SLIPWAY_TEST_KEEP"):
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def pids(self, part: str) -> list[int]:
         """Processes of one part of the platform: descendants of `make up`, apps' monitors not among them."""

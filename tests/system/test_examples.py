@@ -66,7 +66,7 @@ def live(uploaded, page, box, admin) -> None:
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_an_example_deploys_by_upload_and_its_page_says_live(live, page, example):
     page.goto(f"/apps/{name_of(example)}")
-    expect(page.get_by_text(re.compile(r"v1 is live, \d of \d instances? healthy"))).to_be_visible()
+    expect(page.locator("main").get_by_text(re.compile(r"v1 is live, \d of \d instances? healthy")).first).to_be_visible()
 
 
 @pytest.mark.parametrize(
