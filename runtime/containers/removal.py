@@ -44,7 +44,7 @@ class Removal:
             self._network.detach(folder.id)
         gone = folder.path.with_name(f"{_GONE}{folder.id}-{time.monotonic_ns()}")
         folder.path.rename(gone)
-        shutil.rmtree(gone)
+        shutil.rmtree(gone, ignore_errors=True)  # a sweep may be at it too, and does the rest
 
     def end(self, folder: Folder, made: Made) -> None:
         """SIGKILL to all of a whole container, and its exit code written by its monitor."""
