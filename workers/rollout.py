@@ -32,15 +32,15 @@ def roll_out(rollout_id: int) -> None:
     rollout = Rollout.objects.select_related("release__app__team").filter(pk=rollout_id, state__in=OPEN).first()
     if rollout is None:
         return
-    with journal.lock(lock_of(rollout, engine), timeout=10.0) as held:
+    with journal.lock(lock_of(rollout.release.app.name, engine), timeout=10.0) as held:
         if held and _prepare(rollout, engine):
             _launch(rollout, engine)
     celery.send_task("slipway.converge", [rollout.release.app_id])
 
 
-def lock_of(rollout: Rollout, engine: NodeEngine) -> Path:
+def lock_of(app_name: str, engine: NodeEngine) -> Path:
     """Held while a worker is at a rollout of this app."""
-    return engine.config.locks / f"rollout-{rollout.release.app.name}"
+    return engine.config.locks / f"rollout-{app_name}"
 
 
 def _prepare(rollout: Rollout, engine: NodeEngine) -> bool:

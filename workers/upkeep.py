@@ -43,6 +43,7 @@ def take_up_lost() -> None:
         if now - _handed_out.get(lost, -AGAIN_AFTER) >= AGAIN_AFTER:
             _handed_out[lost] = now
             celery.send_task(lost.task, [lost.row])
+    _remove_lost_release_phases(engine)
     for lost in [lost for lost, at in _handed_out.items() if now - at > 10 * AGAIN_AFTER]:
         del _handed_out[lost]
 
@@ -71,13 +72,20 @@ def _lost_builds(engine: NodeEngine) -> Iterator[Lost]:
 def _lost_rollouts(engine: NodeEngine) -> Iterator[Lost]:
     late = timezone.now() - LATE
     for row in Rollout.objects.filter(state__in=OPEN, created_at__lt=late).select_related("release__app"):
-        if _free(rollout.lock_of(row, engine)):
+        if _free(rollout.lock_of(row.release.app.name, engine)):
             yield Lost(task="slipway.roll_out", row=row.pk, state=row.state)
 
 
 def _lost_removals() -> Iterator[Lost]:
     for row in App.objects.filter(deleted_at__lt=timezone.now() - LATE).values_list("pk", flat=True):
         yield Lost(task="slipway.remove_app", row=row, state="deleted")
+
+
+def _remove_lost_release_phases(engine: NodeEngine) -> None:
+    for app_name in {container.spec.app for container in engine.release_phases()}:
+        with journal.lock(rollout.lock_of(app_name, engine), blocking=False) as held:
+            if held:
+                engine.remove_release_phases(app_name)
 
 
 def _free(path: Path) -> bool:

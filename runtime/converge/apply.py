@@ -105,14 +105,15 @@ class Applier:
 
     def _start(self, desired: DesiredApp, launches: list[Launch], known: Record) -> Record:
         self.containers.set_team_limits(desired.team, desired.team_limits)
-        for launch, trouble in zip(launches, _side_by_side(lambda one: self._launch(desired, one), launches), strict=True):
-            if trouble:
-                known = known.crashed(launch.place, at=self.clock(), reason=f"It could not be started: {trouble}")
+        named = [(launch, instance.new_name(desired.app, launch.place.process, self.new_suffix())) for launch in launches]
+        for (launch, fresh), trouble in zip(named, _side_by_side(lambda one: self._launch(desired, *one), named), strict=True):
+            if trouble:  # ours, not the release's, so it is tried again like a lost one
+                reason = f"It could not be started: {trouble}"
+                known = known.crashed(launch.place, at=self.clock(), reason=reason, instance=fresh, lost=True)
         return known
 
-    def _launch(self, desired: DesiredApp, launch: Launch) -> str:
+    def _launch(self, desired: DesiredApp, launch: Launch, fresh: str) -> str:
         """Start one instance; the reason if that fails, which is an event like a crash and not the end of the others."""
-        fresh = instance.new_name(desired.app, launch.place.process, self.new_suffix())
         try:
             image = self.images.image(launch.release.image)
             spec = instance.spec_for(

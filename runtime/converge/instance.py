@@ -17,8 +17,7 @@ INSTANCE = "instance"
 RELEASE_PHASE = "release-phase"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _BUILTINS = frozenset(
-    ". : [ alias bg break case cd command continue echo eval exec exit export false for if local printf pwd read readonly return set shift source "
-    "test times trap true type ulimit umask unset until wait while { !".split()
+    [".", ":", "[", "alias", "bg", "break", "case", "cd", "command", "continue", "echo", "eval", "exec", "exit", "export", "false", "for", "if", "local", "printf", "pwd", "read", "readonly", "return", "set", "shift", "source", "test", "times", "trap", "true", "type", "ulimit", "umask", "unset", "until", "wait", "while", "{", "!"]
 )
 
 

@@ -84,8 +84,8 @@ class Crashes:
     count: int
     at: float  # of the last
     reason: str
-    instance: str = ""  # that crashed last, so that it is counted once; empty when it could not even be created
-    lost: bool = False  # the last was lost, which says nothing against the release
+    instance: str = ""  # that crashed last, so that it is counted once
+    lost: bool = False  # the last was lost or could not be started, which says nothing against the release
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -79,13 +79,19 @@ class NodeEngine:
             say=lambda app, text: self.shipper.say(app, text, at=self._clock()),
         )
 
+    @property
+    def builder(self) -> Builder:
+        """Made when first needed: most processes never build."""
+        self._builder = self._builder or Builder(self.config, self.images, self.containers)
+        return self._builder
+
     def prepare(self) -> list[str]:
         """Once at start: folders, network, router files; then what a killed process left half-made is removed and told."""
         self.config.locks.mkdir(parents=True, exist_ok=True)
         self.network.prepare()
         self.containers.prepare()
         self.router.prepare()
-        return self.containers.sweep()
+        return [*self.containers.sweep(), *self.builder.sweep()]
 
     def tear_down(self) -> None:
         """Remove everything of ours from the kernel; files stay."""
@@ -94,8 +100,7 @@ class NodeEngine:
 
     def build(self, request: BuildRequest, log: Callable[[str], None], *, cancelled: Callable[[], bool]) -> BuiltImage:
         """Turn a source into an image. BadArchive, BadSource, BuildFailed say what is wrong with it."""
-        self._builder = self._builder or Builder(self.config, self.images, self.containers)
-        return self._builder.build(request, log, cancelled=cancelled)
+        return self.builder.build(request, log, cancelled=cancelled)
 
     @contextmanager
     def holding(self, app: str, *, timeout: float = 0.0) -> Iterator[bool]:
@@ -134,9 +139,13 @@ class NodeEngine:
 
     def remove_release_phases(self, app: str) -> None:
         """Remove one-off containers that a killed worker left; the caller is the only one to run any."""
-        for container in self.containers.list():
-            if container.spec.app == app and container.spec.labels.get("kind") == instance.RELEASE_PHASE:
+        for container in self.release_phases():
+            if container.spec.app == app:
                 self.containers.remove(container.id)
+
+    def release_phases(self) -> list[Container]:
+        """The one-off containers there are, under way or left by a killed worker."""
+        return [container for container in self.containers.list() if container.spec.labels.get("kind") == instance.RELEASE_PHASE]
 
     def remove_app(self, app: str, *, images: tuple[str, ...] = ()) -> None:
         """Remove what is left of an app that runs no more: its notes, its logs, the names of its images."""

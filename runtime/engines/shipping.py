@@ -20,6 +20,7 @@ AT_MOST = 4 * 2**20  # bytes of one instance carried at a time, so that each get
 TOO_FAR_BEHIND = 64 * 2**20  # an instance that prints faster than anyone reads loses the middle, and is told so
 KEPT = 64 * 2**10  # of what was carried: the last lines explain an end
 _FREED_AT_ONCE = 2**20
+_LONGEST_WAIT = 2**17  # bytes of other output during which a line may stay without its end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +38,8 @@ class Shipper:
     config: NodeConfig
     console: Callable[[str], Path]  # an instance's monitor file
     free: Callable[[int, int, int], None]  # fd, from, to: give those bytes back to the disk
+    at_most: int = AT_MOST
+    too_far_behind: int = TOO_FAR_BEHIND
 
     def ship(self, app: str, instance: str, source: str, *, last: bool = False) -> int:
         """Carry what is new; how many lines that was. `last` also takes a line without an end, and forgets the instance."""
@@ -85,10 +88,10 @@ class Shipper:
         try:
             size = os.fstat(fd).st_size
             lines: list[str] = []
-            if size - progress.offset > TOO_FAR_BEHIND:
-                lines, progress = _skip(fd, size, progress, source)
+            if size - progress.offset > self.too_far_behind:
+                lines, progress = _skip(fd, size - self.at_most, progress, source)
             while progress.offset < size:
-                more, taken = _lines(os.pread(fd, AT_MOST, progress.offset), source, last=last)
+                more, taken = _lines(os.pread(fd, self.at_most, progress.offset), source, last=last)
                 lines += more
                 progress = replace(progress, offset=progress.offset + taken)
                 if not last or not taken:
@@ -116,11 +119,9 @@ def _read(path: Path) -> Progress:
     return Progress(offset=int(found["offset"]), freed=int(found["freed"])) if found else Progress()
 
 
-def _skip(fd: int, size: int, progress: Progress, source: str) -> tuple[list[str], Progress]:
-    """Leave out the middle, up to the start of a line near the end."""
-    offset = size - AT_MOST
-    cut = os.pread(fd, AT_MOST, offset).find(b"\n")
-    offset += cut + 1
+def _skip(fd: int, offset: int, progress: Progress, source: str) -> tuple[list[str], Progress]:
+    """Leave out the middle, up to the first line that starts after `offset`."""
+    offset += os.pread(fd, 65_536, offset).find(b"\n") + 1
     missing = (offset - progress.offset) // 2**20
     parsed = _parse(os.pread(fd, 65_536, offset).split(b"\n", 1)[0])
     stamp = parsed[0] if parsed else logs.timestamp(0)
@@ -132,7 +133,7 @@ def _lines(data: bytes, source: str, *, last: bool) -> tuple[list[str], int]:
     """Whole lines, and how many bytes they were. A long line comes in parts (P) and ends with a full one (F)."""
     lines: list[str] = []
     parts: dict[str, list[str]] = {}
-    position = done = 0
+    position = done = whole_lines = 0
     while (end := data.find(b"\n", position)) >= 0:
         parsed = _parse(data[position:end])
         position = end + 1
@@ -142,11 +143,11 @@ def _lines(data: bytes, source: str, *, last: bool) -> tuple[list[str], int]:
             if whole or sum(map(len, parts[stream])) > logs.LONGEST_TEXT:
                 lines.append(logs.line(stamp, source, stream, "".join(parts.pop(stream))))
         if not parts:
-            done = position
-    if parts and (last or position - done > AT_MOST // 2):
-        lines += [logs.line(logs_stamp, source, stream, "".join(texts)) for stream, texts in parts.items() for logs_stamp in [_last_stamp(data)]]
-        done = position
-    return lines, done
+            done, whole_lines = position, len(lines)
+    if parts and (last or position - done > _LONGEST_WAIT):
+        stamp = _last_stamp(data)
+        return lines + [logs.line(stamp, source, stream, "".join(texts)) for stream, texts in parts.items()], position
+    return lines[:whole_lines], done  # what came after a line's first part is read again, together with its end
 
 
 def _last_stamp(data: bytes) -> str:

@@ -108,7 +108,7 @@ class Plant:
         return child
 
     def worker(self) -> subprocess.Popen[bytes]:
-        return self.start("celery", "-A", "workers.celery", "worker", "-Q", "node,upkeep", "--pool", "threads", "-c", "4", "-B", "-l", "info")
+        return self.start("workers.serve", "worker-node")
 
     def supervisor(self) -> subprocess.Popen[bytes]:
         return self.start("workers.supervisor")

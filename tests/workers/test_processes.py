@@ -18,6 +18,7 @@ pytestmark = pytest.mark.slow
 
 def live(rollout):
     rollout.refresh_from_db()
+    assert rollout.state != RolloutState.FAILED, rollout.reason
     return rollout.state == RolloutState.LIVE
 
 

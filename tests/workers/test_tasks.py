@@ -265,6 +265,27 @@ def test_upkeep_hands_out_what_was_lost_and_only_that(plant, broker):
     assert queued(broker, "node") == [("slipway.roll_out", [rollout.pk])]
 
 
+def test_upkeep_removes_a_release_phase_whose_worker_was_killed(plant):
+    from dataclasses import replace
+
+    from runtime.converge.instance import spec_for_release_phase
+    from workers import rollout, translate
+
+    app = plant.app()
+    row = plant.release(app).release
+    desired, quota = translate.desired_app(app), app.team.quota
+    release = translate.desired_release(app, row, quota)
+    image = plant.engine.images.image(release.image)
+    limits = replace(translate.instance_limits(quota), disk=16 * 2**20)
+    spec = spec_for_release_phase(desired, release, image, id=f"{app.name}-release-00", command="sleep 60", limits=limits)
+    plant.engine.containers.launch(spec)
+    with journal.lock(rollout.lock_of(app.name, plant.engine)):
+        upkeep.take_up_lost()
+        assert len(plant.engine.release_phases()) == 1
+    upkeep.take_up_lost()
+    assert plant.engine.release_phases() == []
+
+
 def test_tidying_up_forgets_old_instances_and_the_locks_of_builds_that_are_over(plant):
     app = plant.app()
     old = {"app": app, "process": "web", "release_number": 1, "node": "n", "state": InstanceState.STOPPED}

@@ -1,0 +1,58 @@
+"""What people read when an instance does not come up: the finding, the remedy, the last lines."""
+
+from dataclasses import replace
+
+import pytest
+
+from runtime.containers.container import Exit
+from runtime.converge.explain import Answer, Seen, exited, not_ready
+from runtime.quantities import Bytes
+
+SEEN = Seen(port=8000, health_path="/", listening=(), answer=Answer(trouble="was refused"), memory=Bytes(512 * 2**20), waited=60.2)
+END = Exit(code=3, signal=None, out_of_memory=False, at=0.0, memory=Bytes(512 * 2**20))
+
+
+@pytest.mark.parametrize(
+    ("listening", "answer", "said"),
+    [
+        ((), Answer(trouble="was refused"), "It listens on no port; it must listen on 0.0.0.0 and the port in $PORT (8000)."),
+        ((("127.0.0.1", 5000),), Answer(trouble="was refused"), "It listens on 127.0.0.1:5000, where nobody but itself can reach it; it must listen"),
+        ((("::1", 8000),), Answer(trouble="was refused"), "It listens on [::1]:8000, where nobody but itself can reach it; it must listen"),
+        ((("0.0.0.0", 5000),), Answer(trouble="was refused"), "It listens on 0.0.0.0:5000; it must listen on 0.0.0.0 and the port in $PORT (8000)."),
+        ((("0.0.0.0", 5000), ("127.0.0.1", 9)), Answer(), "It listens on 0.0.0.0:5000; it must"),
+        ((("::", 8000),), Answer(status=500), "It answers GET / on port 8000 with status 500; it counts as healthy with a status below 500."),
+        ((("0.0.0.0", 8000),), Answer(trouble="got no answer within 5 s"), "It listens, but GET / on port 8000 got no answer within 5 s."),
+    ],
+)
+def test_where_it_listens_and_how_it_answers_is_told_with_the_remedy(listening, answer, said):
+    text = not_ready(replace(SEEN, listening=listening, answer=answer), ["Booting", "Ready on my own"])
+    assert text.startswith(said)
+    assert "(Waited 60 s.)" in text
+    assert text.endswith("\nIts last lines:\nBooting\nReady on my own")
+
+
+def test_workers_of_it_that_were_killed_for_memory_are_told_first():
+    text = not_ready(replace(SEEN, oom_kills=3), [])
+    assert text.startswith("A process of it was killed for using all of its 512 MiB of memory, 3 times; give it more. It listens on no port")
+    assert text.endswith("\nIt printed nothing.")
+
+
+@pytest.mark.parametrize(
+    ("end", "lived", "said"),
+    [
+        (END, 0.4, "It exited at once with code 3.\n"),
+        (END, 40.0, "It exited with code 3.\n"),
+        (replace(END, code=0), 0.4, "It exited at once with code 0. A process must stay in the foreground"),
+        (replace(END, code=137, signal=9, out_of_memory=True), 9.0, "It used all of its 512 MiB of memory and was killed. Give it more memory"),
+        (replace(END, code=127), 0.1, "It exited at once with code 127: its command was not found. Check the command in the Procfile"),
+        (replace(END, code=139, signal=11), 0.1, "It was ended by SIGSEGV."),
+        (None, None, "It is gone without an exit status"),
+    ],
+)
+def test_an_end_is_told_with_the_remedy(end, lived, said):
+    assert exited(end, lived=lived, log=["last words"]).startswith(said)
+
+
+def test_only_an_answer_below_500_is_healthy():
+    assert [Answer(status=status).healthy for status in (200, 301, 404, 499, 500, 503)] == [True, True, True, True, False, False]
+    assert not Answer(trouble="was refused").healthy

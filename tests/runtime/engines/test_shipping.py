@@ -1,0 +1,130 @@
+"""From the monitor's file to the app's log: nothing lost, in order, whole lines, bounded."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from runtime.config import NodeConfig
+from runtime.engines import logs
+from runtime.engines.shipping import Shipper
+from runtime.kernel import Kernel
+
+
+@pytest.fixture
+def config(tmp_path):
+    return NodeConfig(name="t000000", state=tmp_path)
+
+
+@pytest.fixture
+def shipper(config, tmp_path):
+    return Shipper(config=config, console=lambda name: tmp_path / name, free=Kernel().punch_hole)
+
+
+def console(path: Path, *lines: str) -> None:
+    with path.open("a") as file:
+        file.writelines(f"2026-11-24T00:50:09.179123456+00:00 {line}\n" for line in lines)
+
+
+def log(config):
+    return (config.app_logs / "shop.log").read_text()
+
+
+def test_lines_get_their_source_and_a_short_time(shipper, config, tmp_path):
+    console(tmp_path / "i", "stdout F Listening on 8000", "stderr F ", "stdout F   indented")
+    assert shipper.ship("shop", "i", "web.1a2b3c4d") == 3
+    assert log(config).splitlines() == [
+        "2026-11-24T00:50:09.179Z web.1a2b3c4d stdout Listening on 8000",
+        "2026-11-24T00:50:09.179Z web.1a2b3c4d stderr ",
+        "2026-11-24T00:50:09.179Z web.1a2b3c4d stdout   indented",
+    ]
+    assert shipper.ship("shop", "i", "web.1a2b3c4d") == 0
+
+
+def test_parts_of_a_long_line_are_joined_though_streams_mix_and_rounds_cut_between(shipper, config, tmp_path):
+    console(tmp_path / "i", "stdout P one ", "stderr F other")
+    shipper.ship("shop", "i", "web.1")
+    console(tmp_path / "i", "stdout P two ", "stdout F three")
+    shipper.ship("shop", "i", "web.1")
+    texts = [line.split(" ", 3)[3] for line in log(config).splitlines()]
+    assert sorted(texts) == ["one two three", "other"]
+
+
+def test_the_last_round_takes_a_line_without_an_end_and_forgets_the_instance(shipper, config, tmp_path):
+    console(tmp_path / "i", "stdout F first", "stdout P and then it di")
+    shipper.ship("shop", "i", "web.1", last=True)
+    assert [line.split(" ", 3)[3] for line in log(config).splitlines()] == ["first", "and then it di"]
+    assert list((config.state / "shipping").iterdir()) == []
+
+
+def test_what_was_carried_is_given_back_to_the_disk_and_nothing_is_lost(shipper, config, tmp_path):
+    path = tmp_path / "i"
+    for start in range(0, 60_000, 20_000):
+        console(path, *(f"stdout F line {number} {'x' * 60}" for number in range(start, start + 20_000)))
+        while shipper.ship("shop", "i", "web.1"):
+            pass
+    held = path.stat().st_blocks * 512
+    assert held < 3 * 2**20 < path.stat().st_size
+    text = "".join(file.read_text() for file in sorted(config.app_logs.glob("shop.log*"), reverse=True))
+    assert [int(found) for found in re.findall(r"line (\d+) ", text)] == list(range(60_000))
+    assert shipper.last_lines("i")[-1].startswith("line 59999")
+
+
+def test_who_prints_faster_than_anyone_reads_loses_the_middle_and_is_told(shipper, config, tmp_path):
+    shipper = replace(shipper, too_far_behind=2**20, at_most=2**18)
+    console(tmp_path / "i", *(f"stdout F line {number} {'x' * 60}" for number in range(40_000)))
+    while shipper.ship("shop", "i", "web.1"):
+        pass
+    lines = log(config).splitlines()
+    assert lines[0].split(" ", 2)[2] == "system 4 MiB of output are left out here: it prints faster than it can be kept."
+    assert " line 39999 " in lines[-1]
+
+
+def test_a_log_is_rotated_by_rename_at_ten_mebibytes(config):
+    path = config.app_logs / "shop.log"
+    line = logs.line("2026-11-24T00:50:09.179Z", "web.1", "stdout", "x" * 1000)
+    for _ in range(3):
+        logs.append(path, [line] * 6000, user="nobody", rotate=True)
+    assert path.with_name("shop.log.1").stat().st_size > 10 * 2**20
+    assert path.stat().st_size < 10 * 2**20
+    assert path.stat().st_mode & 0o777 == 0o640
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.text(st.characters(exclude_characters="\n", exclude_categories=["Cs"]), max_size=30), st.booleans()), max_size=30), st.data())
+def test_however_often_it_is_killed_no_line_is_lost_and_only_the_last_append_comes_twice(tmp_path_factory, written, data):
+    folder = tmp_path_factory.mktemp("ship")
+    config = NodeConfig(name="t000000", state=folder)
+    shipper = Shipper(config=config, console=lambda name: folder / name, free=lambda *_: None)
+    for text, ship in written:
+        console(folder / "i", f"stdout F {text}")
+        if ship:
+            before = _progress(folder)
+            shipper.ship("shop", "i", "web.1")
+            if data.draw(st.booleans()):  # killed after the append, before it wrote down how far it came
+                _write_progress(folder, before)
+    shipper.ship("shop", "i", "web.1")
+    path = config.app_logs / "shop.log"
+    got = [line.split(" ", 3)[3] for line in path.read_text().split("\n")[:-1]] if path.exists() else []
+    expected = [logs.line("t", "s", "x", text)[6:-1] for text, _ in written]
+    rest = iter(got)
+    assert all(any(text == one for one in rest) for text in expected)
+    assert set(got) <= set(expected)
+
+
+def _progress(folder):
+    path = folder / "shipping" / "i.json"
+    return path.read_bytes() if path.exists() else None
+
+
+def _write_progress(folder, data):
+    path = folder / "shipping" / "i.json"
+    if data is None:
+        path.unlink(missing_ok=True)
+    else:
+        path.write_bytes(data)
