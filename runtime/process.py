@@ -18,7 +18,9 @@ from typing import IO
 
 from runtime.errors import HostLacks, ProcessFailed
 
-Running = subprocess.Popen  # what `spawn` gives; a name for it outside this door
+Running = subprocess.Popen  # what `spawn` gives; names for use outside this door
+StillRunning = subprocess.TimeoutExpired  # what waiting for it raises
+PIPE, NOWHERE = subprocess.PIPE, subprocess.DEVNULL
 _CHUNK = 65_536
 _LAST_LINES = 8  # of stderr, told in a failure
 

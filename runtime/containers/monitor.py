@@ -9,7 +9,6 @@ import json
 import os
 import select
 import shutil
-import subprocess
 import time
 from collections.abc import Iterable, Sequence
 from functools import cached_property
@@ -20,7 +19,7 @@ from runtime.containers import identity
 from runtime.containers.folder import Folder
 from runtime.errors import HostLacks, LaunchFailed, ProcessFailed
 from runtime.kernel import Kernel
-from runtime.process import run, spawn
+from runtime.process import StillRunning, run, spawn
 
 PROGRAM_FOLDERS = tuple(map(Path, ("/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin", "/bin", "/usr/libexec/podman", "/usr/libexec/catatonit")))
 CONSOLE_MOST = 256 * 2**20  # bytes; whoever ships the log rotates long before, and else the host's disk must not fill
@@ -56,7 +55,7 @@ class Monitor:
             try:
                 process.wait(_PATIENCE)  # it goes on in the background
                 return _answer(folder, sync_read), int(folder.monitor_pid.read_text())
-            except (subprocess.TimeoutExpired, FileNotFoundError, ValueError) as error:
+            except (StillRunning, FileNotFoundError, ValueError) as error:
                 raise LaunchFailed(f"The monitor of container {folder.id} did not come up ({error}).{_words(folder)}") from None
         finally:
             for fd in (sync_read, sync_write, start_read, start_write):

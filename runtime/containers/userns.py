@@ -5,7 +5,6 @@ A pin is a bind mount of the namespace's file (namespaces(7)); it outlives every
 
 from __future__ import annotations
 
-import subprocess
 import time
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from runtime import journal
 from runtime.containers.spec import IDS_A_TEAM
 from runtime.errors import LaunchFailed
 from runtime.kernel import Kernel
-from runtime.process import spawn
+from runtime.process import NOWHERE, PIPE, Running, spawn
 
 _PATIENCE = 10.0  # seconds
 
@@ -47,7 +46,7 @@ class UserNamespaces:
 
     def _pin(self, pin: Path, ids: str) -> None:
         pin.touch(mode=0o600)
-        holder = spawn(["unshare", "--user", "cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)  # ends with its stdin
+        holder = spawn(["unshare", "--user", "cat"], stdin=PIPE, stdout=NOWHERE)  # ends with its stdin
         try:
             namespace = Path(f"/proc/{holder.pid}/ns/user")
             _await_own(namespace, holder)
@@ -68,7 +67,7 @@ def _is_pinned(pin: Path) -> bool:
         return False
 
 
-def _await_own(namespace: Path, holder: subprocess.Popen[bytes]) -> None:
+def _await_own(namespace: Path, holder: Running[bytes]) -> None:
     deadline = time.monotonic() + _PATIENCE
     while namespace.stat().st_ino == Path("/proc/self/ns/user").stat().st_ino:
         if holder.poll() is not None or time.monotonic() > deadline:
