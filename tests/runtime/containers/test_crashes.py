@@ -10,13 +10,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from runtime.config import NodeConfig
 from runtime.containers import folder as folders
-from runtime.containers.container import Container, Status
+from runtime.containers.container import Status
 from runtime.containers.lifecycle import Containers
 from runtime.containers.spec import ContainerSpec
 from tests.runtime.containers.conftest import printed, settle, traces
@@ -56,11 +57,11 @@ def test_a_launcher_killed_at_any_moment_leaves_nothing_after_a_sweep(node: Node
             launcher.kill()
         words = containers.sweep()
         # A child it was just starting holds its lock for another moment; so long the container counts as being made.
-        settle(lambda words=words: not _broken(containers) or words.extend(containers.sweep()) or not _broken(containers), 30)
+        settle(partial(_swept, containers, words), 30)
         half_made += any("half-made" in word for word in words)
         for container in containers.list():
             containers.remove(container.id)
-        settle(lambda: traces(node) == before, 30, lambda moment=moment: f"killed after {moment} s: {traces(node)}\nbefore: {before}")
+        settle(lambda: traces(node) == before, 30, lambda: f"victim {number}: {traces(node)}\nbefore: {before}")  # noqa: B023 -- called at once
         assert [path.name for path in node.instances.iterdir()] == [".lock"]
         assert not any((node.run / "crun").iterdir())
     assert half_made >= 3  # else the moments were all too late or too early
@@ -141,8 +142,10 @@ def test_traces_without_a_folder_are_swept_and_the_living_are_left(node: NodeCon
     assert state.status is Status.RUNNING
 
 
-def _broken(containers: Containers) -> list[Container]:
-    return [container for container in containers.list() if container.status is Status.BROKEN]
+def _swept(containers: Containers, words: list[str]) -> bool:
+    if any(container.status is Status.BROKEN for container in containers.list()):
+        words += containers.sweep()
+    return all(container.status is not Status.BROKEN for container in containers.list())
 
 
 def _launcher(node: NodeConfig, wanted: ContainerSpec) -> subprocess.Popen[bytes]:
