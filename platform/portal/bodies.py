@@ -20,6 +20,7 @@ from django.conf import settings
 from django.contrib.auth import SESSION_KEY
 from django.core.exceptions import RequestAborted
 from django.core.handlers.asgi import ASGIHandler
+from django.db import connection
 
 from portal.accounts.access import person_of_token
 
@@ -48,7 +49,7 @@ class BoundedHandler(ASGIHandler):
         try:
             await super().handle(scope, await _bounded(scope, receive), send)
         except TooLarge as error:
-            await _answer_413(send, error)
+            await _answer_413(scope, send, error)
 
     async def read_body(self, receive: Any) -> IO[bytes]:
         """Django's own, but for the folder."""
@@ -91,7 +92,14 @@ async def _bounded(scope: dict[str, Any], receive: Receive) -> Receive:
 
 
 def _is_known(headers: dict[bytes, bytes]) -> bool:
-    """Whether a session or a token comes with the request."""
+    """Whether a session or a token comes with the request. Django's own care for connections begins only with the request."""
+    try:
+        return _comes_with_credentials(headers)
+    finally:
+        connection.close()
+
+
+def _comes_with_credentials(headers: dict[bytes, bytes]) -> bool:
     scheme, _, credentials = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
     if scheme.lower() == "bearer":
         return person_of_token(credentials) is not None
@@ -114,10 +122,13 @@ def password_of(credentials: str) -> str:
         return ""
 
 
-async def _answer_413(send: Send, error: TooLarge) -> None:
+async def _answer_413(scope: dict[str, Any], send: Send, error: TooLarge) -> None:
     small = error.limit == settings.MAX_FORM
     hint = "Sign in, or send a token, to upload more." if small else "Leave out what a build does not need: dependencies, build results, data."
-    answer = {"error": f"The request is larger than {error.limit // 2**20} MiB.", "hint": hint}
-    headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
-    await send({"type": "http.response.start", "status": 413, "headers": headers})
-    await send({"type": "http.response.body", "body": json.dumps(answer).encode()})
+    sentence = f"The request is larger than {error.limit // 2**20} MiB."
+    if b"text/html" in dict(scope["headers"]).get(b"accept", b""):
+        kind, body = b"text/plain; charset=utf-8", f"{sentence} {hint}\n".encode()
+    else:
+        kind, body = b"application/json", json.dumps({"error": sentence, "hint": hint}).encode()
+    await send({"type": "http.response.start", "status": 413, "headers": [(b"content-type", kind), (b"connection", b"close")]})
+    await send({"type": "http.response.body", "body": body})

@@ -6,8 +6,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from django.conf import settings
+from django.conf import settings as portal_settings
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
+from pytest_django import Settings
 
 from portal.builds.models import Build, Source
 from tests.portal.conftest import Crew
@@ -55,10 +57,10 @@ def test_a_member_may_send_more_and_nothing_of_it_stays_around(portal_url: str, 
     connection.request("POST", "/api/v1/apps/hello/builds", body, headers)
     assert connection.getresponse().status == 202
     source = Source.objects.get()
-    assert Path(settings.SOURCES, source.digest).stat().st_size == source.size == len(content)
+    assert Path(portal_settings.SOURCES, source.digest).stat().st_size == source.size == len(content)
     assert Build.objects.get().source == source
     deadline = time.monotonic() + 5
-    while list(settings.INCOMING.iterdir()):
+    while list(portal_settings.INCOMING.iterdir()):
         assert time.monotonic() < deadline, "an upload's first name goes when its request ends"
         time.sleep(0.02)
 
@@ -79,3 +81,17 @@ def test_every_page_forbids_foreign_and_inline_code(db: None) -> None:
     assert "unsafe" not in answer["Content-Security-Policy"]
     assert answer["X-Frame-Options"] == "DENY"
     assert answer["X-Content-Type-Options"] == "nosniff"
+
+
+def test_a_file_just_beyond_the_limit_is_refused_in_words_where_the_form_is_read_by_the_csrf_check(
+    crew: Crew, settings: Settings
+) -> None:
+    settings.MAX_UPLOAD = 1000
+    crew.app()
+    client = Client(enforce_csrf_checks=True, headers={"Authorization": f"Bearer {crew.token(crew.ada)}"})
+    answer = client.post("/api/v1/apps/hello/builds", {"archive": SimpleUploadedFile("hello.zip", b"1" * 1001)})
+    assert answer.status_code == 413
+    assert answer.json()["error"].startswith("The archive hello.zip is larger than")
+    client.force_login(crew.ada)
+    answer = client.post("/apps/hello/deploys", {"archive": SimpleUploadedFile("hello.zip", b"1" * 1001)})
+    assert answer.status_code < 500

@@ -54,7 +54,10 @@ def _keep(path: Path, digest: str, size: int, filename: str) -> Source:
     if size == 0:
         raise SourceRefused(f"The file {filename} is empty.", hint="Look at how it was made, and upload it again.")
     if size > settings.MAX_UPLOAD:
-        raise SourceTooLarge(f"The archive {filename} is larger than {settings.MAX_UPLOAD // 2**20} MiB.", hint="Leave out what a build does not need.")
+        raise SourceTooLarge(
+            f"The archive {filename} is larger than the {settings.MAX_UPLOAD // 2**20} MiB that one deploy may have.",
+            hint="Leave out what a build does not need: dependencies, build results, data.",
+        )
     target = settings.SOURCES / digest
     if not target.exists():
         with path.open("rb") as file:

@@ -10,8 +10,6 @@ from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
 from django.core.files.uploadhandler import FileUploadHandler
 
-from portal.errors import SourceTooLarge
-
 if TYPE_CHECKING:
     _Upload = UploadedFile[bytes]  # generic in django-stubs alone
 else:
@@ -28,15 +26,14 @@ class UploadedArchive(_Upload):
         self.hash = hashlib.sha256()
 
     def append(self, data: bytes) -> None:
-        """Write and hash; SourceTooLarge beyond what one upload may have."""
+        """Write and hash, up to what one upload may have; the rest is only counted, and `builds.sources` refuses it by its size.
+
+        Raising here would pass for an error of the server: the form is first read by the CSRF check, outside any view.
+        """
         self.size = (self.size or 0) + len(data)
-        if self.size > settings.MAX_UPLOAD:
-            raise SourceTooLarge(
-                f"The file {self.name} is larger than the {settings.MAX_UPLOAD // 2**20} MiB that one upload may have.",
-                hint="Leave out what a build does not need: dependencies, build results, data.",
-            )
-        self.hash.update(data)
-        self.draft.write(data)
+        if self.size <= settings.MAX_UPLOAD:
+            self.hash.update(data)
+            self.draft.write(data)
 
     def temporary_file_path(self) -> str:
         """Where the bytes are now (Django's own name for this)."""

@@ -9,6 +9,7 @@ from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 log = logging.getLogger(__name__)
 _BLOCK = 2**16
@@ -23,6 +24,7 @@ class Completed:
     code: int
     stdout: bytes
     stderr: str
+    saved: int = 0  # bytes, by `save`
 
 
 async def run(command: Sequence[str], *, environment: Mapping[str, str]) -> Completed:
@@ -30,6 +32,23 @@ async def run(command: Sequence[str], *, environment: Mapping[str, str]) -> Comp
     process = await asyncio.create_subprocess_exec(*command, env=environment, stdin=DEVNULL, stdout=PIPE, stderr=PIPE)
     stdout, stderr = await process.communicate()
     return Completed(command=shlex.join(command), code=await process.wait(), stdout=stdout, stderr=stderr.decode(errors="replace").strip())
+
+
+async def save(command: Sequence[str], target: Path, *, environment: Mapping[str, str], limit: int) -> Completed:
+    """Run a command and write what it says to a file. It is killed as soon as `saved` is beyond `limit` bytes."""
+    process = await asyncio.create_subprocess_exec(*command, env=environment, stdin=DEVNULL, stdout=PIPE, stderr=PIPE)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    complaint = asyncio.create_task(process.stderr.read())
+    written = 0
+    with target.open("wb") as file:
+        while block := await process.stdout.read(_BLOCK):
+            written += file.write(block)
+            if written > limit:
+                process.kill()
+                break
+    stderr = (await complaint).decode(errors="replace").strip()
+    return Completed(command=shlex.join(command), code=await process.wait(), stdout=b"", stderr=stderr, saved=written)
 
 
 async def exchange(

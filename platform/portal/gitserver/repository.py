@@ -14,7 +14,7 @@ from django.conf import settings
 
 from portal.accounts.models import Person
 from portal.apps.models import App
-from portal.errors import Conflict
+from portal.errors import Conflict, SourceTooLarge
 from portal.gitserver import process
 
 BRANCHES = ("refs/heads/main", "refs/heads/master")  # what deploys
@@ -78,9 +78,18 @@ def serving_environment(app: App, person: Person, *, protocol: str = "") -> dict
 
 
 async def archive(commit: str, target: Path) -> None:
-    """Write a pushed commit's tree as a tar. Inside the hook: the objects are in quarantine still, where only its environment finds them."""
-    command = ("git", "archive", "--format=tar", f"--output={target}", commit)
-    done = await process.run(command, environment=_environment() | settings.GIT_HOOK_ENVIRONMENT)
+    """Write a pushed commit's tree as a tar. Inside the hook: the objects are in quarantine still, where only its environment finds them.
+
+    A few kilobytes of trees that hold each other can name more files than there are atoms. So git must not lay out the whole tree in
+    memory to look up attributes (it does not with --worktree-attributes, of which a bare repository has none), and is stopped in time.
+    """
+    command = ("git", "archive", "--format=tar", "--worktree-attributes", commit)
+    done = await process.save(command, target, environment=_environment() | settings.GIT_HOOK_ENVIRONMENT, limit=settings.MAX_UPLOAD)
+    if done.saved > settings.MAX_UPLOAD:
+        raise SourceTooLarge(
+            f"The commit's files are larger than the {settings.MAX_UPLOAD // 2**20} MiB that one deploy may have.",
+            hint="Leave out what a build does not need: dependencies, build results, data.",
+        )
     if done.code != 0:
         raise Conflict(f"The commit could not be archived: {done.stderr}")
 
