@@ -48,5 +48,4 @@ format: ## Put the code in its one format
 	$(PY) -m ruff format .
 
 python:
-	@command -v python3 >/dev/null && python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-	  echo "Python 3.11 or newer is missing: run \`apt-get install python3\` or \`dnf install python3\` first." >&2; exit 1; }
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || sh .ci/python
