@@ -87,7 +87,7 @@ class Box:
     def stop(self, within: float = 60) -> None:
         """Ctrl-C: the platform ends, apps go on."""
         if self._up is not None and self._up.poll() is None:
-            self._up.send_signal(signal.SIGINT)
+            self._up.send_signal(signal.SIGTERM)  # Ctrl-C, for a child whose SIGINT a shell in the background may have switched off
             self._up.wait(within)
         self._up = None
 
