@@ -93,5 +93,9 @@ def test_a_file_just_beyond_the_limit_is_refused_in_words_where_the_form_is_read
     assert answer.status_code == 413
     assert answer.json()["error"].startswith("The archive hello.zip is larger than")
     client.force_login(crew.ada)
-    answer = client.post("/apps/hello/deploys", {"archive": SimpleUploadedFile("hello.zip", b"1" * 1001)})
-    assert answer.status_code < 500
+    answer = client.post("/apps/hello/deploy", {"archive": SimpleUploadedFile("hello.zip", b"1" * 1001)})
+    assert answer.status_code == 403, "the CSRF check has read the form, and found no token in it"
+    client = Client()
+    client.force_login(crew.ada)
+    answer = client.post("/apps/hello/deploy", {"archive": SimpleUploadedFile("hello.zip", b"1" * 1001)}, follow=True)
+    assert "is larger than" in answer.content.decode()
