@@ -109,7 +109,10 @@ def test_a_crashed_instance_is_replaced_and_the_others_serve_meanwhile(station, 
     app, _ = station.roll_out(app, release(1, count=2))
     before = set(station.ids(app.app))
     station.die(app.app)
-    victim = next(one for one in station.engine.instances() if one.spec.app == app.app and one.status is not Status.RUNNING)
+    deadline = time.monotonic() + 5
+    while not (ended := [one for one in station.engine.instances() if one.spec.app == app.app and one.status is not Status.RUNNING]):
+        assert time.monotonic() < deadline
+    (victim,) = ended
     assert station.engine.take_out(app.app, victim.id)
     assert all(station.get(app.app).status_code == 200 for _ in range(5))
     station.settle(app)
