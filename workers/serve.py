@@ -8,7 +8,7 @@ from workers.celery import app
 
 WORKERS = {  # name: queues, and how many tasks at once
     "worker-build": (("build",), 2),
-    "worker-node": (("node", "upkeep"), 4),
+    "worker-node": (("node", "upkeep"), 12),  # a rollout holds one while its app boots, which costs nothing but the place
 }
 
 
