@@ -25,10 +25,11 @@ _LONGEST_WAIT = 2**17  # bytes of other output during which a line may stay with
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far one monitor's file was carried."""
+    """How far one monitor's file was carried. Its inode tells it from the one that replaces it when it has grown too long."""
 
     offset: int = 0
     freed: int = 0
+    inode: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +51,7 @@ class Shipper:
             logs.append(self.config.app_logs / f"{app}.log", lines, user=self.config.user, rotate=True)
             if after != progress:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                journal.write_json(path, {"offset": after.offset, "freed": after.freed}, durable=False)
+                journal.write_json(path, {"offset": after.offset, "freed": after.freed, "inode": after.inode}, durable=False)
             if last:
                 path.unlink(missing_ok=True)
         return len(lines)
@@ -86,10 +87,14 @@ class Shipper:
         except FileNotFoundError:
             return [], progress
         try:
-            size = os.fstat(fd).st_size
-            lines: list[str] = []
+            status = os.fstat(fd)
+            size, lines = status.st_size, list[str]()
+            if progress.inode not in (0, status.st_ino):
+                lines, progress = [_cut(fd, source)], Progress()
+            progress = replace(progress, inode=status.st_ino)
             if size - progress.offset > self.too_far_behind:
-                lines, progress = _skip(fd, size - self.at_most, progress, source)
+                more, progress = _skip(fd, size - self.at_most, progress, source)
+                lines += more
             while progress.offset < size:
                 more, taken = _lines(os.pread(fd, self.at_most, progress.offset), source, last=last)
                 lines += more
@@ -116,17 +121,25 @@ def _read(path: Path) -> Progress:
         found = journal.read_json(path)
     except ValueError:  # cut short by a power failure: carried again from the start
         found = None
-    return Progress(offset=int(found["offset"]), freed=int(found["freed"])) if found else Progress()
+    return Progress(offset=int(found["offset"]), freed=int(found["freed"]), inode=int(found["inode"])) if found else Progress()
 
 
 def _skip(fd: int, offset: int, progress: Progress, source: str) -> tuple[list[str], Progress]:
     """Leave out the middle, up to the first line that starts after `offset`."""
     offset += os.pread(fd, 65_536, offset).find(b"\n") + 1
     missing = (offset - progress.offset) // 2**20
-    parsed = _parse(os.pread(fd, 65_536, offset).split(b"\n", 1)[0])
-    stamp = parsed[0] if parsed else logs.timestamp(0)
     text = f"{missing} MiB of output are left out here: it prints faster than it can be kept."
-    return [logs.line(stamp, source, "system", text)], replace(progress, offset=offset)
+    return [logs.line(_stamp_at(fd, offset), source, "system", text)], replace(progress, offset=offset)
+
+
+def _cut(fd: int, source: str) -> str:
+    """The monitor began a new file because the old one had reached its greatest length; what was not carried by then is gone."""
+    return logs.line(_stamp_at(fd, 0), source, "system", "The output grew too long to be kept whole; lines may be missing here.")
+
+
+def _stamp_at(fd: int, offset: int) -> str:
+    parsed = _parse(os.pread(fd, 65_536, offset).split(b"\n", 1)[0])
+    return parsed[0] if parsed else logs.timestamp(0)
 
 
 def _lines(data: bytes, source: str, *, last: bool) -> tuple[list[str], int]:

@@ -85,6 +85,16 @@ def test_who_prints_faster_than_anyone_reads_loses_the_middle_and_is_told(shippe
     assert " line 39999 " in lines[-1]
 
 
+def test_a_monitor_that_begins_a_new_file_is_followed_there(shipper, config, tmp_path):
+    console(tmp_path / "i", "stdout F one", "stdout F two")
+    shipper.ship("shop", "i", "web.1")
+    console(tmp_path / "new", "stdout F three")
+    (tmp_path / "new").rename(tmp_path / "i")
+    shipper.ship("shop", "i", "web.1")
+    texts = [line.split(" ", 3)[3] for line in log(config).splitlines()]
+    assert texts == ["one", "two", "The output grew too long to be kept whole; lines may be missing here.", "three"]
+
+
 def test_a_log_is_rotated_by_rename_at_ten_mebibytes(config):
     path = config.app_logs / "shop.log"
     line = logs.line("2026-11-24T00:50:09.179Z", "web.1", "stdout", "x" * 1000)
