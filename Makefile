@@ -2,6 +2,7 @@
 SHELL := /bin/sh
 SETUP := python3 -m workers.setup
 PY := .venv/bin/python
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
 .DEFAULT_GOAL := help
 .PHONY: help up down purge doctor status check test bench test-vm format python
 

@@ -84,8 +84,12 @@ PLATFORM = (
         debian="ca-certificates",
         fedora="ca-certificates",
     ),
-    Need(found=("node",), purpose="builds the portal's front end", debian="nodejs", fedora="nodejs"),
-    Need(found=("npm",), purpose="fetches the front end's packages", debian="npm", fedora="npm"),
+    Need(
+        found=("/usr/share/keyrings/debian-archive-keyring.gpg",),
+        purpose="the keys that base stacks are checked with",
+        debian="debian-archive-keyring",
+        fedora="debian-keyring",
+    ),
 )
 TESTS = (
     Need(found=("chromium", "chromium-browser"), purpose="tests the portal's pages in a browser", debian="chromium", fedora="chromium"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import platform
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -206,9 +207,10 @@ def _node_package() -> str:
 
 
 def _npm(arguments: list[str], folder: Path) -> process.Completed:
+    ours = Path(sys.prefix) / "bin" / "npm"  # of the lock file
     try:
-        return process.run(["npm", *arguments], timeout=300, cwd=folder)
+        return process.run([ours if ours.exists() else "npm", *arguments], timeout=300, cwd=folder)
     except HostLacks:
-        raise HostLacks("npm, which fetches Node.js, is not on this machine.", hint="apt-get install npm") from None
+        raise HostLacks("npm, which fetches Node.js, is not on this machine.", hint="Run `make up`, which installs it.") from None
     except ProcessFailed as error:
         raise ProcessFailed(f"Node.js could not be fetched from the npm registry: {error}", hint="Check `npm ping` on the host.") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import sys
@@ -44,7 +45,7 @@ def main() -> int:
     for unwanted in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(unwanted, signal.default_int_handler)  # the same way out as Ctrl-C
     try:
-        verbs[sys.argv[1]](process_environment(ENV if ENV.exists() else ROOT / ".env.example"))
+        verbs[sys.argv[1]](_environment())
     except CannotGoOn:
         return 1
     except RuntimeFailure as failure:
@@ -146,6 +147,12 @@ def set_up_checks(environment: Environment) -> None:
     """Python's packages alone: linters need no root."""
     _install((PYTHON_VENV,), environment)
     ensure_packages(environment)
+
+
+def _environment() -> dict[str, str]:
+    """The settings and the shell's variables; programs of the lock file (uv, node, npm) before those of the machine."""
+    read = process_environment(ENV if ENV.exists() else ROOT / ".env.example")
+    return {**read, "PATH": f"{VENV / 'bin'}:{read.get('PATH') or os.defpath}"}
 
 
 def _examine(config: NodeConfig, *, port_is_ours: bool) -> None:
