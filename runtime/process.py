@@ -85,7 +85,9 @@ def spawn(
     except FileNotFoundError as error:
         if cwd is not None and str(error.filename) == str(cwd):
             raise ProcessFailed(f"`{pasteable(words)}` cannot start: the folder {cwd} does not exist.") from None
-        raise HostLacks(f"The program {words[0]} is not on this machine.", hint="Install the package that holds it, or run `make up`.") from None
+        raise HostLacks(
+            f"The program {words[0]} is not on this machine.", hint="Install the package that holds it, or run `make up`."
+        ) from None
     except PermissionError:
         raise HostLacks(f"The program {words[0]} may not be run by us.", hint="Check its mode and the mount's noexec.") from None
 

@@ -60,5 +60,7 @@ def _let_go(app_id: int) -> None:
     with engine.holding(app.name, timeout=15.0) as held:
         if not held or any(container.spec.app == app.name for container in engine.instances()):
             return
-        engine.remove_app(app.name, images=tuple(f"{app.name}:v{number}" for number in Release.objects.filter(app=app).values_list("number", flat=True)))
+        engine.remove_app(
+            app.name, images=tuple(f"{app.name}:v{number}" for number in Release.objects.filter(app=app).values_list("number", flat=True))
+        )
         forget(app)

@@ -45,7 +45,12 @@ def desired_app(app: App) -> DesiredApp:
 
 def launching(app: App) -> Rollout | None:
     """The rollout whose instances are being started."""
-    return Rollout.objects.filter(release__app=app, state=RolloutState.LAUNCHING).select_related("release", "release__app").order_by("-pk").first()
+    return (
+        Rollout.objects.filter(release__app=app, state=RolloutState.LAUNCHING)
+        .select_related("release", "release__app")
+        .order_by("-pk")
+        .first()
+    )
 
 
 def desired_release(app: App, release: Release, quota: Quota, *, attempt: str = "") -> DesiredRelease:
@@ -70,7 +75,11 @@ def desired_release(app: App, release: Release, quota: Quota, *, attempt: str = 
 
 def team_limits(quota: Quota) -> TeamLimits:
     """What all of a team's containers may use together."""
-    return TeamLimits(cpu=Millicores(quota.cpu), memory=Bytes(quota.memory), processes=quota.processes_per_instance * max(quota.instances, 1) + BUILD_PROCESSES)
+    return TeamLimits(
+        cpu=Millicores(quota.cpu),
+        memory=Bytes(quota.memory),
+        processes=quota.processes_per_instance * max(quota.instances, 1) + BUILD_PROCESSES,
+    )
 
 
 def instance_limits(quota: Quota) -> Limits:
@@ -86,7 +95,9 @@ def instance_limits(quota: Quota) -> Limits:
 def build_request(build: Build, sources: Path) -> BuildRequest:
     """A build may use all that its team may, for it is short; the team's own limits hold it beside the team's instances."""
     quota = quota_of(build.app.team)
-    limits = Limits(cpu=Millicores(quota.cpu), memory=Bytes(quota.memory), processes=BUILD_PROCESSES, disk=min(BUILD_DISK, Bytes(quota.disk)))
+    limits = Limits(
+        cpu=Millicores(quota.cpu), memory=Bytes(quota.memory), processes=BUILD_PROCESSES, disk=min(BUILD_DISK, Bytes(quota.disk))
+    )
     return BuildRequest(
         build_id=build.pk,
         app=build.app.name,

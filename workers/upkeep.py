@@ -23,6 +23,7 @@ LATE = timedelta(seconds=10)  # a message not taken up by then may have been los
 AGAIN_AFTER = 60.0  # seconds until the same thing is handed out once more: behind a long queue it just waits
 KEPT_INSTANCES = timedelta(days=7)
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lost:
     """A row nobody is at, in the state in which it was found."""

@@ -124,7 +124,9 @@ def password_of(credentials: str) -> str:
 
 async def _answer_413(scope: dict[str, Any], send: Send, error: TooLarge) -> None:
     small = error.limit == settings.MAX_FORM
-    hint = "Sign in, or send a token, to upload more." if small else "Leave out what a build does not need: dependencies, build results, data."
+    hint = (
+        "Sign in, or send a token, to upload more." if small else "Leave out what a build does not need: dependencies, build results, data."
+    )
     sentence = f"The request is larger than {error.limit // 2**20} MiB."
     if b"text/html" in dict(scope["headers"]).get(b"accept", b""):
         kind, body = b"text/plain; charset=utf-8", f"{sentence} {hint}\n".encode()

@@ -167,7 +167,9 @@ def write(path: Path, value: int | str) -> None:
         path.write_text(str(int(value)) if isinstance(value, int) else value)  # Bytes print with a unit
     except OSError as error:
         code = error.errno or 0
-        raise KernelRefused(f"The kernel did not take {value} for {path}: {os.strerror(code)}.", errno=code, hint=_HINTS.get(code, "")) from None
+        raise KernelRefused(
+            f"The kernel did not take {value} for {path}: {os.strerror(code)}.", errno=code, hint=_HINTS.get(code, "")
+        ) from None
 
 
 _HINTS = {

@@ -101,9 +101,7 @@ def _made(folder: Folder, pid: int, monitor: int, address: str | None) -> Made:
     pid_started, monitor_started = identity.started(pid), identity.started(monitor)
     if pid_started is None or monitor_started is None:
         raise LaunchFailed(f"Container {folder.id} ended while it was being created.", hint="Too little memory for its init is one cause.")
-    return Made(
-        pid=pid, pid_started=pid_started, monitor=monitor, monitor_started=monitor_started, boot=identity.boot(), address=address
-    )
+    return Made(pid=pid, pid_started=pid_started, monitor=monitor, monitor_started=monitor_started, boot=identity.boot(), address=address)
 
 
 def _opened(stack: ExitStack, path: Path) -> int:

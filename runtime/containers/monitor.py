@@ -21,7 +21,9 @@ from runtime.errors import HostLacks, LaunchFailed, ProcessFailed
 from runtime.kernel import Kernel
 from runtime.process import StillRunning, run, spawn
 
-PROGRAM_FOLDERS = tuple(map(Path, ("/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin", "/bin", "/usr/libexec/podman", "/usr/libexec/catatonit")))
+PROGRAM_FOLDERS = tuple(
+    map(Path, ("/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin", "/bin", "/usr/libexec/podman", "/usr/libexec/catatonit"))
+)
 CONSOLE_MOST = 256 * 2**20  # bytes; whoever ships the log rotates long before, and else the host's disk must not fill
 _ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
 _PATIENCE = 30.0  # seconds for a container to be created
@@ -46,7 +48,9 @@ class Monitor:
         try:
             environment = {**_ENVIRONMENT, "_OCI_SYNCPIPE": str(sync_write), "_OCI_STARTPIPE": str(start_read)}
             with (folder.path / "monitor.log").open("wb") as words:
-                process = spawn(self._command(folder), stdout=words, stderr=words, env=environment, pass_fds=(sync_write, start_read), cwd=folder.path)
+                process = spawn(
+                    self._command(folder), stdout=words, stderr=words, env=environment, pass_fds=(sync_write, start_read), cwd=folder.path
+                )
             os.close(sync_write)
             sync_write = -1
             for file in cgroup:
@@ -152,7 +156,9 @@ def _answer(folder: Folder, sync: int) -> int:
         raise LaunchFailed(f"The monitor of container {folder.id} ended without a word.{_words(folder)}") from None
     pid = int(answer["data"])
     if pid <= 0:
-        raise LaunchFailed(f"Container {folder.id} could not be created: {answer.get('message', '').strip() or 'no reason given'}.{_words(folder)}")
+        raise LaunchFailed(
+            f"Container {folder.id} could not be created: {answer.get('message', '').strip() or 'no reason given'}.{_words(folder)}"
+        )
     return pid
 
 

@@ -22,14 +22,38 @@ PROFILES = (Path("/usr/share/containers/seccomp.json"), Path("/etc/containers/se
 _NEW_NAMESPACES = 0x7E020080  # CLONE_NEW{NS,CGROUP,UTS,IPC,USER,PID,NET,TIME} (clone(2))
 _NEW_NAMESPACES_CLONE = 0x7E020000  # in clone the low byte is the exit signal
 _NOT_EQUAL, _EQUAL, _MASKED_EQUAL = 1, 4, 7  # enum scmp_compare
-_OPERATORS = {"SCMP_CMP_NE": 1, "SCMP_CMP_LT": 2, "SCMP_CMP_LE": 3, "SCMP_CMP_EQ": 4, "SCMP_CMP_GE": 5, "SCMP_CMP_GT": 6, "SCMP_CMP_MASKED_EQ": 7}
+_OPERATORS = {
+    "SCMP_CMP_NE": 1,
+    "SCMP_CMP_LT": 2,
+    "SCMP_CMP_LE": 3,
+    "SCMP_CMP_EQ": 4,
+    "SCMP_CMP_GE": 5,
+    "SCMP_CMP_GT": 6,
+    "SCMP_CMP_MASKED_EQ": 7,
+}
 
 _REFUSED = frozenset(
     (
-        "mount", "umount", "umount2", "pivot_root",
-        "fsopen", "fsconfig", "fsmount", "fspick", "open_tree", "move_mount", "mount_setattr",
-        "setns", "bpf", "keyctl", "add_key", "request_key",
-        "userfaultfd", "perf_event_open", "open_by_handle_at", "name_to_handle_at",
+        "mount",
+        "umount",
+        "umount2",
+        "pivot_root",
+        "fsopen",
+        "fsconfig",
+        "fsmount",
+        "fspick",
+        "open_tree",
+        "move_mount",
+        "mount_setattr",
+        "setns",
+        "bpf",
+        "keyctl",
+        "add_key",
+        "request_key",
+        "userfaultfd",
+        "perf_event_open",
+        "open_by_handle_at",
+        "name_to_handle_at",
     )
 )
 _DECIDED_HERE = _REFUSED | {"clone", "clone3", "unshare"}

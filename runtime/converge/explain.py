@@ -86,7 +86,9 @@ def _how_it_answers(seen: Seen) -> str:
             f"It answers {asked} with status {seen.answer.status}; it counts as healthy with a status below 500. "
             "Its log should say why; another path can be asked by setting the app's health path."
         )
-    return f"It listens, but {asked} {seen.answer.trouble or 'got no answer'}. Make that path answer quickly, or choose another health path."
+    return (
+        f"It listens, but {asked} {seen.answer.trouble or 'got no answer'}. Make that path answer quickly, or choose another health path."
+    )
 
 
 def _sockets(sockets: Sequence[tuple[str, int]]) -> str:

@@ -17,7 +17,48 @@ INSTANCE = "instance"
 RELEASE_PHASE = "release-phase"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _BUILTINS = frozenset(
-    [".", ":", "[", "alias", "bg", "break", "case", "cd", "command", "continue", "echo", "eval", "exec", "exit", "export", "false", "for", "if", "local", "printf", "pwd", "read", "readonly", "return", "set", "shift", "source", "test", "times", "trap", "true", "type", "ulimit", "umask", "unset", "until", "wait", "while", "{", "!"]
+    [
+        ".",
+        ":",
+        "[",
+        "alias",
+        "bg",
+        "break",
+        "case",
+        "cd",
+        "command",
+        "continue",
+        "echo",
+        "eval",
+        "exec",
+        "exit",
+        "export",
+        "false",
+        "for",
+        "if",
+        "local",
+        "printf",
+        "pwd",
+        "read",
+        "readonly",
+        "return",
+        "set",
+        "shift",
+        "source",
+        "test",
+        "times",
+        "trap",
+        "true",
+        "type",
+        "ulimit",
+        "umask",
+        "unset",
+        "until",
+        "wait",
+        "while",
+        "{",
+        "!",
+    ]
 )
 
 
@@ -32,7 +73,9 @@ def source_of(instance: str, process: str) -> str:
     return f"{process}.{instance.rsplit('-', 1)[-1]}"
 
 
-def spec_for(desired: DesiredApp, release: DesiredRelease, image: Image, *, id: str, place: Place, command: str, limits: Limits) -> ContainerSpec:
+def spec_for(
+    desired: DesiredApp, release: DesiredRelease, image: Image, *, id: str, place: Place, command: str, limits: Limits
+) -> ContainerSpec:
     """The container that fills a place."""
     labels = {
         "kind": INSTANCE,
@@ -45,7 +88,9 @@ def spec_for(desired: DesiredApp, release: DesiredRelease, image: Image, *, id: 
     return _spec(desired, release, image, id=id, process=place.process, command=command, limits=limits, labels=labels)
 
 
-def spec_for_release_phase(desired: DesiredApp, release: DesiredRelease, image: Image, *, id: str, command: str, limits: Limits) -> ContainerSpec:
+def spec_for_release_phase(
+    desired: DesiredApp, release: DesiredRelease, image: Image, *, id: str, command: str, limits: Limits
+) -> ContainerSpec:
     """The one-off container in which a release's own preparation runs, before any instance of it."""
     labels = {"kind": RELEASE_PHASE, "process": "release", "release": str(release.number)}
     return _spec(desired, release, image, id=id, process="release", command=command, limits=limits, labels=labels)
@@ -81,7 +126,15 @@ def _needs_shell(line: str) -> bool:
 
 
 def _spec(
-    desired: DesiredApp, release: DesiredRelease, image: Image, *, id: str, process: str, command: str, limits: Limits, labels: Mapping[str, str]
+    desired: DesiredApp,
+    release: DesiredRelease,
+    image: Image,
+    *,
+    id: str,
+    process: str,
+    command: str,
+    limits: Limits,
+    labels: Mapping[str, str],
 ) -> ContainerSpec:
     uid, gid = _user(image.config.user)
     home = image.config.working_directory or "/"

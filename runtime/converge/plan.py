@@ -129,7 +129,10 @@ class _Draft:
         self.candidate = self.desired.candidate
         # The healthiest, then the oldest first: the first in a place keeps it.
         self.instances = tuple(
-            sorted(self.observed.instances, key=lambda one: (one.phase is not Phase.RUNNING, not healthy(one, self.now), one.started_at or 0.0, one.id))
+            sorted(
+                self.observed.instances,
+                key=lambda one: (one.phase is not Phase.RUNNING, not healthy(one, self.now), one.started_at or 0.0, one.id),
+            )
         )
         self.draining = {one.id for one in self.instances if one.marks.draining_since is not None}
 
@@ -144,7 +147,11 @@ class _Draft:
         if self.target is not None:
             known.append((self.target, group_of(self.target)))
         if self.serving is not None and self.serving not in (group for _, group in known):
-            known += [(release, self.serving) for release in (self.desired.current,) if release is not None and release.number == self.serving.release]
+            known += [
+                (release, self.serving)
+                for release in (self.desired.current,)
+                if release is not None and release.number == self.serving.release
+            ]
         return known
 
     def routed(self, instance: str) -> bool:
@@ -255,7 +262,11 @@ def _switch_to(draft: _Draft, group: Group) -> None:
 
 def _in_service(draft: _Draft) -> list[ObservedInstance]:
     """Running, and on nobody's way out."""
-    return [one for one in draft.instances if one.phase is Phase.RUNNING and not one.marks.condemned and one.id not in draft.gone | draft.draining]
+    return [
+        one
+        for one in draft.instances
+        if one.phase is Phase.RUNNING and not one.marks.condemned and one.id not in draft.gone | draft.draining
+    ]
 
 
 def _whole(draft: _Draft, release: DesiredRelease) -> bool:
@@ -388,5 +399,8 @@ def _situation(draft: _Draft, endpoints: list[Endpoint]) -> AppSituation:
     if draft.serving is None or draft.target is None:
         return AppSituation.NOT_DEPLOYED
     crashed = any(place.group == draft.serving and place.process == WEB for place in draft.observed.crashes)
-    buried = any(one.place.group == draft.serving and one.place.process == WEB and one.id in draft.gone and one.phase is not Phase.RUNNING for one in draft.instances)
+    buried = any(
+        one.place.group == draft.serving and one.place.process == WEB and one.id in draft.gone and one.phase is not Phase.RUNNING
+        for one in draft.instances
+    )
     return AppSituation.CRASHED if crashed or buried else AppSituation.NO_INSTANCE

@@ -91,7 +91,18 @@ def portal_url(redis_server: str, django_db_setup: None) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "portal.settings"}
-    command = (sys.executable, "-m", "uvicorn", "portal.asgi:application", "--port", str(port), "--lifespan", "off", "--log-level", "warning")
+    command = (
+        sys.executable,
+        "-m",
+        "uvicorn",
+        "portal.asgi:application",
+        "--port",
+        str(port),
+        "--lifespan",
+        "off",
+        "--log-level",
+        "warning",
+    )
     server = subprocess.Popen(command, cwd=ROOT, env=environment)
     url = f"http://127.0.0.1:{port}"
     _wait(lambda: _answers(url), "The portal did not come up")

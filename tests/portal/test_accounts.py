@@ -54,7 +54,9 @@ def test_only_admins_add_people(crew: Crew) -> None:
         actions.create_person(crew.ada, username="eve", password="a good long one")
 
 
-@pytest.mark.parametrize(("name", "password"), [("eve", "short"), ("eve", "1234567890123"), ("eve spaces", "a good long one"), ("ADA", "a good long one")])
+@pytest.mark.parametrize(
+    ("name", "password"), [("eve", "short"), ("eve", "1234567890123"), ("eve spaces", "a good long one"), ("ADA", "a good long one")]
+)
 def test_weak_passwords_and_taken_or_odd_names_are_refused(crew: Crew, name: str, password: str) -> None:
     with pytest.raises((ValueRefused, NameRefused)):
         actions.create_person(crew.admin, username=name, password=password)

@@ -83,7 +83,10 @@ def test_config_scale_and_rollback(crew: Crew, ada: Caller) -> None:
 
 
 def test_refusals_are_json_with_a_sentence_and_a_remedy(crew: Crew, ada: Caller) -> None:
-    assert ada("get", "/apps/nothing") == (404, {"error": "There is no app nothing of yours.", "hint": "Look at the list of your apps, or make it."})
+    assert ada("get", "/apps/nothing") == (
+        404,
+        {"error": "There is no app nothing of yours.", "hint": "Look at the list of your apps, or make it."},
+    )
     status, answer = ada("post", "/apps", {"name": "A B"})
     assert (status, answer["error"]) == (400, "'A B' cannot be the name of a host.")
     status, answer = ada("post", "/apps", {})

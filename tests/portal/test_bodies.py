@@ -83,9 +83,7 @@ def test_every_page_forbids_foreign_and_inline_code(db: None) -> None:
     assert answer["X-Content-Type-Options"] == "nosniff"
 
 
-def test_a_file_just_beyond_the_limit_is_refused_in_words_where_the_form_is_read_by_the_csrf_check(
-    crew: Crew, settings: Settings
-) -> None:
+def test_a_file_just_beyond_the_limit_is_refused_in_words_where_the_form_is_read_by_the_csrf_check(crew: Crew, settings: Settings) -> None:
     settings.MAX_UPLOAD = 1000
     crew.app()
     client = Client(enforce_csrf_checks=True, headers={"Authorization": f"Bearer {crew.token(crew.ada)}"})

@@ -40,7 +40,10 @@ def test_files_that_are_no_archives_are_refused_with_those_that_are(crew: Crew, 
 
 
 def test_a_path_in_a_file_name_is_only_its_last_part(crew: Crew) -> None:
-    assert upload(name="hello.zip").filename == sources.store_upload(SimpleUploadedFile("x", b"an archive"), filename="../../a\\hello.zip").filename
+    assert (
+        upload(name="hello.zip").filename
+        == sources.store_upload(SimpleUploadedFile("x", b"an archive"), filename="../../a\\hello.zip").filename
+    )
 
 
 def test_an_empty_file_is_refused(crew: Crew) -> None:

@@ -142,7 +142,9 @@ def test_a_pusher_who_hangs_up_does_not_stop_the_deploy(checkout: Checkout, ship
     assert commit in refs, "the ref follows the deploy"
 
 
-def test_only_main_deploys_and_whoever_pushes_something_else_is_told_how(checkout: Checkout, shipyard: Shipyard, app: App, token: str) -> None:
+def test_only_main_deploys_and_whoever_pushes_something_else_is_told_how(
+    checkout: Checkout, shipyard: Shipyard, app: App, token: str
+) -> None:
     checkout.commit()
     checkout.git("branch", "feature")
     pushed = checkout.push("hello", token, "feature")

@@ -156,7 +156,9 @@ def test_following_waits_for_the_file_and_ends_when_all_is_read(path: Path, monk
 
 
 @given(chunks=st.lists(st.binary(min_size=1, max_size=30), max_size=30))
-def test_however_a_log_is_written_its_lines_come_out_once_and_in_order(tmp_path_factory: pytest.TempPathFactory, chunks: list[bytes]) -> None:
+def test_however_a_log_is_written_its_lines_come_out_once_and_in_order(
+    tmp_path_factory: pytest.TempPathFactory, chunks: list[bytes]
+) -> None:
     path = tmp_path_factory.mktemp("log") / "x.log"
     found: list[LogLine] = []
     with Reader(path) as reader:

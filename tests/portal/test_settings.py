@@ -15,7 +15,9 @@ NOBODY = 65534
 @pytest.mark.django_db(transaction=True)
 def test_sqlite_writes_ahead_syncs_and_waits() -> None:
     with connection.cursor() as cursor:
-        found = {name: cursor.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous", "busy_timeout", "foreign_keys")}
+        found = {
+            name: cursor.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous", "busy_timeout", "foreign_keys")
+        }
     assert found == {"journal_mode": "wal", "synchronous": 2, "busy_timeout": 20000, "foreign_keys": 1}
 
 

@@ -73,7 +73,9 @@ class Plant:
     children: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def get(self, app: App, path: str = "/") -> httpx.Response:
-        return httpx.get(f"http://127.0.0.1:{self.config.http_port}{path}", headers={"Host": f"{app.name}.{settings.BASE_DOMAIN}"}, timeout=15)
+        return httpx.get(
+            f"http://127.0.0.1:{self.config.http_port}{path}", headers={"Host": f"{app.name}.{settings.BASE_DOMAIN}"}, timeout=15
+        )
 
     def die(self, app: App) -> None:
         httpx.post(f"http://127.0.0.1:{self.config.http_port}/die", headers={"Host": f"{app.name}.{settings.BASE_DOMAIN}"}, timeout=15)
@@ -156,7 +158,12 @@ def config() -> NodeConfig:
         port = probe.getsockname()[1]
     network = IPv4Network((f"10.{200 + secrets.randbelow(50)}.0.0", 16))
     return NodeConfig(
-        name=f"t{secrets.token_hex(3)}", state=settings.STATE, run=settings.RUN, http_port=port, network=network, base_domain=settings.BASE_DOMAIN
+        name=f"t{secrets.token_hex(3)}",
+        state=settings.STATE,
+        run=settings.RUN,
+        http_port=port,
+        network=network,
+        base_domain=settings.BASE_DOMAIN,
     )
 
 

@@ -27,7 +27,10 @@ from workers.rollout import roll_out
 def queued(broker, queue):
     """Names and arguments of what waits in a queue, oldest first."""
     messages = [json.loads(raw) for raw in reversed(broker.lrange(queue, 0, -1))]
-    return [(message["headers"]["task"], json.loads(message["headers"]["argsrepr"].replace("(", "[").replace(",)", "]").replace(")", "]"))) for message in messages]
+    return [
+        (message["headers"]["task"], json.loads(message["headers"]["argsrepr"].replace("(", "[").replace(",)", "]").replace(")", "]")))
+        for message in messages
+    ]
 
 
 def deploy(plant, app, mode="ok", **processes):

@@ -38,7 +38,9 @@ def create_app(request: HttpRequest, body: AppIn) -> Status[AppOut]:
         teams = list(teams_of(person))
         if len(teams) != 1:
             names = ", ".join(team.name for team in teams)
-            raise ValueRefused("The app needs a team.", field="team", hint=f"Yours are {names}." if teams else "Make one in the portal first.")
+            raise ValueRefused(
+                "The app needs a team.", field="team", hint=f"Yours are {names}." if teams else "Make one in the portal first."
+            )
         team = teams[0]
     return Status(201, app_out(actions.create_app(person, team=team, name=body.name)))
 

@@ -38,4 +38,6 @@ def on_unknown(_: HttpRequest, __: AuthenticationError) -> HttpResponse:
 def on_malformed(_: HttpRequest, error: ValidationError) -> HttpResponse:
     """Says where in the request each mistake is."""
     mistakes = "; ".join(f"{'.'.join(str(part) for part in problem['loc'][1:])}: {problem['msg']}" for problem in error.errors)
-    return JsonResponse({"error": f"The request is not what this operation takes: {mistakes}.", "hint": "See /api/openapi.json."}, status=422)
+    return JsonResponse(
+        {"error": f"The request is not what this operation takes: {mistakes}.", "hint": "See /api/openapi.json."}, status=422
+    )

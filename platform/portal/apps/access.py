@@ -17,7 +17,19 @@ from portal.apps.models import App, Instance, InstanceState, ProcessFormation
 from portal.apps.status import AppStatus, status_of
 from portal.errors import NotFound
 
-__all__ = ["AppStatus", "Usage", "app_for", "apps_of", "config_of", "formation_of", "host_of", "instances_of", "status_of", "url_of", "usage_of"]
+__all__ = [
+    "AppStatus",
+    "Usage",
+    "app_for",
+    "apps_of",
+    "config_of",
+    "formation_of",
+    "host_of",
+    "instances_of",
+    "status_of",
+    "url_of",
+    "usage_of",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

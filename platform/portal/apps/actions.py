@@ -69,7 +69,13 @@ def set_config_vars(actor: Person, *, app: App, changes: Mapping[str, str | None
     if latest is None:
         return None
     rollout = make_release(
-        app, image=latest.image, config=config, processes=latest.processes, description=text[0].upper() + text[1:], actor=actor, build=latest.build
+        app,
+        image=latest.image,
+        config=config,
+        processes=latest.processes,
+        description=text[0].upper() + text[1:],
+        actor=actor,
+        build=latest.build,
     )
     return rollout.release
 
@@ -162,7 +168,9 @@ def _checked(changes: Mapping[str, str | None]) -> Mapping[str, str | None]:
         if name in _OURS:
             raise ValueRefused(f"{name} is set by Slipway for each instance.", field="name", hint="Read it in your app, and listen there.")
         if value is not None and "\0" in value:
-            raise ValueRefused(f"The value of {name} holds a zero byte, which no environment can.", field="value", hint="Encode it, for example as Base64.")
+            raise ValueRefused(
+                f"The value of {name} holds a zero byte, which no environment can.", field="value", hint="Encode it, for example as Base64."
+            )
         if value is not None and len(value.encode()) > LONGEST_VALUE:
             hint = "Ship it as a file of the source."
             raise ValueRefused(f"The value of {name} is longer than {LONGEST_VALUE // 1024} KiB.", field="value", hint=hint)
@@ -181,4 +189,6 @@ def _describe(before: Mapping[str, str], after: Mapping[str, str]) -> str:
 def _taken(name: str) -> NameRefused:
     if App.objects.filter(name=name).exclude(deleted_at=None).exists():
         return NameRefused(f"An app {name} is just being deleted.", hint="Try again in a moment.")
-    return NameRefused(f"The name {name} is taken.", hint="App names are host names, so they are unique on the whole platform. Choose another.")
+    return NameRefused(
+        f"The name {name} is taken.", hint="App names are host names, so they are unique on the whole platform. Choose another."
+    )

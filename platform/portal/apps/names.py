@@ -7,12 +7,51 @@ import re
 from portal.errors import NameRefused
 
 LONGEST = 40
-RESERVED = frozenset((  # names that people or programs expect to be the platform's own
-    "admin", "api", "app", "apps", "assets", "auth", "autoconfig", "autodiscover", "dashboard", "dns", "ftp",
-    "git", "host", "imap", "internal", "localhost", "login", "mail", "mta-sts", "mx", "node", "ns", "ns1", "ns2", "pop",
-    "portal", "registry", "root", "router", "signin", "signup", "slipway", "smtp", "ssh", "static", "status", "support", "system",
-    "webmail", "wpad", "www",
-))
+RESERVED = frozenset(
+    (  # names that people or programs expect to be the platform's own
+        "admin",
+        "api",
+        "app",
+        "apps",
+        "assets",
+        "auth",
+        "autoconfig",
+        "autodiscover",
+        "dashboard",
+        "dns",
+        "ftp",
+        "git",
+        "host",
+        "imap",
+        "internal",
+        "localhost",
+        "login",
+        "mail",
+        "mta-sts",
+        "mx",
+        "node",
+        "ns",
+        "ns1",
+        "ns2",
+        "pop",
+        "portal",
+        "registry",
+        "root",
+        "router",
+        "signin",
+        "signup",
+        "slipway",
+        "smtp",
+        "ssh",
+        "static",
+        "status",
+        "support",
+        "system",
+        "webmail",
+        "wpad",
+        "www",
+    )
+)
 
 
 def check_app_name(text: str) -> str:

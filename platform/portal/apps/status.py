@@ -50,7 +50,9 @@ def _running(app: App, release: Release) -> AppStatus:
         word: Word = "live" if live else "failed"
         return AppStatus(word=word, sentence=f"v{release.number} has {live} of {wanted} {_noun(wanted)} healthy.{why}")
     if live < wanted:
-        return AppStatus(word="changing", sentence=f"v{release.number} has {live} of {wanted} {_noun(wanted)} healthy, the rest are starting.")
+        return AppStatus(
+            word="changing", sentence=f"v{release.number} has {live} of {wanted} {_noun(wanted)} healthy, the rest are starting."
+        )
     return AppStatus(word="live", sentence=f"v{release.number} is live, {live} of {wanted} {_noun(wanted)} healthy.")
 
 

@@ -57,4 +57,7 @@ class Build(models.Model):
     finished_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
-        indexes = (models.Index(fields=("app", "-created_at"), name="builds_of_an_app"), models.Index(fields=("state",), name="builds_by_state"))
+        indexes = (
+            models.Index(fields=("app", "-created_at"), name="builds_of_an_app"),
+            models.Index(fields=("state",), name="builds_by_state"),
+        )

@@ -39,7 +39,9 @@ async def ensure(app: App) -> Path:
         command = ("git", "init", "--quiet", "--bare", "--initial-branch=main", "--template=", str(draft))
         done = await process.run(command, environment=_environment())
         if done.code != 0:
-            raise Conflict(f"The repository of {app.name} could not be made: {done.stderr}", hint="An admin finds this in the portal's log.")
+            raise Conflict(
+                f"The repository of {app.name} could not be made: {done.stderr}", hint="An admin finds this in the portal's log."
+            )
         if not path.exists():
             draft.rename(path)
     return path

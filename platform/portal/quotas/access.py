@@ -46,6 +46,8 @@ def team_uses() -> list[TeamLine]:
     apps = dict(App.objects.filter(deleted_at=None).values_list("team").annotate(Count("id")))
     lines = [
         TeamLine(team=team, quota=team.quota, use=total(apps.get(team.pk, 0), sizes.get(team.pk, {})), people=team.people_count)
-        for team in Team.objects.select_related("quota").annotate(people_count=Count("memberships", filter=Q(memberships__person__is_active=True)))
+        for team in Team.objects.select_related("quota").annotate(
+            people_count=Count("memberships", filter=Q(memberships__person__is_active=True))
+        )
     ]
     return sorted(lines, key=lambda line: (-line.use.memory, line.team.name))

@@ -124,7 +124,9 @@ def _check_one(team: Team, quota: Quota, process: str, size: Size, before: Size 
         if wanted > limit and (before is None or wanted > getattr(before, name)):
             words = f"One instance of team {team.name} may have at most {_text(name, limit)}{_unit(name)}; {process} asks for {_text(name, wanted)}."
             used = _text(name, getattr(before, name)) if before else "nothing"
-            raise QuotaExceeded(words, hint=_remedy(), name=f"{name}_per_instance", limit=_text(name, limit), used=used, wanted=_text(name, wanted))
+            raise QuotaExceeded(
+                words, hint=_remedy(), name=f"{name}_per_instance", limit=_text(name, limit), used=used, wanted=_text(name, wanted)
+            )
 
 
 def _check_sums(team: Team, quota: Quota, now: TeamUse, wanted: TeamUse, *, shown: TeamUse | None = None) -> None:

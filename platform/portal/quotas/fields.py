@@ -17,9 +17,7 @@ class SizeField(forms.Field):
     """Bytes, typed as 512M or 1.5 GiB."""
 
     def __init__(self, *, label: str = "", help_text: str = "") -> None:
-        super().__init__(
-            label=label, help_text=help_text, widget=forms.TextInput(attrs={"autocomplete": "off", "inputmode": "text"})
-        )
+        super().__init__(label=label, help_text=help_text, widget=forms.TextInput(attrs={"autocomplete": "off", "inputmode": "text"}))
 
     def to_python(self, value: object) -> int | None:
         text = str(value or "").strip()
@@ -36,9 +34,7 @@ class CpuField(forms.Field):
     """Millicores, typed as 0.5, 1.5 CPU or 250m."""
 
     def __init__(self, *, label: str = "", help_text: str = "") -> None:
-        super().__init__(
-            label=label, help_text=help_text, widget=forms.TextInput(attrs={"autocomplete": "off", "inputmode": "text"})
-        )
+        super().__init__(label=label, help_text=help_text, widget=forms.TextInput(attrs={"autocomplete": "off", "inputmode": "text"}))
 
     def to_python(self, value: object) -> int | None:
         text = str(value or "").strip()

@@ -78,7 +78,14 @@ def lock_app(app: App) -> App:
 
 
 def make_release(
-    app: App, *, image: str, config: Mapping[str, str], processes: Mapping[str, str], description: str, actor: Person | None, build: Build | None
+    app: App,
+    *,
+    image: str,
+    config: Mapping[str, str],
+    processes: Mapping[str, str],
+    description: str,
+    actor: Person | None,
+    build: Build | None,
 ) -> Rollout:
     """Number a release, take the place of a rollout that is still open, and queue its own. The caller holds `lock_app`."""
     number = (Release.objects.filter(app=app).aggregate(last=Max("number"))["last"] or 0) + 1
@@ -102,7 +109,9 @@ def make_release(
 
 def supersede_open_rollouts(app: App, *, reason: str) -> None:
     """End whatever is under way; what serves keeps serving."""
-    Rollout.objects.filter(release__app=app, state__in=OPEN).update(state=RolloutState.SUPERSEDED, reason=reason, finished_at=timezone.now())
+    Rollout.objects.filter(release__app=app, state__in=OPEN).update(
+        state=RolloutState.SUPERSEDED, reason=reason, finished_at=timezone.now()
+    )
     events.announce(app.name, events.Kind.ROLLOUT)
 
 

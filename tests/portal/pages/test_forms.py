@@ -67,7 +67,9 @@ def test_an_upload_by_script_gets_the_address_or_the_refusal_as_json(member: Cli
     assert "no archive we take" in refused.json()["error"]
 
 
-@pytest.mark.parametrize(("file", "words"), [(archive("notes.txt"), "no archive we take"), (archive(data=b""), "was empty"), (None, "Choose a file")])
+@pytest.mark.parametrize(
+    ("file", "words"), [(archive("notes.txt"), "no archive we take"), (archive(data=b""), "was empty"), (None, "Choose a file")]
+)
 def test_a_refused_upload_says_why_beside_the_drop_zone(member: Client, file: SimpleUploadedFile | None, words: str) -> None:
     answer = member.post("/apps/empty-hull/deploy", {"archive": file} if file else {})
     assert answer.status_code == 400
@@ -104,7 +106,14 @@ def test_the_lines_of_an_env_file_are_set_at_once(member: Client) -> None:
 
 
 def formation(**changes: str) -> dict[str, str]:
-    values = {"web-count": "2", "web-cpu": "0.5 CPU", "web-memory": "512 MiB", "worker-count": "1", "worker-cpu": "250m", "worker-memory": "256M"}
+    values = {
+        "web-count": "2",
+        "web-cpu": "0.5 CPU",
+        "web-memory": "512 MiB",
+        "worker-count": "1",
+        "worker-cpu": "250m",
+        "worker-memory": "256M",
+    }
     return values | {name.replace("_", "-"): value for name, value in changes.items()}
 
 
@@ -179,7 +188,9 @@ def test_a_token_is_shown_once_and_can_be_revoked(member: Client) -> None:
 
 
 def test_a_password_is_changed_without_signing_out(member: Client) -> None:
-    wrong = member.post("/account/password", {"old_password": "no", "new_password1": "sails and ropes 9", "new_password2": "sails and ropes 9"})
+    wrong = member.post(
+        "/account/password", {"old_password": "no", "new_password1": "sails and ropes 9", "new_password2": "sails and ropes 9"}
+    )
     assert wrong.status_code == 422
     values = {"old_password": "a quiet harbour 7", "new_password1": "sails and ropes 9", "new_password2": "sails and ropes 9"}
     assert "Your password is changed." in member.post("/account/password", values, follow=True).content.decode()

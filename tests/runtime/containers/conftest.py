@@ -22,7 +22,18 @@ from runtime.containers.spec import ContainerSpec, Limits
 from runtime.quantities import Bytes, Millicores
 
 PROGRAMS = ("sh", "cat", "sleep", "ls", "id", "dd", "grep", "env", "touch", "rm", "mkdir", "stat", "chmod", "chown", "true")
-PYTHON_LEAVES_OUT = ("test", "idlelib", "tkinter", "lib2to3", "ensurepip", "pydoc_data", "distutils", "__pycache__", "config-*", "dist-packages")
+PYTHON_LEAVES_OUT = (
+    "test",
+    "idlelib",
+    "tkinter",
+    "lib2to3",
+    "ensurepip",
+    "pydoc_data",
+    "distutils",
+    "__pycache__",
+    "config-*",
+    "dist-packages",
+)
 PYTHON = "/usr/bin/python3"
 LIMITS = Limits(cpu=Millicores(2000), memory=Bytes(128 * 2**20), processes=64, disk=Bytes(64 * 2**20))
 
@@ -73,7 +84,11 @@ def _copy_libraries(root: Path, *programs: Path) -> None:
     """The libraries they need, at the same places (ldd(1))."""
     listed = subprocess.run(["ldd", *programs], capture_output=True, text=True).stdout
     for word in listed.split():
-        if word.startswith("/") and not word.endswith(":") and not (library := root / str(Path(word).parent.resolve() / Path(word).name).lstrip("/")).exists():
+        if (
+            word.startswith("/")
+            and not word.endswith(":")
+            and not (library := root / str(Path(word).parent.resolve() / Path(word).name).lstrip("/")).exists()
+        ):
             library.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(Path(word).resolve(), library)
 

@@ -54,7 +54,8 @@ def test_the_command_runs_under_init_with_the_environment_as_given() -> None:
 
 
 @pytest.mark.parametrize(
-    ("purpose", "uid", "some"), [(Purpose.RUN, 1000, False), (Purpose.RUN, 0, False), (Purpose.BUILD, 1000, False), (Purpose.BUILD, 0, True)]
+    ("purpose", "uid", "some"),
+    [(Purpose.RUN, 1000, False), (Purpose.RUN, 0, False), (Purpose.BUILD, 1000, False), (Purpose.BUILD, 0, True)],
 )
 def test_only_root_of_a_build_holds_capabilities(purpose: Purpose, uid: int, some: bool) -> None:
     held = bundle.config(replace(SPEC, purpose=purpose, uid=uid), HOST)["process"]["capabilities"]
@@ -133,4 +134,8 @@ def test_rules_of_a_profile_follow_architecture_and_capabilities() -> None:
     }
     plain = {rule.syscall: rule.action for rule in rules(profile, "arm64", frozenset())}
     assert plain == {"read": ALLOW, "chroot": 0x50001}
-    assert {rule.syscall for rule in rules(profile, "amd64", frozenset({"CAP_SYS_CHROOT"})) if rule.action == ALLOW} == {"read", "arch_prctl", "chroot"}
+    assert {rule.syscall for rule in rules(profile, "amd64", frozenset({"CAP_SYS_CHROOT"})) if rule.action == ALLOW} == {
+        "read",
+        "arch_prctl",
+        "chroot",
+    }

@@ -164,5 +164,7 @@ def _launcher(node: NodeConfig, wanted: ContainerSpec) -> subprocess.Popen[bytes
 def test_nothing_is_left_where_a_cgroup2_covers_it(node: NodeConfig, containers: Containers, spec: Spec) -> None:
     containers.launch(spec("sleep", "60"))
     look = "umount -l /sys/fs/cgroup/unified; ls /sys/fs/cgroup/unified"
-    seen = subprocess.run(["unshare", "--mount", "--propagation=slave", "sh", "-c", look], capture_output=True, check=True, text=True).stdout
+    seen = subprocess.run(
+        ["unshare", "--mount", "--propagation=slave", "sh", "-c", look], capture_output=True, check=True, text=True
+    ).stdout
     assert node.name not in seen

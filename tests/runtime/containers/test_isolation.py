@@ -16,7 +16,24 @@ from tests.runtime.containers.conftest import LIMITS, settle
 Output = Callable[..., tuple[Exit, list[str]]]
 Spec = Callable[..., ContainerSpec]
 
-DEVICES = {"core", "fd", "full", "init", "mqueue", "null", "ptmx", "pts", "random", "shm", "stderr", "stdin", "stdout", "tty", "urandom", "zero"}
+DEVICES = {
+    "core",
+    "fd",
+    "full",
+    "init",
+    "mqueue",
+    "null",
+    "ptmx",
+    "pts",
+    "random",
+    "shm",
+    "stderr",
+    "stdin",
+    "stdout",
+    "tty",
+    "urandom",
+    "zero",
+}
 CALLS_REFUSED = """
 import ctypes, errno, os
 libc = ctypes.CDLL(None, use_errno=True)
@@ -132,7 +149,9 @@ def test_open_files_and_core_dumps_are_limited(output: Output) -> None:
 
 @pytest.mark.skipif(not Path("/sys/fs/cgroup/cgroup.controllers").exists(), reason="version 1 is not shown inside")
 def test_it_reads_its_own_limits_and_cannot_raise_them(output: Output) -> None:
-    _, lines = output("sh", "-c", "cat /sys/fs/cgroup/memory.max /proc/self/cgroup; (echo max > /sys/fs/cgroup/memory.max) 2>/dev/null || echo refused")
+    _, lines = output(
+        "sh", "-c", "cat /sys/fs/cgroup/memory.max /proc/self/cgroup; (echo max > /sys/fs/cgroup/memory.max) 2>/dev/null || echo refused"
+    )
     assert lines == [str(int(LIMITS.memory)), "0::/", "refused"]
 
 

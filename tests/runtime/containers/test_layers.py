@@ -21,7 +21,9 @@ Spec = Callable[..., ContainerSpec]
 AS_ROOT = {"uid": 0, "gid": 0, "purpose": Purpose.BUILD}
 
 
-def test_two_containers_share_layers_and_see_nothing_of_each_others_writing(containers: Containers, spec: Spec, layers: tuple[Path, ...]) -> None:
+def test_two_containers_share_layers_and_see_nothing_of_each_others_writing(
+    containers: Containers, spec: Spec, layers: tuple[Path, ...]
+) -> None:
     before = _picture(layers)
     first, second = (spec("sh", "-c", f"echo {name} > /tmp/mine; cat /tmp/mine /word; sleep 60") for name in ("one", "two"))
     for wanted in (first, second):
@@ -33,7 +35,9 @@ def test_two_containers_share_layers_and_see_nothing_of_each_others_writing(cont
 
 
 def test_a_builds_writable_layer_holds_real_ids_and_no_mount_points(containers: Containers, spec: Spec, layers: tuple[Path, ...]) -> None:
-    script = "echo changed > /word; mkdir /app/new; touch /app/new/root; touch /app/mine; chown 1000:1000 /app/mine; rm /usr/bin/true; id -u"
+    script = (
+        "echo changed > /word; mkdir /app/new; touch /app/new/root; touch /app/mine; chown 1000:1000 /app/mine; rm /usr/bin/true; id -u"
+    )
     wanted = spec("sh", "-c", script, binds=(Bind(source=Path("/etc/os-release"), target="/etc/pip.conf"),), **AS_ROOT)
     before, lines = _picture(layers), list[str]()
     ended = containers.run(wanted, on_output=lambda _, text: lines.append(text), timeout=30)

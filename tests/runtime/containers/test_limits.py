@@ -89,7 +89,9 @@ def test_forking_without_end_is_held_and_seen_in_the_usage(containers: Container
 
 def test_a_full_disk_is_told_inside_and_the_host_keeps_its_own(output: Output, node: object, place: object) -> None:
     before = shutil.disk_usage(str(place)).free
-    ended, lines = output("sh", "-c", "dd if=/dev/zero of=/tmp/fill bs=1M count=200; ls -l /tmp; rm /tmp/fill; echo again > /tmp/x && cat /tmp/x")
+    ended, lines = output(
+        "sh", "-c", "dd if=/dev/zero of=/tmp/fill bs=1M count=200; ls -l /tmp; rm /tmp/fill; echo again > /tmp/x && cat /tmp/x"
+    )
     assert ended.code == 0
     assert any("No space left on device" in line for line in lines)
     assert lines[-1] == "again"

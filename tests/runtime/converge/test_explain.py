@@ -16,11 +16,23 @@ END = Exit(code=3, signal=None, out_of_memory=False, at=0.0, memory=Bytes(512 * 
     ("listening", "answer", "said"),
     [
         ((), Answer(trouble="was refused"), "It listens on no port; it must listen on 0.0.0.0 and the port in $PORT (8000)."),
-        ((("127.0.0.1", 5000),), Answer(trouble="was refused"), "It listens on 127.0.0.1:5000, where nobody but itself can reach it; it must listen"),
+        (
+            (("127.0.0.1", 5000),),
+            Answer(trouble="was refused"),
+            "It listens on 127.0.0.1:5000, where nobody but itself can reach it; it must listen",
+        ),
         ((("::1", 8000),), Answer(trouble="was refused"), "It listens on [::1]:8000, where nobody but itself can reach it; it must listen"),
-        ((("0.0.0.0", 5000),), Answer(trouble="was refused"), "It listens on 0.0.0.0:5000; it must listen on 0.0.0.0 and the port in $PORT (8000)."),
+        (
+            (("0.0.0.0", 5000),),
+            Answer(trouble="was refused"),
+            "It listens on 0.0.0.0:5000; it must listen on 0.0.0.0 and the port in $PORT (8000).",
+        ),
         ((("0.0.0.0", 5000), ("127.0.0.1", 9)), Answer(), "It listens on 0.0.0.0:5000; it must"),
-        ((("::", 8000),), Answer(status=500), "It answers GET / on port 8000 with status 500; it counts as healthy with a status below 500."),
+        (
+            (("::", 8000),),
+            Answer(status=500),
+            "It answers GET / on port 8000 with status 500; it counts as healthy with a status below 500.",
+        ),
         ((("0.0.0.0", 8000),), Answer(trouble="got no answer within 5 s"), "It listens, but GET / on port 8000 got no answer within 5 s."),
     ],
 )
@@ -33,7 +45,9 @@ def test_where_it_listens_and_how_it_answers_is_told_with_the_remedy(listening, 
 
 def test_workers_of_it_that_were_killed_for_memory_are_told_first():
     text = not_ready(replace(SEEN, oom_kills=3), [])
-    assert text.startswith("A process of it was killed for using all of its 512 MiB of memory, 3 times; give it more. It listens on no port")
+    assert text.startswith(
+        "A process of it was killed for using all of its 512 MiB of memory, 3 times; give it more. It listens on no port"
+    )
     assert text.endswith("\nIt printed nothing.")
 
 
@@ -43,7 +57,11 @@ def test_workers_of_it_that_were_killed_for_memory_are_told_first():
         (END, 0.4, "It exited at once with code 3.\n"),
         (END, 40.0, "It exited with code 3.\n"),
         (replace(END, code=0), 0.4, "It exited at once with code 0. A process must stay in the foreground"),
-        (replace(END, code=137, signal=9, out_of_memory=True), 9.0, "It used all of its 512 MiB of memory and was killed. Give it more memory"),
+        (
+            replace(END, code=137, signal=9, out_of_memory=True),
+            9.0,
+            "It used all of its 512 MiB of memory and was killed. Give it more memory",
+        ),
         (replace(END, code=127), 0.1, "It exited at once with code 127: its command was not found. Check the command in the Procfile"),
         (replace(END, code=139, signal=11), 0.1, "It was ended by SIGSEGV."),
         (None, None, "It is gone without an exit status"),

@@ -5,7 +5,14 @@ from runtime.converge.instance import command_of, new_name, source_of
 
 @pytest.mark.parametrize(
     "line",
-    ["gunicorn app:app", "python3 -m http.server $PORT", 'node -e "a(); b && c"', "run > /dev/null 2>&1", "  spaced  ", "a ${PORT:-1} #hash"],
+    [
+        "gunicorn app:app",
+        "python3 -m http.server $PORT",
+        'node -e "a(); b && c"',
+        "run > /dev/null 2>&1",
+        "  spaced  ",
+        "a ${PORT:-1} #hash",
+    ],
 )
 def test_a_simple_line_replaces_its_shell(line):
     assert command_of(line) == ("/bin/sh", "-c", f"exec {line.strip()}")
@@ -13,7 +20,21 @@ def test_a_simple_line_replaces_its_shell(line):
 
 @pytest.mark.parametrize(
     "line",
-    ["a && b", "a | b", "a; b", "a & wait", "(a)", "DEBUG=1 a", "cd app && a", "exec a", "echo hello", "if x; then y; fi", "a\nb", "a 'open", "x $(nproc)"],
+    [
+        "a && b",
+        "a | b",
+        "a; b",
+        "a & wait",
+        "(a)",
+        "DEBUG=1 a",
+        "cd app && a",
+        "exec a",
+        "echo hello",
+        "if x; then y; fi",
+        "a\nb",
+        "a 'open",
+        "x $(nproc)",
+    ],
 )
 def test_a_line_that_exec_cannot_take_keeps_its_shell(line):
     assert command_of(line) == ("/bin/sh", "-c", line)

@@ -360,9 +360,5 @@ def test_the_same_look_gives_the_same_plan_and_its_notes_are_noted_once(events):
     assert len(ids) == len(set(ids))
     places = [action.place for action in first.actions if isinstance(action, Launch)]
     assert len(places) == len(set(places))
-    assert (
-        sum(isinstance(action, Promote) for action in first.actions) <= 2
-    )
-    assert (
-        sum(isinstance(action, Condemn) for action in first.actions) <= 1
-    )
+    assert sum(isinstance(action, Promote) for action in first.actions) <= 2
+    assert sum(isinstance(action, Condemn) for action in first.actions) <= 1

@@ -66,7 +66,9 @@ class Images:
     layers: tuple[Path, ...]
 
     def image(self, digest: str) -> Image:
-        return Image(digest=digest, config=ImageConfig(environment={"PATH": "/usr/bin:/bin"}, working_directory="/tmp"), layers=self.layers, size=0)
+        return Image(
+            digest=digest, config=ImageConfig(environment={"PATH": "/usr/bin:/bin"}, working_directory="/tmp"), layers=self.layers, size=0
+        )
 
     def sweep(self) -> list[str]:
         return []
@@ -132,12 +134,20 @@ class Station:
         return sorted(container.id for container in self.engine.instances() if container.spec.app == app)
 
 
-def release(number: int, mode: str = "ok", *, count: int = 1, workers: str = "", environment: dict[str, str] | None = None, **changes: object) -> DesiredRelease:
+def release(
+    number: int, mode: str = "ok", *, count: int = 1, workers: str = "", environment: dict[str, str] | None = None, **changes: object
+) -> DesiredRelease:
     processes = [DesiredProcess(name="web", command=f"python3 /srv/app.py v{number} {mode}", count=count, limits=SMALL)]
     if workers:
         processes.append(DesiredProcess(name="worker", command=workers, count=1, limits=SMALL))
     made = DesiredRelease(
-        number=number, image="sha256:0", environment=environment or {}, processes=tuple(processes), boot_seconds=6.0, drain_seconds=5.0, attempt=f"a{number}"
+        number=number,
+        image="sha256:0",
+        environment=environment or {},
+        processes=tuple(processes),
+        boot_seconds=6.0,
+        drain_seconds=5.0,
+        attempt=f"a{number}",
     )
     return replace(made, **changes)  # type: ignore[arg-type]  # fields of the release
 

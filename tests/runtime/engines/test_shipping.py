@@ -106,7 +106,12 @@ def test_a_log_is_rotated_by_rename_at_ten_mebibytes(config):
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(st.text(st.characters(exclude_characters="\n", exclude_categories=["Cs"]), max_size=30), st.booleans()), max_size=30), st.data())
+@given(
+    st.lists(
+        st.tuples(st.text(st.characters(exclude_characters="\n", exclude_categories=["Cs"]), max_size=30), st.booleans()), max_size=30
+    ),
+    st.data(),
+)
 def test_however_often_it_is_killed_no_line_is_lost_and_only_the_last_append_comes_twice(tmp_path_factory, written, data):
     folder = tmp_path_factory.mktemp("ship")
     config = NodeConfig(name="t000000", state=folder)

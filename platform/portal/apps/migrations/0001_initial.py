@@ -4,58 +4,68 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='App',
+            name="App",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=40, unique=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('generation', models.PositiveIntegerField(default=0)),
-                ('health_path', models.CharField(default='/', max_length=200)),
-                ('deleted_at', models.DateTimeField(blank=True, null=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(max_length=40, unique=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("generation", models.PositiveIntegerField(default=0)),
+                ("health_path", models.CharField(default="/", max_length=200)),
+                ("deleted_at", models.DateTimeField(blank=True, null=True)),
             ],
         ),
         migrations.CreateModel(
-            name='ConfigVar',
+            name="ConfigVar",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=128)),
-                ('encrypted_value', models.BinaryField()),
-                ('updated_at', models.DateTimeField(auto_now=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(max_length=128)),
+                ("encrypted_value", models.BinaryField()),
+                ("updated_at", models.DateTimeField(auto_now=True)),
             ],
         ),
         migrations.CreateModel(
-            name='Instance',
+            name="Instance",
             fields=[
-                ('id', models.CharField(max_length=80, primary_key=True, serialize=False)),
-                ('process', models.CharField(max_length=40)),
-                ('release_number', models.PositiveIntegerField()),
-                ('node', models.CharField(max_length=80)),
-                ('state', models.CharField(choices=[('starting', 'Starting'), ('live', 'Live'), ('draining', 'Draining'), ('crashed', 'Crashed'), ('stopped', 'Stopped')], max_length=10)),
-                ('detail', models.TextField(blank=True)),
-                ('restarts', models.PositiveIntegerField(default=0)),
-                ('started_at', models.DateTimeField(blank=True, null=True)),
-                ('stopped_at', models.DateTimeField(blank=True, null=True)),
-                ('updated_at', models.DateTimeField(auto_now=True)),
+                ("id", models.CharField(max_length=80, primary_key=True, serialize=False)),
+                ("process", models.CharField(max_length=40)),
+                ("release_number", models.PositiveIntegerField()),
+                ("node", models.CharField(max_length=80)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("starting", "Starting"),
+                            ("live", "Live"),
+                            ("draining", "Draining"),
+                            ("crashed", "Crashed"),
+                            ("stopped", "Stopped"),
+                        ],
+                        max_length=10,
+                    ),
+                ),
+                ("detail", models.TextField(blank=True)),
+                ("restarts", models.PositiveIntegerField(default=0)),
+                ("started_at", models.DateTimeField(blank=True, null=True)),
+                ("stopped_at", models.DateTimeField(blank=True, null=True)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
             ],
         ),
         migrations.CreateModel(
-            name='ProcessFormation',
+            name="ProcessFormation",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('process', models.CharField(max_length=40)),
-                ('count', models.PositiveIntegerField(default=1)),
-                ('cpu', models.PositiveIntegerField(default=500)),
-                ('memory', models.PositiveBigIntegerField(default=536870912)),
-                ('processes', models.PositiveIntegerField(default=128)),
-                ('disk', models.PositiveBigIntegerField(default=536870912)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("process", models.CharField(max_length=40)),
+                ("count", models.PositiveIntegerField(default=1)),
+                ("cpu", models.PositiveIntegerField(default=500)),
+                ("memory", models.PositiveBigIntegerField(default=536870912)),
+                ("processes", models.PositiveIntegerField(default=128)),
+                ("disk", models.PositiveBigIntegerField(default=536870912)),
             ],
         ),
     ]

@@ -5,29 +5,28 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('accounts', '0001_initial'),
+        ("accounts", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Quota',
+            name="Quota",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('apps', models.PositiveIntegerField(default=10)),
-                ('instances', models.PositiveIntegerField(default=20)),
-                ('cpu', models.PositiveIntegerField(default=10000)),
-                ('cpu_per_instance', models.PositiveIntegerField(default=1000)),
-                ('memory', models.PositiveBigIntegerField(default=10737418240)),
-                ('memory_per_instance', models.PositiveBigIntegerField(default=1073741824)),
-                ('processes_per_instance', models.PositiveIntegerField(default=256)),
-                ('disk', models.PositiveBigIntegerField(default=10737418240)),
-                ('disk_per_instance', models.PositiveBigIntegerField(default=2147483648)),
-                ('updated_at', models.DateTimeField(auto_now=True)),
-                ('team', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='quota', to='accounts.team')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("apps", models.PositiveIntegerField(default=10)),
+                ("instances", models.PositiveIntegerField(default=20)),
+                ("cpu", models.PositiveIntegerField(default=10000)),
+                ("cpu_per_instance", models.PositiveIntegerField(default=1000)),
+                ("memory", models.PositiveBigIntegerField(default=10737418240)),
+                ("memory_per_instance", models.PositiveBigIntegerField(default=1073741824)),
+                ("processes_per_instance", models.PositiveIntegerField(default=256)),
+                ("disk", models.PositiveBigIntegerField(default=10737418240)),
+                ("disk_per_instance", models.PositiveBigIntegerField(default=2147483648)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
+                ("team", models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name="quota", to="accounts.team")),
             ],
         ),
     ]
