@@ -103,7 +103,9 @@ class Box:
             for part in SEEDED:
                 if (self.config.state / part).exists():
                     run(["cp", "-al", self.config.state / part, SEED / part], timeout=120)
-        if not os.environ.get("SLIPWAY_TEST_KEEP"):
+        if (
+            str(self.folder) not in Path("/proc/self/mountinfo").read_text()
+        ):  # else it is evidence, and others' files may be seen through it
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def pids(self, part: str) -> list[int]:

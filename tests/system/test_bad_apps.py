@@ -115,7 +115,7 @@ def assert_unharmed(box, admin, name: str) -> None:
     page = admin.pages.get(f"/apps/{name}").text
     assert "v1 is live" in page
     assert box.ask(name).status_code == 200
-    assert len([one for one in admin.instances(name) if one["state"] in {"live", "starting", "draining", "crashed"}]) == 1
+    until(lambda: len([one for one in admin.instances(name) if one["state"] != "stopped"]) == 1, within=20, what="one instance is shown")
 
 
 def of_app(box, name: str) -> int:
