@@ -50,12 +50,14 @@ def _build(row: Build, engine: NodeEngine, *, again: bool) -> None:
             return
         said.say(failure.explain())
         builds.fail(row, failure.explain())
+        log.info("Build %s of %s failed: %s", row.pk, row.app.name, failure.what)
     except Exception:  # the edge of the task: whatever went wrong, the person waiting for this build is told
         log.exception("Build %s broke", row.pk)
         said.say("The build broke for a reason that is not the app's; the node's own log has it.")
         builds.fail(row, "The build broke for a reason that is not the app's. Try again, or ask who runs this platform.")
     else:
         said.say(f"Built {built.digest}")
+        log.info("Build %s of %s made %s", row.pk, row.app.name, built.digest)
         rollout = builds.succeed(row, built.digest, built.processes)
         if rollout is not None:
             engine.images.tag(f"{row.app.name}:v{rollout.release.number}", built.digest)

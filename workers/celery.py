@@ -9,10 +9,13 @@ Workers run with a pool of threads: nothing forks, and one set of sockets and ca
 
 from __future__ import annotations
 
+import logging
 import os
+import warnings
 
 from celery import Celery
-from kombu import Queue
+from celery.exceptions import SecurityWarning
+from kombu import Exchange, Queue
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")  # before the app exists: its Django fix-up looks for it
 
@@ -33,7 +36,7 @@ app.conf.update(
     task_acks_on_failure_or_timeout=True,  # a failure is recorded in its row; trying the same again would not help
     task_reject_on_worker_lost=True,
     worker_prefetch_multiplier=1,
-    task_queues=(Queue("build"), Queue("node"), Queue("upkeep")),
+    task_queues=tuple(Queue(name, Exchange(name), routing_key=name) for name in ("build", "node", "upkeep")),
     task_default_queue="upkeep",
     task_routes={
         "slipway.build": {"queue": "build"},
@@ -53,3 +56,7 @@ app.conf.update(
     timezone="UTC",
 )
 app.steps["worker"].add(Clock)
+
+warnings.filterwarnings("ignore", category=SecurityWarning)  # root it is, for the kernel's sake; messages are JSON, never pickles
+for _name in ("celery.app.trace", "celery.worker.strategy", "celery.beat"):
+    logging.getLogger(_name).setLevel(logging.WARNING)  # two lines for each look at each app tell nobody anything

@@ -97,10 +97,11 @@ def _step(app: App, engine: NodeEngine) -> Step:
 def _tell_outcome(rollout: Rollout, look: Look) -> None:
     """Before acting: live is live from the moment the router has it, not when the old instances are gone."""
     outcome = look.plan.outcome
-    if outcome.state is OutcomeState.LIVE:
-        releases.finish_live(rollout)
-    elif outcome.state is OutcomeState.FAILED:
-        releases.finish_failed(rollout, outcome.reason)
+    name = f"{rollout.release.app.name} v{rollout.release.number}"
+    if outcome.state is OutcomeState.LIVE and releases.finish_live(rollout):
+        log.info("%s is live", name)
+    elif outcome.state is OutcomeState.FAILED and releases.finish_failed(rollout, outcome.reason):
+        log.info("%s failed: %s", name, outcome.reason.partition("\n")[0])
 
 
 def _tell_steps(rollout: Rollout, look: Look) -> None:

@@ -6,7 +6,7 @@ run side by side, and so do ends.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
@@ -64,9 +64,9 @@ class Applier:
     clock: Callable[[], float]
     say: Callable[[str, str], None]  # app, sentence: into the app's log
 
-    def apply(self, desired: DesiredApp, actions: Iterable[Action], path: Path) -> None:
-        """Do all of `actions` for one app, whose record is at `path`; the caller holds the app's lock."""
-        known = record.load(path)
+    def apply(self, desired: DesiredApp, actions: Iterable[Action], path: Path, *, present: Collection[str]) -> None:
+        """Do all of `actions` for one app, whose record is at `path` and whose instances are `present`; the caller holds the app's lock."""
+        known = record.load(path).of(present)
         for kind, alike in groupby(actions, key=_kind):
             batch = list(alike)
             noted = known

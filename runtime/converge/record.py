@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -58,6 +58,12 @@ class Record:
     def refused(self, instance: str, limits: str) -> Record:
         """The kernel did not take these limits for a running instance."""
         return self._marked(instance, refused=limits)
+
+    def of(self, instances: Collection[str]) -> Record:
+        """Without notes on instances that are no more: `make down` removes them past us."""
+        if self.marks.keys() <= set(instances):
+            return self
+        return replace(self, marks={key: marks for key, marks in self.marks.items() if key in instances})
 
     def without(self, instance: str) -> Record:
         """Nothing is left of the instance."""

@@ -116,7 +116,8 @@ class NodeEngine:
 
     def act(self, desired: DesiredApp, look: Look) -> None:
         """Do what the look asks for. The caller holds the app."""
-        self._applier.apply(desired, look.plan.actions, self._record(desired.app))
+        present = {one.id for one in look.observed.instances}
+        self._applier.apply(desired, look.plan.actions, self._record(desired.app), present=present)
 
     def run_release_phase(self, desired: DesiredApp, release: DesiredRelease, command: str, limits: Limits, *, timeout: float, cancelled: Callable[[], bool]) -> None:
         """Run a release's own preparation once, its output into the app's log. LaunchFailed: it did not succeed, with its last lines."""
