@@ -119,7 +119,9 @@ class NodeEngine:
         present = {one.id for one in look.observed.instances}
         self._applier.apply(desired, look.plan.actions, self._record(desired.app), present=present)
 
-    def run_release_phase(self, desired: DesiredApp, release: DesiredRelease, command: str, limits: Limits, *, timeout: float, cancelled: Callable[[], bool]) -> None:
+    def run_release_phase(
+        self, desired: DesiredApp, release: DesiredRelease, command: str, limits: Limits, *, timeout: float, cancelled: Callable[[], bool]
+    ) -> None:
         """Run a release's own preparation once, its output into the app's log. LaunchFailed: it did not succeed, with its last lines."""
         self.remove_release_phases(desired.app)
         image = self.images.image(release.image)
@@ -200,7 +202,9 @@ class NodeEngine:
         try:
             self.containers.set_limits(container.id, limits)
         except RuntimeFailure as failure:  # it uses more than that now; the team's limit holds it meanwhile
-            self.shipper.say(container.spec.app, f"{container.id} keeps its limits until it is restarted: {failure.explain()}", at=self._clock())
+            self.shipper.say(
+                container.spec.app, f"{container.id} keeps its limits until it is restarted: {failure.explain()}", at=self._clock()
+            )
 
     def _record(self, app: str) -> Path:
         return self.config.state / "converge" / f"{app}.json"
