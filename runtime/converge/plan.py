@@ -8,15 +8,13 @@ last one before a `kill -9`: the next plan starts from what is then true.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from dataclasses import replace
 
 from runtime.converge import backoff
 from runtime.converge.actions import (
     Action,
     Bury,
     Condemn,
-    Drain,
     Forgive,
     Launch,
     MarkReady,
@@ -24,53 +22,20 @@ from runtime.converge.actions import (
     RemoveRoutes,
     Retire,
     SetLimits,
-    SetRoutes,
 )
 from runtime.converge.desired import DesiredApp, DesiredProcess, DesiredRelease
+from runtime.converge.draft import Draft, Outcome, OutcomeState, Plan, group_of, healthy
 from runtime.converge.observed import WEB, Group, ObservedApp, ObservedInstance, Phase, Place, limits_text
 from runtime.router.table import AppRoutes, AppSituation, Endpoint
 
-SETTLE_SECONDS = 2.0  # a process without a port is ready when it stayed up so long: a bad import or setting ends it sooner
-
-
-class OutcomeState(StrEnum):
-    """How the candidate fares; NONE when there is no candidate."""
-
-    NONE = "none"
-    PENDING = "pending"
-    LIVE = "live"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    state: OutcomeState
-    reason: str = ""  # why it failed
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What to do now, in order, and when to look again."""
-
-    actions: tuple[Action, ...]
-    outcome: Outcome
-    waiting: bool = False  # something boots or drains: look again soon
-    look_again_at: float | None = None  # the next back-off's end
-
-    @property
-    def settled(self) -> bool:
-        """Nothing to do and nothing under way: the next look may wait for an event."""
-        return not self.actions and not self.waiting
-
-    def describe(self) -> str:
-        return "\n".join(action.describe() for action in self.actions) or "Nothing to do"
+__all__ = ["Outcome", "OutcomeState", "Plan", "healthy", "plan"]
 
 
 def plan(desired: DesiredApp, observed: ObservedApp, now: float) -> Plan:
     """The next actions for one app. `now` is in unix seconds, as are the observed times."""
     if desired.deleted:
         return _plan_removal(observed)
-    draft = _Draft(desired=desired, observed=observed, now=now)
+    draft = Draft(desired=desired, observed=observed, now=now)
     _judge_candidate(draft)
     _mark_ready(draft)
     _promote(draft)
@@ -83,112 +48,13 @@ def plan(desired: DesiredApp, observed: ObservedApp, now: float) -> Plan:
     return draft.finish(routes)
 
 
-def healthy(instance: ObservedInstance, now: float) -> bool:
-    """Ready for traffic or, without a port, up long enough."""
-    if instance.phase is not Phase.RUNNING:
-        return False
-    if instance.marks.ready_at is not None:
-        return True
-    if instance.place.process == WEB:
-        return instance.answers
-    return instance.started_at is not None and now - instance.started_at >= SETTLE_SECONDS
-
-
-def group_of(release: DesiredRelease) -> Group:
-    return Group(release.number, release.generation)
-
-
 def _plan_removal(observed: ObservedApp) -> Plan:
     actions: list[Action] = [RemoveRoutes(app=observed.app)] if observed.routes is not None else []
     actions += [Retire(instance=instance.id, place=instance.place) for instance in observed.instances]
     return Plan(actions=tuple(actions), outcome=Outcome(state=OutcomeState.NONE))
 
 
-@dataclass(slots=True, kw_only=True)
-class _Draft:
-    """A plan in the making: what is known, and the actions found so far by kind, since their order is not that of finding."""
-
-    desired: DesiredApp
-    observed: ObservedApp
-    now: float
-    serving: Group | None = None
-    candidate: DesiredRelease | None = None  # unless it failed
-    outcome: Outcome = field(default_factory=lambda: Outcome(state=OutcomeState.NONE))
-    marks: list[Action] = field(default_factory=list)  # written down first
-    starts: list[Action] = field(default_factory=list)
-    ends: list[Action] = field(default_factory=list)
-    gone: set[str] = field(default_factory=set)  # instances that are not to be counted on any more
-    draining: set[str] = field(default_factory=set)
-    occupants: dict[Place, ObservedInstance] = field(default_factory=dict)
-    waiting: bool = False
-    look_again_at: float | None = None
-    instances: tuple[ObservedInstance, ...] = ()
-
-    def __post_init__(self) -> None:
-        self.serving = self.observed.serving
-        self.candidate = self.desired.candidate
-        # The healthiest, then the oldest first: the first in a place keeps it.
-        self.instances = tuple(
-            sorted(
-                self.observed.instances,
-                key=lambda one: (one.phase is not Phase.RUNNING, not healthy(one, self.now), one.started_at or 0.0, one.id),
-            )
-        )
-        self.draining = {one.id for one in self.instances if one.marks.draining_since is not None}
-
-    @property
-    def target(self) -> DesiredRelease | None:
-        return self.candidate or self.desired.current
-
-    @property
-    def staffed(self) -> list[tuple[DesiredRelease, Group]]:
-        """The groups that are kept at full strength: the target, and the one that serves meanwhile, if it is still known."""
-        known: list[tuple[DesiredRelease, Group]] = []
-        if self.target is not None:
-            known.append((self.target, group_of(self.target)))
-        if self.serving is not None and self.serving not in (group for _, group in known):
-            known += [
-                (release, self.serving)
-                for release in (self.desired.current,)
-                if release is not None and release.number == self.serving.release
-            ]
-        return known
-
-    def routed(self, instance: str) -> bool:
-        """The router was told to send it new requests."""
-        routes = self.observed.routes
-        return routes is not None and any(one.instance == instance and not one.draining for one in routes.endpoints)
-
-    def known_to_router(self, instance: str) -> bool:
-        routes = self.observed.routes
-        return routes is not None and any(one.instance == instance for one in routes.endpoints)
-
-    def dismiss(self, instance: ObservedInstance) -> None:
-        """Send it home: by way of draining if it has traffic."""
-        if instance.phase is Phase.RUNNING and self.routed(instance.id):
-            self.marks.append(Drain(instance=instance.id, place=instance.place, at=self.now))
-            self.draining.add(instance.id)
-        else:
-            self.retire(instance)
-
-    def retire(self, instance: ObservedInstance) -> None:
-        self.ends.append(Retire(instance=instance.id, place=instance.place))
-        self.gone.add(instance.id)
-
-    def look_at(self, moment: float) -> None:
-        self.look_again_at = moment if self.look_again_at is None else min(self.look_again_at, moment)
-
-    def finish(self, routes: AppRoutes) -> Plan:
-        switch: list[Action] = [] if routes == self.observed.routes else [SetRoutes(routes=routes)]
-        return Plan(
-            actions=(*self.marks, *switch, *self.starts, *self.ends),
-            outcome=self.outcome,
-            waiting=self.waiting,
-            look_again_at=self.look_again_at,
-        )
-
-
-def _judge_candidate(draft: _Draft) -> None:
+def _judge_candidate(draft: Draft) -> None:
     """Has the candidate failed, now or before? Once it serves it is judged no more: its crashes are restarts then."""
     candidate, verdict = draft.candidate, draft.observed.verdict
     if candidate is None:
@@ -212,7 +78,7 @@ def _judge_candidate(draft: _Draft) -> None:
         draft.retire(member)
 
 
-def _failures(draft: _Draft, candidate: DesiredRelease, members: list[ObservedInstance]) -> Iterator[str]:
+def _failures(draft: Draft, candidate: DesiredRelease, members: list[ObservedInstance]) -> Iterator[str]:
     for one in members:
         if one.phase is Phase.EXITED:
             yield _finding(one.place, one.evidence or "It exited.")
@@ -233,14 +99,14 @@ def _overdue(instance: ObservedInstance, release: DesiredRelease, now: float) ->
     return instance.phase is Phase.RUNNING and not healthy(instance, now) and started is not None and now - started >= release.boot_seconds
 
 
-def _mark_ready(draft: _Draft) -> None:
+def _mark_ready(draft: Draft) -> None:
     for one in draft.instances:
         if healthy(one, draft.now) and one.marks.ready_at is None and not one.marks.condemned and one.id not in draft.gone:
             after = draft.now - (one.started_at or draft.now)
             draft.marks.append(MarkReady(instance=one.id, place=one.place, at=draft.now, after=after))
 
 
-def _promote(draft: _Draft) -> None:
+def _promote(draft: Draft) -> None:
     """Move traffic to the target's group when it is whole; a group that nothing serves beside takes over at once."""
     current, target = draft.desired.current, draft.target
     if draft.serving is None and current is not None:
@@ -252,7 +118,7 @@ def _promote(draft: _Draft) -> None:
         _switch_to(draft, group_of(target))
 
 
-def _switch_to(draft: _Draft, group: Group) -> None:
+def _switch_to(draft: Draft, group: Group) -> None:
     first_look = draft.serving is None
     drained = [] if first_look else [one.id for one in _in_service(draft) if one.place.group != group]
     draft.marks.append(Promote(group=group, drained=tuple(sorted(drained)), at=draft.now))
@@ -260,7 +126,7 @@ def _switch_to(draft: _Draft, group: Group) -> None:
     draft.serving = group
 
 
-def _in_service(draft: _Draft) -> list[ObservedInstance]:
+def _in_service(draft: Draft) -> list[ObservedInstance]:
     """Running, and on nobody's way out."""
     return [
         one
@@ -269,7 +135,7 @@ def _in_service(draft: _Draft) -> list[ObservedInstance]:
     ]
 
 
-def _whole(draft: _Draft, release: DesiredRelease) -> bool:
+def _whole(draft: Draft, release: DesiredRelease) -> bool:
     filled = {one.place for one in _in_service(draft) if healthy(one, draft.now)}
     return all(place in filled for place, _ in _places(release, group_of(release)))
 
@@ -280,7 +146,7 @@ def _places(release: DesiredRelease, group: Group) -> Iterator[tuple[Place, Desi
             yield Place(group, process.name, number), process
 
 
-def _place_or_dismiss(draft: _Draft, instance: ObservedInstance) -> None:
+def _place_or_dismiss(draft: Draft, instance: ObservedInstance) -> None:
     """Each instance either fills a place, or drains, or leaves."""
     if instance.id in draft.gone:
         return
@@ -296,14 +162,14 @@ def _place_or_dismiss(draft: _Draft, instance: ObservedInstance) -> None:
         draft.dismiss(instance)
 
 
-def _stands_in(draft: _Draft, instance: ObservedInstance) -> bool:
+def _stands_in(draft: Draft, instance: ObservedInstance) -> bool:
     """Of a release that is no longer current and so not kept at strength, but all there is until the target is whole."""
     group = instance.place.group
     known = any(group == staffed for _, staffed in draft.staffed)
     return group == draft.serving and not known and instance.phase is Phase.RUNNING and draft.target is not None
 
 
-def _drain_on(draft: _Draft, instance: ObservedInstance) -> None:
+def _drain_on(draft: Draft, instance: ObservedInstance) -> None:
     since = instance.marks.draining_since
     told = not draft.routed(instance.id)
     over = since is not None and draft.now - since >= _drain_seconds(draft.desired)
@@ -318,7 +184,7 @@ def _drain_seconds(desired: DesiredApp) -> float:
     return release.drain_seconds if release is not None else 0.0
 
 
-def _staff_of(draft: _Draft, instance: ObservedInstance) -> tuple[DesiredRelease, DesiredProcess] | None:
+def _staff_of(draft: Draft, instance: ObservedInstance) -> tuple[DesiredRelease, DesiredProcess] | None:
     for release, group in draft.staffed:
         if instance.place.group == group:
             for process in release.processes:
@@ -327,7 +193,7 @@ def _staff_of(draft: _Draft, instance: ObservedInstance) -> tuple[DesiredRelease
     return None
 
 
-def _keep(draft: _Draft, instance: ObservedInstance, release: DesiredRelease, process: DesiredProcess) -> None:
+def _keep(draft: Draft, instance: ObservedInstance, release: DesiredRelease, process: DesiredProcess) -> None:
     if instance.place in draft.occupants:
         draft.dismiss(instance)
         return
@@ -341,7 +207,7 @@ def _keep(draft: _Draft, instance: ObservedInstance, release: DesiredRelease, pr
         draft.waiting = True
 
 
-def _bury(draft: _Draft, instance: ObservedInstance) -> None:
+def _bury(draft: Draft, instance: ObservedInstance) -> None:
     crashes = draft.observed.crashes.get(instance.place)
     if crashes is not None and crashes.instance == instance.id:
         draft.retire(instance)  # counted already, and we were killed before it was removed
@@ -354,7 +220,7 @@ def _bury(draft: _Draft, instance: ObservedInstance) -> None:
     draft.occupants[instance.place] = instance  # the place is free when it is buried, not before
 
 
-def _fill_places(draft: _Draft, release: DesiredRelease, group: Group) -> None:
+def _fill_places(draft: Draft, release: DesiredRelease, group: Group) -> None:
     for place, process in _places(release, group):
         if place in draft.occupants:
             continue
@@ -366,7 +232,7 @@ def _fill_places(draft: _Draft, release: DesiredRelease, group: Group) -> None:
             draft.look_at(free_at)
 
 
-def _forgive(draft: _Draft) -> None:
+def _forgive(draft: Draft) -> None:
     wanted = {place for release, group in draft.staffed for place, _ in _places(release, group)}
     for place in sorted(draft.observed.crashes):
         occupant = draft.occupants.get(place)
@@ -375,7 +241,7 @@ def _forgive(draft: _Draft) -> None:
             draft.marks.append(Forgive(place=place))
 
 
-def _routes(draft: _Draft) -> AppRoutes:
+def _routes(draft: Draft) -> AppRoutes:
     """What the router is to know. Also settles whether the candidate is live: when the router was told so."""
     endpoints: list[Endpoint] = []
     for one in sorted(draft.instances, key=lambda one: one.id):
@@ -393,7 +259,7 @@ def _routes(draft: _Draft) -> AppRoutes:
     return routes
 
 
-def _situation(draft: _Draft, endpoints: list[Endpoint]) -> AppSituation:
+def _situation(draft: Draft, endpoints: list[Endpoint]) -> AppSituation:
     if any(not endpoint.draining for endpoint in endpoints):
         return AppSituation.SERVING
     if draft.serving is None or draft.target is None:

@@ -1,0 +1,148 @@
+"""A plan in the making: what is known of one app, and the actions found so far. Pure.
+
+`plan` fills it in; what it says of an instance or a group holds for the whole of one plan.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from runtime.converge.actions import Action, Drain, Retire, SetRoutes
+from runtime.converge.desired import DesiredApp, DesiredRelease
+from runtime.converge.observed import WEB, Group, ObservedApp, ObservedInstance, Phase, Place
+from runtime.router.table import AppRoutes
+
+SETTLE_SECONDS = 2.0  # a process without a port is ready when it stayed up so long: a bad import or setting ends it sooner
+
+
+class OutcomeState(StrEnum):
+    """How the candidate fares; NONE when there is no candidate."""
+
+    NONE = "none"
+    PENDING = "pending"
+    LIVE = "live"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    state: OutcomeState
+    reason: str = ""  # why it failed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What to do now, in order, and when to look again."""
+
+    actions: tuple[Action, ...]
+    outcome: Outcome
+    waiting: bool = False  # something boots or drains: look again soon
+    look_again_at: float | None = None  # the next back-off's end
+
+    @property
+    def settled(self) -> bool:
+        """Nothing to do and nothing under way: the next look may wait for an event."""
+        return not self.actions and not self.waiting
+
+    def describe(self) -> str:
+        return "\n".join(action.describe() for action in self.actions) or "Nothing to do"
+
+
+@dataclass(slots=True, kw_only=True)
+class Draft:
+    """A plan in the making: what is known, and the actions found so far by kind, since their order is not that of finding."""
+
+    desired: DesiredApp
+    observed: ObservedApp
+    now: float
+    serving: Group | None = None
+    candidate: DesiredRelease | None = None  # unless it failed
+    outcome: Outcome = field(default_factory=lambda: Outcome(state=OutcomeState.NONE))
+    marks: list[Action] = field(default_factory=list)  # written down first
+    starts: list[Action] = field(default_factory=list)
+    ends: list[Action] = field(default_factory=list)
+    gone: set[str] = field(default_factory=set)  # instances that are not to be counted on any more
+    draining: set[str] = field(default_factory=set)
+    occupants: dict[Place, ObservedInstance] = field(default_factory=dict)
+    waiting: bool = False
+    look_again_at: float | None = None
+    instances: tuple[ObservedInstance, ...] = ()
+
+    def __post_init__(self) -> None:
+        self.serving = self.observed.serving
+        self.candidate = self.desired.candidate
+        # The healthiest, then the oldest first: the first in a place keeps it.
+        self.instances = tuple(
+            sorted(
+                self.observed.instances,
+                key=lambda one: (one.phase is not Phase.RUNNING, not healthy(one, self.now), one.started_at or 0.0, one.id),
+            )
+        )
+        self.draining = {one.id for one in self.instances if one.marks.draining_since is not None}
+
+    @property
+    def target(self) -> DesiredRelease | None:
+        return self.candidate or self.desired.current
+
+    @property
+    def staffed(self) -> list[tuple[DesiredRelease, Group]]:
+        """The groups that are kept at full strength: the target, and the one that serves meanwhile, if it is still known."""
+        known: list[tuple[DesiredRelease, Group]] = []
+        if self.target is not None:
+            known.append((self.target, group_of(self.target)))
+        if self.serving is not None and self.serving not in (group for _, group in known):
+            known += [
+                (release, self.serving)
+                for release in (self.desired.current,)
+                if release is not None and release.number == self.serving.release
+            ]
+        return known
+
+    def routed(self, instance: str) -> bool:
+        """The router was told to send it new requests."""
+        routes = self.observed.routes
+        return routes is not None and any(one.instance == instance and not one.draining for one in routes.endpoints)
+
+    def known_to_router(self, instance: str) -> bool:
+        routes = self.observed.routes
+        return routes is not None and any(one.instance == instance for one in routes.endpoints)
+
+    def dismiss(self, instance: ObservedInstance) -> None:
+        """Send it home: by way of draining if it has traffic."""
+        if instance.phase is Phase.RUNNING and self.routed(instance.id):
+            self.marks.append(Drain(instance=instance.id, place=instance.place, at=self.now))
+            self.draining.add(instance.id)
+        else:
+            self.retire(instance)
+
+    def retire(self, instance: ObservedInstance) -> None:
+        self.ends.append(Retire(instance=instance.id, place=instance.place))
+        self.gone.add(instance.id)
+
+    def look_at(self, moment: float) -> None:
+        self.look_again_at = moment if self.look_again_at is None else min(self.look_again_at, moment)
+
+    def finish(self, routes: AppRoutes) -> Plan:
+        switch: list[Action] = [] if routes == self.observed.routes else [SetRoutes(routes=routes)]
+        return Plan(
+            actions=(*self.marks, *switch, *self.starts, *self.ends),
+            outcome=self.outcome,
+            waiting=self.waiting,
+            look_again_at=self.look_again_at,
+        )
+
+
+def healthy(instance: ObservedInstance, now: float) -> bool:
+    """Ready for traffic or, without a port, up long enough."""
+    if instance.phase is not Phase.RUNNING:
+        return False
+    if instance.marks.ready_at is not None:
+        return True
+    if instance.place.process == WEB:
+        return instance.answers
+    return instance.started_at is not None and now - instance.started_at >= SETTLE_SECONDS
+
+
+def group_of(release: DesiredRelease) -> Group:
+    return Group(release.number, release.generation)
