@@ -89,6 +89,14 @@ class Example:
             build = _told(api.get(address))
         if build["state"] != "succeeded":
             raise ExampleFailed(f"Building {EXAMPLE} failed: {build['reason']}")
+        self._roll_out(api, step)
+
+    def _roll_out(self, api: httpx.Client, step: Step) -> None:
+        step.progress("waiting for its instance")
+        while (rollout := _latest(api.get(f"/apps/{EXAMPLE}/rollouts"))).get("state") not in {"live", "failed", "superseded"}:
+            time.sleep(_PAUSE)
+        if rollout["state"] == "failed":
+            raise ExampleFailed(f"{EXAMPLE} was built but did not start: {rollout['reason']}")
 
 
 def example(config: NodeConfig) -> Example:
@@ -144,6 +152,11 @@ def _status(config: NodeConfig, host: str) -> int:
         return httpx.get(local_url(config), headers={"Host": host}, timeout=10).status_code
     except httpx.TransportError:
         return 0
+
+
+def _latest(answer: httpx.Response) -> dict[str, Any]:
+    """The first of a list, or nothing yet."""
+    return dict(next(iter(answer.json()), {})) if answer.is_success else {}
 
 
 def _told(answer: httpx.Response) -> dict[str, Any]:
