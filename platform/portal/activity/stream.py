@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 from django.http import StreamingHttpResponse
 
@@ -21,20 +21,21 @@ def event(name: str, data: str, *, id: str = "") -> str:
     return "\n".join(lines) + "\n\n"
 
 
-def response(chunks: AsyncIterator[str]) -> StreamingHttpResponse:
+def response(chunks: AsyncGenerator[str, None]) -> StreamingHttpResponse:
     """Unbuffered and uncached. Begins with a comment, so that the browser knows at once that it is connected."""
 
     async def opened() -> AsyncIterator[str]:
         yield "retry: 1000\n: connected\n\n"
-        async for chunk in chunks:
-            yield chunk
+        async with contextlib.aclosing(chunks):
+            async for chunk in chunks:
+                yield chunk
 
     return StreamingHttpResponse(
         opened(), content_type="text/event-stream", headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     )
 
 
-async def looks(app_name: str, *, every: float = REFRESH_SECONDS) -> AsyncIterator[bool]:
+async def looks(app_name: str, *, every: float = REFRESH_SECONDS) -> AsyncGenerator[bool, None]:
     """Yield every so many seconds, for ever: True when something of the app moved or REFRESH_SECONDS are over, else False."""
     moved = asyncio.Event()
     listener = asyncio.create_task(_listen(app_name, moved))
@@ -51,6 +52,8 @@ async def looks(app_name: str, *, every: float = REFRESH_SECONDS) -> AsyncIterat
                 await asyncio.wait_for(moved.wait(), every)
     finally:
         listener.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await listener
 
 
 async def _listen(app_name: str, moved: asyncio.Event) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 
 from asgiref.sync import sync_to_async
@@ -21,10 +21,13 @@ from portal.apps.overview import overview_of
 from portal.builds import logs as build_logs
 from portal.builds.access import build_for
 from portal.builds.progress import progress_of
+from portal.errors import NotFound
 from portal.releases.story import previous_good
 
 LOG_SECONDS = 0.25  # how often a log file is looked at
 QUIET_LOOKS = 60
+
+Parts = tuple[dict[str, str], bool]  # name to HTML of each, and whether nothing more will come
 
 
 async def app_events(request: HttpRequest, name: str) -> HttpResponseBase:
@@ -34,7 +37,7 @@ async def app_events(request: HttpRequest, name: str) -> HttpResponseBase:
         return HttpResponse(status=403)
     await sync_to_async(app_for)(person, name)
 
-    def look() -> tuple[dict[str, str], bool]:
+    def look() -> Parts:
         return overview_parts(app_for(person, name)), False
 
     return stream.response(_parts(name, look))
@@ -47,7 +50,7 @@ async def build_events(request: HttpRequest, name: str, number: int) -> HttpResp
         return HttpResponse(status=403)
     build = await sync_to_async(build_for)(person, name, number)
 
-    def look() -> tuple[dict[str, str], bool]:
+    def look() -> Parts:
         progress = progress_of(build_for(person, name, number))
         return {
             "progress": render_to_string("builds/fragments/progress.html", {"app": progress.build.app, "progress": progress})
@@ -62,7 +65,12 @@ async def log_events(request: HttpRequest, name: str) -> HttpResponseBase:
     if person is None:
         return HttpResponse(status=403)
     app = await sync_to_async(app_for)(person, name)
-    return stream.response(_parts(app.name, None, log=app_logs.path_of(app), place=_place(request)))
+
+    def look() -> Parts:
+        app_for(person, name)
+        return {}, False
+
+    return stream.response(_parts(name, look, log=app_logs.path_of(app), place=_place(request)))
 
 
 def overview_parts(app: App) -> dict[str, str]:
@@ -71,17 +79,24 @@ def overview_parts(app: App) -> dict[str, str]:
     return {part: render_to_string(f"apps/fragments/{part}.html", context) for part in ("status", "instances", "last_deploys")}
 
 
-async def _parts(
-    app_name: str, look: Callable[[], tuple[dict[str, str], bool]] | None, *, log: Path | None = None, place: str = ""
-) -> AsyncIterator[str]:
-    """Send each part that changed and each line that came. After `complete` the page closes the stream for good."""
-    with contextlib.ExitStack() as stack:
+async def _parts(app_name: str, look: Callable[[], Parts], *, log: Path | None = None, place: str = "") -> AsyncGenerator[str, None]:
+    """Send each part that changed and each line that came. After `complete` the page closes the stream for good.
+
+    `look` is also the lasting check that the person may see this: it raises once the app is gone or no longer theirs.
+    """
+    async with contextlib.AsyncExitStack() as stack:
         reader = stack.enter_context(Reader(log, after=place or None)) if log is not None else None
         sent: dict[str, str] = {}
         quiet = 0
-        async for again in stream.looks(app_name, every=LOG_SECONDS if reader else stream.REFRESH_SECONDS):
+        looks = await stack.enter_async_context(
+            contextlib.aclosing(stream.looks(app_name, every=LOG_SECONDS if reader else stream.REFRESH_SECONDS))
+        )
+        async for again in looks:
             # Looked at before the log is read: what was printed before the end is then never left out.
-            parts, is_over = await sync_to_async(look)() if look is not None and again else ({}, False)
+            try:
+                parts, is_over = await sync_to_async(look)() if again else ({}, False)
+            except NotFound:
+                parts, is_over, reader = {"gone": render_to_string("components/gone.html")}, True, None
             while reader is not None and (lines := await sync_to_async(reader.read)()):
                 piece = LogPiece(lines=lines)
                 yield stream.event("lines", piece.html(), id=piece.place)

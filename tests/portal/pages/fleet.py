@@ -29,6 +29,8 @@ IMAGE = "sha256:9f2c1d7e5b3a486f0c9d8e7b6a5f4e3d2c1b0a99887766554433221100ffeedd
 
 def fill() -> None:
     """Admin `admin`, team `harbour` with `member` and apps in every state, team `pier`, and `newcomer` with an empty team."""
+    for log in (*settings.APP_LOGS.glob("*"), *settings.BUILD_LOGS.glob("*")):
+        log.unlink()
     admin = accounts.create_person(None, username="admin", password=PASSWORD, admin=True)
     member = accounts.create_person(None, username="member", password=PASSWORD)
     newcomer = accounts.create_person(None, username="newcomer", password=PASSWORD)

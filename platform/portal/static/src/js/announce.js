@@ -4,8 +4,15 @@ export function announce(sentence) {
   if (place && place.textContent !== sentence) place.textContent = sentence;
 }
 
-// A fragment that moved by itself names its sentence in data-announce.
+// A fragment that moves by itself names its sentence in data-announce; what the page said already is not said again.
+const said = new WeakMap();
+
+document.addEventListener("htmx:sseBeforeMessage", (event) => said.set(event.target, sentenceOf(event.target)));
 document.addEventListener("htmx:sseMessage", (event) => {
-  const spoken = event.target.querySelector?.("[data-announce]");
-  if (spoken) announce(spoken.dataset.announce);
+  const sentence = sentenceOf(event.target);
+  if (sentence && sentence !== said.get(event.target)) announce(sentence);
 });
+
+function sentenceOf(element) {
+  return element.querySelector?.("[data-announce]")?.dataset.announce;
+}

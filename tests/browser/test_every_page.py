@@ -1,0 +1,76 @@
+"""Every page in a real browser: accessible, light, nothing refused by the content security policy, nothing sticking out."""
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import BrowserContext, Page
+
+from portal.builds.models import Build
+from tests.browser.conftest import ROOT
+
+AXE = (ROOT / "node_modules" / "axe-core" / "axe.min.js").read_text()
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+MOST_BYTES = 300_000
+PAGES = {
+    "": ["/sign-in"],
+    "newcomer": ["/"],
+    "member": [
+        "/",
+        "/new",
+        "/teams/new",
+        "/account",
+        "/team/harbour",
+        "/apps/shop",
+        "/apps/shop/deploys",
+        "/apps/shop/logs",
+        "/apps/shop/settings",
+        "/apps/shop/settings?reveal=SECRET_KEY",
+        "/apps/empty-hull",
+        "BUILDING",
+        "FAILED",
+        "/nowhere",
+    ],
+    "admin": ["/admin", "/admin/teams/harbour"],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (1440, "dark"), (390, "light"), (390, "dark")])
+def test_every_page_is_accessible_light_and_fits(browse: Callable[..., BrowserContext], width: int, scheme: str) -> None:
+    findings: list[str] = []
+    for person, paths in PAGES.items():
+        context = browse(person, width=width, scheme=scheme)
+        for path in paths:
+            page = context.new_page()
+            findings += [f"{path}: {finding}" for finding in look(page, address(path))]
+            page.close()
+    assert findings == []
+
+
+def look(page: Page, path: str) -> list[str]:
+    """What is wrong with a page, in words."""
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" and "404 (" not in message.text else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(path)
+    page.wait_for_function("document.fonts.status === 'loaded'")
+    findings = list(complaints)
+    weight = page.evaluate(
+        "performance.getEntriesByType('resource').concat(performance.getEntriesByType('navigation'))"
+        ".reduce((sum, entry) => sum + (entry.encodedBodySize || 0), 0)"
+    )
+    if weight > MOST_BYTES:
+        findings.append(f"weighs {weight} bytes")
+    if (over := page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")) > 0:
+        findings.append(f"sticks out by {over} px")
+    page.evaluate(AXE)
+    result = page.evaluate("rules => axe.run(document, {runOnly: rules})", RULES)
+    return findings + [f"{found['id']}: {found['nodes'][0]['html'][:120]}" for found in result["violations"]]
+
+
+def address(path: str) -> str:
+    """Pages of builds have numbers that only the database knows."""
+    if path.startswith("/"):
+        return path
+    build = Build.objects.select_related("app").get(state=path.lower())
+    return f"/apps/{build.app.name}/builds/{build.pk}"

@@ -1,0 +1,218 @@
+"""What moves by itself, and what a script makes nicer: uploads, logs, states, themes, copies. Then the same without any script."""
+
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.contrib.auth.hashers import PBKDF2PasswordHasher
+from playwright.sync_api import BrowserContext, Page, expect
+
+from portal.accounts.models import Person
+from portal.apps import actions as apps
+from portal.apps.models import App
+from portal.builds import actions as builds
+from portal.builds.models import Build
+from tests.portal.pages.fleet import IMAGE, PASSWORD, write_log
+
+Browse = Callable[..., BrowserContext]
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    path = tmp_path / "little-boat.zip"
+    path.write_bytes(b"PK" + bytes(200_000))
+    return path
+
+
+def opened(context: BrowserContext, path: str) -> Page:
+    page = context.new_page()
+    page.goto(path)
+    return page
+
+
+def test_signing_in_leads_to_where_one_wanted_to_go(browse: Browse) -> None:
+    # The tests' settings hash passwords in haste; the portal's own do not know that way.
+    Person.objects.filter(username="member").update(password=PBKDF2PasswordHasher().encode(PASSWORD, "salt"))
+    page = opened(browse(""), "/apps/shop")
+    page.get_by_label("Name").fill("member")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url(re.compile("/apps/shop$"))
+
+
+def test_choosing_an_archive_uploads_it_and_leads_to_its_build(browse: Browse, archive: Path) -> None:
+    page = opened(browse(), "/apps/empty-hull")
+    page.get_by_label("Drop an archive here, or choose one").set_input_files(archive)
+    page.wait_for_url(re.compile("/apps/empty-hull/builds/"))
+    expect(page.get_by_role("heading", name="little-boat.zip")).to_be_visible()
+    expect(page.get_by_text("Waiting for a builder.")).to_be_visible()
+
+
+def test_dropping_an_archive_on_the_first_page_makes_the_app_of_its_name(browse: Browse, archive: Path) -> None:
+    page = opened(browse("newcomer"), "/")
+    transfer = page.evaluate_handle(
+        """() => { const data = new DataTransfer(); data.items.add(new File(["PK"], "little-boat.zip")); return data; }"""
+    )
+    page.dispatch_event(".drop", "dragenter", {"dataTransfer": transfer})
+    assert page.locator(".drop[data-over]").count() == 1
+    page.dispatch_event(".drop", "drop", {"dataTransfer": transfer})
+    page.wait_for_url(re.compile("/apps/little-boat/builds/"))
+
+
+def test_a_refused_upload_says_why_without_leaving_the_page(browse: Browse, tmp_path: Path) -> None:
+    wrong = tmp_path / "notes.txt"
+    wrong.write_text("no archive")
+    page = opened(browse(), "/apps/empty-hull")
+    page.get_by_label("Drop an archive here, or choose one").set_input_files(wrong)
+    expect(page.get_by_role("alert")).to_contain_text("notes.txt is no archive we take.")
+    assert page.url.endswith("/apps/empty-hull")
+
+
+def test_a_build_log_and_its_end_arrive_by_themselves(browse: Browse) -> None:
+    build = Build.objects.get(state="building")
+    log = settings.BUILD_LOGS / f"{build.pk}.log"
+    page = opened(browse(), f"/apps/chat/builds/{build.pk}")
+    lines = page.locator(".log-lines li:not(.log-empty)")
+    expect(lines).to_have_count(6)
+    write_log(log, [("build", "stdout", "one line more")], ago=0)
+    expect(lines).to_have_count(7)
+    expect(lines.last).to_contain_text("one line more")
+    builds.succeed(build, IMAGE, {"web": "node index.js"})
+    expect(page.locator("main").get_by_text("is built and waits for its rollout")).to_be_visible()
+    expect(page.locator("#announcements")).to_contain_text("waits for its rollout")
+
+
+def test_a_lost_stream_says_so_and_goes_on_where_it_was(browse: Browse) -> None:
+    context = browse()
+    page = opened(context, "/apps/shop/logs")
+    notice = page.locator("[data-connection]")
+    expect(notice).to_have_text("Following")
+    write_log(settings.APP_LOGS / "shop.log", [("web.1", "stdout", "before the outage")], ago=0)
+    expect(page.get_by_text("before the outage")).to_be_visible()
+    # An answer that is no stream closes it for good, as when the portal is away behind its router; the page must open a new one.
+    page.route("**/logs/events*", lambda route: route.fulfill(status=503))
+    page.evaluate("document.querySelector('[sse-connect]')['htmx-internal-data'].sseEventSource.close()")
+    page.evaluate("document.querySelector('[sse-connect]')['htmx-internal-data'].sseEventSource.onerror()")
+    expect(notice).to_have_text("Connection lost, trying again", timeout=15_000)
+    write_log(settings.APP_LOGS / "shop.log", [("web.1", "stdout", "during the outage")], ago=0)
+    page.unroute("**/logs/events*")
+    expect(page.get_by_text("during the outage")).to_be_visible(timeout=15_000)
+    expect(page.get_by_text("before the outage")).to_have_count(1)
+    expect(notice).to_have_text("Following")
+
+
+def test_the_overview_follows_what_happens(browse: Browse) -> None:
+    page = opened(browse(), "/apps/docs-site")
+    expect(page.get_by_text("v1 is live, 1 of 1 instance healthy.")).to_be_visible()
+    assert page.locator("#announcements").text_content() == ""  # only what changes is announced
+    App.objects.get(name="docs-site").instances.update(state="crashed", detail="It exited with code 3.", restarts=2)
+    expect(page.get_by_text("It exited with code 3.").first).to_be_visible()
+    expect(page.get_by_role("cell", name="Crashed")).to_be_visible()
+
+
+def test_a_log_is_filtered_and_paused(browse: Browse) -> None:
+    page = opened(browse(), "/apps/shop/logs")
+    page.get_by_label("Filter lines").fill("POST /cart")
+    expect(page.locator(".log-lines li:visible")).to_have_count(20)
+    page.get_by_label("Filter lines").fill("")
+    page.get_by_role("button", name="Pause").click()
+    write_log(settings.APP_LOGS / "shop.log", [("web.1", "stdout", "while paused")], ago=0)
+    time.sleep(1)
+    assert page.get_by_text("while paused").count() == 0
+    page.get_by_role("button", name="Resume").click()
+    expect(page.get_by_text("while paused")).to_be_visible()
+
+
+def test_a_name_is_judged_while_it_is_typed(browse: Browse) -> None:
+    page = opened(browse(), "/new")
+    name = page.get_by_label("Name")
+    name.press_sequentially("My Boat")
+    expect(name).to_have_value("my-boat")
+    expect(page.get_by_text("http://my-boat.slipway.localhost:8080")).to_be_visible()
+    name.fill("shop")
+    expect(page.get_by_text("The name shop is taken.")).to_be_visible()
+
+
+def test_scaling_shows_the_limit_before_it_is_hit(browse: Browse) -> None:
+    page = opened(browse(), "/apps/shop/settings")
+    for _ in range(5):
+        page.get_by_role("button", name="One web more").click()
+    expect(page.locator("#quota-preview")).to_contain_text("4.75 CPU")
+    page.get_by_role("button", name="Scale").click()
+    expect(page.get_by_text("may have 4 CPU in all").first).to_be_visible()
+    expect(page.locator("#id_web-count")).to_have_value("7")
+
+
+def test_a_value_is_revealed_changed_and_hidden_in_place(browse: Browse) -> None:
+    page = opened(browse(), "/apps/shop/settings")
+    page.get_by_role("link", name="Reveal SECRET_KEY").click()
+    expect(page.get_by_label("SECRET_KEY", exact=True)).to_have_value("not-so-secret")
+    page.get_by_role("link", name="Hide").click()
+    expect(page.get_by_role("link", name="Reveal SECRET_KEY")).to_be_visible()
+    assert page.url.endswith("/settings")
+
+
+def test_danger_is_armed_by_the_typed_name(browse: Browse) -> None:
+    page = opened(browse(), "/apps/empty-hull/settings")
+    button = page.get_by_role("button", name="Delete empty-hull")
+    expect(button).to_be_disabled()
+    page.get_by_label("Type empty-hull to delete it").fill("empty-hull")
+    button.click()
+    expect(page.get_by_text("empty-hull is deleted.")).to_be_visible()
+
+
+def test_the_theme_follows_the_system_until_it_is_chosen(browse: Browse) -> None:
+    page = opened(browse(scheme="dark"), "/")
+    background = "getComputedStyle(document.documentElement).backgroundColor"
+    dark = page.evaluate(background)
+    page.get_by_role("button", name="Light").click()
+    light = page.evaluate(background)
+    assert light != dark
+    page.reload()
+    assert page.evaluate(background) == light
+
+
+def test_a_command_is_copied_with_one_click(browse: Browse) -> None:
+    context = browse()
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page = opened(context, "/apps/empty-hull")
+    page.get_by_role("button", name="Copy git commands").click()
+    assert "git push slipway HEAD:main" in page.evaluate("navigator.clipboard.readText()")
+
+
+def test_on_a_phone_log_and_roll_back_are_at_the_thumb(browse: Browse) -> None:
+    page = opened(browse(width=390), "/apps/shop")
+    status = page.get_by_text("v3 is live, 3 of 3 instances healthy.")
+    expect(status).to_be_in_viewport()
+    bar = page.locator(".thumb-bar")
+    for name in ("Roll back to v2", "Log"):
+        target = bar.get_by_text(name)
+        expect(target).to_be_in_viewport()
+        box = target.bounding_box()
+        assert box is not None
+        assert box["y"] > 844 / 2
+    bar.get_by_role("button", name="Roll back to v2").click()
+    expect(page.get_by_text("v5 is v2 again")).to_be_visible()
+
+
+def test_everything_but_the_live_parts_works_without_scripts(browse: Browse, archive: Path) -> None:
+    page = opened(browse(scripts=False), "/apps/empty-hull")
+    page.get_by_label("Choose an archive").set_input_files(archive)
+    page.get_by_role("button", name="Deploy").click()
+    expect(page.get_by_role("heading", name="little-boat.zip")).to_be_visible()
+    page.goto("/apps/shop/settings")
+    page.get_by_role("link", name="Reveal SECRET_KEY").click()
+    expect(page.get_by_label("SECRET_KEY", exact=True)).to_have_value("not-so-secret")
+    page.get_by_label("Type shop to delete it").fill("shop")
+    page.get_by_role("button", name="Delete shop").click()
+    expect(page.get_by_text("shop is deleted.")).to_be_visible()
+
+
+def test_a_deleted_app_ends_its_streams(browse: Browse) -> None:
+    page = opened(browse(), "/apps/docs-site")
+    expect(page.get_by_text("v1 is live")).to_be_visible()
+    apps.delete_app(Person.objects.get(username="member"), app=App.objects.get(name="docs-site"), typed_name="docs-site")
+    expect(page.locator("main").get_by_text("This app was deleted.")).to_be_visible()
