@@ -53,6 +53,7 @@ class Box:
         }
         self.config: NodeConfig = from_environment(self.environment)
         self.told = self.folder / "up.log"
+        self._said_before = 0  # bytes of `told` from an earlier start
         self._up: subprocess.Popen[bytes] | None = None
 
     @property
@@ -73,6 +74,7 @@ class Box:
             for part in SEEDED:
                 if (SEED / part).exists():
                     run(["cp", "-al", SEED / part, self.config.state / part], timeout=120)
+        self._said_before = self.told.stat().st_size if self.told.exists() else 0
         with self.told.open("ab") as told:
             self._up = spawn([sys.executable, "-m", "workers.setup", "up"], cwd=ROOT, env=self.environment, stdout=told, stderr=told)
         until(self._ready, within=within, what="the platform is up", every=0.2)
@@ -138,7 +140,7 @@ class Box:
 
     def _ready(self) -> bool:
         assert self._up is not None
-        text = self.told.read_text(errors="replace")
+        text = self.told.read_bytes()[self._said_before :].decode(errors="replace")
         assert self._up.poll() is None, f"`make up` ended with {self._up.returncode}: {text[-4000:]}"
         return "password" in text and self.host("hello") in text
 
