@@ -1,8 +1,12 @@
 """For all tests: the run fails if a test left something of ours in the kernel or running."""
 
+import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
+import redis
 
 from tests import leaks
 
@@ -39,3 +43,31 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Pure tests first: a wrong table of values is told in seconds, before the first container."""
     order = ("architecture", "runtime", "workers", "portal", "system", "browser")
     items.sort(key=lambda item: next((place for place, area in enumerate(order) if f"/tests/{area}/" in str(item.path)), len(order)))
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[str]:
+    """One for the whole run, where the settings look for it: what is connected once stays connected."""
+    from django.conf import settings  # only after pytest-django has chosen them
+
+    path = f"{settings.RUN}/redis.sock"
+    command = ("redis-server", "--port", "0", "--unixsocket", path, "--save", "", "--appendonly", "no", "--logfile", "/dev/null")
+    server = subprocess.Popen(command, cwd=settings.RUN)
+    deadline = time.monotonic() + 20
+    while True:
+        with suppress(redis.ConnectionError):
+            redis.Redis(unix_socket_path=path).ping()
+            break
+        assert time.monotonic() < deadline, "Redis did not come up"
+        time.sleep(0.05)
+    yield path
+    server.terminate()
+    server.wait(10)
+
+
+@pytest.fixture
+def broker(redis_server: str) -> redis.Redis:
+    """An empty Redis, to look into the queues."""
+    client = redis.Redis(unix_socket_path=redis_server, decode_responses=True)
+    client.flushall()
+    return client

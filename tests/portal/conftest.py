@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 import redis
-from django.conf import settings
 
 from portal.accounts.actions import create_person, create_team, create_token
 from portal.accounts.models import Person, Team
@@ -23,27 +22,6 @@ from tests.portal.shipyard import Shipyard
 
 ROOT = Path(__file__).resolve().parents[2]
 PASSWORD = "ten green bottles"  # of people who exist for one test
-
-
-@pytest.fixture(scope="session")
-def redis_server() -> Iterator[str]:
-    """On the socket where the settings look for it. Some tests stop it: they ask for one of their own."""
-    path = f"{settings.RUN}/redis.sock"
-    command = ("redis-server", "--port", "0", "--unixsocket", path, "--save", "", "--appendonly", "no", "--logfile", "/dev/null")
-    server = subprocess.Popen(command, cwd=settings.RUN)
-    client = redis.Redis(unix_socket_path=path)
-    _wait(lambda: _pings(client), "Redis did not come up")
-    yield path
-    server.terminate()
-    server.wait(10)
-
-
-@pytest.fixture
-def broker(redis_server: str) -> redis.Redis:
-    """An empty Redis, to look into the queues."""
-    client = redis.Redis(unix_socket_path=redis_server, decode_responses=True)
-    client.flushall()
-    return client
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,13 +94,6 @@ def shipyard(committed_crew: Crew) -> Iterator[Shipyard]:
     """Workers that do as they are told, in a thread beside the test."""
     with Shipyard() as yard:
         yield yard
-
-
-def _pings(client: redis.Redis) -> bool:
-    try:
-        return bool(client.ping())
-    except redis.ConnectionError:
-        return False
 
 
 def _answers(url: str) -> bool:

@@ -32,7 +32,7 @@ from runtime.engines.node import NodeEngine
 from runtime.errors import BuildFailed
 from runtime.images.manifest import ImageConfig
 from runtime.images.store import Store
-from tests.portal.conftest import Crew, _pings, _wait, make_crew
+from tests.portal.conftest import Crew, make_crew
 from tests.portal.shipyard import submit_archive
 from tests.runtime.containers.conftest import layers, place
 from tests.runtime.engines.conftest import APP
@@ -129,26 +129,6 @@ class Plant:
         while not reached():
             assert time.monotonic() < deadline, f"{self.log()}"
             time.sleep(0.02)
-
-
-@pytest.fixture(scope="package")
-def redis_server() -> Iterator[str]:
-    """On the socket where the settings look for it."""
-    path = f"{settings.RUN}/redis.sock"
-    command = ("redis-server", "--port", "0", "--unixsocket", path, "--save", "", "--appendonly", "no", "--logfile", "/dev/null")
-    server = subprocess.Popen(command, cwd=settings.RUN)
-    _wait(lambda: _pings(redis.Redis(unix_socket_path=path)), "Redis did not come up")
-    yield path
-    server.terminate()
-    server.wait(10)
-
-
-@pytest.fixture
-def broker(redis_server: str) -> redis.Redis:
-    """An empty Redis, to look into the queues."""
-    client = redis.Redis(unix_socket_path=redis_server, decode_responses=True)
-    client.flushall()
-    return client
 
 
 @pytest.fixture(scope="package")
