@@ -15,7 +15,7 @@ from runtime.errors import ProcessFailed, RuntimeFailure
 from runtime.host import Lack, lacks, look
 from runtime.packages import PLATFORM, PYTHON_VENV, TESTS, Need, command_line, install, missing
 from runtime.router.control import Router
-from workers.setup import folders
+from workers.setup import folders, strays
 from workers.setup.foreground import Foreground
 from workers.setup.frontend import ensure_front_end
 from workers.setup.manage import manage
@@ -63,6 +63,8 @@ def up(environment: Environment) -> None:
         print(f"Slipway runs already (process {pid}): press Ctrl-C where it runs, or `make down` anywhere, to stop it.")
         manage(environment, "show_addresses")
         return
+    strays.end(strays.managers(config))  # of a `make up` that was killed
+    strays.end(strays.routers(config))
     _examine(config, port_is_ours=False)
     with taken(config):
         prepare(config, environment)
@@ -101,6 +103,8 @@ def down(environment: Environment) -> None:
     if pid := holder(config):
         with step("Stop the platform"):
             ask_to_stop(config, pid)
+    strays.end(strays.managers(config))  # of a `make up` that was killed
+    strays.end(strays.routers(config))
     if VENV.exists() and config.state.exists():
         manage(environment, "tear_down")
     shutil.rmtree(config.run, ignore_errors=True)

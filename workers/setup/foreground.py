@@ -17,6 +17,7 @@ from pathlib import Path
 from runtime.config import NodeConfig
 from runtime.errors import HostLacks
 from runtime.process import Running, spawn
+from workers.setup import strays
 from workers.setup.processes import platform_logs
 from workers.setup.tree import PYTHON, ROOT
 
@@ -47,6 +48,7 @@ class Foreground:
         self._log = _Tail(platform_logs(config) / "processes.log")
         self._pids: dict[str, int] = {}
         self._told: dict[str, float] = {}
+        self._old_routers: list[int] = []  # of a manager that was killed; they serve until the new one does
         self._manager = self._start()
 
     def watch(self) -> None:
@@ -78,13 +80,24 @@ class Foreground:
                 continue  # an impatient second Ctrl-C: the way down is under way already, and short
         self._look_at_log(silently=True)
         self._end_orphans()
+        strays.end(strays.routers(self._config))
 
     def _look(self) -> None:
         self._look_at_log()
         if (status := self._manager.poll()) is not None:
             print(f"  The process manager ended ({_outcome(status)}) and is started again.", flush=True)
+            self._old_routers = strays.routers(self._config)
             self._end_orphans()
             self._manager = self._start()
+        if self._old_routers:
+            self._relieve_routers()
+
+    def _relieve_routers(self) -> None:
+        """Once the new router's worker is there, which is after it listens, the old one takes nothing new and ends when it is idle."""
+        fresh = set(strays.routers(self._config)) - set(self._old_routers)
+        if len(fresh) >= 2:  # master and worker
+            strays.tell(self._old_routers, signal.SIGUSR1)
+            self._old_routers = []
 
     def _look_at_log(self, *, silently: bool = False) -> None:
         for line in self._log.new_lines():
@@ -100,9 +113,10 @@ class Foreground:
             self._told[name] = now
 
     def _end_orphans(self) -> None:
-        """Wait for what the manager left (each gets SIGTERM when it dies), so that the next finds sockets and ports free."""
+        """Wait for what the manager left (each gets SIGTERM when it dies, but the router), so that the next finds sockets free."""
         deadline = time.monotonic() + _ORPHANS
-        while alive := [pid for pid in self._pids.values() if Path(f"/proc/{pid}").exists()]:
+        mine = set(self._pids.values()) - set(self._old_routers)
+        while alive := [pid for pid in mine if Path(f"/proc/{pid}").exists()]:
             if time.monotonic() > deadline:
                 for pid in alive:
                     os.kill(pid, signal.SIGKILL)

@@ -1,7 +1,8 @@
 """The platform's own processes as values, and the process manager's configuration made of them. Pure: starts nothing.
 
 Each lives as long as the process manager does and no longer (PR_SET_PDEATHSIG, through setpriv(1)), so a killed manager
-leaves no second Redis behind to fight with the next.
+leaves no second Redis behind to fight with the next. The router alone stays, so that nobody who visits an app notices: the next one
+listens beside it until the old has let go (SO_REUSEPORT, socket(7)).
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ class Program:
     stop_signal: str = "TERM"
     stop_seconds: int = 10  # then SIGKILL
     environment: Mapping[str, str] = field(default_factory=dict)
+    outlives_manager: bool = False  # traffic goes on: `Foreground` ends it once the next manager has started its successor
     needs_checkout: bool = False  # reads our code as another user: see `_in_sight`
 
 
@@ -39,7 +41,7 @@ def programs(config: NodeConfig, *, venv: Path, router: Sequence[str], private_r
     redis = [_redis(config)] if private_redis else []
     return [
         *redis,
-        Program(name="router", command=tuple(router)),
+        Program(name="router", command=tuple(router), outlives_manager=True),
         _portal(config),
         _worker(venv, "worker-build"),
         _worker(venv, "worker-node"),
@@ -98,10 +100,10 @@ def code_in_sight(config: NodeConfig) -> Path:
 
 
 def _section(config: NodeConfig, program: Program, order: int, root: Path) -> list[str]:
-    words = ["setpriv", "--pdeathsig", "TERM"]
+    rights = [] if program.outlives_manager else ["--pdeathsig", "TERM"]
     if program.user != "root":
-        words += [f"--reuid={program.user}", f"--regid={program.user}", "--init-groups", "--no-new-privs"]
-    words += ["--", *program.command]
+        rights += [f"--reuid={program.user}", f"--regid={program.user}", "--init-groups", "--no-new-privs"]
+    words = ["setpriv", *rights, "--", *program.command] if rights else list(program.command)
     if program.needs_checkout:
         words = _in_sight(config, root, words)
     lines = [
