@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 
 from portal.apps.access import url_of
 from portal.builds.access import rollout_of
 from portal.builds.models import Build, BuildState
 from portal.releases.models import Rollout, RolloutState
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """One line of the timeline; `took` is the time until the next one."""
-
-    text: str
-    at: datetime
-    took: timedelta | None
+from portal.releases.timeline import Step, moments_of, steps_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,13 +72,5 @@ def _steps(build: Build, rollout: Rollout | None) -> list[Step]:
         words = {BuildState.SUCCEEDED: "Image built", BuildState.FAILED: "Build failed", BuildState.CANCELLED: "Cancelled"}
         moments.append((words.get(BuildState(build.state), "Build ended"), build.finished_at))
     if rollout is not None:
-        moments += [(_sentence_case(step["text"], rollout.release.processes), datetime.fromisoformat(step["at"])) for step in rollout.steps]
-        if rollout.finished_at is not None:
-            moments.append((f"v{rollout.release.number} {RolloutState(rollout.state).label.lower()}", rollout.finished_at))
-    ends = [at for _, at in moments[1:]]
-    return [Step(text=text, at=at, took=end - at if end else None) for (text, at), end in zip(moments, [*ends, None], strict=True)]
-
-
-def _sentence_case(text: str, names: Container[str]) -> str:
-    """A capital first, but not in the name of a process type."""
-    return text if text.split(" ", 1)[0] in names else text[:1].upper() + text[1:]
+        moments += moments_of(rollout)
+    return steps_of(moments)

@@ -9,13 +9,17 @@ from portal.accounts.models import Person
 from portal.apps.models import App
 from portal.builds.models import Build, BuildState
 from portal.releases.models import Release, Rollout, RolloutState
+from portal.releases.timeline import Step, moments_of, steps_of
 
 LONGEST = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deploy:
-    """One entry. `number` is None for a build without a release; `build` is None where nothing was built for it."""
+    """One entry. `number` is None for a build without a release; `build` is None where nothing was built for it.
+
+    `steps` are of a release without a build of its own; a build's page tells the others.
+    """
 
     number: int | None
     description: str
@@ -25,6 +29,7 @@ class Deploy:
     at: datetime
     took: timedelta | None
     build: Build | None
+    steps: list[Step]
     is_current: bool
     can_roll_back: bool
 
@@ -33,7 +38,7 @@ def story_of(app: App, *, most: int = LONGEST) -> list[Deploy]:
     """Newest first."""
     releases = Release.objects.filter(app=app).select_related("created_by", "build").order_by("-number")[:most]
     rollouts: dict[int, Rollout] = {}
-    for rollout in Rollout.objects.filter(release__in=[release.pk for release in releases]).order_by("id"):
+    for rollout in Rollout.objects.filter(release__in=[release.pk for release in releases]).select_related("release").order_by("id"):
         rollouts[rollout.release_id] = rollout
     builds = Build.objects.filter(app=app, releases=None).select_related("created_by").order_by("-id")[:most]
     entries = [_released(app, release, rollouts.get(release.pk)) for release in releases] + [_unreleased(build) for build in builds]
@@ -65,6 +70,7 @@ def _released(app: App, release: Release, rollout: Rollout | None) -> Deploy:
         at=began,
         took=ended - began if ended is not None else None,
         build=built,
+        steps=steps_of([("Made", release.created_at), *moments_of(rollout)]) if rollout is not None and built is None else [],
         is_current=is_current,
         can_roll_back=went_live and not is_current,
     )
@@ -81,6 +87,7 @@ def _unreleased(build: Build) -> Deploy:
         at=build.created_at,
         took=build.finished_at - began if build.finished_at is not None else None,
         build=build,
+        steps=[],
         is_current=False,
         can_roll_back=False,
     )

@@ -54,6 +54,12 @@ def test_the_overview_says_what_runs_and_what_went_wrong_last(member: Client) ->
     assert "http://shop.slipway.localhost:8080" in page
 
 
+def test_a_release_without_a_build_shows_its_steps(member: Client) -> None:
+    page = text_of(member, "/apps/shop/deploys")
+    assert "Steps<span" in page
+    assert "v3 live" in page
+
+
 def test_a_failed_build_says_what_why_and_what_to_do(member: Client) -> None:
     build = Build.objects.get(app__name="reports")
     page = text_of(member, f"/apps/reports/builds/{build.pk}")

@@ -1,0 +1,43 @@
+"""The steps of a deploy, each with when it began and how long it took."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from portal.releases.models import Rollout, RolloutState
+
+Moment = tuple[str, datetime]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One line of the timeline; `took` is the time until the next one, None for the last."""
+
+    text: str
+    at: datetime
+    took: timedelta | None
+
+
+def moments_of(rollout: Rollout) -> list[Moment]:
+    """What the workers wrote down, and the end."""
+    moments = [(_sentence_case(step["text"], rollout.release.processes), datetime.fromisoformat(step["at"])) for step in rollout.steps]
+    if rollout.finished_at is not None:
+        moments.append((f"v{rollout.release.number} {RolloutState(rollout.state).label.lower()}", rollout.finished_at))
+    return moments
+
+
+def steps_of(moments: Sequence[Moment]) -> list[Step]:
+    """Moments as steps."""
+    ends = [at for _, at in moments[1:]]
+    return (
+        [Step(text=text, at=at, took=end - at if end else None) for (text, at), end in zip(moments, [*ends, None], strict=True)]
+        if moments
+        else []
+    )
+
+
+def _sentence_case(text: str, names: Container[str]) -> str:
+    """A capital first, but not in the name of a process type."""
+    return text if text.split(" ", 1)[0] in names else text[:1].upper() + text[1:]
