@@ -5,8 +5,9 @@ import re
 from pathlib import Path
 
 from runtime.process import run
+from tests.leaks import NAME
 
-OTHER_TEST = re.compile(r"(?<![0-9A-Za-z])t[0-9a-f]{6}(?![0-9a-z])|/pytest-of-")
+OTHER_TEST = re.compile(NAME.pattern + r"|/pytest-of-|/tmp/slipway-[a-z]+-")
 
 
 def footprint(mark: str) -> set[str]:
