@@ -21,7 +21,7 @@ from runtime.config import NodeConfig
 from runtime.containers.lifecycle import Containers
 from runtime.containers.spec import ContainerSpec, Limits
 from runtime.images.store import Store
-from runtime.network.network import Network
+from runtime.network.links import Network
 from runtime.quantities import Bytes, Millicores
 
 ROUNDS = 10
@@ -73,7 +73,7 @@ class _Slipway:
             team=TEAM,
             layers=self._image.layers,
             command=("/bin/sh", "-c", "exec python3 hello.py"),
-            environment={**dict(entry.split("=", 1) for entry in self._image.config.env), "PORT": str(PORT), "HOME": "/tmp"},
+            environment={**self._image.config.environment, "PORT": str(PORT), "HOME": "/tmp"},
             working_directory="/app",
             limits=Limits(cpu=Millicores(2000), memory=Bytes(512 * 2**20), processes=128, disk=Bytes(512 * 2**20)),
         )
