@@ -128,11 +128,11 @@ def _bootstrap(config: NodeConfig, stack: Stack, packages: tuple[str, ...], tree
     options += ["--dpkgopt=path-include=/usr/share/doc/*/copyright", *(f"--aptopt={line}" for line in mirror.settings)]
     command = ["mmdebstrap", "--mode=root", "--variant=essential", f"--hook-dir={_HOOKS}", f"--include={wanted}", *options]
     environment = {**package_environment(), **_PATH, "SOURCE_DATE_EPOCH": str(_EPOCH), "DEBIAN_FRONTEND": "noninteractive"}
-    sources = "\n".join(mirror.sources).encode()
+    from_host = ("-",) if mirror.sources else ()  # "-": the sources are on standard input
     try:
         process.run(
-            [*command, stack.suite, tree, "-"],
-            input=sources,
+            [*command, stack.suite, tree, *from_host],
+            input="\n".join(mirror.sources).encode(),
             timeout=1800,
             env=environment,
             on_output=lambda line: _tell(line, progress),

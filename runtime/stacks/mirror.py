@@ -1,10 +1,11 @@
-"""Where Debian packages come from on this machine: the host's own apt says, or the setting `debian_mirror`.
+"""Where Debian packages come from on this machine: the setting `debian_mirror`, the host's own apt, or mmdebstrap's default.
 
-No address is known here. On a host that is no Debian, or that takes Debian from nowhere, the setting is needed.
+No address is known here. On a host that is no Debian its apt tells of none, and mmdebstrap takes the mirror it was packaged with.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,20 +31,17 @@ _CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 class Mirror:
     """Package sources for one suite, and how apt is to fetch from them."""
 
-    sources: tuple[str, ...]  # lines of a sources.list
+    sources: tuple[str, ...]  # lines of a sources.list; none where mmdebstrap is to use its own
     settings: tuple[str, ...]  # lines of an apt.conf
 
 
-def find_mirror(config: NodeConfig, suite: str) -> Mirror:
-    """The host's Debian mirror (and its security archive, if it has one) for `suite`; HostLacks says what to set."""
-    main, security = (config.debian_mirror, "") if config.debian_mirror else _from_apt()
-    if not main:
-        raise HostLacks(
-            "This machine's apt has no Debian repository that could tell where to take the base system from.",
-            hint="Set SLIPWAY_DEBIAN_MIRROR in .env to the address of a Debian mirror.",
-        )
+def find_mirror(config: NodeConfig, suite: str, *, of_apt: Callable[[], tuple[str, str]] | None = None) -> Mirror:
+    """The host's Debian mirror (and its security archive, if it has one) for `suite`; HostLacks when Debian's keys are missing."""
+    main, security = (config.debian_mirror, "") if config.debian_mirror else (of_apt or _from_apt)()
     if not _KEYRING.exists():
         raise HostLacks(f"The keys of Debian's archive are missing: {_KEYRING}.", hint="apt-get install debian-archive-keyring")
+    if not main:
+        return Mirror(sources=(), settings=tuple(_settings()))
     lines = [f"deb [signed-by={_KEYRING}] {main} {part} main" for part in (suite, f"{suite}-updates")]
     if security:
         lines.append(f"deb [signed-by={_KEYRING}] {security} {suite}-security main")

@@ -15,6 +15,7 @@ from runtime.images.store import Store
 from runtime.stacks.builder import ensure_runtime, ensure_stack
 from runtime.stacks.definition import DEBIAN_13, NODE_DEFAULT, PYTHON, STATIC, DebianRuntime, key, node
 from runtime.stacks.difference import subtract
+from runtime.stacks.mirror import find_mirror
 from tests.warm import seed
 
 
@@ -23,6 +24,19 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> tuple[NodeConfig, Store]:
     folder = tmp_path_factory.mktemp("stacks")
     config = NodeConfig(name="tstack", state=folder / "state", run=folder / "run")
     return config, seed(config)
+
+
+@pytest.mark.parametrize(
+    ("setting", "of_apt", "expected"),
+    [
+        ("", ("", ""), ()),  # no Debian: mmdebstrap's own
+        ("", ("mirror:/d", "mirror:/s"), ("mirror:/d trixie main", "mirror:/d trixie-updates main", "mirror:/s trixie-security main")),
+        ("mirror:/set", ("mirror:/d", "mirror:/s"), ("mirror:/set trixie main", "mirror:/set trixie-updates main")),
+    ],
+)
+def test_the_setting_goes_before_apt_and_apt_before_the_default(setting: str, of_apt: tuple[str, str], expected: tuple[str, ...]) -> None:
+    found = find_mirror(NodeConfig(debian_mirror=setting), "trixie", of_apt=lambda: of_apt)
+    assert tuple(line.partition("] ")[2] for line in found.sources) == expected
 
 
 def test_a_stack_holds_no_trace_of_the_host(store: tuple[NodeConfig, Store]) -> None:
