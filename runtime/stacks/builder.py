@@ -120,13 +120,18 @@ def _build_runtime(config: NodeConfig, store: Store, runtime: Runtime, tree: Pat
     subtract(base, tree)
 
 
+# Its mounts and daemons are in namespaces of their own, so a killed build leaves none of them: setpriv ends unshare with the
+# thread that started it, unshare its child, and with that init of the PID namespace all the rest goes (pid_namespaces(7)).
+_CONTAINED = ("setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child")
+
+
 def _bootstrap(config: NodeConfig, stack: Stack, packages: tuple[str, ...], tree: Path, progress: Progress) -> None:
     """A root filesystem of the stack's packages and some more, without a trace of this host."""
     mirror = find_mirror(config, stack.suite)
     wanted = ",".join(("usr-is-merged", *stack.packages, *packages))
     options = [f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in _LEFT_OUT]
     options += ["--dpkgopt=path-include=/usr/share/doc/*/copyright", *(f"--aptopt={line}" for line in mirror.settings)]
-    command = ["mmdebstrap", "--mode=root", "--variant=essential", f"--hook-dir={_HOOKS}", f"--include={wanted}", *options]
+    command = [*_CONTAINED, "mmdebstrap", "--mode=root", "--variant=essential", f"--hook-dir={_HOOKS}", f"--include={wanted}", *options]
     environment = {**package_environment(), **_PATH, "SOURCE_DATE_EPOCH": str(_EPOCH), "DEBIAN_FRONTEND": "noninteractive"}
     from_host = ("-",) if mirror.sources else ()  # "-": the sources are on standard input
     try:

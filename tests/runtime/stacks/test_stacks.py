@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import stat
 import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -104,3 +107,47 @@ def test_a_difference_over_its_base_gives_the_whole(tmp_path: Path) -> None:
     union.mkdir()
     script = 'mount -t overlay o -o "lowerdir=$1:$2" "$3" && diff -r --no-dereference "$3" "$4"'
     subprocess.run(["unshare", "-m", "sh", "-c", script, "sh", full, base, union, tmp_path / "wanted"], check=True)
+
+
+_BOOTSTRAP = """
+import sys
+from pathlib import Path
+from runtime.config import NodeConfig
+from runtime.images.store import Store
+from runtime.stacks.builder import ensure_stack
+config = NodeConfig(name="tkill", state=Path(sys.argv[1]), run=Path(sys.argv[1]) / "run")
+ensure_stack(config, Store(config), progress=lambda line: print(line, flush=True))
+"""
+
+
+def test_a_killed_bootstrap_leaves_no_mount_and_no_process(tmp_path: Path) -> None:
+    child = subprocess.Popen([sys.executable, "-c", _BOOTSTRAP, str(tmp_path)], stdout=subprocess.PIPE, start_new_session=True)
+    try:
+        assert _until(lambda: _at_work_in(tmp_path)), "mmdebstrap never began"
+    finally:
+        child.kill()
+        child.communicate()
+    assert _until(lambda: not _at_work_in(tmp_path))
+    assert str(tmp_path) not in Path("/proc/mounts").read_text()
+
+
+def _at_work_in(folder: Path) -> list[str]:
+    """Command lines of processes other than ours that work on a tree below `folder`."""
+    lines = []
+    for process in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = process.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it ended meanwhile
+        if f"{folder}/builds" in line:
+            lines.append(line)
+    return lines
+
+
+def _until(condition: Callable[[], object], seconds: float = 30) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
