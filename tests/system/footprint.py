@@ -7,16 +7,17 @@ from pathlib import Path
 from runtime.process import run
 from tests.leaks import NAME
 
-OTHER_TEST = re.compile(NAME.pattern + r"|/pytest-of-|/tmp/slipway-[a-z]+-")
+# Other tests' things, and those of a platform that somebody runs on this machine: they come and go by themselves.
+OTHERS = re.compile(NAME.pattern + r"|/pytest-of-|/tmp/slipway-[a-z]+-|(?<![\w-])slipway(?:0|-\d+)?(?![\w-])")
 
 
 def footprint(mark: str) -> set[str]:
     """Kernel objects of the whole machine, and the processes that carry `mark`, a node's name.
 
-    What carries another test's name is left out: it comes and goes by itself.
+    What carries another node's name is left out.
     """
     things = {*_links(), *_mounts(), *_cgroups(), *_tables(), *_loops(), *_processes(mark)}
-    return {thing for thing in things if mark in thing or not OTHER_TEST.search(thing)}
+    return {thing for thing in things if mark in thing or not OTHERS.search(thing)}
 
 
 def _links() -> list[str]:
