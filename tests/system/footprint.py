@@ -16,7 +16,7 @@ def footprint(mark: str) -> set[str]:
 
     What carries another node's name is left out.
     """
-    things = {*_links(), *_mounts(), *_cgroups(), *_tables(), *_loops(), *_processes(mark)}
+    things = {*_links(), *_mounts(), *_cgroups(mark), *_tables(), *_loops(), *_processes(mark)}
     return {thing for thing in things if mark in thing or not OTHERS.search(thing)}
 
 
@@ -29,8 +29,10 @@ def _mounts() -> list[str]:
     return [f"mount {line.split()[4]} of {line.rpartition(' - ')[2]}" for line in Path("/proc/self/mountinfo").read_text().splitlines()]
 
 
-def _cgroups() -> list[str]:
-    return [f"cgroup {folder}" for folder, _, _ in os.walk("/sys/fs/cgroup")]
+def _cgroups(mark: str) -> list[str]:
+    """The top of each hierarchy, and all that is ours; what other daemons do below their own is their business."""
+    folders = [Path(folder) for folder, _, _ in os.walk("/sys/fs/cgroup")]
+    return [f"cgroup {folder}" for folder in folders if mark in str(folder) or folder.parent.is_mount()]
 
 
 def _tables() -> list[str]:
