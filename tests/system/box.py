@@ -45,7 +45,7 @@ class Box:
             "SLIPWAY_NAME": self.name,
             "SLIPWAY_STATE": str(self.folder / "state"),
             "SLIPWAY_RUN": str(self.folder / "run"),
-            "SLIPWAY_NETWORK": f"10.{200 + int(self.name[1:3], 16) % 50}.0.0/16",
+            "SLIPWAY_NETWORK": _free_network(),
             "SLIPWAY_HTTP_PORT": str(self.port),
             "DATABASE_URL": "",  # empty is the default, and wins over a developer's .env
             "REDIS_URL": "",
@@ -78,6 +78,7 @@ class Box:
         with self.told.open("ab") as told:
             self._up = spawn([sys.executable, "-m", "workers.setup", "up"], cwd=ROOT, env=self.environment, stdout=told, stderr=told)
         until(self._ready, within=within, what="the platform is up", every=0.2)
+        self._keep_seed()
 
     def admin(self) -> tuple[str, str]:
         """Name and password as `make up` printed them."""
@@ -99,15 +100,8 @@ class Box:
         run([sys.executable, "-m", "workers.setup", "down"], cwd=ROOT, env=self.environment, timeout=120)
 
     def forget(self) -> None:
-        """Remove the folder; what was built stays for the next run as its seed."""
-        if not SEED.exists() and (self.config.images / "index.json").exists():
-            SEED.mkdir(parents=True)
-            for part in SEEDED:
-                if (self.config.state / part).exists():
-                    run(["cp", "-al", self.config.state / part, SEED / part], timeout=120)
-        if (
-            str(self.folder) not in Path("/proc/self/mountinfo").read_text()
-        ):  # else it is evidence, and others' files may be seen through it
+        """Remove the folder, unless something is mounted in it still: then it is evidence, and others' files may be seen through it."""
+        if str(self.folder) not in Path("/proc/self/mountinfo").read_text():
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def pids(self, part: str) -> list[int]:
@@ -138,6 +132,16 @@ class Box:
                     found[str(procs.parent.relative_to(folder))] = min(int(pid) for pid in pids)
         return found
 
+    def _keep_seed(self) -> None:
+        """The stacks, if this start had to build any: the next run's is spared it. Nothing of the tests' own apps is in it."""
+        stacks = Path("cache") / "stacks"
+        if _names(SEED / stacks) >= _names(self.config.state / stacks):
+            return
+        shutil.rmtree(SEED, ignore_errors=True)
+        SEED.mkdir(parents=True)
+        for part in SEEDED:
+            run(["cp", "-al", self.config.state / part, SEED / part], timeout=120)
+
     def _ready(self) -> bool:
         assert self._up is not None
         text = self.told.read_bytes()[self._said_before :].decode(errors="replace")
@@ -161,6 +165,17 @@ class Box:
             found.append((pid, commands.get(pid, "")))
             waiting += children.get(pid, [])
         return found[1:]
+
+
+def _names(folder: Path) -> set[str]:
+    return {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
+
+
+def _free_network() -> str:
+    """One of 10.200.0.0/16 and up that no interface of this machine has a route to."""
+    routes = [line.split()[1] for line in Path("/proc/net/route").read_text().splitlines()[1:]]
+    taken = {int(route[4:6], 16) for route in routes if route.endswith("0A")}  # little-endian: 10.200.0.0 is 0000C80A
+    return f"10.{secrets.choice([number for number in range(200, 250) if number not in taken])}.0.0/16"
 
 
 def _free_port() -> int:
