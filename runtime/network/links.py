@@ -7,7 +7,9 @@ call opens its own netlink socket (0.3 ms), so threads share nothing.
 from __future__ import annotations
 
 import errno
+import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface
@@ -81,10 +83,14 @@ class Network:
         with _refusal("connect", container_id), IPRoute() as route:
             if namespaces.is_pinned(attachment.netns) and _is_up(route, lease.interface):
                 return attachment
-            self._unplug(route, attachment)  # half made, or from before a reboot
-            namespaces.ensure(self._kernel, attachment.netns, userns)
-            firewall.amend(self._kernel, firewall.admission(self._config.name, lease))
-            self._plug(route, attachment)
+            if attachment.netns.exists() or _index(lease.interface) is not None:
+                self._unplug(route, attachment)  # half made, or from before a reboot
+            with ThreadPoolExecutor(1) as aside:  # the kernel takes some milliseconds for a change of its rules
+                admitting = aside.submit(firewall.amend, self._kernel, firewall.admission(self._config.name, lease))
+                namespaces.ensure(self._kernel, attachment.netns, userns)
+                port = self._plug(route, attachment)
+                admitting.result()
+            route.link("set", index=port, state="up")  # last: by this an attachment is known to be complete
         return attachment
 
     def detach(self, container_id: str) -> None:
@@ -95,7 +101,7 @@ class Network:
             return
         with _refusal("disconnect", container_id), IPRoute() as route:
             self._unplug(route, self._attachment(container_id, lease))
-            if _index(route, self._config.bridge) is not None:
+            if _index(self._config.bridge) is not None:
                 firewall.amend(self._kernel, firewall.dismissal(self._config.name, lease))
         self._leases.drop(container_id)
 
@@ -111,26 +117,27 @@ class Network:
             for link in route.get_links():
                 if str(link.get("ifname")).startswith(interface_prefix(self._config.name)):
                     _delete(route, link["index"])
-            if (bridge := _index(route, self._config.bridge)) is not None:
+            if (bridge := _index(self._config.bridge)) is not None:
                 _delete(route, bridge)
             self._stop_forwarding(route)
         firewall.apply(firewall.removal(self._config.name) + "\n")
         for container in self._leases.all():
             self._leases.drop(container)
 
-    def _plug(self, route: IPRoute, attachment: Attachment) -> None:
+    def _plug(self, route: IPRoute, attachment: Attachment) -> int:
+        """All of the link but its last step; the number of its end on the bridge."""
         bridge, mtu = self._bridge(route)
         mac = hardware_address(attachment.address)
         with attachment.netns.open("rb") as namespace:
             peer = {"ifname": _INSIDE, "net_ns_fd": namespace.fileno(), "address": mac, "mtu": mtu}
             route.link("add", ifname=attachment.interface, kind="veth", mtu=mtu, master=bridge, peer=peer)
         namespaces.inside(attachment.netns, lambda: _configure_inside(attachment))
-        port = _required(route, attachment.interface)
+        port = _required(attachment.interface)
         _sysctl(f"net/ipv6/conf/{attachment.interface}/disable_ipv6", "1")
         route.brport("set", index=port, **_ALONE)
         route.fdb("add", ifindex=port, lladdr=mac, flags=_NTF_MASTER, state=_NUD_NOARP)
         route.neigh("replace", dst=str(attachment.address), lladdr=mac, ifindex=bridge, state="permanent")
-        route.link("set", index=port, state="up")  # last: by this an attachment is known to be complete
+        return port
 
     def _bridge(self, route: IPRoute) -> tuple[int, int]:
         """The bridge's number and MTU."""
@@ -140,18 +147,18 @@ class Network:
         raise _missing(self._config.bridge)
 
     def _unplug(self, route: IPRoute, attachment: Attachment) -> None:
-        if (port := _index(route, attachment.interface)) is not None:
+        if (port := _index(attachment.interface)) is not None:
             _delete(route, port)
-        if (bridge := _index(route, self._config.bridge)) is not None:
+        if (bridge := _index(self._config.bridge)) is not None:
             with _absent_is_fine():
                 route.neigh("del", dst=str(attachment.address), ifindex=bridge)
         namespaces.remove(self._kernel, attachment.netns)
 
     def _ensure_bridge(self, route: IPRoute) -> None:
         name, mtu = self._config.bridge, min((int(str(link.get("mtu"))) for link in _uplinks(route)), default=1500)
-        if _index(route, name) is None:
+        if _index(name) is None:
             route.link("add", ifname=name, kind="bridge", address=hardware_address(self._gateway), br_mcast_snooping=0)
-        index = _required(route, name)
+        index = _required(name)
         route.link("set", index=index, mtu=mtu, ifalias=f"{_ALIAS}{self._config.name}")
         _sysctl(f"net/ipv6/conf/{name}/disable_ipv6", "1")
         if self._gateway not in _addresses(route, index):
@@ -161,7 +168,7 @@ class Network:
         route.link("set", index=index, state="up")
 
     def _check_range(self, route: IPRoute) -> None:
-        ours = _index(route, self._config.bridge)
+        ours = _index(self._config.bridge)
         for row in route.get_addr(family=2):
             other = IPv4Interface(f"{row.get('address')}/{row['prefixlen']}")
             if row["index"] != ours and other.network.overlaps(self._config.network):
@@ -210,7 +217,7 @@ def _configure_inside(attachment: Attachment) -> None:
     gate = str(attachment.gateway)
     with IPRoute() as route:
         route.link("set", index=1, state="up")
-        index = _required(route, _INSIDE)
+        index = _required(_INSIDE)
         route.addr("add", index=index, address=str(attachment.address), prefixlen=32)
         route.link("set", index=index, state="up")
         route.neigh("replace", dst=gate, lladdr=hardware_address(attachment.gateway), ifindex=index, state="permanent")
@@ -229,16 +236,15 @@ def _addresses(route: IPRoute, index: int | None = None) -> set[IPv4Address]:
     return {IPv4Address(row.get("local") or row.get("address")) for row in rows}
 
 
-def _index(route: IPRoute, name: str) -> int | None:
-    """The link's number, None where there is none of the name."""
-    with _absent_is_fine():
-        for link in route.link("get", ifname=name):
-            return int(link["index"])
+def _index(name: str) -> int | None:
+    """The number of a link of this thread's namespace, None where there is none of the name; quicker than asking by netlink."""
+    with suppress(OSError):
+        return socket.if_nametoindex(name)
     return None
 
 
-def _required(route: IPRoute, name: str) -> int:
-    index = _index(route, name)
+def _required(name: str) -> int:
+    index = _index(name)
     if index is None:
         raise _missing(name)
     return index
@@ -249,10 +255,13 @@ def _missing(name: str) -> NetworkRefused:
 
 
 def _is_up(route: IPRoute, name: str) -> bool:
+    index = _index(name)
+    if index is None:
+        return False
+    links: list[dict[str, int]] = []
     with _absent_is_fine():
-        for link in route.link("get", ifname=name):
-            return bool(link["flags"] & 1)  # IFF_UP
-    return False
+        links = route.get_links(index)
+    return any(link["flags"] & 1 for link in links)  # IFF_UP
 
 
 def _delete(route: IPRoute, index: int) -> None:

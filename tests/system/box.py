@@ -16,6 +16,7 @@ import httpx
 
 from runtime.config import NodeConfig, from_environment
 from runtime.process import run, spawn
+from tests.ranges import free_range
 from tests.system.waiting import until
 
 ROOT = Path(__file__).parents[2]
@@ -45,7 +46,7 @@ class Box:
             "SLIPWAY_NAME": self.name,
             "SLIPWAY_STATE": str(self.folder / "state"),
             "SLIPWAY_RUN": str(self.folder / "run"),
-            "SLIPWAY_NETWORK": _free_network(),
+            "SLIPWAY_NETWORK": str(free_range()),
             "SLIPWAY_HTTP_PORT": str(self.port),
             "DATABASE_URL": "",  # empty is the default, and wins over a developer's .env
             "REDIS_URL": "",
@@ -169,13 +170,6 @@ class Box:
 
 def _names(folder: Path) -> set[str]:
     return {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
-
-
-def _free_network() -> str:
-    """One of 10.200.0.0/16 and up that no interface of this machine has a route to."""
-    routes = [line.split()[1] for line in Path("/proc/net/route").read_text().splitlines()[1:]]
-    taken = {int(route[4:6], 16) for route in routes if route.endswith("0A")}  # little-endian: 10.200.0.0 is 0000C80A
-    return f"10.{secrets.choice([number for number in range(200, 250) if number not in taken])}.0.0/16"
 
 
 def _free_port() -> int:

@@ -12,7 +12,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network
 from pathlib import Path
 
 import httpx
@@ -34,6 +33,7 @@ from runtime.images.manifest import ImageConfig
 from runtime.images.store import Store
 from tests.portal.conftest import Crew, make_crew
 from tests.portal.shipyard import submit_archive
+from tests.ranges import free_range
 from tests.runtime.containers.conftest import layers, place
 from tests.runtime.engines.conftest import APP
 from workers import node
@@ -136,13 +136,12 @@ def config() -> NodeConfig:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    network = IPv4Network((f"10.{200 + secrets.randbelow(50)}.0.0", 16))
     return NodeConfig(
         name=f"t{secrets.token_hex(3)}",
         state=settings.STATE,
         run=settings.RUN,
         http_port=port,
-        network=network,
+        network=free_range(),
         base_domain=settings.BASE_DOMAIN,
     )
 

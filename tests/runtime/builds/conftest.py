@@ -10,7 +10,6 @@ import tarfile
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
@@ -22,6 +21,7 @@ from runtime.containers.spec import Limits
 from runtime.images.store import Store
 from runtime.network.links import Network
 from runtime.quantities import Bytes, Millicores
+from tests.ranges import free_range
 from tests.warm import seed
 
 LIMITS = Limits(cpu=Millicores(2000), memory=Bytes(1 << 30), processes=256, disk=Bytes(1 << 30))
@@ -74,7 +74,7 @@ def node() -> Iterator[Forge]:
     state = Path(tempfile.mkdtemp(prefix="slipway-builds-"))
     state.chmod(0o755)
     name = f"t{secrets.token_hex(3)}"
-    config = NodeConfig(name=name, state=state / "state", run=state / "run", network=IPv4Network("10.233.0.0/16"))
+    config = NodeConfig(name=name, state=state / "state", run=state / "run", network=free_range())
     store, network = seed(config), Network(config)
     containers = Containers(config, network)
     try:

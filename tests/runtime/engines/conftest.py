@@ -10,7 +10,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from ipaddress import IPv4Network
 from pathlib import Path
 
 import httpx
@@ -25,6 +24,7 @@ from runtime.engines.node import Look, NodeEngine
 from runtime.images.manifest import ImageConfig
 from runtime.images.store import Image
 from runtime.quantities import Bytes, Millicores
+from tests.ranges import free_range
 from tests.runtime.containers.conftest import layers, place
 
 __all__ = ["layers", "place"]
@@ -163,8 +163,9 @@ def station(layers: tuple[Path, ...]) -> Iterator[Station]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     name = f"t{secrets.token_hex(3)}"
-    network = IPv4Network((f"10.{200 + secrets.randbelow(50)}.0.0", 16))
-    config = NodeConfig(name=name, state=folder / "state", run=folder / "run", http_port=port, network=network, portal_host="portal.test")
+    config = NodeConfig(
+        name=name, state=folder / "state", run=folder / "run", http_port=port, network=free_range(), portal_host="portal.test"
+    )
     made = Station(config=config, images=Images(layers=(code, *layers)))
     made.engine.prepare()
     made.router = process.spawn(made.engine.router.command())

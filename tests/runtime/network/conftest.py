@@ -18,6 +18,7 @@ from runtime import process
 from runtime.config import NodeConfig
 from runtime.kernel import Kernel
 from runtime.network.links import Attachment, Network
+from tests.ranges import free_range
 
 PEER = Path(__file__).with_name("peer.py")
 OUTSIDE = "198.18.77.2"  # RFC 2544: never anybody's real address
@@ -80,14 +81,14 @@ def end(started: subprocess.Popen[bytes]) -> None:
     started.stdout.close()
 
 
-def config_of(folder: Path, second_octet: int) -> NodeConfig:
+def config_of(folder: Path, network: IPv4Network | None = None) -> NodeConfig:
     name = f"t{secrets.token_hex(3)}"
-    return NodeConfig(name=name, state=folder / name / "state", run=folder / name / "run", network=IPv4Network(f"10.{second_octet}.0.0/16"))
+    return NodeConfig(name=name, state=folder / name / "state", run=folder / name / "run", network=network or free_range())
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    config = config_of(tmp_path, 231)
+    config = config_of(tmp_path)
     with ExitStack() as stack:
         userns, outside = tmp_path / "userns", tmp_path / "outside"
         pin("user", userns, prepare=["uid_map", "gid_map"])

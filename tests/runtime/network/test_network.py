@@ -172,7 +172,7 @@ def test_preparing_again_cuts_no_connection_and_keeps_new_ones_possible(world: W
 
 def test_two_nodes_live_side_by_side_and_one_goes_without_the_other(world: World, tmp_path: Path):
     mine = world.attach("one")
-    other = Network(config_of(tmp_path, 232))
+    other = Network(config_of(tmp_path))
     other.prepare()
     try:
         theirs = other.attach("one", world.userns)
@@ -187,7 +187,7 @@ def test_two_nodes_live_side_by_side_and_one_goes_without_the_other(world: World
 
 
 def test_tearing_down_leaves_the_machine_as_it_was(tmp_path: Path, world: World):
-    config = config_of(tmp_path, 233)
+    config = config_of(tmp_path)
     before = _machine()
     network = Network(config)
     network.prepare()
@@ -200,7 +200,7 @@ def test_tearing_down_leaves_the_machine_as_it_was(tmp_path: Path, world: World)
 
 def test_a_range_that_is_in_use_is_refused_with_the_remedy(tmp_path: Path, world: World):
     with pytest.raises(NetworkRefused, match=r"overlaps .* on ") as caught:
-        Network(config_of(tmp_path, 231)).prepare()
+        Network(config_of(tmp_path, world.config.network)).prepare()
     assert "SLIPWAY_NETWORK" in caught.value.hint
 
 
