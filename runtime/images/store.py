@@ -54,6 +54,9 @@ class Store:
         self._blobs = config.images / "blobs" / "sha256"
         self._ingest = config.images / "ingest"
         self._half_unpacked = config.layers / "ingest"
+        for folder in (config.images, config.layers):  # tenants' code, and whatever modes their builds gave it: for root's eyes alone
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder.chmod(0o700)
         for folder in (self._blobs, self._ingest, self._half_unpacked):
             folder.mkdir(parents=True, exist_ok=True)
         layout = config.images / "oci-layout"
