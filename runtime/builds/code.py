@@ -11,6 +11,7 @@ from pathlib import Path
 
 from runtime.builds.detect import Source, wants_text
 from runtime.errors import BadSource
+from runtime.quantities import Bytes
 
 APP_UID = APP_GID = 1000
 _LARGEST_TEXT = 8 << 20  # lock files grow large
@@ -34,8 +35,13 @@ def read_source(tree: Path) -> Source:
 
 
 def read_files(tree: Path, names: Iterable[str]) -> dict[str, bytes]:
-    """The bytes of some files, for a step's key."""
-    return {name: (tree / name).read_bytes() for name in names}
+    """The bytes of some files, for a step's key; they name dependencies, so a huge one is a mistake, or meant to take our memory."""
+    found: dict[str, bytes] = {}
+    for name in names:
+        if (tree / name).stat().st_size > _LARGEST_TEXT:
+            raise BadSource(f"{name} is larger than {Bytes(_LARGEST_TEXT)}.", hint="Dependencies are named in far less.")
+        found[name] = (tree / name).read_bytes()
+    return found
 
 
 def read_whole(tree: Path) -> dict[str, bytes]:
@@ -45,7 +51,7 @@ def read_whole(tree: Path) -> dict[str, bytes]:
         folders.sort()
         for name in names:
             path = Path(folder, name)
-            content = os.fsencode(path.readlink()) if path.is_symlink() else hashlib.sha256(path.read_bytes()).digest()
+            content = os.fsencode(path.readlink()) if path.is_symlink() else _digest(path)
             found[path.relative_to(tree).as_posix()] = f"{path.lstat().st_mode:o} ".encode() + content
     return found
 
@@ -80,8 +86,13 @@ def as_layer(tree: Path, workspace: Path) -> Path:
 
 
 def _moment(path: Path) -> int:
+    return _FIRST_TIME + int(_digest(path).hex()[:8], 16) % _SPAN
+
+
+def _digest(path: Path) -> bytes:
+    """A file may be as large as the whole source: never read at once."""
     with path.open("rb") as file:
-        return _FIRST_TIME + int(hashlib.file_digest(file, "sha256").hexdigest()[:8], 16) % _SPAN
+        return hashlib.file_digest(file, "sha256").digest()
 
 
 def _read_text(path: Path, name: str) -> str:
