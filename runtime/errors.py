@@ -72,6 +72,10 @@ class RouterRefused(RuntimeFailure):
     """The router did not take a change, or its live state contradicts its files."""
 
 
+_LONGEST = 16_384  # characters; what is wrong may quote a file of megabytes, and goes into rows and pages
+
+
 def _sayable(text: str) -> str:
     """Names of files may be any bytes, which Python carries as lone surrogates (PEP 383); neither a database nor a page takes those."""
+    text = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
     return text.encode(errors="backslashreplace").decode()

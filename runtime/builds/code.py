@@ -9,12 +9,13 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
-from runtime.builds.detect import Source, wants_text
+from runtime.builds.detect import ALWAYS_READ, Source, wants_text
 from runtime.errors import BadSource
 from runtime.quantities import Bytes
 
 APP_UID = APP_GID = 1000
 _LARGEST_TEXT = 8 << 20  # lock files grow large
+_MOST_TEXT = 32 << 20  # of all that only may matter: a source of text files must not end up in our memory
 _FOLDER_TIME = 1_000_000_000  # seconds; folders have no content to take a time from
 _FIRST_TIME, _SPAN = 631_152_000, 946_080_000  # 1990, and 30 years
 
@@ -23,13 +24,18 @@ def read_source(tree: Path) -> Source:
     """The listing, and the texts that tell how to build it."""
     files: set[str] = set()
     texts: dict[str, str] = {}
+    left = _MOST_TEXT
     for folder, folders, names in os.walk(tree):
         folders.sort()
         place = Path(folder).relative_to(tree)
         for name in names:
             path = (place / name).as_posix()
             files.add(path)
-            if wants_text(path):
+            if not wants_text(path):
+                continue
+            size = (tree / path).lstat().st_size if path not in ALWAYS_READ else 0
+            if size <= left:  # what is not read is not known to be needed: an include of it makes the step read the whole source
+                left -= size
                 texts[path] = _read_text(tree / path, path)
     return Source(files=frozenset(files), texts=texts)
 
