@@ -61,3 +61,14 @@ def test_a_console_log_begun_anew_is_read_from_its_beginning(tmp_path: Path) -> 
     os.truncate(log, 0)
     log.write_text("2026-11-24T00:50:09.179+00:00 stdout F after\n")
     assert [line.text for line in reader.lines()] == ["after"]
+
+
+def test_a_damaged_note_of_a_cached_step_costs_a_build_and_no_more(forge: Forge) -> None:
+    files = node_app("echo done > done\n")
+    forge.build(files)
+    for note in (forge.config.cache / "steps").glob("*.json"):
+        note.write_text("{")
+    forge.build(files)
+    assert "reused" not in forge.said().partition("Dependencies")[2]
+    forge.build(files)
+    assert "reused layer" in forge.said()

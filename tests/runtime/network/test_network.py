@@ -254,3 +254,15 @@ def _machine() -> dict[str, object]:
         "mounts": {line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()},
         "routes": set(run("ip", "route").splitlines()),
     }
+
+
+def test_a_damaged_list_of_addresses_is_told_with_its_remedy(world: World):
+    inside = world.attach("one")
+    leases = world.config.state / "network" / "leases.json"
+    whole = leases.read_bytes()
+    leases.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(NetworkRefused, match=r"leases\.json is damaged") as caught:
+        world.attach("two")
+    assert "make down" in caught.value.hint
+    leases.write_bytes(whole)
+    assert world.attach("one") == inside
