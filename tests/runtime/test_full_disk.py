@@ -27,7 +27,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_no_half_line_stays_in_a_log_and_none_comes_twice(disk: Path) -> None:
     log, written = disk / "app.log", 0
-    with pytest.raises(OSError, match="No space") as caught:  # noqa: PT012  # how many fit is the disk's affair
+    with pytest.raises(OSError, match="No space") as caught:  # how many fit is the disk's affair
         while True:
             logs.append(log, LINES, user="nobody-here")
             written += len(LINES)
