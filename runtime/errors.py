@@ -20,9 +20,8 @@ class RuntimeFailure(Exception):
     """Root of the tree: `str()` names what failed and on what, `hint` tells the remedy."""
 
     def __init__(self, what: str, *, hint: str = "") -> None:
-        super().__init__(what)
-        self.what = what
-        self.hint = hint
+        self.what, self.hint = _sayable(what), _sayable(hint)
+        super().__init__(self.what)
 
     def explain(self) -> str:
         """One text for logs and the portal: the sentence, then the remedy."""
@@ -71,3 +70,12 @@ class NetworkRefused(RuntimeFailure):
 
 class RouterRefused(RuntimeFailure):
     """The router did not take a change, or its live state contradicts its files."""
+
+
+_LONGEST = 16_384  # characters; what is wrong may quote a file of megabytes, and goes into rows and pages
+
+
+def _sayable(text: str) -> str:
+    """Names of files may be any bytes, which Python carries as lone surrogates (PEP 383); neither a database nor a page takes those."""
+    text = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+    return text.encode(errors="backslashreplace").decode()

@@ -26,10 +26,29 @@ def build(build_id: int) -> None:
     row = Build.objects.select_related("app__team", "source", "created_by").filter(pk=build_id).first()
     if row is None:
         return
+    if row.state == BuildState.QUEUED and _lets_others_go_first(row):
+        return  # whoever builds hands on
     with journal.lock(lock_of(build_id, engine), blocking=False) as held:
         again = row.state == BuildState.BUILDING
         if held and builds.mark_building(row):
             _build(row, engine, again=again)
+            _hand_on()
+
+
+def _hand_on() -> None:
+    """Each team's oldest build that waits, for one of them may have let others go first; upkeep finds those that this misses."""
+    oldest: dict[int, int] = {}
+    for number, team in Build.objects.filter(state=BuildState.QUEUED).order_by("pk").values_list("pk", "app__team"):
+        oldest.setdefault(team, number)
+    for number in oldest.values():
+        celery.send_task("slipway.build", [number])
+
+
+def _lets_others_go_first(row: Build) -> bool:
+    """While other teams wait, a team builds one thing at a time: who queues a hundred builds holds up their own."""
+    team = row.app.team_id
+    builds_already = Build.objects.filter(state=BuildState.BUILDING, app__team=team).exists()
+    return builds_already and Build.objects.filter(state=BuildState.QUEUED).exclude(app__team=team).exists()
 
 
 def lock_of(build_id: int, engine: NodeEngine) -> Path:

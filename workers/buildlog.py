@@ -7,22 +7,28 @@ from pathlib import Path
 
 from runtime.engines import logs
 
+MOST = 16 * 2**20  # bytes; nobody reads further, and a program that prints without end must not fill the disk
+
 
 class BuildLog:
     """Appends in the one log line format. A build that is taken up again goes on in the same file."""
 
-    def __init__(self, path: Path, *, user: str) -> None:
-        self._path, self._user = path, user
+    def __init__(self, path: Path, *, user: str, most: int = MOST) -> None:
+        self._path, self._user, self._left = path, user, most
 
     def say(self, text: str) -> None:
         """A line of ours."""
         self._write("slipway", "system", text)
 
     def output(self, text: str) -> None:
-        """A line of the build's own programs."""
-        self._write("build", "stdout", text)
+        """A line of the build's own programs; beyond the most that is kept, only the first is answered, by a line of ours."""
+        if self._left > 0:
+            self._left -= self._write("build", "stdout", text)
+            if self._left <= 0:
+                self.say("It prints more than is kept: the rest of the build's own words is left out.")
 
-    def _write(self, source: str, stream: str, text: str) -> None:
+    def _write(self, source: str, stream: str, text: str) -> int:
         stamp = logs.timestamp(time.time())
         lines = [logs.line(stamp, source, stream, part) for part in text.splitlines() or [""]]
         logs.append(self._path, lines, user=self._user)
+        return sum(map(len, lines))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from portal.apps.models import App
@@ -22,6 +23,7 @@ log = logging.getLogger(__name__)
 
 RELEASE_PHASE_SECONDS = 20 * 60.0
 LAUNCH_SECONDS = 10 * 60.0  # far past any boot deadline; upkeep goes on from here
+AT_ONCE_A_TEAM = 3  # of the node worker's threads
 AFTERWARDS_SECONDS = 45.0  # to drain what served before
 
 
@@ -32,15 +34,36 @@ def roll_out(rollout_id: int) -> None:
     rollout = Rollout.objects.select_related("release__app__team").filter(pk=rollout_id, state__in=OPEN).first()
     if rollout is None:
         return
-    with journal.lock(lock_of(rollout.release.app.name, engine), timeout=10.0) as held:
-        if held and _prepare(rollout, engine):
-            _launch(rollout, engine)
+    with _place_of(rollout.release.app.team_id, engine) as free:
+        if not free:
+            return  # whoever holds a place hands it on
+        with journal.lock(lock_of(rollout.release.app.name, engine), timeout=10.0) as held:
+            if held and _prepare(rollout, engine):
+                _launch(rollout, engine)
     celery.send_task("slipway.converge", [rollout.release.app_id])
+    _hand_on(rollout)
 
 
 def lock_of(app_name: str, engine: NodeEngine) -> Path:
     """Held while a worker is at a rollout of this app."""
     return engine.config.locks / f"rollout-{app_name}"
+
+
+def _hand_on(rollout: Rollout) -> None:
+    """The team's next, if any waited for a place; upkeep finds those that this misses."""
+    waiting = Rollout.objects.filter(state__in=OPEN, release__app__team=rollout.release.app.team_id).exclude(pk=rollout.pk)
+    for next_one in waiting.order_by("pk").values_list("pk", flat=True)[:AT_ONCE_A_TEAM]:
+        celery.send_task("slipway.roll_out", [next_one])
+
+
+@contextmanager
+def _place_of(team: int, engine: NodeEngine) -> Iterator[bool]:
+    """One of a team's places among this node's rollouts, if one is free. A rollout holds its thread while a release phase runs or an
+    app boots; a team with many apps must not hold them all.
+    """
+    with ExitStack() as stack:
+        locks = (engine.config.locks / f"rollouts-{team}-{place}" for place in range(AT_ONCE_A_TEAM))
+        yield any(stack.enter_context(journal.lock(lock, blocking=False)) for lock in locks)
 
 
 def _prepare(rollout: Rollout, engine: NodeEngine) -> bool:

@@ -67,6 +67,7 @@ class Builder:
     def build(self, request: BuildRequest, log: Log, cancelled: Callable[[], bool] = lambda: False) -> BuiltImage:
         """Build, saying each step in `log` in a line or more. BadArchive, BadSource and BuildFailed carry the reason."""
         self._config.workspaces.mkdir(parents=True, exist_ok=True)
+        self._config.workspaces.chmod(0o711)  # nobody else lists them, and their names cannot be guessed
         with scratch.scratch(self._config.workspaces) as workspace:
             workspace.chmod(0o711)  # a container's root, nobody here, has to reach what is bound into it
             return _Build(

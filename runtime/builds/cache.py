@@ -25,8 +25,10 @@ class StepCache:
         self._folder = config.cache / "steps"
 
     def find(self, key: str) -> Layer | None:
-        document = journal.read_json(self._folder / f"{key}.json")
-        return None if document is None else self._store.layer(Digest(document["diff_id"]))
+        try:
+            return self._store.layer(Digest(journal.read_json(self._folder / f"{key}.json")["diff_id"]))
+        except (KeyError, TypeError, ValueError):  # nothing there, or damaged: made again, and written anew
+            return None
 
     def keep(self, key: str, layer: Layer, install: Install) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)

@@ -9,11 +9,13 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
-from runtime.builds.detect import Source, wants_text
+from runtime.builds.detect import ALWAYS_READ, Source, wants_text
 from runtime.errors import BadSource
+from runtime.quantities import Bytes
 
 APP_UID = APP_GID = 1000
 _LARGEST_TEXT = 8 << 20  # lock files grow large
+_MOST_TEXT = 32 << 20  # of all that only may matter: a source of text files must not end up in our memory
 _FOLDER_TIME = 1_000_000_000  # seconds; folders have no content to take a time from
 _FIRST_TIME, _SPAN = 631_152_000, 946_080_000  # 1990, and 30 years
 
@@ -22,20 +24,30 @@ def read_source(tree: Path) -> Source:
     """The listing, and the texts that tell how to build it."""
     files: set[str] = set()
     texts: dict[str, str] = {}
+    left = _MOST_TEXT
     for folder, folders, names in os.walk(tree):
         folders.sort()
         place = Path(folder).relative_to(tree)
         for name in names:
             path = (place / name).as_posix()
             files.add(path)
-            if wants_text(path):
+            if not wants_text(path):
+                continue
+            size = (tree / path).lstat().st_size if path not in ALWAYS_READ else 0
+            if size <= left:  # what is not read is not known to be needed: an include of it makes the step read the whole source
+                left -= size
                 texts[path] = _read_text(tree / path, path)
     return Source(files=frozenset(files), texts=texts)
 
 
 def read_files(tree: Path, names: Iterable[str]) -> dict[str, bytes]:
-    """The bytes of some files, for a step's key."""
-    return {name: (tree / name).read_bytes() for name in names}
+    """The bytes of some files, for a step's key; they name dependencies, so a huge one is a mistake, or meant to take our memory."""
+    found: dict[str, bytes] = {}
+    for name in names:
+        if (tree / name).stat().st_size > _LARGEST_TEXT:
+            raise BadSource(f"{name} is larger than {Bytes(_LARGEST_TEXT)}.", hint="Dependencies are named in far less.")
+        found[name] = (tree / name).read_bytes()
+    return found
 
 
 def read_whole(tree: Path) -> dict[str, bytes]:
@@ -45,7 +57,7 @@ def read_whole(tree: Path) -> dict[str, bytes]:
         folders.sort()
         for name in names:
             path = Path(folder, name)
-            content = os.fsencode(path.readlink()) if path.is_symlink() else hashlib.sha256(path.read_bytes()).digest()
+            content = os.fsencode(path.readlink()) if path.is_symlink() else _digest(path)
             found[path.relative_to(tree).as_posix()] = f"{path.lstat().st_mode:o} ".encode() + content
     return found
 
@@ -80,8 +92,13 @@ def as_layer(tree: Path, workspace: Path) -> Path:
 
 
 def _moment(path: Path) -> int:
+    return _FIRST_TIME + int(_digest(path).hex()[:8], 16) % _SPAN
+
+
+def _digest(path: Path) -> bytes:
+    """A file may be as large as the whole source: never read at once."""
     with path.open("rb") as file:
-        return _FIRST_TIME + int(hashlib.file_digest(file, "sha256").hexdigest()[:8], 16) % _SPAN
+        return hashlib.file_digest(file, "sha256").digest()
 
 
 def _read_text(path: Path, name: str) -> str:

@@ -34,6 +34,12 @@ class Detected:
 STATIC_FOLDERS = ("", "public/", "dist/", "build/", "site/", "_site/", "www/")
 _PYTHON = ("uv.lock", "requirements.txt", "pyproject.toml", "manage.py", ".python-version", "runtime.txt")
 _LOOKED_FOR = "Procfile, requirements.txt, pyproject.toml, uv.lock, manage.py, package.json, index.html (also in public, dist, build, site)"
+ALWAYS_READ = frozenset(
+    (
+        *("Procfile", "package.json", "package-lock.json", "npm-shrinkwrap.json", "pyproject.toml", "uv.lock", "requirements.txt"),
+        *("runtime.txt", ".python-version", ".node-version", ".nvmrc"),
+    )
+)
 _TEXTS = re.compile(
     r"(?:Procfile|package\.json|package-lock\.json|npm-shrinkwrap\.json|pyproject\.toml|uv\.lock|runtime\.txt|\.python-version"
     r"|\.node-version|\.nvmrc|[^/]+\.py|(?:[^/]+/){0,2}[^/]+\.(?:txt|in))"

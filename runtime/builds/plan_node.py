@@ -14,6 +14,7 @@ from runtime.builds.steps import Install, Tool
 from runtime.errors import BadSource
 from runtime.stacks.definition import NODE_DEFAULT, NODE_MAJORS, NODE_NEWEST, NodeRuntime, node
 
+LONGEST_WISH = 100  # characters; the time nodesemver takes grows with their square, and with it all other builds wait
 _LOCKS = ("npm-shrinkwrap.json", "package-lock.json")
 _HOOKS = ("preinstall", "install", "postinstall", "prepare")  # scripts npm runs while installing, which may read any file
 _FLAGS = "--no-audit --no-fund --no-update-notifier --no-progress"
@@ -22,6 +23,8 @@ _FLAGS = "--no-audit --no-fund --no-update-notifier --no-progress"
 def runtime(source: Source, versions: Callable[[], list[str]]) -> tuple[NodeRuntime, str]:
     """The Node.js asked for, with the words for the log; `versions` lists all there are, asked only if ours do not do."""
     wish, where = _wish(source)
+    if len(wish) > LONGEST_WISH:
+        raise BadSource(f"{where} is longer than any range of versions.", hint='Write for example "22.x".')
     if not wish:
         return node(NODE_DEFAULT), f"Node.js {NODE_DEFAULT}, the default"
     try:

@@ -16,7 +16,9 @@ from runtime.stacks.definition import PYTHON, DebianRuntime
 
 VENV = "/opt/venv"
 _DEFAULT = "3.13"
+_LONGEST_WISH = 200  # characters
 _KEEP = ("opt/venv",)
+_MADE = re.compile(r"^(\w+)[ \t]*(?::[^=\n]+)?=[ \t]*(FastAPI|Starlette|Quart|Flask)\(", re.MULTILINE)  # within a line: linear in the file
 _INCLUDE = re.compile(r"(?:-r|-c|--requirement|--constraint)[ =]*(\S+)")
 _LOCAL = re.compile(
     r"(?:-e|--editable)\b|\.{0,2}/|file:|\.(?:\s|\[|$)|\S+\s*@\s*(?:file:|\.{0,2}/)|\S+\.(?:whl|tar\.gz|zip)(?:\s|$)|(?:-f|--find-links)[ =]\."
@@ -74,7 +76,7 @@ def web(source: Source) -> tuple[str, str] | None:
         )
     for file in ("app.py", "main.py", "server.py", "wsgi.py", "asgi.py", "web.py"):
         text, module = source.texts.get(file, ""), file.removesuffix(".py")
-        if (made := re.search(r"^(\w+)\s*(?::[^=]+)?=\s*(FastAPI|Starlette|Quart|Flask)\(", text, re.MULTILINE)) is None:
+        if (made := _MADE.search(text)) is None:
             continue
         name, kind = made[1], made[2]
         if kind != "Flask" and "uvicorn" in packages:
@@ -115,10 +117,13 @@ def _wish(source: Source) -> tuple[str, str]:
         if file not in source.files:
             continue
         line = next((line.strip() for line in source.texts.get(file, "").splitlines() if line.strip() and not line.startswith("#")), "")
+        line = line[:_LONGEST_WISH]
         if match := re.fullmatch(pattern, line):
             return match[1], file
         raise BadSource(f"{file} reads {line!r}, which is no Python version.", hint=f"Write {_DEFAULT} or python-{_DEFAULT} there.")
     required = str(_pyproject(source).get("project", {}).get("requires-python", ""))
+    if len(required) > _LONGEST_WISH:
+        raise BadSource("requires-python in pyproject.toml is longer than any range of versions.", hint='Write ">=3.11".')
     try:
         specifiers = SpecifierSet(required)
     except InvalidSpecifier:

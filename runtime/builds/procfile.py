@@ -7,6 +7,8 @@ import re
 from runtime.errors import BadSource
 
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?")
+MOST_PROCESSES = 30
+LONGEST_COMMAND = 16 * 2**10  # characters; execve(2) takes 128 KiB a word
 _EXAMPLE = "A line reads for example: web: gunicorn app:app"
 
 
@@ -28,9 +30,15 @@ def parse(text: str) -> dict[str, str]:
             )
         if not command or "\0" in command:
             raise BadSource(f"Procfile, line {number}: the process type {name!r} has no command.", hint=_EXAMPLE)
+        if len(command) > LONGEST_COMMAND:
+            raise BadSource(
+                f"Procfile, line {number}: the command is longer than {LONGEST_COMMAND:,} characters.", hint="Put it into a script."
+            )
         if name in processes:
             raise BadSource(f"Procfile, line {number}: the process type {name!r} is there twice.", hint="Keep one of both lines.")
         processes[name] = command
+        if len(processes) > MOST_PROCESSES:
+            raise BadSource(f"The Procfile names more than {MOST_PROCESSES} processes, the most an app may have.", hint="Use fewer.")
     if not processes:
         raise BadSource("The Procfile names no process.", hint=_EXAMPLE)
     return processes

@@ -12,9 +12,11 @@ from typing import Protocol
 from runtime import process
 from runtime.builds.steps import Install
 from runtime.builds.surroundings import Surroundings
+from runtime.builds.yields import tame
 from runtime.containers.container import Exit
 from runtime.containers.spec import Bind, ContainerSpec, Limits, Purpose, TeamLimits
 from runtime.errors import BuildFailed
+from runtime.quantities import Bytes
 
 WORKSPACE = "slipway.workspace"  # label: the folder of the build a container belongs to
 _SOURCE = "/build/source"
@@ -87,16 +89,17 @@ def run_install(
             )
         if end.code != 0:
             raise BuildFailed(f"{install.name}: `{install.tool}` failed. {end.explain()}", hint="Its own words are in the build log.")
-        return _collect(containers.upper(spec.id), install, order.workspace / f"made-{order.container_id}")
+        return _collect(containers.upper(spec.id), install, order.workspace / f"made-{order.container_id}", order.limits.disk)
     finally:
         containers.remove(spec.id)
 
 
-def _collect(upper: Path, install: Install, made: Path) -> Path:
+def _collect(upper: Path, install: Install, made: Path, disk: Bytes) -> Path:
     """Copy the step's folders out of a stopped container's writable layer, whose content is the tenant's: follow no link of its."""
     made.mkdir(mode=0o755)
     for folder in install.keep:
         if _is_real(upper, folder):
+            tame(upper / folder, most=disk)
             process.run(["setpriv", "--pdeathsig", "KILL", "cp", "-a", "--parents", folder, made], cwd=upper, timeout=600)
     return made
 

@@ -326,15 +326,20 @@ class Containers:
     def _follow(self, folder: Folder, on_output: Callable[[str, str], None], timeout: float, cancelled: Callable[[], bool]) -> Exit:
         made, reader, deadline = folder.made(), ConsoleReader(folder.console), time.monotonic() + timeout
         assert made is not None  # it was just created
-        over = False
-        while not over:
-            over = identity.wait(made.monitor, made.monitor_started, _LOOK)
-            for line in [*reader.lines(), *(reader.rest() if over else ())]:
+        over = came = ours = False
+        while not over or (came and not ours):  # what it printed before we ended it may be more than anyone waits for
+            over = over or identity.wait(made.monitor, made.monitor_started, 0 if came else _LOOK)
+            came = False
+            for line in reader.lines():
+                came = True
                 on_output(line.stream, line.text)
             because = f"It ran for more than {timeout:g} s and was stopped." if time.monotonic() > deadline else ""
             if not over and (because or cancelled()):
                 folder.write_reason(because or "It was cancelled.")
                 self._removal.end(folder, made)
+                ours = True
+        for line in reader.rest():
+            on_output(line.stream, line.text)
         container = self._known(folder.id)
         if container.exit is None:
             raise LaunchFailed(f"The monitor of container {folder.id} was killed; how the container ended is not known.")

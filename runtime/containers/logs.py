@@ -5,6 +5,7 @@ P is a part of a line that was longer than the monitor's buffer, or not ended; t
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,7 @@ class ConsoleReader:
         self._parts: dict[str, tuple[str, str]] = {}
 
     def lines(self) -> Iterator[Line]:
-        """All lines that are new since the last call."""
+        """Lines that are new since the last call, a piece of the file at most: who prints without end holds nobody in here."""
         for raw in self._new():
             at, _, rest = raw.decode(errors="replace").partition(" ")
             stream, _, rest = rest.partition(" ")
@@ -48,18 +49,17 @@ class ConsoleReader:
             yield Line(at=at, stream=stream, text=text)
         self._parts.clear()
 
-    def _new(self) -> Iterator[bytes]:
-        while True:
-            try:
-                with self._path.open("rb") as file:
-                    file.seek(self.offset)
-                    whole, end, _ = file.read(_PIECE).rpartition(b"\n")
-            except FileNotFoundError:
-                return
-            if not end:
-                return
-            self.offset += len(whole) + len(end)
-            yield from whole.split(b"\n")
+    def _new(self) -> list[bytes]:
+        try:
+            with self._path.open("rb") as file:
+                if os.fstat(file.fileno()).st_size < self.offset:  # grown to its greatest length, and begun anew by the monitor
+                    self.offset = 0
+                file.seek(self.offset)
+                whole, end, _ = file.read(_PIECE).rpartition(b"\n")
+        except FileNotFoundError:
+            return []
+        self.offset += len(whole) + len(end)
+        return whole.split(b"\n") if end else []
 
 
 def last_lines(path: Path, count: int) -> list[Line]:

@@ -1,8 +1,14 @@
-"""Asking an instance whether it is ready: one GET on its health path, as a visitor's request would arrive."""
+"""Asking an instance whether it is ready: one GET on its health path, as a visitor's request would arrive.
+
+The instance is a tenant's and may answer anything, for ever, a byte at a time: all of it has one deadline, and only its status
+line is read. A client library's time-out is for each read, and whoever asks is needed by all other apps.
+"""
 
 from __future__ import annotations
 
-import http.client
+import re
+import socket
+import time
 from collections.abc import Callable
 
 from runtime.converge.explain import Answer
@@ -10,18 +16,49 @@ from runtime.converge.explain import Answer
 PATIENCE = 5.0  # seconds for one answer; a first request may well fill caches
 Ask = Callable[[str, int, str, str], Answer]
 
+_MOST = 65_536  # bytes, of interim answers and the status line
+_STATUS = re.compile(rb"HTTP/1\.[01] ([1-5]\d\d)(?: [^\r\n]*)?\r?\n")
+_END_OF_HEAD = re.compile(rb"\r?\n\r?\n")
 
-def ask(address: str, port: int, host: str, path: str) -> Answer:
+
+def ask(address: str, port: int, host: str, path: str, *, patience: float = PATIENCE) -> Answer:
     """GET `path` with `host` in the Host header. Follows no redirect: a 301 is an answer."""
-    connection = http.client.HTTPConnection(address, port, timeout=PATIENCE)
+    deadline = time.monotonic() + patience
     try:
-        connection.request("GET", path, headers={"Host": host, "User-Agent": "slipway-health/1", "Accept": "*/*", "Connection": "close"})
-        return Answer(status=connection.getresponse().status)
+        with socket.create_connection((address, port), timeout=patience) as connection:
+            connection.sendall(_request(host, path))
+            status = _read_status(connection, deadline)
     except ConnectionRefusedError:
         return Answer(trouble="was refused")
     except TimeoutError:
-        return Answer(trouble=f"got no answer within {PATIENCE:.0f} s")
-    except (OSError, http.client.HTTPException) as error:
+        return Answer(trouble=f"got no answer within {patience:.0f} s")
+    except OSError as error:
         return Answer(trouble=f"ended without an HTTP answer ({type(error).__name__})")
-    finally:
-        connection.close()
+    return Answer(status=status) if status else Answer(trouble="ended without an HTTP answer")
+
+
+def _request(host: str, path: str) -> bytes:
+    lines = (f"GET {path} HTTP/1.1", f"Host: {host}", "User-Agent: slipway-health/1", "Accept: */*", "Connection: close", "", "")
+    return "\r\n".join(lines).encode("latin-1")
+
+
+def _read_status(connection: socket.socket, deadline: float) -> int | None:
+    """The final answer's status, past interim ones (RFC 9110, 15.2); None for what is not HTTP, or for too much of it."""
+    data = b""
+    while len(data) < _MOST:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        connection.settimeout(left)
+        if not (chunk := connection.recv(4096)):
+            return None
+        data += chunk
+        while b"\n" in data:
+            if (match := _STATUS.match(data)) is None:
+                return None
+            if not match[1].startswith(b"1") or match[1] == b"101":
+                return int(match[1])
+            if (end := _END_OF_HEAD.search(data)) is None:
+                break
+            data = data[end.end() :]
+    return None

@@ -40,11 +40,15 @@ def append(path: Path, lines: Sequence[str], *, user: str, rotate: bool = False)
         path.rename(path.with_name(f"{path.name}.1"))
     fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
     try:
-        if os.fstat(fd).st_size == 0:
+        if (size := os.fstat(fd).st_size) == 0:
             give_to_group(fd, user)
         view = memoryview("".join(lines).encode(errors="replace"))
-        while view:
-            view = view[os.write(fd, view) :]
+        try:
+            while view:
+                view = view[os.write(fd, view) :]
+        except OSError:  # the disk is full: the caller tries again later, and then no half line stands before it
+            os.ftruncate(fd, size)
+            raise
     finally:
         os.close(fd)
 

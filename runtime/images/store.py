@@ -54,6 +54,9 @@ class Store:
         self._blobs = config.images / "blobs" / "sha256"
         self._ingest = config.images / "ingest"
         self._half_unpacked = config.layers / "ingest"
+        for folder in (config.images, config.layers):  # tenants' code, and whatever modes their builds gave it: for root's eyes alone
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder.chmod(0o700)
         for folder in (self._blobs, self._ingest, self._half_unpacked):
             folder.mkdir(parents=True, exist_ok=True)
         layout = config.images / "oci-layout"
@@ -76,10 +79,12 @@ class Store:
 
     def layer(self, diff_id: Digest) -> Layer | None:
         """A layer by the digest of its tar, or None where the store has no such (or lost its blob)."""
-        record = journal.read_json(self._record(diff_id))
-        if record is None or not self.blob(Digest(record["digest"])).exists():
+        try:
+            record = journal.read_json(self._record(diff_id))
+            layer = Layer(digest=Digest(record["digest"]), diff_id=diff_id, size=record["size"])
+        except (KeyError, TypeError, ValueError):  # nothing there, or damaged: the same as never built
             return None
-        return Layer(digest=Digest(record["digest"]), diff_id=diff_id, size=record["size"])
+        return layer if self.blob(layer.digest).exists() else None
 
     def write_image(self, layers: Sequence[Layer], config: ImageConfig, annotations: Mapping[str, str] | None = None) -> Digest:
         """Store an image of `layers`, bottom first, and list it in the index; the same input gives the same digest."""

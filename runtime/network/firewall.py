@@ -16,6 +16,8 @@ from runtime.kernel import Kernel
 from runtime.network.addresses import METADATA, gateway, hardware_address, interface_prefix
 from runtime.network.leases import Lease
 
+FLOWS = 4096  # connections one container may have open; the kernel's table of them is the whole machine's, and full it drops everybody's
+
 
 def ruleset(*, node: str, bridge: str, network: IPv4Network, local_resolvers: Sequence[IPv4Address], leases: Iterable[Lease]) -> str:
     """Both tables, replacing what is there in one transaction: connections live on, for their state is not in the tables.
@@ -30,9 +32,15 @@ def ruleset(*, node: str, bridge: str, network: IPv4Network, local_resolvers: Se
     return f"""\
 {removal(node)}
 table inet {node} {{
+  set flows {{
+    type ipv4_addr
+    size 65535
+    flags dynamic
+  }}
   chain prerouting {{
     type filter hook prerouting priority filter - 10; policy accept;
     iifname "{bridge}" ip daddr {network} ip daddr != {gateway(network)} reject with icmpx admin-prohibited
+    iifname "{bridge}" ct state new add @flows {{ ip saddr ct count over {FLOWS} }} reject with icmpx admin-prohibited
   }}
   chain forward {{
     type filter hook forward priority filter - 10; policy accept;

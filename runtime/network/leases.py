@@ -9,6 +9,7 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 from runtime import journal
+from runtime.errors import NetworkRefused
 from runtime.network.addresses import interface_name, next_address
 
 
@@ -64,7 +65,12 @@ class Leases:
                 self._write(leases, last=IPv4Address(str(document["last"])), number=int(str(document["number"])))
 
     def _read(self) -> dict[str, object]:
-        return dict(journal.read_json(self._file) or {})
+        try:
+            return dict(journal.read_json(self._file) or {})
+        except (TypeError, ValueError):
+            raise NetworkRefused(
+                f"{self._file} is damaged: who has which address is not known.", hint="Run `make down`, delete the file, and run `make up`."
+            ) from None
 
     def _write(self, leases: Mapping[str, Lease], *, last: IPv4Address, number: int) -> None:
         rows = {container: {"address": str(lease.address), "interface": lease.interface} for container, lease in leases.items()}

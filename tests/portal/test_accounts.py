@@ -1,14 +1,16 @@
 """People, teams and tokens."""
 
 import pytest
+import redis
+from django.test import Client
 
-from portal.accounts import actions
+from portal.accounts import actions, attempts
 from portal.accounts.access import members_of, person_of_token, team_for, teams_of, tokens_of
 from portal.accounts.models import Person, Role, Token
 from portal.activity.models import AuditEntry
 from portal.errors import Conflict, NameRefused, NotAllowed, NotFound, ValueRefused
 from portal.quotas.models import Quota
-from tests.portal.conftest import Crew
+from tests.portal.conftest import PASSWORD, Crew
 
 
 def test_whoever_makes_a_team_owns_it_and_it_has_a_quota(crew: Crew) -> None:
@@ -88,3 +90,42 @@ def test_using_a_token_is_seen_by_its_owner(crew: Crew) -> None:
     assert tokens_of(crew.ada)[0].last_used_at is None
     person_of_token(text)
     assert tokens_of(crew.ada)[0].last_used_at is not None
+
+
+def test_nobody_gets_more_of_the_machine_by_making_teams_without_end(crew: Crew) -> None:
+    for name in ("green", "grey"):
+        actions.create_team(crew.ada, name=name)
+    with pytest.raises(NotAllowed, match="You own 3 teams already"):
+        actions.create_team(crew.ada, name="gold")
+    for number in range(4):
+        actions.create_team(crew.admin, name=f"crew-{number}")
+
+
+def sign_in(client: Client, password: str, *, name: str = "ada", address: str = "192.0.2.7") -> str:
+    answer = client.post("/sign-in", {"username": name, "password": password}, REMOTE_ADDR=address)
+    return "in" if answer.status_code == 302 else "too many" if "Too many sign-ins failed" in answer.content.decode() else "wrong"
+
+
+def test_a_password_is_guessed_ten_times_from_one_address_and_its_owner_signs_in_from_another(crew: Crew, client: Client) -> None:
+    assert [sign_in(client, f"guess {number}") for number in range(10)] == ["wrong"] * 10
+    assert sign_in(client, PASSWORD) == "too many"
+    assert sign_in(client, PASSWORD, name="ADA ") == "too many"
+    assert sign_in(client, PASSWORD, name="bob") == "in"
+    assert sign_in(Client(), PASSWORD, address="192.0.2.8") == "in"
+
+
+def test_who_signs_in_has_their_mistakes_forgotten(crew: Crew) -> None:
+    for _ in range(3):
+        assert [sign_in(Client(), "guess") for _ in range(9)] == ["wrong"] * 9
+        assert sign_in(Client(), PASSWORD) == "in"
+
+
+def test_one_address_tries_fifty_times_whatever_the_names(crew: Crew) -> None:
+    tried = [sign_in(Client(), "guess", name=f"person-{number}", address=f"2001:db8::{number:x}") for number in range(52)]
+    assert tried == ["wrong"] * 50 + ["too many"] * 2
+
+
+def test_signing_in_does_not_need_redis(crew: Crew, monkeypatch: pytest.MonkeyPatch) -> None:
+    nowhere = redis.Redis(unix_socket_path="/nonexistent/redis.sock")
+    monkeypatch.setattr(attempts, "client", lambda: nowhere)
+    assert sign_in(Client(), PASSWORD) == "in"

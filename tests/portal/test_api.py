@@ -1,6 +1,7 @@
 """The HTTP API, as a client sees it."""
 
 import json
+import time
 from typing import Any
 
 import httpx
@@ -8,6 +9,10 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
+from portal.accounts.access import tokens_of
+from portal.accounts.actions import revoke_token
+from portal.apps import logs as app_logs
+from portal.apps.actions import create_app
 from portal.apps.models import App, Instance
 from portal.builds.models import Build, BuildState
 from portal.quotas.models import Quota
@@ -134,4 +139,24 @@ def test_a_followed_log_comes_while_the_build_runs(portal_url: str, committed_cr
         say(build, "two")
         assert next(lines).endswith(" two")
         Build.objects.filter(pk=build.pk).update(state=BuildState.FAILED)
+        assert list(lines) == []
+
+
+@pytest.mark.parametrize("how", ["app deleted", "token revoked"])
+def test_a_followed_log_ends_with_the_right_to_read_it(portal_url: str, committed_crew: Crew, how: str) -> None:
+    app = committed_crew.app()
+    headers = {"Authorization": f"Bearer {committed_crew.token(committed_crew.ada)}"}
+    log = app_logs.path_of(app)
+    log.write_text("2026-11-24T00:50:09.179Z web.1 stdout mine\n")
+    with httpx.stream("GET", f"{portal_url}/api/v1/apps/hello/log?follow=true", headers=headers, timeout=10) as answer:
+        lines = answer.iter_lines()
+        assert next(lines).endswith("mine")
+        if how == "app deleted":
+            App.objects.filter(pk=app.pk).delete()
+            create_app(committed_crew.bob, team=committed_crew.red, name="hello")
+        else:
+            revoke_token(committed_crew.ada, token=tokens_of(committed_crew.ada)[0])
+        time.sleep(2.1)
+        with log.open("a") as file:
+            file.writelines(f"2026-11-24T00:50:09.179Z web.2 stdout not mine {number}\n" for number in range(3))
         assert list(lines) == []

@@ -166,3 +166,12 @@ def test_any_file_object_can_be_kept(crew: Crew) -> None:
 
     file = InMemoryUploadedFile(io.BytesIO(b"abc"), None, "a.tar.gz", None, 3, None)
     assert sources.store_upload(file, filename="a.tar.gz").size == 3
+
+
+def test_a_team_has_twenty_builds_under_way_and_no_more(crew: Crew) -> None:
+    app = crew.app()
+    builds = [submit_archive(crew.ada, app) for _ in range(20)]
+    with pytest.raises(Conflict, match="Team blue has 20 builds under way"):
+        submit_archive(crew.ada, app)
+    actions.cancel(crew.ada, build=builds[0])
+    submit_archive(crew.ada, app)

@@ -36,7 +36,7 @@ def test_whoever_looks_at_an_app_hears_of_it_and_of_no_other(broker: redis.Redis
 
 @pytest.fixture
 def fresh_client() -> None:
-    events._client.cache_clear()
+    events.client.cache_clear()
 
 
 def test_an_outage_fails_nothing_and_is_told_once_redis_is_back(
@@ -60,7 +60,7 @@ def test_an_outage_fails_nothing_and_is_told_once_redis_is_back(
             server.wait(10)
 
     assert asyncio.run(over_an_outage()) == ["reconnected"]
-    events._client.cache_clear()
+    events.client.cache_clear()
 
 
 def test_actions_announce_what_they_changed(committed_crew: Crew) -> None:

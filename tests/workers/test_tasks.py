@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import threading
 import time
+from contextlib import ExitStack
 
 import pytest
 
-from portal.apps.actions import restart, scale
+from portal.apps.actions import create_app, restart, scale
 from portal.apps.models import App, Instance, InstanceState, ProcessFormation
 from portal.apps.sizes import Size
 from portal.builds import actions as builds
@@ -18,10 +19,11 @@ from portal.releases.actions import rollback
 from portal.releases.models import Rollout, RolloutState
 from runtime import journal
 from runtime.errors import BuildFailed
+from tests.portal.shipyard import submit_archive
 from workers import upkeep
 from workers.build import build
 from workers.converge import apply_quota, converge, remove_app
-from workers.rollout import roll_out
+from workers.rollout import AT_ONCE_A_TEAM, roll_out
 
 
 def queued(broker, queue):
@@ -314,3 +316,38 @@ def _in_thread(task, argument):
 
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
+
+
+def test_a_team_that_queues_many_builds_lets_another_go_first(plant, broker):
+    app = plant.app()
+    under_way, mine = plant.submit(app), plant.submit(app)
+    builds.mark_building(under_way)
+    bobs = submit_archive(plant.crew.bob, create_app(plant.crew.bob, team=plant.crew.red, name="bobs"), b"bob")
+    build(mine.pk)
+    mine.refresh_from_db()
+    assert mine.state == BuildState.QUEUED
+    broker.delete("build")
+    build(bobs.pk)
+    bobs.refresh_from_db()
+    assert bobs.state == BuildState.SUCCEEDED
+    assert queued(broker, "build") == [("slipway.build", [mine.pk])]
+    build(mine.pk)
+    mine.refresh_from_db()
+    assert mine.state == BuildState.SUCCEEDED
+
+
+def test_a_team_of_many_slow_rollouts_does_not_hold_all_threads(plant, broker):
+    with ExitStack() as busy:
+        for place in range(AT_ONCE_A_TEAM):
+            busy.enter_context(journal.lock(plant.config.locks / f"rollouts-{plant.crew.blue.pk}-{place}"))
+        waiting = plant.release(plant.app())
+        roll_out(waiting.pk)
+        waiting.refresh_from_db()
+        assert waiting.state == RolloutState.PENDING
+    broker.delete("node")
+    other = deploy(plant, plant.app())
+    assert other.state == RolloutState.LIVE
+    assert ("slipway.roll_out", [waiting.pk]) in queued(broker, "node")
+    roll_out(waiting.pk)
+    waiting.refresh_from_db()
+    assert waiting.state == RolloutState.LIVE

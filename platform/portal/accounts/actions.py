@@ -15,6 +15,7 @@ from portal.apps.names import check_label
 from portal.errors import Conflict, NameRefused, NotAllowed, NotFound, ValueRefused
 from portal.quotas.models import Quota
 
+TEAMS_A_PERSON = 3  # that they may own: each team has a quota, so more teams are more of the machine
 _MARK = "slip_"  # lets people and scanners recognise one of our tokens
 
 
@@ -42,8 +43,13 @@ def create_person(actor: Person | None, *, username: str, password: str, team: T
 
 @transaction.atomic
 def create_team(actor: Person, *, name: str) -> Team:
-    """Make a team with the default quota; the actor becomes its owner."""
+    """Make a team with the default quota; the actor becomes its owner. NotAllowed: they own as many as one may, and are no admin."""
     name = check_label(name, what="team")
+    Person.objects.select_for_update().get(pk=actor.pk)  # two requests at once count one after the other
+    if not actor.is_staff and Membership.objects.filter(person=actor, role=Role.OWNER).count() >= TEAMS_A_PERSON:
+        raise NotAllowed(
+            f"You own {TEAMS_A_PERSON} teams already, the most one may.", hint="An admin can make you another and add you to it."
+        )
     try:
         with transaction.atomic():
             team = Team.objects.create(name=name)

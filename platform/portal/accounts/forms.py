@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django import forms
 from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm
 
+from portal.accounts import attempts
 from portal.accounts.models import Role
 
 
@@ -17,7 +20,17 @@ class SignInForm(AuthenticationForm):
         self.error_messages = {
             "invalid_login": "That name and password do not go together. Check both; capital letters count in the password.",
             "inactive": "This account is switched off. Ask an admin of this Slipway.",
+            "too_many": "Too many sign-ins failed. Try again in a quarter of an hour.",
         }
+
+    def clean(self) -> dict[str, Any]:
+        """Name and password go together, and were not guessed at for long."""
+        name, address = self.cleaned_data.get("username", ""), (self.request.META.get("REMOTE_ADDR") or "") if self.request else ""
+        if not attempts.begin(name, address):
+            raise forms.ValidationError(self.error_messages["too_many"], code="too_many")
+        cleaned: dict[str, Any] = super().clean()
+        attempts.succeeded(name, address)
+        return cleaned
 
 
 class TeamForm(forms.Form):

@@ -41,7 +41,7 @@ def announce(app_name: str, kind: Kind) -> None:
 def publish(app_name: str, kind: str) -> None:
     """Publish now."""
     try:
-        _client().publish(_channel(app_name), str(kind))
+        client().publish(_channel(app_name), str(kind))
     except redis.RedisError as error:
         log.warning("No event %s for %s, Redis did not answer: %s", kind, app_name, error)
 
@@ -74,7 +74,7 @@ def samples(keys: list[str]) -> list[str | None]:
     if not keys:
         return []
     try:
-        values: list[str | None] = _client().mget(keys)  # type: ignore[assignment]  # text: decode_responses is on
+        values: list[str | None] = client().mget(keys)  # type: ignore[assignment]  # text: decode_responses is on
     except redis.RedisError as error:
         log.warning("No usage samples, Redis did not answer: %s", error)
         return [None] * len(keys)
@@ -86,5 +86,6 @@ def _channel(app_name: str) -> str:
 
 
 @cache
-def _client() -> redis.Redis:
+def client() -> redis.Redis:
+    """One for this process."""
     return redis.Redis.from_url(settings.REDIS_CLIENT_URL, decode_responses=True, socket_connect_timeout=1, socket_timeout=2)

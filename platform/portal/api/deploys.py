@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 
 from asgiref.sync import sync_to_async
@@ -10,22 +12,26 @@ from django.http import HttpRequest, StreamingHttpResponse
 from ninja import File, Router, Status
 from ninja.files import UploadedFile
 
+from portal.accounts.access import person_of_token
 from portal.api.asking import person_of
 from portal.api.schemas import BuildOut, ReleaseOut, RolloutOut
 from portal.api.shapes import build_out, release_out, rollout_out
 from portal.apps import logs as app_logs
 from portal.apps.access import app_for
+from portal.apps.models import App
 from portal.builds import logs as build_logs
 from portal.builds.access import build_for, builds_of
 from portal.builds.actions import cancel, submit
 from portal.builds.models import BuildState, Origin
 from portal.builds.sources import store_upload
+from portal.errors import NotFound
 from portal.releases.access import releases_of, rollouts_of
 from portal.releases.actions import rollback
 
 router = Router(tags=["deploys"])
 _SHOWN = 50
 _MOST_LINES = 10_000
+_LOOK_SECONDS = 2.0  # how often who follows a log is asked for their right to it
 
 
 @router.post("/apps/{name}/builds", response={202: BuildOut}, summary="Deploy an archive")
@@ -68,11 +74,10 @@ async def build_log(request: HttpRequest, name: str, number: int, *, lines: int 
     return StreamingHttpResponse(text, content_type="text/plain; charset=utf-8")
 
 
-@router.get("/apps/{name}/log", summary="The app's log as plain text; with follow=true without end")
+@router.get("/apps/{name}/log", summary="The app's log as plain text; with follow=true until who asks may read it no more")
 async def app_log(request: HttpRequest, name: str, *, lines: int = 100, follow: bool = False) -> StreamingHttpResponse:
     app = await sync_to_async(app_for)(person_of(request), name)
-    path = app_logs.path_of(app)
-    text = _tail(path, lines, go_on=follow)
+    text = _tail(app_logs.path_of(app), lines, while_allowed=_right(request, app) if follow else None)
     return StreamingHttpResponse(text, content_type="text/plain; charset=utf-8")
 
 
@@ -93,14 +98,34 @@ def list_rollouts(request: HttpRequest, name: str) -> list[RolloutOut]:
     return [rollout_out(rollout) for rollout in rollouts_of(app_for(person_of(request), name))[:_SHOWN]]
 
 
-async def _tail(path: Path, lines: int, *, go_on: bool = False) -> AsyncIterator[str]:
+def _right(request: HttpRequest, app: App) -> Callable[[], Awaitable[bool]]:
+    """NotFound once the app is deleted or no longer theirs who asks: a log is a file by name, which another team's app may have next."""
+    looked, token = time.monotonic(), request.headers.get("Authorization", "").partition(" ")[2]
+
+    def look() -> None:
+        person = person_of_token(token)
+        if person is None or app_for(person, app.name).pk != app.pk:
+            raise NotFound(f"There is no app {app.name} of yours.")
+
+    async def never_done() -> bool:
+        nonlocal looked
+        if time.monotonic() - looked >= _LOOK_SECONDS:
+            looked = time.monotonic()
+            await sync_to_async(look)()
+        return False
+
+    return never_done
+
+
+async def _tail(path: Path, lines: int, *, while_allowed: Callable[[], Awaitable[bool]] | None = None) -> AsyncIterator[str]:
     last = None
     for line in app_logs.tail(path, max(1, min(lines, _MOST_LINES))):
         last = line
         yield _text(line)
-    if go_on:
-        async for text in _texts(app_logs.follow(path, after=last.id if last else None)):
-            yield text
+    if while_allowed:
+        with suppress(NotFound):
+            async for text in _texts(app_logs.follow(path, after=last.id if last else None, done=while_allowed)):
+                yield text
 
 
 async def _texts(lines: AsyncIterator[app_logs.LogLine]) -> AsyncIterator[str]:

@@ -19,6 +19,7 @@ from portal.quotas import decision
 from portal.releases.actions import lock_app, release_from_build
 from portal.releases.models import Rollout
 
+MOST_UNDER_WAY = 20  # builds of one team that run or wait; all teams share the node's few places to build
 _BEFORE = {
     BuildState.BUILDING: (BuildState.QUEUED, BuildState.BUILDING),  # taken up again after its worker was lost
     BuildState.SUCCEEDED: (BuildState.BUILDING,),
@@ -33,6 +34,8 @@ def submit(actor: Person, *, app: App, source: Source, origin: str, description:
     require_member(actor, app.team)
     decision.check_build(app.team, app)
     app = lock_app(app)
+    if Build.objects.filter(app__team=app.team_id, state__in=(BuildState.QUEUED, BuildState.BUILDING)).count() >= MOST_UNDER_WAY:
+        raise Conflict(f"Team {app.team.name} has {MOST_UNDER_WAY} builds under way.", hint="Wait for one to end, or cancel one.")
     words = (description or source.filename)[:200]
     build = Build.objects.create(app=app, source=source, origin=origin, description=words, created_by=actor)
     audit.record(actor, f"deployed {words}", app=app)

@@ -51,7 +51,7 @@ def fill() -> None:
 
 def sample_usage() -> None:
     """What the node's supervisor would write every two seconds: some use of each live instance."""
-    from portal.activity.events import _client
+    from portal.activity.events import client
 
     for number, instance in enumerate(Instance.objects.filter(state="live")):
         wave = (int(timezone.now().timestamp() * 3) + number * 31) % 60
@@ -63,7 +63,7 @@ def sample_usage() -> None:
             "disk_bytes": 3 * MIB,
             "at": timezone.now().timestamp(),
         }
-        _client().set(f"slipway:usage:{instance.id}", json.dumps(sample), ex=15)
+        client().set(f"slipway:usage:{instance.id}", json.dumps(sample), ex=15)
 
 
 def write_log(path: Path, lines: list[tuple[str, str, str]], *, ago: float = 60, step: float = 0.4) -> None:

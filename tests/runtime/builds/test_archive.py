@@ -273,3 +273,11 @@ def test_no_archive_ever_writes_or_points_outside(members: list[tuple[str, bytes
                 assert os.path.realpath(path).startswith(os.path.realpath(work / "tree"))  # Path.resolve raises on a loop
         assert {path.name for path in work.iterdir()} <= {"archive", "witness", "tree"}
         assert list((work / "witness").iterdir()) == []
+
+
+def test_a_name_in_bytes_that_are_not_utf_8_gets_a_refusal_a_database_takes(tmp_path: Path) -> None:
+    (tmp_path / "archive").write_bytes(tar_bytes(special("a/\udcff", tarfile.REGTYPE, mode=0o4755), form=tarfile.GNU_FORMAT))
+    with pytest.raises(BadArchive) as caught:
+        unpack(tmp_path / "archive", "a.tar", tmp_path / "tree")
+    assert caught.value.hint == r"chmod ug-s \udcff"
+    caught.value.explain().encode()

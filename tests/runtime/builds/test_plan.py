@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import time
+from pathlib import Path
+
 import pytest
 
+from runtime.builds.code import read_source
 from runtime.builds.detect import Language, Source, wants_text
 from runtime.builds.plan import BuildPlan, plan
 from runtime.builds.steps import Install, Tool, step_key
@@ -192,3 +197,36 @@ def test_the_key_changes_with_each_thing_that_decides() -> None:
     }
     assert len(keys) == 5
     assert step_key(install, one, {"a": b"1"}, {"uv": "1"}) in keys
+
+
+@pytest.mark.parametrize(
+    ("files", "sentence"),
+    [
+        (
+            {"package.json": json.dumps({"engines": {"node": "1.2.3" + " " * 50_000 + "- 2"}})},
+            "engines.node in package.json is longer than",
+        ),
+        ({".nvmrc": "9" * 101, "package.json": "{}"}, ".nvmrc is longer than"),
+        ({"pyproject.toml": f"[project]\nrequires-python='{'>=3,' * 50_000}>=3'\n", "app.py": ""}, "requires-python .* is longer than"),
+        ({"app.py": "a:\n" * 300_000}, ""),
+    ],
+)
+def test_a_text_made_to_be_slow_to_read_holds_up_no_other_build(files: dict[str, str], sentence: str) -> None:
+    began = time.monotonic()
+    if sentence:
+        with pytest.raises(BadSource, match=sentence):
+            of(files)
+    else:
+        of(files)
+    assert time.monotonic() - began < 2
+
+
+def test_a_source_of_texts_is_not_read_into_memory(tmp_path: Path) -> None:
+    (tmp_path / "Procfile").write_text("web: true")
+    (tmp_path / "requirements.txt").write_text("flask")
+    for number in range(6):
+        (tmp_path / f"a{number}.txt").write_bytes(b"x" * (7 << 20))
+    read = read_source(tmp_path)
+    assert len(read.files) == 8
+    assert {"Procfile", "requirements.txt"} <= read.texts.keys()
+    assert sum(map(len, read.texts.values())) < 32 << 20

@@ -24,6 +24,8 @@ def test_process_types_keep_their_order_and_commands_their_colons() -> None:
         ("../x: a", "is no process type"),
         (f"{'x' * 64}: a", "is no process type"),
         ("# nothing\n", "names no process"),
+        ("\n".join(f"p{number}: x" for number in range(31)), "more than 30 processes"),
+        (f"web: {'x' * 16_385}", "line 1: the command is longer than"),
         ("", "names no process"),
     ],
 )

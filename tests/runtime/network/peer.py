@@ -5,6 +5,7 @@ listen-udp PORT         print the sender of each datagram
 connect HOST PORT       print `open ADDRESS-AS-SEEN-THERE`, `refused` or `silence`
 hold HOST PORT          connect, and for each line of stdin print what the echo says
 send-as SOURCE HOST PORT   one datagram with this source address
+flood HOST COUNT        one datagram to each of so many ports
 """
 
 import socket
@@ -52,6 +53,10 @@ def main(verb: str, *words: str) -> None:
                 stream.write(line)
                 stream.flush()
                 print(stream.readline().strip(), flush=True)
+    elif verb == "flood":
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            for port in range(10_000, 10_000 + int(words[1])):
+                sender.sendto(b"", (words[0], port))
     elif verb == "send-as":
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
             sender.bind((words[0], 0))

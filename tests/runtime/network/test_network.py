@@ -75,6 +75,16 @@ def test_metadata_services_are_out_of_reach(world: World):
     assert world.ask(inside.netns, "connect", "100.100.100.200", 80) == "refused"
 
 
+def test_one_container_cannot_fill_the_machines_table_of_connections(world: World):
+    one, two = world.attach("one"), world.attach("two")
+    world.peer(world.outside, "listen", 7000)
+    world.ask(one.netns, "flood", OUTSIDE, firewall.FLOWS + 100)
+    assert world.ask(one.netns, "connect", OUTSIDE, 7000) == "refused"
+    assert world.ask(two.netns, "connect", OUTSIDE, 7000).startswith("open")
+    world.peer(one.netns, "listen", 80)
+    assert world.ask(None, "connect", one.address, 80).startswith("open")
+
+
 def test_a_forged_sender_is_dropped(world: World):
     one, two = world.attach("one"), world.attach("two")
     receiver = world.peer(world.outside, "listen-udp", 7000)
@@ -244,3 +254,15 @@ def _machine() -> dict[str, object]:
         "mounts": {line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()},
         "routes": set(run("ip", "route").splitlines()),
     }
+
+
+def test_a_damaged_list_of_addresses_is_told_with_its_remedy(world: World):
+    inside = world.attach("one")
+    leases = world.config.state / "network" / "leases.json"
+    whole = leases.read_bytes()
+    leases.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(NetworkRefused, match=r"leases\.json is damaged") as caught:
+        world.attach("two")
+    assert "make down" in caught.value.hint
+    leases.write_bytes(whole)
+    assert world.attach("one") == inside
