@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from runtime.containers.spec import Limits, TeamLimits
+
+# Names become folders, cgroups and router sections, and whoever writes rows is less trusted than this process, which is root.
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,6 +20,9 @@ class DesiredProcess:
     command: str  # a shell line, as in the Procfile
     count: int
     limits: Limits
+
+    def __post_init__(self) -> None:
+        _check("process type", self.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,3 +54,14 @@ class DesiredApp:
     current: DesiredRelease | None = None
     candidate: DesiredRelease | None = None
     deleted: bool = False
+
+    def __post_init__(self) -> None:
+        _check("app", self.app)
+        for host in self.hosts:
+            for label in host.split("."):
+                _check("host", label)
+
+
+def _check(what: str, name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"{name!r} cannot be the name of a {what}: letters, digits, hyphens and underscores only, at most 63.")

@@ -1,0 +1,26 @@
+"""What the portal's rows may ask for: names that are safe as folders, cgroups and router sections."""
+
+import pytest
+
+from runtime.containers.spec import Limits, TeamLimits
+from runtime.converge.desired import DesiredApp, DesiredProcess
+from runtime.quantities import Bytes, Millicores
+
+TEAM = TeamLimits(cpu=Millicores(1000), memory=Bytes(2**30), processes=100)
+LIMITS = Limits(cpu=Millicores(1000), memory=Bytes(2**30), processes=100, disk=Bytes(2**30))
+UNSAFE = ["", ".", "..", "../../etc", "a/b", "a b", "a\nbackend x", "-rf", "a" * 64, "é"]
+
+
+@pytest.mark.parametrize("name", UNSAFE)
+def test_a_name_that_is_no_label_goes_no_further(name: str) -> None:
+    with pytest.raises(ValueError, match="cannot be the name"):
+        DesiredApp(app=name, team=1, hosts=("shop.example",), team_limits=TEAM)
+    with pytest.raises(ValueError, match="cannot be the name"):
+        DesiredApp(app="shop", team=1, hosts=(f"{name}.example",), team_limits=TEAM)
+    with pytest.raises(ValueError, match="cannot be the name"):
+        DesiredProcess(name=name, command="true", count=1, limits=LIMITS)
+
+
+def test_the_names_people_use_pass() -> None:
+    assert DesiredApp(app="my-shop2", team=1, hosts=("my-shop2.example.org",), team_limits=TEAM).app == "my-shop2"
+    assert DesiredProcess(name="Mail_worker", command="true", count=1, limits=LIMITS).name == "Mail_worker"
