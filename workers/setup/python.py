@@ -49,6 +49,7 @@ def ensure_packages(environment: Mapping[str, str]) -> None:
         ours = {**environment, **uv_settings(settings), "UV_PYTHON": str(PYTHON), "UV_LINK_MODE": "copy"}
         run([*uv, "sync", "--require-hashes", LOCK], timeout=20 * _MINUTES, env=ours, on_output=current.output)
         run([*uv, "install", "--no-deps", "--no-build-isolation", "-e", ROOT], timeout=2 * _MINUTES, env=ours, on_output=current.output)
+        run([ROOT / "examples" / "lock.sh", VENV / "bin" / "uv"], timeout=5 * _MINUTES, env=ours, on_output=current.output)
         mark_done(_STAMP, wanted)
 
 
