@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runtime.errors import HostLacks
+from runtime.quantities import Bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +31,10 @@ class NodeConfig:
     portal_host: str = "localhost"
     base_domain: str = "slipway.localhost"
     debian_mirror: str = ""  # for hosts whose apt has no Debian repository
+    disk_high: int = 85  # percent of the state's disk in use: from here on caches are given up…
+    disk_low: int = 75  # …until no more than this is in use
+    disk_full: int = 95  # and from here on no build begins
+    cache_size: int = 10 * 2**30  # bytes of layers kept only to be reused
 
     @property
     def images(self) -> Path:
@@ -171,6 +176,12 @@ def _scheme(text: str) -> str:
     return text
 
 
+def _percent(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 100:
+        raise ValueError("a percentage is a number from 1 to 100")
+    return int(text)
+
+
 _READERS: dict[str, Callable[[str], object]] = {
     "name": _name,
     "state": _absolute,
@@ -183,4 +194,8 @@ _READERS: dict[str, Callable[[str], object]] = {
     "portal_host": str.lower,
     "base_domain": str.lower,
     "debian_mirror": str,
+    "disk_high": _percent,
+    "disk_low": _percent,
+    "disk_full": _percent,
+    "cache_size": Bytes.parse,
 }

@@ -8,6 +8,8 @@
     ├── BadSource                 nothing to build was found, or it contradicts itself
     ├── BuildFailed               a build step did not succeed
     ├── ImageDamaged              bytes of the store do not match their digest
+    ├── NoSuchImage               no image of the store has that name or digest
+    ├── TransferFailed            an image could not be had from, or given to, a registry or archive
     ├── LaunchFailed              an instance could not be created or started
     ├── NetworkRefused            an address, link or rule could not be set
     └── RouterRefused             the router did not take a change
@@ -58,6 +60,14 @@ class BuildFailed(RuntimeFailure):
 
 class ImageDamaged(RuntimeFailure):
     """Bytes in the store do not match the digest they are stored under."""
+
+
+class NoSuchImage(RuntimeFailure):
+    """No image goes by that name, or more than one; or a name that may not be given."""
+
+
+class TransferFailed(RuntimeFailure):
+    """A registry or an archive did not give an image, or did not take one."""
 
 
 class LaunchFailed(RuntimeFailure):

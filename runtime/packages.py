@@ -78,6 +78,7 @@ PLATFORM = (
     PYTHON_VENV,
     Need(found=("git",), purpose="deploys by git push", debian="git", fedora="git"),
     Need(found=("zstd",), purpose="packs layers", debian="zstd", fedora="zstd"),
+    Need(found=("skopeo",), purpose="moves images from and to registries and archives", debian="skopeo", fedora="skopeo"),
     Need(
         found=("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"),
         purpose="trust in package registries",
@@ -94,7 +95,12 @@ PLATFORM = (
 TESTS = (
     Need(found=("chromium", "chromium-browser"), purpose="tests the portal's pages in a browser", debian="chromium", fedora="chromium"),
     Need(found=("wrk",), purpose="load for the tests that no request is lost", debian="wrk", fedora="wrk"),
-    Need(found=("skopeo",), purpose="a second opinion on our images", debian="skopeo", fedora="skopeo"),
+    Need(
+        found=("docker-registry", "registry"),
+        purpose="the registry that tests push to",
+        debian="docker-registry",
+        fedora="docker-distribution",
+    ),
     Need(found=("curl",), purpose="a plain client", debian="curl", fedora="curl"),
     Need(found=("ip",), purpose="a second opinion on interfaces and namespaces", debian="iproute2", fedora="iproute"),
 )

@@ -31,7 +31,8 @@ def build(build_id: int) -> None:
     with journal.lock(lock_of(build_id, engine), blocking=False) as held:
         again = row.state == BuildState.BUILDING
         if held and builds.mark_building(row):
-            _build(row, engine, again=again)
+            with engine.images.lease():  # until a row names the image
+                _build(row, engine, again=again)
             _hand_on()
 
 

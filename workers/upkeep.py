@@ -16,7 +16,8 @@ from portal.releases.access import OPEN
 from portal.releases.models import Rollout
 from runtime import journal
 from runtime.engines.node import NodeEngine
-from workers import build, node, rollout
+from runtime.images.disk import disk_of
+from workers import build, garbage, node, rollout
 from workers.celery import app as celery
 
 LATE = timedelta(seconds=10)  # a message not taken up by then may have been lost
@@ -59,6 +60,20 @@ def tidy_up() -> None:
     for path in engine.config.locks.glob("build-*"):
         if path.name.removeprefix("build-").isdecimal() and int(path.name.removeprefix("build-")) not in under_way:
             path.unlink(missing_ok=True)
+
+
+@celery.task(name="slipway.collect_garbage")
+def collect_garbage() -> None:
+    """Remove images, layers, cached steps and sources that nothing needs any more."""
+    garbage.collect(node.engine())
+
+
+@celery.task(name="slipway.watch_disk")
+def watch_disk() -> None:
+    """Do not wait for the hour when the disk fills."""
+    engine = node.engine()
+    if disk_of(engine.config).percent >= engine.config.disk_high:
+        garbage.collect(engine)
 
 
 def _lost_builds(engine: NodeEngine) -> Iterator[Lost]:

@@ -8,6 +8,7 @@
     ├── ValueRefused        a value that cannot be stored; `field` says which
     ├── SourceRefused       an upload that is not a source we take
     ├── QuotaExceeded       one of the team's limits would be passed
+    ├── NoRoom              the platform's own disk is full
     └── Conflict            somebody else was quicker, or the thing is in no state for this
 
 Each carries the status an HTTP answer to it has. Pages show the sentence and the hint, the API both as JSON, git as `remote:` lines.
@@ -82,6 +83,12 @@ class QuotaExceeded(Refused):
         self.limit = limit
         self.used = used
         self.wanted = wanted
+
+
+class NoRoom(Refused):
+    """The disk of this Slipway is too full for more."""
+
+    status = 507
 
 
 class Conflict(Refused):

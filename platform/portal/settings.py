@@ -26,6 +26,9 @@ HTTP_PORT = int(os.environ.get("SLIPWAY_HTTP_PORT") or 8080)
 PORTAL_HOST = (os.environ.get("SLIPWAY_PORTAL_HOST") or "localhost").lower()
 BASE_DOMAIN = (os.environ.get("SLIPWAY_BASE_DOMAIN") or "slipway.localhost").lower()
 
+DISK_FULL = int(os.environ.get("SLIPWAY_DISK_FULL") or 95)  # percent
+KEPT_RELEASES = max(int(os.environ.get("SLIPWAY_KEPT_RELEASES") or 10), 1)
+
 SOURCES = STATE / "sources"
 REPOSITORIES = STATE / "git"
 APP_LOGS = STATE / "logs" / "apps"

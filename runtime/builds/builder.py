@@ -25,6 +25,7 @@ from runtime.containers.spec import Limits, TeamLimits
 from runtime.errors import BuildFailed
 from runtime.images import scratch
 from runtime.images.digest import chain_id
+from runtime.images.disk import check_room
 from runtime.images.manifest import ImageConfig, Layer
 from runtime.images.store import Store
 from runtime.quantities import Bytes
@@ -68,7 +69,8 @@ class Builder:
         """Build, saying each step in `log` in a line or more. BadArchive, BadSource and BuildFailed carry the reason."""
         self._config.workspaces.mkdir(parents=True, exist_ok=True)
         self._config.workspaces.chmod(0o711)  # nobody else lists them, and their names cannot be guessed
-        with scratch.scratch(self._config.workspaces) as workspace:
+        check_room(self._config)
+        with self._store.lease(), scratch.scratch(self._config.workspaces) as workspace:
             workspace.chmod(0o711)  # a container's root, nobody here, has to reach what is bound into it
             return _Build(
                 self._config, self._store, self._containers, self._cache, request, workspace, log, cancelled, self._time_limit

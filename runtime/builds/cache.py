@@ -13,6 +13,7 @@ from runtime.errors import BuildFailed
 from runtime.images.digest import Digest
 from runtime.images.manifest import Layer
 from runtime.images.store import Store
+from runtime.images.use import mark
 
 _LOOK = 0.2  # seconds between two tries for a step somebody else runs
 
@@ -25,8 +26,10 @@ class StepCache:
         self._folder = config.cache / "steps"
 
     def find(self, key: str) -> Layer | None:
+        path = self._folder / f"{key}.json"
+        mark(path)  # what is used last is collected last
         try:
-            return self._store.layer(Digest(journal.read_json(self._folder / f"{key}.json")["diff_id"]))
+            return self._store.layer(Digest(journal.read_json(path)["diff_id"]))
         except (KeyError, TypeError, ValueError):  # nothing there, or damaged: made again, and written anew
             return None
 

@@ -27,9 +27,14 @@ from runtime.converge.plan import Plan, plan
 from runtime.converge.readiness import Ask, ask
 from runtime.engines.shipping import Shipper
 from runtime.errors import LaunchFailed, RuntimeFailure
+from runtime.images.collect import Garbage, Roots
+from runtime.images.digest import Digest
+from runtime.images.removal import Collected, Collector
 from runtime.images.store import Store
+from runtime.images.verify import remove_replaced
 from runtime.kernel import Kernel
 from runtime.network.links import Network
+from runtime.quantities import Bytes
 from runtime.router.control import Router
 from runtime.router.table import AppSituation
 
@@ -149,6 +154,23 @@ class NodeEngine:
     def release_phases(self) -> list[Container]:
         """The one-off containers there are, under way or left by a killed worker."""
         return [container for container in self.containers.list() if container.spec.labels.get("kind") == instance.RELEASE_PHASE]
+
+    def collect_garbage(self, kept: Callable[[], Roots]) -> Collected | None:
+        """Remove from the store what neither `kept` nor a container of this node needs. None: another process is at it."""
+        standing: dict[str, float] = {}
+        for container in self.containers.list():
+            for path in container.spec.layers:
+                standing[path.name] = min(container.created_at, standing.get(path.name, container.created_at))
+        remove_replaced(self.config, standing)
+        return Collector(self.config, self.images).collect(lambda: self._roots(kept()))
+
+    def preview_garbage(self, kept: Callable[[], Roots]) -> tuple[Garbage, Bytes]:
+        """What a collection would remove now, and nearly how much that is."""
+        return Collector(self.config, self.images).preview(lambda: self._roots(kept()))
+
+    def _roots(self, kept: Roots) -> Roots:
+        used = {path.name for container in self.containers.list() for path in container.spec.layers if path.parent == self.config.layers}
+        return replace(kept, layers=kept.layers | {Digest(f"sha256:{name}") for name in used})
 
     def remove_app(self, app: str, *, images: tuple[str, ...] = ()) -> None:
         """Remove what is left of an app that runs no more: its notes, its logs, the names of its images."""

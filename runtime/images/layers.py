@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import stat
 import tarfile
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ _OWN_ATTRIBUTES = ("trusted.overlay.", "user.overlay.")  # the overlay's bookkee
 _XATTR = "SCHILY.xattr."  # the pax key GNU tar, bsdtar and Docker agree on
 _BLOCK = tarfile.BLOCKSIZE
 _CHUNK = 1 << 20
+_HOLE = 1 << 16  # bytes of zeros from which on they are not written
 
 
 class Sink(Protocol):
@@ -46,7 +48,7 @@ def write_tar(tree: Path, sink: Sink) -> int:
         written += len(head)
         if header.isreg() and header.size:
             written += _copy(path, header.size, sink)
-        if stat.S_ISDIR(status.st_mode) and _is_opaque(path):
+        if stat.S_ISDIR(status.st_mode) and is_opaque(path):
             mark = tarfile.TarInfo(f"{name}/{_OPAQUE}").tobuf(tarfile.PAX_FORMAT)
             sink.write(mark)
             written += len(mark)
@@ -58,23 +60,24 @@ def write_tar(tree: Path, sink: Sink) -> int:
 def unpack_tar(source: BinaryIO, target: Path) -> None:
     """Unpack a layer tarball below the empty folder `target`, in the overlay's form.
 
-    The bytes come from our own store, checked against their digest; a name that leaves the folder is damage all the same.
+    The tarball may be a stranger's: nothing is ever written through a symbolic link, so nothing leaves the folder. A later entry of
+    the same name takes the place of an earlier one. ImageDamaged names an entry that climbs out; tarfile.TarError: not a tarball.
     """
     folders: list[tuple[Path, int]] = []  # their times are set last: making a file inside changes them
     with tarfile.open(fileobj=source, mode="r|", encoding="utf-8", errors="surrogateescape") as tar:
         for member in tar:
             path = _inside(target, member.name)
-            path.parent.mkdir(parents=True, exist_ok=True)
             if path.name == _OPAQUE:
                 os.setxattr(path.parent, _OPAQUE_ATTRIBUTES[0], b"y")
-            elif path.name.startswith(_WHITEOUT):
-                os.mknod(path.with_name(path.name.removeprefix(_WHITEOUT)), stat.S_IFCHR, os.makedev(0, 0))
+            elif path.name.startswith(_WHITEOUT) and path != target:
+                _unpack_whiteout(path)
             else:
                 _unpack_member(tar, member, path, target)
                 if member.isdir():
                     folders.append((path, _nanoseconds(member)))
     for path, moment in reversed(folders):
-        os.utime(path, ns=(moment, moment))
+        if stat.S_ISDIR(path.lstat().st_mode):
+            os.utime(path, ns=(moment, moment))
 
 
 def normalise_opaque(tree: Path) -> None:
@@ -82,12 +85,18 @@ def normalise_opaque(tree: Path) -> None:
     for _, path, status in _walk(tree):
         if not stat.S_ISDIR(status.st_mode):
             continue
-        opaque = _is_opaque(path)
+        opaque = is_opaque(path)
         for attribute in os.listxattr(path, follow_symlinks=False):
             if attribute.startswith(_OWN_ATTRIBUTES):
                 os.removexattr(path, attribute, follow_symlinks=False)
         if opaque:
             os.setxattr(path, _OPAQUE_ATTRIBUTES[0], b"y")
+
+
+def is_opaque(path: Path) -> bool:
+    """Whether a folder of an overlay hides all that is below it."""
+    attributes = os.listxattr(path, follow_symlinks=False)
+    return any(name in attributes and os.getxattr(path, name, follow_symlinks=False) == b"y" for name in _OPAQUE_ATTRIBUTES)
 
 
 def _walk(tree: Path) -> Iterator[tuple[str, Path, os.stat_result]]:
@@ -157,27 +166,75 @@ def _copy(path: Path, size: int, sink: Sink) -> int:
     return size + padding
 
 
-def _is_opaque(path: Path) -> bool:
-    attributes = os.listxattr(path, follow_symlinks=False)
-    return any(name in attributes and os.getxattr(path, name, follow_symlinks=False) == b"y" for name in _OPAQUE_ATTRIBUTES)
-
-
 def _inside(target: Path, name: str) -> Path:
-    parts = Path(name).parts
-    if not parts or ".." in parts or name.startswith("/"):
+    """The entry's place, its parents there and real folders; `target` itself for the entry `./`."""
+    parts = Path(name.lstrip("/")).parts
+    if ".." in parts:
         raise ImageDamaged(f"The layer holds the name {name!r}, which leaves it.", hint="Import the image again from where it came.")
-    return target.joinpath(*parts)
+    path = target
+    for part in parts[:-1]:
+        path /= part
+        try:
+            mode = path.lstat().st_mode
+        except FileNotFoundError:
+            path.mkdir(mode=0o755)
+            continue
+        if not stat.S_ISDIR(mode):
+            raise ImageDamaged(
+                f"The layer holds the name {name!r}, which goes through {path.name!r}, and that is no folder in it.",
+                hint="An image made by other means than a builder's may do that; do not trust it.",
+            )
+    return path / parts[-1] if parts else path
+
+
+def _unpack_whiteout(path: Path) -> None:
+    name = path.name.removeprefix(_WHITEOUT)
+    if name.startswith(_WHITEOUT):
+        return  # bookkeeping of other union file systems
+    if name in ("", ".", ".."):
+        raise ImageDamaged(f"The layer deletes {path.name!r}, which is no name.", hint="Import the image again from where it came.")
+    gone = path.with_name(name)
+    _clear(gone)
+    os.mknod(gone, stat.S_IFCHR, os.makedev(0, 0))
+
+
+def _clear(path: Path) -> None:
+    """Make place for an entry that comes again."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if stat.S_ISDIR(mode):
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 def _unpack_member(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path, target: Path) -> None:
+    if path == target and not member.isdir():
+        raise ImageDamaged("The layer's own top folder is no folder.", hint="Import the image again from where it came.")
+    if not (member.isdir() and path.is_dir() and not path.is_symlink()):
+        _clear(path)
+    if member.islnk():  # of a name in this layer; it was unpacked before
+        os.link(_inside(target, member.linkname), path, follow_symlinks=False)
+        return
+    _make(tar, member, path)
+    os.chown(path, member.uid, member.gid, follow_symlinks=False)
+    if not member.issym():
+        path.chmod(member.mode)
+    for key, value in member.pax_headers.items():
+        name = key.removeprefix(_XATTR)
+        if name != key and not name.startswith(_OWN_ATTRIBUTES):  # a stranger's redirect would lead the overlay astray
+            os.setxattr(path, name, value.encode("utf-8", "surrogateescape"), follow_symlinks=False)
     moment = _nanoseconds(member)
+    os.utime(path, ns=(moment, moment), follow_symlinks=False)
+
+
+def _make(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
     if member.isdir():
         path.mkdir(exist_ok=True)
     elif member.issym():
         path.symlink_to(member.linkname)
-    elif member.islnk():
-        os.link(_inside(target, member.linkname), path, follow_symlinks=False)
-        return
     elif member.isfifo():
         os.mkfifo(path)
     elif member.isdev():
@@ -186,15 +243,12 @@ def _unpack_member(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path, ta
     else:
         content = tar.extractfile(member) or io.BytesIO()
         with path.open("xb") as file:
-            while chunk := content.read(_CHUNK):
-                file.write(chunk)
-    os.chown(path, member.uid, member.gid, follow_symlinks=False)
-    if not member.issym():
-        path.chmod(member.mode)
-    for key, value in member.pax_headers.items():
-        if key.startswith(_XATTR):
-            os.setxattr(path, key.removeprefix(_XATTR), value.encode("utf-8", "surrogateescape"), follow_symlinks=False)
-    os.utime(path, ns=(moment, moment), follow_symlinks=False)
+            while chunk := content.read(_HOLE):
+                if chunk.count(0) == len(chunk):
+                    file.seek(len(chunk), os.SEEK_CUR)  # a hole stays one
+                else:
+                    file.write(chunk)
+            file.truncate()
 
 
 def _nanoseconds(member: tarfile.TarInfo) -> int:

@@ -17,6 +17,7 @@ INDEX = "application/vnd.oci.image.index.v1+json"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER_ZSTD = "application/vnd.oci.image.layer.v1.tar+zstd"
+LAYER_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
 REFERENCE_NAME = "org.opencontainers.image.ref.name"
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}  # uname(2) to Go's names, which the spec uses
 
@@ -28,6 +29,7 @@ class Layer:
     digest: Digest
     diff_id: Digest
     size: int  # bytes, compressed
+    media_type: str = LAYER_ZSTD
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +69,7 @@ def render_config(config: ImageConfig, diff_ids: Sequence[Digest], *, machine: s
     """The configuration blob; `machine` as uname(2) says it, `diff_ids` bottom first."""
     return _bytes(
         {
-            "architecture": _ARCHITECTURES.get(machine, machine),
+            "architecture": architecture(machine),
             "os": "linux",
             "config": {
                 "User": config.user,
@@ -80,6 +82,17 @@ def render_config(config: ImageConfig, diff_ids: Sequence[Digest], *, machine: s
             "rootfs": {"type": "layers", "diff_ids": list(diff_ids)},
         }
     )
+
+
+def architecture(machine: str) -> str:
+    """What image-spec calls the machine that uname(2) names so."""
+    return _ARCHITECTURES.get(machine, machine)
+
+
+def parse_history(data: bytes) -> tuple[str, ...]:
+    """What made each layer, bottom first, as the configuration tells it; empty where it does not."""
+    entries = json.loads(data).get("history") or ()
+    return tuple(str(entry.get("created_by") or entry.get("comment") or "") for entry in entries if not entry.get("empty_layer"))
 
 
 def parse_config(data: bytes) -> tuple[ImageConfig, tuple[Digest, ...]]:
@@ -99,7 +112,7 @@ def parse_config(data: bytes) -> tuple[ImageConfig, tuple[Digest, ...]]:
 
 def render_manifest(config: Descriptor, layers: Sequence[Layer], annotations: Mapping[str, str]) -> bytes:
     """The manifest blob; `layers` bottom first."""
-    described = [Descriptor(media_type=LAYER_ZSTD, digest=layer.digest, size=layer.size).document() for layer in layers]
+    described = [Descriptor(media_type=layer.media_type, digest=layer.digest, size=layer.size).document() for layer in layers]
     return _bytes(
         {
             "schemaVersion": 2,

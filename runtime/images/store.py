@@ -8,31 +8,30 @@ it is written beside its place, synced and renamed. What is half-made is held by
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import os
 import platform
+import tarfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol, TypeVar, cast
-
-import zstandard
+from typing import BinaryIO, TypeVar, cast
 
 from runtime import journal, process
 from runtime.config import NodeConfig
 from runtime.errors import ImageDamaged
 from runtime.images import manifest
+from runtime.images.compression import UNREADABLE, Compression, Hashing, HashingReader, compressing, opened_plain
 from runtime.images.digest import Digest
 from runtime.images.layers import normalise_opaque, unpack_tar, write_tar
-from runtime.images.manifest import Descriptor, ImageConfig, Layer
+from runtime.images.manifest import Descriptor, ImageConfig, Layer, Manifest
 from runtime.images.reference import Tag
 from runtime.images.scratch import scratch, sweep
+from runtime.images.use import Uses, mark
 
 T = TypeVar("T")
 
-_LEVEL = 3  # KERNEL.md: -19 takes sixty times as long for 8 % less
 _FEW_FILES = 64  # up to here each file is synced by itself; above, the whole file system at once
 
 
@@ -62,59 +61,88 @@ class Store:
         layout = config.images / "oci-layout"
         if not layout.exists():
             journal.write_atomic(layout, json.dumps({"imageLayoutVersion": "1.0.0"}).encode(), 0o644)
+        self.uses = Uses(config)
 
-    def add_layer(self, tree: Path, *, move: bool = False) -> Layer:
+    def lease(self) -> AbstractContextManager[None]:
+        """Hold this while building or importing: nothing that is found or made meanwhile is collected before it ends."""
+        return self.uses.lease()
+
+    def add_layer(self, tree: Path, *, move: bool = False, compression: Compression = Compression.ZSTD) -> Layer:
         """Store a tree (an overlay's upper with real ids) as a layer: its blob, and the tree itself as the unpacked one.
 
         `move` gives the tree away, which costs nothing on one file system; else it is copied. A layer already there is shared.
         """
-        with scratch(self._half_unpacked) as space:
-            unpacked = space / "tree"
+        with scratch(self._half_unpacked) as space, scratch(self._ingest) as blobs:
+            unpacked, partial = space / "tree", blobs / "blob"
             _take(tree, unpacked, move=move)
             normalise_opaque(unpacked)
-            layer = self._write_layer_blob(unpacked)
-            self._place(unpacked, layer.diff_id)
-        journal.write_json(self._record(layer.diff_id), {"digest": layer.digest, "size": layer.size}, 0o644)
+            layer, length = _write_blob_of(unpacked, partial, compression)
+            _sync_tree(unpacked)
+            with self.uses.taking():
+                self._place_blob(partial, layer.digest)
+                self._place(unpacked, layer.diff_id)
+                self._remember(layer, unpacked=length, tree=layer.diff_id)
         return layer
 
     def layer(self, diff_id: Digest) -> Layer | None:
         """A layer by the digest of its tar, or None where the store has no such (or lost its blob)."""
-        try:
-            record = journal.read_json(self._record(diff_id))
-            layer = Layer(digest=Digest(record["digest"]), diff_id=diff_id, size=record["size"])
-        except (KeyError, TypeError, ValueError):  # nothing there, or damaged: the same as never built
-            return None
-        return layer if self.blob(layer.digest).exists() else None
+        path = self.record(diff_id)
+        with self.uses.taking():
+            try:
+                record = journal.read_json(path)
+                kind = record.get("media_type", manifest.LAYER_ZSTD)
+                layer = Layer(digest=Digest(record["digest"]), diff_id=diff_id, size=record["size"], media_type=kind)
+            except (KeyError, TypeError, ValueError, AttributeError):  # nothing there, or damaged: the same as never built
+                return None
+            return layer if mark(self.blob(layer.digest)) and mark(path) else None
 
     def write_image(self, layers: Sequence[Layer], config: ImageConfig, annotations: Mapping[str, str] | None = None) -> Digest:
         """Store an image of `layers`, bottom first, and list it in the index; the same input gives the same digest."""
-        written = self._write_blob(manifest.render_config(config, [layer.diff_id for layer in layers], machine=platform.machine()))
-        pointer = Descriptor(media_type=manifest.CONFIG, digest=written[0], size=written[1])
-        digest, size = self._write_blob(manifest.render_manifest(pointer, layers, annotations or {}))
-        with self._index() as (named, unnamed):
-            if digest not in {one.digest for one in (*named.values(), *unnamed)}:
-                unnamed.append(Descriptor(media_type=manifest.MANIFEST, digest=digest, size=size))
+        with self.uses.taking():
+            self._mark(layers)
+            written = self._write_blob(manifest.render_config(config, [layer.diff_id for layer in layers], machine=platform.machine()))
+            pointer = Descriptor(media_type=manifest.CONFIG, digest=written[0], size=written[1])
+            digest, size = self._write_blob(manifest.render_manifest(pointer, layers, annotations or {}))
+            self.list_image(Descriptor(media_type=manifest.MANIFEST, digest=digest, size=size))
         return digest
+
+    def list_image(self, image: Descriptor) -> None:
+        """Write an image whose parts are all here into the index."""
+        with self.changing_index() as (named, unnamed):
+            if image.digest not in {one.digest for one in (*named.values(), *unnamed)}:
+                unnamed.append(image)
+
+    def take_blob(self, path: Path, digest: Digest) -> None:
+        """Take over a file that was found to have this digest, unless its like is here."""
+        journal.sync_file(path)
+        with self.uses.taking():
+            if not mark(self.blob(digest)):
+                mark(path)
+                self._place_blob(path, digest)
 
     def image(self, digest: str) -> Image:
         """An image ready to run; a layer that is not unpacked is unpacked now. ImageDamaged: it, or a blob of it, is not there."""
-        document = self._document(Digest.parse(digest), manifest.parse_manifest)
-        config, diff_ids = self._document(document.config.digest, manifest.parse_config)
-        pairs = list(zip(document.layers, diff_ids, strict=True))
-        paths = [self._unpacked(blob.digest, diff_id) for blob, diff_id in reversed(pairs)]
+        document = self.manifest(digest)
+        config, diff_ids = self.configuration(document)
+        paths = [self.unpacked(layer) for layer in reversed(self.pair(document, diff_ids))]
         return Image(digest=Digest(digest), config=config, layers=tuple(paths), size=sum(blob.size for blob in document.layers))
 
     def layers_of(self, digest: str) -> tuple[Layer, ...]:
         """The layers of an image, bottom first, to build another on."""
-        document = self._document(Digest.parse(digest), manifest.parse_manifest)
-        _, diff_ids = self._document(document.config.digest, manifest.parse_config)
-        pairs = zip(document.layers, diff_ids, strict=True)
-        return tuple(Layer(digest=blob.digest, diff_id=diff_id, size=blob.size) for blob, diff_id in pairs)
+        document = self.manifest(digest)
+        _, diff_ids = self.configuration(document)
+        layers = self.pair(document, diff_ids)
+        with self.uses.taking():
+            self._mark(layers)
+        return layers
 
     def tag(self, name: str, digest: str) -> None:
         """Give an image of the store a name; the name leaves whatever had it."""
-        tag, size = Tag.parse(name), self.blob(Digest.parse(digest)).stat().st_size
-        with self._index() as (named, unnamed):
+        tag = Tag.parse(name)
+        with self.uses.taking(), self.changing_index() as (named, unnamed):
+            if not mark(self.blob(Digest.parse(digest))):
+                raise ImageDamaged(f"{digest} is not in the image store {self._config.images}.", hint="Name an image that `ls` lists.")
+            size = self.blob(Digest(digest)).stat().st_size
             previous = named.get(tag)
             named[tag] = Descriptor(media_type=manifest.MANIFEST, digest=Digest(digest), size=size)
             unnamed[:] = [one for one in unnamed if one.digest != digest]
@@ -123,54 +151,95 @@ class Store:
 
     def untag(self, name: str) -> None:
         """Take a name away; the image stays. A name that is not there is fine."""
-        with self._index() as (named, unnamed):
+        with self.changing_index() as (named, unnamed):
             previous = named.pop(name, None)
             if previous and previous.digest not in {one.digest for one in (*named.values(), *unnamed)}:
                 unnamed.append(previous)
 
     def find(self, name: str) -> Digest | None:
         """The digest an image name stands for."""
-        named, _ = self._read_index()
+        named, _ = self.index()
         return named[name].digest if name in named else None
 
+    def manifest(self, digest: str) -> Manifest:
+        """ImageDamaged: it is not there, or is not what its digest says."""
+        return self._document(Digest.parse(digest), manifest.parse_manifest)
+
+    def configuration(self, document: Manifest) -> tuple[ImageConfig, tuple[Digest, ...]]:
+        """An image's configuration, and its diff IDs, bottom first."""
+        return self._document(document.config.digest, manifest.parse_config)
+
     def unpacked(self, layer: Layer) -> Path:
-        """The layer's directory tree."""
-        return self._unpacked(layer.digest, layer.diff_id)
+        """The layer's directory tree, unpacked now if it is not there. ImageDamaged: its blob is not what it says."""
+        path = self._config.layers / layer.diff_id.hex
+        if not path.is_dir():
+            with scratch(self._half_unpacked) as space:
+                tree = space / "tree"
+                length = self.unpack(layer.digest, layer.diff_id, tree)
+                told = fingerprint(tree)
+                with self.uses.taking():
+                    self._place(tree, layer.diff_id)
+                    self._remember(layer, unpacked=length, tree=told)
+        return path
 
     def blob(self, digest: Digest) -> Path:
         return self._blobs / digest.hex
 
+    def index(self) -> tuple[dict[str, Descriptor], list[Descriptor]]:
+        """The images that have names, and those that have none."""
+        path = self._config.images / "index.json"
+        try:
+            return manifest.parse_index(path.read_bytes())
+        except (ValueError, KeyError) as error:
+            raise ImageDamaged(f"{path} is not an index of images: {error}.", hint="Put it back from a back-up.") from None
+        except FileNotFoundError:
+            return {}, []
+
+    @contextmanager
+    def changing_index(self) -> Iterator[tuple[dict[str, Descriptor], list[Descriptor]]]:
+        """The index to change in place, under its lock; written if it changed."""
+        with journal.lock(self._config.locks / "images"):
+            named, unnamed = self.index()
+            yield named, unnamed
+            path, data = self._config.images / "index.json", manifest.render_index(named, unnamed)
+            if not path.exists() or path.read_bytes() != data:
+                journal.write_atomic(path, data, 0o644)
+
     def verify(self) -> list[str]:
-        """Read every blob and name, in a sentence each, those whose bytes are not what their name says."""
-        found = ((blob, Digest.of_file(blob)) for blob in sorted(self._blobs.glob("[0-9a-f]*")))
-        damaged = [f"The blob {blob} is damaged: its bytes have the digest {digest}." for blob, digest in found if digest.hex != blob.name]
-        named, unnamed = self._read_index()
+        """Read every blob and name, in a sentence each, those whose bytes are not what their name says, and those that lack."""
+        named, unnamed = self.index()
         listed = {one.digest for one in (*named.values(), *unnamed)}
         missing = sorted(digest for digest in listed if not self.blob(digest).exists())
-        return damaged + [f"The index lists {digest}, which is not in {self._blobs}." for digest in missing]
+        return [*self.damaged_blobs(), *(f"The index lists {digest}, which is not in {self._blobs}." for digest in missing)]
+
+    def damaged_blobs(self) -> list[str]:
+        """Read every blob; a sentence for each whose bytes are not what its name says."""
+        found = ((blob, Digest.of_file(blob)) for blob in sorted(self._blobs.glob("[0-9a-f]*")) if blob.is_file())
+        return [f"The blob {blob} is damaged: its bytes have the digest {digest}." for blob, digest in found if digest.hex != blob.name]
 
     def sweep(self) -> list[str]:
         """Remove what a killed process left half-made; returns what, in words."""
         return [*sweep(self._ingest), *sweep(self._half_unpacked)]
 
-    def _write_layer_blob(self, tree: Path) -> Layer:
-        with scratch(self._ingest) as space:
-            partial = space / "blob"
-            with partial.open("wb") as file:
-                blob = _Hashing(file)
-                compressor = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True)
-                with compressor.stream_writer(cast(BinaryIO, blob), closefd=False) as compressed:
-                    tar = _Hashing(compressed)
-                    write_tar(tree, tar)
-                file.flush()
-                os.fsync(file.fileno())
-            digest = blob.digest()
-            self._place_blob(partial, digest)
-        return Layer(digest=digest, diff_id=tar.digest(), size=blob.size)
+    def pair(self, document: Manifest, diff_ids: Sequence[Digest]) -> tuple[Layer, ...]:
+        """The layers of a manifest, bottom first. ImageDamaged: its configuration tells of more or fewer."""
+        if len(document.layers) != len(diff_ids):
+            raise ImageDamaged(
+                f"The image has {len(document.layers)} layers and {len(diff_ids)} diff IDs.", hint="Import it again from where it came."
+            )
+        pairs = zip(document.layers, diff_ids, strict=True)
+        return tuple(Layer(digest=blob.digest, diff_id=diff_id, size=blob.size, media_type=blob.media_type) for blob, diff_id in pairs)
+
+    def _mark(self, layers: Sequence[Layer]) -> None:
+        """Note, within the gate, that an image is made of these now."""
+        for layer in layers:
+            mark(self.record(layer.diff_id))
+            if not mark(self.blob(layer.digest)):
+                raise ImageDamaged(f"The layer {layer.digest} is not in the store.", hint="Deploy the app again.")
 
     def _write_blob(self, data: bytes) -> tuple[Digest, int]:
         digest = Digest.of(data)
-        if not self.blob(digest).exists():
+        if not mark(self.blob(digest)):
             journal.write_atomic(self.blob(digest), data, 0o644)
         return digest, len(data)
 
@@ -180,7 +249,7 @@ class Store:
         journal.sync_folder(self._blobs)
 
     def _place(self, unpacked: Path, diff_id: Digest) -> None:
-        _sync_tree(unpacked)
+        """Bring a synced tree to its name."""
         try:
             unpacked.rename(self._config.layers / diff_id.hex)
         except OSError as error:
@@ -189,28 +258,35 @@ class Store:
             return  # another build made the same layer: theirs is as good
         journal.sync_folder(self._config.layers)
 
-    def _unpacked(self, digest: Digest, diff_id: Digest) -> Path:
-        path = self._config.layers / diff_id.hex
-        if not path.is_dir():
-            with scratch(self._half_unpacked) as space:
-                tree = space / "tree"
-                tree.mkdir()
-                self._unpack_blob(digest, diff_id, tree)
-                self._place(tree, diff_id)
-        return path
+    def unpack(self, digest: Digest, diff_id: Digest, tree: Path) -> int:
+        """Unpack a layer into a new folder, checked and synced; the length of its tar. ImageDamaged: it is not what it says."""
+        tree.mkdir(mode=0o755)
+        length = self._unpack_blob(digest, diff_id, tree)
+        _sync_tree(tree)
+        return length
 
-    def _unpack_blob(self, digest: Digest, diff_id: Digest, tree: Path) -> None:
+    def check_content(self, layer: Layer) -> None:
+        """ImageDamaged: its blob does not hold what its diff ID says."""
+        self._unpack_blob(layer.digest, layer.diff_id, None)
+
+    def _unpack_blob(self, digest: Digest, diff_id: Digest, tree: Path | None) -> int:
+        """The length of the tar, which is unpacked, or only read where there is no `tree`."""
+        again = "Deploy the app again, or import the image again."
         try:
-            with self.blob(digest).open("rb") as file, zstandard.ZstdDecompressor().stream_reader(file) as plain:
-                tar = _HashingReader(plain)
-                unpack_tar(cast(BinaryIO, tar), tree)
+            with opened_plain(self.blob(digest)) as plain:
+                tar = HashingReader(plain)
+                if tree is not None:
+                    unpack_tar(cast(BinaryIO, tar), tree)
                 tar.drain()
         except FileNotFoundError:
-            raise ImageDamaged(f"The layer {digest} is not in the store.", hint="Deploy the app again.") from None
-        except (zstandard.ZstdError, EOFError) as error:
-            raise ImageDamaged(f"The layer {digest} cannot be read: {error}.", hint="Deploy the app again.") from None
+            raise ImageDamaged(f"The layer {digest} is not in the store, or lacks a part.", hint=again) from None
+        except (*UNREADABLE, tarfile.TarError, ValueError, OverflowError) as error:
+            raise ImageDamaged(f"The layer {digest} cannot be read: {error}.", hint=again) from None
+        except OSError as error:
+            raise ImageDamaged(f"The layer {digest} could not be unpacked: {error.strerror}.", hint="Is the disk full?") from None
         if tar.digest() != diff_id:
-            raise ImageDamaged(f"The layer {digest} holds {tar.digest()} instead of {diff_id}.", hint="Deploy the app again.")
+            raise ImageDamaged(f"The layer {digest} holds {tar.digest()} instead of {diff_id}.", hint=again)
+        return tar.size
 
     def _document(self, digest: Digest, parse: Callable[[bytes], T]) -> T:
         try:
@@ -221,63 +297,33 @@ class Store:
             raise ImageDamaged(f"The blob {self.blob(digest)} is not what its name says.", hint="Deploy the app again.")
         return parse(data)
 
-    def _record(self, diff_id: Digest) -> Path:
+    def _remember(self, layer: Layer, *, unpacked: int, tree: Digest) -> None:
+        """`unpacked` is the length of its tar in bytes, `tree` the fingerprint of what came of it."""
+        told = {"digest": layer.digest, "size": layer.size, "media_type": layer.media_type, "unpacked": unpacked, "tree": tree}
+        journal.write_json(self.record(layer.diff_id), told, 0o644)
+
+    def record(self, diff_id: Digest) -> Path:
         return self._config.layers / f"{diff_id.hex}.json"
 
-    def _read_index(self) -> tuple[dict[str, Descriptor], list[Descriptor]]:
-        try:
-            return manifest.parse_index((self._config.images / "index.json").read_bytes())
-        except FileNotFoundError:
-            return {}, []
 
-    @contextmanager
-    def _index(self) -> Iterator[tuple[dict[str, Descriptor], list[Descriptor]]]:
-        """The index to change in place, under its lock; written if it changed."""
-        with journal.lock(self._config.locks / "images"):
-            named, unnamed = self._read_index()
-            yield named, unnamed
-            path, data = self._config.images / "index.json", manifest.render_index(named, unnamed)
-            if not path.exists() or path.read_bytes() != data:
-                journal.write_atomic(path, data, 0o644)
+def _write_blob_of(tree: Path, partial: Path, compression: Compression) -> tuple[Layer, int]:
+    """Write a tree as a compressed tar, synced; the layer, and the length of its tar."""
+    with partial.open("wb") as file:
+        blob = Hashing(file)
+        with compressing(blob, compression) as compressed:
+            tar = Hashing(compressed)
+            write_tar(tree, tar)
+        file.flush()
+        os.fsync(file.fileno())
+    kind = manifest.LAYER_ZSTD if compression is Compression.ZSTD else manifest.LAYER_GZIP
+    return Layer(digest=blob.digest(), diff_id=tar.digest(), size=blob.size, media_type=kind), tar.size
 
 
-class _Writable(Protocol):
-    def write(self, data: bytes, /) -> object: ...
-
-
-class _Hashing:
-    """Passes writes on, and knows their digest and length."""
-
-    def __init__(self, sink: _Writable) -> None:
-        self._sink, self._hashed, self.size = sink, hashlib.sha256(), 0
-
-    def write(self, data: bytes, /) -> int:
-        self._sink.write(data)
-        self._hashed.update(data)
-        self.size += len(data)
-        return len(data)
-
-    def digest(self) -> Digest:
-        return Digest(f"sha256:{self._hashed.hexdigest()}")
-
-
-class _HashingReader:
-    """Reads from a stream, and knows the digest of what was read."""
-
-    def __init__(self, source: zstandard.ZstdDecompressionReader) -> None:
-        self._source, self._hashed = source, hashlib.sha256()
-
-    def read(self, size: int) -> bytes:
-        data = self._source.read(size)
-        self._hashed.update(data)
-        return data
-
-    def drain(self) -> None:
-        while self.read(1 << 20):
-            pass
-
-    def digest(self) -> Digest:
-        return Digest(f"sha256:{self._hashed.hexdigest()}")
+def fingerprint(tree: Path) -> Digest:
+    """The digest of a tree as our own tar of it; for layers that we made, the diff ID."""
+    tar = Hashing()
+    write_tar(tree, tar)
+    return tar.digest()
 
 
 def _take(tree: Path, unpacked: Path, *, move: bool) -> None:

@@ -20,6 +20,7 @@ from runtime.images.digest import Digest
 from runtime.images.manifest import ImageConfig, Layer
 from runtime.images.scratch import scratch
 from runtime.images.store import Image, Store
+from runtime.images.use import mark
 from runtime.quantities import Bytes
 from runtime.stacks.definition import PYTHON, STACKS, STATIC, DebianRuntime, NodeRuntime, Runtime, Stack, key
 from runtime.stacks.difference import empty, forget_times, subtract
@@ -106,6 +107,7 @@ def _kept(config: NodeConfig, store: Store, definition: Stack | Runtime, progres
 
 def _recorded(store: Store, record: Path) -> Layer | None:
     document = journal.read_json(record)
+    mark(record)
     return None if document is None else store.layer(Digest(document["diff_id"]))
 
 

@@ -13,7 +13,7 @@ from pytest_django import Settings
 from portal.builds import actions, sources
 from portal.builds.access import build_for, builds_of, rollout_of
 from portal.builds.models import BuildState, Origin, Source
-from portal.errors import Conflict, NotAllowed, NotFound, SourceRefused, SourceTooLarge
+from portal.errors import Conflict, NoRoom, NotAllowed, NotFound, SourceRefused, SourceTooLarge
 from portal.releases.models import Release
 from tests.portal.conftest import Crew
 from tests.portal.shipyard import PROCESSES, deploy, submit_archive, upload
@@ -175,3 +175,36 @@ def test_a_team_has_twenty_builds_under_way_and_no_more(crew: Crew) -> None:
         submit_archive(crew.ada, app)
     actions.cancel(crew.ada, build=builds[0])
     submit_archive(crew.ada, app)
+
+
+def test_at_a_full_disk_a_deploy_is_refused_with_that_reason(crew: Crew, settings: Settings) -> None:
+    source, app = upload(), crew.app()
+    settings.DISK_FULL = 1
+    with pytest.raises(NoRoom, match=r"so nothing new is built\. Apps that run are not affected") as refusal:
+        actions.submit(crew.ada, app=app, source=source, origin=Origin.API)
+    assert refusal.value.status == 507
+
+
+def test_old_archives_that_nobody_needs_are_collected_and_nothing_else_is(crew: Crew) -> None:
+    needed, old, young = upload(b"needed"), upload(b"old"), upload(b"young")
+    foreign = django_settings.SOURCES / "notes.txt"
+    foreign.touch()
+    for path in (sources.path_of(needed), sources.path_of(old), foreign):
+        os.utime(path, (0, 0))
+    removed, freed = sources.collect({needed.digest})
+    assert removed >= 1
+    assert freed >= 3
+    assert sources.path_of(needed).exists()
+    assert sources.path_of(young).exists()
+    assert foreign.exists()
+    assert not sources.path_of(old).exists()
+    foreign.unlink()
+
+
+def test_an_archive_that_comes_again_is_young_again(crew: Crew) -> None:
+    source = upload(b"again")
+    os.utime(sources.path_of(source), (0, 0))
+    assert upload(b"again") == source
+    assert sources.collect(set())[0] >= 0
+    assert sources.path_of(source).read_bytes() == b"again"
+    assert not list(django_settings.INCOMING.glob(f"{source.digest}*")), "nothing stays behind"

@@ -1,6 +1,7 @@
 """Releases and rollouts."""
 
 import pytest
+from pytest_django import Settings
 
 from portal.apps.actions import set_config_vars
 from portal.apps.config import config_of
@@ -8,7 +9,7 @@ from portal.apps.models import App
 from portal.builds.actions import mark_building, succeed
 from portal.errors import Conflict, NotAllowed, NotFound
 from portal.releases import actions
-from portal.releases.access import config_of_release, open_rollout, release_of, releases_of, rollouts_of
+from portal.releases.access import config_of_release, kept_releases, open_rollout, release_of, releases_of, rollouts_of
 from portal.releases.models import Rollout, RolloutState
 from tests.portal.conftest import Crew
 from tests.portal.shipyard import PROCESSES, deploy, roll_out, submit_archive
@@ -55,6 +56,22 @@ def test_rolling_back_to_what_is_live_or_never_was_is_refused(crew: Crew) -> Non
         actions.rollback(crew.ada, app=app, number=9)
     with pytest.raises(NotAllowed):
         actions.rollback(crew.bob, app=app, number=1)
+
+
+def test_the_last_releases_are_kept_and_what_is_live_and_a_rollback_beyond_them_is_refused(crew: Crew, settings: Settings) -> None:
+    settings.KEPT_RELEASES = 2
+    app = crew.app()
+    roll_out(coming(crew, app, b"1"))
+    roll_out(coming(crew, app, b"22"))
+    for content in (b"333", b"4444"):
+        roll_out(coming(crew, app, content), never_live="It did not answer.")
+    app.refresh_from_db()
+    assert [release.number for release in kept_releases(app)] == [4, 3, 2]
+    with pytest.raises(Conflict, match="The image of v1 is kept no more: the last 2 releases") as refusal:
+        actions.rollback(crew.ada, app=app, number=1)
+    assert refusal.value.hint == "Deploy its source again."
+    assert actions.rollback(crew.ada, app=app, number=3).release.number == 5
+    assert [release.number for release in kept_releases(app)] == [5, 4, 2]
 
 
 def test_rolling_back_to_the_live_one_stops_a_rollout_under_way(crew: Crew) -> None:

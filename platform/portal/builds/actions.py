@@ -13,6 +13,7 @@ from portal.accounts.models import Person
 from portal.activity import audit, events
 from portal.apps.models import App
 from portal.builds.models import Build, BuildState, Source
+from portal.builds.room import check_room
 from portal.errors import Conflict
 from portal.queue import Task, enqueue
 from portal.quotas import decision
@@ -32,6 +33,7 @@ _BEFORE = {
 def submit(actor: Person, *, app: App, source: Source, origin: str, description: str = "") -> Build:
     """Deploy a source: check the team's quota and queue a build, which on success makes a release and rolls it out."""
     require_member(actor, app.team)
+    check_room()
     decision.check_build(app.team, app)
     app = lock_app(app)
     if Build.objects.filter(app__team=app.team_id, state__in=(BuildState.QUEUED, BuildState.BUILDING)).count() >= MOST_UNDER_WAY:

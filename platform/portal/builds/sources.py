@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
+import re
 import time
+from collections.abc import Container, Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePath
 
 from django.conf import settings
@@ -14,6 +18,7 @@ from portal.builds.models import Source
 from portal.builds.uploads import UploadedArchive
 from portal.errors import SourceRefused, SourceTooLarge
 
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.zst", ".tzst", ".tar.xz", ".txz")
 
 
@@ -50,6 +55,23 @@ def sweep_incoming(*, older_than: float = 86400.0) -> int:
     return removed
 
 
+def collect(needed: Container[str], *, older_than: float = 3600.0) -> tuple[int, int]:
+    """Remove archives whose digest is not needed and that nobody sent within `older_than` seconds; how many, and their bytes.
+
+    An archive that just came has no build yet, so its age protects it. Rows stay: they tell what was deployed.
+    """
+    removed = freed = 0
+    for path in settings.SOURCES.glob("*"):
+        if not _DIGEST.fullmatch(path.name) or path.name in needed:
+            continue
+        with _folder_held(fcntl.LOCK_EX):
+            status = path.stat()
+            if time.time() - status.st_mtime > older_than:
+                path.unlink()
+                removed, freed = removed + 1, freed + status.st_size
+    return removed, freed
+
+
 def _keep(path: Path, digest: str, size: int, filename: str) -> Source:
     if size == 0:
         raise SourceRefused(f"The file {filename} is empty.", hint="Look at how it was made, and upload it again.")
@@ -59,15 +81,15 @@ def _keep(path: Path, digest: str, size: int, filename: str) -> Source:
             hint="Leave out what a build does not need: dependencies, build results, data.",
         )
     target = settings.SOURCES / digest
-    if not target.exists():
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
-        path.chmod(0o440)
-        try:
-            os.link(path, target)  # never over an existing file, and there whole or not at all
-        except FileExistsError:
-            pass  # the same bytes came twice at once
+    path.chmod(0o440)
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+    fresh = settings.INCOMING / f"{digest}-{os.urandom(6).hex()}"
+    os.link(path, fresh)
+    with _folder_held(fcntl.LOCK_SH):
+        fresh.rename(target)  # whole or not at all; over the same bytes where they came before, which makes them young again
         _sync_folder(settings.SOURCES)
+    fresh.unlink(missing_ok=True)  # rename(2) does nothing where both are one file already
     source, _ = Source.objects.get_or_create(digest=digest, filename=filename, defaults={"size": size})
     return source
 
@@ -77,6 +99,17 @@ def _checked_name(filename: str) -> str:
     if not name.lower().endswith(ENDINGS):
         raise SourceRefused(f"{name or 'A file without a name'} is no archive we take.", hint=f"Pack the code as {', '.join(ENDINGS)}.")
     return name
+
+
+@contextmanager
+def _folder_held(how: int) -> Iterator[None]:
+    """Keeps `collect` from removing what an upload just found to be there already."""
+    descriptor = os.open(settings.SOURCES, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, how)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _sync_folder(folder: Path) -> None:

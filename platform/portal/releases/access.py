@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.db.models import QuerySet
 
 from portal.apps import secrets
@@ -39,6 +40,15 @@ def intended_release(app: App) -> Release | None:
     """What the app is to become: the release on its way, else the live one. A config change builds on this."""
     rollout = open_rollout(app)
     return rollout.release if rollout is not None else app.current_release
+
+
+def kept_releases(app: App) -> list[Release]:
+    """Those whose images stay: the newest settings.KEPT_RELEASES, the live one, and what is on its way."""
+    newest = list(releases_of(app)[: settings.KEPT_RELEASES])
+    known = {release.pk for release in newest}
+    under_way = Rollout.objects.filter(release__app=app, state__in=OPEN).values_list("release_id", flat=True)
+    needed = {*under_way, *((app.current_release_id,) if app.current_release_id else ())} - known
+    return [*newest, *releases_of(app).filter(pk__in=needed)]
 
 
 def config_of_release(release: Release) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Max
 from django.utils import timezone
@@ -18,7 +19,7 @@ from portal.builds.models import Build, BuildState
 from portal.errors import Conflict, NotFound, QuotaExceeded
 from portal.queue import Task, enqueue
 from portal.quotas import decision
-from portal.releases.access import OPEN, config_of_release, release_of
+from portal.releases.access import OPEN, config_of_release, kept_releases, release_of
 from portal.releases.models import Release, Rollout, RolloutState
 
 RELEASE_PHASE = "release"  # a process type that is run once before a rollout, and never has instances
@@ -60,6 +61,11 @@ def rollback(actor: Person, *, app: App, number: int) -> Rollout:
     old = release_of(app, number)
     if app.current_release_id == old.pk and not Rollout.objects.filter(release__app=app, state__in=OPEN).exists():
         raise Conflict(f"v{number} is live already.", hint="Choose an earlier release.")
+    if old.image not in {release.image for release in kept_releases(app)}:
+        raise Conflict(
+            f"The image of v{number} is kept no more: the last {settings.KEPT_RELEASES} releases have theirs.",
+            hint="Deploy its source again.",
+        )
     config = config_of_release(old)
     write_config(app, config)
     audit.record(actor, f"rolled back to v{number}", app=app)

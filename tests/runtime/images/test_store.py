@@ -160,3 +160,19 @@ Store(NodeConfig(name="tstore", state=Path({str(config.state)!r}))).add_layer(Pa
     small = tmp_path / "small"
     small.mkdir()
     assert store.image(store.write_image([store.add_layer(small)], ImageConfig())).layers
+
+
+def test_no_user_of_the_host_reaches_what_is_in_a_layer(config: NodeConfig, tmp_path: Path) -> None:
+    store = Store(config)
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tree / "become-root").write_text("#!/bin/sh\nid\n")
+    (tree / "become-root").chmod(0o4755)
+    unpacked = store.unpacked(store.add_layer(tree))
+    assert stat.S_IMODE((unpacked / "become-root").stat().st_mode) == 0o4755
+    for path in (tmp_path, config.state):
+        path.chmod(0o755)
+    tried = subprocess.run(
+        ["setpriv", "--reuid", "65534", "--clear-groups", "cat", unpacked / "become-root"], capture_output=True, check=False
+    )
+    assert tried.returncode != 0

@@ -1,0 +1,148 @@
+"""Images as people look for them: by name, by what they take on disk alone and shared, by how each layer came to be. Changes nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from runtime.config import NodeConfig
+from runtime.errors import NoSuchImage
+from runtime.images import manifest
+from runtime.images.collect import is_of_platform
+from runtime.images.digest import Digest
+from runtime.images.inventory import ImageFacts, Inventory, read_note, take_inventory
+from runtime.images.store import Store
+from runtime.quantities import Bytes
+
+_PREFIX = re.compile(r"(?:sha256:)?([0-9a-f]{4,64})")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedImage:
+    """One line of `ls`: bytes of blobs in no other image, and of those in others too."""
+
+    digest: Digest
+    names: tuple[str, ...]
+    layers: int
+    own: Bytes
+    shared: Bytes
+    used_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerStory:
+    """One line of `history`."""
+
+    digest: Digest
+    diff_id: Digest
+    created_by: str
+    size: Bytes  # of the blob
+    unpacked: Bytes
+    shared_with: tuple[str, ...]  # apps, and names that people gave, of other images
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiskUse:
+    """One line of `df`."""
+
+    what: str
+    count: int
+    size: Bytes
+
+
+class Catalogue:
+    """One look at a store."""
+
+    def __init__(self, config: NodeConfig, store: Store) -> None:
+        self._config, self._store = config, store
+        self.inventory: Inventory = take_inventory(config, store)
+
+    def find(self, reference: str) -> Digest:
+        """An image by name, digest, or the beginning of one. NoSuchImage: none, or more than one."""
+        for image in self.inventory.images.values():
+            if reference in image.names:
+                return image.digest
+        match = _PREFIX.fullmatch(reference)
+        found = [digest for digest in self.inventory.images if match and digest.hex.startswith(match[1])]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise NoSuchImage(f"{len(found)} images have a digest that begins with {reference}.", hint="Write more of it.")
+        raise NoSuchImage(f"There is no image {reference}.", hint="`manage.py image ls` lists names and digests.")
+
+    def images(self) -> list[ListedImage]:
+        """All, those with names first, by name."""
+        users: dict[Digest, int] = {}
+        for image in self.inventory.images.values():
+            for digest in image.blobs:
+                users[digest] = users.get(digest, 0) + 1
+        return sorted((self._listed(image, users) for image in self.inventory.images.values()), key=lambda one: (not one.names, one.names))
+
+    def history(self, digest: Digest) -> list[LayerStory]:
+        """Its layers, topmost first."""
+        layers = self._store.pair(document := self._store.manifest(digest), self._store.configuration(document)[1])
+        data = self._store.blob(document.config.digest).read_bytes()
+        told, noted = manifest.parse_history(data), self._notes()
+        is_app = any(is_of_platform(name) for name in self.inventory.images[digest].names)
+        stories = []
+        for number, layer in enumerate(layers):
+            created_by = told[number] if len(told) == len(layers) else noted.get(layer.diff_id, "")
+            if not created_by and is_app and number == len(layers) - 1:
+                created_by = "App code"
+            facts = self.inventory.layers.get(layer.diff_id)
+            stories.append(
+                LayerStory(
+                    digest=layer.digest,
+                    diff_id=layer.diff_id,
+                    created_by=created_by,
+                    size=Bytes(layer.size),
+                    unpacked=Bytes(facts.unpacked if facts else 0),
+                    shared_with=self._sharers(layer.diff_id, digest),
+                )
+            )
+        return stories[::-1]
+
+    def disk_use(self, reclaimable: Bytes) -> list[DiskUse]:
+        """What of the disk the store takes, and how much of it a collection would give back."""
+        blobs, layers = self.inventory.blobs.values(), self.inventory.layers.values()
+        needed = {diff_id for image in self.inventory.images.values() for diff_id in image.diff_ids}
+        spare = {entry.diff_id for entry in self.inventory.cache} - needed
+        cached = [self.inventory.layers[diff_id] for diff_id in spare if diff_id in self.inventory.layers]
+        sources = [path.stat().st_size for path in self._config.sources.glob("[0-9a-f]*") if path.is_file()]
+        return [
+            DiskUse(what="Images, compressed", count=len(self.inventory.images), size=Bytes(sum(blob.size for blob in blobs))),
+            DiskUse(what="Layers, unpacked", count=len(layers), size=Bytes(sum(layer.unpacked for layer in layers))),
+            DiskUse(what="  of these kept for reuse alone", count=len(cached), size=Bytes(sum(one.size + one.unpacked for one in cached))),
+            DiskUse(what="Sources", count=len(sources), size=Bytes(sum(sources))),
+            DiskUse(what="Garbage, for the next collection", count=0, size=reclaimable),
+        ]
+
+    def _listed(self, image: ImageFacts, users: Mapping[Digest, int]) -> ListedImage:
+        sizes = {digest: blob.size for digest in image.blobs if (blob := self.inventory.blobs.get(digest))}
+        own = sum(size for digest, size in sizes.items() if users[digest] == 1)
+        return ListedImage(
+            digest=image.digest,
+            names=image.names,
+            layers=len(image.diff_ids),
+            own=Bytes(own),
+            shared=Bytes(sum(sizes.values()) - own),
+            used_at=image.used_at,
+        )
+
+    def _sharers(self, diff_id: Digest, but: Digest) -> tuple[str, ...]:
+        names = (name for one in self.inventory.images.values() if diff_id in one.diff_ids and one.digest != but for name in one.names)
+        return tuple(sorted(_owners(names)))
+
+    def _notes(self) -> dict[Digest, str]:
+        """What the build cache knows of layers."""
+        found = {}
+        for entry in self.inventory.cache:
+            note = read_note(entry.path) or {}
+            found[entry.diff_id] = note.get("name") or ": ".join(word for word in (note.get("step"), note.get("reads")) if word)
+        return found
+
+
+def _owners(names: Iterable[str]) -> set[str]:
+    """Apps by name for the platform's own names, other names as they are."""
+    return {name.partition(":")[0] if is_of_platform(name) else name for name in names}

@@ -1,0 +1,41 @@
+"""How full the disk of the state is, and whether a build may still begin on it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from runtime.config import NodeConfig
+from runtime.errors import BuildFailed
+from runtime.quantities import Bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disk:
+    """Bytes as df(1) counts them: what only root may use is in neither."""
+
+    used: Bytes
+    available: Bytes
+
+    @property
+    def percent(self) -> float:
+        return 100.0 * self.used / max(self.used + self.available, 1)
+
+    def describe(self) -> str:
+        return f"{self.percent:.0f} % full, {self.available} left"
+
+
+def disk_of(config: NodeConfig) -> Disk:
+    """The file system that holds `config.state`."""
+    status = os.statvfs(config.state)
+    return Disk(used=Bytes((status.f_blocks - status.f_bfree) * status.f_frsize), available=Bytes(status.f_bavail * status.f_frsize))
+
+
+def check_room(config: NodeConfig) -> None:
+    """BuildFailed: the disk is at its last mark, so nothing new is begun and what runs keeps the rest."""
+    disk = disk_of(config)
+    if disk.percent >= config.disk_full:
+        raise BuildFailed(
+            f"The disk of this node is {disk.describe()}; from {config.disk_full} % on no build begins. Apps that run are not affected.",
+            hint="Ask an admin to make room: `manage.py image df` shows what takes it.",
+        )

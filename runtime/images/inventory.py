@@ -1,0 +1,153 @@
+"""What the store holds, as values to decide on: images, layers, blobs, and the notes of what was built under which key.
+
+Only names of our own form are looked at, so a file that is not ours is never in an inventory, and never removed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from runtime import journal
+from runtime.config import NodeConfig
+from runtime.errors import ImageDamaged
+from runtime.images.digest import Digest
+from runtime.images.store import Store
+
+_HEX = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageFacts:
+    """One image of the index. `blobs` are its manifest, configuration and layers; what cannot be read is left out."""
+
+    digest: Digest
+    names: tuple[str, ...]
+    blobs: frozenset[Digest]
+    diff_ids: tuple[Digest, ...]  # bottom first
+    used_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerFacts:
+    """One layer: its record, its unpacked tree, or both."""
+
+    diff_id: Digest
+    digest: Digest | None  # of its blob, where a record tells
+    size: int  # bytes of the blob
+    unpacked: int  # bytes of its tar, nearly what the tree takes
+    used_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlobFacts:
+    digest: Digest
+    size: int
+    used_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheEntry:
+    """A note that a key was built before: a step of a build, or a stack."""
+
+    path: Path
+    diff_id: Digest
+    stack: bool
+    used_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inventory:
+    images: Mapping[Digest, ImageFacts]
+    layers: Mapping[Digest, LayerFacts]
+    blobs: Mapping[Digest, BlobFacts]
+    cache: tuple[CacheEntry, ...]
+
+
+def take_inventory(config: NodeConfig, store: Store, *, also: Iterable[str] = ()) -> Inventory:
+    """Look at everything once; what comes or goes meanwhile may be in it or not. `also`: images to look at, listed or not."""
+    return Inventory(
+        images={one.digest: one for one in _images(store, also)},
+        layers={one.diff_id: one for one in _layers(config)},
+        blobs={one.digest: one for one in _blobs(config)},
+        cache=tuple(_cache(config)),
+    )
+
+
+def _images(store: Store, also: Iterable[str]) -> Iterator[ImageFacts]:
+    named, unnamed = store.index()
+    names: dict[Digest, list[str]] = {one.digest: [] for one in (*named.values(), *unnamed)}
+    names |= {Digest(digest): [] for digest in also if Digest(digest) not in names and store.blob(Digest(digest)).exists()}
+    for name, one in sorted(named.items()):
+        names[one.digest].append(name)
+    for digest, of_it in names.items():
+        blobs: set[Digest] = {digest}
+        diff_ids: tuple[Digest, ...] = ()
+        try:
+            document = store.manifest(digest)
+            blobs |= {document.config.digest, *(layer.digest for layer in document.layers)}
+            _, diff_ids = store.configuration(document)
+        except (ImageDamaged, ValueError, KeyError):
+            pass  # `verify` names it; what is known of it is kept with it
+        used_at = _used(store.blob(digest)) or 0.0
+        yield ImageFacts(digest=digest, names=tuple(of_it), blobs=frozenset(blobs), diff_ids=diff_ids, used_at=used_at)
+
+
+def _layers(config: NodeConfig) -> Iterator[LayerFacts]:
+    for hexadecimal in sorted({entry.name.removesuffix(".json") for entry in config.layers.iterdir()}):
+        if not _HEX.fullmatch(hexadecimal):
+            continue
+        diff_id = Digest(f"sha256:{hexadecimal}")
+        path = config.layers / f"{hexadecimal}.json"
+        used_at, record = _used(path), read_note(path)
+        if used_at is None or record is None or "digest" not in record:
+            yield LayerFacts(diff_id=diff_id, digest=None, size=0, unpacked=0, used_at=changed(config.layers / hexadecimal) or 0.0)
+        else:
+            digest, size = Digest(record["digest"]), int(record["size"])
+            yield LayerFacts(diff_id=diff_id, digest=digest, size=size, unpacked=record.get("unpacked", 3 * size), used_at=used_at)
+
+
+def _blobs(config: NodeConfig) -> Iterator[BlobFacts]:
+    for path in (config.images / "blobs" / "sha256").iterdir():
+        if _HEX.fullmatch(path.name):
+            try:
+                status = path.stat()
+            except FileNotFoundError:
+                continue
+            yield BlobFacts(digest=Digest(f"sha256:{path.name}"), size=status.st_size, used_at=status.st_mtime)
+
+
+def _cache(config: NodeConfig) -> Iterator[CacheEntry]:
+    for path in sorted(config.cache.glob("*/*.json")):
+        used_at = _used(path)
+        document = read_note(path)
+        if used_at is not None and document is not None and "diff_id" in document and _HEX.fullmatch(path.stem):
+            yield CacheEntry(path=path, diff_id=Digest(document["diff_id"]), stack=path.parent.name == "stacks", used_at=used_at)
+
+
+def read_note(path: Path) -> dict[str, Any] | None:
+    """A record of ours; None where there is none, or a damaged one: the same as never written."""
+    try:
+        note = journal.read_json(path)
+    except ValueError:
+        return None
+    return note if isinstance(note, dict) and ("diff_id" in note or {"digest", "size"} <= note.keys()) else None
+
+
+def changed(folder: Path) -> float | None:
+    """When a tree came to its place; its own times are the layer's content."""
+    try:
+        return os.stat(folder).st_ctime  # noqa: PTH116 - beside _used, which reads the other time
+    except FileNotFoundError:
+        return None
+
+
+def _used(path: Path) -> float | None:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return None

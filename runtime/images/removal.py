@@ -1,0 +1,193 @@
+"""Take out of the store what `collect` decided, while builds run; killed at any moment, the store still verifies.
+
+Order: the index forgets an image before its parts go, and parts go by rename into a folder that is swept, so nothing is ever half
+there. What was used since the decision stays: under the gate each mark is looked at once more.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from runtime import journal
+from runtime.config import NodeConfig
+from runtime.images.collect import Garbage, Roots, decide, size_of
+from runtime.images.digest import Digest
+from runtime.images.disk import disk_of
+from runtime.images.inventory import changed, take_inventory
+from runtime.images.scratch import scratch
+from runtime.images.store import Store
+from runtime.quantities import Bytes
+
+GRACE = 600.0  # seconds that everything is kept after its last use, lease or not
+_AT_ONCE = 200  # things removed within one hold of the gate: a few milliseconds
+_TRIES = 3  # when an image is taken up between decision and removal, decide anew
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collected:
+    """What a collection did."""
+
+    images: int = 0
+    layers: int = 0
+    blobs: int = 0
+    notes: int = 0
+    freed: int = 0  # bytes on disk
+    percent: float = 0.0  # of the disk in use, afterwards
+
+    def describe(self) -> str:
+        what = f"{self.images} images, {self.layers} layers, {self.blobs} blobs, {self.notes} notes of the build cache"
+        return f"removed {what}: {Bytes(self.freed)} freed, the disk is {self.percent:.0f} % full"
+
+    def __add__(self, other: Collected) -> Collected:
+        return Collected(
+            images=self.images + other.images,
+            layers=self.layers + other.layers,
+            blobs=self.blobs + other.blobs,
+            notes=self.notes + other.notes,
+            freed=self.freed + other.freed,
+            percent=other.percent,
+        )
+
+
+class Collector:
+    """Collects one store's garbage; any number of processes may try, one does."""
+
+    def __init__(self, config: NodeConfig, store: Store, *, grace: float = GRACE) -> None:
+        self._config, self._store, self._grace = config, store, grace
+
+    def preview(self, roots: Callable[[], Roots]) -> tuple[Garbage, Bytes]:
+        """What `collect` would remove now, with the cache at its usual size; and how much that is."""
+        cutoff, needed = self._cutoff(), roots()
+        inventory = take_inventory(self._config, self._store, also=needed.images)
+        garbage = decide(inventory, needed, now=time.time(), cutoff=cutoff, cache_size=self._config.cache_size)
+        return garbage, size_of(garbage, inventory)
+
+    def collect(self, roots: Callable[[], Roots]) -> Collected | None:
+        """Remove what nobody needs; above the high mark of the disk, also the build cache, until the low one. None: another is at it.
+
+        `roots` is asked after the leases were looked at, so what a build ended with meanwhile is among them.
+        """
+        with journal.lock(self._config.locks / "images-collect", blocking=False) as held:
+            if not held:
+                return None
+            self._store.sweep()
+            size = self._config.cache_size
+            done = self._round(roots, size)
+            if done.percent >= self._config.disk_high:
+                while done.percent > self._config.disk_low and size:
+                    size = size // 4 if size > 1 << 20 else 0
+                    done += self._round(roots, size)
+            return done
+
+    def _round(self, roots: Callable[[], Roots], cache_size: int) -> Collected:
+        for _ in range(_TRIES):
+            cutoff = self._cutoff()
+            garbage = self._decide(roots, cutoff, cache_size)
+            if self._forget_images(garbage, cutoff):
+                notes = self._remove_notes(garbage.cache, cutoff)
+                layers, blobs, freed = self._remove_parts(garbage, cutoff)
+                percent = disk_of(self._config).percent
+                return Collected(images=len(garbage.images), layers=layers, blobs=blobs, notes=notes, freed=freed, percent=percent)
+        return Collected(percent=disk_of(self._config).percent)
+
+    def _decide(self, roots: Callable[[], Roots], cutoff: float, cache_size: int) -> Garbage:
+        needed = roots()
+        inventory = take_inventory(self._config, self._store, also=needed.images)
+        return decide(inventory, needed, now=time.time(), cutoff=cutoff, cache_size=cache_size)
+
+    def _cutoff(self) -> float:
+        return self._store.uses.since() - self._grace
+
+    def _forget_images(self, garbage: Garbage, cutoff: float) -> bool:
+        """Drop images from the index, and manifests with them: from then on nobody can take them up. False: somebody just did."""
+        if not garbage.images and not garbage.names:
+            return True
+        going = set(garbage.images)
+        with self._store.uses.removing():
+            if any(_used_since(self._store.blob(digest), cutoff) for digest in going):
+                return False
+            with self._store.changing_index() as (named, unnamed):
+                for name in [name for name, one in named.items() if one.digest in going or name in garbage.names]:
+                    one = named.pop(name)
+                    if one.digest not in {other.digest for other in (*named.values(), *unnamed)}:
+                        unnamed.append(one)
+                unnamed[:] = [one for one in unnamed if one.digest not in going]
+            for digest in going:
+                self._store.blob(digest).unlink(missing_ok=True)
+        return True
+
+    def _remove_notes(self, paths: Iterable[Path], cutoff: float) -> int:
+        removed = 0
+        for path in paths:
+            if not _used_since(path, cutoff):
+                path.unlink(missing_ok=True)
+                removed += 1
+        return removed
+
+    def _remove_parts(self, garbage: Garbage, cutoff: float) -> tuple[int, int, int]:
+        """Layers, blobs and bytes that went."""
+        layers = blobs = freed = 0
+        pending: list[tuple[Digest, bool]] = [*((one, True) for one in garbage.layers), *((one, False) for one in garbage.blobs)]
+        for start in range(0, len(pending), _AT_ONCE):
+            with scratch(self._config.layers / "ingest") as trees, scratch(self._config.images / "ingest") as files:
+                with self._store.uses.removing():
+                    for digest, is_layer in pending[start : start + _AT_ONCE]:
+                        if is_layer:
+                            layers += self._put_aside_layer(digest, trees, cutoff)
+                        else:
+                            blobs += self._put_aside_blob(digest, files, cutoff)
+                for aside in (trees, files):
+                    freed += _size(aside)
+                    _delete_below(aside)
+        return layers, blobs, freed
+
+    def _put_aside_layer(self, diff_id: Digest, aside: Path, cutoff: float) -> bool:
+        tree, record = self._config.layers / diff_id.hex, self._config.layers / f"{diff_id.hex}.json"
+        if _used_since(record, cutoff) or (not record.exists() and (changed(tree) or 0.0) >= cutoff):
+            return False
+        record.unlink(missing_ok=True)  # first: without it nobody finds the layer
+        return _rename(tree, aside / diff_id.hex)
+
+    def _put_aside_blob(self, digest: Digest, aside: Path, cutoff: float) -> bool:
+        blob = self._store.blob(digest)
+        return not _used_since(blob, cutoff) and _rename(blob, aside / digest.hex)
+
+
+def _used_since(path: Path, moment: float) -> bool:
+    try:
+        return path.stat().st_mtime >= moment
+    except FileNotFoundError:
+        return False
+
+
+def _rename(path: Path, to: Path) -> bool:
+    try:
+        path.rename(to)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _size(tree: Path) -> int:
+    """Bytes on disk that go with the tree; a file with another name elsewhere gives nothing back."""
+    total = 0
+    for folder, folders, files in os.walk(tree):
+        for name in (*folders, *files):
+            status = Path(folder, name).lstat()
+            if stat.S_ISDIR(status.st_mode) or status.st_nlink == 1:
+                total += status.st_blocks * 512
+    return total
+
+
+def _delete_below(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()

@@ -1,0 +1,167 @@
+"""Images in and out: registries and archives, through skopeo, which knows their formats, credentials and habits.
+
+What comes in is first a layout of its own; it becomes ours only when every digest, size and diff ID was found true.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from runtime import journal, process
+from runtime.config import NodeConfig, package_environment
+from runtime.errors import HostLacks, ImageDamaged, ProcessFailed, TransferFailed
+from runtime.images import manifest
+from runtime.images.compression import Compression
+from runtime.images.digest import Digest
+from runtime.images.manifest import Descriptor
+from runtime.images.scratch import scratch
+from runtime.images.store import Store
+
+TIME_LIMIT = 1800.0  # seconds a transfer may take
+_ENTRY = "image"  # what the one image of a layout in between is called
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """How to speak with a registry. Credentials reach skopeo in a file, never on its command line."""
+
+    user: str = ""
+    password: str = ""
+    plain_http: bool = False  # also accept a certificate nobody vouches for
+
+
+class Transfer:
+    """Brings images into one store and out of it."""
+
+    def __init__(self, config: NodeConfig, store: Store, *, time_limit: float = TIME_LIMIT) -> None:
+        self._config, self._store, self._time_limit = config, store, time_limit
+
+    def bring(self, source: str, access: Access = Access()) -> Digest:
+        """Import an image by skopeo's name of it, such as `docker://registry.example/app:1` or `oci-archive:/tmp/app.tar`.
+
+        TransferFailed: it cannot be had. ImageDamaged: it was, but is not what it says.
+        """
+        with self._store.lease(), scratch(self._config.images / "ingest") as space:
+            words = ["--src-tls-verify=false"] if access.plain_http else []
+            layout = space / "layout"
+            self._copy([*words, source, f"oci:{layout}:{_ENTRY}"], space, source, access)
+            return self._adopt(layout)
+
+    def send(
+        self, digest: str, target: str, access: Access = Access(), *, compression: Compression | None = None, docker: bool = False
+    ) -> None:
+        """Export an image; `compression` packs its layers anew where they are not so, `docker` gives Docker's own kind of manifest."""
+        with self._store.lease(), scratch(self._config.images / "ingest") as space:
+            self._store.layers_of(digest)  # marks them: none goes while it is sent
+            source = f"oci:{self._lend(Digest(digest), space / 'layout')}:{_ENTRY}"
+            if docker:  # its manifests know no zstd, and skopeo packs anew on the way to a layout, but not to them
+                packed = f"oci:{space / 'packed'}:{_ENTRY}"
+                self._copy(["--dest-compress-format", Compression.GZIP.value, source, packed], space, target, access)
+                source, compression = packed, None
+            words = ["--dest-tls-verify=false"] if access.plain_http else []
+            words += ["--dest-compress-format", compression.value] if compression else []
+            words += ["--format", "v2s2"] if docker else []
+            self._copy([*words, source, target], space, target, access)
+
+    def _copy(self, words: Sequence[str], space: Path, what: str, access: Access) -> None:
+        credentials = space / "auth.json"
+        auths = {}
+        if access.user:
+            auths[_host(what)] = {"auth": base64.b64encode(f"{access.user}:{access.password}".encode()).decode()}
+        journal.write_json(credentials, {"auths": auths}, durable=False)
+        spare = space / "tmp"
+        spare.mkdir(exist_ok=True)
+        environment = {**package_environment(), "PATH": os.defpath, "TMPDIR": str(spare), "HOME": str(space)}
+        command = ["skopeo", "--insecure-policy", "copy", "--quiet", "--authfile", str(credentials), *words]
+        try:
+            process.run(["setpriv", "--pdeathsig", "KILL", *command], timeout=self._time_limit, env=environment)
+        except HostLacks:
+            raise HostLacks("skopeo, which moves images, is not on this machine.", hint="apt-get install skopeo") from None
+        except ProcessFailed as failure:
+            raise TransferFailed(f"{what} could not be transferred. {_said(failure)}", hint=_remedy(str(failure))) from None
+
+    def _adopt(self, layout: Path) -> Digest:
+        """Take the one image of a layout into the store; nothing of it is listed before all of it was found true."""
+        blobs = layout / "blobs" / "sha256"
+        try:
+            named, unnamed = manifest.parse_index((layout / "index.json").read_bytes())
+            (pointer,) = [*named.values(), *unnamed]
+            document = manifest.parse_manifest(_true(blobs, pointer))
+            settings, diff_ids = manifest.parse_config(_true(blobs, document.config))
+        except (ValueError, KeyError, TypeError) as error:
+            raise ImageDamaged(f"What came is no image: {error}.", hint="Ask its author, or name another.") from None
+        assert settings is not None
+        _check_machine((blobs / document.config.digest.hex).read_bytes())
+        for layer in document.layers:
+            _check(blobs, layer)
+        for one in (*document.layers, document.config, pointer):
+            self._store.take_blob(blobs / one.digest.hex, one.digest)
+        for part in self._store.pair(document, diff_ids):
+            self._store.unpacked(part)
+            self._store.check_content(part)
+        self._store.list_image(pointer)
+        return pointer.digest
+
+    def _lend(self, digest: Digest, layout: Path) -> Path:
+        """A layout with this one image, on the store's own blobs."""
+        layout.mkdir()
+        (layout / "blobs").symlink_to(self._config.images / "blobs")
+        pointer = Descriptor(media_type=manifest.MANIFEST, digest=digest, size=self._store.blob(digest).stat().st_size)
+        (layout / "index.json").write_bytes(manifest.render_index({_ENTRY: pointer}, []))
+        (layout / "oci-layout").write_text(json.dumps({"imageLayoutVersion": "1.0.0"}))
+        return layout
+
+
+def _true(blobs: Path, one: Descriptor) -> bytes:
+    _check(blobs, one)
+    return (blobs / one.digest.hex).read_bytes()
+
+
+def _check(blobs: Path, one: Descriptor) -> None:
+    path = blobs / one.digest.hex
+    if not path.is_file() or path.is_symlink():
+        raise ImageDamaged(f"The image lacks its part {one.digest}.", hint="Import it again from where it came.")
+    if path.stat().st_size != one.size:
+        raise ImageDamaged(f"{one.digest} has {path.stat().st_size} bytes, not the {one.size} it claims.", hint="Do not trust this image.")
+    if (found := Digest.of_file(path)) != one.digest:
+        raise ImageDamaged(f"{one.digest} has the digest {found}.", hint="Do not trust this image.")
+
+
+def _check_machine(configuration: bytes) -> None:
+    meant, ours = json.loads(configuration).get("architecture", ""), manifest.architecture(platform.machine())
+    if meant and meant != ours:
+        raise ImageDamaged(f"The image is for {meant}; this machine is {ours}.", hint=f"Name an image for linux/{ours}.")
+
+
+def _host(name: str) -> str:
+    return name.removeprefix("docker://").partition("/")[0]
+
+
+def _said(failure: ProcessFailed) -> str:
+    """Skopeo's own words, without its time stamps and our command line."""
+    _, _, said = str(failure).partition(" It said: ")
+    text = said or str(failure)
+    return text.partition('msg="')[2].rpartition('"')[0].replace('\\"', '"') or text
+
+
+def _remedy(text: str) -> str:
+    lower = text.lower()
+    if "unauthorized" in lower or "authentication required" in lower or "denied" in lower:
+        return "Check user name and password, and whether they may do this there."
+    if "server gave http response to https client" in lower:
+        return "If this registry is meant to speak plain HTTP, add --plain-http."
+    if "manifest unknown" in lower or "not found" in lower:
+        return "Check the name and the tag."
+    if "no space left" in lower:
+        return "Make room on the disk: `manage.py image df` shows what takes it."
+    if "toomanyrequests" in lower or "429" in lower:
+        return "The registry wants fewer requests: wait, or sign in with --user."
+    if "did not end within" in lower:
+        return "The other side hangs: try again, or with a longer --timeout."
+    return "Check the name, the network, and that the registry runs."

@@ -1,0 +1,285 @@
+"""Out to a real registry and to archives, and in again; and what a registry or an archive may do wrong."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import io
+import json
+import os
+import shutil
+import socket
+import subprocess
+import tarfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from runtime.config import NodeConfig
+from runtime.errors import ImageDamaged, TransferFailed
+from runtime.images.compression import Compression
+from runtime.images.store import Store
+from runtime.images.transfer import Access, Transfer
+from runtime.images.verify import verify
+from tests.runtime.images.conftest import Yard
+
+USER, PASSWORD = "ada", "correct horse"
+CRYPTED = "$2b$05$abcdefghijklmnopqrstuuHNbAKRhpaujgo33bRWs.NLUTJO3lOy2"  # the password, as `htpasswd -B` writes it
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    address: str
+    access: Access
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    """Debian's docker-registry on loopback, with a password."""
+    if shutil.which("docker-registry") is None:
+        pytest.skip("the registry to talk to is not installed: apt-get install docker-registry")
+    folder = tmp_path_factory.mktemp("registry")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    (folder / "htpasswd").write_text(f"{USER}:{CRYPTED}\n")
+    (folder / "config.yml").write_text(f"""
+version: 0.1
+log: {{level: error}}
+storage: {{filesystem: {{rootdirectory: {folder / "data"}}}}}
+http: {{addr: "127.0.0.1:{port}"}}
+auth: {{htpasswd: {{realm: tests, path: {folder / "htpasswd"}}}}}
+""")
+    server = subprocess.Popen(["docker-registry", "serve", folder / "config.yml"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 20
+    while True:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                break
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    yield Registry(f"127.0.0.1:{port}", Access(user=USER, password=PASSWORD, plain_http=True))
+    server.terminate()
+    server.wait()
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Store:
+    """Another machine's store."""
+    return Store(NodeConfig(name="tother", state=tmp_path / "elsewhere"))
+
+
+def config_of(store: Store) -> NodeConfig:
+    return store._config
+
+
+def texts(store: Store, digest: str) -> list[str]:
+    return [(path / "app" / "text").read_text() for path in store.image(digest).layers]
+
+
+@pytest.mark.parametrize("compression", [None, Compression.GZIP])
+def test_an_image_goes_through_a_registry_to_another_store(
+    yard: Yard, elsewhere: Store, registry: Registry, compression: Compression | None
+) -> None:
+    image = yard.image(yard.layer("base"), yard.layer("code"))
+    name = f"docker://{registry.address}/team/app:{compression or 'zstd'}"
+    Transfer(yard.config, yard.store).send(image, name, registry.access, compression=compression)
+    came = Transfer(config_of(elsewhere), elsewhere).bring(name, registry.access)
+    assert (came == image) is (compression is None), "packed anew, it is another manifest"
+    assert texts(elsewhere, came) == ["code", "base"]
+    assert elsewhere.image(came).config == yard.store.image(image).config
+    assert verify(config_of(elsewhere), elsewhere) == []
+    assert not any((config_of(elsewhere).images / "ingest").iterdir())
+    assert not any((yard.config.images / "ingest").iterdir())
+
+
+def test_dockers_own_manifest_and_gzip_go_out_when_asked(yard: Yard, elsewhere: Store, registry: Registry, tmp_path: Path) -> None:
+    image = yard.image(yard.layer("base"), yard.layer("code"))
+    name = f"docker://{registry.address}/team/app:docker"
+    Transfer(yard.config, yard.store).send(image, name, registry.access, docker=True)
+    credentials = f"{USER}:{PASSWORD}"
+    raw = subprocess.run(
+        ["skopeo", "inspect", "--raw", "--tls-verify=false", "--creds", credentials, name], check=True, capture_output=True
+    ).stdout
+    document = json.loads(raw)
+    assert document["mediaType"] == "application/vnd.docker.distribution.manifest.v2+json"
+    assert {layer["mediaType"] for layer in document["layers"]} == {"application/vnd.docker.image.rootfs.diff.tar.gzip"}
+    came = Transfer(config_of(elsewhere), elsewhere).bring(name, registry.access)
+    assert texts(elsewhere, came) == ["code", "base"]
+
+
+@pytest.mark.parametrize("kind", ["oci-archive", "docker-archive"])
+def test_an_image_goes_through_an_archive_to_another_store(yard: Yard, elsewhere: Store, tmp_path: Path, kind: str) -> None:
+    image = yard.image(yard.layer("base"), yard.layer("code"))
+    file = tmp_path / "image.tar"
+    Transfer(yard.config, yard.store).send(image, f"{kind}:{file}:team/app:1", docker=kind == "docker-archive")
+    if kind == "docker-archive":
+        with tarfile.open(file) as tar:
+            (entry,) = json.load(tar.extractfile("manifest.json"))  # type: ignore[arg-type]
+        assert entry["RepoTags"] == ["docker.io/team/app:1"]
+    came = Transfer(config_of(elsewhere), elsewhere).bring(f"{kind}:{file}")
+    assert texts(elsewhere, came) == ["code", "base"]
+    assert verify(config_of(elsewhere), elsewhere) == []
+
+
+def test_a_wrong_password_and_a_missing_tag_are_told_with_the_remedy(yard: Yard, registry: Registry) -> None:
+    transfer = Transfer(yard.config, yard.store)
+    wrong = Access(user=USER, password="wrong", plain_http=True)
+    with pytest.raises(TransferFailed, match="could not be transferred") as refused:
+        transfer.bring(f"docker://{registry.address}/team/app:1", wrong)
+    assert "Check user name and password" in refused.value.hint
+    assert "wrong" not in str(refused.value)
+    with pytest.raises(TransferFailed) as missing:
+        transfer.bring(f"docker://{registry.address}/team/none:1", registry.access)
+    assert missing.value.hint == "Check the name and the tag."
+    assert not any((yard.config.images / "ingest").iterdir()), "no credentials stay behind"
+
+
+def test_credentials_are_on_no_command_line(yard: Yard, registry: Registry) -> None:
+    image = yard.image(yard.layer("secret"))
+    seen: list[bytes] = []
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.is_set():
+            for path in Path("/proc").glob("[0-9]*/cmdline"):
+                try:
+                    words = path.read_bytes()
+                except OSError:
+                    continue
+                if b"skopeo" in words:
+                    seen.append(words)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    Transfer(yard.config, yard.store).send(image, f"docker://{registry.address}/team/app:secret", registry.access)
+    over.set()
+    thread.join()
+    assert seen
+    assert not [words for words in seen if PASSWORD.encode() in words or base64.b64encode(f"{USER}:{PASSWORD}".encode()) in words]
+
+
+def a_layout(folder: Path, *, harm: str = "") -> Path:
+    """An image as a stranger packs it, with one lie."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        header = tarfile.TarInfo("app/text" if harm != "climb" else "../text")
+        header.size = 5
+        tar.addfile(header, io.BytesIO(b"hello"))
+    plain, blobs = buffer.getvalue(), folder / "blobs" / "sha256"
+    packed = gzip.compress(plain, mtime=0)
+    blobs.mkdir(parents=True)
+
+    def put(data: bytes) -> dict[str, object]:
+        digest = hashlib.sha256(data).hexdigest()
+        (blobs / digest).write_bytes(data)
+        return {"digest": f"sha256:{digest}", "size": len(data)}
+
+    diff_id = f"sha256:{hashlib.sha256(plain if harm != 'diff ID' else b'other').hexdigest()}"
+    machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)
+    config = put(
+        json.dumps(
+            {
+                "architecture": "s390x" if harm == "machine" else machine,
+                "os": "linux",
+                "config": {},
+                "rootfs": {"type": "layers", "diff_ids": [diff_id] * (2 if harm == "count" else 1)},
+            }
+        ).encode()
+    )
+    layer = put(packed)
+    if harm == "content":
+        (blobs / str(layer["digest"]).removeprefix("sha256:")).write_bytes(packed[:-1] + b"x")
+    if harm == "half":
+        (blobs / str(layer["digest"]).removeprefix("sha256:")).write_bytes(packed[:20])
+    if harm == "size":
+        layer["size"] = int(str(layer["size"])) + 1
+    manifest = put(
+        json.dumps(
+            {
+                "schemaVersion": 2,
+                "mediaType": "application/vnd.oci.image.manifest.v1+json",
+                "config": {"mediaType": "application/vnd.oci.image.config.v1+json", **config},
+                "layers": [{"mediaType": "application/vnd.oci.image.layer.v1.tar+gzip", **layer}],
+            }
+        ).encode()
+    )
+    (folder / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
+    pointer = {
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        **manifest,
+        "annotations": {"org.opencontainers.image.ref.name": "image"},
+    }
+    (folder / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [pointer] if harm != "nothing" else []}))
+    return folder
+
+
+@pytest.mark.parametrize("harm", ["diff ID", "content", "half", "size", "count", "climb", "machine", "nothing"])
+def test_a_lying_image_is_refused_and_nothing_of_it_is_listed(yard: Yard, tmp_path: Path, harm: str) -> None:
+    layout = a_layout(tmp_path / "stranger", harm=harm)
+    with pytest.raises((ImageDamaged, TransferFailed)) as refused:
+        Transfer(yard.config, yard.store).bring(f"oci:{layout}:image")
+    assert refused.value.hint
+    with pytest.raises(ImageDamaged) as again:  # also where skopeo looked away
+        Transfer(yard.config, yard.store)._adopt(layout)
+    assert again.value.hint
+    assert yard.store.index() == ({}, [])
+    assert not (tmp_path / "text").exists()
+    assert not (yard.config.layers / "text").exists()
+
+
+def test_a_true_stranger_comes_in(yard: Yard, tmp_path: Path) -> None:
+    digest = Transfer(yard.config, yard.store).bring(f"oci:{a_layout(tmp_path / 'stranger')}:image")
+    assert texts(yard.store, digest) == ["hello"]
+    assert yard.store.image(digest).config.user == "0:0"
+
+
+@pytest.fixture
+def bad_registry() -> Iterator[Callable[[int], str]]:
+    """Answers every request with one status; 0 does not answer at all."""
+    over = threading.Event()
+    servers: list[ThreadingHTTPServer] = []
+
+    def start(status: int) -> str:
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                if status == 0:
+                    over.wait(30)
+                    return
+                self.send_response(status)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            do_HEAD = do_GET  # noqa: N815 - the standard library's names
+
+            def log_message(self, *args: object) -> None:
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return f"docker://127.0.0.1:{server.server_address[1]}/team/app:1"
+
+    yield start
+    over.set()
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize("status", [401, 500, 0])
+def test_a_registry_that_misbehaves_is_left_with_a_reason(yard: Yard, bad_registry: Callable[[int], str], status: int) -> None:
+    started = time.monotonic()
+    with pytest.raises(TransferFailed) as failed:
+        Transfer(yard.config, yard.store, time_limit=3).bring(bad_registry(status), Access(plain_http=True))
+    assert failed.value.hint
+    assert time.monotonic() - started < 20
+    assert not any((yard.config.images / "ingest").iterdir())
+    assert verify(yard.config, yard.store) == []

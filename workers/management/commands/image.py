@@ -1,0 +1,77 @@
+"""`manage.py image VERB`: this node's images, with the verbs people know from Docker. Thin: the runtime does it."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+from argparse import ArgumentParser
+from collections.abc import Callable
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from runtime.errors import RuntimeFailure
+from workers import imageverbs
+from workers.imageverbs import Answer
+
+VERBS: dict[str, tuple[Callable[..., Answer], str]] = {
+    "ls": (imageverbs.ls, "List images: what each takes alone, and what it shares with others."),
+    "history": (imageverbs.history, "List an image's layers: what made each, its size, and who shares it."),
+    "inspect": (imageverbs.inspect, "Print an image's manifest and configuration."),
+    "diff": (imageverbs.diff, "List the files that differ from one image to another: A added, C changed, D deleted."),
+    "tag": (imageverbs.tag, "Give an image a name of your own; it stays until you take the name away."),
+    "rm": (imageverbs.rm, "Take a name of your own away; an image nobody needs goes with the next collection."),
+    "save": (imageverbs.save, "Write an image into an archive."),
+    "load": (imageverbs.load, "Read an image from an archive."),
+    "pull": (imageverbs.pull, "Fetch an image from a registry."),
+    "push": (imageverbs.push, "Send an image to a registry."),
+    "prune": (imageverbs.prune, "Collect garbage now: images, layers and sources nothing needs."),
+    "df": (imageverbs.df, "Tell what takes how much of the disk."),
+    "verify": (imageverbs.verify, "Read the whole store and name what is damaged."),
+}
+
+
+class Command(BaseCommand):
+    help = "Images of this node: ls, history, inspect, diff, tag, rm, save, load, pull, push, prune, df, verify."
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+        parsers = {name: verbs.add_parser(name, help=text, description=text) for name, (_, text) in VERBS.items()}
+        for name in ("history", "inspect", "tag", "save", "push"):
+            parsers[name].add_argument("image", help="name, digest, or the beginning of one")
+        parsers["diff"].add_argument("before", help="name or digest")
+        parsers["diff"].add_argument("after", help="name or digest")
+        for name in ("tag", "rm"):
+            parsers[name].add_argument("name", help="such as tools/python:3.13")
+        for name in ("save", "load"):
+            parsers[name].add_argument("file")
+        for name in ("save", "load", "push"):
+            parsers[name].add_argument("--docker", action="store_true", help="Docker's format instead of OCI's")
+        parsers["load"].add_argument("--name", required=True, help="what to call it here")
+        parsers["pull"].add_argument("reference", help="HOST/NAME:TAG")
+        parsers["pull"].add_argument("--name", default="", help="what to call it here; as the reference says otherwise")
+        parsers["push"].add_argument("reference", help="HOST/NAME:TAG")
+        parsers["push"].add_argument("--gzip", action="store_true", help="for registries and clients that know no zstd")
+        for name in ("pull", "push"):
+            parsers[name].add_argument("--user", default="", help="the password is asked for, or read from standard input")
+            parsers[name].add_argument(
+                "--plain-http", action="store_true", help="also without TLS, or with a certificate nobody vouches for"
+            )
+            parsers[name].add_argument("--timeout", type=float, default=1800.0, help="seconds; 1800 otherwise")
+        parsers["prune"].add_argument("--dry-run", action="store_true", help="only tell what would go")
+        parsers["verify"].add_argument("--repair", action="store_true", help="unpack damaged layers anew from their blobs")
+        for one in parsers.values():
+            one.add_argument("--json", action="store_true", dest="as_json", help="for programs")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        verb, _ = VERBS[options["verb"]]
+        if options.get("user"):
+            options["password"] = getpass.getpass("Password: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
+        try:
+            answer = verb(**options)
+        except RuntimeFailure as failure:
+            raise CommandError(failure.explain()) from None
+        self.stdout.write(answer.as_json() if options["as_json"] else answer.as_table())
+        if answer.failed:
+            raise SystemExit(1)
