@@ -29,14 +29,14 @@ class Crew:
     """An admin, two teams that know nothing of each other, and a member of each."""
 
     admin: Person
-    ada: Person
-    bob: Person
-    blue: Team  # ada's
-    red: Team  # bob's
+    owner: Person
+    stranger: Person
+    blue: Team  # owner's
+    red: Team  # stranger's
 
     def app(self, name: str = "hello") -> App:
-        """An app of ada's."""
-        return create_app(self.ada, team=self.blue, name=name)
+        """An app of owner's."""
+        return create_app(self.owner, team=self.blue, name=name)
 
     def token(self, person: Person) -> str:
         """A new token of theirs."""
@@ -45,9 +45,9 @@ class Crew:
 
 def make_crew() -> Crew:
     admin = create_person(None, username="grace", password=PASSWORD, admin=True)
-    ada = create_person(admin, username="ada", password=PASSWORD)
-    bob = create_person(admin, username="bob", password=PASSWORD)
-    return Crew(admin=admin, ada=ada, bob=bob, blue=create_team(ada, name="blue"), red=create_team(bob, name="red"))
+    owner = create_person(admin, username="owner", password=PASSWORD)
+    stranger = create_person(admin, username="stranger", password=PASSWORD)
+    return Crew(admin=admin, owner=owner, stranger=stranger, blue=create_team(owner, name="blue"), red=create_team(stranger, name="red"))
 
 
 @pytest.fixture

@@ -14,46 +14,46 @@ from tests.portal.conftest import PASSWORD, Crew
 
 
 def test_whoever_makes_a_team_owns_it_and_it_has_a_quota(crew: Crew) -> None:
-    team = actions.create_team(crew.ada, name="green")
-    assert [(member.person, member.role) for member in members_of(team)] == [(crew.ada, Role.OWNER)]
+    team = actions.create_team(crew.owner, name="green")
+    assert [(member.person, member.role) for member in members_of(team)] == [(crew.owner, Role.OWNER)]
     assert Quota.objects.get(team=team).apps == 10
-    assert AuditEntry.objects.filter(person=crew.ada, team=team, text="made the team green").exists()
+    assert AuditEntry.objects.filter(person=crew.owner, team=team, text="made the team green").exists()
 
 
 def test_a_team_name_is_taken_once(crew: Crew) -> None:
     with pytest.raises(NameRefused, match="blue is taken"):
-        actions.create_team(crew.bob, name="blue")
+        actions.create_team(crew.stranger, name="blue")
 
 
 def test_people_see_their_own_teams_and_admins_all(crew: Crew) -> None:
-    assert list(teams_of(crew.ada)) == [crew.blue]
+    assert list(teams_of(crew.owner)) == [crew.blue]
     assert team_for(crew.admin, "blue") == crew.blue
     with pytest.raises(NotFound):
-        team_for(crew.bob, "blue")
+        team_for(crew.stranger, "blue")
 
 
 def test_only_owners_put_people_into_a_team(crew: Crew) -> None:
-    actions.add_member(crew.ada, team=crew.blue, username="bob")
-    assert crew.blue in teams_of(crew.bob)
+    actions.add_member(crew.owner, team=crew.blue, username="stranger")
+    assert crew.blue in teams_of(crew.stranger)
     with pytest.raises(NotAllowed):
-        actions.add_member(crew.bob, team=crew.blue, username="grace")
+        actions.add_member(crew.stranger, team=crew.blue, username="grace")
     with pytest.raises(NotFound, match="nobody called eve"):
-        actions.add_member(crew.ada, team=crew.blue, username="eve")
+        actions.add_member(crew.owner, team=crew.blue, username="eve")
 
 
 def test_the_last_owner_stays(crew: Crew) -> None:
     with pytest.raises(NotAllowed, match="last owner"):
-        actions.remove_member(crew.ada, team=crew.blue, person=crew.ada)
+        actions.remove_member(crew.owner, team=crew.blue, person=crew.owner)
     with pytest.raises(NotAllowed, match="last owner"):
-        actions.add_member(crew.ada, team=crew.blue, username="ada", role=Role.MEMBER)
-    actions.add_member(crew.ada, team=crew.blue, username="bob", role=Role.OWNER)
-    actions.remove_member(crew.ada, team=crew.blue, person=crew.ada)
-    assert not teams_of(crew.ada).exists()
+        actions.add_member(crew.owner, team=crew.blue, username="owner", role=Role.MEMBER)
+    actions.add_member(crew.owner, team=crew.blue, username="stranger", role=Role.OWNER)
+    actions.remove_member(crew.owner, team=crew.blue, person=crew.owner)
+    assert not teams_of(crew.owner).exists()
 
 
 def test_only_admins_add_people(crew: Crew) -> None:
     with pytest.raises(NotAllowed):
-        actions.create_person(crew.ada, username="eve", password="a good long one")
+        actions.create_person(crew.owner, username="eve", password="a good long one")
 
 
 @pytest.mark.parametrize(
@@ -65,43 +65,43 @@ def test_weak_passwords_and_taken_or_odd_names_are_refused(crew: Crew, name: str
 
 
 def test_a_tokens_text_is_stored_nowhere(crew: Crew) -> None:
-    token, text = actions.create_token(crew.ada, label="laptop")
-    assert person_of_token(text) == crew.ada
+    token, text = actions.create_token(crew.owner, label="laptop")
+    assert person_of_token(text) == crew.owner
     assert text not in str(Token.objects.filter(pk=token.pk).values())
     assert text.startswith(token.prefix)
 
 
 def test_a_revoked_or_unknown_token_or_one_of_a_person_who_left_is_nobodys(crew: Crew) -> None:
-    token, text = actions.create_token(crew.ada, label="laptop")
-    Person.objects.filter(pk=crew.ada.pk).update(is_active=False)
+    token, text = actions.create_token(crew.owner, label="laptop")
+    Person.objects.filter(pk=crew.owner.pk).update(is_active=False)
     assert person_of_token(text) is None
-    Person.objects.filter(pk=crew.ada.pk).update(is_active=True)
+    Person.objects.filter(pk=crew.owner.pk).update(is_active=True)
     with pytest.raises(NotAllowed):
-        actions.revoke_token(crew.bob, token=token)
-    actions.revoke_token(crew.ada, token=token)
+        actions.revoke_token(crew.stranger, token=token)
+    actions.revoke_token(crew.owner, token=token)
     assert person_of_token(text) is None
     assert person_of_token("") is None
     with pytest.raises(Conflict):
-        actions.revoke_token(crew.ada, token=token)
+        actions.revoke_token(crew.owner, token=token)
 
 
 def test_using_a_token_is_seen_by_its_owner(crew: Crew) -> None:
-    _, text = actions.create_token(crew.ada, label="laptop")
-    assert tokens_of(crew.ada)[0].last_used_at is None
+    _, text = actions.create_token(crew.owner, label="laptop")
+    assert tokens_of(crew.owner)[0].last_used_at is None
     person_of_token(text)
-    assert tokens_of(crew.ada)[0].last_used_at is not None
+    assert tokens_of(crew.owner)[0].last_used_at is not None
 
 
 def test_nobody_gets_more_of_the_machine_by_making_teams_without_end(crew: Crew) -> None:
     for name in ("green", "grey"):
-        actions.create_team(crew.ada, name=name)
+        actions.create_team(crew.owner, name=name)
     with pytest.raises(NotAllowed, match="You own 3 teams already"):
-        actions.create_team(crew.ada, name="gold")
+        actions.create_team(crew.owner, name="gold")
     for number in range(4):
         actions.create_team(crew.admin, name=f"crew-{number}")
 
 
-def sign_in(client: Client, password: str, *, name: str = "ada", address: str = "192.0.2.7") -> str:
+def sign_in(client: Client, password: str, *, name: str = "owner", address: str = "192.0.2.7") -> str:
     answer = client.post("/sign-in", {"username": name, "password": password}, REMOTE_ADDR=address)
     return "in" if answer.status_code == 302 else "too many" if "Too many sign-ins failed" in answer.content.decode() else "wrong"
 
@@ -110,7 +110,7 @@ def test_a_password_is_guessed_ten_times_from_one_address_and_its_owner_signs_in
     assert [sign_in(client, f"guess {number}") for number in range(10)] == ["wrong"] * 10
     assert sign_in(client, PASSWORD) == "too many"
     assert sign_in(client, PASSWORD, name="ADA ") == "too many"
-    assert sign_in(client, PASSWORD, name="bob") == "in"
+    assert sign_in(client, PASSWORD, name="stranger") == "in"
     assert sign_in(Client(), PASSWORD, address="192.0.2.8") == "in"
 
 

@@ -34,8 +34,8 @@ class Caller:
 
 
 @pytest.fixture
-def ada(crew: Crew) -> Caller:
-    return Caller(crew.token(crew.ada))
+def owner(crew: Crew) -> Caller:
+    return Caller(crew.token(crew.owner))
 
 
 def test_without_a_token_nothing_is_told(crew: Crew) -> None:
@@ -48,7 +48,7 @@ def test_without_a_token_nothing_is_told(crew: Crew) -> None:
 
 def test_a_session_is_no_token(crew: Crew) -> None:
     client = Client()
-    client.force_login(crew.ada)
+    client.force_login(crew.owner)
     assert client.get("/api/v1/apps").status_code == 401
 
 
@@ -57,70 +57,70 @@ def test_the_contract_is_told_to_anyone(db: None) -> None:
     assert "/api/v1/apps/{name}/builds" in contract["paths"]
 
 
-def test_an_app_from_made_to_deleted(crew: Crew, ada: Caller) -> None:
-    assert ada("get", "/apps") == (200, [])
-    status, app = ada("post", "/apps", {"name": "hello"})
+def test_an_app_from_made_to_deleted(crew: Crew, owner: Caller) -> None:
+    assert owner("get", "/apps") == (200, [])
+    status, app = owner("post", "/apps", {"name": "hello"})
     assert (status, app["team"], app["state"], app["url"]) == (201, "blue", "stopped", "http://hello.slipway.localhost:8080")
     archive = SimpleUploadedFile("hello.zip", b"an archive")
-    status, build = ada("post", "/apps/hello/builds", data={"archive": archive})
+    status, build = owner("post", "/apps/hello/builds", data={"archive": archive})
     assert (status, build["state"], build["origin"], build["description"]) == (202, "queued", "api", "hello.zip")
     deploy(Build.objects.get())
-    assert ada("get", f"/apps/hello/builds/{build['id']}")[1]["release"] == 1
-    assert [release["current"] for release in ada("get", "/apps/hello/releases")[1]] == [True]
-    assert ada("get", "/apps/hello/rollouts")[1][0]["state"] == "live"
-    assert ada("post", "/apps/hello/restart")[0] == 202
-    assert ada("delete", "/apps/hello?confirm=wrong")[0] == 400
-    assert ada("delete", "/apps/hello?confirm=hello")[0] == 202
-    assert ada("get", "/apps/hello")[0] == 404
+    assert owner("get", f"/apps/hello/builds/{build['id']}")[1]["release"] == 1
+    assert [release["current"] for release in owner("get", "/apps/hello/releases")[1]] == [True]
+    assert owner("get", "/apps/hello/rollouts")[1][0]["state"] == "live"
+    assert owner("post", "/apps/hello/restart")[0] == 202
+    assert owner("delete", "/apps/hello?confirm=wrong")[0] == 400
+    assert owner("delete", "/apps/hello?confirm=hello")[0] == 202
+    assert owner("get", "/apps/hello")[0] == 404
 
 
-def test_config_scale_and_rollback(crew: Crew, ada: Caller) -> None:
-    deploy(submit_archive(crew.ada, crew.app()))
-    assert ada("patch", "/apps/hello/config", {"changes": {"A": "1"}}) == (200, {"config": {"A": "1"}, "release": 2})
-    assert ada("patch", "/apps/hello/config", {"changes": {"A": None}})[1]["config"] == {}
-    status, sizes = ada("patch", "/apps/hello/formation", {"web": {"count": 2}})
+def test_config_scale_and_rollback(crew: Crew, owner: Caller) -> None:
+    deploy(submit_archive(crew.owner, crew.app()))
+    assert owner("patch", "/apps/hello/config", {"changes": {"A": "1"}}) == (200, {"config": {"A": "1"}, "release": 2})
+    assert owner("patch", "/apps/hello/config", {"changes": {"A": None}})[1]["config"] == {}
+    status, sizes = owner("patch", "/apps/hello/formation", {"web": {"count": 2}})
     assert (status, sizes[0]["count"], sizes[0]["cpu"]) == (200, 2, 500)
-    status, rollout = ada("post", "/apps/hello/releases/2/rollback")
+    status, rollout = owner("post", "/apps/hello/releases/2/rollback")
     assert (status, rollout["release"]) == (202, 4)
-    assert ada("get", "/apps/hello/config")[1]["config"] == {"A": "1"}
+    assert owner("get", "/apps/hello/config")[1]["config"] == {"A": "1"}
     Instance.objects.create(id="web.1", app=App.objects.get(), process="web", release_number=1, node="here", state="live")
-    assert ada("get", "/apps/hello/instances")[1][0]["id"] == "web.1"
+    assert owner("get", "/apps/hello/instances")[1][0]["id"] == "web.1"
 
 
-def test_refusals_are_json_with_a_sentence_and_a_remedy(crew: Crew, ada: Caller) -> None:
-    assert ada("get", "/apps/nothing") == (
+def test_refusals_are_json_with_a_sentence_and_a_remedy(crew: Crew, owner: Caller) -> None:
+    assert owner("get", "/apps/nothing") == (
         404,
         {"error": "There is no app nothing of yours.", "hint": "Look at the list of your apps, or make it."},
     )
-    status, answer = ada("post", "/apps", {"name": "A B"})
+    status, answer = owner("post", "/apps", {"name": "A B"})
     assert (status, answer["error"]) == (400, "'A B' cannot be the name of a host.")
-    status, answer = ada("post", "/apps", {})
+    status, answer = owner("post", "/apps", {})
     assert status == 422
     assert "name" in answer["error"]
     Quota.objects.update(apps=0)
-    status, answer = ada("post", "/apps", {"name": "hello"})
+    status, answer = owner("post", "/apps", {"name": "hello"})
     assert status == 403
     assert "grace" in answer["hint"]
 
 
-def test_an_upload_over_the_quota_is_refused(crew: Crew, ada: Caller) -> None:
+def test_an_upload_over_the_quota_is_refused(crew: Crew, owner: Caller) -> None:
     crew.app()
     Quota.objects.update(memory=0)
-    status, answer = ada("post", "/apps/hello/builds", data={"archive": SimpleUploadedFile("hello.zip", b"x")})
+    status, answer = owner("post", "/apps/hello/builds", data={"archive": SimpleUploadedFile("hello.zip", b"x")})
     assert (status, answer["error"]) == (403, "Team blue may have 0 B of memory in all and has 0 B; this would make 512 MiB.")
 
 
 def test_an_app_of_another_team_is_not_found(crew: Crew) -> None:
     crew.app()
-    assert Caller(crew.token(crew.bob))("get", "/apps/hello")[0] == 404
+    assert Caller(crew.token(crew.stranger))("get", "/apps/hello")[0] == 404
 
 
 def test_a_build_log_is_plain_text_to_its_end(portal_url: str, committed_crew: Crew) -> None:
-    build = submit_archive(committed_crew.ada, committed_crew.app())
+    build = submit_archive(committed_crew.owner, committed_crew.app())
     say(build, "one")
     say(build, "two")
     Build.objects.filter(pk=build.pk).update(state=BuildState.FAILED)
-    headers = {"Authorization": f"Bearer {committed_crew.token(committed_crew.ada)}"}
+    headers = {"Authorization": f"Bearer {committed_crew.token(committed_crew.owner)}"}
     for query in ("", "?follow=true", "?lines=2"):
         answer = httpx.get(f"{portal_url}/api/v1/apps/hello/builds/{build.pk}/log{query}", headers=headers)
         assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
@@ -130,9 +130,9 @@ def test_a_build_log_is_plain_text_to_its_end(portal_url: str, committed_crew: C
 
 
 def test_a_followed_log_comes_while_the_build_runs(portal_url: str, committed_crew: Crew) -> None:
-    build = submit_archive(committed_crew.ada, committed_crew.app())
+    build = submit_archive(committed_crew.owner, committed_crew.app())
     say(build, "one")
-    headers = {"Authorization": f"Bearer {committed_crew.token(committed_crew.ada)}"}
+    headers = {"Authorization": f"Bearer {committed_crew.token(committed_crew.owner)}"}
     with httpx.stream("GET", f"{portal_url}/api/v1/apps/hello/builds/{build.pk}/log?follow=true", headers=headers) as answer:
         lines = answer.iter_lines()
         assert next(lines).endswith(" one")
@@ -145,7 +145,7 @@ def test_a_followed_log_comes_while_the_build_runs(portal_url: str, committed_cr
 @pytest.mark.parametrize("how", ["app deleted", "token revoked"])
 def test_a_followed_log_ends_with_the_right_to_read_it(portal_url: str, committed_crew: Crew, how: str) -> None:
     app = committed_crew.app()
-    headers = {"Authorization": f"Bearer {committed_crew.token(committed_crew.ada)}"}
+    headers = {"Authorization": f"Bearer {committed_crew.token(committed_crew.owner)}"}
     log = app_logs.path_of(app)
     log.write_text("2026-11-24T00:50:09.179Z web.1 stdout mine\n")
     with httpx.stream("GET", f"{portal_url}/api/v1/apps/hello/log?follow=true", headers=headers, timeout=10) as answer:
@@ -153,9 +153,9 @@ def test_a_followed_log_ends_with_the_right_to_read_it(portal_url: str, committe
         assert next(lines).endswith("mine")
         if how == "app deleted":
             App.objects.filter(pk=app.pk).delete()
-            create_app(committed_crew.bob, team=committed_crew.red, name="hello")
+            create_app(committed_crew.stranger, team=committed_crew.red, name="hello")
         else:
-            revoke_token(committed_crew.ada, token=tokens_of(committed_crew.ada)[0])
+            revoke_token(committed_crew.owner, token=tokens_of(committed_crew.owner)[0])
         time.sleep(2.1)
         with log.open("a") as file:
             file.writelines(f"2026-11-24T00:50:09.179Z web.2 stdout not mine {number}\n" for number in range(3))

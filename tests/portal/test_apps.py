@@ -20,43 +20,43 @@ from tests.portal.shipyard import deploy, submit_archive
 
 def live_app(crew: Crew, processes: dict[str, str] | None = None) -> App:
     app = crew.app()
-    deploy(submit_archive(crew.ada, app), processes=processes)
+    deploy(submit_archive(crew.owner, app), processes=processes)
     app.refresh_from_db()
     return app
 
 
 def test_an_app_belongs_to_its_team_and_others_do_not_see_it(crew: Crew) -> None:
     app = crew.app()
-    assert list(apps_of(crew.ada)) == [app]
+    assert list(apps_of(crew.owner)) == [app]
     assert url_of(app) == "http://hello.slipway.localhost:8080"
     assert app_for(crew.admin, "hello") == app
     with pytest.raises(NotFound):
-        app_for(crew.bob, "hello")
+        app_for(crew.stranger, "hello")
     with pytest.raises(NotAllowed):
-        actions.create_app(crew.bob, team=crew.blue, name="other")
+        actions.create_app(crew.stranger, team=crew.blue, name="other")
 
 
 def test_an_app_name_is_unique_on_the_platform(crew: Crew) -> None:
     crew.app()
     with pytest.raises(NameRefused, match="hello is taken"):
-        actions.create_app(crew.bob, team=crew.red, name="hello")
+        actions.create_app(crew.stranger, team=crew.red, name="hello")
 
 
 def test_config_vars_wait_for_the_first_deploy(crew: Crew) -> None:
     app = crew.app()
-    assert actions.set_config_vars(crew.ada, app=app, changes={"A": "1", "B": "2"}) is None
-    rollout = deploy(submit_archive(crew.ada, app))
+    assert actions.set_config_vars(crew.owner, app=app, changes={"A": "1", "B": "2"}) is None
+    rollout = deploy(submit_archive(crew.owner, app))
     assert rollout is not None
     assert config_of_release(rollout.release) == {"A": "1", "B": "2"}
 
 
 def test_a_config_change_of_a_deployed_app_is_a_release(crew: Crew) -> None:
     app = live_app(crew)
-    release = actions.set_config_vars(crew.ada, app=app, changes={"B": "2", "A": "1"})
+    release = actions.set_config_vars(crew.owner, app=app, changes={"B": "2", "A": "1"})
     assert release is not None
     assert (release.number, release.description) == (2, "Set A, B")
     assert config_of_release(release) == {"A": "1", "B": "2"}
-    second = actions.set_config_vars(crew.ada, app=app, changes={"A": None, "B": "3"})
+    second = actions.set_config_vars(crew.owner, app=app, changes={"A": None, "B": "3"})
     assert second is not None
     assert second.description == "Set B and unset A"
     assert config_of_release(release) == {"A": "1", "B": "2"}, "releases are immutable"
@@ -66,19 +66,19 @@ def test_a_config_change_of_a_deployed_app_is_a_release(crew: Crew) -> None:
 
 def test_a_config_change_that_changes_nothing_makes_no_release(crew: Crew) -> None:
     app = live_app(crew)
-    actions.set_config_vars(crew.ada, app=app, changes={"A": "1"})
-    assert actions.set_config_vars(crew.ada, app=app, changes={"A": "1", "NOT_THERE": None}) is None
+    actions.set_config_vars(crew.owner, app=app, changes={"A": "1"})
+    assert actions.set_config_vars(crew.owner, app=app, changes={"A": "1", "NOT_THERE": None}) is None
 
 
 def test_a_config_change_during_a_rollout_keeps_the_new_code(crew: Crew) -> None:
     app = live_app(crew)
-    build = submit_archive(crew.ada, app, b"newer")
+    build = submit_archive(crew.owner, app, b"newer")
     from portal.builds.actions import mark_building, succeed
 
     mark_building(build)
     coming = succeed(build, "sha256:" + "1" * 64, {"web": "new"})
     assert coming is not None
-    release = actions.set_config_vars(crew.ada, app=app, changes={"A": "1"})
+    release = actions.set_config_vars(crew.owner, app=app, changes={"A": "1"})
     assert release is not None
     assert release.image == "sha256:" + "1" * 64
     assert [rollout.state for rollout in rollouts_of(app)[:2]] == [RolloutState.PENDING, RolloutState.SUPERSEDED]
@@ -89,7 +89,7 @@ def test_a_config_change_during_a_rollout_keeps_the_new_code(crew: Crew) -> None
 )
 def test_config_vars_no_process_could_have_are_refused(crew: Crew, name: str, value: str) -> None:
     with pytest.raises(ValueRefused):
-        actions.set_config_vars(crew.ada, app=crew.app(), changes={name: value})
+        actions.set_config_vars(crew.owner, app=crew.app(), changes={name: value})
 
 
 def test_each_new_process_type_gets_one_instance_but_the_release_phase_none(crew: Crew) -> None:
@@ -100,8 +100,8 @@ def test_each_new_process_type_gets_one_instance_but_the_release_phase_none(crew
 
 def test_scaling_survives_a_deploy_and_types_that_are_gone_go(crew: Crew) -> None:
     app = live_app(crew, {"web": "w", "worker": "k"})
-    actions.scale(crew.ada, app=app, sizes={"web": Size(count=3, memory=256 * 2**20)})
-    deploy(submit_archive(crew.ada, app, b"two"), processes={"web": "w"})
+    actions.scale(crew.owner, app=app, sizes={"web": Size(count=3, memory=256 * 2**20)})
+    deploy(submit_archive(crew.owner, app, b"two"), processes={"web": "w"})
     rows = list(formation_of(app))
     assert [(row.process, row.count, row.memory) for row in rows] == [("web", 3, 256 * 2**20)]
 
@@ -109,39 +109,39 @@ def test_scaling_survives_a_deploy_and_types_that_are_gone_go(crew: Crew) -> Non
 def test_scaling_a_process_type_that_is_not_there_names_those_that_are(crew: Crew) -> None:
     app = live_app(crew, {"web": "w", "worker": "k"})
     with pytest.raises(NotFound) as refusal:
-        actions.scale(crew.ada, app=app, sizes={"wbe": Size(count=1)})
+        actions.scale(crew.owner, app=app, sizes={"wbe": Size(count=1)})
     assert refusal.value.explain() == "hello has no process type wbe. It has web, worker."
     with pytest.raises(NotFound, match="no process type web"):
-        actions.scale(crew.ada, app=crew.app("empty"), sizes={"web": Size(count=1)})
+        actions.scale(crew.owner, app=crew.app("empty"), sizes={"web": Size(count=1)})
 
 
 def test_sizes_nothing_could_start_with_are_refused(crew: Crew) -> None:
     app = live_app(crew)
     for size in (Size(memory=2**20), Size(cpu=1), Size(processes=1), Size(count=-1), Size(count=2**40)):
         with pytest.raises(ValueRefused):
-            actions.scale(crew.ada, app=app, sizes={"web": size})
+            actions.scale(crew.owner, app=app, sizes={"web": size})
 
 
 def test_a_restart_raises_the_generation_and_needs_something_to_restart(crew: Crew) -> None:
     with pytest.raises(Conflict, match="Nothing of empty is running"):
-        actions.restart(crew.ada, app=crew.app("empty"))
+        actions.restart(crew.owner, app=crew.app("empty"))
     app = live_app(crew)
-    actions.restart(crew.ada, app=app)
+    actions.restart(crew.owner, app=app)
     app.refresh_from_db()
     assert app.generation == 1
 
 
 def test_deleting_wants_the_name_and_ends_what_is_under_way(crew: Crew) -> None:
     app = live_app(crew)
-    build = submit_archive(crew.ada, app, b"two")
+    build = submit_archive(crew.owner, app, b"two")
     with pytest.raises(ValueRefused, match="does not match"):
-        actions.delete_app(crew.ada, app=app, typed_name="helo")
-    actions.delete_app(crew.ada, app=app, typed_name="hello")
+        actions.delete_app(crew.owner, app=app, typed_name="helo")
+    actions.delete_app(crew.owner, app=app, typed_name="hello")
     build.refresh_from_db()
     assert (build.state, build.reason) == (BuildState.CANCELLED, "The app was deleted.")
-    assert not apps_of(crew.ada).exists()
+    assert not apps_of(crew.owner).exists()
     with pytest.raises(NotFound):
-        actions.restart(crew.ada, app=app)
+        actions.restart(crew.owner, app=app)
     with pytest.raises(NameRefused, match="just being deleted"):
         crew.app()
     app.refresh_from_db()
@@ -162,7 +162,7 @@ def instance(app: App, id: str, state: str, *, process: str = "web", detail: str
 def test_the_status_tells_the_story_of_an_app(crew: Crew) -> None:
     app = crew.app()
     assert (status_of(app).word, status_of(app).sentence) == ("stopped", "Nothing is deployed yet.")
-    deploy(submit_archive(crew.ada, app))
+    deploy(submit_archive(crew.owner, app))
     app.refresh_from_db()
     web = instance(app, "a", InstanceState.STARTING)
     assert status_of(app).word == "changing"
@@ -172,7 +172,7 @@ def test_the_status_tells_the_story_of_an_app(crew: Crew) -> None:
     assert status_of(app).word == "failed"
     assert "It exited with code 3." in status_of(app).sentence
     Instance.objects.filter(pk=web.pk).update(state=InstanceState.LIVE)
-    build = submit_archive(crew.ada, app, b"two")
+    build = submit_archive(crew.owner, app, b"two")
     assert status_of(app).word == "changing"
     from portal.builds.actions import fail
 

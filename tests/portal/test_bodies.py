@@ -47,7 +47,7 @@ def test_a_stranger_cannot_fill_the_disk(portal_url: str, committed_crew: Crew, 
 
 def test_a_member_may_send_more_and_nothing_of_it_stays_around(portal_url: str, committed_crew: Crew) -> None:
     committed_crew.app()
-    token = committed_crew.token(committed_crew.ada)
+    token = committed_crew.token(committed_crew.owner)
     edge = "xxxxxxxx"
     content = b"1" * (8 * 2**20)
     head = f'--{edge}\r\nContent-Disposition: form-data; name="archive"; filename="hello.zip"\r\nContent-Type: application/zip\r\n\r\n'
@@ -66,7 +66,7 @@ def test_a_member_may_send_more_and_nothing_of_it_stays_around(portal_url: str, 
 
 
 def test_a_declared_length_beyond_the_limit_is_refused_to_members_too(portal_url: str, committed_crew: Crew) -> None:
-    token = committed_crew.token(committed_crew.ada)
+    token = committed_crew.token(committed_crew.owner)
     connection = http.client.HTTPConnection(urlsplit(portal_url).netloc, timeout=20)
     connection.putrequest("POST", "/api/v1/apps/hello/builds")
     connection.putheader("Authorization", f"Bearer {token}")
@@ -86,14 +86,14 @@ def test_every_page_forbids_foreign_and_inline_code(db: None) -> None:
 def test_a_file_just_beyond_the_limit_is_refused_in_words_where_the_form_is_read_by_the_csrf_check(crew: Crew, settings: Settings) -> None:
     settings.MAX_UPLOAD = 1000
     crew.app()
-    client = Client(enforce_csrf_checks=True, headers={"Authorization": f"Bearer {crew.token(crew.ada)}"})
+    client = Client(enforce_csrf_checks=True, headers={"Authorization": f"Bearer {crew.token(crew.owner)}"})
     answer = client.post("/api/v1/apps/hello/builds", {"archive": SimpleUploadedFile("hello.zip", b"1" * 1001)})
     assert answer.status_code == 413
     assert answer.json()["error"].startswith("The archive hello.zip is larger than")
-    client.force_login(crew.ada)
+    client.force_login(crew.owner)
     answer = client.post("/apps/hello/deploy", {"archive": SimpleUploadedFile("hello.zip", b"1" * 1001)})
     assert answer.status_code == 403, "the CSRF check has read the form, and found no token in it"
     client = Client()
-    client.force_login(crew.ada)
+    client.force_login(crew.owner)
     answer = client.post("/apps/hello/deploy", {"archive": SimpleUploadedFile("hello.zip", b"1" * 1001)}, follow=True)
     assert "is larger than" in answer.content.decode()

@@ -79,7 +79,7 @@ def test_a_file_of_our_own_is_kept_beside_the_one_it_came_from(crew: Crew, tmp_p
 
 def test_a_build_goes_from_queued_to_a_live_release(crew: Crew) -> None:
     app = crew.app()
-    build = submit_archive(crew.ada, app)
+    build = submit_archive(crew.owner, app)
     assert (build.state, build.description) == (BuildState.QUEUED, "hello.zip")
     rollout = deploy(build)
     build.refresh_from_db()
@@ -95,18 +95,18 @@ def test_a_build_goes_from_queued_to_a_live_release(crew: Crew) -> None:
 
 def test_somebody_of_another_team_can_neither_deploy_nor_see_builds(crew: Crew) -> None:
     app = crew.app()
-    build = submit_archive(crew.ada, app)
+    build = submit_archive(crew.owner, app)
     with pytest.raises(NotAllowed):
-        actions.submit(crew.bob, app=app, source=upload(), origin=Origin.API)
+        actions.submit(crew.stranger, app=app, source=upload(), origin=Origin.API)
     with pytest.raises(NotFound):
-        build_for(crew.bob, "hello", build.pk)
+        build_for(crew.stranger, "hello", build.pk)
     with pytest.raises(NotFound):
-        build_for(crew.ada, "hello", build.pk + 1)
+        build_for(crew.owner, "hello", build.pk + 1)
     assert list(builds_of(app)) == [build]
 
 
 def test_a_build_whose_worker_was_lost_can_be_begun_again(crew: Crew) -> None:
-    build = submit_archive(crew.ada, crew.app())
+    build = submit_archive(crew.owner, crew.app())
     assert actions.mark_building(build)
     build.refresh_from_db()
     began = build.started_at
@@ -117,21 +117,21 @@ def test_a_build_whose_worker_was_lost_can_be_begun_again(crew: Crew) -> None:
 
 def test_a_cancelled_build_stays_cancelled_whatever_its_worker_says(crew: Crew) -> None:
     app = crew.app()
-    build = submit_archive(crew.ada, app)
+    build = submit_archive(crew.owner, app)
     actions.mark_building(build)
-    actions.cancel(crew.ada, build=build)
+    actions.cancel(crew.owner, build=build)
     assert actions.succeed(build, IMAGE, PROCESSES) is None
     assert not actions.fail(build, "late")
     assert not actions.mark_building(build)
     build.refresh_from_db()
-    assert (build.state, build.reason) == (BuildState.CANCELLED, "ada cancelled it.")
+    assert (build.state, build.reason) == (BuildState.CANCELLED, "owner cancelled it.")
     assert not Release.objects.exists()
     with pytest.raises(Conflict):
-        actions.cancel(crew.ada, build=build)
+        actions.cancel(crew.owner, build=build)
 
 
 def test_a_failed_build_carries_its_reason_and_makes_no_release(crew: Crew) -> None:
-    build = submit_archive(crew.ada, crew.app())
+    build = submit_archive(crew.owner, crew.app())
     actions.mark_building(build)
     assert actions.fail(build, "No Procfile.")
     assert not actions.fail(build, "again")
@@ -142,7 +142,7 @@ def test_a_failed_build_carries_its_reason_and_makes_no_release(crew: Crew) -> N
 
 def test_an_older_build_that_ends_later_does_not_replace_newer_code(crew: Crew) -> None:
     app = crew.app()
-    older, newer = submit_archive(crew.ada, app, b"one"), submit_archive(crew.ada, app, b"two")
+    older, newer = submit_archive(crew.owner, app, b"one"), submit_archive(crew.owner, app, b"two")
     actions.mark_building(older)
     deploy(newer)
     assert actions.succeed(older, IMAGE, PROCESSES) is None
@@ -153,11 +153,11 @@ def test_an_older_build_that_ends_later_does_not_replace_newer_code(crew: Crew) 
 
 def test_a_build_that_ends_after_its_app_was_deleted_releases_nothing(crew: Crew) -> None:
     app = crew.app()
-    build = submit_archive(crew.ada, app)
+    build = submit_archive(crew.owner, app)
     actions.mark_building(build)
     from portal.apps.actions import delete_app
 
-    delete_app(crew.ada, app=app, typed_name="hello")
+    delete_app(crew.owner, app=app, typed_name="hello")
     assert actions.succeed(build, IMAGE, PROCESSES) is None
 
 
@@ -170,18 +170,18 @@ def test_any_file_object_can_be_kept(crew: Crew) -> None:
 
 def test_a_team_has_twenty_builds_under_way_and_no_more(crew: Crew) -> None:
     app = crew.app()
-    builds = [submit_archive(crew.ada, app) for _ in range(20)]
+    builds = [submit_archive(crew.owner, app) for _ in range(20)]
     with pytest.raises(Conflict, match="Team blue has 20 builds under way"):
-        submit_archive(crew.ada, app)
-    actions.cancel(crew.ada, build=builds[0])
-    submit_archive(crew.ada, app)
+        submit_archive(crew.owner, app)
+    actions.cancel(crew.owner, build=builds[0])
+    submit_archive(crew.owner, app)
 
 
 def test_at_a_full_disk_a_deploy_is_refused_with_that_reason(crew: Crew, settings: Settings) -> None:
     source, app = upload(), crew.app()
     settings.DISK_FULL = 1
     with pytest.raises(NoRoom, match=r"so nothing new is built\. Apps that run are not affected") as refusal:
-        actions.submit(crew.ada, app=app, source=source, origin=Origin.API)
+        actions.submit(crew.owner, app=app, source=source, origin=Origin.API)
     assert refusal.value.status == 507
 
 

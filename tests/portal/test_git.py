@@ -30,8 +30,8 @@ class Checkout:
         self.folder = folder
         self.portal = portal_url
         self.git("init", "--quiet", "--initial-branch=main")
-        self.git("config", "user.name", "Ada")
-        self.git("config", "user.email", "ada@localhost")
+        self.git("config", "user.name", "Owner")
+        self.git("config", "user.email", "owner@localhost")
 
     def commit(self, text: str = "Say hello", **files: str) -> str:
         for name, content in (files or {"Procfile": "web: python app.py\n"}).items():
@@ -63,7 +63,7 @@ def app(committed_crew: Crew) -> App:
 
 @pytest.fixture
 def token(committed_crew: Crew) -> str:
-    return committed_crew.token(committed_crew.ada)
+    return committed_crew.token(committed_crew.owner)
 
 
 def test_a_push_deploys_shows_the_build_log_and_ends_with_the_address(
@@ -79,7 +79,7 @@ def test_a_push_deploys_shows_the_build_log_and_ends_with_the_address(
     assert remote.index("-> Found a Procfile") < remote.index("-> Done") < remote.index("v1: start web.1")
     assert [line for line in remote if line][-1] == "http://hello.slipway.localhost:8080 is live."
     build = Build.objects.get()
-    assert (build.state, build.origin, build.created_by) == (BuildState.SUCCEEDED, Origin.GIT, committed_crew.ada)
+    assert (build.state, build.origin, build.created_by) == (BuildState.SUCCEEDED, Origin.GIT, committed_crew.owner)
     assert build.description == f"{commit[:8]} Say hello"
     assert path_of(build.source).read_bytes()[257:262] == b"ustar"
 
@@ -185,7 +185,7 @@ def test_a_wrong_token_is_asked_for_again_and_a_strangers_sees_no_app(
     checkout.commit()
     assert "Authentication failed" in checkout.push("hello", "slip_wrong").stderr
     assert "Git needs a token" in checkout.push("hello", "slip_wrong").stderr
-    strangers = checkout.push("hello", committed_crew.token(committed_crew.bob))
+    strangers = checkout.push("hello", committed_crew.token(committed_crew.stranger))
     assert "There is no app hello of yours" in strangers.stderr
     assert "not found" in checkout.push("nothing", token).stderr
 
@@ -226,7 +226,7 @@ def test_two_pushes_at_once_both_end(checkout: Checkout, shipyard: Shipyard, app
     def push(name: str, person: Person) -> None:
         ends[name] = checkout.push(name, token).returncode
 
-    threads = [threading.Thread(target=push, args=(name, committed_crew.ada)) for name in ("hello", other.name)]
+    threads = [threading.Thread(target=push, args=(name, committed_crew.owner)) for name in ("hello", other.name)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -53,24 +53,24 @@ def test_each_action_asks_for_its_task(committed_crew: Crew, broker: redis.Redis
     crew = committed_crew
     app = crew.app()
     assert queued(broker) == [("node", "slipway.converge", [app.pk])]
-    build = submit_archive(crew.ada, app)
+    build = submit_archive(crew.owner, app)
     assert queued(broker) == [("build", "slipway.build", [build.pk])]
     builds.mark_building(build)
     rollout = builds.succeed(build, "sha256:" + "0" * 64, PROCESSES)
     assert rollout is not None
     assert queued(broker) == [("node", "slipway.roll_out", [rollout.pk])]
     roll_out(rollout)
-    apps.scale(crew.ada, app=app, sizes={"web": Size(count=2)})
-    apps.restart(crew.ada, app=app)
+    apps.scale(crew.owner, app=app, sizes={"web": Size(count=2)})
+    apps.restart(crew.owner, app=app)
     assert queued(broker) == [("node", "slipway.converge", [app.pk])] * 2
-    release = apps.set_config_vars(crew.ada, app=app, changes={"A": "1"})
+    release = apps.set_config_vars(crew.owner, app=app, changes={"A": "1"})
     assert release is not None
     assert queued(broker) == [("node", "slipway.roll_out", [release.rollouts.get().pk])]
-    back = releases.rollback(crew.ada, app=app, number=1)
+    back = releases.rollback(crew.owner, app=app, number=1)
     assert queued(broker) == [("node", "slipway.roll_out", [back.pk])]
     set_quota(crew.admin, team=crew.blue, limits={"cpu": 1000})
     assert queued(broker) == [("node", "slipway.apply_quota", [crew.blue.pk])]
-    apps.delete_app(crew.ada, app=app, typed_name="hello")
+    apps.delete_app(crew.owner, app=app, typed_name="hello")
     assert queued(broker) == [("node", "slipway.remove_app", [app.pk])]
 
 

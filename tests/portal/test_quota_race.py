@@ -42,7 +42,7 @@ def all_at_once(work: Callable[[int], object]) -> tuple[int, list[Exception]]:
 
 def test_of_fifty_new_apps_at_once_exactly_the_limit_get_through(committed_crew: Crew) -> None:
     set_quota(committed_crew.admin, team=committed_crew.blue, limits={"apps": 7})
-    through, refusals = all_at_once(lambda number: create_app(committed_crew.ada, team=committed_crew.blue, name=f"app-{number}"))
+    through, refusals = all_at_once(lambda number: create_app(committed_crew.owner, team=committed_crew.blue, name=f"app-{number}"))
     assert through == App.objects.count() == 7
     assert {type(refusal) for refusal in refusals} == {QuotaExceeded}, refusals
 
@@ -52,7 +52,7 @@ def test_of_fifty_apps_scaled_up_at_once_exactly_the_limit_get_through(committed
     apps = [committed_crew.app(f"app-{number}") for number in range(AT_ONCE)]
     for app in apps:
         ProcessFormation.objects.create(app=app, process="web", count=1)
-    through, refusals = all_at_once(lambda number: scale(committed_crew.ada, app=apps[number], sizes={"web": Size(count=2)}))
+    through, refusals = all_at_once(lambda number: scale(committed_crew.owner, app=apps[number], sizes={"web": Size(count=2)}))
     assert through == 10
     assert sum(ProcessFormation.objects.values_list("count", flat=True)) == 60
     assert {type(refusal) for refusal in refusals} == {QuotaExceeded}, refusals
@@ -60,7 +60,7 @@ def test_of_fifty_apps_scaled_up_at_once_exactly_the_limit_get_through(committed
 
 def test_fifty_config_changes_at_once_make_fifty_numbered_releases(committed_crew: Crew) -> None:
     app = committed_crew.app()
-    deploy(submit_archive(committed_crew.ada, app))
-    through, refusals = all_at_once(lambda number: set_config_vars(committed_crew.ada, app=app, changes={f"V{number}": "1"}))
+    deploy(submit_archive(committed_crew.owner, app))
+    through, refusals = all_at_once(lambda number: set_config_vars(committed_crew.owner, app=app, changes={f"V{number}": "1"}))
     assert (through, refusals) == (AT_ONCE, [])
     assert sorted(Release.objects.values_list("number", flat=True)) == list(range(1, AT_ONCE + 2))

@@ -20,7 +20,7 @@ MIB = 2**20
 
 def live_app(crew: Crew, name: str = "hello", processes: dict[str, str] | None = None) -> App:
     app = crew.app(name)
-    deploy(submit_archive(crew.ada, app), processes=processes)
+    deploy(submit_archive(crew.owner, app), processes=processes)
     return app
 
 
@@ -55,7 +55,7 @@ def test_scaling_beyond_each_limit_is_refused_in_its_own_words(crew: Crew, limit
     app = live_app(crew)
     limit(crew, **limits)
     with pytest.raises(QuotaExceeded) as refusal:
-        scale(crew.ada, app=app, sizes={"web": size})
+        scale(crew.owner, app=app, sizes={"web": size})
     assert words in refusal.value.sentence
 
 
@@ -68,21 +68,21 @@ def test_use_is_summed_over_all_apps_of_the_team_and_no_other(crew: Crew) -> Non
 
 def test_a_team_that_is_over_cannot_deploy_but_can_scale_down(crew: Crew) -> None:
     app = live_app(crew)
-    scale(crew.ada, app=app, sizes={"web": Size(count=4)})
+    scale(crew.owner, app=app, sizes={"web": Size(count=4)})
     quota = limit(crew, instances=2)
     assert over(quota, usage_of_team(crew.blue)) == ["instances (4 of 2)"]
     with pytest.raises(QuotaExceeded, match="may have 2 instances in all and has 4"):
-        submit_archive(crew.ada, app, b"two")
-    scale(crew.ada, app=app, sizes={"web": Size(count=3)})
-    scale(crew.ada, app=app, sizes={"web": Size(count=1)})
-    submit_archive(crew.ada, app, b"two")
+        submit_archive(crew.owner, app, b"two")
+    scale(crew.owner, app=app, sizes={"web": Size(count=3)})
+    scale(crew.owner, app=app, sizes={"web": Size(count=1)})
+    submit_archive(crew.owner, app, b"two")
 
 
 def test_a_first_deploy_that_would_not_fit_is_refused_at_once(crew: Crew) -> None:
     limit(crew, memory=600 * MIB)
     live_app(crew)
     with pytest.raises(QuotaExceeded, match="600 MiB of memory in all and has 512 MiB; this would make 1 GiB"):
-        submit_archive(crew.ada, crew.app("second"))
+        submit_archive(crew.owner, crew.app("second"))
 
 
 def test_a_new_process_type_that_does_not_fit_gets_no_instance_and_the_timeline_says_so(crew: Crew) -> None:
@@ -105,7 +105,7 @@ def test_the_kernel_is_told_todays_limit_of_one_instance(crew: Crew) -> None:
 
 def test_only_admins_set_quotas_and_nonsense_is_refused(crew: Crew) -> None:
     with pytest.raises(NotAllowed, match="Only an admin"):
-        set_quota(crew.ada, team=crew.blue, limits={"apps": 99})
+        set_quota(crew.owner, team=crew.blue, limits={"apps": 99})
     for limits in ({"apps": -1}, {"cpu": 0}, {"memory": 1}, {"apps": 2**40}, {"teams": 1}):
         with pytest.raises(ValueRefused):
             limit(crew, **limits)

@@ -16,7 +16,7 @@ from tests.portal.shipyard import PROCESSES, deploy, roll_out, submit_archive
 
 
 def coming(crew: Crew, app: App, content: bytes = b"an archive") -> Rollout:
-    build = submit_archive(crew.ada, app, content)
+    build = submit_archive(crew.owner, app, content)
     mark_building(build)
     rollout = succeed(build, f"sha256:{len(content):064}", PROCESSES)
     assert rollout is not None
@@ -34,12 +34,12 @@ def test_releases_are_numbered_without_gaps(crew: Crew) -> None:
 
 def test_a_rollback_is_a_new_release_of_old_image_config_and_processes(crew: Crew) -> None:
     app = crew.app()
-    set_config_vars(crew.ada, app=app, changes={"A": "old"})
-    deploy(submit_archive(crew.ada, app), image="sha256:" + "a" * 64, processes={"web": "old", "worker": "w"})
-    second = set_config_vars(crew.ada, app=app, changes={"A": "new", "B": "1"})
+    set_config_vars(crew.owner, app=app, changes={"A": "old"})
+    deploy(submit_archive(crew.owner, app), image="sha256:" + "a" * 64, processes={"web": "old", "worker": "w"})
+    second = set_config_vars(crew.owner, app=app, changes={"A": "new", "B": "1"})
     assert second is not None
     roll_out(second.rollouts.get())
-    rollout = actions.rollback(crew.ada, app=app, number=1)
+    rollout = actions.rollback(crew.owner, app=app, number=1)
     release = rollout.release
     assert (release.number, release.description) == (3, "Roll back to v1")
     assert (release.image, release.processes) == ("sha256:" + "a" * 64, {"web": "old", "worker": "w"})
@@ -49,13 +49,13 @@ def test_a_rollback_is_a_new_release_of_old_image_config_and_processes(crew: Cre
 
 def test_rolling_back_to_what_is_live_or_never_was_is_refused(crew: Crew) -> None:
     app = crew.app()
-    deploy(submit_archive(crew.ada, app))
+    deploy(submit_archive(crew.owner, app))
     with pytest.raises(Conflict, match="v1 is live already"):
-        actions.rollback(crew.ada, app=app, number=1)
+        actions.rollback(crew.owner, app=app, number=1)
     with pytest.raises(NotFound, match="no release v9"):
-        actions.rollback(crew.ada, app=app, number=9)
+        actions.rollback(crew.owner, app=app, number=9)
     with pytest.raises(NotAllowed):
-        actions.rollback(crew.bob, app=app, number=1)
+        actions.rollback(crew.stranger, app=app, number=1)
 
 
 def test_the_last_releases_are_kept_and_what_is_live_and_a_rollback_beyond_them_is_refused(crew: Crew, settings: Settings) -> None:
@@ -68,17 +68,17 @@ def test_the_last_releases_are_kept_and_what_is_live_and_a_rollback_beyond_them_
     app.refresh_from_db()
     assert [release.number for release in kept_releases(app)] == [4, 3, 2]
     with pytest.raises(Conflict, match="The image of v1 is kept no more: the last 2 releases") as refusal:
-        actions.rollback(crew.ada, app=app, number=1)
+        actions.rollback(crew.owner, app=app, number=1)
     assert refusal.value.hint == "Deploy its source again."
-    assert actions.rollback(crew.ada, app=app, number=3).release.number == 5
+    assert actions.rollback(crew.owner, app=app, number=3).release.number == 5
     assert [release.number for release in kept_releases(app)] == [5, 4, 2]
 
 
 def test_rolling_back_to_the_live_one_stops_a_rollout_under_way(crew: Crew) -> None:
     app = crew.app()
-    deploy(submit_archive(crew.ada, app))
+    deploy(submit_archive(crew.owner, app))
     under_way = coming(crew, app, b"bad")
-    actions.rollback(crew.ada, app=app, number=1)
+    actions.rollback(crew.owner, app=app, number=1)
     under_way.refresh_from_db()
     assert under_way.state == RolloutState.SUPERSEDED
 
@@ -111,7 +111,7 @@ def test_a_rollout_only_moves_forward(crew: Crew) -> None:
 
 def test_a_failed_rollout_keeps_the_old_release_and_its_reason(crew: Crew) -> None:
     app = crew.app()
-    deploy(submit_archive(crew.ada, app))
+    deploy(submit_archive(crew.owner, app))
     rollout = coming(crew, app, b"bad")
     assert actions.finish_failed(rollout, "It exited with code 3.")
     app.refresh_from_db()

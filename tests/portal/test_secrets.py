@@ -24,7 +24,7 @@ from tests.portal.shipyard import deploy, submit_archive
 
 def test_a_config_var_is_not_readable_in_its_row(crew: Crew) -> None:
     app = crew.app()
-    set_config_vars(crew.ada, app=app, changes={"PASSWORD": "swordfish"})
+    set_config_vars(crew.owner, app=app, changes={"PASSWORD": "swordfish"})
     stored = bytes(ConfigVar.objects.get().encrypted_value)
     assert b"swordfish" not in stored
     assert secrets.decrypt(stored) == "swordfish"
@@ -42,8 +42,8 @@ def test_a_key_that_is_missing_is_named(settings: Settings) -> None:
 
 def test_rotation_puts_everything_under_the_newest_key(crew: Crew, settings: Settings) -> None:
     app = crew.app()
-    set_config_vars(crew.ada, app=app, changes={"A": "1"})
-    deploy(submit_archive(crew.ada, app))
+    set_config_vars(crew.owner, app=app, changes={"A": "1"})
+    deploy(submit_archive(crew.owner, app))
     assert Build.objects.exists()
     new = Fernet.generate_key().decode()
     settings.CONFIG_KEYS = [new, *settings.CONFIG_KEYS]

@@ -84,7 +84,7 @@ class Plant:
         return self.crew.app(f"app{secrets.token_hex(3)}")
 
     def submit(self, app: App) -> Build:
-        return submit_archive(self.crew.ada, app, secrets.token_bytes(8))
+        return submit_archive(self.crew.owner, app, secrets.token_bytes(8))
 
     def release(self, app: App, mode: str = "ok", **processes: str) -> Rollout:
         """A build that is done already, and so a rollout that is queued."""

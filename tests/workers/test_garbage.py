@@ -67,7 +67,7 @@ def test_images_and_sources_beyond_the_kept_releases_go(plant, store, settings, 
     assert "removed 2 images, 2 layers" in caplog.text
     assert "2 sources" in caplog.text
     assert store.image(plant.builder.digest).layers
-    rollback(plant.crew.ada, app=app, number=3)
+    rollback(plant.crew.owner, app=app, number=3)
     age(made[2][2])
     upkeep.collect_garbage()
     assert store.image(made[2][0]).layers, "it is within the last releases again"

@@ -91,7 +91,7 @@ def test_a_build_that_breaks_in_an_unforeseen_way_is_failed_too(plant):
 
 def test_a_cancelled_build_stays_cancelled(plant):
     row = plant.submit(plant.app())
-    builds.cancel(plant.crew.ada, build=row)
+    builds.cancel(plant.crew.owner, build=row)
     build(row.pk)
     row.refresh_from_db()
     assert row.state == BuildState.CANCELLED
@@ -99,7 +99,7 @@ def test_a_cancelled_build_stays_cancelled(plant):
 
     class Patient:
         def build(self, request, log, cancelled):
-            builds.cancel(plant.crew.ada, build=running)
+            builds.cancel(plant.crew.owner, build=running)
             while not cancelled():
                 time.sleep(0.05)
             raise BuildFailed("It was stopped.")
@@ -150,7 +150,7 @@ def test_a_rollback_is_a_release_of_its_own(plant):
     two = plant.get(app).text.split()[0]
     assert one != two
     app.refresh_from_db()
-    rollout = rollback(plant.crew.ada, app=app, number=1)
+    rollout = rollback(plant.crew.owner, app=app, number=1)
     roll_out(rollout.pk)
     assert plant.get(app).text.split()[0] == one
     app.refresh_from_db()
@@ -194,13 +194,13 @@ def test_scaling_and_restarting(plant):
     app = plant.app()
     deploy(plant, app)
     first = {one.id for one in plant.engine.instances()}
-    scale(plant.crew.ada, app=app, sizes={"web": Size(count=2, cpu=300, memory=64 * 2**20, processes=32, disk=64 * 2**20)})
+    scale(plant.crew.owner, app=app, sizes={"web": Size(count=2, cpu=300, memory=64 * 2**20, processes=32, disk=64 * 2**20)})
     converge(app.pk)
     now = plant.engine.instances()
     assert first < {one.id for one in now}
     assert {one.spec.limits.cpu for one in now} == {300}
     assert Instance.objects.filter(app=app, state=InstanceState.LIVE).count() == 2
-    restart(plant.crew.ada, app=app)
+    restart(plant.crew.owner, app=app)
     converge(app.pk)
     assert len(plant.engine.instances()) == 2
     assert not {one.id for one in plant.engine.instances()} & {one.id for one in now}
@@ -240,7 +240,7 @@ def test_a_deleted_app_leaves_nothing_behind(plant):
     deploy(plant, app)
     digest = plant.engine.images.find(f"{app.name}:v1")
     assert digest is None or digest == plant.builder.digest
-    delete_app(plant.crew.ada, app=app, typed_name=app.name)
+    delete_app(plant.crew.owner, app=app, typed_name=app.name)
     remove_app(app.pk)
     assert not App.objects.filter(pk=app.pk).exists()
     assert plant.engine.instances() == []
@@ -322,14 +322,14 @@ def test_a_team_that_queues_many_builds_lets_another_go_first(plant, broker):
     app = plant.app()
     under_way, mine = plant.submit(app), plant.submit(app)
     builds.mark_building(under_way)
-    bobs = submit_archive(plant.crew.bob, create_app(plant.crew.bob, team=plant.crew.red, name="bobs"), b"bob")
+    others = submit_archive(plant.crew.stranger, create_app(plant.crew.stranger, team=plant.crew.red, name="others"), b"stranger")
     build(mine.pk)
     mine.refresh_from_db()
     assert mine.state == BuildState.QUEUED
     broker.delete("build")
-    build(bobs.pk)
-    bobs.refresh_from_db()
-    assert bobs.state == BuildState.SUCCEEDED
+    build(others.pk)
+    others.refresh_from_db()
+    assert others.state == BuildState.SUCCEEDED
     assert queued(broker, "build") == [("slipway.build", [mine.pk])]
     build(mine.pk)
     mine.refresh_from_db()

@@ -29,7 +29,7 @@ from runtime.images.transfer import Access, Transfer
 from runtime.images.verify import verify
 from tests.runtime.images.conftest import Yard
 
-USER, PASSWORD = "ada", "correct horse"
+USER, PASSWORD = "owner", "correct horse"
 CRYPTED = "$2b$05$abcdefghijklmnopqrstuuHNbAKRhpaujgo33bRWs.NLUTJO3lOy2"  # the password, as `htpasswd -B` writes it
 
 
