@@ -148,8 +148,8 @@ class Copying:
                 os.setxattr(place, name, value, follow_symlinks=False)
 
     def _finish(self, place: Path, mode: int) -> None:
-        if self.owner is not None:
-            os.chown(place, self.owner.uid, self.owner.gid)
+        owner = self.owner or Account(uid=0, gid=0)
+        os.chown(place, owner.uid, owner.gid)
         place.chmod(self.chmod if self.chmod is not None else mode)
 
 

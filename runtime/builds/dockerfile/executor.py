@@ -12,13 +12,13 @@ from pathlib import Path
 from runtime.builds.cache import StepCache
 from runtime.builds.dockerfile import settings as configuration
 from runtime.builds.dockerfile import sources
-from runtime.builds.dockerfile.accounts import Account, owner
+from runtime.builds.dockerfile.accounts import Account, account, owner
 from runtime.builds.dockerfile.bases import Bases
 from runtime.builds.dockerfile.copying import Copying, Item
 from runtime.builds.dockerfile.ignore import Digests, context
 from runtime.builds.dockerfile.keys import EMPTY, Step, chain, content_of, step_key
 from runtime.builds.dockerfile.mounts import Kind, Mount, mounts_of
-from runtime.builds.dockerfile.running import Job, Run, run_step
+from runtime.builds.dockerfile.running import PATH, Job, Run, run_step
 from runtime.builds.dockerfile.settings import Settings
 from runtime.builds.dockerfile.stages import SCRATCH, Recipe, Stage, arguments_of
 from runtime.builds.dockerfile.syntax import Instruction, Unquoted, Words, trigger
@@ -97,7 +97,7 @@ class Executor:
             earlier = self._done[stage.parent]
             return State(layers=[*earlier.layers], settings=Settings(config=earlier.config), private=earlier.private)
         if stage.base.lower() == SCRATCH:
-            return State(layers=[], settings=Settings(config=ImageConfig(user="", working_directory="/")))
+            return State(layers=[], settings=Settings(config=ImageConfig(environment={"PATH": PATH}, user="", working_directory="/")))
         layers, config = self.bases.find(stage.base, stage.start)
         return State(layers=layers, settings=Settings(config=config))
 
@@ -225,10 +225,12 @@ class Executor:
                 inputs["content"] = content_of(items, self._digests)
                 keys.append(step_key("COPY", chain(state.layers), self._team(state), inputs))
 
+            kept = None if origin else Account(uid=0, gid=0)  # what comes from a stage keeps its owners
+
             def make(space: Path) -> Layer:
                 into = asked.into_folder or len(items) > 1
                 with union(self._paths(state), space, self.kernel) as (root, upper):
-                    copying = Copying(root=root, owner=whose or Account(uid=0, gid=0), chmod=chmod, of=one)
+                    copying = Copying(root=root, owner=whose or kept, chmod=chmod, of=one)
                     for item in items:
                         place = item.tree.place(item.name)
                         if one.name == "ADD" and one.flag("unpack") != "false" and is_archive(place):
@@ -243,11 +245,12 @@ class Executor:
 
     def _make_directory(self, state: State, one: Instruction, label: str) -> None:
         directory = state.config.working_directory
-        key = step_key("WORKDIR", chain(state.layers), self._team(state), {"directory": directory})
+        who = account(state.config.user or "0", self._paths(state), one)
+        key = step_key("WORKDIR", chain(state.layers), self._team(state), {"directory": directory, "owner": [who.uid, who.gid]})
 
         def make(space: Path) -> Layer:
             with union(self._paths(state), space, self.kernel) as (root, upper):
-                Copying(root=root, owner=Account(uid=0, gid=0), chmod=None, of=one).folder(directory)
+                Copying(root=root, owner=who, chmod=None, of=one).folder(directory)
             return self._stored(upper)
 
         self._layer(state, one, label, [key], make)
