@@ -80,6 +80,8 @@ class Copying:
                 continue
             if os.path.lexists(place):
                 raise self.of.wrong(f"/{'/'.join(made)} is a file, not a folder.")
+            if not is_folder(place.parent):  # behind a link to what is not there
+                self.folder(self.root.relative(place.parent))
             place.mkdir(mode=0o755)
             place.chmod(0o755)
             if self.owner is not None:

@@ -34,6 +34,8 @@ def wanted(one: Instruction, words: Words, raw: Words, directory: str) -> Wanted
     for arg in one.args[:-1]:
         if bodies and not one.exec_form and parse_heredoc(arg) is not None:
             body = bodies.pop(0)
+            if "/" in body.name or body.name in (".", ".."):
+                raise one.wrong(f"<<{body.name} is no name for a file.")
             files.append((body.name, _content(body, raw, one)))
         else:
             patterns.append(words.one(arg, one))

@@ -78,7 +78,11 @@ def test_only_what_changed_and_what_follows_it_is_built_again(forge: Forge, tmp_
 def test_a_step_that_reads_only_declared_files_is_shared_by_teams_and_one_that_saw_the_whole_source_is_not(
     forge: Forge, tmp_path: Path
 ) -> None:
-    tree = source(tmp_path / "s", "FROM debian-13\nCOPY list /list\nRUN cat /list > /shared\nCOPY . /app\nRUN ls /app > /own\nCMD x\n", list="share-me")
+    tree = source(
+        tmp_path / "s",
+        "FROM debian-13\nCOPY list /list\nRUN cat /list > /shared\nCOPY . /app\nRUN ls /app > /own\nCMD x\n",
+        list="share-me",
+    )
     build(forge, tree, team=1)
     forge.log.clear()
     build(forge, tree, team=2)
@@ -91,7 +95,7 @@ def test_a_secret_reaches_the_step_and_neither_the_layer_nor_the_log(forge: Forg
     dockerfile = (
         "FROM debian-13\n"
         "RUN --mount=type=secret,id=TOKEN cat /run/secrets/TOKEN && wc -c < /run/secrets/TOKEN > /length\n"
-        "RUN --mount=type=secret,id=TOKEN,env=T test -n \"$T\"\n"
+        'RUN --mount=type=secret,id=TOKEN,env=T test -n "$T"\n'
         "RUN --mount=type=secret,id=MISSING test ! -e /run/secrets/MISSING\nCMD x\n"
     )
     made = build(forge, source(tmp_path / "s", dockerfile), secrets={"TOKEN": "s3cr3t-value"})
@@ -136,6 +140,7 @@ def test_a_link_of_the_image_leads_no_copy_out_of_it(forge: Forge, tmp_path: Pat
     [
         ("FROM debian-13\nCOPY ../x /x\nCMD x", "line 2: ../x leads out of the build context"),
         ("FROM debian-13\nCOPY a/../../x /x\nCMD x", "line 2: a/../../x leads out of the build context"),
+        ("FROM debian-13\nCOPY <<../../../evil /x/\nhi\n../../../evil\nCMD x", "<<../../../evil is no name for a file"),
         ("FROM debian-13\nCOPY gone /x\nCMD x", "line 2: gone is not in the build context"),
         ("FROM debian-13\nADD https://example.org/x /x\nCMD x", "line 2: https://example.org/x is not fetched"),
         ("FROM debian-13\nCOPY Dockerfile .dockerignore /x\nCMD x", "needs a folder as its destination"),
@@ -146,7 +151,9 @@ def test_a_link_of_the_image_leads_no_copy_out_of_it(forge: Forge, tmp_path: Pat
         ("FROM debian-13\n", "says nothing to run"),
     ],
 )
-def test_a_dockerfile_that_cannot_be_built_is_answered_with_a_sentence(dockerfile: str, sentence: str, forge: Forge, tmp_path: Path) -> None:
+def test_a_dockerfile_that_cannot_be_built_is_answered_with_a_sentence(
+    dockerfile: str, sentence: str, forge: Forge, tmp_path: Path
+) -> None:
     with pytest.raises(BadSource) as caught:
         build(forge, source(tmp_path / "s", dockerfile))
     assert sentence in caught.value.what

@@ -156,6 +156,8 @@ def test_a_dockerfile_makes_the_same_image_as_the_reference_builder(case: str, f
     config, _ = parse_config(json.dumps(raw).encode())
     found = ours(forge, made, tmp_path / "union")
     expected = found if config.on_build else reference_tree(buildah)  # `from` would run the triggers
-    assert {name: (found.get(name), expected.get(name)) for name in found.keys() | expected.keys() if found.get(name) != expected.get(name)} == {}
+    assert {
+        name: (found.get(name), expected.get(name)) for name in found.keys() | expected.keys() if found.get(name) != expected.get(name)
+    } == {}
     if file.name == "Dockerfile":
         assert comparable(made.config) == comparable(config)
