@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from runtime.builds.archive import unpack
 from runtime.builds.cache import StepCache
 from runtime.builds.code import as_layer, leave_out, read_files, read_source, read_whole
+from runtime.builds.dockerfile import build as dockerfile
+from runtime.builds.dockerfile.running import Job
 from runtime.builds.plan import BuildPlan, plan
 from runtime.builds.sandbox import WORKSPACE, Order, run_install
 from runtime.builds.steps import Install, step_key
@@ -48,6 +50,8 @@ class BuildRequest:
     filename: str  # as uploaded: its ending is checked against the content
     limits: Limits
     team_limits: TeamLimits | None = None
+    arguments: Mapping[str, str] = field(default_factory=dict)  # a Dockerfile's build arguments
+    secrets: Mapping[str, str] = field(default_factory=dict)  # what RUN --mount=type=secret may ask for, by id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +110,8 @@ class _Build:
     def run(self) -> BuiltImage:
         self.started = time.monotonic()
         tree = self._unpack()
+        if (tree / dockerfile.FILE).is_file():
+            return self._dockerfile(tree)
         decided = plan(read_source(tree), lambda: node_versions(self.config))
         self._say(decided)
         leave_out(tree, decided.left_out)
@@ -116,6 +122,25 @@ class _Build:
         self._go_on()
         layers.append(self._code(tree))
         return self._image(layers, decided)
+
+    def _dockerfile(self, tree: Path) -> BuiltImage:
+        """The source's own Dockerfile decides; see runtime.builds.dockerfile."""
+        self.log("Detected: Dockerfile")
+        if self.request.team_limits is not None:
+            self.containers.set_team_limits(self.request.team, self.request.team_limits)
+        job = Job(
+            build_id=self.request.build_id,
+            app=self.request.app,
+            team=self.request.team,
+            limits=self.request.limits,
+            workspace=self.workspace,
+            deadline=self.started + self.time_limit,
+            arguments=self.request.arguments,
+            secrets=self.request.secrets,
+            proxies=dockerfile.proxies(),
+        )
+        made = dockerfile.build(self.config, self.store, self.containers, self.cache, job, tree, self.log, self.cancelled)
+        return self._finish(made.layers, dockerfile.labelled(made), made.processes)
 
     def _unpack(self) -> Path:
         tree = self.workspace / "source"
@@ -185,6 +210,9 @@ class _Build:
             command=("/bin/sh", "-c", web) if web else (),
             labels={"slipway.language": decided.detected.language.value, "slipway.processes": json.dumps(processes, sort_keys=True)},
         )
+        return self._finish(layers, config, processes)
+
+    def _finish(self, layers: list[Layer], config: ImageConfig, processes: dict[str, str]) -> BuiltImage:
         digest = self.store.write_image(layers, config)
         self.store.tag(f"{self.request.app}:build-{self.request.build_id}", digest)
         self.log(f"Processes: {', '.join(processes)}")

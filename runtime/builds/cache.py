@@ -5,15 +5,24 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 from runtime import journal
-from runtime.builds.steps import Install
 from runtime.config import NodeConfig
 from runtime.errors import BuildFailed
 from runtime.images.digest import Digest
 from runtime.images.manifest import Layer
 from runtime.images.store import Store
 from runtime.images.use import mark
+
+
+class Step(Protocol):
+    """What the cache's record tells about a step."""
+
+    @property
+    def name(self) -> str: ...
+    def reads(self) -> str: ...
+
 
 _LOOK = 0.2  # seconds between two tries for a step somebody else runs
 
@@ -33,7 +42,7 @@ class StepCache:
         except (KeyError, TypeError, ValueError):  # nothing there, or damaged: made again, and written anew
             return None
 
-    def keep(self, key: str, layer: Layer, install: Install) -> None:
+    def keep(self, key: str, layer: Layer, install: Step) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         journal.write_json(self._folder / f"{key}.json", {"diff_id": layer.diff_id, "step": install.name, "reads": install.reads()})
 

@@ -15,6 +15,7 @@ class Language(StrEnum):
     NODE = "Node.js"
     STATIC = "static site"
     PLAIN = "Procfile"
+    DOCKERFILE = "Dockerfile"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +34,7 @@ class Detected:
 
 STATIC_FOLDERS = ("", "public/", "dist/", "build/", "site/", "_site/", "www/")
 _PYTHON = ("uv.lock", "requirements.txt", "pyproject.toml", "manage.py", ".python-version", "runtime.txt")
-_LOOKED_FOR = "Procfile, requirements.txt, pyproject.toml, uv.lock, manage.py, package.json, index.html (also in public, dist, build, site)"
+_LOOKED_FOR = "Dockerfile, Procfile, requirements.txt, pyproject.toml, uv.lock, manage.py, package.json, index.html (also in public, dist, build, site)"
 ALWAYS_READ = frozenset(
     (
         *("Procfile", "package.json", "package-lock.json", "npm-shrinkwrap.json", "pyproject.toml", "uv.lock", "requirements.txt"),
@@ -53,6 +54,8 @@ def wants_text(path: str) -> bool:
 
 def detect(source: Source) -> Detected:
     """BadSource: nothing is known that could build it; it says what was looked for."""
+    if "Dockerfile" in source.files:
+        return Detected(language=Language.DOCKERFILE, because="Dockerfile")
     if "package.json" in source.files:
         python = next((name for name in _PYTHON[:3] if name in source.files and "Procfile" not in source.files), "")
         if python and not _has_start(source):

@@ -82,7 +82,7 @@ def config(spec: ContainerSpec, host: Host) -> dict[str, Any]:
         "root": {"path": str(host.rootfs), "readonly": False},
         "hostname": hostname(spec),
         "process": _process(spec, host),
-        "mounts": [*_kernel_mounts(host), *_own_files(spec, host), *(_bind(bind) for bind in spec.binds)],
+        "mounts": [*_kernel_mounts(host), *_own_files(spec, host), *_temporaries(spec), *(_bind(bind) for bind in spec.binds)],
         "linux": {
             "namespaces": _namespaces(host),
             "cgroupsPath": host.cgroup,
@@ -101,7 +101,7 @@ def _process(spec: ContainerSpec, host: Host) -> dict[str, Any]:
     held = list(capabilities(spec))
     return {
         "terminal": False,
-        "user": {"uid": spec.uid, "gid": spec.gid, "umask": 0o022},
+        "user": {"uid": spec.uid, "gid": spec.gid, "umask": 0o022, **_groups(spec)},
         "args": [INIT, "--", *spec.command],
         "env": [f"{name}={value}" for name, value in spec.environment.items()],
         "cwd": spec.working_directory,
@@ -112,6 +112,14 @@ def _process(spec: ContainerSpec, host: Host) -> dict[str, Any]:
             {"type": "RLIMIT_CORE", "soft": 0, "hard": 0},
         ],
     }
+
+
+def _groups(spec: ContainerSpec) -> dict[str, list[int]]:
+    return {"additionalGids": list(spec.groups)} if spec.groups else {}
+
+
+def _temporaries(spec: ContainerSpec) -> list[dict[str, Any]]:
+    return [_mount(one.target, "tmpfs", ("nosuid", "nodev", "mode=1777", f"size={int(one.size)}")) for one in spec.temporaries]
 
 
 def _namespaces(host: Host) -> list[dict[str, str]]:
@@ -136,7 +144,8 @@ def _kernel_mounts(host: Host) -> list[dict[str, Any]]:
 
 def _own_files(spec: ContainerSpec, host: Host) -> list[dict[str, Any]]:
     taken = {bind.target for bind in spec.binds}
-    own = [Bind(source=host.init, target=INIT), Bind(source=host.temporary, target=TEMPORARY, writable=True)]
+    own = [Bind(source=host.init, target=INIT)]
+    own += [Bind(source=host.temporary, target=TEMPORARY, writable=True)] if spec.own_tmp else []
     own += [Bind(source=host.etc / name, target=f"/etc/{name}") for name in OWN_FILES]
     return [_bind(bind) for bind in own if bind.target not in taken]
 
@@ -152,8 +161,8 @@ def _mount(target: str, kind: str, options: Sequence[str], *, source: str = "") 
 
 def mount_points(spec: ContainerSpec) -> tuple[str, ...]:
     """Where the runtime makes an empty file or folder, if the layers have none, to mount on."""
-    own = ("/proc", "/dev", "/sys", TEMPORARY, *(f"/etc/{name}" for name in OWN_FILES))
-    return (*own, *(bind.target for bind in spec.binds))
+    own = ("/proc", "/dev", "/sys", *((TEMPORARY,) if spec.own_tmp else ()), *(f"/etc/{name}" for name in OWN_FILES))
+    return (*own, *(one.target for one in spec.temporaries), *(bind.target for bind in spec.binds))
 
 
 def hosts_file(spec: ContainerSpec, address: str | None) -> str:

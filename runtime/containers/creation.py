@@ -47,7 +47,7 @@ class Creation:
         folder.write_made(_made(folder, pid, monitor, address))
 
     def _attach(self, spec: ContainerSpec, userns: Path) -> tuple[Path | None, str | None]:
-        if self._network is None:
+        if self._network is None or not spec.networked:
             return None, None
         attachment = self._network.attach(spec.id, userns)
         return attachment.netns, str(attachment.address)

@@ -25,7 +25,7 @@ from typing import Any
 
 from runtime import journal
 from runtime.containers.container import Exit
-from runtime.containers.spec import Bind, ContainerSpec, Limits, Purpose
+from runtime.containers.spec import Bind, ContainerSpec, Limits, Purpose, Temporary
 from runtime.quantities import Bytes, Millicores
 
 
@@ -218,6 +218,10 @@ def spec_record(spec: ContainerSpec) -> dict[str, Any]:
         "uid": spec.uid,
         "gid": spec.gid,
         "limits": {"cpu": limits.cpu, "memory": limits.memory, "processes": limits.processes, "disk": limits.disk},
+        "groups": list(spec.groups),
+        "temporaries": [{"target": one.target, "size": int(one.size)} for one in spec.temporaries],
+        "own_tmp": spec.own_tmp,
+        "networked": spec.networked,
         "binds": [{"source": str(bind.source), "target": bind.target, "writable": bind.writable} for bind in spec.binds],
         "purpose": spec.purpose.value,
         "labels": dict(spec.labels),
@@ -240,6 +244,10 @@ def read_spec(value: dict[str, Any]) -> ContainerSpec:
         limits=Limits(
             cpu=Millicores(limits["cpu"]), memory=Bytes(limits["memory"]), processes=limits["processes"], disk=Bytes(limits["disk"])
         ),
+        groups=tuple(value.get("groups", ())),  # absent in what an earlier release wrote
+        temporaries=tuple(Temporary(target=one["target"], size=Bytes(one["size"])) for one in value.get("temporaries", ())),
+        own_tmp=value.get("own_tmp", True),
+        networked=value.get("networked", True),
         binds=tuple(Bind(source=Path(bind["source"]), target=bind["target"], writable=bind["writable"]) for bind in value["binds"]),
         purpose=Purpose(value["purpose"]),
         labels=value["labels"],

@@ -29,7 +29,7 @@ class MountRoot:
     scratch: Path  # holds upper/ and work/
     target: Path
     clones: Path  # a folder of our own, for kernels that take layers by path only
-    layer_ids: int  # user namespaces' fds: how ids of the layers are shifted
+    layer_ids: int | None  # user namespaces' fds: how ids of the layers are shifted; None: not at all
     upper_ids: int | None  # and of the writable layer; None: not at all
 
     def describe(self) -> str:
@@ -81,7 +81,7 @@ class MountRoot:
             self.clones.rmdir()
 
 
-def _detached(kernel: Kernel, stack: ExitStack, source: Path, ids: int, flags: MountFlag) -> int:
+def _detached(kernel: Kernel, stack: ExitStack, source: Path, ids: int | None, flags: MountFlag) -> int:
     clone = kernel.clone_tree(source, idmap=ids, flags=flags)
     stack.callback(os.close, clone)
     return clone

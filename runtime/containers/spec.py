@@ -49,6 +49,14 @@ class Bind:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Temporary:
+    """A file system in memory, counted to the container's memory."""
+
+    target: str
+    size: Bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerSpec:
     """One container, whole. `team` is the team's number (its row id), which also fixes its id range and cgroup."""
 
@@ -61,8 +69,12 @@ class ContainerSpec:
     working_directory: str = "/"
     uid: int = 1000  # inside
     gid: int = 1000
+    groups: tuple[int, ...] = ()  # supplementary ones
     limits: Limits
     binds: tuple[Bind, ...] = ()
+    temporaries: tuple[Temporary, ...] = ()
+    own_tmp: bool = True  # /tmp is its own and not the layers'; off, what is written there becomes part of a build's layer
+    networked: bool = True  # off: a network of its own with nothing in it
     purpose: Purpose = Purpose.RUN
     labels: Mapping[str, str] = field(default_factory=dict)  # kept in the journal, given back by `list()`
 

@@ -136,7 +136,9 @@ def _spec(
     limits: Limits,
     labels: Mapping[str, str],
 ) -> ContainerSpec:
-    uid, gid = _user(image.config.user)
+    uid, gid = _user(image.config.labels.get("slipway.user", image.config.user))
+    if command == image.config.labels.get("slipway.web"):  # a Dockerfile's own: an image need not have a shell
+        command = ""
     home = image.config.working_directory or "/"
     ours = {
         "PORT": str(PORT),

@@ -33,6 +33,18 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Healthcheck:
+    """How to ask a container whether it is well; times in nanoseconds, 0 for the default (moby's image-spec, "Healthcheck")."""
+
+    test: tuple[str, ...]  # ("NONE",), ("CMD", …) or ("CMD-SHELL", line)
+    interval: int = 0
+    timeout: int = 0
+    start_period: int = 0
+    start_interval: int = 0
+    retries: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ImageConfig:
     """How to run the image (image-spec, config.md)."""
 
@@ -42,6 +54,13 @@ class ImageConfig:
     entrypoint: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
+    exposed_ports: tuple[str, ...] = ()  # 80/tcp
+    volumes: tuple[str, ...] = ()
+    stop_signal: str = ""
+    healthcheck: Healthcheck | None = None
+    shell: tuple[str, ...] = ()  # of a Dockerfile's shell forms; () is /bin/sh -c
+    on_build: tuple[str, ...] = ()  # instructions of a Dockerfile that begins with this image
+    author: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +97,9 @@ def render_config(config: ImageConfig, diff_ids: Sequence[Digest], *, machine: s
                 "Cmd": list(config.command) or None,
                 "WorkingDir": config.working_directory,
                 "Labels": dict(config.labels),
+                **_rare(config),
             },
+            **({"author": config.author} if config.author else {}),
             "rootfs": {"type": "layers", "diff_ids": list(diff_ids)},
         }
     )
@@ -106,6 +127,13 @@ def parse_config(data: bytes) -> tuple[ImageConfig, tuple[Digest, ...]]:
         entrypoint=tuple(inner.get("Entrypoint") or ()),
         command=tuple(inner.get("Cmd") or ()),
         labels=inner.get("Labels") or {},
+        exposed_ports=tuple(sorted(inner.get("ExposedPorts") or ())),
+        volumes=tuple(sorted(inner.get("Volumes") or ())),
+        stop_signal=inner.get("StopSignal") or "",
+        healthcheck=_healthcheck(inner.get("Healthcheck")),
+        shell=tuple(inner.get("Shell") or ()),
+        on_build=tuple(inner.get("OnBuild") or ()),
+        author=document.get("author") or "",
     )
     return config, tuple(Digest.parse(text) for text in document["rootfs"]["diff_ids"])
 
@@ -151,6 +179,35 @@ def parse_index(data: bytes) -> tuple[dict[str, Descriptor], list[Descriptor]]:
         else:
             unnamed.append(_descriptor(entry))
     return named, unnamed
+
+
+_TIMES = {"Interval": "interval", "Timeout": "timeout", "StartPeriod": "start_period", "StartInterval": "start_interval"}
+
+
+def _rare(config: ImageConfig) -> dict[str, Any]:
+    """What few images have: absent where it is, so that the others' digests do not know of it."""
+    document: dict[str, Any] = {}
+    if config.exposed_ports:
+        document["ExposedPorts"] = {port: {} for port in config.exposed_ports}
+    if config.volumes:
+        document["Volumes"] = {path: {} for path in config.volumes}
+    if config.stop_signal:
+        document["StopSignal"] = config.stop_signal
+    if config.shell:
+        document["Shell"] = list(config.shell)
+    if config.on_build:
+        document["OnBuild"] = list(config.on_build)
+    if check := config.healthcheck:
+        times = {key: value for key, name in _TIMES.items() if (value := getattr(check, name))}
+        document["Healthcheck"] = {"Test": list(check.test), **times, **({"Retries": check.retries} if check.retries else {})}
+    return document
+
+
+def _healthcheck(document: Mapping[str, Any] | None) -> Healthcheck | None:
+    if not document or not document.get("Test"):
+        return None
+    times = {name: int(document.get(key) or 0) for key, name in _TIMES.items()}
+    return Healthcheck(test=tuple(document["Test"]), retries=int(document.get("Retries") or 0), **times)
 
 
 def _descriptor(document: Mapping[str, Any]) -> Descriptor:

@@ -60,7 +60,10 @@ def test_a_source_is_taken_for_what_its_files_say(files: dict[str, str], languag
 @pytest.mark.parametrize(
     ("files", "sentence"),
     [
-        ({"notes.md": "", "src/x.c": ""}, r"looked for Procfile, requirements\.txt.*The top of the source holds: notes\.md, src"),
+        (
+            {"notes.md": "", "src/x.c": ""},
+            r"looked for Dockerfile, Procfile, requirements\.txt.*The top of the source holds: notes\.md, src",
+        ),
         ({"Pipfile": ""}, "Pipfile, which is not read yet"),
         ({"poetry.lock": "", "x.py": ""}, r"poetry\.lock, which is not read yet"),
         ({"pyproject.toml": "[tool.poetry]", "main.py": ""}, "for Poetry"),

@@ -1,0 +1,102 @@
+"""The door of this package: a source with a Dockerfile in, layers, configuration and processes out."""
+
+from __future__ import annotations
+
+import json
+import platform
+import re
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from runtime.builds import procfile
+from runtime.builds.cache import StepCache
+from runtime.builds.dockerfile.accounts import account
+from runtime.builds.dockerfile.bases import Bases, Resolve
+from runtime.builds.dockerfile.executor import Executor
+from runtime.builds.dockerfile.running import Job
+from runtime.builds.dockerfile.stages import divide
+from runtime.builds.dockerfile.syntax import parse
+from runtime.builds.sandbox import BuildContainers
+from runtime.config import NodeConfig, package_environment
+from runtime.errors import BadSource
+from runtime.images.manifest import ImageConfig, Layer
+from runtime.images.store import Store
+
+FILE = "Dockerfile"
+USER_LABEL, WEB_LABEL = "slipway.user", "slipway.web"  # numbers of USER; the web process that is ENTRYPOINT and CMD
+_PROXY = re.compile(r"(?i:https?_proxy|all_proxy|no_proxy)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """What a Dockerfile came to."""
+
+    layers: list[Layer]  # bottom first
+    config: ImageConfig  # as the Dockerfile says it
+    processes: dict[str, str]
+    user: str  # uid:gid of its USER
+
+
+def build(
+    config: NodeConfig,
+    store: Store,
+    containers: BuildContainers,
+    cache: StepCache,
+    job: Job,
+    source: Path,
+    log: Callable[[str], None],
+    cancelled: Callable[[], bool],
+    *,
+    resolve: Resolve = lambda _: None,
+) -> Made:
+    """Build the Dockerfile at the top of `source`. BadSource names its line; BuildFailed the step that failed."""
+    script = parse((source / FILE).read_bytes())
+    for warning in script.warnings:
+        log(f"Dockerfile, {warning}")
+    recipe = divide(script, job.arguments, platform.machine())
+    executor = Executor(
+        config=config,
+        store=store,
+        containers=containers,
+        cache=cache,
+        bases=Bases(config, store, log, resolve),
+        job=job,
+        recipe=recipe,
+        source=source,
+        log=log,
+        cancelled=cancelled,
+    )
+    state = executor.run()
+    if not state.layers:
+        raise BadSource("The Dockerfile makes an image with nothing in it.", hint="COPY a program into it.")
+    paths = tuple(store.unpacked(layer) for layer in reversed(state.layers))
+    who = account(state.config.user or "0", paths, recipe.stages[-1].start)
+    return Made(layers=state.layers, config=state.config, processes=_processes(source, state.config, log), user=f"{who.uid}:{who.gid}")
+
+
+def labelled(made: Made) -> ImageConfig:
+    """The configuration with what an instance of ours needs to know of it."""
+    labels = {USER_LABEL: made.user, "slipway.language": "Dockerfile", "slipway.processes": json.dumps(made.processes, sort_keys=True)}
+    own = shlex.join((*made.config.entrypoint, *made.config.command))
+    if made.processes.get("web") == own:
+        labels[WEB_LABEL] = own
+    return replace(made.config, labels={**made.config.labels, **labels})
+
+
+def proxies() -> dict[str, str]:
+    """How this host reaches the network: what Docker hands to builds from its own settings."""
+    return {name: value for name, value in package_environment().items() if _PROXY.fullmatch(name)}
+
+
+def _processes(source: Path, config: ImageConfig, log: Callable[[str], None]) -> dict[str, str]:
+    path = source / "Procfile"
+    declared = procfile.parse(path.read_text(errors="replace")) if path.is_file() and not path.is_symlink() else {}
+    own = shlex.join((*config.entrypoint, *config.command))
+    if "web" in declared or not own:
+        if not declared:
+            raise BadSource("The Dockerfile says nothing to run.", hint="Add CMD or ENTRYPOINT, or a Procfile.")
+        return dict(declared)
+    log(f"Web process: `{own}`, the image's ENTRYPOINT and CMD")
+    return {"web": own, **declared}

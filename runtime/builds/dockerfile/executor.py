@@ -1,0 +1,329 @@
+"""A Dockerfile built: the stages its last one needs, step by step, each step's layer made or found in the cache."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from runtime.builds.cache import StepCache
+from runtime.builds.dockerfile import settings as configuration
+from runtime.builds.dockerfile import sources
+from runtime.builds.dockerfile.accounts import Account, account, owner
+from runtime.builds.dockerfile.bases import Bases
+from runtime.builds.dockerfile.copying import Copying, Item
+from runtime.builds.dockerfile.ignore import Digests, context
+from runtime.builds.dockerfile.keys import EMPTY, Step, chain, content_of, step_key
+from runtime.builds.dockerfile.mounts import Kind, Mount, mounts_of
+from runtime.builds.dockerfile.running import PATH, Job, Run, run_step
+from runtime.builds.dockerfile.settings import Settings
+from runtime.builds.dockerfile.stages import SCRATCH, Recipe, Stage, arguments_of
+from runtime.builds.dockerfile.syntax import Instruction, Unquoted, Words, trigger
+from runtime.builds.dockerfile.tree import Tree
+from runtime.builds.dockerfile.union import union
+from runtime.builds.dockerfile.unpacking import is_archive, unpack_into
+from runtime.builds.sandbox import BuildContainers
+from runtime.config import NodeConfig
+from runtime.errors import BuildFailed
+from runtime.images.manifest import ImageConfig, Layer
+from runtime.images.store import Store
+from runtime.kernel import Kernel
+from runtime.quantities import Bytes
+from runtime.stacks.difference import forget_times
+
+MAX_LAYERS = 120  # an overlay takes 500, and older kernels fewer
+_FOLDER_TIME = 1_000_000_000  # seconds; of folders that a COPY wrote into
+
+
+@dataclass(slots=True, kw_only=True)
+class State:
+    """A stage so far."""
+
+    layers: list[Layer]  # bottom first
+    settings: Settings
+    arguments: dict[str, str] = field(default_factory=dict)
+    private: bool = False  # it saw the whole source, a secret or a cache: nobody else's build may share what follows
+
+    @property
+    def config(self) -> ImageConfig:
+        return self.settings.config
+
+
+@dataclass(slots=True, kw_only=True)
+class Executor:
+    """One build of one Dockerfile."""
+
+    config: NodeConfig
+    store: Store
+    containers: BuildContainers
+    cache: StepCache
+    bases: Bases
+    job: Job
+    recipe: Recipe
+    source: Path
+    log: Callable[[str], None]
+    cancelled: Callable[[], bool]
+    kernel: Kernel = field(default_factory=Kernel)
+    _done: dict[int, State] = field(default_factory=dict)
+    _digests: Digests = field(default_factory=Digests)
+    _context: Tree | None = None
+    _counted: int = 0
+
+    def run(self) -> State:
+        """The last stage, built."""
+        needed = self.recipe.needed()
+        for stage in needed:
+            self._done[stage.number] = self._stage(stage)
+        if skipped := len(self.recipe.stages) - len(needed):
+            self.log(f"{skipped} of {len(self.recipe.stages)} stages are not needed and were not built")
+        return self._done[needed[-1].number]
+
+    def _stage(self, stage: Stage) -> State:
+        state = self._begin(stage)
+        state.settings = replace(state.settings, escape=self.recipe.escape)
+        triggers = [trigger(stage.start, text, self.recipe.escape) for text in state.config.on_build]
+        state.settings = replace(state.settings, config=replace(state.config, on_build=()))
+        steps = (*triggers, *stage.steps)
+        for number, one in enumerate(steps, start=1):
+            self._go_on()
+            self._step(state, one, stage, f"[{stage.called()} {number}/{len(steps)}]")
+        return state
+
+    def _begin(self, stage: Stage) -> State:
+        if stage.parent is not None:
+            earlier = self._done[stage.parent]
+            return State(layers=[*earlier.layers], settings=Settings(config=earlier.config), private=earlier.private)
+        if stage.base.lower() == SCRATCH:
+            return State(layers=[], settings=Settings(config=ImageConfig(environment={"PATH": PATH}, user="", working_directory="/")))
+        layers, config = self.bases.find(stage.base, stage.start)
+        return State(layers=layers, settings=Settings(config=config))
+
+    def _step(self, state: State, one: Instruction, stage: Stage, label: str) -> None:
+        words = Words(self.recipe.escape, self._values(state))
+        if one.name == "ARG":
+            self._declare(state, one, words)
+        elif one.name == "RUN":
+            self._run(state, one, words, stage, label)
+        elif one.name in ("COPY", "ADD"):
+            self._copy(state, one, words, stage, label)
+        elif configuration.applies_to(one.name):
+            state.settings = configuration.change(state.settings, one, words)
+            if one.name == "WORKDIR":
+                self._make_directory(state, one, label)
+        else:
+            raise one.wrong(f"{one.name} cannot stand here.")
+
+    def _values(self, state: State) -> dict[str, str]:
+        return {**state.arguments, **state.config.environment}
+
+    def _declare(self, state: State, one: Instruction, words: Words) -> None:
+        for name, default in arguments_of(one, words):
+            outer = default if default is not None else self.recipe.arguments.get(name, self.recipe.platform.get(name))
+            value = self.job.arguments.get(name, outer)
+            if value is not None:
+                state.arguments[name] = value
+
+    def _run(self, state: State, one: Instruction, words: Words, stage: Stage, label: str) -> None:
+        if not state.layers:
+            raise one.wrong("RUN has nothing to run in: the stage is empty.", hint="FROM scratch takes COPY and ADD.")
+        if (network := one.flag("network")) not in (None, "default", "none"):
+            raise one.wrong(f"--network={network} is not offered.", hint="It is default or none.")
+        if one.flag("security") not in (None, "sandbox"):
+            raise one.wrong("--security=insecure is not offered.", hint="Leave it out.")
+        mounts = mounts_of(one, words, state.config.working_directory)
+        with ExitStack() as stack:
+            lent = {number: found for number, mount in enumerate(mounts) if (found := self._lend(one, mount, stage, stack))}
+            self._mark(state, mounts)
+            inputs = {
+                "run": one.args,
+                "exec": one.exec_form,
+                "heredocs": [asdict(body) for body in one.heredocs],
+                "shell": state.config.shell,
+                "environment": self._values(state),
+                "user": state.config.user,
+                "directory": state.config.working_directory,
+                "network": network,
+                "mounts": [asdict(mount) for mount in mounts],
+                "lent": {number: content_of([item], self._digests) for number, item in lent.items()},
+            }
+            key = step_key("RUN", chain(state.layers), self.job.team if state.private else None, inputs)
+
+            def make(space: Path) -> Layer:
+                self._counted += 1
+                run = Run(
+                    of=one,
+                    id=f"build-{self.job.build_id}-{self._counted}",
+                    place=space,
+                    config=state.config,
+                    environment=self._values(state),
+                    layers=self._paths(state),
+                    mounts=mounts,
+                    lent=lent,
+                )
+                return run_step(self.config, self.store, self.containers, self.job, run, self._masked, self.cancelled)
+
+            self._layer(state, one, label, [key], make)
+
+    def _mark(self, state: State, mounts: tuple[Mount, ...]) -> None:
+        for mount in mounts:
+            whole = mount.kind is Kind.BIND and not mount.origin and mount.source.strip("./") == ""
+            if mount.kind in (Kind.CACHE, Kind.SECRET) or whole:
+                state.private = True
+
+    def _lend(self, one: Instruction, mount: Mount, stage: Stage, stack: ExitStack) -> Item | None:
+        if mount.kind not in (Kind.BIND, Kind.CACHE) or (mount.kind is Kind.CACHE and not mount.origin):
+            return None
+        tree = self._origin(mount.origin, one, stage, stack)
+        name = mount.source.lstrip("/") or "."
+        if name.split("/")[0] == ".." or not os.path.lexists(tree.place(name)):
+            raise one.wrong(f"source={mount.source} is not there to be mounted.")
+        return Item(tree=tree, name=name)
+
+    def _origin(self, name: str, one: Instruction, stage: Stage, stack: ExitStack) -> Tree:
+        """The context, an earlier stage or an image, to read from."""
+        if not name:
+            if self._context is None:
+                self._context = context(self.source)
+            return self._context
+        return stack.enter_context(union(self._paths(self._state_of(name, one, stage)), self._space(), self.kernel))[0]
+
+    def _state_of(self, name: str, one: Instruction, stage: Stage) -> State:
+        if found := self.recipe.find(name, stage.number):
+            return self._done[found.number]
+        layers, config = self.bases.find(name, one)
+        return State(layers=layers, settings=Settings(config=config))
+
+    def _copy(self, state: State, one: Instruction, words: Words, stage: Stage, label: str) -> None:
+        raw = Unquoted(self.recipe.escape, self._values(state))
+        asked = sources.wanted(one, words, raw, state.config.working_directory)
+        if one.flag("checksum"):
+            raise one.wrong("--checksum is of what is fetched, and nothing is.")
+        origin = one.flag("from")
+        whose = owner(text, self._paths(state), one) if (text := words.one(one.flag("chown") or "", one)) else None
+        chmod = self._mode(one, words)
+        inputs: dict[str, object] = {
+            "what": one.name,
+            "asked": {"files": [[name, data.hex()] for name, data in asked.files], "to": asked.destination, "in": asked.into_folder},
+            "owner": None if whose is None else [whose.uid, whose.gid],
+            "chmod": chmod,
+            "unpack": one.flag("unpack"),
+        }
+        with ExitStack() as stack:
+            keys: list[str] = []
+            if origin:
+                state.private |= (earlier := self._state_of(origin, one, stage)).private
+                quick = {**inputs, "from": chain(earlier.layers), "args": [words.one(arg, one) for arg in one.args], "flags": one.flags}
+                keys.append(step_key("COPY", chain(state.layers), self._team(state), quick))
+            elif any(pattern.strip("./") == "" for pattern in asked.patterns):
+                state.private = True
+            if not (keys and self._cached(keys[0])):
+                tree = self._origin(origin or "", one, stage, stack)
+                items = sources.find(one, asked, tree, words)
+                inputs["content"] = content_of(items, self._digests)
+                keys.append(step_key("COPY", chain(state.layers), self._team(state), inputs))
+
+            kept = None if origin else Account(uid=0, gid=0)  # what comes from a stage keeps its owners
+
+            def make(space: Path) -> Layer:
+                into = asked.into_folder or len(items) > 1
+                with union(self._paths(state), space, self.kernel) as (root, upper):
+                    copying = Copying(root=root, owner=whose or kept, chmod=chmod, of=one)
+                    for item in items:
+                        place = item.tree.place(item.name)
+                        if one.name == "ADD" and one.flag("unpack") != "false" and is_archive(place):
+                            unpack_into(place, replace(copying, owner=whose), asked.destination)
+                        else:
+                            copying.put(item, asked.destination, into_folder=into)
+                    for name, data in asked.files:
+                        copying.write(data, asked.destination, name, into_folder=into)
+                return self._stored(upper)
+
+            self._layer(state, one, label, keys, make)
+
+    def _make_directory(self, state: State, one: Instruction, label: str) -> None:
+        directory = state.config.working_directory
+        who = account(state.config.user or "0", self._paths(state), one)
+        key = step_key("WORKDIR", chain(state.layers), self._team(state), {"directory": directory, "owner": [who.uid, who.gid]})
+
+        def make(space: Path) -> Layer:
+            with union(self._paths(state), space, self.kernel) as (root, upper):
+                Copying(root=root, owner=who, chmod=None, of=one).folder(directory)
+            return self._stored(upper)
+
+        self._layer(state, one, label, [key], make)
+
+    def _stored(self, upper: Path) -> Layer:
+        """The writable layer of a copy; a folder's time says when we copied, and so is forgotten."""
+        forget_times(upper, after=self._since, instead=_FOLDER_TIME)
+        return self.store.add_layer(upper, move=True)
+
+    def _layer(self, state: State, one: Instruction, label: str, keys: list[str], make: Callable[[Path], Layer]) -> None:
+        """Add the step's layer: from the cache under one of its keys, else made now and kept under all."""
+        title = f"{label} {_title(one)}"
+        started = time.monotonic()
+        with self.cache.turn(keys[-1], self.cancelled, self.job.deadline):
+            layer = next((found for key in keys if (found := self.cache.find(key))), None)
+            if layer is not None:
+                self.log(f"{title}: cached, {Bytes(layer.size)}")
+            else:
+                if one.name == "RUN":
+                    self.log(title)
+                layer = make(self._space())
+                end = f"{label} done" if one.name == "RUN" else title
+                self.log(f"{end}: {time.monotonic() - started:.1f} s, {Bytes(layer.size)}, layer {layer.digest.short}")
+            for key in keys:
+                self.cache.keep(key, layer, Step(text=one.text))
+        if layer.diff_id == EMPTY:
+            return
+        state.layers.append(layer)
+        if len(state.layers) > MAX_LAYERS:
+            raise one.wrong(f"The image would have more than {MAX_LAYERS} layers.", hint="Join RUN lines by &&.")
+
+    def _cached(self, key: str) -> bool:
+        return self.cache.find(key) is not None
+
+    def _team(self, state: State) -> int | None:
+        return self.job.team if state.private else None
+
+    def _paths(self, state: State) -> tuple[Path, ...]:
+        return tuple(self.store.unpacked(layer) for layer in reversed(state.layers))
+
+    def _space(self) -> Path:
+        """A fresh folder in the workspace, gone with the workspace."""
+        self._counted += 1
+        space = self.job.workspace / f"space{self._counted}"
+        space.mkdir(mode=0o711)
+        return space
+
+    def _mode(self, one: Instruction, words: Words) -> int | None:
+        text = words.one(one.flag("chmod") or "", one)
+        if not text:
+            return None
+        if len(text) > 5 or not set(text) <= set("01234567"):
+            raise one.wrong(f"--chmod={text} is no octal mode.", hint="Write --chmod=755, for example.")
+        return int(text, 8)
+
+    def _masked(self, line: str) -> None:
+        for value in self.job.secrets.values():
+            for part in (value, *value.splitlines()):
+                if len(part) > 3:
+                    line = line.replace(part, "****")
+        self.log(line)
+
+    def _go_on(self) -> None:
+        if self.cancelled():
+            raise BuildFailed("The build was cancelled.")
+        if time.monotonic() > self.job.deadline:
+            raise BuildFailed("The build ran out of time and was stopped.", hint="Deploy again: what is built is kept.")
+
+    @property
+    def _since(self) -> float:
+        return self.source.stat().st_ctime - 1
+
+
+def _title(one: Instruction) -> str:
+    text = " ".join(one.text.split())
+    return text if len(text) <= 100 else f"{text[:99]}…"

@@ -1,0 +1,208 @@
+"""A Dockerfile's text as instructions. Pure; reading is e2b-dockerfile-utils', a port of BuildKit's own parser and shell lexer.
+
+Whatever the text, the one error is BadSource, and it names the line.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from e2b_dockerfile_utils import DockerfileInstruction, DockerfileSyntaxError, ShellLex, chomp_heredoc_content, parse_dockerfile_ast
+
+from runtime.errors import BadSource
+
+MAX_TEXT = 1 << 20  # bytes
+_MAX_INSTRUCTIONS = 5000
+_REFERENCE = "docs/dockerfile.md lists the instructions and their forms."
+_FLAGS: Mapping[str, frozenset[str]] = {
+    "FROM": frozenset({"platform"}),
+    "RUN": frozenset({"mount", "network", "security"}),
+    "COPY": frozenset({"from", "chown", "chmod", "link", "exclude", "parents"}),
+    "ADD": frozenset({"chown", "chmod", "link", "exclude", "checksum", "keep-git-dir", "unpack"}),
+    "HEALTHCHECK": frozenset({"interval", "timeout", "start-period", "start-interval", "retries"}),
+}
+_REPEATED = frozenset({"mount", "exclude"})
+_SWITCHES = frozenset({"link", "parents", "keep-git-dir", "unpack"})
+_LEAST = {"ADD": 2, "COPY": 2, "HEALTHCHECK": 1}  # arguments; of others, those that may be empty have 0
+_MAY_BE_EMPTY = frozenset({"CMD", "ENTRYPOINT"})
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heredoc:
+    """What stands between <<NAME and NAME."""
+
+    name: str
+    content: str
+    expand: bool  # NAME was not quoted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instruction:
+    """One instruction as written, its variables not yet replaced."""
+
+    name: str  # in capitals
+    flags: tuple[tuple[str, str], ...]
+    args: tuple[str, ...]  # of ENV and LABEL: name, value, name, value
+    exec_form: bool  # a JSON array
+    heredocs: tuple[Heredoc, ...]
+    text: str  # for people: the line with its continuations joined
+    line: int
+
+    def flag(self, name: str) -> str | None:
+        return next((value for key, value in self.flags if key == name), None)
+
+    def every(self, name: str) -> tuple[str, ...]:
+        return tuple(value for key, value in self.flags if key == name)
+
+    def switched(self, name: str) -> bool:
+        return self.flag(name) == "true"
+
+    def wrong(self, what: str, *, hint: str = _REFERENCE) -> BadSource:
+        """The error that names this line."""
+        return BadSource(f"Dockerfile, line {self.line}: {what}", hint=hint)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Script:
+    """A parsed Dockerfile."""
+
+    instructions: tuple[Instruction, ...]
+    escape: str
+    warnings: tuple[str, ...] = ()
+
+
+def parse(data: bytes | str) -> Script:
+    """BadSource names the line of what cannot be read."""
+    text = data if isinstance(data, str) else _decode(data)
+    if len(text) > MAX_TEXT:
+        raise BadSource(f"The Dockerfile is larger than {MAX_TEXT >> 20} MiB.", hint="Move what is long into files and COPY them.")
+    try:
+        tree = parse_dockerfile_ast(text)
+    except DockerfileSyntaxError as error:
+        what = str(error).partition(": ")[2] or str(error)
+        where = f"Dockerfile, line {error.line}" if error.line else "Dockerfile"
+        raise BadSource(f"{where}: {what}.", hint=_REFERENCE) from None
+    except (ValueError, RecursionError, IndexError) as error:
+        raise BadSource(f"The Dockerfile cannot be read: {error}.", hint=_REFERENCE) from None
+    if len(tree.instructions) > _MAX_INSTRUCTIONS:
+        raise BadSource(f"The Dockerfile has more than {_MAX_INSTRUCTIONS} instructions.", hint="Split it.")
+    read = tuple(_instruction(one) for one in tree.instructions)
+    return Script(instructions=read, escape=tree.escape_token, warnings=tuple(f"line {one.line}: {one.message}" for one in tree.warnings))
+
+
+def trigger(onbuild: Instruction, text: str, escape: str) -> Instruction:
+    """The instruction that an ONBUILD holds back. BadSource: none, several, or one that may not wait."""
+    try:
+        parsed = parse_dockerfile_ast(f"# escape={escape}\n{text}\n")
+    except (ValueError, RecursionError, IndexError) as error:
+        raise onbuild.wrong(f"ONBUILD holds no instruction: {str(error).partition(': ')[2] or error}.") from None
+    if len(parsed.instructions) != 1:
+        raise onbuild.wrong("ONBUILD needs one instruction after it.")
+    found = _instruction(parsed.instructions[0], at=onbuild.line)
+    if found.name in ("ONBUILD", "FROM", "MAINTAINER"):
+        raise onbuild.wrong(f"ONBUILD may not hold {found.name}.", hint="Write the instruction itself.")
+    return found
+
+
+class Words:
+    """Variables and quotes replaced as BuildKit does, over one set of values."""
+
+    def __init__(self, escape: str, values: Mapping[str, str]) -> None:
+        self._lexer = ShellLex(escape, env=values, skip_unset_env=False)
+
+    def one(self, text: str, of: Instruction) -> str:
+        try:
+            return self._lexer.process_word(text)
+        except (ValueError, RecursionError, IndexError, re.error) as error:
+            raise of.wrong(f"{str(error).rstrip('.')}.") from None
+
+    def several(self, text: str, of: Instruction) -> list[str]:
+        try:
+            return list(self._lexer.process_words(text))
+        except (ValueError, RecursionError, IndexError, re.error) as error:
+            raise of.wrong(f"{str(error).rstrip('.')}.") from None
+
+
+class Unquoted(Words):
+    """For heredocs: variables are replaced, quotes stay."""
+
+    def __init__(self, escape: str, values: Mapping[str, str]) -> None:
+        super().__init__(escape, values)
+        self._lexer = ShellLex(escape, env=values, skip_unset_env=False, skip_process_quotes=True)
+
+
+def _decode(data: bytes) -> str:
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise BadSource("The Dockerfile is not UTF-8 text.", hint="Save it as UTF-8.") from None
+    if "\0" in text:
+        raise BadSource("The Dockerfile holds a zero byte.", hint="Save it as plain text.")
+    return text
+
+
+def _instruction(parsed: DockerfileInstruction, *, at: int | None = None) -> Instruction:
+    name, args = parsed.name, tuple(parsed.args)
+    if name in ("ENV", "LABEL"):  # triples: name, value, delimiter
+        args = tuple(word for number, word in enumerate(args) if number % 3 != 2)
+    elif name == "ONBUILD":
+        args = tuple(parsed.original.strip().split(None, 1)[1:])
+    bodies = tuple(
+        Heredoc(name=one.name, content=chomp_heredoc_content(one.content) if one.chomp else one.content, expand=one.expand)
+        for one in parsed.heredocs
+    )
+    bare = Instruction(
+        name=name, flags=(), args=args, exec_form=parsed.json, heredocs=bodies, text=parsed.original.strip(), line=at or parsed.start_line
+    )
+    least = _LEAST.get(name, 0 if name in _MAY_BE_EMPTY else 1)
+    if len(args) < least:
+        needs = "a source and a destination" if least == 2 else "an argument"
+        raise bare.wrong(f"{name} needs {needs}.")
+    if name in ("WORKDIR", "USER", "STOPSIGNAL", "ONBUILD") and not args[0].strip():
+        raise bare.wrong(f"{name} needs an argument.")
+    return Instruction(
+        name=name,
+        flags=_flags(bare, parsed.flags),
+        args=args,
+        exec_form=bare.exec_form,
+        heredocs=bodies,
+        text=bare.text,
+        line=bare.line,
+    )
+
+
+def _flags(of: Instruction, words: list[str]) -> tuple[tuple[str, str], ...]:
+    if of.name == "ONBUILD":
+        return ()
+    found: list[tuple[str, str]] = []
+    for word in words:
+        name, equals, value = word.removeprefix("--").partition("=")
+        if name not in _FLAGS.get(of.name, ()):
+            known = ", ".join(f"--{flag}" for flag in sorted(_FLAGS.get(of.name, ()))) or "none"
+            raise of.wrong(f"{of.name} knows no flag --{name}.", hint=f"It knows {known}.")
+        if name in _SWITCHES:
+            value = value.lower() if equals else "true"
+            if value not in ("true", "false"):
+                raise of.wrong(f"--{name} is true or false, not {value!r}.")
+        elif not value:
+            raise of.wrong(f"--{name} needs a value.", hint=f"Write --{name}=VALUE.")
+        if name not in _REPEATED and any(known == name for known, _ in found):
+            raise of.wrong(f"--{name} is there twice.")
+        found.append((name, value))
+    return tuple(found)
+
+
+def check_variable(name: str, of: Instruction) -> str:
+    """A variable's name, or BadSource."""
+    if not name or "=" in name or "\0" in name:
+        raise of.wrong(f"{name!r} is no name for a variable.")
+    return name
+
+
+def check_stage_name(name: str, of: Instruction) -> str:
+    if not _NAME.fullmatch(name):
+        raise of.wrong(f"{name!r} is no name for a stage.", hint="Begin with a letter; then letters, digits, - _ and .")
+    return name.lower()

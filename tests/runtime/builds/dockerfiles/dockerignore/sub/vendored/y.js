@@ -1,0 +1,1 @@
+sub/node_modules/y.js

@@ -1,0 +1,175 @@
+"""Dockerfiles end to end: the step cache, the sandbox, secrets, and input that is wrong."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from runtime.containers.spec import ContainerSpec
+from runtime.errors import BadSource, BuildFailed
+from tests.runtime.builds.conftest import LIMITS, Forge
+from tests.runtime.builds.test_dockerfile_reference import build
+
+
+def source(folder: Path, dockerfile: str, **files: str) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "Dockerfile").write_text(dockerfile)
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    return folder
+
+
+def test_an_app_with_a_dockerfile_is_built_and_its_entrypoint_is_the_web_process(forge: Forge) -> None:
+    files = {"Dockerfile": 'FROM python-3.13\nUSER app\nCOPY site /site\nENTRYPOINT ["python3"]\nCMD ["-c", "print(1 + 1)"]\n'}
+    built = forge.build({**files, "site/index.html": "hello"})
+    assert built.processes == {"web": "python3 -c 'print(1 + 1)'"}
+    image = forge.store.image(built.digest)
+    assert (image.config.user, image.config.labels["slipway.user"]) == ("app", "1000:1000")
+    assert image.config.labels["slipway.web"] == built.processes["web"]
+    said: list[str] = []
+    spec = ContainerSpec(
+        id="ran",
+        app="app",
+        team=1,
+        layers=image.layers,
+        command=(*image.config.entrypoint, *image.config.command),
+        environment=image.config.environment,
+        limits=LIMITS,
+    )
+    try:
+        assert forge.containers.run(spec, on_output=lambda _, line: said.append(line), timeout=20).code == 0
+    finally:
+        forge.containers.remove("ran")
+    assert said == ["2"]
+    again = forge.build({**files, "site/index.html": "hello"}, app="second")
+    assert again.digest == built.digest
+    assert "COPY site /site: cached" in forge.said()
+
+
+def test_a_procfile_wins_over_the_image_for_the_processes_it_names(forge: Forge) -> None:
+    dockerfile = 'FROM debian-13\nCMD ["sleep", "1"]\n'
+    assert forge.build({"Dockerfile": dockerfile, "Procfile": "worker: sleep 2\n"}).processes == {"web": "sleep 1", "worker": "sleep 2"}
+    assert forge.build({"Dockerfile": dockerfile, "Procfile": "web: sleep 3\n"}).processes == {"web": "sleep 3"}
+
+
+def test_only_what_changed_and_what_follows_it_is_built_again(forge: Forge, tmp_path: Path) -> None:
+    dockerfile = "FROM debian-13\nARG V=1\nCOPY a /a\nRUN cat /a > /fresh1\nCOPY b /b\nRUN cat /b > /fresh2\nCMD x\n"
+    tree = source(tmp_path / "s", dockerfile, a="cache-a", b="1")
+    build(forge, tree)
+    forge.log.clear()
+    (tree / "b").write_text("2")
+    build(forge, tree)
+    assert "RUN cat /a > /fresh1: cached" in forge.said()
+    assert "COPY b /b: cached" not in forge.said()
+    assert "/fresh2: cached" not in forge.said()
+    forge.log.clear()
+    started = time.monotonic()
+    build(forge, tree)
+    assert time.monotonic() - started < 2
+    assert forge.said().count(": cached") == 4
+    forge.log.clear()
+    build(forge, tree, arguments={"V": "2"})
+    assert "RUN cat /a > /fresh1: cached" not in forge.said()
+    assert "COPY a /a: cached" in forge.said()
+
+
+def test_a_step_that_reads_only_declared_files_is_shared_by_teams_and_one_that_saw_the_whole_source_is_not(
+    forge: Forge, tmp_path: Path
+) -> None:
+    tree = source(
+        tmp_path / "s",
+        "FROM debian-13\nCOPY list /list\nRUN cat /list > /shared\nCOPY . /app\nRUN ls /app > /own\nCMD x\n",
+        list="share-me",
+    )
+    build(forge, tree, team=1)
+    forge.log.clear()
+    build(forge, tree, team=2)
+    assert "RUN cat /list > /shared: cached" in forge.said()
+    assert "COPY . /app: cached" not in forge.said()
+    assert "RUN ls /app > /own: cached" not in forge.said()
+
+
+def test_a_secret_reaches_the_step_and_neither_the_layer_nor_the_log(forge: Forge, tmp_path: Path) -> None:
+    dockerfile = (
+        "FROM debian-13\n"
+        "RUN --mount=type=secret,id=TOKEN cat /run/secrets/TOKEN && wc -c < /run/secrets/TOKEN > /length\n"
+        'RUN --mount=type=secret,id=TOKEN,env=T test -n "$T"\n'
+        "RUN --mount=type=secret,id=MISSING test ! -e /run/secrets/MISSING\nCMD x\n"
+    )
+    made = build(forge, source(tmp_path / "s", dockerfile), secrets={"TOKEN": "s3cr3t-value"})
+    assert "s3cr3t" not in forge.said()
+    assert "    ****" in forge.said()
+    layers = [forge.store.unpacked(layer) for layer in made.layers[1:]]
+    assert not any(b"s3cr3t" in path.read_bytes() for layer in layers for path in layer.rglob("*") if path.is_file())
+    assert (layers[0] / "length").read_text().strip() == "12"
+    with pytest.raises(BadSource, match="'NOPE' is required"):
+        build(forge, source(tmp_path / "t", "FROM debian-13\nRUN --mount=type=secret,id=NOPE,required=true true\nCMD x\n"))
+
+
+def test_a_cache_mount_lasts_from_build_to_build_of_a_team_and_is_in_no_image(forge: Forge, tmp_path: Path) -> None:
+    line = "RUN --mount=type=cache,target=/cache,sharing=locked echo x >> /cache/n && wc -l < /cache/n > /count\n"
+    made = build(forge, source(tmp_path / "a", f"FROM debian-13\n{line}CMD x\n"), team=7)
+    made = build(forge, source(tmp_path / "b", f"FROM debian-13\nENV OTHER=1\n{line}CMD x\n"), team=7)
+    layer = forge.store.unpacked(made.layers[-1])
+    assert (layer / "count").read_text().strip() == "2"
+    assert not any((layer / "cache").glob("*"))
+    made = build(forge, source(tmp_path / "a", f"FROM debian-13\n{line}CMD x\n"), team=8)
+    assert (forge.store.unpacked(made.layers[-1]) / "count").read_text().strip() == "1"
+
+
+def test_a_failing_step_names_its_line_and_leaves_nothing(forge: Forge, tmp_path: Path) -> None:
+    with pytest.raises(BuildFailed, match=r"Dockerfile, line 3: `RUN exit 3` failed. It exited with code 3."):
+        build(forge, source(tmp_path / "s", "FROM debian-13\n\nRUN exit 3\n"))
+
+
+def test_a_link_of_the_image_leads_no_copy_out_of_it(forge: Forge, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    dockerfile = f"FROM debian-13\nRUN ln -s {outside} /way && ln -s {outside}/file /file\nCOPY evil /way/\nCOPY evil /file\nCMD x\n"
+    build(forge, source(tmp_path / "s", dockerfile, evil="x"))
+    assert list(outside.iterdir()) == []
+    (tmp_path / "s" / "passwd").symlink_to("/etc/passwd")
+    with pytest.raises(BadSource, match="leads out of the build context, or to nothing"):
+        build(forge, source(tmp_path / "s", "FROM debian-13\nCOPY passwd /stolen\nCMD x\n"))
+
+
+@pytest.mark.parametrize(
+    ("dockerfile", "sentence"),
+    [
+        ("FROM debian-13\nCOPY ../x /x\nCMD x", "line 2: ../x leads out of the build context"),
+        ("FROM debian-13\nCOPY a/../../x /x\nCMD x", "line 2: a/../../x leads out of the build context"),
+        ("FROM debian-13\nCOPY <<../../../evil /x/\nhi\n../../../evil\nCMD x", "<<../../../evil is no name for a file"),
+        ("FROM debian-13\nCOPY gone /x\nCMD x", "line 2: gone is not in the build context"),
+        ("FROM debian-13\nADD https://example.org/x /x\nCMD x", "line 2: https://example.org/x is not fetched"),
+        ("FROM debian-13\nCOPY Dockerfile .dockerignore /x\nCMD x", "needs a folder as its destination"),
+        ("FROM nowhere/image:1\nCMD x", "line 1: There is no image 'nowhere/image:1'"),
+        ("FROM debian-13\nUSER nobody-here\nRUN true\nCMD x", "has no user 'nobody-here'"),
+        ("FROM scratch\nRUN true\n", "line 2: RUN has nothing to run in"),
+        ("FROM scratch\nCMD x\n", "nothing in it"),
+        ("FROM debian-13\n", "says nothing to run"),
+    ],
+)
+def test_a_dockerfile_that_cannot_be_built_is_answered_with_a_sentence(
+    dockerfile: str, sentence: str, forge: Forge, tmp_path: Path
+) -> None:
+    with pytest.raises(BadSource) as caught:
+        build(forge, source(tmp_path / "s", dockerfile))
+    assert sentence in caught.value.what
+
+
+def test_five_hundred_stages_are_built_and_those_not_needed_are_not(forge: Forge, tmp_path: Path) -> None:
+    chain = "".join(f"FROM s{n} AS s{n + 1}\nENV N={n}\n" for n in range(500))
+    made = build(forge, source(tmp_path / "s", f"FROM debian-13 AS s0\n{chain}CMD x\n"))
+    assert made.config.environment["N"] == "499"
+    unneeded = "".join(f"FROM debian-13 AS u{n}\nRUN false\n" for n in range(499))
+    build(forge, source(tmp_path / "s", f"{unneeded}FROM debian-13\nCMD x\n"))
+    assert "499 of 500 stages are not needed" in forge.said()
+
+
+def test_a_cancelled_step_ends_at_once(forge: Forge) -> None:
+    started = time.monotonic()
+    with pytest.raises(BuildFailed, match="cancelled"):
+        forge.build({"Dockerfile": "FROM debian-13\nRUN sleep 60\nCMD x\n"}, cancelled=lambda: time.monotonic() - started > 2)
+    assert time.monotonic() - started < 10

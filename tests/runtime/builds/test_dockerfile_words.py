@@ -1,0 +1,166 @@
+"""The pure half of Dockerfiles: reading, variables, patterns, .dockerignore; and that no text makes it fail but by its own error."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from runtime.builds.dockerfile import settings as configuration
+from runtime.builds.dockerfile.ignore import context
+from runtime.builds.dockerfile.mounts import mounts_of
+from runtime.builds.dockerfile.running import script_of
+from runtime.builds.dockerfile.settings import Settings
+from runtime.builds.dockerfile.stages import divide
+from runtime.builds.dockerfile.syntax import Words, parse
+from runtime.builds.dockerfile.tree import Tree
+from runtime.errors import BadSource
+from runtime.images.manifest import ImageConfig
+
+KEYWORDS = [
+    "ADD",
+    "ARG",
+    "CMD",
+    "COPY",
+    "ENTRYPOINT",
+    "ENV",
+    "EXPOSE",
+    "FROM",
+    "HEALTHCHECK",
+    "LABEL",
+    "MAINTAINER",
+    "ONBUILD",
+    "RUN",
+    "SHELL",
+    "STOPSIGNAL",
+    "USER",
+    "VOLUME",
+    "WORKDIR",
+]
+
+
+def settled(text: str, values: dict[str, str] | None = None) -> ImageConfig:
+    script = parse(text)
+    state = Settings(config=ImageConfig(), escape=script.escape)
+    for one in script.instructions:
+        if configuration.applies_to(one.name):
+            words = Words(script.escape, {**(values or {}), **state.config.environment})
+            state = configuration.change(state, one, words)
+    return state.config
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        ("$a", "one"),
+        ("${a}x", "onex"),
+        ("${b:-two}", "two"),
+        ("${b-two}", "two"),
+        ("${a:+yes}", "yes"),
+        ("${b:+yes}", ""),
+        ("${empty:-x}", "x"),
+        ("${empty-x}", ""),
+        ("${b:-${a}}", "one"),
+        (r"\$a", "$a"),
+        ("'$a'", "$a"),
+        ('"$a b"', "one b"),
+        (r"a\ b", "a b"),
+        ("${path#*/}", "b/c"),
+        ("${path##*/}", "c"),
+        ("${path%/*}", "a/b"),
+        ("${path/b/x}", "a/x/c"),
+    ],
+)
+def test_variables_are_replaced_as_in_the_reference(written: str, value: str) -> None:
+    one = parse(f"LABEL x={written}").instructions[0]
+    assert Words("\\", {"a": "one", "empty": "", "path": "a/b/c"}).one(one.args[1], one) == value
+
+
+def test_settings_of_the_image() -> None:
+    config = settled('FROM x\nSHELL ["/bin/bash", "-c"]\nEXPOSE 9000-9002/udp 80\nCMD echo $x\nWORKDIR /a\nWORKDIR b/../c\n')
+    assert config.exposed_ports == ("80/tcp", "9000/udp", "9001/udp", "9002/udp")
+    assert config.command == ("/bin/bash", "-c", "echo $x")
+    assert config.working_directory == "/a/c"
+    assert settled('FROM x\nCMD ["a"]\nENTRYPOINT []\nCMD []\n').command == ()
+
+
+def test_a_heredoc_is_the_script_the_shell_or_a_program() -> None:
+    runs = parse("FROM x\nRUN <<E\na\nE\nRUN <<-E\n\t#!/bin/sh\n\tE\nRUN cat <<E > f\nx\nE\n").instructions[1:]
+    assert script_of(runs[0]) == ("a\n", None)
+    assert script_of(runs[1]) == ("/dev/pipes/E", b"#!/bin/sh\n")
+    assert script_of(runs[2]) == ("cat <<E > f\nx\nE\n", None)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("FROM x\nFETCH y", "line 2: unknown instruction: FETCH"),
+        ("FROM x\n\n# c\nRUN a \\\n# d\n b\nNOPE", "line 7: unknown instruction: NOPE"),
+        ("RUN x", "line 1: RUN stands before the first FROM"),
+        ("", "has no FROM"),
+        ("FROM x\nRUN <<EOF\necho", "line 2: unterminated heredoc"),
+        ("FROM x\nCOPY a", "line 2: COPY needs a source and a destination"),
+        ("FROM x\nCOPY --form=a b c", "line 2: COPY knows no flag --form"),
+        ("FROM x AS", "line 1: FROM reads"),
+        ("FROM a AS b\nFROM c AS b", "line 2: There are two stages called b"),
+        ("FROM a AS b\nCOPY --from=b x y", "--from=b is not an earlier stage"),
+        ("FROM a AS b\nCOPY --from=c x y\nFROM a AS c\nCOPY --from=b x y", "line 2: --from=c is not an earlier stage"),
+        ("FROM a\nCOPY --from=0 x y", "--from=0 is not an earlier stage"),
+        ("FROM $none", "line 1: FROM $none names no image"),
+        ("FROM --platform=linux/riscv64 x", "is not this machine's"),
+        ("# escape=x\nFROM a", "line 1: invalid escape token"),
+        ("FROM x\nONBUILD ONBUILD RUN x", "line 2: ONBUILD may not hold ONBUILD"),
+        ("FROM x\nONBUILD FROM y", "line 2: ONBUILD may not hold FROM"),
+        ("FROM x\nEXPOSE 99999", "line 2: '99999' is no port"),
+        ("FROM x\nENV a", "line 2"),
+        ("FROM x\nLABEL a='b", "line 2"),
+        ("FROM x\nENV a=${b", "line 2"),
+        ("FROM x\nSTOPSIGNAL SIGNOPE", "line 2: 'SIGNOPE' is no signal"),
+        ("FROM x\nHEALTHCHECK --interval=soon CMD x", "line 2: --interval=soon is no duration"),
+        ("FROM x\nSHELL /bin/sh", "line 2: SHELL needs a JSON array"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_line(text: str, sentence: str) -> None:
+    with pytest.raises(BadSource) as caught:
+        divide(parse(text), {}, "x86_64")
+        settled(text)
+    assert sentence in caught.value.what
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(st.one_of(st.sampled_from([*KEYWORDS, " ", "\n", "\\\n", "<<E", "E", '["a"]', "--mount=type=cache,target=", "--from=", "${a:-", "}", "'", '"', "# escape=`\n", "x=y", "["]), st.text(max_size=6)), max_size=40).map("".join))  # fmt: skip
+def test_no_text_fails_but_by_its_own_error(text: str) -> None:
+    with contextlib.suppress(BadSource):
+        script = parse(text.encode("utf-8", "surrogatepass"))
+        divide(script, {}, "x86_64")
+        for one in script.instructions:
+            if one.name == "RUN":
+                mounts_of(one, Words(script.escape, {}), "/")
+                script_of(one)
+        settled(text)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(st.characters(exclude_characters="\0\r\n", exclude_categories=("Cs",)), max_size=30))
+def test_a_quoted_value_comes_back_as_it_was(value: str) -> None:
+    quoted = '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$") + '"'
+    assert settled(f"FROM x\nENV A={quoted} B=1\n").environment["A"] == value
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(max_size=12))
+def test_no_pattern_fails_but_by_its_own_error(pattern: str) -> None:
+    with contextlib.suppress(BadSource):
+        Tree(root=Path(__file__).parent).matches(pattern.replace("\0", ""))
+
+
+def test_dockerignore_by_its_real_rules(tmp_path: Path) -> None:
+    for name in ("a.log", "keep.log", "d/x.log", "d/sub/y.tmp", "node_modules/m/i.js", "node_modules/keep/me", ".git/x"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+    (tmp_path / ".dockerignore").write_text("# no\n*.log\n!keep.log\n**/*.tmp\nnode_modules\n!node_modules/keep\n.git/\n")
+    seen = {name for name, path, _ in context(tmp_path).walk(".") if path.is_file()}
+    assert seen == {".dockerignore", "keep.log", "d/x.log", "node_modules/keep/me"}
