@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from runtime.builds.archive import unpack
@@ -24,7 +24,7 @@ from runtime.builds.surroundings import surroundings
 from runtime.config import NodeConfig
 from runtime.containers.lifecycle import Containers
 from runtime.containers.spec import Limits, TeamLimits
-from runtime.errors import BuildFailed
+from runtime.errors import BadSource, BuildFailed
 from runtime.images import scratch
 from runtime.images.digest import chain_id
 from runtime.images.disk import check_room
@@ -111,8 +111,12 @@ class _Build:
         self.started = time.monotonic()
         tree = self._unpack()
         if (tree / dockerfile.FILE).is_file():
-            return self._dockerfile(tree)
-        decided = plan(read_source(tree), lambda: node_versions(self.config))
+            foreign = dockerfile.foreign_bases(tree, self.request.arguments)
+            decided = self._instead_of_dockerfile(tree, foreign) if foreign else None
+            if decided is None:
+                return self._dockerfile(tree)
+        else:
+            decided = plan(read_source(tree), lambda: node_versions(self.config))
         self._say(decided)
         leave_out(tree, decided.left_out)
         layers = self._base(decided)
@@ -122,6 +126,18 @@ class _Build:
         self._go_on()
         layers.append(self._code(tree))
         return self._image(layers, decided)
+
+    def _instead_of_dockerfile(self, tree: Path, foreign: tuple[str, ...]) -> BuildPlan | None:
+        """How else to build what has a Dockerfile whose base nobody here has: as if it had none, if that is enough to go by."""
+        found = read_source(tree)
+        try:
+            decided = plan(replace(found, files=found.files - {dockerfile.FILE}), lambda: node_versions(self.config))
+        except BadSource:
+            return None
+        self.log(
+            f"The Dockerfile begins with {', '.join(foreign)}, and images are not pulled from registries yet: going by the other files."
+        )
+        return decided
 
     def _dockerfile(self, tree: Path) -> BuiltImage:
         """The source's own Dockerfile decides; see runtime.builds.dockerfile."""

@@ -20,6 +20,11 @@ def _runtimes() -> dict[str, Runtime]:
     return {**{one.name: one for one in (*PYTHON.values(), STATIC)}, **nodes}
 
 
+def is_made_here(name: str) -> bool:
+    """Whether FROM can have it on any node, without a registry."""
+    return name in STACKS or name in _runtimes()
+
+
 class Bases:
     """Images to begin with; what is not there yet of a stack is built."""
 

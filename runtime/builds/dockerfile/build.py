@@ -6,17 +6,17 @@ import json
 import platform
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from runtime.builds import procfile
 from runtime.builds.cache import StepCache
 from runtime.builds.dockerfile.accounts import account
-from runtime.builds.dockerfile.bases import Bases, Resolve
+from runtime.builds.dockerfile.bases import Bases, Resolve, is_made_here
 from runtime.builds.dockerfile.executor import Executor
 from runtime.builds.dockerfile.running import Job
-from runtime.builds.dockerfile.stages import divide
+from runtime.builds.dockerfile.stages import SCRATCH, divide
 from runtime.builds.dockerfile.syntax import parse
 from runtime.builds.sandbox import BuildContainers
 from runtime.config import NodeConfig, package_environment
@@ -74,6 +74,16 @@ def build(
     paths = tuple(store.unpacked(layer) for layer in reversed(state.layers))
     who = account(state.config.user or "0", paths, recipe.stages[-1].start)
     return Made(layers=state.layers, config=state.config, processes=_processes(source, state.config, log), user=f"{who.uid}:{who.gid}")
+
+
+def foreign_bases(source: Path, arguments: Mapping[str, str]) -> tuple[str, ...]:
+    """What the Dockerfile at the top of `source` begins with and only a registry has. One that cannot be read has none: building it tells."""
+    try:
+        recipe = divide(parse((source / FILE).read_bytes()), arguments, platform.machine())
+    except BadSource:
+        return ()
+    bases = {stage.base for stage in recipe.needed() if stage.parent is None and stage.base.lower() != SCRATCH}
+    return tuple(sorted(base for base in bases if not is_made_here(base)))
 
 
 def labelled(made: Made) -> ImageConfig:

@@ -48,6 +48,15 @@ def test_an_app_with_a_dockerfile_is_built_and_its_entrypoint_is_the_web_process
     assert "COPY site /site: cached" in forge.said()
 
 
+def test_a_dockerfile_whose_base_only_a_registry_has_leaves_the_build_to_the_other_files(forge: Forge) -> None:
+    dockerfile = "FROM python:3.12-slim AS build\nRUN true\nFROM build\nCMD python3 app.py\n"
+    built = forge.build({"Dockerfile": dockerfile, "index.html": "hello"})
+    assert "The Dockerfile begins with python:3.12-slim" in forge.said()
+    assert forge.store.image(built.digest).config.labels["slipway.language"] == "static site"
+    with pytest.raises(BadSource, match=r"line 1: There is no image 'python:3\.12-slim'"):
+        forge.build({"Dockerfile": dockerfile})
+
+
 def test_a_procfile_wins_over_the_image_for_the_processes_it_names(forge: Forge) -> None:
     dockerfile = 'FROM debian-13\nCMD ["sleep", "1"]\n'
     assert forge.build({"Dockerfile": dockerfile, "Procfile": "worker: sleep 2\n"}).processes == {"web": "sleep 1", "worker": "sleep 2"}
