@@ -95,6 +95,7 @@ PLATFORM = (
 TESTS = (
     Need(found=("chromium", "chromium-browser"), purpose="tests the portal's pages in a browser", debian="chromium", fedora="chromium"),
     Need(found=("wrk",), purpose="load for the tests that no request is lost", debian="wrk", fedora="wrk"),
+    Need(found=("buildah",), purpose="tests: the Dockerfile builder ours is compared with", debian="buildah", fedora="buildah"),
     Need(
         found=("docker-registry", "registry"),
         purpose="the registry that tests push to",
