@@ -1,15 +1,30 @@
 """For all tests: the run fails if a test left something of ours in the kernel or running."""
 
+from __future__ import annotations
+
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import pytest
 import redis
 
 from tests import leaks
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+QUIET_BROWSER = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 PATIENCE = 10  # seconds: network namespaces and cgroups go away a little after they are let go
 
 _before: set[str] = set()
@@ -43,6 +58,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Pure tests first: a wrong table of values is told in seconds, before the first container."""
     order = ("architecture", "runtime", "workers", "portal", "system", "browser")
     items.sort(key=lambda item: next((place for place, area in enumerate(order) if f"/tests/{area}/" in str(item.path)), len(order)))
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """The system's own browser, none is downloaded; one for the run, since a thread can hold one Playwright only."""
+    from playwright.sync_api import sync_playwright  # not where only the runtime is tested
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=QUIET_BROWSER)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="session")

@@ -88,7 +88,7 @@ FILE_UPLOAD_HANDLERS = ["portal.builds.uploads.ArchiveUploadHandler"]
 # What a git process and its hooks get to see of our environment; nothing of a pusher's.
 GIT_ENVIRONMENT = {
     **{name: value for name, value in os.environ.items() if name.startswith("SLIPWAY_")},
-    **{name: os.environ[name] for name in ("DATABASE_URL", "REDIS_URL", "PATH", "TZ") if name in os.environ},
+    **{name: os.environ[name] for name in ("DATABASE_URL", "REDIS_URL", "PATH", "PYTHONPATH", "TZ") if name in os.environ},
 }
 # Inside a hook of git's: where the pushed objects are in quarantine until it has succeeded (git-receive-pack(1)).
 GIT_HOOK_ENVIRONMENT = {

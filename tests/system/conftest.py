@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
 
 from runtime.process import run
 from tests.system.archives import EXAMPLES
@@ -13,16 +12,6 @@ from tests.system.box import Box
 from tests.system.footprint import footprint
 from tests.system.person import Person
 
-CHROMIUM = "/usr/bin/chromium"
-QUIET = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 ORDER = ("test_examples", "test_push", "test_traffic", "test_killed", "test_quotas", "test_bad_archives", "test_bad_apps", "test_down")
 TEAM = "crew"
 
@@ -62,11 +51,3 @@ def admin(box) -> Person:
     person.create_team(TEAM)
     person.set_quota(TEAM)
     return person
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield browser
-        browser.close()

@@ -112,8 +112,7 @@ def assert_told(reason: str, bad: Bad) -> None:
 
 def assert_unharmed(box, admin, name: str) -> None:
     """The portal shows the reason, v1 serves, and no instance, namespace or scratch disk of the bad one is left."""
-    page = admin.pages.get(f"/apps/{name}").text
-    assert "v1 is live" in page
+    until(lambda: "v1 is live" in admin.pages.get(f"/apps/{name}").text, within=20, what="the page says that v1 is live")
     assert box.ask(name).status_code == 200
     until(lambda: len([one for one in admin.instances(name) if one["state"] != "stopped"]) == 1, within=20, what="one instance is shown")
 

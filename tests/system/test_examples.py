@@ -21,8 +21,8 @@ def name_of(example: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def page(browser, box, admin):
-    page = browser.new_page(base_url=box.url, viewport={"width": 1440, "height": 900})
+def page(chromium, box, admin):
+    page = chromium.new_page(base_url=box.url, viewport={"width": 1440, "height": 900})
     page.goto("/sign-in")
     page.get_by_label("Name", exact=True).fill(admin.username)
     page.get_by_label("Password").fill(admin.password)
@@ -102,9 +102,9 @@ def test_the_chat_talks_over_a_websocket(live, box):
     assert (heard["name"], heard["text"]) == ("ann", "is anybody there?")
 
 
-def test_two_people_chat_in_their_browsers(live, box, browser):
+def test_two_people_chat_in_their_browsers(live, box, chromium):
     address = f"http://{box.host(name_of('express-chat'))}:{box.port}/"
-    pages = [browser.new_page() for _ in range(2)]
+    pages = [chromium.new_page() for _ in range(2)]
     for page in pages:
         page.goto(address)
         expect(page.locator("#state")).to_contain_text(re.compile("here"))
@@ -124,8 +124,8 @@ def test_the_ticker_s_worker_logs_each_second(live, admin):
     assert later == list(range(later[0], later[-1] + 1)), "each tick is there once, in order"
 
 
-def test_the_todo_list_takes_a_task_and_says_that_it_is_fleeting(live, box, browser):
-    page = browser.new_page()
+def test_the_todo_list_takes_a_task_and_says_that_it_is_fleeting(live, box, chromium):
+    page = chromium.new_page()
     page.goto(f"http://{box.host(name_of('django-todo'))}:{box.port}/")
     page.get_by_label("New task").fill("prove the whole")
     page.get_by_role("button", name="Add").click()
