@@ -195,7 +195,7 @@ def test_a_cancelled_build_stops_at_once(forge: Forge) -> None:
 
 def test_a_build_that_takes_too_long_is_stopped(forge: Forge) -> None:
     hasty = Builder(forge.config, forge.store, forge.containers, time_limit=2)
-    with pytest.raises(BuildFailed, match="did not end in time|took longer than"):
+    with pytest.raises(BuildFailed, match=r"did not end in time|took longer than"):
         hasty.build(forge.request(SLOW), forge.log.append)
 
 
