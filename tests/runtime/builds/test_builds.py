@@ -177,7 +177,7 @@ def test_what_does_not_resolve_fails_in_the_resolvers_own_words(forge: Forge, fi
 
 
 def test_a_bad_archive_or_source_ends_the_build_with_its_sentence(forge: Forge) -> None:
-    with pytest.raises(BadSource, match="looked for Procfile"):
+    with pytest.raises(BadSource, match="looked for Dockerfile, Procfile"):
         forge.build({"notes.md": ""})
     with pytest.raises(BadArchive, match="leads out"):
         forge.build({"../x": ""})
