@@ -5,6 +5,7 @@ Only what carries a test's name counts: a node of a test is called `t` and six h
 
 import os
 import re
+import shutil
 from pathlib import Path
 
 from runtime.process import run
@@ -42,6 +43,8 @@ def _interfaces() -> list[str]:
 
 
 def _tables() -> list[str]:
+    if shutil.which("nft") is None:  # `make check` needs no program of a node, and a machine without nft has no table of ours
+        return []
     return [f"nftables {line}" for line in run(["nft", "list", "tables"], check=False).stdout.decode().splitlines()]
 
 
