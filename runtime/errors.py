@@ -7,6 +7,7 @@
     ├── BadArchive                a source that cannot be unpacked safely
     ├── BadSource                 nothing to build was found, or it contradicts itself
     ├── BuildFailed               a build step did not succeed
+    │   └── Cancelled             nobody wants it any more
     ├── ImageDamaged              bytes of the store do not match their digest
     ├── NoSuchImage               no image of the store has that name or digest
     ├── TransferFailed            an image could not be had from, or given to, a registry or archive
@@ -56,6 +57,10 @@ class BadSource(RuntimeFailure):
 
 class BuildFailed(RuntimeFailure):
     """A build step failed; its own words are in the build log."""
+
+
+class Cancelled(BuildFailed):
+    """Whoever asked for it, or something newer, ended it."""
 
 
 class ImageDamaged(RuntimeFailure):

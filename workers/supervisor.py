@@ -1,4 +1,5 @@
-"""One process a node: sees exits at once, ships logs, samples usage, keeps the router true, and wakes the converging by the clock.
+"""One process a node: sees exits at once, ships logs, samples usage, keeps the router true, has builds give way when memory is short,
+and wakes the converging by the clock.
 
 It decides nothing about apps and knows no rows; it may be killed at any moment, and what runs keeps running. While Redis is
 away it goes on, and looks at the apps itself instead of asking the workers to.
@@ -21,9 +22,10 @@ from runtime.containers.container import Container
 from runtime.engines.node import NodeEngine
 from runtime.errors import RuntimeFailure
 from workers.exits import ExitWatch
+from workers.pressure import GivingWay
 from workers.roster import Roster
 from workers.sampling import UsageSampling
-from workers.schedules import CONVERGE_ALL, RECONCILE_ROUTER, SAMPLE_USAGE, SHIP_LOGS
+from workers.schedules import CONVERGE_ALL, LOOK_AT_PRESSURE, RECONCILE_ROUTER, SAMPLE_USAGE, SHIP_LOGS
 from workers.shipping import LogShipping
 
 log = logging.getLogger(__name__)
@@ -65,6 +67,7 @@ class Supervisor:
         self._exits = ExitWatch(engine, roster, self._on_exit)
         self._shipping = LogShipping(engine, roster)
         self._sampling = UsageSampling(engine, roster, client)
+        self._giving_way = GivingWay(engine)
         self._broker_away = False
         self.stop = threading.Event()
 
@@ -78,6 +81,7 @@ class Supervisor:
             thread.start()
         for thread in threads:
             thread.join()
+        self._giving_way.let_all_go_on()
         self._exits.close()
 
     def _duties(self) -> tuple[Duty, ...]:
@@ -85,6 +89,7 @@ class Supervisor:
             Duty(name="exits", every=0.0, do=lambda: self._exits.watch(WATCH)),
             Duty(name="logs", every=SHIP_LOGS, do=self._shipping.round),
             Duty(name="usage", every=SAMPLE_USAGE, do=self._sampling.round),
+            Duty(name="pressure", every=LOOK_AT_PRESSURE, do=self._giving_way.round),
             Duty(name="router", every=RECONCILE_ROUTER, do=self._reconcile),
             Duty(name="converge", every=CONVERGE_ALL, do=self._converge_all),
         )

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+from runtime import stopping
 from runtime.builds.decompress import Plain, plain, too_large
 from runtime.errors import BadArchive
 
@@ -137,6 +138,7 @@ class _Tree:
     _symlinks: list[str] = field(default_factory=list)
 
     def count(self) -> None:
+        stopping.check()
         self._entries += 1
         if self._entries > self.max_entries:
             raise BadArchive(
@@ -211,6 +213,7 @@ class _Tree:
         with os.fdopen(fd, "wb") as file:
             os.fchmod(fd, mode)  # whatever the umask
             while entry.content is not None and (chunk := entry.content.read(_CHUNK)):
+                stopping.check()
                 self.size += len(chunk)
                 if self.size > self.max_bytes:
                     raise BadArchive(too_large(self.max_bytes), hint="Leave out what the app does not need: data, media, build output.")

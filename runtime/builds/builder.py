@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from runtime import stopping
+from runtime.builds.allowance import Allowance
 from runtime.builds.archive import unpack
 from runtime.builds.cache import StepCache
 from runtime.builds.code import as_layer, leave_out, read_files, read_source, read_whole
@@ -25,9 +27,8 @@ from runtime.config import NodeConfig
 from runtime.containers.lifecycle import Containers
 from runtime.containers.spec import Limits, TeamLimits
 from runtime.errors import BadSource, BuildFailed
-from runtime.images import scratch
+from runtime.images import disk, scratch
 from runtime.images.digest import chain_id
-from runtime.images.disk import check_room
 from runtime.images.manifest import ImageConfig, Layer
 from runtime.images.store import Store
 from runtime.quantities import Bytes
@@ -73,12 +74,12 @@ class Builder:
         """Build, saying each step in `log` in a line or more. BadArchive, BadSource and BuildFailed carry the reason."""
         self._config.workspaces.mkdir(parents=True, exist_ok=True)
         self._config.workspaces.chmod(0o711)  # nobody else lists them, and their names cannot be guessed
-        check_room(self._config)
+        disk.check_room(self._config)
         with self._store.lease(), scratch.scratch(self._config.workspaces) as workspace:
             workspace.chmod(0o711)  # a container's root, nobody here, has to reach what is bound into it
-            return _Build(
-                self._config, self._store, self._containers, self._cache, request, workspace, log, cancelled, self._time_limit
-            ).run()
+            allowance = Allowance(self._time_limit, log)
+            with stopping.when(cancelled), disk.telling_when_full():
+                return _Build(self._config, self._store, self._containers, self._cache, request, workspace, log, cancelled, allowance).run()
 
     def sweep(self) -> list[str]:
         """Remove what killed builds left: workspaces nobody holds, and their containers; returns what, in words."""
@@ -104,7 +105,7 @@ class _Build:
     workspace: Path
     log: Log
     cancelled: Callable[[], bool]
-    time_limit: float
+    allowance: Allowance
     started: float = 0.0
 
     def run(self) -> BuiltImage:
@@ -150,7 +151,7 @@ class _Build:
             team=self.request.team,
             limits=self.request.limits,
             workspace=self.workspace,
-            deadline=self.started + self.time_limit,
+            allowance=self.allowance,
             arguments=self.request.arguments,
             secrets=self.request.secrets,
             proxies=dockerfile.proxies(),
@@ -184,7 +185,7 @@ class _Build:
         around = surroundings(install.tool, place)
         contents = read_whole(tree) if install.whole or not install.files else read_files(tree, install.files)
         key = step_key(install, chain_id([layer.diff_id for layer in below]), contents, around.identity)
-        with self.cache.turn(key, self.cancelled, self.started + self.time_limit):
+        with self.cache.turn(key, self.allowance):
             if layer := self.cache.find(key):
                 self.log(f"{install.name}: reused layer {layer.digest.short} (same {install.reads()}), {Bytes(layer.size)}")
                 return layer
@@ -199,7 +200,7 @@ class _Build:
                 team=self.request.team,
                 limits=self.request.limits,
                 workspace=self.workspace,
-                deadline=self.started + self.time_limit,
+                allowance=self.allowance,
             )
             paths = tuple(self.store.unpacked(layer) for layer in reversed(below))
             made = run_install(
@@ -236,10 +237,10 @@ class _Build:
         return BuiltImage(digest=digest, processes=processes)
 
     def _go_on(self) -> None:
-        if self.cancelled():
-            raise BuildFailed("The build was cancelled.")
-        if time.monotonic() - self.started > self.time_limit:
-            raise BuildFailed(f"The build took longer than {self.time_limit / 60:g} minutes and was stopped.", hint="Deploy again.")
+        stopping.check()
+        if self.allowance.is_over():
+            minutes = (time.monotonic() - self.started) / 60
+            raise BuildFailed(f"The build took longer than it may, {minutes:.0f} minutes, and was stopped.", hint="Deploy again.")
 
 
 def _inputs(place: Path, contents: Mapping[str, bytes]) -> Path:

@@ -9,6 +9,7 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
+from runtime import stopping
 from runtime.builds.detect import ALWAYS_READ, Source, wants_text
 from runtime.errors import BadSource
 from runtime.quantities import Bytes
@@ -56,6 +57,7 @@ def read_whole(tree: Path) -> dict[str, bytes]:
     for folder, folders, names in os.walk(tree):
         folders.sort()
         for name in names:
+            stopping.check()
             path = Path(folder, name)
             content = os.fsencode(path.readlink()) if path.is_symlink() else _digest(path)
             found[path.relative_to(tree).as_posix()] = f"{path.lstat().st_mode:o} ".encode() + content
@@ -81,6 +83,7 @@ def as_layer(tree: Path, workspace: Path) -> Path:
     tree.rename(layer / "app")
     for folder, _, names in os.walk(layer, topdown=False):
         for name in names:
+            stopping.check()
             path = Path(folder, name)
             os.chown(path, APP_UID, APP_GID, follow_symlinks=False)
             moment = _FOLDER_TIME if path.is_symlink() else _moment(path)

@@ -17,7 +17,7 @@ from runtime.builds.builder import Builder, BuildRequest, BuiltImage
 from runtime.config import NodeConfig
 from runtime.containers.container import Container, Exit, Status, Usage
 from runtime.containers.lifecycle import Containers
-from runtime.containers.spec import Limits, TeamLimits
+from runtime.containers.spec import Limits, Purpose, TeamLimits
 from runtime.converge import explain, instance, record
 from runtime.converge.apply import Applier
 from runtime.converge.desired import DesiredApp, DesiredRelease
@@ -205,6 +205,12 @@ class NodeEngine:
     def instances(self) -> list[Container]:
         """All instances of all apps on this node; no builds."""
         return [container for container in self.containers.list() if container.spec.labels.get("kind") == instance.INSTANCE]
+
+    def build_containers(self) -> list[Container]:
+        """Containers in which steps of builds run."""
+        return [
+            one for one in self.containers.list() if one.spec.purpose is Purpose.BUILD and one.status in (Status.CREATED, Status.RUNNING)
+        ]
 
     def usage(self, id: str) -> Usage | None:
         """What an instance uses now; None when it is gone."""

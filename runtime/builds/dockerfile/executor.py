@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from runtime import stopping
 from runtime.builds.cache import StepCache
 from runtime.builds.dockerfile import settings as configuration
 from runtime.builds.dockerfile import sources
@@ -264,7 +265,7 @@ class Executor:
         """Add the step's layer: from the cache under one of its keys, else made now and kept under all."""
         title = f"{label} {_title(one)}"
         started = time.monotonic()
-        with self.cache.turn(keys[-1], self.cancelled, self.job.deadline):
+        with self.cache.turn(keys[-1], self.job.allowance):
             layer = next((found for key in keys if (found := self.cache.find(key))), None)
             if layer is not None:
                 self.log(f"{title}: cached, {Bytes(layer.size)}")
@@ -314,9 +315,8 @@ class Executor:
         self.log(line)
 
     def _go_on(self) -> None:
-        if self.cancelled():
-            raise BuildFailed("The build was cancelled.")
-        if time.monotonic() > self.job.deadline:
+        stopping.check()
+        if self.job.allowance.is_over():
             raise BuildFailed("The build ran out of time and was stopped.", hint="Deploy again: what is built is kept.")
 
     @property

@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runtime import journal
+from runtime.builds.allowance import Allowance
 from runtime.builds.dockerfile.accounts import account
 from runtime.builds.dockerfile.copying import Copying, Item
 from runtime.builds.dockerfile.mounts import Kind, Mount
 from runtime.builds.dockerfile.settings import command_line
 from runtime.builds.dockerfile.syntax import Instruction
 from runtime.builds.dockerfile.tree import Tree, is_folder
-from runtime.builds.sandbox import WORKSPACE, BuildContainers
+from runtime.builds.sandbox import WORKSPACE, BuildContainers, run_within
 from runtime.config import NodeConfig
 from runtime.containers.spec import Bind, ContainerSpec, Limits, Purpose, Temporary
 from runtime.errors import BuildFailed
@@ -43,7 +44,7 @@ class Job:
     team: int
     limits: Limits
     workspace: Path
-    deadline: float  # of time.monotonic()
+    allowance: Allowance
     arguments: Mapping[str, str]  # --build-arg
     secrets: Mapping[str, str]  # by id
     proxies: Mapping[str, str]  # how this host reaches the network: for RUN, never in the image or a key
@@ -90,14 +91,13 @@ def run_step(
         containers.remove(spec.id)  # of a build that was killed
         stack.callback(containers.remove, spec.id)
         watch = _Watch(caches, cancelled)
-        left = max(job.deadline - time.monotonic(), 1)
-        end = containers.run(spec, on_output=lambda _, line: _say(line, log), timeout=left, cancelled=watch)
+        end = run_within(containers, spec, job.allowance, on_output=lambda _, line: _say(line, log), cancelled=watch)
         if cancelled():
             raise BuildFailed("The build was cancelled.")
         if watch.full is not None:
             shutil.rmtree(watch.full, ignore_errors=True)
             raise BuildFailed(f"Dockerfile, line {run.of.line}: a cache mount grew over {CACHE_LIMIT} and was emptied.")
-        if time.monotonic() > job.deadline:
+        if job.allowance.is_over():
             raise BuildFailed(f"Dockerfile, line {run.of.line}: `{_short(run.of)}` did not end in time and was stopped.")
         if end.code != 0:
             raise BuildFailed(
@@ -174,7 +174,7 @@ def _cache(config: NodeConfig, job: Job, mount: Mount, first: int, run: Run, num
     folder = team / name
     with ExitStack() as stack:
         if mount.locked:
-            left = max(job.deadline - time.monotonic(), 1)
+            left = max(job.allowance.left(), 1)
             if not stack.enter_context(journal.lock(config.locks / f"mount-{job.team}-{name}", timeout=left)):
                 raise BuildFailed(f"Dockerfile, line {run.of.line}: another build held the cache mount {mount.id} all the time.")
         if not folder.exists():
