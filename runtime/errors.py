@@ -7,7 +7,8 @@
     ├── BadArchive                a source that cannot be unpacked safely
     ├── BadSource                 nothing to build was found, or it contradicts itself
     ├── BuildFailed               a build step did not succeed
-    │   └── Cancelled             nobody wants it any more
+    │   ├── Cancelled             nobody wants it any more
+    │   └── CacheTooLarge         a step wrote more into its package cache than that may hold
     ├── ImageDamaged              bytes of the store do not match their digest
     ├── NoSuchImage               no image of the store has that name or digest
     ├── TransferFailed            an image could not be had from, or given to, a registry or archive
@@ -61,6 +62,10 @@ class BuildFailed(RuntimeFailure):
 
 class Cancelled(BuildFailed):
     """Whoever asked for it, or something newer, ended it."""
+
+
+class CacheTooLarge(BuildFailed):
+    """A step wrote more into its package cache than that may hold; without the cache it may well succeed."""
 
 
 class ImageDamaged(RuntimeFailure):

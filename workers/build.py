@@ -13,6 +13,7 @@ from portal.builds.models import Build, BuildState
 from runtime import journal
 from runtime.engines.node import NodeEngine
 from runtime.errors import RuntimeFailure
+from runtime.masking import Mask
 from workers import node, translate
 from workers.buildlog import BuildLog
 from workers.celery import app as celery
@@ -52,19 +53,21 @@ def lock_of(build_id: int, engine: NodeEngine) -> Path:
 
 
 def _build(row: Build, engine: NodeEngine, *, again: bool) -> None:
-    said = BuildLog(engine.config.build_logs / f"{row.pk}.log", user=engine.config.user)
+    request = translate.build_request(row, engine.config.sources)
+    mask = Mask(request.secrets.values())
+    said = BuildLog(engine.config.build_logs / f"{row.pk}.log", user=engine.config.user, mask=mask)
     if again:
         said.say("The worker of this build was lost; it begins again.")
     cancelled = _cancelled(row)
     try:
-        built = engine.build(translate.build_request(row, engine.config.sources), said.output, cancelled=cancelled)
+        built = engine.build(request, said.output, cancelled=cancelled)
     except RuntimeFailure as failure:
         if cancelled():
             row.refresh_from_db(fields=("reason",))
             said.say(f"The build was cancelled: {row.reason}")
             return
         said.say(failure.explain())
-        builds.fail(row, failure.explain())
+        builds.fail(row, mask(failure.explain()))
         log.info("Build %s of %s failed: %s", row.pk, row.app.name, failure.what)
     except Exception:  # the edge of the task: whatever went wrong, the person waiting for this build is told
         log.exception("Build %s broke", row.pk)

@@ -19,14 +19,15 @@ from runtime.builds.cache import StepCache
 from runtime.builds.code import as_layer, leave_out, read_files, read_source, read_whole
 from runtime.builds.dockerfile import build as dockerfile
 from runtime.builds.dockerfile.running import Job
+from runtime.builds.packages import Lent, PackageCaches
 from runtime.builds.plan import BuildPlan, plan
 from runtime.builds.sandbox import WORKSPACE, Order, run_install
 from runtime.builds.steps import Install, step_key
-from runtime.builds.surroundings import surroundings
+from runtime.builds.surroundings import Surroundings, surroundings
 from runtime.config import NodeConfig
 from runtime.containers.lifecycle import Containers
-from runtime.containers.spec import Limits, TeamLimits
-from runtime.errors import BadSource, BuildFailed
+from runtime.containers.spec import Limits, TeamLimits, first_id_of
+from runtime.errors import BadSource, BuildFailed, CacheTooLarge
 from runtime.images import disk, scratch
 from runtime.images.digest import chain_id
 from runtime.images.manifest import ImageConfig, Layer
@@ -69,6 +70,7 @@ class Builder:
     def __init__(self, config: NodeConfig, store: Store, containers: Containers, *, time_limit: float = TIME_LIMIT) -> None:
         self._config, self._store, self._containers, self._time_limit = config, store, containers, time_limit
         self._cache = StepCache(config, store)
+        self.packages = PackageCaches(config)
 
     def build(self, request: BuildRequest, log: Log, cancelled: Callable[[], bool] = lambda: False) -> BuiltImage:
         """Build, saying each step in `log` in a line or more. BadArchive, BadSource and BuildFailed carry the reason."""
@@ -79,7 +81,9 @@ class Builder:
             workspace.chmod(0o711)  # a container's root, nobody here, has to reach what is bound into it
             allowance = Allowance(self._time_limit, log)
             with stopping.when(cancelled), disk.telling_when_full():
-                return _Build(self._config, self._store, self._containers, self._cache, request, workspace, log, cancelled, allowance).run()
+                return _Build(
+                    self._config, self._store, self._containers, self._cache, self.packages, request, workspace, log, cancelled, allowance
+                ).run()
 
     def sweep(self) -> list[str]:
         """Remove what killed builds left: workspaces nobody holds, and their containers; returns what, in words."""
@@ -101,6 +105,7 @@ class _Build:
     store: Store
     containers: Containers
     cache: StepCache
+    packages: PackageCaches
     request: BuildRequest
     workspace: Path
     log: Log
@@ -183,33 +188,60 @@ class _Build:
         place = self.workspace / f"step{number}"
         place.mkdir(mode=0o711)
         around = surroundings(install.tool, place)
-        contents = read_whole(tree) if install.whole or not install.files else read_files(tree, install.files)
-        key = step_key(install, chain_id([layer.diff_id for layer in below]), contents, around.identity)
-        with self.cache.turn(key, self.allowance):
-            if layer := self.cache.find(key):
-                self.log(f"{install.name}: reused layer {layer.digest.short} (same {install.reads()}), {Bytes(layer.size)}")
+        contents = read_whole(tree) if install.reads_all else read_files(tree, install.files)
+        parent = chain_id([layer.diff_id for layer in below])
+        key = step_key(install, parent, contents, around.identity)
+        own_key = step_key(install, parent, contents, around.identity, team=self.request.team)
+        keys = (own_key,) if install.reads_all else (key, own_key)
+        with self.cache.turn(keys[0], self.allowance):
+            if layer := next((found for one in keys if (found := self.cache.find(one))), None):
+                self.log(f"{install.name}: cached, reused layer {layer.digest.short} (same {install.reads()}), {Bytes(layer.size)}")
                 return layer
             started = time.monotonic()
             self.log(f"{install.name}: `{install.command.split(' && ')[-1]}` for {install.reads()}")
-            inputs = tree if install.whole or not install.files else _inputs(place, contents)
-            if self.request.team_limits is not None:
-                self.containers.set_team_limits(self.request.team, self.request.team_limits)
-            order = Order(
-                container_id=f"build-{self.request.build_id}-{number}",
-                app=self.request.app,
-                team=self.request.team,
-                limits=self.request.limits,
-                workspace=self.workspace,
-                allowance=self.allowance,
-            )
+            inputs = tree if install.reads_all else _inputs(place, contents)
             paths = tuple(self.store.unpacked(layer) for layer in reversed(below))
-            made = run_install(
-                self.containers, install, order, layers=paths, inputs=inputs, around=around, log=self.log, cancelled=self.cancelled
-            )
+            alone = not install.reads_all and not self.packages.has(self.request.team)
+            made = self._run(install, number, place, alone=alone, layers=paths, inputs=inputs, around=around)
             layer = self.store.add_layer(made, move=True)
-            self.cache.keep(key, layer, install)
+            self.cache.keep(keys[0] if alone else own_key, layer, install)
             self.log(f"{install.name}: installed in {_seconds(started)}, {Bytes(layer.size)}, layer {layer.digest.short}")
             return layer
+
+    def _run(
+        self, install: Install, number: int, place: Path, *, alone: bool, layers: tuple[Path, ...], inputs: Path, around: Surroundings
+    ) -> Path:
+        """The step in its container, with the team's package cache, or without where it does not fit in."""
+        if self.request.team_limits is not None:
+            self.containers.set_team_limits(self.request.team, self.request.team_limits)
+        order = Order(
+            container_id=f"build-{self.request.build_id}-{number}",
+            app=self.request.app,
+            team=self.request.team,
+            limits=self.request.limits,
+            workspace=self.workspace,
+            allowance=self.allowance,
+        )
+
+        def run(cache: Lent | None) -> Path:
+            return run_install(
+                self.containers,
+                install,
+                order,
+                layers=layers,
+                inputs=inputs,
+                around=around,
+                log=self.log,
+                cancelled=self.cancelled,
+                cache=cache,
+            )
+
+        try:
+            with self.packages.lent(self.request.team, first_id_of(self.request.team), place, alone=alone) as lent:
+                return run(lent)
+        except CacheTooLarge as too_large:
+            self.log(f"{too_large.what} Once more, without it.")
+            return run(None)
 
     def _code(self, tree: Path) -> Layer:
         started = time.monotonic()

@@ -10,12 +10,13 @@ from typing import Protocol
 
 from runtime import process
 from runtime.builds.allowance import FROZEN_MOST, Allowance
+from runtime.builds.packages import OVERFLOW, Lent
 from runtime.builds.steps import Install
 from runtime.builds.surroundings import Surroundings
 from runtime.builds.yields import tame
 from runtime.containers.container import Exit
 from runtime.containers.spec import Bind, ContainerSpec, Limits, Purpose, TeamLimits
-from runtime.errors import BuildFailed
+from runtime.errors import BuildFailed, CacheTooLarge, Cancelled
 from runtime.quantities import Bytes
 
 WORKSPACE = "slipway.workspace"  # label: the folder of the build a container belongs to
@@ -67,8 +68,13 @@ def run_install(
     around: Surroundings,
     log: Callable[[str], None],
     cancelled: Callable[[], bool],
+    cache: Lent | None = None,
 ) -> Path:
-    """The tree of what the step made, below the workspace; BuildFailed names the step, and its own words are in the log by then."""
+    """The tree of what the step made, below the workspace; BuildFailed names the step, and its own words are in the log by then.
+
+    CacheTooLarge: it was stopped for what it wrote to `cache`.
+    """
+    around = cache.around(around) if cache is not None else around
     spec = ContainerSpec(
         id=order.container_id,
         app=order.app,
@@ -85,9 +91,17 @@ def run_install(
     )
     containers.remove(spec.id)  # of a build that was killed
     try:
-        end = run_within(containers, spec, order.allowance, on_output=lambda _, line: _say(line, log), cancelled=cancelled)
+        end = run_within(
+            containers,
+            spec,
+            order.allowance,
+            on_output=lambda _, line: _say(line, log),
+            cancelled=lambda: cancelled() or (cache is not None and cache.overflows()),
+        )
         if cancelled():
-            raise BuildFailed("The build was cancelled.")
+            raise Cancelled("The build was cancelled.")
+        if cache is not None and cache.overflowed:
+            raise CacheTooLarge(f"{install.name}: the package cache grew over {Bytes(cache.most * OVERFLOW)}.")
         if order.allowance.is_over():
             raise BuildFailed(
                 f"{install.name}: `{install.command}` did not end in time and was stopped.", hint="Fewer or smaller dependencies help."

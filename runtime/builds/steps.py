@@ -29,13 +29,22 @@ class Install:
     command: str  # a shell line, run where the files lie
     keep: tuple[str, ...]  # folders of the container that become the layer
 
+    @property
+    def reads_all(self) -> bool:
+        return self.whole or not self.files
+
     def reads(self) -> str:
         """For the log: "requirements.txt", "pyproject.toml and uv.lock", "the source"."""
-        return "the source" if self.whole or not self.files else " and ".join(self.files)
+        return "the source" if self.reads_all else " and ".join(self.files)
 
 
-def step_key(install: Install, parent: Digest, contents: Mapping[str, bytes], surroundings: Mapping[str, str]) -> str:
-    """64 hex digits over all that decides the outcome: the layers below, the bytes read, the command, tools and settings."""
+def step_key(
+    install: Install, parent: Digest, contents: Mapping[str, bytes], surroundings: Mapping[str, str], *, team: int | None = None
+) -> str:
+    """64 hex digits over all that decides the outcome: the layers below, the bytes read, the command, tools and settings.
+
+    `team` is given for a step that saw more than declared inputs, such as a whole source; nobody else finds its layer.
+    """
     document = {
         "revision": _REVISION,
         "parent": parent,
@@ -45,5 +54,6 @@ def step_key(install: Install, parent: Digest, contents: Mapping[str, bytes], su
         "whole": install.whole,
         "files": {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()},
         "surroundings": dict(surroundings),
+        **({"team": team} if team is not None else {}),
     }
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
