@@ -25,6 +25,7 @@ OVERFLOW = 2  # times its size: then the step is stopped, and done again without
 _CUT_TO = 0.8  # of its size, so that it is not cut again after the next download
 _LOOK = 3.0  # seconds between two looks at the size of what is being written
 _INSIDE = "/build/cache"
+_GONE = ".gone-"
 _VARIABLES = {
     "UV_CACHE_DIR": f"{_INSIDE}/uv",
     "PIP_CACHE_DIR": f"{_INSIDE}/pip",
@@ -119,6 +120,18 @@ class PackageCaches:
                 removed += size
             return removed
 
+    def cut_mounts(self, team: int, most: int) -> None:
+        """Remove the team's cache mounts that were used least recently until the rest fit; none while a step uses any."""
+        with self._locked(team, fcntl.LOCK_EX | fcntl.LOCK_NB) as held:
+            mounts = sorted(_folders(self._mounts / str(team)), key=lambda path: path.stat().st_mtime) if held else []
+            sizes = {mount: size_of(mount) for mount in mounts}
+            total = sum(sizes.values())
+            for mount in mounts if total > most else ():
+                if total <= most * _CUT_TO:
+                    break
+                shutil.rmtree(mount)
+                total -= sizes[mount]
+
     def collect(self, now: float, *, all_of_it: bool = False) -> int:
         """Remove whole caches that no step used for long, or all that are idle; how many went."""
         removed = 0
@@ -195,7 +208,9 @@ def _remove(folder: Path, names: tuple[str, ...]) -> None:
         try:
             os.unlink(names[-1], dir_fd=fd)  # in an open folder
         except IsADirectoryError:
-            shutil.rmtree(names[-1], dir_fd=fd)
+            aside = f"{_GONE}{os.urandom(6).hex()}"
+            os.rename(names[-1], aside, src_dir_fd=fd, dst_dir_fd=fd)  # at once: nobody finds a part of it
+            shutil.rmtree(aside, dir_fd=fd)
     except (FileNotFoundError, NotADirectoryError):
         return  # gone, or turned into something else, meanwhile
     finally:
