@@ -7,6 +7,7 @@ link. Memory use does not grow with the sizes inside the archive.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
@@ -301,6 +302,8 @@ def _unpack_tar(archive: Path, kind: str, tree: _Tree) -> None:
                 while (member := tar.next()) is not None:
                     tree.add(_tar_entry(tar, member))
         except (tarfile.TarError, EOFError, OSError, ValueError, OverflowError) as error:
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise  # it is our disk's fault, not the archive's
             raise BadArchive(f"The tar archive ends too early or is damaged: {str(error).rstrip('.')}.", hint=_AGAIN) from None
         _read_to_end(stream)
 

@@ -24,7 +24,7 @@ from runtime.builds.packages import PackageCaches, size_of
 from runtime.builds.sandbox import WORKSPACE, BuildContainers, run_within
 from runtime.config import NodeConfig
 from runtime.containers.spec import Bind, ContainerSpec, Limits, Purpose, Temporary
-from runtime.errors import BuildFailed
+from runtime.errors import BuildFailed, Cancelled
 from runtime.images.manifest import ImageConfig, Layer
 from runtime.images.store import Store
 from runtime.quantities import Bytes
@@ -93,7 +93,7 @@ def run_step(
         watch = _Watch(config.cache / "mounts" / str(job.team) if caches else None, cancelled)
         end = run_within(containers, spec, job.allowance, on_output=lambda _, line: _say(line, log), cancelled=watch)
         if cancelled():
-            raise BuildFailed("The build was cancelled.")
+            raise Cancelled("The build was cancelled.")
         if watch.full:
             for folder in caches:
                 shutil.rmtree(folder, ignore_errors=True)

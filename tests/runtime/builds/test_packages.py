@@ -113,7 +113,9 @@ def test_only_layers_made_from_declared_inputs_alone_are_shared_and_no_team_sees
 
     poison = next((folder / str(one) / "uv").glob("archive-v*/*/itsdangerous/__init__.py"))
     poison.write_text("POISONED = True\n")
-    hostile = forge.build(python_app("itsdangerous==2.2.0", "# again"), team=one)  # another key, from the cache that a build of theirs spoilt
+    hostile = forge.build(
+        python_app("itsdangerous==2.2.0", "# again"), team=one
+    )  # another key, from the cache that a build of theirs spoilt
     assert any("POISONED" in path.read_text() for layer in forge.store.image(hostile.digest).layers for path in _modules(layer))
     innocent = forge.build(python_app("itsdangerous==2.2.0", "# again"), team=three)
     assert "Dependencies: installed in" in forge.said()
