@@ -10,7 +10,8 @@ from contextlib import ExitStack
 import pytest
 
 from portal.apps.actions import create_app, restart, scale
-from portal.apps.models import App, Instance, InstanceState, ProcessFormation
+from portal.apps.models import App, ConfigVar, Instance, InstanceState, ProcessFormation
+from portal.apps.secrets import encrypt
 from portal.apps.sizes import Size
 from portal.builds import actions as builds
 from portal.builds.models import Build, BuildState
@@ -18,6 +19,7 @@ from portal.quotas.models import Quota
 from portal.releases.actions import rollback
 from portal.releases.models import Rollout, RolloutState
 from runtime import journal
+from runtime.builds.builder import BuildRequest
 from runtime.errors import BuildFailed
 from tests.portal.shipyard import submit_archive
 from workers import upkeep
@@ -329,6 +331,38 @@ def test_a_team_that_queues_many_builds_lets_another_go_first(plant, broker):
     build(others.pk)
     mine.refresh_from_db()
     assert mine.state == BuildState.SUCCEEDED
+
+
+def test_config_vars_are_a_builds_secrets_and_no_log_or_reason_holds_their_values(plant):
+    app = plant.app()
+    ConfigVar.objects.create(app=app, name="TOKEN", encrypted_value=encrypt("very-s3cret-token"))
+    asked: list[BuildRequest] = []
+
+    class Talkative:
+        def build(self, request, log, cancelled):
+            asked.append(request)
+            log("curl -H very-s3cret-token")
+            raise BuildFailed("The step `login very-s3cret-token` failed.")
+
+    plant.engine._builder = Talkative()
+    row = plant.submit(app)
+    build(row.pk)
+    plant.engine._builder = plant.builder
+    row.refresh_from_db()
+    assert asked[0].secrets == {"TOKEN": "very-s3cret-token"}
+    assert row.reason == "The step `login ****` failed."
+    log = (plant.config.build_logs / f"{row.pk}.log").read_text()
+    assert "curl -H ****" in log
+    assert "s3cret" not in log
+
+
+def test_what_the_release_phase_prints_is_masked_too(plant):
+    app = plant.app()
+    ConfigVar.objects.create(app=app, name="TOKEN", encrypted_value=encrypt("very-s3cret-token"))
+    failed = deploy(plant, app, release="echo with $TOKEN; exit 3")
+    assert failed.state == RolloutState.FAILED
+    assert "with ****" in failed.reason
+    assert "s3cret" not in (plant.config.app_logs / f"{app.name}.log").read_text()
 
 
 def test_a_newer_build_ends_the_one_that_runs_and_its_log_says_which(plant):

@@ -157,8 +157,7 @@ def test_a_build_cancelled_at_ten_moments_ends_soon_and_leaves_nothing(forge: Fo
             cancelled += 1
             assert time.monotonic() - until < 10  # usually far within one second
         nothing_left(forge)
-    assert cancelled >= CANCELS // 2
-    assert verify(forge.config, forge.store) == []
+    assert cancelled >= CANCELS // 2  # that the store verifies is asked once, at the end of this file
 
 
 def test_a_build_gives_way_to_pressure_says_so_goes_on_and_can_be_cancelled_frozen(forge: Forge) -> None:
