@@ -92,9 +92,9 @@ def test_who_waits_for_another_builds_step_or_stack_waits_no_longer(tmp_path: Pa
     store = Store(config)
     step, stack = "0" * 64, key(DEBIAN_13, platform.machine())
     with journal.lock(config.locks / f"step-{step[:16]}"), journal.lock(config.locks / f"stack-{stack[:16]}"):
-        with stopping.when(after_seconds(0.3)), pytest.raises(Cancelled):
-            with StepCache(config, store).turn(step, Allowance(600, print)):
-                pytest.fail("another holds it")
+        turn = StepCache(config, store).turn(step, Allowance(600, print))
+        with stopping.when(after_seconds(0.3)), pytest.raises(Cancelled), turn:
+            pytest.fail("another holds it")
         with stopping.when(after_seconds(0.3)), pytest.raises(Cancelled):
             ensure_stack(config, store)
 
