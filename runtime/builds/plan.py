@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from runtime.builds import plan_node, plan_python, procfile
-from runtime.builds.detect import STATIC_FOLDERS, Detected, Language, Source, detect
+from runtime.builds.detect import Detected, Language, Source, detect
 from runtime.builds.steps import Install
 from runtime.errors import BadSource
 from runtime.stacks.definition import STATIC, Runtime
@@ -34,12 +34,13 @@ def plan(source: Source, node_versions: Callable[[], list[str]]) -> BuildPlan:
     """BadSource says what is missing or contradicts itself; `node_versions` is asked only for unusual wishes."""
     detected = detect(source)
     declared = procfile.parse(source.texts["Procfile"]) if "Procfile" in source.files else {}
+    declared |= source.app_file.commands
     if detected.language is Language.PYTHON:
         return _python(source, detected, declared)
     if detected.language is Language.NODE:
         return _node(source, detected, declared, node_versions)
     if detected.language is Language.STATIC:
-        return _static(detected)
+        return _static(source, detected)
     environment = {**_ENVIRONMENT, "PATH": f"/app/bin:{_PATH}"}
     return BuildPlan(detected=detected, runtime=None, runtime_words="", installs=(), environment=environment, processes=declared)
 
@@ -79,15 +80,15 @@ def _node(source: Source, detected: Detected, declared: Mapping[str, str], versi
     )
 
 
-def _static(detected: Detected) -> BuildPlan:
-    folder = next(folder for folder in STATIC_FOLDERS if detected.because == f"{folder}index.html")
+def _static(source: Source, detected: Detected) -> BuildPlan:
+    folder = detected.because.removesuffix("index.html")
     return BuildPlan(
         detected=detected,
         runtime=STATIC,
         runtime_words="nginx serves the files",
         installs=(),
         environment={**_ENVIRONMENT, "PATH": _PATH},
-        processes={"web": f"/opt/static/serve /app/{folder}".rstrip("/")},
+        processes={"web": f"/opt/static/serve /app/{folder}".rstrip("/"), **source.app_file.commands},
     )
 
 

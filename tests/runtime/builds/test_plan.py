@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from runtime.builds.appfile import AppFile
 from runtime.builds.code import read_source
 from runtime.builds.detect import Language, Source, wants_text
 from runtime.builds.plan import BuildPlan, plan
@@ -229,7 +230,7 @@ def test_a_source_of_texts_is_not_read_into_memory(tmp_path: Path) -> None:
     (tmp_path / "requirements.txt").write_text("flask")
     for number in range(6):
         (tmp_path / f"a{number}.txt").write_bytes(b"x" * (7 << 20))
-    read = read_source(tmp_path)
+    read = read_source(tmp_path, AppFile())
     assert len(read.files) == 8
     assert {"Procfile", "requirements.txt"} <= read.texts.keys()
     assert sum(map(len, read.texts.values())) < 32 << 20
