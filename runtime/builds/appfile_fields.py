@@ -76,7 +76,7 @@ class Table:
         return line
 
     def flag(self, key: str, default: bool = False) -> bool:
-        """true or false."""
+        """True or false."""
         found = self.values.get(key, default)
         if not isinstance(found, bool):
             raise self.wrong(key, f"is {_shown(found)}", "Write true or false.")
@@ -96,7 +96,9 @@ class Table:
         if match is not None:
             found = float(match[1]) * _SECONDS[match[2]]
         if isinstance(found, bool) or not isinstance(found, (int, float)) or not least <= found <= most:
-            raise self.wrong(key, f"is {_shown(self.values.get(key))}", f'Write a duration from "{_duration(least)}" to "{_duration(most)}".')
+            raise self.wrong(
+                key, f"is {_shown(self.values.get(key))}", f'Write a duration from "{_duration(least)}" to "{_duration(most)}".'
+            )
         return float(found)
 
     def choice(self, key: str, kind: type[Choice], default: Choice) -> Choice:
@@ -126,7 +128,9 @@ class Table:
         """A list of tables."""
         found = self.values.get(key, [])
         if not isinstance(found, list) or len(found) > most:
-            raise self.wrong(key, "is not a list of tables" if not isinstance(found, list) else f"has more than {most} entries", "Correct it.")
+            raise self.wrong(
+                key, "is not a list of tables" if not isinstance(found, list) else f"has more than {most} entries", "Correct it."
+            )
         for number, value in enumerate(found, start=1):
             yield self._table(f"{key} number {number}", value)
 
@@ -160,7 +164,9 @@ class Table:
             raise self.wrong(key, f"{_shown(text)} never comes", "Correct the day and the month.") from None
         except (CronSimError, AssertionError, TypeError, ValueError) as error:  # the last three: its mixtures of L, # and steps
             why = f": {str(error)[:1].lower()}{str(error)[1:]}" if isinstance(error, CronSimError) else ""
-            raise self.wrong(key, f"{_shown(text)} is no schedule{why}", 'Write minute, hour, day, month, weekday: "0 7 * * MON-FRI".') from None
+            raise self.wrong(
+                key, f"{_shown(text)} is no schedule{why}", 'Write minute, hour, day, month, weekday: "0 7 * * MON-FRI".'
+            ) from None
         return line
 
     def timezone(self, key: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from runtime.builds.appfile import HOUR, JSON, AppFile, CronJob, Overlap, Process, Script, Sizes, Variable
 from runtime.builds.appfile_fields import LONGEST_VALUE, Table
@@ -128,19 +129,17 @@ def _health(top: Table) -> HealthCheck | None:
     chosen = next((one for one in checks if one.values.get("type") in ("startup", "readiness")), checks[0] if checks else None)
     if chosen is None:
         return None
-    patience: Mapping[str, float] = {
-        "timeout": chosen.seconds("timeout", 5, least=0.1, most=60),
-        "interval": chosen.seconds("wait", 10, least=1, most=HOUR),
-        "start_period": chosen.seconds("initialDelay", 30, least=0, most=HOUR),
-    }
-    attempts = chosen.whole("attempts", 3, least=1, most=100)
+    check = HealthCheck(
+        timeout=chosen.seconds("timeout", 5, least=0.1, most=30),
+        interval=chosen.seconds("wait", 10, least=1, most=HOUR),
+        start_period=chosen.seconds("initialDelay", 30, least=0, most=HOUR),
+        attempts=chosen.whole("attempts", 3, least=1, most=100),
+    )
     if "command" in chosen:
-        return HealthCheck(kind=CheckKind.COMMAND, command=_words(chosen), attempts=attempts, **patience)
+        return replace(check, kind=CheckKind.COMMAND, command=_words(chosen))
     if "path" in chosen:
-        return HealthCheck(path=chosen.health_path("path"), attempts=attempts, **patience)
-    if chosen.flag("listening"):
-        return HealthCheck(kind=CheckKind.TCP, attempts=attempts, **patience)
-    return HealthCheck(attempts=attempts, **patience)
+        return replace(check, path=chosen.health_path("path"))
+    return replace(check, kind=CheckKind.TCP) if chosen.flag("listening") else check
 
 
 def _words(table: Table) -> tuple[str, ...]:

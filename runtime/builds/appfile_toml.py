@@ -98,7 +98,7 @@ def _health(table: Table) -> HealthCheck:
         kind=kind,
         path=table.health_path("path"),
         command=("/bin/sh", "-c", line) if line else (),
-        timeout=table.seconds("timeout", 5, least=0.1, most=60),
+        timeout=table.seconds("timeout", 5, least=0.1, most=30),
         start_period=table.seconds("start_period", 30, least=0, most=HOUR),
         interval=table.seconds("interval", 10, least=1, most=HOUR),
         attempts=table.whole("attempts", 3, least=1, most=100),

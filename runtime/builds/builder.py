@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from runtime.builds.appfile import AppFile
 from runtime.builds.archive import unpack
 from runtime.builds.cache import StepCache
-from runtime.builds.appfile import AppFile
 from runtime.builds.code import as_layer, leave_out, read_app_file, read_files, read_source, read_whole
 from runtime.builds.detect import DOCKERFILE
 from runtime.builds.dockerfile import build as dockerfile
@@ -150,7 +150,9 @@ class _Build:
         is_there = (tree / self._file).is_file()
         builder = self.app_file.building.builder
         if builder == DOCKERFILE and not is_there:
-            raise BadSource(f"{self.app_file.file} asks for a Dockerfile at {self._file}, which is not in the source.", hint="Correct build.dockerfile.")
+            raise BadSource(
+                f"{self.app_file.file} asks for a Dockerfile at {self._file}, which is not in the source.", hint="Correct build.dockerfile."
+            )
         return is_there and builder in ("", DOCKERFILE)
 
     def _instead_of_dockerfile(self, tree: Path, foreign: tuple[str, ...]) -> BuildPlan | None:

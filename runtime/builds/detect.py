@@ -20,7 +20,9 @@ class Language(StrEnum):
 
 
 DOCKERFILE = "dockerfile"
-BUILDERS = {"procfile" if language is Language.PLAIN else language.name.lower(): language for language in Language}  # as slipway.toml says it
+BUILDERS = {
+    "procfile" if language is Language.PLAIN else language.name.lower(): language for language in Language
+}  # as slipway.toml says it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

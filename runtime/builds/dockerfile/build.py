@@ -78,7 +78,12 @@ def build(
         raise BadSource("The Dockerfile makes an image with nothing in it.", hint="COPY a program into it.")
     paths = tuple(store.unpacked(layer) for layer in reversed(state.layers))
     who = account(state.config.user or "0", paths, recipe.stages[-1].start)
-    return Made(layers=state.layers, config=state.config, processes=_processes(source, state.config, commands or {}, log), user=f"{who.uid}:{who.gid}")
+    return Made(
+        layers=state.layers,
+        config=state.config,
+        processes=_processes(source, state.config, commands or {}, log),
+        user=f"{who.uid}:{who.gid}",
+    )
 
 
 def foreign_bases(source: Path, arguments: Mapping[str, str], file: str = FILE) -> tuple[str, ...]:

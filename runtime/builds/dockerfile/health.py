@@ -20,7 +20,7 @@ def health_of(config: ImageConfig) -> HealthCheck | None:
     return HealthCheck(
         kind=CheckKind.COMMAND,
         command=(*shell, *check.test[1:]),
-        timeout=_seconds(check.timeout, _TIMEOUT),
+        timeout=min(_seconds(check.timeout, _TIMEOUT), _TIMEOUT),
         interval=_seconds(check.interval, _INTERVAL),
         start_period=_seconds(check.start_period, 0.0),
         attempts=min(check.retries or _RETRIES, 100),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from runtime.builds.appfile import AppFile, CronJob, Overlap, Process, Script, Sizes, Variable
@@ -82,9 +82,7 @@ def test_every_key_of_slipway_toml_comes_to_something():
     found = toml(WHOLE)
     limits = {"pids": 64}
     assert found.processes == {
-        "web": Process(
-            command="gunicorn shop.wsgi", count=2, sizes=Sizes(cpu=Millicores(1000), memory=Bytes(512 * 2**20), **limits)
-        ),
+        "web": Process(command="gunicorn shop.wsgi", count=2, sizes=Sizes(cpu=Millicores(1000), memory=Bytes(512 * 2**20), **limits)),
         "worker": Process(sizes=Sizes(cpu=Millicores(250), **limits)),
     }
     assert found.variables == {
@@ -149,7 +147,7 @@ def test_every_key_of_slipway_toml_comes_to_something():
         ("[health]\nkind = 'grpc'", "health.kind is 'grpc'. Write one of http, tcp, command."),
         ("[health]\nkind = 'tcp'\npath = '/'", "health.path has no meaning for a check of kind tcp"),
         ("[health]\nkind = 'command'", "health.command is missing"),
-        ("[health]\ntimeout = '2m'", 'health.timeout is \'2m\'. Write a duration from "0.1s" to "60s".'),
+        ("[health]\ntimeout = '2m'", 'health.timeout is \'2m\'. Write a duration from "0.1s" to "30s".'),
         ("[health]\ntimeout = nan", "health.timeout is nan"),
         (f"[health]\ninterval = {10**400}", "health.interval is a huge number"),
         ("[release]\ntimeout = '3h'", 'to "2h"'),
@@ -223,7 +221,14 @@ def test_heroku_s_and_dokku_s_app_json():
         ("cron-2", "5 4 * * *", Overlap.REPLACE),
     ]
     said = "\n".join(found.notes)
-    for words in ("addons has no", "clock.max_parallel", "formation.release", "size is huge", "scripts.test", "only while the app is in maintenance"):
+    for words in (
+        "addons has no",
+        "clock.max_parallel",
+        "formation.release",
+        "size is huge",
+        "scripts.test",
+        "only while the app is in maintenance",
+    ):
         assert words in said
     assert "name" not in said
 
@@ -240,7 +245,7 @@ def test_heroku_s_and_dokku_s_app_json():
     ],
 )
 def test_what_has_a_meaning_in_app_json_and_is_wrong_is_refused(document, words):
-    with pytest.raises(BadSource, match=".") as refused:
+    with pytest.raises(BadSource) as refused:
         app_json(document)
     assert words in refused.value.explain()
 
@@ -262,18 +267,50 @@ def test_slipway_toml_counts_beside_app_json_and_a_file_of_another_encoding_or_s
     with pytest.raises(BadSource, match="larger than 64 KiB"):
         read({"app.json": b" " * 70_000})
     for nested in (b"a = " + b"[" * 30_000, b"a = " + b"{a=" * 20_000):
-        with pytest.raises(BadSource, match="nests too deeply|not valid TOML"):
+        with pytest.raises(BadSource, match=r"nests too deeply|not valid TOML"):
             read({"slipway.toml": nested})
-    with pytest.raises(BadSource, match="nests too deeply|not valid JSON"):
+    with pytest.raises(BadSource, match=r"nests too deeply|not valid JSON"):
         read({"app.json": b"[" * 60_000})
 
 
 KEYS = st.sampled_from(
-    ["processes", "web", "command", "count", "cpu", "memory", "env", "A", "generate", "value", "required", "health", "kind", "path", "timeout"]
-    + ["cron", "name", "schedule", "timezone", "build", "dockerfile", "args", "formation", "size", "healthchecks", "scripts", "postdeploy"]
+    [
+        "processes",
+        "web",
+        "command",
+        "count",
+        "cpu",
+        "memory",
+        "env",
+        "A",
+        "generate",
+        "value",
+        "required",
+        "health",
+        "kind",
+        "path",
+        "timeout",
+        "cron",
+        "name",
+        "schedule",
+        "timezone",
+        "build",
+        "dockerfile",
+        "args",
+        "formation",
+        "size",
+        "healthchecks",
+        "scripts",
+        "postdeploy",
+    ]
 )
 LEAVES = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=30), st.sampled_from(["http", "@daily", "L,1/2 * L#1 * 1#1", "2h"])
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=30),
+    st.sampled_from(["http", "@daily", "L,1/2 * L#1 * 1#1", "2h"]),
 )
 TREES = st.recursive(
     LEAVES, lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(st.one_of(KEYS, st.text(max_size=5)), inner, max_size=6))
@@ -281,6 +318,7 @@ TREES = st.recursive(
 SCHEDULES = st.lists(st.text(alphabet="0123456789*,/-#LWMONSUN", min_size=1, max_size=8), min_size=5, max_size=5).map(" ".join)
 
 
+@settings(deadline=None)
 @given(st.dictionaries(KEYS, TREES, max_size=6))
 @example({"formation": {"web": {"quantity": 10**300}}})
 @example({"cron": [{"command": "a", "schedule": "* * 1,L/2 * *"}]})
@@ -293,6 +331,7 @@ def test_no_document_does_anything_but_be_read_or_refused(document):
                 assert refused.hint  # noqa: PT017  # the other outcome is as good
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_no_bytes_do_anything_but_be_read_or_refused(data):
     for name in ("app.json", "slipway.toml"):
@@ -302,6 +341,7 @@ def test_no_bytes_do_anything_but_be_read_or_refused(data):
             assert refused.hint  # noqa: PT017  # the other outcome is as good
 
 
+@settings(deadline=None)
 @given(SCHEDULES)
 def test_no_schedule_does_anything_but_be_read_or_refused(schedule):
     try:
