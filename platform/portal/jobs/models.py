@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
@@ -73,6 +75,16 @@ class Run(models.Model):
             models.Index(fields=("app", "-id"), name="runs_of_an_app"),
             models.Index(fields=("state",), condition=Q(state__in=("queued", "running")), name="open_runs"),
         )
+
+    @property
+    def shown(self) -> str:
+        """Its state as the pages' vocabulary has it, where a build that succeeded is called built."""
+        return "done" if self.state == RunState.SUCCEEDED else self.state
+
+    @property
+    def took(self) -> timedelta | None:
+        """From its start to its end."""
+        return self.finished_at - self.started_at if self.finished_at is not None and self.started_at is not None else None
 
     @property
     def source(self) -> str:
