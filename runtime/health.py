@@ -6,6 +6,8 @@ import shlex
 from dataclasses import dataclass
 from enum import StrEnum
 
+LEAST_BOOT = 5.0  # seconds; processes without a port are judged by staying up for two
+
 
 class CheckKind(StrEnum):
     """What is done to find out."""
@@ -30,7 +32,7 @@ class HealthCheck:
     @property
     def boot_seconds(self) -> float:
         """After which an instance that was never well is given up (as Docker has it: HEALTHCHECK in its reference)."""
-        return max(self.start_period + self.interval * self.attempts, 1.0)
+        return max(self.start_period + self.interval * self.attempts, LEAST_BOOT)
 
     def describe(self) -> str:
         """For a sentence: "GET /healthz"."""

@@ -32,9 +32,7 @@ def tick() -> None:
     for job in CronJob.objects.filter(next_at__lte=timezone.now()).order_by("next_at"):
         jobs.tick(job, timezone.now())
     apps = set(Run.objects.filter(state__in=OPEN).values_list("app", flat=True))
-    left = {container.spec.app for container in node.engine().runs.all()}
-    apps |= set(App.objects.filter(name__in=left).values_list("pk", flat=True))
-    for app_id in sorted(apps):
+    for app_id in sorted(apps | _with_containers(node.engine())):
         celery.send_task("slipway.tend_runs", [app_id], expires=5)
 
 
@@ -56,6 +54,15 @@ def tend_runs(app_id: int) -> None:
     with journal.lock(engine.config.locks / f"runs-{app.name}", timeout=15.0) as held:
         if held:
             _tend(app, engine)
+
+
+def _with_containers(engine: NodeEngine) -> set[int]:
+    """Apps that have any, by row id; those of an app that has no row any more are removed."""
+    names = {container.spec.app for container in engine.runs.all()}
+    known = dict(App.objects.filter(name__in=names).values_list("name", "pk"))
+    for name in names - known.keys():
+        engine.runs.remove_all(name)
+    return set(known.values())
 
 
 def _tend(app: App, engine: NodeEngine) -> None:

@@ -5,8 +5,8 @@ docs/manifest.md has every key. Nothing is decided here: what a team may have, w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from runtime.health import HealthCheck
@@ -107,6 +107,7 @@ class AppFile:
 
     file: str = ""
     processes: Mapping[str, Process] = field(default_factory=dict)
+    limits: Sizes = field(default_factory=Sizes)  # of process types that are not among these
     variables: Mapping[str, Variable] = field(default_factory=dict)
     release: Script = field(default_factory=Script)
     postdeploy: Script = field(default_factory=Script)
@@ -115,6 +116,13 @@ class AppFile:
     building: Building = field(default_factory=Building)
     static: Static = field(default_factory=Static)
     notes: tuple[str, ...] = ()  # for the build log
+
+    def covering(self, names: Collection[str]) -> AppFile:
+        """With the limits for these process types too, which a Procfile or the code named."""
+        if self.limits == Sizes():
+            return self
+        others = {name: Process(sizes=self.limits) for name in names if name not in self.processes and name != "release"}
+        return replace(self, processes={**self.processes, **others})
 
     @property
     def commands(self) -> dict[str, str]:

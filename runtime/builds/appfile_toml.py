@@ -33,6 +33,7 @@ def read(text: str) -> AppFile:
     return AppFile(
         file=TOML,
         processes={name: _process(top, name, table, sizes) for name, table in top.named_tables("processes")},
+        limits=sizes,
         variables=_variables(top),
         release=_script(top.table("release")),
         postdeploy=_script(top.table("postdeploy")),

@@ -276,7 +276,7 @@ class _Build:
         for name in sorted(self.app_file.processes.keys() - processes.keys()):
             self.log(f"Warning: {self.app_file.file} speaks of a process type {name}, which nothing gives a command.")
         self.log(f"Image: {digest.short}, {_sizes(layers)} in {_count(len(layers), 'layer')}, built in {_seconds(self.started)}")
-        return BuiltImage(digest=digest, processes=processes, app_file=self.app_file, health=health_of(config))
+        return BuiltImage(digest=digest, processes=processes, app_file=self.app_file.covering(processes), health=health_of(config))
 
     def _go_on(self) -> None:
         if self.cancelled():

@@ -103,7 +103,9 @@ def test_a_required_var_stops_the_release_until_it_is_set_without_another_build(
     wanted = said(variables={"STRIPE": variable(required=True, description="From the dashboard"), "OTHER": variable(required=True)})
     first = made(crew, app, wanted)
     assert first.state == RolloutState.FAILED
-    assert "v1 needs the config vars STRIPE (From the dashboard), OTHER: slipway.toml requires it" in first.reason
+    assert (
+        "v1 needs the config vars STRIPE (From the dashboard), OTHER: slipway.toml requires them, and they have no value." in first.reason
+    )
     assert '{"changes": {"STRIPE": "VALUE", "OTHER": "VALUE"}}' in first.reason
     assert not ProcessFormation.objects.filter(app=app).exists()
     assert set_config_vars(crew.owner, app=app, changes={"STRIPE": "sk"}) is None

@@ -141,7 +141,12 @@ def test_a_team_has_so_many_at_once_and_a_deleted_app_none(plant):
     runs.tend_runs(app.pk)
     assert set(Run.objects.values_list("state", flat=True)) == {RunState.STOPPED}
     assert plant.engine.runs.all() == []
+    order = RunOrder(number=999, source="cron.late", command="sleep 60", limits=translate.run_limits(started[0], app.team.quota))
+    desired = translate.desired_app(app)
     remove_app(app.pk)
+    plant.engine.runs.start(desired, desired.current, order)  # by a worker that had not seen that the app goes
+    runs.tick()
+    assert plant.engine.runs.all() == []
     assert not App.objects.filter(pk=app.pk).exists()
 
 

@@ -17,11 +17,11 @@ def explain(release: Release, missing: Sequence[str]) -> str:
     for name in missing:
         description = declared.variables[name].description
         told.append(f"{name} ({description})" if description else name)
-    noun = "the config var" if len(missing) == 1 else "the config vars"
+    noun, it, has = ("the config var", "it", "it has") if len(missing) == 1 else ("the config vars", "them", "they have")
     body = json.dumps({"changes": dict.fromkeys(missing, "VALUE")})
     address = f"{settings.PORTAL_URL}/api/v1/apps/{release.app.name}/config"
     return (
-        f"v{release.number} needs {noun} {', '.join(told)}: {declared.file} requires it, and it has no value. "
-        "Set it on the settings page and this release goes out, without another build; or with:\n"
+        f"v{release.number} needs {noun} {', '.join(told)}: {declared.file} requires {it}, and {has} no value. "
+        f"Set {it} on the settings page and this release goes out, without another build; or with:\n"
         f"curl -X PATCH -H \"Authorization: Bearer $SLIPWAY_TOKEN\" -H 'Content-Type: application/json' -d '{body}' {address}"
     )

@@ -116,6 +116,8 @@ def test_every_key_of_slipway_toml_comes_to_something():
     assert found.building.arguments == {"FLAVOUR": "plain"}
     assert (found.static.folder, found.static.single_page) == ("out", True)
     assert found.commands == {"web": "gunicorn shop.wsgi", "release": "python manage.py migrate"}
+    covered = found.covering(["web", "clock", "release"])
+    assert covered.processes == {**found.processes, "clock": Process(sizes=Sizes(cpu=Millicores(1000), **limits))}
 
 
 @pytest.mark.parametrize(
