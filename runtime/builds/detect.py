@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -30,20 +31,36 @@ class Source:
 class Detected:
     language: Language
     because: str  # the file that told
+    first: tuple[Language, ...] = ()  # other languages of the source, which are built before this one, in this order
 
 
 STATIC_FOLDERS = ("", "public/", "dist/", "build/", "site/", "_site/", "www/")
-_PYTHON = ("uv.lock", "requirements.txt", "pyproject.toml", "manage.py", ".python-version", "runtime.txt")
-_LOOKED_FOR = "Dockerfile, Procfile, requirements.txt, pyproject.toml, uv.lock, manage.py, package.json, index.html (also in public, dist, build, site)"
-ALWAYS_READ = frozenset(
-    (
-        *("Procfile", "package.json", "package-lock.json", "npm-shrinkwrap.json", "pyproject.toml", "uv.lock", "requirements.txt"),
-        *("runtime.txt", ".python-version", ".node-version", ".nvmrc"),
-    )
+PYTHON_LOCKS = ("uv.lock", "poetry.lock", "Pipfile.lock")
+PYTHON_FILES = (*PYTHON_LOCKS, "requirements.txt", "Pipfile", "pyproject.toml", "setup.py", "setup.cfg", "manage.py")
+_PYTHON_VERSION = (".python-version", "runtime.txt")
+_NODE_FILES = (
+    "package.json",
+    "package-lock.json",
+    "npm-shrinkwrap.json",
+    "pnpm-lock.yaml",
+    "pnpm-workspace.yaml",
+    "yarn.lock",
+    ".yarnrc.yml",
 )
+_LOOKED_FOR = (
+    "Dockerfile, Procfile, package.json, requirements.txt, pyproject.toml, Pipfile, setup.py, the lock files of uv, Poetry and Pipenv, "
+    "manage.py, index.html (also in public, dist, build, site)"
+)
+ALWAYS_READ = frozenset(("Procfile", "slipway.toml", *PYTHON_FILES, *_PYTHON_VERSION, *_NODE_FILES, ".node-version", ".nvmrc"))
 _TEXTS = re.compile(
-    r"(?:Procfile|package\.json|package-lock\.json|npm-shrinkwrap\.json|pyproject\.toml|uv\.lock|runtime\.txt|\.python-version"
-    r"|\.node-version|\.nvmrc|[^/]+\.py|(?:[^/]+/){0,2}[^/]+\.(?:txt|in))"
+    r"[^/]+\.py|(?:[^/]+/){0,2}[^/]+\.(?:txt|in)|(?:(?!node_modules/)[^/]+/){0,4}package\.json|" + "|".join(map(re.escape, ALWAYS_READ))
+)
+_RUNS_PYTHON = re.compile(r"\b(?:python3?|gunicorn|uvicorn|hypercorn|daphne|waitress-serve|flask|celery|django-admin)\b")
+_RUNS_NODE = re.compile(r"(?<![\w/.-])(?:node|npm|npx|pnpm|yarn)\b")
+# Start scripts that serve a bundler's own development server: what such a project is for is the folder that its build makes.
+_DEVELOPS = re.compile(
+    r"(?:[A-Z_]+=\S+ +)*(?:npx +)?(?:vite(?: +(?:dev|serve|preview))?|react-scripts +start|ng +serve|vue-cli-service +serve|astro +(?:dev|preview)|gatsby +develop"
+    r"|parcel|webpack(?:-dev-server| +serve)|docusaurus +start|eleventy +--serve)(?: .*)?"
 )
 
 
@@ -56,25 +73,23 @@ def detect(source: Source) -> Detected:
     """BadSource: nothing is known that could build it; it says what was looked for."""
     if "Dockerfile" in source.files:
         return Detected(language=Language.DOCKERFILE, because="Dockerfile")
-    if "package.json" in source.files:
-        python = next((name for name in _PYTHON[:3] if name in source.files and "Procfile" not in source.files), "")
-        if python and not _has_start(source):
-            return Detected(language=Language.PYTHON, because=python)
-        return Detected(language=Language.NODE, because="package.json")
-    if name := next((name for name in _PYTHON if name in source.files), ""):
-        return Detected(language=Language.PYTHON, because=name)
-    for later, remedy in (
-        ("Pipfile", "pipenv requirements > requirements.txt"),
-        ("poetry.lock", "poetry export -o requirements.txt"),
-        ("setup.py", "echo . > requirements.txt"),
-    ):
-        if later in source.files and "Procfile" not in source.files:
-            raise BadSource(f"The source has a {later}, which is not read yet.", hint=f"Make a requirements.txt: {remedy}")
+    main = _main(source)
+    return Detected(language=main.language, because=main.because, first=tuple(_first(source, main.language)))
+
+
+def _main(source: Source) -> Detected:
+    """The language of what runs in the end: of the Procfile's web process, else of what tells how to start."""
+    python = next((name for name in PYTHON_FILES if name in source.files), "")
+    if "Procfile" not in source.files and re.search(r"^\[static\]", source.texts.get("slipway.toml", ""), re.MULTILINE):
+        return Detected(language=Language.STATIC, because="slipway.toml")
+    if "package.json" in source.files and not (python and _prefers_python(source)):
+        return _of_package(source)
+    if python or (python := next((name for name in _PYTHON_VERSION if name in source.files), "")):
+        return Detected(language=Language.PYTHON, because=python)
     if "Procfile" in source.files:
         return _of_procfile(source)
-    for folder in STATIC_FOLDERS:
-        if f"{folder}index.html" in source.files:
-            return Detected(language=Language.STATIC, because=f"{folder}index.html")
+    if page := _page(source):
+        return Detected(language=Language.STATIC, because=page)
     if name := next((name for name in ("app.py", "main.py") if name in source.files), ""):
         return Detected(language=Language.PYTHON, because=name)
     top = sorted({path.partition("/")[0] for path in source.files})
@@ -85,15 +100,68 @@ def detect(source: Source) -> Detected:
     )
 
 
+def _first(source: Source, main: Language) -> Iterator[Language]:
+    """Node.js first where it builds what another language serves, or runs beside it; Python first where only a process needs it."""
+    commands = source.texts.get("Procfile", "")
+    has_python = any(name in source.files for name in PYTHON_FILES)
+    if main is Language.NODE and has_python and _RUNS_PYTHON.search(commands):
+        yield Language.PYTHON
+    if main not in (Language.NODE, Language.DOCKERFILE) and "package.json" in source.files:
+        scripts = _scripts(source)
+        if "build" in scripts or (main is not Language.STATIC and _RUNS_NODE.search(commands)):
+            yield Language.NODE
+
+
+def _prefers_python(source: Source) -> bool:
+    """Of a source with files of both, whether Python serves: the Procfile says so, or Node.js has nothing to start."""
+    lines = source.texts.get("Procfile", "").splitlines()
+    web = next((line for line in lines if line.lstrip().startswith("web:")), "\n".join(lines))
+    if _RUNS_PYTHON.search(web) or _RUNS_NODE.search(web):
+        return _RUNS_PYTHON.search(web) is not None
+    return not _starts(source)
+
+
+def _of_package(source: Source) -> Detected:
+    """A Node.js app, or a static site that a build script makes, or one beside a package.json with tools alone."""
+    if "Procfile" not in source.files and not _starts(source):
+        if "build" in _scripts(source):
+            return Detected(language=Language.STATIC, because="package.json")
+        if page := _page(source):
+            return Detected(language=Language.STATIC, because=page)
+    return Detected(language=Language.NODE, because="package.json")
+
+
 def _of_procfile(source: Source) -> Detected:
     """A Procfile alone: in Python if it has a Python file and a command that runs one."""
-    runs_python = re.search(r"\b(?:python3?|gunicorn|uvicorn|flask|celery)\b", source.texts.get("Procfile", ""))
-    if runs_python and any(path.endswith(".py") for path in source.files):
+    commands = source.texts.get("Procfile", "")
+    if _RUNS_PYTHON.search(commands) and any(path.endswith(".py") for path in source.files):
         return Detected(language=Language.PYTHON, because="Procfile")
-    if re.search(r"\b(?:node|npm|npx)\b", source.texts.get("Procfile", "")):
+    if _RUNS_NODE.search(commands):
         return Detected(language=Language.NODE, because="Procfile")
     return Detected(language=Language.PLAIN, because="Procfile")
 
 
-def _has_start(source: Source) -> bool:
-    return '"start"' in source.texts.get("package.json", "") or any(name in source.files for name in ("server.js", "index.js", "app.js"))
+def _page(source: Source) -> str:
+    return next((f"{folder}index.html" for folder in STATIC_FOLDERS if f"{folder}index.html" in source.files), "")
+
+
+def _starts(source: Source) -> bool:
+    """Whether package.json, or the name of a file, tells how to start a server in Node.js."""
+    start = str(_scripts(source).get("start", ""))
+    if start:
+        return _DEVELOPS.fullmatch(start) is None
+    return any(name in source.files for name in ("server.js", "index.js", "app.js")) or bool(_package(source).get("main"))
+
+
+def _scripts(source: Source) -> Mapping[str, object]:
+    scripts = _package(source).get("scripts")
+    return scripts if isinstance(scripts, dict) else {}
+
+
+def _package(source: Source) -> Mapping[str, object]:
+    """package.json as far as it can be read: who builds it says what is wrong with it."""
+    try:
+        document = json.loads(source.texts.get("package.json", ""))
+    except (ValueError, RecursionError):
+        return {}
+    return document if isinstance(document, dict) else {}

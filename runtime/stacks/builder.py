@@ -6,25 +6,26 @@ a team's is ever built here. Two who want the same at once: one builds, the othe
 
 from __future__ import annotations
 
-import json
 import platform
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from runtime import journal, process
 from runtime.config import NodeConfig, package_environment
-from runtime.errors import BadSource, HostLacks, ProcessFailed
+from runtime.errors import BadSource, HostLacks
 from runtime.images.digest import Digest
 from runtime.images.manifest import ImageConfig, Layer
 from runtime.images.scratch import scratch
 from runtime.images.store import Image, Store
 from runtime.images.use import mark
 from runtime.quantities import Bytes
-from runtime.stacks.definition import PYTHON, STACKS, STATIC, DebianRuntime, NodeRuntime, Runtime, Stack, key
+from runtime.stacks.definition import PYTHON, STACKS, DebianRuntime, NodeRuntime, Runtime, Stack, key
 from runtime.stacks.difference import empty, forget_times, subtract
 from runtime.stacks.mirror import find_mirror
+from runtime.stacks.package_manager import PackageManager
+from runtime.stacks.registry import pack, unpack_manager, view
+from runtime.stacks.static import STATIC
 
 Progress = Callable[[str], None]
 
@@ -68,8 +69,7 @@ def node_versions(config: NodeConfig) -> list[str]:
     remembered = config.cache / "node-versions.json"
     document = journal.read_json(remembered)
     if document is None or time.time() - document["at"] > _A_DAY:
-        asked = _npm(["view", _node_package(), "versions", "--json"], Path("/"))
-        document = {"at": time.time(), "versions": json.loads(asked.stdout)}
+        document = {"at": time.time(), "versions": view(_node_package())}
         remembered.parent.mkdir(parents=True, exist_ok=True)
         journal.write_json(remembered, document)
     return list(document["versions"])
@@ -114,6 +114,9 @@ def _recorded(store: Store, record: Path) -> Layer | None:
 def _build_runtime(config: NodeConfig, store: Store, runtime: Runtime, tree: Path, progress: Progress) -> None:
     if isinstance(runtime, NodeRuntime):
         _unpack_node(runtime, tree)
+        return
+    if isinstance(runtime, PackageManager):
+        unpack_manager(runtime, tree)
         return
     base = store.unpacked(_stack_layer(config, store, runtime.stack, progress))
     _bootstrap(config, runtime.stack, runtime.packages, tree, progress)
@@ -186,8 +189,7 @@ def _unpack_node(runtime: NodeRuntime, tree: Path) -> None:
     """Node's program and npm, as the registry's packages hold them (npm checks their integrity)."""
     packed = tree.with_name("packages")
     packed.mkdir()
-    wanted = [f"{_node_package()}@{runtime.version}", f"npm@{runtime.npm}"]
-    _npm(["pack", "--silent", "--ignore-scripts", "--pack-destination", str(packed), *wanted], packed)
+    pack([f"{_node_package()}@{runtime.version}", f"npm@{runtime.npm}"], packed)
     node, modules = tree / "opt" / "node", tree / "opt" / "node" / "lib" / "node_modules"
     (node / "bin").mkdir(parents=True)
     for tarball in sorted(packed.glob("*.tgz")):
@@ -211,13 +213,3 @@ def _node_package() -> str:
         return _NODE_PACKAGES[platform.machine()]
     except KeyError:
         raise HostLacks(f"There is no Node.js for {platform.machine()} in the npm registry.", hint="Use x86_64 or aarch64.") from None
-
-
-def _npm(arguments: list[str], folder: Path) -> process.Completed:
-    ours = Path(sys.prefix) / "bin" / "npm"  # of the lock file
-    try:
-        return process.run([ours if ours.exists() else "npm", *arguments], timeout=300, cwd=folder)
-    except HostLacks:
-        raise HostLacks("npm, which fetches Node.js, is not on this machine.", hint="Run `make up`, which installs it.") from None
-    except ProcessFailed as error:
-        raise ProcessFailed(f"Node.js could not be fetched from the npm registry: {error}", hint="Check `npm ping` on the host.") from None

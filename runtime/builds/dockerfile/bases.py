@@ -10,7 +10,8 @@ from runtime.config import NodeConfig
 from runtime.images.manifest import ImageConfig, Layer
 from runtime.images.store import Store
 from runtime.stacks.builder import ensure_runtime, ensure_stack
-from runtime.stacks.definition import DEBIAN_13, NODE_NEWEST, PYTHON, STACKS, STATIC, Runtime, node
+from runtime.stacks.definition import DEBIAN_13, NODE_NEWEST, PYTHON, STACKS, Runtime, node
+from runtime.stacks.static import STATIC
 
 Resolve = Callable[[str], str | None]  # an image's name to its digest in the store, or None
 
