@@ -60,7 +60,7 @@ _RUNS_NODE = re.compile(r"(?<![\w/.-])(?:node|npm|npx|pnpm|yarn)\b")
 # Start scripts that serve a bundler's own development server: what such a project is for is the folder that its build makes.
 _DEVELOPS = re.compile(
     r"(?:[A-Z_]+=\S+ +)*(?:npx +)?(?:vite(?: +(?:dev|serve|preview))?|react-scripts +start|ng +serve|vue-cli-service +serve|astro +(?:dev|preview)|gatsby +develop"
-    r"|parcel|webpack(?:-dev-server| +serve)|docusaurus +start|eleventy +--serve)(?: .*)?"
+    r"|parcel|webpack(?:-dev-server| +serve)|docusaurus +start|eleventy +--serve)(?: [^&;|]*)?"
 )
 
 

@@ -123,7 +123,7 @@ def _candidates(source: Source, tool: Tool, lock: str) -> tuple[str, tuple[str, 
         return default, tuple(one for one in offered.PNPM_OFFERED if form[1] == "9" and int(one.partition(".")[0]) >= 9) or (default,)
     form = re.search(r"^__metadata:\s*\n(?:[ \t]+\w+:.*\n)*?[ \t]+version:[ \t]*[\"']?(\d+)", text, re.MULTILINE)
     if form is None:
-        default = offered.YARN_BERRY["8"] if ".yarnrc.yml" in source.files else offered.YARN_CLASSIC
+        default = offered.YARN_BERRY["10"] if ".yarnrc.yml" in source.files else offered.YARN_CLASSIC
         return default, (default,)
     default = offered.YARN_BERRY.get(form[1], "")
     if not default:

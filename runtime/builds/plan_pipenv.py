@@ -107,7 +107,7 @@ def _line(name: str, entry: Mapping[str, Any]) -> str:
     if place and entry.get("editable"):
         line = f"-e {place}{extras}"
     elif place:
-        line = f"{name}{extras} @ {place}{marker}"
+        line = f"{name}{extras} @ {place}{marker}{'' if place.startswith(('git+', 'file:')) else hashes}"
     else:
         line = f"{name}{extras}{'' if version == '*' else version}{marker}{hashes}"
     if "\n" in line or "\r" in line:

@@ -127,7 +127,7 @@ def notes(source: Source) -> tuple[str, ...]:
     said = []
     if unread := [name for name in (*PYTHON_LOCKS, "requirements.txt") if name in source.files and name != file and file]:
         said.append(f"Note: {file} decides; {' and '.join(unread)} is not read.")
-    pipfile = _toml(source, "Pipfile") if {"Pipfile", file} == {"Pipfile", "Pipfile.lock"} & source.files else {}
+    pipfile = _toml(source, "Pipfile") if file == "Pipfile.lock" and "Pipfile" in source.files else {}
     if pipfile and plan_pipenv.is_stale(pipfile, source.texts.get("Pipfile.lock", "")):
         said.append("Warning: Pipfile.lock was made from another Pipfile than this one, and decides. `pipenv lock` makes it anew.")
     lock = {"Pipfile": "Pipfile.lock", "pyproject.toml": "poetry.lock" if _is_poetrys(source) else "uv.lock"}.get(file)

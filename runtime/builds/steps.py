@@ -52,7 +52,7 @@ class Install:
 
     @property
     def reads_all(self) -> bool:
-        return self.whole or self.on_code or not self.files
+        return self.whole or self.on_code
 
 
 def in_order(installs: tuple[Install, ...]) -> tuple[Install, ...]:

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 PNPM = {"5": "7.33.7", "6": "8.15.9", "9": "10.34.9"}  # by the lock file's major format: the newest that reads it and keeps it
 PNPM_OFFERED = ("7.33.7", "8.15.9", "9.15.9", "10.34.9", "11.28.11", "12.21.0")
 YARN_CLASSIC = "1.22.22"
-YARN_BERRY = {"4": "2.4.2", "5": "3.8.7", "6": "3.8.7", "8": "4.18.1", "9": "4.18.1"}  # by `__metadata: version` of yarn.lock
-YARN_OFFERED = (YARN_CLASSIC, "3.8.7", "4.18.1")
+YARN_BERRY = {"4": "2.4.2", "6": "3.8.7", "8": "4.13.0", "9": "4.14.1", "10": "4.18.1"}  # by `__metadata: version` of yarn.lock
 NPM_OFFERED = ("9.9.4", "11.21.2")  # beside the one every Node here has
 
 

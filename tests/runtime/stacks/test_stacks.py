@@ -17,9 +17,9 @@ from runtime.errors import BadSource
 from runtime.images.store import Store
 from runtime.stacks.builder import ensure_runtime, ensure_stack
 from runtime.stacks.definition import DEBIAN_13, NODE_DEFAULT, PYTHON, DebianRuntime, key, node
-from runtime.stacks.static import STATIC
 from runtime.stacks.difference import subtract
 from runtime.stacks.mirror import find_mirror
+from runtime.stacks.static import STATIC
 from tests.warm import seed
 
 
