@@ -24,7 +24,7 @@ def view(package: str) -> list[str]:
 
 def pack(packages: list[str], into: Path) -> None:
     """Fetch packages as NAME-VERSION.tgz (npm checks their integrity)."""
-    _npm(["pack", "--silent", "--ignore-scripts", "--pack-destination", str(into), *packages], into)
+    _npm(["pack", "--loglevel=error", "--ignore-scripts", "--pack-destination", str(into), *packages], into)
 
 
 def unpack_manager(manager: PackageManager, tree: Path) -> None:

@@ -1,4 +1,4 @@
-"""All seven examples, deployed by upload through the real page, answer and do what they are for."""
+"""All examples, deployed by upload through the real page, answer and do what they are for."""
 
 import json
 import re
@@ -12,7 +12,10 @@ from tests.system import archives
 from tests.system.conftest import TEAM
 from tests.system.waiting import until
 
-EXAMPLES = ("hello", "flask-counter", "django-todo", "fastapi-uv", "express-chat", "static-site", "worker-ticker")
+EXAMPLES = (
+    *("hello", "flask-counter", "django-todo", "fastapi-uv", "express-chat", "static-site", "worker-ticker"),
+    *("python-poetry", "python-pipenv", "python-with-assets", "node-pnpm", "node-yarn", "static-spa"),
+)
 
 
 def name_of(example: str) -> str:
@@ -78,7 +81,13 @@ def test_an_example_deploys_by_upload_and_its_page_says_live(live, page, example
         ("django-todo", "/", "Nothing to do yet."),
         ("fastapi-uv", "/convert?value=100&source=celsius&target=fahrenheit", '"value":212'),
         ("express-chat", "/", "<title>Chat</title>"),
+        ("python-poetry", "/Africa/Nairobi", "World clock"),
+        ("python-pipenv", "/all.json", "smooth sea"),
+        ("python-with-assets", "/static/tide.js", "/tide.json"),
+        ("node-pnpm", "/dice/20", '"sides":20'),
+        ("node-yarn", "/ketch/1h", '"euros":80'),
         ("static-site", "/assets/mark.svg", "<svg"),
+        ("static-spa", "/knots/bowline", '<main id="view">'),
         ("worker-ticker", "/", "worker"),
     ],
 )
