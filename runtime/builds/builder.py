@@ -24,6 +24,7 @@ from runtime.builds.surroundings import surroundings
 from runtime.config import NodeConfig
 from runtime.containers.lifecycle import Containers
 from runtime.containers.spec import Limits, TeamLimits
+from runtime.containers.words import NO_SHELL, words
 from runtime.errors import BadSource, BuildFailed
 from runtime.images import scratch
 from runtime.images.digest import chain_id
@@ -31,7 +32,7 @@ from runtime.images.disk import check_room
 from runtime.images.manifest import ImageConfig, Layer
 from runtime.images.store import Store
 from runtime.quantities import Bytes
-from runtime.stacks.builder import ensure_runtime, node_versions
+from runtime.stacks.builder import ensure_bare, ensure_runtime, node_versions
 from runtime.stacks.definition import DEBIAN_13
 
 Log = Callable[[str], None]
@@ -120,11 +121,10 @@ class _Build:
         self._say(decided)
         leave_out(tree, decided.left_out)
         layers = self._base(decided)
-        for number, install in enumerate(decided.installs, start=1):
-            self._go_on()
-            layers.append(self._install(install, number, tree, layers))
+        layers += self._installs(decided, tree, layers)
         self._go_on()
-        layers.append(self._code(tree))
+        if not decided.bare:
+            layers.append(self._code(tree))
         return self._image(layers, decided)
 
     def _instead_of_dockerfile(self, tree: Path, foreign: tuple[str, ...]) -> BuildPlan | None:
@@ -172,17 +172,34 @@ class _Build:
 
     def _base(self, decided: BuildPlan) -> list[Layer]:
         started = time.monotonic()
+        if decided.bare:
+            self.log(f"Stack: none, the image holds programs and certificates alone; {decided.runtime_words}")
+            return [ensure_bare(self.config, self.store, DEBIAN_13, self.log)]
         layers = ensure_runtime(self.config, self.store, decided.runtime, DEBIAN_13, self.log)
-        words = f"; {decided.runtime_words}" if decided.runtime_words else ""
-        self.log(f"Stack: {DEBIAN_13.name}{words} ({_sizes(layers)}, {_seconds(started)})")
+        what = f"; {decided.runtime_words}" if decided.runtime_words else ""
+        self.log(f"Stack: {DEBIAN_13.name}{what} ({_sizes(layers)}, {_seconds(started)})")
         return layers
+
+    def _installs(self, decided: BuildPlan, tree: Path, base: list[Layer]) -> list[Layer]:
+        """The steps' layers that go into the image. Each step stands on those before it, and they on the toolchain if there is one."""
+        below, shipped = list(base), []
+        if decided.toolchain is not None and decided.installs:
+            started = time.monotonic()
+            below = ensure_runtime(self.config, self.store, decided.toolchain, DEBIAN_13, self.log)
+            self.log(f"Built with: {decided.toolchain.name} ({_sizes(below)}, {_seconds(started)}), which does not go into the image")
+        for number, install in enumerate(decided.installs, start=1):
+            self._go_on()
+            below.append(self._install(install, number, tree, below))
+            if install.ships:
+                shipped.append(below[-1])
+        return shipped
 
     def _install(self, install: Install, number: int, tree: Path, below: list[Layer]) -> Layer:
         """The step's layer: from the cache, or made now in a build container."""
         place = self.workspace / f"step{number}"
         place.mkdir(mode=0o711)
         around = surroundings(install.tool, place)
-        contents = read_whole(tree) if install.whole or not install.files else read_files(tree, install.files)
+        contents = read_whole(tree) if install.whole else read_files(tree, install.files)
         key = step_key(install, chain_id([layer.diff_id for layer in below]), contents, around.identity)
         with self.cache.turn(key, self.cancelled, self.started + self.time_limit):
             if layer := self.cache.find(key):
@@ -190,7 +207,7 @@ class _Build:
                 return layer
             started = time.monotonic()
             self.log(f"{install.name}: `{install.command.split(' && ')[-1]}` for {install.reads()}")
-            inputs = tree if install.whole or not install.files else _inputs(place, contents)
+            inputs = tree if install.whole else _inputs(place, contents)
             if self.request.team_limits is not None:
                 self.containers.set_team_limits(self.request.team, self.request.team_limits)
             order = Order(
@@ -223,8 +240,12 @@ class _Build:
             environment=decided.environment,
             working_directory="/app",
             user="1000:1000",
-            command=("/bin/sh", "-c", web) if web else (),
-            labels={"slipway.language": decided.detected.language.value, "slipway.processes": json.dumps(processes, sort_keys=True)},
+            command=() if not web else words(web) if decided.bare else ("/bin/sh", "-c", web),
+            labels={
+                "slipway.language": decided.detected.language.value,
+                "slipway.processes": json.dumps(processes, sort_keys=True),
+                **({NO_SHELL: "true"} if decided.bare else {}),
+            },
         )
         return self._finish(layers, config, processes)
 

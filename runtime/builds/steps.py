@@ -16,6 +16,10 @@ _REVISION = 1  # raised when steps are run in another way, so that old layers ar
 class Tool(StrEnum):
     UV = "uv"
     NPM = "npm"
+    GO = "go"
+    COMPOSER = "composer"
+    BUNDLER = "bundler"
+    JAVA = "javac"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,10 +32,13 @@ class Install:
     whole: bool  # it reads the whole source
     command: str  # a shell line, run where the files lie
     keep: tuple[str, ...]  # folders of the container that become the layer
+    ships: bool = True  # the layer goes into the image; off, only later steps stand on it
 
     def reads(self) -> str:
         """For the log: "requirements.txt", "pyproject.toml and uv.lock", "the source"."""
-        return "the source" if self.whole or not self.files else " and ".join(self.files)
+        if self.whole:
+            return "the source"
+        return " and ".join(self.files) or "nothing of the source"
 
 
 def step_key(install: Install, parent: Digest, contents: Mapping[str, bytes], surroundings: Mapping[str, str]) -> str:

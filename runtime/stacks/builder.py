@@ -22,7 +22,8 @@ from runtime.images.scratch import scratch
 from runtime.images.store import Image, Store
 from runtime.images.use import mark
 from runtime.quantities import Bytes
-from runtime.stacks.definition import PYTHON, STACKS, STATIC, DebianRuntime, NodeRuntime, Runtime, Stack, key
+from runtime.stacks import bare
+from runtime.stacks.definition import PYTHON, STACKS, STATIC, Bare, DebianRuntime, NodeRuntime, Runtime, Stack, key
 from runtime.stacks.difference import empty, forget_times, subtract
 from runtime.stacks.mirror import find_mirror
 
@@ -55,6 +56,12 @@ def ensure_runtime(config: NodeConfig, store: Store, runtime: Runtime | None, st
     return layers
 
 
+def ensure_bare(config: NodeConfig, store: Store, stack: Stack, progress: Progress = print) -> Layer:
+    """The one layer below programs that bring all they need (Go's)."""
+    below = _stack_layer(config, store, stack, progress)
+    return _kept(config, store, Bare(stack=stack), progress, lambda tree: bare.fill(store.unpacked(below), tree))
+
+
 def ensure_platform_images(config: NodeConfig, progress: Progress = print) -> None:
     """What nearly every first deploy needs, made before it: the base stack, Python, and the static file server."""
     store = Store(config)
@@ -82,7 +89,7 @@ def _stack_layer(config: NodeConfig, store: Store, stack: Stack, progress: Progr
     return _kept(config, store, stack, progress, lambda tree: _bootstrap(config, stack, (), tree, progress))
 
 
-def _kept(config: NodeConfig, store: Store, definition: Stack | Runtime, progress: Progress, build: Callable[[Path], None]) -> Layer:
+def _kept(config: NodeConfig, store: Store, definition: Stack | Runtime | Bare, progress: Progress, build: Callable[[Path], None]) -> Layer:
     """The layer of a definition from the record of its key; else built, in a folder that does not outlive us, and recorded."""
     identity = key(definition, platform.machine())
     record = config.cache / "stacks" / f"{identity}.json"
