@@ -16,6 +16,7 @@ from runtime.stacks.definition import DebianRuntime
 from runtime.stacks.languages import PHP_VERSIONS, php, php_toolchain
 
 _LONGEST_WISH = 200  # characters
+_FLAGS = "--no-dev --no-interaction --no-ansi"
 _ROOTS = ("public", "web", "htdocs", "www", "webroot")  # of Laravel and Symfony, Drupal, older hosts, CakePHP
 # In Debian's php-common and php-cli themselves.
 _BUILT_IN = frozenset(
@@ -74,16 +75,25 @@ def extensions(source: Source) -> frozenset[str]:
 
 
 def installs(source: Source) -> tuple[Install, ...]:
-    """`composer install` without what only development needs; none where nothing is required."""
+    """Composer's packages by its files, without what only development needs; then the autoloader, which knows the app's classes too.
+
+    None where nothing is required or to be loaded, or where packages were packed along without a lock file.
+    """
     document = _json(source, "composer.json")
-    packages = [name for name in _mapping(document, "require") if "/" in name]
-    if not packages and "composer.lock" not in source.files and "autoload" not in document:
+    vendor = _vendor(document)
+    if "composer.json" not in source.files or ("composer.lock" not in source.files and f"{vendor}/autoload.php" in source.files):
         return ()
-    # an autoloader knows the app's classes, and scripts and local packages may read any file
-    files = tuple(name for name in ("composer.json", "composer.lock") if name in source.files)
-    command = "composer install --no-dev --no-interaction --no-progress --prefer-dist --optimize-autoloader"
-    kept = f"app/{_vendor(document)}"
-    return (Install(name="Packages", tool=Tool.COMPOSER, files=files, whole=True, command=command, keep=(kept,)),)
+    kept = (f"app/{vendor}",)
+    steps = []
+    if any("/" in name for name in _mapping(document, "require")):
+        files = tuple(name for name in ("composer.json", "composer.lock") if name in source.files)
+        command = f"composer install {_FLAGS} --no-progress --prefer-dist --no-scripts --no-autoloader"
+        whole = '"path"' in source.texts.get("composer.json", "")  # a repository in the source
+        steps.append(Install(name="Packages", tool=Tool.COMPOSER, files=files, whole=whole, command=command, keep=kept))
+    if steps or "autoload" in document:
+        command = f"composer dump-autoload {_FLAGS} --optimize"
+        steps.append(Install(name="Autoloader", tool=Tool.COMPOSER, files=(), whole=True, command=command, keep=kept))
+    return tuple(steps)
 
 
 def web(source: Source) -> tuple[str, str]:
@@ -100,7 +110,8 @@ def web(source: Source) -> tuple[str, str]:
 
 def left_out(source: Source) -> tuple[str, ...]:
     """Packages that were packed along and are installed anew."""
-    return (_vendor(_json(source, "composer.json")).partition("/")[0],) if installs(source) and "composer.lock" in source.files else ()
+    vendor = _vendor(_json(source, "composer.json"))
+    return (vendor,) if installs(source) and "/" not in vendor else ()
 
 
 def notes(source: Source) -> tuple[str, ...]:

