@@ -24,6 +24,7 @@ from runtime.builds.surroundings import surroundings
 from runtime.config import NodeConfig
 from runtime.containers.lifecycle import Containers
 from runtime.containers.spec import Limits, TeamLimits
+from runtime.containers.words import NO_SHELL, words
 from runtime.errors import BadSource, BuildFailed
 from runtime.images import scratch
 from runtime.images.digest import chain_id
@@ -31,7 +32,7 @@ from runtime.images.disk import check_room
 from runtime.images.manifest import ImageConfig, Layer
 from runtime.images.store import Store
 from runtime.quantities import Bytes
-from runtime.stacks.builder import ensure_runtime, node_versions
+from runtime.stacks.builder import ensure_bare, ensure_runtime, node_versions
 from runtime.stacks.definition import DEBIAN_13, Runtime
 
 Log = Callable[[str], None]
@@ -130,16 +131,24 @@ class _Build:
             self.log(f"The image takes /{decided.takes} of that, and nothing else")
         leave_out(tree, decided.left_out)
         layers = self._base(decided)
-        on_code = [install for install in decided.installs if install.on_code]
+        below = self._toolchain(decided) or list(layers)
+
+        def step(install: Install, reads: Path | None) -> None:
+            self._go_on()
+            below.append(self._install(install, reads, below))
+            if install.ships:
+                layers.append(below[-1])
+
         for install in decided.installs:
             if not install.on_code:
-                self._go_on()
-                layers.append(self._install(install, tree, layers))
+                step(install, tree)
         self._go_on()
-        layers.append(self._code(tree))
-        for install in on_code:
-            self._go_on()
-            layers.append(self._install(install, None, layers))
+        if not decided.bare:
+            layers.append(self._code(tree))
+            below.append(layers[-1])
+        for install in decided.installs:
+            if install.on_code:
+                step(install, None)
         return layers
 
     def _instead_of_dockerfile(self, tree: Path, foreign: tuple[str, ...]) -> BuildPlan | None:
@@ -187,11 +196,23 @@ class _Build:
 
     def _base(self, decided: BuildPlan) -> list[Layer]:
         started = time.monotonic()
+        if decided.bare:
+            self.log(f"Stack: none, the image holds programs and certificates alone; {decided.runtime_words}")
+            return [ensure_bare(self.config, self.store, DEBIAN_13, self.log)]
         layers = ensure_runtime(self.config, self.store, decided.runtime, DEBIAN_13, self.log)
         layers += self._further(decided.also)
-        words = f"; {decided.runtime_words}" if decided.runtime_words else ""
-        self.log(f"Stack: {DEBIAN_13.name}{words} ({_sizes(layers)}, {_seconds(started)})")
+        what = f"; {decided.runtime_words}" if decided.runtime_words else ""
+        self.log(f"Stack: {DEBIAN_13.name}{what} ({_sizes(layers)}, {_seconds(started)})")
         return layers
+
+    def _toolchain(self, decided: BuildPlan) -> list[Layer]:
+        """What the steps stand on where that is not what the app does; else nothing."""
+        if decided.toolchain is None or not decided.installs:
+            return []
+        started = time.monotonic()
+        layers = ensure_runtime(self.config, self.store, decided.toolchain, DEBIAN_13, self.log)
+        self.log(f"Built with: {decided.toolchain.name} ({_sizes(layers)}, {_seconds(started)}), which does not go into the image")
+        return [*layers, *self._further(decided.also)]
 
     def _further(self, runtimes: tuple[Runtime, ...]) -> list[Layer]:
         """The layers of other languages and tools, without the stack's own."""
@@ -254,8 +275,12 @@ class _Build:
             environment=decided.environment,
             working_directory="/app",
             user="1000:1000",
-            command=("/bin/sh", "-c", web) if web else (),
-            labels={"slipway.language": decided.detected.language.value, "slipway.processes": json.dumps(processes, sort_keys=True)},
+            command=() if not web else words(web) if decided.bare else ("/bin/sh", "-c", web),
+            labels={
+                "slipway.language": decided.detected.language.value,
+                "slipway.processes": json.dumps(processes, sort_keys=True),
+                **({NO_SHELL: "true"} if decided.bare else {}),
+            },
         )
         return self._finish(layers, config, processes)
 

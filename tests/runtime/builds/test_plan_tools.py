@@ -121,6 +121,18 @@ def test_a_site_says_its_folder_and_its_page_for_unknown_paths() -> None:
             Language.NODE,
             "/app/node_modules/.bin:/opt/venv/bin:",
         ),
+        (
+            {"package.json": '{"scripts":{"build":"x"}}', "Gemfile": "gem 'puma'", "config.ru": ""},
+            (Language.NODE,),
+            Language.RUBY,
+            "/app/bin:/opt/bundle/bin:/app/node_modules/.bin:",
+        ),
+        (
+            {"package.json": '{"scripts":{"build":"x"}}', "go.mod": "module x\n", "main.go": "package main\nfunc main() {}"},
+            (),
+            Language.GO,
+            "/usr/local/bin",
+        ),
         ({"package.json": "{}", "requirements.txt": "x", "app.py": ""}, (), Language.PYTHON, "/opt/venv/bin:/usr/local"),
     ],
 )
