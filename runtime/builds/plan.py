@@ -178,7 +178,7 @@ def _java(source: Source, detected: Detected, declared: Mapping[str, str]) -> Bu
         runtime=runtime,
         runtime_words=words,
         installs=plan_java.installs(source),
-        environment={**_ENVIRONMENT, "PATH": _PATH, **plan_java.ENVIRONMENT},
+        environment={**_ENVIRONMENT, "PATH": _PATH},
         processes=processes,
         notes=notes,
     )

@@ -14,8 +14,7 @@ from runtime.stacks.definition import DebianRuntime
 from runtime.stacks.languages import JAVA, JAVA_TOOLCHAIN
 
 _DEFAULT = "21"
-# Three quarters of the container's memory are the heap's, and the rest threads', code's and buffers'; by itself Java takes a quarter.
-ENVIRONMENT = {"JAVA_TOOL_OPTIONS": "-XX:MaxRAMPercentage=75 -XX:+ExitOnOutOfMemoryError -Dfile.encoding=UTF-8"}
+_SEVERAL_FILES = 22  # from here on `java Main.java` finds classes in files beside it (JEP 458)
 
 
 def runtime(source: Source, declared: Mapping[str, str]) -> tuple[DebianRuntime, str]:
@@ -35,7 +34,8 @@ def installs(source: Source) -> tuple[Install, ...]:
     file = _program(source)
     if jars(source) or not file:
         return ()
-    command = f"mkdir -p /opt/checked && javac -d /opt/checked {file}"
+    alone = "-sourcepath /opt/checked " if int(_version(source)[0]) < _SEVERAL_FILES else ""
+    command = f"mkdir -p /opt/checked && javac {alone}-d /opt/checked {file}"
     return (Install(name="Compiler's check", tool=Tool.JAVA, files=(), whole=True, command=command, keep=("opt/checked",), ships=False),)
 
 

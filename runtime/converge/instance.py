@@ -148,6 +148,7 @@ def _spec(
         "SLIPWAY_PROCESS": process,
         "SLIPWAY_RELEASE": f"v{release.number}",
         "SLIPWAY_INSTANCE": id,
+        "SLIPWAY_MEMORY": str(int(limits.memory)),  # bytes: on cgroup v1 an app cannot look it up
     }
     environment = {"PATH": _PATH, "HOME": home, **image.config.environment, **release.environment, **ours}
     return ContainerSpec(

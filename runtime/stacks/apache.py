@@ -10,9 +10,7 @@ from __future__ import annotations
 SERVE = """#!/bin/sh
 # Serve the folder $1 on $PORT, with what is in the container's memory limit for each PHP process.
 set -eu
-limit=$(cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null | head -n 1)
-case "$limit" in ''|max|?????????????*) limit=536870912 ;; esac
-workers=$((limit / 33554432))
+workers=$((${SLIPWAY_MEMORY:-536870912} / 33554432))
 [ "$workers" -ge 2 ] || workers=2
 [ "$workers" -le 64 ] || workers=64
 export WEB_CONCURRENCY="${WEB_CONCURRENCY:-$workers}" PORT="${PORT:-8000}"
@@ -31,12 +29,13 @@ ServerName localhost
 ServerTokens Prod
 ServerSignature Off
 TraceEnable Off
-ErrorLog /dev/stderr
+# its own way to open /dev/stderr fails where that is another user's pipe
+ErrorLog "|$exec /usr/bin/cat >&2"
 LogLevel warn
 Timeout 300
 KeepAliveTimeout 75
 GracefulShutdownTimeout 10
-Include mods-available/mpm_prefork.load
+LoadModule mpm_prefork_module /usr/lib/apache2/modules/mod_mpm_prefork.so
 StartServers 2
 MinSpareServers 1
 MaxSpareServers 4
@@ -96,7 +95,6 @@ SETTINGS = """; What a container's app needs otherwise than Debian's defaults. A
 expose_php = Off
 display_errors = Off
 log_errors = On
-error_log = /dev/stderr
 variables_order = EGPCS
 session.save_path = /tmp
 upload_max_filesize = 32M

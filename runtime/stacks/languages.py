@@ -27,12 +27,19 @@ RUBY_TOOLCHAIN = {
     )
 }
 
+# Three quarters of the instance's memory are the heap's, and the rest threads', code's and buffers'; by itself Java takes a quarter, and on
+# cgroup v1, where it does not see its limit, a quarter of the machine's. What an app says itself comes later, and wins.
+_JAVA = """#!/bin/sh
+exec /usr/bin/java ${SLIPWAY_MEMORY:+-XX:MaxRAM=$SLIPWAY_MEMORY} -XX:MaxRAMPercentage=75 -XX:+ExitOnOutOfMemoryError "$@"
+"""
+_JAVA_FILES = (("usr/local/bin/java", _JAVA),)
 JAVA = {
-    version: DebianRuntime(name=f"java-{version}", stack=DEBIAN_13, packages=(f"openjdk-{version}-jre-headless",))
+    version: DebianRuntime(name=f"java-{version}", stack=DEBIAN_13, packages=(f"openjdk-{version}-jre-headless",), files=_JAVA_FILES)
     for version in ("21", "25")
 }
 JAVA_TOOLCHAIN = {  # one that also runs: `java Main.java` compiles at each start
-    version: DebianRuntime(name=f"java-{version}-jdk", stack=DEBIAN_13, packages=(f"openjdk-{version}-jdk-headless",)) for version in JAVA
+    version: DebianRuntime(name=f"java-{version}-jdk", stack=DEBIAN_13, packages=(f"openjdk-{version}-jdk-headless",), files=_JAVA_FILES)
+    for version in JAVA
 }
 
 PHP_VERSIONS = ("8.4",)

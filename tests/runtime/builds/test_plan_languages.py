@@ -236,6 +236,8 @@ def test_java_comes_with_a_compiler_only_where_one_is_needed(files: dict[str, st
 def test_a_java_source_is_compiled_before_it_is_deployed_and_its_classes_are_thrown_away() -> None:
     (step,) = of({"Main.java": "", "Other.java": ""}).installs
     assert (step.tool, step.whole, step.ships) == (Tool.JAVA, True, False)
+    assert "-sourcepath" in step.command, "Java 21 finds no class in another file when it runs, so it shall not when it is checked"
+    assert "-sourcepath" not in of({"Main.java": "", ".java-version": "25"}).installs[0].command
     assert of({"a.jar": RUNS}).installs == ()
 
 
