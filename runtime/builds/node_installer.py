@@ -121,7 +121,7 @@ def _candidates(source: Source, tool: Tool, lock: str) -> tuple[str, tuple[str, 
             )
         default = offered.PNPM[form[1]]
         return default, tuple(one for one in offered.PNPM_OFFERED if form[1] == "9" and int(one.partition(".")[0]) >= 9) or (default,)
-    form = re.search(r"^__metadata:\s*\n(?:[ \t]+\w+:.*\n)*?[ \t]+version:[ \t]*[\"']?(\d+)", text, re.MULTILINE)
+    form = re.search(r"^__metadata:[ \t]*\n(?:[ \t]+\w+:.*\n)*?[ \t]+version:[ \t]*[\"']?(\d+)", text, re.MULTILINE)
     if form is None:
         default = offered.YARN_BERRY["10"] if ".yarnrc.yml" in source.files else offered.YARN_CLASSIC
         return default, (default,)

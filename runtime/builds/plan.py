@@ -204,7 +204,6 @@ def _static(source: Source, detected: Detected, versions: Callable[[], list[str]
         installs=plan_static.installs(folder),
         environment={**_ENVIRONMENT, "PATH": _PATH},
         processes={"web": plan_static.serve(folder, asked)},
-        left_out=() if earlier else ("node_modules",),
         notes=(by_node, *(note for note in made.notes if note.startswith("Warning"))) if earlier else (),
     )
 

@@ -23,14 +23,14 @@ exec /usr/sbin/nginx -e stderr -p /tmp/nginx -c /tmp/nginx/nginx.conf
 
 # A compressed file takes its original's time (gzip and brotli see to that), which its ETag is made of.
 _COMPRESS = r"""#!/bin/sh
-# Beside each file of the folder $1 that compresses well, put it compressed: once, as well as can be, instead of at each request.
+# Beside each file of the folder $1 that compresses well, put it compressed: once and well, instead of at each request.
 set -eu
 find "$1" -type f -size +1 \( -name '*.html' -o -name '*.css' -o -name '*.js' -o -name '*.mjs' -o -name '*.json' -o -name '*.map' \
     -o -name '*.svg' -o -name '*.xml' -o -name '*.txt' -o -name '*.wasm' -o -name '*.webmanifest' -o -name '*.ico' -o -name '*.ttf' \) \
-    ! -path '*/.*' -print0 > /tmp/files
+    ! -path '*/.*' ! -path '*/node_modules/*' -print0 > /tmp/files
 xargs -0 -r sh -ec 'for file do
     [ -e "$file.gz" ] || gzip -9 -n -k "$file"
-    [ -e "$file.br" ] || brotli -q 11 -k "$file"
+    [ -e "$file.br" ] || brotli -q 9 -k "$file"
 done' sh < /tmp/files
 echo "$(tr -dc '\0' < /tmp/files | wc -c) files compressed"
 """

@@ -177,3 +177,25 @@ def test_node_builds_what_python_serves_and_a_change_of_the_code_installs_nothin
     assert seen(image, "app/node_modules/esbuild") is None
     example(forge, "python-with-assets", {"assets/tide.ts": 'console.log("changed")'})
     assert forge.said().count("Dependencies: reused layer") == 2
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        (
+            {
+                "pyproject.toml": "[tool.poetry]\npackage-mode = false\n[tool.poetry.dependencies]\npython = '^3.11'\nitsdangerous = '^2.2'\n# no git = yet\n"
+            },
+            "Warning: without a poetry.lock",
+        ),
+        (
+            {"Pipfile": "[packages]\nitsdangerous = '~=2.2'\ncolorama = {version = '*', sys_platform = \"== 'win32'\"}\n"},
+            "Warning: without a Pipfile.lock",
+        ),
+    ],
+)
+def test_without_a_lock_what_is_named_is_resolved_and_warned_of(forge: Forge, files: dict[str, str], words: str) -> None:
+    forge.build({**files, "Procfile": "worker: python -c 'import itsdangerous'"})
+    assert words in forge.said()
+    assert " + itsdangerous==2.2.0" in forge.said()
+    assert "colorama" not in forge.said()

@@ -237,6 +237,9 @@ def test_the_key_changes_with_each_thing_that_decides() -> None:
         ({".nvmrc": "9" * 101, "package.json": "{}"}, ".nvmrc is longer than"),
         ({"pyproject.toml": f"[project]\nrequires-python='{'>=3,' * 50_000}>=3'\n", "app.py": ""}, "requires-python .* is longer than"),
         ({"app.py": "a:\n" * 300_000}, ""),
+        ({"yarn.lock": "__metadata:\n" * 9 + "  a: b\n" * 300_000 + " " * 300_000, "package.json": "{}", "index.js": ""}, ""),
+        ({"package.json": json.dumps({"scripts": {"build": "x", "start": "A=b " * 100_000 + "x"}}), "index.html": ""}, ""),
+        ({"pyproject.toml": f"[tool.poetry.dependencies]\npython = '{'>=3,' * 50_000}'\n", "app.py": ""}, "python in .* is longer than"),
     ],
 )
 def test_a_text_made_to_be_slow_to_read_holds_up_no_other_build(files: dict[str, str], sentence: str) -> None:
