@@ -12,10 +12,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from runtime.builds.appfile import AppFile
 from runtime.builds.archive import unpack
 from runtime.builds.cache import StepCache
-from runtime.builds.code import as_layer, leave_out, read_files, read_source, read_whole, take
+from runtime.builds.code import as_layer, leave_out, read_app_file, read_files, read_source, read_whole, take
+from runtime.builds.detect import DOCKERFILE
 from runtime.builds.dockerfile import build as dockerfile
+from runtime.builds.dockerfile.health import health_of
 from runtime.builds.dockerfile.running import Job
 from runtime.builds.plan import BuildPlan, plan
 from runtime.builds.sandbox import WORKSPACE, Order, run_install
@@ -26,6 +29,7 @@ from runtime.containers.lifecycle import Containers
 from runtime.containers.spec import Limits, TeamLimits
 from runtime.containers.words import NO_SHELL, words
 from runtime.errors import BadSource, BuildFailed
+from runtime.health import HealthCheck
 from runtime.images import scratch
 from runtime.images.digest import chain_id
 from runtime.images.disk import check_room
@@ -61,6 +65,8 @@ class BuiltImage:
 
     digest: str
     processes: dict[str, str]
+    app_file: AppFile = field(default_factory=AppFile)
+    health: HealthCheck | None = None  # a Dockerfile's HEALTHCHECK
 
 
 class Builder:
@@ -108,17 +114,21 @@ class _Build:
     time_limit: float
     started: float = 0.0
     steps: int = 0  # begun so far
+    app_file: AppFile = field(default_factory=AppFile)
 
     def run(self) -> BuiltImage:
         self.started = time.monotonic()
         tree = self._unpack()
-        if (tree / dockerfile.FILE).is_file():
-            foreign = dockerfile.foreign_bases(tree, self.request.arguments)
+        self.app_file = read_app_file(tree)
+        for note in self.app_file.notes:
+            self.log(note)
+        if self._has_dockerfile(tree):
+            foreign = dockerfile.foreign_bases(tree, self._arguments, self._file)
             decided = self._instead_of_dockerfile(tree, foreign) if foreign else None
             if decided is None:
                 return self._dockerfile(tree)
         else:
-            decided = plan(read_source(tree), lambda: node_versions(self.config))
+            decided = plan(read_source(tree, self.app_file), lambda: node_versions(self.config))
         self._say(decided)
         return self._image(self._layers(decided, tree), decided)
 
@@ -151,9 +161,29 @@ class _Build:
                 step(install, None)
         return layers
 
+    @property
+    def _file(self) -> str:
+        return self.app_file.building.dockerfile or dockerfile.FILE
+
+    @property
+    def _arguments(self) -> Mapping[str, str]:
+        return {**self.app_file.building.arguments, **self.request.arguments}
+
+    def _has_dockerfile(self, tree: Path) -> bool:
+        """Whether a Dockerfile decides. BadSource: the app's file names one that is not there."""
+        is_there = (tree / self._file).is_file()
+        builder = self.app_file.building.builder
+        if builder == DOCKERFILE and not is_there:
+            raise BadSource(
+                f"{self.app_file.file} asks for a Dockerfile at {self._file}, which is not in the source.", hint="Correct build.dockerfile."
+            )
+        return is_there and builder in ("", DOCKERFILE)
+
     def _instead_of_dockerfile(self, tree: Path, foreign: tuple[str, ...]) -> BuildPlan | None:
         """How else to build what has a Dockerfile whose base nobody here has: as if it had none, if that is enough to go by."""
-        found = read_source(tree)
+        if self.app_file.building.builder:
+            return None
+        found = read_source(tree, self.app_file)
         try:
             decided = plan(replace(found, files=found.files - {dockerfile.FILE}), lambda: node_versions(self.config))
         except BadSource:
@@ -175,11 +205,22 @@ class _Build:
             limits=self.request.limits,
             workspace=self.workspace,
             deadline=self.started + self.time_limit,
-            arguments=self.request.arguments,
+            arguments=self._arguments,
             secrets=self.request.secrets,
             proxies=dockerfile.proxies(),
         )
-        made = dockerfile.build(self.config, self.store, self.containers, self.cache, job, tree, self.log, self.cancelled)
+        made = dockerfile.build(
+            self.config,
+            self.store,
+            self.containers,
+            self.cache,
+            job,
+            tree,
+            self.log,
+            self.cancelled,
+            file=self._file,
+            commands=self.app_file.commands,
+        )
         return self._finish(made.layers, dockerfile.labelled(made), made.processes)
 
     def _unpack(self) -> Path:
@@ -288,8 +329,10 @@ class _Build:
         digest = self.store.write_image(layers, config)
         self.store.tag(f"{self.request.app}:build-{self.request.build_id}", digest)
         self.log(f"Processes: {', '.join(processes)}")
+        for name in sorted(self.app_file.processes.keys() - processes.keys()):
+            self.log(f"Warning: {self.app_file.file} speaks of a process type {name}, which nothing gives a command.")
         self.log(f"Image: {digest.short}, {_sizes(layers)} in {_count(len(layers), 'layer')}, built in {_seconds(self.started)}")
-        return BuiltImage(digest=digest, processes=processes)
+        return BuiltImage(digest=digest, processes=processes, app_file=self.app_file, health=health_of(config))
 
     def _go_on(self) -> None:
         if self.cancelled():

@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from runtime import process
-from runtime.builds import jar
+from runtime.builds import appfile_reading, jar
+from runtime.builds.appfile import LARGEST, AppFile
 from runtime.builds.detect import ALWAYS_READ, Source, wants_text
 from runtime.errors import BadSource, BuildFailed
 from runtime.quantities import Bytes
@@ -22,7 +23,17 @@ _FOLDER_TIME = 1_000_000_000  # seconds; folders have no content to take a time 
 _FIRST_TIME, _SPAN = 631_152_000, 946_080_000  # 1990, and 30 years
 
 
-def read_source(tree: Path) -> Source:
+def read_app_file(tree: Path) -> AppFile:
+    """What slipway.toml or app.json at the top says; BadSource says what is wrong with it."""
+    found: dict[str, bytes] = {}
+    for name in appfile_reading.NAMES:
+        if (tree / name).is_file():
+            with (tree / name).open("rb") as file:
+                found[name] = file.read(LARGEST + 1)
+    return appfile_reading.read(found)
+
+
+def read_source(tree: Path, app_file: AppFile) -> Source:
     """The listing, and the texts that tell how to build it."""
     files: set[str] = set()
     texts: dict[str, str] = {}
@@ -42,7 +53,7 @@ def read_source(tree: Path) -> Source:
             if size <= left:  # what is not read is not known to be needed: an include of it makes the step read the whole source
                 left -= size
                 texts[path] = _read_text(tree / path, path)
-    return Source(files=frozenset(files), texts=texts)
+    return Source(files=frozenset(files), texts=texts, app_file=app_file)
 
 
 def read_files(tree: Path, names: Iterable[str]) -> dict[str, bytes]:

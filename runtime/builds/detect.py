@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
+from runtime.builds.appfile import TOML, AppFile, Static
 from runtime.builds.jar import attribute, is_program_place
 from runtime.errors import BadSource
 
@@ -24,12 +25,19 @@ class Language(StrEnum):
     DOCKERFILE = "Dockerfile"
 
 
+DOCKERFILE = "dockerfile"
+BUILDERS = {
+    "procfile" if language is Language.PLAIN else language.name.lower(): language for language in Language
+}  # as slipway.toml says it
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
     """An unpacked source: every file's relative path, and the text of those that tell how to build it."""
 
     files: frozenset[str]
     texts: Mapping[str, str]
+    app_file: AppFile = field(default_factory=AppFile)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,17 +100,19 @@ def wants_text(path: str) -> bool:
 
 def detect(source: Source) -> Detected:
     """BadSource: nothing is known that could build it; it says what was looked for."""
-    if "Dockerfile" in source.files:
+    builder = source.app_file.building.builder
+    if "Dockerfile" in source.files and not builder:
         return Detected(language=Language.DOCKERFILE, because="Dockerfile")
-    main = _main(source)
+    main = _asked_for(source, builder) if builder else _main(source)
     return Detected(language=main.language, because=main.because, first=tuple(_first(source, main.language)))
 
 
 def _main(source: Source) -> Detected:
     """The language of what runs in the end: of the Procfile's web process, else of what tells how to start."""
     python = next((name for name in PYTHON_FILES if name in source.files), "")
-    if "Procfile" not in source.files and re.search(r"^\[static\]", source.texts.get("slipway.toml", ""), re.MULTILINE):
-        return Detected(language=Language.STATIC, because="slipway.toml")
+    starts = "Procfile" in source.files or bool(source.app_file.commands)
+    if not starts and source.app_file.static != Static():
+        return Detected(language=Language.STATIC, because=TOML)
     sure = next((name for name in _SURE if name in source.files), "")
     if "package.json" in source.files and not ((sure or python) and _prefers_other(source)):
         return _of_package(source)
@@ -110,7 +120,7 @@ def _main(source: Source) -> Detected:
         return Detected(language=_SURE[sure], because=sure)
     if python or (python := next((name for name in _PYTHON_VERSION if name in source.files), "")):
         return Detected(language=Language.PYTHON, because=python)
-    if "Procfile" in source.files:
+    if starts:
         return _of_procfile(source)
     if found := _of_program(source):
         return found
@@ -124,11 +134,11 @@ def _main(source: Source) -> Detected:
 
 def _first(source: Source, main: Language) -> Iterator[Language]:
     """Node.js first where it builds what another language serves, or runs beside it; Python first where only a process needs it."""
-    commands = source.texts.get("Procfile", "")
+    commands = _commands(source)
     has_python = any(name in source.files for name in PYTHON_FILES)
     if main is Language.NODE and has_python and _RUNS_PYTHON.search(commands):
         yield Language.PYTHON
-    if main not in (Language.NODE, Language.GO, Language.PLAIN) and "package.json" in source.files:
+    if main not in (Language.NODE, Language.GO, Language.PLAIN, Language.DOCKERFILE) and "package.json" in source.files:
         scripts = _scripts(source)
         if "build" in scripts or (main is not Language.STATIC and _RUNS_NODE.search(commands)):
             yield Language.NODE
@@ -138,7 +148,7 @@ def _prefers_other(source: Source) -> bool:
     """Of a source with a package.json and files of another language, whether that serves: the Procfile says so, or Node.js has
     nothing to start.
     """
-    lines = source.texts.get("Procfile", "").splitlines()
+    lines = _commands(source).splitlines()
     web = next((line for line in lines if line.lstrip().startswith("web:")), "\n".join(lines))
     if _RUNS_PYTHON.search(web) or _program(web) or _RUNS_NODE.search(web):
         return bool(_RUNS_PYTHON.search(web) or _program(web))
@@ -147,7 +157,7 @@ def _prefers_other(source: Source) -> bool:
 
 def _of_package(source: Source) -> Detected:
     """A Node.js app, or a static site that a build script makes, or one beside a package.json with tools alone."""
-    if "Procfile" not in source.files and not _starts(source):
+    if "Procfile" not in source.files and not source.app_file.commands and not _starts(source):
         if "build" in _scripts(source):
             return Detected(language=Language.STATIC, because="package.json")
         if page := _page(source):
@@ -156,15 +166,36 @@ def _of_package(source: Source) -> Detected:
 
 
 def _of_procfile(source: Source) -> Detected:
-    """A Procfile alone: in Python if it has a Python file and a command that runs one."""
-    commands = source.texts.get("Procfile", "")
+    """A Procfile alone, or slipway.toml's commands: in Python if it has a Python file and a command that runs one."""
+    commands = _commands(source)
+    because = "Procfile" if "Procfile" in source.files else source.app_file.file
     if _RUNS_PYTHON.search(commands) and any(path.endswith(".py") for path in source.files):
-        return Detected(language=Language.PYTHON, because="Procfile")
+        return Detected(language=Language.PYTHON, because=because)
     if _RUNS_NODE.search(commands):
-        return Detected(language=Language.NODE, because="Procfile")
-    if language := _program(commands):
-        return Detected(language=language, because="Procfile")
-    return Detected(language=Language.PLAIN, because="Procfile")
+        return Detected(language=Language.NODE, because=because)
+    return Detected(language=_program(commands) or Language.PLAIN, because=because)
+
+
+def _asked_for(source: Source, builder: str) -> Detected:
+    """The builder that slipway.toml names."""
+    language = BUILDERS[builder]
+    if language is not Language.STATIC or "build" in _scripts(source):
+        return Detected(language=language, because=f"builder in {TOML}")
+    if page := _page(source):
+        return Detected(language=language, because=page)
+    where = ", ".join(folder or "the top" for folder in _static_folders(source))
+    raise BadSource(f"{TOML} asks for a static site, and there is no index.html in {where}.", hint="Name its folder as static.folder.")
+
+
+def _commands(source: Source) -> str:
+    """What is started, as lines of a Procfile: those of the app's file, which win, and the Procfile's own."""
+    said = (f"{name}: {command}" for name, command in source.app_file.commands.items())
+    return "\n".join((*said, source.texts.get("Procfile", "")))
+
+
+def _static_folders(source: Source) -> tuple[str, ...]:
+    folder = source.app_file.static.folder
+    return (f"{folder}/",) if folder else STATIC_FOLDERS
 
 
 def _of_program(source: Source) -> Detected | None:
@@ -204,7 +235,7 @@ def _java(source: Source) -> str:
 
 
 def _page(source: Source) -> str:
-    return next((f"{folder}index.html" for folder in STATIC_FOLDERS if f"{folder}index.html" in source.files), "")
+    return next((f"{folder}index.html" for folder in _static_folders(source) if f"{folder}index.html" in source.files), "")
 
 
 def _starts(source: Source) -> bool:

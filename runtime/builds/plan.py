@@ -40,6 +40,7 @@ def plan(source: Source, node_versions: Callable[[], list[str]]) -> BuildPlan:
     """BadSource says what is missing or contradicts itself; `node_versions` is asked only for unusual wishes."""
     detected = detect(source)
     declared = procfile.parse(source.texts["Procfile"]) if "Procfile" in source.files else {}
+    declared |= source.app_file.commands
     if detected.language is Language.STATIC:
         return _static(source, detected, node_versions)
     decided = _of_language(source, detected, declared, node_versions)
@@ -186,7 +187,8 @@ def _java(source: Source, detected: Detected, declared: Mapping[str, str]) -> Bu
 
 def _static(source: Source, detected: Detected, versions: Callable[[], list[str]]) -> BuildPlan:
     """The folder as it is, or what a Node.js build makes: then the image holds that alone, and nothing of what made it."""
-    asked = plan_static.wish(source)
+    asked = source.app_file.static
+    plan_static.check(asked)
     earlier = None
     if detected.first:
         made = _node(source, detected, _NO_PROCESS, versions)
@@ -203,7 +205,7 @@ def _static(source: Source, detected: Detected, versions: Callable[[], list[str]
         takes=plan_static.SITE if earlier else "",
         installs=plan_static.installs(folder),
         environment={**_ENVIRONMENT, "PATH": _PATH},
-        processes={"web": plan_static.serve(folder, asked)},
+        processes={"web": plan_static.serve(folder, asked), **source.app_file.commands},
         notes=(by_node, *(note for note in made.notes if note.startswith("Warning"))) if earlier else (),
     )
 

@@ -17,6 +17,7 @@ from runtime.images.store import Image
 PORT = 8000  # each instance has a network of its own, so all may have the same
 INSTANCE = "instance"
 RELEASE_PHASE = "release-phase"
+RUN = "run"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _BUILTINS = frozenset(
     [
@@ -98,8 +99,16 @@ def spec_for_release_phase(
     return _spec(desired, release, image, id=id, process="release", command=command, limits=limits, labels=labels)
 
 
+def spec_for_run(
+    desired: DesiredApp, release: DesiredRelease, image: Image, *, id: str, run: int, source: str, command: str, limits: Limits
+) -> ContainerSpec:
+    """The container of a run: one command beside the instances. `source` is how its lines are called in the app's log."""
+    labels = {"kind": RUN, "process": source, "release": str(release.number), "run": str(run)}
+    return _spec(desired, release, image, id=id, process=source, command=command, limits=limits, labels=labels)
+
+
 def place_of(container: Container) -> Place | None:
-    """Where a container stands; None for builds and release phases."""
+    """Where a container stands; None for builds, release phases and runs."""
     labels = container.spec.labels
     if labels.get("kind") != INSTANCE:
         return None

@@ -1,5 +1,6 @@
 """All examples, deployed by upload through the real page, answer and do what they are for."""
 
+import hmac
 import json
 import re
 import socket
@@ -139,6 +140,36 @@ def test_the_ticker_s_worker_logs_each_second(live, admin):
     first = until(ticks, within=10, what="a first tick")
     later = until(lambda: (now := ticks())[-1] >= first[-1] + 2 and now, within=10, what="two more ticks")
     assert later == list(range(later[0], later[-1] + 1)), "each tick is there once, in order"
+
+
+def test_the_ticker_s_file_is_heeded_from_sizes_to_the_clock(live, box, admin, page):
+    """slipway.toml: formation, a generated secret, health, what runs after the first deploy, and a job, by hand and by the clock."""
+    name = name_of("worker-ticker")
+    sizes = {one["process"]: (one["count"], one["memory"], one["cpu"]) for one in admin.get(f"/apps/{name}/formation")}
+    assert sizes == {"web": (2, 64 * 2**20, 250), "worker": (1, 64 * 2**20, 100)}
+    config = admin.get(f"/apps/{name}/config")["config"]
+    assert re.fullmatch(r"[0-9a-f]{64}", config["SECRET_KEY"])
+    moment, signed = box.ask(name, "/stamp").text.split()
+    assert signed == hmac.new(config["SECRET_KEY"].encode(), moment.encode(), "sha256").hexdigest()
+    said = admin.get(f"/apps/{name}/file")
+    assert (said["file"], said["health"]["check"], said["cron"]) == ("slipway.toml", "GET /healthz", ["chime"])
+
+    def run(**wanted: str) -> dict[str, object] | None:
+        runs = admin.get(f"/apps/{name}/runs")
+        return next((one for one in runs if {key: one[key] for key in wanted} == wanted), None)
+
+    until(lambda: run(kind="postdeploy", state="succeeded"), within=30, what="the post-deploy script ran")
+    until(lambda: f" postdeploy first deploy of {name} is live" in admin.log(name), within=30, what="its line is in the log")
+    page.goto(f"/apps/{name}")
+    page.get_by_role("button", name="Run now: chime").click()
+    expect(page.get_by_text("chime runs now.")).to_be_visible()
+    done = until(lambda: run(kind="cron", name="chime", state="succeeded"), within=60, what="the job ran")
+    assert done["by"] == admin.username
+    until(lambda: " cron.chime hello from the clock: it is " in admin.log(name), within=30, what="the job's line is in the log")
+    assert "the key has 64 digits" in admin.log(name)
+    expect(page.get_by_role("region", name="Jobs").get_by_text("Succeeded").first).to_be_visible()
+    page.goto(f"/apps/{name}/settings")
+    expect(page.get_by_role("heading", name="From slipway.toml")).to_be_visible()
 
 
 def test_the_todo_list_takes_a_task_and_says_that_it_is_fleeting(live, box, chromium):

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from runtime.builds import appfile_reading
+from runtime.builds.appfile import AppFile
 from runtime.builds.code import read_source
 from runtime.builds.detect import Language, Source, wants_text
 from runtime.builds.plan import BuildPlan, plan
@@ -24,7 +26,8 @@ def planned(**files: str) -> BuildPlan:
 
 def source(files: dict[str, str]) -> Source:
     named = {name.replace("__", "/"): text for name, text in files.items()}
-    return Source(files=frozenset(named), texts={name: text for name, text in named.items() if wants_text(name)})
+    app_file = appfile_reading.read({name: text.encode() for name, text in named.items() if name in appfile_reading.NAMES})
+    return Source(files=frozenset(named), texts={name: text for name, text in named.items() if wants_text(name)}, app_file=app_file)
 
 
 def of(files: dict[str, str]) -> BuildPlan:
@@ -86,7 +89,7 @@ def test_a_source_is_taken_for_what_its_files_say(files: dict[str, str], languag
         ({"package.json": "{}", "pnpm-lock.yaml": "lockfileVersion: 3", "index.js": ""}, r"pnpm-lock\.yaml has the format 3"),
         ({"package.json": "{}", "yarn.lock": "__metadata:\n  version: 99\n", "index.js": ""}, r"yarn\.lock has the format 99"),
         ({"slipway.toml": "[static]\nfolder = 'none'", "index.html": ""}, "names the folder none, which is not in the source"),
-        ({"slipway.toml": "[static]\nfolder = '../up'", "index.html": ""}, "no folder of the source"),
+        ({"slipway.toml": "[static]\nfolder = '../up'", "index.html": ""}, r"static\.folder is '\.\./up'"),
         ({"pyproject.toml": "[broken", **PROCFILE}, "not valid TOML"),
         ({"package.json": "{", **PROCFILE}, "not valid JSON"),
         ({"package.json": "[]", **PROCFILE}, "not an object"),
@@ -257,7 +260,7 @@ def test_a_source_of_texts_is_not_read_into_memory(tmp_path: Path) -> None:
     (tmp_path / "requirements.txt").write_text("flask")
     for number in range(6):
         (tmp_path / f"a{number}.txt").write_bytes(b"x" * (7 << 20))
-    read = read_source(tmp_path)
+    read = read_source(tmp_path, AppFile())
     assert len(read.files) == 8
     assert {"Procfile", "requirements.txt"} <= read.texts.keys()
     assert sum(map(len, read.texts.values())) < 32 << 20

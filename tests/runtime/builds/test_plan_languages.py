@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from runtime.builds import jar, registries
+from runtime.builds.appfile import AppFile
 from runtime.builds.code import read_source
 from runtime.builds.detect import Language, Source, wants_text
 from runtime.builds.plan import BuildPlan, plan
@@ -252,7 +253,7 @@ def test_a_jar_is_read_for_its_manifest_alone(tmp_path: Path) -> None:
     (tmp_path / "cut.jar").write_bytes(packed.getvalue()[:-30])
     (tmp_path / "none.jar").write_bytes(b"")
     (tmp_path / "loop.jar").symlink_to("loop.jar")
-    texts = read_source(tmp_path).texts
+    texts = read_source(tmp_path, AppFile()).texts
     assert jar.attribute(texts["app.jar"], "Main-Class") == "a.very.long.name.of.a.Class"
     assert jar.attribute(texts["app.jar"], "Build-Jdk-Spec") == ""
     assert {texts["cut.jar"], texts["none.jar"], texts["loop.jar"]} == {""}

@@ -6,9 +6,10 @@ import pytest
 
 from runtime.containers.container import Exit
 from runtime.converge.explain import Answer, Seen, exited, not_ready
+from runtime.health import HealthCheck
 from runtime.quantities import Bytes
 
-SEEN = Seen(port=8000, health_path="/", listening=(), answer=Answer(trouble="was refused"), memory=Bytes(512 * 2**20), waited=60.2)
+SEEN = Seen(port=8000, health=HealthCheck(), listening=(), answer=Answer(trouble="was refused"), memory=Bytes(512 * 2**20), waited=60.2)
 END = Exit(code=3, signal=None, out_of_memory=False, at=0.0, memory=Bytes(512 * 2**20))
 
 
