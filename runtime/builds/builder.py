@@ -15,7 +15,7 @@ from pathlib import Path
 from runtime.builds.appfile import AppFile
 from runtime.builds.archive import unpack
 from runtime.builds.cache import StepCache
-from runtime.builds.code import as_layer, leave_out, read_app_file, read_files, read_source, read_whole
+from runtime.builds.code import as_layer, leave_out, read_app_file, read_files, read_source, read_whole, take
 from runtime.builds.detect import DOCKERFILE
 from runtime.builds.dockerfile import build as dockerfile
 from runtime.builds.dockerfile.health import health_of
@@ -27,6 +27,7 @@ from runtime.builds.surroundings import surroundings
 from runtime.config import NodeConfig
 from runtime.containers.lifecycle import Containers
 from runtime.containers.spec import Limits, TeamLimits
+from runtime.containers.words import NO_SHELL, words
 from runtime.errors import BadSource, BuildFailed
 from runtime.health import HealthCheck
 from runtime.images import scratch
@@ -35,8 +36,8 @@ from runtime.images.disk import check_room
 from runtime.images.manifest import ImageConfig, Layer
 from runtime.images.store import Store
 from runtime.quantities import Bytes
-from runtime.stacks.builder import ensure_runtime, node_versions
-from runtime.stacks.definition import DEBIAN_13
+from runtime.stacks.builder import ensure_bare, ensure_runtime, node_versions
+from runtime.stacks.definition import DEBIAN_13, Runtime
 
 Log = Callable[[str], None]
 
@@ -112,6 +113,7 @@ class _Build:
     cancelled: Callable[[], bool]
     time_limit: float
     started: float = 0.0
+    steps: int = 0  # begun so far
     app_file: AppFile = field(default_factory=AppFile)
 
     def run(self) -> BuiltImage:
@@ -128,14 +130,36 @@ class _Build:
         else:
             decided = plan(read_source(tree, self.app_file), lambda: node_versions(self.config))
         self._say(decided)
+        return self._image(self._layers(decided, tree), decided)
+
+    def _layers(self, decided: BuildPlan, tree: Path) -> list[Layer]:
+        """All that the plan makes of the source, bottom first; an earlier stage's is made first, and what it gives is the source then."""
+        if decided.earlier is not None:
+            made = self._layers(decided.earlier, tree)
+            self._go_on()
+            tree = take(self.store.unpacked(made[-1]) / decided.takes, self.workspace / "taken")
+            self.log(f"The image takes /{decided.takes} of that, and nothing else")
         leave_out(tree, decided.left_out)
         layers = self._base(decided)
-        for number, install in enumerate(decided.installs, start=1):
+        below = self._toolchain(decided) or list(layers)
+
+        def step(install: Install, reads: Path | None) -> None:
             self._go_on()
-            layers.append(self._install(install, number, tree, layers))
+            below.append(self._install(install, reads, below))
+            if install.ships:
+                layers.append(below[-1])
+
+        for install in decided.installs:
+            if not install.on_code:
+                step(install, tree)
         self._go_on()
-        layers.append(self._code(tree))
-        return self._image(layers, decided)
+        if not decided.bare:
+            layers.append(self._code(tree))
+            below.append(layers[-1])
+        for install in decided.installs:
+            if install.on_code:
+                step(install, None)
+        return layers
 
     @property
     def _file(self) -> str:
@@ -213,29 +237,49 @@ class _Build:
 
     def _base(self, decided: BuildPlan) -> list[Layer]:
         started = time.monotonic()
+        if decided.bare:
+            self.log(f"Stack: none, the image holds programs and certificates alone; {decided.runtime_words}")
+            return [ensure_bare(self.config, self.store, DEBIAN_13, self.log)]
         layers = ensure_runtime(self.config, self.store, decided.runtime, DEBIAN_13, self.log)
-        words = f"; {decided.runtime_words}" if decided.runtime_words else ""
-        self.log(f"Stack: {DEBIAN_13.name}{words} ({_sizes(layers)}, {_seconds(started)})")
+        layers += self._further(decided.also)
+        what = f"; {decided.runtime_words}" if decided.runtime_words else ""
+        self.log(f"Stack: {DEBIAN_13.name}{what} ({_sizes(layers)}, {_seconds(started)})")
         return layers
 
-    def _install(self, install: Install, number: int, tree: Path, below: list[Layer]) -> Layer:
-        """The step's layer: from the cache, or made now in a build container."""
-        place = self.workspace / f"step{number}"
+    def _toolchain(self, decided: BuildPlan) -> list[Layer]:
+        """What the steps stand on where that is not what the app does; else nothing."""
+        if decided.toolchain is None or not decided.installs:
+            return []
+        started = time.monotonic()
+        layers = ensure_runtime(self.config, self.store, decided.toolchain, DEBIAN_13, self.log)
+        self.log(f"Built with: {decided.toolchain.name} ({_sizes(layers)}, {_seconds(started)}), which does not go into the image")
+        return [*layers, *self._further(decided.also)]
+
+    def _further(self, runtimes: tuple[Runtime, ...]) -> list[Layer]:
+        """The layers of other languages and tools, without the stack's own."""
+        return [layer for one in runtimes for layer in ensure_runtime(self.config, self.store, one, DEBIAN_13, self.log)[1:]]
+
+    def _install(self, install: Install, tree: Path | None, below: list[Layer]) -> Layer:
+        """The step's layer: from the cache, or made now in a build container. Without a `tree` the code is below already."""
+        self.steps += 1
+        place = self.workspace / f"step{self.steps}"
         place.mkdir(mode=0o711)
+        below = [*below, *self._further(install.beside)]
         around = surroundings(install.tool, place)
-        contents = read_whole(tree) if install.whole or not install.files else read_files(tree, install.files)
+        contents = {} if tree is None else read_whole(tree) if install.reads_all else read_files(tree, install.files)
         key = step_key(install, chain_id([layer.diff_id for layer in below]), contents, around.identity)
         with self.cache.turn(key, self.cancelled, self.started + self.time_limit):
             if layer := self.cache.find(key):
                 self.log(f"{install.name}: reused layer {layer.digest.short} (same {install.reads()}), {Bytes(layer.size)}")
                 return layer
             started = time.monotonic()
-            self.log(f"{install.name}: `{install.command.split(' && ')[-1]}` for {install.reads()}")
-            inputs = tree if install.whole or not install.files else _inputs(place, contents)
+            self.log(f"{install.name}: `{install.shown}` for {install.reads()}")
+            inputs = tree if tree is not None and install.reads_all else _written(place / "inputs", contents)
+            texts = _written(place / "texts", {name: text.encode() for name, text in install.texts})
             if self.request.team_limits is not None:
                 self.containers.set_team_limits(self.request.team, self.request.team_limits)
             order = Order(
-                container_id=f"build-{self.request.build_id}-{number}",
+                container_id=f"build-{self.request.build_id}-{self.steps}",
                 app=self.request.app,
                 team=self.request.team,
                 limits=self.request.limits,
@@ -244,7 +288,15 @@ class _Build:
             )
             paths = tuple(self.store.unpacked(layer) for layer in reversed(below))
             made = run_install(
-                self.containers, install, order, layers=paths, inputs=inputs, around=around, log=self.log, cancelled=self.cancelled
+                self.containers,
+                install,
+                order,
+                layers=paths,
+                inputs=inputs,
+                texts=texts,
+                around=around,
+                log=self.log,
+                cancelled=self.cancelled,
             )
             layer = self.store.add_layer(made, move=True)
             self.cache.keep(key, layer, install)
@@ -253,7 +305,7 @@ class _Build:
 
     def _code(self, tree: Path) -> Layer:
         started = time.monotonic()
-        layer = self.store.add_layer(as_layer(tree, self.workspace), move=True)
+        layer = self.store.add_layer(as_layer(tree, self.workspace / f"code{self.steps}"), move=True)
         self.log(f"App code: {Bytes(layer.size)} in {_seconds(started)}, layer {layer.digest.short}")
         return layer
 
@@ -264,8 +316,12 @@ class _Build:
             environment=decided.environment,
             working_directory="/app",
             user="1000:1000",
-            command=("/bin/sh", "-c", web) if web else (),
-            labels={"slipway.language": decided.detected.language.value, "slipway.processes": json.dumps(processes, sort_keys=True)},
+            command=() if not web else words(web) if decided.bare else ("/bin/sh", "-c", web),
+            labels={
+                "slipway.language": decided.detected.language.value,
+                "slipway.processes": json.dumps(processes, sort_keys=True),
+                **({NO_SHELL: "true"} if decided.bare else {}),
+            },
         )
         return self._finish(layers, config, processes)
 
@@ -285,16 +341,15 @@ class _Build:
             raise BuildFailed(f"The build took longer than {self.time_limit / 60:g} minutes and was stopped.", hint="Deploy again.")
 
 
-def _inputs(place: Path, contents: Mapping[str, bytes]) -> Path:
-    """A folder with exactly the files a step reads."""
-    inputs = place / "inputs"
-    inputs.mkdir(mode=0o755)
+def _written(folder: Path, contents: Mapping[str, bytes]) -> Path:
+    """A folder with exactly these files."""
+    folder.mkdir(mode=0o755)
     for name, data in contents.items():
-        path = inputs / name
+        path = folder / name
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         path.write_bytes(data)
         path.chmod(0o644)
-    return inputs
+    return folder
 
 
 def _sizes(layers: list[Layer]) -> str:

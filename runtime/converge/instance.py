@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping
+from contextlib import suppress
 
 from runtime.containers.container import Container
 from runtime.containers.spec import ContainerSpec, Limits
+from runtime.containers.words import NO_SHELL, words
 from runtime.converge.desired import DesiredApp, DesiredRelease
 from runtime.converge.observed import Group, Place
 from runtime.images.store import Image
@@ -155,20 +157,32 @@ def _spec(
         "SLIPWAY_PROCESS": process,
         "SLIPWAY_RELEASE": f"v{release.number}",
         "SLIPWAY_INSTANCE": id,
+        "SLIPWAY_MEMORY": str(int(limits.memory)),  # bytes: on cgroup v1 an app cannot look it up
     }
+    environment = {"PATH": _PATH, "HOME": home, **image.config.environment, **release.environment, **ours}
     return ContainerSpec(
         id=id,
         app=desired.app,
         team=desired.team,
         layers=image.layers,
-        command=command_of(command) if command.strip() else _default_command(image),
-        environment={"PATH": _PATH, "HOME": home, **image.config.environment, **release.environment, **ours},
+        command=_command(command, image, environment),
+        environment=environment,
         working_directory=home,
         uid=uid,
         gid=gid,
         limits=limits,
         labels=labels,
     )
+
+
+def _command(line: str, image: Image, environment: Mapping[str, str]) -> tuple[str, ...]:
+    """A line for a shell, where the image has one; its words, where the builder knows that there is none."""
+    if not line.strip():
+        return _default_command(image)
+    if NO_SHELL in image.config.labels:
+        with suppress(ValueError):  # a line that came from elsewhere since: the shell it asks for is what the instance will miss
+            return words(line, environment)
+    return command_of(line)
 
 
 def _default_command(image: Image) -> tuple[str, ...]:

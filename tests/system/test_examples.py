@@ -1,19 +1,26 @@
-"""All seven examples, deployed by upload through the real page, answer and do what they are for."""
+"""All examples, deployed by upload through the real page, answer and do what they are for."""
 
 import hmac
 import json
 import re
 import socket
 
+import httpx
 import pytest
 from playwright.sync_api import expect
 from websockets.sync.client import connect
 
+from runtime.images.store import Store
 from tests.system import archives
 from tests.system.conftest import TEAM
 from tests.system.waiting import until
 
-EXAMPLES = ("hello", "flask-counter", "django-todo", "fastapi-uv", "express-chat", "static-site", "worker-ticker")
+EXAMPLES = (
+    *("hello", "flask-counter", "django-todo", "fastapi-uv", "express-chat", "static-site", "worker-ticker"),
+    *("python-poetry", "python-pipenv", "python-with-assets", "node-pnpm", "node-yarn", "static-spa"),
+    *("go-shortener", "php-guestbook", "ruby-poll", "java-primes"),
+)
+FIRST_OF_A_LANGUAGE = 900  # seconds: its layers are made before it, of Debian's packages
 
 
 def name_of(example: str) -> str:
@@ -58,7 +65,7 @@ def live(uploaded, page, box, admin) -> None:
     for example in EXAMPLES:
         name = name_of(example)
         build = until(lambda name=name: admin.get(f"/apps/{name}/builds"), within=10, what=f"{name} has a build")[0]
-        over = admin.built(name, build["id"], within=240)
+        over = admin.built(name, build["id"], within=FIRST_OF_A_LANGUAGE)
         assert over["state"] == "succeeded", f"{over['reason']}\n{admin.build_log(name, build['id'])}"
         rollout = admin.settled(name, 1, within=90)
         assert rollout["state"] == "live", f"{rollout['reason']}\n{admin.log(name)}"
@@ -79,8 +86,18 @@ def test_an_example_deploys_by_upload_and_its_page_says_live(live, page, example
         ("django-todo", "/", "Nothing to do yet."),
         ("fastapi-uv", "/convert?value=100&source=celsius&target=fahrenheit", '"value":212'),
         ("express-chat", "/", "<title>Chat</title>"),
+        ("python-poetry", "/Africa/Nairobi", "World clock"),
+        ("python-pipenv", "/all.json", "smooth sea"),
+        ("python-with-assets", "/static/tide.js", "/tide.json"),
+        ("node-pnpm", "/dice/20", '"sides":20'),
+        ("node-yarn", "/ketch/1h", '"euros":80'),
         ("static-site", "/assets/mark.svg", "<svg"),
+        ("static-spa", "/knots/bowline", '<main id="view">'),
         ("worker-ticker", "/", "worker"),
+        ("go-shortener", "/", "No link yet."),
+        ("php-guestbook", "/", "Nobody has signed yet."),
+        ("ruby-poll", "/", "Tabs or spaces?"),
+        ("java-primes", "/?number=1001", "1001 = 7 × 11 × 13"),
     ],
 )
 def test_an_example_answers_by_its_host_name(live, box, example, path, words):
@@ -177,3 +194,39 @@ def test_the_same_dependencies_are_taken_from_the_shelf(live, admin):
     number = admin.deploy("second-counter", archives.example("flask-counter", {"templates/counter.html": "<p>another {{ number }}</p>"}))
     assert admin.built("second-counter", number)["state"] == "succeeded"
     assert re.search(r"reus", admin.build_log("second-counter", number), re.IGNORECASE)
+
+
+def test_a_go_app_s_image_holds_its_program_and_certificates_alone(live, admin, box):
+    (release,) = admin.get(f"/apps/{name_of('go-shortener')}/releases")
+    image = Store(box.config).image(release["image"])
+    files = {str(path.relative_to(layer)) for layer in image.layers for path in layer.rglob("*") if not path.is_dir() or path.is_symlink()}
+    assert files == {"usr/local/bin/shortener", "etc/ssl/certs/ca-certificates.crt", "etc/passwd", "etc/group", "app/bin"}
+
+
+def test_a_guest_signs_the_book_of_the_php_app(live, box, chromium):
+    page = chromium.new_page()
+    page.goto(f"http://{box.host(name_of('php-guestbook'))}:{box.port}/")
+    page.get_by_label("Name", exact=True).fill("ann")
+    page.get_by_label("Words").fill("<b>was here</b>")
+    page.get_by_role("button", name="Sign").click()
+    expect(page.get_by_text("ann: <b>was here</b>")).to_be_visible()
+    page.close()
+
+
+def test_the_php_app_shows_its_pages_and_no_files_beside_them(live, box):
+    app = name_of("php-guestbook")
+    assert [box.ask(app, path).status_code for path in ("/composer.json", "/.env", "/.git/config", "/vendor/autoload.php")] == [403] * 4
+    assert "<title>Guestbook</title>" in box.ask(app, "/no/such/file").text, "the front controller answers"
+
+
+def test_a_vote_in_the_ruby_app_counts(live, box):
+    app = name_of("ruby-poll")
+    answer = httpx.post(f"{box.url}/", headers={"Host": box.host(app)}, data={"choice": "Spaces"}, timeout=20)
+    assert answer.status_code == 303
+    assert "1 vote" in box.ask(app).text
+
+
+def test_java_s_heap_follows_the_memory_of_the_instance(live, box, admin):
+    said = re.search(r"heap may grow to (\d+) MB", box.ask(name_of("java-primes")).text)
+    assert said
+    assert 0.6 < int(said[1]) / 512 < 0.8
