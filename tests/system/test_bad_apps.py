@@ -52,7 +52,9 @@ BUILDS = {
         log="undefined: nothing",
     ),
     "gem-that-is-not-vendored": Bad(
-        archive=archives.app({"Gemfile": 'source "https://rubygems.org"\ngem "nothing-like-it"\n', "config.ru": "", "vendor/cache/.keep": ""}),
+        archive=archives.app(
+            {"Gemfile": 'source "https://rubygems.org"\ngem "nothing-like-it"\n', "config.ru": "", "vendor/cache/.keep": ""}
+        ),
         reason=("gems", "bundler"),
         log="nothing-like-it",
     ),
