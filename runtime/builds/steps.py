@@ -38,7 +38,7 @@ class Install:
         """For the log: "requirements.txt", "pyproject.toml and uv.lock", "the source"."""
         if self.whole:
             return "the source"
-        return " and ".join(self.files) or "nothing of the source"
+        return " and ".join(self.files) or "the toolchain"
 
 
 def step_key(install: Install, parent: Digest, contents: Mapping[str, bytes], surroundings: Mapping[str, str]) -> str:
