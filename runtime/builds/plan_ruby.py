@@ -48,9 +48,12 @@ def installs(source: Source) -> tuple[Install, ...]:
         return ()
     gemfile = source.texts.get("Gemfile", "")
     files = tuple(name for name in ("Gemfile", "Gemfile.lock", ".ruby-version", ".tool-versions") if name in source.files)
-    whole = _LOCAL.search(gemfile) is not None or any(path.startswith("vendor/cache/") for path in source.files)
-    way = "--local" if any(path.startswith("vendor/cache/") for path in source.files) else "--prefer-local"
-    command = f"mkdir -p {GEMS} && bundle install --jobs 2 --retry 1 {way}"
+    vendored = any(path.startswith("vendor/cache/") for path in source.files)
+    whole = _LOCAL.search(gemfile) is not None or vendored
+    # where the stack's own gems do, no registry is asked: `bundle install --prefer-local` would ask all the same
+    way = "bundle install --local" if vendored else "(bundle install --local >/dev/null 2>&1 || bundle install --jobs 2 --retry 1)"
+    frozen = "export BUNDLE_FROZEN=true && " if "Gemfile.lock" in source.files else ""
+    command = f"mkdir -p {GEMS} && {frozen}{way}"
     first = Install(name="Gems", tool=Tool.BUNDLER, files=files, whole=whole, command=command, keep=("opt/bundle",))
     if not (_is_rails(source) and _has(source, ("sprockets-rails", "propshaft"))):
         return (first,)

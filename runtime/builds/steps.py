@@ -51,7 +51,7 @@ class Install:
         """For the log: "requirements.txt", "pyproject.toml and uv.lock", "the source"."""
         if self.reads_all:
             return "the source"
-        return " and ".join(self.files) or "nothing of the source"
+        return " and ".join(self.files) or "the toolchain"
 
     @property
     def shown(self) -> str:
