@@ -14,27 +14,31 @@ from pathlib import Path
 
 from runtime import stopping
 from runtime.builds.allowance import Allowance
+from runtime.builds.appfile import AppFile
 from runtime.builds.archive import unpack
 from runtime.builds.cache import StepCache
-from runtime.builds.code import as_layer, leave_out, read_files, read_source, read_whole
+from runtime.builds.code import as_layer, leave_out, read_app_file, read_source, take
+from runtime.builds.detect import DOCKERFILE
 from runtime.builds.dockerfile import build as dockerfile
+from runtime.builds.dockerfile.health import health_of
 from runtime.builds.dockerfile.running import Job
-from runtime.builds.packages import Lent, PackageCaches
+from runtime.builds.packages import PackageCaches
 from runtime.builds.plan import BuildPlan, plan
-from runtime.builds.sandbox import WORKSPACE, Order, run_install
-from runtime.builds.steps import Install, step_key
-from runtime.builds.surroundings import Surroundings, surroundings
+from runtime.builds.sandbox import WORKSPACE, Order
+from runtime.builds.steps import Install
+from runtime.builds.workshop import Workshop
 from runtime.config import NodeConfig
 from runtime.containers.lifecycle import Containers
-from runtime.containers.spec import Limits, TeamLimits, first_id_of
-from runtime.errors import BadSource, BuildFailed, CacheTooLarge
+from runtime.containers.spec import Limits, TeamLimits
+from runtime.containers.words import NO_SHELL, words
+from runtime.errors import BadSource, BuildFailed
+from runtime.health import HealthCheck
 from runtime.images import disk, scratch
-from runtime.images.digest import chain_id
 from runtime.images.manifest import ImageConfig, Layer
 from runtime.images.store import Store
 from runtime.quantities import Bytes
-from runtime.stacks.builder import ensure_runtime, node_versions
-from runtime.stacks.definition import DEBIAN_13
+from runtime.stacks.builder import ensure_bare, ensure_runtime, node_versions
+from runtime.stacks.definition import DEBIAN_13, Runtime
 
 Log = Callable[[str], None]
 
@@ -62,6 +66,8 @@ class BuiltImage:
 
     digest: str
     processes: dict[str, str]
+    app_file: AppFile = field(default_factory=AppFile)
+    health: HealthCheck | None = None  # a Dockerfile's HEALTHCHECK
 
 
 class Builder:
@@ -112,30 +118,97 @@ class _Build:
     cancelled: Callable[[], bool]
     allowance: Allowance
     started: float = 0.0
+    app_file: AppFile = field(default_factory=AppFile)
+    workshop: Workshop = field(init=False)
+
+    def __post_init__(self) -> None:
+        request = self.request
+        self.workshop = Workshop(
+            store=self.store,
+            containers=self.containers,
+            cache=self.cache,
+            packages=self.packages,
+            order=Order(
+                container_id=f"build-{request.build_id}",
+                app=request.app,
+                team=request.team,
+                limits=request.limits,
+                workspace=self.workspace,
+                allowance=self.allowance,
+            ),
+            team_limits=request.team_limits,
+            log=self.log,
+            cancelled=self.cancelled,
+        )
 
     def run(self) -> BuiltImage:
         self.started = time.monotonic()
         tree = self._unpack()
-        if (tree / dockerfile.FILE).is_file():
-            foreign = dockerfile.foreign_bases(tree, self.request.arguments)
+        self.app_file = read_app_file(tree)
+        for note in self.app_file.notes:
+            self.log(note)
+        if self._has_dockerfile(tree):
+            foreign = dockerfile.foreign_bases(tree, self._arguments, self._file)
             decided = self._instead_of_dockerfile(tree, foreign) if foreign else None
             if decided is None:
                 return self._dockerfile(tree)
         else:
-            decided = plan(read_source(tree), lambda: node_versions(self.config))
+            decided = plan(read_source(tree, self.app_file), lambda: node_versions(self.config))
         self._say(decided)
+        return self._image(self._layers(decided, tree), decided)
+
+    def _layers(self, decided: BuildPlan, tree: Path) -> list[Layer]:
+        """All that the plan makes of the source, bottom first; an earlier stage's is made first, and what it gives is the source then."""
+        if decided.earlier is not None:
+            made = self._layers(decided.earlier, tree)
+            self._go_on()
+            tree = take(self.store.unpacked(made[-1]) / decided.takes, self.workspace / "taken")
+            self.log(f"The image takes /{decided.takes} of that, and nothing else")
         leave_out(tree, decided.left_out)
         layers = self._base(decided)
-        for number, install in enumerate(decided.installs, start=1):
+        below = self._toolchain(decided) or list(layers)
+
+        def step(install: Install, reads: Path | None) -> None:
             self._go_on()
-            layers.append(self._install(install, number, tree, layers))
+            below.append(self.workshop.layer(install, reads, [*below, *self._further(install.beside)]))
+            if install.ships:
+                layers.append(below[-1])
+
+        for install in decided.installs:
+            if not install.on_code:
+                step(install, tree)
         self._go_on()
-        layers.append(self._code(tree))
-        return self._image(layers, decided)
+        if not decided.bare:
+            layers.append(self._code(tree))
+            below.append(layers[-1])
+        for install in decided.installs:
+            if install.on_code:
+                step(install, None)
+        return layers
+
+    @property
+    def _file(self) -> str:
+        return self.app_file.building.dockerfile or dockerfile.FILE
+
+    @property
+    def _arguments(self) -> Mapping[str, str]:
+        return {**self.app_file.building.arguments, **self.request.arguments}
+
+    def _has_dockerfile(self, tree: Path) -> bool:
+        """Whether a Dockerfile decides. BadSource: the app's file names one that is not there."""
+        is_there = (tree / self._file).is_file()
+        builder = self.app_file.building.builder
+        if builder == DOCKERFILE and not is_there:
+            raise BadSource(
+                f"{self.app_file.file} asks for a Dockerfile at {self._file}, which is not in the source.", hint="Correct build.dockerfile."
+            )
+        return is_there and builder in ("", DOCKERFILE)
 
     def _instead_of_dockerfile(self, tree: Path, foreign: tuple[str, ...]) -> BuildPlan | None:
         """How else to build what has a Dockerfile whose base nobody here has: as if it had none, if that is enough to go by."""
-        found = read_source(tree)
+        if self.app_file.building.builder:
+            return None
+        found = read_source(tree, self.app_file)
         try:
             decided = plan(replace(found, files=found.files - {dockerfile.FILE}), lambda: node_versions(self.config))
         except BadSource:
@@ -157,11 +230,22 @@ class _Build:
             limits=self.request.limits,
             workspace=self.workspace,
             allowance=self.allowance,
-            arguments=self.request.arguments,
+            arguments=self._arguments,
             secrets=self.request.secrets,
             proxies=dockerfile.proxies(),
         )
-        made = dockerfile.build(self.config, self.store, self.containers, self.cache, job, tree, self.log, self.cancelled)
+        made = dockerfile.build(
+            self.config,
+            self.store,
+            self.containers,
+            self.cache,
+            job,
+            tree,
+            self.log,
+            self.cancelled,
+            file=self._file,
+            commands=self.app_file.commands,
+        )
         return self._finish(made.layers, dockerfile.labelled(made), made.processes)
 
     def _unpack(self) -> Path:
@@ -178,74 +262,31 @@ class _Build:
 
     def _base(self, decided: BuildPlan) -> list[Layer]:
         started = time.monotonic()
+        if decided.bare:
+            self.log(f"Stack: none, the image holds programs and certificates alone; {decided.runtime_words}")
+            return [ensure_bare(self.config, self.store, DEBIAN_13, self.log)]
         layers = ensure_runtime(self.config, self.store, decided.runtime, DEBIAN_13, self.log)
-        words = f"; {decided.runtime_words}" if decided.runtime_words else ""
-        self.log(f"Stack: {DEBIAN_13.name}{words} ({_sizes(layers)}, {_seconds(started)})")
+        layers += self._further(decided.also)
+        what = f"; {decided.runtime_words}" if decided.runtime_words else ""
+        self.log(f"Stack: {DEBIAN_13.name}{what} ({_sizes(layers)}, {_seconds(started)})")
         return layers
 
-    def _install(self, install: Install, number: int, tree: Path, below: list[Layer]) -> Layer:
-        """The step's layer: from the cache, or made now in a build container."""
-        place = self.workspace / f"step{number}"
-        place.mkdir(mode=0o711)
-        around = surroundings(install.tool, place)
-        contents = read_whole(tree) if install.reads_all else read_files(tree, install.files)
-        parent = chain_id([layer.diff_id for layer in below])
-        key = step_key(install, parent, contents, around.identity)
-        own_key = step_key(install, parent, contents, around.identity, team=self.request.team)
-        keys = (own_key,) if install.reads_all else (key, own_key)
-        with self.cache.turn(keys[0], self.allowance):
-            if layer := next((found for one in keys if (found := self.cache.find(one))), None):
-                self.log(f"{install.name}: cached, reused layer {layer.digest.short} (same {install.reads()}), {Bytes(layer.size)}")
-                return layer
-            started = time.monotonic()
-            self.log(f"{install.name}: `{install.command.split(' && ')[-1]}` for {install.reads()}")
-            inputs = tree if install.reads_all else _inputs(place, contents)
-            paths = tuple(self.store.unpacked(layer) for layer in reversed(below))
-            alone = not install.reads_all and not self.packages.has(self.request.team)
-            made = self._run(install, number, place, alone=alone, layers=paths, inputs=inputs, around=around)
-            layer = self.store.add_layer(made, move=True)
-            self.cache.keep(keys[0] if alone else own_key, layer, install)
-            self.log(f"{install.name}: installed in {_seconds(started)}, {Bytes(layer.size)}, layer {layer.digest.short}")
-            return layer
+    def _toolchain(self, decided: BuildPlan) -> list[Layer]:
+        """What the steps stand on where that is not what the app does; else nothing."""
+        if decided.toolchain is None or not decided.installs:
+            return []
+        started = time.monotonic()
+        layers = ensure_runtime(self.config, self.store, decided.toolchain, DEBIAN_13, self.log)
+        self.log(f"Built with: {decided.toolchain.name} ({_sizes(layers)}, {_seconds(started)}), which does not go into the image")
+        return [*layers, *self._further(decided.also)]
 
-    def _run(
-        self, install: Install, number: int, place: Path, *, alone: bool, layers: tuple[Path, ...], inputs: Path, around: Surroundings
-    ) -> Path:
-        """The step in its container, with the team's package cache, or without where it does not fit in."""
-        if self.request.team_limits is not None:
-            self.containers.set_team_limits(self.request.team, self.request.team_limits)
-        order = Order(
-            container_id=f"build-{self.request.build_id}-{number}",
-            app=self.request.app,
-            team=self.request.team,
-            limits=self.request.limits,
-            workspace=self.workspace,
-            allowance=self.allowance,
-        )
-
-        def run(cache: Lent | None) -> Path:
-            return run_install(
-                self.containers,
-                install,
-                order,
-                layers=layers,
-                inputs=inputs,
-                around=around,
-                log=self.log,
-                cancelled=self.cancelled,
-                cache=cache,
-            )
-
-        try:
-            with self.packages.lent(self.request.team, first_id_of(self.request.team), place, alone=alone) as lent:
-                return run(lent)
-        except CacheTooLarge as too_large:
-            self.log(f"{too_large.what} Once more, without it.")
-            return run(None)
+    def _further(self, runtimes: tuple[Runtime, ...]) -> list[Layer]:
+        """The layers of other languages and tools, without the stack's own."""
+        return [layer for one in runtimes for layer in ensure_runtime(self.config, self.store, one, DEBIAN_13, self.log)[1:]]
 
     def _code(self, tree: Path) -> Layer:
         started = time.monotonic()
-        layer = self.store.add_layer(as_layer(tree, self.workspace), move=True)
+        layer = self.store.add_layer(as_layer(tree, self.workspace / f"code{self.workshop.steps}"), move=True)
         self.log(f"App code: {Bytes(layer.size)} in {_seconds(started)}, layer {layer.digest.short}")
         return layer
 
@@ -256,8 +297,12 @@ class _Build:
             environment=decided.environment,
             working_directory="/app",
             user="1000:1000",
-            command=("/bin/sh", "-c", web) if web else (),
-            labels={"slipway.language": decided.detected.language.value, "slipway.processes": json.dumps(processes, sort_keys=True)},
+            command=() if not web else words(web) if decided.bare else ("/bin/sh", "-c", web),
+            labels={
+                "slipway.language": decided.detected.language.value,
+                "slipway.processes": json.dumps(processes, sort_keys=True),
+                **({NO_SHELL: "true"} if decided.bare else {}),
+            },
         )
         return self._finish(layers, config, processes)
 
@@ -265,26 +310,16 @@ class _Build:
         digest = self.store.write_image(layers, config)
         self.store.tag(f"{self.request.app}:build-{self.request.build_id}", digest)
         self.log(f"Processes: {', '.join(processes)}")
+        for name in sorted(self.app_file.processes.keys() - processes.keys()):
+            self.log(f"Warning: {self.app_file.file} speaks of a process type {name}, which nothing gives a command.")
         self.log(f"Image: {digest.short}, {_sizes(layers)} in {_count(len(layers), 'layer')}, built in {_seconds(self.started)}")
-        return BuiltImage(digest=digest, processes=processes)
+        return BuiltImage(digest=digest, processes=processes, app_file=self.app_file.covering(processes), health=health_of(config))
 
     def _go_on(self) -> None:
         stopping.check()
         if self.allowance.is_over():
             minutes = (time.monotonic() - self.started) / 60
             raise BuildFailed(f"The build took longer than it may, {minutes:.0f} minutes, and was stopped.", hint="Deploy again.")
-
-
-def _inputs(place: Path, contents: Mapping[str, bytes]) -> Path:
-    """A folder with exactly the files a step reads."""
-    inputs = place / "inputs"
-    inputs.mkdir(mode=0o755)
-    for name, data in contents.items():
-        path = inputs / name
-        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        path.write_bytes(data)
-        path.chmod(0o644)
-    return inputs
 
 
 def _sizes(layers: list[Layer]) -> str:
