@@ -26,9 +26,17 @@ class Task(StrEnum):
     CONVERGE = "slipway.converge"  # app id
     REMOVE_APP = "slipway.remove_app"  # app id
     APPLY_QUOTA = "slipway.apply_quota"  # team id
+    IMAGE_JOB = "slipway.image_job"  # image job id
 
 
-QUEUES = {Task.BUILD: "build", Task.ROLL_OUT: "node", Task.CONVERGE: "node", Task.REMOVE_APP: "node", Task.APPLY_QUOTA: "node"}
+QUEUES = {
+    Task.BUILD: "build",
+    Task.ROLL_OUT: "node",
+    Task.CONVERGE: "node",
+    Task.REMOVE_APP: "node",
+    Task.APPLY_QUOTA: "node",
+    Task.IMAGE_JOB: "node",
+}
 
 _ONE_MORE_TRY = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}  # no request waits for an absent broker
 

@@ -17,6 +17,7 @@ from runtime.builds.cache import StepCache
 from runtime.builds.code import as_layer, leave_out, read_files, read_source, read_whole
 from runtime.builds.dockerfile import build as dockerfile
 from runtime.builds.dockerfile.running import Job
+from runtime.builds.history import complete
 from runtime.builds.plan import BuildPlan, plan
 from runtime.builds.sandbox import WORKSPACE, Order, run_install
 from runtime.builds.steps import Install, step_key
@@ -26,12 +27,12 @@ from runtime.containers.lifecycle import Containers
 from runtime.containers.spec import Limits, TeamLimits
 from runtime.errors import BadSource, BuildFailed
 from runtime.images import scratch
-from runtime.images.digest import chain_id
+from runtime.images.digest import Digest, chain_id
 from runtime.images.disk import check_room
 from runtime.images.manifest import ImageConfig, Layer
 from runtime.images.store import Store
 from runtime.quantities import Bytes
-from runtime.stacks.builder import ensure_runtime, node_versions
+from runtime.stacks.builder import ensure_runtime, layer_names, node_versions
 from runtime.stacks.definition import DEBIAN_13
 
 Log = Callable[[str], None]
@@ -106,6 +107,7 @@ class _Build:
     cancelled: Callable[[], bool]
     time_limit: float
     started: float = 0.0
+    told: dict[Digest, str] = field(default_factory=dict)  # what made each layer, by diff ID
 
     def run(self) -> BuiltImage:
         self.started = time.monotonic()
@@ -186,6 +188,7 @@ class _Build:
         key = step_key(install, chain_id([layer.diff_id for layer in below]), contents, around.identity)
         with self.cache.turn(key, self.cancelled, self.started + self.time_limit):
             if layer := self.cache.find(key):
+                self.told[layer.diff_id] = install.describe()
                 self.log(f"{install.name}: reused layer {layer.digest.short} (same {install.reads()}), {Bytes(layer.size)}")
                 return layer
             started = time.monotonic()
@@ -207,12 +210,14 @@ class _Build:
             )
             layer = self.store.add_layer(made, move=True)
             self.cache.keep(key, layer, install)
+            self.told[layer.diff_id] = install.describe()
             self.log(f"{install.name}: installed in {_seconds(started)}, {Bytes(layer.size)}, layer {layer.digest.short}")
             return layer
 
     def _code(self, tree: Path) -> Layer:
         started = time.monotonic()
         layer = self.store.add_layer(as_layer(tree, self.workspace), move=True)
+        self.told[layer.diff_id] = "App code"
         self.log(f"App code: {Bytes(layer.size)} in {_seconds(started)}, layer {layer.digest.short}")
         return layer
 
@@ -226,7 +231,7 @@ class _Build:
             command=("/bin/sh", "-c", web) if web else (),
             labels={"slipway.language": decided.detected.language.value, "slipway.processes": json.dumps(processes, sort_keys=True)},
         )
-        return self._finish(layers, config, processes)
+        return self._finish(layers, complete(config, layers, {**layer_names(self.config), **self.told}), processes)
 
     def _finish(self, layers: list[Layer], config: ImageConfig, processes: dict[str, str]) -> BuiltImage:
         digest = self.store.write_image(layers, config)

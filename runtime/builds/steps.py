@@ -33,6 +33,10 @@ class Install:
         """For the log: "requirements.txt", "pyproject.toml and uv.lock", "the source"."""
         return "the source" if self.whole or not self.files else " and ".join(self.files)
 
+    def describe(self) -> str:
+        """For the image's history: what was run, and for what."""
+        return f"{self.name}: {self.command.split(' && ')[-1]}, for {self.reads()}"
+
 
 def step_key(install: Install, parent: Digest, contents: Mapping[str, bytes], surroundings: Mapping[str, str]) -> str:
     """64 hex digits over all that decides the outcome: the layers below, the bytes read, the command, tools and settings."""

@@ -12,7 +12,7 @@ import re
 import signal
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,6 +79,18 @@ class Cgroups(ABC):
         """None: no such group."""
 
     @abstractmethod
+    def is_frozen(self, team: int, id: str) -> bool:
+        """Whether its processes stand still, or were told to."""
+
+    @abstractmethod
+    def freeze(self, team: int, id: str) -> None:
+        """Hold all processes of a container, and return once they stand still. Fine if there are none (any more)."""
+
+    @abstractmethod
+    def thaw(self, team: int, id: str) -> None:
+        """Let them go on; fine if they do."""
+
+    @abstractmethod
     def monitor_files(self) -> tuple[Path, ...]:
         """Where a monitor's pid is written, so that whoever ends our service's group does not end it too."""
 
@@ -142,6 +154,16 @@ def open_cgroups(parent: str, kernel: Kernel) -> Cgroups:
     if unified is not None:
         return UnifiedCgroups(parent, unified)
     raise HostLacks("This machine has no control groups for cpu, memory and pids.", hint="Mount cgroup2 on /sys/fs/cgroup.")
+
+
+def await_still(still: Callable[[], bool], id: str) -> None:
+    """KernelRefused: after five seconds something of the container still moves."""
+    deadline = time.monotonic() + _PATIENCE
+    while not still():
+        if time.monotonic() > deadline:
+            what = f"The processes of container {id} do not stand still."
+            raise KernelRefused(what, errno=errno.EBUSY, hint="One hangs in the kernel; look at /proc/PID/stack.")
+        time.sleep(0.001)
 
 
 def quota_of(cpu: int) -> int:

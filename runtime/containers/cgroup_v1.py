@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from runtime.containers.cgroup import INIT_PROCESSES, MONITORS, PERIOD, Cgroups, Counted, flat, quota_of, read, write
+from runtime.containers.cgroup import INIT_PROCESSES, MONITORS, PERIOD, Cgroups, Counted, await_still, flat, quota_of, read, write
 from runtime.containers.spec import Limits, TeamLimits
+from runtime.errors import HostLacks
 
 _UNLIMITED = -1
 _HELD = ("cpu", "memory", "pids")  # the hierarchies whose groups we make; the OCI runtime makes the others
@@ -69,6 +70,26 @@ class LegacyCgroups(Cgroups):
             oom_kills=flat(read(memory / "memory.oom_control")).get("oom_kill", 0),
             reached_own_limit=any(int(read(memory / name) or 0) for name in ("memory.failcnt", "memory.memsw.failcnt")),
         )
+
+    def is_frozen(self, team: int, id: str) -> bool:
+        return (self._freezer(team, id) or "THAWED").strip() != "THAWED"
+
+    def freeze(self, team: int, id: str) -> None:
+        """https://docs.kernel.org/admin-guide/cgroup-v1/freezer-subsystem.html. The group is made by the OCI runtime."""
+        if self._freezer(team, id) is None:
+            if self.processes(team, id):
+                what = "This machine has no freezer among its control groups, so an instance cannot be held still."
+                raise HostLacks(what, hint="Mount the freezer controller, or use control groups version 2.")
+            return
+        write(self._group("freezer", team, id) / "freezer.state", "FROZEN")
+        await_still(lambda: (self._freezer(team, id) or "FROZEN").strip() == "FROZEN", id)
+
+    def thaw(self, team: int, id: str) -> None:
+        if self.is_frozen(team, id):
+            write(self._group("freezer", team, id) / "freezer.state", "THAWED")
+
+    def _freezer(self, team: int, id: str) -> str | None:
+        return read(self._group("freezer", team, id) / "freezer.state") if "freezer" in self._controllers else None
 
     def monitor_files(self) -> tuple[Path, ...]:
         systemd = self._controllers.get("name=systemd")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from runtime.containers.cgroup import INIT_PROCESSES, MONITORS, PERIOD, Cgroups, Counted, flat, quota_of, read, write
+from runtime.containers.cgroup import INIT_PROCESSES, MONITORS, PERIOD, Cgroups, Counted, await_still, flat, quota_of, read, write
 from runtime.containers.spec import Limits, TeamLimits
 from runtime.errors import HostLacks
 
@@ -62,6 +62,19 @@ class UnifiedCgroups(Cgroups):
             oom_kills=events.get("oom_kill", 0),
             reached_own_limit=events.get("oom", 0) > 0,
         )
+
+    def is_frozen(self, team: int, id: str) -> bool:
+        return (read(self._group(team) / id / "cgroup.freeze") or "0").strip() == "1"
+
+    def freeze(self, team: int, id: str) -> None:
+        group = self._group(team) / id
+        if read(group / "cgroup.freeze") is not None:
+            write(group / "cgroup.freeze", 1)
+            await_still(lambda: flat(read(group / "cgroup.events")).get("frozen", 1) == 1, id)
+
+    def thaw(self, team: int, id: str) -> None:
+        if self.is_frozen(team, id):
+            write(self._group(team) / id / "cgroup.freeze", 0)
 
     def monitor_files(self) -> tuple[Path, ...]:
         return (self._mount / self.parent / MONITORS / "cgroup.procs",)

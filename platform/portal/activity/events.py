@@ -30,6 +30,7 @@ class Kind(StrEnum):
     INSTANCES = "instances"
     FORMATION = "formation"
     CONFIG = "config"
+    IMAGE = "image"  # a job with images moved on
     RECONNECTED = "reconnected"  # events may have been missed: look at everything
 
 
