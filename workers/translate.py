@@ -12,6 +12,8 @@ from portal.activity.events import Kind, publish
 from portal.apps.access import host_of
 from portal.apps.models import App, Instance, InstanceState, ProcessFormation
 from portal.builds.models import Build
+from portal.images.actions import write_facts
+from portal.images.facts import Config, LayerFacts
 from portal.quotas.access import quota_of
 from portal.quotas.models import Quota
 from portal.releases.access import config_of_release
@@ -22,6 +24,7 @@ from runtime.containers.spec import Limits, TeamLimits
 from runtime.converge.desired import DesiredApp, DesiredProcess, DesiredRelease
 from runtime.converge.instance import clamp
 from runtime.converge.report import InstanceReport
+from runtime.engines.stories import ImageTale
 from runtime.quantities import Bytes, Millicores
 
 BUILD_DISK = Bytes(8 * 2**30)  # at most; sparse, so only what is written counts
@@ -107,6 +110,29 @@ def build_request(build: Build, sources: Path) -> BuildRequest:
         limits=limits,
         team_limits=team_limits(quota),
     )
+
+
+def write_image(tale: ImageTale) -> None:
+    """Mirror what never changes of an image."""
+    one = tale.config
+    layers = [
+        LayerFacts(
+            diff_id=layer.diff_id, digest=layer.digest, size=int(layer.size), unpacked=int(layer.unpacked), created_by=layer.created_by
+        )
+        for layer in tale.layers
+    ]
+    config = Config(
+        environment=dict(one.environment),
+        working_directory=one.working_directory,
+        user=one.user,
+        entrypoint=list(one.entrypoint),
+        command=list(one.command),
+        labels=dict(one.labels),
+        exposed_ports=list(one.exposed_ports),
+        volumes=list(one.volumes),
+        stop_signal=one.stop_signal,
+    )
+    write_facts(tale.digest, layers, config)
 
 
 def write_instances(app: App, reports: Iterable[InstanceReport], node: str) -> bool:

@@ -27,6 +27,7 @@ from runtime.converge.plan import Plan, plan
 from runtime.converge.readiness import Ask, ask
 from runtime.engines.commits import commit
 from runtime.engines.shipping import Shipper
+from runtime.engines.stories import ImageTale, tell
 from runtime.errors import LaunchFailed, RuntimeFailure
 from runtime.images.collect import Garbage, Roots
 from runtime.images.digest import Digest
@@ -197,6 +198,10 @@ class NodeEngine:
     def written(self, id: str, *, most: int = MOST_CHANGES) -> Written:
         """What an instance wrote beside its image. LaunchFailed: there is no such instance."""
         return self.containers.written(id, most=most)
+
+    def tell(self, digest: str) -> ImageTale:
+        """An image's layers and configuration. ImageDamaged: it is not in the store."""
+        return tell(self.config, self.images, digest)
 
     def commit(self, id: str) -> Digest:
         """A new image: that of an instance, and what it wrote as one layer more. It is nobody's until it is named or released."""

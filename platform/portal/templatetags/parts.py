@@ -34,6 +34,8 @@ _STATES = {
     "starting": ("changing", "Starting"),
     "draining": ("changing", "Draining"),
     "crashed": ("failed", "Crashed"),
+    "working": ("changing", "Working"),
+    "done": ("live", "Done"),
 }
 _FLASHES = {"success": ("live", "check"), "error": ("failed", "circle-alert"), "warning": ("changing", "triangle-alert")}
 

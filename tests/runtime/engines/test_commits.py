@@ -143,7 +143,7 @@ config, id, into = pickle.loads(bytes.fromhex(sys.argv[1]))
 def wait(_):
     print("frozen", flush=True)
     time.sleep(600)
-Containers(config).copy_written(web, into, wait)
+Containers(config).copy_written(id, into, wait)
 """
 
 
