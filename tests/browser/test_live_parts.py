@@ -15,7 +15,7 @@ from portal.apps import actions as apps
 from portal.apps.models import App
 from portal.builds import actions as builds
 from portal.builds.models import Build
-from tests.portal.pages.fleet import IMAGE, PASSWORD, write_log
+from tests.portal.pages.fleet import PASSWORD, image, write_log
 
 Browse = Callable[..., BrowserContext]
 
@@ -80,7 +80,7 @@ def test_a_build_log_and_its_end_arrive_by_themselves(browse: Browse) -> None:
     write_log(log, [("build", "stdout", "one line more")], ago=0)
     expect(lines).to_have_count(7)
     expect(lines.last).to_contain_text("one line more")
-    builds.succeed(build, IMAGE, {"web": "node index.js"})
+    builds.succeed(build, image("chat", build.pk), {"web": "node index.js"})
     expect(page.locator("main").get_by_text("is built and waits for its rollout")).to_be_visible()
     expect(page.locator("#announcements")).to_contain_text("waits for its rollout")
 

@@ -102,7 +102,9 @@ def listed(app: App) -> list[Listed]:
     ]
     known = {one.image for one in releases}
     lines += [
-        Listed(named=Named(app=app, name=tag.name, digest=tag.digest, release=None, tag=tag, is_kept=True), view=views.get(tag.digest), tags=())
+        Listed(
+            named=Named(app=app, name=tag.name, digest=tag.digest, release=None, tag=tag, is_kept=True), view=views.get(tag.digest), tags=()
+        )
         for tag in tags
         if tag.digest not in known
     ]
@@ -113,9 +115,8 @@ def live_views(person: Person) -> dict[str, ImageView]:
     """App to its live release's image, of all their apps that have one, by name."""
     found: dict[str, ImageView] = {}
     for app in apps_of(person):
-        if app.current_release is not None:
-            views = views_of(app, {app.current_release.image})
-            found |= {app.name: view for view in views.values()}
+        if app.current_release is not None and (view := view_of(app, app.current_release.image)) is not None:
+            found[app.name] = view
     return found
 
 
@@ -139,9 +140,7 @@ def _view(row: Image, app: App, holders: dict[str, dict[str, set[Holder]]]) -> I
 def _shared(layer: ImageLayer, app: App, by_image: dict[str, set[Holder]]) -> SharedLayer:
     holders = {holder for found in by_image.values() for holder in found if holder.app != app.name}
     return SharedLayer(
-        facts=LayerFacts(
-            diff_id=layer.diff_id, digest=layer.digest, size=layer.size, unpacked=layer.unpacked, created_by=layer.created_by
-        ),
+        facts=LayerFacts(diff_id=layer.diff_id, digest=layer.digest, size=layer.size, unpacked=layer.unpacked, created_by=layer.created_by),
         apps=tuple(sorted(holder.app for holder in holders if holder.team == app.team_id)),
         others=sum(holder.team != app.team_id for holder in holders),
         images=max(len(by_image), 1),
@@ -167,9 +166,16 @@ def _keepers(digests: set[str]) -> Iterable[tuple[str, Holder]]:
             "pk", "number", "image", "app_id", "app__name", "app__team_id", "app__current_release_id"
         )
     )
-    last = dict(Release.objects.filter(app_id__in={row[3] for row in rows}).values("app_id").annotate(last=Max("number")).values_list("app_id", "last"))
+    last = dict(
+        Release.objects.filter(app_id__in={row[3] for row in rows})
+        .values("app_id")
+        .annotate(last=Max("number"))
+        .values_list("app_id", "last")
+    )
     for pk, number, image, app_id, app, team, current in rows:
         if number > last[app_id] - settings.KEPT_RELEASES or pk == current:
             yield image, Holder(app=app, team=team)
-    for digest, app, team in ImageTag.objects.filter(Q(digest__in=digests), app__deleted_at=None).values_list("digest", "app__name", "app__team_id"):
+    for digest, app, team in ImageTag.objects.filter(Q(digest__in=digests), app__deleted_at=None).values_list(
+        "digest", "app__name", "app__team_id"
+    ):
         yield digest, Holder(app=app, team=team)

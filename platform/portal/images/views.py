@@ -164,7 +164,9 @@ def deploy(request: SignedInRequest, name: str, image: str) -> HttpResponse:
     except Refused as refused:
         refusals.notice(request, refused)
         return redirect("image", name, image)
-    messages.success(request, f"v{rollout.release.number} is on its way with the image {found.name}.\nWhat runs now serves until it is healthy.")
+    messages.success(
+        request, f"v{rollout.release.number} is on its way with the image {found.name}.\nWhat runs now serves until it is healthy."
+    )
     return redirect("app", name)
 
 
@@ -191,6 +193,7 @@ def _image_context(found: Named, form: TagForm) -> dict[str, object]:
         "view": view_of(app, found.digest),
         "tags": list(tags_of(app).filter(digest=found.digest)),
         "others": [line.named for line in lines],
+        "previous": f"v{found.release.number - 1}" if found.release else "",
         "form": form,
         "formats": actions.FORMATS,
         **_job(saves),

@@ -30,7 +30,6 @@ from portal.releases.models import Release, Rollout, RolloutState
 
 PASSWORD = "a quiet harbour 7"
 MIB = 2**20
-IMAGE = "sha256:9f2c1d7e5b3a486f0c9d8e7b6a5f4e3d2c1b0a99887766554433221100ffeedd"
 
 
 def fill() -> None:
