@@ -7,7 +7,7 @@ import subprocess
 from datetime import timedelta
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from portal.apps.models import Instance
@@ -15,6 +15,7 @@ from portal.images import actions, jobs
 from portal.images.access import named, view_of
 from portal.images.models import Image, ImageJob, ImageTag, JobState
 from portal.releases.models import Rollout
+from runtime.images.manifest import ImageConfig
 from tests.workers.test_tasks import deploy, queued
 from workers import garbage, images, upkeep
 from workers.images import image_job
@@ -25,10 +26,13 @@ WRITES = "mkdir -p /srv/data && echo kept > /srv/data/note; exec sleep 1000"
 
 @pytest.mark.slow
 def test_an_instance_is_looked_at_kept_deployed_and_saved(plant, broker, capsys):
-    app = plant.app()
+    app, store = plant.app(), plant.engine.images
+    as_root = ImageConfig(environment={"PATH": "/usr/bin:/bin"}, working_directory="/tmp", user="0:0")  # who may write to /srv
+    plant.builder.digest = store.write_image(store.layers_of(plant.builder.digest), as_root)
     rollout = deploy(plant, app, worker=WRITES)
     worker = Instance.objects.get(app=app, process="worker")
     owner = plant.crew.owner
+    plant.until(lambda: len(plant.engine.written(worker.pk).changes) > 1)
 
     look = actions.look_at_instance(owner, instance=worker)
     assert ("slipway.image_job", [look.pk]) in queued(broker, "node")
@@ -38,7 +42,14 @@ def test_an_instance_is_looked_at_kept_deployed_and_saved(plant, broker, capsys)
     assert {path for _, path, _ in look.result["changes"]} >= {"/srv/data", "/srv/data/note"}
     called = f"worker.{worker.pk.rsplit('-', 1)[1]}"
     call_command("image", "diff", called)
-    assert "A /srv/data/note\n" in capsys.readouterr().out
+    assert "A /srv/data/note" in capsys.readouterr().out
+    call_command("image", "commit", called, "kept/by-hand:1", "--json")
+    by_hand = json.loads(capsys.readouterr().out)
+    assert store.find("kept/by-hand:1") == by_hand["digest"]
+    assert store.layers_of(by_hand["digest"])[-1].digest == by_hand["layer"]
+    call_command("image", "rm", "kept/by-hand:1")
+    with pytest.raises(CommandError, match="There is no instance nobody"):
+        call_command("image", "diff", "nobody")
 
     keep = actions.commit(owner, instance=worker, tag="with-note", deploy=True)
     image_job(keep.pk)
@@ -53,7 +64,7 @@ def test_an_instance_is_looked_at_kept_deployed_and_saved(plant, broker, capsys)
     assert plant.get(app).text.startswith("v")
     live = named(app, "v2").digest
     note = plant.engine.images.image(live).layers[0] / "srv/data/note"
-    assert (note.read_text(), note.stat().st_uid) == ("kept\n", 1000)
+    assert (note.read_text(), note.stat().st_uid) == ("kept\n", 0)
     assert live in garbage.kept().images
 
     compare = actions.compare(owner, before=named(app, "v1"), after=named(app, "v2"))
