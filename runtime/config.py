@@ -87,6 +87,11 @@ class NodeConfig:
         return self.state / "logs" / "builds"
 
     @property
+    def downloads(self) -> Path:
+        """JOB_ID.tar: archives of images that somebody asked for, read by the portal."""
+        return self.state / "downloads"
+
+    @property
     def router(self) -> Path:
         """Maps and configuration of the router."""
         return self.state / "router"

@@ -14,7 +14,7 @@ from runtime import journal
 from runtime.engines.node import NodeEngine
 from runtime.errors import RuntimeFailure
 from runtime.masking import Mask
-from workers import node, translate
+from workers import images, node, translate
 from workers.buildlog import BuildLog
 from workers.celery import app as celery
 
@@ -79,6 +79,7 @@ def _build(row: Build, engine: NodeEngine, *, again: bool) -> None:
         rollout = builds.succeed(row, built.digest, built.processes, translate.app_file(built))
         if rollout is not None:
             engine.images.tag(f"{row.app.name}:v{rollout.release.number}", built.digest)
+            images.note(built.digest, engine)
 
 
 def _cancelled(row: Build) -> Callable[[], bool]:

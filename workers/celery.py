@@ -29,7 +29,7 @@ LONGEST_TASK = 2 * 3600  # seconds; a task not done by then is handed out again 
 app = Celery(
     "workers",
     broker=settings.BROKER_URL,
-    include=["workers.build", "workers.rollout", "workers.converge", "workers.runs", "workers.upkeep"],
+    include=["workers.build", "workers.rollout", "workers.converge", "workers.images", "workers.runs", "workers.upkeep"],
 )
 app.conf.update(
     accept_content=["json"],
@@ -51,6 +51,7 @@ app.conf.update(
         "slipway.apply_quota": {"queue": "node"},
         "slipway.tend_runs": {"queue": "node"},
         "slipway.runs_ended": {"queue": "node"},
+        "slipway.image_job": {"queue": "node"},
     },
     broker_connection_retry_on_startup=True,
     broker_transport_options={"visibility_timeout": LONGEST_TASK, "socket_connect_timeout": 2},

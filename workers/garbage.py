@@ -7,6 +7,7 @@ import logging
 from portal.apps.models import App
 from portal.builds import sources
 from portal.builds.models import Build, BuildState
+from portal.images.models import ImageTag
 from portal.releases.access import kept_releases
 from runtime.engines.node import NodeEngine
 from runtime.images.collect import Roots
@@ -27,11 +28,12 @@ def collect(engine: NodeEngine) -> Collected | None:
 
 
 def kept() -> Roots:
-    """Images of the releases that each app keeps, and the names those have."""
+    """Images of the releases that each app keeps, the names those have, and images that teams named."""
     releases = [(app, release) for app in App.objects.filter(deleted_at=None) for release in kept_releases(app)]
     numbers = {f"{app.name}:v{release.number}" for app, release in releases}
     builds = {f"{app.name}:build-{release.build_id}" for app, release in releases if release.build_id}
-    return Roots(images=frozenset(release.image for _, release in releases if release.image), names=frozenset(numbers | builds))
+    tagged = set(ImageTag.objects.filter(app__deleted_at=None).values_list("digest", flat=True))
+    return Roots(images=frozenset({release.image for _, release in releases if release.image} | tagged), names=frozenset(numbers | builds))
 
 
 def needed_sources() -> set[str]:

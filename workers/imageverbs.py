@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from runtime.converge.instance import source_of
 from runtime.engines.node import NodeEngine
 from runtime.errors import ImageDamaged, NoSuchImage
 from runtime.images import diff as difference
@@ -118,14 +119,27 @@ def inspect(*, image: str, **_: Any) -> Answer:
 
 
 def diff(*, before: str, after: str, **_: Any) -> Answer:
+    """From image to image; of one name alone, from an instance's image to what it wrote."""
+    if not after:
+        told = _engine().written(_instance(before))
+        rest = "" if told.whole else "\n… and more."
+        return _changes(told.changes, f"{before} wrote nothing.", rest=rest)
     catalogue, store = _catalogue(), _engine().images
     with store.lease():
         stacks = [store.image(catalogue.find(one)).layers for one in (before, after)]
         changes = difference.compare(*stacks)
-    return Answer(
-        sentence="\n".join(f"{change.kind} {change.path}" for change in changes) or "They hold the same files.",
-        value=[{"kind": change.kind.value, "path": change.path} for change in changes],
-    )
+    return _changes(changes, "They hold the same files.")
+
+
+def commit(*, instance: str, name: str, **_: Any) -> Answer:
+    engine, own = _engine(), _own_name(name)
+    with engine.images.lease():
+        digest = engine.commit(_instance(instance))
+        engine.images.tag(own, digest)
+        layer = engine.images.layers_of(digest)[-1]
+    size = Bytes(layer.size)
+    value = {"name": own, "digest": digest, "layer": layer.digest, "layer_bytes": layer.size}
+    return Answer(sentence=f"{own} is {digest}; what {instance} wrote takes {size}.", value=value)
 
 
 def tag(*, image: str, name: str, **_: Any) -> Answer:
@@ -216,6 +230,23 @@ def verify(*, repair: bool, **_: Any) -> Answer:
                 said.append(failure.explain())
         sound = sound and repaired
     return Answer(sentence="\n".join(said) or "Every blob and layer is what its name says.", value=said, failed=not sound)
+
+
+def _changes(changes: Sequence[difference.Change], none: str, *, rest: str = "") -> Answer:
+    return Answer(
+        sentence="\n".join(f"{change.kind} {change.text}" for change in changes) + rest or none,
+        value=[{"kind": change.kind.value, "path": change.text, "bytes": change.size} for change in changes],
+    )
+
+
+def _instance(name: str) -> str:
+    """An instance's id, from it or from what logs call it (`web.1a2b3c4d`)."""
+    running = {one.id: source_of(one.id, one.spec.labels["process"]) for one in _engine().instances()}
+    found = [known for known, called in running.items() if name in (known, called)]
+    if len(found) != 1:
+        what = f"There is no instance {name}." if not found else f"{name} may be {' or '.join(found)}."
+        raise NoSuchImage(what, hint=f"There are {', '.join(running)}." if running else "No instance runs on this node.")
+    return found[0]
 
 
 def _engine() -> NodeEngine:

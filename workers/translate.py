@@ -15,6 +15,8 @@ from portal.apps.config import config_of
 from portal.apps.models import App, Instance, InstanceState, ProcessFormation
 from portal.apps.sizes import Size
 from portal.builds.models import Build
+from portal.images.actions import write_facts
+from portal.images.facts import Config, LayerFacts
 from portal.jobs.models import Run
 from portal.quotas.access import quota_of
 from portal.quotas.models import Quota
@@ -26,6 +28,7 @@ from runtime.containers.spec import Limits, TeamLimits
 from runtime.converge.desired import DesiredApp, DesiredProcess, DesiredRelease
 from runtime.converge.instance import clamp
 from runtime.converge.report import InstanceReport
+from runtime.engines.stories import ImageTale
 from runtime.health import CheckKind, HealthCheck
 from runtime.quantities import Bytes, Millicores
 
@@ -157,6 +160,29 @@ def build_request(build: Build, sources: Path) -> BuildRequest:
         team_limits=team_limits(quota),
         secrets=config_of(build.app),  # as the release that comes of it will have them
     )
+
+
+def write_image(tale: ImageTale) -> None:
+    """Mirror what never changes of an image."""
+    one = tale.config
+    layers = [
+        LayerFacts(
+            diff_id=layer.diff_id, digest=layer.digest, size=int(layer.size), unpacked=int(layer.unpacked), created_by=layer.created_by
+        )
+        for layer in tale.layers
+    ]
+    config = Config(
+        environment=dict(one.environment),
+        working_directory=one.working_directory,
+        user=one.user,
+        entrypoint=list(one.entrypoint),
+        command=list(one.command),
+        labels=dict(one.labels),
+        exposed_ports=list(one.exposed_ports),
+        volumes=list(one.volumes),
+        stop_signal=one.stop_signal,
+    )
+    write_facts(tale.digest, layers, config)
 
 
 def write_instances(app: App, reports: Iterable[InstanceReport], node: str) -> bool:

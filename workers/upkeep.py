@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,14 +13,17 @@ from django.utils import timezone
 
 from portal.apps.models import App, Instance, InstanceState
 from portal.builds.models import Build, BuildState
+from portal.images.models import ImageJob, JobState
 from portal.jobs.actions import forget_old
 from portal.releases.access import OPEN
 from portal.releases.models import Rollout
 from runtime import journal
 from runtime.engines.node import NodeEngine
 from runtime.images.disk import disk_of
-from workers import build, garbage, node, rollout
+from workers import build, garbage, images, node, rollout
 from workers.celery import app as celery
+
+log = logging.getLogger(__name__)
 
 LATE = timedelta(seconds=10)  # a message not taken up by then may have been lost
 AGAIN_AFTER = 60.0  # seconds until the same thing is handed out once more: behind a long queue it just waits
@@ -42,22 +46,26 @@ _handed_out: dict[Lost, float] = {}
 def take_up_lost() -> None:
     """Hand out again what nobody is at."""
     engine, now = node.engine(), time.monotonic()
-    for lost in (*_lost_builds(engine), *_lost_rollouts(engine), *_lost_removals()):
+    for lost in (*_lost_builds(engine), *_lost_rollouts(engine), *_lost_removals(), *_lost_image_jobs(engine)):
         if now - _handed_out.get(lost, -AGAIN_AFTER) >= AGAIN_AFTER:
             _handed_out[lost] = now
             celery.send_task(lost.task, [lost.row])
     _remove_lost_release_phases(engine)
+    for woken in engine.containers.wake_forgotten():
+        log.warning("%s", woken)
     for lost in [lost for lost, at in _handed_out.items() if now - at > 10 * AGAIN_AFTER]:
         del _handed_out[lost]
 
 
 @celery.task(name="slipway.tidy_up")
 def tidy_up() -> None:
-    """Forget instances that stopped long ago, runs long past, and locks of builds that are over."""
+    """Forget instances that stopped long ago, runs long past, answers about images, and locks of builds; note images nobody told of."""
     Instance.objects.filter(state=InstanceState.STOPPED, stopped_at__lt=timezone.now() - KEPT_INSTANCES).delete()
     forget_old()
     engine = node.engine()
     engine.images.sweep()
+    images.tidy(engine)
+    images.note_kept(engine)
     under_way = set(Build.objects.filter(state__in=(BuildState.QUEUED, BuildState.BUILDING)).values_list("pk", flat=True))
     for path in engine.config.locks.glob("build-*"):
         if path.name.removeprefix("build-").isdecimal() and int(path.name.removeprefix("build-")) not in under_way:
@@ -97,6 +105,12 @@ def _lost_rollouts(engine: NodeEngine) -> Iterator[Lost]:
 def _lost_removals() -> Iterator[Lost]:
     for row in App.objects.filter(deleted_at__lt=timezone.now() - LATE).values_list("pk", flat=True):
         yield Lost(task="slipway.remove_app", row=row, state="deleted")
+
+
+def _lost_image_jobs(engine: NodeEngine) -> Iterator[Lost]:
+    late = ImageJob.objects.filter(state=JobState.QUEUED, created_at__lt=timezone.now() - LATE).values_list("pk", flat=True)
+    for row in images.lost(engine, late):
+        yield Lost(task="slipway.image_job", row=row, state="open")
 
 
 def _remove_lost_release_phases(engine: NodeEngine) -> None:

@@ -27,6 +27,7 @@ class Task(StrEnum):
     REMOVE_APP = "slipway.remove_app"  # app id
     APPLY_QUOTA = "slipway.apply_quota"  # team id
     TEND_RUNS = "slipway.tend_runs"  # app id
+    IMAGE_JOB = "slipway.image_job"  # image job id
 
 
 QUEUES = {task: "build" if task is Task.BUILD else "node" for task in Task}

@@ -34,6 +34,7 @@ REPOSITORIES = STATE / "git"
 APP_LOGS = STATE / "logs" / "apps"
 BUILD_LOGS = STATE / "logs" / "builds"
 SECRETS = STATE / "secrets"
+DOWNLOADS = STATE / "downloads"  # archives of images, made by workers, for an hour each
 INCOMING = SOURCES / "incoming"  # bodies and uploads on their way in; on one filesystem with SOURCES, so that a rename ends them
 
 REDIS_URL = os.environ.get("REDIS_URL") or f"redis+socket://{RUN}/redis.sock"
@@ -110,6 +111,7 @@ INSTALLED_APPS = [
     "portal.builds",
     "portal.releases",
     "portal.jobs",
+    "portal.images",
     "portal.gitserver",
     "portal.activity",
     "portal.api",

@@ -22,6 +22,7 @@ from runtime.builds.detect import DOCKERFILE
 from runtime.builds.dockerfile import build as dockerfile
 from runtime.builds.dockerfile.health import health_of
 from runtime.builds.dockerfile.running import Job
+from runtime.builds.history import complete
 from runtime.builds.packages import PackageCaches
 from runtime.builds.plan import BuildPlan, plan
 from runtime.builds.sandbox import WORKSPACE, Order
@@ -37,7 +38,7 @@ from runtime.images import disk, scratch
 from runtime.images.manifest import ImageConfig, Layer
 from runtime.images.store import Store
 from runtime.quantities import Bytes
-from runtime.stacks.builder import ensure_bare, ensure_runtime, node_versions
+from runtime.stacks.builder import ensure_bare, ensure_runtime, layer_names, node_versions
 from runtime.stacks.definition import DEBIAN_13, Runtime
 
 Log = Callable[[str], None]
@@ -287,6 +288,7 @@ class _Build:
     def _code(self, tree: Path) -> Layer:
         started = time.monotonic()
         layer = self.store.add_layer(as_layer(tree, self.workspace / f"code{self.workshop.steps}"), move=True)
+        self.workshop.told[layer.diff_id] = "App code"
         self.log(f"App code: {Bytes(layer.size)} in {_seconds(started)}, layer {layer.digest.short}")
         return layer
 
@@ -304,7 +306,7 @@ class _Build:
                 **({NO_SHELL: "true"} if decided.bare else {}),
             },
         )
-        return self._finish(layers, config, processes)
+        return self._finish(layers, complete(config, layers, {**layer_names(self.config), **self.workshop.told}), processes)
 
     def _finish(self, layers: list[Layer], config: ImageConfig, processes: dict[str, str]) -> BuiltImage:
         digest = self.store.write_image(layers, config)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 from runtime import stopping
@@ -22,6 +23,18 @@ _CAPABILITIES = "security.capability"
 
 def tame(tree: Path, *, most: Bytes, entries: int = MOST_ENTRIES, deepest: int = DEEPEST) -> None:
     """Take setuid bits and file capabilities away. BuildFailed: more than `most` bytes as read, more than `entries`, or too deep."""
+    for path, mode in _files(tree, most=most, entries=entries, deepest=deepest, who="the build step"):
+        _unarm(path, mode)
+
+
+def measure(tree: Path, *, most: Bytes, entries: int = MOST_ENTRIES, deepest: int = DEEPEST, who: str) -> None:
+    """The same BuildFailed, and nothing is changed: before a tree that `who` made is copied."""
+    for _ in _files(tree, most=most, entries=entries, deepest=deepest, who=who):
+        pass
+
+
+def _files(tree: Path, *, most: Bytes, entries: int, deepest: int, who: str) -> Iterator[tuple[Path, int]]:
+    """Each regular file once, with its mode."""
     size = count = 0
     known: set[tuple[int, int]] = set()
     pending = [(tree, 1)]
@@ -29,7 +42,7 @@ def tame(tree: Path, *, most: Bytes, entries: int = MOST_ENTRIES, deepest: int =
         stopping.check()
         folder, depth = pending.pop()
         if depth > deepest:
-            raise BuildFailed(f"The build step made folders nested more than {deepest} deep.", hint="An install script did that.")
+            raise BuildFailed(f"{who.capitalize()} made folders nested more than {deepest} deep.", hint="A script of its own did that.")
         with os.scandir(folder) as found:
             for entry in found:
                 count += 1
@@ -40,11 +53,11 @@ def tame(tree: Path, *, most: Bytes, entries: int = MOST_ENTRIES, deepest: int =
                     if status.st_nlink > 1:
                         known.add((status.st_dev, status.st_ino))
                     size += status.st_size
-                    _unarm(folder / entry.name, status.st_mode)
+                    yield folder / entry.name, status.st_mode
         if count > entries:
-            raise BuildFailed(f"The build step made more than {entries:,} files.", hint="Fewer dependencies help.")
+            raise BuildFailed(f"{who.capitalize()} made more than {entries:,} files.", hint="Fewer dependencies help.")
         if size > most:
-            raise BuildFailed(f"What the build step made reads as more than {most}.", hint="Make no files with holes larger than the disk.")
+            raise BuildFailed(f"What {who} made reads as more than {most}.", hint="Make no files with holes larger than the disk.")
 
 
 def _unarm(path: Path, mode: int) -> None:

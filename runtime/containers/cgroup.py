@@ -95,6 +95,22 @@ class Cgroups(ABC):
     def is_frozen(self, team: int, id: str) -> bool:
         """Whether it was told to freeze."""
 
+    @abstractmethod
+    def stands_still(self, team: int, id: str) -> bool:
+        """Whether all its processes obeyed, or there are none (any more)."""
+
+    def await_still(self, team: int, id: str) -> None:
+        """After `freeze`: until all stand still. KernelRefused: after five seconds something still moves. HostLacks: there is no freezer."""
+        if not self.is_frozen(team, id) and self.processes(team, id):
+            what = "This machine has no freezer among its control groups, so an instance cannot be held still."
+            raise HostLacks(what, hint="Mount the freezer controller, or use control groups version 2.")
+        deadline = time.monotonic() + _PATIENCE
+        while not self.stands_still(team, id):
+            if time.monotonic() > deadline:
+                what = f"The processes of container {id} do not stand still."
+                raise KernelRefused(what, errno=errno.EBUSY, hint="One hangs in the kernel; look at /proc/PID/stack.")
+            time.sleep(0.001)
+
     def known(self) -> set[tuple[int, str]]:
         """All containers that have a group in any hierarchy."""
         return {(team, group.name) for root in self.roots for team, folder in _teams(root) for group in _children(folder)}

@@ -61,12 +61,17 @@ class LegacyCgroups(Cgroups):
             self._set_team_cpu(self._team("cpu", team, build=build), quota_of(limits.cpu))
 
     def freeze(self, team: int, id: str, *, frozen: bool) -> None:
+        """https://docs.kernel.org/admin-guide/cgroup-v1/freezer-subsystem.html. The group is made by the OCI runtime."""
         if (state := self._freezer(team, id)) is not None and state.exists():
             write(state, "FROZEN" if frozen else "THAWED")
 
     def is_frozen(self, team: int, id: str) -> bool:
         state = self._freezer(team, id)
         return state is not None and (read(state) or "THAWED").strip() != "THAWED"
+
+    def stands_still(self, team: int, id: str) -> bool:
+        state = self._freezer(team, id)
+        return state is None or (read(state) or "FROZEN").strip() == "FROZEN"
 
     def _freezer(self, team: int, id: str) -> Path | None:
         return self._group("freezer", team, id) / "freezer.state" if "freezer" in self._controllers else None

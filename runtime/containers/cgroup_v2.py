@@ -56,6 +56,9 @@ class UnifiedCgroups(Cgroups):
     def is_frozen(self, team: int, id: str) -> bool:
         return (read(self._group(team, id) / "cgroup.freeze") or "0").strip() == "1"
 
+    def stands_still(self, team: int, id: str) -> bool:
+        return flat(read(self._group(team, id) / "cgroup.events")).get("frozen", 1) == 1
+
     def counted(self, team: int, id: str) -> Counted | None:
         group = self._group(team, id)
         if (used := read(group / "memory.current")) is None:

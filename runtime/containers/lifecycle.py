@@ -19,7 +19,7 @@ from typing import TypeAlias
 
 from runtime import journal
 from runtime.config import NodeConfig
-from runtime.containers import bundle, identity, scratch, seccomp, sockets
+from runtime.containers import identity, scratch, seccomp, sockets
 from runtime.containers.attachment import Network
 from runtime.containers.cgroup import Cgroups, open_cgroups
 from runtime.containers.container import Container, Exit, Status, Usage, exit_of
@@ -29,9 +29,11 @@ from runtime.containers.folder import Folder, Journalled, Made
 from runtime.containers.following import Following
 from runtime.containers.monitor import Monitor
 from runtime.containers.removal import Removal
-from runtime.containers.spec import ContainerSpec, Limits, Purpose, TeamLimits
+from runtime.containers.spec import ContainerSpec, Limits, TeamLimits
 from runtime.containers.userns import UserNamespaces
+from runtime.containers.writable import Writable
 from runtime.errors import HostLacks, LaunchFailed
+from runtime.images.written import MOST_CHANGES, Written
 from runtime.kernel import Kernel
 
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,79}")
@@ -210,14 +212,19 @@ class Containers:
 
     def upper(self, id: str) -> Path:
         """The writable layer of a build container that has ended, with real ids and without the mount points we made in it."""
-        folder = self._folder(id)
-        journalled = folder.journalled()
-        if journalled is None or journalled.spec.purpose is not Purpose.BUILD or not folder.scratch.is_mount():
-            raise LaunchFailed(f"There is no build container {id} with a writable layer.")
-        upper = folder.scratch / "upper"
-        for target in bundle.mount_points(journalled.spec):
-            _prune(upper, target)
-        return upper
+        return self._writable.of_build(self._folder(id))
+
+    def written(self, id: str, *, most: int = MOST_CHANGES) -> Written:
+        """What an instance wrote beside its image; LaunchFailed: there is no such instance."""
+        return self._writable.changes(self._folder(id), most=most)
+
+    def copy_written(self, id: str, into: Path, check: Callable[[Path], None]) -> None:
+        """A copy of it with real ids, taken while all its processes stand still."""
+        self._writable.copy(self._folder(id), into, check)
+
+    def wake_forgotten(self) -> Words:
+        """Thaw what a killed process of ours left frozen; what, in words."""
+        return self._writable.wake_forgotten(self._folders())
 
     def listening(self, id: str) -> Endpoints:
         """(address, port) on which anything inside listens."""
@@ -240,7 +247,7 @@ class Containers:
         """Remove what a launcher killed half-way left, and traces nobody's journal claims; what was done, in words."""
         if not self._config.instances.is_dir():
             return []
-        done: Words = []
+        done: Words = self.wake_forgotten()
         with journal.lock(self._births):  # a folder seen from here on is locked by whoever makes it
             folders = [*self._folders()]
         for folder in folders:
@@ -283,6 +290,10 @@ class Containers:
             network=self._network,
             templates=self._templates,
         )
+
+    @cached_property
+    def _writable(self) -> Writable:
+        return Writable(kernel=self._kernel, cgroups=self._cgroups, namespaces=self._namespaces)
 
     @cached_property
     def _removal(self) -> Removal:
@@ -376,18 +387,3 @@ def _open_way(folder: Path, *, ours: Path) -> None:
             what = f"Containers cannot pass through {place} to {folder}."
             raise HostLacks(what, hint=f"Run `chmod o+x {place}`, or set SLIPWAY_STATE to another folder.")
         place.chmod(mode & 0o7777 | 0o001)
-
-
-def _prune(upper: Path, target: str) -> None:
-    """Take away an empty file or folder, but never through a link that the container's own processes may have put there."""
-    place = upper
-    for part in Path(target).parts[1:]:
-        if place.is_symlink():
-            return
-        place /= part
-    if place.is_symlink() or not place.exists():
-        return
-    if place.is_file() and place.stat().st_size == 0:
-        place.unlink()
-    elif place.is_dir() and not any(place.iterdir()):
-        place.rmdir()

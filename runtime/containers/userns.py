@@ -31,6 +31,10 @@ class UserNamespaces:
         """The same but for its last id, which is the host's root: the overlay itself writes with that one."""
         return self._ensure(f"{team}-build", f"0 {first_id} {IDS_A_TEAM - 1}\n{IDS_A_TEAM - 1} 0 1")
 
+    def of_written(self, team: int, first_id: int) -> Path:
+        """The way back: what was written with a team's ids reads as with those it has inside."""
+        return self._ensure(f"{team}-written", f"{first_id} 0 {IDS_A_TEAM}")
+
     def remove_all(self) -> None:
         """Unpin all; a namespace in use lives on until its last process ends."""
         for pin in self._kernel.mounts_below(self._folder):

@@ -26,8 +26,10 @@ from runtime.converge.observe import Observer
 from runtime.converge.observed import ObservedApp
 from runtime.converge.plan import Plan, plan
 from runtime.converge.readiness import Ask, ask
+from runtime.engines.commits import commit
 from runtime.engines.runs import Runs
 from runtime.engines.shipping import Shipper
+from runtime.engines.stories import ImageTale, tell
 from runtime.errors import LaunchFailed, RuntimeFailure
 from runtime.images.collect import Garbage, Roots
 from runtime.images.digest import Digest
@@ -35,6 +37,7 @@ from runtime.images.disk import disk_of
 from runtime.images.removal import Collected, Collector
 from runtime.images.store import Store
 from runtime.images.verify import remove_replaced
+from runtime.images.written import MOST_CHANGES, Written
 from runtime.kernel import Kernel
 from runtime.masking import Mask
 from runtime.network.links import Network
@@ -200,6 +203,18 @@ class NodeEngine:
         situation = routes.situation if serves or routes.situation is not AppSituation.SERVING else AppSituation.CRASHED
         self.router.set(replace(routes, endpoints=remaining, situation=situation))
         return True
+
+    def written(self, id: str, *, most: int = MOST_CHANGES) -> Written:
+        """What an instance wrote beside its image. LaunchFailed: there is no such instance."""
+        return self.containers.written(id, most=most)
+
+    def tell(self, digest: str) -> ImageTale:
+        """An image's layers and configuration. ImageDamaged: it is not in the store."""
+        return tell(self.config, self.images, digest)
+
+    def commit(self, id: str) -> Digest:
+        """A new image: that of an instance, and what it wrote as one layer more. It is nobody's until it is named or released."""
+        return commit(self.config, self.images, self.containers, id)
 
     def set_team_limits(self, team: int, limits: TeamLimits, each: Limits | None = None) -> None:
         """New limits for a team's running containers: in sum, and as the most any one may have."""

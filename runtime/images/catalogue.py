@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from runtime.config import NodeConfig
 from runtime.errors import NoSuchImage
-from runtime.images import manifest
 from runtime.images.collect import is_of_platform
 from runtime.images.digest import Digest
 from runtime.images.inventory import ImageFacts, Inventory, read_note, take_inventory
@@ -81,13 +80,14 @@ class Catalogue:
 
     def history(self, digest: Digest) -> list[LayerStory]:
         """Its layers, topmost first."""
-        layers = self._store.pair(document := self._store.manifest(digest), self._store.configuration(document)[1])
-        data = self._store.blob(document.config.digest).read_bytes()
-        told, noted = manifest.parse_history(data), self._notes()
+        document = self._store.manifest(digest)
+        config, diff_ids = self._store.configuration(document)
+        layers, noted = self._store.pair(document, diff_ids), self._notes()
+        told = [step.created_by for step in config.history if not step.empty]
         is_app = any(is_of_platform(name) for name in self.inventory.images[digest].names)
         stories = []
         for number, layer in enumerate(layers):
-            created_by = told[number] if len(told) == len(layers) else noted.get(layer.diff_id, "")
+            created_by = (told[number] if len(told) == len(layers) else "") or noted.get(layer.diff_id, "")
             if not created_by and is_app and number == len(layers) - 1:
                 created_by = "App code"
             facts = self.inventory.layers.get(layer.diff_id)

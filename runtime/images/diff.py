@@ -22,15 +22,23 @@ class Kind(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     kind: Kind
-    path: str  # absolute, as a container sees it
+    path: str  # absolute, as a container sees it; any bytes but zero, as os.fsdecode gives them
+    size: int = 0  # bytes of the file as it is afterwards
+
+    @property
+    def text(self) -> str:
+        """The path as it may be shown: a name can hold bytes that are no text, line ends, and sequences that a terminal obeys."""
+        readable = os.fsencode(self.path).decode(errors="backslashreplace")
+        return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in readable)
 
 
 def compare(before: Sequence[Path], after: Sequence[Path]) -> list[Change]:
     """Changes from one stack of unpacked layers to another, both topmost first, by path. What lies below a new folder is told too."""
     old, new = _merged(before), _merged(after)
     changes = [Change(kind=Kind.DELETED, path=f"/{name}") for name in old.keys() - new.keys()]
-    changes += [Change(kind=Kind.ADDED, path=f"/{name}") for name in new.keys() - old.keys()]
-    changes += [Change(kind=Kind.CHANGED, path=f"/{name}") for name in old.keys() & new.keys() if not _same(old[name], new[name])]
+    changes += [Change(kind=Kind.ADDED, path=f"/{name}", size=_size(new[name])) for name in new.keys() - old.keys()]
+    changed = [name for name in old.keys() & new.keys() if not _same(old[name], new[name])]
+    changes += [Change(kind=Kind.CHANGED, path=f"/{name}", size=_size(new[name])) for name in changed]
     return sorted(changes, key=lambda change: change.path)
 
 
@@ -59,6 +67,11 @@ def _merged(layers: Sequence[Path]) -> dict[str, Path]:
 def _forget_below(seen: dict[str, Path], prefix: str) -> None:
     for name in [name for name in seen if name.startswith(prefix)]:
         del seen[name]
+
+
+def _size(path: Path) -> int:
+    status = path.lstat()
+    return status.st_size if stat.S_ISREG(status.st_mode) else 0
 
 
 def _same(one: Path, two: Path) -> bool:

@@ -45,6 +45,14 @@ class Healthcheck:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One line of an image's history (config.md, "history"). It says no time: the same steps have the same digest."""
+
+    created_by: str = ""
+    empty: bool = False  # it changed only how the image runs, and made no layer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ImageConfig:
     """How to run the image (image-spec, config.md)."""
 
@@ -61,6 +69,7 @@ class ImageConfig:
     shell: tuple[str, ...] = ()  # of a Dockerfile's shell forms; () is /bin/sh -c
     on_build: tuple[str, ...] = ()  # instructions of a Dockerfile that begins with this image
     author: str = ""
+    history: tuple[Step, ...] = ()  # first step first; () where nothing is known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +109,7 @@ def render_config(config: ImageConfig, diff_ids: Sequence[Digest], *, machine: s
                 **_rare(config),
             },
             **({"author": config.author} if config.author else {}),
+            **({"history": [_step(step) for step in config.history]} if config.history else {}),
             "rootfs": {"type": "layers", "diff_ids": list(diff_ids)},
         }
     )
@@ -108,12 +118,6 @@ def render_config(config: ImageConfig, diff_ids: Sequence[Digest], *, machine: s
 def architecture(machine: str) -> str:
     """What image-spec calls the machine that uname(2) names so."""
     return _ARCHITECTURES.get(machine, machine)
-
-
-def parse_history(data: bytes) -> tuple[str, ...]:
-    """What made each layer, bottom first, as the configuration tells it; empty where it does not."""
-    entries = json.loads(data).get("history") or ()
-    return tuple(str(entry.get("created_by") or entry.get("comment") or "") for entry in entries if not entry.get("empty_layer"))
 
 
 def parse_config(data: bytes) -> tuple[ImageConfig, tuple[Digest, ...]]:
@@ -134,6 +138,7 @@ def parse_config(data: bytes) -> tuple[ImageConfig, tuple[Digest, ...]]:
         shell=tuple(inner.get("Shell") or ()),
         on_build=tuple(inner.get("OnBuild") or ()),
         author=document.get("author") or "",
+        history=tuple(_parsed_step(entry) for entry in document.get("history") or ()),
     )
     return config, tuple(Digest.parse(text) for text in document["rootfs"]["diff_ids"])
 
@@ -208,6 +213,14 @@ def _healthcheck(document: Mapping[str, Any] | None) -> Healthcheck | None:
         return None
     times = {name: int(document.get(key) or 0) for key, name in _TIMES.items()}
     return Healthcheck(test=tuple(document["Test"]), retries=int(document.get("Retries") or 0), **times)
+
+
+def _step(step: Step) -> dict[str, Any]:
+    return {**({"created_by": step.created_by} if step.created_by else {}), **({"empty_layer": True} if step.empty else {})}
+
+
+def _parsed_step(entry: Mapping[str, Any]) -> Step:
+    return Step(created_by=str(entry.get("created_by") or entry.get("comment") or ""), empty=bool(entry.get("empty_layer")))
 
 
 def _descriptor(document: Mapping[str, Any]) -> Descriptor:

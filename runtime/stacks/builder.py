@@ -16,7 +16,7 @@ from runtime import journal, process, stopping
 from runtime.config import NodeConfig, package_environment
 from runtime.errors import BadSource, HostLacks
 from runtime.images.digest import Digest
-from runtime.images.manifest import ImageConfig, Layer
+from runtime.images.manifest import ImageConfig, Layer, Step
 from runtime.images.scratch import scratch
 from runtime.images.store import Image, Store
 from runtime.images.use import mark
@@ -47,7 +47,7 @@ def ensure_stack(config: NodeConfig, store: Store, name: str = "debian-13", prog
     """The stack as an image of the store, built now if it is not there; BadSource: no stack has that name."""
     if name not in STACKS:
         raise BadSource(f"There is no stack {name!r}.", hint=f"Choose one of: {', '.join(STACKS)}.")
-    digest = store.write_image([_stack_layer(config, store, STACKS[name], progress)], ImageConfig(environment=_PATH, user="0:0"))
+    digest = store.write_image([_stack_layer(config, store, STACKS[name], progress)], _stack_config(STACKS[name]))
     store.tag(f"stack/{name}", digest)
     return store.image(digest)
 
@@ -74,6 +74,12 @@ def ensure_platform_images(config: NodeConfig, progress: Progress = print) -> No
         ensure_runtime(config, store, runtime, runtime.stack, progress)
 
 
+def layer_names(config: NodeConfig) -> dict[Digest, str]:
+    """What each layer of a stack or a runtime of this node is called, by diff ID."""
+    notes = (journal.read_json(path) for path in sorted((config.cache / "stacks").glob("*.json")))
+    return {Digest(note["diff_id"]): str(note["name"]) for note in notes if note}
+
+
 def node_versions(config: NodeConfig) -> list[str]:
     """Every version of Node.js the npm registry has for this machine; asked at most once a day."""
     remembered = config.cache / "node-versions.json"
@@ -86,6 +92,10 @@ def node_versions(config: NodeConfig) -> list[str]:
 
 
 _PATH = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
+
+
+def _stack_config(stack: Stack) -> ImageConfig:
+    return ImageConfig(environment=_PATH, user="0:0", history=(Step(created_by=stack.name),))
 
 
 def _stack_layer(config: NodeConfig, store: Store, stack: Stack, progress: Progress) -> Layer:

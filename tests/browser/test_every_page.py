@@ -13,7 +13,7 @@ RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"
 MOST_BYTES = 300_000
 PAGES = {
     "": ["/sign-in"],
-    "newcomer": ["/"],
+    "newcomer": ["/", "/images"],
     "member": [
         "/",
         "/new",
@@ -26,6 +26,11 @@ PAGES = {
         "/apps/shop/settings",
         "/apps/shop/settings?reveal=SECRET_KEY",
         "/apps/empty-hull",
+        "/images",
+        "/apps/shop/images/v2",
+        "/apps/shop/images/before-checkout",
+        "/apps/shop/compare?before=v1&after=v2",
+        "/apps/shop/instances/shop-web-0",
         "BUILDING",
         "FAILED",
         "/nowhere",

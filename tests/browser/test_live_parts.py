@@ -15,7 +15,8 @@ from portal.apps import actions as apps
 from portal.apps.models import App
 from portal.builds import actions as builds
 from portal.builds.models import Build
-from tests.portal.pages.fleet import IMAGE, PASSWORD, write_log
+from portal.images.models import ImageJob
+from tests.portal.pages.fleet import CHANGES, PASSWORD, answer, image, write_log
 
 Browse = Callable[..., BrowserContext]
 
@@ -80,7 +81,7 @@ def test_a_build_log_and_its_end_arrive_by_themselves(browse: Browse) -> None:
     write_log(log, [("build", "stdout", "one line more")], ago=0)
     expect(lines).to_have_count(7)
     expect(lines.last).to_contain_text("one line more")
-    builds.succeed(build, IMAGE, {"web": "node index.js"})
+    builds.succeed(build, image("chat", build.pk), {"web": "node index.js"})
     expect(page.locator("main").get_by_text("is built and waits for its rollout")).to_be_visible()
     expect(page.locator("#announcements")).to_contain_text("waits for its rollout")
 
@@ -216,3 +217,15 @@ def test_a_deleted_app_ends_its_streams(browse: Browse) -> None:
     expect(page.get_by_text("v1 is live")).to_be_visible()
     apps.delete_app(Person.objects.get(username="member"), app=App.objects.get(name="docs-site"), typed_name="docs-site")
     expect(page.locator("main").get_by_text("This app was deleted.")).to_be_visible()
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_a_comparison_is_asked_for_and_its_answer_appears(browse: Browse, scripts: bool) -> None:
+    page = opened(browse(scripts=scripts), "/apps/shop/compare?before=v2&after=v4")
+    page.get_by_role("button", name="Show the files that differ").click()
+    expect(page.get_by_text("Comparing file by file.")).to_be_visible(timeout=20_000)
+    answer(ImageJob.objects.get(state="queued"), CHANGES)
+    if not scripts:
+        expect(page.get_by_text("Reload this page for the answer.")).to_be_visible()
+        page.reload()
+    expect(page.get_by_text("/app/shop/legacy.py")).to_be_visible(timeout=20_000)

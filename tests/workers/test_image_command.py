@@ -93,8 +93,8 @@ def test_diff_lists_what_changed_and_whiteouts_delete(shop: Yard, image: Image, 
     os.mknod(tree / "app" / "text", 0o20000, 0)
     digest = shop.store.write_image([*shop.store.layers_of(shop.store.find("shop:v2") or ""), shop.store.add_layer(tree)], _config())
     assert json.loads(image("diff", "shop:v2", digest, "--json")) == [
-        {"kind": "A", "path": "/app/new"},
-        {"kind": "D", "path": "/app/text"},
+        {"kind": "A", "path": "/app/new", "bytes": 0},
+        {"kind": "D", "path": "/app/text", "bytes": 0},
     ]
 
 

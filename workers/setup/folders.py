@@ -21,6 +21,7 @@ FOLDERS = {
     "sources": PORTALS,
     "redis": PORTALS,
     "secrets": SHARED,
+    "downloads": SHARED,
     "logs": ROOTS,
     "logs/apps": SHARED,
     "logs/builds": SHARED,

@@ -31,6 +31,7 @@ class Kind(StrEnum):
     FORMATION = "formation"
     CONFIG = "config"
     RUN = "run"  # of a job or script
+    IMAGE = "image"  # a job with images moved on
     RECONNECTED = "reconnected"  # events may have been missed: look at everything
 
 

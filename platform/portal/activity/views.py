@@ -22,6 +22,9 @@ from portal.builds import logs as build_logs
 from portal.builds.access import build_for
 from portal.builds.progress import progress_of
 from portal.errors import NotFound
+from portal.images.access import job_for
+from portal.images.jobs import job_context
+from portal.images.models import JobState
 from portal.releases.story import previous_good
 
 LOG_SECONDS = 0.25  # how often a log file is looked at
@@ -57,6 +60,20 @@ async def build_events(request: HttpRequest, name: str, number: int) -> HttpResp
         }, progress.is_over
 
     return stream.response(_parts(name, look, log=build_logs.path_of(build), place=_place(request)))
+
+
+async def image_job_events(request: HttpRequest, name: str, number: int) -> HttpResponseBase:
+    """How a job with images goes on, until it is over."""
+    person = await _person(request)
+    if person is None:
+        return HttpResponse(status=403)
+    await sync_to_async(job_for)(person, name, number)
+
+    def look() -> Parts:
+        job = job_for(person, name, number)
+        return {"job": render_to_string("images/fragments/job.html", job_context(job))}, JobState(job.state).is_over
+
+    return stream.response(_parts(name, look))
 
 
 async def log_events(request: HttpRequest, name: str) -> HttpResponseBase:

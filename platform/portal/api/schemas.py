@@ -199,3 +199,99 @@ class InstanceOut(Schema):
     restarts: int
     started_at: datetime | None
     usage: UsageOut | None
+
+
+class ImageLineOut(Schema):
+    """One kept image. Bytes, packed: `own` are in no other kept image, `shared` are; null until its node told of it."""
+
+    app: str
+    name: str  # of a release, such as v3, or a tag
+    digest: str
+    tags: list[str]
+    layers: int | None
+    own_bytes: int | None
+    shared_bytes: int | None
+
+
+class LayerOut(Schema):
+    """One layer and who has it too: your team's other apps by name, other teams' as a number."""
+
+    digest: str
+    diff_id: str
+    created_by: str
+    bytes: int
+    unpacked_bytes: int
+    shared_with: list[str]
+    shared_with_others: int
+
+
+class ImageConfigOut(Schema):
+    environment: dict[str, str]
+    working_directory: str
+    user: str
+    entrypoint: list[str]
+    command: list[str]
+    labels: dict[str, str]
+    exposed_ports: list[str]
+    volumes: list[str]
+    stop_signal: str
+
+
+class ImageOut(Schema):
+    """One image; layers topmost first."""
+
+    app: str
+    name: str
+    digest: str
+    kept: bool
+    tags: list[str]
+    own_bytes: int
+    shared_bytes: int
+    layers: list[LayerOut]
+    config: ImageConfigOut
+
+
+class ChangeOut(Schema):
+    """A file that differs: A added, C changed, D deleted. What is no text in its name is escaped."""
+
+    kind: str
+    path: str
+    bytes: int
+
+
+class ImageJobOut(Schema):
+    """Something done with images on their node. `changes` are the first of them; the numbers are of all."""
+
+    id: int
+    kind: str  # compare, written, commit or save
+    state: str  # queued, working, done or failed
+    reason: str
+    created_at: datetime
+    finished_at: datetime | None
+    changes: list[ChangeOut]
+    added: int | None
+    changed: int | None
+    deleted: int | None
+    whole: bool | None
+    digest: str | None  # of the image that a commit made
+    tag: str | None
+    release: int | None
+    filename: str | None  # of the archive that a save made
+    bytes: int | None
+
+
+class CompareIn(Schema):
+    to: str
+
+
+class SaveIn(Schema):
+    format: str = "docker-archive"  # or oci-archive
+
+
+class TagIn(Schema):
+    image: str
+
+
+class CommitIn(Schema):
+    tag: str
+    deploy: bool = False

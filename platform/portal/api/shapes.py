@@ -12,8 +12,14 @@ from portal.api.schemas import (
     AppFileVariableOut,
     AppOut,
     BuildOut,
+    ChangeOut,
     CronOut,
+    ImageConfigOut,
+    ImageJobOut,
+    ImageLineOut,
+    ImageOut,
     InstanceOut,
+    LayerOut,
     ReleaseOut,
     RolloutOut,
     RunOut,
@@ -27,6 +33,10 @@ from portal.apps.sizes import Size
 from portal.builds.access import rollout_of
 from portal.builds.models import Build
 from portal.builds.turns import position_of
+from portal.images.access import Listed, Named
+from portal.images.facts import ImageView
+from portal.images.jobs import changes_of
+from portal.images.models import ImageJob
 from portal.jobs.models import CronJob, Run
 from portal.releases.declared import Declared
 from portal.releases.models import Release, Rollout
@@ -160,4 +170,58 @@ def instance_out(instance: Instance, usage: Usage | None) -> InstanceOut:
         restarts=instance.restarts,
         started_at=instance.started_at,
         usage=UsageOut(**{name: value for name, value in asdict(usage).items() if name != "at"}) if usage else None,
+    )
+
+
+def image_line_out(line: Listed) -> ImageLineOut:
+    return ImageLineOut(
+        app=line.named.app.name,
+        name=line.named.name,
+        digest=line.named.digest,
+        tags=list(line.tags),
+        layers=len(line.view.layers) if line.view else None,
+        own_bytes=line.view.own if line.view else None,
+        shared_bytes=line.view.shared if line.view else None,
+    )
+
+
+def image_out(named: Named, view: ImageView, tags: list[str]) -> ImageOut:
+    layers = [
+        LayerOut(
+            digest=layer.facts.digest,
+            diff_id=layer.facts.diff_id,
+            created_by=layer.facts.created_by,
+            bytes=layer.facts.size,
+            unpacked_bytes=layer.facts.unpacked,
+            shared_with=list(layer.apps),
+            shared_with_others=layer.others,
+        )
+        for layer in view.layers
+    ]
+    return ImageOut(
+        app=named.app.name,
+        name=named.name,
+        digest=named.digest,
+        kept=named.is_kept,
+        tags=tags,
+        own_bytes=view.own,
+        shared_bytes=view.shared,
+        layers=layers,
+        config=ImageConfigOut(**view.config),
+    )
+
+
+def image_job_out(job: ImageJob) -> ImageJobOut:
+    told = {
+        name: job.result.get(name) for name in ("added", "changed", "deleted", "whole", "digest", "tag", "release", "filename", "bytes")
+    }
+    return ImageJobOut(
+        id=job.pk,
+        kind=job.kind,
+        state=job.state,
+        reason=job.reason,
+        created_at=job.created_at,
+        finished_at=job.finished_at,
+        changes=[ChangeOut(kind=one.kind, path=one.path, bytes=one.size) for one in changes_of(job)],
+        **told,
     )

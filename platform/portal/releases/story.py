@@ -33,6 +33,16 @@ class Deploy:
     is_current: bool
     can_roll_back: bool
 
+    @property
+    def image_name(self) -> str:
+        """What its image is called among the app's."""
+        return f"v{self.number}"
+
+    @property
+    def before(self) -> str:
+        """The release to compare it with; empty for the first."""
+        return f"v{self.number - 1}" if self.number is not None and self.number > 1 else ""
+
 
 def story_of(app: App, *, most: int = LONGEST) -> list[Deploy]:
     """Newest first."""

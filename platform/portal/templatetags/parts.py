@@ -35,6 +35,7 @@ _STATES = {
     "draining": ("changing", "Draining"),
     "crashed": ("failed", "Crashed"),
     "running": ("changing", "Running"),
+    "working": ("changing", "Working"),
     "done": ("live", "Succeeded"),
     "skipped": ("stopped", "Skipped"),
 }

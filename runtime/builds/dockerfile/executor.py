@@ -26,6 +26,7 @@ from runtime.builds.dockerfile.syntax import Instruction, Unquoted, Words, trigg
 from runtime.builds.dockerfile.tree import Tree
 from runtime.builds.dockerfile.union import union
 from runtime.builds.dockerfile.unpacking import is_archive, unpack_into
+from runtime.builds.history import complete, with_step
 from runtime.builds.sandbox import BuildContainers
 from runtime.config import NodeConfig
 from runtime.errors import BuildFailed
@@ -34,6 +35,7 @@ from runtime.images.store import Store
 from runtime.kernel import Kernel
 from runtime.masking import Mask
 from runtime.quantities import Bytes
+from runtime.stacks.builder import layer_names
 from runtime.stacks.difference import forget_times
 
 MAX_LAYERS = 120  # an overlay takes 500, and older kernels fewer
@@ -53,6 +55,10 @@ class State:
     @property
     def config(self) -> ImageConfig:
         return self.settings.config
+
+    def tell(self, one: Instruction, *, empty: bool) -> None:
+        """Add an instruction to the image's history, as it is written: values of build arguments do not stand there."""
+        self.settings = replace(self.settings, config=with_step(self.config, one.text, empty=empty))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -103,12 +109,13 @@ class Executor:
         if stage.base.lower() == SCRATCH:
             return State(layers=[], settings=Settings(config=ImageConfig(environment={"PATH": PATH}, user="", working_directory="/")))
         layers, config = self.bases.find(stage.base, stage.start)
-        return State(layers=layers, settings=Settings(config=config))
+        return State(layers=layers, settings=Settings(config=complete(config, layers, layer_names(self.config))))
 
     def _step(self, state: State, one: Instruction, stage: Stage, label: str) -> None:
         words = Words(self.recipe.escape, self._values(state))
         if one.name == "ARG":
             self._declare(state, one, words)
+            state.tell(one, empty=True)
         elif one.name == "RUN":
             self._run(state, one, words, stage, label)
         elif one.name in ("COPY", "ADD"):
@@ -117,6 +124,8 @@ class Executor:
             state.settings = configuration.change(state.settings, one, words)
             if one.name == "WORKDIR":
                 self._make_directory(state, one, label)
+            else:
+                state.tell(one, empty=True)
         else:
             raise one.wrong(f"{one.name} cannot stand here.")
 
@@ -282,6 +291,7 @@ class Executor:
                 self.log(f"{end}: {time.monotonic() - started:.1f} s, {Bytes(layer.size)}, layer {layer.digest.short}")
             for key in keys:
                 self.cache.keep(key, layer, Step(text=one.text))
+        state.tell(one, empty=layer.diff_id == EMPTY)
         if layer.diff_id == EMPTY:
             return
         state.layers.append(layer)

@@ -24,6 +24,11 @@ PAGES = [
     "/apps/empty-hull/settings",
     "/apps/chat",
     "/apps/reports",
+    "/images",
+    "/apps/shop/images/v2",
+    "/apps/shop/images/before-checkout",
+    "/apps/shop/compare?before=v1&after=v2",
+    "/apps/shop/instances/shop-web-0",
 ]
 ADMIN_PAGES = ["/admin", "/admin/teams/harbour", "/admin/teams/dock"]
 

@@ -88,6 +88,10 @@ def test_a_flask_app_is_built_and_answers_and_the_next_app_reuses_its_dependenci
     one, two = forge.store.image(first.digest), forge.store.image(second.digest)
     assert len(layers(one) & layers(two)) == 3
     assert forge.build(FLASK, app="three").digest == first.digest
+    *below, install, code = (step.created_by for step in one.config.history)
+    assert (below, code) == (["debian-13", "python-3.13"], "App code")
+    assert install.startswith("Dependencies: uv pip install")
+    assert install.endswith(", for requirements.txt")
     found = subprocess.run(
         ["skopeo", "inspect", f"oci:{forge.config.images}:two:build-2"], check=True, capture_output=True, text=True
     ).stdout

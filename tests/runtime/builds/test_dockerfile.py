@@ -29,6 +29,14 @@ def test_an_app_with_a_dockerfile_is_built_and_its_entrypoint_is_the_web_process
     image = forge.store.image(built.digest)
     assert (image.config.user, image.config.labels["slipway.user"]) == ("app", "1000:1000")
     assert image.config.labels["slipway.web"] == built.processes["web"]
+    assert [(step.created_by, step.empty) for step in image.config.history] == [
+        ("debian-13", False),
+        ("python-3.13", False),
+        ("USER app", True),
+        ("COPY site /site", False),
+        ('ENTRYPOINT ["python3"]', True),
+        ('CMD ["-c", "print(1 + 1)"]', True),
+    ]
     said: list[str] = []
     spec = ContainerSpec(
         id="ran",

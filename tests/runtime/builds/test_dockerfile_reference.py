@@ -141,7 +141,7 @@ def snapshot(root: Path) -> dict[str, tuple]:
 
 def comparable(config: ImageConfig) -> dict:
     own = {name: value for name, value in config.labels.items() if not name.startswith(("io.buildah", "slipway"))}
-    document = asdict(replace(config, labels=own, user=config.user or "0:0"))
+    document = asdict(replace(config, labels=own, user=config.user or "0:0", history=()))  # told in each builder's own words
     return json.loads(json.dumps(document))
 
 

@@ -18,7 +18,11 @@ VERBS: dict[str, tuple[Callable[..., Answer], str]] = {
     "ls": (imageverbs.ls, "List images: what each takes alone, and what it shares with others."),
     "history": (imageverbs.history, "List an image's layers: what made each, its size, and who shares it."),
     "inspect": (imageverbs.inspect, "Print an image's manifest and configuration."),
-    "diff": (imageverbs.diff, "List the files that differ from one image to another: A added, C changed, D deleted."),
+    "diff": (
+        imageverbs.diff,
+        "List the files that differ from one image to another, or that an instance wrote: A added, C changed, D deleted.",
+    ),
+    "commit": (imageverbs.commit, "Make an image of an instance: its own image, and what it wrote as one layer more."),
     "tag": (imageverbs.tag, "Give an image a name of your own; it stays until you take the name away."),
     "rm": (imageverbs.rm, "Take a name of your own away; an image nobody needs goes with the next collection."),
     "save": (imageverbs.save, "Write an image into an archive."),
@@ -32,7 +36,7 @@ VERBS: dict[str, tuple[Callable[..., Answer], str]] = {
 
 
 class Command(BaseCommand):
-    help = "Images of this node: ls, history, inspect, diff, tag, rm, save, load, pull, push, prune, df, verify."
+    help = "Images of this node: ls, history, inspect, diff, commit, tag, rm, save, load, pull, push, prune, df, verify."
     requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -40,9 +44,10 @@ class Command(BaseCommand):
         parsers = {name: verbs.add_parser(name, help=text, description=text) for name, (_, text) in VERBS.items()}
         for name in ("history", "inspect", "tag", "save", "push"):
             parsers[name].add_argument("image", help="name, digest, or the beginning of one")
-        parsers["diff"].add_argument("before", help="name or digest")
-        parsers["diff"].add_argument("after", help="name or digest")
-        for name in ("tag", "rm"):
+        parsers["diff"].add_argument("before", help="name or digest; alone, an instance such as web.1a2b3c4d")
+        parsers["diff"].add_argument("after", nargs="?", default="", help="name or digest")
+        parsers["commit"].add_argument("instance", help="such as web.1a2b3c4d, or its id")
+        for name in ("tag", "rm", "commit"):
             parsers[name].add_argument("name", help="such as tools/python:3.13")
         for name in ("save", "load"):
             parsers[name].add_argument("file")

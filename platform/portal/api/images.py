@@ -1,0 +1,106 @@
+"""The API's images: list, history, compare, keep, tag, download. One of an app goes by release, such as v3, or by tag."""
+
+from __future__ import annotations
+
+from django.http import FileResponse, HttpRequest
+from ninja import Router, Status
+
+from portal.api.asking import person_of
+from portal.api.schemas import (
+    CommitIn,
+    CompareIn,
+    ImageJobOut,
+    ImageLineOut,
+    ImageOut,
+    RolloutOut,
+    SaveIn,
+    TagIn,
+)
+from portal.api.shapes import image_job_out, image_line_out, image_out, rollout_out
+from portal.apps.access import app_for, apps_of
+from portal.errors import NotFound
+from portal.images import actions
+from portal.images.access import image_for, instance_for, job_for, listed, named, tags_of, view_of
+from portal.images.jobs import archive_of
+from portal.images.models import JobKind, JobState
+
+router = Router(tags=["images"])
+
+
+@router.get("/images", response=list[ImageLineOut], summary="The kept images of all your apps: what each takes alone and shared")
+def list_images(request: HttpRequest) -> list[ImageLineOut]:
+    return [image_line_out(line) for app in apps_of(person_of(request)) for line in listed(app)]
+
+
+@router.get("/apps/{name}/images", response=list[ImageLineOut], summary="The kept images of one app")
+def list_images_of(request: HttpRequest, name: str) -> list[ImageLineOut]:
+    return [image_line_out(line) for line in listed(app_for(person_of(request), name))]
+
+
+@router.get("/apps/{name}/images/{image}", response=ImageOut, summary="One image: its history, who shares each layer, how it is run")
+def show_image(request: HttpRequest, name: str, image: str) -> ImageOut:
+    found = image_for(person_of(request), name, image)
+    view = view_of(found.app, found.digest)
+    if view is None:
+        raise NotFound(f"Its node has not told of the image {image} yet.", hint="It does within the hour.")
+    return image_out(found, view, [tag.name for tag in tags_of(found.app).filter(digest=found.digest)])
+
+
+@router.post("/apps/{name}/images/{image}/compare", response={202: ImageJobOut}, summary="Which files differ from it to another")
+def compare(request: HttpRequest, name: str, image: str, body: CompareIn) -> Status[ImageJobOut]:
+    person = person_of(request)
+    before = image_for(person, name, image)
+    return Status(202, image_job_out(actions.compare(person, before=before, after=named(before.app, body.to))))
+
+
+@router.post("/apps/{name}/images/{image}/save", response={202: ImageJobOut}, summary="Make an archive of it to download")
+def save(request: HttpRequest, name: str, image: str, body: SaveIn) -> Status[ImageJobOut]:
+    person = person_of(request)
+    return Status(202, image_job_out(actions.save(person, image=image_for(person, name, image), form=body.format)))
+
+
+@router.post("/apps/{name}/images/{image}/deploy", response={202: RolloutOut}, summary="Make a release of it")
+def deploy(request: HttpRequest, name: str, image: str) -> Status[RolloutOut]:
+    person = person_of(request)
+    return Status(202, rollout_out(actions.deploy(person, image=image_for(person, name, image))))
+
+
+@router.put("/apps/{name}/tags/{tag}", response={204: None}, summary="Name an image of the app; it is kept as long as it has a tag")
+def add_tag(request: HttpRequest, name: str, tag: str, body: TagIn) -> Status[None]:
+    person = person_of(request)
+    actions.add_tag(person, image=image_for(person, name, body.image), tag=tag)
+    return Status(204, None)
+
+
+@router.delete("/apps/{name}/tags/{tag}", response={204: None}, summary="Take a name away")
+def remove_tag(request: HttpRequest, name: str, tag: str) -> Status[None]:
+    person = person_of(request)
+    actions.remove_tag(person, app=app_for(person, name), tag=tag)
+    return Status(204, None)
+
+
+@router.post("/apps/{name}/instances/{instance}/diff", response={202: ImageJobOut}, summary="What an instance wrote beside its image")
+def diff(request: HttpRequest, name: str, instance: str) -> Status[ImageJobOut]:
+    person = person_of(request)
+    return Status(202, image_job_out(actions.look_at_instance(person, instance=instance_for(person, name, instance))))
+
+
+@router.post("/apps/{name}/instances/{instance}/commit", response={202: ImageJobOut}, summary="Make an image of an instance")
+def commit(request: HttpRequest, name: str, instance: str, body: CommitIn) -> Status[ImageJobOut]:
+    person = person_of(request)
+    found = instance_for(person, name, instance)
+    return Status(202, image_job_out(actions.commit(person, instance=found, tag=body.tag, deploy=body.deploy)))
+
+
+@router.get("/apps/{name}/image-jobs/{number}", response=ImageJobOut, summary="How far one of the jobs above is, and what came of it")
+def show_job(request: HttpRequest, name: str, number: int) -> ImageJobOut:
+    return image_job_out(job_for(person_of(request), name, number))
+
+
+@router.get("/apps/{name}/image-jobs/{number}/file", summary="The archive that a save made, for an hour")
+def archive(request: HttpRequest, name: str, number: int) -> FileResponse:
+    job = job_for(person_of(request), name, number)
+    path = archive_of(job)
+    if job.kind != JobKind.SAVE or job.state != JobState.DONE or not path.exists():
+        raise NotFound("There is no archive of this job.", hint="Archives are kept for an hour; save the image again.")
+    return FileResponse(path.open("rb"), content_type="application/x-tar", as_attachment=True, filename=job.result["filename"])

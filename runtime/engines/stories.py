@@ -1,0 +1,53 @@
+"""An image as those who never see the store are told of it: its layers with what made each, and how to run it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from runtime.builds.history import complete
+from runtime.config import NodeConfig
+from runtime.images.digest import Digest
+from runtime.images.inventory import read_note
+from runtime.images.manifest import ImageConfig
+from runtime.images.store import Store
+from runtime.quantities import Bytes
+from runtime.stacks.builder import layer_names
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerTale:
+    """One layer."""
+
+    digest: Digest
+    diff_id: Digest
+    size: Bytes  # of the blob
+    unpacked: Bytes  # of its tar; 0 where it was never noted
+    created_by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageTale:
+    """One image; layers bottom first."""
+
+    digest: Digest
+    layers: tuple[LayerTale, ...]
+    config: ImageConfig
+
+
+def tell(config: NodeConfig, images: Store, digest: str) -> ImageTale:
+    """ImageDamaged: it is not in the store."""
+    layers = images.layers_of(digest)
+    document, _ = images.configuration(images.manifest(digest))
+    names = layer_names(config)
+    told = [step.created_by for step in complete(document, layers, names).history if not step.empty]
+    tales = tuple(
+        LayerTale(
+            digest=layer.digest,
+            diff_id=layer.diff_id,
+            size=Bytes(layer.size),
+            unpacked=Bytes((read_note(images.record(layer.diff_id)) or {}).get("unpacked", 0)),
+            created_by=text or names.get(layer.diff_id, ""),
+        )
+        for layer, text in zip(layers, told, strict=True)
+    )
+    return ImageTale(digest=Digest(digest), layers=tales, config=document)

@@ -1,0 +1,63 @@
+"""The freezer of control groups, version 2, on the machine's own hierarchy; version 1 is what the commit tests run on here."""
+
+from __future__ import annotations
+
+import secrets
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from runtime.containers.cgroup_v2 import UnifiedCgroups
+from runtime.kernel import Kernel
+from tests.runtime.containers.conftest import settle
+
+COUNTS = 'number=0; while :; do number=$((number+1)); echo $number > "$0"; done'
+
+
+@pytest.fixture
+def group() -> Iterator[tuple[UnifiedCgroups, Path]]:
+    """A container's group without controllers, which is all the freezer needs."""
+    mounts = [mount.target for mount in Kernel().mounts() if mount.kind == "cgroup2"]
+    if not mounts:
+        pytest.skip("cgroup2 is mounted nowhere on this machine")
+    name = f"t{secrets.token_hex(3)}"
+    cgroups, path = UnifiedCgroups(name, mounts[0]), mounts[0] / name / "team1" / "web"
+    try:
+        path.mkdir(parents=True)
+    except OSError as refused:
+        pytest.skip(f"{mounts[0]} takes no groups here: {refused.strerror}")
+    yield cgroups, path
+    cgroups.kill(1, "web")
+    cgroups.remove_all()
+    assert not path.parent.parent.exists()
+
+
+def test_a_frozen_group_stands_still_until_it_is_thawed(group: tuple[UnifiedCgroups, Path], tmp_path: Path) -> None:
+    cgroups, path = group
+    count = tmp_path / "count"
+    with subprocess.Popen(["sh", "-c", COUNTS, str(count)]) as program:
+        (path / "cgroup.procs").write_text(str(program.pid))
+        settle(lambda: count.exists() and count.read_text(), 20)
+        assert not cgroups.is_frozen(1, "web")
+        for _ in range(2):  # a second time is fine
+            cgroups.freeze(1, "web", frozen=True)
+            cgroups.await_still(1, "web")
+        assert cgroups.is_frozen(1, "web")
+        standing = count.read_text()
+        time.sleep(0.1)
+        assert count.read_text() == standing
+        for _ in range(2):
+            cgroups.freeze(1, "web", frozen=False)
+        settle(lambda: count.read_text() not in ("", standing), 20)
+        program.kill()
+
+
+def test_what_is_gone_is_frozen_and_thawed_without_a_word(group: tuple[UnifiedCgroups, Path]) -> None:
+    cgroups, _ = group
+    cgroups.freeze(1, "gone", frozen=True)
+    cgroups.await_still(1, "gone")
+    assert not cgroups.is_frozen(1, "gone")
+    cgroups.freeze(1, "gone", frozen=False)

@@ -1,0 +1,156 @@
+"""What is asked of a node about images: which files differ, what an instance wrote, an image of it, an archive to download."""
+
+from __future__ import annotations
+
+import logging
+import os
+import pwd
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from portal.apps.models import App
+from portal.images import actions as images
+from portal.images import jobs
+from portal.images.models import Image, ImageJob, ImageTag, JobKind, JobState
+from portal.releases.access import kept_releases
+from runtime import journal
+from runtime.engines.node import NodeEngine
+from runtime.errors import RuntimeFailure
+from runtime.images import diff as difference
+from runtime.images.diff import Change
+from runtime.images.scratch import scratch
+from runtime.images.transfer import Transfer
+from workers import node, translate
+from workers.celery import app as celery
+
+log = logging.getLogger(__name__)
+
+MOST_TOLD = 2000  # changes in a row; the rest is counted
+
+
+@celery.task(name="slipway.image_job")
+def image_job(job_id: int) -> None:
+    """Do one job, unless another worker is at it or it is over."""
+    engine = node.engine()
+    job = ImageJob.objects.select_related("app__team", "created_by").filter(pk=job_id).first()
+    if job is None:
+        return
+    with journal.lock(lock_of(job_id, engine), blocking=False) as held:
+        if held and images.begin(job):
+            _do(job, engine)
+
+
+def lock_of(job_id: int, engine: NodeEngine) -> Path:
+    """Held while a worker is at this job."""
+    return engine.config.locks / f"image-job-{job_id}"
+
+
+def lost(engine: NodeEngine, late: Iterable[int]) -> Iterator[int]:
+    """Jobs nobody is at: `late` ones that wait, and those whose worker is gone."""
+    yield from late
+    for number in ImageJob.objects.filter(state=JobState.WORKING).values_list("pk", flat=True):
+        with journal.lock(lock_of(number, engine), blocking=False) as free:
+            if free:
+                yield number
+
+
+def note_kept(engine: NodeEngine) -> None:
+    """Tell the portal of kept images that it knows nothing of: those from before it asked, and those a killed worker did not tell of."""
+    wanted = {release.image for app in App.objects.filter(deleted_at=None) for release in kept_releases(app) if release.image}
+    wanted |= set(ImageTag.objects.values_list("digest", flat=True))
+    for digest in sorted(wanted - set(Image.objects.filter(digest__in=wanted).values_list("digest", flat=True))):
+        note(digest, engine)
+
+
+def note(digest: str, engine: NodeEngine) -> None:
+    """Tell the portal of one image. One that the store does not have is logged: its release cannot be rolled back to either."""
+    try:
+        translate.write_image(engine.tell(digest))
+    except (RuntimeFailure, ValueError) as failure:
+        log.info("Of the image %s nothing can be told: %s", digest, failure)
+
+
+def tidy(engine: NodeEngine) -> None:
+    """Forget jobs that were done some time ago, with their archives, and the locks of those."""
+    jobs.forget_old()
+    under_way = {f"image-job-{number}" for number in ImageJob.objects.exclude(finished_at__isnull=False).values_list("pk", flat=True)}
+    for path in engine.config.locks.glob("image-job-*"):
+        if path.name not in under_way:
+            path.unlink(missing_ok=True)
+
+
+def _do(job: ImageJob, engine: NodeEngine) -> None:
+    try:
+        if job.kind == JobKind.COMPARE:
+            images.finish(job, _compare(job, engine))
+        elif job.kind == JobKind.WRITTEN:
+            images.finish(job, _written(job, engine))
+        elif job.kind == JobKind.SAVE:
+            images.finish(job, _save(job, engine))
+        else:
+            _commit(job, engine)
+    except RuntimeFailure as failure:
+        images.fail(job, failure.explain())
+    except Exception as failure:  # the edge of the task: whatever went wrong, the person who waits is told
+        log.exception("Image job %s broke", job.pk)
+        explain = getattr(failure, "explain", None)  # a refusal of the portal's own, such as a deleted app's
+        images.fail(job, explain() if explain else "It broke for a reason that is not the app's. Ask who runs this platform.")
+
+
+def _compare(job: ImageJob, engine: NodeEngine) -> dict[str, Any]:
+    store = engine.images
+    with store.lease():
+        before, after = (store.image(job.arguments[name]).layers for name in ("before", "after"))
+        return _told(difference.compare(before, after), whole=True)
+
+
+def _written(job: ImageJob, engine: NodeEngine) -> dict[str, Any]:
+    found = engine.written(job.arguments["instance"])
+    return _told(found.changes, whole=found.whole)
+
+
+def _commit(job: ImageJob, engine: NodeEngine) -> None:
+    with engine.images.lease():  # until a row names it
+        digest = engine.commit(job.arguments["instance"])
+        tale = engine.tell(digest)
+        translate.write_image(tale)
+        images.finish_commit(job, digest, tale.layers[-1].size)
+
+
+def _save(job: ImageJob, engine: NodeEngine) -> dict[str, Any]:
+    """The archive appears whole, readable by the portal's group."""
+    form, name = job.arguments["format"], job.arguments["name"]
+    folder = engine.config.downloads
+    folder.mkdir(mode=0o750, exist_ok=True)
+    ingest = engine.config.images / "ingest"  # swept by whoever comes after a kill
+    with scratch(ingest) as space:
+        partial = space / "archive.tar"
+        target = f"{form}:{partial}:{job.app.team.name}/{job.app.name}:{name}"
+        Transfer(engine.config, engine.images).send(job.arguments["digest"], target, docker=form == "docker-archive")
+        os.chown(partial, 0, _group(engine.config.user))
+        partial.chmod(0o640)
+        partial.rename(folder / f"{job.pk}.tar")
+    return {"filename": f"{job.app.name}-{name}-{form.partition('-')[0]}.tar", "bytes": (folder / f"{job.pk}.tar").stat().st_size}
+
+
+def _group(user: str) -> int:
+    try:
+        return pwd.getpwnam(user).pw_gid
+    except KeyError:  # nobody but root runs anything here
+        return 0
+
+
+def _told(changes: Iterable[Change], *, whole: bool) -> dict[str, Any]:
+    """The first MOST_TOLD by path, and numbers of all."""
+    found = list(changes)
+    counts = Counter(change.kind.value for change in found)
+    return {
+        "changes": [[change.kind.value, change.text[:400], change.size] for change in found[:MOST_TOLD]],
+        "added": counts["A"],
+        "changed": counts["C"],
+        "deleted": counts["D"],
+        "bytes": sum(change.size for change in found),
+        "whole": whole,
+    }
