@@ -8,11 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from portal.builds import actions as builds
-from portal.builds.models import Build, BuildState
+from portal.builds.models import Build, BuildState, SourceKind
 from runtime import journal
+from runtime.builds.builder import BuiltImage
 from runtime.engines.node import NodeEngine
 from runtime.errors import RuntimeFailure
-from workers import node, translate
+from workers import node, publishing, translate
 from workers.buildlog import BuildLog
 from workers.celery import app as celery
 
@@ -63,7 +64,7 @@ def _build(row: Build, engine: NodeEngine, *, again: bool) -> None:
         said.say("The worker of this build was lost; it begins again.")
     cancelled = _cancelled(row)
     try:
-        built = engine.build(translate.build_request(row, engine.config.sources), said.output, cancelled=cancelled)
+        built = _built(row, engine, said, cancelled)
     except RuntimeFailure as failure:
         if cancelled():
             said.say("The build was cancelled.")
@@ -81,6 +82,13 @@ def _build(row: Build, engine: NodeEngine, *, again: bool) -> None:
         rollout = builds.succeed(row, built.digest, built.processes)
         if rollout is not None:
             engine.images.tag(f"{row.app.name}:v{rollout.release.number}", built.digest)
+            publishing.settle(row, engine)
+
+
+def _built(row: Build, engine: NodeEngine, said: BuildLog, cancelled: Callable[[], bool]) -> BuiltImage:
+    if row.source.kind == SourceKind.ARCHIVE:
+        return engine.build(translate.build_request(row, engine.config.sources), said.output, cancelled=cancelled)
+    return engine.take_in(translate.image_to_take_in(row, engine), said.output, cancelled=cancelled)
 
 
 def _cancelled(row: Build) -> Callable[[], bool]:

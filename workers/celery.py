@@ -26,7 +26,9 @@ from workers.schedules import SCHEDULE  # see above
 
 LONGEST_TASK = 2 * 3600  # seconds; a task not done by then is handed out again by Redis (upkeep is far quicker than that)
 
-app = Celery("workers", broker=settings.BROKER_URL, include=["workers.build", "workers.rollout", "workers.converge", "workers.upkeep"])
+app = Celery(
+    "workers", broker=settings.BROKER_URL, include=[f"workers.{name}" for name in ("build", "rollout", "converge", "upkeep", "publishing")]
+)
 app.conf.update(
     accept_content=["json"],
     task_serializer="json",

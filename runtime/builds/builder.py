@@ -17,6 +17,7 @@ from runtime.builds.cache import StepCache
 from runtime.builds.code import as_layer, leave_out, read_files, read_source, read_whole
 from runtime.builds.dockerfile import build as dockerfile
 from runtime.builds.dockerfile.running import Job
+from runtime.builds.foreign import ImageReference, PushedImage, take_in
 from runtime.builds.plan import BuildPlan, plan
 from runtime.builds.sandbox import WORKSPACE, Order, run_install
 from runtime.builds.steps import Install, step_key
@@ -29,6 +30,7 @@ from runtime.images import scratch
 from runtime.images.digest import chain_id
 from runtime.images.disk import check_room
 from runtime.images.manifest import ImageConfig, Layer
+from runtime.images.published import ORIGINAL
 from runtime.images.store import Store
 from runtime.quantities import Bytes
 from runtime.stacks.builder import ensure_runtime, node_versions
@@ -79,6 +81,20 @@ class Builder:
             return _Build(
                 self._config, self._store, self._containers, self._cache, request, workspace, log, cancelled, self._time_limit
             ).run()
+
+    def take_in(self, image: PushedImage | ImageReference, log: Log, cancelled: Callable[[], bool] = lambda: False) -> BuiltImage:
+        """Make an image of ours from one that was made elsewhere; the errors of `build`, and ImageDamaged and TransferFailed."""
+        check_room(self._config)
+        started = time.monotonic()
+        with self._store.lease():
+            taken = take_in(self._config, self._store, image, log)
+            if cancelled():
+                raise BuildFailed("The deploy was cancelled.")
+            digest = self._store.write_image(taken.layers, taken.config, {ORIGINAL: taken.original})
+            self._store.tag(f"{image.app}:build-{image.build_id}", digest)
+        log(f"Processes: {', '.join(taken.processes)}")
+        log(f"Image: {digest.short}, {_sizes(list(taken.layers))} in {_count(len(taken.layers), 'layer')}, taken in in {_seconds(started)}")
+        return BuiltImage(digest=digest, processes=taken.processes)
 
     def sweep(self) -> list[str]:
         """Remove what killed builds left: workspaces nobody holds, and their containers; returns what, in words."""
