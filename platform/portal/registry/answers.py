@@ -10,6 +10,7 @@ from django.core.exceptions import RequestAborted
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 
+from portal.bodies import is_streamed
 from portal.errors import Conflict, NotAllowed, NotFound, NotSignedIn, QuotaExceeded, Refused, RegistryRefused
 
 P = ParamSpec("P")
@@ -37,6 +38,8 @@ def for_registry_clients(**methods: View[P]) -> Answer[P]:
             response = await view(request, *args, **kwargs)
         except Refused as refused:
             response = of(refused)
+            if is_streamed({"method": request.method, "path": request.path}):
+                response["Connection"] = "close"  # the rest of its body, which may have no end, is not read
         except RequestAborted:
             response = HttpResponse(status=400)  # nobody hears it
         response["Docker-Distribution-Api-Version"] = "registry/2.0"
@@ -54,6 +57,4 @@ def of(refused: Refused) -> JsonResponse:
     if isinstance(refused, RegistryRefused):
         for name, value in refused.headers.items():
             response[name] = value
-    if refused.status in (413, 507):
-        response["Connection"] = "close"  # what else the client sends is not read
     return response
