@@ -17,7 +17,7 @@ from runtime.builds.cache import StepCache
 from runtime.builds.code import as_layer, leave_out, read_files, read_source, read_whole
 from runtime.builds.dockerfile import build as dockerfile
 from runtime.builds.dockerfile.running import Job
-from runtime.builds.foreign import ImageReference, PushedImage, take_in
+from runtime.builds.foreign import PushedImage, take_in
 from runtime.builds.plan import BuildPlan, plan
 from runtime.builds.sandbox import WORKSPACE, Order, run_install
 from runtime.builds.steps import Install, step_key
@@ -82,8 +82,8 @@ class Builder:
                 self._config, self._store, self._containers, self._cache, request, workspace, log, cancelled, self._time_limit
             ).run()
 
-    def take_in(self, image: PushedImage | ImageReference, log: Log, cancelled: Callable[[], bool] = lambda: False) -> BuiltImage:
-        """Make an image of ours from one that was made elsewhere; the errors of `build`, and ImageDamaged and TransferFailed."""
+    def take_in(self, image: PushedImage, log: Log, cancelled: Callable[[], bool] = lambda: False) -> BuiltImage:
+        """Make an image of ours from one that was made elsewhere; the errors of `build`, and ImageDamaged."""
         check_room(self._config)
         started = time.monotonic()
         with self._store.lease():

@@ -1,4 +1,4 @@
-"""From an image that was pushed here or lies in another registry to one of ours: checked, its user looked up, what to run named.
+"""From an image that was pushed here to one of ours: checked, its user looked up, what to run named.
 
 Its layers stay as they are and are shared like any others. Only the configuration is written anew, with what an instance needs to know.
 """
@@ -23,7 +23,6 @@ from runtime.images.manifest import Descriptor, ImageConfig, Layer
 from runtime.images.receipt import take_over
 from runtime.images.scratch import scratch
 from runtime.images.store import Store
-from runtime.images.transfer import Access, Transfer
 from runtime.quantities import Bytes
 
 PORT_LABEL = "slipway.port"  # the one port that the image says it listens on
@@ -50,18 +49,6 @@ class PushedImage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ImageReference:
-    """One of another registry."""
-
-    build_id: int
-    app: str
-    name: str  # registry.example/team/app:1
-    access: Access
-    most: Bytes
-    time_limit: float  # seconds
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
     """What came of it, for the store to write."""
 
@@ -71,15 +58,10 @@ class Taken:
     original: Digest
 
 
-def take_in(config: NodeConfig, store: Store, image: PushedImage | ImageReference, log: Callable[[str], None]) -> Taken:
-    """Make it ours; the caller holds a lease. ImageDamaged, TransferFailed and BadSource carry the reason."""
-    if isinstance(image, PushedImage):
-        log(f"Image {image.name}, {image.manifest}")
-        adopted = _adopt_pushed(config, store, image)
-    else:
-        log(f"Pulling {image.name}")
-        adopted = Transfer(config, store, time_limit=image.time_limit, most=image.most).bring(f"docker://{image.name}", image.access)
-        log(f"Came as {adopted.digest}")
+def take_in(config: NodeConfig, store: Store, image: PushedImage, log: Callable[[str], None]) -> Taken:
+    """Make it ours; the caller holds a lease. ImageDamaged and BadSource carry the reason."""
+    log(f"Image {image.name}, {image.manifest}")
+    adopted = _adopt(config, store, image)
     size = Bytes(sum(layer.size for layer in adopted.layers))
     log(f"Checked {len(adopted.layers)} layer{'' if len(adopted.layers) == 1 else 's'}, {size}")
     if not adopted.layers:
@@ -93,7 +75,7 @@ def take_in(config: NodeConfig, store: Store, image: PushedImage | ImageReferenc
     )
 
 
-def _adopt_pushed(config: NodeConfig, store: Store, image: PushedImage) -> Adopted:
+def _adopt(config: NodeConfig, store: Store, image: PushedImage) -> Adopted:
     """Killed at any moment, what was received is where it was: it gets a second name, and its first one goes with the release."""
     with scratch(config.images / "ingest") as space:
 

@@ -37,10 +37,10 @@ class Access:
 
 
 class Transfer:
-    """Brings images into one store and out of it. `most`: bytes that the layers of one that comes in may unpack to."""
+    """Brings images into one store and out of it."""
 
-    def __init__(self, config: NodeConfig, store: Store, *, time_limit: float = TIME_LIMIT, most: int | None = None) -> None:
-        self._config, self._store, self._time_limit, self._most = config, store, time_limit, most
+    def __init__(self, config: NodeConfig, store: Store, *, time_limit: float = TIME_LIMIT) -> None:
+        self._config, self._store, self._time_limit = config, store, time_limit
 
     def bring(self, source: str, access: Access = Access()) -> Adopted:
         """Import an image by skopeo's name of it, such as `docker://registry.example/app:1` or `oci-archive:/tmp/app.tar`.
@@ -93,7 +93,7 @@ class Transfer:
             (pointer,) = [*named.values(), *unnamed]
         except (ValueError, KeyError, TypeError) as error:
             raise ImageDamaged(f"What came is no image: {error}.", hint="Ask its author, or name another.") from None
-        return adopt(self._store, layout / "blobs" / "sha256", pointer, most=self._most)
+        return adopt(self._store, layout / "blobs" / "sha256", pointer)
 
     def _lend(self, digest: Digest, layout: Path) -> Path:
         """A layout with this one image, on the store's own blobs."""
