@@ -1,14 +1,12 @@
 """Pulling and pushing with the real clients: skopeo, podman, buildah."""
 
 import json
-import os
 import shutil
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from runtime.process import Completed, run
+from tests.podman import podman
 from tests.system.conftest import TEAM
 from tests.system.waiting import until
 
@@ -35,18 +33,6 @@ def released(box, admin) -> str:
 def repository(admin) -> str:
     admin.create_app(TEAM, APP)
     return f"{TEAM}/{APP}"
-
-
-@pytest.fixture
-def podman(tmp_path: Path) -> Callable[..., Completed]:
-    """Podman with storage of its own, which is gone afterwards."""
-    storage = ["--root", tmp_path / "root", "--runroot", tmp_path / "run", "--tmpdir", tmp_path / "tmp"]
-
-    def podman(program: str, *words: str) -> Completed:
-        own = storage if program == "podman" else storage[:4]
-        return run([program, *own, "--storage-driver", "vfs", *words], timeout=280, env={**os.environ, "TMPDIR": str(tmp_path)})
-
-    return podman
 
 
 def skopeo(*words: str, check: bool = True) -> Completed:
@@ -93,13 +79,14 @@ def test_skopeo_pulls_a_release_and_pushes_it_as_another_app(box, admin, host, c
 
 
 @pytest.mark.skipif(shutil.which("podman") is None, reason="podman is not installed: apt-get install podman")
-def test_podman_pulls_changes_and_pushes(box, admin, host, credentials, repository, podman):
+def test_podman_pulls_changes_and_pushes(box, admin, host, credentials, repository):
     access = ("--tls-verify=false", "--creds", credentials)
-    podman("podman", "pull", "--quiet", *access, f"{host}/{repository}:1.0")
-    container = podman("buildah", "from", "--pull-never", f"{host}/{repository}:1.0").stdout.decode().strip()
-    podman("buildah", "config", "--env", "GREETING=changed", container)
-    podman("buildah", "commit", "--quiet", container, f"{host}/{repository}:2.0")
-    podman("podman", "push", "--quiet", *access, f"{host}/{repository}:2.0")
-    live(admin, 2)
-    assert box.ask(APP).status_code == 200
-    podman("podman", "pull", "--quiet", *access, f"{host}/{repository}:v2")
+    with podman() as pod:
+        pod.podman("pull", "--quiet", *access, f"{host}/{repository}:1.0")
+        container = pod.buildah("from", "--pull-never", f"{host}/{repository}:1.0").stdout.decode().strip()
+        pod.buildah("config", "--env", "GREETING=changed", container)
+        pod.buildah("commit", "--quiet", container, f"{host}/{repository}:2.0")
+        pod.podman("push", "--quiet", *access, f"{host}/{repository}:2.0")
+        live(admin, 2)
+        assert box.ask(APP).status_code == 200
+        pod.podman("pull", "--quiet", *access, f"{host}/{repository}:v2")
