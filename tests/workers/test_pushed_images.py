@@ -140,5 +140,5 @@ def test_a_layer_that_unpacks_to_more_than_the_team_may_have_is_refused(dock):
     build(row.pk)
     row.refresh_from_db()
     assert row.state == BuildState.FAILED
-    assert "unpack to more than the 1.0 MiB" in row.reason
+    assert "unpack to more than the 1 MiB" in row.reason
     assert Build.objects.count() == 1
