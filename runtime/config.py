@@ -67,6 +67,21 @@ class NodeConfig:
         return self.state / "sources"
 
     @property
+    def registry(self) -> Path:
+        """What the registry receives and hands out."""
+        return self.state / "registry"
+
+    @property
+    def received(self) -> Path:
+        """TEAM-HEX: blobs that the portal received and checked, until a release is made of them."""
+        return self.registry / "received"
+
+    @property
+    def served(self) -> Path:
+        """APP/IMAGE/HEX: hard links to blobs of releases, for the portal to hand out."""
+        return self.registry / "served"
+
+    @property
     def instances(self) -> Path:
         """One folder an instance: its journal, bundle, scratch disk, console log."""
         return self.state / "instances"

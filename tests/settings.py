@@ -19,7 +19,7 @@ for _name in [name for name in os.environ if name.startswith("SLIPWAY_") or name
         del os.environ[_name]  # a developer's shell must not decide what the tests see
 os.environ["SLIPWAY_STATE"] = str(_folder / "state")
 os.environ["SLIPWAY_RUN"] = str(_folder / "run")
-for _part in ("db", "git", "logs/apps", "logs/builds", "secrets", "sources"):
+for _part in ("db", "git", "logs/apps", "logs/builds", "registry/received", "registry/uploads", "secrets", "sources"):
     (_folder / "state" / _part).mkdir(parents=True)
 (_folder / "run").mkdir()
 for _name in ("django.key", "config.key"):

@@ -9,12 +9,13 @@ from pathlib import Path
 
 from portal.builds import actions as builds
 from portal.builds import turns
-from portal.builds.models import Build, BuildState
+from portal.builds.models import Build, BuildState, SourceKind
 from runtime import journal
+from runtime.builds.builder import BuildRequest, BuiltImage
 from runtime.engines.node import NodeEngine
 from runtime.errors import RuntimeFailure
 from runtime.masking import Mask
-from workers import images, node, translate
+from workers import images, node, publishing, translate
 from workers.buildlog import BuildLog
 from workers.celery import app as celery
 
@@ -60,7 +61,7 @@ def _build(row: Build, engine: NodeEngine, *, again: bool) -> None:
         said.say("The worker of this build was lost; it begins again.")
     cancelled = _cancelled(row)
     try:
-        built = engine.build(request, said.output, cancelled=cancelled)
+        built = _built(row, request, engine, said, cancelled)
     except RuntimeFailure as failure:
         if cancelled():
             row.refresh_from_db(fields=("reason",))
@@ -80,6 +81,13 @@ def _build(row: Build, engine: NodeEngine, *, again: bool) -> None:
         if rollout is not None:
             engine.images.tag(f"{row.app.name}:v{rollout.release.number}", built.digest)
             images.note(built.digest, engine)
+            publishing.settle(row, engine)
+
+
+def _built(row: Build, request: BuildRequest, engine: NodeEngine, said: BuildLog, cancelled: Callable[[], bool]) -> BuiltImage:
+    if row.source.kind == SourceKind.ARCHIVE:
+        return engine.build(request, said.output, cancelled=cancelled)
+    return engine.take_in(translate.image_to_take_in(row, engine), said.output, cancelled=cancelled)
 
 
 def _cancelled(row: Build) -> Callable[[], bool]:

@@ -29,7 +29,7 @@ LONGEST_TASK = 2 * 3600  # seconds; a task not done by then is handed out again 
 app = Celery(
     "workers",
     broker=settings.BROKER_URL,
-    include=["workers.build", "workers.rollout", "workers.converge", "workers.images", "workers.runs", "workers.upkeep"],
+    include=[f"workers.{name}" for name in ("build", "rollout", "converge", "images", "publishing", "runs", "upkeep")],
 )
 app.conf.update(
     accept_content=["json"],

@@ -6,7 +6,7 @@ import logging
 
 from portal.apps.models import App
 from portal.builds import sources
-from portal.builds.models import Build, BuildState
+from portal.builds.models import Build, BuildState, SourceKind
 from portal.images.models import ImageTag
 from portal.releases.access import kept_releases
 from runtime.engines.node import NodeEngine
@@ -39,7 +39,7 @@ def kept() -> Roots:
 def needed_sources() -> set[str]:
     """Digests of archives that a build still reads, or that a kept release was made of."""
     of_releases = {release.build_id for app in App.objects.filter(deleted_at=None) for release in kept_releases(app)}
-    waiting = Build.objects.filter(state__in=(BuildState.QUEUED, BuildState.BUILDING))
+    waiting = Build.objects.filter(state__in=(BuildState.QUEUED, BuildState.BUILDING), source__kind=SourceKind.ARCHIVE)
     return {*waiting.values_list("source__digest", flat=True), *_digests(of_releases)}
 
 

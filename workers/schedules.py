@@ -8,6 +8,7 @@ SCHEDULE = {
     "tidy up": {"task": "slipway.tidy_up", "schedule": 3600.0, "options": {"queue": "upkeep", "expires": 600}},
     "collect garbage": {"task": "slipway.collect_garbage", "schedule": 3600.0, "options": {"queue": "upkeep", "expires": 600}},
     "watch the disk": {"task": "slipway.watch_disk", "schedule": 60.0, "options": {"queue": "upkeep", "expires": 30}},
+    "publish images": {"task": "slipway.publish_images", "schedule": 60.0, "options": {"queue": "upkeep", "expires": 30}},
 }
 CONVERGE_ALL = 10.0  # seconds between two looks at every app, by the supervisor
 RECONCILE_ROUTER = 10.0

@@ -24,12 +24,15 @@ from portal.releases.access import config_of_release
 from portal.releases.actions import RELEASE_PHASE
 from portal.releases.models import Release, Rollout, RolloutState
 from runtime.builds.builder import BuildRequest, BuiltImage
+from runtime.builds.foreign import PushedImage
 from runtime.containers.spec import Limits, TeamLimits
 from runtime.converge.desired import DesiredApp, DesiredProcess, DesiredRelease
 from runtime.converge.instance import clamp
 from runtime.converge.report import InstanceReport
+from runtime.engines.node import NodeEngine
 from runtime.engines.stories import ImageTale
 from runtime.health import CheckKind, HealthCheck
+from runtime.images.digest import Digest
 from runtime.quantities import Bytes, Millicores
 
 BUILD_DISK = Bytes(8 * 2**30)  # at most; sparse, so only what is written counts
@@ -183,6 +186,21 @@ def write_image(tale: ImageTale) -> None:
         stop_signal=one.stop_signal,
     )
     write_facts(tale.digest, layers, config)
+
+
+def image_to_take_in(build: Build, engine: NodeEngine) -> PushedImage:
+    """Its layers may unpack to as much as a build may write; parts of it may be other images' of the team."""
+    apps = App.objects.filter(team=build.app.team_id, deleted_at=None).values_list("pk", flat=True)
+    return PushedImage(
+        build_id=build.pk,
+        app=build.app.name,
+        name=build.source.filename,
+        manifest=Digest.parse(f"sha256:{build.source.digest}"),
+        received=engine.config.received,
+        team=build.app.team_id,
+        served=tuple(folder for app in apps for folder in engine.published.folders(app)),
+        most=min(BUILD_DISK, Bytes(quota_of(build.app.team).disk)),
+    )
 
 
 def write_instances(app: App, reports: Iterable[InstanceReport], node: str) -> bool:

@@ -1,16 +1,18 @@
 """Request bodies on their way in: spooled beside the sources, and long only for people we know.
 
 Django spools a body to the system's temporary folder before any view runs, and knows no limit while it does: anyone could fill
-the disk. Here a body beyond settings.MAX_FORM needs a session or a token, and none passes settings.MAX_UPLOAD.
+the disk. Here a body beyond settings.MAX_FORM needs a session or a token, and none passes settings.MAX_UPLOAD. The registry's bodies
+are not spooled: its views look who sends before they read, and count while they do.
 """
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import json
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from http.cookies import CookieError, SimpleCookie
 from importlib import import_module
 from typing import IO, Any, cast
@@ -21,12 +23,15 @@ from django.contrib.auth import SESSION_KEY
 from django.core.exceptions import RequestAborted
 from django.core.handlers.asgi import ASGIHandler
 from django.db import connection
+from django.http import HttpRequest
 
 from portal.accounts.access import person_of_token
 
 Message = dict[str, Any]  # as the ASGI specification has it
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+UNREAD = "slipway.unread"  # in the scope of a streamed request: where its body is to be had
+_STREAMED, _WITH_BODY = "/v2/", ("POST", "PATCH", "PUT")
 _AROUND_A_FILE = 2**20  # what a form adds to the file in it
 
 
@@ -46,6 +51,9 @@ class BoundedHandler(ASGIHandler):
         settings.INCOMING.mkdir(parents=True, exist_ok=True)
 
     async def handle(self, scope: Any, receive: Any, send: Any) -> None:
+        if is_streamed(scope):
+            await super().handle({**scope, UNREAD: receive}, _nothing(), send)
+            return
         try:
             await super().handle(scope, await _bounded(scope, receive), send)
         except TooLarge as error:
@@ -65,6 +73,36 @@ class BoundedHandler(ASGIHandler):
             more = message.get("more_body", False)
         body.seek(0)
         return cast(IO[bytes], body)
+
+
+def is_streamed(scope: Mapping[str, Any]) -> bool:
+    """Whether the view reads the body itself, as it arrives: layers of gigabytes, which go where they stay and not into a spool first."""
+    return scope["method"] in _WITH_BODY and str(scope["path"]).startswith(_STREAMED)
+
+
+async def blocks_of(request: HttpRequest) -> AsyncIterator[bytes]:
+    """The body of a streamed request, block by block; RequestAborted when the client goes away before its end."""
+    receive: Receive = request.scope[UNREAD]  # type: ignore[attr-defined]  # an ASGIRequest, which django-stubs tells of nowhere
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise RequestAborted
+        more = message.get("more_body", False)
+        if block := message.get("body", b""):
+            yield block
+
+
+def _nothing() -> Receive:
+    """An empty body, and then a client who stays."""
+    messages: list[Message] = [{"type": "http.request", "body": b"", "more_body": False}]
+
+    async def receive() -> Message:
+        if not messages:
+            await asyncio.Event().wait()  # until the answer is sent, and the task that asks is cancelled
+        return messages.pop()
+
+    return receive
 
 
 async def _bounded(scope: dict[str, Any], receive: Receive) -> Receive:

@@ -9,12 +9,15 @@
     ├── SourceRefused       an upload that is not a source we take
     ├── QuotaExceeded       one of the team's limits would be passed
     ├── NoRoom              the platform's own disk is full
+    ├── RegistryRefused     what a client of the registry did wrong, with the code that the OCI distribution spec has for it
     └── Conflict            somebody else was quicker, or the thing is in no state for this
 
 Each carries the status an HTTP answer to it has. Pages show the sentence and the hint, the API both as JSON, git as `remote:` lines.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 
 class Refused(Exception):
@@ -89,6 +92,19 @@ class NoRoom(Refused):
     """The disk of this Slipway is too full for more."""
 
     status = 507
+
+
+class RegistryRefused(Refused):
+    """What a client of the registry asked for cannot be had, or what it sent cannot be taken.
+
+    `code` is one of the OCI distribution spec's ("Error Codes"); an answer to it carries `headers`.
+    """
+
+    def __init__(self, code: str, sentence: str, *, status: int, hint: str = "", headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(sentence, hint=hint)
+        self.code = code
+        self.status = status
+        self.headers = headers or {}
 
 
 class Conflict(Refused):

@@ -35,6 +35,7 @@ APP_LOGS = STATE / "logs" / "apps"
 BUILD_LOGS = STATE / "logs" / "builds"
 SECRETS = STATE / "secrets"
 DOWNLOADS = STATE / "downloads"  # archives of images, made by workers, for an hour each
+REGISTRY = STATE / "registry"
 INCOMING = SOURCES / "incoming"  # bodies and uploads on their way in; on one filesystem with SOURCES, so that a rename ends them
 
 REDIS_URL = os.environ.get("REDIS_URL") or f"redis+socket://{RUN}/redis.sock"
@@ -83,6 +84,7 @@ AUTH_PASSWORD_VALIDATORS = [
 # --- What comes in ----------------------------------------------------------------------------------------------------
 MAX_UPLOAD = 2**30  # of one archive or one push
 MAX_FORM = 4 * 2**20  # of any other body
+MAX_LAYER = 8 * 2**30  # of one blob that is pushed to the registry
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_FORM
 FILE_UPLOAD_MAX_MEMORY_SIZE = 2**18
 FILE_UPLOAD_HANDLERS = ["portal.builds.uploads.ArchiveUploadHandler"]
@@ -113,6 +115,7 @@ INSTALLED_APPS = [
     "portal.jobs",
     "portal.images",
     "portal.gitserver",
+    "portal.registry",
     "portal.activity",
     "portal.api",
     "workers",  # by name only: its management commands, set-up among them

@@ -1,4 +1,4 @@
-"""Every address of the portal: pages by portal app, then git and the API."""
+"""Every address of the portal: pages by portal app, then git, the registry and the API."""
 
 from __future__ import annotations
 
@@ -16,5 +16,6 @@ urlpatterns = [
     path("", include("portal.activity.urls")),
     path("", include("portal.quotas.urls")),
     path("", include("portal.gitserver.urls")),
+    path("v2/", include("portal.registry.urls")),
     path("api/", api.urls),
 ]

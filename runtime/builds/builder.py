@@ -22,6 +22,7 @@ from runtime.builds.detect import DOCKERFILE
 from runtime.builds.dockerfile import build as dockerfile
 from runtime.builds.dockerfile.health import health_of
 from runtime.builds.dockerfile.running import Job
+from runtime.builds.foreign import PushedImage, take_in
 from runtime.builds.history import complete
 from runtime.builds.packages import PackageCaches
 from runtime.builds.plan import BuildPlan, plan
@@ -36,6 +37,7 @@ from runtime.errors import BadSource, BuildFailed
 from runtime.health import HealthCheck
 from runtime.images import disk, scratch
 from runtime.images.manifest import ImageConfig, Layer
+from runtime.images.published import ORIGINAL
 from runtime.images.store import Store
 from runtime.quantities import Bytes
 from runtime.stacks.builder import ensure_bare, ensure_runtime, layer_names, node_versions
@@ -91,6 +93,19 @@ class Builder:
                 return _Build(
                     self._config, self._store, self._containers, self._cache, self.packages, request, workspace, log, cancelled, allowance
                 ).run()
+
+    def take_in(self, image: PushedImage, log: Log, cancelled: Callable[[], bool] = lambda: False) -> BuiltImage:
+        """Make an image of ours from one that was made elsewhere; the errors of `build`, and ImageDamaged."""
+        disk.check_room(self._config)
+        started = time.monotonic()
+        with self._store.lease(), stopping.when(cancelled), disk.telling_when_full():
+            taken = take_in(self._config, self._store, image, log)
+            stopping.check()
+            digest = self._store.write_image(taken.layers, taken.config, {ORIGINAL: taken.original})
+            self._store.tag(f"{image.app}:build-{image.build_id}", digest)
+        log(f"Processes: {', '.join(taken.processes)}")
+        log(f"Image: {digest.short}, {_sizes(list(taken.layers))} in {_count(len(taken.layers), 'layer')}, taken in in {_seconds(started)}")
+        return BuiltImage(digest=digest, processes=taken.processes, health=health_of(taken.config))
 
     def sweep(self) -> list[str]:
         """Remove what killed builds left: workspaces nobody holds, and their containers; returns what, in words."""

@@ -15,6 +15,7 @@ from runtime.converge.observed import Group, Place
 from runtime.images.store import Image
 
 PORT = 8000  # each instance has a network of its own, so all may have the same
+PORT_LABEL = "slipway.port"  # of an image that was not built here: the one port it says it listens on
 INSTANCE = "instance"
 RELEASE_PHASE = "release-phase"
 RUN = "run"
@@ -86,7 +87,7 @@ def spec_for(
         "release": str(place.group.release),
         "generation": str(place.group.generation),
         "place": str(place.number),
-        "port": str(PORT),
+        "port": str(_port(image)),
     }
     return _spec(desired, release, image, id=id, process=place.process, command=command, limits=limits, labels=labels)
 
@@ -152,7 +153,7 @@ def _spec(
         command = ""
     home = image.config.working_directory or "/"
     ours = {
-        "PORT": str(PORT),
+        "PORT": str(_port(image)),
         "SLIPWAY_APP": desired.app,
         "SLIPWAY_PROCESS": process,
         "SLIPWAY_RELEASE": f"v{release.number}",
@@ -187,6 +188,12 @@ def _command(line: str, image: Image, environment: Mapping[str, str]) -> tuple[s
 
 def _default_command(image: Image) -> tuple[str, ...]:
     return (*image.config.entrypoint, *image.config.command)
+
+
+def _port(image: Image) -> int:
+    """Told to the program and asked by the router, so both kinds of image work: those that read $PORT, and those that have their own."""
+    told = image.config.labels.get(PORT_LABEL, "")
+    return int(told) if told.isdecimal() and len(told) <= 5 and 0 < int(told) < 65536 else PORT
 
 
 def _user(text: str) -> tuple[int, int]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from runtime import journal
 from runtime.builds.builder import Builder, BuildRequest, BuiltImage
+from runtime.builds.foreign import PushedImage
 from runtime.builds.packages import PackageCaches
 from runtime.config import NodeConfig
 from runtime.containers.container import Container, Exit, Status, Usage
@@ -34,6 +35,7 @@ from runtime.errors import LaunchFailed, RuntimeFailure
 from runtime.images.collect import Garbage, Roots
 from runtime.images.digest import Digest
 from runtime.images.disk import disk_of
+from runtime.images.published import Published
 from runtime.images.removal import Collected, Collector
 from runtime.images.store import Store
 from runtime.images.verify import remove_replaced
@@ -75,6 +77,7 @@ class NodeEngine:
         self.containers = containers or Containers(config, self.network)
         self.router = router or Router(config)
         self.images = images or Store(config)
+        self.published = Published(config, self.images)
         self._builder = builder
         self._clock = clock
         self.shipper = Shipper(config=config, console=self.containers.log_path, free=Kernel().punch_hole)
@@ -114,6 +117,10 @@ class NodeEngine:
     def build(self, request: BuildRequest, log: Callable[[str], None], *, cancelled: Callable[[], bool]) -> BuiltImage:
         """Turn a source into an image. BadArchive, BadSource, BuildFailed say what is wrong with it."""
         return self.builder.build(request, log, cancelled=cancelled)
+
+    def take_in(self, image: PushedImage, log: Callable[[str], None], *, cancelled: Callable[[], bool]) -> BuiltImage:
+        """Make an image of ours from one that was made elsewhere. ImageDamaged, BadSource say what is wrong with it."""
+        return self.builder.take_in(image, log, cancelled=cancelled)
 
     @contextmanager
     def holding(self, app: str, *, timeout: float = 0.0) -> Iterator[bool]:

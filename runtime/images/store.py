@@ -265,18 +265,12 @@ class Store:
         _sync_tree(tree)
         return length
 
-    def check_content(self, layer: Layer) -> None:
-        """ImageDamaged: its blob does not hold what its diff ID says."""
-        self._unpack_blob(layer.digest, layer.diff_id, None)
-
-    def _unpack_blob(self, digest: Digest, diff_id: Digest, tree: Path | None) -> int:
-        """The length of the tar, which is unpacked, or only read where there is no `tree`."""
+    def _unpack_blob(self, digest: Digest, diff_id: Digest, tree: Path) -> int:
         again = "Deploy the app again, or import the image again."
         try:
             with opened_plain(self.blob(digest)) as plain:
                 tar = HashingReader(plain)
-                if tree is not None:
-                    unpack_tar(cast(BinaryIO, tar), tree)
+                unpack_tar(cast(BinaryIO, tar), tree)
                 tar.drain()
         except FileNotFoundError:
             raise ImageDamaged(f"The layer {digest} is not in the store, or lacks a part.", hint=again) from None

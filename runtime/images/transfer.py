@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from runtime import journal, process
 from runtime.config import NodeConfig, package_environment
 from runtime.errors import HostLacks, ImageDamaged, ProcessFailed, TransferFailed
 from runtime.images import manifest
+from runtime.images.adoption import Adopted, adopt
 from runtime.images.compression import Compression
 from runtime.images.digest import Digest
 from runtime.images.manifest import Descriptor
@@ -42,7 +42,7 @@ class Transfer:
     def __init__(self, config: NodeConfig, store: Store, *, time_limit: float = TIME_LIMIT) -> None:
         self._config, self._store, self._time_limit = config, store, time_limit
 
-    def bring(self, source: str, access: Access = Access()) -> Digest:
+    def bring(self, source: str, access: Access = Access()) -> Adopted:
         """Import an image by skopeo's name of it, such as `docker://registry.example/app:1` or `oci-archive:/tmp/app.tar`.
 
         TransferFailed: it cannot be had. ImageDamaged: it was, but is not what it says.
@@ -86,27 +86,14 @@ class Transfer:
         except ProcessFailed as failure:
             raise TransferFailed(f"{what} could not be transferred. {_said(failure)}", hint=_remedy(str(failure))) from None
 
-    def _adopt(self, layout: Path) -> Digest:
-        """Take the one image of a layout into the store; nothing of it is listed before all of it was found true."""
-        blobs = layout / "blobs" / "sha256"
+    def _adopt(self, layout: Path) -> Adopted:
+        """Take the one image of a layout into the store."""
         try:
             named, unnamed = manifest.parse_index((layout / "index.json").read_bytes())
             (pointer,) = [*named.values(), *unnamed]
-            document = manifest.parse_manifest(_true(blobs, pointer))
-            settings, diff_ids = manifest.parse_config(_true(blobs, document.config))
         except (ValueError, KeyError, TypeError) as error:
             raise ImageDamaged(f"What came is no image: {error}.", hint="Ask its author, or name another.") from None
-        assert settings is not None
-        _check_machine((blobs / document.config.digest.hex).read_bytes())
-        for layer in document.layers:
-            _check(blobs, layer)
-        for one in (*document.layers, document.config, pointer):
-            self._store.take_blob(blobs / one.digest.hex, one.digest)
-        for part in self._store.pair(document, diff_ids):
-            self._store.unpacked(part)
-            self._store.check_content(part)
-        self._store.list_image(pointer)
-        return pointer.digest
+        return adopt(self._store, layout / "blobs" / "sha256", pointer)
 
     def _lend(self, digest: Digest, layout: Path) -> Path:
         """A layout with this one image, on the store's own blobs."""
@@ -116,27 +103,6 @@ class Transfer:
         (layout / "index.json").write_bytes(manifest.render_index({_ENTRY: pointer}, []))
         (layout / "oci-layout").write_text(json.dumps({"imageLayoutVersion": "1.0.0"}))
         return layout
-
-
-def _true(blobs: Path, one: Descriptor) -> bytes:
-    _check(blobs, one)
-    return (blobs / one.digest.hex).read_bytes()
-
-
-def _check(blobs: Path, one: Descriptor) -> None:
-    path = blobs / one.digest.hex
-    if not path.is_file() or path.is_symlink():
-        raise ImageDamaged(f"The image lacks its part {one.digest}.", hint="Import it again from where it came.")
-    if path.stat().st_size != one.size:
-        raise ImageDamaged(f"{one.digest} has {path.stat().st_size} bytes, not the {one.size} it claims.", hint="Do not trust this image.")
-    if (found := Digest.of_file(path)) != one.digest:
-        raise ImageDamaged(f"{one.digest} has the digest {found}.", hint="Do not trust this image.")
-
-
-def _check_machine(configuration: bytes) -> None:
-    meant, ours = json.loads(configuration).get("architecture", ""), manifest.architecture(platform.machine())
-    if meant and meant != ours:
-        raise ImageDamaged(f"The image is for {meant}; this machine is {ours}.", hint=f"Name an image for linux/{ours}.")
 
 
 def _host(name: str) -> str:

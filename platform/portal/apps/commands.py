@@ -17,16 +17,20 @@ class Commands:
 
     git: str
     upload: str
+    docker: str
 
 
-def commands_for(person: Person, app_name: str) -> Commands:
+def commands_for(person: Person, team_name: str, app_name: str) -> Commands:
     """Lines to paste into a shell."""
+    host = urlsplit(settings.PORTAL_URL).netloc
+    image = f"{host}/{team_name}/{app_name}:latest"
     return Commands(
         git=f"git remote add slipway {git_clone_url(person, app_name)}\ngit push slipway HEAD:main",
         upload=(
             f"git archive --format=tar.gz -o /tmp/{app_name}.tar.gz HEAD\n"
             f'curl -H "Authorization: Bearer $SLIPWAY_TOKEN" -F archive=@/tmp/{app_name}.tar.gz {settings.PORTAL_URL}/api/apps/{app_name}/builds'
         ),
+        docker=f"docker login -u {quote(person.username, safe='@.+-_')} {host}\ndocker build -t {image} .\ndocker push {image}",
     )
 
 
@@ -36,9 +40,9 @@ def git_clone_url(person: Person, app_name: str) -> str:
     return f"{address.scheme}://{quote(person.username, safe='')}@{address.netloc}/git/{app_name}.git"
 
 
-def example_commands(person: Person) -> Commands:
+def example_commands(person: Person, team_name: str) -> Commands:
     """The same for an app that is still to be made."""
-    return commands_for(person, "my-app")
+    return commands_for(person, team_name, "my-app")
 
 
 def max_upload() -> str:

@@ -55,7 +55,12 @@ def home(request: SignedInRequest) -> HttpResponse:
     lines = [_line(app) for app in apps_of(request.user)]
     teams = list(teams_of(request.user))
     if not lines:
-        context = {"teams": teams, "commands": example_commands(request.user), "form": AppForm(teams), "max_upload": max_upload()}
+        context = {
+            "teams": teams,
+            "commands": example_commands(request.user, teams[0].name if teams else "my-team"),
+            "form": AppForm(teams),
+            "max_upload": max_upload(),
+        }
         return render(request, "apps/first.html", context)
     context = {
         "lines": lines,
@@ -110,7 +115,7 @@ def overview_context(request: SignedInRequest, app: App) -> dict[str, object]:
         "app": app,
         "overview": overview_of(app),
         "previous": previous_good(app),
-        "commands": commands_for(request.user, app.name),
+        "commands": commands_for(request.user, app.team.name, app.name),
         "max_upload": max_upload(),
         "crumbs": crumbs.of_app(app),
         "tab": "overview",

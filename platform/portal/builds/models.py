@@ -8,11 +8,17 @@ from django.db import models
 from portal.apps.models import App
 
 
-class Source(models.Model):
-    """The code of one deploy, by the SHA-256 of its archive; the bytes lie in the sources folder under that name."""
+class SourceKind(models.TextChoices):
+    ARCHIVE = "archive", "Archive"  # of code; its bytes lie in the sources folder
+    PUSHED = "pushed", "Pushed image"  # its parts lie where the registry received them
 
+
+class Source(models.Model):
+    """What one deploy is made of: an archive by its SHA-256, or an image by the digest of its manifest."""
+
+    kind = models.CharField(max_length=10, choices=SourceKind.choices, default=SourceKind.ARCHIVE)
     digest = models.CharField(max_length=64)  # hex
-    filename = models.CharField(max_length=255)  # as uploaded; its ending tells the archive's kind
+    filename = models.CharField(max_length=255)  # as uploaded; its ending tells the archive's kind. Of an image: TEAM/APP:TAG
     size = models.PositiveBigIntegerField()
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -38,6 +44,7 @@ class Origin(models.TextChoices):
     UPLOAD = "upload", "Upload"
     GIT = "git", "git push"
     API = "api", "API"
+    PUSH = "push", "docker push"
 
 
 class Build(models.Model):

@@ -164,7 +164,14 @@ def _release(actor: Person | None, app: App, digest: str, description: str) -> R
     if now is None:
         raise Conflict(f"{app.name} has no release whose process types could be taken.", hint="Deploy a source first.")
     return make_release(
-        app, image=digest, config=config_of(app), processes=now.processes, description=description, actor=actor, build=now.build
+        app,
+        image=digest,
+        config=config_of(app),
+        processes=now.processes,
+        description=description,
+        actor=actor,
+        build=now.build,
+        app_file=now.app_file,
     )
 
 

@@ -89,6 +89,16 @@ def check_build(team: Team, app: App) -> None:
     _check_sums(team, quota, TeamUse(), total(0, wanted), shown=total(0, rows))
 
 
+def check_received(team: Team, received: int) -> None:
+    """May so many bytes of the team's pushes lie on disk before a release has them? They count beside the disk that it has booked.
+
+    Asked again and again while bytes arrive, so without the lock: uploads side by side may pass the limit by a few blocks.
+    """
+    quota, booked = Quota.objects.get(team=team), use_of(team).disk
+    if received and booked + received > quota.disk:
+        raise _exceeded(team, "disk", quota.disk, booked, booked + received)
+
+
 def first_size(quota: Quota, count: int = 1) -> Size:
     """The size a new process type gets: the default, or what one instance of the team may have where that is less."""
     return held_to(Size(count=count), quota)

@@ -25,7 +25,7 @@ def deploys(request: SignedInRequest, name: str) -> HttpResponse:
         "app": app,
         "deploys": story_of(app),
         "previous": previous_good(app),
-        "commands": commands_for(request.user, app.name),
+        "commands": commands_for(request.user, app.team.name, app.name),
         "crumbs": crumbs.of_app(app, "Deploys"),
         "tab": "deploys",
     }

@@ -7,11 +7,19 @@ import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
-from runtime.builds.dockerfile.syntax import Instruction
+from runtime.errors import BadSource
 
 _MOST = 65_533  # ids a team's user namespace has, but for the last two
 _LARGEST = 4 << 20
+
+
+class Place(Protocol):
+    """Where a name stands, such as an instruction."""
+
+    def wrong(self, what: str, *, hint: str) -> BadSource:
+        """The error that names the place."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +32,7 @@ class Account:
     home: str = "/"
 
 
-def account(text: str, layers: Sequence[Path], of: Instruction) -> Account:
+def account(text: str, layers: Sequence[Path], of: Place) -> Account:
     """USER's meaning: `name`, `uid`, `name:group`, `uid:gid`. BadSource: the image has no such name."""
     user, colon, group = text.partition(":")
     rows = _rows(layers, "etc/passwd")
@@ -40,7 +48,7 @@ def account(text: str, layers: Sequence[Path], of: Instruction) -> Account:
     return Account(uid=uid, gid=gid, groups=more, home=(row[5] if row else "") or "/")
 
 
-def owner(text: str, layers: Sequence[Path], of: Instruction) -> Account:
+def owner(text: str, layers: Sequence[Path], of: Place) -> Account:
     """--chown's meaning: like USER, but a number alone is the group's number too."""
     user, colon, group = text.partition(":")
     if user.isdigit() and not (colon and group):
@@ -48,7 +56,7 @@ def owner(text: str, layers: Sequence[Path], of: Instruction) -> Account:
     return account(text if user else f"0:{group}", layers, of)
 
 
-def _group(text: str, layers: Sequence[Path], of: Instruction) -> int:
+def _group(text: str, layers: Sequence[Path], of: Place) -> int:
     if text.isdigit():
         return _number(text, of)
     row = next((one for one in _rows(layers, "etc/group") if len(one) > 2 and one[0] == text), None)
@@ -57,7 +65,7 @@ def _group(text: str, layers: Sequence[Path], of: Instruction) -> int:
     return _number(row[2], of)
 
 
-def _number(text: str, of: Instruction) -> int:
+def _number(text: str, of: Place) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 9 or int(text) > _MOST:
         raise of.wrong(f"{text!r} is no id a container can have.", hint=f"Ids go up to {_MOST}.")
     return int(text)

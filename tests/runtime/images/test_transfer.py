@@ -90,7 +90,7 @@ def test_an_image_goes_through_a_registry_to_another_store(
     image = yard.image(yard.layer("base"), yard.layer("code"))
     name = f"docker://{registry.address}/team/app:{compression or 'zstd'}"
     Transfer(yard.config, yard.store).send(image, name, registry.access, compression=compression)
-    came = Transfer(config_of(elsewhere), elsewhere).bring(name, registry.access)
+    came = Transfer(config_of(elsewhere), elsewhere).bring(name, registry.access).digest
     assert (came == image) is (compression is None), "packed anew, it is another manifest"
     assert texts(elsewhere, came) == ["code", "base"]
     assert elsewhere.image(came).config == yard.store.image(image).config
@@ -110,7 +110,7 @@ def test_dockers_own_manifest_and_gzip_go_out_when_asked(yard: Yard, elsewhere: 
     document = json.loads(raw)
     assert document["mediaType"] == "application/vnd.docker.distribution.manifest.v2+json"
     assert {layer["mediaType"] for layer in document["layers"]} == {"application/vnd.docker.image.rootfs.diff.tar.gzip"}
-    came = Transfer(config_of(elsewhere), elsewhere).bring(name, registry.access)
+    came = Transfer(config_of(elsewhere), elsewhere).bring(name, registry.access).digest
     assert texts(elsewhere, came) == ["code", "base"]
 
 
@@ -123,7 +123,7 @@ def test_an_image_goes_through_an_archive_to_another_store(yard: Yard, elsewhere
         with tarfile.open(file) as tar:
             (entry,) = json.load(tar.extractfile("manifest.json"))  # type: ignore[arg-type]
         assert entry["RepoTags"] == ["docker.io/team/app:1"]
-    came = Transfer(config_of(elsewhere), elsewhere).bring(f"{kind}:{file}")
+    came = Transfer(config_of(elsewhere), elsewhere).bring(f"{kind}:{file}").digest
     assert texts(elsewhere, came) == ["code", "base"]
     assert verify(config_of(elsewhere), elsewhere) == []
 
@@ -235,7 +235,7 @@ def test_a_lying_image_is_refused_and_nothing_of_it_is_listed(yard: Yard, tmp_pa
 
 
 def test_a_true_stranger_comes_in(yard: Yard, tmp_path: Path) -> None:
-    digest = Transfer(yard.config, yard.store).bring(f"oci:{a_layout(tmp_path / 'stranger')}:image")
+    digest = Transfer(yard.config, yard.store).bring(f"oci:{a_layout(tmp_path / 'stranger')}:image").digest
     assert texts(yard.store, digest) == ["hello"]
     assert yard.store.image(digest).config.user == "0:0"
 

@@ -1,0 +1,174 @@
+"""Writes to the registry. A pushed image is one deploy, through the same action as an upload."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+
+from django.db import transaction
+
+from portal.accounts.access import require_member
+from portal.accounts.models import Person
+from portal.activity import audit
+from portal.apps.models import App
+from portal.builds.actions import submit
+from portal.builds.models import Build, BuildState, Origin, Source, SourceKind
+from portal.builds.room import check_room
+from portal.errors import RegistryRefused
+from portal.quotas import decision
+from portal.registry import manifests, shelf
+from portal.registry.manifests import Document, Part
+from portal.registry.models import Attachment, Tag
+from portal.registry.names import check_tag, hex_of, is_digest, release_number
+
+MOST_TAGS = 500  # of one app
+MOST_ATTACHMENTS = 200
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}  # uname(2) to Go's names, which the spec uses
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Put:
+    """What came of a manifest: its hex, the hex of its subject, and the deploy that it is."""
+
+    digest: str
+    subject: str
+    build: Build | None
+
+
+def check_upload(actor: Person, app: App) -> None:
+    """May more come? The disk has room, and the team's disk holds what it has pushed and not released beside what it has booked."""
+    require_member(actor, app.team)
+    check_room()
+    decision.check_received(app.team, shelf.pending(app.team_id))
+
+
+def put_manifest(actor: Person, *, app: App, reference: str, data: bytes, content_type: str) -> Put:
+    """Take a manifest whose parts have come. Under a tag, an image is deployed; by digest it is only kept, for an index to name."""
+    require_member(actor, app.team)
+    digest = hashlib.sha256(data).hexdigest()
+    _check_reference(reference, digest)
+    document = manifests.parse(data, content_type)
+    _check_parts(app, document)
+    tag = "" if is_digest(reference) else reference
+    image = _image_of(app, document, digest) if tag else None
+    check_upload(actor, app)
+    shelf.keep(app.team_id, data)
+    if image is not None:
+        return Put(digest=digest, subject="", build=_deploy(actor, app=app, tag=tag, image=image))
+    if not document.is_runnable and not (document.is_index and not document.subject):
+        _attach(actor, app=app, document=document, digest=digest, size=len(data))
+    if tag:
+        _name(app, tag, digest)
+    return Put(digest=digest, subject=document.subject, build=None)
+
+
+@transaction.atomic
+def delete_attachment(actor: Person, *, app: App, digest: str) -> None:
+    """Delete a signature or the like. UNSUPPORTED for images: they go with their releases."""
+    require_member(actor, app.team)
+    deleted, _ = Attachment.objects.filter(app=app, digest=digest).delete()
+    if not deleted:
+        raise RegistryRefused(
+            "UNSUPPORTED",
+            "Images are not deleted by hand.",
+            status=405,
+            hint="They go when their releases are no longer kept, or with the app.",
+        )
+    Tag.objects.filter(app=app, digest=digest).delete()
+    audit.record(actor, f"deleted the attachment sha256:{digest[:12]}", app=app)
+
+
+@transaction.atomic
+def _deploy(actor: Person, *, app: App, tag: str, image: Part) -> Build:
+    """One deploy for one push: a client that asks again, since it lost the answer, gets the same."""
+    filename = f"{app.team.name}/{app.name}:{tag}"
+    source, _ = Source.objects.get_or_create(
+        digest=image.digest, filename=filename, defaults={"size": image.size, "kind": SourceKind.PUSHED}
+    )
+    _name(app, tag, image.digest)
+    queued = Build.objects.filter(app=app, source=source, state=BuildState.QUEUED).first()
+    return queued or submit(actor, app=app, source=source, origin=Origin.PUSH, description=f"image {tag}")
+
+
+@transaction.atomic
+def _attach(actor: Person, *, app: App, document: Document, digest: str, size: int) -> None:
+    decision.lock(app.team)
+    if Attachment.objects.filter(app=app).count() >= MOST_ATTACHMENTS:
+        raise _too_many(f"{MOST_ATTACHMENTS} attachments", "Delete some first.")
+    values = {
+        "subject": document.subject,
+        "media_type": document.media_type,
+        "artifact_type": document.artifact_type or (document.config.media_type if document.config else ""),
+        "size": size,
+        "annotations": dict(document.annotations),
+        "blobs": [digest, *(part.digest for part in document.parts)],
+    }
+    _, made = Attachment.objects.update_or_create(app=app, digest=digest, defaults=values)
+    if made:
+        audit.record(actor, f"attached sha256:{digest[:12]}", app=app)
+
+
+@transaction.atomic
+def _name(app: App, tag: str, digest: str) -> None:
+    decision.lock(app.team)
+    if not Tag.objects.filter(app=app, name=tag).exists() and Tag.objects.filter(app=app).count() >= MOST_TAGS:
+        raise _too_many(f"{MOST_TAGS} tags", "Push under one that is there; tags of images that are no longer kept go by themselves.")
+    Tag.objects.update_or_create(app=app, name=tag, defaults={"digest": digest})
+
+
+def _check_reference(reference: str, digest: str) -> None:
+    if is_digest(reference):
+        if hex_of(reference) != digest:
+            raise RegistryRefused("DIGEST_INVALID", f"The manifest has the digest sha256:{digest}, not {reference}.", status=400)
+    elif release_number(check_tag(reference)) is not None:
+        raise RegistryRefused(
+            "DENIED",
+            f"The tag {reference} is a release's, and Slipway gives those itself.",
+            status=403,
+            hint="Push under another, for example latest.",
+        )
+
+
+def _check_parts(app: App, document: Document) -> None:
+    """Everything it names has come, in the size it says."""
+    for part in document.parts:
+        path = shelf.find(app, part.digest)
+        if path is None:
+            raise RegistryRefused(
+                "MANIFEST_BLOB_UNKNOWN",
+                f"The manifest names sha256:{part.digest}, which was not pushed.",
+                status=400,
+                hint="Push it again.",
+            )
+        if (size := path.stat().st_size) != part.size:
+            raise RegistryRefused(
+                "MANIFEST_INVALID", f"The manifest says that sha256:{part.digest} has {part.size} bytes; it has {size}.", status=400
+            )
+
+
+def _image_of(app: App, document: Document, digest: str) -> Part | None:
+    """The image that a tag deploys: the manifest itself, or this machine's of an index; None for what cannot be run."""
+    architecture = _ARCHITECTURES.get(os.uname().machine, os.uname().machine)
+    if document.is_index and not document.subject:
+        entry = manifests.for_machine(document, architecture)
+        document, digest = manifests.parse(_read(app, entry), entry.media_type), entry.digest
+        _check_parts(app, document)
+        if not document.is_runnable:
+            raise RegistryRefused("MANIFEST_INVALID", f"The index's sha256:{digest} is no image that can be run.", status=400)
+    if not document.is_runnable or document.config is None:
+        return None
+    manifests.check_machine(_read(app, document.config), architecture)
+    size = sum(layer.size for layer in document.layers)
+    return Part(media_type=document.media_type, digest=digest, size=size)
+
+
+def _read(app: App, part: Part) -> bytes:
+    path = shelf.find(app, part.digest)
+    if path is None or part.size > manifests.LARGEST:
+        raise RegistryRefused("MANIFEST_INVALID", f"sha256:{part.digest} is too large to be a manifest or a configuration.", status=400)
+    return path.read_bytes()
+
+
+def _too_many(what: str, hint: str) -> RegistryRefused:
+    return RegistryRefused("TOOMANYREQUESTS", f"The app has {what} already, the most it may have.", status=429, hint=hint)

@@ -1,0 +1,60 @@
+"""Refusals as the OCI distribution spec has them ("Error Codes"): JSON with a code, and what Docker shows to its user."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Concatenate, ParamSpec
+
+from django.core.exceptions import RequestAborted
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.views.decorators.csrf import csrf_exempt
+
+from portal.bodies import is_streamed
+from portal.errors import Conflict, NotAllowed, NotFound, NotSignedIn, QuotaExceeded, Refused, RegistryRefused
+
+P = ParamSpec("P")
+View = Callable[Concatenate[HttpRequest, P], Awaitable[HttpResponseBase]]
+Answer = Callable[Concatenate[HttpRequest, P], Coroutine[Any, Any, HttpResponseBase]]
+
+_CODES: dict[type[Refused], str] = {
+    NotSignedIn: "UNAUTHORIZED",
+    NotFound: "NAME_UNKNOWN",
+    NotAllowed: "DENIED",
+    QuotaExceeded: "DENIED",
+    Conflict: "TOOMANYREQUESTS",
+}
+
+
+def for_registry_clients(**methods: View[P]) -> Answer[P]:
+    """One address: a view for each method; whatever they refuse becomes an answer that registry clients read."""
+
+    @csrf_exempt
+    async def answer(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+        view = methods.get(request.method or "")
+        try:
+            if view is None:
+                raise RegistryRefused("UNSUPPORTED", f"This cannot be done with {request.method}.", status=405)
+            response = await view(request, *args, **kwargs)
+        except Refused as refused:
+            response = of(refused)
+            if is_streamed({"method": request.method, "path": request.path}):
+                response["Connection"] = "close"  # the rest of its body, which may have no end, is not read
+        except RequestAborted:
+            response = HttpResponse(status=400)  # nobody hears it
+        response["Docker-Distribution-Api-Version"] = "registry/2.0"
+        return response
+
+    return functools.wraps(next(iter(methods.values())))(answer)
+
+
+def of(refused: Refused) -> JsonResponse:
+    """`{"errors": [{"code": …, "message": …, "detail": …}]}` with the error's own status."""
+    code = refused.code if isinstance(refused, RegistryRefused) else _CODES.get(type(refused), "DENIED")
+    response = JsonResponse({"errors": [{"code": code, "message": refused.explain(), "detail": {}}]}, status=refused.status)
+    if isinstance(refused, NotSignedIn):
+        response["WWW-Authenticate"] = 'Basic realm="Slipway"'
+    if isinstance(refused, RegistryRefused):
+        for name, value in refused.headers.items():
+            response[name] = value
+    return response

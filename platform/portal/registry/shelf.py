@@ -1,0 +1,129 @@
+"""Where blobs lie: files only, no rows, so a crash leaves nothing to repair.
+
+    received/TEAM-HEX           whole and checked, until a release is made of it; the portal's own
+    served/APP/IMAGE/HEX        parts of images of releases, hard links into the node's store; root's, to read
+    served/APP/IMAGE/manifest   a link whose text is the hex of the manifest to hand out for that image
+
+A blob is visible to the team that sent it, or whose release has it, and to nobody else: knowing a digest opens nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from django.conf import settings
+
+from portal.apps.models import App
+from portal.registry.models import Attachment
+
+UPLOADS, RECEIVED, SERVED = (Path(settings.REGISTRY) / name for name in ("uploads", "received", "served"))
+_IMAGE = re.compile(r"[0-9a-f]{64}")
+
+
+def received(team: int, digest: str) -> Path:
+    """Where a blob of a team is, or will be; `digest` is the hex."""
+    return RECEIVED / f"{team}-{digest}"
+
+
+def find(app: App, digest: str) -> Path | None:
+    """A blob that this app's team has; the app's own images first."""
+    if (path := received(app.team_id, digest)).exists():
+        return path
+    others = App.objects.filter(team=app.team_id, deleted_at=None).exclude(pk=app.pk).values_list("pk", flat=True)
+    for owner in (app.pk, *others):
+        for folder in images_of(owner):
+            if (path := folder / digest).exists():
+                return path
+    return None
+
+
+def find_own(app: App, digest: str) -> Path | None:
+    """A manifest of this very app, or one that its team has just sent."""
+    places = (received(app.team_id, digest), *(folder / digest for folder in images_of(app.pk)))
+    return next((path for path in places if path.exists()), None)
+
+
+def handed_out(app: App, image: str) -> Path | None:
+    """The manifest to hand out for a release's image, by the image's digest; None while the node has not published it."""
+    folder = SERVED / str(app.pk) / image.removeprefix("sha256:")
+    try:
+        return folder / os.readlink(folder / "manifest")  # noqa: PTH115  # a text, not a place
+    except FileNotFoundError:
+        return None
+
+
+def reachable(app: App) -> set[str]:
+    """Every hex that `find_own` finds."""
+    mark = f"{app.team_id}-"
+    names = {path.name.removeprefix(mark) for path in _files(RECEIVED) if path.name.startswith(mark)}
+    return names | {path.name for folder in images_of(app.pk) for path in folder.iterdir()}
+
+
+def images_of(app: int) -> list[Path]:
+    """One folder for each published image."""
+    return [path for path in _files(SERVED / str(app)) if _IMAGE.fullmatch(path.name)]
+
+
+def pending(team: int) -> int:
+    """Bytes of a team's that no release has yet: uploads under way, and what was received."""
+    mark = f"{team}-"
+    total = 0
+    for folder in (UPLOADS, RECEIVED):
+        for path in _files(folder):
+            if path.name.startswith(mark):
+                total += _size(path)
+    return total
+
+
+def keep(team: int, data: bytes) -> str:
+    """Keep a document; its hex."""
+    digest = hashlib.sha256(data).hexdigest()
+    draft = UPLOADS / f"{team}-document-{os.urandom(8).hex()}"
+    try:
+        with draft.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        place(draft, team, digest)
+    finally:
+        draft.unlink(missing_ok=True)
+    return digest
+
+
+def place(draft: Path, team: int, digest: str) -> None:
+    """Give a synced file whose digest was found true its lasting name; over the same bytes where they came before."""
+    draft.chmod(0o640)
+    draft.rename(received(team, digest))
+    descriptor = os.open(RECEIVED, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def settle(app: App, image: str) -> None:
+    """A release is made of a pushed image: drop the first names of what is published now. For the workers."""
+    attached = {digest for row in Attachment.objects.filter(app__team=app.team_id) for digest in row.blobs}
+    for folder in images_of(app.pk):
+        if (folder / image.removeprefix("sha256:")).exists():
+            for path in folder.iterdir():
+                if path.name not in attached:
+                    received(app.team_id, path.name).unlink(missing_ok=True)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    try:
+        yield from folder.iterdir()
+    except FileNotFoundError:
+        return
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:  # just finished, or given up
+        return 0

@@ -1,0 +1,64 @@
+"""Tidying what pushes left behind, by age. For the workers' schedule."""
+
+from __future__ import annotations
+
+import fcntl
+import time
+from pathlib import Path
+
+from portal.apps.models import App
+from portal.builds.models import Build, BuildState, SourceKind
+from portal.registry import shelf
+from portal.registry.models import Attachment, Tag
+
+UPLOAD_KEPT = 6 * 3600.0  # seconds since its last byte
+RECEIVED_KEPT = 24 * 3600.0  # seconds since it came, without a release or an attachment that has it
+
+
+def sweep(*, upload_kept: float = UPLOAD_KEPT, received_kept: float = RECEIVED_KEPT) -> int:
+    """Remove uploads that nobody goes on with, and blobs that nothing was made of; how many."""
+    removed = 0
+    for path in shelf.UPLOADS.iterdir():
+        if _age(path) > upload_kept and not _is_written(path):
+            path.unlink(missing_ok=True)
+            removed += 1
+    attached = {f"{row.app.team_id}-{digest}" for row in Attachment.objects.select_related("app") for digest in row.blobs}
+    pushing = _teams_that_push()
+    for path in shelf.RECEIVED.iterdir():
+        team = path.name.partition("-")[0]
+        if path.name not in attached and team not in pushing and _age(path) > received_kept:
+            path.unlink(missing_ok=True)
+            removed += 1
+    return removed
+
+
+def forget_unreachable_tags() -> int:
+    """Forget tags whose image is no longer kept; how many. Not while the team pushes: a tag is written before its image has a release."""
+    pushing, forgotten = _teams_that_push(), 0
+    for app in App.objects.filter(deleted_at=None, tags__isnull=False).distinct():
+        if str(app.team_id) not in pushing:
+            gone = [tag.pk for tag in Tag.objects.filter(app=app) if tag.digest not in shelf.reachable(app)]
+            forgotten += Tag.objects.filter(pk__in=gone).delete()[0]
+    return forgotten
+
+
+def _teams_that_push() -> set[str]:
+    under_way = Build.objects.filter(source__kind=SourceKind.PUSHED, state__in=(BuildState.QUEUED, BuildState.BUILDING))
+    return {str(team) for team in under_way.values_list("app__team", flat=True)}
+
+
+def _age(path: Path) -> float:
+    try:
+        return time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+def _is_written(path: Path) -> bool:
+    """Whether a request holds it this moment."""
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, FileNotFoundError):
+        return True
+    return False

@@ -1,0 +1,106 @@
+"""Manifests, tags and attachments, and the address that tells what this is (distribution-spec, "Endpoints")."""
+
+from __future__ import annotations
+
+import json
+from urllib.parse import quote
+
+from asgiref.sync import sync_to_async
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+
+from portal.bodies import blocks_of
+from portal.errors import RegistryRefused
+from portal.registry import access, actions, manifests
+from portal.registry.answers import for_registry_clients
+from portal.registry.credentials import person_of, repository_of
+from portal.registry.names import hex_of, is_digest
+
+_MOST_AT_ONCE = 1000
+
+
+async def _root(request: HttpRequest) -> HttpResponseBase:
+    await sync_to_async(person_of)(request)
+    return JsonResponse({})
+
+
+async def _read(request: HttpRequest, team: str, app: str, reference: str) -> HttpResponseBase:
+    _, found = await sync_to_async(repository_of)(request, team, app)
+    digest, path = await sync_to_async(access.manifest_path)(found, reference)
+    data = path.read_bytes() if path.stat().st_size <= manifests.LARGEST else b""
+    try:
+        kind = manifests.parse(data).media_type
+    except RegistryRefused:  # a blob that is no manifest
+        raise RegistryRefused("MANIFEST_UNKNOWN", f"{reference} is no manifest.", status=404) from None
+    named = f"sha256:{digest}"
+    headers = {"Content-Type": kind, "Content-Length": str(len(data)), "Docker-Content-Digest": named, "ETag": f'"{named}"'}
+    return HttpResponse(b"" if request.method == "HEAD" else data, headers=headers)
+
+
+async def _put(request: HttpRequest, team: str, app: str, reference: str) -> HttpResponseBase:
+    """Answers as soon as the deploy is queued; the app's page shows how it goes."""
+    person, found = await sync_to_async(repository_of)(request, team, app)
+    data = bytearray()
+    async for block in blocks_of(request):
+        data += block
+        if len(data) > manifests.LARGEST:
+            raise RegistryRefused("SIZE_INVALID", f"A manifest may have {manifests.LARGEST // 2**20} MiB.", status=413)
+    put = await sync_to_async(actions.put_manifest)(
+        person, app=found, reference=reference, data=bytes(data), content_type=request.headers.get("Content-Type", "")
+    )
+    digest = f"sha256:{put.digest}"
+    response = HttpResponse(status=201, headers={"Location": f"/v2/{team}/{app}/manifests/{digest}", "Docker-Content-Digest": digest})
+    if put.subject:
+        response["OCI-Subject"] = f"sha256:{put.subject}"
+    return response
+
+
+async def _delete(request: HttpRequest, team: str, app: str, reference: str) -> HttpResponseBase:
+    person, found = await sync_to_async(repository_of)(request, team, app)
+    if not is_digest(reference):
+        raise RegistryRefused("UNSUPPORTED", "Tags are not deleted by hand.", status=405, hint="They go with the images that have them.")
+    await sync_to_async(actions.delete_attachment)(person, app=found, digest=hex_of(reference))
+    return HttpResponse(status=202)
+
+
+async def _tags(request: HttpRequest, team: str, app: str) -> HttpResponseBase:
+    _, found = await sync_to_async(repository_of)(request, team, app)
+    names, last = await sync_to_async(access.tags_of)(found), request.GET.get("last", "")
+    asked = request.GET.get("n", "")
+    most = min(int(asked), _MOST_AT_ONCE) if asked.isdecimal() and len(asked) < 10 else _MOST_AT_ONCE
+    left = [name for name in names if name > last]
+    response = JsonResponse({"name": f"{team}/{app}", "tags": left[:most]})
+    if 0 < most < len(left):
+        response["Link"] = f'</v2/{team}/{app}/tags/list?n={most}&last={quote(left[most - 1])}>; rel="next"'
+    return response
+
+
+async def _referrers(request: HttpRequest, team: str, app: str, digest: str) -> HttpResponseBase:
+    """What is attached to a manifest, as an index; an empty one where nothing is."""
+    _, found = await sync_to_async(repository_of)(request, team, app)
+    wanted = request.GET.get("artifactType", "")
+    rows = await sync_to_async(access.attachments_of)(found, hex_of(digest), wanted)
+    entries = [
+        {
+            "mediaType": row.media_type,
+            "digest": f"sha256:{row.digest}",
+            "size": row.size,
+            "artifactType": row.artifact_type,
+            **({"annotations": row.annotations} if row.annotations else {}),
+        }
+        for row in rows
+    ]
+    data = json.dumps({"schemaVersion": 2, "mediaType": manifests.INDEX, "manifests": entries})
+    headers = {"OCI-Filters-Applied": "artifactType"} if wanted else {}
+    return HttpResponse(data, content_type=manifests.INDEX, headers=headers)
+
+
+async def _nowhere(request: HttpRequest, rest: str) -> HttpResponseBase:
+    await sync_to_async(person_of)(request)
+    raise RegistryRefused("NAME_UNKNOWN", f"There is nothing at /v2/{rest[:200]}.", status=404, hint="A repository is called TEAM/APP.")
+
+
+root = for_registry_clients(GET=_root, HEAD=_root)
+manifest = for_registry_clients(GET=_read, HEAD=_read, PUT=_put, DELETE=_delete)
+tags = for_registry_clients(GET=_tags)
+referrers = for_registry_clients(GET=_referrers)
+nowhere = for_registry_clients(GET=_nowhere, HEAD=_nowhere, POST=_nowhere, PUT=_nowhere, PATCH=_nowhere, DELETE=_nowhere)

@@ -1,0 +1,161 @@
+"""From an image that was pushed here to one of ours: checked, its user looked up, what to run named.
+
+Its layers stay as they are and are shared like any others. Only the configuration is written anew, with what an instance needs to know.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from runtime.builds import procfile
+from runtime.builds.dockerfile.accounts import account
+from runtime.builds.dockerfile.build import USER_LABEL, WEB_LABEL
+from runtime.config import NodeConfig
+from runtime.errors import BadSource
+from runtime.images import manifest
+from runtime.images.adoption import Adopted, adopt
+from runtime.images.digest import Digest
+from runtime.images.manifest import Descriptor, ImageConfig, Layer
+from runtime.images.receipt import take_over
+from runtime.images.scratch import scratch
+from runtime.images.store import Store
+from runtime.quantities import Bytes
+
+PORT_LABEL = "slipway.port"  # the one port that the image says it listens on
+_PROCESSES_LABEL = "slipway.processes"  # of an image that was built by some Slipway: JSON, process type to shell line
+_TYPES = {
+    "application/vnd.docker.image.rootfs.diff.tar.gzip": manifest.LAYER_GZIP,
+    "application/vnd.docker.image.rootfs.diff.tar.zstd": manifest.LAYER_ZSTD,
+    "application/vnd.docker.image.rootfs.diff.tar": "application/vnd.oci.image.layer.v1.tar",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushedImage:
+    """One whose parts the portal received, or that an image of the same team has."""
+
+    build_id: int
+    app: str
+    name: str  # for people: team/app:tag
+    manifest: Digest
+    received: Path  # a part is received/TEAM-HEX…
+    team: int
+    served: tuple[Path, ...]  # …or FOLDER/HEX
+    most: Bytes  # that its layers may unpack to
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """What came of it, for the store to write."""
+
+    layers: tuple[Layer, ...]  # bottom first
+    config: ImageConfig
+    processes: dict[str, str]
+    original: Digest
+
+
+def take_in(config: NodeConfig, store: Store, image: PushedImage, log: Callable[[str], None]) -> Taken:
+    """Make it ours; the caller holds a lease. ImageDamaged and BadSource carry the reason."""
+    log(f"Image {image.name}, {image.manifest}")
+    adopted = _adopt(config, store, image)
+    size = Bytes(sum(layer.size for layer in adopted.layers))
+    log(f"Checked {len(adopted.layers)} layer{'' if len(adopted.layers) == 1 else 's'}, {size}")
+    if not adopted.layers:
+        raise BadSource("The image has nothing in it.", hint="Name one that has a program.")
+    processes = _processes(adopted.config)
+    return Taken(
+        layers=tuple(replace(layer, media_type=_TYPES.get(layer.media_type, layer.media_type)) for layer in adopted.layers),
+        config=_labelled(adopted, store, processes, log),
+        processes=processes,
+        original=adopted.digest,
+    )
+
+
+def _adopt(config: NodeConfig, store: Store, image: PushedImage) -> Adopted:
+    """Killed at any moment, what was received is where it was: it gets a second name, and its first one goes with the release."""
+    with scratch(config.images / "ingest") as space:
+
+        def take(digest: Digest) -> Path:
+            places = (image.received / f"{image.team}-{digest.hex}", *(folder / digest.hex for folder in image.served))
+            if not (space / digest.hex).exists():
+                take_over(digest, space, places, user=config.user)
+            return space / digest.hex
+
+        told = take(image.manifest)
+        pointer = Descriptor(media_type=_kind(told), digest=image.manifest, size=told.stat().st_size)
+        for digest in _parts(told):
+            take(digest)
+        return adopt(store, space, pointer, most=image.most)
+
+
+def _kind(path: Path) -> str:
+    document = _json(path)
+    return str(document.get("mediaType") or manifest.MANIFEST)
+
+
+def _parts(path: Path) -> list[Digest]:
+    document = _json(path)
+    try:
+        parsed = manifest.parse_manifest(json.dumps(document).encode())
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise BadSource("What was pushed is no manifest of an image.", hint="Push the image again.") from None
+    return [parsed.config.digest, *(layer.digest for layer in parsed.layers)]
+
+
+def _json(path: Path) -> dict[str, object]:
+    try:
+        document = json.loads(path.read_bytes())
+    except ValueError:
+        document = None
+    if not isinstance(document, dict):
+        raise BadSource("What was pushed is no manifest of an image.", hint="Push the image again.")
+    return document
+
+
+def _processes(config: ImageConfig) -> dict[str, str]:
+    """What the Slipway that built it says, else its ENTRYPOINT and CMD."""
+    if told := config.labels.get(_PROCESSES_LABEL):
+        return _declared(told)
+    own = _own(config)
+    if not own:
+        raise BadSource("The image says nothing to run.", hint="Give its Dockerfile a CMD or ENTRYPOINT.")
+    return {"web": own}
+
+
+def _declared(text: str) -> dict[str, str]:
+    """Held to what a Procfile may say, since anybody may write a label."""
+    try:
+        lines = [f"{name}: {command}" for name, command in dict(json.loads(text)).items() if "\n" not in f"{name}{command}"]
+    except (ValueError, TypeError, AttributeError):
+        raise BadSource(f"The label {_PROCESSES_LABEL} of the image is no list of processes.", hint="Leave the label out.") from None
+    return procfile.parse("\n".join(lines))
+
+
+def _own(config: ImageConfig) -> str:
+    return shlex.join((*config.entrypoint, *config.command))
+
+
+class _User:
+    """Where the name of the user stands."""
+
+    def wrong(self, what: str, *, hint: str) -> BadSource:
+        return BadSource(f"The image's user: {what}", hint=hint)
+
+
+def _labelled(adopted: Adopted, store: Store, processes: dict[str, str], log: Callable[[str], None]) -> ImageConfig:
+    config = adopted.config
+    paths = tuple(store.unpacked(layer) for layer in reversed(adopted.layers))
+    who = account(config.user or "0", paths, _User())
+    labels = {USER_LABEL: f"{who.uid}:{who.gid}", _PROCESSES_LABEL: json.dumps(processes, sort_keys=True)}
+    if processes.get("web") == _own(config):
+        labels[WEB_LABEL] = _own(config)
+    ports = [port.partition("/")[0] for port in config.exposed_ports if not port.endswith(("/udp", "/sctp"))]
+    if len(ports) == 1:
+        labels[PORT_LABEL] = ports[0]
+        log(f"The image listens on {ports[0]}, as its EXPOSE says; $PORT says so too")
+    ours = (USER_LABEL, WEB_LABEL, PORT_LABEL, _PROCESSES_LABEL)
+    return replace(config, labels={**{name: text for name, text in config.labels.items() if name not in ours}, **labels})

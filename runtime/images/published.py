@@ -1,0 +1,92 @@
+"""What the portal may hand out: for each app a folder of root's, in it one for each image, in that hard links to the image's blobs.
+
+The store itself is for root's eyes alone, so a digest that somebody guesses opens nothing: the portal reads what stands in the folder of
+an app whose team asks, and no more. Links cost no disk, and keep what was pushed as long as the release made of it.
+
+    served/APP/IMAGE/HEX        a blob; APP is the app's number, IMAGE the hex of the release's image
+    served/APP/IMAGE/manifest   a symbolic link whose text is the hex of the manifest to hand out
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from runtime import journal
+from runtime.config import NodeConfig
+from runtime.errors import ImageDamaged
+from runtime.images.digest import Digest
+from runtime.images.scratch import scratch, sweep
+from runtime.images.store import Store
+
+ORIGINAL = "slipway.pushed"  # annotation of an image made from a pushed one: the digest of what was pushed
+POINTER = "manifest"
+
+
+class Published:
+    """The folders of one node."""
+
+    def __init__(self, config: NodeConfig, store: Store) -> None:
+        self._config, self._store = config, store
+        self._place, self._drafts = config.served, config.registry / "ingest"
+
+    def folders(self, app: int) -> tuple[Path, ...]:
+        """One for each image of an app."""
+        place = self._place / str(app)
+        return tuple(sorted(path for path in place.iterdir() if len(path.name) == 64)) if place.is_dir() else ()
+
+    def set(self, app: int, images: Iterable[str], *, keep: bool = False) -> None:
+        """Hand out these images of an app; withdraw others unless `keep`. One that the store has lost is left out.
+
+        The caller holds a lock of the app.
+        """
+        wanted = {Digest(image).hex for image in images}
+        present = {path.name for path in self.folders(app)}
+        for name in sorted(wanted - present):
+            with suppress(ImageDamaged, FileNotFoundError):  # `verify` names it, and a deploy of the app does
+                self._add(app, Digest(f"sha256:{name}"))
+        for name in sorted(set() if keep else present - wanted):
+            shutil.rmtree(self._place / str(app) / name)
+
+    def withdraw_others(self, apps: Iterable[int]) -> None:
+        """Remove the folders of apps that are none of these, and half-made ones."""
+        self._drafts.mkdir(mode=0o700, parents=True, exist_ok=True)
+        sweep(self._drafts)
+        known = {str(app) for app in apps}
+        for path in self._place.iterdir() if self._place.is_dir() else ():
+            if path.name not in known:
+                shutil.rmtree(path)
+
+    def _add(self, app: int, image: Digest) -> None:
+        self._drafts.mkdir(mode=0o700, parents=True, exist_ok=True)
+        home = self._place / str(app)
+        with self._store.lease(), scratch(self._drafts) as space:
+            draft = space / image.hex
+            draft.mkdir()
+            handed_out = image
+            document = self._store.manifest(image)
+            blobs = {image, document.config.digest, *(layer.digest for layer in document.layers)}
+            with suppress(ImageDamaged, ValueError, KeyError):  # pushed long ago: what was made of it serves as well
+                original = Digest.parse(document.annotations[ORIGINAL])
+                pushed = self._store.manifest(original)
+                if self._store.blob(pushed.config.digest).exists():
+                    blobs |= {original, pushed.config.digest, *(layer.digest for layer in pushed.layers)}
+                    handed_out = original
+            for blob in blobs:
+                os.link(self._store.blob(blob), draft / blob.hex)
+            (draft / POINTER).symlink_to(handed_out.hex)
+            for folder in (self._config.registry, self._place, home, draft):
+                self._open_to_portal(folder)
+            draft.rename(home / image.hex)
+        journal.sync_folder(home)
+
+    def _open_to_portal(self, folder: Path) -> None:
+        """Root's, and the portal's to look into; where there is no such user, root's alone."""
+        folder.mkdir(exist_ok=True)
+        folder.chmod(0o750)
+        with suppress(KeyError):
+            os.chown(folder, 0, pwd.getpwnam(self._config.user).pw_gid)

@@ -1,0 +1,142 @@
+"""Images that were made elsewhere, taken into a store of our own: no container is needed for that."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import os
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from runtime.builds.foreign import PORT_LABEL, PushedImage, Taken, take_in
+from runtime.config import NodeConfig
+from runtime.errors import BadSource, ImageDamaged
+from runtime.images import manifest
+from runtime.images.digest import Digest
+from runtime.images.store import Store
+from runtime.quantities import Bytes
+
+PASSWD = "root:x:0:0::/:/bin/sh\nweb:x:1234:1235::/:/bin/sh\n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dock:
+    """A store, and what a portal received for it."""
+
+    config: NodeConfig
+    store: Store
+
+    def receive(self, data: bytes) -> dict[str, object]:
+        digest = Digest.of(data)
+        (self.config.received / f"7-{digest.hex}").write_bytes(data)
+        return {"mediaType": "application/vnd.docker.image.rootfs.diff.tar.gzip", "digest": digest, "size": len(data)}
+
+    def take(
+        self, *, served: tuple[Path, ...] = (), most: int = 1 << 20, diff_id: str = "", os_name: str = "linux", **config: object
+    ) -> Taken:
+        """Push an image of one layer with an /etc/passwd, and take it in."""
+        tar = a_tar("etc/passwd", PASSWD)
+        layer = self.receive(gzip.compress(tar, mtime=0))
+        document = {
+            "architecture": manifest.architecture(os.uname().machine),
+            "os": os_name,
+            "config": {"Cmd": ["/run", "a b"], **config},
+            "rootfs": {"type": "layers", "diff_ids": [diff_id or f"sha256:{hashlib.sha256(tar).hexdigest()}"]},
+        }
+        pointer = self.receive(json.dumps(document).encode())
+        told = json.dumps({"schemaVersion": 2, "config": pointer, "layers": [layer]}).encode()
+        self.receive(told)
+        return self.pushed(Digest.of(told), served=served, most=most)
+
+    def pushed(self, digest: Digest, *, served: tuple[Path, ...] = (), most: int = 1 << 20) -> Taken:
+        image = PushedImage(
+            build_id=1,
+            app="shop",
+            name="team/shop:1",
+            manifest=digest,
+            received=self.config.received,
+            team=7,
+            served=served,
+            most=Bytes(most),
+        )
+        with self.store.lease():
+            return take_in(self.config, self.store, image, lambda _: None)
+
+
+def a_tar(name: str, text: str) -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        entry = tarfile.TarInfo(name)
+        entry.size = len(text)
+        tar.addfile(entry, io.BytesIO(text.encode()))
+    return packed.getvalue()
+
+
+@pytest.fixture
+def dock(tmp_path: Path) -> Dock:
+    config = NodeConfig(name="tforeign", state=tmp_path / "state", user="nobody")
+    config.received.mkdir(parents=True)
+    return Dock(config=config, store=Store(config))
+
+
+def test_what_to_run_as_whom_and_where_to_listen_come_from_the_image(dock: Dock) -> None:
+    taken = dock.take(User="web", ExposedPorts={"3000/tcp": {}, "3000/udp": {}}, Labels={"a": "b", "slipway.user": "0:0"})
+    assert taken.processes == {"web": "/run 'a b'"}
+    assert taken.config.labels["slipway.user"] == "1234:1235"
+    assert taken.config.labels["slipway.web"] == "/run 'a b'"
+    assert taken.config.labels[PORT_LABEL] == "3000"
+    assert taken.config.labels["a"] == "b"
+    assert [layer.media_type for layer in taken.layers] == [manifest.LAYER_GZIP], "in the words of the kind of manifest we write"
+    (path,) = dock.store.image(dock.store.write_image(taken.layers, taken.config)).layers
+    assert (path / "etc/passwd").read_text() == PASSWD
+    blob = dock.store.blob(taken.layers[0].digest)
+    assert blob.stat().st_ino == (dock.config.received / f"7-{taken.layers[0].digest.hex}").stat().st_ino, "no second copy"
+    assert not any((dock.config.images / "ingest").iterdir())
+
+
+def test_several_ports_or_none_leave_the_choice_to_us(dock: Dock) -> None:
+    assert PORT_LABEL not in dock.take(ExposedPorts={"80/tcp": {}, "443/tcp": {}}, Labels={PORT_LABEL: "22"}).config.labels
+    assert PORT_LABEL not in dock.take().config.labels
+
+
+def test_an_image_that_a_slipway_built_keeps_its_processes(dock: Dock) -> None:
+    processes = {"web": "gunicorn app", "worker": "celery", "release": "migrate"}
+    assert dock.take(Labels={"slipway.processes": json.dumps(processes)}).processes == processes
+    for label in ("[]", "{", '{"web": ""}', '{"../x": "y"}', "[[[]]]", "7"):
+        with pytest.raises(BadSource):
+            dock.take(Labels={"slipway.processes": label})
+
+
+def test_what_cannot_be_run_or_is_not_what_it_says_is_refused(dock: Dock) -> None:
+    with pytest.raises(BadSource, match="says nothing to run"):
+        dock.take(Cmd=[])
+    with pytest.raises(BadSource, match="no user 'nobody-here'"):
+        dock.take(User="nobody-here")
+    with pytest.raises(ImageDamaged, match="instead of"):
+        dock.take(diff_id="sha256:" + "0" * 64)
+    with pytest.raises(ImageDamaged, match="unpack to more"):
+        dock.take(most=100)
+    with pytest.raises(ImageDamaged, match="runs Linux"):
+        dock.take(os_name="windows")
+    with pytest.raises(ImageDamaged, match="is not here any more"):
+        dock.pushed(Digest.of(b"never"))
+    with pytest.raises(BadSource, match="no manifest"):
+        dock.receive(b"[]")
+        dock.pushed(Digest.of(b"[]"))
+    assert not any((dock.config.images / "ingest").iterdir())
+
+
+def test_a_layer_of_the_teams_other_image_need_not_come_again(dock: Dock, tmp_path: Path) -> None:
+    taken = dock.take()
+    digest = taken.layers[0].digest
+    (folder := tmp_path / "state" / "served").mkdir()
+    os.link(dock.store.blob(digest), folder / digest.hex)
+    (dock.config.received / f"7-{digest.hex}").unlink()
+    assert dock.pushed(taken.original, served=(folder,)).layers == taken.layers
+    with pytest.raises(ImageDamaged, match="is not here any more"):
+        dock.pushed(taken.original)  # in the store it is still, but no image of this team has it

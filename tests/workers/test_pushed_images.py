@@ -1,0 +1,144 @@
+"""From what the registry received to a release that runs, with a real store; and what happens when that is cut short."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import tarfile
+
+import pytest
+
+from portal.builds import actions as builds
+from portal.builds.models import Build, BuildState
+from portal.quotas.models import Quota
+from portal.registry import access, shelf
+from portal.registry.actions import put_manifest
+from portal.releases.models import Release, Rollout, RolloutState
+from runtime.builds.builder import Builder
+from tests.portal.images import CONFIG, MACHINE, MANIFEST, digest_of, part
+from workers import translate
+from workers.build import build
+from workers.publishing import publish_images
+from workers.rollout import roll_out
+
+
+@pytest.fixture
+def dock(plant):
+    """The plant with the real builder, and nothing received."""
+    pretender = plant.engine._builder
+    plant.engine._builder = Builder(plant.config, plant.engine.images, plant.engine.containers)
+    yield plant
+    plant.engine._builder = pretender
+    for path in shelf.RECEIVED.iterdir():
+        path.unlink()
+
+
+def receive(app, *blobs):
+    for data in blobs:
+        shelf.keep(app.team_id, data)
+
+
+def push(plant, app, layers, diff_ids, **config):
+    """What a client's push ends with; the blobs of `layers` are there already."""
+    document = {"architecture": MACHINE, "os": "linux", "rootfs": {"type": "layers", "diff_ids": diff_ids}, "config": config}
+    configuration = json.dumps(document).encode()
+    receive(app, configuration)
+    manifest = json.dumps({"schemaVersion": 2, "mediaType": MANIFEST, "config": part(configuration, CONFIG), "layers": layers}).encode()
+    put = put_manifest(plant.crew.owner, app=app, reference="latest", data=manifest, content_type=MANIFEST)
+    return put.build, manifest
+
+
+def parts_of(plant):
+    """Layers of the plant's image, as a client holds them."""
+    store = plant.engine.images
+    layers = store.layers_of(plant.builder.digest)
+    entries = [{"mediaType": layer.media_type, "digest": layer.digest, "size": layer.size} for layer in layers]
+    return entries, [layer.diff_id for layer in layers], [store.blob(layer.digest).read_bytes() for layer in layers]
+
+
+def a_layer(size=10):
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        entry = tarfile.TarInfo("zeros")
+        entry.size = size
+        tar.addfile(entry, io.BytesIO(bytes(size)))
+    return packed.getvalue()
+
+
+def test_a_pushed_image_runs_though_its_first_worker_was_killed(dock):
+    app = dock.app()
+    entries, diff_ids, blobs = parts_of(dock)
+    receive(app, *blobs)
+    row, manifest = push(
+        dock, app, entries, diff_ids, Cmd=["python3", "/srv/app.py", "pushed", "ok"], User="app", ExposedPorts={"3000/tcp": {}},
+        Env=["PATH=/usr/bin:/bin"],
+    )  # fmt: skip
+    builds.mark_building(row)
+    dock.engine.take_in(translate.image_to_take_in(row, dock.engine), lambda _: None, cancelled=lambda: False)
+    assert any(shelf.RECEIVED.iterdir()), "killed here: the image is in the store, its release is not made"
+    build(row.pk)
+    row.refresh_from_db()
+    assert row.state == BuildState.SUCCEEDED, row.reason
+    assert row.processes == {"web": "python3 /srv/app.py pushed ok"}
+    assert not list(shelf.RECEIVED.iterdir()), "what was received has one name, in the store"
+    release = Release.objects.get(app=app)
+    config = dock.engine.images.image(release.image).config
+    assert config.labels["slipway.user"] == "1000:1000", "a name of the image's own /etc/passwd"
+    digest, path = access.manifest_path(app, "v1")
+    assert (f"sha256:{digest}", path.read_bytes()) == (digest_of(manifest), manifest), "pulled as it was pushed"
+    assert access.manifest_path(app, "latest")[0] == digest
+    for entry in entries:
+        name, blob = access.blob_path(app, entry["digest"])
+        assert blob.stat().st_ino == (dock.config.images / "blobs" / "sha256" / name).stat().st_ino, "no second copy"
+    rollout = Rollout.objects.get(release=release)
+    roll_out(rollout.pk)
+    rollout.refresh_from_db()
+    assert rollout.state == RolloutState.LIVE, rollout.reason
+    assert dock.get(app).text.startswith("pushed ")
+    (instance,) = [one for one in dock.engine.instances() if one.spec.app == app.name]
+    assert instance.spec.environment["PORT"] == "3000"
+    publish_images()
+    assert access.tags_of(app) == ["latest", "v1"]
+    assert dock.engine.images.verify() == []
+
+
+def test_lies_are_found_out_before_anything_is_released(dock):
+    app = dock.app()
+    layer, other = gzip.compress(a_layer(), mtime=0), a_layer(20)
+    receive(app, layer)
+    entry = part(layer)
+    wrong, _ = push(dock, app, [entry], [digest_of(other)], Cmd=["/x"])
+    build(wrong.pk)
+    wrong.refresh_from_db()
+    assert wrong.state == BuildState.FAILED
+    assert f"instead of {digest_of(other)}" in wrong.reason
+    _, diff_ids, _ = parts_of(dock)
+    stolen, _ = push(dock, app, [entry], [diff_ids[0]], Cmd=["/x"])
+    build(stolen.pk)
+    stolen.refresh_from_db()
+    assert stolen.state == BuildState.FAILED, "naming the diff ID of a layer that is here does not give it"
+    nothing, _ = push(dock, app, [entry], [digest_of(a_layer())])
+    build(nothing.pk)
+    nothing.refresh_from_db()
+    assert "says nothing to run" in nothing.reason
+    gone, _ = push(dock, app, [entry], [digest_of(a_layer())], Cmd=["/y"])
+    shelf.received(app.team_id, entry["digest"].removeprefix("sha256:")).unlink()
+    build(gone.pk)
+    gone.refresh_from_db()
+    assert gone.reason.endswith("is not here any more. Push the image again.")
+    assert not Release.objects.exists()
+    assert not any((dock.config.images / "ingest").iterdir())
+
+
+def test_a_layer_that_unpacks_to_more_than_the_team_may_have_is_refused(dock):
+    app = dock.app()
+    tar = a_layer(64 * 2**20)
+    receive(app, bomb := gzip.compress(tar, 9, mtime=0))
+    row, _ = push(dock, app, [part(bomb)], [digest_of(tar)], Cmd=["/x"])
+    Quota.objects.filter(team=app.team).update(disk=2**20)
+    build(row.pk)
+    row.refresh_from_db()
+    assert row.state == BuildState.FAILED
+    assert "unpack to more than the 1 MiB" in row.reason
+    assert Build.objects.count() == 1
