@@ -35,6 +35,10 @@ class NodeConfig:
     disk_low: int = 75  # …until no more than this is in use
     disk_full: int = 95  # and from here on no build begins
     cache_size: int = 10 * 2**30  # bytes of layers kept only to be reused
+    registries: tuple[str, ...] = ()  # patterns of HOST or HOST/PATH that builds may pull from; none: any
+    registry_mirrors: tuple[tuple[str, str], ...] = ()  # (host, HOST[/PATH] that is asked in its place)
+    plain_registries: tuple[str, ...] = ()  # hosts spoken to without TLS, or whatever their certificate
+    pull_timeout: int = 600  # seconds one image may take
 
     @property
     def images(self) -> Path:
@@ -50,6 +54,11 @@ class NodeConfig:
     def cache(self) -> Path:
         """Build steps by key, and package downloads."""
         return self.state / "cache"
+
+    @property
+    def stacks(self) -> Path:
+        """The operator's own stack files, NAME.toml."""
+        return self.state / "stacks"
 
     @property
     def workspaces(self) -> Path:
@@ -182,6 +191,26 @@ def _percent(text: str) -> int:
     return int(text)
 
 
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word for word in re.split(r"[\s,]+", text) if word)
+
+
+def _mirrors(text: str) -> tuple[tuple[str, str], ...]:
+    found = []
+    for word in _words(text):
+        host, equals, mirror = word.partition("=")
+        if not (host and equals and mirror) or "://" in mirror:
+            raise ValueError("each reads HOST=MIRROR, such as docker.io=mirror.internal:5000/hub, without http://")
+        found.append((host, mirror.rstrip("/")))
+    return tuple(found)
+
+
+def _seconds(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise ValueError("whole seconds, at least 1")
+    return int(text)
+
+
 _READERS: dict[str, Callable[[str], object]] = {
     "name": _name,
     "state": _absolute,
@@ -198,4 +227,8 @@ _READERS: dict[str, Callable[[str], object]] = {
     "disk_low": _percent,
     "disk_full": _percent,
     "cache_size": Bytes.parse,
+    "registries": _words,
+    "registry_mirrors": _mirrors,
+    "plain_registries": _words,
+    "pull_timeout": _seconds,
 }

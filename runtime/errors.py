@@ -7,9 +7,12 @@
     ├── BadArchive                a source that cannot be unpacked safely
     ├── BadSource                 nothing to build was found, or it contradicts itself
     ├── BuildFailed               a build step did not succeed
+    ├── BadStack                  a stack file that cannot be read or followed
     ├── ImageDamaged              bytes of the store do not match their digest
     ├── NoSuchImage               no image of the store has that name or digest
     ├── TransferFailed            an image could not be had from, or given to, a registry or archive
+    │   ├── Unreachable           the registry did not answer, or not in time, or not now
+    │   └── NotAllowed            the operator lets builds take nothing from there
     ├── LaunchFailed              an instance could not be created or started
     ├── NetworkRefused            an address, link or rule could not be set
     └── RouterRefused             the router did not take a change
@@ -58,6 +61,10 @@ class BuildFailed(RuntimeFailure):
     """A build step failed; its own words are in the build log."""
 
 
+class BadStack(RuntimeFailure):
+    """A stack file says what cannot be; it names the file and the key."""
+
+
 class ImageDamaged(RuntimeFailure):
     """Bytes in the store do not match the digest they are stored under."""
 
@@ -68,6 +75,14 @@ class NoSuchImage(RuntimeFailure):
 
 class TransferFailed(RuntimeFailure):
     """A registry or an archive did not give an image, or did not take one."""
+
+
+class Unreachable(TransferFailed):
+    """The other side did not answer, or said that it cannot now: another time may be better."""
+
+
+class NotAllowed(TransferFailed):
+    """The node's settings leave this registry out."""
 
 
 class LaunchFailed(RuntimeFailure):

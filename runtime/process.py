@@ -22,6 +22,7 @@ Running = subprocess.Popen  # what `spawn` gives; names for use outside this doo
 StillRunning = subprocess.TimeoutExpired  # what waiting for it raises
 PIPE, NOWHERE = subprocess.PIPE, subprocess.DEVNULL
 _CHUNK = 65_536
+_LOOK = 0.2  # seconds between two questions whether it is cancelled
 _LAST_LINES = 8  # of stderr, told in a failure
 
 
@@ -44,18 +45,21 @@ def run(
     cwd: Path | None = None,
     check: bool = True,
     on_output: Callable[[bytes], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
 ) -> Completed:
     """Run to the end and collect both streams; `env` replaces ours whole.
 
     `on_output` gets each line of both streams as it arrives, without its newline. ProcessFailed: a status other than 0
-    (unless `check` is off), or `timeout` seconds passed, after which the whole process group is killed.
+    (unless `check` is off), or `timeout` seconds passed, or `cancelled` said so, after which the whole process group is killed.
     """
     words = tuple(str(word) for word in command)
     stdin = subprocess.PIPE if input is not None else subprocess.DEVNULL
     process = spawn(words, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env, cwd=cwd)
     try:
-        exchange = _Exchange(process, input or b"", on_output)
+        exchange = _Exchange(process, input or b"", on_output, cancelled)
         exchange.until_exit(time.monotonic() + timeout)
+    except _Cancelled:
+        raise ProcessFailed(f"`{pasteable(words)}` was cancelled.") from None
     except _OutOfTime:
         raise ProcessFailed(f"`{pasteable(words)}` did not end within {timeout:g} s and was stopped.{_tail(exchange.stderr)}") from None
     finally:
@@ -101,10 +105,21 @@ class _OutOfTime(Exception):
     """The program ran longer than it may."""
 
 
+class _Cancelled(Exception):
+    """Nobody wants its outcome any more."""
+
+
 class _Exchange:
     """Feeds stdin and drains both outputs until the program itself ends, even if a grandchild keeps the pipes open."""
 
-    def __init__(self, process: subprocess.Popen[bytes], input: bytes, on_output: Callable[[bytes], None] | None) -> None:
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        input: bytes,
+        on_output: Callable[[bytes], None] | None,
+        cancelled: Callable[[], bool] | None,
+    ) -> None:
+        self._cancelled = cancelled
         self.stdout, self.stderr = bytearray(), bytearray()
         self._process, self._input, self._on_output = process, memoryview(input), on_output
         self._partial = {id(self.stdout): b"", id(self.stderr): b""}
@@ -135,8 +150,10 @@ class _Exchange:
         left = deadline - time.monotonic()
         if left <= 0:
             raise _OutOfTime
+        if self._cancelled is not None and self._cancelled():
+            raise _Cancelled
         exited = False
-        for key, _ in selector.select(left):
+        for key, _ in selector.select(left if self._cancelled is None else min(left, _LOOK)):
             if key.data == "exit":
                 exited = True
             elif key.data == "input":

@@ -15,6 +15,7 @@ from pathlib import Path
 from runtime.builds.archive import unpack
 from runtime.builds.cache import StepCache
 from runtime.builds.code import as_layer, leave_out, read_files, read_source, read_whole
+from runtime.builds.detect import Source
 from runtime.builds.dockerfile import build as dockerfile
 from runtime.builds.dockerfile.running import Job
 from runtime.builds.plan import BuildPlan, plan
@@ -24,15 +25,18 @@ from runtime.builds.surroundings import surroundings
 from runtime.config import NodeConfig
 from runtime.containers.lifecycle import Containers
 from runtime.containers.spec import Limits, TeamLimits
-from runtime.errors import BadSource, BuildFailed
+from runtime.errors import BadSource, BuildFailed, ImageDamaged, NotAllowed, TransferFailed, Unreachable
 from runtime.images import scratch
-from runtime.images.digest import chain_id
+from runtime.images.digest import Digest, chain_id
 from runtime.images.disk import check_room
 from runtime.images.manifest import ImageConfig, Layer
+from runtime.images.pulls import Pulls
 from runtime.images.store import Store
 from runtime.quantities import Bytes
-from runtime.stacks.builder import ensure_runtime, node_versions
-from runtime.stacks.definition import DEBIAN_13
+from runtime.stacks.builder import ensure_runtime, ensure_stack, node_versions
+from runtime.stacks.definition import stack_of
+from runtime.stacks.foundation import Foundation
+from runtime.stacks.offer import offer
 
 Log = Callable[[str], None]
 
@@ -67,7 +71,7 @@ class Builder:
 
     def __init__(self, config: NodeConfig, store: Store, containers: Containers, *, time_limit: float = TIME_LIMIT) -> None:
         self._config, self._store, self._containers, self._time_limit = config, store, containers, time_limit
-        self._cache = StepCache(config, store)
+        self._cache, self._pulls = StepCache(config, store), Pulls(config, store)
 
     def build(self, request: BuildRequest, log: Log, cancelled: Callable[[], bool] = lambda: False) -> BuiltImage:
         """Build, saying each step in `log` in a line or more. BadArchive, BadSource and BuildFailed carry the reason."""
@@ -77,7 +81,7 @@ class Builder:
         with self._store.lease(), scratch.scratch(self._config.workspaces) as workspace:
             workspace.chmod(0o711)  # a container's root, nobody here, has to reach what is bound into it
             return _Build(
-                self._config, self._store, self._containers, self._cache, request, workspace, log, cancelled, self._time_limit
+                self._config, self._store, self._containers, self._cache, self._pulls, request, workspace, log, cancelled, self._time_limit
             ).run()
 
     def sweep(self) -> list[str]:
@@ -100,6 +104,7 @@ class _Build:
     store: Store
     containers: Containers
     cache: StepCache
+    pulls: Pulls
     request: BuildRequest
     workspace: Path
     log: Log
@@ -111,33 +116,46 @@ class _Build:
         self.started = time.monotonic()
         tree = self._unpack()
         if (tree / dockerfile.FILE).is_file():
-            foreign = dockerfile.foreign_bases(tree, self.request.arguments)
-            decided = self._instead_of_dockerfile(tree, foreign) if foreign else None
+            foreign = dockerfile.foreign_bases(tree, self.request.arguments, offer(self.config))
+            decided = self._instead_of_dockerfile(tree, foreign)
             if decided is None:
                 return self._dockerfile(tree)
         else:
-            decided = plan(read_source(tree), lambda: node_versions(self.config))
+            decided = self._plan(read_source(tree))
         self._say(decided)
         leave_out(tree, decided.left_out)
         layers = self._base(decided)
+        foundation = len(layers)
         for number, install in enumerate(decided.installs, start=1):
             self._go_on()
             layers.append(self._install(install, number, tree, layers))
         self._go_on()
         layers.append(self._code(tree))
-        return self._image(layers, decided)
+        return self._image(layers, decided, foundation)
+
+    def _plan(self, source: Source) -> BuildPlan:
+        return plan(source, lambda: node_versions(self.config), offer(self.config).pythons)
 
     def _instead_of_dockerfile(self, tree: Path, foreign: tuple[str, ...]) -> BuildPlan | None:
-        """How else to build what has a Dockerfile whose base nobody here has: as if it had none, if that is enough to go by."""
-        found = read_source(tree)
+        """How else to build what has a Dockerfile whose base cannot be had: as if it had none, if that is enough to go by."""
         try:
-            decided = plan(replace(found, files=found.files - {dockerfile.FILE}), lambda: node_versions(self.config))
-        except BadSource:
-            return None
-        self.log(
-            f"The Dockerfile begins with {', '.join(foreign)}, and images are not pulled from registries yet: going by the other files."
-        )
-        return decided
+            for name in foreign:
+                self._pull(name)
+        except (Unreachable, NotAllowed) as failure:
+            self._go_on()
+            found = read_source(tree)
+            try:
+                decided = self._plan(replace(found, files=found.files - {dockerfile.FILE}))
+            except BadSource:
+                return None
+            self.log(f"The Dockerfile begins with {', '.join(foreign)}. {failure.what} Going by the other files.")
+            return decided
+        except (TransferFailed, ImageDamaged):
+            return None  # building it tells which line it is
+        return None
+
+    def _pull(self, name: str) -> Digest:
+        return self.pulls.find(name, self.log, deadline=self.started + self.time_limit, cancelled=self.cancelled)
 
     def _dockerfile(self, tree: Path) -> BuiltImage:
         """The source's own Dockerfile decides; see runtime.builds.dockerfile."""
@@ -155,7 +173,9 @@ class _Build:
             secrets=self.request.secrets,
             proxies=dockerfile.proxies(),
         )
-        made = dockerfile.build(self.config, self.store, self.containers, self.cache, job, tree, self.log, self.cancelled)
+        made = dockerfile.build(
+            self.config, self.store, self.containers, self.cache, job, tree, self.log, self.cancelled, resolve=self._pull
+        )
         return self._finish(made.layers, dockerfile.labelled(made), made.processes)
 
     def _unpack(self) -> Path:
@@ -172,9 +192,10 @@ class _Build:
 
     def _base(self, decided: BuildPlan) -> list[Layer]:
         started = time.monotonic()
-        layers = ensure_runtime(self.config, self.store, decided.runtime, DEBIAN_13, self.log)
+        stack = stack_of(decided.runtime)
+        layers = ensure_runtime(self.config, self.store, decided.runtime, stack, self.log)
         words = f"; {decided.runtime_words}" if decided.runtime_words else ""
-        self.log(f"Stack: {DEBIAN_13.name}{words} ({_sizes(layers)}, {_seconds(started)})")
+        self.log(f"Stack: {stack.name}{words} ({_sizes(layers)}, {_seconds(started)})")
         return layers
 
     def _install(self, install: Install, number: int, tree: Path, below: list[Layer]) -> Layer:
@@ -216,15 +237,23 @@ class _Build:
         self.log(f"App code: {Bytes(layer.size)} in {_seconds(started)}, layer {layer.digest.short}")
         return layer
 
-    def _image(self, layers: list[Layer], decided: BuildPlan) -> BuiltImage:
+    def _image(self, layers: list[Layer], decided: BuildPlan, foundation: int) -> BuiltImage:
+        """`foundation`: how many of the layers are the stack's and its language's."""
         processes = dict(decided.processes)
         web = processes.get("web")
+        stack = ensure_stack(self.config, self.store, stack_of(decided.runtime).name, self.log)
+        runtimes = (decided.runtime.name,) if decided.runtime else ()
+        stands_on = Foundation(stack=stack_of(decided.runtime).name, runtimes=runtimes, layers=foundation)
         config = ImageConfig(
-            environment=decided.environment,
+            environment={**stack.config.environment, **decided.environment},
             working_directory="/app",
             user="1000:1000",
             command=("/bin/sh", "-c", web) if web else (),
-            labels={"slipway.language": decided.detected.language.value, "slipway.processes": json.dumps(processes, sort_keys=True)},
+            labels={
+                "slipway.language": decided.detected.language.value,
+                "slipway.processes": json.dumps(processes, sort_keys=True),
+                **stands_on.label(),
+            },
         )
         return self._finish(layers, config, processes)
 

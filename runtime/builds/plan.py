@@ -9,7 +9,8 @@ from runtime.builds import plan_node, plan_python, procfile
 from runtime.builds.detect import STATIC_FOLDERS, Detected, Language, Source, detect
 from runtime.builds.steps import Install
 from runtime.errors import BadSource
-from runtime.stacks.definition import STATIC, Runtime
+from runtime.stacks.definition import PYTHON, STATIC
+from runtime.stacks.stack import DebianRuntime, Runtime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,12 +31,12 @@ _ENVIRONMENT = {"LANG": "C.UTF-8", "HOME": "/app"}
 _PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
-def plan(source: Source, node_versions: Callable[[], list[str]]) -> BuildPlan:
+def plan(source: Source, node_versions: Callable[[], list[str]], pythons: Mapping[str, DebianRuntime] = PYTHON) -> BuildPlan:
     """BadSource says what is missing or contradicts itself; `node_versions` is asked only for unusual wishes."""
     detected = detect(source)
     declared = procfile.parse(source.texts["Procfile"]) if "Procfile" in source.files else {}
     if detected.language is Language.PYTHON:
-        return _python(source, detected, declared)
+        return _python(source, detected, declared, pythons)
     if detected.language is Language.NODE:
         return _node(source, detected, declared, node_versions)
     if detected.language is Language.STATIC:
@@ -44,8 +45,8 @@ def plan(source: Source, node_versions: Callable[[], list[str]]) -> BuildPlan:
     return BuildPlan(detected=detected, runtime=None, runtime_words="", installs=(), environment=environment, processes=declared)
 
 
-def _python(source: Source, detected: Detected, declared: Mapping[str, str]) -> BuildPlan:
-    runtime, words = plan_python.runtime(source)
+def _python(source: Source, detected: Detected, declared: Mapping[str, str], pythons: Mapping[str, DebianRuntime]) -> BuildPlan:
+    runtime, words = plan_python.runtime(source, pythons)
     installs = plan_python.installs(source, runtime)
     processes, notes = _with_default(declared, plan_python.web(source))
     path = f"/opt/venv/bin:{_PATH}" if installs else _PATH

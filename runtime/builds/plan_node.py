@@ -12,7 +12,8 @@ import nodesemver
 from runtime.builds.detect import Source
 from runtime.builds.steps import Install, Tool
 from runtime.errors import BadSource
-from runtime.stacks.definition import NODE_DEFAULT, NODE_MAJORS, NODE_NEWEST, NodeRuntime, node
+from runtime.stacks.definition import NODE_DEFAULT, NODE_MAJORS, NODE_NEWEST, node
+from runtime.stacks.stack import NodeRuntime
 
 LONGEST_WISH = 100  # characters; the time nodesemver takes grows with their square, and with it all other builds wait
 _LOCKS = ("npm-shrinkwrap.json", "package-lock.json")

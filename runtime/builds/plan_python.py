@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 import tomllib
+from collections.abc import Mapping
 from typing import Any
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -12,10 +13,10 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from runtime.builds.detect import Source
 from runtime.builds.steps import Install, Tool
 from runtime.errors import BadSource
-from runtime.stacks.definition import PYTHON, DebianRuntime
+from runtime.stacks.definition import PYTHON, PYTHON_DEFAULT
+from runtime.stacks.stack import DebianRuntime
 
 VENV = "/opt/venv"
-_DEFAULT = "3.13"
 _LONGEST_WISH = 200  # characters
 _KEEP = ("opt/venv",)
 _MADE = re.compile(r"^(\w+)[ \t]*(?::[^=\n]+)?=[ \t]*(FastAPI|Starlette|Quart|Flask)\(", re.MULTILINE)  # within a line: linear in the file
@@ -25,21 +26,20 @@ _LOCAL = re.compile(
 )
 
 
-def runtime(source: Source) -> tuple[DebianRuntime, str]:
-    """The Python asked for, with the words for the log; BadSource says which exist."""
-    wanted, where = _wish(source)
-    if wanted in PYTHON:
-        return PYTHON[wanted], f"Python {wanted}, {where}"
+def runtime(source: Source, offered: Mapping[str, DebianRuntime] = PYTHON) -> tuple[DebianRuntime, str]:
+    """The Python asked for, of those `offered` by version, with the words for the log; BadSource says which exist."""
+    wanted, where = _wish(source, offered)
+    if wanted in offered:
+        return offered[wanted], f"Python {wanted}, {where}"
     raise BadSource(
-        f"{where} asks for Python {wanted}, which is not offered here. Offered: {', '.join(sorted(PYTHON))}.",
-        hint=f"Ask for {_DEFAULT} there, or for nothing.",
+        f"{where} asks for Python {wanted}, which is not offered here. Offered: {', '.join(sorted(offered, key=_parts))}.",
+        hint=f"Ask for {PYTHON_DEFAULT} there, or for nothing.",
     )
 
 
 def installs(source: Source, runtime: DebianRuntime) -> tuple[Install, ...]:
     """The steps that make /opt/venv; none where nothing is asked for."""
-    python = f"/usr/bin/{runtime.packages[0]}"
-    venv = f"uv venv --quiet --python {python} {VENV}"
+    venv = f"uv venv --quiet --python {runtime.executable} {VENV}"
     if "uv.lock" in source.files and "pyproject.toml" in source.files:
         return _of_lock(source, venv)
     if "requirements.txt" in source.files:
@@ -111,7 +111,7 @@ def notes(source: Source) -> tuple[str, ...]:
     return ("Note: without a uv.lock, versions are whatever is newest when they are installed first.",) if unpinned else ()
 
 
-def _wish(source: Source) -> tuple[str, str]:
+def _wish(source: Source, offered: Mapping[str, DebianRuntime]) -> tuple[str, str]:
     """(major.minor, where it says so)."""
     for file, pattern in ((".python-version", r"(?:cpython-|python-?)?(\d+\.\d+)\S*"), ("runtime.txt", r"python-(\d+\.\d+)\S*")):
         if file not in source.files:
@@ -120,7 +120,9 @@ def _wish(source: Source) -> tuple[str, str]:
         line = line[:_LONGEST_WISH]
         if match := re.fullmatch(pattern, line):
             return match[1], file
-        raise BadSource(f"{file} reads {line!r}, which is no Python version.", hint=f"Write {_DEFAULT} or python-{_DEFAULT} there.")
+        raise BadSource(
+            f"{file} reads {line!r}, which is no Python version.", hint=f"Write {PYTHON_DEFAULT} or python-{PYTHON_DEFAULT} there."
+        )
     required = str(_pyproject(source).get("project", {}).get("requires-python", ""))
     if len(required) > _LONGEST_WISH:
         raise BadSource("requires-python in pyproject.toml is longer than any range of versions.", hint='Write ">=3.11".')
@@ -130,10 +132,14 @@ def _wish(source: Source) -> tuple[str, str]:
         raise BadSource(
             f"requires-python in pyproject.toml reads {required!r}, which is no range of versions.", hint='Write ">=3.11".'
         ) from None
-    for version in sorted(PYTHON, key=lambda text: tuple(map(int, text.split("."))), reverse=True):
+    for version in sorted(offered, key=lambda version: (version == PYTHON_DEFAULT, _parts(version)), reverse=True):
         if any(specifiers.contains(f"{version}.{patch}") for patch in (0, 99)):
             return version, "requires-python" if required else "the default"
     return required, "requires-python in pyproject.toml"
+
+
+def _parts(version: str) -> tuple[int, ...]:
+    return tuple(map(int, version.split(".")))
 
 
 def _of_lock(source: Source, venv: str) -> tuple[Install, ...]:

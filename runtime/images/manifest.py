@@ -84,8 +84,8 @@ class Manifest:
     annotations: Mapping[str, str]
 
 
-def render_config(config: ImageConfig, diff_ids: Sequence[Digest], *, machine: str) -> bytes:
-    """The configuration blob; `machine` as uname(2) says it, `diff_ids` bottom first."""
+def render_config(config: ImageConfig, diff_ids: Sequence[Digest], *, machine: str, history: Sequence[str] = ()) -> bytes:
+    """The configuration blob; `machine` as uname(2) says it, `diff_ids` bottom first. `history`: what made each layer, or nothing."""
     return _bytes(
         {
             "architecture": architecture(machine),
@@ -100,6 +100,7 @@ def render_config(config: ImageConfig, diff_ids: Sequence[Digest], *, machine: s
                 **_rare(config),
             },
             **({"author": config.author} if config.author else {}),
+            **({"history": [{"created_by": text} for text in history]} if history else {}),
             "rootfs": {"type": "layers", "diff_ids": list(diff_ids)},
         }
     )

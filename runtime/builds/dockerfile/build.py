@@ -23,6 +23,7 @@ from runtime.config import NodeConfig, package_environment
 from runtime.errors import BadSource
 from runtime.images.manifest import ImageConfig, Layer
 from runtime.images.store import Store
+from runtime.stacks.offer import Offer
 
 FILE = "Dockerfile"
 USER_LABEL, WEB_LABEL = "slipway.user", "slipway.web"  # numbers of USER; the web process that is ENTRYPOINT and CMD
@@ -49,7 +50,7 @@ def build(
     log: Callable[[str], None],
     cancelled: Callable[[], bool],
     *,
-    resolve: Resolve = lambda _: None,
+    resolve: Resolve,
 ) -> Made:
     """Build the Dockerfile at the top of `source`. BadSource names its line; BuildFailed the step that failed."""
     script = parse((source / FILE).read_bytes())
@@ -76,14 +77,14 @@ def build(
     return Made(layers=state.layers, config=state.config, processes=_processes(source, state.config, log), user=f"{who.uid}:{who.gid}")
 
 
-def foreign_bases(source: Path, arguments: Mapping[str, str]) -> tuple[str, ...]:
+def foreign_bases(source: Path, arguments: Mapping[str, str], offered: Offer) -> tuple[str, ...]:
     """What the Dockerfile at the top of `source` begins with and only a registry has. One that cannot be read has none: building it tells."""
     try:
         recipe = divide(parse((source / FILE).read_bytes()), arguments, platform.machine())
     except BadSource:
         return ()
     bases = {stage.base for stage in recipe.needed() if stage.parent is None and stage.base.lower() != SCRATCH}
-    return tuple(sorted(base for base in bases if not is_made_here(base)))
+    return tuple(sorted(base for base in bases if not is_made_here(base, offered)))
 
 
 def labelled(made: Made) -> ImageConfig:
