@@ -26,7 +26,11 @@ from workers.schedules import SCHEDULE  # see above
 
 LONGEST_TASK = 2 * 3600  # seconds; a task not done by then is handed out again by Redis (upkeep is far quicker than that)
 
-app = Celery("workers", broker=settings.BROKER_URL, include=["workers.build", "workers.rollout", "workers.converge", "workers.upkeep"])
+app = Celery(
+    "workers",
+    broker=settings.BROKER_URL,
+    include=["workers.build", "workers.rollout", "workers.converge", "workers.upkeep", "workers.upgrade"],
+)
 app.conf.update(
     accept_content=["json"],
     task_serializer="json",
@@ -40,6 +44,7 @@ app.conf.update(
     task_default_queue="upkeep",
     task_routes={
         "slipway.build": {"queue": "build"},
+        "slipway.upgrade_stack": {"queue": "build"},
         "slipway.roll_out": {"queue": "node"},
         "slipway.converge": {"queue": "node"},
         "slipway.instance_ended": {"queue": "node"},

@@ -25,10 +25,18 @@ class Task(StrEnum):
     ROLL_OUT = "slipway.roll_out"  # rollout id
     CONVERGE = "slipway.converge"  # app id
     REMOVE_APP = "slipway.remove_app"  # app id
+    UPGRADE_STACK = "slipway.upgrade_stack"  # app id, and of the person who asked
     APPLY_QUOTA = "slipway.apply_quota"  # team id
 
 
-QUEUES = {Task.BUILD: "build", Task.ROLL_OUT: "node", Task.CONVERGE: "node", Task.REMOVE_APP: "node", Task.APPLY_QUOTA: "node"}
+QUEUES = {
+    Task.BUILD: "build",
+    Task.UPGRADE_STACK: "build",
+    Task.ROLL_OUT: "node",
+    Task.CONVERGE: "node",
+    Task.REMOVE_APP: "node",
+    Task.APPLY_QUOTA: "node",
+}
 
 _ONE_MORE_TRY = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}  # no request waits for an absent broker
 

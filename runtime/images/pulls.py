@@ -84,7 +84,8 @@ class Pulls:
             log(f"Pulling {name}" + (f" from {asked.host}" if asked != name else ""))
             image = transfer.bring(f"docker://{asked.repository}@{there}", access)
         except (TransferFailed, ImageDamaged) as failure:
-            raise type(failure)(f"The image {name} could not be had: {failure.what}", hint=failure.hint) from None
+            said = failure.what.partition(" could not be transferred. ")[2] or failure.what
+            raise type(failure)(f"The image {name} could not be had: {said}", hint=failure.hint) from None
         self._write(name, _Note(image=image, source=there, asked_at=self._now()))
         layers = self._store.layers_of(image)
         size = Bytes(sum(layer.size for layer in layers))

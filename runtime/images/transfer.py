@@ -27,7 +27,7 @@ from runtime.images.store import Store
 TIME_LIMIT = 1800.0  # seconds a transfer may take
 _ANOTHER_TIME = re.compile(  # what skopeo says when a registry does not answer, or not as it should
     r"did not end within|no such host|connection refused|connection reset|i/o timeout|timeout exceeded|no route to host"
-    r"|network is unreachable|server misbehaving|toomanyrequests|received unexpected HTTP status: (?:429|5\d\d)|status code: (?:429|5\d\d)"
+    r"|network is unreachable|server misbehaving|toomanyrequests|too many requests|\bstatus(?: code)?(?: from registry)?:? (?:429|5\d\d)\b"
     r"|\b(?:429|5\d\d) (?:Too Many|Internal|Bad Gateway|Service|Gateway)|TLS handshake|EOF",
     re.IGNORECASE,
 )
@@ -178,9 +178,12 @@ def _host(name: str) -> str:
 
 def _said(failure: ProcessFailed) -> str:
     """Skopeo's own words, without its time stamps and our command line."""
+    if late := re.search(r"did not end within (\S+ s)", str(failure)):
+        return f"It was not done within {late[1]}."
     _, _, said = str(failure).partition(" It said: ")
     text = said or str(failure)
-    return text.partition('msg="')[2].rpartition('"')[0].replace('\\"', '"') or text
+    words = text.partition('msg="')[2].rpartition('"')[0].replace('\\"', '"') or text
+    return re.sub(r'^Error (?:parsing|initializing) (?:image name|source) "?\S+?"?: ', "", words)
 
 
 def _remedy(text: str) -> str:
@@ -189,13 +192,13 @@ def _remedy(text: str) -> str:
         return "Check user name and password, and whether they may do this there."
     if "server gave http response to https client" in lower:
         return "If this registry is meant to speak plain HTTP, add --plain-http."
-    if "manifest unknown" in lower or "not found" in lower:
+    if "manifest unknown" in lower or "name unknown" in lower or "not found" in lower:
         return "Check the name and the tag."
     if "no space left" in lower:
         return "Make room on the disk: `manage.py image df` shows what takes it."
     if "no image found in manifest list" in lower or "no image found in image index" in lower:
         return f"Name an image for linux/{manifest.architecture(platform.machine())}."
-    if "toomanyrequests" in lower or "429" in lower:
+    if "toomanyrequests" in lower or "too many requests" in lower or " 429" in lower:
         return "The registry wants fewer requests: wait, or sign in with --user."
     if "did not end within" in lower:
         return "The other side hangs: try again, or with a longer --timeout."
