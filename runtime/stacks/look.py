@@ -36,7 +36,7 @@ def upper(layers: Sequence[Path], old: Sequence[Path], new: Sequence[Path]) -> U
     hidden: set[str] = set()
     for layer in layers:
         hidden.update(_hidden(layer, "", old, new))
-    state = any(os.path.lexists(layer / _PACKAGE_STATE) for layer in layers)
+    state = any(find((layer,), _PACKAGE_STATE) for layer in layers)
     return Upper(hidden=tuple(sorted(hidden)), package_state=state)
 
 
@@ -70,10 +70,10 @@ def _hidden(layer: Path, below: str, old: Sequence[Path], new: Sequence[Path]) -
         before, after = find(old, name), find(new, name)
         if before is None and after is None:
             continue
-        folder = entry.is_dir(follow_symlinks=False)
-        if _print(before) != _print(after) or (folder and is_opaque(Path(entry.path)) and _listing(old, name) != _listing(new, name)):
+        merged = entry.is_dir(follow_symlinks=False) and not is_opaque(Path(entry.path))  # else it hides all that is below
+        if _print(before) != _print(after) or (not merged and _listing(old, name) != _listing(new, name)):
             yield name
-        elif folder:
+        elif merged:
             yield from _hidden(layer, name, old, new)
 
 
@@ -92,8 +92,12 @@ def _print(path: Path | None) -> tuple[object, ...]:
 
 
 def _listing(layers: Sequence[Path], name: str) -> list[tuple[str, tuple[object, ...]]]:
-    """All files that a folder of a foundation holds."""
-    names = {str(Path(folder, file).relative_to(layer)) for layer in layers for folder, _, files in os.walk(layer / name) for file in files}
+    """All files that a folder of a foundation holds; none where it is no folder."""
+    names: set[str] = set()
+    for layer in layers:
+        top = find((layer,), name)
+        if top is not None and stat.S_ISDIR(top.lstat().st_mode):
+            names |= {str(Path(folder, file).relative_to(layer)) for folder, _, files in os.walk(top) for file in files}
     return [(one, _print(find(layers, one))) for one in sorted(names)]
 
 
