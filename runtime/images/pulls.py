@@ -25,6 +25,7 @@ from runtime.images.use import mark
 from runtime.quantities import Bytes
 
 FRESH = 3600.0  # seconds
+_FIRST_ANSWER = 60.0  # seconds a registry has to say what is under a name
 _LOOK = 0.2  # seconds between two tries for a pull that somebody else does
 
 
@@ -62,10 +63,12 @@ class Pulls:
                 mark(self._path(name))
                 return note.image
             limit = min(self._config.pull_timeout, max(deadline - time.monotonic(), 1.0))
-            asked = self._registries.asked(name)
-            transfer = Transfer(self._config, self._store, time_limit=limit, progress=log, cancelled=cancelled)
+
+            def transfer(seconds: float) -> Transfer:
+                return Transfer(self._config, self._store, time_limit=seconds, progress=log, cancelled=cancelled)
+
             try:
-                return self._ask(transfer, name, asked, note, log)
+                return self._ask(transfer(min(limit, _FIRST_ANSWER)), transfer(limit), name, note, log)
             except Unreachable as failure:
                 if note is None:
                     raise
@@ -73,16 +76,17 @@ class Pulls:
                 mark(self._path(name))
                 return note.image
 
-    def _ask(self, transfer: Transfer, name: RemoteName, asked: RemoteName, note: _Note | None, log: Callable[[str], None]) -> Digest:
-        """The image as the registry has it now."""
+    def _ask(self, first: Transfer, then: Transfer, name: RemoteName, note: _Note | None, log: Callable[[str], None]) -> Digest:
+        """The image as the registry has it now: `first` asks which it is, `then` fetches it."""
+        asked = self._registries.asked(name)
         access, source, started = Access(plain_http=self._registries.is_plain(asked)), f"docker://{asked}", time.monotonic()
         try:
-            there = transfer.digest_of(source, access)
+            there = first.digest_of(source, access)
             if note and there == note.source:
                 self._write(name, _Note(image=note.image, source=there, asked_at=self._now()))
                 return note.image
             log(f"Pulling {name}" + (f" from {asked.host}" if asked != name else ""))
-            image = transfer.bring(f"docker://{asked.repository}@{there}", access)
+            image = then.bring(f"docker://{asked.repository}@{there}", access)
         except (TransferFailed, ImageDamaged) as failure:
             said = failure.what.partition(" could not be transferred. ")[2] or failure.what
             raise type(failure)(f"The image {name} could not be had: {said}", hint=failure.hint) from None

@@ -61,5 +61,7 @@ def upgrade_stack(request: SignedInRequest, name: str) -> HttpResponse:
     except Refused as refused:
         refusals.notice(request, refused)
     else:
-        messages.success(request, "The stack is looked at.\nIf the app can be moved, a release appears; else its history says why not.")
+        messages.success(
+            request, "The stack is looked at.\nIf the app can be moved, a release appears here; if not, the page of its team tells why."
+        )
     return redirect("deploys", name)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -62,17 +64,17 @@ def test_a_dockerfile_begins_with_an_image_of_a_registry_and_copies_from_one(rea
 ARG BASE={base}
 FROM $BASE AS made
 RUN . /etc/os-release && echo "$VERSION_CODENAME" > /made
-FROM scratch
-COPY --from={base} /bin /bin
-COPY --from={base} /usr /usr
-COPY --from={base} /lib64 /lib64
+FROM debian-13
+COPY --from={base} /etc/debian_version /copied
 COPY --from=made /made /made
-CMD ["cat", "/made"]
+CMD ["cat", "/made", "/copied"]
 """
     image = reaching.store.image(reaching.build({"Dockerfile": dockerfile}).digest)
     assert sum(line.startswith(f"Pulling {base}") for line in reaching.log) == 1
     assert sum(line.startswith(f"Pulled {base}: ") for line in reaching.log) == 1
-    assert said_by(reaching, image, ("/usr/bin/cat", "/made")) == ["trixie"]
+    told = said_by(reaching, image, image.config.command)
+    assert told[0] == "trixie"
+    assert told[1].startswith("13")
     reaching.build({"Dockerfile": f'FROM {base}\nCMD ["true"]\n'})
     assert "Pull" not in reaching.said(), "it was pulled a moment ago"
 
@@ -112,26 +114,32 @@ def test_an_image_goes_through_a_registry_and_comes_back_and_runs(forge: Forge, 
     assert said_by(forge, store.image(digest), ("cat", "/twice")) == ["made here"]
 
 
-def test_an_image_is_copied_to_podman_and_runs_there(forge: Forge, tmp_path: Path) -> None:
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """Podman refuses to keep its state under a path of more than 50 signs."""
+    path = Path(tempfile.mkdtemp(prefix="pod-", dir="/tmp"))
+    yield path
+    for line in Path("/proc/mounts").read_text().splitlines():
+        if line.split()[1].startswith(f"{path}/"):
+            subprocess.run(["umount", line.split()[1]], check=True)
+    shutil.rmtree(path)
+
+
+def test_an_image_is_copied_to_podman_and_runs_there(forge: Forge, short_path: Path) -> None:
     digest = forge.build(APP, app="travels").digest
     (name,) = [one for one, pointer in forge.store.index()[0].items() if pointer.digest == digest and one.startswith("travels:")]
-    place = f"[overlay@{tmp_path}/root+{tmp_path}/run]"
+    place = f"[overlay@{short_path}/root+{short_path}/run]"
     target = f"containers-storage:{place}localhost/travels:1"
     source = f"oci:{forge.config.images}:{name}"
     subprocess.run(["skopeo", "--insecure-policy", "copy", "--quiet", source, target], check=True, capture_output=True, timeout=120)
-    podman = ["podman", "--root", f"{tmp_path}/root", "--runroot", f"{tmp_path}/run", "--storage-driver", "overlay"]
+    podman = ["podman", "--root", f"{short_path}/root", "--runroot", f"{short_path}/run", "--storage-driver", "overlay"]
     podman += ["--cgroup-manager", "cgroupfs"]
     limits = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"]  # no more than root may give here
     command = [*podman, "run", "--rm", "--network", "none", *limits, "localhost/travels:1"]
     if UNIFIED.is_dir():  # crun wants no controllers of both kinds (KERNEL: hybrid cgroups)
         hide = f'mount -t tmpfs none {UNIFIED} && exec "$@"'
         command = ["unshare", "--mount", "--propagation", "slave", "sh", "-c", hide, "sh", *command]
-    try:
-        ran = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
-        assert (ran.returncode, ran.stdout) == (0, "made here\n"), ran.stderr
-        shown = subprocess.run([*podman, "inspect", "localhost/travels:1"], check=True, capture_output=True, text=True, timeout=60).stdout
-        assert '"User": "1000:1000"' in shown
-    finally:
-        subprocess.run([*podman, "rmi", "--all", "--force"], check=False, capture_output=True, timeout=60)
-        for mount in [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines() if str(tmp_path) in line]:
-            subprocess.run(["umount", mount], check=True)
+    ran = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
+    assert (ran.returncode, ran.stdout) == (0, "made here\n"), ran.stderr
+    shown = subprocess.run([*podman, "inspect", "localhost/travels:1"], check=True, capture_output=True, text=True, timeout=60).stdout
+    assert '"User": "1000:1000"' in shown
