@@ -9,6 +9,7 @@ from typing import Any
 from portal.apps.models import App
 from runtime.errors import NoSuchImage
 from runtime.images.catalogue import Catalogue
+from runtime.images.collect import is_of_stack
 from runtime.images.digest import Digest
 from runtime.quantities import Bytes
 from runtime.stacks.builder import ensure_runtime, ensure_stack
@@ -155,7 +156,7 @@ def _made_of(stack: Stack) -> str:
 def _apps_on(catalogue: Catalogue, diff_id: Digest) -> Iterable[str]:
     """Apps, by their images' names, that stand on a layer."""
     images = catalogue.inventory.images.values()
-    return {name.partition(":")[0] for one in images if diff_id in one.diff_ids for name in one.names if not name.startswith("stack/")}
+    return {name.partition(":")[0] for one in images if diff_id in one.diff_ids for name in one.names if not is_of_stack(name)}
 
 
 def _size(catalogue: Catalogue, diff_id: Digest) -> int:

@@ -193,7 +193,7 @@ class _Build:
     def _base(self, decided: BuildPlan) -> list[Layer]:
         started = time.monotonic()
         stack = stack_of(decided.runtime)
-        layers = ensure_runtime(self.config, self.store, decided.runtime, stack, self.log)
+        layers = ensure_runtime(self.config, self.store, decided.runtime, stack, self._progress)
         words = f"; {decided.runtime_words}" if decided.runtime_words else ""
         self.log(f"Stack: {stack.name}{words} ({_sizes(layers)}, {_seconds(started)})")
         return layers
@@ -263,6 +263,11 @@ class _Build:
         self.log(f"Processes: {', '.join(processes)}")
         self.log(f"Image: {digest.short}, {_sizes(layers)} in {_count(len(layers), 'layer')}, built in {_seconds(self.started)}")
         return BuiltImage(digest=digest, processes=processes)
+
+    def _progress(self, line: str) -> None:
+        """A stack in the making says so, and can be given up."""
+        self.log(line)
+        self._go_on()
 
     def _go_on(self) -> None:
         if self.cancelled():

@@ -53,11 +53,16 @@ def is_of_platform(name: str) -> bool:
     return _OF_PLATFORM.fullmatch(name) is not None
 
 
+def is_of_stack(name: str) -> bool:
+    """Whether a name is one that a stack's newest image has."""
+    return name.startswith("stack/")
+
+
 def decide(inventory: Inventory, roots: Roots, *, now: float, cutoff: float, cache_size: int) -> Garbage:
     """What nobody needs. Times are Unix seconds; `cutoff`: when the oldest work in progress began; `cache_size`: bytes."""
     pulls = _kept_pulls(inventory, now=now, cutoff=cutoff, cache_size=cache_size)
-    pulled = {note.image for note in pulls}
-    kept = [one for one in inventory.images.values() if one.digest in pulled or _is_needed(one, roots, cutoff)]
+    held = {note.image for note in pulls} | _kept_stacks(inventory, now=now, cutoff=cutoff)
+    kept = [one for one in inventory.images.values() if one.digest in held or _is_needed(one, roots, cutoff)]
     diff_ids = {*roots.layers, *(diff_id for one in kept for diff_id in one.diff_ids)}
     blobs = {digest for one in kept for digest in one.blobs}
     diff_ids |= {one.diff_id for one in inventory.layers.values() if one.used_at >= cutoff or one.digest in blobs}
@@ -82,7 +87,14 @@ def size_of(garbage: Garbage, inventory: Inventory) -> Bytes:
 
 
 def _is_needed(image: ImageFacts, roots: Roots, cutoff: float) -> bool:
-    return image.digest in roots.images or image.used_at >= cutoff or any(not is_of_platform(name) for name in image.names)
+    given = (name for name in image.names if not is_of_platform(name) and not is_of_stack(name))
+    return image.digest in roots.images or image.used_at >= cutoff or any(given)
+
+
+def _kept_stacks(inventory: Inventory, *, now: float, cutoff: float) -> set[Digest]:
+    """Images of stacks whose layer was used lately: they come and go with its note."""
+    fresh = {entry.diff_id for entry in inventory.cache if entry.stack and (entry.used_at >= cutoff or now - entry.used_at <= STACK_KEPT)}
+    return {one.digest for one in inventory.images.values() if any(map(is_of_stack, one.names)) and fresh.issuperset(one.diff_ids)}
 
 
 def _is_old_name(name: str, image: ImageFacts, roots: Roots, cutoff: float) -> bool:

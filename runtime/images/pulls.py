@@ -43,7 +43,7 @@ class Pulls:
 
     def __init__(self, config: NodeConfig, store: Store, *, now: Callable[[], float] = time.time) -> None:
         self._config, self._store, self._now = config, store, now
-        self._registries = Registries(allowed=config.registries, mirrors=config.registry_mirrors, plain=config.plain_registries)
+        self._registries = Registries.of(config)
 
     def find(self, text: str, log: Callable[[str], None], *, deadline: float, cancelled: Callable[[], bool] = lambda: False) -> Digest:
         """The image a name stands for, fetched if need be; `deadline` of time.monotonic(). The caller holds a lease.

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Self
 
+from runtime.config import NodeConfig
+
 HUB = "docker.io"
 _HOST = r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?"
 _PATH = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
@@ -60,6 +62,10 @@ class Registries:
     allowed: tuple[str, ...] = ()  # patterns of HOST or HOST/PATH; none: all are
     mirrors: tuple[tuple[str, str], ...] = ()  # (host, HOST[/PATH] that is asked instead)
     plain: tuple[str, ...] = ()  # hosts without TLS, or with a certificate nobody vouches for
+
+    @classmethod
+    def of(cls, config: NodeConfig) -> Self:
+        return cls(allowed=config.registries, mirrors=config.registry_mirrors, plain=config.plain_registries)
 
     def allows(self, name: RemoteName) -> bool:
         return not self.allowed or any(_covers(pattern, name) for pattern in self.allowed)

@@ -15,11 +15,12 @@ from pathlib import Path
 
 from runtime import journal, process
 from runtime.config import NodeConfig, package_environment
-from runtime.errors import HostLacks, ProcessFailed
+from runtime.errors import BadStack, HostLacks, ProcessFailed
 from runtime.images.manifest import ImageConfig, Layer
+from runtime.images.remote import Registries, RemoteName
 from runtime.images.scratch import scratch
 from runtime.images.store import Image, Store
-from runtime.images.transfer import Transfer
+from runtime.images.transfer import Access, Transfer
 from runtime.quantities import Bytes
 from runtime.stacks.definition import DEBIAN_13, PYTHON, PYTHON_DEFAULT, STATIC
 from runtime.stacks.difference import empty, forget_times, subtract
@@ -158,8 +159,7 @@ def _build_stack(config: NodeConfig, store: Store, stack: Stack, tree: Path, pro
     """Its tree, and the variables that an image of a registry sets."""
     environment: Mapping[str, str] = {}
     if stack.image:
-        progress(f"    pulling {stack.image}")
-        image = store.image(Transfer(config, store).bring(f"docker://{stack.image}"))
+        image = _pull(config, store, stack, progress)
         flatten(image.layers, tree.parent, tree)
         environment = image.config.environment
         _add_app_user(tree)
@@ -167,6 +167,19 @@ def _build_stack(config: NodeConfig, store: Store, stack: Stack, tree: Path, pro
         _bootstrap(config, stack, (), tree, progress)
     _write_files(stack.files, (), tree)
     return environment
+
+
+def _pull(config: NodeConfig, store: Store, stack: Stack, progress: Progress) -> Image:
+    """The image a stack is made from, as its registry has it now; it goes again when nothing else begins with it."""
+    try:
+        name = RemoteName.parse(stack.image)
+    except ValueError as error:
+        raise BadStack(f"{stack.name}.toml: from is wrong: {error}.", hint="An image is named HOST/NAME:TAG.") from None
+    registries = Registries.of(config)
+    asked = registries.asked(name)
+    progress(f"    pulling {asked}")
+    transfer = Transfer(config, store, time_limit=config.pull_timeout, progress=progress)
+    return store.image(transfer.bring(f"docker://{asked}", Access(plain_http=registries.is_plain(asked))))
 
 
 def _install(config: NodeConfig, store: Store, runtime: DebianRuntime, on: Version, tree: Path, progress: Progress) -> None:

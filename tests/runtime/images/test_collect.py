@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from runtime import journal
 from runtime.errors import BuildFailed, ImageDamaged
-from runtime.images.collect import STEP_KEPT, Roots, decide, is_of_platform
+from runtime.images.collect import STACK_KEPT, STEP_KEPT, Roots, decide, is_of_platform
 from runtime.images.digest import Digest
 from runtime.images.disk import check_room
 from runtime.images.inventory import BlobFacts, CacheEntry, ImageFacts, Inventory, LayerFacts, PullNote
@@ -93,6 +93,15 @@ def test_pulled_images_stay_by_their_last_use_within_the_size_of_the_cache() -> 
     assert decide(replace(seen, pulls=pulls), Roots(), now=NOW, cutoff=NOW - 15, cache_size=0).cache == tuple(
         Path(f"/{n}") for n in (2, 3, 4, 9)
     )
+
+
+@pytest.mark.parametrize(("age", "stays"), [(10.0, True), (STACK_KEPT + 1, False)])
+def test_a_stacks_image_stays_as_long_as_its_layer_is_used(age: float, stays: bool) -> None:
+    seen = inventory({1: (("stack/debian-13",), (11,)), 2: (("mine",), (12,))})
+    note = CacheEntry(path=Path("/s"), diff_id=digest(11), stack=True, used_at=NOW - age)
+    garbage = decide(replace(seen, cache=(note,)), Roots(), now=NOW, cutoff=NOW, cache_size=0)
+    assert garbage.images == (() if stays else (digest(1),))
+    assert garbage.layers == (() if stays else (digest(11),))
 
 
 def test_names_of_the_platform_are_told_from_those_of_people() -> None:
