@@ -55,7 +55,8 @@ class Pulls:
         if not self._registries.allows(name):
             raise NotAllowed(
                 f"Builds on this node may not take images from {name.repository}.",
-                hint=f"Allowed are: {', '.join(self._registries.allowed)}. An admin sets SLIPWAY_REGISTRIES.",
+                hint=f"Allowed: {', '.join(self._registries.allowed) or 'any registry but this machine itself'}. "
+                "An admin sets SLIPWAY_REGISTRIES.",
             )
         with self._turn(name, deadline, cancelled):
             note = self._read(name)

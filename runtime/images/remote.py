@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -68,7 +69,10 @@ class Registries:
         return cls(allowed=config.registries, mirrors=config.registry_mirrors, plain=config.plain_registries)
 
     def allows(self, name: RemoteName) -> bool:
-        return not self.allowed or any(_covers(pattern, name) for pattern in self.allowed)
+        """A stranger's Dockerfile may not have this machine itself spoken to, unless the operator named the address."""
+        if any(_covers(pattern, name) for pattern in self.allowed) or name.host in self.plain:
+            return True
+        return not self.allowed and not _is_this_machine(name.host)
 
     def asked(self, name: RemoteName) -> RemoteName:
         """Where the image is fetched."""
@@ -80,6 +84,18 @@ class Registries:
 
     def is_plain(self, name: RemoteName) -> bool:
         return name.host in self.plain
+
+
+def _is_this_machine(host: str) -> bool:
+    """Loopback and link-local addresses, as they are written; what a name leads to is for the firewall."""
+    bare = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+    if bare == "localhost" or bare.endswith(".localhost"):
+        return True
+    try:
+        address = ipaddress.ip_address(bare)
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_link_local or address.is_unspecified
 
 
 def _covers(pattern: str, name: RemoteName) -> bool:

@@ -82,6 +82,7 @@ CMD ["cat", "/made", "/copied"]
 def test_without_its_registry_a_dockerfile_gives_way_to_other_files_if_they_suffice(reaching: Forge, server: Server) -> None:
     server.stop()
     name = f"{server.address}/team/app:1"
+    reaching.builder = Builder(replace(reaching.config, plain_registries=(server.address,)), reaching.store, reaching.containers)
     dockerfile = f'FROM {name}\nCMD ["true"]\n'
     built = reaching.build({"Dockerfile": dockerfile, "Procfile": "web: sh run", "run": "true"})
     assert built.processes == {"web": "sh run"}

@@ -80,6 +80,12 @@ def test_any_text_is_a_whole_name_or_none(text: str) -> None:
         (("ghcr.io", "*.example.com"), "registry.example.com/x", True),
         (("ghcr.io", "*.example.com"), "example.com/x", False),
         (("ghcr.io/team",), "ghcr.io/team-two/x", False),
+        ((), "localhost:5000/x", False),
+        ((), "127.0.0.1:8080/x", False),
+        ((), "[::1]:8080/x", False),
+        ((), "169.254.169.254/x", False),
+        (("127.0.0.1:5000",), "127.0.0.1:5000/x", True),
+        ((), "10.0.0.5:5000/x", True),
     ],
 )
 def test_only_registries_of_the_list_may_be_asked(allowed: tuple[str, ...], name: str, yes: bool) -> None:
@@ -171,9 +177,10 @@ def test_a_mirror_is_asked_in_the_place_of_a_host(shelf: Shelf, server: Server) 
 
 def test_a_registry_that_is_not_allowed_is_not_asked(shelf: Shelf, server: Server) -> None:
     plain(shelf, server.address, registries=("ghcr.io",))
+    shelf.config = replace(shelf.config, plain_registries=())
     with pytest.raises(NotAllowed, match="may not take images from") as refused:
         shelf.find(f"{server.address}/team/app:1")
-    assert "Allowed are: ghcr.io" in refused.value.hint
+    assert "Allowed: ghcr.io" in refused.value.hint
     assert server.asked == []
 
 

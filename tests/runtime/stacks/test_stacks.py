@@ -124,6 +124,7 @@ files = { "etc/motd" = "Welcome", "opt/start" = "#!/bin/sh" }
 """
 
 
+@pytest.mark.timeout(900)  # two bootstraps, on a machine that may do more beside
 def test_an_operators_stack_is_built_and_built_again_to_the_same_bytes(tmp_path: Path) -> None:
     config = NodeConfig(name="town", state=tmp_path / "state", run=tmp_path / "run")
     config.stacks.mkdir(parents=True)
