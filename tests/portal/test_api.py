@@ -100,7 +100,7 @@ def test_refusals_are_json_with_a_sentence_and_a_remedy(crew: Crew, owner: Calle
     Quota.objects.update(apps=0)
     status, answer = owner("post", "/apps", {"name": "hello"})
     assert status == 403
-    assert "grace" in answer["hint"]
+    assert "keeper" in answer["hint"]
 
 
 def test_an_upload_over_the_quota_is_refused(crew: Crew, owner: Caller) -> None:
