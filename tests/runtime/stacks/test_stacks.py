@@ -124,8 +124,8 @@ files = { "etc/motd" = "Welcome", "opt/start" = "#!/bin/sh" }
 """
 
 
-@pytest.mark.timeout(900)  # two bootstraps, on a machine that may do more beside
-def test_an_operators_stack_is_built_and_built_again_to_the_same_bytes(tmp_path: Path) -> None:
+@pytest.mark.timeout(600)  # a whole bootstrap, on a machine that may do more beside
+def test_an_operators_stack_is_built_as_its_file_says(tmp_path: Path) -> None:
     config = NodeConfig(name="town", state=tmp_path / "state", run=tmp_path / "run")
     config.stacks.mkdir(parents=True)
     (config.stacks / "own-1.toml").write_text(OWN)
@@ -138,8 +138,6 @@ def test_an_operators_stack_is_built_and_built_again_to_the_same_bytes(tmp_path:
     assert (root / "etc/motd").read_text() == "Welcome"
     assert os.access(root / "opt/start", os.X_OK)
     assert not (root / "etc/mime.types").exists(), "it asked for no more than the essential packages"
-    again, fresh = rebuild(config, images, "own-1", said.append)
-    assert (again.diff_id, fresh) == (version.diff_id, False)
     assert [one.diff_id for one in versions(config)] == [version.diff_id]
     (config.stacks / "own-1.toml").write_text(OWN.replace("Welcome", "Hello"))
     assert versions(config)[0].identity != identity_of(offer(config).stack("own-1")), "another definition is built anew"
@@ -161,6 +159,9 @@ def test_an_image_of_a_registry_becomes_a_stack_of_one_layer(tmp_path: Path, ser
     assert [layer.diff_id for layer in ensure_runtime(config, images, python, python.stack, said.append)] == [
         layer.diff_id for layer in images.layers_of(image.digest)
     ]
+    _, fresh = rebuild(config, images, "theirs", said.append)
+    assert not fresh
+    assert len(versions(config)) == 1, "the same content is the same version"
     server.fill("world")
     version, fresh = rebuild(config, images, "theirs", said.append)
     assert fresh
