@@ -20,7 +20,8 @@ from runtime.builds.builder import Builder, BuiltImage
 from runtime.containers.spec import ContainerSpec
 from runtime.errors import BadArchive, BadSource, BuildFailed
 from runtime.images.store import Image
-from runtime.stacks.definition import PYTHON
+from runtime.stacks.definition import NODE_DEFAULT, NODE_NEWEST, PYTHON
+from runtime.stacks.definition import node as node_of
 from tests.runtime.builds.conftest import EXAMPLES, LIMITS, Forge
 from tests.warm import add
 
@@ -114,6 +115,15 @@ def test_a_python_app_runs_on_the_version_its_file_asks_for(forge: Forge, versio
     with served(forge, forge.build(files)) as url:
         assert get(url)[1] == f"{version} itsdangerous"
     assert f"Stack: {stack}; Python {version}, .python-version" in forge.said()
+
+
+@pytest.mark.parametrize("version", [version for version in NODE_NEWEST if version != NODE_DEFAULT])
+def test_a_node_app_runs_on_the_version_its_engines_ask_for(forge: Forge, version: str) -> None:
+    add(forge.config, node_of(version))
+    package = f'{{"engines":{{"node":"{version.partition(".")[0]}.x"}},"scripts":{{"start":"node s.js"}}}}'
+    server = "require('http').createServer((q,r)=>r.end(process.version)).listen(process.env.PORT)"
+    with served(forge, forge.build({"package.json": package, "s.js": server})) as url:
+        assert get(url)[1] == f"v{version}"
 
 
 def test_what_is_installed_belongs_to_root_and_the_code_to_the_app(forge: Forge) -> None:
