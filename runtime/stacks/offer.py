@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 
 from runtime.config import NodeConfig
 from runtime.errors import BadSource, BadStack
-from runtime.stacks.definition import SHIPPED, STATIC
+from runtime.stacks.definition import SHIPPED
+from runtime.stacks.languages import LANGUAGES
 from runtime.stacks.parsing import StackFile, parse
 from runtime.stacks.stack import DebianRuntime, Runtime, Stack
+from runtime.stacks.static import STATIC
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +41,9 @@ def offer(config: NodeConfig) -> Offer:
     """Read anew each time, so that a file put there counts from the next build on. BadStack names a file that cannot be read."""
     files = {file.stack.name: file for file in SHIPPED}
     files |= {file.stack.name: file for file in _own(config)}
-    languages = {one.name: one for file in files.values() for one in file.languages}
-    return Offer(stacks={name: file.stack for name, file in files.items()}, languages={**languages, STATIC.name: STATIC})
+    of_files = (one for file in files.values() for one in file.languages)
+    languages = {one.name: one for one in (*of_files, STATIC, *LANGUAGES)}
+    return Offer(stacks={name: file.stack for name, file in files.items()}, languages=languages)
 
 
 def _own(config: NodeConfig) -> list[StackFile]:

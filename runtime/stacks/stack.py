@@ -6,6 +6,8 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 
+from runtime.stacks.package_manager import PackageManager
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stack:
@@ -51,10 +53,22 @@ class NodeRuntime:
         return f"node-{self.version}"
 
 
-Runtime = DebianRuntime | NodeRuntime
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bare:
+    """What a program without libraries stands on instead of a stack: that one's certificates, and the names of users."""
+
+    stack: Stack
+    revision: int = 1
+
+    @property
+    def name(self) -> str:
+        return f"{self.stack.name}-bare"
 
 
-def key(definition: Stack | Runtime, machine: str) -> str:
+Runtime = DebianRuntime | NodeRuntime | PackageManager
+
+
+def key(definition: Stack | Runtime | Bare, machine: str) -> str:
     """The identity of a definition on a machine architecture: 64 hex digits, changed by any change of content."""
     document = {"kind": type(definition).__name__, "machine": machine, **asdict(definition)}
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()

@@ -13,16 +13,19 @@ from runtime.images.digest import Digest
 from runtime.images.manifest import Layer
 from runtime.images.store import Store
 from runtime.stacks.builder import ensure_runtime
-from runtime.stacks.definition import node, stack_of
+from runtime.stacks.definition import node
 from runtime.stacks.foundation import Foundation, foundation_of
+from runtime.stacks.languages import php_named
 from runtime.stacks.look import contents, upper
 from runtime.stacks.offer import Offer, offer
+from runtime.stacks.package_manager import PackageManager
 from runtime.stacks.stack import Runtime
 from runtime.stacks.verdict import judge
 from runtime.stacks.versions import versions
 
 _REBUILD = "Deploy its source again: then it is built on the newest version."
 _NODE = re.compile(r"node-(\d+\.\d+\.\d+)")
+_MANAGER = re.compile(r"(npm|pnpm|yarn)-(\d+\.\d+\.\d+\S*)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +56,7 @@ def upgrade(config: NodeConfig, store: Store, digest: str, progress: Callable[[s
         return Upgrade(reasons=("The image was not built on a stack of this node, or before stacks had versions.",))
     below, above = layers[: foundation.layers], layers[foundation.layers :]
     offered = offer(config)
-    runtimes = [_runtime(offered, name) for name in foundation.runtimes]
+    runtimes = [_runtime(offered, foundation.stack, name) for name in foundation.runtimes]
     if foundation.stack not in offered.stacks or None in runtimes:
         what = ", ".join((foundation.stack, *foundation.runtimes))
         return Upgrade(stack=foundation.stack, reasons=(f"This node offers no more what the image stands on: {what}.",))
@@ -80,15 +83,18 @@ def _newest(
     stack = offered.stacks[foundation.stack]
     layers = ensure_runtime(config, store, None, stack, progress)
     for runtime in runtimes:
-        layers += ensure_runtime(config, store, runtime, stack_of(runtime) if runtime.name in offered.languages else stack, progress)[1:]
+        layers += ensure_runtime(config, store, runtime, stack, progress)[1:]
     return layers
 
 
-def _runtime(offered: Offer, name: str) -> Runtime | None:
-    """The language of that name; Node.js of the very version, since the app may have asked for no other."""
+def _runtime(offered: Offer, stack: str, name: str) -> Runtime | None:
+    """The language of that name on the stack; of Node.js and what installs its packages the very version, which the app may have asked for."""
     if match := _NODE.fullmatch(name):
         return node(match[1])
-    return offered.languages.get(name)
+    if match := _MANAGER.fullmatch(name):
+        return PackageManager(tool=match[1], version=match[2])
+    found = offered.languages.get(name) or php_named(name)
+    return found if found and found.stack.name == stack else None
 
 
 def _history(config: NodeConfig, store: Store, digest: Digest, told: Upgrade, foundation: Foundation, fresh: Sequence[Layer]) -> list[str]:

@@ -21,7 +21,7 @@ from runtime.images.inventory import read_note
 from runtime.images.manifest import Layer
 from runtime.images.store import Store
 from runtime.images.use import mark
-from runtime.stacks.stack import Runtime, Stack, key
+from runtime.stacks.stack import Bare, Runtime, Stack, key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +42,8 @@ class Version:
         return f"{time.strftime('%Y%m%d', time.gmtime(self.built_at))}-{self.diff_id.hex[:12]}"
 
 
-def identity_of(definition: Stack | Runtime, base: Digest | None = None) -> str:
-    """`base`: what a language was made for, which decides what of it is a difference."""
+def identity_of(definition: Stack | Runtime | Bare, base: Digest | None = None) -> str:
+    """`base`: what a language was made for, which decides what of it is a difference; of a bare layer, what its files are of."""
     own = key(definition, platform.machine())
     return own if base is None else hashlib.sha256(f"{own} on {base}".encode()).hexdigest()
 
