@@ -146,6 +146,30 @@ def test_several_languages_have_an_order_and_it_is_told(
     assert ("Several languages: " in " ".join(decided.notes)) is bool(first)
 
 
+@pytest.mark.parametrize(
+    ("files", "stack"),
+    [
+        ({"app.py": "", ".python-version": "3.11", "requirements.txt": "x @ git+https://git.example/x\n"}, "debian-12"),
+        ({"Procfile": "web: node s.js\nworker: python w.py", "package.json": "{}", "w.py": "", "requirements.txt": ""}, "debian-13"),
+        (
+            {
+                "Procfile": "web: node s.js\nworker: python w.py",
+                "package.json": "{}",
+                "s.js": "",
+                "w.py": "",
+                "requirements.txt": "",
+                ".python-version": "3.11",
+            },
+            "debian-12",
+        ),
+        ({"package.json": '{"scripts":{"start":"x"}}', "pnpm-lock.yaml": "lockfileVersion: '9.0'\n"}, "debian-13"),
+        ({"go.mod": "module x\n", "main.go": "package main\nfunc main() {}"}, "debian-13"),
+    ],
+)
+def test_all_of_an_image_stands_on_the_stack_that_has_its_python(files: dict[str, str], stack: str) -> None:
+    assert of(files).stack.name == stack
+
+
 def test_steps_on_the_code_come_after_all_that_read_a_few_files() -> None:
     package = '{"scripts":{"build":"x"},"devDependencies":{"esbuild":"1"}}'
     decided = of({"package.json": package, "requirements.txt": "flask", "Procfile": "web: gunicorn a:b"})

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from runtime.config import NodeConfig
 from runtime.errors import BadSource, BadStack
 from runtime.stacks.definition import PYTHON, SHIPPED
+from runtime.stacks.languages import php, php_named
 from runtime.stacks.offer import offer
 from runtime.stacks.parsing import parse
 
@@ -106,9 +107,21 @@ def test_an_operators_file_joins_those_that_are_shipped_and_goes_before_them(tmp
     assert list(offered.stacks) == ["debian-12", "debian-13", "debian-14", "company-1"]
     assert offered.stack("debian-12").packages == ("libpq5",)
     assert sorted(offered.pythons) == ["3.12", "3.13", "3.14"], "the operator's debian-12 offers no language"
+    assert {"static-nginx", "go-1.24", "php-8.4", "ruby-3.3-toolchain", "java-25"} <= offered.languages.keys()
     with pytest.raises(BadSource, match="no stack 'beos-5'") as refused:
         offered.stack("beos-5")
     assert "company-1" in refused.value.hint
     (config.stacks / "bad.toml").write_bytes(b"\xff")
     with pytest.raises(BadStack, match=r"bad\.toml cannot be read"):
         offer(config)
+
+
+@pytest.mark.parametrize(("version", "extensions"), [("8.4", ()), ("8.4", ("gd", "intl")), ("8.4", ("curl",))])
+def test_a_php_is_found_by_its_name(version: str, extensions: tuple[str, ...]) -> None:
+    made = php(version, frozenset(extensions))
+    assert php_named(made.name) == made
+
+
+@pytest.mark.parametrize("name", ["php", "php-7.4", "php-8.4-", "php-8.4-GD", "ruby-3.3", "git"])
+def test_another_name_is_no_php(name: str) -> None:
+    assert php_named(name) is None

@@ -19,10 +19,13 @@ from runtime.images.catalogue import Catalogue
 from runtime.images.digest import Digest
 from runtime.images.manifest import ImageConfig, Layer
 from runtime.images.store import Store
+from runtime.stacks.builder import ensure_bare, ensure_runtime
 from runtime.stacks.debversion import earlier
-from runtime.stacks.definition import DEBIAN_13, PYTHON
+from runtime.stacks.definition import DEBIAN_13, GIT, NODE_DEFAULT, PYTHON, STACKS, node
 from runtime.stacks.foundation import LABEL, Foundation, foundation_of
+from runtime.stacks.languages import php
 from runtime.stacks.look import find
+from runtime.stacks.package_manager import PackageManager
 from runtime.stacks.upgrade import Upgrade, upgrade
 from runtime.stacks.verdict import Contents, Upper, judge
 from runtime.stacks.versions import identity_of, newest, record, versions
@@ -182,6 +185,52 @@ def test_a_sound_upgrade_exchanges_the_lowest_layers_and_keeps_the_rest(yard: Ya
     again = yard.upgrade(done.image)
     assert (again.image, again.reasons) == (None, ())
     assert "newest version of debian-13 already" in again.explain()
+
+
+def test_an_upgrade_takes_every_language_and_tool_of_the_foundation_along(yard: Yard) -> None:
+    tool, served = PackageManager(tool="pnpm", version="9.15.9"), php("8.4", frozenset({"gd"}))
+    tools = yard.layer(opt__pnpm="pnpm"), yard.layer(opt__node="node")
+    for one, layer in zip((tool, node(NODE_DEFAULT)), tools, strict=True):
+        record(yard.config, one.name, identity_of(one), layer, {}, now=1.0)
+    made = []
+    for at, ssl in ((2_000_000.0, "3.5.1-1"), (3_000_000.0, "3.5.4-1")):
+        base = yard.version(at, ssl=ssl)
+        language = yard.layer(usr__bin__php=f"php for {ssl}")
+        record(yard.config, served.name, identity_of(served, base.diff_id), language, {}, now=at)
+        made.append((base, language, *reversed(tools)))
+    label = Foundation(stack="debian-13", runtimes=(served.name, f"node-{NODE_DEFAULT}", tool.name), layers=4).label()
+    image = yard.store.write_image([*made[0], code := yard.layer(app__x="code")], ImageConfig(labels=label))
+    done = yard.upgrade(image)
+    assert done.reasons == ()
+    assert done.image is not None
+    assert yard.store.layers_of(done.image) == (*made[1], code)
+
+
+def test_an_image_whose_language_moved_to_another_stack_is_built_again(yard: Yard) -> None:
+    old = yard.app(app__x="x")
+    yard.config.stacks.mkdir()
+    moved = 'name = "company-1"\nsuite = "trixie"\n[languages.python]\nversion = "3.13"\npackages = ["python3"]\n'
+    (yard.config.stacks / "company-1.toml").write_text(moved)
+    assert "offers no more what the image stands on: debian-13, python-3.13" in yard.upgrade(old).explain()
+
+
+def test_a_tool_comes_from_the_stack_that_it_is_added_to(yard: Yard) -> None:
+    older = STACKS["debian-12"]
+    base, git = yard.layer(usr__lib__x="bookworm"), yard.layer(usr__bin__git="bookworm")
+    record(yard.config, older.name, identity_of(older), base, {}, now=1.0)
+    record(yard.config, GIT.name, identity_of(replace(GIT, stack=older), base.diff_id), git, {}, now=1.0)
+    assert ensure_runtime(yard.config, yard.store, GIT, older, pytest.fail) == [base, git]
+
+
+def test_the_certificates_of_a_bare_image_are_those_of_the_newest_version(yard: Yard) -> None:
+    found = []
+    for at, text in ((2_000_000.0, "old"), (3_000_000.0, "renewed")):
+        files = {"etc__ssl__certs__ca-certificates_DOT_crt": text, "etc__passwd": "root", "etc__group": "root"}
+        record(yard.config, "debian-13", identity_of(DEBIAN_13), yard.layer(**files), {}, now=at)
+        bare = [ensure_bare(yard.config, yard.store, DEBIAN_13, lambda line: None) for _ in range(2)]
+        assert bare[0] == bare[1], "kept"
+        found.append((yard.store.unpacked(bare[0]) / "etc/ssl/certs/ca-certificates.crt").read_text())
+    assert found == ["old", "renewed"]
 
 
 @pytest.mark.parametrize(
