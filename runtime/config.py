@@ -40,6 +40,10 @@ class NodeConfig:
     memory_stall_low: int = 5  # …until it is no more than this
     memory_free_low: int = 5  # percent of memory available: the same, where the kernel does not tell of stalls…
     memory_free_enough: int = 10
+    registries: tuple[str, ...] = ()  # patterns of HOST or HOST/PATH that builds may pull from; none: any
+    registry_mirrors: tuple[tuple[str, str], ...] = ()  # (host, HOST[/PATH] that is asked in its place)
+    plain_registries: tuple[str, ...] = ()  # hosts spoken to without TLS, or whatever their certificate
+    pull_timeout: int = 600  # seconds one image may take
 
     @property
     def images(self) -> Path:
@@ -55,6 +59,11 @@ class NodeConfig:
     def cache(self) -> Path:
         """Build steps by key, and package downloads."""
         return self.state / "cache"
+
+    @property
+    def stacks(self) -> Path:
+        """The operator's own stack files, NAME.toml."""
+        return self.state / "stacks"
 
     @property
     def workspaces(self) -> Path:
@@ -208,6 +217,26 @@ def _percent(text: str) -> int:
     return int(text)
 
 
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word for word in re.split(r"[\s,]+", text) if word)
+
+
+def _mirrors(text: str) -> tuple[tuple[str, str], ...]:
+    found = []
+    for word in _words(text):
+        host, equals, mirror = word.partition("=")
+        if not (host and equals and mirror) or "://" in mirror:
+            raise ValueError("each reads HOST=MIRROR, such as docker.io=mirror.internal:5000/hub, without http://")
+        found.append((host, mirror.rstrip("/")))
+    return tuple(found)
+
+
+def _seconds(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise ValueError("whole seconds, at least 1")
+    return int(text)
+
+
 _READERS: dict[str, Callable[[str], object]] = {
     "name": _name,
     "state": _absolute,
@@ -229,4 +258,8 @@ _READERS: dict[str, Callable[[str], object]] = {
     "memory_stall_low": _percent,
     "memory_free_low": _percent,
     "memory_free_enough": _percent,
+    "registries": _words,
+    "registry_mirrors": _mirrors,
+    "plain_registries": _words,
+    "pull_timeout": _seconds,
 }

@@ -9,9 +9,12 @@
     ├── BuildFailed               a build step did not succeed
     │   ├── Cancelled             nobody wants it any more
     │   └── CacheTooLarge         a step wrote more into its package cache than that may hold
+    ├── BadStack                  a stack file that cannot be read or followed
     ├── ImageDamaged              bytes of the store do not match their digest
     ├── NoSuchImage               no image of the store has that name or digest
     ├── TransferFailed            an image could not be had from, or given to, a registry or archive
+    │   ├── Unreachable           the registry did not answer, or not in time, or not now
+    │   └── NotAllowed            the operator lets builds take nothing from there
     ├── LaunchFailed              an instance could not be created or started
     ├── NetworkRefused            an address, link or rule could not be set
     └── RouterRefused             the router did not take a change
@@ -68,6 +71,10 @@ class CacheTooLarge(BuildFailed):
     """A step wrote more into its package cache than that may hold; without the cache it may well succeed."""
 
 
+class BadStack(RuntimeFailure):
+    """A stack file says what cannot be; it names the file and the key."""
+
+
 class ImageDamaged(RuntimeFailure):
     """Bytes in the store do not match the digest they are stored under."""
 
@@ -78,6 +85,14 @@ class NoSuchImage(RuntimeFailure):
 
 class TransferFailed(RuntimeFailure):
     """A registry or an archive did not give an image, or did not take one."""
+
+
+class Unreachable(TransferFailed):
+    """The other side did not answer, or said that it cannot now: another time may be better."""
+
+
+class NotAllowed(TransferFailed):
+    """The node's settings leave this registry out."""
 
 
 class LaunchFailed(RuntimeFailure):

@@ -102,6 +102,13 @@ TESTS = (
         debian="docker-registry",
         fedora="docker-distribution",
     ),
+    Need(
+        found=("podman",),
+        purpose="tests: another engine that runs images of ours",
+        debian="podman",
+        fedora="podman",
+        service="podman.socket",
+    ),
     Need(found=("curl",), purpose="a plain client", debian="curl", fedora="curl"),
     Need(found=("ip",), purpose="a second opinion on interfaces and namespaces", debian="iproute2", fedora="iproute"),
 )

@@ -29,7 +29,7 @@ LONGEST_TASK = 2 * 3600  # seconds; a task not done by then is handed out again 
 app = Celery(
     "workers",
     broker=settings.BROKER_URL,
-    include=[f"workers.{name}" for name in ("build", "rollout", "converge", "images", "publishing", "runs", "upkeep")],
+    include=[f"workers.{name}" for name in ("build", "rollout", "converge", "images", "publishing", "runs", "upkeep", "upgrade")],
 )
 app.conf.update(
     accept_content=["json"],
@@ -44,6 +44,7 @@ app.conf.update(
     task_default_queue="upkeep",
     task_routes={
         "slipway.build": {"queue": "build"},
+        "slipway.upgrade_stack": {"queue": "build"},
         "slipway.roll_out": {"queue": "node"},
         "slipway.converge": {"queue": "node"},
         "slipway.instance_ended": {"queue": "node"},

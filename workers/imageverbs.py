@@ -15,7 +15,7 @@ from runtime.engines.node import NodeEngine
 from runtime.errors import ImageDamaged, NoSuchImage
 from runtime.images import diff as difference
 from runtime.images.catalogue import Catalogue
-from runtime.images.collect import is_of_platform
+from runtime.images.collect import is_of_platform, is_of_stack
 from runtime.images.compression import Compression
 from runtime.images.digest import Digest
 from runtime.images.disk import disk_of
@@ -275,7 +275,7 @@ def _own_name(text: str) -> str:
         name = Tag.parse(text)
     except ValueError as error:
         raise NoSuchImage(f"{error}.", hint="For example tools/python:3.13.") from None
-    if is_of_platform(name) or name.startswith("stack/"):
+    if is_of_platform(name) or is_of_stack(name):
         raise NoSuchImage(f"{name} is one of the platform's own names.", hint="They come and go with releases, builds and stacks.")
     return name
 

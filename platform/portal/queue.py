@@ -25,12 +25,14 @@ class Task(StrEnum):
     ROLL_OUT = "slipway.roll_out"  # rollout id
     CONVERGE = "slipway.converge"  # app id
     REMOVE_APP = "slipway.remove_app"  # app id
+    UPGRADE_STACK = "slipway.upgrade_stack"  # app id, and of the person who asked
     APPLY_QUOTA = "slipway.apply_quota"  # team id
     TEND_RUNS = "slipway.tend_runs"  # app id
     IMAGE_JOB = "slipway.image_job"  # image job id
 
 
-QUEUES = {task: "build" if task is Task.BUILD else "node" for task in Task}
+_OF_BUILDS = (Task.BUILD, Task.UPGRADE_STACK)
+QUEUES = {task: "build" if task in _OF_BUILDS else "node" for task in Task}
 
 _ONE_MORE_TRY = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}  # no request waits for an absent broker
 

@@ -18,11 +18,13 @@ from runtime.builds.appfile import AppFile
 from runtime.builds.archive import unpack
 from runtime.builds.cache import StepCache
 from runtime.builds.code import as_layer, leave_out, read_app_file, read_source, take
-from runtime.builds.detect import DOCKERFILE
+from runtime.builds.detect import DOCKERFILE, Source
 from runtime.builds.dockerfile import build as dockerfile
 from runtime.builds.dockerfile.health import health_of
 from runtime.builds.dockerfile.running import Job
+from runtime.builds.figures import count, seconds, sizes
 from runtime.builds.foreign import PushedImage, take_in
+from runtime.builds.ground import Ground, beside, lay
 from runtime.builds.history import complete
 from runtime.builds.packages import PackageCaches
 from runtime.builds.plan import BuildPlan, plan
@@ -33,15 +35,17 @@ from runtime.config import NodeConfig
 from runtime.containers.lifecycle import Containers
 from runtime.containers.spec import Limits, TeamLimits
 from runtime.containers.words import NO_SHELL, words
-from runtime.errors import BadSource, BuildFailed
+from runtime.errors import BadSource, BuildFailed, ImageDamaged, NotAllowed, TransferFailed, Unreachable
 from runtime.health import HealthCheck
 from runtime.images import disk, scratch
+from runtime.images.digest import Digest
 from runtime.images.manifest import ImageConfig, Layer
 from runtime.images.published import ORIGINAL
+from runtime.images.pulls import Pulls
 from runtime.images.store import Store
 from runtime.quantities import Bytes
-from runtime.stacks.builder import ensure_bare, ensure_runtime, layer_names, node_versions
-from runtime.stacks.definition import DEBIAN_13, Runtime
+from runtime.stacks.builder import layer_names, node_versions
+from runtime.stacks.offer import offer
 
 Log = Callable[[str], None]
 
@@ -78,7 +82,7 @@ class Builder:
 
     def __init__(self, config: NodeConfig, store: Store, containers: Containers, *, time_limit: float = TIME_LIMIT) -> None:
         self._config, self._store, self._containers, self._time_limit = config, store, containers, time_limit
-        self._cache = StepCache(config, store)
+        self._cache, self._pulls = StepCache(config, store), Pulls(config, store)
         self.packages = PackageCaches(config)
 
     def build(self, request: BuildRequest, log: Log, cancelled: Callable[[], bool] = lambda: False) -> BuiltImage:
@@ -91,7 +95,17 @@ class Builder:
             allowance = Allowance(self._time_limit, log)
             with stopping.when(cancelled), disk.telling_when_full():
                 return _Build(
-                    self._config, self._store, self._containers, self._cache, self.packages, request, workspace, log, cancelled, allowance
+                    self._config,
+                    self._store,
+                    self._containers,
+                    self._cache,
+                    self.packages,
+                    self._pulls,
+                    request,
+                    workspace,
+                    log,
+                    cancelled,
+                    allowance,
                 ).run()
 
     def take_in(self, image: PushedImage, log: Log, cancelled: Callable[[], bool] = lambda: False) -> BuiltImage:
@@ -104,7 +118,7 @@ class Builder:
             digest = self._store.write_image(taken.layers, taken.config, {ORIGINAL: taken.original})
             self._store.tag(f"{image.app}:build-{image.build_id}", digest)
         log(f"Processes: {', '.join(taken.processes)}")
-        log(f"Image: {digest.short}, {_sizes(list(taken.layers))} in {_count(len(taken.layers), 'layer')}, taken in in {_seconds(started)}")
+        log(f"Image: {digest.short}, {sizes(taken.layers)} in {count(len(taken.layers), 'layer')}, taken in in {seconds(started)}")
         return BuiltImage(digest=digest, processes=taken.processes, health=health_of(taken.config))
 
     def sweep(self) -> list[str]:
@@ -128,6 +142,7 @@ class _Build:
     containers: Containers
     cache: StepCache
     packages: PackageCaches
+    pulls: Pulls
     request: BuildRequest
     workspace: Path
     log: Log
@@ -164,29 +179,32 @@ class _Build:
         for note in self.app_file.notes:
             self.log(note)
         if self._has_dockerfile(tree):
-            foreign = dockerfile.foreign_bases(tree, self._arguments, self._file)
-            decided = self._instead_of_dockerfile(tree, foreign) if foreign else None
+            foreign = dockerfile.foreign_bases(tree, self._arguments, offer(self.config), self._file)
+            decided = self._instead_of_dockerfile(tree, foreign)
             if decided is None:
                 return self._dockerfile(tree)
         else:
-            decided = plan(read_source(tree, self.app_file), lambda: node_versions(self.config))
+            decided = self._plan(read_source(tree, self.app_file))
         self._say(decided)
-        return self._image(self._layers(decided, tree), decided)
+        ground, layers = self._layers(decided, tree)
+        return self._image(layers, decided, ground)
 
-    def _layers(self, decided: BuildPlan, tree: Path) -> list[Layer]:
+    def _layers(self, decided: BuildPlan, tree: Path) -> tuple[Ground, list[Layer]]:
         """All that the plan makes of the source, bottom first; an earlier stage's is made first, and what it gives is the source then."""
         if decided.earlier is not None:
-            made = self._layers(decided.earlier, tree)
+            _, made = self._layers(decided.earlier, tree)
             self._go_on()
             tree = take(self.store.unpacked(made[-1]) / decided.takes, self.workspace / "taken")
             self.log(f"The image takes /{decided.takes} of that, and nothing else")
         leave_out(tree, decided.left_out)
-        layers = self._base(decided)
-        below = self._toolchain(decided) or list(layers)
+        ground = lay(self.config, self.store, decided, self.log, self._progress)
+        layers = list(ground.image)
+        below = list(ground.steps)
 
         def step(install: Install, reads: Path | None) -> None:
             self._go_on()
-            below.append(self.workshop.layer(install, reads, [*below, *self._further(install.beside)]))
+            tools = beside(self.config, self.store, install.beside, decided.stack, self._progress)
+            below.append(self.workshop.layer(install, reads, [*below, *tools]))
             if install.ships:
                 layers.append(below[-1])
 
@@ -200,7 +218,10 @@ class _Build:
         for install in decided.installs:
             if install.on_code:
                 step(install, None)
-        return layers
+        return ground, layers
+
+    def _plan(self, source: Source) -> BuildPlan:
+        return plan(source, lambda: node_versions(self.config), offer(self.config).pythons)
 
     @property
     def _file(self) -> str:
@@ -221,18 +242,27 @@ class _Build:
         return is_there and builder in ("", DOCKERFILE)
 
     def _instead_of_dockerfile(self, tree: Path, foreign: tuple[str, ...]) -> BuildPlan | None:
-        """How else to build what has a Dockerfile whose base nobody here has: as if it had none, if that is enough to go by."""
+        """How else to build what has a Dockerfile whose base cannot be had: as if it had none, if that is enough to go by."""
         if self.app_file.building.builder:
             return None
-        found = read_source(tree, self.app_file)
         try:
-            decided = plan(replace(found, files=found.files - {dockerfile.FILE}), lambda: node_versions(self.config))
-        except BadSource:
-            return None
-        self.log(
-            f"The Dockerfile begins with {', '.join(foreign)}, and images are not pulled from registries yet: going by the other files."
-        )
-        return decided
+            for name in foreign:
+                self._pull(name)
+        except (Unreachable, NotAllowed) as failure:
+            self._go_on()
+            found = read_source(tree, self.app_file)
+            try:
+                decided = self._plan(replace(found, files=found.files - {dockerfile.FILE}))
+            except BadSource:
+                return None
+            self.log(f"The Dockerfile begins with {', '.join(foreign)}. {failure.what} Going by the other files.")
+            return decided
+        except (TransferFailed, ImageDamaged):
+            return None  # building it tells which line it is
+        return None
+
+    def _pull(self, name: str) -> Digest:
+        return self.pulls.find(name, self.log, deadline=time.monotonic() + self.allowance.left())
 
     def _dockerfile(self, tree: Path) -> BuiltImage:
         """The source's own Dockerfile decides; see runtime.builds.dockerfile."""
@@ -261,6 +291,7 @@ class _Build:
             self.cancelled,
             file=self._file,
             commands=self.app_file.commands,
+            resolve=self._pull,
         )
         return self._finish(made.layers, dockerfile.labelled(made), made.processes)
 
@@ -268,7 +299,7 @@ class _Build:
         tree = self.workspace / "source"
         done = unpack(self.request.archive, self.request.filename, tree)
         unwrapped = f", out of its top folder {done.unwrapped}" if done.unwrapped else ""
-        self.log(f"Source: {_count(done.files, 'file')}, {Bytes(done.size)}, from {self.request.filename}{unwrapped}")
+        self.log(f"Source: {count(done.files, 'file')}, {Bytes(done.size)}, from {self.request.filename}{unwrapped}")
         return tree
 
     def _say(self, decided: BuildPlan) -> None:
@@ -276,42 +307,18 @@ class _Build:
         for note in decided.notes:
             self.log(note)
 
-    def _base(self, decided: BuildPlan) -> list[Layer]:
-        started = time.monotonic()
-        if decided.bare:
-            self.log(f"Stack: none, the image holds programs and certificates alone; {decided.runtime_words}")
-            return [ensure_bare(self.config, self.store, DEBIAN_13, self.log)]
-        layers = ensure_runtime(self.config, self.store, decided.runtime, DEBIAN_13, self.log)
-        layers += self._further(decided.also)
-        what = f"; {decided.runtime_words}" if decided.runtime_words else ""
-        self.log(f"Stack: {DEBIAN_13.name}{what} ({_sizes(layers)}, {_seconds(started)})")
-        return layers
-
-    def _toolchain(self, decided: BuildPlan) -> list[Layer]:
-        """What the steps stand on where that is not what the app does; else nothing."""
-        if decided.toolchain is None or not decided.installs:
-            return []
-        started = time.monotonic()
-        layers = ensure_runtime(self.config, self.store, decided.toolchain, DEBIAN_13, self.log)
-        self.log(f"Built with: {decided.toolchain.name} ({_sizes(layers)}, {_seconds(started)}), which does not go into the image")
-        return [*layers, *self._further(decided.also)]
-
-    def _further(self, runtimes: tuple[Runtime, ...]) -> list[Layer]:
-        """The layers of other languages and tools, without the stack's own."""
-        return [layer for one in runtimes for layer in ensure_runtime(self.config, self.store, one, DEBIAN_13, self.log)[1:]]
-
     def _code(self, tree: Path) -> Layer:
         started = time.monotonic()
         layer = self.store.add_layer(as_layer(tree, self.workspace / f"code{self.workshop.steps}"), move=True)
         self.workshop.told[layer.diff_id] = "App code"
-        self.log(f"App code: {Bytes(layer.size)} in {_seconds(started)}, layer {layer.digest.short}")
+        self.log(f"App code: {Bytes(layer.size)} in {seconds(started)}, layer {layer.digest.short}")
         return layer
 
-    def _image(self, layers: list[Layer], decided: BuildPlan) -> BuiltImage:
+    def _image(self, layers: list[Layer], decided: BuildPlan, ground: Ground) -> BuiltImage:
         processes = dict(decided.processes)
         web = processes.get("web")
         config = ImageConfig(
-            environment=decided.environment,
+            environment={**ground.environment, **decided.environment},
             working_directory="/app",
             user="1000:1000",
             command=() if not web else words(web) if decided.bare else ("/bin/sh", "-c", web),
@@ -319,6 +326,7 @@ class _Build:
                 "slipway.language": decided.detected.language.value,
                 "slipway.processes": json.dumps(processes, sort_keys=True),
                 **({NO_SHELL: "true"} if decided.bare else {}),
+                **ground.labels,
             },
         )
         return self._finish(layers, complete(config, layers, {**layer_names(self.config), **self.workshop.told}), processes)
@@ -329,23 +337,16 @@ class _Build:
         self.log(f"Processes: {', '.join(processes)}")
         for name in sorted(self.app_file.processes.keys() - processes.keys()):
             self.log(f"Warning: {self.app_file.file} speaks of a process type {name}, which nothing gives a command.")
-        self.log(f"Image: {digest.short}, {_sizes(layers)} in {_count(len(layers), 'layer')}, built in {_seconds(self.started)}")
+        self.log(f"Image: {digest.short}, {sizes(layers)} in {count(len(layers), 'layer')}, built in {seconds(self.started)}")
         return BuiltImage(digest=digest, processes=processes, app_file=self.app_file.covering(processes), health=health_of(config))
+
+    def _progress(self, line: str) -> None:
+        """A stack in the making says so, and can be given up."""
+        self.log(line)
+        self._go_on()
 
     def _go_on(self) -> None:
         stopping.check()
         if self.allowance.is_over():
             minutes = (time.monotonic() - self.started) / 60
             raise BuildFailed(f"The build took longer than it may, {minutes:.0f} minutes, and was stopped.", hint="Deploy again.")
-
-
-def _sizes(layers: list[Layer]) -> str:
-    return str(Bytes(sum(layer.size for layer in layers)))
-
-
-def _seconds(since: float) -> str:
-    return f"{time.monotonic() - since:.1f} s"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -9,7 +9,8 @@ from runtime.builds import plan_go, plan_java, plan_node, plan_php, plan_python,
 from runtime.builds.detect import Detected, Language, Source, detect
 from runtime.builds.steps import Install, in_order
 from runtime.errors import BadSource
-from runtime.stacks.definition import Runtime
+from runtime.stacks.definition import PYTHON, stack_of
+from runtime.stacks.stack import DebianRuntime, Runtime, Stack
 from runtime.stacks.static import STATIC
 
 
@@ -31,31 +32,42 @@ class BuildPlan:
     bare: bool = False  # the image holds what the steps made and certificates: no stack, no code, no shell
     notes: tuple[str, ...] = field(default=())  # for the log
 
+    @property
+    def stack(self) -> Stack:
+        """What all of it stands on: that of the first language which is packages of one, since Node.js goes on any."""
+        return next((stack_of(one) for one in (self.runtime, *self.also) if isinstance(one, DebianRuntime)), stack_of(None))
+
 
 _ENVIRONMENT = {"LANG": "C.UTF-8", "HOME": "/app"}
 _PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
-def plan(source: Source, node_versions: Callable[[], list[str]]) -> BuildPlan:
+def plan(source: Source, node_versions: Callable[[], list[str]], pythons: Mapping[str, DebianRuntime] = PYTHON) -> BuildPlan:
     """BadSource says what is missing or contradicts itself; `node_versions` is asked only for unusual wishes."""
     detected = detect(source)
     declared = procfile.parse(source.texts["Procfile"]) if "Procfile" in source.files else {}
     declared |= source.app_file.commands
     if detected.language is Language.STATIC:
         return _static(source, detected, node_versions)
-    decided = _of_language(source, detected, declared, node_versions)
+    decided = _of_language(source, detected, declared, node_versions, pythons)
     for language in reversed(detected.first):
         before = replace(detected, language=language, first=())
-        decided = joined(_of_language(source, before, _NO_PROCESS, node_versions), decided)
+        decided = joined(_of_language(source, before, _NO_PROCESS, node_versions, pythons), decided)
     return decided
 
 
 _NO_PROCESS = {"none": ""}  # of a language that builds for another: nothing of it is started, so nothing is missing
 
 
-def _of_language(source: Source, detected: Detected, declared: Mapping[str, str], versions: Callable[[], list[str]]) -> BuildPlan:
+def _of_language(
+    source: Source,
+    detected: Detected,
+    declared: Mapping[str, str],
+    versions: Callable[[], list[str]],
+    pythons: Mapping[str, DebianRuntime],
+) -> BuildPlan:
     if detected.language is Language.PYTHON:
-        return _python(source, detected, declared)
+        return _python(source, detected, declared, pythons)
     if detected.language is Language.NODE:
         return _node(source, detected, declared, versions)
     if detected.language is Language.GO:
@@ -86,8 +98,8 @@ def joined(first: BuildPlan, last: BuildPlan) -> BuildPlan:
     )
 
 
-def _python(source: Source, detected: Detected, declared: Mapping[str, str]) -> BuildPlan:
-    runtime, words = plan_python.runtime(source)
+def _python(source: Source, detected: Detected, declared: Mapping[str, str], pythons: Mapping[str, DebianRuntime]) -> BuildPlan:
+    runtime, words = plan_python.runtime(source, pythons)
     installs = plan_python.installs(source, runtime)
     processes, notes = _with_default(declared, plan_python.web(source))
     path = f"/opt/venv/bin:{_PATH}" if installs else _PATH

@@ -13,8 +13,8 @@ from runtime.builds.detect import Source
 from runtime.builds.steps import Install, Tool
 from runtime.containers.words import words
 from runtime.errors import BadSource
-from runtime.stacks.definition import DebianRuntime
 from runtime.stacks.languages import GO
+from runtime.stacks.stack import DebianRuntime
 
 BIN = "/usr/local/bin"
 _BUILD = 'go build -trimpath -tags timetzdata -ldflags="-s -w"'  # time zones are in the program: the image has no files of them

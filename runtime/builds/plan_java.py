@@ -10,8 +10,8 @@ from runtime.builds.detect import JAVA_SOURCES, Source
 from runtime.builds.jar import attribute, is_program_place
 from runtime.builds.steps import Install, Tool
 from runtime.errors import BadSource
-from runtime.stacks.definition import DebianRuntime
 from runtime.stacks.languages import JAVA, JAVA_TOOLCHAIN
+from runtime.stacks.stack import DebianRuntime
 
 _DEFAULT = "21"
 _SEVERAL_FILES = 22  # from here on `java Main.java` finds classes in files beside it (JEP 458)

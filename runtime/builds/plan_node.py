@@ -15,7 +15,8 @@ from runtime.builds.detect import Source
 from runtime.builds.node_installer import Installer
 from runtime.builds.steps import Install, Tool
 from runtime.errors import BadSource
-from runtime.stacks.definition import GIT, NODE_DEFAULT, NODE_MAJORS, NODE_NEWEST, NodeRuntime, Runtime, node
+from runtime.stacks.definition import GIT, NODE_DEFAULT, NODE_MAJORS, NODE_NEWEST, node
+from runtime.stacks.stack import NodeRuntime, Runtime
 
 LONGEST_WISH = 100  # characters; the time nodesemver takes grows with their square, and with it all other builds wait
 _MOST_INNER = 200  # folders of packages that are kept one by one

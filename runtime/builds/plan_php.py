@@ -12,8 +12,8 @@ import nodesemver
 from runtime.builds.detect import Source
 from runtime.builds.steps import Install, Tool
 from runtime.errors import BadSource
-from runtime.stacks.definition import DebianRuntime
 from runtime.stacks.languages import PHP_VERSIONS, php, php_toolchain
+from runtime.stacks.stack import DebianRuntime
 
 _LONGEST_WISH = 200  # characters
 _FLAGS = "--no-dev --no-interaction --no-ansi"

@@ -14,10 +14,10 @@ from runtime.builds import plan_pipenv, plan_poetry
 from runtime.builds.detect import PYTHON_FILES, PYTHON_LOCKS, Source
 from runtime.builds.steps import Install, Tool
 from runtime.errors import BadSource
-from runtime.stacks.definition import GIT, PYTHON, DebianRuntime
+from runtime.stacks.definition import GIT, PYTHON, PYTHON_DEFAULT
+from runtime.stacks.stack import DebianRuntime
 
 VENV = "/opt/venv"
-_DEFAULT = "3.13"
 _LONGEST_WISH = 200  # characters
 _KEEP = ("opt/venv",)
 _MADE = re.compile(r"^(\w+)[ \t]*(?::[^=\n]+)?=[ \t]*(FastAPI|Starlette|Quart|Flask)\(", re.MULTILINE)  # within a line: linear in the file
@@ -27,20 +27,20 @@ _LOCAL = re.compile(
 )
 
 
-def runtime(source: Source) -> tuple[DebianRuntime, str]:
-    """The Python asked for, with the words for the log; BadSource says which exist."""
-    wanted, where = _wish(source)
-    if wanted in PYTHON:
-        return PYTHON[wanted], f"Python {wanted}, {where}"
+def runtime(source: Source, offered: Mapping[str, DebianRuntime] = PYTHON) -> tuple[DebianRuntime, str]:
+    """The Python asked for, of those `offered` by version, with the words for the log; BadSource says which exist."""
+    wanted, where = _wish(source, offered)
+    if wanted in offered:
+        return offered[wanted], f"Python {wanted}, {where}"
     raise BadSource(
-        f"{where} asks for Python {wanted}, which is not offered here. Offered: {', '.join(sorted(PYTHON))}.",
-        hint=f"Ask for {_DEFAULT} there, or for nothing.",
+        f"{where} asks for Python {wanted}, which is not offered here. Offered: {', '.join(sorted(offered, key=_parts))}.",
+        hint=f"Ask for {PYTHON_DEFAULT} there, or for nothing.",
     )
 
 
 def installs(source: Source, runtime: DebianRuntime) -> tuple[Install, ...]:
     """The steps that make /opt/venv; none where nothing is asked for."""
-    python = f"/usr/bin/{runtime.packages[0]}"
+    python = runtime.executable
     venv = f"uv venv --quiet --python {python} {VENV}"
     editable = f"uv pip install --python {VENV} --no-deps -e ."
     match decides(source):
@@ -136,7 +136,7 @@ def notes(source: Source) -> tuple[str, ...]:
     return tuple(said)
 
 
-def _wish(source: Source) -> tuple[str, str]:
+def _wish(source: Source, offered: Mapping[str, DebianRuntime]) -> tuple[str, str]:
     """(major.minor, where it says so)."""
     for file, pattern in ((".python-version", r"(?:cpython-|python-?)?(\d+\.\d+)\S*"), ("runtime.txt", r"python-(\d+\.\d+)\S*")):
         if file not in source.files:
@@ -145,11 +145,13 @@ def _wish(source: Source) -> tuple[str, str]:
         line = line[:_LONGEST_WISH]
         if match := re.fullmatch(pattern, line):
             return match[1], file
-        raise BadSource(f"{file} reads {line!r}, which is no Python version.", hint=f"Write {_DEFAULT} or python-{_DEFAULT} there.")
+        raise BadSource(
+            f"{file} reads {line!r}, which is no Python version.", hint=f"Write {PYTHON_DEFAULT} or python-{PYTHON_DEFAULT} there."
+        )
     if "Pipfile" in source.files and (found := plan_pipenv.python_wish(_toml(source, "Pipfile"))):
         return ".".join(found[:_LONGEST_WISH].split(".")[:2]), "[requires] in the Pipfile"
     ranges, required, where = _ranges(source)
-    for version in sorted(PYTHON, key=lambda text: tuple(map(int, text.split("."))), reverse=True):
+    for version in sorted(offered, key=lambda version: (version == PYTHON_DEFAULT, _parts(version)), reverse=True):
         if any(specifiers.contains(f"{version}.{patch}") for specifiers in ranges for patch in (0, 99)):
             return version, where if required else "the default"
     return required, f"{where} in pyproject.toml"
@@ -196,6 +198,10 @@ def _of_setup(file: str, venv: str) -> Install:
     says = f"uv pip install -e ., which {file} describes"
     keep = (*_KEEP, "app")
     return Install(name="Project", tool=Tool.UV, files=(), whole=True, command=command, says=says, keep=keep, on_code=True)
+
+
+def _parts(version: str) -> tuple[int, ...]:
+    return tuple(map(int, version.split(".")))
 
 
 def _of_lock(source: Source, venv: str) -> tuple[Install, ...]:

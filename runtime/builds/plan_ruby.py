@@ -9,8 +9,8 @@ import nodesemver
 from runtime.builds.detect import Source
 from runtime.builds.steps import Install, Tool
 from runtime.errors import BadSource
-from runtime.stacks.definition import DebianRuntime
 from runtime.stacks.languages import RUBY, RUBY_TOOLCHAIN
+from runtime.stacks.stack import DebianRuntime
 
 GEMS = "/opt/bundle"
 _DEFAULT = "3.3"

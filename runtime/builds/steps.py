@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from runtime.images.digest import Digest
-from runtime.stacks.definition import Runtime
+from runtime.stacks.stack import Runtime
 
 TEXTS = "/build/texts"  # in a build container
 _REVISION = 2  # raised when steps are run in another way, so that old layers are not taken for new

@@ -46,6 +46,7 @@ from runtime.network.links import Network
 from runtime.quantities import Bytes
 from runtime.router.control import Router
 from runtime.router.table import AppSituation
+from runtime.stacks.upgrade import Upgrade, upgrade
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +122,10 @@ class NodeEngine:
     def take_in(self, image: PushedImage, log: Callable[[str], None], *, cancelled: Callable[[], bool]) -> BuiltImage:
         """Make an image of ours from one that was made elsewhere. ImageDamaged, BadSource say what is wrong with it."""
         return self.builder.take_in(image, log, cancelled=cancelled)
+
+    def upgrade(self, digest: str, progress: Callable[[str], None]) -> Upgrade:
+        """An image on the newest version of its stack, where that is sound. Hold a lease until a row names what came of it."""
+        return upgrade(self.config, self.images, digest, progress)
 
     @contextmanager
     def holding(self, app: str, *, timeout: float = 0.0) -> Iterator[bool]:

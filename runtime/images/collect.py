@@ -1,6 +1,7 @@
 """Garbage: what of the store nobody needs, decided from values alone. `apply` in removal.py does it.
 
-An image is needed while a kept release, a name that somebody gave, or work in progress has it; a layer while such an image, a
+An image is needed while a kept release, a name that somebody gave, or work in progress has it, or while builds began with it
+lately; a layer while such an image, a
 container or a note of the build cache has it; a note while it was used lately and the cache is within its size. Everything used
 since `cutoff` is needed as well: a build that is under way holds it (see use.py).
 """
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runtime.images.digest import Digest
-from runtime.images.inventory import CacheEntry, ImageFacts, Inventory
+from runtime.images.inventory import CacheEntry, ImageFacts, Inventory, PullNote
 from runtime.quantities import Bytes
 
 STEP_KEPT = 14 * 86_400.0  # seconds since its last use
@@ -52,20 +53,28 @@ def is_of_platform(name: str) -> bool:
     return _OF_PLATFORM.fullmatch(name) is not None
 
 
+def is_of_stack(name: str) -> bool:
+    """Whether a name is one that a stack's newest image has."""
+    return name.startswith("stack/")
+
+
 def decide(inventory: Inventory, roots: Roots, *, now: float, cutoff: float, cache_size: int) -> Garbage:
     """What nobody needs. Times are Unix seconds; `cutoff`: when the oldest work in progress began; `cache_size`: bytes."""
-    kept = [one for one in inventory.images.values() if _is_needed(one, roots, cutoff)]
+    pulls = _kept_pulls(inventory, now=now, cutoff=cutoff, cache_size=cache_size)
+    held = {note.image for note in pulls} | _kept_stacks(inventory, now=now, cutoff=cutoff)
+    kept = [one for one in inventory.images.values() if one.digest in held or _is_needed(one, roots, cutoff)]
     diff_ids = {*roots.layers, *(diff_id for one in kept for diff_id in one.diff_ids)}
     blobs = {digest for one in kept for digest in one.blobs}
     diff_ids |= {one.diff_id for one in inventory.layers.values() if one.used_at >= cutoff or one.digest in blobs}
     notes = _kept_notes(inventory, frozenset(diff_ids), now=now, cutoff=cutoff, cache_size=cache_size)
     diff_ids |= {entry.diff_id for entry in notes}
     blobs |= {layer.digest for diff_id in diff_ids if (layer := inventory.layers.get(diff_id)) and layer.digest}
-    kept_images, kept_notes = {one.digest for one in kept}, {entry.path for entry in notes}
+    paths = (*(entry.path for entry in inventory.cache), *(entry.path for entry in inventory.pulls))
+    kept_images, kept_notes = {one.digest for one in kept}, {*(entry.path for entry in notes), *(entry.path for entry in pulls)}
     return Garbage(
         names=tuple(sorted(name for one in kept for name in one.names if _is_old_name(name, one, roots, cutoff))),
         images=tuple(sorted(inventory.images.keys() - kept_images)),
-        cache=tuple(entry.path for entry in inventory.cache if entry.path not in kept_notes),
+        cache=tuple(path for path in paths if path not in kept_notes),
         layers=tuple(sorted(inventory.layers.keys() - diff_ids)),
         blobs=tuple(sorted(digest for digest, one in inventory.blobs.items() if digest not in blobs and one.used_at < cutoff)),
     )
@@ -78,11 +87,37 @@ def size_of(garbage: Garbage, inventory: Inventory) -> Bytes:
 
 
 def _is_needed(image: ImageFacts, roots: Roots, cutoff: float) -> bool:
-    return image.digest in roots.images or image.used_at >= cutoff or any(not is_of_platform(name) for name in image.names)
+    given = (name for name in image.names if not is_of_platform(name) and not is_of_stack(name))
+    return image.digest in roots.images or image.used_at >= cutoff or any(given)
+
+
+def _kept_stacks(inventory: Inventory, *, now: float, cutoff: float) -> set[Digest]:
+    """Images of stacks whose layer was used lately: they come and go with its note."""
+    fresh = {entry.diff_id for entry in inventory.cache if entry.stack and (entry.used_at >= cutoff or now - entry.used_at <= STACK_KEPT)}
+    return {one.digest for one in inventory.images.values() if any(map(is_of_stack, one.names)) and fresh.issuperset(one.diff_ids)}
 
 
 def _is_old_name(name: str, image: ImageFacts, roots: Roots, cutoff: float) -> bool:
     return is_of_platform(name) and name not in roots.names and image.used_at < cutoff
+
+
+def _kept_pulls(inventory: Inventory, *, now: float, cutoff: float, cache_size: int) -> list[PullNote]:
+    """Images of registries used lately, the latest first, as many as fit into the size of the cache."""
+    kept: list[PullNote] = []
+    held: set[Digest] = set()
+    left = cache_size
+    for note in sorted(inventory.pulls, key=lambda note: note.used_at, reverse=True):
+        image = inventory.images.get(note.image)
+        if image is None:
+            continue
+        parts = [layer for diff_id in image.diff_ids if diff_id not in held and (layer := inventory.layers.get(diff_id))]
+        cost = sum(layer.size + layer.unpacked for layer in parts)
+        if note.used_at < cutoff and (now - note.used_at > STEP_KEPT or cost > left):
+            continue
+        left -= cost
+        held.update(image.diff_ids)
+        kept.append(note)
+    return kept
 
 
 def _kept_notes(inventory: Inventory, needed: frozenset[Digest], *, now: float, cutoff: float, cache_size: int) -> list[CacheEntry]:

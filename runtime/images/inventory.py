@@ -61,11 +61,21 @@ class CacheEntry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PullNote:
+    """A note that an image came from a registry, for builds to begin with."""
+
+    path: Path
+    image: Digest
+    used_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Inventory:
     images: Mapping[Digest, ImageFacts]
     layers: Mapping[Digest, LayerFacts]
     blobs: Mapping[Digest, BlobFacts]
     cache: tuple[CacheEntry, ...]
+    pulls: tuple[PullNote, ...] = ()
 
 
 def take_inventory(config: NodeConfig, store: Store, *, also: Iterable[str] = ()) -> Inventory:
@@ -75,6 +85,7 @@ def take_inventory(config: NodeConfig, store: Store, *, also: Iterable[str] = ()
         layers={one.diff_id: one for one in _layers(config)},
         blobs={one.digest: one for one in _blobs(config)},
         cache=tuple(_cache(config)),
+        pulls=tuple(_pulls(config)),
     )
 
 
@@ -127,6 +138,18 @@ def _cache(config: NodeConfig) -> Iterator[CacheEntry]:
         document = read_note(path)
         if used_at is not None and document is not None and "diff_id" in document and _HEX.fullmatch(path.stem):
             yield CacheEntry(path=path, diff_id=Digest(document["diff_id"]), stack=path.parent.name == "stacks", used_at=used_at)
+
+
+def _pulls(config: NodeConfig) -> Iterator[PullNote]:
+    for path in sorted((config.cache / "pulls").glob("*.json")):
+        used_at = _used(path)
+        try:
+            document = journal.read_json(path)
+            image = Digest.parse(document["image"])
+        except (ValueError, KeyError, TypeError):  # damaged, or gone meanwhile: the same as never written
+            continue
+        if used_at is not None and _HEX.fullmatch(path.stem):
+            yield PullNote(path=path, image=image, used_at=used_at)
 
 
 def read_note(path: Path) -> dict[str, Any] | None:

@@ -100,7 +100,8 @@ class Store:
         """Store an image of `layers`, bottom first, and list it in the index; the same input gives the same digest."""
         with self.uses.taking():
             self._mark(layers)
-            written = self._write_blob(manifest.render_config(config, [layer.diff_id for layer in layers], machine=platform.machine()))
+            diff_ids = [layer.diff_id for layer in layers]
+            written = self._write_blob(manifest.render_config(config, diff_ids, machine=platform.machine()))
             pointer = Descriptor(media_type=manifest.CONFIG, digest=written[0], size=written[1])
             digest, size = self._write_blob(manifest.render_manifest(pointer, layers, annotations or {}))
             self.list_image(Descriptor(media_type=manifest.MANIFEST, digest=digest, size=size))

@@ -8,13 +8,15 @@ from __future__ import annotations
 import base64
 import json
 import os
-from collections.abc import Sequence
+import platform
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from runtime import journal, process
 from runtime.config import NodeConfig, package_environment
-from runtime.errors import HostLacks, ImageDamaged, ProcessFailed, TransferFailed
+from runtime.errors import HostLacks, ImageDamaged, ProcessFailed, TransferFailed, Unreachable
 from runtime.images import manifest
 from runtime.images.adoption import Adopted, adopt
 from runtime.images.compression import Compression
@@ -24,6 +26,13 @@ from runtime.images.scratch import scratch
 from runtime.images.store import Store
 
 TIME_LIMIT = 1800.0  # seconds a transfer may take
+_ANOTHER_TIME = re.compile(  # what skopeo says when a registry does not answer, or not as it should
+    r"did not end within|no such host|connection refused|connection reset|i/o timeout|timeout exceeded|no route to host"
+    r"|network is unreachable|server misbehaving|toomanyrequests|too many requests|\bstatus(?: code)?(?: from registry)?:? (?:429|5\d\d)\b"
+    r"|\b(?:429|5\d\d) (?:Too Many|Internal|Bad Gateway|Service|Gateway)|TLS handshake|EOF",
+    re.IGNORECASE,
+)
+_BLOB = re.compile(rb"Copying blob (?:sha256:)?([0-9a-f]{12})[0-9a-f]*.*")
 _ENTRY = "image"  # what the one image of a layout in between is called
 
 
@@ -39,19 +48,33 @@ class Access:
 class Transfer:
     """Brings images into one store and out of it."""
 
-    def __init__(self, config: NodeConfig, store: Store, *, time_limit: float = TIME_LIMIT) -> None:
+    def __init__(
+        self,
+        config: NodeConfig,
+        store: Store,
+        *,
+        time_limit: float = TIME_LIMIT,
+        progress: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._config, self._store, self._time_limit = config, store, time_limit
+        self._progress = progress
 
     def bring(self, source: str, access: Access = Access()) -> Adopted:
         """Import an image by skopeo's name of it, such as `docker://registry.example/app:1` or `oci-archive:/tmp/app.tar`.
 
-        TransferFailed: it cannot be had. ImageDamaged: it was, but is not what it says.
+        TransferFailed: it cannot be had; Unreachable: not now. ImageDamaged: it was, but is not what it says.
         """
         with self._store.lease(), scratch(self._config.images / "ingest") as space:
             words = ["--src-tls-verify=false"] if access.plain_http else []
             layout = space / "layout"
             self._copy([*words, source, f"oci:{layout}:{_ENTRY}"], space, source, access)
             return self._adopt(layout)
+
+    def digest_of(self, source: str, access: Access = Access()) -> Digest:
+        """What a registry has under a name now: the digest of its manifest, or of its list of manifests. Errors as of `bring`."""
+        with scratch(self._config.images / "ingest") as space:
+            words = ["inspect", "--raw", *(["--tls-verify=false"] if access.plain_http else []), source]
+            return Digest.of(self._skopeo(words, space, source, access))
 
     def send(
         self, digest: str, target: str, access: Access = Access(), *, compression: Compression | None = None, docker: bool = False
@@ -70,6 +93,10 @@ class Transfer:
             self._copy([*words, source, target], space, target, access)
 
     def _copy(self, words: Sequence[str], space: Path, what: str, access: Access) -> None:
+        self._skopeo(["copy", *words], space, what, access)
+
+    def _skopeo(self, words: Sequence[str], space: Path, what: str, access: Access) -> bytes:
+        """Its standard output; `what` is the other side's name."""
         credentials = space / "auth.json"
         auths = {}
         if access.user:
@@ -78,13 +105,19 @@ class Transfer:
         spare = space / "tmp"
         spare.mkdir(exist_ok=True)
         environment = {**package_environment(), "PATH": os.defpath, "TMPDIR": str(spare), "HOME": str(space)}
-        command = ["skopeo", "--insecure-policy", "copy", "--quiet", "--authfile", str(credentials), *words]
+        verb, *rest = words
+        command = ["setpriv", "--pdeathsig", "KILL", "skopeo", "--insecure-policy", verb, "--authfile", str(credentials), *rest]
         try:
-            process.run(["setpriv", "--pdeathsig", "KILL", *command], timeout=self._time_limit, env=environment)
+            return process.run(command, timeout=self._time_limit, env=environment, on_output=self._tell, stoppable=True).stdout
         except HostLacks:
             raise HostLacks("skopeo, which moves images, is not on this machine.", hint="apt-get install skopeo") from None
         except ProcessFailed as failure:
-            raise TransferFailed(f"{what} could not be transferred. {_said(failure)}", hint=_remedy(str(failure))) from None
+            kind = Unreachable if _ANOTHER_TIME.search(str(failure)) else TransferFailed
+            raise kind(f"{what} could not be transferred. {_said(failure)}", hint=_remedy(str(failure))) from None
+
+    def _tell(self, line: bytes) -> None:
+        if match := _BLOB.fullmatch(line.strip()):
+            self._progress(f"    layer {match[1].decode()}")
 
     def _adopt(self, layout: Path) -> Adopted:
         """Take the one image of a layout into the store."""
@@ -111,9 +144,12 @@ def _host(name: str) -> str:
 
 def _said(failure: ProcessFailed) -> str:
     """Skopeo's own words, without its time stamps and our command line."""
+    if late := re.search(r"did not end within (\S+ s)", str(failure)):
+        return f"It was not done within {late[1]}."
     _, _, said = str(failure).partition(" It said: ")
     text = said or str(failure)
-    return text.partition('msg="')[2].rpartition('"')[0].replace('\\"', '"') or text
+    words = text.partition('msg="')[2].rpartition('"')[0].replace('\\"', '"') or text
+    return re.sub(r'^Error (?:parsing|initializing) (?:image name|source) "?\S+?"?: ', "", words)
 
 
 def _remedy(text: str) -> str:
@@ -121,13 +157,17 @@ def _remedy(text: str) -> str:
     if "unauthorized" in lower or "authentication required" in lower or "denied" in lower:
         return "Check user name and password, and whether they may do this there."
     if "server gave http response to https client" in lower:
-        return "If this registry is meant to speak plain HTTP, add --plain-http."
-    if "manifest unknown" in lower or "not found" in lower:
+        return "If this registry is meant to speak plain HTTP, add --plain-http; for builds name it in SLIPWAY_PLAIN_REGISTRIES."
+    if "manifest unknown" in lower or "name unknown" in lower or "not found" in lower:
         return "Check the name and the tag."
     if "no space left" in lower:
         return "Make room on the disk: `manage.py image df` shows what takes it."
-    if "toomanyrequests" in lower or "429" in lower:
+    if "no image found in manifest list" in lower or "no image found in image index" in lower:
+        return f"Name an image for linux/{manifest.architecture(platform.machine())}."
+    if "toomanyrequests" in lower or "too many requests" in lower or " 429" in lower:
         return "The registry wants fewer requests: wait, or sign in with --user."
     if "did not end within" in lower:
-        return "The other side hangs: try again, or with a longer --timeout."
+        return "The other side hangs or is slow: try again, or allow more time (--timeout; SLIPWAY_PULL_TIMEOUT for builds)."
+    if "no such host" in lower:
+        return "No such registry is known here: check its name, or this machine's DNS."
     return "Check the name, the network, and that the registry runs."

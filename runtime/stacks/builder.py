@@ -1,4 +1,4 @@
-"""Stacks and language runtimes, built on first use and kept for ever by the content of their definition.
+"""Stacks and language runtimes, built on first use and kept by the content of their definition, one version beside the other.
 
 Trusted work of the platform itself: mmdebstrap, apt and npm run on the host, as root, with the host's own settings. Nothing of
 a team's is ever built here. Two who want the same at once: one builds, the other waits.
@@ -8,26 +8,33 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from runtime import journal, process, stopping
 from runtime.config import NodeConfig, package_environment
-from runtime.errors import BadSource, HostLacks
+from runtime.errors import BadStack, HostLacks
 from runtime.images.digest import Digest
 from runtime.images.manifest import ImageConfig, Layer, Step
+from runtime.images.remote import Registries, RemoteName
 from runtime.images.scratch import scratch
 from runtime.images.store import Image, Store
-from runtime.images.use import mark
+from runtime.images.transfer import Access, Transfer
 from runtime.quantities import Bytes
 from runtime.stacks import bare
-from runtime.stacks.definition import PYTHON, STACKS, Bare, DebianRuntime, NodeRuntime, Runtime, Stack, key
+from runtime.stacks.definition import DEBIAN_13, PYTHON, PYTHON_DEFAULT
 from runtime.stacks.difference import empty, forget_times, subtract
+from runtime.stacks.flatten import flatten, inside
+from runtime.stacks.foundation import Foundation
 from runtime.stacks.mirror import find_mirror
+from runtime.stacks.offer import offer
 from runtime.stacks.package_manager import PackageManager
 from runtime.stacks.registry import pack, unpack_manager, view
+from runtime.stacks.stack import Bare, DebianRuntime, NodeRuntime, Runtime, Stack
 from runtime.stacks.static import STATIC
+from runtime.stacks.versions import Version, identity_of, newest, record, versions
 
 Progress = Callable[[str], None]
 
@@ -43,34 +50,49 @@ _APP_USER = {"etc/passwd": "app:x:1000:1000:app:/app:/bin/sh\n", "etc/group": "a
 _CHECKED_HASH, _UNCHECKED_HASH = bytes((3, 0, 0, 0)), bytes((1, 0, 0, 0))  # what SOURCE_DATE_EPOCH makes, and what starts faster
 
 
-def ensure_stack(config: NodeConfig, store: Store, name: str = "debian-13", progress: Progress = print) -> Image:
-    """The stack as an image of the store, built now if it is not there; BadSource: no stack has that name."""
-    if name not in STACKS:
-        raise BadSource(f"There is no stack {name!r}.", hint=f"Choose one of: {', '.join(STACKS)}.")
-    digest = store.write_image([_stack_layer(config, store, STACKS[name], progress)], _stack_config(STACKS[name]))
+def ensure_stack(config: NodeConfig, store: Store, name: str = DEBIAN_13.name, progress: Progress = print) -> Image:
+    """The stack's newest version as an image of the store, built now if it is not there; BadSource: no stack has that name."""
+    version, layer = _stack(config, store, offer(config).stack(name), progress)
+    foundation = Foundation(stack=name, runtimes=(), layers=1)
+    settings = ImageConfig(
+        environment={**_PATH, **version.environment}, user="0:0", labels=foundation.label(), history=(Step(created_by=name),)
+    )
+    digest = store.write_image([layer], settings)
     store.tag(f"stack/{name}", digest)
     return store.image(digest)
 
 
 def ensure_runtime(config: NodeConfig, store: Store, runtime: Runtime | None, stack: Stack, progress: Progress = print) -> list[Layer]:
-    """The layers of a stack with a language runtime on it (or none), bottom first; what is missing is built now."""
-    layers = [_stack_layer(config, store, stack, progress)]
-    if runtime is not None:
-        layers.append(_kept(config, store, runtime, progress, lambda tree: _build_runtime(config, store, runtime, tree, progress)))
-    return layers
+    """The layers of a stack with a language runtime on it (or none), bottom first; what is missing is built now.
+
+    Packages are those of `stack`, whichever the runtime was defined on. BadStack: it is an image, to which none can be added.
+    """
+    current = offer(config).stack(stack.name)
+    version, layer = _stack(config, store, current, progress)
+    if runtime is None or (isinstance(runtime, DebianRuntime) and not runtime.packages):
+        return [layer]
+    on_it = replace(runtime, stack=current) if isinstance(runtime, DebianRuntime) else runtime
+    return [layer, _runtime(config, store, on_it, version, progress)]
 
 
 def ensure_bare(config: NodeConfig, store: Store, stack: Stack, progress: Progress = print) -> Layer:
-    """The one layer below programs that bring all they need (Go's)."""
-    below = _stack_layer(config, store, stack, progress)
-    return _kept(config, store, Bare(stack=stack), progress, lambda tree: bare.fill(store.unpacked(below), tree))
+    """The one layer below programs that bring all they need (Go's): of the stack's newest version, so that certificates are, too."""
+    current = offer(config).stack(stack.name)
+    version, below = _stack(config, store, current, progress)
+
+    def build(tree: Path) -> Mapping[str, str]:
+        bare.fill(store.unpacked(below), tree)
+        return {}
+
+    definition = Bare(stack=current)
+    return _kept(config, store, definition, identity_of(definition, version.diff_id), progress, build)[1]
 
 
 def ensure_platform_images(config: NodeConfig, progress: Progress = print) -> None:
-    """What nearly every first deploy needs, made before it: the base stack, Python, and the static file server."""
+    """What nearly every first deploy needs, made before it: the base stack, its Python, and the static file server."""
     store = Store(config)
     ensure_stack(config, store, progress=progress)
-    for runtime in (*PYTHON.values(), STATIC):
+    for runtime in (PYTHON[PYTHON_DEFAULT], STATIC):
         ensure_runtime(config, store, runtime, runtime.stack, progress)
 
 
@@ -78,6 +100,23 @@ def layer_names(config: NodeConfig) -> dict[Digest, str]:
     """What each layer of a stack or a runtime of this node is called, by diff ID."""
     notes = (journal.read_json(path) for path in sorted((config.cache / "stacks").glob("*.json")))
     return {Digest(note["diff_id"]): str(note["name"]) for note in notes if note}
+
+
+def rebuild(config: NodeConfig, store: Store, name: str, progress: Progress = print) -> tuple[Version, bool]:
+    """Build a stack from today's packages (or image), and the languages in use on it; the version, and whether it is a new one.
+
+    The old version stays for the apps that stand on it. BadSource: no stack has that name.
+    """
+    offered = offer(config)
+    stack = offered.stack(name)
+    identity = identity_of(stack)
+    before = newest(config, store, identity)
+    version, _ = _kept(config, store, stack, identity, progress, lambda tree: _build_stack(config, store, stack, tree, progress), anew=True)
+    used = {one.name for one in versions(config)} if before is None else _languages_on(config, before[0])
+    for language in offered.languages.values():
+        if language.stack.name == name and language.name in used and language.packages:
+            _runtime(config, store, offered.current(language), version, progress)
+    return version, before is None or before[0].diff_id != version.diff_id
 
 
 def node_versions(config: NodeConfig) -> list[str]:
@@ -94,35 +133,59 @@ def node_versions(config: NodeConfig) -> list[str]:
 _PATH = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
 
 
-def _stack_config(stack: Stack) -> ImageConfig:
-    return ImageConfig(environment=_PATH, user="0:0", history=(Step(created_by=stack.name),))
+def _stack(config: NodeConfig, store: Store, stack: Stack, progress: Progress) -> tuple[Version, Layer]:
+    return _kept(config, store, stack, identity_of(stack), progress, lambda tree: _build_stack(config, store, stack, tree, progress))
 
 
-def _stack_layer(config: NodeConfig, store: Store, stack: Stack, progress: Progress) -> Layer:
-    return _kept(config, store, stack, progress, lambda tree: _bootstrap(config, stack, (), tree, progress))
+def _runtime(config: NodeConfig, store: Store, runtime: Runtime, on: Version, progress: Progress) -> Layer:
+    """The layer of a language over a version of a stack."""
+
+    def build(tree: Path) -> Mapping[str, str]:
+        if isinstance(runtime, NodeRuntime):
+            _unpack_node(runtime, tree)
+        elif isinstance(runtime, PackageManager):
+            unpack_manager(runtime, tree)
+        else:
+            _install(config, store, runtime, on, tree, progress)
+        return {}
+
+    identity = identity_of(runtime, on.diff_id if isinstance(runtime, DebianRuntime) else None)
+    return _kept(config, store, runtime, identity, progress, build)[1]
 
 
-def _kept(config: NodeConfig, store: Store, definition: Stack | Runtime | Bare, progress: Progress, build: Callable[[Path], None]) -> Layer:
-    """The layer of a definition from the record of its key; else built, in a folder that does not outlive us, and recorded."""
-    identity = key(definition, platform.machine())
-    record = config.cache / "stacks" / f"{identity}.json"
-    if layer := _recorded(store, record):
-        return layer
+def _languages_on(config: NodeConfig, version: Version) -> set[str]:
+    """Names of the languages that were built for a version of a stack."""
+    recorded, offered = {one.identity for one in versions(config)}, offer(config)
+    return {one.name for one in offered.languages.values() if identity_of(offered.current(one), version.diff_id) in recorded}
+
+
+def _kept(
+    config: NodeConfig,
+    store: Store,
+    definition: Stack | Runtime | Bare,
+    identity: str,
+    progress: Progress,
+    build: Callable[[Path], Mapping[str, str]],
+    *,
+    anew: bool = False,
+) -> tuple[Version, Layer]:
+    """The newest version; where there is none (or `anew`) built in a folder that does not outlive us, and recorded."""
+    if not anew and (found := newest(config, store, identity)):
+        return found
     with _turn(config.locks / f"stack-{identity[:16]}"):
-        if layer := _recorded(store, record):  # built while we waited
-            return layer
+        if not anew and (found := newest(config, store, identity)):  # built while we waited
+            return found
         started, moment = time.monotonic(), time.time()
         progress(f"Building {definition.name}: once, for all apps of this machine")
         config.workspaces.mkdir(parents=True, exist_ok=True)
-        with scratch(config.workspaces) as space:
+        with store.lease(), scratch(config.workspaces) as space:
             tree = space / "tree"
-            build(tree)
+            environment = build(tree)
             forget_times(tree, after=moment - 1, instead=_EPOCH)
             layer = store.add_layer(tree, move=True)
-        record.parent.mkdir(parents=True, exist_ok=True)
-        journal.write_json(record, {"name": definition.name, "diff_id": layer.diff_id})
+            version = record(config, definition.name, identity, layer, environment, now=moment)
         progress(f"Built {definition.name} in {time.monotonic() - started:.1f} s: {Bytes(layer.size)}, {layer.digest.short}")
-        return layer
+        return version, layer
 
 
 @contextmanager
@@ -136,22 +199,45 @@ def _turn(lock: Path) -> Iterator[None]:
         stopping.check()
 
 
-def _recorded(store: Store, record: Path) -> Layer | None:
-    document = journal.read_json(record)
-    mark(record)
-    return None if document is None else store.layer(Digest(document["diff_id"]))
+def _build_stack(config: NodeConfig, store: Store, stack: Stack, tree: Path, progress: Progress) -> Mapping[str, str]:
+    """Its tree, and the variables that an image of a registry sets."""
+    environment: Mapping[str, str] = {}
+    if stack.image:
+        image = _pull(config, store, stack, progress)
+        flatten(image.layers, tree.parent, tree)
+        environment = image.config.environment
+        _add_app_user(tree)
+    else:
+        _bootstrap(config, stack, (), tree, progress)
+    _write_files(stack.files, (), tree)
+    return environment
 
 
-def _build_runtime(config: NodeConfig, store: Store, runtime: Runtime, tree: Path, progress: Progress) -> None:
-    if isinstance(runtime, NodeRuntime):
-        _unpack_node(runtime, tree)
-        return
-    if isinstance(runtime, PackageManager):
-        unpack_manager(runtime, tree)
-        return
-    base = store.unpacked(_stack_layer(config, store, runtime.stack, progress))
+def _pull(config: NodeConfig, store: Store, stack: Stack, progress: Progress) -> Image:
+    """The image a stack is made from, as its registry has it now; it goes again when nothing else begins with it."""
+    try:
+        name = RemoteName.parse(stack.image)
+    except ValueError as error:
+        raise BadStack(f"{stack.name}.toml: from is wrong: {error}.", hint="An image is named HOST/NAME:TAG.") from None
+    registries = Registries.of(config)
+    asked = registries.asked(name)
+    progress(f"    pulling {asked}")
+    transfer = Transfer(config, store, time_limit=config.pull_timeout, progress=progress)
+    return store.image(transfer.bring(f"docker://{asked}", Access(plain_http=registries.is_plain(asked))).digest)
+
+
+def _install(config: NodeConfig, store: Store, runtime: DebianRuntime, on: Version, tree: Path, progress: Progress) -> None:
+    """What a language's packages add to a version of its stack."""
+    if runtime.stack.image:
+        raise BadStack(
+            f"{runtime.name} is Debian packages, and {runtime.stack.name} is an image of a registry, to which none can be added.",
+            hint=f"Make {runtime.stack.name} from an image that holds it, or of Debian packages.",
+        )
+    layer = store.layer(on.diff_id)
+    assert layer is not None  # found or built just now, and marked
+    base = store.unpacked(layer)
     _bootstrap(config, runtime.stack, runtime.packages, tree, progress)
-    _write_files(runtime, tree)
+    _write_files((*runtime.stack.files, *runtime.files), runtime.links, tree)
     _trust_bytecode(tree)
     subtract(base, tree)
 
@@ -166,7 +252,7 @@ def _bootstrap(config: NodeConfig, stack: Stack, packages: tuple[str, ...], tree
     mirror = find_mirror(config, stack.suite)
     wanted = ",".join(("usr-is-merged", *stack.packages, *packages))
     options = [f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in _LEFT_OUT]
-    options += ["--dpkgopt=path-include=/usr/share/doc/*/copyright", *(f"--aptopt={line}" for line in mirror.settings)]
+    options += ["--dpkgopt=path-include=/usr/share/doc/*/copyright", *(f"--aptopt={line}" for line in (*mirror.settings, *stack.apt))]
     command = [*_CONTAINED, "mmdebstrap", "--mode=root", "--variant=essential", f"--hook-dir={_HOOKS}", f"--include={wanted}", *options]
     if packages:
         command.append(f"--setup-hook={_MAN_FOLDER}")
@@ -187,9 +273,16 @@ def _bootstrap(config: NodeConfig, stack: Stack, packages: tuple[str, ...], tree
         empty(tree / folder)
     for path in ("etc/hostname", "etc/resolv.conf", "etc/apt/sources.list", "var/cache/ldconfig/aux-cache"):
         (tree / path).unlink(missing_ok=True)
+    _add_app_user(tree)
+
+
+def _add_app_user(tree: Path) -> None:
     for name, line in _APP_USER.items():
-        with (tree / name).open("a") as file:
-            file.write(line)
+        path = inside(tree, name)
+        known = path.read_text() if path.is_file() and not path.is_symlink() else ""
+        if not any(entry.split(":")[2:3] == ["1000"] for entry in known.splitlines()):
+            path.unlink(missing_ok=True)
+            path.write_text(known + line)
 
 
 def _trust_bytecode(tree: Path) -> None:
@@ -208,15 +301,16 @@ def _tell(line: bytes, progress: Progress) -> None:
         progress(f"    {text.removeprefix('I: ').removesuffix('...')}")
 
 
-def _write_files(runtime: DebianRuntime, tree: Path) -> None:
-    for name, text in runtime.files:
-        path = tree / name
-        path.parent.mkdir(parents=True, exist_ok=True)
+def _write_files(files: Iterable[tuple[str, str]], links: Iterable[tuple[str, str]], tree: Path) -> None:
+    for name, text in files:
+        path = inside(tree, name)
+        path.unlink(missing_ok=True)
         path.write_text(text)
         path.chmod(0o755 if text.startswith("#!") else 0o644)
-    for name, leads_to in runtime.links:
-        (tree / name).parent.mkdir(parents=True, exist_ok=True)
-        (tree / name).symlink_to(leads_to)
+    for name, leads_to in links:
+        path = inside(tree, name)
+        path.unlink(missing_ok=True)
+        path.symlink_to(leads_to)
 
 
 def _unpack_node(runtime: NodeRuntime, tree: Path) -> None:

@@ -1,85 +1,23 @@
-"""What stacks and language runtimes consist of, as values. Pure: a definition's content is its identity."""
+"""What this release offers: the stacks of `definitions/`, the languages on them, Node.js, and Git for build steps."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from dataclasses import asdict, dataclass
+from pathlib import Path
 
-from runtime.stacks.package_manager import PackageManager
+from runtime.stacks.parsing import parse
+from runtime.stacks.stack import DebianRuntime, NodeRuntime, Runtime, Stack
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stack:
-    """A base root filesystem made of Debian packages."""
-
-    name: str
-    suite: str
-    packages: tuple[str, ...]  # beside the essential ones
-    revision: int = 1  # raised when the way it is built changes
+SHIPPED = tuple(parse(path.read_text(), path.name) for path in sorted((Path(__file__).parent / "definitions").glob("*.toml")))
+STACKS = {file.stack.name: file.stack for file in SHIPPED}
+DEBIAN_13 = STACKS["debian-13"]
+PYTHON_DEFAULT = "3.13"
+PYTHON = {one.name.removeprefix("python-"): one for file in SHIPPED for one in file.languages if one.name.startswith("python-")}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DebianRuntime:
-    """A language runtime or server as packages on top of a stack: the layer is what they add."""
+def stack_of(runtime: Runtime | None) -> Stack:
+    """The stack a language stands on; Node.js, and what needs no language, on the usual one."""
+    return runtime.stack if isinstance(runtime, DebianRuntime) else DEBIAN_13
 
-    name: str
-    stack: Stack
-    packages: tuple[str, ...]
-    files: tuple[tuple[str, str], ...] = ()  # path -> text, written into the layer, mode 755 if it starts with #!
-    links: tuple[tuple[str, str], ...] = ()  # path -> where it points
-    revision: int = 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeRuntime:
-    """Node.js and npm from the npm registry's own packages of them, in /opt/node."""
-
-    version: str
-    npm: str
-    revision: int = 1
-
-    @property
-    def name(self) -> str:
-        return f"node-{self.version}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bare:
-    """What a program without libraries stands on instead of a stack: that one's certificates, and the names of users."""
-
-    stack: Stack
-    revision: int = 1
-
-    @property
-    def name(self) -> str:
-        return f"{self.stack.name}-bare"
-
-
-Runtime = DebianRuntime | NodeRuntime | PackageManager
-
-
-def key(definition: Stack | Runtime | Bare, machine: str) -> str:
-    """The identity of a definition on a machine architecture: 64 hex digits, changed by any change of content."""
-    document = {"kind": type(definition).__name__, "machine": machine, **asdict(definition)}
-    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
-
-
-DEBIAN_13 = Stack(
-    name="debian-13",
-    suite="trixie",
-    revision=2,
-    packages=("ca-certificates", "libatomic1", "libstdc++6", "media-types", "netbase", "tzdata"),
-)
-
-PYTHON = {
-    "3.13": DebianRuntime(
-        name="python-3.13",
-        stack=DEBIAN_13,
-        packages=("python3", "python3-venv"),
-        links=(("usr/local/bin/python", "/usr/bin/python3"),),  # Debian has no `python`, and Procfiles do
-    )
-}
 
 NODE_NPM = "10.9.9"  # runs on every Node below
 NODE_DEFAULT = "22.23.3"
@@ -91,6 +29,4 @@ def node(version: str) -> NodeRuntime:
     return NodeRuntime(version=version, npm=NODE_NPM)
 
 
-GIT = DebianRuntime(name="git", stack=DEBIAN_13, packages=("git",))  # for steps that fetch a dependency from a repository
-
-STACKS = {DEBIAN_13.name: DEBIAN_13}
+GIT = DebianRuntime(name="git", stack=DEBIAN_13, packages=("git",))  # for steps that fetch a dependency from a repository; on any stack

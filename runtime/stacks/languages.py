@@ -5,8 +5,11 @@ A toolchain (compilers, headers, a resolver) is for build steps alone; an image 
 
 from __future__ import annotations
 
+import re
+
 from runtime.stacks.apache import APACHE, SERVE, SETTINGS
-from runtime.stacks.definition import DEBIAN_13, DebianRuntime
+from runtime.stacks.definition import DEBIAN_13
+from runtime.stacks.stack import DebianRuntime
 
 _COMPILER = ("gcc", "g++", "make", "libc6-dev", "pkgconf")
 
@@ -55,6 +58,12 @@ def php(version: str, extensions: frozenset[str]) -> DebianRuntime:
         packages=(f"libapache2-mod-php{version}", f"php{version}-cli", *(f"php{version}-{name}" for name in (*PHP_ALWAYS, *more))),
         files=(("opt/php/serve", SERVE), ("opt/php/apache.conf", APACHE), (f"etc/php/{version}/apache2/conf.d/90-slipway.ini", SETTINGS)),
     )
+
+
+def php_named(name: str) -> DebianRuntime | None:
+    """The PHP that `php` calls so; None: it is none, or of no version offered."""
+    match = re.fullmatch(r"php-(\d+\.\d+)((?:-[a-z0-9]+)*)", name)
+    return php(match[1], frozenset(match[2].split("-")[1:])) if match and match[1] in PHP_VERSIONS else None
 
 
 def php_toolchain(version: str, extensions: frozenset[str]) -> DebianRuntime:

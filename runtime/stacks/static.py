@@ -6,7 +6,8 @@ changes, so browsers may keep it for a year; a page is asked for each time. File
 
 from __future__ import annotations
 
-from runtime.stacks.definition import DEBIAN_13, DebianRuntime
+from runtime.stacks.definition import DEBIAN_13
+from runtime.stacks.stack import DebianRuntime
 
 # nginx reads no environment: the start script writes the port into a copy of the template.
 _SERVE = r"""#!/bin/sh

@@ -1,8 +1,10 @@
 """Releases and rollouts."""
 
 import pytest
+import redis
 from pytest_django import Settings
 
+from portal.activity.models import AuditEntry
 from portal.apps.actions import set_config_vars
 from portal.apps.config import config_of
 from portal.apps.models import App
@@ -126,3 +128,28 @@ def test_the_timeline_says_nothing_twice_in_a_row(crew: Crew) -> None:
         actions.add_step(rollout, text)
     rollout.refresh_from_db()
     assert [step["text"] for step in rollout.steps[before:]] == ["start web.1", "switch traffic", "start web.1"]
+
+
+def test_only_an_admin_asks_for_newer_stacks_and_every_app_that_was_deployed_is_looked_at(crew: Crew, broker: redis.Redis) -> None:
+    app, other = crew.app(), crew.app("other")
+    deploy(submit_archive(crew.owner, app))
+    deploy(submit_archive(crew.owner, other, b"2"))
+    crew.app("empty")
+    with pytest.raises(NotAllowed):
+        actions.ask_for_upgrade(crew.owner, app=app)
+    assert actions.ask_for_upgrade(crew.admin) == 2
+    assert actions.ask_for_upgrade(crew.admin, app=app) == 1
+    texts = list(AuditEntry.objects.filter(person=crew.admin).order_by("pk").values_list("text", "app_name"))[-2:]
+    assert texts == [("asked for the newest stack for all apps", ""), ("asked for the newest version of its stack", "hello")]
+
+
+def test_an_exchanged_image_is_a_release_like_the_one_before_unless_the_app_went_on(crew: Crew) -> None:
+    app = crew.app()
+    set_config_vars(crew.owner, app=app, changes={"A": "1"})
+    deploy(submit_archive(crew.owner, app))
+    old = release_of(app, 1)
+    new = actions.exchange_image(crew.admin, app=app, of=old, image="sha256:" + "b" * 64, description="Upgrade").release
+    assert (new.number, new.processes, new.build, config_of_release(new)) == (2, old.processes, old.build, {"A": "1"})
+    assert actions.rollback(crew.owner, app=app, number=1).release.image == old.image
+    with pytest.raises(Conflict, match="got a newer release than v1 meanwhile"):
+        actions.exchange_image(None, app=app, of=old, image="sha256:" + "c" * 64, description="Upgrade")

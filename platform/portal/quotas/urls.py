@@ -8,6 +8,7 @@ from portal.quotas import views
 
 urlpatterns = [
     path("admin", views.admin, name="admin"),
+    path("admin/stacks", views.upgrade_stacks, name="upgrade-stacks"),
     path("admin/people", views.add_person, name="add-person"),
     path("admin/teams/<slug:name>", views.quota, name="admin-quota"),
 ]

@@ -21,6 +21,7 @@ from portal.quotas.access import quota_of, team_uses
 from portal.quotas.capacity import capacity_of
 from portal.quotas.forms import QuotaForm
 from portal.quotas.lines import lines, lines_of
+from portal.releases.actions import ask_for_upgrade
 
 
 @signed_in
@@ -53,6 +54,16 @@ def quota(request: SignedInRequest, name: str) -> HttpResponse:
         "crumbs": (Crumb(name="Admin", url="/admin"), Crumb(name=f"Quota of {name}")),
     }
     return render(request, "quotas/quota.html", context, status=422 if form.errors else 200)
+
+
+@signed_in
+@require_POST
+def upgrade_stacks(request: SignedInRequest) -> HttpResponse:
+    """Bring all apps to the newest version of their stack."""
+    number = ask_for_upgrade(request.user)
+    noun = "app is" if number == 1 else "apps are"
+    messages.success(request, f"{number} {noun} looked at.\nEach that can be moved gets a release; why another stays is told below.")
+    return redirect("admin")
 
 
 @signed_in

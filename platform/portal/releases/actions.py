@@ -10,7 +10,7 @@ from django.db import transaction
 from django.db.models import Max
 from django.utils import timezone
 
-from portal.accounts.access import require_member
+from portal.accounts.access import require_admin, require_member
 from portal.accounts.models import Person
 from portal.activity import audit, events
 from portal.apps import secrets
@@ -23,7 +23,7 @@ from portal.jobs.adoption import adopt_crons, queue_postdeploy
 from portal.queue import Task, enqueue
 from portal.quotas import decision
 from portal.releases import lacking
-from portal.releases.access import OPEN, config_of_release, kept_releases, release_of
+from portal.releases.access import OPEN, config_of_release, intended_release, kept_releases, release_of
 from portal.releases.declared import Declared
 from portal.releases.formation import RELEASE_PHASE, form
 from portal.releases.models import Release, Rollout, RolloutState
@@ -91,6 +91,41 @@ def rollback(actor: Person, *, app: App, number: int) -> Rollout:
         build=old.build,
         app_file=old.app_file,
     )
+
+
+@transaction.atomic
+def ask_for_upgrade(actor: Person, *, app: App | None = None) -> int:
+    """Have one app, or all, brought to the newest version of their stack, where that is sound. How many were asked for."""
+    require_admin(actor)
+    apps = [app] if app is not None else list(App.objects.filter(deleted_at=None, releases__isnull=False).distinct())
+    for one in apps:
+        enqueue(Task.UPGRADE_STACK, one.pk, actor.pk)
+    audit.record(actor, "asked for the newest version of its stack" if app else "asked for the newest stack for all apps", app=app)
+    return len(apps)
+
+
+@transaction.atomic
+def exchange_image(actor: Person | None, *, app: App, of: Release, image: str, description: str) -> Rollout:
+    """Make a release like `of` with another image, which does the same on other layers. Conflict: the app went on meanwhile."""
+    app = lock_app(app)
+    if (meant := intended_release(app)) is None or meant.pk != of.pk:
+        raise Conflict(f"{app.name} got a newer release than v{of.number} meanwhile.", hint="Ask for the upgrade again.")
+    return make_release(
+        app,
+        image=image,
+        config=config_of_release(of),
+        processes=of.processes,
+        description=description,
+        actor=actor,
+        build=of.build,
+        app_file=of.app_file,
+    )
+
+
+@transaction.atomic
+def tell_of_upgrade(app: App, text: str) -> None:
+    """Where an upgrade came to nothing, the app's history says why."""
+    audit.record(None, text, app=app)
 
 
 def lock_app(app: App) -> App:

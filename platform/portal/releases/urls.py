@@ -8,5 +8,6 @@ from portal.releases import views
 
 urlpatterns = [
     path("apps/<slug:name>/deploys", views.deploys, name="deploys"),
+    path("apps/<slug:name>/stack", views.upgrade_stack, name="upgrade-stack"),
     path("apps/<slug:name>/rollback", views.rollback, name="rollback"),
 ]

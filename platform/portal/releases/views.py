@@ -49,3 +49,19 @@ def rollback(request: SignedInRequest, name: str) -> HttpResponse:
         f"Rolling back: v{rollout.release.number} is v{form.cleaned_data['number']} again.\nWhat runs now serves until it is healthy.",
     )
     return redirect("app", name)
+
+
+@signed_in
+@require_POST
+def upgrade_stack(request: SignedInRequest, name: str) -> HttpResponse:
+    """Bring one app to the newest version of its stack."""
+    app = app_for(request.user, name)
+    try:
+        actions.ask_for_upgrade(request.user, app=app)
+    except Refused as refused:
+        refusals.notice(request, refused)
+    else:
+        messages.success(
+            request, "The stack is looked at.\nIf the app can be moved, a release appears here; if not, the page of its team tells why."
+        )
+    return redirect("deploys", name)

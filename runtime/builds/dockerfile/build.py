@@ -23,6 +23,7 @@ from runtime.config import NodeConfig, package_environment
 from runtime.errors import BadSource
 from runtime.images.manifest import ImageConfig, Layer
 from runtime.images.store import Store
+from runtime.stacks.offer import Offer
 
 FILE = "Dockerfile"
 USER_LABEL, WEB_LABEL = "slipway.user", "slipway.web"  # numbers of USER; the web process that is ENTRYPOINT and CMD
@@ -49,7 +50,7 @@ def build(
     log: Callable[[str], None],
     cancelled: Callable[[], bool],
     *,
-    resolve: Resolve = lambda _: None,
+    resolve: Resolve,
     file: str = FILE,
     commands: Mapping[str, str] | None = None,
 ) -> Made:
@@ -86,14 +87,14 @@ def build(
     )
 
 
-def foreign_bases(source: Path, arguments: Mapping[str, str], file: str = FILE) -> tuple[str, ...]:
+def foreign_bases(source: Path, arguments: Mapping[str, str], offered: Offer, file: str = FILE) -> tuple[str, ...]:
     """What the Dockerfile of `source` begins with and only a registry has. One that cannot be read has none: building it tells."""
     try:
         recipe = divide(parse((source / file).read_bytes()), arguments, platform.machine())
     except BadSource:
         return ()
     bases = {stage.base for stage in recipe.needed() if stage.parent is None and stage.base.lower() != SCRATCH}
-    return tuple(sorted(base for base in bases if not is_made_here(base)))
+    return tuple(sorted(base for base in bases if not is_made_here(base, offered)))
 
 
 def labelled(made: Made) -> ImageConfig:

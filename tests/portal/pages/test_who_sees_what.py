@@ -100,3 +100,12 @@ def test_an_address_that_leads_nowhere_says_so(member: Client) -> None:
     answer = member.get("/nowhere")
     assert answer.status_code == 404
     assert "There is no page at this address." in answer.content.decode()
+
+
+def test_only_an_admin_moves_apps_to_newer_stacks(admin: Client, member: Client) -> None:
+    assert member.post("/admin/stacks").status_code == 403
+    assert "Only an admin" in member.post("/apps/shop/stack", follow=True).content.decode()
+    assert "Move to the newest stack" not in member.get("/apps/shop/deploys").content.decode()
+    assert "Move to the newest stack" in admin.get("/apps/shop/deploys").content.decode()
+    assert "a release appears here" in admin.post("/apps/shop/stack", follow=True).content.decode()
+    assert "looked at" in admin.post("/admin/stacks", follow=True).content.decode()

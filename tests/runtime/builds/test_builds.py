@@ -20,7 +20,10 @@ from runtime.builds.builder import Builder, BuiltImage
 from runtime.containers.spec import ContainerSpec
 from runtime.errors import BadArchive, BadSource, BuildFailed
 from runtime.images.store import Image
+from runtime.stacks.definition import NODE_DEFAULT, NODE_NEWEST, PYTHON
+from runtime.stacks.definition import node as node_of
 from tests.runtime.builds.conftest import EXAMPLES, LIMITS, Forge
+from tests.warm import add
 
 FLASK = {
     "requirements.txt": "flask==3.1.3\ngunicorn==27.0.1\n",
@@ -96,6 +99,35 @@ def test_a_flask_app_is_built_and_answers_and_the_next_app_reuses_its_dependenci
         ["skopeo", "inspect", f"oci:{forge.config.images}:two:build-2"], check=True, capture_output=True, text=True
     ).stdout
     assert second.digest in found
+
+
+TELLS_ITS_VERSION = """
+import itsdangerous, http.server, os, ssl, sys
+class Page(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write("{}.{} {}".format(*sys.version_info[:2], itsdangerous.__name__).encode())
+http.server.HTTPServer(("", int(os.environ["PORT"])), Page).serve_forever()
+"""
+
+
+@pytest.mark.parametrize(("version", "stack"), [("3.11", "debian-12"), ("3.14", "debian-14")])
+def test_a_python_app_runs_on_the_version_its_file_asks_for(forge: Forge, version: str, stack: str) -> None:
+    add(forge.config, PYTHON[version])
+    files = {".python-version": version, "requirements.txt": "itsdangerous==2.2.0\n", "app.py": TELLS_ITS_VERSION}
+    with served(forge, forge.build(files)) as url:
+        assert get(url)[1] == f"{version} itsdangerous"
+    assert f"Stack: {stack}; Python {version}, .python-version" in forge.said()
+
+
+@pytest.mark.parametrize("version", [version for version in NODE_NEWEST if version != NODE_DEFAULT])
+def test_a_node_app_runs_on_the_version_its_engines_ask_for(forge: Forge, version: str) -> None:
+    add(forge.config, node_of(version))
+    package = f'{{"engines":{{"node":"{version.partition(".")[0]}.x"}},"scripts":{{"start":"node s.js"}}}}'
+    server = "require('http').createServer((q,r)=>r.end(process.version)).listen(process.env.PORT)"
+    with served(forge, forge.build({"package.json": package, "s.js": server})) as url:
+        assert get(url)[1] == f"v{version}"
 
 
 def test_what_is_installed_belongs_to_root_and_the_code_to_the_app(forge: Forge) -> None:

@@ -27,6 +27,7 @@ from runtime.builds.dockerfile.build import Made
 from runtime.builds.dockerfile.running import Job
 from runtime.builds.dockerfile.union import union
 from runtime.images.manifest import ImageConfig, parse_config
+from runtime.images.pulls import Pulls
 from runtime.kernel import Kernel
 from tests.runtime.builds.conftest import LIMITS, Forge
 
@@ -91,7 +92,13 @@ def build(forge: Forge, source: Path, *, team: int = 1, **more) -> Made:
     )
     cache = StepCache(forge.config, forge.store)
     try:
-        return dockerfile.build(forge.config, forge.store, forge.containers, cache, job, source, forge.log.append, lambda: False)
+
+        def resolve(name: str) -> str:
+            return Pulls(forge.config, forge.store).find(name, forge.log.append, deadline=job.deadline)
+
+        return dockerfile.build(
+            forge.config, forge.store, forge.containers, cache, job, source, forge.log.append, lambda: False, resolve=resolve
+        )
     finally:
         shutil.rmtree(workspace)
 

@@ -16,6 +16,7 @@ from runtime.builds.plan import BuildPlan, plan
 from runtime.builds.steps import Install, Tool, step_key
 from runtime.errors import BadSource
 from runtime.images.digest import Digest
+from runtime.stacks.stack import DebianRuntime
 
 VERSIONS = ["18.20.8", "20.11.1", "22.3.0", "22.4.0-rc.1", "24.1.0", "26.1.0"]
 
@@ -96,10 +97,10 @@ def test_a_source_is_taken_for_what_its_files_say(files: dict[str, str], languag
         ({"package.json": "{}"}, "no file that tells how to start"),
         ({"requirements.txt": "flask"}, "no file that tells how to start"),
         ({"requirements.txt": "-r more.txt", **PROCFILE}, "line 1, includes more.txt, which is not in the source"),
-        ({".python-version": "3.9", **PROCFILE}, r"\.python-version asks for Python 3\.9.*Offered: 3\.13"),
+        ({".python-version": "3.9", **PROCFILE}, r"\.python-version asks for Python 3\.9.*Offered: 3\.11, 3\.13, 3\.14"),
         ({"runtime.txt": "python-2.7.18", **PROCFILE}, r"runtime\.txt asks for Python 2\.7"),
         ({"runtime.txt": "newest", **PROCFILE}, "no Python version"),
-        ({"pyproject.toml": "[project]\nrequires-python='<3.12'", **PROCFILE}, r"requires-python in pyproject.toml asks for Python <3\.12"),
+        ({"pyproject.toml": "[project]\nrequires-python='<3.11'", **PROCFILE}, r"requires-python in pyproject.toml asks for Python <3\.11"),
         ({"package.json": '{"engines":{"node":"16.x"}}', "index.js": ""}, r"asks for Node\.js 16\.x.*Offered: 20\.x, 22\.x, 24\.x"),
         ({"package.json": '{"engines":{"node":"new ones"}}', "index.js": ""}, "asks for Node.js new ones, which is not offered"),
         ({"Procfile": "web"}, "line 1"),
@@ -109,6 +110,25 @@ def test_a_source_that_cannot_be_built_gets_a_sentence_and_a_remedy(files: dict[
     with pytest.raises(BadSource, match=sentence) as caught:
         of(files)
     assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("files", "version", "stack"),
+    [
+        ({}, "3.13", "debian-13"),
+        ({".python-version": "3.11\n"}, "3.11", "debian-12"),
+        ({".python-version": "3.14.1"}, "3.14", "debian-14"),
+        ({"runtime.txt": "python-3.11.9"}, "3.11", "debian-12"),
+        ({"pyproject.toml": "[project]\nrequires-python='>=3.11'"}, "3.13", "debian-13"),
+        ({"pyproject.toml": "[project]\nrequires-python='~=3.11.0'"}, "3.11", "debian-12"),
+        ({"pyproject.toml": "[project]\nrequires-python='>=3.14'"}, "3.14", "debian-14"),
+        ({"pyproject.toml": "[project]\nrequires-python='<3.13'"}, "3.11", "debian-12"),
+    ],
+)
+def test_each_python_stands_on_the_stack_that_has_it(files: dict[str, str], version: str, stack: str) -> None:
+    runtime = of({"app.py": "", **files}).runtime
+    assert isinstance(runtime, DebianRuntime)
+    assert (runtime.name, runtime.stack.name) == (f"python-{version}", stack)
 
 
 @pytest.mark.parametrize(

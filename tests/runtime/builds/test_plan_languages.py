@@ -16,7 +16,7 @@ from runtime.builds.detect import Language, Source, wants_text
 from runtime.builds.plan import BuildPlan, plan
 from runtime.builds.steps import Tool
 from runtime.errors import BadSource, HostLacks
-from runtime.stacks.definition import DebianRuntime
+from runtime.stacks.stack import DebianRuntime
 
 GO_MOD = "module example.org/shop/v2\n\ngo 1.22.3\n"
 MAIN = "// Shop.\npackage main\n\nfunc main() {}\n"

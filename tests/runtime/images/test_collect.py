@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 
 from runtime import journal
 from runtime.errors import BuildFailed, ImageDamaged
-from runtime.images.collect import STEP_KEPT, Roots, decide, is_of_platform
+from runtime.images.collect import STACK_KEPT, STEP_KEPT, Roots, decide, is_of_platform
 from runtime.images.digest import Digest
 from runtime.images.disk import check_room
-from runtime.images.inventory import BlobFacts, CacheEntry, ImageFacts, Inventory, LayerFacts
+from runtime.images.inventory import BlobFacts, CacheEntry, ImageFacts, Inventory, LayerFacts, PullNote
 from runtime.images.manifest import ImageConfig
 from runtime.images.removal import Collector
 from runtime.images.store import Store
@@ -80,6 +80,28 @@ def test_the_cache_keeps_the_latest_used_within_its_size_and_none_that_is_old() 
     garbage = decide(inventory({}, notes), Roots(), now=NOW, cutoff=NOW, cache_size=250)
     assert garbage.cache == (Path("/3"), Path("/4"))
     assert set(garbage.layers) == {digest(3), digest(4)}
+
+
+def test_pulled_images_stay_by_their_last_use_within_the_size_of_the_cache() -> None:
+    seen = inventory({1: ((), (11, 12)), 2: ((), (11, 13)), 3: ((), (14,)), 4: ((), (15,))})  # a layer counts 100
+    used = {1: NOW - 10, 2: NOW - 20, 3: NOW - 30, 4: NOW - STEP_KEPT - 1, 9: NOW - 5}
+    pulls = tuple(PullNote(path=Path(f"/{n}"), image=digest(n), used_at=at) for n, at in used.items())
+    garbage = decide(replace(seen, pulls=pulls), Roots(), now=NOW, cutoff=NOW, cache_size=300)
+    assert set(garbage.images) == {digest(3), digest(4)}
+    assert garbage.cache == (Path("/3"), Path("/4"), Path("/9"))
+    assert set(garbage.layers) == {digest(14), digest(15)}
+    assert decide(replace(seen, pulls=pulls), Roots(), now=NOW, cutoff=NOW - 15, cache_size=0).cache == tuple(
+        Path(f"/{n}") for n in (2, 3, 4, 9)
+    )
+
+
+@pytest.mark.parametrize(("age", "stays"), [(10.0, True), (STACK_KEPT + 1, False)])
+def test_a_stacks_image_stays_as_long_as_its_layer_is_used(age: float, stays: bool) -> None:
+    seen = inventory({1: (("stack/debian-13",), (11,)), 2: (("mine",), (12,))})
+    note = CacheEntry(path=Path("/s"), diff_id=digest(11), stack=True, used_at=NOW - age)
+    garbage = decide(replace(seen, cache=(note,)), Roots(), now=NOW, cutoff=NOW, cache_size=0)
+    assert garbage.images == (() if stays else (digest(1),))
+    assert garbage.layers == (() if stays else (digest(11),))
 
 
 def test_names_of_the_platform_are_told_from_those_of_people() -> None:

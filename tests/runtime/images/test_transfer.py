@@ -15,6 +15,7 @@ import tarfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -42,19 +43,32 @@ class Registry:
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
     """Debian's docker-registry on loopback, with a password."""
+    folder = tmp_path_factory.mktemp("registry")
+    (folder / "htpasswd").write_text(f"{USER}:{CRYPTED}\n")
+    with _running(folder, f"auth: {{htpasswd: {{realm: tests, path: {folder / 'htpasswd'}}}}}") as address:
+        yield Registry(address, Access(user=USER, password=PASSWORD, plain_http=True))
+
+
+@pytest.fixture(scope="module")
+def open_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of another that asks for none."""
+    with _running(tmp_path_factory.mktemp("open-registry"), "") as address:
+        yield address
+
+
+@contextmanager
+def _running(folder: Path, more: str) -> Iterator[str]:
     if shutil.which("docker-registry") is None:
         pytest.skip("the registry to talk to is not installed: apt-get install docker-registry")
-    folder = tmp_path_factory.mktemp("registry")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    (folder / "htpasswd").write_text(f"{USER}:{CRYPTED}\n")
     (folder / "config.yml").write_text(f"""
 version: 0.1
 log: {{level: error}}
 storage: {{filesystem: {{rootdirectory: {folder / "data"}}}}}
 http: {{addr: "127.0.0.1:{port}"}}
-auth: {{htpasswd: {{realm: tests, path: {folder / "htpasswd"}}}}}
+{more}
 """)
     server = subprocess.Popen(["docker-registry", "serve", folder / "config.yml"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 20
@@ -64,7 +78,7 @@ auth: {{htpasswd: {{realm: tests, path: {folder / "htpasswd"}}}}}
                 break
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    yield Registry(f"127.0.0.1:{port}", Access(user=USER, password=PASSWORD, plain_http=True))
+    yield f"127.0.0.1:{port}"
     server.terminate()
     server.wait()
 

@@ -13,14 +13,21 @@ from pathlib import Path
 import pytest
 
 from runtime.config import NodeConfig
-from runtime.errors import BadSource
+from runtime.errors import BadSource, BadStack
 from runtime.images.store import Store
-from runtime.stacks.builder import ensure_runtime, ensure_stack
-from runtime.stacks.definition import DEBIAN_13, NODE_DEFAULT, PYTHON, DebianRuntime, key, node
+from runtime.stacks.builder import ensure_runtime, ensure_stack, rebuild
+from runtime.stacks.definition import DEBIAN_13, NODE_DEFAULT, PYTHON, node
 from runtime.stacks.difference import subtract
+from runtime.stacks.flatten import flatten, inside
 from runtime.stacks.mirror import find_mirror
+from runtime.stacks.offer import offer
+from runtime.stacks.stack import DebianRuntime, key
 from runtime.stacks.static import STATIC
+from runtime.stacks.versions import identity_of, versions
+from tests.runtime.images.test_pulls import Server, server
 from tests.warm import seed
+
+__all__ = ["server"]
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +115,88 @@ def test_a_difference_over_its_base_gives_the_whole(tmp_path: Path) -> None:
     union.mkdir()
     script = 'mount -t overlay o -o "lowerdir=$1:$2" "$3" && diff -r --no-dereference "$3" "$4"'
     subprocess.run(["unshare", "-m", "sh", "-c", script, "sh", full, base, union, tmp_path / "wanted"], check=True)
+
+
+OWN = """
+name = "own-1"
+suite = "trixie"
+apt = ['Acquire::Retries "4";']
+files = { "etc/motd" = "Welcome", "opt/start" = "#!/bin/sh" }
+"""
+
+
+@pytest.mark.timeout(600)  # a whole bootstrap, on a machine that may do more beside
+def test_an_operators_stack_is_built_as_its_file_says(tmp_path: Path) -> None:
+    config = NodeConfig(name="town", state=tmp_path / "state", run=tmp_path / "run")
+    config.stacks.mkdir(parents=True)
+    (config.stacks / "own-1.toml").write_text(OWN)
+    images, said = Store(config), []
+    version, fresh = rebuild(config, images, "own-1", said.append)
+    assert fresh
+    assert said[0] == "Building own-1: once, for all apps of this machine"
+    image = ensure_stack(config, images, "own-1", said.append)
+    (root,) = image.layers
+    assert (root / "etc/motd").read_text() == "Welcome"
+    assert os.access(root / "opt/start", os.X_OK)
+    assert not (root / "etc/mime.types").exists(), "it asked for no more than the essential packages"
+    assert [one.diff_id for one in versions(config)] == [version.diff_id]
+    (config.stacks / "own-1.toml").write_text(OWN.replace("Welcome", "Hello"))
+    assert versions(config)[0].identity != identity_of(offer(config).stack("own-1")), "another definition is built anew"
+
+
+def test_an_image_of_a_registry_becomes_a_stack_of_one_layer(tmp_path: Path, server: Server) -> None:
+    config = NodeConfig(name="tfrom", state=tmp_path / "state", run=tmp_path / "run", plain_registries=(server.address,))
+    config.stacks.mkdir(parents=True)
+    program = '[languages.python]\nversion = "3.12"\nprogram = "/usr/local/bin/python3"\n'
+    text = f'name = "theirs"\nfrom = "{server.address}/team/app:1"\nfiles = {{ "app/more" = "ours" }}\n{program}'
+    (config.stacks / "theirs.toml").write_text(text)
+    images, said = Store(config), []
+    image = ensure_stack(config, images, "theirs", said.append)
+    (root,) = image.layers
+    assert ((root / "app/text").read_text(), (root / "app/more").read_text()) == ("hello", "ours")
+    assert "app:x:1000" in (root / "etc/passwd").read_text()
+    assert f"    pulling {server.address}/team/app:1" in said
+    python = offer(config).pythons["3.12"]
+    assert [layer.diff_id for layer in ensure_runtime(config, images, python, python.stack, said.append)] == [
+        layer.diff_id for layer in images.layers_of(image.digest)
+    ]
+    _, fresh = rebuild(config, images, "theirs", said.append)
+    assert not fresh
+    assert len(versions(config)) == 1, "the same content is the same version"
+    server.fill("world")
+    version, fresh = rebuild(config, images, "theirs", said.append)
+    assert fresh
+    assert [one.diff_id == version.diff_id for one in versions(config)] == [True, False], "the old one stays beside it"
+
+
+def test_what_layers_hide_stays_hidden_and_no_link_of_theirs_is_followed(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "kept").write_text("kept")
+    layers = []
+    for number in range(3):
+        layer = tmp_path / "layers" / str(number)
+        (layer / "etc").mkdir(parents=True)
+        layers.insert(0, layer)
+    lowest, middle, top = reversed(layers)
+    (lowest / "etc" / "gone").write_text("x")
+    (lowest / "way").symlink_to(outside)
+    os.mknod(middle / "etc" / "gone", stat.S_IFCHR, os.makedev(0, 0))
+    (top / "way").mkdir()  # through the link that an earlier layer planted
+    (top / "way" / "planted").write_text("x")
+    (top / "usr").symlink_to(outside)
+    tree = tmp_path / "tree"
+    flatten(tuple(layers), tmp_path, tree)
+    assert sorted(path.name for path in tree.iterdir()) == ["etc", "usr", "way"]
+    assert list((tree / "etc").iterdir()) == []
+    assert (tree / "way" / "planted").exists()
+    assert [path.name for path in outside.iterdir()] == ["kept"]
+    for name in ("usr/kept", "usr/fresh", "etc"):
+        with pytest.raises(BadStack, match="cannot be written into the stack"):
+            inside(tree, name)
+    assert str(tmp_path) not in Path("/proc/mounts").read_text()
+    with pytest.raises(BadStack, match="51 layers"):
+        flatten((top,) * 51, tmp_path, tmp_path / "never")
 
 
 _BOOTSTRAP = """

@@ -1,0 +1,22 @@
+"""Sizes, times and counts as the log of a build says them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+from runtime.images.manifest import Layer
+from runtime.quantities import Bytes
+
+
+def sizes(layers: Iterable[Layer]) -> str:
+    return str(Bytes(sum(layer.size for layer in layers)))
+
+
+def seconds(since: float) -> str:
+    """`since` is a time.monotonic()."""
+    return f"{time.monotonic() - since:.1f} s"
+
+
+def count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,70 @@
+"""What a plan's image begins with, and what its steps stand on: the node's own layers, which hold nothing of a source."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from runtime.builds.figures import seconds, sizes
+from runtime.builds.plan import BuildPlan
+from runtime.config import NodeConfig
+from runtime.images.manifest import Layer
+from runtime.images.store import Store
+from runtime.stacks.builder import ensure_bare, ensure_runtime, ensure_stack
+from runtime.stacks.foundation import Foundation
+from runtime.stacks.stack import Runtime, Stack
+
+Log = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """Layers, bottom first."""
+
+    image: tuple[Layer, ...]
+    steps: tuple[Layer, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)  # what the stack sets
+    labels: Mapping[str, str] = field(default_factory=dict)  # which of the image's layers an upgrade may exchange
+
+
+def lay(config: NodeConfig, store: Store, decided: BuildPlan, log: Log, progress: Log) -> Ground:
+    """Make what is not there yet. `log` is told what it came to, `progress` each line of a stack in the making."""
+    started, stack = time.monotonic(), decided.stack
+    if decided.bare:
+        log(f"Stack: none, the image holds programs and certificates alone; {decided.runtime_words}")
+        bare = ensure_bare(config, store, stack, progress)
+        return Ground(image=(bare,), steps=_toolchain(config, store, decided, log, progress) or (bare,))
+    layers = (
+        *ensure_runtime(config, store, decided.runtime, stack, progress),
+        *further(config, store, decided.also, stack, progress),
+    )
+    what = f"; {decided.runtime_words}" if decided.runtime_words else ""
+    log(f"Stack: {stack.name}{what} ({sizes(layers)}, {seconds(started)})")
+    names = tuple(one.name for one in (decided.runtime, *decided.also) if one is not None)
+    return Ground(
+        image=layers,
+        steps=_toolchain(config, store, decided, log, progress) or layers,
+        environment=ensure_stack(config, store, stack.name, progress).config.environment,
+        labels=Foundation(stack=stack.name, runtimes=names, layers=len(layers)).label(),
+    )
+
+
+def further(config: NodeConfig, store: Store, runtimes: Iterable[Runtime], stack: Stack, progress: Log) -> tuple[Layer, ...]:
+    """The layers of other languages and tools, without the stack's own."""
+    return tuple(layer for one in runtimes for layer in ensure_runtime(config, store, one, stack, progress)[1:])
+
+
+def beside(config: NodeConfig, store: Store, runtimes: Iterable[Runtime], stack: Stack, progress: Log) -> tuple[Layer, ...]:
+    """What a step stands on, too. A stack that is an image of a registry brings its own tools: nothing can be added to it."""
+    return () if stack.image else further(config, store, runtimes, stack, progress)
+
+
+def _toolchain(config: NodeConfig, store: Store, decided: BuildPlan, log: Log, progress: Log) -> tuple[Layer, ...]:
+    """What the steps stand on where that is not what the app does; else nothing."""
+    if decided.toolchain is None or not decided.installs:
+        return ()
+    started = time.monotonic()
+    layers = ensure_runtime(config, store, decided.toolchain, decided.stack, progress)
+    log(f"Built with: {decided.toolchain.name} ({sizes(layers)}, {seconds(started)}), which does not go into the image")
+    return (*layers, *further(config, store, decided.also, decided.stack, progress))

@@ -1,0 +1,138 @@
+"""Images that builds begin with, fetched from registries: once for all who name them, kept by their last use.
+
+A name is asked for anew an hour after it was last found; while the registry has the same under it nothing is fetched. Does the
+registry not answer then, the image that is here serves. A name with a digest is never asked for twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from runtime import journal, stopping
+from runtime.config import NodeConfig
+from runtime.errors import BuildFailed, ImageDamaged, NotAllowed, TransferFailed, Unreachable
+from runtime.images.digest import Digest
+from runtime.images.remote import Registries, RemoteName
+from runtime.images.store import Store
+from runtime.images.transfer import Access, Transfer
+from runtime.images.use import mark
+from runtime.quantities import Bytes
+
+FRESH = 3600.0  # seconds
+_FIRST_ANSWER = 60.0  # seconds a registry has to say what is under a name
+_LOOK = 0.2  # seconds between two tries for a pull that somebody else does
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Note:
+    """What was pulled under a name."""
+
+    image: Digest  # of our store
+    source: str  # the digest the registry had under the name
+    asked_at: float  # Unix seconds
+
+
+class Pulls:
+    """One store's pulled images."""
+
+    def __init__(self, config: NodeConfig, store: Store, *, now: Callable[[], float] = time.time) -> None:
+        self._config, self._store, self._now = config, store, now
+        self._registries = Registries.of(config)
+
+    def find(self, text: str, log: Callable[[str], None], *, deadline: float) -> Digest:
+        """The image a name stands for, fetched if need be; `deadline` of time.monotonic(). The caller holds a lease.
+
+        TransferFailed: no such name, no right, or not a registry of the allowed ones (NotAllowed), or none that answers (Unreachable).
+        ImageDamaged: what came is not what it says, or for another machine. BuildFailed: out of time, or cancelled.
+        """
+        name = _parse(text)
+        if not self._registries.allows(name):
+            raise NotAllowed(
+                f"Builds on this node may not take images from {name.repository}.",
+                hint=f"Allowed: {', '.join(self._registries.allowed) or 'any registry but this machine itself'}. "
+                "An admin sets SLIPWAY_REGISTRIES.",
+            )
+        with self._turn(name, deadline):
+            note = self._read(name)
+            if note and (name.digest or self._now() - note.asked_at < FRESH):
+                mark(self._path(name))
+                return note.image
+            limit = min(self._config.pull_timeout, max(deadline - time.monotonic(), 1.0))
+
+            def transfer(seconds: float) -> Transfer:
+                return Transfer(self._config, self._store, time_limit=seconds, progress=log)
+
+            try:
+                return self._ask(transfer(min(limit, _FIRST_ANSWER)), transfer(limit), name, note, log)
+            except Unreachable as failure:
+                if note is None:
+                    raise
+                log(f"{failure.what} Going on with the image that was pulled before, {note.image.short}.")
+                mark(self._path(name))
+                return note.image
+
+    def _ask(self, first: Transfer, then: Transfer, name: RemoteName, note: _Note | None, log: Callable[[str], None]) -> Digest:
+        """The image as the registry has it now: `first` asks which it is, `then` fetches it."""
+        asked = self._registries.asked(name)
+        access, source, started = Access(plain_http=self._registries.is_plain(asked)), f"docker://{asked}", time.monotonic()
+        try:
+            there = first.digest_of(source, access)
+            if note and there == note.source:
+                self._write(name, _Note(image=note.image, source=there, asked_at=self._now()))
+                return note.image
+            log(f"Pulling {name}" + (f" from {asked.host}" if asked != name else ""))
+            image = then.bring(f"docker://{asked.repository}@{there}", access).digest
+        except (TransferFailed, ImageDamaged) as failure:
+            said = failure.what.partition(" could not be transferred. ")[2] or failure.what
+            raise type(failure)(f"The image {name} could not be had: {said}", hint=failure.hint) from None
+        self._write(name, _Note(image=image, source=there, asked_at=self._now()))
+        layers = self._store.layers_of(image)
+        size = Bytes(sum(layer.size for layer in layers))
+        log(f"Pulled {name}: {size} in {len(layers)} layers, {time.monotonic() - started:.1f} s, {image.short}")
+        return image
+
+    @contextmanager
+    def _turn(self, name: RemoteName, deadline: float) -> Iterator[None]:
+        """One at a time under a name; the next finds what the first has fetched."""
+        while True:
+            with journal.lock(self._config.locks / f"pull-{_key(name)[:16]}", timeout=_LOOK) as held:
+                if held:
+                    yield
+                    return
+            stopping.check()
+            if time.monotonic() > deadline:
+                raise BuildFailed(f"The build ran out of time while another one pulled {name}.", hint="Deploy again.")
+
+    def _path(self, name: RemoteName) -> Path:
+        return self._config.cache / "pulls" / f"{_key(name)}.json"
+
+    def _read(self, name: RemoteName) -> _Note | None:
+        try:
+            document: dict[str, Any] = journal.read_json(self._path(name))
+            note = _Note(image=Digest.parse(document["image"]), source=document["source"], asked_at=float(document["asked_at"]))
+            self._store.layers_of(note.image)
+        except (KeyError, TypeError, ValueError, ImageDamaged):  # nothing there, damaged, or collected: fetched anew
+            return None
+        return note
+
+    def _write(self, name: RemoteName, note: _Note) -> None:
+        self._path(name).parent.mkdir(parents=True, exist_ok=True)
+        told = {"name": str(name), "image": note.image, "source": note.source, "asked_at": note.asked_at}
+        journal.write_json(self._path(name), told)
+
+
+def _parse(text: str) -> RemoteName:
+    try:
+        return RemoteName.parse(text)
+    except ValueError as error:
+        raise TransferFailed(f"{error}.", hint="An image is named HOST/NAME:TAG.") from None
+
+
+def _key(name: RemoteName) -> str:
+    return hashlib.sha256(str(name).encode()).hexdigest()

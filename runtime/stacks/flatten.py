@@ -1,0 +1,48 @@
+"""An image of a registry as one tree, to be a stack's single layer. Its files are a stranger's: none is run, no link of it followed."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+from runtime import process
+from runtime.errors import BadStack, ProcessFailed
+
+MOST_LAYERS = 50  # their names have to fit into one page of mount options
+_SCRIPT = 'mount -t overlay overlay -o "ro,lowerdir=$1" "$2" && cp -a --reflink=auto "$2"/. "$3"'
+
+
+def flatten(layers: tuple[Path, ...], space: Path, tree: Path) -> None:
+    """Copy what unpacked layers, topmost first and in one folder, show together. The mount is of a namespace that ends with the copying."""
+    if len(layers) > MOST_LAYERS:
+        raise BadStack(f"The image has {len(layers)} layers; a stack is made of at most {MOST_LAYERS}.", hint="Squash it first.")
+    empty, union = space / "empty", space / "union"
+    for folder in (empty, union, tree):
+        folder.mkdir(mode=0o755)
+    lower = ":".join([*(layer.name for layer in layers), str(empty)])  # an overlay wants two
+    contained = ("setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--propagation", "private", "--kill-child", "--fork")
+    try:
+        process.run([*contained, "sh", "-c", _SCRIPT, "sh", lower, union, tree], cwd=layers[0].parent, timeout=600)
+    except ProcessFailed as failure:
+        raise BadStack(f"The image's layers could not be put together: {failure}", hint="Is the disk full?") from None
+
+
+def inside(tree: Path, name: str) -> Path:
+    """The place of a relative path in a tree, its folders made; BadStack: it leads through something that is no real folder."""
+    path = tree
+    *folders, last = name.split("/")
+    for part in folders:
+        path /= part
+        try:
+            mode = path.lstat().st_mode
+        except FileNotFoundError:
+            path.mkdir(mode=0o755)
+            continue
+        if not stat.S_ISDIR(mode):
+            raise BadStack(
+                f"{name} cannot be written into the stack: {path.relative_to(tree)} is a link or a file there.",
+                hint="Write where it leads.",
+            )
+    if (path / last).is_dir() and not (path / last).is_symlink():
+        raise BadStack(f"{name} cannot be written into the stack: there is a folder of that name.", hint="Choose another name.")
+    return path / last

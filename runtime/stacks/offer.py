@@ -1,0 +1,56 @@
+"""The stacks and languages of this node: what the release ships, and over it the operator's own files in STATE/stacks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from runtime.config import NodeConfig
+from runtime.errors import BadSource, BadStack
+from runtime.stacks.definition import SHIPPED
+from runtime.stacks.languages import LANGUAGES
+from runtime.stacks.parsing import StackFile, parse
+from runtime.stacks.stack import DebianRuntime, Runtime, Stack
+from runtime.stacks.static import STATIC
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """What builds may choose from."""
+
+    stacks: Mapping[str, Stack]
+    languages: Mapping[str, DebianRuntime]  # by name, such as python-3.13
+
+    @property
+    def pythons(self) -> dict[str, DebianRuntime]:
+        """By version, such as 3.13."""
+        return {name.removeprefix("python-"): one for name, one in self.languages.items() if name.startswith("python-")}
+
+    def stack(self, name: str) -> Stack:
+        """BadSource: none has that name; it says which there are."""
+        if name not in self.stacks:
+            raise BadSource(f"There is no stack {name!r}.", hint=f"Choose one of: {', '.join(self.stacks)}.")
+        return self.stacks[name]
+
+    def current(self, runtime: Runtime) -> Runtime:
+        """The language on its stack as this node defines it."""
+        return replace(runtime, stack=self.stack(runtime.stack.name)) if isinstance(runtime, DebianRuntime) else runtime
+
+
+def offer(config: NodeConfig) -> Offer:
+    """Read anew each time, so that a file put there counts from the next build on. BadStack names a file that cannot be read."""
+    files = {file.stack.name: file for file in SHIPPED}
+    files |= {file.stack.name: file for file in _own(config)}
+    of_files = (one for file in files.values() for one in file.languages)
+    languages = {one.name: one for one in (*of_files, STATIC, *LANGUAGES)}
+    return Offer(stacks={name: file.stack for name, file in files.items()}, languages=languages)
+
+
+def _own(config: NodeConfig) -> list[StackFile]:
+    found = []
+    for path in sorted(config.stacks.glob("*.toml")):
+        try:
+            found.append(parse(path.read_text(), path.name))
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadStack(f"{path} cannot be read: {error}.", hint="Correct the file, or take it away.") from None
+    return found

@@ -1,0 +1,115 @@
+"""An image on a newer version of its stack, its upper layers as they are, where that is sound; where it is not, the reasons."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from runtime.config import NodeConfig
+from runtime.images.catalogue import Catalogue
+from runtime.images.digest import Digest
+from runtime.images.manifest import Layer, Step
+from runtime.images.store import Store
+from runtime.stacks.builder import ensure_runtime
+from runtime.stacks.definition import node
+from runtime.stacks.foundation import Foundation, foundation_of
+from runtime.stacks.languages import php_named
+from runtime.stacks.look import contents, upper
+from runtime.stacks.offer import Offer, offer
+from runtime.stacks.package_manager import PackageManager
+from runtime.stacks.stack import Runtime
+from runtime.stacks.verdict import judge
+from runtime.stacks.versions import versions
+
+_REBUILD = "Deploy its source again: then it is built on the newest version."
+_NODE = re.compile(r"node-(\d+\.\d+\.\d+)")
+_MANAGER = re.compile(r"(npm|pnpm|yarn)-(\d+\.\d+\.\d+\S*)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upgrade:
+    """What came of it: another image, or none and why. No image and no reason: it stands on the newest version already."""
+
+    image: Digest | None = None
+    stack: str = ""
+    before: str = ""  # versions of the stack
+    after: str = ""
+    reasons: tuple[str, ...] = ()
+
+    def explain(self) -> str:
+        """One text for people."""
+        if self.reasons:
+            return f"Not sound: {' '.join(self.reasons)} {_REBUILD}"
+        if self.image is None:
+            return f"It stands on the newest version of {self.stack} already."
+        return f"{self.stack} {self.before} was exchanged for {self.after}."
+
+
+def upgrade(config: NodeConfig, store: Store, digest: str, progress: Callable[[str], None] = print) -> Upgrade:
+    """Write the image anew on today's newest version of what it stands on. The caller holds a lease. ImageDamaged: it is not whole."""
+    document = store.manifest(digest)
+    settings, _ = store.configuration(document)
+    layers, foundation = store.layers_of(digest), foundation_of(settings.labels)
+    if foundation is None or foundation.layers > len(layers):
+        return Upgrade(reasons=("The image was not built on a stack of this node, or before stacks had versions.",))
+    below, above = layers[: foundation.layers], layers[foundation.layers :]
+    offered = offer(config)
+    runtimes = [_runtime(offered, foundation.stack, name) for name in foundation.runtimes]
+    if foundation.stack not in offered.stacks or None in runtimes:
+        what = ", ".join((foundation.stack, *foundation.runtimes))
+        return Upgrade(stack=foundation.stack, reasons=(f"This node offers no more what the image stands on: {what}.",))
+    fresh = _newest(config, store, offered, foundation, [one for one in runtimes if one is not None], progress)
+    told = Upgrade(stack=foundation.stack, before=_label(config, below[0]), after=_label(config, fresh[0]))
+    if tuple(fresh) == below:
+        return told
+    verdict = judge(
+        contents(foundation.stack, foundation.runtimes, old := _paths(store, below)),
+        contents(foundation.stack, tuple(one.name for one in runtimes if one is not None), new := _paths(store, fresh)),
+        upper(_paths(store, above), old, new),
+    )
+    if not verdict.sound:
+        return replace(told, reasons=verdict.reasons)
+    moved = replace(settings, labels={**settings.labels, **replace(foundation, layers=len(fresh)).label()})
+    history = _history(config, store, Digest(digest), told, foundation, fresh)
+    return replace(told, image=store.write_image([*fresh, *above], replace(moved, history=history), document.annotations))
+
+
+def _newest(
+    config: NodeConfig, store: Store, offered: Offer, foundation: Foundation, runtimes: list[Runtime], progress: Callable[[str], None]
+) -> list[Layer]:
+    """The layers a build would begin with today."""
+    stack = offered.stacks[foundation.stack]
+    layers = ensure_runtime(config, store, None, stack, progress)
+    for runtime in runtimes:
+        layers += ensure_runtime(config, store, runtime, stack, progress)[1:]
+    return layers
+
+
+def _runtime(offered: Offer, stack: str, name: str) -> Runtime | None:
+    """The language of that name on the stack; of Node.js and what installs its packages the very version, which the app may have asked for."""
+    if match := _NODE.fullmatch(name):
+        return node(match[1])
+    if match := _MANAGER.fullmatch(name):
+        return PackageManager(tool=match[1], version=match[2])
+    found = offered.languages.get(name) or php_named(name)
+    return found if found and found.stack.name == stack else None
+
+
+def _history(
+    config: NodeConfig, store: Store, digest: Digest, told: Upgrade, foundation: Foundation, fresh: Sequence[Layer]
+) -> tuple[Step, ...]:
+    """What made each layer, bottom first; the lowest says that it was exchanged."""
+    stories = [one.created_by for one in reversed(Catalogue(config, store).history(digest))]
+    stack = f"{foundation.stack} {told.after}, upgraded from {told.before}"
+    return tuple(Step(created_by=text) for text in (stack, *foundation.runtimes[: len(fresh) - 1], *stories[foundation.layers :]))
+
+
+def _label(config: NodeConfig, layer: Layer) -> str:
+    """A version as people see it."""
+    return next((one.label for one in versions(config) if one.diff_id == layer.diff_id), layer.diff_id.hex[:12])
+
+
+def _paths(store: Store, layers: Sequence[Layer]) -> tuple[Path, ...]:
+    return tuple(store.unpacked(layer) for layer in reversed(layers))

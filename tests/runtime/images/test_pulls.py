@@ -1,0 +1,386 @@
+"""Images for FROM, pulled from a real registry, and from one of our own that does everything wrong."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import os
+import tarfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtime import stopping
+from runtime.config import NodeConfig, from_environment
+from runtime.errors import BuildFailed, Cancelled, HostLacks, ImageDamaged, NotAllowed, TransferFailed, Unreachable
+from runtime.images.pulls import FRESH, Pulls
+from runtime.images.remote import Registries, RemoteName
+from runtime.images.store import Store
+from tests.runtime.images.conftest import Yard
+from tests.runtime.images.test_transfer import Registry, registry, texts
+
+__all__ = ["registry"]
+MACHINE = {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+LIST = "application/vnd.oci.image.index.v1+json"
+
+
+@pytest.mark.parametrize(
+    ("text", "whole"),
+    [
+        ("debian", "docker.io/library/debian:latest"),
+        ("debian:12-slim", "docker.io/library/debian:12-slim"),
+        ("team/app:1", "docker.io/team/app:1"),
+        ("index.docker.io/team/app", "docker.io/team/app:latest"),
+        ("ghcr.io/a/b/c:v1.0", "ghcr.io/a/b/c:v1.0"),
+        ("localhost/x", "localhost/x:latest"),
+        ("127.0.0.1:5000/x_y/z--w:T_1", "127.0.0.1:5000/x_y/z--w:T_1"),
+        (f"quay.io/x@sha256:{'a' * 64}", f"quay.io/x@sha256:{'a' * 64}"),
+        (f"quay.io/x:1@sha256:{'a' * 64}", f"quay.io/x@sha256:{'a' * 64}"),
+    ],
+)
+def test_names_are_completed_as_docker_does(text: str, whole: str) -> None:
+    assert str(RemoteName.parse(text)) == whole
+
+
+@pytest.mark.parametrize(
+    "text", ["", "UPPER", "a b", "a//b", "x:", "x@sha256:1", "../x", "-x", "http://host/x", "x:tag:tag", "a/" * 300, "Team/app", "x:\u0663"]
+)
+def test_what_is_no_name_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="no name of an image"):
+        RemoteName.parse(text)
+
+
+@given(st.text(alphabet="aB0.:/@-_\n ", max_size=40))
+def test_any_text_is_a_whole_name_or_none(text: str) -> None:
+    try:
+        name = RemoteName.parse(text)
+    except ValueError:
+        return
+    assert RemoteName.parse(str(name)) == replace(name, tag="" if name.digest else name.tag)
+    assert name.host
+    assert name.path
+
+
+@pytest.mark.parametrize(
+    ("allowed", "name", "yes"),
+    [
+        ((), "debian", True),
+        (("docker.io",), "debian", True),
+        (("docker.io/library",), "debian", True),
+        (("docker.io/library",), "team/app", False),
+        (("docker.io/library/*",), "debian", True),
+        (("ghcr.io", "*.example.com"), "registry.example.com/x", True),
+        (("ghcr.io", "*.example.com"), "example.com/x", False),
+        (("ghcr.io/team",), "ghcr.io/team-two/x", False),
+        ((), "localhost:5000/x", False),
+        ((), "127.0.0.1:8080/x", False),
+        ((), "[::1]:8080/x", False),
+        ((), "169.254.169.254/x", False),
+        (("127.0.0.1:5000",), "127.0.0.1:5000/x", True),
+        ((), "10.0.0.5:5000/x", True),
+    ],
+)
+def test_only_registries_of_the_list_may_be_asked(allowed: tuple[str, ...], name: str, yes: bool) -> None:
+    assert Registries(allowed=allowed).allows(RemoteName.parse(name)) is yes
+
+
+def test_settings_name_registries_mirrors_and_the_time_they_have() -> None:
+    config = from_environment(
+        {
+            "SLIPWAY_REGISTRIES": "docker.io/library, ghcr.io",
+            "SLIPWAY_REGISTRY_MIRRORS": "docker.io=mirror:5000/hub/",
+            "SLIPWAY_PLAIN_REGISTRIES": "mirror:5000",
+            "SLIPWAY_PULL_TIMEOUT": "30",
+        }
+    )
+    assert (config.registries, config.pull_timeout) == (("docker.io/library", "ghcr.io"), 30)
+    found = Registries(allowed=config.registries, mirrors=config.registry_mirrors, plain=config.plain_registries)
+    asked = found.asked(RemoteName.parse("debian:12"))
+    assert str(asked) == "mirror:5000/hub/library/debian:12"
+    assert found.is_plain(asked)
+    assert str(found.asked(RemoteName.parse("ghcr.io/x"))) == "ghcr.io/x:latest"
+    for bad in ({"SLIPWAY_REGISTRY_MIRRORS": "docker.io"}, {"SLIPWAY_REGISTRY_MIRRORS": "a=http://b"}, {"SLIPWAY_PULL_TIMEOUT": "soon"}):
+        with pytest.raises(HostLacks, match=next(iter(bad))):
+            from_environment(bad)
+
+
+@dataclass
+class Shelf:
+    """Pulls into one store, and what they said."""
+
+    config: NodeConfig
+    store: Store
+    now: float = 1_000_000.0
+    said: list[str] = field(default_factory=list)
+
+    def find(self, name: str, *, seconds: float = 60, cancelled: Callable[[], bool] = lambda: False) -> str:
+        pulls = Pulls(self.config, self.store, now=lambda: self.now)
+        with self.store.lease(), stopping.when(cancelled):
+            return pulls.find(name, self.said.append, deadline=time.monotonic() + seconds)
+
+
+@pytest.fixture
+def shelf(yard: Yard) -> Shelf:
+    return Shelf(yard.config, yard.store)
+
+
+def plain(shelf: Shelf, address: str, **more: object) -> Shelf:
+    shelf.config = replace(shelf.config, plain_registries=(address,), **more)  # type: ignore[arg-type]
+    return shelf
+
+
+def test_an_image_is_pulled_once_an_hour_and_fetched_only_when_it_changed(shelf: Shelf, server: Server) -> None:
+    plain(shelf, server.address)
+    first = shelf.find(f"{server.address}/team/app:1")
+    assert texts(shelf.store, first) == ["hello"]
+    assert shelf.said[0] == f"Pulling {server.address}/team/app:1"
+    assert shelf.said[1].startswith("    layer ")
+    assert shelf.said[-1].startswith(f"Pulled {server.address}/team/app:1: ")
+    asked = len(server.asked)
+    assert shelf.find(f"{server.address}/team/app:1") == first
+    assert len(server.asked) == asked
+    shelf.now += FRESH + 1
+    assert shelf.find(f"{server.address}/team/app:1") == first
+    assert not [path for path in server.asked[asked:] if "/blobs/" in path], "only asked whether it is another"
+    server.fill("world")
+    shelf.now += FRESH + 1
+    second = shelf.find(f"{server.address}/team/app:1")
+    assert texts(shelf.store, second) == ["world"]
+    server.mode = "500"
+    shelf.now += FRESH + 1
+    shelf.said.clear()
+    assert shelf.find(f"{server.address}/team/app:1") == second
+    assert "Going on with the image that was pulled before" in shelf.said[-1]
+
+
+def test_a_registry_that_wants_a_password_says_so(shelf: Shelf, registry: Registry) -> None:
+    with pytest.raises(TransferFailed) as refused:
+        plain(shelf, registry.address).find(f"{registry.address}/base/thing:1")
+    assert not isinstance(refused.value, Unreachable)
+    assert "Check user name and password" in refused.value.hint
+
+
+def test_a_mirror_is_asked_in_the_place_of_a_host(shelf: Shelf, server: Server) -> None:
+    plain(shelf, server.address, registry_mirrors=(("docker.io", f"{server.address}/team"),))
+    server.path = "team/library/app"
+    assert texts(shelf.store, shelf.find("app:1")) == ["hello"]
+    assert shelf.said[0] == f"Pulling docker.io/library/app:1 from {server.address}"
+
+
+def test_a_registry_that_is_not_allowed_is_not_asked(shelf: Shelf, server: Server) -> None:
+    plain(shelf, server.address, registries=("ghcr.io",))
+    shelf.config = replace(shelf.config, plain_registries=())
+    with pytest.raises(NotAllowed, match="may not take images from") as refused:
+        shelf.find(f"{server.address}/team/app:1")
+    assert "Allowed: ghcr.io" in refused.value.hint
+    assert server.asked == []
+
+
+@pytest.mark.parametrize(
+    ("mode", "kind", "words"),
+    [
+        ("hangs", Unreachable, "hangs"),
+        ("429", Unreachable, "fewer requests"),
+        ("500", Unreachable, ""),
+        ("401", TransferFailed, "Check user name and password"),
+        ("unknown", TransferFailed, "Check the name and the tag"),
+        ("half", TransferFailed, ""),
+        ("other machine", TransferFailed, f"linux/{MACHINE}"),
+        ("lying blob", (TransferFailed, ImageDamaged), ""),
+        ("not json", (TransferFailed, ImageDamaged), ""),
+    ],
+)
+def test_a_registry_that_misbehaves_is_told_with_a_remedy(
+    shelf: Shelf, server: Server, mode: str, kind: type[Exception], words: str
+) -> None:
+    plain(shelf, server.address, pull_timeout=4 if mode == "hangs" else 120)
+    server.mode = mode
+    with pytest.raises(kind) as failed:
+        shelf.find(f"{server.address}/team/app:1")
+    assert failed.value.what.startswith(f"The image {server.address}/team/app:1 could not be had: ")  # type: ignore[attr-defined]
+    assert words in failed.value.hint  # type: ignore[attr-defined]
+    assert failed.value.hint  # type: ignore[attr-defined]
+    assert (kind is Unreachable) or not isinstance(failed.value, Unreachable) or mode == "half"
+    assert shelf.store.index() == ({}, [])
+    assert not any((shelf.config.images / "ingest").iterdir())
+    server.mode = ""
+    assert texts(shelf.store, shelf.find(f"{server.address}/team/app:1")) == ["hello"]
+
+
+def test_nobody_behind_the_address_is_unreachable(shelf: Shelf, server: Server) -> None:
+    server.stop()
+    with pytest.raises(Unreachable, match="connection refused"):
+        plain(shelf, server.address).find(f"{server.address}/team/app:1")
+
+
+def test_a_cancelled_pull_ends_and_leaves_nothing(shelf: Shelf, server: Server) -> None:
+    plain(shelf, server.address)
+    server.mode = "hangs"
+    with pytest.raises(Cancelled):
+        shelf.find(f"{server.address}/team/app:1", seconds=100, cancelled=lambda: bool(server.asked))
+    assert not any((shelf.config.images / "ingest").iterdir())
+
+
+def test_two_who_want_the_same_fetch_it_once(shelf: Shelf, server: Server) -> None:
+    plain(shelf, server.address)
+    found: list[str] = []
+    threads = [threading.Thread(target=lambda: found.append(shelf.find(f"{server.address}/team/app:1"))) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 3
+    assert len(set(found)) == 1
+    assert sum(line.startswith("Pulling") for line in shelf.said) == 1
+
+
+def test_who_waits_for_another_pull_can_be_cancelled(shelf: Shelf, server: Server) -> None:
+    plain(shelf, server.address)
+    server.mode = "hangs"
+    over = threading.Event()
+    name = f"{server.address}/team/app:1"
+
+    def first() -> None:
+        with pytest.raises(Cancelled):
+            shelf.find(name, seconds=100, cancelled=over.is_set)
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    try:
+        while not server.asked:
+            time.sleep(0.01)
+        with pytest.raises(BuildFailed, match="cancelled"):
+            shelf.find(name, cancelled=lambda: True)
+        with pytest.raises(BuildFailed, match="ran out of time while another one pulled"):
+            shelf.find(name, seconds=0)
+    finally:
+        over.set()
+        thread.join()
+
+
+class Server:
+    """A registry that serves one image, and misbehaves as `mode` says."""
+
+    def __init__(self) -> None:
+        self.mode, self.path, self.asked, self.blobs = "", "team/app", [], {}
+        self.over = threading.Event()
+        self.fill("hello")
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                outer.answer(self)
+
+            do_HEAD = do_GET  # noqa: N815 - the standard library's names
+
+            def log_message(self, *args: object) -> None:
+                pass
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.http.daemon_threads = True
+        self.address = f"127.0.0.1:{self.http.server_address[1]}"
+        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+
+    def stop(self) -> None:
+        self.over.set()
+        self.http.shutdown()
+        self.http.server_close()
+
+    def fill(self, text: str) -> None:
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w") as tar:
+            header = tarfile.TarInfo("app/text")
+            header.size = len(text)
+            tar.addfile(header, io.BytesIO(text.encode()))
+        layer = self._blob(gzip.compress(buffer.getvalue(), mtime=0))
+        diff_id = f"sha256:{hashlib.sha256(buffer.getvalue()).hexdigest()}"
+        config = self._blob(
+            json.dumps({"architecture": MACHINE, "os": "linux", "config": {}, "rootfs": {"type": "layers", "diff_ids": [diff_id]}}).encode()
+        )
+        self.layer = str(layer["digest"])
+        self.manifest = json.dumps(
+            {
+                "schemaVersion": 2,
+                "mediaType": MANIFEST,
+                "config": {"mediaType": "application/vnd.oci.image.config.v1+json", **config},
+                "layers": [{"mediaType": "application/vnd.oci.image.layer.v1.tar+gzip", **layer}],
+            }
+        ).encode()
+        self.digest = f"sha256:{hashlib.sha256(self.manifest).hexdigest()}"
+
+    def _blob(self, data: bytes) -> dict[str, object]:
+        digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+        self.blobs[digest] = data
+        return {"digest": digest, "size": len(data)}
+
+    def answer(self, to: BaseHTTPRequestHandler) -> None:
+        self.asked.append(to.path)
+        if self.mode == "hangs":
+            self.over.wait(30)
+            return None
+        if self.mode == "401":
+            return self._send(to, 401, b"", {"WWW-Authenticate": 'Basic realm="tests"'})
+        if self.mode in ("429", "500"):
+            return self._send(to, int(self.mode), b"{}", {"Retry-After": "1"})
+        if to.path == "/v2/":
+            return self._send(to, 200, b"{}")
+        if self.mode == "unknown" or not to.path.startswith(f"/v2/{self.path}/"):
+            body = {"errors": [{"code": "NAME_UNKNOWN", "message": "repository name not known to registry"}]}
+            return self._send(to, 404, json.dumps(body).encode())
+        if "/manifests/" in to.path:
+            return self._manifest(to)
+        data = self.blobs.get(to.path.rpartition("/")[2])
+        if data is None:
+            return self._send(to, 404, b"{}")
+        if to.path.endswith(self.layer) and self.mode == "half":
+            to.send_response(200)
+            to.send_header("Content-Length", str(len(data)))
+            to.end_headers()
+            to.wfile.write(data[: len(data) // 2])
+            to.close_connection = True
+            return None
+        if to.path.endswith(self.layer) and self.mode == "lying blob":
+            data = data[:-1] + bytes([data[-1] ^ 1])
+        return self._send(to, 200, data)
+
+    def _manifest(self, to: BaseHTTPRequestHandler) -> None:
+        if self.mode == "other machine":
+            one = {
+                "mediaType": MANIFEST,
+                "digest": self.digest,
+                "size": len(self.manifest),
+                "platform": {"os": "linux", "architecture": "s390x"},
+            }
+            return self._send(
+                to, 200, json.dumps({"schemaVersion": 2, "mediaType": LIST, "manifests": [one]}).encode(), {"Content-Type": LIST}
+            )
+        if self.mode == "not json":
+            return self._send(to, 200, b"<html>welcome to the hotel", {"Content-Type": MANIFEST})
+        return self._send(to, 200, self.manifest, {"Content-Type": MANIFEST, "Docker-Content-Digest": self.digest})
+
+    def _send(self, to: BaseHTTPRequestHandler, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
+        to.send_response(status)
+        for name, value in {"Content-Length": str(len(body)), **(headers or {})}.items():
+            to.send_header(name, value)
+        to.end_headers()
+        if to.command != "HEAD":
+            to.wfile.write(body)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    one = Server()
+    yield one
+    if not one.over.is_set():
+        one.stop()

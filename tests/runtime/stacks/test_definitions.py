@@ -1,0 +1,127 @@
+"""Stack files as people write them: what they come to, and what each mistake is answered with."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtime.config import NodeConfig
+from runtime.errors import BadSource, BadStack
+from runtime.stacks.definition import PYTHON, SHIPPED
+from runtime.stacks.languages import php, php_named
+from runtime.stacks.offer import offer
+from runtime.stacks.parsing import parse
+
+WHOLE = """
+name = "company-1"
+suite = "trixie"
+packages = ["ca-certificates", "libpq5"]
+apt = ['Acquire::Retries "5";']
+files = { "/etc/motd" = "ours" }
+revision = 3
+
+[languages.python]
+version = "3.13"
+packages = ["python3", "python3-venv"]
+links = { "usr/local/bin/python" = "/usr/bin/python3" }
+"""
+
+
+def test_a_whole_file_says_all_there_is_to_say() -> None:
+    file = parse(WHOLE, "company-1.toml")
+    assert (file.stack.suite, file.stack.packages, file.stack.revision) == ("trixie", ("ca-certificates", "libpq5"), 3)
+    assert file.stack.apt == ('Acquire::Retries "5";',)
+    assert file.stack.files == (("etc/motd", "ours"),)
+    (python,) = file.languages
+    assert (python.name, python.stack, python.executable) == ("python-3.13", file.stack, "/usr/bin/python3")
+
+
+def test_an_image_of_a_registry_is_a_stack_with_what_it_holds() -> None:
+    text = 'name = "x"\nfrom = "registry.example/base:1"\n[languages.python]\nversion = "3.12"\nprogram = "/usr/local/bin/python3"\n'
+    file = parse(text, "x.toml")
+    assert file.stack.image == "registry.example/base:1"
+    assert (file.languages[0].name, file.languages[0].executable) == ("python-3.12", "/usr/local/bin/python3")
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("name = ", "x.toml is not valid TOML"),
+        ('suite = "trixie"', "x.toml: name is missing"),
+        ('name = "y"\nsuite = "trixie"', "x.toml: name is 'y', and the file is not called y.toml"),
+        ('name = "X"\nsuite = "trixie"', "x.toml: name reads 'X', which is not small letters"),
+        ('name = "x"', "x.toml: suite is missing: a Debian suite"),
+        ('name = "x"\nsuite = 13', "x.toml: suite reads 13"),
+        ('name = "x"\nsuite = "trixie; rm"', "x.toml: suite reads 'trixie; rm'"),
+        ('name = "x"\nsuite = "trixie"\npackages = "bash"', "x.toml: packages reads 'bash', which is no list"),
+        ('name = "x"\nsuite = "trixie"\npackages = ["--yes"]', "x.toml: packages has '--yes' among names of Debian packages"),
+        ('name = "x"\nsuite = "trixie"\napt = ["DPkg::Pre-Invoke {x}"]', "x.toml: apt has"),
+        ('name = "x"\nsuite = "trixie"\ncolour = "red"', "x.toml: colour is no key of a stack file; known are apt, files"),
+        ('name = "x"\nsuite = "trixie"\nrevision = true', "x.toml: revision reads True"),
+        ('name = "x"\nsuite = "trixie"\nfiles = { "../x" = "" }', "x.toml: files has '../x', which is no path inside"),
+        ('name = "x"\nsuite = "trixie"\nfiles = { "x" = 1 }', "x.toml: files.x reads 1, which is no text"),
+        ('name = "x"\nfrom = "i:1"\nsuite = "trixie"', "x.toml: suite stands beside `from`"),
+        ('name = "x"\nfrom = "i:1"\npackages = ["bash"]', "x.toml: packages stands beside `from`"),
+        ('name = "x"\nfrom = "--help"', "x.toml: from reads '--help'"),
+        ('name = "x"\nsuite = "trixie"\n[languages]\npython = 3', "x.toml: languages.python is no table"),
+        ('name = "x"\nsuite = "trixie"\n[languages.python]\npackages = ["python3"]', "x.toml: languages.python.version is missing"),
+        ('name = "x"\nsuite = "trixie"\n[languages.python]\nversion = "3.13"', "x.toml: languages.python.packages is missing"),
+        (
+            'name = "x"\nsuite = "trixie"\n[languages.python]\nversion = "3"\nprogramme = "x"',
+            "x.toml: languages.python.programme is no key",
+        ),
+        (
+            'name = "x"\nfrom = "i:1"\n[languages.python]\nversion = "3.1"\npackages = ["python3"]',
+            "x.toml: languages.python.packages cannot be added to an image",
+        ),
+    ],
+)
+def test_a_mistake_is_answered_with_file_and_key(text: str, sentence: str) -> None:
+    with pytest.raises(BadStack) as refused:
+        parse(text, "x.toml")
+    assert refused.value.what.startswith(sentence)
+    assert "docs/stacks.md" in refused.value.hint
+
+
+@given(st.text(max_size=200) | st.text(alphabet='namesuitfrolg=" []{}.\n1', max_size=200))
+def test_any_text_is_a_stack_or_refused(text: str) -> None:
+    with suppress(BadStack):
+        assert parse(text, "x.toml").stack.name == "x"
+
+
+def test_what_is_shipped_has_each_python_on_one_stack() -> None:
+    assert {version: one.stack.name for version, one in PYTHON.items()} == {"3.11": "debian-12", "3.13": "debian-13", "3.14": "debian-14"}
+    assert [file.stack.name for file in SHIPPED if file.stack.apt] == ["debian-14"], "a setting for that suite alone"
+
+
+def test_an_operators_file_joins_those_that_are_shipped_and_goes_before_them(tmp_path: Path) -> None:
+    config = NodeConfig(state=tmp_path)
+    config.stacks.mkdir()
+    (config.stacks / "company-1.toml").write_text(WHOLE.replace("3.13", "3.12"))
+    (config.stacks / "debian-12.toml").write_text('name = "debian-12"\nsuite = "bookworm"\npackages = ["libpq5"]\n')
+    offered = offer(config)
+    assert list(offered.stacks) == ["debian-12", "debian-13", "debian-14", "company-1"]
+    assert offered.stack("debian-12").packages == ("libpq5",)
+    assert sorted(offered.pythons) == ["3.12", "3.13", "3.14"], "the operator's debian-12 offers no language"
+    assert {"static-nginx", "go-1.24", "php-8.4", "ruby-3.3-toolchain", "java-25"} <= offered.languages.keys()
+    with pytest.raises(BadSource, match="no stack 'beos-5'") as refused:
+        offered.stack("beos-5")
+    assert "company-1" in refused.value.hint
+    (config.stacks / "bad.toml").write_bytes(b"\xff")
+    with pytest.raises(BadStack, match=r"bad\.toml cannot be read"):
+        offer(config)
+
+
+@pytest.mark.parametrize(("version", "extensions"), [("8.4", ()), ("8.4", ("gd", "intl")), ("8.4", ("curl",))])
+def test_a_php_is_found_by_its_name(version: str, extensions: tuple[str, ...]) -> None:
+    made = php(version, frozenset(extensions))
+    assert php_named(made.name) == made
+
+
+@pytest.mark.parametrize("name", ["php", "php-7.4", "php-8.4-", "php-8.4-GD", "ruby-3.3", "git"])
+def test_another_name_is_no_php(name: str) -> None:
+    assert php_named(name) is None

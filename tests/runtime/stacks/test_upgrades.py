@@ -1,0 +1,299 @@
+"""An image on a newer version of its stack: what is sound, what is not and why, and what comes of it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from runtime.config import NodeConfig
+from runtime.images.catalogue import Catalogue
+from runtime.images.digest import Digest
+from runtime.images.manifest import ImageConfig, Layer
+from runtime.images.store import Store
+from runtime.stacks.builder import ensure_bare, ensure_runtime
+from runtime.stacks.debversion import earlier
+from runtime.stacks.definition import DEBIAN_13, GIT, NODE_DEFAULT, PYTHON, STACKS, node
+from runtime.stacks.foundation import LABEL, Foundation, foundation_of
+from runtime.stacks.languages import php
+from runtime.stacks.look import find
+from runtime.stacks.package_manager import PackageManager
+from runtime.stacks.upgrade import Upgrade, upgrade
+from runtime.stacks.verdict import Contents, Upper, judge
+from runtime.stacks.versions import identity_of, newest, record, versions
+
+OLD = Contents(
+    stack="debian-13",
+    runtimes=("python-3.13",),
+    suite="trixie",
+    packages={"libc6": "2.41-12", "libssl3t64": "3.5.1-1"},
+    libraries=frozenset({"libc 6", "libssl 3"}),
+)
+
+
+def test_newer_packages_of_the_same_kind_are_sound() -> None:
+    new = replace(
+        OLD, packages={"libc6": "2.41-12+deb13u1", "libssl3t64": "3.5.4-1~deb13u2", "extra": "1"}, libraries=OLD.libraries | {"x 1"}
+    )
+    assert judge(OLD, new, Upper()).sound
+
+
+@pytest.mark.parametrize(
+    ("new", "upper", "reason"),
+    [
+        ({"stack": "debian-14"}, Upper(), "The stack is another: debian-13 before, debian-14 now."),
+        ({"suite": "forky"}, Upper(), "debian-13 was made of trixie and is made of forky now."),
+        ({"runtimes": ("python-3.14",)}, Upper(), "The language is another: python-3.13 before, python-3.14 now."),
+        ({"packages": {"libc6": "2.41-12"}}, Upper(), "Packages are gone that the app's layers may use: libssl3t64."),
+        (
+            {"packages": {**OLD.packages, "libc6": "2.36-9"}},
+            Upper(),
+            "Packages went back to an earlier version: libc6 from 2.41-12 to 2.36-9.",
+        ),
+        ({"libraries": frozenset({"libc 6", "libssl 4"})}, Upper(), "Libraries are gone, or are of another ABI: libssl 3."),
+        ({"packages": {}}, Upper(), "The stack holds no list of Debian packages"),
+        ({}, Upper(package_state=True, hidden=("var/lib/dpkg/status",)), "The app's layers hold packages installed by apt or dpkg"),
+        ({}, Upper(hidden=("etc/passwd",)), "The app's layers replace files that the new stack changes: /etc/passwd."),
+        ({}, Upper(hidden=tuple("abcdefg")), "/a, /b, /c, /d, /e and 2 more."),
+    ],
+)
+def test_what_the_upper_layers_may_rely_on_must_be_there_still(new: dict[str, object], upper: Upper, reason: str) -> None:
+    verdict = judge(OLD, replace(OLD, **new), upper)  # type: ignore[arg-type]
+    assert not verdict.sound
+    assert reason in " ".join(verdict.reasons)
+
+
+VERSIONS = [
+    "1.0-1",
+    "1.0-1~bpo12+1",
+    "1.0-1+b1",
+    "1:0.1",
+    "2.41-12+deb13u1",
+    "2.41-12",
+    "1.0~rc1-1",
+    "1.10",
+    "1.9",
+    "1.0a",
+    "1.0+",
+    "0",
+    "9",
+]
+
+
+@pytest.mark.skipif(shutil.which("dpkg") is None, reason="the reference is Debian's own dpkg")
+@settings(max_examples=60, deadline=None)
+@given(*2 * [st.sampled_from(VERSIONS) | st.from_regex(r"\A([0-9]:)?[0-9][0-9a-z.+~]{0,8}(-[0-9a-z.+~]{1,4})?\Z")])
+def test_versions_are_ordered_as_dpkg_orders_them(one: str, other: str) -> None:
+    assert earlier(one, other) is (subprocess.run(["dpkg", "--compare-versions", one, "lt", other], check=False).returncode == 0)
+
+
+@dataclass
+class Yard:
+    """A store with hand-made versions of the real stack: a few files each, in the form that packages leave."""
+
+    config: NodeConfig
+    store: Store
+    folder: Path
+
+    def layer(self, **files: str | None) -> Layer:
+        """A path with __ for / to text; None deletes it."""
+        tree = self.folder / "tree"
+        tree.mkdir()
+        for name, text in files.items():
+            path = tree / name.replace("__", "/").replace("_DOT_", ".")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if text is None:
+                os.mknod(path, stat.S_IFCHR, os.makedev(0, 0))
+            else:
+                path.write_text(text)
+        return self.store.add_layer(tree, move=True)
+
+    def version(
+        self, at: float, *, ssl: str = "3.5.1-1", passwd: str = "root", soname: str = "libssl 3 libssl3t64\n", codename: str = "trixie"
+    ) -> Layer:
+        """One more version of debian-13, built `at` a moment, and of Python on it."""
+        packages = [("libc6", "2.41-12"), ("libssl3t64", ssl)]
+        layer = self.layer(
+            usr__lib__libssl=f"code of {ssl}",
+            etc__passwd=passwd,
+            **{
+                "usr__lib__os-release": f"VERSION_CODENAME={codename}\n",
+                "var__lib__dpkg__status": "\n".join(
+                    f"Package: {name}\nStatus: install ok installed\nVersion: {one}\n" for name, one in packages
+                ),
+                "var__lib__dpkg__info__libssl3t64_DOT_shlibs": soname,
+            },
+        )
+        record(self.config, "debian-13", identity_of(DEBIAN_13), layer, {}, now=at)
+        python = self.layer(usr__bin__python3=f"python for {ssl}", usr__bin__at=str(at))
+        record(self.config, "python-3.13", identity_of(PYTHON["3.13"], layer.diff_id), python, {}, now=at)
+        return layer
+
+    def app(self, **files: str | None) -> Digest:
+        """An image on the newest version, with Python."""
+        base = self.newest(identity_of(DEBIAN_13))
+        python = self.newest(identity_of(PYTHON["3.13"], base.diff_id))
+        label = Foundation(stack="debian-13", runtimes=("python-3.13",), layers=2).label()
+        config = ImageConfig(environment={"A": "1"}, command=("run",), labels={**label, "own": "x"})
+        digest = self.store.write_image([base, python, self.layer(opt__venv__x="deps"), self.layer(**files)], config, {"note": "kept"})
+        self.store.tag("shop:v1", digest)
+        return digest
+
+    def newest(self, identity: str) -> Layer:
+        found = newest(self.config, self.store, identity)
+        assert found is not None
+        return found[1]
+
+    def upgrade(self, digest: Digest) -> Upgrade:
+        return upgrade(self.config, self.store, digest, progress=lambda line: pytest.fail(f"nothing is to be built: {line}"))
+
+
+@pytest.fixture
+def yard(tmp_path: Path) -> Yard:
+    config = NodeConfig(name="tupgrade", state=tmp_path / "state")
+    one = Yard(config, Store(config), tmp_path)
+    one.version(1_000_000.0)
+    return one
+
+
+def test_a_sound_upgrade_exchanges_the_lowest_layers_and_keeps_the_rest(yard: Yard) -> None:
+    old = yard.app(app__code="hello", etc__passwd="root")  # the same in both versions: nothing is hidden
+    base = yard.version(2_000_000.0, ssl="3.5.4-1")
+    done = yard.upgrade(old)
+    assert done.reasons == ()
+    assert done.image is not None
+    before, after = yard.store.layers_of(old), yard.store.layers_of(done.image)
+    assert after[0] == base
+    assert after[1] != before[1], "Python of the new version"
+    assert after[2:] == before[2:], "the same layers, not built anew"
+    settings = [yard.store.configuration(yard.store.manifest(one))[0] for one in (old, done.image)]
+    assert settings[0] == settings[1]
+    assert yard.store.manifest(done.image).annotations == {"note": "kept"}
+    assert (done.before, done.after) == (f"19700112-{before[0].diff_id.hex[:12]}", f"19700124-{base.diff_id.hex[:12]}")
+    yard.store.tag("shop:v2", done.image)
+    stories = [one.created_by for one in Catalogue(yard.config, yard.store).history(done.image)]
+    assert stories[-1] == f"debian-13 {done.after}, upgraded from {done.before}"
+    assert stories[0] == "App code"
+    again = yard.upgrade(done.image)
+    assert (again.image, again.reasons) == (None, ())
+    assert "newest version of debian-13 already" in again.explain()
+
+
+def test_an_upgrade_takes_every_language_and_tool_of_the_foundation_along(yard: Yard) -> None:
+    tool, served = PackageManager(tool="pnpm", version="9.15.9"), php("8.4", frozenset({"gd"}))
+    tools = yard.layer(opt__pnpm="pnpm"), yard.layer(opt__node="node")
+    for one, layer in zip((tool, node(NODE_DEFAULT)), tools, strict=True):
+        record(yard.config, one.name, identity_of(one), layer, {}, now=1.0)
+    made = []
+    for at, ssl in ((2_000_000.0, "3.5.1-1"), (3_000_000.0, "3.5.4-1")):
+        base = yard.version(at, ssl=ssl)
+        language = yard.layer(usr__bin__php=f"php for {ssl}")
+        record(yard.config, served.name, identity_of(served, base.diff_id), language, {}, now=at)
+        made.append((base, language, *reversed(tools)))
+    label = Foundation(stack="debian-13", runtimes=(served.name, f"node-{NODE_DEFAULT}", tool.name), layers=4).label()
+    image = yard.store.write_image([*made[0], code := yard.layer(app__x="code")], ImageConfig(labels=label))
+    done = yard.upgrade(image)
+    assert done.reasons == ()
+    assert done.image is not None
+    assert yard.store.layers_of(done.image) == (*made[1], code)
+
+
+def test_an_image_whose_language_moved_to_another_stack_is_built_again(yard: Yard) -> None:
+    old = yard.app(app__x="x")
+    yard.config.stacks.mkdir()
+    moved = 'name = "company-1"\nsuite = "trixie"\n[languages.python]\nversion = "3.13"\npackages = ["python3"]\n'
+    (yard.config.stacks / "company-1.toml").write_text(moved)
+    assert "offers no more what the image stands on: debian-13, python-3.13" in yard.upgrade(old).explain()
+
+
+def test_a_tool_comes_from_the_stack_that_it_is_added_to(yard: Yard) -> None:
+    older = STACKS["debian-12"]
+    base, git = yard.layer(usr__lib__x="bookworm"), yard.layer(usr__bin__git="bookworm")
+    record(yard.config, older.name, identity_of(older), base, {}, now=1.0)
+    record(yard.config, GIT.name, identity_of(replace(GIT, stack=older), base.diff_id), git, {}, now=1.0)
+    assert ensure_runtime(yard.config, yard.store, GIT, older, pytest.fail) == [base, git]
+
+
+def test_the_certificates_of_a_bare_image_are_those_of_the_newest_version(yard: Yard) -> None:
+    found = []
+    for at, text in ((2_000_000.0, "old"), (3_000_000.0, "renewed")):
+        files = {"etc__ssl__certs__ca-certificates_DOT_crt": text, "etc__passwd": "root", "etc__group": "root"}
+        record(yard.config, "debian-13", identity_of(DEBIAN_13), yard.layer(**files), {}, now=at)
+        bare = [ensure_bare(yard.config, yard.store, DEBIAN_13, lambda line: None) for _ in range(2)]
+        assert bare[0] == bare[1], "kept"
+        found.append((yard.store.unpacked(bare[0]) / "etc/ssl/certs/ca-certificates.crt").read_text())
+    assert found == ["old", "renewed"]
+
+
+@pytest.mark.parametrize(
+    ("files", "change", "reason"),
+    [
+        ({"etc__passwd": "root and app"}, {"passwd": "root and more"}, "replace files that the new stack changes: /etc/passwd"),
+        ({"usr__lib__libssl": None}, {}, "replace files that the new stack changes: /usr/lib/libssl"),
+        ({"usr__lib": "a file"}, {}, "replace files that the new stack changes: /usr/lib."),
+        ({"var__lib__dpkg__status": "more"}, {}, "hold packages installed by apt or dpkg"),
+        ({"app__x": "x"}, {"soname": "libssl 4 libssl4\n"}, "of another ABI: libssl 3"),
+        ({"app__x": "x"}, {"ssl": "3.0.9-1"}, "libssl3t64 from 3.5.1-1 to 3.0.9-1"),
+        ({"app__x": "x"}, {"codename": "forky"}, "was made of trixie and is made of forky now"),
+    ],
+)
+def test_an_upgrade_that_is_not_sound_says_why_and_writes_nothing(
+    yard: Yard, files: dict[str, str | None], change: dict[str, str], reason: str
+) -> None:
+    old = yard.app(**files)
+    yard.version(2_000_000.0, **{"ssl": "3.5.4-1", **change})  # type: ignore[arg-type]
+    listed = yard.store.index()
+    done = yard.upgrade(old)
+    assert done.image is None
+    assert reason in done.explain()
+    assert "Deploy its source again" in done.explain()
+    assert yard.store.index() == listed
+
+
+def test_what_stands_on_no_stack_of_ours_stays_where_it_is(yard: Yard) -> None:
+    stranger = yard.store.write_image([yard.layer(x="y")], ImageConfig())
+    assert "not built on a stack of this node" in yard.upgrade(stranger).explain()
+    gone = ImageConfig(labels=Foundation(stack="beos-5", runtimes=(), layers=1).label())
+    assert "offers no more" in yard.upgrade(yard.store.write_image([yard.layer(x="y")], gone)).explain()
+
+
+@pytest.mark.parametrize(
+    "label", ["", "{", "[]", '{"stack": "x"}', '{"stack": "x", "runtimes": [], "layers": 0}', '{"stack":1,"runtimes":5,"layers":1}']
+)
+def test_a_label_that_is_none_is_no_foundation(label: str) -> None:
+    assert foundation_of({LABEL: label}) is None
+
+
+def test_a_version_is_told_by_its_content_and_the_newest_is_taken(yard: Yard) -> None:
+    identity = identity_of(DEBIAN_13)
+    first = yard.newest(identity)
+    second = yard.version(2_000_000.0, ssl="3.5.4-1")
+    assert yard.newest(identity) == second
+    assert [one.diff_id for one in versions(yard.config) if one.identity == identity] == [second.diff_id, first.diff_id]
+    record(yard.config, "debian-13", identity, second, {}, now=3_000_000.0)
+    assert len([one for one in versions(yard.config) if one.identity == identity]) == 2
+    shutil.rmtree(yard.config.layers / second.diff_id.hex)
+    (yard.config.layers / f"{second.diff_id.hex}.json").unlink()
+    assert yard.newest(identity) == first, "a version whose layer the store lost counts as never built"
+
+
+def test_a_path_is_found_where_the_overlay_shows_it(yard: Yard, tmp_path: Path) -> None:
+    show: Callable[[str], str | None] = lambda name: path.read_text() if (path := find(layers, name)) else None  # noqa: E731
+    below = yard.store.unpacked(yard.layer(a__x="below", a__y="below", b__z="below", c="below"))
+    middle = yard.store.unpacked(yard.layer(a__x="middle", a__y=None, b="a file now"))
+    opaque = tmp_path / "opaque"
+    (opaque / "a").mkdir(parents=True)
+    (opaque / "a" / "new").write_text("top")
+    os.setxattr(opaque / "a", "trusted.overlay.opaque", b"y")
+    layers = [middle, below]
+    assert [show(name) for name in ("a/x", "a/y", "b/z", "b", "c", "d")] == ["middle", None, None, "a file now", "below", None]
+    layers = [opaque, middle, below]
+    assert [show(name) for name in ("a/x", "a/new", "c")] == [None, "top", "below"]
