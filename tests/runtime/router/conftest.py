@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from html import unescape
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,6 +16,7 @@ import pytest
 
 from runtime import process
 from runtime.config import NodeConfig
+from runtime.router.codes import EXPLAINED, Code
 from runtime.router.control import Router
 from runtime.router.runtime_api import RouterDown
 from runtime.router.table import AppRoutes, AppSituation, Endpoint
@@ -86,6 +88,32 @@ def end(app: SampleApp, *, draining: bool = False) -> Endpoint:
 
 def routes_to(*ends: Endpoint, app: str = "hello", host: str = "hello.test", situation: AppSituation = AppSituation.SERVING) -> AppRoutes:
     return AppRoutes(app=app, hosts=(host,), endpoints=ends, situation=situation)
+
+
+def check_page(answer: httpx.Response, code: Code, accept: str) -> None:
+    page = EXPLAINED[code]
+    assert answer.status_code == page.status, answer.text
+    assert answer.headers["x-slipway-code"] == code
+    assert answer.headers["cache-control"] == "no-store"
+    assert "x-slipway-page" not in answer.headers
+    request_id = answer.headers["x-request-id"]
+    if accept == "application/json":
+        assert answer.headers["content-type"] == "application/json"
+        assert answer.json() == {
+            "error": page.name,
+            "code": code,
+            "status": page.status,
+            "message": page.title,
+            "next_step": page.next_step,
+            "request_id": request_id,
+        }
+    else:
+        assert answer.headers["content-type"] == "text/html; charset=utf-8"
+        assert page.title in unescape(answer.text)
+        assert code in answer.text
+        assert request_id in answer.text
+        assert answer.text.endswith("</html>")
+        assert "http://" not in answer.text, "a page fetches nothing from elsewhere"
 
 
 def free_port() -> int:
