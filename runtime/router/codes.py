@@ -91,7 +91,8 @@ EXPLAINED: dict[Code, Explanation] = {
         next_step="Try again. If this is your app, its log around this moment says why.",
         meaning="The instance took the request, then closed the connection without a whole and valid answer.",
         look_at="The app's log at this moment: an instance that ended, a worker killed for its time or memory. The access log tells this "
-        "apart from an answer that was no HTTP (H17).",
+        "apart from an answer that was no HTTP (H17). On a connection that had served a request before, the visitor sees no page but a "
+        "closed connection, which tells a client to try again if it may.",
         fix="Correct what ends the worker. A GET was tried again on other instances; anything else is never sent twice.",
     ),
     Code.NO_INSTANCE: Explanation(
@@ -300,7 +301,7 @@ def code_of(*, given: str, status: int, termination: str, server: str) -> Code |
 
     `termination` is HAProxy's two letters (configuration manual, 8.5): who ended the session, and in which phase.
     """
-    if given in EXPLAINED:
+    if given in EXPLAINED and termination != "PH":  # the page for both says H13; only the log can tell
         return Code(given)
     if termination[:1] == "C" or (termination[:1] == "c" and termination != "cR"):
         return Code.CLIENT_LEFT

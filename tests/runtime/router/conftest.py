@@ -6,7 +6,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from html import unescape
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -122,12 +122,14 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.fixture
-def running() -> Iterator[RouterUnderTest]:
+@contextmanager
+def router_of_its_own(**settings: object) -> Iterator[RouterUnderTest]:
     with ExitStack() as apps:
         folder = Path(apps.enter_context(TemporaryDirectory(prefix="slipway-tests-")))
         folder.chmod(0o755)  # the router's workers are not root, and the portal's socket lies in here
-        config = NodeConfig(name="trouter", state=folder / "state", run=folder / "run", http_port=free_port(), portal_host="portal.test")
+        config = NodeConfig(
+            name="trouter", state=folder / "state", run=folder / "run", http_port=free_port(), portal_host="portal.test", **settings
+        )
         config.run.mkdir()
         under_test = RouterUnderTest(config, apps)
         under_test.router.prepare()
@@ -136,3 +138,9 @@ def running() -> Iterator[RouterUnderTest]:
             yield under_test
         finally:
             under_test.kill()
+
+
+@pytest.fixture
+def running() -> Iterator[RouterUnderTest]:
+    with router_of_its_own() as under_test:
+        yield under_test
