@@ -94,6 +94,11 @@ class NodeConfig:
         return self.run / "router.sock"
 
     @property
+    def access_socket(self) -> Path:
+        """Where the collector of the access log listens for HAProxy."""
+        return self.run / "access.sock"
+
+    @property
     def portal_socket(self) -> Path:
         """Where the portal listens for the router."""
         return self.run / "portal.sock"

@@ -24,7 +24,7 @@ from runtime.router.delta import LiveServer, SlotDelta, live_servers, slot_delta
 from runtime.router.ledger import Ledger, Placed
 from runtime.router.record import slot_name
 from runtime.router.render import Identity, instance_of
-from runtime.router.runtime_api import RouterDown, RuntimeApi
+from runtime.router.runtime_api import RouterDown, RuntimeApi, in_flight
 from runtime.router.table import AppRoutes
 
 _DELETE_TRIES = 5  # a cut connection leaves its server a moment later
@@ -123,6 +123,12 @@ class Router:
         rows = [line.split() for answer in answers for line in answer.splitlines()]
         servers = ((fields[0].partition("/")[2], fields) for fields in rows if len(fields) > 6)
         return sum(int(fields[6]) for server, fields in servers if instance_of(server) == instance)
+
+    def in_flight(self) -> dict[str, int]:
+        """Requests and tunnels open now, by app; of the present worker alone, and empty when HAProxy is down."""
+        with suppress(RouterDown):
+            return in_flight(self._api.ask("show table by_app"))
+        return {}
 
     def reconcile(self) -> list[str]:
         """Compare files and HAProxy with the journalled routes, repair, and say in words what differed."""

@@ -20,6 +20,25 @@ PORTAL = "@portal"  # stands in the maps where an app's name would; no app can b
 PORTAL_BACKEND = "portal"
 CONNECTIONS_AN_INSTANCE = 500  # open at once; more wait their turn in the router
 STICKY_COOKIE = "slipway-instance"
+_RING = 16 * 2**20  # bytes of access log for a collector that is away: about 80,000 lines
+LONGEST_LINE = 2_048  # bytes of the access log; what is longer is cut, which can only be the path
+# The access log's fields, a space between, the path last and without its query: queries carry tokens, and logs are read by many.
+ACCESS_FIELDS = (
+    "%[date(0,ms)]",
+    "%[var(txn.app)]",
+    "%ST",
+    "%ts",
+    "%[var(txn.code)]",
+    "%s",
+    "%U",
+    "%B",
+    "%Ta",
+    "%Tw",
+    "%[src]",
+    "%[unique-id]",
+    "%HM",
+    "%HPO",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +123,15 @@ global
   stats maxconn 50
   maxconn 8000
   no strict-limits
-  hard-stop-after 1h{drop}"""
+  hard-stop-after 1h{drop}
+
+ring access
+  format raw
+  maxlen {LONGEST_LINE}
+  size {_RING}
+  timeout connect 2s
+  timeout server 10s
+  server collector unix@{config.access_socket}"""
 
 
 def _defaults(config: NodeConfig, maps: Maps, cookie_key: str) -> str:
@@ -114,8 +141,8 @@ def _defaults(config: NodeConfig, maps: Maps, cookie_key: str) -> str:
 defaults front
   mode http
   log global
-  option httplog
-  option dontlog-normal
+  log ring@access len {LONGEST_LINE} format raw daemon
+  log-format "{" ".join(ACCESS_FIELDS)}"
   option dontlognull
   option log-separate-errors
   timeout http-request 10s
@@ -138,6 +165,7 @@ defaults slot
   http-request disable-l7-retry unless METH_GET
   http-request set-timeout server var(txn.timeout) if {{ var(txn.timeout) -m found }}
   http-reuse safe
+  option abortonclose
   option http-no-delay
   http-response del-header X-Slipway-Page
   http-response del-header X-Slipway-Code

@@ -12,6 +12,7 @@ from runtime.errors import RouterRefused
 
 _LINE = 8_000  # bytes of one command line; HAProxy takes less than its buffer of 16 KiB
 _FOUND = re.compile(r'found=yes.*, value="(.*)", type=')
+_OPEN = re.compile(r" key=(\S+) .*\bconn_cur=([1-9]\d*)")
 _WAIT = 5.0  # seconds for an answer
 _READY_WAIT = 20.0  # for a new worker: tens of thousands of slots start in about a second
 
@@ -84,6 +85,11 @@ class RuntimeApi:
                 if time.monotonic() > deadline:
                     raise
             time.sleep(0.01)
+
+
+def in_flight(answer: str) -> dict[str, int]:
+    """Open requests by key, from the answer to `show table`."""
+    return {match[1]: int(match[2]) for match in _OPEN.finditer(answer)}
 
 
 def _lines(commands: Iterable[str]) -> list[str]:

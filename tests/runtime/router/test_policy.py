@@ -150,7 +150,11 @@ def test_no_more_requests_are_open_than_the_limit(owner: Owner, limits: Limits):
     owner.set(limits=limits)
     with ThreadPoolExecutor(8) as pool:
         answers = Counter(pool.map(lambda _: owner.ask("/wait/2").status_code, range(8)))
-    assert answers == {200: 3, 429: 5}
+        assert answers == {200: 3, 429: 5}
+        open_ones = [pool.submit(owner.ask, "/wait/2") for _ in range(3)]
+        wait_for(lambda: owner.app.hits["/wait/2"] == 6)
+        check_page(owner.ask(), Code.TOO_MANY_OPEN, "text/html")
+        assert {one.result().status_code for one in open_ones} == {200}
     assert owner.ask().status_code == 200
 
 
