@@ -27,6 +27,9 @@ class NodeConfig:
     network: ipaddress.IPv4Network = ipaddress.IPv4Network("10.210.0.0/16")
     http_bind: str = "127.0.0.1"
     http_port: int = 8080
+    https_port: int = 0  # 0: no HTTPS of our own
+    acme_directory: str = "https://acme-v02.api.letsencrypt.org/directory"
+    acme_contact: str = ""  # an e-mail address that the authority may write to
     proxy_protocol: bool = False  # every connection from browsers begins with the PROXY protocol's line
     queue_seconds: int = 30  # how long a request waits in the router for an instance that is not full
     scheme: str = "http"
@@ -87,6 +90,11 @@ class NodeConfig:
     def router(self) -> Path:
         """Maps and configuration of the router."""
         return self.state / "router"
+
+    @property
+    def certificates(self) -> Path:
+        """Certificates with their keys, one PEM file each, and the account at their authority."""
+        return self.state / "router" / "certificates"
 
     @property
     def router_socket(self) -> Path:
@@ -209,6 +217,9 @@ _READERS: dict[str, Callable[[str], object]] = {
     "network": ipaddress.IPv4Network,
     "http_bind": str,
     "http_port": _port,
+    "https_port": _port,
+    "acme_directory": str,
+    "acme_contact": str,
     "proxy_protocol": _yes,
     "queue_seconds": _seconds,
     "scheme": _scheme,

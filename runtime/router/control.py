@@ -10,6 +10,7 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+import re
 import time
 from collections.abc import Iterable
 from contextlib import suppress
@@ -19,6 +20,7 @@ from runtime import journal
 from runtime.config import NodeConfig
 from runtime.errors import RouterRefused
 from runtime.router import render
+from runtime.router.certificates import Certificates
 from runtime.router.check import check, is_app
 from runtime.router.delta import LiveServer, SlotDelta, live_servers, slot_delta
 from runtime.router.ledger import Ledger, Placed
@@ -27,6 +29,7 @@ from runtime.router.render import Identity, instance_of
 from runtime.router.runtime_api import RouterDown, RuntimeApi, in_flight
 from runtime.router.table import AppRoutes
 
+_BASE64URL = re.compile(r"[A-Za-z0-9_.-]{1,512}")
 _DELETE_TRIES = 5  # a cut connection leaves its server a moment later
 _DELETE_PAUSE = 0.002
 
@@ -46,6 +49,8 @@ class Router:
         self._config.run.mkdir(parents=True, exist_ok=True)
         with journal.lock(self._lock):
             before = self._fixed()
+            if self._config.https_port:
+                Certificates(self._config).prepare()
             self._ledger.prepare(_identity(self._config.user))
             self._ledger.repair()
             if before is not None and before != self._fixed():
@@ -104,6 +109,23 @@ class Router:
                 return
             finally:
                 self._ledger.make_durable(app)
+
+    def answer_challenge(self, token: str, answer: str) -> None:
+        """Answer an ACME HTTP-01 challenge, on every host and whatever its app's policy or situation."""
+        if not (_BASE64URL.fullmatch(token) and _BASE64URL.fullmatch(answer)):
+            raise RouterRefused(f"The challenge {token!r} of the certificate authority is no token.")
+        self._edit_challenges({token: answer}, f"add map {self._ledger.maps.acme} {token} {answer}")
+
+    def forget_challenge(self, token: str) -> None:
+        """Leave such requests to the apps again. Forgetting an unknown one succeeds."""
+        self._edit_challenges({}, f"del map {self._ledger.maps.acme} {token}", drop=(token,))
+
+    def _edit_challenges(self, put: dict[str, str], command: str, *, drop: tuple[str, ...] = ()) -> None:
+        with journal.lock(self._lock), suppress(RouterDown):
+            known = self._ledger.challenges()
+            if any(known.get(token) != answer for token, answer in put.items()) or any(token in known for token in drop):
+                self._ledger.edit_challenges(put, drop=drop)
+                self._api.tell([command])
 
     def routes(self) -> dict[str, AppRoutes]:
         """What is wanted of the router, by app; from its files."""

@@ -79,7 +79,7 @@ def _head(config: NodeConfig) -> str:
     # Names with other characters go first: application servers read X_Forwarded_For as X-Forwarded-For.
     return f"""\
 frontend web from front
-  bind {config.http_bind}:{config.http_port}{" accept-proxy" if config.proxy_protocol else ""}
+{_binds(config)}
   option http-no-delay
   option http-restrict-req-hdr-names delete
   option idle-close-on-response
@@ -91,6 +91,7 @@ frontend web from front
   http-request del-header X-Request-Id
   http-request del-header Proxy
   http-request set-var(txn.proto) str({config.scheme})
+  http-request set-var(txn.proto) str(https) if {{ ssl_fc }}
   http-request set-header X-Forwarded-For %[src]
   http-request set-header X-Forwarded-Proto %[var(txn.proto)]
   http-request set-header X-Forwarded-Host %[req.hdr(host)]
@@ -121,10 +122,32 @@ def _acme(maps: Maps) -> str:
 
 def _redirects(config: NodeConfig) -> str:
     """To the canonical host and to HTTPS in one step; 308, so that a POST stays one."""
-    port = "" if config.http_port == {"http": 80, "https": 443}[config.scheme] else f":{config.http_port}"
+    secure = f"""
+  http-request set-var(txn.to) var(txn.host) if {_flag("t")} !{{ ssl_fc }}
+  http-request set-var(txn.proto) str(https) if {_flag("t")} !{{ ssl_fc }}"""
+    to = "{ var(txn.to) -m found }"
     return f"""\
-  http-request set-var(txn.to) var(txn.record),{_field("canonical")} if {_flag("h")}
-  http-request redirect prefix "%[var(txn.proto)]://%[var(txn.to)]{port}" code 308 if {_flag("h")} !{{ var(txn.to),strcmp(txn.host) eq 0 }}"""
+  http-request set-var(txn.canonical) var(txn.record),{_field("canonical")} if {_flag("h")}{secure if config.https_port else ""}
+  http-request set-var(txn.to) var(txn.canonical) if {_flag("h")} !{{ var(txn.canonical),strcmp(txn.host) eq 0 }}
+  http-request redirect prefix "http://%[var(txn.to)]{_port(config, "http")}" code 308 if {to} {{ var(txn.proto) -m str http }}
+  http-request redirect prefix "https://%[var(txn.to)]{_port(config, "https")}" code 308 if {to}
+  http-request set-var(txn.hsts) var(txn.record),{_field("hsts")} if {_flag("s")}"""
+
+
+def _port(config: NodeConfig, scheme: str) -> str:
+    """What follows a host in an address; the port that browsers know is the one of the scheme we are told to be seen under."""
+    port = config.https_port if scheme == "https" and config.https_port else config.http_port
+    return "" if port == {"http": 80, "https": 443}[scheme] else f":{port}"
+
+
+def _binds(config: NodeConfig) -> str:
+    """HTTP, and HTTPS with the certificate that fits the name asked for (SNI)."""
+    proxied = " accept-proxy" if config.proxy_protocol else ""
+    lines = [f"  bind {config.http_bind}:{config.http_port}{proxied}"]
+    if config.https_port:
+        listed = config.certificates / "list"
+        lines.append(f"  bind {config.http_bind}:{config.https_port}{proxied} ssl crt-list {listed} alpn h2,http/1.1")
+    return "\n".join(lines)
 
 
 def _refusals(maps: Maps) -> str:
@@ -205,6 +228,7 @@ def _answering(maps: Maps) -> str:
     retry = f"var(txn.code),concat(-retry),map_str({maps.pages})"
     return f"""\
   http-after-response set-header X-Request-Id %[unique-id]
+  http-after-response set-header Strict-Transport-Security "max-age=%[var(txn.hsts)]" if {{ var(txn.hsts) -m found }} {{ var(txn.proto) -m str https }}
   http-after-response set-header X-Slipway-Code %[var(txn.code)] if {ours}
   http-after-response set-header Retry-After %[{retry}] if {ours} {{ {retry} -m found }}
   http-after-response set-header WWW-Authenticate "Basic realm=\\"%[var(txn.host)]\\", charset=\\"UTF-8\\"" if {ours} {{ var(txn.code) -m str {Code.SIGN_IN} }}

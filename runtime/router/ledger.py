@@ -100,6 +100,14 @@ class Ledger:
         """An app's entries in the maps."""
         return app_entries(self.maps, placed.routes, placed.slots)
 
+    def challenges(self) -> dict[str, str]:
+        """Answers to ACME challenges, by token."""
+        return render.map_entries(self._text(self.maps.acme))
+
+    def edit_challenges(self, put: Mapping[str, str], *, drop: Iterable[str] = ()) -> None:
+        """Add and remove such answers."""
+        self._edit_map(self.maps.acme, put, drop=drop)
+
     def make_durable(self, app: str) -> None:
         """See an app's truth through to the disk. After the change is in effect: nobody waits for a disk to be served."""
         journal.sync_file(self._path(app))
@@ -144,6 +152,7 @@ class Ledger:
                 whole[path] |= entries
         for path, entries in render.portal_entries(self._config, self.maps).items():
             whole[path] |= entries
+        whole[self.maps.acme] = self.challenges()
         return whole
 
     def pool(self) -> int:

@@ -20,6 +20,8 @@ PORTAL = "@portal"  # stands in the maps where an app's name would; no app can b
 PORTAL_BACKEND = "portal"
 CONNECTIONS_AN_INSTANCE = 500  # open at once; more wait their turn in the router
 STICKY_COOKIE = "slipway-instance"
+# TLS 1.2: forward secrecy and authenticated encryption only. TLS 1.3 has nothing else.
+_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 _RING = 16 * 2**20  # bytes of access log for a collector that is away: about 80,000 lines
 LONGEST_LINE = 2_048  # bytes of the access log; what is longer is cut, which can only be the path
 # The access log's fields, a space between, the path last and without its query: queries carry tokens, and logs are read by many.
@@ -124,6 +126,8 @@ global
   maxconn 8000
   no strict-limits
   hard-stop-after 1h{drop}
+  ssl-default-bind-options ssl-min-ver TLSv1.2 no-tls-tickets
+  ssl-default-bind-ciphers {_CIPHERS}
 
 ring access
   format raw

@@ -32,6 +32,10 @@ class RuntimeApi:
         """One line to the worker (several commands joined by `;`), and all it answers. RouterDown: nobody listens."""
         return _exchange(self._worker, command)
 
+    def give(self, command: str, payload: str) -> str:
+        """One command with lines of data behind it, none of which may be empty: an empty one ends them."""
+        return _exchange(self._worker, f"{command} <<\n{payload.strip()}\n")
+
     def tell(self, commands: Sequence[str]) -> str:
         """Many commands in as few lines as fit; the answers that are more than an empty line, joined."""
         answers = [self.ask(line) for line in _lines(commands)]
