@@ -107,6 +107,11 @@ class NodeConfig:
         return self.run / "access.sock"
 
     @property
+    def wake_socket(self) -> Path:
+        """Where HAProxy asks to have a sleeping app woken."""
+        return self.run / "wake.sock"
+
+    @property
     def portal_socket(self) -> Path:
         """Where the portal listens for the router."""
         return self.run / "portal.sock"

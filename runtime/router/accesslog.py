@@ -43,7 +43,7 @@ class Collector:
         path = self._config.access_socket
         path.unlink(missing_ok=True)
         self._server = await asyncio.start_unix_server(self._connected, path, limit=_READ)
-        _only_for(path, self._config.user)
+        only_for_haproxy(path, self._config.user)
 
     async def stop(self) -> None:
         """Take what has been sent, then leave. What comes later waits in HAProxy's ring for the next collector."""
@@ -88,8 +88,8 @@ class Collector:
                 _log.exception("%d lines of the access log of %s could not be kept.", len(some), app)
 
 
-def _only_for(path: Path, user: str) -> None:
-    """HAProxy's workers run as the unprivileged user, and nobody else has a line to add."""
+def only_for_haproxy(path: Path, user: str) -> None:
+    """Rights of a socket that we listen on: HAProxy's workers run as the unprivileged user, and nobody else has anything to say there."""
     path.chmod(0o600)
     if os.geteuid() == 0:
         for name in (user, "nobody"):

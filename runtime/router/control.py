@@ -56,6 +56,13 @@ class Router:
             if before is not None and before != self._fixed():
                 self._reload()
 
+    def reload(self) -> None:
+        """Have a fresh worker of the program as it is installed now: how it is upgraded. The port stays open, and what is under
+        way ends in the old worker. RouterRefused: it does not start from its files; the old one goes on.
+        """
+        with journal.lock(self._lock):
+            self._reload()
+
     def command(self) -> list[str]:
         """What the process manager keeps running in the foreground, as root: the master, whose workers drop their rights.
 

@@ -17,7 +17,7 @@ _NO_CODE = "!{ var(txn.code) -m found }"
 
 def frontend(config: NodeConfig, maps: Maps) -> str:
     """The one frontend."""
-    parts = [_head(config), _lookup(maps), _acme(maps), _redirects(config), _refusals(maps), _choice(maps), _answering(maps)]
+    parts = [_head(config), _lookup(maps), _acme(maps), _redirects(config), _refusals(maps), _hold(maps), _choice(maps), _answering(maps)]
     return "\n".join(parts)
 
 
@@ -42,6 +42,18 @@ def answers(maps: Maps) -> str:
 backend {ANSWERS} from slot
   http-request set-var(txn.status) var(txn.code),concat(-status),map_str({maps.pages})
 {returns}"""
+
+
+def woken() -> str:
+    """Where held requests go from a worker whose maps still say that the app sleeps: to the endpoint they were told."""
+    return "\n\n".join(
+        f"""\
+backend {name} from slot
+  http-request set-dst var(txn.endpoint),field(1,:)
+  http-request set-dst-port var(txn.endpoint),field(2,:)
+  server told 0.0.0.0:0 pool-max-conn 0{options}"""
+        for name, options in (("woken", ""), ("woken_http2", " proto h2"))
+    )
 
 
 def body(maps: Maps) -> str:
@@ -190,6 +202,22 @@ def _refusals(maps: Maps) -> str:
   http-request set-header X-Forwarded-User %[var(txn.name)] if {_flag("u")} {_NO_CODE}"""
 
 
+def _hold(maps: Maps) -> str:
+    """Ask for the app to be woken, and wait; nobody is woken for a request that would be refused. Then its record is another.
+
+    A worker from before a reload keeps its old maps: there the answer itself leads to the endpoint.
+    """
+    asleep, holding = _situation(AppSituation.ASLEEP), _situation(AppSituation.HOLDING)
+    awake = "{ var(txn.endpoint) -m found }"
+    return f"""\
+  http-request set-var(txn.hold) var(txn.record),{_field("hold")} if {asleep} or {holding}
+  http-request lua.wake if {asleep} {_NO_CODE} or {holding} {_NO_CODE}
+  http-request set-var(txn.code) str({Code.WAKE_FAILED}) if {asleep} {{ var(txn.code) -m str {Code.HELD_TOO_LONG} }}
+  http-request set-var(txn.record) var(txn.app),map_str({maps.apps}) if {awake}
+  http-request set-var(txn.slot) var(txn.record),{_field("slot")} if {awake}
+  http-request set-var(txn.flags) var(txn.record),{_field("flags")} if {awake}"""
+
+
 def _choice(maps: Maps) -> str:
     """Which of the app's groups: a path's process type, the canary, or web."""
     path = "{ var(txn.path) -m found }"
@@ -212,13 +240,14 @@ def _choice(maps: Maps) -> str:
 
 def _situations(path: str) -> str:
     """Without web instances a path's process type may still serve."""
+    awake = "{ var(txn.endpoint) -m found }"
     return "\n".join(
         [
             _refuse(Code.NOT_DEPLOYED, _situation(AppSituation.NOT_DEPLOYED)),
             _refuse(Code.NO_INSTANCE, f"{_situation(AppSituation.NO_INSTANCE)} !{path}"),
             _refuse(Code.CRASHED, f"{_situation(AppSituation.CRASHED)} !{path}"),
-            _refuse(Code.WAKE_FAILED, _situation(AppSituation.ASLEEP)),
-            _refuse(Code.HELD_TOO_LONG, _situation(AppSituation.HOLDING)),
+            _refuse(Code.WAKE_FAILED, f"{_situation(AppSituation.ASLEEP)} !{awake}"),
+            _refuse(Code.HELD_TOO_LONG, f"{_situation(AppSituation.HOLDING)} !{awake}"),
         ]
     )
 
@@ -235,6 +264,8 @@ def _answering(maps: Maps) -> str:
   http-after-response set-header Content-Type application/json if {ours} {{ var(txn.as) -m str json }}
   http-after-response del-header X-Slipway-Page if {ours}
   use_backend {ANSWERS} if {{ var(txn.code) -m found }}
+  use_backend woken_http2 if {_situation(AppSituation.ASLEEP)} {_flag("2")} or {_situation(AppSituation.HOLDING)} {_flag("2")}
+  use_backend woken if {_situation(AppSituation.ASLEEP)} or {_situation(AppSituation.HOLDING)}
   use_backend %[var(txn.slot)]"""
 
 

@@ -199,5 +199,6 @@ def _flags(routes: AppRoutes) -> str:
         "p": routes.paths,
         "y": canary and canary.percent,
         "v": canary and canary.token,
+        "2": policy.http2,
     }
     return SITUATIONS[routes.situation] + "".join(letter for letter, counts in wanted.items() if counts)

@@ -19,6 +19,7 @@ from runtime.router.table import AppSituation, Endpoint
 PORTAL = "@portal"  # stands in the maps where an app's name would; no app can be called so
 PORTAL_BACKEND = "portal"
 CONNECTIONS_AN_INSTANCE = 500  # open at once; more wait their turn in the router
+LUA = Path(__file__).with_name("wake.lua")
 STICKY_COOKIE = "slipway-instance"
 # TLS 1.2: forward secrecy and authenticated encryption only. TLS 1.3 has nothing else.
 _CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
@@ -110,6 +111,7 @@ def fixed_config(config: NodeConfig, maps: Maps, identity: Identity | None, *, c
         frontend.frontend(config, maps),
         frontend.counters(),
         frontend.answers(maps),
+        frontend.woken(),
         _portal(config, maps),
     ]
     return "\n\n".join(parts) + "\n"
@@ -126,6 +128,8 @@ global
   maxconn 8000
   no strict-limits
   hard-stop-after 1h{drop}
+  set-var proc.wake str({config.wake_socket})
+  lua-load-per-thread {LUA}
   ssl-default-bind-options ssl-min-ver TLSv1.2 no-tls-tickets
   ssl-default-bind-ciphers {_CIPHERS}
 

@@ -65,8 +65,7 @@ class TestAuthority:
     def _builder(subject, issuer, key, begins: timedelta, ends: timedelta) -> x509.CertificateBuilder:
         now = datetime.now(UTC)
         builder = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key.public_key())
-        builder = builder.serial_number(x509.random_serial_number()).not_valid_before(now + begins).not_valid_after(now + ends)
-        return builder
+        return builder.serial_number(x509.random_serial_number()).not_valid_before(now + begins).not_valid_after(now + ends)
 
 
 @contextmanager

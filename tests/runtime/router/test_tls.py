@@ -156,7 +156,7 @@ def test_a_certificate_is_ordered_and_renewed_whatever_state_its_app_is_in(share
         shared.router.set(routes)
 
         lost = Authority(config, publish=lambda *_: None, withdraw=lambda *_: None, ca=ca)
-        with pytest.raises(CertificateRefused, match="could not see that nobody.test leads here") as refused:
+        with pytest.raises(CertificateRefused, match=r"could not see that nobody\.test leads here") as refused:
             lost.order(["nobody.test"])
         assert "DNS record" in refused.value.hint
         with pytest.raises(CertificateRefused, match="refused the order for not a name"):
