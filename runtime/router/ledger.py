@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,18 +47,31 @@ class Ledger:
         self.fixed = config.router / "00-fixed.cfg"
         self.slots = config.router / "slots"
 
-    def prepare(self, identity: Identity | None) -> None:
-        """Make the folders and the fixed files, and a first pool of slots."""
+    def prepare(self, identity: Identity | None, *, accept: Callable[[list[Path]], None]) -> bool:
+        """Make the folders and the fixed files, and a first pool of slots; whether the fixed part differs from before.
+
+        `accept` raises for files that HAProxy would not start from; a new fixed part takes the old one's place only after it.
+        """
         for folder in (self._config.router, self._routes, self.maps.folder, self.slots):
             folder.mkdir(parents=True, exist_ok=True)
         if not self._cookie_key.exists():
             _write(self._cookie_key, secrets.token_hex(16))
         if not self.maps.acme.exists():
             _write(self.maps.acme, "")
-        _write(self.fixed, render.fixed_config(self._config, self.maps, identity, cookie_key=self._cookie_key.read_text()))
         _write(self.maps.pages, pages.pages_map())
+        for path in self.maps.of_apps:
+            if not path.exists():
+                _write(path, "")
         if self.pool() < SLOTS_AT_FIRST:
             self.grow(SLOTS_AT_FIRST)
+        fixed = render.fixed_config(self._config, self.maps, identity, cookie_key=self._cookie_key.read_text())
+        if self.fixed.exists() and self.fixed.read_text() == fixed:
+            return False
+        candidate = self.fixed.with_suffix(".candidate")
+        _write(candidate, fixed)
+        accept([candidate, self.slots])
+        candidate.replace(self.fixed)
+        return True
 
     def all(self) -> dict[str, Placed]:
         """The truth, whole."""
