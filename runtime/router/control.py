@@ -12,7 +12,7 @@ import os
 import pwd
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -53,7 +53,7 @@ class Router:
                 Certificates(self._config).prepare()
             running = self._ledger.fixed.exists()
             changed = self._ledger.prepare(_identity(self._config.user), accept=_accept)
-            self._ledger.repair()
+            self._ledger.repair(self._ledger.all())
             if changed and running:
                 self._reload()
 
@@ -164,14 +164,15 @@ class Router:
     def reconcile(self) -> list[str]:
         """Compare files and HAProxy with the journalled routes, repair, and say in words what differed."""
         with journal.lock(self._lock):
-            found = self._ledger.repair()
+            truth = self._ledger.all()
+            found = self._ledger.repair(truth)
             try:
-                return found + self._reconcile_live()
+                return found + self._reconcile_live(truth)
             except RouterDown:
                 return found
 
-    def _reconcile_live(self) -> list[str]:
-        truth, found = self._ledger.all(), []
+    def _reconcile_live(self, truth: Mapping[str, Placed]) -> list[str]:
+        found: list[str] = []
         backends = set(self._api.ask("show backend").split())
         if any(slot_name(slot) not in backends for slot in range(self._ledger.pool())):
             self._reload()

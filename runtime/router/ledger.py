@@ -43,6 +43,7 @@ class Ledger:
         self._routes = config.router / "routes"
         self._claims = config.router / "claims.map"
         self._cookie_key = config.router / "cookie-key"
+        self._read: dict[str, tuple[tuple[int, int], Placed]] = {}  # the truth as last read, by app, with its file's version
         self.maps = Maps(folder=config.router / "maps")
         self.fixed = config.router / "00-fixed.cfg"
         self.slots = config.router / "slots"
@@ -80,13 +81,17 @@ class Ledger:
 
     def placed(self, app: str) -> Placed | None:
         """One app's truth; None for an app the router does not know, or whose file was damaged (then it is set anew)."""
+        path = self._path(app)
         try:
-            document = journal.read_json(self._path(app))
-            if document is None:
-                return None
-            routes, slots = from_document(document)
-            return Placed(routes=routes, slots=slots)
-        except (ValueError, KeyError, TypeError, AttributeError):
+            status = path.stat()
+            version = (status.st_ino, status.st_mtime_ns)  # a replaced file is another inode
+            known = self._read.get(app)
+            if known is None or known[0] != version:
+                routes, slots = from_document(json.loads(path.read_bytes()))
+                known = self._read[app] = (version, Placed(routes=routes, slots=slots))
+            return known[1]
+        except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
+            self._read.pop(app, None)
             return None
 
     def owner(self, host: str) -> str | None:
@@ -138,9 +143,8 @@ class Ledger:
         self._edit_map(self._claims, {}, drop={_claim_key(app, group) for group in before.slots})
         return before
 
-    def repair(self) -> list[str]:
-        """Render everything from the truth again; says in words what was behind."""
-        truth = self.all()
+    def repair(self, truth: Mapping[str, Placed]) -> list[str]:
+        """Render everything from the whole truth again; says in words what was behind."""
         behind = []
         for path, entries in self.map_entries(truth).items():
             if _write(path, render.map_text(entries)):
