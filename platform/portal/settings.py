@@ -109,6 +109,7 @@ INSTALLED_APPS = [
     "portal.apps",
     "portal.builds",
     "portal.releases",
+    "portal.jobs",
     "portal.gitserver",
     "portal.activity",
     "portal.api",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from runtime.containers.spec import Limits, TeamLimits
+from runtime.health import HealthCheck
 
 # Names become folders, cgroups and router sections, and whoever writes rows is less trusted than this process, which is root.
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?", re.IGNORECASE)
@@ -33,7 +34,7 @@ class DesiredRelease:
     image: str  # manifest digest, sha256:…
     environment: Mapping[str, str]
     processes: tuple[DesiredProcess, ...]
-    health_path: str = "/"
+    health: HealthCheck = field(default_factory=HealthCheck)
     boot_seconds: float = 60.0
     drain_seconds: float = 30.0
     generation: int = 0  # raised by "restart": instances of a lower one are replaced by rolling
