@@ -148,11 +148,9 @@ def test_a_large_upload_streams(running: RouterUnderTest):
 
 def test_server_sent_events_arrive_as_they_are_sent(running: RouterUnderTest):
     running.router.set(routes_to(end(running.app("a-1"))))
-    events = []
     with httpx.stream("GET", running.url("/events"), headers={"Host": "hello.test"}, timeout=10) as stream:
-        for line in stream.iter_lines():
-            if line.startswith("data: "):
-                events.append((float(line.removeprefix("data: ")), time.monotonic()))
+        lines = (line for line in stream.iter_lines() if line.startswith("data: "))
+        events = [(float(line.removeprefix("data: ")), time.monotonic()) for line in lines]
     print(f"delay of an event: {max(arrived - sent for sent, arrived in events) * 1000:.1f} ms at most")
     assert len(events) == 5
     assert events[0][1] < events[-1][0], "the first came only when the last had been sent"
