@@ -109,6 +109,12 @@ TESTS = (
         fedora="podman",
         service="podman.socket",
     ),
+    Need(
+        found=("pebble",),
+        purpose="the ACME server that tests order certificates from",
+        debian="pebble",
+        fedora="golang-github-letsencrypt-pebble",
+    ),
     Need(found=("curl",), purpose="a plain client", debian="curl", fedora="curl"),
     Need(found=("ip",), purpose="a second opinion on interfaces and namespaces", debian="iproute2", fedora="iproute"),
 )

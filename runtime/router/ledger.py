@@ -1,31 +1,39 @@
 """The router's files: `routes/APP.json` is the truth, everything HAProxy reads is rendered from it.
 
-Each file is replaced whole, the truth first. A writer killed in between leaves files that HAProxy still starts from, one
-step behind at the worst; `repair` brings them up to the truth. The caller holds the router's lock.
+Each file is replaced whole: a new slot's claim, then the truth, then the rest. A writer killed in between leaves files that
+HAProxy still starts from, one step behind at the worst; `repair` brings them up to the truth. The caller holds the router's lock.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+import secrets
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from runtime import journal
 from runtime.config import NodeConfig
 from runtime.router import pages, render
-from runtime.router.render import Identity, Maps
-from runtime.router.table import AppRoutes, AppSituation, Endpoint
+from runtime.router.document import from_document, to_document
+from runtime.router.record import Maps, app_entries, groups, members, slot_name
+from runtime.router.render import Identity
+from runtime.router.table import AppRoutes, Endpoint
 
 SLOTS_AT_FIRST = 64
+SLOTS_A_FILE = 64  # HAProxy names all its files in one environment variable, which the kernel limits to 128 KiB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placed:
-    """An app's routes and the slot it owns."""
+    """An app's routes and the slots it owns, by group of servers. An app keeps a slot once it has it."""
 
     routes: AppRoutes
-    slot: int
+    slots: Mapping[str, int]
+
+    def filled(self) -> dict[int, tuple[Endpoint, ...]]:
+        """What each slot should hold."""
+        return {slot: members(self.routes, group) for group, slot in self.slots.items()}
 
 
 class Ledger:
@@ -34,18 +42,38 @@ class Ledger:
     def __init__(self, config: NodeConfig) -> None:
         self._config = config
         self._routes = config.router / "routes"
+        self._claims = config.router / "claims.map"
+        self._cookie_key = config.router / "cookie-key"
+        self._read: dict[str, tuple[tuple[int, int], Placed]] = {}  # the truth as last read, by app, with its file's version
         self.maps = Maps(folder=config.router / "maps")
         self.fixed = config.router / "00-fixed.cfg"
-        self.slots = config.router / "slots"
+        self.slots = config.router / "pool"
 
-    def prepare(self, identity: Identity | None) -> None:
-        """Make the folders and the fixed files, and a first pool of slots."""
+    def prepare(self, identity: Identity | None, *, accept: Callable[[list[Path]], None]) -> bool:
+        """Make the folders and the fixed files, and a first pool of slots; whether the fixed part differs from before.
+
+        `accept` raises for files that HAProxy would not start from; a new fixed part takes the old one's place only after it.
+        """
         for folder in (self._config.router, self._routes, self.maps.folder, self.slots):
             folder.mkdir(parents=True, exist_ok=True)
-        _write(self.fixed, render.fixed_config(self._config, self.maps, identity))
+        if not self._cookie_key.exists():
+            _write(self._cookie_key, secrets.token_hex(16))
+        if not self.maps.acme.exists():
+            _write(self.maps.acme, "")
         _write(self.maps.pages, pages.pages_map())
+        for path in self.maps.of_apps:
+            if not path.exists():
+                _write(path, "")
         if self.pool() < SLOTS_AT_FIRST:
             self.grow(SLOTS_AT_FIRST)
+        fixed = render.fixed_config(self._config, self.maps, identity, cookie_key=self._cookie_key.read_text())
+        if self.fixed.exists() and self.fixed.read_text() == fixed:
+            return False
+        candidate = self.fixed.with_suffix(".candidate")
+        _write(candidate, fixed)
+        accept([candidate, self.slots])
+        candidate.replace(self.fixed)
+        return True
 
     def all(self) -> dict[str, Placed]:
         """The truth, whole."""
@@ -54,116 +82,155 @@ class Ledger:
 
     def placed(self, app: str) -> Placed | None:
         """One app's truth; None for an app the router does not know, or whose file was damaged (then it is set anew)."""
+        path = self._path(app)
         try:
-            document = journal.read_json(self._path(app))
-            return None if document is None else _placed(document)
-        except (ValueError, KeyError, TypeError):
+            status = path.stat()
+            version = (status.st_ino, status.st_mtime_ns)  # a replaced file is another inode
+            known = self._read.get(app)
+            if known is None or known[0] != version:
+                routes, slots = from_document(json.loads(path.read_bytes()))
+                known = self._read[app] = (version, Placed(routes=routes, slots=slots))
+            return known[1]
+        except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
+            self._read.pop(app, None)
             return None
 
     def owner(self, host: str) -> str | None:
         """The app a host leads to."""
-        return self._map(self.maps.hosts).get(host)
+        path, key = (self.maps.wild, host[2:]) if host.startswith("*.") else (self.maps.hosts, host)
+        text = "\n" + self._text(path)
+        start = text.find(f"\n{key} ")
+        return text[start + len(key) + 2 :].split("\n", 1)[0] if start >= 0 else None
 
     def place(self, routes: AppRoutes) -> tuple[Placed, Placed | None, bool]:
         """Write an app's files: what it is now, what it was, and whether the pool grew (then HAProxy must load it)."""
         before = self.placed(routes.app)
-        slot, grew = (before.slot, False) if before else self._take_slot()
-        now = Placed(routes=routes, slot=slot)
-        _write(self._path(routes.app), json.dumps({"slot": slot, **asdict(routes)}) + "\n")
-        self._write_slot(slot, routes.endpoints)
-        self._edit_map(self.maps.apps, {routes.app: render.app_record(slot, routes.situation)}, drop=())
-        gone = set(before.routes.hosts) - set(routes.hosts) if before else set()
-        self._edit_map(self.maps.hosts, dict.fromkeys(routes.hosts, routes.app), drop=gone)
+        slots, grew = self._claim(routes, dict(before.slots) if before else {})
+        now = Placed(routes=routes, slots=slots)
+        _write(self._path(routes.app), json.dumps(to_document(routes, slots)) + "\n")
+        for slot, endpoints in now.filled().items():
+            self._write_slot(slot, endpoints, http2=routes.policy.http2)
+        old = self.entries(before) if before else {}
+        for path, entries in self.entries(now).items():
+            self._edit_map(path, entries, drop=set(old.get(path, {})) - set(entries))
         return now, before, grew
+
+    def entries(self, placed: Placed) -> dict[Path, dict[str, str]]:
+        """An app's entries in the maps."""
+        return app_entries(self.maps, placed.routes, placed.slots)
+
+    def challenges(self) -> dict[str, str]:
+        """Answers to ACME challenges, by token."""
+        return render.map_entries(self._text(self.maps.acme))
+
+    def edit_challenges(self, put: Mapping[str, str], *, drop: Iterable[str] = ()) -> None:
+        """Add and remove such answers."""
+        self._edit_map(self.maps.acme, put, drop=drop)
 
     def make_durable(self, app: str) -> None:
         """See an app's truth through to the disk. After the change is in effect: nobody waits for a disk to be served."""
         journal.sync_file(self._path(app))
 
     def forget(self, app: str) -> Placed | None:
-        """Remove an app's files and empty its slot; what it was."""
+        """Remove an app's files and empty its slots; what it was."""
         before = self.placed(app)
         if before is None:
             return None
         self._path(app).unlink(missing_ok=True)
-        self._edit_map(self.maps.hosts, {}, drop=before.routes.hosts)
-        self._edit_map(self.maps.apps, {}, drop=(app,))
-        self._write_slot(before.slot, ())
+        for path, entries in reversed(self.entries(before).items()):
+            self._edit_map(path, {}, drop=entries)
+        for slot in before.slots.values():
+            self._write_slot(slot, ())
+        self._edit_map(self._claims, {}, drop={_claim_key(app, group) for group in before.slots})
         return before
 
-    def repair(self) -> list[str]:
-        """Render everything from the truth again; says in words what was behind."""
-        truth = self.all()
+    def repair(self, truth: Mapping[str, Placed]) -> list[str]:
+        """Render everything from the whole truth again; says in words what was behind."""
         behind = []
-        for name, path, entries in (
-            ("hosts", self.maps.hosts, self.host_entries(truth)),
-            ("apps", self.maps.apps, self.app_entries(truth)),
-        ):
+        for path, entries in self.map_entries(truth).items():
             if _write(path, render.map_text(entries)):
-                behind.append(f"The map of {name} was behind the routes.")
-        endpoints = {placed.slot: placed.routes.endpoints for placed in truth.values()}
-        self.grow(max(endpoints, default=0) + 1)
-        rewritten = [slot for slot in range(self.pool()) if self._write_slot(slot, endpoints.get(slot, ()))]
-        return behind + [f"The file of slot {slot} was behind the routes." for slot in rewritten]
+                behind.append(f"The map {path.stem} was behind the routes.")
+        claims = {_claim_key(app, group): str(slot) for app, placed in truth.items() for group, slot in placed.slots.items()}
+        _write(self._claims, render.map_text(claims))
+        filled = {slot: (ends, placed.routes.policy.http2) for placed in truth.values() for slot, ends in placed.filled().items()}
+        self.grow(max(filled, default=0) + 1)
+        empty: tuple[tuple[Endpoint, ...], bool] = ((), False)
+        for number in range(self.pool() // SLOTS_A_FILE):
+            first = number * SLOTS_A_FILE
+            chunk = (render.slot_config(slot, *filled.get(slot, empty)) for slot in range(first, first + SLOTS_A_FILE))
+            if _write(self._slot_path(first), "".join(chunk)):
+                behind.append(f"The file of the slots from {first} was behind the routes.")
+        return behind
 
-    def host_entries(self, truth: Mapping[str, Placed]) -> dict[str, str]:
-        """The map of hosts as it should be."""
-        return render.host_entries(self._config, {app: placed.routes for app, placed in truth.items()})
-
-    def app_entries(self, truth: Mapping[str, Placed]) -> dict[str, str]:
-        """The map of apps as it should be."""
-        records = {app: render.app_record(placed.slot, placed.routes.situation) for app, placed in truth.items()}
-        return records | {render.PORTAL: render.portal_record()}
+    def map_entries(self, truth: Mapping[str, Placed]) -> dict[Path, dict[str, str]]:
+        """All maps of apps as they should be."""
+        whole: dict[Path, dict[str, str]] = {path: {} for path in self.maps.of_apps}
+        for _, placed in sorted(truth.items()):
+            for path, entries in self.entries(placed).items():
+                whole[path] |= entries
+        for path, entries in render.portal_entries(self._config, self.maps).items():
+            whole[path] |= entries
+        whole[self.maps.acme] = self.challenges()
+        return whole
 
     def pool(self) -> int:
         """How many slots there are."""
-        return sum(1 for _ in self.slots.glob("[0-9]*.cfg"))
+        return SLOTS_A_FILE * sum(1 for _ in self.slots.glob("[0-9]*.cfg"))
 
     def grow(self, size: int) -> None:
-        """Add empty slots up to `size`."""
-        for slot in range(size):
-            if not self._slot_path(slot).exists():
-                self._write_slot(slot, ())
+        """Add empty slots up to `size`, in whole files."""
+        for first in range(0, size, SLOTS_A_FILE):
+            if not self._slot_path(first).exists():
+                _write(self._slot_path(first), "".join(render.slot_config(slot) for slot in range(first, first + SLOTS_A_FILE)))
 
-    def _take_slot(self) -> tuple[int, bool]:
-        taken = {placed.slot for placed in self.all().values()}
-        size = self.pool()
-        free = next((slot for slot in range(size) if slot not in taken), None)
-        if free is not None:
-            return free, False
-        self.grow(size * 2)
-        return size, True
+    def _claim(self, routes: AppRoutes, slots: dict[str, int]) -> tuple[dict[str, int], bool]:
+        """Slots for every group of an app, those it has and free ones; and whether the pool grew for it."""
+        missing = [group for group in groups(routes) if group not in slots]
+        if not missing:
+            return slots, False
+        claims = render.map_entries(self._text(self._claims))
+        slots |= {group: int(claims[key]) for group in missing if (key := _claim_key(routes.app, group)) in claims}
+        missing = [group for group in missing if group not in slots]
+        taken, size = {int(slot) for slot in claims.values()}, self.pool()
+        free = [slot for slot in range(size) if slot not in taken][: len(missing)]
+        grew = len(free) < len(missing)
+        if grew:
+            self.grow(size * 2)
+            free += range(size, size + len(missing) - len(free))
+        slots |= zip(missing, free, strict=True)
+        self._edit_map(self._claims, {_claim_key(routes.app, group): str(slots[group]) for group in missing}, drop=())
+        return slots, grew
 
-    def _write_slot(self, slot: int, endpoints: tuple[Endpoint, ...]) -> bool:
-        return _write(self._slot_path(slot), render.slot_config(slot, endpoints))
+    def _write_slot(self, slot: int, endpoints: tuple[Endpoint, ...], *, http2: bool = False) -> None:
+        """Replace one slot's part of its file; in a file that was damaged there may be none, and `repair` writes it whole."""
+        text = self._text(self._slot_path(slot))
+        start = text.find(f"backend {slot_name(slot)} ")
+        if start < 0:
+            return
+        end = text.find("\nbackend ", start) + 1 or len(text)
+        _write(self._slot_path(slot), text[:start] + render.slot_config(slot, endpoints, http2) + text[end:])
 
-    def _edit_map(self, path: Path, put: Mapping[str, str], *, drop: tuple[str, ...] | set[str]) -> None:
-        entries = {key: value for key, value in self._map(path).items() if key not in drop}
+    def _edit_map(self, path: Path, put: Mapping[str, str], *, drop: Iterable[str]) -> None:
+        """Change some entries of a map's file. Most changes of an app touch none, and a large map is not taken apart for that."""
+        text = "\n" + self._text(path)
+        if all(f"\n{key} {value}\n" in text for key, value in put.items()) and not any(f"\n{key} " in text for key in drop):
+            return
+        gone = set(drop)
+        entries = {key: value for key, value in render.map_entries(text).items() if key not in gone}
         _write(path, render.map_text({**entries, **put}))
 
-    def _map(self, path: Path) -> dict[str, str]:
-        return render.map_entries(path.read_text()) if path.exists() else {}
+    def _text(self, path: Path) -> str:
+        return path.read_text() if path.exists() else ""
 
     def _path(self, app: str) -> Path:
         return self._routes / f"{app}.json"
 
     def _slot_path(self, slot: int) -> Path:
-        return self.slots / f"{slot:05d}.cfg"
+        return self.slots / f"{slot // SLOTS_A_FILE:05d}.cfg"
 
 
-def _placed(document: dict[str, object]) -> Placed:
-    fields = dict(document)
-    slot = fields.pop("slot")
-    endpoints, hosts, situation = fields.pop("endpoints"), fields.pop("hosts"), fields.pop("situation")
-    if not (isinstance(slot, int) and isinstance(endpoints, list) and isinstance(hosts, list)):
-        raise TypeError(f"not a route: {document}")
-    routes = AppRoutes(
-        app=str(fields["app"]),
-        hosts=tuple(hosts),
-        endpoints=tuple(Endpoint(**endpoint) for endpoint in endpoints),
-        situation=AppSituation(str(situation)),
-    )
-    return Placed(routes=routes, slot=slot)
+def _claim_key(app: str, group: str) -> str:
+    return f"{app}/{group}"
 
 
 def _write(path: Path, text: str) -> bool:

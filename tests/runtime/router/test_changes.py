@@ -19,10 +19,12 @@ from pathlib import Path
 import pytest
 
 from runtime.errors import RouterRefused
+from runtime.router.codes import Code
 from runtime.router.control import Router
 from runtime.router.delta import live_servers
-from runtime.router.ledger import SLOTS_AT_FIRST
-from runtime.router.render import slot_config, slot_name
+from runtime.router.ledger import SLOTS_AT_FIRST, Ledger
+from runtime.router.record import slot_name
+from runtime.router.render import slot_config
 from runtime.router.table import AppSituation, Endpoint
 from tests.runtime.router.conftest import UPGRADE, RouterUnderTest, end, routes_to
 
@@ -110,7 +112,7 @@ def test_the_pool_grows_under_load_and_loses_nothing(running: RouterUnderTest):
         time.sleep(0.5)
     assert set(seen) == {"200"}
     assert running.router.reconcile() == []
-    assert len(list((running.config.router / "slots").glob("*.cfg"))) == 2 * SLOTS_AT_FIRST
+    assert Ledger(running.config).pool() == 2 * SLOTS_AT_FIRST
 
 
 def test_what_is_open_in_a_worker_from_before_a_reload_counts_as_open(running: RouterUnderTest):
@@ -137,7 +139,7 @@ def test_an_apps_slot_is_free_again_once_it_is_removed(running: RouterUnderTest)
         running.router.remove(f"app{number}")
         assert running.get(host=f"app{number}.test").status_code == 404
     running.router.remove("never-was")
-    assert len(list((running.config.router / "slots").glob("*.cfg"))) == SLOTS_AT_FIRST
+    assert Ledger(running.config).pool() == SLOTS_AT_FIRST
     assert running.router.routes() == {}
 
 
@@ -151,7 +153,7 @@ def test_after_a_kill_the_files_alone_are_the_truth(running: RouterUnderTest):
     running.start()
     assert running.get().json()["name"] == "new-1"
     assert running.get(host="gone.test").status_code == 404
-    assert running.get(host="tired.test", accept="application/json").json()["error"] == "asleep"
+    assert running.get(host="tired.test", accept="application/json").json()["code"] == Code.WAKE_FAILED
     assert running.router.reconcile() == []
     assert old.hits["/"] == 0
 
@@ -322,12 +324,12 @@ def test_a_slots_file_is_complete():
     ends = (Endpoint(instance="a", address="10.0.0.2", port=8000), Endpoint(instance="b", address="10.0.0.3", port=1, draining=True))
     lines = slot_config(42, ends).splitlines()
     assert lines[0] == "backend b00042 from slot"
-    assert lines[1].startswith("  server a 10.0.0.2:8000 ")
-    assert lines[2].endswith(" disabled")
+    assert lines[2].startswith("  server a 10.0.0.2:8000 ")
+    assert lines[3].endswith(" disabled")
     assert slot_name(42) == "b00042"
 
 
 def test_the_state_of_servers_is_read():
     answer = "1\n# be_id be_name\n3 b00000 1 a 10.0.0.2 0 5 1 1 0 1 0 0 0 0 0 0 - 8000 - 0 0 - - 0\n\n"
     (server,) = live_servers(answer)["b00000"]
-    assert (server.name, server.address, server.port, server.maintenance) == ("a", "10.0.0.2", 8000, True)
+    assert (server.name, server.address, server.port, server.maintenance, server.weight) == ("a", "10.0.0.2", 8000, True, 1)
