@@ -36,6 +36,20 @@ class Promote:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Shift:
+    """A canary gets a larger share of the requests. Written down before the router is told."""
+
+    group: Group
+    attempt: str
+    step: int  # of the strategy's, from 0
+    percent: int
+    at: float
+
+    def describe(self) -> str:
+        return f"Send {self.percent} % of the requests to {self.group}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SetRoutes:
     """The router's whole knowledge of the app, replaced in one go."""
 
@@ -44,8 +58,8 @@ class SetRoutes:
     def describe(self) -> str:
         if self.routes.situation is not AppSituation.SERVING:
             return f"Answer for the app with the page “{self.routes.situation.value}”"
-        fresh = sum(1 for endpoint in self.routes.endpoints if not endpoint.draining)
-        draining = len(self.routes.endpoints) - fresh
+        fresh = len({endpoint.instance for endpoint in self.routes.endpoints if not endpoint.draining})
+        draining = len({endpoint.instance for endpoint in self.routes.endpoints}) - fresh
         return f"Send traffic to {_instances(fresh)}" + (f", drain {draining}" if draining else "")
 
 
@@ -143,7 +157,7 @@ class Retire:
         return f"Stop {self.place}"
 
 
-Action = MarkReady | Promote | SetRoutes | RemoveRoutes | Launch | SetLimits | Drain | Bury | Forgive | Condemn | Retire
+Action = MarkReady | Promote | Shift | SetRoutes | RemoveRoutes | Launch | SetLimits | Drain | Bury | Forgive | Condemn | Retire
 
 
 def _instances(count: int) -> str:

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from runtime.containers.spec import Limits, TeamLimits
+from runtime.converge.strategy import Strategy
+from runtime.router.policy import Policy
+from runtime.router.table import WEB, PathRoute
 
 # Names become folders, cgroups and router sections, and whoever writes rows is less trusted than this process, which is root.
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?", re.IGNORECASE)
@@ -54,11 +57,19 @@ class DesiredApp:
     current: DesiredRelease | None = None
     candidate: DesiredRelease | None = None
     deleted: bool = False
+    strategy: Strategy = Strategy()
+    policy: Policy = Policy()  # what the router is asked to do beside sending requests on
+    paths: tuple[PathRoute, ...] = ()
+
+    @property
+    def public(self) -> frozenset[str]:
+        """Process types that get requests."""
+        return frozenset((WEB, *(path.process for path in self.paths)))
 
     def __post_init__(self) -> None:
         _check("app", self.app)
         for host in self.hosts:
-            for label in host.split("."):
+            for label in host.removeprefix("*.").split("."):
                 _check("host", label)
 
 

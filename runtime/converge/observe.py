@@ -11,7 +11,7 @@ from typing import Protocol
 from runtime.containers.container import Container, Status, Usage
 from runtime.converge import explain, instance
 from runtime.converge.desired import DesiredApp, DesiredRelease
-from runtime.converge.observed import WEB, Marks, ObservedApp, ObservedInstance, Phase, Place
+from runtime.converge.observed import Marks, ObservedApp, ObservedInstance, Phase, Place
 from runtime.converge.readiness import Ask, ask
 from runtime.converge.record import Record
 from runtime.errors import RuntimeFailure
@@ -56,6 +56,7 @@ class Observer:
             serving=record.serving,
             crashes=record.crashes,
             verdict=record.verdict,
+            stage=record.stage,
             routes=self.router.routes().get(desired.app),
         )
 
@@ -70,7 +71,8 @@ class Observer:
                 yield container, place
 
     def _answers(self, desired: DesiredApp, found: list[tuple[Container, Place]], record: Record) -> Mapping[str, explain.Answer]:
-        unready = [container for container, place in found if _is_to_be_asked(container, place, record.marks.get(container.id))]
+        public = [container for container, place in found if place.process in desired.public]
+        unready = [container for container in public if _is_to_be_asked(container, record.marks.get(container.id))]
         if not unready:
             return {}
         host = desired.hosts[0] if desired.hosts else desired.app
@@ -89,12 +91,14 @@ class Observer:
         marks = record.marks.get(container.id, Marks())
         answer = answers.get(container.id)
         phase = _PHASES[container.status]
-        draining = marks.draining_since is not None and phase is Phase.RUNNING and place.process == WEB
+        public = place.process in desired.public
+        draining = marks.draining_since is not None and phase is Phase.RUNNING and public
         return ObservedInstance(
             id=container.id,
             place=place,
             phase=phase,
             limits=container.spec.limits,
+            public=public,
             address=container.address or "",
             port=int(container.spec.labels["port"]),
             started_at=container.started_at,
@@ -131,9 +135,9 @@ class Observer:
         return explain.not_ready(seen, self.last_lines(container.id))
 
 
-def _is_to_be_asked(container: Container, place: Place, marks: Marks | None) -> bool:
+def _is_to_be_asked(container: Container, marks: Marks | None) -> bool:
     waits = marks is None or (marks.ready_at is None and not marks.condemned)
-    return place.process == WEB and container.status is Status.RUNNING and container.address is not None and waits
+    return container.status is Status.RUNNING and container.address is not None and waits
 
 
 def _release_of(desired: DesiredApp, container: Container) -> DesiredRelease | None:

@@ -1,29 +1,63 @@
-"""Which host leads to which endpoints: the router's truth as values. Pure; rendering and the socket live elsewhere."""
+"""Which host leads to which endpoints, and under what conditions: the router's truth as values.
+
+Pure; rendering and the socket live elsewhere. `AppRoutes` is all that the rest of the platform hands to the router.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
 
+from runtime.router.policy import Policy
+
+WEB = "web"  # the process type that gets what no path route takes
+
 
 class AppSituation(StrEnum):
-    """What the router does for an app: proxy, or the page that says why not."""
+    """What the router does for an app: proxy, wake it first, or the page that says why not."""
 
     SERVING = "serving"
     NO_INSTANCE = "no-instance"  # deployed, nothing healthy yet, or scaled to zero
     CRASHED = "crashed"
-    ASLEEP = "asleep"
+    ASLEEP = "asleep"  # the first request wakes it, and is held meanwhile
+    HOLDING = "holding"  # between two releases that may not overlap: requests are held until an endpoint is there
     NOT_DEPLOYED = "not-deployed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """One healthy (or draining) web instance."""
+    """One healthy (or draining) instance.
+
+    An instance that moves between canary and the rest is given in both places for a while, draining in the one it leaves.
+    """
 
     instance: str  # the instance's id, also the server's name
     address: str  # IPv4
     port: int
     draining: bool = False  # finishes what it has, gets nothing new
+    process: str = WEB
+    weight: int = 100  # 0 to 256; its share beside others of the same process type
+    canary: bool = False  # gets what `AppRoutes.canary` says, and nothing else
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathRoute:
+    """Requests below a path go to another process type. The longest prefix wins; `/api` takes `/api` and `/api/x`, not `/apix`."""
+
+    prefix: str  # begins with a slash, does not end with one
+    process: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Canary:
+    """Who meets the canary endpoints: a share of all requests, and whoever shows the token.
+
+    The token comes in the header X-Slipway-Preview or the cookie slipway-preview. A client of a sticky app stays with its
+    side, by its address.
+    """
+
+    percent: int = 0  # 0 to 100 of the requests that no path route takes
+    token: str = ""  # letters, digits and hyphens; empty: nobody by token
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +65,9 @@ class AppRoutes:
     """Everything the router knows of one app; replaced as a whole, atomically."""
 
     app: str
-    hosts: tuple[str, ...]  # lower case, no port
+    hosts: tuple[str, ...]  # lower case, no port; `*.example.com` for all names one level below
     endpoints: tuple[Endpoint, ...] = ()
     situation: AppSituation = AppSituation.SERVING
+    policy: Policy = Policy()
+    paths: tuple[PathRoute, ...] = ()
+    canary: Canary | None = None

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field, replace
 from runtime.containers.spec import Limits, TeamLimits
 from runtime.converge.actions import Action, Bury, Launch, RemoveRoutes, Retire, SetLimits, SetRoutes
 from runtime.converge.desired import DesiredApp, DesiredProcess, DesiredRelease
-from runtime.converge.observed import WEB, ObservedApp, ObservedInstance, Phase, Place
+from runtime.converge.evidence import Traffic
+from runtime.converge.observed import WEB, Group, ObservedApp, ObservedInstance, Phase, Place
 from runtime.converge.plan import OutcomeState, Plan, plan
 from runtime.converge.record import Record
+from runtime.converge.strategy import Strategy
 from runtime.quantities import Bytes, Millicores
 from runtime.router.table import AppRoutes
 
@@ -53,6 +55,8 @@ class World:
     current: DesiredRelease | None = None
     candidate: DesiredRelease | None = None
     deleted: bool = False
+    strategy: Strategy = Strategy()
+    traffic: dict[Group, Traffic] = field(default_factory=dict)
     born: int = 0
     lives_left: int | None = None  # effects until the process is killed
     launches: list[tuple[float, Place]] = field(default_factory=list)
@@ -79,7 +83,14 @@ class World:
     @property
     def desired(self) -> DesiredApp:
         return DesiredApp(
-            app="demo", team=1, hosts=("demo.test",), team_limits=TEAM, current=self.current, candidate=self.candidate, deleted=self.deleted
+            app="demo",
+            team=1,
+            hosts=("demo.test",),
+            team_limits=TEAM,
+            current=self.current,
+            candidate=self.candidate,
+            deleted=self.deleted,
+            strategy=self.strategy,
         )
 
     def observe(self) -> ObservedApp:
@@ -93,6 +104,8 @@ class World:
             serving=self.record.serving,
             crashes=self.record.crashes,
             verdict=self.record.verdict,
+            stage=self.record.stage,
+            traffic=self.traffic,
             routes=self.routes,
         )
 
@@ -157,12 +170,16 @@ class World:
     def serving(self) -> list[str]:
         return [one.instance for one in self.routes.endpoints if not one.draining] if self.routes else []
 
+    def is_canary(self, id: str) -> bool:
+        return any(one.instance == id and one.canary and not one.draining for one in self.routes.endpoints)
+
     def _observed(self, id: str, one: SimInstance) -> ObservedInstance:
         return ObservedInstance(
             id=id,
             place=one.place,
             phase=one.phase,
             limits=one.limits,
+            public=one.place.process == WEB,
             address="10.0.0.2",
             port=8000,
             started_at=one.started_at,
