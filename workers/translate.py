@@ -17,12 +17,14 @@ from portal.quotas.models import Quota
 from portal.releases.access import config_of_release
 from portal.releases.actions import RELEASE_PHASE
 from portal.releases.models import Release, Rollout, RolloutState
+from portal.traffic.access import traffic_of
 from runtime.builds.builder import BuildRequest
 from runtime.containers.spec import Limits, TeamLimits
 from runtime.converge.desired import DesiredApp, DesiredProcess, DesiredRelease
 from runtime.converge.instance import clamp
 from runtime.converge.report import InstanceReport
 from runtime.quantities import Bytes, Millicores
+from workers import wishes
 
 BUILD_DISK = Bytes(8 * 2**30)  # at most; sparse, so only what is written counts
 BUILD_PROCESSES = 512
@@ -31,6 +33,7 @@ BUILD_PROCESSES = 512
 def desired_app(app: App) -> DesiredApp:
     """What should run of an app now. Its candidate is the rollout that has come to launching, if any."""
     quota = quota_of(app.team)
+    traffic = traffic_of(app)
     rollout = launching(app)
     return DesiredApp(
         app=app.name,
@@ -40,6 +43,9 @@ def desired_app(app: App) -> DesiredApp:
         current=desired_release(app, app.current_release, quota) if app.current_release else None,
         candidate=desired_release(app, rollout.release, quota, attempt=str(rollout.pk)) if rollout else None,
         deleted=app.deleted_at is not None,
+        strategy=wishes.strategy_of(traffic),
+        policy=wishes.policy_of(traffic),
+        paths=wishes.paths_of(traffic),
     )
 
 
@@ -68,6 +74,7 @@ def desired_release(app: App, release: Release, quota: Quota, *, attempt: str = 
         environment=config_of_release(release),
         processes=processes,
         health_path=app.health_path,
+        drain_seconds=float(traffic_of(app).drain_seconds),
         generation=app.generation,
         attempt=attempt,
     )

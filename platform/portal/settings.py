@@ -109,6 +109,7 @@ INSTALLED_APPS = [
     "portal.apps",
     "portal.builds",
     "portal.releases",
+    "portal.traffic",
     "portal.gitserver",
     "portal.activity",
     "portal.api",

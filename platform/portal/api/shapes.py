@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from portal.api.schemas import AppOut, BuildOut, InstanceOut, ReleaseOut, RolloutOut, SizeOut, StepOut, UsageOut
+from portal.api.schemas import AppOut, BuildOut, InstanceOut, ReleaseOut, RolloutOut, SizeOut, StepOut, TrafficIn, TrafficOut, UsageOut
 from portal.apps.access import Usage, status_of, url_of
 from portal.apps.models import App, Instance, ProcessFormation
 from portal.apps.sizes import Size
 from portal.builds.access import rollout_of
 from portal.builds.models import Build
 from portal.releases.models import Release, Rollout
+from portal.traffic.models import TrafficSettings
 
 
 def app_out(app: App) -> AppOut:
@@ -80,3 +81,7 @@ def instance_out(instance: Instance, usage: Usage | None) -> InstanceOut:
         started_at=instance.started_at,
         usage=UsageOut(**{name: value for name, value in asdict(usage).items() if name != "at"}) if usage else None,
     )
+
+
+def traffic_out(row: TrafficSettings) -> TrafficOut:
+    return TrafficOut(auth_names=sorted(row.auth), **{name: getattr(row, name) for name in TrafficIn.model_fields})
