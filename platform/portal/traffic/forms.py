@@ -107,7 +107,7 @@ class VisitorsForm(forms.Form):
 
     def clean_allowed(self) -> list[str]:
         """As a list."""
-        return self.cleaned_data["allowed"].replace(",", " ").split()
+        return str(self.cleaned_data["allowed"]).replace(",", " ").split()
 
 
 class AuthForm(forms.Form):
