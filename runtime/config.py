@@ -27,6 +27,11 @@ class NodeConfig:
     network: ipaddress.IPv4Network = ipaddress.IPv4Network("10.210.0.0/16")
     http_bind: str = "127.0.0.1"
     http_port: int = 8080
+    https_port: int = 0  # 0: no HTTPS of our own
+    acme_directory: str = "https://acme-v02.api.letsencrypt.org/directory"
+    acme_contact: str = ""  # an e-mail address that the authority may write to
+    proxy_protocol: bool = False  # every connection from browsers begins with the PROXY protocol's line
+    queue_seconds: int = 30  # how long a request waits in the router for an instance that is not full
     scheme: str = "http"
     portal_host: str = "localhost"
     base_domain: str = "slipway.localhost"
@@ -87,9 +92,24 @@ class NodeConfig:
         return self.state / "router"
 
     @property
+    def certificates(self) -> Path:
+        """Certificates with their keys, one PEM file each, and the account at their authority."""
+        return self.state / "router" / "certificates"
+
+    @property
     def router_socket(self) -> Path:
         """HAProxy's Runtime API."""
         return self.run / "router.sock"
+
+    @property
+    def access_socket(self) -> Path:
+        """Where the collector of the access log listens for HAProxy."""
+        return self.run / "access.sock"
+
+    @property
+    def wake_socket(self) -> Path:
+        """Where HAProxy asks to have a sleeping app woken."""
+        return self.run / "wake.sock"
 
     @property
     def portal_socket(self) -> Path:
@@ -176,6 +196,18 @@ def _scheme(text: str) -> str:
     return text
 
 
+def _yes(text: str) -> bool:
+    if text not in ("yes", "no"):
+        raise ValueError("yes or no")
+    return text == "yes"
+
+
+def _seconds(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 3600:
+        raise ValueError("seconds are a number from 1 to 3600")
+    return int(text)
+
+
 def _percent(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 100:
         raise ValueError("a percentage is a number from 1 to 100")
@@ -190,6 +222,11 @@ _READERS: dict[str, Callable[[str], object]] = {
     "network": ipaddress.IPv4Network,
     "http_bind": str,
     "http_port": _port,
+    "https_port": _port,
+    "acme_directory": str,
+    "acme_contact": str,
+    "proxy_protocol": _yes,
+    "queue_seconds": _seconds,
     "scheme": _scheme,
     "portal_host": str.lower,
     "base_domain": str.lower,

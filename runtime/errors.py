@@ -12,7 +12,8 @@
     ├── TransferFailed            an image could not be had from, or given to, a registry or archive
     ├── LaunchFailed              an instance could not be created or started
     ├── NetworkRefused            an address, link or rule could not be set
-    └── RouterRefused             the router did not take a change
+    ├── RouterRefused             the router did not take a change
+    └── CertificateRefused        a certificate does not hold together, or its authority did not give it
 
 Each is raised with a full sentence; `hint` is the remedy, shown on its own line.
 """
@@ -80,6 +81,14 @@ class NetworkRefused(RuntimeFailure):
 
 class RouterRefused(RuntimeFailure):
     """The router did not take a change, or its live state contradicts its files."""
+
+
+class CertificateRefused(RuntimeFailure):
+    """A certificate that cannot be served, or an authority that gave none; `retry_after` is seconds, 0 where it said nothing."""
+
+    def __init__(self, what: str, *, hint: str = "", retry_after: float = 0) -> None:
+        super().__init__(what, hint=hint)
+        self.retry_after = retry_after
 
 
 _LONGEST = 16_384  # characters; what is wrong may quote a file of megabytes, and goes into rows and pages

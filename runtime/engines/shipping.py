@@ -8,7 +8,7 @@ to reopen anything and a chatty app does not fill the disk.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -60,6 +60,12 @@ class Shipper:
         """Add lines of our own to an app's log."""
         stamp = logs.timestamp(at)
         lines = [logs.line(stamp, source, stream, part) for part in text.splitlines()]
+        with journal.lock(self.config.locks / f"log-{app}"):
+            logs.append(self.config.app_logs / f"{app}.log", lines, user=self.config.user, rotate=True)
+
+    def add(self, app: str, texts: Sequence[tuple[float, str]], *, source: str, stream: str = "system") -> None:
+        """Add lines that others made, each with its own time (unix seconds), such as the router's access log."""
+        lines = [logs.line(logs.timestamp(at), source, stream, text) for at, text in texts]
         with journal.lock(self.config.locks / f"log-{app}"):
             logs.append(self.config.app_logs / f"{app}.log", lines, user=self.config.user, rotate=True)
 

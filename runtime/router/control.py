@@ -8,26 +8,28 @@ who is in the table gets traffic.
 from __future__ import annotations
 
 import grp
-import ipaddress
 import os
 import pwd
 import re
 import time
+from collections.abc import Iterable
 from contextlib import suppress
+from pathlib import Path
 
 from runtime import journal
 from runtime.config import NodeConfig
 from runtime.errors import RouterRefused
 from runtime.router import render
-from runtime.router.delta import live_servers, slot_delta
+from runtime.router.certificates import Certificates
+from runtime.router.check import check, is_app
+from runtime.router.delta import LiveServer, SlotDelta, live_servers, slot_delta
 from runtime.router.ledger import Ledger, Placed
-from runtime.router.render import Identity, slot_name
-from runtime.router.runtime_api import RouterDown, RuntimeApi
-from runtime.router.table import AppRoutes, Endpoint
+from runtime.router.record import slot_name
+from runtime.router.render import Identity, instance_of
+from runtime.router.runtime_api import RouterDown, RuntimeApi, in_flight
+from runtime.router.table import AppRoutes
 
-_APP = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-_HOST = re.compile(r"(?=.{1,253}$)[a-z0-9_-]+(\.[a-z0-9_-]+)*")
-_INSTANCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
+_BASE64URL = re.compile(r"[A-Za-z0-9_.-]{1,512}")
 _DELETE_TRIES = 5  # a cut connection leaves its server a moment later
 _DELETE_PAUSE = 0.002
 
@@ -47,10 +49,19 @@ class Router:
         self._config.run.mkdir(parents=True, exist_ok=True)
         with journal.lock(self._lock):
             before = self._fixed()
+            if self._config.https_port:
+                Certificates(self._config).prepare()
             self._ledger.prepare(_identity(self._config.user))
             self._ledger.repair()
             if before is not None and before != self._fixed():
                 self._reload()
+
+    def reload(self) -> None:
+        """Have a fresh worker of the program as it is installed now: how it is upgraded. The port stays open, and what is under
+        way ends in the old worker. RouterRefused: it does not start from its files; the old one goes on.
+        """
+        with journal.lock(self._lock):
+            self._reload()
 
     def command(self) -> list[str]:
         """What the process manager keeps running in the foreground, as root: the master, whose workers drop their rights.
@@ -74,16 +85,15 @@ class Router:
         """Make an app's routes these; in effect on return. RouterRefused: a name is unusable, a host is another app's, or
         HAProxy did not take it. With HAProxy down the files alone are written, and its start picks them up.
         """
-        _check(routes)
+        check(routes)
         with journal.lock(self._lock):
             self._check_hosts(routes)
             now, before, grew = self._ledger.place(routes)
-            dropped = set(before.routes.hosts) - set(routes.hosts) if before else set()
             try:
                 if grew:
                     self._api.reload()
                 else:
-                    self._apply(now, dropped_hosts=sorted(dropped))
+                    self._apply(now, before)
             except RouterDown:
                 return  # its next start reads the files
             finally:
@@ -91,20 +101,38 @@ class Router:
 
     def remove(self, app: str) -> None:
         """Forget an app and cut what it still has open. Removing an unknown one succeeds."""
-        if not _APP.fullmatch(app):
+        if not is_app(app):
             return
         with journal.lock(self._lock):
             gone = self._ledger.forget(app)
             if gone is None:
                 return
             try:
-                maps = self._ledger.maps
-                self._api.tell([*(f"del map {maps.hosts} {host}" for host in gone.routes.hosts), f"del map {maps.apps} {app}"])
-                self._apply_servers(gone.slot, ())
+                entries = self._ledger.entries(gone)
+                self._api.tell([f"del map {path} {key}" for path in reversed(entries) for key in entries[path]])
+                for slot in gone.slots.values():
+                    self._apply_servers(slot, None)
             except RouterDown:
                 return
             finally:
                 self._ledger.make_durable(app)
+
+    def answer_challenge(self, token: str, answer: str) -> None:
+        """Answer an ACME HTTP-01 challenge, on every host and whatever its app's policy or situation."""
+        if not (_BASE64URL.fullmatch(token) and _BASE64URL.fullmatch(answer)):
+            raise RouterRefused(f"The challenge {token!r} of the certificate authority is no token.")
+        self._edit_challenges({token: answer}, f"add map {self._ledger.maps.acme} {token} {answer}")
+
+    def forget_challenge(self, token: str) -> None:
+        """Leave such requests to the apps again. Forgetting an unknown one succeeds."""
+        self._edit_challenges({}, f"del map {self._ledger.maps.acme} {token}", drop=(token,))
+
+    def _edit_challenges(self, put: dict[str, str], command: str, *, drop: tuple[str, ...] = ()) -> None:
+        with journal.lock(self._lock), suppress(RouterDown):
+            known = self._ledger.challenges()
+            if any(known.get(token) != answer for token, answer in put.items()) or any(token in known for token in drop):
+                self._ledger.edit_challenges(put, drop=drop)
+                self._api.tell([command])
 
     def routes(self) -> dict[str, AppRoutes]:
         """What is wanted of the router, by app; from its files."""
@@ -115,15 +143,21 @@ class Router:
         placed = self._ledger.placed(app)
         if placed is None:
             return 0
-        question = f"show servers conn {slot_name(placed.slot)}"
+        question = "; ".join(f"show servers conn {slot_name(slot)}" for slot in placed.slots.values())
         answers = []
         with suppress(RouterDown):
             answers.append(self._api.ask(question))
         with suppress(RouterDown):
             answers += [self._api.ask_worker(pid, question) for pid in self._api.workers()[1:]]
-        name = f"{slot_name(placed.slot)}/{instance}"
         rows = [line.split() for answer in answers for line in answer.splitlines()]
-        return sum(int(fields[6]) for fields in rows if fields[:1] == [name])
+        servers = ((fields[0].partition("/")[2], fields) for fields in rows if len(fields) > 6)
+        return sum(int(fields[6]) for server, fields in servers if instance_of(server) == instance)
+
+    def in_flight(self) -> dict[str, int]:
+        """Requests and tunnels open now, by app; of the present worker alone, and empty when HAProxy is down."""
+        with suppress(RouterDown):
+            return in_flight(self._api.ask("show table by_app"))
+        return {}
 
     def reconcile(self) -> list[str]:
         """Compare files and HAProxy with the journalled routes, repair, and say in words what differed."""
@@ -135,56 +169,71 @@ class Router:
                 return found
 
     def _reconcile_live(self) -> list[str]:
-        truth, maps, found = self._ledger.all(), self._ledger.maps, []
+        truth, found = self._ledger.all(), []
         backends = set(self._api.ask("show backend").split())
         if any(slot_name(slot) not in backends for slot in range(self._ledger.pool())):
             self._reload()
             found.append("The router had fewer slots than there are files; it was reloaded.")
-        for name, path, entries in (
-            ("hosts", maps.hosts, self._ledger.host_entries(truth)),
-            ("apps", maps.apps, self._ledger.app_entries(truth)),
-        ):
+        for path, entries in self._ledger.map_entries(truth).items():
             live = self._api.map(path)
             commands = [f"del map {path} {key}" for key in live if key not in entries]
             commands += [f"set map {path} {key} {value}" for key, value in entries.items() if live.get(key, value) != value]
             commands += [f"add map {path} {key} {value}" for key, value in entries.items() if key not in live]
             if commands:
                 self._api.tell(commands)
-                found.append(f"The router's map of {name} differed in {len(commands)} entries.")
+                found.append(f"The router's map {path.stem} differed in {len(commands)} entries.")
         servers = live_servers(self._api.ask("show servers state"))
-        endpoints = {placed.slot: placed.routes.endpoints for placed in truth.values()}
+        owners = {slot: placed for placed in truth.values() for slot in placed.slots.values()}
         for slot in range(self._ledger.pool()):
-            delta = slot_delta(slot, endpoints.get(slot, ()), servers.get(slot_name(slot), ()))
+            delta = _delta(slot, owners.get(slot), servers.get(slot_name(slot), ()))
             if delta:
                 found.append(f"Slot {slot} differed: {'; '.join(delta.open + delta.close)}.")
             if delta or delta.delete:
-                self._apply_servers(slot, endpoints.get(slot, ()))
+                self._apply_servers(slot, owners.get(slot))
         return found
 
-    def _apply(self, now: Placed, *, dropped_hosts: list[str]) -> None:
-        """New servers first, then the app's record and hosts, then the old servers: never a moment without an answer."""
-        maps, app = self._ledger.maps, now.routes.app
-        wanted = {(maps.apps, app): render.app_record(now.slot, now.routes.situation)}
-        wanted |= {(maps.hosts, host): app for host in now.routes.hosts}
-        state, values = self._api.ask_with_lookups(f"show servers state {slot_name(now.slot)}", wanted)
-        entries = [
+    def _apply(self, now: Placed, before: Placed | None) -> None:
+        """New servers first, then what the app's record speaks of, the record, the hosts, then the old servers: never a
+        moment without an answer, nor one with half a policy.
+        """
+        app, entries = now.routes.app, self._ledger.entries(now)
+        old = self._ledger.entries(before) if before else {}
+        sure = [path for path in entries if not self._ledger.maps.looks_up_beginnings(path)]
+        wanted = {(path, key): value for path in sure for key, value in entries[path].items()}
+        deltas, values = self._look(now, wanted)
+        changes = [
+            f"{'add' if old.get(path, {}).get(key) is None else 'set'} map {path} {key} {value}"
+            for path in entries
+            if path not in sure
+            for key, value in entries[path].items()
+            if old.get(path, {}).get(key) != value
+        ]
+        changes += [
             f"{'add' if value is None else 'set'} map {path} {key} {wanted[path, key]}"
             for (path, key), value in zip(wanted, values, strict=True)
             if value != wanted[path, key]
         ]
-        entries += [f"del map {maps.hosts} {host}" for host in dropped_hosts]
-        delta = slot_delta(now.slot, now.routes.endpoints, live_servers(state).get(slot_name(now.slot), ()))
-        if commands := [*delta.open, *entries, *delta.close]:
+        changes += [f"del map {path} {key}" for path in reversed(old) for key in old[path] if key not in entries[path]]
+        opening = [command for delta in deltas for command in delta.open]
+        closing = [command for delta in deltas for command in delta.close]
+        if commands := [*opening, *changes, *closing]:
             said = self._api.tell(commands)
-            state, values = self._api.ask_with_lookups(f"show servers state {slot_name(now.slot)}", wanted)
-            delta = slot_delta(now.slot, now.routes.endpoints, live_servers(state).get(slot_name(now.slot), ()))
-            if delta or values != list(wanted.values()):
+            deltas, values = self._look(now, wanted)
+            if any(deltas) or values != list(wanted.values()):
                 raise RouterRefused(f"The router did not take the routes of {app}. It said: {said}", hint="It is tried again by itself.")
-        self._delete(delta.delete)
+        for delta in deltas:
+            self._delete(delta.delete)
 
-    def _apply_servers(self, slot: int, endpoints: tuple[Endpoint, ...]) -> None:
+    def _look(self, placed: Placed, wanted: dict[tuple[Path, str], str]) -> tuple[list[SlotDelta], list[str | None]]:
+        """What differs in each of an app's slots, and the values that HAProxy has for some entries of maps."""
+        question = "; ".join(f"show servers state {slot_name(slot)}" for slot in placed.slots.values())
+        state, values = self._api.ask_with_lookups(question, wanted)
+        servers = live_servers(state)
+        return [_delta(slot, placed, servers.get(slot_name(slot), ())) for slot in placed.slots.values()], values
+
+    def _apply_servers(self, slot: int, owner: Placed | None) -> None:
         question = f"show servers state {slot_name(slot)}"
-        delta = slot_delta(slot, endpoints, live_servers(self._api.ask(question)).get(slot_name(slot), ()))
+        delta = _delta(slot, owner, live_servers(self._api.ask(question)).get(slot_name(slot), ()))
         self._api.tell([*delta.open, *delta.close])
         self._delete(delta.delete)
 
@@ -216,21 +265,11 @@ class Router:
         return self._ledger.fixed.read_bytes() if self._ledger.fixed.exists() else None
 
 
-def _check(routes: AppRoutes) -> None:
-    """Names go into files and commands as they are, so nothing but names may pass."""
-    wrong = [text for text in (routes.app,) if not _APP.fullmatch(text)]
-    wrong += [host for host in routes.hosts if not _HOST.fullmatch(host)]
-    for end in routes.endpoints:
-        wrong += [end.instance] if not _INSTANCE.fullmatch(end.instance) else []
-        wrong += [] if 0 < end.port < 65536 else [str(end.port)]
-        try:
-            ipaddress.IPv4Address(end.address)
-        except ValueError:
-            wrong.append(end.address)
-    if wrong:
-        raise RouterRefused(f"The routes of {routes.app!r} hold {wrong[0]!r}, which is no usable name, address or port.")
-    if len({end.instance for end in routes.endpoints}) != len(routes.endpoints):
-        raise RouterRefused(f"The routes of {routes.app} name one instance twice.")
+def _delta(slot: int, owner: Placed | None, live: Iterable[LiveServer]) -> SlotDelta:
+    if owner is None:
+        return slot_delta(slot, (), live)
+    kept = {end.instance for end in owner.routes.endpoints}
+    return slot_delta(slot, owner.filled()[slot], live, http2=owner.routes.policy.http2, kept=kept)
 
 
 def _identity(user: str) -> Identity | None:

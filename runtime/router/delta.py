@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 
-from runtime.router.render import server_options, slot_name
+from runtime.router.record import slot_name
+from runtime.router.render import instance_of, server_name, server_options
 from runtime.router.table import Endpoint
 
 _MAINTENANCE = 0x01 | 0x02 | 0x04  # SRV_ADMF_FMAINT, IMAINT, CMAINT (haproxy, server-t.h)
@@ -19,6 +20,7 @@ class LiveServer:
     address: str
     port: int
     maintenance: bool
+    weight: int = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,26 +35,40 @@ class SlotDelta:
         return bool(self.open or self.close)
 
 
-def slot_delta(slot: int, wanted: Iterable[Endpoint], live: Iterable[LiveServer]) -> SlotDelta:
-    """From the servers a slot has to those it should have."""
+def slot_delta(
+    slot: int, wanted: Iterable[Endpoint], live: Iterable[LiveServer], *, http2: bool = False, kept: Container[str] = ()
+) -> SlotDelta:
+    """From the servers a slot has to those it should have. `kept`: instances the app still has elsewhere, whose requests are not cut."""
     backend = slot_name(slot)
     present = {server.name: server for server in live}
     opening: list[str] = []
     closing: list[str] = []
+    added = False
     for end in wanted:
-        name, server = f"{backend}/{end.instance}", present.pop(end.instance, None)
+        server = present.pop(server_name(end, http2=http2), None)
+        name = f"{backend}/{server_name(end, http2=http2)}"
         if server is None:
-            opening.append(f"add server {name} {server_options(end)}")  # begins in maintenance
+            added = True
+            opening.append(f"add server {name} {server_options(end, http2=http2)}")  # begins in maintenance
             opening += [] if end.draining else [f"enable server {name}"]
             continue
         if (server.address, server.port) != (end.address, end.port):
             opening.append(f"set server {name} addr {end.address} port {end.port}")
+        if server.weight != end.weight:
+            opening.append(f"set server {name} weight {end.weight}")
         if server.maintenance and not end.draining:
             opening.append(f"set server {name} state ready")
         elif end.draining and not server.maintenance:
             closing.append(f"set server {name} state maint")
+    if added:
+        opening.append(f"enable dynamic-cookie backend {backend}")  # else an added server has no cookie to be found by again
     closing += [f"set server {backend}/{name} state maint" for name, server in present.items() if not server.maintenance]
-    deleting = [f"shutdown sessions server {backend}/{name}; del server {backend}/{name}" for name in present]
+    deleting = [
+        f"del server {backend}/{name}"
+        if instance_of(name) in kept
+        else f"shutdown sessions server {backend}/{name}; del server {backend}/{name}"
+        for name in present
+    ]
     return SlotDelta(open=tuple(opening), close=tuple(closing), delete=tuple(deleting))
 
 
@@ -63,6 +79,12 @@ def live_servers(answer: str) -> dict[str, list[LiveServer]]:
         fields = line.split()
         if len(fields) < 19 or line.startswith("#"):
             continue
-        server = LiveServer(name=fields[3], address=fields[4], port=int(fields[18]), maintenance=bool(int(fields[6]) & _MAINTENANCE))
+        server = LiveServer(
+            name=fields[3],
+            address=fields[4],
+            port=int(fields[18]),
+            maintenance=bool(int(fields[6]) & _MAINTENANCE),
+            weight=int(fields[7]),
+        )
         servers.setdefault(fields[1], []).append(server)
     return servers

@@ -1,94 +1,65 @@
 """The router's own answers: one status sentence and what to do next, as HTML or JSON. Pure.
 
-HAProxy picks a body from one map (`pages.map`, key `NAME-html` or `NAME-json`, the body on one line up to the request's id)
+HAProxy picks a body from one map (`pages.map`, key `CODE-html` or `CODE-json`, the body on one line up to the request's id)
 and closes it with `tail-html` or `tail-json`. So nothing here may hold a line break, and every page ends with the request id.
+An app's own pages lie in `custom.map`, cut in two at the place of the id.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
 from html import escape
+from urllib.parse import quote
 
-from runtime.router.table import AppSituation
+from runtime.router.codes import EXPLAINED, Code, Explanation
+from runtime.router.policy import Policy
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
-    """One answer of the router's own. `refresh`: seconds after which a browser tries again by itself, 0 for never."""
-
-    name: str
-    status: int
-    title: str
-    next_step: str
-    refresh: int = 0
-
-
-UNKNOWN = Page(
-    name="unknown",
-    status=404,
-    title="There is no app at this address.",
-    next_step="Check the address. A newly created app answers here as soon as it is deployed.",
-)
-UNREACHABLE = Page(
-    name="unreachable",
-    status=503,
-    title="This app is not answering right now.",
-    next_step="Try again in a moment. If this is your app, its log says what happened.",
-)
-BROKEN_ANSWER = Page(
-    name="broken-answer",
-    status=502,
-    title="This app broke off before it had answered.",
-    next_step="Try again. If this is your app, its log around this moment says why.",
-)
-SLOW = Page(
-    name="slow",
-    status=504,
-    title="This app took too long to answer.",
-    next_step="Try again in a moment. If this is your app, look at its log and at its CPU use.",
-)
-PORTAL_DOWN = Page(
-    name="portal-down",
-    status=503,
-    title="The portal is starting.",
-    next_step="This page tries again by itself. Running apps are not affected.",
-    refresh=3,
-)
-SITUATIONS = {
-    AppSituation.NOT_DEPLOYED: Page(
-        name="not-deployed",
-        status=503,
-        title="This app has not been deployed yet.",
-        next_step="If it is yours, push its code or upload an archive in the portal.",
-    ),
-    AppSituation.NO_INSTANCE: Page(
-        name="no-instance",
-        status=503,
-        title="This app has no running instance.",
-        next_step="It may be starting: this page tries again by itself. If it is yours, check that its web process is scaled to one or more.",
-        refresh=5,
-    ),
-    AppSituation.CRASHED: Page(
-        name="crashed",
-        status=503,
-        title="This app has crashed.",
-        next_step="If it is yours, its log in the portal shows the last thing it said. It is started again after a pause.",
-    ),
-    AppSituation.ASLEEP: Page(
-        name="asleep",
-        status=503,
-        title="This app is asleep.",
-        next_step="If it is yours, start it in the portal.",
-    ),
-}
-ALL = (UNKNOWN, UNREACHABLE, BROKEN_ANSWER, SLOW, PORTAL_DOWN, *SITUATIONS.values())
+CUSTOM_AT_MOST = 10_000  # bytes of an app's own page as it lies in the map: an answer must fit HAProxy's buffer of 16 KiB
+_ID = "{request_id}"
 
 
 def pages_map() -> str:
-    """The map file: each page's body in both forms, and the two ends."""
-    lines = [f"{page.name}-{form} {body}" for page in ALL for form, body in (("html", _html(page)), ("json", _json(page)))]
+    """The map file: each page's body in both forms, the two ends, and what else HAProxy wants to know of a code."""
+    shown = {code: what for code, what in EXPLAINED.items() if what.status}
+    lines = [
+        f"{code}-{form} {body}" for code, what in shown.items() for form, body in (("html", _html(code, what)), ("json", _json(code, what)))
+    ]
+    lines += [f"{code}-status {what.status}" for code, what in shown.items()]
+    lines += [f"{code}-retry {what.refresh}" for code, what in shown.items() if what.refresh]
+    lines += [f"{key}-end {code}" for key, code in ENDS.items()]
     return "\n".join([*lines, f"tail-html {_HTML_TAIL}", f"tail-json {_JSON_TAIL}"]) + "\n"
+
+
+# What a 503 in a slot was: by whether a server could have been chosen (nbsrv) and whether one was (srv_id); see `answers`.
+ENDS = {"0": Code.NO_INSTANCE, "2": Code.QUEUED_TOO_LONG, "3": Code.UNREACHABLE}
+
+
+def custom_entries(app: str, policy: Policy) -> Mapping[str, str]:
+    """An app's entries in `custom.map`."""
+    entries: dict[str, str] = {}
+    for kind, html in (("error", policy.error_page), ("maintenance", policy.maintenance_page)):
+        if html:
+            head, tail = custom_parts(html)
+            entries |= {f"{app}/{kind}": head, f"{app}/{kind}-tail": tail}
+    return entries
+
+
+def custom_parts(html: str) -> tuple[str, str]:
+    """An app's page on one line, before and after the request's id, in the signs that `url_dec` makes whole again.
+
+    HAProxy writes characters outside ASCII and line breaks as `%XX`, so those become entities and spaces.
+    """
+    line = re.sub(r"\s*[\r\n]+\s*", " ", html).encode("ascii", "xmlcharrefreplace").decode()
+    line = re.sub(r"[\x00-\x1f\x7f]", " ", line)
+    head, found, tail = line.partition(_ID)
+    if not found:
+        head, tail = f"{line}<!-- request ", " -->"
+    return quote(head, safe=_PLAIN), quote(tail, safe=_PLAIN)
+
+
+_PLAIN = "/<>='#:,.!()[]{}*-_~@$&|^`"
 
 
 _STYLE = (
@@ -108,17 +79,24 @@ _HTML_TAIL = "</code></footer></main></body></html>"
 _JSON_TAIL = '"}'
 
 
-def _html(page: Page) -> str:
-    refresh = f'<meta http-equiv="refresh" content="{page.refresh}">' if page.refresh else ""
+def _html(code: Code, what: Explanation) -> str:
+    refresh = f'<meta http-equiv="refresh" content="{what.refresh}">' if what.refresh else ""
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width,initial-scale=1"><meta name="robots" content="noindex">{refresh}'
-        f"<title>{escape(page.title)}</title><style>{_STYLE}</style></head><body><main>"
-        f'<p class="status">{page.status}</p><h1>{escape(page.title)}</h1><p>{escape(page.next_step)}</p>'
+        f"<title>{escape(what.title)}</title><style>{_STYLE}</style></head><body><main>"
+        f'<p class="status">{what.status} &middot; {code}</p><h1>{escape(what.title)}</h1><p>{escape(what.next_step)}</p>'
         "<footer>Request <code>"
     )
 
 
-def _json(page: Page) -> str:
-    document = {"error": page.name, "status": page.status, "message": page.title, "next_step": page.next_step, "request_id": ""}
+def _json(code: Code, what: Explanation) -> str:
+    document = {
+        "error": what.name,
+        "code": code.value,
+        "status": what.status,
+        "message": what.title,
+        "next_step": what.next_step,
+        "request_id": "",
+    }
     return json.dumps(document).removesuffix(_JSON_TAIL)

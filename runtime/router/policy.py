@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 
 
@@ -50,7 +50,7 @@ class Policy:
     canonical_host: str = ""  # requests for the app's other hosts are redirected to this one
     https_only: bool = False  # redirect to HTTPS; without effect on a router that has no HTTPS
     hsts_seconds: int = 0  # Strict-Transport-Security on answers over HTTPS
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
     timeout_seconds: int = 0  # until an answer must begin, and between its parts; 0: five minutes
     hold_seconds: int = 30  # how long a request waits for an instance while the app wakes or is replaced
     allowed: tuple[IPv4Network | IPv6Network, ...] = ()  # who may come in; empty: everybody

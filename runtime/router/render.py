@@ -1,8 +1,7 @@
 """HAProxy's files as text: the fixed part, one small file a slot, and the maps. Pure; `ledger` writes them.
 
 A slot is a backend that an app owns for as long as it exists: HAProxy cannot make backends at run time, but fills and
-empties them. What a request meets, in order: its host is looked up in `host.map` (host to app), the app in `app.map`
-(app to `slot|situation`), then it goes to the slot or gets the situation's page.
+empties them. What a request meets on its way to one is told in `frontend`.
 """
 
 from __future__ import annotations
@@ -12,42 +11,37 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runtime.config import NodeConfig
-from runtime.router import pages
-from runtime.router.pages import Page
-from runtime.router.table import AppRoutes, AppSituation, Endpoint
+from runtime.router import frontend
+from runtime.router.codes import Code
+from runtime.router.record import FIELDS, SITUATIONS, Maps, slot_name
+from runtime.router.table import AppSituation, Endpoint
 
 PORTAL = "@portal"  # stands in the maps where an app's name would; no app can be called so
 PORTAL_BACKEND = "portal"
 CONNECTIONS_AN_INSTANCE = 500  # open at once; more wait their turn in the router
-_FLAGS = {
-    AppSituation.SERVING: "S",
-    AppSituation.NO_INSTANCE: "N",
-    AppSituation.CRASHED: "C",
-    AppSituation.ASLEEP: "Z",
-    AppSituation.NOT_DEPLOYED: "D",
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Maps:
-    """Where HAProxy finds its maps; the path is also a map's name in the Runtime API."""
-
-    folder: Path
-
-    @property
-    def hosts(self) -> Path:
-        """Host to app."""
-        return self.folder / "host.map"
-
-    @property
-    def apps(self) -> Path:
-        """App to `slot|situation`."""
-        return self.folder / "app.map"
-
-    @property
-    def pages(self) -> Path:
-        """Page and form to body."""
-        return self.folder / "pages.map"
+LUA = Path(__file__).with_name("wake.lua")
+STICKY_COOKIE = "slipway-instance"
+# TLS 1.2: forward secrecy and authenticated encryption only. TLS 1.3 has nothing else.
+_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
+_RING = 16 * 2**20  # bytes of access log for a collector that is away: about 80,000 lines
+LONGEST_LINE = 2_048  # bytes of the access log; what is longer is cut, which can only be the path
+# The access log's fields, a space between, the path last and without its query: queries carry tokens, and logs are read by many.
+ACCESS_FIELDS = (
+    "%[date(0,ms)]",
+    "%[var(txn.app)]",
+    "%ST",
+    "%ts",
+    "%[var(txn.code)]",
+    "%s",
+    "%U",
+    "%B",
+    "%Ta",
+    "%Tw",
+    "%[src]",
+    "%[unique-id]",
+    "%HM",
+    "%HPO",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,36 +52,34 @@ class Identity:
     group: str
 
 
-def slot_name(slot: int) -> str:
-    """The backend's name."""
-    return f"b{slot:05d}"
-
-
-def slot_config(slot: int, endpoints: tuple[Endpoint, ...] = ()) -> str:
+def slot_config(slot: int, endpoints: tuple[Endpoint, ...] = (), *, http2: bool = False) -> str:
     """One slot's file: complete, so that a restart needs nothing else."""
-    lines = [f"backend {slot_name(slot)} from slot"]
-    lines += [f"  server {end.instance} {server_options(end)}{' disabled' if end.draining else ''}" for end in endpoints]
+    lines = [f"backend {slot_name(slot)} from slot", "  ignore-persist unless { var(txn.flags) -m sub k }"]
+    lines += [
+        f"  server {server_name(end, http2=http2)} {server_options(end, http2=http2)}{' disabled' if end.draining else ''}"
+        for end in endpoints
+    ]
     return "\n".join(lines) + "\n"
 
 
-def server_options(endpoint: Endpoint) -> str:
+def server_name(endpoint: Endpoint, *, http2: bool) -> str:
+    """A server's name. It tells the protocol, which a server keeps for life: to change it is to make another server."""
+    return f"{endpoint.instance}:h2" if http2 else endpoint.instance
+
+
+def instance_of(server: str) -> str:
+    """The reverse of `server_name`."""
+    return server.removesuffix(":h2")
+
+
+def server_options(endpoint: Endpoint, *, http2: bool = False) -> str:
     """What follows a server's name, the same in the file and in `add server`.
 
     Without a pool: a connection is used for one request, so no request meets one that the app is just closing, and a
     server can be deleted as soon as it is drained.
     """
-    return f"{endpoint.address}:{endpoint.port} maxconn {CONNECTIONS_AN_INSTANCE} pool-max-conn 0"
-
-
-def app_record(slot: int, situation: AppSituation) -> str:
-    """An app's value in `app.map`: its whole policy, changed by one command."""
-    return f"{slot_name(slot)}|{_FLAGS[situation]}"
-
-
-def host_entries(config: NodeConfig, tables: Mapping[str, AppRoutes]) -> dict[str, str]:
-    """`host.map` for all apps; the portal's own hosts cannot be taken by one."""
-    entries = {host: app for app, routes in sorted(tables.items()) for host in routes.hosts}
-    return entries | dict.fromkeys(portal_hosts(config), PORTAL)
+    protocol = " proto h2" if http2 else ""
+    return f"{endpoint.address}:{endpoint.port} weight {endpoint.weight} maxconn {CONNECTIONS_AN_INSTANCE} pool-max-conn 0{protocol}"
 
 
 def portal_hosts(config: NodeConfig) -> tuple[str, ...]:
@@ -95,9 +87,10 @@ def portal_hosts(config: NodeConfig) -> tuple[str, ...]:
     return (config.portal_host, "localhost", "127.0.0.1")
 
 
-def portal_record() -> str:
-    """The portal's value in `app.map`."""
-    return f"{PORTAL_BACKEND}|{_FLAGS[AppSituation.SERVING]}"
+def portal_entries(config: NodeConfig, maps: Maps) -> dict[Path, dict[str, str]]:
+    """The portal's own entries, by map; its hosts cannot be taken by an app."""
+    record = [PORTAL_BACKEND, SITUATIONS[AppSituation.SERVING], *["-"] * (len(FIELDS) - 2)]
+    return {maps.apps: {PORTAL: "|".join(record)}, maps.hosts: dict.fromkeys(portal_hosts(config), PORTAL)}
 
 
 def map_text(entries: Mapping[str, str]) -> str:
@@ -110,9 +103,18 @@ def map_entries(text: str) -> dict[str, str]:
     return dict(line.split(" ", 1) for line in text.splitlines() if " " in line)
 
 
-def fixed_config(config: NodeConfig, maps: Maps, identity: Identity | None) -> str:
+def fixed_config(config: NodeConfig, maps: Maps, identity: Identity | None, *, cookie_key: str) -> str:
     """Everything but the slots."""
-    return "\n\n".join([_global(config, identity), _defaults(maps), _frontend(config, maps), _portal(config, maps)]) + "\n"
+    parts = [
+        _global(config, identity),
+        _defaults(config, maps, cookie_key),
+        frontend.frontend(config, maps),
+        frontend.counters(),
+        frontend.answers(maps),
+        frontend.woken(),
+        _portal(config, maps),
+    ]
+    return "\n\n".join(parts) + "\n"
 
 
 def _global(config: NodeConfig, identity: Identity | None) -> str:
@@ -125,18 +127,30 @@ global
   stats maxconn 50
   maxconn 8000
   no strict-limits
-  hard-stop-after 1h{drop}"""
+  hard-stop-after 1h{drop}
+  set-var proc.wake str({config.wake_socket})
+  lua-load-per-thread {LUA}
+  ssl-default-bind-options ssl-min-ver TLSv1.2 no-tls-tickets
+  ssl-default-bind-ciphers {_CIPHERS}
+
+ring access
+  format raw
+  maxlen {LONGEST_LINE}
+  size {_RING}
+  timeout connect 2s
+  timeout server 10s
+  server collector unix@{config.access_socket}"""
 
 
-def _defaults(maps: Maps) -> str:
+def _defaults(config: NodeConfig, maps: Maps, cookie_key: str) -> str:
     # A request is sent again only if nothing of it can have been acted on: connection refused, or a GET without an answer.
     # Frontends need a section of their own: HAProxy lets no section with rules serve both kinds.
     return f"""\
 defaults front
   mode http
   log global
-  option httplog
-  option dontlog-normal
+  log ring@access len {LONGEST_LINE} format raw daemon
+  log-format "{" ".join(ACCESS_FIELDS)}"
   option dontlognull
   option log-separate-errors
   timeout http-request 10s
@@ -144,60 +158,33 @@ defaults front
   timeout client 5m
   timeout client-fin 30s
 
+defaults table
+  mode http
+
 defaults slot
   mode http
   log global
   balance leastconn
+  cookie {STICKY_COOKIE} insert indirect nocache httponly dynamic
+  dynamic-cookie-key {cookie_key}
   retries 2
   option redispatch 1
   retry-on conn-failure empty-response
   http-request disable-l7-retry unless METH_GET
+  http-request set-timeout server var(txn.timeout) if {{ var(txn.timeout) -m found }}
   http-reuse safe
+  option abortonclose
   option http-no-delay
   http-response del-header X-Slipway-Page
+  http-response del-header X-Slipway-Code
   timeout connect 2s
-  timeout queue 30s
+  timeout queue {config.queue_seconds}s
   timeout server 5m
   timeout tunnel 24h
-{_error(maps, pages.BROKEN_ANSWER, 502)}
-{_error(maps, pages.UNREACHABLE, 503)}
-{_error(maps, pages.SLOW, 504)}"""
-
-
-def _frontend(config: NodeConfig, maps: Maps) -> str:
-    situations = "\n".join(
-        _return(maps, page, f"{{ var(txn.flags) -m str {_FLAGS[situation]} }}") for situation, page in pages.SITUATIONS.items()
-    )
-    # Names with other characters go first: application servers read X_Forwarded_For as X-Forwarded-For.
-    return f"""\
-frontend web from front
-  bind {config.http_bind}:{config.http_port}
-  option http-no-delay
-  option http-restrict-req-hdr-names delete
-  option idle-close-on-response
-  unique-id-format %[uuid]
-  unique-id-header X-Request-Id
-  http-request del-header X-Forwarded- -m beg
-  http-request del-header Forwarded
-  http-request del-header X-Real-IP
-  http-request del-header X-Request-Id
-  http-request del-header Proxy
-  http-request set-header X-Forwarded-For %[src]
-  http-request set-header X-Forwarded-Proto {config.scheme}
-  http-request set-header X-Forwarded-Host %[req.hdr(host)]
-  http-request set-var(txn.as) str(html)
-  http-request set-var(txn.as) str(json) if {{ req.hdr(accept) -m sub application/json }} !{{ req.hdr(accept) -m sub text/html }}
-  http-request set-var(txn.host) req.hdr(host),field(1,:),lower,rtrim(.)
-  http-request set-var(txn.app) var(txn.host),map_str({maps.hosts})
-  http-request set-var(txn.record) var(txn.app),map_str({maps.apps})
-  http-request set-var(txn.slot) var(txn.record),field(1,|)
-  http-request set-var(txn.flags) var(txn.record),field(2,|)
-{_return(maps, pages.UNKNOWN, "!{ var(txn.slot) -m found }")}
-{situations}
-  http-after-response set-header X-Request-Id %[unique-id]
-  http-after-response set-header Content-Type application/json if {{ res.hdr(X-Slipway-Page) -m found }} {{ var(txn.as) -m str json }}
-  http-after-response del-header X-Slipway-Page
-  use_backend %[var(txn.slot)]"""
+{frontend.error(maps, 500, Code.ROUTER_FAULT)}
+{frontend.error(maps, 502, Code.NO_ANSWER)}
+{frontend.no_server_error(maps)}
+{frontend.error(maps, 504, Code.TOO_SLOW)}"""
 
 
 def _portal(config: NodeConfig, maps: Maps) -> str:
@@ -205,21 +192,5 @@ def _portal(config: NodeConfig, maps: Maps) -> str:
 backend {PORTAL_BACKEND} from slot
   timeout server 1h
   server portal unix@{config.portal_socket} pool-max-conn 0
-{_error(maps, pages.PORTAL_DOWN, 502)}
-{_error(maps, pages.PORTAL_DOWN, 503)}"""
-
-
-def _return(maps: Maps, page: Page, condition: str) -> str:
-    return f"  http-request return status {page.status} {_body(maps, page)} if {condition}"
-
-
-def _error(maps: Maps, page: Page, status: int) -> str:
-    return f"  http-error status {status} {_body(maps, page)}"
-
-
-def _body(maps: Maps, page: Page) -> str:
-    # %ID is empty inside a `return`; unique-id is not.
-    head = f"%[str({page.name}-),concat(,txn.as),map_str({maps.pages})]"
-    tail = f"%[str(tail-),concat(,txn.as),map_str({maps.pages})]"
-    retry = f" hdr Retry-After {page.refresh}" if page.refresh else ""
-    return f'content-type "text/html; charset=utf-8" lf-string "{head}%[unique-id]{tail}" hdr Cache-Control no-store hdr X-Slipway-Page 1{retry}'
+{frontend.error(maps, 502, Code.PORTAL_STARTING)}
+{frontend.error(maps, 503, Code.PORTAL_STARTING)}"""

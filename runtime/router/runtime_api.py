@@ -12,6 +12,7 @@ from runtime.errors import RouterRefused
 
 _LINE = 8_000  # bytes of one command line; HAProxy takes less than its buffer of 16 KiB
 _FOUND = re.compile(r'found=yes.*, value="(.*)", type=')
+_OPEN = re.compile(r" key=(\S+) .*\bconn_cur=([1-9]\d*)")
 _WAIT = 5.0  # seconds for an answer
 _READY_WAIT = 20.0  # for a new worker: tens of thousands of slots start in about a second
 
@@ -30,6 +31,10 @@ class RuntimeApi:
     def ask(self, command: str) -> str:
         """One line to the worker (several commands joined by `;`), and all it answers. RouterDown: nobody listens."""
         return _exchange(self._worker, command)
+
+    def give(self, command: str, payload: str) -> str:
+        """One command with lines of data behind it, none of which may be empty: an empty one ends them."""
+        return _exchange(self._worker, f"{command} <<\n{payload.strip()}\n")
 
     def tell(self, commands: Sequence[str]) -> str:
         """Many commands in as few lines as fit; the answers that are more than an empty line, joined."""
@@ -84,6 +89,11 @@ class RuntimeApi:
                 if time.monotonic() > deadline:
                     raise
             time.sleep(0.01)
+
+
+def in_flight(answer: str) -> dict[str, int]:
+    """Open requests by key, from the answer to `show table`."""
+    return {match[1]: int(match[2]) for match in _OPEN.finditer(answer)}
 
 
 def _lines(commands: Iterable[str]) -> list[str]:

@@ -5,7 +5,7 @@ Pure; rendering and the socket live elsewhere. `AppRoutes` is all that the rest 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from runtime.router.policy import Policy
@@ -68,6 +68,6 @@ class AppRoutes:
     hosts: tuple[str, ...]  # lower case, no port; `*.example.com` for all names one level below
     endpoints: tuple[Endpoint, ...] = ()
     situation: AppSituation = AppSituation.SERVING
-    policy: Policy = Policy()
+    policy: Policy = field(default_factory=Policy)
     paths: tuple[PathRoute, ...] = ()
     canary: Canary | None = None

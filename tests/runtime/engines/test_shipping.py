@@ -46,6 +46,14 @@ def test_lines_get_their_source_and_a_short_time(shipper, config, tmp_path):
     assert shipper.ship("shop", "i", "web.1a2b3c4d") == 0
 
 
+def test_lines_that_others_made_keep_their_own_times(shipper, config):
+    shipper.add("hello", [(1.5, "GET / 200"), (1795573041.548, "GET /a 404")], source="router")
+    assert (config.app_logs / "hello.log").read_text().splitlines() == [
+        "1970-01-01T00:00:01.500Z router system GET / 200",
+        "2026-11-25T02:17:21.548Z router system GET /a 404",
+    ]
+
+
 def test_parts_of_a_long_line_are_joined_though_streams_mix_and_rounds_cut_between(shipper, config, tmp_path):
     console(tmp_path / "i", "stdout P one ", "stderr F other")
     shipper.ship("shop", "i", "web.1")

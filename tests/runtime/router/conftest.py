@@ -6,7 +6,8 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from html import unescape
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,6 +16,7 @@ import pytest
 
 from runtime import process
 from runtime.config import NodeConfig
+from runtime.router.codes import EXPLAINED, Code
 from runtime.router.control import Router
 from runtime.router.runtime_api import RouterDown
 from runtime.router.table import AppRoutes, AppSituation, Endpoint
@@ -88,18 +90,46 @@ def routes_to(*ends: Endpoint, app: str = "hello", host: str = "hello.test", sit
     return AppRoutes(app=app, hosts=(host,), endpoints=ends, situation=situation)
 
 
+def check_page(answer: httpx.Response, code: Code, accept: str) -> None:
+    page = EXPLAINED[code]
+    assert answer.status_code == page.status, answer.text
+    assert answer.headers["x-slipway-code"] == code
+    assert answer.headers["cache-control"] == "no-store"
+    assert "x-slipway-page" not in answer.headers
+    request_id = answer.headers["x-request-id"]
+    if accept == "application/json":
+        assert answer.headers["content-type"] == "application/json"
+        assert answer.json() == {
+            "error": page.name,
+            "code": code,
+            "status": page.status,
+            "message": page.title,
+            "next_step": page.next_step,
+            "request_id": request_id,
+        }
+    else:
+        assert answer.headers["content-type"] == "text/html; charset=utf-8"
+        assert page.title in unescape(answer.text)
+        assert code in answer.text
+        assert request_id in answer.text
+        assert answer.text.endswith("</html>")
+        assert "http://" not in answer.text, "a page fetches nothing from elsewhere"
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-@pytest.fixture
-def running() -> Iterator[RouterUnderTest]:
+@contextmanager
+def router_of_its_own(**settings: object) -> Iterator[RouterUnderTest]:
     with ExitStack() as apps:
         folder = Path(apps.enter_context(TemporaryDirectory(prefix="slipway-tests-")))
         folder.chmod(0o755)  # the router's workers are not root, and the portal's socket lies in here
-        config = NodeConfig(name="trouter", state=folder / "state", run=folder / "run", http_port=free_port(), portal_host="portal.test")
+        config = NodeConfig(
+            name="trouter", state=folder / "state", run=folder / "run", http_port=free_port(), portal_host="portal.test", **settings
+        )
         config.run.mkdir()
         under_test = RouterUnderTest(config, apps)
         under_test.router.prepare()
@@ -108,3 +138,9 @@ def running() -> Iterator[RouterUnderTest]:
             yield under_test
         finally:
             under_test.kill()
+
+
+@pytest.fixture
+def running() -> Iterator[RouterUnderTest]:
+    with router_of_its_own() as under_test:
+        yield under_test

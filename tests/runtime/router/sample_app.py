@@ -62,6 +62,20 @@ class SampleApp:
             return False
         if path == "/tunnel":
             return await self._tunnel(reader, writer, headers["sec-websocket-key"])
+        if path == "/garbage":
+            writer.write(b"what is this?\r\n\r\n")
+            await writer.drain()
+            return False
+        if path == "/huge-header":
+            writer.write(b"HTTP/1.1 200 OK\r\nX-Huge: " + b"x" * 100_000 + b"\r\n\r\n")
+            await writer.drain()
+            return False
+        if path == "/half":
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nhalf of it")
+            await writer.drain()
+            return False
+        if path.startswith("/wait/"):
+            await asyncio.sleep(float(path.removeprefix("/wait/")))
         if path == "/events":
             return await self._events(writer)
         received = 0

@@ -19,10 +19,12 @@ from pathlib import Path
 import pytest
 
 from runtime.errors import RouterRefused
+from runtime.router.codes import Code
 from runtime.router.control import Router
 from runtime.router.delta import live_servers
 from runtime.router.ledger import SLOTS_AT_FIRST
-from runtime.router.render import slot_config, slot_name
+from runtime.router.record import slot_name
+from runtime.router.render import slot_config
 from runtime.router.table import AppSituation, Endpoint
 from tests.runtime.router.conftest import UPGRADE, RouterUnderTest, end, routes_to
 
@@ -151,7 +153,7 @@ def test_after_a_kill_the_files_alone_are_the_truth(running: RouterUnderTest):
     running.start()
     assert running.get().json()["name"] == "new-1"
     assert running.get(host="gone.test").status_code == 404
-    assert running.get(host="tired.test", accept="application/json").json()["error"] == "asleep"
+    assert running.get(host="tired.test", accept="application/json").json()["code"] == Code.WAKE_FAILED
     assert running.router.reconcile() == []
     assert old.hits["/"] == 0
 
@@ -322,12 +324,12 @@ def test_a_slots_file_is_complete():
     ends = (Endpoint(instance="a", address="10.0.0.2", port=8000), Endpoint(instance="b", address="10.0.0.3", port=1, draining=True))
     lines = slot_config(42, ends).splitlines()
     assert lines[0] == "backend b00042 from slot"
-    assert lines[1].startswith("  server a 10.0.0.2:8000 ")
-    assert lines[2].endswith(" disabled")
+    assert lines[2].startswith("  server a 10.0.0.2:8000 ")
+    assert lines[3].endswith(" disabled")
     assert slot_name(42) == "b00042"
 
 
 def test_the_state_of_servers_is_read():
     answer = "1\n# be_id be_name\n3 b00000 1 a 10.0.0.2 0 5 1 1 0 1 0 0 0 0 0 0 - 8000 - 0 0 - - 0\n\n"
     (server,) = live_servers(answer)["b00000"]
-    assert (server.name, server.address, server.port, server.maintenance) == ("a", "10.0.0.2", 8000, True)
+    assert (server.name, server.address, server.port, server.maintenance, server.weight) == ("a", "10.0.0.2", 8000, True, 1)

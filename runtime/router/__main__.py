@@ -1,0 +1,6 @@
+"""`python -m runtime.router`: prints docs/codes.md."""
+
+from runtime.router.codes import manual
+
+if __name__ == "__main__":
+    print(manual(), end="")

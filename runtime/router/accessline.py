@@ -1,0 +1,74 @@
+"""One line of the router's access log: how HAProxy writes it, how it is read, how an app's owner sees it. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from runtime.router.codes import EXPLAINED, Code, code_of
+from runtime.router.render import ACCESS_FIELDS, instance_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessLine:
+    """One finished request. Times are milliseconds, -1 where it never came so far."""
+
+    at: float  # unix seconds, when it ended
+    app: str  # empty: no app
+    status: int  # -1: nothing was answered
+    code: Code | None
+    instance: str  # empty: none had it
+    received: int  # bytes from the client
+    sent: int
+    took: int  # all of it, but for waiting for the client's next request
+    queued: int
+    client: str
+    request_id: str
+    method: str
+    path: str
+
+    @property
+    def tunnel(self) -> bool:
+        """A WebSocket or the like: how long it took says nothing."""
+        return self.status == 101
+
+    def text(self) -> str:
+        """As it stands in the app's log."""
+        words = [
+            f"{self.method} {self.path} {self.status if self.status > 0 else '-'}",
+            f"took={self.took}ms",
+            f"queued={max(self.queued, 0)}ms",
+            f"sent={self.sent}",
+            f"instance={self.instance or '-'}",
+            f"client={self.client}",
+            f"request_id={self.request_id}",
+        ]
+        if self.code:
+            words.insert(1, f"code={self.code} {EXPLAINED[self.code].name}")
+        return " ".join(words)
+
+
+def parse(line: str) -> AccessLine | None:
+    """None for what is no line of ours: HAProxy's own words, or the rest of one that was cut."""
+    fields = line.strip().split(" ", len(ACCESS_FIELDS) - 1)
+    if len(fields) != len(ACCESS_FIELDS) or not fields[0].isdecimal():
+        return None
+    try:
+        at, status, received, sent, took, queued = (int(fields[index]) for index in (0, 2, 6, 7, 8, 9))
+    except ValueError:
+        return None
+    server = fields[5]
+    return AccessLine(
+        at=at / 1000,
+        app="" if fields[1] == "-" else fields[1],
+        status=status,
+        code=code_of(given=fields[4], status=status, termination=fields[3], server=server),
+        instance="" if server.startswith("<") else instance_of(server),
+        received=received,
+        sent=sent,
+        took=took,
+        queued=queued,
+        client=fields[10],
+        request_id=fields[11],
+        method=fields[12],
+        path=fields[13],
+    )

@@ -1,0 +1,98 @@
+"""Receives the access log from HAProxy, counts it, and passes each app's lines on. One a router host.
+
+HAProxy keeps the last lines in a ring and sends them over a stream, so a collector that is away for a while misses none as
+long as the ring holds them. It refuses to block HAProxy: what it cannot deliver it counts and drops.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import pwd
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from runtime.config import NodeConfig
+from runtime.errors import RuntimeFailure
+from runtime.router.accessline import AccessLine, parse
+from runtime.router.metrics import Metrics
+from runtime.router.render import PORTAL
+
+_log = logging.getLogger(__name__)
+_READ = 262_144  # bytes
+_GOODBYE = 5.0  # seconds for HAProxy to close after we said that we will
+
+
+class Collector:
+    """Serves `config.access_socket` between `start` and `stop`, on the running event loop.
+
+    `deliver` gets the lines of one app in the order of their end, in a thread of its own. Without it lines are only counted.
+    """
+
+    def __init__(self, config: NodeConfig, deliver: Callable[[str, Sequence[AccessLine]], None] | None = None) -> None:
+        self.metrics = Metrics()
+        self._config = config
+        self._deliver = deliver
+        self._server: asyncio.Server | None = None
+        self._readers: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+
+    async def start(self) -> None:
+        """Listen; HAProxy connects by itself within a second or two."""
+        path = self._config.access_socket
+        path.unlink(missing_ok=True)
+        self._server = await asyncio.start_unix_server(self._connected, path, limit=_READ)
+        only_for_haproxy(path, self._config.user)
+
+    async def stop(self) -> None:
+        """Take what has been sent, then leave. What comes later waits in HAProxy's ring for the next collector."""
+        if self._server is not None:
+            self._server.close()
+        self._config.access_socket.unlink(missing_ok=True)
+        for writer in self._readers.values():
+            with suppress(OSError):
+                writer.write_eof()  # HAProxy closes in answer, and what it sent until then is read to its end
+        if self._readers:
+            await asyncio.wait(list(self._readers), timeout=_GOODBYE)
+        for task in list(self._readers):
+            task.cancel()
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._readers[task] = writer
+        rest = b""
+        try:
+            while data := await reader.read(_READ):
+                *lines, rest = (rest + data).split(b"\n")
+                await self._take([parsed for line in lines if (parsed := parse(line.decode(errors="replace"))) is not None])
+        except ConnectionError:
+            return  # HAProxy ended; a new one connects anew
+        finally:
+            self._readers.pop(task, None)
+            writer.close()
+
+    async def _take(self, lines: Sequence[AccessLine]) -> None:
+        by_app: dict[str, list[AccessLine]] = {}
+        for line in lines:
+            self.metrics.add(line)
+            if line.app and line.app != PORTAL:
+                by_app.setdefault(line.app, []).append(line)
+        if self._deliver is None:
+            return
+        for app, some in by_app.items():
+            try:
+                await asyncio.to_thread(self._deliver, app, some)
+            except (OSError, RuntimeFailure):  # a full disk must not end the counting, nor make the ring run over
+                _log.exception("%d lines of the access log of %s could not be kept.", len(some), app)
+
+
+def only_for_haproxy(path: Path, user: str) -> None:
+    """Rights of a socket that we listen on: HAProxy's workers run as the unprivileged user, and nobody else has anything to say there."""
+    path.chmod(0o600)
+    if os.geteuid() == 0:
+        for name in (user, "nobody"):
+            with suppress(KeyError):
+                os.chown(path, pwd.getpwnam(name).pw_uid, -1)
+                return

@@ -1,0 +1,50 @@
+"""An app's routes as the JSON document that `ledger` keeps, and back. Pure.
+
+Fields that an older document lacks have their defaults, so that a node serves on across an upgrade.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from ipaddress import ip_network
+from typing import Any
+
+from runtime.router.policy import BasicAuth, Credential, Limits, Policy
+from runtime.router.table import WEB, AppRoutes, AppSituation, Canary, Endpoint, PathRoute
+
+
+def to_document(routes: AppRoutes, slots: Mapping[str, int]) -> dict[str, Any]:
+    """What `json.dumps` takes."""
+    document = asdict(routes)
+    document["policy"]["allowed"] = [str(network) for network in routes.policy.allowed]
+    return {"slots": dict(slots), **document}
+
+
+def from_document(document: Mapping[str, Any]) -> tuple[AppRoutes, dict[str, int]]:
+    """Routes and slots; ValueError, KeyError, TypeError or AttributeError where it is no such document."""
+    slots = document["slots"] if "slots" in document else {WEB: document["slot"]}
+    if not all(isinstance(slot, int) for slot in slots.values()):
+        raise TypeError(f"not slots: {slots}")
+    canary = document.get("canary")
+    routes = AppRoutes(
+        app=str(document["app"]),
+        hosts=tuple(document["hosts"]),
+        endpoints=tuple(Endpoint(**endpoint) for endpoint in document["endpoints"]),
+        situation=AppSituation(document["situation"]),
+        policy=_policy(document.get("policy", {})),
+        paths=tuple(PathRoute(**path) for path in document.get("paths", ())),
+        canary=Canary(**canary) if canary else None,
+    )
+    return routes, dict(slots)
+
+
+def _policy(document: Mapping[str, Any]) -> Policy:
+    fields = dict(document)
+    auth = fields.pop("auth", None)
+    return Policy(
+        limits=Limits(**fields.pop("limits", {})),
+        allowed=tuple(ip_network(network) for network in fields.pop("allowed", ())),
+        auth=BasicAuth(salt=auth["salt"], credentials=tuple(Credential(**one) for one in auth["credentials"])) if auth else None,
+        **fields,
+    )

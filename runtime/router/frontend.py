@@ -1,0 +1,289 @@
+"""What a request meets on its way in, as HAProxy's text: host, app, record, the app's policy, then its slot or an answer. Pure.
+
+A rule that refuses sets `txn.code`, the first one that does so wins, and one backend gives all such answers. A request of an
+app without a policy pays one short look at its flags a rule.
+"""
+
+from __future__ import annotations
+
+from runtime.config import NodeConfig
+from runtime.router.codes import EXPLAINED, Code
+from runtime.router.record import FIELDS, RATE_PERIOD, SITUATIONS, Maps
+from runtime.router.table import AppSituation
+
+ANSWERS = "answers"
+_NO_CODE = "!{ var(txn.code) -m found }"
+
+
+def frontend(config: NodeConfig, maps: Maps) -> str:
+    """The one frontend."""
+    parts = [_head(config), _lookup(maps), _acme(maps), _redirects(config), _refusals(maps), _hold(maps), _choice(maps), _answering(maps)]
+    return "\n".join(parts)
+
+
+def counters() -> str:
+    """The tables that limits count in: by app, and by app and client."""
+    stored = f"gpc0,gpc0_rate({RATE_PERIOD}s),conn_cur"
+    return f"""\
+backend by_app from table
+  stick-table type string len 64 size 100k expire 10m store {stored}
+
+backend by_client from table
+  stick-table type string len 128 size 200k expire 1m store {stored}"""
+
+
+def answers(maps: Maps) -> str:
+    """The backend of all answers that need no look at an app's servers."""
+    statuses = sorted({what.status for what in EXPLAINED.values() if what.status})
+    returns = "\n".join(
+        f"  http-request return status {status} {body(maps)} if {{ var(txn.status) -m str {status} }}" for status in statuses
+    )
+    return f"""\
+backend {ANSWERS} from slot
+  http-request set-var(txn.status) var(txn.code),concat(-status),map_str({maps.pages})
+{returns}"""
+
+
+def woken() -> str:
+    """Where held requests go from a worker whose maps still say that the app sleeps: to the endpoint they were told."""
+    return "\n\n".join(
+        f"""\
+backend {name} from slot
+  http-request set-dst var(txn.endpoint),field(1,:)
+  http-request set-dst-port var(txn.endpoint),field(2,:)
+  server told 0.0.0.0:0 pool-max-conn 0{options}"""
+        for name, options in (("woken", ""), ("woken_http2", " proto h2"))
+    )
+
+
+def body(maps: Maps) -> str:
+    """The body of the page for `txn.code`, in the form `txn.as`, around the request's id; an app's own page is `txn.own`."""
+    # %ID is empty inside a `return`; unique-id is not.
+    own = f"%[var(txn.own),map_str({maps.custom}),url_dec]"
+    head = f"%[var(txn.code),concat(-,txn.as),map_str({maps.pages})]"
+    tail = f"%[str(tail-),concat(,txn.as),map_str({maps.pages})]"
+    own_tail = f"%[var(txn.own),concat(-tail),map_str({maps.custom}),url_dec]"
+    return _page(f"{own}{head}%[unique-id]{tail}{own_tail}")
+
+
+def error(maps: Maps, status: int, code: Code) -> str:
+    """The page for an error that HAProxy itself finds; it has one code."""
+    # The lookup without a form finds nothing: only the variable is wanted.
+    return f"  http-error status {status} {_prefixed(f'%[str({code}),set-var(txn.code),map_str({maps.pages})]', maps)}"
+
+
+def no_server_error(maps: Maps) -> str:
+    """The 503 of a slot: no server there (0), none free in time (2), or one chosen and not reached (3); `pages.ENDS` has the codes."""
+    end = f"%[nbsrv,bool,mul(2),set-var(txn.end),map_str({maps.pages})]%[srv_id,bool,add(2),set-var(txn.end),map_str({maps.pages})]"
+    code = f"%[var(txn.end),concat(-end),map_str({maps.pages}),set-var(txn.code),map_str({maps.pages})]"
+    return f"  http-error status 503 {_prefixed(end + code, maps)}"
+
+
+def _prefixed(prefix: str, maps: Maps) -> str:
+    return body(maps).replace('lf-string "', f'lf-string "{prefix}', 1)
+
+
+def _page(text: str) -> str:
+    return f'content-type "text/html; charset=utf-8" lf-string "{text}" hdr Cache-Control no-store hdr X-Slipway-Page 1'
+
+
+def _head(config: NodeConfig) -> str:
+    # Names with other characters go first: application servers read X_Forwarded_For as X-Forwarded-For.
+    return f"""\
+frontend web from front
+{_binds(config)}
+  option http-no-delay
+  option http-restrict-req-hdr-names delete
+  option idle-close-on-response
+  unique-id-format %[uuid]
+  unique-id-header X-Request-Id
+  http-request del-header X-Forwarded- -m beg
+  http-request del-header Forwarded
+  http-request del-header X-Real-IP
+  http-request del-header X-Request-Id
+  http-request del-header Proxy
+  http-request set-var(txn.proto) str({config.scheme})
+  http-request set-var(txn.proto) str(https) if {{ ssl_fc }}
+  http-request set-header X-Forwarded-For %[src]
+  http-request set-header X-Forwarded-Proto %[var(txn.proto)]
+  http-request set-header X-Forwarded-Host %[req.hdr(host)]
+  http-request set-var(txn.as) str(html)
+  http-request set-var(txn.as) str(json) if {{ req.hdr(accept) -m sub application/json }} !{{ req.hdr(accept) -m sub text/html }}"""
+
+
+def _lookup(maps: Maps) -> str:
+    return f"""\
+  http-request set-var(txn.host) req.hdr(host),field(1,:),lower,rtrim(.)
+  http-request set-var(txn.app) var(txn.host),map_str({maps.hosts})
+  http-request set-var(txn.app) var(txn.host),field(2,.,0),map_str({maps.wild}) if !{{ var(txn.app) -m found }}
+  http-request set-var(txn.record) var(txn.app),map_str({maps.apps})
+  http-request set-var(txn.slot) var(txn.record),{_field("slot")}
+  http-request set-var(txn.flags) var(txn.record),{_field("flags")}
+{_refuse(Code.UNKNOWN_HOST, "!{ var(txn.slot) -m found }")}
+  http-request track-sc0 var(txn.app) table by_app if {_NO_CODE}"""
+
+
+def _acme(maps: Maps) -> str:
+    """HTTP-01 (RFC 8555, 8.3): before anything that could refuse or redirect, for any host."""
+    answer = f"path,field(4,/),map_str({maps.acme})"
+    return (
+        f'  http-request return status 200 content-type application/octet-stream lf-string "%[{answer}]"'
+        f" if {{ path_beg /.well-known/acme-challenge/ }} {{ {answer} -m found }}"
+    )
+
+
+def _redirects(config: NodeConfig) -> str:
+    """To the canonical host and to HTTPS in one step; 308, so that a POST stays one."""
+    secure = f"""
+  http-request set-var(txn.to) var(txn.host) if {_flag("t")} !{{ ssl_fc }}
+  http-request set-var(txn.proto) str(https) if {_flag("t")} !{{ ssl_fc }}"""
+    to = "{ var(txn.to) -m found }"
+    return f"""\
+  http-request set-var(txn.canonical) var(txn.record),{_field("canonical")} if {_flag("h")}{secure if config.https_port else ""}
+  http-request set-var(txn.to) var(txn.canonical) if {_flag("h")} !{{ var(txn.canonical),strcmp(txn.host) eq 0 }}
+  http-request redirect prefix "http://%[var(txn.to)]{_port(config, "http")}" code 308 if {to} {{ var(txn.proto) -m str http }}
+  http-request redirect prefix "https://%[var(txn.to)]{_port(config, "https")}" code 308 if {to}
+  http-request set-var(txn.hsts) var(txn.record),{_field("hsts")} if {_flag("s")}"""
+
+
+def _port(config: NodeConfig, scheme: str) -> str:
+    """What follows a host in an address; the port that browsers know is the one of the scheme we are told to be seen under."""
+    port = config.https_port if scheme == "https" and config.https_port else config.http_port
+    return "" if port == {"http": 80, "https": 443}[scheme] else f":{port}"
+
+
+def _binds(config: NodeConfig) -> str:
+    """HTTP, and HTTPS with the certificate that fits the name asked for (SNI)."""
+    proxied = " accept-proxy" if config.proxy_protocol else ""
+    lines = [f"  bind {config.http_bind}:{config.http_port}{proxied}"]
+    if config.https_port:
+        listed = config.certificates / "list"
+        lines.append(f"  bind {config.http_bind}:{config.https_port}{proxied} ssl crt-list {listed} alpn h2,http/1.1")
+    return "\n".join(lines)
+
+
+def _refusals(maps: Maps) -> str:
+    client = "src,ipmask(32,64)"
+    return f"""\
+  http-request set-var(txn.own) var(txn.app),concat(/error) if {_flag("e")} {{ var(txn.as) -m str html }}
+  http-request set-var(txn.client) src,hex if {_flag("i")}
+  http-request set-var(txn.in) var(txn.app),concat(/4,txn.client),map_beg({maps.allow}) if {_flag("i")} {{ src 0.0.0.0/0 }}
+  http-request set-var(txn.in) var(txn.app),concat(/6,txn.client),map_beg({maps.allow}) if {_flag("i")} !{{ src 0.0.0.0/0 }}
+{_refuse(Code.NOT_ALLOWED, f"{_flag('i')} !{{ var(txn.in) -m found }}")}
+  http-request unset-var(txn.own) if {_flag("M")} {_NO_CODE}
+  http-request set-var(txn.own) var(txn.app),concat(/maintenance) if {_flag("M")} {_flag("m")} {{ var(txn.as) -m str html }} {_NO_CODE}
+{_refuse(Code.MAINTENANCE, _flag("M"))}
+  http-request set-var(txn.as) str(own) if {{ var(txn.own) -m found }}
+{_number("open", "O")}
+{_refuse(Code.TOO_MANY_OPEN, f"{_flag('O')} {{ sc_conn_cur(0),sub(txn.open) gt 0 }}")}
+  http-request set-var(txn.client) {client} if {_flag("r")} or {_flag("o")}
+  http-request set-var(txn.client) var(txn.app),concat(|,txn.client) if {_flag("r")} or {_flag("o")}
+  http-request track-sc1 var(txn.client) table by_client if {_flag("r")} or {_flag("o")}
+{_number("client_open", "o")}
+{_refuse(Code.TOO_MANY_OPEN, f"{_flag('o')} {{ sc_conn_cur(1),sub(txn.client_open) gt 0 }}")}
+{_number("client_rate", "r")}
+{_refuse(Code.RATE_LIMITED, f"{_flag('r')} {{ sc_gpc0_rate(1),sub(txn.client_rate) ge 0 }}")}
+{_number("rate", "R")}
+{_refuse(Code.RATE_LIMITED, f"{_flag('R')} {{ sc_gpc0_rate(0),sub(txn.rate) ge 0 }}")}
+  http-request sc-inc-gpc0(1) if {_flag("r")} {_NO_CODE}
+  http-request sc-inc-gpc0(0) if {_flag("R")} {_NO_CODE}
+{_number("headers", "g")}
+{_refuse(Code.HEADERS_TOO_LARGE, f"{_flag('g')} {{ req.hdrs,length,sub(txn.headers) gt 0 }}")}
+{_number("body", "b")}
+{_refuse(Code.BODY_TOO_LARGE, f"{_flag('b')} {{ req.hdr_val(content-length),sub(txn.body) gt 0 }}")}
+{_refuse(Code.LENGTH_REQUIRED, f"{_flag('b')} !{{ req.hdr(content-length) -m found }} {{ req.hdr(transfer-encoding) -m found }}")}
+{_refuse(Code.LENGTH_REQUIRED, f"{_flag('b')} !{{ req.hdr(content-length) -m found }} {{ req.ver -m beg 2 }} {{ method POST PUT PATCH }}")}
+  http-request set-var(txn.salt) var(txn.record),{_field("salt")} if {_flag("u")}
+  http-request set-var(txn.pair) req.hdr(authorization),regsub(^basic\\ +,,i) if {_flag("u")}
+  http-request set-var(txn.digest) var(txn.salt),concat(:,txn.pair),sha2(256),hex,lower if {_flag("u")} {{ var(txn.pair) -m found }}
+  http-request set-var(txn.name) var(txn.app),concat(/,txn.digest),map_str({maps.auth}) if {_flag("u")} {{ var(txn.digest) -m found }}
+{_refuse(Code.SIGN_IN, f"{_flag('u')} !{{ var(txn.name) -m found }}")}
+  http-request del-header Authorization if {_flag("u")}
+  http-request set-header X-Forwarded-User %[var(txn.name)] if {_flag("u")} {_NO_CODE}"""
+
+
+def _hold(maps: Maps) -> str:
+    """Ask for the app to be woken, and wait; nobody is woken for a request that would be refused. Then its record is another.
+
+    A worker from before a reload keeps its old maps: there the answer itself leads to the endpoint.
+    """
+    asleep, holding = _situation(AppSituation.ASLEEP), _situation(AppSituation.HOLDING)
+    awake = "{ var(txn.endpoint) -m found }"
+    return f"""\
+  http-request set-var(txn.hold) var(txn.record),{_field("hold")} if {asleep} or {holding}
+  http-request lua.wake if {asleep} {_NO_CODE} or {holding} {_NO_CODE}
+  http-request set-var(txn.code) str({Code.WAKE_FAILED}) if {asleep} {{ var(txn.code) -m str {Code.HELD_TOO_LONG} }}
+  http-request set-var(txn.record) var(txn.app),map_str({maps.apps}) if {awake}
+  http-request set-var(txn.slot) var(txn.record),{_field("slot")} if {awake}
+  http-request set-var(txn.flags) var(txn.record),{_field("flags")} if {awake}"""
+
+
+def _choice(maps: Maps) -> str:
+    """Which of the app's groups: a path's process type, the canary, or web."""
+    path = "{ var(txn.path) -m found }"
+    return f"""\
+  http-request set-var(txn.asked) path if {_flag("p")}
+  http-request set-var(txn.path) var(txn.app),concat(,txn.asked,/),map_beg({maps.paths}) if {_flag("p")}
+  http-request set-var(txn.slot) var(txn.path) if {path}
+  http-request set-var(txn.share) rand(100) if {_flag("y")} !{path}
+  http-request set-var(txn.share) src,hex,crc32(1),mod(100) if {_flag("y")} {_flag("k")} !{path}
+{_number("percent", "y")}
+{_number("token", "v")}
+  http-request set-var(txn.shown) req.cook(slipway-preview) if {_flag("v")} !{path}
+  http-request set-var(txn.shown) req.hdr(X-Slipway-Preview) if {_flag("v")} !{path} {{ req.hdr(X-Slipway-Preview) -m found }}
+  http-request set-var(txn.canary) bool(1) if {_flag("y")} !{path} {{ var(txn.share),sub(txn.percent) lt 0 }}
+  http-request set-var(txn.canary) bool(1) if {_flag("v")} {{ var(txn.shown),strcmp(txn.token) eq 0 }}
+  http-request set-var(txn.slot) var(txn.record),{_field("canary_slot")} if {{ var(txn.canary) -m found }}
+  http-request set-var(txn.timeout) var(txn.record),{_field("timeout")} if {_flag("T")}
+{_situations(path)}"""
+
+
+def _situations(path: str) -> str:
+    """Without web instances a path's process type may still serve."""
+    awake = "{ var(txn.endpoint) -m found }"
+    return "\n".join(
+        [
+            _refuse(Code.NOT_DEPLOYED, _situation(AppSituation.NOT_DEPLOYED)),
+            _refuse(Code.NO_INSTANCE, f"{_situation(AppSituation.NO_INSTANCE)} !{path}"),
+            _refuse(Code.CRASHED, f"{_situation(AppSituation.CRASHED)} !{path}"),
+            _refuse(Code.WAKE_FAILED, f"{_situation(AppSituation.ASLEEP)} !{awake}"),
+            _refuse(Code.HELD_TOO_LONG, f"{_situation(AppSituation.HOLDING)} !{awake}"),
+        ]
+    )
+
+
+def _answering(maps: Maps) -> str:
+    ours = "{ res.hdr(X-Slipway-Page) -m found }"
+    retry = f"var(txn.code),concat(-retry),map_str({maps.pages})"
+    return f"""\
+  http-after-response set-header X-Request-Id %[unique-id]
+  http-after-response set-header Strict-Transport-Security "max-age=%[var(txn.hsts)]" if {{ var(txn.hsts) -m found }} {{ var(txn.proto) -m str https }}
+  http-after-response set-header X-Slipway-Code %[var(txn.code)] if {ours}
+  http-after-response set-header Retry-After %[{retry}] if {ours} {{ {retry} -m found }}
+  http-after-response set-header WWW-Authenticate "Basic realm=\\"%[var(txn.host)]\\", charset=\\"UTF-8\\"" if {ours} {{ var(txn.code) -m str {Code.SIGN_IN} }}
+  http-after-response set-header Content-Type application/json if {ours} {{ var(txn.as) -m str json }}
+  http-after-response del-header X-Slipway-Page if {ours}
+  use_backend {ANSWERS} if {{ var(txn.code) -m found }}
+  use_backend woken_http2 if {_situation(AppSituation.ASLEEP)} {_flag("2")} or {_situation(AppSituation.HOLDING)} {_flag("2")}
+  use_backend woken if {_situation(AppSituation.ASLEEP)} or {_situation(AppSituation.HOLDING)}
+  use_backend %[var(txn.slot)]"""
+
+
+def _refuse(code: Code, condition: str) -> str:
+    return f"  http-request set-var(txn.code) str({code}) if {condition} {_NO_CODE}"
+
+
+def _number(field: str, flag: str) -> str:
+    return f"  http-request set-var(txn.{field}) var(txn.record),{_field(field)} if {_flag(flag)}"
+
+
+def _field(name: str) -> str:
+    return f"field({FIELDS.index(name) + 1},|)"
+
+
+def _flag(letter: str) -> str:
+    return f"{{ var(txn.flags) -m sub {letter} }}"
+
+
+def _situation(situation: AppSituation) -> str:
+    return f"{{ var(txn.flags) -m beg {SITUATIONS[situation]} }}"

@@ -1,0 +1,156 @@
+"""What the access log adds up to, by app and instance: counts that only grow, and a histogram of latency. Pure; no clock, no I/O."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from runtime.router.accessline import AccessLine
+
+BUCKETS = 22  # bucket n holds what took less than 2**n ms; the last is over half an hour
+_COUNTED = ("1xx", "2xx", "3xx", "4xx", "5xx")
+
+
+@dataclass(slots=True, kw_only=True)
+class Tally:
+    """Of one app, or of one instance of it."""
+
+    classes: Counter[str] = field(default_factory=Counter)  # `2xx` and so on; `none` where nothing was answered
+    codes: Counter[str] = field(default_factory=Counter)
+    received: int = 0
+    sent: int = 0
+    took: int = 0  # milliseconds of all together, tunnels left out
+    latency: list[int] = field(default_factory=lambda: [0] * BUCKETS)
+    last_at: float = 0.0  # unix seconds: what sleeping goes by
+
+    def add(self, line: AccessLine) -> None:
+        self.classes[f"{line.status // 100}xx" if 100 <= line.status < 600 else "none"] += 1
+        if line.code:
+            self.codes[line.code] += 1
+        self.received += max(line.received, 0)
+        self.sent += max(line.sent, 0)
+        self.last_at = max(self.last_at, line.at)
+        if not line.tunnel and line.took >= 0:
+            self.took += line.took
+            self.latency[min(line.took.bit_length(), BUCKETS - 1)] += 1
+
+    @property
+    def requests(self) -> int:
+        return self.classes.total()
+
+    def percentile(self, share: float) -> float | None:
+        """Milliseconds that this share (0 to 1) of requests stays below, between a bucket's bounds in proportion; None without any."""
+        total = sum(self.latency)
+        if not total:
+            return None
+        wanted, below = share * total, 0
+        for bucket, count in enumerate(self.latency):
+            if count and below + count >= wanted:
+                low, high = math.ldexp(1, bucket - 1) if bucket else 0.0, math.ldexp(1, bucket)
+                return low + (high - low) * (wanted - below) / count
+            below += count
+        return float(2 ** (BUCKETS - 1))
+
+    def since(self, earlier: Tally) -> Tally:
+        """What was added since; both are of the same app, and `earlier` is a copy."""
+        return Tally(
+            classes=self.classes - earlier.classes,
+            codes=self.codes - earlier.codes,
+            received=self.received - earlier.received,
+            sent=self.sent - earlier.sent,
+            took=self.took - earlier.took,
+            latency=[now - before for now, before in zip(self.latency, earlier.latency, strict=True)],
+            last_at=self.last_at,
+        )
+
+    def copy(self) -> Tally:
+        return Tally().plus(self)
+
+    def plus(self, other: Tally) -> Tally:
+        return Tally(
+            classes=self.classes + other.classes,
+            codes=self.codes + other.codes,
+            received=self.received + other.received,
+            sent=self.sent + other.sent,
+            took=self.took + other.took,
+            latency=[one + two for one, two in zip(self.latency, other.latency, strict=True)],
+            last_at=max(self.last_at, other.last_at),
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class Metrics:
+    """Of all apps. An instance's tally is kept as long as its app's is; `forget_instances` drops those that are gone."""
+
+    apps: dict[str, Tally] = field(default_factory=dict)
+    instances: dict[str, dict[str, Tally]] = field(default_factory=dict)
+
+    def add(self, line: AccessLine) -> None:
+        self.apps.setdefault(line.app, Tally()).add(line)
+        if line.instance and line.app:
+            self.instances.setdefault(line.app, {}).setdefault(line.instance, Tally()).add(line)
+
+    def of(self, app: str, instances: Iterable[str]) -> Tally:
+        """What some instances of an app did together, such as all of one release."""
+        found, whole = self.instances.get(app, {}), Tally()
+        for instance in instances:
+            if instance in found:
+                whole = whole.plus(found[instance])
+        return whole
+
+    def forget_instances(self, app: str, living: Iterable[str]) -> None:
+        kept = set(living)
+        found = self.instances.get(app, {})
+        for gone in [instance for instance in found if instance not in kept]:
+            del found[gone]
+
+    def forget(self, app: str) -> None:
+        self.apps.pop(app, None)
+        self.instances.pop(app, None)
+
+
+def exposition(metrics: Metrics, in_flight: Mapping[str, int]) -> str:
+    """Prometheus' text format, version 0.0.4. Requests to no app are those of the app `""`."""
+    return "".join(f"{line}\n" for line in _exposed(metrics, in_flight))
+
+
+def _exposed(metrics: Metrics, in_flight: Mapping[str, int]) -> Iterator[str]:
+    apps = sorted(metrics.apps.items())
+    yield "# HELP slipway_requests_total Requests by class of status; none: nothing was answered."
+    yield "# TYPE slipway_requests_total counter"
+    for app, tally in apps:
+        kinds = [*_COUNTED, *(["none"] if tally.classes["none"] else [])]
+        yield from (f"slipway_requests_total{_labels(app=app, status=kind)} {tally.classes[kind]}" for kind in kinds)
+    yield "# HELP slipway_answers_by_router_total Requests that ended with a code of the router's."
+    yield "# TYPE slipway_answers_by_router_total counter"
+    for app, tally in apps:
+        yield from (f"slipway_answers_by_router_total{_labels(app=app, code=code)} {count}" for code, count in sorted(tally.codes.items()))
+    for name, what in (("received", "from clients"), ("sent", "to clients")):
+        yield f"# HELP slipway_{name}_bytes_total Bytes {what}."
+        yield f"# TYPE slipway_{name}_bytes_total counter"
+        yield from (f"slipway_{name}_bytes_total{_labels(app=app)} {getattr(tally, name)}" for app, tally in apps)
+    yield "# HELP slipway_requests_in_flight Requests and tunnels open now."
+    yield "# TYPE slipway_requests_in_flight gauge"
+    yield from (f"slipway_requests_in_flight{_labels(app=app)} {count}" for app, count in sorted(in_flight.items()))
+    yield "# HELP slipway_request_seconds How long requests took, tunnels left out."
+    yield "# TYPE slipway_request_seconds histogram"
+    for app, tally in apps:
+        below = 0
+        for bucket, count in enumerate(tally.latency[:-1]):
+            below += count
+            yield f"slipway_request_seconds_bucket{_labels(app=app, le=_seconds(bucket))} {below}"
+        total = below + tally.latency[-1]
+        yield f"slipway_request_seconds_bucket{_labels(app=app, le='+Inf')} {total}"
+        yield f"slipway_request_seconds_sum{_labels(app=app)} {tally.took / 1000:g}"
+        yield f"slipway_request_seconds_count{_labels(app=app)} {total}"
+
+
+def _seconds(bucket: int) -> str:
+    return f"{math.ldexp(1, bucket) / 1000:g}"
+
+
+def _labels(**labels: str) -> str:
+    escaped = {name: value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") for name, value in labels.items()}
+    return "{" + ",".join(f'{name}="{value}"' for name, value in escaped.items()) + "}"

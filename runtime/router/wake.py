@@ -1,0 +1,114 @@
+"""Answers HAProxy's question "where is this app now?" for requests that it holds, and has the app woken for that.
+
+One flight an app: however many ask, it is woken once, and all get the same answer. Who gives up does not stop the flight.
+No request passes through here: HAProxy holds it, and proxies it itself once it knows the endpoint.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable
+
+from runtime.config import NodeConfig
+from runtime.errors import RuntimeFailure
+from runtime.router.accesslog import only_for_haproxy
+from runtime.router.codes import Code
+from runtime.router.table import WEB, AppRoutes, AppSituation, Endpoint
+
+_BACKLOG = 4_096
+_ASK = 10.0  # seconds for HAProxy to say what it wants
+_LOOK = 0.03  # seconds between two looks at an app's routes
+
+_log = logging.getLogger(__name__)
+
+
+class WakeService:
+    """Serves `config.wake_socket` between `start` and `stop`, on the running event loop.
+
+    `wake` brings an app up, or waits while others do, and gives one endpoint that serves; RuntimeFailure if none will.
+    It may be cancelled only by `stop`. `held` counts by app the requests that wait now.
+    """
+
+    def __init__(self, config: NodeConfig, wake: Callable[[str], Awaitable[Endpoint]]) -> None:
+        self.held: Counter[str] = Counter()
+        self._config = config
+        self._wake = wake
+        self._flights: dict[str, asyncio.Task[Endpoint | None]] = {}
+        self._asking: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        path = self._config.wake_socket
+        path.unlink(missing_ok=True)
+        self._server = await asyncio.start_unix_server(self._asked, path, backlog=_BACKLOG)
+        only_for_haproxy(path, self._config.user)
+
+    async def stop(self) -> None:
+        """Who still waits is told that it failed, and nobody is woken any more."""
+        if self._server is not None:
+            self._server.close()
+        self._config.wake_socket.unlink(missing_ok=True)
+        for flight in list(self._flights.values()):
+            flight.cancel()
+        if self._asking:
+            await asyncio.wait(list(self._asking), timeout=1)
+
+    async def _asked(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._asking.add(task)
+        try:
+            line = await asyncio.wait_for(reader.readline(), _ASK)
+            app, _, hold = line.decode(errors="replace").strip().partition(" ")
+            if app and hold.isdecimal():
+                writer.write(f"{await self._answer(app, int(hold) / 1000)}\n".encode())
+                await writer.drain()
+        except (ConnectionError, TimeoutError):
+            return  # the client gave up, and HAProxy with it
+        finally:
+            self._asking.discard(task)
+            writer.close()
+
+    async def _answer(self, app: str, hold: float) -> str:
+        """An endpoint, or the code of what went wrong."""
+        self.held[app] += 1
+        try:
+            endpoint = await asyncio.wait_for(asyncio.shield(self._flight(app)), hold)
+        except TimeoutError:
+            return Code.HELD_TOO_LONG
+        except asyncio.CancelledError:
+            return Code.WAKE_FAILED
+        finally:
+            self.held[app] -= 1
+            if not self.held[app]:
+                del self.held[app]
+        return f"{endpoint.address}:{endpoint.port}" if endpoint else Code.WAKE_FAILED
+
+    def _flight(self, app: str) -> asyncio.Task[Endpoint | None]:
+        flight = self._flights.get(app)
+        if flight is None:
+            flight = self._flights[app] = asyncio.ensure_future(self._bring_up(app))
+            flight.add_done_callback(lambda _: self._flights.pop(app, None))
+        return flight
+
+    async def _bring_up(self, app: str) -> Endpoint | None:
+        try:
+            return await self._wake(app)
+        except RuntimeFailure as failure:
+            _log.warning("%s was asked for and did not wake: %s", app, failure.explain())
+        except Exception:  # the edge of a request: whatever it is, it is recorded, and all who wait get an answer
+            _log.exception("Waking %s broke off.", app)
+        return None
+
+
+async def serving_endpoint(routes: Callable[[str], AppRoutes | None], app: str) -> Endpoint:
+    """Wait until an app serves again, and give one of its web endpoints: the second half of every `wake`."""
+    while True:
+        found = await asyncio.to_thread(routes, app)
+        if found is not None and found.situation is AppSituation.SERVING:
+            for end in found.endpoints:
+                if not end.draining and end.process == WEB and not end.canary:
+                    return end
+        await asyncio.sleep(_LOOK)

@@ -1,0 +1,230 @@
+"""Every request is one line, counted once, whatever became of it and whoever was listening."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import pytest
+
+from runtime.router.accessline import AccessLine, parse
+from runtime.router.accesslog import Collector
+from runtime.router.codes import Code
+from runtime.router.metrics import Metrics, Tally, exposition
+from runtime.router.render import ACCESS_FIELDS
+from tests.runtime.router.conftest import RouterUnderTest, end, router_of_its_own, routes_to
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[RouterUnderTest]:
+    with router_of_its_own() as under_test:
+        under_test.router.set(routes_to(end(under_test.app("web-1"))))
+        yield under_test
+
+
+@contextmanager
+def collecting(running: RouterUnderTest, lines: list[AccessLine], metrics: list[Metrics] | None = None) -> Iterator[Collector]:
+    """A collector on a loop of its own."""
+    loop = asyncio.new_event_loop()
+
+    def deliver(app: str, some: Sequence[AccessLine]) -> None:
+        assert all(line.app == app for line in some)
+        lines.extend(some)
+
+    collector = Collector(running.config, deliver)
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        asyncio.run_coroutine_threadsafe(collector.start(), loop).result(10)
+        yield collector
+        asyncio.run_coroutine_threadsafe(collector.stop(), loop).result(20)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+        if metrics is not None:
+            metrics.append(collector.metrics)
+
+
+def wait_for(seen: Callable[[], object], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not seen():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def send(running: RouterUnderTest, text: bytes, *, then_leave: bool = False) -> bytes:
+    with socket.create_connection(("127.0.0.1", running.config.http_port), 15) as raw:
+        raw.sendall(text)
+        return raw.recv(1) if then_leave else raw.makefile("rb").read()
+
+
+def test_each_end_of_a_request_has_its_line_with_its_code(shared: RouterUnderTest):
+    lines: list[AccessLine] = []
+    head = b" HTTP/1.1\r\nHost: hello.test\r\nConnection: close\r\n\r\n"
+    with collecting(shared, lines) as collector:
+        assert send(shared, b"GET /fine?token=secret" + head).startswith(b"HTTP/1.1 200 ")
+        assert b"H13" in send(shared, b"POST /garbage" + head)
+        assert b"H13" in send(shared, b"GET /huge-header" + head)
+        assert send(shared, b"GET /half" + head).endswith(b"half of it")
+        send(shared, b"GET /events" + head, then_leave=True)
+        assert send(shared, b"GET / HTTP/1.1\r\nHost: hello.test\r\nBad Header: x\r\n\r\n").startswith(b"HTTP/1.1 400 ")
+        slow = send(shared, b"GET / HTTP/1.1\r\nHost: hel")
+        assert slow.startswith(b"HTTP/1.1 408 ")
+        wait_for(lambda: len(lines) >= 5 and collector.metrics.apps.get("", Tally()).requests >= 2)
+    found = {line.path: line for line in lines}
+    assert found["/fine"].code is None
+    assert (found["/fine"].status, found["/fine"].instance, found["/fine"].client) == (200, "web-1", "127.0.0.1")
+    assert abs(found["/fine"].at - time.time()) < 60
+    assert "secret" not in " ".join(line.text() for line in lines)
+    codes = {path: line.code for path, line in found.items()}
+    assert codes == {
+        "/fine": None,
+        "/garbage": Code.BAD_ANSWER,
+        "/huge-header": Code.BAD_ANSWER,
+        "/half": Code.BROKE_OFF,
+        "/events": Code.CLIENT_LEFT,
+    }
+    nobody = collector.metrics.apps[""]
+    assert nobody.codes == {Code.BAD_REQUEST: 1, Code.REQUEST_TOO_SLOW: 1}
+    assert found["/garbage"].text().startswith("POST /garbage 502 code=H17 bad-answer took=")
+
+
+def test_no_line_is_lost_or_doubled_while_collectors_come_and_go(shared: RouterUnderTest):
+    asked, stop = Counter[str](), threading.Event()
+
+    def ask(number: int) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", shared.config.http_port, timeout=15)
+        while not stop.is_set():
+            path = f"/{number}/{asked.total()}"
+            connection.request("GET", path, headers={"Host": "hello.test"})
+            connection.getresponse().read()
+            asked[path] += 1
+
+    lines: list[AccessLine] = []
+    metrics: list[Metrics] = []
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(3):
+            with collecting(shared, lines, metrics):
+                before = len(lines)
+                wait_for(lambda: len(lines) > before + 50)  # noqa: B023 - looked at before the loop goes on
+            time.sleep(0.3)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    with collecting(shared, lines, metrics):
+        wait_for(lambda: len(lines) >= asked.total())
+    seen = Counter(line.path for line in lines)
+    assert seen == asked
+    assert sum(one.apps["hello"].requests for one in metrics if "hello" in one.apps) == asked.total()
+
+
+def test_a_disk_that_is_full_ends_neither_counting_nor_the_rest(shared: RouterUnderTest, caplog: pytest.LogCaptureFixture):
+    def full(app: str, lines: Sequence[AccessLine]) -> None:
+        raise OSError(28, "No space left on device")
+
+    async def run() -> Metrics:
+        collector = Collector(shared.config, full)
+        await collector.start()
+        deadline = time.monotonic() + 20
+        while "hello" not in collector.metrics.apps and time.monotonic() < deadline:
+            await asyncio.to_thread(send, shared, b"GET /full HTTP/1.1\r\nHost: hello.test\r\nConnection: close\r\n\r\n")
+            await asyncio.sleep(0.1)
+        await collector.stop()
+        return collector.metrics
+
+    assert asyncio.run(run()).apps["hello"].classes["2xx"] >= 1
+    assert "could not be kept" in caplog.text
+
+
+def test_what_is_open_now_is_known_by_app(shared: RouterUnderTest):
+    asking = threading.Thread(target=send, args=(shared, b"GET /wait/2 HTTP/1.1\r\nHost: hello.test\r\nConnection: close\r\n\r\n"))
+    asking.start()
+    wait_for(lambda: shared.router.in_flight() == {"hello": 1})
+    asking.join()
+    wait_for(lambda: shared.router.in_flight() == {})
+
+
+def a_line(**fields: object) -> AccessLine:
+    whole = {
+        "at": 1.0,
+        "app": "hello",
+        "status": 200,
+        "code": None,
+        "instance": "web-1",
+        "received": 10,
+        "sent": 100,
+        "took": 3,
+        "queued": 0,
+        "client": "127.0.0.1",
+        "request_id": "x",
+        "method": "GET",
+        "path": "/",
+    }
+    return AccessLine(**{**whole, **fields})
+
+
+def test_percentiles_lie_in_the_bucket_of_what_they_describe():
+    tally = Tally()
+    for took in [*[3] * 90, *[700] * 10]:
+        tally.add(a_line(took=took))
+    assert 2 <= tally.percentile(0.5) <= 4
+    assert 512 <= tally.percentile(0.95) <= 1024
+    assert Tally().percentile(0.5) is None
+    tally.add(a_line(took=10**9))
+    assert tally.percentile(1) <= 2**22
+
+
+def test_a_release_is_judged_by_what_its_instances_did_meanwhile():
+    metrics = Metrics()
+    metrics.add(a_line(instance="old-1"))
+    metrics.add(a_line(instance="new-1", status=500))
+    earlier = metrics.of("hello", ["new-1"]).copy()
+    metrics.add(a_line(instance="new-1", status=200, took=9))
+    metrics.add(a_line(instance="new-2", status=503, code=Code.NO_ANSWER))
+    later = metrics.of("hello", ["new-1", "new-2", "never-was"])
+    assert later.classes == {"2xx": 1, "5xx": 2}
+    since = later.since(earlier)
+    assert (since.requests, since.classes, since.codes, since.sent) == (2, {"2xx": 1, "5xx": 1}, {"H13": 1}, 200)
+    metrics.forget_instances("hello", ["new-1"])
+    assert set(metrics.instances["hello"]) == {"new-1"}
+    metrics.forget("hello")
+    assert exposition(metrics, {}).count("hello") == 0
+
+
+def test_a_tunnel_counts_but_says_nothing_of_latency():
+    tally = Tally()
+    tally.add(a_line(status=101, took=3_600_000))
+    assert tally.requests == 1
+    assert tally.percentile(0.5) is None
+
+
+def test_prometheus_reads_what_we_expose():
+    metrics = Metrics()
+    metrics.add(a_line(took=0))
+    metrics.add(a_line(took=5, status=-1, code=Code.CLIENT_LEFT))
+    metrics.add(a_line(app="", status=404, code=Code.UNKNOWN_HOST, instance=""))
+    text = exposition(metrics, {"hello": 2})
+    assert 'slipway_requests_total{app="hello",status="2xx"} 1\n' in text
+    assert 'slipway_requests_total{app="hello",status="none"} 1\n' in text
+    assert 'slipway_answers_by_router_total{app="",code="H44"} 1\n' in text
+    assert 'slipway_requests_in_flight{app="hello"} 2\n' in text
+    assert 'slipway_request_seconds_bucket{app="hello",le="0.001"} 1\n' in text
+    assert 'slipway_request_seconds_bucket{app="hello",le="0.008"} 2\n' in text
+    assert 'slipway_request_seconds_bucket{app="hello",le="+Inf"} 2\n' in text
+    assert 'slipway_request_seconds_sum{app="hello"} 0.005\n' in text
+
+
+@pytest.mark.parametrize("line", ["", "Proxy web started.", "1 2 3", " ".join(["x"] * len(ACCESS_FIELDS)), "1 a x" + " 1" * 11])
+def test_what_is_no_line_of_ours_is_none(line: str):
+    assert parse(line) is None

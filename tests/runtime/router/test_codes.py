@@ -1,0 +1,57 @@
+"""Each code has its meaning, its section in the manual, and a test that provokes it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from runtime.router.codes import EXPLAINED, Code, code_of, manual
+from tests.architecture.tree import ROOT
+
+HERE = Path(__file__).parent
+
+
+def test_every_code_is_explained_in_full():
+    assert set(EXPLAINED) == set(Code)
+    for code, what in EXPLAINED.items():
+        assert all((what.name, what.title, what.meaning, what.look_at, what.fix)), code
+        assert bool(what.next_step) == bool(what.status), code
+    assert len({what.name for what in EXPLAINED.values()}) == len(Code)
+
+
+def test_the_manual_is_written_from_the_codes():
+    assert (ROOT / "docs/codes.md").read_text() == manual(), "write it again: python -m runtime.router > docs/codes.md"
+    sections = re.findall(r"^## (H\d\d) ", manual(), re.MULTILINE)
+    assert sections == [code.value for code in Code]
+
+
+@pytest.mark.parametrize("code", sorted(set(Code) - {Code.ROUTER_FAULT}))  # nobody can order the router to run out of memory
+def test_every_code_is_provoked_by_a_test(code: Code):
+    texts = [path.read_text() for path in HERE.glob("test_*.py") if path.name != Path(__file__).name]
+    assert any(f"Code.{code.name}" in text for text in texts)
+
+
+@pytest.mark.parametrize(
+    ("end", "code"),
+    [
+        ({}, None),
+        ({"given": "H43", "termination": "LR"}, Code.NOT_ALLOWED),
+        ({"termination": "SC"}, Code.UNREACHABLE),
+        ({"termination": "SC", "server": "<NOSRV>"}, Code.NO_INSTANCE),
+        ({"termination": "sQ"}, Code.QUEUED_TOO_LONG),
+        ({"termination": "SH"}, Code.NO_ANSWER),
+        ({"termination": "PH", "given": "H13"}, Code.BAD_ANSWER),
+        ({"termination": "PH"}, Code.BAD_ANSWER),
+        ({"termination": "SD"}, Code.BROKE_OFF),
+        ({"termination": "CD"}, Code.CLIENT_LEFT),
+        ({"termination": "cD"}, Code.CLIENT_LEFT),
+        ({"termination": "cR", "status": 408}, Code.REQUEST_TOO_SLOW),
+        ({"termination": "PR", "status": 400}, Code.BAD_REQUEST),
+        ({"termination": "PR", "status": 500}, Code.ROUTER_FAULT),
+        ({"given": "nonsense"}, None),
+    ],
+)
+def test_a_logged_end_amounts_to_a_code(end: dict[str, object], code: Code | None):
+    assert code_of(**{"given": "-", "status": 200, "termination": "--", "server": "web-1", **end}) is code

@@ -1,0 +1,474 @@
+"""What an app's owner may ask of the router. One real HAProxy for all, an app of its own for each test."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import re
+import socket
+import subprocess
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from ipaddress import ip_address, ip_network
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtime.errors import RouterRefused
+from runtime.router.codes import Code
+from runtime.router.document import from_document, to_document
+from runtime.router.pages import custom_parts
+from runtime.router.policy import BasicAuth, Credential, Limits, Policy, credential_digest
+from runtime.router.record import hex_beginnings
+from runtime.router.table import AppRoutes, AppSituation, Canary, Endpoint, PathRoute
+from tests.runtime.router.conftest import RouterUnderTest, check_page, end, router_of_its_own
+from tests.runtime.router.h2_app import H2App
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[RouterUnderTest]:
+    with router_of_its_own() as under_test:
+        yield under_test
+
+
+class Owner:
+    """One app, its host, and how to ask it for something."""
+
+    def __init__(self, running: RouterUnderTest, name: str) -> None:
+        self.running, self.name, self.host = running, name, f"{name}.test"
+        self.app = running.app(f"{name}-1")
+        self.routes = AppRoutes(app=name, hosts=(self.host,), endpoints=(end(self.app),))
+
+    def set(self, **policy: object) -> None:
+        self.change(policy=Policy(**policy))
+
+    def change(self, **fields: object) -> None:
+        self.routes = replace(self.routes, **fields)
+        self.running.router.set(self.routes)
+
+    def ask(self, path: str = "/", method: str = "GET", **rest: object) -> httpx.Response:
+        headers = {"Host": self.host, "Accept": "text/html", "Connection": "close", **rest.pop("headers", {})}
+        return self.running.client.request(method, self.running.url(path), headers=headers, **rest)
+
+
+NUMBERS = itertools.count()
+
+
+@pytest.fixture
+def owner(shared: RouterUnderTest) -> Iterator[Owner]:
+    name = f"app{next(NUMBERS)}"
+    one = Owner(shared, name)
+    one.change()
+    yield one
+    shared.router.remove(name)
+
+
+def test_maintenance_shows_its_page_and_lets_nothing_through(owner: Owner):
+    owner.set(maintenance=True)
+    check_page(owner.ask(), Code.MAINTENANCE, "text/html")
+    assert owner.ask().headers["retry-after"] == "60"
+    page = '<!doctype html><h1>Zurück um 10?</h1>\n<p style="color: red">100% + "mehr"; {request_id}</p>'
+    owner.set(maintenance=True, maintenance_page=page)
+    answer = owner.ask()
+    shown = page.replace("\n", " ").replace("ü", "&#252;").replace("{request_id}", answer.headers["x-request-id"])
+    assert (answer.status_code, answer.text) == (503, shown)
+    assert answer.headers["x-slipway-code"] == Code.MAINTENANCE
+    check_page(owner.ask(headers={"Accept": "application/json"}), Code.MAINTENANCE, "application/json")
+    assert owner.app.hits.total() == 0
+    owner.set(maintenance_page=page)
+    assert owner.ask().status_code == 200
+
+
+def test_an_app_has_its_own_page_for_errors_of_every_kind(owner: Owner):
+    owner.set(error_page="<h1>Oh no</h1>")
+    answers = [owner.ask("/crash", "POST")]
+    owner.change(situation=AppSituation.CRASHED)
+    answers.append(owner.ask())
+    for answer, code in zip(answers, (Code.NO_ANSWER, Code.CRASHED), strict=True):
+        assert answer.text == f"<h1>Oh no</h1><!-- request {answer.headers['x-request-id']} -->"
+        assert answer.headers["x-slipway-code"] == code
+    check_page(owner.ask(headers={"Accept": "application/json"}), Code.CRASHED, "application/json")
+    owner.set(error_page="<h1>Oh no</h1>", maintenance=True)
+    check_page(owner.ask(), Code.MAINTENANCE, "text/html")
+
+
+def test_a_page_too_large_for_the_router_is_refused_with_its_size(owner: Owner):
+    with pytest.raises(RouterRefused, match=r"takes 12\d+ bytes"):
+        owner.set(error_page="x" * 12_000)
+
+
+def test_other_hosts_are_led_to_the_canonical_one(owner: Owner):
+    owner.change(hosts=(owner.host, f"www.{owner.host}"), policy=Policy(canonical_host=owner.host))
+    answer = owner.ask("/a/b?c=d%20e", "POST", headers={"Host": f"www.{owner.host}"})
+    assert answer.status_code == 308
+    assert answer.headers["location"] == f"http://{owner.host}:{owner.running.config.http_port}/a/b?c=d%20e"
+    assert owner.ask().status_code == 200
+
+
+def test_bodies_over_the_limit_are_refused_before_the_app_sees_them(owner: Owner):
+    owner.set(limits=Limits(body=1000))
+    assert owner.ask("/", "POST", content=b"x" * 1000).status_code == 200
+    check_page(owner.ask("/", "POST", content=b"x" * 1001), Code.BODY_TOO_LARGE, "text/html")
+    check_page(owner.ask("/", "POST", content=iter([b"x"])), Code.LENGTH_REQUIRED, "text/html")
+    assert owner.app.hits["/"] == 1
+    owner.set()
+    assert owner.ask("/", "POST", content=b"x" * 100_000).json()["received"] == 100_000
+
+
+def test_headers_over_the_limit_are_refused(owner: Owner):
+    owner.set(limits=Limits(headers=2000))
+    assert owner.ask(headers={"Cookie": "a" * 1000}).status_code == 200
+    check_page(owner.ask(headers={"Cookie": "a" * 2000}), Code.HEADERS_TOO_LARGE, "text/html")
+
+
+def test_a_rate_limit_lets_as_many_through_as_it_says_however_many_ask(owner: Owner):
+    owner.set(limits=Limits(rate=2))
+    answers = Counter(owner.ask().status_code for _ in range(40))
+    assert 20 <= answers[200] <= 30
+    assert set(answers) == {200, 429}
+    check_page(owner.ask(), Code.RATE_LIMITED, "text/html")
+    owner.set()
+    assert owner.ask().status_code == 200
+
+
+def test_one_client_does_not_use_up_anothers_rate(owner: Owner):
+    owner.set(limits=Limits(client_rate=1))
+    assert Counter(owner.ask().status_code for _ in range(15)) == {200: 10, 429: 5}
+    with socket.create_connection(("127.0.0.1", owner.running.config.http_port), 5, source_address=("127.0.0.9", 0)) as other:
+        other.sendall(f"GET / HTTP/1.1\r\nHost: {owner.host}\r\n\r\n".encode())
+        assert other.recv(100).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("limits", [Limits(open=3), Limits(client_open=3)])
+def test_no_more_requests_are_open_than_the_limit(owner: Owner, limits: Limits):
+    owner.set(limits=limits)
+    with ThreadPoolExecutor(8) as pool:
+        answers = Counter(pool.map(lambda _: owner.ask("/wait/2").status_code, range(8)))
+        assert answers == {200: 3, 429: 5}
+        open_ones = [pool.submit(owner.ask, "/wait/2") for _ in range(3)]
+        wait_for(lambda: owner.app.hits["/wait/2"] == 6)
+        check_page(owner.ask(), Code.TOO_MANY_OPEN, "text/html")
+        assert {one.result().status_code for one in open_ones} == {200}
+    assert owner.ask().status_code == 200
+
+
+def test_a_request_timeout_is_the_apps_own(owner: Owner):
+    owner.set(timeout_seconds=1)
+    check_page(owner.ask("/wait/3"), Code.TOO_SLOW, "text/html")
+    owner.set(timeout_seconds=10)
+    assert owner.ask("/wait/1.5").status_code == 200
+
+
+def test_only_allowed_addresses_come_in(owner: Owner):
+    owner.set(allowed=(ip_network("10.0.0.0/8"), ip_network("2001:db8::/33")))
+    check_page(owner.ask(), Code.NOT_ALLOWED, "text/html")
+    owner.set(allowed=(ip_network("10.0.0.0/8"), ip_network("127.0.0.0/30")))
+    assert owner.ask().status_code == 200
+    owner.set(allowed=(ip_network("127.0.0.2/31"),))
+    check_page(owner.ask(), Code.NOT_ALLOWED, "text/html")
+    owner.set(allowed=(ip_network("0.0.0.0/0"),))
+    assert owner.ask().status_code == 200
+
+
+@given(st.ip_addresses(v=4) | st.ip_addresses(v=6), st.data())
+def test_the_hexadecimal_beginnings_are_exactly_the_network(address, data):
+    network = ip_network((address, data.draw(st.integers(0, address.max_prefixlen))), strict=False)
+    beginnings = hex_beginnings(network)
+    assert 1 <= len(beginnings) <= 8
+
+    def inside(one) -> bool:
+        return any(f"{one.version}{one.packed.hex().upper()}".startswith(start) for start in beginnings)
+
+    other = data.draw(st.ip_addresses(v=address.version))
+    edges = [network[0], network[-1], address]
+    beyond = [ip_address(int(network[0]) - 1)] if int(network[0]) > 2**33 else []
+    assert all(inside(one) == (one in network) for one in [*edges, *beyond, other])
+
+
+def test_basic_auth_asks_for_a_name_and_keeps_the_password_from_the_app(owner: Owner):
+    salt = "0123456789abcdef"
+    names = tuple(Credential(name=name, digest=credential_digest(salt, name, secret)) for name, secret in (("ann", "p:ä w"), ("bo", "x")))
+    owner.set(auth=BasicAuth(salt=salt, credentials=names))
+    refused = owner.ask()
+    check_page(refused, Code.SIGN_IN, "text/html")
+    assert refused.headers["www-authenticate"].startswith('Basic realm="')
+    seen = owner.ask(auth=("ann", "p:ä w"), headers={"X-Forwarded-User": "root"}).json()["headers"]
+    assert seen["x-forwarded-user"] == "ann"
+    assert "authorization" not in seen
+    plain = base64.b64encode(b"bo:x").decode()
+    assert owner.ask(headers={"Authorization": f"bAsIc {plain}"}).status_code == 200
+    for wrong in (("ann", "x"), ("bo", ""), ("", ""), ("ann", "p:ä w ")):
+        assert owner.ask(auth=wrong).status_code == 401
+    owner.set(auth=BasicAuth(salt=salt, credentials=names[:1]))
+    assert owner.ask(auth=("bo", "x")).status_code == 401
+
+
+def test_a_sticky_client_stays_with_its_instance_and_moves_when_it_is_gone(owner: Owner):
+    others = [owner.running.app(f"{owner.name}-{number}") for number in (2, 3)]
+    owner.change(endpoints=tuple(map(end, (owner.app, *others))))
+    assert "set-cookie" not in owner.ask().headers
+    owner.set(sticky=True)
+    first = owner.ask()
+    cookie = first.headers["set-cookie"].partition(";")[0]
+    names = {owner.ask(headers={"Cookie": cookie}).json()["name"] for _ in range(12)}
+    assert names == {first.json()["name"]}
+    assert "slipway-instance" not in owner.ask(headers={"Cookie": cookie}).json()["headers"].get("cookie", "")
+    left = [one for one in (owner.app, *others) if one.name != first.json()["name"]]
+    owner.change(endpoints=tuple(map(end, left)))
+    moved = owner.ask(headers={"Cookie": cookie})
+    assert moved.status_code == 200
+    assert moved.headers["set-cookie"].startswith("slipway-instance=")
+
+
+def test_a_paths_requests_go_to_another_process_type_of_the_longest_prefix(owner: Owner):
+    api, deep = owner.running.app(f"{owner.name}-api"), owner.running.app(f"{owner.name}-deep")
+    ends = (end(owner.app), replace(end(api), process="api"), replace(end(deep), process="deep"))
+    paths = (PathRoute(prefix="/api", process="api"), PathRoute(prefix="/api/v2", process="deep"))
+    owner.change(endpoints=ends, paths=paths)
+    asked = {
+        path: owner.ask(path).json()["name"] for path in ("/", "/api", "/api/", "/api/x?y=z", "/apix", "/api/v2", "/api/v2/x", "/x/api")
+    }
+    web = owner.app.name
+    assert asked == {
+        "/": web,
+        "/api": api.name,
+        "/api/": api.name,
+        "/api/x?y=z": api.name,
+        "/apix": web,
+        "/api/v2": deep.name,
+        "/api/v2/x": deep.name,
+        "/x/api": web,
+    }
+    owner.change(endpoints=ends[1:], situation=AppSituation.NO_INSTANCE)
+    assert owner.ask("/api/x").status_code == 200
+    check_page(owner.ask("/"), Code.NO_INSTANCE, "text/html")
+    owner.change(endpoints=ends[:1], situation=AppSituation.SERVING)
+    check_page(owner.ask("/api"), Code.NO_INSTANCE, "text/html")
+    owner.change(paths=())
+    assert owner.ask("/api").json()["name"] == web
+    assert owner.running.router.reconcile() == []
+
+
+def test_wildcard_hosts_cover_one_level_and_exact_ones_win(owner: Owner):
+    other = Owner(owner.running, f"{owner.name}x")
+    owner.change(hosts=(owner.host, f"*.{owner.host}"))
+    other.change(hosts=(f"shop.{owner.host}",))
+    assert owner.ask(headers={"Host": f"Any.{owner.host}:80"}).json()["name"] == owner.app.name
+    assert owner.ask(headers={"Host": f"shop.{owner.host}"}).json()["name"] == other.app.name
+    check_page(owner.ask(headers={"Host": f"a.b.{owner.host}"}), Code.UNKNOWN_HOST, "text/html")
+    with pytest.raises(RouterRefused, match="already leads to"):
+        other.change(hosts=(f"*.{owner.host}",))
+    owner.running.router.remove(other.name)
+
+
+def test_a_canary_gets_its_share_and_whoever_shows_the_token(owner: Owner):
+    fresh = owner.running.app(f"{owner.name}-new")
+    ends = (end(owner.app), replace(end(fresh), canary=True))
+
+    def names(count: int, **headers: str) -> Counter[str]:
+        return Counter(owner.ask(headers=headers).json()["name"] for _ in range(count))
+
+    owner.change(endpoints=ends, canary=Canary(percent=0, token="v7-preview"))
+    assert set(names(30)) == {owner.app.name}
+    assert set(names(5, **{"X-Slipway-Preview": "v7-preview"})) == {fresh.name}
+    assert set(names(5, Cookie="slipway-preview=v7-preview; a=b")) == {fresh.name}
+    assert set(names(5, **{"X-Slipway-Preview": "v7"})) == {owner.app.name}
+    owner.change(canary=Canary(percent=30))
+    assert 20 < names(200)[fresh.name] < 110
+    owner.change(canary=Canary(percent=100))
+    assert set(names(20)) == {fresh.name}
+    owner.set(sticky=True)
+    owner.change(canary=Canary(percent=50))
+    assert len(names(20)) == 1, "a client of a sticky app was on both sides"
+
+
+def test_promoting_a_canary_cuts_none_of_its_requests(owner: Owner):
+    fresh = owner.running.app(f"{owner.name}-new")
+    before = (end(owner.app), replace(end(fresh), canary=True))
+    owner.change(endpoints=before, canary=Canary(percent=100))
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(owner.ask, "/wait/3")
+        wait_for(lambda: fresh.hits["/wait/3"])
+        owner.change(endpoints=(end(fresh), replace(end(fresh), canary=True, draining=True), end(owner.app, draining=True)), canary=None)
+        assert owner.running.router.connections(owner.name, fresh.name) == 1
+        owner.change(endpoints=(end(fresh),))
+        assert owner.ask().json()["name"] == fresh.name
+        assert slow.result().status_code == 200
+    owner.running.router.reconcile()
+    assert owner.running.router.connections(owner.name, fresh.name) == 0
+
+
+def test_weights_share_out_and_the_least_busy_instance_is_next(owner: Owner):
+    busy = owner.running.app(f"{owner.name}-busy")
+    owner.change(endpoints=(replace(end(owner.app), weight=256), replace(end(busy), weight=0)))
+    assert {owner.ask().json()["name"] for _ in range(10)} == {owner.app.name}
+    owner.change(endpoints=(replace(end(owner.app), weight=100), replace(end(busy), weight=100)))
+    with ThreadPoolExecutor(2) as pool:
+        slow = [pool.submit(owner.ask, "/wait/2") for _ in range(2)]
+        wait_for(lambda: owner.app.hits["/wait/2"] + busy.hits["/wait/2"] == 2)
+        assert owner.app.hits["/wait/2"] == busy.hits["/wait/2"] == 1
+        assert {future.result().status_code for future in slow} == {200}
+
+
+def test_a_full_queue_ends_with_its_own_code():
+    with router_of_its_own(queue_seconds=1) as running:
+        slow = Owner(running, "full")
+        slow.change()
+        with Crowd(running.config.http_port, f"GET /wait/6 HTTP/1.1\r\nHost: {slow.host}\r\n\r\n".encode(), 500):
+            wait_for(lambda: slow.app.hits["/wait/6"] == 500)
+            check_page(slow.ask(), Code.QUEUED_TOO_LONG, "text/html")
+
+
+class Crowd:
+    """Many connections with a request each, held open."""
+
+    def __init__(self, port: int, request: bytes, count: int) -> None:
+        self.port, self.request, self.count = port, request, count
+        self.sockets: list[socket.socket] = []
+
+    def __enter__(self) -> None:
+        for _ in range(self.count):
+            self.sockets.append(socket.create_connection(("127.0.0.1", self.port), 10))
+            self.sockets[-1].sendall(self.request)
+
+    def __exit__(self, *_: object) -> None:
+        for one in self.sockets:
+            one.close()
+
+
+def test_http2_and_its_trailers_reach_an_app_that_speaks_it_and_the_way_back(owner: Owner):
+    with H2App() as grpc:
+        there = Endpoint(instance="grpc-1", address="127.0.0.1", port=grpc.port)
+        owner.change(endpoints=(there,), policy=Policy(http2=True))
+        message = b"\0\0\0\0\5hello"
+        request = f"POST /greet.Greeter/Hello HTTP/1.1\r\nHost: {owner.host}\r\nTE: trailers\r\nContent-Length: {len(message)}\r\n"
+        with socket.create_connection(("127.0.0.1", owner.running.config.http_port), 5) as raw:
+            raw.sendall(request.encode() + b"Connection: close\r\n\r\n" + message)
+            answer = raw.makefile("rb").read()
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert message in answer
+        assert answer.endswith(b"\r\ngrpc-status: 0\r\n\r\n"), "the trailer is lost"
+        assert grpc.paths == ["/greet.Greeter/Hello"]
+        owner.change(endpoints=(replace(end(owner.app), instance="grpc-1"),), policy=Policy())
+        assert owner.ask().json()["name"] == owner.app.name
+        assert owner.running.router.reconcile() == []
+
+
+def test_the_proxy_protocol_tells_the_visitors_address():
+    with router_of_its_own(proxy_protocol=True) as running:
+        one = Owner(running, "behind")
+        one.change()
+        request = f"GET / HTTP/1.1\r\nHost: {one.host}\r\nConnection: close\r\n\r\n".encode()
+        with socket.create_connection(("127.0.0.1", running.config.http_port), 5) as raw:
+            raw.sendall(b"PROXY TCP4 203.0.113.7 198.51.100.1 5000 80\r\n" + request)
+            assert b'"x-forwarded-for": "203.0.113.7"' in raw.makefile("rb").read()
+        with socket.create_connection(("127.0.0.1", running.config.http_port), 5) as raw, pytest.raises(ConnectionResetError):
+            raw.sendall(request)
+            raw.recv(100)
+
+
+def test_a_change_of_many_policies_is_one_change(owner: Owner):
+    """No request may meet the one without the other: either let in without a password, or refused."""
+    salt = "0123456789abcdef"
+    shut = Policy(
+        auth=BasicAuth(salt=salt, credentials=(Credential(name="a", digest=credential_digest(salt, "a", "b")),)), maintenance=False
+    )
+    closed = Policy(maintenance=True)
+    owner.change(policy=closed)
+    seen, stop = Counter[int](), threading.Event()
+
+    def look() -> None:
+        with httpx.Client(headers={"Host": owner.host}, timeout=15, trust_env=False) as client:
+            while not stop.is_set():
+                seen[client.get(owner.running.url("/")).status_code] += 1
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    for number in range(30):
+        owner.change(policy=shut if number % 2 == 0 else closed)
+    stop.set()
+    thread.join()
+    assert set(seen) <= {401, 503}
+    assert owner.app.hits.total() == 0
+
+
+def test_policies_survive_a_restart_from_files_alone():
+    with router_of_its_own() as running:
+        one = Owner(running, "kept")
+        policy = Policy(
+            error_page="<h1>a; b\\ c</h1>",
+            maintenance_page="<h1>{request_id}</h1>",
+            allowed=(ip_network("127.0.0.0/9"),),
+            auth=BasicAuth(
+                salt="0123456789abcdef", credentials=(Credential(name="a", digest=credential_digest("0123456789abcdef", "a", "b")),)
+            ),
+            limits=Limits(body=10),
+            http2=False,
+            sticky=True,
+        )
+        api = running.app("kept-api")
+        one.change(
+            policy=policy,
+            hosts=(one.host, f"*.{one.host}"),
+            endpoints=(end(one.app), replace(end(api), process="api")),
+            paths=(PathRoute(prefix="/api", process="api"),),
+        )
+        assert running.router.reconcile() == []
+        running.kill()
+        running.start()
+        assert running.router.reconcile() == []
+        assert running.router.routes() == {"kept": one.routes}
+        assert one.ask("/api", auth=("a", "b")).json()["name"] == "kept-api"
+        assert one.ask(auth=("a", "c")).status_code == 401
+        assert one.ask("/", "POST", auth=("a", "b"), content=b"x" * 11).text.startswith("<h1>a; b\\ c</h1>")
+        checked = subprocess.run(["haproxy", "-c", *running.router.command()[6:]], check=False, capture_output=True, text=True)
+        assert not re.search("WARNING|ALERT", checked.stderr), checked.stderr
+
+
+def test_a_document_of_an_older_router_is_read():
+    old = {"app": "hello", "slot": 3, "hosts": ["hello.test"], "endpoints": [], "situation": "serving"}
+    routes, slots = from_document(old)
+    assert routes == AppRoutes(app="hello", hosts=("hello.test",))
+    assert slots == {"web": 3}
+    assert from_document(to_document(routes, slots)) == (routes, slots)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"policy": Policy(canonical_host="a b")},
+        {"policy": Policy(canonical_host="*.test")},
+        {"policy": Policy(limits=Limits(body=-1))},
+        {"policy": Policy(auth=BasicAuth(salt="a|b", credentials=()))},
+        {"policy": Policy(auth=BasicAuth(salt="ab", credentials=(Credential(name="a\nb", digest="0" * 64),)))},
+        {"policy": Policy(auth=BasicAuth(salt="ab", credentials=(Credential(name="a", digest="password"),)))},
+        {"paths": (PathRoute(prefix="/a;reload", process="web"),)},
+        {"paths": (PathRoute(prefix="/a/", process="web"),)},
+        {"paths": (PathRoute(prefix="/a", process="@canary"),)},
+        {"canary": Canary(percent=101)},
+        {"canary": Canary(percent=1)},
+        {"hosts": ("*.*.test",)},
+    ],
+)
+def test_no_policy_says_more_than_it_should(owner: Owner, change: dict[str, object]):
+    with pytest.raises(RouterRefused):
+        owner.change(**change)
+
+
+def test_an_own_page_is_one_line_of_plain_signs():
+    head, tail = custom_parts('<p>\n  "100 %"? é;</p>\r\n{request_id} end')
+    assert re.fullmatch(r"[!-~]+", head + tail)
+    assert ";" not in head
+
+
+def wait_for(seen, seconds: float = 15) -> None:
+    deadline = time.monotonic() + seconds
+    while not seen():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

@@ -1,0 +1,247 @@
+"""A request for a sleeping app is held until it is awake: once woken, however many ask, whatever they send. One HAProxy for all."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import socket
+import ssl
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+
+import httpx
+import pytest
+
+from runtime.errors import LaunchFailed
+from runtime.router.codes import Code
+from runtime.router.policy import BasicAuth, Policy
+from runtime.router.table import AppRoutes, AppSituation, Endpoint
+from runtime.router.wake import WakeService, serving_endpoint
+from tests.runtime.router.conftest import UPGRADE, RouterUnderTest, check_page, end, free_port, router_of_its_own
+from tests.runtime.router.h2_app import H2App
+
+NUMBERS = itertools.count()
+
+
+class Sleeper:
+    """A sleeping app, and a service that takes `seconds` to wake it."""
+
+    def __init__(self, running: RouterUnderTest) -> None:
+        self.running, self.name = running, f"sleeper{next(NUMBERS)}"
+        self.host = f"{self.name}.test"
+        self.app = running.app(f"{self.name}-1")
+        self.routes = AppRoutes(app=self.name, hosts=(self.host,), situation=AppSituation.ASLEEP)
+        self.asked = 0
+        self.seconds = 0.5
+        self.tells_router = True
+        self.fails: Exception | None = None
+        running.router.set(self.routes)
+
+    def change(self, **fields: object) -> None:
+        self.routes = replace(self.routes, **fields)
+        self.running.router.set(self.routes)
+
+    async def wake(self, app: str) -> Endpoint:
+        self.asked += 1
+        assert app == self.name
+        await asyncio.sleep(self.seconds)
+        if self.fails:
+            raise self.fails
+        there = end(self.app)
+        if self.tells_router:
+            awake = replace(self.routes, endpoints=(there,), situation=AppSituation.SERVING)
+            await asyncio.to_thread(self.running.router.set, awake)
+        return there
+
+    def get(self, path: str = "/", **rest: object) -> httpx.Response:
+        url = self.running.url(path)
+        method = rest.pop("method", "GET")
+        return httpx.request(method, url, headers={"Host": self.host, "Accept": "text/html"}, timeout=60, trust_env=False, **rest)
+
+
+@contextmanager
+def service(running: RouterUnderTest, wake: Callable) -> Iterator[WakeService]:
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    serving = WakeService(running.config, wake)
+    try:
+        asyncio.run_coroutine_threadsafe(serving.start(), loop).result(10)
+        yield serving
+        asyncio.run_coroutine_threadsafe(serving.stop(), loop).result(10)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[RouterUnderTest]:
+    with router_of_its_own(https_port=free_port()) as under_test:
+        yield under_test
+
+
+@pytest.fixture
+def sleeper(shared: RouterUnderTest) -> Iterator[Sleeper]:
+    one = Sleeper(shared)
+    with service(shared, one.wake) as serving:
+        one.service = serving
+        yield one
+    shared.router.remove(one.name)
+
+
+def wait_for(seen: Callable[[], object], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not seen():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+async def many(sleeper: Sleeper, count: int) -> Counter[bytes]:
+    """So many connections with a request each, all at once; their status lines."""
+
+    async def one() -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", sleeper.running.config.http_port)
+        writer.write(f"GET / HTTP/1.1\r\nHost: {sleeper.host}\r\nConnection: close\r\n\r\n".encode())
+        answer = await reader.read()
+        writer.close()
+        return answer.split(b"\r\n", 1)[0]
+
+    return Counter(await asyncio.gather(*(one() for _ in range(count))))
+
+
+def test_five_hundred_at_once_wake_it_once_and_all_are_served(sleeper: Sleeper):
+    sleeper.seconds = 2
+    with ThreadPoolExecutor(1) as pool:
+        answers = pool.submit(asyncio.run, many(sleeper, 500))
+        wait_for(lambda: sleeper.service.held[sleeper.name] > 100)
+        assert answers.result() == {b"HTTP/1.1 200 OK": 500}
+    assert sleeper.asked == 1
+    assert not sleeper.service.held
+
+
+def test_an_upload_a_websocket_and_http2_are_held_and_served(sleeper: Sleeper):
+    sleeper.seconds = 1
+    body = bytes(20 * 2**20)
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+
+    def upload() -> object:
+        return sleeper.get("/upload", method="POST", content=body).json()["received"]
+
+    def websocket() -> object:
+        with socket.create_connection(("127.0.0.1", sleeper.running.config.http_port), 20) as tunnel:
+            tunnel.sendall(UPGRADE.replace(b"hello.test", sleeper.host.encode()))
+            assert tunnel.recv(1000).startswith(b"HTTP/1.1 101 ")
+            tunnel.sendall(b"awake?")
+            return tunnel.recv(1000)
+
+    def http2() -> object:
+        with httpx.Client(http2=True, verify=context, trust_env=False, timeout=30) as client:
+            url = f"https://127.0.0.1:{sleeper.running.config.https_port}/"
+            answer = client.get(url, headers={"Host": sleeper.host})
+            return answer.http_version, answer.status_code
+
+    with ThreadPoolExecutor(3) as pool:
+        results = [future.result() for future in [pool.submit(kind) for kind in (upload, websocket, http2)]]
+    assert results == [len(body), f"{sleeper.app.name}:awake?".encode(), ("HTTP/2", 200)]
+    assert sleeper.asked == 1
+
+
+def test_a_failed_start_is_a_page_with_its_code_and_the_next_request_tries_again(sleeper: Sleeper, caplog: pytest.LogCaptureFixture):
+    sleeper.fails = LaunchFailed("It ran out of memory.", hint="Give it more.")
+    check_page(sleeper.get(), Code.WAKE_FAILED, "text/html")
+    assert "It ran out of memory. Give it more." in caplog.text
+    sleeper.fails = ZeroDivisionError("a fault of ours")
+    check_page(sleeper.get(), Code.WAKE_FAILED, "text/html")
+    sleeper.fails = None
+    assert sleeper.get().status_code == 200
+    assert sleeper.asked == 3
+
+
+def test_nobody_is_held_longer_than_the_app_allows(sleeper: Sleeper):
+    sleeper.seconds = 600
+    sleeper.change(policy=Policy(hold_seconds=1))
+    check_page(sleeper.get(), Code.WAKE_FAILED, "text/html")
+    sleeper.change(situation=AppSituation.HOLDING)
+    check_page(sleeper.get(), Code.HELD_TOO_LONG, "text/html")
+    assert sleeper.asked == 1, "it was being woken already"
+
+
+def test_a_pause_between_two_releases_is_waited_through(sleeper: Sleeper):
+    sleeper.change(situation=AppSituation.HOLDING)
+    fresh = end(sleeper.app)
+    with service_that_waits(sleeper), ThreadPoolExecutor(4) as pool:
+        held = [pool.submit(sleeper.get) for _ in range(4)]
+        time.sleep(0.5)
+        assert not any(one.done() for one in held)
+        sleeper.change(endpoints=(fresh,), situation=AppSituation.SERVING)
+        assert {one.result().status_code for one in held} == {200}
+
+
+@contextmanager
+def service_that_waits(sleeper: Sleeper) -> Iterator[None]:
+    async def wait(app: str) -> Endpoint:
+        return await serving_endpoint(lambda name: sleeper.running.router.routes().get(name), app)
+
+    with service(sleeper.running, wait):
+        yield
+
+
+def test_who_gives_up_does_not_keep_it_from_waking(sleeper: Sleeper):
+    sleeper.seconds = 1
+    with socket.create_connection(("127.0.0.1", sleeper.running.config.http_port), 5) as raw:
+        raw.sendall(f"GET /left HTTP/1.1\r\nHost: {sleeper.host}\r\n\r\n".encode())
+        wait_for(lambda: sleeper.asked)
+    assert sleeper.get("/stayed").status_code == 200
+    assert sleeper.asked == 1
+
+
+def test_requests_held_while_the_router_reloads_are_served_by_the_old_worker(sleeper: Sleeper):
+    sleeper.seconds = 4
+    with ThreadPoolExecutor(1) as pool:
+        answers = pool.submit(asyncio.run, many(sleeper, 60))
+        wait_for(lambda: sleeper.service.held[sleeper.name] == 60)
+        sleeper.running.router.reload()
+        assert answers.result() == {b"HTTP/1.1 200 OK": 60}
+    assert sleeper.asked == 1
+    assert sleeper.get().status_code == 200
+
+
+def test_an_app_of_http2_is_reached_by_the_old_worker_too(sleeper: Sleeper):
+    with H2App() as grpc:
+        sleeper.app.port = grpc.port
+        sleeper.seconds, sleeper.tells_router = 0.1, False
+        sleeper.change(policy=Policy(http2=True))
+        assert sleeper.get("/x", method="POST", content=b"hello").content == b"hello"
+        assert grpc.paths == ["/x"]
+
+
+def test_nobody_is_woken_by_a_request_that_is_refused(sleeper: Sleeper):
+    sleeper.change(policy=Policy(auth=BasicAuth(salt="0123456789abcdef", credentials=())))
+    assert sleeper.get().status_code == 401
+    sleeper.change(policy=Policy(maintenance=True))
+    assert sleeper.get().status_code == 503
+    assert sleeper.asked == 0
+
+
+def test_without_the_service_a_sleeping_app_says_that_it_did_not_wake(shared: RouterUnderTest):
+    one = Sleeper(shared)
+    check_page(one.get(), Code.WAKE_FAILED, "text/html")
+    one.change(situation=AppSituation.HOLDING)
+    check_page(one.get(), Code.HELD_TOO_LONG, "text/html")
+
+
+def test_a_service_that_stops_lets_go_of_who_waits(shared: RouterUnderTest):
+    one = Sleeper(shared)
+    one.seconds = 600
+    with ThreadPoolExecutor(1) as pool:
+        with service(shared, one.wake) as serving:
+            waiting = pool.submit(one.get)
+            wait_for(lambda: serving.held[one.name])
+        check_page(waiting.result(), Code.WAKE_FAILED, "text/html")
