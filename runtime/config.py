@@ -107,6 +107,11 @@ class NodeConfig:
         return self.run / "access.sock"
 
     @property
+    def requests(self) -> Path:
+        """APP.json: what is known of an app's requests since the node was started."""
+        return self.run / "requests"
+
+    @property
     def wake_socket(self) -> Path:
         """Where HAProxy asks to have a sleeping app woken."""
         return self.run / "wake.sock"

@@ -12,3 +12,4 @@ CONVERGE_ALL = 10.0  # seconds between two looks at every app, by the supervisor
 RECONCILE_ROUTER = 10.0
 SAMPLE_USAGE = 2.0
 SHIP_LOGS = 0.25
+COUNT_REQUESTS = 1.0

@@ -23,8 +23,9 @@ from runtime.errors import RuntimeFailure
 from workers.exits import ExitWatch
 from workers.roster import Roster
 from workers.sampling import UsageSampling
-from workers.schedules import CONVERGE_ALL, RECONCILE_ROUTER, SAMPLE_USAGE, SHIP_LOGS
+from workers.schedules import CONVERGE_ALL, COUNT_REQUESTS, RECONCILE_ROUTER, SAMPLE_USAGE, SHIP_LOGS
 from workers.shipping import LogShipping
+from workers.visitors import Visitors
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +66,7 @@ class Supervisor:
         self._exits = ExitWatch(engine, roster, self._on_exit)
         self._shipping = LogShipping(engine, roster)
         self._sampling = UsageSampling(engine, roster, client)
+        self._visitors = Visitors(engine, roster, wake=lambda app: None)
         self._broker_away = False
         self.stop = threading.Event()
 
@@ -73,11 +75,13 @@ class Supervisor:
         for removed in self._engine.prepare():
             log.info("%s", removed)
         log.info("Supervising %s; %d instances are there already", self._engine.config.name, len(self._engine.instances()))
+        self._visitors.start()
         threads = [threading.Thread(target=duty.keep_doing, args=(self.stop,), name=duty.name, daemon=True) for duty in self._duties()]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
+        self._visitors.stop()
         self._exits.close()
 
     def _duties(self) -> tuple[Duty, ...]:
@@ -85,6 +89,7 @@ class Supervisor:
             Duty(name="exits", every=0.0, do=lambda: self._exits.watch(WATCH)),
             Duty(name="logs", every=SHIP_LOGS, do=self._shipping.round),
             Duty(name="usage", every=SAMPLE_USAGE, do=self._sampling.round),
+            Duty(name="requests", every=COUNT_REQUESTS, do=self._visitors.round),
             Duty(name="router", every=RECONCILE_ROUTER, do=self._reconcile),
             Duty(name="converge", every=CONVERGE_ALL, do=self._converge_all),
         )

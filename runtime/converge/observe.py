@@ -11,9 +11,11 @@ from typing import Protocol
 from runtime.containers.container import Container, Status, Usage
 from runtime.converge import explain, instance
 from runtime.converge.desired import DesiredApp, DesiredRelease
-from runtime.converge.observed import Marks, ObservedApp, ObservedInstance, Phase, Place
+from runtime.converge.evidence import Traffic
+from runtime.converge.observed import Group, Marks, ObservedApp, ObservedInstance, Phase, Place
 from runtime.converge.readiness import Ask, ask
 from runtime.converge.record import Record
+from runtime.converge.requests import Requests
 from runtime.errors import RuntimeFailure
 from runtime.router.table import AppRoutes
 
@@ -32,7 +34,7 @@ class ContainersToLookAt(Protocol):
 class RouterToLookAt(Protocol):
     """What observing needs of `runtime.router.control.Router`."""
 
-    def routes(self) -> dict[str, AppRoutes]: ...
+    def route(self, app: str) -> AppRoutes | None: ...
     def connections(self, app: str, instance: str) -> int: ...
 
 
@@ -45,6 +47,7 @@ class Observer:
     router: RouterToLookAt
     last_lines: Callable[[str], list[str]]  # of an instance's output
     ask: Ask = ask
+    requests: Callable[[str], Requests | None] = lambda _: None  # of an app
 
     def observe(self, desired: DesiredApp, record: Record, now: float) -> ObservedApp:
         """One app as it is now. `desired` says how to ask for health, and no more."""
@@ -57,8 +60,14 @@ class Observer:
             crashes=record.crashes,
             verdict=record.verdict,
             stage=record.stage,
-            routes=self.router.routes().get(desired.app),
+            traffic=self._traffic(desired, record),
+            routes=self.router.route(desired.app),
         )
+
+    def _traffic(self, desired: DesiredApp, record: Record) -> Mapping[Group, Traffic]:
+        """Only of a canary's step that is under way: what was counted before says nothing about it."""
+        requests = self.requests(desired.app) if record.stage is not None and desired.candidate is not None else None
+        return requests.groups if requests is not None else {}
 
     def _containers(self, app: str) -> Iterator[tuple[Container, Place]]:
         """By the names of their folders: cheaper than a look at every container of the node."""

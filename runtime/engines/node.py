@@ -18,13 +18,14 @@ from runtime.config import NodeConfig
 from runtime.containers.container import Container, Exit, Status, Usage
 from runtime.containers.lifecycle import Containers
 from runtime.containers.spec import Limits, TeamLimits
-from runtime.converge import explain, instance, record
+from runtime.converge import explain, instance, record, requests
 from runtime.converge.apply import Applier
 from runtime.converge.desired import DesiredApp, DesiredRelease
 from runtime.converge.observe import Observer
 from runtime.converge.observed import ObservedApp
 from runtime.converge.plan import Plan, plan
 from runtime.converge.readiness import Ask, ask
+from runtime.converge.requests import Requests
 from runtime.engines.shipping import Shipper
 from runtime.errors import LaunchFailed, RuntimeFailure
 from runtime.images.collect import Garbage, Roots
@@ -72,7 +73,12 @@ class NodeEngine:
         self._clock = clock
         self.shipper = Shipper(config=config, console=self.containers.log_path, free=Kernel().punch_hole)
         self._observer = Observer(
-            folder=config.instances, containers=self.containers, router=self.router, last_lines=self.shipper.last_lines, ask=ask
+            folder=config.instances,
+            containers=self.containers,
+            router=self.router,
+            last_lines=self.shipper.last_lines,
+            ask=ask,
+            requests=self.requests_of,
         )
         self._applier = Applier(
             containers=self.containers,
@@ -179,16 +185,18 @@ class NodeEngine:
         for name in images:
             self.images.untag(name)
         self._record(app).unlink(missing_ok=True)
+        self._requests(app).unlink(missing_ok=True)
         self.shipper.forget(app)
 
     def take_out(self, app: str, ended: str) -> bool:
         """Stop sending requests to an instance that is known to have ended; True if the router had it."""
-        routes = self.router.routes().get(app)
+        routes = self.router.route(app)
         if routes is None or all(endpoint.instance != ended for endpoint in routes.endpoints):
             return False
         remaining = tuple(endpoint for endpoint in routes.endpoints if endpoint.instance != ended)
         serves = any(not endpoint.draining for endpoint in remaining)
-        situation = routes.situation if serves or routes.situation is not AppSituation.SERVING else AppSituation.CRASHED
+        # Held, and not refused: most are back in a moment, and converging knows soon if this one is not.
+        situation = routes.situation if serves or routes.situation is not AppSituation.SERVING else AppSituation.HOLDING
         self.router.set(replace(routes, endpoints=remaining, situation=situation))
         return True
 
@@ -220,6 +228,14 @@ class NodeEngine:
         if container is not None and container.spec.labels.get("kind") == instance.INSTANCE:
             self.shipper.ship(container.spec.app, id, _source(container), last=True)
 
+    def requests_of(self, app: str) -> Requests | None:
+        """What was counted of an app's requests; None where nobody counts."""
+        return requests.load(self._requests(app))
+
+    def note_requests(self, app: str, counted: Requests) -> None:
+        """Write it down for whoever converges."""
+        requests.save(self._requests(app), counted)
+
     def _clamp(self, container: Container, limits: Limits) -> None:
         try:
             self.containers.set_limits(container.id, limits)
@@ -227,6 +243,9 @@ class NodeEngine:
             self.shipper.say(
                 container.spec.app, f"{container.id} keeps its limits until it is restarted: {failure.explain()}", at=self._clock()
             )
+
+    def _requests(self, app: str) -> Path:
+        return self.config.requests / f"{app}.json"
 
     def _record(self, app: str) -> Path:
         return self.config.state / "converge" / f"{app}.json"
