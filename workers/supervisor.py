@@ -66,7 +66,7 @@ class Supervisor:
         self._exits = ExitWatch(engine, roster, self._on_exit)
         self._shipping = LogShipping(engine, roster)
         self._sampling = UsageSampling(engine, roster, client)
-        self._visitors = Visitors(engine, roster, wake=lambda app: None)
+        self._visitors = Visitors(engine, roster, wake=self._wake)
         self._broker_away = False
         self.stop = threading.Event()
 
@@ -97,6 +97,10 @@ class Supervisor:
     def _on_exit(self, container: Container) -> None:
         log.info("%s ended", container.id)
         self._ask("slipway.instance_ended", container.spec.app)
+
+    def _wake(self, app: str) -> None:
+        self._engine.wake(app)
+        self._ask("slipway.instance_ended", app)  # converging looks at it at once: what was stopped has to become healthy
 
     def _converge_all(self) -> None:
         if not self._ask("slipway.converge_all"):

@@ -98,6 +98,61 @@ class SetLimits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FallAsleep:
+    """The app had no visitors for long: the router asks for it to be woken from now on."""
+
+    at: float
+    idle: float  # seconds
+
+    def describe(self) -> str:
+        return f"Fall asleep: no request for {self.idle / 60:.0f} min"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WakeUp:
+    """The app is not to sleep any more, though nobody asked for it: it is deployed anew, or its settings changed."""
+
+    at: float
+
+    def describe(self) -> str:
+        return "Wake up"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Freeze:
+    """Let no process of the instance run."""
+
+    instance: str
+    place: Place
+
+    def describe(self) -> str:
+        return f"Freeze {self.place}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thaw:
+    """Let a frozen instance run again."""
+
+    instance: str
+    place: Place
+
+    def describe(self) -> str:
+        return f"Thaw {self.place}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MakeReady:
+    """A new instance of a sleeping app, made and not started: to wake it is then quick."""
+
+    place: Place
+    release: DesiredRelease
+    process: DesiredProcess
+
+    def describe(self) -> str:
+        return f"Keep {self.place} ready to be started"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Drain:
     """The instance gets nothing new; it is stopped when its connections are done or their time is up."""
 
@@ -157,7 +212,25 @@ class Retire:
         return f"Stop {self.place}"
 
 
-Action = MarkReady | Promote | Shift | SetRoutes | RemoveRoutes | Launch | SetLimits | Drain | Bury | Forgive | Condemn | Retire
+Action = (
+    FallAsleep
+    | WakeUp
+    | Freeze
+    | Thaw
+    | MakeReady
+    | MarkReady
+    | Promote
+    | Shift
+    | SetRoutes
+    | RemoveRoutes
+    | Launch
+    | SetLimits
+    | Drain
+    | Bury
+    | Forgive
+    | Condemn
+    | Retire
+)
 
 
 def _instances(count: int) -> str:

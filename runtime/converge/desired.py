@@ -44,6 +44,14 @@ class DesiredRelease:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sleep:
+    """When an app without visitors rests. Seconds without a request."""
+
+    after: float  # until its public instances are frozen: they keep their memory and use no CPU
+    stop_after: float = 3600.0  # asleep so long, they are stopped, and others made ready to be started
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DesiredApp:
     """An app as it should be. `candidate` is being rolled out beside `current`; either may be absent.
 
@@ -60,6 +68,7 @@ class DesiredApp:
     strategy: Strategy = Strategy()
     policy: Policy = Policy()  # what the router is asked to do beside sending requests on
     paths: tuple[PathRoute, ...] = ()
+    sleep: Sleep | None = None  # never
 
     @property
     def public(self) -> frozenset[str]:

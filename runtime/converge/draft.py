@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from runtime.converge.actions import Action, Drain, Retire, SetRoutes
 from runtime.converge.desired import DesiredApp, DesiredRelease
-from runtime.converge.observed import WEB, Group, ObservedApp, ObservedInstance, Phase, Place, Stage
+from runtime.converge.observed import WEB, Asleep, Group, ObservedApp, ObservedInstance, Phase, Place, Stage
 from runtime.converge.strategy import Kind
 from runtime.router.table import AppRoutes
 
@@ -68,6 +68,7 @@ class Draft:
     draining: set[str] = field(default_factory=set)
     condemned: set[str] = field(default_factory=set)  # of a candidate that failed
     stage: Stage | None = None  # of the candidate, if it is a canary that has come to one
+    asleep: Asleep | None = None
     occupants: dict[Place, ObservedInstance] = field(default_factory=dict)
     waiting: bool = False
     look_again_at: float | None = None
@@ -85,6 +86,7 @@ class Draft:
         )
         self.draining = {one.id for one in self.instances if one.marks.draining_since is not None}
         self.condemned = {one.id for one in self.instances if one.marks.condemned}
+        self.asleep = self.observed.asleep
         stage, candidate = self.observed.stage, self.candidate
         if stage is not None and candidate is not None and (stage.group, stage.attempt) == (group_of(candidate), candidate.attempt):
             self.stage = stage
@@ -146,6 +148,12 @@ class Draft:
         web, share = web_count(self.candidate), self.desired.strategy.steps[self.step].percent
         return min(web, max(1, math.ceil(web * share / 100)))
 
+    @property
+    def stopped(self) -> bool:
+        """Asleep so long that its public instances are not to run at all."""
+        sleep = self.desired.sleep
+        return self.asleep is not None and sleep is not None and self.now - self.asleep.since >= sleep.stop_after
+
     def in_service(self) -> list[ObservedInstance]:
         """Running, and on nobody's way out."""
         away = self.gone | self.draining | self.condemned
@@ -153,7 +161,8 @@ class Draft:
 
     def may_leave(self, instance: ObservedInstance) -> bool:
         """Whether as many as are wanted take requests without it. One that takes none may always go."""
-        if not self.routed(instance.id) or instance.place.process != WEB or self.desired.strategy.kind is Kind.RECREATE:
+        takes = self.routed(instance.id) and instance.place.process == WEB and self.asleep is None
+        if not takes or self.desired.strategy.kind is Kind.RECREATE:
             return True
         wanted = min((web_count(release) for release, _ in self.staffed), default=0)
         watched = group_of(self.candidate) if self.candidate is not None and self.moving is Kind.CANARY else None

@@ -28,6 +28,7 @@ class ContainersToLookAt(Protocol):
 
     def state(self, id: str) -> Container | None: ...
     def usage(self, id: str) -> Usage | None: ...
+    def is_frozen(self, id: str) -> bool: ...
     def listening(self, id: str) -> list[tuple[str, int]]: ...
 
 
@@ -61,6 +62,8 @@ class Observer:
             verdict=record.verdict,
             stage=record.stage,
             traffic=self._traffic(desired, record),
+            asleep=record.asleep,
+            active_at=self._active_at(desired, record),
             routes=self.router.route(desired.app),
         )
 
@@ -68,6 +71,17 @@ class Observer:
         """Only of a canary's step that is under way: what was counted before says nothing about it."""
         requests = self.requests(desired.app) if record.stage is not None and desired.candidate is not None else None
         return requests.groups if requests is not None else {}
+
+    def _is_idle(self, desired: DesiredApp, record: Record, now: float) -> bool:
+        """It may fall asleep, or has: then what is open counts."""
+        if desired.sleep is None or record.asleep is not None:
+            return record.asleep is not None
+        active = self._active_at(desired, record)
+        return active is not None and now - active >= desired.sleep.after
+
+    def _active_at(self, desired: DesiredApp, record: Record) -> float | None:
+        requests = self.requests(desired.app) if desired.sleep is not None else None
+        return max(requests.counted_since, requests.last_at, record.woken_at) if requests is not None else None
 
     def _containers(self, app: str) -> Iterator[tuple[Container, Place]]:
         """By the names of their folders: cheaper than a look at every container of the node."""
@@ -101,7 +115,8 @@ class Observer:
         answer = answers.get(container.id)
         phase = _PHASES[container.status]
         public = place.process in desired.public
-        draining = marks.draining_since is not None and phase is Phase.RUNNING and public
+        runs = phase is Phase.RUNNING and public
+        draining = marks.draining_since is not None and runs
         return ObservedInstance(
             id=container.id,
             place=place,
@@ -113,7 +128,8 @@ class Observer:
             started_at=container.started_at,
             exited_at=container.exit.at if container.exit else None,
             answers=answer is not None and answer.healthy,
-            connections=self._connections(desired.app, container.id) if draining else 0,
+            connections=self._connections(desired.app, container.id) if draining or (runs and self._is_idle(desired, record, now)) else 0,
+            frozen=runs and (record.asleep is not None or desired.sleep is not None) and self.containers.is_frozen(container.id),
             evidence=self._evidence(desired, container, answer, now),
             marks=marks,
         )

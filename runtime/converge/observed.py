@@ -75,7 +75,8 @@ class ObservedInstance:
     started_at: float | None = None
     exited_at: float | None = None
     answers: bool = False  # its health path answered just now; asked only of a public instance not yet ready
-    connections: int = 0  # open through the router; asked only of draining ones
+    connections: int = 0  # open through the router; asked only of draining ones, and of those that may fall asleep
+    frozen: bool = False
     evidence: str = ""  # why it exited, or is not ready yet: what was seen, the remedy, the last log lines
     marks: Marks = Marks()
 
@@ -111,6 +112,13 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Asleep:
+    """An app that had no visitors for long. The first request wakes it, past all plans: see `engines.node.wake`."""
+
+    since: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ObservedApp:
     """Everything the plan needs to know. `routes` is what the router was last told, None for nothing."""
 
@@ -121,4 +129,6 @@ class ObservedApp:
     verdict: Verdict | None = None
     stage: Stage | None = None
     traffic: Mapping[Group, Traffic] = field(default_factory=dict)  # since the canary's last step; empty without a canary
+    asleep: Asleep | None = None
+    active_at: float | None = None  # the last request, wake or begin of counting; None while nobody counts
     routes: AppRoutes | None = None

@@ -17,6 +17,7 @@ from runtime.converge.actions import (
     Condemn,
     Forgive,
     Launch,
+    MakeReady,
     MarkReady,
     Promote,
     RemoveRoutes,
@@ -28,6 +29,7 @@ from runtime.converge.desired import DesiredApp, DesiredProcess, DesiredRelease
 from runtime.converge.draft import Draft, Outcome, OutcomeState, Plan, group_of, healthy
 from runtime.converge.evidence import Traffic, judge
 from runtime.converge.observed import WEB, Group, ObservedApp, ObservedInstance, Phase, Place, Stage, limits_text
+from runtime.converge.sleep import settle_sleep
 from runtime.converge.staffing import Staff, places_of, staff, whole
 from runtime.converge.strategy import Kind
 from runtime.converge.traffic import routes_of
@@ -44,6 +46,7 @@ def plan(desired: DesiredApp, observed: ObservedApp, now: float) -> Plan:
     _mark_ready(draft)
     _shift(draft)
     _promote(draft)
+    settle_sleep(draft)
     staffs = staff(draft)
     for instance in draft.instances:
         _place_or_dismiss(draft, staffs, instance)
@@ -151,18 +154,28 @@ def _place_or_dismiss(draft: Draft, staffs: tuple[Staff, ...], instance: Observe
     """Each instance either fills a place, or drains, or leaves."""
     if instance.id in draft.gone:
         return
+    staffed = _staff_of(staffs, instance)
     if instance.phase is Phase.CREATED:
-        draft.retire(instance)
+        _ready_or_half_made(draft, instance, staffed is not None)
     elif instance.id in draft.draining:
         _drain_on(draft, instance)
     elif instance.id in draft.condemned:
         draft.dismiss(instance)
-    elif (staffed := _staff_of(staffs, instance)) is not None:
+    elif draft.stopped and instance.public:
+        draft.retire(instance)
+    elif staffed is not None:
         _keep(draft, instance, *staffed)
     elif _stands_in(draft, instance):
         pass
     else:
         draft.dismiss(instance)
+
+
+def _ready_or_half_made(draft: Draft, instance: ObservedInstance, staffed: bool) -> None:
+    if staffed and draft.stopped and instance.public and instance.place not in draft.occupants:
+        draft.occupants[instance.place] = instance
+    else:
+        draft.retire(instance)
 
 
 def _stands_in(draft: Draft, instance: ObservedInstance) -> bool:
@@ -229,7 +242,9 @@ def _fill_places(draft: Draft, staff: Staff) -> None:
             continue
         crashes = draft.observed.crashes.get(place)
         free_at = crashes.at + backoff.delay(crashes.count) if crashes is not None else draft.now
-        if free_at <= draft.now:
+        if draft.stopped and process.name in draft.desired.public:
+            draft.starts.append(MakeReady(place=place, release=replace(staff.release, generation=staff.group.generation), process=process))
+        elif free_at <= draft.now:
             draft.starts.append(Launch(place=place, release=replace(staff.release, generation=staff.group.generation), process=process))
         else:
             draft.look_at(free_at)

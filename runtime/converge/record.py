@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from runtime import journal
-from runtime.converge.actions import Action, Bury, Condemn, Drain, Forgive, MarkReady, Promote, Shift
-from runtime.converge.observed import Crashes, Group, Marks, Place, Stage, Verdict
+from runtime.converge.actions import Action, Bury, Condemn, Drain, FallAsleep, Forgive, MarkReady, Promote, Shift, WakeUp
+from runtime.converge.observed import Asleep, Crashes, Group, Marks, Place, Stage, Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +23,8 @@ class Record:
     crashes: Mapping[Place, Crashes] = field(default_factory=dict)
     verdict: Verdict | None = None
     stage: Stage | None = None
+    asleep: Asleep | None = None
+    woken_at: float = 0.0
 
     def noting(self, action: Action) -> Record:
         """The record once `action` is under way; the same one for actions that leave no note."""
@@ -38,6 +40,10 @@ class Record:
                 return record
             case Shift():
                 return replace(self, stage=Stage(group=action.group, attempt=action.attempt, step=action.step, since=action.at))
+            case FallAsleep():
+                return replace(self, asleep=Asleep(since=action.at))
+            case WakeUp():
+                return self.woken(action.at)
             case Condemn():
                 crashes = {place: crashes for place, crashes in self.crashes.items() if place.group != action.group}
                 verdict = Verdict(release=action.group.release, attempt=action.attempt, reason=action.reason)
@@ -57,6 +63,10 @@ class Record:
         count = self.crashes[place].count + 1 if place in self.crashes else 1
         crashes = Crashes(count=count, at=at, reason=reason, instance=instance, lost=lost)
         return replace(self, crashes={**self.crashes, place: crashes})
+
+    def woken(self, at: float) -> Record:
+        """It sleeps no more."""
+        return replace(self, asleep=None, woken_at=at)
 
     def refused(self, instance: str, limits: str) -> Record:
         """The kernel did not take these limits for a running instance."""
@@ -91,6 +101,8 @@ def load(path: Path) -> Record:
         marks={key: Marks(**marks) for key, marks in raw.get("marks", {}).items()},
         crashes={_place(entry.pop("place")): Crashes(**entry) for entry in raw.get("crashes", [])},
         verdict=Verdict(**verdict) if verdict else None,
+        asleep=Asleep(since=raw["asleep"]) if raw.get("asleep") else None,
+        woken_at=raw.get("woken_at", 0.0),
         stage=Stage(group=Group(*stage.pop("group")), **stage) if stage else None,
     )
 
@@ -105,6 +117,8 @@ def save(path: Path, record: Record) -> None:
             "marks": {key: _fields(marks) for key, marks in record.marks.items()},
             "crashes": [{"place": _text(place), **_fields(crashes)} for place, crashes in record.crashes.items()],
             "verdict": _fields(record.verdict) if record.verdict else None,
+            "asleep": record.asleep.since if record.asleep else None,
+            "woken_at": record.woken_at,
             "stage": _stage(record.stage) if record.stage else None,
         },
         durable=False,

@@ -72,6 +72,8 @@ def _canary(draft: Draft, endpoints: list[Endpoint]) -> Canary | None:
 
 def _situation(draft: Draft, endpoints: list[Endpoint]) -> AppSituation:
     """Requests are held while an instance is on its way, and refused with the reason when none is."""
+    if draft.asleep is not None:
+        return AppSituation.ASLEEP
     if any(not end.draining and not end.canary and end.process == WEB for end in endpoints):
         return AppSituation.SERVING
     if draft.serving is None or draft.target is None:

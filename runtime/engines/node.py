@@ -200,6 +200,23 @@ class NodeEngine:
         self.router.set(replace(routes, endpoints=remaining, situation=situation))
         return True
 
+    def wake(self, app: str) -> None:
+        """Let a sleeping app run again, now: for the first request that comes. What it needs beyond that, converging does afterwards."""
+        with self.holding(app, timeout=10.0) as held:
+            known = record.load(self._record(app))
+            if not held or known.asleep is None:
+                return  # awake, or whoever holds it is at it
+            routes = self.router.route(app)
+            serving = {end.instance for end in routes.endpoints if not end.draining} if routes is not None else set()
+            for container in self.instances():
+                if container.spec.app == app and container.status is Status.RUNNING:
+                    self.containers.freeze(container.id, frozen=False)
+                elif container.spec.app == app and container.status is Status.CREATED:
+                    self.containers.start(container.id)
+            record.save(self._record(app), known.woken(self._clock()))  # killed before this, it is known to sleep, and woken again
+            if routes is not None:
+                self.router.set(replace(routes, situation=AppSituation.SERVING if serving else AppSituation.HOLDING))
+
     def set_team_limits(self, team: int, limits: TeamLimits, each: Limits | None = None) -> None:
         """New limits for a team's running containers: in sum, and as the most any one may have."""
         self.containers.set_team_limits(team, limits)
