@@ -140,11 +140,12 @@ class NodeConfig:
 
 _PACKAGE_VARIABLES = re.compile(
     r"(?i:https?_proxy|all_proxy|no_proxy)|(?:PIP|UV|NPM_CONFIG)_\w+|SSL_CERT_(?:FILE|DIR)|REQUESTS_CA_BUNDLE|NODE_EXTRA_CA_CERTS|HOME"
+    r"|GO(?:ENV|PROXY|SUMDB|NOSUMDB|NOPROXY|PRIVATE|INSECURE|VCS|AUTH)|(?:BUNDLE|COMPOSER)_\w+"
 )
 
 
 def package_environment(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """What this host tells pip, uv, npm and apt by environment: registries, proxies, certificates, and where HOME is."""
+    """What this host tells pip, uv, npm, go, bundler, composer and apt by environment: registries, proxies, certificates, and where HOME is."""
     return {name: value for name, value in environment.items() if _PACKAGE_VARIABLES.fullmatch(name)}
 
 

@@ -78,7 +78,7 @@ def _build(row: Build, engine: NodeEngine, *, again: bool) -> None:
     else:
         said.say(f"Built {built.digest}")
         log.info("Build %s of %s made %s", row.pk, row.app.name, built.digest)
-        rollout = builds.succeed(row, built.digest, built.processes)
+        rollout = builds.succeed(row, built.digest, built.processes, translate.app_file(built))
         if rollout is not None:
             engine.images.tag(f"{row.app.name}:v{rollout.release.number}", built.digest)
 

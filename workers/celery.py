@@ -26,7 +26,11 @@ from workers.schedules import SCHEDULE  # see above
 
 LONGEST_TASK = 2 * 3600  # seconds; a task not done by then is handed out again by Redis (upkeep is far quicker than that)
 
-app = Celery("workers", broker=settings.BROKER_URL, include=["workers.build", "workers.rollout", "workers.converge", "workers.upkeep"])
+app = Celery(
+    "workers",
+    broker=settings.BROKER_URL,
+    include=["workers.build", "workers.rollout", "workers.converge", "workers.runs", "workers.upkeep"],
+)
 app.conf.update(
     accept_content=["json"],
     task_serializer="json",
@@ -45,6 +49,8 @@ app.conf.update(
         "slipway.instance_ended": {"queue": "node"},
         "slipway.remove_app": {"queue": "node"},
         "slipway.apply_quota": {"queue": "node"},
+        "slipway.tend_runs": {"queue": "node"},
+        "slipway.runs_ended": {"queue": "node"},
     },
     broker_connection_retry_on_startup=True,
     broker_transport_options={"visibility_timeout": LONGEST_TASK, "socket_connect_timeout": 2},

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 from runtime.containers.container import Container, Status
+from runtime.converge.instance import INSTANCE
 from runtime.engines.node import NodeEngine
 from workers.roster import Roster
 
@@ -63,7 +64,8 @@ class ExitWatch:
 
     def _tell(self, container: Container) -> None:
         self._done.add(container.id)
-        self._engine.take_out(container.spec.app, container.id)
+        if container.spec.labels["kind"] == INSTANCE:
+            self._engine.take_out(container.spec.app, container.id)
         deadline = time.monotonic() + _SETTLE
         while time.monotonic() < deadline:
             now = self._engine.containers.state(container.id)

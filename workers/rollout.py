@@ -21,7 +21,6 @@ from workers.celery import app as celery
 
 log = logging.getLogger(__name__)
 
-RELEASE_PHASE_SECONDS = 20 * 60.0
 LAUNCH_SECONDS = 10 * 60.0  # far past any boot deadline; upkeep goes on from here
 AT_ONCE_A_TEAM = 3  # of the node worker's threads
 AFTERWARDS_SECONDS = 45.0  # to drain what served before
@@ -86,7 +85,7 @@ def _release_phase(rollout: Rollout, command: str, engine: NodeEngine) -> bool:
             translate.desired_release(app, rollout.release, quota),
             command,
             translate.instance_limits(quota),
-            timeout=RELEASE_PHASE_SECONDS,
+            timeout=rollout.release.declared.release.timeout,
             cancelled=_over(rollout),
         )
     except RuntimeFailure as failure:

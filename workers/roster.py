@@ -1,4 +1,4 @@
-"""The node's instances as last seen, shared by all that the supervisor does, so that the folders are read once and not four times."""
+"""The node's instances and runs as last seen, shared by all that the supervisor does, so that the folders are read once and not four times."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Roster:
         self._at = float("-inf")
 
     def instances(self) -> list[Container]:
-        """All instances, at most FRESH seconds old."""
+        """All instances and runs, at most FRESH seconds old."""
         with self._lock:
             if time.monotonic() - self._at > FRESH:
-                self._seen, self._at = self._engine.instances(), time.monotonic()
+                self._seen, self._at = self._engine.watched(), time.monotonic()
             return self._seen

@@ -18,6 +18,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 
 from runtime.containers.container import Container
+from runtime.converge.instance import RUN
 from runtime.engines.node import NodeEngine
 from runtime.errors import RuntimeFailure
 from workers.exits import ExitWatch
@@ -96,7 +97,7 @@ class Supervisor:
 
     def _on_exit(self, container: Container) -> None:
         log.info("%s ended", container.id)
-        self._ask("slipway.instance_ended", container.spec.app)
+        self._ask("slipway.runs_ended" if container.spec.labels["kind"] == RUN else "slipway.instance_ended", container.spec.app)
 
     def _wake(self, app: str) -> None:
         self._engine.wake(app)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,18 +12,21 @@ from django.utils import timezone
 from portal.activity.events import Kind, publish
 from portal.apps.access import host_of
 from portal.apps.models import App, Instance, InstanceState, ProcessFormation
+from portal.apps.sizes import Size
 from portal.builds.models import Build
+from portal.jobs.models import Run
 from portal.quotas.access import quota_of
 from portal.quotas.models import Quota
 from portal.releases.access import config_of_release
 from portal.releases.actions import RELEASE_PHASE
 from portal.releases.models import Release, Rollout, RolloutState
 from portal.traffic.access import traffic_of
-from runtime.builds.builder import BuildRequest
+from runtime.builds.builder import BuildRequest, BuiltImage
 from runtime.containers.spec import Limits, TeamLimits
 from runtime.converge.desired import DesiredApp, DesiredProcess, DesiredRelease
 from runtime.converge.instance import clamp
 from runtime.converge.report import InstanceReport
+from runtime.health import CheckKind, HealthCheck
 from runtime.quantities import Bytes, Millicores
 from workers import wishes
 
@@ -73,11 +77,55 @@ def desired_release(app: App, release: Release, quota: Quota, *, attempt: str = 
         image=release.image,
         environment=config_of_release(release),
         processes=processes,
-        health_path=app.health_path,
+        health=(health := health_check(app, release)),
+        boot_seconds=health.boot_seconds,
         drain_seconds=float(traffic_of(app).drain_seconds),
         generation=app.generation,
         attempt=attempt,
     )
+
+
+def health_check(app: App, release: Release) -> HealthCheck:
+    """What its instances are asked: the file's word, else the settings page's, else the image's, else a GET of /."""
+    found = release.declared.health_for(app.health_path)
+    if found is None:
+        return HealthCheck(path=app.health_path)
+    return HealthCheck(
+        kind=CheckKind(found.kind),
+        path=found.path,
+        command=found.command,
+        timeout=found.timeout,
+        start_period=found.start_period,
+        interval=found.interval,
+        attempts=found.attempts,
+    )
+
+
+def app_file(built: BuiltImage) -> dict[str, object]:
+    """What the app's file says, as the portal keeps it (portal.releases.declared)."""
+    said = built.app_file
+    return {
+        "file": said.file,
+        "processes": {name: {"count": one.count, "sizes": asdict(one.sizes)} for name, one in said.processes.items()},
+        "variables": {name: asdict(one) for name, one in said.variables.items()},
+        "release": asdict(said.release),
+        "postdeploy": asdict(said.postdeploy),
+        "crons": [asdict(one) for one in said.crons],
+        "health": _health(said.health),
+        "image_health": _health(built.health),
+    }
+
+
+def run_limits(run: Run, quota: Quota) -> Limits:
+    """A run's own sizes, or the usual ones of one instance, none above what its team may have for one."""
+    usual = Size()
+    wished = Limits(
+        cpu=Millicores(run.sizes.get("cpu") or usual.cpu),
+        memory=Bytes(run.sizes.get("memory") or usual.memory),
+        processes=run.sizes.get("pids") or usual.processes,
+        disk=Bytes(run.sizes.get("disk") or usual.disk),
+    )
+    return clamp(wished, instance_limits(quota))
 
 
 def team_limits(quota: Quota) -> TeamLimits:
@@ -129,6 +177,10 @@ def write_instances(app: App, reports: Iterable[InstanceReport], node: str) -> b
     if changed or gone:
         publish(app.name, Kind.INSTANCES)
     return bool(changed or gone)
+
+
+def _health(check: HealthCheck | None) -> dict[str, object] | None:
+    return {**asdict(check), "words": check.describe()} if check is not None else None
 
 
 def _limits(row: ProcessFormation) -> Limits:

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from portal.apps.models import App, Instance, InstanceState
 from portal.builds.models import Build, BuildState
+from portal.jobs.actions import forget_old
 from portal.releases.access import OPEN
 from portal.releases.models import Rollout
 from runtime import journal
@@ -52,8 +53,9 @@ def take_up_lost() -> None:
 
 @celery.task(name="slipway.tidy_up")
 def tidy_up() -> None:
-    """Forget instances that stopped long ago, and locks of builds that are over."""
+    """Forget instances that stopped long ago, runs long past, and locks of builds that are over."""
     Instance.objects.filter(state=InstanceState.STOPPED, stopped_at__lt=timezone.now() - KEPT_INSTANCES).delete()
+    forget_old()
     engine = node.engine()
     engine.images.sweep()
     under_way = set(Build.objects.filter(state__in=(BuildState.QUEUED, BuildState.BUILDING)).values_list("pk", flat=True))

@@ -26,9 +26,10 @@ class Task(StrEnum):
     CONVERGE = "slipway.converge"  # app id
     REMOVE_APP = "slipway.remove_app"  # app id
     APPLY_QUOTA = "slipway.apply_quota"  # team id
+    TEND_RUNS = "slipway.tend_runs"  # app id
 
 
-QUEUES = {Task.BUILD: "build", Task.ROLL_OUT: "node", Task.CONVERGE: "node", Task.REMOVE_APP: "node", Task.APPLY_QUOTA: "node"}
+QUEUES = {task: "build" if task is Task.BUILD else "node" for task in Task}
 
 _ONE_MORE_TRY = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}  # no request waits for an absent broker
 

@@ -110,6 +110,7 @@ INSTALLED_APPS = [
     "portal.builds",
     "portal.releases",
     "portal.traffic",
+    "portal.jobs",
     "portal.gitserver",
     "portal.activity",
     "portal.api",

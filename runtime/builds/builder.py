@@ -12,10 +12,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from runtime.builds.appfile import AppFile
 from runtime.builds.archive import unpack
 from runtime.builds.cache import StepCache
-from runtime.builds.code import as_layer, leave_out, read_files, read_source, read_whole
+from runtime.builds.code import as_layer, leave_out, read_app_file, read_files, read_source, read_whole, take
+from runtime.builds.detect import DOCKERFILE
 from runtime.builds.dockerfile import build as dockerfile
+from runtime.builds.dockerfile.health import health_of
 from runtime.builds.dockerfile.running import Job
 from runtime.builds.plan import BuildPlan, plan
 from runtime.builds.sandbox import WORKSPACE, Order, run_install
@@ -24,15 +27,17 @@ from runtime.builds.surroundings import surroundings
 from runtime.config import NodeConfig
 from runtime.containers.lifecycle import Containers
 from runtime.containers.spec import Limits, TeamLimits
+from runtime.containers.words import NO_SHELL, words
 from runtime.errors import BadSource, BuildFailed
+from runtime.health import HealthCheck
 from runtime.images import scratch
 from runtime.images.digest import chain_id
 from runtime.images.disk import check_room
 from runtime.images.manifest import ImageConfig, Layer
 from runtime.images.store import Store
 from runtime.quantities import Bytes
-from runtime.stacks.builder import ensure_runtime, node_versions
-from runtime.stacks.definition import DEBIAN_13
+from runtime.stacks.builder import ensure_bare, ensure_runtime, node_versions
+from runtime.stacks.definition import DEBIAN_13, Runtime
 
 Log = Callable[[str], None]
 
@@ -60,6 +65,8 @@ class BuiltImage:
 
     digest: str
     processes: dict[str, str]
+    app_file: AppFile = field(default_factory=AppFile)
+    health: HealthCheck | None = None  # a Dockerfile's HEALTHCHECK
 
 
 class Builder:
@@ -106,30 +113,77 @@ class _Build:
     cancelled: Callable[[], bool]
     time_limit: float
     started: float = 0.0
+    steps: int = 0  # begun so far
+    app_file: AppFile = field(default_factory=AppFile)
 
     def run(self) -> BuiltImage:
         self.started = time.monotonic()
         tree = self._unpack()
-        if (tree / dockerfile.FILE).is_file():
-            foreign = dockerfile.foreign_bases(tree, self.request.arguments)
+        self.app_file = read_app_file(tree)
+        for note in self.app_file.notes:
+            self.log(note)
+        if self._has_dockerfile(tree):
+            foreign = dockerfile.foreign_bases(tree, self._arguments, self._file)
             decided = self._instead_of_dockerfile(tree, foreign) if foreign else None
             if decided is None:
                 return self._dockerfile(tree)
         else:
-            decided = plan(read_source(tree), lambda: node_versions(self.config))
+            decided = plan(read_source(tree, self.app_file), lambda: node_versions(self.config))
         self._say(decided)
+        return self._image(self._layers(decided, tree), decided)
+
+    def _layers(self, decided: BuildPlan, tree: Path) -> list[Layer]:
+        """All that the plan makes of the source, bottom first; an earlier stage's is made first, and what it gives is the source then."""
+        if decided.earlier is not None:
+            made = self._layers(decided.earlier, tree)
+            self._go_on()
+            tree = take(self.store.unpacked(made[-1]) / decided.takes, self.workspace / "taken")
+            self.log(f"The image takes /{decided.takes} of that, and nothing else")
         leave_out(tree, decided.left_out)
         layers = self._base(decided)
-        for number, install in enumerate(decided.installs, start=1):
+        below = self._toolchain(decided) or list(layers)
+
+        def step(install: Install, reads: Path | None) -> None:
             self._go_on()
-            layers.append(self._install(install, number, tree, layers))
+            below.append(self._install(install, reads, below))
+            if install.ships:
+                layers.append(below[-1])
+
+        for install in decided.installs:
+            if not install.on_code:
+                step(install, tree)
         self._go_on()
-        layers.append(self._code(tree))
-        return self._image(layers, decided)
+        if not decided.bare:
+            layers.append(self._code(tree))
+            below.append(layers[-1])
+        for install in decided.installs:
+            if install.on_code:
+                step(install, None)
+        return layers
+
+    @property
+    def _file(self) -> str:
+        return self.app_file.building.dockerfile or dockerfile.FILE
+
+    @property
+    def _arguments(self) -> Mapping[str, str]:
+        return {**self.app_file.building.arguments, **self.request.arguments}
+
+    def _has_dockerfile(self, tree: Path) -> bool:
+        """Whether a Dockerfile decides. BadSource: the app's file names one that is not there."""
+        is_there = (tree / self._file).is_file()
+        builder = self.app_file.building.builder
+        if builder == DOCKERFILE and not is_there:
+            raise BadSource(
+                f"{self.app_file.file} asks for a Dockerfile at {self._file}, which is not in the source.", hint="Correct build.dockerfile."
+            )
+        return is_there and builder in ("", DOCKERFILE)
 
     def _instead_of_dockerfile(self, tree: Path, foreign: tuple[str, ...]) -> BuildPlan | None:
         """How else to build what has a Dockerfile whose base nobody here has: as if it had none, if that is enough to go by."""
-        found = read_source(tree)
+        if self.app_file.building.builder:
+            return None
+        found = read_source(tree, self.app_file)
         try:
             decided = plan(replace(found, files=found.files - {dockerfile.FILE}), lambda: node_versions(self.config))
         except BadSource:
@@ -151,11 +205,22 @@ class _Build:
             limits=self.request.limits,
             workspace=self.workspace,
             deadline=self.started + self.time_limit,
-            arguments=self.request.arguments,
+            arguments=self._arguments,
             secrets=self.request.secrets,
             proxies=dockerfile.proxies(),
         )
-        made = dockerfile.build(self.config, self.store, self.containers, self.cache, job, tree, self.log, self.cancelled)
+        made = dockerfile.build(
+            self.config,
+            self.store,
+            self.containers,
+            self.cache,
+            job,
+            tree,
+            self.log,
+            self.cancelled,
+            file=self._file,
+            commands=self.app_file.commands,
+        )
         return self._finish(made.layers, dockerfile.labelled(made), made.processes)
 
     def _unpack(self) -> Path:
@@ -172,29 +237,49 @@ class _Build:
 
     def _base(self, decided: BuildPlan) -> list[Layer]:
         started = time.monotonic()
+        if decided.bare:
+            self.log(f"Stack: none, the image holds programs and certificates alone; {decided.runtime_words}")
+            return [ensure_bare(self.config, self.store, DEBIAN_13, self.log)]
         layers = ensure_runtime(self.config, self.store, decided.runtime, DEBIAN_13, self.log)
-        words = f"; {decided.runtime_words}" if decided.runtime_words else ""
-        self.log(f"Stack: {DEBIAN_13.name}{words} ({_sizes(layers)}, {_seconds(started)})")
+        layers += self._further(decided.also)
+        what = f"; {decided.runtime_words}" if decided.runtime_words else ""
+        self.log(f"Stack: {DEBIAN_13.name}{what} ({_sizes(layers)}, {_seconds(started)})")
         return layers
 
-    def _install(self, install: Install, number: int, tree: Path, below: list[Layer]) -> Layer:
-        """The step's layer: from the cache, or made now in a build container."""
-        place = self.workspace / f"step{number}"
+    def _toolchain(self, decided: BuildPlan) -> list[Layer]:
+        """What the steps stand on where that is not what the app does; else nothing."""
+        if decided.toolchain is None or not decided.installs:
+            return []
+        started = time.monotonic()
+        layers = ensure_runtime(self.config, self.store, decided.toolchain, DEBIAN_13, self.log)
+        self.log(f"Built with: {decided.toolchain.name} ({_sizes(layers)}, {_seconds(started)}), which does not go into the image")
+        return [*layers, *self._further(decided.also)]
+
+    def _further(self, runtimes: tuple[Runtime, ...]) -> list[Layer]:
+        """The layers of other languages and tools, without the stack's own."""
+        return [layer for one in runtimes for layer in ensure_runtime(self.config, self.store, one, DEBIAN_13, self.log)[1:]]
+
+    def _install(self, install: Install, tree: Path | None, below: list[Layer]) -> Layer:
+        """The step's layer: from the cache, or made now in a build container. Without a `tree` the code is below already."""
+        self.steps += 1
+        place = self.workspace / f"step{self.steps}"
         place.mkdir(mode=0o711)
+        below = [*below, *self._further(install.beside)]
         around = surroundings(install.tool, place)
-        contents = read_whole(tree) if install.whole or not install.files else read_files(tree, install.files)
+        contents = {} if tree is None else read_whole(tree) if install.reads_all else read_files(tree, install.files)
         key = step_key(install, chain_id([layer.diff_id for layer in below]), contents, around.identity)
         with self.cache.turn(key, self.cancelled, self.started + self.time_limit):
             if layer := self.cache.find(key):
                 self.log(f"{install.name}: reused layer {layer.digest.short} (same {install.reads()}), {Bytes(layer.size)}")
                 return layer
             started = time.monotonic()
-            self.log(f"{install.name}: `{install.command.split(' && ')[-1]}` for {install.reads()}")
-            inputs = tree if install.whole or not install.files else _inputs(place, contents)
+            self.log(f"{install.name}: `{install.shown}` for {install.reads()}")
+            inputs = tree if tree is not None and install.reads_all else _written(place / "inputs", contents)
+            texts = _written(place / "texts", {name: text.encode() for name, text in install.texts})
             if self.request.team_limits is not None:
                 self.containers.set_team_limits(self.request.team, self.request.team_limits)
             order = Order(
-                container_id=f"build-{self.request.build_id}-{number}",
+                container_id=f"build-{self.request.build_id}-{self.steps}",
                 app=self.request.app,
                 team=self.request.team,
                 limits=self.request.limits,
@@ -203,7 +288,15 @@ class _Build:
             )
             paths = tuple(self.store.unpacked(layer) for layer in reversed(below))
             made = run_install(
-                self.containers, install, order, layers=paths, inputs=inputs, around=around, log=self.log, cancelled=self.cancelled
+                self.containers,
+                install,
+                order,
+                layers=paths,
+                inputs=inputs,
+                texts=texts,
+                around=around,
+                log=self.log,
+                cancelled=self.cancelled,
             )
             layer = self.store.add_layer(made, move=True)
             self.cache.keep(key, layer, install)
@@ -212,7 +305,7 @@ class _Build:
 
     def _code(self, tree: Path) -> Layer:
         started = time.monotonic()
-        layer = self.store.add_layer(as_layer(tree, self.workspace), move=True)
+        layer = self.store.add_layer(as_layer(tree, self.workspace / f"code{self.steps}"), move=True)
         self.log(f"App code: {Bytes(layer.size)} in {_seconds(started)}, layer {layer.digest.short}")
         return layer
 
@@ -223,8 +316,12 @@ class _Build:
             environment=decided.environment,
             working_directory="/app",
             user="1000:1000",
-            command=("/bin/sh", "-c", web) if web else (),
-            labels={"slipway.language": decided.detected.language.value, "slipway.processes": json.dumps(processes, sort_keys=True)},
+            command=() if not web else words(web) if decided.bare else ("/bin/sh", "-c", web),
+            labels={
+                "slipway.language": decided.detected.language.value,
+                "slipway.processes": json.dumps(processes, sort_keys=True),
+                **({NO_SHELL: "true"} if decided.bare else {}),
+            },
         )
         return self._finish(layers, config, processes)
 
@@ -232,8 +329,10 @@ class _Build:
         digest = self.store.write_image(layers, config)
         self.store.tag(f"{self.request.app}:build-{self.request.build_id}", digest)
         self.log(f"Processes: {', '.join(processes)}")
+        for name in sorted(self.app_file.processes.keys() - processes.keys()):
+            self.log(f"Warning: {self.app_file.file} speaks of a process type {name}, which nothing gives a command.")
         self.log(f"Image: {digest.short}, {_sizes(layers)} in {_count(len(layers), 'layer')}, built in {_seconds(self.started)}")
-        return BuiltImage(digest=digest, processes=processes)
+        return BuiltImage(digest=digest, processes=processes, app_file=self.app_file.covering(processes), health=health_of(config))
 
     def _go_on(self) -> None:
         if self.cancelled():
@@ -242,16 +341,15 @@ class _Build:
             raise BuildFailed(f"The build took longer than {self.time_limit / 60:g} minutes and was stopped.", hint="Deploy again.")
 
 
-def _inputs(place: Path, contents: Mapping[str, bytes]) -> Path:
-    """A folder with exactly the files a step reads."""
-    inputs = place / "inputs"
-    inputs.mkdir(mode=0o755)
+def _written(folder: Path, contents: Mapping[str, bytes]) -> Path:
+    """A folder with exactly these files."""
+    folder.mkdir(mode=0o755)
     for name, data in contents.items():
-        path = inputs / name
+        path = folder / name
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         path.write_bytes(data)
         path.chmod(0o644)
-    return inputs
+    return folder
 
 
 def _sizes(layers: list[Layer]) -> str:

@@ -9,8 +9,11 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
+from runtime import process
+from runtime.builds import appfile_reading, jar
+from runtime.builds.appfile import LARGEST, AppFile
 from runtime.builds.detect import ALWAYS_READ, Source, wants_text
-from runtime.errors import BadSource
+from runtime.errors import BadSource, BuildFailed
 from runtime.quantities import Bytes
 
 APP_UID = APP_GID = 1000
@@ -20,7 +23,17 @@ _FOLDER_TIME = 1_000_000_000  # seconds; folders have no content to take a time 
 _FIRST_TIME, _SPAN = 631_152_000, 946_080_000  # 1990, and 30 years
 
 
-def read_source(tree: Path) -> Source:
+def read_app_file(tree: Path) -> AppFile:
+    """What slipway.toml or app.json at the top says; BadSource says what is wrong with it."""
+    found: dict[str, bytes] = {}
+    for name in appfile_reading.NAMES:
+        if (tree / name).is_file():
+            with (tree / name).open("rb") as file:
+                found[name] = file.read(LARGEST + 1)
+    return appfile_reading.read(found)
+
+
+def read_source(tree: Path, app_file: AppFile) -> Source:
     """The listing, and the texts that tell how to build it."""
     files: set[str] = set()
     texts: dict[str, str] = {}
@@ -33,11 +46,14 @@ def read_source(tree: Path) -> Source:
             files.add(path)
             if not wants_text(path):
                 continue
+            if path.endswith(".jar"):
+                texts[path] = jar.manifest(tree / path)
+                continue
             size = (tree / path).lstat().st_size if path not in ALWAYS_READ else 0
             if size <= left:  # what is not read is not known to be needed: an include of it makes the step read the whole source
                 left -= size
                 texts[path] = _read_text(tree / path, path)
-    return Source(files=frozenset(files), texts=texts)
+    return Source(files=frozenset(files), texts=texts, app_file=app_file)
 
 
 def read_files(tree: Path, names: Iterable[str]) -> dict[str, bytes]:
@@ -70,13 +86,26 @@ def leave_out(tree: Path, names: Iterable[str]) -> None:
             shutil.rmtree(path)
 
 
-def as_layer(tree: Path, workspace: Path) -> Path:
+def take(made: Path, into: Path) -> Path:
+    """A copy of a folder that a build step made, to go on with as the source. BuildFailed: it holds what is no file, folder or link."""
+    if not made.is_dir() or made.is_symlink():
+        raise BuildFailed("The build made no folder to go on with.", hint="Its own words are in the build log.")
+    for folder, _, names in os.walk(made):
+        for name in names:
+            mode = Path(folder, name).lstat().st_mode
+            if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
+                raise BuildFailed(f"The build made {name}, which is neither file, folder nor link.", hint="Make files alone.")
+    process.run(["setpriv", "--pdeathsig", "KILL", "cp", "-a", made, into], timeout=600)
+    into.chmod(0o755)
+    return into
+
+
+def as_layer(tree: Path, layer: Path) -> Path:
     """Turn the source tree into a layer's: at /app, owned by the app's user, each file's time derived from its content.
 
     A time that content decides makes the same source the same layer, while whoever compares times (a static server's ETag, an
     import's cache) still sees every change.
     """
-    layer = workspace / "code"
     layer.mkdir(mode=0o755)
     tree.rename(layer / "app")
     for folder, _, names in os.walk(layer, topdown=False):

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
+from runtime.builds.appfile import TOML, AppFile, Static
+from runtime.builds.jar import attribute, is_program_place
 from runtime.errors import BadSource
 
 
 class Language(StrEnum):
     PYTHON = "Python"
     NODE = "Node.js"
+    GO = "Go"
+    PHP = "PHP"
+    RUBY = "Ruby"
+    JAVA = "Java"
     STATIC = "static site"
     PLAIN = "Procfile"
     DOCKERFILE = "Dockerfile"
+
+
+DOCKERFILE = "dockerfile"
+BUILDERS = {
+    "procfile" if language is Language.PLAIN else language.name.lower(): language for language in Language
+}  # as slipway.toml says it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,59 +37,93 @@ class Source:
 
     files: frozenset[str]
     texts: Mapping[str, str]
+    app_file: AppFile = field(default_factory=AppFile)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Detected:
     language: Language
     because: str  # the file that told
+    first: tuple[Language, ...] = ()  # other languages of the source, which are built before this one, in this order
 
 
+JAVA_SOURCES = ("Main.java", "App.java", "Server.java")
 STATIC_FOLDERS = ("", "public/", "dist/", "build/", "site/", "_site/", "www/")
-_PYTHON = ("uv.lock", "requirements.txt", "pyproject.toml", "manage.py", ".python-version", "runtime.txt")
-_LOOKED_FOR = "Dockerfile, Procfile, requirements.txt, pyproject.toml, uv.lock, manage.py, package.json, index.html (also in public, dist, build, site)"
-ALWAYS_READ = frozenset(
-    (
-        *("Procfile", "package.json", "package-lock.json", "npm-shrinkwrap.json", "pyproject.toml", "uv.lock", "requirements.txt"),
-        *("runtime.txt", ".python-version", ".node-version", ".nvmrc"),
-    )
+PYTHON_LOCKS = ("uv.lock", "poetry.lock", "Pipfile.lock")
+PYTHON_FILES = (*PYTHON_LOCKS, "requirements.txt", "Pipfile", "pyproject.toml", "setup.py", "setup.cfg", "manage.py")
+_PYTHON_VERSION = (".python-version", "runtime.txt")
+_NODE_FILES = (
+    "package.json",
+    "package-lock.json",
+    "npm-shrinkwrap.json",
+    "pnpm-lock.yaml",
+    "pnpm-workspace.yaml",
+    "yarn.lock",
+    ".yarnrc.yml",
 )
+_FILES_OF_OTHERS = (
+    *("go.mod", "composer.json", "composer.lock", "Gemfile", "Gemfile.lock", ".ruby-version", "system.properties", ".java-version"),
+    *(".node-version", ".nvmrc"),
+)
+_LOOKED_FOR = (
+    "Dockerfile, Procfile, package.json, requirements.txt, pyproject.toml, Pipfile, setup.py, the lock files of uv, Poetry and Pipenv, "
+    "manage.py, go.mod, composer.json, index.php, Gemfile, config.ru, a .jar with a Main-Class, Main.java, index.html (also in public, "
+    "dist, build, site)"
+)
+# Each of these at the top tells a language, whatever else is there, but for an app that Node.js starts.
+_SURE = {
+    "go.mod": Language.GO,
+    "composer.json": Language.PHP,
+    "Gemfile": Language.RUBY,
+    "config.ru": Language.RUBY,
+    "index.php": Language.PHP,
+}
+_PROGRAMS = {r"(?:ruby|bundle|puma|rackup|rails)": Language.RUBY, r"(?:php|/opt/php/serve)": Language.PHP, r"java": Language.JAVA}
+ALWAYS_READ = frozenset(("Procfile", "slipway.toml", *PYTHON_FILES, *_PYTHON_VERSION, *_NODE_FILES, *_FILES_OF_OTHERS))
 _TEXTS = re.compile(
-    r"(?:Procfile|package\.json|package-lock\.json|npm-shrinkwrap\.json|pyproject\.toml|uv\.lock|runtime\.txt|\.python-version"
-    r"|\.node-version|\.nvmrc|[^/]+\.py|(?:[^/]+/){0,2}[^/]+\.(?:txt|in))"
+    r"[^/]+\.py|(?:[^/]+/){0,2}[^/]+\.(?:txt|in)|(?:(?!node_modules/)[^/]+/){0,4}package\.json|(?:cmd/[^/]+/)?[^/]+\.go|"
+    + "|".join(map(re.escape, ALWAYS_READ))
+)
+_RUNS_PYTHON = re.compile(r"\b(?:python3?|gunicorn|uvicorn|hypercorn|daphne|waitress-serve|flask|celery|django-admin)\b")
+_RUNS_NODE = re.compile(r"(?<![\w/.-])(?:node|npm|npx|pnpm|yarn)\b")
+# Start scripts that serve a bundler's own development server: what such a project is for is the folder that its build makes.
+_DEVELOPS = re.compile(
+    r"(?:[A-Z_]+=\S+ +)*(?:npx +)?(?:vite(?: +(?:dev|serve|preview))?|react-scripts +start|ng +serve|vue-cli-service +serve|astro +(?:dev|preview)|gatsby +develop"
+    r"|parcel|webpack(?:-dev-server| +serve)|docusaurus +start|eleventy +--serve)(?: [^&;|]*)?"
 )
 
 
 def wants_text(path: str) -> bool:
     """Whether a file may tell how to build its source."""
-    return _TEXTS.fullmatch(path) is not None
+    return _TEXTS.fullmatch(path) is not None or is_program_place(path)
 
 
 def detect(source: Source) -> Detected:
     """BadSource: nothing is known that could build it; it says what was looked for."""
-    if "Dockerfile" in source.files:
+    builder = source.app_file.building.builder
+    if "Dockerfile" in source.files and not builder:
         return Detected(language=Language.DOCKERFILE, because="Dockerfile")
-    if "package.json" in source.files:
-        python = next((name for name in _PYTHON[:3] if name in source.files and "Procfile" not in source.files), "")
-        if python and not _has_start(source):
-            return Detected(language=Language.PYTHON, because=python)
-        return Detected(language=Language.NODE, because="package.json")
-    if name := next((name for name in _PYTHON if name in source.files), ""):
-        return Detected(language=Language.PYTHON, because=name)
-    for later, remedy in (
-        ("Pipfile", "pipenv requirements > requirements.txt"),
-        ("poetry.lock", "poetry export -o requirements.txt"),
-        ("setup.py", "echo . > requirements.txt"),
-    ):
-        if later in source.files and "Procfile" not in source.files:
-            raise BadSource(f"The source has a {later}, which is not read yet.", hint=f"Make a requirements.txt: {remedy}")
-    if "Procfile" in source.files:
+    main = _asked_for(source, builder) if builder else _main(source)
+    return Detected(language=main.language, because=main.because, first=tuple(_first(source, main.language)))
+
+
+def _main(source: Source) -> Detected:
+    """The language of what runs in the end: of the Procfile's web process, else of what tells how to start."""
+    python = next((name for name in PYTHON_FILES if name in source.files), "")
+    starts = "Procfile" in source.files or bool(source.app_file.commands)
+    if not starts and source.app_file.static != Static():
+        return Detected(language=Language.STATIC, because=TOML)
+    sure = next((name for name in _SURE if name in source.files), "")
+    if "package.json" in source.files and not ((sure or python) and _prefers_other(source)):
+        return _of_package(source)
+    if sure:
+        return Detected(language=_SURE[sure], because=sure)
+    if python or (python := next((name for name in _PYTHON_VERSION if name in source.files), "")):
+        return Detected(language=Language.PYTHON, because=python)
+    if starts:
         return _of_procfile(source)
-    for folder in STATIC_FOLDERS:
-        if f"{folder}index.html" in source.files:
-            return Detected(language=Language.STATIC, because=f"{folder}index.html")
-    if name := next((name for name in ("app.py", "main.py") if name in source.files), ""):
-        return Detected(language=Language.PYTHON, because=name)
+    if found := _of_program(source):
+        return found
     top = sorted({path.partition("/")[0] for path in source.files})
     shown = ", ".join(top[:8]) + (", …" if len(top) > 8 else "")
     raise BadSource(
@@ -85,15 +132,129 @@ def detect(source: Source) -> Detected:
     )
 
 
+def _first(source: Source, main: Language) -> Iterator[Language]:
+    """Node.js first where it builds what another language serves, or runs beside it; Python first where only a process needs it."""
+    commands = _commands(source)
+    has_python = any(name in source.files for name in PYTHON_FILES)
+    if main is Language.NODE and has_python and _RUNS_PYTHON.search(commands):
+        yield Language.PYTHON
+    if main not in (Language.NODE, Language.GO, Language.PLAIN, Language.DOCKERFILE) and "package.json" in source.files:
+        scripts = _scripts(source)
+        if "build" in scripts or (main is not Language.STATIC and _RUNS_NODE.search(commands)):
+            yield Language.NODE
+
+
+def _prefers_other(source: Source) -> bool:
+    """Of a source with a package.json and files of another language, whether that serves: the Procfile says so, or Node.js has
+    nothing to start.
+    """
+    lines = _commands(source).splitlines()
+    web = next((line for line in lines if line.lstrip().startswith("web:")), "\n".join(lines))
+    if _RUNS_PYTHON.search(web) or _program(web) or _RUNS_NODE.search(web):
+        return bool(_RUNS_PYTHON.search(web) or _program(web))
+    return not _starts(source)
+
+
+def _of_package(source: Source) -> Detected:
+    """A Node.js app, or a static site that a build script makes, or one beside a package.json with tools alone."""
+    if "Procfile" not in source.files and not source.app_file.commands and not _starts(source):
+        if "build" in _scripts(source):
+            return Detected(language=Language.STATIC, because="package.json")
+        if page := _page(source):
+            return Detected(language=Language.STATIC, because=page)
+    return Detected(language=Language.NODE, because="package.json")
+
+
 def _of_procfile(source: Source) -> Detected:
-    """A Procfile alone: in Python if it has a Python file and a command that runs one."""
-    runs_python = re.search(r"\b(?:python3?|gunicorn|uvicorn|flask|celery)\b", source.texts.get("Procfile", ""))
-    if runs_python and any(path.endswith(".py") for path in source.files):
-        return Detected(language=Language.PYTHON, because="Procfile")
-    if re.search(r"\b(?:node|npm|npx)\b", source.texts.get("Procfile", "")):
-        return Detected(language=Language.NODE, because="Procfile")
-    return Detected(language=Language.PLAIN, because="Procfile")
+    """A Procfile alone, or slipway.toml's commands: in Python if it has a Python file and a command that runs one."""
+    commands = _commands(source)
+    because = "Procfile" if "Procfile" in source.files else source.app_file.file
+    if _RUNS_PYTHON.search(commands) and any(path.endswith(".py") for path in source.files):
+        return Detected(language=Language.PYTHON, because=because)
+    if _RUNS_NODE.search(commands):
+        return Detected(language=Language.NODE, because=because)
+    return Detected(language=_program(commands) or Language.PLAIN, because=because)
 
 
-def _has_start(source: Source) -> bool:
-    return '"start"' in source.texts.get("package.json", "") or any(name in source.files for name in ("server.js", "index.js", "app.js"))
+def _asked_for(source: Source, builder: str) -> Detected:
+    """The builder that slipway.toml names."""
+    language = BUILDERS[builder]
+    if language is not Language.STATIC or "build" in _scripts(source):
+        return Detected(language=language, because=f"builder in {TOML}")
+    if page := _page(source):
+        return Detected(language=language, because=page)
+    where = ", ".join(folder or "the top" for folder in _static_folders(source))
+    raise BadSource(f"{TOML} asks for a static site, and there is no index.html in {where}.", hint="Name its folder as static.folder.")
+
+
+def _commands(source: Source) -> str:
+    """What is started, as lines of a Procfile: those of the app's file, which win, and the Procfile's own."""
+    said = (f"{name}: {command}" for name, command in source.app_file.commands.items())
+    return "\n".join((*said, source.texts.get("Procfile", "")))
+
+
+def _static_folders(source: Source) -> tuple[str, ...]:
+    folder = source.app_file.static.folder
+    return (f"{folder}/",) if folder else STATIC_FOLDERS
+
+
+def _of_program(source: Source) -> Detected | None:
+    """Told by nothing but what there is to serve or to start."""
+    if "public/index.php" in source.files:
+        return Detected(language=Language.PHP, because="public/index.php")
+    if name := _java(source):
+        return Detected(language=Language.JAVA, because=name)
+    if page := _page(source):
+        return Detected(language=Language.STATIC, because=page)
+    if name := next((name for name in ("app.py", "main.py") if name in source.files), ""):
+        return Detected(language=Language.PYTHON, because=name)
+    return None
+
+
+def _program(commands: str) -> Language | None:
+    """The language of a program that lines of a Procfile start."""
+    for program, language in _PROGRAMS.items():
+        if re.search(rf"^\s*[\w-]+:\s*(?:\w+=\S+\s+)*(?:exec\s+)?{program}\b", commands, re.MULTILINE):
+            return language
+    return None
+
+
+def _java(source: Source) -> str:
+    """The file that makes it Java, or "". BadSource: a project that has to be built by a tool which is not here."""
+    found = [path for path in source.files if is_program_place(path) and attribute(source.texts.get(path, ""), "Main-Class")]
+    if name := min(found, default="") or next((name for name in JAVA_SOURCES if name in source.files), ""):
+        return name
+    jar = next((path for path in sorted(source.files) if is_program_place(path)), "")
+    project = next((name for name in ("pom.xml", "build.gradle", "build.gradle.kts") if name in source.files), "")
+    if jar or project:
+        what = f"{jar} names no Main-Class" if jar else f"The source has a {project}, and Maven and Gradle are not run here"
+        raise BadSource(
+            f"{what}: there is nothing to start.", hint="Pack a jar that runs (java -jar), and deploy it, in target or at the top."
+        )
+    return ""
+
+
+def _page(source: Source) -> str:
+    return next((f"{folder}index.html" for folder in _static_folders(source) if f"{folder}index.html" in source.files), "")
+
+
+def _starts(source: Source) -> bool:
+    """Whether package.json, or the name of a file, tells how to start a server in Node.js."""
+    start = str(_scripts(source).get("start", ""))
+    if start:
+        return _DEVELOPS.fullmatch(start) is None
+    return any(name in source.files for name in ("server.js", "index.js", "app.js")) or bool(_package(source).get("main"))
+
+
+def _scripts(source: Source) -> Mapping[str, object]:
+    scripts = _package(source).get("scripts")
+    return scripts if isinstance(scripts, dict) else {}
+
+
+def _package(source: Source) -> Mapping[str, object]:
+    """package.json as far as it can be read: who builds it says what is wrong with it."""
+    try:
+        document = json.loads(source.texts.get("package.json", ""))
+    except (ValueError, RecursionError):
+        return {}
+    return document if isinstance(document, dict) else {}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from runtime.builds import plan_node, plan_python, procfile
-from runtime.builds.detect import STATIC_FOLDERS, Detected, Language, Source, detect
-from runtime.builds.steps import Install
+from runtime.builds import plan_go, plan_java, plan_node, plan_php, plan_python, plan_ruby, plan_static, procfile
+from runtime.builds.detect import Detected, Language, Source, detect
+from runtime.builds.steps import Install, in_order
 from runtime.errors import BadSource
-from runtime.stacks.definition import STATIC, Runtime
+from runtime.stacks.definition import Runtime
+from runtime.stacks.static import STATIC
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,10 +20,15 @@ class BuildPlan:
     detected: Detected
     runtime: Runtime | None
     runtime_words: str  # for the log: what and why, or ""
+    also: tuple[Runtime, ...] = ()  # further languages and tools of the image, each a layer
+    earlier: BuildPlan | None = None  # a stage before: none of its layers is in the image, but what it `takes` of the last of them
+    takes: str = ""  # a folder that the earlier stage makes; it is the source of this one
     installs: tuple[Install, ...]
     environment: Mapping[str, str]
     processes: Mapping[str, str]
     left_out: tuple[str, ...] = ()  # top folders that do not go into the image
+    toolchain: Runtime | None = None  # what the install steps stand on, where that is not what the app does
+    bare: bool = False  # the image holds what the steps made and certificates: no stack, no code, no shell
     notes: tuple[str, ...] = field(default=())  # for the log
 
 
@@ -34,14 +40,50 @@ def plan(source: Source, node_versions: Callable[[], list[str]]) -> BuildPlan:
     """BadSource says what is missing or contradicts itself; `node_versions` is asked only for unusual wishes."""
     detected = detect(source)
     declared = procfile.parse(source.texts["Procfile"]) if "Procfile" in source.files else {}
+    declared |= source.app_file.commands
+    if detected.language is Language.STATIC:
+        return _static(source, detected, node_versions)
+    decided = _of_language(source, detected, declared, node_versions)
+    for language in reversed(detected.first):
+        before = replace(detected, language=language, first=())
+        decided = joined(_of_language(source, before, _NO_PROCESS, node_versions), decided)
+    return decided
+
+
+_NO_PROCESS = {"none": ""}  # of a language that builds for another: nothing of it is started, so nothing is missing
+
+
+def _of_language(source: Source, detected: Detected, declared: Mapping[str, str], versions: Callable[[], list[str]]) -> BuildPlan:
     if detected.language is Language.PYTHON:
         return _python(source, detected, declared)
     if detected.language is Language.NODE:
-        return _node(source, detected, declared, node_versions)
-    if detected.language is Language.STATIC:
-        return _static(detected)
+        return _node(source, detected, declared, versions)
+    if detected.language is Language.GO:
+        return _go(source, detected, declared)
+    if detected.language is Language.PHP:
+        return _php(source, detected, declared)
+    if detected.language is Language.RUBY:
+        return _ruby(source, detected, declared)
+    if detected.language is Language.JAVA:
+        return _java(source, detected, declared)
     environment = {**_ENVIRONMENT, "PATH": f"/app/bin:{_PATH}"}
     return BuildPlan(detected=detected, runtime=None, runtime_words="", installs=(), environment=environment, processes=declared)
+
+
+def joined(first: BuildPlan, last: BuildPlan) -> BuildPlan:
+    """Two languages in one image: the layers of both, the first's commands behind the last's in PATH, the last's processes."""
+    further = [one for one in (first.runtime, *first.also, *last.also) if one is not None]
+    own, usual = (plan.environment["PATH"].removesuffix(_PATH) for plan in (last, first))
+    why = f"{first.detected.language} is built first, then {last.detected.language}, which serves"
+    return replace(
+        last,
+        runtime_words="; ".join(words for words in (last.runtime_words, first.runtime_words) if words),
+        also=tuple(further),
+        installs=in_order((*first.installs, *last.installs)),
+        environment={**first.environment, **last.environment, "PATH": f"{own}{usual}{_PATH}"},
+        left_out=tuple(sorted({*first.left_out, *last.left_out})),
+        notes=(f"Several languages: {why}.", *first.notes, *last.notes),
+    )
 
 
 def _python(source: Source, detected: Detected, declared: Mapping[str, str]) -> BuildPlan:
@@ -66,34 +108,111 @@ def _python(source: Source, detected: Detected, declared: Mapping[str, str]) -> 
 
 def _node(source: Source, detected: Detected, declared: Mapping[str, str], versions: Callable[[], list[str]]) -> BuildPlan:
     runtime, words = plan_node.runtime(source, versions)
-    processes, notes = _with_default(declared, plan_node.web(source))
+    by = plan_node.installer(source)
+    processes, notes = _with_default(declared, plan_node.web(source, by))
+    return BuildPlan(
+        detected=detected,
+        runtime=runtime,
+        runtime_words=f"{words}{f'; {by.tool} {by.version}, by {by.because}' if by.manager else ''}",
+        also=plan_node.further(by),
+        installs=in_order(plan_node.installs(source, by)),
+        environment={**_ENVIRONMENT, "PATH": f"/app/node_modules/.bin:{_PATH}", **plan_node.environment(by)},
+        processes=processes,
+        left_out=("node_modules",) if "package.json" in source.files else (),
+        notes=(*notes, *plan_node.notes(source, by)),
+    )
+
+
+def _go(source: Source, detected: Detected, declared: Mapping[str, str]) -> BuildPlan:
+    toolchain, words = plan_go.runtime(source)
+    plan_go.check(declared, source)
+    processes, notes = (declared, ()) if _serves(declared) else _with_default(declared, plan_go.web(source))
+    return BuildPlan(
+        detected=detected,
+        runtime=None,
+        runtime_words=words,
+        toolchain=toolchain,
+        bare=True,
+        installs=plan_go.installs(source),
+        environment={**_ENVIRONMENT, "PATH": plan_go.BIN},
+        processes=processes,
+        notes=(*notes, *plan_go.notes(source)),
+    )
+
+
+def _php(source: Source, detected: Detected, declared: Mapping[str, str]) -> BuildPlan:
+    runtime, words = plan_php.runtime(source)
+    processes, notes = (declared, ()) if _serves(declared) else _with_default(declared, plan_php.web(source))
     return BuildPlan(
         detected=detected,
         runtime=runtime,
         runtime_words=words,
-        installs=plan_node.installs(source),
-        environment={**_ENVIRONMENT, "PATH": f"/app/node_modules/.bin:{_PATH}", "NODE_ENV": "production"},
+        toolchain=plan_php.toolchain(source),
+        installs=plan_php.installs(source),
+        environment={**_ENVIRONMENT, "PATH": f"/app/vendor/bin:{_PATH}"},
         processes=processes,
-        left_out=("node_modules",) if "package.json" in source.files else (),
-        notes=(*notes, *plan_node.notes(source)),
+        left_out=plan_php.left_out(source),
+        notes=(*notes, *plan_php.notes(source)),
     )
 
 
-def _static(detected: Detected) -> BuildPlan:
-    folder = next(folder for folder in STATIC_FOLDERS if detected.because == f"{folder}index.html")
+def _ruby(source: Source, detected: Detected, declared: Mapping[str, str]) -> BuildPlan:
+    runtime, words = plan_ruby.runtime(source)
+    processes, notes = _with_default(declared, plan_ruby.web(source))
+    return BuildPlan(
+        detected=detected,
+        runtime=runtime,
+        runtime_words=words,
+        toolchain=plan_ruby.toolchain(runtime),
+        installs=plan_ruby.installs(source),
+        environment={**_ENVIRONMENT, "PATH": f"/app/bin:{plan_ruby.GEMS}/bin:{_PATH}", **plan_ruby.environment(source)},
+        processes=processes,
+        notes=(*notes, *plan_ruby.notes(source)),
+    )
+
+
+def _java(source: Source, detected: Detected, declared: Mapping[str, str]) -> BuildPlan:
+    runtime, words = plan_java.runtime(source, declared)
+    processes, notes = (declared, ()) if _serves(declared) else _with_default(declared, plan_java.web(source))
+    return BuildPlan(
+        detected=detected,
+        runtime=runtime,
+        runtime_words=words,
+        installs=plan_java.installs(source),
+        environment={**_ENVIRONMENT, "PATH": _PATH},
+        processes=processes,
+        notes=notes,
+    )
+
+
+def _static(source: Source, detected: Detected, versions: Callable[[], list[str]]) -> BuildPlan:
+    """The folder as it is, or what a Node.js build makes: then the image holds that alone, and nothing of what made it."""
+    asked = source.app_file.static
+    plan_static.check(asked)
+    earlier = None
+    if detected.first:
+        made = _node(source, detected, _NO_PROCESS, versions)
+        installs = plan_static.made_by_node(source, plan_node.installer(source), asked)
+        earlier = replace(made, installs=in_order(installs), notes=())
+    folder = "" if earlier else plan_static.folder(source, asked)
+    words = "nginx serves the files" + (", unknown paths get index.html" if asked.single_page else "")
+    by_node = "Node.js builds the site; the image takes what the build makes, and neither Node.js nor node_modules."
     return BuildPlan(
         detected=detected,
         runtime=STATIC,
-        runtime_words="nginx serves the files",
-        installs=(),
+        runtime_words=words,
+        earlier=earlier,
+        takes=plan_static.SITE if earlier else "",
+        installs=plan_static.installs(folder),
         environment={**_ENVIRONMENT, "PATH": _PATH},
-        processes={"web": f"/opt/static/serve /app/{folder}".rstrip("/")},
+        processes={"web": plan_static.serve(folder, asked), **source.app_file.commands},
+        notes=(by_node, *(note for note in made.notes if note.startswith("Warning"))) if earlier else (),
     )
 
 
 def _with_default(declared: Mapping[str, str], default: tuple[str, str] | None) -> tuple[Mapping[str, str], tuple[str, ...]]:
     """The Procfile's processes; without any (a release phase is none), a web process by convention and the note that says so."""
-    if any(name != "release" for name in declared):
+    if _serves(declared):
         return declared, ()
     if default is None:
         raise BadSource(
@@ -101,3 +220,8 @@ def _with_default(declared: Mapping[str, str], default: tuple[str, str] | None) 
         )
     command, why = default
     return {**declared, "web": command}, (f"Web process: `{command}`, since {why}. A Procfile says otherwise.",)
+
+
+def _serves(declared: Mapping[str, str]) -> bool:
+    """Whether the Procfile names what runs; a release phase alone is nothing that runs."""
+    return any(name != "release" for name in declared)

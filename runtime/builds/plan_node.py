@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import json
+import posixpath
 import re
 from collections.abc import Callable
 from typing import Any
 
 import nodesemver
 
+from runtime.builds import node_installer
 from runtime.builds.detect import Source
+from runtime.builds.node_installer import Installer
 from runtime.builds.steps import Install, Tool
 from runtime.errors import BadSource
-from runtime.stacks.definition import NODE_DEFAULT, NODE_MAJORS, NODE_NEWEST, NodeRuntime, node
+from runtime.stacks.definition import GIT, NODE_DEFAULT, NODE_MAJORS, NODE_NEWEST, NodeRuntime, Runtime, node
 
 LONGEST_WISH = 100  # characters; the time nodesemver takes grows with their square, and with it all other builds wait
-_LOCKS = ("npm-shrinkwrap.json", "package-lock.json")
+_MOST_INNER = 200  # folders of packages that are kept one by one
 _HOOKS = ("preinstall", "install", "postinstall", "prepare")  # scripts npm runs while installing, which may read any file
-_FLAGS = "--no-audit --no-fund --no-update-notifier --no-progress"
+_QUIET = "--no-audit --no-fund --no-update-notifier --no-progress"
+_GIT = re.compile(r"git\+(?:ssh|https?|file):|git://|\"(?:github|gitlab|bitbucket):")
+# files of package managers' own that decide what they install
+_SETTINGS = (".npmrc", ".yarnrc", ".yarnrc.yml", "pnpm-workspace.yaml", ".pnpmfile.cjs", ".pnpmfile.mjs")
+_PARTS = re.compile(r"\.yarn/(?:releases|plugins|patches|versions)/|patches/")
+# What a build makes belongs to the app, as its code does; packages stay root's.
+_OWN = r"find /app \( -name node_modules -o -name .yarn \) -prune -o -user 0 -exec chown -h 1000:1000 {} +"
 
 
 def runtime(source: Source, versions: Callable[[], list[str]]) -> tuple[NodeRuntime, str]:
@@ -39,48 +48,144 @@ def runtime(source: Source, versions: Callable[[], list[str]]) -> tuple[NodeRunt
     return node(found), f"Node.js {found}, {where} asks for {wish}"
 
 
-def installs(source: Source) -> tuple[Install, ...]:
-    """`npm ci` by the lock file, or `npm install`; then the `build` script, if there is one."""
-    package = _package(source)
-    if not any(package.get(kind) for kind in ("dependencies", "devDependencies", "optionalDependencies", "workspaces")) and not _script(
-        package
-    ):
+def installer(source: Source) -> Installer:
+    return node_installer.choose(source, package(source))
+
+
+def installs(source: Source, by: Installer) -> tuple[Install, ...]:
+    """The packages by the lock file; then the `build` script, if there is one, and what only it needed goes again."""
+    document, inner = package(source), _inner(source)
+    builds = has_build(source)
+    if not builds and not any(document.get(kind) for kind in ("dependencies", "devDependencies", "optionalDependencies", "workspaces")):
         return ()
-    lock = next((name for name in _LOCKS if name in source.files), "")
-    local = '"file:' in source.texts.get("package.json", "") or "workspaces" in package
-    whole = local or any(name in package.get("scripts", {}) for name in _HOOKS)
-    builds = _script(package)
-    files = tuple(name for name in ("package.json", lock, ".npmrc") if name in source.files)
-    command = f"npm {'ci' if lock else 'install'} {'--include=dev' if builds else '--omit=dev'} {_FLAGS}"
-    first = Install(name="Dependencies", tool=Tool.NPM, files=files, whole=whole, command=command, keep=("app/node_modules",))
-    if not builds:
-        return (first,)
-    return (first, Install(name="Build script", tool=Tool.NPM, files=(), whole=True, command="npm run build", keep=("app",)))
+    whole = _reads_all(source, document, inner, by)
+    files = () if whole and by.plays else tuple(sorted(_read(source, by, inner)))
+    first = Install(
+        name="Dependencies",
+        tool=by.tool,
+        files=files,
+        whole=whole,
+        command=_install(by, builds=builds),
+        keep=("app",)
+        if by.plays or len(inner) > _MOST_INNER
+        else ("app/node_modules", *(f"app/{folder}/node_modules" for folder in inner)),
+        beside=(GIT,) if any(_GIT.search(source.texts.get(name, "")) for name in ("package.json", by.lock)) else (),
+    )
+    return (first, build_script(source, by)) if builds else (first,)
 
 
-def web(source: Source) -> tuple[str, str] | None:
+def build_script(source: Source, by: Installer) -> Install:
+    """The build on the code, and the removal of what only it needed, where the tool can do that without fetching anew."""
+    prune = ""
+    if _has_development(source) and not _inner(source):
+        prune = {Tool.NPM: f"npm prune --omit=dev --ignore-scripts {_QUIET}", Tool.PNPM: "pnpm prune --prod --ignore-scripts"}.get(
+            by.tool, ""
+        )
+    command = " && ".join(part for part in (f"{by.tool} run build", prune, _OWN) if part)
+    return Install(
+        name="Build script", tool=by.tool, files=(), whole=True, command=command, says=f"{by.tool} run build", keep=("app",), on_code=True
+    )
+
+
+def web(source: Source, by: Installer) -> tuple[str, str] | None:
     """A web command by convention, and why; None where nothing tells."""
-    package = _package(source)
-    if "start" in package.get("scripts", {}):
-        return "npm start", "package.json has a start script"
-    for file in (str(package.get("main", "")).removeprefix("./"), "server.js", "index.js", "app.js"):
+    document = package(source)
+    if "start" in document.get("scripts", {}):
+        return f"{'yarn' if by.plays else 'npm'} start", "package.json has a start script"
+    for file in (str(document.get("main", "")).removeprefix("./"), "server.js", "index.js", "app.js"):
         if file in source.files:
             return f"node {file}", f"there is a {file}"
     return None
 
 
-def notes(source: Source) -> tuple[str, ...]:
-    if "package.json" not in source.files or any(name in source.files for name in _LOCKS):
+def further(by: Installer) -> tuple[Runtime, ...]:
+    return (by.manager,) if by.manager else ()
+
+
+def environment(by: Installer) -> dict[str, str]:
+    """What running takes, beside PATH."""
+    loads = {"NODE_OPTIONS": "--require /app/.pnp.cjs"} if by.plays else {}
+    return {"NODE_ENV": "production", **loads}
+
+
+def notes(source: Source, by: Installer) -> tuple[str, ...]:
+    if "package.json" not in source.files:
         return ()
-    foreign = next((name for name in ("yarn.lock", "pnpm-lock.yaml", "bun.lockb") if name in source.files), "")
-    if foreign:
-        return (f"Warning: {foreign} is not read yet; npm chooses versions itself. Commit a package-lock.json (npm install).",)
-    return ("Warning: without a package-lock.json, versions are whatever is newest when they are installed first.",)
+    said = []
+    unread = node_installer.unread(source, by)
+    if not by.lock and unread:
+        said.append(f"Warning: {' and '.join(unread)} is not read; {by.tool} chooses versions itself. Commit its own lock file.")
+    elif not by.lock:
+        said.append("Warning: without a package-lock.json, versions are whatever is newest when they are installed first.")
+    elif unread:
+        said.append(f"Note: {by.lock} decides; {' and '.join(unread)} is not read.")
+    if has_build(source) and _has_development(source) and (by.tool is Tool.YARN or _inner(source)):
+        why = "workspaces share them" if _inner(source) else "yarn takes none out without fetching all anew"
+        said.append(f"Note: devDependencies stay in the image: {why}.")
+    return tuple(said)
+
+
+def package(source: Source) -> dict[str, Any]:
+    """package.json, or nothing where there is none."""
+    return _parsed(source, "package.json") if "package.json" in source.files else {}
+
+
+def has_build(source: Source) -> bool:
+    return "build" in package(source).get("scripts", {})
+
+
+def _install(by: Installer, *, builds: bool) -> str:
+    if by.tool is Tool.NPM:
+        return f"npm {'ci' if by.lock else 'install'} {'--include=dev' if builds else '--omit=dev'} {_QUIET}"
+    if by.tool is Tool.PNPM:
+        lock = "--frozen-lockfile" if by.lock else "--no-frozen-lockfile"
+        return f"pnpm install {lock}{'' if builds else ' --prod'}"
+    if by.is_berry:
+        checked = f"yarn install {'--immutable' if by.lock else '--no-immutable'}"
+        return checked if builds or by.major < 4 else f"{checked} --mode=skip-build && yarn workspaces focus --all --production"
+    mirror = 'if [ -n "${YARN_NPM_REGISTRY_SERVER-}" ]; then ' + _OF_HERE + "; fi"
+    install = f"yarn install --non-interactive{' --frozen-lockfile' if by.lock else ''} --production={'false' if builds else 'true'}"
+    return f"{mirror} && {install}" if by.lock else install
+
+
+# A lock of yarn 1 names the registry it was made with. Where the host has another, its packages come from there; hashes stay.
+_OF_HERE = r'sed -i -E "s#https?://registry\.(npmjs\.org|yarnpkg\.com)#$YARN_NPM_REGISTRY_SERVER#" yarn.lock'
+
+
+def _reads_all(source: Source, document: dict[str, Any], inner: tuple[str, ...], by: Installer) -> bool:
+    """Whether installing may need more than what names the packages: scripts of the app's own, packages in its folders."""
+    texts = [source.texts.get("package.json", ""), *(source.texts.get(f"{folder}/package.json", "") for folder in inner)]
+    local = any(re.search(r'"(?:file|link|portal):', text) for text in texts)
+    scripts = [document.get("scripts", {})]
+    scripts += [scripts_of for folder in inner if isinstance(scripts_of := _parsed(source, f"{folder}/package.json").get("scripts"), dict)]
+    commands = any('"bin"' in source.texts.get(f"{folder}/package.json", "") for folder in inner)
+    packed = any(path.startswith(".yarn/cache/") for path in source.files)
+    hooked = any(name in each for each in scripts for name in _HOOKS)
+    unread = any(f"{folder}/package.json" not in source.texts for folder in inner)
+    return local or hooked or commands or unread or (packed and by.is_berry)
+
+
+def _read(source: Source, by: Installer, inner: tuple[str, ...]) -> set[str]:
+    named = {"package.json", by.lock, *_SETTINGS, *(f"{folder}/package.json" for folder in inner)}
+    return {path for path in source.files if path in named or _PARTS.match(path)}
+
+
+def _inner(source: Source) -> tuple[str, ...]:
+    """Folders with packages of their own, where the source says that it has any (`workspaces`, or pnpm's file of them)."""
+    if "workspaces" not in package(source) and "pnpm-workspace.yaml" not in source.files:
+        return ()
+    found = (posixpath.split(path) for path in source.files if path.endswith("/package.json"))
+    return tuple(sorted(folder for folder, _ in found if "node_modules" not in folder.split("/")))
+
+
+def _has_development(source: Source) -> bool:
+    names = ("package.json", *(f"{folder}/package.json" for folder in _inner(source)))
+    return any(_parsed(source, name).get("devDependencies") for name in names if name in source.texts)
 
 
 def _wish(source: Source) -> tuple[str, str]:
     """(a semver range or "", where it says so)."""
-    if wish := str((_package(source).get("engines") or {}).get("node", "")).strip():
+    if wish := node_installer.engine(package(source), "node"):
         return wish, "engines.node in package.json"
     for file in (".node-version", ".nvmrc"):
         if line := source.texts.get(file, "").strip():
@@ -97,17 +202,11 @@ def _offered(versions: list[str]) -> list[str]:
     return [version for version in versions if re.fullmatch(r"\d+\.\d+\.\d+", version) and int(version.partition(".")[0]) in NODE_MAJORS]
 
 
-def _script(package: dict[str, Any]) -> bool:
-    return "build" in package.get("scripts", {})
-
-
-def _package(source: Source) -> dict[str, Any]:
-    if "package.json" not in source.files:
-        return {}
+def _parsed(source: Source, file: str) -> dict[str, Any]:
     try:
-        document = json.loads(source.texts.get("package.json", ""))
-    except ValueError as error:
-        raise BadSource(f"package.json is not valid JSON: {error}.", hint="Correct it and deploy again.") from None
+        document = json.loads(source.texts.get(file, ""))
+    except (ValueError, RecursionError) as error:
+        raise BadSource(f"{file} is not valid JSON: {error}.", hint="Correct it and deploy again.") from None
     if not isinstance(document, dict) or not isinstance(document.get("scripts", {}), dict):
-        raise BadSource("package.json is not an object with an object of scripts.", hint="npm init -y writes a right one.")
+        raise BadSource(f"{file} is not an object with an object of scripts.", hint="npm init -y writes a right one.")
     return document

@@ -5,14 +5,16 @@ from __future__ import annotations
 import posixpath
 import re
 import tomllib
+from collections.abc import Mapping
 from typing import Any
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-from runtime.builds.detect import Source
+from runtime.builds import plan_pipenv, plan_poetry
+from runtime.builds.detect import PYTHON_FILES, PYTHON_LOCKS, Source
 from runtime.builds.steps import Install, Tool
 from runtime.errors import BadSource
-from runtime.stacks.definition import PYTHON, DebianRuntime
+from runtime.stacks.definition import GIT, PYTHON, DebianRuntime
 
 VENV = "/opt/venv"
 _DEFAULT = "3.13"
@@ -40,27 +42,43 @@ def installs(source: Source, runtime: DebianRuntime) -> tuple[Install, ...]:
     """The steps that make /opt/venv; none where nothing is asked for."""
     python = f"/usr/bin/{runtime.packages[0]}"
     venv = f"uv venv --quiet --python {python} {VENV}"
-    if "uv.lock" in source.files and "pyproject.toml" in source.files:
-        return _of_lock(source, venv)
-    if "requirements.txt" in source.files:
-        reads, whole = _requirements(source)
-        files = tuple(sorted(reads | ({"pyproject.toml"} & source.files if whole else set())))
-        install = f"uv pip install --python {VENV} -r requirements.txt"
-        return (Install(name="Dependencies", tool=Tool.UV, files=files, whole=whole, command=f"{venv} && {install}", keep=_KEEP),)
-    project = _pyproject(source).get("project", {})
-    if "pyproject.toml" in source.files and ("dependencies" in project or "dynamic" in project):
-        install = f"uv pip install --python {VENV} -r pyproject.toml"
-        whole = "dynamic" in project or bool(_pyproject(source).get("tool", {}).get("uv", {}).get("sources"))
-        first = Install(
-            name="Dependencies", tool=Tool.UV, files=("pyproject.toml",), whole=whole, command=f"{venv} && {install}", keep=_KEEP
-        )
-        return (first, *_project(source, f"uv pip install --python {VENV} --no-deps -e ."))
-    if "poetry" in _pyproject(source).get("tool", {}):
-        raise BadSource(
-            "The pyproject.toml lists its dependencies for Poetry, which is not read yet.",
-            hint="Make a requirements.txt: poetry export -o requirements.txt",
-        )
+    editable = f"uv pip install --python {VENV} --no-deps -e ."
+    match decides(source):
+        case "uv.lock":
+            return _of_lock(source, venv)
+        case "poetry.lock":
+            first = plan_poetry.of_lock(_toml(source, "poetry.lock"), python, venv, VENV)
+            return (first, *_project(source, editable))
+        case "Pipfile.lock":
+            return (plan_pipenv.of_lock(source.texts.get("Pipfile.lock", ""), venv, VENV),)
+        case "requirements.txt":
+            return (_of_requirements(source, venv),)
+        case "Pipfile":
+            return (plan_pipenv.without_lock(_toml(source, "Pipfile"), venv, VENV),)
+        case "pyproject.toml" if _is_poetrys(source):
+            first = plan_poetry.without_lock(source.texts.get("pyproject.toml", ""), python, venv, VENV)
+            return (first, *_project(source, editable))
+        case "pyproject.toml":
+            return (_of_pyproject(source, venv), *_project(source, editable))
+        case "setup.py" | "setup.cfg" as file:
+            return (_of_setup(file, venv),)
     return ()
+
+
+def decides(source: Source) -> str:
+    """The file that says what is installed: a lock before what it was made from, and "" where nothing is."""
+    document = _pyproject(source)
+    for file in PYTHON_LOCKS:
+        if file in source.files and (file == "Pipfile.lock" or "pyproject.toml" in source.files):
+            return file
+    for file in ("requirements.txt", "Pipfile"):
+        if file in source.files:
+            return file
+    if {"dependencies", "dynamic"} & document.get("project", {}).keys() or _is_poetrys(source):
+        return "pyproject.toml"
+    if "setup.py" in source.files:
+        return "setup.py"
+    return "setup.cfg" if "[metadata]" in source.texts.get("setup.cfg", "") else ""
 
 
 def web(source: Source) -> tuple[str, str] | None:
@@ -105,10 +123,17 @@ def left_out(source: Source) -> tuple[str, ...]:
 
 
 def notes(source: Source) -> tuple[str, ...]:
-    if "requirements.txt" in source.files and "uv.lock" in source.files and "pyproject.toml" in source.files:
-        return ("Note: uv.lock decides; requirements.txt is not read.",)
-    unpinned = "pyproject.toml" in source.files and not {"uv.lock", "requirements.txt"} & source.files
-    return ("Note: without a uv.lock, versions are whatever is newest when they are installed first.",) if unpinned else ()
+    file = decides(source)
+    said = []
+    if unread := [name for name in (*PYTHON_LOCKS, "requirements.txt") if name in source.files and name != file and file]:
+        said.append(f"Note: {file} decides; {' and '.join(unread)} is not read.")
+    pipfile = _toml(source, "Pipfile") if file == "Pipfile.lock" and "Pipfile" in source.files else {}
+    if pipfile and plan_pipenv.is_stale(pipfile, source.texts.get("Pipfile.lock", "")):
+        said.append("Warning: Pipfile.lock was made from another Pipfile than this one, and decides. `pipenv lock` makes it anew.")
+    lock = {"Pipfile": "Pipfile.lock", "pyproject.toml": "poetry.lock" if _is_poetrys(source) else "uv.lock"}.get(file)
+    if lock:
+        said.append(f"Warning: without a {lock}, versions are whatever is newest when they are installed first.")
+    return tuple(said)
 
 
 def _wish(source: Source) -> tuple[str, str]:
@@ -121,19 +146,56 @@ def _wish(source: Source) -> tuple[str, str]:
         if match := re.fullmatch(pattern, line):
             return match[1], file
         raise BadSource(f"{file} reads {line!r}, which is no Python version.", hint=f"Write {_DEFAULT} or python-{_DEFAULT} there.")
-    required = str(_pyproject(source).get("project", {}).get("requires-python", ""))
-    if len(required) > _LONGEST_WISH:
-        raise BadSource("requires-python in pyproject.toml is longer than any range of versions.", hint='Write ">=3.11".')
-    try:
-        specifiers = SpecifierSet(required)
-    except InvalidSpecifier:
-        raise BadSource(
-            f"requires-python in pyproject.toml reads {required!r}, which is no range of versions.", hint='Write ">=3.11".'
-        ) from None
+    if "Pipfile" in source.files and (found := plan_pipenv.python_wish(_toml(source, "Pipfile"))):
+        return ".".join(found[:_LONGEST_WISH].split(".")[:2]), "[requires] in the Pipfile"
+    ranges, required, where = _ranges(source)
     for version in sorted(PYTHON, key=lambda text: tuple(map(int, text.split("."))), reverse=True):
-        if any(specifiers.contains(f"{version}.{patch}") for patch in (0, 99)):
-            return version, "requires-python" if required else "the default"
-    return required, "requires-python in pyproject.toml"
+        if any(specifiers.contains(f"{version}.{patch}") for specifiers in ranges for patch in (0, 99)):
+            return version, where if required else "the default"
+    return required, f"{where} in pyproject.toml"
+
+
+def _ranges(source: Source) -> tuple[tuple[SpecifierSet, ...], str, str]:
+    """(ranges one of which has to hold, as they are written, what the place is called)."""
+    document = _pyproject(source)
+    required, where = str(document.get("project", {}).get("requires-python", "")), "requires-python"
+    poetrys = "" if required else str(_poetry(document).get("dependencies", {}).get("python", ""))
+    if poetrys:
+        required, where = poetrys, "tool.poetry.dependencies.python"
+    if len(required) > _LONGEST_WISH:
+        raise BadSource(f"{where} in pyproject.toml is longer than any range of versions.", hint='Write ">=3.11".')
+    if poetrys:
+        return plan_poetry.python_ranges(poetrys), required, where
+    try:
+        return (SpecifierSet(required),), required, where
+    except InvalidSpecifier:
+        raise BadSource(f"{where} in pyproject.toml reads {required!r}, which is no range of versions.", hint='Write ">=3.11".') from None
+
+
+def _of_requirements(source: Source, venv: str) -> Install:
+    reads, whole = _requirements(source)
+    files = tuple(sorted(reads | ({"pyproject.toml"} & source.files if whole else set())))
+    install = f"uv pip install --python {VENV} -r requirements.txt"
+    beside = (GIT,) if any("git+" in source.texts.get(file, "") for file in reads) else ()
+    return Install(name="Dependencies", tool=Tool.UV, files=files, whole=whole, command=f"{venv} && {install}", keep=_KEEP, beside=beside)
+
+
+def _of_pyproject(source: Source, venv: str) -> Install:
+    document = _pyproject(source)
+    install = f"uv pip install --python {VENV} -r pyproject.toml"
+    whole = "dynamic" in document.get("project", {}) or bool(document.get("tool", {}).get("uv", {}).get("sources"))
+    beside = (GIT,) if re.search(r"git\+|\bgit\s*=", source.texts.get("pyproject.toml", "")) else ()
+    command = f"{venv} && {install}"
+    return Install(name="Dependencies", tool=Tool.UV, files=("pyproject.toml",), whole=whole, command=command, keep=_KEEP, beside=beside)
+
+
+def _of_setup(file: str, venv: str) -> Install:
+    """The project where it lies, so that what runs is the code of the release; compiled modules are put beside it and stay, too."""
+    own = "find /app -user 0 -exec chown -h 1000:1000 {} +"
+    command = f"{venv} && uv pip install --python {VENV} -e . && rm -rf /app/build && {own}"
+    says = f"uv pip install -e ., which {file} describes"
+    keep = (*_KEEP, "app")
+    return Install(name="Project", tool=Tool.UV, files=(), whole=True, command=command, says=says, keep=keep, on_code=True)
 
 
 def _of_lock(source: Source, venv: str) -> tuple[Install, ...]:
@@ -143,7 +205,8 @@ def _of_lock(source: Source, venv: str) -> tuple[Install, ...]:
     whole = any(path != "." for path in local)
     sync = "uv sync --frozen --no-dev" + ("" if whole else " --no-install-project")
     command = f"{venv} && UV_PROJECT_ENVIRONMENT={VENV} {sync}"
-    first = Install(name="Dependencies", tool=Tool.UV, files=("pyproject.toml", "uv.lock"), whole=whole, command=command, keep=_KEEP)
+    files, beside = ("pyproject.toml", "uv.lock"), (GIT,) if any("git" in entry for entry in sources) else ()
+    first = Install(name="Dependencies", tool=Tool.UV, files=files, whole=whole, command=command, keep=_KEEP, beside=beside)
     if whole:
         return (first,)
     return (first, *_project(source, f"UV_PROJECT_ENVIRONMENT={VENV} uv sync --frozen --no-dev"))
@@ -152,9 +215,12 @@ def _of_lock(source: Source, venv: str) -> tuple[Install, ...]:
 def _project(source: Source, command: str) -> tuple[Install, ...]:
     """A project with commands of its own is installed too: a step that reads the whole source."""
     document = _pyproject(source)
-    if "build-system" not in document or not {"scripts", "entry-points", "gui-scripts"} & document.get("project", {}).keys():
+    commands = {"scripts", "entry-points", "gui-scripts"} & document.get("project", {}).keys() | {"scripts", "plugins"} & _poetry(
+        document
+    ).keys()
+    if "build-system" not in document or not commands:
         return ()
-    return (Install(name="Project", tool=Tool.UV, files=(), whole=True, command=command, keep=_KEEP),)
+    return (Install(name="Project", tool=Tool.UV, files=(), whole=True, command=command, keep=_KEEP, on_code=True),)
 
 
 def _requirements(source: Source) -> tuple[set[str], bool]:
@@ -186,15 +252,30 @@ def _requirements(source: Source) -> tuple[set[str], bool]:
 
 def _packages(source: Source) -> set[str]:
     """Names of what is depended on, roughly: enough to choose a server."""
-    texts = [source.texts[file] for file in ("requirements.txt", "pyproject.toml", "uv.lock") if file in source.texts]
+    texts = [source.texts[file] for file in PYTHON_FILES if file in source.texts and not file.startswith("requirements")]
     texts += [source.texts[file] for file in source.texts if file.startswith("requirements")]
     return {
         name for name in ("gunicorn", "uvicorn", "flask", "django") if any(re.search(rf"\b{name}\b", text, re.IGNORECASE) for text in texts)
     }
 
 
+def _is_poetrys(source: Source) -> bool:
+    """Whether pyproject.toml names its dependencies in Poetry's own way."""
+    document = _pyproject(source)
+    return bool(_poetry(document)) and "dependencies" not in document.get("project", {}) and "dependencies" in _poetry(document)
+
+
+def _poetry(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    table = document.get("tool", {}).get("poetry", {})
+    return table if isinstance(table, dict) else {}
+
+
 def _pyproject(source: Source) -> dict[str, Any]:
-    return _toml(source, "pyproject.toml") if "pyproject.toml" in source.files else {}
+    document = _toml(source, "pyproject.toml") if "pyproject.toml" in source.files else {}
+    for name in ("project", "tool"):
+        if not isinstance(document.get(name, {}), dict):
+            raise BadSource(f"{name} in pyproject.toml is no table.", hint=f"Write it as [{name}].")
+    return document
 
 
 def _toml(source: Source, file: str) -> dict[str, Any]:

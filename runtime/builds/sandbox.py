@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from runtime import process
-from runtime.builds.steps import Install
+from runtime.builds.steps import TEXTS, Install
 from runtime.builds.surroundings import Surroundings
 from runtime.builds.yields import tame
 from runtime.containers.container import Exit
@@ -58,6 +58,7 @@ def run_install(
     *,
     layers: tuple[Path, ...],
     inputs: Path,
+    texts: Path,
     around: Surroundings,
     log: Callable[[str], None],
     cancelled: Callable[[], bool],
@@ -73,7 +74,7 @@ def run_install(
         uid=0,  # of the container's own user namespace: nobody outside; the app, as 1000, cannot change what is installed
         gid=0,
         limits=order.limits,
-        binds=(Bind(source=inputs, target=_SOURCE), *around.binds),
+        binds=(Bind(source=inputs, target=_SOURCE), Bind(source=texts, target=TEXTS), *around.binds),
         purpose=Purpose.BUILD,
         labels={WORKSPACE: order.workspace.name},
     )
@@ -85,7 +86,7 @@ def run_install(
             raise BuildFailed("The build was cancelled.")
         if time.monotonic() > order.deadline:
             raise BuildFailed(
-                f"{install.name}: `{install.command}` did not end in time and was stopped.", hint="Fewer or smaller dependencies help."
+                f"{install.name}: `{install.shown}` did not end in time and was stopped.", hint="Fewer or smaller dependencies help."
             )
         if end.code != 0:
             raise BuildFailed(f"{install.name}: `{install.tool}` failed. {end.explain()}", hint="Its own words are in the build log.")

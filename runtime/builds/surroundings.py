@@ -1,6 +1,6 @@
 """What this host knows about package registries, handed to build steps: indexes, proxies, certificates, npm's settings.
 
-Read from where pip, uv and npm keep it: their files and their variables. Only what is needed to fetch packages is passed on. It
+Read from where pip, uv, npm, go, bundler and composer keep it: their files and their variables. Only what is needed to fetch packages is passed on. It
 does include credentials in an index address or an `_authToken`, since a private registry cannot be asked without: whoever may
 deploy here can read them in a build. Nothing of it goes into a layer.
 """
@@ -19,6 +19,7 @@ from urllib.parse import unquote, urlsplit
 
 from uv import find_uv_bin
 
+from runtime.builds import registries
 from runtime.builds.steps import Tool
 from runtime.config import package_environment
 from runtime.containers.spec import Bind
@@ -59,7 +60,9 @@ def surroundings(tool: Tool, workspace: Path) -> Surroundings:
         inside = f"{_INSIDE}/authorities.crt"
         binds.append(Bind(source=authorities, target=inside))
         environment |= dict.fromkeys(("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "NPM_CONFIG_CAFILE"), inside)
-    of_tool = _for_uv(host) if tool is Tool.UV else _for_npm(host, workspace)
+    if tool is Tool.SHELL:
+        return Surroundings(environment=environment, binds=tuple(binds), identity={})
+    of_tool = _for(tool, host, workspace)
     return Surroundings(environment={**environment, **of_tool.environment}, binds=(*binds, *of_tool.binds), identity=of_tool.identity)
 
 
@@ -97,6 +100,19 @@ def _for_uv(host: Mapping[str, str]) -> Surroundings:
     return Surroundings(environment=environment, binds=tuple(binds), identity=identity)
 
 
+def _for(tool: Tool, host: Mapping[str, str], workspace: Path) -> Surroundings:
+    if tool is Tool.UV:
+        return _for_uv(host)
+    if tool is Tool.NPM:
+        return _for_npm(host, workspace)
+    settings = registries.settings(tool, host)
+    return Surroundings(
+        environment={**settings, **registries.WAYS.get(tool, {})},
+        binds=(),
+        identity={"settings": _hash(settings), "ways": str(registries.REVISION)},
+    )
+
+
 def _for_npm(host: Mapping[str, str], workspace: Path) -> Surroundings:
     """Npm's own files, cut down to what fetching needs."""
     files = [Path("/etc/npmrc"), Path("/usr/etc/npmrc"), Path("/usr/local/etc/npmrc"), Path(host.get("HOME", "/root"), ".npmrc")]
@@ -112,8 +128,29 @@ def _for_npm(host: Mapping[str, str], workspace: Path) -> Surroundings:
     written = workspace / "npmrc"
     written.write_text(text)
     identity = {"settings": _hash({**settings, **environment})}
+    registry = settings.get("registry") or next(iter(environment.values()), "")
     environment |= {"NPM_CONFIG_USERCONFIG": f"{_INSIDE}/npmrc", "NPM_CONFIG_CACHE": "/tmp/npm"}  # noqa: S108  # inside the container
+    environment |= _for_yarn(settings, registry, host)
     return Surroundings(environment=environment, binds=(Bind(source=written, target=f"{_INSIDE}/npmrc"),), identity=identity)
+
+
+def _for_yarn(settings: Mapping[str, str], registry: str, host: Mapping[str, str]) -> dict[str, str]:
+    """Yarn 2 and later read no npmrc (https://yarnpkg.com/configuration/yarnrc); yarn 1 and pnpm do, and pass over these words."""
+    proxies = {name.lower(): value for name, value in host.items() if _PROXIES.fullmatch(name)}
+    found = {
+        "YARN_NPM_REGISTRY_SERVER": registry.rstrip("/"),
+        "YARN_HTTP_PROXY": settings.get("proxy") or proxies.get("http_proxy", ""),
+        "YARN_HTTPS_PROXY": settings.get("https-proxy") or proxies.get("https_proxy", ""),
+        "YARN_HTTPS_CA_FILE_PATH": f"{_INSIDE}/authorities.crt" if any(Path(path).is_file() for path in _CA_BUNDLES) else "",
+        "YARN_NPM_AUTH_TOKEN": next((value for name, value in settings.items() if name.endswith(":_authToken")), ""),
+        "YARN_UNSAFE_HTTP_WHITELIST": urlsplit(registry).hostname or "" if registry.startswith("http:") else "",
+    }
+    return {
+        **{name: value for name, value in found.items() if value},
+        "YARN_ENABLE_GLOBAL_CACHE": "0",  # what Plug'n'Play runs from lies in the app's folder, not in somebody's home
+        "YARN_ENABLE_PROGRESS_BARS": "0",
+        "YARN_ENABLE_TELEMETRY": "0",
+    }
 
 
 def _pip_settings(host: Mapping[str, str]) -> dict[str, str]:

@@ -10,7 +10,7 @@ import re
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import cached_property
@@ -24,6 +24,7 @@ from runtime.containers.attachment import Network
 from runtime.containers.cgroup import Cgroups, open_cgroups
 from runtime.containers.container import Container, Exit, Status, Usage, exit_of
 from runtime.containers.creation import Creation
+from runtime.containers.execution import Executed, execute
 from runtime.containers.folder import Folder, Journalled, Made
 from runtime.containers.logs import ConsoleReader
 from runtime.containers.monitor import Monitor
@@ -107,6 +108,14 @@ class Containers:
             return self._follow(self._folder(spec.id), on_output, timeout, cancelled)
         finally:
             self.stop(spec.id, grace=0)
+
+    def execute(self, id: str, command: Sequence[str], *, timeout: float) -> Executed:
+        """Run one command more in a running container. LaunchFailed: there is none."""
+        folder = self._folder(id)
+        made = folder.made()
+        if made is None or not self._runs(made) or self._monitor.is_waiting(id):
+            raise LaunchFailed(f"There is no running container {id}.")
+        return execute(self._monitor.runtime, folder, made, command, timeout=timeout)
 
     def stop(self, id: str, grace: float = 10) -> None:
         """SIGTERM, `grace` seconds, then SIGKILL to all of it. Fine if it has ended or never was."""

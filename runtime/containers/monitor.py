@@ -73,6 +73,11 @@ class Monitor:
         except ProcessFailed as failure:
             raise LaunchFailed(f"Container {id} could not be started: {failure.what}") from None
 
+    @property
+    def runtime(self) -> tuple[str, ...]:
+        """The runtime with its global options, for verbs that look at control groups."""
+        return (*self._runtime, *self._globals)
+
     def is_waiting(self, id: str) -> bool:
         """Whether it was created and not yet started: the runtime's fifo is still there."""
         return (self._state / id / "exec.fifo").exists()
@@ -117,7 +122,7 @@ class Monitor:
         return ("--cgroup-manager=cgroupfs", "--root", str(self._state))
 
     def _command(self, folder: Folder) -> list[str | Path]:
-        runtime, *arguments = (*self._runtime, *self._globals)
+        runtime, *arguments = self.runtime
         runtime_arguments = [f"--runtime-arg={argument}" for argument in arguments]
         identity_words = ["--api-version", "1", "-c", folder.id, "-u", folder.id, "-n", folder.id]
         places: list[str | Path] = ["-b", folder.bundle, "-p", folder.path / "container.pid", "--conmon-pidfile", folder.monitor_pid]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from runtime.containers.spec import Limits, TeamLimits
 from runtime.converge.strategy import Strategy
+from runtime.health import HealthCheck
 from runtime.router.policy import Policy
 from runtime.router.table import WEB, PathRoute
 
@@ -36,7 +37,7 @@ class DesiredRelease:
     image: str  # manifest digest, sha256:…
     environment: Mapping[str, str]
     processes: tuple[DesiredProcess, ...]
-    health_path: str = "/"
+    health: HealthCheck = field(default_factory=HealthCheck)
     boot_seconds: float = 60.0
     drain_seconds: float = 30.0
     generation: int = 0  # raised by "restart": instances of a lower one are replaced by rolling

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from runtime.containers.container import Exit
+from runtime.health import CheckKind, HealthCheck
 from runtime.quantities import Bytes
 
 AT_ONCE_SECONDS = 3.0
@@ -17,14 +18,15 @@ AT_ONCE_SECONDS = 3.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a GET on the health path met. `status` is None when there was no HTTP answer; then `trouble` says what happened."""
+    """What a health check met: a `status` of HTTP, or that it `passed`; else `trouble` says what happened."""
 
     status: int | None = None
+    passed: bool = False
     trouble: str = ""
 
     @property
     def healthy(self) -> bool:
-        return self.status is not None and self.status < 500
+        return self.passed or (self.status is not None and self.status < 500)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +34,7 @@ class Seen:
     """A running web instance that is not ready, looked at from all sides."""
 
     port: int  # it was told, in $PORT
-    health_path: str
+    health: HealthCheck
     listening: tuple[tuple[str, int], ...]  # (address, port)
     answer: Answer
     memory: Bytes
@@ -58,7 +60,8 @@ def exited(end: Exit | None, *, lived: float | None, log: Sequence[str]) -> str:
 
 def not_ready(seen: Seen, log: Sequence[str]) -> str:
     """Why a web instance that runs gets no traffic."""
-    text = f"{_where_it_listens(seen)} (Waited {seen.waited:.0f} s.)"
+    found = _how_it_checks(seen) if seen.health.kind is CheckKind.COMMAND else _where_it_listens(seen)
+    text = f"{found} (Waited {seen.waited:.0f} s.)"
     if seen.oom_kills:
         text = f"A process of it was killed for using all of its {seen.memory} of memory, {_times(seen.oom_kills)}; give it more. {text}"
     return _with_log(text, log)
@@ -79,8 +82,16 @@ def _where_it_listens(seen: Seen) -> str:
     return f"It listens on {_sockets(seen.listening)}, where nobody but itself can reach it; {told}."
 
 
+def _how_it_checks(seen: Seen) -> str:
+    return (
+        f"Its health check {seen.health.describe()} {seen.answer.trouble or 'did not succeed'}; it counts as healthy when that ends with 0."
+    )
+
+
 def _how_it_answers(seen: Seen) -> str:
-    asked = f"GET {seen.health_path} on port {seen.port}"
+    if seen.health.kind is CheckKind.TCP:
+        return f"It listens, but a connection to port {seen.port} {seen.answer.trouble or 'got no answer'}."
+    asked = f"GET {seen.health.path} on port {seen.port}"
     if seen.answer.status is not None:
         return (
             f"It answers {asked} with status {seen.answer.status}; it counts as healthy with a status below 500. "

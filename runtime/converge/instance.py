@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping
+from contextlib import suppress
 
 from runtime.containers.container import Container
 from runtime.containers.spec import ContainerSpec, Limits
+from runtime.containers.words import NO_SHELL, words
 from runtime.converge.desired import DesiredApp, DesiredRelease
 from runtime.converge.observed import Group, Place
 from runtime.images.store import Image
@@ -15,6 +17,7 @@ from runtime.images.store import Image
 PORT = 8000  # each instance has a network of its own, so all may have the same
 INSTANCE = "instance"
 RELEASE_PHASE = "release-phase"
+RUN = "run"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _BUILTINS = frozenset(
     [
@@ -96,8 +99,16 @@ def spec_for_release_phase(
     return _spec(desired, release, image, id=id, process="release", command=command, limits=limits, labels=labels)
 
 
+def spec_for_run(
+    desired: DesiredApp, release: DesiredRelease, image: Image, *, id: str, run: int, source: str, command: str, limits: Limits
+) -> ContainerSpec:
+    """The container of a run: one command beside the instances. `source` is how its lines are called in the app's log."""
+    labels = {"kind": RUN, "process": source, "release": str(release.number), "run": str(run)}
+    return _spec(desired, release, image, id=id, process=source, command=command, limits=limits, labels=labels)
+
+
 def place_of(container: Container) -> Place | None:
-    """Where a container stands; None for builds and release phases."""
+    """Where a container stands; None for builds, release phases and runs."""
     labels = container.spec.labels
     if labels.get("kind") != INSTANCE:
         return None
@@ -146,20 +157,32 @@ def _spec(
         "SLIPWAY_PROCESS": process,
         "SLIPWAY_RELEASE": f"v{release.number}",
         "SLIPWAY_INSTANCE": id,
+        "SLIPWAY_MEMORY": str(int(limits.memory)),  # bytes: on cgroup v1 an app cannot look it up
     }
+    environment = {"PATH": _PATH, "HOME": home, **image.config.environment, **release.environment, **ours}
     return ContainerSpec(
         id=id,
         app=desired.app,
         team=desired.team,
         layers=image.layers,
-        command=command_of(command) if command.strip() else _default_command(image),
-        environment={"PATH": _PATH, "HOME": home, **image.config.environment, **release.environment, **ours},
+        command=_command(command, image, environment),
+        environment=environment,
         working_directory=home,
         uid=uid,
         gid=gid,
         limits=limits,
         labels=labels,
     )
+
+
+def _command(line: str, image: Image, environment: Mapping[str, str]) -> tuple[str, ...]:
+    """A line for a shell, where the image has one; its words, where the builder knows that there is none."""
+    if not line.strip():
+        return _default_command(image)
+    if NO_SHELL in image.config.labels:
+        with suppress(ValueError):  # a line that came from elsewhere since: the shell it asks for is what the instance will miss
+            return words(line, environment)
+    return command_of(line)
 
 
 def _default_command(image: Image) -> tuple[str, ...]:

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from runtime.containers.container import Container, Status, Usage
+from runtime.containers.execution import Executed
 from runtime.converge import explain, instance
 from runtime.converge.desired import DesiredApp, DesiredRelease
 from runtime.converge.evidence import Traffic
 from runtime.converge.observed import Group, Marks, ObservedApp, ObservedInstance, Phase, Place
-from runtime.converge.readiness import Ask, ask
+from runtime.converge.readiness import Ask, Connect, ask, connect
 from runtime.converge.record import Record
 from runtime.converge.requests import Requests
 from runtime.errors import RuntimeFailure
+from runtime.health import CheckKind, HealthCheck
 from runtime.router.table import AppRoutes
 
+COMMAND_EVERY = 1.0  # seconds between two health commands in an instance that starts
+REMEMBERED = 500  # instances
 EVIDENCE_AFTER = 3.0  # seconds; an instance that boots as usual needs no explaining
 _PHASES = {Status.CREATED: Phase.CREATED, Status.RUNNING: Phase.RUNNING, Status.EXITED: Phase.EXITED, Status.BROKEN: Phase.LOST}
 
@@ -30,6 +34,7 @@ class ContainersToLookAt(Protocol):
     def usage(self, id: str) -> Usage | None: ...
     def is_frozen(self, id: str) -> bool: ...
     def listening(self, id: str) -> list[tuple[str, int]]: ...
+    def execute(self, id: str, command: Sequence[str], *, timeout: float) -> Executed: ...
 
 
 class RouterToLookAt(Protocol):
@@ -48,12 +53,14 @@ class Observer:
     router: RouterToLookAt
     last_lines: Callable[[str], list[str]]  # of an instance's output
     ask: Ask = ask
+    connect: Connect = connect
+    asked: dict[str, tuple[float, explain.Answer]] = field(default_factory=dict)  # commands, which cost more than a request, by instance
     requests: Callable[[str], Requests | None] = lambda _: None  # of an app
 
     def observe(self, desired: DesiredApp, record: Record, now: float) -> ObservedApp:
         """One app as it is now. `desired` says how to ask for health, and no more."""
         found = [(container, place) for container, place in self._containers(desired.app)]
-        answers = self._answers(desired, found, record)
+        answers = self._answers(desired, found, record, now)
         return ObservedApp(
             app=desired.app,
             instances=tuple(self._instance(desired, record, container, place, answers, now) for container, place in found),
@@ -93,20 +100,51 @@ class Observer:
             if place is not None:
                 yield container, place
 
-    def _answers(self, desired: DesiredApp, found: list[tuple[Container, Place]], record: Record) -> Mapping[str, explain.Answer]:
+    def _answers(
+        self, desired: DesiredApp, found: list[tuple[Container, Place]], record: Record, now: float
+    ) -> Mapping[str, explain.Answer]:
         public = [container for container, place in found if place.process in desired.public]
         unready = [container for container in public if _is_to_be_asked(container, record.marks.get(container.id))]
         if not unready:
             return {}
-        host = desired.hosts[0] if desired.hosts else desired.app
 
         def one(container: Container) -> explain.Answer:
-            return self.ask(container.address or "", int(container.spec.labels["port"]), host, _health_path(desired, container))
+            return self._check(desired, container, now)
 
         if len(unready) == 1:
             return {unready[0].id: one(unready[0])}
         with ThreadPoolExecutor(max_workers=8) as pool:
             return dict(zip((container.id for container in unready), pool.map(one, unready), strict=True))
+
+    def _check(self, desired: DesiredApp, container: Container, now: float) -> explain.Answer:
+        health = _health(desired, container)
+        address, port = container.address or "", int(container.spec.labels["port"])
+        match health.kind:
+            case CheckKind.HTTP:
+                return self.ask(address, port, desired.hosts[0] if desired.hosts else desired.app, health.path, patience=health.timeout)
+            case CheckKind.TCP:
+                return self.connect(address, port, patience=health.timeout)
+            case CheckKind.COMMAND:
+                return self._run_inside(container.id, health, now)
+
+    def _run_inside(self, id: str, health: HealthCheck, now: float) -> explain.Answer:
+        """Once a second at most; in between, what it said last."""
+        at, last = self.asked.get(id, (float("-inf"), explain.Answer()))
+        if now - at < COMMAND_EVERY:
+            return last
+        try:
+            done = self.containers.execute(id, health.command, timeout=health.timeout)
+        except RuntimeFailure as failure:  # it ended just now
+            return explain.Answer(trouble=f"could not be run: {failure.what}")
+        if done.code is None:
+            answer = explain.Answer(trouble=f"did not end within {health.timeout:g} s")
+        else:
+            said = f", saying: {done.output[-300:]}" if done.output else ""
+            answer = explain.Answer(passed=done.code == 0, trouble=f"ended with code {done.code}{said}" if done.code else "")
+        if len(self.asked) > REMEMBERED:
+            self.asked.clear()
+        self.asked[id] = (now, answer)
+        return answer
 
     def _instance(
         self, desired: DesiredApp, record: Record, container: Container, place: Place, answers: Mapping[str, explain.Answer], now: float
@@ -150,7 +188,7 @@ class Observer:
         usage = self.containers.usage(container.id)
         seen = explain.Seen(
             port=int(container.spec.labels["port"]),
-            health_path=_health_path(desired, container),
+            health=_health(desired, container),
             listening=tuple(self.containers.listening(container.id)),
             answer=answer,
             memory=container.spec.limits.memory,
@@ -170,9 +208,9 @@ def _release_of(desired: DesiredApp, container: Container) -> DesiredRelease | N
     return next((one for one in (desired.candidate, desired.current) if one is not None and one.number == number), None)
 
 
-def _health_path(desired: DesiredApp, container: Container) -> str:
+def _health(desired: DesiredApp, container: Container) -> HealthCheck:
     release = _release_of(desired, container)
-    return release.health_path if release is not None else "/"
+    return release.health if release is not None else HealthCheck()
 
 
 def _boot_seconds(desired: DesiredApp, container: Container) -> float:

@@ -1,4 +1,4 @@
-"""Asking an instance whether it is ready: one GET on its health path, as a visitor's request would arrive.
+"""Asking an instance whether it is ready: one GET on its health path, as a visitor's request would arrive, or a mere connection.
 
 The instance is a tenant's and may answer anything, for ever, a byte at a time: all of it has one deadline, and only its status
 line is read. A client library's time-out is for each read, and whoever asks is needed by all other apps.
@@ -9,12 +9,24 @@ from __future__ import annotations
 import re
 import socket
 import time
-from collections.abc import Callable
+from typing import Protocol
 
 from runtime.converge.explain import Answer
 
 PATIENCE = 5.0  # seconds for one answer; a first request may well fill caches
-Ask = Callable[[str, int, str, str], Answer]
+
+
+class Ask(Protocol):
+    """`ask`, or another in a test."""
+
+    def __call__(self, address: str, port: int, host: str, path: str, *, patience: float = PATIENCE) -> Answer: ...
+
+
+class Connect(Protocol):
+    """`connect`, or another in a test."""
+
+    def __call__(self, address: str, port: int, *, patience: float = PATIENCE) -> Answer: ...
+
 
 _MOST = 65_536  # bytes, of interim answers and the status line
 _STATUS = re.compile(rb"HTTP/1\.[01] ([1-5]\d\d)(?: [^\r\n]*)?\r?\n")
@@ -35,6 +47,19 @@ def ask(address: str, port: int, host: str, path: str, *, patience: float = PATI
     except OSError as error:
         return Answer(trouble=f"ended without an HTTP answer ({type(error).__name__})")
     return Answer(status=status) if status else Answer(trouble="ended without an HTTP answer")
+
+
+def connect(address: str, port: int, *, patience: float = PATIENCE) -> Answer:
+    """Whether the port accepts."""
+    try:
+        socket.create_connection((address, port), timeout=patience).close()
+    except ConnectionRefusedError:
+        return Answer(trouble="was refused")
+    except TimeoutError:
+        return Answer(trouble=f"got no answer within {patience:.0f} s")
+    except OSError as error:
+        return Answer(trouble=f"failed ({type(error).__name__})")
+    return Answer(passed=True)
 
 
 def _request(host: str, path: str) -> bytes:

@@ -26,6 +26,7 @@ from runtime.converge.observed import ObservedApp
 from runtime.converge.plan import Plan, plan
 from runtime.converge.readiness import Ask, ask
 from runtime.converge.requests import Requests
+from runtime.engines.runs import Runs
 from runtime.engines.shipping import Shipper
 from runtime.errors import LaunchFailed, RuntimeFailure
 from runtime.images.collect import Garbage, Roots
@@ -72,6 +73,7 @@ class NodeEngine:
         self._builder = builder
         self._clock = clock
         self.shipper = Shipper(config=config, console=self.containers.log_path, free=Kernel().punch_hole)
+        self.runs = Runs(containers=self.containers, images=self.images, ship_last=self.ship_last, last_lines=self.shipper.last_lines)
         self._observer = Observer(
             folder=config.instances,
             containers=self.containers,
@@ -181,6 +183,7 @@ class NodeEngine:
     def remove_app(self, app: str, *, images: tuple[str, ...] = ()) -> None:
         """Remove what is left of an app that runs no more: its notes, its logs, the names of its images."""
         self.remove_release_phases(app)
+        self.runs.remove_all(app)
         self.router.remove(app)
         for name in images:
             self.images.untag(name)
@@ -231,6 +234,10 @@ class NodeEngine:
         """All instances of all apps on this node; no builds."""
         return [container for container in self.containers.list() if container.spec.labels.get("kind") == instance.INSTANCE]
 
+    def watched(self) -> list[Container]:
+        """All whose end and whose output somebody waits for: instances and runs."""
+        return [container for container in self.containers.list() if container.spec.labels.get("kind") in (instance.INSTANCE, instance.RUN)]
+
     def usage(self, id: str) -> Usage | None:
         """What an instance uses now; None when it is gone."""
         return self.containers.usage(id)
@@ -242,7 +249,7 @@ class NodeEngine:
     def ship_last(self, id: str) -> None:
         """Carry the rest, before the instance's files go."""
         container = self.containers.state(id)
-        if container is not None and container.spec.labels.get("kind") == instance.INSTANCE:
+        if container is not None and container.spec.labels.get("kind") in (instance.INSTANCE, instance.RUN):
             self.shipper.ship(container.spec.app, id, _source(container), last=True)
 
     def requests_of(self, app: str) -> Requests | None:
@@ -269,6 +276,8 @@ class NodeEngine:
 
 
 def _source(container: Container) -> str:
+    if container.spec.labels["kind"] == instance.RUN:
+        return container.spec.labels["process"]
     return instance.source_of(container.id, container.spec.labels["process"])
 
 

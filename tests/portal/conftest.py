@@ -44,7 +44,7 @@ class Crew:
 
 
 def make_crew() -> Crew:
-    admin = create_person(None, username="grace", password=PASSWORD, admin=True)
+    admin = create_person(None, username="keeper", password=PASSWORD, admin=True)
     owner = create_person(admin, username="owner", password=PASSWORD)
     stranger = create_person(admin, username="stranger", password=PASSWORD)
     return Crew(admin=admin, owner=owner, stranger=stranger, blue=create_team(owner, name="blue"), red=create_team(stranger, name="red"))

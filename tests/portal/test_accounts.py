@@ -36,7 +36,7 @@ def test_only_owners_put_people_into_a_team(crew: Crew) -> None:
     actions.add_member(crew.owner, team=crew.blue, username="stranger")
     assert crew.blue in teams_of(crew.stranger)
     with pytest.raises(NotAllowed):
-        actions.add_member(crew.stranger, team=crew.blue, username="grace")
+        actions.add_member(crew.stranger, team=crew.blue, username="keeper")
     with pytest.raises(NotFound, match="nobody called newcomer"):
         actions.add_member(crew.owner, team=crew.blue, username="newcomer")
 

@@ -14,10 +14,12 @@ from portal.accounts.actions import revoke_token
 from portal.apps import logs as app_logs
 from portal.apps.actions import create_app
 from portal.apps.models import App, Instance
+from portal.builds import actions as builds
 from portal.builds.models import Build, BuildState
 from portal.quotas.models import Quota
 from tests.portal.conftest import Crew
-from tests.portal.shipyard import deploy, say, submit_archive
+from tests.portal.pages import fleet
+from tests.portal.shipyard import deploy, roll_out, say, submit_archive
 
 
 class Caller:
@@ -100,7 +102,7 @@ def test_refusals_are_json_with_a_sentence_and_a_remedy(crew: Crew, owner: Calle
     Quota.objects.update(apps=0)
     status, answer = owner("post", "/apps", {"name": "hello"})
     assert status == 403
-    assert "grace" in answer["hint"]
+    assert "keeper" in answer["hint"]
 
 
 def test_an_upload_over_the_quota_is_refused(crew: Crew, owner: Caller) -> None:
@@ -160,3 +162,40 @@ def test_a_followed_log_ends_with_the_right_to_read_it(portal_url: str, committe
         with log.open("a") as file:
             file.writelines(f"2026-11-24T00:50:09.179Z web.2 stdout not mine {number}\n" for number in range(3))
         assert list(lines) == []
+
+
+def test_jobs_their_runs_and_the_app_s_file_are_told_and_a_job_runs_on_demand(crew: Crew, owner: Caller) -> None:
+    app = crew.app()
+    assert owner("get", "/apps/hello/file")[1]["file"] is None
+    build = submit_archive(crew.owner, app)
+    builds.mark_building(build)
+    rollout = builds.succeed(build, "sha256:" + "0" * 64, {"web": "run"}, fleet.APP_FILE)
+    assert rollout is not None
+    roll_out(rollout)
+    status, file = owner("get", "/apps/hello/file")
+    assert (status, file["file"], file["cron"], file["postdeploy"]) == (
+        200,
+        "slipway.toml",
+        ["digest", "sweep"],
+        "python manage.py loaddata demo",
+    )
+    assert file["env"]["SESSION_KEY"] == {
+        "default": False,
+        "generated": True,
+        "required": False,
+        "missing": False,
+        "description": "Signs sessions",
+    }
+    assert file["health"]["check"] == "GET /healthz"
+    _, crons = owner("get", "/apps/hello/crons")
+    assert [(job["name"], job["schedule"], job["overlap"]) for job in crons] == [
+        ("digest", "0 7 * * MON-FRI", "skip"),
+        ("sweep", "*/15 * * * *", "skip"),
+    ]
+    status, run = owner("post", "/apps/hello/crons/sweep/run")
+    assert (status, run["state"], run["by"], run["scheduled_for"]) == (202, "queued", "owner", None)
+    assert owner("post", "/apps/hello/crons/sweep/run")[0] == 409
+    _, runs = owner("get", "/apps/hello/runs")
+    assert [(one["kind"], one["name"], one["seconds"]) for one in runs] == [("cron", "sweep", None), ("postdeploy", "postdeploy", None)]
+    stranger = Caller(crew.token(crew.stranger))
+    assert {stranger("get", f"/apps/hello/{part}")[0] for part in ("file", "crons", "runs")} == {404}

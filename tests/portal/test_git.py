@@ -198,7 +198,7 @@ def test_a_team_over_its_quota_is_refused_with_limit_use_and_who_may_raise_it(
     pushed = checkout.push("hello", token)
     assert pushed.returncode != 0
     assert "Team blue may have 0 instances in all and has 0; this would make 1." in pushed.stderr
-    assert "ask an admin of this Slipway to raise it: grace" in pushed.stderr
+    assert "ask an admin of this Slipway to raise it: keeper" in pushed.stderr
     assert not Build.objects.exists()
 
 

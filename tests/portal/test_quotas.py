@@ -34,7 +34,7 @@ def test_one_app_too_many_is_refused_with_limit_use_and_who_may_raise_it(crew: C
     with pytest.raises(QuotaExceeded) as refusal:
         crew.app("second")
     assert refusal.value.sentence == "Team blue may have 1 apps in all and has 1; this would make 2."
-    assert refusal.value.hint == "Use less elsewhere, or ask an admin of this Slipway to raise it: grace."
+    assert refusal.value.hint == "Use less elsewhere, or ask an admin of this Slipway to raise it: keeper."
     assert (refusal.value.name, refusal.value.limit, refusal.value.used, refusal.value.wanted) == ("apps", "1", "1", "2")
 
 

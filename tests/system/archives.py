@@ -11,7 +11,7 @@ from pathlib import Path
 import zstandard
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-SKIPPED = {"node_modules", "__pycache__", ".venv"}
+SKIPPED = {"node_modules", "__pycache__", ".venv", ".yarn", ".pnp.cjs"}
 
 
 def example(name: str, changes: Mapping[str, str] | None = None) -> bytes:

@@ -8,6 +8,7 @@ from tests.system import archives
 from tests.system.conftest import TEAM
 from tests.system.waiting import until
 
+FIRST_OF_A_LANGUAGE = 900  # seconds: its layers are made before it, of Debian's packages
 GOOD = archives.example("hello")
 SERVE = """
 import os, time
@@ -44,6 +45,18 @@ BUILDS = {
         archive=archives.app({"app.py": "", "Procfile": "web: python3 app.py\n", "requirements.txt": "flask==999.0\n"}),
         reason=("dependencies",),
         log="flask==999.0",
+    ),
+    "go-that-does-not-compile": Bad(
+        archive=archives.app({"go.mod": "module x\n\ngo 1.24\n", "x.go": "package main\n\nfunc main() { nothing() }\n"}),
+        reason=("compile", "go"),
+        log="undefined: nothing",
+    ),
+    "gem-that-is-not-vendored": Bad(
+        archive=archives.app(
+            {"Gemfile": 'source "https://rubygems.org"\ngem "nothing-like-it"\n', "config.ru": "", "vendor/cache/.keep": ""}
+        ),
+        reason=("gems", "bundler"),
+        log="nothing-like-it",
     ),
     "pipfile": Bad(archive=archives.app({"app.py": "", "Pipfile": "[packages]\n"}), reason=("Pipfile", "requirements.txt")),
 }
@@ -86,7 +99,7 @@ def deployed(box, admin) -> dict[str, int]:
 
 @pytest.mark.parametrize("name", BUILDS)
 def test_a_build_fails_with_its_reason(deployed, box, admin, name):
-    bad, build = BUILDS[name], admin.built(name, deployed[name])
+    bad, build = BUILDS[name], admin.built(name, deployed[name], within=FIRST_OF_A_LANGUAGE)
     assert build["state"] == "failed"
     assert_told(build["reason"], bad)
     assert bad.log in admin.build_log(name, deployed[name])

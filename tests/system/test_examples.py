@@ -1,18 +1,26 @@
-"""All seven examples, deployed by upload through the real page, answer and do what they are for."""
+"""All examples, deployed by upload through the real page, answer and do what they are for."""
 
+import hmac
 import json
 import re
 import socket
 
+import httpx
 import pytest
 from playwright.sync_api import expect
 from websockets.sync.client import connect
 
+from runtime.images.store import Store
 from tests.system import archives
 from tests.system.conftest import TEAM
 from tests.system.waiting import until
 
-EXAMPLES = ("hello", "flask-counter", "django-todo", "fastapi-uv", "express-chat", "static-site", "worker-ticker")
+EXAMPLES = (
+    *("hello", "flask-counter", "django-todo", "fastapi-uv", "express-chat", "static-site", "worker-ticker"),
+    *("python-poetry", "python-pipenv", "python-with-assets", "node-pnpm", "node-yarn", "static-spa"),
+    *("go-shortener", "php-guestbook", "ruby-poll", "java-primes"),
+)
+FIRST_OF_A_LANGUAGE = 900  # seconds: its layers are made before it, of Debian's packages
 
 
 def name_of(example: str) -> str:
@@ -57,7 +65,7 @@ def live(uploaded, page, box, admin) -> None:
     for example in EXAMPLES:
         name = name_of(example)
         build = until(lambda name=name: admin.get(f"/apps/{name}/builds"), within=10, what=f"{name} has a build")[0]
-        over = admin.built(name, build["id"], within=240)
+        over = admin.built(name, build["id"], within=FIRST_OF_A_LANGUAGE)
         assert over["state"] == "succeeded", f"{over['reason']}\n{admin.build_log(name, build['id'])}"
         rollout = admin.settled(name, 1, within=90)
         assert rollout["state"] == "live", f"{rollout['reason']}\n{admin.log(name)}"
@@ -78,8 +86,18 @@ def test_an_example_deploys_by_upload_and_its_page_says_live(live, page, example
         ("django-todo", "/", "Nothing to do yet."),
         ("fastapi-uv", "/convert?value=100&source=celsius&target=fahrenheit", '"value":212'),
         ("express-chat", "/", "<title>Chat</title>"),
+        ("python-poetry", "/Africa/Nairobi", "World clock"),
+        ("python-pipenv", "/all.json", "smooth sea"),
+        ("python-with-assets", "/static/tide.js", "/tide.json"),
+        ("node-pnpm", "/dice/20", '"sides":20'),
+        ("node-yarn", "/ketch/1h", '"euros":80'),
         ("static-site", "/assets/mark.svg", "<svg"),
+        ("static-spa", "/knots/bowline", '<main id="view">'),
         ("worker-ticker", "/", "worker"),
+        ("go-shortener", "/", "No link yet."),
+        ("php-guestbook", "/", "Nobody has signed yet."),
+        ("ruby-poll", "/", "Tabs or spaces?"),
+        ("java-primes", "/?number=1001", "1001 = 7 × 11 × 13"),
     ],
 )
 def test_an_example_answers_by_its_host_name(live, box, example, path, words):
@@ -124,6 +142,36 @@ def test_the_ticker_s_worker_logs_each_second(live, admin):
     assert later == list(range(later[0], later[-1] + 1)), "each tick is there once, in order"
 
 
+def test_the_ticker_s_file_is_heeded_from_sizes_to_the_clock(live, box, admin, page):
+    """slipway.toml: formation, a generated secret, health, what runs after the first deploy, and a job, by hand and by the clock."""
+    name = name_of("worker-ticker")
+    sizes = {one["process"]: (one["count"], one["memory"], one["cpu"]) for one in admin.get(f"/apps/{name}/formation")}
+    assert sizes == {"web": (2, 64 * 2**20, 250), "worker": (1, 64 * 2**20, 100)}
+    config = admin.get(f"/apps/{name}/config")["config"]
+    assert re.fullmatch(r"[0-9a-f]{64}", config["SECRET_KEY"])
+    moment, signed = box.ask(name, "/stamp").text.split()
+    assert signed == hmac.new(config["SECRET_KEY"].encode(), moment.encode(), "sha256").hexdigest()
+    said = admin.get(f"/apps/{name}/file")
+    assert (said["file"], said["health"]["check"], said["cron"]) == ("slipway.toml", "GET /healthz", ["chime"])
+
+    def run(**wanted: str) -> dict[str, object] | None:
+        runs = admin.get(f"/apps/{name}/runs")
+        return next((one for one in runs if {key: one[key] for key in wanted} == wanted), None)
+
+    until(lambda: run(kind="postdeploy", state="succeeded"), within=30, what="the post-deploy script ran")
+    until(lambda: f" postdeploy first deploy of {name} is live" in admin.log(name), within=30, what="its line is in the log")
+    page.goto(f"/apps/{name}")
+    page.get_by_role("button", name="Run now: chime").click()
+    expect(page.get_by_text("chime runs now.")).to_be_visible()
+    done = until(lambda: run(kind="cron", name="chime", state="succeeded"), within=60, what="the job ran")
+    assert done["by"] == admin.username
+    until(lambda: " cron.chime hello from the clock: it is " in admin.log(name), within=30, what="the job's line is in the log")
+    assert "the key has 64 digits" in admin.log(name)
+    expect(page.get_by_role("region", name="Jobs").get_by_text("Succeeded").first).to_be_visible()
+    page.goto(f"/apps/{name}/settings")
+    expect(page.get_by_role("heading", name="From slipway.toml")).to_be_visible()
+
+
 def test_the_todo_list_takes_a_task_and_says_that_it_is_fleeting(live, box, chromium):
     page = chromium.new_page()
     page.goto(f"http://{box.host(name_of('django-todo'))}:{box.port}/")
@@ -146,3 +194,39 @@ def test_the_same_dependencies_are_taken_from_the_shelf(live, admin):
     number = admin.deploy("second-counter", archives.example("flask-counter", {"templates/counter.html": "<p>another {{ number }}</p>"}))
     assert admin.built("second-counter", number)["state"] == "succeeded"
     assert re.search(r"reus", admin.build_log("second-counter", number), re.IGNORECASE)
+
+
+def test_a_go_app_s_image_holds_its_program_and_certificates_alone(live, admin, box):
+    (release,) = admin.get(f"/apps/{name_of('go-shortener')}/releases")
+    image = Store(box.config).image(release["image"])
+    files = {str(path.relative_to(layer)) for layer in image.layers for path in layer.rglob("*") if not path.is_dir() or path.is_symlink()}
+    assert files == {"usr/local/bin/shortener", "etc/ssl/certs/ca-certificates.crt", "etc/passwd", "etc/group", "app/bin"}
+
+
+def test_a_guest_signs_the_book_of_the_php_app(live, box, chromium):
+    page = chromium.new_page()
+    page.goto(f"http://{box.host(name_of('php-guestbook'))}:{box.port}/")
+    page.get_by_label("Name", exact=True).fill("ann")
+    page.get_by_label("Words").fill("<b>was here</b>")
+    page.get_by_role("button", name="Sign").click()
+    expect(page.get_by_text("ann: <b>was here</b>")).to_be_visible()
+    page.close()
+
+
+def test_the_php_app_shows_its_pages_and_no_files_beside_them(live, box):
+    app = name_of("php-guestbook")
+    assert [box.ask(app, path).status_code for path in ("/composer.json", "/.env", "/.git/config", "/vendor/autoload.php")] == [403] * 4
+    assert "<title>Guestbook</title>" in box.ask(app, "/no/such/file").text, "the front controller answers"
+
+
+def test_a_vote_in_the_ruby_app_counts(live, box):
+    app = name_of("ruby-poll")
+    answer = httpx.post(f"{box.url}/", headers={"Host": box.host(app)}, data={"choice": "Spaces"}, timeout=20)
+    assert answer.status_code == 303
+    assert "1 vote" in box.ask(app).text
+
+
+def test_java_s_heap_follows_the_memory_of_the_instance(live, box, admin):
+    said = re.search(r"heap may grow to (\d+) MB", box.ask(name_of("java-primes")).text)
+    assert said
+    assert 0.6 < int(said[1]) / 512 < 0.8

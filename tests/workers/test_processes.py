@@ -38,7 +38,8 @@ def test_a_rollout_goes_live_through_the_queue_and_its_output_and_usage_are_to_b
     sample = json.loads(broker.get(f"slipway:usage:{instance.id}"))
     assert sample.keys() == {"cpu_millicores", "memory_bytes", "memory_limit", "processes", "disk_bytes", "at"}
     assert 2**20 < sample["memory_bytes"] < sample["memory_limit"] == 512 * 2**20
-    plant.until(lambda: f"web.{instance.id[-8:]} stdout hello from" in (plant.config.app_logs / f"{app.name}.log").read_text())
+    told = plant.config.app_logs / f"{app.name}.log"
+    plant.until(lambda: told.exists() and f"web.{instance.id[-8:]} stdout hello from" in told.read_text())
     assert 0 < broker.ttl(f"slipway:usage:{instance.id}") <= 15
 
 

@@ -30,6 +30,7 @@ class Kind(StrEnum):
     INSTANCES = "instances"
     FORMATION = "formation"
     CONFIG = "config"
+    RUN = "run"  # of a job or script
     RECONNECTED = "reconnected"  # events may have been missed: look at everything
 
 

@@ -76,7 +76,7 @@ async def log_events(request: HttpRequest, name: str) -> HttpResponseBase:
 def overview_parts(app: App) -> dict[str, str]:
     """Name to HTML of each part of the overview that moves."""
     context = {"app": app, "overview": overview_of(app), "previous": previous_good(app)}
-    return {part: render_to_string(f"apps/fragments/{part}.html", context) for part in ("status", "instances", "last_deploys")}
+    return {part: render_to_string(f"apps/fragments/{part}.html", context) for part in ("status", "instances", "last_deploys", "runs")}
 
 
 async def _parts(app_name: str, look: Callable[[], Parts], *, log: Path | None = None, place: str = "") -> AsyncGenerator[str, None]:

@@ -75,6 +75,79 @@ class RolloutOut(Schema):
     finished_at: datetime | None
 
 
+class CronOut(Schema):
+    """A job of the live release; five fields of crontab(5)."""
+
+    name: str
+    schedule: str
+    timezone: str
+    command: str
+    overlap: str
+    timeout: float
+    next_at: datetime
+
+
+class RunOut(Schema):
+    """One run of a job, or of the post-deploy script. `scheduled_for` is null where somebody asked for it."""
+
+    id: int
+    kind: str
+    name: str
+    release: int
+    command: str
+    state: str  # queued, running, succeeded, failed, skipped or stopped
+    reason: str
+    by: str | None
+    scheduled_for: datetime | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    seconds: float | None
+
+
+class AppFileProcessOut(Schema):
+    """CPU in millicores, memory and disk in bytes; null where the file does not say."""
+
+    count: int | None
+    cpu: int | None
+    memory: int | None
+    disk: int | None
+    pids: int | None
+
+
+class AppFileVariableOut(Schema):
+    """A config var it wants. The value itself is among the config vars."""
+
+    default: bool
+    generated: bool
+    required: bool
+    missing: bool
+    description: str
+
+
+class AppFileHealthOut(Schema):
+    """The check that counts for the live release."""
+
+    kind: str
+    check: str
+    timeout: float
+    start_period: float
+    interval: float
+    attempts: int
+
+
+class AppFileOut(Schema):
+    """What the live release's slipway.toml or app.json says, by the keys of docs/manifest.md; `file` is null where there is none."""
+
+    file: str | None
+    processes: dict[str, AppFileProcessOut]
+    env: dict[str, AppFileVariableOut]
+    release_timeout: float
+    postdeploy: str | None
+    health: AppFileHealthOut | None
+    cron: list[str]
+
+
 class ConfigIn(Schema):
     """Config vars to set; null unsets one. Others stay."""
 

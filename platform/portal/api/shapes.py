@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 
-from portal.api.schemas import AppOut, BuildOut, InstanceOut, ReleaseOut, RolloutOut, SizeOut, StepOut, TrafficIn, TrafficOut, UsageOut
+from portal.api.schemas import (
+    AppFileHealthOut,
+    AppFileOut,
+    AppFileProcessOut,
+    AppFileVariableOut,
+    AppOut,
+    BuildOut,
+    CronOut,
+    InstanceOut,
+    ReleaseOut,
+    RolloutOut,
+    RunOut,
+    SizeOut,
+    StepOut,
+    TrafficIn,
+    TrafficOut,
+    UsageOut,
+)
 from portal.apps.access import Usage, status_of, url_of
 from portal.apps.models import App, Instance, ProcessFormation
 from portal.apps.sizes import Size
 from portal.builds.access import rollout_of
 from portal.builds.models import Build
+from portal.jobs.models import CronJob, Run
+from portal.releases.declared import Declared
 from portal.releases.models import Release, Rollout
 from portal.traffic.models import TrafficSettings
 
@@ -62,6 +82,67 @@ def rollout_out(rollout: Rollout) -> RolloutOut:
         steps=[StepOut(**step) for step in rollout.steps],
         created_at=rollout.created_at,
         finished_at=rollout.finished_at,
+    )
+
+
+def cron_out(job: CronJob) -> CronOut:
+    return CronOut(
+        name=job.name,
+        schedule=job.schedule,
+        timezone=job.timezone,
+        command=job.command,
+        overlap=job.overlap,
+        timeout=job.timeout,
+        next_at=job.next_at,
+    )
+
+
+def run_out(run: Run) -> RunOut:
+    return RunOut(
+        id=run.pk,
+        kind=run.kind,
+        name=run.name,
+        release=run.release.number,
+        command=run.command,
+        state=run.state,
+        reason=run.reason,
+        by=run.created_by.username if run.created_by else None,
+        scheduled_for=run.scheduled_for,
+        created_at=run.created_at,
+        started_at=run.started_at,
+        finished_at=run.finished_at,
+        seconds=run.took.total_seconds() if run.took is not None else None,
+    )
+
+
+def app_file_out(app: App, declared: Declared, config: Mapping[str, str]) -> AppFileOut:
+    health, lacking = declared.health_for(app.health_path), declared.lacks(config)
+    return AppFileOut(
+        file=declared.file or None,
+        processes={name: AppFileProcessOut(count=one.count, **asdict(one.sizes)) for name, one in declared.processes.items()},
+        env={
+            name: AppFileVariableOut(
+                default=one.value is not None,
+                generated=one.digits > 0,
+                required=one.required,
+                missing=name in lacking,
+                description=one.description,
+            )
+            for name, one in declared.variables.items()
+        },
+        release_timeout=declared.release.timeout,
+        postdeploy=declared.postdeploy.command or None,
+        health=AppFileHealthOut(
+            kind=health.kind,
+            check=health.words,
+            timeout=health.timeout,
+            start_period=health.start_period,
+            interval=health.interval,
+            attempts=health.attempts,
+        )
+        if health
+        else None,
+        cron=[one.name for one in declared.crons],
     )
 
 

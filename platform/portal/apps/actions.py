@@ -14,6 +14,7 @@ from portal.accounts.models import Person, Team
 from portal.activity import audit, events
 from portal.apps import logs as app_logs
 from portal.apps.config import config_of, write_config
+from portal.apps.defaults import LARGEST_CONFIG
 from portal.apps.models import App, ProcessFormation
 from portal.apps.names import check_app_name
 from portal.apps.sizes import Size
@@ -23,12 +24,11 @@ from portal.errors import Conflict, NameRefused, NotFound, ValueRefused
 from portal.gitserver import repository
 from portal.queue import Task, enqueue
 from portal.quotas import decision
-from portal.releases.access import intended_release
+from portal.releases.access import intended_release, release_waiting_for
 from portal.releases.actions import lock_app, make_release, supersede_open_rollouts
 from portal.releases.models import Release
 
 LONGEST_VALUE = 32 * 2**10
-LARGEST_CONFIG = 96 * 2**10  # execve(2) gives arguments and environment together 128 KiB a string, and apps add their own
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _OURS = ("PORT",)  # set for each instance by its node
 
@@ -65,7 +65,7 @@ def set_config_vars(actor: Person, *, app: App, changes: Mapping[str, str | None
     text = _describe(before, config)
     audit.record(actor, text, app=app)
     events.announce(app.name, events.Kind.CONFIG)
-    latest = intended_release(app)
+    latest = release_waiting_for(app, config) or intended_release(app)
     if latest is None:
         return None
     rollout = make_release(
@@ -76,6 +76,7 @@ def set_config_vars(actor: Person, *, app: App, changes: Mapping[str, str | None
         description=text[0].upper() + text[1:],
         actor=actor,
         build=latest.build,
+        app_file=latest.app_file,
     )
     return rollout.release
 
@@ -96,7 +97,7 @@ def scale(actor: Person, *, app: App, sizes: Mapping[str, Size]) -> None:
     changed = {process: size for process, size in sizes.items() if Size.of(rows[process]) != size}
     for process, size in changed.items():
         values = {name: getattr(size, name) for name in ("count", "cpu", "memory", "processes", "disk")}
-        ProcessFormation.objects.filter(pk=rows[process].pk).update(**values)
+        ProcessFormation.objects.filter(pk=rows[process].pk).update(**values, by_person=True)
     if changed:
         audit.record(actor, "scaled " + "; ".join(f"{process} to {size.describe()}" for process, size in changed.items()), app=app)
         enqueue(Task.CONVERGE, app.pk)

@@ -35,6 +35,17 @@ class ConfigVar(models.Model):
         constraints = (models.UniqueConstraint(fields=("app", "name"), name="one_value_a_config_var"),)
 
 
+class GeneratedSecret(models.Model):
+    """What was drawn for a config var that an app's file wants generated: once, and kept while there is the app."""
+
+    app = models.ForeignKey(App, on_delete=models.CASCADE, related_name="generated_secrets")
+    name = models.CharField(max_length=128)
+    encrypted_value = models.BinaryField()
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=("app", "name"), name="one_generated_secret_a_name"),)
+
+
 class ProcessFormation(models.Model):
     """How many instances of one process type, and of what size. Millicores and bytes."""
 
@@ -45,6 +56,7 @@ class ProcessFormation(models.Model):
     memory = models.PositiveBigIntegerField(default=512 * 2**20)
     processes = models.PositiveIntegerField(default=128)
     disk = models.PositiveBigIntegerField(default=512 * 2**20)
+    by_person = models.BooleanField(default=False)  # scaled by someone: no deploy's file changes it any more
 
     class Meta:
         constraints = (models.UniqueConstraint(fields=("app", "process"), name="one_formation_a_process_type"),)

@@ -9,6 +9,7 @@ from portal.apps.models import App, Instance
 from portal.apps.sizes import Size
 from portal.apps.status import AppStatus, status_of
 from portal.builds.models import Build, BuildState
+from portal.jobs.access import Jobs, jobs_of
 from portal.quotas.access import quota_of
 from portal.quotas.decision import held_to
 from portal.releases.story import Deploy, story_of
@@ -37,6 +38,7 @@ class Overview:
     instances: list[InstanceLine]
     deploys: list[Deploy]
     building: Build | None
+    jobs: Jobs
 
 
 def overview_of(app: App) -> Overview:
@@ -48,6 +50,7 @@ def overview_of(app: App) -> Overview:
         instances=instance_lines(app),
         deploys=story_of(app, most=LAST_DEPLOYS),
         building=Build.objects.filter(app=app, state__in=(BuildState.QUEUED, BuildState.BUILDING)).order_by("-id").first(),
+        jobs=jobs_of(app),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db import transaction
 
 from portal.apps import secrets
-from portal.apps.models import ConfigVar
+from portal.apps.models import ConfigVar, GeneratedSecret
 from portal.releases.models import Release
 
 
@@ -15,6 +15,9 @@ def reencrypt_all() -> int:
     count = 0
     for var in ConfigVar.objects.select_for_update():
         ConfigVar.objects.filter(pk=var.pk).update(encrypted_value=secrets.rotate(var.encrypted_value))
+        count += 1
+    for drawn in GeneratedSecret.objects.select_for_update():
+        GeneratedSecret.objects.filter(pk=drawn.pk).update(encrypted_value=secrets.rotate(drawn.encrypted_value))
         count += 1
     for release in Release.objects.select_for_update():
         Release.objects.filter(pk=release.pk).update(encrypted_config=secrets.rotate(release.encrypted_config))

@@ -15,8 +15,10 @@ from portal.apps.access import app_for, config_of, formation_of
 from portal.apps.forms import ConfigVarForm, DeleteForm, HealthForm, ManyVarsForm, SizeForm, all_valid, size_forms
 from portal.apps.models import App, ProcessFormation
 from portal.errors import NotFound, Refused
+from portal.jobs.access import postdeploy_of
 from portal.quotas.access import quota_of
 from portal.quotas.lines import lines_after, lines_of
+from portal.releases.declared import Declared
 from portal.releases.models import Release
 
 
@@ -147,8 +149,12 @@ def _page(
     delete_form: DeleteForm | None = None,
 ) -> HttpResponse:
     refused = any((config_form, many_form, forms, health_form, delete_form))
+    declared = app.current_release.declared if app.current_release else Declared()
     context = {
         "app": app,
+        "declared": declared,
+        "check": declared.health_for(app.health_path),
+        "postdeploy": postdeploy_of(app),
         "config": config_of(app),
         "revealed": revealed,
         "config_form": config_form or ConfigVarForm(),

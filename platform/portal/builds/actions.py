@@ -62,9 +62,11 @@ def mark_building(build: Build) -> bool:
 
 
 @transaction.atomic
-def succeed(build: Build, image: str, processes: Mapping[str, str]) -> Rollout | None:
+def succeed(build: Build, image: str, processes: Mapping[str, str], app_file: Mapping[str, object] | None = None) -> Rollout | None:
     """The image is in the store: make its release. None when the build was cancelled meanwhile or a later one was released first."""
-    if not _move(build, BuildState.SUCCEEDED, image=image, processes=dict(processes), finished_at=timezone.now()):
+    if not _move(
+        build, BuildState.SUCCEEDED, image=image, processes=dict(processes), app_file=dict(app_file or {}), finished_at=timezone.now()
+    ):
         return None
     build.refresh_from_db()
     return release_from_build(build)

@@ -51,6 +51,7 @@ class Build(models.Model):
     reason = models.TextField(blank=True)
     image = models.CharField(max_length=80, blank=True)  # manifest digest, sha256:…
     processes = models.JSONField(default=dict)  # process type -> command, as detected
+    app_file = models.JSONField(default=dict)  # what slipway.toml or app.json says: see portal.releases.declared
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True, blank=True)

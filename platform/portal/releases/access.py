@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from django.conf import settings
 from django.db.models import QuerySet
 
@@ -40,6 +42,15 @@ def intended_release(app: App) -> Release | None:
     """What the app is to become: the release on its way, else the live one. A config change builds on this."""
     rollout = open_rollout(app)
     return rollout.release if rollout is not None else app.current_release
+
+
+def release_waiting_for(app: App, config: Mapping[str, str]) -> Release | None:
+    """A deploy that was stopped for want of a config var, if it is newer than what is live and `config` has all it lacked."""
+    since = app.current_release.build_id if app.current_release is not None else None
+    stopped = Release.objects.filter(app=app, build__id__gt=since or 0, rollouts__state=RolloutState.FAILED).order_by("-number").first()
+    if stopped is None or not stopped.declared.lacks(config_of_release(stopped)) or stopped.declared.lacks(config):
+        return None
+    return stopped
 
 
 def kept_releases(app: App) -> list[Release]:

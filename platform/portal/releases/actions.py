@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -13,16 +14,21 @@ from portal.accounts.access import require_member
 from portal.accounts.models import Person
 from portal.activity import audit, events
 from portal.apps import secrets
-from portal.apps.config import config_of, write_config
+from portal.apps.config import write_config
+from portal.apps.defaults import set_defaults
 from portal.apps.models import App, ProcessFormation
 from portal.builds.models import Build, BuildState
-from portal.errors import Conflict, NotFound, QuotaExceeded
+from portal.errors import Conflict, NotFound
+from portal.jobs.adoption import adopt_crons, queue_postdeploy
 from portal.queue import Task, enqueue
 from portal.quotas import decision
+from portal.releases import lacking
 from portal.releases.access import OPEN, config_of_release, kept_releases, release_of
+from portal.releases.declared import Declared
+from portal.releases.formation import RELEASE_PHASE, form
 from portal.releases.models import Release, Rollout, RolloutState
 
-RELEASE_PHASE = "release"  # a process type that is run once before a rollout, and never has instances
+__all__ = ["RELEASE_PHASE"]  # among the process types, whose keeper this is
 
 _BEFORE = {  # a rollout only moves forward; any open one may end
     RolloutState.RELEASING: (RolloutState.PENDING, RolloutState.RELEASING),
@@ -42,14 +48,20 @@ def release_from_build(build: Build) -> Rollout | None:
         return None
     if Release.objects.filter(app=app, build__id__gt=build.pk, build__state=BuildState.SUCCEEDED).exists():
         return None
+    declared = Declared.of(build.app_file)
+    config, told = set_defaults(app, declared.variables)
+    if told:
+        audit.record(build.created_by, f"took config vars from {declared.file}: {'; '.join(told)}", app=app)
     return make_release(
         app,
         image=build.image,
-        config=config_of(app),
+        config=config,
         processes=build.processes,
         description=f"Deploy {build.description}".strip(),
         actor=build.created_by,
         build=build,
+        app_file=build.app_file,
+        told=told,
     )
 
 
@@ -70,7 +82,14 @@ def rollback(actor: Person, *, app: App, number: int) -> Rollout:
     write_config(app, config)
     audit.record(actor, f"rolled back to v{number}", app=app)
     return make_release(
-        app, image=old.image, config=config, processes=old.processes, description=f"Roll back to v{number}", actor=actor, build=old.build
+        app,
+        image=old.image,
+        config=config,
+        processes=old.processes,
+        description=f"Roll back to v{number}",
+        actor=actor,
+        build=old.build,
+        app_file=old.app_file,
     )
 
 
@@ -92,8 +111,13 @@ def make_release(
     description: str,
     actor: Person | None,
     build: Build | None,
+    app_file: Mapping[str, Any] | None = None,
+    told: Sequence[str] = (),
 ) -> Rollout:
-    """Number a release, take the place of a rollout that is still open, and queue its own. The caller holds `lock_app`."""
+    """Number a release, take the place of a rollout that is still open, and queue its own. The caller holds `lock_app`.
+
+    Where a config var that its app's file requires has no value, the rollout fails at once, and whatever is under way goes on.
+    """
     number = (Release.objects.filter(app=app).aggregate(last=Max("number"))["last"] or 0) + 1
     release = Release.objects.create(
         app=app,
@@ -102,12 +126,18 @@ def make_release(
         build=build,
         encrypted_config=secrets.encrypt_config(config),
         processes=dict(processes),
+        app_file=dict(app_file or {}),
         description=description[:200],
         created_by=actor,
     )
-    supersede_open_rollouts(app, reason=f"v{number} took its place.")
-    rollout = Rollout.objects.create(release=release, steps=[_step(text) for text in _ensure_formation(app, processes)])
     audit.record(actor, f"made v{number}: {description}", app=app)
+    if missing := release.declared.lacks(config):
+        rollout = Rollout.objects.create(release=release, steps=[_step(text) for text in told])
+        finish_failed(rollout, lacking.explain(release, missing))
+        rollout.refresh_from_db()
+        return rollout
+    supersede_open_rollouts(app, reason=f"v{number} took its place.")
+    rollout = Rollout.objects.create(release=release, steps=[_step(text) for text in (*told, *form(app, processes, release.declared))])
     enqueue(Task.ROLL_OUT, rollout.pk)
     events.announce(app.name, events.Kind.RELEASE)
     return rollout
@@ -146,8 +176,13 @@ def finish_live(rollout: Rollout) -> bool:
         app = lock_app(rollout.release.app)
     except NotFound:
         return False
+    is_first = not Rollout.objects.filter(release__app=app, state=RolloutState.LIVE).exists()
     if not _finish(rollout, RolloutState.LIVE, reason=""):
         return False
+    declared = rollout.release.declared
+    adopt_crons(app, declared)
+    if is_first:
+        queue_postdeploy(app, rollout.release, declared)
     App.objects.filter(pk=app.pk).update(current_release=rollout.release)
     ProcessFormation.objects.filter(app=app).exclude(process__in=rollout.release.processes).delete()
     audit.record(None, f"v{rollout.release.number} went live", app=app)
@@ -169,25 +204,6 @@ def _finish(rollout: Rollout, state: RolloutState, *, reason: str) -> bool:
         return False
     events.announce(rollout.release.app.name, events.Kind.ROLLOUT)
     return True
-
-
-def _ensure_formation(app: App, processes: Mapping[str, str]) -> list[str]:
-    """One instance of each process type that is new, as far as the quota goes. Returns what to tell of it."""
-    quota = decision.lock(app.team)
-    known = set(ProcessFormation.objects.filter(app=app).values_list("process", flat=True))
-    told = []
-    for process in sorted(processes.keys() - known - {RELEASE_PHASE}, key=lambda name: (name != "web", name)):
-        size = decision.first_size(quota)
-        try:
-            decision.check_formation(app.team, app, {process: size})
-            told.append(f"{process} is new: one instance of it will run; scale it as you like")
-        except QuotaExceeded as refusal:
-            size = decision.first_size(quota, count=0)
-            told.append(f"{process} is new, but none of it will run: {refusal.sentence}")
-        ProcessFormation.objects.create(
-            app=app, process=process, count=size.count, cpu=size.cpu, memory=size.memory, processes=size.processes, disk=size.disk
-        )
-    return told
 
 
 def _step(text: str) -> dict[str, str]:

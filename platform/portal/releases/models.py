@@ -7,6 +7,7 @@ from django.db import models
 
 from portal.apps.models import App
 from portal.builds.models import Build
+from portal.releases.declared import Declared
 
 
 class Release(models.Model):
@@ -18,6 +19,7 @@ class Release(models.Model):
     build = models.ForeignKey(Build, null=True, blank=True, on_delete=models.SET_NULL, related_name="releases")
     encrypted_config = models.BinaryField()  # JSON object name -> value, encrypted
     processes = models.JSONField(default=dict)  # process type -> command; `release` is the release phase
+    app_file = models.JSONField(default=dict)  # of the build it stands on: see portal.releases.declared
     description = models.CharField(max_length=200)  # "Deploy hello.zip", "Set DEBUG", "Roll back to v3"
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
@@ -25,6 +27,11 @@ class Release(models.Model):
     class Meta:
         constraints = (models.UniqueConstraint(fields=("app", "number"), name="one_release_a_number"),)
         ordering = ("-number",)
+
+    @property
+    def declared(self) -> Declared:
+        """What its app's file said."""
+        return Declared.of(self.app_file)
 
 
 class RolloutState(models.TextChoices):

@@ -21,11 +21,11 @@ class Step:
 
 
 def moments_of(rollout: Rollout) -> list[Moment]:
-    """What the workers wrote down, and the end."""
+    """What the workers wrote down, and the end; after it only what a live release brings about, such as its post-deploy script."""
     moments = [(_sentence_case(step["text"], rollout.release.processes), datetime.fromisoformat(step["at"])) for step in rollout.steps]
     if rollout.finished_at is not None:
         moments.append((f"v{rollout.release.number} {RolloutState(rollout.state).label.lower()}", rollout.finished_at))
-    return moments
+    return sorted(moments, key=lambda moment: moment[1])
 
 
 def steps_of(moments: Sequence[Moment]) -> list[Step]:

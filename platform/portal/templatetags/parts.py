@@ -15,7 +15,7 @@ from portal.templatetags.amounts import percent_of
 
 register = template.Library()
 
-# Every state there is, of apps, builds, rollouts and instances: one tone, one word.
+# Every state there is, of apps, builds, rollouts, instances and runs: one tone, one word.
 _STATES = {
     "live": ("live", "Live"),
     "changing": ("changing", "Changing"),
@@ -34,6 +34,9 @@ _STATES = {
     "starting": ("changing", "Starting"),
     "draining": ("changing", "Draining"),
     "crashed": ("failed", "Crashed"),
+    "running": ("changing", "Running"),
+    "done": ("live", "Succeeded"),
+    "skipped": ("stopped", "Skipped"),
 }
 _FLASHES = {"success": ("live", "check"), "error": ("failed", "circle-alert"), "warning": ("changing", "triangle-alert")}
 

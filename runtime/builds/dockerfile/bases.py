@@ -10,14 +10,16 @@ from runtime.config import NodeConfig
 from runtime.images.manifest import ImageConfig, Layer
 from runtime.images.store import Store
 from runtime.stacks.builder import ensure_runtime, ensure_stack
-from runtime.stacks.definition import DEBIAN_13, NODE_NEWEST, PYTHON, STACKS, STATIC, Runtime, node
+from runtime.stacks.definition import DEBIAN_13, NODE_NEWEST, PYTHON, STACKS, Runtime, node
+from runtime.stacks.languages import LANGUAGES
+from runtime.stacks.static import STATIC
 
 Resolve = Callable[[str], str | None]  # an image's name to its digest in the store, or None
 
 
 def _runtimes() -> dict[str, Runtime]:
     nodes = {f"node-{version.partition('.')[0]}": node(version) for version in NODE_NEWEST}
-    return {**{one.name: one for one in (*PYTHON.values(), STATIC)}, **nodes}
+    return {**{one.name: one for one in (*PYTHON.values(), STATIC, *LANGUAGES)}, **nodes}
 
 
 def is_made_here(name: str) -> bool:

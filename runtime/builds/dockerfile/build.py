@@ -50,9 +50,14 @@ def build(
     cancelled: Callable[[], bool],
     *,
     resolve: Resolve = lambda _: None,
+    file: str = FILE,
+    commands: Mapping[str, str] | None = None,
 ) -> Made:
-    """Build the Dockerfile at the top of `source`. BadSource names its line; BuildFailed the step that failed."""
-    script = parse((source / FILE).read_bytes())
+    """Build the Dockerfile at `file` in `source`, with all of `source` as its context.
+
+    `commands` are process types that win over a Procfile's. BadSource names its line; BuildFailed the step that failed.
+    """
+    script = parse((source / file).read_bytes())
     for warning in script.warnings:
         log(f"Dockerfile, {warning}")
     recipe = divide(script, job.arguments, platform.machine())
@@ -73,13 +78,18 @@ def build(
         raise BadSource("The Dockerfile makes an image with nothing in it.", hint="COPY a program into it.")
     paths = tuple(store.unpacked(layer) for layer in reversed(state.layers))
     who = account(state.config.user or "0", paths, recipe.stages[-1].start)
-    return Made(layers=state.layers, config=state.config, processes=_processes(source, state.config, log), user=f"{who.uid}:{who.gid}")
+    return Made(
+        layers=state.layers,
+        config=state.config,
+        processes=_processes(source, state.config, commands or {}, log),
+        user=f"{who.uid}:{who.gid}",
+    )
 
 
-def foreign_bases(source: Path, arguments: Mapping[str, str]) -> tuple[str, ...]:
-    """What the Dockerfile at the top of `source` begins with and only a registry has. One that cannot be read has none: building it tells."""
+def foreign_bases(source: Path, arguments: Mapping[str, str], file: str = FILE) -> tuple[str, ...]:
+    """What the Dockerfile of `source` begins with and only a registry has. One that cannot be read has none: building it tells."""
     try:
-        recipe = divide(parse((source / FILE).read_bytes()), arguments, platform.machine())
+        recipe = divide(parse((source / file).read_bytes()), arguments, platform.machine())
     except BadSource:
         return ()
     bases = {stage.base for stage in recipe.needed() if stage.parent is None and stage.base.lower() != SCRATCH}
@@ -100,9 +110,10 @@ def proxies() -> dict[str, str]:
     return {name: value for name, value in package_environment().items() if _PROXY.fullmatch(name)}
 
 
-def _processes(source: Path, config: ImageConfig, log: Callable[[str], None]) -> dict[str, str]:
+def _processes(source: Path, config: ImageConfig, commands: Mapping[str, str], log: Callable[[str], None]) -> dict[str, str]:
     path = source / "Procfile"
     declared = procfile.parse(path.read_text(errors="replace")) if path.is_file() and not path.is_symlink() else {}
+    declared |= commands
     own = shlex.join((*config.entrypoint, *config.command))
     if "web" in declared or not own:
         if not declared:

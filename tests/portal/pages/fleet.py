@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -18,6 +19,7 @@ from portal.apps.sizes import Size
 from portal.builds import actions as builds
 from portal.builds import sources
 from portal.builds.models import Build, Origin
+from portal.jobs.models import CronJob, Run, RunState
 from portal.quotas.actions import set_quota
 from portal.releases import actions as releases
 from portal.releases.models import Release, Rollout, RolloutState
@@ -25,6 +27,39 @@ from portal.releases.models import Release, Rollout, RolloutState
 PASSWORD = "a quiet harbour 7"
 MIB = 2**20
 IMAGE = "sha256:9f2c1d7e5b3a486f0c9d8e7b6a5f4e3d2c1b0a99887766554433221100ffeedd"
+
+
+_NONE = {"cpu": None, "memory": None, "disk": None, "pids": None}
+APP_FILE = {  # as the workers hand over what slipway.toml says
+    "file": "slipway.toml",
+    "processes": {"web": {"count": 2, "sizes": {**_NONE, "memory": 256 * MIB}}},
+    "variables": {"SESSION_KEY": {"value": None, "digits": 64, "required": False, "description": "Signs sessions"}},
+    "release": {"command": "", "timeout": 1200.0},
+    "postdeploy": {"command": "python manage.py loaddata demo", "timeout": 1200.0},
+    "crons": [
+        {
+            "name": name,
+            "schedule": schedule,
+            "command": f"python manage.py {name}",
+            "timezone": zone,
+            "overlap": "skip",
+            "timeout": 600.0,
+            "sizes": _NONE,
+        }
+        for name, schedule, zone in (("digest", "0 7 * * MON-FRI", "Europe/Berlin"), ("sweep", "*/15 * * * *", "UTC"))
+    ],
+    "health": {
+        "kind": "http",
+        "path": "/healthz",
+        "command": [],
+        "timeout": 5.0,
+        "start_period": 30.0,
+        "interval": 10.0,
+        "attempts": 3,
+        "words": "GET /healthz",
+    },
+    "image_health": None,
+}
 
 
 def fill() -> None:
@@ -78,7 +113,15 @@ def write_log(path: Path, lines: list[tuple[str, str, str]], *, ago: float = 60,
 
 def _shop(person: Person, team: Team) -> None:
     """The well-used one: several releases, a config change, a rollout that failed."""
-    app = _live(person, team, "shop", {"web": "gunicorn shop.wsgi", "worker": "celery -A shop worker"}, deploys=("shop.zip", "shop.zip"))
+    app = _live(
+        person,
+        team,
+        "shop",
+        {"web": "gunicorn shop.wsgi", "worker": "celery -A shop worker"},
+        deploys=("shop.zip", "shop.zip"),
+        file=APP_FILE,
+    )
+    _runs(app)
     apps.set_config_vars(
         person, app=app, changes={"DATABASE_URL": "postgresql://shop@db/shop", "SECRET_KEY": "not-so-secret", "FEATURE_NEW_CHECKOUT": "1"}
     )
@@ -103,6 +146,39 @@ def _shop(person: Person, team: Team) -> None:
         ("slipway", "system", "v3 is live, 2 of 2 instances healthy"),
     ]
     write_log(settings.APP_LOGS / "shop.log", requests * 20)
+
+
+def _runs(app: App) -> None:
+    """One of each outcome."""
+    begun = timezone.now() - timedelta(minutes=40)
+    Run.objects.filter(app=app, kind="postdeploy").update(
+        state=RunState.SUCCEEDED, started_at=begun, finished_at=begun + timedelta(seconds=4.2)
+    )
+    for job, state, reason in (
+        (
+            "digest",
+            RunState.FAILED,
+            "It exited with code 1.\nIts last lines:\nsmtplib.SMTPServerDisconnected: Connection unexpectedly closed",
+        ),
+        ("sweep", RunState.SUCCEEDED, ""),
+        ("sweep", RunState.SKIPPED, "The run before had not ended."),
+    ):
+        row = CronJob.objects.get(app=app, name=job)
+        begun += timedelta(minutes=10)
+        took = None if state == RunState.SKIPPED else begun
+        Run.objects.create(
+            app=app,
+            release=app.current_release,
+            kind="cron",
+            name=job,
+            command=row.command,
+            timeout=row.timeout,
+            state=state,
+            reason=reason,
+            scheduled_for=begun,
+            started_at=took,
+            finished_at=begun + timedelta(seconds=1.7),
+        )
 
 
 def _building(person: Person, team: Team) -> None:
@@ -145,10 +221,12 @@ def _broken(person: Person, team: Team) -> None:
     )
 
 
-def _live(person: Person, team: Team, name: str, processes: dict[str, str], *, deploys: tuple[str, ...]) -> App:
+def _live(
+    person: Person, team: Team, name: str, processes: dict[str, str], *, deploys: tuple[str, ...], file: dict[str, Any] | None = None
+) -> App:
     app = apps.create_app(person, team=team, name=name)
     for filename in deploys:
-        rollout = _deploy(person, app, filename, processes)
+        rollout = _deploy(person, app, filename, processes, file)
         releases.add_step(rollout, "start web on this node")
         releases.add_step(rollout, "web answered GET / with 200 after 0.4 s")
         releases.add_step(rollout, f"send traffic to v{rollout.release.number}")
@@ -159,14 +237,14 @@ def _live(person: Person, team: Team, name: str, processes: dict[str, str], *, d
     return app
 
 
-def _deploy(person: Person, app: App, filename: str, processes: dict[str, str]) -> Rollout:
+def _deploy(person: Person, app: App, filename: str, processes: dict[str, str], file: dict[str, Any] | None = None) -> Rollout:
     build = _submit(person, app, filename)
     builds.mark_building(build)
     write_log(
         settings.BUILD_LOGS / f"{build.pk}.log",
         [("build", "system", f"Unpacked {filename}"), ("build", "system", "Dependencies unchanged: layer reused")],
     )
-    rollout = builds.succeed(build, IMAGE, processes)
+    rollout = builds.succeed(build, IMAGE, processes, file)
     assert rollout is not None
     return rollout
 

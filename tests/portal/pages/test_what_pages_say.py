@@ -125,3 +125,39 @@ def test_the_chosen_theme_is_drawn_by_the_server(member: Client) -> None:
     assert answer["Location"] == "/apps/shop"
     assert 'data-theme="dark"' in text_of(member, "/")
     assert member.post("/theme", {"theme": "dark", "next": "//elsewhere.example/"})["Location"] == "/"
+
+
+def test_the_jobs_of_an_app_stand_on_its_page_with_their_last_runs(member: Client) -> None:
+    page = text_of(member, "/apps/shop")
+    jobs = page[page.index('id="jobs"') :]
+    for words in ("digest", "0 7 * * MON-FRI", "Europe/Berlin", "python manage.py sweep", "Run now"):
+        assert words in jobs
+    for words in ("cron.digest", "SMTPServerDisconnected", "Failed", "Succeeded", "Skipped", "The run before had not ended.", "1.7 s"):
+        assert words in jobs
+    assert 'id="jobs"' not in text_of(member, "/apps/docs-site")
+
+
+def test_run_now_queues_a_run_and_says_so(member: Client, stranger: Client) -> None:
+    assert stranger.post("/apps/shop/jobs/sweep/run").status_code == 404
+    answer = member.post("/apps/shop/jobs/sweep/run", follow=True)
+    assert "sweep runs now." in answer.content.decode()
+    assert "by member" in answer.content.decode()
+    again = member.post("/apps/shop/jobs/sweep/run", follow=True)
+    assert "sweep is running already." in again.content.decode()
+    assert member.post("/apps/shop/jobs/nothing/run").status_code == 404
+
+
+def test_the_settings_show_what_came_from_the_app_s_file(member: Client) -> None:
+    page = text_of(member, "/apps/shop/settings")
+    section = page[page.index("From slipway.toml") :]
+    for words in (
+        "SESSION_KEY",
+        "a secret, generated once",
+        "Signs sessions",
+        "2 instances, 256 MiB",
+        "python manage.py loaddata demo",
+        "4.2 s",
+    ):
+        assert words in section
+    assert "Not so this release: slipway.toml has its own check, GET /healthz, for 60 s." in page
+    assert "From slipway.toml" not in text_of(member, "/apps/docs-site/settings")

@@ -9,6 +9,7 @@ import pytest
 
 from runtime.containers.spec import ContainerSpec
 from runtime.errors import BadSource, BuildFailed
+from runtime.health import CheckKind, HealthCheck
 from tests.runtime.builds.conftest import LIMITS, Forge
 from tests.runtime.builds.test_dockerfile_reference import build
 
@@ -55,6 +56,25 @@ def test_a_dockerfile_whose_base_only_a_registry_has_leaves_the_build_to_the_oth
     assert forge.store.image(built.digest).config.labels["slipway.language"] == "static site"
     with pytest.raises(BadSource, match=r"line 1: There is no image 'python:3\.12-slim'"):
         forge.build({"Dockerfile": dockerfile})
+
+
+def test_slipway_toml_names_the_dockerfile_its_arguments_and_commands_and_healthcheck_is_carried(forge: Forge) -> None:
+    dockerfile = 'FROM debian-13\nARG FLAVOUR\nRUN echo "$FLAVOUR" > /flavour\nHEALTHCHECK --interval=5s --retries=2 CMD test -e /flavour\n'
+    said = "[build]\ndockerfile = 'deploy/Dockerfile'\nargs = { FLAVOUR = 'plain' }\n[processes.web]\ncommand = 'cat /flavour'\n[processes.odd]\n"
+    built = forge.build({"deploy/Dockerfile": dockerfile, "slipway.toml": said, "app.json": "{", "package.json": "{}"})
+    assert built.processes == {"web": "cat /flavour"}
+    assert built.health == HealthCheck(
+        kind=CheckKind.COMMAND, command=("/bin/sh", "-c", "test -e /flavour"), timeout=30, start_period=0, interval=5, attempts=2
+    )
+    assert built.app_file.building.arguments == {"FLAVOUR": "plain"}
+    assert "app.json beside it is not read" in forge.said()
+    assert "speaks of a process type odd, which nothing gives a command" in forge.said()
+    flavour = next(layer / "flavour" for layer in forge.store.image(built.digest).layers if (layer / "flavour").exists())
+    assert flavour.read_text() == "plain\n"
+    with pytest.raises(BadSource, match="asks for a Dockerfile at deploy/Dockerfile, which is not in the source"):
+        forge.build({"slipway.toml": said})
+    with pytest.raises(BadSource, match=r"slipway\.toml: webs is not a known key"):
+        forge.build({"slipway.toml": "[webs]", "Procfile": "web: x"})
 
 
 def test_a_procfile_wins_over_the_image_for_the_processes_it_names(forge: Forge) -> None:

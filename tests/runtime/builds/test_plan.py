@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from runtime.builds import appfile_reading
+from runtime.builds.appfile import AppFile
 from runtime.builds.code import read_source
 from runtime.builds.detect import Language, Source, wants_text
 from runtime.builds.plan import BuildPlan, plan
@@ -24,7 +26,8 @@ def planned(**files: str) -> BuildPlan:
 
 def source(files: dict[str, str]) -> Source:
     named = {name.replace("__", "/"): text for name, text in files.items()}
-    return Source(files=frozenset(named), texts={name: text for name, text in named.items() if wants_text(name)})
+    app_file = appfile_reading.read({name: text.encode() for name, text in named.items() if name in appfile_reading.NAMES})
+    return Source(files=frozenset(named), texts={name: text for name, text in named.items() if wants_text(name)}, app_file=app_file)
 
 
 def of(files: dict[str, str]) -> BuildPlan:
@@ -47,6 +50,15 @@ PROCFILE = {"Procfile": "web: start"}
         ({"package.json": "{}", "index.html": "", "index.js": ""}, Language.NODE, "package.json"),
         ({"package.json": '{"devDependencies":{}}', "requirements.txt": "flask", "app.py": ""}, Language.PYTHON, "requirements.txt"),
         ({"s.js": "", "Procfile": "web: node s.js"}, Language.NODE, "Procfile"),
+        ({"Pipfile": "[packages]", "app.py": ""}, Language.PYTHON, "Pipfile"),
+        ({"setup.py": "", "app.py": ""}, Language.PYTHON, "setup.py"),
+        ({"poetry.lock": "", "pyproject.toml": "", "requirements.txt": "", "app.py": ""}, Language.PYTHON, "poetry.lock"),
+        ({"package.json": "{}", "requirements.txt": "", "Procfile": "web: gunicorn x"}, Language.PYTHON, "requirements.txt"),
+        ({"package.json": "{}", "requirements.txt": "", "Procfile": "web: npm start"}, Language.NODE, "package.json"),
+        ({"package.json": '{"scripts":{"build":"vite build"}}', "index.html": ""}, Language.STATIC, "package.json"),
+        ({"package.json": '{"scripts":{"build":"x","start":"react-scripts start"}}'}, Language.STATIC, "package.json"),
+        ({"package.json": '{"scripts":{"build":"x","start":"vite && node x"}}'}, Language.NODE, "package.json"),
+        ({"package.json": '{"devDependencies":{"prettier":"3"}}', "index.html": ""}, Language.STATIC, "index.html"),
         ({"index.html": ""}, Language.STATIC, "index.html"),
         ({"public/index.html": ""}, Language.STATIC, "public/index.html"),
         ({"start": "", "Procfile": "web: ./start"}, Language.PLAIN, "Procfile"),
@@ -62,11 +74,22 @@ def test_a_source_is_taken_for_what_its_files_say(files: dict[str, str], languag
     [
         (
             {"notes.md": "", "src/x.c": ""},
-            r"looked for Dockerfile, Procfile, requirements\.txt.*The top of the source holds: notes\.md, src",
+            r"looked for Dockerfile, Procfile, .*requirements\.txt.*The top of the source holds: notes\.md, src",
         ),
-        ({"Pipfile": ""}, "Pipfile, which is not read yet"),
-        ({"poetry.lock": "", "x.py": ""}, r"poetry\.lock, which is not read yet"),
-        ({"pyproject.toml": "[tool.poetry]", "main.py": ""}, "for Poetry"),
+        ({"Pipfile": "[packages]"}, "no file that tells how to start"),
+        ({"Pipfile": "packages = 3", **PROCFILE}, r"\[packages\] in the Pipfile is no table"),
+        ({"Pipfile.lock": "{", **PROCFILE}, r"Pipfile\.lock is not valid JSON"),
+        ({"Pipfile.lock": '{"default": {"x; rm -rf /": {}}}', **PROCFILE}, "which is no package"),
+        ({"Pipfile.lock": '{"default": {"x": {"version": "==1\\n-e ."}}}', **PROCFILE}, "has a line break"),
+        ({"pyproject.toml": "[tool.poetry.dependencies]\npython = '^3.9.x'", **PROCFILE}, r"poetry\.dependencies\.python .* no range"),
+        ({"pyproject.toml": "tool = 1", **PROCFILE}, "tool in pyproject.toml is no table"),
+        ({"package.json": '{"packageManager":"bun@1.2.3"}', "index.js": ""}, "which is no version of npm, pnpm or yarn"),
+        ({"package.json": '{"packageManager":"pnpm@^9"}', "index.js": ""}, "which is no version of npm, pnpm or yarn"),
+        ({"package.json": '{"engines":{"npm":"7.x"}}', "index.js": ""}, r"asks for npm 7\.x, which is not offered"),
+        ({"package.json": "{}", "pnpm-lock.yaml": "lockfileVersion: 3", "index.js": ""}, r"pnpm-lock\.yaml has the format 3"),
+        ({"package.json": "{}", "yarn.lock": "__metadata:\n  version: 99\n", "index.js": ""}, r"yarn\.lock has the format 99"),
+        ({"slipway.toml": "[static]\nfolder = 'none'", "index.html": ""}, "names the folder none, which is not in the source"),
+        ({"slipway.toml": "[static]\nfolder = '../up'", "index.html": ""}, r"static\.folder is '\.\./up'"),
         ({"pyproject.toml": "[broken", **PROCFILE}, "not valid TOML"),
         ({"package.json": "{", **PROCFILE}, "not valid JSON"),
         ({"package.json": "[]", **PROCFILE}, "not an object"),
@@ -168,13 +191,14 @@ def test_nothing_to_install_is_no_step() -> None:
 def test_a_project_with_commands_of_its_own_is_installed_with_its_source() -> None:
     text = "[project]\nname='x'\ndependencies=[]\n[project.scripts]\nserve='x:main'\n[build-system]\nrequires=[]"
     first, second = planned(**{"pyproject.toml": text, "uv.lock": "", **PROCFILE}).installs
-    assert (first.whole, second.whole) == (False, True)
+    assert (first.whole, second.on_code) == (False, True)
 
 
 def test_a_build_script_installs_more_and_runs_on_the_whole_source() -> None:
     first, second = planned(**{"package.json": '{"scripts":{"build":"vite","start":"x"},"devDependencies":{"vite":"1"}}'}).installs
     assert "--include=dev" in first.command
-    assert (second.command, second.whole) == ("npm run build", True)
+    assert (second.shown, second.on_code, second.keep) == ("npm run build", True, ("app",))
+    assert "npm prune --omit=dev" in second.command
 
 
 def test_what_is_made_anew_does_not_go_into_the_image() -> None:
@@ -184,7 +208,11 @@ def test_what_is_made_anew_does_not_go_into_the_image() -> None:
 
 def test_missing_lock_files_are_warned_of() -> None:
     assert "package-lock.json" in planned(**{"package.json": "{}", **PROCFILE}).notes[0]
-    assert "yarn.lock" in planned(**{"package.json": "{}", "yarn.lock": "", **PROCFILE}).notes[0]
+    assert "bun.lockb is not read; npm chooses" in planned(**{"package.json": "{}", "bun.lockb": "", **PROCFILE}).notes[0]
+    assert "without a poetry.lock" in planned(**{"pyproject.toml": "[tool.poetry.dependencies]\nflask='^3'", **PROCFILE}).notes[0]
+    assert "without a Pipfile.lock" in planned(**{"Pipfile": "[packages]\nflask='*'", **PROCFILE}).notes[0]
+    decided = planned(**{"package.json": "{}", "yarn.lock": "", "package-lock.json": "{}", **PROCFILE})
+    assert decided.notes == ("Note: package-lock.json decides; yarn.lock is not read.",)
 
 
 def test_the_key_changes_with_each_thing_that_decides() -> None:
@@ -212,6 +240,9 @@ def test_the_key_changes_with_each_thing_that_decides() -> None:
         ({".nvmrc": "9" * 101, "package.json": "{}"}, ".nvmrc is longer than"),
         ({"pyproject.toml": f"[project]\nrequires-python='{'>=3,' * 50_000}>=3'\n", "app.py": ""}, "requires-python .* is longer than"),
         ({"app.py": "a:\n" * 300_000}, ""),
+        ({"yarn.lock": "__metadata:\n" * 9 + "  a: b\n" * 300_000 + " " * 300_000, "package.json": "{}", "index.js": ""}, ""),
+        ({"package.json": json.dumps({"scripts": {"build": "x", "start": "A=b " * 100_000 + "x"}}), "index.html": ""}, ""),
+        ({"pyproject.toml": f"[tool.poetry.dependencies]\npython = '{'>=3,' * 50_000}'\n", "app.py": ""}, "python in .* is longer than"),
     ],
 )
 def test_a_text_made_to_be_slow_to_read_holds_up_no_other_build(files: dict[str, str], sentence: str) -> None:
@@ -229,7 +260,7 @@ def test_a_source_of_texts_is_not_read_into_memory(tmp_path: Path) -> None:
     (tmp_path / "requirements.txt").write_text("flask")
     for number in range(6):
         (tmp_path / f"a{number}.txt").write_bytes(b"x" * (7 << 20))
-    read = read_source(tmp_path)
+    read = read_source(tmp_path, AppFile())
     assert len(read.files) == 8
     assert {"Procfile", "requirements.txt"} <= read.texts.keys()
     assert sum(map(len, read.texts.values())) < 32 << 20

@@ -6,9 +6,10 @@ import pytest
 
 from runtime.containers.container import Exit
 from runtime.converge.explain import Answer, Seen, exited, not_ready
+from runtime.health import CheckKind, HealthCheck
 from runtime.quantities import Bytes
 
-SEEN = Seen(port=8000, health_path="/", listening=(), answer=Answer(trouble="was refused"), memory=Bytes(512 * 2**20), waited=60.2)
+SEEN = Seen(port=8000, health=HealthCheck(), listening=(), answer=Answer(trouble="was refused"), memory=Bytes(512 * 2**20), waited=60.2)
 END = Exit(code=3, signal=None, out_of_memory=False, at=0.0, memory=Bytes(512 * 2**20))
 
 
@@ -74,3 +75,25 @@ def test_an_end_is_told_with_the_remedy(end, lived, said):
 def test_only_an_answer_below_500_is_healthy():
     assert [Answer(status=status).healthy for status in (200, 301, 404, 499, 500, 503)] == [True, True, True, True, False, False]
     assert not Answer(trouble="was refused").healthy
+
+
+@pytest.mark.parametrize(
+    ("health", "trouble", "words"),
+    [
+        (
+            HealthCheck(kind=CheckKind.COMMAND, command=("/bin/sh", "-c", "./up")),
+            "ended with code 1, saying: no database",
+            "Its health check `./up` ended with code 1, saying: no database; it counts as healthy when that ends with 0.",
+        ),
+        (
+            HealthCheck(kind=CheckKind.TCP),
+            "got no answer within 5 s",
+            "It listens, but a connection to port 8000 got no answer within 5 s.",
+        ),
+    ],
+)
+def test_a_check_of_another_kind_is_told_by_what_it_met(health, trouble, words):
+    listening = (("0.0.0.0", 8000),)
+    text = not_ready(replace(SEEN, health=health, listening=listening, answer=Answer(trouble=trouble)), [])
+    assert text.startswith(words)
+    assert Answer(passed=True).healthy

@@ -1,6 +1,15 @@
+from pathlib import Path
+
 import pytest
 
-from runtime.converge.instance import command_of, new_name, source_of
+from runtime.containers.spec import Limits, TeamLimits
+from runtime.containers.words import NO_SHELL
+from runtime.converge.desired import DesiredApp, DesiredRelease
+from runtime.converge.instance import command_of, new_name, source_of, spec_for_release_phase
+from runtime.images.digest import Digest
+from runtime.images.manifest import ImageConfig
+from runtime.images.store import Image
+from runtime.quantities import Bytes, Millicores
 
 
 @pytest.mark.parametrize(
@@ -46,3 +55,22 @@ def test_an_instance_is_named_so_that_every_part_of_the_node_takes_the_name():
     assert len(name) <= 80
     assert source_of(name, "Sidekiq_Worker") == "Sidekiq_Worker.1a2b3c4d"
     assert new_name("a", "___", "00") == "a-process-00"
+
+
+@pytest.mark.parametrize(
+    ("labels", "command"),
+    [
+        ({}, ("/bin/sh", "-c", "exec shop --port $PORT --name '$NAME'")),
+        ({NO_SHELL: "true"}, ("shop", "--port", "8000", "--name", "two words")),
+    ],
+)
+def test_a_line_is_taken_apart_here_where_the_image_has_no_shell(labels, command):
+    limits = Limits(cpu=Millicores(500), memory=Bytes(64 << 20), processes=32, disk=Bytes(1 << 20))
+    team = TeamLimits(cpu=Millicores(500), memory=Bytes(64 << 20), processes=32)
+    app = DesiredApp(app="shop", team=1, hosts=(), team_limits=team)
+    release = DesiredRelease(number=3, image="", environment={"NAME": "two words"}, processes=())
+    image = Image(digest=Digest.of(b""), config=ImageConfig(labels=labels), layers=(Path("/layer"),), size=1)
+    line = command[2].removeprefix("exec ") if len(command) == 3 else "shop --port $PORT --name $NAME"
+    spec = spec_for_release_phase(app, release, image, id="shop-release-1", command=line, limits=limits)
+    assert spec.command == command
+    assert spec.environment["SLIPWAY_MEMORY"] == str(64 << 20)

@@ -16,9 +16,10 @@ from runtime.config import NodeConfig
 from runtime.errors import BadSource
 from runtime.images.store import Store
 from runtime.stacks.builder import ensure_runtime, ensure_stack
-from runtime.stacks.definition import DEBIAN_13, NODE_DEFAULT, PYTHON, STATIC, DebianRuntime, key, node
+from runtime.stacks.definition import DEBIAN_13, NODE_DEFAULT, PYTHON, DebianRuntime, key, node
 from runtime.stacks.difference import subtract
 from runtime.stacks.mirror import find_mirror
+from runtime.stacks.static import STATIC
 from tests.warm import seed
 
 

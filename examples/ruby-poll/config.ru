@@ -1,0 +1,5 @@
+# frozen_string_literal: true
+
+require_relative "poll"
+
+run Poll.new(%w[Tabs Spaces])

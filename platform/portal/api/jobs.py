@@ -1,0 +1,40 @@
+"""The API's jobs: what runs by the clock, its runs, and what the app's own file says."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest
+from ninja import Router, Status
+
+from portal.api.asking import person_of
+from portal.api.schemas import AppFileOut, CronOut, RunOut
+from portal.api.shapes import app_file_out, cron_out, run_out
+from portal.apps.access import app_for, config_of
+from portal.jobs.access import cron_for, crons_of, runs_of
+from portal.jobs.actions import run_now
+from portal.releases.declared import Declared
+
+router = Router(tags=["jobs"])
+_SHOWN = 100
+
+
+@router.get("/apps/{name}/file", response=AppFileOut, summary="What the live release's slipway.toml or app.json says")
+def show_file(request: HttpRequest, name: str) -> AppFileOut:
+    app = app_for(person_of(request), name)
+    return app_file_out(app, app.current_release.declared if app.current_release else Declared(), config_of(app))
+
+
+@router.get("/apps/{name}/crons", response=list[CronOut], summary="The jobs that run by the clock")
+def list_crons(request: HttpRequest, name: str) -> list[CronOut]:
+    return [cron_out(job) for job in crons_of(app_for(person_of(request), name))]
+
+
+@router.post("/apps/{name}/crons/{job}/run", response={202: RunOut}, summary="Run a job now")
+def run_cron(request: HttpRequest, name: str, job: str) -> Status[RunOut]:
+    person = person_of(request)
+    app = app_for(person, name)
+    return Status(202, run_out(run_now(person, app=app, job=cron_for(app, job))))
+
+
+@router.get("/apps/{name}/runs", response=list[RunOut], summary="The latest runs, newest first")
+def list_runs(request: HttpRequest, name: str) -> list[RunOut]:
+    return [run_out(run) for run in runs_of(app_for(person_of(request), name))[:_SHOWN]]

@@ -1,0 +1,151 @@
+"""Writes to jobs and runs: a tick makes one run, a person may ask for one, workers take it to its end."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from portal.accounts.access import require_member
+from portal.accounts.models import Person
+from portal.activity import audit, events
+from portal.apps.models import App
+from portal.errors import Conflict
+from portal.jobs.access import OPEN
+from portal.jobs.models import CronJob, Run, RunKind, RunState
+from portal.jobs.schedule import next_after
+from portal.queue import Task, enqueue
+from portal.quotas import decision
+from portal.releases.actions import add_step, lock_app
+from portal.releases.models import Release, Rollout, RolloutState
+
+MOST_OPEN = 20  # of one app, running or waiting
+KEPT = 50  # of one app and name
+KEPT_FOR = timedelta(days=30)
+
+_BEFORE = {
+    RunState.RUNNING: (RunState.QUEUED,),
+    RunState.SUCCEEDED: (RunState.RUNNING,),
+    RunState.FAILED: OPEN,
+    RunState.STOPPED: OPEN,
+}
+
+
+@transaction.atomic
+def tick(job: CronJob, now: datetime) -> Run | None:
+    """Make the run that is due and move the job on; ticks missed meanwhile fall together into it. None: another was quicker."""
+    following = next_after(job.schedule, job.timezone, now)
+    if CronJob.objects.filter(pk=job.pk, next_at=job.next_at).update(next_at=following) == 0:
+        return None
+    app = App.objects.select_related("current_release").filter(pk=job.app_id, deleted_at=None).first()
+    if app is None or app.current_release is None:
+        return None
+    try:
+        with transaction.atomic():
+            return _make_run(job, app, app.current_release, scheduled_for=job.next_at)
+    except IntegrityError:  # that tick had its run before the job was replaced by its like
+        return None
+
+
+@transaction.atomic
+def run_now(actor: Person, *, app: App, job: CronJob) -> Run:
+    """Run a job at once, by its own rule of overlap."""
+    require_member(actor, app.team)
+    app = lock_app(app)
+    if app.current_release is None:
+        raise Conflict(f"Nothing of {app.name} is live.", hint="Deploy it first.")
+    if job.overlap == "skip" and Run.objects.filter(app=app, kind=RunKind.CRON, name=job.name, state__in=OPEN).exists():
+        raise Conflict(f"{job.name} is running already.", hint='Wait for it to end, or give the job overlap = "allow".')
+    if Run.objects.filter(app=app, state__in=OPEN).count() >= MOST_OPEN:
+        raise Conflict(f"{app.name} has {MOST_OPEN} runs under way.", hint="Wait for one to end.")
+    audit.record(actor, f"ran the cron job {job.name}", app=app)
+    return _make_run(job, app, app.current_release, actor=actor)
+
+
+@transaction.atomic
+def take_up(run: Run, *, most: int) -> bool:
+    """A worker begins with it, unless `most` of its team run already. False then, or when it is over."""
+    decision.lock(run.app.team)
+    if Run.objects.filter(app__team=run.app.team_id, state=RunState.RUNNING).count() >= most:
+        return False
+    return _move(run, RunState.RUNNING)
+
+
+@transaction.atomic
+def mark_started(run: Run) -> None:
+    """Its container runs."""
+    Run.objects.filter(pk=run.pk, started_at=None).update(started_at=timezone.now())
+    events.announce(run.app.name, events.Kind.RUN)
+
+
+@transaction.atomic
+def finish(run: Run, state: RunState, reason: str = "") -> bool:
+    """It ended so. False when it was over already."""
+    if not _move(run, state, reason=reason, finished_at=timezone.now()):
+        return False
+    if run.kind == RunKind.POSTDEPLOY:
+        _tell_timeline(run, state, reason)
+    elif state == RunState.FAILED:
+        audit.record(None, f"cron job {run.name} failed: {reason}", app=run.app)
+    return True
+
+
+@transaction.atomic
+def stop_all(app: App, reason: str) -> None:
+    """Nothing of the app is to run any more."""
+    Run.objects.filter(app=app, state__in=OPEN).update(state=RunState.STOPPED, reason=reason, finished_at=timezone.now())
+
+
+def forget_old() -> None:
+    """Delete runs that are over and long past, and all but the last few of each job."""
+    over = Run.objects.exclude(state__in=OPEN).filter(kind=RunKind.CRON)
+    over.filter(finished_at__lt=timezone.now() - KEPT_FOR).delete()
+    for app, name in over.order_by().values_list("app", "name").distinct():
+        kept = over.filter(app=app, name=name).order_by("-id").values_list("pk", flat=True)
+        if (border := kept[KEPT : KEPT + 1].first()) is not None:
+            over.filter(app=app, name=name, pk__lte=border).delete()
+
+
+def _make_run(job: CronJob, app: App, release: Release, *, scheduled_for: datetime | None = None, actor: Person | None = None) -> Run:
+    open_ones = Run.objects.filter(app=app, kind=RunKind.CRON, name=job.name, state__in=OPEN)
+    skipped = ""
+    if job.overlap == "replace":
+        open_ones.update(state=RunState.STOPPED, reason="The next run took its place.", finished_at=timezone.now())
+    elif job.overlap == "skip" and open_ones.exists():
+        skipped = "The run before had not ended."
+    if not skipped and Run.objects.filter(app=app, state__in=OPEN).count() >= MOST_OPEN:
+        skipped = f"{MOST_OPEN} runs of the app were under way."
+    run = Run.objects.create(
+        app=app,
+        release=release,
+        kind=RunKind.CRON,
+        name=job.name,
+        command=job.command,
+        timeout=job.timeout,
+        sizes=job.sizes,
+        state=RunState.SKIPPED if skipped else RunState.QUEUED,
+        reason=skipped,
+        scheduled_for=scheduled_for,
+        created_by=actor,
+        finished_at=timezone.now() if skipped else None,
+    )
+    enqueue(Task.TEND_RUNS, app.pk)
+    events.announce(app.name, events.Kind.RUN)
+    return run
+
+
+def _move(run: Run, state: RunState, **values: object) -> bool:
+    """Compare and swap; losing the race is a normal outcome."""
+    moved = Run.objects.filter(pk=run.pk, state__in=_BEFORE[state]).update(state=state, **values) == 1
+    if moved:
+        events.announce(run.app.name, events.Kind.RUN)
+    return moved
+
+
+def _tell_timeline(run: Run, state: RunState, reason: str) -> None:
+    words = "The post-deploy script succeeded" if state == RunState.SUCCEEDED else f"The post-deploy script failed. {reason}"
+    audit.record(None, words, app=run.app)
+    rollout = Rollout.objects.filter(release=run.release_id, state=RolloutState.LIVE).order_by("-pk").first()
+    if rollout is not None:
+        add_step(rollout, words.partition("\n")[0])

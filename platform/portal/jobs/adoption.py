@@ -1,0 +1,41 @@
+"""What a release that goes live brings with it: its jobs instead of the old ones, and the post-deploy script after the first."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from django.utils import timezone
+
+from portal.apps.models import App
+from portal.jobs.models import CronJob, Run, RunKind
+from portal.jobs.schedule import next_after
+from portal.queue import Task, enqueue
+from portal.releases.declared import Declared
+from portal.releases.models import Release
+
+
+def adopt_crons(app: App, declared: Declared) -> None:
+    """Make the app's jobs exactly these. One whose time is the same keeps its next tick."""
+    known = {job.name: job for job in CronJob.objects.filter(app=app)}
+    wanted = {cron.name: cron for cron in declared.crons}
+    CronJob.objects.filter(app=app).exclude(name__in=wanted).delete()
+    for name, cron in wanted.items():
+        before = known.get(name)
+        keeps = before is not None and (before.schedule, before.timezone) == (cron.schedule, cron.timezone)
+        next_at = before.next_at if before is not None and keeps else next_after(cron.schedule, cron.timezone, timezone.now())
+        CronJob.objects.update_or_create(app=app, name=name, defaults={**asdict(cron), "next_at": next_at})
+
+
+def queue_postdeploy(app: App, release: Release, declared: Declared) -> None:
+    """After the app's first release that went live."""
+    if declared.postdeploy.command:
+        Run.objects.create(
+            app=app,
+            release=release,
+            kind=RunKind.POSTDEPLOY,
+            name=RunKind.POSTDEPLOY.value,
+            command=declared.postdeploy.command,
+            timeout=declared.postdeploy.timeout,
+            created_by=release.created_by,
+        )
+        enqueue(Task.TEND_RUNS, app.pk)

@@ -1,0 +1,92 @@
+"""Jobs that run by the clock, and runs: each one command in an instance of its own."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+from portal.apps.models import App
+
+
+class CronJob(models.Model):
+    """One [[cron]] of the live release's file. Replaced when another release goes live."""
+
+    app = models.ForeignKey(App, on_delete=models.CASCADE, related_name="cron_jobs")
+    name = models.CharField(max_length=63)
+    schedule = models.CharField(max_length=600)  # five fields of crontab(5)
+    timezone = models.CharField(max_length=100)
+    command = models.TextField()
+    overlap = models.CharField(max_length=10)  # skip, allow or replace
+    timeout = models.FloatField()  # seconds
+    sizes = models.JSONField(default=dict)  # cpu, memory, disk, pids, each a number or null
+    next_at = models.DateTimeField(db_index=True)  # whoever moves it on makes that tick's run
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=("app", "name"), name="one_cron_job_a_name"),)
+        ordering = ("name",)
+
+
+class RunState(models.TextChoices):
+    QUEUED = "queued", "Waits"
+    RUNNING = "running", "Running"
+    SUCCEEDED = "succeeded", "Succeeded"
+    FAILED = "failed", "Failed"
+    SKIPPED = "skipped", "Skipped"  # the one before went on
+    STOPPED = "stopped", "Stopped"  # a newer one took its place, or the app went
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing will change any more."""
+        return self not in (RunState.QUEUED, RunState.RUNNING)
+
+
+class RunKind(models.TextChoices):
+    CRON = "cron", "Cron job"
+    POSTDEPLOY = "postdeploy", "Post-deploy script"
+
+
+class Run(models.Model):
+    """One command, run once. `started_at` is set when its container was started, not when a worker took it up."""
+
+    app = models.ForeignKey(App, on_delete=models.CASCADE, related_name="runs")
+    release = models.ForeignKey("releases.Release", on_delete=models.CASCADE, related_name="runs")
+    kind = models.CharField(max_length=10, choices=RunKind.choices)
+    name = models.CharField(max_length=63)  # of its job; postdeploy
+    command = models.TextField()
+    timeout = models.FloatField()  # seconds
+    sizes = models.JSONField(default=dict)
+    state = models.CharField(max_length=10, choices=RunState.choices, default=RunState.QUEUED)
+    reason = models.TextField(blank=True)
+    scheduled_for = models.DateTimeField(null=True, blank=True)  # the tick; null for one that a person or a deploy asked for
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(fields=("app", "name", "scheduled_for"), condition=Q(kind="cron"), name="one_run_a_tick"),
+            models.UniqueConstraint(fields=("app",), condition=Q(kind="postdeploy"), name="one_postdeploy_an_app"),
+        )
+        indexes = (
+            models.Index(fields=("app", "-id"), name="runs_of_an_app"),
+            models.Index(fields=("state",), condition=Q(state__in=("queued", "running")), name="open_runs"),
+        )
+
+    @property
+    def shown(self) -> str:
+        """Its state as the pages' vocabulary has it, where a build that succeeded is called built."""
+        return "done" if self.state == RunState.SUCCEEDED else self.state
+
+    @property
+    def took(self) -> timedelta | None:
+        """From its start to its end."""
+        return self.finished_at - self.started_at if self.finished_at is not None and self.started_at is not None else None
+
+    @property
+    def source(self) -> str:
+        """How its lines are called in the app's log."""
+        return f"cron.{self.name}" if self.kind == RunKind.CRON else self.name

@@ -1,0 +1,36 @@
+"""Which of an app's files counts, and reading it: bytes in, one value out. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from runtime.builds import appfile_json, appfile_toml
+from runtime.builds.appfile import JSON, LARGEST, TOML, AppFile
+from runtime.errors import BadSource
+from runtime.quantities import Bytes
+
+_READERS = {TOML: appfile_toml.read, JSON: appfile_json.read}  # the first that is there counts
+NAMES = tuple(_READERS)
+
+
+def read(files: Mapping[str, bytes]) -> AppFile:
+    """`files` are those of NAMES that the source has, or as much of each as shows that it is too large. BadSource and nothing else."""
+    name = next((name for name in NAMES if name in files), None)
+    if name is None:
+        return AppFile()
+    found = _READERS[name](_text(name, files[name]))
+    beside = [other for other in NAMES if other in files and other != name]
+    if not beside:
+        return found
+    return replace(found, notes=(f"{name} counts; {', '.join(beside)} beside it is not read.", *found.notes))
+
+
+def _text(name: str, data: bytes) -> str:
+    if len(data) > LARGEST:
+        raise BadSource(f"{name} is larger than {Bytes(LARGEST)}.", hint="Put data into other files of the source.")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise BadSource(f"{name}, line {line}: this is not UTF-8 text.", hint="Save it as UTF-8.") from None

@@ -1,0 +1,149 @@
+"""`slipway.toml` read: a key that is not ours is a mistake. Pure."""
+
+from __future__ import annotations
+
+import tomllib
+
+from runtime.builds.appfile import HOUR, MINUTE, TOML, AppFile, Building, CronJob, Overlap, Process, Script, Sizes, Static, Variable
+from runtime.builds.appfile_fields import LONGEST_VALUE, Table
+from runtime.builds.detect import BUILDERS, DOCKERFILE
+from runtime.errors import BadSource
+from runtime.health import CheckKind, HealthCheck
+
+MOST_CRONS = 50
+MOST_VARIABLES = 200
+SECRET_DIGITS = 64
+_SIZES = ("cpu", "memory", "disk", "pids")
+_TOP = ("processes", "limits", "env", "release", "postdeploy", "health", "cron", "build", "static")
+
+
+def read(text: str) -> AppFile:
+    """BadSource names the line or the key."""
+    try:
+        document = tomllib.loads(text)
+    except RecursionError:
+        raise BadSource(f"{TOML} nests too deeply.", hint="Its tables are described in docs/manifest.md.") from None
+    except ValueError as error:
+        raise BadSource(f"{TOML} is not valid TOML: {error}.", hint="Correct that line; toml.io has the rules.") from None
+    top = Table(TOML, "", document)
+    top.only(_TOP)
+    limits = top.table("limits")
+    limits.only(_SIZES)
+    sizes = limits.sizes()
+    return AppFile(
+        file=TOML,
+        processes={name: _process(top, name, table, sizes) for name, table in top.named_tables("processes")},
+        limits=sizes,
+        variables=_variables(top),
+        release=_script(top.table("release")),
+        postdeploy=_script(top.table("postdeploy")),
+        health=_health(top.table("health")) if "health" in top else None,
+        crons=_crons(top, sizes),
+        building=_building(top.table("build")),
+        static=_static(top.table("static")),
+    )
+
+
+def _process(top: Table, name: str, table: Table, sizes: Sizes) -> Process:
+    top.table("processes").process_name(name)
+    if name == "release":
+        raise top.wrong("processes.release", "is no process type", "Write it as [release].")
+    table.only(("command", "count", *_SIZES))
+    count = table.whole("count", 1, least=0, most=1000) if "count" in table else None
+    return Process(command=table.command("command"), count=count, sizes=table.sizes().over(sizes))
+
+
+def _variables(top: Table) -> dict[str, Variable]:
+    table = top.table("env")
+    if len(table.values) > MOST_VARIABLES:
+        raise top.wrong("env", f"has more than {MOST_VARIABLES} config vars", "Put data into a file of the source.")
+    return {table.variable_name(name): _variable(table, name) for name in table.values}
+
+
+def _variable(table: Table, name: str) -> Variable:
+    if not isinstance(table.values[name], dict):
+        return Variable(value=table.text(name, most=LONGEST_VALUE))
+    one = table.table(name)
+    one.only(("value", "generate", "required", "description"))
+    if "value" in one and "generate" in one:
+        raise table.wrong(name, "has both a value and generate", "Keep one of them.")
+    value = one.text("value", most=LONGEST_VALUE) if "value" in one else None
+    return Variable(value=value, digits=_digits(one), required=one.flag("required"), description=one.text("description"))
+
+
+def _digits(one: Table) -> int:
+    if "generate" not in one:
+        return 0
+    if one.values["generate"] == "secret":
+        return SECRET_DIGITS
+    if isinstance(one.values["generate"], str):
+        raise one.wrong("generate", "knows no other word than secret", 'Write "secret", or how many hexadecimal digits.')
+    return one.whole("generate", SECRET_DIGITS, least=16, most=256)
+
+
+def _script(table: Table) -> Script:
+    table.only(("command", "timeout"))
+    return Script(command=table.command("command"), timeout=table.seconds("timeout", 20 * MINUTE, least=1, most=2 * HOUR))
+
+
+def _health(table: Table) -> HealthCheck:
+    table.only(("kind", "path", "command", "timeout", "start_period", "interval", "attempts"))
+    kind = table.choice("kind", CheckKind, CheckKind.COMMAND if "command" in table else CheckKind.HTTP)
+    for key, of in (("path", CheckKind.HTTP), ("command", CheckKind.COMMAND)):
+        if key in table and kind is not of:
+            raise table.wrong(key, f"has no meaning for a check of kind {kind}", f'Take it out, or write kind = "{of}".')
+    if kind is CheckKind.COMMAND and "command" not in table:
+        raise table.wrong("command", "is missing", "Write the shell line that ends with 0 when the instance is well.")
+    line = table.command("command")
+    return HealthCheck(
+        kind=kind,
+        path=table.health_path("path"),
+        command=("/bin/sh", "-c", line) if line else (),
+        timeout=table.seconds("timeout", 5, least=0.1, most=30),
+        start_period=table.seconds("start_period", 30, least=0, most=HOUR),
+        interval=table.seconds("interval", 10, least=1, most=HOUR),
+        attempts=table.whole("attempts", 3, least=1, most=100),
+    )
+
+
+def _crons(top: Table, sizes: Sizes) -> tuple[CronJob, ...]:
+    found: dict[str, CronJob] = {}
+    for table in top.tables("cron", most=MOST_CRONS):
+        table.only(("name", "schedule", "command", "timezone", "overlap", "timeout", *_SIZES))
+        for key in ("name", "command"):
+            if key not in table:
+                raise table.wrong(key, "is missing", "Each [[cron]] has a name, a schedule and a command.")
+        name = table.text("name")
+        if not name:
+            raise table.wrong("name", "is empty", "Give the job a name.")
+        table.process_name(name)
+        if name in found:
+            raise table.wrong("name", f"is {name!r}, as another job's is", "Give each job a name of its own.")
+        found[name] = CronJob(
+            name=name,
+            schedule=table.schedule("schedule"),
+            command=table.command("command"),
+            timezone=table.timezone("timezone"),
+            overlap=table.choice("overlap", Overlap, Overlap.SKIP),
+            timeout=table.seconds("timeout", HOUR, least=1, most=24 * HOUR),
+            sizes=table.sizes().over(sizes),
+        )
+    return tuple(found.values())
+
+
+def _building(table: Table) -> Building:
+    table.only(("builder", "dockerfile", "args"))
+    builder, dockerfile = table.text("builder"), table.path("dockerfile")
+    if builder and builder not in BUILDERS:
+        raise table.wrong("builder", f"is {builder[:60]!r}", f"Known builders are {', '.join(BUILDERS)}.")
+    if (dockerfile or "args" in table) and builder not in ("", DOCKERFILE):
+        key = "dockerfile" if dockerfile else "args"
+        raise table.wrong(key, f"has no meaning for the builder {builder}", f'Take it out, or write builder = "{DOCKERFILE}".')
+    arguments = table.table("args")
+    values = {arguments.variable_name(name): arguments.text(name, most=LONGEST_VALUE) for name in arguments.values}
+    return Building(builder=DOCKERFILE if dockerfile else builder, dockerfile=dockerfile, arguments=values)
+
+
+def _static(table: Table) -> Static:
+    table.only(("folder", "single_page"))
+    return Static(folder=table.path("folder"), single_page=table.flag("single_page"))

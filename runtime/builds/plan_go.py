@@ -1,0 +1,149 @@
+"""Building Go: which version, which programs, which steps, and what is said of files that stay behind. Pure.
+
+The image holds the programs, statically linked, and certificates; no stack, no shell, no source.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Mapping
+
+from runtime.builds.detect import Source
+from runtime.builds.steps import Install, Tool
+from runtime.containers.words import words
+from runtime.errors import BadSource
+from runtime.stacks.definition import DebianRuntime
+from runtime.stacks.languages import GO
+
+BIN = "/usr/local/bin"
+_BUILD = 'go build -trimpath -tags timetzdata -ldflags="-s -w"'  # time zones are in the program: the image has no files of them
+_DIRECTIVE = re.compile(r"^go[ \t]+(\d+)\.(\d+)\S*[ \t]*(?://.*)?$", re.MULTILINE)
+_TOOLCHAIN = re.compile(r"^toolchain[ \t]+go(\d+\.\d+)(\S*)", re.MULTILINE)
+_MODULE = re.compile(r'^module[ \t]+"?([^\s"]+)"?', re.MULTILINE)
+_LOCAL = re.compile(r"=>[ \t]*\.{1,2}/")
+_MAIN = re.compile(r"^package[ \t]+main\b", re.MULTILINE)
+_NOT_BUILT = re.compile(r"^//(?:go:build|[ \t]*\+build)[ \t]+ignore\b", re.MULTILINE)
+_COMMAND = re.compile(r"cmd/([A-Za-z0-9._-]+)/[^/]+\.go")
+_READ_AT_RUN_TIME = ("templates", "views", "static", "public", "assets", "migrations", "web")
+
+
+def runtime(source: Source) -> tuple[DebianRuntime, str]:
+    """The toolchain for what go.mod asks for, with the words for the log. An older Go is no other: each builds what was written before."""
+    match = _DIRECTIVE.search(source.texts.get("go.mod", ""))
+    wanted = (int(match[1]), int(match[2])) if match else (1, 16)
+    for version in sorted(GO, key=_number):
+        if _number(version) >= wanted:
+            asks = f"go.mod asks for {wanted[0]}.{wanted[1]} or newer" if match else "the default"
+            return GO[version], f"Go {version}, {asks}"
+    raise BadSource(
+        f"go.mod asks for Go {wanted[0]}.{wanted[1]}, which is not offered here. Offered: {', '.join(sorted(GO, key=_number))}.",
+        hint="Lower the line `go` in go.mod, or bring a Dockerfile.",
+    )
+
+
+def programs(source: Source) -> dict[str, str]:
+    """Name of each program to its package's folder: the top of the source if it is a main package, and each such in cmd/."""
+    found: dict[str, str] = {}
+    if any("/" not in path and _is_main(source, path) for path in source.files):
+        found[_name(source)] = "."
+    for path in sorted(source.files):
+        if (match := _COMMAND.fullmatch(path)) and _is_main(source, path) and found.get(match[1]) != f"./cmd/{match[1]}":
+            if match[1] in found:
+                raise BadSource(f"Both the top of the source and cmd/{match[1]} make a program {match[1]}.", hint="Rename one.")
+            found[match[1]] = f"./cmd/{match[1]}"
+    if not found:
+        raise BadSource(
+            "No program was found: looked for `package main` at the top of the source and in cmd/NAME.",
+            hint="Move the main package there, or bring a Dockerfile.",
+        )
+    return found
+
+
+def installs(source: Source) -> tuple[Install, ...]:
+    """The standard library once for all apps, modules by go.mod and go.sum, and the programs; only these go into the image."""
+    go_mod = source.texts.get("go.mod", "")
+    steps = [
+        Install(name="Standard library", tool=Tool.GO, files=(), whole=False, command=f"{_BUILD} std", keep=("opt/go/cache",), ships=False)
+    ]
+    if "vendor/modules.txt" not in source.files and re.search(r"^(?:require|tool)\b", go_mod, re.MULTILINE):
+        whole = _LOCAL.search(go_mod) is not None or "go.work" in source.files
+        files = tuple(name for name in ("go.mod", "go.sum") if name in source.files)
+        steps.append(
+            Install(
+                name="Modules", tool=Tool.GO, files=files, whole=whole, command="go mod download", keep=("opt/go/modules",), ships=False
+            )
+        )
+    folders = " ".join(f"'{folder}'" for folder in programs(source).values())
+    command = f"mkdir -p {BIN} && {_BUILD} -o {BIN}/ {folders}"
+    steps.append(Install(name="Compile", tool=Tool.GO, files=(), whole=True, command=command, keep=("usr/local/bin",)))
+    return tuple(steps)
+
+
+def web(source: Source) -> tuple[str, str]:
+    """The web command by convention, and why. BadSource: there are several programs, and none is at the top."""
+    found = programs(source)
+    at_top = next((name for name, folder in found.items() if folder == "."), "")
+    if at_top:
+        return at_top, "it is the program at the top of the source"
+    if len(found) > 1:
+        raise BadSource(
+            f"The source makes several programs, and nothing tells which serves: {', '.join(found)}.",
+            hint=f"Add a Procfile with a line `web: {next(iter(found))}`.",
+        )
+    (name,) = found
+    return name, f"cmd/{name} is the only program"
+
+
+def check(declared: Mapping[str, str], source: Source) -> None:
+    """BadSource: a line of the Procfile starts what this image will not have, a shell included."""
+    found = programs(source)
+    for process, line in declared.items():
+        try:
+            program = words(line)[0]
+        except ValueError as error:
+            raise BadSource(
+                f"Procfile: {process} reads `{line}`, and a Go app's image has no shell: {error}.",
+                hint="Let the program do it, or bring a Dockerfile.",
+            ) from None
+        if posixpath.basename(program) not in found or posixpath.dirname(program) not in ("", "bin", "./bin", "/app/bin", BIN):
+            raise BadSource(
+                f"Procfile: {process} starts {program}, which is not built from this source. Built: {', '.join(found)}.",
+                hint="Name one of these; a Go app's image holds nothing else.",
+            )
+
+
+def notes(source: Source) -> tuple[str, ...]:
+    """What does not come along: folders a program may want to open, and a toolchain line that is not followed."""
+    said = []
+    folders = [folder for folder in _READ_AT_RUN_TIME if any(path.startswith(f"{folder}/") for path in source.files)]
+    behind = [name for name in folders if not any(re.search(rf"^//go:embed\b.*\b{name}\b", t, re.MULTILINE) for t in source.texts.values())]
+    if behind:
+        said.append(f"Note: the image holds the program alone. What it opens of {', '.join(behind)} has to be in it by //go:embed.")
+    toolchain = _TOOLCHAIN.search(source.texts.get("go.mod", ""))
+    if toolchain and toolchain[1] not in GO:
+        said.append(f"Note: the line `toolchain go{toolchain[1]}{toolchain[2]}` in go.mod is a wish, which is not followed here.")
+    return tuple(said)
+
+
+def _is_main(source: Source, path: str) -> bool:
+    text = source.texts.get(path, "") if path.endswith(".go") and not path.endswith("_test.go") else ""
+    return _MAIN.search(text) is not None and _NOT_BUILT.search(text) is None
+
+
+def _name(source: Source) -> str:
+    """What `go build` calls the program at the top: the module path's last element, without a major version."""
+    match = _MODULE.search(source.texts.get("go.mod", ""))
+    if match is None:
+        raise BadSource("go.mod has no line `module`.", hint="go mod init NAME writes a right one.")
+    parts = [part for part in match[1].split("/") if part]
+    if len(parts) > 1 and re.fullmatch(r"v\d+", parts[-1]):
+        parts.pop()
+    if not parts or not re.fullmatch(r"[A-Za-z0-9._~-]+", parts[-1]):
+        raise BadSource(f"go.mod names the module {match[1]!r}, which gives no program a name.", hint="Write for example: module shop")
+    return parts[-1]
+
+
+def _number(version: str) -> tuple[int, int]:
+    major, _, minor = version.partition(".")
+    return int(major), int(minor)

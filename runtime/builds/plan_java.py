@@ -1,0 +1,88 @@
+"""Building Java: a .jar that runs, or a program of one source file. Which version, which check, which web process. Pure."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping
+
+from runtime.builds.detect import JAVA_SOURCES, Source
+from runtime.builds.jar import attribute, is_program_place
+from runtime.builds.steps import Install, Tool
+from runtime.errors import BadSource
+from runtime.stacks.definition import DebianRuntime
+from runtime.stacks.languages import JAVA, JAVA_TOOLCHAIN
+
+_DEFAULT = "21"
+_SEVERAL_FILES = 22  # from here on `java Main.java` finds classes in files beside it (JEP 458)
+
+
+def runtime(source: Source, declared: Mapping[str, str]) -> tuple[DebianRuntime, str]:
+    """Java without a compiler for a .jar, with one for a source file; and the words for the log. BadSource says which exist."""
+    version, why = _version(source)
+    if version not in JAVA:
+        raise BadSource(
+            f"{why} Java {version}, which is not offered here. Offered: {', '.join(sorted(JAVA))}.",
+            hint=f"Ask for {_DEFAULT} in system.properties (java.runtime.version={_DEFAULT}); it runs what older ones made.",
+        )
+    compiles = any(re.search(r"\bjava\b.*\.java\b|\bjavac\b", line) for line in declared.values()) or not jars(source)
+    return (JAVA_TOOLCHAIN if compiles else JAVA)[version], f"Java {version}, {_spoken(why)}"
+
+
+def installs(source: Source) -> tuple[Install, ...]:
+    """A program of source files is compiled once to see that it can be; what comes of it is thrown away."""
+    file = _program(source)
+    if jars(source) or not file:
+        return ()
+    alone = "-sourcepath /opt/checked " if int(_version(source)[0]) < _SEVERAL_FILES else ""
+    command = f"mkdir -p /opt/checked && javac {alone}-d /opt/checked {file}"
+    return (Install(name="Compiler's check", tool=Tool.JAVA, files=(), whole=True, command=command, keep=("opt/checked",), ships=False),)
+
+
+def web(source: Source) -> tuple[str, str] | None:
+    """A web command by convention, and why; None where nothing tells."""
+    found = jars(source)
+    if len(found) > 1:
+        raise BadSource(
+            f"The source has several jars that run, and nothing tells which serves: {', '.join(found)}.",
+            hint=f"Add a Procfile with a line `web: java -jar {found[0]}`.",
+        )
+    if found:
+        return f"java -jar {shlex.quote(found[0])}", f"{found[0]} has a Main-Class"
+    if file := _program(source):
+        return f"java {file}", f"there is a {file}"
+    return None
+
+
+def jars(source: Source) -> list[str]:
+    """Jars that say which class to start."""
+    return sorted(path for path in source.files if is_program_place(path) and attribute(source.texts.get(path, ""), "Main-Class"))
+
+
+def _program(source: Source) -> str:
+    return next((name for name in JAVA_SOURCES if name in source.files), "")
+
+
+def _version(source: Source) -> tuple[str, str]:
+    """(major version, a sentence's beginning that says who wants it)."""
+    if match := re.search(r"^\s*java\.runtime\.version\s*[=:]\s*(\S+)", source.texts.get("system.properties", ""), re.MULTILINE):
+        return _major(match[1]), "system.properties asks for"
+    if line := source.texts.get(".java-version", "").strip():
+        return _major(line.splitlines()[0]), ".java-version asks for"
+    for path in jars(source):
+        made_with = attribute(source.texts[path], "Build-Jdk-Spec")
+        if made_with.isdecimal() and int(made_with) > int(_DEFAULT):
+            return made_with, f"{path} was made with"
+    return _DEFAULT, ""
+
+
+def _major(text: str) -> str:
+    """`21`, `21.0.4`, `openjdk-21`, `temurin-21.0.4+7`, `1.8` to the number people call it by."""
+    match = re.search(r"(\d+)(?:\.(\d+))?", text[:60])
+    if match is None:
+        return text[:60]
+    return match[2] if match[1] == "1" and match[2] else match[1]
+
+
+def _spoken(why: str) -> str:
+    return f"{why} it" if why else "the default"

@@ -1,0 +1,180 @@
+"""Building PHP: which version and extensions, what Composer installs, which folder is served. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import nodesemver
+
+from runtime.builds.detect import Source
+from runtime.builds.steps import Install, Tool
+from runtime.errors import BadSource
+from runtime.stacks.definition import DebianRuntime
+from runtime.stacks.languages import PHP_VERSIONS, php, php_toolchain
+
+_LONGEST_WISH = 200  # characters
+_FLAGS = "--no-dev --no-interaction --no-ansi"
+_ROOTS = ("public", "web", "htdocs", "www", "webroot")  # of Laravel and Symfony, Drupal, older hosts, CakePHP
+# In Debian's php-common and php-cli themselves.
+_BUILT_IN = frozenset(
+    (
+        *("calendar", "core", "ctype", "date", "exif", "ffi", "fileinfo", "filter", "ftp", "gettext", "hash"),
+        *("iconv", "json", "libxml", "openssl", "pcntl", "pcre", "pdo", "phar", "posix", "random", "readline"),
+        *("reflection", "session", "shmop", "sockets", "sodium", "spl", "standard", "sysvmsg", "sysvsem", "sysvshm"),
+        *("tokenizer", "zlib"),
+    )
+)
+_INSIDE = {  # extension -> the package it is in, where that has another name
+    **dict.fromkeys(("dom", "simplexml", "xmlreader", "xmlwriter", "xsl"), "xml"),
+    **dict.fromkeys(("mysqli", "mysqlnd", "pdo_mysql"), "mysql"),
+    "pdo_pgsql": "pgsql",
+    "pdo_sqlite": "sqlite3",
+    "pdo_odbc": "odbc",
+    "zend-opcache": "opcache",
+}
+_PACKAGES = frozenset(
+    (
+        *("amqp", "apcu", "ast", "bcmath", "bz2", "curl", "dba", "ds", "enchant", "gd", "gearman", "gmp", "gnupg"),
+        *("igbinary", "imagick", "inotify", "intl", "ldap", "mailparse", "maxminddb", "mbstring", "memcached"),
+        *("mongodb", "msgpack", "mysql", "oauth", "odbc", "opcache", "pgsql", "pspell", "redis", "soap", "snmp"),
+        *("sqlite3", "ssh2", "stomp", "sybase", "tidy", "uuid", "xml", "xmlrpc", "yaml", "zip", "zmq", "zstd"),
+    )
+)
+
+
+def runtime(source: Source) -> tuple[DebianRuntime, str]:
+    """The PHP and extensions asked for, with the words for the log; BadSource says which exist."""
+    version, why = _version(source)
+    found = extensions(source)
+    words = f" with {', '.join(sorted(found))}" if found else ""
+    return php(version, found), f"PHP {version}{words}, {why}; Apache serves it"
+
+
+def toolchain(source: Source) -> DebianRuntime:
+    return php_toolchain(_version(source)[0], extensions(source))
+
+
+def extensions(source: Source) -> frozenset[str]:
+    """Packages of the extensions that composer.json, or a package in the lock file, requires. BadSource names one nobody has."""
+    found = set()
+    for who, requires in _requirements(source):
+        for name in requires:
+            if not name.startswith("ext-") or (extension := name.removeprefix("ext-").lower()) in _BUILT_IN:
+                continue
+            package = _INSIDE.get(extension, extension)
+            if package not in _PACKAGES:
+                raise BadSource(
+                    f"{who} requires the PHP extension {extension}, which is not offered here. Offered: {', '.join(sorted(_PACKAGES))}.",
+                    hint="Take another package, or bring a Dockerfile.",
+                )
+            found.add(package)
+    return frozenset(found)
+
+
+def installs(source: Source) -> tuple[Install, ...]:
+    """Composer's packages by its files, without what only development needs; then the autoloader, which knows the app's classes too.
+
+    None where nothing is required or to be loaded, or where packages were packed along without a lock file.
+    """
+    document = _json(source, "composer.json")
+    vendor = _vendor(document)
+    if "composer.json" not in source.files or ("composer.lock" not in source.files and f"{vendor}/autoload.php" in source.files):
+        return ()
+    kept = (f"app/{vendor}",)
+    steps = []
+    if any("/" in name for name in _mapping(document, "require")):
+        files = tuple(name for name in ("composer.json", "composer.lock") if name in source.files)
+        command = f"composer install {_FLAGS} --no-progress --prefer-dist --no-scripts --no-autoloader"
+        whole = '"path"' in source.texts.get("composer.json", "")  # a repository in the source
+        steps.append(Install(name="Packages", tool=Tool.COMPOSER, files=files, whole=whole, command=command, keep=kept))
+    if steps or "autoload" in document:
+        command = f"composer dump-autoload {_FLAGS} --optimize"
+        steps.append(Install(name="Autoloader", tool=Tool.COMPOSER, files=(), whole=True, command=command, keep=kept))
+    return tuple(steps)
+
+
+def web(source: Source) -> tuple[str, str]:
+    """The command that serves the app's folder, and why that one. BadSource: there is no page."""
+    for root in (*_ROOTS, ""):
+        page = f"{root}/index.php".removeprefix("/")
+        if page in source.files:
+            return f"/opt/php/serve /app/{root}".rstrip("/"), f"there is a {page}"
+    raise BadSource(
+        "No page was found: looked for index.php at the top and in " + ", ".join(_ROOTS) + ".",
+        hint="Add a Procfile, for example `web: /opt/php/serve /app/FOLDER`.",
+    )
+
+
+def left_out(source: Source) -> tuple[str, ...]:
+    """Packages that were packed along and are installed anew."""
+    vendor = _vendor(_json(source, "composer.json"))
+    return (vendor,) if installs(source) and "/" not in vendor else ()
+
+
+def notes(source: Source) -> tuple[str, ...]:
+    required = any("/" in name for name in _mapping(_json(source, "composer.json"), "require"))
+    if required and "composer.lock" not in source.files:
+        return ("Warning: without a composer.lock, versions are whatever is newest when they are installed first.",)
+    return ()
+
+
+def _version(source: Source) -> tuple[str, str]:
+    """The newest version that the requirement takes, and where it is from."""
+    wish = str(_mapping(_json(source, "composer.json"), "require").get("php", "")).strip()
+    if len(wish) > _LONGEST_WISH:
+        raise BadSource("The php requirement in composer.json is longer than any range of versions.", hint='Write for example "^8.2".')
+    if not wish:
+        return PHP_VERSIONS[-1], "the default"
+    for version in reversed(PHP_VERSIONS):
+        if _meets(version, wish):
+            return version, f"composer.json asks for {wish}"
+    raise BadSource(
+        f"composer.json asks for PHP {wish}, which is not offered here. Offered: {', '.join(PHP_VERSIONS)}.",
+        hint='Widen require.php there, for example to ">=8.2".',
+    )
+
+
+def _meets(version: str, wish: str) -> bool:
+    """Whether some patch of a minor version is in Composer's range (getcomposer.org/doc/articles/versions.md), put in npm's words."""
+    text = re.sub(r"@\w+|(?<=\d)-(?:dev|stable)\b", "", wish)
+    text = re.sub(r"\s*\|\|?\s*", " || ", text).replace(",", " ")
+    text = re.sub(r"~\s*(\d+(?:\.\d+)?)(?![\d.])", r"^\1", text)  # ~8.2 there is up to 9
+    try:
+        return any(nodesemver.satisfies(f"{version}.{patch}", text, loose=False) for patch in range(100))
+    except ValueError:
+        raise BadSource(f"composer.json asks for PHP {wish!r}, which is no range of versions.", hint='Write for example "^8.2".') from None
+
+
+def _requirements(source: Source) -> Iterator[tuple[str, dict[str, Any]]]:
+    yield "composer.json", _mapping(_json(source, "composer.json"), "require")
+    for package in _json(source, "composer.lock").get("packages", ()):
+        if isinstance(package, dict):
+            yield str(package.get("name", "A package in composer.lock")), _mapping(package, "require")
+
+
+def _vendor(document: dict[str, Any]) -> str:
+    """The folder that Composer installs into."""
+    folder = str(_mapping(document, "config").get("vendor-dir", "vendor")).strip("/")
+    if not re.fullmatch(r"[\w.-]+(?:/[\w.-]+)*", folder) or ".." in folder.split("/"):
+        raise BadSource(f"config.vendor-dir in composer.json reads {folder!r}, which is no folder of the app.", hint='Write "vendor".')
+    return folder
+
+
+def _mapping(document: dict[str, Any], name: str) -> dict[str, Any]:
+    found = document.get(name, {})
+    return found if isinstance(found, dict) else {}
+
+
+def _json(source: Source, file: str) -> dict[str, Any]:
+    if file not in source.files:
+        return {}
+    try:
+        document = json.loads(source.texts.get(file, ""))
+    except ValueError as error:
+        raise BadSource(f"{file} is not valid JSON: {error}.", hint="Correct it and deploy again.") from None
+    if not isinstance(document, dict):
+        raise BadSource(f"{file} is not an object.", hint="composer init writes a right one.")
+    return document

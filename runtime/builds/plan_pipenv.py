@@ -1,0 +1,141 @@
+"""Pipenv projects: Pipfile.lock, or the Pipfile alone, as the requirement lines that uv installs. Pure.
+
+Every locked version is installed with its hashes checked and its markers honoured; `develop` is not installed. What pipenv reads into
+these files is told in https://pipenv.pypa.io/en/latest/pipfile.html.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import posixpath
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from runtime.builds.steps import TEXTS, Install, Tool
+from runtime.errors import BadSource
+from runtime.stacks.definition import GIT
+
+_KEEP = ("opt/venv",)
+_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
+_MARKERS = ("os_name", "sys_platform", "platform_machine", "platform_python_implementation", "platform_system", "python_version",
+            "python_full_version", "implementation_name")  # fmt: skip
+_INDEX = "pypi"  # the name pipenv gives the public index: where this host says it is
+
+
+def of_lock(text: str, venv: str, place: str) -> Install:
+    """`text` is Pipfile.lock's."""
+    lock = _json(text)
+    packages = lock.get("default", {})
+    if not isinstance(packages, dict) or not all(isinstance(entry, dict) for entry in packages.values()):
+        raise BadSource("Pipfile.lock has no table of packages named default.", hint="Make it anew: pipenv lock")
+    lines = [_line(name, entry) for name, entry in packages.items()]
+    hashed = [line for line in lines if "--hash=" in line]
+    unhashed = [line for line in lines if "--hash=" not in line]
+    pip = f"uv pip install --python {place} --no-deps"
+    commands = [venv]
+    texts = []
+    sources = _sources(lock.get("_meta", {}).get("sources", ()))
+    for name, some, strict in (("hashed.txt", hashed, " --require-hashes"), ("unhashed.txt", unhashed, "")):
+        if some:
+            commands.append(f"{pip}{strict} -r {TEXTS}/{name}")
+            texts.append((name, "\n".join([*sources, *some]) + "\n"))
+    return _install(
+        commands, ("Pipfile.lock",), texts, packages.values(), says="uv pip install --require-hashes, of what Pipfile.lock names"
+    )
+
+
+def without_lock(document: Mapping[str, Any], venv: str, place: str) -> Install:
+    """`document` is the Pipfile, read. Its packages, resolved by uv."""
+    packages = document.get("packages", {})
+    if not isinstance(packages, dict):
+        raise BadSource("[packages] in the Pipfile is no table.", hint="pipenv install NAME writes a right one.")
+    entries = {name: entry if isinstance(entry, dict) else {"version": str(entry)} for name, entry in packages.items()}
+    lines = [*_sources(document.get("source", ())), *(_line(name, entry) for name, entry in entries.items())]
+    texts = [("wanted.txt", "\n".join(lines) + "\n")]
+    commands = [venv, f"uv pip install --python {place} -r {TEXTS}/wanted.txt"]
+    return _install(commands, ("Pipfile",), texts, entries.values(), says="uv pip install, of what the Pipfile names")
+
+
+def python_wish(document: Mapping[str, Any]) -> str:
+    """The version that [requires] names, or ""."""
+    requires = document.get("requires", {})
+    return str(requires.get("python_full_version") or requires.get("python_version") or "") if isinstance(requires, dict) else ""
+
+
+def is_stale(document: Mapping[str, Any], text: str) -> bool:
+    """Whether Pipfile.lock was made from another Pipfile than this: it holds the hash of the one it was made from."""
+    stated = _json(text).get("_meta", {}).get("hash", {}).get("sha256", "")
+    known = {"source", "requires", "packages", "dev-packages", "pipenv", "scripts"}
+    content = {
+        "_meta": {"sources": document.get("source", []), "requires": document.get("requires", {})},
+        "default": document.get("packages", {}),
+        "develop": document.get("dev-packages", {}),
+        **{name: table for name, table in document.items() if name not in known},
+    }
+    made = hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return bool(stated) and "source" in document and stated != made
+
+
+def _install(commands: list[str], files: tuple[str, ...], texts: list[tuple[str, str]], entries: Any, *, says: str) -> Install:
+    local = any(isinstance(entry.get(kind), str) and "://" not in entry[kind] for entry in entries for kind in ("path", "file"))
+    return Install(
+        name="Dependencies",
+        tool=Tool.UV,
+        files=files,
+        whole=local,
+        command=" && ".join(commands),
+        says=says,
+        keep=_KEEP,
+        texts=tuple(texts),
+        beside=(GIT,) if any("git" in entry for entry in entries) else (),
+    )
+
+
+def _line(name: str, entry: Mapping[str, Any]) -> str:
+    """One package as pip's requirement line. BadSource: it has a name or a source that is none."""
+    if not _NAME.fullmatch(name):
+        raise BadSource(f"The Pipfile or its lock names {name!r}, which is no package.", hint="Correct the name.")
+    extras = f"[{','.join(map(str, entry['extras']))}]" if entry.get("extras") else ""
+    conditions = [f"({entry['markers']})"] if entry.get("markers") else []
+    conditions += [f"({marker} {entry[marker]})" for marker in _MARKERS if entry.get(marker)]
+    marker = f" ; {' and '.join(conditions)}" if conditions else ""
+    hashes = "".join(f" --hash={digest}" for digest in entry.get("hashes", ()))
+    version = str(entry.get("version", "")).strip()
+    place = _place(entry)
+    if place and entry.get("editable"):
+        line = f"-e {place}{extras}"
+    elif place:
+        line = f"{name}{extras} @ {place}{marker}{'' if place.startswith(('git+', 'file:')) else hashes}"
+    else:
+        line = f"{name}{extras}{'' if version == '*' else version}{marker}{hashes}"
+    if "\n" in line or "\r" in line:
+        raise BadSource(f"The entry of {name} in the Pipfile or its lock has a line break in it.", hint="Make it anew: pipenv lock")
+    return line
+
+
+def _place(entry: Mapping[str, Any]) -> str:
+    """Where a package is that no index has: a repository, an address, or a path in the source."""
+    if git := entry.get("git"):
+        part = f"#subdirectory={entry['subdirectory']}" if entry.get("subdirectory") else ""
+        reference = f"@{entry['ref']}" if entry.get("ref") else ""
+        return f"git+{str(git).removeprefix('git+')}{reference}{part}"
+    found = str(entry.get("path") or entry.get("file") or "")
+    return found if not found or "://" in found else f"file://{posixpath.normpath(posixpath.join('/app', found))}"
+
+
+def _sources(sources: Any) -> list[str]:
+    """Indexes beside the public one, asked as well: the hashes decide what is taken."""
+    tables = [source for source in sources if isinstance(source, dict)]
+    return [f"--extra-index-url {source['url']}" for source in tables if source.get("name") != _INDEX and source.get("url")]
+
+
+def _json(text: str) -> dict[str, Any]:
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BadSource(f"Pipfile.lock is not valid JSON: {error}.", hint="Make it anew: pipenv lock") from None
+    if not isinstance(document, dict) or not isinstance(document.get("_meta", {}), dict):
+        raise BadSource("Pipfile.lock is not an object.", hint="Make it anew: pipenv lock")
+    return document

@@ -1,0 +1,106 @@
+"""Poetry projects: poetry itself, with its own plugin, turns poetry.lock into pinned lines with hashes and markers; uv installs those.
+
+Not `poetry install`: it knows no mirror, and it takes ten times as long. What the lock says is honoured to the letter: exact versions,
+hashes of every archive, markers, the main group alone, path and git dependencies. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+from runtime.builds.steps import TEXTS, Install, Tool
+from runtime.errors import BadSource
+from runtime.stacks.definition import GIT
+
+_POETRY, _EXPORT, _CORE = "2.5.1", "1.10.1", "2.5.0"
+_KEEP = ("opt/venv",)
+# Lines end in a backslash until an entry is over. Without a hash are only git and path dependencies, which have none.
+_SPLIT = (
+    r"sed -e ':a' -e '/\\$/N; s/\\\n//; ta' /tmp/locked.txt > /tmp/entries.txt"
+    r" && { grep -e '--hash=' -e '^--' /tmp/entries.txt > /tmp/hashed.txt || true; }"
+    r" && { grep -v -e '--hash=' /tmp/entries.txt > /tmp/unhashed.txt || true; }"
+)
+# A project without a lock: its main dependencies as lines that every installer reads, by the library poetry itself has for that.
+_LINES = """from pathlib import Path
+from poetry.core.factory import Factory
+for dependency in Factory().create_poetry(Path(".")).package.requires:
+    print(dependency.to_pep_508())
+"""
+_BOUND = re.compile(r"(\^|~=?|==|!=|>=|<=|>|<|=)?\s*v?(\d+(?:\.\d+)*(?:\.\*)?|\*)")
+
+
+def of_lock(document: dict[str, Any], python: str, venv: str, place: str) -> Install:
+    """`document` is poetry.lock, read; `venv` the command that makes `place`, with `python`."""
+    kinds = {str(package.get("source", {}).get("type", "")) for package in document.get("package", ())}
+    tool = f"uv tool run --quiet --python {python} --from poetry=={_POETRY} --with poetry-plugin-export=={_EXPORT} poetry"
+    export = f"{tool} export --no-interaction --only main --format requirements.txt --output /tmp/locked.txt"
+    pip = f"uv pip install --python {place} --no-deps"
+    hashed = f"if [ -s /tmp/hashed.txt ]; then {pip} --require-hashes -r /tmp/hashed.txt; fi"
+    unhashed = f"if [ -s /tmp/unhashed.txt ]; then {pip} -r /tmp/unhashed.txt; fi"
+    return Install(
+        name="Dependencies",
+        tool=Tool.UV,
+        files=("poetry.lock", "pyproject.toml"),
+        whole=bool(kinds & {"directory", "file"}),
+        command=f"{venv} && {export} && {_SPLIT} && {hashed} && {unhashed}",
+        says="poetry export, uv pip install --require-hashes",
+        keep=_KEEP,
+        beside=(GIT,) if "git" in kinds else (),
+    )
+
+
+def without_lock(text: str, python: str, venv: str, place: str) -> Install:
+    """`text` is pyproject.toml's. Its main dependencies, resolved by uv."""
+    lines = f"uv run --quiet --no-project --python {python} --with poetry-core=={_CORE} python {TEXTS}/lines.py > /tmp/wanted.txt"
+    return Install(
+        name="Dependencies",
+        tool=Tool.UV,
+        files=("pyproject.toml",),
+        whole=re.search(r"\bpath\s*=", text) is not None,
+        command=f"{venv} && {lines} && uv pip install --python {place} -r /tmp/wanted.txt",
+        says="uv pip install, of what pyproject.toml names",
+        keep=_KEEP,
+        texts=(("lines.py", _LINES),),
+        beside=(GIT,) if re.search(r"\bgit\s*=", text) else (),
+    )
+
+
+def python_ranges(constraint: str) -> tuple[SpecifierSet, ...]:
+    """A constraint of Poetry's on Python's version (`^3.11`, `~3.12 || >=3.14`) as ranges, one of which has to hold."""
+    try:
+        return tuple(SpecifierSet(",".join(_bounds(part))) for part in re.split(r"\s*\|\|?\s*", constraint))
+    except InvalidSpecifier:
+        raise BadSource(
+            f"tool.poetry.dependencies.python in pyproject.toml reads {constraint!r}, which is no range of versions.",
+            hint='Write "^3.13".',
+        ) from None
+
+
+def _bounds(part: str) -> list[str]:
+    bounds = []
+    rest = part.strip()
+    while rest:
+        match = _BOUND.match(rest)
+        if match is None:
+            raise InvalidSpecifier(part)
+        bounds += _bound(match[1] or "", match[2])
+        rest = rest[match.end() :].lstrip(" ,")
+    return bounds
+
+
+def _bound(sign: str, version: str) -> list[str]:
+    if version == "*":
+        return []
+    numbers = [int(number) for number in version.removesuffix(".*").split(".")]
+    if sign == "^":
+        first = next((place for place, number in enumerate(numbers) if number), len(numbers) - 1)
+        return [f">={version}", f"<{'.'.join(map(str, [*numbers[:first], numbers[first] + 1]))}"]
+    if sign == "~":
+        kept = numbers[:2]
+        return [f">={version}", f"<{'.'.join(map(str, [*kept[:-1], kept[-1] + 1]))}"]
+    if sign in ("", "=", "=="):
+        return [f"=={version}"]
+    return [f"{sign}{version}"]

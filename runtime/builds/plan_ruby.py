@@ -1,0 +1,162 @@
+"""Building Ruby: which version, which gems, what Rails needs, which web process. Pure."""
+
+from __future__ import annotations
+
+import re
+
+import nodesemver
+
+from runtime.builds.detect import Source
+from runtime.builds.steps import Install, Tool
+from runtime.errors import BadSource
+from runtime.stacks.definition import DebianRuntime
+from runtime.stacks.languages import RUBY, RUBY_TOOLCHAIN
+
+GEMS = "/opt/bundle"
+_DEFAULT = "3.3"
+_LONGEST_WISH = 200  # characters
+_RUBY_LINE = re.compile(r"^[ \t]*ruby[ \t(]+(.+)$", re.MULTILINE)
+_QUOTED = re.compile(r"[\"']([^\"']*)[\"']")
+_LOCAL = re.compile(
+    r"^[ \t]*(?:gemspec\b|eval_gemfile\b|path\b)|\bpath:[ \t]*|:path[ \t]*=>|\bFile\.|\bDir\b|require_relative", re.MULTILINE
+)
+_SERVERS = ("unicorn", "thin", "falcon", "webrick")  # after puma; falcon and thin by rackup's ways
+
+
+def runtime(source: Source) -> tuple[DebianRuntime, str]:
+    """The Ruby asked for, with the words for the log; BadSource says which exist."""
+    wish, where = _wish(source)
+    if len(wish) > _LONGEST_WISH:
+        raise BadSource(f"{where} is longer than any range of versions.", hint=f'Write for example "~> {_DEFAULT}".')
+    for version in sorted(RUBY, reverse=True):
+        if not wish or _meets(version, wish):
+            return RUBY[version], f"Ruby {version}, " + (f"{where} asks for {wish}" if wish else "the default")
+    raise BadSource(
+        f"{where} asks for Ruby {wish}, which is not offered here. Offered: {', '.join(sorted(RUBY))}.",
+        hint=f'Ask for {_DEFAULT} there (in a Gemfile: ruby "~> {_DEFAULT}.0").',
+    )
+
+
+def toolchain(runtime: DebianRuntime) -> DebianRuntime:
+    """The same Ruby with compilers and headers, for gems with a native part."""
+    return RUBY_TOOLCHAIN[runtime.name.removeprefix("ruby-")]
+
+
+def installs(source: Source) -> tuple[Install, ...]:
+    """`bundle install`, by the lock file where there is one; and the assets of a Rails app."""
+    if "Gemfile" not in source.files:
+        return ()
+    gemfile = source.texts.get("Gemfile", "")
+    files = tuple(name for name in ("Gemfile", "Gemfile.lock", ".ruby-version", ".tool-versions") if name in source.files)
+    vendored = any(path.startswith("vendor/cache/") for path in source.files)
+    whole = _LOCAL.search(gemfile) is not None or vendored
+    # where the stack's own gems do, no registry is asked: `bundle install --prefer-local` would ask all the same
+    way = "bundle install --local" if vendored else "(bundle install --local >/dev/null 2>&1 || bundle install --jobs 2 --retry 1)"
+    frozen = "export BUNDLE_FROZEN=true && " if "Gemfile.lock" in source.files else ""
+    command = f"mkdir -p {GEMS} && {frozen}{way}"
+    first = Install(name="Gems", tool=Tool.BUNDLER, files=files, whole=whole, command=command, keep=("opt/bundle",))
+    if not (_is_rails(source) and _has(source, ("sprockets-rails", "propshaft"))):
+        return (first,)
+    precompile = "SECRET_KEY_BASE_DUMMY=1 RAILS_ENV=production bundle exec rails assets:precompile"
+    return (first, Install(name="Assets", tool=Tool.BUNDLER, files=(), whole=True, command=precompile, keep=("app/public/assets",)))
+
+
+def environment(source: Source) -> dict[str, str]:
+    """For instances."""
+    found = {"GEM_HOME": GEMS, "RACK_ENV": "production", "APP_ENV": "production", "MALLOC_ARENA_MAX": "2"}
+    if "Gemfile" in source.files:
+        found |= {
+            "BUNDLE_WITHOUT": "development:test",
+            "BUNDLE_PREFER_LOCAL": "true",
+            "BUNDLE_FROZEN": str("Gemfile.lock" in source.files).lower(),
+        }
+    if _is_rails(source):
+        found |= {"RAILS_ENV": "production", "RAILS_LOG_TO_STDOUT": "1", "RAILS_SERVE_STATIC_FILES": "1"}
+    return found
+
+
+def web(source: Source) -> tuple[str, str] | None:
+    """A web command by convention, and why; None where nothing tells."""
+    bundled = "bundle exec " if "Gemfile" in source.files else ""
+    if _is_rails(source):
+        return f"{bundled}rails server -b 0.0.0.0 -p $PORT", "config/application.rb is Rails'"
+    if "config.ru" in source.files:
+        if _has(source, ("puma",)):
+            return f"{bundled}puma --bind tcp://0.0.0.0:$PORT config.ru", "there is a config.ru, and puma is in the Gemfile"
+        if _has(source, ("unicorn",)):
+            return f"{bundled}unicorn --host 0.0.0.0 --port $PORT config.ru", "there is a config.ru, and unicorn is in the Gemfile"
+        if server := next((name for name in _SERVERS if _has(source, (name,))), ""):
+            return (
+                f"{bundled}rackup --server {server} --host 0.0.0.0 --port $PORT config.ru",
+                f"there is a config.ru, and {server} is in the Gemfile",
+            )
+        return "puma --bind tcp://0.0.0.0:$PORT config.ru", "there is a config.ru; the stack's own puma serves it"
+    for file in ("app.rb", "server.rb", "main.rb", "web.rb"):
+        if file in source.files:
+            return f"{bundled}ruby {file}", f"there is a {file}"
+    return None
+
+
+def notes(source: Source) -> tuple[str, ...]:
+    said = []
+    if (
+        "Gemfile" in source.files
+        and "Gemfile.lock" not in source.files
+        and re.search(r"^\s*gem\b", source.texts.get("Gemfile", ""), re.MULTILINE)
+    ):
+        said.append("Warning: without a Gemfile.lock, versions are whatever is newest when they are installed first.")
+    if _is_rails(source) and "Procfile" not in source.files and any(path.startswith("db/migrate/") for path in source.files):
+        said.append("Note: migrations run with each release once a Procfile has a line `release: bundle exec rails db:migrate`.")
+    if _is_rails(source) and "config/credentials.yml.enc" in source.files:
+        said.append("Note: Rails reads its credentials with the config var RAILS_MASTER_KEY.")
+    return tuple(said)
+
+
+def _is_rails(source: Source) -> bool:
+    return "config/application.rb" in source.files and _has(source, ("rails", "railties"))
+
+
+def _has(source: Source, gems: tuple[str, ...]) -> bool:
+    """Whether a gem is asked for, or came along by the lock file."""
+    gemfile, lock = source.texts.get("Gemfile", ""), source.texts.get("Gemfile.lock", "")
+    return any(
+        re.search(rf"^[ \t]*gem[ \t(]+[\"']{re.escape(gem)}[\"']", gemfile, re.MULTILINE)
+        or re.search(rf"^ {{4}}{re.escape(gem)} \(", lock, re.MULTILINE)
+        for gem in gems
+    )
+
+
+def _wish(source: Source) -> tuple[str, str]:
+    """(a range as gems have it, or "", where it says so). `ruby file: ".ruby-version"` leads to that file."""
+    for match in _RUBY_LINE.finditer(source.texts.get("Gemfile", "")):
+        if re.match(r"file\b|:file\b", match[1]) or "RUBY_VERSION" in match[1]:
+            continue
+        if wish := ", ".join(text for text in _QUOTED.findall(match[1].partition("#")[0]) if re.match(r"[\d~<>=!]", text)):
+            return wish, "ruby in the Gemfile"
+    if line := source.texts.get(".ruby-version", "").strip():
+        return line.splitlines()[0].strip().removeprefix("ruby-"), ".ruby-version"
+    return "", ""
+
+
+def _meets(version: str, wish: str) -> bool:
+    """Whether some patch of a minor version is in a range of gems' (guides.rubygems.org/patterns, "pessimistic")."""
+    parts = [_as_npm(part.strip()) for part in wish.split(",")]
+    if not all(parts):
+        raise BadSource(f"{wish!r} is no range of Ruby versions.", hint=f'Write for example "~> {_DEFAULT}.0".')
+    try:
+        return any(nodesemver.satisfies(f"{version}.{patch}", " ".join(parts), loose=False) for patch in range(100))
+    except ValueError:
+        raise BadSource(f"{wish!r} is no range of Ruby versions.", hint=f'Write for example "~> {_DEFAULT}.0".') from None
+
+
+def _as_npm(part: str) -> str:
+    """One condition in npm's words; "" where it is none. An exact version asks for its minor one: bundler sees to the rest."""
+    match = re.fullmatch(r"(~>|>=|<=|>|<|=|!=)?\s*(\d+(?:\.\d+){0,2})(?:[-.]?(?:p|preview|rc|dev)\w*)?", part)
+    if match is None:
+        return ""
+    sign, number = match[1] or "=", match[2]
+    if sign == "~>":
+        return f"~{number}" if number.count(".") == 2 else f"^{number}"
+    if sign == "!=":
+        return "*"
+    return f"{sign}{number}" if sign != "=" else f"~{'.'.join(number.split('.')[:2])}"

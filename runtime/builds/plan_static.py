@@ -1,0 +1,56 @@
+"""Static sites: what is served, how paths that are no file are answered, and how a Node.js project's build becomes one. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from runtime.builds import plan_node
+from runtime.builds.appfile import Static
+from runtime.builds.detect import STATIC_FOLDERS, Source
+from runtime.builds.node_installer import Installer
+from runtime.builds.steps import Install, Tool
+from runtime.errors import BadSource
+
+SITE = "srv/site"  # where a build's outcome is put, to be taken from
+_MADE = ("dist", "build", "out", "_site", "dist/*/browser", "dist/*", "public", "www")  # where builds put their pages, by convention
+_FOLDER = re.compile(r"[\w.-]+(?:/[\w.-]+)*")  # goes into a shell line
+
+
+def check(asked: Static) -> None:
+    """BadSource: the folder is none of the source, or has a name that a shell would not take for one word."""
+    if asked.folder and (not _FOLDER.fullmatch(asked.folder) or ".." in asked.folder.split("/")):
+        raise BadSource(f"[static] folder in slipway.toml reads {asked.folder!r}, which is no folder of the source.", hint='Write "dist".')
+
+
+def folder(source: Source, asked: Static) -> str:
+    """What is served of a source that nothing is made of, "" for all of it. BadSource: no such folder."""
+    if asked.folder:
+        if not any(path.startswith(f"{asked.folder}/") for path in source.files):
+            raise BadSource(f"[static] in slipway.toml names the folder {asked.folder}, which is not in the source.", hint="Correct it.")
+        return asked.folder
+    return next((found for found in STATIC_FOLDERS if f"{found}index.html" in source.files), "").rstrip("/")
+
+
+def serve(folder: str, asked: Static) -> str:
+    """The web process."""
+    return f"/opt/static/serve {f'/app/{folder}'.rstrip('/')}{' index.html' if asked.single_page else ''}"
+
+
+def installs(folder: str) -> tuple[Install, ...]:
+    command = f"/opt/static/compress {f'/app/{folder}'.rstrip('/')}"
+    own = r"find /app -user 0 -exec chown -h 1000:1000 {} +"
+    return (Install(name="Compression", tool=Tool.SHELL, files=(), whole=True, command=f"{command} && {own}", keep=("app",), on_code=True),)
+
+
+def made_by_node(source: Source, by: Installer, asked: Static) -> tuple[Install, ...]:
+    """The steps of the stage that makes the site: it is thrown away but for SITE, so nothing has to be removed from it."""
+    *before, build = plan_node.installs(source, by)
+    looked = asked.folder or " ".join(_MADE)
+    find = f'for folder in {looked}; do if [ -f "$folder/index.html" ]; then break; fi; folder=; done'
+    missing = (
+        f"echo 'No index.html in {looked.replace(' ', ', ')} after the build: say in slipway.toml which folder it makes, [static] folder.'"
+    )
+    copy = f'mkdir -p /{SITE} && cp -a "$folder/." /{SITE}/ && rm -rf /{SITE}/node_modules && echo "The site is $folder"'
+    command = f'{by.tool} run build && {find} && if [ -z "$folder" ]; then {missing}; exit 1; fi && {copy}'
+    return (*before, replace(build, command=command, keep=(SITE,)))

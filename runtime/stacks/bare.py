@@ -1,0 +1,26 @@
+"""The layer below a program that needs no libraries: certificates, the names of users, and a folder of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+_CERTIFICATES = "etc/ssl/certs/ca-certificates.crt"  # where Go, curl and most others look first
+_NAMES = ("etc/passwd", "etc/group")
+_APP = 1000  # uid and gid
+
+
+def fill(base: Path, tree: Path) -> None:
+    """Make `tree` from the unpacked stack `base`."""
+    for name in (_CERTIFICATES, *_NAMES):
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(base / name, tree / name)
+        (tree / name).chmod(0o644)
+    (tree / "usr" / "local" / "bin").mkdir(parents=True)
+    app = tree / "app"
+    app.mkdir()
+    (app / "bin").symlink_to("/usr/local/bin")  # Procfiles say bin/NAME
+    os.chown(app, _APP, _APP)
+    for folder, _, _ in os.walk(tree):
+        Path(folder).chmod(0o755)

@@ -1,0 +1,75 @@
+"""Packages of the npm registry that are layers of ours: Node.js itself, and the tools that install packages.
+
+Trusted work of the platform, as root, with the host's own npm and its settings: no script of a package ever runs here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+
+from runtime import process
+from runtime.errors import BadSource, HostLacks, ProcessFailed
+from runtime.stacks.package_manager import PackageManager
+
+_COMMANDS = {"npm": ("npm", "npx"), "pnpm": ("pnpm", "pnpx"), "yarn": ("yarn", "yarnpkg")}
+
+
+def view(package: str) -> list[str]:
+    """Every version of a package, in the order of their publication."""
+    return list(json.loads(_npm(["view", package, "versions", "--json"], Path("/")).stdout))
+
+
+def pack(packages: list[str], into: Path) -> None:
+    """Fetch packages as NAME-VERSION.tgz (npm checks their integrity)."""
+    _npm(["pack", "--loglevel=error", "--ignore-scripts", "--pack-destination", str(into), *packages], into)
+
+
+def unpack_manager(manager: PackageManager, tree: Path) -> None:
+    """A package manager with what it depends on, and its commands. BadSource: there is no such version, or it is not what was stated."""
+    packed, home = tree.with_name("packages"), tree / "opt" / manager.tool
+    packed.mkdir()
+    home.mkdir(parents=True)
+    try:
+        pack([f"{manager.package}@{manager.version}"], packed)
+    except ProcessFailed as error:
+        if "E404" in str(error) or "ETARGET" in str(error) or "notarget" in str(error):
+            raise BadSource(
+                f"The npm registry has no {manager.tool} {manager.version}.", hint="Correct packageManager in package.json."
+            ) from None
+        raise
+    (tarball,) = packed.glob("*.tgz")
+    _check(manager, tarball)
+    _npm(["install", "--global", "--prefix", str(home), "--ignore-scripts", "--no-audit", "--no-fund", str(tarball)], packed)
+    local = tree / "usr" / "local" / "bin"
+    local.mkdir(parents=True)
+    for command in _COMMANDS[manager.tool]:
+        if (home / "bin" / command).exists():
+            (local / command).symlink_to(f"/opt/{manager.tool}/bin/{command}")
+    process.run(["chmod", "-R", "u=rwX,go=rX", tree])
+
+
+def _check(manager: PackageManager, tarball: Path) -> None:
+    """Corepack's checksum: of the packed tool, and for yarn 2 and later of its program alone."""
+    algorithm, _, stated = manager.checksum.partition(".")
+    if not stated or manager.is_berry:
+        return
+    with tarball.open("rb") as file:
+        found = hashlib.file_digest(file, algorithm).hexdigest()
+    if found != stated:
+        raise BadSource(
+            f"{manager.tool} {manager.version} has not the {algorithm} that packageManager in package.json states.",
+            hint=f"corepack use {manager.tool}@{manager.version} writes the right one.",
+        )
+
+
+def _npm(arguments: list[str], folder: Path) -> process.Completed:
+    ours = Path(sys.prefix) / "bin" / "npm"  # of the lock file
+    try:
+        return process.run([ours if ours.exists() else "npm", *arguments], timeout=300, cwd=folder)
+    except HostLacks:
+        raise HostLacks("npm, which fetches Node.js, is not on this machine.", hint="Run `make up`, which installs it.") from None
+    except ProcessFailed as error:
+        raise ProcessFailed(f"The npm registry did not give what was asked for: {error}", hint="Check `npm ping` on the host.") from None

@@ -1,0 +1,284 @@
+"""What an app's file brings to rows: config vars, formation, jobs, and what stops a release."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from portal.apps.actions import scale, set_config_vars
+from portal.apps.config import config_of
+from portal.apps.models import App, GeneratedSecret, ProcessFormation
+from portal.apps.rotation import reencrypt_all
+from portal.apps.sizes import Size
+from portal.builds import actions as builds
+from portal.errors import Conflict, NotAllowed, NotFound
+from portal.jobs import actions as jobs
+from portal.jobs.access import cron_for, jobs_of
+from portal.jobs.models import CronJob, Run, RunKind, RunState
+from portal.jobs.schedule import next_after
+from portal.releases.access import config_of_release
+from portal.releases.actions import finish_failed, rollback
+from portal.releases.models import Rollout, RolloutState
+from tests.portal.conftest import Crew
+from tests.portal.shipyard import roll_out, submit_archive
+
+NONE = {"cpu": None, "memory": None, "disk": None, "pids": None}
+MIB = 2**20
+
+
+def said(**changes: Any) -> dict[str, Any]:
+    """A file as the workers hand it over."""
+    empty = {"processes": {}, "variables": {}, "crons": [], "health": None, "image_health": None}
+    scripts = {name: {"command": "", "timeout": 1200.0} for name in ("release", "postdeploy")}
+    return {"file": "slipway.toml", **empty, **scripts, **changes}
+
+
+def variable(**changes: Any) -> dict[str, Any]:
+    return {"value": None, "digits": 0, "required": False, "description": "", **changes}
+
+
+def process(count: int | None = None, **sizes: int) -> dict[str, Any]:
+    return {"count": count, "sizes": {**NONE, **sizes}}
+
+
+def cron(name: str, schedule: str = "0 * * * *", **changes: Any) -> dict[str, Any]:
+    usual = {"command": f"./{name}", "timezone": "UTC", "overlap": "skip", "timeout": 60.0, "sizes": dict(NONE)}
+    return {"name": name, "schedule": schedule, **usual, **changes}
+
+
+def made(crew: Crew, app: App, file: dict[str, Any] | None = None, **processes: str) -> Rollout:
+    build = submit_archive(crew.owner, app)
+    assert builds.mark_building(build)
+    rollout = builds.succeed(build, "sha256:" + "0" * 64, {"web": "run", **processes}, file)
+    assert rollout is not None
+    return rollout
+
+
+def deployed(crew: Crew, app: App, file: dict[str, Any] | None = None, **processes: str) -> Rollout:
+    rollout = made(crew, app, file, **processes)
+    roll_out(rollout)
+    rollout.refresh_from_db()
+    app.refresh_from_db()
+    assert rollout.state == RolloutState.LIVE
+    return rollout
+
+
+def test_defaults_set_what_nobody_set_and_a_secret_is_drawn_once(crew: Crew) -> None:
+    app = crew.app()
+    set_config_vars(crew.owner, app=app, changes={"MINE": "by hand"})
+    wanted = said(variables={"MINE": variable(value="default"), "LEVEL": variable(value="info"), "KEY": variable(digits=20)})
+    rollout = deployed(crew, app, wanted)
+    config = config_of(app)
+    assert (config["MINE"], config["LEVEL"], len(config["KEY"])) == ("by hand", "info", 20)
+    assert config_of_release(rollout.release) == config
+    steps = [step["text"] for step in rollout.steps]
+    assert steps[:2] == ["Set LEVEL to its default", "Set KEY to a generated secret"]
+    assert config["KEY"] not in str(rollout.steps)
+    set_config_vars(crew.owner, app=app, changes={"KEY": None, "LEVEL": "debug"})
+    deployed(crew, app, wanted)
+    assert config_of(app) == {**config, "LEVEL": "debug"}, "the same secret again, and no default over a person's value"
+    stored = bytes(GeneratedSecret.objects.get(app=app).encrypted_value)
+    assert config["KEY"].encode() not in stored
+    assert reencrypt_all() > 0
+    assert bytes(GeneratedSecret.objects.get(app=app).encrypted_value) != stored
+
+
+def test_a_rollback_past_the_secret_does_not_lose_it(crew: Crew) -> None:
+    app = crew.app()
+    deployed(crew, app)
+    wanted = said(variables={"KEY": variable(digits=64)})
+    deployed(crew, app, wanted)
+    drawn = config_of(app)["KEY"]
+    roll_out(rollback(crew.owner, app=app, number=1))
+    assert "KEY" not in config_of(app)
+    deployed(crew, app, wanted)
+    assert config_of(app)["KEY"] == drawn
+
+
+def test_a_required_var_stops_the_release_until_it_is_set_without_another_build(crew: Crew) -> None:
+    app = crew.app()
+    wanted = said(variables={"STRIPE": variable(required=True, description="From the dashboard"), "OTHER": variable(required=True)})
+    first = made(crew, app, wanted)
+    assert first.state == RolloutState.FAILED
+    assert (
+        "v1 needs the config vars STRIPE (From the dashboard), OTHER: slipway.toml requires them, and they have no value." in first.reason
+    )
+    assert '{"changes": {"STRIPE": "VALUE", "OTHER": "VALUE"}}' in first.reason
+    assert not ProcessFormation.objects.filter(app=app).exists()
+    assert set_config_vars(crew.owner, app=app, changes={"STRIPE": "sk"}) is None
+    released = set_config_vars(crew.owner, app=app, changes={"OTHER": "x"})
+    assert released is not None
+    assert (released.number, released.image, released.build) == (2, first.release.image, first.release.build)
+    rollout = Rollout.objects.get(release=released)
+    assert rollout.state == RolloutState.PENDING
+    roll_out(rollout)
+    app.refresh_from_db()
+    unset = set_config_vars(crew.owner, app=app, changes={"STRIPE": None})
+    assert unset is not None
+    stopped = Rollout.objects.get(release=unset)
+    assert stopped.state == RolloutState.FAILED
+    assert "the config var STRIPE" in stopped.reason
+    app.refresh_from_db()
+    assert app.current_release == released
+
+
+def test_a_stopped_deploy_leaves_what_is_under_way_and_another_change_goes_to_what_is_live(crew: Crew) -> None:
+    app = crew.app()
+    live = deployed(crew, app)
+    under_way = made(crew, app)
+    made(crew, app, said(variables={"STRIPE": variable(required=True)}))
+    under_way.refresh_from_db()
+    assert under_way.state == RolloutState.PENDING
+    finish_failed(under_way, "no")
+    changed = set_config_vars(crew.owner, app=app, changes={"UNRELATED": "1"})
+    assert changed is not None
+    assert changed.build == live.release.build
+    released = set_config_vars(crew.owner, app=app, changes={"STRIPE": "sk"})
+    assert released is not None
+    assert released.declared.variables["STRIPE"].required
+
+
+def test_the_first_deploys_take_the_formation_from_the_file_and_people_s_scaling_stays(crew: Crew) -> None:
+    app = crew.app()
+    wanted = said(processes={"web": process(2, memory=128 * MIB, cpu=250), "worker": process(0)})
+    finish_failed(made(crew, app, wanted, worker="w"), "it did not come up")
+    rows = {row.process: Size.of(row) for row in ProcessFormation.objects.filter(app=app)}
+    assert rows == {"web": Size(count=2, memory=128 * MIB, cpu=250), "worker": Size(count=0)}
+    corrected = said(processes={"web": process(2, memory=256 * MIB), "worker": process(0)})
+    scale(crew.owner, app=app, sizes={"worker": Size(count=1)})
+    deployed(crew, app, corrected, worker="w")
+    rows = {row.process: Size.of(row) for row in ProcessFormation.objects.filter(app=app)}
+    assert rows == {"web": Size(count=2, memory=256 * MIB), "worker": Size(count=1)}
+    deployed(crew, app, said(processes={"web": process(7), "clock": process(memory=64 * MIB)}), clock="c")
+    rows = {row.process: Size.of(row) for row in ProcessFormation.objects.filter(app=app)}
+    assert rows == {"web": Size(count=2, memory=256 * MIB), "clock": Size(memory=64 * MIB)}, "only the new process type is formed"
+
+
+def test_a_formation_beyond_the_quota_is_cut_to_it_and_said(crew: Crew) -> None:
+    app = crew.app()
+    rollout = made(crew, app, said(processes={"web": process(900, memory=2**50)}))
+    quota = crew.blue.quota
+    row = ProcessFormation.objects.get(app=app)
+    assert (row.count, row.memory) == (1, quota.memory_per_instance)
+    assert "less than slipway.toml asks for. " in rollout.steps[0]["text"]
+
+
+def test_jobs_come_and_go_with_the_release_that_is_live(crew: Crew) -> None:
+    app = crew.app()
+    made(crew, app, said(crons=[cron("never")]))
+    assert not CronJob.objects.exists()
+    deployed(crew, app, said(crons=[cron("a"), cron("b", "0 0 1 1 *")]))
+    before = {job.name: job.next_at for job in CronJob.objects.filter(app=app)}
+    CronJob.objects.filter(name="a").update(next_at=before["a"] - timedelta(minutes=1))
+    deployed(crew, app, said(crons=[cron("a", command="./changed"), cron("c")]))
+    after = {job.name: job for job in CronJob.objects.filter(app=app)}
+    assert after.keys() == {"a", "c"}
+    assert (after["a"].command, after["a"].next_at) == ("./changed", before["a"] - timedelta(minutes=1))
+    roll_out(rollback(crew.owner, app=app, number=2))
+    assert [job.name for job in CronJob.objects.filter(app=app)] == ["a", "b"]
+
+
+def test_a_tick_makes_one_run_whoever_comes_and_missed_ones_fall_together(crew: Crew) -> None:
+    app = crew.app()
+    deployed(crew, app, said(crons=[cron("sweep", "*/5 * * * *")]))
+    due = timezone.now() - timedelta(hours=3)
+    CronJob.objects.update(next_at=due)
+    seen_by_two = [CronJob.objects.get(), CronJob.objects.get()]
+    now = timezone.now()
+    run = jobs.tick(seen_by_two[0], now)
+    assert jobs.tick(seen_by_two[1], now) is None
+    assert run is not None
+    assert (run.scheduled_for, run.state, run.source) == (due, RunState.QUEUED, "cron.sweep")
+    assert CronJob.objects.get().next_at > now
+    CronJob.objects.update(next_at=due)
+    assert jobs.tick(CronJob.objects.get(), now) is None, "the same tick again, as after a replaced row"
+    assert Run.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("overlap", "states"),
+    [("skip", ["running", "skipped"]), ("allow", ["running", "running"]), ("replace", ["stopped", "running"])],
+)
+def test_the_rule_of_overlap_decides_while_the_last_run_goes_on(crew: Crew, overlap: str, states: list[str]) -> None:
+    app = crew.app()
+    deployed(crew, app, said(crons=[cron("sweep", overlap=overlap)]))
+    for minutes in (2, 1):
+        CronJob.objects.update(next_at=timezone.now() - timedelta(minutes=minutes))
+        run = jobs.tick(CronJob.objects.get(), timezone.now())
+        assert run is not None
+        jobs.take_up(run, most=4)
+    rows = list(Run.objects.order_by("id"))
+    assert [row.state for row in rows] == states
+    assert jobs_of(app).lines[0].last == rows[1]
+
+
+def test_run_now_is_for_members_and_follows_the_rule_of_overlap(crew: Crew) -> None:
+    app = crew.app()
+    deployed(crew, app, said(crons=[cron("sweep")]))
+    job = cron_for(app, "sweep")
+    with pytest.raises(NotFound, match="no cron job other"):
+        cron_for(app, "other")
+    with pytest.raises((NotAllowed, NotFound)):
+        jobs.run_now(crew.stranger, app=app, job=job)
+    run = jobs.run_now(crew.owner, app=app, job=job)
+    assert (run.state, run.created_by, run.scheduled_for) == (RunState.QUEUED, crew.owner, None)
+    with pytest.raises(Conflict, match="sweep is running already"):
+        jobs.run_now(crew.owner, app=app, job=job)
+    assert jobs.take_up(run, most=4)
+    assert not jobs.take_up(run, most=4)
+    assert jobs.finish(run, RunState.FAILED, "It exited with code 1.")
+    assert not jobs.finish(run, RunState.SUCCEEDED)
+    second = jobs.run_now(crew.owner, app=app, job=job)
+    assert not jobs.take_up(second, most=0), "its team has no place"
+
+
+def test_the_post_deploy_script_is_queued_once_after_the_first_live_release(crew: Crew) -> None:
+    app = crew.app()
+    file = said(postdeploy={"command": "./seed", "timeout": 5.0})
+    finish_failed(made(crew, app, file), "no")
+    assert not Run.objects.exists()
+    rollout = deployed(crew, app, file)
+    run = Run.objects.get()
+    assert (run.kind, run.command, run.timeout, run.release) == (RunKind.POSTDEPLOY, "./seed", 5.0, rollout.release)
+    deployed(crew, app, file)
+    assert Run.objects.count() == 1
+    jobs.take_up(run, most=4)
+    jobs.finish(run, RunState.FAILED, "It exited with code 1.\nIts last lines:\nno table")
+    rollout.refresh_from_db()
+    assert rollout.steps[-1]["text"] == "The post-deploy script failed. It exited with code 1."
+    other = crew.app("other")
+    deployed(crew, other)
+    deployed(crew, other, file)
+    assert not Run.objects.filter(app=other).exists(), "a script that comes later than the first deploy"
+
+
+def test_old_runs_are_forgotten_but_the_last_of_each_job(crew: Crew) -> None:
+    app = crew.app()
+    rollout = deployed(crew, app, said(postdeploy={"command": "./seed", "timeout": 5.0}))
+    usual = {"app": app, "release": rollout.release, "kind": RunKind.CRON, "command": "x", "timeout": 1}
+    for name, count in (("many", jobs.KEPT + 5), ("few", 2)):
+        for _ in range(count):
+            Run.objects.create(**usual, name=name, state=RunState.SUCCEEDED, finished_at=timezone.now())
+    Run.objects.create(**usual, name="few", state=RunState.FAILED, finished_at=timezone.now() - timedelta(days=31))
+    jobs.forget_old()
+    assert Run.objects.filter(name="many").count() == jobs.KEPT
+    assert Run.objects.filter(name="few").count() == 2
+    assert Run.objects.filter(kind=RunKind.POSTDEPLOY).count() == 1
+
+
+@pytest.mark.parametrize(
+    ("schedule", "zone", "moment", "expected"),
+    [
+        ("30 7 * * MON-FRI", "UTC", "2026-11-27T07:30:00", "2026-11-30T07:30:00"),
+        ("0 7 * * *", "Europe/Berlin", "2026-01-01T00:00:00", "2026-01-01T06:00:00"),
+        ("30 2 * * *", "Europe/Berlin", "2026-03-29T00:30:00", "2026-03-29T01:00:00"),  # 02:30 is skipped that night
+        ("30 2 * * *", "Europe/Berlin", "2026-10-25T00:30:00", "2026-10-26T01:30:00"),  # it comes twice that night, and ran
+        ("*/15 * * * *", "UTC", "2026-01-01T00:00:01", "2026-01-01T00:15:00"),
+    ],
+)
+def test_the_next_tick(schedule: str, zone: str, moment: str, expected: str) -> None:
+    at, then = (datetime.fromisoformat(text).replace(tzinfo=UTC) for text in (moment, expected))
+    assert next_after(schedule, zone, at) == then

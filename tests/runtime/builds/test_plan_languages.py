@@ -1,0 +1,277 @@
+"""How Go, PHP, Ruby and Java are built, as tables: nothing is run here."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from runtime.builds import jar, registries
+from runtime.builds.appfile import AppFile
+from runtime.builds.code import read_source
+from runtime.builds.detect import Language, Source, wants_text
+from runtime.builds.plan import BuildPlan, plan
+from runtime.builds.steps import Tool
+from runtime.errors import BadSource, HostLacks
+from runtime.stacks.definition import DebianRuntime
+
+GO_MOD = "module example.org/shop/v2\n\ngo 1.22.3\n"
+MAIN = "// Shop.\npackage main\n\nfunc main() {}\n"
+RUNS = "Manifest-Version: 1.0\nMain-Class: shop.Shop\nBuild-Jdk-Spec: 17\n"
+
+
+def of(files: dict[str, str]) -> BuildPlan:
+    return plan(Source(files=frozenset(files), texts={name: text for name, text in files.items() if wants_text(name)}), list)
+
+
+def packages(decided: BuildPlan) -> tuple[str, ...]:
+    assert isinstance(decided.runtime, DebianRuntime)
+    return decided.runtime.packages
+
+
+def composer(**requires: str) -> str:
+    return json.dumps({"require": {name.replace("__", "-"): wish for name, wish in requires.items()}})
+
+
+@pytest.mark.parametrize(
+    ("files", "language", "because"),
+    [
+        ({"go.mod": GO_MOD, "main.go": MAIN}, Language.GO, "go.mod"),
+        ({"go.mod": GO_MOD, "main.go": MAIN, "requirements.txt": "ansible"}, Language.GO, "go.mod"),
+        ({"go.mod": GO_MOD, "main.go": MAIN, "package.json": '{"scripts":{"build":"vite"}}'}, Language.GO, "go.mod"),
+        ({"go.mod": GO_MOD, "package.json": '{"scripts":{"start":"node x"}}'}, Language.NODE, "package.json"),
+        ({"composer.json": "{}", "public/index.php": ""}, Language.PHP, "composer.json"),
+        ({"index.php": ""}, Language.PHP, "index.php"),
+        ({"public/index.php": "", "public/index.html": ""}, Language.PHP, "public/index.php"),
+        ({"Procfile": "web: php -S 0.0.0.0:$PORT", "x.php": ""}, Language.PHP, "Procfile"),
+        ({"Gemfile": "", "config.ru": ""}, Language.RUBY, "Gemfile"),
+        ({"config.ru": ""}, Language.RUBY, "config.ru"),
+        ({"Procfile": "web: bundle exec ruby x.rb", "x.rb": ""}, Language.RUBY, "Procfile"),
+        ({"target/shop-1.jar": RUNS, "target/shop-1-sources.jar": "", "pom.xml": ""}, Language.JAVA, "target/shop-1.jar"),
+        ({"Main.java": ""}, Language.JAVA, "Main.java"),
+        ({"Procfile": "worker: X=1 java -jar lib/x.jar"}, Language.JAVA, "Procfile"),
+        ({"Procfile": "web: ./java-like"}, Language.PLAIN, "Procfile"),
+    ],
+)
+def test_a_source_is_taken_for_what_its_files_say(files: dict[str, str], language: Language, because: str) -> None:
+    detected = of(files).detected
+    assert (detected.language, detected.because) == (language, because)
+
+
+@pytest.mark.parametrize(
+    ("files", "sentence"),
+    [
+        ({"go.mod": "module x\ngo 1.99\n", "main.go": MAIN}, r"asks for Go 1\.99, which is not offered here\. Offered: 1\.24"),
+        ({"go.mod": GO_MOD, "lib.go": "package lib"}, r"looked for `package main` at the top of the source and in cmd/NAME"),
+        ({"go.mod": GO_MOD, "x_test.go": MAIN, "gen.go": f"//go:build ignore\n{MAIN}"}, "No program was found"),
+        ({"go.mod": GO_MOD, "cmd/api/x.go": MAIN, "cmd/tick/x.go": MAIN}, "several programs, and nothing tells which serves: api, tick"),
+        ({"go.mod": GO_MOD, "x.go": MAIN, "cmd/shop/x.go": MAIN}, "make a program shop"),
+        ({"go.mod": "go 1.24", "x.go": MAIN}, "no line `module`"),
+        ({"go.mod": GO_MOD, "x.go": MAIN, "Procfile": "web: ./server"}, r"starts \./server, which is not built.*Built: shop"),
+        ({"go.mod": GO_MOD, "x.go": MAIN, "Procfile": "web: shop | tee x"}, r"has no shell: \| is a shell's"),
+        ({"composer.json": composer(php="^7.4"), "index.php": ""}, r"asks for PHP \^7\.4.*Offered: 8\.4"),
+        ({"composer.json": composer(php="new"), "index.php": ""}, "PHP"),
+        ({"composer.json": composer(ext__parallel="*"), "index.php": ""}, "extension parallel, which is not offered here. Offered: amqp,"),
+        ({"composer.json": "{", "index.php": ""}, "composer.json is not valid JSON"),
+        ({"composer.json": "{}"}, "looked for index.php"),
+        ({"composer.json": '{"config":{"vendor-dir":"../../etc"},"autoload":{}}', "index.php": ""}, "no folder of the app"),
+        ({"Gemfile": 'ruby "~> 2.7.0"', "config.ru": ""}, r"ruby in the Gemfile asks for Ruby ~> 2\.7\.0.*Offered: 3\.3"),
+        ({"Gemfile": "", ".ruby-version": "ruby-3.1.2", "config.ru": ""}, r"\.ruby-version asks for Ruby 3\.1\.2.*Offered: 3\.3"),
+        ({"Gemfile": "", ".ruby-version": "newest", "config.ru": ""}, "no range of Ruby versions"),
+        ({"Gemfile": "gem 'x'"}, "no file that tells how to start"),
+        ({"Main.java": "", "system.properties": "java.runtime.version=17.0.9"}, r"system\.properties asks for Java 17.*Offered: 21, 25"),
+        ({"Main.java": "", ".java-version": "1.8"}, r"\.java-version asks for Java 8"),
+        ({"a.jar": RUNS.replace("17", "99")}, r"a\.jar was made with Java 99"),
+        ({"a.jar": RUNS, "b.jar": RUNS}, r"several jars that run, and nothing tells which serves: a\.jar, b\.jar"),
+        ({"a.jar": "Manifest-Version: 1.0"}, "a.jar names no Main-Class"),
+        ({"pom.xml": "", "src/main/java/X.java": ""}, "Maven and Gradle are not run here"),
+    ],
+)
+def test_a_source_that_cannot_be_built_gets_a_sentence_and_a_remedy(files: dict[str, str], sentence: str) -> None:
+    with pytest.raises(BadSource, match=sentence) as caught:
+        of(files)
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("files", "command"),
+    [
+        ({"go.mod": GO_MOD, "x.go": MAIN}, "shop"),
+        ({"go.mod": GO_MOD, "x.go": MAIN, "cmd/tick/x.go": MAIN}, "shop"),
+        ({"go.mod": GO_MOD, "lib.go": "package shop", "cmd/server/x.go": MAIN}, "server"),
+        ({"index.php": ""}, "/opt/php/serve /app"),
+        ({"index.php": "", "public/index.php": ""}, "/opt/php/serve /app/public"),
+        ({"config.ru": ""}, "puma --bind tcp://0.0.0.0:$PORT config.ru"),
+        ({"config.ru": "", "Gemfile": "gem 'puma'"}, "bundle exec puma --bind tcp://0.0.0.0:$PORT config.ru"),
+        ({"config.ru": "", "Gemfile": "", "Gemfile.lock": "    webrick (1.9)\n"}, "bundle exec rackup --server webrick --host 0.0.0.0"),
+        ({"Gemfile": "gem 'rails'", "config.ru": "", "config/application.rb": ""}, "bundle exec rails server -b 0.0.0.0 -p $PORT"),
+        ({"Gemfile": "gem 'sinatra'", "app.rb": ""}, "bundle exec ruby app.rb"),
+        ({"build/libs/shop one.jar": RUNS}, "java -jar 'build/libs/shop one.jar'"),
+        ({"Main.java": "", "Procfile": "release: java Migrate.java"}, "java Main.java"),
+    ],
+)
+def test_without_a_procfile_the_web_process_follows_convention(files: dict[str, str], command: str) -> None:
+    decided = of(files)
+    assert decided.processes["web"].startswith(command)
+    assert command in decided.notes[0]
+
+
+def test_go_programs_are_built_on_a_toolchain_and_the_image_holds_nothing_of_it() -> None:
+    decided = of(
+        {"go.mod": GO_MOD + "require x v1\n", "go.sum": "", "x.go": MAIN, "cmd/tick/t.go": MAIN, "Procfile": "web: bin/shop\nw: tick"}
+    )
+    assert (decided.bare, decided.runtime) == (True, None)
+    assert decided.toolchain is not None
+    assert decided.toolchain.name == "go-1.24"
+    standard, modules, programs = decided.installs
+    assert (standard.files, standard.whole, standard.ships) == ((), False, False)
+    assert (modules.files, modules.whole, modules.ships) == (("go.mod", "go.sum"), False, False)
+    assert (programs.whole, programs.ships, programs.keep) == (True, True, ("usr/local/bin",))
+    assert programs.command.endswith("-o /usr/local/bin/ '.' './cmd/tick'")
+
+
+@pytest.mark.parametrize(
+    ("more", "names"),
+    [
+        ({}, ["Standard library", "Compile"]),
+        ({"vendor/modules.txt": "", "go.mod": GO_MOD + "require x v1\n"}, ["Standard library", "Compile"]),
+        ({"go.mod": GO_MOD + "require (\n\tx v1\n)\n"}, ["Standard library", "Modules", "Compile"]),
+    ],
+)
+def test_go_modules_are_fetched_where_there_are_any_and_none_is_vendored(more: dict[str, str], names: list[str]) -> None:
+    assert [step.name for step in of({"go.mod": GO_MOD, "x.go": MAIN, **more}).installs] == names
+
+
+def test_a_local_go_module_makes_the_step_read_the_source() -> None:
+    decided = of({"go.mod": GO_MOD + "require x v1\nreplace x => ./x\n", "x.go": MAIN})
+    assert decided.installs[1].whole
+
+
+def test_files_that_a_go_program_may_miss_are_told_of_unless_they_are_embedded() -> None:
+    files = {"go.mod": GO_MOD + "toolchain go1.26.1\n", "x.go": MAIN, "templates/a.html": "", "static/a.css": ""}
+    notes = "\n".join(of(files).notes)
+    assert "What it opens of templates, static has to be in it by //go:embed" in notes
+    assert "`toolchain go1.26.1` in go.mod is a wish" in notes
+    assert "//go:embed" not in "".join(of({**files, "x.go": MAIN + "//go:embed templates static\n"}).notes)
+
+
+@pytest.mark.parametrize(
+    "wish", ["^8.2", ">=8.1 <9", "~8.4.1", "8.4.*", "^7.4 || ^8.0", "^7.4|^8.0", "~8.1", ">=7.2,<9", "*", "^8.1@stable"]
+)
+def test_a_php_requirement_is_read_as_composer_reads_it(wish: str) -> None:
+    assert "PHP 8.4" in of({"composer.json": composer(php=wish), "index.php": ""}).runtime_words
+
+
+@pytest.mark.parametrize("wish", ["~8.2.0", "^7.4", "8.3.*", ">=9", "<8.4"])
+def test_a_php_requirement_that_is_not_met_is_refused(wish: str) -> None:
+    with pytest.raises(BadSource, match=r"Offered: 8\.4"):
+        of({"composer.json": composer(php=wish), "index.php": ""})
+
+
+def test_php_extensions_become_packages_whoever_requires_them() -> None:
+    lock = json.dumps(
+        {"packages": [{"name": "a/b", "require": {"ext-intl": "*", "ext-json": "*"}}], "packages-dev": [{"require": {"ext-xdebug": "*"}}]}
+    )
+    decided = of({"composer.json": composer(ext__pdo_mysql="*", ext__mbstring="*"), "composer.lock": lock, "index.php": ""})
+    assert {"php8.4-mysql", "php8.4-intl", "php8.4-mbstring"} <= set(packages(decided))
+    assert not any("json" in name or "xdebug" in name for name in packages(decided))
+    assert decided.toolchain is not None
+    assert decided.toolchain.name == "php-8.4-intl-mysql-toolchain"
+
+
+def test_composer_runs_where_there_is_something_to_install() -> None:
+    assert of({"index.php": ""}).installs == ()
+    assert of({"composer.json": composer(php="^8"), "index.php": ""}).installs == ()
+    packed = {"composer.json": composer(**{"a/b": "1"}), "vendor/autoload.php": "", "index.php": ""}
+    assert (of(packed).installs, of(packed).left_out) == ((), ())
+    decided = of({**packed, "composer.lock": "{}"})
+    packages, autoloader = decided.installs
+    assert "--no-dev" in packages.command
+    assert (packages.files, packages.whole, packages.keep) == (("composer.json", "composer.lock"), False, ("app/vendor",))
+    assert (autoloader.whole, autoloader.keep, decided.left_out) == (True, ("app/vendor",), ("vendor",))
+    assert "without a composer.lock" in "".join(of({"composer.json": composer(**{"a/b": "1"}), "index.php": ""}).notes)
+    (only,) = of({"composer.json": '{"autoload":{}}', "index.php": ""}).installs
+    assert only.name == "Autoloader"
+
+
+@pytest.mark.parametrize("wish", ['"3.3.5"', "'~> 3.3'", '">= 3.1", "< 3.5"', '"~> 3.3.1"', 'file: ".ruby-version"', "ENV['RUBY_VERSION']"])
+def test_a_ruby_requirement_is_read_as_gems_read_it(wish: str) -> None:
+    assert "Ruby 3.3" in of({"Gemfile": f"source 'x'\nruby {wish} # why\n", "config.ru": ""}).runtime_words
+
+
+def test_gems_are_installed_by_what_decides_them() -> None:
+    (step,) = of({"Gemfile": "gem 'a'", "Gemfile.lock": "", ".ruby-version": "3.3", "config.ru": ""}).installs
+    assert (step.files, step.whole) == (("Gemfile", "Gemfile.lock", ".ruby-version"), False)
+    assert of({"Gemfile": "gem 'a', path: 'lib'", "config.ru": ""}).installs[0].whole
+    vendored = of({"Gemfile": "gem 'a'", "vendor/cache/a-1.gem": "", "config.ru": ""}).installs[0]
+    assert vendored.whole
+    assert vendored.command.endswith("--local")
+
+
+def test_rails_gets_its_assets_and_its_settings() -> None:
+    files = {"Gemfile": "gem 'rails'", "Gemfile.lock": "    propshaft (1.1)\n", "config/application.rb": "", "db/migrate/1_x.rb": ""}
+    decided = of(files)
+    assert decided.installs[1].command.endswith("bundle exec rails assets:precompile")
+    assert decided.installs[1].keep == ("app/public/assets",)
+    assert decided.environment["RAILS_ENV"] == "production"
+    assert any("release: bundle exec rails db:migrate" in note for note in decided.notes)
+
+
+@pytest.mark.parametrize(
+    ("files", "package"),
+    [
+        ({"a.jar": RUNS}, "openjdk-21-jre-headless"),
+        ({"a.jar": RUNS.replace("17", "25")}, "openjdk-25-jre-headless"),
+        ({"a.jar": RUNS, ".java-version": "temurin-25.0.1+8"}, "openjdk-25-jre-headless"),
+        ({"Main.java": ""}, "openjdk-21-jdk-headless"),
+        ({"a.jar": RUNS, "Procfile": "web: java X.java"}, "openjdk-21-jdk-headless"),
+    ],
+)
+def test_java_comes_with_a_compiler_only_where_one_is_needed(files: dict[str, str], package: str) -> None:
+    assert packages(of(files)) == (package,)
+
+
+def test_a_java_source_is_compiled_before_it_is_deployed_and_its_classes_are_thrown_away() -> None:
+    (step,) = of({"Main.java": "", "Other.java": ""}).installs
+    assert (step.tool, step.whole, step.ships) == (Tool.JAVA, True, False)
+    assert "-sourcepath" in step.command, "Java 21 finds no class in another file when it runs, so it shall not when it is checked"
+    assert "-sourcepath" not in of({"Main.java": "", ".java-version": "25"}).installs[0].command
+    assert of({"a.jar": RUNS}).installs == ()
+
+
+def test_a_jar_is_read_for_its_manifest_alone(tmp_path: Path) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(
+            jar.MANIFEST, "Manifest-Version: 1.0\r\nMain-Class: a.very.long.nam\r\n e.of.a.Class\r\n\r\nName: x\r\nBuild-Jdk-Spec: 9\r\n"
+        )
+        archive.writestr("big", bytes(10 << 20))
+    (tmp_path / "app.jar").write_bytes(packed.getvalue())
+    (tmp_path / "cut.jar").write_bytes(packed.getvalue()[:-30])
+    (tmp_path / "none.jar").write_bytes(b"")
+    (tmp_path / "loop.jar").symlink_to("loop.jar")
+    texts = read_source(tmp_path, AppFile()).texts
+    assert jar.attribute(texts["app.jar"], "Main-Class") == "a.very.long.name.of.a.Class"
+    assert jar.attribute(texts["app.jar"], "Build-Jdk-Spec") == ""
+    assert {texts["cut.jar"], texts["none.jar"], texts["loop.jar"]} == {""}
+
+
+def test_the_hosts_registries_reach_each_tool(tmp_path: Path) -> None:
+    for name, text in {
+        ".config/go/env": "GOPROXY=https://go.example\nGOFLAGS=-x\n",
+        ".bundle/config": '---\nBUNDLE_MIRROR__ALL: "https://gems.example"\nBUNDLE_PATH: "vendor"\n',
+        ".config/composer/auth.json": '{"http-basic": {}}',
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text(text)
+    home = {"HOME": str(tmp_path)}
+    assert registries.settings(Tool.GO, home) == {"GOPROXY": "https://go.example"}
+    assert registries.settings(Tool.GO, {**home, "GOPROXY": "off"}) == {"GOPROXY": "off"}
+    assert registries.settings(Tool.BUNDLER, home) == {"BUNDLE_MIRROR__ALL": "https://gems.example"}
+    assert registries.settings(Tool.COMPOSER, home) == {"COMPOSER_AUTH": '{"http-basic": {}}'}
+    (tmp_path / ".config/composer/auth.json").write_text("{")
+    with pytest.raises(HostLacks, match="cannot be read"):
+        registries.settings(Tool.COMPOSER, home)

@@ -1,0 +1,186 @@
+"""Runs with real containers: by the clock and by hand, to their end, past their time, past a kill, and once each."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Any
+
+from django.utils import timezone
+
+from portal.apps.actions import delete_app
+from portal.apps.models import App
+from portal.builds import actions as builds
+from portal.jobs import actions as jobs
+from portal.jobs.access import cron_for
+from portal.jobs.models import CronJob, Run, RunState
+from portal.releases.models import RolloutState
+from runtime.builds.appfile import AppFile, Overlap, Process, Script, Sizes, Variable
+from runtime.builds.appfile import CronJob as Cron
+from runtime.builds.builder import BuiltImage
+from runtime.engines.runs import RunOrder
+from runtime.health import CheckKind, HealthCheck
+from runtime.quantities import Bytes, Millicores
+from tests.workers.test_tasks import queued
+from workers import runs, translate
+from workers.converge import converge, remove_app
+from workers.rollout import roll_out
+
+SMALL = Sizes(cpu=Millicores(500), memory=Bytes(64 * 2**20), disk=Bytes(32 * 2**20), pids=32)
+
+
+def cron(name: str, command: str, **changes: Any) -> Cron:
+    return Cron(name=name, schedule="0 0 1 1 *", command=command, sizes=SMALL, **changes)
+
+
+def live(plant, *crons: Cron, mode: str = "ok", **changes: Any):
+    """An app that serves a release whose file says so."""
+    app = plant.app()
+    build = plant.submit(app)
+    builds.mark_building(build)
+    file = AppFile(file="slipway.toml", crons=crons, processes={"web": Process(sizes=SMALL)}, **changes)
+    built = BuiltImage(digest=plant.builder.digest, processes={}, app_file=file)
+    processes = {"web": f"python3 /srv/app.py v{build.pk} {mode}"}
+    rollout = builds.succeed(build, built.digest, processes, translate.app_file(built))
+    roll_out(rollout.pk)
+    converge(app.pk)
+    rollout.refresh_from_db()
+    assert rollout.state == RolloutState.LIVE, rollout.reason
+    app.refresh_from_db()
+    return app, rollout
+
+
+def begin(plant, app: App, name: str) -> Run:
+    run = jobs.run_now(plant.crew.owner, app=app, job=cron_for(app, name))
+    runs.tend_runs(app.pk)
+    run.refresh_from_db()
+    return run
+
+
+def over(plant, run: Run) -> Run:
+    """After it ended, and was looked at."""
+
+    def looked() -> bool:
+        runs.tend_runs(run.app_id)
+        run.refresh_from_db()
+        return RunState(run.state).is_over
+
+    plant.until(looked)
+    return run
+
+
+def log_of(plant, app: App) -> str:
+    return (plant.config.app_logs / f"{app.name}.log").read_text()
+
+
+def test_a_due_job_runs_once_with_its_output_in_the_log_and_a_failure_tells_why(plant, broker):
+    app, rollout = live(
+        plant,
+        cron("good", "echo $WORD from $SLIPWAY_PROCESS"),
+        cron("bad", "echo no such table >&2; exit 3"),
+        variables={"WORD": Variable(value="hello")},
+    )
+    CronJob.objects.update(next_at=timezone.now() - timedelta(seconds=1))
+    broker.delete("node")
+    for _ in range(3):
+        runs.tick()
+    assert set(map(str, queued(broker, "node"))) == {str(("slipway.tend_runs", [app.pk]))}
+    bad, good = Run.objects.order_by("name")
+    over(plant, good), over(plant, bad)
+    assert (good.state, good.reason, bad.state) == (RunState.SUCCEEDED, "", RunState.FAILED)
+    assert bad.reason == "It exited with code 3.\nIts last lines:\nno such table"
+    assert good.started_at <= good.finished_at
+    assert re.search(r"Z cron\.good stdout hello from cron\.good\n", log_of(plant, app))
+    assert "Z cron.bad stderr no such table\n" in log_of(plant, app)
+    assert log_of(plant, app).count("hello from") == 1
+    assert plant.engine.runs.all() == []
+    assert plant.get(app).status_code == 200
+    assert rollout.release == good.release
+
+
+def test_a_run_past_its_time_is_stopped_and_a_newer_one_replaces_it(plant):
+    app, _ = live(plant, cron("slow", "sleep 300", timeout=1.0), cron("again", "sleep 300", overlap=Overlap.REPLACE))
+    slow = over(plant, begin(plant, app, "slow"))
+    assert (slow.state, slow.reason) == (RunState.FAILED, "It ran for more than 1 s and was stopped.")
+    first = begin(plant, app, "again")
+    assert first.state == RunState.RUNNING
+    second = begin(plant, app, "again")
+    first.refresh_from_db()
+    assert (first.state, second.state) == (RunState.STOPPED, RunState.RUNNING)
+    assert plant.engine.runs.of(app.name).keys() == {second.pk}
+
+
+def test_a_worker_killed_between_two_steps_neither_loses_a_run_nor_starts_it_twice(plant):
+    app, _ = live(plant, cron("count", "echo counted; sleep 2"))
+    run = jobs.run_now(plant.crew.owner, app=app, job=cron_for(app, "count"))
+    jobs.take_up(run, most=4)  # and killed
+    runs.tend_runs(app.pk)
+    run.refresh_from_db()
+    assert run.started_at is not None
+    Run.objects.filter(pk=run.pk).update(started_at=None)  # killed before it wrote that down
+    assert over(plant, run).state == RunState.SUCCEEDED
+    assert log_of(plant, app).count("counted") == 1
+    lost = begin(plant, app, "count")
+    plant.engine.runs.remove_all(app.name)
+    assert over(plant, lost).reason == "The node was taken down while it ran."
+    left = jobs.run_now(plant.crew.owner, app=app, job=cron_for(app, "count"))
+    jobs.take_up(left, most=4)
+    order = RunOrder(number=left.pk, source=left.source, command="sleep 60", limits=translate.run_limits(left, app.team.quota))
+    desired = translate.desired_app(app)
+    plant.engine.runs.start(desired, desired.current, order)
+    jobs.finish(left, RunState.FAILED, "and killed before its container was removed")
+    runs.tend_runs(app.pk)
+    assert plant.engine.runs.all() == []
+
+
+def test_a_team_has_so_many_at_once_and_a_deleted_app_none(plant):
+    app, _ = live(plant, *(cron(f"job{number}", "sleep 300") for number in range(runs.AT_ONCE_A_TEAM + 1)))
+    started = [begin(plant, app, f"job{number}") for number in range(runs.AT_ONCE_A_TEAM + 1)]
+    assert [run.state for run in started] == [RunState.RUNNING] * runs.AT_ONCE_A_TEAM + [RunState.QUEUED]
+    delete_app(plant.crew.owner, app=app, typed_name=app.name)
+    runs.tend_runs(app.pk)
+    assert set(Run.objects.values_list("state", flat=True)) == {RunState.STOPPED}
+    assert plant.engine.runs.all() == []
+    order = RunOrder(number=999, source="cron.late", command="sleep 60", limits=translate.run_limits(started[0], app.team.quota))
+    desired = translate.desired_app(app)
+    remove_app(app.pk)
+    plant.engine.runs.start(desired, desired.current, order)  # by a worker that had not seen that the app goes
+    runs.tick()
+    assert plant.engine.runs.all() == []
+    assert not App.objects.filter(pk=app.pk).exists()
+
+
+def test_workers_and_supervisor_take_a_run_to_its_end_by_themselves(plant):
+    app, rollout = live(plant, cron("quick", "echo done"), postdeploy=Script(command="echo seeded the $SLIPWAY_APP"))
+    plant.supervisor()
+    plant.worker()
+    plant.until(lambda: Run.objects.get(kind="postdeploy").state == RunState.SUCCEEDED)
+    rollout.refresh_from_db()
+    assert rollout.steps[-1]["text"] == "The post-deploy script succeeded"
+    assert f"Z postdeploy stdout seeded the {app.name}\n" in log_of(plant, app)
+    CronJob.objects.update(next_at=timezone.now())
+    plant.until(lambda: Run.objects.filter(kind="cron", state=RunState.SUCCEEDED).exists())
+    assert Run.objects.filter(kind="cron").count() == 1
+    plant.until(lambda: "Z cron.quick stdout done\n" in log_of(plant, app))
+
+
+def test_a_release_is_asked_for_its_health_as_its_file_says(plant):
+    script = ("/bin/sh", "-c", "echo looked; test -e /tmp/ready")
+    by_command = HealthCheck(kind=CheckKind.COMMAND, command=script, start_period=2.0, interval=1.0, attempts=1)
+    app, _ = live(plant, health=HealthCheck(kind=CheckKind.TCP), mode="ok")
+    build = plant.submit(app)
+    builds.mark_building(build)
+    file = AppFile(file="slipway.toml", health=by_command, processes={"web": Process(sizes=SMALL)})
+    built = BuiltImage(digest=plant.builder.digest, processes={}, app_file=file)
+    never = builds.succeed(build, built.digest, {"web": "python3 /srv/app.py never ok"}, translate.app_file(built))
+    roll_out(never.pk)
+    never.refresh_from_db()
+    assert never.state == RolloutState.FAILED
+    assert "Its health check `echo looked; test -e /tmp/ready` ended with code 1, saying: looked" in never.reason
+    build = plant.submit(app)
+    builds.mark_building(build)
+    ready = builds.succeed(build, built.digest, {"web": "touch /tmp/ready; python3 /srv/app.py ready ok"}, translate.app_file(built))
+    roll_out(ready.pk)
+    ready.refresh_from_db()
+    assert ready.state == RolloutState.LIVE, ready.reason
+    assert plant.get(app).text.startswith("ready")

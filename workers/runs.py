@@ -1,0 +1,118 @@
+"""Jobs by the clock, and runs from their start to their end. Nothing here waits: a run's container lives by itself, and whoever looks
+next, for its end, its deadline or by the clock, goes on from the rows and from what is there.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from django.utils import timezone
+
+from portal.apps.models import App
+from portal.jobs import actions as jobs
+from portal.jobs.access import OPEN, open_runs
+from portal.jobs.models import CronJob, Run, RunState
+from portal.quotas.access import quota_of
+from runtime import journal
+from runtime.containers.container import Container, Status
+from runtime.engines.node import NodeEngine
+from runtime.engines.runs import RunOrder
+from runtime.errors import RuntimeFailure
+from workers import node, translate
+from workers.celery import app as celery
+
+log = logging.getLogger(__name__)
+
+AT_ONCE_A_TEAM = 4
+
+
+@celery.task(name="slipway.tick")
+def tick() -> None:
+    """Make the runs that are due, and look after those there are. Any number of these at once make each tick's run once."""
+    for job in CronJob.objects.filter(next_at__lte=timezone.now()).order_by("next_at"):
+        jobs.tick(job, timezone.now())
+    apps = set(Run.objects.filter(state__in=OPEN).values_list("app", flat=True))
+    for app_id in sorted(apps | _with_containers(node.engine())):
+        celery.send_task("slipway.tend_runs", [app_id], expires=5)
+
+
+@celery.task(name="slipway.runs_ended")
+def runs_ended(app_name: str) -> None:
+    """The supervisor saw one end, and knows its app by name."""
+    app_id = App.objects.filter(name=app_name).values_list("pk", flat=True).first()
+    if app_id is not None:
+        tend_runs(app_id)
+
+
+@celery.task(name="slipway.tend_runs")
+def tend_runs(app_id: int) -> None:
+    """Start an app's runs that wait, and write down those that ended, unless another worker is at it."""
+    engine = node.engine()
+    app = App.objects.select_related("team", "current_release").filter(pk=app_id).first()
+    if app is None:
+        return
+    with journal.lock(engine.config.locks / f"runs-{app.name}", timeout=15.0) as held:
+        if held:
+            _tend(app, engine)
+
+
+def _with_containers(engine: NodeEngine) -> set[int]:
+    """Apps that have any, by row id; those of an app that has no row any more are removed."""
+    names = {container.spec.app for container in engine.runs.all()}
+    known = dict(App.objects.filter(name__in=names).values_list("name", "pk"))
+    for name in names - known.keys():
+        engine.runs.remove_all(name)
+    return set(known.values())
+
+
+def _tend(app: App, engine: NodeEngine) -> None:
+    if app.deleted_at is not None:
+        jobs.stop_all(app, "The app was deleted.")
+    containers = engine.runs.of(app.name)
+    for run in open_runs(app):
+        container = containers.pop(run.pk, None)
+        if run.state == RunState.RUNNING:
+            _go_on(app, run, container, engine)
+        elif jobs.take_up(run, most=AT_ONCE_A_TEAM):
+            _start(app, run, engine)
+    for container in containers.values():  # their runs are over
+        engine.runs.remove(container)
+
+
+def _start(app: App, run: Run, engine: NodeEngine) -> None:
+    quota = quota_of(app.team)
+    order = RunOrder(number=run.pk, source=run.source, command=run.command, limits=translate.run_limits(run, quota))
+    try:
+        engine.runs.start(translate.desired_app(app), translate.desired_release(app, run.release, quota), order)
+    except RuntimeFailure as failure:
+        jobs.finish(run, RunState.FAILED, f"It could not be started: {failure.explain()}")
+    else:
+        jobs.mark_started(run)
+
+
+def _go_on(app: App, run: Run, container: Container | None, engine: NodeEngine) -> None:
+    """A run that was taken up: by a worker that was killed before it started, or the usual way."""
+    if container is None or container.status is Status.CREATED:
+        if run.started_at is not None:
+            jobs.finish(run, RunState.FAILED, "The node was taken down while it ran.")
+            return
+        if container is not None:
+            engine.runs.remove(container)
+        _start(app, run, engine)
+    elif container.status is Status.RUNNING:
+        jobs.mark_started(run)
+        if container.started_at is not None and timezone.now().timestamp() - container.started_at > run.timeout:
+            engine.runs.stop(container)
+            _end(run, container, engine, RunState.FAILED, f"It ran for more than {run.timeout:g} s and was stopped.")
+    elif container.exit is not None and container.exit.code == 0:
+        _end(run, container, engine, RunState.SUCCEEDED, "")
+    else:
+        _end(run, container, engine, RunState.FAILED, engine.runs.why(container, container.exit))
+
+
+def _end(run: Run, container: Container, engine: NodeEngine, state: RunState, reason: str) -> None:
+    """Its outcome first: whoever is killed in between leaves a container whose run is over, which the next look removes."""
+    jobs.mark_started(run)
+    jobs.finish(run, state, reason)
+    engine.runs.remove(container)
+    log.info("%s of %s: %s", run.source, run.app.name, state.label.lower())
