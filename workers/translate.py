@@ -50,6 +50,7 @@ def desired_app(app: App) -> DesiredApp:
         strategy=wishes.strategy_of(traffic),
         policy=wishes.policy_of(traffic),
         paths=wishes.paths_of(traffic),
+        sleep=wishes.sleep_of(traffic, quota),
     )
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from ipaddress import ip_network
 
+from portal.quotas.models import Quota
 from portal.traffic.models import TrafficSettings
+from runtime.converge.desired import Sleep
 from runtime.converge.strategy import Kind, Step, Strategy
 from runtime.router.policy import BasicAuth, Credential, Limits, Policy
 from runtime.router.table import PathRoute
@@ -45,6 +47,12 @@ def policy_of(row: TrafficSettings) -> Policy:
 def paths_of(row: TrafficSettings) -> tuple[PathRoute, ...]:
     """Where requests below a path go."""
     return tuple(PathRoute(prefix=prefix, process=process) for prefix, process in row.paths)
+
+
+def sleep_of(row: TrafficSettings, quota: Quota) -> Sleep | None:
+    """When the app rests; None for never."""
+    minutes = quota.sleep_minutes if row.sleep_minutes is None else row.sleep_minutes
+    return Sleep(after=minutes * 60.0, stop_after=row.stop_minutes * 60.0) if minutes else None
 
 
 def _auth_of(row: TrafficSettings) -> BasicAuth | None:

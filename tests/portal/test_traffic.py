@@ -9,10 +9,13 @@ from django.test import Client
 
 from portal.activity.access import audit_of_app
 from portal.errors import NotAllowed, ValueRefused
+from portal.quotas.access import quota_of
+from portal.quotas.actions import set_quota
 from portal.traffic import actions
 from portal.traffic.access import traffic_of
 from portal.traffic.checks import checked
 from portal.traffic.models import TrafficSettings
+from runtime.converge.desired import Sleep
 from runtime.converge.strategy import Kind, Step
 from runtime.router.policy import credential_digest
 from runtime.router.table import PathRoute
@@ -155,3 +158,17 @@ def test_each_card_of_the_page_saves_what_it_shows_and_marks_what_it_does_not_ta
     assert "press" in traffic_of(app).auth
     client.post("/apps/hello/traffic/auth", {"remove": "press"})
     assert traffic_of(app).auth == {}
+
+
+def test_an_app_sleeps_as_it_says_and_else_as_its_team_s_quota_says(crew: Crew) -> None:
+    app = crew.app()
+    quota = quota_of(app.team)
+    assert wishes.sleep_of(traffic_of(app), quota) is None
+    set_quota(crew.admin, team=app.team, limits={"sleep_minutes": 30})
+    assert wishes.sleep_of(traffic_of(app), quota_of(app.team)) == Sleep(after=1800.0, stop_after=3600.0)
+    actions.change(crew.owner, app=app, changes={"sleep_minutes": 0})
+    assert wishes.sleep_of(traffic_of(app), quota_of(app.team)) is None
+    caller = Caller(crew.token(crew.owner))
+    assert caller("patch", "/apps/hello/traffic", {"sleep_minutes": 5, "stop_minutes": 0})[0] == 200
+    assert wishes.sleep_of(traffic_of(app), quota_of(app.team)) == Sleep(after=300.0, stop_after=0.0)
+    assert caller("patch", "/apps/hello/traffic", {"sleep_minutes": None})[1]["sleep_minutes"] is None

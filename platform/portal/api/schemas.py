@@ -209,6 +209,8 @@ class TrafficIn(Schema):
     preview_token: str | None = None
     drain_seconds: int | None = None
     hold_seconds: int | None = None
+    sleep_minutes: int | None = None  # without a request; 0: never; null: as the team's quota says
+    stop_minutes: int | None = None
     timeout_seconds: int | None = None
     body_limit: int | None = None
     header_limit: int | None = None

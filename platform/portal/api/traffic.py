@@ -23,7 +23,7 @@ def show_traffic(request: HttpRequest, name: str) -> TrafficOut:
 @router.patch("/apps/{name}/traffic", response=TrafficOut, summary="Change some of it")
 def change_traffic(request: HttpRequest, name: str, body: TrafficIn) -> TrafficOut:
     person = person_of(request)
-    return traffic_out(actions.change(person, app=app_for(person, name), changes=body.dict(exclude_none=True)))
+    return traffic_out(actions.change(person, app=app_for(person, name), changes=body.dict(exclude_unset=True)))
 
 
 @router.put("/apps/{name}/traffic/auth/{user}", response={204: None}, summary="Let somebody pass basic auth")

@@ -25,6 +25,8 @@ _NUMBERS = {  # field: what it is called, the least, the most
     "client_rate": ("The rate of one client", 0, 1_000_000),
     "open_limit": ("The limit on open requests", 0, 1_000_000),
     "client_open_limit": ("The limit on open requests of one client", 0, 1_000_000),
+    "sleep_minutes": ("The time until the app sleeps", 0, 60 * 24 * 365),
+    "stop_minutes": ("The time until a sleeping app is stopped", 0, 60 * 24 * 365),
     "hsts_seconds": ("The time of HSTS", 0, 2 * 365 * 24 * 3600),
 }
 _SWITCHES = ("sticky", "http2", "https_only", "maintenance")
@@ -36,6 +38,8 @@ def checked(changes: Mapping[str, object], *, processes: Sequence[str], hosts: S
 
 
 def _check(field: str, value: object, processes: Sequence[str], hosts: Sequence[str]) -> object:
+    if field == "sleep_minutes" and value is None:
+        return None
     if field in _NUMBERS:
         return _number(field, value)
     if field in _SWITCHES:

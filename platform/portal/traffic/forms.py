@@ -64,6 +64,17 @@ class RolloutForm(forms.Form):
         return steps
 
 
+class SleepForm(forms.Form):
+    """When the app rests."""
+
+    sleep_minutes = forms.IntegerField(
+        label="Minutes without a request", required=False, help_text="0: never. Empty: as the team's quota says."
+    )
+    stop_minutes = forms.IntegerField(
+        label="Minutes asleep until it is stopped", help_text="Until then it keeps its memory and wakes within milliseconds."
+    )
+
+
 class LimitsForm(forms.Form):
     """Upper bounds. An empty field sets none."""
 
@@ -131,6 +142,7 @@ class PagesForm(forms.Form):
 
 CARDS: dict[str, type[forms.Form]] = {
     "rollout": RolloutForm,
+    "sleep": SleepForm,
     "limits": LimitsForm,
     "routes": RoutesForm,
     "visitors": VisitorsForm,

@@ -33,6 +33,9 @@ class TrafficSettings(models.Model):
     drain_seconds = models.PositiveIntegerField(default=30)
     hold_seconds = models.PositiveIntegerField(default=30)  # how long a request waits for an instance
 
+    sleep_minutes = models.PositiveIntegerField(null=True, blank=True)  # without a request; 0: never; None: as the team's quota says
+    stop_minutes = models.PositiveIntegerField(default=60)  # asleep, after which instances are stopped
+
     timeout_seconds = models.PositiveIntegerField(default=0)
     body_limit = models.PositiveBigIntegerField(default=0)  # bytes
     header_limit = models.PositiveIntegerField(default=0)  # bytes
