@@ -141,6 +141,11 @@ class NodeConfig:
         return self.run / "access.sock"
 
     @property
+    def requests(self) -> Path:
+        """APP.json: what is known of an app's requests since the node was started."""
+        return self.run / "requests"
+
+    @property
     def wake_socket(self) -> Path:
         """Where HAProxy asks to have a sleeping app woken."""
         return self.run / "wake.sock"
@@ -261,12 +266,6 @@ def _mirrors(text: str) -> tuple[tuple[str, str], ...]:
             raise ValueError("each reads HOST=MIRROR, such as docker.io=mirror.internal:5000/hub, without http://")
         found.append((host, mirror.rstrip("/")))
     return tuple(found)
-
-
-def _seconds(text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        raise ValueError("whole seconds, at least 1")
-    return int(text)
 
 
 _READERS: dict[str, Callable[[str], object]] = {

@@ -26,8 +26,9 @@ from workers.exits import ExitWatch
 from workers.pressure import GivingWay
 from workers.roster import Roster
 from workers.sampling import UsageSampling
-from workers.schedules import CONVERGE_ALL, LOOK_AT_PRESSURE, RECONCILE_ROUTER, SAMPLE_USAGE, SHIP_LOGS
+from workers.schedules import CONVERGE_ALL, COUNT_REQUESTS, LOOK_AT_PRESSURE, RECONCILE_ROUTER, SAMPLE_USAGE, SHIP_LOGS
 from workers.shipping import LogShipping
+from workers.visitors import Visitors
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +70,7 @@ class Supervisor:
         self._shipping = LogShipping(engine, roster)
         self._sampling = UsageSampling(engine, roster, client)
         self._giving_way = GivingWay(engine)
+        self._visitors = Visitors(engine, roster, wake=self._wake)
         self._broker_away = False
         self.stop = threading.Event()
 
@@ -77,12 +79,14 @@ class Supervisor:
         for removed in self._engine.prepare():
             log.info("%s", removed)
         log.info("Supervising %s; %d instances are there already", self._engine.config.name, len(self._engine.instances()))
+        self._visitors.start()
         threads = [threading.Thread(target=duty.keep_doing, args=(self.stop,), name=duty.name, daemon=True) for duty in self._duties()]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
         self._giving_way.let_all_go_on()
+        self._visitors.stop()
         self._exits.close()
 
     def _duties(self) -> tuple[Duty, ...]:
@@ -91,6 +95,7 @@ class Supervisor:
             Duty(name="logs", every=SHIP_LOGS, do=self._shipping.round),
             Duty(name="usage", every=SAMPLE_USAGE, do=self._sampling.round),
             Duty(name="pressure", every=LOOK_AT_PRESSURE, do=self._giving_way.round),
+            Duty(name="requests", every=COUNT_REQUESTS, do=self._visitors.round),
             Duty(name="router", every=RECONCILE_ROUTER, do=self._reconcile),
             Duty(name="converge", every=CONVERGE_ALL, do=self._converge_all),
         )
@@ -98,6 +103,10 @@ class Supervisor:
     def _on_exit(self, container: Container) -> None:
         log.info("%s ended", container.id)
         self._ask("slipway.runs_ended" if container.spec.labels["kind"] == RUN else "slipway.instance_ended", container.spec.app)
+
+    def _wake(self, app: str) -> None:
+        self._engine.wake(app)
+        self._ask("slipway.instance_ended", app)  # converging looks at it at once: what was stopped has to become healthy
 
     def _converge_all(self) -> None:
         if not self._ask("slipway.converge_all"):

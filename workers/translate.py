@@ -23,6 +23,7 @@ from portal.quotas.models import Quota
 from portal.releases.access import config_of_release
 from portal.releases.actions import RELEASE_PHASE
 from portal.releases.models import Release, Rollout, RolloutState
+from portal.traffic.access import traffic_of
 from runtime.builds.builder import BuildRequest, BuiltImage
 from runtime.builds.foreign import PushedImage
 from runtime.containers.spec import Limits, TeamLimits
@@ -34,6 +35,7 @@ from runtime.engines.stories import ImageTale
 from runtime.health import CheckKind, HealthCheck
 from runtime.images.digest import Digest
 from runtime.quantities import Bytes, Millicores
+from workers import wishes
 
 BUILD_DISK = Bytes(8 * 2**30)  # at most; sparse, so only what is written counts
 BUILD_PROCESSES = 512
@@ -42,6 +44,7 @@ BUILD_PROCESSES = 512
 def desired_app(app: App) -> DesiredApp:
     """What should run of an app now. Its candidate is the rollout that has come to launching, if any."""
     quota = quota_of(app.team)
+    traffic = traffic_of(app)
     rollout = launching(app)
     return DesiredApp(
         app=app.name,
@@ -51,6 +54,10 @@ def desired_app(app: App) -> DesiredApp:
         current=desired_release(app, app.current_release, quota) if app.current_release else None,
         candidate=desired_release(app, rollout.release, quota, attempt=str(rollout.pk)) if rollout else None,
         deleted=app.deleted_at is not None,
+        strategy=wishes.strategy_of(traffic),
+        policy=wishes.policy_of(traffic),
+        paths=wishes.paths_of(traffic),
+        sleep=wishes.sleep_of(traffic, quota),
     )
 
 
@@ -80,6 +87,7 @@ def desired_release(app: App, release: Release, quota: Quota, *, attempt: str = 
         processes=processes,
         health=(health := health_check(app, release)),
         boot_seconds=health.boot_seconds,
+        drain_seconds=float(traffic_of(app).drain_seconds),
         generation=app.generation,
         attempt=attempt,
     )

@@ -112,6 +112,7 @@ INSTALLED_APPS = [
     "portal.apps",
     "portal.builds",
     "portal.releases",
+    "portal.traffic",
     "portal.jobs",
     "portal.images",
     "portal.gitserver",

@@ -36,6 +36,20 @@ class Promote:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Shift:
+    """A canary gets a larger share of the requests. Written down before the router is told."""
+
+    group: Group
+    attempt: str
+    step: int  # of the strategy's, from 0
+    percent: int
+    at: float
+
+    def describe(self) -> str:
+        return f"Send {self.percent} % of the requests to {self.group}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SetRoutes:
     """The router's whole knowledge of the app, replaced in one go."""
 
@@ -44,8 +58,8 @@ class SetRoutes:
     def describe(self) -> str:
         if self.routes.situation is not AppSituation.SERVING:
             return f"Answer for the app with the page “{self.routes.situation.value}”"
-        fresh = sum(1 for endpoint in self.routes.endpoints if not endpoint.draining)
-        draining = len(self.routes.endpoints) - fresh
+        fresh = len({endpoint.instance for endpoint in self.routes.endpoints if not endpoint.draining})
+        draining = len({endpoint.instance for endpoint in self.routes.endpoints}) - fresh
         return f"Send traffic to {_instances(fresh)}" + (f", drain {draining}" if draining else "")
 
 
@@ -81,6 +95,61 @@ class SetLimits:
 
     def describe(self) -> str:
         return f"Give {self.place} {self.limits.cpu}, {self.limits.memory} and {self.limits.processes} processes"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FallAsleep:
+    """The app had no visitors for long: the router asks for it to be woken from now on."""
+
+    at: float
+    idle: float  # seconds
+
+    def describe(self) -> str:
+        return f"Fall asleep: no request for {self.idle / 60:.0f} min"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WakeUp:
+    """The app is not to sleep any more, though nobody asked for it: it is deployed anew, or its settings changed."""
+
+    at: float
+
+    def describe(self) -> str:
+        return "Wake up"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Freeze:
+    """Let no process of the instance run."""
+
+    instance: str
+    place: Place
+
+    def describe(self) -> str:
+        return f"Freeze {self.place}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thaw:
+    """Let a frozen instance run again."""
+
+    instance: str
+    place: Place
+
+    def describe(self) -> str:
+        return f"Thaw {self.place}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MakeReady:
+    """A new instance of a sleeping app, made and not started: to wake it is then quick."""
+
+    place: Place
+    release: DesiredRelease
+    process: DesiredProcess
+
+    def describe(self) -> str:
+        return f"Keep {self.place} ready to be started"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +212,25 @@ class Retire:
         return f"Stop {self.place}"
 
 
-Action = MarkReady | Promote | SetRoutes | RemoveRoutes | Launch | SetLimits | Drain | Bury | Forgive | Condemn | Retire
+Action = (
+    FallAsleep
+    | WakeUp
+    | Freeze
+    | Thaw
+    | MakeReady
+    | MarkReady
+    | Promote
+    | Shift
+    | SetRoutes
+    | RemoveRoutes
+    | Launch
+    | SetLimits
+    | Drain
+    | Bury
+    | Forgive
+    | Condemn
+    | Retire
+)
 
 
 def _instances(count: int) -> str:

@@ -16,7 +16,7 @@ from typing import Protocol, TypeVar
 from runtime.containers.container import Container
 from runtime.containers.spec import ContainerSpec, Limits, TeamLimits
 from runtime.converge import instance, record
-from runtime.converge.actions import Action, Bury, Launch, RemoveRoutes, Retire, SetLimits, SetRoutes
+from runtime.converge.actions import Action, Bury, Freeze, Launch, MakeReady, RemoveRoutes, Retire, SetLimits, SetRoutes, Thaw
 from runtime.converge.desired import DesiredApp
 from runtime.converge.observed import limits_text
 from runtime.converge.record import Record
@@ -33,6 +33,8 @@ class ContainersToChange(Protocol):
     """What applying needs of `runtime.containers.lifecycle.Containers`."""
 
     def launch(self, spec: ContainerSpec) -> Container: ...
+    def create(self, spec: ContainerSpec) -> Container: ...
+    def freeze(self, id: str, *, frozen: bool = True) -> None: ...
     def stop(self, id: str, grace: float = 10) -> None: ...
     def remove(self, id: str) -> None: ...
     def set_limits(self, id: str, limits: Limits) -> None: ...
@@ -80,7 +82,7 @@ class Applier:
 
     def _do(self, kind: str, desired: DesiredApp, batch: list[Action], known: Record) -> Record:
         if kind == "start":
-            return self._start(desired, [action for action in batch if isinstance(action, Launch)], known)
+            return self._start(desired, [action for action in batch if isinstance(action, (Launch, MakeReady))], known)
         if kind == "end":
             return self._end(desired, [action for action in batch if isinstance(action, (Retire, Bury))], known)
         for action in batch:
@@ -89,6 +91,8 @@ class Applier:
                     self.router.set(action.routes)
                 case RemoveRoutes():
                     self.router.remove(action.app)
+                case Freeze() | Thaw():
+                    self.containers.freeze(action.instance, frozen=isinstance(action, Freeze))
                 case SetLimits():
                     known = self._set_limits(desired.app, action, known)
                 case _:
@@ -103,7 +107,7 @@ class Applier:
             return known.refused(action.instance, limits_text(action.limits))
         return known
 
-    def _start(self, desired: DesiredApp, launches: list[Launch], known: Record) -> Record:
+    def _start(self, desired: DesiredApp, launches: list[Launch | MakeReady], known: Record) -> Record:
         self.containers.set_team_limits(desired.team, desired.team_limits)
         named = [(launch, instance.new_name(desired.app, launch.place.process, self.new_suffix())) for launch in launches]
         for (launch, fresh), trouble in zip(named, _side_by_side(lambda one: self._launch(desired, *one), named), strict=True):
@@ -112,14 +116,17 @@ class Applier:
                 known = known.crashed(launch.place, at=self.clock(), reason=reason, instance=fresh, lost=True)
         return known
 
-    def _launch(self, desired: DesiredApp, launch: Launch, fresh: str) -> str:
+    def _launch(self, desired: DesiredApp, launch: Launch | MakeReady, fresh: str) -> str:
         """Start one instance; the reason if that fails, which is an event like a crash and not the end of the others."""
         try:
             image = self.images.image(launch.release.image)
             spec = instance.spec_for(
                 desired, launch.release, image, id=fresh, place=launch.place, command=launch.process.command, limits=launch.process.limits
             )
-            self.containers.launch(spec)
+            if isinstance(launch, Launch):
+                self.containers.launch(spec)
+            else:
+                self.containers.create(spec)
         except RuntimeFailure as failure:
             self.containers.remove(fresh)
             return failure.explain()
@@ -135,6 +142,7 @@ class Applier:
         return known
 
     def _remove(self, id: str) -> str:
+        self.containers.freeze(id, frozen=False)  # a frozen process hears no signal
         self.containers.stop(id, GRACE_SECONDS)
         self.before_removal(id)
         self.containers.remove(id)
@@ -143,11 +151,11 @@ class Applier:
 
 def _kind(action: Action) -> str:
     match action:
-        case Launch():
+        case Launch() | MakeReady():
             return "start"
         case Retire() | Bury():
             return "end"
-        case SetRoutes() | RemoveRoutes() | SetLimits():
+        case SetRoutes() | RemoveRoutes() | SetLimits() | Freeze() | Thaw():
             return "change"
         case _:
             return "note"

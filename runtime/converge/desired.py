@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from runtime.containers.spec import Limits, TeamLimits
+from runtime.converge.strategy import Strategy
 from runtime.health import HealthCheck
+from runtime.router.policy import Policy
+from runtime.router.table import WEB, PathRoute
 
 # Names become folders, cgroups and router sections, and whoever writes rows is less trusted than this process, which is root.
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?", re.IGNORECASE)
@@ -42,6 +45,14 @@ class DesiredRelease:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sleep:
+    """When an app without visitors rests. Seconds without a request."""
+
+    after: float  # until its public instances are frozen: they keep their memory and use no CPU
+    stop_after: float = 3600.0  # asleep so long, they are stopped, and others made ready to be started
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DesiredApp:
     """An app as it should be. `candidate` is being rolled out beside `current`; either may be absent.
 
@@ -55,11 +66,20 @@ class DesiredApp:
     current: DesiredRelease | None = None
     candidate: DesiredRelease | None = None
     deleted: bool = False
+    strategy: Strategy = Strategy()
+    policy: Policy = Policy()  # what the router is asked to do beside sending requests on
+    paths: tuple[PathRoute, ...] = ()
+    sleep: Sleep | None = None  # never
+
+    @property
+    def public(self) -> frozenset[str]:
+        """Process types that get requests."""
+        return frozenset((WEB, *(path.process for path in self.paths)))
 
     def __post_init__(self) -> None:
         _check("app", self.app)
         for host in self.hosts:
-            for label in host.split("."):
+            for label in host.removeprefix("*.").split("."):
                 _check("host", label)
 
 

@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from runtime.converge.actions import Action, Drain, Retire, SetRoutes
 from runtime.converge.desired import DesiredApp, DesiredRelease
-from runtime.converge.observed import WEB, Group, ObservedApp, ObservedInstance, Phase, Place
+from runtime.converge.observed import WEB, Asleep, Group, ObservedApp, ObservedInstance, Phase, Place, Stage
+from runtime.converge.strategy import Kind
 from runtime.router.table import AppRoutes
 
 SETTLE_SECONDS = 2.0  # a process without a port is ready when it stayed up so long: a bad import or setting ends it sooner
@@ -64,6 +66,9 @@ class Draft:
     ends: list[Action] = field(default_factory=list)
     gone: set[str] = field(default_factory=set)  # instances that are not to be counted on any more
     draining: set[str] = field(default_factory=set)
+    condemned: set[str] = field(default_factory=set)  # of a candidate that failed
+    stage: Stage | None = None  # of the candidate, if it is a canary that has come to one
+    asleep: Asleep | None = None
     occupants: dict[Place, ObservedInstance] = field(default_factory=dict)
     waiting: bool = False
     look_again_at: float | None = None
@@ -80,6 +85,11 @@ class Draft:
             )
         )
         self.draining = {one.id for one in self.instances if one.marks.draining_since is not None}
+        self.condemned = {one.id for one in self.instances if one.marks.condemned}
+        self.asleep = self.observed.asleep
+        stage, candidate = self.observed.stage, self.candidate
+        if stage is not None and candidate is not None and (stage.group, stage.attempt) == (group_of(candidate), candidate.attempt):
+            self.stage = stage
 
     @property
     def target(self) -> DesiredRelease | None:
@@ -99,6 +109,66 @@ class Draft:
             ]
         return known
 
+    @property
+    def moving(self) -> Kind | None:
+        """How traffic is being moved from the group that serves to the target; None when there is nothing to move."""
+        target = self.target
+        if target is None or self.serving is None or self.serving == group_of(target):
+            return None
+        kind = self.desired.strategy.kind
+        if kind is not Kind.CANARY:
+            return kind
+        if self.candidate is None or not web_count(target):
+            return Kind.ROLLING  # a restart is no news to be watched, and without visitors nothing can be
+        return Kind.BLUE_GREEN if self.bereft else kind  # a share of what nobody else serves is all of it
+
+    @property
+    def bereft(self) -> bool:
+        """Of the group that serves, nothing does."""
+        return not any(one.place.group == self.serving and healthy(one, self.now) for one in self.in_service())
+
+    @property
+    def step(self) -> int:
+        """Of a canary: the step it is to be made ready for, the number of all steps when it may have everything."""
+        if self.stage is None:
+            return 0
+        steps = self.desired.strategy.steps
+        over = self.stage.step >= len(steps) or self.now - self.stage.since >= steps[self.stage.step].seconds
+        return min(self.stage.step + over, len(steps))
+
+    @property
+    def may_have_all(self) -> bool:
+        """The canary was watched at each of its steps."""
+        return self.step >= len(self.desired.strategy.steps)
+
+    @property
+    def canary_places(self) -> int:
+        """How many instances of the candidate meet its share: in proportion, one at least."""
+        assert self.candidate is not None
+        web, share = web_count(self.candidate), self.desired.strategy.steps[self.step].percent
+        return min(web, max(1, math.ceil(web * share / 100)))
+
+    @property
+    def stopped(self) -> bool:
+        """Asleep so long that its public instances are not to run at all."""
+        sleep = self.desired.sleep
+        return self.asleep is not None and sleep is not None and self.now - self.asleep.since >= sleep.stop_after
+
+    def in_service(self) -> list[ObservedInstance]:
+        """Running, and on nobody's way out."""
+        away = self.gone | self.draining | self.condemned
+        return [one for one in self.instances if one.phase is Phase.RUNNING and one.id not in away]
+
+    def may_leave(self, instance: ObservedInstance) -> bool:
+        """Whether as many as are wanted take requests without it. One that takes none may always go."""
+        takes = self.routed(instance.id) and instance.place.process == WEB and self.asleep is None
+        if not takes or self.desired.strategy.kind is Kind.RECREATE:
+            return True
+        wanted = min((web_count(release) for release, _ in self.staffed), default=0)
+        watched = group_of(self.candidate) if self.candidate is not None and self.moving is Kind.CANARY else None
+        others = [one for one in self.in_service() if one.place.process == WEB and one.place.group != watched and healthy(one, self.now)]
+        return sum(one.id != instance.id for one in others) >= wanted
+
     def routed(self, instance: str) -> bool:
         """The router was told to send it new requests."""
         routes = self.observed.routes
@@ -108,9 +178,16 @@ class Draft:
         routes = self.observed.routes
         return routes is not None and any(one.instance == instance for one in routes.endpoints)
 
+    def was_canary(self, instance: str) -> bool:
+        """The router knows it among a canary's endpoints."""
+        routes = self.observed.routes
+        return routes is not None and any(one.instance == instance and one.canary for one in routes.endpoints)
+
     def dismiss(self, instance: ObservedInstance) -> None:
-        """Send it home: by way of draining if it has traffic."""
-        if instance.phase is Phase.RUNNING and self.routed(instance.id):
+        """Send it home: by way of draining if it has traffic, and not before others have it."""
+        if not self.may_leave(instance):
+            self.waiting = True
+        elif instance.phase is Phase.RUNNING and self.routed(instance.id):
             self.marks.append(Drain(instance=instance.id, place=instance.place, at=self.now))
             self.draining.add(instance.id)
         else:
@@ -139,10 +216,14 @@ def healthy(instance: ObservedInstance, now: float) -> bool:
         return False
     if instance.marks.ready_at is not None:
         return True
-    if instance.place.process == WEB:
+    if instance.public:
         return instance.answers
     return instance.started_at is not None and now - instance.started_at >= SETTLE_SECONDS
 
 
 def group_of(release: DesiredRelease) -> Group:
     return Group(release.number, release.generation)
+
+
+def web_count(release: DesiredRelease) -> int:
+    return next((process.count for process in release.processes if process.name == WEB), 0)

@@ -12,9 +12,11 @@ from runtime.containers.container import Container, Status, Usage
 from runtime.containers.execution import Executed
 from runtime.converge import explain, instance
 from runtime.converge.desired import DesiredApp, DesiredRelease
-from runtime.converge.observed import WEB, Marks, ObservedApp, ObservedInstance, Phase, Place
+from runtime.converge.evidence import Traffic
+from runtime.converge.observed import Group, Marks, ObservedApp, ObservedInstance, Phase, Place
 from runtime.converge.readiness import Ask, Connect, ask, connect
 from runtime.converge.record import Record
+from runtime.converge.requests import Requests
 from runtime.errors import RuntimeFailure
 from runtime.health import CheckKind, HealthCheck
 from runtime.router.table import AppRoutes
@@ -30,6 +32,7 @@ class ContainersToLookAt(Protocol):
 
     def state(self, id: str) -> Container | None: ...
     def usage(self, id: str) -> Usage | None: ...
+    def is_frozen(self, id: str) -> bool: ...
     def listening(self, id: str) -> list[tuple[str, int]]: ...
     def execute(self, id: str, command: Sequence[str], *, timeout: float) -> Executed: ...
 
@@ -37,7 +40,7 @@ class ContainersToLookAt(Protocol):
 class RouterToLookAt(Protocol):
     """What observing needs of `runtime.router.control.Router`."""
 
-    def routes(self) -> dict[str, AppRoutes]: ...
+    def route(self, app: str) -> AppRoutes | None: ...
     def connections(self, app: str, instance: str) -> int: ...
 
 
@@ -52,6 +55,7 @@ class Observer:
     ask: Ask = ask
     connect: Connect = connect
     asked: dict[str, tuple[float, explain.Answer]] = field(default_factory=dict)  # commands, which cost more than a request, by instance
+    requests: Callable[[str], Requests | None] = lambda _: None  # of an app
 
     def observe(self, desired: DesiredApp, record: Record, now: float) -> ObservedApp:
         """One app as it is now. `desired` says how to ask for health, and no more."""
@@ -63,8 +67,28 @@ class Observer:
             serving=record.serving,
             crashes=record.crashes,
             verdict=record.verdict,
-            routes=self.router.routes().get(desired.app),
+            stage=record.stage,
+            traffic=self._traffic(desired, record),
+            asleep=record.asleep,
+            active_at=self._active_at(desired, record),
+            routes=self.router.route(desired.app),
         )
+
+    def _traffic(self, desired: DesiredApp, record: Record) -> Mapping[Group, Traffic]:
+        """Only of a canary's step that is under way: what was counted before says nothing about it."""
+        requests = self.requests(desired.app) if record.stage is not None and desired.candidate is not None else None
+        return requests.groups if requests is not None else {}
+
+    def _is_idle(self, desired: DesiredApp, record: Record, now: float) -> bool:
+        """It may fall asleep, or has: then what is open counts."""
+        if desired.sleep is None or record.asleep is not None:
+            return record.asleep is not None
+        active = self._active_at(desired, record)
+        return active is not None and now - active >= desired.sleep.after
+
+    def _active_at(self, desired: DesiredApp, record: Record) -> float | None:
+        requests = self.requests(desired.app) if desired.sleep is not None else None
+        return max(requests.counted_since, requests.last_at, record.woken_at) if requests is not None else None
 
     def _containers(self, app: str) -> Iterator[tuple[Container, Place]]:
         """By the names of their folders: cheaper than a look at every container of the node."""
@@ -79,7 +103,8 @@ class Observer:
     def _answers(
         self, desired: DesiredApp, found: list[tuple[Container, Place]], record: Record, now: float
     ) -> Mapping[str, explain.Answer]:
-        unready = [container for container, place in found if _is_to_be_asked(container, place, record.marks.get(container.id))]
+        public = [container for container, place in found if place.process in desired.public]
+        unready = [container for container in public if _is_to_be_asked(container, record.marks.get(container.id))]
         if not unready:
             return {}
 
@@ -127,18 +152,22 @@ class Observer:
         marks = record.marks.get(container.id, Marks())
         answer = answers.get(container.id)
         phase = _PHASES[container.status]
-        draining = marks.draining_since is not None and phase is Phase.RUNNING and place.process == WEB
+        public = place.process in desired.public
+        runs = phase is Phase.RUNNING and public
+        draining = marks.draining_since is not None and runs
         return ObservedInstance(
             id=container.id,
             place=place,
             phase=phase,
             limits=container.spec.limits,
+            public=public,
             address=container.address or "",
             port=int(container.spec.labels["port"]),
             started_at=container.started_at,
             exited_at=container.exit.at if container.exit else None,
             answers=answer is not None and answer.healthy,
-            connections=self._connections(desired.app, container.id) if draining else 0,
+            connections=self._connections(desired.app, container.id) if draining or (runs and self._is_idle(desired, record, now)) else 0,
+            frozen=runs and (record.asleep is not None or desired.sleep is not None) and self.containers.is_frozen(container.id),
             evidence=self._evidence(desired, container, answer, now),
             marks=marks,
         )
@@ -169,9 +198,9 @@ class Observer:
         return explain.not_ready(seen, self.last_lines(container.id))
 
 
-def _is_to_be_asked(container: Container, place: Place, marks: Marks | None) -> bool:
+def _is_to_be_asked(container: Container, marks: Marks | None) -> bool:
     waits = marks is None or (marks.ready_at is None and not marks.condemned)
-    return place.process == WEB and container.status is Status.RUNNING and container.address is not None and waits
+    return container.status is Status.RUNNING and container.address is not None and waits
 
 
 def _release_of(desired: DesiredApp, container: Container) -> DesiredRelease | None:

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from runtime.containers.spec import Limits
+from runtime.converge.evidence import Traffic
+from runtime.router import table
 from runtime.router.table import AppRoutes
 
-WEB = "web"  # the process type that gets traffic
+WEB = table.WEB  # the process type that gets what no path leads elsewhere
 
 
 class Phase(StrEnum):
@@ -67,12 +69,14 @@ class ObservedInstance:
     place: Place
     phase: Phase
     limits: Limits
+    public: bool  # gets requests: `web`, and what a path leads to
     address: str = ""
     port: int = 0
     started_at: float | None = None
     exited_at: float | None = None
-    answers: bool = False  # its health path answered just now; asked only of a web instance not yet ready
-    connections: int = 0  # open through the router; asked only of draining ones
+    answers: bool = False  # its health path answered just now; asked only of a public instance not yet ready
+    connections: int = 0  # open through the router; asked only of draining ones, and of those that may fall asleep
+    frozen: bool = False
     evidence: str = ""  # why it exited, or is not ready yet: what was seen, the remedy, the last log lines
     marks: Marks = Marks()
 
@@ -98,6 +102,23 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """How far a canary has come: the step it was last moved to, and since when; one past the last when all was its."""
+
+    group: Group
+    attempt: str
+    step: int  # from 0
+    since: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asleep:
+    """An app that had no visitors for long. The first request wakes it, past all plans: see `engines.node.wake`."""
+
+    since: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ObservedApp:
     """Everything the plan needs to know. `routes` is what the router was last told, None for nothing."""
 
@@ -106,4 +127,8 @@ class ObservedApp:
     serving: Group | None = None  # the group that traffic was last switched to
     crashes: Mapping[Place, Crashes] = field(default_factory=dict)
     verdict: Verdict | None = None
+    stage: Stage | None = None
+    traffic: Mapping[Group, Traffic] = field(default_factory=dict)  # since the canary's last step; empty without a canary
+    asleep: Asleep | None = None
+    active_at: float | None = None  # the last request, wake or begin of counting; None while nobody counts
     routes: AppRoutes | None = None

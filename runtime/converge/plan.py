@@ -17,16 +17,22 @@ from runtime.converge.actions import (
     Condemn,
     Forgive,
     Launch,
+    MakeReady,
     MarkReady,
     Promote,
     RemoveRoutes,
     Retire,
     SetLimits,
+    Shift,
 )
 from runtime.converge.desired import DesiredApp, DesiredProcess, DesiredRelease
 from runtime.converge.draft import Draft, Outcome, OutcomeState, Plan, group_of, healthy
-from runtime.converge.observed import WEB, Group, ObservedApp, ObservedInstance, Phase, Place, limits_text
-from runtime.router.table import AppRoutes, AppSituation, Endpoint
+from runtime.converge.evidence import Traffic, judge
+from runtime.converge.observed import WEB, Group, ObservedApp, ObservedInstance, Phase, Place, Stage, limits_text
+from runtime.converge.sleep import settle_sleep
+from runtime.converge.staffing import Staff, places_of, staff, whole
+from runtime.converge.strategy import Kind
+from runtime.converge.traffic import routes_of
 
 __all__ = ["Outcome", "OutcomeState", "Plan", "healthy", "plan"]
 
@@ -38,14 +44,16 @@ def plan(desired: DesiredApp, observed: ObservedApp, now: float) -> Plan:
     draft = Draft(desired=desired, observed=observed, now=now)
     _judge_candidate(draft)
     _mark_ready(draft)
+    _shift(draft)
     _promote(draft)
+    settle_sleep(draft)
+    staffs = staff(draft)
     for instance in draft.instances:
-        _place_or_dismiss(draft, instance)
-    for release, group in draft.staffed:
-        _fill_places(draft, release, group)
+        _place_or_dismiss(draft, staffs, instance)
+    for one in staffs:
+        _fill_places(draft, one)
     _forgive(draft)
-    routes = _routes(draft)
-    return draft.finish(routes)
+    return draft.finish(routes_of(draft))
 
 
 def _plan_removal(observed: ObservedApp) -> Plan:
@@ -66,7 +74,7 @@ def _judge_candidate(draft: Draft) -> None:
         draft.candidate = None
         draft.outcome = Outcome(state=OutcomeState.FAILED, reason=verdict.reason)
         return
-    members = [one for one in draft.instances if one.place.group == group and not one.marks.condemned]
+    members = [one for one in draft.instances if one.place.group == group and one.id not in draft.condemned]
     reason = next(_failures(draft, candidate, members), None)
     if reason is None:
         draft.outcome = Outcome(state=OutcomeState.PENDING)
@@ -74,8 +82,7 @@ def _judge_candidate(draft: Draft) -> None:
     draft.candidate = None
     draft.outcome = Outcome(state=OutcomeState.FAILED, reason=reason)
     draft.marks.append(Condemn(group=group, attempt=candidate.attempt, reason=reason, instances=tuple(sorted(one.id for one in members))))
-    for member in members:
-        draft.retire(member)
+    draft.condemned.update(one.id for one in members)
 
 
 def _failures(draft: Draft, candidate: DesiredRelease, members: list[ObservedInstance]) -> Iterator[str]:
@@ -88,6 +95,10 @@ def _failures(draft: Draft, candidate: DesiredRelease, members: list[ObservedIns
     for place, crashes in sorted(draft.observed.crashes.items()):
         if place.group == group and (not crashes.lost or crashes.count > backoff.AT_ONCE):
             yield _finding(place, crashes.reason)
+    if draft.moving is Kind.CANARY and draft.stage is not None and draft.serving is not None:
+        watched, rest = draft.observed.traffic.get(group, Traffic()), draft.observed.traffic.get(draft.serving, Traffic())
+        if evidence := judge(watched, rest, who=str(group), beside=str(draft.serving)):
+            yield f"It was rolled back by itself. {evidence}"
 
 
 def _finding(place: Place, seen: str) -> str:
@@ -101,9 +112,22 @@ def _overdue(instance: ObservedInstance, release: DesiredRelease, now: float) ->
 
 def _mark_ready(draft: Draft) -> None:
     for one in draft.instances:
-        if healthy(one, draft.now) and one.marks.ready_at is None and not one.marks.condemned and one.id not in draft.gone:
+        if healthy(one, draft.now) and one.marks.ready_at is None and one.id not in draft.gone | draft.condemned:
             after = draft.now - (one.started_at or draft.now)
             draft.marks.append(MarkReady(instance=one.id, place=one.place, at=draft.now, after=after))
+
+
+def _shift(draft: Draft) -> None:
+    """Give a canary its next share, once the instances for it are healthy and the last was watched long enough."""
+    candidate, steps = draft.candidate, draft.desired.strategy.steps
+    if draft.moving is not Kind.CANARY or candidate is None:
+        return
+    step = draft.step
+    if step < len(steps) and (draft.stage is None or step > draft.stage.step) and whole(draft, candidate, {WEB: draft.canary_places}):
+        draft.stage = Stage(group=group_of(candidate), attempt=candidate.attempt, step=step, since=draft.now)
+        percent = steps[step].percent
+        draft.marks.append(Shift(group=draft.stage.group, attempt=candidate.attempt, step=step, percent=percent, at=draft.now))
+    draft.waiting = True
 
 
 def _promote(draft: Draft) -> None:
@@ -113,48 +137,33 @@ def _promote(draft: Draft) -> None:
         _switch_to(draft, group_of(current))  # a first look, or the notes were lost
     if target is None or draft.serving == group_of(target):
         return
-    bereft = not any(one.place.group == draft.serving and healthy(one, draft.now) for one in _in_service(draft))
-    if _whole(draft, target) or (bereft and target is current):
+    watched = draft.moving is Kind.CANARY and not draft.may_have_all
+    if (whole(draft, target) and not watched) or (draft.bereft and target is current):
         _switch_to(draft, group_of(target))
 
 
 def _switch_to(draft: Draft, group: Group) -> None:
     first_look = draft.serving is None
-    drained = [] if first_look else [one.id for one in _in_service(draft) if one.place.group != group]
+    drained = [] if first_look else [one.id for one in draft.in_service() if one.place.group != group]
     draft.marks.append(Promote(group=group, drained=tuple(sorted(drained)), at=draft.now))
     draft.draining.update(drained)
     draft.serving = group
 
 
-def _in_service(draft: Draft) -> list[ObservedInstance]:
-    """Running, and on nobody's way out."""
-    return [
-        one
-        for one in draft.instances
-        if one.phase is Phase.RUNNING and not one.marks.condemned and one.id not in draft.gone | draft.draining
-    ]
-
-
-def _whole(draft: Draft, release: DesiredRelease) -> bool:
-    filled = {one.place for one in _in_service(draft) if healthy(one, draft.now)}
-    return all(place in filled for place, _ in _places(release, group_of(release)))
-
-
-def _places(release: DesiredRelease, group: Group) -> Iterator[tuple[Place, DesiredProcess]]:
-    for process in release.processes:
-        for number in range(1, process.count + 1):
-            yield Place(group, process.name, number), process
-
-
-def _place_or_dismiss(draft: Draft, instance: ObservedInstance) -> None:
+def _place_or_dismiss(draft: Draft, staffs: tuple[Staff, ...], instance: ObservedInstance) -> None:
     """Each instance either fills a place, or drains, or leaves."""
     if instance.id in draft.gone:
         return
-    if instance.marks.condemned or instance.phase is Phase.CREATED:
-        draft.retire(instance)
+    staffed = _staff_of(staffs, instance)
+    if instance.phase is Phase.CREATED:
+        _ready_or_half_made(draft, instance, staffed is not None)
     elif instance.id in draft.draining:
         _drain_on(draft, instance)
-    elif (staffed := _staff_of(draft, instance)) is not None:
+    elif instance.id in draft.condemned:
+        draft.dismiss(instance)
+    elif draft.stopped and instance.public:
+        draft.retire(instance)
+    elif staffed is not None:
         _keep(draft, instance, *staffed)
     elif _stands_in(draft, instance):
         pass
@@ -162,11 +171,19 @@ def _place_or_dismiss(draft: Draft, instance: ObservedInstance) -> None:
         draft.dismiss(instance)
 
 
+def _ready_or_half_made(draft: Draft, instance: ObservedInstance, staffed: bool) -> None:
+    if staffed and draft.stopped and instance.public and instance.place not in draft.occupants:
+        draft.occupants[instance.place] = instance
+    else:
+        draft.retire(instance)
+
+
 def _stands_in(draft: Draft, instance: ObservedInstance) -> bool:
     """Of a release that is no longer current and so not kept at strength, but all there is until the target is whole."""
     group = instance.place.group
     known = any(group == staffed for _, staffed in draft.staffed)
-    return group == draft.serving and not known and instance.phase is Phase.RUNNING and draft.target is not None
+    waits = draft.target is not None and draft.desired.strategy.kind is not Kind.RECREATE
+    return group == draft.serving and not known and instance.phase is Phase.RUNNING and waits
 
 
 def _drain_on(draft: Draft, instance: ObservedInstance) -> None:
@@ -184,13 +201,8 @@ def _drain_seconds(desired: DesiredApp) -> float:
     return release.drain_seconds if release is not None else 0.0
 
 
-def _staff_of(draft: Draft, instance: ObservedInstance) -> tuple[DesiredRelease, DesiredProcess] | None:
-    for release, group in draft.staffed:
-        if instance.place.group == group:
-            for process in release.processes:
-                if process.name == instance.place.process and instance.place.number <= process.count:
-                    return release, process
-    return None
+def _staff_of(staffs: tuple[Staff, ...], instance: ObservedInstance) -> tuple[DesiredRelease, DesiredProcess] | None:
+    return next(((one.release, process) for one in staffs for place, process in one.places() if place == instance.place), None)
 
 
 def _keep(draft: Draft, instance: ObservedInstance, release: DesiredRelease, process: DesiredProcess) -> None:
@@ -220,53 +232,28 @@ def _bury(draft: Draft, instance: ObservedInstance) -> None:
     draft.occupants[instance.place] = instance  # the place is free when it is buried, not before
 
 
-def _fill_places(draft: Draft, release: DesiredRelease, group: Group) -> None:
-    for place, process in _places(release, group):
+def _fill_places(draft: Draft, staff: Staff) -> None:
+    apart = draft.desired.strategy.kind is Kind.RECREATE
+    if apart and any(one.place.group != staff.group for one in draft.instances):
+        draft.waiting = True  # until nothing else is there that might write what the new one writes
+        return
+    for place, process in staff.places():
         if place in draft.occupants:
             continue
         crashes = draft.observed.crashes.get(place)
         free_at = crashes.at + backoff.delay(crashes.count) if crashes is not None else draft.now
-        if free_at <= draft.now:
-            draft.starts.append(Launch(place=place, release=replace(release, generation=group.generation), process=process))
+        if draft.stopped and process.name in draft.desired.public:
+            draft.starts.append(MakeReady(place=place, release=replace(staff.release, generation=staff.group.generation), process=process))
+        elif free_at <= draft.now:
+            draft.starts.append(Launch(place=place, release=replace(staff.release, generation=staff.group.generation), process=process))
         else:
             draft.look_at(free_at)
 
 
 def _forgive(draft: Draft) -> None:
-    wanted = {place for release, group in draft.staffed for place, _ in _places(release, group)}
+    wanted = {place for release, group in draft.staffed for place in places_of(release, group)}
     for place in sorted(draft.observed.crashes):
         occupant = draft.occupants.get(place)
         ready_at = occupant.marks.ready_at if occupant is not None and occupant.id not in draft.gone else None
         if place not in wanted or (ready_at is not None and draft.now - ready_at >= backoff.CLEARED_AFTER):
             draft.marks.append(Forgive(place=place))
-
-
-def _routes(draft: Draft) -> AppRoutes:
-    """What the router is to know. Also settles whether the candidate is live: when the router was told so."""
-    endpoints: list[Endpoint] = []
-    for one in sorted(draft.instances, key=lambda one: one.id):
-        if one.id in draft.gone or one.place.process != WEB or one.phase is not Phase.RUNNING:
-            continue
-        if one.id in draft.draining:
-            if draft.known_to_router(one.id):
-                endpoints.append(Endpoint(instance=one.id, address=one.address, port=one.port, draining=True))
-        elif one.place.group == draft.serving and healthy(one, draft.now):
-            endpoints.append(Endpoint(instance=one.id, address=one.address, port=one.port))
-    routes = AppRoutes(app=draft.desired.app, hosts=draft.desired.hosts, endpoints=tuple(endpoints), situation=_situation(draft, endpoints))
-    if draft.candidate is not None and draft.observed.serving == group_of(draft.candidate):
-        told = routes == draft.observed.routes
-        draft.outcome = Outcome(state=OutcomeState.LIVE if told else OutcomeState.PENDING)
-    return routes
-
-
-def _situation(draft: Draft, endpoints: list[Endpoint]) -> AppSituation:
-    if any(not endpoint.draining for endpoint in endpoints):
-        return AppSituation.SERVING
-    if draft.serving is None or draft.target is None:
-        return AppSituation.NOT_DEPLOYED
-    crashed = any(place.group == draft.serving and place.process == WEB for place in draft.observed.crashes)
-    buried = any(
-        one.place.group == draft.serving and one.place.process == WEB and one.id in draft.gone and one.phase is not Phase.RUNNING
-        for one in draft.instances
-    )
-    return AppSituation.CRASHED if crashed or buried else AppSituation.NO_INSTANCE

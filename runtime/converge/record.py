@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from runtime import journal
-from runtime.converge.actions import Action, Bury, Condemn, Drain, Forgive, MarkReady, Promote
-from runtime.converge.observed import Crashes, Group, Marks, Place, Verdict
+from runtime.converge.actions import Action, Bury, Condemn, Drain, FallAsleep, Forgive, MarkReady, Promote, Shift, WakeUp
+from runtime.converge.observed import Asleep, Crashes, Group, Marks, Place, Stage, Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +22,9 @@ class Record:
     marks: Mapping[str, Marks] = field(default_factory=dict)
     crashes: Mapping[Place, Crashes] = field(default_factory=dict)
     verdict: Verdict | None = None
+    stage: Stage | None = None
+    asleep: Asleep | None = None
+    woken_at: float = 0.0
 
     def noting(self, action: Action) -> Record:
         """The record once `action` is under way; the same one for actions that leave no note."""
@@ -31,10 +34,16 @@ class Record:
             case Drain():
                 return self._marked(action.instance, draining_since=action.at)
             case Promote():
-                record = replace(self, serving=action.group)
+                record = replace(self, serving=action.group, stage=_promoted(self.stage, action))
                 for instance in action.drained:
                     record = record._marked(instance, draining_since=action.at)
                 return record
+            case Shift():
+                return replace(self, stage=Stage(group=action.group, attempt=action.attempt, step=action.step, since=action.at))
+            case FallAsleep():
+                return replace(self, asleep=Asleep(since=action.at))
+            case WakeUp():
+                return self.woken(action.at)
             case Condemn():
                 crashes = {place: crashes for place, crashes in self.crashes.items() if place.group != action.group}
                 verdict = Verdict(release=action.group.release, attempt=action.attempt, reason=action.reason)
@@ -54,6 +63,10 @@ class Record:
         count = self.crashes[place].count + 1 if place in self.crashes else 1
         crashes = Crashes(count=count, at=at, reason=reason, instance=instance, lost=lost)
         return replace(self, crashes={**self.crashes, place: crashes})
+
+    def woken(self, at: float) -> Record:
+        """It sleeps no more."""
+        return replace(self, asleep=None, woken_at=at)
 
     def refused(self, instance: str, limits: str) -> Record:
         """The kernel did not take these limits for a running instance."""
@@ -82,12 +95,15 @@ def load(path: Path) -> Record:
         return Record()
     if raw is None:
         return Record()
-    serving, verdict = raw.get("serving"), raw.get("verdict")
+    serving, verdict, stage = raw.get("serving"), raw.get("verdict"), raw.get("stage")
     return Record(
         serving=Group(*serving) if serving else None,
         marks={key: Marks(**marks) for key, marks in raw.get("marks", {}).items()},
         crashes={_place(entry.pop("place")): Crashes(**entry) for entry in raw.get("crashes", [])},
         verdict=Verdict(**verdict) if verdict else None,
+        asleep=Asleep(since=raw["asleep"]) if raw.get("asleep") else None,
+        woken_at=raw.get("woken_at", 0.0),
+        stage=Stage(group=Group(*stage.pop("group")), **stage) if stage else None,
     )
 
 
@@ -101,6 +117,9 @@ def save(path: Path, record: Record) -> None:
             "marks": {key: _fields(marks) for key, marks in record.marks.items()},
             "crashes": [{"place": _text(place), **_fields(crashes)} for place, crashes in record.crashes.items()],
             "verdict": _fields(record.verdict) if record.verdict else None,
+            "asleep": record.asleep.since if record.asleep else None,
+            "woken_at": record.woken_at,
+            "stage": _stage(record.stage) if record.stage else None,
         },
         durable=False,
     )
@@ -108,6 +127,17 @@ def save(path: Path, record: Record) -> None:
 
 def _fields(value: Marks | Crashes | Verdict) -> dict[str, object]:
     return {name: getattr(value, name) for name in value.__dataclass_fields__}
+
+
+def _stage(stage: Stage) -> dict[str, object]:
+    return {"group": [stage.group.release, stage.group.generation], "attempt": stage.attempt, "step": stage.step, "since": stage.since}
+
+
+def _promoted(stage: Stage | None, action: Promote) -> Stage | None:
+    """A canary that has it all: its old share's connections still drain, from now on."""
+    if stage is None or stage.group != action.group:
+        return None
+    return replace(stage, step=stage.step + 1, since=action.at)
 
 
 def _text(place: Place) -> str:

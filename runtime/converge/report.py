@@ -17,6 +17,7 @@ class State(StrEnum):
     LIVE = "live"
     DRAINING = "draining"
     CRASHED = "crashed"
+    ASLEEP = "asleep"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +36,8 @@ class InstanceReport:
 def report(observed: ObservedApp, now: float) -> tuple[InstanceReport, ...]:
     """All instances of an app that exist, and the crashed ones that will be started again."""
     there = {one.id for one in observed.instances}
-    present = tuple(_present(observed, one, now) for one in observed.instances if one.phase is not Phase.CREATED)
+    made = [one for one in observed.instances if one.phase is not Phase.CREATED or observed.asleep is not None]
+    present = tuple(_present(observed, one, now) for one in made)
     filled = {one.place for one in observed.instances}
     absent = tuple(
         InstanceReport(
@@ -59,7 +61,7 @@ def _present(observed: ObservedApp, one: ObservedInstance, now: float) -> Instan
         id=one.id,
         process=one.place.process,
         release=one.place.group.release,
-        state=_state(one, now),
+        state=State.ASLEEP if observed.asleep is not None and one.public else _state(one, now),
         detail=one.evidence,
         restarts=crashes.count if crashes else 0,
         started_at=one.started_at,

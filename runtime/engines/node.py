@@ -20,13 +20,14 @@ from runtime.config import NodeConfig
 from runtime.containers.container import Container, Exit, Status, Usage
 from runtime.containers.lifecycle import Containers
 from runtime.containers.spec import Limits, Purpose, TeamLimits
-from runtime.converge import explain, instance, record
+from runtime.converge import explain, instance, record, requests
 from runtime.converge.apply import Applier
 from runtime.converge.desired import DesiredApp, DesiredRelease
 from runtime.converge.observe import Observer
 from runtime.converge.observed import ObservedApp
 from runtime.converge.plan import Plan, plan
 from runtime.converge.readiness import Ask, ask
+from runtime.converge.requests import Requests
 from runtime.engines.commits import commit
 from runtime.engines.runs import Runs
 from runtime.engines.shipping import Shipper
@@ -84,7 +85,12 @@ class NodeEngine:
         self.shipper = Shipper(config=config, console=self.containers.log_path, free=Kernel().punch_hole)
         self.runs = Runs(containers=self.containers, images=self.images, ship_last=self.ship_last, last_lines=self.shipper.last_lines)
         self._observer = Observer(
-            folder=config.instances, containers=self.containers, router=self.router, last_lines=self.shipper.last_lines, ask=ask
+            folder=config.instances,
+            containers=self.containers,
+            router=self.router,
+            last_lines=self.shipper.last_lines,
+            ask=ask,
+            requests=self.requests_of,
         )
         self._applier = Applier(
             containers=self.containers,
@@ -203,16 +209,18 @@ class NodeEngine:
         for name in images:
             self.images.untag(name)
         self._record(app).unlink(missing_ok=True)
+        self._requests(app).unlink(missing_ok=True)
         self.shipper.forget(app)
 
     def take_out(self, app: str, ended: str) -> bool:
         """Stop sending requests to an instance that is known to have ended; True if the router had it."""
-        routes = self.router.routes().get(app)
+        routes = self.router.route(app)
         if routes is None or all(endpoint.instance != ended for endpoint in routes.endpoints):
             return False
         remaining = tuple(endpoint for endpoint in routes.endpoints if endpoint.instance != ended)
         serves = any(not endpoint.draining for endpoint in remaining)
-        situation = routes.situation if serves or routes.situation is not AppSituation.SERVING else AppSituation.CRASHED
+        # Held, and not refused: most are back in a moment, and converging knows soon if this one is not.
+        situation = routes.situation if serves or routes.situation is not AppSituation.SERVING else AppSituation.HOLDING
         self.router.set(replace(routes, endpoints=remaining, situation=situation))
         return True
 
@@ -227,6 +235,23 @@ class NodeEngine:
     def commit(self, id: str) -> Digest:
         """A new image: that of an instance, and what it wrote as one layer more. It is nobody's until it is named or released."""
         return commit(self.config, self.images, self.containers, id)
+
+    def wake(self, app: str) -> None:
+        """Let a sleeping app run again, now: for the first request that comes. What it needs beyond that, converging does afterwards."""
+        with self.holding(app, timeout=10.0) as held:
+            known = record.load(self._record(app))
+            if not held or known.asleep is None:
+                return  # awake, or whoever holds it is at it
+            routes = self.router.route(app)
+            serving = {end.instance for end in routes.endpoints if not end.draining} if routes is not None else set()
+            for container in self.instances():
+                if container.spec.app == app and container.status is Status.RUNNING:
+                    self.containers.freeze(container.id, frozen=False)
+                elif container.spec.app == app and container.status is Status.CREATED:
+                    self.containers.start(container.id)
+            record.save(self._record(app), known.woken(self._clock()))  # killed before this, it is known to sleep, and woken again
+            if routes is not None:
+                self.router.set(replace(routes, situation=AppSituation.SERVING if serving else AppSituation.HOLDING))
 
     def set_team_limits(self, team: int, limits: TeamLimits, each: Limits | None = None) -> None:
         """New limits for a team's running containers: in sum, and as the most any one may have."""
@@ -266,6 +291,14 @@ class NodeEngine:
         if container is not None and container.spec.labels.get("kind") in (instance.INSTANCE, instance.RUN):
             self.shipper.ship(container.spec.app, id, _source(container), last=True)
 
+    def requests_of(self, app: str) -> Requests | None:
+        """What was counted of an app's requests; None where nobody counts."""
+        return requests.load(self._requests(app))
+
+    def note_requests(self, app: str, counted: Requests) -> None:
+        """Write it down for whoever converges."""
+        requests.save(self._requests(app), counted)
+
     def _clamp(self, container: Container, limits: Limits) -> None:
         try:
             self.containers.set_limits(container.id, limits)
@@ -273,6 +306,9 @@ class NodeEngine:
             self.shipper.say(
                 container.spec.app, f"{container.id} keeps its limits until it is restarted: {failure.explain()}", at=self._clock()
             )
+
+    def _requests(self, app: str) -> Path:
+        return self.config.requests / f"{app}.json"
 
     def _record(self, app: str) -> Path:
         return self.config.state / "converge" / f"{app}.json"

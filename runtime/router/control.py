@@ -140,6 +140,11 @@ class Router:
         """What is wanted of the router, by app; from its files."""
         return {app: placed.routes for app, placed in self._ledger.all().items()}
 
+    def route(self, app: str) -> AppRoutes | None:
+        """What is wanted for one app; None where the router knows nothing of it."""
+        placed = self._ledger.placed(app) if is_app(app) else None
+        return placed.routes if placed else None
+
     def connections(self, app: str, instance: str) -> int:
         """Requests and tunnels an instance has open, also in workers that outlive a reload; 0 when HAProxy is down."""
         placed = self._ledger.placed(app)

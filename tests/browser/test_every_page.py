@@ -23,6 +23,7 @@ PAGES = {
         "/apps/shop",
         "/apps/shop/deploys",
         "/apps/shop/logs",
+        "/apps/shop/traffic",
         "/apps/shop/settings",
         "/apps/shop/settings?reveal=SECRET_KEY",
         "/apps/empty-hull",

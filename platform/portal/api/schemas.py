@@ -295,3 +295,45 @@ class TagIn(Schema):
 class CommitIn(Schema):
     tag: str
     deploy: bool = False
+
+
+class TrafficIn(Schema):
+    """Traffic settings to change; what is left out stays. Sizes in bytes, times in seconds, 0 and "" for none."""
+
+    way: str | None = None  # rolling, blue-green, canary or recreate
+    surge: int | None = None
+    canary_steps: list[list[int]] | None = None  # [percent, seconds] each
+    preview_token: str | None = None
+    drain_seconds: int | None = None
+    hold_seconds: int | None = None
+    sleep_minutes: int | None = None  # without a request; 0: never; null: as the team's quota says
+    stop_minutes: int | None = None
+    timeout_seconds: int | None = None
+    body_limit: int | None = None
+    header_limit: int | None = None
+    rate: int | None = None
+    client_rate: int | None = None
+    open_limit: int | None = None
+    client_open_limit: int | None = None
+    sticky: bool | None = None
+    http2: bool | None = None
+    paths: list[list[str]] | None = None  # [path, process type] each
+    canonical_host: str | None = None
+    https_only: bool | None = None
+    hsts_seconds: int | None = None
+    allowed: list[str] | None = None  # addresses and networks
+    maintenance: bool | None = None
+    maintenance_page: str | None = None
+    error_page: str | None = None
+
+
+class TrafficOut(TrafficIn):
+    """All of an app's traffic settings, and the names that pass basic auth."""
+
+    auth_names: list[str]
+
+
+class CredentialIn(Schema):
+    """Somebody who may pass basic auth."""
+
+    password: str

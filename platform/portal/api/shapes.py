@@ -25,6 +25,8 @@ from portal.api.schemas import (
     RunOut,
     SizeOut,
     StepOut,
+    TrafficIn,
+    TrafficOut,
     UsageOut,
 )
 from portal.apps.access import Usage, status_of, url_of
@@ -40,6 +42,7 @@ from portal.images.models import ImageJob
 from portal.jobs.models import CronJob, Run
 from portal.releases.declared import Declared
 from portal.releases.models import Release, Rollout
+from portal.traffic.models import TrafficSettings
 
 
 def app_out(app: App) -> AppOut:
@@ -225,3 +228,7 @@ def image_job_out(job: ImageJob) -> ImageJobOut:
         changes=[ChangeOut(kind=one.kind, path=one.path, bytes=one.size) for one in changes_of(job)],
         **told,
     )
+
+
+def traffic_out(row: TrafficSettings) -> TrafficOut:
+    return TrafficOut(auth_names=sorted(row.auth), **{name: getattr(row, name) for name in TrafficIn.model_fields})

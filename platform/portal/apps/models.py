@@ -66,6 +66,7 @@ class InstanceState(models.TextChoices):
     STARTING = "starting", "Starting"
     LIVE = "live", "Live"
     DRAINING = "draining", "Draining"
+    ASLEEP = "asleep", "Asleep"  # frozen, or made and not started: the first request wakes it
     CRASHED = "crashed", "Crashed"  # waits for its back-off to end
     STOPPED = "stopped", "Stopped"
 

@@ -49,6 +49,9 @@ def _running(app: App, release: Release) -> AppStatus:
         why = f" {crashed[0].process} crashed: {crashed[0].detail}" if crashed[0].detail else f" {crashed[0].process} crashed."
         word: Word = "live" if live else "failed"
         return AppStatus(word=word, sentence=f"v{release.number} has {live} of {wanted} {_noun(wanted)} healthy.{why}")
+    asleep = sum(1 for instance in there if instance.state == InstanceState.ASLEEP)
+    if asleep and live + asleep >= wanted:
+        return AppStatus(word="asleep", sentence=f"v{release.number} is asleep: nobody asked for it. The first request wakes it.")
     if live < wanted:
         return AppStatus(
             word="changing", sentence=f"v{release.number} has {live} of {wanted} {_noun(wanted)} healthy, the rest are starting."

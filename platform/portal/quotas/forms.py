@@ -18,4 +18,7 @@ class QuotaForm(forms.Form):
     memory_per_instance = SizeField(label="Memory of one instance")
     disk = SizeField(label="Disk", help_text="Of all instances' own writable layers.")
     disk_per_instance = SizeField(label="Disk of one instance")
+    sleep_minutes = forms.IntegerField(
+        min_value=0, label="Minutes until apps sleep", help_text="Without a request, unless an app says otherwise. 0: never."
+    )
     processes_per_instance = forms.IntegerField(min_value=1, label="Processes of one instance", help_text="Threads count too.")

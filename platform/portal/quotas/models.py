@@ -26,4 +26,5 @@ class Quota(models.Model):
     processes_per_instance = models.PositiveIntegerField(default=256)
     disk = models.PositiveBigIntegerField(default=10 * GIB)  # of all instances' writable layers
     disk_per_instance = models.PositiveBigIntegerField(default=2 * GIB)
+    sleep_minutes = models.PositiveIntegerField(default=0)  # without a request, after which apps sleep unless they say otherwise; 0: never
     updated_at = models.DateTimeField(auto_now=True)

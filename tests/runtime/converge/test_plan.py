@@ -13,6 +13,7 @@ from runtime.converge.actions import Bury, Condemn, Launch, Promote, SetLimits, 
 from runtime.converge.observed import WEB, Phase
 from runtime.converge.plan import OutcomeState, plan
 from runtime.converge.record import Record
+from runtime.converge.strategy import Kind, Step, Strategy
 from runtime.quantities import Bytes
 from runtime.router.table import AppSituation
 from tests.runtime.converge.world import SMALL, Killed, Temper, World, scaled
@@ -41,8 +42,9 @@ def test_a_first_deploy_serves_when_all_are_healthy_and_not_before():
     assert world.current.number == 1
 
 
-def test_a_rollout_switches_in_one_message_and_drains_the_old():
+def test_a_blue_green_rollout_switches_in_one_message_and_drains_the_old():
     world = live({WEB: 2})
+    world.strategy = Strategy(kind=Kind.BLUE_GREEN)
     old = set(world.serving())
     world.candidate = world.release(2)
     switches = []
@@ -300,10 +302,23 @@ def play(world: World, event: str, value: object, number: int) -> None:
             world.record = Record()
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(EVENTS)
-def test_whatever_happens_it_converges_to_exactly_what_is_wanted(events):
-    world = World()
+WAYS = st.sampled_from(
+    [
+        Strategy(),
+        Strategy(surge=2),
+        Strategy(kind=Kind.BLUE_GREEN),
+        Strategy(kind=Kind.CANARY, steps=(Step(percent=1, seconds=2.0), Step(percent=50, seconds=2.0))),
+        Strategy(kind=Kind.CANARY, steps=()),
+        Strategy(kind=Kind.RECREATE),
+    ]
+)
+NEVER_LESS = WAYS.filter(lambda way: way.kind is not Kind.RECREATE)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(WAYS, EVENTS)
+def test_whatever_happens_it_converges_to_exactly_what_is_wanted(way, events):
+    world = World(strategy=way)
     world.candidate = world.release(1, counts={WEB: 2, "worker": 1})
     for number, (event, value) in enumerate(events, start=2):
         play(world, event, value, number)
@@ -325,10 +340,13 @@ def test_whatever_happens_it_converges_to_exactly_what_is_wanted(events):
 
 @settings(max_examples=150, deadline=None)
 @given(
-    st.integers(1, 4), st.lists(st.tuples(st.sampled_from([Temper(), Temper(boots_in=7.0), NEVER, DIES]), st.integers(0, 30)), max_size=4)
+    NEVER_LESS,
+    st.integers(1, 4),
+    st.lists(st.tuples(st.sampled_from([Temper(), Temper(boots_in=7.0), NEVER, DIES]), st.integers(0, 30)), max_size=4),
 )
-def test_rollouts_and_kills_never_leave_fewer_healthy_instances_than_wanted(count, rollouts):
+def test_rollouts_and_kills_never_leave_fewer_healthy_instances_than_wanted(way, count, rollouts):
     world = live({WEB: count})
+    world.strategy = way
     for number, (temper, lives) in enumerate(rollouts, start=2):
         world.candidate = world.release(number, temper=temper, counts={WEB: count})
         world.lives_left = lives
@@ -338,7 +356,7 @@ def test_rollouts_and_kills_never_leave_fewer_healthy_instances_than_wanted(coun
             except Killed:
                 continue
             finally:
-                assert sum(1 for one in world.serving() if world.answers(one)) >= count
+                assert sum(1 for one in world.serving() if world.answers(one) and not world.is_canary(one)) >= count
             world.now += 0 if made.actions else 0.7
             if world.candidate is None and made.settled:
                 break
@@ -347,9 +365,9 @@ def test_rollouts_and_kills_never_leave_fewer_healthy_instances_than_wanted(coun
 
 
 @settings(max_examples=100, deadline=None)
-@given(EVENTS)
-def test_the_same_look_gives_the_same_plan_and_its_notes_are_noted_once(events):
-    world = World()
+@given(WAYS, EVENTS)
+def test_the_same_look_gives_the_same_plan_and_its_notes_are_noted_once(way, events):
+    world = World(strategy=way)
     world.candidate = world.release(1, counts={WEB: 2, "worker": 1})
     for number, (event, value) in enumerate(events, start=2):
         play(world, event, value, number)

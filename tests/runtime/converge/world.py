@@ -6,13 +6,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from runtime.containers.spec import Limits, TeamLimits
-from runtime.converge.actions import Action, Bury, Launch, RemoveRoutes, Retire, SetLimits, SetRoutes
-from runtime.converge.desired import DesiredApp, DesiredProcess, DesiredRelease
-from runtime.converge.observed import WEB, ObservedApp, ObservedInstance, Phase, Place
+from runtime.converge.actions import Action, Bury, Freeze, Launch, MakeReady, RemoveRoutes, Retire, SetLimits, SetRoutes, Thaw
+from runtime.converge.desired import DesiredApp, DesiredProcess, DesiredRelease, Sleep
+from runtime.converge.evidence import Traffic
+from runtime.converge.observed import WEB, Group, ObservedApp, ObservedInstance, Phase, Place
 from runtime.converge.plan import OutcomeState, Plan, plan
 from runtime.converge.record import Record
+from runtime.converge.strategy import Strategy
 from runtime.quantities import Bytes, Millicores
-from runtime.router.table import AppRoutes
+from runtime.router.table import AppRoutes, AppSituation
 
 SMALL = Limits(cpu=Millicores(100), memory=Bytes(64 * 2**20), processes=32, disk=Bytes(64 * 2**20))
 TEAM = TeamLimits(cpu=Millicores(1000), memory=Bytes(2**30), processes=512)
@@ -35,6 +37,7 @@ class SimInstance:
     started_at: float | None = None
     exited_at: float | None = None
     connections: int = 0
+    frozen: bool = False
 
 
 class Killed(Exception):
@@ -53,6 +56,10 @@ class World:
     current: DesiredRelease | None = None
     candidate: DesiredRelease | None = None
     deleted: bool = False
+    strategy: Strategy = Strategy()
+    sleep: Sleep | None = None
+    asked_at: float = 1000.0  # the last request
+    traffic: dict[Group, Traffic] = field(default_factory=dict)
     born: int = 0
     lives_left: int | None = None  # effects until the process is killed
     launches: list[tuple[float, Place]] = field(default_factory=list)
@@ -79,7 +86,15 @@ class World:
     @property
     def desired(self) -> DesiredApp:
         return DesiredApp(
-            app="demo", team=1, hosts=("demo.test",), team_limits=TEAM, current=self.current, candidate=self.candidate, deleted=self.deleted
+            app="demo",
+            team=1,
+            hosts=("demo.test",),
+            team_limits=TEAM,
+            current=self.current,
+            candidate=self.candidate,
+            deleted=self.deleted,
+            strategy=self.strategy,
+            sleep=self.sleep,
         )
 
     def observe(self) -> ObservedApp:
@@ -93,6 +108,10 @@ class World:
             serving=self.record.serving,
             crashes=self.record.crashes,
             verdict=self.record.verdict,
+            stage=self.record.stage,
+            traffic=self.traffic,
+            asleep=self.record.asleep,
+            active_at=max(self.asked_at, self.record.woken_at),
             routes=self.routes,
         )
 
@@ -154,8 +173,25 @@ class World:
                     f"routes to {endpoint.instance}, which is not ready"
                 )
 
+    def ask(self) -> bool:
+        """A request comes: what the router, the wake service and the engine make of it. True if it is answered at once."""
+        self.asked_at = self.now
+        if self.routes is not None and self.routes.situation is AppSituation.ASLEEP:
+            for one in self.instances.values():
+                one.frozen = False
+                if one.phase is Phase.CREATED:
+                    self._start(one)
+            self.record = self.record.woken(self.now)
+            serving = AppSituation.SERVING if self.serving() else AppSituation.HOLDING
+            self.routes = replace(self.routes, situation=serving)
+        open_to_all = self.routes is not None and self.routes.situation is AppSituation.SERVING
+        return open_to_all and any(self.answers(one) and not self.instances[one].frozen for one in self.serving())
+
     def serving(self) -> list[str]:
         return [one.instance for one in self.routes.endpoints if not one.draining] if self.routes else []
+
+    def is_canary(self, id: str) -> bool:
+        return any(one.instance == id and one.canary and not one.draining for one in self.routes.endpoints)
 
     def _observed(self, id: str, one: SimInstance) -> ObservedInstance:
         return ObservedInstance(
@@ -163,12 +199,14 @@ class World:
             place=one.place,
             phase=one.phase,
             limits=one.limits,
+            public=one.place.process == WEB,
             address="10.0.0.2",
             port=8000,
             started_at=one.started_at,
             exited_at=one.exited_at,
             answers=self.answers(id),
             connections=one.connections,
+            frozen=one.frozen,
             evidence="It exited with code 1." if one.phase is Phase.EXITED else "",
             marks=self.record.marks.get(id) or ObservedInstance.__dataclass_fields__["marks"].default,
         )
@@ -185,14 +223,17 @@ class World:
                 yield lambda: setattr(self, "routes", None)
             case SetLimits():
                 yield lambda: setattr(self.instances[action.instance], "limits", action.limits)
-            case Launch():
+            case Freeze() | Thaw():
+                yield lambda: setattr(self.instances[action.instance], "frozen", isinstance(action, Freeze))
+            case Launch() | MakeReady():
                 self.born += 1
                 fresh = f"i{self.born}"
                 one = SimInstance(
                     place=action.place, phase=Phase.CREATED, limits=action.process.limits, temper=self.tempers[action.release.number]
                 )
                 yield lambda: self.instances.__setitem__(fresh, one)
-                yield lambda: self._start(one)
+                if isinstance(action, Launch):
+                    yield lambda: self._start(one)
             case Retire() | Bury():
                 yield lambda: self._stop(action.instance)
                 yield lambda: self.instances.pop(action.instance, None)

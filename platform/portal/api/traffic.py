@@ -1,0 +1,40 @@
+"""The API's traffic settings: rollouts, limits, routes, visitors, pages."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest
+from ninja import Router, Status
+
+from portal.api.asking import person_of
+from portal.api.schemas import CredentialIn, TrafficIn, TrafficOut
+from portal.api.shapes import traffic_out
+from portal.apps.access import app_for
+from portal.traffic import actions
+from portal.traffic.access import traffic_of
+
+router = Router(tags=["traffic"])
+
+
+@router.get("/apps/{name}/traffic", response=TrafficOut, summary="How requests are treated, and how rollouts go")
+def show_traffic(request: HttpRequest, name: str) -> TrafficOut:
+    return traffic_out(traffic_of(app_for(person_of(request), name)))
+
+
+@router.patch("/apps/{name}/traffic", response=TrafficOut, summary="Change some of it")
+def change_traffic(request: HttpRequest, name: str, body: TrafficIn) -> TrafficOut:
+    person = person_of(request)
+    return traffic_out(actions.change(person, app=app_for(person, name), changes=body.dict(exclude_unset=True)))
+
+
+@router.put("/apps/{name}/traffic/auth/{user}", response={204: None}, summary="Let somebody pass basic auth")
+def admit(request: HttpRequest, name: str, user: str, body: CredentialIn) -> Status[None]:
+    person = person_of(request)
+    actions.admit(person, app=app_for(person, name), name=user, password=body.password)
+    return Status(204, None)
+
+
+@router.delete("/apps/{name}/traffic/auth/{user}", response={204: None}, summary="Turn somebody away")
+def turn_away(request: HttpRequest, name: str, user: str) -> Status[None]:
+    person = person_of(request)
+    actions.turn_away(person, app=app_for(person, name), name=user)
+    return Status(204, None)

@@ -1,0 +1,84 @@
+"""Writes to an app's traffic settings."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import secrets
+from collections.abc import Mapping
+
+from django.db import transaction
+
+from portal.accounts.access import require_member
+from portal.accounts.models import Person
+from portal.activity import audit, events
+from portal.apps.access import host_of
+from portal.apps.models import App, ProcessFormation
+from portal.errors import ValueRefused
+from portal.queue import Task, enqueue
+from portal.releases.actions import lock_app
+from portal.traffic.checks import MOST_NAMES, checked
+from portal.traffic.models import TrafficSettings
+
+_NAME = re.compile(r"[A-Za-z0-9._@-]{1,64}")
+LEAST_PASSWORD = 12
+
+
+@transaction.atomic
+def change(actor: Person, *, app: App, changes: Mapping[str, object]) -> TrafficSettings:
+    """Change some settings; the others stay. In effect as soon as the app's node has told its router."""
+    require_member(actor, app.team)
+    app = lock_app(app)
+    processes = sorted(ProcessFormation.objects.filter(app=app).values_list("process", flat=True))
+    values = checked(changes, processes=processes, hosts=[host_of(app)])
+    row, _ = TrafficSettings.objects.get_or_create(app=app)
+    changed = [field for field, value in values.items() if getattr(row, field) != value]
+    if changed:
+        for field in changed:
+            setattr(row, field, values[field])
+        _save(actor, app, row, f"changed {', '.join(field.replace('_', ' ') for field in changed)}")
+    return row
+
+
+@transaction.atomic
+def admit(actor: Person, *, app: App, name: str, password: str) -> None:
+    """Let somebody pass basic auth by a name and a password, of which only a digest is kept; the first one switches it on."""
+    require_member(actor, app.team)
+    if not _NAME.fullmatch(name):
+        hint = "Use up to 64 letters, digits and any of . _ @ -."
+        raise ValueRefused(f"{name!r} cannot be a name for basic auth.", field="auth_name", hint=hint)
+    if len(password) < LEAST_PASSWORD:
+        hint = f"Use {LEAST_PASSWORD} characters or more: it is checked at each request, by a fast hash."
+        raise ValueRefused("The password is too short.", field="auth_password", hint=hint)
+    app = lock_app(app)
+    row, _ = TrafficSettings.objects.get_or_create(app=app)
+    if name not in row.auth and len(row.auth) >= MOST_NAMES:
+        raise ValueRefused(f"An app has at most {MOST_NAMES} names for basic auth.", field="auth_name", hint="Take one away first.")
+    row.auth_salt = row.auth_salt or secrets.token_hex(16)
+    row.auth = {**row.auth, name: _digest(row.auth_salt, name, password)}
+    _save(actor, app, row, f"lets {name} pass basic auth")
+
+
+@transaction.atomic
+def turn_away(actor: Person, *, app: App, name: str) -> None:
+    """Take a name out of basic auth; the last one switches it off."""
+    require_member(actor, app.team)
+    app = lock_app(app)
+    row, _ = TrafficSettings.objects.get_or_create(app=app)
+    if name in row.auth:
+        row.auth = {known: digest for known, digest in row.auth.items() if known != name}
+        _save(actor, app, row, f"lets {name} no longer pass basic auth")
+
+
+def _save(actor: Person, app: App, row: TrafficSettings, words: str) -> None:
+    row.save()
+    audit.record(actor, f"{words}", app=app)
+    enqueue(Task.CONVERGE, app.pk)
+    events.announce(app.name, events.Kind.APP)
+
+
+def _digest(salt: str, name: str, password: str) -> str:
+    """As the router compares it (runtime/router/policy.py, `credential_digest`): it has the Authorization header's text, not its parts."""
+    pair = base64.b64encode(f"{name}:{password}".encode()).decode()
+    return hashlib.sha256(f"{salt}:{pair}".encode()).hexdigest()

@@ -1,0 +1,145 @@
+"""What each traffic setting may be. Pure: a value in, the value to store out, or ValueRefused for its field."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+from portal.errors import ValueRefused
+from portal.traffic.models import Way
+
+LONGEST_PAGE = 64 * 2**10  # characters
+MOST_NETWORKS, MOST_PATHS, MOST_STEPS, MOST_NAMES = 100, 20, 10, 100
+_TOKEN = re.compile(r"[A-Za-z0-9-]{0,64}")
+_PREFIX = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@%/-]{0,198}[A-Za-z0-9._~!$&'()*+,;=:@%-]")
+_PROCESS = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?")
+_NUMBERS = {  # field: what it is called, the least, the most
+    "surge": ("Instances more while rolling", 1, 10),
+    "drain_seconds": ("The time to drain", 0, 3600),
+    "hold_seconds": ("The time to hold requests", 0, 300),
+    "timeout_seconds": ("The time limit", 0, 24 * 3600),
+    "body_limit": ("The limit on bodies", 0, 2**40),
+    "header_limit": ("The limit on headers", 0, 15_000),
+    "rate": ("The rate", 0, 1_000_000),
+    "client_rate": ("The rate of one client", 0, 1_000_000),
+    "open_limit": ("The limit on open requests", 0, 1_000_000),
+    "client_open_limit": ("The limit on open requests of one client", 0, 1_000_000),
+    "sleep_minutes": ("The time until the app sleeps", 0, 60 * 24 * 365),
+    "stop_minutes": ("The time until a sleeping app is stopped", 0, 60 * 24 * 365),
+    "hsts_seconds": ("The time of HSTS", 0, 2 * 365 * 24 * 3600),
+}
+_SWITCHES = ("sticky", "http2", "https_only", "maintenance")
+
+
+def checked(changes: Mapping[str, object], *, processes: Sequence[str], hosts: Sequence[str]) -> dict[str, object]:
+    """Every change as it is to be stored. `processes` and `hosts` are the app's own; ValueRefused names the field."""
+    return {field: _check(field, value, processes, hosts) for field, value in changes.items()}
+
+
+def _check(field: str, value: object, processes: Sequence[str], hosts: Sequence[str]) -> object:
+    if field == "sleep_minutes" and value is None:
+        return None
+    if field in _NUMBERS:
+        return _number(field, value)
+    if field in _SWITCHES:
+        if not isinstance(value, bool):
+            raise ValueRefused(f"{field} is on or off.", field=field, hint="Say true or false.")
+        return value
+    if field == "canonical_host":
+        return _host(value, hosts)
+    if field == "paths":
+        return _paths(value, processes)
+    if (check := _OTHERS.get(field)) is None:
+        known = ", ".join(sorted((*_NUMBERS, *_SWITCHES, *_OTHERS, "canonical_host", "paths")))
+        raise ValueRefused(f"There is no traffic setting {field}.", field=field, hint=f"There are {known}.")
+    return check(value)
+
+
+def _number(field: str, value: object) -> int:
+    what, least, most = _NUMBERS[field]
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise ValueRefused(f"{what} cannot be {value}.", field=field, hint=f"It is a number from {least:,} to {most:,}.")
+    return value
+
+
+def _way(value: object) -> str:
+    if value not in Way.values:
+        raise ValueRefused(f"There is no rollout strategy {value!r}.", field="way", hint=f"There are {', '.join(Way.values)}.")
+    return str(value)
+
+
+def _steps(value: object) -> list[list[int]]:
+    hint = "A step is a share of 1 to 99 % and 0 to 86,400 seconds, each share larger than the one before: 1 % for 60 s, 10 % for 60 s."
+    if not isinstance(value, list) or len(value) > MOST_STEPS:
+        raise ValueRefused(f"A canary has at most {MOST_STEPS} steps.", field="canary_steps", hint=hint)
+    before = 0
+    for step in value:
+        pair = step if isinstance(step, list | tuple) and len(step) == 2 and all(type(part) is int for part in step) else None
+        if pair is None or not before < pair[0] <= 99 or not 0 <= pair[1] <= 86_400:
+            raise ValueRefused(f"{step!r} is no step of a canary.", field="canary_steps", hint=hint)
+        before = pair[0]
+    return [list(step) for step in value]
+
+
+def _token(value: object) -> str:
+    if not isinstance(value, str) or not _TOKEN.fullmatch(value):
+        raise ValueRefused("This cannot be a preview token.", field="preview_token", hint="Use up to 64 letters, digits and hyphens.")
+    return value
+
+
+def _page(field: str) -> Callable[[object], str]:
+    def check(value: object) -> str:
+        if not isinstance(value, str) or len(value) > LONGEST_PAGE or "\0" in value:
+            raise ValueRefused("This page is too long.", field=field, hint=f"It is HTML of at most {LONGEST_PAGE // 1024} KiB.")
+        return value.replace("\r\n", "\n")
+
+    return check
+
+
+def _networks(value: object) -> list[str]:
+    if not isinstance(value, list) or len(value) > MOST_NETWORKS:
+        raise ValueRefused(f"At most {MOST_NETWORKS} networks can be listed.", field="allowed", hint="Join neighbours to a larger one.")
+    found = []
+    for text in value:
+        try:
+            found.append(str(ipaddress.ip_network(str(text), strict=False)))
+        except ValueError:
+            hint = "Write for example 203.0.113.7, 198.51.100.0/24 or 2001:db8::/32."
+            raise ValueRefused(f"{text!r} is no address and no network.", field="allowed", hint=hint) from None
+    return found
+
+
+def _host(value: object, hosts: Sequence[str]) -> str:
+    if value and value not in hosts:
+        raise ValueRefused(f"{value!r} does not lead to this app.", field="canonical_host", hint=f"Its hosts are {', '.join(hosts)}.")
+    return str(value or "")
+
+
+def _paths(value: object, processes: Sequence[str]) -> list[list[str]]:
+    hint = "A route is a path such as /api and a process type of the app."
+    if not isinstance(value, list) or len(value) > MOST_PATHS:
+        raise ValueRefused(f"An app has at most {MOST_PATHS} path routes.", field="paths", hint=hint)
+    found: dict[str, str] = {}
+    for route in value:
+        if not isinstance(route, list | tuple) or len(route) != 2 or not _PREFIX.fullmatch(str(route[0])) or "//" in str(route[0]):
+            raise ValueRefused(f"{route!r} is no path route.", field="paths", hint=hint)
+        prefix, process = str(route[0]), str(route[1])
+        if not _PROCESS.fullmatch(process) or (processes and process not in processes):
+            raise ValueRefused(
+                f"{prefix} leads to {process}, which is no process type of the app.", field="paths", hint=f"It has {', '.join(processes)}."
+            )
+        if prefix in found:
+            raise ValueRefused(f"{prefix} is there twice.", field="paths", hint="Keep one of both.")
+        found[prefix] = process
+    return [[prefix, process] for prefix, process in found.items()]
+
+
+_OTHERS: dict[str, Callable[[object], object]] = {
+    "way": _way,
+    "canary_steps": _steps,
+    "preview_token": _token,
+    "maintenance_page": _page("maintenance_page"),
+    "error_page": _page("error_page"),
+    "allowed": _networks,
+}

@@ -1,0 +1,78 @@
+"""The page of an app's traffic: rollouts, limits, routes, visitors, pages."""
+
+from __future__ import annotations
+
+from django import forms
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_POST
+
+from portal import crumbs, refusals
+from portal.accounts.signed_in import SignedInRequest, signed_in
+from portal.apps.access import app_for
+from portal.apps.models import App
+from portal.errors import NotFound, Refused
+from portal.quotas.access import quota_of
+from portal.traffic import actions
+from portal.traffic.access import traffic_of
+from portal.traffic.forms import CARDS, AuthForm, forms_of
+
+
+@signed_in
+def traffic(request: SignedInRequest, name: str) -> HttpResponse:
+    """All of it on one page."""
+    return _page(request, app_for(request.user, name), {})
+
+
+@signed_in
+@require_POST
+def change(request: SignedInRequest, name: str, card: str) -> HttpResponse:
+    """Save one card."""
+    app = app_for(request.user, name)
+    if card not in CARDS:
+        raise NotFound(f"There is no card {card}.")
+    form = CARDS[card](request.POST)
+    if form.is_valid():
+        try:
+            actions.change(request.user, app=app, changes=form.cleaned_data)
+        except Refused as refused:
+            refusals.mark(form, refused)
+        else:
+            messages.success(request, "Saved.\nIt holds for every request from now on.")
+            return redirect("app-traffic", name)
+    return _page(request, app, {card: form})
+
+
+@signed_in
+@require_POST
+def auth(request: SignedInRequest, name: str) -> HttpResponse:
+    """Add a name to basic auth, or take one away."""
+    app = app_for(request.user, name)
+    if remove := request.POST.get("remove"):
+        actions.turn_away(request.user, app=app, name=remove)
+        messages.success(request, f"{remove} no longer passes.")
+        return redirect("app-traffic", name)
+    form = AuthForm(request.POST)
+    if form.is_valid():
+        try:
+            actions.admit(request.user, app=app, name=form.cleaned_data["auth_name"], password=form.cleaned_data["auth_password"])
+        except Refused as refused:
+            refusals.mark(form, refused)
+        else:
+            messages.success(request, f"{form.cleaned_data['auth_name']} may pass, and whoever is not listed may not.")
+            return redirect("app-traffic", name)
+    return _page(request, app, {"auth": form})
+
+
+def _page(request: SignedInRequest, app: App, refused: dict[str, forms.Form]) -> HttpResponse:
+    row = traffic_of(app)
+    context = {
+        "app": app,
+        "cards": {"auth": AuthForm(), **forms_of(row), **refused},
+        "traffic": row,
+        "team_sleep": quota_of(app.team).sleep_minutes,
+        "crumbs": crumbs.of_app(app, "Traffic"),
+        "tab": "traffic",
+    }
+    return render(request, "traffic/traffic.html", context, status=422 if refused else 200)

@@ -1,0 +1,47 @@
+"""What is known of an app's requests: when the last one ended, and how each group of instances answered them.
+
+Whoever reads the router's access log writes it down, a small file an app that does not outlive a reboot; whoever converges reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from runtime import journal
+from runtime.converge.evidence import Traffic
+from runtime.converge.observed import Group
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requests:
+    """Times are unix seconds. `groups` is counted since the present step of a canary, and empty without one."""
+
+    counted_since: float
+    last_at: float = 0.0  # 0: none since `counted_since`
+    groups: Mapping[Group, Traffic] = field(default_factory=dict)
+
+
+def load(path: Path) -> Requests | None:
+    """None where nobody counts, or what they wrote is damaged: then nothing follows from it."""
+    try:
+        raw = journal.read_json(path)
+        if raw is None:
+            return None
+        groups = {_group(text): Traffic(**counts) for text, counts in raw["groups"].items()}
+        return Requests(counted_since=float(raw["counted_since"]), last_at=float(raw["last_at"]), groups=groups)
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def save(path: Path, requests: Requests) -> None:
+    """Replace the file in one piece."""
+    groups = {f"{group.release}/{group.generation}": asdict(traffic) for group, traffic in requests.groups.items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    journal.write_json(path, {"counted_since": requests.counted_since, "last_at": requests.last_at, "groups": groups}, durable=False)
+
+
+def _group(text: str) -> Group:
+    release, generation = text.split("/")
+    return Group(int(release), int(generation))

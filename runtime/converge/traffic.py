@@ -1,0 +1,90 @@
+"""What the router is to know of an app, from a plan in the making. Pure."""
+
+from __future__ import annotations
+
+from runtime.converge import backoff
+from runtime.converge.draft import Draft, Outcome, OutcomeState, group_of, healthy, web_count
+from runtime.converge.observed import WEB, ObservedInstance, Phase, Place
+from runtime.converge.strategy import Kind
+from runtime.router.table import AppRoutes, AppSituation, Canary, Endpoint
+
+
+def routes_of(draft: Draft) -> AppRoutes:
+    """Also settles whether the candidate is live: when the router was told so."""
+    endpoints = [end for one in sorted(draft.instances, key=lambda one: one.id) for end in _endpoints(draft, one)]
+    desired = draft.desired
+    routes = AppRoutes(
+        app=desired.app,
+        hosts=desired.hosts,
+        endpoints=tuple(endpoints),
+        situation=_situation(draft, endpoints),
+        policy=desired.policy,
+        paths=desired.paths,
+        canary=_canary(draft, endpoints),
+    )
+    if draft.candidate is not None and draft.observed.serving == group_of(draft.candidate):
+        told = routes == draft.observed.routes
+        draft.outcome = Outcome(state=OutcomeState.LIVE if told else OutcomeState.PENDING)
+    return routes
+
+
+def _endpoints(draft: Draft, one: ObservedInstance) -> list[Endpoint]:
+    if one.id in draft.gone or one.place.process not in draft.desired.public or one.phase is not Phase.RUNNING:
+        return []
+    if one.id in draft.draining:
+        return [_endpoint(one, draining=True, canary=draft.was_canary(one.id))] if draft.known_to_router(one.id) else []
+    if not healthy(one, draft.now):
+        return []
+    if one.place.group == draft.serving:
+        return [_endpoint(one), *_left_behind(draft, one)]
+    if one.id not in draft.condemned and draft.target is not None and one.place.group == group_of(draft.target):
+        if draft.moving is Kind.CANARY:
+            return [_endpoint(one, canary=True)] if draft.stage is not None and one.place.process == WEB else []
+        if draft.moving is Kind.ROLLING:
+            return [_endpoint(one)]
+    return [_endpoint(one, canary=draft.was_canary(one.id))] if draft.routed(one.id) else []  # until it may leave
+
+
+def _left_behind(draft: Draft, one: ObservedInstance) -> list[Endpoint]:
+    """What a promoted canary still answers on its old side: it is not cut off, but drains like any other."""
+    if not draft.was_canary(one.id):
+        return []
+    stage = draft.observed.stage
+    since = draft.now if draft.serving != draft.observed.serving else (stage.since if stage is not None else None)
+    release = draft.target
+    if since is None or release is None or draft.now - since >= release.drain_seconds:
+        return []
+    draft.look_at(since + release.drain_seconds)
+    return [_endpoint(one, draining=True, canary=True)]
+
+
+def _endpoint(one: ObservedInstance, *, draining: bool = False, canary: bool = False) -> Endpoint:
+    return Endpoint(instance=one.id, address=one.address, port=one.port, draining=draining, process=one.place.process, canary=canary)
+
+
+def _canary(draft: Draft, endpoints: list[Endpoint]) -> Canary | None:
+    if draft.stage is None or draft.moving is not Kind.CANARY or not any(end.canary and not end.draining for end in endpoints):
+        return None
+    strategy = draft.desired.strategy
+    step = min(draft.stage.step, len(strategy.steps) - 1)
+    return Canary(percent=strategy.steps[step].percent, token=strategy.token)
+
+
+def _situation(draft: Draft, endpoints: list[Endpoint]) -> AppSituation:
+    """Requests are held while an instance is on its way, and refused with the reason when none is."""
+    if draft.asleep is not None:
+        return AppSituation.ASLEEP
+    if any(not end.draining and not end.canary and end.process == WEB for end in endpoints):
+        return AppSituation.SERVING
+    if draft.serving is None or draft.target is None:
+        return AppSituation.NOT_DEPLOYED
+    if not web_count(draft.target):
+        return AppSituation.NO_INSTANCE
+    return AppSituation.CRASHED if _crashes_again_and_again(draft) else AppSituation.HOLDING
+
+
+def _crashes_again_and_again(draft: Draft) -> bool:
+    """All that should serve waits for its back-off, or boots after one: it will hardly be there in time."""
+    places = [Place(group, WEB, number) for release, group in draft.staffed for number in range(1, web_count(release) + 1)]
+    counts = [draft.observed.crashes[place].count if place in draft.observed.crashes else 0 for place in places]
+    return bool(counts) and all(count > backoff.AT_ONCE for count in counts)

@@ -1,0 +1,174 @@
+"""An app's traffic settings: what may be set, by whom, and what the router is told of it."""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+
+import pytest
+from django.test import Client
+
+from portal.activity.access import audit_of_app
+from portal.errors import NotAllowed, ValueRefused
+from portal.quotas.access import quota_of
+from portal.quotas.actions import set_quota
+from portal.traffic import actions
+from portal.traffic.access import traffic_of
+from portal.traffic.checks import checked
+from portal.traffic.models import TrafficSettings
+from runtime.converge.desired import Sleep
+from runtime.converge.strategy import Kind, Step
+from runtime.router.policy import credential_digest
+from runtime.router.table import PathRoute
+from tests.portal.conftest import Crew
+from tests.portal.test_api import Caller
+from tests.portal.test_apps import live_app
+from workers import wishes
+
+
+def test_an_app_begins_with_rolling_and_without_limits(crew: Crew) -> None:
+    row = traffic_of(crew.app())
+    assert row.pk is None
+    assert wishes.strategy_of(row).kind is Kind.ROLLING
+    policy = wishes.policy_of(row)
+    assert (policy.hold_seconds, policy.allowed, policy.auth, policy.limits.rate) == (30, (), None, 0)
+    assert wishes.paths_of(row) == ()
+
+
+def test_what_is_set_reaches_the_runtime_and_the_audit_log(crew: Crew) -> None:
+    app = live_app(crew, {"web": "run", "api": "run"})
+    actions.change(
+        crew.owner,
+        app=app,
+        changes={
+            "way": "canary",
+            "canary_steps": [[5, 30], [50, 120]],
+            "preview_token": "sesame",
+            "client_rate": 20,
+            "body_limit": 10 * 2**20,
+            "allowed": ["203.0.113.7", "2001:db8::1/32"],
+            "paths": [["/api", "api"]],
+            "sticky": True,
+        },
+    )
+    row = traffic_of(app)
+    strategy, policy = wishes.strategy_of(row), wishes.policy_of(row)
+    assert strategy.kind is Kind.CANARY
+    assert strategy.steps == (Step(percent=5, seconds=30.0), Step(percent=50, seconds=120.0))
+    assert policy.allowed == (ip_network("203.0.113.7/32"), ip_network("2001:db8::/32"))
+    assert (policy.limits.client_rate, policy.limits.body, policy.sticky) == (20, 10 * 2**20, True)
+    assert wishes.paths_of(row) == (PathRoute(prefix="/api", process="api"),)
+    assert any("canary steps" in entry.text for entry in audit_of_app(app))
+
+
+def test_a_password_is_kept_as_the_digest_that_the_router_compares(crew: Crew) -> None:
+    app = crew.app()
+    actions.admit(crew.owner, app=app, name="press", password="long enough for it")
+    row = traffic_of(app)
+    auth = wishes.policy_of(row).auth
+    assert auth is not None
+    assert auth.credentials[0].digest == credential_digest(auth.salt, "press", "long enough for it")
+    assert "long enough" not in str(row.auth)
+    actions.turn_away(crew.owner, app=app, name="press")
+    assert wishes.policy_of(traffic_of(app)).auth is None
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "says"),
+    [
+        ("way", "sideways", "no rollout strategy"),
+        ("surge", 0, "cannot be 0"),
+        ("drain_seconds", 3601, "from 0 to 3,600"),
+        ("rate", True, "cannot be True"),
+        ("sticky", "yes", "on or off"),
+        ("canary_steps", [[10, 60], [5, 60]], "no step of a canary"),
+        ("canary_steps", [[0, 60]], "no step of a canary"),
+        ("canary_steps", "1 %", "at most 10 steps"),
+        ("preview_token", "a b", "preview token"),
+        ("allowed", ["somewhere"], "no address and no network"),
+        ("paths", [["/api", "nobody"]], "no process type"),
+        ("paths", [["/api", "web"], ["/api", "web"]], "there twice"),
+        ("paths", [["api", "web"]], "no path route"),
+        ("paths", [["/a b", "web"]], "no path route"),
+        ("canonical_host", "elsewhere.example", "does not lead to this app"),
+        ("error_page", "x" * 70_000, "too long"),
+        ("nonsense", 1, "no traffic setting nonsense"),
+    ],
+)
+def test_what_cannot_be_is_refused_at_its_field(field: str, value: object, says: str) -> None:
+    with pytest.raises(ValueRefused) as refused:
+        checked({field: value}, processes=["web"], hosts=["shop.example"])
+    assert refused.value.field == field
+    assert says in refused.value.explain()
+
+
+def test_a_short_password_and_an_odd_name_are_refused(crew: Crew) -> None:
+    app = crew.app()
+    with pytest.raises(ValueRefused, match="too short"):
+        actions.admit(crew.owner, app=app, name="press", password="short")
+    with pytest.raises(ValueRefused, match="cannot be a name"):
+        actions.admit(crew.owner, app=app, name="a:b", password="long enough for it")
+
+
+def test_others_neither_see_nor_change_it(crew: Crew) -> None:
+    crew.app()
+    caller = Caller(crew.token(crew.stranger))
+    assert caller("get", "/apps/hello/traffic")[0] == 404
+    assert caller("patch", "/apps/hello/traffic", {"maintenance": True})[0] == 404
+    assert not TrafficSettings.objects.exists()
+    with pytest.raises(NotAllowed):
+        actions.change(crew.stranger, app=crew.app("other"), changes={"maintenance": True})
+
+
+def test_the_api_changes_what_it_is_given_and_tells_all(crew: Crew) -> None:
+    crew.app()
+    caller = Caller(crew.token(crew.owner))
+    status, told = caller("patch", "/apps/hello/traffic", {"way": "recreate", "hold_seconds": 60})
+    assert status == 200
+    assert (told["way"], told["hold_seconds"], told["drain_seconds"], told["auth_names"]) == ("recreate", 60, 30, [])
+    status, told = caller("patch", "/apps/hello/traffic", {"hold_seconds": 301})
+    assert (status, told["hint"]) == (400, "It is a number from 0 to 300.")
+    assert caller("put", "/apps/hello/traffic/auth/press", {"password": "long enough for it"})[0] == 204
+    assert caller("get", "/apps/hello/traffic")[1]["auth_names"] == ["press"]
+    assert caller("delete", "/apps/hello/traffic/auth/press")[0] == 204
+
+
+def test_each_card_of_the_page_saves_what_it_shows_and_marks_what_it_does_not_take(crew: Crew) -> None:
+    app = crew.app()
+    client = Client()
+    client.force_login(crew.owner)
+    rollout = {"way": "canary", "canary_steps": "1 % for 60s, 25% 5m", "preview_token": "", "drain_seconds": "20", "hold_seconds": "15"}
+    assert client.post("/apps/hello/traffic/rollout", rollout, follow=True).status_code == 200
+    assert traffic_of(app).canary_steps == [[1, 60], [25, 300]]
+    assert "1 % for 60s, 25 % for 5m" in client.get("/apps/hello/traffic").content.decode()
+    client.post("/apps/hello/traffic/limits", {"body_limit": "10M", "client_rate": "5"})
+    assert (traffic_of(app).body_limit, traffic_of(app).client_rate, traffic_of(app).rate) == (10 * 2**20, 5, 0)
+    client.post("/apps/hello/traffic/visitors", {"allowed": "203.0.113.0/24\n198.51.100.7"})
+    assert traffic_of(app).allowed == ["203.0.113.0/24", "198.51.100.7/32"]
+    client.post("/apps/hello/traffic/pages", {"maintenance": "on", "maintenance_page": "<h1>Back soon</h1>", "error_page": ""})
+    assert traffic_of(app).maintenance
+    client.post("/apps/hello/traffic/pages", {"maintenance_page": "<h1>Back soon</h1>", "error_page": ""})
+    assert not traffic_of(app).maintenance
+    refused = client.post("/apps/hello/traffic/rollout", {**rollout, "canary_steps": "half of it"})
+    assert refused.status_code == 422
+    assert "half of it is no step" in refused.content.decode()
+    refused = client.post("/apps/hello/traffic/visitors", {"allowed": "my office"})
+    assert "no address and no network" in refused.content.decode()
+    assert client.post("/apps/hello/traffic/nonsense", {}).status_code == 404
+    client.post("/apps/hello/traffic/auth", {"auth_name": "press", "auth_password": "long enough for it"})
+    assert "press" in traffic_of(app).auth
+    client.post("/apps/hello/traffic/auth", {"remove": "press"})
+    assert traffic_of(app).auth == {}
+
+
+def test_an_app_sleeps_as_it_says_and_else_as_its_team_s_quota_says(crew: Crew) -> None:
+    app = crew.app()
+    quota = quota_of(app.team)
+    assert wishes.sleep_of(traffic_of(app), quota) is None
+    set_quota(crew.admin, team=app.team, limits={"sleep_minutes": 30})
+    assert wishes.sleep_of(traffic_of(app), quota_of(app.team)) == Sleep(after=1800.0, stop_after=3600.0)
+    actions.change(crew.owner, app=app, changes={"sleep_minutes": 0})
+    assert wishes.sleep_of(traffic_of(app), quota_of(app.team)) is None
+    caller = Caller(crew.token(crew.owner))
+    assert caller("patch", "/apps/hello/traffic", {"sleep_minutes": 5, "stop_minutes": 0})[0] == 200
+    assert wishes.sleep_of(traffic_of(app), quota_of(app.team)) == Sleep(after=300.0, stop_after=0.0)
+    assert caller("patch", "/apps/hello/traffic", {"sleep_minutes": None})[1]["sleep_minutes"] is None

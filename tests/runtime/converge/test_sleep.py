@@ -1,0 +1,167 @@
+"""Falling asleep, resting and waking, played out in a world in memory."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from runtime.converge.actions import Launch, MakeReady
+from runtime.converge.desired import Sleep
+from runtime.converge.observed import WEB, Phase
+from runtime.converge.plan import plan
+from runtime.router.table import AppSituation
+from tests.runtime.converge.test_plan import live
+from tests.runtime.converge.world import Killed, Temper
+
+SLEEP = Sleep(after=600.0, stop_after=3600.0)
+
+
+def idle(counts=None, *, seconds=700.0):
+    world = live(counts or {WEB: 2, "worker": 1})
+    world.sleep = SLEEP
+    world.asked_at = world.now
+    world.run(seconds, tick=5.0)
+    return world
+
+
+def phases(world):
+    return sorted((one.place.process, one.phase.value, one.frozen) for one in world.instances.values())
+
+
+def test_an_app_without_visitors_is_frozen_after_its_time_and_not_before():
+    world = live()
+    world.sleep = SLEEP
+    world.asked_at = world.now
+    world.run(590, tick=5.0)
+    assert world.routes.situation is AppSituation.SERVING
+    world.run(30, tick=5.0)
+    assert world.routes.situation is AppSituation.ASLEEP
+    assert all(one.frozen for one in world.instances.values())
+
+
+def test_workers_go_on_while_the_web_sleeps():
+    assert phases(idle()) == [("web", "running", True), ("web", "running", True), ("worker", "running", False)]
+
+
+def test_the_first_request_is_answered_and_the_app_is_awake_again():
+    world = idle()
+    before = set(world.instances)
+    assert world.ask()
+    world.run(60)
+    assert world.routes.situation is AppSituation.SERVING
+    assert set(world.instances) == before
+    assert not any(one.frozen for one in world.instances.values())
+
+
+def test_what_is_open_keeps_an_app_awake_and_what_slips_in_is_not_frozen():
+    world = live({WEB: 1})
+    world.sleep = SLEEP
+    (only,) = world.instances.values()
+    only.connections = 1  # a WebSocket: no request ends
+    world.run(2000, tick=5.0)
+    assert world.routes.situation is AppSituation.SERVING
+    only.connections = 0
+    world.step()
+    assert world.routes.situation is AppSituation.ASLEEP
+    only.connections = 1  # it came in just before the router was told
+    world.run(20)
+    assert not only.frozen
+    only.connections = 0
+    world.run(5)
+    assert only.frozen
+
+
+def test_later_it_is_stopped_and_others_are_kept_ready():
+    world = idle(seconds=700.0 + 3700.0)
+    assert phases(world) == [("web", "created", False), ("web", "created", False), ("worker", "running", False)]
+    assert plan(world.desired, world.observe(), world.now).actions == ()
+    assert not world.ask()  # it is started, and held until it is there
+    assert world.routes.situation is AppSituation.HOLDING
+    world.run(5)
+    assert world.ask()
+    assert len(world.serving()) == 2
+
+
+def test_a_deploy_wakes_it_and_so_does_the_end_of_the_wish():
+    world = idle()
+    world.candidate = world.release(2, counts={WEB: 2, "worker": 1})
+    world.run(20)
+    assert world.current.number == 2
+    assert world.routes.situation is AppSituation.SERVING
+    world = idle()
+    world.sleep = None
+    world.run(5)
+    assert world.routes.situation is AppSituation.SERVING
+    assert not any(one.frozen for one in world.instances.values())
+
+
+def test_while_nobody_counts_requests_nothing_falls_asleep():
+    world = live()
+    world.sleep = Sleep(after=1.0)
+    observed = replace(world.observe(), active_at=None)
+    assert plan(world.desired, observed, world.now + 1e6).actions == ()
+
+
+def test_it_is_kept_ready_with_the_present_release_after_the_ready_ones_are_lost():
+    world = idle(seconds=4500.0)
+    for one in world.instances.values():
+        one.phase = Phase.LOST if one.phase is Phase.RUNNING else one.phase
+    world.instances = {key: one for key, one in world.instances.items() if one.phase is not Phase.CREATED}
+    made = world.step()
+    assert {type(action) for action in made.actions if isinstance(action, (Launch, MakeReady))} == {MakeReady} or world.run(5) is None
+    world.run(5)
+    assert phases(world) == [("web", "created", False), ("web", "created", False), ("worker", "running", False)]
+
+
+@settings(max_examples=120, deadline=None)
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.just("wait"), st.sampled_from([1.0, 300.0, 650.0, 4000.0])),
+            st.tuples(st.just("ask"), st.none()),
+            st.tuples(st.just("deploy"), st.sampled_from([0.0, 3.0])),
+            st.tuples(st.just("kill"), st.integers(0, 8)),
+            st.tuples(st.just("scale"), st.integers(1, 3)),
+            st.tuples(st.just("crash"), st.integers(0, 3)),
+            st.tuples(st.just("wish"), st.sampled_from([None, SLEEP])),
+        ),
+        max_size=14,
+    )
+)
+def test_whatever_happens_a_request_is_answered_within_the_time_it_takes_to_boot(events):
+    world = live({WEB: 1, "worker": 1})
+    world.sleep = SLEEP
+    for number, (event, value) in enumerate(events, start=2):
+        running = [one for one in world.instances.values() if one.phase is Phase.RUNNING]
+        match event:
+            case "wait":
+                world.run(value, tick=0.5 if value < 10 else 10.0)
+            case "ask":
+                world.ask()
+            case "deploy":
+                world.candidate = world.release(number, temper=Temper(boots_in=value), counts={WEB: 1, "worker": 1})
+            case "kill":
+                world.lives_left = value
+            case "scale":
+                world.current = replace(
+                    world.current, processes=tuple(replace(one, count=value if one.name == WEB else 1) for one in world.current.processes)
+                )
+            case "crash" if running:
+                victim = running[value % len(running)]
+                victim.phase, victim.exited_at = Phase.EXITED, world.now
+            case "wish":
+                world.sleep = value
+    world.lives_left = None
+    answered = False
+    for _ in range(80):
+        answered = world.ask()
+        if answered:
+            break
+        try:
+            world.step()
+        except Killed:
+            continue
+        world.now += 0.5
+    assert answered

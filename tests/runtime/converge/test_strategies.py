@@ -1,0 +1,221 @@
+"""Each way of moving traffic, played out in a world in memory."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from runtime.converge.actions import SetRoutes, Shift
+from runtime.converge.evidence import Traffic
+from runtime.converge.observed import WEB, Group, Phase
+from runtime.converge.plan import OutcomeState
+from runtime.converge.strategy import Kind, Step, Strategy
+from runtime.router.table import AppSituation
+from tests.runtime.converge.test_plan import DIES, NEVER, live
+from tests.runtime.converge.world import Killed, Temper
+
+CANARY = Strategy(kind=Kind.CANARY, steps=(Step(percent=1, seconds=30.0), Step(percent=50, seconds=60.0)), token="sesame")
+RECREATE = Strategy(kind=Kind.RECREATE)
+
+
+def releases(world, instances):
+    return sorted(world.instances[one].place.group.release for one in instances)
+
+
+def watch(world, *, tick=0.2, most=2000):
+    """Step until the candidate is decided; yields after each step."""
+    for _ in range(most):
+        if world.candidate is None:
+            return
+        made = world.step()
+        yield made
+        world.now += 0 if made.actions else tick
+    raise AssertionError("the rollout does not end")
+
+
+def test_rolling_replaces_one_by_one_and_never_has_more_than_one_too_many():
+    world = live({WEB: 3})
+    world.candidate = world.release(2, counts={WEB: 3})
+    mixtures = []
+    for _ in watch(world):
+        mixtures.append(releases(world, world.serving()))
+        draining = {one.instance for one in world.routes.endpoints if one.draining}
+        running = [key for key, one in world.instances.items() if one.phase is Phase.RUNNING and key not in draining]
+        assert len(running) <= 4
+        assert len(world.serving()) == 3
+    seen = [mix for number, mix in enumerate(mixtures) if number == 0 or mix != mixtures[number - 1]]
+    assert seen == [[1, 1, 1], [1, 1, 2], [1, 2, 2], [2, 2, 2]]
+
+
+def test_a_rolling_candidate_that_fails_half_way_gives_its_places_back_before_it_leaves():
+    world = live({WEB: 3})
+    world.candidate = world.release(2, counts={WEB: 3}, temper=Temper(boots_in=1.0, dies_in=2.5))
+    for _ in watch(world):
+        assert sum(world.answers(one) for one in world.serving()) >= 2  # the one that died is the app's own doing
+    assert "of v2 did not become ready" in world.failures[0]
+    world.settle()
+    assert releases(world, world.serving()) == [1, 1, 1]
+    assert releases(world, world.instances) == [1, 1, 1]
+
+
+def test_a_candidate_that_is_overtaken_half_way_leaves_only_when_others_serve():
+    world = live({WEB: 3})
+    world.candidate = world.release(2, counts={WEB: 3})
+    while releases(world, world.serving()) != [1, 2, 2]:
+        world.step()
+        world.now += 0.1
+    world.candidate = world.release(3, counts={WEB: 3})
+    for _ in watch(world):
+        assert len(world.serving()) >= 3
+    world.settle()
+    assert releases(world, world.instances) == [3, 3, 3]
+
+
+def test_a_canary_gets_its_shares_in_time_and_everything_in_the_end():
+    world = live({WEB: 4, "worker": 1})
+    world.strategy = CANARY
+    world.candidate = world.release(2, counts={WEB: 4, "worker": 1})
+    began, shifts, canaries = world.now, [], set()
+    for made in watch(world):
+        shifts += [(round(action.at - began), action.percent) for action in made.actions if isinstance(action, Shift)]
+        if world.routes.canary is not None:
+            canaries.add((world.routes.canary.percent, sum(map(world.is_canary, world.serving()))))
+            assert world.routes.canary.token == "sesame"
+        old = [one for one in world.serving() if not world.is_canary(one)]
+        assert releases(world, old) in ([1, 1, 1, 1], [2, 2, 2, 2])
+    assert [percent for _, percent in shifts] == [1, 50]
+    assert shifts[1][0] - shifts[0][0] >= 30
+    assert canaries == {(1, 1), (50, 2), (50, 4)}
+    assert world.now - began >= 90
+    world.settle()
+    assert releases(world, world.instances) == [2, 2, 2, 2, 2]
+    assert world.routes.canary is None
+
+
+def test_what_a_canary_has_open_on_its_side_is_not_cut_when_it_takes_over():
+    world = live({WEB: 1})
+    world.strategy = CANARY
+    world.candidate = world.release(2, counts={WEB: 1})
+    for _ in watch(world):
+        pass
+    (fresh,) = world.serving()
+    sides = [(one.canary, one.draining) for one in world.routes.endpoints if one.instance == fresh]
+    assert sorted(sides) == [(False, False), (True, True)]
+    world.run(31)
+    assert [(one.canary, one.draining) for one in world.routes.endpoints] == [(False, False)]
+
+
+@pytest.mark.parametrize("temper", [NEVER, DIES, Temper(boots_in=1.0, dies_in=10.0)])
+def test_a_canary_that_fails_loses_its_share_and_nobody_else_notices(temper):
+    world = live({WEB: 2})
+    old = world.serving()
+    world.strategy = CANARY
+    world.candidate = world.release(2, temper=temper)
+    for _ in watch(world):
+        assert set(old) <= set(world.serving())
+    world.settle()
+    assert world.serving() == old == sorted(world.instances)
+    assert len(world.failures) == 1
+    assert world.routes.canary is None
+
+
+def test_a_canary_that_fails_its_visitors_is_rolled_back_by_itself_with_the_evidence():
+    world = live({WEB: 2})
+    old = world.serving()
+    world.strategy = CANARY
+    world.candidate = world.release(2)
+    while world.routes.canary is None:
+        world.step()
+        world.now += 0.2
+    world.traffic = {Group(1, 0): Traffic(requests=9000, failed=1), Group(2, 0): Traffic(requests=120, failed=9)}
+    made = world.step()
+    assert made.outcome.state is OutcomeState.FAILED
+    assert made.outcome.reason.startswith("It was rolled back by itself. v2 failed 9 of 120 (7.5 %) of its requests")
+    assert world.routes.canary is None
+    assert world.serving() == old
+    world.settle()
+    assert sorted(world.instances) == old
+
+
+def test_a_restart_of_an_app_with_canaries_rolls():
+    world = live({WEB: 2})
+    world.strategy = CANARY
+    world.current = world.release(1)
+    generation = world.current.generation + 1
+    world.current = type(world.current)(
+        **{name: getattr(world.current, name) for name in world.current.__slots__} | {"generation": generation}
+    )
+    world.run(10)
+    assert not any(one.canary for one in world.routes.endpoints)
+    assert {one.place.group.generation for one in world.instances.values()} == {generation}
+
+
+def test_recreate_starts_nothing_before_everything_old_is_gone_and_holds_requests_meanwhile():
+    world = live({WEB: 2, "worker": 1})
+    world.strategy = RECREATE
+    world.candidate = world.release(2, counts={WEB: 2, "worker": 1})
+    situations = []
+    for made in watch(world):
+        assert len({one.place.group for one in world.instances.values()}) <= 1
+        situations += [action.routes.situation for action in made.actions if isinstance(action, SetRoutes)]
+    assert AppSituation.HOLDING in situations
+    assert not {AppSituation.CRASHED, AppSituation.NO_INSTANCE, AppSituation.NOT_DEPLOYED} & set(situations)
+    world.settle()
+    assert releases(world, world.instances) == [2, 2, 2]
+
+
+def test_recreate_brings_the_old_back_when_the_new_fails_and_holds_requests_until_then():
+    world = live({WEB: 1})
+    world.strategy = RECREATE
+    world.candidate = world.release(2, counts={WEB: 1}, temper=DIES)
+    for _ in range(200):
+        made = world.step()
+        assert len({one.place.group for one in world.instances.values()}) <= 1
+        assert world.routes.situation in (AppSituation.SERVING, AppSituation.HOLDING)
+        world.now += 0 if made.actions else 0.2
+        if made.settled and world.candidate is None:
+            break
+    assert releases(world, world.serving()) == [1]
+    assert world.failures
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from([Temper(), Temper(boots_in=7.0), NEVER, DIES]), st.integers(0, 30)), max_size=4))
+def test_under_recreate_two_releases_never_run_at_once_whatever_is_killed(rollouts):
+    world = live({WEB: 2})
+    world.strategy = RECREATE
+    for number, (temper, lives) in enumerate(rollouts, start=2):
+        world.candidate = world.release(number, temper=temper)
+        world.lives_left = lives
+        for _ in range(300):
+            try:
+                made = world.step()
+            except Killed:
+                continue
+            finally:
+                assert len({one.place.group for one in world.instances.values() if one.phase is Phase.RUNNING}) <= 1
+            world.now += 0 if made.actions else 0.7
+            if world.candidate is None and made.settled:
+                break
+        assert world.candidate is None
+
+
+def test_a_moment_without_instances_is_held_and_a_crash_loop_is_not():
+    world = live({WEB: 1})
+    victim = world.serving()[0]
+    world.instances[victim].phase, world.instances[victim].exited_at = Phase.EXITED, world.now
+    world.step()
+    assert world.routes.situation is AppSituation.HOLDING
+    world.run(3)
+    assert world.routes.situation is AppSituation.SERVING
+    world.tempers[1] = DIES
+    victim = world.serving()[0]
+    world.instances[victim].phase, world.instances[victim].exited_at = Phase.EXITED, world.now
+    world.run(40)
+    assert world.routes.situation is AppSituation.CRASHED
+
+
+def test_a_step_that_is_no_share_is_refused():
+    with pytest.raises(ValueError, match="1 to 99 %"):
+        Step(percent=0, seconds=1.0)

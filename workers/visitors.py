@@ -1,0 +1,138 @@
+"""The supervisor's side of the router: counts its access log, carries it into the apps' logs, answers its question for an app.
+
+All of it runs on one event loop in a thread of its own. HAProxy keeps lines while this is away, and no request passes through here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from runtime.containers.container import Container, Status
+from runtime.converge import instance
+from runtime.converge.evidence import Traffic
+from runtime.converge.observed import Group
+from runtime.converge.requests import Requests
+from runtime.engines.node import NodeEngine
+from runtime.router.accessline import AccessLine
+from runtime.router.accesslog import Collector
+from runtime.router.metrics import Tally
+from runtime.router.table import Endpoint
+from runtime.router.wake import WakeService, serving_endpoint
+from workers.roster import Roster
+
+log = logging.getLogger(__name__)
+QUIET_SECONDS = 5.0  # how late the last request of an app without a canary is written down at most
+
+
+@dataclass(slots=True, kw_only=True)
+class _Written:
+    """What was last written down of an app."""
+
+    at: float = 0.0
+    requests: int = 0
+    percent: int | None = None  # of its canary
+    base: dict[str, Tally] = field(default_factory=dict)  # instance -> its tally when this step of the canary began
+
+
+class Visitors:
+    """`start` and `stop` once; `round` now and then, from any one thread. `wake` brings an app up that sleeps, and is asked for each flight."""
+
+    def __init__(self, engine: NodeEngine, roster: Roster, *, wake: Callable[[str], None], clock: Callable[[], float] = time.time) -> None:
+        self._engine, self._roster, self._wake, self._clock = engine, roster, wake, clock
+        self._since = clock()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="visitors", daemon=True)
+        self._collector = Collector(engine.config, self._deliver)
+        self._waker = WakeService(engine.config, self._bring_up)
+        self._written: dict[str, _Written] = {}
+
+    @property
+    def collector(self) -> Collector:
+        """Its `metrics` are written to by the event loop's thread alone."""
+        return self._collector
+
+    def start(self) -> None:
+        """Listen on both sockets."""
+        self._thread.start()
+        self._do(self._collector.start())
+        self._do(self._waker.start())
+
+    def stop(self) -> None:
+        """Take what has come, and leave."""
+        self._do(self._waker.stop())
+        self._do(self._collector.stop())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def round(self) -> None:
+        """Write down what converging goes by: an app's last request, and how a canary fares."""
+        instances: dict[str, list[Container]] = {}
+        for container in self._roster.instances():
+            instances.setdefault(container.spec.app, []).append(container)
+        for app, containers in instances.items():
+            self._note(app, containers)
+        for gone in self._written.keys() - instances.keys():
+            del self._written[gone]
+        self._do(self._forget({app: [one.id for one in containers] for app, containers in instances.items()}))
+
+    def _note(self, app: str, containers: Sequence[Container]) -> None:
+        written = self._written.setdefault(app, _Written())
+        tally = self._collector.metrics.apps.get(app)
+        count = tally.requests if tally is not None else 0
+        routes = self._engine.router.route(app)
+        percent = routes.canary.percent if routes is not None and routes.canary is not None else None
+        now = self._clock()
+        if percent is None and written.percent is None and ((count == written.requests and written.at) or now - written.at < QUIET_SECONDS):
+            return
+        if percent != written.percent:
+            written.base = {one: tally.copy() for one, tally in self._collector.metrics.instances.get(app, {}).items()}
+        written.at, written.requests, written.percent = now, count, percent
+        groups = self._groups(app, containers, written.base) if percent is not None else {}
+        self._engine.note_requests(
+            app, Requests(counted_since=self._since, last_at=tally.last_at if tally is not None else 0.0, groups=groups)
+        )
+
+    def _groups(self, app: str, containers: Iterable[Container], base: dict[str, Tally]) -> dict[Group, Traffic]:
+        tallies: dict[Group, Tally] = {}
+        kills: dict[Group, int] = {}
+        for container in containers:
+            place = instance.place_of(container)
+            if place is None:
+                continue
+            now = self._collector.metrics.instances.get(app, {}).get(container.id, Tally()).copy()
+            since = now.since(base[container.id]) if container.id in base else now
+            tallies[place.group] = tallies.get(place.group, Tally()).plus(since)
+            usage = self._engine.usage(container.id) if container.status is Status.RUNNING else None
+            kills[place.group] = kills.get(place.group, 0) + (usage.oom_kills if usage else 0)
+        return {group: _traffic(tally, kills[group]) for group, tally in tallies.items()}
+
+    def _deliver(self, app: str, lines: Sequence[AccessLine]) -> None:
+        self._engine.shipper.add(app, [(line.at, line.text()) for line in lines], source="router")
+
+    async def _bring_up(self, app: str) -> Endpoint:
+        await asyncio.to_thread(self._wake, app)
+        return await serving_endpoint(self._engine.router.route, app)
+
+    async def _forget(self, living: dict[str, list[str]]) -> None:
+        metrics = self._collector.metrics
+        for app in list(metrics.instances):
+            metrics.forget_instances(app, living.get(app, ()))
+
+    def _do(self, work: Coroutine[object, object, None]) -> None:
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
+
+
+def _traffic(tally: Tally, memory_kills: int) -> Traffic:
+    return Traffic(
+        requests=tally.requests,
+        failed=tally.classes["5xx"],
+        median=(tally.percentile(0.5) or 0.0) / 1000,
+        tail=(tally.percentile(0.95) or 0.0) / 1000,
+        memory_kills=memory_kills,
+    )

@@ -1,0 +1,63 @@
+"""An app's traffic settings as what runtime understands by them: rollout strategy, router policy, path routes."""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+
+from portal.quotas.models import Quota
+from portal.traffic.models import TrafficSettings
+from runtime.converge.desired import Sleep
+from runtime.converge.strategy import Kind, Step, Strategy
+from runtime.router.policy import BasicAuth, Credential, Limits, Policy
+from runtime.router.table import PathRoute
+
+
+def strategy_of(row: TrafficSettings) -> Strategy:
+    """How traffic moves to a new release."""
+    steps = tuple(Step(percent=percent, seconds=float(seconds)) for percent, seconds in row.canary_steps)
+    return Strategy(kind=Kind(row.way), surge=row.surge, steps=steps, token=row.preview_token)
+
+
+def policy_of(row: TrafficSettings) -> Policy:
+    """What the router is asked to do beside sending requests on."""
+    return Policy(
+        maintenance=row.maintenance,
+        maintenance_page=row.maintenance_page,
+        error_page=row.error_page,
+        canonical_host=row.canonical_host,
+        https_only=row.https_only,
+        hsts_seconds=row.hsts_seconds,
+        limits=Limits(
+            body=row.body_limit,
+            headers=row.header_limit,
+            rate=row.rate,
+            client_rate=row.client_rate,
+            open=row.open_limit,
+            client_open=row.client_open_limit,
+        ),
+        timeout_seconds=row.timeout_seconds,
+        hold_seconds=row.hold_seconds,
+        allowed=tuple(ip_network(text) for text in row.allowed),
+        auth=_auth_of(row),
+        sticky=row.sticky,
+        http2=row.http2,
+    )
+
+
+def paths_of(row: TrafficSettings) -> tuple[PathRoute, ...]:
+    """Where requests below a path go."""
+    return tuple(PathRoute(prefix=prefix, process=process) for prefix, process in row.paths)
+
+
+def sleep_of(row: TrafficSettings, quota: Quota) -> Sleep | None:
+    """When the app rests; None for never."""
+    minutes = quota.sleep_minutes if row.sleep_minutes is None else row.sleep_minutes
+    return Sleep(after=minutes * 60.0, stop_after=row.stop_minutes * 60.0) if minutes else None
+
+
+def _auth_of(row: TrafficSettings) -> BasicAuth | None:
+    if not row.auth:
+        return None
+    return BasicAuth(
+        salt=row.auth_salt, credentials=tuple(Credential(name=name, digest=digest) for name, digest in sorted(row.auth.items()))
+    )
