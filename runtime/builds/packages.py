@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from runtime.builds.steps import Tool
 from runtime.builds.surroundings import Surroundings
 from runtime.config import NodeConfig
 from runtime.containers.spec import Bind
@@ -27,13 +28,13 @@ _LOOK = 3.0  # seconds between two looks at the size of what is being written
 _INSIDE = "/build/cache"
 _GONE = ".gone-"
 _VARIABLES = {
-    "UV_CACHE_DIR": f"{_INSIDE}/uv",
-    "PIP_CACHE_DIR": f"{_INSIDE}/pip",
-    "NPM_CONFIG_CACHE": f"{_INSIDE}/npm",
-    "NPM_CONFIG_LOGS_MAX": "0",
-    "NPM_CONFIG_STORE_DIR": f"{_INSIDE}/pnpm",  # pnpm reads npm's variables
-    "YARN_CACHE_FOLDER": f"{_INSIDE}/yarn",
-    "YARN_GLOBAL_FOLDER": f"{_INSIDE}/berry",
+    Tool.UV: {"UV_CACHE_DIR": f"{_INSIDE}/uv", "PIP_CACHE_DIR": f"{_INSIDE}/pip"},
+    Tool.NPM: {"NPM_CONFIG_CACHE": f"{_INSIDE}/npm", "NPM_CONFIG_LOGS_MAX": "0"},
+    Tool.PNPM: dict.fromkeys(("NPM_CONFIG_STORE_DIR", "PNPM_CONFIG_STORE_DIR"), f"{_INSIDE}/pnpm"),  # up to version 10, and since 11
+    # Yarn 1 reads npm's variables. Later ones mirror in their folder what they put into the app's, where Plug'n'Play runs from;
+    # YARN_CACHE_FOLDER would take it away from there.
+    Tool.YARN: {"NPM_CONFIG_CACHE_FOLDER": f"{_INSIDE}/yarn", "YARN_GLOBAL_FOLDER": f"{_INSIDE}/berry"},
+    Tool.COMPOSER: {"COMPOSER_CACHE_DIR": f"{_INSIDE}/composer"},
 }
 _AS_ONE = {"uv": 4, "yarn": 3}  # how many names of a path make what these remove as a whole; others check each file they find
 
@@ -47,11 +48,11 @@ class Lent:
     _looked: float = field(default_factory=time.monotonic)
     overflowed: bool = False
 
-    def around(self, step: Surroundings) -> Surroundings:
+    def around(self, step: Surroundings, tool: Tool) -> Surroundings:
         """The step's surroundings with the cache in them."""
         environment = {name: value for name, value in step.environment.items() if name != "UV_NO_CACHE"}
         binds = (*step.binds, Bind(source=self.folder, target=_INSIDE, writable=True))
-        return replace(step, environment={**environment, **_VARIABLES}, binds=binds)
+        return replace(step, environment={**environment, **_VARIABLES[tool]}, binds=binds)
 
     def overflows(self) -> bool:
         """Asked again and again while the step runs."""
@@ -59,6 +60,11 @@ class Lent:
             self.overflowed = size_of(self.folder) > self.most * OVERFLOW
             self._looked = time.monotonic()
         return self.overflowed
+
+
+def keeps(tool: Tool) -> bool:
+    """Whether what it downloads is kept. Go's modules and Bundler's gems are in layers of their own and nowhere else."""
+    return tool in _VARIABLES
 
 
 class PackageCaches:

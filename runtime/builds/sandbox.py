@@ -75,7 +75,7 @@ def run_install(
 
     CacheTooLarge: it was stopped for what it wrote to `cache`.
     """
-    around = cache.around(around) if cache is not None else around
+    around = cache.around(around, install.tool) if cache is not None else around
     spec = ContainerSpec(
         id=order.container_id,
         app=order.app,

@@ -103,7 +103,7 @@ def _for_uv(host: Mapping[str, str]) -> Surroundings:
 def _for(tool: Tool, host: Mapping[str, str], workspace: Path) -> Surroundings:
     if tool is Tool.UV:
         return _for_uv(host)
-    if tool is Tool.NPM:
+    if tool in (Tool.NPM, Tool.PNPM, Tool.YARN):
         return _for_npm(host, workspace)
     settings = registries.settings(tool, host)
     return Surroundings(

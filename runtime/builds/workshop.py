@@ -9,7 +9,7 @@ from pathlib import Path
 
 from runtime.builds.cache import StepCache
 from runtime.builds.code import read_files, read_whole
-from runtime.builds.packages import Lent, PackageCaches
+from runtime.builds.packages import Lent, PackageCaches, keeps
 from runtime.builds.sandbox import Order, run_install
 from runtime.builds.steps import Install, step_key
 from runtime.builds.surroundings import Surroundings, surroundings
@@ -57,10 +57,10 @@ class Workshop:
             self.log(f"{install.name}: `{install.shown}` for {install.reads()}")
             inputs = tree if tree is not None and install.reads_all else _written(place / "inputs", contents)
             paths = tuple(self.store.unpacked(layer) for layer in reversed(below))
-            alone = not install.reads_all and not self.packages.has(self.order.team)
-            made = self._run(install, place, alone=alone, layers=paths, inputs=inputs, around=around)
+            shared = not install.reads_all and not (keeps(install.tool) and self.packages.has(self.order.team))
+            made = self._run(install, place, alone=shared, layers=paths, inputs=inputs, around=around)
             layer = self.store.add_layer(made, move=True)
-            self.cache.keep(keys[0] if alone else own_key, layer, install)
+            self.cache.keep(keys[0] if shared else own_key, layer, install)
             self.told[layer.diff_id] = install.describe()
             self.log(f"{install.name}: installed in {time.monotonic() - started:.1f} s, {Bytes(layer.size)}, layer {layer.digest.short}")
             return layer
@@ -86,6 +86,8 @@ class Workshop:
                 cache=cache,
             )
 
+        if not keeps(install.tool):
+            return run(None)
         try:
             with self.packages.lent(self.order.team, first_id_of(self.order.team), place, alone=alone) as lent:
                 return run(lent)
