@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.builds.procfile import parse
+from runtime.builds.procfile import MOST_PROCESSES, parse
 from runtime.errors import BadSource
 
 
@@ -49,7 +49,10 @@ def test_any_text_gives_processes_or_a_sentence(text: str) -> None:
 
 @given(
     st.dictionaries(
-        st.from_regex(r"[a-z][a-z0-9]{0,10}", fullmatch=True), st.from_regex(r"[!-~]([ -~]*[!-~])?", fullmatch=True), min_size=1
+        st.from_regex(r"[a-z][a-z0-9]{0,10}", fullmatch=True),
+        st.from_regex(r"[!-~]([ -~]*[!-~])?", fullmatch=True),
+        min_size=1,
+        max_size=MOST_PROCESSES,
     )
 )
 def test_what_is_written_is_read(processes: dict[str, str]) -> None:
