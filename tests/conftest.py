@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import redis
+from hypothesis import HealthCheck, settings
 
 from tests import leaks
 
@@ -25,6 +26,10 @@ QUIET_BROWSER = [
     "--disable-component-update",
     "--disable-sync",
 ]
+# How long an example takes says how busy the machine is: it is shared, and the guest of `make test-vm` is twenty times slower.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
+
 PATIENCE = 10  # seconds: network namespaces and cgroups go away a little after they are let go
 
 _before: set[str] = set()

@@ -105,7 +105,7 @@ def removal(node: str) -> str:
 def apply(text: str) -> None:
     """Have the kernel take all of it or nothing. NetworkRefused: it says no."""
     try:
-        process.run(["nft", "-f", "-"], input=text.encode(), timeout=20)
+        process.run(["nft", "-f", "-"], input=text.encode(), timeout=60)
     except ProcessFailed as error:
         raise _refusal(str(error)) from None
 
