@@ -12,5 +12,6 @@ SCHEDULE = {
 CONVERGE_ALL = 10.0  # seconds between two looks at every app, by the supervisor
 RECONCILE_ROUTER = 10.0
 SAMPLE_USAGE = 2.0
+CHECK_HEALTH = 1.0  # how late a health check that is due begins at most
 SHIP_LOGS = 0.25
 COUNT_REQUESTS = 1.0

@@ -22,9 +22,10 @@ from runtime.converge.instance import RUN
 from runtime.engines.node import NodeEngine
 from runtime.errors import RuntimeFailure
 from workers.exits import ExitWatch
+from workers.pulses import Pulses
 from workers.roster import Roster
 from workers.sampling import UsageSampling
-from workers.schedules import CONVERGE_ALL, COUNT_REQUESTS, RECONCILE_ROUTER, SAMPLE_USAGE, SHIP_LOGS
+from workers.schedules import CHECK_HEALTH, CONVERGE_ALL, COUNT_REQUESTS, RECONCILE_ROUTER, SAMPLE_USAGE, SHIP_LOGS
 from workers.shipping import LogShipping
 from workers.visitors import Visitors
 
@@ -68,6 +69,7 @@ class Supervisor:
         self._shipping = LogShipping(engine, roster)
         self._sampling = UsageSampling(engine, roster, client)
         self._visitors = Visitors(engine, roster, wake=self._wake)
+        self._pulses = Pulses(engine, roster, changed=self._look_at)
         self._broker_away = False
         self.stop = threading.Event()
 
@@ -82,6 +84,7 @@ class Supervisor:
             thread.start()
         for thread in threads:
             thread.join()
+        self._pulses.stop()
         self._visitors.stop()
         self._exits.close()
 
@@ -91,6 +94,7 @@ class Supervisor:
             Duty(name="logs", every=SHIP_LOGS, do=self._shipping.round),
             Duty(name="usage", every=SAMPLE_USAGE, do=self._sampling.round),
             Duty(name="requests", every=COUNT_REQUESTS, do=self._visitors.round),
+            Duty(name="health", every=CHECK_HEALTH, do=self._pulses.round),
             Duty(name="router", every=RECONCILE_ROUTER, do=self._reconcile),
             Duty(name="converge", every=CONVERGE_ALL, do=self._converge_all),
         )
@@ -101,7 +105,10 @@ class Supervisor:
 
     def _wake(self, app: str) -> None:
         self._engine.wake(app)
-        self._ask("slipway.instance_ended", app)  # converging looks at it at once: what was stopped has to become healthy
+        self._look_at(app)  # at once: what was stopped has to become healthy
+
+    def _look_at(self, app: str) -> None:
+        self._ask("slipway.instance_ended", app)
 
     def _converge_all(self) -> None:
         if not self._ask("slipway.converge_all"):
