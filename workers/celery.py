@@ -29,7 +29,7 @@ LONGEST_TASK = 2 * 3600  # seconds; a task not done by then is handed out again 
 app = Celery(
     "workers",
     broker=settings.BROKER_URL,
-    include=["workers.build", "workers.rollout", "workers.converge", "workers.runs", "workers.upkeep"],
+    include=["workers.autoscale", "workers.build", "workers.rollout", "workers.converge", "workers.runs", "workers.upkeep"],
 )
 app.conf.update(
     accept_content=["json"],

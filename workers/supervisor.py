@@ -21,11 +21,12 @@ from runtime.containers.container import Container
 from runtime.converge.instance import RUN
 from runtime.engines.node import NodeEngine
 from runtime.errors import RuntimeFailure
+from workers.demand import DemandSampling
 from workers.exits import ExitWatch
 from workers.pulses import Pulses
 from workers.roster import Roster
 from workers.sampling import UsageSampling
-from workers.schedules import CHECK_HEALTH, CONVERGE_ALL, COUNT_REQUESTS, RECONCILE_ROUTER, SAMPLE_USAGE, SHIP_LOGS
+from workers.schedules import CHECK_HEALTH, CONVERGE_ALL, COUNT_REQUESTS, RECONCILE_ROUTER, SAMPLE_DEMAND, SAMPLE_USAGE, SHIP_LOGS
 from workers.shipping import LogShipping
 from workers.visitors import Visitors
 
@@ -70,6 +71,7 @@ class Supervisor:
         self._sampling = UsageSampling(engine, roster, client)
         self._visitors = Visitors(engine, roster, wake=self._wake)
         self._pulses = Pulses(engine, roster, changed=self._look_at)
+        self._demand = DemandSampling(engine, roster, client, tally=self._visitors.tally)
         self._broker_away = False
         self.stop = threading.Event()
 
@@ -93,6 +95,7 @@ class Supervisor:
             Duty(name="exits", every=0.0, do=lambda: self._exits.watch(WATCH)),
             Duty(name="logs", every=SHIP_LOGS, do=self._shipping.round),
             Duty(name="usage", every=SAMPLE_USAGE, do=self._sampling.round),
+            Duty(name="demand", every=SAMPLE_DEMAND, do=self._demand.round),
             Duty(name="requests", every=COUNT_REQUESTS, do=self._visitors.round),
             Duty(name="health", every=CHECK_HEALTH, do=self._pulses.round),
             Duty(name="router", every=RECONCILE_ROUTER, do=self._reconcile),
