@@ -40,13 +40,16 @@ class TakeOut:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TakeBack:
-    """It passes its health check again."""
+    """It passes its health check again, or nobody knows any more that it does not."""
 
     instance: str
     place: Place
     after: float  # seconds of failing
+    known: bool = True
 
     def describe(self) -> str:
+        if not self.known:
+            return f"{self.place} gets requests: its health was not checked lately"
         return f"{self.place} answers its health check again after {self.after:.0f} s, and gets requests"
 
 

@@ -19,11 +19,13 @@ from runtime.router.table import Endpoint
 def note_failing(draft: Draft) -> None:
     """Write down and tell who fails from now on, and who does no more."""
     for one in draft.instances:
+        if one.id in draft.draining | draft.condemned | draft.gone:
+            continue  # on its way out, and not asked any more
         since, failing = one.marks.failing_since, fails(one, draft.now)
         if failing and since is None:
             draft.marks.append(TakeOut(instance=one.id, place=one.place, at=draft.now, reason=why_it_fails(one)))
         elif not failing and since is not None and one.phase is Phase.RUNNING:
-            draft.marks.append(TakeBack(instance=one.id, place=one.place, after=draft.now - since))
+            draft.marks.append(TakeBack(instance=one.id, place=one.place, after=draft.now - since, known=one.pulse is None))
 
 
 def choose_restarts(draft: Draft, staffs: Sequence[Staff]) -> None:

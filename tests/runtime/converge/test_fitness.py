@@ -120,6 +120,18 @@ def test_nothing_follows_from_what_was_written_down_long_ago():
     assert plan(world.desired, replace(observed, instances=(replace(sick, pulse=old), *others)), world.now).settled
 
 
+def test_what_leaves_for_good_is_not_said_to_be_well_again():
+    world = live({WEB: 2})
+    sick, _ = world.serving()
+    fall_sick(world, sick)
+    played(world, 35)
+    world.current = replace(world.current, generation=1)
+    notes = [action for action in played(world, 120) if isinstance(action, TakeBack | Bury)]
+    assert notes == []
+    assert sick not in world.instances
+    assert len(world.serving()) == 2
+
+
 def test_a_restart_for_failing_leaves_a_sleeping_app_alone():
     world = live({WEB: 1})
     (only,) = world.serving()
