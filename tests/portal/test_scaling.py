@@ -114,6 +114,8 @@ def test_the_page_saves_the_card_and_shows_the_last_decisions(crew: Crew, app: A
     page = client.get(f"/apps/{app.name}/traffic").content.decode()
     assert "1 → 2" in page
     assert "95 % of requests take up to 400 ms, target 250 ms" in page
+    overview = client.get(f"/apps/{app.name}").content.decode()
+    assert "Autoscaling went from 1 to 2" in overview
     refused = client.post(f"/apps/{app.name}/traffic/autoscale", {**sent, "autoscale_most": 1})
     assert refused.status_code == 422
     assert "At least 2 and at most 1 instances cannot be." in refused.content.decode()
