@@ -146,6 +146,11 @@ class NodeConfig:
         return self.run / "requests"
 
     @property
+    def pulses(self) -> Path:
+        """APP.json: which instances fail their health checks, since the node was started."""
+        return self.run / "pulses"
+
+    @property
     def wake_socket(self) -> Path:
         """Where HAProxy asks to have a sleeping app woken."""
         return self.run / "wake.sock"

@@ -29,7 +29,9 @@ LONGEST_TASK = 2 * 3600  # seconds; a task not done by then is handed out again 
 app = Celery(
     "workers",
     broker=settings.BROKER_URL,
-    include=[f"workers.{name}" for name in ("build", "rollout", "converge", "images", "publishing", "runs", "upkeep", "upgrade")],
+    include=[
+        f"workers.{name}" for name in ("autoscale", "build", "rollout", "converge", "images", "publishing", "runs", "upkeep", "upgrade")
+    ],
 )
 app.conf.update(
     accept_content=["json"],

@@ -22,11 +22,22 @@ from runtime.containers.container import Container
 from runtime.converge.instance import RUN
 from runtime.engines.node import NodeEngine
 from runtime.errors import RuntimeFailure
+from workers.demand import DemandSampling
 from workers.exits import ExitWatch
 from workers.pressure import GivingWay
+from workers.pulses import Pulses
 from workers.roster import Roster
 from workers.sampling import UsageSampling
-from workers.schedules import CONVERGE_ALL, COUNT_REQUESTS, LOOK_AT_PRESSURE, RECONCILE_ROUTER, SAMPLE_USAGE, SHIP_LOGS
+from workers.schedules import (
+    CHECK_HEALTH,
+    CONVERGE_ALL,
+    COUNT_REQUESTS,
+    LOOK_AT_PRESSURE,
+    RECONCILE_ROUTER,
+    SAMPLE_DEMAND,
+    SAMPLE_USAGE,
+    SHIP_LOGS,
+)
 from workers.shipping import LogShipping
 from workers.visitors import Visitors
 
@@ -71,6 +82,8 @@ class Supervisor:
         self._sampling = UsageSampling(engine, roster, client)
         self._giving_way = GivingWay(engine)
         self._visitors = Visitors(engine, roster, wake=self._wake)
+        self._pulses = Pulses(engine, roster, changed=self._look_at)
+        self._demand = DemandSampling(engine, roster, client, tally=self._visitors.tally)
         self._broker_away = False
         self.stop = threading.Event()
 
@@ -86,6 +99,7 @@ class Supervisor:
         for thread in threads:
             thread.join()
         self._giving_way.let_all_go_on()
+        self._pulses.stop()
         self._visitors.stop()
         self._exits.close()
 
@@ -95,7 +109,9 @@ class Supervisor:
             Duty(name="logs", every=SHIP_LOGS, do=self._shipping.round),
             Duty(name="usage", every=SAMPLE_USAGE, do=self._sampling.round),
             Duty(name="pressure", every=LOOK_AT_PRESSURE, do=self._giving_way.round),
+            Duty(name="demand", every=SAMPLE_DEMAND, do=self._demand.round),
             Duty(name="requests", every=COUNT_REQUESTS, do=self._visitors.round),
+            Duty(name="health", every=CHECK_HEALTH, do=self._pulses.round),
             Duty(name="router", every=RECONCILE_ROUTER, do=self._reconcile),
             Duty(name="converge", every=CONVERGE_ALL, do=self._converge_all),
         )
@@ -106,7 +122,10 @@ class Supervisor:
 
     def _wake(self, app: str) -> None:
         self._engine.wake(app)
-        self._ask("slipway.instance_ended", app)  # converging looks at it at once: what was stopped has to become healthy
+        self._look_at(app)  # at once: what was stopped has to become healthy
+
+    def _look_at(self, app: str) -> None:
+        self._ask("slipway.instance_ended", app)
 
     def _converge_all(self) -> None:
         if not self._ask("slipway.converge_all"):

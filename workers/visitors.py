@@ -56,6 +56,10 @@ class Visitors:
         """Its `metrics` are written to by the event loop's thread alone."""
         return self._collector
 
+    def tally(self, app: str) -> Tally:
+        """What was counted of an app's requests so far."""
+        return self._collector.metrics.apps.get(app, Tally())
+
     def start(self) -> None:
         """Listen on both sockets."""
         self._thread.start()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from runtime.containers.spec import Limits
 from runtime.converge.desired import DesiredProcess, DesiredRelease
 from runtime.converge.observed import Group, Place
+from runtime.health import HealthCheck
 from runtime.router.table import AppRoutes, AppSituation
 
 
@@ -18,9 +19,38 @@ class MarkReady:
     place: Place
     at: float
     after: float  # seconds from its start
+    check: HealthCheck | None = None  # that it passed
 
     def describe(self) -> str:
         return f"{self.place} is healthy after {self.after:.1f} s"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakeOut:
+    """An instance that was ready fails its health check: others get its requests, if there are others."""
+
+    instance: str
+    place: Place
+    at: float
+    reason: str
+
+    def describe(self) -> str:
+        return f"{self.place} gets no new requests while another one is well: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakeBack:
+    """It passes its health check again, or nobody knows any more that it does not."""
+
+    instance: str
+    place: Place
+    after: float  # seconds of failing
+    known: bool = True
+
+    def describe(self) -> str:
+        if not self.known:
+            return f"{self.place} gets requests: its health was not checked lately"
+        return f"{self.place} answers its health check again after {self.after:.0f} s, and gets requests"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,6 +249,8 @@ Action = (
     | Thaw
     | MakeReady
     | MarkReady
+    | TakeOut
+    | TakeBack
     | Promote
     | Shift
     | SetRoutes

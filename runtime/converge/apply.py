@@ -16,7 +16,20 @@ from typing import Protocol, TypeVar
 from runtime.containers.container import Container
 from runtime.containers.spec import ContainerSpec, Limits, TeamLimits
 from runtime.converge import instance, record
-from runtime.converge.actions import Action, Bury, Freeze, Launch, MakeReady, RemoveRoutes, Retire, SetLimits, SetRoutes, Thaw
+from runtime.converge.actions import (
+    Action,
+    Bury,
+    Freeze,
+    Launch,
+    MakeReady,
+    RemoveRoutes,
+    Retire,
+    SetLimits,
+    SetRoutes,
+    TakeBack,
+    TakeOut,
+    Thaw,
+)
 from runtime.converge.desired import DesiredApp
 from runtime.converge.observed import limits_text
 from runtime.converge.record import Record
@@ -93,6 +106,8 @@ class Applier:
                     self.router.remove(action.app)
                 case Freeze() | Thaw():
                     self.containers.freeze(action.instance, frozen=isinstance(action, Freeze))
+                case TakeOut() | TakeBack():
+                    self.say(desired.app, action.describe())
                 case SetLimits():
                     known = self._set_limits(desired.app, action, known)
                 case _:

@@ -9,12 +9,16 @@ import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from runtime.converge import backoff
 from runtime.converge.actions import Action, Drain, Retire, SetRoutes
 from runtime.converge.desired import DesiredApp, DesiredRelease
 from runtime.converge.observed import WEB, Asleep, Group, ObservedApp, ObservedInstance, Phase, Place, Stage
 from runtime.converge.strategy import Kind
+from runtime.health import HealthCheck
 from runtime.router.table import AppRoutes
 
+PATIENT = 2  # times the attempts that take an instance out of the pool, until it is restarted
+STALE_AFTER = 3  # health checks that were due and not made: then nothing is known
 SETTLE_SECONDS = 2.0  # a process without a port is ready when it stayed up so long: a bad import or setting ends it sooner
 
 
@@ -67,6 +71,7 @@ class Draft:
     gone: set[str] = field(default_factory=set)  # instances that are not to be counted on any more
     draining: set[str] = field(default_factory=set)
     condemned: set[str] = field(default_factory=set)  # of a candidate that failed
+    restarting: set[str] = field(default_factory=set)  # for failing their health checks too long
     stage: Stage | None = None  # of the candidate, if it is a canary that has come to one
     asleep: Asleep | None = None
     occupants: dict[Place, ObservedInstance] = field(default_factory=dict)
@@ -154,6 +159,17 @@ class Draft:
         sleep = self.desired.sleep
         return self.asleep is not None and sleep is not None and self.now - self.asleep.since >= sleep.stop_after
 
+    def release_of(self, group: Group) -> DesiredRelease | None:
+        """The release of a group; None if it is neither the candidate nor current."""
+        return next(
+            (one for one in (self.desired.candidate, self.desired.current) if one is not None and one.number == group.release), None
+        )
+
+    def free_at(self, place: Place) -> float:
+        """When an empty place may be filled: now, or at the end of its back-off."""
+        crashes = self.observed.crashes.get(place)
+        return crashes.at + backoff.delay(crashes.count) if crashes is not None else self.now
+
     def in_service(self) -> list[ObservedInstance]:
         """Running, and on nobody's way out."""
         away = self.gone | self.draining | self.condemned
@@ -166,7 +182,7 @@ class Draft:
             return True
         wanted = min((web_count(release) for release, _ in self.staffed), default=0)
         watched = group_of(self.candidate) if self.candidate is not None and self.moving is Kind.CANARY else None
-        others = [one for one in self.in_service() if one.place.process == WEB and one.place.group != watched and healthy(one, self.now)]
+        others = [one for one in self.in_service() if one.place.process == WEB and one.place.group != watched and well(one, self.now)]
         return sum(one.id != instance.id for one in others) >= wanted
 
     def routed(self, instance: str) -> bool:
@@ -187,7 +203,7 @@ class Draft:
         """Send it home: by way of draining if it has traffic, and not before others have it."""
         if not self.may_leave(instance):
             self.waiting = True
-        elif instance.phase is Phase.RUNNING and self.routed(instance.id):
+        elif instance.phase is Phase.RUNNING and self.known_to_router(instance.id):
             self.marks.append(Drain(instance=instance.id, place=instance.place, at=self.now))
             self.draining.add(instance.id)
         else:
@@ -219,6 +235,35 @@ def healthy(instance: ObservedInstance, now: float) -> bool:
     if instance.public:
         return instance.answers
     return instance.started_at is not None and now - instance.started_at >= SETTLE_SECONDS
+
+
+def well(instance: ObservedInstance, now: float) -> bool:
+    """Healthy, and still passing its health checks."""
+    return healthy(instance, now) and not fails(instance, now)
+
+
+def fails(instance: ObservedInstance, now: float) -> bool:
+    """It was ready, and failed as many health checks in a row as are too many."""
+    return _failures(instance, now) >= (instance.marks.check or HealthCheck()).attempts
+
+
+def is_given_up(instance: ObservedInstance, now: float) -> bool:
+    """It goes on failing: only a restart may help."""
+    return _failures(instance, now) >= (1 + PATIENT) * (instance.marks.check or HealthCheck()).attempts
+
+
+def why_it_fails(instance: ObservedInstance) -> str:
+    """What its last health check met; empty for one that is not known to fail."""
+    check, pulse = instance.marks.check, instance.pulse
+    return f"{check.describe()} {pulse.trouble}, {pulse.failures} times in a row." if check is not None and pulse is not None else ""
+
+
+def _failures(instance: ObservedInstance, now: float) -> int:
+    """In a row. None are known of what is not asked, or was not for long: whoever asks is away, or it slept."""
+    check, pulse = instance.marks.check, instance.pulse
+    if check is None or pulse is None or instance.frozen or instance.phase is not Phase.RUNNING:
+        return 0
+    return pulse.failures if now - pulse.at <= STALE_AFTER * (check.interval + check.timeout) else 0
 
 
 def group_of(release: DesiredRelease) -> Group:

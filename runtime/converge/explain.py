@@ -28,6 +28,10 @@ class Answer:
     def healthy(self) -> bool:
         return self.passed or (self.status is not None and self.status < 500)
 
+    def describe(self) -> str:
+        """After the name of what was asked."""
+        return self.trouble or (f"was answered with status {self.status}" if self.status is not None else "did not succeed")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:

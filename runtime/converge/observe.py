@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from runtime.containers.container import Container, Status, Usage
-from runtime.containers.execution import Executed
 from runtime.converge import explain, instance
+from runtime.converge.asking import Asker
 from runtime.converge.desired import DesiredApp, DesiredRelease
 from runtime.converge.evidence import Traffic
-from runtime.converge.observed import Group, Marks, ObservedApp, ObservedInstance, Phase, Place
-from runtime.converge.readiness import Ask, Connect, ask, connect
+from runtime.converge.observed import Group, Marks, ObservedApp, ObservedInstance, Phase, Place, Pulse
 from runtime.converge.record import Record
 from runtime.converge.requests import Requests
 from runtime.errors import RuntimeFailure
@@ -34,7 +33,6 @@ class ContainersToLookAt(Protocol):
     def usage(self, id: str) -> Usage | None: ...
     def is_frozen(self, id: str) -> bool: ...
     def listening(self, id: str) -> list[tuple[str, int]]: ...
-    def execute(self, id: str, command: Sequence[str], *, timeout: float) -> Executed: ...
 
 
 class RouterToLookAt(Protocol):
@@ -52,18 +50,19 @@ class Observer:
     containers: ContainersToLookAt
     router: RouterToLookAt
     last_lines: Callable[[str], list[str]]  # of an instance's output
-    ask: Ask = ask
-    connect: Connect = connect
+    asker: Asker
     asked: dict[str, tuple[float, explain.Answer]] = field(default_factory=dict)  # commands, which cost more than a request, by instance
     requests: Callable[[str], Requests | None] = lambda _: None  # of an app
+    pulses: Callable[[str], Mapping[str, Pulse]] = lambda _: {}  # of an app's instances that fail
 
     def observe(self, desired: DesiredApp, record: Record, now: float) -> ObservedApp:
         """One app as it is now. `desired` says how to ask for health, and no more."""
         found = [(container, place) for container, place in self._containers(desired.app)]
         answers = self._answers(desired, found, record, now)
+        pulses = self.pulses(desired.app)
         return ObservedApp(
             app=desired.app,
-            instances=tuple(self._instance(desired, record, container, place, answers, now) for container, place in found),
+            instances=tuple(self._instance(desired, record, container, place, answers, pulses, now) for container, place in found),
             serving=record.serving,
             crashes=record.crashes,
             verdict=record.verdict,
@@ -117,37 +116,29 @@ class Observer:
             return dict(zip((container.id for container in unready), pool.map(one, unready), strict=True))
 
     def _check(self, desired: DesiredApp, container: Container, now: float) -> explain.Answer:
+        """A command once a second at most; in between, what it said last."""
         health = _health(desired, container)
-        address, port = container.address or "", int(container.spec.labels["port"])
-        match health.kind:
-            case CheckKind.HTTP:
-                return self.ask(address, port, desired.hosts[0] if desired.hosts else desired.app, health.path, patience=health.timeout)
-            case CheckKind.TCP:
-                return self.connect(address, port, patience=health.timeout)
-            case CheckKind.COMMAND:
-                return self._run_inside(container.id, health, now)
-
-    def _run_inside(self, id: str, health: HealthCheck, now: float) -> explain.Answer:
-        """Once a second at most; in between, what it said last."""
-        at, last = self.asked.get(id, (float("-inf"), explain.Answer()))
+        host = desired.hosts[0] if desired.hosts else desired.app
+        if health.kind is not CheckKind.COMMAND:
+            return self.asker.check(container, host, health)
+        at, last = self.asked.get(container.id, (float("-inf"), explain.Answer()))
         if now - at < COMMAND_EVERY:
             return last
-        try:
-            done = self.containers.execute(id, health.command, timeout=health.timeout)
-        except RuntimeFailure as failure:  # it ended just now
-            return explain.Answer(trouble=f"could not be run: {failure.what}")
-        if done.code is None:
-            answer = explain.Answer(trouble=f"did not end within {health.timeout:g} s")
-        else:
-            said = f", saying: {done.output[-300:]}" if done.output else ""
-            answer = explain.Answer(passed=done.code == 0, trouble=f"ended with code {done.code}{said}" if done.code else "")
+        answer = self.asker.check(container, host, health)
         if len(self.asked) > REMEMBERED:
             self.asked.clear()
-        self.asked[id] = (now, answer)
+        self.asked[container.id] = (now, answer)
         return answer
 
     def _instance(
-        self, desired: DesiredApp, record: Record, container: Container, place: Place, answers: Mapping[str, explain.Answer], now: float
+        self,
+        desired: DesiredApp,
+        record: Record,
+        container: Container,
+        place: Place,
+        answers: Mapping[str, explain.Answer],
+        pulses: Mapping[str, Pulse],
+        now: float,
     ) -> ObservedInstance:
         marks = record.marks.get(container.id, Marks())
         answer = answers.get(container.id)
@@ -169,6 +160,7 @@ class Observer:
             connections=self._connections(desired.app, container.id) if draining or (runs and self._is_idle(desired, record, now)) else 0,
             frozen=runs and (record.asleep is not None or desired.sleep is not None) and self.containers.is_frozen(container.id),
             evidence=self._evidence(desired, container, answer, now),
+            pulse=pulses.get(container.id),
             marks=marks,
         )
 

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from runtime.containers.spec import Limits
 from runtime.converge.evidence import Traffic
+from runtime.health import HealthCheck
 from runtime.router import table
 from runtime.router.table import AppRoutes
 
@@ -54,6 +55,17 @@ class Marks:
     draining_since: float | None = None
     condemned: bool = False  # of a candidate that failed
     refused: str = ""  # limits the kernel would not set while it runs: they wait for its next start
+    check: HealthCheck | None = None  # that it passed to become ready, and is asked for the rest of its life; None without a port
+    failing_since: float | None = None  # out of the pool, if there are others
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pulse:
+    """How an instance fails its health checks."""
+
+    failures: int  # in a row
+    at: float  # of the last one
+    trouble: str  # what the last one met: "was refused"
 
 
 def limits_text(limits: Limits) -> str:
@@ -78,6 +90,7 @@ class ObservedInstance:
     connections: int = 0  # open through the router; asked only of draining ones, and of those that may fall asleep
     frozen: bool = False
     evidence: str = ""  # why it exited, or is not ready yet: what was seen, the remedy, the last log lines
+    pulse: Pulse | None = None  # None: its last health check was passed, or it is not asked
     marks: Marks = Marks()
 
 

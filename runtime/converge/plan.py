@@ -26,8 +26,9 @@ from runtime.converge.actions import (
     Shift,
 )
 from runtime.converge.desired import DesiredApp, DesiredProcess, DesiredRelease
-from runtime.converge.draft import Draft, Outcome, OutcomeState, Plan, group_of, healthy
+from runtime.converge.draft import Draft, Outcome, OutcomeState, Plan, group_of, healthy, is_given_up, why_it_fails
 from runtime.converge.evidence import Traffic, judge
+from runtime.converge.fitness import choose_restarts, note_failing
 from runtime.converge.observed import WEB, Group, ObservedApp, ObservedInstance, Phase, Place, Stage, limits_text
 from runtime.converge.sleep import settle_sleep
 from runtime.converge.staffing import Staff, places_of, staff, whole
@@ -44,10 +45,12 @@ def plan(desired: DesiredApp, observed: ObservedApp, now: float) -> Plan:
     draft = Draft(desired=desired, observed=observed, now=now)
     _judge_candidate(draft)
     _mark_ready(draft)
+    note_failing(draft)
     _shift(draft)
     _promote(draft)
     settle_sleep(draft)
     staffs = staff(draft)
+    choose_restarts(draft, staffs)
     for instance in draft.instances:
         _place_or_dismiss(draft, staffs, instance)
     for one in staffs:
@@ -91,6 +94,8 @@ def _failures(draft: Draft, candidate: DesiredRelease, members: list[ObservedIns
             yield _finding(one.place, one.evidence or "It exited.")
         elif _overdue(one, candidate, draft.now):
             yield _finding(one.place, one.evidence or f"It was not ready within {candidate.boot_seconds:.0f} s.")
+        elif is_given_up(one, draft.now):
+            yield f"{one.place} became ready, and then no longer answered its health check: {why_it_fails(one)}"
     group = group_of(candidate)
     for place, crashes in sorted(draft.observed.crashes.items()):
         if place.group == group and (not crashes.lost or crashes.count > backoff.AT_ONCE):
@@ -114,7 +119,9 @@ def _mark_ready(draft: Draft) -> None:
     for one in draft.instances:
         if healthy(one, draft.now) and one.marks.ready_at is None and one.id not in draft.gone | draft.condemned:
             after = draft.now - (one.started_at or draft.now)
-            draft.marks.append(MarkReady(instance=one.id, place=one.place, at=draft.now, after=after))
+            release = draft.release_of(one.place.group) if one.public else None
+            check = release.health if release is not None else None
+            draft.marks.append(MarkReady(instance=one.id, place=one.place, at=draft.now, after=after, check=check))
 
 
 def _shift(draft: Draft) -> None:
@@ -210,7 +217,10 @@ def _keep(draft: Draft, instance: ObservedInstance, release: DesiredRelease, pro
         draft.dismiss(instance)
         return
     if instance.phase is not Phase.RUNNING or _overdue(instance, release, draft.now):
-        _bury(draft, instance)
+        _bury(draft, instance, instance.evidence or "It ended.")
+        return
+    if instance.id in draft.restarting:
+        _bury(draft, instance, f"It no longer answered its health check: {why_it_fails(instance)}")
         return
     draft.occupants[instance.place] = instance
     if instance.limits != process.limits and instance.marks.refused != limits_text(process.limits):
@@ -219,15 +229,13 @@ def _keep(draft: Draft, instance: ObservedInstance, release: DesiredRelease, pro
         draft.waiting = True
 
 
-def _bury(draft: Draft, instance: ObservedInstance) -> None:
+def _bury(draft: Draft, instance: ObservedInstance, reason: str) -> None:
     crashes = draft.observed.crashes.get(instance.place)
     if crashes is not None and crashes.instance == instance.id:
         draft.retire(instance)  # counted already, and we were killed before it was removed
         return
     at = instance.exited_at if instance.exited_at is not None else draft.now
-    draft.ends.append(
-        Bury(instance=instance.id, place=instance.place, at=at, reason=instance.evidence or "It ended.", lost=instance.phase is Phase.LOST)
-    )
+    draft.ends.append(Bury(instance=instance.id, place=instance.place, at=at, reason=reason, lost=instance.phase is Phase.LOST))
     draft.gone.add(instance.id)
     draft.occupants[instance.place] = instance  # the place is free when it is buried, not before
 
@@ -240,8 +248,7 @@ def _fill_places(draft: Draft, staff: Staff) -> None:
     for place, process in staff.places():
         if place in draft.occupants:
             continue
-        crashes = draft.observed.crashes.get(place)
-        free_at = crashes.at + backoff.delay(crashes.count) if crashes is not None else draft.now
+        free_at = draft.free_at(place)
         if draft.stopped and process.name in draft.desired.public:
             draft.starts.append(MakeReady(place=place, release=replace(staff.release, generation=staff.group.generation), process=process))
         elif free_at <= draft.now:
@@ -255,5 +262,6 @@ def _forgive(draft: Draft) -> None:
     for place in sorted(draft.observed.crashes):
         occupant = draft.occupants.get(place)
         ready_at = occupant.marks.ready_at if occupant is not None and occupant.id not in draft.gone else None
-        if place not in wanted or (ready_at is not None and draft.now - ready_at >= backoff.CLEARED_AFTER):
+        failing = occupant is not None and occupant.pulse is not None
+        if place not in wanted or (ready_at is not None and not failing and draft.now - ready_at >= backoff.CLEARED_AFTER):
             draft.marks.append(Forgive(place=place))

@@ -6,12 +6,27 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from runtime import journal
-from runtime.converge.actions import Action, Bury, Condemn, Drain, FallAsleep, Forgive, MarkReady, Promote, Shift, WakeUp
+from runtime.converge.actions import (
+    Action,
+    Bury,
+    Condemn,
+    Drain,
+    FallAsleep,
+    Forgive,
+    MarkReady,
+    Promote,
+    Shift,
+    TakeBack,
+    TakeOut,
+    WakeUp,
+)
 from runtime.converge.observed import Asleep, Crashes, Group, Marks, Place, Stage, Verdict
+from runtime.health import CheckKind, HealthCheck
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,10 +44,8 @@ class Record:
     def noting(self, action: Action) -> Record:
         """The record once `action` is under way; the same one for actions that leave no note."""
         match action:
-            case MarkReady():
-                return self._marked(action.instance, ready_at=action.at)
-            case Drain():
-                return self._marked(action.instance, draining_since=action.at)
+            case MarkReady() | TakeOut() | TakeBack() | Drain():
+                return self._marked(action.instance, **_marks_of(action))
             case Promote():
                 record = replace(self, serving=action.group, stage=_promoted(self.stage, action))
                 for instance in action.drained:
@@ -68,6 +81,11 @@ class Record:
         """It sleeps no more."""
         return replace(self, asleep=None, woken_at=at)
 
+    def to_be_asked(self) -> Mapping[str, HealthCheck]:
+        """How each instance is asked for its health from now on; nobody is while the app sleeps."""
+        lasting = {key: marks.check for key, marks in self.marks.items() if marks.draining_since is None and not marks.condemned}
+        return {key: check for key, check in lasting.items() if check is not None} if self.asleep is None else {}
+
     def refused(self, instance: str, limits: str) -> Record:
         """The kernel did not take these limits for a running instance."""
         return self._marked(instance, refused=limits)
@@ -82,7 +100,7 @@ class Record:
         """Nothing is left of the instance."""
         return replace(self, marks={key: marks for key, marks in self.marks.items() if key != instance})
 
-    def _marked(self, instance: str, **changes: float | bool | str) -> Record:
+    def _marked(self, instance: str, **changes: float | bool | str | HealthCheck | None) -> Record:
         marks = replace(self.marks.get(instance, Marks()), **changes)  # type: ignore[arg-type]  # keys are those of the callers above
         return replace(self, marks={**self.marks, instance: marks})
 
@@ -98,7 +116,7 @@ def load(path: Path) -> Record:
     serving, verdict, stage = raw.get("serving"), raw.get("verdict"), raw.get("stage")
     return Record(
         serving=Group(*serving) if serving else None,
-        marks={key: Marks(**marks) for key, marks in raw.get("marks", {}).items()},
+        marks={key: _read_marks(marks) for key, marks in raw.get("marks", {}).items()},
         crashes={_place(entry.pop("place")): Crashes(**entry) for entry in raw.get("crashes", [])},
         verdict=Verdict(**verdict) if verdict else None,
         asleep=Asleep(since=raw["asleep"]) if raw.get("asleep") else None,
@@ -114,7 +132,9 @@ def save(path: Path, record: Record) -> None:
         path,
         {
             "serving": [record.serving.release, record.serving.generation] if record.serving else None,
-            "marks": {key: _fields(marks) for key, marks in record.marks.items()},
+            "marks": {
+                key: {**_fields(marks), "check": asdict(marks.check) if marks.check else None} for key, marks in record.marks.items()
+            },
             "crashes": [{"place": _text(place), **_fields(crashes)} for place, crashes in record.crashes.items()],
             "verdict": _fields(record.verdict) if record.verdict else None,
             "asleep": record.asleep.since if record.asleep else None,
@@ -122,6 +142,25 @@ def save(path: Path, record: Record) -> None:
             "stage": _stage(record.stage) if record.stage else None,
         },
         durable=False,
+    )
+
+
+def _marks_of(action: MarkReady | TakeOut | TakeBack | Drain) -> dict[str, float | HealthCheck | None]:
+    match action:
+        case MarkReady():
+            return {"ready_at": action.at, "check": action.check}
+        case TakeOut():
+            return {"failing_since": action.at}
+        case TakeBack():
+            return {"failing_since": None}
+        case Drain():
+            return {"draining_since": action.at}
+
+
+def _read_marks(raw: dict[str, Any]) -> Marks:
+    check = raw.pop("check", None)
+    return Marks(
+        **raw, check=HealthCheck(**{**check, "kind": CheckKind(check["kind"]), "command": tuple(check["command"])}) if check else None
     )
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from runtime.converge import backoff
+from runtime.converge.draft import fails, healthy, why_it_fails
 from runtime.converge.observed import ObservedApp, ObservedInstance, Phase
-from runtime.converge.plan import healthy
 
 
 class State(StrEnum):
@@ -62,7 +62,7 @@ def _present(observed: ObservedApp, one: ObservedInstance, now: float) -> Instan
         process=one.place.process,
         release=one.place.group.release,
         state=State.ASLEEP if observed.asleep is not None and one.public else _state(one, now),
-        detail=one.evidence,
+        detail=one.evidence or (f"It fails its health check: {why_it_fails(one)}" if fails(one, now) else ""),
         restarts=crashes.count if crashes else 0,
         started_at=one.started_at,
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from runtime.converge.desired import DesiredProcess, DesiredRelease
-from runtime.converge.draft import Draft, group_of, healthy
+from runtime.converge.draft import Draft, group_of, healthy, well
 from runtime.converge.observed import WEB, Group, Place
 from runtime.converge.strategy import Kind
 
@@ -38,8 +38,8 @@ def staff(draft: Draft) -> tuple[Staff, ...]:
 
 
 def whole(draft: Draft, release: DesiredRelease, counts: Mapping[str, int] | None = None) -> bool:
-    """Every place is filled by a healthy instance that nobody sends away; of all places, or of `counts`."""
-    filled = {one.place for one in draft.in_service() if healthy(one, draft.now)}
+    """Every place is filled by an instance that is well and that nobody sends away; of all places, or of `counts`."""
+    filled = {one.place for one in draft.in_service() if well(one, draft.now)}
     wanted = Staff(release=release, group=group_of(release), counts=_counts(release) if counts is None else counts)
     return all(place in filled for place, _ in wanted.places())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from runtime.converge import backoff
 from runtime.converge.draft import Draft, Outcome, OutcomeState, group_of, healthy, web_count
+from runtime.converge.fitness import pool_of
 from runtime.converge.observed import WEB, ObservedInstance, Phase, Place
 from runtime.converge.strategy import Kind
 from runtime.router.table import AppRoutes, AppSituation, Canary, Endpoint
@@ -11,7 +12,7 @@ from runtime.router.table import AppRoutes, AppSituation, Canary, Endpoint
 
 def routes_of(draft: Draft) -> AppRoutes:
     """Also settles whether the candidate is live: when the router was told so."""
-    endpoints = [end for one in sorted(draft.instances, key=lambda one: one.id) for end in _endpoints(draft, one)]
+    endpoints = pool_of(draft, [end for one in sorted(draft.instances, key=lambda one: one.id) for end in _endpoints(draft, one)])
     desired = draft.desired
     routes = AppRoutes(
         app=desired.app,

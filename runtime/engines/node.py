@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,11 +20,13 @@ from runtime.config import NodeConfig
 from runtime.containers.container import Container, Exit, Status, Usage
 from runtime.containers.lifecycle import Containers
 from runtime.containers.spec import Limits, Purpose, TeamLimits
-from runtime.converge import explain, instance, record, requests
+from runtime.converge import explain, instance, pulses, record, requests
 from runtime.converge.apply import Applier
+from runtime.converge.asking import Asker
 from runtime.converge.desired import DesiredApp, DesiredRelease
+from runtime.converge.explain import Answer
 from runtime.converge.observe import Observer
-from runtime.converge.observed import ObservedApp
+from runtime.converge.observed import ObservedApp, Pulse
 from runtime.converge.plan import Plan, plan
 from runtime.converge.readiness import Ask, ask
 from runtime.converge.requests import Requests
@@ -33,6 +35,7 @@ from runtime.engines.runs import Runs
 from runtime.engines.shipping import Shipper
 from runtime.engines.stories import ImageTale, tell
 from runtime.errors import LaunchFailed, RuntimeFailure
+from runtime.health import HealthCheck
 from runtime.images.collect import Garbage, Roots
 from runtime.images.digest import Digest
 from runtime.images.disk import disk_of
@@ -82,15 +85,18 @@ class NodeEngine:
         self.published = Published(config, self.images)
         self._builder = builder
         self._clock = clock
+        self._checks: dict[str, tuple[int, Mapping[str, HealthCheck]]] = {}  # app -> when its record was written, and what it says
         self.shipper = Shipper(config=config, console=self.containers.log_path, free=Kernel().punch_hole)
         self.runs = Runs(containers=self.containers, images=self.images, ship_last=self.ship_last, last_lines=self.shipper.last_lines)
+        self._asker = Asker(execute=self.containers.execute, ask=ask)
         self._observer = Observer(
             folder=config.instances,
             containers=self.containers,
             router=self.router,
             last_lines=self.shipper.last_lines,
-            ask=ask,
+            asker=self._asker,
             requests=self.requests_of,
+            pulses=self.pulses_of,
         )
         self._applier = Applier(
             containers=self.containers,
@@ -210,6 +216,7 @@ class NodeEngine:
             self.images.untag(name)
         self._record(app).unlink(missing_ok=True)
         self._requests(app).unlink(missing_ok=True)
+        self._pulses(app).unlink(missing_ok=True)
         self.shipper.forget(app)
 
     def take_out(self, app: str, ended: str) -> bool:
@@ -299,6 +306,31 @@ class NodeEngine:
         """Write it down for whoever converges."""
         requests.save(self._requests(app), counted)
 
+    def to_be_asked(self, app: str) -> Mapping[str, HealthCheck]:
+        """The instances whose health is checked for life, and how: ready, and neither asleep nor on their way out."""
+        try:
+            written = self._record(app).stat().st_mtime_ns
+        except FileNotFoundError:
+            return {}
+        before, checks = self._checks.get(app, (0, {}))
+        if written != before:
+            checks = record.load(self._record(app)).to_be_asked()
+            self._checks[app] = (written, checks)
+        return checks
+
+    def check_health(self, container: Container, check: HealthCheck) -> Answer:
+        """Ask one instance; takes as long as the check's time limit says at most."""
+        routes = self.router.route(container.spec.app)
+        return self._asker.check(container, routes.hosts[0] if routes is not None and routes.hosts else container.spec.app, check)
+
+    def pulses_of(self, app: str) -> Mapping[str, Pulse]:
+        """Which of an app's instances fail their health checks."""
+        return pulses.load(self._pulses(app))
+
+    def note_pulses(self, app: str, failing: Mapping[str, Pulse]) -> None:
+        """Write it down for whoever converges."""
+        pulses.save(self._pulses(app), failing)
+
     def _clamp(self, container: Container, limits: Limits) -> None:
         try:
             self.containers.set_limits(container.id, limits)
@@ -309,6 +341,9 @@ class NodeEngine:
 
     def _requests(self, app: str) -> Path:
         return self.config.requests / f"{app}.json"
+
+    def _pulses(self, app: str) -> Path:
+        return self.config.pulses / f"{app}.json"
 
     def _record(self, app: str) -> Path:
         return self.config.state / "converge" / f"{app}.json"

@@ -22,6 +22,7 @@ class Tally:
     received: int = 0
     sent: int = 0
     took: int = 0  # milliseconds of all together, tunnels left out
+    queued: int = 0  # milliseconds that all together waited for an instance to be free
     latency: list[int] = field(default_factory=lambda: [0] * BUCKETS)
     last_at: float = 0.0  # unix seconds: what sleeping goes by
 
@@ -31,6 +32,7 @@ class Tally:
             self.codes[line.code] += 1
         self.received += max(line.received, 0)
         self.sent += max(line.sent, 0)
+        self.queued += max(line.queued, 0)
         self.last_at = max(self.last_at, line.at)
         if not line.tunnel and line.took >= 0:
             self.took += line.took
@@ -61,6 +63,7 @@ class Tally:
             received=self.received - earlier.received,
             sent=self.sent - earlier.sent,
             took=self.took - earlier.took,
+            queued=self.queued - earlier.queued,
             latency=[now - before for now, before in zip(self.latency, earlier.latency, strict=True)],
             last_at=self.last_at,
         )
@@ -75,6 +78,7 @@ class Tally:
             received=self.received + other.received,
             sent=self.sent + other.sent,
             took=self.took + other.took,
+            queued=self.queued + other.queued,
             latency=[one + two for one, two in zip(self.latency, other.latency, strict=True)],
             last_at=max(self.last_at, other.last_at),
         )

@@ -308,6 +308,11 @@ class TrafficIn(Schema):
     hold_seconds: int | None = None
     sleep_minutes: int | None = None  # without a request; 0: never; null: as the team's quota says
     stop_minutes: int | None = None
+    autoscale: bool | None = None  # of web
+    autoscale_target: str | None = None  # requests, cpu, latency or queue
+    autoscale_value: int | None = None
+    autoscale_least: int | None = None
+    autoscale_most: int | None = None
     timeout_seconds: int | None = None
     body_limit: int | None = None
     header_limit: int | None = None
@@ -331,6 +336,17 @@ class TrafficOut(TrafficIn):
     """All of an app's traffic settings, and the names that pass basic auth."""
 
     auth_names: list[str]
+
+
+class ScalingOut(Schema):
+    """A decision of autoscaling. `after` is less than `wanted` where `refused` says why."""
+
+    at: datetime
+    before: int
+    wanted: int
+    after: int
+    reason: str
+    refused: str
 
 
 class CredentialIn(Schema):

@@ -6,11 +6,12 @@ from django.http import HttpRequest
 from ninja import Router, Status
 
 from portal.api.asking import person_of
-from portal.api.schemas import CredentialIn, TrafficIn, TrafficOut
+from portal.api.schemas import CredentialIn, ScalingOut, TrafficIn, TrafficOut
 from portal.api.shapes import traffic_out
 from portal.apps.access import app_for
 from portal.traffic import actions
-from portal.traffic.access import traffic_of
+from portal.traffic.access import scalings_of, traffic_of
+from portal.traffic.models import Scaling
 
 router = Router(tags=["traffic"])
 
@@ -24,6 +25,11 @@ def show_traffic(request: HttpRequest, name: str) -> TrafficOut:
 def change_traffic(request: HttpRequest, name: str, body: TrafficIn) -> TrafficOut:
     person = person_of(request)
     return traffic_out(actions.change(person, app=app_for(person, name), changes=body.dict(exclude_unset=True)))
+
+
+@router.get("/apps/{name}/scalings", response=list[ScalingOut], summary="What autoscaling decided last, and why")
+def list_scalings(request: HttpRequest, name: str) -> list[Scaling]:
+    return scalings_of(app_for(person_of(request), name), most=50)
 
 
 @router.put("/apps/{name}/traffic/auth/{user}", response={204: None}, summary="Let somebody pass basic auth")

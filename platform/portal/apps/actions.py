@@ -27,6 +27,7 @@ from portal.quotas import decision
 from portal.releases.access import intended_release, release_waiting_for
 from portal.releases.actions import lock_app, make_release, supersede_open_rollouts
 from portal.releases.models import Release
+from portal.traffic.access import WEB, traffic_of
 
 LONGEST_VALUE = 32 * 2**10
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
@@ -93,6 +94,7 @@ def scale(actor: Person, *, app: App, sizes: Mapping[str, Size]) -> None:
             hint = f"It has {known}." if known else "It gets its process types with the first deploy."
             raise NotFound(f"{app.name} has no process type {process}.", hint=hint)
         size.check(process)
+    _check_autoscaled(app, rows, sizes)
     decision.check_formation(app.team, app, sizes)
     changed = {process: size for process, size in sizes.items() if Size.of(rows[process]) != size}
     for process, size in changed.items():
@@ -159,6 +161,16 @@ def forget(app: App) -> None:
     repository.remove(app)
     with transaction.atomic():
         App.objects.filter(pk=app.pk).exclude(deleted_at=None).delete()
+
+
+def _check_autoscaled(app: App, rows: Mapping[str, ProcessFormation], sizes: Mapping[str, Size]) -> None:
+    """A number by hand would be undone within seconds; the size of one instance is still people's to choose."""
+    if WEB not in sizes or sizes[WEB].count == rows[WEB].count or not (traffic := traffic_of(app)).autoscale:
+        return
+    raise Conflict(
+        f"{app.name} scales {WEB} by itself, between {traffic.autoscale_least} and {traffic.autoscale_most} instances.",
+        hint="Change these bounds on its Traffic page, or switch autoscaling off there.",
+    )
 
 
 def _checked(changes: Mapping[str, str | None]) -> Mapping[str, str | None]:

@@ -13,6 +13,8 @@ from portal.jobs.access import Jobs, jobs_of
 from portal.quotas.access import quota_of
 from portal.quotas.decision import held_to
 from portal.releases.story import Deploy, story_of
+from portal.traffic.access import scalings_of
+from portal.traffic.models import Scaling
 
 LAST_DEPLOYS = 5
 
@@ -39,6 +41,7 @@ class Overview:
     deploys: list[Deploy]
     building: Build | None
     jobs: Jobs
+    scaling: Scaling | None  # the last decision of autoscaling
 
 
 def overview_of(app: App) -> Overview:
@@ -51,6 +54,7 @@ def overview_of(app: App) -> Overview:
         deploys=story_of(app, most=LAST_DEPLOYS),
         building=Build.objects.filter(app=app, state__in=(BuildState.QUEUED, BuildState.BUILDING)).order_by("-id").first(),
         jobs=jobs_of(app),
+        scaling=next(iter(scalings_of(app, most=1)), None),
     )
 
 

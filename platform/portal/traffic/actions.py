@@ -18,7 +18,7 @@ from portal.apps.models import App, ProcessFormation
 from portal.errors import ValueRefused
 from portal.queue import Task, enqueue
 from portal.releases.actions import lock_app
-from portal.traffic.checks import MOST_NAMES, checked
+from portal.traffic.checks import MOST_NAMES, check_autoscaling, checked
 from portal.traffic.models import TrafficSettings
 
 _NAME = re.compile(r"[A-Za-z0-9._@-]{1,64}")
@@ -37,6 +37,7 @@ def change(actor: Person, *, app: App, changes: Mapping[str, object]) -> Traffic
     if changed:
         for field in changed:
             setattr(row, field, values[field])
+        check_autoscaling(row)
         _save(actor, app, row, f"changed {', '.join(field.replace('_', ' ') for field in changed)}")
     return row
 

@@ -7,7 +7,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 
 from portal.errors import ValueRefused
-from portal.traffic.models import Way
+from portal.traffic.autoscale import Target
+from portal.traffic.models import TrafficSettings, Way
 
 LONGEST_PAGE = 64 * 2**10  # characters
 MOST_NETWORKS, MOST_PATHS, MOST_STEPS, MOST_NAMES = 100, 20, 10, 100
@@ -27,14 +28,27 @@ _NUMBERS = {  # field: what it is called, the least, the most
     "client_open_limit": ("The limit on open requests of one client", 0, 1_000_000),
     "sleep_minutes": ("The time until the app sleeps", 0, 60 * 24 * 365),
     "stop_minutes": ("The time until a sleeping app is stopped", 0, 60 * 24 * 365),
+    "autoscale_value": ("The target of autoscaling", 1, 1_000_000),
+    "autoscale_least": ("The least number of instances", 1, 1000),
+    "autoscale_most": ("The most instances", 1, 1000),
     "hsts_seconds": ("The time of HSTS", 0, 2 * 365 * 24 * 3600),
 }
-_SWITCHES = ("sticky", "http2", "https_only", "maintenance")
+_SWITCHES = ("sticky", "http2", "https_only", "maintenance", "autoscale")
 
 
 def checked(changes: Mapping[str, object], *, processes: Sequence[str], hosts: Sequence[str]) -> dict[str, object]:
     """Every change as it is to be stored. `processes` and `hosts` are the app's own; ValueRefused names the field."""
     return {field: _check(field, value, processes, hosts) for field, value in changes.items()}
+
+
+def check_autoscaling(row: TrafficSettings) -> None:
+    """What no field says alone: that the bounds are in order, and a percentage is one."""
+    if row.autoscale_least > row.autoscale_most:
+        sentence = f"At least {row.autoscale_least} and at most {row.autoscale_most} instances cannot be."
+        raise ValueRefused(sentence, field="autoscale_most", hint="Raise the most, or lower the least.")
+    if row.autoscale_target == Target.CPU and row.autoscale_value > 95:
+        sentence = f"{row.autoscale_value} % of its CPU is more than an instance can be held near."
+        raise ValueRefused(sentence, field="autoscale_value", hint="Choose 95 or less; 70 leaves room for a rush.")
 
 
 def _check(field: str, value: object, processes: Sequence[str], hosts: Sequence[str]) -> object:
@@ -66,6 +80,14 @@ def _number(field: str, value: object) -> int:
 def _way(value: object) -> str:
     if value not in Way.values:
         raise ValueRefused(f"There is no rollout strategy {value!r}.", field="way", hint=f"There are {', '.join(Way.values)}.")
+    return str(value)
+
+
+def _target(value: object) -> str:
+    known = [str(one) for one in Target]
+    if value not in known:
+        hint = f"There are {', '.join(known)}."
+        raise ValueRefused(f"Autoscaling has no target {value!r}.", field="autoscale_target", hint=hint)
     return str(value)
 
 
@@ -137,6 +159,7 @@ def _paths(value: object, processes: Sequence[str]) -> list[list[str]]:
 
 _OTHERS: dict[str, Callable[[object], object]] = {
     "way": _way,
+    "autoscale_target": _target,
     "canary_steps": _steps,
     "preview_token": _token,
     "maintenance_page": _page("maintenance_page"),

@@ -8,6 +8,7 @@ from django import forms
 
 from portal.quotas import amounts
 from portal.quotas.fields import SizeField
+from portal.traffic.autoscale import Target
 from portal.traffic.models import TrafficSettings, Way
 
 _PLAIN = {"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"}
@@ -73,6 +74,18 @@ class SleepForm(forms.Form):
     stop_minutes = forms.IntegerField(
         label="Minutes asleep until it is stopped", help_text="Until then it keeps its memory and wakes within milliseconds."
     )
+
+
+class AutoscaleForm(forms.Form):
+    """How many web instances there are, as the load has it."""
+
+    autoscale = forms.BooleanField(label="Scale web by itself", required=False)
+    autoscale_least = forms.IntegerField(label="At least", help_text="Instances of web.")
+    autoscale_most = forms.IntegerField(label="At most", help_text="As far as the team's quota goes.")
+    autoscale_target = forms.ChoiceField(
+        label="Goes by", choices=[(one.value, one.label) for one in Target], widget=forms.Select(attrs={"class": "input"})
+    )
+    autoscale_value = forms.IntegerField(label="Target", help_text="What it is held near.")
 
 
 class LimitsForm(forms.Form):
@@ -143,6 +156,7 @@ class PagesForm(forms.Form):
 CARDS: dict[str, type[forms.Form]] = {
     "rollout": RolloutForm,
     "sleep": SleepForm,
+    "autoscale": AutoscaleForm,
     "limits": LimitsForm,
     "routes": RoutesForm,
     "visitors": VisitorsForm,

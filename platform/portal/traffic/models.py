@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import models
 
 from portal.apps.models import App
+from portal.traffic.autoscale import Target
 
 
 class Way(models.TextChoices):
@@ -36,6 +37,12 @@ class TrafficSettings(models.Model):
     sleep_minutes = models.PositiveIntegerField(null=True, blank=True)  # without a request; 0: never; None: as the team's quota says
     stop_minutes = models.PositiveIntegerField(default=60)  # asleep, after which instances are stopped
 
+    autoscale = models.BooleanField(default=False)  # of web
+    autoscale_target = models.CharField(max_length=8, choices=[(one.value, one.label) for one in Target], default=Target.REQUESTS.value)
+    autoscale_value = models.PositiveIntegerField(default=20)
+    autoscale_least = models.PositiveSmallIntegerField(default=1)
+    autoscale_most = models.PositiveSmallIntegerField(default=4)
+
     timeout_seconds = models.PositiveIntegerField(default=0)
     body_limit = models.PositiveBigIntegerField(default=0)  # bytes
     header_limit = models.PositiveIntegerField(default=0)  # bytes
@@ -60,3 +67,18 @@ class TrafficSettings(models.Model):
     maintenance_page = models.TextField(blank=True)  # HTML
     error_page = models.TextField(blank=True)  # HTML
     updated_at = models.DateTimeField(auto_now=True)
+
+
+class Scaling(models.Model):
+    """One decision of autoscaling: `after` is what there is since then, `refused` why it is not `wanted`."""
+
+    app = models.ForeignKey(App, on_delete=models.CASCADE, related_name="scalings")
+    at = models.DateTimeField(auto_now_add=True)
+    before = models.PositiveSmallIntegerField()
+    wanted = models.PositiveSmallIntegerField()
+    after = models.PositiveSmallIntegerField()
+    reason = models.CharField(max_length=200)  # "37 requests in flight per instance, target 20"
+    refused = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        ordering = ("-id",)

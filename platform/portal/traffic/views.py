@@ -15,7 +15,7 @@ from portal.apps.models import App
 from portal.errors import NotFound, Refused
 from portal.quotas.access import quota_of
 from portal.traffic import actions
-from portal.traffic.access import traffic_of
+from portal.traffic.access import scalings_of, traffic_of
 from portal.traffic.forms import CARDS, AuthForm, forms_of
 
 
@@ -71,6 +71,7 @@ def _page(request: SignedInRequest, app: App, refused: dict[str, forms.Form]) ->
         "app": app,
         "cards": {"auth": AuthForm(), **forms_of(row), **refused},
         "traffic": row,
+        "scalings": scalings_of(app),
         "team_sleep": quota_of(app.team).sleep_minutes,
         "crumbs": crumbs.of_app(app, "Traffic"),
         "tab": "traffic",

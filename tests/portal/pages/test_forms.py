@@ -222,7 +222,7 @@ def test_a_team_is_made_and_a_taken_name_refused(member: Client) -> None:
 
 def limits(**changes: str) -> dict[str, str]:
     values = {"apps": "5", "instances": "9", "cpu": "1.5 CPU", "cpu_per_instance": "500m", "memory": "2G", "memory_per_instance": "512M"}
-    return values | {"disk": "4 GiB", "disk_per_instance": "1g", "processes_per_instance": "64"} | changes
+    return values | {"disk": "4 GiB", "disk_per_instance": "1g", "processes_per_instance": "64", "sleep_minutes": "0"} | changes
 
 
 def test_an_admin_sets_a_quota_in_the_units_people_type(admin: Client) -> None:

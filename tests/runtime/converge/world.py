@@ -9,10 +9,11 @@ from runtime.containers.spec import Limits, TeamLimits
 from runtime.converge.actions import Action, Bury, Freeze, Launch, MakeReady, RemoveRoutes, Retire, SetLimits, SetRoutes, Thaw
 from runtime.converge.desired import DesiredApp, DesiredProcess, DesiredRelease, Sleep
 from runtime.converge.evidence import Traffic
-from runtime.converge.observed import WEB, Group, ObservedApp, ObservedInstance, Phase, Place
+from runtime.converge.observed import WEB, Group, ObservedApp, ObservedInstance, Phase, Place, Pulse
 from runtime.converge.plan import OutcomeState, Plan, plan
 from runtime.converge.record import Record
 from runtime.converge.strategy import Strategy
+from runtime.health import HealthCheck
 from runtime.quantities import Bytes, Millicores
 from runtime.router.table import AppRoutes, AppSituation
 
@@ -38,6 +39,7 @@ class SimInstance:
     exited_at: float | None = None
     connections: int = 0
     frozen: bool = False
+    sick_since: float | None = None  # its health checks fail, one each interval
 
 
 class Killed(Exception):
@@ -57,6 +59,7 @@ class World:
     candidate: DesiredRelease | None = None
     deleted: bool = False
     strategy: Strategy = Strategy()
+    health: HealthCheck = field(default_factory=HealthCheck)
     sleep: Sleep | None = None
     asked_at: float = 1000.0  # the last request
     traffic: dict[Group, Traffic] = field(default_factory=dict)
@@ -78,6 +81,7 @@ class World:
             image="sha256:0",
             environment={},
             processes=processes,
+            health=self.health,
             boot_seconds=boot_seconds,
             generation=generation,
             attempt=f"r{number}",
@@ -119,6 +123,11 @@ class World:
         one = self.instances[id]
         boots_in = one.temper.boots_in
         return one.phase is Phase.RUNNING and one.started_at is not None and boots_in is not None and self.now >= one.started_at + boots_in
+
+    def pulse(self, one: SimInstance) -> Pulse | None:
+        """What the supervisor would have written down of it by now."""
+        failures = int((self.now - one.sick_since) // self.health.interval) if one.sick_since is not None else 0
+        return Pulse(failures=failures, at=self.now, trouble="got no answer within 5 s") if failures else None
 
     def step(self) -> Plan:
         """One look, decision and deed; then the rows are told of the outcome, as the workers do."""
@@ -207,6 +216,7 @@ class World:
             answers=self.answers(id),
             connections=one.connections,
             frozen=one.frozen,
+            pulse=self.pulse(one),
             evidence="It exited with code 1." if one.phase is Phase.EXITED else "",
             marks=self.record.marks.get(id) or ObservedInstance.__dataclass_fields__["marks"].default,
         )

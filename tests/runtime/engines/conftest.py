@@ -39,13 +39,16 @@ if mode == "eat":
     while True: hoard.append(bytearray(2**20))
 if mode == "silent": time.sleep(3600)
 if mode == "slow": time.sleep(float(os.environ["SLOW"]))
+sick = []
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     def do_GET(self):
         if self.path == "/die": os._exit(7)
         if self.path == "/linger": time.sleep(1.5)
+        if self.path == "/sicken": sick.append(True)
+        if self.path == "/recover": sick.clear()
         body = (word + " " + os.environ["SLIPWAY_INSTANCE"]).encode()
-        self.send_response(500 if mode == "broken" else 200)
+        self.send_response(500 if mode == "broken" or (sick and self.path == "/healthz") else 200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)

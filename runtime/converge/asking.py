@@ -1,0 +1,50 @@
+"""Asks one instance by its health check, whichever kind that is. Decides nothing: an answer is a value."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from runtime.containers.container import Container
+from runtime.containers.execution import Executed
+from runtime.converge.explain import Answer
+from runtime.converge.readiness import Ask, Connect, ask, connect
+from runtime.errors import RuntimeFailure
+from runtime.health import CheckKind, HealthCheck
+
+
+class Execute(Protocol):
+    """`Containers.execute`, or another in a test."""
+
+    def __call__(self, id: str, command: Sequence[str], *, timeout: float) -> Executed: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asker:
+    """The ways to ask; each can be another in a test."""
+
+    execute: Execute
+    ask: Ask = ask
+    connect: Connect = connect
+
+    def check(self, container: Container, host: str, health: HealthCheck) -> Answer:
+        """Takes `health.timeout` seconds at most. `host` goes into the Host header."""
+        address, port = container.address or "", int(container.spec.labels["port"])
+        match health.kind:
+            case CheckKind.HTTP:
+                return self.ask(address, port, host, health.path, patience=health.timeout)
+            case CheckKind.TCP:
+                return self.connect(address, port, patience=health.timeout)
+            case CheckKind.COMMAND:
+                return self._run_inside(container.id, health)
+
+    def _run_inside(self, id: str, health: HealthCheck) -> Answer:
+        try:
+            done = self.execute(id, health.command, timeout=health.timeout)
+        except RuntimeFailure as failure:  # it ended just now
+            return Answer(trouble=f"could not be run: {failure.what}")
+        if done.code is None:
+            return Answer(trouble=f"did not end within {health.timeout:g} s")
+        said = f", saying: {done.output[-300:]}" if done.output else ""
+        return Answer(passed=done.code == 0, trouble=f"ended with code {done.code}{said}" if done.code else "")

@@ -1,0 +1,131 @@
+"""Autoscaling as its owner meets it: settings, decisions with their reasons, and the quota's word."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from portal.activity.access import audit_of_app
+from portal.apps.actions import scale
+from portal.apps.models import App, ProcessFormation
+from portal.apps.sizes import Size
+from portal.errors import Conflict, ValueRefused
+from portal.quotas.access import quota_of
+from portal.traffic import actions
+from portal.traffic.access import scalings_of
+from portal.traffic.models import Scaling
+from portal.traffic.scaling import KEPT, autoscale
+from tests.portal.conftest import Crew
+from tests.portal.test_api import Caller
+from tests.portal.test_apps import live_app
+
+REASON = "37 requests in flight per instance, target 20"
+
+
+@pytest.fixture
+def app(crew: Crew) -> App:
+    app = live_app(crew, {"web": "run", "worker": "run"})
+    actions.change(crew.owner, app=app, changes={"autoscale": True, "autoscale_least": 1, "autoscale_most": 8})
+    return app
+
+
+def web(app: App) -> ProcessFormation:
+    return ProcessFormation.objects.get(app=app, process="web")
+
+
+def test_a_decision_is_a_new_number_with_its_reason_in_the_audit_log(app: App) -> None:
+    autoscale(app, count=2, reason=REASON)
+    assert (web(app).count, web(app).by_person) == (2, True)
+    (told,) = scalings_of(app)
+    assert (told.before, told.wanted, told.after, told.reason, told.refused) == (1, 2, 2, REASON, "")
+    entry = audit_of_app(app)[0]
+    assert (entry.person, entry.text) == (None, f"autoscaled web from 1 to 2: {REASON}")
+    autoscale(app, count=2, reason=REASON)
+    assert len(scalings_of(app)) == 1
+
+
+def test_nothing_is_scaled_once_it_is_switched_off(crew: Crew, app: App) -> None:
+    actions.change(crew.owner, app=app, changes={"autoscale": False})
+    autoscale(app, count=3, reason=REASON)
+    assert (web(app).count, scalings_of(app)) == (1, [])
+
+
+def test_a_number_by_hand_is_refused_meanwhile_and_a_size_is_not(crew: Crew, app: App) -> None:
+    size = Size.of(web(app))
+    with pytest.raises(Conflict, match="scales web by itself, between 1 and 8 instances"):
+        scale(crew.owner, app=app, sizes={"web": replace(size, count=2)})
+    scale(crew.owner, app=app, sizes={"web": replace(size, memory=size.memory // 2)})
+    scale(crew.owner, app=app, sizes={"worker": replace(size, count=0)})
+    assert web(app).memory == size.memory // 2
+
+
+def test_what_the_quota_refuses_is_said_once_and_as_many_as_fit_are_there(app: App) -> None:
+    quota = quota_of(app.team)
+    type(quota).objects.filter(pk=quota.pk).update(instances=4)
+    autoscale(app, count=8, reason=REASON)
+    assert web(app).count == 3  # beside one worker
+    for _ in range(3):
+        autoscale(app, count=8, reason=REASON)
+    (moved,) = scalings_of(app)
+    assert (moved.before, moved.wanted, moved.after) == (1, 8, 3)
+    assert "may have 4 instances" in moved.refused
+    assert f"from 1 to 3: {REASON}. It needs 8: Team blue may have 4 instances" in audit_of_app(app)[0].text
+    Scaling.objects.filter(pk=moved.pk).update(at=timezone.now() - timedelta(hours=2))
+    for _ in range(3):
+        autoscale(app, count=8, reason=REASON)
+    stuck, _ = scalings_of(app)
+    assert (stuck.before, stuck.wanted, stuck.after) == (3, 8, 3)
+    assert audit_of_app(app)[0].text.startswith(f"could not autoscale web from 3 to 8 ({REASON}): Team blue may have 4 instances")
+    autoscale(app, count=1, reason=REASON)
+    assert web(app).count == 1
+
+
+def test_old_decisions_are_forgotten(app: App) -> None:
+    Scaling.objects.bulk_create(Scaling(app=app, before=1, wanted=2, after=2, reason=REASON) for _ in range(KEPT + 20))
+    autoscale(app, count=2, reason=REASON)
+    assert len(scalings_of(app, most=1000)) == KEPT
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"autoscale_least": 5, "autoscale_most": 4}, "autoscale_most"),
+        ({"autoscale_least": 0}, "autoscale_least"),
+        ({"autoscale_target": "moon"}, "autoscale_target"),
+        ({"autoscale_target": "cpu", "autoscale_value": 96}, "autoscale_value"),
+        ({"autoscale": 1}, "autoscale"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused_for_their_field(crew: Crew, app: App, changes: dict[str, object], field: str) -> None:
+    with pytest.raises(ValueRefused) as refused:
+        actions.change(crew.owner, app=app, changes=changes)
+    assert refused.value.field == field
+
+
+def test_the_page_saves_the_card_and_shows_the_last_decisions(crew: Crew, app: App, client: Client) -> None:
+    client.force_login(crew.owner)
+    sent = {"autoscale": "on", "autoscale_least": 2, "autoscale_most": 6, "autoscale_target": "latency", "autoscale_value": 250}
+    assert client.post(f"/apps/{app.name}/traffic/autoscale", sent).status_code == 302
+    autoscale(app, count=2, reason="95 % of requests take up to 400 ms, target 250 ms")
+    page = client.get(f"/apps/{app.name}/traffic").content.decode()
+    assert "1 → 2" in page
+    assert "95 % of requests take up to 400 ms, target 250 ms" in page
+    overview = client.get(f"/apps/{app.name}").content.decode()
+    assert "Autoscaling went from 1 to 2" in overview
+    refused = client.post(f"/apps/{app.name}/traffic/autoscale", {**sent, "autoscale_most": 1})
+    assert refused.status_code == 422
+    assert "At least 2 and at most 1 instances cannot be." in refused.content.decode()
+
+
+def test_the_api_sets_it_and_lists_what_was_decided(crew: Crew, app: App) -> None:
+    caller = Caller(crew.token(crew.owner))
+    status, told = caller("patch", f"/apps/{app.name}/traffic", {"autoscale_target": "cpu", "autoscale_value": 70})
+    assert (status, told["autoscale"], told["autoscale_target"]) == (200, True, "cpu")
+    autoscale(app, count=3, reason="95 % of its CPU in use per instance, target 70 %")
+    status, rows = caller("get", f"/apps/{app.name}/scalings")
+    assert [(row["before"], row["after"], row["reason"]) for row in rows] == [(1, 3, "95 % of its CPU in use per instance, target 70 %")]
+    assert caller("patch", f"/apps/{app.name}/formation", {"web": {"count": 1}})[0] == 409

@@ -1,0 +1,211 @@
+"""Health checks for life, played out in a world in memory. The default check: every 10 s, three failures are too many, nine end it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from runtime.converge import pulses, record
+from runtime.converge.actions import Bury, TakeBack, TakeOut
+from runtime.converge.observed import WEB, Marks, Place, Pulse
+from runtime.converge.plan import plan
+from runtime.converge.record import Record
+from runtime.converge.report import State, report
+from runtime.converge.strategy import Kind, Step, Strategy
+from runtime.health import CheckKind, HealthCheck
+from tests.runtime.converge.test_plan import live
+from tests.runtime.converge.world import Killed, World
+
+
+def fall_sick(world: World, *instances: str) -> None:
+    for one in instances:
+        world.instances[one].sick_since = world.now
+
+
+def played(world: World, seconds: float) -> list[object]:
+    """The actions of that time."""
+    done, until = [], world.now + seconds
+    while world.now < until:
+        made = world.step()
+        done += made.actions
+        world.now += 0 if made.actions else 0.5
+    return done
+
+
+def test_what_fails_leaves_the_pool_finishes_what_it_has_and_returns_with_one_success():
+    world = live({WEB: 2})
+    sick, well = world.serving()
+    fall_sick(world, sick)
+    assert played(world, 29) == []
+    (note, _) = played(world, 5)
+    assert isinstance(note, TakeOut)
+    assert (
+        note.describe() == "web 1 of v1 gets no new requests while another one is well: GET / got no answer within 5 s, 3 times in a row."
+    )
+    assert world.serving() == [well]
+    assert [one.instance for one in world.routes.endpoints if one.draining] == [sick]
+    assert played(world, 20) == []
+    world.instances[sick].sick_since = None
+    assert isinstance(played(world, 1)[0], TakeBack)
+    assert sorted(world.serving()) == [sick, well]
+    assert not world.record.crashes
+
+
+def test_the_last_one_keeps_its_traffic_and_what_was_seen_of_it_is_shown():
+    world = live({WEB: 1})
+    (only,) = world.serving()
+    fall_sick(world, only)
+    played(world, 40)
+    assert world.serving() == [only]
+    (shown,) = report(world.observe(), world.now)
+    assert shown.state is State.LIVE
+    assert shown.detail == "It fails its health check: GET / got no answer within 5 s, 4 times in a row."
+
+
+def test_what_goes_on_failing_is_restarted_as_a_crash_and_the_back_off_counts_it():
+    world = live({WEB: 2})
+    sick, _ = world.serving()
+    place = world.instances[sick].place
+    for times in range(1, 6):
+        (now_there,) = [key for key, one in world.instances.items() if one.place == place]
+        fall_sick(world, now_there)
+        (buried,) = [action for action in played(world, 92) if isinstance(action, Bury)]
+        assert buried.instance == now_there
+        assert buried.reason == "It no longer answered its health check: GET / got no answer within 5 s, 9 times in a row."
+        assert world.record.crashes[place].count == times
+        if times > 3:
+            world.run(30.0 * 2 ** (times - 4) + 5)
+
+
+def test_when_all_fail_all_go_on_serving_and_are_restarted_one_after_the_other():
+    world = live({WEB: 3})
+    first = set(world.serving())
+    fall_sick(world, *first)
+    played(world, 80)
+    assert set(world.serving()) == first
+    for left in (2, 1, 0):
+        while len(first & set(world.instances)) > left:
+            world.step()
+            world.now += 0.5
+        assert len(first & set(world.instances)) == left
+        assert len(world.serving()) >= left  # the others of the first are not stopped until the fresh one is well
+    world.run(5)
+    assert len(world.serving()) == 3
+
+
+def test_a_canary_that_stops_answering_loses_its_share_and_is_then_rolled_back():
+    world = live({WEB: 2})
+    old = world.serving()
+    world.strategy = Strategy(kind=Kind.CANARY, steps=(Step(percent=10, seconds=600.0),))
+    world.candidate = world.release(2)
+    world.run(5)
+    (canary,) = filter(world.is_canary, world.serving())
+    fall_sick(world, canary)
+    world.run(40)
+    assert world.serving() == old
+    assert world.routes.canary is None
+    world.run(60)
+    assert world.candidate is None
+    assert "web 1 of v2 became ready, and then no longer answered its health check: GET / got no answer" in world.failures[0]
+
+
+def test_nothing_follows_from_what_was_written_down_long_ago():
+    world = live({WEB: 2})
+    observed = world.observe()
+    sick, *others = observed.instances
+    old = Pulse(failures=99, at=world.now - 46, trouble="was refused")
+    assert plan(world.desired, replace(observed, instances=(replace(sick, pulse=old), *others)), world.now).settled
+
+
+def test_what_leaves_for_good_is_not_said_to_be_well_again():
+    world = live({WEB: 2})
+    sick, _ = world.serving()
+    fall_sick(world, sick)
+    played(world, 35)
+    world.current = replace(world.current, generation=1)
+    notes = [action for action in played(world, 120) if isinstance(action, TakeBack | Bury)]
+    assert notes == []
+    assert sick not in world.instances
+    assert len(world.serving()) == 2
+
+
+def test_a_restart_for_failing_leaves_a_sleeping_app_alone():
+    world = live({WEB: 1})
+    (only,) = world.serving()
+    fall_sick(world, only)
+    observed = replace(world.observe(), instances=tuple(replace(one, frozen=True) for one in world.observe().instances))
+    assert not [action for action in plan(world.desired, observed, world.now + 500).actions if isinstance(action, Bury | TakeOut)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_whoever_fails_and_whenever_we_are_killed_a_well_one_is_never_left_out_and_the_pool_is_never_empty_without_need(data):
+    world = live({WEB: data.draw(st.integers(1, 4)), "worker": 1})
+    for _ in range(data.draw(st.integers(1, 12))):
+        known = sorted(key for key, one in world.instances.items() if one.place.process == WEB)
+        for one in data.draw(st.sets(st.sampled_from(known))) if known else ():
+            world.instances[one].sick_since = world.now if world.instances[one].sick_since is None else None
+        world.lives_left = data.draw(st.one_of(st.none(), st.integers(0, 6)))
+        played_for = world.now + data.draw(st.floats(1, 60))
+        while world.now < played_for:
+            try:
+                made = world.step()
+            except Killed:
+                continue
+            if not made.actions:
+                _check_pool(world)
+                world.now += 1.0
+    for one in world.instances.values():
+        one.sick_since = None
+    world.run(1200, tick=5.0)
+    assert len(world.serving()) == sum(one.place.process == WEB for one in world.instances.values()) > 0
+
+
+def _check_pool(world: World) -> None:
+    up = [key for key, one in world.instances.items() if one.place.process == WEB and world.answers(key)]
+    failing = {key for key in up if (pulse := world.pulse(world.instances[key])) is not None and pulse.failures >= world.health.attempts}
+    expected = set(up) - failing or set(up)
+    assert set(world.serving()) == expected
+
+
+@pytest.mark.parametrize(
+    "check", [None, HealthCheck(), HealthCheck(kind=CheckKind.COMMAND, command=("/bin/sh", "-c", "true"), interval=2.0, attempts=5)]
+)
+def test_how_an_instance_is_asked_survives_a_restart_of_whoever_converges(tmp_path, check):
+    known = Record(marks={"i1": Marks(ready_at=5.0, check=check, failing_since=7.0)})
+    record.save(tmp_path / "app.json", known)
+    assert record.load(tmp_path / "app.json") == known
+
+
+def test_only_what_is_ready_and_stays_is_asked():
+    check = HealthCheck()
+    marks = {
+        "ready": Marks(ready_at=1.0, check=check),
+        "worker": Marks(ready_at=1.0),
+        "draining": Marks(ready_at=1.0, check=check, draining_since=2.0),
+        "condemned": Marks(ready_at=1.0, check=check, condemned=True),
+    }
+    assert Record(marks=marks).to_be_asked() == {"ready": check}
+
+
+def test_pulses_are_read_as_written_and_damage_says_nothing(tmp_path):
+    path = tmp_path / "pulses" / "app.json"
+    assert pulses.load(path) == {}
+    failing = {"i1": Pulse(failures=2, at=3.0, trouble="was refused")}
+    pulses.save(path, failing)
+    assert pulses.load(path) == failing
+    path.write_text('["no')
+    assert pulses.load(path) == {}
+    pulses.save(path, {})
+    assert not path.exists()
+
+
+def test_places_of_other_process_types_do_not_wait_for_each_other():
+    world = live({WEB: 1, "worker": 2})
+    (only,) = world.serving()
+    fall_sick(world, only)
+    (buried,) = [action for action in played(world, 95) if isinstance(action, Bury)]
+    assert buried.place == Place(world.record.serving, WEB, 1)

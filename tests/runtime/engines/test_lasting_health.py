@@ -1,0 +1,79 @@
+"""Health checks for life on a real node: an instance that answers 500 leaves the pool, comes back, and is restarted in the end."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import httpx
+
+from runtime.converge.observed import Pulse
+from runtime.converge.plan import OutcomeState
+from runtime.health import HealthCheck
+from tests.runtime.engines.conftest import release
+
+CHECK = HealthCheck(path="/healthz", interval=1.0, attempts=2, timeout=5.0)
+
+
+def ask_all(station, app):
+    """What the supervisor does in one round; how many failures in a row each instance has."""
+    engine = station.engine
+    checks = engine.to_be_asked(app)
+    before, failing = engine.pulses_of(app), {}
+    for container in engine.instances():
+        if container.id in checks and not (answer := engine.check_health(container, checks[container.id])).healthy:
+            failures = before[container.id].failures + 1 if container.id in before else 1
+            failing[container.id] = Pulse(failures=failures, at=time.time(), trouble=answer.describe())
+    engine.note_pulses(app, failing)
+    return {key: pulse.failures for key, pulse in failing.items()}
+
+
+def tell(station, instance, path):
+    container = station.engine.containers.state(instance)
+    return httpx.get(f"http://{container.address}:{container.spec.labels['port']}{path}", timeout=15)
+
+
+def served_by(station, app):
+    return {station.get(app).text.split()[1] for _ in range(12)}
+
+
+def test_an_instance_that_fails_its_check_leaves_the_pool_returns_and_is_restarted_when_it_goes_on(station, app):
+    app, look = station.roll_out(app, release(1, count=2, health=CHECK))
+    assert look.plan.outcome.state is OutcomeState.LIVE
+    both = station.ids(app.app)
+    assert station.engine.to_be_asked(app.app) == dict.fromkeys(both, CHECK)
+    assert ask_all(station, app.app) == {}
+    assert station.step(app).plan.settled
+
+    sick, well = both
+    tell(station, sick, "/sicken")
+    assert [ask_all(station, app.app) for _ in range(2)] == [{sick: 1}, {sick: 2}]
+    station.settle(app)
+    assert served_by(station, app.app) == {well}
+    assert "GET /healthz was answered with status 500, 2 times in a row" in station.log(app.app)
+
+    tell(station, well, "/sicken")
+    assert [ask_all(station, app.app)[well] for _ in range(2)] == [1, 2]
+    station.settle(app)
+    assert served_by(station, app.app) == set(both)  # for want of better
+
+    tell(station, well, "/recover")
+    ask_all(station, app.app)
+    station.settle(app)
+    assert served_by(station, app.app) == {well}
+
+    while ask_all(station, app.app).get(sick, 0) < 3 * CHECK.attempts:
+        pass
+    station.settle(app)
+    assert sick not in station.ids(app.app)
+    assert well in station.ids(app.app)
+    assert len(served_by(station, app.app)) == 2
+    assert "It no longer answered its health check: GET /healthz was answered with status 500, 6 times in a row." in station.log(app.app)
+
+
+def test_a_check_that_is_changed_holds_for_instances_started_from_then_on(station, app):
+    app, _ = station.roll_out(app, release(1, health=CHECK))
+    (only,) = station.ids(app.app)
+    changed = replace(app, current=replace(app.current, health=replace(CHECK, path="/elsewhere")))
+    assert station.step(changed).plan.settled
+    assert station.engine.to_be_asked(app.app) == {only: CHECK}

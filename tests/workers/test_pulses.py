@@ -1,0 +1,140 @@
+"""Who is asked when, and what is written down of it: the supervisor's side of health checks for life."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+
+import pytest
+
+from runtime.containers.container import Status
+from runtime.converge.explain import Answer
+from runtime.converge.instance import INSTANCE
+from runtime.converge.observed import Pulse
+from runtime.health import HealthCheck
+from workers.pulses import OF_ONE_APP, Pulses
+
+CHECK = HealthCheck(interval=10.0, attempts=2)
+FINE, BAD = Answer(status=200), Answer(status=500)
+
+
+@dataclass
+class Engine:
+    """A node's verbs for this, in memory; also the roster and the clock. `answers` are by app, a callable may block."""
+
+    answers: dict[str, object] = field(default_factory=dict)
+    written: dict[str, dict[str, Pulse]] = field(default_factory=dict)
+    containers: list[SimpleNamespace] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+    notes: int = 0
+    now: float = 1000.0
+
+    def add(self, app: str, number: int) -> str:
+        spec = SimpleNamespace(app=app, labels={"kind": INSTANCE, "port": "80"})
+        self.containers.append(SimpleNamespace(id=f"{app}-{number}", spec=spec, status=Status.RUNNING, address="10.0.0.2"))
+        return f"{app}-{number}"
+
+    def instances(self):
+        return list(self.containers)
+
+    def to_be_asked(self, app):
+        return {one.id: CHECK for one in self.containers if one.spec.app == app}
+
+    def check_health(self, container, _check):
+        self.asked.append(container.id)
+        answer = self.answers.get(container.spec.app, FINE)
+        return answer() if callable(answer) else answer
+
+    def pulses_of(self, app):
+        return self.written.get(app, {})
+
+    def note_pulses(self, app, failing):
+        self.notes += 1
+        self.written[app] = dict(failing)
+
+
+@pytest.fixture
+def node():
+    return Engine()
+
+
+@pytest.fixture
+def changed():
+    return []
+
+
+@pytest.fixture
+def pulses(node, changed):
+    made = Pulses(node, node, changed=changed.append, clock=lambda: node.now)
+    yield made
+    made.stop()
+
+
+def rounds(pulses, node, seconds):
+    """One round a second; each waits until what it began to ask has answered."""
+    for _ in range(seconds):
+        node.now += 1.0
+        pulses.round()
+        until(lambda: not pulses._under_way)  # nothing else tells when a round's answers have come
+
+
+def until(true):
+    deadline = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_what_is_well_is_asked_each_interval_and_nothing_is_written_of_it(node, pulses, changed):
+    for number in range(20):
+        node.add("blog", number)
+    rounds(pulses, node, 30)
+    asked = [node.asked.count(one.id) for one in node.containers]
+    assert min(asked) >= 2
+    assert max(asked) <= 3
+    assert (node.notes, changed) == (0, [])
+
+
+def test_failures_are_counted_in_a_row_and_told_from_the_limit_on(node, pulses, changed):
+    one = node.add("blog", 1)
+    node.answers["blog"] = BAD
+    rounds(pulses, node, 20)
+    assert node.written["blog"][one].failures == 2
+    assert node.written["blog"][one].trouble == "was answered with status 500"
+    assert changed == ["blog"]
+    node.answers["blog"] = FINE
+    rounds(pulses, node, 10)
+    assert node.written["blog"] == {}
+    assert changed == ["blog", "blog"]
+
+
+def test_a_supervisor_that_is_started_again_goes_on_counting(node, pulses):
+    one = node.add("blog", 1)
+    node.written["blog"] = {one: Pulse(failures=5, at=990.0, trouble="was refused"), "blog-gone": Pulse(failures=1, at=990.0, trouble="")}
+    node.answers["blog"] = BAD
+    rounds(pulses, node, 10)
+    assert {key: pulse.failures for key, pulse in node.written["blog"].items()} == {one: 6}
+
+
+def test_an_app_whose_instances_hang_holds_up_no_other(node, pulses):
+    let_go = threading.Event()
+
+    def hang():
+        let_go.wait(60)
+        return BAD
+
+    node.answers["tarpit"] = hang
+    for number in range(50):
+        node.add("tarpit", number)
+    others = [node.add(f"app{number}", 1) for number in range(100)]
+    try:
+        for _ in range(12):
+            node.now += 1.0
+            pulses.round()
+        until(lambda: set(others) <= set(node.asked))
+        assert sum(one.startswith("tarpit") for one in node.asked) == OF_ONE_APP
+    finally:
+        let_go.set()
+    until(lambda: not pulses._under_way)  # see above

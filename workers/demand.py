@@ -1,0 +1,119 @@
+"""What autoscaled apps are asked for, sampled by the supervisor into Redis and read by whoever decides.
+
+Which apps these are, the decider says: the supervisor knows no rows. Without Redis nothing is sampled, and nothing is scaled.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import redis
+
+from portal.traffic.autoscale import DOWN, STABLE, Sample
+from runtime.containers.container import Container, Status
+from runtime.engines.node import NodeEngine
+from runtime.router.metrics import Tally
+from runtime.router.table import WEB
+from workers.roster import Roster
+from workers.schedules import SAMPLE_DEMAND
+
+log = logging.getLogger(__name__)
+_WANTED = "slipway:autoscaled"  # a set of apps' names
+_FORGOTTEN = 60  # seconds after which nobody wants them sampled any more
+_KEPT = int((DOWN + STABLE) / SAMPLE_DEMAND) + 5
+
+
+def samples_of(client: redis.Redis, apps: Iterable[str]) -> dict[str, list[Sample]]:
+    """Of each app, oldest first; from now on these apps are sampled. redis.RedisError: it is away."""
+    names = list(apps)
+    with client.pipeline(transaction=True) as pipeline:
+        pipeline.delete(_WANTED)
+        if names:
+            pipeline.sadd(_WANTED, *names)
+            pipeline.expire(_WANTED, _FORGOTTEN)
+        for name in names:
+            pipeline.lrange(_key(name), 0, _KEPT)
+        rows = pipeline.execute()[-len(names) :] if names else []
+    return {name: [Sample(**json.loads(text)) for text in reversed(found)] for name, found in zip(names, rows, strict=True)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Reading:
+    at: float
+    tally: Tally
+    cpu: dict[str, float]  # instance -> seconds used
+
+
+class DemandSampling:
+    """`round` now and then, from any one thread. `tally` is what was counted of an app's requests so far."""
+
+    def __init__(
+        self,
+        engine: NodeEngine,
+        roster: Roster,
+        client: redis.Redis,
+        *,
+        tally: Callable[[str], Tally],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._engine, self._roster, self._client, self._tally, self._clock = engine, roster, client, tally, clock
+        self._before: dict[str, _Reading] = {}
+        self._complained = False
+
+    def round(self) -> None:
+        """Sample each app that somebody wants to scale."""
+        try:
+            wanted = {name if isinstance(name, str) else name.decode() for name in self._client.smembers(_WANTED)}
+            samples = self._samples(wanted)
+            with self._client.pipeline(transaction=False) as pipeline:
+                for app, sample in samples.items():
+                    pipeline.lpush(_key(app), json.dumps({name: getattr(sample, name) for name in sample.__dataclass_fields__}))
+                    pipeline.ltrim(_key(app), 0, _KEPT)
+                    pipeline.expire(_key(app), int(DOWN + STABLE))
+                pipeline.execute()
+        except redis.RedisError as error:
+            if not self._complained:
+                log.warning("Nothing is autoscaled while Redis is away: %s", error)
+            self._complained = True
+        else:
+            self._complained = False
+
+    def _samples(self, apps: set[str]) -> dict[str, Sample]:
+        webs: dict[str, list[Container]] = {app: [] for app in apps}
+        for container in self._roster.instances() if apps else ():
+            if container.spec.app in webs and container.spec.labels["process"] == WEB and container.status is Status.RUNNING:
+                webs[container.spec.app].append(container)
+        open_now = self._engine.router.in_flight() if apps else {}
+        found = {app: self._sample(app, containers, open_now.get(app, 0)) for app, containers in webs.items()}
+        self._before = {app: reading for app, reading in self._before.items() if app in apps}
+        return {app: sample for app, sample in found.items() if sample is not None}
+
+    def _sample(self, app: str, containers: list[Container], open_now: int) -> Sample | None:
+        """None the first time: most of it is a difference."""
+        used = {one.id: usage.cpu_seconds for one in containers if (usage := self._engine.usage(one.id)) is not None}
+        now = _Reading(at=self._clock(), tally=self._tally(app).copy(), cpu=used)
+        before = self._before.get(app)
+        self._before[app] = now
+        if before is None or now.at <= before.at:
+            return None
+        passed, counted = now.at - before.at, now.tally.since(before.tally)
+        cpu = sum(max(seconds - before.cpu[one], 0.0) for one, seconds in used.items() if one in before.cpu)
+        routes = self._engine.router.route(app)
+        serving = {end.instance for end in routes.endpoints if end.process == WEB and not end.draining} if routes is not None else set()
+        return Sample(
+            at=now.at,
+            ready=len(serving),
+            # By Little's law (mean in the system = rate x mean time) for the short ones; the long ones are seen while they are open.
+            in_flight=max(counted.took / 1000 / passed, float(open_now)),
+            waiting=counted.queued / 1000 / passed,
+            cpu=cpu / passed * 1000,
+            p95=counted.percentile(0.95),
+        )
+
+
+def _key(app: str) -> str:
+    return f"slipway:demand:{app}"
