@@ -29,7 +29,7 @@ LONGEST_TASK = 2 * 3600  # seconds; a task not done by then is handed out again 
 app = Celery(
     "workers",
     broker=settings.BROKER_URL,
-    include=["workers.build", "workers.rollout", "workers.converge", "workers.runs", "workers.upkeep"],
+    include=["workers.build", "workers.rollout", "workers.converge", "workers.runs", "workers.upkeep", "workers.domains"],
 )
 app.conf.update(
     accept_content=["json"],

@@ -27,9 +27,13 @@ class Task(StrEnum):
     REMOVE_APP = "slipway.remove_app"  # app id
     APPLY_QUOTA = "slipway.apply_quota"  # team id
     TEND_RUNS = "slipway.tend_runs"  # app id
+    CHECK_DOMAIN = "slipway.check_domain"  # domain id
+    TEND_CERTIFICATE = "slipway.tend_certificate"  # domain id
+    TEND_DOMAINS = "slipway.tend_domains"  # all of them
 
 
-QUEUES = {task: "build" if task is Task.BUILD else "node" for task in Task}
+_UPKEEP = (Task.CHECK_DOMAIN, Task.TEND_CERTIFICATE, Task.TEND_DOMAINS)
+QUEUES = {task: "build" if task is Task.BUILD else "upkeep" if task in _UPKEEP else "node" for task in Task}
 
 _ONE_MORE_TRY = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}  # no request waits for an absent broker
 
