@@ -104,19 +104,25 @@ def _order(engine: NodeEngine, domain: Domain) -> None:
     row, now = access.certificate_of(domain), timezone.now()
     served = Certificates(engine.config).get(name_for(domain.host))
     if row is not None and row.next_try_at is not None and row.next_try_at > now:
-        return None  # another worker was quicker
+        return  # another worker was quicker
     if row is not None and row.uploaded and served is not None:
-        return certificates.rest(domain, None)
-    if served is not None and not served.due(now) and (row is None or row.not_after != served.not_after):
-        return _tell(domain, served, uploaded=False)  # whoever installed it was killed before it said so
+        certificates.rest(domain, None)
+    elif served is not None and not served.due(now) and (row is None or row.not_after != served.not_after):
+        _tell(domain, served, uploaded=False)  # whoever installed it was killed before it said so
+    else:
+        _order_anew(engine, domain)
+
+
+def _order_anew(engine: NodeEngine, domain: Domain) -> None:
     authority = Authority(engine.config, publish=engine.router.answer_challenge, withdraw=engine.router.forget_challenge)
     try:
         found = authority.order([domain.host])
         Certificates(engine.config).install(name_for(domain.host), found)
     except RuntimeFailure as failure:
         after = failure.retry_after if isinstance(failure, CertificateRefused) else 0
-        return certificates.mark_refused(domain, failure.explain(), now=timezone.now(), after=after)
-    _tell(domain, found, uploaded=False)
+        certificates.mark_refused(domain, failure.explain(), now=timezone.now(), after=after)
+    else:
+        _tell(domain, found, uploaded=False)
 
 
 def _tell(domain: Domain, one: Certificate, *, uploaded: bool) -> None:

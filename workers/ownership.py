@@ -124,4 +124,4 @@ def _said(error: Exception) -> str:
 
 
 def _quoted(values: list[str]) -> str:
-    return ", ".join(f"“{value[:80]}”" for value in values[:3])
+    return ", ".join(f"“{value[:80]}”" for value in sorted(values)[:3])

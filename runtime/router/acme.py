@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import requests
 from acme import challenges, client, errors, messages
@@ -27,8 +28,22 @@ from runtime.router.certificate import Certificate, check, request
 
 _AGENT = "slipway"
 _ORDER_WAIT = timedelta(seconds=90)
+_NONCE_TRIES = 4
 _HOOK_WAIT = 300  # seconds: some name servers take minutes to show a record everywhere
 _CALL_WAIT = 30  # seconds for one answer of the authority
+
+
+class _Network(client.ClientNetwork):
+    """Takes more than one refused nonce in a row as what it is, a request to come again (RFC 8555, 6.5); the library takes one."""
+
+    def post(self, *args: Any, **kwargs: Any) -> requests.Response:
+        for _ in range(_NONCE_TRIES):
+            try:
+                return super().post(*args, **kwargs)
+            except messages.Error as refused:
+                if refused.code != "badNonce":
+                    raise
+        return super().post(*args, **kwargs)
 
 
 class Authority:
@@ -111,7 +126,7 @@ class Authority:
         path = self._config.certificates / "account.json"
         known = journal.read_json(path) or {}
         key = JWK.from_json(known["key"]) if known else JWKEC(key=ec.generate_private_key(ec.SECP256R1()))
-        net = client.ClientNetwork(key, alg=ES256, user_agent=_AGENT, timeout=_CALL_WAIT)
+        net = _Network(key, alg=ES256, user_agent=_AGENT, timeout=_CALL_WAIT)
         if self._ca:
             net.verify_ssl = str(self._ca)  # type: ignore[assignment]  # handed to requests, which takes a file of roots as well
         acme = client.ClientV2(client.ClientV2.get_directory(self._config.acme_directory, net), net)

@@ -38,8 +38,9 @@ def add(request: SignedInRequest, name: str) -> HttpResponse:
 @require_POST
 def verify(request: SignedInRequest, name: str, host: str) -> HttpResponse:
     """Look for the proof again."""
+    domain = access.domain_for(request.user, name, host)
     try:
-        actions.verify(request.user, domain=access.domain_for(request.user, name, host))
+        actions.verify(request.user, domain=domain)
     except Refused as refused:
         refusals.notice(request, refused)
     else:
@@ -76,8 +77,9 @@ def upload(request: SignedInRequest, name: str, host: str) -> HttpResponse:
 @require_POST
 def order(request: SignedInRequest, name: str, host: str) -> HttpResponse:
     """A certificate from the authority."""
+    domain = access.domain_for(request.user, name, host)
     try:
-        certificates.order(request.user, domain=access.domain_for(request.user, name, host))
+        certificates.order(request.user, domain=domain)
     except Refused as refused:
         refusals.notice(request, refused)
     else:
