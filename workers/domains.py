@@ -13,7 +13,7 @@ from runtime.engines.node import NodeEngine
 from runtime.errors import CertificateRefused, RuntimeFailure
 from runtime.router.acme import Authority
 from runtime.router.certificate import Certificate, check
-from runtime.router.certificates import Certificates, known_roots, name_for
+from runtime.router.certificates import ONLY, Certificates, known_roots, name_for
 from workers import node
 from workers.celery import app as celery
 from workers.ownership import Ownership
@@ -36,16 +36,14 @@ def tend_domains() -> None:
 @celery.task(name="slipway.check_domain")
 def check_domain(domain_id: int) -> None:
     """Look once whether a domain is proven."""
-    engine = node.engine()
-    with journal.lock(engine.config.locks / f"domain-{domain_id}", blocking=False) as held:
-        domain = Domain.objects.select_related("app__team").filter(pk=domain_id, state=DomainState.WAITING, app__deleted_at=None).first()
-        if not held or domain is None:
-            return
-        finding = Ownership(engine.config).look(domain.host, domain.token)
-        if finding.proven:
-            actions.mark_verified(domain, finding.how, timezone.now())
-        else:
-            actions.mark_unproven(domain, finding.reason, timezone.now())
+    domain = Domain.objects.select_related("app__team").filter(pk=domain_id, state=DomainState.WAITING, app__deleted_at=None).first()
+    if domain is None:
+        return
+    finding = Ownership(node.engine().config).look(domain.host, domain.token)
+    if finding.proven:
+        actions.mark_verified(domain, finding.how, timezone.now())
+    else:
+        actions.mark_unproven(domain, finding.reason, timezone.now())
 
 
 @celery.task(name="slipway.tend_certificate")
@@ -66,7 +64,8 @@ def _certificates_due(served: Certificates, now: datetime) -> list[int]:
     domains = list(access.verified_domains())
     files = served.names()
     for gone in files - {name_for(domain.host) for domain in domains}:
-        served.remove(gone)
+        if gone.startswith(ONLY):
+            served.remove(gone)
     due = []
     for domain in domains:
         row = access.certificate_of(domain)

@@ -20,7 +20,7 @@ from runtime.router.certificate import Certificate, read, self_signed
 from runtime.router.runtime_api import RouterDown, RuntimeApi
 
 _DEFAULT = "default"
-_ONLY = "for_"
+ONLY = "for_"  # begins the names that `name_for` gives
 _NAME = re.compile(r"[a-z0-9_-][a-z0-9_.-]{0,250}")
 
 
@@ -28,7 +28,7 @@ def name_for(host: str) -> str:
     """What to call a certificate that is shown for one host alone, whatever else it names: what one team uploads for its domain
     must not be shown for another's. A host with `*` is a wildcard; none has `_` in it.
     """
-    return _ONLY + host.replace("*", "_")
+    return ONLY + host.replace("*", "_")
 
 
 class Certificates:
@@ -106,7 +106,7 @@ class Certificates:
             journal.write_atomic(self._list, text)
 
     def _line(self, name: str, certificate: Certificate) -> str:
-        names = (name.removeprefix(_ONLY).replace("_", "*"),) if name.startswith(_ONLY) else certificate.names
+        names = (name.removeprefix(ONLY).replace("_", "*"),) if name.startswith(ONLY) else certificate.names
         return f"{self._path(name)} {' '.join(names)}"
 
     def _read(self, name: str) -> Certificate | None:
