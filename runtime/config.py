@@ -30,6 +30,8 @@ class NodeConfig:
     https_port: int = 0  # 0: no HTTPS of our own
     acme_directory: str = "https://acme-v02.api.letsencrypt.org/directory"
     acme_contact: str = ""  # an e-mail address that the authority may write to
+    acme_dns_hook: Path | None = None  # a program that writes DNS records, for certificates of wildcards
+    resolver: str = ""  # address or address:port of the DNS server that domains are proven by; empty: this machine's own
     proxy_protocol: bool = False  # every connection from browsers begins with the PROXY protocol's line
     queue_seconds: int = 30  # how long a request waits in the router for an instance that is not full
     scheme: str = "http"
@@ -228,6 +230,14 @@ def _port(text: str) -> int:
     return int(text)
 
 
+def _server(text: str) -> str:
+    address, _, port = text.partition(":")
+    ipaddress.IPv4Address(address)
+    if port:
+        _port(port)
+    return text
+
+
 def _absolute(text: str) -> Path:
     path = Path(text)
     if not path.is_absolute():
@@ -284,6 +294,8 @@ _READERS: dict[str, Callable[[str], object]] = {
     "https_port": _port,
     "acme_directory": str,
     "acme_contact": str,
+    "acme_dns_hook": _absolute,
+    "resolver": _server,
     "proxy_protocol": _yes,
     "queue_seconds": _seconds,
     "scheme": _scheme,

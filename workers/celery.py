@@ -30,7 +30,8 @@ app = Celery(
     "workers",
     broker=settings.BROKER_URL,
     include=[
-        f"workers.{name}" for name in ("autoscale", "build", "rollout", "converge", "images", "publishing", "runs", "upkeep", "upgrade")
+        f"workers.{name}"
+        for name in ("autoscale", "build", "rollout", "converge", "domains", "images", "publishing", "runs", "upkeep", "upgrade")
     ],
 )
 app.conf.update(

@@ -6,6 +6,7 @@ SCHEDULE = {
     "take up what was lost": {"task": "slipway.take_up_lost", "schedule": 5.0, "options": {"queue": "upkeep", "expires": 5}},
     "start what is due": {"task": "slipway.tick", "schedule": 5.0, "options": {"queue": "upkeep", "expires": 5}},
     "scale by load": {"task": "slipway.autoscale", "schedule": 2.0, "options": {"queue": "upkeep", "expires": 2}},
+    "tend domains": {"task": "slipway.tend_domains", "schedule": 15.0, "options": {"queue": "upkeep", "expires": 15}},
     "tidy up": {"task": "slipway.tidy_up", "schedule": 3600.0, "options": {"queue": "upkeep", "expires": 600}},
     "collect garbage": {"task": "slipway.collect_garbage", "schedule": 3600.0, "options": {"queue": "upkeep", "expires": 600}},
     "watch the disk": {"task": "slipway.watch_disk", "schedule": 60.0, "options": {"queue": "upkeep", "expires": 30}},

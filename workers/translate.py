@@ -10,11 +10,11 @@ from pathlib import Path
 from django.utils import timezone
 
 from portal.activity.events import Kind, publish
-from portal.apps.access import host_of
 from portal.apps.config import config_of
 from portal.apps.models import App, Instance, InstanceState, ProcessFormation
 from portal.apps.sizes import Size
 from portal.builds.models import Build
+from portal.domains.access import hosts_of
 from portal.images.actions import write_facts
 from portal.images.facts import Config, LayerFacts
 from portal.jobs.models import Run
@@ -49,7 +49,7 @@ def desired_app(app: App) -> DesiredApp:
     return DesiredApp(
         app=app.name,
         team=app.team_id,
-        hosts=(host_of(app),),
+        hosts=hosts_of(app),
         team_limits=team_limits(quota),
         current=desired_release(app, app.current_release, quota) if app.current_release else None,
         candidate=desired_release(app, rollout.release, quota, attempt=str(rollout.pk)) if rollout else None,

@@ -29,10 +29,14 @@ class Task(StrEnum):
     APPLY_QUOTA = "slipway.apply_quota"  # team id
     TEND_RUNS = "slipway.tend_runs"  # app id
     IMAGE_JOB = "slipway.image_job"  # image job id
+    CHECK_DOMAIN = "slipway.check_domain"  # domain id
+    TEND_CERTIFICATE = "slipway.tend_certificate"  # domain id
+    TEND_DOMAINS = "slipway.tend_domains"  # all of them
 
 
 _OF_BUILDS = (Task.BUILD, Task.UPGRADE_STACK)
-QUEUES = {task: "build" if task in _OF_BUILDS else "node" for task in Task}
+_UPKEEP = (Task.CHECK_DOMAIN, Task.TEND_CERTIFICATE, Task.TEND_DOMAINS)
+QUEUES = {task: "build" if task in _OF_BUILDS else "upkeep" if task in _UPKEEP else "node" for task in Task}
 
 _ONE_MORE_TRY = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}  # no request waits for an absent broker
 

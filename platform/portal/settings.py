@@ -23,6 +23,8 @@ RUN = Path(os.environ.get("SLIPWAY_RUN") or "/run/slipway")
 USER = os.environ.get("SLIPWAY_USER") or "slipway"
 SCHEME = os.environ.get("SLIPWAY_SCHEME") or "http"
 HTTP_PORT = int(os.environ.get("SLIPWAY_HTTP_PORT") or 8080)
+HTTPS_PORT = int(os.environ.get("SLIPWAY_HTTPS_PORT") or 0)  # 0: no HTTPS of our own
+ACME_DNS_HOOK = os.environ.get("SLIPWAY_ACME_DNS_HOOK") or ""
 PORTAL_HOST = (os.environ.get("SLIPWAY_PORTAL_HOST") or "localhost").lower()
 BASE_DOMAIN = (os.environ.get("SLIPWAY_BASE_DOMAIN") or "slipway.localhost").lower()
 
@@ -113,6 +115,7 @@ INSTALLED_APPS = [
     "portal.builds",
     "portal.releases",
     "portal.traffic",
+    "portal.domains",
     "portal.jobs",
     "portal.images",
     "portal.gitserver",

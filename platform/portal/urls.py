@@ -11,6 +11,7 @@ urlpatterns = [
     path("", include("portal.accounts.urls")),
     path("", include("portal.builds.urls")),
     path("", include("portal.releases.urls")),
+    path("", include("portal.domains.urls")),
     path("", include("portal.traffic.urls")),
     path("", include("portal.jobs.urls")),
     path("", include("portal.images.urls")),

@@ -1,4 +1,6 @@
-"""Certificates by ACME (RFC 8555): the account, an order, HTTP-01 answered by the router. The protocol is the `acme` library's.
+"""Certificates by ACME (RFC 8555): the account, an order, HTTP-01 answered by the router, DNS-01 by the operator's program for wildcards.
+
+The protocol is the `acme` library's.
 
 One call, one certificate. When to call, and how often to try, is the caller's; authorities limit both.
 """
@@ -7,9 +9,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import requests
 from acme import challenges, client, errors, messages
@@ -18,14 +21,29 @@ from josepy.errors import Error as JoseError
 from josepy.jwa import ES256
 from josepy.jwk import JWK, JWKEC
 
-from runtime import journal
+from runtime import journal, process
 from runtime.config import NodeConfig
-from runtime.errors import CertificateRefused
+from runtime.errors import CertificateRefused, RuntimeFailure
 from runtime.router.certificate import Certificate, check, request
 
 _AGENT = "slipway"
 _ORDER_WAIT = timedelta(seconds=90)
+_NONCE_TRIES = 4
+_HOOK_WAIT = 300  # seconds: some name servers take minutes to show a record everywhere
 _CALL_WAIT = 30  # seconds for one answer of the authority
+
+
+class _Network(client.ClientNetwork):
+    """Takes more than one refused nonce in a row as what it is, a request to come again (RFC 8555, 6.5); the library takes one."""
+
+    def post(self, *args: Any, **kwargs: Any) -> requests.Response:
+        for _ in range(_NONCE_TRIES):
+            try:
+                return super().post(*args, **kwargs)
+            except messages.Error as refused:
+                if refused.code != "badNonce":
+                    raise
+        return super().post(*args, **kwargs)
 
 
 class Authority:
@@ -47,9 +65,11 @@ class Authority:
 
         CertificateRefused: the authority is down, does not like the names, does not reach them, or has had enough of us.
         """
-        if wildcard := next((name for name in names if name.startswith("*.")), None):
+        wildcard = next((name for name in names if name.startswith("*.")), None)
+        if wildcard and self._config.acme_dns_hook is None:
             raise CertificateRefused(
-                f"A certificate for {wildcard} cannot be proven over HTTP.", hint="Upload one for the wildcard, or order names one by one."
+                f"A certificate for {wildcard} cannot be proven over HTTP.",
+                hint="Upload one for the wildcard, order names one by one, or set SLIPWAY_ACME_DNS_HOOK.",
             )
         try:
             return self._order(names)
@@ -67,33 +87,46 @@ class Authority:
         acme = self._sign_in()
         key, csr = request(names)
         order = acme.new_order(csr.encode())
-        tokens = []
-        try:
+        with ExitStack() as answers:
             for authorization in order.authorizations:
-                if authorization.body.status == messages.STATUS_VALID:
-                    continue
-                challenge = next(one for one in authorization.body.challenges if isinstance(one.chall, challenges.HTTP01))
-                response, answer = challenge.response_and_validation(acme.net.key)
-                token = challenge.chall.encode("token")
-                tokens.append(token)
-                self._publish(token, answer)
-                acme.answer_challenge(challenge, response)
+                if authorization.body.status != messages.STATUS_VALID:
+                    self._answer(acme, authorization, answers)
             # The library compares with the local clock, without a zone.
             done = acme.poll_and_finalize(order, deadline=datetime.now() + _ORDER_WAIT)  # noqa: DTZ005 - see above
-        finally:
-            for token in tokens:
-                self._withdraw(token)
         found = check(done.fullchain_pem, key, now=datetime.now(UTC))
         if missing := [name for name in names if not found.covers(name)]:
             raise CertificateRefused(f"The authority's certificate is not for {missing[0]}.", hint="Order it again.")
         return found
+
+    def _answer(self, acme: client.ClientV2, authorization: messages.AuthorizationResource, answers: ExitStack) -> None:
+        """Show that a name is ours, until `answers` ends; then ask the authority to look."""
+        wanted = challenges.DNS01 if authorization.body.wildcard else challenges.HTTP01
+        challenge = next(one for one in authorization.body.challenges if isinstance(one.chall, wanted))
+        response, answer = challenge.response_and_validation(acme.net.key)
+        if isinstance(challenge.chall, challenges.DNS01):
+            record = challenge.chall.validation_domain_name(authorization.body.identifier.value)
+            answers.callback(self._call_hook, "remove", record, answer)
+            self._call_hook("add", record, answer)
+        else:
+            token = challenge.chall.encode("token")
+            answers.callback(self._withdraw, token)
+            self._publish(token, answer)
+        acme.answer_challenge(challenge, response)
+
+    def _call_hook(self, verb: str, record: str, value: str) -> None:
+        try:
+            process.run([str(self._config.acme_dns_hook), verb, record, value], timeout=_HOOK_WAIT)
+        except RuntimeFailure as failure:
+            raise CertificateRefused(
+                f"The program that writes DNS records did not {verb} {record}. {failure.explain()}", hint="See SLIPWAY_ACME_DNS_HOOK."
+            ) from None
 
     def _sign_in(self) -> client.ClientV2:
         """The account that is written down, or a new one."""
         path = self._config.certificates / "account.json"
         known = journal.read_json(path) or {}
         key = JWK.from_json(known["key"]) if known else JWKEC(key=ec.generate_private_key(ec.SECP256R1()))
-        net = client.ClientNetwork(key, alg=ES256, user_agent=_AGENT, timeout=_CALL_WAIT)
+        net = _Network(key, alg=ES256, user_agent=_AGENT, timeout=_CALL_WAIT)
         if self._ca:
             net.verify_ssl = str(self._ca)  # type: ignore[assignment]  # handed to requests, which takes a file of roots as well
         acme = client.ClientV2(client.ClientV2.get_directory(self._config.acme_directory, net), net)

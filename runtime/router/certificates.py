@@ -20,7 +20,15 @@ from runtime.router.certificate import Certificate, read, self_signed
 from runtime.router.runtime_api import RouterDown, RuntimeApi
 
 _DEFAULT = "default"
+ONLY = "for_"  # begins the names that `name_for` gives
 _NAME = re.compile(r"[a-z0-9_-][a-z0-9_.-]{0,250}")
+
+
+def name_for(host: str) -> str:
+    """What to call a certificate that is shown for one host alone, whatever else it names: what one team uploads for its domain
+    must not be shown for another's. A host with `*` is a wildcard; none has `_` in it.
+    """
+    return ONLY + host.replace("*", "_")
 
 
 class Certificates:
@@ -73,10 +81,17 @@ class Certificates:
             except RouterDown:
                 return
 
+    def names(self) -> set[str]:
+        """What there are files of, without the default and without a look inside."""
+        return {path.stem for path in self._folder.glob("[!.]*.pem")} - {_DEFAULT}
+
+    def get(self, name: str) -> Certificate | None:
+        """One of them; None where there is none, or a damaged one."""
+        return self._read(name)
+
     def all(self) -> dict[str, Certificate]:
         """What is served, by name, without the default."""
-        names = sorted(path.stem for path in self._folder.glob("[!.]*.pem") if path.stem != _DEFAULT)
-        return {name: found for name in names if (found := self._read(name)) is not None}
+        return {name: found for name in sorted(self.names()) if (found := self._read(name)) is not None}
 
     def due(self, now: datetime) -> list[str]:
         """Names of those to renew, the first to expire first."""
@@ -91,7 +106,8 @@ class Certificates:
             journal.write_atomic(self._list, text)
 
     def _line(self, name: str, certificate: Certificate) -> str:
-        return f"{self._path(name)} {' '.join(certificate.names)}"
+        names = (name.removeprefix(ONLY).replace("_", "*"),) if name.startswith(ONLY) else certificate.names
+        return f"{self._path(name)} {' '.join(names)}"
 
     def _read(self, name: str) -> Certificate | None:
         try:

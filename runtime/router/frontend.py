@@ -12,12 +12,24 @@ from runtime.router.record import FIELDS, RATE_PERIOD, SITUATIONS, Maps
 from runtime.router.table import AppSituation
 
 ANSWERS = "answers"
+PROOF_PATH = "/.well-known/slipway-domain.txt"  # of the file that proves whose a domain is
+PROOF_HEADER = "X-Slipway-Domain"
 _NO_CODE = "!{ var(txn.code) -m found }"
 
 
 def frontend(config: NodeConfig, maps: Maps) -> str:
     """The one frontend."""
-    parts = [_head(config), _lookup(maps), _acme(maps), _redirects(config), _refusals(maps), _hold(maps), _choice(maps), _answering(maps)]
+    parts = [
+        _head(config),
+        _lookup(maps),
+        _acme(maps),
+        _proof(),
+        _redirects(config),
+        _refusals(maps),
+        _hold(maps),
+        _choice(maps),
+        _answering(maps),
+    ]
     return "\n".join(parts)
 
 
@@ -138,6 +150,11 @@ def _acme(maps: Maps) -> str:
         f'  http-request return status 200 content-type application/octet-stream lf-string "%[{answer}]"'
         f" if {{ path_beg /.well-known/acme-challenge/ }} {{ {answer} -m found }}"
     )
+
+
+def _proof() -> str:
+    """No app can answer here: a file proves a domain only at the place where it leads before it leads to us."""
+    return f'  http-request return status 404 content-type text/plain string "Not found" hdr {PROOF_HEADER} here if {{ path {PROOF_PATH} }}'
 
 
 def _redirects(config: NodeConfig) -> str:

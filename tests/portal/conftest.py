@@ -68,7 +68,7 @@ def portal_url(redis_server: str, django_db_setup: None) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "portal.settings"}
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "portal.settings", "SLIPWAY_HTTPS_PORT": "8443"}  # pages show all they have
     command = (
         sys.executable,
         "-m",

@@ -353,3 +353,42 @@ class CredentialIn(Schema):
     """Somebody who may pass basic auth."""
 
     password: str
+
+
+class DomainIn(Schema):
+    host: str  # `*.example.com` for all names one level below
+
+
+class DomainProofOut(Schema):
+    """Either proves the domain: a TXT record, or a file at an address, that says the token."""
+
+    record: str
+    file: str | None  # none for a wildcard
+    token: str
+
+
+class CertificateOut(Schema):
+    """What browsers are shown for a domain, and why there is nothing newer."""
+
+    uploaded: bool
+    issuer: str
+    names: list[str]
+    not_after: datetime | None
+    reason: str
+    next_try_at: datetime | None
+
+
+class DomainOut(Schema):
+    host: str
+    state: str  # waiting, verified or unproven
+    reason: str
+    checked_at: datetime | None
+    proof: DomainProofOut
+    certificate: CertificateOut | None
+
+
+class CertificateIn(Schema):
+    """PEM: the domain's own certificate first, then the chain; the key without a password."""
+
+    chain: str
+    key: str

@@ -6,6 +6,7 @@ from django.db import transaction
 
 from portal.apps import secrets
 from portal.apps.models import ConfigVar, GeneratedSecret
+from portal.domains.models import DomainCertificate
 from portal.releases.models import Release
 
 
@@ -18,6 +19,9 @@ def reencrypt_all() -> int:
         count += 1
     for drawn in GeneratedSecret.objects.select_for_update():
         GeneratedSecret.objects.filter(pk=drawn.pk).update(encrypted_value=secrets.rotate(drawn.encrypted_value))
+        count += 1
+    for handed in DomainCertificate.objects.select_for_update().exclude(encrypted_upload=None):
+        DomainCertificate.objects.filter(pk=handed.pk).update(encrypted_upload=secrets.rotate(handed.encrypted_upload or b""))
         count += 1
     for release in Release.objects.select_for_update():
         Release.objects.filter(pk=release.pk).update(encrypted_config=secrets.rotate(release.encrypted_config))

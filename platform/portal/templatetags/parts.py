@@ -38,6 +38,9 @@ _STATES = {
     "working": ("changing", "Working"),
     "done": ("live", "Succeeded"),
     "skipped": ("stopped", "Skipped"),
+    "waiting": ("changing", "Waiting for proof"),
+    "verified": ("live", "Verified"),
+    "unproven": ("failed", "Not proven"),
 }
 _FLASHES = {"success": ("live", "check"), "error": ("failed", "circle-alert"), "warning": ("changing", "triangle-alert")}
 

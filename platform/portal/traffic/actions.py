@@ -13,8 +13,8 @@ from django.db import transaction
 from portal.accounts.access import require_member
 from portal.accounts.models import Person
 from portal.activity import audit, events
-from portal.apps.access import host_of
 from portal.apps.models import App, ProcessFormation
+from portal.domains.access import hosts_of
 from portal.errors import ValueRefused
 from portal.queue import Task, enqueue
 from portal.releases.actions import lock_app
@@ -31,7 +31,7 @@ def change(actor: Person, *, app: App, changes: Mapping[str, object]) -> Traffic
     require_member(actor, app.team)
     app = lock_app(app)
     processes = sorted(ProcessFormation.objects.filter(app=app).values_list("process", flat=True))
-    values = checked(changes, processes=processes, hosts=[host_of(app)])
+    values = checked(changes, processes=processes, hosts=[host for host in hosts_of(app) if not host.startswith("*")])
     row, _ = TrafficSettings.objects.get_or_create(app=app)
     changed = [field for field, value in values.items() if getattr(row, field) != value]
     if changed:

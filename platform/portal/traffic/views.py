@@ -1,6 +1,8 @@
-"""The page of an app's traffic: rollouts, limits, routes, visitors, pages."""
+"""The page of an app's traffic: domains, rollouts, limits, routes, visitors, pages."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from django import forms
 from django.contrib import messages
@@ -12,6 +14,7 @@ from portal import crumbs, refusals
 from portal.accounts.signed_in import SignedInRequest, signed_in
 from portal.apps.access import app_for
 from portal.apps.models import App
+from portal.domains.card import Card, card_of
 from portal.errors import NotFound, Refused
 from portal.quotas.access import quota_of
 from portal.traffic import actions
@@ -22,7 +25,7 @@ from portal.traffic.forms import CARDS, AuthForm, forms_of
 @signed_in
 def traffic(request: SignedInRequest, name: str) -> HttpResponse:
     """All of it on one page."""
-    return _page(request, app_for(request.user, name), {})
+    return page(request, app_for(request.user, name))
 
 
 @signed_in
@@ -41,7 +44,7 @@ def change(request: SignedInRequest, name: str, card: str) -> HttpResponse:
         else:
             messages.success(request, "Saved.\nIt holds for every request from now on.")
             return redirect("app-traffic", name)
-    return _page(request, app, {card: form})
+    return page(request, app, refused={card: form}, status=422)
 
 
 @signed_in
@@ -62,18 +65,22 @@ def auth(request: SignedInRequest, name: str) -> HttpResponse:
         else:
             messages.success(request, f"{form.cleaned_data['auth_name']} may pass, and whoever is not listed may not.")
             return redirect("app-traffic", name)
-    return _page(request, app, {"auth": form})
+    return page(request, app, refused={"auth": form}, status=422)
 
 
-def _page(request: SignedInRequest, app: App, refused: dict[str, forms.Form]) -> HttpResponse:
+def page(
+    request: SignedInRequest, app: App, *, refused: Mapping[str, forms.Form] | None = None, card: Card | None = None, status: int = 200
+) -> HttpResponse:
+    """The whole page; `refused` are forms in place of fresh ones, `card` is that of the domains."""
     row = traffic_of(app)
     context = {
         "app": app,
-        "cards": {"auth": AuthForm(), **forms_of(row), **refused},
+        "cards": {"auth": AuthForm(), **forms_of(row), **(refused or {})},
+        "domains": card or card_of(app),
         "traffic": row,
         "scalings": scalings_of(app),
         "team_sleep": quota_of(app.team).sleep_minutes,
         "crumbs": crumbs.of_app(app, "Traffic"),
         "tab": "traffic",
     }
-    return render(request, "traffic/traffic.html", context, status=422 if refused else 200)
+    return render(request, "traffic/traffic.html", context, status=status)

@@ -20,6 +20,9 @@ from portal.apps.sizes import Size
 from portal.builds import actions as builds
 from portal.builds import sources
 from portal.builds.models import Build, Origin
+from portal.domains import actions as domains
+from portal.domains import certificates
+from portal.domains.models import Domain
 from portal.images import actions as image_actions
 from portal.images.access import named
 from portal.images.actions import write_facts
@@ -190,6 +193,7 @@ def _shop(person: Person, team: Team) -> None:
         file=APP_FILE,
     )
     _runs(app)
+    _domains(person, app)
     apps.set_config_vars(
         person, app=app, changes={"DATABASE_URL": "postgresql://shop@db/shop", "SECRET_KEY": "not-so-secret", "FEATURE_NEW_CHECKOUT": "1"}
     )
@@ -216,6 +220,18 @@ def _shop(person: Person, team: Team) -> None:
         ("slipway", "system", "v3 is live, 2 of 2 instances healthy"),
     ]
     write_log(settings.APP_LOGS / "shop.log", requests * 20)
+
+
+def _domains(person: Person, app: App) -> None:
+    """One that is proven and has its certificate, one whose certificate was refused, one that waits."""
+    now = timezone.now()
+    for host in ("shop.example.com", "www.shop.example.com"):
+        domains.mark_verified(domains.add(person, app=app, host=host), "by a DNS record", now)
+    good, refused = Domain.objects.filter(app=app)
+    until = now + timedelta(days=71)
+    certificates.mark_served(good, uploaded=False, issuer="CN=R11,O=Let's Encrypt", names=[good.host], not_after=until, renew_at=until)
+    certificates.mark_refused(refused, "The authority could not see that it leads here.\nCheck its DNS record.", now=now)
+    domains.mark_unproven(domains.add(person, app=app, host="*.shop.example.com"), "There is no TXT record _slipway.shop.example.com.", now)
 
 
 def _runs(app: App) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
+
+_HOOK = """#!{python}
+import json, sys, urllib.request
+verb, name, value = sys.argv[1:]
+what = {{"add": ("set-txt", {{"host": name + ".", "value": value}}), "remove": ("clear-txt", {{"host": name + "."}})}}[verb]
+urllib.request.urlopen("http://127.0.0.1:{port}/" + what[0], json.dumps(what[1]).encode(), timeout=10)
+"""
 
 
 class TestAuthority:
@@ -70,12 +78,17 @@ class TestAuthority:
 
 @contextmanager
 def pebble(folder: Path, *, http_port: int) -> Iterator[tuple[str, Path]]:
-    """Its directory's address, and the root to trust it by. It looks for challenges on `http_port` of this machine, whatever the name."""
+    """Its directory's address, and the root to trust it by. It looks for challenges on `http_port` of this machine, whatever the name.
+
+    `folder`/dns-hook is a program that writes records into the DNS that it asks.
+    """
     authority = TestAuthority("pebble's own")
     certificate, key = authority.issue("localhost")
     for name, text in (("cert.pem", certificate), ("key.pem", key), ("ca.pem", authority.pem)):
         (folder / name).write_text(text)
     ports = [free_port() for _ in range(4)]
+    (folder / "dns-hook").write_text(_HOOK.format(python=sys.executable, port=ports[3]))
+    (folder / "dns-hook").chmod(0o755)
     config = {
         "listenAddress": f"127.0.0.1:{ports[0]}",
         "managementListenAddress": f"127.0.0.1:{ports[1]}",

@@ -1,0 +1,125 @@
+"""Writes to domains: people add, check and remove them; workers tell what they saw."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import datetime, timedelta
+
+from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from portal.accounts.access import require_member
+from portal.accounts.models import Person
+from portal.activity import audit, events
+from portal.apps.models import App
+from portal.domains.hosts import check_host
+from portal.domains.models import Domain, DomainState
+from portal.errors import Conflict, NotFound, ValueRefused
+from portal.queue import Task, enqueue
+from portal.releases.actions import lock_app
+from portal.traffic.models import TrafficSettings
+
+MOST = 100  # of one app
+FIRST_PAUSE = timedelta(seconds=15)
+LONGEST_PAUSE = timedelta(hours=1)
+PATIENCE = timedelta(days=7)  # after which nobody looks any more until somebody asks
+TAKEN = "Another app has this domain already."
+TAKEN_HINT = "Whoever has it there can remove it. If that is not you, ask an admin of this Slipway."
+
+
+@transaction.atomic
+def add(actor: Person, *, app: App, host: str) -> Domain:
+    """Want a domain for an app; it leads there once it is proven."""
+    require_member(actor, app.team)
+    host = check_host(host)
+    app = lock_app(app)
+    if Domain.objects.filter(app=app, host=host).exists():
+        raise ValueRefused(f"{app.name} has the domain {host} already.", field="host", hint="It is in the list.")
+    _check_free(host)
+    if Domain.objects.filter(app=app).count() >= MOST:
+        raise ValueRefused(f"An app has at most {MOST} domains.", field="host", hint="Remove one, or use a wildcard such as *.example.com.")
+    now = timezone.now()
+    domain = Domain.objects.create(app=app, host=host, token=secrets.token_hex(16), asked_at=now, next_check_at=now)
+    audit.record(actor, f"added the domain {host}", app=app)
+    enqueue(Task.CHECK_DOMAIN, domain.pk)
+    events.announce(app.name, events.Kind.APP)
+    return domain
+
+
+@transaction.atomic
+def verify(actor: Person, *, domain: Domain) -> Domain:
+    """Look for the proof now, and go on looking for some days. A verified one stays as it is."""
+    domain = _locked(actor, domain)
+    if domain.state == DomainState.VERIFIED:
+        return domain
+    _check_free(domain.host)
+    now = timezone.now()
+    domain.state, domain.tries, domain.asked_at, domain.next_check_at = DomainState.WAITING, 0, now, now
+    domain.save()
+    audit.record(actor, f"asked to check the domain {domain.host}", app=domain.app)
+    enqueue(Task.CHECK_DOMAIN, domain.pk)
+    return domain
+
+
+@transaction.atomic
+def remove(actor: Person, *, domain: Domain) -> None:
+    """Lead it to the app no more. Its certificate goes with it."""
+    domain = _locked(actor, domain)
+    TrafficSettings.objects.filter(app=domain.app, canonical_host=domain.host).update(canonical_host="")
+    domain.delete()
+    audit.record(actor, f"removed the domain {domain.host}", app=domain.app)
+    enqueue(Task.CONVERGE, domain.app_id)
+    enqueue(Task.TEND_DOMAINS)
+    events.announce(domain.app.name, events.Kind.APP)
+
+
+def mark_verified(domain: Domain, how: str, now: datetime) -> bool:
+    """The proof was seen. False: the domain is gone, or another app was quicker, which is told in its row. For the workers."""
+    try:
+        with transaction.atomic():
+            if not _waiting(domain).update(
+                state=DomainState.VERIFIED, reason="", checked_at=now, next_check_at=None, tries=domain.tries + 1
+            ):
+                return False
+            audit.record(None, f"saw that the domain {domain.host} is the team's, {how}", app=domain.app)
+            enqueue(Task.CONVERGE, domain.app_id)
+            enqueue(Task.TEND_DOMAINS)
+    except IntegrityError:
+        _waiting(domain).update(state=DomainState.FAILED, reason=f"{TAKEN} {TAKEN_HINT}", checked_at=now, next_check_at=None)
+        return False
+    events.announce(domain.app.name, events.Kind.APP)
+    return True
+
+
+def mark_unproven(domain: Domain, reason: str, now: datetime) -> None:
+    """The proof was not seen: look again later, less and less often, and not for ever. For the workers."""
+    tries = domain.tries + 1
+    pause = min(FIRST_PAUSE * 2 ** min(tries - 1, 20), LONGEST_PAUSE)
+    over = now - domain.asked_at >= PATIENCE
+    _waiting(domain).update(
+        state=DomainState.FAILED if over else DomainState.WAITING,
+        reason=reason,
+        checked_at=now,
+        tries=tries,
+        next_check_at=None if over else now + pause,
+    )
+    events.announce(domain.app.name, events.Kind.APP)
+
+
+def _waiting(domain: Domain) -> QuerySet[Domain]:
+    return Domain.objects.filter(pk=domain.pk, state=DomainState.WAITING)
+
+
+def _locked(actor: Person, domain: Domain) -> Domain:
+    require_member(actor, domain.app.team)
+    app = lock_app(domain.app)
+    locked = Domain.objects.select_for_update().select_related("app__team").filter(pk=domain.pk, app=app).first()
+    if locked is None:
+        raise NotFound(f"{app.name} has no domain {domain.host} any more.")
+    return locked
+
+
+def _check_free(host: str) -> None:
+    if Domain.objects.filter(host=host, state=DomainState.VERIFIED).exists():
+        raise Conflict(f"{host}: {TAKEN}", hint=TAKEN_HINT)

@@ -1,0 +1,108 @@
+"""What the card of domains on an app's traffic page sends: add, prove, certificate, remove. Plain forms, without a script."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.http import HttpResponse, HttpResponseRedirect
+from django.shortcuts import resolve_url
+from django.views.decorators.http import require_POST
+
+from portal import refusals
+from portal.accounts.signed_in import SignedInRequest, signed_in
+from portal.apps.access import app_for
+from portal.domains import access, actions, certificates
+from portal.domains.card import card_of
+from portal.domains.forms import AddressForm, CertificateForm, DomainForm
+from portal.errors import Refused
+from portal.traffic import actions as traffic
+from portal.traffic.views import page
+
+
+@signed_in
+@require_POST
+def add(request: SignedInRequest, name: str) -> HttpResponse:
+    """One more."""
+    app, form = app_for(request.user, name), DomainForm(request.POST)
+    if form.is_valid():
+        try:
+            domain = actions.add(request.user, app=app, host=form.cleaned_data["host"])
+        except Refused as refused:
+            refusals.mark(form, refused)
+        else:
+            messages.success(request, f"{domain.host} is in the list.\nNow show that it is yours, by the DNS record or the file below.")
+            return _card(name)
+    return page(request, app, card=card_of(app, added=form), status=422)
+
+
+@signed_in
+@require_POST
+def verify(request: SignedInRequest, name: str, host: str) -> HttpResponse:
+    """Look for the proof again."""
+    domain = access.domain_for(request.user, name, host)
+    try:
+        actions.verify(request.user, domain=domain)
+    except Refused as refused:
+        refusals.notice(request, refused)
+    else:
+        messages.success(request, f"{host} is being checked.\nLook again in a few seconds.")
+    return _card(name)
+
+
+@signed_in
+@require_POST
+def remove(request: SignedInRequest, name: str, host: str) -> HttpResponse:
+    """Take it away."""
+    actions.remove(request.user, domain=access.domain_for(request.user, name, host))
+    messages.success(request, f"{host} no longer leads to {name}.")
+    return _card(name)
+
+
+@signed_in
+@require_POST
+def upload(request: SignedInRequest, name: str, host: str) -> HttpResponse:
+    """A certificate of one's own."""
+    domain, form = access.domain_for(request.user, name, host), CertificateForm(request.POST)
+    if form.is_valid():
+        try:
+            certificates.upload(request.user, domain=domain, chain=form.cleaned_data["chain"], key=form.cleaned_data["key"])
+        except Refused as refused:
+            refusals.mark(form, refused)
+        else:
+            messages.success(request, f"The certificate for {host} is being checked.\nLook again in a few seconds.")
+            return _card(name)
+    return page(request, domain.app, card=card_of(domain.app, uploaded={domain.pk: form}), status=422)
+
+
+@signed_in
+@require_POST
+def order(request: SignedInRequest, name: str, host: str) -> HttpResponse:
+    """A certificate from the authority."""
+    domain = access.domain_for(request.user, name, host)
+    try:
+        certificates.order(request.user, domain=domain)
+    except Refused as refused:
+        refusals.notice(request, refused)
+    else:
+        messages.success(request, f"A certificate for {host} is being ordered.\nThat takes up to two minutes.")
+    return _card(name)
+
+
+@signed_in
+@require_POST
+def addresses(request: SignedInRequest, name: str) -> HttpResponse:
+    """Where visitors end up."""
+    app = app_for(request.user, name)
+    form = AddressForm(request.POST, hosts=access.hosts_of(app))
+    if form.is_valid():
+        try:
+            traffic.change(request.user, app=app, changes=form.cleaned_data)
+        except Refused as refused:
+            refusals.mark(form, refused)
+        else:
+            messages.success(request, "Saved.\nIt holds for every request from now on.")
+            return _card(name)
+    return page(request, app, card=card_of(app, addressed=form), status=422)
+
+
+def _card(name: str) -> HttpResponseRedirect:
+    return HttpResponseRedirect(resolve_url("app-traffic", name) + "#domains")
