@@ -27,7 +27,7 @@ def main() -> int:
 
 
 def _measure(config: NodeConfig, manager: int, token: str) -> None:
-    from bench import launch, memory, route
+    from bench import builds, launch, memory, route
     from bench.redeploy import Redeploys
     from tests.system.api import Api
 
@@ -42,6 +42,8 @@ def _measure(config: NodeConfig, manager: int, token: str) -> None:
         for line in launch.report(config, _image_of("hello")):
             _print("launch of hello", "less bare <= 50 ms", line)
         _print("memory afterwards", "< 400 MB", memory.report(manager))
+        for what, promise, found in builds.report():
+            _print(what, promise, found)
     finally:
         redeploys.clean()
 

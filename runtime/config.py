@@ -40,6 +40,11 @@ class NodeConfig:
     disk_low: int = 75  # …until no more than this is in use
     disk_full: int = 95  # and from here on no build begins
     cache_size: int = 10 * 2**30  # bytes of layers kept only to be reused
+    package_cache: int = 4 * 2**30  # bytes of downloads, for each team
+    memory_stall_high: int = 20  # percent of time in which something waits for memory: from here on builds are frozen…
+    memory_stall_low: int = 5  # …until it is no more than this
+    memory_free_low: int = 5  # percent of memory available: the same, where the kernel does not tell of stalls…
+    memory_free_enough: int = 10
 
     @property
     def images(self) -> Path:
@@ -241,4 +246,9 @@ _READERS: dict[str, Callable[[str], object]] = {
     "disk_low": _percent,
     "disk_full": _percent,
     "cache_size": Bytes.parse,
+    "package_cache": Bytes.parse,
+    "memory_stall_high": _percent,
+    "memory_stall_low": _percent,
+    "memory_free_low": _percent,
+    "memory_free_enough": _percent,
 }

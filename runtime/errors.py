@@ -7,6 +7,8 @@
     ├── BadArchive                a source that cannot be unpacked safely
     ├── BadSource                 nothing to build was found, or it contradicts itself
     ├── BuildFailed               a build step did not succeed
+    │   ├── Cancelled             nobody wants it any more
+    │   └── CacheTooLarge         a step wrote more into its package cache than that may hold
     ├── ImageDamaged              bytes of the store do not match their digest
     ├── NoSuchImage               no image of the store has that name or digest
     ├── TransferFailed            an image could not be had from, or given to, a registry or archive
@@ -57,6 +59,14 @@ class BadSource(RuntimeFailure):
 
 class BuildFailed(RuntimeFailure):
     """A build step failed; its own words are in the build log."""
+
+
+class Cancelled(BuildFailed):
+    """Whoever asked for it, or something newer, ended it."""
+
+
+class CacheTooLarge(BuildFailed):
+    """A step wrote more into its package cache than that may hold; without the cache it may well succeed."""
 
 
 class ImageDamaged(RuntimeFailure):

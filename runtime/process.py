@@ -16,12 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from runtime import stopping
 from runtime.errors import HostLacks, ProcessFailed
 
 Running = subprocess.Popen  # what `spawn` gives; names for use outside this door
 StillRunning = subprocess.TimeoutExpired  # what waiting for it raises
 PIPE, NOWHERE = subprocess.PIPE, subprocess.DEVNULL
 _CHUNK = 65_536
+_LOOK = 0.1  # seconds between two questions whether to go on
 _LAST_LINES = 8  # of stderr, told in a failure
 
 
@@ -44,17 +46,19 @@ def run(
     cwd: Path | None = None,
     check: bool = True,
     on_output: Callable[[bytes], None] | None = None,
+    stoppable: bool = False,
 ) -> Completed:
     """Run to the end and collect both streams; `env` replaces ours whole.
 
     `on_output` gets each line of both streams as it arrives, without its newline. ProcessFailed: a status other than 0
-    (unless `check` is off), or `timeout` seconds passed, after which the whole process group is killed.
+    (unless `check` is off), or `timeout` seconds passed, after which the whole process group is killed. So it is when it is `stoppable`
+    and what it is part of is cancelled (see runtime.stopping).
     """
     words = tuple(str(word) for word in command)
     stdin = subprocess.PIPE if input is not None else subprocess.DEVNULL
     process = spawn(words, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env, cwd=cwd)
     try:
-        exchange = _Exchange(process, input or b"", on_output)
+        exchange = _Exchange(process, input or b"", on_output, stopping.check if stoppable else None)
         exchange.until_exit(time.monotonic() + timeout)
     except _OutOfTime:
         raise ProcessFailed(f"`{pasteable(words)}` did not end within {timeout:g} s and was stopped.{_tail(exchange.stderr)}") from None
@@ -104,8 +108,11 @@ class _OutOfTime(Exception):
 class _Exchange:
     """Feeds stdin and drains both outputs until the program itself ends, even if a grandchild keeps the pipes open."""
 
-    def __init__(self, process: subprocess.Popen[bytes], input: bytes, on_output: Callable[[bytes], None] | None) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], input: bytes, on_output: Callable[[bytes], None] | None, check: Callable[[], None] | None
+    ) -> None:
         self.stdout, self.stderr = bytearray(), bytearray()
+        self._check = check
         self._process, self._input, self._on_output = process, memoryview(input), on_output
         self._partial = {id(self.stdout): b"", id(self.stderr): b""}
 
@@ -135,6 +142,9 @@ class _Exchange:
         left = deadline - time.monotonic()
         if left <= 0:
             raise _OutOfTime
+        if self._check is not None:
+            self._check()
+            left = min(left, _LOOK)
         exited = False
         for key, _ in selector.select(left):
             if key.data == "exit":

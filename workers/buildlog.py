@@ -6,15 +6,17 @@ import time
 from pathlib import Path
 
 from runtime.engines import logs
+from runtime.masking import Mask
 
 MOST = 16 * 2**20  # bytes; nobody reads further, and a program that prints without end must not fill the disk
 
 
 class BuildLog:
-    """Appends in the one log line format. A build that is taken up again goes on in the same file."""
+    """Appends in the one log line format, without what `mask` knows. A build that is taken up again goes on in the same file."""
 
-    def __init__(self, path: Path, *, user: str, most: int = MOST) -> None:
+    def __init__(self, path: Path, *, user: str, most: int = MOST, mask: Mask | None = None) -> None:
         self._path, self._user, self._left = path, user, most
+        self._mask = mask or Mask(())
 
     def say(self, text: str) -> None:
         """A line of ours."""
@@ -29,6 +31,6 @@ class BuildLog:
 
     def _write(self, source: str, stream: str, text: str) -> int:
         stamp = logs.timestamp(time.time())
-        lines = [logs.line(stamp, source, stream, part) for part in text.splitlines() or [""]]
+        lines = [logs.line(stamp, source, stream, part) for part in self._mask(text).splitlines() or [""]]
         logs.append(self._path, lines, user=self._user)
         return sum(map(len, lines))

@@ -1,4 +1,5 @@
-"""One process a node: sees exits at once, ships logs, samples usage, keeps the router true, and wakes the converging by the clock.
+"""One process a node: sees exits at once, ships logs, samples usage, keeps the router true, has builds give way when memory is short,
+and wakes the converging by the clock.
 
 It decides nothing about apps and knows no rows; it may be killed at any moment, and what runs keeps running. While Redis is
 away it goes on, and looks at the apps itself instead of asking the workers to.
@@ -22,9 +23,10 @@ from runtime.converge.instance import RUN
 from runtime.engines.node import NodeEngine
 from runtime.errors import RuntimeFailure
 from workers.exits import ExitWatch
+from workers.pressure import GivingWay
 from workers.roster import Roster
 from workers.sampling import UsageSampling
-from workers.schedules import CONVERGE_ALL, COUNT_REQUESTS, RECONCILE_ROUTER, SAMPLE_USAGE, SHIP_LOGS
+from workers.schedules import CONVERGE_ALL, COUNT_REQUESTS, LOOK_AT_PRESSURE, RECONCILE_ROUTER, SAMPLE_USAGE, SHIP_LOGS
 from workers.shipping import LogShipping
 from workers.visitors import Visitors
 
@@ -68,6 +70,7 @@ class Supervisor:
         self._shipping = LogShipping(engine, roster)
         self._sampling = UsageSampling(engine, roster, client)
         self._visitors = Visitors(engine, roster, wake=self._wake)
+        self._giving_way = GivingWay(engine)
         self._broker_away = False
         self.stop = threading.Event()
 
@@ -83,6 +86,7 @@ class Supervisor:
         for thread in threads:
             thread.join()
         self._visitors.stop()
+        self._giving_way.let_all_go_on()
         self._exits.close()
 
     def _duties(self) -> tuple[Duty, ...]:
@@ -91,6 +95,7 @@ class Supervisor:
             Duty(name="logs", every=SHIP_LOGS, do=self._shipping.round),
             Duty(name="usage", every=SAMPLE_USAGE, do=self._sampling.round),
             Duty(name="requests", every=COUNT_REQUESTS, do=self._visitors.round),
+            Duty(name="pressure", every=LOOK_AT_PRESSURE, do=self._giving_way.round),
             Duty(name="router", every=RECONCILE_ROUTER, do=self._reconcile),
             Duty(name="converge", every=CONVERGE_ALL, do=self._converge_all),
         )

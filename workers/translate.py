@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from portal.activity.events import Kind, publish
 from portal.apps.access import host_of
+from portal.apps.config import config_of
 from portal.apps.models import App, Instance, InstanceState, ProcessFormation
 from portal.apps.sizes import Size
 from portal.builds.models import Build
@@ -162,6 +163,7 @@ def build_request(build: Build, sources: Path) -> BuildRequest:
         filename=build.source.filename,
         limits=limits,
         team_limits=team_limits(quota),
+        secrets=config_of(build.app),  # as the release that comes of it will have them
     )
 
 

@@ -7,6 +7,7 @@ link. Memory use does not grow with the sizes inside the archive.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
@@ -18,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+from runtime import stopping
 from runtime.builds.decompress import Plain, plain, too_large
 from runtime.errors import BadArchive
 
@@ -137,6 +139,7 @@ class _Tree:
     _symlinks: list[str] = field(default_factory=list)
 
     def count(self) -> None:
+        stopping.check()
         self._entries += 1
         if self._entries > self.max_entries:
             raise BadArchive(
@@ -211,6 +214,7 @@ class _Tree:
         with os.fdopen(fd, "wb") as file:
             os.fchmod(fd, mode)  # whatever the umask
             while entry.content is not None and (chunk := entry.content.read(_CHUNK)):
+                stopping.check()
                 self.size += len(chunk)
                 if self.size > self.max_bytes:
                     raise BadArchive(too_large(self.max_bytes), hint="Leave out what the app does not need: data, media, build output.")
@@ -298,6 +302,8 @@ def _unpack_tar(archive: Path, kind: str, tree: _Tree) -> None:
                 while (member := tar.next()) is not None:
                     tree.add(_tar_entry(tar, member))
         except (tarfile.TarError, EOFError, OSError, ValueError, OverflowError) as error:
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise  # it is our disk's fault, not the archive's
             raise BadArchive(f"The tar archive ends too early or is damaged: {str(error).rstrip('.')}.", hint=_AGAIN) from None
         _read_to_end(stream)
 

@@ -12,27 +12,28 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from runtime import stopping
+from runtime.builds.allowance import Allowance
 from runtime.builds.appfile import AppFile
 from runtime.builds.archive import unpack
 from runtime.builds.cache import StepCache
-from runtime.builds.code import as_layer, leave_out, read_app_file, read_files, read_source, read_whole, take
+from runtime.builds.code import as_layer, leave_out, read_app_file, read_source, take
 from runtime.builds.detect import DOCKERFILE
 from runtime.builds.dockerfile import build as dockerfile
 from runtime.builds.dockerfile.health import health_of
 from runtime.builds.dockerfile.running import Job
+from runtime.builds.packages import PackageCaches
 from runtime.builds.plan import BuildPlan, plan
-from runtime.builds.sandbox import WORKSPACE, Order, run_install
-from runtime.builds.steps import Install, step_key
-from runtime.builds.surroundings import surroundings
+from runtime.builds.sandbox import WORKSPACE, Order
+from runtime.builds.steps import Install
+from runtime.builds.workshop import Workshop
 from runtime.config import NodeConfig
 from runtime.containers.lifecycle import Containers
 from runtime.containers.spec import Limits, TeamLimits
 from runtime.containers.words import NO_SHELL, words
 from runtime.errors import BadSource, BuildFailed
 from runtime.health import HealthCheck
-from runtime.images import scratch
-from runtime.images.digest import chain_id
-from runtime.images.disk import check_room
+from runtime.images import disk, scratch
 from runtime.images.manifest import ImageConfig, Layer
 from runtime.images.store import Store
 from runtime.quantities import Bytes
@@ -75,17 +76,20 @@ class Builder:
     def __init__(self, config: NodeConfig, store: Store, containers: Containers, *, time_limit: float = TIME_LIMIT) -> None:
         self._config, self._store, self._containers, self._time_limit = config, store, containers, time_limit
         self._cache = StepCache(config, store)
+        self.packages = PackageCaches(config)
 
     def build(self, request: BuildRequest, log: Log, cancelled: Callable[[], bool] = lambda: False) -> BuiltImage:
         """Build, saying each step in `log` in a line or more. BadArchive, BadSource and BuildFailed carry the reason."""
         self._config.workspaces.mkdir(parents=True, exist_ok=True)
         self._config.workspaces.chmod(0o711)  # nobody else lists them, and their names cannot be guessed
-        check_room(self._config)
+        disk.check_room(self._config)
         with self._store.lease(), scratch.scratch(self._config.workspaces) as workspace:
             workspace.chmod(0o711)  # a container's root, nobody here, has to reach what is bound into it
-            return _Build(
-                self._config, self._store, self._containers, self._cache, request, workspace, log, cancelled, self._time_limit
-            ).run()
+            allowance = Allowance(self._time_limit, log)
+            with stopping.when(cancelled), disk.telling_when_full():
+                return _Build(
+                    self._config, self._store, self._containers, self._cache, self.packages, request, workspace, log, cancelled, allowance
+                ).run()
 
     def sweep(self) -> list[str]:
         """Remove what killed builds left: workspaces nobody holds, and their containers; returns what, in words."""
@@ -107,14 +111,35 @@ class _Build:
     store: Store
     containers: Containers
     cache: StepCache
+    packages: PackageCaches
     request: BuildRequest
     workspace: Path
     log: Log
     cancelled: Callable[[], bool]
-    time_limit: float
+    allowance: Allowance
     started: float = 0.0
-    steps: int = 0  # begun so far
     app_file: AppFile = field(default_factory=AppFile)
+    workshop: Workshop = field(init=False)
+
+    def __post_init__(self) -> None:
+        request = self.request
+        self.workshop = Workshop(
+            store=self.store,
+            containers=self.containers,
+            cache=self.cache,
+            packages=self.packages,
+            order=Order(
+                container_id=f"build-{request.build_id}",
+                app=request.app,
+                team=request.team,
+                limits=request.limits,
+                workspace=self.workspace,
+                allowance=self.allowance,
+            ),
+            team_limits=request.team_limits,
+            log=self.log,
+            cancelled=self.cancelled,
+        )
 
     def run(self) -> BuiltImage:
         self.started = time.monotonic()
@@ -145,7 +170,7 @@ class _Build:
 
         def step(install: Install, reads: Path | None) -> None:
             self._go_on()
-            below.append(self._install(install, reads, below))
+            below.append(self.workshop.layer(install, reads, [*below, *self._further(install.beside)]))
             if install.ships:
                 layers.append(below[-1])
 
@@ -204,7 +229,7 @@ class _Build:
             team=self.request.team,
             limits=self.request.limits,
             workspace=self.workspace,
-            deadline=self.started + self.time_limit,
+            allowance=self.allowance,
             arguments=self._arguments,
             secrets=self.request.secrets,
             proxies=dockerfile.proxies(),
@@ -259,53 +284,9 @@ class _Build:
         """The layers of other languages and tools, without the stack's own."""
         return [layer for one in runtimes for layer in ensure_runtime(self.config, self.store, one, DEBIAN_13, self.log)[1:]]
 
-    def _install(self, install: Install, tree: Path | None, below: list[Layer]) -> Layer:
-        """The step's layer: from the cache, or made now in a build container. Without a `tree` the code is below already."""
-        self.steps += 1
-        place = self.workspace / f"step{self.steps}"
-        place.mkdir(mode=0o711)
-        below = [*below, *self._further(install.beside)]
-        around = surroundings(install.tool, place)
-        contents = {} if tree is None else read_whole(tree) if install.reads_all else read_files(tree, install.files)
-        key = step_key(install, chain_id([layer.diff_id for layer in below]), contents, around.identity)
-        with self.cache.turn(key, self.cancelled, self.started + self.time_limit):
-            if layer := self.cache.find(key):
-                self.log(f"{install.name}: reused layer {layer.digest.short} (same {install.reads()}), {Bytes(layer.size)}")
-                return layer
-            started = time.monotonic()
-            self.log(f"{install.name}: `{install.shown}` for {install.reads()}")
-            inputs = tree if tree is not None and install.reads_all else _written(place / "inputs", contents)
-            texts = _written(place / "texts", {name: text.encode() for name, text in install.texts})
-            if self.request.team_limits is not None:
-                self.containers.set_team_limits(self.request.team, self.request.team_limits)
-            order = Order(
-                container_id=f"build-{self.request.build_id}-{self.steps}",
-                app=self.request.app,
-                team=self.request.team,
-                limits=self.request.limits,
-                workspace=self.workspace,
-                deadline=self.started + self.time_limit,
-            )
-            paths = tuple(self.store.unpacked(layer) for layer in reversed(below))
-            made = run_install(
-                self.containers,
-                install,
-                order,
-                layers=paths,
-                inputs=inputs,
-                texts=texts,
-                around=around,
-                log=self.log,
-                cancelled=self.cancelled,
-            )
-            layer = self.store.add_layer(made, move=True)
-            self.cache.keep(key, layer, install)
-            self.log(f"{install.name}: installed in {_seconds(started)}, {Bytes(layer.size)}, layer {layer.digest.short}")
-            return layer
-
     def _code(self, tree: Path) -> Layer:
         started = time.monotonic()
-        layer = self.store.add_layer(as_layer(tree, self.workspace / f"code{self.steps}"), move=True)
+        layer = self.store.add_layer(as_layer(tree, self.workspace / f"code{self.workshop.steps}"), move=True)
         self.log(f"App code: {Bytes(layer.size)} in {_seconds(started)}, layer {layer.digest.short}")
         return layer
 
@@ -335,21 +316,10 @@ class _Build:
         return BuiltImage(digest=digest, processes=processes, app_file=self.app_file.covering(processes), health=health_of(config))
 
     def _go_on(self) -> None:
-        if self.cancelled():
-            raise BuildFailed("The build was cancelled.")
-        if time.monotonic() - self.started > self.time_limit:
-            raise BuildFailed(f"The build took longer than {self.time_limit / 60:g} minutes and was stopped.", hint="Deploy again.")
-
-
-def _written(folder: Path, contents: Mapping[str, bytes]) -> Path:
-    """A folder with exactly these files."""
-    folder.mkdir(mode=0o755)
-    for name, data in contents.items():
-        path = folder / name
-        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        path.write_bytes(data)
-        path.chmod(0o644)
-    return folder
+        stopping.check()
+        if self.allowance.is_over():
+            minutes = (time.monotonic() - self.started) / 60
+            raise BuildFailed(f"The build took longer than it may, {minutes:.0f} minutes, and was stopped.", hint="Deploy again.")
 
 
 def _sizes(layers: list[Layer]) -> str:

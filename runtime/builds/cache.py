@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from runtime import journal
+from runtime import journal, stopping
+from runtime.builds.allowance import Allowance
 from runtime.config import NodeConfig
 from runtime.errors import BuildFailed
 from runtime.images.digest import Digest
@@ -47,7 +47,7 @@ class StepCache:
         journal.write_json(self._folder / f"{key}.json", {"diff_id": layer.diff_id, "step": install.name, "reads": install.reads()})
 
     @contextmanager
-    def turn(self, key: str, cancelled: Callable[[], bool], deadline: float) -> Iterator[None]:
+    def turn(self, key: str, allowance: Allowance) -> Iterator[None]:
         """One at a time under a key; the next finds what the first has made. BuildFailed: cancelled, or out of time, while waiting."""
         path = self._config.locks / f"step-{key[:16]}"
         while True:
@@ -55,7 +55,6 @@ class StepCache:
                 if held:
                     yield
                     return
-            if cancelled():
-                raise BuildFailed("The build was cancelled.")
-            if time.monotonic() > deadline:
+            stopping.check()
+            if allowance.is_over():
                 raise BuildFailed("The build ran out of time while another build made the same dependencies.", hint="Deploy again.")

@@ -9,7 +9,7 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
-from runtime import process
+from runtime import process, stopping
 from runtime.builds import appfile_reading, jar
 from runtime.builds.appfile import LARGEST, AppFile
 from runtime.builds.detect import ALWAYS_READ, Source, wants_text
@@ -72,6 +72,7 @@ def read_whole(tree: Path) -> dict[str, bytes]:
     for folder, folders, names in os.walk(tree):
         folders.sort()
         for name in names:
+            stopping.check()
             path = Path(folder, name)
             content = os.fsencode(path.readlink()) if path.is_symlink() else _digest(path)
             found[path.relative_to(tree).as_posix()] = f"{path.lstat().st_mode:o} ".encode() + content
@@ -95,7 +96,7 @@ def take(made: Path, into: Path) -> Path:
             mode = Path(folder, name).lstat().st_mode
             if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
                 raise BuildFailed(f"The build made {name}, which is neither file, folder nor link.", hint="Make files alone.")
-    process.run(["setpriv", "--pdeathsig", "KILL", "cp", "-a", made, into], timeout=600)
+    process.run(["setpriv", "--pdeathsig", "KILL", "cp", "-a", made, into], timeout=600, stoppable=True)
     into.chmod(0o755)
     return into
 
@@ -110,6 +111,7 @@ def as_layer(tree: Path, layer: Path) -> Path:
     tree.rename(layer / "app")
     for folder, _, names in os.walk(layer, topdown=False):
         for name in names:
+            stopping.check()
             path = Path(folder, name)
             os.chown(path, APP_UID, APP_GID, follow_symlinks=False)
             moment = _FOLDER_TIME if path.is_symlink() else _moment(path)

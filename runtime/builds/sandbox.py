@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import stat
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from runtime import process
+from runtime.builds.allowance import FROZEN_MOST, Allowance
+from runtime.builds.packages import OVERFLOW, Lent
 from runtime.builds.steps import TEXTS, Install
 from runtime.builds.surroundings import Surroundings
 from runtime.builds.yields import tame
 from runtime.containers.container import Exit
 from runtime.containers.spec import Bind, ContainerSpec, Limits, Purpose, TeamLimits
-from runtime.errors import BuildFailed
+from runtime.errors import BuildFailed, CacheTooLarge, Cancelled
 from runtime.quantities import Bytes
 
 WORKSPACE = "slipway.workspace"  # label: the folder of the build a container belongs to
@@ -32,7 +33,13 @@ class BuildContainers(Protocol):
     """What a build needs of runtime.containers.lifecycle.Containers."""
 
     def run(
-        self, spec: ContainerSpec, *, on_output: Callable[[str, str], None], timeout: float, cancelled: Callable[[], bool] = ...
+        self,
+        spec: ContainerSpec,
+        *,
+        on_output: Callable[[str, str], None],
+        timeout: float,
+        cancelled: Callable[[], bool] = ...,
+        on_freeze: Callable[[bool], None] = ...,
     ) -> Exit: ...
     def remove(self, id: str) -> None: ...
     def upper(self, id: str) -> Path: ...
@@ -48,7 +55,7 @@ class Order:
     team: int
     limits: Limits
     workspace: Path
-    deadline: float  # of time.monotonic()
+    allowance: Allowance
 
 
 def run_install(
@@ -62,8 +69,13 @@ def run_install(
     around: Surroundings,
     log: Callable[[str], None],
     cancelled: Callable[[], bool],
+    cache: Lent | None = None,
 ) -> Path:
-    """The tree of what the step made, below the workspace; BuildFailed names the step, and its own words are in the log by then."""
+    """The tree of what the step made, below the workspace; BuildFailed names the step, and its own words are in the log by then.
+
+    CacheTooLarge: it was stopped for what it wrote to `cache`.
+    """
+    around = cache.around(around) if cache is not None else around
     spec = ContainerSpec(
         id=order.container_id,
         app=order.app,
@@ -80,11 +92,18 @@ def run_install(
     )
     containers.remove(spec.id)  # of a build that was killed
     try:
-        left = order.deadline - time.monotonic()
-        end = containers.run(spec, on_output=lambda _, line: _say(line, log), timeout=max(left, 1), cancelled=cancelled)
+        end = run_within(
+            containers,
+            spec,
+            order.allowance,
+            on_output=lambda _, line: _say(line, log),
+            cancelled=lambda: cancelled() or (cache is not None and cache.overflows()),
+        )
         if cancelled():
-            raise BuildFailed("The build was cancelled.")
-        if time.monotonic() > order.deadline:
+            raise Cancelled("The build was cancelled.")
+        if cache is not None and cache.overflowed:
+            raise CacheTooLarge(f"{install.name}: the package cache grew over {Bytes(cache.most * OVERFLOW)}.")
+        if order.allowance.is_over():
             raise BuildFailed(
                 f"{install.name}: `{install.shown}` did not end in time and was stopped.", hint="Fewer or smaller dependencies help."
             )
@@ -95,13 +114,33 @@ def run_install(
         containers.remove(spec.id)
 
 
+def run_within(
+    containers: BuildContainers,
+    spec: ContainerSpec,
+    allowance: Allowance,
+    *,
+    on_output: Callable[[str, str], None],
+    cancelled: Callable[[], bool],
+) -> Exit:
+    """Run a build container until it ends, is cancelled or has used up the build's time, which stands still while it is frozen."""
+
+    def is_to_end() -> bool:
+        return cancelled() or allowance.is_over()
+
+    longest = allowance.left() + FROZEN_MOST + 1  # the allowance ends it before
+    try:
+        return containers.run(spec, on_output=on_output, timeout=longest, cancelled=is_to_end, on_freeze=allowance.freeze)
+    finally:
+        allowance.freeze(False)
+
+
 def _collect(upper: Path, install: Install, made: Path, disk: Bytes) -> Path:
     """Copy the step's folders out of a stopped container's writable layer, whose content is the tenant's: follow no link of its."""
     made.mkdir(mode=0o755)
     for folder in install.keep:
         if _is_real(upper, folder):
             tame(upper / folder, most=disk)
-            process.run(["setpriv", "--pdeathsig", "KILL", "cp", "-a", "--parents", folder, made], cwd=upper, timeout=600)
+            process.run(["setpriv", "--pdeathsig", "KILL", "cp", "-a", "--parents", folder, made], cwd=upper, timeout=600, stoppable=True)
     return made
 
 

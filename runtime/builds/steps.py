@@ -47,6 +47,10 @@ class Install:
     texts: tuple[tuple[str, str], ...] = ()  # name -> content: files of ours that the command finds in TEXTS
     beside: tuple[Runtime, ...] = ()  # layers that the step stands on, too, and the image does not
 
+    @property
+    def reads_all(self) -> bool:
+        return self.whole or self.on_code
+
     def reads(self) -> str:
         """For the log: "requirements.txt", "pyproject.toml and uv.lock", "the source"."""
         if self.reads_all:
@@ -57,9 +61,9 @@ class Install:
     def shown(self) -> str:
         return self.says or self.command.rpartition(" && ")[2]
 
-    @property
-    def reads_all(self) -> bool:
-        return self.whole or self.on_code
+    def describe(self) -> str:
+        """For the image's history: what was run, and for what."""
+        return f"{self.name}: {self.shown}, for {self.reads()}"
 
 
 def in_order(installs: tuple[Install, ...]) -> tuple[Install, ...]:
@@ -67,8 +71,13 @@ def in_order(installs: tuple[Install, ...]) -> tuple[Install, ...]:
     return tuple(sorted(installs, key=lambda install: install.on_code))
 
 
-def step_key(install: Install, parent: Digest, contents: Mapping[str, bytes], surroundings: Mapping[str, str]) -> str:
-    """64 hex digits over all that decides the outcome: the layers below, the bytes read, the command, tools and settings."""
+def step_key(
+    install: Install, parent: Digest, contents: Mapping[str, bytes], surroundings: Mapping[str, str], *, team: int | None = None
+) -> str:
+    """64 hex digits over all that decides the outcome: the layers below, the bytes read, the command, tools and settings.
+
+    `team` is given for a step that saw more than declared inputs, such as a whole source; nobody else finds its layer.
+    """
     document = {
         "revision": _REVISION,
         "parent": parent,
@@ -80,5 +89,6 @@ def step_key(install: Install, parent: Digest, contents: Mapping[str, bytes], su
         "texts": dict(install.texts),
         "files": {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()},
         "surroundings": dict(surroundings),
+        **({"team": team} if team is not None else {}),
     }
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()

@@ -11,6 +11,7 @@ import os
 import stat
 from pathlib import Path
 
+from runtime import stopping
 from runtime.errors import BuildFailed
 from runtime.quantities import Bytes
 
@@ -25,6 +26,7 @@ def tame(tree: Path, *, most: Bytes, entries: int = MOST_ENTRIES, deepest: int =
     known: set[tuple[int, int]] = set()
     pending = [(tree, 1)]
     while pending:
+        stopping.check()
         folder, depth = pending.pop()
         if depth > deepest:
             raise BuildFailed(f"The build step made folders nested more than {deepest} deep.", hint="An install script did that.")

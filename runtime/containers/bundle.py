@@ -17,6 +17,7 @@ INIT = "/dev/init"
 TEMPORARY = "/tmp"  # noqa: S108 -- the path inside the container
 OWN_FILES = ("hosts", "hostname", "resolv.conf")
 SHARED_MEMORY = 64 * 2**20
+DIES_FIRST = 900  # of 1000: where the whole machine runs out of memory, a build goes before what serves (proc_pid_oom_score_adj(5))
 
 # What root needs to install packages inside its own user namespace, and no more; an app gets none at all.
 _CAPABILITIES_OF_ROOT = (
@@ -106,6 +107,7 @@ def _process(spec: ContainerSpec, host: Host) -> dict[str, Any]:
         "env": [f"{name}={value}" for name, value in spec.environment.items()],
         "cwd": spec.working_directory,
         "noNewPrivileges": True,
+        **({"oomScoreAdj": DIES_FIRST} if spec.purpose is Purpose.BUILD else {}),
         "capabilities": {"bounding": held, "effective": held, "permitted": held, "inheritable": [], "ambient": []},
         "rlimits": [
             {"type": "RLIMIT_NOFILE", "soft": host.open_files, "hard": host.open_files},

@@ -1,5 +1,8 @@
 """Control groups: `<parent>/team<N>/<id>`, on version 1 and on version 2 alike. The kernel's hold on what was allowed.
 
+Builds stand apart, below `<parent>/builds/team<N>`: all of them together get what processors and disks have to spare, and a team's
+builds are held to its limits like its instances, without taking of theirs.
+
 https://docs.kernel.org/admin-guide/cgroup-v2.html, https://docs.kernel.org/admin-guide/cgroup-v1/. On a systemd host our parent
 stands beside its slices and enables its own controllers; systemd cannot take them away while our children use them (EBUSY).
 """
@@ -24,6 +27,7 @@ INIT_PROCESSES = 1  # the init we add is not the app's to pay for
 PERIOD = 100_000  # microseconds over which a CPU limit is counted
 SMALLEST_QUOTA = 1_000  # the kernel takes no less
 MONITORS = "monitors"
+BUILDS = "builds"
 _PATIENCE = 5.0  # seconds until the last process of a killed group is gone
 
 
@@ -46,7 +50,8 @@ class Cgroups(ABC):
 
     def path_of(self, team: int, id: str) -> str:
         """As the OCI runtime wants it: below each hierarchy's root, with a leading slash."""
-        return f"/{self.parent}/team{team}/{id}"
+        among = f"{BUILDS}/" if any(_is_build(root, team, id) for root in self.roots) else ""
+        return f"/{self.parent}/{among}team{team}/{id}"
 
     @property
     @abstractmethod
@@ -63,8 +68,8 @@ class Cgroups(ABC):
         """Make our parent."""
 
     @abstractmethod
-    def create(self, team: int, id: str, limits: Limits) -> None:
-        """A container's group under its team's, held to its limits."""
+    def create(self, team: int, id: str, limits: Limits, *, build: bool = False) -> None:
+        """A container's group under its team's, held to its limits; a build's is served after all others."""
 
     @abstractmethod
     def set_limits(self, team: int, id: str, limits: Limits) -> None:
@@ -72,7 +77,7 @@ class Cgroups(ABC):
 
     @abstractmethod
     def set_team_limits(self, team: int, limits: TeamLimits) -> None:
-        """Live, for all containers of a team together; makes the group if there is none."""
+        """Live, for all instances of a team together, and for all its builds together; makes the groups if there are none."""
 
     @abstractmethod
     def counted(self, team: int, id: str) -> Counted | None:
@@ -82,13 +87,21 @@ class Cgroups(ABC):
     def monitor_files(self) -> tuple[Path, ...]:
         """Where a monitor's pid is written, so that whoever ends our service's group does not end it too."""
 
+    @abstractmethod
+    def freeze(self, team: int, id: str, *, frozen: bool) -> None:
+        """Let no process of a container run, or let them run again. Fine if there is no such group, or this machine has no freezer."""
+
+    @abstractmethod
+    def is_frozen(self, team: int, id: str) -> bool:
+        """Whether it was told to freeze."""
+
     def known(self) -> set[tuple[int, str]]:
         """All containers that have a group in any hierarchy."""
         return {(team, group.name) for root in self.roots for team, folder in _teams(root) for group in _children(folder)}
 
     def processes(self, team: int, id: str) -> set[int]:
         """Pids in a container's group."""
-        return {pid for root in self.roots for group in _tree(root / f"team{team}" / id) for pid in _pids(group)}
+        return {pid for root in self.roots for group in _tree(group_below(root, team, id)) for pid in _pids(group)}
 
     def kill(self, team: int, id: str) -> None:
         """SIGKILL to all in a group, until none is left. LaunchFailed never: KernelRefused after five seconds in the kernel."""
@@ -99,6 +112,7 @@ class Cgroups(ABC):
                     os.kill(pid, signal.SIGKILL)
                 except ProcessLookupError:
                     continue
+            self.freeze(team, id, frozen=False)  # on version 1 the frozen do not even die
             if time.monotonic() > deadline:
                 what = f"Processes {sorted(pids)} of container {id} do not end."
                 raise KernelRefused(what, errno=errno.EBUSY, hint="They hang in the kernel; look at /proc/PID/stack.")
@@ -107,7 +121,8 @@ class Cgroups(ABC):
     def remove(self, team: int, id: str) -> None:
         """A container's group in every hierarchy, and whatever was made inside it."""
         for root in self.roots:
-            _remove_tree(root / f"team{team}" / id)
+            for among in (root, root / BUILDS):
+                _remove_tree(among / f"team{team}" / id)
 
     def remove_idle_teams(self) -> None:
         """Teams' groups without containers."""
@@ -142,6 +157,11 @@ def open_cgroups(parent: str, kernel: Kernel) -> Cgroups:
     if unified is not None:
         return UnifiedCgroups(parent, unified)
     raise HostLacks("This machine has no control groups for cpu, memory and pids.", hint="Mount cgroup2 on /sys/fs/cgroup.")
+
+
+def group_below(root: Path, team: int, id: str) -> Path:
+    """A container's group below our parent in one hierarchy."""
+    return (root / BUILDS if _is_build(root, team, id) else root) / f"team{team}" / id
 
 
 def quota_of(cpu: int) -> int:
@@ -185,8 +205,12 @@ def flat(text: str | None) -> dict[str, int]:
     return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdecimal()}
 
 
+def _is_build(root: Path, team: int, id: str) -> bool:
+    return (root / BUILDS / f"team{team}" / id).is_dir()
+
+
 def _teams(root: Path) -> Iterator[tuple[int, Path]]:
-    for folder in _children(root):
+    for folder in (*_children(root), *_children(root / BUILDS)):
         if match := re.fullmatch(r"team(\d+)", folder.name):
             yield int(match[1]), folder
 

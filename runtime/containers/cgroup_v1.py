@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from runtime.containers.cgroup import INIT_PROCESSES, MONITORS, PERIOD, Cgroups, Counted, flat, quota_of, read, write
+from runtime.containers.cgroup import BUILDS, INIT_PROCESSES, MONITORS, PERIOD, Cgroups, Counted, flat, group_below, quota_of, read, write
 from runtime.containers.spec import Limits, TeamLimits
 
 _UNLIMITED = -1
+_LEAST_SHARES = 2
+_LEAST_DISK_WEIGHTS = {"blkio.bfq.weight": 1, "blkio.weight": 10}  # of whichever scheduler the disk has; some have neither
 _HELD = ("cpu", "memory", "pids")  # the hierarchies whose groups we make; the OCI runtime makes the others
 
 
@@ -31,26 +33,61 @@ class LegacyCgroups(Cgroups):
         for controller in _HELD:
             (self._controllers[controller] / self.parent).mkdir(exist_ok=True)
 
-    def create(self, team: int, id: str, limits: Limits) -> None:
+    def create(self, team: int, id: str, limits: Limits, *, build: bool = False) -> None:
+        if build:
+            self._prepare_builds()
         for controller in _HELD:
-            self._group(controller, team).mkdir(exist_ok=True)
-            self._group(controller, team, id).mkdir(exist_ok=True)
+            group = self._team(controller, team, build=build) / id
+            group.parent.mkdir(exist_ok=True)
+            group.mkdir(exist_ok=True)
         self.set_limits(team, id, limits)
 
     def set_limits(self, team: int, id: str, limits: Limits) -> None:
         self._set_memory(self._group("memory", team, id), limits.memory)
         write(self._group("pids", team, id) / "pids.max", limits.processes + INIT_PROCESSES)
         # Version 1 refuses a child more than its parent has (EINVAL); after raising a team's limit, set its containers' again.
-        team_quota = _quota(self._group("cpu", team))
+        group = self._group("cpu", team, id)
+        team_quota = _quota(group.parent)
         wanted = quota_of(limits.cpu)
-        _set_quota(self._group("cpu", team, id), wanted if team_quota == _UNLIMITED else min(wanted, team_quota))
+        _set_quota(group, wanted if team_quota == _UNLIMITED else min(wanted, team_quota))
 
     def set_team_limits(self, team: int, limits: TeamLimits) -> None:
+        self._prepare_builds()
+        for build in (False, True):
+            for controller in _HELD:
+                self._team(controller, team, build=build).mkdir(exist_ok=True)
+            self._set_memory(self._team("memory", team, build=build), limits.memory)
+            write(self._team("pids", team, build=build) / "pids.max", limits.processes)
+            self._set_team_cpu(self._team("cpu", team, build=build), quota_of(limits.cpu))
+
+    def freeze(self, team: int, id: str, *, frozen: bool) -> None:
+        if (state := self._freezer(team, id)) is not None and state.exists():
+            write(state, "FROZEN" if frozen else "THAWED")
+
+    def is_frozen(self, team: int, id: str) -> bool:
+        state = self._freezer(team, id)
+        return state is not None and (read(state) or "THAWED").strip() != "THAWED"
+
+    def _freezer(self, team: int, id: str) -> Path | None:
+        return self._group("freezer", team, id) / "freezer.state" if "freezer" in self._controllers else None
+
+    def _prepare_builds(self) -> None:
+        """The group of all builds: run when nothing else wants to, and served last by the disk."""
         for controller in _HELD:
-            self._group(controller, team).mkdir(exist_ok=True)
-        self._set_memory(self._group("memory", team), limits.memory)
-        write(self._group("pids", team) / "pids.max", limits.processes)
-        group, quota = self._group("cpu", team), quota_of(limits.cpu)
+            (self._controllers[controller] / self.parent / BUILDS).mkdir(exist_ok=True)
+        group = self._controllers["cpu"] / self.parent / BUILDS
+        if (idle := group / "cpu.idle").exists():  # Linux 5.15
+            write(idle, 1)
+        else:
+            write(group / "cpu.shares", _LEAST_SHARES)
+        if "blkio" in self._controllers:
+            disk = self._controllers["blkio"] / self.parent / BUILDS
+            disk.mkdir(parents=True, exist_ok=True)
+            for name, least in _LEAST_DISK_WEIGHTS.items():
+                if (disk / name).exists():
+                    write(disk / name, least)
+
+    def _set_team_cpu(self, group: Path, quota: int) -> None:
         for child in (path for path in group.iterdir() if path.is_dir()):
             if not 0 <= _quota(child) <= quota:
                 _set_quota(child, quota)
@@ -78,8 +115,11 @@ class LegacyCgroups(Cgroups):
         group.mkdir(parents=True, exist_ok=True)
         return (group / "cgroup.procs",)
 
-    def _group(self, controller: str, team: int, id: str = "") -> Path:
-        return self._controllers[controller] / self.parent / f"team{team}" / id
+    def _group(self, controller: str, team: int, id: str) -> Path:
+        return group_below(self._controllers[controller] / self.parent, team, id)
+
+    def _team(self, controller: str, team: int, *, build: bool) -> Path:
+        return self._controllers[controller] / self.parent / (BUILDS if build else "") / f"team{team}"
 
     def _set_memory(self, group: Path, limit: int) -> None:
         """Memory and swap together. Neither may pass the other on the way, so the order depends on the direction."""

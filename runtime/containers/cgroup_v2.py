@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from runtime.containers.cgroup import INIT_PROCESSES, MONITORS, PERIOD, Cgroups, Counted, flat, quota_of, read, write
+from runtime.containers.cgroup import BUILDS, INIT_PROCESSES, MONITORS, PERIOD, Cgroups, Counted, flat, group_below, quota_of, read, write
 from runtime.containers.spec import Limits, TeamLimits
 from runtime.errors import HostLacks
 
 _NEEDED = ("cpu", "memory", "pids")
+_WELCOME = ("io",)  # passed down where there is one
 
 
 class UnifiedCgroups(Cgroups):
@@ -37,20 +38,26 @@ class UnifiedCgroups(Cgroups):
         _pass_down(parent)
         (parent / MONITORS).mkdir(exist_ok=True)
 
-    def create(self, team: int, id: str, limits: Limits) -> None:
-        self._team(team)
-        (self._group(team) / id).mkdir(exist_ok=True)
+    def create(self, team: int, id: str, limits: Limits, *, build: bool = False) -> None:
+        (self._team(team, build=build) / id).mkdir(exist_ok=True)
         self.set_limits(team, id, limits)
 
     def set_limits(self, team: int, id: str, limits: Limits) -> None:
-        _set(self._group(team) / id, cpu=limits.cpu, memory=limits.memory, processes=limits.processes + INIT_PROCESSES)
+        _set(self._group(team, id), cpu=limits.cpu, memory=limits.memory, processes=limits.processes + INIT_PROCESSES)
 
     def set_team_limits(self, team: int, limits: TeamLimits) -> None:
-        self._team(team)
-        _set(self._group(team), cpu=limits.cpu, memory=limits.memory, processes=limits.processes)
+        for build in (False, True):
+            _set(self._team(team, build=build), cpu=limits.cpu, memory=limits.memory, processes=limits.processes)
+
+    def freeze(self, team: int, id: str, *, frozen: bool) -> None:
+        if (switch := self._group(team, id) / "cgroup.freeze").exists():  # Linux 5.2
+            write(switch, int(frozen))
+
+    def is_frozen(self, team: int, id: str) -> bool:
+        return (read(self._group(team, id) / "cgroup.freeze") or "0").strip() == "1"
 
     def counted(self, team: int, id: str) -> Counted | None:
-        group = self._group(team) / id
+        group = self._group(team, id)
         if (used := read(group / "memory.current")) is None:
             return None
         reclaimable = flat(read(group / "memory.stat")).get("inactive_file", 0)
@@ -66,17 +73,36 @@ class UnifiedCgroups(Cgroups):
     def monitor_files(self) -> tuple[Path, ...]:
         return (self._mount / self.parent / MONITORS / "cgroup.procs",)
 
-    def _group(self, team: int) -> Path:
-        return self._mount / self.parent / f"team{team}"
+    def _group(self, team: int, id: str) -> Path:
+        return group_below(self._mount / self.parent, team, id)
 
-    def _team(self, team: int) -> None:
-        self._group(team).mkdir(exist_ok=True)
-        _pass_down(self._group(team))
+    def _team(self, team: int, *, build: bool) -> Path:
+        """A team's group, for its instances or for its builds, made if there is none."""
+        place = self._builds() if build else self._mount / self.parent
+        group = place / f"team{team}"
+        group.mkdir(exist_ok=True)
+        _pass_down(group)
+        return group
+
+    def _builds(self) -> Path:
+        """The group of all builds: run when nothing else wants to, and served last by the disk."""
+        group = self._mount / self.parent / BUILDS
+        group.mkdir(exist_ok=True)
+        _pass_down(group)
+        if (idle := group / "cpu.idle").exists():  # Linux 5.15
+            write(idle, 1)
+        else:
+            write(group / "cpu.weight", 1)
+        if (disk := group / "io.weight").exists():
+            write(disk, "default 1")
+        return group
 
 
 def _pass_down(group: Path) -> None:
     enabled = (group / "cgroup.subtree_control").read_text().split()
-    if lacking := [name for name in _NEEDED if name not in enabled]:
+    there = (group / "cgroup.controllers").read_text().split()
+    wanted = (*_NEEDED, *(name for name in _WELCOME if name in there))
+    if lacking := [name for name in wanted if name not in enabled]:
         write(group / "cgroup.subtree_control", " ".join(f"+{name}" for name in lacking))
 
 

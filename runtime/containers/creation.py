@@ -39,7 +39,7 @@ class Creation:
         userns = self._namespaces.of_team(spec.team, spec.first_id)
         with ThreadPoolExecutor(1) as aside:  # the network is half of the time and needs nothing of the rest
             attaching = aside.submit(self._attach, spec, userns)
-            self._cgroups.create(spec.team, spec.id, spec.limits)
+            self._cgroups.create(spec.team, spec.id, spec.limits, build=spec.purpose is Purpose.BUILD)
             self._mount_root(folder, spec, userns)
             netns, address = attaching.result()
         self._write_files(folder, spec, userns, netns, address)

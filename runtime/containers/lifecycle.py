@@ -26,7 +26,7 @@ from runtime.containers.container import Container, Exit, Status, Usage, exit_of
 from runtime.containers.creation import Creation
 from runtime.containers.execution import Executed, execute
 from runtime.containers.folder import Folder, Journalled, Made
-from runtime.containers.logs import ConsoleReader
+from runtime.containers.following import Following
 from runtime.containers.monitor import Monitor
 from runtime.containers.removal import Removal
 from runtime.containers.spec import ContainerSpec, Limits, Purpose, TeamLimits
@@ -35,7 +35,6 @@ from runtime.errors import HostLacks, LaunchFailed
 from runtime.kernel import Kernel
 
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,79}")
-_LOOK = 0.02  # seconds between two looks at a log that is followed
 
 Found: TypeAlias = list[Container]  # inside the class `list` is its verb
 Endpoints: TypeAlias = list[tuple[str, int]]
@@ -96,18 +95,38 @@ class Containers:
             self._monitor.start(id)
 
     def run(
-        self, spec: ContainerSpec, *, on_output: Callable[[str, str], None], timeout: float, cancelled: Callable[[], bool] = lambda: False
+        self,
+        spec: ContainerSpec,
+        *,
+        on_output: Callable[[str, str], None],
+        timeout: float,
+        cancelled: Callable[[], bool] = lambda: False,
+        on_freeze: Callable[[bool], None] = lambda _: None,
     ) -> Exit:
         """In the foreground, each printed line given to `on_output(stream, line)`. Ends it after `timeout` seconds or when cancelled.
 
-        It is left stopped, not removed: a build's writable layer is still to be read.
+        It is left stopped, not removed: a build's writable layer is still to be read. `on_freeze` hears when somebody freezes or thaws it.
         """
         self.create(spec)
         try:
             self.start(spec.id)
-            return self._follow(self._folder(spec.id), on_output, timeout, cancelled)
+            following = Following(
+                folder=self._folder(spec.id), end=self._removal.end, is_frozen=lambda: self.is_frozen(spec.id), on_freeze=on_freeze
+            )
+            following.until_over(on_output, timeout, cancelled)
+            return self._exit_of(spec.id)
         finally:
             self.stop(spec.id, grace=0)
+
+    def freeze(self, id: str, *, frozen: bool = True) -> None:
+        """Let it do nothing for a while, memory and all left as they are; or let it go on. Fine if it has ended or never was."""
+        if journalled := self._folder(id).journalled():
+            self._cgroups.freeze(journalled.spec.team, id, frozen=frozen)
+
+    def is_frozen(self, id: str) -> bool:
+        """Whether it was told to do nothing for a while."""
+        journalled = self._folder(id).journalled()
+        return journalled is not None and self._cgroups.is_frozen(journalled.spec.team, id)
 
     def execute(self, id: str, command: Sequence[str], *, timeout: float) -> Executed:
         """Run one command more in a running container. LaunchFailed: there is none."""
@@ -298,6 +317,12 @@ class Containers:
             raise LaunchFailed(f"Container {id} was removed while it was being made.")
         return container
 
+    def _exit_of(self, id: str) -> Exit:
+        container = self._known(id)
+        if container.exit is None:
+            raise LaunchFailed(f"The monitor of container {id} was killed; how the container ended is not known.")
+        return container.exit
+
     def _runs(self, made: Made) -> bool:
         return made.boot == identity.boot() and identity.alive(made.pid, made.pid_started)
 
@@ -331,28 +356,6 @@ class Containers:
             with suppress(FileNotFoundError):  # removed meanwhile
                 folder.write_ended(ended)
         return ended
-
-    def _follow(self, folder: Folder, on_output: Callable[[str, str], None], timeout: float, cancelled: Callable[[], bool]) -> Exit:
-        made, reader, deadline = folder.made(), ConsoleReader(folder.console), time.monotonic() + timeout
-        assert made is not None  # it was just created
-        over = came = ours = False
-        while not over or (came and not ours):  # what it printed before we ended it may be more than anyone waits for
-            over = over or identity.wait(made.monitor, made.monitor_started, 0 if came else _LOOK)
-            came = False
-            for line in reader.lines():
-                came = True
-                on_output(line.stream, line.text)
-            because = f"It ran for more than {timeout:g} s and was stopped." if time.monotonic() > deadline else ""
-            if not over and (because or cancelled()):
-                folder.write_reason(because or "It was cancelled.")
-                self._removal.end(folder, made)
-                ours = True
-        for line in reader.rest():
-            on_output(line.stream, line.text)
-        container = self._known(folder.id)
-        if container.exit is None:
-            raise LaunchFailed(f"The monitor of container {folder.id} was killed; how the container ended is not known.")
-        return container.exit
 
 
 def _is_watched(made: Made) -> bool:

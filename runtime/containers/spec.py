@@ -81,4 +81,9 @@ class ContainerSpec:
     @property
     def first_id(self) -> int:
         """The host id that root inside the container is (user_namespaces(7))."""
-        return FIRST_ID + self.team * IDS_A_TEAM
+        return first_id_of(self.team)
+
+
+def first_id_of(team: int) -> int:
+    """The host id that root in any container of a team is."""
+    return FIRST_ID + team * IDS_A_TEAM

@@ -14,10 +14,11 @@ from pathlib import Path
 
 from runtime import journal
 from runtime.builds.builder import Builder, BuildRequest, BuiltImage
+from runtime.builds.packages import PackageCaches
 from runtime.config import NodeConfig
 from runtime.containers.container import Container, Exit, Status, Usage
 from runtime.containers.lifecycle import Containers
-from runtime.containers.spec import Limits, TeamLimits
+from runtime.containers.spec import Limits, Purpose, TeamLimits
 from runtime.converge import explain, instance, record, requests
 from runtime.converge.apply import Applier
 from runtime.converge.desired import DesiredApp, DesiredRelease
@@ -31,10 +32,12 @@ from runtime.engines.shipping import Shipper
 from runtime.errors import LaunchFailed, RuntimeFailure
 from runtime.images.collect import Garbage, Roots
 from runtime.images.digest import Digest
+from runtime.images.disk import disk_of
 from runtime.images.removal import Collected, Collector
 from runtime.images.store import Store
 from runtime.images.verify import remove_replaced
 from runtime.kernel import Kernel
+from runtime.masking import Mask
 from runtime.network.links import Network
 from runtime.quantities import Bytes
 from runtime.router.control import Router
@@ -142,8 +145,10 @@ class NodeEngine:
         spec = instance.spec_for_release_phase(desired, release, image, id=one_off, command=command, limits=limits)
         self.containers.set_team_limits(desired.team, desired.team_limits)
         last: list[str] = []
+        mask = Mask(release.environment.values())
 
         def keep(stream: str, text: str) -> None:
+            text = mask(text)
             last[:] = [*last, text][-10:]
             self.shipper.say(desired.app, text, at=self._clock(), source=instance.source_of(one_off, "release"), stream=stream)
 
@@ -170,6 +175,7 @@ class NodeEngine:
             for path in container.spec.layers:
                 standing[path.name] = min(container.created_at, standing.get(path.name, container.created_at))
         remove_replaced(self.config, standing)
+        PackageCaches(self.config).collect(self._clock(), all_of_it=disk_of(self.config).percent >= self.config.disk_high)
         return Collector(self.config, self.images).collect(lambda: self._roots(kept()))
 
     def preview_garbage(self, kept: Callable[[], Roots]) -> tuple[Garbage, Bytes]:
@@ -237,6 +243,12 @@ class NodeEngine:
     def watched(self) -> list[Container]:
         """All whose end and whose output somebody waits for: instances and runs."""
         return [container for container in self.containers.list() if container.spec.labels.get("kind") in (instance.INSTANCE, instance.RUN)]
+
+    def build_containers(self) -> list[Container]:
+        """Containers in which steps of builds run."""
+        return [
+            one for one in self.containers.list() if one.spec.purpose is Purpose.BUILD and one.status in (Status.CREATED, Status.RUNNING)
+        ]
 
     def usage(self, id: str) -> Usage | None:
         """What an instance uses now; None when it is gone."""

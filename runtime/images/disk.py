@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from runtime.config import NodeConfig
-from runtime.errors import BuildFailed
+from runtime.errors import BuildFailed, ImageDamaged, KernelRefused, ProcessFailed
 from runtime.quantities import Bytes
 
 
@@ -39,3 +42,25 @@ def check_room(config: NodeConfig) -> None:
             f"The disk of this node is {disk.describe()}; from {config.disk_full} % on no build begins. Apps that run are not affected.",
             hint="Ask an admin to make room: `manage.py image df` shows what takes it.",
         )
+
+
+@contextmanager
+def telling_when_full() -> Iterator[None]:
+    """BuildFailed in place of whatever a full disk made of the work inside."""
+    try:
+        yield
+    except (OSError, KernelRefused) as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise _full() from error
+    except (ProcessFailed, ImageDamaged) as error:
+        if os.strerror(errno.ENOSPC) not in error.what:
+            raise
+        raise _full() from error
+
+
+def _full() -> BuildFailed:
+    return BuildFailed(
+        "The disk of this node filled up while the app was built. Apps that run are not affected.",
+        hint="Ask an admin to make room: `manage.py image df` shows what takes it. Then deploy again.",
+    )

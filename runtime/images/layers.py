@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from runtime import stopping
 from runtime.errors import ImageDamaged
 
 _WHITEOUT = ".wh."
@@ -40,6 +41,7 @@ def write_tar(tree: Path, sink: Sink) -> int:
     written = 0
     links: dict[tuple[int, int], str] = {}  # inode -> first name
     for name, path, status in _walk(tree):
+        stopping.check()
         if stat.S_ISSOCK(status.st_mode):
             continue
         header = _header(name, path, status, links)
@@ -66,6 +68,7 @@ def unpack_tar(source: BinaryIO, target: Path) -> None:
     folders: list[tuple[Path, int]] = []  # their times are set last: making a file inside changes them
     with tarfile.open(fileobj=source, mode="r|", encoding="utf-8", errors="surrogateescape") as tar:
         for member in tar:
+            stopping.check()
             path = _inside(target, member.name)
             if path.name == _OPAQUE:
                 os.setxattr(path.parent, _OPAQUE_ATTRIBUTES[0], b"y")
@@ -157,6 +160,7 @@ def _copy(path: Path, size: int, sink: Sink) -> int:
     left = size
     with path.open("rb", buffering=0) as file:
         while left and (chunk := file.read(min(left, _CHUNK))):
+            stopping.check()
             sink.write(chunk)
             left -= len(chunk)
     if left:
@@ -244,6 +248,7 @@ def _make(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
         content = tar.extractfile(member) or io.BytesIO()
         with path.open("xb") as file:
             while chunk := content.read(_HOLE):
+                stopping.check()
                 if chunk.count(0) == len(chunk):
                     file.seek(len(chunk), os.SEEK_CUR)  # a hole stays one
                 else:

@@ -336,7 +336,7 @@ def _take(tree: Path, unpacked: Path, *, move: bool) -> None:
             if error.errno != errno.EXDEV:
                 raise
     # a copy must not outlive us: whoever sweeps would race with it
-    process.run(["setpriv", "--pdeathsig", "KILL", "cp", "-a", "--reflink=auto", f"{tree}/.", unpacked], timeout=600)
+    process.run(["setpriv", "--pdeathsig", "KILL", "cp", "-a", "--reflink=auto", f"{tree}/.", unpacked], timeout=600, stoppable=True)
 
 
 def _sync_tree(tree: Path) -> None:
@@ -345,7 +345,7 @@ def _sync_tree(tree: Path) -> None:
     for folder, _, files in os.walk(tree):
         paths += [Path(folder, name) for name in files]
         if len(paths) > _FEW_FILES:
-            process.run(["sync", "-f", tree], timeout=600)
+            process.run(["sync", "-f", tree], timeout=600, stoppable=True)
             return
     for path in paths:
         if path.is_file() and not path.is_symlink():

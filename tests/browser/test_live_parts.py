@@ -48,7 +48,7 @@ def test_choosing_an_archive_uploads_it_and_leads_to_its_build(browse: Browse, a
     page.get_by_label("Drop an archive here, or choose one").set_input_files(archive)
     page.wait_for_url(re.compile("/apps/empty-hull/builds/"))
     expect(page.get_by_role("heading", name="little-boat.zip")).to_be_visible()
-    expect(page.get_by_text("Waiting for a builder.")).to_be_visible()
+    expect(page.get_by_text(re.compile(r"(1st|\d+\w\w) in the queue"))).to_be_visible()
 
 
 def test_dropping_an_archive_on_the_first_page_makes_the_app_of_its_name(browse: Browse, archive: Path) -> None:

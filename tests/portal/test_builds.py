@@ -12,8 +12,9 @@ from pytest_django import Settings
 
 from portal.builds import actions, sources
 from portal.builds.access import build_for, builds_of, rollout_of
-from portal.builds.models import BuildState, Origin, Source
+from portal.builds.models import Build, BuildState, Origin, Source
 from portal.errors import Conflict, NoRoom, NotAllowed, NotFound, SourceRefused, SourceTooLarge
+from portal.quotas.models import Quota
 from portal.releases.models import Release
 from tests.portal.conftest import Crew
 from tests.portal.shipyard import PROCESSES, deploy, submit_archive, upload
@@ -143,8 +144,8 @@ def test_a_failed_build_carries_its_reason_and_makes_no_release(crew: Crew) -> N
 def test_an_older_build_that_ends_later_does_not_replace_newer_code(crew: Crew) -> None:
     app = crew.app()
     older, newer = submit_archive(crew.owner, app, b"one"), submit_archive(crew.owner, app, b"two")
-    actions.mark_building(older)
     deploy(newer)
+    Build.objects.filter(pk=older.pk).update(state=BuildState.BUILDING)  # as if it had not been ended when the newer one came
     assert actions.succeed(older, IMAGE, PROCESSES) is None
     older.refresh_from_db()
     assert older.state == BuildState.SUCCEEDED
@@ -169,12 +170,14 @@ def test_any_file_object_can_be_kept(crew: Crew) -> None:
 
 
 def test_a_team_has_twenty_builds_under_way_and_no_more(crew: Crew) -> None:
-    app = crew.app()
-    builds = [submit_archive(crew.owner, app) for _ in range(20)]
+    Quota.objects.filter(team=crew.blue).update(apps=30)
+    builds = [submit_archive(crew.owner, crew.app(f"app-{number}")) for number in range(20)]
+    last = crew.app("last")
     with pytest.raises(Conflict, match="Team blue has 20 builds under way"):
-        submit_archive(crew.owner, app)
-    actions.cancel(crew.owner, build=builds[0])
-    submit_archive(crew.owner, app)
+        submit_archive(crew.owner, last)
+    submit_archive(crew.owner, builds[0].app)  # takes the place of one of the twenty
+    actions.cancel(crew.owner, build=builds[1])
+    submit_archive(crew.owner, last)
 
 
 def test_at_a_full_disk_a_deploy_is_refused_with_that_reason(crew: Crew, settings: Settings) -> None:

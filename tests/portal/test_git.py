@@ -5,6 +5,7 @@ import os
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
@@ -20,7 +21,7 @@ from portal.gitserver import repository
 from portal.quotas.models import Quota
 from portal.releases.models import Release
 from tests.portal.conftest import Crew
-from tests.portal.shipyard import Shipyard
+from tests.portal.shipyard import Shipyard, submit_archive
 
 
 class Checkout:
@@ -102,6 +103,33 @@ def test_a_rollout_that_fails_refuses_the_ref_and_says_why(checkout: Checkout, s
     pushed = checkout.push("hello", token)
     assert pushed.returncode != 0
     assert "v1 did not go live: web listens on 127.0.0.1:5000" in pushed.stderr
+
+
+def test_who_waits_hears_their_place_and_who_is_overtaken_hears_by_what(
+    checkout: Checkout, shipyard: Shipyard, app: App, token: str, committed_crew: Crew
+) -> None:
+    checkout.commit()
+    shipyard.waits_for.clear()
+    submit_archive(committed_crew.owner, committed_crew.app("busy"))
+    _until(lambda: Build.objects.filter(state=BuildState.BUILDING).exists())
+    submit_archive(committed_crew.owner, committed_crew.app("second"))
+    pushed = threading.Thread(target=lambda: told.append(checkout.push("hello", token)))
+    told: list[subprocess.CompletedProcess[str]] = []
+    pushed.start()
+    _until(lambda: Build.objects.filter(app=app).exists())
+    time.sleep(2)  # the pusher is told once a second
+    newer = submit_archive(committed_crew.owner, app, b"newer")
+    pushed.join(60)
+    assert told[0].returncode != 0
+    assert "remote: 2nd in the queue, about 1 build before yours." in told[0].stderr
+    assert f"remote: ! The build was cancelled: Build {newer.pk} took its place." in told[0].stderr
+
+
+def _until(reached: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not reached():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_lines_reach_the_pusher_while_the_build_still_runs(checkout: Checkout, shipyard: Shipyard, app: App, token: str) -> None:

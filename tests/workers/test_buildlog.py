@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from runtime.masking import Mask
 from workers.buildlog import BuildLog
 
 
@@ -14,3 +15,13 @@ def test_a_build_that_prints_without_end_fills_no_disk_and_its_reader_is_told(tm
     assert (tmp_path / "1.log").stat().st_size < 11_000
     assert lines[-2].endswith("the rest of the build's own words is left out.")
     assert lines[-1].endswith("The build failed.")
+
+
+def test_known_values_are_masked_whole_and_line_by_line_and_short_ones_are_words_like_any(tmp_path: Path) -> None:
+    mask = Mask(["s3cr3t-value", "s3cr3t-value-and-more", "-----BEGIN-----\nMIIEabcdefgh\n-----END-----", "true", "a.c+d(e)f"])
+    log = BuildLog(tmp_path / "1.log", user="nobody-here", mask=mask)
+    log.output("token=s3cr3t-value-and-more; s3cr3t-value, true")
+    log.output("it printed MIIEabcdefgh\nand a.c+d(e)f")
+    log.say("failed with s3cr3t-value")
+    words = [line.split(" ", 3)[3] for line in (tmp_path / "1.log").read_text().splitlines()]
+    assert words == ["token=****; ****, true", "it printed ****", "and ****", "failed with ****"]

@@ -10,7 +10,8 @@ from contextlib import ExitStack
 import pytest
 
 from portal.apps.actions import create_app, restart, scale
-from portal.apps.models import App, Instance, InstanceState, ProcessFormation
+from portal.apps.models import App, ConfigVar, Instance, InstanceState, ProcessFormation
+from portal.apps.secrets import encrypt
 from portal.apps.sizes import Size
 from portal.builds import actions as builds
 from portal.builds.models import Build, BuildState
@@ -18,6 +19,7 @@ from portal.quotas.models import Quota
 from portal.releases.actions import rollback
 from portal.releases.models import Rollout, RolloutState
 from runtime import journal
+from runtime.builds.builder import BuildRequest
 from runtime.errors import BuildFailed
 from tests.portal.shipyard import submit_archive
 from workers import upkeep
@@ -251,8 +253,7 @@ def test_a_deleted_app_leaves_nothing_behind(plant):
 
 
 def test_upkeep_hands_out_what_was_lost_and_only_that(plant, broker):
-    app = plant.app()
-    waiting, lost, worked_on = plant.submit(app), plant.submit(app), plant.submit(app)
+    waiting, lost, worked_on = plant.submit(plant.app()), plant.submit(plant.app()), plant.submit(plant.app())
     for row in (lost, worked_on):
         builds.mark_building(row)
     rollout = plant.release(plant.app())
@@ -295,9 +296,10 @@ def test_tidying_up_forgets_old_instances_and_the_locks_of_builds_that_are_over(
     app = plant.app()
     old = {"app": app, "process": "web", "release_number": 1, "node": "n", "state": InstanceState.STOPPED}
     Instance.objects.create(id="old", stopped_at="2020-01-01T00:00:00Z", **old)
-    over, waiting = plant.submit(app), plant.submit(app)
+    over = plant.submit(app)
     builds.mark_building(over)
     builds.fail(over, "no")
+    waiting = plant.submit(app)
     for row in (over, waiting):
         (plant.config.locks / f"build-{row.pk}").touch()
     upkeep.tidy_up()
@@ -319,21 +321,72 @@ pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 
 
 def test_a_team_that_queues_many_builds_lets_another_go_first(plant, broker):
-    app = plant.app()
-    under_way, mine = plant.submit(app), plant.submit(app)
+    under_way, mine = plant.submit(plant.app()), plant.submit(plant.app())
     builds.mark_building(under_way)
     others = submit_archive(plant.crew.stranger, create_app(plant.crew.stranger, team=plant.crew.red, name="others"), b"stranger")
-    build(mine.pk)
+    build(mine.pk)  # whichever build a task came with, the one whose turn it is begins
     mine.refresh_from_db()
-    assert mine.state == BuildState.QUEUED
-    broker.delete("build")
-    build(others.pk)
     others.refresh_from_db()
-    assert others.state == BuildState.SUCCEEDED
-    assert queued(broker, "build") == [("slipway.build", [mine.pk])]
-    build(mine.pk)
+    assert (mine.state, others.state) == (BuildState.QUEUED, BuildState.SUCCEEDED)
+    build(others.pk)
     mine.refresh_from_db()
     assert mine.state == BuildState.SUCCEEDED
+
+
+def test_config_vars_are_a_builds_secrets_and_no_log_or_reason_holds_their_values(plant):
+    app = plant.app()
+    ConfigVar.objects.create(app=app, name="TOKEN", encrypted_value=encrypt("very-s3cret-token"))
+    asked: list[BuildRequest] = []
+
+    class Talkative:
+        def build(self, request, log, cancelled):
+            asked.append(request)
+            log("curl -H very-s3cret-token")
+            raise BuildFailed("The step `login very-s3cret-token` failed.")
+
+    plant.engine._builder = Talkative()
+    row = plant.submit(app)
+    build(row.pk)
+    plant.engine._builder = plant.builder
+    row.refresh_from_db()
+    assert asked[0].secrets == {"TOKEN": "very-s3cret-token"}
+    assert row.reason == "The step `login ****` failed."
+    log = (plant.config.build_logs / f"{row.pk}.log").read_text()
+    assert "curl -H ****" in log
+    assert "s3cret" not in log
+
+
+def test_what_the_release_phase_prints_is_masked_too(plant):
+    app = plant.app()
+    ConfigVar.objects.create(app=app, name="TOKEN", encrypted_value=encrypt("very-s3cret-token"))
+    failed = deploy(plant, app, release="echo with $TOKEN; exit 3")
+    assert failed.state == RolloutState.FAILED
+    assert "with ****" in failed.reason
+    assert "s3cret" not in (plant.config.app_logs / f"{app.name}.log").read_text()
+
+
+def test_a_newer_build_ends_the_one_that_runs_and_its_log_says_which(plant):
+    app = plant.app()
+    older = plant.submit(app)
+    newer: list[Build] = []
+
+    class Patient:
+        def build(self, request, log, cancelled):
+            newer.append(plant.submit(app))
+            while not cancelled():
+                time.sleep(0.05)
+            raise BuildFailed("It was stopped.")
+
+    plant.engine._builder = Patient()
+    build(older.pk)
+    plant.engine._builder = plant.builder
+    older.refresh_from_db()
+    assert (older.state, older.reason) == (BuildState.CANCELLED, f"Build {newer[0].pk} took its place.")
+    log = (plant.config.build_logs / f"{older.pk}.log").read_text()
+    assert log.endswith(f" slipway system The build was cancelled: Build {newer[0].pk} took its place.\n")
+    build(newer[0].pk)
+    newer[0].refresh_from_db()
+    assert newer[0].state == BuildState.SUCCEEDED
 
 
 def test_a_team_of_many_slow_rollouts_does_not_hold_all_threads(plant, broker):

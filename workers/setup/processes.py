@@ -43,7 +43,7 @@ def programs(config: NodeConfig, *, venv: Path, router: Sequence[str], private_r
         *redis,
         Program(name="router", command=tuple(router), outlives_manager=True),
         _portal(config),
-        _worker(venv, "worker-build"),
+        _worker(venv, "worker-build", niceness=10),  # it unpacks, packs and hashes: like the builds themselves, after all that serves
         _worker(venv, "worker-node"),
         Program(name="supervisor", command=(str(venv / "bin/python"), "-m", "workers.supervisor"), stop_seconds=15),
     ]
@@ -176,7 +176,8 @@ def _portal(config: NodeConfig) -> Program:
     return Program(name="portal", command=command, user=config.user, stop_seconds=8, environment=environment, needs_checkout=True)
 
 
-def _worker(venv: Path, name: str) -> Program:
+def _worker(venv: Path, name: str, *, niceness: int = 0) -> Program:
     """SIGTERM lets it finish what is at hand; a build that takes longer is taken up again by the next start."""
     environment = {"CELERY_SKIP_CHECKS": "1"}  # Django's checks would load all pages and the API: twenty megabytes
-    return Program(name=name, command=(str(venv / "bin/python"), "-m", "workers.serve", name), stop_seconds=20, environment=environment)
+    command = (*(("nice", "-n", str(niceness)) if niceness else ()), str(venv / "bin/python"), "-m", "workers.serve", name)
+    return Program(name=name, command=command, stop_seconds=20, environment=environment)

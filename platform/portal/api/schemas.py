@@ -36,7 +36,7 @@ class AppOut(Schema):
 
 
 class BuildOut(Schema):
-    """One build; `release` is there once it succeeded."""
+    """One build; `release` is there once it succeeded, `position` (from 1) while it waits for its turn."""
 
     id: int
     state: str
@@ -47,6 +47,7 @@ class BuildOut(Schema):
     started_at: datetime | None
     finished_at: datetime | None
     release: int | None
+    position: int | None
 
 
 class ReleaseOut(Schema):

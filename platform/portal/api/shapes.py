@@ -28,6 +28,7 @@ from portal.apps.models import App, Instance, ProcessFormation
 from portal.apps.sizes import Size
 from portal.builds.access import rollout_of
 from portal.builds.models import Build
+from portal.builds.turns import position_of
 from portal.jobs.models import CronJob, Run
 from portal.releases.declared import Declared
 from portal.releases.models import Release, Rollout
@@ -59,6 +60,7 @@ def build_out(build: Build) -> BuildOut:
         started_at=build.started_at,
         finished_at=build.finished_at,
         release=rollout.release.number if rollout else None,
+        position=position_of(build),
     )
 
 

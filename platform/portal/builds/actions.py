@@ -21,25 +21,32 @@ from portal.releases.actions import lock_app, release_from_build
 from portal.releases.models import Rollout
 
 MOST_UNDER_WAY = 20  # builds of one team that run or wait; all teams share the node's few places to build
+UNDER_WAY = (BuildState.QUEUED, BuildState.BUILDING)
 _BEFORE = {
-    BuildState.BUILDING: (BuildState.QUEUED, BuildState.BUILDING),  # taken up again after its worker was lost
+    BuildState.BUILDING: UNDER_WAY,  # taken up again after its worker was lost
     BuildState.SUCCEEDED: (BuildState.BUILDING,),
-    BuildState.FAILED: (BuildState.QUEUED, BuildState.BUILDING),
-    BuildState.CANCELLED: (BuildState.QUEUED, BuildState.BUILDING),
+    BuildState.FAILED: UNDER_WAY,
+    BuildState.CANCELLED: UNDER_WAY,
 }
 
 
 @transaction.atomic
 def submit(actor: Person, *, app: App, source: Source, origin: str, description: str = "") -> Build:
-    """Deploy a source: check the team's quota and queue a build, which on success makes a release and rolls it out."""
+    """Deploy a source: check the team's quota and queue a build, which on success makes a release and rolls it out.
+
+    An older build of the app that waits or runs is ended: its code would be replaced at once.
+    """
     require_member(actor, app.team)
     check_room()
     decision.check_build(app.team, app)
     app = lock_app(app)
-    if Build.objects.filter(app__team=app.team_id, state__in=(BuildState.QUEUED, BuildState.BUILDING)).count() >= MOST_UNDER_WAY:
+    older = list(Build.objects.filter(app=app, state__in=UNDER_WAY))
+    if Build.objects.filter(app__team=app.team_id, state__in=UNDER_WAY).count() - len(older) >= MOST_UNDER_WAY:
         raise Conflict(f"Team {app.team.name} has {MOST_UNDER_WAY} builds under way.", hint="Wait for one to end, or cancel one.")
     words = (description or source.filename)[:200]
     build = Build.objects.create(app=app, source=source, origin=origin, description=words, created_by=actor)
+    for overtaken in older:
+        _move(overtaken, BuildState.CANCELLED, reason=f"Build {build.pk} took its place.", finished_at=timezone.now())
     audit.record(actor, f"deployed {words}", app=app)
     enqueue(Task.BUILD, build.pk)
     events.announce(app.name, events.Kind.BUILD)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from portal.apps.access import url_of
+from portal.builds import turns
 from portal.builds.access import rollout_of
 from portal.builds.models import Build, BuildState
 from portal.releases.models import Rollout, RolloutState
@@ -52,12 +53,17 @@ def _sentence(build: Build, rollout: Rollout | None) -> str:
             RolloutState.SUPERSEDED: f"{name} was overtaken by a newer release.",
         }[RolloutState(rollout.state)]
     return {
-        BuildState.QUEUED: "Waiting for a builder.",
+        BuildState.QUEUED: _place(build),
         BuildState.BUILDING: f"Building {build.description}.",
         BuildState.SUCCEEDED: "Built, but a later deploy was released first.",
         BuildState.FAILED: f"The build failed.{_still_serving(build)}",
         BuildState.CANCELLED: "The build was cancelled.",
     }[BuildState(build.state)]
+
+
+def _place(build: Build) -> str:
+    position = turns.position_of(build)
+    return turns.words_of(position) if position else "Waiting for a builder."
 
 
 def _still_serving(build: Build) -> str:

@@ -20,7 +20,7 @@ from django.conf import settings
 from portal.accounts.models import Person
 from portal.apps.access import url_of
 from portal.apps.models import App
-from portal.builds import logs, sources
+from portal.builds import logs, sources, turns
 from portal.builds.access import rollout_of
 from portal.builds.actions import submit
 from portal.builds.models import Build, BuildState, Origin, Source
@@ -30,6 +30,7 @@ from portal.releases.models import Rollout, RolloutState
 
 _PATIENCE = 3600.0  # seconds; then the pusher is told to look at the portal
 _LOOK_EVERY = 0.2
+_QUEUE_EVERY = 1.0
 Say = Callable[[str], None]
 
 
@@ -87,13 +88,21 @@ async def _source_of(app: App, commit: str) -> Source:
 
 
 async def _watch_build(build: Build, say: Say, deadline: float) -> None:
-    """Pass the log on until the build is over."""
+    """Pass the log on until the build is over; while it waits, its place in the queue whenever that changes."""
+    told, look_again = "", 0.0
 
     async def is_over() -> bool:
+        nonlocal told, look_again
         try:
             await build.arefresh_from_db(fields=("state", "reason"))
         except Build.DoesNotExist:
             raise Conflict(f"The app {build.app.name} was deleted meanwhile.") from None
+        if build.state == BuildState.QUEUED and time.monotonic() >= look_again:
+            look_again = time.monotonic() + _QUEUE_EVERY
+            position = await sync_to_async(turns.position_of)(build)
+            if position and (words := turns.words_of(position)) != told:
+                say(words)
+                told = words
         return BuildState(build.state).is_over or time.monotonic() > deadline
 
     async for line in logs.follow(logs.path_of(build), done=is_over):

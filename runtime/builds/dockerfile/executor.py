@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from runtime import stopping
 from runtime.builds.cache import StepCache
 from runtime.builds.dockerfile import settings as configuration
 from runtime.builds.dockerfile import sources
@@ -31,10 +32,12 @@ from runtime.errors import BuildFailed
 from runtime.images.manifest import ImageConfig, Layer
 from runtime.images.store import Store
 from runtime.kernel import Kernel
+from runtime.masking import Mask
 from runtime.quantities import Bytes
 from runtime.stacks.difference import forget_times
 
 MAX_LAYERS = 120  # an overlay takes 500, and older kernels fewer
+_LEAST_SECRET = 4  # characters; what a step was given is no everyday word
 _FOLDER_TIME = 1_000_000_000  # seconds; of folders that a COPY wrote into
 
 
@@ -71,6 +74,7 @@ class Executor:
     _digests: Digests = field(default_factory=Digests)
     _context: Tree | None = None
     _counted: int = 0
+    _lent: set[str] = field(default_factory=set)  # secrets that a step was given: no later line may hold them
 
     def run(self) -> State:
         """The last stage, built."""
@@ -169,6 +173,8 @@ class Executor:
 
     def _mark(self, state: State, mounts: tuple[Mount, ...]) -> None:
         for mount in mounts:
+            if mount.kind is Kind.SECRET and mount.id in self.job.secrets:
+                self._lent.add(self.job.secrets[mount.id])
             whole = mount.kind is Kind.BIND and not mount.origin and mount.source.strip("./") == ""
             if mount.kind in (Kind.CACHE, Kind.SECRET) or whole:
                 state.private = True
@@ -264,7 +270,7 @@ class Executor:
         """Add the step's layer: from the cache under one of its keys, else made now and kept under all."""
         title = f"{label} {_title(one)}"
         started = time.monotonic()
-        with self.cache.turn(keys[-1], self.cancelled, self.job.deadline):
+        with self.cache.turn(keys[-1], self.job.allowance):
             layer = next((found for key in keys if (found := self.cache.find(key))), None)
             if layer is not None:
                 self.log(f"{title}: cached, {Bytes(layer.size)}")
@@ -307,16 +313,11 @@ class Executor:
         return int(text, 8)
 
     def _masked(self, line: str) -> None:
-        for value in self.job.secrets.values():
-            for part in (value, *value.splitlines()):
-                if len(part) > 3:
-                    line = line.replace(part, "****")
-        self.log(line)
+        self.log(Mask(self._lent, least=_LEAST_SECRET)(line) if self._lent else line)
 
     def _go_on(self) -> None:
-        if self.cancelled():
-            raise BuildFailed("The build was cancelled.")
-        if time.monotonic() > self.job.deadline:
+        stopping.check()
+        if self.job.allowance.is_over():
             raise BuildFailed("The build ran out of time and was stopped.", hint="Deploy again: what is built is kept.")
 
     @property

@@ -4,31 +4,32 @@ from __future__ import annotations
 
 import hashlib
 import os
-import posixpath
 import shutil
 import stat
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from runtime import journal
+from runtime.builds.allowance import Allowance
 from runtime.builds.dockerfile.accounts import account
 from runtime.builds.dockerfile.copying import Copying, Item
 from runtime.builds.dockerfile.mounts import Kind, Mount
 from runtime.builds.dockerfile.settings import command_line
 from runtime.builds.dockerfile.syntax import Instruction
 from runtime.builds.dockerfile.tree import Tree, is_folder
-from runtime.builds.sandbox import WORKSPACE, BuildContainers
+from runtime.builds.packages import PackageCaches, size_of
+from runtime.builds.sandbox import WORKSPACE, BuildContainers, run_within
 from runtime.config import NodeConfig
 from runtime.containers.spec import Bind, ContainerSpec, Limits, Purpose, Temporary
-from runtime.errors import BuildFailed
+from runtime.errors import BuildFailed, Cancelled
 from runtime.images.manifest import ImageConfig, Layer
 from runtime.images.store import Store
 from runtime.quantities import Bytes
 
-CACHE_LIMIT = Bytes(4 << 30)  # of one cache mount
+CACHE_LIMIT = Bytes(4 << 30)  # of all cache mounts of a team
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _SCRIPTS = "/dev/pipes"  # where BuildKit shows a heredoc that is a script
 _LOOK = 5.0  # seconds between two looks at the size of a cache
@@ -43,7 +44,7 @@ class Job:
     team: int
     limits: Limits
     workspace: Path
-    deadline: float  # of time.monotonic()
+    allowance: Allowance
     arguments: Mapping[str, str]  # --build-arg
     secrets: Mapping[str, str]  # by id
     proxies: Mapping[str, str]  # how this host reaches the network: for RUN, never in the image or a key
@@ -89,15 +90,16 @@ def run_step(
         spec, caches = _spec(config, job, run, stack)
         containers.remove(spec.id)  # of a build that was killed
         stack.callback(containers.remove, spec.id)
-        watch = _Watch(caches, cancelled)
-        left = max(job.deadline - time.monotonic(), 1)
-        end = containers.run(spec, on_output=lambda _, line: _say(line, log), timeout=left, cancelled=watch)
+        watch = _Watch(config.cache / "mounts" / str(job.team) if caches else None, cancelled)
+        end = run_within(containers, spec, job.allowance, on_output=lambda _, line: _say(line, log), cancelled=watch)
         if cancelled():
-            raise BuildFailed("The build was cancelled.")
-        if watch.full is not None:
-            shutil.rmtree(watch.full, ignore_errors=True)
-            raise BuildFailed(f"Dockerfile, line {run.of.line}: a cache mount grew over {CACHE_LIMIT} and was emptied.")
-        if time.monotonic() > job.deadline:
+            raise Cancelled("The build was cancelled.")
+        if watch.full:
+            for folder in caches:
+                shutil.rmtree(folder, ignore_errors=True)
+            what = f"Dockerfile, line {run.of.line}: the team's cache mounts grew over {CACHE_LIMIT}."
+            raise BuildFailed(what, hint="Those of this step were emptied; keep less in them.")
+        if job.allowance.is_over():
             raise BuildFailed(f"Dockerfile, line {run.of.line}: `{_short(run.of)}` did not end in time and was stopped.")
         if end.code != 0:
             raise BuildFailed(
@@ -172,9 +174,13 @@ def _cache(config: NodeConfig, job: Job, mount: Mount, first: int, run: Run, num
     team = config.cache / "mounts" / str(job.team)
     team.mkdir(mode=0o711, parents=True, exist_ok=True)
     folder = team / name
+    caches = PackageCaches(config)
+    if not any(earlier.kind is Kind.CACHE for earlier in run.mounts[:number]):
+        caches.cut_mounts(job.team, CACHE_LIMIT)
     with ExitStack() as stack:
+        stack.enter_context(caches.using(job.team))
         if mount.locked:
-            left = max(job.deadline - time.monotonic(), 1)
+            left = max(job.allowance.left(), 1)
             if not stack.enter_context(journal.lock(config.locks / f"mount-{job.team}-{name}", timeout=left)):
                 raise BuildFailed(f"Dockerfile, line {run.of.line}: another build held the cache mount {mount.id} all the time.")
         if not folder.exists():
@@ -208,28 +214,17 @@ def _copied(item: Item, place: Path, first: int, of: Instruction) -> Path:
 
 
 class _Watch:
-    """Asked again and again while a step runs: whether to end it, cancelled or with a cache grown too large."""
+    """Asked again and again while a step runs: whether to end it, cancelled or with the team's cache mounts grown too large."""
 
-    def __init__(self, caches: Sequence[Path], cancelled: Callable[[], bool]) -> None:
-        self._caches, self._cancelled, self._next = caches, cancelled, time.monotonic() + _LOOK
-        self.full: Path | None = None
+    def __init__(self, mounts: Path | None, cancelled: Callable[[], bool]) -> None:
+        self._mounts, self._cancelled, self._next = mounts, cancelled, time.monotonic() + _LOOK
+        self.full = False
 
     def __call__(self) -> bool:
-        if self._caches and time.monotonic() > self._next:
-            self.full = next((folder for folder in self._caches if _size(folder) > CACHE_LIMIT), None)
+        if self._mounts is not None and not self.full and time.monotonic() > self._next:
+            self.full = size_of(self._mounts) > CACHE_LIMIT
             self._next = time.monotonic() + _LOOK
-        return self.full is not None or self._cancelled()
-
-
-def _size(folder: Path) -> int:
-    total = 0
-    for at, _, names in os.walk(folder):
-        for name in names:
-            try:
-                total += os.lstat(posixpath.join(at, name)).st_blocks * 512
-            except FileNotFoundError:
-                continue  # the step removed it meanwhile
-    return total
+        return self.full or self._cancelled()
 
 
 def _file(path: Path, data: bytes, mode: int) -> Path:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from runtime import stopping
 from runtime.errors import BadSource
 
 _MAX_LINKS = 40  # as the kernel
@@ -89,6 +90,7 @@ class Tree:
             prefix, folder = pending.pop()
             below = []
             for entry in sorted(os.scandir(folder), key=lambda one: one.name):
+                stopping.check()
                 inner = f"{prefix}{entry.name}"
                 full = inner if outer == "." else f"{outer}/{inner}"
                 is_folder = entry.is_dir(follow_symlinks=False)

@@ -9,6 +9,7 @@ import tarfile
 import zlib
 from pathlib import Path
 
+from runtime import stopping
 from runtime.builds.dockerfile.copying import Copying
 from runtime.builds.dockerfile.tree import is_folder
 
@@ -41,6 +42,7 @@ def unpack_into(archive: Path, copying: Copying, destination: str) -> None:
     try:
         with tarfile.open(archive, "r:*", errors="surrogateescape") as tar:
             for number, member in enumerate(tar):
+                stopping.check()
                 left -= member.size
                 if number > _MAX_ENTRIES or left < 0:
                     raise copying.of.wrong(f"{archive.name} holds too much to unpack.")
@@ -78,6 +80,7 @@ def _unpack(tar: tarfile.TarFile, member: tarfile.TarInfo, copying: Copying, bas
         content = tar.extractfile(member)
         with place.open("xb") as file:
             while content is not None and (chunk := content.read(1 << 20)):
+                stopping.check()
                 file.write(chunk)
     uid, gid = (copying.owner.uid, copying.owner.gid) if copying.owner else (member.uid, member.gid)
     os.chown(place, uid, gid, follow_symlinks=False)

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import pytest
 
+from runtime.builds.allowance import Allowance
 from runtime.builds.cache import StepCache
 from runtime.builds.dockerfile import build as dockerfile
 from runtime.builds.dockerfile.build import Made
@@ -83,7 +84,7 @@ def build(forge: Forge, source: Path, *, team: int = 1, **more) -> Made:
         team=team,
         limits=LIMITS,
         workspace=workspace,
-        deadline=time.monotonic() + 120,
+        allowance=Allowance(120, print),
         arguments=more.get("arguments", {}),
         secrets=more.get("secrets", {}),
         proxies={},

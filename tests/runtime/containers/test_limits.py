@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
-from runtime.containers.container import Exit
+from runtime.containers.bundle import DIES_FIRST
+from runtime.containers.container import Exit, Status
 from runtime.containers.lifecycle import Containers
-from runtime.containers.spec import ContainerSpec, TeamLimits
+from runtime.containers.spec import ContainerSpec, Purpose, TeamLimits
 from runtime.errors import KernelRefused
 from runtime.quantities import Bytes, Millicores
 from tests.runtime.containers.conftest import LIMITS, printed, settle
@@ -123,3 +126,49 @@ def _cpu_share(containers: Containers, ids: list[str], seconds: float = 1.2) -> 
     before, start = spent(), time.monotonic()
     time.sleep(seconds)
     return (spent() - before) / (time.monotonic() - start)
+
+
+def test_a_build_gets_what_the_others_leave_and_takes_nothing_of_its_teams_limits(containers: Containers, spec: Spec) -> None:
+    cores = os.cpu_count() or 1
+    plenty = replace(LIMITS, cpu=Millicores(cores * 1000))
+    containers.set_team_limits(1, TeamLimits(cpu=Millicores(cores * 1000), memory=Bytes(512 * MIB), processes=256))
+    loops = ("sh", "-c", "; ".join(["while :; do :; done &"] * cores + ["wait"]).replace("&;", "&"))
+    app, other = spec(*loops, limits=plenty), spec(*loops, limits=plenty, team=2)
+    builds = [spec(*loops, limits=plenty, purpose=Purpose.BUILD, uid=0, gid=0, team=team) for team in (1, 2)]
+    for one in (app, other, *builds):
+        containers.launch(one)
+    before = [_spent(containers, one.id) for one in (app, other, *builds)]
+    settle(lambda: min(_spent(containers, one.id) - start for one, start in zip((app, other), before[:2], strict=True)) > 0.6, 60)
+    used = [_spent(containers, one.id) - start for one, start in zip((app, other, *builds), before, strict=True)]
+    assert sum(used[2:]) * 4 < sum(used[:2]), used
+    state = containers.state(builds[0].id)
+    assert state is not None
+    assert Path(f"/proc/{state.pid}/oom_score_adj").read_text().strip() == str(DIES_FIRST)
+
+
+def test_a_frozen_build_stands_still_goes_on_when_thawed_and_can_be_ended_frozen(containers: Containers, spec: Spec) -> None:
+    wanted = spec(*BUSY, purpose=Purpose.BUILD, uid=0, gid=0)
+    containers.launch(wanted)
+    settle(lambda: _spent(containers, wanted.id) > 0.05, 30)
+    containers.freeze(wanted.id)
+    assert containers.is_frozen(wanted.id)
+    time.sleep(0.2)  # the last of its processes stops a moment later
+    before = _spent(containers, wanted.id)
+    time.sleep(0.5)
+    assert _spent(containers, wanted.id) == before
+    containers.freeze(wanted.id, frozen=False)
+    settle(lambda: _spent(containers, wanted.id) > before + 0.05, 30)
+    containers.freeze(wanted.id)
+    containers.stop(wanted.id, grace=0)
+    state = containers.state(wanted.id)
+    assert state is not None
+    assert state.status is Status.EXITED
+    containers.remove(wanted.id)
+    containers.freeze(wanted.id)  # of what is gone is fine
+    assert not containers.is_frozen(wanted.id)
+
+
+def _spent(containers: Containers, id: str) -> float:
+    usage = containers.usage(id)
+    assert usage is not None
+    return usage.cpu_seconds

@@ -1,0 +1,85 @@
+"""Builds give way: which are frozen while the machine is short of memory, and when they go on. Decided from values alone.
+
+Pressure is the kernel's own word for it: the share of time in which something waited for memory (PSI,
+https://docs.kernel.org/accounting/psi.html). A kernel that does not tell is judged by how much memory is available.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from runtime.config import NodeConfig
+
+PAUSE = 3.0  # seconds between two builds that go on: each may bring the pressure back
+_SOME = re.compile(r"^some avg10=([0-9.]+)", re.MULTILINE)
+_KIB = re.compile(r"^(MemTotal|MemAvailable):\s+([0-9]+) kB", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pressure:
+    """Percent. `stalled`: of the last ten seconds, in which some process waited for memory; None: the kernel does not tell."""
+
+    stalled: float | None
+    available: float  # of all memory, that could be had without swapping
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildContainer:
+    id: str
+    created_at: float
+    frozen: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Freeze:
+    id: str
+
+    def describe(self) -> str:
+        return f"freeze {self.id}: this machine is short of memory"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thaw:
+    id: str
+
+    def describe(self) -> str:
+        return f"let {self.id} go on"
+
+
+def read(proc: Path = Path("/proc")) -> Pressure:
+    """What the kernel says now."""
+    try:
+        some = _SOME.search((proc / "pressure" / "memory").read_text())
+    except OSError:  # built without PSI, or it is switched off (psi=0: EOPNOTSUPP)
+        some = None
+    sizes = {name: int(size) for name, size in _KIB.findall((proc / "meminfo").read_text())}
+    return Pressure(stalled=float(some[1]) if some else None, available=100 * sizes["MemAvailable"] / sizes["MemTotal"])
+
+
+def is_tight(pressure: Pressure, marks: NodeConfig) -> bool:
+    """From here on builds are frozen."""
+    if pressure.stalled is not None:
+        return pressure.stalled >= marks.memory_stall_high
+    return pressure.available <= marks.memory_free_low
+
+
+def is_easy(pressure: Pressure, marks: NodeConfig) -> bool:
+    """From here on they go on; between the two, all stays as it is."""
+    if pressure.stalled is not None:
+        return pressure.stalled <= marks.memory_stall_low
+    return pressure.available >= marks.memory_free_enough
+
+
+def decide(
+    pressure: Pressure, builds: Iterable[BuildContainer], marks: NodeConfig, *, now: float, thawed_at: float
+) -> tuple[Freeze | Thaw, ...]:
+    """All stop at once, and go on one by one, the oldest first. `thawed_at`: when the last one went on; seconds, like `now`."""
+    if is_tight(pressure, marks):
+        return tuple(Freeze(id=one.id) for one in builds if not one.frozen)
+    frozen = sorted((one for one in builds if one.frozen), key=lambda one: one.created_at)
+    if frozen and is_easy(pressure, marks) and now - thawed_at >= PAUSE:
+        return (Thaw(id=frozen[0].id),)
+    return ()

@@ -1,0 +1,105 @@
+"""Where the install steps of one build become layers: found in the cache, or made now in a build container of the team."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from runtime.builds.cache import StepCache
+from runtime.builds.code import read_files, read_whole
+from runtime.builds.packages import Lent, PackageCaches
+from runtime.builds.sandbox import Order, run_install
+from runtime.builds.steps import Install, step_key
+from runtime.builds.surroundings import Surroundings, surroundings
+from runtime.containers.lifecycle import Containers
+from runtime.containers.spec import TeamLimits, first_id_of
+from runtime.errors import CacheTooLarge
+from runtime.images.digest import Digest, chain_id
+from runtime.images.manifest import Layer
+from runtime.images.store import Store
+from runtime.quantities import Bytes
+
+
+@dataclass(slots=True, kw_only=True)
+class Workshop:
+    """That of one build."""
+
+    store: Store
+    containers: Containers
+    cache: StepCache
+    packages: PackageCaches
+    order: Order  # its container's name is what those of the steps begin with
+    team_limits: TeamLimits | None
+    log: Callable[[str], None]
+    cancelled: Callable[[], bool]
+    steps: int = 0  # begun so far
+    told: dict[Digest, str] = field(default_factory=dict)  # what made each layer, by diff ID
+
+    def layer(self, install: Install, tree: Path | None, below: list[Layer]) -> Layer:
+        """The step's, which stands on `below`, bottom first. Without a `tree` the code is below already. BuildFailed says what went wrong."""
+        self.steps += 1
+        place = self.order.workspace / f"step{self.steps}"
+        place.mkdir(mode=0o711)
+        around = surroundings(install.tool, place)
+        contents = {} if tree is None else read_whole(tree) if install.reads_all else read_files(tree, install.files)
+        parent = chain_id([layer.diff_id for layer in below])
+        key = step_key(install, parent, contents, around.identity)
+        own_key = step_key(install, parent, contents, around.identity, team=self.order.team)
+        keys = (own_key,) if install.reads_all else (key, own_key)
+        with self.cache.turn(keys[0], self.order.allowance):
+            if layer := next((found for one in keys if (found := self.cache.find(one))), None):
+                self.told[layer.diff_id] = install.describe()
+                self.log(f"{install.name}: cached, reused layer {layer.digest.short} (same {install.reads()}), {Bytes(layer.size)}")
+                return layer
+            started = time.monotonic()
+            self.log(f"{install.name}: `{install.shown}` for {install.reads()}")
+            inputs = tree if tree is not None and install.reads_all else _written(place / "inputs", contents)
+            paths = tuple(self.store.unpacked(layer) for layer in reversed(below))
+            alone = not install.reads_all and not self.packages.has(self.order.team)
+            made = self._run(install, place, alone=alone, layers=paths, inputs=inputs, around=around)
+            layer = self.store.add_layer(made, move=True)
+            self.cache.keep(keys[0] if alone else own_key, layer, install)
+            self.told[layer.diff_id] = install.describe()
+            self.log(f"{install.name}: installed in {time.monotonic() - started:.1f} s, {Bytes(layer.size)}, layer {layer.digest.short}")
+            return layer
+
+    def _run(self, install: Install, place: Path, *, alone: bool, layers: tuple[Path, ...], inputs: Path, around: Surroundings) -> Path:
+        """The step in its container, with the team's package cache, or without where it does not fit in."""
+        if self.team_limits is not None:
+            self.containers.set_team_limits(self.order.team, self.team_limits)
+        order = replace(self.order, container_id=f"{self.order.container_id}-{self.steps}")
+        texts = _written(place / "texts", {name: text.encode() for name, text in install.texts})
+
+        def run(cache: Lent | None) -> Path:
+            return run_install(
+                self.containers,
+                install,
+                order,
+                layers=layers,
+                inputs=inputs,
+                texts=texts,
+                around=around,
+                log=self.log,
+                cancelled=self.cancelled,
+                cache=cache,
+            )
+
+        try:
+            with self.packages.lent(self.order.team, first_id_of(self.order.team), place, alone=alone) as lent:
+                return run(lent)
+        except CacheTooLarge as too_large:
+            self.log(f"{too_large.what} Once more, without it.")
+            return run(None)
+
+
+def _written(folder: Path, contents: Mapping[str, bytes]) -> Path:
+    """A folder with exactly these files."""
+    folder.mkdir(mode=0o755)
+    for name, data in contents.items():
+        path = folder / name
+        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        path.write_bytes(data)
+        path.chmod(0o644)
+    return folder

@@ -1,0 +1,88 @@
+"""An app that is deployed all day long does not fill the disk: with a small limit of kept releases, and a disk that is measured."""
+
+from __future__ import annotations
+
+import io
+import os
+import platform
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from runtime import journal
+from runtime.builds.builder import Builder, BuildRequest
+from runtime.config import NodeConfig
+from runtime.containers.lifecycle import Containers
+from runtime.images.collect import Roots
+from runtime.images.removal import Collector
+from runtime.images.store import Store
+from runtime.images.verify import verify
+from runtime.kernel import Kernel
+from runtime.stacks.definition import DEBIAN_13, key
+from tests.runtime.builds.conftest import LIMITS
+
+DEPLOYS, EARLY, KEPT = 500, 20, 5
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Iterator[NodeConfig]:
+    """On a disk of its own, in memory: all that is used of it is seen, and nothing waits for a sync."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    Kernel().mount("tmpfs", disk, "tmpfs", options="size=512m,mode=755")
+    yield NodeConfig(state=disk, run=tmp_path / "run", disk_high=99)
+    Kernel().unmount(disk, lazily=True)
+
+
+def a_small_stack(config: NodeConfig, store: Store, tmp_path: Path) -> None:
+    """In place of 129 MB, which are there once however many deploys there are."""
+    tree = tmp_path / "stack"
+    (tree / "etc").mkdir(parents=True)
+    (tree / "etc/debian_version").write_text("13\n")
+    record = config.cache / "stacks" / f"{key(DEBIAN_13, platform.machine())}.json"
+    record.parent.mkdir(parents=True)
+    journal.write_json(record, {"name": DEBIAN_13.name, "diff_id": store.add_layer(tree).diff_id})
+
+
+def an_archive(path: Path, number: int) -> Path:
+    """The app's code; half of it is new with each deploy."""
+    with tarfile.open(path, "w") as tar:
+        for name, data in {"Procfile": b"web: sh run.sh\n", "run.sh": b"true\n", "data": os.urandom(30_000) + bytes(30_000)}.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return path
+
+
+def used(config: NodeConfig) -> tuple[int, int]:
+    """Bytes and files of the whole disk."""
+    disk = os.statvfs(config.state)
+    return (disk.f_blocks - disk.f_bfree) * disk.f_frsize, disk.f_files - disk.f_ffree
+
+
+def test_deploy_number_500_takes_no_more_of_the_disk_than_number_20(config: NodeConfig, tmp_path: Path) -> None:
+    store = Store(config)
+    a_small_stack(config, store, tmp_path)
+    builder, collector = Builder(config, store, Containers(config)), Collector(config, store, grace=0)
+    images: list[str] = []
+    then = (0, 0)
+    for number in range(1, DEPLOYS + 1):
+        archive = an_archive(tmp_path / "source.tar", number)
+        request = BuildRequest(build_id=number, app="shop", team=1, archive=archive, filename="source.tar", limits=LIMITS)
+        images.append(builder.build(request, lambda _: None).digest)
+        store.tag(f"shop:v{number}", images[-1])
+        if number % 10 == 0:
+            newest = range(number - KEPT + 1, number + 1)
+            names = frozenset(f"shop:{kind}{one}" for one in newest for kind in ("v", "build-"))
+            roots = Roots(images=frozenset(images[-KEPT:]), names=names)
+            assert collector.collect(lambda: roots) is not None  # noqa: B023  # called at once
+        if number == EARLY:
+            then = used(config)
+    now = used(config)
+    assert len(set(images)) == DEPLOYS
+    assert now[0] <= then[0], f"{now[0]} bytes after {DEPLOYS} deploys, {then[0]} after {EARLY}"
+    assert now[1] <= then[1], f"{now[1]} files after {DEPLOYS} deploys, {then[1]} after {EARLY}"
+    assert all(store.image(digest).layers for digest in images[-KEPT:])
+    assert verify(config, store) == []

@@ -1,0 +1,64 @@
+"""When builds stop for want of memory and when they go on: tables; and what it does to a build's time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from runtime.builds.allowance import FROZEN_MOST, Allowance
+from runtime.builds.pressure import BuildContainer, Freeze, Pressure, Thaw, decide, read
+from runtime.config import NodeConfig
+
+MARKS = NodeConfig()
+OLD, YOUNG = BuildContainer(id="old", created_at=1, frozen=False), BuildContainer(id="young", created_at=2, frozen=False)
+OLD_ICE, YOUNG_ICE = BuildContainer(id="old", created_at=1, frozen=True), BuildContainer(id="young", created_at=2, frozen=True)
+
+
+@pytest.mark.parametrize(
+    ("stalled", "available", "builds", "since_thaw", "expected"),
+    [
+        (0.0, 50.0, (OLD, YOUNG), 60, ()),
+        (19.9, 1.0, (OLD, YOUNG), 60, ()),  # where the kernel tells of stalls, they alone decide
+        (20.0, 50.0, (YOUNG, OLD), 60, (Freeze(id="young"), Freeze(id="old"))),
+        (90.0, 50.0, (OLD_ICE, YOUNG), 60, (Freeze(id="young"),)),
+        (90.0, 50.0, (OLD_ICE, YOUNG_ICE), 60, ()),
+        (10.0, 50.0, (OLD_ICE, YOUNG), 60, ()),  # between the marks all stays as it is
+        (5.0, 50.0, (YOUNG_ICE, OLD_ICE), 60, (Thaw(id="old"),)),
+        (5.0, 50.0, (YOUNG_ICE, OLD), 2.9, ()),
+        (5.0, 50.0, (YOUNG_ICE, OLD), 3.0, (Thaw(id="young"),)),
+        (None, 5.0, (OLD,), 60, (Freeze(id="old"),)),
+        (None, 7.0, (OLD_ICE, YOUNG), 60, ()),
+        (None, 10.0, (OLD_ICE, YOUNG), 60, (Thaw(id="old"),)),
+        (99.0, 1.0, (), 60, ()),
+    ],
+)
+def test_all_builds_stop_at_once_and_go_on_one_by_one(stalled, available, builds, since_thaw, expected) -> None:
+    assert decide(Pressure(stalled=stalled, available=available), builds, MARKS, now=100, thawed_at=100 - since_thaw) == expected
+
+
+def test_pressure_is_read_as_the_kernel_writes_it_and_without_psi_from_the_memory_there_is(tmp_path: Path) -> None:
+    (tmp_path / "meminfo").write_text("MemTotal:       1000000 kB\nMemFree:          10000 kB\nMemAvailable:    250000 kB\n")
+    assert read(tmp_path) == Pressure(stalled=None, available=25.0)
+    (tmp_path / "pressure").mkdir()
+    (tmp_path / "pressure" / "memory").write_text(
+        "some avg10=12.34 avg60=1.00 avg300=0.00 total=5\nfull avg10=9.00 avg60=0.00 avg300=0.00 total=1\n"
+    )
+    assert read(tmp_path) == Pressure(stalled=12.34, available=25.0)
+    assert 0 < read().available <= 100
+
+
+def test_time_stands_still_while_a_build_is_frozen_but_not_for_ever() -> None:
+    now, said = [0.0], list[str]()
+    allowance = Allowance(60, said.append, clock=lambda: now[0])
+    now[0] = 10
+    allowance.freeze(True)
+    now[0] = 500
+    assert allowance.left() == 50
+    allowance.freeze(False)
+    assert (allowance.left(), said[1]) == (50, "There is memory again: the build goes on after 490 s.")
+    allowance.freeze(True)
+    now[0] = 500 + FROZEN_MOST - 490 + 49
+    assert allowance.left() == 1
+    now[0] += 1
+    assert allowance.is_over()

@@ -1,0 +1,121 @@
+"""What is cancelled stops wherever it is: in the middle of unpacking, packing, copying, waiting for another, or running a program."""
+
+from __future__ import annotations
+
+import io
+import platform
+import tarfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from runtime import journal, process, stopping
+from runtime.builds.allowance import Allowance
+from runtime.builds.archive import unpack
+from runtime.builds.cache import StepCache
+from runtime.builds.yields import tame
+from runtime.config import NodeConfig
+from runtime.errors import Cancelled
+from runtime.images.store import Store
+from runtime.quantities import Bytes
+from runtime.stacks.builder import ensure_stack
+from runtime.stacks.definition import DEBIAN_13, key
+
+
+def after(questions: int) -> Callable[[], bool]:
+    """Somebody cancels when it was asked so many times."""
+    asked = [0]
+
+    def cancelled() -> bool:
+        asked[0] += 1
+        return asked[0] > questions
+
+    return cancelled
+
+
+def after_seconds(seconds: float) -> Callable[[], bool]:
+    until = time.monotonic() + seconds
+    return lambda: time.monotonic() > until
+
+
+def folder_of(files: int, place: Path) -> Path:
+    place.mkdir()
+    for number in range(files):
+        (place / f"{number}").write_text(f"{number}")
+    return place
+
+
+def test_an_archive_is_unpacked_no_further(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "source.tar", "w") as tar:
+        for number in range(500):
+            info = tarfile.TarInfo(f"folder/{number}")
+            info.size = 3
+            tar.addfile(info, io.BytesIO(b"abc"))
+    with stopping.when(after(100)), pytest.raises(Cancelled):
+        unpack(tmp_path / "source.tar", "source.tar", tmp_path / "tree")
+    assert 10 < len(list((tmp_path / "tree/folder").iterdir())) < 110
+
+
+def test_a_layer_is_packed_no_further_and_nothing_half_made_stays(tmp_path: Path) -> None:
+    config = NodeConfig(state=tmp_path / "state", run=tmp_path / "run")
+    store = Store(config)
+    with stopping.when(after(100)), pytest.raises(Cancelled):
+        store.add_layer(folder_of(500, tmp_path / "tree"), move=True)
+    left = [path for folder in (config.images, config.layers) for path in folder.glob("ingest/*")]
+    assert left == []
+    assert list((config.images / "blobs/sha256").iterdir()) == []
+
+
+def test_a_layer_is_unpacked_no_further(tmp_path: Path) -> None:
+    config = NodeConfig(state=tmp_path / "state", run=tmp_path / "run")
+    store = Store(config)
+    layer = store.add_layer(folder_of(500, tmp_path / "tree"))
+    (config.layers / layer.diff_id.hex).rename(tmp_path / "away")
+    with stopping.when(after(100)), pytest.raises(Cancelled):
+        store.unpacked(layer)
+    assert not (config.layers / layer.diff_id.hex).exists()
+    assert store.unpacked(layer).is_dir()
+
+
+def test_what_a_step_made_is_looked_through_no_further(tmp_path: Path) -> None:
+    for number in range(50):
+        (tmp_path / f"{number}").mkdir()
+    with stopping.when(after(10)), pytest.raises(Cancelled):
+        tame(tmp_path, most=Bytes(1 << 20))
+
+
+def test_who_waits_for_another_builds_step_or_stack_waits_no_longer(tmp_path: Path) -> None:
+    config = NodeConfig(state=tmp_path / "state", run=tmp_path / "run")
+    store = Store(config)
+    step, stack = "0" * 64, key(DEBIAN_13, platform.machine())
+    with journal.lock(config.locks / f"step-{step[:16]}"), journal.lock(config.locks / f"stack-{stack[:16]}"):
+        turn = StepCache(config, store).turn(step, Allowance(600, print))
+        with stopping.when(after_seconds(0.3)), pytest.raises(Cancelled), turn:
+            pytest.fail("another holds it")
+        with stopping.when(after_seconds(0.3)), pytest.raises(Cancelled):
+            ensure_stack(config, store)
+
+
+def test_a_program_ends_with_all_it_started(tmp_path: Path) -> None:
+    command = ["sh", "-c", f"sleep 600 & echo $! > {tmp_path}/pid; wait"]
+    with stopping.when(lambda: (tmp_path / "pid").exists() and bool((tmp_path / "pid").read_text())), pytest.raises(Cancelled):
+        process.run(command, timeout=600, stoppable=True)
+    pid = int((tmp_path / "pid").read_text())
+    deadline = time.monotonic() + 20
+    while Path(f"/proc/{pid}").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2][:3]:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_what_cleans_up_and_other_threads_are_not_stopped() -> None:
+    with stopping.when(lambda: True):
+        assert process.run(["echo", "tidy"]).stdout == b"tidy\n"
+        elsewhere: list[str] = []
+        thread = threading.Thread(target=lambda: (stopping.check(), elsewhere.append("went on")))
+        thread.start()
+        thread.join()
+        assert elsewhere == ["went on"]
+    stopping.check()
