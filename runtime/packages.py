@@ -102,6 +102,12 @@ TESTS = (
         debian="docker-registry",
         fedora="docker-distribution",
     ),
+    Need(
+        found=("pebble",),
+        purpose="the ACME server that tests order certificates from",
+        debian="pebble",
+        fedora="golang-github-letsencrypt-pebble",
+    ),
     Need(found=("curl",), purpose="a plain client", debian="curl", fedora="curl"),
     Need(found=("ip",), purpose="a second opinion on interfaces and namespaces", debian="iproute2", fedora="iproute"),
 )

@@ -20,7 +20,7 @@ from runtime.router.accessline import AccessLine, parse
 from runtime.router.metrics import Metrics
 from runtime.router.render import PORTAL
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 _READ = 262_144  # bytes
 _GOODBYE = 5.0  # seconds for HAProxy to close after we said that we will
 
@@ -85,7 +85,7 @@ class Collector:
             try:
                 await asyncio.to_thread(self._deliver, app, some)
             except (OSError, RuntimeFailure):  # a full disk must not end the counting, nor make the ring run over
-                _log.exception("%d lines of the access log of %s could not be kept.", len(some), app)
+                log.exception("%d lines of the access log of %s could not be kept.", len(some), app)
 
 
 def only_for_haproxy(path: Path, user: str) -> None:

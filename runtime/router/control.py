@@ -12,11 +12,11 @@ import os
 import pwd
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from runtime import journal
+from runtime import journal, process
 from runtime.config import NodeConfig
 from runtime.errors import RouterRefused
 from runtime.router import render
@@ -30,6 +30,7 @@ from runtime.router.runtime_api import RouterDown, RuntimeApi, in_flight
 from runtime.router.table import AppRoutes
 
 _BASE64URL = re.compile(r"[A-Za-z0-9_.-]{1,512}")
+_CHECK_WAIT = 60  # seconds; tens of thousands of slots take about two
 _DELETE_TRIES = 5  # a cut connection leaves its server a moment later
 _DELETE_PAUSE = 0.002
 
@@ -48,12 +49,12 @@ class Router:
         """Write all of HAProxy's files from the journalled routes; a running HAProxy is left alone unless they changed under it."""
         self._config.run.mkdir(parents=True, exist_ok=True)
         with journal.lock(self._lock):
-            before = self._fixed()
             if self._config.https_port:
                 Certificates(self._config).prepare()
-            self._ledger.prepare(_identity(self._config.user))
-            self._ledger.repair()
-            if before is not None and before != self._fixed():
+            running = self._ledger.fixed.exists()
+            changed = self._ledger.prepare(_identity(self._config.user), accept=_accept)
+            self._ledger.repair(self._ledger.all())
+            if changed and running:
                 self._reload()
 
     def reload(self) -> None:
@@ -61,6 +62,7 @@ class Router:
         way ends in the old worker. RouterRefused: it does not start from its files; the old one goes on.
         """
         with journal.lock(self._lock):
+            _accept([self._ledger.fixed, self._ledger.slots])
             self._reload()
 
     def command(self) -> list[str]:
@@ -167,14 +169,15 @@ class Router:
     def reconcile(self) -> list[str]:
         """Compare files and HAProxy with the journalled routes, repair, and say in words what differed."""
         with journal.lock(self._lock):
-            found = self._ledger.repair()
+            truth = self._ledger.all()
+            found = self._ledger.repair(truth)
             try:
-                return found + self._reconcile_live()
+                return found + self._reconcile_live(truth)
             except RouterDown:
                 return found
 
-    def _reconcile_live(self) -> list[str]:
-        truth, found = self._ledger.all(), []
+    def _reconcile_live(self, truth: Mapping[str, Placed]) -> list[str]:
+        found: list[str] = []
         backends = set(self._api.ask("show backend").split())
         if any(slot_name(slot) not in backends for slot in range(self._ledger.pool())):
             self._reload()
@@ -266,8 +269,14 @@ class Router:
                 of = "the portal" if owner == render.PORTAL else owner
                 raise RouterRefused(f"The host {host} of {routes.app} already leads to {of}.", hint="Give the app another host.")
 
-    def _fixed(self) -> bytes | None:
-        return self._ledger.fixed.read_bytes() if self._ledger.fixed.exists() else None
+
+def _accept(files: list[Path]) -> None:
+    """Have HAProxy look at its files without starting; RouterRefused quotes what it does not like."""
+    arguments: list[str | Path] = [word for path in files for word in ("-f", path)]
+    checked = process.run(["haproxy", "-c", *arguments], timeout=_CHECK_WAIT, check=False)
+    if checked.returncode != 0:
+        said = "; ".join(line.strip() for line in checked.stderr.decode(errors="replace").splitlines() if "[ALERT]" in line)
+        raise RouterRefused(f"HAProxy does not take its new configuration: {said}", hint="What runs goes on with the old one.")
 
 
 def _delta(slot: int, owner: Placed | None, live: Iterable[LiveServer]) -> SlotDelta:

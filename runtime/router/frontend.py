@@ -118,9 +118,17 @@ def _lookup(maps: Maps) -> str:
   http-request set-var(txn.app) var(txn.host),field(2,.,0),map_str({maps.wild}) if !{{ var(txn.app) -m found }}
   http-request set-var(txn.record) var(txn.app),map_str({maps.apps})
   http-request set-var(txn.slot) var(txn.record),{_field("slot")}
-  http-request set-var(txn.flags) var(txn.record),{_field("flags")}
+{_state()}
 {_refuse(Code.UNKNOWN_HOST, "!{ var(txn.slot) -m found }")}
   http-request track-sc0 var(txn.app) table by_app if {_NO_CODE}"""
+
+
+def _state() -> str:
+    """What most apps have is no variable: then each rule below that asks for one is done at once."""
+    situation, flags = (f"var(txn.record),{_field(name)}" for name in ("situation", "flags"))
+    return f"""\
+  http-request set-var(txn.situation) {situation} if !{{ {situation} -m str {SITUATIONS[AppSituation.SERVING]} }}
+  http-request set-var(txn.flags) {flags} if !{{ {flags} -m str -- - }}"""
 
 
 def _acme(maps: Maps) -> str:
@@ -215,7 +223,8 @@ def _hold(maps: Maps) -> str:
   http-request set-var(txn.code) str({Code.WAKE_FAILED}) if {asleep} {{ var(txn.code) -m str {Code.HELD_TOO_LONG} }}
   http-request set-var(txn.record) var(txn.app),map_str({maps.apps}) if {awake}
   http-request set-var(txn.slot) var(txn.record),{_field("slot")} if {awake}
-  http-request set-var(txn.flags) var(txn.record),{_field("flags")} if {awake}"""
+  http-request unset-var(txn.situation) if {awake}
+{_state()}"""
 
 
 def _choice(maps: Maps) -> str:
@@ -264,8 +273,8 @@ def _answering(maps: Maps) -> str:
   http-after-response set-header Content-Type application/json if {ours} {{ var(txn.as) -m str json }}
   http-after-response del-header X-Slipway-Page if {ours}
   use_backend {ANSWERS} if {{ var(txn.code) -m found }}
-  use_backend woken_http2 if {_situation(AppSituation.ASLEEP)} {_flag("2")} or {_situation(AppSituation.HOLDING)} {_flag("2")}
-  use_backend woken if {_situation(AppSituation.ASLEEP)} or {_situation(AppSituation.HOLDING)}
+  use_backend woken_http2 if {{ var(txn.endpoint) -m found }} {{ var(txn.situation) -m found }} {_flag("2")}
+  use_backend woken if {{ var(txn.endpoint) -m found }} {{ var(txn.situation) -m found }}
   use_backend %[var(txn.slot)]"""
 
 
@@ -286,4 +295,4 @@ def _flag(letter: str) -> str:
 
 
 def _situation(situation: AppSituation) -> str:
-    return f"{{ var(txn.flags) -m beg {SITUATIONS[situation]} }}"
+    return f"{{ var(txn.situation) -m str {SITUATIONS[situation]} }}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,22 +43,36 @@ class Ledger:
         self._routes = config.router / "routes"
         self._claims = config.router / "claims.map"
         self._cookie_key = config.router / "cookie-key"
+        self._read: dict[str, tuple[tuple[int, int], Placed]] = {}  # the truth as last read, by app, with its file's version
         self.maps = Maps(folder=config.router / "maps")
         self.fixed = config.router / "00-fixed.cfg"
         self.slots = config.router / "slots"
 
-    def prepare(self, identity: Identity | None) -> None:
-        """Make the folders and the fixed files, and a first pool of slots."""
+    def prepare(self, identity: Identity | None, *, accept: Callable[[list[Path]], None]) -> bool:
+        """Make the folders and the fixed files, and a first pool of slots; whether the fixed part differs from before.
+
+        `accept` raises for files that HAProxy would not start from; a new fixed part takes the old one's place only after it.
+        """
         for folder in (self._config.router, self._routes, self.maps.folder, self.slots):
             folder.mkdir(parents=True, exist_ok=True)
         if not self._cookie_key.exists():
             _write(self._cookie_key, secrets.token_hex(16))
         if not self.maps.acme.exists():
             _write(self.maps.acme, "")
-        _write(self.fixed, render.fixed_config(self._config, self.maps, identity, cookie_key=self._cookie_key.read_text()))
         _write(self.maps.pages, pages.pages_map())
+        for path in self.maps.of_apps:
+            if not path.exists():
+                _write(path, "")
         if self.pool() < SLOTS_AT_FIRST:
             self.grow(SLOTS_AT_FIRST)
+        fixed = render.fixed_config(self._config, self.maps, identity, cookie_key=self._cookie_key.read_text())
+        if self.fixed.exists() and self.fixed.read_text() == fixed:
+            return False
+        candidate = self.fixed.with_suffix(".candidate")
+        _write(candidate, fixed)
+        accept([candidate, self.slots])
+        candidate.replace(self.fixed)
+        return True
 
     def all(self) -> dict[str, Placed]:
         """The truth, whole."""
@@ -67,13 +81,17 @@ class Ledger:
 
     def placed(self, app: str) -> Placed | None:
         """One app's truth; None for an app the router does not know, or whose file was damaged (then it is set anew)."""
+        path = self._path(app)
         try:
-            document = journal.read_json(self._path(app))
-            if document is None:
-                return None
-            routes, slots = from_document(document)
-            return Placed(routes=routes, slots=slots)
-        except (ValueError, KeyError, TypeError, AttributeError):
+            status = path.stat()
+            version = (status.st_ino, status.st_mtime_ns)  # a replaced file is another inode
+            known = self._read.get(app)
+            if known is None or known[0] != version:
+                routes, slots = from_document(json.loads(path.read_bytes()))
+                known = self._read[app] = (version, Placed(routes=routes, slots=slots))
+            return known[1]
+        except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
+            self._read.pop(app, None)
             return None
 
     def owner(self, host: str) -> str | None:
@@ -125,9 +143,8 @@ class Ledger:
         self._edit_map(self._claims, {}, drop={_claim_key(app, group) for group in before.slots})
         return before
 
-    def repair(self) -> list[str]:
-        """Render everything from the truth again; says in words what was behind."""
-        truth = self.all()
+    def repair(self, truth: Mapping[str, Placed]) -> list[str]:
+        """Render everything from the whole truth again; says in words what was behind."""
         behind = []
         for path, entries in self.map_entries(truth).items():
             if _write(path, render.map_text(entries)):

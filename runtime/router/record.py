@@ -1,6 +1,6 @@
 """An app's routes as entries of HAProxy's maps. Pure.
 
-`app.map` holds one record an app, `slot|flags|…`: a change of it is one command, so a policy changes between two requests.
+`app.map` holds one record an app, `slot|situation|flags|…`: a change of it is one command, so a policy changes between two requests.
 A flag is a letter that says "this field counts"; the frontend's rules look at the letters first.
 """
 
@@ -28,6 +28,7 @@ SITUATIONS = {
 # The record's fields, in order; each is read under the flag beside it.
 FIELDS = (
     "slot",
+    "situation",
     "flags",
     "canary_slot",
     "percent",  # y
@@ -143,6 +144,7 @@ def app_record(routes: AppRoutes, slots: Mapping[str, int]) -> str:
     policy, limits, canary = routes.policy, routes.policy.limits, routes.canary
     values = {
         "slot": slot_name(slots[WEB]),
+        "situation": SITUATIONS[routes.situation],
         "flags": _flags(routes),
         "canary_slot": slot_name(slots[CANARY]) if canary else "",
         "percent": canary.percent if canary else 0,
@@ -201,4 +203,4 @@ def _flags(routes: AppRoutes) -> str:
         "v": canary and canary.token,
         "2": policy.http2,
     }
-    return SITUATIONS[routes.situation] + "".join(letter for letter, counts in wanted.items() if counts)
+    return "".join(letter for letter, counts in wanted.items() if counts)

@@ -21,7 +21,7 @@ _BACKLOG = 4_096
 _ASK = 10.0  # seconds for HAProxy to say what it wants
 _LOOK = 0.03  # seconds between two looks at an app's routes
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 class WakeService:
@@ -97,9 +97,9 @@ class WakeService:
         try:
             return await self._wake(app)
         except RuntimeFailure as failure:
-            _log.warning("%s was asked for and did not wake: %s", app, failure.explain())
+            log.warning("%s was asked for and did not wake: %s", app, failure.explain())
         except Exception:  # the edge of a request: whatever it is, it is recorded, and all who wait get an answer
-            _log.exception("Waking %s broke off.", app)
+            log.exception("Waking %s broke off.", app)
         return None
 
 

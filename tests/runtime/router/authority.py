@@ -90,7 +90,7 @@ def pebble(folder: Path, *, http_port: int) -> Iterator[tuple[str, Path]]:
     dns = ["pebble-challtestsrv", "-dns01", f"127.0.0.1:{ports[2]}", "-management", f"127.0.0.1:{ports[3]}", "-defaultIPv6", ""]
     dns += ["-http01", "", "-https01", "", "-tlsalpn01", "", "-defaultIPv4", "127.0.0.1"]
     server = ["pebble", "-config", str(folder / "pebble.json"), "-dnsserver", f"127.0.0.1:{ports[2]}", "-strict", "false"]
-    environment = {**os.environ, "PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "20"}
+    environment = {**os.environ, "PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "0"}
     with (folder / "pebble.log").open("wb") as log:
         started = [subprocess.Popen(command, stdout=log, stderr=log, env=environment) for command in (dns, server)]
     try:
