@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from runtime.containers.container import Container, Status
 from runtime.converge import instance
 from runtime.converge.evidence import Traffic
-from runtime.converge.observed import Group
+from runtime.converge.observed import WEB, Group
 from runtime.converge.requests import Requests
 from runtime.engines.node import NodeEngine
 from runtime.router.accessline import AccessLine
@@ -99,7 +99,8 @@ class Visitors:
         )
 
     def _groups(self, app: str, containers: Iterable[Container], base: dict[str, Tally]) -> dict[Group, Traffic]:
-        tallies: dict[Group, Tally] = {}
+        """What web instances answered since `base`, by group: other process types have other requests, and no canary."""
+        tallies: dict[Group, list[Tally]] = {}
         kills: dict[Group, int] = {}
         for container in containers:
             place = instance.place_of(container)
@@ -107,10 +108,12 @@ class Visitors:
                 continue
             now = self._collector.metrics.instances.get(app, {}).get(container.id, Tally()).copy()
             since = now.since(base[container.id]) if container.id in base else now
-            tallies[place.group] = tallies.get(place.group, Tally()).plus(since)
+            of_group = tallies.setdefault(place.group, [])
+            if place.process == WEB and since.requests:
+                of_group.append(since)
             usage = self._engine.usage(container.id) if container.status is Status.RUNNING else None
             kills[place.group] = kills.get(place.group, 0) + (usage.oom_kills if usage else 0)
-        return {group: _traffic(tally, kills[group]) for group, tally in tallies.items()}
+        return {group: _traffic(of_group, kills[group]) for group, of_group in tallies.items()}
 
     def _deliver(self, app: str, lines: Sequence[AccessLine]) -> None:
         self._engine.shipper.add(app, [(line.at, line.text()) for line in lines], source="router")
@@ -128,11 +131,15 @@ class Visitors:
         asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
 
 
-def _traffic(tally: Tally, memory_kills: int) -> Traffic:
+def _traffic(instances: Sequence[Tally], memory_kills: int) -> Traffic:
+    tally = Tally()
+    for one in instances:
+        tally = tally.plus(one)
     return Traffic(
         requests=tally.requests,
         failed=tally.classes["5xx"],
         median=(tally.percentile(0.5) or 0.0) / 1000,
         tail=(tally.percentile(0.95) or 0.0) / 1000,
         memory_kills=memory_kills,
+        instances=max(1, len(instances)),
     )
