@@ -61,9 +61,11 @@ class Duty:
 
 
 class Supervisor:
-    """`send` hands a task to the workers, or raises OSError when the broker is away; then `converge_here` does it in this process."""
+    """`send` hands a task to the workers, or raises OSError when the broker is away; then `converge_here` does it in this process: for one app
+    by name, or for all with an empty one.
+    """
 
-    def __init__(self, engine: NodeEngine, *, client: redis.Redis, send: Send, converge_here: Callable[[], None]) -> None:
+    def __init__(self, engine: NodeEngine, *, client: redis.Redis, send: Send, converge_here: Callable[[str], None]) -> None:
         self._engine, self._send, self._converge_here = engine, send, converge_here
         roster = Roster(engine)
         self._exits = ExitWatch(engine, roster, self._on_exit)
@@ -106,11 +108,12 @@ class Supervisor:
 
     def _wake(self, app: str) -> None:
         self._engine.wake(app)
-        self._ask("slipway.instance_ended", app)  # converging looks at it at once: what was stopped has to become healthy
+        if not self._ask("slipway.instance_ended", app):  # converging looks at it at once: what was stopped has to become healthy
+            self._converge_here(app)
 
     def _converge_all(self) -> None:
         if not self._ask("slipway.converge_all"):
-            self._converge_here()
+            self._converge_here("")
 
     def _reconcile(self) -> None:
         for difference in self._engine.router.reconcile():
@@ -157,8 +160,8 @@ def _sender(app: Celery) -> Send:
     return send
 
 
-def _converge_here() -> None:
-    """Look at every app in this process. Django is loaded for it now and not before: it is a third of our memory."""
+def _converge_here(app: str) -> None:
+    """Look at an app, or at every one, in this process. Django is loaded for it now and not before: it is a third of our memory."""
     import django
 
     django.setup(set_prefix=False)
@@ -168,7 +171,8 @@ def _converge_here() -> None:
     from workers import convergence, node
 
     try:
-        for app_id in App.objects.values_list("pk", flat=True):
+        apps = App.objects.filter(name=app) if app else App.objects.all()
+        for app_id in apps.values_list("pk", flat=True):
             convergence.tend(app_id, node.engine(), seconds=3.0)
     finally:
         connections.close_all()

@@ -12,7 +12,17 @@ from tests.system.box import Box
 from tests.system.footprint import footprint
 from tests.system.person import Person
 
-ORDER = ("test_examples", "test_push", "test_traffic", "test_killed", "test_quotas", "test_bad_archives", "test_bad_apps", "test_down")
+ORDER = (
+    "test_examples",
+    "test_push",
+    "test_traffic",
+    "test_soak",
+    "test_killed",
+    "test_quotas",
+    "test_bad_archives",
+    "test_bad_apps",
+    "test_down",
+)
 TEAM = "crew"
 
 

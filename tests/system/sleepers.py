@@ -29,6 +29,7 @@ class Sleepers:
     api: Api
     team: str
     cycles: int
+    rounds: int = ROUNDS
     first_answers: list[float] = field(default_factory=list)  # seconds
     requests: int = 0
     failures: list[str] = field(default_factory=list)
@@ -40,7 +41,7 @@ class Sleepers:
 
     @property
     def apps(self) -> list[str]:
-        return [f"slipway-sleeper-{number}" for number in range(-(-self.cycles // ROUNDS))]
+        return [f"slipway-sleeper-{number}" for number in range(-(-self.cycles // self.rounds))]
 
     def prepare(self) -> None:
         for app in self.apps:
@@ -57,7 +58,8 @@ class Sleepers:
     def cycling(self) -> Iterator[None]:
         with ThreadPoolExecutor(max_workers=max(1, len(self.apps))) as pool:
             rounds = [len(range(number, self.cycles, len(self.apps))) for number in range(len(self.apps))]
-            futures: list[Future[None]] = [pool.submit(self._cycle, app, count) for app, count in zip(self.apps, rounds, strict=True)]
+            crowds = [[(place + number) % 2 == 1 for number in range(count)] for place, count in enumerate(rounds)]
+            futures: list[Future[None]] = [pool.submit(self._cycle, app, some) for app, some in zip(self.apps, crowds, strict=True)]
             yield
             for future in futures:
                 future.result()
@@ -71,16 +73,16 @@ class Sleepers:
             ("requests asleep", f"{self.requests}, {self.failed} failed {' '.join(self.failures[:5])}".rstrip()),
         ]
 
-    def _cycle(self, app: str, count: int) -> None:
+    def _cycle(self, app: str, crowds: list[bool]) -> None:
         router = Router(self.config)
-        for number in range(count):
+        for crowd in crowds:
             deadline = time.monotonic() + PATIENCE
             while not _asleep(router, app):
                 if time.monotonic() > deadline:
                     self._note([], [f"{app} did not fall asleep."], 0)
                     return
                 time.sleep(0.3)
-            self._wake(app, CROWD if number % 2 else 1)
+            self._wake(app, CROWD if crowd else 1)
 
     def _wake(self, app: str, visitors: int) -> None:
         with ThreadPoolExecutor(max_workers=visitors) as pool:

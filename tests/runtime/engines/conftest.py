@@ -30,7 +30,7 @@ from tests.runtime.containers.conftest import layers, place
 __all__ = ["layers", "place"]
 
 APP = """
-import http.server, os, random, sys, time
+import base64, hashlib, http.server, os, random, sys, time
 word, mode = sys.argv[1], sys.argv[2]
 print("hello from", word, flush=True)
 if mode == "exit": sys.exit("cannot find the moon")
@@ -56,6 +56,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(101)
         self.send_header("Connection", "Upgrade")
         self.send_header("Upgrade", "websocket")
+        accept = hashlib.sha1((self.headers["Sec-WebSocket-Key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()).digest()
+        self.send_header("Sec-WebSocket-Accept", base64.b64encode(accept).decode())
         self.end_headers()
         self.close_connection = True
         while data := self.connection.recv(1000): self.connection.sendall(data)
