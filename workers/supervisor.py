@@ -71,7 +71,7 @@ class Supervisor:
         self._exits = ExitWatch(engine, roster, self._on_exit)
         self._shipping = LogShipping(engine, roster)
         self._sampling = UsageSampling(engine, roster, client)
-        self._visitors = Visitors(engine, roster, wake=self._wake)
+        self._visitors = Visitors(engine, roster, woken=self._woken)
         self._giving_way = GivingWay(engine)
         self._broker_away = False
         self.stop = threading.Event()
@@ -106,8 +106,7 @@ class Supervisor:
         log.info("%s ended", container.id)
         self._ask("slipway.runs_ended" if container.spec.labels["kind"] == RUN else "slipway.instance_ended", container.spec.app)
 
-    def _wake(self, app: str) -> None:
-        self._engine.wake(app)
+    def _woken(self, app: str) -> None:
         if not self._ask("slipway.instance_ended", app):  # converging looks at it at once: what was stopped has to become healthy
             self._converge_here(app)
 

@@ -40,16 +40,19 @@ class _Written:
 
 
 class Visitors:
-    """`start` and `stop` once; `round` now and then, from any one thread. `wake` brings an app up that sleeps, and is asked for each flight."""
+    """`start` and `stop` once; `round` now and then, from any one thread. `woken` hears of each app that was asked for, in a thread of
+    its own: what the app needs beyond running again is no visitor's to wait for.
+    """
 
-    def __init__(self, engine: NodeEngine, roster: Roster, *, wake: Callable[[str], None], clock: Callable[[], float] = time.time) -> None:
-        self._engine, self._roster, self._wake, self._clock = engine, roster, wake, clock
+    def __init__(self, engine: NodeEngine, roster: Roster, *, woken: Callable[[str], None], clock: Callable[[], float] = time.time) -> None:
+        self._engine, self._roster, self._woken, self._clock = engine, roster, woken, clock
         self._since = clock()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="visitors", daemon=True)
         self._collector = Collector(engine.config, self._deliver)
         self._waker = WakeService(engine.config, self._bring_up)
         self._written: dict[str, _Written] = {}
+        self._telling: set[asyncio.Task[None]] = set()
 
     @property
     def collector(self) -> Collector:
@@ -119,8 +122,16 @@ class Visitors:
         self._engine.shipper.add(app, [(line.at, line.text()) for line in lines], source="router")
 
     async def _bring_up(self, app: str) -> Endpoint:
-        await asyncio.to_thread(self._wake, app)
+        await asyncio.to_thread(self._engine.wake, app)
+        telling = asyncio.ensure_future(asyncio.to_thread(self._woken, app))
+        self._telling.add(telling)
+        telling.add_done_callback(self._told)
         return await serving_endpoint(self._engine.router.route, app)
+
+    def _told(self, telling: asyncio.Task[None]) -> None:
+        self._telling.discard(telling)
+        if not telling.cancelled() and (error := telling.exception()) is not None:
+            log.error("What follows from waking an app failed; converging by the clock makes up for it.", exc_info=error)
 
     async def _forget(self, living: dict[str, list[str]]) -> None:
         metrics = self._collector.metrics

@@ -16,7 +16,7 @@ from runtime.router.table import AppSituation
 from tests.system import archives
 from tests.system.api import Api
 
-ROUNDS = 5  # of each app: an app sleeps after a minute at the earliest, so many do it side by side
+SIDE_BY_SIDE = 40  # apps: one sleeps after a minute at the earliest
 CROWD = 10  # visitors at once, every second time
 PATIENCE = 300.0  # seconds for an app to fall asleep
 
@@ -29,7 +29,6 @@ class Sleepers:
     api: Api
     team: str
     cycles: int
-    rounds: int = ROUNDS
     first_answers: list[float] = field(default_factory=list)  # seconds
     requests: int = 0
     failures: list[str] = field(default_factory=list)
@@ -41,7 +40,7 @@ class Sleepers:
 
     @property
     def apps(self) -> list[str]:
-        return [f"slipway-sleeper-{number}" for number in range(-(-self.cycles // self.rounds))]
+        return [f"slipway-sleeper-{number}" for number in range(min(self.cycles, SIDE_BY_SIDE))]
 
     def prepare(self) -> None:
         for app in self.apps:
