@@ -60,7 +60,7 @@ def _soak(config: NodeConfig, token: str, amounts: Amounts) -> int:
         unrest.prepare()
         sleepers.prepare()
         with sleepers.cycling():
-            told = unrest.under_load(rollouts=amounts.rollouts, scalings=amounts.scalings, restarts=amounts.restarts)
+            told = unrest.under_load(rollouts=amounts.rollouts, scalings=amounts.scalings, restarts=amounts.restarts, tell=_tell)
         lines = [*told.lines(), *sleepers.lines()]
     finally:
         unrest.clean()
@@ -70,6 +70,10 @@ def _soak(config: NodeConfig, token: str, amounts: Amounts) -> int:
     failed = told.failed + sleepers.failed
     print(f"{'failed':18} {failed}", flush=True)
     return failed
+
+
+def _tell(how_far: str) -> None:
+    print(how_far, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

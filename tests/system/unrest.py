@@ -3,7 +3,7 @@
 import itertools
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from runtime.config import NodeConfig
@@ -16,6 +16,7 @@ from tests.system.waiting import until
 APP = "slipway-unrest"
 WAYS = ("rolling", "blue-green", "canary", "recreate")
 COUNTS = (2, 3, 1)  # instances, in turn
+TELL_EVERY = 20
 CANARY = [[10, 1], [50, 1]]
 
 
@@ -63,15 +64,17 @@ class Unrest:
     def clean(self) -> None:
         self.api.delete_app(APP)
 
-    def under_load(self, *, rollouts: int, scalings: int, restarts: int) -> Told:
-        """All of it, the rarer things evenly among the frequent."""
+    def under_load(self, *, rollouts: int, scalings: int, restarts: int, tell: Callable[[str], None] = lambda _: None) -> Told:
+        """All of it, the rarer things evenly among the frequent. `tell` hears now and then how far it is."""
         ways, given_up, host = Counter[str](), [], f"{APP}.{self.config.base_domain}"
         counts, next_way = itertools.cycle(COUNTS[1:] + COUNTS[:1]), itertools.cycle(WAYS)
         with (
             Load(self.config.http_port, host, connections=6) as kept,
             Load(self.config.http_port, host, connections=2, keep_alive=False) as fresh,
         ):
-            for what in _mixed(rollout=rollouts, scaling=scalings, restart=restarts):
+            for number, what in enumerate(_mixed(rollout=rollouts, scaling=scalings, restart=restarts)):
+                if number % TELL_EVERY == 0:
+                    tell(f"{number} of {rollouts + scalings + restarts} done, {len(given_up)} rollouts given up")
                 if what == "rollout":
                     ways[way := next(next_way)] += 1
                     given_up += self._roll_out(way)
