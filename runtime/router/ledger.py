@@ -16,11 +16,12 @@ from runtime import journal
 from runtime.config import NodeConfig
 from runtime.router import pages, render
 from runtime.router.document import from_document, to_document
-from runtime.router.record import Maps, app_entries, groups, members
+from runtime.router.record import Maps, app_entries, groups, members, slot_name
 from runtime.router.render import Identity
 from runtime.router.table import AppRoutes, Endpoint
 
 SLOTS_AT_FIRST = 64
+SLOTS_A_FILE = 64  # HAProxy names all its files in one environment variable, which the kernel limits to 128 KiB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +47,7 @@ class Ledger:
         self._read: dict[str, tuple[tuple[int, int], Placed]] = {}  # the truth as last read, by app, with its file's version
         self.maps = Maps(folder=config.router / "maps")
         self.fixed = config.router / "00-fixed.cfg"
-        self.slots = config.router / "slots"
+        self.slots = config.router / "pool"
 
     def prepare(self, identity: Identity | None, *, accept: Callable[[list[Path]], None]) -> bool:
         """Make the folders and the fixed files, and a first pool of slots; whether the fixed part differs from before.
@@ -154,12 +155,12 @@ class Ledger:
         filled = {slot: (ends, placed.routes.policy.http2) for placed in truth.values() for slot, ends in placed.filled().items()}
         self.grow(max(filled, default=0) + 1)
         empty: tuple[tuple[Endpoint, ...], bool] = ((), False)
-        rewritten = []
-        for slot in range(self.pool()):
-            endpoints, http2 = filled.get(slot, empty)
-            if self._write_slot(slot, endpoints, http2=http2):
-                rewritten.append(slot)
-        return behind + [f"The file of slot {slot} was behind the routes." for slot in rewritten]
+        for number in range(self.pool() // SLOTS_A_FILE):
+            first = number * SLOTS_A_FILE
+            chunk = (render.slot_config(slot, *filled.get(slot, empty)) for slot in range(first, first + SLOTS_A_FILE))
+            if _write(self._slot_path(first), "".join(chunk)):
+                behind.append(f"The file of the slots from {first} was behind the routes.")
+        return behind
 
     def map_entries(self, truth: Mapping[str, Placed]) -> dict[Path, dict[str, str]]:
         """All maps of apps as they should be."""
@@ -174,13 +175,13 @@ class Ledger:
 
     def pool(self) -> int:
         """How many slots there are."""
-        return sum(1 for _ in self.slots.glob("[0-9]*.cfg"))
+        return SLOTS_A_FILE * sum(1 for _ in self.slots.glob("[0-9]*.cfg"))
 
     def grow(self, size: int) -> None:
-        """Add empty slots up to `size`."""
-        for slot in range(size):
-            if not self._slot_path(slot).exists():
-                self._write_slot(slot, ())
+        """Add empty slots up to `size`, in whole files."""
+        for first in range(0, size, SLOTS_A_FILE):
+            if not self._slot_path(first).exists():
+                _write(self._slot_path(first), "".join(render.slot_config(slot) for slot in range(first, first + SLOTS_A_FILE)))
 
     def _claim(self, routes: AppRoutes, slots: dict[str, int]) -> tuple[dict[str, int], bool]:
         """Slots for every group of an app, those it has and free ones; and whether the pool grew for it."""
@@ -200,8 +201,14 @@ class Ledger:
         self._edit_map(self._claims, {_claim_key(routes.app, group): str(slots[group]) for group in missing}, drop=())
         return slots, grew
 
-    def _write_slot(self, slot: int, endpoints: tuple[Endpoint, ...], *, http2: bool = False) -> bool:
-        return _write(self._slot_path(slot), render.slot_config(slot, endpoints, http2=http2))
+    def _write_slot(self, slot: int, endpoints: tuple[Endpoint, ...], *, http2: bool = False) -> None:
+        """Replace one slot's part of its file; in a file that was damaged there may be none, and `repair` writes it whole."""
+        text = self._text(self._slot_path(slot))
+        start = text.find(f"backend {slot_name(slot)} ")
+        if start < 0:
+            return
+        end = text.find("\nbackend ", start) + 1 or len(text)
+        _write(self._slot_path(slot), text[:start] + render.slot_config(slot, endpoints, http2) + text[end:])
 
     def _edit_map(self, path: Path, put: Mapping[str, str], *, drop: Iterable[str]) -> None:
         """Change some entries of a map's file. Most changes of an app touch none, and a large map is not taken apart for that."""
@@ -219,7 +226,7 @@ class Ledger:
         return self._routes / f"{app}.json"
 
     def _slot_path(self, slot: int) -> Path:
-        return self.slots / f"{slot:05d}.cfg"
+        return self.slots / f"{slot // SLOTS_A_FILE:05d}.cfg"
 
 
 def _claim_key(app: str, group: str) -> str:

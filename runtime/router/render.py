@@ -1,4 +1,4 @@
-"""HAProxy's files as text: the fixed part, one small file a slot, and the maps. Pure; `ledger` writes them.
+"""HAProxy's files as text: the fixed part, the slots, and the maps. Pure; `ledger` writes them.
 
 A slot is a backend that an app owns for as long as it exists: HAProxy cannot make backends at run time, but fills and
 empties them. What a request meets on its way to one is told in `frontend`.
@@ -52,8 +52,8 @@ class Identity:
     group: str
 
 
-def slot_config(slot: int, endpoints: tuple[Endpoint, ...] = (), *, http2: bool = False) -> str:
-    """One slot's file: complete, so that a restart needs nothing else."""
+def slot_config(slot: int, endpoints: tuple[Endpoint, ...] = (), http2: bool = False) -> str:
+    """One slot: complete, so that a restart needs nothing else."""
     lines = [f"backend {slot_name(slot)} from slot", "  ignore-persist unless { var(txn.flags) -m sub k }"]
     lines += [
         f"  server {server_name(end, http2=http2)} {server_options(end, http2=http2)}{' disabled' if end.draining else ''}"

@@ -22,7 +22,7 @@ from runtime.errors import RouterRefused
 from runtime.router.codes import Code
 from runtime.router.control import Router
 from runtime.router.delta import live_servers
-from runtime.router.ledger import SLOTS_AT_FIRST
+from runtime.router.ledger import SLOTS_AT_FIRST, Ledger
 from runtime.router.record import slot_name
 from runtime.router.render import slot_config
 from runtime.router.table import AppSituation, Endpoint
@@ -112,7 +112,7 @@ def test_the_pool_grows_under_load_and_loses_nothing(running: RouterUnderTest):
         time.sleep(0.5)
     assert set(seen) == {"200"}
     assert running.router.reconcile() == []
-    assert len(list((running.config.router / "slots").glob("*.cfg"))) == 2 * SLOTS_AT_FIRST
+    assert Ledger(running.config).pool() == 2 * SLOTS_AT_FIRST
 
 
 def test_what_is_open_in_a_worker_from_before_a_reload_counts_as_open(running: RouterUnderTest):
@@ -139,7 +139,7 @@ def test_an_apps_slot_is_free_again_once_it_is_removed(running: RouterUnderTest)
         running.router.remove(f"app{number}")
         assert running.get(host=f"app{number}.test").status_code == 404
     running.router.remove("never-was")
-    assert len(list((running.config.router / "slots").glob("*.cfg"))) == SLOTS_AT_FIRST
+    assert Ledger(running.config).pool() == SLOTS_AT_FIRST
     assert running.router.routes() == {}
 
 
