@@ -4,7 +4,7 @@ SETUP := python3 -m workers.setup
 PY := .venv/bin/python
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 .DEFAULT_GOAL := help
-.PHONY: help up down purge doctor status check test bench test-vm format python
+.PHONY: help up down purge doctor status check test bench soak test-vm format python
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -40,6 +40,10 @@ test: python ## Run all tests (as root: they make real containers)
 bench: python ## Measure against peers and print medians
 	@$(SETUP) test
 	$(PY) -m bench
+
+soak: python ## Roll out, scale, restart the router and sleep under load, beside `make up`; SOAK="rollouts=20 sleeps=10" is shorter
+	@$(SETUP) test
+	$(PY) -m bench.soak $(SOAK)
 
 test-vm: ## Run the container, network and converge tests in a Debian guest with systemd and cgroup v2
 	@tests/vm/run.sh $(ARGS)

@@ -1,27 +1,19 @@
 """`make bench`: measures a running platform as its users meet it, and prints one line a promise. Run as root, beside `make up`."""
 
-import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 
-from runtime.config import NodeConfig, from_environment, process_environment
-from workers.setup.running import holder
-from workers.setup.tree import ENV, ROOT
+from bench import running
+from runtime.config import NodeConfig
 
 TEAM = "slipway-bench"
 GENEROUS = {"apps": 10, "instances": 50, "cpu": 50_000, "memory": 2**36}
 
 
 def main() -> int:
-    environment = process_environment(ENV if ENV.exists() else ROOT / ".env.example")
-    os.environ.update(environment)
-    config = from_environment(environment)
-    manager = holder(config)
-    if manager is None:
-        print("The bench measures a running platform: start it with `make up` in another terminal first.", file=sys.stderr)
+    if (found := running.found()) is None:
         return 1
-    with _token() as token:
+    config, manager = found
+    with running.token(TEAM, GENEROUS, label="make bench") as token:
         _measure(config, manager, token)
     return 0
 
@@ -46,27 +38,6 @@ def _measure(config: NodeConfig, manager: int, token: str) -> None:
             _print(what, promise, found)
     finally:
         redeploys.clean()
-
-
-@contextmanager
-def _token() -> Iterator[str]:
-    """A token of the first admin's and a team of the bench's own, for as long as it takes."""
-    import django
-
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
-    django.setup()
-    from portal.accounts.actions import create_team, create_token, revoke_token
-    from portal.accounts.models import Person, Team
-    from portal.quotas.actions import set_quota
-
-    admin = Person.objects.filter(is_staff=True).earliest("id")
-    team = Team.objects.filter(name=TEAM).first() or create_team(admin, name=TEAM)
-    set_quota(admin, team=team, limits=GENEROUS)
-    row, text = create_token(admin, label="make bench")
-    try:
-        yield text
-    finally:
-        revoke_token(admin, token=row)
 
 
 def _image_of(app: str) -> str:

@@ -72,16 +72,18 @@ class Duty:
 
 
 class Supervisor:
-    """`send` hands a task to the workers, or raises OSError when the broker is away; then `converge_here` does it in this process."""
+    """`send` hands a task to the workers, or raises OSError when the broker is away; then `converge_here` does it in this process: for one app
+    by name, or for all with an empty one.
+    """
 
-    def __init__(self, engine: NodeEngine, *, client: redis.Redis, send: Send, converge_here: Callable[[], None]) -> None:
+    def __init__(self, engine: NodeEngine, *, client: redis.Redis, send: Send, converge_here: Callable[[str], None]) -> None:
         self._engine, self._send, self._converge_here = engine, send, converge_here
         roster = Roster(engine)
         self._exits = ExitWatch(engine, roster, self._on_exit)
         self._shipping = LogShipping(engine, roster)
         self._sampling = UsageSampling(engine, roster, client)
         self._giving_way = GivingWay(engine)
-        self._visitors = Visitors(engine, roster, wake=self._wake)
+        self._visitors = Visitors(engine, roster, woken=self._woken)
         self._pulses = Pulses(engine, roster, changed=self._look_at)
         self._demand = DemandSampling(engine, roster, client, tally=self._visitors.tally)
         self._broker_away = False
@@ -120,16 +122,16 @@ class Supervisor:
         log.info("%s ended", container.id)
         self._ask("slipway.runs_ended" if container.spec.labels["kind"] == RUN else "slipway.instance_ended", container.spec.app)
 
-    def _wake(self, app: str) -> None:
-        self._engine.wake(app)
+    def _woken(self, app: str) -> None:
         self._look_at(app)  # at once: what was stopped has to become healthy
 
     def _look_at(self, app: str) -> None:
-        self._ask("slipway.instance_ended", app)
+        if not self._ask("slipway.instance_ended", app):
+            self._converge_here(app)
 
     def _converge_all(self) -> None:
         if not self._ask("slipway.converge_all"):
-            self._converge_here()
+            self._converge_here("")
 
     def _reconcile(self) -> None:
         for difference in self._engine.router.reconcile():
@@ -176,8 +178,8 @@ def _sender(app: Celery) -> Send:
     return send
 
 
-def _converge_here() -> None:
-    """Look at every app in this process. Django is loaded for it now and not before: it is a third of our memory."""
+def _converge_here(app: str) -> None:
+    """Look at an app, or at every one, in this process. Django is loaded for it now and not before: it is a third of our memory."""
     import django
 
     django.setup(set_prefix=False)
@@ -187,7 +189,8 @@ def _converge_here() -> None:
     from workers import convergence, node
 
     try:
-        for app_id in App.objects.values_list("pk", flat=True):
+        apps = App.objects.filter(name=app) if app else App.objects.all()
+        for app_id in apps.values_list("pk", flat=True):
             convergence.tend(app_id, node.engine(), seconds=3.0)
     finally:
         connections.close_all()

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from runtime.containers.container import Container, Status
 from runtime.converge import instance
 from runtime.converge.evidence import Traffic
-from runtime.converge.observed import Group
+from runtime.converge.observed import WEB, Group
 from runtime.converge.requests import Requests
 from runtime.engines.node import NodeEngine
 from runtime.router.accessline import AccessLine
@@ -40,16 +40,19 @@ class _Written:
 
 
 class Visitors:
-    """`start` and `stop` once; `round` now and then, from any one thread. `wake` brings an app up that sleeps, and is asked for each flight."""
+    """`start` and `stop` once; `round` now and then, from any one thread. `woken` hears of each app that was asked for, in a thread of
+    its own: what the app needs beyond running again is no visitor's to wait for.
+    """
 
-    def __init__(self, engine: NodeEngine, roster: Roster, *, wake: Callable[[str], None], clock: Callable[[], float] = time.time) -> None:
-        self._engine, self._roster, self._wake, self._clock = engine, roster, wake, clock
+    def __init__(self, engine: NodeEngine, roster: Roster, *, woken: Callable[[str], None], clock: Callable[[], float] = time.time) -> None:
+        self._engine, self._roster, self._woken, self._clock = engine, roster, woken, clock
         self._since = clock()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="visitors", daemon=True)
         self._collector = Collector(engine.config, self._deliver)
         self._waker = WakeService(engine.config, self._bring_up)
         self._written: dict[str, _Written] = {}
+        self._telling: set[asyncio.Task[None]] = set()
 
     @property
     def collector(self) -> Collector:
@@ -103,7 +106,8 @@ class Visitors:
         )
 
     def _groups(self, app: str, containers: Iterable[Container], base: dict[str, Tally]) -> dict[Group, Traffic]:
-        tallies: dict[Group, Tally] = {}
+        """What web instances answered since `base`, by group: other process types have other requests, and no canary."""
+        tallies: dict[Group, list[Tally]] = {}
         kills: dict[Group, int] = {}
         for container in containers:
             place = instance.place_of(container)
@@ -111,17 +115,27 @@ class Visitors:
                 continue
             now = self._collector.metrics.instances.get(app, {}).get(container.id, Tally()).copy()
             since = now.since(base[container.id]) if container.id in base else now
-            tallies[place.group] = tallies.get(place.group, Tally()).plus(since)
+            of_group = tallies.setdefault(place.group, [])
+            if place.process == WEB and since.requests:
+                of_group.append(since)
             usage = self._engine.usage(container.id) if container.status is Status.RUNNING else None
             kills[place.group] = kills.get(place.group, 0) + (usage.oom_kills if usage else 0)
-        return {group: _traffic(tally, kills[group]) for group, tally in tallies.items()}
+        return {group: _traffic(of_group, kills[group]) for group, of_group in tallies.items()}
 
     def _deliver(self, app: str, lines: Sequence[AccessLine]) -> None:
         self._engine.shipper.add(app, [(line.at, line.text()) for line in lines], source="router")
 
     async def _bring_up(self, app: str) -> Endpoint:
-        await asyncio.to_thread(self._wake, app)
+        await asyncio.to_thread(self._engine.wake, app)
+        telling = asyncio.ensure_future(asyncio.to_thread(self._woken, app))
+        self._telling.add(telling)
+        telling.add_done_callback(self._told)
         return await serving_endpoint(self._engine.router.route, app)
+
+    def _told(self, telling: asyncio.Task[None]) -> None:
+        self._telling.discard(telling)
+        if not telling.cancelled() and (error := telling.exception()) is not None:
+            log.error("What follows from waking an app failed; converging by the clock makes up for it.", exc_info=error)
 
     async def _forget(self, living: dict[str, list[str]]) -> None:
         metrics = self._collector.metrics
@@ -132,11 +146,15 @@ class Visitors:
         asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
 
 
-def _traffic(tally: Tally, memory_kills: int) -> Traffic:
+def _traffic(instances: Sequence[Tally], memory_kills: int) -> Traffic:
+    tally = Tally()
+    for one in instances:
+        tally = tally.plus(one)
     return Traffic(
         requests=tally.requests,
         failed=tally.classes["5xx"],
         median=(tally.percentile(0.5) or 0.0) / 1000,
         tail=(tally.percentile(0.95) or 0.0) / 1000,
         memory_kills=memory_kills,
+        instances=max(1, len(instances)),
     )

@@ -148,10 +148,10 @@ class Draft:
 
     @property
     def canary_places(self) -> int:
-        """How many instances of the candidate meet its share: in proportion, one at least."""
+        """How many instances of the candidate meet its share: so many that none has more to do than one beside it, as far as there are."""
         assert self.candidate is not None
         web, share = web_count(self.candidate), self.desired.strategy.steps[self.step].percent
-        return min(web, max(1, math.ceil(web * share / 100)))
+        return min(web, max(1, math.ceil(web * share / (100 - share))))
 
     @property
     def stopped(self) -> bool:

@@ -15,6 +15,7 @@ TOLERATED = 0.005  # share of failures that is nobody's surprise, even where the
 WORSE = 1.5  # so many times the rest's share of failures is still taken for the same
 FEWEST_TIMED = 50  # requests on each side before their times are compared
 SLOWER, SLOWER_AT_LEAST = 1.5, 0.003  # times the rest's median, and seconds on top of it
+BUSIER = 1.25  # times the rest's requests an instance; one that has more to do is slower for that
 TAIL_SLOWER, TAIL_AT_LEAST, FEWEST_FOR_TAIL = 2.0, 0.02, 200  # the same of the 95th percentile
 
 
@@ -27,6 +28,7 @@ class Traffic:
     median: float = 0.0  # seconds until the answer was complete
     tail: float = 0.0  # the 95th percentile
     memory_kills: int = 0  # processes that the kernel ended for want of memory
+    instances: int = 1  # that shared these requests
 
 
 def judge(canary: Traffic, rest: Traffic, *, who: str, beside: str) -> str:
@@ -54,6 +56,8 @@ def _fails_more(canary: Traffic, rest: Traffic) -> bool:
 
 
 def _is_slower(canary: Traffic, rest: Traffic) -> bool:
+    if canary.requests * rest.instances > BUSIER * rest.requests * canary.instances:
+        return False
     fewest = min(canary.requests, rest.requests)
     by_half = canary.median > rest.median * SLOWER + SLOWER_AT_LEAST
     by_tail = canary.tail > rest.tail * TAIL_SLOWER + TAIL_AT_LEAST

@@ -52,6 +52,8 @@ from runtime.router.control import Router
 from runtime.router.table import AppSituation
 from runtime.stacks.upgrade import Upgrade, upgrade
 
+WOKEN = "It slept, and was woken by a request."
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
@@ -259,6 +261,7 @@ class NodeEngine:
             record.save(self._record(app), known.woken(self._clock()))  # killed before this, it is known to sleep, and woken again
             if routes is not None:
                 self.router.set(replace(routes, situation=AppSituation.SERVING if serving else AppSituation.HOLDING))
+            self.shipper.say(app, WOKEN, at=self._clock())
 
     def set_team_limits(self, team: int, limits: TeamLimits, each: Limits | None = None) -> None:
         """New limits for a team's running containers: in sum, and as the most any one may have."""

@@ -1,16 +1,34 @@
 -- Holds a request of an app that sleeps or is being replaced: asks the wake service (runtime/router/wake.py), and waits.
+-- While the service is away, killed or being upgraded, it is asked again until the time is over: it is back in a moment.
 -- Decides nothing: the answer is an endpoint, `10.0.0.2:8000`, or a code, `H20`. HAProxy proxies the request itself.
+
+local PAUSE = 100 -- ms between two questions
+
+local function ask(txn, left)
+  local socket = core.tcp()
+  socket:settimeout(math.ceil(left / 1000) + 5)
+  if not socket:connect("unix@" .. txn:get_var("proc.wake")) then
+    return nil
+  end
+  socket:send(txn:get_var("txn.app") .. " " .. math.floor(left) .. "\n")
+  local answer = socket:receive("*l")
+  socket:close()
+  return answer
+end
+
+local function since(began)
+  local now = core.now()
+  return (now.sec - began.sec) * 1000 + (now.usec - began.usec) / 1000
+end
 
 core.register_action("wake", { "http-req" }, function(txn)
   local hold = tonumber(txn:get_var("txn.hold")) or 30000
-  local socket = core.tcp()
-  socket:settimeout(math.ceil(hold / 1000) + 5)
-  if not socket:connect("unix@" .. txn:get_var("proc.wake")) then
-    return
+  local began = core.now()
+  local answer = ask(txn, hold)
+  while not answer and since(began) + PAUSE < hold do
+    core.msleep(PAUSE)
+    answer = ask(txn, hold - since(began))
   end
-  socket:send(txn:get_var("txn.app") .. " " .. hold .. "\n")
-  local answer = socket:receive("*l")
-  socket:close()
   if answer and answer:match("^%d+%.%d+%.%d+%.%d+:%d+$") then
     txn:set_var("txn.endpoint", answer)
   elseif answer and answer:match("^H%d%d$") then

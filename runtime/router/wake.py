@@ -46,7 +46,7 @@ class WakeService:
         only_for_haproxy(path, self._config.user)
 
     async def stop(self) -> None:
-        """Who still waits is told that it failed, and nobody is woken any more."""
+        """Nobody is woken any more. Who still waits gets no answer, and asks the next service until its time is over."""
         if self._server is not None:
             self._server.close()
         self._config.wake_socket.unlink(missing_ok=True)
@@ -62,8 +62,8 @@ class WakeService:
         try:
             line = await asyncio.wait_for(reader.readline(), _ASK)
             app, _, hold = line.decode(errors="replace").strip().partition(" ")
-            if app and hold.isdecimal():
-                writer.write(f"{await self._answer(app, int(hold) / 1000)}\n".encode())
+            if app and hold.isdecimal() and (answer := await self._answer(app, int(hold) / 1000)):
+                writer.write(f"{answer}\n".encode())
                 await writer.drain()
         except (ConnectionError, TimeoutError):
             return  # the client gave up, and HAProxy with it
@@ -72,14 +72,14 @@ class WakeService:
             writer.close()
 
     async def _answer(self, app: str, hold: float) -> str:
-        """An endpoint, or the code of what went wrong."""
+        """An endpoint, or the code of what went wrong; empty when we stop."""
         self.held[app] += 1
         try:
             endpoint = await asyncio.wait_for(asyncio.shield(self._flight(app)), hold)
         except TimeoutError:
             return Code.HELD_TOO_LONG
         except asyncio.CancelledError:
-            return Code.WAKE_FAILED
+            return ""
         finally:
             self.held[app] -= 1
             if not self.held[app]:

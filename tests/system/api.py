@@ -68,6 +68,18 @@ class Api:
     def restart(self, app: str) -> None:
         self._told(self.api.post(f"/apps/{app}/restart"))
 
+    def configure(self, app: str, **variables: str | None) -> int:
+        """Set config vars; the number of the release that this made."""
+        return int(self._told(self.api.patch(f"/apps/{app}/config", json={"changes": variables}))["release"])
+
+    def change_traffic(self, app: str, **changes: object) -> None:
+        self._told(self.api.patch(f"/apps/{app}/traffic", json=changes))
+
+    def delete_app(self, app: str) -> None:
+        """Fine if there is none."""
+        if self.api.get(f"/apps/{app}").status_code != 404:
+            self._told(self.api.delete(f"/apps/{app}", params={"confirm": app}))
+
     def build_log(self, app: str, number: int) -> str:
         return self.api.get(f"/apps/{app}/builds/{number}/log", params={"lines": 5000}).text
 

@@ -17,6 +17,7 @@ ORDER = (
     "test_push",
     "test_registry",
     "test_traffic",
+    "test_soak",
     "test_killed",
     "test_quotas",
     "test_bad_archives",

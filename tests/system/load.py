@@ -29,10 +29,11 @@ class Tally:
 
 
 class Load:
-    """`with Load(port, host) as load: …`, then `load.tally`."""
+    """`with Load(port, host) as load: …`, then `load.tally`. Without `keep_alive` each request has a connection of its own."""
 
-    def __init__(self, port: int, host: str, *, connections: int = 8, path: str = "/") -> None:
-        self._port, self._host, self._connections, self._path = port, host, connections, path
+    def __init__(self, port: int, host: str, *, connections: int = 8, path: str = "/", keep_alive: bool = True) -> None:
+        self._port, self._connections, self._path = port, connections, path
+        self._headers = ["-H", f"Host: {host}", *([] if keep_alive else ["-H", "Connection: close"])]
         self._folder = tempfile.TemporaryDirectory(prefix="slipway-load-")
         self.tally = Tally(requests=0, failed=0, how="not ended")
 
@@ -42,7 +43,7 @@ class Load:
         self._told = (Path(self._folder.name) / "told").open("wb+")
         url = f"http://127.0.0.1:{self._port}{self._path}"
         self._process = spawn(
-            ["wrk", "-t1", f"-c{self._connections}", "-d3600s", "--timeout", "20s", "-H", f"Host: {self._host}", "-s", script, url],
+            ["wrk", "-t1", f"-c{self._connections}", "-d3600s", "--timeout", "40s", *self._headers, "-s", script, url],
             stdout=self._told,
             stderr=self._told,
         )

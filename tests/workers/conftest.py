@@ -74,7 +74,7 @@ class Plant:
 
     def get(self, app: App, path: str = "/") -> httpx.Response:
         return httpx.get(
-            f"http://127.0.0.1:{self.config.http_port}{path}", headers={"Host": f"{app.name}.{settings.BASE_DOMAIN}"}, timeout=15
+            f"http://127.0.0.1:{self.config.http_port}{path}", headers={"Host": f"{app.name}.{settings.BASE_DOMAIN}"}, timeout=60
         )
 
     def die(self, app: App) -> None:

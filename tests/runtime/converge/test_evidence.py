@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -84,3 +85,9 @@ def test_whatever_is_counted_it_answers(requests, share, others, their_share):
     assert isinstance(said(canary, rest), str)
     if requests and others and canary.failed / requests <= rest.failed / others:
         assert said(canary, rest) == ""
+
+
+def test_a_canary_with_more_to_do_an_instance_is_not_called_slow_for_it():
+    slow, quick = Traffic(requests=1000, median=0.06, tail=0.13), Traffic(requests=1000, median=0.02, tail=0.08, instances=2)
+    assert judge(slow, quick, who="v2", beside="v1") == ""
+    assert "for half of its requests" in judge(slow, replace(quick, instances=1), who="v2", beside="v1")

@@ -30,7 +30,7 @@ from tests.runtime.containers.conftest import layers, place
 __all__ = ["layers", "place"]
 
 APP = """
-import http.server, os, sys, time
+import base64, hashlib, http.server, os, random, sys, time
 word, mode = sys.argv[1], sys.argv[2]
 print("hello from", word, flush=True)
 if mode == "exit": sys.exit("cannot find the moon")
@@ -47,16 +47,30 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.path == "/linger": time.sleep(1.5)
         if self.path == "/sicken": sick.append(True)
         if self.path == "/recover": sick.clear()
+        if self.path == "/socket": return self.echo()
+        time.sleep({"calm": 0.02, "twice": 0.04}.get(mode, 0))
         body = (word + " " + os.environ["SLIPWAY_INSTANCE"]).encode()
-        self.send_response(500 if mode == "broken" or (sick and self.path == "/healthz") else 200)
+        fails = mode == "broken" or (mode == "flaky" and self.path != "/health" and random.random() < 0.2)
+        self.send_response(500 if fails or (sick and self.path == "/healthz") else 200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+    def echo(self):
+        self.send_response(101)
+        self.send_header("Connection", "Upgrade")
+        self.send_header("Upgrade", "websocket")
+        accept = hashlib.sha1((self.headers["Sec-WebSocket-Key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()).digest()
+        self.send_header("Sec-WebSocket-Accept", base64.b64encode(accept).decode())
+        self.end_headers()
+        self.close_connection = True
+        while data := self.connection.recv(1000): self.connection.sendall(data)
     do_POST = do_GET
     def log_message(self, *args): pass
 where = "127.0.0.1" if mode == "loopback" else "0.0.0.0"
 port = 5000 if mode in ("elsewhere", "loopback") else int(os.environ["PORT"])
-http.server.ThreadingHTTPServer((where, port), Handler).serve_forever()
+class Server(http.server.ThreadingHTTPServer):
+    request_queue_size = 256
+Server((where, port), Handler).serve_forever()
 """
 SMALL = Limits(cpu=Millicores(1000), memory=Bytes(96 * 2**20), processes=32, disk=Bytes(16 * 2**20))
 TEAM = TeamLimits(cpu=Millicores(2000), memory=Bytes(2**30), processes=512)

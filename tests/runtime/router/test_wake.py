@@ -232,16 +232,20 @@ def test_nobody_is_woken_by_a_request_that_is_refused(sleeper: Sleeper):
 
 def test_without_the_service_a_sleeping_app_says_that_it_did_not_wake(shared: RouterUnderTest):
     one = Sleeper(shared)
+    one.change(policy=Policy(hold_seconds=1))
     check_page(one.get(), Code.WAKE_FAILED, "text/html")
     one.change(situation=AppSituation.HOLDING)
     check_page(one.get(), Code.HELD_TOO_LONG, "text/html")
 
 
-def test_a_service_that_stops_lets_go_of_who_waits(shared: RouterUnderTest):
+def test_who_waits_while_the_service_is_restarted_is_served_by_the_next_one(shared: RouterUnderTest):
     one = Sleeper(shared)
     one.seconds = 600
     with ThreadPoolExecutor(1) as pool:
         with service(shared, one.wake) as serving:
             waiting = pool.submit(one.get)
             wait_for(lambda: serving.held[one.name])
-        check_page(waiting.result(), Code.WAKE_FAILED, "text/html")
+        one.seconds = 0.1
+        with service(shared, one.wake):
+            assert waiting.result().status_code == 200
+    assert one.asked == 2

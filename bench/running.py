@@ -1,0 +1,43 @@
+"""The platform beside which `make bench` and `make soak` run, and a token for it that is gone afterwards."""
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from runtime.config import NodeConfig, from_environment, process_environment
+from workers.setup.running import holder
+from workers.setup.tree import ENV, ROOT
+
+
+def found() -> tuple[NodeConfig, int] | None:
+    """Its node and its process manager's pid; None, and a word on stderr, when there is none. Its settings become this process's."""
+    environment = process_environment(ENV if ENV.exists() else ROOT / ".env.example")
+    os.environ.update(environment)
+    config = from_environment(environment)
+    manager = holder(config)
+    if manager is None:
+        print("This measures a running platform: start it with `make up` in another terminal first.", file=sys.stderr)
+        return None
+    return config, manager
+
+
+@contextmanager
+def token(team_name: str, limits: Mapping[str, int], *, label: str) -> Iterator[str]:
+    """A token of the first admin's, for as long as it takes, and a team that may use so much."""
+    import django
+
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
+    django.setup()
+    from portal.accounts.actions import create_team, create_token, revoke_token
+    from portal.accounts.models import Person, Team
+    from portal.quotas.actions import set_quota
+
+    admin = Person.objects.filter(is_staff=True).earliest("id")
+    team = Team.objects.filter(name=team_name).first() or create_team(admin, name=team_name)
+    set_quota(admin, team=team, limits=limits)
+    row, text = create_token(admin, label=label)
+    try:
+        yield text
+    finally:
+        revoke_token(admin, token=row)

@@ -1,0 +1,25 @@
+"""A short `make soak`: all that must fail no request, in one minute and a half."""
+
+import pytest
+
+from tests.system.conftest import TEAM
+from tests.system.sleepers import Sleepers
+from tests.system.unrest import Unrest
+
+
+@pytest.mark.slow
+def test_rollouts_scalings_router_restarts_and_sleep_fail_no_request(box, admin):
+    unrest = Unrest(config=box.config, api=admin, team=TEAM)
+    sleepers = Sleepers(config=box.config, api=admin, team=TEAM, cycles=2)
+    try:
+        unrest.prepare()
+        sleepers.prepare()
+        with sleepers.cycling():
+            told = unrest.under_load(rollouts=8, scalings=3, restarts=2)
+    finally:
+        unrest.clean()
+        sleepers.clean()
+    assert told.failed == 0, told.lines()
+    assert sleepers.failed == 0, sleepers.lines()
+    assert (len(sleepers.first_answers), told.rollouts.total()) == (2, 8)
+    assert min(told.kept.requests, told.fresh.requests) > 100

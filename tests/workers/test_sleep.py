@@ -1,0 +1,171 @@
+"""Apps that fall asleep and are woken by requests: the real supervisor and router, killed at the wrong moments too.
+
+Converging is done here with seconds in place of an app's minutes, as the workers do it otherwise.
+"""
+
+from __future__ import annotations
+
+import base64
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import pytest
+from django.conf import settings
+
+from portal.apps.models import App
+from portal.releases.models import RolloutState
+from runtime.containers.container import Status
+from runtime.converge.desired import DesiredApp, Sleep
+from runtime.engines.node import WOKEN
+from runtime.router.table import AppSituation
+from tests.workers.conftest import Plant
+from workers import translate
+from workers.rollout import roll_out
+
+pytestmark = pytest.mark.slow
+
+IDLE = 2.0  # seconds
+
+
+@dataclass(kw_only=True)
+class Sleeper:
+    """An app whose sleep is counted in seconds; `tend` is what a worker does for it, again and again."""
+
+    plant: Plant
+    app: App
+    desired: DesiredApp
+    over: threading.Event
+
+    def tend(self) -> None:
+        while not self.over.is_set():
+            with self.plant.engine.holding(self.app.name, timeout=20) as held:
+                assert held
+                look = self.plant.engine.look(self.desired)
+                self.plant.engine.act(self.desired, look)
+            if not look.plan.actions:
+                time.sleep(0.02)
+
+    @property
+    def situation(self) -> AppSituation:
+        return self.plant.engine.router.route(self.app.name).situation
+
+    def frozen(self) -> list[bool]:
+        return [self.plant.engine.containers.is_frozen(one.id) for one in self.plant.engine.instances()]
+
+    def asleep(self) -> bool:
+        return self.situation is AppSituation.ASLEEP and all(self.frozen())
+
+    def stopped(self) -> bool:
+        return self.situation is AppSituation.ASLEEP and {one.status for one in self.plant.engine.instances()} == {Status.CREATED}
+
+    def wakes(self) -> int:
+        return (self.plant.config.app_logs / f"{self.app.name}.log").read_text().count(WOKEN)
+
+    def until(self, reached, seconds: float = 60) -> None:
+        self.plant.until(reached, seconds=seconds)
+
+
+@pytest.fixture
+def sleeper(plant) -> Iterator[Sleeper]:
+    app = plant.app()
+    rollout = plant.release(app)
+    roll_out(rollout.pk)
+    rollout.refresh_from_db()
+    assert rollout.state == RolloutState.LIVE
+    app.refresh_from_db()
+    desired = replace(translate.desired_app(app), sleep=Sleep(after=IDLE, stop_after=3600.0))
+    made = Sleeper(plant=plant, app=app, desired=desired, over=threading.Event())
+    thread = threading.Thread(target=made.tend)
+    thread.start()
+    try:
+        yield made
+    finally:
+        made.over.set()
+        thread.join()
+
+
+def test_an_idle_app_is_frozen_and_the_first_requests_wake_it_once(sleeper):
+    plant = sleeper.plant
+    plant.supervisor()
+    sleeper.until(sleeper.asleep)
+    (before,) = plant.engine.instances()
+    answer = plant.get(sleeper.app)
+    assert answer.status_code == 200, answer.text
+    assert sleeper.frozen() == [False]
+    sleeper.until(sleeper.asleep)
+    assert sleeper.wakes() == 1
+    sleeper.desired = replace(sleeper.desired, sleep=Sleep(after=600.0))  # it is not to fall asleep between two of them
+    with ThreadPoolExecutor(max_workers=50) as pool:
+        answers = list(pool.map(lambda _: plant.get(sleeper.app), range(50)))
+    assert {one.status_code for one in answers} == {200}
+    (after,) = plant.engine.instances()
+    assert (after.id, after.pid) == (before.id, before.pid)
+    assert sleeper.wakes() == 2
+
+
+def test_one_that_is_stopped_is_kept_ready_and_started_by_the_first_request(sleeper):
+    plant = sleeper.plant
+    plant.supervisor()
+    sleeper.desired = replace(sleeper.desired, sleep=Sleep(after=IDLE, stop_after=1.0))
+    sleeper.until(sleeper.stopped)
+    (ready,) = plant.engine.instances()
+    with ThreadPoolExecutor(max_workers=20) as pool:
+        answers = list(pool.map(lambda _: plant.get(sleeper.app), range(20)))
+    assert {one.status_code for one in answers} == {200}
+    assert {one.text.split()[1] for one in answers} == {ready.id}
+
+
+def test_an_open_websocket_keeps_an_app_awake(sleeper):
+    plant = sleeper.plant
+    plant.supervisor()
+    host = f"{sleeper.app.name}.{settings.BASE_DOMAIN}"
+    key = base64.b64encode(secrets.token_bytes(16)).decode()
+    with socket.create_connection(("127.0.0.1", plant.config.http_port), 20) as tunnel:
+        tunnel.sendall(
+            f"GET /socket HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n".encode()
+        )
+        assert tunnel.recv(1000).startswith(b"HTTP/1.1 101 ")
+        sleeper.until(lambda: plant.engine.requests_of(sleeper.app.name) is not None)
+        time.sleep(3 * IDLE)
+        assert sleeper.situation is AppSituation.SERVING
+        tunnel.sendall(b"hello")
+        assert tunnel.recv(5) == b"hello"
+    sleeper.until(sleeper.asleep)
+
+
+def test_kill_9_of_the_supervisor_while_an_app_falls_asleep_or_wakes_leaves_one_that_answers(sleeper):
+    plant = sleeper.plant
+    supervisor = plant.supervisor()
+    for pause in (0.0, 0.01, 0.05, 0.3):
+        sleeper.until(lambda: sleeper.situation is AppSituation.ASLEEP)
+        plant.kill(supervisor)
+        supervisor = plant.supervisor()
+        sleeper.until(sleeper.asleep)
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            asked = pool.submit(plant.get, sleeper.app)
+            time.sleep(pause)
+            plant.kill(supervisor)
+            supervisor = plant.supervisor()
+            assert asked.result().status_code == 200, asked.result().text
+        assert plant.get(sleeper.app).status_code == 200
+
+
+def test_without_redis_and_without_a_worker_the_supervisor_wakes_and_converges_itself(sleeper, broker):
+    plant = sleeper.plant
+    sleeper.desired = replace(sleeper.desired, sleep=Sleep(after=IDLE, stop_after=1.0))
+    supervisor = plant.supervisor()
+    sleeper.until(sleeper.stopped)
+    plant.kill(supervisor)
+    sleeper.over.set()  # from now on nobody converges but the supervisor
+    broker.config_set("maxclients", 1)  # everybody else is turned away
+    try:
+        plant.supervisor()
+        assert plant.get(sleeper.app).status_code == 200
+    finally:
+        broker.config_set("maxclients", 1000)

@@ -1,0 +1,93 @@
+"""Rollouts of every strategy under requests that never pause, by the real worker, supervisor and router; and canaries that judge themselves."""
+
+from __future__ import annotations
+
+import pytest
+
+from portal.apps.models import Instance, InstanceState
+from portal.releases.models import Rollout, RolloutState
+from portal.traffic.models import TrafficSettings
+from tests.system.load import Load, Tally
+
+pytestmark = pytest.mark.slow
+
+WATCHED = 40  # seconds that a bad canary could have: it is to be gone long before
+
+
+def over(rollout: Rollout) -> bool:
+    rollout.refresh_from_db()
+    return rollout.state not in (RolloutState.PENDING, RolloutState.RELEASING, RolloutState.LAUNCHING)
+
+
+def settings(app, **values):
+    TrafficSettings.objects.update_or_create(app=app, defaults={"drain_seconds": 5, **values})
+
+
+def rolled_out(plant, app, mode="ok", **processes) -> Rollout:
+    """Through the queue, to its end."""
+    from portal.queue import Task, enqueue
+
+    rollout = plant.release(app, mode, **processes)
+    enqueue(Task.ROLL_OUT, rollout.pk)
+    plant.until(lambda: over(rollout), seconds=90)
+    return rollout
+
+
+def failures(*loads: Load) -> list[Tally]:
+    return [load.tally for load in loads if load.tally.failed or not load.tally.requests]
+
+
+def load(plant, app, **options) -> Load:
+    from django.conf import settings as django
+
+    return Load(plant.config.http_port, f"{app.name}.{django.BASE_DOMAIN}", **options)
+
+
+def test_no_strategy_fails_a_request_and_all_are_counted_and_told(plant):
+    plant.worker()
+    plant.supervisor()
+    app = plant.app()
+    assert rolled_out(plant, app).state == RolloutState.LIVE
+    scaled(plant, app, 2)
+    with load(plant, app, connections=4) as kept, load(plant, app, connections=2, keep_alive=False) as fresh:
+        for way in ("rolling", "blue-green", "canary", "recreate", "rolling"):
+            settings(app, way=way, canary_steps=[[50, 2]])
+            rollout = rolled_out(plant, app)
+            assert rollout.state == RolloutState.LIVE, (way, rollout.reason)
+            assert plant.get(app).text.startswith(f"v{rollout.release.build_id} ")
+            plant.until(lambda: len(plant.engine.instances()) == 2)
+    assert failures(kept, fresh) == []
+    sent = kept.tally.requests + fresh.tally.requests
+    told = plant.config.app_logs / f"{app.name}.log"
+    plant.until(lambda: sum(" router " in line for line in told.read_text().splitlines()) > min(sent, 1000) / 2)
+    plant.until(lambda: plant.engine.requests_of(app.name).last_at > 0)
+
+
+@pytest.mark.parametrize(("before", "bad", "word"), [("ok", "flaky", "5xx"), ("calm", "twice", "for half of its requests")])
+def test_a_worse_canary_is_rolled_back_by_itself_with_its_evidence(plant, before, bad, word):
+    plant.worker()
+    plant.supervisor()
+    app = plant.app()
+    settings(app, way="canary", canary_steps=[[50, WATCHED]])
+    good = rolled_out(plant, app, before)
+    assert good.state == RolloutState.LIVE
+    with load(plant, app, connections=4):
+        rollout = rolled_out(plant, app, bad)
+    assert rollout.state == RolloutState.FAILED
+    assert "rolled back by itself" in rollout.reason
+    assert word in rollout.reason
+    assert "v1" in rollout.reason
+    app.refresh_from_db()
+    assert app.current_release_id == good.release_id
+    plant.until(lambda: Instance.objects.filter(app=app, state=InstanceState.LIVE).count() == 1 and len(plant.engine.instances()) == 1)
+    with load(plant, app) as afterwards:
+        plant.get(app)
+    assert failures(afterwards) == []
+
+
+def scaled(plant, app, count: int) -> None:
+    from portal.apps.actions import scale
+    from portal.apps.sizes import Size
+
+    scale(plant.crew.owner, app=app, sizes={"web": Size(count=count, cpu=500, memory=96 * 2**20, processes=64, disk=64 * 2**20)})
+    plant.until(lambda: Instance.objects.filter(app=app, state=InstanceState.LIVE).count() == count)
