@@ -14,3 +14,4 @@ RECONCILE_ROUTER = 10.0
 SAMPLE_USAGE = 2.0
 SHIP_LOGS = 0.25
 COUNT_REQUESTS = 1.0
+KEEP_SERIES = 10.0  # one point of an app's charts

@@ -24,7 +24,8 @@ from runtime.errors import RuntimeFailure
 from workers.exits import ExitWatch
 from workers.roster import Roster
 from workers.sampling import UsageSampling
-from workers.schedules import CONVERGE_ALL, COUNT_REQUESTS, RECONCILE_ROUTER, SAMPLE_USAGE, SHIP_LOGS
+from workers.schedules import CONVERGE_ALL, COUNT_REQUESTS, KEEP_SERIES, RECONCILE_ROUTER, SAMPLE_USAGE, SHIP_LOGS
+from workers.series import Series
 from workers.shipping import LogShipping
 from workers.visitors import Visitors
 
@@ -68,6 +69,7 @@ class Supervisor:
         self._shipping = LogShipping(engine, roster)
         self._sampling = UsageSampling(engine, roster, client)
         self._visitors = Visitors(engine, roster, wake=self._wake)
+        self._series = Series(client, tallies=self._visitors.tallies, in_flight=engine.router.in_flight, usage=self._sampling.by_app)
         self._broker_away = False
         self.stop = threading.Event()
 
@@ -91,6 +93,7 @@ class Supervisor:
             Duty(name="logs", every=SHIP_LOGS, do=self._shipping.round),
             Duty(name="usage", every=SAMPLE_USAGE, do=self._sampling.round),
             Duty(name="requests", every=COUNT_REQUESTS, do=self._visitors.round),
+            Duty(name="series", every=KEEP_SERIES, do=self._series.round),
             Duty(name="router", every=RECONCILE_ROUTER, do=self._reconcile),
             Duty(name="converge", every=CONVERGE_ALL, do=self._converge_all),
         )

@@ -12,6 +12,8 @@ urlpatterns = [
     path("", include("portal.builds.urls")),
     path("", include("portal.releases.urls")),
     path("", include("portal.traffic.urls")),
+    path("", include("portal.metrics.urls")),
+    path("", include("portal.requests.urls")),
     path("", include("portal.jobs.urls")),
     path("", include("portal.activity.urls")),
     path("", include("portal.quotas.urls")),

@@ -9,5 +9,6 @@ from portal.activity import views
 urlpatterns = [
     path("apps/<slug:name>/events", views.app_events, name="app-events"),
     path("apps/<slug:name>/builds/<int:number>/events", views.build_events, name="build-events"),
+    path("apps/<slug:name>/metrics/events", views.metrics_events, name="metrics-events"),
     path("apps/<slug:name>/logs/events", views.log_events, name="log-events"),
 ]
