@@ -127,9 +127,12 @@ class Series:
             with self._client.pipeline(transaction=False) as pipeline:
                 if not self._began:
                     pipeline.delete(EXPOSITION)  # of the supervisor before
-                if texts:
-                    pipeline.hset(EXPOSITION, mapping=dict(texts))
-                for name, some, kept, expiry in (("fine", points, FINE_KEPT, _FINE_EXPIRY), ("coarse", folded, COARSE_KEPT, _COARSE_EXPIRY)):
+                for app, text in texts.items():
+                    pipeline.hset(EXPOSITION, app, text)
+                for name, some, kept, expiry in (
+                    ("fine", points, FINE_KEPT, _FINE_EXPIRY),
+                    ("coarse", folded, COARSE_KEPT, _COARSE_EXPIRY),
+                ):
                     for app, point in some.items():
                         key = f"slipway:series:{app}:{name}"
                         pipeline.rpush(key, json.dumps(point, separators=(",", ":")))

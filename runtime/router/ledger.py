@@ -56,7 +56,7 @@ class Ledger:
         if not self.maps.acme.exists():
             _write(self.maps.acme, "")
         _write(self.fixed, render.fixed_config(self._config, self.maps, identity, cookie_key=self._cookie_key.read_text()))
-        _write(self.maps.pages, pages.pages_map())
+        _write(self.maps.pages, pages.pages_map(self._config.url_of(self._config.portal_host)))
         if self.pool() < SLOTS_AT_FIRST:
             self.grow(SLOTS_AT_FIRST)
 

@@ -98,9 +98,7 @@ def pulses_of(app_names: Iterable[str], *, now: float | None = None) -> dict[str
         if recent:
             last = recent[-1]
             fresh = last.at > moment - FRESH_SECONDS
-            pulses[name] = Pulse(
-                rate=last.rate if fresh else 0.0, p95=last.p95 if fresh else None, rates=[point.rate for point in recent]
-            )
+            pulses[name] = Pulse(rate=last.rate if fresh else 0.0, p95=last.p95 if fresh else None, rates=[point.rate for point in recent])
     return pulses
 
 
@@ -117,7 +115,9 @@ def _together(points: Sequence[Point]) -> Point:
         at=points[-1].at,
         seconds=sum(point.seconds for point in points),
         requests=sum(point.requests for point in points),
-        classes={kind: sum(point.classes.get(kind, 0) for point in points) for kind in sorted({key for point in points for key in point.classes})},
+        classes={
+            kind: sum(point.classes.get(kind, 0) for point in points) for kind in sorted({key for point in points for key in point.classes})
+        },
         p50=_worst(point.p50 for point in points),
         p95=_worst(point.p95 for point in points),
         p99=_worst(point.p99 for point in points),
