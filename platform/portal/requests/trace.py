@@ -20,7 +20,7 @@ from portal.requests.codes import Meaning, meaning_of
 _ID = re.compile(r"[0-9a-fA-F-]{8,64}")
 _LINE = re.compile(r"(?P<method>\S+) (?P<path>.*) (?P<status>\d{3}|-) (?:code=(?P<code>\S+) \S+ )?(?P<rest>took=.*)")
 _BEFORE, _AFTER = timedelta(seconds=30), timedelta(seconds=10)
-_MOST_BEFORE, _MOST_AFTER = 60, 20  # lines
+_MOST_BEFORE, _MOST_AFTER = 30, 12  # lines
 _NOTED = timedelta(minutes=10)  # how far from the request an exit or a kill is still told
 _MOST_NOTED = 20
 _FRESH = timedelta(minutes=30)

@@ -16,6 +16,7 @@ const CHARTS = {
   cpu: { value: (number) => `${short(number)} CPU`, lines: [line("cpu", "accent", { fill: true, label: "CPU" })] },
   memory: {
     value: bytes,
+    steps: Array.from({ length: 48 }, (_, power) => 2 ** power), // so that the axis has round numbers in binary units
     lines: [
       line("memory", "accent", { fill: true, label: "Memory" }),
       line("memory_limit", "failed", { dash: [6, 4], label: "Limit" }),
@@ -76,8 +77,8 @@ function plotted(place, chart) {
     cursor: { sync: { key: "metrics" }, drag: { x: true, y: false }, points: { size: 6 } },
     scales: { x: { time: true }, y: { range: (_, __, top) => [0, top > 0 ? top * 1.1 : 1] } },
     axes: [
-      { ...axis, space: 72, values: (_, moments) => moments.map(clock) },
-      { ...axis, size: 72, space: 36, values: (_, numbers) => numbers.map(chart.value) },
+      { ...axis, size: 28, space: 72, values: (_, moments) => moments.map(clock) },
+      { ...axis, size: 72, space: 36, values: (_, numbers) => numbers.map(chart.value), ...(chart.steps && { incrs: chart.steps }) },
     ],
     series: [
       { label: "Time", value: (_, moment) => (moment == null ? "–" : exact(moment)) },
@@ -100,7 +101,12 @@ function plotted(place, chart) {
 }
 
 function data(chart) {
-  return [columns.at, ...chart.lines.map((one) => columns[one.column])];
+  return [columns.at, ...chart.lines.map((one, number) => (number ? withoutNothing(columns[one.column]) : columns[one.column]))];
+}
+
+/** A class of answers that there was none of has no line: red along the bottom would look like trouble. */
+function withoutNothing(column) {
+  return column.some((number) => number) ? column : column.map(() => null);
 }
 
 /** All of the time that was asked for, though the app may be younger. */
@@ -131,6 +137,7 @@ function flags(plot) {
   ctx.strokeStyle = ctx.fillStyle = colour("ink-2");
   ctx.font = `${11 * ratio}px Geist, sans-serif`;
   ctx.lineWidth = ratio;
+  ctx.setLineDash([]);
   let free = -Infinity; // where the flag before ends
   for (const [at, label] of columns.flags) {
     const x = Math.round(plot.valToPos(at, "x", true));
@@ -182,5 +189,6 @@ function clock(moment) {
 
 function exact(moment) {
   const date = new Date(moment * 1000);
-  return `${date.toLocaleDateString("en-GB", { day: "numeric", month: "short" })}, ${date.toTimeString().slice(0, 8)}`;
+  if (columns.span <= 3600) return date.toTimeString().slice(0, 8);
+  return `${date.toLocaleDateString("en-GB", { day: "numeric", month: "short" })}, ${date.toTimeString().slice(0, 5)}`;
 }
