@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -36,15 +37,15 @@ class Charts:
     flags: Sequence[tuple[float, str]]  # unix seconds, "v12"
 
     @property
-    def columns(self) -> dict[str, object]:
-        """As charts.js takes it: `at` and one column a line, None where the line is broken."""
+    def columns(self) -> str:
+        """As charts.js takes it, in JSON: `at` and one column a line, None where the line is broken."""
         points = _with_gaps(self.points, self.span.step)
         columns: dict[str, object] = {"at": [round(at, 1) for at, _ in points]}
         for kind in ("2xx", "3xx", "4xx", "5xx"):
             columns[kind] = [None if point is None else _short(point.rate_of(kind)) for _, point in points]
         for name, divisor in (("p50", 1), ("p95", 1), ("p99", 1), ("cpu", 1000), ("memory", 1), ("memory_limit", 1)):
             columns[name] = _column(points, name, divisor)
-        return columns | {"flags": self.flags, "span": self.span.seconds}
+        return json.dumps(columns | {"flags": self.flags, "span": self.span.seconds}, separators=(",", ":"))
 
 
 def charts_of(app: App, span: Span) -> Charts:

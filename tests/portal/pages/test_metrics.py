@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from html import unescape
 
 import pytest
 import redis
@@ -22,8 +23,8 @@ def bearer(username: str, path: str = "/metrics") -> tuple[int, str]:
 
 
 def columns(page: str) -> dict[str, list[float]]:
-    begin = page.index('<script type="application/json">') + len('<script type="application/json">')
-    found: dict[str, list[float]] = json.loads(page[begin : page.index("</script>", begin)])
+    begin = page.index(">", page.index("data-columns")) + 1
+    found: dict[str, list[float]] = json.loads(unescape(page[begin : page.index("</div>", begin)]))
     return found
 
 

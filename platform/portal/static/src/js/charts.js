@@ -45,8 +45,8 @@ function line(column, tone, { fill = false, dash, width = 1.5, label = column } 
 }
 
 function read() {
-  const block = holder?.querySelector("script");
-  return block ? JSON.parse(block.textContent) : null;
+  const text = holder?.textContent.trim();
+  return text ? JSON.parse(text) : null;
 }
 
 function refresh() {
