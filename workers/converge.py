@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from portal.activity import events
 from portal.apps.actions import forget
 from portal.apps.models import App
 from portal.quotas.models import Quota
 from portal.releases.models import Release
-from workers import convergence, node, translate
+from workers import convergence, node, series, translate
 from workers.celery import app as celery
 
 SECONDS = 15.0  # then the clock goes on with it: a task must not hold its thread while an app boots for ever
@@ -63,4 +64,5 @@ def _let_go(app_id: int) -> None:
         engine.remove_app(
             app.name, images=tuple(f"{app.name}:v{number}" for number in Release.objects.filter(app=app).values_list("number", flat=True))
         )
+        series.forget(events.client(), app.name)
         forget(app)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from dataclasses import dataclass
 
 import redis
 
@@ -16,17 +17,33 @@ log = logging.getLogger(__name__)
 EXPIRY = 15  # seconds
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppUsage:
+    """What all instances of one app use together. Millicores and bytes; the limit is the sum of theirs."""
+
+    cpu: int = 0
+    memory: int = 0
+    memory_limit: int = 0
+
+
 class UsageSampling:
     """CPU is the mean since the round before; the rest is of the moment."""
 
     def __init__(self, engine: NodeEngine, roster: Roster, client: redis.Redis) -> None:
         self._engine, self._roster, self._client = engine, roster, client
         self._cpu: dict[str, tuple[float, float]] = {}  # instance -> (moment, seconds used)
+        self._by_app: dict[str, AppUsage] = {}
         self._complained = False
 
     def round(self) -> None:
         """Once over all instances. Without Redis the samples are lost, which is said once."""
-        samples = {container.id: sample for container in self._roster.instances() if (sample := self._sample(container)) is not None}
+        samples: dict[str, dict[str, float]] = {}
+        by_app: dict[str, AppUsage] = {}
+        for container in self._roster.instances():
+            if (sample := self._sample(container)) is not None:
+                samples[container.id] = sample
+                by_app[container.spec.app] = _plus(by_app.get(container.spec.app, AppUsage()), sample)
+        self._by_app = by_app
         self._cpu = {key: seen for key, seen in self._cpu.items() if key in samples}
         try:
             with self._client.pipeline(transaction=False) as pipeline:
@@ -39,6 +56,10 @@ class UsageSampling:
             self._complained = True
         else:
             self._complained = False
+
+    def by_app(self) -> dict[str, AppUsage]:
+        """The sums of the last round, for apps with something that runs."""
+        return self._by_app
 
     def _sample(self, container: Container) -> dict[str, float] | None:
         if container.status is not Status.RUNNING or (usage := self._engine.usage(container.id)) is None:
@@ -54,6 +75,14 @@ class UsageSampling:
             "disk_bytes": usage.disk_bytes,
             "at": time.time(),
         }
+
+
+def _plus(sum: AppUsage, sample: dict[str, float]) -> AppUsage:
+    return AppUsage(
+        cpu=sum.cpu + int(sample["cpu_millicores"]),
+        memory=sum.memory + int(sample["memory_bytes"]),
+        memory_limit=sum.memory_limit + int(sample["memory_limit"]),
+    )
 
 
 def _millicores(before: tuple[float, float] | None, now: tuple[float, float]) -> int:

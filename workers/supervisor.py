@@ -32,12 +32,14 @@ from workers.schedules import (
     CHECK_HEALTH,
     CONVERGE_ALL,
     COUNT_REQUESTS,
+    KEEP_SERIES,
     LOOK_AT_PRESSURE,
     RECONCILE_ROUTER,
     SAMPLE_DEMAND,
     SAMPLE_USAGE,
     SHIP_LOGS,
 )
+from workers.series import Series
 from workers.shipping import LogShipping
 from workers.visitors import Visitors
 
@@ -86,6 +88,7 @@ class Supervisor:
         self._visitors = Visitors(engine, roster, woken=self._woken)
         self._pulses = Pulses(engine, roster, changed=self._look_at)
         self._demand = DemandSampling(engine, roster, client, tally=self._visitors.tally)
+        self._series = Series(client, tallies=self._visitors.tallies, in_flight=engine.router.in_flight, usage=self._sampling.by_app)
         self._broker_away = False
         self.stop = threading.Event()
 
@@ -114,6 +117,7 @@ class Supervisor:
             Duty(name="demand", every=SAMPLE_DEMAND, do=self._demand.round),
             Duty(name="requests", every=COUNT_REQUESTS, do=self._visitors.round),
             Duty(name="health", every=CHECK_HEALTH, do=self._pulses.round),
+            Duty(name="series", every=KEEP_SERIES, do=self._series.round),
             Duty(name="router", every=RECONCILE_ROUTER, do=self._reconcile),
             Duty(name="converge", every=CONVERGE_ALL, do=self._converge_all),
         )

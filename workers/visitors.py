@@ -9,8 +9,9 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from runtime.containers.container import Container, Status
 from runtime.converge import instance
@@ -21,11 +22,13 @@ from runtime.engines.node import NodeEngine
 from runtime.router.accessline import AccessLine
 from runtime.router.accesslog import Collector
 from runtime.router.metrics import Tally
+from runtime.router.render import PORTAL
 from runtime.router.table import Endpoint
 from runtime.router.wake import WakeService, serving_endpoint
 from workers.roster import Roster
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 QUIET_SECONDS = 5.0  # how late the last request of an app without a canary is written down at most
 
 
@@ -88,6 +91,28 @@ class Visitors:
             del self._written[gone]
         self._do(self._forget({app: [one.id for one in containers] for app, containers in instances.items()}))
 
+    def tallies(self, seen: Mapping[str, int]) -> dict[str, Tally | None]:
+        """Copies of the tallies of apps that had requests since they stood at these counts, None for those of them that are gone.
+
+        An app is gone, and forgotten here, when it has no instance and the router does not know it any more.
+        """
+
+        async def copied() -> dict[str, Tally | None]:
+            found = self._collector.metrics.apps
+            return dict.fromkeys(seen.keys() - found.keys()) | {
+                app: tally.copy() for app, tally in found.items() if tally.requests != seen.get(app)
+            }
+
+        self._do(self._forget_apps([app for app in list(self._collector.metrics.apps) if self._is_gone(app)]))
+        return self._do(copied())
+
+    def _is_gone(self, app: str) -> bool:
+        return app not in ("", PORTAL) and app not in self._written and self._engine.router.route(app) is None
+
+    async def _forget_apps(self, gone: Iterable[str]) -> None:
+        for app in gone:
+            self._collector.metrics.forget(app)
+
     def _note(self, app: str, containers: Sequence[Container]) -> None:
         written = self._written.setdefault(app, _Written())
         tally = self._collector.metrics.apps.get(app)
@@ -142,8 +167,8 @@ class Visitors:
         for app in list(metrics.instances):
             metrics.forget_instances(app, living.get(app, ()))
 
-    def _do(self, work: Coroutine[object, object, None]) -> None:
-        asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
+    def _do(self, work: Coroutine[object, object, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
 
 
 def _traffic(instances: Sequence[Tally], memory_kills: int) -> Traffic:

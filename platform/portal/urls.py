@@ -13,6 +13,8 @@ urlpatterns = [
     path("", include("portal.releases.urls")),
     path("", include("portal.domains.urls")),
     path("", include("portal.traffic.urls")),
+    path("", include("portal.metrics.urls")),
+    path("", include("portal.requests.urls")),
     path("", include("portal.jobs.urls")),
     path("", include("portal.images.urls")),
     path("", include("portal.activity.urls")),

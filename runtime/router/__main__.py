@@ -1,6 +1,8 @@
-"""`python -m runtime.router`: prints docs/codes.md."""
+"""`python -m runtime.router` prints docs/codes.md, `python -m runtime.router json` platform/portal/requests/codes.json."""
 
-from runtime.router.codes import manual
+import sys
+
+from runtime.router.codes import as_json, manual
 
 if __name__ == "__main__":
-    print(manual(), end="")
+    print(as_json() if sys.argv[1:] == ["json"] else manual(), end="")

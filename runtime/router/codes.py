@@ -1,11 +1,12 @@
 """Every way a request can end without the app's own answer: its code, and what to tell visitor and owner. Pure.
 
-The one source of the error pages, of docs/codes.md (`manual`), and of what log lines and metrics call by code. The numbers
+The one source of the error pages, of docs/codes.md (`manual`), of what the portal tells (`as_json`), and of what log lines and metrics call by code. The numbers
 that other platforms have made known mean here what they mean there.
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -340,6 +341,13 @@ def manual() -> str:
             f"## {code} {what.name}\n\n{what.title} {seen}\n\n- **Means:** {what.meaning}\n- **Look at:** {what.look_at}\n- **Fix:** {what.fix}\n"
         )
     return "\n".join(parts)
+
+
+def as_json() -> str:
+    """platform/portal/requests/codes.json: what the portal, which may not import this, tells an app's owner."""
+    told = ("name", "status", "title", "meaning", "look_at", "fix")
+    document = {code.value: {name: getattr(what, name) for name in told} for code, what in EXPLAINED.items()}
+    return json.dumps(document, indent=2) + "\n"
 
 
 _MANUAL_HEAD = """\

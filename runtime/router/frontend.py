@@ -69,13 +69,15 @@ backend {name} from slot
 
 
 def body(maps: Maps) -> str:
-    """The body of the page for `txn.code`, in the form `txn.as`, around the request's id; an app's own page is `txn.own`."""
+    """The body of the page for `txn.code`, in the form `txn.as`, around the request's id, twice; an app's own page is `txn.own`."""
     # %ID is empty inside a `return`; unique-id is not.
     own = f"%[var(txn.own),map_str({maps.custom}),url_dec]"
     head = f"%[var(txn.code),concat(-,txn.as),map_str({maps.pages})]"
+    # An app's own page has no middle: then the lookup fails, and the second id with it.
+    mid = f"%[str(mid-),concat(,txn.as),map_str({maps.pages}),concat(,txn.id)]"
     tail = f"%[str(tail-),concat(,txn.as),map_str({maps.pages})]"
     own_tail = f"%[var(txn.own),concat(-tail),map_str({maps.custom}),url_dec]"
-    return _page(f"{own}{head}%[unique-id]{tail}{own_tail}")
+    return _page(f"{own}{head}%[unique-id,set-var(txn.id)]{mid}{tail}{own_tail}")
 
 
 def error(maps: Maps, status: int, code: Code) -> str:

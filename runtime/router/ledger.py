@@ -60,7 +60,7 @@ class Ledger:
             _write(self._cookie_key, secrets.token_hex(16))
         if not self.maps.acme.exists():
             _write(self.maps.acme, "")
-        _write(self.maps.pages, pages.pages_map())
+        _write(self.maps.pages, pages.pages_map(self._config.url_of(self._config.portal_host)))
         for path in self.maps.of_apps:
             if not path.exists():
                 _write(path, "")

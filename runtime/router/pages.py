@@ -1,7 +1,8 @@
 """The router's own answers: one status sentence and what to do next, as HTML or JSON. Pure.
 
 HAProxy picks a body from one map (`pages.map`, key `CODE-html` or `CODE-json`, the body on one line up to the request's id)
-and closes it with `tail-html` or `tail-json`. So nothing here may hold a line break, and every page ends with the request id.
+and goes on with `mid-html` or `mid-json`, the id once more, and `tail-html` or `tail-json`. So nothing here may hold a line
+break, and every page ends with the request's id, as text and in the address of its page in the portal.
 An app's own pages lie in `custom.map`, cut in two at the place of the id.
 """
 
@@ -20,8 +21,11 @@ CUSTOM_AT_MOST = 10_000  # bytes of an app's own page as it lies in the map: an 
 _ID = "{request_id}"
 
 
-def pages_map() -> str:
-    """The map file: each page's body in both forms, the two ends, and what else HAProxy wants to know of a code."""
+def pages_map(portal: str) -> str:
+    """The map file: each page's body in both forms, the ends, and what else HAProxy wants to know of a code.
+
+    `portal` is the portal's address: each page leads the app's owner to what happened around this request.
+    """
     shown = {code: what for code, what in EXPLAINED.items() if what.status}
     lines = [
         f"{code}-{form} {body}" for code, what in shown.items() for form, body in (("html", _html(code, what)), ("json", _json(code, what)))
@@ -29,6 +33,8 @@ def pages_map() -> str:
     lines += [f"{code}-status {what.status}" for code, what in shown.items()]
     lines += [f"{code}-retry {what.refresh}" for code, what in shown.items() if what.refresh]
     lines += [f"{key}-end {code}" for key, code in ENDS.items()]
+    details = f"{portal}/requests/"
+    lines += [f'mid-html </code> &middot; <a href="{escape(details)}', f'mid-json ", "details": {json.dumps(details)[:-1]}']
     return "\n".join([*lines, f"tail-html {_HTML_TAIL}", f"tail-json {_JSON_TAIL}"]) + "\n"
 
 
@@ -73,9 +79,10 @@ _STYLE = (
     "h1{margin:0 0 12px;font-size:1.375rem;line-height:1.3;font-weight:600;letter-spacing:-.01em}"
     "p{margin:0;color:var(--quiet)}"
     "footer{margin-top:32px;padding-top:16px;border-top:1px solid var(--line);color:var(--quiet);font-size:.8125rem}"
+    "a{color:inherit}"
     "code{font:inherit;font-family:ui-monospace,SFMono-Regular,Menlo,monospace;overflow-wrap:anywhere}"
 )
-_HTML_TAIL = "</code></footer></main></body></html>"
+_HTML_TAIL = '">For the owner: what happened</a></footer></main></body></html>'
 _JSON_TAIL = '"}'
 
 

@@ -7,6 +7,7 @@ from playwright.sync_api import BrowserContext, Page
 
 from portal.builds.models import Build
 from tests.browser.conftest import ROOT
+from tests.portal.pages.fleet import REQUEST
 
 AXE = (ROOT / "node_modules" / "axe-core" / "axe.min.js").read_text()
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
@@ -23,6 +24,11 @@ PAGES = {
         "/apps/shop",
         "/apps/shop/deploys",
         "/apps/shop/logs",
+        "/apps/shop/logs?source=router",
+        "/apps/shop/metrics",
+        "/apps/shop/metrics?span=7d",
+        "/apps/empty-hull/metrics",
+        f"/requests/{REQUEST}",
         "/apps/shop/traffic",
         "/apps/shop/settings",
         "/apps/shop/settings?reveal=SECRET_KEY",

@@ -10,7 +10,10 @@ import time
 import pytest
 
 from portal.apps.models import Instance, InstanceState
+from portal.metrics.exposition import texts_of
+from portal.metrics.series import Span, points_of
 from portal.releases.models import RolloutState
+from portal.requests.trace import trace_of
 from runtime.containers.container import Status
 
 pytestmark = pytest.mark.slow
@@ -32,7 +35,8 @@ def test_a_rollout_goes_live_through_the_queue_and_its_output_and_usage_are_to_b
     app = plant.app()
     rollout = plant.release(app)
     plant.until(lambda: live(rollout))
-    assert plant.get(app).status_code == 200
+    answer = plant.get(app)
+    assert answer.status_code == 200
     (instance,) = running(plant)
     plant.until(lambda: broker.get(f"slipway:usage:{instance.id}"))
     sample = json.loads(broker.get(f"slipway:usage:{instance.id}"))
@@ -41,6 +45,13 @@ def test_a_rollout_goes_live_through_the_queue_and_its_output_and_usage_are_to_b
     told = plant.config.app_logs / f"{app.name}.log"
     plant.until(lambda: told.exists() and f"web.{instance.id[-8:]} stdout hello from" in told.read_text())
     assert 0 < broker.ttl(f"slipway:usage:{instance.id}") <= 15
+    plant.until(lambda: sum(point.requests for point in points_of(app.name, Span.HOUR)) == 1)
+    plant.until(lambda: points_of(app.name, Span.HOUR)[-1].memory > 2**20)
+    plant.until(lambda: texts_of([app.name]))
+    assert f'slipway_requests_total{{app="{app.name}",status="2xx"}} 1\n' in texts_of([app.name])[app.name]
+    trace = trace_of(plant.crew.owner, answer.headers["X-Request-Id"])
+    assert (trace.status, trace.instance_name, trace.meaning) == ("200", instance.id, None)
+    assert trace.rollout == rollout
 
 
 def test_kill_9_of_worker_and_supervisor_restarts_no_instance_and_loses_no_line(plant):

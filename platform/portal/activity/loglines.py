@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from django.utils.html import format_html
@@ -18,6 +19,7 @@ class LogPiece:
     """Some lines in order."""
 
     lines: Sequence[LogLine]
+    marked: AbstractSet[int] = frozenset()  # indices of lines that stand out
 
     @property
     def place(self) -> str:
@@ -26,12 +28,13 @@ class LogPiece:
 
     def html(self) -> SafeString:
         """As list items."""
-        return mark_safe("".join(_item(line) for line in self.lines))  # noqa: S308  # each item was escaped by format_html
+        return mark_safe("".join(_item(line, marked=number in self.marked) for number, line in enumerate(self.lines)))  # noqa: S308  # each item was escaped by format_html
 
 
-def _item(line: LogLine) -> SafeString:
+def _item(line: LogLine, *, marked: bool) -> SafeString:
     is_error = line.stream != "system" and line.text.lower().startswith(_ERRORS)
     kind = "is-error" if is_error else {"stderr": "is-stderr", "system": "is-system"}.get(line.stream, "is-stdout")
+    kind += " is-this" if marked else ""
     moment = source = SafeString("")
     if line.at is not None:
         exact = line.at.isoformat(timespec="milliseconds")

@@ -25,10 +25,12 @@ from portal.errors import NotFound
 from portal.images.access import job_for
 from portal.images.jobs import job_context
 from portal.images.models import JobState
+from portal.metrics.views import parts_context, span_of
 from portal.releases.story import previous_good
 
 LOG_SECONDS = 0.25  # how often a log file is looked at
 QUIET_LOOKS = 60
+OVERVIEW_PARTS = ("status", "pulse", "instances", "last_deploys", "runs")
 
 Parts = tuple[dict[str, str], bool]  # name to HTML of each, and whether nothing more will come
 
@@ -76,6 +78,21 @@ async def image_job_events(request: HttpRequest, name: str, number: int) -> Http
     return stream.response(_parts(name, look))
 
 
+async def metrics_events(request: HttpRequest, name: str) -> HttpResponseBase:
+    """The moving parts of the page of metrics, each when it changed."""
+    person = await _person(request)
+    if person is None:
+        return HttpResponse(status=403)
+    await sync_to_async(app_for)(person, name)
+    span = span_of(request)
+
+    def look() -> Parts:
+        context = parts_context(app_for(person, name), span)
+        return {part: render_to_string(f"metrics/fragments/{part}.html", context) for part in ("pulse", "columns", "numbers")}, False
+
+    return stream.response(_parts(name, look))
+
+
 async def log_events(request: HttpRequest, name: str) -> HttpResponseBase:
     """What the app prints from now on, or from where the page left off."""
     person = await _person(request)
@@ -92,8 +109,9 @@ async def log_events(request: HttpRequest, name: str) -> HttpResponseBase:
 
 def overview_parts(app: App) -> dict[str, str]:
     """Name to HTML of each part of the overview that moves."""
-    context = {"app": app, "overview": overview_of(app), "previous": previous_good(app)}
-    return {part: render_to_string(f"apps/fragments/{part}.html", context) for part in ("status", "instances", "last_deploys", "runs")}
+    overview = overview_of(app)
+    context = {"app": app, "overview": overview, "previous": previous_good(app), "pulse": overview.pulse}
+    return {part: render_to_string(f"apps/fragments/{part}.html", context) for part in OVERVIEW_PARTS}
 
 
 async def _parts(app_name: str, look: Callable[[], Parts], *, log: Path | None = None, place: str = "") -> AsyncGenerator[str, None]:

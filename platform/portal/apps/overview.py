@@ -10,6 +10,7 @@ from portal.apps.sizes import Size
 from portal.apps.status import AppStatus, status_of
 from portal.builds.models import Build, BuildState
 from portal.jobs.access import Jobs, jobs_of
+from portal.metrics.series import Pulse, pulses_of
 from portal.quotas.access import quota_of
 from portal.quotas.decision import held_to
 from portal.releases.story import Deploy, story_of
@@ -42,6 +43,7 @@ class Overview:
     building: Build | None
     jobs: Jobs
     scaling: Scaling | None  # the last decision of autoscaling
+    pulse: Pulse | None  # None: nothing was counted in the last minutes
 
 
 def overview_of(app: App) -> Overview:
@@ -55,6 +57,7 @@ def overview_of(app: App) -> Overview:
         building=Build.objects.filter(app=app, state__in=(BuildState.QUEUED, BuildState.BUILDING)).order_by("-id").first(),
         jobs=jobs_of(app),
         scaling=next(iter(scalings_of(app, most=1)), None),
+        pulse=pulses_of([app.name]).get(app.name),
     )
 
 

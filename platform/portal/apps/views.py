@@ -25,10 +25,12 @@ from portal.apps.overview import overview_of
 from portal.apps.status import AppStatus, status_of
 from portal.builds.forms import submit_upload
 from portal.errors import NameRefused, NotFound, Refused
+from portal.metrics.series import Pulse, pulses_of
 from portal.middleware import json_of, wants_json
 from portal.releases.story import Deploy, previous_good, story_of
 
 SHOWN_LINES = 500
+LOOKED_THROUGH = 20_000  # lines, for those of one source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +42,7 @@ class AppLine:
     status: AppStatus
     live_instances: int
     last: Deploy | None
+    pulse: Pulse | None
 
     @property
     def worry(self) -> str:
@@ -52,7 +55,9 @@ class AppLine:
 @signed_in
 def home(request: SignedInRequest) -> HttpResponse:
     """What needs attention, then all apps; the three ways in while there is none."""
-    lines = [_line(app) for app in apps_of(request.user)]
+    apps = list(apps_of(request.user))
+    pulses = pulses_of(app.name for app in apps)
+    lines = [_line(app, pulses.get(app.name)) for app in apps]
     teams = list(teams_of(request.user))
     if not lines:
         context = {
@@ -124,13 +129,17 @@ def overview_context(request: SignedInRequest, app: App) -> dict[str, object]:
 
 @signed_in
 def logs(request: SignedInRequest, name: str) -> HttpResponse:
-    """The end of the log, and what comes."""
+    """The end of the log, and what comes; `?source=router` shows only what one source said."""
     app = app_for(request.user, name)
-    tail = LogPiece(lines=app_logs.tail(app_logs.path_of(app), SHOWN_LINES))
+    source = request.GET.get("source", "")
+    lines = app_logs.tail(app_logs.path_of(app), LOOKED_THROUGH if source else SHOWN_LINES)
+    shown = [line for line in lines if not source or line.source.partition(".")[0] == source][-SHOWN_LINES:]
     context = {
         "app": app,
-        "tail": tail,
-        "sources": sorted({instance.process for instance in instances_of(app)}),
+        "tail": LogPiece(lines=shown),
+        "place": lines[-1].id if lines else "",
+        "source": source,
+        "sources": [*sorted({instance.process for instance in instances_of(app)}), "router", "slipway"],
         "crumbs": crumbs.of_app(app, "Logs"),
         "tab": "logs",
     }
@@ -171,7 +180,7 @@ def _deploy_first(request: SignedInRequest, app: App) -> HttpResponse:
     return JsonResponse({"location": location}, status=201) if wants_json(request) else redirect(location)
 
 
-def _line(app: App) -> AppLine:
+def _line(app: App, pulse: Pulse | None) -> AppLine:
     last = story_of(app, most=1)
     return AppLine(
         app=app,
@@ -179,4 +188,5 @@ def _line(app: App) -> AppLine:
         status=status_of(app),
         live_instances=instances_of(app).filter(state=InstanceState.LIVE).count(),
         last=last[0] if last else None,
+        pulse=pulse,
     )

@@ -34,6 +34,21 @@ def cores(millicores: int | None) -> str:
 
 
 @register.filter
+def per_second(rate: float) -> str:
+    """38.2 -> "38 requests/s"; a decimal or two below ten."""
+    digits = 0 if rate >= 10 else 1 if rate >= 1 else 2
+    return f"{rate:.{digits}f} requests/s" if rate else "no requests"
+
+
+@register.filter
+def milliseconds(amount: float | None) -> str:
+    """41.3 -> "41 ms", 2300 -> "2.3 s"."""
+    if amount is None:
+        return "–"
+    return f"{amount:.0f} ms" if amount < 1000 else f"{amount / 1000:.1f} s"
+
+
+@register.filter
 def short_digest(digest: str) -> str:
     """Its first twelve hex digits, without the algorithm."""
     return digest.rpartition(":")[2][:12]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypedDict
 
 from django import template
@@ -43,6 +44,7 @@ _STATES = {
     "unproven": ("failed", "Not proven"),
 }
 _FLASHES = {"success": ("live", "check"), "error": ("failed", "circle-alert"), "warning": ("changing", "triangle-alert")}
+_SPARK_WIDTH, _SPARK_HEIGHT = 80, 20
 
 
 class Bar(TypedDict):
@@ -90,6 +92,15 @@ def bar(part: float, whole: float, label: str, after: float | None = None, behin
         second_width="" if second is None else f"{percent_of(second, whole):.1f}%",
         level="full" if reached >= 100 else "high" if reached >= 80 else "",
     )
+
+
+@register.inclusion_tag("components/sparkline.html")
+def sparkline(values: Sequence[float], label: str) -> dict[str, str]:
+    """A small line without axes: the last is at the right, the greatest at the top. `label` says it in words."""
+    top = max(values, default=0.0) or 1.0
+    wide = _SPARK_WIDTH / max(len(values) - 1, 1)
+    places = [f"{number * wide:.1f},{_SPARK_HEIGHT - 1 - value / top * (_SPARK_HEIGHT - 2):.1f}" for number, value in enumerate(values)]
+    return {"line": " ".join(places), "label": label, "width": str(_SPARK_WIDTH), "height": str(_SPARK_HEIGHT)}
 
 
 @register.inclusion_tag("components/command.html")

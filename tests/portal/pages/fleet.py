@@ -194,6 +194,7 @@ def _shop(person: Person, team: Team) -> None:
     )
     _runs(app)
     _domains(person, app)
+    write_series("shop")
     apps.set_config_vars(
         person, app=app, changes={"DATABASE_URL": "postgresql://shop@db/shop", "SECRET_KEY": "not-so-secret", "FEATURE_NEW_CHECKOUT": "1"}
     )
@@ -219,7 +220,43 @@ def _shop(person: Person, team: Team) -> None:
         ("web.9c8d7e6f", "stderr", "ERROR checkout: the payment provider answered 503"),
         ("slipway", "system", "v3 is live, 2 of 2 instances healthy"),
     ]
+    failed = (
+        f"GET /checkout 504 code=H12 too-slow took=30002ms queued=0ms sent=512 instance=shop-web-0 client=203.0.113.7 request_id={REQUEST}"
+    )
     write_log(settings.APP_LOGS / "shop.log", requests * 20)
+    write_log(settings.APP_LOGS / "shop.log", [("router", "system", failed), *requests[:2]], ago=10)
+
+
+REQUEST = "3f1f8c5e-8a8e-4a53-9d0e-6b2f6c1f9a11"  # one that the router answered in the shop's place
+
+
+def write_series(app: str, *, points: int = 300) -> None:
+    """What the node's supervisor would have left of the last hour, and of the day before in five minutes."""
+    from portal.activity.events import client
+
+    now = timezone.now().timestamp()
+    for name, step, count in (("fine", 10, points), ("coarse", 300, 280)):
+        texts = []
+        for number in range(count):
+            wave = (number * 7) % 40
+            requests = (180 + 3 * wave) * step // 10
+            point = {
+                "at": now - step * (count - 1 - number),
+                "seconds": step,
+                "requests": requests,
+                "classes": {"2xx": requests - 3 * (step // 10), "3xx": 2 * (step // 10), "5xx": step // 10 if wave > 30 else 0},
+                "p50": 11.5 + wave / 10,
+                "p95": 38.0 + wave,
+                "p99": 90.0 + 3 * wave,
+                "received": requests * 420,
+                "sent": requests * 9_000,
+                "in_flight": wave // 8,
+                "cpu": 310 + 9 * wave,
+                "memory": (236 + wave) * MIB,
+                "memory_limit": 1280 * MIB,
+            }
+            texts.append(json.dumps(point))
+        client().rpush(f"slipway:series:{app}:{name}", *texts)
 
 
 def _domains(person: Person, app: App) -> None:

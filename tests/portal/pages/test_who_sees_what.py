@@ -16,6 +16,7 @@ PAGES = [
     "/apps/shop",
     "/apps/shop/deploys",
     "/apps/shop/logs",
+    "/apps/shop/metrics",
     "/apps/shop/settings",
     "/apps/shop/settings?reveal=SECRET_KEY",
     "/apps/empty-hull",

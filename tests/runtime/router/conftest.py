@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import subprocess
 import time
@@ -99,7 +100,9 @@ def check_page(answer: httpx.Response, code: Code, accept: str) -> None:
     request_id = answer.headers["x-request-id"]
     if accept == "application/json":
         assert answer.headers["content-type"] == "application/json"
-        assert answer.json() == {
+        told = answer.json()
+        assert re.fullmatch(rf"http://portal\.test:\d+/requests/{request_id}", told.pop("details"))
+        assert told == {
             "error": page.name,
             "code": code,
             "status": page.status,
@@ -113,7 +116,9 @@ def check_page(answer: httpx.Response, code: Code, accept: str) -> None:
         assert code in answer.text
         assert request_id in answer.text
         assert answer.text.endswith("</html>")
-        assert "http://" not in answer.text, "a page fetches nothing from elsewhere"
+        links = re.findall(r'\S+="https?://[^"]*"', answer.text)
+        assert len(links) == answer.text.count("://") == 1, "a page fetches nothing from elsewhere"
+        assert re.fullmatch(rf'href="http://portal\.test:\d+/requests/{request_id}"', links[0])
 
 
 def free_port() -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.router.codes import EXPLAINED, Code, code_of, manual
+from runtime.router.codes import EXPLAINED, Code, as_json, code_of, manual
 from tests.architecture.tree import ROOT
 
 HERE = Path(__file__).parent
@@ -25,6 +25,11 @@ def test_the_manual_is_written_from_the_codes():
     assert (ROOT / "docs/codes.md").read_text() == manual(), "write it again: python -m runtime.router > docs/codes.md"
     sections = re.findall(r"^## (H\d\d) ", manual(), re.MULTILINE)
     assert sections == [code.value for code in Code]
+
+
+def test_the_portal_tells_the_same_of_each_code():
+    told = (ROOT / "platform/portal/requests/codes.json").read_text()
+    assert told == as_json(), "write it again: python -m runtime.router json > platform/portal/requests/codes.json"
 
 
 @pytest.mark.parametrize("code", sorted(set(Code) - {Code.ROUTER_FAULT}))  # nobody can order the router to run out of memory

@@ -176,9 +176,11 @@ def test_a_websocket_stays_with_the_old_instance_through_a_switch_and_ends_with_
 
 
 def test_pages_fit_their_map():
-    entries = dict(line.split(" ", 1) for line in pages.pages_map().splitlines())
-    assert len(entries) == len(pages.pages_map().splitlines())
+    lines = pages.pages_map("https://portal.test").splitlines()
+    entries = dict(line.split(" ", 1) for line in lines)
+    assert len(entries) == len(lines)
     for code, what in EXPLAINED.items():
         if what.status:
-            assert json.loads(entries[f"{code}-json"] + entries["tail-json"])["code"] == code
+            told = json.loads("7f".join((entries[f"{code}-json"], entries["mid-json"], entries["tail-json"])))
+            assert (told["code"], told["request_id"], told["details"]) == (code, "7f", "https://portal.test/requests/7f")
             assert len(entries[f"{code}-html"]) < 8000, "an answer of the router's own must fit its buffer"

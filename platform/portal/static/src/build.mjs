@@ -1,4 +1,4 @@
-// Writes ../dist: one stylesheet, one script, one icon sprite, the fonts and the favicon.
+// Writes ../dist: one stylesheet, one script, one more with the charts for the page that has them, one icon sprite, the fonts and the favicon.
 import { spawnSync } from "node:child_process";
 import { cpSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -53,8 +53,8 @@ function symbol(name, svg) {
 
 async function scripts() {
   const options = {
-    entryPoints: [join(source, "js", "portal.js")],
-    outfile: join(dist, "portal.js"),
+    entryPoints: [join(source, "js", "portal.js"), join(source, "js", "charts.js")],
+    outdir: dist,
     bundle: true,
     minify: true,
     format: "iife",

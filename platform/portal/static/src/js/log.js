@@ -9,6 +9,7 @@ function arm(log) {
   const lines = log.querySelector(".log-lines");
   const pause = log.querySelector("[data-log-pause]");
   const filter = log.querySelector("[data-log-filter]");
+  const source = log.querySelector("[data-log-source]");
   const held = [];
   let following = true;
   let paused = false;
@@ -35,10 +36,11 @@ function arm(log) {
     }
   });
   filter?.addEventListener("input", () => sieve(lines.children));
+  source?.addEventListener("change", () => source.form.requestSubmit()); // the server looks further back than this page does
 
   function settled() {
     while (lines.childElementCount > KEPT) lines.firstElementChild.remove();
-    if (filter?.value) sieve(lines.children);
+    if (filter?.value || source?.value) sieve(lines.children);
     if (following) toEnd();
   }
   function toEnd() {
@@ -46,6 +48,9 @@ function arm(log) {
   }
   function sieve(rows) {
     const wanted = filter.value.trim().toLowerCase();
-    for (const row of rows) row.hidden = wanted !== "" && !row.textContent.toLowerCase().includes(wanted);
+    for (const row of rows) {
+      const other = source?.value && row.querySelector(".log-source")?.textContent.split(".")[0] !== source.value;
+      row.hidden = Boolean(other) || (wanted !== "" && !row.textContent.toLowerCase().includes(wanted));
+    }
   }
 }

@@ -1,0 +1,150 @@
+"""An app's numbers over time, as its node's supervisor left them in Redis (`workers/series.py` says how). Read only; empty while Redis is away."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import redis
+
+from portal.activity.events import client
+
+log = logging.getLogger(__name__)
+FRESH_SECONDS = 30.0  # a point older than this says nothing about now
+_PULSE_POINTS = 60  # ten minutes
+
+
+class Span(StrEnum):
+    """How far back one looks."""
+
+    HOUR = "1h"
+    DAY = "24h"
+    WEEK = "7d"
+
+    @property
+    def seconds(self) -> int:
+        return {Span.HOUR: 3600, Span.DAY: 86400, Span.WEEK: 7 * 86400}[self]
+
+    @property
+    def step(self) -> int:
+        """Seconds from one drawn point to the next."""
+        return {Span.HOUR: 10, Span.DAY: 300, Span.WEEK: 1800}[self]
+
+    @property
+    def words(self) -> str:
+        return {Span.HOUR: "hour", Span.DAY: "24 hours", Span.WEEK: "7 days"}[self]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """What happened in `seconds` before `at` (unix). Latency in milliseconds, None without a request; CPU in millicores; bytes."""
+
+    at: float
+    seconds: float
+    requests: int = 0
+    classes: Mapping[str, int] = field(default_factory=dict)  # "2xx" and so on
+    p50: float | None = None
+    p95: float | None = None
+    p99: float | None = None
+    received: int = 0
+    sent: int = 0
+    in_flight: int = 0
+    cpu: int = 0
+    memory: int = 0
+    memory_limit: int = 0
+
+    @property
+    def rate(self) -> float:
+        """Requests a second."""
+        return self.requests / self.seconds if self.seconds else 0.0
+
+    @property
+    def errors(self) -> int:
+        return self.classes.get("5xx", 0)
+
+    def rate_of(self, *classes: str) -> float:
+        return sum(self.classes.get(kind, 0) for kind in classes) / self.seconds if self.seconds else 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pulse:
+    """An app's last minutes: what it serves now, and the rates before, oldest first."""
+
+    rate: float
+    p95: float | None
+    rates: Sequence[float]
+
+
+def points_of(app_name: str, span: Span, *, now: float | None = None) -> list[Point]:
+    """Oldest first; those of a week are put together to half hours."""
+    name = "fine" if span is Span.HOUR else "coarse"
+    since = (time.time() if now is None else now) - span.seconds
+    points = [point for point in _lists([f"slipway:series:{app_name}:{name}"], 0)[0] if point.at > since]
+    return grouped(points, span.step) if span is Span.WEEK else points
+
+
+def pulses_of(app_names: Iterable[str], *, now: float | None = None) -> dict[str, Pulse]:
+    """Of those apps that have had something to count in the last ten minutes."""
+    names = list(app_names)
+    moment = time.time() if now is None else now
+    pulses = {}
+    for name, points in zip(names, _lists([f"slipway:series:{name}:fine" for name in names], -_PULSE_POINTS), strict=True):
+        recent = [point for point in points if point.at > moment - 10 * _PULSE_POINTS]
+        if recent:
+            last = recent[-1]
+            fresh = last.at > moment - FRESH_SECONDS
+            pulses[name] = Pulse(rate=last.rate if fresh else 0.0, p95=last.p95 if fresh else None, rates=[point.rate for point in recent])
+    return pulses
+
+
+def grouped(points: Sequence[Point], seconds: int) -> list[Point]:
+    """Put together to fewer, aligned to the clock. Counts add up; latency, memory and open requests are the worst of them, CPU the mean."""
+    groups: dict[int, list[Point]] = {}
+    for point in points:
+        groups.setdefault(int(point.at // seconds), []).append(point)
+    return [_together(some) for some in groups.values()]
+
+
+def _together(points: Sequence[Point]) -> Point:
+    return Point(
+        at=points[-1].at,
+        seconds=sum(point.seconds for point in points),
+        requests=sum(point.requests for point in points),
+        classes={
+            kind: sum(point.classes.get(kind, 0) for point in points) for kind in sorted({key for point in points for key in point.classes})
+        },
+        p50=_worst(point.p50 for point in points),
+        p95=_worst(point.p95 for point in points),
+        p99=_worst(point.p99 for point in points),
+        received=sum(point.received for point in points),
+        sent=sum(point.sent for point in points),
+        in_flight=max(point.in_flight for point in points),
+        cpu=round(sum(point.cpu for point in points) / len(points)),
+        memory=max(point.memory for point in points),
+        memory_limit=max(point.memory_limit for point in points),
+    )
+
+
+def _worst(values: Iterable[float | None]) -> float | None:
+    return max((value for value in values if value is not None), default=None)
+
+
+def _lists(keys: Sequence[str], start: int) -> list[list[Point]]:
+    try:
+        with client().pipeline(transaction=False) as pipeline:
+            for key in keys:
+                pipeline.lrange(key, start, -1)
+            return [[_point(json.loads(text)) for text in texts] for texts in pipeline.execute()]
+    except redis.RedisError as error:
+        log.warning("No points for charts, Redis did not answer: %s", error)
+        return [[] for _ in keys]
+
+
+def _point(document: dict[str, Any]) -> Point:
+    """Of a field that this version does not know nothing is said."""
+    return Point(**{name: value for name, value in document.items() if name in Point.__slots__})

@@ -1,0 +1,54 @@
+"""The page of an app's metrics, and the text that Prometheus fetches."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_GET
+
+from portal import crumbs
+from portal.accounts.access import person_of_token, team_for
+from portal.accounts.signed_in import SignedInRequest, signed_in
+from portal.apps.access import app_for, apps_of
+from portal.apps.models import App
+from portal.apps.status import status_of
+from portal.errors import NotFound, NotSignedIn
+from portal.metrics import exposition
+from portal.metrics.charts import charts_of
+from portal.metrics.series import Span
+
+
+@signed_in
+def metrics(request: SignedInRequest, name: str) -> HttpResponse:
+    """Charts of the last hour, day or week, and the same as a table."""
+    app = app_for(request.user, name)
+    context = {**parts_context(app, span_of(request)), "spans": list(Span), "crumbs": crumbs.of_app(app, "Metrics"), "tab": "metrics"}
+    return render(request, "metrics/metrics.html", context)
+
+
+def parts_context(app: App, span: Span) -> dict[str, object]:
+    """What the moving parts of the page read; the event stream renders them too."""
+    return {"app": app, "status": status_of(app), "charts": charts_of(app, span)}
+
+
+def span_of(request: HttpRequest) -> Span:
+    """`?span=24h`; NotFound for another than those there are."""
+    text = request.GET.get("span", Span.HOUR)
+    if text not in list(Span):
+        raise NotFound(f"There are no charts of {text}.", hint=f"Ask for one of {', '.join(Span)}.")
+    return Span(text)
+
+
+@require_GET
+def prometheus(request: HttpRequest) -> HttpResponse:
+    """By a Bearer token: an admin's tells all apps and what reached none, anyone else's their teams' apps; `?team=` narrows it to one."""
+    kind, _, token = request.headers.get("Authorization", "").partition(" ")
+    person = person_of_token(token) if kind.lower() == "bearer" else None
+    if person is None:
+        raise NotSignedIn("Metrics need a token.", hint="Make one in the portal, and send it as Authorization: Bearer TOKEN.")
+    if wanted := request.GET.get("team"):
+        apps = App.objects.filter(deleted_at=None, team=team_for(person, wanted))
+        texts = exposition.texts_of(apps.values_list("name", flat=True))
+    else:
+        texts = exposition.texts_of(None if person.is_staff else apps_of(person).values_list("name", flat=True))
+    return HttpResponse(exposition.joined(texts[name] for name in sorted(texts)), content_type=exposition.CONTENT_TYPE)

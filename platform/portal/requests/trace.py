@@ -1,0 +1,122 @@
+"""What happened around one request: its line in the access log, what its app printed then, and what ran. Found by the request's id."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from portal.accounts.models import Person
+from portal.activity.logfile import LogLine
+from portal.activity.logsearch import Found, find
+from portal.apps.access import app_for, apps_of
+from portal.apps.logs import path_of
+from portal.apps.models import App, Instance
+from portal.errors import NotFound
+from portal.releases.models import Rollout, RolloutState
+from portal.requests.codes import Meaning, meaning_of
+
+_ID = re.compile(r"[0-9a-fA-F-]{8,64}")
+_LINE = re.compile(r"(?P<method>\S+) (?P<path>.*) (?P<status>\d{3}|-) (?:code=(?P<code>\S+) \S+ )?(?P<rest>took=.*)")
+_BEFORE, _AFTER = timedelta(seconds=30), timedelta(seconds=10)
+_MOST_BEFORE, _MOST_AFTER = 30, 12  # lines
+_NOTED = timedelta(minutes=10)  # how far from the request an exit or a kill is still told
+_MOST_NOTED = 20
+_FRESH = timedelta(minutes=30)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """One request and its surroundings."""
+
+    id: str
+    app: App
+    at: datetime  # when it ended
+    method: str
+    path: str
+    status: str  # "-" where nothing was answered
+    took: timedelta
+    queued: timedelta
+    sent: int
+    client: str
+    meaning: Meaning | None  # of the code; None where the app itself answered
+    instance_name: str  # empty where none had it
+    instance: Instance | None  # as it is now; None once it is gone from the records
+    rollout: Rollout | None  # the one that was live then
+    lines: Sequence[tuple[LogLine, bool]]  # with whether it names this request
+    noted: Sequence[LogLine]  # what the platform said of the app around then: exits, kills, restarts
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether the release had gone live shortly before."""
+        return self.rollout is not None and self.rollout.finished_at is not None and self.at - self.rollout.finished_at < _FRESH
+
+
+def trace_of(person: Person, request_id: str, *, app_name: str = "") -> Trace:
+    """Of a request to one of the apps this person may see; `app_name` spares the search in the others. NotFound otherwise."""
+    if _ID.fullmatch(request_id):
+        apps: Iterable[App] = [app_for(person, app_name)] if app_name else _apps(person)
+        for app in apps:
+            found = find(path_of(app), f"request_id={request_id}")
+            if found is not None and (trace := _trace(app, request_id, found)) is not None:
+                return trace
+    raise NotFound(
+        f"There is no request {request_id} in the logs of your apps.",
+        hint="Its line comes a moment after the request has ended, and goes when the app's log has grown past what is kept. "
+        "A request that reached no app stands in no app's log.",
+    )
+
+
+def _apps(person: Person) -> Iterable[App]:
+    if person.is_staff:
+        return App.objects.filter(deleted_at=None).select_related("team").order_by("name")
+    return apps_of(person)
+
+
+def _trace(app: App, request_id: str, found: Found) -> Trace | None:
+    """None where the line is not the router's: an app may print whatever it likes."""
+    at, match = found.line.at, _LINE.fullmatch(found.line.text)
+    if found.line.source != "router" or at is None or match is None:
+        return None
+    facts = dict(word.split("=", 1) for word in match["rest"].split() if "=" in word)
+    name = facts.get("instance", "-").removeprefix("-")
+    return Trace(
+        id=request_id,
+        app=app,
+        at=at,
+        method=match["method"],
+        path=match["path"],
+        status=match["status"],
+        took=_milliseconds(facts.get("took", "")),
+        queued=_milliseconds(facts.get("queued", "")),
+        sent=int(facts.get("sent", 0)),
+        client=facts.get("client", ""),
+        meaning=meaning_of(match["code"] or ""),
+        instance_name=name,
+        instance=Instance.objects.filter(app=app, pk=name).first() if name else None,
+        rollout=_live_at(app, at),
+        lines=_lines(found, at, request_id),
+        noted=_noted(found, at),
+    )
+
+
+def _live_at(app: App, at: datetime) -> Rollout | None:
+    rollouts = Rollout.objects.filter(release__app=app, state=RolloutState.LIVE, finished_at__lte=at)
+    return rollouts.select_related("release", "release__build").order_by("-finished_at").first()
+
+
+def _lines(found: Found, at: datetime, request_id: str) -> list[tuple[LogLine, bool]]:
+    before = [line for line in found.before if line.at is None or line.at >= at - _BEFORE][-_MOST_BEFORE:]
+    after = [line for line in found.after if line.at is None or line.at <= at + _AFTER][:_MOST_AFTER]
+    return [(line, request_id in line.text) for line in (*before, found.line, *after)]
+
+
+def _noted(found: Found, at: datetime) -> list[LogLine]:
+    lines = [line for line in (*found.before, *found.after) if line.source == "slipway" and line.at is not None]
+    return [line for line in lines if line.at is not None and abs(line.at - at) <= _NOTED][-_MOST_NOTED:]
+
+
+def _milliseconds(text: str) -> timedelta:
+    digits = text.removesuffix("ms")
+    return timedelta(milliseconds=int(digits)) if digits.isdecimal() else timedelta()

@@ -1,0 +1,140 @@
+"""What the numbers over time read like on the pages, who may see them, and what Prometheus gets."""
+
+import json
+from collections.abc import Callable
+from html import unescape
+
+import pytest
+import redis
+from django.test import Client
+
+from portal.accounts.actions import create_token
+from portal.accounts.models import Person
+from portal.metrics.series import Span, grouped, points_of, pulses_of
+from runtime.router.accessline import AccessLine
+from runtime.router.metrics import Metrics, Tally, exposition
+from tests.portal.pages import fleet
+
+
+def bearer(username: str, path: str = "/metrics") -> tuple[int, str]:
+    token = create_token(Person.objects.get(username=username), label="prometheus")[1]
+    answer = Client().get(path, headers={"Authorization": f"Bearer {token}"})
+    return answer.status_code, answer.content.decode()
+
+
+def columns(page: str) -> dict[str, list[float]]:
+    begin = page.index(">", page.index("data-columns")) + 1
+    found: dict[str, list[float]] = json.loads(unescape(page[begin : page.index("</div>", begin)]))
+    return found
+
+
+def test_the_page_says_rate_and_latency_and_has_the_same_as_a_table(member: Client) -> None:
+    page = member.get("/apps/shop/metrics").content.decode()
+    last = points_of("shop", Span.HOUR)[-1]
+    assert f"{last.rate:.0f} requests/s, p95 {last.p95:.0f} ms" in page
+    assert "v3 is live, 3 of 3 instances healthy." in page
+    drawn = columns(page)
+    assert len(drawn["at"]) == len(drawn["2xx"]) == len(drawn["memory_limit"]) == 300
+    assert drawn["cpu"][-1] == pytest.approx(last.cpu / 1000)
+    numbers = page[page.index("In numbers") :]
+    assert numbers.count('data-label="p99"') == len(grouped(points_of("shop", Span.HOUR), 300))
+
+
+def test_a_week_is_put_together_to_half_hours_without_losing_a_request(member: Client) -> None:
+    week = points_of("shop", Span.WEEK)
+    assert 45 <= len(week) <= 50
+    assert sum(point.requests for point in week) == sum(point.requests for point in points_of("shop", Span.DAY))
+    drawn = columns(member.get("/apps/shop/metrics?span=7d").content.decode())
+    assert len(drawn["at"]) == len(week)
+    assert member.get("/apps/shop/metrics?span=1y").status_code == 404
+
+
+def test_a_line_is_broken_where_nothing_was_counted(member: Client, broker: redis.Redis) -> None:
+    key = "slipway:series:shop:fine"
+    kept = broker.lrange(key, 0, -1)
+    broker.delete(key)
+    broker.rpush(key, *kept[-100:-50], *kept[-40:])
+    drawn = columns(member.get("/apps/shop/metrics").content.decode())
+    assert drawn["2xx"].count(None) == 1  # type: ignore[arg-type]  # JSON's null
+    assert len(drawn["at"]) == 91
+
+
+def test_releases_stand_in_the_charts_as_flags(member: Client) -> None:
+    flags = columns(member.get("/apps/shop/metrics?span=7d").content.decode())["flags"]
+    assert {label for _, label in flags} >= {"v1", "v2"}  # type: ignore[misc,has-type]  # pairs
+
+
+def test_an_app_that_nothing_was_counted_of_says_so(member: Client) -> None:
+    page = member.get("/apps/empty-hull/metrics").content.decode()
+    assert "Nothing counted yet" in page
+    assert "Nothing was counted in the last ten minutes" in page
+
+
+def test_lists_and_overview_show_rate_latency_and_a_sparkline(member: Client) -> None:
+    pulse = pulses_of(["shop", "docs-site"])
+    assert set(pulse) == {"shop"}
+    for path in ("/", "/apps/shop"):
+        page = member.get(path).content.decode()
+        assert f"{pulse['shop'].rate:.0f} requests/s, p95 {pulse['shop'].p95:.0f} ms" in page
+        assert page.count('class="sparkline"') == 1
+
+
+def test_others_see_no_metrics(stranger: Client) -> None:
+    assert stranger.get("/apps/shop/metrics").status_code == 404
+    assert stranger.get("/apps/shop/metrics/events").status_code == 404
+
+
+@pytest.fixture
+def exposed(filled: None, broker: redis.Redis) -> None:
+    """What the supervisor would write of two teams' apps, and of requests to no app."""
+    for app, count in (("shop", 3), ("ticker", 2), ("", 1)):
+        tally = Tally()
+        for _ in range(count):
+            tally.add(_line(app))
+        broker.hset("slipway:exposition", app, exposition(Metrics(apps={app: tally}), {app: count}))
+
+
+def test_prometheus_gets_the_apps_its_token_may_see(exposed: None) -> None:
+    status, text = bearer("member")
+    assert status == 200
+    assert 'slipway_requests_total{app="shop",status="2xx"} 3\n' in text
+    assert 'slipway_requests_in_flight{app="shop"} 3\n' in text
+    assert "ticker" not in text
+    assert 'app=""' not in text
+    assert bearer("newcomer") == (200, "")
+    status, text = bearer("admin")
+    for app, count in (("shop", 3), ("ticker", 2), ("", 1)):
+        assert f'slipway_request_seconds_count{{app="{app}"}} {count}\n' in text
+    assert text.count("# TYPE slipway_requests_total counter\n") == 1
+    assert text.index('slipway_requests_total{app="ticker"') < text.index("# HELP slipway_received_bytes_total")
+    assert "ticker" not in bearer("admin", "/metrics?team=harbour")[1]
+    assert bearer("newcomer", "/metrics?team=harbour")[0] == 404
+
+
+def test_prometheus_without_a_token_gets_nothing(exposed: None, signed_in_as: Callable[[str], Client]) -> None:
+    assert Client().get("/metrics").status_code == 401
+    assert signed_in_as("admin").get("/metrics").status_code == 401
+    assert Client().get("/metrics", headers={"Authorization": "Bearer slip_nothing"}).status_code == 401
+
+
+def test_pages_stand_while_redis_holds_nonsense_of_a_later_version(member: Client, broker: redis.Redis) -> None:
+    broker.rpush("slipway:series:docs-site:fine", json.dumps({"at": 0, "seconds": 10, "weather": "fair"}))
+    assert member.get("/apps/docs-site/metrics").status_code == 200
+
+
+def _line(app: str) -> AccessLine:
+    return AccessLine(
+        at=1.0,
+        app=app,
+        status=200,
+        code=None,
+        instance="",
+        received=10,
+        sent=20,
+        took=12,
+        queued=0,
+        client="203.0.113.7",
+        request_id=fleet.REQUEST,
+        method="GET",
+        path="/",
+    )

@@ -1,0 +1,175 @@
+"""Points of apps' charts in a real Redis: how many, how folded, and what becomes of them while Redis is away."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import pytest
+import redis
+
+from portal.metrics.exposition import texts_of
+from portal.metrics.series import Span, points_of, pulses_of
+from runtime.router.accessline import AccessLine
+from runtime.router.codes import Code
+from runtime.router.metrics import Tally
+from runtime.router.render import PORTAL
+from workers import series
+from workers.sampling import AppUsage
+from workers.series import Series
+
+START = 1_800_000_020.0  # twenty seconds into five minutes of the clock
+USED = AppUsage(cpu=250, memory=100, memory_limit=400)
+
+
+@dataclass(kw_only=True)
+class Node:
+    """What the supervisor's other duties would tell."""
+
+    now: float = START
+    tallies: dict[str, Tally] = field(default_factory=dict)
+    in_flight: dict[str, int] = field(default_factory=dict)
+    usage: dict[str, AppUsage] = field(default_factory=dict)
+
+    def series(self, client: redis.Redis) -> Series:
+        return Series(client, tallies=self.changed, in_flight=lambda: self.in_flight, usage=lambda: self.usage, clock=lambda: self.now)
+
+    def changed(self, seen: Mapping[str, int]) -> dict[str, Tally | None]:
+        gone: dict[str, Tally | None] = dict.fromkeys(seen.keys() - self.tallies.keys())
+        return gone | {app: tally.copy() for app, tally in self.tallies.items() if tally.requests != seen.get(app)}
+
+    def serve(self, app: str, count: int, *, status: int = 200, took: int = 20, code: Code | None = None) -> None:
+        tally = self.tallies.setdefault(app, Tally())
+        for _ in range(count):
+            tally.add(
+                AccessLine(
+                    at=self.now,
+                    app=app,
+                    status=status,
+                    code=code,
+                    instance="",
+                    received=10,
+                    sent=100,
+                    took=took,
+                    queued=0,
+                    client="",
+                    request_id="",
+                    method="GET",
+                    path="/",
+                )
+            )
+
+
+def test_a_point_tells_what_was_done_since_the_one_before(broker: redis.Redis) -> None:
+    node = Node(in_flight={"hello": 2}, usage={"hello": USED})
+    kept = node.series(broker)
+    node.serve("hello", 30)
+    kept.round()
+    node.now += 10
+    node.serve("hello", 8, took=200)
+    node.serve("hello", 2, status=502, code=Code.NO_ANSWER)
+    kept.round()
+    first, second = points_of("hello", Span.HOUR, now=node.now)
+    assert (first.requests, first.seconds, first.rate) == (30, 10, 3.0)
+    assert (second.requests, second.classes, second.errors) == (10, {"2xx": 8, "5xx": 2}, 2)
+    assert first.p95 is not None
+    assert second.p95 is not None
+    assert first.p95 <= 32
+    assert second.p95 >= 128
+    assert (second.received, second.sent, second.in_flight) == (100, 1000, 2)
+    assert (second.cpu, second.memory, second.memory_limit) == (250, 100, 400)
+    assert pulses_of(["hello"], now=node.now)["hello"].rates == [3.0, 1.0]
+    assert pulses_of(["hello"], now=node.now + 60)["hello"].rate == 0.0  # an old point says nothing about now
+
+
+def test_an_app_that_fell_silent_gets_one_zero_and_no_more(broker: redis.Redis) -> None:
+    node = Node()
+    kept = node.series(broker)
+    node.serve("hello", 5)
+    for app in ("", PORTAL):
+        node.serve(app, 3)
+    for _ in range(4):
+        kept.round()
+        node.now += 10
+    assert [point.requests for point in points_of("hello", Span.HOUR, now=node.now)] == [5, 0]
+    assert set(broker.scan_iter("slipway:series:*")) == {"slipway:series:hello:fine"}
+    node.usage = {"hello": USED}  # it runs again, and nobody asks for it yet
+    kept.round()
+    assert points_of("hello", Span.HOUR, now=node.now)[-1].memory == 100
+
+
+def test_five_minutes_are_folded_exactly_and_lists_stay_bounded(broker: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(series, "FINE_KEPT", 20)
+    node = Node(usage={"hello": USED})
+    kept = node.series(broker)
+    for number in range(61):
+        node.serve("hello", 4 if number else 1, took=20 if number % 2 else 1000)
+        kept.round()
+        node.now += 10
+    assert broker.llen("slipway:series:hello:fine") == 20
+    assert broker.ttl("slipway:series:hello:fine") > 0
+    folded = points_of("hello", Span.DAY, now=node.now)
+    assert [(point.requests, point.seconds) for point in folded] == [(1 + 28 * 4, 290), (120, 300)]
+    last = folded[-1]
+    assert last.p50 is not None
+    assert last.p95 is not None
+    assert last.p50 <= 32
+    assert last.p95 >= 512  # of all its requests, not of ten-second percentiles
+    assert (last.cpu, last.memory) == (250, 100)
+
+
+def test_while_redis_is_away_it_is_said_once_and_no_request_is_lost(broker: redis.Redis, caplog: pytest.LogCaptureFixture) -> None:
+    node = Node()
+    kept = node.series(broker)
+    node.serve("hello", 5)
+    kept.round()
+    there, kept._client = kept._client, redis.Redis(port=1, socket_connect_timeout=1)
+    with caplog.at_level(logging.WARNING, "workers.series"):
+        for _ in range(3):
+            node.now += 10
+            node.serve("hello", 7)
+            kept.round()
+    assert len(caplog.records) == 1
+    kept._client = there
+    broker.flushdb()
+    node.now += 10
+    kept.round()
+    (point,) = points_of("hello", Span.HOUR, now=node.now)
+    assert (point.requests, point.seconds) == (21, 40)
+    assert 'slipway_requests_total{app="hello",status="2xx"} 26\n' in texts_of(["hello"])["hello"]
+
+
+def test_prometheus_text_follows_the_counts_and_comes_back_after_it_was_lost(broker: redis.Redis) -> None:
+    node = Node(in_flight={"hello": 1})
+    broker.hset("slipway:exposition", "of-the-supervisor-before", "slipway_nothing 1\n")
+    kept = node.series(broker)
+    node.serve("hello", 2)
+    node.serve("", 1)
+    kept.round()
+    assert set(texts_of(None)) == {"hello", ""}
+    assert 0 < broker.ttl("slipway:exposition") <= 60
+    broker.delete("slipway:exposition")
+    for _ in range(2):  # noticed in the first, written again in the second
+        node.now += 10
+        kept.round()
+    assert 'slipway_requests_in_flight{app="hello"} 1\n' in texts_of(None)["hello"]
+
+
+def test_a_deleted_apps_numbers_are_not_the_next_ones(broker: redis.Redis) -> None:
+    node = Node()
+    kept = node.series(broker)
+    node.serve("hello", 9)
+    kept.round()
+    series.forget(broker, "hello")
+    del node.tallies["hello"]
+    node.now += 10
+    kept.round()
+    assert points_of("hello", Span.HOUR, now=node.now) == []
+    assert texts_of(None) == {}
+    node.serve("hello", 1)
+    node.now += 10
+    kept.round()
+    assert [point.requests for point in points_of("hello", Span.HOUR, now=node.now)] == [1]
+    assert json.loads(broker.lindex("slipway:series:hello:fine", 0))["classes"] == {"2xx": 1}

@@ -1,0 +1,177 @@
+"""Each app's numbers over time, for the charts of the portal: points in Redis lists of bounded length, and its text for Prometheus.
+
+`slipway:series:APP:fine` holds a point every ten seconds, the last two hours; `…:coarse` one every five minutes, the last week.
+`slipway:exposition` is a hash of app -> text, which the portal joins for whoever may see it. None of it is the truth of
+anything: it may be lost at any moment, and nothing depends on it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import redis
+
+from runtime.router.metrics import Metrics, Tally, exposition
+from runtime.router.render import PORTAL
+from workers.sampling import AppUsage
+from workers.schedules import KEEP_SERIES
+
+log = logging.getLogger(__name__)
+FINE_KEPT = 720  # points: two hours of ten seconds
+COARSE_KEPT = 2016  # points: a week of five minutes
+COARSE = 300  # seconds
+EXPOSITION = "slipway:exposition"
+_FINE_EXPIRY, _COARSE_EXPIRY = 3 * 3600, 8 * 86400  # of an app that says nothing more; longer than its points are looked at
+_EXPOSITION_EXPIRY = 60  # a supervisor that is away is better told by no numbers than by old ones
+
+
+@dataclass(slots=True, kw_only=True)
+class _Window:
+    """Five minutes of one app under way."""
+
+    base: Tally
+    since: float
+    usage: list[AppUsage] = field(default_factory=list)
+    in_flight: int = 0  # the most
+
+
+class Series:
+    """`round` every KEEP_SERIES seconds, from any one thread. What Redis did not take is part of the next point.
+
+    `tallies` gives copies of those that differ from the counts it is handed, None for apps that are gone; `in_flight` and `usage`
+    tell of the moment, by app.
+    """
+
+    def __init__(
+        self,
+        client: redis.Redis,
+        *,
+        tallies: Callable[[Mapping[str, int]], Mapping[str, Tally | None]],
+        in_flight: Callable[[], Mapping[str, int]],
+        usage: Callable[[], Mapping[str, AppUsage]],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._client, self._tallies, self._in_flight, self._usage, self._clock = client, tallies, in_flight, usage, clock
+        self._now: dict[str, Tally] = {}  # as last looked at
+        self._written: dict[str, Tally] = {}  # as of the last point
+        self._at = clock() - KEEP_SERIES
+        self._busy: set[str] = set()  # apps whose last point was not all zero
+        self._windows: dict[str, _Window] = {}
+        self._told: dict[str, tuple[int, int]] = {}  # app -> requests and open ones that its text for Prometheus tells
+        self._began = False
+        self._complained = False
+
+    def round(self) -> None:
+        """Look once and write it all in one pipeline. Without Redis it is said once, and tried again the next time."""
+        now = self._clock()
+        self._look()
+        in_flight, usage = self._in_flight(), self._usage()
+        points: dict[str, dict[str, object]] = {}
+        busy: set[str] = set()
+        for app in (self._moved() | in_flight.keys() | usage.keys() | self._busy) - {"", PORTAL}:
+            tally, used, open_now = self._now.get(app, Tally()), usage.get(app, AppUsage()), in_flight.get(app, 0)
+            did = _since(tally, self._written.get(app))
+            points[app] = _point(did, used, open_now, at=now, seconds=now - self._at)
+            if did.requests or open_now or used != AppUsage():
+                busy.add(app)
+            window = self._windows.setdefault(app, _Window(base=self._written.get(app, Tally()), since=self._at))
+            window.usage.append(used)
+            window.in_flight = max(window.in_flight, open_now)
+        folded = self._folded(now) if now // COARSE != self._at // COARSE else {}
+        texts = self._texts(in_flight)
+        if self._write(points, folded, texts):
+            self._written.update({app: self._now[app] for app in self._moved()})
+            self._at, self._busy = now, busy
+            if folded:
+                self._windows.clear()
+
+    def _look(self) -> None:
+        for app, tally in self._tallies({app: tally.requests for app, tally in self._now.items()}).items():
+            if tally is not None:
+                self._now[app] = tally
+                continue
+            for known in (self._now, self._written, self._windows, self._told):
+                known.pop(app, None)
+            self._busy.discard(app)
+
+    def _moved(self) -> set[str]:
+        return {app for app, tally in self._now.items() if tally.requests != self._written.get(app, Tally()).requests}
+
+    def _folded(self, now: float) -> dict[str, dict[str, object]]:
+        folded = {}
+        for app, window in self._windows.items():
+            did, count = _since(self._now.get(app, Tally()), window.base), len(window.usage)
+            used = AppUsage(
+                cpu=round(sum(usage.cpu for usage in window.usage) / count),
+                memory=max(usage.memory for usage in window.usage),
+                memory_limit=max(usage.memory_limit for usage in window.usage),
+            )
+            folded[app] = _point(did, used, window.in_flight, at=now, seconds=now - window.since)
+        return folded
+
+    def _texts(self, in_flight: Mapping[str, int]) -> dict[str, str]:
+        """Of the apps whose text would be another than what was told."""
+        texts = {}
+        for app, tally in self._now.items():
+            if self._told.get(app) != (mark := (tally.requests, in_flight.get(app, 0))):
+                texts[app] = exposition(Metrics(apps={app: tally}), {app: mark[1]})
+                self._told[app] = mark
+        return texts
+
+    def _write(self, points: Mapping[str, object], folded: Mapping[str, object], texts: Mapping[str, str]) -> bool:
+        try:
+            with self._client.pipeline(transaction=False) as pipeline:
+                if not self._began:
+                    pipeline.delete(EXPOSITION)  # of the supervisor before
+                for app, text in texts.items():
+                    pipeline.hset(EXPOSITION, app, text)
+                for name, some, kept, expiry in (
+                    ("fine", points, FINE_KEPT, _FINE_EXPIRY),
+                    ("coarse", folded, COARSE_KEPT, _COARSE_EXPIRY),
+                ):
+                    for app, point in some.items():
+                        key = f"slipway:series:{app}:{name}"
+                        pipeline.rpush(key, json.dumps(point, separators=(",", ":")))
+                        pipeline.ltrim(key, -kept, -1)
+                        pipeline.expire(key, expiry)
+                pipeline.expire(EXPOSITION, _EXPOSITION_EXPIRY)
+                pipeline.hlen(EXPOSITION)
+                told = pipeline.execute()[-1]
+        except redis.RedisError as error:
+            if not self._complained:
+                log.warning("No points for charts while Redis is away: %s", error)
+            self._complained, self._told = True, {}
+            return False
+        if told != len(self._told):
+            self._told = {}  # it was emptied under us: all texts are written again the next time
+        self._began, self._complained = True, False
+        return True
+
+
+def forget(client: redis.Redis, app: str) -> None:
+    """Drop what there is of an app that is deleted: its name may become another team's. Without Redis it expires by itself."""
+    try:
+        client.delete(f"slipway:series:{app}:fine", f"slipway:series:{app}:coarse")
+        client.hdel(EXPOSITION, app)
+    except redis.RedisError as error:
+        log.warning("The points of %s stay until they expire, Redis did not answer: %s", app, error)
+
+
+def _since(tally: Tally, before: Tally | None) -> Tally:
+    """What was added; all of it where the count began anew."""
+    return tally.since(before) if before is not None and before.requests <= tally.requests else tally
+
+
+def _point(did: Tally, used: AppUsage, in_flight: int, *, at: float, seconds: float) -> dict[str, object]:
+    """One point: what was done in `seconds` before `at`, in milliseconds and bytes, and how it stood then."""
+    point: dict[str, object] = {"at": round(at, 1), "seconds": round(seconds, 1), "requests": did.requests}
+    point["classes"] = {kind: count for kind, count in did.classes.items() if count}
+    for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99)):
+        found = did.percentile(share)
+        point[name] = None if found is None else round(found, 1)
+    point |= {"received": did.received, "sent": did.sent, "in_flight": in_flight}
+    return point | {"cpu": used.cpu, "memory": used.memory, "memory_limit": used.memory_limit}
