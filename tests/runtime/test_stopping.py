@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import platform
 import tarfile
 import threading
 import time
@@ -22,7 +21,8 @@ from runtime.errors import Cancelled
 from runtime.images.store import Store
 from runtime.quantities import Bytes
 from runtime.stacks.builder import ensure_stack
-from runtime.stacks.definition import DEBIAN_13, key
+from runtime.stacks.definition import DEBIAN_13
+from runtime.stacks.versions import identity_of
 
 
 def after(questions: int) -> Callable[[], bool]:
@@ -90,7 +90,7 @@ def test_what_a_step_made_is_looked_through_no_further(tmp_path: Path) -> None:
 def test_who_waits_for_another_builds_step_or_stack_waits_no_longer(tmp_path: Path) -> None:
     config = NodeConfig(state=tmp_path / "state", run=tmp_path / "run")
     store = Store(config)
-    step, stack = "0" * 64, key(DEBIAN_13, platform.machine())
+    step, stack = "0" * 64, identity_of(DEBIAN_13)
     with journal.lock(config.locks / f"step-{step[:16]}"), journal.lock(config.locks / f"stack-{stack[:16]}"):
         turn = StepCache(config, store).turn(step, Allowance(600, print))
         with stopping.when(after_seconds(0.3)), pytest.raises(Cancelled), turn:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import io
 import os
-import platform
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from runtime import journal
 from runtime.builds.builder import Builder, BuildRequest
 from runtime.config import NodeConfig
 from runtime.containers.lifecycle import Containers
@@ -20,7 +18,8 @@ from runtime.images.removal import Collector
 from runtime.images.store import Store
 from runtime.images.verify import verify
 from runtime.kernel import Kernel
-from runtime.stacks.definition import DEBIAN_13, key
+from runtime.stacks.definition import DEBIAN_13
+from runtime.stacks.versions import identity_of, record
 from tests.runtime.builds.conftest import LIMITS
 
 DEPLOYS, EARLY, KEPT = 500, 20, 5
@@ -41,9 +40,7 @@ def a_small_stack(config: NodeConfig, store: Store, tmp_path: Path) -> None:
     tree = tmp_path / "stack"
     (tree / "etc").mkdir(parents=True)
     (tree / "etc/debian_version").write_text("13\n")
-    record = config.cache / "stacks" / f"{key(DEBIAN_13, platform.machine())}.json"
-    record.parent.mkdir(parents=True)
-    journal.write_json(record, {"name": DEBIAN_13.name, "diff_id": store.add_layer(tree).diff_id})
+    record(config, DEBIAN_13.name, identity_of(DEBIAN_13), store.add_layer(tree), {}, now=0.0)
 
 
 def an_archive(path: Path, number: int) -> Path:
