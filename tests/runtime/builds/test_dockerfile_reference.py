@@ -94,7 +94,7 @@ def build(forge: Forge, source: Path, *, team: int = 1, **more) -> Made:
     try:
 
         def resolve(name: str) -> str:
-            return Pulls(forge.config, forge.store).find(name, forge.log.append, deadline=job.deadline)
+            return Pulls(forge.config, forge.store).find(name, forge.log.append, deadline=time.monotonic() + 60)
 
         return dockerfile.build(
             forge.config, forge.store, forge.containers, cache, job, source, forge.log.append, lambda: False, resolve=resolve

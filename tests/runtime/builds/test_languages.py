@@ -176,7 +176,7 @@ def test_node_builds_what_python_serves_and_a_change_of_the_code_installs_nothin
     assert image.config.environment["PATH"].startswith("/opt/venv/bin:/app/node_modules/.bin:/usr/local/bin")
     assert seen(image, "app/node_modules/esbuild") is None
     example(forge, "python-with-assets", {"assets/tide.ts": 'console.log("changed")'})
-    assert forge.said().count("Dependencies: reused layer") == 2
+    assert forge.said().count("Dependencies: cached, reused layer") == 2
 
 
 @pytest.mark.parametrize(

@@ -165,10 +165,10 @@ def test_the_environment_of_an_instance_is_image_then_config_then_ours(station, 
 
 
 def test_the_release_phase_runs_once_with_its_output_in_the_log(station, app):
-    one = release(1, environment={"WORD": "migrated"})
+    one = release(1, environment={"WORD": "migrate", "KEY": "long and secret"})
     run = {"limits": SMALL, "timeout": 20.0, "cancelled": lambda: False}
-    station.engine.run_release_phase(app, one, 'echo "$WORD everything"', **run)
-    assert " stdout migrated everything\n" in station.log(app.app)
+    station.engine.run_release_phase(app, one, 'echo "$WORD everything with $KEY"', **run)
+    assert " stdout migrate everything with ****\n" in station.log(app.app)
     with pytest.raises(LaunchFailed, match=r"(?s)did not succeed. It exited with code 4.*no such table"):
         station.engine.run_release_phase(app, one, "echo no such table >&2; exit 4", **run)
     with pytest.raises(LaunchFailed):

@@ -23,6 +23,7 @@ from runtime.router.codes import Code
 from runtime.router.control import Router
 from runtime.router.delta import live_servers
 from runtime.router.ledger import SLOTS_AT_FIRST, Ledger
+from runtime.router.policy import Policy
 from runtime.router.record import slot_name
 from runtime.router.render import slot_config
 from runtime.router.table import AppSituation, Endpoint
@@ -147,7 +148,8 @@ def test_after_a_kill_the_files_alone_are_the_truth(running: RouterUnderTest):
     old, new = running.app("old-1"), running.app("new-1")
     running.router.set(routes_to(end(new), end(old, draining=True)))
     running.router.set(routes_to(app="gone", host="gone.test"))
-    running.router.set(routes_to(app="tired", host="tired.test", situation=AppSituation.ASLEEP))
+    tired = routes_to(app="tired", host="tired.test", situation=AppSituation.ASLEEP)
+    running.router.set(replace(tired, policy=Policy(hold_seconds=1)))  # nobody wakes it here
     running.router.remove("gone")
     running.kill()
     running.start()
