@@ -18,6 +18,7 @@ GENEROUS = {
     "disk": 200 * GIB,
     "disk_per_instance": 2 * GIB,
     "processes_per_instance": 256,
+    "sleep_minutes": 0,
 }
 
 
