@@ -28,6 +28,9 @@ def name_of(example: str) -> str:
     return f"ours-{example}"
 
 
+pytestmark = pytest.mark.timeout(1800)  # the first build in a language makes its layer, a minute each
+
+
 @pytest.fixture(scope="module")
 def page(chromium, box, admin):
     page = chromium.new_page(base_url=box.url, viewport={"width": 1440, "height": 900})
