@@ -61,7 +61,7 @@ def _build(row: Build, engine: NodeEngine, *, again: bool) -> None:
         said.say("The worker of this build was lost; it begins again.")
     cancelled = _cancelled(row)
     try:
-        built = _built(row, request, engine, said, cancelled)
+        built = _built_at_last(row, request, engine, said, cancelled)
     except RuntimeFailure as failure:
         if cancelled():
             row.refresh_from_db(fields=("reason",))
@@ -82,6 +82,18 @@ def _build(row: Build, engine: NodeEngine, *, again: bool) -> None:
             engine.images.tag(f"{row.app.name}:v{rollout.release.number}", built.digest)
             images.note(built.digest, engine)
             publishing.settle(row, engine)
+
+
+def _built_at_last(row: Build, request: BuildRequest, engine: NodeEngine, said: BuildLog, cancelled: Callable[[], bool]) -> BuiltImage:
+    """What breaks for a reason of ours may be a moment's thing, as when two builds meet: it is told, and tried once more."""
+    try:
+        return _built(row, request, engine, said, cancelled)
+    except RuntimeFailure:
+        raise
+    except Exception:  # recorded; what breaks again is the task's to tell
+        log.exception("Build %s broke, and begins again", row.pk)
+        said.say("The build broke for a reason that is not the app's; it begins again.")
+        return _built(row, request, engine, said, cancelled)
 
 
 def _built(row: Build, request: BuildRequest, engine: NodeEngine, said: BuildLog, cancelled: Callable[[], bool]) -> BuiltImage:

@@ -91,6 +91,26 @@ def test_a_build_that_breaks_in_an_unforeseen_way_is_failed_too(plant):
     assert "not the app's" in row.reason
 
 
+def test_a_build_that_broke_once_begins_again_and_says_so(plant):
+    class Shaky:
+        def __init__(self, whole):
+            self.whole, self.tries = whole, 0
+
+        def build(self, request, log, cancelled=lambda: False):
+            self.tries += 1
+            if self.tries == 1:
+                raise FileNotFoundError("somebody else took it away")
+            return self.whole.build(request, log, cancelled=cancelled)
+
+    shaky = plant.engine._builder = Shaky(plant.builder)
+    row = plant.submit(plant.app())
+    build(row.pk)
+    plant.engine._builder = plant.builder
+    row.refresh_from_db()
+    assert (row.state, shaky.tries) == (BuildState.SUCCEEDED, 2)
+    assert "it begins again" in (plant.config.build_logs / f"{row.pk}.log").read_text()
+
+
 def test_a_cancelled_build_stays_cancelled(plant):
     row = plant.submit(plant.app())
     builds.cancel(plant.crew.owner, build=row)
