@@ -58,7 +58,6 @@ BUILDS = {
         reason=("gems", "bundler"),
         log="nothing-like-it",
     ),
-    "pipfile": Bad(archive=archives.app({"app.py": "", "Pipfile": "[packages]\n"}), reason=("Pipfile", "requirements.txt")),
 }
 RUNS = {
     "exits-at-once": Bad(
