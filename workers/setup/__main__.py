@@ -64,6 +64,7 @@ def up(environment: Environment) -> None:
         manage(environment, "show_addresses")
         return
     strays.end(strays.managers(config))  # of a `make up` that was killed
+    strays.end(strays.programs(config))
     strays.end(strays.routers(config))
     _examine(config, port_is_ours=False)
     with taken(config):
@@ -104,6 +105,7 @@ def down(environment: Environment) -> None:
         with step("Stop the platform"):
             ask_to_stop(config, pid)
     strays.end(strays.managers(config))  # of a `make up` that was killed
+    strays.end(strays.programs(config))
     strays.end(strays.routers(config))
     if VENV.exists() and config.state.exists():
         manage(environment, "tear_down")
