@@ -7,7 +7,6 @@ they run on under their own monitors.
 from __future__ import annotations
 
 import http.client
-import os
 import re
 import signal
 import time
