@@ -65,6 +65,12 @@ class Router:
             _accept([self._ledger.fixed, self._ledger.slots])
             self._reload()
 
+    def workers(self) -> list[int]:
+        """Process ids of HAProxy's workers, the one that takes new connections first; empty when it is down."""
+        with suppress(RouterDown):
+            return self._api.workers()
+        return []
+
     def command(self) -> list[str]:
         """What the process manager keeps running in the foreground, as root: the master, whose workers drop their rights.
 

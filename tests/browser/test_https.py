@@ -1,0 +1,118 @@
+"""Two apps over HTTPS, each under its own name's certificate, seen by a real browser through a real HAProxy."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import redis
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509 import load_pem_x509_certificates
+from playwright.sync_api import Browser, Error
+
+from portal.domains import certificates
+from portal.domains.models import Domain, DomainCertificate
+from portal.traffic.actions import change
+from runtime.router.certificates import Certificates, name_for
+from runtime.router.table import AppRoutes
+from tests.conftest import QUIET_BROWSER
+from tests.portal.conftest import Crew, make_crew
+from tests.runtime.router.authority import TestAuthority, pebble
+from tests.runtime.router.conftest import RouterUnderTest, end, free_port, router_of_its_own
+from tests.workers.nameserver import NameServer
+from tests.workers.test_domains import verified, working_with
+from workers.domains import tend_certificate
+from workers.translate import desired_app
+
+ORDERED, UPLOADED, BARE = "one.example.com", "two.example.com", "three.example.com"
+APPS = (("one", ORDERED), ("two", UPLOADED), ("three", BARE))
+YEAR = 31_536_000
+
+
+@pytest.fixture
+def crew(transactional_db: None, broker: redis.Redis) -> Crew:
+    return make_crew()
+
+
+@pytest.fixture
+def names() -> Iterator[NameServer]:
+    with NameServer() as server:
+        yield server
+
+
+@pytest.fixture
+def front(names: NameServer) -> Iterator[RouterUnderTest]:
+    with router_of_its_own(https_port=free_port(), resolver=names.address) as under_test:
+        yield under_test
+
+
+@pytest.mark.slow
+def test_a_browser_sees_two_apps_over_https_each_with_its_own_certificate(
+    crew: Crew, front: RouterUnderTest, names: NameServer, chromium: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = TestAuthority("Browser Root")
+    with pebble(tmp_path, http_port=front.config.http_port) as (directory, ca):
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(ca))
+        with working_with(front, replace(front.config, acme_directory=directory)):
+            ordered, uploaded, bare = (led(crew, front, names, name, host) for name, host in APPS)
+            tend_certificate(ordered.pk)
+            chain, key = root.issue(UPLOADED)
+            certificates.upload(crew.owner, domain=uploaded, chain=chain + root.pem, key=key)
+            tend_certificate(uploaded.pk)
+            for domain in (ordered, uploaded):
+                assert DomainCertificate.objects.get(domain=domain).reason == ""
+    served = Certificates(front.config).get(name_for(ORDERED))
+    assert served is not None
+    issuer = load_pem_x509_certificates(served.pem.encode())[1]
+    browser = chromium.browser_type.launch(
+        executable_path="/usr/bin/chromium",
+        args=[
+            *QUIET_BROWSER,
+            "--host-resolver-rules=MAP *.example.com 127.0.0.1",
+            # No other authority's word is taken, and no error of another chain is overlooked.
+            f"--ignore-certificate-errors-spki-list={pin(issuer)},{pin(root.certificate)}",
+        ],
+    )
+    try:
+        for domain, issued_by in ((ordered, "Pebble"), (uploaded, "Browser Root")):
+            page = browser.new_context().new_page()
+            answer = page.goto(f"http://{domain.host}:{front.config.http_port}/")
+            assert answer is not None
+            assert page.url == f"https://{domain.host}:{front.config.https_port}/", "HTTP leads to HTTPS"
+            redirect = answer.request.redirected_from
+            assert redirect is not None
+            assert redirect.response().status == 308
+            assert (answer.status, answer.json()["name"]) == (200, f"{domain.app.name}-1")
+            assert answer.header_value("strict-transport-security") == f"max-age={YEAR}"
+            seen = answer.security_details()
+            assert seen is not None
+            assert seen["subjectName"] == domain.host
+            assert issued_by in seen["issuer"]
+            assert seen["protocol"] == "TLS 1.3"
+            assert seen["validTo"] == DomainCertificate.objects.get(domain=domain).not_after.timestamp()
+            assert page.evaluate("performance.getEntriesByType('navigation')[0].nextHopProtocol") == "h2"
+        with pytest.raises(Error, match="ERR_CERT_AUTHORITY_INVALID"):
+            browser.new_page().goto(f"https://{bare.host}:{front.config.https_port}/")
+    finally:
+        browser.close()
+
+
+def led(crew: Crew, front: RouterUnderTest, names: NameServer, name: str, host: str) -> Domain:
+    """A proven domain of an app that wants nothing but HTTPS; it answers behind the router."""
+    app = crew.app(name)
+    domain = verified(crew, app, host, names)
+    change(crew.owner, app=app, changes={"https_only": True, "hsts_seconds": YEAR})
+    wanted = desired_app(app)
+    sample = front.app(f"{name}-1")
+    front.router.set(AppRoutes(app=name, hosts=wanted.hosts, endpoints=(end(sample),), policy=wanted.policy))
+    return domain
+
+
+def pin(certificate) -> str:
+    """What Chromium knows a key by: the SHA-256 of its SubjectPublicKeyInfo, in base64."""
+    key = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return base64.b64encode(hashlib.sha256(key).digest()).decode()

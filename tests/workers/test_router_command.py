@@ -1,0 +1,100 @@
+"""`manage.py router`: what the router is told, its repair, and its upgrade under load."""
+
+from __future__ import annotations
+
+import io
+import json
+import socket
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from runtime.engines.node import NodeEngine
+from runtime.router.ledger import Ledger
+from tests.runtime.router.conftest import UPGRADE, RouterUnderTest, end, router_of_its_own, routes_to
+from workers import node
+
+RELOADS = 5
+
+
+@pytest.fixture(scope="module")
+def front() -> Iterator[RouterUnderTest]:
+    with router_of_its_own() as under_test:
+        yield under_test
+
+
+@pytest.fixture
+def router(front: RouterUnderTest) -> Iterator[Callable[..., str]]:
+    before = list(node._given)
+    node.use(NodeEngine(front.config, router=front.router))
+
+    def call(*words: str) -> str:
+        out = io.StringIO()
+        call_command("router", *words, stdout=out)
+        return out.getvalue().rstrip("\n")
+
+    yield call
+    node._given[:] = before
+
+
+def test_an_upgrade_by_command_refuses_nothing_and_cuts_nothing(front: RouterUnderTest, router: Callable[..., str]) -> None:
+    front.router.set(routes_to(end(front.app("web-1"))))
+    seen, stop, workers = Counter[str](), threading.Event(), set[int]()
+
+    def ask() -> None:
+        while not stop.is_set():
+            try:
+                seen[str(front.get().status_code)] += 1  # a new connection each
+            except OSError as error:
+                seen[type(error).__name__] += 1
+
+    threads = [threading.Thread(target=ask) for _ in range(3)]
+    with socket.create_connection(("127.0.0.1", front.config.http_port), 5) as tunnel:
+        tunnel.sendall(UPGRADE)
+        assert tunnel.recv(1000).startswith(b"HTTP/1.1 101 ")
+        for thread in threads:
+            thread.start()
+        try:
+            for _ in range(RELOADS):
+                assert router("reload").startswith("A fresh worker takes all new connections")
+                workers.add(front.router.workers()[0])
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+        tunnel.sendall(b"still here")
+        assert tunnel.recv(1000) == b"web-1:still here"
+    assert len(workers) == RELOADS
+    assert set(seen) == {"200"}
+
+
+def test_files_that_haproxy_would_not_take_are_no_reason_to_lose_the_worker_that_runs(
+    front: RouterUnderTest, router: Callable[..., str]
+) -> None:
+    slot, before = Ledger(front.config).slots / "00000.cfg", front.router.workers()[0]
+    good = slot.read_text()
+    slot.write_text("backend b00000 from slot\n  nonsense\n")
+    with pytest.raises(CommandError, match="nonsense"):
+        router("reload")
+    assert front.router.workers()[0] == before
+    slot.write_text(good)
+
+
+def test_what_the_router_is_told_can_be_looked_at_and_repaired(front: RouterUnderTest, router: Callable[..., str]) -> None:
+    front.router.set(routes_to(end(front.app("web-1"))))
+    assert [line.split() for line in router("ls").splitlines()[1:]] == [["hello", "serving", "1", "hello.test"]]
+    assert json.loads(router("ls", "--json"))[0]["instances"] == ["web-1"]
+    assert router("check") == "The router has exactly the routes it should have."
+    front.router._api.tell([f"del map {Ledger(front.config).maps.hosts} hello.test"])
+    assert router("check") == "The router's map host differed in 1 entries."
+    assert front.get().status_code == 200
+
+
+def test_a_reload_of_a_router_that_does_not_run_says_so(front: RouterUnderTest, router: Callable[..., str]) -> None:
+    front.kill()
+    with pytest.raises(SystemExit):
+        router("reload")
+    front.start()
