@@ -1,6 +1,8 @@
-"""CPU a request in the router with a full table, beside an HAProxy by hand with one app and the same care, and nginx, in one run: `python -m bench.router [APPS]`.
+"""CPU a request in the router with a full table, beside an HAProxy by hand with the same care, nginx and Caddy, in one run.
 
-Everything is started by itself on free ports, with one small backend that answers from memory; the platform need not run.
+`python -m bench.router [APPS]`. Everything is started by itself on free ports, with one small backend that answers from memory; the
+platform need not run. Peers that are not installed (`apt-get install nginx-light caddy`) are left out. All know all hosts, keep an access
+log that is really taken, and open a connection to the backend for each request, as the router does.
 """
 
 import json
@@ -14,16 +16,36 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from statistics import median
 
 from runtime.config import NodeConfig
 from runtime.router.control import Router
 from runtime.router.document import to_document
 from runtime.router.table import WEB, AppRoutes, Endpoint
 
-ROUNDS, SECONDS, CONNECTIONS = 3, 4, 32
+ROUNDS, SECONDS, CONNECTIONS, SPREAD = 5, 3, 32, 1000  # SPREAD: hosts of the second load, in turn
+KEEN = """
+local asked, next_one = {}, 0
+init = function()
+  for one = 0, %d do asked[one] = wrk.format("GET", "/", {Host = "app" .. one .. ".test"}) end
+end
+request = function()
+  next_one = (next_one + 389) %% %d
+  return asked[next_one]
+end
+"""
+SINK = """
+import asyncio, sys, uvloop
+class Take(asyncio.Protocol):
+    def data_received(self, data): pass
+async def main(host, port):
+    server = await asyncio.get_running_loop().create_server(Take, host, port)
+    await server.serve_forever()
+uvloop.run(main(sys.argv[1], int(sys.argv[2])))
+"""
 TICK = os.sysconf("SC_CLK_TCK")
 BACKEND = """
-import asyncio
+import asyncio, sys, uvloop
 ANSWER = b"HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\nok"
 class Answer(asyncio.Protocol):
     def connection_made(self, transport): self.transport, self.data = transport, b""
@@ -33,10 +55,8 @@ class Answer(asyncio.Protocol):
             self.data = self.data[end + 4:]
             self.transport.write(ANSWER)
 async def main(port):
-    import uvloop
     server = await asyncio.get_running_loop().create_server(Answer, "127.0.0.1", port)
     await server.serve_forever()
-import sys, uvloop
 uvloop.run(main(int(sys.argv[1])))
 """
 BARE = """
@@ -48,7 +68,7 @@ ring access
   size 16777216
   timeout connect 2s
   timeout server 10s
-  server collector unix@/nonexistent/access.sock
+  server collector {sink}
 defaults front
   mode http
   timeout client 5m
@@ -96,7 +116,7 @@ NGINX = """
 daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log;
 events {{ worker_connections 4096; }}
 http {{
-  access_log off; map_hash_max_size 262144; map_hash_bucket_size 128;
+  access_log {folder}/nginx.log combined buffer=64k; map_hash_max_size 262144; map_hash_bucket_size 128;
   client_body_temp_path {folder}/b; proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
   map $host $app {{ default ""; include {folder}/hosts.conf; }}
   server {{
@@ -111,6 +131,9 @@ http {{
 """
 
 
+Candidate = tuple[int, Callable[[], list[int]]]  # the port, and what tells the processes whose CPU counts
+
+
 def main() -> int:
     apps = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
     with ExitStack() as stack:
@@ -119,19 +142,34 @@ def main() -> int:
         backend = free_port()
         stack.enter_context(started([sys.executable, "-c", BACKEND, str(backend)], backend))
         candidates = {"slipway": ours(stack, folder, apps, backend), "HAProxy by hand": bare(stack, folder, apps, backend)}
-        if shutil.which("nginx"):
-            candidates["nginx"] = nginx(stack, folder, apps, backend)
-        measured: dict[str, list[tuple[float, float]]] = {name: [] for name in candidates}
-        for _ in range(ROUNDS):
-            for name, (port, pids) in candidates.items():
-                measured[name].append(measure(port, pids, f"app{apps // 2}.test"))
-        for name, rounds in measured.items():
-            rate, cost = sorted(rounds)[ROUNDS // 2]
-            print(f"{name:16} {cost:6.1f} µs CPU a request, {rate:8.0f} requests/s")
+        candidates |= {name: peer(stack, folder, apps, backend) for name, peer in PEERS.items() if shutil.which(name)}
+        many = folder / "many.lua"
+        many.write_text(KEEN % (min(SPREAD, apps) - 1, min(SPREAD, apps)))
+        one = ["-H", f"Host: app{apps // 2}.test"]
+        for load, options in (("one host", one), (f"{min(SPREAD, apps)} hosts", ["-s", str(many)])):
+            tell(load, compared(candidates, options))
     return 0
 
 
-def ours(stack: ExitStack, folder: Path, apps: int, backend: int) -> tuple[int, Callable[[], list[int]]]:
+def compared(candidates: dict[str, Candidate], options: list[str]) -> dict[str, list[tuple[float, float]]]:
+    """Rates and costs by candidate: rounds alternate, so that what else the machine does falls on all."""
+    measured: dict[str, list[tuple[float, float]]] = {name: [] for name in candidates}
+    for _ in range(ROUNDS):
+        for name, (port, pids) in candidates.items():
+            measured[name].append(measure(port, pids, options))
+    return measured
+
+
+def tell(load: str, measured: dict[str, list[tuple[float, float]]]) -> None:
+    """The round in the middle of each, and how many times the peer's cost ours is."""
+    print(f"{load}:")
+    own = median(cost for _, cost in measured["slipway"])
+    for name, rounds in measured.items():
+        cost, rate = median(cost for _, cost in rounds), median(rate for rate, _ in rounds)
+        print(f"  {name:16} {cost:6.1f} µs CPU a request, {rate:8.0f} requests/s; ours is {own / cost:.2f} of it")
+
+
+def ours(stack: ExitStack, folder: Path, apps: int, backend: int) -> Candidate:
     """The router with `apps` apps of three endpoints each, loaded from its files as after a crash."""
     config = NodeConfig(name="bench", state=folder / "state", run=folder / "run", http_port=free_port(), portal_host="portal.test")
     routes = config.router / "routes"
@@ -145,16 +183,18 @@ def ours(stack: ExitStack, folder: Path, apps: int, backend: int) -> tuple[int, 
     begun = time.perf_counter()
     router.prepare()
     rendered = time.perf_counter()
+    sink(stack, *config.access_address)
     process = stack.enter_context(started(router.command(), config.http_port))
     print(f"{apps} apps: files in {rendered - begun:.1f} s, HAProxy up in {time.perf_counter() - rendered:.1f} s")
 
-    def pids() -> list[int]:
-        return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+    while not (workers := router.workers()):  # the port is open a moment before the worker is there
+        assert process.poll() is None, "HAProxy ended"
+        time.sleep(0.02)
 
-    print(f"memory: {sum(memory(pid) for pid in pids()) / 2**20:.0f} MiB, {sum(memory(pid) for pid in pids()) / apps / 1024:.0f} kB an app")
+    print(f"memory: {sum(map(memory, workers)) / 2**20:.0f} MiB, {sum(map(memory, workers)) / apps / 1024:.0f} kB an app")
     switch = [switch_time(router, backend, number) for number in range(50)]
     print(f"a change is effective in {sorted(switch)[25] * 1000:.1f} ms in the middle")
-    return config.http_port, pids
+    return config.http_port, router.workers
 
 
 def switch_time(router: Router, backend: int, number: int) -> float:
@@ -164,15 +204,16 @@ def switch_time(router: Router, backend: int, number: int) -> float:
     return time.perf_counter() - begun
 
 
-def bare(stack: ExitStack, folder: Path, apps: int, backend: int) -> tuple[int, Callable[[], list[int]]]:
-    port = free_port()
+def bare(stack: ExitStack, folder: Path, apps: int, backend: int) -> Candidate:
+    port, log = free_port(), free_port()
+    sink(stack, "127.0.0.1", log)
     (folder / "bare.map").write_text("".join(f"app{number}.test app{number}\n" for number in range(apps)))
-    (folder / "bare.cfg").write_text(BARE.format(port=port, maps=folder / "bare.map", backend=backend))
+    (folder / "bare.cfg").write_text(BARE.format(port=port, maps=folder / "bare.map", backend=backend, sink=f"127.0.0.1:{log}"))
     process = stack.enter_context(started(["haproxy", "-db", "-q", "-f", str(folder / "bare.cfg")], port))
     return port, lambda: [process.pid]
 
 
-def nginx(stack: ExitStack, folder: Path, apps: int, backend: int) -> tuple[int, Callable[[], list[int]]]:
+def nginx(stack: ExitStack, folder: Path, apps: int, backend: int) -> Candidate:
     port = free_port()
     (folder / "hosts.conf").write_text("".join(f"app{number}.test app{number};\n" for number in range(apps)))
     (folder / "nginx.conf").write_text(NGINX.format(port=port, folder=folder, backend=backend))
@@ -180,10 +221,31 @@ def nginx(stack: ExitStack, folder: Path, apps: int, backend: int) -> tuple[int,
     return port, lambda: [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
 
 
-def measure(port: int, pids: Callable[[], list[int]], host: str) -> tuple[float, float]:
+def caddy(stack: ExitStack, folder: Path, apps: int, backend: int) -> Candidate:
+    port, log = free_port(), folder / "caddy.log"
+    proxy = {"handler": "reverse_proxy", "upstreams": [{"dial": f"127.0.0.1:{backend}"}]}
+    proxy["transport"] = {"protocol": "http", "keep_alive": {"enabled": False}}
+    route = {"match": [{"host": [f"app{number}.test" for number in range(apps)]}], "handle": [proxy]}
+    server = {"listen": [f"127.0.0.1:{port}"], "routes": [route], "automatic_https": {"disable": True}, "logs": {}}
+    sinks = {"default": {"writer": {"output": "file", "filename": str(log)}}}
+    config = {"admin": {"disabled": True}, "logging": {"logs": sinks}, "apps": {"http": {"servers": {"all": server}}}}
+    (folder / "caddy.json").write_text(json.dumps(config))
+    process = stack.enter_context(started(["caddy", "run", "--config", str(folder / "caddy.json")], port))
+    return port, lambda: [process.pid]
+
+
+PEERS = {"nginx": nginx, "caddy": caddy}
+
+
+def sink(stack: ExitStack, host: str, port: int) -> None:
+    """Something that takes an access log and forgets it."""
+    stack.enter_context(started([sys.executable, "-c", SINK, host, str(port)], port, host))
+
+
+def measure(port: int, pids: Callable[[], list[int]], options: list[str]) -> tuple[float, float]:
     """Requests a second, and CPU microseconds a request, under wrk."""
     before = sum(cpu(pid) for pid in pids())
-    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}s", "-H", f"Host: {host}", f"http://127.0.0.1:{port}/"]
+    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}s", *options, f"http://127.0.0.1:{port}/"]
     said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     assert "Non-2xx" not in said, said
     requests = int(next(line for line in said.splitlines() if "requests in" in line).split()[0])
@@ -202,14 +264,14 @@ def memory(pid: int) -> int:
 
 
 @contextmanager
-def started(command: list[str], port: int) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+def started(command: list[str], port: int, host: str = "127.0.0.1") -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=None if command[0] != "caddy" else subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + 60
         while True:
             assert process.poll() is None, f"{command[0]} ended"
             try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
+                socket.create_connection((host, port), 1).close()
                 break
             except OSError:
                 assert time.monotonic() < deadline

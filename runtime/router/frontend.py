@@ -1,7 +1,7 @@
 """What a request meets on its way in, as HAProxy's text: host, app, record, the app's policy, then its slot or an answer. Pure.
 
-A rule that refuses sets `txn.code`, the first one that does so wins, and one backend gives all such answers. A request of an
-app without a policy pays one short look at its flags a rule.
+A rule that refuses sets `txn.code`, the first one that does so wins, and one backend gives all such answers. A request of an app
+without a policy passes by all rules that ask for one.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ def frontend(config: NodeConfig, maps: Maps) -> str:
         _lookup(maps),
         _acme(maps),
         _proof(),
+        _plain(),
         _redirects(config),
         _refusals(maps),
         _hold(maps),
@@ -159,6 +160,11 @@ def _proof() -> str:
     return f'  http-request return status 404 content-type text/plain string "Not found" hdr {PROOF_HEADER} here if {{ path {PROOF_PATH} }}'
 
 
+def _plain() -> str:
+    """An app that serves and wishes for nothing is done here: all that follows asks for a flag, a situation or a code."""
+    return f"  http-request allow if !{{ var(txn.flags) -m found }} !{{ var(txn.situation) -m found }} {_NO_CODE}"
+
+
 def _redirects(config: NodeConfig) -> str:
     """To the canonical host and to HTTPS in one step; 308, so that a POST stays one."""
     secure = f"""
@@ -286,11 +292,12 @@ def _answering(maps: Maps) -> str:
     return f"""\
   http-after-response set-header X-Request-Id %[unique-id]
   http-after-response set-header Strict-Transport-Security "max-age=%[var(txn.hsts)]" if {{ var(txn.hsts) -m found }} {{ var(txn.proto) -m str https }}
-  http-after-response set-header X-Slipway-Code %[var(txn.code)] if {ours}
-  http-after-response set-header Retry-After %[{retry}] if {ours} {{ {retry} -m found }}
-  http-after-response set-header WWW-Authenticate "Basic realm=\\"%[var(txn.host)]\\", charset=\\"UTF-8\\"" if {ours} {{ var(txn.code) -m str {Code.SIGN_IN} }}
-  http-after-response set-header Content-Type application/json if {ours} {{ var(txn.as) -m str json }}
-  http-after-response del-header X-Slipway-Page if {ours}
+  http-after-response allow if !{ours}
+  http-after-response set-header X-Slipway-Code %[var(txn.code)]
+  http-after-response set-header Retry-After %[{retry}] if {{ {retry} -m found }}
+  http-after-response set-header WWW-Authenticate "Basic realm=\\"%[var(txn.host)]\\", charset=\\"UTF-8\\"" if {{ var(txn.code) -m str {Code.SIGN_IN} }}
+  http-after-response set-header Content-Type application/json if {{ var(txn.as) -m str json }}
+  http-after-response del-header X-Slipway-Page
   use_backend {ANSWERS} if {{ var(txn.code) -m found }}
   use_backend woken_http2 if {{ var(txn.endpoint) -m found }} {{ var(txn.situation) -m found }} {_flag("2")}
   use_backend woken if {{ var(txn.endpoint) -m found }} {{ var(txn.situation) -m found }}
