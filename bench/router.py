@@ -193,7 +193,7 @@ def ours(stack: ExitStack, folder: Path, apps: int, backend: int) -> Candidate:
 
     print(f"memory: {sum(map(memory, workers)) / 2**20:.0f} MiB, {sum(map(memory, workers)) / apps / 1024:.0f} kB an app")
     switch = [switch_time(router, backend, number) for number in range(50)]
-    print(f"a change is effective in {sorted(switch)[25] * 1000:.1f} ms in the middle")
+    print(f"a change is effective, and safe on disk, in {sorted(switch)[25] * 1000:.1f} ms in the middle")
     return config.http_port, router.workers
 
 
