@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from runtime.config import NodeConfig
+from runtime.router.haproxy import master_socket
 from workers.setup.processes import control_socket
 
 _LOOK = 0.05  # seconds between two looks
@@ -24,7 +25,7 @@ def managers(config: NodeConfig) -> list[int]:
 
 def routers(config: NodeConfig) -> list[int]:
     """HAProxy's masters and workers of this node, of every generation that still runs."""
-    return _naming(str(config.run / "router-master.sock"))
+    return _naming(str(master_socket(config)))
 
 
 def programs(config: NodeConfig) -> list[int]:
