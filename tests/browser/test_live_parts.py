@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Page, Route, expect
 
 from portal.accounts.models import Person
 from portal.activity.events import client
@@ -240,7 +240,22 @@ def test_a_deleted_app_ends_its_streams(browse: Browse) -> None:
     page = opened(browse(), "/apps/docs-site")
     expect(page.get_by_text("v1 is live")).to_be_visible()
     apps.delete_app(Person.objects.get(username="member"), app=App.objects.get(name="docs-site"), typed_name="docs-site")
-    expect(page.locator("main").get_by_text("This app was deleted.")).to_be_visible()
+    expect(page.locator("main").get_by_text("This app was deleted.")).to_be_visible(timeout=30_000)
+
+
+def test_an_app_deleted_before_its_stream_was_open_is_told_of_as_well(browse: Browse) -> None:
+    page = browse().new_page()
+
+    def delete_first(route: Route) -> None:
+        if App.objects.filter(name="docs-site", deleted_at=None).exists():
+            apps.delete_app(Person.objects.get(username="member"), app=App.objects.get(name="docs-site"), typed_name="docs-site")
+        route.continue_()
+
+    page.route("**/apps/docs-site/events*", delete_first)
+    page.goto("/apps/docs-site")
+    expect(page.locator("main").get_by_text("This app was deleted.")).to_be_visible(timeout=30_000)
+    expect(page.locator("#announcements")).to_have_text("This app was deleted.")
+    assert page.locator("[sse-connect]").count() == 0  # nothing is tried for ever
 
 
 @pytest.mark.parametrize("scripts", [True, False])
