@@ -114,7 +114,8 @@ def test_a_run_past_its_time_is_stopped_and_a_newer_one_replaces_it(plant):
 def test_a_run_is_stopped_by_a_person_while_it_goes_on_and_while_it_waits(plant):
     app, _ = live(plant, cron("slow", "echo begun; sleep 300"), cron("later", "sleep 300"))
     slow = begin(plant, app, "slow")
-    plant.until(lambda: "Z cron.slow stdout begun\n" in log_of(plant, app) or runs.tend_runs(app.pk))
+    container = plant.engine.runs.of(app.name)[slow.pk]
+    plant.until(lambda: plant.engine.runs.last_lines(container.id) == ["begun"])
     waits = jobs.run_now(plant.crew.owner, app=app, job=cron_for(app, "later"))
     for run in (slow, waits):
         jobs.stop(plant.crew.owner, app=app, run=run)
@@ -132,9 +133,9 @@ def test_a_failed_post_deploy_script_and_a_failed_release_phase_run_again(plant)
     failed = Run.objects.get()
     assert over(plant, failed).reason.startswith("It exited with code 4.")
     changed = set_config_vars(plant.crew.owner, app=app, changes={"SEED": "1"})
-    roll_out(changed.pk)
+    roll_out(changed.rollouts.get().pk)
     again = over(plant, jobs.run_again(plant.crew.owner, app=app, run=failed))
-    assert (again.state, again.release, again.created_by) == (RunState.SUCCEEDED, changed.release, plant.crew.owner)
+    assert (again.state, again.release, again.created_by) == (RunState.SUCCEEDED, changed, plant.crew.owner)
     build = plant.submit(app)
     builds.mark_building(build)
     processes = {"web": "python3 /srv/app.py mended ok", "release": "echo migrated"}
