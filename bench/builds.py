@@ -23,6 +23,7 @@ from runtime.containers.lifecycle import Containers
 from runtime.containers.spec import Limits
 from runtime.images.store import Store
 from runtime.network.links import Network
+from runtime.process import run
 from runtime.quantities import Bytes, Millicores
 from runtime.stacks.builder import ensure_stack
 from tests.ranges import free_range
@@ -178,7 +179,7 @@ class _Buildah:
 
     def __call__(self, *words: str) -> str:
         storage = ["--root", f"{self._folder}/root", "--runroot", f"{self._folder}/run", "--storage-driver", "overlay"]
-        return subprocess.run(["buildah", *storage, *words], capture_output=True, text=True, check=True).stdout.strip()
+        return run(["buildah", *storage, *words], timeout=300).stdout.decode().strip()
 
     def build(self, files: dict[str, str]) -> float:
         source = self._folder / "source"

@@ -5,6 +5,7 @@ Interleaved, so that a busy moment of the machine meets all of them.
 
 import json
 import os
+import resource
 import secrets
 import shutil
 import signal
@@ -13,7 +14,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,9 +37,13 @@ class Way:
     run: Callable[[], float]  # milliseconds to the first answer; cleans up after itself
 
 
-def measure(config: NodeConfig, image: str) -> dict[str, float]:
+class PeerFailed(Exception):
+    """Its own words."""
+
+
+def measure(config: NodeConfig, image: str, peers: Sequence[Way]) -> dict[str, float]:
     """Medians in milliseconds by the way's name; `image` is the digest of a built hello."""
-    ways = [Way(name="bare process", run=_bare), Way(name="slipway", run=_Slipway(config, image).once), *_peers(config, image)]
+    ways = [Way(name="bare process", run=_bare), Way(name="slipway", run=_Slipway(config, image).once), *peers]
     times: dict[str, list[float]] = {way.name: [] for way in ways}
     for way in ways:
         way.run()  # once for nothing: page cache, compiled Python
@@ -49,15 +54,14 @@ def measure(config: NodeConfig, image: str) -> dict[str, float]:
 
 
 def report(config: NodeConfig, image: str) -> list[str]:
-    medians = measure(config, image)
+    peers, absent = _peers(config, image)
+    medians = measure(config, image, peers)
     bare, ours = medians["bare process"], medians["slipway"]
     lines = [f"{ours:.0f} ms; bare process {bare:.0f} ms; ours less bare {ours - bare:.0f} ms"]
     for name, found in medians.items():
         if name not in {"bare process", "slipway"}:
             lines.append(f"{name} {found:.0f} ms: {found / ours:.1f} times ours")
-    absent = [name for name in ("podman", "docker") if not any(known.startswith(name) for known in medians)]
-    lines += [f"{name}: not installed, or its daemon does not answer" for name in absent]
-    return lines
+    return lines + [f"{name}: {why}" for name, why in absent.items()]
 
 
 class _Slipway:
@@ -105,15 +109,22 @@ def _bare() -> float:
         process.wait()
 
 
-def _peers(config: NodeConfig, image: str) -> list[Way]:
-    """podman and docker with the very same image, copied to them by skopeo."""
-    found = []
+def _peers(config: NodeConfig, image: str) -> tuple[list[Way], dict[str, str]]:
+    """podman and docker with the very same image, copied to them by skopeo; and why one that is not among them is not."""
+    found, absent = [], {}
     for program, place in (("podman", "containers-storage"), ("docker", "docker-daemon")):
         if shutil.which(program) is None or subprocess.run([program, "info"], capture_output=True, check=False).returncode:
+            absent[program] = "not installed, or its daemon does not answer"
             continue
         name = _lend(config, image, place)
-        found.append(Way(name=f"{program} run", run=lambda program=program, name=name: _peer(program, name)))
-    return found
+        way = Way(name=f"{program} run", run=lambda program=program, name=name: _peer(program, name))
+        try:
+            way.run()
+        except PeerFailed as failed:
+            absent[program] = f"runs no container on this machine ({failed})"
+        else:
+            found.append(way)
+    return found, absent
 
 
 def _lend(config: NodeConfig, image: str, place: str) -> str:
@@ -141,21 +152,33 @@ def _peer(program: str, image: str) -> float:
     port, name = _free_port(), f"slipway-bench-{secrets.token_hex(4)}"
     begun = time.perf_counter()
     process = subprocess.Popen(
-        [program, "run", "--rm", "--name", name, "-e", f"PORT={PORT}", "-p", f"127.0.0.1:{port}:{PORT}", image],
+        [program, "run", "--rm", "--name", name, *_own_limits(), "-e", f"PORT={PORT}", "-p", f"127.0.0.1:{port}:{PORT}", image],
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     try:
-        _first_answer("127.0.0.1", port)
+        _first_answer("127.0.0.1", port, lives=lambda: process.poll() is None)
         return (time.perf_counter() - begun) * 1000
+    except TimeoutError as error:
+        if process.poll() is None:
+            raise
+        assert process.stderr is not None
+        raise PeerFailed((process.stderr.read().splitlines() or ["it ended without a word"])[-1]) from error
     finally:
         subprocess.run([program, "kill", name], capture_output=True, check=False)
         process.wait(30)
 
 
-def _first_answer(address: str, port: int) -> None:
+def _own_limits() -> list[str]:
+    """This process' own: they ask for a million open files by themselves, which is more than some machines let even root have."""
+    limits = {"nofile": resource.RLIMIT_NOFILE, "nproc": resource.RLIMIT_NPROC}
+    return [word for name, which in limits.items() for word in ("--ulimit", f"{name}={resource.getrlimit(which)[1]}")]
+
+
+def _first_answer(address: str, port: int, *, lives: Callable[[], bool] = lambda: True) -> None:
     deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
+    while time.monotonic() < deadline and lives():
         try:
             with socket.create_connection((address, port), timeout=5) as connection:
                 connection.sendall(b"GET / HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n")

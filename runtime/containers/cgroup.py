@@ -16,6 +16,7 @@ import signal
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -140,13 +141,6 @@ class Cgroups(ABC):
             for among in (root, root / BUILDS):
                 _remove_tree(among / f"team{team}" / id)
 
-    def remove_idle_teams(self) -> None:
-        """Teams' groups without containers."""
-        for root in self.roots:
-            for _, folder in _teams(root):
-                if not _children(folder):
-                    _rmdir(folder)
-
     def remove_all(self) -> None:
         """Our parent, with all that is left below. Its processes must have ended, but for monitors, which are killed here."""
         for root in self.roots:
@@ -206,6 +200,16 @@ def write(path: Path, value: int | str) -> None:
         raise KernelRefused(
             f"The kernel did not take {value} for {path}: {os.strerror(code)}.", errno=code, hint=_HINTS.get(code, "")
         ) from None
+
+
+@contextmanager
+def unless_gone() -> Iterator[None]:
+    """For a group that may end at any moment: that it did is no failure."""
+    try:
+        yield
+    except KernelRefused as refused:
+        if refused.errno not in (errno.ENOENT, errno.ENODEV):
+            raise
 
 
 _HINTS = {

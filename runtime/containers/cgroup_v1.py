@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import fcntl
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
-from runtime.containers.cgroup import BUILDS, INIT_PROCESSES, MONITORS, PERIOD, Cgroups, Counted, flat, group_below, quota_of, read, write
+from runtime.containers.cgroup import (
+    BUILDS,
+    INIT_PROCESSES,
+    MONITORS,
+    PERIOD,
+    Cgroups,
+    Counted,
+    flat,
+    group_below,
+    quota_of,
+    read,
+    unless_gone,
+    write,
+)
 from runtime.containers.spec import Limits, TeamLimits
 
 _UNLIMITED = -1
@@ -47,9 +63,10 @@ class LegacyCgroups(Cgroups):
         write(self._group("pids", team, id) / "pids.max", limits.processes + INIT_PROCESSES)
         # Version 1 refuses a child more than its parent has (EINVAL); after raising a team's limit, set its containers' again.
         group = self._group("cpu", team, id)
-        team_quota = _quota(group.parent)
         wanted = quota_of(limits.cpu)
-        _set_quota(group, wanted if team_quota == _UNLIMITED else min(wanted, team_quota))
+        with _held(group.parent):
+            team_quota = _quota(group.parent)
+            _set_quota(group, wanted if team_quota == _UNLIMITED else min(wanted, team_quota))
 
     def set_team_limits(self, team: int, limits: TeamLimits) -> None:
         self._prepare_builds()
@@ -93,10 +110,12 @@ class LegacyCgroups(Cgroups):
                     write(disk / name, least)
 
     def _set_team_cpu(self, group: Path, quota: int) -> None:
-        for child in (path for path in group.iterdir() if path.is_dir()):
-            if not 0 <= _quota(child) <= quota:
-                _set_quota(child, quota)
-        _set_quota(group, quota)
+        with _held(group):
+            for child in (path for path in group.iterdir() if path.is_dir()):
+                if not 0 <= _quota(child) <= quota:
+                    with unless_gone():
+                        _set_quota(child, quota)
+            _set_quota(group, quota)
 
     def counted(self, team: int, id: str) -> Counted | None:
         memory = self._group("memory", team, id)
@@ -130,9 +149,20 @@ class LegacyCgroups(Cgroups):
         """Memory and swap together. Neither may pass the other on the way, so the order depends on the direction."""
         together = group / "memory.memsw.limit_in_bytes"
         files = [together, group / "memory.limit_in_bytes"] if together.exists() else [group / "memory.limit_in_bytes"]
-        growing = limit >= int(files[0].read_text())
+        growing = limit >= int(read(files[0]) or 0)
         for file in files if growing else reversed(files):
             write(file, limit)
+
+
+@contextmanager
+def _held(team: Path) -> Iterator[None]:
+    """Alone with a team's quota and those below it: no child may get more than its parent between two looks. The folder is the lock (flock(2))."""
+    fd = os.open(team, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
 
 
 def _quota(group: Path) -> int:

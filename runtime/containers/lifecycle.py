@@ -21,7 +21,7 @@ from runtime import journal
 from runtime.config import NodeConfig
 from runtime.containers import identity, scratch, seccomp, sockets
 from runtime.containers.attachment import Network
-from runtime.containers.cgroup import Cgroups, open_cgroups
+from runtime.containers.cgroup import Cgroups, open_cgroups, unless_gone
 from runtime.containers.container import Container, Exit, Status, Usage, exit_of
 from runtime.containers.creation import Creation
 from runtime.containers.execution import Executed, execute
@@ -208,7 +208,8 @@ class Containers:
         self._cgroups.set_team_limits(team, limits)
         for container in self.list():
             if container.spec.team == team and container.status in (Status.CREATED, Status.RUNNING):
-                self._cgroups.set_limits(team, container.id, container.spec.limits)
+                with unless_gone():  # another process may be removing it
+                    self._cgroups.set_limits(team, container.id, container.spec.limits)
 
     def upper(self, id: str) -> Path:
         """The writable layer of a build container that has ended, with real ids and without the mount points we made in it."""

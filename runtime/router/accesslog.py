@@ -2,6 +2,9 @@
 
 HAProxy keeps the last lines in a ring and sends them over a stream, so a collector that is away for a while misses none as
 long as the ring holds them. It refuses to block HAProxy: what it cannot deliver it counts and drops.
+
+The stream is TCP, as HAProxy (2.6) tries a refused Unix socket again at once and for ever, with a whole core, but a port once a
+second. A port is open to every user of the host, so only HAProxy's own is listened to.
 """
 
 from __future__ import annotations
@@ -10,6 +13,8 @@ import asyncio
 import logging
 import os
 import pwd
+import socket
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -26,7 +31,7 @@ _GOODBYE = 5.0  # seconds for HAProxy to close after we said that we will
 
 
 class Collector:
-    """Serves `config.access_socket` between `start` and `stop`, on the running event loop.
+    """Serves `config.access_address` between `start` and `stop`, on the running event loop.
 
     `deliver` gets the lines of one app in the order of their end, in a thread of its own. Without it lines are only counted.
     """
@@ -35,21 +40,19 @@ class Collector:
         self.metrics = Metrics()
         self._config = config
         self._deliver = deliver
+        self._speakers = {0, os.geteuid(), *_user(config.user)}
         self._server: asyncio.Server | None = None
         self._readers: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     async def start(self) -> None:
         """Listen; HAProxy connects by itself within a second or two."""
-        path = self._config.access_socket
-        path.unlink(missing_ok=True)
-        self._server = await asyncio.start_unix_server(self._connected, path, limit=_READ)
-        only_for_haproxy(path, self._config.user)
+        host, port = self._config.access_address
+        self._server = await asyncio.start_server(self._connected, host, port, limit=_READ, reuse_address=True)
 
     async def stop(self) -> None:
         """Take what has been sent, then leave. What comes later waits in HAProxy's ring for the next collector."""
         if self._server is not None:
             self._server.close()
-        self._config.access_socket.unlink(missing_ok=True)
         for writer in self._readers.values():
             with suppress(OSError):
                 writer.write_eof()  # HAProxy closes in answer, and what it sent until then is read to its end
@@ -59,6 +62,10 @@ class Collector:
             task.cancel()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if _owner(*writer.get_extra_info("peername")) not in self._speakers:
+            log.warning("Somebody who is not the router connected to the collector of its access log, and was not listened to.")
+            writer.close()
+            return
         task = asyncio.current_task()
         assert task is not None
         self._readers[task] = writer
@@ -88,11 +95,16 @@ class Collector:
                 log.exception("%d lines of the access log of %s could not be kept.", len(some), app)
 
 
-def only_for_haproxy(path: Path, user: str) -> None:
-    """Rights of a socket that we listen on: HAProxy's workers run as the unprivileged user, and nobody else has anything to say there."""
-    path.chmod(0o600)
-    if os.geteuid() == 0:
-        for name in (user, "nobody"):
-            with suppress(KeyError):
-                os.chown(path, pwd.getpwnam(name).pw_uid, -1)
-                return
+def _user(name: str) -> tuple[int, ...]:
+    """Whom HAProxy's workers become: the configured user, else `nobody`."""
+    for one in (name, "nobody"):
+        with suppress(KeyError):
+            return (pwd.getpwnam(one).pw_uid,)
+    return ()
+
+
+def _owner(address: str, port: int) -> int | None:
+    """The user whose socket on this machine has this address (proc_net(5), /proc/net/tcp); None where there is none."""
+    wanted = f"{int.from_bytes(socket.inet_aton(address), sys.byteorder):08X}:{port:04X}"
+    rows = (row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:])
+    return next((int(row[7]) for row in rows if row[1] == wanted), None)

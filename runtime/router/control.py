@@ -19,7 +19,7 @@ from pathlib import Path
 from runtime import journal, process
 from runtime.config import NodeConfig
 from runtime.errors import RouterRefused
-from runtime.router import render
+from runtime.router import haproxy, render
 from runtime.router.certificates import Certificates
 from runtime.router.check import check, is_app
 from runtime.router.delta import LiveServer, SlotDelta, live_servers, slot_delta
@@ -42,8 +42,7 @@ class Router:
         self._config = config
         self._ledger = Ledger(config)
         self._lock = config.locks / "router"
-        self._master = config.run / "router-master.sock"
-        self._api = RuntimeApi(config.router_socket, self._master)
+        self._api = RuntimeApi(config.router_socket, haproxy.master_socket(config))
 
     def prepare(self) -> None:
         """Write all of HAProxy's files from the journalled routes; a running HAProxy is left alone unless they changed under it."""
@@ -66,22 +65,8 @@ class Router:
             self._reload()
 
     def command(self) -> list[str]:
-        """What the process manager keeps running in the foreground, as root: the master, whose workers drop their rights.
-
-        SIGTERM ends it at once, SIGUSR1 after its connections have. A killed worker takes the master with it: start it again.
-        """
-        return [
-            "haproxy",
-            "-W",
-            "-db",
-            "-q",
-            "-S",
-            f"{self._master},mode,600",
-            "-f",
-            str(self._ledger.fixed),
-            "-f",
-            str(self._ledger.slots),
-        ]
+        """What the process manager keeps running; see `runtime.router.haproxy`."""
+        return haproxy.command(self._config)
 
     def set(self, routes: AppRoutes) -> None:
         """Make an app's routes these; in effect on return. RouterRefused: a name is unusable, a host is another app's, or

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from runtime import journal
 from runtime.config import NodeConfig
-from runtime.router import pages, render
+from runtime.router import haproxy, pages, render
 from runtime.router.document import from_document, to_document
 from runtime.router.record import Maps, app_entries, groups, members, slot_name
 from runtime.router.render import Identity
@@ -46,8 +46,8 @@ class Ledger:
         self._cookie_key = config.router / "cookie-key"
         self._read: dict[str, tuple[tuple[int, int], Placed]] = {}  # the truth as last read, by app, with its file's version
         self.maps = Maps(folder=config.router / "maps")
-        self.fixed = config.router / "00-fixed.cfg"
-        self.slots = config.router / "pool"
+        self.fixed = haproxy.fixed_file(config)
+        self.slots = haproxy.pool_folder(config)
 
     def prepare(self, identity: Identity | None, *, accept: Callable[[list[Path]], None]) -> bool:
         """Make the folders and the fixed files, and a first pool of slots; whether the fixed part differs from before.

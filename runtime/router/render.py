@@ -139,7 +139,7 @@ ring access
   size {_RING}
   timeout connect 2s
   timeout server 10s
-  server collector unix@{config.access_socket}"""
+  server collector {":".join(map(str, config.access_address))}"""
 
 
 def _defaults(config: NodeConfig, maps: Maps, cookie_key: str) -> str:

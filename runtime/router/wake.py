@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import pwd
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
 
 from runtime.config import NodeConfig
 from runtime.errors import RuntimeFailure
-from runtime.router.accesslog import only_for_haproxy
 from runtime.router.codes import Code
 from runtime.router.table import WEB, AppRoutes, AppSituation, Endpoint
 
@@ -43,7 +46,7 @@ class WakeService:
         path = self._config.wake_socket
         path.unlink(missing_ok=True)
         self._server = await asyncio.start_unix_server(self._asked, path, backlog=_BACKLOG)
-        only_for_haproxy(path, self._config.user)
+        _only_for_haproxy(path, self._config.user)
 
     async def stop(self) -> None:
         """Nobody is woken any more. Who still waits gets no answer, and asks the next service until its time is over."""
@@ -112,3 +115,13 @@ async def serving_endpoint(routes: Callable[[str], AppRoutes | None], app: str) 
                 if not end.draining and end.process == WEB and not end.canary:
                     return end
         await asyncio.sleep(_LOOK)
+
+
+def _only_for_haproxy(path: Path, user: str) -> None:
+    """HAProxy's workers run as the unprivileged user, and nobody else has anything to say there."""
+    path.chmod(0o600)
+    if os.geteuid() == 0:
+        for name in (user, "nobody"):
+            with suppress(KeyError):
+                os.chown(path, pwd.getpwnam(name).pw_uid, -1)
+                return

@@ -3,8 +3,10 @@
 import configparser
 import io
 import os
+import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -14,8 +16,8 @@ from hypothesis import strategies as st
 from runtime import journal
 from runtime.config import NodeConfig, process_environment
 from runtime.errors import HostLacks
-from workers.setup import folders
-from workers.setup.processes import programs, render
+from workers.setup import folders, strays
+from workers.setup.processes import control_socket, programs, render
 from workers.setup.python import lines_of, open_to_all, uv_settings
 from workers.setup.running import holder, taken
 from workers.setup.steps import step
@@ -161,3 +163,22 @@ def test_a_step_is_one_line_and_a_failing_one_shows_what_it_said():
     assert quiet.getvalue().count("\n") == 1
     assert "noise" not in quiet.getvalue()
     assert "failed\n    what went wrong\n" in loud.getvalue()
+
+
+def test_what_a_killed_manager_left_is_ended_and_nobody_elses_is(config):
+    mark = {"SUPERVISOR_SERVER_URL": f"unix://{control_socket(config)}"}
+    asleep = [sys.executable, "-c", "import time; time.sleep(60)"]
+    left = subprocess.Popen([*asleep, "-m", "gunicorn"], env=mark)
+    others = subprocess.Popen([*asleep, "-m", "gunicorn"], env={"SUPERVISOR_SERVER_URL": "unix:///elsewhere.sock"})
+    monitor = subprocess.Popen([*asleep, "conmon"], env=mark)
+    try:
+        assert strays.programs(config) == [left.pid]
+        ended = threading.Thread(target=strays.end, args=(strays.programs(config),))
+        ended.start()
+        assert left.wait(20) == -signal.SIGTERM
+        ended.join()
+        assert (others.poll(), monitor.poll()) == (None, None)
+    finally:
+        for process in (left, others, monitor):
+            process.kill()
+            process.wait()

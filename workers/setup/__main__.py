@@ -14,7 +14,7 @@ from runtime.config import NodeConfig, from_environment, process_environment
 from runtime.errors import ProcessFailed, RuntimeFailure
 from runtime.host import Lack, lacks, look
 from runtime.packages import PLATFORM, PYTHON_VENV, TESTS, Need, command_line, install, missing
-from runtime.router.control import Router
+from runtime.router import haproxy
 from workers.setup import folders, strays
 from workers.setup.foreground import Foreground
 from workers.setup.frontend import ensure_front_end
@@ -64,6 +64,7 @@ def up(environment: Environment) -> None:
         manage(environment, "show_addresses")
         return
     strays.end(strays.managers(config))  # of a `make up` that was killed
+    strays.end(strays.programs(config))
     strays.end(strays.routers(config))
     _examine(config, port_is_ours=False)
     with taken(config):
@@ -104,6 +105,7 @@ def down(environment: Environment) -> None:
         with step("Stop the platform"):
             ask_to_stop(config, pid)
     strays.end(strays.managers(config))  # of a `make up` that was killed
+    strays.end(strays.programs(config))
     strays.end(strays.routers(config))
     if VENV.exists() and config.state.exists():
         manage(environment, "tear_down")
@@ -206,7 +208,7 @@ def _deploy_example(environment: Environment) -> None:
 
 def _write_configuration(config: NodeConfig, environment: Environment) -> Path:
     platform_logs(config).mkdir(parents=True, exist_ok=True)
-    items = programs(config, venv=VENV, router=Router(config).command(), private_redis=not environment.get("REDIS_URL"))
+    items = programs(config, venv=VENV, router=haproxy.command(config), private_redis=not environment.get("REDIS_URL"))
     path = config.run / "processes.conf"
     journal.write_atomic(path, render(config, items, root=ROOT).encode())
     return path

@@ -7,7 +7,6 @@ they run on under their own monitors.
 from __future__ import annotations
 
 import http.client
-import os
 import re
 import signal
 import time
@@ -22,9 +21,7 @@ from workers.setup.processes import platform_logs
 from workers.setup.tree import PYTHON, ROOT
 
 _LOOK = 0.2  # seconds between two looks
-_ORPHANS = 25.0  # seconds that the processes of a killed manager get to end by themselves
 _TOLD_AGAIN = 30.0  # seconds between two lines about the same process
-_SPAWNED = re.compile(r"spawned: '([^']+)' with pid (\d+)")
 _EXITED = re.compile(r"exited: (\S+) \((.*)\)")
 
 
@@ -46,7 +43,6 @@ class Foreground:
             configuration,
         ]
         self._log = _Tail(platform_logs(config) / "processes.log")
-        self._pids: dict[str, int] = {}
         self._told: dict[str, float] = {}
         self._old_routers: list[int] = []  # of a manager that was killed; they serve until the new one does
         self._manager = self._start()
@@ -101,9 +97,7 @@ class Foreground:
 
     def _look_at_log(self, *, silently: bool = False) -> None:
         for line in self._log.new_lines():
-            if spawned := _SPAWNED.search(line):
-                self._pids[spawned[1]] = int(spawned[2])
-            elif (exited := _EXITED.search(line)) and not silently:
+            if (exited := _EXITED.search(line)) and not silently:
                 self._tell(exited[1], exited[2])
 
     def _tell(self, name: str, how: str) -> None:
@@ -113,16 +107,8 @@ class Foreground:
             self._told[name] = now
 
     def _end_orphans(self) -> None:
-        """Wait for what the manager left (each gets SIGTERM when it dies, but the router), so that the next finds sockets free."""
-        deadline = time.monotonic() + _ORPHANS
-        mine = set(self._pids.values()) - set(self._old_routers)
-        while alive := [pid for pid in mine if Path(f"/proc/{pid}").exists()]:
-            if time.monotonic() > deadline:
-                for pid in alive:
-                    os.kill(pid, signal.SIGKILL)
-                deadline += _ORPHANS
-            time.sleep(_LOOK)
-        self._pids.clear()
+        """End what the manager left, but the router, so that the next finds sockets free."""
+        strays.end(strays.programs(self._config))
 
     def _start(self) -> Running[bytes]:
         with (platform_logs(self._config) / "manager.out").open("ab") as out:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from functools import wraps
 from pathlib import Path
+from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -33,26 +35,42 @@ QUIET_LOOKS = 60
 OVERVIEW_PARTS = ("status", "pulse", "instances", "last_deploys", "runs")
 
 Parts = tuple[dict[str, str], bool]  # name to HTML of each, and whether nothing more will come
+Chunks = AsyncGenerator[str, None]
 
 
-async def app_events(request: HttpRequest, name: str) -> HttpResponseBase:
+def streamed(view: Callable[..., Awaitable[Chunks]]) -> Callable[..., Coroutine[Any, Any, HttpResponseBase]]:
+    """A view whose answer is a stream, for who is signed in: a stream has no use for a redirect to the sign-in page.
+
+    A page that comes (back) to what is gone meanwhile is told so by an event: it sees no status, and would try again for ever.
+    """
+
+    @wraps(view)
+    async def answer(request: HttpRequest, *args: object, **named: object) -> HttpResponseBase:
+        person = await request.auser()
+        if not isinstance(person, Person):
+            return HttpResponse(status=403)
+        try:
+            return stream.response(await view(request, person, *args, **named))
+        except NotFound:
+            return stream.response(_gone())
+
+    return answer
+
+
+@streamed
+async def app_events(_request: HttpRequest, person: Person, name: str) -> Chunks:
     """The overview's moving parts, each when it changed."""
-    person = await _person(request)
-    if person is None:
-        return HttpResponse(status=403)
     await sync_to_async(app_for)(person, name)
 
     def look() -> Parts:
         return overview_parts(app_for(person, name)), False
 
-    return stream.response(_parts(name, look))
+    return _parts(name, look)
 
 
-async def build_events(request: HttpRequest, name: str, number: int) -> HttpResponseBase:
+@streamed
+async def build_events(request: HttpRequest, person: Person, name: str, number: int) -> Chunks:
     """The build's log and progress; ends with `complete` when all of it is told."""
-    person = await _person(request)
-    if person is None:
-        return HttpResponse(status=403)
     build = await sync_to_async(build_for)(person, name, number)
 
     def look() -> Parts:
@@ -61,28 +79,24 @@ async def build_events(request: HttpRequest, name: str, number: int) -> HttpResp
             "progress": render_to_string("builds/fragments/progress.html", {"app": progress.build.app, "progress": progress})
         }, progress.is_over
 
-    return stream.response(_parts(name, look, log=build_logs.path_of(build), place=_place(request)))
+    return _parts(name, look, log=build_logs.path_of(build), place=_place(request))
 
 
-async def image_job_events(request: HttpRequest, name: str, number: int) -> HttpResponseBase:
+@streamed
+async def image_job_events(_request: HttpRequest, person: Person, name: str, number: int) -> Chunks:
     """How a job with images goes on, until it is over."""
-    person = await _person(request)
-    if person is None:
-        return HttpResponse(status=403)
     await sync_to_async(job_for)(person, name, number)
 
     def look() -> Parts:
         job = job_for(person, name, number)
         return {"job": render_to_string("images/fragments/job.html", job_context(job))}, JobState(job.state).is_over
 
-    return stream.response(_parts(name, look))
+    return _parts(name, look)
 
 
-async def metrics_events(request: HttpRequest, name: str) -> HttpResponseBase:
+@streamed
+async def metrics_events(request: HttpRequest, person: Person, name: str) -> Chunks:
     """The moving parts of the page of metrics, each when it changed."""
-    person = await _person(request)
-    if person is None:
-        return HttpResponse(status=403)
     await sync_to_async(app_for)(person, name)
     span = span_of(request)
 
@@ -90,21 +104,19 @@ async def metrics_events(request: HttpRequest, name: str) -> HttpResponseBase:
         context = parts_context(app_for(person, name), span)
         return {part: render_to_string(f"metrics/fragments/{part}.html", context) for part in ("pulse", "columns", "numbers")}, False
 
-    return stream.response(_parts(name, look))
+    return _parts(name, look)
 
 
-async def log_events(request: HttpRequest, name: str) -> HttpResponseBase:
+@streamed
+async def log_events(request: HttpRequest, person: Person, name: str) -> Chunks:
     """What the app prints from now on, or from where the page left off."""
-    person = await _person(request)
-    if person is None:
-        return HttpResponse(status=403)
     app = await sync_to_async(app_for)(person, name)
 
     def look() -> Parts:
         app_for(person, name)
         return {}, False
 
-    return stream.response(_parts(name, look, log=app_logs.path_of(app), place=_place(request)))
+    return _parts(name, look, log=app_logs.path_of(app), place=_place(request))
 
 
 def overview_parts(app: App) -> dict[str, str]:
@@ -114,7 +126,7 @@ def overview_parts(app: App) -> dict[str, str]:
     return {part: render_to_string(f"apps/fragments/{part}.html", context) for part in OVERVIEW_PARTS}
 
 
-async def _parts(app_name: str, look: Callable[[], Parts], *, log: Path | None = None, place: str = "") -> AsyncGenerator[str, None]:
+async def _parts(app_name: str, look: Callable[[], Parts], *, log: Path | None = None, place: str = "") -> Chunks:
     """Send each part that changed and each line that came. After `complete` the page closes the stream for good.
 
     `look` is also the lasting check that the person may see this: it raises once the app is gone or no longer theirs.
@@ -147,10 +159,9 @@ async def _parts(app_name: str, look: Callable[[], Parts], *, log: Path | None =
                 yield ": still here\n\n"  # keeps proxies from taking a quiet stream for a dead one
 
 
-async def _person(request: HttpRequest) -> Person | None:
-    """Who is signed in; a stream has no use for a redirect to the sign-in page."""
-    user = await request.auser()
-    return user if isinstance(user, Person) else None
+async def _gone() -> Chunks:
+    yield stream.event("gone", render_to_string("components/gone.html"))
+    yield stream.event("complete", "")
 
 
 def _place(request: HttpRequest) -> str:

@@ -1,11 +1,13 @@
 """What the numbers over time read like on the pages, who may see them, and what Prometheus gets."""
 
+import asyncio
 import json
 from collections.abc import Callable
 from html import unescape
 
 import pytest
 import redis
+from django.http import StreamingHttpResponse
 from django.test import Client
 
 from portal.accounts.actions import create_token
@@ -81,7 +83,12 @@ def test_lists_and_overview_show_rate_latency_and_a_sparkline(member: Client) ->
 
 def test_others_see_no_metrics(stranger: Client) -> None:
     assert stranger.get("/apps/shop/metrics").status_code == 404
-    assert stranger.get("/apps/shop/metrics/events").status_code == 404
+    stream = asyncio.run(all_of(stranger.get("/apps/shop/metrics/events")))
+    assert [line for line in stream.splitlines() if line.startswith("event:")] == ["event: gone", "event: complete"]
+
+
+async def all_of(answer: StreamingHttpResponse) -> str:
+    return "".join([piece.decode() async for piece in answer])
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,6 +51,22 @@ def test_a_team_gets_its_sum_over_two_containers_and_its_change_is_live_both_way
     containers.set_team_limits(1, TeamLimits(cpu=Millicores(600), memory=Bytes(512 * MIB), processes=256))
     time.sleep(0.2)
     assert 0.16 < _cpu_share(containers, ids) < 0.75
+
+
+def test_a_teams_limits_may_change_while_its_containers_come_and_go(containers: Containers, spec: Spec) -> None:
+    def come_and_go() -> None:
+        for _ in range(15):
+            wanted = spec("sleep", "60")
+            containers.launch(wanted)
+            containers.remove(wanted.id)
+
+    limits = TeamLimits(cpu=Millicores(300), memory=Bytes(512 * MIB), processes=256)
+    with ThreadPoolExecutor(2) as pool:
+        going = [pool.submit(come_and_go) for _ in range(2)]
+        while not all(one.done() for one in going):
+            containers.set_team_limits(1, limits)
+            limits = replace(limits, cpu=Millicores(400 - limits.cpu + 300))
+        assert [one.result() for one in going] == [None, None]
 
 
 def test_who_eats_all_its_memory_is_killed_and_told_so(output: Output) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import os
 import socket
+import subprocess
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -127,6 +130,34 @@ def test_no_line_is_lost_or_doubled_while_collectors_come_and_go(shared: RouterU
     seen = Counter(line.path for line in lines)
     assert seen == asked
     assert sum(one.apps["hello"].requests for one in metrics if "hello" in one.apps) == asked.total()
+
+
+def test_an_absent_collector_costs_haproxy_neither_requests_nor_time(shared: RouterUnderTest):
+    head = b" HTTP/1.1\r\nHost: hello.test\r\nConnection: close\r\n\r\n"
+    for number in range(50):
+        assert send(shared, f"GET /unread-{number}".encode() + head).startswith(b"HTTP/1.1 200 ")
+    worker = shared.router._api.workers()[0]
+    before = processor_time(worker)
+    time.sleep(2)
+    assert processor_time(worker) - before < 0.5
+    lines: list[AccessLine] = []
+    with collecting(shared, lines):
+        wait_for(lambda: {line.path for line in lines} >= {f"/unread-{number}" for number in range(50)})
+
+
+def test_another_user_of_the_host_is_not_listened_to(shared: RouterUnderTest, caplog: pytest.LogCaptureFixture):
+    stranger = "import socket, sys; s = socket.create_connection((sys.argv[1], 514)); print(len(s.recv(1)))"
+    lines: list[AccessLine] = []
+    with collecting(shared, lines):
+        words = ["setpriv", "--reuid=12345", "--clear-groups", "--", "/usr/bin/python3", "-c", stranger, shared.config.access_address[0]]
+        assert subprocess.run(words, check=True, capture_output=True, text=True, timeout=20).stdout == "0\n"
+    assert "not listened to" in caplog.text
+
+
+def processor_time(pid: int) -> float:
+    """Seconds of CPU that a process used so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def test_a_disk_that_is_full_ends_neither_counting_nor_the_rest(shared: RouterUnderTest, caplog: pytest.LogCaptureFixture):

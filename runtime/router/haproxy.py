@@ -1,0 +1,31 @@
+"""How HAProxy is started, and from what: so little that the process manager's side needs nothing else of the router."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from runtime.config import NodeConfig
+
+
+def master_socket(config: NodeConfig) -> Path:
+    """Where its master is asked to reload."""
+    return config.run / "router-master.sock"
+
+
+def fixed_file(config: NodeConfig) -> Path:
+    """All of its configuration but the slots; read first."""
+    return config.router / "00-fixed.cfg"
+
+
+def pool_folder(config: NodeConfig) -> Path:
+    """The slots, a file each."""
+    return config.router / "pool"
+
+
+def command(config: NodeConfig) -> list[str]:
+    """What the process manager keeps running in the foreground, as root: the master, whose workers drop their rights.
+
+    SIGTERM ends it at once, SIGUSR1 after its connections have. A killed worker takes the master with it: start it again.
+    """
+    master = f"{master_socket(config)},mode,600"
+    return ["haproxy", "-W", "-db", "-q", "-S", master, "-f", str(fixed_file(config)), "-f", str(pool_folder(config))]
