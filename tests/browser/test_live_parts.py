@@ -18,7 +18,8 @@ from portal.apps.models import App
 from portal.builds import actions as builds
 from portal.builds.models import Build
 from portal.images.models import ImageJob
-from tests.portal.pages.fleet import CHANGES, PASSWORD, answer, image, write_log
+from tests.portal.pages.fleet import PASSWORD, write_log
+from tests.portal.pages.images import CHANGES, answer, image
 
 Browse = Callable[..., BrowserContext]
 
