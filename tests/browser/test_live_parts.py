@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Page, Route, expect
 
 from portal.accounts.models import Person
 from portal.activity.events import client
@@ -18,7 +18,8 @@ from portal.apps.models import App
 from portal.builds import actions as builds
 from portal.builds.models import Build
 from portal.images.models import ImageJob
-from tests.portal.pages.fleet import CHANGES, PASSWORD, answer, image, write_log
+from tests.portal.pages.fleet import PASSWORD, write_log
+from tests.portal.pages.images import CHANGES, answer, image
 
 Browse = Callable[..., BrowserContext]
 
@@ -240,7 +241,22 @@ def test_a_deleted_app_ends_its_streams(browse: Browse) -> None:
     page = opened(browse(), "/apps/docs-site")
     expect(page.get_by_text("v1 is live")).to_be_visible()
     apps.delete_app(Person.objects.get(username="member"), app=App.objects.get(name="docs-site"), typed_name="docs-site")
-    expect(page.locator("main").get_by_text("This app was deleted.")).to_be_visible()
+    expect(page.locator("main").get_by_text("This app was deleted.")).to_be_visible(timeout=30_000)
+
+
+def test_an_app_deleted_before_its_stream_was_open_is_told_of_as_well(browse: Browse) -> None:
+    page = browse().new_page()
+
+    def delete_first(route: Route) -> None:
+        if App.objects.filter(name="docs-site", deleted_at=None).exists():
+            apps.delete_app(Person.objects.get(username="member"), app=App.objects.get(name="docs-site"), typed_name="docs-site")
+        route.continue_()
+
+    page.route("**/apps/docs-site/events*", delete_first)
+    page.goto("/apps/docs-site")
+    expect(page.locator("main").get_by_text("This app was deleted.")).to_be_visible(timeout=30_000)
+    expect(page.locator("#announcements")).to_have_text("This app was deleted.")
+    expect(page.locator("[data-connection]")).to_have_text("Complete")
 
 
 @pytest.mark.parametrize("scripts", [True, False])

@@ -20,7 +20,7 @@ from portal.images.models import ImageJob, ImageLayer, ImageTag, JobState
 from portal.images.sums import compared, summed
 from portal.releases.models import Release
 from tests.portal.conftest import Crew
-from tests.portal.pages.fleet import CHANGES, answer, image
+from tests.portal.pages.images import CHANGES, answer, image
 from tests.portal.shipyard import deploy, submit_archive
 from tests.portal.test_api import Caller
 

@@ -8,12 +8,13 @@ from typing import Any
 
 from django.utils import timezone
 
-from portal.apps.actions import delete_app
+from portal.apps.actions import delete_app, set_config_vars
 from portal.apps.models import App
 from portal.builds import actions as builds
 from portal.jobs import actions as jobs
 from portal.jobs.access import cron_for
 from portal.jobs.models import CronJob, Run, RunState
+from portal.releases import actions as releases
 from portal.releases.models import RolloutState
 from runtime.builds.appfile import AppFile, Overlap, Process, Script, Sizes, Variable
 from runtime.builds.appfile import CronJob as Cron
@@ -108,6 +109,48 @@ def test_a_run_past_its_time_is_stopped_and_a_newer_one_replaces_it(plant):
     first.refresh_from_db()
     assert (first.state, second.state) == (RunState.STOPPED, RunState.RUNNING)
     assert plant.engine.runs.of(app.name).keys() == {second.pk}
+
+
+def test_a_run_is_stopped_by_a_person_while_it_goes_on_and_while_it_waits(plant):
+    app, _ = live(plant, cron("slow", "echo begun; sleep 300"), cron("later", "sleep 300"))
+    slow = begin(plant, app, "slow")
+    container = plant.engine.runs.of(app.name)[slow.pk]
+    plant.until(lambda: plant.engine.runs.last_lines(container.id) == ["begun"])
+    waits = jobs.run_now(plant.crew.owner, app=app, job=cron_for(app, "later"))
+    for run in (slow, waits):
+        jobs.stop(plant.crew.owner, app=app, run=run)
+    assert plant.engine.runs.of(app.name).keys() == {slow.pk}
+    runs.tend_runs(app.pk)
+    assert plant.engine.runs.all() == []
+    outcomes = {(run.state, run.reason, run.finished_at is not None) for run in Run.objects.all()}
+    assert outcomes == {(RunState.STOPPED, "owner stopped it.", True)}
+    assert "Z cron.slow stdout begun\n" in log_of(plant, app), "its last words are kept"
+    assert plant.get(app).status_code == 200
+
+
+def test_a_failed_post_deploy_script_and_a_failed_release_phase_run_again(plant):
+    app, _ = live(plant, postdeploy=Script(command='test -n "$SEED" || exit 4'))
+    failed = Run.objects.get()
+    assert over(plant, failed).reason.startswith("It exited with code 4.")
+    changed = set_config_vars(plant.crew.owner, app=app, changes={"SEED": "1"})
+    roll_out(changed.rollouts.get().pk)
+    again = over(plant, jobs.run_again(plant.crew.owner, app=app, run=failed))
+    assert (again.state, again.release, again.created_by) == (RunState.SUCCEEDED, changed, plant.crew.owner)
+    build = plant.submit(app)
+    builds.mark_building(build)
+    processes = {"web": "python3 /srv/app.py mended ok", "release": "echo migrated"}
+    first = builds.succeed(
+        build, plant.builder.digest, processes, translate.app_file(BuiltImage(digest=plant.builder.digest, processes={}))
+    )
+    releases.advance(first, RolloutState.RELEASING)
+    releases.finish_failed(first, "The release phase exited with code 1.")  # as when its database was away
+    second = releases.try_again(plant.crew.owner, app=app, number=first.release.number)
+    roll_out(second.pk)
+    converge(app.pk)
+    second.refresh_from_db()
+    assert second.state == RolloutState.LIVE, second.reason
+    assert "The release phase succeeded" in [step["text"] for step in second.steps]
+    assert plant.get(app).text.startswith("mended")
 
 
 def test_a_worker_killed_between_two_steps_neither_loses_a_run_nor_starts_it_twice(plant):

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from contextlib import ExitStack
 
 import pytest
 
-from portal.apps.actions import create_app, restart, scale
+from portal.apps.actions import restart, scale
 from portal.apps.models import App, ConfigVar, Instance, InstanceState, ProcessFormation
 from portal.apps.secrets import encrypt
 from portal.apps.sizes import Size
@@ -19,9 +18,6 @@ from portal.quotas.models import Quota
 from portal.releases.actions import rollback
 from portal.releases.models import Rollout, RolloutState
 from runtime import journal
-from runtime.builds.builder import BuildRequest
-from runtime.errors import BuildFailed
-from tests.portal.shipyard import submit_archive
 from workers import upkeep
 from workers.build import build
 from workers.converge import apply_quota, converge, remove_app
@@ -68,69 +64,6 @@ def test_a_build_becomes_a_release_and_the_release_gets_the_traffic(plant, broke
     converge(app.pk)
     instance = Instance.objects.get(app=app)
     assert (instance.state, instance.process, instance.release_number) == (InstanceState.LIVE, "web", 1)
-
-
-def test_a_failed_build_says_why_in_its_row_and_its_log(plant, failure):
-    row = plant.submit(plant.app())
-    plant.builder.fails_with = failure
-    build(row.pk)
-    row.refresh_from_db()
-    assert row.state == BuildState.FAILED
-    assert row.reason == "uv could not find a version of flask 99. Correct requirements.txt."
-    log = (plant.config.build_logs / f"{row.pk}.log").read_text()
-    assert log.endswith(" slipway system uv could not find a version of flask 99. Correct requirements.txt.\n")
-    assert not Rollout.objects.exists()
-
-
-def test_a_build_that_breaks_in_an_unforeseen_way_is_failed_too(plant):
-    row = plant.submit(plant.app())
-    plant.builder.fails_with = ZeroDivisionError("half")
-    build(row.pk)
-    row.refresh_from_db()
-    assert row.state == BuildState.FAILED
-    assert "not the app's" in row.reason
-
-
-def test_a_build_that_broke_once_begins_again_and_says_so(plant):
-    class Shaky:
-        def __init__(self, whole):
-            self.whole, self.tries = whole, 0
-
-        def build(self, request, log, cancelled=lambda: False):
-            self.tries += 1
-            if self.tries == 1:
-                raise FileNotFoundError("somebody else took it away")
-            return self.whole.build(request, log, cancelled=cancelled)
-
-    shaky = plant.engine._builder = Shaky(plant.builder)
-    row = plant.submit(plant.app())
-    build(row.pk)
-    plant.engine._builder = plant.builder
-    row.refresh_from_db()
-    assert (row.state, shaky.tries) == (BuildState.SUCCEEDED, 2)
-    assert "it begins again" in (plant.config.build_logs / f"{row.pk}.log").read_text()
-
-
-def test_a_cancelled_build_stays_cancelled(plant):
-    row = plant.submit(plant.app())
-    builds.cancel(plant.crew.owner, build=row)
-    build(row.pk)
-    row.refresh_from_db()
-    assert row.state == BuildState.CANCELLED
-    running = plant.submit(plant.app())
-
-    class Patient:
-        def build(self, request, log, cancelled):
-            builds.cancel(plant.crew.owner, build=running)
-            while not cancelled():
-                time.sleep(0.05)
-            raise BuildFailed("It was stopped.")
-
-    plant.engine._builder = Patient()
-    build(running.pk)
-    plant.engine._builder = plant.builder
-    running.refresh_from_db()
-    assert running.state == BuildState.CANCELLED
 
 
 def test_a_task_that_comes_twice_does_its_work_once(plant):
@@ -340,42 +273,6 @@ def _in_thread(task, argument):
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 
 
-def test_a_team_that_queues_many_builds_lets_another_go_first(plant, broker):
-    under_way, mine = plant.submit(plant.app()), plant.submit(plant.app())
-    builds.mark_building(under_way)
-    others = submit_archive(plant.crew.stranger, create_app(plant.crew.stranger, team=plant.crew.red, name="others"), b"stranger")
-    build(mine.pk)  # whichever build a task came with, the one whose turn it is begins
-    mine.refresh_from_db()
-    others.refresh_from_db()
-    assert (mine.state, others.state) == (BuildState.QUEUED, BuildState.SUCCEEDED)
-    build(others.pk)
-    mine.refresh_from_db()
-    assert mine.state == BuildState.SUCCEEDED
-
-
-def test_config_vars_are_a_builds_secrets_and_no_log_or_reason_holds_their_values(plant):
-    app = plant.app()
-    ConfigVar.objects.create(app=app, name="TOKEN", encrypted_value=encrypt("very-s3cret-token"))
-    asked: list[BuildRequest] = []
-
-    class Talkative:
-        def build(self, request, log, cancelled):
-            asked.append(request)
-            log("curl -H very-s3cret-token")
-            raise BuildFailed("The step `login very-s3cret-token` failed.")
-
-    plant.engine._builder = Talkative()
-    row = plant.submit(app)
-    build(row.pk)
-    plant.engine._builder = plant.builder
-    row.refresh_from_db()
-    assert asked[0].secrets == {"TOKEN": "very-s3cret-token"}
-    assert row.reason == "The step `login ****` failed."
-    log = (plant.config.build_logs / f"{row.pk}.log").read_text()
-    assert "curl -H ****" in log
-    assert "s3cret" not in log
-
-
 def test_what_the_release_phase_prints_is_masked_too(plant):
     app = plant.app()
     ConfigVar.objects.create(app=app, name="TOKEN", encrypted_value=encrypt("very-s3cret-token"))
@@ -383,30 +280,6 @@ def test_what_the_release_phase_prints_is_masked_too(plant):
     assert failed.state == RolloutState.FAILED
     assert "with ****" in failed.reason
     assert "s3cret" not in (plant.config.app_logs / f"{app.name}.log").read_text()
-
-
-def test_a_newer_build_ends_the_one_that_runs_and_its_log_says_which(plant):
-    app = plant.app()
-    older = plant.submit(app)
-    newer: list[Build] = []
-
-    class Patient:
-        def build(self, request, log, cancelled):
-            newer.append(plant.submit(app))
-            while not cancelled():
-                time.sleep(0.05)
-            raise BuildFailed("It was stopped.")
-
-    plant.engine._builder = Patient()
-    build(older.pk)
-    plant.engine._builder = plant.builder
-    older.refresh_from_db()
-    assert (older.state, older.reason) == (BuildState.CANCELLED, f"Build {newer[0].pk} took its place.")
-    log = (plant.config.build_logs / f"{older.pk}.log").read_text()
-    assert log.endswith(f" slipway system The build was cancelled: Build {newer[0].pk} took its place.\n")
-    build(newer[0].pk)
-    newer[0].refresh_from_db()
-    assert newer[0].state == BuildState.SUCCEEDED
 
 
 def test_a_team_of_many_slow_rollouts_does_not_hold_all_threads(plant, broker):

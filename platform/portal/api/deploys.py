@@ -26,7 +26,7 @@ from portal.builds.models import BuildState, Origin
 from portal.builds.sources import store_upload
 from portal.errors import NotFound
 from portal.releases.access import releases_of, rollouts_of
-from portal.releases.actions import rollback
+from portal.releases.actions import rollback, try_again
 
 router = Router(tags=["deploys"])
 _SHOWN = 50
@@ -91,6 +91,14 @@ def list_releases(request: HttpRequest, name: str) -> list[ReleaseOut]:
 def roll_back(request: HttpRequest, name: str, number: int) -> Status[RolloutOut]:
     person = person_of(request)
     return Status(202, rollout_out(rollback(person, app=app_for(person, name), number=number)))
+
+
+@router.post(
+    "/apps/{name}/releases/{number}/again", response={202: RolloutOut}, summary="Roll out the newest release again after it failed"
+)
+def roll_out_again(request: HttpRequest, name: str, number: int) -> Status[RolloutOut]:
+    person = person_of(request)
+    return Status(202, rollout_out(try_again(person, app=app_for(person, name), number=number)))
 
 
 @router.get("/apps/{name}/rollouts", response=list[RolloutOut], summary="The latest rollouts")

@@ -9,8 +9,8 @@ from portal.api.asking import person_of
 from portal.api.schemas import AppFileOut, CronOut, RunOut
 from portal.api.shapes import app_file_out, cron_out, run_out
 from portal.apps.access import app_for, config_of
-from portal.jobs.access import cron_for, crons_of, runs_of
-from portal.jobs.actions import run_now
+from portal.jobs.access import cron_for, crons_of, run_for, runs_of
+from portal.jobs.actions import run_again, run_now, stop
 from portal.releases.declared import Declared
 
 router = Router(tags=["jobs"])
@@ -38,3 +38,18 @@ def run_cron(request: HttpRequest, name: str, job: str) -> Status[RunOut]:
 @router.get("/apps/{name}/runs", response=list[RunOut], summary="The latest runs, newest first")
 def list_runs(request: HttpRequest, name: str) -> list[RunOut]:
     return [run_out(run) for run in runs_of(app_for(person_of(request), name))[:_SHOWN]]
+
+
+@router.post("/apps/{name}/runs/{number}/stop", response={202: RunOut}, summary="End a run that waits or goes on")
+def stop_run(request: HttpRequest, name: str, number: int) -> Status[RunOut]:
+    person = person_of(request)
+    app = app_for(person, name)
+    stop(person, app=app, run=run_for(app, number))
+    return Status(202, run_out(run_for(app, number)))
+
+
+@router.post("/apps/{name}/runs/{number}/again", response={202: RunOut}, summary="Run a post-deploy script again that failed")
+def run_postdeploy_again(request: HttpRequest, name: str, number: int) -> Status[RunOut]:
+    person = person_of(request)
+    app = app_for(person, name)
+    return Status(202, run_out(run_again(person, app=app, run=run_for(app, number))))

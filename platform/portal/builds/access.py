@@ -26,5 +26,5 @@ def build_for(person: Person, app_name: str, id: int) -> Build:
 
 
 def rollout_of(build: Build) -> Rollout | None:
-    """How its image was brought to traffic first; None before it succeeded, or when a later build was quicker."""
-    return Rollout.objects.filter(release__build=build).select_related("release").order_by("id").first()
+    """How the release it made was brought to traffic, the last try; None before it succeeded, or when a later build was quicker."""
+    return Rollout.objects.filter(release__build=build).select_related("release").order_by("release__number", "-id").first()

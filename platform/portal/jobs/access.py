@@ -28,6 +28,7 @@ class Jobs:
 
     lines: list[JobLine]
     runs: list[Run]
+    again: int | None  # the run of the post-deploy script that may be run again: its last one
 
 
 def crons_of(app: App) -> QuerySet[CronJob]:
@@ -53,12 +54,21 @@ def open_runs(app: App) -> QuerySet[Run]:
     return Run.objects.filter(app=app, state__in=OPEN).select_related("release").order_by("id")
 
 
+def run_for(app: App, id: int) -> Run:
+    """One by its number. NotFound: another app's, or long forgotten."""
+    run = runs_of(app).filter(pk=id).first()
+    if run is None:
+        raise NotFound(f"{app.name} has no run {id}.", hint="Look at the list of its runs; old ones are forgotten after a while.")
+    return run
+
+
 def jobs_of(app: App) -> Jobs:
     """Look once."""
+    last = postdeploy_of(app)
     lines = [JobLine(job=job, last=runs_of(app).filter(kind="cron", name=job.name).first()) for job in crons_of(app)]
-    return Jobs(lines=lines, runs=list(runs_of(app)[:SHOWN]))
+    return Jobs(lines=lines, runs=list(runs_of(app)[:SHOWN]), again=last.pk if last is not None else None)
 
 
 def postdeploy_of(app: App) -> Run | None:
-    """The one run of the post-deploy script."""
+    """The last run of the post-deploy script."""
     return runs_of(app).filter(kind="postdeploy").first()

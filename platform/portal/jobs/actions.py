@@ -64,6 +64,44 @@ def run_now(actor: Person, *, app: App, job: CronJob) -> Run:
 
 
 @transaction.atomic
+def stop(actor: Person, *, app: App, run: Run) -> None:
+    """End a run that waits or goes on. Over from now; a worker then ends its container: SIGTERM, and SIGKILL after a while."""
+    require_member(actor, app.team)
+    if not finish(run, RunState.STOPPED, f"{actor.username} stopped it."):
+        raise Conflict(f"Run {run.pk} of {run.source} is over already.", hint="Look at its outcome.")
+    audit.record(actor, f"stopped run {run.pk} of {run.source}", app=app)
+    enqueue(Task.TEND_RUNS, app.pk)
+
+
+@transaction.atomic
+def run_again(actor: Person, *, app: App, run: Run) -> Run:
+    """Run the app's post-deploy script once more after it failed or was stopped, as the live release has it."""
+    require_member(actor, app.team)
+    app = lock_app(app)
+    last = Run.objects.filter(app=app, kind=RunKind.POSTDEPLOY).order_by("-id").first()
+    if run.kind != RunKind.POSTDEPLOY:
+        raise Conflict(f"Run {run.pk} is one of the job {run.name}.", hint="Run the job: it has a button and an address of its own.")
+    if last is None or last.pk != run.pk or not last.can_run_again:
+        raise Conflict("The post-deploy script has not failed, or runs again already.", hint="Look at its last run.")
+    declared = app.current_release.declared.postdeploy if app.current_release is not None else None
+    if app.current_release is None or declared is None or not declared.command:
+        raise Conflict(f"The live release of {app.name} has no post-deploy script.", hint="Deploy one that has.")
+    audit.record(actor, "ran the post-deploy script again", app=app)
+    again = Run.objects.create(
+        app=app,
+        release=app.current_release,
+        kind=RunKind.POSTDEPLOY,
+        name=run.name,
+        command=declared.command,
+        timeout=declared.timeout,
+        created_by=actor,
+    )
+    enqueue(Task.TEND_RUNS, app.pk)
+    events.announce(app.name, events.Kind.RUN)
+    return again
+
+
+@transaction.atomic
 def take_up(run: Run, *, most: int) -> bool:
     """A worker begins with it, unless `most` of its team run already. False then, or when it is over."""
     decision.lock(run.app.team)
@@ -144,7 +182,8 @@ def _move(run: Run, state: RunState, **values: object) -> bool:
 
 
 def _tell_timeline(run: Run, state: RunState, reason: str) -> None:
-    words = "The post-deploy script succeeded" if state == RunState.SUCCEEDED else f"The post-deploy script failed. {reason}"
+    verb = {RunState.SUCCEEDED: "succeeded", RunState.STOPPED: "was stopped"}.get(state, "failed")
+    words = f"The post-deploy script {verb}. {reason}" if reason else f"The post-deploy script {verb}"
     audit.record(None, words, app=run.app)
     rollout = Rollout.objects.filter(release=run.release_id, state=RolloutState.LIVE).order_by("-pk").first()
     if rollout is not None:

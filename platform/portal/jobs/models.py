@@ -35,7 +35,7 @@ class RunState(models.TextChoices):
     SUCCEEDED = "succeeded", "Succeeded"
     FAILED = "failed", "Failed"
     SKIPPED = "skipped", "Skipped"  # the one before went on
-    STOPPED = "stopped", "Stopped"  # a newer one took its place, or the app went
+    STOPPED = "stopped", "Stopped"  # a newer one took its place, a person ended it, or the app went
 
     @property
     def is_over(self) -> bool:
@@ -69,7 +69,9 @@ class Run(models.Model):
     class Meta:
         constraints = (
             models.UniqueConstraint(fields=("app", "name", "scheduled_for"), condition=Q(kind="cron"), name="one_run_a_tick"),
-            models.UniqueConstraint(fields=("app",), condition=Q(kind="postdeploy"), name="one_postdeploy_an_app"),
+            models.UniqueConstraint(
+                fields=("app",), condition=Q(kind="postdeploy", state__in=("queued", "running")), name="one_open_postdeploy_an_app"
+            ),
         )
         indexes = (
             models.Index(fields=("app", "-id"), name="runs_of_an_app"),
@@ -80,6 +82,16 @@ class Run(models.Model):
     def shown(self) -> str:
         """Its state as the pages' vocabulary has it, where a build that succeeded is called built."""
         return "done" if self.state == RunState.SUCCEEDED else self.state
+
+    @property
+    def can_stop(self) -> bool:
+        """Whether it waits or goes on."""
+        return not RunState(self.state).is_over
+
+    @property
+    def can_run_again(self) -> bool:
+        """A post-deploy script that did not get through. A job has its own Run now."""
+        return self.kind == RunKind.POSTDEPLOY and self.state in (RunState.FAILED, RunState.STOPPED)
 
     @property
     def took(self) -> timedelta | None:

@@ -94,6 +94,26 @@ def rollback(actor: Person, *, app: App, number: int) -> Rollout:
 
 
 @transaction.atomic
+def try_again(actor: Person, *, app: App, number: int) -> Rollout:
+    """Roll the newest release out once more after it failed, its release phase first: what it met may have been mended meanwhile."""
+    require_member(actor, app.team)
+    app = lock_app(app)
+    release = release_of(app, number)
+    last = Rollout.objects.filter(release=release).order_by("-id").first()
+    if last is None or last.state != RolloutState.FAILED:
+        raise Conflict(f"v{number} has not failed.", hint="Look at how its rollout goes.")
+    if Release.objects.filter(app=app, number__gt=number).exists():
+        raise Conflict(f"v{number} is not the newest release.", hint="Deploy again, or roll back to a release that was live.")
+    if missing := release.declared.lacks(config_of_release(release)):
+        raise Conflict(lacking.explain(release, missing).partition("\n")[0], hint="Set the config var: that makes a new release.")
+    audit.record(actor, f"rolled out v{number} again", app=app)
+    rollout = Rollout.objects.create(release=release)
+    enqueue(Task.ROLL_OUT, rollout.pk)
+    events.announce(app.name, events.Kind.ROLLOUT)
+    return rollout
+
+
+@transaction.atomic
 def ask_for_upgrade(actor: Person, *, app: App | None = None) -> int:
     """Have one app, or all, brought to the newest version of their stack, where that is sound. How many were asked for."""
     require_admin(actor)

@@ -32,6 +32,7 @@ class Deploy:
     steps: list[Step]
     is_current: bool
     can_roll_back: bool
+    can_try_again: bool  # the newest release, whose rollout failed
 
     @property
     def image_name(self) -> str:
@@ -46,12 +47,14 @@ class Deploy:
 
 def story_of(app: App, *, most: int = LONGEST) -> list[Deploy]:
     """Newest first."""
-    releases = Release.objects.filter(app=app).select_related("created_by", "build").order_by("-number")[:most]
+    releases = list(Release.objects.filter(app=app).select_related("created_by", "build").order_by("-number")[:most])
     rollouts: dict[int, Rollout] = {}
     for rollout in Rollout.objects.filter(release__in=[release.pk for release in releases]).select_related("release").order_by("id"):
         rollouts[rollout.release_id] = rollout
     builds = Build.objects.filter(app=app, releases=None).select_related("created_by").order_by("-id")[:most]
-    entries = [_released(app, release, rollouts.get(release.pk)) for release in releases] + [_unreleased(build) for build in builds]
+    entries = [
+        _released(app, release, rollouts.get(release.pk), is_newest=release.number == releases[0].number) for release in releases
+    ] + [_unreleased(build) for build in builds]
     return sorted(entries, key=lambda entry: entry.at, reverse=True)[:most]
 
 
@@ -64,7 +67,7 @@ def previous_good(app: App) -> Release | None:
     return was_live.filter(number__lt=current.number).order_by("-number").first()
 
 
-def _released(app: App, release: Release, rollout: Rollout | None) -> Deploy:
+def _released(app: App, release: Release, rollout: Rollout | None, *, is_newest: bool) -> Deploy:
     # Only a release's own deploy shows its build's log; a config change or roll back merely uses the image again.
     built = release.build if release.description.startswith("Deploy") else None
     began = built.created_at if built is not None else release.created_at
@@ -83,6 +86,7 @@ def _released(app: App, release: Release, rollout: Rollout | None) -> Deploy:
         steps=steps_of([("Made", release.created_at), *moments_of(rollout)]) if rollout is not None and built is None else [],
         is_current=is_current,
         can_roll_back=went_live and not is_current,
+        can_try_again=is_newest and rollout is not None and rollout.state == RolloutState.FAILED,
     )
 
 
@@ -100,4 +104,5 @@ def _unreleased(build: Build) -> Deploy:
         steps=[],
         is_current=False,
         can_roll_back=False,
+        can_try_again=False,
     )

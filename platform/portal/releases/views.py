@@ -65,3 +65,17 @@ def upgrade_stack(request: SignedInRequest, name: str) -> HttpResponse:
             request, "The stack is looked at.\nIf the app can be moved, a release appears here; if not, the page of its team tells why."
         )
     return redirect("deploys", name)
+
+
+@signed_in
+@require_POST
+def try_again(request: SignedInRequest, name: str, number: int) -> HttpResponse:
+    """Roll out once more what failed."""
+    app = app_for(request.user, name)
+    try:
+        actions.try_again(request.user, app=app, number=number)
+    except Refused as refused:
+        refusals.notice(request, refused)
+        return redirect("deploys", name)
+    messages.success(request, f"v{number} is rolled out again.\nWhat runs now serves until it is healthy.")
+    return redirect("app", name)

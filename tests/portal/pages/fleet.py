@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,13 +24,11 @@ from portal.domains import certificates
 from portal.domains.models import Domain
 from portal.images import actions as image_actions
 from portal.images.access import named
-from portal.images.actions import write_facts
-from portal.images.facts import Config, LayerFacts
-from portal.images.models import ImageJob
 from portal.jobs.models import CronJob, Run, RunState
 from portal.quotas.actions import set_quota
 from portal.releases import actions as releases
 from portal.releases.models import Release, Rollout, RolloutState
+from tests.portal.pages.images import CHANGES, answer, image
 
 PASSWORD = "a quiet harbour 7"
 MIB = 2**20
@@ -90,69 +87,6 @@ def fill() -> None:
     _broken(member, harbour)
     apps.create_app(member, team=harbour, name="empty-hull")
     _live(admin, pier, "ticker", {"web": "node server.js", "worker": "node worker.js"}, deploys=("ticker.zip",))
-
-
-_BASES = {  # what made a layer, and how large it is, packed
-    "debian": ("debian-13", 41 * MIB),
-    "python": ("python-3.13", 14 * MIB),
-    "node": ("node-22", 38 * MIB),
-}
-_STACKS = {  # what an app's image stands on, bottom first
-    "shop": ("debian", "python", ("Dependencies: uv pip install --no-deps -r requirements.txt, for requirements.txt", 23 * MIB)),
-    "docs-site": ("debian", "python"),
-    "chat": ("debian", "node", ("Dependencies: npm ci --omit=dev, for package.json and package-lock.json", 6 * MIB)),
-    "ticker": ("debian", "node", ("RUN apt-get update && apt-get install -y --no-install-recommends imagemagick", 110 * MIB)),
-}
-
-
-def image(app: str, number: int) -> str:
-    """The digest of an image whose facts a worker has told: the app's layers, and code of its own for each number."""
-    layers = [_layer(*(_BASES[one] if isinstance(one, str) else one)) for one in _STACKS.get(app, ("debian",))]
-    digest = _digest(f"image {app} {number}")
-    config = Config(
-        environment={"PATH": "/opt/venv/bin:/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"},
-        working_directory="/app",
-        user="1000:1000",
-        entrypoint=[],
-        command=["/bin/sh", "-c", "gunicorn shop.wsgi"],
-        labels={"slipway.language": "Python"},
-        exposed_ports=[],
-        volumes=[],
-        stop_signal="",
-    )
-    write_facts(digest, [*layers, _layer("App code", 38_000 + 211 * number, salt=f"{app} {number}")], config)
-    return digest
-
-
-def _layer(created_by: str, size: int, *, salt: str = "") -> LayerFacts:
-    name = _digest(f"layer {created_by} {salt}")
-    return LayerFacts(diff_id=name, digest=name, size=size, unpacked=int(size * 2.9), created_by=created_by)
-
-
-def _digest(text: str) -> str:
-    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
-
-
-def answer(job: ImageJob, result: dict[str, object]) -> None:
-    """What a worker would do with a job."""
-    assert image_actions.begin(job)
-    assert image_actions.finish(job, result)
-
-
-CHANGES = {
-    "changes": [
-        ["C", "/app/shop/checkout.py", 4211],
-        ["A", "/app/shop/payments/__init__.py", 0],
-        ["A", "/app/shop/payments/gateway.py", 9120],
-        ["D", "/app/shop/legacy.py", 0],
-        ["A", "/opt/venv/lib/python3.13/site-packages/stripe/__init__.py", 18_233],
-    ],
-    "added": 3,
-    "changed": 1,
-    "deleted": 1,
-    "bytes": 31_564,
-    "whole": True,
-}
 
 
 def sample_usage() -> None:

@@ -1,0 +1,109 @@
+"""Runs stopped by a person, and what failed done again: by the API and by the pages' buttons."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+import redis
+from django.test import Client
+
+from portal.jobs import actions as jobs
+from portal.jobs.access import cron_for
+from portal.jobs.models import Run, RunState
+from portal.releases.actions import finish_failed, finish_live
+from portal.releases.models import Rollout, RolloutState
+from tests.portal.conftest import Crew
+from tests.portal.test_manifest import cron, deployed, made, said
+
+SCRIPT = {"command": "./seed", "timeout": 5.0}
+
+
+def post(crew: Crew, path: str, person: Any = None) -> Any:
+    token = crew.token(person or crew.owner)
+    return Client().post(f"/api/v1/apps/hello/{path}", headers={"Authorization": f"Bearer {token}"})
+
+
+def test_a_run_is_stopped_once_by_members_alone(crew: Crew, broker: redis.Redis, django_capture_on_commit_callbacks: Any) -> None:
+    app = crew.app()
+    deployed(crew, app, said(crons=[cron("sweep")]))
+    run = jobs.run_now(crew.owner, app=app, job=cron_for(app, "sweep"))
+    jobs.take_up(run, most=4)
+    assert post(crew, f"runs/{run.pk}/stop", crew.stranger).status_code == 404
+    broker.delete("node")
+    with django_capture_on_commit_callbacks(execute=True):
+        answer = post(crew, f"runs/{run.pk}/stop")
+    assert answer.status_code == 202
+    assert (answer.json()["state"], answer.json()["reason"]) == ("stopped", "owner stopped it.")
+    assert answer.json()["finished_at"] is not None
+    assert broker.llen("node") == 1, "a worker is told to end its container"
+    assert post(crew, f"runs/{run.pk}/stop").status_code == 409
+    assert post(crew, "runs/4711/stop").status_code == 404
+    assert not jobs.finish(run, RunState.SUCCEEDED), "what its container came to afterwards says nothing"
+
+
+def test_a_failed_post_deploy_script_runs_again_and_a_good_one_does_not(crew: Crew) -> None:
+    app = crew.app()
+    rollout = deployed(crew, app, said(postdeploy=SCRIPT))
+    first = Run.objects.get()
+    assert post(crew, f"runs/{first.pk}/again").status_code == 409
+    jobs.take_up(first, most=4)
+    jobs.finish(first, RunState.FAILED, "It exited with code 1.")
+    answer = post(crew, f"runs/{first.pk}/again")
+    assert (answer.status_code, answer.json()["state"], answer.json()["command"]) == (202, "queued", "./seed")
+    assert post(crew, f"runs/{first.pk}/again").status_code == 409, "it runs again already"
+    second = Run.objects.get(pk=answer.json()["id"])
+    jobs.take_up(second, most=4)
+    jobs.finish(second, RunState.SUCCEEDED)
+    assert post(crew, f"runs/{second.pk}/again").status_code == 409
+    rollout.refresh_from_db()
+    assert [step["text"] for step in rollout.steps][-2:] == [
+        "The post-deploy script failed. It exited with code 1.",
+        "The post-deploy script succeeded",
+    ]
+
+
+def test_the_newest_release_that_failed_is_rolled_out_again_and_no_other(crew: Crew) -> None:
+    app = crew.app()
+    deployed(crew, app)
+    failed = made(crew, app)
+    assert post(crew, "releases/2/again").status_code == 409, "it is under way"
+    finish_failed(failed, "The release phase exited with code 1.")
+    assert post(crew, "releases/2/again", crew.stranger).status_code == 404
+    assert post(crew, "releases/2/again").status_code == 202
+    second = Rollout.objects.get(release=failed.release, state=RolloutState.PENDING)
+    finish_failed(second, "The release phase exited with code 1.")
+    deployed(crew, app)
+    assert post(crew, "releases/2/again").status_code == 409, "a newer one came"
+
+
+@pytest.mark.parametrize("kind", ["stop", "again", "release"])
+def test_the_pages_have_a_button_for_each_and_it_works(crew: Crew, kind: str) -> None:
+    app = crew.app()
+    deployed(crew, app, said(postdeploy=SCRIPT))
+    run = Run.objects.get()
+    if kind == "again":
+        jobs.finish(run, RunState.FAILED, "It exited with code 1.")
+    if kind == "release":
+        finish_failed(made(crew, app), "The release phase exited with code 1.")
+    client = Client()
+    client.force_login(crew.owner)
+    page = client.get("/apps/hello/deploys" if kind == "release" else "/apps/hello").content.decode()
+    address = {
+        "stop": f"/apps/hello/runs/{run.pk}/stop",
+        "again": f"/apps/hello/runs/{run.pk}/again",
+        "release": "/apps/hello/releases/2/again",
+    }
+    assert re.findall(r'action="([^"]+/(?:stop|again))"', page) == [address[kind]]
+    assert client.post(address[kind], follow=True).status_code == 200
+    run.refresh_from_db()
+    if kind == "stop":
+        assert run.state == RunState.STOPPED
+    elif kind == "again":
+        assert Run.objects.filter(state=RunState.QUEUED).count() == 1
+    else:
+        retried = Rollout.objects.get(release__number=2, state=RolloutState.PENDING)
+        assert finish_live(retried)
+        app.refresh_from_db()
+        assert app.current_release == retried.release
