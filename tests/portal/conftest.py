@@ -83,10 +83,12 @@ def portal_url(redis_server: str, django_db_setup: None) -> Iterator[str]:
     )
     server = subprocess.Popen(command, cwd=ROOT, env=environment)
     url = f"http://127.0.0.1:{port}"
-    _wait(lambda: _answers(url), "The portal did not come up")
-    yield url
-    server.terminate()
-    server.wait(10)
+    try:
+        _wait(lambda: _answers(url), "The portal did not come up")
+        yield url
+    finally:
+        server.terminate()
+        server.wait(10)
 
 
 @pytest.fixture
