@@ -100,8 +100,8 @@ def _tell_outcome(rollout: Rollout, look: Look) -> None:
     name = f"{rollout.release.app.name} v{rollout.release.number}"
     if outcome.state is OutcomeState.LIVE and releases.finish_live(rollout):
         log.info("%s is live", name)
-    elif outcome.state is OutcomeState.FAILED and releases.finish_failed(rollout, outcome.reason):
-        log.info("%s failed: %s", name, outcome.reason.partition("\n")[0])
+    elif outcome.state is OutcomeState.FAILED and releases.finish_failed(rollout, outcome.reason, rolled_back=outcome.rolled_back):
+        log.info("%s %s: %s", name, "was rolled back" if outcome.rolled_back else "failed", outcome.reason.partition("\n")[0])
 
 
 def _tell_steps(rollout: Rollout, look: Look) -> None:

@@ -226,9 +226,10 @@ class Condemn:
     attempt: str
     reason: str
     instances: tuple[str, ...]
+    rolled_back: bool = False  # from a share of the requests that it had
 
     def describe(self) -> str:
-        return f"Give up {self.group}: {self.reason.splitlines()[0]}"
+        return f"{'Roll back' if self.rolled_back else 'Give up'} {self.group}: {self.reason.splitlines()[0]}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

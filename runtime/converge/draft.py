@@ -35,6 +35,7 @@ class OutcomeState(StrEnum):
 class Outcome:
     state: OutcomeState
     reason: str = ""  # why it failed
+    rolled_back: bool = False  # it failed with a share of the requests, which it lost again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -112,6 +112,7 @@ class Verdict:
     release: int
     attempt: str
     reason: str
+    rolled_back: bool = False  # it had a share of the requests already
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -75,16 +75,18 @@ def _judge_candidate(draft: Draft) -> None:
         return
     if verdict is not None and (verdict.release, verdict.attempt) == (candidate.number, candidate.attempt):
         draft.candidate = None
-        draft.outcome = Outcome(state=OutcomeState.FAILED, reason=verdict.reason)
+        draft.outcome = Outcome(state=OutcomeState.FAILED, reason=verdict.reason, rolled_back=verdict.rolled_back)
         return
     members = [one for one in draft.instances if one.place.group == group and one.id not in draft.condemned]
     reason = next(_failures(draft, candidate, members), None)
     if reason is None:
         draft.outcome = Outcome(state=OutcomeState.PENDING)
         return
+    rolled_back = draft.moving is Kind.CANARY and draft.stage is not None
     draft.candidate = None
-    draft.outcome = Outcome(state=OutcomeState.FAILED, reason=reason)
-    draft.marks.append(Condemn(group=group, attempt=candidate.attempt, reason=reason, instances=tuple(sorted(one.id for one in members))))
+    draft.outcome = Outcome(state=OutcomeState.FAILED, reason=reason, rolled_back=rolled_back)
+    instances = tuple(sorted(one.id for one in members))
+    draft.marks.append(Condemn(group=group, attempt=candidate.attempt, reason=reason, instances=instances, rolled_back=rolled_back))
     draft.condemned.update(one.id for one in members)
 
 
@@ -103,7 +105,7 @@ def _failures(draft: Draft, candidate: DesiredRelease, members: list[ObservedIns
     if draft.moving is Kind.CANARY and draft.stage is not None and draft.serving is not None:
         watched, rest = draft.observed.traffic.get(group, Traffic()), draft.observed.traffic.get(draft.serving, Traffic())
         if evidence := judge(watched, rest, who=str(group), beside=str(draft.serving)):
-            yield f"It was rolled back by itself. {evidence}"
+            yield evidence
 
 
 def _finding(place: Place, seen: str) -> str:

@@ -59,7 +59,9 @@ class Record:
                 return self.woken(action.at)
             case Condemn():
                 crashes = {place: crashes for place, crashes in self.crashes.items() if place.group != action.group}
-                verdict = Verdict(release=action.group.release, attempt=action.attempt, reason=action.reason)
+                verdict = Verdict(
+                    release=action.group.release, attempt=action.attempt, reason=action.reason, rolled_back=action.rolled_back
+                )
                 record = replace(self, crashes=crashes, verdict=verdict)
                 for instance in action.instances:
                     record = record._marked(instance, condemned=True)

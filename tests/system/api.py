@@ -8,7 +8,7 @@ import httpx
 from tests.system.waiting import until
 
 OVER = {"succeeded", "failed", "cancelled"}
-SETTLED = {"live", "failed", "superseded"}
+SETTLED = {"live", "failed", "rolled_back", "superseded"}
 
 
 class Api:

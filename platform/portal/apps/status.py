@@ -8,7 +8,7 @@ from typing import Literal
 from portal.apps.models import App, Instance, InstanceState, ProcessFormation
 from portal.builds.models import Build, BuildState
 from portal.releases.access import open_rollout
-from portal.releases.models import Release, Rollout, RolloutState
+from portal.releases.models import FAILURES, Release, Rollout, RolloutState
 
 Word = Literal["live", "changing", "failed", "asleep", "stopped"]
 
@@ -64,8 +64,8 @@ def _last_failure(app: App, build: Build | None) -> str:
     rollout = Rollout.objects.filter(release__app=app).order_by("-id").select_related("release").first()
     if build is not None and build.state == BuildState.FAILED and (rollout is None or rollout.created_at < build.created_at):
         return f"The last build failed: {build.reason}"
-    if rollout is not None and rollout.state == RolloutState.FAILED:
-        return f"v{rollout.release.number} did not go live: {rollout.reason}"
+    if rollout is not None and (state := RolloutState(rollout.state)).has_failed:
+        return f"v{rollout.release.number} {FAILURES[state]}: {rollout.reason}"
     return ""
 
 

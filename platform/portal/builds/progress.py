@@ -34,7 +34,7 @@ def progress_of(build: Build) -> Progress:
         rollout=rollout,
         state=rollout.state if rollout else build.state,
         sentence=_sentence(build, rollout),
-        reason=rollout.reason if rollout and rollout.state == RolloutState.FAILED else build.reason,
+        reason=rollout.reason if rollout and RolloutState(rollout.state).has_failed else build.reason,
         steps=_steps(build, rollout),
         is_over=RolloutState(rollout.state).is_over if rollout else BuildState(build.state).is_over,
         url=url_of(build.app),
@@ -50,6 +50,7 @@ def _sentence(build: Build, rollout: Rollout | None) -> str:
             RolloutState.LAUNCHING: f"{name} starts, and takes traffic as soon as it is healthy.",
             RolloutState.LIVE: f"{name} went live.",
             RolloutState.FAILED: f"{name} did not go live.{_still_serving(build)}",
+            RolloutState.ROLLED_BACK: f"{name} had some of the requests and was rolled back by itself.{_still_serving(build)}",
             RolloutState.SUPERSEDED: f"{name} was overtaken by a newer release.",
         }[RolloutState(rollout.state)]
     return {

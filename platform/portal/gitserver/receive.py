@@ -26,7 +26,7 @@ from portal.builds.actions import submit
 from portal.builds.models import Build, BuildState, Origin, Source
 from portal.errors import Conflict
 from portal.gitserver import repository
-from portal.releases.models import Rollout, RolloutState
+from portal.releases.models import FAILURES, Rollout, RolloutState
 
 _PATIENCE = 3600.0  # seconds; then the pusher is told to look at the portal
 _LOOK_EVERY = 0.2
@@ -133,8 +133,8 @@ async def _watch_rollout(build: Build, say: Say, deadline: float) -> None:
         if time.monotonic() > deadline:
             raise Conflict("The rollout takes very long and goes on without you.", hint=_look(build))
         await asyncio.sleep(_LOOK_EVERY)
-    if rollout.state == RolloutState.FAILED:
-        raise Conflict(f"v{rollout.release.number} did not go live: {rollout.reason}", hint=_look(build))
+    if (state := RolloutState(rollout.state)).has_failed:
+        raise Conflict(f"v{rollout.release.number} {FAILURES[state]}: {rollout.reason}", hint=_look(build))
     if rollout.state == RolloutState.SUPERSEDED:
         raise Conflict(f"v{rollout.release.number} was not finished: {rollout.reason}", hint=_look(build))
     say(f"v{rollout.release.number} has the traffic.")

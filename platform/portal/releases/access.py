@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 from portal.apps import secrets
 from portal.apps.models import App
 from portal.errors import NotFound
-from portal.releases.models import Release, Rollout, RolloutState
+from portal.releases.models import FAILURES, Release, Rollout, RolloutState
 
 OPEN = tuple(state for state in RolloutState if not state.is_over)
 
@@ -47,7 +47,7 @@ def intended_release(app: App) -> Release | None:
 def release_waiting_for(app: App, config: Mapping[str, str]) -> Release | None:
     """A deploy that was stopped for want of a config var, if it is newer than what is live and `config` has all it lacked."""
     since = app.current_release.build_id if app.current_release is not None else None
-    stopped = Release.objects.filter(app=app, build__id__gt=since or 0, rollouts__state=RolloutState.FAILED).order_by("-number").first()
+    stopped = Release.objects.filter(app=app, build__id__gt=since or 0, rollouts__state__in=FAILURES).order_by("-number").first()
     if stopped is None or not stopped.declared.lacks(config_of_release(stopped)) or stopped.declared.lacks(config):
         return None
     return stopped

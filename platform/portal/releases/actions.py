@@ -26,7 +26,7 @@ from portal.releases import lacking
 from portal.releases.access import OPEN, config_of_release, intended_release, kept_releases, release_of
 from portal.releases.declared import Declared
 from portal.releases.formation import RELEASE_PHASE, form
-from portal.releases.models import Release, Rollout, RolloutState
+from portal.releases.models import FAILURES, Release, Rollout, RolloutState
 
 __all__ = ["RELEASE_PHASE"]  # among the process types, whose keeper this is
 
@@ -35,6 +35,7 @@ _BEFORE = {  # a rollout only moves forward; any open one may end
     RolloutState.LAUNCHING: OPEN,
     RolloutState.LIVE: OPEN,
     RolloutState.FAILED: OPEN,
+    RolloutState.ROLLED_BACK: OPEN,
     RolloutState.SUPERSEDED: OPEN,
 }
 
@@ -100,7 +101,7 @@ def try_again(actor: Person, *, app: App, number: int) -> Rollout:
     app = lock_app(app)
     release = release_of(app, number)
     last = Rollout.objects.filter(release=release).order_by("-id").first()
-    if last is None or last.state != RolloutState.FAILED:
+    if last is None or not RolloutState(last.state).has_failed:
         raise Conflict(f"v{number} has not failed.", hint="Look at how its rollout goes.")
     if Release.objects.filter(app=app, number__gt=number).exists():
         raise Conflict(f"v{number} is not the newest release.", hint="Deploy again, or roll back to a release that was live.")
@@ -245,11 +246,12 @@ def finish_live(rollout: Rollout) -> bool:
 
 
 @transaction.atomic
-def finish_failed(rollout: Rollout, reason: str) -> bool:
-    """The release did not get the traffic; what served keeps serving. False when it was over already."""
-    failed = _finish(rollout, RolloutState.FAILED, reason=reason)
+def finish_failed(rollout: Rollout, reason: str, *, rolled_back: bool = False) -> bool:
+    """The release did not get the traffic, or lost what it had of it; what served keeps serving. False when it was over already."""
+    state = RolloutState.ROLLED_BACK if rolled_back else RolloutState.FAILED
+    failed = _finish(rollout, state, reason=reason)
     if failed:
-        audit.record(None, f"v{rollout.release.number} did not go live: {reason}", app=rollout.release.app)
+        audit.record(None, f"v{rollout.release.number} {FAILURES[state]}: {reason}", app=rollout.release.app)
     return failed
 
 

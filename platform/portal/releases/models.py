@@ -40,12 +40,21 @@ class RolloutState(models.TextChoices):
     LAUNCHING = "launching", "Starting instances"
     LIVE = "live", "Live"
     FAILED = "failed", "Failed"
+    ROLLED_BACK = "rolled_back", "Rolled back"  # by itself: it failed with a share of the requests, which went back to the old release
     SUPERSEDED = "superseded", "Superseded"  # a newer rollout took its place before it was live
 
     @property
     def is_over(self) -> bool:
         """Whether nothing will change any more."""
-        return self in (RolloutState.LIVE, RolloutState.FAILED, RolloutState.SUPERSEDED)
+        return self is RolloutState.LIVE or self is RolloutState.SUPERSEDED or self.has_failed
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it ended for a fault of its release."""
+        return self in FAILURES
+
+
+FAILURES = {RolloutState.FAILED: "did not go live", RolloutState.ROLLED_BACK: "was rolled back by itself"}  # said of the release
 
 
 class Rollout(models.Model):

@@ -86,7 +86,7 @@ def _released(app: App, release: Release, rollout: Rollout | None, *, is_newest:
         steps=steps_of([("Made", release.created_at), *moments_of(rollout)]) if rollout is not None and built is None else [],
         is_current=is_current,
         can_roll_back=went_live and not is_current,
-        can_try_again=is_newest and rollout is not None and rollout.state == RolloutState.FAILED,
+        can_try_again=is_newest and rollout is not None and RolloutState(rollout.state).has_failed,
     )
 
 

@@ -30,6 +30,7 @@ _STATES = {
     "pending": ("changing", "Waiting"),
     "releasing": ("changing", "Release phase"),
     "launching": ("changing", "Starting"),
+    "rolled_back": ("failed", "Rolled back"),
     "superseded": ("stopped", "Superseded"),
     "replaced": ("stopped", "Replaced"),
     "starting": ("changing", "Starting"),
