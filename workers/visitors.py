@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -29,6 +30,7 @@ from workers.roster import Roster
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+_WAKERS = 8  # apps that are woken at the same time
 QUIET_SECONDS = 5.0  # how late the last request of an app without a canary is written down at most
 
 
@@ -56,6 +58,8 @@ class Visitors:
         self._waker = WakeService(engine.config, self._bring_up)
         self._written: dict[str, _Written] = {}
         self._telling: set[asyncio.Task[None]] = set()
+        # Of their own: a request waits for these, and must not stand in a row with lines of logs that are written.
+        self._wakers = ThreadPoolExecutor(_WAKERS, thread_name_prefix="wake")
 
     @property
     def collector(self) -> Collector:
@@ -79,6 +83,7 @@ class Visitors:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+        self._wakers.shutdown()
 
     def round(self) -> None:
         """Write down what converging goes by: an app's last request, and how a canary fares."""
@@ -151,11 +156,33 @@ class Visitors:
         self._engine.shipper.add(app, [(line.at, line.text()) for line in lines], source="router")
 
     async def _bring_up(self, app: str) -> Endpoint:
-        await asyncio.to_thread(self._engine.wake, app)
-        telling = asyncio.ensure_future(asyncio.to_thread(self._woken, app))
+        first: asyncio.Future[Endpoint] = self._loop.create_future()
+        waking = self._loop.run_in_executor(self._wakers, self._wake, app, first)
+        telling = asyncio.ensure_future(self._then_tell(waking, app))
         self._telling.add(telling)
         telling.add_done_callback(self._told)
+        await asyncio.wait((first, waking), return_when=asyncio.FIRST_COMPLETED)
+        if first.done():
+            return first.result()
+        await waking  # it raises what went wrong
         return await serving_endpoint(self._engine.router.route, app)
+
+    def _wake(self, app: str, first: asyncio.Future[Endpoint]) -> None:
+        def answer(end: Endpoint) -> None:
+            if not first.done():
+                first.set_result(end)
+
+        def serves(end: Endpoint) -> None:
+            self._loop.call_soon_threadsafe(answer, end)
+
+        self._engine.wake(app, serves)
+
+    async def _then_tell(self, waking: asyncio.Future[None], app: str) -> None:
+        await asyncio.wait((waking,))
+        if (error := waking.exception()) is None:
+            await asyncio.to_thread(self._woken, app)
+        else:
+            log.error("Waking %s broke off; converging by the clock makes up for it.", app, exc_info=error)
 
     def _told(self, telling: asyncio.Task[None]) -> None:
         self._telling.discard(telling)

@@ -121,8 +121,12 @@ class Containers:
             self.stop(spec.id, grace=0)
 
     def freeze(self, id: str, *, frozen: bool = True) -> None:
-        """Let it do nothing for a while, memory and all left as they are; or let it go on. Fine if it has ended or never was."""
-        if journalled := self._folder(id).journalled():
+        """Let it do nothing for a while, memory and all left as they are; or let it go on. Fine if it has ended or never was.
+
+        What is being copied goes on by itself at the copy's end, and not before.
+        """
+        folder = self._folder(id)
+        if (journalled := folder.journalled()) and (frozen or not self._writable.is_held(folder)):
             self._cgroups.freeze(journalled.spec.team, id, frozen=frozen)
 
     def is_frozen(self, id: str) -> bool:
@@ -175,9 +179,10 @@ class Containers:
             exit=ended,
         )
 
-    def list(self) -> Found:
-        """All of this node's, by id, half-made ones too."""
-        return [container for folder in self._folders() if (container := self.state(folder.id)) is not None]
+    def list(self, beginning: str = "") -> Found:
+        """All of this node's whose id begins so, by id, half-made ones too."""
+        folders = (folder for folder in self._folders() if folder.id.startswith(beginning))
+        return [container for folder in folders if (container := self.state(folder.id)) is not None]
 
     def usage(self, id: str) -> Usage | None:
         """What it uses now. None: no such container, or its kernel resources are gone."""

@@ -7,6 +7,7 @@ frozen: `wake_forgotten` thaws what is marked and held by no one.
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,14 +50,32 @@ class Writable:
         return written(folder.scratch / "upper", spec.layers, first_id=spec.first_id, ignored=ours, most=most)
 
     def copy(self, folder: Folder, into: Path, check: Callable[[Path], None]) -> None:
-        """Copy what an instance wrote to a new folder, with real ids. Frozen meanwhile; `check` looks first and may refuse."""
+        """Copy what an instance wrote to a new folder, with real ids. Frozen meanwhile; `check` looks first and may refuse.
+
+        One that slept and was woken meanwhile is not kept waiting: it is copied anew, then held by us.
+        """
         spec = _instance(folder)
-        into.mkdir(mode=0o755)
-        with self._still(folder, spec), self._with_real_ids(folder, spec) as upper:
-            check(upper)
-            run(["setpriv", "--pdeathsig", "KILL", "cp", "-a", "--reflink=auto", f"{upper}/.", into], timeout=_COPY_SECONDS)
+        if not self._copied_still(folder, spec, into, check):
+            shutil.rmtree(into)
+            if not self._copied_still(folder, spec, into, check):
+                raise LaunchFailed(f"{folder.id} did not stand still while it was copied.", hint="Try again, unless it has ended.")
         for target in bundle.mount_points(spec):
             prune(into, target)
+
+    def is_held(self, folder: Folder) -> bool:
+        """Whether somebody froze it to copy it, and will let it go on in a moment."""
+        if not (folder.path / _MARK).exists():
+            return False
+        with journal.lock(folder.path / _LOCK, blocking=False) as free:
+            return not free
+
+    def _copied_still(self, folder: Folder, spec: ContainerSpec, into: Path, check: Callable[[Path], None]) -> bool:
+        into.mkdir(mode=0o755)
+        with self._still(folder, spec), self._with_real_ids(folder, spec) as upper:
+            stood = self._cgroups.is_frozen(spec.team, spec.id)
+            check(upper)
+            run(["setpriv", "--pdeathsig", "KILL", "cp", "-a", "--reflink=auto", f"{upper}/.", into], timeout=_COPY_SECONDS)
+            return not stood or self._cgroups.is_frozen(spec.team, spec.id)
 
     def wake_forgotten(self, folders: Iterable[Folder]) -> list[str]:
         """Thaw what a killed process of ours froze; returns what, in words."""

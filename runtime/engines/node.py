@@ -49,7 +49,8 @@ from runtime.masking import Mask
 from runtime.network.links import Network
 from runtime.quantities import Bytes
 from runtime.router.control import Router
-from runtime.router.table import AppSituation
+from runtime.router.table import AppSituation, Endpoint
+from runtime.router.wake import may_wake
 from runtime.stacks.upgrade import Upgrade, upgrade
 
 WOKEN = "It slept, and was woken by a request."
@@ -245,20 +246,26 @@ class NodeEngine:
         """A new image: that of an instance, and what it wrote as one layer more. It is nobody's until it is named or released."""
         return commit(self.config, self.images, self.containers, id)
 
-    def wake(self, app: str) -> None:
-        """Let a sleeping app run again, now: for the first request that comes. What it needs beyond that, converging does afterwards."""
+    def wake(self, app: str, serves: Callable[[Endpoint], None] = lambda _: None) -> None:
+        """Let a sleeping app run again, now: for the first request that comes. What it needs beyond that, converging does afterwards.
+
+        `serves` hears at once of an endpoint that can be asked, before all that is written down for later requests. Killed in
+        between, the app is known to be awake: nobody freezes it under its visitor, and converging thaws the rest and opens its routes.
+        """
         with self.holding(app, timeout=10.0) as held:
             known = record.load(self._record(app))
             if not held or known.asleep is None:
                 return  # awake, or whoever holds it is at it
             routes = self.router.route(app)
-            serving = {end.instance for end in routes.endpoints if not end.draining} if routes is not None else set()
-            for container in self.instances():
-                if container.spec.app == app and container.status is Status.RUNNING:
+            serving = {end.instance: end for end in routes.endpoints if not end.draining} if routes is not None else {}
+            record.save(self._record(app), known.woken(self._clock()))
+            for container in self._instances_of(app):
+                if container.status is Status.RUNNING:
                     self.containers.freeze(container.id, frozen=False)
-                elif container.spec.app == app and container.status is Status.CREATED:
+                    if (end := serving.get(container.id)) is not None and may_wake(end):
+                        serves(end)
+                elif container.status is Status.CREATED:
                     self.containers.start(container.id)
-            record.save(self._record(app), known.woken(self._clock()))  # killed before this, it is known to sleep, and woken again
             if routes is not None:
                 self.router.set(replace(routes, situation=AppSituation.SERVING if serving else AppSituation.HOLDING))
             self.shipper.say(app, WOKEN, at=self._clock())
@@ -272,6 +279,11 @@ class NodeEngine:
             clamped = instance.clamp(container.spec.limits, each)
             if container.spec.team == team and container.status is Status.RUNNING and clamped != container.spec.limits:
                 self._clamp(container, clamped)
+
+    def _instances_of(self, app: str) -> list[Container]:
+        """An app's own, without a look at the others of the node."""
+        found = self.containers.list(f"{app}-")  # another app's name may begin so, too
+        return [one for one in found if one.spec.app == app and one.spec.labels.get("kind") == instance.INSTANCE]
 
     def instances(self) -> list[Container]:
         """All instances of all apps on this node; no builds."""

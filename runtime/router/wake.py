@@ -112,9 +112,14 @@ async def serving_endpoint(routes: Callable[[str], AppRoutes | None], app: str) 
         found = await asyncio.to_thread(routes, app)
         if found is not None and found.situation is AppSituation.SERVING:
             for end in found.endpoints:
-                if not end.draining and end.process == WEB and not end.canary:
+                if may_wake(end):
                     return end
         await asyncio.sleep(_LOOK)
+
+
+def may_wake(end: Endpoint) -> bool:
+    """Whether the request that woke its app may be sent there."""
+    return not end.draining and end.process == WEB and not end.canary
 
 
 def _only_for_haproxy(path: Path, user: str) -> None:

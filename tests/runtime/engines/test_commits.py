@@ -165,3 +165,22 @@ def test_a_killed_commit_leaves_no_instance_frozen(node, containers, store, spec
     assert containers.wake_forgotten() == [f"thawed {web}, which a killed process had frozen"]
     settle(lambda: count.read_text() not in ("", standing), 20, lambda: "it stands still")
     assert containers.wake_forgotten() == []
+
+
+def test_one_that_is_woken_while_it_is_copied_goes_on_at_once_and_is_copied_anew(containers, store, spec, tmp_path):
+    web = launched(containers, store, spec, "python3", "-c", GOES_ON)
+    count = containers._folder(web).scratch / "upper/app/count"
+    settle(lambda: count.exists() and count.read_text(), 20)
+    containers.freeze(web)  # it falls asleep
+    frozen_when_looked_at = []
+
+    def wake(_: Path) -> None:
+        containers.freeze(web, frozen=False)
+        frozen_when_looked_at.append(containers.is_frozen(web))
+
+    containers.copy_written(web, tmp_path / "copy", wake)
+    assert frozen_when_looked_at == [False, True], "woken, then held still for the copy by whoever copies"
+    assert (tmp_path / "copy/app/count").read_text().isdecimal()
+    assert not containers.is_frozen(web)
+    standing = count.read_text()
+    settle(lambda: count.read_text() not in ("", standing), 20, lambda: "it stands still")
