@@ -6,7 +6,7 @@ from bench import running
 from runtime.config import NodeConfig
 
 TEAM = "slipway-bench"
-GENEROUS = {"apps": 10, "instances": 50, "cpu": 50_000, "memory": 2**36}
+GENEROUS = {"apps": 60, "instances": 100, "cpu": 50_000, "memory": 2**36}
 
 
 def main() -> int:
@@ -19,7 +19,7 @@ def main() -> int:
 
 
 def _measure(config: NodeConfig, manager: int, token: str) -> None:
-    from bench import builds, launch, memory, route
+    from bench import builds, launch, memory, route, wake
     from bench.redeploy import Redeploys
     from tests.system.api import Api
 
@@ -34,6 +34,7 @@ def _measure(config: NodeConfig, manager: int, token: str) -> None:
         for line in launch.report(config, _image_of("hello")):
             _print("launch of hello", "less bare <= 50 ms", line)
         _print("memory afterwards", "< 400 MB", memory.report(manager))
+        _print("wake from frozen", "p99 < 20 ms more", wake.report(config, redeploys.api, TEAM))
         for what, promise, found in builds.report():
             _print(what, promise, found)
     finally:
