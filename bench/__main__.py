@@ -6,7 +6,7 @@ from bench import running
 from runtime.config import NodeConfig
 
 TEAM = "slipway-bench"
-GENEROUS = {"apps": 60, "instances": 100, "cpu": 50_000, "memory": 2**36}
+GENEROUS = {"apps": 60, "instances": 100, "cpu": 50_000, "memory": 2**36, "disk": 2**38}
 
 
 def main() -> int:
