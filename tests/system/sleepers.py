@@ -34,6 +34,7 @@ class Sleepers:
     warm_answers: list[float] = field(default_factory=list)  # of the same apps, right after
     requests: int = 0
     failures: list[str] = field(default_factory=list)
+    _client: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=60, trust_env=False))  # one: to make it takes long
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -96,11 +97,9 @@ class Sleepers:
         """Seconds, and what was wrong with the answer."""
         begun = time.perf_counter()
         try:
-            answer = httpx.get(
+            answer = self._client.get(
                 f"http://127.0.0.1:{self.config.http_port}/",
-                headers={"Host": f"{app}.{self.config.base_domain}"},
-                timeout=60,
-                trust_env=False,
+                headers={"Host": f"{app}.{self.config.base_domain}", "Connection": "close"},
             )
             trouble = "" if answer.status_code == 200 else f"{app}: {answer.status_code} {answer.headers.get('X-Slipway-Code', '')}"
         except httpx.TransportError as error:
