@@ -3,7 +3,7 @@
 import statistics
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -29,9 +29,7 @@ class Sleepers:
     api: Api
     team: str
     cycles: int
-    crowd: int = CROWD
     first_answers: list[float] = field(default_factory=list)  # seconds
-    warm_answers: list[float] = field(default_factory=list)  # of the same apps, right after
     requests: int = 0
     failures: list[str] = field(default_factory=list)
     _client: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=60, trust_env=False))  # one: to make it takes long
@@ -79,21 +77,19 @@ class Sleepers:
         router = Router(self.config)
         for crowd in crowds:
             deadline = time.monotonic() + PATIENCE
-            while not _asleep(router, app):
+            while not asleep(router, app):
                 if time.monotonic() > deadline:
                     self._note([], [f"{app} did not fall asleep."], 0)
                     return
                 time.sleep(0.3)
-            self._wake(app, self.crowd if crowd else 1)
+            self._wake(app, CROWD if crowd else 1)
 
     def _wake(self, app: str, visitors: int) -> None:
         with ThreadPoolExecutor(max_workers=visitors) as pool:
-            answers = list(pool.map(lambda _: self._ask(app), range(visitors)))
-        again = self._ask(app)
-        troubles = [trouble for _, trouble in (*answers, again) if trouble]
-        self._note([min(took for took, _ in answers)], troubles, visitors + 1, warm=[again[0]])
+            answers = list(pool.map(lambda _: self.ask(app), range(visitors)))
+        self._note([min(took for took, _ in answers)], [trouble for _, trouble in answers if trouble], visitors)
 
-    def _ask(self, app: str) -> tuple[float, str]:
+    def ask(self, app: str) -> tuple[float, str]:
         """Seconds, and what was wrong with the answer."""
         begun = time.perf_counter()
         try:
@@ -106,14 +102,13 @@ class Sleepers:
             trouble = f"{app}: {error!r}"
         return time.perf_counter() - begun, trouble
 
-    def _note(self, first: list[float], failures: list[str], requests: int, *, warm: Sequence[float] = ()) -> None:
+    def _note(self, first: list[float], failures: list[str], requests: int) -> None:
         with self._lock:
             self.first_answers += first
-            self.warm_answers += warm
-            self.failures += failures
+                self.failures += failures
             self.requests += requests
 
 
-def _asleep(router: Router, app: str) -> bool:
+def asleep(router: Router, app: str) -> bool:
     routes = router.route(app)
     return routes is not None and routes.situation is AppSituation.ASLEEP
