@@ -105,7 +105,7 @@ class Sleepers:
     def _note(self, first: list[float], failures: list[str], requests: int) -> None:
         with self._lock:
             self.first_answers += first
-                self.failures += failures
+            self.failures += failures
             self.requests += requests
 
 
