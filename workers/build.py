@@ -55,7 +55,7 @@ def lock_of(build_id: int, engine: NodeEngine) -> Path:
 
 def _build(row: Build, engine: NodeEngine, *, again: bool) -> None:
     request = translate.build_request(row, engine.config.sources)
-    mask = Mask(request.secrets.values())
+    mask = Mask((*request.secrets.values(), translate.credentials_of(row).get("password", "")))
     said = BuildLog(engine.config.build_logs / f"{row.pk}.log", user=engine.config.user, mask=mask)
     if again:
         said.say("The worker of this build was lost; it begins again.")

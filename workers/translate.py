@@ -12,8 +12,9 @@ from django.utils import timezone
 from portal.activity.events import Kind, publish
 from portal.apps.config import config_of
 from portal.apps.models import App, Instance, InstanceState, ProcessFormation
+from portal.apps.secrets import decrypt_config
 from portal.apps.sizes import Size
-from portal.builds.models import Build
+from portal.builds.models import Build, SourceKind
 from portal.domains.access import hosts_of
 from portal.images.actions import write_facts
 from portal.images.facts import Config, LayerFacts
@@ -25,7 +26,7 @@ from portal.releases.actions import RELEASE_PHASE
 from portal.releases.models import Release, Rollout, RolloutState
 from portal.traffic.access import traffic_of
 from runtime.builds.builder import BuildRequest, BuiltImage
-from runtime.builds.foreign import PushedImage
+from runtime.builds.foreign import PushedImage, ReferredImage
 from runtime.containers.spec import Limits, TeamLimits
 from runtime.converge.desired import DesiredApp, DesiredProcess, DesiredRelease
 from runtime.converge.instance import clamp
@@ -34,6 +35,7 @@ from runtime.engines.node import NodeEngine
 from runtime.engines.stories import ImageTale
 from runtime.health import CheckKind, HealthCheck
 from runtime.images.digest import Digest
+from runtime.images.transfer import Access
 from runtime.quantities import Bytes, Millicores
 from workers import wishes
 
@@ -196,8 +198,18 @@ def write_image(tale: ImageTale) -> None:
     write_facts(tale.digest, layers, config)
 
 
-def image_to_take_in(build: Build, engine: NodeEngine) -> PushedImage:
-    """Its layers may unpack to as much as a build may write; parts of it may be other images' of the team."""
+def credentials_of(build: Build) -> dict[str, str]:
+    """For the registry that its image is in; empty where none were given."""
+    return decrypt_config(build.encrypted_credentials) if build.encrypted_credentials else {}
+
+
+def image_to_take_in(build: Build, engine: NodeEngine) -> PushedImage | ReferredImage:
+    """Its layers may unpack to as much as a build may write; parts of a pushed one may be other images' of the team."""
+    most = min(BUILD_DISK, Bytes(quota_of(build.app.team).disk))
+    if build.source.kind == SourceKind.REFERRED:
+        who = credentials_of(build)
+        access = Access(user=who.get("username", ""), password=who.get("password", ""))
+        return ReferredImage(build_id=build.pk, app=build.app.name, name=build.source.filename, access=access, most=most)
     apps = App.objects.filter(team=build.app.team_id, deleted_at=None).values_list("pk", flat=True)
     return PushedImage(
         build_id=build.pk,
@@ -207,7 +219,7 @@ def image_to_take_in(build: Build, engine: NodeEngine) -> PushedImage:
         received=engine.config.received,
         team=build.app.team_id,
         served=tuple(folder for app in apps for folder in engine.published.folders(app)),
-        most=min(BUILD_DISK, Bytes(quota_of(build.app.team).disk)),
+        most=most,
     )
 
 

@@ -23,7 +23,7 @@ from runtime.builds.dockerfile import build as dockerfile
 from runtime.builds.dockerfile.health import health_of
 from runtime.builds.dockerfile.running import Job
 from runtime.builds.figures import count, seconds, sizes
-from runtime.builds.foreign import PushedImage, take_in
+from runtime.builds.foreign import PushedImage, ReferredImage, take_in
 from runtime.builds.ground import Ground, beside, lay
 from runtime.builds.history import complete
 from runtime.builds.packages import PackageCaches
@@ -108,7 +108,7 @@ class Builder:
                     allowance,
                 ).run()
 
-    def take_in(self, image: PushedImage, log: Log, cancelled: Callable[[], bool] = lambda: False) -> BuiltImage:
+    def take_in(self, image: PushedImage | ReferredImage, log: Log, cancelled: Callable[[], bool] = lambda: False) -> BuiltImage:
         """Make an image of ours from one that was made elsewhere; the errors of `build`, and ImageDamaged."""
         disk.check_room(self._config)
         started = time.monotonic()

@@ -1,4 +1,4 @@
-"""From an image that was pushed here to one of ours: checked, its user looked up, what to run named.
+"""From an image that was pushed here, or is in another registry, to one of ours: checked, its user looked up, what to run named.
 
 Its layers stay as they are and are shared like any others. Only the configuration is written anew, with what an instance needs to know.
 """
@@ -15,14 +15,17 @@ from runtime.builds import procfile
 from runtime.builds.dockerfile.accounts import account
 from runtime.builds.dockerfile.build import USER_LABEL, WEB_LABEL
 from runtime.config import NodeConfig
-from runtime.errors import BadSource
+from runtime.errors import BadSource, ImageDamaged, TransferFailed
 from runtime.images import manifest
 from runtime.images.adoption import Adopted, adopt
 from runtime.images.digest import Digest
 from runtime.images.manifest import Descriptor, ImageConfig, Layer
+from runtime.images.pulls import allowed, not_had
 from runtime.images.receipt import take_over
+from runtime.images.remote import Registries
 from runtime.images.scratch import scratch
 from runtime.images.store import Store
+from runtime.images.transfer import Access, Transfer
 from runtime.quantities import Bytes
 
 PORT_LABEL = "slipway.port"  # the one port that the image says it listens on
@@ -49,6 +52,17 @@ class PushedImage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReferredImage:
+    """One that another registry has."""
+
+    build_id: int
+    app: str
+    name: str  # HOST/NAME:TAG, as Docker takes it
+    access: Access  # the team's own way in; it is not for others, so nothing of it is kept
+    most: Bytes  # that its layers may unpack to
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
     """What came of it, for the store to write."""
 
@@ -58,10 +72,13 @@ class Taken:
     original: Digest
 
 
-def take_in(config: NodeConfig, store: Store, image: PushedImage, log: Callable[[str], None]) -> Taken:
-    """Make it ours; the caller holds a lease. ImageDamaged and BadSource carry the reason."""
-    log(f"Image {image.name}, {image.manifest}")
-    adopted = _adopt(config, store, image)
+def take_in(config: NodeConfig, store: Store, image: PushedImage | ReferredImage, log: Callable[[str], None]) -> Taken:
+    """Make it ours; the caller holds a lease. ImageDamaged, BadSource and TransferFailed carry the reason."""
+    if isinstance(image, PushedImage):
+        log(f"Image {image.name}, {image.manifest}")
+        adopted = _adopt(config, store, image)
+    else:
+        adopted = _pull(config, store, image, log)
     size = Bytes(sum(layer.size for layer in adopted.layers))
     log(f"Checked {len(adopted.layers)} layer{'' if len(adopted.layers) == 1 else 's'}, {size}")
     if not adopted.layers:
@@ -90,6 +107,22 @@ def _adopt(config: NodeConfig, store: Store, image: PushedImage) -> Adopted:
         for digest in _parts(told):
             take(digest)
         return adopt(store, space, pointer, most=image.most)
+
+
+def _pull(config: NodeConfig, store: Store, image: ReferredImage, log: Callable[[str], None]) -> Adopted:
+    """Asked for anew each time: whoever deploys a tag again wants what it is now, and what their credentials let them have."""
+    registries = Registries.of(config)
+    name = allowed(registries, image.name)
+    asked = registries.asked(name)
+    access = replace(image.access, plain_http=registries.is_plain(asked))
+    log(f"Pulling {name}" + (f" from {asked.host}" if asked != name else "") + (f" as {access.user}" if access.user else ""))
+    transfer = Transfer(config, store, time_limit=config.pull_timeout, progress=log)
+    try:
+        adopted = transfer.bring(f"docker://{asked}", access, most=image.most)
+    except (TransferFailed, ImageDamaged) as failure:
+        raise not_had(name, failure) from None
+    log(f"Pulled {adopted.digest}")
+    return adopted
 
 
 def _kind(path: Path) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from runtime import journal
 from runtime.builds.builder import Builder, BuildRequest, BuiltImage
-from runtime.builds.foreign import PushedImage
+from runtime.builds.foreign import PushedImage, ReferredImage
 from runtime.builds.packages import PackageCaches
 from runtime.config import NodeConfig
 from runtime.containers.container import Container, Exit, Status, Usage
@@ -134,7 +134,7 @@ class NodeEngine:
         """Turn a source into an image. BadArchive, BadSource, BuildFailed say what is wrong with it."""
         return self.builder.build(request, log, cancelled=cancelled)
 
-    def take_in(self, image: PushedImage, log: Callable[[str], None], *, cancelled: Callable[[], bool]) -> BuiltImage:
+    def take_in(self, image: PushedImage | ReferredImage, log: Callable[[str], None], *, cancelled: Callable[[], bool]) -> BuiltImage:
         """Make an image of ours from one that was made elsewhere. ImageDamaged, BadSource say what is wrong with it."""
         return self.builder.take_in(image, log, cancelled=cancelled)
 

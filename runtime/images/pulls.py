@@ -51,13 +51,7 @@ class Pulls:
         TransferFailed: no such name, no right, or not a registry of the allowed ones (NotAllowed), or none that answers (Unreachable).
         ImageDamaged: what came is not what it says, or for another machine. BuildFailed: out of time, or cancelled.
         """
-        name = _parse(text)
-        if not self._registries.allows(name):
-            raise NotAllowed(
-                f"Builds on this node may not take images from {name.repository}.",
-                hint=f"Allowed: {', '.join(self._registries.allowed) or 'any registry but this machine itself'}. "
-                "An admin sets SLIPWAY_REGISTRIES.",
-            )
+        name = allowed(self._registries, text)
         with self._turn(name, deadline):
             note = self._read(name)
             if note and (name.digest or self._now() - note.asked_at < FRESH):
@@ -89,8 +83,7 @@ class Pulls:
             log(f"Pulling {name}" + (f" from {asked.host}" if asked != name else ""))
             image = then.bring(f"docker://{asked.repository}@{there}", access).digest
         except (TransferFailed, ImageDamaged) as failure:
-            said = failure.what.partition(" could not be transferred. ")[2] or failure.what
-            raise type(failure)(f"The image {name} could not be had: {said}", hint=failure.hint) from None
+            raise not_had(name, failure) from None
         self._write(name, _Note(image=image, source=there, asked_at=self._now()))
         layers = self._store.layers_of(image)
         size = Bytes(sum(layer.size for layer in layers))
@@ -127,11 +120,24 @@ class Pulls:
         journal.write_json(self._path(name), told)
 
 
-def _parse(text: str) -> RemoteName:
+def allowed(registries: Registries, text: str) -> RemoteName:
+    """The name, if builds may have the image: TransferFailed: it is no name; NotAllowed: not from there."""
     try:
-        return RemoteName.parse(text)
+        name = RemoteName.parse(text)
     except ValueError as error:
         raise TransferFailed(f"{error}.", hint="An image is named HOST/NAME:TAG.") from None
+    if not registries.allows(name):
+        raise NotAllowed(
+            f"Builds on this node may not take images from {name.repository}.",
+            hint=f"Allowed: {', '.join(registries.allowed) or 'any registry but this machine itself'}. An admin sets SLIPWAY_REGISTRIES.",
+        )
+    return name
+
+
+def not_had(name: RemoteName, failure: TransferFailed | ImageDamaged) -> TransferFailed | ImageDamaged:
+    """The same failure, told of the name that people gave."""
+    said = failure.what.partition(" could not be transferred. ")[2] or failure.what
+    return type(failure)(f"The image {name} could not be had: {said}", hint=failure.hint)
 
 
 def _key(name: RemoteName) -> str:

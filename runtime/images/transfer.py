@@ -59,16 +59,16 @@ class Transfer:
         self._config, self._store, self._time_limit = config, store, time_limit
         self._progress = progress
 
-    def bring(self, source: str, access: Access = Access()) -> Adopted:
+    def bring(self, source: str, access: Access = Access(), *, most: int | None = None) -> Adopted:
         """Import an image by skopeo's name of it, such as `docker://registry.example/app:1` or `oci-archive:/tmp/app.tar`.
 
-        TransferFailed: it cannot be had; Unreachable: not now. ImageDamaged: it was, but is not what it says.
+        `most`: bytes that all its layers may unpack to. TransferFailed: it cannot be had; Unreachable: not now. ImageDamaged: it was, but is not what it says.
         """
         with self._store.lease(), scratch(self._config.images / "ingest") as space:
             words = ["--src-tls-verify=false"] if access.plain_http else []
             layout = space / "layout"
             self._copy([*words, source, f"oci:{layout}:{_ENTRY}"], space, source, access)
-            return self._adopt(layout)
+            return self._adopt(layout, most)
 
     def digest_of(self, source: str, access: Access = Access()) -> Digest:
         """What a registry has under a name now: the digest of its manifest, or of its list of manifests. Errors as of `bring`."""
@@ -119,14 +119,14 @@ class Transfer:
         if match := _BLOB.fullmatch(line.strip()):
             self._progress(f"    layer {match[1].decode()}")
 
-    def _adopt(self, layout: Path) -> Adopted:
+    def _adopt(self, layout: Path, most: int | None) -> Adopted:
         """Take the one image of a layout into the store."""
         try:
             named, unnamed = manifest.parse_index((layout / "index.json").read_bytes())
             (pointer,) = [*named.values(), *unnamed]
         except (ValueError, KeyError, TypeError) as error:
             raise ImageDamaged(f"What came is no image: {error}.", hint="Ask its author, or name another.") from None
-        return adopt(self._store, layout / "blobs" / "sha256", pointer)
+        return adopt(self._store, layout / "blobs" / "sha256", pointer, most=most)
 
     def _lend(self, digest: Digest, layout: Path) -> Path:
         """A layout with this one image, on the store's own blobs."""

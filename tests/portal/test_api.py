@@ -14,8 +14,9 @@ from portal.accounts.actions import revoke_token
 from portal.apps import logs as app_logs
 from portal.apps.actions import create_app
 from portal.apps.models import App, Instance
+from portal.apps.secrets import decrypt_config
 from portal.builds import actions as builds
-from portal.builds.models import Build, BuildState
+from portal.builds.models import Build, BuildState, SourceKind
 from portal.quotas.models import Quota
 from tests.portal.conftest import Crew
 from tests.portal.pages import fleet
@@ -110,6 +111,26 @@ def test_an_upload_over_the_quota_is_refused(crew: Crew, owner: Caller) -> None:
     Quota.objects.update(memory=0)
     status, answer = owner("post", "/apps/hello/builds", data={"archive": SimpleUploadedFile("hello.zip", b"x")})
     assert (status, answer["error"]) == (403, "Team blue may have 0 B of memory in all and has 0 B; this would make 512 MiB.")
+
+
+def test_an_image_elsewhere_is_deployed_by_name_and_its_password_is_kept_encrypted_until_the_build_is_over(
+    crew: Crew, owner: Caller
+) -> None:
+    crew.app()
+    status, answer = owner("post", "/apps/hello/builds/image", {"image": "ghcr.io/me/app:1.2", "username": "me", "password": "a token"})
+    assert (status, answer["state"], answer["description"]) == (202, "queued", "image ghcr.io/me/app:1.2")
+    build = Build.objects.get(pk=answer["id"])
+    assert (build.source.kind, build.source.filename) == (SourceKind.REFERRED, "ghcr.io/me/app:1.2")
+    assert build.encrypted_credentials is not None
+    assert b"a token" not in bytes(build.encrypted_credentials)
+    assert decrypt_config(build.encrypted_credentials) == {"username": "me", "password": "a token"}
+    owner("post", f"/apps/hello/builds/{build.pk}/cancel")
+    build.refresh_from_db()
+    assert build.encrypted_credentials is None
+    for wrong in ({"image": "an image"}, {"image": ""}, {"image": "app", "username": "me"}, {"image": "x" * 300}):
+        assert owner("post", "/apps/hello/builds/image", wrong)[0] == 400
+    assert Caller(crew.token(crew.stranger))("post", "/apps/hello/builds/image", {"image": "app"})[0] == 404
+    assert Build.objects.count() == 1
 
 
 def test_an_app_of_another_team_is_not_found(crew: Crew) -> None:

@@ -14,14 +14,14 @@ from ninja.files import UploadedFile
 
 from portal.accounts.access import person_of_token
 from portal.api.asking import person_of
-from portal.api.schemas import BuildOut, ReleaseOut, RolloutOut
+from portal.api.schemas import BuildOut, ImageIn, ReleaseOut, RolloutOut
 from portal.api.shapes import build_out, release_out, rollout_out
 from portal.apps import logs as app_logs
 from portal.apps.access import app_for
 from portal.apps.models import App
 from portal.builds import logs as build_logs
 from portal.builds.access import build_for, builds_of
-from portal.builds.actions import cancel, submit
+from portal.builds.actions import cancel, submit, submit_image
 from portal.builds.models import BuildState, Origin
 from portal.builds.sources import store_upload
 from portal.errors import NotFound
@@ -40,6 +40,20 @@ def deploy(request: HttpRequest, name: str, archive: File[UploadedFile]) -> Stat
     app = app_for(person, name)
     source = store_upload(archive, filename=archive.name or "")
     return Status(202, build_out(submit(person, app=app, source=source, origin=Origin.API)))
+
+
+@router.post("/apps/{name}/builds/image", response={202: BuildOut}, summary="Deploy an image of another registry")
+def deploy_image(request: HttpRequest, name: str, named: ImageIn) -> Status[BuildOut]:
+    person = person_of(request)
+    build = submit_image(
+        person,
+        app=app_for(person, name),
+        reference=named.image,
+        origin=Origin.API,
+        username=named.username,
+        password=named.password,
+    )
+    return Status(202, build_out(build))
 
 
 @router.get("/apps/{name}/builds", response=list[BuildOut], summary="The latest builds")

@@ -143,7 +143,7 @@ def delete_app(actor: Person, *, app: App, typed_name: str) -> None:
     app = lock_app(app)
     App.objects.filter(pk=app.pk).update(deleted_at=timezone.now())
     Build.objects.filter(app=app, state__in=(BuildState.QUEUED, BuildState.BUILDING)).update(
-        state=BuildState.CANCELLED, reason="The app was deleted.", finished_at=timezone.now()
+        state=BuildState.CANCELLED, reason="The app was deleted.", finished_at=timezone.now(), encrypted_credentials=None
     )
     supersede_open_rollouts(app, reason="The app was deleted.")
     audit.record(actor, f"deleted the app {app.name}", app=app)

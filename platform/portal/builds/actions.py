@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Mapping
 
 from django.db import transaction
@@ -12,9 +14,10 @@ from portal.accounts.access import require_member
 from portal.accounts.models import Person
 from portal.activity import audit, events
 from portal.apps.models import App
-from portal.builds.models import Build, BuildState, Source
+from portal.apps.secrets import encrypt_config
+from portal.builds.models import Build, BuildState, Source, SourceKind
 from portal.builds.room import check_room
-from portal.errors import Conflict
+from portal.errors import Conflict, SourceRefused
 from portal.queue import Task, enqueue
 from portal.quotas import decision
 from portal.releases.actions import lock_app, release_from_build
@@ -22,6 +25,7 @@ from portal.releases.models import Rollout
 
 MOST_UNDER_WAY = 20  # builds of one team that run or wait; all teams share the node's few places to build
 UNDER_WAY = (BuildState.QUEUED, BuildState.BUILDING)
+_REFERENCE = re.compile(r"[A-Za-z0-9\[][A-Za-z0-9._:/@\[\]-]{0,254}", re.ASCII)  # the worker knows all the rules
 _BEFORE = {
     BuildState.BUILDING: UNDER_WAY,  # taken up again after its worker was lost
     BuildState.SUCCEEDED: (BuildState.BUILDING,),
@@ -50,6 +54,23 @@ def submit(actor: Person, *, app: App, source: Source, origin: str, description:
     audit.record(actor, f"deployed {words}", app=app)
     enqueue(Task.BUILD, build.pk)
     events.announce(app.name, events.Kind.BUILD)
+    return build
+
+
+@transaction.atomic
+def submit_image(actor: Person, *, app: App, reference: str, origin: str, username: str = "", password: str = "") -> Build:
+    """Deploy an image that another registry has under HOST/NAME:TAG. The credentials last as long as the build."""
+    if not _REFERENCE.fullmatch(reference):
+        raise SourceRefused(f"{reference[:80]!r} is no name of an image.", hint="Name it like ghcr.io/me/app:1.2 or nginx:stable.")
+    if bool(username) != bool(password):
+        raise SourceRefused("A user name and a password go together.", hint="Give both, or none for an image that anybody may pull.")
+    source, _ = Source.objects.get_or_create(
+        digest=hashlib.sha256(reference.encode()).hexdigest(), filename=reference, defaults={"size": 0, "kind": SourceKind.REFERRED}
+    )
+    build = submit(actor, app=app, source=source, origin=origin, description=f"image {reference}")
+    if username:
+        build.encrypted_credentials = encrypt_config({"username": username, "password": password})
+        build.save(update_fields=("encrypted_credentials",))
     return build
 
 
@@ -90,6 +111,8 @@ def fail(build: Build, reason: str) -> bool:
 
 def _move(build: Build, state: BuildState, **values: object) -> bool:
     """Compare and swap; losing the race is a normal outcome."""
+    if state.is_over:
+        values["encrypted_credentials"] = None
     moved = Build.objects.filter(pk=build.pk, state__in=_BEFORE[state]).update(state=state, **values) == 1
     if moved:
         events.announce(build.app.name, events.Kind.BUILD)

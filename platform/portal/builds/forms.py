@@ -17,6 +17,30 @@ class UploadForm(forms.Form):
     archive = forms.FileField()
 
 
+class ImageForm(forms.Form):
+    """The name of an image in another registry, and who may pull it there."""
+
+    image = forms.CharField(max_length=255)
+    username = forms.CharField(max_length=255, required=False)
+    password = forms.CharField(max_length=4096, required=False, strip=False)
+
+
+def submit_named(request: SignedInRequest, app: App) -> Build:
+    """Build the image that a form names. Refused like the actions it calls."""
+    form = ImageForm(request.POST)
+    if not form.is_valid():
+        raise SourceRefused("No image was named, or its name is too long.", hint="Name it like ghcr.io/me/app:1.2.")
+    said = form.cleaned_data
+    return actions.submit_image(
+        request.user,
+        app=app,
+        reference=said["image"],
+        origin=Origin.UPLOAD,
+        username=said["username"],
+        password=said["password"],
+    )
+
+
 def submit_upload(request: SignedInRequest, app: App) -> Build:
     """Keep the archive that came with a form, and build it. Refused like the actions it calls."""
     form = UploadForm(request.POST, request.FILES)

@@ -11,14 +11,17 @@ from portal.apps.models import App
 class SourceKind(models.TextChoices):
     ARCHIVE = "archive", "Archive"  # of code; its bytes lie in the sources folder
     PUSHED = "pushed", "Pushed image"  # its parts lie where the registry received them
+    REFERRED = "referred", "Image of another registry"  # named; the worker fetches it
 
 
 class Source(models.Model):
-    """What one deploy is made of: an archive by its SHA-256, or an image by the digest of its manifest."""
+    """What one deploy is made of: an archive by its SHA-256, an image by the digest of its manifest, or the name of one elsewhere."""
 
     kind = models.CharField(max_length=10, choices=SourceKind.choices, default=SourceKind.ARCHIVE)
-    digest = models.CharField(max_length=64)  # hex
-    filename = models.CharField(max_length=255)  # as uploaded; its ending tells the archive's kind. Of an image: TEAM/APP:TAG
+    digest = models.CharField(max_length=64)  # hex; of a name, that of its bytes
+    filename = models.CharField(
+        max_length=255
+    )  # as uploaded; its ending tells the archive's kind. Of an image: TEAM/APP:TAG, HOST/NAME:TAG
     size = models.PositiveBigIntegerField()
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -58,6 +61,7 @@ class Build(models.Model):
     reason = models.TextField(blank=True)
     image = models.CharField(max_length=80, blank=True)  # manifest digest, sha256:…
     processes = models.JSONField(default=dict)  # process type -> command, as detected
+    encrypted_credentials = models.BinaryField(null=True)  # JSON object, for the registry of its image; erased when the build is over
     app_file = models.JSONField(default=dict)  # what slipway.toml or app.json says: see portal.releases.declared
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)

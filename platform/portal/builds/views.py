@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from django.contrib import messages
 from django.http import FileResponse, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import redirect, render
@@ -12,11 +14,13 @@ from portal import crumbs, refusals
 from portal.accounts.signed_in import SignedInRequest, signed_in
 from portal.activity.loglines import LogPiece
 from portal.apps.access import app_for
+from portal.apps.models import App
 from portal.apps.views import overview_context
 from portal.builds import actions
 from portal.builds import logs as build_logs
 from portal.builds.access import build_for
-from portal.builds.forms import submit_upload
+from portal.builds.forms import submit_named, submit_upload
+from portal.builds.models import Build
 from portal.builds.progress import progress_of
 from portal.errors import NotFound, Refused
 from portal.middleware import json_of, wants_json
@@ -28,9 +32,20 @@ SHOWN_LINES = 2000
 @require_POST
 def deploy(request: SignedInRequest, name: str) -> HttpResponse:
     """Take an archive and build it. A script gets JSON with the build's address, a plain form is sent there."""
+    return _deployed(request, name, submit_upload)
+
+
+@signed_in
+@require_POST
+def deploy_image(request: SignedInRequest, name: str) -> HttpResponse:
+    """Fetch an image from another registry and deploy it."""
+    return _deployed(request, name, submit_named)
+
+
+def _deployed(request: SignedInRequest, name: str, submit: Callable[[SignedInRequest, App], Build]) -> HttpResponse:
     app = app_for(request.user, name)
     try:
-        build = submit_upload(request, app)
+        build = submit(request, app)
     except Refused as refused:
         if wants_json(request):
             return json_of(refused)

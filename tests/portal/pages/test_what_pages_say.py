@@ -46,6 +46,18 @@ def test_an_app_without_a_deploy_shows_how_to_deploy(member: Client) -> None:
     assert "Nothing deployed yet" in text_of(member, "/apps/empty-hull/deploys")
 
 
+def test_an_image_elsewhere_is_deployed_by_its_name(member: Client) -> None:
+    assert 'action="/apps/empty-hull/deploy/image"' in text_of(member, "/apps/empty-hull")
+    assert 'action="/apps/shop/deploy/image"' in text_of(member, "/apps/shop")
+    refused = member.post("/apps/shop/deploy/image", {"image": "an image"})
+    assert refused.status_code == 400
+    assert "is no name of an image" in refused.content.decode()
+    sent = member.post("/apps/shop/deploy/image", {"image": "registry.example/me/app:1", "username": "me", "password": "a token"})
+    build = Build.objects.get(description="image registry.example/me/app:1")
+    assert sent.headers["Location"] == f"/apps/shop/builds/{build.pk}"
+    assert "a token" not in text_of(member, sent.headers["Location"])
+
+
 def test_the_overview_says_what_runs_and_what_went_wrong_last(member: Client) -> None:
     page = text_of(member, "/apps/shop")
     assert "v3 is live, 3 of 3 instances healthy." in page

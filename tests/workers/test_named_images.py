@@ -1,0 +1,86 @@
+"""From the name of an image in another registry to a release that runs; and what is said when it cannot be had."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from portal.builds import actions as builds
+from portal.builds.models import BuildState, Origin
+from portal.releases.models import Release, Rollout, RolloutState
+from runtime.builds.builder import Builder
+from runtime.images.manifest import ImageConfig
+from runtime.images.transfer import Transfer
+from tests.runtime.images.test_transfer import PASSWORD, USER, registry
+from workers.build import build
+from workers.rollout import roll_out
+
+__all__ = ["registry"]
+
+
+@pytest.fixture
+def dock(plant, registry):
+    """The plant with the real builder, which may speak plain HTTP to that registry, as its admin says."""
+    pretender = plant.engine._builder
+    config = replace(plant.config, plain_registries=(registry.address,))
+    plant.engine._builder = Builder(config, plant.engine.images, plant.engine.containers)
+    yield plant
+    plant.engine._builder = pretender
+
+
+@pytest.fixture
+def elsewhere(dock, registry):
+    """The name under which that registry has an app, for its owner only."""
+    store = dock.engine.images
+    config = ImageConfig(
+        environment={"PATH": "/usr/bin:/bin"}, command=("python3", "/srv/app.py", "fetched", "ok"), working_directory="/tmp"
+    )
+    with store.lease():
+        digest = store.write_image(list(store.layers_of(dock.builder.digest)), config)
+        Transfer(dock.config, store).send(digest, f"docker://{registry.address}/team/app:1", registry.access)
+    return f"{registry.address}/team/app:1"
+
+
+def fetched(dock, reference, **who):
+    """The row of a build that is over, its app, and what its log says."""
+    app = dock.app()
+    row = builds.submit_image(dock.crew.owner, app=app, reference=reference, origin=Origin.API, **who)
+    build(row.pk)
+    row.refresh_from_db()
+    return row, app, (dock.config.build_logs / f"{row.pk}.log").read_text()
+
+
+def test_an_image_of_another_registry_is_fetched_with_the_owners_password_and_runs(dock, elsewhere):
+    row, app, said = fetched(dock, elsewhere, username=USER, password=PASSWORD)
+    assert row.state == BuildState.SUCCEEDED, row.reason
+    assert f"Pulling {elsewhere} as {USER}" in said
+    assert PASSWORD not in said
+    assert row.encrypted_credentials is None, "nothing of them stays"
+    rollout = Rollout.objects.get(release=Release.objects.get(app=app))
+    roll_out(rollout.pk)
+    rollout.refresh_from_db()
+    assert rollout.state == RolloutState.LIVE, rollout.reason
+    assert dock.get(app).text.startswith("fetched ")
+    assert dock.engine.images.verify() == []
+
+
+def test_what_cannot_be_had_is_named_with_the_remedy(dock, elsewhere):
+    for reference, who, what, remedy in (
+        (elsewhere, {}, f"The image {elsewhere} could not be had", "Check user name and password"),
+        (
+            elsewhere,
+            {"username": USER, "password": "wrong horse"},
+            f"The image {elsewhere} could not be had",
+            "Check user name and password",
+        ),
+        (f"{elsewhere}-none", {"username": USER, "password": PASSWORD}, "manifest unknown", "Check the name and the tag."),
+        ("localhost:9/team/app", {}, "may not take images from localhost:9/team/app", "SLIPWAY_REGISTRIES"),
+        ("Team/App", {}, "no name of an image", "HOST/NAME:TAG"),
+    ):
+        row, _, said = fetched(dock, reference, **who)
+        assert row.state == BuildState.FAILED, said
+        assert what in row.reason
+        assert remedy in row.reason
+        assert "wrong horse" not in said + row.reason
+        assert row.encrypted_credentials is None
