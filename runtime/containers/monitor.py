@@ -151,7 +151,10 @@ def _answer(folder: Folder, sync: int) -> int:
     line, deadline = b"", time.monotonic() + _PATIENCE
     while not line.endswith(b"\n"):
         readable, _, _ = select.select([sync], [], [], max(deadline - time.monotonic(), 0))
-        chunk = os.read(sync, 65_536) if readable else b""
+        if not readable:
+            what = f"The monitor of container {folder.id} said nothing within {_PATIENCE:g} s."
+            raise LaunchFailed(what, hint="This machine is very busy; it is tried again.")
+        chunk = os.read(sync, 65_536)
         if not chunk:
             break
         line += chunk

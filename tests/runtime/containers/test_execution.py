@@ -38,7 +38,7 @@ def test_a_command_that_hangs_or_prints_for_ever_is_ended_with_what_it_started(c
     wanted = spec("sleep", "60")
     containers.launch(wanted)
     at_rest = _processes(containers, wanted.id)
-    hangs = containers.execute(wanted.id, ("/bin/sh", "-c", "sleep 300 & echo waiting; sleep 301; true"), timeout=1)
+    hangs = containers.execute(wanted.id, ("/bin/sh", "-c", "sleep 300 & echo waiting; sleep 301; true"), timeout=4)
     assert (hangs.code, hangs.output) == (None, "waiting")
     prints = containers.execute(wanted.id, ("/bin/sh", "-c", "while :; do echo again; done"), timeout=1)
     assert prints.code is None
