@@ -119,7 +119,7 @@ class Transfer:
         if match := _BLOB.fullmatch(line.strip()):
             self._progress(f"    layer {match[1].decode()}")
 
-    def _adopt(self, layout: Path, most: int | None) -> Adopted:
+    def _adopt(self, layout: Path, most: int | None = None) -> Adopted:
         """Take the one image of a layout into the store."""
         try:
             named, unnamed = manifest.parse_index((layout / "index.json").read_bytes())

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest, StreamingHttpResponse
-from ninja import File, Router, Status
+from ninja import File, Router, Schema, Status
 from ninja.files import UploadedFile
 
 from portal.accounts.access import person_of_token
 from portal.api.asking import person_of
-from portal.api.schemas import BuildOut, ImageIn, ReleaseOut, RolloutOut
+from portal.api.schemas import BuildOut, ReleaseOut, RolloutOut
 from portal.api.shapes import build_out, release_out, rollout_out
 from portal.apps import logs as app_logs
 from portal.apps.access import app_for
@@ -32,6 +32,14 @@ router = Router(tags=["deploys"])
 _SHOWN = 50
 _MOST_LINES = 10_000
 _LOOK_SECONDS = 2.0  # how often who follows a log is asked for their right to it
+
+
+class ImageIn(Schema):
+    """HOST/NAME:TAG as Docker takes it, and who may pull it there; kept encrypted until the build is over."""
+
+    image: str
+    username: str = ""
+    password: str = ""
 
 
 @router.post("/apps/{name}/builds", response={202: BuildOut}, summary="Deploy an archive")

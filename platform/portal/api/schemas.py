@@ -50,14 +50,6 @@ class BuildOut(Schema):
     position: int | None
 
 
-class ImageIn(Schema):
-    """HOST/NAME:TAG as Docker takes it, and who may pull it there; kept encrypted until the build is over."""
-
-    image: str
-    username: str = ""
-    password: str = ""
-
-
 class ReleaseOut(Schema):
     number: int
     description: str
