@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,8 +25,10 @@ from runtime.containers.cgroup import (
     write,
 )
 from runtime.containers.spec import Limits, TeamLimits
+from runtime.errors import KernelRefused
 
 _UNLIMITED = -1
+_PATIENCE = 2.0  # seconds
 _LEAST_SHARES = 2
 _LEAST_DISK_WEIGHTS = {"blkio.bfq.weight": 1, "blkio.weight": 10}  # of whichever scheduler the disk has; some have neither
 _HELD = ("cpu", "memory", "pids")  # the hierarchies whose groups we make; the OCI runtime makes the others
@@ -110,12 +114,22 @@ class LegacyCgroups(Cgroups):
                     write(disk / name, least)
 
     def _set_team_cpu(self, group: Path, quota: int) -> None:
+        """Those below first, where they have more; one without a quota of its own has no more than its parent."""
+        deadline = time.monotonic() + _PATIENCE
         with _held(group):
-            for child in (path for path in group.iterdir() if path.is_dir()):
-                if not 0 <= _quota(child) <= quota:
-                    with unless_gone():
-                        _set_quota(child, quota)
-            _set_quota(group, quota)
+            while True:
+                for child in (path for path in group.iterdir() if path.is_dir()):
+                    if _quota(child) > quota:
+                        with unless_gone():
+                            _set_quota(child, quota)
+                try:
+                    _set_quota(group, quota)
+                except KernelRefused as refused:
+                    if refused.errno != errno.EINVAL or time.monotonic() > deadline:
+                        raise
+                    time.sleep(0.005)  # a group that was removed counts a moment longer than it is seen
+                else:
+                    return
 
     def counted(self, team: int, id: str) -> Counted | None:
         memory = self._group("memory", team, id)

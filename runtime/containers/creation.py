@@ -43,7 +43,7 @@ class Creation:
             self._mount_root(folder, spec, userns)
             netns, address = attaching.result()
         self._write_files(folder, spec, userns, netns, address)
-        pid, monitor = self._monitor.create(folder, self._cgroups.monitor_files())
+        pid, monitor = self._monitor.create(folder, self._cgroups.monitor_files(), build=spec.purpose is Purpose.BUILD)
         folder.write_made(_made(folder, pid, monitor, address))
 
     def _attach(self, spec: ContainerSpec, userns: Path) -> tuple[Path | None, str | None]:

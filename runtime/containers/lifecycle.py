@@ -29,7 +29,7 @@ from runtime.containers.folder import Folder, Journalled, Made
 from runtime.containers.following import Following
 from runtime.containers.monitor import Monitor
 from runtime.containers.removal import Removal
-from runtime.containers.spec import ContainerSpec, Limits, TeamLimits
+from runtime.containers.spec import ContainerSpec, Limits, Purpose, TeamLimits
 from runtime.containers.userns import UserNamespaces
 from runtime.containers.writable import Writable
 from runtime.errors import HostLacks, LaunchFailed
@@ -89,12 +89,13 @@ class Containers:
         """Run the command of a created container; fine if it runs already."""
         folder = self._folder(id)
         with folder.claimed() as held:
-            if not held or folder.made() is None:
+            journalled = folder.journalled()
+            if not held or journalled is None or folder.made() is None:
                 raise LaunchFailed(f"There is no container {id} to start.")
             if folder.started_at() is not None and not self._monitor.is_waiting(id):
                 return
             folder.write_started(time.time())
-            self._monitor.start(id)
+            self._monitor.start(id, build=journalled.spec.purpose is Purpose.BUILD)
 
     def run(
         self,

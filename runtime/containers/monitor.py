@@ -26,7 +26,8 @@ PROGRAM_FOLDERS = tuple(
 )
 CONSOLE_MOST = 256 * 2**20  # bytes; whoever ships the log rotates long before, and else the host's disk must not fill
 _ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
-_PATIENCE = 30.0  # seconds for a container to be created
+_PATIENCE = 30.0  # seconds for a container to be created…
+_PATIENCE_WITH_BUILDS = 300.0  # …and for one that runs only when nothing else wants to, which holds for its creation, too
 
 
 class Monitor:
@@ -41,8 +42,9 @@ class Monitor:
         for name in ("conmon", "crun", "catatonit"):
             program(name)
 
-    def create(self, folder: Folder, cgroup: Iterable[Path]) -> tuple[int, int]:
+    def create(self, folder: Folder, cgroup: Iterable[Path], *, build: bool) -> tuple[int, int]:
         """Everything but start: (pid of the container's init, pid of its monitor). LaunchFailed says the runtime's own words."""
+        patience = _PATIENCE_WITH_BUILDS if build else _PATIENCE
         sync_read, sync_write = os.pipe()
         start_read, start_write = os.pipe()
         try:
@@ -57,8 +59,8 @@ class Monitor:
                 file.write_text(str(process.pid))
             os.write(start_write, b"\0")
             try:
-                process.wait(_PATIENCE)  # it goes on in the background
-                return _answer(folder, sync_read), int(folder.monitor_pid.read_text())
+                process.wait(patience)  # it goes on in the background
+                return _answer(folder, sync_read, patience), int(folder.monitor_pid.read_text())
             except (StillRunning, FileNotFoundError, ValueError) as error:
                 raise LaunchFailed(f"The monitor of container {folder.id} did not come up ({error}).{_words(folder)}") from None
         finally:
@@ -66,10 +68,11 @@ class Monitor:
                 if fd >= 0:
                     os.close(fd)
 
-    def start(self, id: str) -> None:
+    def start(self, id: str, *, build: bool) -> None:
         """Let a created container run its command."""
+        patience = _PATIENCE_WITH_BUILDS if build else _PATIENCE
         try:
-            run([program("crun"), *self._globals, "start", id], env=_ENVIRONMENT, timeout=_PATIENCE)
+            run([program("crun"), *self._globals, "start", id], env=_ENVIRONMENT, timeout=patience)
         except ProcessFailed as failure:
             raise LaunchFailed(f"Container {id} could not be started: {failure.what}") from None
 
@@ -147,12 +150,12 @@ def _cgroup2_beside_version_1(kernel: Kernel) -> Path | None:
     return next((mount.target for mount in mounts if mount.kind == "cgroup2"), None)
 
 
-def _answer(folder: Folder, sync: int) -> int:
-    line, deadline = b"", time.monotonic() + _PATIENCE
+def _answer(folder: Folder, sync: int, patience: float) -> int:
+    line, deadline = b"", time.monotonic() + patience
     while not line.endswith(b"\n"):
         readable, _, _ = select.select([sync], [], [], max(deadline - time.monotonic(), 0))
         if not readable:
-            what = f"The monitor of container {folder.id} said nothing within {_PATIENCE:g} s."
+            what = f"The monitor of container {folder.id} said nothing within {patience:g} s."
             raise LaunchFailed(what, hint="This machine is very busy; it is tried again.")
         chunk = os.read(sync, 65_536)
         if not chunk:
