@@ -35,7 +35,6 @@ def exchange(running: RouterUnderTest, text: bytes) -> bytes:
     with socket.create_connection(("127.0.0.1", running.config.http_port), 20) as raw:
         with suppress(OSError):  # it answered and closed before it had all
             raw.sendall(text)
-            raw.shutdown(socket.SHUT_WR)
         return raw.makefile("rb").read()
 
 
