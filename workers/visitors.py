@@ -80,10 +80,10 @@ class Visitors:
         """Take what has come, and leave."""
         self._do(self._waker.stop())
         self._do(self._collector.stop())
+        self._wakers.shutdown()  # what is half woken is woken whole
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
-        self._wakers.shutdown()
 
     def round(self) -> None:
         """Write down what converging goes by: an app's last request, and how a canary fares."""

@@ -262,7 +262,8 @@ class NodeEngine:
             for container in self._instances_of(app):
                 if container.status is Status.RUNNING:
                     self.containers.freeze(container.id, frozen=False)
-                    if (end := serving.get(container.id)) is not None and may_wake(end):
+                    end = serving.get(container.id)
+                    if end is not None and may_wake(end) and not self.containers.is_frozen(container.id):  # by who copies it
                         serves(end)
                 elif container.status is Status.CREATED:
                     self.containers.start(container.id)

@@ -108,6 +108,26 @@ def test_an_idle_app_is_frozen_and_the_first_requests_wake_it_once(sleeper):
     assert sleeper.wakes() == 2
 
 
+def test_the_first_visitor_is_let_in_at_once_and_who_is_killed_just_then_leaves_an_app_awake(sleeper):
+    plant, name = sleeper.plant, sleeper.app.name
+    supervisor = plant.supervisor()
+    sleeper.until(sleeper.asleep)
+    plant.kill(supervisor)
+    sleeper.desired = replace(sleeper.desired, sleep=Sleep(after=600.0))
+    seen = []
+
+    def let_in(end):
+        seen.append((end.instance, sleeper.frozen(), sleeper.situation))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        plant.engine.wake(name, let_in)
+    assert seen == [(plant.engine.instances()[0].id, [False], AppSituation.ASLEEP)]
+    sleeper.until(lambda: sleeper.situation is AppSituation.SERVING)
+    assert plant.get(sleeper.app).status_code == 200
+    assert sleeper.frozen() == [False]
+
+
 def test_one_that_is_stopped_is_kept_ready_and_started_by_the_first_request(sleeper):
     plant = sleeper.plant
     plant.supervisor()
