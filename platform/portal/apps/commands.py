@@ -28,7 +28,7 @@ def commands_for(person: Person, team_name: str, app_name: str) -> Commands:
         git=f"git remote add slipway {git_clone_url(person, app_name)}\ngit push slipway HEAD:main",
         upload=(
             f"git archive --format=tar.gz -o /tmp/{app_name}.tar.gz HEAD\n"
-            f'curl -H "Authorization: Bearer $SLIPWAY_TOKEN" -F archive=@/tmp/{app_name}.tar.gz {settings.PORTAL_URL}/api/apps/{app_name}/builds'
+            f'curl -H "Authorization: Bearer $SLIPWAY_TOKEN" -F archive=@/tmp/{app_name}.tar.gz {settings.PORTAL_URL}/api/v1/apps/{app_name}/builds'
         ),
         docker=f"docker login -u {quote(person.username, safe='@.+-_')} {host}\ndocker build -t {image} .\ndocker push {image}",
     )

@@ -1,8 +1,11 @@
 """What stands on the pages: empty states that teach, states in words, failures in parts, commands with this host's names."""
 
+import json
+import re
 from collections.abc import Callable
 
 from django.test import Client
+from django.urls import resolve
 
 from portal.builds.models import Build
 
@@ -44,6 +47,19 @@ def test_an_app_without_a_deploy_shows_how_to_deploy(member: Client) -> None:
     assert "No config vars yet" in text_of(member, "/apps/empty-hull/settings")
     assert "Nothing printed yet" in text_of(member, "/apps/empty-hull/logs")
     assert "Nothing deployed yet" in text_of(member, "/apps/empty-hull/deploys")
+
+
+def test_the_address_in_the_command_for_the_api_is_the_apis(member: Client) -> None:
+    page = text_of(member, "/apps/empty-hull")
+    address = re.search(r"archive=@\S+ http://[^/]+(/\S*/empty-hull/builds)", page)
+    assert address is not None
+    assert resolve(address[1]).url_name == "deploy"
+    assert "archive" in text_of_contract(member, address[1].replace("empty-hull", "{name}"))
+
+
+def text_of_contract(client: Client, path: str) -> str:
+    """What the API's own description says of a POST there."""
+    return json.dumps(client.get("/api/openapi.json").json()["paths"][path]["post"])
 
 
 def test_an_image_elsewhere_is_deployed_by_its_name(member: Client) -> None:
