@@ -7,6 +7,7 @@ registry not answer then, the image that is here serves. A name with a digest is
 from __future__ import annotations
 
 import hashlib
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from runtime import journal, stopping
 from runtime.config import NodeConfig
 from runtime.errors import BuildFailed, ImageDamaged, NotAllowed, TransferFailed, Unreachable
 from runtime.images.digest import Digest
-from runtime.images.remote import Registries, RemoteName
+from runtime.images.remote import Registries, RemoteName, bare_host
 from runtime.images.store import Store
 from runtime.images.transfer import Access, Transfer
 from runtime.images.use import mark
@@ -131,7 +132,19 @@ def allowed(registries: Registries, text: str) -> RemoteName:
             f"Builds on this node may not take images from {name.repository}.",
             hint=f"Allowed: {', '.join(registries.allowed) or 'any registry but this machine itself'}. An admin sets SLIPWAY_REGISTRIES.",
         )
+    asked = registries.asked(name)
+    if asked == name and not registries.are_named(name) and any(registries.is_inside(one) for one in _addresses(name.host)):
+        what = f"Builds on this node may not take images from {name.repository}: that name leads to this machine or to an app on it."
+        raise NotAllowed(what, hint="Name a registry elsewhere, or have an admin name it in SLIPWAY_REGISTRIES.")
     return name
+
+
+def _addresses(host: str) -> set[str]:
+    """What a name leads to now; nothing where it leads nowhere, which whoever asks is told in the registry's client's words."""
+    try:
+        return {str(found[4][0]).partition("%")[0] for found in socket.getaddrinfo(bare_host(host), None, type=socket.SOCK_STREAM)}
+    except (OSError, UnicodeError):
+        return set()
 
 
 def not_had(name: RemoteName, failure: TransferFailed | ImageDamaged) -> TransferFailed | ImageDamaged:

@@ -63,16 +63,27 @@ class Registries:
     allowed: tuple[str, ...] = ()  # patterns of HOST or HOST/PATH; none: all are
     mirrors: tuple[tuple[str, str], ...] = ()  # (host, HOST[/PATH] that is asked instead)
     plain: tuple[str, ...] = ()  # hosts without TLS, or with a certificate nobody vouches for
+    network: ipaddress.IPv4Network | None = None  # the apps' own, in which nothing is a registry
 
     @classmethod
     def of(cls, config: NodeConfig) -> Self:
-        return cls(allowed=config.registries, mirrors=config.registry_mirrors, plain=config.plain_registries)
+        return cls(allowed=config.registries, mirrors=config.registry_mirrors, plain=config.plain_registries, network=config.network)
 
     def allows(self, name: RemoteName) -> bool:
         """A stranger's Dockerfile may not have this machine itself spoken to, unless the operator named the address."""
-        if any(_covers(pattern, name) for pattern in self.allowed) or name.host in self.plain:
-            return True
-        return not self.allowed and not _is_this_machine(name.host)
+        return self.are_named(name) or (not self.allowed and not _is_this_machine(name.host))
+
+    def are_named(self, name: RemoteName) -> bool:
+        """Whether the operator speaks of this one."""
+        return any(_covers(pattern, name) for pattern in self.allowed) or name.host in self.plain
+
+    def is_inside(self, address: str) -> bool:
+        """Whether an address, as a name was looked up, is this machine's or an app's."""
+        found = ipaddress.ip_address(address)
+        if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None:
+            found = found.ipv4_mapped
+        own = found.is_loopback or found.is_link_local or found.is_unspecified
+        return own or (self.network is not None and found.version == 4 and found in self.network)
 
     def asked(self, name: RemoteName) -> RemoteName:
         """Where the image is fetched."""
@@ -87,8 +98,8 @@ class Registries:
 
 
 def _is_this_machine(host: str) -> bool:
-    """Loopback and link-local addresses, as they are written; what a name leads to is for the firewall."""
-    bare = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+    """Loopback and link-local addresses, as they are written; what a name leads to is looked up before it is asked."""
+    bare = bare_host(host)
     if bare == "localhost" or bare.endswith(".localhost"):
         return True
     try:
@@ -96,6 +107,11 @@ def _is_this_machine(host: str) -> bool:
     except ValueError:
         return False
     return address.is_loopback or address.is_link_local or address.is_unspecified
+
+
+def bare_host(host: str) -> str:
+    """Without port and brackets."""
+    return host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
 
 
 def _covers(pattern: str, name: RemoteName) -> bool:

@@ -61,7 +61,8 @@ def submit(actor: Person, *, app: App, source: Source, origin: str, description:
 def submit_image(actor: Person, *, app: App, reference: str, origin: str, username: str = "", password: str = "") -> Build:
     """Deploy an image that another registry has under HOST/NAME:TAG. The credentials last as long as the build."""
     if not _REFERENCE.fullmatch(reference):
-        raise SourceRefused(f"{reference[:80]!r} is no name of an image.", hint="Name it like ghcr.io/me/app:1.2 or nginx:stable.")
+        # Not repeated: somebody may have pasted an address with a password in it.
+        raise SourceRefused("That is no name of an image.", hint="Name it like ghcr.io/me/app:1.2 or nginx:stable.")
     if bool(username) != bool(password):
         raise SourceRefused("A user name and a password go together.", hint="Give both, or none for an image that anybody may pull.")
     source, _ = Source.objects.get_or_create(

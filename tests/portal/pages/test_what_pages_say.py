@@ -67,7 +67,7 @@ def test_an_image_elsewhere_is_deployed_by_its_name(member: Client) -> None:
     assert 'action="/apps/shop/deploy/image"' in text_of(member, "/apps/shop")
     refused = member.post("/apps/shop/deploy/image", {"image": "an image"})
     assert refused.status_code == 400
-    assert "is no name of an image" in refused.content.decode()
+    assert "That is no name of an image" in refused.content.decode()
     sent = member.post("/apps/shop/deploy/image", {"image": "registry.example/me/app:1", "username": "me", "password": "a token"})
     build = Build.objects.get(description="image registry.example/me/app:1")
     assert sent.headers["Location"] == f"/apps/shop/builds/{build.pk}"

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from runtime import stopping
 from runtime.config import NodeConfig, from_environment
 from runtime.errors import BuildFailed, Cancelled, HostLacks, ImageDamaged, NotAllowed, TransferFailed, Unreachable
-from runtime.images.pulls import FRESH, Pulls
+from runtime.images.pulls import FRESH, Pulls, allowed
 from runtime.images.remote import Registries, RemoteName
 from runtime.images.store import Store
 from tests.runtime.images.conftest import Yard
@@ -91,6 +91,20 @@ def test_any_text_is_a_whole_name_or_none(text: str) -> None:
 )
 def test_only_registries_of_the_list_may_be_asked(allowed: tuple[str, ...], name: str, yes: bool) -> None:
     assert Registries(allowed=allowed).allows(RemoteName.parse(name)) is yes
+
+
+@pytest.mark.parametrize(
+    ("address", "inside"),
+    [("127.0.0.5", True), ("::1", True), ("::ffff:127.0.0.1", True), ("169.254.169.254", True), ("10.210.3.4", True), ("10.9.3.4", False)],
+)
+def test_what_a_name_leads_to_is_looked_at(address: str, inside: bool) -> None:
+    assert Registries.of(NodeConfig()).is_inside(address) is inside
+
+
+def test_a_name_that_leads_to_this_machine_is_refused_unless_the_operator_names_it() -> None:
+    with pytest.raises(NotAllowed, match="leads to this machine"):
+        allowed(Registries(), "127.1:5000/x")  # a name to us, and to the resolver another way to write 127.0.0.1
+    assert allowed(Registries(plain=("127.1:5000",)), "127.1:5000/x").host == "127.1:5000"
 
 
 def test_settings_name_registries_mirrors_and_the_time_they_have() -> None:
