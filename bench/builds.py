@@ -10,7 +10,6 @@ import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ from runtime.network.links import Network
 from runtime.process import run
 from runtime.quantities import Bytes, Millicores
 from runtime.stacks.builder import ensure_stack
+from tests.podman import short_folder
 from tests.ranges import free_range
 from tests.system import archives
 from tests.warm import seed
@@ -85,7 +85,7 @@ def report() -> Iterator[tuple[str, str, str]]:
 
 @contextmanager
 def yard() -> Iterator[Yard]:
-    place = Path(tempfile.mkdtemp(prefix="slipway-tests-", dir="/var/tmp"))
+    place = short_folder("slipway-tests-", Path("/var/tmp"))
     place.chmod(0o755)
     config = NodeConfig(name=f"t{secrets.token_hex(3)}", state=place / "state", run=place / "run", network=free_range())
     store, network = seed(config), Network(config)

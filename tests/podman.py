@@ -1,6 +1,7 @@
 """Podman and Buildah with storage of the test's own."""
 
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -25,10 +26,17 @@ class Podman:
         return run(["buildah", *self._storage, *words], timeout=280, env=self._environment)
 
 
+def short_folder(prefix: str, where: Path | None = None) -> Path:
+    """A new one, only for us, of whose path these programs can make part of an image's name: an underscore at an end is none to them."""
+    folder = (where or Path(tempfile.gettempdir())) / f"{prefix}{secrets.token_hex(4)}"
+    folder.mkdir(mode=0o700)
+    return folder
+
+
 @contextmanager
 def podman() -> Iterator[Podman]:
     """Gone afterwards, with all its images."""
-    folder = Path(tempfile.mkdtemp(prefix="pod-"))
+    folder = short_folder("pod-")
     try:
         yield Podman(folder)
     finally:

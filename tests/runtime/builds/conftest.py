@@ -7,7 +7,6 @@ import itertools
 import secrets
 import shutil
 import tarfile
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +20,7 @@ from runtime.containers.spec import Limits
 from runtime.images.store import Store
 from runtime.network.links import Network
 from runtime.quantities import Bytes, Millicores
+from tests.podman import short_folder
 from tests.ranges import free_range
 from tests.warm import seed
 
@@ -71,7 +71,7 @@ class Forge:
 
 @pytest.fixture(scope="session")
 def node() -> Iterator[Forge]:
-    state = Path(tempfile.mkdtemp(prefix="slipway-builds-"))
+    state = short_folder("slipway-builds-")
     state.chmod(0o755)
     name = f"t{secrets.token_hex(3)}"
     config = NodeConfig(name=name, state=state / "state", run=state / "run", network=free_range())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from runtime.images.store import Image, Store
 from runtime.images.transfer import Access, Transfer
 from runtime.images.verify import verify
 from runtime.stacks.builder import ensure_stack
+from tests.podman import short_folder
 from tests.runtime.builds.conftest import LIMITS, Forge
 from tests.runtime.images.test_pulls import Server, server
 from tests.runtime.images.test_transfer import open_registry
@@ -118,7 +118,7 @@ def test_an_image_goes_through_a_registry_and_comes_back_and_runs(forge: Forge, 
 @pytest.fixture
 def short_path() -> Iterator[Path]:
     """Podman refuses to keep its state under a path of more than 50 signs."""
-    path = Path(tempfile.mkdtemp(prefix="pod-", dir="/tmp"))
+    path = short_folder("pod-", Path("/tmp"))
     yield path
     for line in Path("/proc/mounts").read_text().splitlines():
         if line.split()[1].startswith(f"{path}/"):
