@@ -6,7 +6,7 @@ import itertools
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from portal.traffic.autoscale import Decision, Sample, Target, Wish, decide
@@ -105,6 +105,7 @@ def test_no_measurement_leads_out_of_the_bounds_and_each_change_has_a_reason(row
     st.floats(0, 0.03),
     st.integers(0, 2**32),
 )
+@example(target=Target.REQUESTS, load=20.0, count=1, noise=0.015625, seed=0)
 def test_a_steady_load_comes_to_one_count_and_stays_there(target, load, count, noise, seed):
     """Of 20 requests, or 20 % of 100 millicores, that an instance is to bear; measured with a little noise."""
     history, counts, chance = [], [], random.Random(seed)

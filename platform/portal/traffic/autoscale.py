@@ -16,6 +16,7 @@ STABLE, RUSH, DOWN = 60.0, 6.0, 300.0  # seconds of the three windows
 RUSHING = 2.0  # times what the instances are to bear
 FRESH = 10.0  # seconds; older samples say nothing about now
 TOLERANCE = 0.1  # of latency and queue: so close to the target is on target
+SLACK = 0.05  # of requests in flight and CPU beyond the target, before an instance is added
 COVERED = 0.9  # of a window, to go by it
 
 
@@ -100,13 +101,18 @@ def _needed(window: Sequence[Sample], wish: Wish, count: int) -> int:
     if not window:
         return count
     if wish.target is Target.REQUESTS:
-        return math.ceil(_mean([one.in_flight for one in window]) / wish.value)
+        return _bearing(_mean([one.in_flight for one in window]) / wish.value, count)
     if wish.target is Target.CPU:
-        return math.ceil(_mean([one.cpu for one in window]) / (wish.cpu * wish.value / 100))
+        return _bearing(_mean([one.cpu for one in window]) / (wish.cpu * wish.value / 100), count)
     load = _load(window, wish)  # neither is in proportion to the number of instances, so these go step by step
     if load > 1 + TOLERANCE:
         return math.ceil(count * min(load, RUSHING))
     return count - 1 if load < 0.5 else count
+
+
+def _bearing(exact: float, count: int) -> int:
+    """Whole instances; those that there are bear a little more before one is added, or a load on the brink would add and take for ever."""
+    return count if count < exact <= count * (1 + SLACK) else math.ceil(exact)
 
 
 def _load(window: Sequence[Sample], wish: Wish) -> float:
