@@ -158,7 +158,10 @@ class Observer:
             exited_at=container.exit.at if container.exit else None,
             answers=answer is not None and answer.healthy,
             connections=self._connections(desired.app, container.id) if draining or (runs and self._is_idle(desired, record, now)) else 0,
-            frozen=runs and (record.asleep is not None or desired.sleep is not None) and self.containers.is_frozen(container.id),
+            # Also one that woke and may sleep no more: whoever woke it may have been killed before it was thawed.
+            frozen=runs
+            and (record.asleep is not None or desired.sleep is not None or record.woken_at > 0)
+            and self.containers.is_frozen(container.id),
             evidence=self._evidence(desired, container, answer, now),
             pulse=pulses.get(container.id),
             marks=marks,
