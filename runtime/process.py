@@ -47,18 +47,20 @@ def run(
     check: bool = True,
     on_output: Callable[[bytes], None] | None = None,
     stoppable: bool = False,
+    watch: Callable[[], None] | None = None,
 ) -> Completed:
     """Run to the end and collect both streams; `env` replaces ours whole.
 
     `on_output` gets each line of both streams as it arrives, without its newline. ProcessFailed: a status other than 0
     (unless `check` is off), or `timeout` seconds passed, after which the whole process group is killed. So it is when it is `stoppable`
-    and what it is part of is cancelled (see runtime.stopping).
+    and what it is part of is cancelled (see runtime.stopping). `watch` is asked a few times a second; what it raises ends the program, too.
     """
     words = tuple(str(word) for word in command)
     stdin = subprocess.PIPE if input is not None else subprocess.DEVNULL
     process = spawn(words, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env, cwd=cwd)
     try:
-        exchange = _Exchange(process, input or b"", on_output, stopping.check if stoppable else None)
+        checks = [check for check in (stopping.check if stoppable else None, watch) if check is not None]
+        exchange = _Exchange(process, input or b"", on_output, checks)
         exchange.until_exit(time.monotonic() + timeout)
     except _OutOfTime:
         raise ProcessFailed(f"`{pasteable(words)}` did not end within {timeout:g} s and was stopped.{_tail(exchange.stderr)}") from None
@@ -109,10 +111,14 @@ class _Exchange:
     """Feeds stdin and drains both outputs until the program itself ends, even if a grandchild keeps the pipes open."""
 
     def __init__(
-        self, process: subprocess.Popen[bytes], input: bytes, on_output: Callable[[bytes], None] | None, check: Callable[[], None] | None
+        self,
+        process: subprocess.Popen[bytes],
+        input: bytes,
+        on_output: Callable[[bytes], None] | None,
+        checks: Sequence[Callable[[], None]],
     ) -> None:
         self.stdout, self.stderr = bytearray(), bytearray()
-        self._check = check
+        self._checks = checks
         self._process, self._input, self._on_output = process, memoryview(input), on_output
         self._partial = {id(self.stdout): b"", id(self.stderr): b""}
 
@@ -142,8 +148,8 @@ class _Exchange:
         left = deadline - time.monotonic()
         if left <= 0:
             raise _OutOfTime
-        if self._check is not None:
-            self._check()
+        for check in self._checks:
+            check()
             left = min(left, _LOOK)
         exited = False
         for key, _ in selector.select(left):

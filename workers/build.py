@@ -21,6 +21,7 @@ from workers.celery import app as celery
 
 log = logging.getLogger(__name__)
 
+_BROKE = "The build broke for a reason that is not the app's. Try again, or ask who runs this platform."
 LOOK = 0.25  # seconds; whoever cancels a build sees it end within one
 
 
@@ -54,8 +55,13 @@ def lock_of(build_id: int, engine: NodeEngine) -> Path:
 
 
 def _build(row: Build, engine: NodeEngine, *, again: bool) -> None:
-    request = translate.build_request(row, engine.config.sources)
-    mask = Mask((*request.secrets.values(), translate.credentials_of(row).get("password", "")))
+    try:
+        request = translate.build_request(row, engine.config.sources)
+        mask = Mask((*request.secrets.values(), translate.credentials_of(row).get("password", "")))
+    except Exception:  # such as a key that is gone; without an end the build would be taken up for ever
+        log.exception("Build %s could not begin", row.pk)
+        builds.fail(row, _BROKE)
+        return
     said = BuildLog(engine.config.build_logs / f"{row.pk}.log", user=engine.config.user, mask=mask)
     if again:
         said.say("The worker of this build was lost; it begins again.")
@@ -73,7 +79,7 @@ def _build(row: Build, engine: NodeEngine, *, again: bool) -> None:
     except Exception:  # the edge of the task: whatever went wrong, the person waiting for this build is told
         log.exception("Build %s broke", row.pk)
         said.say("The build broke for a reason that is not the app's; the node's own log has it.")
-        builds.fail(row, "The build broke for a reason that is not the app's. Try again, or ask who runs this platform.")
+        builds.fail(row, _BROKE)
     else:
         said.say(f"Built {built.digest}")
         log.info("Build %s of %s made %s", row.pk, row.app.name, built.digest)

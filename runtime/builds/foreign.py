@@ -112,8 +112,9 @@ def _adopt(config: NodeConfig, store: Store, image: PushedImage) -> Adopted:
 def _pull(config: NodeConfig, store: Store, image: ReferredImage, log: Callable[[str], None]) -> Adopted:
     """Asked for anew each time: whoever deploys a tag again wants what it is now, and what their credentials let them have."""
     registries = Registries.of(config)
-    name = allowed(registries, image.name)
-    asked = name if image.access.user else registries.asked(name)  # a password is for the registry it was given for, and no mirror
+    mirrored = not image.access.user  # a password is for the registry it was given for
+    name = allowed(registries, image.name, mirrored=mirrored)
+    asked = registries.asked(name) if mirrored else name
     access = replace(image.access, plain_http=registries.is_plain(asked))
     log(f"Pulling {name}" + (f" from {asked.host}" if asked != name else "") + (f" as {access.user}" if access.user else ""))
     transfer = Transfer(config, store, time_limit=config.pull_timeout, progress=log)

@@ -20,6 +20,7 @@ from runtime.builds.steps import Tool
 from runtime.builds.surroundings import Surroundings
 from runtime.config import NodeConfig
 from runtime.containers.spec import Bind
+from runtime.images.disk import size_of, unless_gone
 
 KEPT = 14 * 86_400.0  # seconds after its last use
 OVERFLOW = 2  # times its size: then the step is stopped, and done again without the cache
@@ -166,16 +167,6 @@ class PackageCaches:
             os.close(fd)
 
 
-def size_of(folder: Path) -> int:
-    """Bytes on disk below a folder that others may write to meanwhile; no link of theirs is followed."""
-    total = 0
-    for _, _, names, at in os.fwalk(folder, follow_symlinks=False, onerror=_gone):
-        for name in names:
-            with suppress(FileNotFoundError):
-                total += os.stat(name, dir_fd=at, follow_symlinks=False).st_blocks * 512  # of an open folder
-    return total
-
-
 def _made(folder: Path, owner: int) -> Path:
     folder.mkdir(mode=0o700, exist_ok=True)
     os.chown(folder, owner, owner)
@@ -185,7 +176,7 @@ def _made(folder: Path, owner: int) -> Path:
 def _parts(folder: Path) -> dict[tuple[str, ...], tuple[int, float]]:
     """What may go by itself: (bytes, last use as Unix seconds) by the names that lead to it."""
     found: dict[tuple[str, ...], tuple[int, float]] = {}
-    for place, _, names, at in os.fwalk(folder, follow_symlinks=False, onerror=_gone):
+    for place, _, names, at in os.fwalk(folder, follow_symlinks=False, onerror=unless_gone):
         below = Path(place).relative_to(folder).parts
         for name in names:
             with suppress(FileNotFoundError):
@@ -221,11 +212,6 @@ def _remove(folder: Path, names: tuple[str, ...]) -> None:
         return  # gone, or turned into something else, meanwhile
     finally:
         os.close(fd)
-
-
-def _gone(error: OSError) -> None:
-    if not isinstance(error, FileNotFoundError):
-        raise error
 
 
 def _folders(folder: Path) -> list[Path]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from runtime.config import NodeConfig
 from runtime.errors import BuildFailed, ImageDamaged, KernelRefused, ProcessFailed
@@ -64,3 +65,19 @@ def _full() -> BuildFailed:
         "The disk of this node filled up while the app was built. Apps that run are not affected.",
         hint="Ask an admin to make room: `manage.py image df` shows what takes it. Then deploy again.",
     )
+
+
+def size_of(folder: Path) -> int:
+    """Bytes on disk below a folder that others may write to meanwhile; no link of theirs is followed."""
+    total = 0
+    for _, _, names, at in os.fwalk(folder, follow_symlinks=False, onerror=unless_gone):
+        for name in names:
+            with suppress(FileNotFoundError):
+                total += os.stat(name, dir_fd=at, follow_symlinks=False).st_blocks * 512  # of an open folder
+    return total
+
+
+def unless_gone(error: OSError) -> None:
+    """For os.fwalk: a folder that went away while it was walked is no error."""
+    if not isinstance(error, FileNotFoundError):
+        raise error

@@ -82,7 +82,7 @@ class Pulls:
                 self._write(name, _Note(image=note.image, source=there, asked_at=self._now()))
                 return note.image
             log(f"Pulling {name}" + (f" from {asked.host}" if asked != name else ""))
-            image = then.bring(f"docker://{asked.repository}@{there}", access).digest
+            image = then.bring(f"docker://{asked.repository}@{there}", access, most=self._config.cache_size).digest
         except (TransferFailed, ImageDamaged) as failure:
             raise not_had(name, failure) from None
         self._write(name, _Note(image=image, source=there, asked_at=self._now()))
@@ -121,8 +121,8 @@ class Pulls:
         journal.write_json(self._path(name), told)
 
 
-def allowed(registries: Registries, text: str) -> RemoteName:
-    """The name, if builds may have the image: TransferFailed: it is no name; NotAllowed: not from there."""
+def allowed(registries: Registries, text: str, *, mirrored: bool = True) -> RemoteName:
+    """The name, if builds may have the image: TransferFailed: it is no name; NotAllowed: not from there. `mirrored`: a mirror may be asked."""
     try:
         name = RemoteName.parse(text)
     except ValueError as error:
@@ -132,8 +132,8 @@ def allowed(registries: Registries, text: str) -> RemoteName:
             f"Builds on this node may not take images from {name.repository}.",
             hint=f"Allowed: {', '.join(registries.allowed) or 'any registry but this machine itself'}. An admin sets SLIPWAY_REGISTRIES.",
         )
-    asked = registries.asked(name)
-    if asked == name and not registries.are_named(name) and any(registries.is_inside(one) for one in _addresses(name.host)):
+    asked = registries.asked(name) if mirrored else name
+    if asked == name and not registries.are_named(name) and any(registries.is_inside(one) or _is_own(one) for one in _addresses(name.host)):
         what = f"Builds on this node may not take images from {name.repository}: that name leads to this machine or to an app on it."
         raise NotAllowed(what, hint="Name a registry elsewhere, or have an admin name it in SLIPWAY_REGISTRIES.")
     return name
@@ -145,6 +145,16 @@ def _addresses(host: str) -> set[str]:
         return {str(found[4][0]).partition("%")[0] for found in socket.getaddrinfo(bare_host(host), None, type=socket.SOCK_STREAM)}
     except (OSError, UnicodeError):
         return set()
+
+
+def _is_own(address: str) -> bool:
+    """Whether an interface of this machine has it: only to such an address can one bind (ip(7))."""
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError:
+            return False
+    return True
 
 
 def not_had(name: RemoteName, failure: TransferFailed | ImageDamaged) -> TransferFailed | ImageDamaged:

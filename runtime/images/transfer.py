@@ -21,9 +21,11 @@ from runtime.images import manifest
 from runtime.images.adoption import Adopted, adopt
 from runtime.images.compression import Compression
 from runtime.images.digest import Digest
+from runtime.images.disk import size_of
 from runtime.images.manifest import Descriptor
 from runtime.images.scratch import scratch
 from runtime.images.store import Store
+from runtime.quantities import Bytes
 
 TIME_LIMIT = 1800.0  # seconds a transfer may take
 _ANOTHER_TIME = re.compile(  # what skopeo says when a registry does not answer, or not as it should
@@ -33,6 +35,7 @@ _ANOTHER_TIME = re.compile(  # what skopeo says when a registry does not answer,
     re.IGNORECASE,
 )
 _BLOB = re.compile(rb"Copying blob (?:sha256:)?([0-9a-f]{12})[0-9a-f]*.*")
+_SMALLER = "Make the image smaller, or ask an admin for more disk."
 _ENTRY = "image"  # what the one image of a layout in between is called
 
 
@@ -62,12 +65,12 @@ class Transfer:
     def bring(self, source: str, access: Access = Access(), *, most: int | None = None) -> Adopted:
         """Import an image by skopeo's name of it, such as `docker://registry.example/app:1` or `oci-archive:/tmp/app.tar`.
 
-        `most`: bytes that all its layers may unpack to. TransferFailed: it cannot be had; Unreachable: not now. ImageDamaged: it was, but is not what it says.
+        `most`: bytes that all its layers may unpack to; a download beyond that is ended on its way. TransferFailed: it cannot be had; Unreachable: not now. ImageDamaged: it was, but is not what it says.
         """
         with self._store.lease(), scratch(self._config.images / "ingest") as space:
             words = ["--src-tls-verify=false"] if access.plain_http else []
             layout = space / "layout"
-            self._copy([*words, source, f"oci:{layout}:{_ENTRY}"], space, source, access)
+            self._copy([*words, source, f"oci:{layout}:{_ENTRY}"], space, source, access, most=most)
             return self._adopt(layout, most)
 
     def digest_of(self, source: str, access: Access = Access()) -> Digest:
@@ -92,10 +95,14 @@ class Transfer:
             words += ["--format", "v2s2"] if docker else []
             self._copy([*words, source, target], space, target, access)
 
-    def _copy(self, words: Sequence[str], space: Path, what: str, access: Access) -> None:
-        self._skopeo(["copy", *words], space, what, access)
+    def _copy(self, words: Sequence[str], space: Path, what: str, access: Access, *, most: int | None = None) -> None:
+        def watch() -> None:
+            if most is not None and size_of(space) > most:
+                raise ImageDamaged(f"{what} could not be transferred. It is larger than {Bytes(most)}.", hint=_SMALLER)
 
-    def _skopeo(self, words: Sequence[str], space: Path, what: str, access: Access) -> bytes:
+        self._skopeo(["copy", *words], space, what, access, watch=watch)
+
+    def _skopeo(self, words: Sequence[str], space: Path, what: str, access: Access, *, watch: Callable[[], None] | None = None) -> bytes:
         """Its standard output; `what` is the other side's name."""
         credentials = space / "auth.json"
         auths = {}
@@ -108,7 +115,7 @@ class Transfer:
         verb, *rest = words
         command = ["setpriv", "--pdeathsig", "KILL", "skopeo", "--insecure-policy", verb, "--authfile", str(credentials), *rest]
         try:
-            return process.run(command, timeout=self._time_limit, env=environment, on_output=self._tell, stoppable=True).stdout
+            return process.run(command, timeout=self._time_limit, env=environment, on_output=self._tell, stoppable=True, watch=watch).stdout
         except HostLacks:
             raise HostLacks("skopeo, which moves images, is not on this machine.", hint="apt-get install skopeo") from None
         except ProcessFailed as failure:

@@ -14,6 +14,7 @@ from portal.accounts.actions import revoke_token
 from portal.apps import logs as app_logs
 from portal.apps.actions import create_app
 from portal.apps.models import App, Instance
+from portal.apps.rotation import reencrypt_all
 from portal.apps.secrets import decrypt_config
 from portal.builds import actions as builds
 from portal.builds.models import Build, BuildState, SourceKind
@@ -123,6 +124,8 @@ def test_an_image_elsewhere_is_deployed_by_name_and_its_password_is_kept_encrypt
     assert (build.source.kind, build.source.filename) == (SourceKind.REFERRED, "ghcr.io/me/app:1.2")
     assert build.encrypted_credentials is not None
     assert b"a token" not in bytes(build.encrypted_credentials)
+    assert reencrypt_all() == 1, "a new key holds for it, too"
+    build.refresh_from_db()
     assert decrypt_config(build.encrypted_credentials) == {"username": "me", "password": "a token"}
     owner("post", f"/apps/hello/builds/{build.pk}/cancel")
     build.refresh_from_db()

@@ -51,6 +51,19 @@ def test_an_error_of_the_listener_ends_the_program() -> None:
     assert time.monotonic() - start < 5
 
 
+def test_who_watches_ends_the_program_by_what_it_raises() -> None:
+    looks = iter(range(3))
+
+    def watch() -> None:
+        if next(looks) == 2:
+            raise ValueError("enough")
+
+    before = time.monotonic()
+    with pytest.raises(ValueError, match="enough"):
+        run(["sleep", "60"], watch=watch)
+    assert time.monotonic() - before < 30
+
+
 def test_what_is_not_there_is_said_with_its_remedy(tmp_path: Path) -> None:
     with pytest.raises(HostLacks, match="no-such-program") as raised:
         run(["no-such-program"])

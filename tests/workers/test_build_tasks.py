@@ -57,6 +57,21 @@ def test_a_build_that_broke_once_begins_again_and_says_so(plant):
     assert "it begins again" in (plant.config.build_logs / f"{row.pk}.log").read_text()
 
 
+def build_until_cancelled(plant, row, begun):
+    """A build that goes on until it is told to end, which `begun` brings about."""
+
+    class Patient:
+        def build(self, request, log, cancelled):
+            begun()
+            while not cancelled():
+                time.sleep(0.05)
+            raise BuildFailed("It was stopped.")
+
+    plant.engine._builder = Patient()
+    build(row.pk)
+    plant.engine._builder = plant.builder
+
+
 def test_a_cancelled_build_stays_cancelled(plant):
     row = plant.submit(plant.app())
     builds.cancel(plant.crew.owner, build=row)
@@ -65,16 +80,7 @@ def test_a_cancelled_build_stays_cancelled(plant):
     assert row.state == BuildState.CANCELLED
     running = plant.submit(plant.app())
 
-    class Patient:
-        def build(self, request, log, cancelled):
-            builds.cancel(plant.crew.owner, build=running)
-            while not cancelled():
-                time.sleep(0.05)
-            raise BuildFailed("It was stopped.")
-
-    plant.engine._builder = Patient()
-    build(running.pk)
-    plant.engine._builder = plant.builder
+    build_until_cancelled(plant, running, lambda: builds.cancel(plant.crew.owner, build=running))
     running.refresh_from_db()
     assert running.state == BuildState.CANCELLED
 
@@ -120,16 +126,7 @@ def test_a_newer_build_ends_the_one_that_runs_and_its_log_says_which(plant):
     older = plant.submit(app)
     newer: list[Build] = []
 
-    class Patient:
-        def build(self, request, log, cancelled):
-            newer.append(plant.submit(app))
-            while not cancelled():
-                time.sleep(0.05)
-            raise BuildFailed("It was stopped.")
-
-    plant.engine._builder = Patient()
-    build(older.pk)
-    plant.engine._builder = plant.builder
+    build_until_cancelled(plant, older, lambda: newer.append(plant.submit(app)))
     older.refresh_from_db()
     assert (older.state, older.reason) == (BuildState.CANCELLED, f"Build {newer[0].pk} took its place.")
     log = (plant.config.build_logs / f"{older.pk}.log").read_text()

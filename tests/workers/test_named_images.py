@@ -12,7 +12,9 @@ from portal.releases.models import Release, Rollout, RolloutState
 from runtime.builds.builder import Builder
 from runtime.images.manifest import ImageConfig
 from runtime.images.transfer import Transfer
+from runtime.quantities import Bytes
 from tests.runtime.images.test_transfer import PASSWORD, USER, registry
+from workers import translate
 from workers.build import build
 from workers.rollout import roll_out
 
@@ -63,6 +65,24 @@ def test_an_image_of_another_registry_is_fetched_with_the_owners_password_and_ru
     assert rollout.state == RolloutState.LIVE, rollout.reason
     assert dock.get(app).text.startswith("fetched ")
     assert dock.engine.images.verify() == []
+
+
+def test_an_image_larger_than_the_team_may_have_is_refused(dock, elsewhere, monkeypatch):
+    monkeypatch.setattr(translate, "BUILD_DISK", Bytes(1000))
+    row, _, said = fetched(dock, elsewhere, username=USER, password=PASSWORD)
+    assert row.state == BuildState.FAILED, said
+    assert "1000 B" in row.reason
+    assert not list((dock.config.images / "ingest").iterdir())
+
+
+def test_a_build_whose_password_cannot_be_read_any_more_ends_with_a_reason(dock):
+    row = builds.submit_image(dock.crew.owner, app=dock.app(), reference="ghcr.io/me/app:1", origin=Origin.API, username="me", password="x")
+    row.encrypted_credentials = b"by a key that is gone"
+    row.save(update_fields=("encrypted_credentials",))
+    build(row.pk)
+    row.refresh_from_db()
+    assert (row.state, row.encrypted_credentials) == (BuildState.FAILED, None)
+    assert "not the app's" in row.reason
 
 
 def test_what_cannot_be_had_is_named_with_the_remedy(dock, elsewhere):

@@ -6,6 +6,7 @@ from django.db import transaction
 
 from portal.apps import secrets
 from portal.apps.models import ConfigVar, GeneratedSecret
+from portal.builds.models import Build
 from portal.domains.models import DomainCertificate
 from portal.releases.models import Release
 
@@ -22,6 +23,9 @@ def reencrypt_all() -> int:
         count += 1
     for handed in DomainCertificate.objects.select_for_update().exclude(encrypted_upload=None):
         DomainCertificate.objects.filter(pk=handed.pk).update(encrypted_upload=secrets.rotate(handed.encrypted_upload or b""))
+        count += 1
+    for build in Build.objects.select_for_update().exclude(encrypted_credentials=None):
+        Build.objects.filter(pk=build.pk).update(encrypted_credentials=secrets.rotate(build.encrypted_credentials or b""))
         count += 1
     for release in Release.objects.select_for_update():
         Release.objects.filter(pk=release.pk).update(encrypted_config=secrets.rotate(release.encrypted_config))

@@ -20,11 +20,12 @@ from runtime.builds.dockerfile.mounts import Kind, Mount
 from runtime.builds.dockerfile.settings import command_line
 from runtime.builds.dockerfile.syntax import Instruction
 from runtime.builds.dockerfile.tree import Tree, is_folder
-from runtime.builds.packages import PackageCaches, size_of
+from runtime.builds.packages import PackageCaches
 from runtime.builds.sandbox import WORKSPACE, BuildContainers, run_within
 from runtime.config import NodeConfig
 from runtime.containers.spec import Bind, ContainerSpec, Limits, Purpose, Temporary
 from runtime.errors import BuildFailed, Cancelled
+from runtime.images.disk import size_of
 from runtime.images.manifest import ImageConfig, Layer
 from runtime.images.store import Store
 from runtime.quantities import Bytes

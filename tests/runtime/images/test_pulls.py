@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import socket
 import tarfile
 import threading
 import time
@@ -104,6 +105,11 @@ def test_what_a_name_leads_to_is_looked_at(address: str, inside: bool) -> None:
 def test_a_name_that_leads_to_this_machine_is_refused_unless_the_operator_names_it() -> None:
     with pytest.raises(NotAllowed, match="leads to this machine"):
         allowed(Registries(), "127.1:5000/x")  # a name to us, and to the resolver another way to write 127.0.0.1
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as way_out:  # sends nothing: it only asks which address it would have
+        way_out.connect(("192.0.2.1", 9))
+        own = way_out.getsockname()[0]
+    with pytest.raises(NotAllowed, match="leads to this machine"):
+        allowed(Registries(), f"{own}:5000/x")
     assert allowed(Registries(plain=("127.1:5000",)), "127.1:5000/x").host == "127.1:5000"
 
 

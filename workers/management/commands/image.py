@@ -5,16 +5,13 @@ from __future__ import annotations
 import getpass
 import sys
 from argparse import ArgumentParser
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
-
-from runtime.errors import RuntimeFailure
 from workers import imageverbs
-from workers.imageverbs import Answer
+from workers.management.verbs import VerbCommand, Verbs
 
-VERBS: dict[str, tuple[Callable[..., Answer], str]] = {
+VERBS: Verbs = {
     "ls": (imageverbs.ls, "List images: what each takes alone, and what it shares with others."),
     "history": (imageverbs.history, "List an image's layers: what made each, its size, and who shares it."),
     "inspect": (imageverbs.inspect, "Print an image's manifest and configuration."),
@@ -35,13 +32,11 @@ VERBS: dict[str, tuple[Callable[..., Answer], str]] = {
 }
 
 
-class Command(BaseCommand):
+class Command(VerbCommand):
     help = "Images of this node: ls, history, inspect, diff, commit, tag, rm, save, load, pull, push, prune, df, verify."
-    requires_system_checks = ()
+    verbs = VERBS
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-        parsers = {name: verbs.add_parser(name, help=text, description=text) for name, (_, text) in VERBS.items()}
+    def add_verb_arguments(self, parsers: Mapping[str, ArgumentParser]) -> None:
         for name in ("history", "inspect", "tag", "save", "push"):
             parsers[name].add_argument("image", help="name, digest, or the beginning of one")
         parsers["diff"].add_argument("before", help="name or digest; alone, an instance such as web.1a2b3c4d")
@@ -66,17 +61,8 @@ class Command(BaseCommand):
             parsers[name].add_argument("--timeout", type=float, default=1800.0, help="seconds; 1800 otherwise")
         parsers["prune"].add_argument("--dry-run", action="store_true", help="only tell what would go")
         parsers["verify"].add_argument("--repair", action="store_true", help="unpack damaged layers anew from their blobs")
-        for one in parsers.values():
-            one.add_argument("--json", action="store_true", dest="as_json", help="for programs")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        verb, _ = VERBS[options["verb"]]
         if options.get("user"):
             options["password"] = getpass.getpass("Password: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
-        try:
-            answer = verb(**options)
-        except RuntimeFailure as failure:
-            raise CommandError(failure.explain()) from None
-        self.stdout.write(answer.as_json() if options["as_json"] else answer.as_table())
-        if answer.failed:
-            raise SystemExit(1)
+        super().handle(*args, **options)
