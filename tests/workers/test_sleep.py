@@ -20,6 +20,7 @@ from django.conf import settings
 from portal.apps.models import App
 from portal.releases.models import RolloutState
 from runtime.containers.container import Status
+from runtime.converge import record
 from runtime.converge.desired import DesiredApp, Sleep
 from runtime.engines.node import WOKEN
 from runtime.router.table import AppSituation
@@ -126,6 +127,20 @@ def test_the_first_visitor_is_let_in_at_once_and_who_is_killed_just_then_leaves_
     sleeper.until(lambda: sleeper.situation is AppSituation.SERVING)
     assert plant.get(sleeper.app).status_code == 200
     assert sleeper.frozen() == [False]
+
+
+def test_who_is_killed_before_the_thaw_leaves_no_app_frozen_even_if_it_may_sleep_no_more(sleeper):
+    plant, name = sleeper.plant, sleeper.app.name
+    supervisor = plant.supervisor()
+    sleeper.until(sleeper.asleep)
+    plant.kill(supervisor)
+    with plant.engine.holding(name, timeout=20) as held:  # what `wake` has done by then
+        assert held
+        path = plant.engine._record(name)
+        record.save(path, record.load(path).woken(time.time()))
+        sleeper.desired = replace(sleeper.desired, sleep=None)
+    sleeper.until(lambda: sleeper.frozen() == [False] and sleeper.situation is AppSituation.SERVING)
+    assert plant.get(sleeper.app).status_code == 200
 
 
 def test_one_that_is_stopped_is_kept_ready_and_started_by_the_first_request(sleeper):
