@@ -6,7 +6,7 @@ import re
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from html import unescape
 from pathlib import Path
@@ -89,6 +89,14 @@ def end(app: SampleApp, *, draining: bool = False) -> Endpoint:
 
 def routes_to(*ends: Endpoint, app: str = "hello", host: str = "hello.test", situation: AppSituation = AppSituation.SERVING) -> AppRoutes:
     return AppRoutes(app=app, hosts=(host,), endpoints=ends, situation=situation)
+
+
+def wait_for(reached: Callable[[], object], seconds: float = 30) -> None:
+    """Until something is so."""
+    deadline = time.monotonic() + seconds
+    while not reached():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def check_page(answer: httpx.Response, code: Code, accept: str) -> None:

@@ -10,7 +10,7 @@ import subprocess
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from runtime.router.accesslog import Collector
 from runtime.router.codes import Code
 from runtime.router.metrics import Metrics, Tally, exposition
 from runtime.router.render import ACCESS_FIELDS
-from tests.runtime.router.conftest import RouterUnderTest, end, router_of_its_own, routes_to
+from tests.runtime.router.conftest import RouterUnderTest, end, router_of_its_own, routes_to, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -53,13 +53,6 @@ def collecting(running: RouterUnderTest, lines: list[AccessLine], metrics: list[
         loop.close()
         if metrics is not None:
             metrics.append(collector.metrics)
-
-
-def wait_for(seen: Callable[[], object], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not seen():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def send(running: RouterUnderTest, text: bytes, *, then_leave: bool = False) -> bytes:

@@ -22,7 +22,7 @@ from runtime.router.codes import Code
 from runtime.router.policy import BasicAuth, Policy
 from runtime.router.table import AppRoutes, AppSituation, Endpoint
 from runtime.router.wake import WakeService, serving_endpoint
-from tests.runtime.router.conftest import UPGRADE, RouterUnderTest, check_page, end, free_port, router_of_its_own
+from tests.runtime.router.conftest import UPGRADE, RouterUnderTest, check_page, end, free_port, router_of_its_own, wait_for
 from tests.runtime.router.h2_app import H2App
 
 NUMBERS = itertools.count()
@@ -93,13 +93,6 @@ def sleeper(shared: RouterUnderTest) -> Iterator[Sleeper]:
         one.service = serving
         yield one
     shared.router.remove(one.name)
-
-
-def wait_for(seen: Callable[[], object], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not seen():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 async def many(sleeper: Sleeper, count: int) -> Counter[bytes]:

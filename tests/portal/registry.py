@@ -1,0 +1,32 @@
+"""A client at the portal's registry, and an image to push: fixtures for its tests."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from portal.apps.models import App
+from portal.registry import shelf
+from tests.portal.conftest import Crew
+from tests.portal.images import Client, config, manifest
+
+UNKNOWN = "sha256:" + "0" * 64
+LAYER, CONFIG = b"a layer" * 1000, config()
+IMAGE = manifest(CONFIG, LAYER)
+
+
+@pytest.fixture
+def app(committed_crew: Crew) -> App:
+    return committed_crew.app()
+
+
+@pytest.fixture
+def client(portal_url: str, committed_crew: Crew, app: App) -> Client:
+    return Client(portal_url, "blue/hello", committed_crew.token(committed_crew.owner))
+
+
+@pytest.fixture(autouse=True)
+def clean_shelf() -> Iterator[None]:
+    yield
+    for folder in (shelf.UPLOADS, shelf.RECEIVED):
+        for path in folder.iterdir():
+            path.unlink()

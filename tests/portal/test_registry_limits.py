@@ -1,0 +1,143 @@
+"""The registry held to its limits: a team's disk, many at once, what nobody goes on with, a full disk."""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from django.conf import settings
+
+from portal.accounts.models import Team
+from portal.apps.models import App
+from portal.builds.models import Build, BuildState
+from portal.quotas.models import Quota
+from portal.registry import shelf, upkeep
+from portal.registry.models import Tag
+from tests.portal.conftest import Crew
+from tests.portal.images import Client, digest_of, refused
+from tests.portal.registry import CONFIG, IMAGE, LAYER, app, clean_shelf, client
+
+__all__ = ["app", "clean_shelf", "client"]
+
+
+def test_what_lies_unreleased_counts_against_the_teams_disk(client: Client, app: App, committed_crew: Crew) -> None:
+    Quota.objects.filter(team=committed_crew.blue).update(disk=2**20)
+    client.push(b"x" * 2**19)
+    location = client.begin()
+    answer = client.http.patch(location, content=b"y" * 2**20)
+    assert refused(answer) == (403, "DENIED")
+    assert "1 MiB of disk" in answer.text
+    assert refused(client.http.post(f"{client.root}/blobs/uploads/")) == (403, "DENIED"), "nothing more until it has room"
+    client.http.delete(location)
+    assert client.http.post(f"{client.root}/blobs/uploads/").status_code == 202
+
+
+def test_an_upload_without_an_end_is_ended_by_the_quota(client: Client, committed_crew: Crew) -> None:
+    Quota.objects.filter(team=committed_crew.blue).update(disk=24 * 2**20)
+
+    def endless() -> Iterator[bytes]:
+        while True:
+            yield bytes(2**18)
+
+    try:
+        answer = client.http.patch(client.begin(), content=endless())
+    except (httpx.WriteError, httpx.ReadError, httpx.RemoteProtocolError):
+        pass  # it hung up before we could read why
+    else:
+        assert refused(answer) == (403, "DENIED")
+    (upload,) = shelf.UPLOADS.iterdir()
+    assert upload.stat().st_size <= 64 * 2**20
+
+
+def test_many_may_send_one_digest_at_once(client: Client, portal_url: str, committed_crew: Crew) -> None:
+    token, statuses = committed_crew.token(committed_crew.owner), []
+    data = os.urandom(2**20)
+
+    def send() -> None:
+        one = Client(portal_url, "blue/hello", token)
+        statuses.append(one.http.put(one.begin(), params={"digest": digest_of(data)}, content=data).status_code)
+
+    threads = [threading.Thread(target=send) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert statuses == [201] * 6
+    (blob,) = shelf.RECEIVED.iterdir()
+    assert blob.read_bytes() == data
+    assert not list(shelf.UPLOADS.iterdir())
+
+
+def test_two_requests_do_not_mix_their_bytes_in_one_upload(client: Client, portal_url: str, committed_crew: Crew) -> None:
+    location = client.begin()
+    goes_on = threading.Event()
+
+    def slow() -> Iterator[bytes]:
+        yield b"a" * 2**20
+        goes_on.wait(20)
+        yield b"a"
+
+    answers: list[httpx.Response] = []
+    thread = threading.Thread(target=lambda: answers.append(client.http.patch(location, content=slow())))
+    thread.start()
+    other = Client(portal_url, "blue/hello", committed_crew.token(committed_crew.owner))
+    wait_until(lambda: other.http.get(location).headers["Range"] == f"0-{2**20 - 1}")
+    assert other.http.get("/v2/").status_code == 200, "the portal serves others meanwhile"
+    assert refused(other.http.patch(location, content=b"b")) == (409, "BLOB_UPLOAD_INVALID")
+    goes_on.set()
+    thread.join()
+    assert answers[0].headers["Range"] == f"0-{2**20}"
+
+
+def test_ten_thousand_tags_are_not_taken(client: Client, app: App) -> None:
+    client.push(LAYER, CONFIG)
+    Tag.objects.bulk_create(Tag(app=app, name=f"t{number}", digest="0" * 64) for number in range(500))
+    assert refused(client.put("one-more", IMAGE)) == (429, "TOOMANYREQUESTS")
+    assert not Build.objects.exists()
+    assert upkeep.forget_unreachable_tags() == 500
+    assert client.put("one-more", IMAGE).status_code == 201
+
+
+def test_what_nobody_goes_on_with_is_removed_by_age_alone(client: Client, committed_crew: Crew) -> None:
+    client.push(LAYER, CONFIG)
+    client.put("latest", IMAGE)
+    client.begin()
+    for path in (*shelf.UPLOADS.iterdir(), *shelf.RECEIVED.iterdir()):
+        os.utime(path, (0, 0))
+    client.begin()
+    assert upkeep.sweep() == 1, "the old upload; what a queued deploy needs stays"
+    Build.objects.update(state=BuildState.FAILED)
+    assert upkeep.sweep() == 3
+    assert len(list(shelf.UPLOADS.iterdir())) == 1
+    assert shelf.pending(Team.objects.get(name="blue").pk) == 0
+
+
+def test_a_full_disk_is_said_in_words_and_nothing_is_begun(client: Client, app: App, committed_crew: Crew) -> None:
+    from portal.errors import NoRoom
+    from portal.registry.actions import check_upload
+
+    before = settings.DISK_FULL
+    try:
+        settings.DISK_FULL = 0
+        with pytest.raises(NoRoom) as refusal:
+            check_upload(committed_crew.owner, app)
+    finally:
+        settings.DISK_FULL = before
+    assert refusal.value.status == 507
+
+
+def wait_until(reached: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not reached():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_files_of_the_registry_are_not_for_everybody(client: Client) -> None:
+    client.push(LAYER)
+    (blob,) = shelf.RECEIVED.iterdir()
+    assert blob.stat().st_mode & 0o007 == 0
+    assert Path(settings.REGISTRY) == shelf.RECEIVED.parent
