@@ -141,8 +141,9 @@ class NodeConfig:
     @property
     def access_address(self) -> tuple[str, int]:
         """Where the collector of the access log listens for HAProxy: on a loopback address of this node's own, told by its folder."""
-        own = hashlib.sha256(bytes(self.run.absolute())).digest()[:3]
-        return f"127.{own[0]}.{own[1]}.{own[2] % 254 + 1}", 514
+        own = hashlib.sha256(bytes(self.run.absolute())).digest()
+        port = 20_000 + int.from_bytes(own[3:5]) % 10_000  # below those that the kernel gives away, and nobody's by custom
+        return f"127.{own[0]}.{own[1]}.{own[2] % 254 + 1}", port
 
     @property
     def requests(self) -> Path:

@@ -20,7 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from runtime.config import NodeConfig
-from runtime.errors import RuntimeFailure
+from runtime.errors import HostLacks, RuntimeFailure
 from runtime.router.accessline import AccessLine, parse
 from runtime.router.metrics import Metrics
 from runtime.router.render import PORTAL
@@ -45,9 +45,17 @@ class Collector:
         self._readers: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     async def start(self) -> None:
-        """Listen; HAProxy connects by itself within a second or two."""
+        """Listen; HAProxy connects by itself within a second or two. HostLacks: somebody else listens there."""
         host, port = self._config.access_address
-        self._server = await asyncio.start_server(self._connected, host, port, limit=_READ, reuse_address=True)
+        try:
+            self._server = await asyncio.start_server(self._connected, host, port, limit=_READ, reuse_address=True)
+        except OSError as error:
+            what = (
+                f"The address {host}:{port}, where the router sends its access log, cannot be listened on: {os.strerror(error.errno or 0)}."
+            )
+            raise HostLacks(
+                what, hint=f"Stop what listens there (`ss -ltnp sport = {port}` names it), or set SLIPWAY_RUN to another folder."
+            ) from None
 
     async def stop(self) -> None:
         """Take what has been sent, then leave. What comes later waits in HAProxy's ring for the next collector."""

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from runtime.errors import HostLacks
 from runtime.router.accessline import AccessLine, parse
 from runtime.router.accesslog import Collector
 from runtime.router.codes import Code
@@ -139,12 +140,28 @@ def test_an_absent_collector_costs_haproxy_neither_requests_nor_time(shared: Rou
 
 
 def test_another_user_of_the_host_is_not_listened_to(shared: RouterUnderTest, caplog: pytest.LogCaptureFixture):
-    stranger = "import socket, sys; s = socket.create_connection((sys.argv[1], 514)); print(len(s.recv(1)))"
+    stranger = "import socket, sys; s = socket.create_connection((sys.argv[1], int(sys.argv[2]))); print(len(s.recv(1)))"
     lines: list[AccessLine] = []
     with collecting(shared, lines):
-        words = ["setpriv", "--reuid=12345", "--clear-groups", "--", "/usr/bin/python3", "-c", stranger, shared.config.access_address[0]]
+        words = [
+            "setpriv",
+            "--reuid=12345",
+            "--clear-groups",
+            "--",
+            "/usr/bin/python3",
+            "-c",
+            stranger,
+            *map(str, shared.config.access_address),
+        ]
         assert subprocess.run(words, check=True, capture_output=True, text=True, timeout=20).stdout == "0\n"
     assert "not listened to" in caplog.text
+
+
+def test_an_address_that_is_taken_is_named_with_the_remedy(shared: RouterUnderTest):
+    host, port = shared.config.access_address
+    with socket.create_server((host, port)), pytest.raises(HostLacks, match=f"{host}:{port}, where the router sends") as lacks:
+        asyncio.run(Collector(shared.config).start())
+    assert f"sport = {port}" in lacks.value.hint
 
 
 def processor_time(pid: int) -> float:
