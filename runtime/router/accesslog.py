@@ -10,6 +10,7 @@ second. A port is open to every user of the host, so only HAProxy's own is liste
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import pwd
@@ -20,13 +21,14 @@ from contextlib import suppress
 from pathlib import Path
 
 from runtime.config import NodeConfig
-from runtime.errors import HostLacks, RuntimeFailure
+from runtime.errors import RuntimeFailure
 from runtime.router.accessline import AccessLine, parse
 from runtime.router.metrics import Metrics
 from runtime.router.render import PORTAL
 
 log = logging.getLogger(__name__)
 _READ = 262_144  # bytes
+_AGAIN = 2.0  # seconds between two tries for an address that is in use
 _GOODBYE = 5.0  # seconds for HAProxy to close after we said that we will
 
 
@@ -42,23 +44,43 @@ class Collector:
         self._deliver = deliver
         self._speakers = {0, os.geteuid(), *_user(config.user)}
         self._server: asyncio.Server | None = None
+        self._trying: asyncio.Task[None] | None = None
         self._readers: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     async def start(self) -> None:
-        """Listen; HAProxy connects by itself within a second or two. HostLacks: somebody else listens there."""
+        """Listen, now or as soon as nobody else does there; HAProxy connects by itself within a second or two."""
+        if not await self._listens():
+            host, port = self._config.access_address
+            log.error(
+                "The address %s:%d, where the router sends its access log, is in use: requests are neither counted nor told. "
+                "Stop what listens there (`ss -ltnp sport = %d` names it), or set SLIPWAY_RUN to another folder.",
+                host,
+                port,
+                port,
+            )
+            self._trying = asyncio.create_task(self._listen_at_last())
+
+    async def _listens(self) -> bool:
         host, port = self._config.access_address
         try:
             self._server = await asyncio.start_server(self._connected, host, port, limit=_READ, reuse_address=True)
         except OSError as error:
-            what = (
-                f"The address {host}:{port}, where the router sends its access log, cannot be listened on: {os.strerror(error.errno or 0)}."
-            )
-            raise HostLacks(
-                what, hint=f"Stop what listens there (`ss -ltnp sport = {port}` names it), or set SLIPWAY_RUN to another folder."
-            ) from None
+            if error.errno != errno.EADDRINUSE:
+                raise
+            return False
+        return True
+
+    async def _listen_at_last(self) -> None:
+        while True:
+            await asyncio.sleep(_AGAIN)
+            if await self._listens():
+                break
+        log.info("The address of the access log is free; requests are counted again.")
 
     async def stop(self) -> None:
         """Take what has been sent, then leave. What comes later waits in HAProxy's ring for the next collector."""
+        if self._trying is not None:
+            self._trying.cancel()
         if self._server is not None:
             self._server.close()
         for writer in self._readers.values():

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import pytest
 
-from runtime.errors import HostLacks
 from runtime.router.accessline import AccessLine, parse
 from runtime.router.accesslog import Collector
 from runtime.router.codes import Code
@@ -157,11 +156,15 @@ def test_another_user_of_the_host_is_not_listened_to(shared: RouterUnderTest, ca
     assert "not listened to" in caplog.text
 
 
-def test_an_address_that_is_taken_is_named_with_the_remedy(shared: RouterUnderTest):
-    host, port = shared.config.access_address
-    with socket.create_server((host, port)), pytest.raises(HostLacks, match=f"{host}:{port}, where the router sends") as lacks:
-        asyncio.run(Collector(shared.config).start())
-    assert f"sport = {port}" in lacks.value.hint
+def test_while_its_address_is_taken_that_is_told_and_nothing_is_lost(shared: RouterUnderTest, caplog: pytest.LogCaptureFixture):
+    taken = socket.create_server(shared.config.access_address)
+    lines: list[AccessLine] = []
+    with collecting(shared, lines):
+        assert "in use" in caplog.text
+        assert f"sport = {shared.config.access_address[1]}" in caplog.text
+        taken.close()
+        assert send(shared, b"GET /told-late HTTP/1.1\r\nHost: hello.test\r\nConnection: close\r\n\r\n").startswith(b"HTTP/1.1 200 ")
+        wait_for(lambda: any(line.path == "/told-late" for line in lines))
 
 
 def processor_time(pid: int) -> float:
