@@ -1,6 +1,7 @@
 """`make bench`: measures a running platform as its users meet it, and prints one line a promise. Run as root, beside `make up`."""
 
 import sys
+from itertools import chain
 
 from bench import running
 from runtime.config import NodeConfig
@@ -34,8 +35,7 @@ def _measure(config: NodeConfig, manager: int, token: str) -> None:
         for line in launch.report(config, _image_of("hello")):
             _print("launch of hello", "less bare <= 50 ms", line)
         _print("memory afterwards", "< 400 MB", memory.report(manager))
-        _print("wake from frozen", "p99 < 20 ms more", wake.report(config, redeploys.api, TEAM))
-        for what, promise, found in builds.report():
+        for what, promise, found in chain(wake.report(config, redeploys.api, TEAM, _image_of("hello")), builds.report()):
             _print(what, promise, found)
     finally:
         redeploys.clean()

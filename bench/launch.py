@@ -43,7 +43,7 @@ class PeerFailed(Exception):
 
 def measure(config: NodeConfig, image: str, peers: Sequence[Way]) -> dict[str, float]:
     """Medians in milliseconds by the way's name; `image` is the digest of a built hello."""
-    ways = [Way(name="bare process", run=_bare), Way(name="slipway", run=_Slipway(config, image).once), *peers]
+    ways = [Way(name="bare process", run=_bare), Way(name="slipway", run=Hello(config, image).once), *peers]
     times: dict[str, list[float]] = {way.name: [] for way in ways}
     for way in ways:
         way.run()  # once for nothing: page cache, compiled Python
@@ -64,31 +64,52 @@ def report(config: NodeConfig, image: str) -> list[str]:
     return lines + [f"{name}: {why}" for name, why in absent.items()]
 
 
-class _Slipway:
+class Hello:
+    """Containers of a built hello, outside of any app."""
+
     def __init__(self, config: NodeConfig, image: str) -> None:
         self._containers = Containers(config, Network(config))
         self._image = Store(config).image(image)
 
     def once(self) -> float:
-        name = f"bench-{secrets.token_hex(4)}"
-        spec = ContainerSpec(
-            id=name,
+        """Milliseconds from nothing to the first answer."""
+        spec = self._spec(Millicores(2000))
+        begun = time.perf_counter()
+        try:
+            self._containers.launch(spec)
+            return self._answered(spec.id, begun)
+        finally:
+            self._containers.remove(spec.id)
+
+    def own_start(self, cpu: Millicores) -> float:
+        """Milliseconds from the start of a container that is there to its first answer: the app's own doing."""
+        spec = self._spec(cpu)
+        try:
+            self._containers.create(spec)
+            begun = time.perf_counter()
+            self._containers.start(spec.id)
+            return self._answered(spec.id, begun)
+        finally:
+            self._containers.remove(spec.id)
+
+    def _answered(self, id: str, begun: float) -> float:
+        state = self._containers.state(id)
+        assert state is not None
+        assert state.address is not None
+        _first_answer(state.address, PORT)
+        return (time.perf_counter() - begun) * 1000
+
+    def _spec(self, cpu: Millicores) -> ContainerSpec:
+        return ContainerSpec(
+            id=f"bench-{secrets.token_hex(4)}",
             app="bench",
             team=TEAM,
             layers=self._image.layers,
             command=("/bin/sh", "-c", "exec python3 hello.py"),
             environment={**self._image.config.environment, "PORT": str(PORT), "HOME": "/tmp"},
             working_directory="/app",
-            limits=Limits(cpu=Millicores(2000), memory=Bytes(512 * 2**20), processes=128, disk=Bytes(512 * 2**20)),
+            limits=Limits(cpu=cpu, memory=Bytes(512 * 2**20), processes=128, disk=Bytes(512 * 2**20)),
         )
-        begun = time.perf_counter()
-        try:
-            address = self._containers.launch(spec).address
-            assert address is not None
-            _first_answer(address, PORT)
-            return (time.perf_counter() - begun) * 1000
-        finally:
-            self._containers.remove(name)
 
 
 def _bare() -> float:

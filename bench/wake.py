@@ -1,40 +1,77 @@
-"""How long the first request of a frozen app takes, beyond a request of the same app awake: real apps that fell asleep by themselves."""
+"""How long the first request of a sleeping app takes: real apps that fell asleep by themselves, woken one at a time.
+
+Of a frozen one, beyond a request of the same app awake; of a stopped one, beside the app's own start in a container that is there.
+"""
 
 import statistics
 import time
+from collections.abc import Callable, Iterator
 
+from bench.launch import Hello
 from runtime.config import NodeConfig
+from runtime.containers.container import Status
+from runtime.containers.lifecycle import Containers
+from runtime.network.links import Network
+from runtime.quantities import Millicores
 from runtime.router.control import Router
 from tests.system.api import Api
 from tests.system.sleepers import PATIENCE, Sleepers, asleep
 
-SLEEPS, WARM = 40, 5
+SLEEPS, STOPS, WARM = 40, 15, 5
+CPU = Millicores(500)  # what an instance has that nobody sized
 _CALM = 1.0  # seconds for what follows from a wake to be over, before the next request is timed
 
 
-def report(config: NodeConfig, api: Api, team: str) -> str:
+def report(config: NodeConfig, api: Api, team: str, image: str) -> Iterator[tuple[str, str, str]]:
+    """(what, promise, found) for each; `image` is the digest of a built hello."""
     sleepers = Sleepers(config=config, api=api, team=team, cycles=SLEEPS)
-    over, awake, troubles = [], [], []
+    router, containers = Router(config), Containers(config, Network(config))
+
+    def stopped(app: str) -> bool:
+        found = [one for one in containers.list(f"{app}-") if one.spec.app == app]
+        return asleep(router, app) and bool(found) and {one.status for one in found} == {Status.CREATED}
+
     try:
         sleepers.prepare()
-        _until_all_sleep(Router(config), sleepers.apps)
-        for app in sleepers.apps:
-            first, trouble = sleepers.ask(app)
-            time.sleep(_CALM)
-            warm = [sleepers.ask(app) for _ in range(WARM)]
-            awake.append(statistics.median(took for took, _ in warm) * 1000)
-            over.append(first * 1000 - awake[-1])
-            troubles += [one for one in (trouble, *(said for _, said in warm)) if one]
+        yield "wake from frozen", "p99 < 20 ms more", _frozen(sleepers, lambda app: asleep(router, app))
+        for app in sleepers.apps[:STOPS]:
+            api.change_traffic(app, stop_minutes=0)
+        yield "wake from stopped", "<= 1.2x own start", _stopped(sleepers, stopped, Hello(config, image))
     finally:
         sleepers.clean()
-    late = sorted(over)[min(len(over) - 1, int(len(over) * 0.99))]
-    found = f"{statistics.median(over):.1f} ms median, {late:.1f} ms p99 of {len(over)}"
+
+
+def _frozen(sleepers: Sleepers, sleeps: Callable[[str], bool]) -> str:
+    over, awake, troubles = [], [], []
+    _until_all(sleepers.apps, sleeps)
+    for app in sleepers.apps:
+        first, trouble = sleepers.ask(app)
+        time.sleep(_CALM)
+        warm = [sleepers.ask(app) for _ in range(WARM)]
+        awake.append(statistics.median(took for took, _ in warm) * 1000)
+        over.append(first * 1000 - awake[-1])
+        troubles += [one for one in (trouble, *(said for _, said in warm)) if one]
+    found = f"{statistics.median(over):.1f} ms median, {sorted(over)[-2]:.1f} and {max(over):.1f} ms the slowest of {len(over)}"
     return f"{found}, beyond {statistics.median(awake):.1f} ms awake; {len(troubles)} failed"
 
 
-def _until_all_sleep(router: Router, apps: list[str]) -> None:
+def _stopped(sleepers: Sleepers, sleeps: Callable[[str], bool], hello: Hello) -> str:
+    apps = sleepers.apps[:STOPS]
+    _until_all(apps, sleeps)
+    first, own = [], []
+    for app in apps:
+        took, trouble = sleepers.ask(app)
+        assert not trouble, trouble
+        first.append(took * 1000)
+        time.sleep(_CALM)
+        own.append(hello.own_start(CPU))
+    ours, bare = statistics.median(first), statistics.median(own)
+    return f"{ours:.0f} ms, own start {bare:.0f} ms: {ours / bare:.2f} times it"
+
+
+def _until_all(apps: list[str], so: Callable[[str], bool]) -> None:
     deadline = time.monotonic() + PATIENCE
-    while not all(asleep(router, app) for app in apps):
+    while not all(so(app) for app in apps):
         if time.monotonic() > deadline:
-            raise TimeoutError(f"{[app for app in apps if not asleep(router, app)]} did not fall asleep within {PATIENCE:.0f} s")
+            raise TimeoutError(f"{[app for app in apps if not so(app)]} did not fall asleep within {PATIENCE:.0f} s")
         time.sleep(0.3)
