@@ -227,7 +227,7 @@ def test_on_a_phone_log_and_roll_back_are_at_the_thumb(browse: Browse) -> None:
 def test_everything_but_the_live_parts_works_without_scripts(browse: Browse, archive: Path) -> None:
     page = opened(browse(scripts=False), "/apps/empty-hull")
     page.get_by_label("Choose an archive").set_input_files(archive)
-    page.get_by_role("button", name="Deploy").click()
+    page.get_by_role("button", name="Deploy", exact=True).click()
     expect(page.get_by_role("heading", name="little-boat.zip")).to_be_visible()
     page.goto("/apps/shop/settings")
     page.get_by_role("link", name="Reveal SECRET_KEY").click()

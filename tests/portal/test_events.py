@@ -11,6 +11,7 @@ from pytest_django import Settings
 
 from portal.activity import events
 from portal.activity.events import Kind, publish, subscribe
+from portal.activity.stream import moved_within
 from portal.apps.access import usage_of
 from portal.apps.models import Instance
 from tests.portal.conftest import Crew
@@ -92,3 +93,20 @@ def _redis(path: Path) -> subprocess.Popen[bytes]:
     while not path.exists():
         time.sleep(0.02)
     return server
+
+
+@pytest.mark.parametrize("turns", range(6))
+def test_a_reader_who_leaves_in_the_instant_of_an_event_ends_the_stream(turns: int) -> None:
+    async def leaves() -> bool:
+        moved = asyncio.Event()
+        waits = asyncio.create_task(moved_within(moved, 10))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        moved.set()
+        for _ in range(turns):  # of the event loop, between the event and the end: one of them is the unlucky one
+            await asyncio.sleep(0)
+        was_told = waits.cancel()
+        await asyncio.wait([waits])
+        return waits.cancelled() == was_told
+
+    assert asyncio.run(leaves())

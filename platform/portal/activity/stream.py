@@ -48,12 +48,21 @@ async def looks(app_name: str, *, every: float = REFRESH_SECONDS) -> AsyncGenera
                 moved.clear()
                 looked = clock()
             yield look
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(moved.wait(), every)
+            await moved_within(moved, every)
     finally:
         listener.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await listener
+
+
+async def moved_within(moved: asyncio.Event, seconds: float) -> None:
+    """Wait for the event, so long at most. Not by `wait_for`: before Python 3.12 it loses a cancel that comes together with the event.
+
+    A stream whose reader left in that instant would then go on for ever, and a portal that stops would wait for it.
+    """
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await moved.wait()
 
 
 async def _listen(app_name: str, moved: asyncio.Event) -> None:
