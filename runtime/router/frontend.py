@@ -14,6 +14,7 @@ from runtime.router.table import AppSituation
 ANSWERS = "answers"
 PROOF_PATH = "/.well-known/slipway-domain.txt"  # of the file that proves whose a domain is
 PROOF_HEADER = "X-Slipway-Domain"
+_LONGEST_HOST = 261  # bytes: a name of 253 (RFC 1035, 2.3.4), its dot and a port; a copy of more could find no room in the buffer
 _NO_CODE = "!{ var(txn.code) -m found }"
 
 
@@ -87,6 +88,13 @@ def error(maps: Maps, status: int, code: Code) -> str:
     return f"  http-error status {status} {_prefixed(f'%[str({code}),set-var(txn.code),map_str({maps.pages})]', maps)}"
 
 
+def fault_error(maps: Maps) -> str:
+    """The page for a fault of the router's own: never the app's, which may be what had no room."""
+    plain = f"%[str(),set-var(txn.own)]%[var(txn.as),concat(-plain),map_str({maps.pages}),set-var(txn.as),map_str({maps.pages})]"
+    code = f"%[str({Code.ROUTER_FAULT}),set-var(txn.code),map_str({maps.pages})]"
+    return f"  http-error status 500 {_prefixed(plain + code, maps)}"
+
+
 def no_server_error(maps: Maps) -> str:
     """The 503 of a slot: no server there (0), none free in time (2), or one chosen and not reached (3); `pages.ENDS` has the codes."""
     end = f"%[nbsrv,bool,mul(2),set-var(txn.end),map_str({maps.pages})]%[srv_id,bool,add(2),set-var(txn.end),map_str({maps.pages})]"
@@ -121,7 +129,7 @@ frontend web from front
   http-request set-var(txn.proto) str(https) if {{ ssl_fc }}
   http-request set-header X-Forwarded-For %[src]
   http-request set-header X-Forwarded-Proto %[var(txn.proto)]
-  http-request set-header X-Forwarded-Host %[req.hdr(host)]
+  http-request set-header X-Forwarded-Host %[req.hdr(host),bytes(0,{_LONGEST_HOST})]
   http-request set-var(txn.as) str(html)
   http-request set-var(txn.as) str(json) if {{ req.hdr(accept) -m sub application/json }} !{{ req.hdr(accept) -m sub text/html }}"""
 

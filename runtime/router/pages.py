@@ -32,6 +32,7 @@ def pages_map(portal: str) -> str:
     ]
     lines += [f"{code}-status {what.status}" for code, what in shown.items()]
     lines += [f"{code}-retry {what.refresh}" for code, what in shown.items() if what.refresh]
+    lines += [f"{form}-plain {plain}" for form, plain in (("own", "html"), ("html", "html"), ("json", "json"))]
     lines += [f"{key}-end {code}" for key, code in ENDS.items()]
     details = f"{portal}/requests/"
     lines += [f'mid-html </code> &middot; <a href="{escape(details)}', f'mid-json ", "details": {json.dumps(details)[:-1]}']

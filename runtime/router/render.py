@@ -157,6 +157,8 @@ defaults front
   timeout http-keep-alive 20s
   timeout client 5m
   timeout client-fin 30s
+{frontend.error(maps, 400, Code.BAD_REQUEST)}
+{frontend.fault_error(maps)}
 
 defaults table
   mode http
@@ -181,7 +183,7 @@ defaults slot
   timeout queue {config.queue_seconds}s
   timeout server 5m
   timeout tunnel 24h
-{frontend.error(maps, 500, Code.ROUTER_FAULT)}
+{frontend.fault_error(maps)}
 {frontend.error(maps, 502, Code.NO_ANSWER)}
 {frontend.no_server_error(maps)}
 {frontend.error(maps, 504, Code.TOO_SLOW)}"""

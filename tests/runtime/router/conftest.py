@@ -129,6 +129,23 @@ def check_page(answer: httpx.Response, code: Code, accept: str) -> None:
         assert re.fullmatch(rf'href="http://portal\.test:\d+/requests/{request_id}"', links[0])
 
 
+class Crowd:
+    """Many connections with a request each, held open."""
+
+    def __init__(self, port: int, request: bytes, count: int) -> None:
+        self.port, self.request, self.count = port, request, count
+        self.sockets: list[socket.socket] = []
+
+    def __enter__(self) -> None:
+        for _ in range(self.count):
+            self.sockets.append(socket.create_connection(("127.0.0.1", self.port), 10))
+            self.sockets[-1].sendall(self.request)
+
+    def __exit__(self, *_: object) -> None:
+        for one in self.sockets:
+            one.close()
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -12,7 +11,7 @@ import pytest
 from runtime.errors import RouterRefused
 from runtime.router.codes import Code
 from runtime.router.table import AppSituation, Canary, PathRoute
-from tests.runtime.router.conftest import check_page, end, router_of_its_own, wait_for
+from tests.runtime.router.conftest import Crowd, check_page, end, router_of_its_own, wait_for
 from tests.runtime.router.owner import Owner, owner, shared
 
 __all__ = ["owner", "shared"]
@@ -132,20 +131,3 @@ def test_a_full_queue_ends_with_its_own_code():
         with Crowd(running.config.http_port, f"GET /wait/6 HTTP/1.1\r\nHost: {slow.host}\r\n\r\n".encode(), 500):
             wait_for(lambda: slow.app.hits["/wait/6"] == 500)
             check_page(slow.ask(), Code.QUEUED_TOO_LONG, "text/html")
-
-
-class Crowd:
-    """Many connections with a request each, held open."""
-
-    def __init__(self, port: int, request: bytes, count: int) -> None:
-        self.port, self.request, self.count = port, request, count
-        self.sockets: list[socket.socket] = []
-
-    def __enter__(self) -> None:
-        for _ in range(self.count):
-            self.sockets.append(socket.create_connection(("127.0.0.1", self.port), 10))
-            self.sockets[-1].sendall(self.request)
-
-    def __exit__(self, *_: object) -> None:
-        for one in self.sockets:
-            one.close()

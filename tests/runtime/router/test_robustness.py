@@ -89,6 +89,13 @@ def test_an_odd_host_leads_nowhere(shared: RouterUnderTest, host: bytes):
     assert answer.startswith((b"HTTP/1.1 404 ", b"HTTP/1.1 400 ")), answer[:200]
 
 
+def test_a_long_host_beside_long_cookies_is_no_fault_of_the_router(shared: RouterUnderTest):
+    answer = exchange(
+        shared, b"GET / HTTP/1.1\r\nHost: " + b"a" * 3000 + b"\r\nCookie: " + b"c" * 12_000 + b"\r\nConnection: close\r\n\r\n"
+    )
+    assert answer.startswith(b"HTTP/1.1 404 "), answer[:200]
+
+
 def test_slow_clients_keep_nobody_waiting(shared: RouterUnderTest):
     shared.router.set(routes_to(end(shared.app("web-1"))))
     with ExitStack() as open_ones:
