@@ -175,10 +175,16 @@ class NodeConfig:
         """Below each hierarchy's root, without a leading slash."""
         return self.name
 
+    @property
+    def https_ourselves(self) -> bool:
+        """Whether people reach us by HTTPS and the router speaks it, not something in front of it."""
+        return self.scheme == "https" and bool(self.https_port)
+
     def url_of(self, host: str) -> str:
         """The address a browser opens for one of our hosts."""
         standard = {"http": 80, "https": 443}[self.scheme]
-        port = "" if self.http_port == standard else f":{self.http_port}"
+        open_port = self.https_port if self.https_ourselves else self.http_port
+        port = "" if open_port == standard else f":{open_port}"
         return f"{self.scheme}://{host}{port}"
 
 

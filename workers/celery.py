@@ -31,7 +31,19 @@ app = Celery(
     broker=settings.BROKER_URL,
     include=[
         f"workers.{name}"
-        for name in ("autoscale", "build", "rollout", "converge", "domains", "images", "publishing", "runs", "upkeep", "upgrade")
+        for name in (
+            "autoscale",
+            "build",
+            "certificates",
+            "rollout",
+            "converge",
+            "domains",
+            "images",
+            "publishing",
+            "runs",
+            "upkeep",
+            "upgrade",
+        )
     ],
 )
 app.conf.update(

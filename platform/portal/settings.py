@@ -51,7 +51,9 @@ CONFIG_KEYS = _secret("config.key")  # Fernet keys; the first encrypts, all decr
 
 ALLOWED_HOSTS = [PORTAL_HOST, "localhost", "127.0.0.1", "[::1]"]
 _standard = {"http": 80, "https": 443}
-PORT_IN_URLS = "" if _standard[SCHEME] == HTTP_PORT else f":{HTTP_PORT}"
+HTTPS_OURSELVES = SCHEME == "https" and bool(HTTPS_PORT)  # else what stands in front of us speaks it, or nobody does
+_port = HTTPS_PORT if HTTPS_OURSELVES else HTTP_PORT
+PORT_IN_URLS = "" if _standard[SCHEME] == _port else f":{_port}"
 PORTAL_URL = f"{SCHEME}://{PORTAL_HOST}{PORT_IN_URLS}"
 CSRF_TRUSTED_ORIGINS = [f"{SCHEME}://{host}{PORT_IN_URLS}" for host in dict.fromkeys((PORTAL_HOST, "localhost", "127.0.0.1"))]
 

@@ -13,6 +13,7 @@ from runtime.router.table import AppSituation
 
 ANSWERS = "answers"
 PROOF_PATH = "/.well-known/slipway-domain.txt"  # of the file that proves whose a domain is
+PORTAL_FLAG = "P"  # in the portal's own record: people who come by HTTP are led to HTTPS
 PROOF_HEADER = "X-Slipway-Domain"
 _LONGEST_HOST = 261  # bytes: a name of 253 (RFC 1035, 2.3.4), its dot and a port; a copy of more could find no room in the buffer
 _NO_CODE = "!{ var(txn.code) -m found }"
@@ -125,7 +126,7 @@ frontend web from front
   http-request del-header X-Real-IP
   http-request del-header X-Request-Id
   http-request del-header Proxy
-  http-request set-var(txn.proto) str({config.scheme})
+  http-request set-var(txn.proto) str({"http" if config.https_ourselves else config.scheme})
   http-request set-var(txn.proto) str(https) if {{ ssl_fc }}
   http-request set-header X-Forwarded-For %[src]
   http-request set-header X-Forwarded-Proto %[var(txn.proto)]
@@ -178,9 +179,12 @@ def _redirects(config: NodeConfig) -> str:
     secure = f"""
   http-request set-var(txn.to) var(txn.host) if {_flag("t")} !{{ ssl_fc }}
   http-request set-var(txn.proto) str(https) if {_flag("t")} !{{ ssl_fc }}"""
+    portal = f"""
+  http-request set-var(txn.to) var(txn.host) if {_flag(PORTAL_FLAG)} {{ var(txn.host) -m str {config.portal_host} }} !{{ ssl_fc }}
+  http-request set-var(txn.proto) str(https) if {_flag(PORTAL_FLAG)} {{ var(txn.to) -m found }}"""
     to = "{ var(txn.to) -m found }"
     return f"""\
-  http-request set-var(txn.canonical) var(txn.record),{_field("canonical")} if {_flag("h")}{secure if config.https_port else ""}
+  http-request set-var(txn.canonical) var(txn.record),{_field("canonical")} if {_flag("h")}{secure if config.https_port else ""}{portal if config.https_ourselves else ""}
   http-request set-var(txn.to) var(txn.canonical) if {_flag("h")} !{{ var(txn.canonical),strcmp(txn.host) eq 0 }}
   http-request redirect prefix "http://%[var(txn.to)]{_port(config, "http")}" code 308 if {to} {{ var(txn.proto) -m str http }}
   http-request redirect prefix "https://%[var(txn.to)]{_port(config, "https")}" code 308 if {to}

@@ -25,7 +25,7 @@ from tests.runtime.router.authority import TestAuthority, pebble
 from tests.runtime.router.conftest import RouterUnderTest, end, free_port, router_of_its_own
 from tests.workers.nameserver import NameServer
 from tests.workers.test_domains import verified, working_with
-from workers.domains import tend_certificate
+from workers.certificates import tend_certificate
 from workers.translate import desired_app
 
 ORDERED, UPLOADED, BARE = "one.example.com", "two.example.com", "three.example.com"

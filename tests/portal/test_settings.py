@@ -78,3 +78,10 @@ def test_redis_is_on_our_own_socket_unless_told_otherwise() -> None:
 def test_over_https_cookies_are_bound_to_the_portals_host() -> None:
     found = settings_with(SLIPWAY_SCHEME="https", SLIPWAY_HTTP_PORT="443", SLIPWAY_PORTAL_HOST="slipway.example.com")
     assert found.endswith("https://slipway.example.com __Host-slipway-session")
+
+
+def test_addresses_have_the_port_of_the_https_that_we_speak_ourselves() -> None:
+    ours = {"SLIPWAY_SCHEME": "https", "SLIPWAY_HTTP_PORT": "80", "SLIPWAY_PORTAL_HOST": "slipway.example.com"}
+    assert "https://slipway.example.com __Host" in settings_with(SLIPWAY_HTTPS_PORT="443", **ours)
+    assert "https://slipway.example.com:8443 __Host" in settings_with(SLIPWAY_HTTPS_PORT="8443", **ours)
+    assert "https://slipway.example.com:80 __Host" in settings_with(**ours), "what stands in front of us has our port open"

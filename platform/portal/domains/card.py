@@ -12,9 +12,9 @@ from django.utils import timezone
 
 from portal.apps.access import host_of
 from portal.apps.models import App
-from portal.domains import access
+from portal.domains import access, own
 from portal.domains.forms import AddressForm, CertificateForm, DomainForm
-from portal.domains.models import Domain, DomainCertificate, DomainState
+from portal.domains.models import Domain, DomainCertificate, DomainState, OwnCertificate
 from portal.traffic.access import traffic_of
 
 SOON = timedelta(days=14)  # before the end of an uploaded certificate, which nobody renews
@@ -38,6 +38,8 @@ class Card:
     """All of it. `https`: whether this Slipway speaks HTTPS itself; without, certificates are somebody else's."""
 
     own_host: str
+    own_certificate: OwnCertificate | None
+    own_standing: str  # of it; empty: none is to be had
     lines: list[Line]
     add: forms.Form
     addresses: forms.Form
@@ -49,14 +51,23 @@ def card_of(
 ) -> Card:
     """The card, with forms that were refused in place of fresh ones; `uploaded` by the domain's id."""
     row = traffic_of(app)
+    is_to_have, certificate = own.for_app(app)
     initial = {name: getattr(row, name) for name in AddressForm.base_fields}
     return Card(
         own_host=host_of(app),
+        own_certificate=certificate,
+        own_standing=standing(certificate) if is_to_have else "",
         lines=[_line(domain, (uploaded or {}).get(domain.pk)) for domain in access.domains_of(app)],
         add=added or DomainForm(),
         addresses=addressed or AddressForm(initial=initial, hosts=access.hosts_of(app)),
         https=bool(settings.HTTPS_PORT),
     )
+
+
+def own_certificates() -> list[tuple[str, OwnCertificate | None, str]]:
+    """For the admin: each host that this Slipway itself gives, its certificate and how that stands; those in trouble first."""
+    found = [(host, row, standing(row)) for host, row in own.rows().items()]
+    return sorted(found, key=lambda line: line[2] == "good")
 
 
 def _line(domain: Domain, form: forms.Form | None) -> Line:
@@ -66,14 +77,16 @@ def _line(domain: Domain, form: forms.Form | None) -> Line:
         record=access.record_name(domain),
         file=access.file_address(domain),
         certificate=certificate,
-        standing=_standing(domain, certificate),
+        standing=standing(certificate if domain.state == DomainState.VERIFIED else None),
         needs_upload=domain.wildcard and not settings.ACME_DNS_HOOK,
         form=form or CertificateForm(auto_id=f"id_%s_{domain.pk}"),
     )
 
 
-def _standing(domain: Domain, certificate: DomainCertificate | None) -> str:
-    if domain.state != DomainState.VERIFIED or certificate is None or certificate.not_after is None:
+def standing(certificate: DomainCertificate | OwnCertificate | None) -> str:
+    """How it stands: none, ordering, good, soon (an uploaded one ends) or expired."""
+    if certificate is None or certificate.not_after is None:
         return "none" if certificate is not None and certificate.reason else "ordering"
     left = certificate.not_after - timezone.now()
-    return "expired" if left <= timedelta() else "soon" if certificate.uploaded and left < SOON else "good"
+    uploaded = isinstance(certificate, DomainCertificate) and certificate.uploaded
+    return "expired" if left <= timedelta() else "soon" if uploaded and left < SOON else "good"

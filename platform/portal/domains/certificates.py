@@ -101,10 +101,15 @@ def mark_refused(domain: Domain, reason: str, *, now: datetime, after: float = 0
     `after`: seconds to wait at least before the next order. `renew_at`: when what is served is to be renewed anyway.
     """
     row, _ = DomainCertificate.objects.get_or_create(domain=domain)
-    pause = max(min(FIRST_PAUSE * 2 ** min(row.tries, 20), LONGEST_PAUSE), timedelta(seconds=after))
-    next_try_at = renew_at if renew_at is not None and renew_at > now else now + pause
+    next_try_at = renew_at if renew_at is not None and renew_at > now else now + pause(row.tries, after)
     DomainCertificate.objects.filter(pk=row.pk).update(reason=reason, tries=row.tries + 1, next_try_at=next_try_at)
     events.announce(domain.app.name, events.Kind.APP)
+
+
+def pause(tries: int, after: float) -> timedelta:
+    """How long to wait after so many orders that failed, and `after` seconds at least."""
+    doubled: timedelta = FIRST_PAUSE * 2 ** min(tries, 20)
+    return max(min(doubled, LONGEST_PAUSE), timedelta(seconds=after))
 
 
 def rest(domain: Domain, until: datetime | None) -> None:

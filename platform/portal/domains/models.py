@@ -44,16 +44,30 @@ class Domain(models.Model):
         return self.host.startswith("*.")
 
 
-class DomainCertificate(models.Model):
-    """What is known of a domain's certificate. The certificate and its key lie with the router; a key passes here encrypted, once."""
+class CertificateState(models.Model):
+    """What is known of a certificate that browsers are shown for one host. It lies with the router, and its key there alone."""
 
-    domain = models.OneToOneField(Domain, on_delete=models.CASCADE, related_name="certificate")
-    uploaded = models.BooleanField(default=False)  # somebody looks after it themselves: none is ordered
-    encrypted_upload = models.BinaryField(null=True, blank=True)  # chain and key, until a worker has taken them
     issuer = models.CharField(max_length=300, blank=True)
     names = models.JSONField(default=list)
-    not_after = models.DateTimeField(null=True, blank=True)  # null: browsers are shown none for this domain
+    not_after = models.DateTimeField(null=True, blank=True)  # null: browsers are shown none for this host
     reason = models.TextField(blank=True)  # why the last order or upload came to nothing
     tries = models.PositiveIntegerField(default=0)  # that failed since the last success
     next_try_at = models.DateTimeField(null=True, blank=True, db_index=True)  # null: nothing is to be done
     updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        abstract = True
+
+
+class DomainCertificate(CertificateState):
+    """A custom domain's: ordered, or uploaded by somebody; an uploaded key passes here encrypted, once."""
+
+    domain = models.OneToOneField(Domain, on_delete=models.CASCADE, related_name="certificate")
+    uploaded = models.BooleanField(default=False)  # somebody looks after it themselves: none is ordered
+    encrypted_upload = models.BinaryField(null=True, blank=True)  # chain and key, until a worker has taken them
+
+
+class OwnCertificate(CertificateState):
+    """Of a name that this Slipway itself gives: the portal's, an app's below the base domain, or the wildcard for all of those."""
+
+    host = models.CharField(max_length=253, unique=True)

@@ -15,6 +15,7 @@ from portal.accounts.models import Person
 from portal.accounts.signed_in import SignedInRequest, signed_in
 from portal.activity.access import audit_for
 from portal.crumbs import Crumb
+from portal.domains.card import own_certificates
 from portal.errors import Refused
 from portal.quotas import actions
 from portal.quotas.access import quota_of, team_uses
@@ -92,6 +93,7 @@ def _page(request: SignedInRequest, form: PersonForm) -> HttpResponse:
         "teams": [(line, [entry for entry in lines(line.quota, line.use) if entry.name != "Disk"]) for line in teams],
         "people": Person.objects.prefetch_related("teams").order_by("-is_staff", "username"),
         "audit": audit_for(request.user)[:12],
+        "certificates": own_certificates(),
         "form": form,
         "crumbs": crumbs.of_page("Admin"),
     }

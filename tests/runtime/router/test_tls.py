@@ -279,3 +279,17 @@ def test_those_due_are_told_the_first_to_expire_first(tmp_path: Path, shared: Ro
     assert certificates.due(NOW + timedelta(days=9)) == ["sooner", "soon"]
     with pytest.raises(RouterRefused):
         certificates.install("../up", issued("up.test"))
+
+
+def test_people_who_come_to_the_portal_by_http_are_led_to_https_where_we_speak_it_ourselves():
+    with router_of_its_own(https_port=free_port(), scheme="https") as running:
+        answer = running.get("/apps?a=b", host="portal.test")
+        assert answer.status_code == 308
+        assert answer.headers["location"] == f"https://portal.test:{running.config.https_port}/apps?a=b"
+        assert running.get(host="localhost").status_code == 503, "the machine's own programs come without"
+        app = running.app("a-1")
+        running.router.set(routes_to(end(app)))
+        Certificates(running.config).install("hello.test", issued("hello.test"))
+        assert running.get().json()["headers"]["x-forwarded-proto"] == "http"
+        assert ask(running, "hello.test").json()["headers"]["x-forwarded-proto"] == "https"
+        assert running.router.reconcile() == []

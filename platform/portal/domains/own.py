@@ -1,0 +1,80 @@
+"""Certificates of the names that this Slipway itself gives: which there should be, and how each stands. Workers order them.
+
+They are our business if people reach us by HTTPS and nobody in front of us speaks it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime
+
+from django.conf import settings
+
+from portal.activity import audit
+from portal.apps.access import host_of
+from portal.apps.models import App
+from portal.domains.certificates import pause
+from portal.domains.models import OwnCertificate
+
+_NO_AUTHORITY = ("localhost", "invalid", "onion")  # top-level names that no authority speaks for
+
+
+def hosts() -> list[str]:
+    """Those to have a certificate, the portal's first. With a program for DNS records one wildcard serves all apps."""
+    if not settings.HTTPS_OURSELVES:
+        return []
+    below = settings.BASE_DOMAIN
+    apps = App.objects.filter(deleted_at=None).order_by("pk").values_list("name", flat=True)
+    names = [f"*.{below}"] if settings.ACME_DNS_HOOK else [f"{name}.{below}" for name in apps]
+    return [host for host in (settings.PORTAL_HOST, *names) if _has_authority(host)]
+
+
+def for_app(app: App) -> tuple[bool, OwnCertificate | None]:
+    """Whether an app's own name is to have one, and what is known of it."""
+    host = f"*.{settings.BASE_DOMAIN}" if settings.ACME_DNS_HOOK else host_of(app)
+    return settings.HTTPS_OURSELVES and _has_authority(host), OwnCertificate.objects.filter(host=host).first()
+
+
+def rows() -> dict[str, OwnCertificate | None]:
+    """By host, the portal's first; None as long as nothing was tried."""
+    found = {row.host: row for row in OwnCertificate.objects.all()}
+    return {host: found.get(host) for host in hosts()}
+
+
+def tidy() -> None:
+    """Forget those of names that are gone. For the workers."""
+    OwnCertificate.objects.exclude(host__in=hosts()).delete()
+
+
+def mark_served(host: str, *, issuer: str, names: Sequence[str], not_after: datetime, renew_at: datetime) -> None:
+    """Browsers are shown this one from now on. For the workers."""
+    values = {
+        "issuer": issuer[:300],
+        "names": list(names),
+        "not_after": not_after,
+        "reason": "",
+        "tries": 0,
+        "next_try_at": renew_at,
+    }
+    OwnCertificate.objects.update_or_create(host=host, defaults=values)
+    audit.record(None, f"serves a certificate for {host}, good until {not_after:%Y-%m-%d}")
+
+
+def mark_refused(host: str, reason: str, *, now: datetime, after: float = 0) -> None:
+    """An order came to nothing; what was served before is served still. For the workers."""
+    row, _ = OwnCertificate.objects.get_or_create(host=host)
+    OwnCertificate.objects.filter(pk=row.pk).update(reason=reason, tries=row.tries + 1, next_try_at=now + pause(row.tries, after))
+
+
+def mark_lost(host: str) -> None:
+    """The router no longer has its file: get another. For the workers."""
+    OwnCertificate.objects.filter(host=host).update(not_after=None, next_try_at=None)
+
+
+def _has_authority(host: str) -> bool:
+    with suppress(ValueError):
+        ipaddress.ip_address(host)
+        return False
+    return "." in host and host.rpartition(".")[2] not in _NO_AUTHORITY

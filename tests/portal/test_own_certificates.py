@@ -1,0 +1,77 @@
+"""Names that this Slipway itself gives: which are to have a certificate, and what the pages tell of it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.conf import LazySettings
+from django.test import Client
+from django.utils import timezone
+
+from portal.apps.actions import create_app, delete_app
+from portal.domains import own
+from tests.portal.conftest import Crew
+
+
+@pytest.fixture
+def public(settings: LazySettings) -> LazySettings:
+    settings.HTTPS_OURSELVES, settings.HTTPS_PORT = True, 443
+    settings.PORTAL_HOST, settings.BASE_DOMAIN = "slipway.example.com", "apps.example.com"
+    return settings
+
+
+def page(crew: Crew, address: str) -> str:
+    client = Client()
+    client.force_login(crew.admin)
+    return client.get(address, HTTP_HOST="localhost").content.decode()
+
+
+def test_the_portal_and_each_app_have_one_or_all_apps_a_wildcard(crew: Crew, public: LazySettings) -> None:
+    app = crew.app()
+    create_app(crew.owner, team=app.team, name="second")
+    assert own.hosts() == ["slipway.example.com", "hello.apps.example.com", "second.apps.example.com"]
+    delete_app(crew.owner, app=app, typed_name="hello")
+    assert own.hosts() == ["slipway.example.com", "second.apps.example.com"]
+    public.ACME_DNS_HOOK = "/usr/local/bin/dns"
+    assert own.hosts() == ["slipway.example.com", "*.apps.example.com"]
+    public.PORTAL_HOST = "192.0.2.7"
+    assert own.hosts() == ["*.apps.example.com"], "no address has a certificate"
+    public.BASE_DOMAIN = "slipway.localhost"
+    assert own.hosts() == []
+    public.BASE_DOMAIN, public.HTTPS_OURSELVES = "apps.example.com", False
+    assert own.hosts() == [], "what stands in front of us has them"
+
+
+def test_the_pages_tell_how_each_stands(crew: Crew, public: LazySettings) -> None:
+    crew.app()
+    assert "A certificate is on its way." in page(crew, "/apps/hello/traffic")
+    now = timezone.now()
+    own.mark_refused("hello.apps.example.com", "The authority could not see it.", now=now)
+    own.mark_served(
+        "slipway.example.com",
+        issuer="Test Root",
+        names=["slipway.example.com"],
+        not_after=now + timedelta(days=90),
+        renew_at=now + timedelta(days=60),
+    )
+    told = page(crew, "/apps/hello/traffic")
+    assert "No certificate yet." in told
+    assert "The authority could not see it." in told
+    told = page(crew, "/admin")
+    assert told.index("hello.apps.example.com") < told.index("slipway.example.com"), "trouble comes first"
+    assert "from Test Root" in told
+    public.HTTPS_OURSELVES = False
+    assert "certificate is" not in page(crew, "/apps/hello/traffic")
+    assert "Test Root" not in page(crew, "/admin")
+
+
+def test_a_refused_order_waits_longer_each_time_and_as_long_as_the_authority_says(crew: Crew, public: LazySettings) -> None:
+    now, waits = timezone.now(), []
+    for after in (0, 0, 7200):
+        own.mark_refused("slipway.example.com", "No.", now=now, after=after)
+        row = own.rows()["slipway.example.com"]
+        assert row is not None
+        assert row.next_try_at is not None
+        waits.append(row.next_try_at - now)
+    assert waits == [timedelta(minutes=5), timedelta(minutes=10), timedelta(hours=2)]

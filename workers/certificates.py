@@ -1,0 +1,167 @@
+"""Tasks of certificates: each verified domain has a good one, and each name that this Slipway itself gives."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.utils import timezone
+
+from portal.domains import access, certificates, own
+from portal.domains.models import Domain
+from runtime import journal
+from runtime.engines.node import NodeEngine
+from runtime.errors import CertificateRefused, RuntimeFailure
+from runtime.router.acme import Authority
+from runtime.router.certificate import Certificate, check
+from runtime.router.certificates import ONLY, Certificates, known_roots, name_for
+from workers import node
+from workers.celery import app as celery
+
+
+@celery.task(name="slipway.tend_certificate")
+def tend_certificate(domain_id: int) -> None:
+    """Take over an upload, or order a certificate that is missing or due."""
+    engine = node.engine()
+    domain = access.verified_domains().filter(pk=domain_id).first()
+    if domain is None or not engine.config.https_port:
+        return
+    if _take_upload(engine, domain):
+        return
+    with journal.lock(engine.config.locks / "certificate-orders", blocking=False) as held:
+        if held:  # one order at a time: they share an account; the clock hands the others out again
+            _order(engine, domain)
+
+
+@celery.task(name="slipway.tend_own_certificate")
+def tend_own_certificate(host: str) -> None:
+    """Order the certificate of a name of our own, if it is missing or due."""
+    engine = node.engine()
+    if host not in own.hosts() or not engine.config.https_port:
+        return
+    with journal.lock(engine.config.locks / "certificate-orders", blocking=False) as held:
+        if held:
+            _order_own(engine, host)
+
+
+def tidy(engine: NodeEngine) -> None:
+    """Serve none for a name that is gone: a domain, or an app's own."""
+    own.tidy()
+    served = Certificates(engine.config)
+    wanted = {name_for(host) for host in (*own.hosts(), *(domain.host for domain in access.verified_domains()))}
+    for gone in served.names() - wanted:
+        if gone.startswith(ONLY):
+            served.remove(gone)
+
+
+def due(engine: NodeEngine, now: datetime) -> list[int]:
+    """Ids of domains with something to do about their certificates."""
+    files = Certificates(engine.config).names()
+    found = []
+    for domain in access.verified_domains():
+        row = access.certificate_of(domain)
+        if row is not None and row.not_after is not None and name_for(domain.host) not in files:
+            certificates.mark_lost(domain)
+        elif row is not None and (row.next_try_at is None or row.next_try_at > now):
+            continue  # nothing is due
+        found.append(domain.pk)
+    return found
+
+
+def own_due(engine: NodeEngine, now: datetime) -> list[str]:
+    """Names of our own that are without a good certificate, the portal's first."""
+    files = Certificates(engine.config).names()
+    found = []
+    for host, row in own.rows().items():
+        if row is not None and row.not_after is not None and name_for(host) not in files:
+            own.mark_lost(host)
+        elif row is not None and row.next_try_at is not None and row.next_try_at > now:
+            continue
+        found.append(host)
+    return found
+
+
+def _take_upload(engine: NodeEngine, domain: Domain) -> bool:
+    """True if there was one. The row is wiped before it is looked at: whatever comes of it, the key lies nowhere but with the router."""
+    row = access.certificate_of(domain)
+    upload = certificates.take_upload(row) if row is not None else None
+    if upload is None:
+        return False
+    now = timezone.now()
+    try:
+        found = check(upload.chain, upload.key, now=now, roots=known_roots())
+        if not found.covers(domain.host):
+            raise CertificateRefused(
+                f"The certificate is for {', '.join(found.names)}, and not for {domain.host}.", hint="Upload the one that names it."
+            )
+        Certificates(engine.config).install(name_for(domain.host), found)
+    except RuntimeFailure as failure:
+        served = Certificates(engine.config).get(name_for(domain.host))
+        certificates.mark_refused(domain, failure.explain(), now=now, renew_at=_renew_at(served) if served else None)
+        return True
+    _tell(domain, found, uploaded=True)
+    return True
+
+
+def _order(engine: NodeEngine, domain: Domain) -> None:
+    row, now = access.certificate_of(domain), timezone.now()
+    served = Certificates(engine.config).get(name_for(domain.host))
+    if row is not None and row.next_try_at is not None and row.next_try_at > now:
+        return  # another worker was quicker
+    if row is not None and row.uploaded and served is not None:
+        certificates.rest(domain, None)
+    elif served is not None and not served.due(now) and (row is None or row.not_after != served.not_after):
+        _tell(domain, served, uploaded=False)  # whoever installed it was killed before it said so
+    else:
+        _order_anew(engine, domain)
+
+
+def _order_anew(engine: NodeEngine, domain: Domain) -> None:
+    try:
+        found = _ordered(engine, domain.host)
+    except RuntimeFailure as failure:
+        certificates.mark_refused(domain, failure.explain(), now=timezone.now(), after=_not_before(failure))
+    else:
+        _tell(domain, found, uploaded=False)
+
+
+def _order_own(engine: NodeEngine, host: str) -> None:
+    row, now = own.rows().get(host), timezone.now()
+    if row is not None and row.next_try_at is not None and row.next_try_at > now:
+        return  # another worker was quicker
+    served = Certificates(engine.config).get(name_for(host))
+    told = row is not None and served is not None and row.not_after == served.not_after
+    try:
+        good = served if served is not None and not served.due(now) and not told else _ordered(engine, host)
+    except RuntimeFailure as failure:
+        own.mark_refused(host, failure.explain(), now=timezone.now(), after=_not_before(failure))
+    else:
+        own.mark_served(host, issuer=good.issuer, names=good.names, not_after=good.not_after, renew_at=_renew_at(good))
+
+
+def _ordered(engine: NodeEngine, host: str) -> Certificate:
+    """A fresh one, which is served already."""
+    authority = Authority(engine.config, publish=engine.router.answer_challenge, withdraw=engine.router.forget_challenge)
+    found = authority.order([host])
+    Certificates(engine.config).install(name_for(host), found)
+    return found
+
+
+def _not_before(failure: RuntimeFailure) -> float:
+    """Seconds that the authority wants to be left alone."""
+    return failure.retry_after if isinstance(failure, CertificateRefused) else 0
+
+
+def _tell(domain: Domain, one: Certificate, *, uploaded: bool) -> None:
+    certificates.mark_served(
+        domain,
+        uploaded=uploaded,
+        issuer=one.issuer,
+        names=one.names,
+        not_after=one.not_after,
+        renew_at=None if uploaded else _renew_at(one),
+    )
+
+
+def _renew_at(one: Certificate) -> datetime:
+    """When a third of its life is left."""
+    return one.not_after - (one.not_after - one.not_before) / 3
