@@ -83,6 +83,7 @@ def _step(app: App, engine: NodeEngine) -> Step:
     if rollout is not None:
         _tell_outcome(rollout, look)
     translate.write_instances(app, report(look.observed, look.at), node.name())
+    translate.write_nap(app, look.observed, look.at)
     try:
         engine.act(desired, look)
     except RuntimeFailure as failure:

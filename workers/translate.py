@@ -24,12 +24,14 @@ from portal.quotas.models import Quota
 from portal.releases.access import config_of_release
 from portal.releases.actions import RELEASE_PHASE
 from portal.releases.models import Release, Rollout, RolloutState
+from portal.traffic import naps
 from portal.traffic.access import traffic_of
 from runtime.builds.builder import BuildRequest, BuiltImage
 from runtime.builds.foreign import PushedImage, ReferredImage
 from runtime.containers.spec import Limits, TeamLimits
 from runtime.converge.desired import DesiredApp, DesiredProcess, DesiredRelease
 from runtime.converge.instance import clamp
+from runtime.converge.observed import ObservedApp, Phase
 from runtime.converge.report import InstanceReport
 from runtime.engines.node import NodeEngine
 from runtime.engines.stories import ImageTale
@@ -238,6 +240,17 @@ def write_instances(app: App, reports: Iterable[InstanceReport], node: str) -> b
     return bool(changed or gone)
 
 
+def write_nap(app: App, observed: ObservedApp, now: float) -> None:
+    """Mirror whether an app sleeps, and since when it does so without any process."""
+    since = _moment(observed.asleep.since) if observed.asleep is not None else None
+    stopped = all(one.phase is Phase.CREATED for one in observed.instances if one.public)
+    naps.note(app, since=since, stopped=stopped, now=_moment(now))
+
+
+def _moment(at: float) -> datetime:
+    return datetime.fromtimestamp(at, UTC)
+
+
 def _health(check: HealthCheck | None) -> dict[str, object] | None:
     return {**asdict(check), "words": check.describe()} if check is not None else None
 
@@ -253,7 +266,7 @@ def _values(one: InstanceReport) -> dict[str, object]:
         "state": InstanceState(one.state.value),
         "detail": one.detail,
         "restarts": one.restarts,
-        "started_at": datetime.fromtimestamp(one.started_at, UTC) if one.started_at is not None else None,
+        "started_at": _moment(one.started_at) if one.started_at is not None else None,
     }
 
 

@@ -69,6 +69,7 @@ class Observer:
             stage=record.stage,
             traffic=self._traffic(desired, record),
             asleep=record.asleep,
+            woken_at=record.woken_at,
             active_at=self._active_at(desired, record),
             routes=self.router.route(desired.app),
         )

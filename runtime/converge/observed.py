@@ -144,5 +144,6 @@ class ObservedApp:
     stage: Stage | None = None
     traffic: Mapping[Group, Traffic] = field(default_factory=dict)  # since the canary's last step; empty without a canary
     asleep: Asleep | None = None
+    woken_at: float = 0.0  # when it was woken last; 0: never
     active_at: float | None = None  # the last request, wake or begin of counting; None while nobody counts
     routes: AppRoutes | None = None

@@ -9,11 +9,14 @@ from runtime.converge import backoff
 from runtime.converge.draft import fails, healthy, why_it_fails
 from runtime.converge.observed import ObservedApp, ObservedInstance, Phase
 
+_STARTS_WITHIN = 5.0  # seconds of waking, which starts all that is made
+
 
 class State(StrEnum):
     """Of an instance, as shown."""
 
     STARTING = "starting"
+    WAKING = "waking"
     LIVE = "live"
     DRAINING = "draining"
     CRASHED = "crashed"
@@ -61,19 +64,26 @@ def _present(observed: ObservedApp, one: ObservedInstance, now: float) -> Instan
         id=one.id,
         process=one.place.process,
         release=one.place.group.release,
-        state=State.ASLEEP if observed.asleep is not None and one.public else _state(one, now),
+        state=State.ASLEEP if observed.asleep is not None and one.public else _state(observed, one, now),
         detail=one.evidence or (f"It fails its health check: {why_it_fails(one)}" if fails(one, now) else ""),
         restarts=crashes.count if crashes else 0,
         started_at=one.started_at,
     )
 
 
-def _state(one: ObservedInstance, now: float) -> State:
+def _state(observed: ObservedApp, one: ObservedInstance, now: float) -> State:
     if one.phase is not Phase.RUNNING:
         return State.CRASHED if one.marks.draining_since is None and not one.marks.condemned else State.DRAINING
     if one.marks.draining_since is not None or one.marks.condemned:
         return State.DRAINING
-    return State.LIVE if healthy(one, now) else State.STARTING
+    if healthy(one, now):
+        return State.LIVE
+    return State.WAKING if _was_started_by_waking(observed, one) else State.STARTING
+
+
+def _was_started_by_waking(observed: ObservedApp, one: ObservedInstance) -> bool:
+    woken = one.started_at is not None and abs(one.started_at - observed.woken_at) < _STARTS_WITHIN
+    return woken and one.public and one.place.group == observed.serving and one.place not in observed.crashes
 
 
 def _when(moment: float, now: float) -> str:

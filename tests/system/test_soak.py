@@ -16,10 +16,12 @@ def test_rollouts_scalings_router_restarts_and_sleep_fail_no_request(box, admin)
         sleepers.prepare()
         with sleepers.cycling():
             told = unrest.under_load(rollouts=8, scalings=3, restarts=2)
+        naps = [admin.get(f"/apps/{app}/sleep") for app in sleepers.apps]
     finally:
         unrest.clean()
         sleepers.clean()
     assert told.failed == 0, told.lines()
     assert sleepers.failed == 0, sleepers.lines()
     assert (len(sleepers.first_answers), told.rollouts.total()) == (2, 8)
+    assert all(nap["naps"] >= 1 and nap["asleep_seconds"] > 0 for nap in naps), naps
     assert min(told.kept.requests, told.fresh.requests) > 100

@@ -6,7 +6,7 @@ from django.http import HttpRequest
 from ninja import Router, Status
 
 from portal.api.asking import person_of
-from portal.api.schemas import CertificateIn, CertificateOut, DomainIn, DomainOut, DomainProofOut
+from portal.api.traffic_schemas import CertificateIn, CertificateOut, DomainIn, DomainOut, DomainProofOut
 from portal.apps.access import app_for
 from portal.domains import access, actions, certificates
 from portal.domains.models import Domain

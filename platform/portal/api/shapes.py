@@ -25,10 +25,9 @@ from portal.api.schemas import (
     RunOut,
     SizeOut,
     StepOut,
-    TrafficIn,
-    TrafficOut,
     UsageOut,
 )
+from portal.api.traffic_schemas import SavedOut, TrafficIn, TrafficOut
 from portal.apps.access import Usage, status_of, url_of
 from portal.apps.models import App, Instance, ProcessFormation
 from portal.apps.sizes import Size
@@ -43,6 +42,7 @@ from portal.jobs.models import CronJob, Run
 from portal.releases.declared import Declared
 from portal.releases.models import Release, Rollout
 from portal.traffic.models import TrafficSettings
+from portal.traffic.naps import Saved
 
 
 def app_out(app: App) -> AppOut:
@@ -227,6 +227,21 @@ def image_job_out(job: ImageJob) -> ImageJobOut:
         finished_at=job.finished_at,
         changes=[ChangeOut(kind=one.kind, path=one.path, bytes=one.size) for one in changes_of(job)],
         **told,
+    )
+
+
+def saved_out(saved: Saved | None) -> SavedOut:
+    """An app that never slept saved nothing."""
+    if saved is None:
+        return SavedOut(of_seconds=0, asleep_seconds=0, stopped_seconds=0, naps=0, instance_seconds=0, memory_bytes=0, asleep_since=None)
+    return SavedOut(
+        of_seconds=round(saved.of.total_seconds()),
+        asleep_seconds=round(saved.asleep.total_seconds()),
+        stopped_seconds=round(saved.stopped.total_seconds()),
+        naps=saved.naps,
+        instance_seconds=round(saved.instance_time.total_seconds()),
+        memory_bytes=saved.memory,
+        asleep_since=saved.since,
     )
 
 

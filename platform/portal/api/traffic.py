@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from django.http import HttpRequest
+from django.utils import timezone
 from ninja import Router, Status
 
 from portal.api.asking import person_of
-from portal.api.schemas import CredentialIn, ScalingOut, TrafficIn, TrafficOut
-from portal.api.shapes import traffic_out
+from portal.api.shapes import saved_out, traffic_out
+from portal.api.traffic_schemas import CredentialIn, SavedOut, ScalingOut, TrafficIn, TrafficOut
 from portal.apps.access import app_for
 from portal.traffic import actions
 from portal.traffic.access import scalings_of, traffic_of
 from portal.traffic.models import Scaling
+from portal.traffic.naps import saved_by
 
 router = Router(tags=["traffic"])
 
@@ -30,6 +32,11 @@ def change_traffic(request: HttpRequest, name: str, body: TrafficIn) -> TrafficO
 @router.get("/apps/{name}/scalings", response=list[ScalingOut], summary="What autoscaling decided last, and why")
 def list_scalings(request: HttpRequest, name: str) -> list[Scaling]:
     return scalings_of(app_for(person_of(request), name), most=50)
+
+
+@router.get("/apps/{name}/sleep", response=SavedOut, summary="What sleeping saved in the last week")
+def show_sleep(request: HttpRequest, name: str) -> SavedOut:
+    return saved_out(saved_by(app_for(person_of(request), name), timezone.now()))
 
 
 @router.put("/apps/{name}/traffic/auth/{user}", response={204: None}, summary="Let somebody pass basic auth")

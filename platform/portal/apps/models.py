@@ -64,6 +64,7 @@ class ProcessFormation(models.Model):
 
 class InstanceState(models.TextChoices):
     STARTING = "starting", "Starting"
+    WAKING = "waking", "Waking"  # a request is held for it
     LIVE = "live", "Live"
     DRAINING = "draining", "Draining"
     ASLEEP = "asleep", "Asleep"  # frozen, or made and not started: the first request wakes it

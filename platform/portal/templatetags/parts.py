@@ -34,6 +34,7 @@ _STATES = {
     "superseded": ("stopped", "Superseded"),
     "replaced": ("stopped", "Replaced"),
     "starting": ("changing", "Starting"),
+    "waking": ("changing", "Waking"),
     "draining": ("changing", "Draining"),
     "crashed": ("failed", "Crashed"),
     "running": ("changing", "Running"),

@@ -82,3 +82,18 @@ class Scaling(models.Model):
 
     class Meta:
         ordering = ("-id",)
+
+
+class Nap(models.Model):
+    """One time that an app's web instances slept: frozen from `began_at`, stopped from `stopped_at`, awake again at `ended_at`."""
+
+    app = models.ForeignKey(App, on_delete=models.CASCADE, related_name="naps")
+    began_at = models.DateTimeField()
+    stopped_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)  # null: it sleeps
+    instances = models.PositiveSmallIntegerField()
+    memory = models.PositiveBigIntegerField()  # bytes that all of them used when they fell asleep
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=("app", "began_at"), name="one_nap_an_app_and_moment"),)
+        ordering = ("-began_at",)

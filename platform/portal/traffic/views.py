@@ -8,6 +8,7 @@ from django import forms
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
+from django.utils import timezone
 from django.views.decorators.http import require_POST
 
 from portal import crumbs, refusals
@@ -20,6 +21,7 @@ from portal.quotas.access import quota_of
 from portal.traffic import actions
 from portal.traffic.access import scalings_of, traffic_of
 from portal.traffic.forms import CARDS, AuthForm, forms_of
+from portal.traffic.naps import saved_by
 
 
 @signed_in
@@ -79,6 +81,7 @@ def page(
         "domains": card or card_of(app),
         "traffic": row,
         "scalings": scalings_of(app),
+        "saved": saved_by(app, timezone.now()),
         "team_sleep": quota_of(app.team).sleep_minutes,
         "crumbs": crumbs.of_app(app, "Traffic"),
         "tab": "traffic",

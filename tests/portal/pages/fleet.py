@@ -28,6 +28,7 @@ from portal.jobs.models import CronJob, Run, RunState
 from portal.quotas.actions import set_quota
 from portal.releases import actions as releases
 from portal.releases.models import Release, Rollout, RolloutState
+from portal.traffic.models import Nap
 from tests.portal.pages.images import CHANGES, answer, image
 
 PASSWORD = "a quiet harbour 7"
@@ -128,6 +129,7 @@ def _shop(person: Person, team: Team) -> None:
     )
     _runs(app)
     _domains(person, app)
+    _naps(app)
     write_series("shop")
     apps.set_config_vars(
         person, app=app, changes={"DATABASE_URL": "postgresql://shop@db/shop", "SECRET_KEY": "not-so-secret", "FEATURE_NEW_CHECKOUT": "1"}
@@ -191,6 +193,19 @@ def write_series(app: str, *, points: int = 300) -> None:
             }
             texts.append(json.dumps(point))
         client().rpush(f"slipway:series:{app}:{name}", *texts)
+
+
+def _naps(app: App) -> None:
+    now = timezone.now()
+    Nap.objects.create(
+        app=app,
+        began_at=now - timedelta(hours=9),
+        stopped_at=now - timedelta(hours=8),
+        ended_at=now - timedelta(hours=1),
+        instances=2,
+        memory=310 * 2**20,
+    )
+    App.objects.filter(pk=app.pk).update(created_at=now - timedelta(hours=30))
 
 
 def _domains(person: Person, app: App) -> None:

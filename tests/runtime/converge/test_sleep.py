@@ -11,6 +11,7 @@ from runtime.converge.actions import Launch, MakeReady
 from runtime.converge.desired import Sleep
 from runtime.converge.observed import WEB, Phase
 from runtime.converge.plan import plan
+from runtime.converge.report import State, report
 from runtime.router.table import AppSituation
 from tests.runtime.converge.test_plan import live
 from tests.runtime.converge.world import Killed, Temper
@@ -82,6 +83,21 @@ def test_later_it_is_stopped_and_others_are_kept_ready():
     world.run(5)
     assert world.ask()
     assert len(world.serving()) == 2
+
+
+def test_what_a_request_started_is_waking_until_it_is_healthy():
+    def states():
+        return {(one.process, one.state) for one in report(world.observe(), world.now)}
+
+    world = idle(seconds=700.0 + 3700.0)
+    assert states() == {("web", State.ASLEEP), ("worker", State.LIVE)}
+    assert not world.ask()
+    assert states() == {("web", State.WAKING), ("worker", State.LIVE)}
+    world.run(5)
+    assert states() == {("web", State.LIVE), ("worker", State.LIVE)}
+    world.candidate = world.release(2, counts={WEB: 2, "worker": 1})
+    world.step()
+    assert State.WAKING not in {state for _, state in states()}, "a new release starts"
 
 
 def test_a_deploy_wakes_it_and_so_does_the_end_of_the_wish():

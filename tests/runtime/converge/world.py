@@ -115,6 +115,7 @@ class World:
             stage=self.record.stage,
             traffic=self.traffic,
             asleep=self.record.asleep,
+            woken_at=self.record.woken_at,
             active_at=max(self.asked_at, self.record.woken_at),
             routes=self.routes,
         )

@@ -1,0 +1,76 @@
+"""When apps slept, and what that saved: written by the workers as they see it, summed up for the app's people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from portal.apps.access import usage_of
+from portal.apps.models import App, Instance, InstanceState
+from portal.traffic.models import Nap
+
+SPAN = timedelta(days=7)  # that is summed up
+KEPT = timedelta(days=30)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Saved:
+    """What sleeping saved in the last SPAN, or since the app is there."""
+
+    of: timedelta  # that is looked at
+    asleep: timedelta
+    stopped: timedelta  # the part of it without any process
+    naps: int  # that began
+    instance_time: timedelta  # that instances did not run, all together
+    memory_time: float  # bytes times seconds that stopped instances did not use
+    since: datetime | None  # it sleeps since then
+
+    @property
+    def share(self) -> int:
+        """Percent of the time."""
+        return round(100 * (self.asleep / self.of))
+
+    @property
+    def memory(self) -> int:
+        """Bytes that were free because of it, on average over the whole time."""
+        return round(self.memory_time / self.of.total_seconds())
+
+
+def saved_by(app: App, now: datetime) -> Saved | None:
+    """None if it never slept in that time."""
+    begin = max(now - SPAN, app.created_at)
+    naps = [nap for nap in Nap.objects.filter(app=app) if (nap.ended_at or now) > begin]
+    if not naps or now <= begin:
+        return None
+    asleep = {nap.pk: (nap.ended_at or now) - max(nap.began_at, begin) for nap in naps}
+    stopped = {nap.pk: (nap.ended_at or now) - max(nap.stopped_at, begin) for nap in naps if nap.stopped_at is not None}
+    return Saved(
+        of=now - begin,
+        asleep=sum(asleep.values(), timedelta()),
+        stopped=sum(stopped.values(), timedelta()),
+        naps=sum(1 for nap in naps if nap.began_at >= begin),
+        instance_time=sum((asleep[nap.pk] * nap.instances for nap in naps), timedelta()),
+        memory_time=sum(stopped[nap.pk].total_seconds() * nap.memory for nap in naps if nap.pk in stopped),
+        since=next((nap.began_at for nap in naps if nap.ended_at is None), None),
+    )
+
+
+def note(app: App, *, since: datetime | None, stopped: bool, now: datetime) -> None:
+    """What a look at the app found: it sleeps since then, or is awake. For the workers; saying the same again changes nothing."""
+    open_nap = Nap.objects.filter(app=app, ended_at=None).first()
+    if open_nap is not None and open_nap.began_at != since:
+        Nap.objects.filter(pk=open_nap.pk).update(ended_at=now)
+        open_nap = None
+    if since is None:
+        return
+    if open_nap is None:
+        sleepers = list(Instance.objects.filter(app=app, state=InstanceState.ASLEEP))
+        memory = sum(usage.memory_bytes for usage in usage_of(sleepers).values())
+        open_nap, _ = Nap.objects.get_or_create(app=app, began_at=since, defaults={"instances": len(sleepers), "memory": memory})
+    if stopped and open_nap.stopped_at is None:
+        Nap.objects.filter(pk=open_nap.pk).update(stopped_at=now)
+
+
+def forget_old(now: datetime) -> None:
+    """Those that are over for so long that nobody sums them up. For the workers."""
+    Nap.objects.filter(ended_at__lt=now - KEPT).delete()

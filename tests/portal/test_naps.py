@@ -1,0 +1,91 @@
+"""When apps slept and what it saved: noted once however often it is said, summed up over a week."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+
+import pytest
+import redis
+from django.test import Client
+from django.utils import timezone
+
+from portal.apps.models import App, Instance, InstanceState
+from portal.traffic import naps
+from portal.traffic.models import Nap
+from tests.portal.conftest import Crew
+from tests.portal.test_api import Caller
+from tests.portal.test_apps import live_app
+
+HOUR = timedelta(hours=1)
+GIB = 2**30
+
+
+@pytest.fixture
+def app(crew: Crew, broker: redis.Redis) -> App:
+    app = live_app(crew, {"web": "run"})
+    App.objects.update(created_at=timezone.now() - timedelta(days=30))
+    app.refresh_from_db()
+    for number in (1, 2):
+        Instance.objects.create(id=f"i{number}", app=app, process="web", release_number=1, node="n", state=InstanceState.ASLEEP)
+        sample = {"cpu_millicores": 0, "memory_bytes": GIB, "memory_limit": GIB, "processes": 1, "disk_bytes": 0, "at": 0.0}
+        broker.set(f"slipway:usage:i{number}", json.dumps(sample))
+    return app
+
+
+def slept(app: App, began: datetime, *, stopped: timedelta | None, ended: timedelta | None) -> None:
+    naps.note(app, since=began, stopped=False, now=began)
+    if stopped is not None:
+        naps.note(app, since=began, stopped=True, now=began + stopped)
+    if ended is not None:
+        naps.note(app, since=None, stopped=False, now=began + ended)
+
+
+def test_a_nap_is_noted_once_with_what_it_frees(app: App) -> None:
+    now = timezone.now()
+    began = now - 10 * HOUR
+    for _ in range(2):
+        slept(app, began, stopped=HOUR, ended=None)
+    naps.note(app, since=began, stopped=True, now=now)
+    (nap,) = Nap.objects.all()
+    assert (nap.instances, nap.memory, nap.stopped_at, nap.ended_at) == (2, 2 * GIB, began + HOUR, None)
+    saved = naps.saved_by(app, now)
+    assert saved is not None
+    assert (saved.asleep, saved.stopped, saved.instance_time, saved.since) == (10 * HOUR, 9 * HOUR, 20 * HOUR, began)
+    assert (saved.share, saved.memory) == (6, round(2 * GIB * 9 / (24 * 7)))
+    naps.note(app, since=None, stopped=False, now=now)
+    naps.note(app, since=None, stopped=False, now=now + HOUR)
+    assert Nap.objects.get().ended_at == now
+    naps.note(app, since=now + HOUR, stopped=False, now=now + HOUR)
+    assert Nap.objects.count() == 2
+
+
+def test_only_the_last_week_counts_and_no_time_before_the_app_was_there(app: App) -> None:
+    now = timezone.now()
+    assert naps.saved_by(app, now) is None
+    slept(app, now - timedelta(days=20), stopped=HOUR, ended=2 * HOUR)
+    assert naps.saved_by(app, now) is None
+    slept(app, now - timedelta(days=8), stopped=HOUR, ended=timedelta(days=2))
+    saved = naps.saved_by(app, now)
+    assert saved is not None
+    assert (saved.asleep, saved.stopped, saved.naps) == (timedelta(days=1), timedelta(days=1), 0)
+    app.created_at = now - timedelta(days=6, hours=12)
+    assert (young := naps.saved_by(app, now)) is not None
+    assert (young.asleep, young.share) == (timedelta(hours=12), 8)
+    naps.forget_old(now + timedelta(days=15))
+    assert Nap.objects.count() == 1
+
+
+def test_page_and_api_tell_it(crew: Crew, app: App) -> None:
+    client = Client()
+    client.force_login(crew.owner)
+    assert "Memory given back" not in client.get("/apps/hello/traffic").content.decode()
+    slept(app, timezone.now() - timedelta(days=10), stopped=HOUR, ended=None)
+    page = client.get("/apps/hello/traffic").content.decode()
+    assert "100 %" in page
+    assert "336 h" in page, "two instances for a week"
+    assert "2 GiB" in page
+    _, told = Caller(crew.token(crew.owner))("get", "/apps/hello/sleep")
+    assert (told["asleep_seconds"], told["stopped_seconds"], told["naps"]) == (7 * 86400, 7 * 86400, 0)
+    assert told["memory_bytes"] == 2 * GIB
+    assert told["asleep_since"]
