@@ -18,6 +18,9 @@ from portal.apps.models import App
 from portal.builds import actions as builds
 from portal.builds.models import Build
 from portal.images.models import ImageJob
+from portal.releases import actions as releases
+from portal.releases.access import open_rollout
+from portal.releases.models import RolloutState
 from tests.portal.pages.fleet import PASSWORD, write_log
 from tests.portal.pages.images import CHANGES, answer, image
 
@@ -115,6 +118,23 @@ def test_the_overview_follows_what_happens(browse: Browse) -> None:
     App.objects.get(name="docs-site").instances.update(state="crashed", detail="It exited with code 3.", restarts=2)
     expect(page.get_by_text("It exited with code 3.").first).to_be_visible()
     expect(page.get_by_role("cell", name="Crashed")).to_be_visible()
+
+
+def test_a_rollout_is_told_step_by_step_on_the_page_of_deploys(browse: Browse) -> None:
+    page = opened(browse(), "/apps/docs-site/deploys")
+    newest = page.locator("[sse-swap=newest]")
+    expect(newest.get_by_text("v1 live")).to_be_visible()
+    app = App.objects.get(name="docs-site")
+    apps.set_config_vars(Person.objects.get(username="member"), app=app, changes={"LEVEL": "debug"})
+    rollout = open_rollout(app)
+    assert rollout is not None
+    expect(newest.get_by_text("v2", exact=True)).to_be_visible()
+    releases.advance(rollout, RolloutState.LAUNCHING)
+    releases.add_step(rollout, "start web v2, 1 of 1")
+    expect(newest.get_by_text("Start web v2, 1 of 1")).to_be_visible()
+    releases.finish_failed(rollout, "The instance web did not become healthy.")
+    expect(newest.get_by_text("The instance web did not become healthy.")).to_be_visible()
+    expect(newest.get_by_text("Failed", exact=True)).to_be_visible()
 
 
 def test_a_log_is_filtered_and_paused(browse: Browse) -> None:

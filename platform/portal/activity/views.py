@@ -28,7 +28,7 @@ from portal.images.access import job_for
 from portal.images.jobs import job_context
 from portal.images.models import JobState
 from portal.metrics.views import parts_context, span_of
-from portal.releases.story import previous_good
+from portal.releases.story import newest_rollout, previous_good
 
 LOG_SECONDS = 0.25  # how often a log file is looked at
 QUIET_LOOKS = 60
@@ -64,6 +64,18 @@ async def app_events(_request: HttpRequest, person: Person, name: str) -> Chunks
 
     def look() -> Parts:
         return overview_parts(app_for(person, name)), False
+
+    return _parts(name, look)
+
+
+@streamed
+async def deploys_events(_request: HttpRequest, person: Person, name: str) -> Chunks:
+    """The newest rollout's story, step by step."""
+    await sync_to_async(app_for)(person, name)
+
+    def look() -> Parts:
+        app = app_for(person, name)
+        return {"newest": render_to_string("releases/fragments/newest.html", {"app": app, "newest": newest_rollout(app)})}, False
 
     return _parts(name, look)
 

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from portal.accounts.models import Person
 from portal.apps.models import App
 from portal.builds.models import Build, BuildState
+from portal.releases.access import rollouts_of
 from portal.releases.models import Release, Rollout, RolloutState
 from portal.releases.timeline import Step, moments_of, steps_of
 
@@ -56,6 +57,37 @@ def story_of(app: App, *, most: int = LONGEST) -> list[Deploy]:
         _released(app, release, rollouts.get(release.pk), is_newest=release.number == releases[0].number) for release in releases
     ] + [_unreleased(build) for build in builds]
     return sorted(entries, key=lambda entry: entry.at, reverse=True)[:most]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Newest:
+    """The newest rollout with all its steps."""
+
+    number: int
+    description: str
+    state: RolloutState
+    reason: str
+    steps: list[Step]
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more comes of it."""
+        return self.state.is_over
+
+
+def newest_rollout(app: App) -> Newest | None:
+    """None before the first."""
+    rollout = rollouts_of(app).first()
+    if rollout is None:
+        return None
+    release = rollout.release
+    return Newest(
+        number=release.number,
+        description=release.description,
+        state=RolloutState(rollout.state),
+        reason=rollout.reason,
+        steps=steps_of([("Asked for", rollout.created_at), *moments_of(rollout)]),
+    )
 
 
 def previous_good(app: App) -> Release | None:

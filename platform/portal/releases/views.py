@@ -14,7 +14,7 @@ from portal.apps.commands import commands_for
 from portal.errors import NotFound, Refused
 from portal.releases import actions
 from portal.releases.forms import RollbackForm
-from portal.releases.story import previous_good, story_of
+from portal.releases.story import newest_rollout, previous_good, story_of
 
 
 @signed_in
@@ -24,6 +24,7 @@ def deploys(request: SignedInRequest, name: str) -> HttpResponse:
     context = {
         "app": app,
         "deploys": story_of(app),
+        "newest": newest_rollout(app),
         "previous": previous_good(app),
         "commands": commands_for(request.user, app.team.name, app.name),
         "crumbs": crumbs.of_app(app, "Deploys"),
