@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from enum import StrEnum
+from typing import Any
 
 LEAST_BOOT = 5.0  # seconds; processes without a port are judged by staying up for two
 
@@ -44,3 +46,13 @@ class HealthCheck:
             case CheckKind.COMMAND:
                 line = self.command[2:] if self.command[:2] == ("/bin/sh", "-c") else self.command
                 return f"`{line[0] if len(line) == 1 else shlex.join(line)}`"
+
+
+def to_document(check: HealthCheck) -> dict[str, Any]:
+    """As it is written down in JSON."""
+    return asdict(check)
+
+
+def from_document(raw: Mapping[str, Any]) -> HealthCheck:
+    """The reverse of `to_document`."""
+    return HealthCheck(**{**raw, "kind": CheckKind(raw["kind"]), "command": tuple(raw["command"])})

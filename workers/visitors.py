@@ -20,6 +20,7 @@ from runtime.converge.evidence import Traffic
 from runtime.converge.observed import WEB, Group
 from runtime.converge.requests import Requests
 from runtime.engines.node import NodeEngine
+from runtime.engines.waking import Booting
 from runtime.router.accessline import AccessLine
 from runtime.router.accesslog import Collector
 from runtime.router.metrics import Tally
@@ -31,6 +32,9 @@ from workers.roster import Roster
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 _WAKERS = 8  # apps that are woken at the same time
+# Seconds between two checks of an instance that was started for a request: many boot in some tens of milliseconds.
+_ASK_OFTEN, _OFTEN_SECONDS, _ASK_SELDOM = 0.003, 2.0, 0.05
+_QUIET_BOOT = 1.0  # seconds in which a booting app has the processors to itself, before converging looks at it
 QUIET_SECONDS = 5.0  # how late the last request of an app without a canary is written down at most
 
 
@@ -60,6 +64,8 @@ class Visitors:
         self._telling: set[asyncio.Task[None]] = set()
         # Of their own: a request waits for these, and must not stand in a row with lines of logs that are written.
         self._wakers = ThreadPoolExecutor(_WAKERS, thread_name_prefix="wake")
+        # And these wait for apps, which may keep them waiting: no other app is to be woken by them.
+        self._askers = ThreadPoolExecutor(_WAKERS, thread_name_prefix="ask")
 
     @property
     def collector(self) -> Collector:
@@ -80,6 +86,7 @@ class Visitors:
         """Take what has come, and leave."""
         self._do(self._waker.stop())
         self._do(self._collector.stop())
+        self._askers.shutdown()
         self._wakers.shutdown()  # what is half woken is woken whole
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
@@ -158,31 +165,47 @@ class Visitors:
     async def _bring_up(self, app: str) -> Endpoint:
         first: asyncio.Future[Endpoint] = self._loop.create_future()
         waking = self._loop.run_in_executor(self._wakers, self._wake, app, first)
-        telling = asyncio.ensure_future(self._then_tell(waking, app))
+        telling = asyncio.ensure_future(self._then_tell(waking, first, app))
         self._telling.add(telling)
         telling.add_done_callback(self._told)
         await asyncio.wait((first, waking), return_when=asyncio.FIRST_COMPLETED)
-        if first.done():
-            return first.result()
-        await waking  # it raises what went wrong
-        return await serving_endpoint(self._engine.router.route, app)
+        if not first.done():
+            await self._find(first, app, await waking)  # it raises what went wrong
+        return first.result()
 
-    def _wake(self, app: str, first: asyncio.Future[Endpoint]) -> None:
-        def answer(end: Endpoint) -> None:
-            if not first.done():
-                first.set_result(end)
-
+    def _wake(self, app: str, first: asyncio.Future[Endpoint]) -> tuple[Booting, ...]:
         def serves(end: Endpoint) -> None:
-            self._loop.call_soon_threadsafe(answer, end)
+            self._loop.call_soon_threadsafe(_answer, first, end)
 
-        self._engine.wake(app, serves)
+        return self._engine.wake(app, serves)
 
-    async def _then_tell(self, waking: asyncio.Future[None], app: str) -> None:
+    async def _find(self, first: asyncio.Future[Endpoint], app: str, booting: Sequence[Booting]) -> None:
+        """Whichever is sooner: one that was started passes its check, or converging has opened the app's routes."""
+        ways = [asyncio.ensure_future(self._answering(one)) for one in booting]
+        ways.append(asyncio.ensure_future(serving_endpoint(self._engine.router.route, app)))
+        try:
+            done, _ = await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            _answer(first, done.pop().result())
+        finally:
+            for way in ways:
+                way.cancel()
+
+    async def _answering(self, booting: Booting) -> Endpoint:
+        began = self._loop.time()
+        while (waited := self._loop.time() - began) < booting.check.boot_seconds:
+            if await self._loop.run_in_executor(self._askers, self._engine.answers, booting):
+                return booting.endpoint
+            await asyncio.sleep(_ASK_OFTEN if waited < _OFTEN_SECONDS else _ASK_SELDOM)
+        return await serving_endpoint(self._engine.router.route, booting.container.spec.app)
+
+    async def _then_tell(self, waking: asyncio.Future[tuple[Booting, ...]], first: asyncio.Future[Endpoint], app: str) -> None:
         await asyncio.wait((waking,))
-        if (error := waking.exception()) is None:
-            await asyncio.to_thread(self._woken, app)
-        else:
+        if (error := waking.exception()) is not None:
             log.error("Waking %s broke off; converging by the clock makes up for it.", app, exc_info=error)
+            return
+        if waking.result():
+            await asyncio.wait((first,), timeout=_QUIET_BOOT)
+        await asyncio.to_thread(self._woken, app)
 
     def _told(self, telling: asyncio.Task[None]) -> None:
         self._telling.discard(telling)
@@ -196,6 +219,11 @@ class Visitors:
 
     def _do(self, work: Coroutine[object, object, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
+
+
+def _answer(first: asyncio.Future[Endpoint], end: Endpoint) -> None:
+    if not first.done():
+        first.set_result(end)
 
 
 def _traffic(instances: Sequence[Tally], memory_kills: int) -> Traffic:

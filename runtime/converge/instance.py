@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Mapping
@@ -11,7 +12,8 @@ from runtime.containers.container import Container
 from runtime.containers.spec import ContainerSpec, Limits
 from runtime.containers.words import NO_SHELL, words
 from runtime.converge.desired import DesiredApp, DesiredRelease
-from runtime.converge.observed import Group, Place
+from runtime.converge.observed import WEB, Group, Place
+from runtime.health import HealthCheck, from_document, to_document
 from runtime.images.store import Image
 
 PORT = 8000  # each instance has a network of its own, so all may have the same
@@ -89,6 +91,8 @@ def spec_for(
         "place": str(place.number),
         "port": str(_port(image)),
     }
+    if place.process == WEB:
+        labels["health"] = json.dumps(to_document(release.health))
     return _spec(desired, release, image, id=id, process=place.process, command=command, limits=limits, labels=labels)
 
 
@@ -114,6 +118,12 @@ def place_of(container: Container) -> Place | None:
     if labels.get("kind") != INSTANCE:
         return None
     return Place(Group(int(labels["release"]), int(labels["generation"])), labels["process"], int(labels["place"]))
+
+
+def check_of(container: Container) -> HealthCheck | None:
+    """How a web instance was to be asked for its health when it was made; None for others."""
+    text = container.spec.labels.get("health")
+    return from_document(json.loads(text)) if text else None
 
 
 def command_of(line: str) -> tuple[str, ...]:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from runtime.converge.actions import (
     WakeUp,
 )
 from runtime.converge.observed import Asleep, Crashes, Group, Marks, Place, Stage, Verdict
-from runtime.health import CheckKind, HealthCheck
+from runtime.health import HealthCheck, from_document, to_document
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +135,7 @@ def save(path: Path, record: Record) -> None:
         {
             "serving": [record.serving.release, record.serving.generation] if record.serving else None,
             "marks": {
-                key: {**_fields(marks), "check": asdict(marks.check) if marks.check else None} for key, marks in record.marks.items()
+                key: {**_fields(marks), "check": to_document(marks.check) if marks.check else None} for key, marks in record.marks.items()
             },
             "crashes": [{"place": _text(place), **_fields(crashes)} for place, crashes in record.crashes.items()],
             "verdict": _fields(record.verdict) if record.verdict else None,
@@ -161,9 +161,7 @@ def _marks_of(action: MarkReady | TakeOut | TakeBack | Drain) -> dict[str, float
 
 def _read_marks(raw: dict[str, Any]) -> Marks:
     check = raw.pop("check", None)
-    return Marks(
-        **raw, check=HealthCheck(**{**check, "kind": CheckKind(check["kind"]), "command": tuple(check["command"])}) if check else None
-    )
+    return Marks(**raw, check=from_document(check) if check else None)
 
 
 def _fields(value: Marks | Crashes | Verdict) -> dict[str, object]:

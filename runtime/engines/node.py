@@ -34,6 +34,7 @@ from runtime.engines.commits import commit
 from runtime.engines.runs import Runs
 from runtime.engines.shipping import Shipper
 from runtime.engines.stories import ImageTale, tell
+from runtime.engines.waking import Booting, Waker
 from runtime.errors import LaunchFailed, RuntimeFailure
 from runtime.health import HealthCheck
 from runtime.images.collect import Garbage, Roots
@@ -50,10 +51,7 @@ from runtime.network.links import Network
 from runtime.quantities import Bytes
 from runtime.router.control import Router
 from runtime.router.table import AppSituation, Endpoint
-from runtime.router.wake import may_wake
 from runtime.stacks.upgrade import Upgrade, upgrade
-
-WOKEN = "It slept, and was woken by a request."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +90,7 @@ class NodeEngine:
         self.shipper = Shipper(config=config, console=self.containers.log_path, free=Kernel().punch_hole)
         self.runs = Runs(containers=self.containers, images=self.images, ship_last=self.ship_last, last_lines=self.shipper.last_lines)
         self._asker = Asker(execute=self.containers.execute, ask=ask)
+        self._waker = Waker(containers=self.containers, router=self.router, asker=self._asker, shipper=self.shipper, clock=clock)
         self._observer = Observer(
             folder=config.instances,
             containers=self.containers,
@@ -246,30 +245,19 @@ class NodeEngine:
         """A new image: that of an instance, and what it wrote as one layer more. It is nobody's until it is named or released."""
         return commit(self.config, self.images, self.containers, id)
 
-    def wake(self, app: str, serves: Callable[[Endpoint], None] = lambda _: None) -> None:
+    def wake(self, app: str, serves: Callable[[Endpoint], None] = lambda _: None) -> tuple[Booting, ...]:
         """Let a sleeping app run again, now: for the first request that comes. What it needs beyond that, converging does afterwards.
 
-        `serves` hears at once of an endpoint that can be asked, before all that is written down for later requests. Killed in
-        between, the app is known to be awake: nobody freezes it under its visitor, and converging thaws the rest and opens its routes.
+        `serves` hears at once of an endpoint that can be asked, before all that is written down for later requests; what had to be
+        started is given back, to be asked for by `answers`. Killed in between, the app is known to be awake: nobody freezes it under
+        its visitor, and converging thaws the rest and opens its routes.
         """
-        with self.holding(app, timeout=10.0) as held:
-            known = record.load(self._record(app))
-            if not held or known.asleep is None:
-                return  # awake, or whoever holds it is at it
-            routes = self.router.route(app)
-            serving = {end.instance: end for end in routes.endpoints if not end.draining} if routes is not None else {}
-            record.save(self._record(app), known.woken(self._clock()))
-            for container in self._instances_of(app):
-                if container.status is Status.RUNNING:
-                    self.containers.freeze(container.id, frozen=False)
-                    end = serving.get(container.id)
-                    if end is not None and may_wake(end) and not self.containers.is_frozen(container.id):  # by who copies it
-                        serves(end)
-                elif container.status is Status.CREATED:
-                    self.containers.start(container.id)
-            if routes is not None:
-                self.router.set(replace(routes, situation=AppSituation.SERVING if serving else AppSituation.HOLDING))
-            self.shipper.say(app, WOKEN, at=self._clock())
+        with self.holding(app, timeout=10.0) as held:  # else whoever holds it is at it
+            return self._waker.wake(app, self._record(app), self._instances_of(app), serves) if held else ()
+
+    def answers(self, booting: Booting) -> bool:
+        """Whether an instance that waking has started can be asked by now."""
+        return self._waker.answers(booting)
 
     def set_team_limits(self, team: int, limits: TeamLimits, each: Limits | None = None) -> None:
         """New limits for a team's running containers: in sum, and as the most any one may have."""

@@ -22,7 +22,7 @@ from portal.releases.models import RolloutState
 from runtime.containers.container import Status
 from runtime.converge import record
 from runtime.converge.desired import DesiredApp, Sleep
-from runtime.engines.node import WOKEN
+from runtime.engines.waking import WOKEN
 from runtime.router.table import AppSituation
 from tests.workers.conftest import Plant
 from workers import translate
