@@ -1,8 +1,9 @@
 """CPU a request in the router with a full table, beside an HAProxy by hand with the same care, nginx and Caddy, in one run.
 
 `python -m bench.router [APPS]`. Everything is started by itself on free ports, with one small backend that answers from memory; the
-platform need not run. Peers that are not installed (`apt-get install nginx-light caddy`) are left out. All know all hosts, keep an access
-log that is really taken, and open a connection to the backend for each request, as the router does.
+platform need not run. Peers that are not installed (`apt-get install nginx-light caddy`) are left out. All know all hosts, keep an
+access log that is really taken, and open a connection to the backend for each request, as the router does. HAProxy and nginx have
+all endpoints of all apps, too; Caddy, which would look at one route after the other, has one that knows all hosts.
 """
 
 import json
@@ -23,6 +24,7 @@ from runtime.router.control import Router
 from runtime.router.document import to_document
 from runtime.router.table import WEB, AppRoutes, Endpoint
 
+ENDPOINTS = 3  # of each app
 ROUNDS, SECONDS, CONNECTIONS, SPREAD = 5, 3, 32, 1000  # SPREAD: hosts of the second load, in turn
 KEEN = """
 local asked, next_one = {}, 0
@@ -105,13 +107,16 @@ frontend web from front
   http-request set-var(txn.app) var(txn.host),map_str({maps})
   http-request track-sc0 var(txn.app) table by_app
   http-after-response set-header X-Request-Id %[unique-id]
-  use_backend app if {{ var(txn.app) -m found }}
+  use_backend %[var(txn.app)] if {{ var(txn.app) -m found }}
 backend by_app from slot
   stick-table type string len 64 size 100k expire 10m store gpc0,gpc0_rate(10s),conn_cur
-backend app from slot
-  balance leastconn
-  server a 127.0.0.1:{backend} maxconn 500 pool-max-conn 0
 """
+BARE_APP = """\
+backend app{number} from slot
+  balance leastconn
+{servers}
+"""
+BARE_SERVER = "  server web-{copy} 127.0.0.1:{backend} maxconn 500 pool-max-conn 0"
 NGINX = """
 daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log;
 events {{ worker_connections 4096; }}
@@ -119,12 +124,13 @@ http {{
   access_log {folder}/nginx.log combined buffer=64k; map_hash_max_size 262144; map_hash_bucket_size 128;
   client_body_temp_path {folder}/b; proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
   map $host $app {{ default ""; include {folder}/hosts.conf; }}
+  include {folder}/upstreams.conf;
   server {{
     listen 127.0.0.1:{port};
     location / {{
       if ($app = "") {{ return 404; }}
       proxy_set_header Host $host; proxy_set_header X-Forwarded-For $remote_addr; proxy_set_header X-Request-Id $request_id;
-      proxy_http_version 1.1; proxy_set_header Connection ""; proxy_pass http://127.0.0.1:{backend};
+      proxy_http_version 1.1; proxy_set_header Connection ""; proxy_pass http://$app;
     }}
   }}
 }}
@@ -176,7 +182,7 @@ def ours(stack: ExitStack, folder: Path, apps: int, backend: int) -> Candidate:
     routes.mkdir(parents=True)
     config.run.mkdir()
     for number in range(apps):
-        ends = tuple(Endpoint(instance=f"web-{number}-{copy}", address="127.0.0.1", port=backend) for copy in range(3))
+        ends = tuple(Endpoint(instance=f"web-{number}-{copy}", address="127.0.0.1", port=backend) for copy in range(ENDPOINTS))
         app = AppRoutes(app=f"app{number}", hosts=(f"app{number}.test",), endpoints=ends)
         (routes / f"app{number}.json").write_text(json.dumps(to_document(app, {WEB: number})))
     router = Router(config)
@@ -208,7 +214,9 @@ def bare(stack: ExitStack, folder: Path, apps: int, backend: int) -> Candidate:
     port, log = free_port(), free_port()
     sink(stack, "127.0.0.1", log)
     (folder / "bare.map").write_text("".join(f"app{number}.test app{number}\n" for number in range(apps)))
-    (folder / "bare.cfg").write_text(BARE.format(port=port, maps=folder / "bare.map", backend=backend, sink=f"127.0.0.1:{log}"))
+    servers = "\n".join(BARE_SERVER.format(copy=copy, backend=backend) for copy in range(ENDPOINTS))
+    text = BARE.format(port=port, maps=folder / "bare.map", sink=f"127.0.0.1:{log}")
+    (folder / "bare.cfg").write_text(text + "".join(BARE_APP.format(number=number, servers=servers) for number in range(apps)))
     process = stack.enter_context(started(["haproxy", "-db", "-q", "-f", str(folder / "bare.cfg")], port))
     return port, lambda: [process.pid]
 
@@ -216,7 +224,9 @@ def bare(stack: ExitStack, folder: Path, apps: int, backend: int) -> Candidate:
 def nginx(stack: ExitStack, folder: Path, apps: int, backend: int) -> Candidate:
     port = free_port()
     (folder / "hosts.conf").write_text("".join(f"app{number}.test app{number};\n" for number in range(apps)))
-    (folder / "nginx.conf").write_text(NGINX.format(port=port, folder=folder, backend=backend))
+    servers = f"server 127.0.0.1:{backend}; " * ENDPOINTS
+    (folder / "upstreams.conf").write_text("".join(f"upstream app{number} {{ least_conn; {servers}}}\n" for number in range(apps)))
+    (folder / "nginx.conf").write_text(NGINX.format(port=port, folder=folder))
     process = stack.enter_context(started(["nginx", "-c", str(folder / "nginx.conf")], port))
     return port, lambda: [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
 
