@@ -164,7 +164,7 @@ def _remedy(text: str) -> str:
     if "unauthorized" in lower or "authentication required" in lower or "denied" in lower:
         return "Check user name and password, and whether they may do this there."
     if "server gave http response to https client" in lower:
-        return "If this registry is meant to speak plain HTTP, add --plain-http; for builds name it in SLIPWAY_PLAIN_REGISTRIES."
+        return "If this registry is meant to speak plain HTTP, an admin names it in SLIPWAY_PLAIN_REGISTRIES (`manage.py image` takes --plain-http)."
     if "manifest unknown" in lower or "name unknown" in lower or "not found" in lower:
         return "Check the name and the tag."
     if "no space left" in lower:
@@ -172,9 +172,9 @@ def _remedy(text: str) -> str:
     if "no image found in manifest list" in lower or "no image found in image index" in lower:
         return f"Name an image for linux/{manifest.architecture(platform.machine())}."
     if "toomanyrequests" in lower or "too many requests" in lower or " 429" in lower:
-        return "The registry wants fewer requests: wait, or sign in with --user."
+        return "The registry wants fewer requests: wait, or give it a user name and a password."
     if "did not end within" in lower:
-        return "The other side hangs or is slow: try again, or allow more time (--timeout; SLIPWAY_PULL_TIMEOUT for builds)."
+        return "The other side hangs or is slow: try again, or have an admin raise SLIPWAY_PULL_TIMEOUT (`manage.py image` takes --timeout)."
     if "no such host" in lower:
         return "No such registry is known here: check its name, or this machine's DNS."
     return "Check the name, the network, and that the registry runs."
