@@ -174,7 +174,9 @@ def _remedy(text: str) -> str:
     if "toomanyrequests" in lower or "too many requests" in lower or " 429" in lower:
         return "The registry wants fewer requests: wait, or give it a user name and a password."
     if "did not end within" in lower:
-        return "The other side hangs or is slow: try again, or have an admin raise SLIPWAY_PULL_TIMEOUT (`manage.py image` takes --timeout)."
+        return (
+            "The other side hangs or is slow: try again, or have an admin raise SLIPWAY_PULL_TIMEOUT (`manage.py image` takes --timeout)."
+        )
     if "no such host" in lower:
         return "No such registry is known here: check its name, or this machine's DNS."
     return "Check the name, the network, and that the registry runs."
