@@ -45,6 +45,7 @@ class Ledger:
         self._claims = config.router / "claims.map"
         self._cookie_key = config.router / "cookie-key"
         self._read: dict[str, tuple[tuple[int, int], Placed]] = {}  # the truth as last read, by app, with its file's version
+        self._texts: dict[Path, tuple[tuple[int, int], str]] = {}  # maps as last read, each behind a line's end
         self.maps = Maps(folder=config.router / "maps")
         self.fixed = haproxy.fixed_file(config)
         self.slots = haproxy.pool_folder(config)
@@ -84,8 +85,7 @@ class Ledger:
         """One app's truth; None for an app the router does not know, or whose file was damaged (then it is set anew)."""
         path = self._path(app)
         try:
-            status = path.stat()
-            version = (status.st_ino, status.st_mtime_ns)  # a replaced file is another inode
+            version = _version(path)
             known = self._read.get(app)
             if known is None or known[0] != version:
                 routes, slots = from_document(json.loads(path.read_bytes()))
@@ -98,7 +98,7 @@ class Ledger:
     def owner(self, host: str) -> str | None:
         """The app a host leads to."""
         path, key = (self.maps.wild, host[2:]) if host.startswith("*.") else (self.maps.hosts, host)
-        text = "\n" + self._text(path)
+        text = self._map_text(path)
         start = text.find(f"\n{key} ")
         return text[start + len(key) + 2 :].split("\n", 1)[0] if start >= 0 else None
 
@@ -107,7 +107,9 @@ class Ledger:
         before = self.placed(routes.app)
         slots, grew = self._claim(routes, dict(before.slots) if before else {})
         now = Placed(routes=routes, slots=slots)
-        _write(self._path(routes.app), json.dumps(to_document(routes, slots)) + "\n")
+        path = self._path(routes.app)
+        _write(path, json.dumps(to_document(routes, slots)) + "\n")
+        self._read[routes.app] = (_version(path), now)
         for slot, endpoints in now.filled().items():
             self._write_slot(slot, endpoints, http2=routes.policy.http2)
         old = self.entries(before) if before else {}
@@ -212,7 +214,7 @@ class Ledger:
 
     def _edit_map(self, path: Path, put: Mapping[str, str], *, drop: Iterable[str]) -> None:
         """Change some entries of a map's file. Most changes of an app touch none, and a large map is not taken apart for that."""
-        text = "\n" + self._text(path)
+        text = self._map_text(path)
         if all(f"\n{key} {value}\n" in text for key, value in put.items()) and not any(f"\n{key} " in text for key in drop):
             return
         gone = set(drop)
@@ -222,11 +224,27 @@ class Ledger:
     def _text(self, path: Path) -> str:
         return path.read_text() if path.exists() else ""
 
+    def _map_text(self, path: Path) -> str:
+        """Kept until the file is another: most changes of an app only look at it, and it may be large."""
+        try:
+            version = _version(path)
+        except FileNotFoundError:
+            return "\n"
+        known = self._texts.get(path)
+        if known is None or known[0] != version:
+            known = self._texts[path] = (version, "\n" + path.read_text())
+        return known[1]
+
     def _path(self, app: str) -> Path:
         return self._routes / f"{app}.json"
 
     def _slot_path(self, slot: int) -> Path:
         return self.slots / f"{slot // SLOTS_A_FILE:05d}.cfg"
+
+
+def _version(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_ino, status.st_mtime_ns  # a replaced file is another inode
 
 
 def _claim_key(app: str, group: str) -> str:
