@@ -2,7 +2,8 @@
 
 `python -m bench.router [APPS]`. Everything is started by itself on free ports, with one small backend that answers from memory; the
 platform need not run. Peers that are not installed (`apt-get install nginx-light caddy`) are left out. All know all hosts, keep an
-access log that is really taken, and open a connection to the backend for each request, as the router does. HAProxy and nginx have
+access log that is really taken, and open a connection to the backend for each request, as the router does; then all keep connections,
+as it does for apps that want it. HAProxy and nginx have
 all endpoints of all apps, too; Caddy, which would look at one route after the other, has one that knows all hosts.
 """
 
@@ -22,6 +23,7 @@ from statistics import median
 from runtime.config import NodeConfig
 from runtime.router.control import Router
 from runtime.router.document import to_document
+from runtime.router.policy import Policy
 from runtime.router.table import WEB, AppRoutes, Endpoint
 
 ENDPOINTS = 3  # of each app
@@ -130,7 +132,7 @@ backend app{number} from slot
   balance leastconn
 {servers}
 """
-BARE_SERVER = "  server web-{copy} 127.0.0.1:{backend} maxconn 500 pool-max-conn 0"
+BARE_SERVER = "  server web-{copy} 127.0.0.1:{backend} maxconn 500 {pool}"
 NGINX = """
 daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log;
 events {{ worker_connections 4096; }}
@@ -156,19 +158,25 @@ Candidate = tuple[int, Callable[[], list[int]]]  # the port, and what tells the 
 
 def main() -> int:
     apps = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
+    for kept in (False, True):
+        print("connections to apps are kept (an app's setting):" if kept else "each request has its own connection to the app:")
+        compare_all(apps, kept=kept)
+    return 0
+
+
+def compare_all(apps: int, *, kept: bool) -> None:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="slipway-bench-")))
         folder.chmod(0o755)
         backend = free_port()
         stack.enter_context(started([sys.executable, "-c", BACKEND, str(backend)], backend))
-        candidates = {"slipway": ours(stack, folder, apps, backend), "HAProxy by hand": bare(stack, folder, apps, backend)}
-        candidates |= {name: peer(stack, folder, apps, backend) for name, peer in PEERS.items() if shutil.which(name)}
+        peers = {"HAProxy by hand": bare} | {name: peer for name, peer in PEERS.items() if shutil.which(name)}
+        candidates = {name: run(stack, folder, apps, backend, kept=kept) for name, run in ({"slipway": ours} | peers).items()}
         many = folder / "many.lua"
         many.write_text(KEEN % (min(SPREAD, apps) - 1, min(SPREAD, apps)))
         one = ["-H", f"Host: app{apps // 2}.test"]
         for load, options in (("one host", one), (f"{min(SPREAD, apps)} hosts", ["-s", str(many)])):
             tell(load, compared(candidates, options))
-    return 0
 
 
 def compared(candidates: dict[str, Candidate], options: list[str]) -> dict[str, list[tuple[float, float]]]:
@@ -189,7 +197,7 @@ def tell(load: str, measured: dict[str, list[tuple[float, float]]]) -> None:
         print(f"  {name:16} {cost:6.1f} µs CPU a request, {rate:8.0f} requests/s; ours is {own / cost:.2f} of it")
 
 
-def ours(stack: ExitStack, folder: Path, apps: int, backend: int) -> Candidate:
+def ours(stack: ExitStack, folder: Path, apps: int, backend: int, *, kept: bool) -> Candidate:
     """The router with `apps` apps of three endpoints each, loaded from its files as after a crash."""
     config = NodeConfig(name="bench", state=folder / "state", run=folder / "run", http_port=free_port(), portal_host="portal.test")
     routes = config.router / "routes"
@@ -197,7 +205,7 @@ def ours(stack: ExitStack, folder: Path, apps: int, backend: int) -> Candidate:
     config.run.mkdir()
     for number in range(apps):
         ends = tuple(Endpoint(instance=f"web-{number}-{copy}", address="127.0.0.1", port=backend) for copy in range(ENDPOINTS))
-        app = AppRoutes(app=f"app{number}", hosts=(f"app{number}.test",), endpoints=ends)
+        app = AppRoutes(app=f"app{number}", hosts=(f"app{number}.test",), endpoints=ends, policy=Policy(keep_alive=kept))
         (routes / f"app{number}.json").write_text(json.dumps(to_document(app, {WEB: number})))
     router = Router(config)
     begun = time.perf_counter()
@@ -238,31 +246,32 @@ def switches(stack: ExitStack, router: Router, backend: int, port: int) -> tuple
     return median(effective), median(durable)
 
 
-def bare(stack: ExitStack, folder: Path, apps: int, backend: int) -> Candidate:
+def bare(stack: ExitStack, folder: Path, apps: int, backend: int, *, kept: bool) -> Candidate:
     port, log = free_port(), free_port()
     sink(stack, "127.0.0.1", log)
     (folder / "bare.map").write_text("".join(f"app{number}.test app{number}\n" for number in range(apps)))
-    servers = "\n".join(BARE_SERVER.format(copy=copy, backend=backend) for copy in range(ENDPOINTS))
+    pool = "pool-max-conn 64 pool-purge-delay 5s" if kept else "pool-max-conn 0"
+    servers = "\n".join(BARE_SERVER.format(copy=copy, backend=backend, pool=pool) for copy in range(ENDPOINTS))
     text = BARE.format(port=port, maps=folder / "bare.map", sink=f"127.0.0.1:{log}")
     (folder / "bare.cfg").write_text(text + "".join(BARE_APP.format(number=number, servers=servers) for number in range(apps)))
     process = stack.enter_context(started(["haproxy", "-db", "-q", "-f", str(folder / "bare.cfg")], port))
     return port, lambda: [process.pid]
 
 
-def nginx(stack: ExitStack, folder: Path, apps: int, backend: int) -> Candidate:
+def nginx(stack: ExitStack, folder: Path, apps: int, backend: int, *, kept: bool) -> Candidate:
     port = free_port()
     (folder / "hosts.conf").write_text("".join(f"app{number}.test app{number};\n" for number in range(apps)))
-    servers = f"server 127.0.0.1:{backend}; " * ENDPOINTS
+    servers = f"server 127.0.0.1:{backend}; " * ENDPOINTS + ("keepalive 64; " if kept else "")
     (folder / "upstreams.conf").write_text("".join(f"upstream app{number} {{ least_conn; {servers}}}\n" for number in range(apps)))
     (folder / "nginx.conf").write_text(NGINX.format(port=port, folder=folder))
     process = stack.enter_context(started(["nginx", "-c", str(folder / "nginx.conf")], port))
     return port, lambda: [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
 
 
-def caddy(stack: ExitStack, folder: Path, apps: int, backend: int) -> Candidate:
+def caddy(stack: ExitStack, folder: Path, apps: int, backend: int, *, kept: bool) -> Candidate:
     port, log = free_port(), folder / "caddy.log"
     proxy = {"handler": "reverse_proxy", "upstreams": [{"dial": f"127.0.0.1:{backend}"}]}
-    proxy["transport"] = {"protocol": "http", "keep_alive": {"enabled": False}}
+    proxy["transport"] = {"protocol": "http", "keep_alive": {"enabled": kept}}
     route = {"match": [{"host": [f"app{number}.test" for number in range(apps)]}], "handle": [proxy]}
     server = {"listen": [f"127.0.0.1:{port}"], "routes": [route], "automatic_https": {"disable": True}, "logs": {}}
     sinks = {"default": {"writer": {"output": "file", "filename": str(log)}}}

@@ -41,6 +41,7 @@ def policy_of(row: TrafficSettings) -> Policy:
         auth=_auth_of(row),
         sticky=row.sticky,
         http2=row.http2,
+        keep_alive=row.keep_alive,
     )
 
 

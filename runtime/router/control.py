@@ -274,7 +274,7 @@ def _delta(slot: int, owner: Placed | None, live: Iterable[LiveServer]) -> SlotD
     if owner is None:
         return slot_delta(slot, (), live)
     kept = {end.instance for end in owner.routes.endpoints}
-    return slot_delta(slot, owner.filled()[slot], live, http2=owner.routes.policy.http2, kept=kept)
+    return slot_delta(slot, owner.filled()[slot], live, link=owner.routes.policy.link, kept=kept)
 
 
 def _identity(user: str) -> Identity | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
 
+from runtime.router.policy import Link
 from runtime.router.record import slot_name
 from runtime.router.render import instance_of, server_name, server_options
 from runtime.router.table import Endpoint
@@ -36,7 +37,7 @@ class SlotDelta:
 
 
 def slot_delta(
-    slot: int, wanted: Iterable[Endpoint], live: Iterable[LiveServer], *, http2: bool = False, kept: Container[str] = ()
+    slot: int, wanted: Iterable[Endpoint], live: Iterable[LiveServer], *, link: Link = Link.FRESH, kept: Container[str] = ()
 ) -> SlotDelta:
     """From the servers a slot has to those it should have. `kept`: instances the app still has elsewhere, whose requests are not cut."""
     backend = slot_name(slot)
@@ -45,11 +46,11 @@ def slot_delta(
     closing: list[str] = []
     added = False
     for end in wanted:
-        server = present.pop(server_name(end, http2=http2), None)
-        name = f"{backend}/{server_name(end, http2=http2)}"
+        server = present.pop(server_name(end, link), None)
+        name = f"{backend}/{server_name(end, link)}"
         if server is None:
             added = True
-            opening.append(f"add server {name} {server_options(end, http2=http2)}")  # begins in maintenance
+            opening.append(f"add server {name} {server_options(end, link)}")  # begins in maintenance
             opening += [] if end.draining else [f"enable server {name}"]
             continue
         if (server.address, server.port) != (end.address, end.port):

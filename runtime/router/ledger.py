@@ -16,6 +16,7 @@ from runtime import journal
 from runtime.config import NodeConfig
 from runtime.router import haproxy, pages, render
 from runtime.router.document import from_document, to_document
+from runtime.router.policy import Link
 from runtime.router.record import Maps, app_entries, groups, members, slot_name
 from runtime.router.render import Identity
 from runtime.router.table import AppRoutes, Endpoint
@@ -111,7 +112,7 @@ class Ledger:
         _write(path, json.dumps(to_document(routes, slots)) + "\n")
         self._read[routes.app] = (_version(path), now)
         for slot, endpoints in now.filled().items():
-            self._write_slot(slot, endpoints, http2=routes.policy.http2)
+            self._write_slot(slot, endpoints, link=routes.policy.link)
         old = self.entries(before) if before else {}
         for path, entries in self.entries(now).items():
             self._edit_map(path, entries, drop=set(old.get(path, {})) - set(entries))
@@ -154,7 +155,7 @@ class Ledger:
                 behind.append(f"The map {path.stem} was behind the routes.")
         claims = {_claim_key(app, group): str(slot) for app, placed in truth.items() for group, slot in placed.slots.items()}
         _write(self._claims, render.map_text(claims))
-        filled = {slot: (ends, placed.routes.policy.http2) for placed in truth.values() for slot, ends in placed.filled().items()}
+        filled = {slot: (ends, placed.routes.policy.link) for placed in truth.values() for slot, ends in placed.filled().items()}
         self.grow(max(filled, default=0) + 1)
         empty: tuple[tuple[Endpoint, ...], bool] = ((), False)
         for number in range(self.pool() // SLOTS_A_FILE):
@@ -203,14 +204,14 @@ class Ledger:
         self._edit_map(self._claims, {_claim_key(routes.app, group): str(slots[group]) for group in missing}, drop=())
         return slots, grew
 
-    def _write_slot(self, slot: int, endpoints: tuple[Endpoint, ...], *, http2: bool = False) -> None:
+    def _write_slot(self, slot: int, endpoints: tuple[Endpoint, ...], *, link: Link = Link.FRESH) -> None:
         """Replace one slot's part of its file; in a file that was damaged there may be none, and `repair` writes it whole."""
         text = self._text(self._slot_path(slot))
         start = text.find(f"backend {slot_name(slot)} ")
         if start < 0:
             return
         end = text.find("\nbackend ", start) + 1 or len(text)
-        _write(self._slot_path(slot), text[:start] + render.slot_config(slot, endpoints, http2) + text[end:])
+        _write(self._slot_path(slot), text[:start] + render.slot_config(slot, endpoints, link) + text[end:])
 
     def _edit_map(self, path: Path, put: Mapping[str, str], *, drop: Iterable[str]) -> None:
         """Change some entries of a map's file. Most changes of an app touch none, and a large map is not taken apart for that."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from dataclasses import dataclass, field
+from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
 
 
@@ -40,6 +41,14 @@ class Limits:
     client_open: int = 0
 
 
+class Link(StrEnum):
+    """How the router speaks to an app's instances. A server of HAProxy's keeps it for life."""
+
+    FRESH = ""  # a connection for each request: none ever meets one that the app is just closing
+    KEPT = "kept"  # connections are used again
+    HTTP2 = "h2"  # without TLS
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """An app's wishes, replaced as a whole."""
@@ -57,6 +66,12 @@ class Policy:
     auth: BasicAuth | None = None
     sticky: bool = False  # a client stays with its instance, by a cookie
     http2: bool = False  # speak HTTP/2 without TLS to the app: gRPC
+    keep_alive: bool = False  # the app keeps idle connections for a minute or longer, so they may be used again
+
+    @property
+    def link(self) -> Link:
+        """HTTP/2 goes first: all of an app's requests share its connections anyway."""
+        return Link.HTTP2 if self.http2 else Link.KEPT if self.keep_alive else Link.FRESH
 
 
 def credential_digest(salt: str, name: str, password: str) -> str:

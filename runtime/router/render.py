@@ -13,6 +13,7 @@ from pathlib import Path
 from runtime.config import NodeConfig
 from runtime.router import frontend
 from runtime.router.codes import Code
+from runtime.router.policy import Link
 from runtime.router.record import FIELDS, SITUATIONS, Maps, slot_name
 from runtime.router.table import AppSituation, Endpoint
 
@@ -52,34 +53,31 @@ class Identity:
     group: str
 
 
-def slot_config(slot: int, endpoints: tuple[Endpoint, ...] = (), http2: bool = False) -> str:
+def slot_config(slot: int, endpoints: tuple[Endpoint, ...] = (), link: Link = Link.FRESH) -> str:
     """One slot: complete, so that a restart needs nothing else."""
     lines = [f"backend {slot_name(slot)} from slot", "  ignore-persist unless { var(txn.flags) -m sub k }"]
-    lines += [
-        f"  server {server_name(end, http2=http2)} {server_options(end, http2=http2)}{' disabled' if end.draining else ''}"
-        for end in endpoints
-    ]
+    lines += [f"  server {server_name(end, link)} {server_options(end, link)}{' disabled' if end.draining else ''}" for end in endpoints]
     return "\n".join(lines) + "\n"
 
 
-def server_name(endpoint: Endpoint, *, http2: bool) -> str:
-    """A server's name. It tells the protocol, which a server keeps for life: to change it is to make another server."""
-    return f"{endpoint.instance}:h2" if http2 else endpoint.instance
+def server_name(endpoint: Endpoint, link: Link) -> str:
+    """A server's name. It tells the link, which a server keeps for life: to change it is to make another server."""
+    return f"{endpoint.instance}:{link}" if link else endpoint.instance
 
 
 def instance_of(server: str) -> str:
     """The reverse of `server_name`."""
-    return server.removesuffix(":h2")
+    return server.partition(":")[0]
 
 
-def server_options(endpoint: Endpoint, *, http2: bool = False) -> str:
+def server_options(endpoint: Endpoint, link: Link = Link.FRESH) -> str:
     """What follows a server's name, the same in the file and in `add server`.
 
-    Without a pool: a connection is used for one request, so no request meets one that the app is just closing, and a
-    server can be deleted as soon as it is drained.
+    Without a pool a connection is used for one request, so no request meets one that the app is just closing, and a
+    server can be deleted as soon as it is drained. With one, half of what is idle beyond need is let go of every few seconds.
     """
-    protocol = " proto h2" if http2 else ""
-    return f"{endpoint.address}:{endpoint.port} weight {endpoint.weight} maxconn {CONNECTIONS_AN_INSTANCE} pool-max-conn 0{protocol}"
+    options = {Link.FRESH: "pool-max-conn 0", Link.KEPT: "pool-max-conn 64 pool-purge-delay 5s", Link.HTTP2: "pool-max-conn 0 proto h2"}
+    return f"{endpoint.address}:{endpoint.port} weight {endpoint.weight} maxconn {CONNECTIONS_AN_INSTANCE} {options[link]}"
 
 
 def portal_hosts(config: NodeConfig) -> tuple[str, ...]:

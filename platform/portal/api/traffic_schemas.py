@@ -32,6 +32,7 @@ class TrafficIn(Schema):
     client_open_limit: int | None = None
     sticky: bool | None = None
     http2: bool | None = None
+    keep_alive: bool | None = None
     paths: list[list[str]] | None = None  # [path, process type] each
     canonical_host: str | None = None
     https_only: bool | None = None

@@ -116,6 +116,7 @@ class RoutesForm(forms.Form):
     )
     sticky = forms.BooleanField(label="A visitor stays with the instance of the first answer, by a cookie", required=False)
     http2 = forms.BooleanField(label="Speak HTTP/2 to the app, as gRPC needs", required=False)
+    keep_alive = forms.BooleanField(label="Use connections to the app again: it keeps idle ones for a minute or longer", required=False)
 
     def clean_paths(self) -> list[list[str]]:
         """As pairs of prefix and process type."""

@@ -53,6 +53,7 @@ class TrafficSettings(models.Model):
 
     sticky = models.BooleanField(default=False)
     http2 = models.BooleanField(default=False)  # to the app, without TLS: gRPC
+    keep_alive = models.BooleanField(default=False)  # it keeps idle connections long enough for them to be used again
     paths = models.JSONField(default=list)  # [[prefix, process type], …]
 
     canonical_host = models.CharField(max_length=253, blank=True)

@@ -12,12 +12,13 @@ from typing import Self
 
 
 class SampleApp:
-    """Serves on a free port of 127.0.0.1 inside the block; `hits` counts requests by path."""
+    """Serves on a free port of 127.0.0.1 inside the block; `hits` counts requests by path, `connections` what they came on."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.port = 0
         self.hits: Counter[str] = Counter()
+        self.connections = 0  # that were ever opened
         self._loop = asyncio.new_event_loop()
         self._started = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -44,6 +45,7 @@ class SampleApp:
         self._loop.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
         try:
             while await self._answer(reader, writer):
                 pass

@@ -19,11 +19,12 @@ from hypothesis import strategies as st
 
 from runtime.errors import RouterRefused
 from runtime.router.codes import Code
+from runtime.router.delta import live_servers
 from runtime.router.document import from_document, to_document
 from runtime.router.pages import custom_parts
 from runtime.router.policy import BasicAuth, Credential, Limits, Policy, credential_digest
-from runtime.router.record import hex_beginnings
-from runtime.router.table import AppRoutes, AppSituation, Canary, Endpoint, PathRoute
+from runtime.router.record import hex_beginnings, slot_name
+from runtime.router.table import WEB, AppRoutes, AppSituation, Canary, Endpoint, PathRoute
 from tests.runtime.router.conftest import check_page, end, router_of_its_own, wait_for
 from tests.runtime.router.h2_app import H2App
 from tests.runtime.router.owner import Owner, owner, shared
@@ -169,6 +170,33 @@ def test_basic_auth_asks_for_a_name_and_keeps_the_password_from_the_app(owner: O
         assert owner.ask(auth=wrong).status_code == 401
     owner.set(auth=BasicAuth(salt=salt, credentials=names[:1]))
     assert owner.ask(auth=("bo", "x")).status_code == 401
+
+
+def test_an_app_that_keeps_connections_gets_many_requests_on_one_and_is_replaced_without_a_gap(owner: Owner):
+    def asked(times: int) -> set[str]:
+        with httpx.Client(headers={"Host": owner.host}, trust_env=False) as visitor:
+            return {visitor.get(owner.running.url("/")).json()["name"] for _ in range(times)}
+
+    assert asked(20) == {owner.app.name}
+    assert owner.app.connections == 20
+    owner.set(keep_alive=True)
+    assert asked(20) == {owner.app.name}
+    assert owner.app.connections < 25
+    fresh = owner.running.app(f"{owner.name}-2")
+    owner.change(endpoints=(end(fresh),))
+    assert asked(20) == {fresh.name}
+    assert fresh.connections < 5
+    slot = owner.running.router._ledger.placed(owner.name).slots[WEB]
+    question = f"show servers state {slot_name(slot)}"
+
+    def names() -> list[str]:
+        owner.running.router.reconcile()  # what the clock does: an idle connection keeps a server from being deleted at once
+        return [server.name for server in live_servers(owner.running.router._api.ask(question)).get(slot_name(slot), ())]
+
+    wait_for(lambda: names() == [f"{fresh.name}:kept"], 60)
+    owner.set()
+    assert asked(5) == {fresh.name}
+    assert fresh.connections >= 6
 
 
 def test_http2_and_its_trailers_reach_an_app_that_speaks_it_and_the_way_back(owner: Owner):
