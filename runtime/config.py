@@ -180,6 +180,12 @@ class NodeConfig:
         """Whether people reach us by HTTPS and the router speaks it, not something in front of it."""
         return self.scheme == "https" and bool(self.https_port)
 
+    @property
+    def portal_has_certificate(self) -> bool:
+        """Whether browsers can be led to HTTPS there: no authority speaks for addresses, nor for names of this very machine."""
+        top = self.portal_host.rpartition(".")[2]
+        return self.https_ourselves and "." in self.portal_host and not top.isdecimal() and top not in ("localhost", "invalid")
+
     def url_of(self, host: str) -> str:
         """The address a browser opens for one of our hosts."""
         standard = {"http": 80, "https": 443}[self.scheme]

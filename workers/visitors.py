@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -21,6 +22,7 @@ from runtime.converge.observed import WEB, Group
 from runtime.converge.requests import Requests
 from runtime.engines.node import NodeEngine
 from runtime.engines.waking import Booting
+from runtime.errors import LaunchFailed
 from runtime.router.accessline import AccessLine
 from runtime.router.accesslog import Collector
 from runtime.router.metrics import Tally
@@ -34,6 +36,7 @@ T = TypeVar("T")
 _WAKERS = 8  # apps that are woken at the same time
 # Seconds between two checks of an instance that was started for a request: many boot in some tens of milliseconds.
 _ASK_OFTEN, _OFTEN_SECONDS, _ASK_SELDOM = 0.003, 2.0, 0.05
+_BEYOND_BOOT = 30.0  # seconds that converging may take to see what the check saw
 _QUIET_BOOT = 1.0  # seconds in which a booting app has the processors to itself, before converging looks at it
 QUIET_SECONDS = 5.0  # how late the last request of an app without a canary is written down at most
 
@@ -163,48 +166,46 @@ class Visitors:
         self._engine.shipper.add(app, [(line.at, line.text()) for line in lines], source="router")
 
     async def _bring_up(self, app: str) -> Endpoint:
-        first: asyncio.Future[Endpoint] = self._loop.create_future()
-        waking = self._loop.run_in_executor(self._wakers, self._wake, app, first)
-        telling = asyncio.ensure_future(self._then_tell(waking, first, app))
+        waking = self._loop.run_in_executor(self._wakers, self._engine.wake, app)
+        served = asyncio.Event()
+        telling = asyncio.ensure_future(self._then_tell(waking, served, app))
         self._telling.add(telling)
         telling.add_done_callback(self._told)
-        await asyncio.wait((first, waking), return_when=asyncio.FIRST_COMPLETED)
-        if not first.done():
-            await self._find(first, app, await waking)  # it raises what went wrong
-        return first.result()
-
-    def _wake(self, app: str, first: asyncio.Future[Endpoint]) -> tuple[Booting, ...]:
-        def serves(end: Endpoint) -> None:
-            self._loop.call_soon_threadsafe(_answer, first, end)
-
-        return self._engine.wake(app, serves)
-
-    async def _find(self, first: asyncio.Future[Endpoint], app: str, booting: Sequence[Booting]) -> None:
-        """Whichever is sooner: one that was started passes its check, or converging has opened the app's routes."""
-        ways = [asyncio.ensure_future(self._answering(one)) for one in booting]
-        ways.append(asyncio.ensure_future(serving_endpoint(self._engine.router.route, app)))
+        booting = await waking  # it raises what went wrong
+        if not booting:
+            return await serving_endpoint(self._engine.router.route, app)
+        ways = [asyncio.ensure_future(self._let_in(one)) for one in booting]
+        ways.append(asyncio.ensure_future(serving_endpoint(self._engine.router.route, app)))  # converging may be quicker
         try:
-            done, _ = await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-            _answer(first, done.pop().result())
+            patience = max(one.check.boot_seconds for one in booting) + _BEYOND_BOOT
+            done, _ = await asyncio.wait(ways, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+            if not done:
+                raise LaunchFailed(f"{app} was started for a request, and did not become healthy.", hint="Its log tells more.")
+            return done.pop().result()
         finally:
+            served.set()
             for way in ways:
                 way.cancel()
 
-    async def _answering(self, booting: Booting) -> Endpoint:
+    async def _let_in(self, booting: Booting) -> Endpoint:
+        """Ask an instance that was started, and open the app's routes to it: quicker than the next round of converging."""
         began = self._loop.time()
         while (waited := self._loop.time() - began) < booting.check.boot_seconds:
-            if await self._loop.run_in_executor(self._askers, self._engine.answers, booting):
+            if await self._loop.run_in_executor(self._askers, self._engine.lets_in, booting):
                 return booting.endpoint
             await asyncio.sleep(_ASK_OFTEN if waited < _OFTEN_SECONDS else _ASK_SELDOM)
-        return await serving_endpoint(self._engine.router.route, booting.container.spec.app)
+        nothing_more: asyncio.Future[Endpoint] = self._loop.create_future()
+        return await nothing_more
 
-    async def _then_tell(self, waking: asyncio.Future[tuple[Booting, ...]], first: asyncio.Future[Endpoint], app: str) -> None:
+    async def _then_tell(self, waking: asyncio.Future[tuple[Booting, ...]], served: asyncio.Event, app: str) -> None:
         await asyncio.wait((waking,))
         if (error := waking.exception()) is not None:
             log.error("Waking %s broke off; converging by the clock makes up for it.", app, exc_info=error)
             return
         if waking.result():
-            await asyncio.wait((first,), timeout=_QUIET_BOOT)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_QUIET_BOOT):
+                    await served.wait()
         await asyncio.to_thread(self._woken, app)
 
     def _told(self, telling: asyncio.Task[None]) -> None:
@@ -219,11 +220,6 @@ class Visitors:
 
     def _do(self, work: Coroutine[object, object, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
-
-
-def _answer(first: asyncio.Future[Endpoint], end: Endpoint) -> None:
-    if not first.done():
-        first.set_result(end)
 
 
 def _traffic(instances: Sequence[Tally], memory_kills: int) -> Traffic:

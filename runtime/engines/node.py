@@ -50,8 +50,10 @@ from runtime.masking import Mask
 from runtime.network.links import Network
 from runtime.quantities import Bytes
 from runtime.router.control import Router
-from runtime.router.table import AppSituation, Endpoint
+from runtime.router.table import AppSituation
 from runtime.stacks.upgrade import Upgrade, upgrade
+
+_WAKE_WAIT = 25.0  # seconds for the app's lock: whoever stops instances holds it until they are gone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,19 +247,23 @@ class NodeEngine:
         """A new image: that of an instance, and what it wrote as one layer more. It is nobody's until it is named or released."""
         return commit(self.config, self.images, self.containers, id)
 
-    def wake(self, app: str, serves: Callable[[Endpoint], None] = lambda _: None) -> tuple[Booting, ...]:
+    def wake(self, app: str) -> tuple[Booting, ...]:
         """Let a sleeping app run again, now: for the first request that comes. What it needs beyond that, converging does afterwards.
 
-        `serves` hears at once of an endpoint that can be asked, before all that is written down for later requests; what had to be
-        started is given back, to be asked for by `answers`. Killed in between, the app is known to be awake: nobody freezes it under
-        its visitor, and converging thaws the rest and opens its routes.
+        What had to be started is given back, to be asked for by `lets_in`. LaunchFailed: something else is at the app for too long.
         """
-        with self.holding(app, timeout=10.0) as held:  # else whoever holds it is at it
-            return self._waker.wake(app, self._record(app), self._instances_of(app), serves) if held else ()
+        with self.holding(app, timeout=_WAKE_WAIT) as held:
+            if not held:
+                raise LaunchFailed(f"{app} was being changed for {_WAKE_WAIT:.0f} s, and could not be woken.", hint="Ask again.")
+            return self._waker.wake(app, self._record(app), self._instances_of(app))
 
-    def answers(self, booting: Booting) -> bool:
-        """Whether an instance that waking has started can be asked by now."""
-        return self._waker.answers(booting)
+    def lets_in(self, booting: Booting) -> bool:
+        """Whether an instance that waking has started passes its check now; then requests go to it."""
+        if not self._waker.answers(booting):
+            return False
+        app = booting.container.spec.app
+        with self.holding(app, timeout=_WAKE_WAIT) as held:
+            return held and self._waker.admit(self._record(app), booting)
 
     def set_team_limits(self, team: int, limits: TeamLimits, each: Limits | None = None) -> None:
         """New limits for a team's running containers: in sum, and as the most any one may have."""

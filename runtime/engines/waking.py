@@ -9,35 +9,36 @@ from pathlib import Path
 from runtime.containers.container import Container, Status
 from runtime.containers.lifecycle import Containers
 from runtime.converge import instance, record
+from runtime.converge.actions import MarkReady
 from runtime.converge.asking import Asker
-from runtime.converge.observed import WEB
+from runtime.converge.observed import WEB, Place
 from runtime.engines.shipping import Shipper
 from runtime.health import CheckKind, HealthCheck
 from runtime.router.control import Router
 from runtime.router.table import AppRoutes, AppSituation, Endpoint
-from runtime.router.wake import may_wake
 
 WOKEN = "It slept, and was woken by a request."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Booting:
-    """A web instance that waking has started: whom to send the request to as soon as it passes `check`."""
+    """A web instance that waking has started: it is let in as soon as it passes `check`."""
 
     container: Container
     endpoint: Endpoint
+    place: Place
     check: HealthCheck
     host: str
 
 
 class Waker:
-    """The caller holds the app's lock for `wake`, and not for `answers`."""
+    """The caller holds the app's lock for `wake` and `admit`, and not for `answers`. `path` is of the app's record."""
 
     def __init__(self, *, containers: Containers, router: Router, asker: Asker, shipper: Shipper, clock: Callable[[], float]) -> None:
         self._containers, self._router, self._asker, self._shipper, self._clock = containers, router, asker, shipper, clock
 
-    def wake(self, app: str, path: Path, instances: Sequence[Container], serves: Callable[[Endpoint], None]) -> tuple[Booting, ...]:
-        """Let an app's instances run again; `path` is of its record. See `NodeEngine.wake`."""
+    def wake(self, app: str, path: Path, instances: Sequence[Container]) -> tuple[Booting, ...]:
+        """Let an app's instances run again; what had to be started is given back. Killed in between, the app is known to be awake."""
         known = record.load(path)
         if known.asleep is None:
             return ()
@@ -47,7 +48,7 @@ class Waker:
         booting = []
         for container in instances:
             if container.status is Status.RUNNING:
-                self._thaw(container, serving.get(container.id), serves)
+                self._containers.freeze(container.id, frozen=False)
             elif container.status is Status.CREATED:
                 self._containers.start(container.id)
                 booting += self._booting(container, routes)
@@ -60,10 +61,25 @@ class Waker:
         """Whether it passes its check now. Takes the check's timeout at most."""
         return self._asker.check(one.container, one.host, one.check).healthy
 
-    def _thaw(self, container: Container, end: Endpoint | None, serves: Callable[[Endpoint], None]) -> None:
-        self._containers.freeze(container.id, frozen=False)
-        if end is not None and may_wake(end) and not self._containers.is_frozen(container.id):  # by who copies it
-            serves(end)
+    def admit(self, path: Path, one: Booting) -> bool:
+        """Open the app's routes to an instance that passes its check, unless converging was quicker; whether they are open.
+
+        Written down as converging would: a request goes to it like all others, is counted, and is waited for when it drains.
+        """
+        known, routes = record.load(path), self._router.route(one.container.spec.app)
+        if routes is None or routes.situation is not AppSituation.HOLDING:
+            return routes is not None and routes.situation is AppSituation.SERVING
+        if known.asleep is not None or known.serving != one.place.group:  # a deploy came in between
+            return False
+        now = self._clock()
+        after = now - (self._started_at(one) or now)
+        record.save(path, known.noting(MarkReady(instance=one.container.id, place=one.place, at=now, after=after, check=one.check)))
+        self._router.set(replace(routes, situation=AppSituation.SERVING, endpoints=(*routes.endpoints, one.endpoint)))
+        return True
+
+    def _started_at(self, one: Booting) -> float | None:
+        found = self._containers.state(one.container.id)
+        return found.started_at if found is not None else None
 
     def _booting(self, container: Container, routes: AppRoutes | None) -> list[Booting]:
         """Nothing for those whose check is a command: to run one is too much to do a hundred times a second."""
@@ -71,4 +87,4 @@ class Waker:
         if routes is None or check is None or check.kind is CheckKind.COMMAND or place is None or container.address is None:
             return []
         end = Endpoint(instance=container.id, address=container.address, port=int(container.spec.labels["port"]), process=WEB)
-        return [Booting(container=container, endpoint=end, check=check, host=next(iter(routes.hosts), routes.app))]
+        return [Booting(container=container, endpoint=end, place=place, check=check, host=next(iter(routes.hosts), routes.app))]

@@ -64,6 +64,7 @@ def woken() -> str:
     return "\n\n".join(
         f"""\
 backend {name} from slot
+  ignore-persist if TRUE
   http-request set-dst var(txn.endpoint),field(1,:)
   http-request set-dst-port var(txn.endpoint),field(2,:)
   server told 0.0.0.0:0 pool-max-conn 0{options}"""
@@ -184,7 +185,7 @@ def _redirects(config: NodeConfig) -> str:
   http-request set-var(txn.proto) str(https) if {_flag(PORTAL_FLAG)} {{ var(txn.to) -m found }}"""
     to = "{ var(txn.to) -m found }"
     return f"""\
-  http-request set-var(txn.canonical) var(txn.record),{_field("canonical")} if {_flag("h")}{secure if config.https_port else ""}{portal if config.https_ourselves else ""}
+  http-request set-var(txn.canonical) var(txn.record),{_field("canonical")} if {_flag("h")}{secure if config.https_port else ""}{portal if config.portal_has_certificate else ""}
   http-request set-var(txn.to) var(txn.canonical) if {_flag("h")} !{{ var(txn.canonical),strcmp(txn.host) eq 0 }}
   http-request redirect prefix "http://%[var(txn.to)]{_port(config, "http")}" code 308 if {to} {{ var(txn.proto) -m str http }}
   http-request redirect prefix "https://%[var(txn.to)]{_port(config, "https")}" code 308 if {to}

@@ -87,7 +87,7 @@ def portal_hosts(config: NodeConfig) -> tuple[str, ...]:
 
 def portal_entries(config: NodeConfig, maps: Maps) -> dict[Path, dict[str, str]]:
     """The portal's own entries, by map; its hosts cannot be taken by an app."""
-    flags = frontend.PORTAL_FLAG if config.https_ourselves else "-"
+    flags = frontend.PORTAL_FLAG if config.portal_has_certificate else "-"
     record = [PORTAL_BACKEND, SITUATIONS[AppSituation.SERVING], flags, *["-"] * (len(FIELDS) - 3)]
     return {maps.apps: {PORTAL: "|".join(record)}, maps.hosts: dict.fromkeys(portal_hosts(config), PORTAL)}
 

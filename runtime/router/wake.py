@@ -16,12 +16,13 @@ from contextlib import suppress
 from pathlib import Path
 
 from runtime.config import NodeConfig
-from runtime.errors import RuntimeFailure
+from runtime.errors import LaunchFailed, RuntimeFailure
 from runtime.router.codes import Code
 from runtime.router.table import WEB, AppRoutes, AppSituation, Endpoint
 
 _BACKLOG = 4_096
 _ASK = 10.0  # seconds for HAProxy to say what it wants
+_HOPELESS = (AppSituation.CRASHED, AppSituation.NO_INSTANCE, AppSituation.NOT_DEPLOYED)
 _LOOK = 0.03  # seconds between two looks at an app's routes
 
 log = logging.getLogger(__name__)
@@ -107,10 +108,15 @@ class WakeService:
 
 
 async def serving_endpoint(routes: Callable[[str], AppRoutes | None], app: str) -> Endpoint:
-    """Wait until an app serves again, and give one of its web endpoints: the second half of every `wake`."""
+    """Wait until an app serves again, and give one of its web endpoints: the second half of every `wake`.
+
+    LaunchFailed: there is nothing to wait for. It is gone, crashes again and again, or is to have no instance.
+    """
     while True:
         found = await asyncio.to_thread(routes, app)
-        if found is not None and found.situation is AppSituation.SERVING:
+        if found is None or found.situation in _HOPELESS:
+            raise LaunchFailed(f"{app} has no instance that could answer.", hint="Its page in the portal tells why.")
+        if found.situation is AppSituation.SERVING:
             for end in found.endpoints:
                 if may_wake(end):
                     return end

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import pytest
 from django.conf import settings
@@ -41,10 +41,11 @@ class Sleeper:
     app: App
     desired: DesiredApp
     over: threading.Event
+    turn: threading.Lock = field(default_factory=threading.Lock)  # whoever has it keeps the worker from the app
 
     def tend(self) -> None:
         while not self.over.is_set():
-            with self.plant.engine.holding(self.app.name, timeout=20) as held:
+            with self.turn, self.plant.engine.holding(self.app.name, timeout=20) as held:
                 assert held
                 look = self.plant.engine.look(self.desired)
                 self.plant.engine.act(self.desired, look)
@@ -109,24 +110,23 @@ def test_an_idle_app_is_frozen_and_the_first_requests_wake_it_once(sleeper):
     assert sleeper.wakes() == 2
 
 
-def test_the_first_visitor_is_let_in_at_once_and_who_is_killed_just_then_leaves_an_app_awake(sleeper):
+def test_one_that_was_started_is_let_in_by_its_first_good_check_as_converging_would_have_it(sleeper):
     plant, name = sleeper.plant, sleeper.app.name
     supervisor = plant.supervisor()
-    sleeper.until(sleeper.asleep)
+    sleeper.desired = replace(sleeper.desired, sleep=Sleep(after=IDLE, stop_after=1.0))
+    sleeper.until(sleeper.stopped)
     plant.kill(supervisor)
     sleeper.desired = replace(sleeper.desired, sleep=Sleep(after=600.0))
-    seen = []
-
-    def let_in(end):
-        seen.append((end.instance, sleeper.frozen(), sleeper.situation))
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        plant.engine.wake(name, let_in)
-    assert seen == [(plant.engine.instances()[0].id, [False], AppSituation.ASLEEP)]
-    sleeper.until(lambda: sleeper.situation is AppSituation.SERVING)
-    assert plant.get(sleeper.app).status_code == 200
-    assert sleeper.frozen() == [False]
+    with sleeper.turn:
+        (booting,) = plant.engine.wake(name)
+        assert sleeper.situation is AppSituation.HOLDING
+        sleeper.until(lambda: plant.engine.lets_in(booting))
+        assert sleeper.situation is AppSituation.SERVING
+        assert [end.instance for end in plant.engine.router.route(name).endpoints] == [booting.container.id]
+        assert record.load(plant.engine._record(name)).marks[booting.container.id].check == booting.check
+        assert plant.get(sleeper.app).status_code == 200
+        assert plant.engine.lets_in(booting), "it is open already"
+    assert plant.engine.wake(name) == (), "it is awake"
 
 
 def test_who_is_killed_before_the_thaw_leaves_no_app_frozen_even_if_it_may_sleep_no_more(sleeper):

@@ -120,7 +120,7 @@ def answers(config: NodeConfig) -> bool:
     address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(config.http_bind, config.http_bind)
     connection = http.client.HTTPConnection(address, config.http_port, timeout=10)
     try:
-        connection.request("GET", "/", headers={"Host": config.portal_host})
+        connection.request("GET", "/", headers={"Host": "localhost"})  # which is led to no other address
         return connection.getresponse().status < 500
     except (OSError, http.client.HTTPException):
         return False
