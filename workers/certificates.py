@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import time
+from datetime import UTC, datetime
 
+from django.conf import settings
 from django.utils import timezone
 
 from portal.domains import access, certificates, own
-from portal.domains.models import Domain
+from portal.domains.models import CertificateState, Domain
 from runtime import journal
 from runtime.engines.node import NodeEngine
 from runtime.errors import CertificateRefused, RuntimeFailure
@@ -16,6 +18,8 @@ from runtime.router.certificate import Certificate, check
 from runtime.router.certificates import ONLY, Certificates, known_roots, name_for
 from workers import node
 from workers.celery import app as celery
+
+ORDERING_SECONDS = 60.0  # of one task; an order takes some seconds
 
 
 @celery.task(name="slipway.tend_certificate")
@@ -32,52 +36,57 @@ def tend_certificate(domain_id: int) -> None:
             _order(engine, domain)
 
 
-@celery.task(name="slipway.tend_own_certificate")
-def tend_own_certificate(host: str) -> None:
-    """Order the certificate of a name of our own, if it is missing or due."""
+@celery.task(name="slipway.order_certificates")
+def order_certificates() -> None:
+    """Order what is missing or due, one after the other for a minute at most; the clock asks again."""
     engine = node.engine()
-    if host not in own.hosts() or not engine.config.https_port:
+    if not engine.config.https_port:
         return
     with journal.lock(engine.config.locks / "certificate-orders", blocking=False) as held:
-        if held:
-            _order_own(engine, host)
+        until = time.monotonic() + ORDERING_SECONDS
+        for wanted in due(engine, timezone.now()) if held else ():
+            if time.monotonic() > until:
+                return
+            if isinstance(wanted, str):
+                _order_own(engine, wanted)
+            elif not _take_upload(engine, wanted):
+                _order(engine, wanted)
 
 
 def tidy(engine: NodeEngine) -> None:
-    """Serve none for a name that is gone: a domain, or an app's own."""
-    own.tidy()
+    """Serve none for a name that is gone: a domain, an app's own. What another certificate is to replace stays until that one is there."""
     served = Certificates(engine.config)
-    wanted = {name_for(host) for host in (*own.hosts(), *(domain.host for domain in access.verified_domains()))}
-    for gone in served.names() - wanted:
+    files, wanted, ours = served.names(), own.hosts(), own.living()
+    all_there = bool(wanted) and {name_for(host) for host in wanted} <= files
+    kept = [*(wanted if all_there else [*wanted, *ours]), *(domain.host for domain in access.verified_domains())]
+    for gone in files - {name_for(host) for host in kept}:
         if gone.startswith(ONLY):
             served.remove(gone)
+    own.forget_all_but([*wanted, *ours])
 
 
-def due(engine: NodeEngine, now: datetime) -> list[int]:
-    """Ids of domains with something to do about their certificates."""
+def due(engine: NodeEngine, now: datetime) -> list[Domain | str]:
+    """Verified domains, and names of our own, without a good certificate: the portal first, then who waits longest for a try."""
     files = Certificates(engine.config).names()
-    found = []
+    found: list[tuple[bool, datetime, Domain | str]] = []
     for domain in access.verified_domains():
         row = access.certificate_of(domain)
         if row is not None and row.not_after is not None and name_for(domain.host) not in files:
             certificates.mark_lost(domain)
         elif row is not None and (row.next_try_at is None or row.next_try_at > now):
             continue  # nothing is due
-        found.append(domain.pk)
-    return found
-
-
-def own_due(engine: NodeEngine, now: datetime) -> list[str]:
-    """Names of our own that are without a good certificate, the portal's first."""
-    files = Certificates(engine.config).names()
-    found = []
-    for host, row in own.rows().items():
-        if row is not None and row.not_after is not None and name_for(host) not in files:
+        found.append((True, _since(row), domain))
+    for host, own_row in own.rows().items():
+        if own_row is not None and own_row.not_after is not None and name_for(host) not in files:
             own.mark_lost(host)
-        elif row is not None and row.next_try_at is not None and row.next_try_at > now:
+        elif own_row is not None and own_row.next_try_at is not None and own_row.next_try_at > now:
             continue
-        found.append(host)
-    return found
+        found.append((host != settings.PORTAL_HOST, _since(own_row), host))
+    return [wanted for _, _, wanted in sorted(found, key=lambda one: one[:2])]
+
+
+def _since(row: CertificateState | None) -> datetime:
+    return row.next_try_at if row is not None and row.next_try_at is not None else datetime.min.replace(tzinfo=UTC)
 
 
 def _take_upload(engine: NodeEngine, domain: Domain) -> bool:
@@ -110,7 +119,8 @@ def _order(engine: NodeEngine, domain: Domain) -> None:
     if row is not None and row.uploaded and served is not None:
         certificates.rest(domain, None)
     elif served is not None and not served.due(now) and (row is None or row.not_after != served.not_after):
-        _tell(domain, served, uploaded=False)  # whoever installed it was killed before it said so
+        Certificates(engine.config).install(name_for(domain.host), served)  # whoever did so was killed before it was told
+        _tell(domain, served, uploaded=False)
     else:
         _order_anew(engine, domain)
 
@@ -131,11 +141,14 @@ def _order_own(engine: NodeEngine, host: str) -> None:
     served = Certificates(engine.config).get(name_for(host))
     told = row is not None and served is not None and row.not_after == served.not_after
     try:
-        good = served if served is not None and not served.due(now) and not told else _ordered(engine, host)
+        if served is None or served.due(now) or told:
+            served = _ordered(engine, host)
+        else:
+            Certificates(engine.config).install(name_for(host), served)  # as above
     except RuntimeFailure as failure:
         own.mark_refused(host, failure.explain(), now=timezone.now(), after=_not_before(failure))
     else:
-        own.mark_served(host, issuer=good.issuer, names=good.names, not_after=good.not_after, renew_at=_renew_at(good))
+        own.mark_served(host, issuer=served.issuer, names=served.names, not_after=served.not_after, renew_at=_renew_at(served))
 
 
 def _ordered(engine: NodeEngine, host: str) -> Certificate:

@@ -23,10 +23,8 @@ def tend_domains() -> None:
     if not engine.config.https_port:
         return
     certificates.tidy(engine)
-    for host in certificates.own_due(engine, now)[:MOST_AT_ONCE]:
-        celery.send_task("slipway.tend_own_certificate", [host], expires=15)
-    for domain_id in certificates.due(engine, now)[:MOST_AT_ONCE]:
-        celery.send_task("slipway.tend_certificate", [domain_id], expires=15)
+    if certificates.due(engine, now):
+        celery.send_task("slipway.order_certificates", expires=15)
 
 
 @celery.task(name="slipway.check_domain")

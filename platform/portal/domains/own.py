@@ -31,6 +31,13 @@ def hosts() -> list[str]:
     return [host for host in (settings.PORTAL_HOST, *names) if _has_authority(host)]
 
 
+def living() -> list[str]:
+    """All hosts that could have one, whether one is ordered for them now or not."""
+    below = settings.BASE_DOMAIN
+    apps = App.objects.filter(deleted_at=None).values_list("name", flat=True)
+    return [settings.PORTAL_HOST, f"*.{below}", *(f"{name}.{below}" for name in apps)]
+
+
 def for_app(app: App) -> tuple[bool, OwnCertificate | None]:
     """Whether an app's own name is to have one, and what is known of it."""
     host = f"*.{settings.BASE_DOMAIN}" if settings.ACME_DNS_HOOK else host_of(app)
@@ -43,9 +50,9 @@ def rows() -> dict[str, OwnCertificate | None]:
     return {host: found.get(host) for host in hosts()}
 
 
-def tidy() -> None:
-    """Forget those of names that are gone. For the workers."""
-    OwnCertificate.objects.exclude(host__in=hosts()).delete()
+def forget_all_but(hosts: Sequence[str]) -> None:
+    """What was known of the others. For the workers."""
+    OwnCertificate.objects.exclude(host__in=hosts).delete()
 
 
 def mark_served(host: str, *, issuer: str, names: Sequence[str], not_after: datetime, renew_at: datetime) -> None:
