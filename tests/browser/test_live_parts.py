@@ -135,6 +135,8 @@ def test_a_rollout_is_told_step_by_step_on_the_page_of_deploys(browse: Browse) -
     releases.finish_failed(rollout, "The instance web did not become healthy.")
     expect(newest.get_by_text("The instance web did not become healthy.")).to_be_visible()
     expect(newest.get_by_text("Failed", exact=True)).to_be_visible()
+    page.locator("[sse-swap=deploys]").get_by_role("button", name=re.compile("Try again")).click()  # a form that came by the stream
+    expect(page.get_by_text("v2 is rolled out again.")).to_be_visible()
 
 
 def test_a_log_is_filtered_and_paused(browse: Browse) -> None:

@@ -18,6 +18,7 @@ from tests.system.api import Api
 
 SIDE_BY_SIDE = 40  # apps: one sleeps after a minute at the earliest
 CROWD = 10  # visitors at once, every second time
+REST = 2.0  # seconds
 PATIENCE = 300.0  # seconds for an app to fall asleep
 
 
@@ -82,6 +83,8 @@ class Sleepers:
                     self._note([], [f"{app} did not fall asleep."], 0)
                     return
                 time.sleep(0.3)
+            if not crowd:  # who comes alone finds it fast asleep; a crowd comes while it is just being frozen
+                time.sleep(REST)
             self._wake(app, CROWD if crowd else 1)
 
     def _wake(self, app: str, visitors: int) -> None:

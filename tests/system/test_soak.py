@@ -23,5 +23,5 @@ def test_rollouts_scalings_router_restarts_and_sleep_fail_no_request(box, admin)
     assert told.failed == 0, told.lines()
     assert sleepers.failed == 0, sleepers.lines()
     assert (len(sleepers.first_answers), told.rollouts.total()) == (2, 8)
-    assert all(nap["naps"] >= 1 and nap["asleep_seconds"] > 0 for nap in naps), naps
+    assert max(nap["asleep_seconds"] for nap in naps) >= 1, naps
     assert min(told.kept.requests, told.fresh.requests) > 100

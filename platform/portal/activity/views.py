@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Hashable
 from functools import wraps
 from pathlib import Path
 from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.middleware.csrf import get_token
 from django.template.loader import render_to_string
 
 from portal.accounts.models import Person
@@ -28,7 +29,7 @@ from portal.images.access import job_for
 from portal.images.jobs import job_context
 from portal.images.models import JobState
 from portal.metrics.views import parts_context, span_of
-from portal.releases.story import newest_rollout, previous_good
+from portal.releases.story import newest_rollout, previous_good, story_of
 
 LOG_SECONDS = 0.25  # how often a log file is looked at
 QUIET_LOOKS = 60
@@ -69,13 +70,23 @@ async def app_events(_request: HttpRequest, person: Person, name: str) -> Chunks
 
 
 @streamed
-async def deploys_events(_request: HttpRequest, person: Person, name: str) -> Chunks:
-    """The newest rollout's story, step by step."""
+async def deploys_events(request: HttpRequest, person: Person, name: str) -> Chunks:
+    """The newest rollout's story, step by step, and the list of all."""
     await sync_to_async(app_for)(person, name)
+    token = get_token(request)  # of the forms in the list; one for the whole stream
+    last: tuple[list[Hashable], str] = ([], "")
 
     def look() -> Parts:
+        nonlocal last
         app = app_for(person, name)
-        return {"newest": render_to_string("releases/fragments/newest.html", {"app": app, "newest": newest_rollout(app)})}, False
+        deploys = story_of(app)
+        now: list[Hashable] = [
+            (deploy.number, deploy.build, deploy.state, deploy.can_roll_back, deploy.can_try_again) for deploy in deploys
+        ]
+        if now != last[0]:  # not for each minute that makes something older: what somebody has unfolded would be closed
+            last = (now, render_to_string("releases/fragments/list.html", {"app": app, "deploys": deploys, "csrf_token": token}))
+        newest = render_to_string("releases/fragments/newest.html", {"app": app, "newest": newest_rollout(app)})
+        return {"newest": newest, "deploys": last[1]}, False
 
     return _parts(name, look)
 

@@ -52,8 +52,8 @@ def _running(app: App, release: Release) -> AppStatus:
     asleep = sum(1 for instance in there if instance.state == InstanceState.ASLEEP)
     if asleep and live + asleep >= wanted:
         return AppStatus(word="asleep", sentence=f"v{release.number} is asleep: nobody asked for it. The first request wakes it.")
-    if any(instance.state == InstanceState.WAKING for instance in there):
-        return AppStatus(word="changing", sentence=f"v{release.number} is waking: somebody asked for it, and is held until it answers.")
+    if not live and any(instance.state == InstanceState.WAKING for instance in there):
+        return AppStatus(word="changing", sentence=f"v{release.number} is waking: whoever asks is held until it answers.")
     if live < wanted:
         return AppStatus(
             word="changing", sentence=f"v{release.number} has {live} of {wanted} {_noun(wanted)} healthy, the rest are starting."

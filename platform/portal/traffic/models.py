@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.db import models
+from django.db.models import Q
 
 from portal.apps.models import App
 from portal.traffic.autoscale import Target
@@ -96,5 +97,8 @@ class Nap(models.Model):
     memory = models.PositiveBigIntegerField()  # bytes that all of them used when they fell asleep
 
     class Meta:
-        constraints = (models.UniqueConstraint(fields=("app", "began_at"), name="one_nap_an_app_and_moment"),)
+        constraints = (
+            models.UniqueConstraint(fields=("app", "began_at"), name="one_nap_an_app_and_moment"),
+            models.UniqueConstraint(fields=("app",), condition=Q(ended_at=None), name="one_open_nap_an_app"),
+        )
         ordering = ("-began_at",)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.db.models import Q
+
 from portal.apps.access import usage_of
 from portal.apps.models import App, Instance, InstanceState
 from portal.traffic.models import Nap
@@ -39,7 +41,7 @@ class Saved:
 def saved_by(app: App, now: datetime) -> Saved | None:
     """None if it never slept in that time."""
     begin = max(now - SPAN, app.created_at)
-    naps = [nap for nap in Nap.objects.filter(app=app) if (nap.ended_at or now) > begin]
+    naps = list(Nap.objects.filter(Q(ended_at=None) | Q(ended_at__gt=begin), app=app))
     if not naps or now <= begin:
         return None
     asleep = {nap.pk: (nap.ended_at or now) - max(nap.began_at, begin) for nap in naps}

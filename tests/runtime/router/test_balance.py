@@ -128,6 +128,6 @@ def test_a_full_queue_ends_with_its_own_code():
     with router_of_its_own(queue_seconds=1) as running:
         slow = Owner(running, "full")
         slow.change()
-        with Crowd(running.config.http_port, f"GET /wait/6 HTTP/1.1\r\nHost: {slow.host}\r\n\r\n".encode(), 500):
-            wait_for(lambda: slow.app.hits["/wait/6"] == 500)
+        with Crowd(running.config.http_port, f"GET /wait/30 HTTP/1.1\r\nHost: {slow.host}\r\n\r\n".encode(), 500):
+            wait_for(lambda: slow.app.hits["/wait/30"] == 500)
             check_page(slow.ask(), Code.QUEUED_TOO_LONG, "text/html")

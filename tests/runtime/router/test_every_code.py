@@ -13,7 +13,7 @@ import pytest
 from runtime.router.codes import EXPLAINED, Code
 from runtime.router.policy import BasicAuth, Limits, Policy
 from runtime.router.table import AppSituation, Endpoint
-from tests.runtime.router.conftest import Crowd, RouterUnderTest, check_page, free_port, router_of_its_own, wait_for
+from tests.runtime.router.conftest import Crowd, RouterUnderTest, check_page, router_of_its_own, wait_for
 from tests.runtime.router.owner import Owner, owner
 from tests.runtime.router.test_accesslog import collecting
 
@@ -69,7 +69,7 @@ PAGES = {
     Code.TOO_SLOW: Provocation(policy={"timeout_seconds": 1}, path="/wait/3"),
     Code.NO_ANSWER: Provocation(path="/crash", method="POST"),
     Code.BAD_ANSWER: Provocation(path="/garbage", method="POST", seen_as=Code.NO_ANSWER),
-    Code.UNREACHABLE: Provocation(routes={"endpoints": (Endpoint(instance="dead-1", address="127.0.0.1", port=free_port()),)}),
+    Code.UNREACHABLE: Provocation(routes={"endpoints": (Endpoint(instance="dead-1", address="127.0.0.1", port=1),)}),
     Code.SIGN_IN: Provocation(policy={"auth": BasicAuth(salt="0123456789abcdef", credentials=())}),
     Code.NOT_ALLOWED: Provocation(policy={"allowed": (ip_network("10.0.0.0/8"),)}),
     Code.UNKNOWN_HOST: Provocation(headers={"Host": "nobody.test"}),
@@ -107,9 +107,9 @@ def test_a_code_is_on_its_page_and_in_the_log(owner: Owner, counted: Callable[[C
     owner.change(**what.routes, policy=Policy(**what.policy))
     with ExitStack() as crowd:
         if what.crowd:
-            request = f"GET /wait/6 HTTP/1.1\r\nHost: {owner.host}\r\n\r\n".encode()
+            request = f"GET /wait/30 HTTP/1.1\r\nHost: {owner.host}\r\n\r\n".encode()
             crowd.enter_context(Crowd(owner.running.config.http_port, request, what.crowd))
-            wait_for(lambda: owner.app.hits["/wait/6"] == what.crowd)
+            wait_for(lambda: owner.app.hits["/wait/30"] == what.crowd)
         what.prepare(owner)
         answer = owner.ask(what.path, what.method, headers={"Accept": accept, **what.headers}, content=what.content())
     check_page(answer, what.seen_as or code, accept)

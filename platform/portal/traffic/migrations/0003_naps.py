@@ -22,7 +22,10 @@ class Migration(migrations.Migration):
             ],
             options={
                 "ordering": ("-began_at",),
-                "constraints": [models.UniqueConstraint(fields=("app", "began_at"), name="one_nap_an_app_and_moment")],
+                "constraints": [
+                    models.UniqueConstraint(fields=("app", "began_at"), name="one_nap_an_app_and_moment"),
+                    models.UniqueConstraint(condition=models.Q(("ended_at", None)), fields=("app",), name="one_open_nap_an_app"),
+                ],
             },
         ),
     ]
