@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -13,12 +15,13 @@ from runtime.builds.builder import Builder
 from runtime.images.manifest import ImageConfig
 from runtime.images.transfer import Transfer
 from runtime.quantities import Bytes
+from tests.runtime.images.test_pulls import MACHINE, server
 from tests.runtime.images.test_transfer import PASSWORD, USER, registry
 from workers import translate
 from workers.build import build
 from workers.rollout import roll_out
 
-__all__ = ["registry"]
+__all__ = ["registry", "server"]
 
 
 @pytest.fixture
@@ -104,3 +107,50 @@ def test_what_cannot_be_had_is_named_with_the_remedy(dock, elsewhere):
         assert remedy in row.reason
         assert "wrong horse" not in said + row.reason
         assert row.encrypted_credentials is None
+
+
+@contextmanager
+def before(plant, server, *, seconds):
+    """The plant with the real builder, which has so many seconds for a pull from this registry."""
+    pretender = plant.engine._builder
+    config = replace(plant.config, plain_registries=(server.address,), pull_timeout=seconds)
+    plant.engine._builder = Builder(config, plant.engine.images, plant.engine.containers)
+    try:
+        yield
+    finally:
+        plant.engine._builder = pretender
+
+
+@pytest.mark.parametrize(
+    ("mode", "remedy"),
+    [
+        ("429", "fewer requests"),
+        ("hangs", "SLIPWAY_PULL_TIMEOUT"),
+        ("other machine", f"linux/{MACHINE}"),
+        ("gone", "that the registry runs"),
+    ],
+)
+def test_a_registry_that_misbehaves_fails_the_deploy_with_a_remedy_and_leaves_nothing(plant, server, mode, remedy):
+    if mode == "gone":
+        server.stop()
+    server.mode = mode
+    with before(plant, server, seconds=4 if mode == "hangs" else 60):
+        row, app, said = fetched(plant, f"{server.address}/team/app:1")
+    assert row.state == BuildState.FAILED, said
+    assert row.reason.startswith(f"The image {server.address}/team/app:1 could not be had: ")
+    assert remedy in row.reason
+    assert not Release.objects.filter(app=app).exists()
+    assert not list((plant.config.images / "ingest").iterdir())
+
+
+def test_a_deploy_by_name_is_cancelled_in_the_middle_of_its_pull(plant, server):
+    server.mode = "hangs"
+    row = builds.submit_image(plant.crew.owner, app=plant.app(), reference=f"{server.address}/team/app:1", origin=Origin.API)
+    with before(plant, server, seconds=60), ThreadPoolExecutor(1) as worker:
+        building = worker.submit(build, row.pk)
+        plant.until(lambda: server.asked)
+        builds.cancel(plant.crew.owner, build=row)
+        building.result(30)
+    row.refresh_from_db()
+    assert row.state == BuildState.CANCELLED, row.reason
+    assert not list((plant.config.images / "ingest").iterdir())
