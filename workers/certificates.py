@@ -47,17 +47,25 @@ def order_certificates() -> None:
         for wanted in due(engine, timezone.now()) if held else ():
             if time.monotonic() > until:
                 return
-            if isinstance(wanted, str):
-                _order_own(engine, wanted)
-            elif not _take_upload(engine, wanted):
-                _order(engine, wanted)
+            _tend(engine, wanted)
+
+
+def _tend(engine: NodeEngine, wanted: Domain | str) -> None:
+    """One of what was due; it may be gone by now."""
+    if isinstance(wanted, str):
+        if wanted in own.hosts():
+            _order_own(engine, wanted)
+        return
+    domain = access.verified_domains().filter(pk=wanted.pk).first()
+    if domain is not None and not _take_upload(engine, domain):
+        _order(engine, domain)
 
 
 def tidy(engine: NodeEngine) -> None:
     """Serve none for a name that is gone: a domain, an app's own. What another certificate is to replace stays until that one is there."""
     served = Certificates(engine.config)
     files, wanted, ours = served.names(), own.hosts(), own.living()
-    all_there = bool(wanted) and {name_for(host) for host in wanted} <= files
+    all_there = bool(wanted) and {name_for(host) for host in wanted if host != settings.PORTAL_HOST} <= files
     kept = [*(wanted if all_there else [*wanted, *ours]), *(domain.host for domain in access.verified_domains())]
     for gone in files - {name_for(host) for host in kept}:
         if gone.startswith(ONLY):
@@ -119,10 +127,19 @@ def _order(engine: NodeEngine, domain: Domain) -> None:
     if row is not None and row.uploaded and served is not None:
         certificates.rest(domain, None)
     elif served is not None and not served.due(now) and (row is None or row.not_after != served.not_after):
-        Certificates(engine.config).install(name_for(domain.host), served)  # whoever did so was killed before it was told
-        _tell(domain, served, uploaded=False)
+        _tell_again(engine, domain, served)
     else:
         _order_anew(engine, domain)
+
+
+def _tell_again(engine: NodeEngine, domain: Domain, served: Certificate) -> None:
+    """Whoever installed it was killed, or the router did not take it, before it was told."""
+    try:
+        Certificates(engine.config).install(name_for(domain.host), served)
+    except RuntimeFailure as failure:
+        certificates.mark_refused(domain, failure.explain(), now=timezone.now())
+    else:
+        _tell(domain, served, uploaded=False)
 
 
 def _order_anew(engine: NodeEngine, domain: Domain) -> None:

@@ -36,6 +36,7 @@ T = TypeVar("T")
 _WAKERS = 8  # apps that are woken at the same time
 # Seconds between two checks of an instance that was started for a request: many boot in some tens of milliseconds.
 _ASK_OFTEN, _OFTEN_SECONDS, _ASK_SELDOM = 0.003, 2.0, 0.05
+_ASKERS_OF_ONE_APP = 2  # of all: an app that keeps them waiting keeps no other app's
 _BEYOND_BOOT = 30.0  # seconds that converging may take to see what the check saw
 _QUIET_BOOT = 1.0  # seconds in which a booting app has the processors to itself, before converging looks at it
 QUIET_SECONDS = 5.0  # how late the last request of an app without a canary is written down at most
@@ -49,6 +50,7 @@ class _Written:
     requests: int = 0
     percent: int | None = None  # of its canary
     base: dict[str, Tally] = field(default_factory=dict)  # instance -> its tally when this step of the canary began
+    kills: dict[str, int] = field(default_factory=dict)  # and how many of its processes the kernel had ended by then
 
 
 class Visitors:
@@ -89,7 +91,7 @@ class Visitors:
         """Take what has come, and leave."""
         self._do(self._waker.stop())
         self._do(self._collector.stop())
-        self._askers.shutdown()
+        self._askers.shutdown(wait=False, cancel_futures=True)
         self._wakers.shutdown()  # what is half woken is woken whole
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
@@ -139,14 +141,15 @@ class Visitors:
             return
         if percent != written.percent:
             written.base = {one: tally.copy() for one, tally in self._collector.metrics.instances.get(app, {}).items()}
+            written.kills = {one.id: self._kills(one) for one in containers}
         written.at, written.requests, written.percent = now, count, percent
-        groups = self._groups(app, containers, written.base) if percent is not None else {}
+        groups = self._groups(app, containers, written) if percent is not None else {}
         self._engine.note_requests(
             app, Requests(counted_since=self._since, last_at=tally.last_at if tally is not None else 0.0, groups=groups)
         )
 
-    def _groups(self, app: str, containers: Iterable[Container], base: dict[str, Tally]) -> dict[Group, Traffic]:
-        """What web instances answered since `base`, by group: other process types have other requests, and no canary."""
+    def _groups(self, app: str, containers: Iterable[Container], written: _Written) -> dict[Group, Traffic]:
+        """What web instances answered, and lost to the kernel, since this step began, by group: other process types have other requests, and no canary."""
         tallies: dict[Group, list[Tally]] = {}
         kills: dict[Group, int] = {}
         for container in containers:
@@ -154,13 +157,16 @@ class Visitors:
             if place is None:
                 continue
             now = self._collector.metrics.instances.get(app, {}).get(container.id, Tally()).copy()
-            since = now.since(base[container.id]) if container.id in base else now
+            since = now.since(written.base[container.id]) if container.id in written.base else now
             of_group = tallies.setdefault(place.group, [])
             if place.process == WEB and since.requests:
                 of_group.append(since)
-            usage = self._engine.usage(container.id) if container.status is Status.RUNNING else None
-            kills[place.group] = kills.get(place.group, 0) + (usage.oom_kills if usage else 0)
+            kills[place.group] = kills.get(place.group, 0) + self._kills(container) - written.kills.get(container.id, 0)
         return {group: _traffic(of_group, kills[group]) for group, of_group in tallies.items()}
+
+    def _kills(self, container: Container) -> int:
+        usage = self._engine.usage(container.id) if container.status is Status.RUNNING else None
+        return usage.oom_kills if usage else 0
 
     def _deliver(self, app: str, lines: Sequence[AccessLine]) -> None:
         self._engine.shipper.add(app, [(line.at, line.text()) for line in lines], source="router")
@@ -174,7 +180,8 @@ class Visitors:
         booting = await waking  # it raises what went wrong
         if not booting:
             return await serving_endpoint(self._engine.router.route, app)
-        ways = [asyncio.ensure_future(self._let_in(one)) for one in booting]
+        share = asyncio.Semaphore(_ASKERS_OF_ONE_APP)
+        ways = [asyncio.ensure_future(self._let_in(one, share)) for one in booting]
         ways.append(asyncio.ensure_future(serving_endpoint(self._engine.router.route, app)))  # converging may be quicker
         try:
             patience = max(one.check.boot_seconds for one in booting) + _BEYOND_BOOT
@@ -187,12 +194,13 @@ class Visitors:
             for way in ways:
                 way.cancel()
 
-    async def _let_in(self, booting: Booting) -> Endpoint:
+    async def _let_in(self, booting: Booting, share: asyncio.Semaphore) -> Endpoint:
         """Ask an instance that was started, and open the app's routes to it: quicker than the next round of converging."""
         began = self._loop.time()
         while (waited := self._loop.time() - began) < booting.check.boot_seconds:
-            if await self._loop.run_in_executor(self._askers, self._engine.lets_in, booting):
-                return booting.endpoint
+            async with share:
+                if await self._loop.run_in_executor(self._askers, self._engine.lets_in, booting):
+                    return booting.endpoint
             await asyncio.sleep(_ASK_OFTEN if waited < _OFTEN_SECONDS else _ASK_SELDOM)
         nothing_more: asyncio.Future[Endpoint] = self._loop.create_future()
         return await nothing_more

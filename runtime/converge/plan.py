@@ -265,5 +265,8 @@ def _forgive(draft: Draft) -> None:
         occupant = draft.occupants.get(place)
         ready_at = occupant.marks.ready_at if occupant is not None and occupant.id not in draft.gone else None
         failing = occupant is not None and occupant.pulse is not None
-        if place not in wanted or (ready_at is not None and not failing and draft.now - ready_at >= backoff.CLEARED_AFTER):
+        # What is only kept ready says nothing of itself, for or against: the last crash is too long ago to tell of it.
+        rests = occupant is not None and occupant.phase is Phase.CREATED
+        well_since = draft.observed.crashes[place].at if rests else ready_at
+        if place not in wanted or (well_since is not None and not failing and draft.now - well_since >= backoff.CLEARED_AFTER):
             draft.marks.append(Forgive(place=place))

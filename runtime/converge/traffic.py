@@ -30,7 +30,10 @@ def routes_of(draft: Draft) -> AppRoutes:
 
 
 def _endpoints(draft: Draft, one: ObservedInstance) -> list[Endpoint]:
-    if one.id in draft.gone or one.place.process not in draft.desired.public or one.phase is not Phase.RUNNING:
+    if one.place.process not in draft.desired.public or one.phase is not Phase.RUNNING:
+        return []
+    # Also while it is being stopped: at its deadline it hears SIGTERM with its connections open, and closes them itself.
+    if one.id in draft.gone and one.id not in draft.draining:
         return []
     if one.id in draft.draining:
         return [_endpoint(one, draining=True, canary=draft.was_canary(one.id))] if draft.known_to_router(one.id) else []

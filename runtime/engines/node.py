@@ -51,6 +51,7 @@ from runtime.network.links import Network
 from runtime.quantities import Bytes
 from runtime.router.control import Router
 from runtime.router.table import AppSituation
+from runtime.router.wake import may_wake
 from runtime.stacks.upgrade import Upgrade, upgrade
 
 _WAKE_WAIT = 25.0  # seconds for the app's lock: whoever stops instances holds it until they are gone
@@ -229,10 +230,11 @@ class NodeEngine:
         if routes is None or all(endpoint.instance != ended for endpoint in routes.endpoints):
             return False
         remaining = tuple(endpoint for endpoint in routes.endpoints if endpoint.instance != ended)
-        serves = any(not endpoint.draining for endpoint in remaining)
+        serves = any(may_wake(endpoint) for endpoint in remaining)
+        canary = routes.canary if any(endpoint.canary for endpoint in remaining) else None
         # Held, and not refused: most are back in a moment, and converging knows soon if this one is not.
         situation = routes.situation if serves or routes.situation is not AppSituation.SERVING else AppSituation.HOLDING
-        self.router.set(replace(routes, endpoints=remaining, situation=situation))
+        self.router.set(replace(routes, endpoints=remaining, situation=situation, canary=canary))
         return True
 
     def written(self, id: str, *, most: int = MOST_CHANGES) -> Written:
@@ -252,6 +254,8 @@ class NodeEngine:
 
         What had to be started is given back, to be asked for by `lets_in`. LaunchFailed: something else is at the app for too long.
         """
+        if record.load(self._record(app)).asleep is None:
+            return ()  # it is held for another reason: there is nothing to wake, and no lock to wait for
         with self.holding(app, timeout=_WAKE_WAIT) as held:
             if not held:
                 raise LaunchFailed(f"{app} was being changed for {_WAKE_WAIT:.0f} s, and could not be woken.", hint="Ask again.")

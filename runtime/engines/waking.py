@@ -11,11 +11,12 @@ from runtime.containers.lifecycle import Containers
 from runtime.converge import instance, record
 from runtime.converge.actions import MarkReady
 from runtime.converge.asking import Asker
-from runtime.converge.observed import WEB, Place
+from runtime.converge.observed import WEB, Marks, Place
 from runtime.engines.shipping import Shipper
 from runtime.health import CheckKind, HealthCheck
 from runtime.router.control import Router
 from runtime.router.table import AppRoutes, AppSituation, Endpoint
+from runtime.router.wake import may_wake
 
 WOKEN = "It slept, and was woken by a request."
 
@@ -43,7 +44,7 @@ class Waker:
         if known.asleep is None:
             return ()
         routes = self._router.route(app)
-        serving = {end.instance: end for end in routes.endpoints if not end.draining} if routes is not None else {}
+        serves = routes is not None and any(may_wake(end) for end in routes.endpoints)
         record.save(path, known.woken(self._clock()))
         booting = []
         for container in instances:
@@ -53,7 +54,7 @@ class Waker:
                 self._containers.start(container.id)
                 booting += self._booting(container, routes)
         if routes is not None:
-            self._router.set(replace(routes, situation=AppSituation.SERVING if serving else AppSituation.HOLDING))
+            self._router.set(replace(routes, situation=AppSituation.SERVING if serves else AppSituation.HOLDING))
         self._shipper.say(app, WOKEN, at=self._clock())
         return tuple(booting)
 
@@ -69,17 +70,16 @@ class Waker:
         known, routes = record.load(path), self._router.route(one.container.spec.app)
         if routes is None or routes.situation is not AppSituation.HOLDING:
             return routes is not None and routes.situation is AppSituation.SERVING
-        if known.asleep is not None or known.serving != one.place.group:  # a deploy came in between
-            return False
+        found, marks = self._containers.state(one.container.id), known.marks.get(one.container.id, Marks())
+        if found is None or found.status is not Status.RUNNING or marks.condemned or marks.draining_since is not None:
+            return False  # it ended, or is on its way out
+        if known.asleep is not None or known.serving != one.place.group or one.endpoint in routes.endpoints:
+            return False  # a deploy came in between
         now = self._clock()
-        after = now - (self._started_at(one) or now)
+        after = now - (found.started_at or now)
         record.save(path, known.noting(MarkReady(instance=one.container.id, place=one.place, at=now, after=after, check=one.check)))
         self._router.set(replace(routes, situation=AppSituation.SERVING, endpoints=(*routes.endpoints, one.endpoint)))
         return True
-
-    def _started_at(self, one: Booting) -> float | None:
-        found = self._containers.state(one.container.id)
-        return found.started_at if found is not None else None
 
     def _booting(self, container: Container, routes: AppRoutes | None) -> list[Booting]:
         """Nothing for those whose check is a command: to run one is too much to do a hundred times a second."""

@@ -101,7 +101,10 @@ class Authority:
     def _answer(self, acme: client.ClientV2, authorization: messages.AuthorizationResource, answers: ExitStack) -> None:
         """Show that a name is ours, until `answers` ends; then ask the authority to look."""
         wanted = challenges.DNS01 if authorization.body.wildcard else challenges.HTTP01
-        challenge = next(one for one in authorization.body.challenges if isinstance(one.chall, wanted))
+        challenge = next((one for one in authorization.body.challenges if isinstance(one.chall, wanted)), None)
+        if challenge is None:
+            name = authorization.body.identifier.value
+            raise CertificateRefused(f"The certificate authority offers no way to prove {name} that is known here.", hint="Choose another.")
         response, answer = challenge.response_and_validation(acme.net.key)
         if isinstance(challenge.chall, challenges.DNS01):
             record = challenge.chall.validation_domain_name(authorization.body.identifier.value)

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 
 from runtime.router.accessline import AccessLine
 
-BUCKETS = 22  # bucket n holds what took less than 2**n ms; the last is over half an hour
+OCTAVES = 22  # the last holds what took over half an hour
+FINE = 8  # buckets in which an octave, 2**n to 2**(n+1) ms, is told apart: to an eighth of its beginning
+BUCKETS = (OCTAVES - 1) * FINE + 1
 _COUNTED = ("1xx", "2xx", "3xx", "4xx", "5xx")
 
 
@@ -36,7 +38,7 @@ class Tally:
         self.last_at = max(self.last_at, line.at)
         if not line.tunnel and line.took >= 0:
             self.took += line.took
-            self.latency[min(line.took.bit_length(), BUCKETS - 1)] += 1
+            self.latency[bucket_of(line.took)] += 1
 
     @property
     def requests(self) -> int:
@@ -50,10 +52,10 @@ class Tally:
         wanted, below = share * total, 0
         for bucket, count in enumerate(self.latency):
             if count and below + count >= wanted:
-                low, high = math.ldexp(1, bucket - 1) if bucket else 0.0, math.ldexp(1, bucket)
+                low, high = begin_of(bucket), begin_of(bucket + 1)
                 return low + (high - low) * (wanted - below) / count
             below += count
-        return float(2 ** (BUCKETS - 1))
+        return begin_of(BUCKETS - 1)
 
     def since(self, earlier: Tally) -> Tally:
         """What was added since; both are of the same app, and `earlier` is a copy."""
@@ -115,6 +117,22 @@ class Metrics:
         self.instances.pop(app, None)
 
 
+def bucket_of(milliseconds: int) -> int:
+    """Bucket 0 is for less than a millisecond; the others begin at `begin_of`."""
+    if milliseconds < 1:
+        return 0
+    octave = milliseconds.bit_length() - 1
+    return min(octave * FINE + (milliseconds - (1 << octave)) * FINE // (1 << octave) + 1, BUCKETS - 1)
+
+
+def begin_of(bucket: int) -> float:
+    """The least that a bucket holds, in milliseconds."""
+    if bucket == 0:
+        return 0.0
+    octave, part = divmod(bucket - 1, FINE)
+    return math.ldexp(1 + part / FINE, octave)
+
+
 def exposition(metrics: Metrics, in_flight: Mapping[str, int]) -> str:
     """Prometheus' text format, version 0.0.4. Requests to no app are those of the app `""`."""
     return "".join(f"{line}\n" for line in _exposed(metrics, in_flight))
@@ -141,18 +159,17 @@ def _exposed(metrics: Metrics, in_flight: Mapping[str, int]) -> Iterator[str]:
     yield "# HELP slipway_request_seconds How long requests took, tunnels left out."
     yield "# TYPE slipway_request_seconds histogram"
     for app, tally in apps:
-        below = 0
-        for bucket, count in enumerate(tally.latency[:-1]):
-            below += count
-            yield f"slipway_request_seconds_bucket{_labels(app=app, le=_seconds(bucket))} {below}"
-        total = below + tally.latency[-1]
+        for octave in range(OCTAVES - 1):
+            below = sum(tally.latency[: octave * FINE + 1])
+            yield f"slipway_request_seconds_bucket{_labels(app=app, le=_seconds(octave))} {below}"
+        total = sum(tally.latency)
         yield f"slipway_request_seconds_bucket{_labels(app=app, le='+Inf')} {total}"
         yield f"slipway_request_seconds_sum{_labels(app=app)} {tally.took / 1000:g}"
         yield f"slipway_request_seconds_count{_labels(app=app)} {total}"
 
 
-def _seconds(bucket: int) -> str:
-    return f"{math.ldexp(1, bucket) / 1000:g}"
+def _seconds(octave: int) -> str:
+    return f"{math.ldexp(1, octave) / 1000:g}"
 
 
 def _labels(**labels: str) -> str:

@@ -5,9 +5,6 @@ Converging is done here with seconds in place of an app's minutes, as the worker
 
 from __future__ import annotations
 
-import base64
-import secrets
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -25,6 +22,7 @@ from runtime.converge.desired import DesiredApp, Sleep
 from runtime.engines.waking import WOKEN
 from runtime.router.table import AppSituation
 from tests.workers.conftest import Plant
+from tests.workers.test_traffic import websocket
 from workers import translate
 from workers.rollout import roll_out
 
@@ -158,14 +156,7 @@ def test_one_that_is_stopped_is_kept_ready_and_started_by_the_first_request(slee
 def test_an_open_websocket_keeps_an_app_awake(sleeper):
     plant = sleeper.plant
     plant.supervisor()
-    host = f"{sleeper.app.name}.{settings.BASE_DOMAIN}"
-    key = base64.b64encode(secrets.token_bytes(16)).decode()
-    with socket.create_connection(("127.0.0.1", plant.config.http_port), 20) as tunnel:
-        tunnel.sendall(
-            f"GET /socket HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-            f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n".encode()
-        )
-        assert tunnel.recv(1000).startswith(b"HTTP/1.1 101 ")
+    with websocket(plant.config.http_port, f"{sleeper.app.name}.{settings.BASE_DOMAIN}") as tunnel:
         sleeper.until(lambda: plant.engine.requests_of(sleeper.app.name) is not None)
         time.sleep(3 * IDLE)
         assert sleeper.situation is AppSituation.SERVING

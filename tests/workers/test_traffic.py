@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import secrets
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pytest
+from django.conf import settings as django_settings
 
 from portal.apps.models import Instance, InstanceState
 from portal.releases.models import Rollout, RolloutState
@@ -33,14 +40,24 @@ def rolled_out(plant, app, mode="ok", **processes) -> Rollout:
     return rollout
 
 
+@contextmanager
+def websocket(port: int, host: str) -> Iterator[socket.socket]:
+    key = base64.b64encode(secrets.token_bytes(16)).decode()
+    with socket.create_connection(("127.0.0.1", port), 20) as tunnel:
+        tunnel.sendall(
+            f"GET /socket HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n".encode()
+        )
+        assert tunnel.recv(1000).startswith(b"HTTP/1.1 101 ")
+        yield tunnel
+
+
 def failures(*loads: Load) -> list[Tally]:
     return [load.tally for load in loads if load.tally.failed or not load.tally.requests]
 
 
 def load(plant, app, **options) -> Load:
-    from django.conf import settings as django
-
-    return Load(plant.config.http_port, f"{app.name}.{django.BASE_DOMAIN}", **options)
+    return Load(plant.config.http_port, f"{app.name}.{django_settings.BASE_DOMAIN}", **options)
 
 
 def test_no_strategy_fails_a_request_and_all_are_counted_and_told(plant):
@@ -61,6 +78,21 @@ def test_no_strategy_fails_a_request_and_all_are_counted_and_told(plant):
     told = plant.config.app_logs / f"{app.name}.log"
     plant.until(lambda: sum(" router " in line for line in told.read_text().splitlines()) > min(sent, 1000) / 2)
     plant.until(lambda: plant.engine.requests_of(app.name).last_at > 0)
+
+
+def test_at_the_deadline_of_its_drain_an_app_closes_its_websockets_itself(plant):
+    plant.worker()
+    plant.supervisor()
+    app = plant.app()
+    settings(app, drain_seconds=1)
+    assert rolled_out(plant, app, "polite").state == RolloutState.LIVE
+    with websocket(plant.config.http_port, f"{app.name}.{django_settings.BASE_DOMAIN}") as tunnel:
+        assert rolled_out(plant, app).state == RolloutState.LIVE
+        tunnel.settimeout(30)
+        assert tunnel.recv(100) == b"goodbye"
+        assert tunnel.recv(100) == b""
+    plant.until(lambda: len(plant.engine.instances()) == 1)
+    assert plant.engine.router.reconcile() == []
 
 
 @pytest.mark.parametrize(("before", "bad", "word"), [("ok", "flaky", "5xx"), ("calm", "twice", "for half of its requests")])

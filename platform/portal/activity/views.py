@@ -81,7 +81,7 @@ async def deploys_events(request: HttpRequest, person: Person, name: str) -> Chu
         app = app_for(person, name)
         deploys = story_of(app)
         now: list[Hashable] = [
-            (deploy.number, deploy.build, deploy.state, deploy.can_roll_back, deploy.can_try_again) for deploy in deploys
+            (deploy.number, deploy.build, deploy.state, len(deploy.steps), deploy.can_roll_back, deploy.can_try_again) for deploy in deploys
         ]
         if now != last[0]:  # not for each minute that makes something older: what somebody has unfolded would be closed
             last = (now, render_to_string("releases/fragments/list.html", {"app": app, "deploys": deploys, "csrf_token": token}))

@@ -5,15 +5,17 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable, Mapping, Sequence
+from urllib.parse import quote
 
 from portal.errors import ValueRefused
 from portal.traffic.autoscale import Target
 from portal.traffic.models import TrafficSettings, Way
 
-LONGEST_PAGE = 64 * 2**10  # characters
+LONGEST_PAGE = 10_000  # bytes as the router keeps it: an answer has to fit its buffer; what it escapes takes three
 MOST_NETWORKS, MOST_PATHS, MOST_STEPS, MOST_NAMES = 100, 20, 10, 100
 _TOKEN = re.compile(r"[A-Za-z0-9-]{0,64}")
-_PREFIX = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@%/-]{0,198}[A-Za-z0-9._~!$&'()*+,;=:@%-]")
+_PREFIX = re.compile(r"(?=.{2,200}$)(/[A-Za-z0-9_.~%+,:@=-]+)+")  # the router takes no others
+_KEPT_AS_IT_IS = "/<>='#:,.!()[]{}*-_~@$&|^`"  # beside letters and digits: the router keeps the rest of a page in three bytes each
 _PROCESS = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?")
 _NUMBERS = {  # field: what it is called, the least, the most
     "surge": ("Instances more while rolling", 1, 10),
@@ -112,11 +114,20 @@ def _token(value: object) -> str:
 
 def _page(field: str) -> Callable[[object], str]:
     def check(value: object) -> str:
-        if not isinstance(value, str) or len(value) > LONGEST_PAGE or "\0" in value:
-            raise ValueRefused("This page is too long.", field=field, hint=f"It is HTML of at most {LONGEST_PAGE // 1024} KiB.")
+        if not isinstance(value, str) or "\0" in value:
+            raise ValueRefused("This is no page.", field=field, hint="It is HTML, as text.")
+        if (size := _kept_size(value)) > LONGEST_PAGE:
+            hint = "Leave out images and long styles: link to them, or make the page plainer."
+            raise ValueRefused(f"This page takes {size:,} bytes in the router, which keeps {LONGEST_PAGE:,}.", field=field, hint=hint)
         return value.replace("\r\n", "\n")
 
     return check
+
+
+def _kept_size(page: str) -> int:
+    """How long the router's map entry will be: lines joined, what is not ASCII as entities, and much of the rest as %XX."""
+    line = re.sub(r"\s*[\r\n]+\s*", " ", page).encode("ascii", "xmlcharrefreplace").decode()
+    return len(quote(line, safe=_KEPT_AS_IT_IS)) + 40  # and a remark with the request's id, where the page has no place for it
 
 
 def _networks(value: object) -> list[str]:

@@ -30,7 +30,7 @@ from tests.runtime.containers.conftest import layers, place
 __all__ = ["layers", "place"]
 
 APP = """
-import base64, hashlib, http.server, os, random, sys, time
+import base64, hashlib, http.server, os, random, signal, sys, time
 word, mode = sys.argv[1], sys.argv[2]
 print("hello from", word, flush=True)
 if mode == "exit": sys.exit("cannot find the moon")
@@ -39,7 +39,11 @@ if mode == "eat":
     while True: hoard.append(bytearray(2**20))
 if mode == "silent": time.sleep(3600)
 if mode == "slow": time.sleep(float(os.environ["SLOW"]))
-sick = []
+sick, sockets = [], []
+def goodbye(*_):
+    for one in sockets: one.sendall(b"goodbye")
+    os._exit(0)
+if mode == "polite": signal.signal(signal.SIGTERM, goodbye)
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     def do_GET(self):
@@ -50,7 +54,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.path == "/socket": return self.echo()
         time.sleep({"calm": 0.02, "twice": 0.04}.get(mode, 0))
         body = (word + " " + os.environ["SLIPWAY_INSTANCE"]).encode()
-        fails = mode == "broken" or (mode == "flaky" and self.path != "/health" and random.random() < 0.2)
+        fails = mode == "broken" or (mode == "flaky" and self.path != "/health" and random.random() < 0.05)
         self.send_response(500 if fails or (sick and self.path == "/healthz") else 200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -63,6 +67,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Sec-WebSocket-Accept", base64.b64encode(accept).decode())
         self.end_headers()
         self.close_connection = True
+        sockets.append(self.connection)
         while data := self.connection.recv(1000): self.connection.sendall(data)
     do_POST = do_GET
     def log_message(self, *args): pass

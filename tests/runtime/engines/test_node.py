@@ -18,6 +18,7 @@ from runtime.converge.observed import Phase
 from runtime.converge.plan import OutcomeState
 from runtime.errors import LaunchFailed
 from runtime.quantities import Bytes, Millicores
+from runtime.router.table import AppRoutes, AppSituation, Canary, Endpoint
 from tests.runtime.engines.conftest import SMALL, release
 
 
@@ -121,6 +122,22 @@ def test_a_crashed_instance_is_replaced_and_the_others_serve_meanwhile(station, 
     assert len(now & before) == 1
     assert "exited" in station.log(app.app)
     assert "code 7" in station.log(app.app)
+
+
+def test_the_end_of_the_last_instance_of_a_canary_or_beside_one_leaves_routes_that_hold(station):
+    def route(*ends, canary):
+        station.engine.router.set(AppRoutes(app="solo", hosts=("solo.test",), endpoints=ends, canary=canary))
+
+    old, new = (Endpoint(instance=name, address="127.0.0.1", port=1) for name in ("old", "new"))
+    api = replace(old, instance="api", process="api")
+    route(old, replace(new, canary=True), canary=Canary(percent=10))
+    assert station.engine.take_out("solo", "new")
+    now = station.engine.router.route("solo")
+    assert (now.canary, now.situation, [end.instance for end in now.endpoints]) == (None, AppSituation.SERVING, ["old"])
+    route(old, api, replace(new, canary=True), canary=Canary(percent=10))
+    assert station.engine.take_out("solo", "old")
+    assert station.engine.router.route("solo").situation is AppSituation.HOLDING, "neither the canary nor the api is for everybody"
+    station.engine.router.remove("solo")
 
 
 def test_a_fresh_engine_takes_over_what_runs_without_a_restart(station, app):

@@ -246,6 +246,14 @@ def test_a_release_is_judged_by_what_its_instances_did_meanwhile():
     assert exposition(metrics, {}).count("hello") == 0
 
 
+@pytest.mark.parametrize("took", [1, 2, 3, 31, 32, 33, 1000, 123_456])
+def test_a_percentile_is_near_what_it_describes_so_that_releases_can_be_compared(took: int):
+    tally = Tally()
+    for _ in range(100):
+        tally.add(a_line(took=took))
+    assert took * 0.875 <= tally.percentile(0.5) <= took * 1.125 + 1
+
+
 def test_a_tunnel_counts_but_says_nothing_of_latency():
     tally = Tally()
     tally.add(a_line(status=101, took=3_600_000))

@@ -7,10 +7,12 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -293,3 +295,10 @@ def test_people_who_come_to_the_portal_by_http_are_led_to_https_where_we_speak_i
         assert running.get().json()["headers"]["x-forwarded-proto"] == "http"
         assert ask(running, "hello.test").json()["headers"]["x-forwarded-proto"] == "https"
         assert running.router.reconcile() == []
+
+
+def test_an_authority_that_offers_no_way_to_prove_a_name_is_told_as_such(shared: RouterUnderTest):
+    authority = Authority(shared.config, publish=shared.router.answer_challenge, withdraw=shared.router.forget_challenge)
+    offered = SimpleNamespace(body=SimpleNamespace(wildcard=False, challenges=[], identifier=SimpleNamespace(value="hello.test")))
+    with ExitStack() as answers, pytest.raises(CertificateRefused, match=r"no way to prove hello\.test"):
+        authority._answer(None, offered, answers)

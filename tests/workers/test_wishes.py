@@ -1,0 +1,47 @@
+"""What the portal lets an owner wish for, the router takes: else no change of the app would come through any more."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from portal.errors import ValueRefused
+from portal.traffic import checks
+from runtime.router.check import check
+from runtime.router.policy import Policy
+from runtime.router.table import AppRoutes, PathRoute
+
+PATHS = st.text(st.sampled_from("/ab.~_-%+,:@=*();$&!' é"), min_size=1, max_size=300).map(lambda text: f"/{text}")
+PAGES = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=3000) | st.integers(0, 3400).map(
+    lambda count: '"é\n' * count
+)
+
+
+def accepted(field: str, value: object) -> object | None:
+    try:
+        return checks.checked({field: value}, processes=("web", "api"), hosts=())[field]
+    except ValueRefused:
+        return None
+
+
+@given(PATHS)
+def test_no_path_that_the_portal_takes_is_refused_by_the_router(path: str) -> None:
+    taken = accepted("paths", [[path, "api"]])
+    if taken is not None:
+        check(
+            AppRoutes(app="demo", hosts=("demo.test",), paths=tuple(PathRoute(prefix=prefix, process=process) for prefix, process in taken))
+        )
+
+
+@given(PAGES)
+def test_no_page_that_the_portal_takes_is_too_large_for_the_router(page: str) -> None:
+    taken = accepted("error_page", page)
+    if taken is not None:
+        check(AppRoutes(app="demo", hosts=("demo.test",), policy=Policy(error_page=str(taken))))
+
+
+@pytest.mark.parametrize("path", ["/api", "/v1/users", "/a.b/~c/%20x", "/x:1,2@home=+"])
+def test_what_people_write_is_taken(path: str) -> None:
+    assert accepted("paths", [[path, "api"]]) == [[path, "api"]]
+    assert accepted("error_page", "<h1>Back soon</h1>" * 300)
