@@ -11,10 +11,12 @@ import redis
 
 from runtime.containers.container import Container, Status
 from runtime.engines.node import NodeEngine
+from runtime.router.codes import MEMORY_EXCEEDED
 from workers.roster import Roster
 
 log = logging.getLogger(__name__)
 EXPIRY = 15  # seconds
+_YOUNG = 30.0  # seconds: what the kernel ended in an older instance may have been told by a supervisor before this one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +35,7 @@ class UsageSampling:
         self._engine, self._roster, self._client = engine, roster, client
         self._cpu: dict[str, tuple[float, float]] = {}  # instance -> (moment, seconds used)
         self._by_app: dict[str, AppUsage] = {}
+        self._kills: dict[str, int] = {}  # instance -> processes of it that the kernel has ended, as far as they are told of
         self._complained = False
 
     def round(self) -> None:
@@ -45,6 +48,7 @@ class UsageSampling:
                 by_app[container.spec.app] = _plus(by_app.get(container.spec.app, AppUsage()), sample)
         self._by_app = by_app
         self._cpu = {key: seen for key, seen in self._cpu.items() if key in samples}
+        self._kills = {key: told for key, told in self._kills.items() if key in samples}
         try:
             with self._client.pipeline(transaction=False) as pipeline:
                 for key, sample in samples.items():
@@ -64,6 +68,7 @@ class UsageSampling:
     def _sample(self, container: Container) -> dict[str, float] | None:
         if container.status is not Status.RUNNING or (usage := self._engine.usage(container.id)) is None:
             return None
+        self._tell_kills(container, usage.oom_kills)
         now = time.monotonic()
         before = self._cpu.get(container.id)
         self._cpu[container.id] = (now, usage.cpu_seconds)
@@ -75,6 +80,16 @@ class UsageSampling:
             "disk_bytes": usage.disk_bytes,
             "at": time.time(),
         }
+
+    def _tell_kills(self, container: Container, kills: int) -> None:
+        """In the app's log, when the kernel ended a process for its memory and the instance lives on: nobody else would hear of it."""
+        is_young = container.started_at is not None and time.time() - container.started_at < _YOUNG
+        known = self._kills.setdefault(container.id, 0 if is_young else kills)
+        if kills > known:
+            self._kills[container.id] = kills
+            count = f"{kills - known} process{'es' if kills - known > 1 else ''}"
+            text = f"{MEMORY_EXCEEDED}: the kernel ended {count} of {container.id}, which reached its {container.spec.limits.memory} of memory."
+            self._engine.shipper.say(container.spec.app, text, at=time.time())
 
 
 def _plus(sum: AppUsage, sample: dict[str, float]) -> AppUsage:

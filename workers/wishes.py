@@ -53,7 +53,11 @@ def paths_of(row: TrafficSettings) -> tuple[PathRoute, ...]:
 def sleep_of(row: TrafficSettings, quota: Quota) -> Sleep | None:
     """When the app rests; None for never."""
     minutes = quota.sleep_minutes if row.sleep_minutes is None else row.sleep_minutes
-    return Sleep(after=minutes * 60.0, stop_after=row.stop_minutes * 60.0) if minutes else None
+    if not minutes:
+        return None
+    return Sleep(
+        after=minutes * 60.0, stop_after=row.stop_minutes * 60.0, jobs_count=row.jobs_keep_awake, workers_count=row.workers_keep_awake
+    )
 
 
 def _auth_of(row: TrafficSettings) -> BasicAuth | None:

@@ -92,6 +92,9 @@ class Cgroups(ABC):
     def freeze(self, team: int, id: str, *, frozen: bool) -> None:
         """Let no process of a container run, or let them run again. Fine if there is no such group, or this machine has no freezer."""
 
+    def reclaim(self, team: int, id: str) -> None:  # noqa: B027 - version 1 has no such thing
+        """Give back what a container keeps of files it has read: they can be read again. Fine if there is no such group."""
+
     @abstractmethod
     def is_frozen(self, team: int, id: str) -> bool:
         """Whether it was told to freeze."""

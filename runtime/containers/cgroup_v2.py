@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from runtime.containers.cgroup import BUILDS, INIT_PROCESSES, MONITORS, PERIOD, Cgroups, Counted, flat, group_below, quota_of, read, write
@@ -52,6 +53,17 @@ class UnifiedCgroups(Cgroups):
     def freeze(self, team: int, id: str, *, frozen: bool) -> None:
         if (switch := self._group(team, id) / "cgroup.freeze").exists():  # Linux 5.2
             write(switch, int(frozen))
+
+    def reclaim(self, team: int, id: str) -> None:
+        """https://docs.kernel.org/admin-guide/cgroup-v2.html#memory-interface-files, memory.reclaim (Linux 5.19). Of its own data nothing is
+        asked for: to bring that back from swap would cost the first visitor more than its memory is worth.
+        """
+        group = self._group(team, id)
+        stat = flat(read(group / "memory.stat"))
+        cached = stat.get("active_file", 0) + stat.get("inactive_file", 0)
+        if cached and (switch := group / "memory.reclaim").exists():
+            with suppress(OSError):  # EAGAIN: less than asked for was given back
+                switch.write_text(str(cached))
 
     def is_frozen(self, team: int, id: str) -> bool:
         return (read(self._group(team, id) / "cgroup.freeze") or "0").strip() == "1"

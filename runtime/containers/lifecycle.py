@@ -130,6 +130,11 @@ class Containers:
         if (journalled := folder.journalled()) and (frozen or not self._writable.is_held(folder)):
             self._cgroups.freeze(journalled.spec.team, id, frozen=frozen)
 
+    def reclaim(self, id: str) -> None:
+        """Give back the memory that it can do without for as long as it is frozen. Fine if it has ended or never was."""
+        if journalled := self._folder(id).journalled():
+            self._cgroups.reclaim(journalled.spec.team, id)
+
     def is_frozen(self, id: str) -> bool:
         """Whether it was told to do nothing for a while."""
         journalled = self._folder(id).journalled()

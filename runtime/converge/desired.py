@@ -50,6 +50,8 @@ class Sleep:
 
     after: float  # until its public instances are frozen: they keep their memory and use no CPU
     stop_after: float = 3600.0  # asleep so long, they are stopped, and others made ready to be started
+    jobs_count: bool = True  # while a cron job or another run is at work, the app is not without visitors
+    workers_count: bool = False  # with an instance of a process type that gets no requests it never sleeps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -70,7 +70,7 @@ class Observer:
             traffic=self._traffic(desired, record),
             asleep=record.asleep,
             woken_at=record.woken_at,
-            active_at=self._active_at(desired, record),
+            active_at=self._active_at(desired, record, now),
             routes=self.router.route(desired.app),
         )
 
@@ -83,12 +83,23 @@ class Observer:
         """It may fall asleep, or has: then what is open counts."""
         if desired.sleep is None or record.asleep is not None:
             return record.asleep is not None
-        active = self._active_at(desired, record)
+        active = self._active_at(desired, record, now)
         return active is not None and now - active >= desired.sleep.after
 
-    def _active_at(self, desired: DesiredApp, record: Record) -> float | None:
+    def _active_at(self, desired: DesiredApp, record: Record, now: float) -> float | None:
         requests = self.requests(desired.app) if desired.sleep is not None else None
-        return max(requests.counted_since, requests.last_at, record.woken_at) if requests is not None else None
+        if requests is None or desired.sleep is None:
+            return None
+        active = max(requests.counted_since, requests.last_at, record.woken_at)
+        # Looked at only when it decides: a run that has just ended leaves the app idle for as long as the visitors did.
+        return now if desired.sleep.jobs_count and now - active >= desired.sleep.after and self._has_run(desired.app) else active
+
+    def _has_run(self, app: str) -> bool:
+        found = (self.containers.state(folder.name) for folder in self.folder.glob(f"{app}-*"))
+        return any(
+            one is not None and one.spec.app == app and one.spec.labels.get("kind") == instance.RUN and one.status is Status.RUNNING
+            for one in found
+        )
 
     def _containers(self, app: str) -> Iterator[tuple[Container, Place]]:
         """By the names of their folders: cheaper than a look at every container of the node."""

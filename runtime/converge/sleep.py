@@ -33,6 +33,7 @@ def _may_sleep(draft: Draft) -> bool:
         and draft.moving is None
         and draft.serving is not None
         and web_count(target) > 0
+        and not (draft.desired.sleep.workers_count and any(one.count for one in target.processes if one.name not in draft.desired.public))
     )
 
 

@@ -42,6 +42,9 @@ class Code(StrEnum):
     ROUTER_FAULT = "H99"
 
 
+MEMORY_EXCEEDED = "R14 memory-exceeded"  # no end of a request, but a line in the app's log
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
     """One code. `refresh`: seconds after which a browser tries again by itself, 0 for never. Status 0: seen in logs only."""
@@ -340,7 +343,7 @@ def manual() -> str:
         parts.append(
             f"## {code} {what.name}\n\n{what.title} {seen}\n\n- **Means:** {what.meaning}\n- **Look at:** {what.look_at}\n- **Fix:** {what.fix}\n"
         )
-    return "\n".join(parts)
+    return "\n".join([*parts, _MANUAL_TAIL])
 
 
 def as_json() -> str:
@@ -358,4 +361,14 @@ in the header `X-Slipway-Code`, and in the access log. The request's id stands b
 the request, H80 and up about the platform.
 
 This page is written by `python -m runtime.router > docs/codes.md` from `runtime/router/codes.py`; a test compares them.
+"""
+_MANUAL_TAIL = f"""\
+## {MEMORY_EXCEEDED}
+
+The kernel ended a process in a running instance. No answer: a line of `slipway` in the app's log, and on the page of a request near it.
+
+- **Means:** The instance reached its limit of memory, and one of its processes had to go; the rest of it lives on. A web server whose
+  workers end so answers some requests with H13.
+- **Look at:** The memory chart in the metrics; how many workers the instance starts (`SLIPWAY_MEMORY` tells it its limit in bytes).
+- **Fix:** Start fewer workers, find what keeps memory, or give the process type more.
 """

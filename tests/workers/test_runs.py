@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import time
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -19,6 +21,8 @@ from portal.releases.models import RolloutState
 from runtime.builds.appfile import AppFile, Overlap, Process, Script, Sizes, Variable
 from runtime.builds.appfile import CronJob as Cron
 from runtime.builds.builder import BuiltImage
+from runtime.converge.desired import Sleep
+from runtime.converge.requests import Requests
 from runtime.engines.runs import RunOrder
 from runtime.health import CheckKind, HealthCheck
 from runtime.quantities import Bytes, Millicores
@@ -227,3 +231,22 @@ def test_a_release_is_asked_for_its_health_as_its_file_says(plant):
     ready.refresh_from_db()
     assert ready.state == RolloutState.LIVE, ready.reason
     assert plant.get(app).text.startswith("ready")
+
+
+def test_a_run_keeps_its_app_awake_unless_its_owner_says_otherwise(plant):
+    app, _ = live(plant, cron("long", "sleep 60"))
+    begun = time.time() - 100
+    plant.engine.note_requests(app.name, Requests(counted_since=begun, last_at=begun, groups={}))
+    desired = replace(translate.desired_app(app), sleep=Sleep(after=10.0))
+
+    def active_at(**sleep: bool) -> float | None:
+        return plant.engine.look(replace(desired, sleep=replace(desired.sleep, **sleep))).observed.active_at
+
+    assert active_at() == begun
+    run = begin(plant, app, "long")
+    assert run.state == RunState.RUNNING
+    assert active_at() > time.time() - 10
+    assert active_at(jobs_count=False) == begun
+    jobs.stop(plant.crew.owner, app=app, run=run)
+    runs.tend_runs(app.pk)
+    assert active_at() == begun

@@ -16,6 +16,8 @@ class TrafficIn(Schema):
     preview_token: str | None = None
     drain_seconds: int | None = None
     hold_seconds: int | None = None
+    jobs_keep_awake: bool | None = None
+    workers_keep_awake: bool | None = None
     sleep_minutes: int | None = None  # without a request; 0: never; null: as the team's quota says
     stop_minutes: int | None = None
     autoscale: bool | None = None  # of web

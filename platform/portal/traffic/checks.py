@@ -35,7 +35,7 @@ _NUMBERS = {  # field: what it is called, the least, the most
     "autoscale_most": ("The most instances", 1, 1000),
     "hsts_seconds": ("The time of HSTS", 0, 2 * 365 * 24 * 3600),
 }
-_SWITCHES = ("sticky", "http2", "keep_alive", "https_only", "maintenance", "autoscale")
+_SWITCHES = ("sticky", "http2", "keep_alive", "jobs_keep_awake", "workers_keep_awake", "https_only", "maintenance", "autoscale")
 
 
 def checked(changes: Mapping[str, object], *, processes: Sequence[str], hosts: Sequence[str]) -> dict[str, object]:

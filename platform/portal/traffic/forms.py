@@ -74,6 +74,8 @@ class SleepForm(forms.Form):
     stop_minutes = forms.IntegerField(
         label="Minutes asleep until it is stopped", help_text="Until then it keeps its memory and wakes within milliseconds."
     )
+    jobs_keep_awake = forms.BooleanField(label="Awake while a cron job or a run is at work", required=False)
+    workers_keep_awake = forms.BooleanField(label="Awake as long as a worker has an instance", required=False)
 
 
 class AutoscaleForm(forms.Form):

@@ -37,6 +37,8 @@ class TrafficSettings(models.Model):
 
     sleep_minutes = models.PositiveIntegerField(null=True, blank=True)  # without a request; 0: never; None: as the team's quota says
     stop_minutes = models.PositiveIntegerField(default=60)  # asleep, after which instances are stopped
+    jobs_keep_awake = models.BooleanField(default=True)  # while a cron job or a run is at work
+    workers_keep_awake = models.BooleanField(default=False)  # as long as a process type without requests has an instance
 
     autoscale = models.BooleanField(default=False)  # of web
     autoscale_target = models.CharField(max_length=8, choices=[(one.value, one.label) for one in Target], default=Target.REQUESTS.value)

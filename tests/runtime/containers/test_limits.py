@@ -10,7 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from runtime.containers.bundle import DIES_FIRST
+from runtime.containers.cgroup import flat
+from runtime.containers.cgroup_v2 import UnifiedCgroups
 from runtime.containers.container import Exit, Status
 from runtime.containers.lifecycle import Containers
 from runtime.containers.spec import ContainerSpec, Purpose, TeamLimits
@@ -116,6 +120,27 @@ def test_a_full_disk_is_told_inside_and_the_host_keeps_its_own(output: Output, n
     assert any("No space left on device" in line for line in lines)
     assert lines[-1] == "again"
     assert before - shutil.disk_usage(str(place)).free < 100 * MIB
+
+
+def test_a_frozen_container_gives_back_what_it_keeps_of_files(containers: Containers, spec: Spec) -> None:
+    if not isinstance(containers._cgroups, UnifiedCgroups):
+        pytest.skip("version 1 has no way to ask for it")
+    wanted = spec("sh", "-c", "head -c 12000000 /dev/urandom > file; sync file; cat file > /dev/null; echo read; sleep 1000")
+    containers.launch(wanted)
+    stat = containers._cgroups._group(wanted.team, wanted.id) / "memory.stat"
+
+    def cached() -> int:
+        fields = flat(stat.read_text())
+        return fields["active_file"] + fields["inactive_file"]
+
+    settle(lambda: "read" in printed(containers, wanted.id), 60)
+    before = cached()
+    assert before > 10 * MIB
+    containers.freeze(wanted.id)
+    containers.reclaim(wanted.id)
+    assert cached() < before / 2
+    containers.freeze(wanted.id, frozen=False)
+    containers.reclaim("gone")
 
 
 def test_usage_counts_what_is_used(containers: Containers, spec: Spec) -> None:

@@ -56,6 +56,17 @@ def test_the_first_request_is_answered_and_the_app_is_awake_again():
     assert not any(one.frozen for one in world.instances.values())
 
 
+def test_a_worker_keeps_an_app_awake_where_its_owner_wants_that():
+    world = live({WEB: 1, "worker": 1})
+    world.sleep = replace(SLEEP, workers_count=True)
+    world.asked_at = world.now
+    world.run(1000, tick=5.0)
+    assert world.routes.situation is AppSituation.SERVING
+    world.sleep = SLEEP
+    world.run(20, tick=5.0)
+    assert world.routes.situation is AppSituation.ASLEEP
+
+
 def test_what_is_open_keeps_an_app_awake_and_what_slips_in_is_not_frozen():
     world = live({WEB: 1})
     world.sleep = SLEEP

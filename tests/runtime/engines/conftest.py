@@ -48,6 +48,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     def do_GET(self):
         if self.path == "/die": os._exit(7)
+        if self.path == "/glut" and not os.fork():
+            hoard = []
+            while True: hoard.append(bytearray(2**20))
         if self.path == "/linger": time.sleep(1.5)
         if self.path == "/sicken": sick.append(True)
         if self.path == "/recover": sick.clear()
