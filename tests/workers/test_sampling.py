@@ -36,6 +36,6 @@ def test_a_process_ended_for_its_memory_in_a_living_instance_is_told_once(plant,
     sampling.round()
     lines = [line for line in told.read_text().splitlines() if MEMORY_EXCEEDED in line]
     assert len(lines) == 1
-    assert f"the kernel ended 1 process of {instance.id}, which reached its 96 MiB of memory." in lines[0]
+    assert f"the kernel ended 1 process of {instance.id}, which reached its 512 MiB of memory." in lines[0]
     assert plant.get(app).status_code == 200, "the rest of it lives on"
     UsageSampling(plant.engine, Roster(plant.engine), broker).round()
