@@ -15,7 +15,7 @@ from runtime.converge.desired import DesiredApp, DesiredRelease
 from runtime.converge.observed import WEB, Asleep, Group, ObservedApp, ObservedInstance, Phase, Place, Stage
 from runtime.converge.strategy import Kind
 from runtime.health import HealthCheck
-from runtime.router.table import AppRoutes
+from runtime.router.table import AppRoutes, AppSituation
 
 PATIENT = 2  # times the attempts that take an instance out of the pool, until it is restarted
 STALE_AFTER = 3  # health checks that were due and not made: then nothing is known
@@ -190,6 +190,11 @@ class Draft:
         """The router was told to send it new requests."""
         routes = self.observed.routes
         return routes is not None and any(one.instance == instance and not one.draining for one in routes.endpoints)
+
+    def is_quiet(self, instance: ObservedInstance) -> bool:
+        """The router was told that the app sleeps, and nothing is open to this instance."""
+        routes = self.observed.routes
+        return routes is not None and routes.situation is AppSituation.ASLEEP and not instance.connections
 
     def known_to_router(self, instance: str) -> bool:
         routes = self.observed.routes

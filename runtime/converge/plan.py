@@ -171,13 +171,21 @@ def _place_or_dismiss(draft: Draft, staffs: tuple[Staff, ...], instance: Observe
     elif instance.id in draft.condemned:
         draft.dismiss(instance)
     elif draft.stopped and instance.public:
-        draft.retire(instance)
+        _stop_asleep(draft, instance)
     elif staffed is not None:
         _keep(draft, instance, *staffed)
     elif _stands_in(draft, instance):
         pass
     else:
         draft.dismiss(instance)
+
+
+def _stop_asleep(draft: Draft, instance: ObservedInstance) -> None:
+    """Not before the router sends it nothing, and what slipped in until then is answered."""
+    if instance.frozen or instance.phase is not Phase.RUNNING or draft.is_quiet(instance):
+        draft.retire(instance)
+    else:
+        draft.waiting = True
 
 
 def _ready_or_half_made(draft: Draft, instance: ObservedInstance, staffed: bool) -> None:

@@ -6,7 +6,6 @@ from runtime.converge.actions import FallAsleep, Freeze, Thaw, WakeUp
 from runtime.converge.draft import Draft, healthy, web_count
 from runtime.converge.observed import Asleep, ObservedInstance, Phase
 from runtime.converge.staffing import whole
-from runtime.router.table import AppSituation
 
 
 def settle_sleep(draft: Draft) -> None:
@@ -58,8 +57,9 @@ def _freeze_or_thaw(draft: Draft, one: ObservedInstance) -> None:
     if one.frozen and (draft.asleep is None or not one.public):
         draft.marks.append(Thaw(instance=one.id, place=one.place))
     elif draft.asleep is not None and one.public and not one.frozen and one.id not in draft.gone and healthy(one, draft.now):
-        routes = draft.observed.routes
-        if routes is not None and routes.situation is AppSituation.ASLEEP and not one.connections:
+        if draft.stopped:
+            return  # it ends as soon as it might be frozen
+        if draft.is_quiet(one):
             draft.ends.append(Freeze(instance=one.id, place=one.place))
         else:
             draft.waiting = True  # until the router sends it nothing, and what it has is answered

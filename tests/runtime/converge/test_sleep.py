@@ -85,6 +85,23 @@ def test_what_is_open_keeps_an_app_awake_and_what_slips_in_is_not_frozen():
     assert only.frozen
 
 
+def test_what_slips_in_is_answered_before_an_app_that_is_stopped_at_once_is():
+    world = live({WEB: 1})
+    world.sleep = replace(SLEEP, stop_after=0.0)
+    world.asked_at = world.now
+    (only,) = world.instances.values()
+    world.run(599, tick=5.0)
+    while world.routes.situation is not AppSituation.ASLEEP:
+        world.step()
+        world.now += 1
+    only.connections = 1  # it came in just before the router was told
+    world.run(20)
+    assert only.phase is Phase.RUNNING
+    only.connections = 0
+    world.run(5)
+    assert phases(world) == [("web", "created", False)]
+
+
 def test_later_it_is_stopped_and_others_are_kept_ready():
     world = idle(seconds=700.0 + 3700.0)
     assert phases(world) == [("web", "created", False), ("web", "created", False), ("worker", "running", False)]
