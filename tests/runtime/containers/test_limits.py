@@ -29,6 +29,17 @@ BUSY = ("sh", "-c", "while :; do :; done")
 MIB = 2**20
 EAT = "print('start', flush=True)\nblocks = []\nwhile True: blocks.append(b'x' * 2**20)"
 
+KEEPS = """
+import os, time
+with open("/tmp/much", "wb") as much:
+    much.write(os.urandom(8 * 2**20))
+    much.flush()
+    os.fsync(much.fileno())
+open("/tmp/much", "rb").read()
+print("read", flush=True)
+time.sleep(1000)
+"""
+
 
 def test_a_busy_loop_gets_a_quarter_of_a_core_and_less_within_two_seconds_of_being_told(containers: Containers, spec: Spec) -> None:
     wanted = spec(*BUSY, limits=replace(LIMITS, cpu=Millicores(250)))
@@ -125,7 +136,7 @@ def test_a_full_disk_is_told_inside_and_the_host_keeps_its_own(output: Output, n
 def test_a_frozen_container_gives_back_what_it_keeps_of_files(containers: Containers, spec: Spec) -> None:
     if not isinstance(containers._cgroups, UnifiedCgroups):
         pytest.skip("version 1 has no way to ask for it")
-    wanted = spec("sh", "-c", "head -c 8000000 /dev/urandom > /tmp/much && sync && cat /tmp/much > /dev/null && echo read; sleep 1000")
+    wanted = spec("python3", "-c", KEEPS)
     containers.launch(wanted)
     stat = containers._cgroups._group(wanted.team, wanted.id) / "memory.stat"
 
