@@ -137,8 +137,7 @@ class Containers:
 
     def is_frozen(self, id: str) -> bool:
         """Whether it was told to do nothing for a while."""
-        journalled = self._folder(id).journalled()
-        return journalled is not None and self._cgroups.is_frozen(journalled.spec.team, id)
+        return (known := self._folder(id).journalled()) is not None and self._cgroups.is_frozen(known.spec.team, id)
 
     def execute(self, id: str, command: Sequence[str], *, timeout: float) -> Executed:
         """Run one command more in a running container. LaunchFailed: there is none."""

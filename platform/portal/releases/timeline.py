@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,6 +10,7 @@ from datetime import datetime, timedelta
 from portal.releases.models import Rollout, RolloutState
 
 Moment = tuple[str, datetime]
+_RELEASE = re.compile(r"v\d+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,5 +41,6 @@ def steps_of(moments: Sequence[Moment]) -> list[Step]:
 
 
 def _sentence_case(text: str, names: Container[str]) -> str:
-    """A capital first, but not in the name of a process type."""
-    return text if text.split(" ", 1)[0] in names else text[:1].upper() + text[1:]
+    """A capital first, but not in the name of a process type or of a release."""
+    first = text.split(" ", 1)[0]
+    return text if first in names or _RELEASE.fullmatch(first) else text[:1].upper() + text[1:]
