@@ -10,7 +10,9 @@ from __future__ import annotations
 import os
 import pwd
 import re
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -38,10 +40,14 @@ def append(path: Path, lines: Sequence[str], *, user: str, rotate: bool = False)
     path.parent.mkdir(parents=True, exist_ok=True)
     if rotate and path.exists() and path.stat().st_size > ROTATE_AT:
         path.rename(path.with_name(f"{path.name}.1"))
-    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
     try:
-        if (size := os.fstat(fd).st_size) == 0:
-            give_to_group(fd, user)
+        fd = os.open(path, flags)
+    except FileNotFoundError:
+        _make(path, user)
+        fd = os.open(path, flags)
+    try:
+        size = os.fstat(fd).st_size
         view = memoryview("".join(lines).encode(errors="replace"))
         try:
             while view:
@@ -51,6 +57,19 @@ def append(path: Path, lines: Sequence[str], *, user: str, rotate: bool = False)
             raise
     finally:
         os.close(fd)
+
+
+def _make(path: Path, user: str) -> None:
+    """An empty file that the portal may read from the moment it has its name: whoever follows a log looks for it five times a second."""
+    fresh = path.with_name(f".{path.name}.{os.getpid()}-{time.monotonic_ns()}")
+    fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        give_to_group(fd, user)
+        with suppress(FileExistsError):  # another was quicker
+            os.link(fresh, path)
+    finally:
+        os.close(fd)
+        fresh.unlink()
 
 
 def give_to_group(fd: int, user: str) -> None:

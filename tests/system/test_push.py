@@ -58,7 +58,7 @@ def test_a_push_that_does_not_build_is_refused_with_the_reason(push, clone, box)
     told = pushed.stderr.decode()
     assert pushed.returncode != 0
     assert re.search(r"\[remote rejected\]|\[rejected\]|remote: .*fail", told), told
-    assert "no-such-package-of-slipway-tests" in told
+    assert "no-such-package-of-slipway-tests" in told, told
     assert box.ask("pushed").status_code == 200, "the release before keeps serving"
     (clone / "requirements.txt").unlink()
     (clone / "Procfile").write_text(procfile)

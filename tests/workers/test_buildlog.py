@@ -1,5 +1,10 @@
 """What of a build's words is kept."""
 
+import pwd
+import subprocess
+import sys
+import tempfile
+import time
 from pathlib import Path
 
 from runtime.masking import Mask
@@ -25,3 +30,32 @@ def test_known_values_are_masked_whole_and_line_by_line_and_short_ones_are_words
     log.say("failed with s3cr3t-value")
     words = [line.split(" ", 3)[3] for line in (tmp_path / "1.log").read_text().splitlines()]
     assert words == ["token=****; ****, true", "it printed ****", "and ****", "failed with ****"]
+
+
+READER = """
+import os, sys
+os.setgroups([]); os.setgid(int(sys.argv[1])); os.setuid(65534)
+for number in range(200):
+    while True:
+        try:
+            open(f"{sys.argv[2]}/{number}.log").close()
+            break
+        except FileNotFoundError:
+            continue
+print("all read")
+"""
+
+
+def test_whoever_waits_for_a_log_may_read_it_from_its_first_moment() -> None:
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        folder.chmod(0o755)
+        reader = [sys.executable, "-c", READER, str(pwd.getpwnam("nobody").pw_gid), place]
+        with subprocess.Popen(reader, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as waiting:
+            time.sleep(0.3)
+            for number in range(200):
+                BuildLog(folder / f"{number}.log", user="nobody").say("It begins.")
+                time.sleep(0.001)
+            said, complained = waiting.communicate(timeout=30)
+        assert said == "all read\n", complained
+        assert len(list(folder.iterdir())) == 200
