@@ -112,8 +112,8 @@ async def serving_endpoint(routes: Callable[[str], AppRoutes | None], app: str) 
 
     LaunchFailed: there is nothing to wait for. It is gone, crashes again and again, or is to have no instance.
     """
+    found = routes(app)  # at once: most are awake by now, and a thread of all that the loop hands out may be long in coming
     while True:
-        found = await asyncio.to_thread(routes, app)
         if found is None or found.situation in _HOPELESS:
             raise LaunchFailed(f"{app} has no instance that could answer.", hint="Its page in the portal tells why.")
         if found.situation is AppSituation.SERVING:
@@ -121,6 +121,7 @@ async def serving_endpoint(routes: Callable[[str], AppRoutes | None], app: str) 
                 if may_wake(end):
                     return end
         await asyncio.sleep(_LOOK)
+        found = await asyncio.to_thread(routes, app)
 
 
 def may_wake(end: Endpoint) -> bool:
