@@ -92,7 +92,8 @@ class Cgroups(ABC):
     def freeze(self, team: int, id: str, *, frozen: bool) -> None:
         """Let no process of a container run, or let them run again. Fine if there is no such group, or this machine has no freezer."""
 
-    def reclaim(self, team: int, id: str) -> None:  # noqa: B027 - version 1 has no such thing
+    @abstractmethod
+    def reclaim(self, team: int, id: str) -> None:
         """Give back what a container keeps of files it has read: they can be read again. Fine if there is no such group."""
 
     @abstractmethod

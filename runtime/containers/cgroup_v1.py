@@ -86,6 +86,9 @@ class LegacyCgroups(Cgroups):
         if (state := self._freezer(team, id)) is not None and state.exists():
             write(state, "FROZEN" if frozen else "THAWED")
 
+    def reclaim(self, team: int, id: str) -> None:
+        """Version 1 gives back only the memory of a group without processes (memory.force_empty), so all of it stays."""
+
     def is_frozen(self, team: int, id: str) -> bool:
         state = self._freezer(team, id)
         return state is not None and (read(state) or "THAWED").strip() != "THAWED"
