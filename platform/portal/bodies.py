@@ -12,7 +12,7 @@ import base64
 import binascii
 import json
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from http.cookies import CookieError, SimpleCookie
 from importlib import import_module
 from typing import IO, Any, cast
@@ -26,10 +26,8 @@ from django.db import connection
 from django.http import HttpRequest
 
 from portal.accounts.access import person_of_token
+from portal.leaving import Message, Receive, Send, until_left
 
-Message = dict[str, Any]  # as the ASGI specification has it
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 UNREAD = "slipway.unread"  # in the scope of a streamed request: where its body is to be had
 _STREAMED, _WITH_BODY = "/v2/", ("POST", "PATCH", "PUT")
 _AROUND_A_FILE = 2**20  # what a form adds to the file in it
@@ -54,6 +52,7 @@ class BoundedHandler(ASGIHandler):
         if is_streamed(scope):
             await super().handle({**scope, UNREAD: receive}, _nothing(), send)
             return
+        receive, send = until_left(receive, send)
         try:
             await super().handle(scope, await _bounded(scope, receive), send)
         except TooLarge as error:

@@ -1,5 +1,6 @@
 """For the portal's tests: a private Redis, people with teams, a portal that really listens, and workers that only pretend."""
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -65,9 +66,9 @@ def committed_crew(transactional_db: None, broker: redis.Redis) -> Crew:
     return make_crew()
 
 
-@pytest.fixture(scope="session")
-def portal_url(redis_server: str, django_db_setup: None) -> Iterator[str]:
-    """The portal as it runs in production, but for the router before it and gunicorn around it."""
+@contextlib.contextmanager
+def listening_portal() -> Iterator[str]:
+    """The portal as it runs in production, but for the router before it and gunicorn around it; ends when it has served what it serves."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -89,9 +90,18 @@ def portal_url(redis_server: str, django_db_setup: None) -> Iterator[str]:
     try:
         _wait(lambda: _answers(url), "The portal did not come up")
         yield url
-    finally:
         server.terminate()
         server.wait(10)
+    finally:
+        server.kill()  # which is nothing to one that has ended
+        server.wait()
+
+
+@pytest.fixture(scope="session")
+def portal_url(redis_server: str, django_db_setup: None) -> Iterator[str]:
+    """A listening portal for all tests that need one."""
+    with listening_portal() as url:
+        yield url
 
 
 @pytest.fixture

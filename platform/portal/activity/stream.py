@@ -50,9 +50,9 @@ async def looks(app_name: str, *, every: float = REFRESH_SECONDS) -> AsyncGenera
             yield look
             await moved_within(moved, every)
     finally:
-        listener.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await listener
+        while not listener.done():  # again and again: what listens uses `wait_for` itself, see moved_within
+            listener.cancel()
+            await asyncio.wait([listener], timeout=1)
 
 
 async def moved_within(moved: asyncio.Event, seconds: float) -> None:
