@@ -66,7 +66,7 @@ class Visitors:
         self._collector = Collector(engine.config, self._deliver)
         self._waker = WakeService(engine.config, self._bring_up)
         self._written: dict[str, _Written] = {}
-        self._telling: set[asyncio.Task[None]] = set()
+        self._following: set[asyncio.Task[None]] = set()
         # Of their own: a request waits for these, and must not stand in a row with lines of logs that are written.
         self._wakers = ThreadPoolExecutor(_WAKERS, thread_name_prefix="wake")
         # And these wait for apps, which may keep them waiting: no other app is to be woken by them.
@@ -174,9 +174,7 @@ class Visitors:
     async def _bring_up(self, app: str) -> Endpoint:
         waking = self._loop.run_in_executor(self._wakers, self._engine.wake, app)
         served = asyncio.Event()
-        telling = asyncio.ensure_future(self._then_tell(waking, served, app))
-        self._telling.add(telling)
-        telling.add_done_callback(self._told)
+        self._follow(self._then_tell(waking, served, app))
         booting = await waking  # it raises what went wrong
         if not booting:
             return await serving_endpoint(self._engine.router.route, app)
@@ -200,6 +198,7 @@ class Visitors:
         while (waited := self._loop.time() - began) < booting.check.boot_seconds:
             async with share:
                 if await self._loop.run_in_executor(self._askers, self._engine.lets_in, booting):
+                    self._follow(asyncio.to_thread(self._engine.keep_woken, booting.container.spec.app))
                     return booting.endpoint
             await asyncio.sleep(_ASK_OFTEN if waited < _OFTEN_SECONDS else _ASK_SELDOM)
         nothing_more: asyncio.Future[Endpoint] = self._loop.create_future()
@@ -214,11 +213,18 @@ class Visitors:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_QUIET_BOOT):
                     await served.wait()
+        await asyncio.to_thread(self._engine.keep_woken, app)
         await asyncio.to_thread(self._woken, app)
 
-    def _told(self, telling: asyncio.Task[None]) -> None:
-        self._telling.discard(telling)
-        if not telling.cancelled() and (error := telling.exception()) is not None:
+    def _follow(self, work: Coroutine[object, object, None]) -> None:
+        """Do what waking an app leaves for later; no request waits for it."""
+        task = asyncio.ensure_future(work)
+        self._following.add(task)
+        task.add_done_callback(self._followed)
+
+    def _followed(self, task: asyncio.Task[None]) -> None:
+        self._following.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
             log.error("What follows from waking an app failed; converging by the clock makes up for it.", exc_info=error)
 
     async def _forget(self, living: dict[str, list[str]]) -> None:

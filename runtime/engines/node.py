@@ -252,7 +252,8 @@ class NodeEngine:
     def wake(self, app: str) -> tuple[Booting, ...]:
         """Let a sleeping app run again, now: for the first request that comes. What it needs beyond that, converging does afterwards.
 
-        What had to be started is given back, to be asked for by `lets_in`. LaunchFailed: something else is at the app for too long.
+        What had to be started is given back, to be asked for by `lets_in`. `keep_woken` follows either, once the request has its answer.
+        LaunchFailed: something else is at the app for too long.
         """
         if record.load(self._record(app)).asleep is None:
             return ()  # it is held for another reason: there is nothing to wake, and no lock to wait for
@@ -268,6 +269,10 @@ class NodeEngine:
         app = booting.container.spec.app
         with self.holding(app, timeout=_WAKE_WAIT) as held:
             return held and self._waker.admit(self._record(app), booting)
+
+    def keep_woken(self, app: str) -> None:
+        """See what waking changed through to the disk, for which no request was to wait."""
+        self.router.make_durable(app)
 
     def set_team_limits(self, team: int, limits: TeamLimits, each: Limits | None = None) -> None:
         """New limits for a team's running containers: in sum, and as the most any one may have."""

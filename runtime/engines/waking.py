@@ -54,7 +54,7 @@ class Waker:
                 self._containers.start(container.id)
                 booting += self._booting(container, routes)
         if routes is not None:
-            self._router.set(replace(routes, situation=AppSituation.SERVING if serves else AppSituation.HOLDING))
+            self._router.set(replace(routes, situation=AppSituation.SERVING if serves else AppSituation.HOLDING), durable=False)
         self._shipper.say(app, WOKEN, at=self._clock())
         return tuple(booting)
 
@@ -78,7 +78,7 @@ class Waker:
         now = self._clock()
         after = now - (found.started_at or now)
         record.save(path, known.noting(MarkReady(instance=one.container.id, place=one.place, at=now, after=after, check=one.check)))
-        self._router.set(replace(routes, situation=AppSituation.SERVING, endpoints=(*routes.endpoints, one.endpoint)))
+        self._router.set(replace(routes, situation=AppSituation.SERVING, endpoints=(*routes.endpoints, one.endpoint)), durable=False)
         return True
 
     def _booting(self, container: Container, routes: AppRoutes | None) -> list[Booting]:

@@ -74,41 +74,44 @@ class Router:
         """What the process manager keeps running; see `runtime.router.haproxy`."""
         return haproxy.command(self._config)
 
-    def set(self, routes: AppRoutes) -> None:
+    def set(self, routes: AppRoutes, *, durable: bool = True) -> None:
         """Make an app's routes these; in effect on return. RouterRefused: a name is unusable, a host is another app's, or
         HAProxy did not take it. With HAProxy down the files alone are written, and its start picks them up.
+
+        `durable=False` leaves the wait for the disk to a later `make_durable`: for changes that a request waits for.
         """
         check(routes)
-        with journal.lock(self._lock):
-            self._check_hosts(routes)
-            now, before, grew = self._ledger.place(routes)
-            try:
+        try:
+            with journal.lock(self._lock), suppress(RouterDown):  # its next start reads the files
+                self._check_hosts(routes)
+                now, before, grew = self._ledger.place(routes)
                 if grew:
                     self._api.reload()
                 else:
                     self._apply(now, before)
-            except RouterDown:
-                return  # its next start reads the files
-            finally:
-                self._ledger.make_durable(routes.app)
+        finally:
+            if durable:
+                self.make_durable(routes.app)
+
+    def make_durable(self, app: str) -> None:
+        """See an app's routes through to the disk; without the lock, as no other app's change should wait for that."""
+        if is_app(app):
+            self._ledger.make_durable(app)
 
     def remove(self, app: str) -> None:
         """Forget an app and cut what it still has open. Removing an unknown one succeeds."""
         if not is_app(app):
             return
-        with journal.lock(self._lock):
-            gone = self._ledger.forget(app)
-            if gone is None:
-                return
-            try:
+        try:
+            with journal.lock(self._lock), suppress(RouterDown):
+                if (gone := self._ledger.forget(app)) is None:
+                    return
                 entries = self._ledger.entries(gone)
                 self._api.tell([f"del map {path} {key}" for path in reversed(entries) for key in entries[path]])
                 for slot in gone.slots.values():
                     self._apply_servers(slot, None)
-            except RouterDown:
-                return
-            finally:
-                self._ledger.make_durable(app)
+        finally:
+            self._ledger.make_durable(app)
 
     def answer_challenge(self, token: str, answer: str) -> None:
         """Answer an ACME HTTP-01 challenge, on every host and whatever its app's policy or situation."""

@@ -131,7 +131,7 @@ class Ledger:
         self._edit_map(self.maps.acme, put, drop=drop)
 
     def make_durable(self, app: str) -> None:
-        """See an app's truth through to the disk. After the change is in effect: nobody waits for a disk to be served."""
+        """See an app's truth through to the disk, or that it is gone. After the change is in effect: nobody waits for a disk to be served."""
         journal.sync_file(self._path(app))
 
     def forget(self, app: str) -> Placed | None:
