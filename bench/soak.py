@@ -55,7 +55,7 @@ def _soak(config: NodeConfig, token: str, amounts: Amounts) -> int:
 
     api = Api(f"http://127.0.0.1:{config.http_port}", token)
     unrest = Unrest(config=config, api=api, team=TEAM)
-    sleepers = Sleepers(config=config, api=api, team=TEAM, cycles=amounts.sleeps)
+    sleepers = Sleepers(config=config, api=api, team=TEAM, cycles=amounts.sleeps, stopped=4)
     try:
         unrest.prepare()
         sleepers.prepare()

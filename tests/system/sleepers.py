@@ -30,6 +30,7 @@ class Sleepers:
     api: Api
     team: str
     cycles: int
+    stopped: int = 0  # every so-manieth is not only frozen, but stopped at once
     first_answers: list[float] = field(default_factory=list)  # seconds
     requests: int = 0
     failures: list[str] = field(default_factory=list)
@@ -48,8 +49,8 @@ class Sleepers:
         for app in self.apps:
             if self.api.api.get(f"/apps/{app}").status_code == 404:
                 self.api.create_app(self.team, app)
-            stopped = int(app.rpartition("-")[2]) % 4 == 3  # every fourth is not only frozen
-            self.api.change_traffic(app, sleep_minutes=1, **({"stop_minutes": 0} if stopped else {}))
+            stops = self.stopped and int(app.rpartition("-")[2]) % self.stopped == 0
+            self.api.change_traffic(app, sleep_minutes=1, **({"stop_minutes": 0} if stops else {}))
             self.api.deployed(app, archives.example("hello"))
 
     def clean(self) -> None:

@@ -10,7 +10,7 @@ from tests.system.unrest import Unrest
 @pytest.mark.slow
 def test_rollouts_scalings_router_restarts_and_sleep_fail_no_request(box, admin):
     unrest = Unrest(config=box.config, api=admin, team=TEAM)
-    sleepers = Sleepers(config=box.config, api=admin, team=TEAM, cycles=2)
+    sleepers = Sleepers(config=box.config, api=admin, team=TEAM, cycles=2, stopped=2)
     try:
         unrest.prepare()
         sleepers.prepare()
