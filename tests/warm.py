@@ -1,21 +1,34 @@
 """Stacks and language runtimes for tests: built once on a machine, and handed to each test's own state without a copy.
 
-They take a minute to make and are the same for all, so they live outside of any run, kept by the content of their definitions.
+They take minutes to make and are the same for all, so they live outside of any run, kept by the content of their definitions.
+`python -m tests.warm` makes all that the examples stand on: beside the first tests, which are pure and do not miss the time.
 """
 
 from __future__ import annotations
 
+import os
+import secrets
 import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from runtime import journal
+from runtime.builds.code import read_app_file, read_source
+from runtime.builds.ground import beside, lay
+from runtime.builds.plan import BuildPlan, plan
 from runtime.config import NodeConfig
 from runtime.images.store import Store
-from runtime.stacks.builder import ensure_platform_images, ensure_runtime
+from runtime.stacks.builder import ensure_platform_images, ensure_runtime, node_versions
 from runtime.stacks.definition import NODE_DEFAULT, node, stack_of
+from runtime.stacks.offer import offer
 from runtime.stacks.stack import Runtime
 
+ROOT = Path(__file__).parents[1]
 WARM = Path("/var/cache/slipway/tests")
+LEAST_PRIORITY = 19  # nice(2): tests that run meanwhile look at the clock
 
 
 def seed(config: NodeConfig) -> Store:
@@ -23,8 +36,7 @@ def seed(config: NodeConfig) -> Store:
     warm = _warm(config)
     config.state.mkdir(parents=True, exist_ok=True)
     with journal.lock(WARM / "lock"):  # nothing is half-made while it is copied
-        ensure_platform_images(warm)
-        ensure_runtime(warm, Store(warm), node(NODE_DEFAULT), stack_of(None))
+        _ensure_beginning(warm)
         _hand_over(config)
     return Store(config)
 
@@ -35,6 +47,47 @@ def add(config: NodeConfig, runtime: Runtime) -> None:
     with journal.lock(WARM / "lock"):
         ensure_runtime(warm, Store(warm), runtime, stack_of(runtime))
         _hand_over(config)
+
+
+@contextmanager
+def filling() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that makes what the examples stand on, ended with the block."""
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen((sys.executable, "-m", "tests.warm"), cwd=ROOT, stdout=said, stderr=subprocess.STDOUT)
+        try:
+            yield process
+        finally:
+            process.terminate()
+            if process.wait(60) > 0:
+                said.seek(0)
+                sys.stderr.write(said.read().decode(errors="replace")[-4000:])
+
+
+def fill() -> None:
+    """What the examples stand on, one example after the other: a test that wants something waits for one at the most."""
+    os.nice(LEAST_PRIORITY)
+    with tempfile.TemporaryDirectory() as run:
+        warm = NodeConfig(name=f"t{secrets.token_hex(3)}", state=WARM, run=Path(run))
+        with journal.lock(WARM / "lock"):
+            _ensure_beginning(warm)
+        for example in sorted(path for path in (ROOT / "examples").iterdir() if path.is_dir()):
+            source = read_source(example, read_app_file(example))
+            decided = plan(source, lambda: node_versions(warm), offer(warm).pythons)
+            with journal.lock(WARM / "lock"):
+                _lay(warm, decided)
+
+
+def _lay(warm: NodeConfig, decided: BuildPlan) -> None:
+    if decided.earlier is not None:
+        _lay(warm, decided.earlier)
+    lay(warm, Store(warm), decided, print, print)
+    for install in decided.installs:
+        beside(warm, Store(warm), install.beside, decided.stack, print)
+
+
+def _ensure_beginning(warm: NodeConfig) -> None:
+    ensure_platform_images(warm)
+    ensure_runtime(warm, Store(warm), node(NODE_DEFAULT), stack_of(None))
 
 
 def _warm(config: NodeConfig) -> NodeConfig:
@@ -50,3 +103,7 @@ def _hand_over(config: NodeConfig) -> None:
         there = {path.name for path in target.iterdir()}
         if fresh := [path for path in (WARM / folder).iterdir() if path.name not in there]:
             subprocess.run(["cp", "-al" if linked else "-a", *fresh, target], check=True)
+
+
+if __name__ == "__main__":
+    fill()

@@ -20,8 +20,6 @@ from tests.ranges import free_range
 from tests.system.waiting import until
 
 ROOT = Path(__file__).parents[2]
-SEED = Path(os.environ.get("SLIPWAY_TEST_SEED") or ROOT / "var" / "test-seed")  # stack and language layers of earlier runs
-SEEDED = ("images", "layers", "cache")
 PARTS = {  # what the process manager keeps running, by what its command line holds
     "redis": "redis-server",
     "router": "haproxy",
@@ -70,16 +68,10 @@ class Box:
 
     def start(self, within: float = 300) -> None:
         """`make up`'s own command, until it has printed its last line."""
-        if SEED.exists() and not self.config.state.exists():
-            self.config.state.mkdir(parents=True)
-            for part in SEEDED:
-                if (SEED / part).exists():
-                    run(["cp", "-al", SEED / part, self.config.state / part], timeout=120)
         self._said_before = self.told.stat().st_size if self.told.exists() else 0
         with self.told.open("ab") as told:
             self._up = spawn([sys.executable, "-m", "workers.setup", "up"], cwd=ROOT, env=self.environment, stdout=told, stderr=told)
         until(self._ready, within=within, what="the platform is up", every=0.2)
-        self._keep_seed()
 
     def admin(self) -> tuple[str, str]:
         """Name and password as `make up` printed them."""
@@ -133,16 +125,6 @@ class Box:
                     found[str(procs.parent.relative_to(folder))] = min(int(pid) for pid in pids)
         return found
 
-    def _keep_seed(self) -> None:
-        """The stacks, if this start had to build any: the next run's is spared it. Nothing of the tests' own apps is in it."""
-        stacks = Path("cache") / "stacks"
-        if _names(SEED / stacks) >= _names(self.config.state / stacks):
-            return
-        shutil.rmtree(SEED, ignore_errors=True)
-        SEED.mkdir(parents=True)
-        for part in SEEDED:
-            run(["cp", "-al", self.config.state / part, SEED / part], timeout=120)
-
     def _ready(self) -> bool:
         assert self._up is not None
         text = self.told.read_bytes()[self._said_before :].decode(errors="replace")
@@ -166,10 +148,6 @@ class Box:
             found.append((pid, commands.get(pid, "")))
             waiting += children.get(pid, [])
         return found[1:]
-
-
-def _names(folder: Path) -> set[str]:
-    return {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
 
 
 def _free_port() -> int:

@@ -1,12 +1,15 @@
 """One platform for all system tests, one admin, one browser."""
 
+import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from runtime.process import run
+from tests import warm
 from tests.system.archives import EXAMPLES
 from tests.system.box import Box
 from tests.system.footprint import footprint
@@ -25,6 +28,10 @@ ORDER = (
     "test_down",
 )
 TEAM = "crew"
+FILLED_WITHIN = 1200  # seconds, of Debian's packages; a quarter of it, by itself
+
+_until_the_end = ExitStack()
+_filling: list[subprocess.Popen[bytes]] = []
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -35,9 +42,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         items[place] = item
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Make what the examples stand on beside the tests that come before them."""
+    if any("box" in getattr(item, "fixturenames", ()) for item in session.items) and not session.config.option.collectonly:
+        _filling.append(_until_the_end.enter_context(warm.filling()))
+
+
+def pytest_sessionfinish() -> None:
+    _until_the_end.close()
+
+
 @pytest.fixture(scope="session")
 def before() -> set[str]:
     """What the machine had before any platform of ours; the box asks for it first."""
+    for process in _filling:
+        process.wait(FILLED_WITHIN)
     return footprint("slipway-tests-nothing-carries-this")
 
 
@@ -46,6 +65,7 @@ def box(before) -> Iterator[Box]:
     run([EXAMPLES / "lock.sh", Path(sys.executable).with_name("uv")], timeout=120)
     box = Box()
     try:
+        warm.seed(box.config)
         box.start()
         yield box
     finally:
