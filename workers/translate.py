@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from portal.activity.events import Kind, publish
 from portal.apps.config import config_of
+from portal.apps.health import counting_for
 from portal.apps.models import App, Instance, InstanceState, ProcessFormation
 from portal.apps.secrets import decrypt_config
 from portal.apps.sizes import Size
@@ -99,9 +100,7 @@ def desired_release(app: App, release: Release, quota: Quota, *, attempt: str = 
 
 def health_check(app: App, release: Release) -> HealthCheck:
     """What its instances are asked: the file's word, else the settings page's, else the image's, else a GET of /."""
-    found = release.declared.health_for(app.health_path)
-    if found is None:
-        return HealthCheck(path=app.health_path)
+    found = counting_for(app, release.declared).check
     return HealthCheck(
         kind=CheckKind(found.kind),
         path=found.path,

@@ -211,6 +211,7 @@ def test_jobs_their_runs_and_the_app_s_file_are_told_and_a_job_runs_on_demand(cr
         "description": "Signs sessions",
     }
     assert file["health"]["check"] == "GET /healthz"
+    assert owner("get", "/apps/hello/health")[1]["source"] == "file"
     _, crons = owner("get", "/apps/hello/crons")
     assert [(job["name"], job["schedule"], job["overlap"]) for job in crons] == [
         ("digest", "0 7 * * MON-FRI", "skip"),

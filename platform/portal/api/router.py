@@ -6,7 +6,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, ValidationError
 
-from portal.api import applications, deploys, domains, images, jobs, traffic
+from portal.api import applications, deploys, domains, health, images, jobs, traffic
 from portal.api.asking import TokenAuth
 from portal.errors import NotSignedIn, Refused
 from portal.middleware import json_of
@@ -22,6 +22,7 @@ api = NinjaAPI(
 )
 api.add_router("/v1", applications.router)
 api.add_router("/v1", deploys.router)
+api.add_router("/v1", health.router)
 api.add_router("/v1", traffic.router)
 api.add_router("/v1", domains.router)
 api.add_router("/v1", jobs.router)

@@ -137,6 +137,38 @@ class AppFileHealthOut(Schema):
     attempts: int
 
 
+class HealthIn(Schema):
+    """What is to change of the app's own health check; what is left out stays, null is the usual value. Times in seconds."""
+
+    kind: str | None = None  # http, tcp or command
+    path: str | None = None  # of http
+    command: str | None = None  # of command: a shell line
+    timeout: float | None = None  # of one check
+    start_period: float | None = None
+    interval: float | None = None
+    attempts: int | None = None
+
+
+class HealthSettingsOut(Schema):
+    """The app's own health check, as it was set on the settings page or here."""
+
+    kind: str
+    path: str
+    command: str
+    timeout: float
+    start_period: float
+    interval: float
+    attempts: int
+
+
+class HealthOut(Schema):
+    """The check that counts for the live release, and who says it; `settings` is null where nothing was set."""
+
+    source: str  # file, settings, dockerfile or default
+    counts: AppFileHealthOut
+    settings: HealthSettingsOut | None
+
+
 class AppFileOut(Schema):
     """What the live release's slipway.toml or app.json says, by the keys of docs/manifest.md; `file` is null where there is none."""
 

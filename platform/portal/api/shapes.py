@@ -14,6 +14,8 @@ from portal.api.schemas import (
     BuildOut,
     ChangeOut,
     CronOut,
+    HealthOut,
+    HealthSettingsOut,
     ImageConfigOut,
     ImageJobOut,
     ImageLineOut,
@@ -29,6 +31,8 @@ from portal.api.schemas import (
 )
 from portal.api.traffic_schemas import SavedOut, TrafficIn, TrafficOut
 from portal.apps.access import Usage, status_of, url_of
+from portal.apps.checks import FIELDS
+from portal.apps.health import Source, counting_for, counting_now, health_of
 from portal.apps.models import App, Instance, ProcessFormation
 from portal.apps.sizes import Size
 from portal.builds.access import rollout_of
@@ -39,7 +43,7 @@ from portal.images.facts import ImageView
 from portal.images.jobs import changes_of
 from portal.images.models import ImageJob
 from portal.jobs.models import CronJob, Run
-from portal.releases.declared import Declared
+from portal.releases.declared import Declared, Health
 from portal.releases.models import Release, Rollout
 from portal.traffic.models import TrafficSettings
 from portal.traffic.naps import Saved
@@ -128,7 +132,7 @@ def run_out(run: Run) -> RunOut:
 
 
 def app_file_out(app: App, declared: Declared, config: Mapping[str, str]) -> AppFileOut:
-    health, lacking = declared.health_for(app.health_path), declared.lacks(config)
+    counting, lacking = counting_for(app, declared), declared.lacks(config)
     return AppFileOut(
         file=declared.file or None,
         processes={name: AppFileProcessOut(count=one.count, **asdict(one.sizes)) for name, one in declared.processes.items()},
@@ -144,17 +148,17 @@ def app_file_out(app: App, declared: Declared, config: Mapping[str, str]) -> App
         },
         release_timeout=declared.release.timeout,
         postdeploy=declared.postdeploy.command or None,
-        health=AppFileHealthOut(
-            kind=health.kind,
-            check=health.words,
-            timeout=health.timeout,
-            start_period=health.start_period,
-            interval=health.interval,
-            attempts=health.attempts,
-        )
-        if health
-        else None,
+        health=_check_out(counting.check) if counting.source in (Source.FILE, Source.DOCKERFILE) else None,
         cron=[one.name for one in declared.crons],
+    )
+
+
+def health_out(app: App) -> HealthOut:
+    counting, row = counting_now(app), health_of(app)
+    return HealthOut(
+        source=counting.source,
+        counts=_check_out(counting.check),
+        settings=HealthSettingsOut(**{field: getattr(row, field) for field in FIELDS}) if row is not None else None,
     )
 
 
@@ -247,3 +251,14 @@ def saved_out(saved: Saved | None) -> SavedOut:
 
 def traffic_out(row: TrafficSettings) -> TrafficOut:
     return TrafficOut(auth_names=sorted(row.auth), **{name: getattr(row, name) for name in TrafficIn.model_fields})
+
+
+def _check_out(check: Health) -> AppFileHealthOut:
+    return AppFileHealthOut(
+        kind=check.kind,
+        check=check.words,
+        timeout=check.timeout,
+        start_period=check.start_period,
+        interval=check.interval,
+        attempts=check.attempts,
+    )

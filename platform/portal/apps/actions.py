@@ -1,4 +1,4 @@
-"""Writes to apps: make, configure, scale, restart, delete."""
+"""Writes to apps: make, configure, scale, restart, set their health check, delete."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from portal.accounts.access import require_member
 from portal.accounts.models import Person, Team
 from portal.activity import audit, events
 from portal.apps import logs as app_logs
+from portal.apps.checks import check_command, checked
 from portal.apps.config import config_of, write_config
 from portal.apps.defaults import LARGEST_CONFIG
-from portal.apps.models import App, ProcessFormation
+from portal.apps.health import describe, health_of
+from portal.apps.models import App, HealthSettings, ProcessFormation
 from portal.apps.names import check_app_name
 from portal.apps.sizes import Size
 from portal.builds import logs as build_logs
@@ -120,17 +122,32 @@ def restart(actor: Person, *, app: App) -> None:
 
 
 @transaction.atomic
-def set_health_path(actor: Person, *, app: App, path: str) -> None:
-    """What a new web instance is asked for before it gets traffic; those that run stay as they are."""
+def set_health(actor: Person, *, app: App, changes: Mapping[str, object]) -> None:
+    """Set some of the app's own health check, None for the usual value; the rest stays.
+
+    It holds for instances that start from now on: those that run keep the check they passed.
+    """
     require_member(actor, app.team)
-    path = path.strip()
-    if not re.fullmatch(r"/[!-~]{0,199}", path):
-        hint = "Write it like /healthz: a slash first, no spaces, at most 200 characters."
-        raise ValueRefused(f"{path!r} cannot be a health path.", field="health_path", hint=hint)
+    app, values = lock_app(app), checked(changes)
+    before = health_of(app)
+    if not values or (before is not None and all(getattr(before, field) == value for field, value in values.items())):
+        return
+    row = before or HealthSettings(app=app)
+    for field, value in values.items():
+        setattr(row, field, value)
+    check_command(row)
+    row.save()
+    audit.record(actor, f"set the health check to {describe(row)}", app=app)
+    events.announce(app.name, events.Kind.APP)
+
+
+@transaction.atomic
+def unset_health(actor: Person, *, app: App) -> None:
+    """Take the app's own health check away: its Dockerfile's counts again, or the default."""
+    require_member(actor, app.team)
     app = lock_app(app)
-    if app.health_path != path:
-        App.objects.filter(pk=app.pk).update(health_path=path)
-        audit.record(actor, f"set the health path to {path}", app=app)
+    if HealthSettings.objects.filter(app=app).delete()[0]:
+        audit.record(actor, "took the health check of the settings away", app=app)
         events.announce(app.name, events.Kind.APP)
 
 

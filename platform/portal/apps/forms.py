@@ -7,11 +7,18 @@ from collections.abc import Iterable, Mapping
 from django import forms
 
 from portal.accounts.models import Team
-from portal.apps.models import ProcessFormation
+from portal.apps.checks import FIELDS, NUMBERS, usual
+from portal.apps.models import CheckKind, HealthSettings, ProcessFormation
 from portal.apps.sizes import Size
 from portal.quotas.fields import CpuField, SizeField
 
 _PLAIN = {"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"}
+
+
+def _bounds(field: str) -> str:
+    """Of a number of the health check, for its hint."""
+    _, least, most = NUMBERS[field]
+    return f"From {least:g} to {most:,}. Empty: {usual(field):g}."
 
 
 class AppForm(forms.Form):
@@ -84,10 +91,53 @@ def all_valid(forms: Iterable[tuple[ProcessFormation, SizeForm]]) -> bool:
     return all([form.is_valid() for _, form in forms])  # noqa: C419  # a generator would stop at the first
 
 
-class HealthForm(forms.Form):
-    """Where an instance is asked whether it is well."""
+class SecondsField(forms.FloatField):
+    """A number of seconds, or nothing for the usual one. Its bounds are told, and looked at by `checks`."""
 
-    health_path = forms.CharField(label="Path", max_length=200, widget=forms.TextInput(attrs={**_PLAIN, "class": "input mono"}))
+    def __init__(self, name: str, *, label: str, what: str) -> None:
+        super().__init__(label=label, required=False, help_text=f"{what} {_bounds(name)}")
+        self.error_messages["invalid"] = f"This is no number of seconds. {_bounds(name)}"
+
+    def prepare_value(self, value: object) -> object:
+        return f"{value:g}" if isinstance(value, float) else value
+
+
+class HealthForm(forms.Form):
+    """How an instance is asked whether it is well, and how patiently."""
+
+    kind = forms.ChoiceField(
+        label="Kind",
+        choices=CheckKind.choices,
+        help_text="A GET is passed with an answer below 500, a command by ending with 0.",
+        widget=forms.Select(attrs={"class": "input"}),
+    )
+    path = forms.CharField(
+        label="Path",
+        required=False,
+        help_text="As /healthz. Empty: /.",
+        widget=forms.TextInput(attrs={**_PLAIN, "class": "input mono"}),
+    )
+    command = forms.CharField(
+        label="Command",
+        required=False,
+        help_text="One shell line, run inside the instance, such as python manage.py check.",
+        widget=forms.TextInput(attrs={**_PLAIN, "class": "input mono"}),
+    )
+    timeout = SecondsField("timeout", label="Seconds for one check", what="Then it has failed.")
+    interval = SecondsField("interval", label="Seconds between two", what="For as long as it runs.")
+    attempts = forms.IntegerField(
+        label="Attempts", required=False, help_text=f"So many may fail in a row. {_bounds('attempts')}", widget=forms.NumberInput()
+    )
+    start_period = SecondsField("start_period", label="Seconds to start", what="Failures in them do not count.")
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]  # passed through as they came
+        self.fields["attempts"].error_messages["invalid"] = f"This is no whole number. {_bounds('attempts')}"
+
+
+def health_form(row: HealthSettings | None) -> HealthForm:
+    """Filled with what is set, or with what is usual."""
+    return HealthForm(initial={field: usual(field) if row is None else getattr(row, field) for field in FIELDS})
 
 
 class DeleteForm(forms.Form):

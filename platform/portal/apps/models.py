@@ -1,4 +1,4 @@
-"""Apps, their config vars and their formation."""
+"""Apps, their config vars, their formation and their health checks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ class App(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     current_release = models.ForeignKey("releases.Release", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     generation = models.PositiveIntegerField(default=0)  # raised by "restart"
-    health_path = models.CharField(max_length=200, default="/")
     deleted_at = models.DateTimeField(null=True, blank=True)  # set at once; the row goes when its node has let go
 
     def __str__(self) -> str:
@@ -60,6 +59,25 @@ class ProcessFormation(models.Model):
 
     class Meta:
         constraints = (models.UniqueConstraint(fields=("app", "process"), name="one_formation_a_process_type"),)
+
+
+class CheckKind(models.TextChoices):
+    HTTP = "http", "HTTP: a GET of a path"
+    TCP = "tcp", "TCP: a connection to its port"
+    COMMAND = "command", "Command inside the instance"
+
+
+class HealthSettings(models.Model):
+    """The health check that somebody set for an app in the portal; an app without a row has none there. Times in seconds."""
+
+    app = models.OneToOneField(App, on_delete=models.CASCADE, related_name="health_settings")
+    kind = models.CharField(max_length=7, choices=CheckKind.choices, default=CheckKind.HTTP)
+    path = models.CharField(max_length=200, default="/")  # of HTTP; kept for later while the kind is another
+    command = models.TextField(blank=True)  # of COMMAND: a shell line; kept as the path is
+    timeout = models.FloatField(default=5.0)  # one check
+    start_period = models.FloatField(default=30.0)  # after the start; failed checks do not count in it
+    interval = models.FloatField(default=10.0)  # after that, between two that count
+    attempts = models.PositiveSmallIntegerField(default=3)  # that many may fail in a row
 
 
 class InstanceState(models.TextChoices):

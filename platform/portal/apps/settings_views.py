@@ -1,10 +1,11 @@
-"""An app's settings: config vars, formation, health path, deletion."""
+"""An app's settings: config vars, formation, health check, deletion."""
 
 from __future__ import annotations
 
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.text import Truncator
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
@@ -12,7 +13,8 @@ from portal import crumbs, refusals
 from portal.accounts.signed_in import SignedInRequest, signed_in
 from portal.apps import actions
 from portal.apps.access import app_for, config_of, formation_of
-from portal.apps.forms import ConfigVarForm, DeleteForm, HealthForm, ManyVarsForm, SizeForm, all_valid, size_forms
+from portal.apps.forms import ConfigVarForm, DeleteForm, HealthForm, ManyVarsForm, SizeForm, all_valid, health_form, size_forms
+from portal.apps.health import Source, counting_for, counting_now, health_of
 from portal.apps.models import App, ProcessFormation
 from portal.errors import NotFound, Refused
 from portal.jobs.access import postdeploy_of
@@ -108,17 +110,23 @@ def scale_preview(request: SignedInRequest, name: str) -> HttpResponse:
 @signed_in
 @require_POST
 def set_health(request: SignedInRequest, name: str) -> HttpResponse:
-    """Set the health path."""
-    app, form = app_for(request.user, name), HealthForm(request.POST)
+    """Set the app's own health check, or take it away."""
+    app = app_for(request.user, name)
+    if "remove" in request.POST:
+        actions.unset_health(request.user, app=app)
+        messages.success(request, f"The health check set here is taken away.\n{_counts(app)}")
+        return redirect("app-settings", name)
+    form = HealthForm(request.POST)
     if form.is_valid():
+        values = {field: None if value == "" else value for field, value in form.cleaned_data.items()}
         try:
-            actions.set_health_path(request.user, app=app, path=form.cleaned_data["health_path"])
+            actions.set_health(request.user, app=app, changes=values)
         except Refused as refused:
             refusals.mark(form, refused)
         else:
-            messages.success(request, "The health path is set.\nInstances that start from now on are asked there.")
+            messages.success(request, f"The health check is set.\n{_counts(app)}")
             return redirect("app-settings", name)
-    return _page(request, app, health_form=form)
+    return _page(request, app, refused_health=form)
 
 
 @signed_in
@@ -145,15 +153,16 @@ def _page(
     config_form: ConfigVarForm | None = None,
     many_form: ManyVarsForm | None = None,
     forms: list[tuple[ProcessFormation, SizeForm]] | None = None,
-    health_form: HealthForm | None = None,
+    refused_health: HealthForm | None = None,
     delete_form: DeleteForm | None = None,
 ) -> HttpResponse:
-    refused = any((config_form, many_form, forms, health_form, delete_form))
+    refused = any((config_form, many_form, forms, refused_health, delete_form))
+    health = health_of(app)
     declared = app.current_release.declared if app.current_release else Declared()
     context = {
         "app": app,
         "declared": declared,
-        "check": declared.health_for(app.health_path),
+        "counting": counting_for(app, declared),
         "postdeploy": postdeploy_of(app),
         "config": config_of(app),
         "revealed": revealed,
@@ -163,13 +172,23 @@ def _page(
         "commands_of": app.current_release.processes if app.current_release else {},
         "lines": [line for line in lines_of(app.team) if line.name != "Apps"],
         "quota": quota_of(app.team),
-        "health_form": health_form or HealthForm(initial={"health_path": app.health_path}),
+        "health": health,
+        "health_form": refused_health or health_form(health),
         "delete_form": delete_form or DeleteForm(),
         "releases": Release.objects.filter(app=app).count(),
         "crumbs": crumbs.of_app(app, "Settings"),
         "tab": "settings",
     }
     return render(request, "apps/settings.html", context, status=422 if refused else 200)
+
+
+def _counts(app: App) -> str:
+    """For a message: what becomes of a change."""
+    counting = counting_now(app)
+    words = Truncator(counting.check.words).chars(200)  # a command may be long, and messages travel in a cookie
+    if counting.source is Source.FILE and app.current_release:
+        return f"What {app.current_release.declared.file} says goes before it: {words}."
+    return f"For instances that start from now on it is {words}."
 
 
 def _say_saved(request: SignedInRequest, release: Release | None, sentence: str) -> None:

@@ -86,8 +86,8 @@ class Health:
 
     @property
     def patience(self) -> float:
-        """Seconds until an instance that was never well is given up."""
-        return self.start_period + self.interval * self.attempts
+        """Seconds until an instance that was never well is given up; the node gives it five at the least."""
+        return max(self.start_period + self.interval * self.attempts, 5.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +122,3 @@ class Declared:
     def lacks(self, config: Mapping[str, str]) -> list[str]:
         """The required config vars that have no value there."""
         return [name for name, variable in self.variables.items() if variable.required and not config.get(name)]
-
-    def health_for(self, chosen_path: str) -> Health | None:
-        """The check that counts beside the path of the app's settings; None is the platform's own GET of that path."""
-        return self.health or (self.image_health if chosen_path == "/" else None)

@@ -147,14 +147,6 @@ def test_the_preview_says_the_limit_before_it_is_hit(member: Client) -> None:
     assert "text-failed" in page
 
 
-def test_a_health_path_is_set_or_refused(member: Client) -> None:
-    member.post("/apps/shop/settings/health", {"health_path": "/healthz"})
-    assert App.objects.get(name="shop").health_path == "/healthz"
-    refused = member.post("/apps/shop/settings/health", {"health_path": "healthz now"})
-    assert 'value="healthz now"' in refused.content.decode()
-    assert "a slash first" in refused.content.decode()
-
-
 def test_rolling_back_makes_a_release_of_an_old_one(member: Client) -> None:
     answer = member.post("/apps/shop/rollback", {"number": 1}, follow=True)
     assert "v5 is v1 again" in answer.content.decode()

@@ -187,5 +187,6 @@ def test_the_settings_show_what_came_from_the_app_s_file(member: Client) -> None
         "4.2 s",
     ):
         assert words in section
-    assert "Not so this release: slipway.toml has its own check, GET /healthz, for 60 s." in page
+    assert "Now counts what slipway.toml says:</span> GET /healthz, 5 s each, every 10 s, 3 attempts." in page
+    assert "given up after 60 s." in page
     assert "From slipway.toml" not in text_of(member, "/apps/docs-site/settings")

@@ -1,0 +1,34 @@
+"""The API's health checks: which one counts for an app, and the one that is its settings' own."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest
+from ninja import Router, Status
+
+from portal.api.asking import person_of
+from portal.api.schemas import HealthIn, HealthOut
+from portal.api.shapes import health_out
+from portal.apps import actions
+from portal.apps.access import app_for
+
+router = Router(tags=["health"])
+
+
+@router.get("/apps/{name}/health", response=HealthOut, summary="The health check that counts, and who says it")
+def show_health(request: HttpRequest, name: str) -> HealthOut:
+    return health_out(app_for(person_of(request), name))
+
+
+@router.patch("/apps/{name}/health", response=HealthOut, summary="Set the app's own health check, or some of it")
+def change_health(request: HttpRequest, name: str, body: HealthIn) -> HealthOut:
+    person = person_of(request)
+    app = app_for(person, name)
+    actions.set_health(person, app=app, changes=body.dict(exclude_unset=True))
+    return health_out(app)
+
+
+@router.delete("/apps/{name}/health", response={204: None}, summary="Take it away: the Dockerfile's counts again, or the default")
+def unset_health(request: HttpRequest, name: str) -> Status[None]:
+    person = person_of(request)
+    actions.unset_health(person, app=app_for(person, name))
+    return Status(204, None)

@@ -1,0 +1,303 @@
+"""An app's health check: what may be set in the portal, by whom, whose word counts, and what the node is told of it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+from django.test import Client
+
+from portal.activity.access import audit_of_app
+from portal.apps import actions
+from portal.apps.checks import NUMBERS, checked
+from portal.apps.health import check_of, counting_for, health_of
+from portal.apps.models import App, HealthSettings
+from portal.builds import actions as builds
+from portal.errors import NotAllowed, ValueRefused
+from portal.releases.declared import Declared, Health
+from runtime.builds import appfile_toml
+from runtime.errors import BadSource
+from runtime.health import CheckKind, HealthCheck
+from tests.portal.conftest import Crew
+from tests.portal.pages import fleet
+from tests.portal.shipyard import roll_out, submit_archive
+from tests.portal.test_api import Caller
+from workers import translate
+
+FORM = {"kind": "http", "path": "/", "command": "", "timeout": "5", "interval": "10", "attempts": "3", "start_period": "30"}
+OF_DOCKERFILE: dict[str, Any] = {**fleet.APP_FILE["health"], "kind": "command", "command": ["./well"], "words": "`./well`"}
+
+
+def live_app(crew: Crew, **said: Any) -> App:
+    """With what its file and its Dockerfile say of health, if anything."""
+    app = crew.app()
+    build = submit_archive(crew.owner, app)
+    builds.mark_building(build)
+    file = {**fleet.APP_FILE, "crons": [], "health": None, "image_health": None, **said}
+    rollout = builds.succeed(build, "sha256:" + "0" * 64, {"web": "run"}, file)
+    assert rollout is not None
+    roll_out(rollout)
+    app.refresh_from_db()
+    return app
+
+
+def told(app: App) -> HealthCheck:
+    """What the node is to ask."""
+    current = translate.desired_app(app).current
+    assert current is not None
+    return current.health
+
+
+@pytest.fixture
+def owner(crew: Crew) -> Caller:
+    return Caller(crew.token(crew.owner))
+
+
+@pytest.fixture
+def browser(crew: Crew) -> Client:
+    client = Client()
+    client.force_login(crew.owner)
+    return client
+
+
+def test_what_is_usual_in_the_portal_is_what_the_node_does_by_itself(crew: Crew) -> None:
+    assert told(live_app(crew)) == HealthCheck()
+
+
+def test_a_command_typed_on_the_page_is_what_the_node_runs(crew: Crew, browser: Client) -> None:
+    app = live_app(crew)
+    typed = {"kind": "command", "command": "python manage.py check --deploy", "timeout": "2.5", "interval": "60", "attempts": "5"}
+    answer = browser.post("/apps/hello/settings/health", {**FORM, **typed, "start_period": "120"}, follow=True)
+    assert "For instances that start from now on it is `python manage.py check --deploy`." in answer.content.decode()
+    assert told(app) == HealthCheck(
+        kind=CheckKind.COMMAND,
+        command=("/bin/sh", "-c", "python manage.py check --deploy"),
+        timeout=2.5,
+        start_period=120.0,
+        interval=60.0,
+        attempts=5,
+    )
+    current = translate.desired_app(app).current
+    assert current is not None
+    assert current.boot_seconds == 420.0
+    assert audit_of_app(app)[0].text == (
+        "set the health check to `python manage.py check --deploy`, 2.5 s each, every 60 s, 5 attempts, 120 s to start"
+    )
+
+
+def test_an_empty_field_is_the_usual_value_and_what_another_kind_asks_is_kept_for_later(crew: Crew, browser: Client) -> None:
+    app = live_app(crew)
+    browser.post("/apps/hello/settings/health", {**FORM, "path": "/up", "command": "./well", "attempts": "7"})
+    browser.post("/apps/hello/settings/health", {"kind": "tcp", "path": "/up", "command": "./well"})
+    assert told(app) == HealthCheck(kind=CheckKind.TCP)
+    row = health_of(app)
+    assert row is not None
+    assert (row.path, row.command, row.attempts) == ("/up", "./well", 3)
+
+
+def test_the_words_of_a_check_are_the_node_s() -> None:
+    for changes in ({}, {"path": "/up"}, {"kind": "tcp"}, {"kind": "command", "command": "test -e /tmp/ready && echo 'well'"}):
+        check = check_of(HealthSettings(**changes))
+        values = {name: value for name, value in asdict(check).items() if name != "words"}
+        assert check.words == HealthCheck(**{**values, "kind": CheckKind(check.kind)}).describe()
+
+
+def test_how_long_it_is_waited_for_is_what_the_node_waits() -> None:
+    for seconds in (30.0, 0.0):
+        row = HealthSettings(start_period=seconds, interval=1.0, attempts=2)
+        assert check_of(row).patience == HealthCheck(start_period=seconds, interval=1.0, attempts=2).boot_seconds
+
+
+@pytest.mark.parametrize("field", list(NUMBERS))
+def test_a_number_that_the_page_takes_a_file_takes_too_and_no_other(field: str) -> None:
+    _, least, most = NUMBERS[field]
+    for value in (least, most):
+        assert getattr(appfile_toml.read(f"[health]\n{field} = {value}").health, field) == checked({field: value})[field]
+    for value in (least - (1 if field == "attempts" else 0.01), most + 1):
+        with pytest.raises(ValueRefused):
+            checked({field: value})
+        with pytest.raises(BadSource):
+            appfile_toml.read(f"[health]\n{field} = {value}")
+
+
+@pytest.mark.parametrize(
+    ("file", "page", "image", "source"), [(1, 1, 1, "file"), (0, 1, 1, "settings"), (0, 0, 1, "dockerfile"), (0, 0, 0, "default")]
+)
+def test_the_file_s_word_goes_first_then_the_page_s_then_the_dockerfile_s(
+    crew: Crew, file: int, page: int, image: int, source: str
+) -> None:
+    app = crew.app()
+    if page:
+        actions.set_health(crew.owner, app=app, changes={"kind": "tcp"})
+    of_file, of_image = Health.of(fleet.APP_FILE["health"]), Health.of(OF_DOCKERFILE)
+    declared = Declared(health=of_file if file else None, image_health=of_image if image else None)
+    assert counting_for(app, declared).source == source
+
+
+def test_a_get_of_the_front_page_can_be_set_over_a_dockerfile_s_check_and_taken_away_again(crew: Crew, browser: Client) -> None:
+    app = live_app(crew, image_health=OF_DOCKERFILE)
+    page = browser.get("/apps/hello/settings").content.decode()
+    assert "Now counts its Dockerfile's HEALTHCHECK:" in page
+    assert 'name="remove"' not in page[page.index('id="health"') : page.index('id="danger"')]
+    page = browser.post("/apps/hello/settings/health", FORM, follow=True).content.decode()
+    assert "Now counts what is set here" in page
+    assert told(app) == HealthCheck()
+    page = browser.post("/apps/hello/settings/health", {**FORM, "remove": "health"}, follow=True).content.decode()
+    assert "The health check set here is taken away." in page
+    assert told(app).command == ("./well",)
+    assert audit_of_app(app)[0].text == "took the health check of the settings away"
+
+
+def test_the_page_says_that_the_file_goes_before_what_is_set_on_it(crew: Crew, browser: Client) -> None:
+    live_app(crew, health=fleet.APP_FILE["health"])
+    page = browser.post("/apps/hello/settings/health", {**FORM, "kind": "tcp"}, follow=True).content.decode()
+    assert "What slipway.toml says goes before it: GET /healthz." in page
+    assert "Now counts what slipway.toml says:" in page
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "says"),
+    [
+        ("kind", "grpc", "There are http, tcp, command."),
+        ("path", "healthz", "a slash first"),
+        ("path", "/a b", "a slash first"),
+        ("path", "/" + "a" * 200, "at most 200 characters"),
+        ("command", "one\ntwo", "one shell line"),
+        ("command", "a\0", "one shell line"),
+        ("command", "x" * 16_385, "longer than 16,384 characters"),
+        ("timeout", 0, "a number of seconds from 0.1 to 30"),
+        ("timeout", 31, "The time for one check cannot be 31."),
+        ("timeout", math.nan, "cannot be nan"),
+        ("start_period", -1, "from 0 to 3,600"),
+        ("interval", 0.5, "from 1 to 3,600"),
+        ("interval", "often", "The interval cannot be often."),
+        ("attempts", 0, "a whole number from 1 to 100"),
+        ("attempts", 2.5, "The number of attempts cannot be 2.5."),
+        ("attempts", True, "cannot be True"),
+        ("retries", 1, "It has kind, path, command, timeout"),
+    ],
+)
+def test_what_cannot_be_is_refused_at_its_field(field: str, value: object, says: str) -> None:
+    with pytest.raises(ValueRefused) as refused:
+        checked({field: value})
+    assert refused.value.field == field
+    assert says in refused.value.explain()
+
+
+@pytest.mark.parametrize(
+    ("typed", "field", "says"),
+    [
+        ({"path": "healthz now"}, "path", "a slash first"),
+        ({"kind": "command", "command": " "}, "command", "A check by command needs a command."),
+        ({"timeout": "soon"}, "timeout", "This is no number of seconds. From 0.1 to 30. Empty: 5."),
+        ({"interval": "0"}, "interval", "It is a number of seconds from 1 to 3,600."),
+        ({"start_period": "4000"}, "start_period", "The start period cannot be 4000"),
+        ({"attempts": "2.5"}, "attempts", "This is no whole number. From 1 to 100. Empty: 3."),
+    ],
+)
+def test_the_page_keeps_what_was_typed_and_marks_the_field(
+    crew: Crew, browser: Client, typed: dict[str, str], field: str, says: str
+) -> None:
+    app = crew.app()
+    answer = browser.post("/apps/hello/settings/health", {**FORM, **typed})
+    page = answer.content.decode()
+    assert answer.status_code == 422
+    problem = page[page.index(f'id="id_{field}-problem"') :]
+    assert says in problem[: problem.index("</p>")]
+    assert all(f'value="{value}"' in page for value in typed.values() if value.strip())
+    assert health_of(app) is None
+
+
+def test_the_api_tells_who_says_it_and_changes_what_it_is_given(crew: Crew, owner: Caller) -> None:
+    app = live_app(crew, image_health=OF_DOCKERFILE)
+    status, answer = owner("get", "/apps/hello/health")
+    assert (status, answer["source"], answer["counts"]["check"], answer["settings"]) == (200, "dockerfile", "`./well`", None)
+    status, answer = owner("patch", "/apps/hello/health", {"kind": "tcp", "interval": 2})
+    assert (status, answer["source"]) == (200, "settings")
+    assert answer["counts"] == {
+        "kind": "tcp",
+        "check": "a connection to its port",
+        "timeout": 5.0,
+        "start_period": 30.0,
+        "interval": 2.0,
+        "attempts": 3,
+    }
+    status, answer = owner("patch", "/apps/hello/health", {"attempts": 9, "timeout": 0.5})
+    assert answer["settings"] == {
+        "kind": "tcp",
+        "path": "/",
+        "command": "",
+        "timeout": 0.5,
+        "start_period": 30.0,
+        "interval": 2.0,
+        "attempts": 9,
+    }
+    assert told(app) == HealthCheck(kind=CheckKind.TCP, timeout=0.5, interval=2.0, attempts=9)
+    assert owner("patch", "/apps/hello/health", {"interval": None})[1]["counts"]["interval"] == 10.0
+    assert owner("patch", "/apps/hello/health", {"kind": "command"}) == (
+        400,
+        {
+            "error": "A check by command needs a command.",
+            "hint": "Write the shell line that ends with 0 when the instance is well, or choose another kind.",
+        },
+    )
+    assert owner("patch", "/apps/hello/health", {"attempts": "many"})[0] == 422
+    assert owner("delete", "/apps/hello/health") == (204, None)
+    assert owner("get", "/apps/hello/health")[1]["source"] == "dockerfile"
+
+
+def test_an_empty_change_sets_nothing_and_the_same_again_is_no_news(crew: Crew, owner: Caller) -> None:
+    app = crew.app()
+    assert owner("patch", "/apps/hello/health", {})[1]["settings"] is None
+    for _ in range(2):
+        owner("patch", "/apps/hello/health", {"path": "/up"})
+    owner("delete", "/apps/hello/health")
+    owner("delete", "/apps/hello/health")
+    assert [entry.text for entry in audit_of_app(app)][:3] == [
+        "took the health check of the settings away",
+        "set the health check to GET /up, 5 s each, every 10 s, 3 attempts, 30 s to start",
+        "made the app hello",
+    ]
+
+
+def test_the_contract_has_its_shapes(db: None) -> None:
+    contract = Client().get("/api/openapi.json").json()
+    assert set(contract["paths"]["/api/v1/apps/{name}/health"]) == {"get", "patch", "delete"}
+    assert set(contract["components"]["schemas"]["HealthIn"]["properties"]) == set(FORM)
+
+
+def test_others_neither_see_nor_change_it(crew: Crew) -> None:
+    app = crew.app()
+    caller = Caller(crew.token(crew.stranger))
+    assert caller("get", "/apps/hello/health")[0] == 404
+    assert caller("patch", "/apps/hello/health", {"kind": "tcp"})[0] == 404
+    assert caller("delete", "/apps/hello/health")[0] == 404
+    with pytest.raises(NotAllowed):
+        actions.set_health(crew.stranger, app=app, changes={"kind": "tcp"})
+    with pytest.raises(NotAllowed):
+        actions.unset_health(crew.stranger, app=app)
+    assert not HealthSettings.objects.exists()
+
+
+def test_a_path_that_was_set_before_there_were_kinds_is_kept(transactional_db: None) -> None:
+    before = [("apps", "0005_waking")]
+    try:
+        executor = MigrationExecutor(connection)
+        executor.migrate(before)
+        then = executor.loader.project_state(before).apps
+        team = then.get_model("accounts", "Team").objects.create(name="blue")
+        for name, path in (("plain", "/"), ("asked", "/healthz")):
+            then.get_model("apps", "App").objects.create(team=team, name=name, health_path=path)
+        call_command("migrate", "apps", verbosity=0)
+        assert [(row.app.name, row.kind, row.path, row.attempts) for row in HealthSettings.objects.all()] == [
+            ("asked", "http", "/healthz", 3)
+        ]
+        call_command("migrate", "apps", "0005_waking", verbosity=0)
+        assert dict(then.get_model("apps", "App").objects.values_list("name", "health_path")) == {"plain": "/", "asked": "/healthz"}
+    finally:
+        call_command("migrate", verbosity=0)
