@@ -1,0 +1,61 @@
+"""A health check that was set in the portal, as real instances are asked it."""
+
+from __future__ import annotations
+
+from django.test import Client
+
+from portal.releases.models import RolloutState
+from runtime.health import CheckKind, HealthCheck
+from workers import translate
+from workers.rollout import roll_out
+
+QUICK = {"timeout": "2", "interval": "1", "attempts": "1", "start_period": "2"}
+
+
+def set_on_page(plant, app, **typed: str) -> None:
+    client = Client()
+    client.force_login(plant.crew.owner)
+    answer = client.post(f"/apps/{app.name}/settings/health", {**QUICK, **typed})
+    assert answer.status_code == 302, answer.content.decode()
+
+
+def rolled_out(plant, app, mode: str = "ok", command: str = ""):
+    """A release of an app that has no file of its own, after its rollout."""
+    rollout = plant.release(app, mode, **({"web": command} if command else {}))
+    roll_out(rollout.pk)
+    rollout.refresh_from_db()
+    return rollout
+
+
+def test_a_command_set_on_the_page_decides_when_an_instance_takes_traffic(plant):
+    app = plant.app()
+    set_on_page(plant, app, kind="command", command="echo looked; test -e /tmp/ready")
+    never = rolled_out(plant, app)
+    assert never.state == RolloutState.FAILED
+    assert "Its health check `echo looked; test -e /tmp/ready` ended with code 1, saying: looked" in never.reason
+    ready = rolled_out(plant, app, command="touch /tmp/ready; python3 /srv/app.py ready ok")
+    assert ready.state == RolloutState.LIVE, ready.reason
+    assert plant.get(app).text.startswith("ready")
+    app.refresh_from_db()
+    desired = translate.desired_app(app).current
+    assert desired is not None
+    assert desired.health == HealthCheck(
+        kind=CheckKind.COMMAND,
+        command=("/bin/sh", "-c", "echo looked; test -e /tmp/ready"),
+        timeout=2.0,
+        start_period=2.0,
+        interval=1.0,
+        attempts=1,
+    )
+
+
+def test_a_connection_set_on_the_page_is_enough_for_an_app_whose_every_answer_is_a_500(plant):
+    app = plant.app()
+    set_on_page(plant, app, kind="http", path="/")
+    refused = rolled_out(plant, app, "broken")
+    assert refused.state == RolloutState.FAILED
+    assert "status 500" in refused.reason
+    set_on_page(plant, app, kind="tcp")
+    taken = rolled_out(plant, app, "broken")
+    assert taken.state == RolloutState.LIVE, taken.reason
+    assert plant.get(app).status_code == 500
