@@ -99,10 +99,10 @@ def _how_it_answers(seen: Seen) -> str:
     if seen.answer.status is not None:
         return (
             f"It answers {asked} with status {seen.answer.status}; it counts as healthy with a status below 500. "
-            "Its log should say why; another path can be asked by setting the app's health path."
+            "Its log should say why; another health check can be set on the app's settings page or in its file."
         )
     return (
-        f"It listens, but {asked} {seen.answer.trouble or 'got no answer'}. Make that path answer quickly, or choose another health path."
+        f"It listens, but {asked} {seen.answer.trouble or 'got no answer'}. Make that path answer quickly, or choose another health check."
     )
 
 
