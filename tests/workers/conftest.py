@@ -72,9 +72,9 @@ class Plant:
     crew: Crew
     children: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
-    def get(self, app: App, path: str = "/") -> httpx.Response:
+    def get(self, app: App, path: str = "/", **headers: str) -> httpx.Response:
         return httpx.get(
-            f"http://127.0.0.1:{self.config.http_port}{path}", headers={"Host": f"{app.name}.{settings.BASE_DOMAIN}"}, timeout=60
+            f"http://127.0.0.1:{self.config.http_port}{path}", headers={"Host": f"{app.name}.{settings.BASE_DOMAIN}", **headers}, timeout=60
         )
 
     def die(self, app: App) -> None:

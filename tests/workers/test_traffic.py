@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import base64
+import re
 import secrets
 import socket
+import statistics
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
 
 import pytest
 from django.conf import settings as django_settings
@@ -14,11 +18,14 @@ from django.conf import settings as django_settings
 from portal.apps.models import Instance, InstanceState
 from portal.releases.models import Rollout, RolloutState
 from portal.traffic.models import TrafficSettings
+from runtime.converge.evidence import Traffic, judge
 from tests.system.load import Load, Tally
 
 pytestmark = pytest.mark.slow
 
 WATCHED = 40  # seconds that a bad canary could have: it is to be gone long before
+FROM_EVIDENCE = 5.0  # seconds at most until it is judged
+ACCESS = re.compile(r"(?P<at>\S+) router \S+ GET \S+ (?P<status>\d+|-) .*took=(?P<took>\d+)ms .*instance=(?P<instance>\S+)")
 
 
 def over(rollout: Rollout) -> bool:
@@ -103,9 +110,13 @@ def test_a_worse_canary_is_rolled_back_by_itself_with_its_evidence(plant, before
     settings(app, way="canary", canary_steps=[[50, WATCHED]])
     good = rolled_out(plant, app, before)
     assert good.state == RolloutState.LIVE
+    (old,) = (one.id for one in plant.engine.instances())
     with load(plant, app, connections=4):
         rollout = rolled_out(plant, app, bad)
     assert rollout.state == RolloutState.ROLLED_BACK
+    known_at = evident_at(plant.config.app_logs / f"{app.name}.log", old)
+    assert rollout.finished_at is not None
+    assert rollout.finished_at.timestamp() - known_at <= FROM_EVIDENCE
     assert word in rollout.reason
     assert "v1" in rollout.reason
     app.refresh_from_db()
@@ -114,6 +125,49 @@ def test_a_worse_canary_is_rolled_back_by_itself_with_its_evidence(plant, before
     with load(plant, app) as afterwards:
         plant.get(app)
     assert failures(afterwards) == []
+
+
+def test_what_the_old_release_lost_before_does_not_excuse_a_canary_that_runs_out_of_memory(plant):
+    from portal.queue import Task, enqueue
+
+    plant.worker()
+    plant.supervisor()
+    app = plant.app()
+    settings(app, way="canary", canary_steps=[[1, WATCHED]], preview_token="lookout")
+    assert rolled_out(plant, app).state == RolloutState.LIVE
+    (old,) = plant.engine.instances()
+    plant.get(app, "/glut")
+    plant.until(lambda: plant.engine.usage(old.id).oom_kills == 1)
+    rollout = plant.release(app, "ok")
+    enqueue(Task.ROLL_OUT, rollout.pk)
+    preview = {"X-Slipway-Preview": "lookout"}
+    plant.until(lambda: plant.get(app, **preview).text.startswith(f"v{rollout.release.build_id} "), seconds=60)
+    plant.get(app, "/glut", **preview)
+    plant.until(lambda: over(rollout), seconds=30)
+    assert rollout.state == RolloutState.ROLLED_BACK
+    assert "ran out of memory: the kernel ended 1 process of it" in rollout.reason
+
+
+def evident_at(log: Path, old: str) -> float:
+    """When the requests that an app's log tells of were enough to condemn its canary, the one that is not `old`. Unix seconds."""
+    took: dict[bool, list[float]] = {True: [], False: []}
+    failed = {True: 0, False: 0}
+    for line in sorted(log.read_text().splitlines()):
+        found = ACCESS.match(line)
+        is_canary = found is not None and found["instance"] != old
+        if found is None or not (is_canary or took[True]):
+            continue  # both are counted from the canary's first request
+        took[is_canary].append(int(found["took"]) / 1000)
+        failed[is_canary] += found["status"] == "-" or found["status"] >= "500"
+        if judge(*(traffic(took[side], failed[side]) for side in (True, False)), who="it", beside="the rest"):
+            return datetime.fromisoformat(found["at"]).timestamp()
+    raise AssertionError("nothing in the log condemns the canary")
+
+
+def traffic(took: list[float], failed: int) -> Traffic:
+    if len(took) < 2:
+        return Traffic(requests=len(took), failed=failed)
+    return Traffic(requests=len(took), failed=failed, median=statistics.median(took), tail=statistics.quantiles(took, n=20)[-1])
 
 
 def scaled(plant, app, count: int) -> None:
