@@ -23,6 +23,11 @@ def of_page(*names: str) -> tuple[Crumb, ...]:
     return tuple(Crumb(name=name) for name in names)
 
 
+def of_code(code: str) -> tuple[Crumb, ...]:
+    """The page of a code, below that of all."""
+    return (Crumb(name="Codes", url=reverse("codes")), Crumb(name=code))
+
+
 def of_team(team: Team) -> tuple[Crumb, ...]:
     """The team's own page."""
     return (Crumb(name=team.name),)

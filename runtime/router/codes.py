@@ -42,12 +42,9 @@ class Code(StrEnum):
     ROUTER_FAULT = "H99"
 
 
-MEMORY_EXCEEDED = "R14 memory-exceeded"  # no end of a request, but a line in the app's log
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """One code. `refresh`: seconds after which a browser tries again by itself, 0 for never. Status 0: seen in logs only."""
+    """One code. `refresh`: seconds after which a browser tries again by itself, 0 for never. Status 0: seen in `seen_in` only."""
 
     name: str
     status: int
@@ -57,6 +54,12 @@ class Explanation:
     look_at: str
     fix: str
     refresh: int = 0
+    seen_in: str = "the access log"
+
+    @property
+    def seen(self) -> str:
+        """Where somebody meets the code, as a sentence."""
+        return f"Status {self.status}." if self.status else f"Seen in {self.seen_in} only."
 
 
 EXPLAINED: dict[Code, Explanation] = {
@@ -298,6 +301,21 @@ EXPLAINED: dict[Code, Explanation] = {
         fix="The operator's: memory and open files of the router.",
     ),
 }
+# No ends of a request, but lines of `slipway` in the app's log.
+NOTED: dict[str, Explanation] = {
+    "R14": Explanation(
+        name="memory-exceeded",
+        status=0,
+        seen_in="the app's log",
+        title="The kernel ended a process in a running instance.",
+        next_step="",
+        meaning="The instance reached its limit of memory, and one of its processes had to go; the rest of it lives on. A web server whose "
+        "workers end so answers some requests with H13.",
+        look_at="The memory chart in the metrics; how many workers the instance starts (`SLIPWAY_MEMORY` tells it its limit in bytes).",
+        fix="Start fewer workers, find what keeps memory, or give the process type more.",
+    )
+}
+MEMORY_EXCEEDED = f"R14 {NOTED['R14'].name}"
 
 
 def code_of(*, given: str, status: int, termination: str, server: str) -> Code | None:
@@ -337,20 +355,29 @@ _ENDS = {
 
 def manual() -> str:
     """docs/codes.md."""
-    parts = [_MANUAL_HEAD]
-    for code, what in EXPLAINED.items():
-        seen = f"Status {what.status}." if what.status else "Seen in the access log only."
-        parts.append(
-            f"## {code} {what.name}\n\n{what.title} {seen}\n\n- **Means:** {what.meaning}\n- **Look at:** {what.look_at}\n- **Fix:** {what.fix}\n"
-        )
-    return "\n".join([*parts, _MANUAL_TAIL])
+    parts = [
+        f"## {code} {what.name}\n\n{what.title} {what.seen}\n\n"
+        f"- **Means:** {what.meaning}\n- **Look at:** {what.look_at}\n- **Fix:** {what.fix}\n"
+        for code, what in _all()
+    ]
+    return "\n".join([_MANUAL_HEAD, *parts])
 
 
 def as_json() -> str:
-    """platform/portal/requests/codes.json: what the portal, which may not import this, tells an app's owner."""
-    told = ("name", "status", "title", "meaning", "look_at", "fix")
-    document = {code.value: {name: getattr(what, name) for name in told} for code, what in EXPLAINED.items()}
+    """platform/portal/requests/codes.json: what the portal, which may not import this, tells on each code's page."""
+    told = ("name", "seen", "title", "meaning", "look_at", "fix")
+    document = {code: {"about": _about(code)} | {name: getattr(what, name) for name in told} for code, what in _all()}
     return json.dumps(document, indent=2) + "\n"
+
+
+def _all() -> list[tuple[str, Explanation]]:
+    return [*((code.value, what) for code, what in EXPLAINED.items()), *NOTED.items()]
+
+
+def _about(code: str) -> str:
+    if code in NOTED:
+        return "an instance"
+    return "the app" if code < "H40" else "the request" if code < "H80" else "the platform"
 
 
 _MANUAL_HEAD = """\
@@ -358,17 +385,8 @@ _MANUAL_HEAD = """\
 
 What the router answers in an app's place carries a code: on the page, as `code` in the JSON (asked for by `Accept: application/json`),
 in the header `X-Slipway-Code`, and in the access log. The request's id stands beside it. H10 to H39 are about the app, H40 to H59 about
-the request, H80 and up about the platform.
+the request, H80 and up about the platform, R14 about an instance. The portal has a page for each, `/codes/H12`, which error pages link
+to and which is read without signing in.
 
 This page is written by `python -m runtime.router > docs/codes.md` from `runtime/router/codes.py`; a test compares them.
-"""
-_MANUAL_TAIL = f"""\
-## {MEMORY_EXCEEDED}
-
-The kernel ended a process in a running instance. No answer: a line of `slipway` in the app's log, and on the page of a request near it.
-
-- **Means:** The instance reached its limit of memory, and one of its processes had to go; the rest of it lives on. A web server whose
-  workers end so answers some requests with H13.
-- **Look at:** The memory chart in the metrics; how many workers the instance starts (`SLIPWAY_MEMORY` tells it its limit in bytes).
-- **Fix:** Start fewer workers, find what keeps memory, or give the process type more.
 """

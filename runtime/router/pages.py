@@ -24,12 +24,14 @@ _ID = "{request_id}"
 def pages_map(portal: str) -> str:
     """The map file: each page's body in both forms, the ends, and what else HAProxy wants to know of a code.
 
-    `portal` is the portal's address: each page leads the app's owner to what happened around this request.
+    `portal` is the portal's address: each page leads to the page of its code there, and the app's owner to what happened around
+    this request.
     """
     shown = {code: what for code, what in EXPLAINED.items() if what.status}
-    lines = [
-        f"{code}-{form} {body}" for code, what in shown.items() for form, body in (("html", _html(code, what)), ("json", _json(code, what)))
-    ]
+    lines: list[str] = []
+    for code, what in shown.items():
+        docs = f"{portal}/codes/{code}"
+        lines += [f"{code}-html {_html(code, what, docs)}", f"{code}-json {_json(code, what, docs)}"]
     lines += [f"{code}-status {what.status}" for code, what in shown.items()]
     lines += [f"{code}-retry {what.refresh}" for code, what in shown.items() if what.refresh]
     lines += [f"{form}-plain {plain}" for form, plain in (("own", "html"), ("html", "html"), ("json", "json"))]
@@ -87,24 +89,26 @@ _HTML_TAIL = '">For the owner: what happened</a></footer></main></body></html>'
 _JSON_TAIL = '"}'
 
 
-def _html(code: Code, what: Explanation) -> str:
+def _html(code: Code, what: Explanation, docs: str) -> str:
     refresh = f'<meta http-equiv="refresh" content="{what.refresh}">' if what.refresh else ""
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width,initial-scale=1"><meta name="robots" content="noindex">{refresh}'
         f"<title>{escape(what.title)}</title><style>{_STYLE}</style></head><body><main>"
-        f'<p class="status">{what.status} &middot; {code}</p><h1>{escape(what.title)}</h1><p>{escape(what.next_step)}</p>'
+        f'<p class="status">{what.status} &middot; <a href="{escape(docs)}">{code}</a></p>'
+        f"<h1>{escape(what.title)}</h1><p>{escape(what.next_step)}</p>"
         "<footer>Request <code>"
     )
 
 
-def _json(code: Code, what: Explanation) -> str:
+def _json(code: Code, what: Explanation, docs: str) -> str:
     document = {
         "error": what.name,
         "code": code.value,
         "status": what.status,
         "message": what.title,
         "next_step": what.next_step,
+        "docs": docs,
         "request_id": "",
     }
     return json.dumps(document).removesuffix(_JSON_TAIL)

@@ -13,7 +13,7 @@ AXE = (ROOT / "node_modules" / "axe-core" / "axe.min.js").read_text()
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 MOST_BYTES = 300_000
 PAGES = {
-    "": ["/sign-in"],
+    "": ["/sign-in", "/codes", "/codes/H98", "/codes/R14"],
     "newcomer": ["/", "/images"],
     "member": [
         "/",
@@ -29,6 +29,7 @@ PAGES = {
         "/apps/shop/metrics?span=7d",
         "/apps/empty-hull/metrics",
         f"/requests/{REQUEST}",
+        "/codes/H12",
         "/apps/shop/traffic",
         "/apps/shop/settings",
         "/apps/shop/settings?reveal=SECRET_KEY",

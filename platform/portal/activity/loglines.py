@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
 from portal.activity.logfile import LogLine
+from portal.requests.codes import meaning_of
 
 _ERRORS = ("error", "fatal", "critical", "panic", "traceback")
+# Where a code stands, by who wrote the line: an app may print what it likes, and that is no code.
+_CODES = {"router": re.compile(r"(?<= code=)[A-Z]\d\d\b"), "slipway": re.compile(r"^[A-Z]\d\d\b")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,4 +46,14 @@ def _item(line: LogLine, *, marked: bool) -> SafeString:
         moment = format_html('<time datetime="{}" title="{}">{}</time>', exact, exact, f"{line.at:%H:%M:%S}")
     if line.source:
         source = format_html('<span class="log-source">{}</span>', line.source)
-    return format_html('<li class="{}">{}{}<span class="log-text">{}</span></li>', kind, moment, source, line.text)
+    return format_html('<li class="{}">{}{}<span class="log-text">{}</span></li>', kind, moment, source, _text(line))
+
+
+def _text(line: LogLine) -> SafeString:
+    """The line's text; a code in it leads to its page."""
+    place = _CODES.get(line.source)
+    found = place.search(line.text) if place else None
+    if found is None or meaning_of(found[0]) is None:
+        return format_html("{}", line.text)
+    before, after = line.text[: found.start()], line.text[found.end() :]
+    return format_html('{}<a class="link" href="{}">{}</a>{}', before, reverse("code", args=[found[0]]), found[0], after)

@@ -1,4 +1,4 @@
-"""Addresses of requests."""
+"""Addresses of requests, and of the codes they may have ended with."""
 
 from __future__ import annotations
 
@@ -9,4 +9,6 @@ from portal.requests import views
 urlpatterns = [
     path("requests", views.find_request, name="find-request"),
     path("requests/<str:request_id>", views.request_page, name="request"),
+    path("codes", views.codes_page, name="codes"),
+    path("codes/<str:code>", views.code_page, name="code"),
 ]

@@ -1,10 +1,13 @@
-"""The page of one request, which every error page of the router leads the app's owner to."""
+"""The page of one request, which every error page of the router leads the app's owner to, and the pages of the codes.
+
+Those of the codes are for whoever met one: visitors of an app come to them too, so nobody need be signed in.
+"""
 
 from __future__ import annotations
 
 from urllib.parse import urlencode
 
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 
@@ -12,6 +15,7 @@ from portal import crumbs
 from portal.accounts.signed_in import SignedInRequest, signed_in
 from portal.activity.loglines import LogPiece
 from portal.errors import NotFound
+from portal.requests.codes import by_subject, meaning_of
 from portal.requests.trace import trace_of
 
 
@@ -40,3 +44,16 @@ def find_request(request: SignedInRequest) -> HttpResponse:
         )
     app = request.GET.get("app", "")
     return redirect(reverse("request", args=[wanted]) + (f"?{urlencode({'app': app})}" if app else ""))
+
+
+def codes_page(request: HttpRequest) -> HttpResponse:
+    """All codes, a line each."""
+    return render(request, "requests/codes.html", {"subjects": by_subject(), "crumbs": crumbs.of_page("Codes")})
+
+
+def code_page(request: HttpRequest, code: str) -> HttpResponse:
+    """What one code means, what to look at, the fix."""
+    what = meaning_of(code.upper())
+    if what is None:
+        raise NotFound(f"There is no code {code}.", hint="A code is a letter and two digits, such as H12. All of them are at /codes.")
+    return render(request, "requests/code.html", {"what": what, "crumbs": crumbs.of_code(what.code)})

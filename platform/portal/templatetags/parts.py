@@ -9,7 +9,7 @@ from django import template
 from django.contrib.messages.storage.base import Message
 from django.forms import BoundField
 from django.templatetags.static import static
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from portal.templatetags.amounts import percent_of
@@ -46,6 +46,7 @@ _STATES = {
     "unproven": ("failed", "Not proven"),
 }
 _FLASHES = {"success": ("live", "check"), "error": ("failed", "circle-alert"), "warning": ("changing", "triangle-alert")}
+_CODE = (SafeString("<code>"), SafeString("</code>"))
 _SPARK_WIDTH, _SPARK_HEIGHT = 80, 20
 
 
@@ -130,6 +131,13 @@ def field(bound: BoundField, classes: str = "") -> dict[str, BoundField | str]:
     if bound.errors:
         attributes["aria-invalid"] = "true"
     return {"field": bound, "classes": classes}
+
+
+@register.filter
+def with_code(text: str) -> SafeString:
+    """What stands between backticks, as in the manual, is set as code."""
+    parts = enumerate(text.split("`"))
+    return format_html_join("", "{}{}{}", ((_CODE[0], part, _CODE[1]) if number % 2 else ("", part, "") for number, part in parts))
 
 
 @register.filter

@@ -31,6 +31,7 @@ PAGES = [
     "/apps/shop/compare?before=v1&after=v2",
     "/apps/shop/instances/shop-web-0",
 ]
+OPEN_PAGES = ["/codes", "/codes/H12"]
 ADMIN_PAGES = ["/admin", "/admin/teams/harbour", "/admin/teams/dock"]
 
 
@@ -49,6 +50,11 @@ def test_whoever_is_not_signed_in_is_sent_to_sign_in_and_back(filled: None, path
     answer = Client().get(path)
     assert answer.status_code == 302
     assert answer["Location"].startswith("/sign-in?next=/")
+
+
+@pytest.mark.parametrize("path", OPEN_PAGES)
+def test_what_visitors_of_an_app_are_led_to_needs_no_sign_in(filled: None, member: Client, path: str) -> None:
+    assert Client().get(path).status_code == member.get(path).status_code == 200
 
 
 @pytest.mark.parametrize("path", ADMIN_PAGES)
@@ -85,10 +91,10 @@ def test_following_a_link_changes_nothing(member: Client, path: str) -> None:
     assert member.get(f"/apps/shop/{path}").status_code == 405
 
 
-@pytest.mark.parametrize("path", ["/sign-in", *PAGES])
+@pytest.mark.parametrize("path", ["/sign-in", *OPEN_PAGES, *PAGES])
 def test_no_page_needs_more_than_its_own_files(member: Client, path: str) -> None:
     """What the content security policy forbids: inline scripts, styles and handlers, and anything from elsewhere."""
-    answer = (Client() if path == "/sign-in" else member).get(path)
+    answer = (member if path in PAGES else Client()).get(path)
     html = answer.content.decode()
     assert not re.search(r"<script(?![^>]*\bsrc=\"/static/)", html)
     assert not re.search(r"<style|\sstyle=|\son[a-z]+=\"", html)

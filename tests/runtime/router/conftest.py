@@ -110,6 +110,7 @@ def check_page(answer: httpx.Response, code: Code, accept: str) -> None:
         assert answer.headers["content-type"] == "application/json"
         told = answer.json()
         assert re.fullmatch(rf"http://portal\.test:\d+/requests/{request_id}", told.pop("details"))
+        assert re.fullmatch(rf"http://portal\.test:\d+/codes/{code}", told.pop("docs"))
         assert told == {
             "error": page.name,
             "code": code,
@@ -125,8 +126,9 @@ def check_page(answer: httpx.Response, code: Code, accept: str) -> None:
         assert request_id in answer.text
         assert answer.text.endswith("</html>")
         links = re.findall(r'\S+="https?://[^"]*"', answer.text)
-        assert len(links) == answer.text.count("://") == 1, "a page fetches nothing from elsewhere"
-        assert re.fullmatch(rf'href="http://portal\.test:\d+/requests/{request_id}"', links[0])
+        assert len(links) == answer.text.count("://") == 2, "a page fetches nothing from elsewhere"
+        assert re.fullmatch(rf'href="http://portal\.test:\d+/codes/{code}"', links[0])
+        assert re.fullmatch(rf'href="http://portal\.test:\d+/requests/{request_id}"', links[1])
 
 
 class Crowd:

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from runtime.router.codes import EXPLAINED, Code, as_json, code_of, manual
+from runtime.router.codes import EXPLAINED, MEMORY_EXCEEDED, NOTED, Code, as_json, code_of, manual
 from tests.architecture.tree import ROOT
 
 
@@ -20,8 +20,12 @@ def test_every_code_is_explained_in_full():
 
 def test_the_manual_is_written_from_the_codes():
     assert (ROOT / "docs/codes.md").read_text() == manual(), "write it again: python -m runtime.router > docs/codes.md"
-    sections = re.findall(r"^## (H\d\d) ", manual(), re.MULTILINE)
-    assert sections == [code.value for code in Code]
+    sections = re.findall(r"^## ([A-Z]\d\d) ", manual(), re.MULTILINE)
+    assert sections == [*(code.value for code in Code), *NOTED]
+
+
+def test_the_line_in_an_app_s_log_begins_with_its_code():
+    assert MEMORY_EXCEEDED == "R14 memory-exceeded"
 
 
 def test_the_portal_tells_the_same_of_each_code():
