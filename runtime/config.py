@@ -35,6 +35,7 @@ class NodeConfig:
     resolver: str = ""  # address or address:port of the DNS server that domains are proven by; empty: this machine's own
     proxy_protocol: bool = False  # every connection from browsers begins with the PROXY protocol's line
     queue_seconds: int = 30  # how long a request waits in the router for an instance that is not full
+    client_share: int = 50  # percent of the router's connections that one client's address may hold; 100: all
     scheme: str = "http"
     portal_host: str = "localhost"
     base_domain: str = "slipway.localhost"
@@ -313,6 +314,7 @@ _READERS: dict[str, Callable[[str], object]] = {
     "resolver": _server,
     "proxy_protocol": _yes,
     "queue_seconds": _seconds,
+    "client_share": _percent,
     "scheme": _scheme,
     "portal_host": str.lower,
     "base_domain": str.lower,

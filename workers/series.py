@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import redis
 
-from runtime.router.metrics import Metrics, Tally, exposition
+from runtime.router.metrics import Metrics, Tally, exposition, exposition_of_router
 from runtime.router.render import PORTAL
 from workers.sampling import AppUsage
 from workers.schedules import KEEP_SERIES
@@ -25,6 +25,7 @@ FINE_KEPT = 720  # points: two hours of ten seconds
 COARSE_KEPT = 2016  # points: a week of five minutes
 COARSE = 300  # seconds
 EXPOSITION = "slipway:exposition"
+ROUTER = "@router"  # stands there where an app's name would; no app can be called so, and only admins are told
 _FINE_EXPIRY, _COARSE_EXPIRY = 3 * 3600, 8 * 86400  # of an app that says nothing more; longer than its points are looked at
 _EXPOSITION_EXPIRY = 60  # a supervisor that is away is better told by no numbers than by old ones
 
@@ -43,7 +44,7 @@ class Series:
     """`round` every KEEP_SERIES seconds, from any one thread. What Redis did not take is part of the next point.
 
     `tallies` gives copies of those that differ from the counts it is handed, None for apps that are gone; `in_flight` and `usage`
-    tell of the moment, by app.
+    tell of the moment, by app; `refused` of connections since the router's worker began.
     """
 
     def __init__(
@@ -53,9 +54,11 @@ class Series:
         tallies: Callable[[Mapping[str, int]], Mapping[str, Tally | None]],
         in_flight: Callable[[], Mapping[str, int]],
         usage: Callable[[], Mapping[str, AppUsage]],
+        refused: Callable[[], int],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._client, self._tallies, self._in_flight, self._usage, self._clock = client, tallies, in_flight, usage, clock
+        self._refused = refused
         self._now: dict[str, Tally] = {}  # as last looked at
         self._written: dict[str, Tally] = {}  # as of the last point
         self._at = clock() - KEEP_SERIES
@@ -82,7 +85,7 @@ class Series:
             window.usage.append(used)
             window.in_flight = max(window.in_flight, open_now)
         folded = self._folded(now) if now // COARSE != self._at // COARSE else {}
-        texts = self._texts(in_flight)
+        texts = {**self._texts(in_flight), ROUTER: exposition_of_router(self._refused())}
         if self._write(points, folded, texts):
             self._written.update({app: self._now[app] for app in self._moved()})
             self._at, self._busy = now, busy

@@ -88,7 +88,10 @@ class Supervisor:
         self._visitors = Visitors(engine, roster, woken=self._woken)
         self._pulses = Pulses(engine, roster, changed=self._look_at)
         self._demand = DemandSampling(engine, roster, client, tally=self._visitors.tally)
-        self._series = Series(client, tallies=self._visitors.tallies, in_flight=engine.router.in_flight, usage=self._sampling.by_app)
+        router = engine.router
+        self._series = Series(
+            client, tallies=self._visitors.tallies, in_flight=router.in_flight, usage=self._sampling.by_app, refused=router.refused
+        )
         self._broker_away = False
         self.stop = threading.Event()
 

@@ -26,7 +26,7 @@ from runtime.router.delta import LiveServer, SlotDelta, live_servers, slot_delta
 from runtime.router.ledger import Ledger, Placed
 from runtime.router.record import slot_name
 from runtime.router.render import Identity, instance_of
-from runtime.router.runtime_api import RouterDown, RuntimeApi, in_flight
+from runtime.router.runtime_api import RouterDown, RuntimeApi, in_flight, refused
 from runtime.router.table import AppRoutes
 
 _BASE64URL = re.compile(r"[A-Za-z0-9_.-]{1,512}")
@@ -159,6 +159,12 @@ class Router:
         with suppress(RouterDown):
             return in_flight(self._api.ask("show table by_app"))
         return {}
+
+    def refused(self) -> int:
+        """Connections turned away because their address held its share; of the present worker alone, and 0 when HAProxy is down."""
+        with suppress(RouterDown):
+            return refused(self._api.ask("show stat web 1 -1"))
+        return 0
 
     def reconcile(self) -> list[str]:
         """Compare files and HAProxy with the journalled routes, repair, and say in words what differed."""

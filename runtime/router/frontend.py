@@ -12,6 +12,7 @@ from runtime.router.record import FIELDS, RATE_PERIOD, SITUATIONS, Maps
 from runtime.router.table import AppSituation
 
 ANSWERS = "answers"
+CONNECTIONS = 8000  # open at once, of all clients together; the rest wait in the kernel
 PROOF_PATH = "/.well-known/slipway-domain.txt"  # of the file that proves whose a domain is
 PORTAL_FLAG = "P"  # in the portal's own record: people who come by HTTP are led to HTTPS
 PROOF_HEADER = "X-Slipway-Domain"
@@ -37,14 +38,17 @@ def frontend(config: NodeConfig, maps: Maps) -> str:
 
 
 def counters() -> str:
-    """The tables that limits count in: by app, and by app and client."""
+    """The tables that limits count in: by app, by app and client, and connections by address, for more of them than can be open."""
     stored = f"gpc0,gpc0_rate({RATE_PERIOD}s),conn_cur"
     return f"""\
 backend by_app from table
   stick-table type string len 64 size 100k expire 10m store {stored}
 
 backend by_client from table
-  stick-table type string len 128 size 200k expire 1m store {stored}"""
+  stick-table type string len 128 size 200k expire 1m store {stored}
+
+backend by_address from table
+  stick-table type ipv6 size {2 * CONNECTIONS} expire 10s store conn_cur"""
 
 
 def answers(maps: Maps) -> str:
@@ -116,7 +120,7 @@ def _head(config: NodeConfig) -> str:
     # Names with other characters go first: application servers read X_Forwarded_For as X-Forwarded-For.
     return f"""\
 frontend web from front
-{_binds(config)}
+{_binds(config)}{_share(config)}
   option http-no-delay
   option http-restrict-req-hdr-names delete
   option idle-close-on-response
@@ -134,6 +138,20 @@ frontend web from front
   http-request set-header X-Forwarded-Host %[req.hdr(host),bytes(0,{_LONGEST_HOST})]
   http-request set-var(txn.as) str(html)
   http-request set-var(txn.as) str(json) if {{ req.hdr(accept) -m sub application/json }} !{{ req.hdr(accept) -m sub text/html }}"""
+
+
+def _share(config: NodeConfig) -> str:
+    """Connections count from the moment they are taken, before TLS and headers: those are what somebody slow never finishes.
+
+    Whose they are is known only once the PROXY protocol's line is there, where one comes: what then sends none is the balancer's.
+    """
+    if config.client_share == 100:
+        return ""
+    stage = "session" if config.proxy_protocol else "connection"
+    most = CONNECTIONS * config.client_share // 100
+    return f"""
+  tcp-request {stage} track-sc2 src,ipmask(32,64) table by_address
+  tcp-request {stage} reject if {{ sc_conn_cur(2) gt {most} }}"""
 
 
 def _lookup(maps: Maps) -> str:

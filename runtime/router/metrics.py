@@ -138,6 +138,12 @@ def exposition(metrics: Metrics, in_flight: Mapping[str, int]) -> str:
     return "".join(f"{line}\n" for line in _exposed(metrics, in_flight))
 
 
+def exposition_of_router(refused: int) -> str:
+    """What is told of no app: how many connections were turned away before they were anybody's."""
+    name, what = "slipway_connections_refused_total", "Connections turned away, as their address held its share of all."
+    return f"# HELP {name} {what}\n# TYPE {name} counter\n{name} {refused}\n"
+
+
 def _exposed(metrics: Metrics, in_flight: Mapping[str, int]) -> Iterator[str]:
     apps = sorted(metrics.apps.items())
     yield "# HELP slipway_requests_total Requests by class of status; none: nothing was answered."

@@ -124,7 +124,7 @@ global
   log stdout format raw daemon err
   stats socket {config.router_socket} mode 600 level admin
   stats maxconn 50
-  maxconn 8000
+  maxconn {frontend.CONNECTIONS}
   no strict-limits
   hard-stop-after 1h{drop}
   set-var proc.wake str({config.wake_socket})

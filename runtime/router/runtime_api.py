@@ -96,6 +96,13 @@ def in_flight(answer: str) -> dict[str, int]:
     return {match[1]: int(match[2]) for match in _OPEN.finditer(answer)}
 
 
+def refused(answer: str) -> int:
+    """Connections and sessions that rules turned away, from the answer to `show stat` for one frontend: a line of names, one of values."""
+    names, values = (line.split(",") for line in answer.splitlines()[:2])
+    told = dict(zip(names, values, strict=True))
+    return int(told["dcon"]) + int(told["dses"])
+
+
 def _lines(commands: Iterable[str]) -> list[str]:
     lines: list[str] = []
     for command in commands:

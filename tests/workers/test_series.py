@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import pytest
 import redis
 
-from portal.metrics.exposition import texts_of
+from portal.metrics.exposition import joined, texts_of
 from portal.metrics.series import Span, points_of, pulses_of
 from runtime.router.accessline import AccessLine
 from runtime.router.codes import Code
@@ -18,7 +18,7 @@ from runtime.router.metrics import Tally
 from runtime.router.render import PORTAL
 from workers import series
 from workers.sampling import AppUsage
-from workers.series import Series
+from workers.series import ROUTER, Series
 
 START = 1_800_000_020.0  # twenty seconds into five minutes of the clock
 USED = AppUsage(cpu=250, memory=100, memory_limit=400)
@@ -32,9 +32,17 @@ class Node:
     tallies: dict[str, Tally] = field(default_factory=dict)
     in_flight: dict[str, int] = field(default_factory=dict)
     usage: dict[str, AppUsage] = field(default_factory=dict)
+    refused: int = 0
 
     def series(self, client: redis.Redis) -> Series:
-        return Series(client, tallies=self.changed, in_flight=lambda: self.in_flight, usage=lambda: self.usage, clock=lambda: self.now)
+        return Series(
+            client,
+            tallies=self.changed,
+            in_flight=lambda: self.in_flight,
+            usage=lambda: self.usage,
+            refused=lambda: self.refused,
+            clock=lambda: self.now,
+        )
 
     def changed(self, seen: Mapping[str, int]) -> dict[str, Tally | None]:
         gone: dict[str, Tally | None] = dict.fromkeys(seen.keys() - self.tallies.keys())
@@ -148,13 +156,22 @@ def test_prometheus_text_follows_the_counts_and_comes_back_after_it_was_lost(bro
     node.serve("hello", 2)
     node.serve("", 1)
     kept.round()
-    assert set(texts_of(None)) == {"hello", ""}
+    assert set(texts_of(None)) == {"hello", "", ROUTER}
     assert 0 < broker.ttl("slipway:exposition") <= 60
     broker.delete("slipway:exposition")
     for _ in range(2):  # noticed in the first, written again in the second
         node.now += 10
         kept.round()
     assert 'slipway_requests_in_flight{app="hello"} 1\n' in texts_of(None)["hello"]
+
+
+def test_admins_are_told_of_connections_that_the_router_turned_away(broker: redis.Redis) -> None:
+    node = Node()
+    kept = node.series(broker)
+    for node.refused in (0, 7):
+        kept.round()
+        assert joined(texts_of(None).values()).endswith(f"\nslipway_connections_refused_total {node.refused}\n")
+        node.now += 10
 
 
 def test_a_deleted_apps_numbers_are_not_the_next_ones(broker: redis.Redis) -> None:
@@ -167,7 +184,7 @@ def test_a_deleted_apps_numbers_are_not_the_next_ones(broker: redis.Redis) -> No
     node.now += 10
     kept.round()
     assert points_of("hello", Span.HOUR, now=node.now) == []
-    assert texts_of(None) == {}
+    assert set(texts_of(None)) == {ROUTER}
     node.serve("hello", 1)
     node.now += 10
     kept.round()

@@ -1,0 +1,103 @@
+"""One client's address may hold only a share of all connections, whatever it does or leaves undone with them."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+
+import pytest
+
+from runtime.config import NodeConfig
+from runtime.router import frontend
+from runtime.router.record import Maps
+from tests.runtime.router.conftest import RouterUnderTest, end, free_port, router_of_its_own, routes_to, wait_for
+
+SHARE = frontend.CONNECTIONS // 100  # of client_share=1
+HALF = b"GET / HTTP/1.1\r\nHost: hello.t"
+WHOLE = b"GET / HTTP/1.1\r\nHost: hello.test\r\nConnection: close\r\n\r\n"
+
+
+@pytest.fixture(scope="module")
+def direct() -> Iterator[RouterUnderTest]:
+    with router_of_its_own(client_share=1, https_port=free_port()) as running:
+        running.router.set(routes_to(end(running.app("web-1"))))
+        yield running
+
+
+@pytest.fixture(scope="module")
+def balanced() -> Iterator[RouterUnderTest]:
+    with router_of_its_own(client_share=1, proxy_protocol=True) as running:
+        running.router.set(routes_to(end(running.app("web-1"))))
+        yield running
+
+
+def opened(running: RouterUnderTest, source: str = "127.0.0.1", *, tls: bool = False) -> socket.socket:
+    port = running.config.https_port if tls else running.config.http_port
+    return socket.create_connection(("127.0.0.1", port), 5, source_address=(source, 0))
+
+
+def answer(running: RouterUnderTest, text: bytes, source: str = "127.0.0.1") -> bytes:
+    """The first line of the answer; empty where the connection was turned away."""
+    with suppress(ConnectionError), opened(running, source) as one:
+        one.sendall(text)
+        return one.makefile("rb").readline().strip()
+    return b""
+
+
+@contextmanager
+def full(running: RouterUnderTest, said: bytes, *, tls: bool = False) -> Iterator[None]:
+    """One address has opened as many as it may."""
+    wait_for(lambda: counted(running) == 0)  # those of the test before are closed
+    with ExitStack() as held:
+        for _ in range(SHARE):
+            held.enter_context(opened(running, tls=tls)).sendall(said)
+        wait_for(lambda: counted(running) == SHARE)  # HAProxy's threads have taken all
+        yield
+
+
+def counted(running: RouterUnderTest) -> int:
+    """Connections that count for some address."""
+    return sum(int(count) for count in re.findall(r"conn_cur=(\d+)", running.router._api.ask("show table by_address")))
+
+
+def test_an_address_that_fills_its_share_with_half_requests_shuts_nobody_else_out(direct: RouterUnderTest):
+    before = direct.router.refused()
+    with full(direct, HALF):
+        assert [answer(direct, WHOLE) for _ in range(3)] == [b""] * 3
+        assert direct.router.refused() == before + 3
+        assert answer(direct, WHOLE, "127.0.0.2") == b"HTTP/1.1 200 OK"
+    wait_for(lambda: answer(direct, WHOLE) == b"HTTP/1.1 200 OK")  # what is closed counts no more
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_connections_that_say_nothing_at_all_count_too(direct: RouterUnderTest, tls: bool):
+    with full(direct, b"", tls=tls):
+        assert answer(direct, WHOLE) == b""
+        assert answer(direct, WHOLE, "127.0.0.2") == b"HTTP/1.1 200 OK"
+
+
+@pytest.mark.parametrize(
+    ("one", "same", "other"),
+    [
+        ("TCP4 203.0.113.7 127.0.0.1", "TCP4 203.0.113.7 127.0.0.1", "TCP4 203.0.113.8 127.0.0.1"),
+        ("TCP6 2001:db8:0:1::7 ::1", "TCP6 2001:db8:0:1::8 ::1", "TCP6 2001:db8:0:2::7 ::1"),
+    ],
+)
+def test_behind_a_balancer_the_address_is_the_visitors(balanced: RouterUnderTest, one: str, same: str, other: str):
+    before = balanced.router.refused()
+    with full(balanced, proxied(one) + HALF):
+        assert answer(balanced, proxied(same) + WHOLE) == b""
+        assert balanced.router.refused() == before + 1
+        assert answer(balanced, proxied(other) + WHOLE) == b"HTTP/1.1 200 OK"
+
+
+def proxied(addresses: str) -> bytes:
+    return f"PROXY {addresses} 1 1\r\n".encode()
+
+
+def test_the_share_is_half_and_can_be_all():
+    maps = Maps(folder=NodeConfig().router)
+    assert "reject if { sc_conn_cur(2) gt 4000 }" in frontend.frontend(NodeConfig(), maps)
+    assert "reject" not in frontend.frontend(NodeConfig(client_share=100), maps)
