@@ -18,6 +18,8 @@ from pathlib import Path
 
 ROTATE_AT = 10 * 2**20  # bytes; then APP.log becomes APP.log.1, and the one before is gone
 LONGEST_TEXT = 16_384
+_SURELY_LEFT = 300.0  # seconds; to make a file takes none
+_FRESH = re.compile(r"\..+\.\d+-\d+")  # of `_make`
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1a\x1c-\x1f\x7f]")  # all but tab and escape: colours stay
 
 
@@ -59,6 +61,18 @@ def append(path: Path, lines: Sequence[str], *, user: str, rotate: bool = False)
         os.close(fd)
 
 
+def sweep(folder: Path, *, now: float) -> list[str]:
+    """Remove the second names of files whose maker was killed; what was done, in words. One that has its log's name too loses nothing."""
+    done: list[str] = []
+    for fresh in folder.glob(".*"):
+        with suppress(FileNotFoundError):  # its maker lives and was quicker
+            status = fresh.stat()
+            if _FRESH.fullmatch(fresh.name) and (status.st_nlink > 1 or now - status.st_mtime > _SURELY_LEFT):
+                fresh.unlink()
+                done.append(f"removed {fresh.name}, left by whoever was killed when it began a log")
+    return done
+
+
 def _make(path: Path, user: str) -> None:
     """An empty file that the portal may read from the moment it has its name: whoever follows a log looks for it five times a second."""
     fresh = path.with_name(f".{path.name}.{os.getpid()}-{time.monotonic_ns()}")
@@ -69,7 +83,7 @@ def _make(path: Path, user: str) -> None:
             os.link(fresh, path)
     finally:
         os.close(fd)
-        fresh.unlink()
+        fresh.unlink(missing_ok=True)
 
 
 def give_to_group(fd: int, user: str) -> None:

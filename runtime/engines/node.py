@@ -30,6 +30,7 @@ from runtime.converge.observed import ObservedApp, Pulse
 from runtime.converge.plan import Plan, plan
 from runtime.converge.readiness import Ask, ask
 from runtime.converge.requests import Requests
+from runtime.engines import logs
 from runtime.engines.commits import commit
 from runtime.engines.runs import Runs
 from runtime.engines.shipping import Shipper
@@ -125,7 +126,8 @@ class NodeEngine:
         self.network.prepare()
         self.containers.prepare()
         self.router.prepare()
-        return [*self.containers.sweep(), *self.builder.sweep()]
+        swept = [line for folder in (self.config.app_logs, self.config.build_logs) for line in logs.sweep(folder, now=self._clock())]
+        return [*self.containers.sweep(), *self.builder.sweep(), *swept]
 
     def tear_down(self) -> None:
         """Remove everything of ours from the kernel; files stay."""

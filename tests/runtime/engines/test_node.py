@@ -142,9 +142,15 @@ def test_the_end_of_the_last_instance_of_a_canary_or_beside_one_leaves_routes_th
 
 def test_a_fresh_engine_takes_over_what_runs_without_a_restart(station, app):
     app, _ = station.roll_out(app, release(1, count=2, workers="sleep 1000"))
+    left = [folder / ".7.log.4242-1" for folder in (station.config.app_logs, station.config.build_logs)]
+    for file in left:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+        os.utime(file, (1, 1))
     before = {one.id: one.pid for one in station.engine.instances() if one.spec.app == app.app}
     station.engine = station.fresh_engine()
-    station.engine.prepare()
+    assert len([line for line in station.engine.prepare() if "7.log" in line]) == 2
+    assert not any(file.exists() for file in left)
     look = station.step(app)
     assert look.plan.settled
     assert {one.id: one.pid for one in station.engine.instances() if one.spec.app == app.app} == before

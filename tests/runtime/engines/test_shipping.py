@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from runtime.config import NodeConfig
 from runtime.engines import logs
 from runtime.engines.shipping import Shipper
 from runtime.kernel import Kernel
+from tests.architecture.tree import ROOT
 
 
 @pytest.fixture
@@ -111,6 +114,35 @@ def test_a_log_is_rotated_by_rename_at_ten_mebibytes(config):
     assert path.with_name("shop.log.1").stat().st_size > 10 * 2**20
     assert path.stat().st_size < 10 * 2**20
     assert path.stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize(("step", "left_at_once"), [("os.link", True), ("os.remove", False)])
+def test_a_log_whose_maker_was_killed_leaves_nothing_behind(config, step, left_at_once):
+    """Killed before the file has its name, it may be one that is just being made; after that, it surely is none."""
+    path = config.app_logs / "shop.log"
+    code = f"""
+import os, pathlib, sys
+from runtime.engines import logs
+sys.addaudithook(lambda event, _: event == {step!r} and os.kill(os.getpid(), 9))
+logs.append(pathlib.Path({str(path)!r}), ["a line"], user="nobody")
+"""
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == -9
+    (left,) = config.app_logs.glob(".*")
+    made_at = left.stat().st_mtime
+    assert bool(not logs.sweep(config.app_logs, now=made_at + 60)) == left.exists() == left_at_once
+    assert bool(logs.sweep(config.app_logs, now=made_at + 400)) == left_at_once
+    assert not left.exists()
+    logs.append(path, ["t s stdout one\n"], user="nobody")
+    assert [(file.name, file.read_text()) for file in config.app_logs.iterdir()] == [("shop.log", "t s stdout one\n")]
+
+
+def test_only_what_was_made_for_a_log_is_swept(config):
+    config.app_logs.mkdir(parents=True)
+    for name in ("shop.log", "shop.log.1", ".keep", ".shop.log.swp"):
+        (config.app_logs / name).touch()
+    assert logs.sweep(config.app_logs, now=2e9 + 1e9) == []
+    assert len(list(config.app_logs.iterdir())) == 4
+    assert logs.sweep(config.build_logs, now=3e9) == [], "no build has begun yet"
 
 
 @settings(max_examples=60, deadline=None)
