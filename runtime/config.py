@@ -7,8 +7,10 @@ import ipaddress
 import os
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from runtime.errors import HostLacks
 from runtime.quantities import Bytes
@@ -204,6 +206,17 @@ _PACKAGE_VARIABLES = re.compile(
 def package_environment(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
     """What this host tells pip, uv, npm, go, bundler, composer and apt by environment: registries, proxies, certificates, and where HOME is."""
     return {name: value for name, value in environment.items() if _PACKAGE_VARIABLES.fullmatch(name)}
+
+
+def proxy_ports(environment: Mapping[str, str] = os.environ) -> tuple[int, ...]:
+    """Where the proxies listen that this host's environment names; one may be on this machine."""
+    ports: set[int] = set()
+    for name, value in environment.items():
+        if name.lower() in ("http_proxy", "https_proxy", "all_proxy") and value:
+            parts = urlsplit(value if "://" in value else f"http://{value}")
+            with suppress(ValueError):  # no number: whoever uses the proxy says so
+                ports.add(parts.port or {"https": 443, "socks5": 1080}.get(parts.scheme, 80))
+    return tuple(sorted(ports))
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> NodeConfig:

@@ -20,7 +20,7 @@ from runtime.images import manifest
 from runtime.images.adoption import Adopted, adopt
 from runtime.images.digest import Digest
 from runtime.images.manifest import Descriptor, ImageConfig, Layer
-from runtime.images.pulls import allowed, not_had
+from runtime.images.pulls import allowed, not_had, reach
 from runtime.images.receipt import take_over
 from runtime.images.remote import Registries
 from runtime.images.scratch import scratch
@@ -115,7 +115,7 @@ def _pull(config: NodeConfig, store: Store, image: ReferredImage, log: Callable[
     mirrored = not image.access.user  # a password is for the registry it was given for
     name = allowed(registries, image.name, mirrored=mirrored)
     asked = registries.asked(name) if mirrored else name
-    access = replace(image.access, plain_http=registries.is_plain(asked))
+    access = replace(image.access, plain_http=registries.is_plain(asked), reach=reach(registries, name, asked))
     log(f"Pulling {name}" + (f" from {asked.host}" if asked != name else "") + (f" as {access.user}" if access.user else ""))
     transfer = Transfer(config, store, time_limit=config.pull_timeout, progress=log)
     try:

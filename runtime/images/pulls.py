@@ -7,6 +7,7 @@ registry not answer then, the image that is here serves. A name with a digest is
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -16,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from runtime import journal, stopping
-from runtime.config import NodeConfig
+from runtime.config import NodeConfig, proxy_ports
 from runtime.errors import BuildFailed, ImageDamaged, NotAllowed, TransferFailed, Unreachable
 from runtime.images.digest import Digest
-from runtime.images.remote import Registries, RemoteName, bare_host
+from runtime.images.remote import Reach, Registries, RemoteName, bare_host
 from runtime.images.store import Store
 from runtime.images.transfer import Access, Transfer
 from runtime.images.use import mark
@@ -75,7 +76,8 @@ class Pulls:
     def _ask(self, first: Transfer, then: Transfer, name: RemoteName, note: _Note | None, log: Callable[[str], None]) -> Digest:
         """The image as the registry has it now: `first` asks which it is, `then` fetches it."""
         asked = self._registries.asked(name)
-        access, source, started = Access(plain_http=self._registries.is_plain(asked)), f"docker://{asked}", time.monotonic()
+        access = Access(plain_http=self._registries.is_plain(asked), reach=reach(self._registries, name, asked))
+        source, started = f"docker://{asked}", time.monotonic()
         try:
             there = first.digest_of(source, access)
             if note and there == note.source:
@@ -137,6 +139,18 @@ def allowed(registries: Registries, text: str, *, mirrored: bool = True) -> Remo
         what = f"Builds on this node may not take images from {name.repository}: that name leads to this machine or to an app on it."
         raise NotAllowed(what, hint="Name a registry elsewhere, or have an admin name it in SLIPWAY_REGISTRIES.")
     return name
+
+
+def reach(registries: Registries, name: RemoteName, asked: RemoteName) -> Reach:
+    """How far `asked` may lead us. A registry in a private network may keep its blobs there, and so may whom the operator speaks of.
+
+    By a proxy that is in one, public registries are reached too; then it is the proxy that is led on.
+    """
+    if asked != name or registries.are_named(name):
+        return Reach.ANYWHERE
+    found = _addresses(name.host)
+    public = bool(found) and all(ipaddress.ip_address(one).is_global for one in found)
+    return Reach.PUBLIC if public and not proxy_ports() else Reach.OUTWARD
 
 
 def _addresses(host: str) -> set[str]:

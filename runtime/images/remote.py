@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
+from enum import IntEnum
 from fnmatch import fnmatchcase
 from typing import Self
 
@@ -17,6 +18,17 @@ _NAME = re.compile(
     rf"(?:(?P<host>{_HOST})/)?(?P<path>{_PATH}(?:/{_PATH})*)(?::(?P<tag>\w[\w.-]{{0,127}}))?(?:@(?P<digest>sha256:[0-9a-f]{{64}}))?",
     re.ASCII,
 )
+
+
+class Reach(IntEnum):
+    """How far who fetches may be led by a registry: the group it runs in, by which the firewall knows it (`runtime.network.firewall`).
+
+    A registry may redirect, or hand out its tokens elsewhere. The last ids before those of teams.
+    """
+
+    ANYWHERE = 0
+    OUTWARD = 999_999  # not to this machine or its apps
+    PUBLIC = 999_998  # nor into private networks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,6 +23,7 @@ from runtime.images.compression import Compression
 from runtime.images.digest import Digest
 from runtime.images.disk import size_of
 from runtime.images.manifest import Descriptor
+from runtime.images.remote import Reach
 from runtime.images.scratch import scratch
 from runtime.images.store import Store
 from runtime.quantities import Bytes
@@ -36,6 +37,10 @@ _ANOTHER_TIME = re.compile(  # what skopeo says when a registry does not answer,
 )
 _BLOB = re.compile(rb"Copying blob (?:sha256:)?([0-9a-f]{12})[0-9a-f]*.*")
 _SMALLER = "Make the image smaller, or ask an admin for more disk."
+_NOT_FOLLOWED = (
+    "Check that the registry runs. One that leads on to this machine, to an app on it or from outside into a private network "
+    "is not followed there, unless an admin names it in SLIPWAY_REGISTRIES."
+)
 _ENTRY = "image"  # what the one image of a layout in between is called
 
 
@@ -46,6 +51,7 @@ class Access:
     user: str = ""
     password: str = ""
     plain_http: bool = False  # also accept a certificate nobody vouches for
+    reach: Reach = Reach.ANYWHERE
 
 
 class Transfer:
@@ -113,14 +119,16 @@ class Transfer:
         spare.mkdir(exist_ok=True)
         environment = {**package_environment(), "PATH": os.defpath, "TMPDIR": str(spare), "HOME": str(space)}
         verb, *rest = words
-        command = ["setpriv", "--pdeathsig", "KILL", "skopeo", "--insecure-policy", verb, "--authfile", str(credentials), *rest]
+        group = ["--regid", str(access.reach.value), "--clear-groups"] if access.reach else []
+        command = ["setpriv", "--pdeathsig", "KILL", *group, "skopeo", "--insecure-policy", verb, "--authfile", str(credentials), *rest]
         try:
             return process.run(command, timeout=self._time_limit, env=environment, on_output=self._tell, stoppable=True, watch=watch).stdout
         except HostLacks:
             raise HostLacks("skopeo, which moves images, is not on this machine.", hint="apt-get install skopeo") from None
         except ProcessFailed as failure:
             kind = Unreachable if _ANOTHER_TIME.search(str(failure)) else TransferFailed
-            raise kind(f"{what} could not be transferred. {_said(failure)}", hint=_remedy(str(failure))) from None
+            hint = _NOT_FOLLOWED if access.reach and "connection refused" in str(failure) else _remedy(str(failure))
+            raise kind(f"{what} could not be transferred. {_said(failure)}", hint=hint) from None
 
     def _tell(self, line: bytes) -> None:
         if match := _BLOB.fullmatch(line.strip()):

@@ -13,6 +13,7 @@ METADATA = (  # what clouds tell their machines, credentials among it, and link-
     IPv4Network("168.63.129.16/32"),  # Azure
     IPv4Network("192.0.0.192/32"),  # Oracle
 )
+PRIVATE = tuple(map(IPv4Network, ("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16")))  # RFC 1918, RFC 6598
 _NUMBERS = 16**6  # of interfaces before their names come round again
 
 

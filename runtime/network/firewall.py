@@ -1,8 +1,10 @@
 """The node's nftables rules as text, and handing them to the kernel.
 
 Two tables carry the node's name. `inet`: out by NAT, in only what the host itself began, nothing between containers, to
-metadata services or to the host. `bridge`: a container sends only as the addresses it was given. Every rule names our bridge
-or our interfaces, and the policies are accept: other people's traffic passes through untouched.
+metadata services or to the host; and what fetches from a stranger's registry, known by its group (`Reach`), comes nowhere
+that containers do not come either, and from a public one into no private network. `bridge`: a container sends only as the
+addresses it was given. Every rule names our bridge, our interfaces or these groups, and the policies are accept: other
+people's traffic passes through untouched.
 """
 
 from __future__ import annotations
@@ -12,22 +14,34 @@ from ipaddress import IPv4Address, IPv4Network
 
 from runtime import process
 from runtime.errors import NetworkRefused, ProcessFailed
+from runtime.images.remote import Reach
 from runtime.kernel import Kernel
-from runtime.network.addresses import METADATA, gateway, hardware_address, interface_prefix
+from runtime.network.addresses import METADATA, PRIVATE, gateway, hardware_address, interface_prefix
 from runtime.network.leases import Lease
 
 FLOWS = 4096  # connections one container may have open; the kernel's table of them is the whole machine's, and full it drops everybody's
 
 
-def ruleset(*, node: str, bridge: str, network: IPv4Network, local_resolvers: Sequence[IPv4Address], leases: Iterable[Lease]) -> str:
+def ruleset(
+    *,
+    node: str,
+    bridge: str,
+    network: IPv4Network,
+    local_resolvers: Sequence[IPv4Address],
+    leases: Iterable[Lease],
+    proxies: Sequence[int] = (),
+) -> str:
     """Both tables, replacing what is there in one transaction: connections live on, for their state is not in the tables.
 
     Between containers is refused before routing: later, an ICMP redirect would use up the refusal's share of the rate limit
-    (net/ipv4/route.c, ip_rt_send_redirect), and the sender would wait for nothing.
+    (net/ipv4/route.c, ip_rt_send_redirect), and the sender would wait for nothing. What goes to any of the host's own addresses
+    leaves by `lo`. `proxies`: ports of this host by which it has others fetched; a name is looked up wherever that is done.
     """
     elements = ", ".join(_sender(lease) for lease in leases)
     senders = f"elements = {{ {elements} }}" if elements else ""
     addresses = ", ".join(map(str, local_resolvers))
+    metadata = ", ".join(map(str, METADATA))
+    to_proxies = f'oifname "lo" tcp dport {{ {", ".join(map(str, proxies))} }} accept' if proxies else ""
     resolvers = f"ip daddr {{ {addresses} }} meta l4proto {{ tcp, udp }} th dport 53 accept" if addresses else ""
     return f"""\
 {removal(node)}
@@ -51,7 +65,7 @@ table inet {node} {{
   chain from_containers {{
     oifname "{bridge}" reject with icmpx admin-prohibited
     meta nfproto != ipv4 drop
-    ip daddr {{ {", ".join(map(str, METADATA))} }} reject with icmpx admin-prohibited
+    ip daddr {{ {metadata} }} reject with icmpx admin-prohibited
     accept
   }}
   chain input {{
@@ -67,6 +81,23 @@ table inet {node} {{
   chain postrouting {{
     type nat hook postrouting priority srcnat; policy accept;
     ip saddr {network} oifname != "{bridge}" masquerade
+  }}
+  chain output {{
+    type filter hook output priority filter - 10; policy accept;
+    meta skgid {{ {Reach.OUTWARD}, {Reach.PUBLIC} }} jump to_strangers
+  }}
+  chain to_strangers {{
+    meta l4proto {{ tcp, udp }} th dport 53 accept
+    {to_proxies}
+    oifname {{ "lo", "{bridge}" }} jump refused
+    ip daddr {{ {metadata} }} jump refused
+    ip6 daddr {{ fe80::/10, fd00:ec2::254 }} jump refused
+    meta skgid {Reach.PUBLIC} ip daddr {{ {", ".join(map(str, PRIVATE))} }} jump refused
+    meta skgid {Reach.PUBLIC} ip6 daddr fc00::/7 jump refused
+  }}
+  chain refused {{
+    meta l4proto tcp reject with tcp reset
+    reject with icmpx admin-prohibited
   }}
 }}
 table bridge {node} {{

@@ -19,7 +19,7 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from runtime import journal
-from runtime.config import NodeConfig
+from runtime.config import NodeConfig, proxy_ports
 from runtime.errors import NetworkRefused
 from runtime.kernel import Kernel
 from runtime.network import firewall, namespaces
@@ -73,6 +73,7 @@ class Network:
                     network=self._config.network,
                     local_resolvers=[server for server in name_servers() if server in local],
                     leases=leases.values(),
+                    proxies=proxy_ports(),
                 )
             )
 

@@ -1,0 +1,182 @@
+"""A stranger's registry that sends whoever fetches an image on to this machine: the firewall keeps skopeo from going there."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runtime.config import proxy_ports
+from runtime.errors import TransferFailed, Unreachable
+from runtime.images.pulls import Pulls, reach
+from runtime.images.remote import Reach, Registries, RemoteName
+from runtime.images.store import Store
+from runtime.images.transfer import Access, Transfer
+from tests.ranges import free_range
+from tests.runtime.network.conftest import HIDDEN, HOST, OUTSIDE, World, end, run
+
+PORT, ELSEWHERE = 5000, 5001
+NAME = f"{OUTSIDE}:{PORT}/team/app:1"
+
+
+@pytest.fixture
+def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Of the outside's address, and skopeo trusts it: only strangers by TLS are confined, who speaks plain HTTP was named by the operator."""
+    path = tmp_path / "moved.pem"
+    words = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1", "-subj", "/CN=moved"]
+    told = ["-addext", f"subjectAltName=IP:{OUTSIDE}", "-keyout", path, "-out", f"{path}.crt"]
+    subprocess.run(["openssl", "req", *words, *told], check=True, capture_output=True)
+    path.write_text(path.read_text() + Path(f"{path}.crt").read_text())
+    monkeypatch.setenv("SSL_CERT_FILE", f"{path}.crt")
+    return path
+
+
+@dataclass
+class Stranger:
+    """Registries outside."""
+
+    world: World
+    certificate: Path
+
+    def opens(self, port: int, target: str = "") -> subprocess.Popen[bytes]:
+        script = Path(__file__).with_name("moved.py")
+        enter = ["nsenter", f"--net={self.world.outside}", sys.executable, "-S", script]
+        started = subprocess.Popen([*enter, str(port), self.certificate, target], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.world.stack.callback(end, started)
+        assert started.stdout is not None
+        assert started.stdout.readline() == b"ready\n"
+        return started
+
+
+@pytest.fixture
+def stranger(world: World, certificate: Path) -> Stranger:
+    return Stranger(world, certificate)
+
+
+@pytest.fixture
+def service() -> Iterator[socket.socket]:
+    """Something of this machine, on all of its addresses."""
+    with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as listener:
+        listener.settimeout(0.3)
+        yield listener
+
+
+def pull(world: World, **settings: object) -> None:
+    config = replace(world.config, pull_timeout=8, disk_high=100, disk_full=100, **settings)  # type: ignore[arg-type]
+    store = Store(config)
+    with store.lease():
+        Pulls(config, store).find(NAME, lambda _: None, deadline=time.monotonic() + 30)
+
+
+def was_asked(service: socket.socket) -> bool:
+    try:
+        service.accept()[0].close()
+    except TimeoutError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "127.1.2.3", HOST])
+def test_nobody_is_sent_on_to_this_machine(stranger: Stranger, service: socket.socket, host: str) -> None:
+    asked = stranger.opens(PORT, f"http://{host}:{service.getsockname()[1]}")
+    with pytest.raises(Unreachable, match="connection refused") as refused:
+        pull(stranger.world)
+    assert asked.stdout is not None
+    assert asked.stdout.readline() == b"/v2/\n", "the registry itself is reached"
+    assert "is not followed there" in refused.value.hint
+    assert not was_asked(service)
+
+
+@pytest.mark.parametrize("where", ["an app", "the metadata service"])
+def test_nor_to_an_app_or_a_metadata_service(stranger: Stranger, where: str) -> None:
+    inside = stranger.world.attach("one")
+    stranger.world.peer(inside.netns, "listen", 7000)
+    assert stranger.world.ask(None, "connect", inside.address, 7000).startswith("open")
+    stranger.opens(PORT, f"http://{inside.address if where == 'an app' else HIDDEN}:7000")
+    with pytest.raises(Unreachable, match="connection refused"):
+        pull(stranger.world)
+
+
+@pytest.mark.parametrize("reach", [Reach.PUBLIC, Reach.OUTWARD])
+def test_from_a_public_registry_nobody_is_sent_on_into_a_private_network(stranger: Stranger, reach: Reach) -> None:
+    world, private = stranger.world, free_range()
+    run("nsenter", f"--net={world.outside}", "ip", "addr", "add", f"{private[7]}/32", "dev", "lo")
+    run("ip", "route", "add", str(private), "via", OUTSIDE)
+    world.stack.callback(run, "ip", "route", "del", str(private), "via", OUTSIDE)
+    asked = stranger.opens(ELSEWHERE)
+    stranger.opens(PORT, f"https://{private[7]}:{ELSEWHERE}")
+    with pytest.raises(TransferFailed) as failed:
+        Transfer(world.config, Store(world.config)).bring(f"docker://{NAME}", Access(plain_http=True, reach=reach))
+    assert ("connection refused" in failed.value.what) is isinstance(failed.value, Unreachable) is (reach is Reach.PUBLIC)
+    if reach is Reach.OUTWARD:
+        assert asked.stdout is not None
+        assert asked.stdout.readline() == b"/v2/team/app/manifests/1\n"
+
+
+@pytest.mark.parametrize(
+    ("host", "settings", "expected"),
+    [
+        ("9.9.9.9", {}, Reach.PUBLIC),
+        ("[2620:fe::fe]:5000", {}, Reach.PUBLIC),
+        ("10.0.0.5:5000", {}, Reach.OUTWARD),
+        ("nowhere.invalid", {}, Reach.OUTWARD),
+        ("9.9.9.9", {"allowed": ("9.9.9.9/team",)}, Reach.ANYWHERE),
+        ("9.9.9.9", {"plain": ("9.9.9.9",)}, Reach.ANYWHERE),
+        ("9.9.9.9", {"mirrors": (("9.9.9.9", "10.0.0.5"),)}, Reach.ANYWHERE),
+    ],
+)
+def test_how_far_a_registry_may_lead(host: str, settings: dict[str, Any], expected: Reach, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    registries, name = Registries(**settings), RemoteName.parse(f"{host}/team/app:1")
+    assert reach(registries, name, registries.asked(name)) is expected
+    monkeypatch.setenv("HTTPS_PROXY", "http://10.0.0.9:3128")
+    assert reach(registries, name, registries.asked(name)) is (expected and Reach.OUTWARD)
+
+
+def test_to_elsewhere_one_is_sent_on(stranger: Stranger) -> None:
+    asked = stranger.opens(ELSEWHERE)
+    stranger.opens(PORT, f"https://{OUTSIDE}:{ELSEWHERE}")
+    with pytest.raises(TransferFailed) as failed:
+        pull(stranger.world)
+    assert not isinstance(failed.value, Unreachable)
+    assert asked.stdout is not None
+    assert asked.stdout.readline() == b"/v2/team/app/manifests/1\n"
+
+
+def test_a_registry_that_the_operator_names_may_lead_to_this_machine(stranger: Stranger, service: socket.socket) -> None:
+    stranger.opens(PORT, f"http://127.0.0.1:{service.getsockname()[1]}")
+    with pytest.raises(Unreachable):
+        pull(stranger.world, registries=(f"{OUTSIDE}:{PORT}",))
+    assert was_asked(service)
+
+
+def test_a_proxy_on_this_machine_is_asked(stranger: Stranger, service: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{service.getsockname()[1]}")
+    stranger.world.network.prepare()
+    stranger.opens(PORT)
+    with pytest.raises(Unreachable):
+        pull(stranger.world)
+    assert was_asked(service)
+
+
+@pytest.mark.parametrize(
+    ("environment", "ports"),
+    [
+        ({}, ()),
+        ({"HTTP_PROXY": "", "NO_PROXY": "localhost:1", "OTHER": "http://a:1"}, ()),
+        ({"https_proxy": "http://user:word@proxy.lan:3128/", "HTTP_PROXY": "proxy.lan:8080"}, (3128, 8080)),
+        ({"http_proxy": "http://proxy.lan", "https_proxy": "https://proxy.lan", "ALL_PROXY": "socks5://proxy.lan"}, (80, 443, 1080)),
+        ({"http_proxy": "http://proxy.lan:many"}, ()),
+    ],
+)
+def test_the_ports_of_proxies(environment: dict[str, str], ports: tuple[int, ...]) -> None:
+    assert proxy_ports(environment) == ports
