@@ -3,6 +3,7 @@
 Of a frozen one, beyond a request of the same app awake; of a stopped one, beside the app's own start in a container that is there.
 """
 
+import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -44,6 +45,7 @@ def report(config: NodeConfig, api: Api, team: str, image: str) -> Iterator[tupl
 def _frozen(sleepers: Sleepers, sleeps: Callable[[str], bool]) -> str:
     over, awake, troubles = [], [], []
     _until_all(sleepers.apps, sleeps)
+    os.sync()  # what deploying forty apps has left to write is not a wake's to wait for
     for app in sleepers.apps:
         first, trouble = sleepers.ask(app)
         time.sleep(_CALM)

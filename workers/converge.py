@@ -7,6 +7,7 @@ from portal.apps.actions import forget
 from portal.apps.models import App
 from portal.quotas.models import Quota
 from portal.releases.models import Release
+from runtime import journal
 from workers import convergence, node, series, translate
 from workers.celery import app as celery
 
@@ -30,9 +31,20 @@ def instance_ended(app_name: str) -> None:
 
 @celery.task(name="slipway.converge_all")
 def converge_all() -> None:
-    """Ask for a look at every app. Those that are as they should be cost some milliseconds each."""
-    for app_id in App.objects.values_list("pk", flat=True):
-        celery.send_task("slipway.converge", [app_id], expires=10)
+    """Look at every app, and have done what there is to do. Those that are as they should be cost some milliseconds each.
+
+    One after the other: all threads at it at once would hold each app's lock for as long as the whole takes, and a request that wakes
+    one would wait for that.
+    """
+    engine = node.engine()
+    with journal.lock(engine.config.locks / "converge-all", blocking=False) as held:
+        for app_id in App.objects.values_list("pk", flat=True) if held else ():
+            try:
+                wanting = convergence.is_wanting(app_id, engine)
+            except Exception:  # whatever it is, its own task meets it again and tells; the others are looked at all the same
+                wanting = True
+            if wanting:
+                celery.send_task("slipway.converge", [app_id], expires=10)
 
 
 @celery.task(name="slipway.remove_app")

@@ -64,6 +64,22 @@ def tend(app_id: int, engine: NodeEngine, *, seconds: float, until: Callable[[],
         return False
 
 
+def is_wanting(app_id: int, engine: NodeEngine) -> bool:
+    """Whether there is something to do about an app; it is not done here. What somebody else is at is in good hands."""
+    name = App.objects.filter(pk=app_id).values_list("name", flat=True).first()
+    if name is None:
+        return False
+    with engine.holding(name) as held:
+        app = App.objects.select_related("team", "current_release").filter(pk=app_id).first()
+        if not held or app is None:
+            return False
+        if app.deleted_at is not None or translate.launching(app) is not None:
+            return True
+        look = engine.look(translate.desired_app(app))
+        _mirror(app, look)
+        return bool(look.plan.actions) or not look.plan.settled
+
+
 def step(app_id: int, engine: NodeEngine) -> Step:
     """One look at an app, and what follows from it."""
     name = App.objects.filter(pk=app_id).values_list("name", flat=True).first()
@@ -82,8 +98,7 @@ def _step(app: App, engine: NodeEngine) -> Step:
     look = engine.look(desired)
     if rollout is not None:
         _tell_outcome(rollout, look)
-    translate.write_instances(app, report(look.observed, look.at), node.name())
-    translate.write_nap(app, look.observed, look.at)
+    _mirror(app, look)
     try:
         engine.act(desired, look)
     except RuntimeFailure as failure:
@@ -93,6 +108,11 @@ def _step(app: App, engine: NodeEngine) -> Step:
         if rollout is not None:
             _tell_steps(rollout, look)
     return Step(settled=look.plan.settled, acted=bool(look.plan.actions))
+
+
+def _mirror(app: App, look: Look) -> None:
+    translate.write_instances(app, report(look.observed, look.at), node.name())
+    translate.write_nap(app, look.observed, look.at)
 
 
 def _tell_outcome(rollout: Rollout, look: Look) -> None:
