@@ -171,13 +171,14 @@ class Visitors:
     def _deliver(self, app: str, lines: Sequence[AccessLine]) -> None:
         self._engine.shipper.add(app, [(line.at, line.text()) for line in lines], source="router")
 
-    async def _bring_up(self, app: str) -> Endpoint:
+    async def _bring_up(self, app: str, process: str) -> Endpoint:
         waking = self._loop.run_in_executor(self._wakers, self._engine.wake, app)
         served = asyncio.Event()
         self._follow(self._then_tell(waking, served, app))
         booting = await waking  # it raises what went wrong
-        if not booting:
-            return await serving_endpoint(self._engine.router.route, app)
+        if not booting or process != WEB:
+            served.set()  # others than web are let in by converging alone, so it is not to wait
+            return await serving_endpoint(self._engine.router.route, app, process)
         share = asyncio.Semaphore(_ASKERS_OF_ONE_APP)
         ways = [asyncio.ensure_future(self._let_in(one, share)) for one in booting]
         ways.append(asyncio.ensure_future(serving_endpoint(self._engine.router.route, app)))  # converging may be quicker

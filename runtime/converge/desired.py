@@ -20,7 +20,7 @@ _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?", re.IGNORECASE)
 class DesiredProcess:
     """One process type of a release with its formation."""
 
-    name: str  # `web` gets traffic, others do not
+    name: str  # `web` gets requests, others if a path leads to them
     command: str  # a shell line, as in the Procfile
     count: int
     limits: Limits

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from runtime.converge import backoff
-from runtime.converge.draft import Draft, Outcome, OutcomeState, group_of, healthy, web_count
+from runtime.converge.draft import Draft, Outcome, OutcomeState, group_of, healthy
 from runtime.converge.fitness import pool_of
-from runtime.converge.observed import WEB, ObservedInstance, Phase, Place
+from runtime.converge.observed import WEB, ObservedInstance, Phase
+from runtime.converge.staffing import staff
 from runtime.converge.strategy import Kind
 from runtime.router.table import AppRoutes, AppSituation, Canary, Endpoint
 
@@ -18,9 +21,9 @@ def routes_of(draft: Draft) -> AppRoutes:
         app=desired.app,
         hosts=desired.hosts,
         endpoints=tuple(endpoints),
-        situation=_situation(draft, endpoints),
+        situation=AppSituation.ASLEEP if draft.asleep is not None else _situation(draft, endpoints, WEB),
         policy=desired.policy,
-        paths=desired.paths,
+        paths=tuple(replace(path, situation=_situation(draft, endpoints, path.process)) for path in desired.paths),
         canary=_canary(draft, endpoints),
     )
     if draft.candidate is not None and draft.observed.serving == group_of(draft.candidate):
@@ -74,21 +77,15 @@ def _canary(draft: Draft, endpoints: list[Endpoint]) -> Canary | None:
     return Canary(percent=strategy.steps[step].percent, token=strategy.token)
 
 
-def _situation(draft: Draft, endpoints: list[Endpoint]) -> AppSituation:
-    """Requests are held while an instance is on its way, and refused with the reason when none is."""
-    if draft.asleep is not None:
-        return AppSituation.ASLEEP
-    if any(not end.draining and not end.canary and end.process == WEB for end in endpoints):
+def _situation(draft: Draft, endpoints: list[Endpoint], process: str) -> AppSituation:
+    """Requests for a process type are held while an instance of it is on its way, and refused with the reason when none is."""
+    if any(not end.draining and not end.canary and end.process == process for end in endpoints):
         return AppSituation.SERVING
     if draft.serving is None or draft.target is None:
         return AppSituation.NOT_DEPLOYED
-    if not web_count(draft.target):
+    places = [place for one in staff(draft) for place, _ in one.places() if place.process == process]
+    if not places:
         return AppSituation.NO_INSTANCE
-    return AppSituation.CRASHED if _crashes_again_and_again(draft) else AppSituation.HOLDING
-
-
-def _crashes_again_and_again(draft: Draft) -> bool:
-    """All that should serve waits for its back-off, or boots after one: it will hardly be there in time."""
-    places = [Place(group, WEB, number) for release, group in draft.staffed for number in range(1, web_count(release) + 1)]
+    # Where all that should serve waits for its back-off, or boots after one, it will hardly be there in time.
     counts = [draft.observed.crashes[place].count if place in draft.observed.crashes else 0 for place in places]
-    return bool(counts) and all(count > backoff.AT_ONCE for count in counts)
+    return AppSituation.CRASHED if all(count > backoff.AT_ONCE for count in counts) else AppSituation.HOLDING

@@ -52,7 +52,6 @@ from runtime.network.links import Network
 from runtime.quantities import Bytes
 from runtime.router.control import Router
 from runtime.router.table import AppSituation
-from runtime.router.wake import may_wake
 from runtime.stacks.upgrade import Upgrade, upgrade
 
 _WAKE_WAIT = 25.0  # seconds for the app's lock: whoever stops instances holds it until they are gone
@@ -232,11 +231,13 @@ class NodeEngine:
         if routes is None or all(endpoint.instance != ended for endpoint in routes.endpoints):
             return False
         remaining = tuple(endpoint for endpoint in routes.endpoints if endpoint.instance != ended)
-        serves = any(may_wake(endpoint) for endpoint in remaining)
         canary = routes.canary if any(endpoint.canary for endpoint in remaining) else None
-        # Held, and not refused: most are back in a moment, and converging knows soon if this one is not.
-        situation = routes.situation if serves or routes.situation is not AppSituation.SERVING else AppSituation.HOLDING
-        self.router.set(replace(routes, endpoints=remaining, situation=situation, canary=canary))
+        left = replace(routes, endpoints=remaining, canary=canary)
+        for process in {endpoint.process for endpoint in routes.endpoints if endpoint.instance == ended}:
+            # Held, and not refused: most are back in a moment, and converging knows soon if this one is not.
+            if not left.taking(process) and left.situation_of(process) is AppSituation.SERVING:
+                left = left.with_situation(process, AppSituation.HOLDING)
+        self.router.set(left)
         return True
 
     def written(self, id: str, *, most: int = MOST_CHANGES) -> Written:

@@ -16,7 +16,6 @@ from runtime.engines.shipping import Shipper
 from runtime.health import CheckKind, HealthCheck
 from runtime.router.control import Router
 from runtime.router.table import AppRoutes, AppSituation, Endpoint
-from runtime.router.wake import may_wake
 
 WOKEN = "It slept, and was woken by a request."
 
@@ -44,7 +43,6 @@ class Waker:
         if known.asleep is None:
             return ()
         routes = self._router.route(app)
-        serves = routes is not None and any(may_wake(end) for end in routes.endpoints)
         record.save(path, known.woken(self._clock()))
         booting = []
         for container in instances:
@@ -54,7 +52,7 @@ class Waker:
                 self._containers.start(container.id)
                 booting += self._booting(container, routes)
         if routes is not None:
-            self._router.set(replace(routes, situation=AppSituation.SERVING if serves else AppSituation.HOLDING), durable=False)
+            self._router.set(routes.with_situation(WEB, AppSituation.SERVING if routes.taking() else AppSituation.HOLDING), durable=False)
         self._shipper.say(app, WOKEN, at=self._clock())
         return tuple(booting)
 
@@ -78,7 +76,9 @@ class Waker:
         now = self._clock()
         after = now - (found.started_at or now)
         record.save(path, known.noting(MarkReady(instance=one.container.id, place=one.place, at=now, after=after, check=one.check)))
-        self._router.set(replace(routes, situation=AppSituation.SERVING, endpoints=(*routes.endpoints, one.endpoint)), durable=False)
+        self._router.set(
+            replace(routes.with_situation(WEB, AppSituation.SERVING), endpoints=(*routes.endpoints, one.endpoint)), durable=False
+        )
         return True
 
     def _booting(self, container: Container, routes: AppRoutes | None) -> list[Booting]:

@@ -33,10 +33,15 @@ def from_document(document: Mapping[str, Any]) -> tuple[AppRoutes, dict[str, int
         endpoints=tuple(Endpoint(**endpoint) for endpoint in document["endpoints"]),
         situation=AppSituation(document["situation"]),
         policy=_policy(document.get("policy", {})),
-        paths=tuple(PathRoute(**path) for path in document.get("paths", ())),
+        paths=tuple(_path(path) for path in document.get("paths", ())),
         canary=Canary(**canary) if canary else None,
     )
     return routes, dict(slots)
+
+
+def _path(document: Mapping[str, Any]) -> PathRoute:
+    fields = dict(document)
+    return PathRoute(situation=AppSituation(fields.pop("situation", AppSituation.SERVING)), **fields)
 
 
 def _policy(document: Mapping[str, Any]) -> Policy:

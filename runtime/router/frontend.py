@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from runtime.config import NodeConfig
 from runtime.router.codes import EXPLAINED, Code
-from runtime.router.record import FIELDS, RATE_PERIOD, SITUATIONS, Maps
+from runtime.router.record import FIELDS, PATH_FIELDS, RATE_PERIOD, SITUATIONS, Maps
 from runtime.router.table import AppSituation
 
 ANSWERS = "answers"
@@ -30,8 +30,9 @@ def frontend(config: NodeConfig, maps: Maps) -> str:
         _plain(),
         _redirects(config),
         _refusals(maps),
+        _path(maps),
         _hold(maps),
-        _choice(maps),
+        _choice(),
         _answering(maps),
     ]
     return "\n".join(parts)
@@ -166,12 +167,12 @@ def _lookup(maps: Maps) -> str:
   http-request track-sc0 var(txn.app) table by_app if {_NO_CODE}"""
 
 
-def _state() -> str:
+def _state(when: str = "") -> str:
     """What most apps have is no variable: then each rule below that asks for one is done at once."""
     situation, flags = (f"var(txn.record),{_field(name)}" for name in ("situation", "flags"))
     return f"""\
-  http-request set-var(txn.situation) {situation} if !{{ {situation} -m str {SITUATIONS[AppSituation.SERVING]} }}
-  http-request set-var(txn.flags) {flags} if !{{ {flags} -m str -- - }}"""
+  http-request set-var(txn.situation) {situation} if {when} !{{ {situation} -m str {SITUATIONS[AppSituation.SERVING]} }}
+  http-request set-var(txn.flags) {flags} if {when} !{{ {flags} -m str -- - }}"""
 
 
 def _acme(maps: Maps) -> str:
@@ -266,6 +267,18 @@ def _refusals(maps: Maps) -> str:
   http-request set-header X-Forwarded-User %[var(txn.name)] if {_flag("u")} {_NO_CODE}"""
 
 
+def _path(maps: Maps, when: str = "") -> str:
+    """The process type of the path that takes the request. How that one fares counts in place of web, unless the whole app sleeps."""
+    awake = f"{{ var(txn.path) -m found }} !{_situation(AppSituation.ASLEEP)}"
+    situation = f"var(txn.path),{_path_field('situation')}"
+    return f"""\
+  http-request set-var(txn.asked) path if {when} {_flag("p")}
+  http-request set-var(txn.path) var(txn.app),concat(,txn.asked,/),map_beg({maps.paths}) if {when} {_flag("p")}
+  http-request set-var(txn.process) var(txn.path),{_path_field("process")} if {when} {{ var(txn.path) -m found }}
+  http-request unset-var(txn.situation) if {when} {awake}
+  http-request set-var(txn.situation) {situation} if {when} {awake} !{{ {situation} -m str {SITUATIONS[AppSituation.SERVING]} }}"""
+
+
 def _hold(maps: Maps) -> str:
     """Ask for the app to be woken, and wait; nobody is woken for a request that would be refused. Then its record is another.
 
@@ -280,16 +293,15 @@ def _hold(maps: Maps) -> str:
   http-request set-var(txn.record) var(txn.app),map_str({maps.apps}) if {awake}
   http-request set-var(txn.slot) var(txn.record),{_field("slot")} if {awake}
   http-request unset-var(txn.situation) if {awake}
-{_state()}"""
+{_state(awake)}
+{_path(maps, awake)}"""
 
 
-def _choice(maps: Maps) -> str:
+def _choice() -> str:
     """Which of the app's groups: a path's process type, the canary, or web."""
     path = "{ var(txn.path) -m found }"
     return f"""\
-  http-request set-var(txn.asked) path if {_flag("p")}
-  http-request set-var(txn.path) var(txn.app),concat(,txn.asked,/),map_beg({maps.paths}) if {_flag("p")}
-  http-request set-var(txn.slot) var(txn.path) if {path}
+  http-request set-var(txn.slot) var(txn.path),{_path_field("slot")} if {path}
   http-request set-var(txn.share) rand(100) if {_flag("y")} !{path}
   http-request set-var(txn.share) src,hex,crc32(1),mod(100) if {_flag("y")} {_flag("k")} !{path}
 {_number("percent", "y")}
@@ -300,17 +312,16 @@ def _choice(maps: Maps) -> str:
   http-request set-var(txn.canary) bool(1) if {_flag("v")} {{ var(txn.shown),strcmp(txn.token) eq 0 }}
   http-request set-var(txn.slot) var(txn.record),{_field("canary_slot")} if {{ var(txn.canary) -m found }}
   http-request set-var(txn.timeout) var(txn.record),{_field("timeout")} if {_flag("T")}
-{_situations(path)}"""
+{_situations()}"""
 
 
-def _situations(path: str) -> str:
-    """Without web instances a path's process type may still serve."""
+def _situations() -> str:
     awake = "{ var(txn.endpoint) -m found }"
     return "\n".join(
         [
             _refuse(Code.NOT_DEPLOYED, _situation(AppSituation.NOT_DEPLOYED)),
-            _refuse(Code.NO_INSTANCE, f"{_situation(AppSituation.NO_INSTANCE)} !{path}"),
-            _refuse(Code.CRASHED, f"{_situation(AppSituation.CRASHED)} !{path}"),
+            _refuse(Code.NO_INSTANCE, _situation(AppSituation.NO_INSTANCE)),
+            _refuse(Code.CRASHED, _situation(AppSituation.CRASHED)),
             _refuse(Code.WAKE_FAILED, f"{_situation(AppSituation.ASLEEP)} !{awake}"),
             _refuse(Code.HELD_TOO_LONG, f"{_situation(AppSituation.HOLDING)} !{awake}"),
         ]
@@ -345,6 +356,10 @@ def _number(field: str, flag: str) -> str:
 
 def _field(name: str) -> str:
     return f"field({FIELDS.index(name) + 1},|)"
+
+
+def _path_field(name: str) -> str:
+    return f"field({PATH_FIELDS.index(name) + 1},|)"
 
 
 def _flag(letter: str) -> str:

@@ -1,7 +1,8 @@
 """An app's routes as entries of HAProxy's maps. Pure.
 
 `app.map` holds one record an app, `slot|situation|flags|…`: a change of it is one command, so a policy changes between two requests.
-A flag is a letter that says "this field counts"; the frontend's rules look at the letters first.
+A flag is a letter that says "this field counts"; the frontend's rules look at the letters first. `path.map` holds a shorter one
+for each path, `slot|situation|process`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
 from runtime.router import pages
-from runtime.router.table import WEB, AppRoutes, AppSituation, Endpoint
+from runtime.router.table import WEB, AppRoutes, AppSituation, Endpoint, PathRoute
 
 CANARY = "@canary"  # the group of canary endpoints; no process type can be called so
 RATE_PERIOD = 10  # seconds over which rates are averaged
@@ -45,6 +46,7 @@ FIELDS = (
     "salt",  # u
     "hold",  # milliseconds
 )
+PATH_FIELDS = ("slot", "situation", "process")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +72,7 @@ class Maps:
 
     @property
     def paths(self) -> Path:
-        """`APP/PREFIX/` to slot; the longest match counts."""
+        """`APP/PREFIX/` to a path's record; the longest match counts."""
         return self.folder / "path.map"
 
     @property
@@ -129,7 +131,7 @@ def app_entries(maps: Maps, routes: AppRoutes, slots: Mapping[str, int]) -> dict
     policy = routes.policy
     auth = {f"{routes.app}/{one.digest}": one.name for one in policy.auth.credentials} if policy.auth else {}
     return {
-        maps.paths: {f"{routes.app}{path.prefix}/": slot_name(slots[path.process]) for path in routes.paths},
+        maps.paths: {f"{routes.app}{path.prefix}/": path_record(path, slots) for path in routes.paths},
         maps.allow: {f"{routes.app}/{start}": "1" for network in policy.allowed for start in hex_beginnings(network)},
         maps.auth: auth,
         maps.custom: dict(pages.custom_entries(routes.app, policy)),
@@ -162,6 +164,11 @@ def app_record(routes: AppRoutes, slots: Mapping[str, int]) -> str:
         "hold": policy.hold_seconds * 1000,
     }
     return "|".join(str(values[field]) or "-" for field in FIELDS)
+
+
+def path_record(path: PathRoute, slots: Mapping[str, int]) -> str:
+    """A path's value in `path.map`."""
+    return f"{slot_name(slots[path.process])}|{SITUATIONS[path.situation]}|{path.process}"
 
 
 def hex_beginnings(network: IPv4Network | IPv6Network) -> list[str]:

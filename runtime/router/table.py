@@ -5,7 +5,7 @@ Pure; rendering and the socket live elsewhere. `AppRoutes` is all that the rest 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from runtime.router.policy import Policy
@@ -46,6 +46,7 @@ class PathRoute:
 
     prefix: str  # begins with a slash, does not end with one
     process: str
+    situation: AppSituation = AppSituation.SERVING  # of that process type; while the app sleeps, the app's own counts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +63,7 @@ class Canary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppRoutes:
-    """Everything the router knows of one app; replaced as a whole, atomically."""
+    """Everything the router knows of one app; replaced as a whole, atomically. `situation` is that of its web processes."""
 
     app: str
     hosts: tuple[str, ...]  # lower case, no port; `*.example.com` for all names one level below
@@ -71,3 +72,18 @@ class AppRoutes:
     policy: Policy = field(default_factory=Policy)
     paths: tuple[PathRoute, ...] = ()
     canary: Canary | None = None
+
+    def taking(self, process: str = WEB) -> list[Endpoint]:
+        """Its endpoints that get new requests whoever asks."""
+        return [end for end in self.endpoints if end.process == process and not end.draining and not end.canary]
+
+    def situation_of(self, process: str) -> AppSituation:
+        """What is done with requests that a process type should get."""
+        if process == WEB or self.situation is AppSituation.ASLEEP:
+            return self.situation
+        return next((path.situation for path in self.paths if path.process == process), AppSituation.NO_INSTANCE)
+
+    def with_situation(self, process: str, situation: AppSituation) -> AppRoutes:
+        """The same, but for what is done with requests that this process type should get."""
+        paths = tuple(replace(path, situation=situation) if path.process == process else path for path in self.paths)
+        return replace(self, paths=paths, situation=situation if process == WEB else self.situation)

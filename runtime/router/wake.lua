@@ -1,4 +1,5 @@
 -- Holds a request of an app that sleeps or is being replaced: asks the wake service (runtime/router/wake.py), and waits.
+-- It says `APP MILLISECONDS`, and a process type behind it where a path leads to another one than web.
 -- While the service is away, killed or being upgraded, it is asked again until the time is over: it is back in a moment.
 -- Decides nothing: the answer is an endpoint, `10.0.0.2:8000`, or a code, `H20`. HAProxy proxies the request itself.
 
@@ -10,7 +11,8 @@ local function ask(txn, left)
   if not socket:connect("unix@" .. txn:get_var("proc.wake")) then
     return nil
   end
-  socket:send(txn:get_var("txn.app") .. " " .. math.floor(left) .. "\n")
+  local process = txn:get_var("txn.process")
+  socket:send(txn:get_var("txn.app") .. " " .. math.floor(left) .. (process and " " .. process or "") .. "\n")
   local answer = socket:receive("*l")
   socket:close()
   return answer

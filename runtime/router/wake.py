@@ -1,6 +1,6 @@
 """Answers HAProxy's question "where is this app now?" for requests that it holds, and has the app woken for that.
 
-One flight an app: however many ask, it is woken once, and all get the same answer. Who gives up does not stop the flight.
+One flight an app and process type: however many ask, it is woken once, and all get the same answer. Who gives up does not stop the flight.
 No request passes through here: HAProxy holds it, and proxies it itself once it knows the endpoint.
 """
 
@@ -31,15 +31,15 @@ log = logging.getLogger(__name__)
 class WakeService:
     """Serves `config.wake_socket` between `start` and `stop`, on the running event loop.
 
-    `wake` brings an app up, or waits while others do, and gives one endpoint that serves; RuntimeFailure if none will.
+    `wake` brings an app up, or waits while others do, and gives one endpoint of a process type that serves; RuntimeFailure if none will.
     It may be cancelled only by `stop`. `held` counts by app the requests that wait now.
     """
 
-    def __init__(self, config: NodeConfig, wake: Callable[[str], Awaitable[Endpoint]]) -> None:
+    def __init__(self, config: NodeConfig, wake: Callable[[str, str], Awaitable[Endpoint]]) -> None:
         self.held: Counter[str] = Counter()
         self._config = config
         self._wake = wake
-        self._flights: dict[str, asyncio.Task[Endpoint | None]] = {}
+        self._flights: dict[tuple[str, str], asyncio.Task[Endpoint | None]] = {}
         self._asking: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
 
@@ -65,8 +65,8 @@ class WakeService:
         self._asking.add(task)
         try:
             line = await asyncio.wait_for(reader.readline(), _ASK)
-            app, _, hold = line.decode(errors="replace").strip().partition(" ")
-            if app and hold.isdecimal() and (answer := await self._answer(app, int(hold) / 1000)):
+            app, hold, process, *_ = [*line.decode(errors="replace").split(), "", "", ""]
+            if hold.isdecimal() and (answer := await self._answer(app, process or WEB, int(hold) / 1000)):
                 writer.write(f"{answer}\n".encode())
                 await writer.drain()
         except (ConnectionError, TimeoutError):
@@ -75,11 +75,11 @@ class WakeService:
             self._asking.discard(task)
             writer.close()
 
-    async def _answer(self, app: str, hold: float) -> str:
+    async def _answer(self, app: str, process: str, hold: float) -> str:
         """An endpoint, or the code of what went wrong; empty when we stop."""
         self.held[app] += 1
         try:
-            endpoint = await asyncio.wait_for(asyncio.shield(self._flight(app)), hold)
+            endpoint = await asyncio.wait_for(asyncio.shield(self._flight(app, process)), hold)
         except TimeoutError:
             return Code.HELD_TOO_LONG
         except asyncio.CancelledError:
@@ -90,16 +90,16 @@ class WakeService:
                 del self.held[app]
         return f"{endpoint.address}:{endpoint.port}" if endpoint else Code.WAKE_FAILED
 
-    def _flight(self, app: str) -> asyncio.Task[Endpoint | None]:
-        flight = self._flights.get(app)
+    def _flight(self, app: str, process: str) -> asyncio.Task[Endpoint | None]:
+        flight = self._flights.get((app, process))
         if flight is None:
-            flight = self._flights[app] = asyncio.ensure_future(self._bring_up(app))
-            flight.add_done_callback(lambda _: self._flights.pop(app, None))
+            flight = self._flights[app, process] = asyncio.ensure_future(self._bring_up(app, process))
+            flight.add_done_callback(lambda _: self._flights.pop((app, process), None))
         return flight
 
-    async def _bring_up(self, app: str) -> Endpoint | None:
+    async def _bring_up(self, app: str, process: str) -> Endpoint | None:
         try:
-            return await self._wake(app)
+            return await self._wake(app, process)
         except RuntimeFailure as failure:
             log.warning("%s was asked for and did not wake: %s", app, failure.explain())
         except Exception:  # the edge of a request: whatever it is, it is recorded, and all who wait get an answer
@@ -107,26 +107,20 @@ class WakeService:
         return None
 
 
-async def serving_endpoint(routes: Callable[[str], AppRoutes | None], app: str) -> Endpoint:
-    """Wait until an app serves again, and give one of its web endpoints: the second half of every `wake`.
+async def serving_endpoint(routes: Callable[[str], AppRoutes | None], app: str, process: str = WEB) -> Endpoint:
+    """Wait until a process type of an app serves again, and give one of its endpoints: the second half of every `wake`.
 
     LaunchFailed: there is nothing to wait for. It is gone, crashes again and again, or is to have no instance.
     """
     found = routes(app)  # at once: most are awake by now, and a thread of all that the loop hands out may be long in coming
     while True:
-        if found is None or found.situation in _HOPELESS:
+        situation = found.situation_of(process) if found is not None else AppSituation.NOT_DEPLOYED
+        if found is None or situation in _HOPELESS:
             raise LaunchFailed(f"{app} has no instance that could answer.", hint="Its page in the portal tells why.")
-        if found.situation is AppSituation.SERVING:
-            for end in found.endpoints:
-                if may_wake(end):
-                    return end
+        if situation is AppSituation.SERVING and (taking := found.taking(process)):
+            return taking[0]
         await asyncio.sleep(_LOOK)
         found = await asyncio.to_thread(routes, app)
-
-
-def may_wake(end: Endpoint) -> bool:
-    """Whether the request that woke its app may be sent there."""
-    return not end.draining and end.process == WEB and not end.canary
 
 
 def _only_for_haproxy(path: Path, user: str) -> None:

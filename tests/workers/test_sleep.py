@@ -5,6 +5,8 @@ Converging is done here with seconds in place of an app's minutes, as the worker
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -20,7 +22,7 @@ from runtime.containers.container import Status
 from runtime.converge import record
 from runtime.converge.desired import DesiredApp, Sleep
 from runtime.engines.waking import WOKEN
-from runtime.router.table import AppSituation
+from runtime.router.table import AppSituation, PathRoute
 from tests.workers.conftest import Plant
 from tests.workers.test_traffic import websocket
 from workers import translate
@@ -151,6 +153,34 @@ def test_one_that_is_stopped_is_kept_ready_and_started_by_the_first_request(slee
         answers = list(pool.map(lambda _: plant.get(sleeper.app), range(20)))
     assert {one.status_code for one in answers} == {200}
     assert {one.text.split()[1] for one in answers} == {ready.id}
+
+
+def test_requests_on_a_path_wait_for_its_process_type_when_it_was_stopped_and_when_it_crashed(sleeper):
+    plant = sleeper.plant
+    plant.supervisor()
+    current = sleeper.desired.current
+    (web,) = current.processes
+    both = replace(current, processes=(web, replace(web, name="api", count=1)))
+    paths = (PathRoute(prefix="/api", process="api"),)
+    sleeper.desired = replace(sleeper.desired, current=both, paths=paths, sleep=Sleep(after=IDLE, stop_after=1.0))
+    sleeper.until(lambda: sleeper.stopped() and len(plant.engine.instances()) == 2)
+    answer = plant.get(sleeper.app, "/api")
+    assert answer.status_code == 200, answer.text
+    assert "-api-" in answer.text
+    assert sleeper.wakes() == 1
+    sleeper.desired = replace(sleeper.desired, sleep=None)
+    sleeper.until(lambda: len(plant.engine.router.route(sleeper.app.name).endpoints) == 2)
+    (api,) = (one for one in plant.engine.instances() if "-api-" in one.id)
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        with sleeper.turn:  # so that it is not back before it was asked for
+            os.kill(api.pid, signal.SIGKILL)
+            sleeper.until(lambda: plant.engine.router.route(sleeper.app.name).paths[0].situation is AppSituation.HOLDING)
+            held = pool.submit(plant.get, sleeper.app, "/api")
+            assert "-web-" in plant.get(sleeper.app).text
+            assert not held.done()
+        answer = held.result()
+    assert answer.status_code == 200, answer.text
+    assert api.id not in answer.text
 
 
 def test_an_open_websocket_keeps_an_app_awake(sleeper):

@@ -87,6 +87,23 @@ def test_no_strategy_fails_a_request_and_all_are_counted_and_told(plant):
     plant.until(lambda: plant.engine.requests_of(app.name).last_at > 0)
 
 
+def test_no_strategy_fails_a_request_on_a_path(plant):
+    plant.worker()
+    plant.supervisor()
+    app, api = plant.app(), "python3 /srv/app.py api ok"
+    settings(app, paths=[["/api", "api"]])
+    assert rolled_out(plant, app, api=api).state == RolloutState.LIVE
+    scaled(plant, app, 1, process="api", beside=1)
+    with load(plant, app, connections=4, path="/api/kept") as kept, load(plant, app, connections=2, keep_alive=False) as web:
+        for way in ("rolling", "blue-green", "canary", "recreate"):
+            settings(app, way=way, canary_steps=[[50, 2]], paths=[["/api", "api"]])
+            rollout = rolled_out(plant, app, api=api)
+            assert rollout.state == RolloutState.LIVE, (way, rollout.reason)
+            assert plant.get(app, "/api").text.startswith("api ")
+            plant.until(lambda: len(plant.engine.instances()) == 2)
+    assert failures(kept, web) == []
+
+
 def test_at_the_deadline_of_its_drain_an_app_closes_its_websockets_itself(plant):
     plant.worker()
     plant.supervisor()
@@ -170,9 +187,9 @@ def traffic(took: list[float], failed: int) -> Traffic:
     return Traffic(requests=len(took), failed=failed, median=statistics.median(took), tail=statistics.quantiles(took, n=20)[-1])
 
 
-def scaled(plant, app, count: int) -> None:
+def scaled(plant, app, count: int, *, process: str = "web", beside: int = 0) -> None:
     from portal.apps.actions import scale
     from portal.apps.sizes import Size
 
-    scale(plant.crew.owner, app=app, sizes={"web": Size(count=count, cpu=500, memory=96 * 2**20, processes=64, disk=64 * 2**20)})
-    plant.until(lambda: Instance.objects.filter(app=app, state=InstanceState.LIVE).count() == count)
+    scale(plant.crew.owner, app=app, sizes={process: Size(count=count, cpu=500, memory=96 * 2**20, processes=64, disk=64 * 2**20)})
+    plant.until(lambda: Instance.objects.filter(app=app, state=InstanceState.LIVE).count() == count + beside)

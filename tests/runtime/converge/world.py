@@ -15,7 +15,7 @@ from runtime.converge.record import Record
 from runtime.converge.strategy import Strategy
 from runtime.health import HealthCheck
 from runtime.quantities import Bytes, Millicores
-from runtime.router.table import AppRoutes, AppSituation
+from runtime.router.table import AppRoutes, AppSituation, PathRoute
 
 SMALL = Limits(cpu=Millicores(100), memory=Bytes(64 * 2**20), processes=32, disk=Bytes(64 * 2**20))
 TEAM = TeamLimits(cpu=Millicores(1000), memory=Bytes(2**30), processes=512)
@@ -59,6 +59,7 @@ class World:
     candidate: DesiredRelease | None = None
     deleted: bool = False
     strategy: Strategy = Strategy()
+    paths: tuple[PathRoute, ...] = ()
     health: HealthCheck = field(default_factory=HealthCheck)
     sleep: Sleep | None = None
     asked_at: float = 1000.0  # the last request
@@ -98,6 +99,7 @@ class World:
             candidate=self.candidate,
             deleted=self.deleted,
             strategy=self.strategy,
+            paths=self.paths,
             sleep=self.sleep,
         )
 
@@ -209,7 +211,7 @@ class World:
             place=one.place,
             phase=one.phase,
             limits=one.limits,
-            public=one.place.process == WEB,
+            public=one.place.process in self.desired.public,
             address="10.0.0.2",
             port=8000,
             started_at=one.started_at,

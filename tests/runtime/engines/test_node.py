@@ -18,7 +18,7 @@ from runtime.converge.observed import Phase
 from runtime.converge.plan import OutcomeState
 from runtime.errors import LaunchFailed
 from runtime.quantities import Bytes, Millicores
-from runtime.router.table import AppRoutes, AppSituation, Canary, Endpoint
+from runtime.router.table import AppRoutes, AppSituation, Canary, Endpoint, PathRoute
 from tests.runtime.engines.conftest import SMALL, release
 
 
@@ -137,6 +137,22 @@ def test_the_end_of_the_last_instance_of_a_canary_or_beside_one_leaves_routes_th
     route(old, api, replace(new, canary=True), canary=Canary(percent=10))
     assert station.engine.take_out("solo", "old")
     assert station.engine.router.route("solo").situation is AppSituation.HOLDING, "neither the canary nor the api is for everybody"
+    station.engine.router.remove("solo")
+
+
+def test_the_end_of_the_last_instance_that_a_path_leads_to_leaves_that_path_held_and_nothing_else(station):
+    web = Endpoint(instance="web", address="127.0.0.1", port=1)
+    ends = (web, *(replace(web, instance=name, process="api") for name in ("api-1", "api-2")))
+    station.engine.router.set(AppRoutes(app="solo", hosts=("solo.test",), endpoints=ends, paths=(PathRoute(prefix="/api", process="api"),)))
+
+    def situations():
+        now = station.engine.router.route("solo")
+        return now.situation, now.paths[0].situation
+
+    assert station.engine.take_out("solo", "api-1")
+    assert situations() == (AppSituation.SERVING, AppSituation.SERVING)
+    assert station.engine.take_out("solo", "api-2")
+    assert situations() == (AppSituation.SERVING, AppSituation.HOLDING)
     station.engine.router.remove("solo")
 
 

@@ -294,6 +294,8 @@ def test_a_document_of_an_older_router_is_read():
     assert routes == AppRoutes(app="hello", hosts=("hello.test",))
     assert slots == {"web": 3}
     assert from_document(to_document(routes, slots)) == (routes, slots)
+    routes, _ = from_document({**old, "paths": [{"prefix": "/api", "process": "api"}]})
+    assert routes.situation_of("api") is AppSituation.SERVING
 
 
 @pytest.mark.parametrize(

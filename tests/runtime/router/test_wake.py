@@ -20,7 +20,7 @@ import pytest
 from runtime.errors import LaunchFailed
 from runtime.router.codes import Code
 from runtime.router.policy import BasicAuth, Policy
-from runtime.router.table import AppRoutes, AppSituation, Endpoint
+from runtime.router.table import WEB, AppRoutes, AppSituation, Endpoint
 from runtime.router.wake import WakeService, serving_endpoint
 from tests.runtime.router.conftest import UPGRADE, RouterUnderTest, check_page, end, free_port, router_of_its_own, wait_for
 from tests.runtime.router.h2_app import H2App
@@ -46,9 +46,9 @@ class Sleeper:
         self.routes = replace(self.routes, **fields)
         self.running.router.set(self.routes)
 
-    async def wake(self, app: str) -> Endpoint:
+    async def wake(self, app: str, process: str) -> Endpoint:
         self.asked += 1
-        assert app == self.name
+        assert (app, process) == (self.name, WEB)
         await asyncio.sleep(self.seconds)
         if self.fails:
             raise self.fails
@@ -178,12 +178,12 @@ def test_a_pause_between_two_releases_is_waited_through(sleeper: Sleeper):
 
 
 @contextmanager
-def service_that_waits(sleeper: Sleeper) -> Iterator[None]:
-    async def wait(app: str) -> Endpoint:
-        return await serving_endpoint(lambda name: sleeper.running.router.routes().get(name), app)
+def service_that_waits(sleeper: Sleeper) -> Iterator[WakeService]:
+    async def wait(app: str, process: str) -> Endpoint:
+        return await serving_endpoint(lambda name: sleeper.running.router.routes().get(name), app, process)
 
-    with service(sleeper.running, wait):
-        yield
+    with service(sleeper.running, wait) as serving:
+        yield serving
 
 
 def test_who_gives_up_does_not_keep_it_from_waking(sleeper: Sleeper):

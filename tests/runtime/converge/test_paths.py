@@ -1,0 +1,104 @@
+"""Process types that a path leads to: held, kept at their count and asked for life as web is, each on its own."""
+
+from __future__ import annotations
+
+import pytest
+
+from runtime.converge.actions import SetRoutes
+from runtime.converge.observed import WEB, Phase
+from runtime.converge.strategy import Kind, Step, Strategy
+from runtime.router.table import AppRoutes, AppSituation, PathRoute
+from tests.runtime.converge.test_plan import DIES
+from tests.runtime.converge.test_strategies import watch
+from tests.runtime.converge.world import World, scaled
+
+API = "api"
+PATHS = (PathRoute(prefix="/api", process=API), PathRoute(prefix="/v2", process=API))
+
+
+def live(counts: dict[str, int], *, paths: tuple[PathRoute, ...] = PATHS) -> World:
+    world = World(paths=paths)
+    world.candidate = world.release(1, counts=counts)
+    world.settle()
+    return world
+
+
+def of(world: World, process: str) -> list[str]:
+    return [key for key, one in world.instances.items() if one.place.process == process]
+
+
+def serving(world: World, process: str) -> list[str]:
+    """That the router sends requests to, and that answer them."""
+    return [key for key in world.serving() if world.instances[key].place.process == process and world.answers(key)]
+
+
+def crash(world: World, *instances: str) -> None:
+    for one in instances:
+        world.instances[one].phase, world.instances[one].exited_at = Phase.EXITED, world.now
+
+
+def situations(routes: AppRoutes) -> tuple[AppSituation, AppSituation]:
+    """Of web and of the paths, which are one process type's and so all alike."""
+    (path,) = {path.situation for path in routes.paths}
+    return routes.situation, path
+
+
+def test_a_moment_without_instances_is_held_on_its_paths_and_a_crash_loop_is_not():
+    world = live({WEB: 1, API: 1})
+    assert situations(world.routes) == (AppSituation.SERVING, AppSituation.SERVING)
+    crash(world, *of(world, API))
+    world.step()
+    assert situations(world.routes) == (AppSituation.SERVING, AppSituation.HOLDING)
+    world.run(3)
+    assert situations(world.routes) == (AppSituation.SERVING, AppSituation.SERVING)
+    world.tempers[1] = DIES
+    crash(world, *of(world, API))
+    world.run(40)
+    assert situations(world.routes) == (AppSituation.SERVING, AppSituation.CRASHED)
+
+
+def test_a_path_is_not_held_for_web_s_sake():
+    world = live({WEB: 1, API: 1})
+    crash(world, *of(world, WEB))
+    world.step()
+    assert situations(world.routes) == (AppSituation.HOLDING, AppSituation.SERVING)
+
+
+def test_a_path_waits_for_its_first_instance_and_for_none_that_nobody_wants():
+    world = live({WEB: 1, API: 0})
+    assert situations(world.routes) == (AppSituation.SERVING, AppSituation.NO_INSTANCE)
+    world.current = scaled(world.current, {API: 1})
+    world.step()
+    assert situations(world.routes) == (AppSituation.SERVING, AppSituation.HOLDING)
+    world.settle()
+    assert situations(world.routes) == (AppSituation.SERVING, AppSituation.SERVING)
+
+
+def test_when_the_old_stops_first_paths_are_held_with_web():
+    world = live({WEB: 1, API: 1})
+    world.strategy = Strategy(kind=Kind.RECREATE)
+    world.candidate = world.release(2, counts={WEB: 1, API: 1})
+    seen = {situations(action.routes) for made in watch(world) for action in made.actions if isinstance(action, SetRoutes)}
+    assert (AppSituation.HOLDING, AppSituation.HOLDING) in seen
+    assert all(one in (AppSituation.HOLDING, AppSituation.SERVING) for pair in seen for one in pair)
+
+
+def test_nobody_waits_for_what_starts_only_after_a_canary_was_watched():
+    world = live({WEB: 1})
+    world.strategy = Strategy(kind=Kind.CANARY, steps=(Step(percent=10, seconds=60.0),))
+    world.candidate = world.release(2, counts={WEB: 1, API: 1})
+    world.run(30)
+    assert situations(world.routes) == (AppSituation.SERVING, AppSituation.NO_INSTANCE)
+    world.settle()
+    assert situations(world.routes) == (AppSituation.SERVING, AppSituation.SERVING)
+
+
+@pytest.mark.parametrize("process", [WEB, API])
+def test_what_is_asked_of_a_process_type_is_told_by_the_path_that_leads_there(process):
+    path = PathRoute(prefix="/x", process=process, situation=AppSituation.HOLDING)
+    routes = AppRoutes(app="demo", hosts=(), paths=(path,), situation=AppSituation.HOLDING)
+    assert routes.situation_of(process) is AppSituation.HOLDING
+    assert routes.with_situation(process, AppSituation.SERVING).paths[0].situation is AppSituation.SERVING
+    assert routes.situation_of("other") is AppSituation.NO_INSTANCE
+    asleep = routes.with_situation(WEB, AppSituation.ASLEEP)
+    assert asleep.situation_of(process) is AppSituation.ASLEEP
