@@ -177,13 +177,14 @@ class Draft:
         return [one for one in self.instances if one.phase is Phase.RUNNING and one.id not in away]
 
     def may_leave(self, instance: ObservedInstance) -> bool:
-        """Whether as many as are wanted take requests without it. One that takes none may always go."""
-        takes = self.routed(instance.id) and instance.place.process == WEB and self.asleep is None
+        """Whether as many of its process type as are wanted take requests without it. One that takes none may always go."""
+        takes = self.routed(instance.id) and instance.public and self.asleep is None
         if not takes or self.desired.strategy.kind is Kind.RECREATE:
             return True
-        wanted = min((web_count(release) for release, _ in self.staffed), default=0)
+        process = instance.place.process
+        wanted = min((count_of(release, process) for release, _ in self.staffed), default=0)
         watched = group_of(self.candidate) if self.candidate is not None and self.moving is Kind.CANARY else None
-        others = [one for one in self.in_service() if one.place.process == WEB and one.place.group != watched and well(one, self.now)]
+        others = [one for one in self.in_service() if one.place.process == process and one.place.group != watched and well(one, self.now)]
         return sum(one.id != instance.id for one in others) >= wanted
 
     def routed(self, instance: str) -> bool:
@@ -277,4 +278,8 @@ def group_of(release: DesiredRelease) -> Group:
 
 
 def web_count(release: DesiredRelease) -> int:
-    return next((process.count for process in release.processes if process.name == WEB), 0)
+    return count_of(release, WEB)
+
+
+def count_of(release: DesiredRelease, process: str) -> int:
+    return next((one.count for one in release.processes if one.name == process), 0)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from runtime.converge.actions import SetRoutes
 from runtime.converge.observed import WEB, Phase
@@ -10,7 +12,7 @@ from runtime.converge.strategy import Kind, Step, Strategy
 from runtime.router.table import AppRoutes, AppSituation, PathRoute
 from tests.runtime.converge.test_plan import DIES
 from tests.runtime.converge.test_strategies import watch
-from tests.runtime.converge.world import World, scaled
+from tests.runtime.converge.world import Killed, World, scaled
 
 API = "api"
 PATHS = (PathRoute(prefix="/api", process=API), PathRoute(prefix="/v2", process=API))
@@ -91,6 +93,40 @@ def test_nobody_waits_for_what_starts_only_after_a_canary_was_watched():
     assert situations(world.routes) == (AppSituation.SERVING, AppSituation.NO_INSTANCE)
     world.settle()
     assert situations(world.routes) == (AppSituation.SERVING, AppSituation.SERVING)
+
+
+def test_an_old_one_stays_while_its_place_in_the_count_is_needed():
+    world = live({WEB: 1, API: 2})
+    victim, other = serving(world, API)
+    world.candidate = world.release(2, counts={WEB: 1, API: 2})
+    while not [key for key in of(world, API) if world.instances[key].place.group.release == 2 and world.answers(key)]:
+        world.now += 0 if world.step().actions else 0.1
+    crash(world, victim)
+    world.step()
+    assert other in serving(world, API), "with it there are two, as are wanted"
+    world.settle()
+    assert len(serving(world, API)) == 2
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_rolling_takes_nobody_out_whom_the_count_needs_whoever_crashes_and_whenever_we_are_killed(data):
+    counts = {WEB: data.draw(st.integers(1, 3)), API: data.draw(st.integers(1, 3))}
+    world = live(counts)
+    world.candidate = world.release(2, counts=counts)
+    for _ in range(data.draw(st.integers(5, 60))):
+        if known := sorted(world.instances):
+            crash(world, *data.draw(st.sets(st.sampled_from(known), max_size=1)))
+        world.lives_left = data.draw(st.one_of(st.none(), st.integers(0, 6)))
+        before = {process: len(serving(world, process)) for process in counts}
+        made = None
+        try:
+            made = world.step()
+        except Killed:
+            pass
+        for process, count in counts.items():
+            assert len(serving(world, process)) >= min(before[process], count)
+        world.now += 0 if made is None or made.actions else 0.3
 
 
 @pytest.mark.parametrize("process", [WEB, API])
