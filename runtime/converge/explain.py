@@ -76,7 +76,7 @@ def _where_it_listens(seen: Seen) -> str:
     if not seen.listening:
         return (
             f"It listens on no port; {told}. "
-            "A process that serves no requests belongs under another name than web in the Procfile, for example worker."
+            "A process that serves no requests belongs under another name than web in the Procfile, for example worker, to which no path leads."
         )
     reachable = [(address, port) for address, port in seen.listening if not ipaddress.ip_address(address).is_loopback]
     if any(port == seen.port for _, port in reachable):

@@ -34,6 +34,7 @@ from runtime.converge.sleep import settle_sleep
 from runtime.converge.staffing import Staff, places_of, staff, whole
 from runtime.converge.strategy import Kind
 from runtime.converge.traffic import routes_of
+from runtime.health import HealthCheck
 
 __all__ = ["Outcome", "OutcomeState", "Plan", "healthy", "plan"]
 
@@ -118,12 +119,19 @@ def _overdue(instance: ObservedInstance, release: DesiredRelease, now: float) ->
 
 
 def _mark_ready(draft: Draft) -> None:
+    """Once, and again when a path begins or ends to lead to it: what gets requests is asked for its health from then on, and nothing else."""
     for one in draft.instances:
-        if healthy(one, draft.now) and one.marks.ready_at is None and one.id not in draft.gone | draft.condemned:
-            after = draft.now - (one.started_at or draft.now)
-            release = draft.release_of(one.place.group) if one.public else None
-            check = release.health if release is not None else None
-            draft.marks.append(MarkReady(instance=one.id, place=one.place, at=draft.now, after=after, check=check))
+        if not healthy(one, draft.now) or one.id in draft.gone | draft.condemned:
+            continue
+        check, at = _check_for_life(draft, one), one.marks.ready_at
+        if at is None or (check is None) != (one.marks.check is None):
+            at = draft.now if at is None else at
+            draft.marks.append(MarkReady(instance=one.id, place=one.place, at=at, after=at - (one.started_at or at), check=check))
+
+
+def _check_for_life(draft: Draft, one: ObservedInstance) -> HealthCheck | None:
+    release = draft.release_of(one.place.group)
+    return (one.marks.check or (release.health if release is not None else None)) if one.public else None
 
 
 def _shift(draft: Draft) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.converge.actions import SetRoutes
+from runtime.converge.actions import Bury, SetRoutes
 from runtime.converge.observed import WEB, Phase
 from runtime.converge.strategy import Kind, Step, Strategy
 from runtime.router.table import AppRoutes, AppSituation, PathRoute
@@ -127,6 +127,40 @@ def test_rolling_takes_nobody_out_whom_the_count_needs_whoever_crashes_and_whene
         for process, count in counts.items():
             assert len(serving(world, process)) >= min(before[process], count)
         world.now += 0 if made is None or made.actions else 0.3
+
+
+def test_one_that_fails_leaves_its_pool_and_is_restarted_while_web_is_left_alone():
+    world = live({WEB: 1, API: 2})
+    sick, well = serving(world, API)
+    (web,) = serving(world, WEB)
+    world.instances[sick].sick_since = world.now
+    world.run(35)
+    assert serving(world, API) == [well]
+    world.run(60)
+    assert sick not in world.instances
+    assert web in world.instances
+    assert len(serving(world, API)) == 2
+
+
+def test_what_a_path_leads_to_is_asked_from_then_on_and_no_more_when_it_ends():
+    world = live({WEB: 1, API: 2}, paths=())
+    assert set(world.record.to_be_asked()) == set(of(world, WEB))
+    ready = {key: marks.ready_at for key, marks in world.record.marks.items()}
+    world.paths = PATHS
+    world.settle()
+    assert world.record.to_be_asked() == dict.fromkeys(world.instances, world.health)
+    assert {key: marks.ready_at for key, marks in world.record.marks.items()} == ready
+    sick, well = serving(world, API)
+    world.instances[sick].sick_since = world.now
+    world.run(35)
+    assert serving(world, API) == [well]
+    world.paths = ()
+    buried = []
+    for _ in range(200):
+        buried += [action for action in world.step().actions if isinstance(action, Bury)]
+        world.now += 1.0
+    assert buried == [], "it answers nobody's requests, and need not"
+    assert set(world.record.to_be_asked()) == set(of(world, WEB))
 
 
 @pytest.mark.parametrize("process", [WEB, API])

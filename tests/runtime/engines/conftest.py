@@ -177,6 +177,13 @@ def release(
     return replace(made, **changes)  # type: ignore[arg-type]  # fields of the release
 
 
+def release_with(number: int, counts: dict[str, int], **changes: object) -> DesiredRelease:
+    """Of these process types, each of which answers requests."""
+    made = release(number, **changes)
+    (web,) = made.processes
+    return replace(made, processes=tuple(replace(web, name=name, count=count) for name, count in counts.items()))
+
+
 @pytest.fixture(scope="session")
 def station(layers: tuple[Path, ...]) -> Iterator[Station]:
     folder = Path(tempfile.mkdtemp(prefix="slipway-tests-"))

@@ -10,7 +10,8 @@ import httpx
 from runtime.converge.observed import Pulse
 from runtime.converge.plan import OutcomeState
 from runtime.health import HealthCheck
-from tests.runtime.engines.conftest import release
+from runtime.router.table import PathRoute
+from tests.runtime.engines.conftest import release, release_with
 
 CHECK = HealthCheck(path="/healthz", interval=1.0, attempts=2, timeout=5.0)
 
@@ -33,8 +34,8 @@ def tell(station, instance, path):
     return httpx.get(f"http://{container.address}:{container.spec.labels['port']}{path}", timeout=15)
 
 
-def served_by(station, app):
-    return {station.get(app).text.split()[1] for _ in range(12)}
+def served_by(station, app, path="/"):
+    return {station.get(app, path).text.split()[1] for _ in range(12)}
 
 
 def test_an_instance_that_fails_its_check_leaves_the_pool_returns_and_is_restarted_when_it_goes_on(station, app):
@@ -77,3 +78,26 @@ def test_a_check_that_is_changed_holds_for_instances_started_from_then_on(statio
     changed = replace(app, current=replace(app.current, health=replace(CHECK, path="/elsewhere")))
     assert station.step(changed).plan.settled
     assert station.engine.to_be_asked(app.app) == {only: CHECK}
+
+
+def test_a_process_type_that_a_path_leads_to_is_asked_as_web_is_also_when_the_path_came_later(station, app):
+    app, _ = station.roll_out(app, release_with(1, {"web": 1, "api": 2}, health=CHECK))
+    (web,) = station.engine.to_be_asked(app.app)
+    app = replace(app, paths=(PathRoute(prefix="/api", process="api"),))
+    station.settle(app)
+    assert station.engine.to_be_asked(app.app) == dict.fromkeys(station.ids(app.app), CHECK)
+    sick, well = (one for one in station.ids(app.app) if one != web)
+    assert served_by(station, app.app, "/api") == {sick, well}
+
+    tell(station, sick, "/sicken")
+    assert [ask_all(station, app.app) for _ in range(2)] == [{sick: 1}, {sick: 2}]
+    station.settle(app)
+    assert served_by(station, app.app, "/api") == {well}
+
+    while ask_all(station, app.app).get(sick, 0) < 3 * CHECK.attempts:
+        pass
+    station.settle(app)
+    assert sick not in station.ids(app.app)
+    assert {web, well} < set(station.ids(app.app))
+    assert len(served_by(station, app.app, "/api")) == 2
+    assert served_by(station, app.app) == {web}
