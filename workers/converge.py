@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from portal.activity import events
 from portal.apps.actions import forget
 from portal.apps.models import App
@@ -10,6 +12,8 @@ from portal.releases.models import Release
 from runtime import journal
 from workers import convergence, node, series, translate
 from workers.celery import app as celery
+
+log = logging.getLogger(__name__)
 
 SECONDS = 15.0  # then the clock goes on with it: a task must not hold its thread while an app boots for ever
 
@@ -41,8 +45,9 @@ def converge_all() -> None:
         for app_id in App.objects.values_list("pk", flat=True) if held else ():
             try:
                 wanting = convergence.is_wanting(app_id, engine)
-            except Exception:  # whatever it is, its own task meets it again and tells; the others are looked at all the same
-                wanting = True
+            except Exception:  # the edge of one app: it is recorded, and the others are looked at all the same
+                log.exception("The look at app %d broke off.", app_id)
+                wanting = False
             if wanting:
                 celery.send_task("slipway.converge", [app_id], expires=10)
 
