@@ -141,7 +141,9 @@ class Visitors:
             return
         if percent != written.percent:
             written.base = {one: tally.copy() for one, tally in self._collector.metrics.instances.get(app, {}).items()}
-            written.kills = {one.id: self._kills(one) for one in containers}
+            # A canary that has just begun has lost nothing yet that would not be counted against it.
+            begun = {end.instance for end in routes.endpoints if end.canary} if routes is not None and written.percent is None else set()
+            written.kills = {one.id: self._kills(one) for one in containers if one.id not in begun}
         written.at, written.requests, written.percent = now, count, percent
         groups = self._groups(app, containers, written) if percent is not None else {}
         self._engine.note_requests(
