@@ -33,6 +33,7 @@ _BASE64URL = re.compile(r"[A-Za-z0-9_.-]{1,512}")
 _CHECK_WAIT = 60  # seconds; tens of thousands of slots take about two
 _DELETE_TRIES = 5  # a cut connection leaves its server a moment later
 _DELETE_PAUSE = 0.002
+_UNDER_WAY = 0.02  # seconds, many times what it takes a request to get from the look at its app's record to a server
 
 
 class Router:
@@ -225,7 +226,12 @@ class Router:
         opening = [command for delta in deltas for command in delta.open]
         closing = [command for delta in deltas for command in delta.close]
         if commands := [*opening, *changes, *closing]:
-            said = self._api.tell(commands)
+            if closing and _empties(now):
+                said = self._api.tell([*opening, *changes])
+                time.sleep(_UNDER_WAY)
+                said += self._api.tell(closing)
+            else:
+                said = self._api.tell(commands)
             deltas, values = self._look(now, wanted)
             if any(deltas) or values != list(wanted.values()):
                 raise RouterRefused(f"The router did not take the routes of {app}. It said: {said}", hint="It is tried again by itself.")
@@ -284,6 +290,11 @@ def _delta(slot: int, owner: Placed | None, live: Iterable[LiveServer]) -> SlotD
         return slot_delta(slot, (), live)
     kept = {end.instance for end in owner.routes.endpoints}
     return slot_delta(slot, owner.filled()[slot], live, link=owner.routes.policy.link, kept=kept)
+
+
+def _empties(placed: Placed) -> bool:
+    """Whether a slot has nobody left for new requests: those that chose it an instant before would find it so, and be refused."""
+    return any(all(end.draining for end in ends) for ends in placed.filled().values())
 
 
 def _identity(user: str) -> Identity | None:

@@ -13,19 +13,25 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import httpx
 import pytest
 
 from runtime.errors import LaunchFailed
 from runtime.router.codes import Code
+from runtime.router.delta import live_servers
+from runtime.router.ledger import Ledger
 from runtime.router.policy import BasicAuth, Policy
+from runtime.router.record import Maps, slot_name
+from runtime.router.runtime_api import RuntimeApi
 from runtime.router.table import WEB, AppRoutes, AppSituation, Endpoint
 from runtime.router.wake import WakeService, serving_endpoint
 from tests.runtime.router.conftest import UPGRADE, RouterUnderTest, check_page, end, free_port, router_of_its_own, wait_for
 from tests.runtime.router.h2_app import H2App
 
 NUMBERS = itertools.count()
+LEAVES = 10
 
 
 class Sleeper:
@@ -184,6 +190,36 @@ def service_that_waits(sleeper: Sleeper) -> Iterator[WakeService]:
 
     with service(sleeper.running, wait) as serving:
         yield serving
+
+
+def test_the_last_instance_takes_for_a_moment_more_those_that_have_already_chosen_it(sleeper: Sleeper):
+    """Their look at the app's record lies behind them: with no server left they would be refused, and not held."""
+    last = end(sleeper.app)
+    leaving = replace(last, draining=True)
+    sleeper.change(situation=AppSituation.SERVING, endpoints=(last,))
+    placed = Ledger(sleeper.running.config).placed(sleeper.name)
+    assert placed is not None
+    maps = Maps(folder=sleeper.running.config.router / "maps")
+    question = f"get map {maps.apps} {sleeper.name}; show servers state {slot_name(placed.slots[WEB])}"
+    api, seen, over = RuntimeApi(sleeper.running.config.router_socket, Path()), Counter(), threading.Event()
+
+    def look() -> None:
+        while not over.is_set():
+            record, _, servers = api.ask(question).partition("\n")
+            ((server,),) = live_servers(servers).values()
+            seen["|W|" in record, server.maintenance] += 1
+
+    with ThreadPoolExecutor(1) as pool:
+        looking = pool.submit(look)
+        for _ in range(LEAVES):
+            sleeper.change(situation=AppSituation.HOLDING, endpoints=(leaving,))
+            sleeper.change(situation=AppSituation.SERVING, endpoints=(last,))
+        over.set()
+        looking.result()
+    held, maintained = True, True
+    assert seen[held, maintained] > 0, "it did leave"
+    assert seen[held, not maintained] > 3 * LEAVES, seen
+    assert seen[not held, maintained] <= LEAVES, "nor does it leave first"
 
 
 def test_who_gives_up_does_not_keep_it_from_waking(sleeper: Sleeper):
