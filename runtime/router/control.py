@@ -226,7 +226,7 @@ class Router:
         opening = [command for delta in deltas for command in delta.open]
         closing = [command for delta in deltas for command in delta.close]
         if commands := [*opening, *changes, *closing]:
-            if closing and _empties(now):
+            if _empties(now, deltas):
                 said = self._api.tell([*opening, *changes])
                 time.sleep(_UNDER_WAY)
                 said += self._api.tell(closing)
@@ -292,9 +292,10 @@ def _delta(slot: int, owner: Placed | None, live: Iterable[LiveServer]) -> SlotD
     return slot_delta(slot, owner.filled()[slot], live, link=owner.routes.policy.link, kept=kept)
 
 
-def _empties(placed: Placed) -> bool:
-    """Whether a slot has nobody left for new requests: those that chose it an instant before would find it so, and be refused."""
-    return any(all(end.draining for end in ends) for ends in placed.filled().values())
+def _empties(placed: Placed, deltas: Iterable[SlotDelta]) -> bool:
+    """Whether a slot loses the last that took new requests: those that chose it an instant before would find it so, and be refused."""
+    slots = zip(deltas, placed.filled().values(), strict=True)
+    return any(delta.close and all(end.draining for end in ends) for delta, ends in slots)
 
 
 def _identity(user: str) -> Identity | None:

@@ -20,13 +20,13 @@ import pytest
 
 from runtime.errors import RouterRefused
 from runtime.router.codes import Code
-from runtime.router.control import Router
+from runtime.router.control import _UNDER_WAY, Router
 from runtime.router.delta import live_servers
 from runtime.router.ledger import SLOTS_AT_FIRST, Ledger
 from runtime.router.policy import Policy
 from runtime.router.record import slot_name
 from runtime.router.render import slot_config
-from runtime.router.table import AppSituation, Endpoint
+from runtime.router.table import AppSituation, Canary, Endpoint
 from tests.runtime.router.conftest import UPGRADE, RouterUnderTest, end, routes_to
 
 
@@ -100,6 +100,23 @@ def test_a_change_is_effective_when_set_returns(running: RouterUnderTest):
     times.sort()
     print(f"a change is effective in {times[20] * 1000:.1f} ms in the middle, {times[-1] * 1000:.1f} ms at most")
     assert times[20] < 0.2
+
+
+def test_a_drain_beside_a_slot_that_was_empty_before_does_not_pause(running: RouterUnderTest):
+    """Only who takes away the last server of a slot waits for requests that have chosen it; an app keeps a canary's slot for good."""
+    stays, goes = end(running.app("stays")), end(running.app("goes"))
+    tried = routes_to(stays, replace(goes, canary=True))
+    running.router.set(replace(tried, canary=Canary(percent=50)))
+    times = []
+    for _ in range(10):
+        running.router.set(routes_to(stays, goes))
+        started = time.perf_counter()
+        running.router.set(routes_to(stays, replace(goes, draining=True)))
+        times.append(time.perf_counter() - started)
+    assert min(times) < _UNDER_WAY
+    started = time.perf_counter()
+    running.router.set(routes_to(replace(stays, draining=True), replace(goes, draining=True), situation=AppSituation.HOLDING))
+    assert time.perf_counter() - started > _UNDER_WAY
 
 
 def test_the_pool_grows_under_load_and_loses_nothing(running: RouterUnderTest):
@@ -227,7 +244,7 @@ def killed_writer(running: RouterUnderTest, routes: object, files: int) -> None:
         from ipaddress import IPv4Network
         from runtime import journal
         from runtime.config import NodeConfig
-        from runtime.router.control import Router
+        from runtime.router.control import _UNDER_WAY, Router
         from runtime.router.table import AppRoutes, AppSituation, Endpoint
         config = {running.config!r}
         left, write = {files}, journal.write_atomic
