@@ -27,11 +27,11 @@ from runtime.router.policy import Policy
 from runtime.router.table import WEB, AppRoutes, Endpoint
 
 ENDPOINTS = 3  # of each app
-ROUNDS, SECONDS, CONNECTIONS, SPREAD = 5, 3, 32, 1000  # SPREAD: hosts of the second load, in turn
+ROUNDS, SECONDS, CONNECTIONS, SPREAD = 5, 3, 32, 1000  # SPREAD: hosts of the second load, in turn, evenly from all apps
 KEEN = """
 local asked, next_one = {}, 0
 init = function()
-  for one = 0, %d do asked[one] = wrk.format("GET", "/", {Host = "app" .. one .. ".test"}) end
+  for one = 0, %d do asked[one] = wrk.format("GET", "/", {Host = "app" .. one * %d .. ".test"}) end
 end
 request = function()
   next_one = (next_one + 389) %% %d
@@ -134,22 +134,30 @@ backend app{number} from slot
 """
 BARE_SERVER = "  server web-{copy} 127.0.0.1:{backend} maxconn 500 {pool}"
 NGINX = """
-daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log;
-events {{ worker_connections 4096; }}
+daemon off; worker_processes 1; worker_rlimit_nofile 16384; pid {folder}/nginx.pid; error_log {folder}/error.log;
+events {{ worker_connections 8000; }}
 http {{
-  access_log {folder}/nginx.log combined buffer=64k; map_hash_max_size 262144; map_hash_bucket_size 128;
+  log_format slipway "$msec $app $status $request_length $bytes_sent $request_time $remote_addr $request_id $request_method $uri";
+  access_log {folder}/nginx.log slipway buffer=64k;
+  server_names_hash_max_size 262144; server_names_hash_bucket_size 128;
   client_body_temp_path {folder}/b; proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
-  map $host $app {{ default ""; include {folder}/hosts.conf; }}
-  include {folder}/upstreams.conf;
-  server {{
-    listen 127.0.0.1:{port};
-    location / {{
-      if ($app = "") {{ return 404; }}
-      proxy_set_header Host $host; proxy_set_header X-Forwarded-For $remote_addr; proxy_set_header X-Request-Id $request_id;
-      proxy_http_version 1.1; proxy_set_header Connection ""; proxy_pass http://$app;
-    }}
-  }}
+  limit_conn_zone $app zone=by_app:16m; limit_conn_zone $binary_remote_addr zone=by_address:16m;
+  limit_conn by_app 8000; limit_conn by_address 4000;
+  map $http_upgrade $connection_upgrade {{ default upgrade; "" ""; }}
+  proxy_set_header Host $host; proxy_set_header X-Forwarded-For $remote_addr; proxy_set_header X-Forwarded-Proto $scheme;
+  proxy_set_header X-Forwarded-Host $host; proxy_set_header X-Request-Id $request_id;
+  proxy_set_header Forwarded ""; proxy_set_header X-Real-IP ""; proxy_set_header Proxy "";
+  proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $connection_upgrade;
+  proxy_http_version 1.1; proxy_buffering off; proxy_request_buffering off; client_max_body_size 0;
+  proxy_next_upstream error; proxy_connect_timeout 2s; proxy_read_timeout 5m;
+  proxy_hide_header X-Slipway-Code; add_header X-Request-Id $request_id always;
+  server {{ listen 127.0.0.1:{port} default_server; set $app ""; return 404; }}
+  include {folder}/apps.conf;
 }}
+"""
+NGINX_APP = """
+upstream app{number} {{ least_conn; {servers}}}
+server {{ listen 127.0.0.1:{port}; server_name app{number}.test; set $app app{number}; location / {{ proxy_pass http://app{number}; }} }}
 """
 
 
@@ -172,10 +180,10 @@ def compare_all(apps: int, *, kept: bool) -> None:
         stack.enter_context(started([sys.executable, "-c", BACKEND, str(backend)], backend))
         peers = {"HAProxy by hand": bare} | {name: peer for name, peer in PEERS.items() if shutil.which(name)}
         candidates = {name: run(stack, folder, apps, backend, kept=kept) for name, run in ({"slipway": ours} | peers).items()}
-        many = folder / "many.lua"
-        many.write_text(KEEN % (min(SPREAD, apps) - 1, min(SPREAD, apps)))
+        many, hosts = folder / "many.lua", min(SPREAD, apps)
+        many.write_text(KEEN % (hosts - 1, apps // hosts, hosts))
         one = ["-H", f"Host: app{apps // 2}.test"]
-        for load, options in (("one host", one), (f"{min(SPREAD, apps)} hosts", ["-s", str(many)])):
+        for load, options in (("one host", one), (f"{hosts} hosts", ["-s", str(many)])):
             tell(load, compared(candidates, options))
 
 
@@ -260,9 +268,8 @@ def bare(stack: ExitStack, folder: Path, apps: int, backend: int, *, kept: bool)
 
 def nginx(stack: ExitStack, folder: Path, apps: int, backend: int, *, kept: bool) -> Candidate:
     port = free_port()
-    (folder / "hosts.conf").write_text("".join(f"app{number}.test app{number};\n" for number in range(apps)))
     servers = f"server 127.0.0.1:{backend}; " * ENDPOINTS + ("keepalive 64; " if kept else "")
-    (folder / "upstreams.conf").write_text("".join(f"upstream app{number} {{ least_conn; {servers}}}\n" for number in range(apps)))
+    (folder / "apps.conf").write_text("".join(NGINX_APP.format(number=number, port=port, servers=servers) for number in range(apps)))
     (folder / "nginx.conf").write_text(NGINX.format(port=port, folder=folder))
     process = stack.enter_context(started(["nginx", "-c", str(folder / "nginx.conf")], port))
     return port, lambda: [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]

@@ -1,8 +1,8 @@
 """The router of a node: which host leads to which instances, changed while it runs and without a reload.
 
-Any root process may call it: a lock, not a process, makes the single writer. Files first, then the same change by the
-Runtime API, so that HAProxy may be killed at any moment and starts again with the truth. It refuses to judge health:
-who is in the table gets traffic.
+Any root process may call it: a lock, not a process, makes the single writer. The truth is written first, then HAProxy is told by its
+Runtime API, then its files are rendered: whoever is killed at whichever moment, the next look at the truth repairs the rest. It
+refuses to judge health: who is in the table gets traffic.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from runtime.router.check import check, is_app
 from runtime.router.delta import LiveServer, SlotDelta, live_servers, slot_delta
 from runtime.router.ledger import Ledger, Placed
 from runtime.router.record import slot_name
-from runtime.router.render import Identity, instance_of
+from runtime.router.render import Identity, instance_of, server_name
 from runtime.router.runtime_api import RouterDown, RuntimeApi, in_flight, refused
 from runtime.router.table import AppRoutes
 
@@ -33,6 +33,7 @@ _BASE64URL = re.compile(r"[A-Za-z0-9_.-]{1,512}")
 _CHECK_WAIT = 60  # seconds; tens of thousands of slots take about two
 _DELETE_TRIES = 5  # a cut connection leaves its server a moment later
 _DELETE_PAUSE = 0.002
+Entries = Mapping[Path, Mapping[str, str]]  # of maps
 _UNDER_WAY = 0.02  # seconds, many times what it takes a request to get from the look at its app's record to a server
 
 
@@ -83,13 +84,17 @@ class Router:
         """
         check(routes)
         try:
-            with journal.lock(self._lock), suppress(RouterDown):  # its next start reads the files
+            with journal.lock(self._lock), suppress(RouterDown):
                 self._check_hosts(routes)
                 now, before, grew = self._ledger.place(routes)
                 if grew:
+                    self._ledger.render(now, before)
                     self._api.reload()
-                else:
+                    return
+                try:
                     self._apply(now, before)
+                finally:  # also for a HAProxy that is down: its next start reads the files
+                    self._ledger.render(now, before)
         finally:
             if durable:
                 self.make_durable(routes.app)
@@ -202,48 +207,51 @@ class Router:
         return found
 
     def _apply(self, now: Placed, before: Placed | None) -> None:
-        """New servers first, then what the app's record speaks of, the record, the hosts, then the old servers: never a
-        moment without an answer, nor one with half a policy.
+        """Have HAProxy take an app's routes. What has changed since `before` it is told at once, so that no change waits for a question
+        whose answer is nearly always known; then it is looked at, and told what differs all the same.
         """
-        app, entries = now.routes.app, self._ledger.entries(now)
-        old = self._ledger.entries(before) if before else {}
-        sure = [path for path in entries if not self._ledger.maps.looks_up_beginnings(path)]
-        wanted = {(path, key): value for path in sure for key, value in entries[path].items()}
-        deltas, values = self._look(now, wanted)
-        changes = [
-            f"{'add' if old.get(path, {}).get(key) is None else 'set'} map {path} {key} {value}"
-            for path in entries
-            if path not in sure
-            for key, value in entries[path].items()
-            if old.get(path, {}).get(key) != value
-        ]
-        changes += [
-            f"{'add' if value is None else 'set'} map {path} {key} {wanted[path, key]}"
-            for (path, key), value in zip(wanted, values, strict=True)
-            if value != wanted[path, key]
-        ]
-        changes += [f"del map {path} {key}" for path in reversed(old) for key in old[path] if key not in entries[path]]
-        opening = [command for delta in deltas for command in delta.open]
-        closing = [command for delta in deltas for command in delta.close]
-        if commands := [*opening, *changes, *closing]:
-            if _empties(now, deltas):
-                said = self._api.tell([*opening, *changes])
-                time.sleep(_UNDER_WAY)
-                said += self._api.tell(closing)
-            else:
-                said = self._api.tell(commands)
-            deltas, values = self._look(now, wanted)
-            if any(deltas) or values != list(wanted.values()):
-                raise RouterRefused(f"The router did not take the routes of {app}. It said: {said}", hint="It is tried again by itself.")
+        entries, old = self._ledger.entries(now), self._ledger.entries(before) if before else {}
+        seen = {path: wanted for path, wanted in entries.items() if not self._ledger.maps.looks_up_beginnings(path)}
+        unseen, gone = _edits({path: wanted for path, wanted in entries.items() if path not in seen}, old), _drops(entries, old)
+        # A key that is there all the same would be there twice after `add map`: none is added without a look.
+        if before and all(old[path].keys() >= wanted.keys() for path, wanted in entries.items()):
+            expected = [_delta(slot, now, _servers(before, slot)) for slot in now.slots.values()]
+            self._tell(now, expected, [*unseen, *_edits(seen, old), *gone])
+            unseen, gone = [], []
+        deltas, there = self._look(now, seen)
+        edits = [*unseen, *_edits(seen, there), *gone]
+        if edits or any(deltas):
+            said = self._tell(now, deltas, edits)
+            deltas, there = self._look(now, seen)
+            if any(deltas) or _edits(seen, there):
+                raise RouterRefused(
+                    f"The router did not take the routes of {now.routes.app}. It said: {said}", hint="It is tried again by itself."
+                )
         for delta in deltas:
             self._delete(delta.delete)
 
-    def _look(self, placed: Placed, wanted: dict[tuple[Path, str], str]) -> tuple[list[SlotDelta], list[str | None]]:
-        """What differs in each of an app's slots, and the values that HAProxy has for some entries of maps."""
+    def _tell(self, now: Placed, deltas: list[SlotDelta], edits: list[str]) -> str:
+        """New servers first, then what the app's record speaks of, the record, then the old servers: never a moment without an answer,
+        nor one with half a policy. What HAProxy had to say to it.
+        """
+        opening = [command for delta in deltas for command in delta.open]
+        closing = [command for delta in deltas for command in delta.close]
+        if not _empties(now, deltas):
+            return self._api.tell([*opening, *edits, *closing])
+        said = self._api.tell([*opening, *edits])
+        time.sleep(_UNDER_WAY)
+        return said + self._api.tell(closing)
+
+    def _look(self, placed: Placed, entries: Entries) -> tuple[list[SlotDelta], Entries]:
+        """What differs in each of an app's slots, and which of some entries of maps HAProxy has, with its values."""
         question = "; ".join(f"show servers state {slot_name(slot)}" for slot in placed.slots.values())
-        state, values = self._api.ask_with_lookups(question, wanted)
-        servers = live_servers(state)
-        return [_delta(slot, placed, servers.get(slot_name(slot), ())) for slot in placed.slots.values()], values
+        lookups = [(path, key) for path, wanted in entries.items() for key in wanted]
+        state, values = self._api.ask_with_lookups(question, lookups)
+        servers, there = live_servers(state), dict[Path, dict[str, str]]()
+        for (path, key), value in zip(lookups, values, strict=True):
+            if value is not None:
+                there.setdefault(path, {})[key] = value
+        return [_delta(slot, placed, servers.get(slot_name(slot), ())) for slot in placed.slots.values()], there
 
     def _apply_servers(self, slot: int, owner: Placed | None) -> None:
         question = f"show servers state {slot_name(slot)}"
@@ -266,7 +274,8 @@ class Router:
             return  # its next start reads the files
 
     def _check_hosts(self, routes: AppRoutes) -> None:
-        for host in routes.hosts:
+        before = self._ledger.placed(routes.app)
+        for host in set(routes.hosts) - set(before.routes.hosts if before else ()):
             owner = self._ledger.owner(host)
             if owner in (None, routes.app):
                 continue
@@ -290,6 +299,30 @@ def _delta(slot: int, owner: Placed | None, live: Iterable[LiveServer]) -> SlotD
         return slot_delta(slot, (), live)
     kept = {end.instance for end in owner.routes.endpoints}
     return slot_delta(slot, owner.filled()[slot], live, link=owner.routes.policy.link, kept=kept)
+
+
+def _servers(placed: Placed, slot: int) -> list[LiveServer]:
+    """What a slot holds if HAProxy has what it was told."""
+    link = placed.routes.policy.link
+    return [
+        LiveServer(name=server_name(end, link), address=end.address, port=end.port, maintenance=end.draining, weight=end.weight)
+        for end in placed.filled().get(slot, ())
+    ]
+
+
+def _edits(wanted: Entries, there: Entries) -> list[str]:
+    """Commands for maps that have `there` to hold what is wanted, in the order of the maps."""
+    return [
+        f"{'set' if key in there.get(path, {}) else 'add'} map {path} {key} {value}"
+        for path, entries in wanted.items()
+        for key, value in entries.items()
+        if there.get(path, {}).get(key) != value
+    ]
+
+
+def _drops(wanted: Entries, there: Entries) -> list[str]:
+    """Commands that take out what is wanted no more, hosts first."""
+    return [f"del map {path} {key}" for path in reversed(list(there)) for key in there[path] if key not in wanted[path]]
 
 
 def _empties(placed: Placed, deltas: Iterable[SlotDelta]) -> bool:

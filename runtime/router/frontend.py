@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from runtime.config import NodeConfig
 from runtime.router.codes import EXPLAINED, Code
-from runtime.router.record import FIELDS, PATH_FIELDS, RATE_PERIOD, SITUATIONS, Maps
+from runtime.router.record import FIELDS, PATH_FIELDS, PLAIN, RATE_PERIOD, SITUATIONS, Maps
 from runtime.router.table import AppSituation
 
 ANSWERS = "answers"
 CONNECTIONS = 8000  # open at once, of all clients together; the rest wait in the kernel
-PROOF_PATH = "/.well-known/slipway-domain.txt"  # of the file that proves whose a domain is
+_SPECIAL = "/.well-known/"  # above all paths that are the router's own
+PROOF_PATH = f"{_SPECIAL}slipway-domain.txt"  # of the file that proves whose a domain is
+_ACME_PATH = f"{_SPECIAL}acme-challenge/"
 PORTAL_FLAG = "P"  # in the portal's own record: people who come by HTTP are led to HTTPS
 PROOF_HEADER = "X-Slipway-Domain"
 _LONGEST_HOST = 261  # bytes: a name of 253 (RFC 1035, 2.3.4), its dot and a port; a copy of more could find no room in the buffer
@@ -25,9 +27,8 @@ def frontend(config: NodeConfig, maps: Maps) -> str:
     parts = [
         _head(config),
         _lookup(maps),
-        _acme(maps),
-        _proof(),
         _plain(),
+        _special(maps),
         _redirects(config),
         _refusals(maps),
         _path(maps),
@@ -158,13 +159,19 @@ def _share(config: NodeConfig) -> str:
 def _lookup(maps: Maps) -> str:
     return f"""\
   http-request set-var(txn.host) req.hdr(host),field(1,:),lower,rtrim(.)
-  http-request set-var(txn.app) var(txn.host),map_str({maps.hosts})
-  http-request set-var(txn.app) var(txn.host),field(2,.,0),map_str({maps.wild}) if !{{ var(txn.app) -m found }}
-  http-request set-var(txn.record) var(txn.app),map_str({maps.apps})
+  http-request set-var(txn.record) var(txn.host),map_str({maps.hosts})
+  http-request set-var(txn.record) var(txn.host),field(2,.,0),map_str({maps.wild}) if !{{ var(txn.record) -m found }}
+  http-request set-var(txn.app) var(txn.record),{_field("app")}
   http-request set-var(txn.slot) var(txn.record),{_field("slot")}
+  http-request track-sc0 var(txn.app) table by_app if {{ var(txn.app) -m found }}"""
+
+
+def _plain() -> str:
+    """An app that serves and wishes for nothing is done here: all that follows asks for a flag, a situation or a code."""
+    return f"""\
+  http-request allow if {{ var(txn.record) -m end "{PLAIN}" }} !{{ path_beg {_SPECIAL} }}
 {_state()}
-{_refuse(Code.UNKNOWN_HOST, "!{ var(txn.slot) -m found }")}
-  http-request track-sc0 var(txn.app) table by_app if {_NO_CODE}"""
+{_refuse(Code.UNKNOWN_HOST, "!{ var(txn.slot) -m found }")}"""
 
 
 def _state(when: str = "") -> str:
@@ -175,23 +182,14 @@ def _state(when: str = "") -> str:
   http-request set-var(txn.flags) {flags} if {when} !{{ {flags} -m str -- - }}"""
 
 
-def _acme(maps: Maps) -> str:
-    """HTTP-01 (RFC 8555, 8.3): before anything that could refuse or redirect, for any host."""
+def _special(maps: Maps) -> str:
+    """Paths that are the router's on any host, before anything that could refuse or redirect: HTTP-01 (RFC 8555, 8.3), and the
+    proof of a domain. No app can answer there: a file proves a domain only at the place where it leads before it leads to us.
+    """
     answer = f"path,field(4,/),map_str({maps.acme})"
-    return (
-        f'  http-request return status 200 content-type application/octet-stream lf-string "%[{answer}]"'
-        f" if {{ path_beg /.well-known/acme-challenge/ }} {{ {answer} -m found }}"
-    )
-
-
-def _proof() -> str:
-    """No app can answer here: a file proves a domain only at the place where it leads before it leads to us."""
-    return f'  http-request return status 404 content-type text/plain string "Not found" hdr {PROOF_HEADER} here if {{ path {PROOF_PATH} }}'
-
-
-def _plain() -> str:
-    """An app that serves and wishes for nothing is done here: all that follows asks for a flag, a situation or a code."""
-    return f"  http-request allow if !{{ var(txn.flags) -m found }} !{{ var(txn.situation) -m found }} {_NO_CODE}"
+    return f"""\
+  http-request return status 200 content-type application/octet-stream lf-string "%[{answer}]" if {{ path_beg {_ACME_PATH} }} {{ {answer} -m found }}
+  http-request return status 404 content-type text/plain string "Not found" hdr {PROOF_HEADER} here if {{ path {PROOF_PATH} }}"""
 
 
 def _redirects(config: NodeConfig) -> str:
@@ -290,7 +288,8 @@ def _hold(maps: Maps) -> str:
   http-request set-var(txn.hold) var(txn.record),{_field("hold")} if {asleep} or {holding}
   http-request lua.wake if {asleep} {_NO_CODE} or {holding} {_NO_CODE}
   http-request set-var(txn.code) str({Code.WAKE_FAILED}) if {asleep} {{ var(txn.code) -m str {Code.HELD_TOO_LONG} }}
-  http-request set-var(txn.record) var(txn.app),map_str({maps.apps}) if {awake}
+  http-request set-var(txn.record) var(txn.host),map_str({maps.hosts}) if {awake}
+  http-request set-var(txn.record) var(txn.host),field(2,.,0),map_str({maps.wild}) if {awake} !{{ var(txn.host),map_str({maps.hosts}) -m found }}
   http-request set-var(txn.slot) var(txn.record),{_field("slot")} if {awake}
   http-request unset-var(txn.situation) if {awake}
 {_state(awake)}

@@ -1,7 +1,8 @@
 """The router's files: `routes/APP.json` is the truth, everything HAProxy reads is rendered from it.
 
-Each file is replaced whole: a new slot's claim, then the truth, then the rest. A writer killed in between leaves files that
-HAProxy still starts from, one step behind at the worst; `repair` brings them up to the truth. The caller holds the router's lock.
+Each file is replaced whole: a new slot's claim, then the truth, then, once the running HAProxy has been told, the rest. A writer killed
+in between leaves files that HAProxy still starts from, one step behind at the worst; `repair` brings them up to the truth. The caller
+holds the router's lock.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from runtime.config import NodeConfig
 from runtime.router import haproxy, pages, render
 from runtime.router.document import from_document, to_document
 from runtime.router.policy import Link
-from runtime.router.record import Maps, app_entries, groups, members, slot_name
+from runtime.router.record import Maps, app_entries, app_of, groups, members, slot_name
 from runtime.router.render import Identity
 from runtime.router.table import AppRoutes, Endpoint
 
@@ -101,22 +102,25 @@ class Ledger:
         path, key = (self.maps.wild, host[2:]) if host.startswith("*.") else (self.maps.hosts, host)
         text = self._map_text(path)
         start = text.find(f"\n{key} ")
-        return text[start + len(key) + 2 :].split("\n", 1)[0] if start >= 0 else None
+        return app_of(text[start + len(key) + 2 :].split("\n", 1)[0]) if start >= 0 else None
 
     def place(self, routes: AppRoutes) -> tuple[Placed, Placed | None, bool]:
-        """Write an app's files: what it is now, what it was, and whether the pool grew (then HAProxy must load it)."""
+        """Write an app's truth: what it is now, what it was, and whether the pool grew (then HAProxy must load it). `render` is next."""
         before = self.placed(routes.app)
         slots, grew = self._claim(routes, dict(before.slots) if before else {})
         now = Placed(routes=routes, slots=slots)
         path = self._path(routes.app)
         _write(path, json.dumps(to_document(routes, slots)) + "\n")
         self._read[routes.app] = (_version(path), now)
+        return now, before, grew
+
+    def render(self, now: Placed, before: Placed | None) -> None:
+        """Write what HAProxy reads of an app, from its truth."""
         for slot, endpoints in now.filled().items():
-            self._write_slot(slot, endpoints, link=routes.policy.link)
+            self._write_slot(slot, endpoints, link=now.routes.policy.link)
         old = self.entries(before) if before else {}
         for path, entries in self.entries(now).items():
             self._edit_map(path, entries, drop=set(old.get(path, {})) - set(entries))
-        return now, before, grew
 
     def entries(self, placed: Placed) -> dict[Path, dict[str, str]]:
         """An app's entries in the maps."""
@@ -214,13 +218,17 @@ class Ledger:
         _write(self._slot_path(slot), text[:start] + render.slot_config(slot, endpoints, link) + text[end:])
 
     def _edit_map(self, path: Path, put: Mapping[str, str], *, drop: Iterable[str]) -> None:
-        """Change some entries of a map's file. Most changes of an app touch none, and a large map is not taken apart for that."""
-        text = self._map_text(path)
-        if all(f"\n{key} {value}\n" in text for key, value in put.items()) and not any(f"\n{key} " in text for key in drop):
-            return
-        gone = set(drop)
-        entries = {key: value for key, value in render.map_entries(text).items() if key not in gone}
-        _write(path, render.map_text({**entries, **put}))
+        """Change some entries of a map's file. Only for new ones a large map is taken apart, which has them sorted."""
+        before = text = self._map_text(path)
+        for key in drop:
+            text = _with_line(text, key, "\n")
+        fresh = {key: value for key, value in put.items() if f"\n{key} " not in text}
+        for key, value in put.items():
+            text = _with_line(text, key, f"\n{key} {value}\n")
+        if fresh:
+            text = "\n" + render.map_text({**render.map_entries(text), **fresh})
+        if text != before:
+            _write(path, text[1:])
 
     def _text(self, path: Path) -> str:
         return path.read_text() if path.exists() else ""
@@ -241,6 +249,12 @@ class Ledger:
 
     def _slot_path(self, slot: int) -> Path:
         return self.slots / f"{slot // SLOTS_A_FILE:05d}.cfg"
+
+
+def _with_line(text: str, key: str, line: str) -> str:
+    """A map's text, a line's end before it, with another line in the place of a key's, if it has one."""
+    start = text.find(f"\n{key} ")
+    return text if start < 0 else text[:start] + line + text[text.index("\n", start + 1) + 1 :]
 
 
 def _version(path: Path) -> tuple[int, int]:

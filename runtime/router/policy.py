@@ -1,6 +1,6 @@
 """What an app's owner asks of the router beside "send it on": values only. Pure.
 
-All of it travels in one record of `app.map`, so a change of several at once takes effect between two requests.
+All of it travels in one record of `host.map`, so a change of several at once takes effect between two requests.
 Zero, empty and False mean: not wanted.
 """
 

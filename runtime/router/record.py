@@ -1,8 +1,9 @@
 """An app's routes as entries of HAProxy's maps. Pure.
 
-`app.map` holds one record an app, `slot|situation|flags|…`: a change of it is one command, so a policy changes between two requests.
-A flag is a letter that says "this field counts"; the frontend's rules look at the letters first. `path.map` holds a shorter one
-for each path, `slot|situation|process`.
+`host.map` and `wild.map` lead from a host to its app's whole record, `app|slot|situation|flags|…`: one lookup a request, which is what
+a request costs most with many apps, and one command a change of a host's policy, so that it changes between two requests. A flag is a
+letter that says "this field counts"; the frontend's rules look at the letters first. `path.map` holds a shorter record for each path,
+`slot|situation|process`.
 """
 
 from __future__ import annotations
@@ -26,8 +27,9 @@ SITUATIONS = {
     AppSituation.HOLDING: "W",
     AppSituation.NOT_DEPLOYED: "D",
 }
-# The record's fields, in order; each is read under the flag beside it.
+# The record's fields, in order; each is read under the flag beside it. Most apps' ends with the flags, and has none.
 FIELDS = (
+    "app",
     "slot",
     "situation",
     "flags",
@@ -47,6 +49,8 @@ FIELDS = (
     "hold",  # milliseconds
 )
 PATH_FIELDS = ("slot", "situation", "process")
+_ALWAYS = FIELDS.index("flags") + 1
+PLAIN = f"|{SITUATIONS[AppSituation.SERVING]}|-"  # how the record of an app ends that serves and wishes for nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,18 +61,13 @@ class Maps:
 
     @property
     def hosts(self) -> Path:
-        """Host to app."""
+        """Host to its app's record."""
         return self.folder / "host.map"
 
     @property
     def wild(self) -> Path:
-        """What follows a host's first label, to app."""
+        """What follows a host's first label, to its app's record."""
         return self.folder / "wild.map"
-
-    @property
-    def apps(self) -> Path:
-        """App to its record."""
-        return self.folder / "app.map"
 
     @property
     def paths(self) -> Path:
@@ -103,7 +102,7 @@ class Maps:
     @property
     def of_apps(self) -> tuple[Path, ...]:
         """Those rendered from the apps' routes, in the order in which they may be changed: a record follows what it speaks of."""
-        return (self.paths, self.allow, self.auth, self.custom, self.apps, self.wild, self.hosts)
+        return (self.paths, self.allow, self.auth, self.custom, self.wild, self.hosts)
 
     def looks_up_beginnings(self, path: Path) -> bool:
         """`get map` on such a map finds the longest beginning, and so does not tell whether a key is there."""
@@ -128,23 +127,23 @@ def members(routes: AppRoutes, group: str) -> tuple[Endpoint, ...]:
 
 def app_entries(maps: Maps, routes: AppRoutes, slots: Mapping[str, int]) -> dict[Path, dict[str, str]]:
     """All of an app's entries, by map."""
-    policy = routes.policy
+    policy, record = routes.policy, app_record(routes, slots)
     auth = {f"{routes.app}/{one.digest}": one.name for one in policy.auth.credentials} if policy.auth else {}
     return {
         maps.paths: {f"{routes.app}{path.prefix}/": path_record(path, slots) for path in routes.paths},
         maps.allow: {f"{routes.app}/{start}": "1" for network in policy.allowed for start in hex_beginnings(network)},
         maps.auth: auth,
         maps.custom: dict(pages.custom_entries(routes.app, policy)),
-        maps.apps: {routes.app: app_record(routes, slots)},
-        maps.wild: {host.removeprefix("*."): routes.app for host in routes.hosts if host.startswith("*.")},
-        maps.hosts: {host: routes.app for host in routes.hosts if not host.startswith("*.")},
+        maps.wild: {host.removeprefix("*."): record for host in routes.hosts if host.startswith("*.")},
+        maps.hosts: {host: record for host in routes.hosts if not host.startswith("*.")},
     }
 
 
 def app_record(routes: AppRoutes, slots: Mapping[str, int]) -> str:
-    """An app's value in `app.map`."""
+    """An app's value in `host.map` and `wild.map`."""
     policy, limits, canary = routes.policy, routes.policy.limits, routes.canary
     values = {
+        "app": routes.app,
         "slot": slot_name(slots[WEB]),
         "situation": SITUATIONS[routes.situation],
         "flags": _flags(routes),
@@ -163,7 +162,15 @@ def app_record(routes: AppRoutes, slots: Mapping[str, int]) -> str:
         "salt": policy.auth.salt if policy.auth else "",
         "hold": policy.hold_seconds * 1000,
     }
-    return "|".join(str(values[field]) or "-" for field in FIELDS)
+    record = "|".join(str(values[field]) or "-" for field in FIELDS[:_ALWAYS])
+    if record.endswith(PLAIN):
+        return record
+    return "|".join([record, *(str(values[field]) or "-" for field in FIELDS[_ALWAYS:])])
+
+
+def app_of(record: str) -> str:
+    """Whose record it is."""
+    return record.partition("|")[0]
 
 
 def path_record(path: PathRoute, slots: Mapping[str, int]) -> str:

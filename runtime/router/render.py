@@ -14,10 +14,10 @@ from runtime.config import NodeConfig
 from runtime.router import frontend
 from runtime.router.codes import Code
 from runtime.router.policy import Link
-from runtime.router.record import FIELDS, SITUATIONS, Maps, slot_name
+from runtime.router.record import SITUATIONS, Maps, slot_name
 from runtime.router.table import AppSituation, Endpoint
 
-PORTAL = "@portal"  # stands in the maps where an app's name would; no app can be called so
+PORTAL = "@portal"  # stands in records where an app's name would; no app can be called so
 PORTAL_BACKEND = "portal"
 CONNECTIONS_AN_INSTANCE = 500  # open at once; more wait their turn in the router
 LUA = Path(__file__).with_name("wake.lua")
@@ -88,8 +88,8 @@ def portal_hosts(config: NodeConfig) -> tuple[str, ...]:
 def portal_entries(config: NodeConfig, maps: Maps) -> dict[Path, dict[str, str]]:
     """The portal's own entries, by map; its hosts cannot be taken by an app."""
     flags = frontend.PORTAL_FLAG if config.portal_has_certificate else "-"
-    record = [PORTAL_BACKEND, SITUATIONS[AppSituation.SERVING], flags, *["-"] * (len(FIELDS) - 3)]
-    return {maps.apps: {PORTAL: "|".join(record)}, maps.hosts: dict.fromkeys(portal_hosts(config), PORTAL)}
+    record = "|".join([PORTAL, PORTAL_BACKEND, SITUATIONS[AppSituation.SERVING], flags])
+    return {maps.hosts: dict.fromkeys(portal_hosts(config), record)}
 
 
 def map_text(entries: Mapping[str, str]) -> str:

@@ -200,7 +200,7 @@ def test_the_last_instance_takes_for_a_moment_more_those_that_have_already_chose
     placed = Ledger(sleeper.running.config).placed(sleeper.name)
     assert placed is not None
     maps = Maps(folder=sleeper.running.config.router / "maps")
-    question = f"get map {maps.apps} {sleeper.name}; show servers state {slot_name(placed.slots[WEB])}"
+    question = f"get map {maps.hosts} {sleeper.host}; show servers state {slot_name(placed.slots[WEB])}"
     api, seen, over = RuntimeApi(sleeper.running.config.router_socket, Path()), Counter(), threading.Event()
 
     def look() -> None:
