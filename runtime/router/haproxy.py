@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from runtime.config import NodeConfig
@@ -20,6 +21,11 @@ def fixed_file(config: NodeConfig) -> Path:
 def pool_folder(config: NodeConfig) -> Path:
     """The slots, a file each."""
     return config.router / "pool"
+
+
+def threads() -> int:
+    """How many HAProxy has: half of the cores. The others are for the apps, and each thread costs every request of the others wake-ups."""
+    return max(1, len(os.sched_getaffinity(0)) // 2)
 
 
 def command(config: NodeConfig) -> list[str]:

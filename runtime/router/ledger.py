@@ -69,7 +69,8 @@ class Ledger:
                 _write(path, "")
         if self.pool() < SLOTS_AT_FIRST:
             self.grow(SLOTS_AT_FIRST)
-        fixed = render.fixed_config(self._config, self.maps, identity, cookie_key=self._cookie_key.read_text())
+        key = self._cookie_key.read_text()
+        fixed = render.fixed_config(self._config, self.maps, identity, cookie_key=key, threads=haproxy.threads())
         if self.fixed.exists() and self.fixed.read_text() == fixed:
             return False
         candidate = self.fixed.with_suffix(".candidate")

@@ -102,10 +102,10 @@ def map_entries(text: str) -> dict[str, str]:
     return dict(line.split(" ", 1) for line in text.splitlines() if " " in line)
 
 
-def fixed_config(config: NodeConfig, maps: Maps, identity: Identity | None, *, cookie_key: str) -> str:
+def fixed_config(config: NodeConfig, maps: Maps, identity: Identity | None, *, cookie_key: str, threads: int) -> str:
     """Everything but the slots."""
     parts = [
-        _global(config, identity),
+        _global(config, identity, threads),
         _defaults(config, maps, cookie_key),
         frontend.frontend(config, maps),
         frontend.counters(),
@@ -116,7 +116,7 @@ def fixed_config(config: NodeConfig, maps: Maps, identity: Identity | None, *, c
     return "\n\n".join(parts) + "\n"
 
 
-def _global(config: NodeConfig, identity: Identity | None) -> str:
+def _global(config: NodeConfig, identity: Identity | None, threads: int) -> str:
     drop = f"\n  user {identity.user}\n  group {identity.group}" if identity else ""
     return f"""\
 # Written by Slipway; changes here are overwritten.
@@ -125,6 +125,7 @@ global
   stats socket {config.router_socket} mode 600 level admin
   stats maxconn 50
   maxconn {frontend.CONNECTIONS}
+  nbthread {threads}
   no strict-limits
   hard-stop-after 1h{drop}
   set-var proc.wake str({config.wake_socket})

@@ -192,6 +192,16 @@ def service_that_waits(sleeper: Sleeper) -> Iterator[WakeService]:
         yield serving
 
 
+def test_a_request_held_on_a_wildcard_goes_to_the_slot_like_any_other(sleeper: Sleeper):
+    """There it counts as open, so a drain waits for it; the way past the slot is for workers from before a reload."""
+    sleeper.change(hosts=(f"*.{sleeper.host}",))
+    sleeper.host = f"any.{sleeper.host}"
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(sleeper.get, "/slow")
+        wait_for(lambda: sleeper.running.router.connections(sleeper.name, end(sleeper.app).instance) == 1)
+        assert answer.result().status_code == 200
+
+
 def test_the_last_instance_takes_for_a_moment_more_those_that_have_already_chosen_it(sleeper: Sleeper):
     """Their look at the app's record lies behind them: with no server left they would be refused, and not held."""
     last = end(sleeper.app)
