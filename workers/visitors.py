@@ -177,13 +177,13 @@ class Visitors:
         waking = self._loop.run_in_executor(self._wakers, self._engine.wake, app)
         served = asyncio.Event()
         self._follow(self._then_tell(waking, served, app))
-        booting = await waking  # it raises what went wrong
-        if not booting or process != WEB:
-            served.set()  # others than web are let in by converging alone, so it is not to wait
+        booting = [one for one in await waking if one.endpoint.process == process]  # it raises what went wrong
+        if not booting:
+            served.set()  # who comes now is let in by converging alone, so it is not to wait
             return await serving_endpoint(self._engine.router.route, app, process)
         share = asyncio.Semaphore(_ASKERS_OF_ONE_APP)
         ways = [asyncio.ensure_future(self._let_in(one, share)) for one in booting]
-        ways.append(asyncio.ensure_future(serving_endpoint(self._engine.router.route, app)))  # converging may be quicker
+        ways.append(asyncio.ensure_future(serving_endpoint(self._engine.router.route, app, process)))  # converging may be quicker
         try:
             patience = max(one.check.boot_seconds for one in booting) + _BEYOND_BOOT
             done, _ = await asyncio.wait(ways, timeout=patience, return_when=asyncio.FIRST_COMPLETED)

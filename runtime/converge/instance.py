@@ -91,7 +91,7 @@ def spec_for(
         "place": str(place.number),
         "port": str(_port(image)),
     }
-    if place.process == WEB:
+    if place.process == WEB or any(path.process == place.process for path in desired.paths):
         labels["health"] = json.dumps(to_document(release.health))
     return _spec(desired, release, image, id=id, process=place.process, command=command, limits=limits, labels=labels)
 
@@ -121,7 +121,7 @@ def place_of(container: Container) -> Place | None:
 
 
 def check_of(container: Container) -> HealthCheck | None:
-    """How a web instance was to be asked for its health when it was made; None for others."""
+    """How an instance of web, or of a type that a path led to, was to be asked for its health when it was made; None for others."""
     text = container.spec.labels.get("health")
     return from_document(json.loads(text)) if text else None
 

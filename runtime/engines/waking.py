@@ -22,7 +22,7 @@ WOKEN = "It slept, and was woken by a request."
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Booting:
-    """A web instance that waking has started: it is let in as soon as it passes `check`."""
+    """An instance that waking has started, of web or of a path's process type: it is let in as soon as it passes `check`."""
 
     container: Container
     endpoint: Endpoint
@@ -61,13 +61,15 @@ class Waker:
         return self._asker.check(one.container, one.host, one.check).healthy
 
     def admit(self, path: Path, one: Booting) -> bool:
-        """Open the app's routes to an instance that passes its check, unless converging was quicker; whether they are open.
+        """Open its process type's routes to an instance that passes its check, unless converging was quicker; whether they are open.
 
         Written down as converging would: a request goes to it like all others, is counted, and is waited for when it drains.
         """
         known, routes = record.load(path), self._router.route(one.container.spec.app)
-        if routes is None or routes.situation is not AppSituation.HOLDING:
-            return routes is not None and routes.situation is AppSituation.SERVING
+        process = one.endpoint.process
+        situation = routes.situation_of(process) if routes is not None else None
+        if routes is None or situation is not AppSituation.HOLDING:
+            return situation is AppSituation.SERVING
         found, marks = self._containers.state(one.container.id), known.marks.get(one.container.id, Marks())
         if found is None or found.status is not Status.RUNNING or marks.condemned or marks.draining_since is not None:
             return False  # it ended, or is on its way out
@@ -77,7 +79,7 @@ class Waker:
         after = now - (found.started_at or now)
         record.save(path, known.noting(MarkReady(instance=one.container.id, place=one.place, at=now, after=after, check=one.check)))
         self._router.set(
-            replace(routes.with_situation(WEB, AppSituation.SERVING), endpoints=(*routes.endpoints, one.endpoint)), durable=False
+            replace(routes.with_situation(process, AppSituation.SERVING), endpoints=(*routes.endpoints, one.endpoint)), durable=False
         )
         return True
 
@@ -86,5 +88,8 @@ class Waker:
         check, place = instance.check_of(container), instance.place_of(container)
         if routes is None or check is None or check.kind is CheckKind.COMMAND or place is None or container.address is None:
             return []
-        end = Endpoint(instance=container.id, address=container.address, port=int(container.spec.labels["port"]), process=WEB)
+        if place.process != WEB and not any(path.process == place.process for path in routes.paths):
+            return []  # no path leads there any more
+        port = int(container.spec.labels["port"])
+        end = Endpoint(instance=container.id, address=container.address, port=port, process=place.process)
         return [Booting(container=container, endpoint=end, place=place, check=check, host=next(iter(routes.hosts), routes.app))]

@@ -115,9 +115,9 @@ def test_one_that_was_started_is_let_in_by_its_first_good_check_as_converging_wo
     supervisor = plant.supervisor()
     sleeper.desired = replace(sleeper.desired, sleep=Sleep(after=IDLE, stop_after=1.0))
     sleeper.until(sleeper.stopped)
-    plant.kill(supervisor)
-    sleeper.desired = replace(sleeper.desired, sleep=Sleep(after=600.0))
-    with sleeper.turn:
+    with sleeper.turn:  # before the end of whoever counts requests is seen, which alone would wake it
+        plant.kill(supervisor)
+        sleeper.desired = replace(sleeper.desired, sleep=Sleep(after=600.0))
         (booting,) = plant.engine.wake(name)
         assert sleeper.situation is AppSituation.HOLDING
         sleeper.until(lambda: plant.engine.lets_in(booting))
@@ -127,6 +127,27 @@ def test_one_that_was_started_is_let_in_by_its_first_good_check_as_converging_wo
         assert plant.get(sleeper.app).status_code == 200
         assert plant.engine.lets_in(booting), "it is open already"
     assert plant.engine.wake(name) == (), "it is awake"
+
+
+def test_a_path_s_instance_that_was_started_is_let_in_by_its_first_good_check_too(sleeper):
+    plant, name = sleeper.plant, sleeper.app.name
+    supervisor = plant.supervisor()
+    (web,) = sleeper.desired.current.processes
+    both = replace(sleeper.desired.current, processes=(web, replace(web, name="api", count=1)))
+    paths = (PathRoute(prefix="/api", process="api"),)
+    sleeper.desired = replace(sleeper.desired, current=both, paths=paths, sleep=Sleep(after=IDLE, stop_after=1.0))
+    sleeper.until(lambda: sleeper.stopped() and len(plant.engine.instances()) == 2)
+    with sleeper.turn:  # before the end of whoever counts requests is seen, which alone would wake it
+        plant.kill(supervisor)
+        sleeper.desired = replace(sleeper.desired, sleep=Sleep(after=600.0))
+        booting = {one.endpoint.process: one for one in plant.engine.wake(name)}
+        assert booting.keys() == {"web", "api"}
+        sleeper.until(lambda: plant.engine.lets_in(booting["api"]))
+        routes = plant.engine.router.route(name)
+        assert (routes.situation, routes.paths[0].situation) == (AppSituation.HOLDING, AppSituation.SERVING)
+        assert "-api-" in plant.get(sleeper.app, "/api").text
+        sleeper.until(lambda: plant.engine.lets_in(booting["web"]))
+        assert "-web-" in plant.get(sleeper.app).text
 
 
 def test_who_is_killed_before_the_thaw_leaves_no_app_frozen_even_if_it_may_sleep_no_more(sleeper):
