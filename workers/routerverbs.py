@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from runtime.router.table import AppRoutes
 from workers import node
 from workers.imageverbs import Answer
 
@@ -11,18 +12,23 @@ from workers.imageverbs import Answer
 def ls(**_: Any) -> Answer:
     routes = sorted(node.engine().router.routes().values(), key=lambda one: one.app)
     return Answer(
-        columns=("APP", "SITUATION", "INSTANCES", "HOSTS"),
-        rows=[(one.app, str(one.situation), len(one.endpoints), ", ".join(one.hosts)) for one in routes],
+        columns=("APP", "SITUATION", "INSTANCES", "HOSTS", "PATHS"),
+        rows=[(one.app, str(one.situation), len(one.endpoints), ", ".join(one.hosts), _paths(one)) for one in routes],
         value=[
             {
                 "app": one.app,
                 "situation": str(one.situation),
                 "instances": [end.instance for end in one.endpoints],
                 "hosts": list(one.hosts),
+                "paths": {path.prefix: {"process": path.process, "situation": str(one.situation_of(path.process))} for path in one.paths},
             }
             for one in routes
         ],
     )
+
+
+def _paths(routes: AppRoutes) -> str:
+    return ", ".join(f"{path.prefix} to {path.process}: {routes.situation_of(path.process)}" for path in routes.paths)
 
 
 def check(**_: Any) -> Answer:

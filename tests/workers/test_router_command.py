@@ -8,12 +8,14 @@ import socket
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 from django.core.management import CommandError, call_command
 
 from runtime.engines.node import NodeEngine
 from runtime.router.ledger import Ledger
+from runtime.router.table import AppSituation, PathRoute
 from tests.runtime.router.conftest import UPGRADE, RouterUnderTest, end, router_of_its_own, routes_to
 from workers import node
 
@@ -87,6 +89,10 @@ def test_what_the_router_is_told_can_be_looked_at_and_repaired(front: RouterUnde
     front.router.set(routes_to(end(front.app("web-1"))))
     assert [line.split() for line in router("ls").splitlines()[1:]] == [["hello", "serving", "1", "hello.test"]]
     assert json.loads(router("ls", "--json"))[0]["instances"] == ["web-1"]
+    path = PathRoute(prefix="/api", process="api", situation=AppSituation.HOLDING)
+    front.router.set(replace(routes_to(end(front.app("web-1"))), paths=(path,)))
+    assert router("ls").splitlines()[1].endswith("/api to api: holding")
+    assert json.loads(router("ls", "--json"))[0]["paths"] == {"/api": {"process": "api", "situation": "holding"}}
     assert router("check") == "The router has exactly the routes it should have."
     front.router._api.tell([f"del map {Ledger(front.config).maps.hosts} hello.test"])
     assert router("check") == "The router's map host differed in 1 entries."
