@@ -159,11 +159,18 @@ def _share(config: NodeConfig) -> str:
 def _lookup(maps: Maps) -> str:
     return f"""\
   http-request set-var(txn.host) req.hdr(host),field(1,:),lower,rtrim(.)
-  http-request set-var(txn.record) var(txn.host),map_str({maps.hosts})
-  http-request set-var(txn.record) var(txn.host),field(2,.,0),map_str({maps.wild}) if !{{ var(txn.record) -m found }}
+{_record(maps)}
   http-request set-var(txn.app) var(txn.record),{_field("app")}
   http-request set-var(txn.slot) var(txn.record),{_field("slot")}
   http-request track-sc0 var(txn.app) table by_app if {{ var(txn.app) -m found }}"""
+
+
+def _record(maps: Maps, when: str = "") -> str:
+    """The record, by the host; where that leads to an app only, by the app."""
+    return f"""\
+  http-request set-var(txn.record) var(txn.host),map_str({maps.hosts}){f" if {when}" if when else ""}
+  http-request set-var(txn.record) var(txn.host),field(2,.,0),map_str({maps.wild}) if {when} !{{ var(txn.record) -m found }}
+  http-request set-var(txn.record) var(txn.record),map_str({maps.apps}) if {when} !{{ var(txn.record) -m sub | }}"""
 
 
 def _plain() -> str:
@@ -288,8 +295,8 @@ def _hold(maps: Maps) -> str:
   http-request set-var(txn.hold) var(txn.record),{_field("hold")} if {asleep} or {holding}
   http-request lua.wake if {asleep} {_NO_CODE} or {holding} {_NO_CODE}
   http-request set-var(txn.code) str({Code.WAKE_FAILED}) if {asleep} {{ var(txn.code) -m str {Code.HELD_TOO_LONG} }}
-  http-request set-var(txn.record) var(txn.host),map_str({maps.hosts}) if {awake}
-  http-request set-var(txn.record) var(txn.host),field(2,.,0),map_str({maps.wild}) if {awake} !{{ var(txn.host),map_str({maps.hosts}) -m found }}
+  http-request unset-var(txn.record) if {awake}
+{_record(maps, awake)}
   http-request set-var(txn.slot) var(txn.record),{_field("slot")} if {awake}
   http-request unset-var(txn.situation) if {awake}
 {_state(awake)}

@@ -11,6 +11,7 @@ import json
 import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 
 from runtime import journal
@@ -22,6 +23,7 @@ from runtime.router.record import Maps, app_entries, app_of, groups, members, sl
 from runtime.router.render import Identity
 from runtime.router.table import AppRoutes, Endpoint
 
+_FEW = 8  # entries: more are looked for in the whole map at once
 SLOTS_AT_FIRST = 64
 SLOTS_A_FILE = 64  # HAProxy names all its files in one environment variable, which the kernel limits to 128 KiB
 
@@ -219,17 +221,15 @@ class Ledger:
         _write(self._slot_path(slot), text[:start] + render.slot_config(slot, endpoints, link) + text[end:])
 
     def _edit_map(self, path: Path, put: Mapping[str, str], *, drop: Iterable[str]) -> None:
-        """Change some entries of a map's file. Only for new ones a large map is taken apart, which has them sorted."""
-        before = text = self._map_text(path)
-        for key in drop:
-            text = _with_line(text, key, "\n")
-        fresh = {key: value for key, value in put.items() if f"\n{key} " not in text}
-        for key, value in put.items():
-            text = _with_line(text, key, f"\n{key} {value}\n")
-        if fresh:
-            text = "\n" + render.map_text({**render.map_entries(text), **fresh})
-        if text != before:
-            _write(path, text[1:])
+        """Change some entries of a map's file. Most changes of an app are to few that are there: a large map is not taken apart for those."""
+        text, gone = self._map_text(path), set(drop)
+        if not gone and len(put) <= _FEW and all(f"\n{key} " in text for key in put):
+            changed = reduce(_with_entry, put.items(), text)
+        else:
+            entries = {key: value for key, value in render.map_entries(text).items() if key not in gone}
+            changed = "\n" + render.map_text({**entries, **put})
+        if changed != text:
+            _write(path, changed[1:])
 
     def _text(self, path: Path) -> str:
         return path.read_text() if path.exists() else ""
@@ -252,10 +252,11 @@ class Ledger:
         return self.slots / f"{slot // SLOTS_A_FILE:05d}.cfg"
 
 
-def _with_line(text: str, key: str, line: str) -> str:
-    """A map's text, a line's end before it, with another line in the place of a key's, if it has one."""
-    start = text.find(f"\n{key} ")
-    return text if start < 0 else text[:start] + line + text[text.index("\n", start + 1) + 1 :]
+def _with_entry(text: str, entry: tuple[str, str]) -> str:
+    """A map's text, a line's end before it, with another value for a key that it has."""
+    key, value = entry
+    start = text.index(f"\n{key} ") + 1
+    return f"{text[:start]}{key} {value}" + text[text.index("\n", start) :]
 
 
 def _version(path: Path) -> tuple[int, int]:

@@ -1,7 +1,8 @@
 """An app's routes as entries of HAProxy's maps. Pure.
 
-`host.map` and `wild.map` lead from a host to its app's whole record, `app|slot|situation|flags|…`: one lookup a request, which is what
-a request costs most with many apps, and one command a change of a host's policy, so that it changes between two requests. A flag is a
+`host.map` and `wild.map` lead from a host to its app's whole record, `app|slot|situation|flags|…`: a change of it is one command, so a
+policy changes between two requests, and one lookup finds it, which with many apps is what a request costs most. An app of many hosts
+has its record in `app.map`, where the others lead: HAProxy looks through a whole map for each entry that is to be another. A flag is a
 letter that says "this field counts"; the frontend's rules look at the letters first. `path.map` holds a shorter record for each path,
 `slot|situation|process`.
 """
@@ -49,6 +50,7 @@ FIELDS = (
     "hold",  # milliseconds
 )
 PATH_FIELDS = ("slot", "situation", "process")
+FEW_HOSTS = 4  # so many have the record themselves
 _ALWAYS = FIELDS.index("flags") + 1
 PLAIN = f"|{SITUATIONS[AppSituation.SERVING]}|-"  # how the record of an app ends that serves and wishes for nothing
 
@@ -61,13 +63,18 @@ class Maps:
 
     @property
     def hosts(self) -> Path:
-        """Host to its app's record."""
+        """Host to its app's record, or to the app."""
         return self.folder / "host.map"
 
     @property
     def wild(self) -> Path:
-        """What follows a host's first label, to its app's record."""
+        """What follows a host's first label, to the same."""
         return self.folder / "wild.map"
+
+    @property
+    def apps(self) -> Path:
+        """An app of many hosts to its record."""
+        return self.folder / "app.map"
 
     @property
     def paths(self) -> Path:
@@ -102,7 +109,7 @@ class Maps:
     @property
     def of_apps(self) -> tuple[Path, ...]:
         """Those rendered from the apps' routes, in the order in which they may be changed: a record follows what it speaks of."""
-        return (self.paths, self.allow, self.auth, self.custom, self.wild, self.hosts)
+        return (self.paths, self.allow, self.auth, self.custom, self.apps, self.wild, self.hosts)
 
     def looks_up_beginnings(self, path: Path) -> bool:
         """`get map` on such a map finds the longest beginning, and so does not tell whether a key is there."""
@@ -128,19 +135,22 @@ def members(routes: AppRoutes, group: str) -> tuple[Endpoint, ...]:
 def app_entries(maps: Maps, routes: AppRoutes, slots: Mapping[str, int]) -> dict[Path, dict[str, str]]:
     """All of an app's entries, by map."""
     policy, record = routes.policy, app_record(routes, slots)
+    few = len(routes.hosts) <= FEW_HOSTS
+    told = record if few else routes.app
     auth = {f"{routes.app}/{one.digest}": one.name for one in policy.auth.credentials} if policy.auth else {}
     return {
         maps.paths: {f"{routes.app}{path.prefix}/": path_record(path, slots) for path in routes.paths},
         maps.allow: {f"{routes.app}/{start}": "1" for network in policy.allowed for start in hex_beginnings(network)},
         maps.auth: auth,
         maps.custom: dict(pages.custom_entries(routes.app, policy)),
-        maps.wild: {host.removeprefix("*."): record for host in routes.hosts if host.startswith("*.")},
-        maps.hosts: {host: record for host in routes.hosts if not host.startswith("*.")},
+        maps.apps: {} if few else {routes.app: record},
+        maps.wild: {host.removeprefix("*."): told for host in routes.hosts if host.startswith("*.")},
+        maps.hosts: {host: told for host in routes.hosts if not host.startswith("*.")},
     }
 
 
 def app_record(routes: AppRoutes, slots: Mapping[str, int]) -> str:
-    """An app's value in `host.map` and `wild.map`."""
+    """An app's record."""
     policy, limits, canary = routes.policy, routes.policy.limits, routes.canary
     values = {
         "app": routes.app,
@@ -168,9 +178,9 @@ def app_record(routes: AppRoutes, slots: Mapping[str, int]) -> str:
     return "|".join([record, *(str(values[field]) or "-" for field in FIELDS[_ALWAYS:])])
 
 
-def app_of(record: str) -> str:
-    """Whose record it is."""
-    return record.partition("|")[0]
+def app_of(told: str) -> str:
+    """Which app a host leads to, by its value in `host.map` or `wild.map`."""
+    return told.partition("|")[0]
 
 
 def path_record(path: PathRoute, slots: Mapping[str, int]) -> str:

@@ -23,7 +23,7 @@ from runtime.router.codes import Code
 from runtime.router.delta import live_servers
 from runtime.router.ledger import Ledger
 from runtime.router.policy import BasicAuth, Policy
-from runtime.router.record import Maps, slot_name
+from runtime.router.record import FEW_HOSTS, Maps, slot_name
 from runtime.router.runtime_api import RuntimeApi
 from runtime.router.table import WEB, AppRoutes, AppSituation, Endpoint
 from runtime.router.wake import WakeService, serving_endpoint
@@ -192,14 +192,19 @@ def service_that_waits(sleeper: Sleeper) -> Iterator[WakeService]:
         yield serving
 
 
-def test_a_request_held_on_a_wildcard_goes_to_the_slot_like_any_other(sleeper: Sleeper):
+@pytest.mark.parametrize("others", [0, FEW_HOSTS])
+@pytest.mark.parametrize("wild", [False, True])
+def test_a_request_that_was_held_goes_to_the_slot_like_any_other(sleeper: Sleeper, others: int, *, wild: bool):
     """There it counts as open, so a drain waits for it; the way past the slot is for workers from before a reload."""
-    sleeper.change(hosts=(f"*.{sleeper.host}",))
-    sleeper.host = f"any.{sleeper.host}"
-    with ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(sleeper.get, "/slow")
-        wait_for(lambda: sleeper.running.router.connections(sleeper.name, end(sleeper.app).instance) == 1)
-        assert answer.result().status_code == 200
+    host, more = sleeper.host, tuple(f"other{number}.{sleeper.host}" for number in range(others))
+    sleeper.change(hosts=(f"*.{host}" if wild else host, *more))
+    sleeper.host = f"any.{host}" if wild else host
+    with socket.create_connection(("127.0.0.1", sleeper.running.config.http_port), 30) as tunnel:
+        tunnel.sendall(UPGRADE.replace(b"hello.test", sleeper.host.encode()))
+        assert tunnel.recv(1000).startswith(b"HTTP/1.1 101 ")
+        assert sleeper.running.router.connections(sleeper.name, end(sleeper.app).instance) == 1
+    assert sleeper.get().status_code == 200
+    assert sleeper.running.router.reconcile() == []
 
 
 def test_the_last_instance_takes_for_a_moment_more_those_that_have_already_chosen_it(sleeper: Sleeper):
