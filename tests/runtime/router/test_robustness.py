@@ -275,7 +275,7 @@ def test_an_upgrade_refuses_no_connection_and_cuts_no_request(shared: RouterUnde
 def test_a_configuration_that_haproxy_does_not_take_never_replaces_the_one_it_runs(shared: RouterUnderTest):
     shared.router.set(routes_to(end(shared.app("web-1"))))
     ledger = Ledger(shared.config)
-    good, worker = ledger.fixed.read_bytes(), shared.router._api.workers()
+    good, worker = ledger.fixed.read_bytes(), shared.router._api.workers()[0]
     wrong = Router(replace(shared.config, http_bind="no such address"))
     with pytest.raises(RouterRefused, match=r"does not take its new configuration: .*missing port specification"):
         wrong.prepare()
@@ -284,7 +284,7 @@ def test_a_configuration_that_haproxy_does_not_take_never_replaces_the_one_it_ru
     with pytest.raises(RouterRefused, match="nonsense"):
         shared.router.reload()
     shared.router.reconcile()
-    assert shared.router._api.workers() == worker
+    assert shared.router._api.workers()[0] == worker
     shared.router.reload()
     assert shared.get().status_code == 200
 
