@@ -38,9 +38,9 @@ def zipped(files: Mapping[str, str | bytes]) -> bytes:
     return packed.getvalue()
 
 
-def python(program: str, *, procfile: str = "web: python3 app.py") -> bytes:
-    """An app of one Python file."""
-    return app({"app.py": program, "Procfile": procfile + "\n", ".python-version": "3.13\n"})
+def python(program: str, *, procfile: str = "web: python3 app.py", more: Mapping[str, str] | None = None) -> bytes:
+    """An app of one Python file, and `more` files."""
+    return app({"app.py": program, "Procfile": procfile + "\n", ".python-version": "3.13\n", **(more or {})})
 
 
 def hostile() -> dict[str, tuple[str, Callable[[], bytes], str]]:
