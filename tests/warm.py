@@ -6,13 +6,12 @@ They take minutes to make and are the same for all, so they live outside of any 
 
 from __future__ import annotations
 
-import os
 import secrets
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from runtime import journal
@@ -28,14 +27,13 @@ from runtime.stacks.stack import Runtime
 
 ROOT = Path(__file__).parents[1]
 WARM = Path("/var/cache/slipway/tests")
-LEAST_PRIORITY = 19  # nice(2): tests that run meanwhile look at the clock
 
 
 def seed(config: NodeConfig) -> Store:
     """A store in `config.state` that has already what a platform begins with, and Node.js."""
     warm = _warm(config)
     config.state.mkdir(parents=True, exist_ok=True)
-    with journal.lock(WARM / "lock"):  # nothing is half-made while it is copied
+    with _turn():
         _ensure_beginning(warm)
         _hand_over(config)
     return Store(config)
@@ -44,7 +42,7 @@ def seed(config: NodeConfig) -> Store:
 def add(config: NodeConfig, runtime: Runtime) -> None:
     """One more language, and the stack it stands on, for a state that was seeded."""
     warm = _warm(config)
-    with journal.lock(WARM / "lock"):
+    with _turn():
         ensure_runtime(warm, Store(warm), runtime, stack_of(runtime))
         _hand_over(config)
 
@@ -65,16 +63,24 @@ def filling() -> Iterator[subprocess.Popen[bytes]]:
 
 def fill() -> None:
     """What the examples stand on, one example after the other: a test that wants something waits for one at the most."""
-    os.nice(LEAST_PRIORITY)
     with tempfile.TemporaryDirectory() as run:
         warm = NodeConfig(name=f"t{secrets.token_hex(3)}", state=WARM, run=Path(run))
-        with journal.lock(WARM / "lock"):
+        with _turn():
             _ensure_beginning(warm)
         for example in sorted(path for path in (ROOT / "examples").iterdir() if path.is_dir()):
             source = read_source(example, read_app_file(example))
             decided = plan(source, lambda: node_versions(warm), offer(warm).pythons)
-            with journal.lock(WARM / "lock"):
+            with _turn():
                 _lay(warm, decided)
+
+
+@contextmanager
+def _turn() -> Iterator[None]:
+    """One at a time, so that nothing is half-made while it is copied; who came first is first, which flock(2) alone does not see to."""
+    with ExitStack() as held:
+        with journal.lock(WARM / "queue"):
+            held.enter_context(journal.lock(WARM / "lock"))
+        yield
 
 
 def _lay(warm: NodeConfig, decided: BuildPlan) -> None:
