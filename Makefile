@@ -33,9 +33,9 @@ check: python ## Lint, types, layers, templates, links in the docs
 	$(PY) -m djlint templates --lint --quiet
 	$(PY) -m pytest -q tests/architecture
 
-test: python ## Run all tests (as root: they make real containers)
+test: python ## Run all tests, in two lanes (as root: they make real containers)
 	@$(SETUP) test
-	$(PY) -m pytest $(ARGS)
+	$(PY) -m pytest -p tests.lanes -n 2 $(ARGS)
 
 bench: python ## Measure against peers and print medians
 	@$(SETUP) test

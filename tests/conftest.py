@@ -36,12 +36,15 @@ _before: set[str] = set()
 _left: list[str] = []
 
 
-def pytest_sessionstart() -> None:
-    _before.update(leaks.leftovers())
+def pytest_sessionstart(session: pytest.Session) -> None:
+    if not is_lane(session.config):
+        _before.update(leaks.leftovers())
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
+    if is_lane(session.config):  # whose end is not that of the other one's tests: the process above both looks after both
+        return
     deadline = time.monotonic() + (0 if leaks.another_run() else PATIENCE)
     while (left := leaks.leftovers() - _before) and time.monotonic() < deadline:
         time.sleep(0.2)
@@ -59,10 +62,20 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             terminalreporter.write_line("Another pytest runs on this machine, so this may be its own: the run is not failed for it.")
 
 
+def is_lane(config: pytest.Config) -> bool:
+    """Whether this is one of several processes that run tests for the one that was started (pytest-xdist)."""
+    return hasattr(config, "workerinput")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Pure tests first: a wrong table of values is told in seconds, before the first container."""
     order = ("architecture", "runtime", "workers", "portal", "system", "browser")
     items.sort(key=lambda item: next((place for place, area in enumerate(order) if f"/tests/{area}/" in str(item.path)), len(order)))
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings() -> None:
+    """A lane's database keeps its name, for child processes to find: it lies in a folder of its own already."""
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,6 @@
 """One platform for all system tests, one admin, one browser."""
 
-import subprocess
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -28,10 +28,9 @@ ORDER = (
     "test_down",
 )
 TEAM = "crew"
-FILLED_WITHIN = 1200  # seconds, of Debian's packages; a quarter of it, by itself
+FIRST = os.environ.get("PYTEST_XDIST_WORKER", "gw0") == "gw0"  # of the lanes (tests/lanes.py), or the only process
 
 _until_the_end = ExitStack()
-_filling: list[subprocess.Popen[bytes]] = []
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -43,9 +42,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Make what the examples stand on beside the tests that come before them."""
-    if any("box" in getattr(item, "fixturenames", ()) for item in session.items) and not session.config.option.collectonly:
-        _filling.append(_until_the_end.enter_context(warm.filling()))
+    """Make what the examples stand on beside the tests that come before them, once for all lanes."""
+    wanted = any("box" in getattr(item, "fixturenames", ()) for item in session.items) and not session.config.option.collectonly
+    if wanted and FIRST:
+        _until_the_end.enter_context(warm.filling())
 
 
 def pytest_sessionfinish() -> None:
@@ -55,8 +55,7 @@ def pytest_sessionfinish() -> None:
 @pytest.fixture(scope="session")
 def before() -> set[str]:
     """What the machine had before any platform of ours; the box asks for it first."""
-    for process in _filling:
-        process.wait(FILLED_WITHIN)
+    warm.fill()  # what is still missing of it
     return footprint("slipway-tests-nothing-carries-this")
 
 

@@ -25,6 +25,7 @@ from runtime.stacks.definition import node as node_of
 from tests.runtime.builds.conftest import EXAMPLES, LIMITS, Forge
 from tests.warm import add
 
+pytestmark = pytest.mark.timeout(900)  # on a new machine, the first to want a language waits for its packages
 FLASK = {
     "requirements.txt": "flask==3.1.3\ngunicorn==27.0.1\n",
     "app.py": "from flask import Flask\napp = Flask(__name__)\n@app.get('/')\ndef home(): return 'made of layers'\n",
