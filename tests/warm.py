@@ -6,12 +6,14 @@ They take minutes to make and are the same for all, so they live outside of any 
 
 from __future__ import annotations
 
+import fcntl
 import secrets
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 from runtime import journal
@@ -33,18 +35,18 @@ def seed(config: NodeConfig) -> Store:
     """A store in `config.state` that has already what a platform begins with, and Node.js."""
     warm = _warm(config)
     config.state.mkdir(parents=True, exist_ok=True)
-    with _turn():
+    with _making():
         _ensure_beginning(warm)
-        _hand_over(config)
+    _hand_over(config)
     return Store(config)
 
 
 def add(config: NodeConfig, runtime: Runtime) -> None:
     """One more language, and the stack it stands on, for a state that was seeded."""
     warm = _warm(config)
-    with _turn():
+    with _making():
         ensure_runtime(warm, Store(warm), runtime, stack_of(runtime))
-        _hand_over(config)
+    _hand_over(config)
 
 
 @contextmanager
@@ -62,24 +64,28 @@ def filling() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def fill() -> None:
-    """What the examples stand on, one example after the other: a test that wants something waits for one at the most."""
-    with tempfile.TemporaryDirectory() as run:
+    """What the examples stand on, two examples at a time: one often waits for a mirror or a disk."""
+    with tempfile.TemporaryDirectory() as run, ThreadPoolExecutor(2) as pool:
         warm = NodeConfig(name=f"t{secrets.token_hex(3)}", state=WARM, run=Path(run))
-        with _turn():
+        with _making():
             _ensure_beginning(warm)
-        for example in sorted(path for path in (ROOT / "examples").iterdir() if path.is_dir()):
-            source = read_source(example, read_app_file(example))
-            decided = plan(source, lambda: node_versions(warm), offer(warm).pythons)
-            with _turn():
-                _lay(warm, decided)
+        for done in [pool.submit(_ground, warm, path) for path in sorted((ROOT / "examples").iterdir()) if path.is_dir()]:
+            done.result()
+
+
+def _ground(warm: NodeConfig, example: Path) -> None:
+    decided = plan(read_source(example, read_app_file(example)), lambda: node_versions(warm), offer(warm).pythons)
+    with _making():
+        _lay(warm, decided)
 
 
 @contextmanager
-def _turn() -> Iterator[None]:
-    """One at a time, so that nothing is half-made while it is copied; who came first is first, which flock(2) alone does not see to."""
-    with ExitStack() as held:
+def _making(*, copying: bool = False) -> Iterator[None]:
+    """Any number make things at once, but nothing is half-made while it is copied. Who came first is first, which flock(2) leaves open."""
+    WARM.mkdir(parents=True, exist_ok=True)
+    with (WARM / "lock").open("a") as file:
         with journal.lock(WARM / "queue"):
-            held.enter_context(journal.lock(WARM / "lock"))
+            fcntl.flock(file, fcntl.LOCK_EX if copying else fcntl.LOCK_SH)
         yield
 
 
@@ -103,12 +109,13 @@ def _warm(config: NodeConfig) -> NodeConfig:
 def _hand_over(config: NodeConfig) -> None:
     """Blobs, layers and notes that `config.state` has not, and the index where there is none."""
     linked = WARM.stat().st_dev == config.state.stat().st_dev
-    for folder in ("images", "images/blobs/sha256", "layers", "cache", "cache/stacks"):
-        target = config.state / folder
-        target.mkdir(parents=True, exist_ok=True)
-        there = {path.name for path in target.iterdir()}
-        if fresh := [path for path in (WARM / folder).iterdir() if path.name not in there]:
-            subprocess.run(["cp", "-al" if linked else "-a", *fresh, target], check=True)
+    with _making(copying=True):
+        for folder in ("images", "images/blobs/sha256", "layers", "cache", "cache/stacks"):
+            target = config.state / folder
+            target.mkdir(parents=True, exist_ok=True)
+            there = {path.name for path in target.iterdir()}
+            if fresh := [path for path in (WARM / folder).iterdir() if path.name not in there]:
+                subprocess.run(["cp", "-al" if linked else "-a", *fresh, target], check=True)
 
 
 if __name__ == "__main__":
