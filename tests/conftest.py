@@ -78,9 +78,9 @@ def django_db_modify_db_settings() -> None:
     """A lane's database keeps its name, for child processes to find: it lies in a folder of its own already."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """The system's own browser, none is downloaded; one for the run, since a thread can hold one Playwright only."""
+    """The system's own browser, none is downloaded. Playwright keeps an event loop in this thread, so no longer than a file needs it."""
     from playwright.sync_api import sync_playwright  # not where only the runtime is tested
 
     with sync_playwright() as playwright:
