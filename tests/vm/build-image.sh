@@ -54,10 +54,8 @@ kernel_tree() { # the generic kernel: the cloud flavour has no 9p
 }
 
 python_packages() { # for Debian 12's Python 3.11, whatever Python the host has
-    local uv
-    uv=$(command -v "$project/.venv/bin/uv" uv | head -1)
     rm -rf "$work/python"
-    "$uv" pip install --quiet --target "$work/python" --python-version 3.11 --python-platform x86_64-manylinux_2_36 \
+    "$project/.venv/bin/uv" pip install --quiet --target "$work/python" --python-version 3.11 --python-platform x86_64-manylinux_2_36 \
         --only-binary :all: --requirement "$project/requirements.txt"
     rm -rf "$work/python/playwright/driver"
 }

@@ -14,6 +14,7 @@ if [ ${#missing[@]} -gt 0 ]; then
     apt-get install -y -q=2 --no-install-recommends "${missing[@]}"
 fi
 
+(cd "$here/../.." && python3 -m workers.setup check) # uv, which fills the guest's Python
 "$here/build-image.sh" "$image"
 job=$(mktemp)
 trap 'rm -f "$job"' EXIT
