@@ -11,7 +11,7 @@ out=$(cd "$out" && pwd)
 work=$out/work
 
 packages=systemd,systemd-sysv,udev,dbus,kmod,python3,ca-certificates,curl,git,procps,iproute2,iputils-ping,libseccomp2
-packages+=,crun,conmon,catatonit,golang-github-containers-common,haproxy,redis-server,nftables,e2fsprogs,btrfs-progs,zstd
+packages+=,crun,conmon,catatonit,golang-github-containers-common,haproxy,redis-server,nftables,e2fsprogs,btrfs-progs,zstd,skopeo,openssl
 
 key=$(cat "$here/build-image.sh" "$here/guest-run.sh" "$project/requirements.txt" | sha256sum | cut -d' ' -f1)
 if [ "$(cat "$out/key" 2>/dev/null)" = "$key" ]; then exit 0; fi
