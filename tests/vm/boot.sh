@@ -16,7 +16,7 @@ cp "$job" "$exchange/job.sh"
 if [ -n "${SLIPWAY_VM_KVM:-}" ]; then speed=(-accel kvm -cpu host); else speed=(-accel tcg,thread=multi,tb-size=512 -cpu max); fi
 
 set +e
-timeout --kill-after=5 "$seconds" qemu-system-x86_64 -M q35,usb=off,vmport=off "${speed[@]}" -smp 2 -m 3072 \
+timeout --kill-after=5 "$seconds" qemu-system-x86_64 -M q35,usb=off,vmport=off "${speed[@]}" -smp "${SLIPWAY_VM_CPUS:-2}" -m "${SLIPWAY_VM_MEMORY:-3072}" \
     -nodefaults -no-user-config -display none -no-reboot -serial stdio \
     -kernel "$image/vmlinuz" -initrd "$image/initrd.gz" \
     -append "console=ttyS0 quiet loglevel=3 apparmor=0 mitigations=off nokaslr audit=0 systemd.show_status=0 tsc=reliable random.trust_cpu=on" \
@@ -28,7 +28,7 @@ qemu=$?
 set -e
 
 if [ ! -e "$exchange/exit-code" ]; then
-    echo "The guest did not finish within $seconds s (qemu ended with $qemu). Its console is above." >&2
+    echo "The guest did not finish in the $seconds s it has (qemu ended with $qemu). Its console is above." >&2
     exit 125
 fi
 exit "$(cat "$exchange/exit-code")"

@@ -11,7 +11,7 @@ out=$(cd "$out" && pwd)
 work=$out/work
 
 packages=systemd,systemd-sysv,udev,dbus,kmod,python3,ca-certificates,curl,git,procps,iproute2,iputils-ping,libseccomp2
-packages+=,crun,conmon,catatonit,golang-github-containers-common,haproxy,redis-server,nftables,e2fsprogs,btrfs-progs,zstd,skopeo,openssl
+packages+=,crun,conmon,catatonit,golang-github-containers-common,haproxy,redis-server,nftables,e2fsprogs,btrfs-progs,zstd,skopeo,openssl,make
 
 key=$(cat "$here/build-image.sh" "$here/guest-run.sh" "$project/requirements.txt" | sha256sum | cut -d' ' -f1)
 if [ "$(cat "$out/key" 2>/dev/null)" = "$key" ]; then exit 0; fi
@@ -99,7 +99,7 @@ root_image() {
     guest_units "$tree"
     mkdir -p "$tree/opt/python"
     cp -a "$work/python/." "$tree/opt/python/"
-    truncate -s 6G "$out/root.ext4"
+    truncate -s 24G "$out/root.ext4"
     mke2fs -q -F -t ext4 -O ^has_journal -d "$tree" "$out/root.ext4"
     rm -rf "$tree"
 }

@@ -1,5 +1,6 @@
 #!/bin/bash
-# `make test-vm`: checks the host, builds the guest where needed, runs job.sh in it. Usage: run.sh [TEST...] (default: what job.sh names)
+# `make test-vm`: checks the host, builds the guest where needed, runs a job in it.
+# Usage: run.sh [TEST...] (job.sh; default: what it names), or run.sh up (up.sh)
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -18,5 +19,8 @@ fi
 "$here/build-image.sh" "$image"
 job=$(mktemp)
 trap 'rm -f "$job"' EXIT
-{ [ $# -gt 0 ] && echo "SLIPWAY_VM_TESTS='$*'"; cat "$here/job.sh"; } > "$job"
-"$here/boot.sh" "$image" "$job"
+case "$*" in
+    up) cat "$here/up.sh" ;;
+    *) echo "SLIPWAY_VM_TESTS='$*'" && cat "$here/job.sh" ;;
+esac > "$job"
+"$here/boot.sh" "$image" "$job" "${SLIPWAY_VM_SECONDS:-3600}"
