@@ -13,7 +13,12 @@ trap 'rm -rf "$exchange"' EXIT
 cp "$job" "$exchange/job.sh"
 
 # Software emulation by default, 15 to 20 times slower: a KVM inside another virtual machine often exists and does not run.
-if [ -n "${SLIPWAY_VM_KVM:-}" ]; then speed=(-accel kvm -cpu host); else speed=(-accel tcg,thread=multi,tb-size=512 -cpu max); fi
+# One without the processor's help (PVM) runs only kernels made for it: on it the guest would hang without a word.
+speed=(-accel tcg,thread=multi,tb-size=512 -cpu max)
+if [ -n "${SLIPWAY_VM_KVM:-}" ]; then
+    grep -qwE 'vmx|svm' /proc/cpuinfo || { echo "KVM has no help of the processor here (vmx, svm): leave out SLIPWAY_VM_KVM." >&2; exit 125; }
+    speed=(-accel kvm -cpu host)
+fi
 
 set +e
 timeout --kill-after=5 "$seconds" qemu-system-x86_64 -M q35,usb=off,vmport=off "${speed[@]}" -smp "${SLIPWAY_VM_CPUS:-2}" -m "${SLIPWAY_VM_MEMORY:-3072}" \
