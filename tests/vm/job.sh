@@ -15,6 +15,6 @@ pythonpath = .
 timeout = 900
 markers = slow: takes more than ten seconds
 INI
-tests=${SLIPWAY_VM_TESTS:-tests/runtime/containers tests/runtime/network tests/runtime/converge}
+tests=${SLIPWAY_VM_TESTS:-tests/runtime/containers tests/runtime/network tests/runtime/converge tests/runtime/engines/test_commits.py}
 # shellcheck disable=SC2086  # several paths
 python3 -m pytest -p no:django -p no:cacheprovider -v --color=no --tb=short $tests
