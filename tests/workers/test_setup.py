@@ -102,6 +102,13 @@ def test_a_folder_below_a_closed_one_is_not_open_to_all(tmp_path):
     assert open_to_all(Path("/bin/sh"))
 
 
+def test_the_environment_s_own_python_leads_to_the_one_that_made_it(tmp_path):
+    subprocess.run(["/usr/bin/python3", "-m", "venv", "--without-pip", tmp_path], check=True)
+    asked = "from workers.setup.python import suitable_interpreter; print(suitable_interpreter())"
+    told = {subprocess.check_output([python, "-c", asked], cwd=ROOT) for python in ("/usr/bin/python3", tmp_path / "bin" / "python3")}
+    assert len(told) == 1, told
+
+
 def test_settings_come_from_the_file_and_the_shell_wins(tmp_path, monkeypatch):
     file = tmp_path / ".env"
     file.write_text('# a remark\n\nSLIPWAY_HTTP_PORT=9000\nSLIPWAY_SCHEME = "http"\nexport SLIPWAY_USER=me\n')

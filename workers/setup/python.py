@@ -54,12 +54,15 @@ def ensure_packages(environment: Mapping[str, str]) -> None:
 
 
 def suitable_interpreter() -> str:
-    """A Python that the platform's own user can run too: one below /root is not. HostLacks: there is none."""
+    """A Python that the platform's own user can run too: one below /root is not. HostLacks: there is none.
+
+    By its real name: from inside .venv it goes by that, and would else count as another, for which all is installed anew.
+    """
     candidates = [getattr(sys, "_base_executable", sys.executable), "/usr/bin/python3", "/usr/local/bin/python3"]
     for candidate in candidates:
         path = Path(candidate)
         if path.exists() and open_to_all(path) and _is_new_enough(path):
-            return str(path)
+            return str(path.resolve())
     raise HostLacks(
         f"The portal runs as a user of its own, and that user cannot reach {candidates[0]}.",
         hint="Install Python 3.11 or newer for everybody: `apt-get install python3 python3-venv`, or `dnf install python3`.",
