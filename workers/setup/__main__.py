@@ -26,6 +26,7 @@ from workers.setup.steps import step
 from workers.setup.tree import ENV, ROOT, VENV
 
 Environment = Mapping[str, str]
+PORTAL_WITHIN = 300  # seconds: a slow or busy machine's; a portal that ends instead of answering is told at once
 
 
 class CannotGoOn(Exception):
@@ -74,7 +75,7 @@ def up(environment: Environment) -> None:
             platform = Foreground(config, configuration, environment)
         try:
             with step("Wait for the portal"):
-                platform.until_answering(60)
+                platform.until_answering(PORTAL_WITHIN)
             _deploy_example(environment)
             manage(environment, "show_addresses")
             platform.watch()
