@@ -30,10 +30,11 @@ main() {
 }
 
 up() { # in a session's scope, as from a terminal; until the last line, which has the example's address
+    : > /root/up.log # before the first look, which must not find the last line of an earlier start
     systemd-run --quiet --scope --slice=user.slice make up > /root/up.log 2>&1 &
     making=$!
     until grep -q 'http://hello\.' /root/up.log; do
-        kill -0 "$making" || { cat /root/up.log; exit 1; }
+        kill -0 "$making" 2> /dev/null || { cat /root/up.log; exit 1; }
         sleep 1
     done
     cat /root/up.log
