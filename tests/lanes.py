@@ -11,13 +11,14 @@ TOGETHER = (
     "tests/runtime/builds/",  # a node, and what earlier builds left on its shelf
     "tests/runtime/network/",  # the "outside" has one address
     "tests/system/",  # a platform, which the last test takes down
+    "tests/workers/",  # a node and its router
 )
 ORDER = (  # what takes longest begins first, but for the platform, which waits until the languages are made
     "tests/architecture/",
     "tests/runtime/builds/",
     "tests/runtime/",
     "tests/system/",
-    "tests/browser/",
+    "tests/workers/",
     "tests/",
 )
 NodeManager.EXIT_TIMEOUT = 120  # seconds: after Ctrl-C a lane takes its platform down, for which the usual ten are too few
