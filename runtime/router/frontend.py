@@ -19,6 +19,7 @@ _ACME_PATH = f"{_SPECIAL}acme-challenge/"
 PORTAL_FLAG = "P"  # in the portal's own record: people who come by HTTP are led to HTTPS
 PROOF_HEADER = "X-Slipway-Domain"
 _LONGEST_HOST = 261  # bytes: a name of 253 (RFC 1035, 2.3.4), its dot and a port; a copy of more could find no room in the buffer
+_HTML = "!{ var(txn.as) -m found }"  # what an answer of ours is, if nothing else was asked for
 _NO_CODE = "!{ var(txn.code) -m found }"
 
 
@@ -80,6 +81,8 @@ backend {name} from slot
 
 def body(maps: Maps) -> str:
     """The body of the page for `txn.code`, in the form `txn.as`, around the request's id, twice; an app's own page is `txn.own`."""
+    # A lookup that finds nothing: only the variable is wanted.
+    form = f"%[var(txn.as,html),set-var(txn.as),map_str({maps.pages})]"
     # %ID is empty inside a `return`; unique-id is not.
     own = f"%[var(txn.own),map_str({maps.custom}),url_dec]"
     head = f"%[var(txn.code),concat(-,txn.as),map_str({maps.pages})]"
@@ -87,7 +90,7 @@ def body(maps: Maps) -> str:
     mid = f"%[str(mid-),concat(,txn.as),map_str({maps.pages}),concat(,txn.id)]"
     tail = f"%[str(tail-),concat(,txn.as),map_str({maps.pages})]"
     own_tail = f"%[var(txn.own),concat(-tail),map_str({maps.custom}),url_dec]"
-    return _page(f"{own}{head}%[unique-id,set-var(txn.id)]{mid}{tail}{own_tail}")
+    return _page(f"{form}{own}{head}%[unique-id,set-var(txn.id)]{mid}{tail}{own_tail}")
 
 
 def error(maps: Maps, status: int, code: Code) -> str:
@@ -119,6 +122,7 @@ def _page(text: str) -> str:
 
 
 def _head(config: NodeConfig) -> str:
+    secure = "\n  http-request set-header X-Forwarded-Proto https if { ssl_fc }" if config.https_port else ""
     # Names with other characters go first: application servers read X_Forwarded_For as X-Forwarded-For.
     return f"""\
 frontend web from front
@@ -133,13 +137,15 @@ frontend web from front
   http-request del-header X-Real-IP
   http-request del-header X-Request-Id
   http-request del-header Proxy
-  http-request set-var(txn.proto) str({"http" if config.https_ourselves else config.scheme})
-  http-request set-var(txn.proto) str(https) if {{ ssl_fc }}
   http-request set-header X-Forwarded-For %[src]
-  http-request set-header X-Forwarded-Proto %[var(txn.proto)]
+  http-request set-header X-Forwarded-Proto {_scheme(config)}{secure}
   http-request set-header X-Forwarded-Host %[req.hdr(host),bytes(0,{_LONGEST_HOST})]
-  http-request set-var(txn.as) str(html)
   http-request set-var(txn.as) str(json) if {{ req.hdr(accept) -m sub application/json }} !{{ req.hdr(accept) -m sub text/html }}"""
+
+
+def _scheme(config: NodeConfig) -> str:
+    """Of what comes without TLS of our own: there may be TLS before us."""
+    return "http" if config.https_ourselves else config.scheme
 
 
 def _share(config: NodeConfig) -> str:
@@ -209,6 +215,8 @@ def _redirects(config: NodeConfig) -> str:
   http-request set-var(txn.proto) str(https) if {_flag(PORTAL_FLAG)} {{ var(txn.to) -m found }}"""
     to = "{ var(txn.to) -m found }"
     return f"""\
+  http-request set-var(txn.proto) str({_scheme(config)})
+  http-request set-var(txn.proto) str(https) if {{ ssl_fc }}
   http-request set-var(txn.canonical) var(txn.record),{_field("canonical")} if {_flag("h")}{secure if config.https_port else ""}{portal if config.portal_has_certificate else ""}
   http-request set-var(txn.to) var(txn.canonical) if {_flag("h")} !{{ var(txn.canonical),strcmp(txn.host) eq 0 }}
   http-request redirect prefix "http://%[var(txn.to)]{_port(config, "http")}" code 308 if {to} {{ var(txn.proto) -m str http }}
@@ -235,13 +243,13 @@ def _binds(config: NodeConfig) -> str:
 def _refusals(maps: Maps) -> str:
     client = "src,ipmask(32,64)"
     return f"""\
-  http-request set-var(txn.own) var(txn.app),concat(/error) if {_flag("e")} {{ var(txn.as) -m str html }}
+  http-request set-var(txn.own) var(txn.app),concat(/error) if {_flag("e")} {_HTML}
   http-request set-var(txn.client) src,hex if {_flag("i")}
   http-request set-var(txn.in) var(txn.app),concat(/4,txn.client),map_beg({maps.allow}) if {_flag("i")} {{ src 0.0.0.0/0 }}
   http-request set-var(txn.in) var(txn.app),concat(/6,txn.client),map_beg({maps.allow}) if {_flag("i")} !{{ src 0.0.0.0/0 }}
 {_refuse(Code.NOT_ALLOWED, f"{_flag('i')} !{{ var(txn.in) -m found }}")}
   http-request unset-var(txn.own) if {_flag("M")} {_NO_CODE}
-  http-request set-var(txn.own) var(txn.app),concat(/maintenance) if {_flag("M")} {_flag("m")} {{ var(txn.as) -m str html }} {_NO_CODE}
+  http-request set-var(txn.own) var(txn.app),concat(/maintenance) if {_flag("M")} {_flag("m")} {_HTML} {_NO_CODE}
 {_refuse(Code.MAINTENANCE, _flag("M"))}
   http-request set-var(txn.as) str(own) if {{ var(txn.own) -m found }}
 {_number("open", "O")}
@@ -304,8 +312,9 @@ def _hold(maps: Maps) -> str:
 
 
 def _choice() -> str:
-    """Which of the app's groups: a path's process type, the canary, or web."""
+    """Which of the app's groups: a path's process type, the canary, or web; or who else answers."""
     path = "{ var(txn.path) -m found }"
+    past = "{ var(txn.endpoint) -m found } { var(txn.situation) -m found }"
     return f"""\
   http-request set-var(txn.slot) var(txn.path),{_path_field("slot")} if {path}
   http-request set-var(txn.share) rand(100) if {_flag("y")} !{path}
@@ -318,7 +327,10 @@ def _choice() -> str:
   http-request set-var(txn.canary) bool(1) if {_flag("v")} {{ var(txn.shown),strcmp(txn.token) eq 0 }}
   http-request set-var(txn.slot) var(txn.record),{_field("canary_slot")} if {{ var(txn.canary) -m found }}
   http-request set-var(txn.timeout) var(txn.record),{_field("timeout")} if {_flag("T")}
-{_situations()}"""
+{_situations()}
+  http-request set-var(txn.slot) str(woken) if {past}
+  http-request set-var(txn.slot) str(woken_http2) if {past} {_flag("2")}
+  http-request set-var(txn.slot) str({ANSWERS}) if {{ var(txn.code) -m found }}"""
 
 
 def _situations() -> str:
@@ -346,9 +358,6 @@ def _answering(maps: Maps) -> str:
   http-after-response set-header WWW-Authenticate "Basic realm=\\"%[var(txn.host)]\\", charset=\\"UTF-8\\"" if {{ var(txn.code) -m str {Code.SIGN_IN} }}
   http-after-response set-header Content-Type application/json if {{ var(txn.as) -m str json }}
   http-after-response del-header X-Slipway-Page
-  use_backend {ANSWERS} if {{ var(txn.code) -m found }}
-  use_backend woken_http2 if {{ var(txn.endpoint) -m found }} {{ var(txn.situation) -m found }} {_flag("2")}
-  use_backend woken if {{ var(txn.endpoint) -m found }} {{ var(txn.situation) -m found }}
   use_backend %[var(txn.slot)]"""
 
 
