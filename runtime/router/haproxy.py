@@ -7,6 +7,10 @@ from pathlib import Path
 
 from runtime.config import NodeConfig
 
+# Each request's variables are small pieces of memory, many at a time: glibc keeps seven of a size at hand, and looks long for the eighth
+# (glibc manual, Memory Allocation Tunables). Other C libraries do not look at it.
+_MEMORY = "GLIBC_TUNABLES=glibc.malloc.tcache_count=1000"
+
 
 def master_socket(config: NodeConfig) -> Path:
     """Where its master is asked to reload."""
@@ -34,4 +38,4 @@ def command(config: NodeConfig) -> list[str]:
     SIGTERM ends it at once, SIGUSR1 after its connections have. A killed worker takes the master with it: start it again.
     """
     master = f"{master_socket(config)},mode,600"
-    return ["haproxy", "-W", "-db", "-q", "-S", master, "-f", str(fixed_file(config)), "-f", str(pool_folder(config))]
+    return ["env", _MEMORY, "haproxy", "-W", "-db", "-q", "-S", master, "-f", str(fixed_file(config)), "-f", str(pool_folder(config))]
