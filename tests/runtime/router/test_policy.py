@@ -284,7 +284,8 @@ def test_policies_survive_a_restart_from_files_alone():
         assert one.ask("/api", auth=("a", "b")).json()["name"] == "kept-api"
         assert one.ask(auth=("a", "c")).status_code == 401
         assert one.ask("/", "POST", auth=("a", "b"), content=b"x" * 11).text.startswith("<h1>a; b\\ c</h1>")
-        checked = subprocess.run(["haproxy", "-c", *running.router.command()[6:]], check=False, capture_output=True, text=True)
+        command = running.router.command()
+        checked = subprocess.run(["haproxy", "-c", *command[command.index("-f") :]], check=False, capture_output=True, text=True)
         assert not re.search("WARNING|ALERT", checked.stderr), checked.stderr
 
 
