@@ -16,7 +16,8 @@ WORSE = 1.5  # so many times the rest's share of failures is still taken for the
 FEWEST_TIMED = 50  # requests on each side before their times are compared
 SLOWER, SLOWER_AT_LEAST = 1.5, 0.003  # times the rest's median, and seconds on top of it
 BUSIER = 1.25  # times the rest's requests an instance; one that has more to do is slower for that
-TAIL_SLOWER, TAIL_AT_LEAST, FEWEST_FOR_TAIL = 2.0, 0.02, 200  # the same of the 95th percentile
+MANY_TIMED, SLOWER_OF_FEW = 200, 0.01  # fewer need so many seconds on top: a busy machine alone makes that difference
+TAIL_SLOWER, TAIL_AT_LEAST = 2.0, 0.02  # the same of the 95th percentile, of many
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,9 +60,11 @@ def _is_slower(canary: Traffic, rest: Traffic) -> bool:
     if canary.requests * rest.instances > BUSIER * rest.requests * canary.instances:
         return False
     fewest = min(canary.requests, rest.requests)
-    by_half = canary.median > rest.median * SLOWER + SLOWER_AT_LEAST
-    by_tail = canary.tail > rest.tail * TAIL_SLOWER + TAIL_AT_LEAST
-    return (fewest >= FEWEST_TIMED and by_half) or (fewest >= FEWEST_FOR_TAIL and by_tail)
+    if fewest < FEWEST_TIMED:
+        return False
+    if fewest < MANY_TIMED:
+        return canary.median > rest.median * SLOWER + SLOWER_OF_FEW
+    return canary.median > rest.median * SLOWER + SLOWER_AT_LEAST or canary.tail > rest.tail * TAIL_SLOWER + TAIL_AT_LEAST
 
 
 def _chance_of_so_many(failed: int, requests: int, share: float) -> float:
