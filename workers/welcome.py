@@ -59,6 +59,11 @@ class Example:
         try:
             with httpx.Client(base_url=f"{local_url(self.config)}/api/v1", headers=_headers(text), timeout=30) as api:
                 self._build(api, step)
+        except httpx.TransportError as error:
+            raise ExampleFailed(
+                f"The portal gave no answer while {EXAMPLE} was deployed: {error}.",
+                hint="Run `make up` again; what is built already is kept.",
+            ) from error
         finally:
             revoke_token(admin, token=token)
         self.wait(step)

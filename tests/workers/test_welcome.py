@@ -1,0 +1,27 @@
+"""The first deploy of `make up`: what is told where the portal does not answer."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from portal.accounts.models import Person, Token
+from runtime.config import NodeConfig
+from tests.runtime.router.conftest import free_port
+from workers.setup.steps import Step
+from workers.welcome import ADMIN, Example, ExampleFailed
+
+
+@pytest.mark.django_db
+def test_a_portal_that_does_not_answer_is_told_with_the_remedy_and_leaves_no_token(tmp_path: Path) -> None:
+    Person.objects.create_user(ADMIN)
+    config = replace(NodeConfig(), state=tmp_path, http_port=free_port())
+    example = Example(config=config, archive=b"", done=tmp_path / "done")
+    with pytest.raises(ExampleFailed, match=r"no answer while hello was deployed: .*refused") as told:
+        example.deploy(Step("Deploy hello", io.StringIO()))
+    assert "make up" in str(told.value.hint)
+    assert not Token.objects.exists()
+    assert not example.is_deployed
