@@ -3,6 +3,8 @@
     RuntimeFailure                what failed, on what, and the remedy
     ├── HostLacks                 a kernel feature, program or right is missing
     ├── ProcessFailed             a program we started did not succeed
+    ├── HelperFailed              a confined helper ended, or answered what it must not
+    ├── LimitReached              work on a tenant's bytes needed more memory or time than it may have
     ├── KernelRefused             a syscall was refused
     ├── BadArchive                a source that cannot be unpacked safely
     ├── BadSource                 nothing to build was found, or it contradicts itself
@@ -42,6 +44,14 @@ class HostLacks(RuntimeFailure):
 
 class ProcessFailed(RuntimeFailure):
     """A program we started exited with an error, or ran out of time."""
+
+
+class HelperFailed(RuntimeFailure):
+    """A confined helper has a fault, was killed from outside, or was broken into."""
+
+
+class LimitReached(RuntimeFailure):
+    """Work on a tenant's bytes reached its limit of memory, processor or time."""
 
 
 class KernelRefused(RuntimeFailure):

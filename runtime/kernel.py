@@ -99,7 +99,15 @@ class Kernel:
 
     def clone_tree(self, source: Path, *, idmap: int | None = None, flags: MountFlag = MountFlag.NONE) -> int:
         """A detached copy of the mount at `source`, its ids shifted by the user namespace `idmap` (mount_setattr(2)). An fd to close."""
-        fd = self._call(f"clone the mount of {source}", _OPEN_TREE, _AT_FDCWD, os.fsencode(source), _OPEN_TREE_CLONE | os.O_CLOEXEC)
+        return self._cloned(_AT_FDCWD, source, _OPEN_TREE_CLONE | os.O_CLOEXEC, idmap, flags)
+
+    def clone_below(self, folder: int, *, idmap: int | None = None, flags: MountFlag = MountFlag.NONE) -> int:
+        """The same for an open folder or file: no name is looked up."""
+        return self._cloned(folder, Path(), _OPEN_TREE_CLONE | _AT_EMPTY_PATH | os.O_CLOEXEC, idmap, flags)
+
+    def _cloned(self, folder: int, source: Path, how: int, idmap: int | None, flags: MountFlag) -> int:
+        name = b"" if how & _AT_EMPTY_PATH else os.fsencode(source)
+        fd = self._call(f"clone the mount of {source}", _OPEN_TREE, folder, name, how)
         try:
             attributes = struct.pack("QQQQ", int(flags) | (_ATTR_IDMAP if idmap is not None else 0), 0, 0, idmap or 0)
             self._call(f"map the ids of {source}", _MOUNT_SETATTR, fd, b"", _AT_EMPTY_PATH, attributes, len(attributes))

@@ -12,7 +12,8 @@ SOURCES = sorted(
 )
 DOORS = {
     "subprocess": {"runtime/process.py", "platform/portal/gitserver/process.py"},
-    "ctypes": {"runtime/kernel.py"},
+    "ctypes": {"runtime/kernel.py", "runtime/syscalls.py"},
+    "os.fork": {"runtime/confined/zygote.py", "runtime/confined/probe.py"},
     "pyroute2": {"runtime/network/"},
     "os.environ": {
         "runtime/config.py",
@@ -20,7 +21,7 @@ DOORS = {
         "workers/celery.py",  # names the settings module, as manage.py does: Celery looks for it there
     },
 }
-ALSO = {"multiprocessing", "pty", "os.system", "os.popen", "os.fork", "os.posix_spawn", "os.getenv", "os.putenv"}  # ways round the doors
+ALSO = {"multiprocessing", "pty", "os.system", "os.popen", "os.posix_spawn", "os.getenv", "os.putenv"}  # ways round the doors
 LONGEST = 400
 
 

@@ -1,0 +1,285 @@
+"""The host's side of confined helpers: work on tenants' trees is done in them, and only descriptors and results pass between.
+
+    with confinement.session(team) as helper:
+        helper.call(count_files, top=helper.tree(path))
+
+A helper serves one team (or, as team 0, the platform's own shared layers) and ends with its block, with the build that is cancelled, or
+with its time. It never learns a path of the host: a tree is a detached copy of its mount, seen with the ids that the tree has
+on disk, or, for what a running container wrote, with those that the container has (mount_setattr(2), idmapped mounts).
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, ParamSpec, Protocol, TypeVar
+
+from runtime import errors, stopping
+from runtime.confined import wire
+from runtime.confined.registry import name_of
+from runtime.confined.wire import Closed, Malformed
+from runtime.errors import HelperFailed, HostLacks, KernelRefused, LimitReached, RuntimeFailure
+from runtime.kernel import Kernel, MountFlag
+from runtime.process import Running, spawn
+from runtime.trees.folder import Folder
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+PLATFORM = 0  # the team of work that is no team's
+FIRST_ID, IDS_A_TEAM = 1_000_000, 65_536  # host ids below belong to people and daemons of the host
+MEMORY = 1 << 30  # bytes of address space
+PATIENCE = 1800.0  # seconds for one call
+_LOOK = 0.1  # seconds between two questions whether to go on
+_QUIET = MountFlag.NO_SETUID | MountFlag.NO_DEVICES | MountFlag.NO_EXEC
+
+
+class Group(Protocol):
+    """A control group for one helper."""
+
+    @property
+    def doors(self) -> tuple[Path, ...]:
+        """The files that a process writes itself into (cgroup.procs), one a hierarchy."""
+
+    def reached(self) -> str:
+        """Which limit ended it, such as "256 MiB of memory"; empty if none did."""
+
+
+class Groups(Protocol):
+    """Control groups for helpers, under their team's limits."""
+
+    def helper(self, team: int) -> AbstractContextManager[Group]:
+        """One for a helper of this team; it goes with the block."""
+
+
+def first_id_of(team: int) -> int:
+    """The host id that root of a team is."""
+    return FIRST_ID + team * IDS_A_TEAM
+
+
+@dataclass(slots=True)
+class Session:
+    """One helper, for one thread at a time."""
+
+    team: int
+    _channel: socket.socket
+    _process: int  # pidfd
+    _ids: int  # its user namespace
+    _kernel: Kernel
+    _stack: ExitStack
+    _group: Group | None
+    is_broken: bool = False
+
+    def tree(self, path: Path, *, writable: bool = False, as_written: bool = False) -> Folder:
+        """A tree of ours by its path, open until the session ends; read-only unless said otherwise.
+
+        Owners are those on disk. `as_written`: they are the host's ids that a container of the team has, as in its writable layer.
+        """
+        flags = _QUIET if writable else _QUIET | MountFlag.READ_ONLY
+        clone = self._kernel.clone_tree(path, idmap=None if as_written else self._ids, flags=flags)
+        return self.keep(Folder(clone))
+
+    def keep(self, folder: Folder) -> Folder:
+        """Close a folder with the session."""
+        self._stack.callback(folder.close)
+        return folder
+
+    def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run a marked function in the helper; its arguments by name. What it raises of the runtime's errors is raised here.
+
+        Cancelled: nobody wants it any more. LimitReached: it needed more memory, processor or time than it may. HelperFailed: a fault.
+        """
+        return self.call_for(PATIENCE, lambda _: None, function, *args, **kwargs)
+
+    def call_for(self, seconds: float, say: Callable[[str], None], function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """The same with a time, and with what the function says line by line."""
+        if args:
+            raise TypeError("a helper's function takes its arguments by name")
+        if self.is_broken:
+            raise HelperFailed(f"The helper of team {self.team} has ended.")
+        name, kinds, fds = name_of(function), wire.signature(function), list[int]()
+        arguments = {key: wire.encode(value, fds) for key, value in kwargs.items()}
+        try:
+            wire.send(self._channel, {"call": name, "arguments": arguments}, fds)
+            answer = self._answer(name, time.monotonic() + seconds, seconds, say)
+        except BaseException:
+            self.end()
+            raise
+        if "result" in answer:
+            result: R = self._checked(name, answer["result"], kinds["return"])
+            return result
+        raise self._error(name, answer)
+
+    def end(self) -> None:
+        """Kill it; what it was writing stays half-written."""
+        self.is_broken = True
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._process, signal.SIGKILL)
+
+    def wait(self) -> None:
+        """Until it has ended."""
+        select.select([self._process], [], [], 10)
+
+    def await_ready(self) -> None:
+        """Until it has given up its rights. HostLacks: this machine did not let it."""
+        try:
+            answer = wire.receive(self._channel, most_fds=0).body
+        except (Closed, Malformed) as fault:
+            answer = {"fault": f"it ended ({fault})"}
+        if not answer.get("ready"):
+            raise HostLacks(f"A confined helper could not give up its rights: {answer.get('fault')}.", hint=_LOOK_AT)
+
+    def _answer(self, name: str, deadline: float, seconds: float, say: Callable[[str], None]) -> dict[str, Any]:
+        while True:
+            stopping.check()
+            if time.monotonic() > deadline:
+                raise LimitReached(f"`{name}` did not end within {seconds:g} s and was stopped.", hint="Make the source smaller.")
+            if not select.select([self._channel], [], [], _LOOK)[0]:
+                continue
+            try:
+                body = dict(wire.receive(self._channel, most_fds=0).body)
+            except Closed:
+                raise self._death(name) from None
+            except Malformed as fault:
+                raise HelperFailed(f"The helper answered `{name}` with {fault}.") from None
+            if "say" not in body:
+                return body
+            say(str(body["say"]))
+
+    def _checked(self, name: str, value: Any, kind: Any) -> Any:
+        if kind is type(None):
+            return None
+        try:
+            return wire.decode(value, kind, [])
+        except Malformed as fault:
+            self.end()
+            raise HelperFailed(f"The helper answered `{name}` with what it must not: {fault}.") from None
+
+    def _error(self, name: str, answer: dict[str, Any]) -> Exception:
+        if "failure" in answer:
+            kind = getattr(errors, str(answer["failure"]), None)
+            if isinstance(kind, type) and issubclass(kind, RuntimeFailure) and kind not in (KernelRefused, errors.CertificateRefused):
+                return kind(str(answer.get("what")), hint=str(answer.get("hint")))
+        if "errno" in answer:
+            code = int(answer["errno"])
+            error = OSError(code, os.strerror(code), str(answer.get("name")) or None)
+            error.add_note(f"In a confined helper, {name}:\n{answer.get('trace')}")
+            return error
+        if "exhausted" in answer:
+            return LimitReached(f"`{name}` needed more memory than it may have.", hint="Make the source smaller, or its files.")
+        return HelperFailed(f"`{name}` failed in its helper: {answer.get('fault')}")
+
+    def _death(self, name: str) -> RuntimeFailure:
+        if self._group is not None and (limit := self._group.reached()):
+            return LimitReached(f"`{name}` needed more than {limit} and was stopped.", hint="Make the source smaller, or its files.")
+        return HelperFailed(f"The helper ended while it ran `{name}`.")
+
+
+class Confinement:
+    """Starts helpers. Any number of threads may hold sessions at once; one zygote serves the whole process."""
+
+    def __init__(self, *, kernel: Kernel | None = None, groups: Groups | None = None) -> None:
+        self._kernel, self._groups = kernel or Kernel(), groups
+
+    @contextmanager
+    def session(self, team: int = PLATFORM, *, memory: int = MEMORY) -> Iterator[Session]:
+        """A fresh helper for one team. Within the block, `shared(team)` gives the same one."""
+        with ExitStack() as stack:
+            group = stack.enter_context(self._groups.helper(team) if self._groups is not None else nullcontext(None))
+            doors = [stack.enter_context(_opened(door, os.O_WRONLY)) for door in (group.doors if group else ())]
+            ours, theirs = socket.socketpair()
+            stack.callback(ours.close)
+            with theirs:
+                process, ids = _ZYGOTE.fork({"first_id": first_id_of(team), "memory": memory}, [theirs.fileno(), *doors])
+            stack.callback(os.close, process)
+            stack.callback(os.close, ids)
+            session = Session(team, ours, process, ids, self._kernel, stack, group)
+            stack.callback(session.wait)
+            stack.callback(session.end)
+            session.await_ready()
+            token = _current.set({**_current.get(), team: session})
+            stack.callback(_current.reset, token)
+            yield session
+
+    @contextmanager
+    def shared(self, team: int = PLATFORM) -> Iterator[Session]:
+        """The helper that this thread holds for the team, or a fresh one."""
+        held = _current.get().get(team)
+        if held is not None and not held.is_broken:
+            yield held
+            return
+        with self.session(team) as session:
+            yield session
+
+
+_current: ContextVar[Mapping[int, Session]] = ContextVar("sessions", default=MappingProxyType({}))
+
+
+class _Zygote:
+    """The process that helpers are forked from, started when the first is wanted and again when it was killed."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._orders: socket.socket | None = None
+        self._process: Running[bytes] | None = None
+        self._of = 0
+
+    def fork(self, order: dict[str, int], fds: list[int]) -> tuple[int, int]:
+        """(pidfd, descriptor of the user namespace) of a new helper."""
+        with self._lock:
+            for last in (False, True):
+                try:
+                    wire.send(self._started(), order, fds)
+                    answer = wire.receive(self._started())
+                    break
+                except Closed:  # it was killed: another
+                    self._end()
+                    if last:
+                        raise HostLacks("No confined helper could be started: its zygote ends at once.", hint=_LOOK_AT) from None
+            if len(answer.fds) != 2:
+                raise HostLacks(f"No confined helper could be started: {answer.body.get('fault')}.", hint=_LOOK_AT)
+            return answer.fds[0], answer.fds[1]
+
+    def _started(self) -> socket.socket:
+        if self._orders is None or self._of != os.getpid():
+            ours, theirs = socket.socketpair()
+            with theirs:
+                command = [sys.executable, "-m", "runtime.confined.zygote", str(theirs.fileno())]
+                self._process = spawn(command, pass_fds=(theirs.fileno(),), env=_ENVIRONMENT, cwd=_ROOT)
+            self._orders, self._of = ours, os.getpid()
+        return self._orders
+
+    def _end(self) -> None:
+        if self._orders is not None:
+            self._orders.close()
+            self._orders = None
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+_ROOT = Path(__file__).parents[2]
+_ENVIRONMENT = {"PATH": os.defpath, "PYTHONPATH": str(_ROOT), "MALLOC_ARENA_MAX": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+_LOOK_AT = "Check `sysctl user.max_user_namespaces`, and what the worker's log says."
+_ZYGOTE = _Zygote()
+
+
+@contextmanager
+def _opened(path: Path, flags: int) -> Iterator[int]:
+    fd = os.open(path, flags | os.O_CLOEXEC)
+    try:
+        yield fd
+    finally:
+        os.close(fd)

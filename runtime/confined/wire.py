@@ -1,0 +1,138 @@
+"""Messages between the host's side and a confined helper: JSON with a length before it, and descriptors beside it (unix(7)).
+
+What comes from a helper is a stranger's: it is held to a length, read as JSON alone, and converted to the type that was expected.
+"""
+
+from __future__ import annotations
+
+import array
+import fcntl
+import json
+import os
+import socket
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from io import IOBase
+from typing import Any, BinaryIO, cast, get_args, get_type_hints
+
+import msgspec
+
+from runtime.trees.folder import Folder
+
+LONGEST = 256 << 20  # bytes of one message
+_MOST_FDS = 250  # the kernel passes 253 at once (SCM_MAX_FD)
+_HEAD = struct.Struct("!IH")  # length, descriptors
+_MODES = {os.O_RDONLY: "rb", os.O_WRONLY: "wb", os.O_RDWR: "rb+"}
+Say = Callable[[str], None]  # a parameter of this type is a line to the host's log
+
+
+class Closed(Exception):
+    """The other side is gone."""
+
+
+class Malformed(Exception):
+    """The other side said what it must not."""
+
+
+@dataclass(slots=True)
+class Message:
+    """One message; whoever receives it owns its descriptors."""
+
+    body: Mapping[str, Any]
+    fds: list[int] = field(default_factory=list)
+
+
+def send(channel: socket.socket, body: Mapping[str, Any], fds: list[int] | None = None) -> None:
+    """Closed: nobody reads any more."""
+    passed = fds or []
+    data = json.dumps(body).encode()
+    try:
+        channel.sendall(_HEAD.pack(len(data), len(passed)))
+        for start in range(0, len(passed), _MOST_FDS):
+            part = passed[start : start + _MOST_FDS]
+            channel.sendmsg([b"."], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", part).tobytes())])
+        channel.sendall(data)
+    except (BrokenPipeError, ConnectionResetError):
+        raise Closed from None
+
+
+def receive(channel: socket.socket, *, longest: int = LONGEST, most_fds: int = 10_000) -> Message:
+    """Closed: the other side ended. Malformed: it sent more than it may, or no message."""
+    length, count = _HEAD.unpack(_exactly(channel, _HEAD.size))
+    if length > longest or count > most_fds:
+        raise Malformed(f"a message of {length} bytes and {count} descriptors")
+    fds: list[int] = []
+    try:
+        while len(fds) < count:
+            fds += _descriptors(channel)
+        body = json.loads(_exactly(channel, length))
+        if not isinstance(body, dict):
+            raise Malformed("a message that is not an object")
+    except BaseException as error:
+        for fd in fds:
+            os.close(fd)
+        if isinstance(error, ValueError | RecursionError):
+            raise Malformed(f"a message that cannot be read: {error}") from None
+        raise
+    return Message(body=body, fds=fds)
+
+
+def encode(value: object, fds: list[int]) -> Any:  # JSON
+    """An argument or result as JSON; descriptors in it go to `fds`, their number stands in their place."""
+    if isinstance(value, Folder):
+        fds.append(value.fd)
+        return len(fds) - 1
+    if isinstance(value, IOBase) or hasattr(value, "fileno"):
+        fds.append(cast(BinaryIO, value).fileno())
+        return len(fds) - 1
+    if isinstance(value, tuple | list) and any(isinstance(one, Folder) for one in value):
+        return [encode(one, fds) for one in value]
+    return msgspec.to_builtins(value)
+
+
+def decode(value: Any, kind: Any, fds: list[int]) -> Any:  # what `kind` says
+    """The inverse; Malformed: it is not of that kind."""
+    try:
+        if kind is Folder:
+            return Folder(fds[value])
+        if kind is BinaryIO:
+            return os.fdopen(os.dup(fds[value]), _MODES[fcntl.fcntl(fds[value], fcntl.F_GETFL) & os.O_ACCMODE])
+        if Folder in get_args(kind):
+            return tuple(Folder(fds[one]) for one in value)
+        return msgspec.convert(value, kind, strict=True)
+    except (msgspec.ValidationError, IndexError, TypeError, ValueError) as error:
+        raise Malformed(str(error)) from None
+
+
+def signature(function: Callable[..., object]) -> dict[str, Any]:
+    """Type of each parameter, and of `return`."""
+    return get_type_hints(function)
+
+
+def _exactly(channel: socket.socket, length: int) -> bytes:
+    data = bytearray()
+    while len(data) < length:
+        try:
+            piece = channel.recv(min(length - len(data), 1 << 20))
+        except ConnectionResetError:
+            piece = b""
+        if not piece:
+            raise Closed
+        data += piece
+    return bytes(data)
+
+
+def _descriptors(channel: socket.socket) -> list[int]:
+    data, ancillary, flags, _ = channel.recvmsg(1, socket.CMSG_SPACE(_MOST_FDS * 4), socket.MSG_CMSG_CLOEXEC)
+    fds = array.array("i")
+    for level, kind, content in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            fds.frombytes(content[: len(content) - len(content) % fds.itemsize])
+    if not data:
+        raise Closed
+    if flags & socket.MSG_CTRUNC or not fds:
+        for fd in fds:
+            os.close(fd)
+        raise Malformed("descriptors that were cut off")
+    return list(fds)

@@ -1,0 +1,381 @@
+"""A directory by its descriptor: the only door to names that a tenant chose.
+
+Every name is relative to the folder and is resolved by the kernel, which refuses to leave it and to pass through any link
+(openat2(2), RESOLVE_BENEATH, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS). What is changed is one name in a folder that is open, never
+a path, and a link is never followed. Names are text as os.fsdecode gives it; "" is the folder itself.
+
+Not a policy: which names may be is decided by the callers.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self, cast
+
+from runtime.syscalls import Resolve, openat2
+from runtime.trees.content import copy_content
+
+_STRICT = Resolve.BENEATH | Resolve.NO_MAGIC_LINKS | Resolve.NO_LINKS
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+_PLACE = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW
+_MOST_OPEN = 16  # parents that are kept open
+_MOST_LINKS = 40  # as the kernel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One name in a folder."""
+
+    name: str
+    status: os.stat_result
+
+    @property
+    def is_folder(self) -> bool:
+        return stat.S_ISDIR(self.status.st_mode)
+
+
+class LinksInCircle(Exception):
+    """Links that lead to each other."""
+
+
+class Folder:
+    """One open directory and all that is below it. Closing it closes what it opened to get there."""
+
+    def __init__(self, fd: int) -> None:
+        """Own a directory's descriptor, with or without O_PATH."""
+        self.fd = fd
+        self._parents: dict[str, int] = {}
+
+    @classmethod
+    def at(cls, path: Path) -> Folder:
+        """Open a folder of our own by its path: no part of it is a tenant's to choose. A link at its end is refused."""
+        return cls(os.open(path, _PLACE | os.O_CLOEXEC))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._forget_parents()
+        os.close(self.fd)
+
+    # Looking
+
+    def status(self, name: str = "") -> os.stat_result:
+        """lstat(2). FileNotFoundError, NotADirectoryError; OSError ELOOP: a link stands in the way."""
+        if name in ("", "."):
+            return os.stat(self.fd)
+        parent, leaf = self._parent(name)
+        return os.stat(leaf, dir_fd=parent, follow_symlinks=False)
+
+    def find(self, name: str) -> os.stat_result | None:
+        """Its status; None where nothing has that name, or a link or a file stands in the way."""
+        try:
+            return self.status(name)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.ENAMETOOLONG, errno.EXDEV):
+                return None
+            raise
+
+    def is_folder(self, name: str = "") -> bool:
+        """A folder itself, not a link to one."""
+        return (found := self.find(name)) is not None and stat.S_ISDIR(found.st_mode)
+
+    def is_file(self, name: str) -> bool:
+        """A regular file itself, not a link to one."""
+        return (found := self.find(name)) is not None and stat.S_ISREG(found.st_mode)
+
+    def names(self, name: str = "") -> list[str]:
+        """What a folder holds, sorted."""
+        fd = self._opened(name, _FOLDER)
+        try:
+            return sorted(os.listdir(fd))
+        finally:
+            os.close(fd)
+
+    def entries(self, name: str = "") -> list[Entry]:
+        """What a folder holds, sorted by name. What vanishes meanwhile is left out."""
+        fd = self._opened(name, _FOLDER)
+        found = []
+        try:
+            for entry in sorted(os.listdir(fd)):
+                with suppress(FileNotFoundError):
+                    found.append(Entry(name=entry, status=os.stat(entry, dir_fd=fd, follow_symlinks=False)))
+        finally:
+            os.close(fd)
+        return found
+
+    def subfolder(self, name: str) -> Folder:
+        """Open a folder below this one."""
+        return Folder(self._opened(name, _FOLDER))
+
+    def read_link(self, name: str) -> str:
+        """The text of a link, to the byte."""
+        parent, leaf = self._parent(name)
+        return os.readlink(leaf, dir_fd=parent)
+
+    def resolve(self, name: str, *, follow_last: bool = True) -> str:
+        """The name with its links followed inside this folder, as after chroot(2). What does not exist stays as it is written.
+
+        LinksInCircle: more than 40 links.
+        """
+        waiting = list(reversed(name.split("/")))
+        at: list[str] = []
+        links = 0
+        while waiting:
+            part = waiting.pop()
+            if part in ("", "."):
+                continue
+            if part == "..":
+                del at[-1:]
+                continue
+            place = "/".join((*at, part))
+            if follow_last or any(word not in ("", ".") for word in waiting):
+                found = self.find(place)
+                if found is not None and stat.S_ISLNK(found.st_mode):
+                    links += 1
+                    if links > _MOST_LINKS:
+                        raise LinksInCircle(name)
+                    text = self.read_link(place)
+                    at = [] if text.startswith("/") else at
+                    waiting.extend(reversed(text.split("/")))
+                    continue
+            at.append(part)
+        return "/".join(at)
+
+    # Content
+
+    def open_file(self, name: str) -> BinaryIO:
+        """Open a regular file to be read. OSError EINVAL: it is none, so that no pipe or device is ever opened."""
+        fd = self._opened(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
+            raise OSError(errno.EINVAL, "not a regular file", name)
+        return cast(BinaryIO, os.fdopen(fd, "rb"))
+
+    def read(self, name: str, most: int) -> bytes:
+        """At most `most` bytes of a regular file."""
+        with self.open_file(name) as file:
+            return file.read(most)
+
+    def create_file(self, name: str, mode: int = 0o644) -> BinaryIO:
+        """A new file to be written, with exactly this mode. FileExistsError: something has the name."""
+        parent, leaf = self._parent(name)
+        fd = os.open(leaf, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=parent)
+        os.fchmod(fd, mode)
+        return cast(BinaryIO, os.fdopen(fd, "wb"))
+
+    def write_file(self, name: str, data: bytes, mode: int = 0o644) -> None:
+        """A new file with this content."""
+        with self.create_file(name, mode) as file:
+            file.write(data)
+
+    def copy_file(self, name: str, into: Folder, target: str) -> None:
+        """Copy a regular file's bytes to a new name, holes as holes; at once where the file system shares extents."""
+        with self.open_file(name) as old, into.create_file(target, 0o600) as new:
+            copy_content(old.fileno(), new.fileno())
+
+    # Making and removing
+
+    def make_folder(self, name: str, mode: int = 0o755) -> None:
+        """A new folder with exactly this mode. FileExistsError: something has the name."""
+        parent, leaf = self._parent(name)
+        os.mkdir(leaf, 0o700, dir_fd=parent)
+        self.set_mode(name, mode)
+
+    def make_folders(self, name: str, mode: int = 0o755) -> None:
+        """A folder with those above it, where they do not exist. NotADirectoryError: something else has one of the names."""
+        parts = [part for part in name.split("/") if part not in ("", ".")]
+        for depth in range(1, len(parts) + 1):
+            place = "/".join(parts[:depth])
+            found = self.find(place)
+            if found is None:
+                self.make_folder(place, mode)
+            elif not stat.S_ISDIR(found.st_mode):
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), place)
+
+    def make_link(self, name: str, text: str) -> None:
+        """A symbolic link with this text, to the byte."""
+        parent, leaf = self._parent(name)
+        os.symlink(text, leaf, dir_fd=parent)
+
+    def make_hard_link(self, name: str, existing: str) -> None:
+        """A second name for what `existing` names, itself and not what it leads to."""
+        old, old_leaf = self._parent(existing)
+        old = os.dup(old)  # looking for the second parent may close the first
+        try:
+            parent, leaf = self._parent(name)
+            os.link(old_leaf, leaf, src_dir_fd=old, dst_dir_fd=parent, follow_symlinks=False)
+        finally:
+            os.close(old)
+
+    def make_pipe(self, name: str) -> None:
+        """A FIFO."""
+        parent, leaf = self._parent(name)
+        os.mkfifo(leaf, 0o600, dir_fd=parent)
+
+    def make_whiteout(self, name: str) -> None:
+        """What an overlay says "deleted" with: a character device 0/0 (Documentation/filesystems/overlayfs.rst)."""
+        parent, leaf = self._parent(name)
+        os.mknod(leaf, stat.S_IFCHR, os.makedev(0, 0), dir_fd=parent)
+
+    def remove(self, name: str) -> None:
+        """Remove whatever has the name, a folder with all that is in it. Fine if there is nothing."""
+        found = self.find(name)
+        if found is None:
+            return
+        parent, leaf = self._parent(name)
+        if not stat.S_ISDIR(found.st_mode):
+            os.unlink(leaf, dir_fd=parent)
+            return
+        self._forget_parents()
+        with self.subfolder(name) as folder:
+            folder.empty()
+        parent, leaf = self._parent(name)
+        os.rmdir(leaf, dir_fd=parent)
+
+    def empty(self) -> None:
+        """Remove all that is in this folder, however deep."""
+        self._forget_parents()
+        top = self._opened("", _FOLDER)
+        stack = [(top, "", _remove_files(top))]
+        try:
+            while stack:
+                fd, leaf, folders = stack[-1]
+                if folders:
+                    below = folders.pop()
+                    entered = _enter(fd, below)
+                    stack.append((entered, below, []))
+                    stack[-1][2].extend(_remove_files(entered))
+                    continue
+                stack.pop()
+                os.close(fd)
+                if stack:
+                    os.rmdir(leaf, dir_fd=stack[-1][0])
+        finally:
+            for fd, _, _ in stack:
+                os.close(fd)
+
+    def rename(self, name: str, target: str) -> None:
+        """Move one entry to another name below this folder; an entry of that name is replaced (rename(2))."""
+        old, old_leaf = self._parent(name)
+        old = os.dup(old)
+        try:
+            parent, leaf = self._parent(target)
+            os.rename(old_leaf, leaf, src_dir_fd=old, dst_dir_fd=parent)
+        finally:
+            os.close(old)
+            self._forget_parents()
+
+    # Properties
+
+    def set_owner(self, name: str, uid: int, gid: int) -> None:
+        """chown(2) without following a link. -1: as it is."""
+        if name in ("", "."):
+            os.chown(".", uid, gid, dir_fd=self.fd)
+            return
+        parent, leaf = self._parent(name)
+        os.chown(leaf, uid, gid, dir_fd=parent, follow_symlinks=False)
+
+    def set_mode(self, name: str, mode: int) -> None:
+        """chmod(2) of a folder, file or pipe; a link, device or socket keeps what it has."""
+        with self._readable(name) as fd:
+            if fd is not None:
+                os.fchmod(fd, mode)
+
+    def set_times(self, name: str, accessed: int, modified: int) -> None:
+        """Nanoseconds since 1970; a link's own."""
+        if name in ("", "."):
+            os.utime(".", ns=(accessed, modified), dir_fd=self.fd)
+            return
+        parent, leaf = self._parent(name)
+        os.utime(leaf, ns=(accessed, modified), dir_fd=parent, follow_symlinks=False)
+
+    def attributes(self, name: str = "") -> dict[str, bytes]:
+        """Extended attributes of a folder, file or pipe; those of other things mean nothing to us."""
+        with self._readable(name) as fd:
+            return {} if fd is None else {key: os.getxattr(fd, key) for key in os.listxattr(fd)}
+
+    def set_attribute(self, name: str, key: str, value: bytes) -> None:
+        """Set one."""
+        with self._readable(name) as fd:
+            if fd is not None:
+                os.setxattr(fd, key, value)
+
+    def remove_attribute(self, name: str, key: str) -> None:
+        """Remove one that is there."""
+        with self._readable(name) as fd:
+            if fd is not None:
+                os.removexattr(fd, key)
+
+    # Below
+
+    @contextmanager
+    def _readable(self, name: str) -> Iterator[int | None]:
+        """A descriptor of a folder, file or pipe; None for what must not be opened, or cannot be."""
+        found = self.status(name)
+        if not (stat.S_ISDIR(found.st_mode) or stat.S_ISREG(found.st_mode) or stat.S_ISFIFO(found.st_mode)):
+            yield None
+            return
+        fd = self._opened(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+
+    def _opened(self, name: str, flags: int) -> int:
+        if name in ("", "."):
+            return os.open(".", flags | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self.fd)
+        parent, leaf = self._parent(name)
+        return openat2(parent, os.fsencode(leaf), flags, resolve=_STRICT)
+
+    def _parent(self, name: str) -> tuple[int, str]:
+        """(descriptor of the folder that holds it, its one name there). ValueError: not a name that can be looked up."""
+        folder, _, leaf = name.strip("/").rpartition("/")
+        if leaf in ("", ".", "..") or "\0" in name:
+            raise ValueError(f"{name!r} does not name anything in a folder")
+        if not folder:
+            return self.fd, leaf
+        if folder not in self._parents:
+            fd = openat2(self.fd, os.fsencode(folder), _PLACE, resolve=_STRICT)
+            if len(self._parents) >= _MOST_OPEN:
+                os.close(self._parents.pop(next(iter(self._parents))))
+            self._parents[folder] = fd
+        return self._parents[folder], leaf
+
+    def _forget_parents(self) -> None:
+        for fd in self._parents.values():
+            os.close(fd)
+        self._parents.clear()
+
+
+def _remove_files(fd: int) -> list[str]:
+    """Unlink what a folder holds but folders; the names of those."""
+    folders = []
+    for name in os.listdir(fd):
+        if stat.S_ISDIR(os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode):
+            folders.append(name)
+        else:
+            with suppress(FileNotFoundError):
+                os.unlink(name, dir_fd=fd)
+    return folders
+
+
+def _enter(fd: int, name: str) -> int:
+    """Open a folder that is to be emptied, whatever its mode."""
+    try:
+        return openat2(fd, os.fsencode(name), _FOLDER, resolve=_STRICT)
+    except PermissionError:
+        os.chmod(name, 0o700, dir_fd=fd)  # ours, since we may change it; a link that took its place leads nowhere in a confined root
+        return openat2(fd, os.fsencode(name), _FOLDER, resolve=_STRICT)

@@ -1,0 +1,200 @@
+"""Confined helpers with the real kernel: what they can do, what they cannot, and how they end."""
+
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from runtime import stopping
+from runtime.confined import probe, registry, removal, zygote
+from runtime.confined.session import Confinement, first_id_of
+from runtime.errors import Cancelled, HelperFailed, LimitReached
+
+TEAM = 7
+
+
+@pytest.fixture
+def confinement():
+    return Confinement()
+
+
+@pytest.fixture
+def tree(tmp_path):
+    folder = tmp_path / "tree"
+    (folder / "below").mkdir(parents=True)
+    (folder / "file").write_text("text")
+    (folder / "below" / "out").symlink_to("/etc/passwd")
+    (folder / "below" / "up").symlink_to("../../..")
+    return folder
+
+
+def test_a_helper_can_do_nothing_but_work_on_what_it_is_given(confinement, tree):
+    with confinement.session(TEAM) as helper:
+        sight = helper.call(probe.look, others=helper.tree(tree))
+    assert sight.possible == ()
+    assert sight.root == ()
+    assert sight.uid == 0
+
+
+def test_a_helper_sees_the_ids_on_disk_and_writes_with_them(confinement, tree):
+    os.chown(tree / "file", 1234, 4321)
+    with confinement.session(TEAM) as helper:
+        helper.call(removal.remove, top=helper.tree(tree, writable=True), name="file")
+    assert not (tree / "file").exists()
+
+
+def test_a_file_of_the_hosts_high_ids_is_out_of_reach(confinement, tree):
+    """What another team's container wrote has ids that this helper's range does not have."""
+    other = first_id_of(TEAM + 1)
+    os.chown(tree / "file", other, other)
+    os.chown(tree, other, other)
+    with confinement.session(TEAM) as helper, pytest.raises(OSError, match="value too large|not permitted|denied|[Vv]alue"):
+        helper.call(removal.remove, top=helper.tree(tree, writable=True), name="file")
+    assert (tree / "file").exists()
+
+
+def test_a_tree_is_removed_without_following_its_links(confinement, tree):
+    kept = tree.parent / "kept"
+    kept.mkdir()
+    (kept / "precious").write_text("x")
+    (tree / "link").symlink_to(kept)
+    with confinement.session() as helper:
+        helper.call(removal.empty, top=helper.tree(tree, writable=True))
+    assert list(tree.iterdir()) == []
+    assert (kept / "precious").exists()
+
+
+def test_a_tree_as_deep_as_a_tenant_can_make_it_is_removed(confinement, tmp_path):
+    top = tmp_path / "deep"
+    top.mkdir()
+    here = os.open(top, os.O_RDONLY)
+    for _ in range(3000):
+        os.mkdir("d" * 100, dir_fd=here)
+        below = os.open("d" * 100, os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(here)
+    with confinement.session() as helper:
+        helper.call(removal.empty, top=helper.tree(top, writable=True))
+    assert list(top.iterdir()) == []
+
+
+def test_a_call_ends_when_nobody_wants_it_any_more(confinement, tree):
+    asked = []
+
+    def is_cancelled():
+        asked.append(None)
+        return len(asked) > 2
+
+    with confinement.session(TEAM) as helper:
+        blocked, other = os.pipe()
+        with stopping.when(is_cancelled), pytest.raises(Cancelled):
+            helper.call(probe.wait_for, pipe=os.fdopen(blocked, "rb"))
+        os.close(other)
+        with pytest.raises(HelperFailed):
+            helper.call(removal.measure, top=helper.tree(tree))
+
+
+def test_a_call_ends_with_its_time(confinement):
+    with confinement.session(TEAM) as helper:
+        blocked, other = os.pipe()
+        with pytest.raises(LimitReached, match="within 0.3 s"):
+            helper.call_for(0.3, print, probe.wait_for, pipe=os.fdopen(blocked, "rb"))
+        os.close(other)
+
+
+def test_a_call_that_needs_too_much_memory_fails_with_a_sentence(confinement):
+    with confinement.session(TEAM, memory=256 << 20) as helper:
+        with pytest.raises(LimitReached, match="more memory"):
+            helper.call(probe.hold, size=1 << 30)
+        assert helper.call(probe.hold, size=1 << 20) == 1 << 20  # it lives on
+
+
+def test_a_helper_that_is_killed_is_told_and_leaves_no_process(confinement, tree):
+    with confinement.session(TEAM) as helper:
+        folder = helper.tree(tree)
+        helper.end()
+        with pytest.raises(HelperFailed):
+            helper.call(removal.measure, top=folder)
+
+
+def test_the_next_session_works_after_the_zygote_was_killed(confinement, tree):
+    with confinement.session() as helper:
+        before = helper.call(removal.measure, top=helper.tree(tree))
+    pid = _zygote()
+    os.kill(pid, 9)
+    with confinement.session() as helper:
+        assert helper.call(removal.measure, top=helper.tree(tree)) == before
+    assert _zygote() != pid
+
+
+def test_sessions_of_many_threads_do_not_meet(confinement, tmp_path):
+    sizes = {}
+
+    def work(number):
+        top = tmp_path / str(number)
+        top.mkdir()
+        (top / "file").write_bytes(b"x" * 10_000 * number)
+        with confinement.session(number + 1) as helper:
+            sizes[number] = helper.call(removal.measure, top=helper.tree(top))
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(sizes[number] >= 10_000 * number for number in range(8))
+
+
+def test_a_helper_ends_with_its_session(confinement, tree):
+    with confinement.session(TEAM) as helper:
+        helper.call(removal.measure, top=helper.tree(tree))
+        held = os.dup(helper._process)
+    deadline = time.monotonic() + 5
+    while _lives(held) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not _lives(held)
+    os.close(held)
+
+
+def test_a_function_that_is_not_marked_is_refused(confinement):
+    with confinement.session() as helper, pytest.raises(HelperFailed, match="KeyError"):
+        helper.call(os.getpid)
+
+
+def test_only_modules_that_the_zygote_loads_can_be_marked():
+    with pytest.raises(TypeError):
+        registry.confined(test_only_modules_that_the_zygote_loads_can_be_marked)
+    assert zygote.MODULES is registry.MODULES
+
+
+def _lives(pidfd):
+    import select
+
+    return not select.select([pidfd], [], [], 0)[0]
+
+
+def _zygote():
+    found = [
+        int(entry.name)
+        for entry in Path("/proc").glob("[0-9]*")
+        if b"runtime.confined.zygote" in _command(entry) and _parent(entry) == os.getpid()
+    ]
+    assert len(found) == 1
+    return found[0]
+
+
+def _command(entry):
+    try:
+        return (entry / "cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def _parent(entry):
+    try:
+        return int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
