@@ -1,4 +1,4 @@
-"""For all tests: the run fails if a test left something of ours in the kernel or running."""
+"""For all tests: the run fails if a test left something of ours in the kernel or running, or changed the host (tests/fingerprint.py)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 import redis
 from hypothesis import HealthCheck, settings
 
-from tests import leaks
+from tests import fingerprint, leaks
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -34,11 +34,14 @@ PATIENCE = 10  # seconds: network namespaces and cgroups go away a little after 
 
 _before: set[str] = set()
 _left: list[str] = []
+_host: fingerprint.Fingerprint = {}
+_changed: list[str] = []
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     if not is_lane(session.config):
         _before.update(leaks.leftovers())
+        _host.update(fingerprint.take())
 
 
 @pytest.hookimpl(trylast=True)
@@ -49,11 +52,17 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     while (left := leaks.leftovers() - _before) and time.monotonic() < deadline:
         time.sleep(0.2)
     _left.extend(sorted(left))
-    if left and not leaks.another_run() and session.exitstatus == pytest.ExitCode.OK:
+    _changed.extend(fingerprint.differences(_host, fingerprint.take(), kernel_objects=not leaks.another_run()))
+    failed = _changed or (left and not leaks.another_run())
+    if failed and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if _changed:
+        terminalreporter.section("changed on this host (tests/fingerprint.py)", red=True, bold=True)
+        for line in _changed:
+            terminalreporter.write_line(line)
     if _left:
         terminalreporter.section("left behind", red=True, bold=True)
         for thing in _left:
