@@ -6,7 +6,7 @@ https://github.com/opencontainers/runtime-spec/blob/main/config-linux.md
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,6 +63,7 @@ class Host:
     cgroup: str  # below each hierarchy's root, with a leading slash
     show_cgroup: bool  # mount the container's own cgroup, read-only: runtimes like node and java read their limits there
     open_files: int
+    accounts: Mapping[str, int]  # limits of resources that the kernel counts by user
     seccomp: bytes
 
 
@@ -112,6 +113,7 @@ def _process(spec: ContainerSpec, host: Host) -> dict[str, Any]:
         "rlimits": [
             {"type": "RLIMIT_NOFILE", "soft": host.open_files, "hard": host.open_files},
             {"type": "RLIMIT_CORE", "soft": 0, "hard": 0},
+            *({"type": name, "soft": most, "hard": most} for name, most in host.accounts.items()),
         ],
     }
 

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from runtime import journal
-from runtime.containers import bundle, identity, scratch, seccomp
+from runtime.containers import accounts, bundle, identity, scratch, seccomp
 from runtime.containers.attachment import Network
 from runtime.containers.cgroup import Cgroups
 from runtime.containers.folder import Folder, Made
@@ -91,6 +91,7 @@ class Creation:
             cgroup=self._cgroups.path_of(spec.team, spec.id),
             show_cgroup=self._cgroups.is_unified,
             open_files=min(_OPEN_FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[1]),
+            accounts=accounts.rlimits(),
             seccomp=seccomp.program(bundle.capabilities(spec)),
         )
         config = json.dumps(bundle.config(spec, host)).encode()

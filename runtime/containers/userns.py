@@ -1,20 +1,28 @@
-"""User namespaces, pinned to files: one a team for its containers, one more for the ids of its builds' writable layers.
+"""User namespaces, pinned to files: one a team for its containers, and two that only shift the ids of mounts.
 
 A pin is a bind mount of the namespace's file (namespaces(7)); it outlives every process of ours, and goes with the reboot.
+
+The namespace of a team's containers is owned by the team's first id, so that the kernel counts what they hold to the team (see
+accounts). The two others are owned by root: no process is ever in them. Earlier releases had root own all of them, under other names
+of pins. What they pinned stays until `make down` or the reboot; only instances that were started before the upgrade use it.
 """
 
 from __future__ import annotations
 
+import fcntl
+import struct
 import time
 from pathlib import Path
 
 from runtime import journal
+from runtime.containers import accounts
 from runtime.containers.spec import IDS_A_TEAM
 from runtime.errors import LaunchFailed
 from runtime.kernel import Kernel
 from runtime.process import NOWHERE, PIPE, Running, spawn
 
 _PATIENCE = 10.0  # seconds
+_OWNER_UID = 0xB704
 
 
 class UserNamespaces:
@@ -25,7 +33,7 @@ class UserNamespaces:
 
     def of_team(self, team: int, first_id: int) -> Path:
         """Root inside is the host's `first_id`, and so on for all ids a team has."""
-        return self._ensure(str(team), f"0 {first_id} {IDS_A_TEAM}")
+        return self._ensure(f"{team}-own", f"0 {first_id} {IDS_A_TEAM}", owner=first_id)
 
     def of_build_layers(self, team: int, first_id: int) -> Path:
         """The same but for its last id, which is the host's root: the overlay itself writes with that one."""
@@ -40,28 +48,51 @@ class UserNamespaces:
         for pin in self._kernel.mounts_below(self._folder):
             self._kernel.unmount(pin, lazily=True)
 
-    def _ensure(self, name: str, ids: str) -> Path:
+    def _ensure(self, name: str, ids: str, *, owner: int | None = None) -> Path:
         pin = self._folder / name
         if not _is_pinned(pin):
             with journal.lock(self._folder / f".{name}.lock"):
                 if not _is_pinned(pin):
-                    self._pin(pin, ids)
+                    self._pin(pin, ids, owner)
         return pin
 
-    def _pin(self, pin: Path, ids: str) -> None:
+    def _pin(self, pin: Path, ids: str, owner: int | None) -> None:
         pin.touch(mode=0o600)
-        holder = spawn(["unshare", "--user", "cat"], stdin=PIPE, stdout=NOWHERE)  # ends with its stdin
+        holder = spawn([*_as_user(owner), "unshare", "--user", "cat"], stdin=PIPE, stdout=NOWHERE)  # ends with its stdin
         try:
             namespace = Path(f"/proc/{holder.pid}/ns/user")
             _await_own(namespace, holder)
             for kind in ("uid_map", "gid_map"):
                 Path(f"/proc/{holder.pid}/{kind}").write_text(ids)
+            if owner is not None:
+                accounts.apply_settings(namespace)
             self._kernel.bind(namespace, pin)
         finally:
             holder.kill()
             assert holder.stdin is not None
             holder.stdin.close()
             holder.wait()
+
+
+def owner(pid: int) -> int | None:
+    """Return the host id that owns a process's user namespace (NS_GET_OWNER_UID, ioctl_ns(2)); None: the process is gone."""
+    try:
+        with Path(f"/proc/{pid}/ns/user").open("rb") as namespace:
+            return int(struct.unpack("I", fcntl.ioctl(namespace, _OWNER_UID, bytes(4)))[0])
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
+def _as_user(owner: int | None) -> list[str]:
+    """Return the words that make a program run as this user, whose namespace gets the limits it has (setrlimit(2)).
+
+    It keeps one capability: some distributions let nobody else make a namespace (kernel.unprivileged_userns_clone, AppArmor).
+    """
+    if owner is None:
+        return []
+    limits = [f"--{name.removeprefix('RLIMIT_').lower()}={most}:{most}" for name, most in accounts.rlimits().items()]
+    user = [f"--reuid={owner}", f"--regid={owner}", "--clear-groups", "--inh-caps=-all,+sys_admin", "--ambient-caps=+sys_admin"]
+    return ["prlimit", *limits, "setpriv", *user]
 
 
 def _is_pinned(pin: Path) -> bool:

@@ -34,6 +34,7 @@ HOST = bundle.Host(
     cgroup="/slipway/team1/web-1",
     show_cgroup=False,
     open_files=1024,
+    accounts={"RLIMIT_SIGPENDING": 8192},
     seccomp=b"\0" * 8,
 )
 

@@ -16,6 +16,7 @@ from portal.accounts.actions import create_person, create_team
 from portal.accounts.models import Person
 from runtime import journal
 from runtime.config import from_environment
+from runtime.containers.userns import owner
 from runtime.engines.node import NodeEngine
 from runtime.errors import RuntimeFailure
 from runtime.stacks.builder import ensure_platform_images
@@ -45,7 +46,9 @@ def prepare() -> None:
     _migrate()
     _first_admin()
     _base_stack()
-    NodeEngine(config).prepare()
+    engine = NodeEngine(config)
+    engine.prepare()
+    _name_instances_of_older_releases(engine)
 
 
 def _collect_static_files() -> None:
@@ -81,3 +84,10 @@ def _base_stack() -> None:
     config = from_environment()
     with step("Base stack") as current:
         ensure_platform_images(config, current.progress)
+
+
+def _name_instances_of_older_releases(engine: NodeEngine) -> None:
+    """Name the apps whose instances share the kernel's accounts by user with all others: they began before an upgrade."""
+    instances = engine.containers.list()
+    if apps := sorted({instance.spec.app for instance in instances if instance.pid is not None and owner(instance.pid) == 0}):
+        print(f"  Started by an earlier release, to be restarted for their own user namespace: {', '.join(apps)}.")
