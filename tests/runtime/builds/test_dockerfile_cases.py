@@ -1,0 +1,278 @@
+"""Small Dockerfiles that people write, and those that reach for the host's own files: each with its right outcome."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import tarfile
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from runtime.containers.spec import ContainerSpec
+from runtime.errors import BadSource, BuildFailed
+from tests import fingerprint
+from tests.danger import dangerous
+from tests.runtime.builds.conftest import LIMITS, Forge
+
+not_yet = pytest.mark.xfail(reason="builds do not do this yet", strict=False)  # goes away with the last of them
+BASE = "FROM debian-12\n"
+END = 'CMD ["/bin/true"]\n'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One entry of an archive; `link` or `kind` where it is no file."""
+
+    text: str = ""
+    mode: int = 0o644
+    link: str = ""
+    kind: bytes = tarfile.REGTYPE
+
+
+def packed(entries: Mapping[str, Entry | str], *, mode: str = "w:gz") -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode=mode) as tar:
+        for name, entry in entries.items():
+            made = entry if isinstance(entry, Entry) else Entry(text=entry)
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname, info.mode = (
+                (tarfile.SYMTYPE if made.link and made.kind == tarfile.REGTYPE else made.kind),
+                made.link,
+                made.mode,
+            )
+            info.size = len(made.text.encode())
+            tar.addfile(info, io.BytesIO(made.text.encode()))
+    return buffer.getvalue()
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """What a build made, looked at from outside."""
+
+    forge: Forge
+    digest: str
+
+    def path(self, name: str) -> Path:
+        """Where the topmost layer that has this file keeps it."""
+        found = [layer / name for layer in self.forge.store.image(self.digest).layers if os.path.lexists(layer / name)]
+        assert found, f"no layer has {name}"
+        return found[0]
+
+    def names(self, folder: str) -> set[str]:
+        """Files below a folder, in all layers."""
+        tops = [layer / folder for layer in self.forge.store.image(self.digest).layers]
+        return {str(path.relative_to(top)) for top in tops for path in top.rglob("*") if not path.is_dir()}
+
+    def run(self, *command: str) -> list[str]:
+        """Lines that the command prints, or the image's own command."""
+        image, lines = self.forge.store.image(self.digest), []
+        user, _, group = (image.config.labels.get("slipway.user") or "1000:1000").partition(":")
+        spec = ContainerSpec(
+            id="case",
+            app="app",
+            team=1,
+            layers=image.layers,
+            command=command or (*image.config.entrypoint, *image.config.command),
+            environment=image.config.environment,
+            uid=int(user),
+            gid=int(group),
+            limits=LIMITS,
+        )
+        try:
+            done = self.forge.containers.run(spec, on_output=lambda _, line: lines.append(line), timeout=60)
+        finally:
+            self.forge.containers.remove("case")
+        assert done.code == 0, lines
+        return lines
+
+
+def built(forge: Forge, dockerfile: str, files: Mapping[str, Entry | str] | None = None) -> Image:
+    forge.log.clear()
+    request = forge.request_of(packed({"Dockerfile": dockerfile, **(files or {})}))
+    return Image(forge, forge.builder.build(request, forge.log.append).digest)
+
+
+@pytest.fixture
+def host() -> Iterator[None]:
+    """The host is the same afterwards."""
+    before = fingerprint.take()
+    yield
+    assert fingerprint.differences(before, fingerprint.take(), kernel_objects=False) == []
+
+
+def test_a_tar_whose_first_entry_has_an_empty_name_is_unpacked(forge: Forge) -> None:
+    image = built_with_tar(forge, {"": Entry(kind=tarfile.DIRTYPE), "f": "x\n"})
+    assert image.path("f").read_text() == "x\n"
+
+
+def built_with_tar(forge: Forge, entries: Mapping[str, Entry | str], target: str = "/") -> Image:
+    """An image to which `ADD` brought a tar of these entries."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        for name, data in (("Dockerfile", f"{BASE}ADD a.tar {target}\n{END}".encode()), ("a.tar", packed(entries, mode="w"))):
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    forge.log.clear()
+    return Image(forge, forge.builder.build(forge.request_of(buffer.getvalue()), forge.log.append).digest)
+
+
+@not_yet
+@pytest.mark.parametrize(
+    ("entries", "named"),
+    [
+        ({"disk": Entry(kind=tarfile.BLKTYPE)}, "disk"),
+        ({"console": Entry(kind=tarfile.CHRTYPE)}, "console"),
+        ({"again": Entry(kind=tarfile.LNKTYPE, link="absent")}, "again"),
+        ({"../outside": "x"}, "outside"),
+    ],
+)
+def test_a_fault_of_a_tar_is_told_with_the_name_of_the_entry(entries, named, forge: Forge, host) -> None:
+    with pytest.raises((BadSource, BuildFailed), match=named):
+        built_with_tar(forge, entries)
+
+
+@not_yet
+@pytest.mark.parametrize("user", ["nobody:nogroup", "65534:65534", "65535", "nobody"])
+def test_files_are_given_to_any_id_up_to_65535(user: str, forge: Forge) -> None:
+    image = built(forge, f"{BASE}COPY --chown={user} f /f\n{END}", {"f": "f"})
+    found = image.path("f").stat()
+    assert found.st_uid == (65535 if user == "65535" else 65534)
+
+
+@not_yet
+@pytest.mark.parametrize("user", ["nobody", "65534", "65535:65535"])
+def test_an_image_runs_as_any_id_up_to_65535(user: str, forge: Forge) -> None:
+    image = built(forge, f'{BASE}USER {user}\nRUN id -u > /tmp/who && cat /tmp/who\nCMD ["id", "-u"]\n')
+    assert image.run() == ["65535" if user.startswith("65535") else "65534"]
+
+
+@not_yet
+def test_modes_of_an_upload_are_kept(forge: Forge) -> None:
+    files = {
+        "id_rsa": Entry(text="key", mode=0o600),
+        "secret": Entry(kind=tarfile.DIRTYPE, mode=0o750),
+        "secret/s": Entry(text="s", mode=0o640),
+        "run.sh": Entry(text="#!/bin/sh\n", mode=0o755),
+    }
+    image = built(forge, f"{BASE}COPY id_rsa /root/.ssh/id_rsa\nCOPY secret/ /etc/app/\nCOPY run.sh /run.sh\n{END}", files)
+    modes = {name: stat.S_IMODE(image.path(name).stat().st_mode) for name in ("root/.ssh/id_rsa", "etc/app/s", "run.sh")}
+    assert modes == {"root/.ssh/id_rsa": 0o600, "etc/app/s": 0o640, "run.sh": 0o755}
+
+
+@not_yet
+@pytest.mark.parametrize("user", ["root", "nobody", "1000"])
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_a_build_step_of_any_user_opens_its_own_output(stream: str, user: str, forge: Forge) -> None:
+    built(forge, f"{BASE}USER {user}\nRUN echo spoken by {user} > /dev/{stream}\n{END}")
+    assert any(line.endswith(f"spoken by {user}") for line in forge.log)
+
+
+@not_yet
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_an_instance_writes_its_log_to_a_link_to_its_own_output(stream: str, forge: Forge) -> None:
+    image = built(forge, f"{BASE}RUN ln -sf /dev/{stream} /var/log/access.log\nUSER nobody\nCMD echo line > /var/log/access.log\n")
+    assert image.run() == ["line"]
+
+
+@not_yet
+def test_a_procfile_does_not_replace_a_base_image_that_cannot_be_pulled(forge: Forge) -> None:
+    with pytest.raises((BadSource, BuildFailed), match=r"registry\.invalid/thing:1"):
+        built(forge, 'FROM registry.invalid/thing:1\nCMD ["./serve"]\n', {"Procfile": "web: /go/bin/web\n"})
+
+
+@not_yet
+def test_two_stars_match_any_depth_and_parents_are_kept(forge: Forge) -> None:
+    files = {f"{folder}package.json": folder for folder in ("", "packages/", "packages/a/", "packages/a/b/")}
+    image = built(forge, f"{BASE}COPY --parents **/package.json /d/\n{END}", files)
+    assert image.names("d") == set(files)
+
+
+@not_yet
+def test_the_pivot_of_parents_is_seen_with_and_without_a_leading_dot(forge: Forge) -> None:
+    image = built(forge, f"{BASE}COPY --parents ./x/./y/*.txt /a/\nCOPY --parents x/./y/*.txt /b/\n{END}", {"x/y/f.txt": "1"})
+    assert (image.names("a"), image.names("b")) == ({"y/f.txt"}, {"y/f.txt"})
+
+
+@not_yet
+def test_the_text_of_a_link_is_kept_to_the_byte(forge: Forge) -> None:
+    image = built(forge, f"{BASE}COPY . /e\n{END}", {"l": Entry(link="./a//b/"), "a/b/f": "x"})
+    assert str(os.readlink(image.path("e/l"))) == "./a//b/"  # noqa: PTH115  # a Path drops the slashes
+
+
+@not_yet
+@pytest.mark.slow
+def test_the_python_image_has_pip(forge: Forge) -> None:
+    dockerfile = "FROM python-3.13\nWORKDIR /app\nCOPY requirements.txt .\nRUN pip install -r requirements.txt\nCMD python3 -c 'import six; print(six.__name__)'\n"
+    assert built(forge, dockerfile, {"requirements.txt": "six\n"}).run() == ["six"]
+
+
+@dangerous
+@pytest.mark.parametrize("source", ["/ /", ". /", "/ /copy/", "/. /"])
+def test_the_whole_tree_of_a_stage_is_copied(source: str, forge: Forge, host) -> None:
+    dockerfile = f"FROM debian-12 AS base\nRUN mkdir -p /app && echo hi > /app/f\nFROM scratch\nCOPY --from=base {source}\n{END}"
+    image = built(forge, dockerfile)
+    place = "copy/" if "copy" in source else ""
+    assert image.path(f"{place}app/f").read_text() == "hi\n"
+    assert image.path(f"{place}etc/passwd").is_file()
+
+
+@dangerous
+@pytest.mark.parametrize("kind", ["bind", "cache", "bind,rw", "cache,sharing=locked"])
+@pytest.mark.parametrize("source", ["", ",source=/", ",source=.", ",source=/../..", ",source=etc/.."])
+def test_a_mount_of_a_stage_shows_the_stage_and_not_the_host(source: str, kind: str, forge: Forge, host) -> None:
+    dockerfile = (
+        "FROM debian-12 AS base\nRUN echo of the stage > /mark\n"
+        f"{BASE}RUN --mount=type={kind},from=base{source},target=/base cat /base/mark && stat -c 'owner %u' /base/etc/passwd\n{END}"
+    )
+    for _ in range(2):  # a cache mount has its folder the second time
+        built(forge, dockerfile + f"LABEL again={os.urandom(4).hex()}\n")
+        said = forge.said()
+        assert "of the stage" in said or "cached" in said, said
+
+
+LINKS = (
+    "/proc/1/root",
+    "/proc/self/root",
+    "/proc/thread-self/cwd/../../../..",
+    "/",
+    "/etc",
+    "../../../../../../../../etc",
+    "/proc/self/fd/3",
+)
+
+
+@dangerous
+@pytest.mark.parametrize("leads_to", LINKS)
+def test_a_link_made_by_a_step_is_followed_by_no_later_instruction(leads_to: str, forge: Forge, host) -> None:
+    """Each later instruction goes through the link in its own way; whatever it does happens in the image."""
+    link = f"RUN mkdir -p /w && ln -s {leads_to} /w/link\n"
+    for name, step in {
+        "copy into it": "COPY f /w/link/planted-by-tests\n",
+        "copy from it": "FROM debian-12\nCOPY --from=base /w/link /taken\n",
+        "copy from below it": "FROM debian-12\nCOPY --from=base /w/link/passwd /taken\n",
+        "add into it": "ADD f /w/link/planted-by-tests\n",
+        "own it": "COPY --chown=4242:4242 f /w/link/\n",
+        "work in it": "WORKDIR /w/link/planted-by-tests\nRUN touch here\n",
+        "bind it": "FROM debian-12\nRUN --mount=type=bind,from=base,source=/w/link,target=/m,rw touch /m/planted-by-tests || true\n",
+        "cache it": "FROM debian-12\nRUN --mount=type=cache,from=base,source=/w/link,target=/m touch /m/planted-by-tests || true\n",
+        "bind onto it": "RUN --mount=type=bind,target=/w/link/planted-by-tests true\n",
+        "parents": "FROM debian-12\nCOPY --parents --from=base /w/link/./passwd /taken/\n",
+    }.items():
+        with suppress(BadSource, BuildFailed):  # any other error is not the app's fault, and fails this test
+            built(forge, f"FROM debian-12 AS base\n{link}{step}{END}", {"f": "planted"})
+        assert not Path("/planted-by-tests").exists(), name
+        assert not Path("/etc/planted-by-tests").exists(), name
+
+
+@dangerous
+@pytest.mark.parametrize("target", ["/dev", "/proc", "/sys", "/", "/etc/../dev", "/dev/shm", "/proc/sys"])
+@pytest.mark.parametrize("kind", ["cache", "tmpfs", "bind"])
+def test_a_mount_onto_a_folder_of_the_kernel_is_the_users_fault_or_works(kind: str, target: str, forge: Forge, host) -> None:
+    with suppress(BadSource, BuildFailed):  # any other error is not the app's fault, and fails this test
+        built(forge, f"{BASE}RUN --mount=type={kind},target={target} true\n{END}")
