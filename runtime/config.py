@@ -208,6 +208,13 @@ def package_environment(environment: Mapping[str, str] = os.environ) -> dict[str
     return {name: value for name, value in environment.items() if _PACKAGE_VARIABLES.fullmatch(name)}
 
 
+def passed_descriptors(process: int, environment: Mapping[str, str] = os.environ) -> list[int]:
+    """Open sockets that the service manager passed to this process (sd_listen_fds(3)); none where it passed them to another."""
+    if environment.get("LISTEN_PID") != str(process):
+        return []
+    return list(range(3, 3 + int(environment.get("LISTEN_FDS", "0"))))
+
+
 def proxy_ports(environment: Mapping[str, str] = os.environ) -> tuple[int, ...]:
     """Where the proxies listen that this host's environment names; one may be on this machine."""
     ports: set[int] = set()

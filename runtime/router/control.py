@@ -14,6 +14,7 @@ import re
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from runtime import journal, process
@@ -53,7 +54,7 @@ class Router:
             if self._config.https_port:
                 Certificates(self._config).prepare()
             running = self._ledger.fixed.exists()
-            changed = self._ledger.prepare(_identity(self._config.user), accept=_accept)
+            changed = self._ledger.prepare(_identity(self._config.user), accept=partial(_accept, self._config))
             self._ledger.repair(self._ledger.all())
             if changed and running:
                 self._reload()
@@ -63,7 +64,7 @@ class Router:
         way ends in the old worker. RouterRefused: it does not start from its files; the old one goes on.
         """
         with journal.lock(self._lock):
-            _accept([self._ledger.fixed, self._ledger.slots])
+            _accept(self._config, [self._ledger.fixed, self._ledger.slots])
             self._reload()
 
     def workers(self) -> list[int]:
@@ -285,10 +286,9 @@ class Router:
                 raise RouterRefused(f"The host {host} of {routes.app} already leads to {of}.", hint="Give the app another host.")
 
 
-def _accept(files: list[Path]) -> None:
+def _accept(config: NodeConfig, files: list[Path]) -> None:
     """Have HAProxy look at its files without starting; RouterRefused quotes what it does not like."""
-    arguments: list[str | Path] = [word for path in files for word in ("-f", path)]
-    checked = process.run(["haproxy", "-c", *arguments], timeout=_CHECK_WAIT, check=False)
+    checked = process.run(haproxy.check_command(config, files), timeout=_CHECK_WAIT, check=False)
     if checked.returncode != 0:
         said = "; ".join(line.strip() for line in checked.stderr.decode(errors="replace").splitlines() if "[ALERT]" in line)
         raise RouterRefused(f"HAProxy does not take its new configuration: {said}", hint="What runs goes on with the old one.")

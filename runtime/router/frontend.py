@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from runtime.config import NodeConfig
 from runtime.router.codes import EXPLAINED, Code
+from runtime.router.places import places
 from runtime.router.record import FIELDS, PATH_FIELDS, PLAIN, RATE_PERIOD, SITUATIONS, Maps
 from runtime.router.table import AppSituation
 
@@ -233,11 +234,8 @@ def _port(config: NodeConfig, scheme: str) -> str:
 def _binds(config: NodeConfig) -> str:
     """HTTP, and HTTPS with the certificate that fits the name asked for (SNI)."""
     proxied = " accept-proxy" if config.proxy_protocol else ""
-    lines = [f"  bind {config.http_bind}:{config.http_port}{proxied}"]
-    if config.https_port:
-        listed = config.certificates / "list"
-        lines.append(f"  bind {config.http_bind}:{config.https_port}{proxied} ssl crt-list {listed} alpn h2,http/1.1")
-    return "\n".join(lines)
+    options = {"http": "", "https": f" ssl crt-list {config.certificates / 'list'} alpn h2,http/1.1"}
+    return "\n".join(f'  bind "${{{place.variable}}}"{proxied}{options[place.name]}' for place in places(config))
 
 
 def _refusals(maps: Maps) -> str:

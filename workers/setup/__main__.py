@@ -7,6 +7,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 from runtime import journal
@@ -15,6 +16,7 @@ from runtime.errors import ProcessFailed, RuntimeFailure
 from runtime.host import Lack, lacks, look
 from runtime.packages import PLATFORM, PYTHON_VENV, TESTS, Need, command_line, install, missing
 from runtime.router import haproxy
+from runtime.router.listeners import Listeners
 from workers.setup import folders, strays
 from workers.setup.foreground import Foreground
 from workers.setup.frontend import ensure_front_end
@@ -68,9 +70,11 @@ def up(environment: Environment) -> None:
     strays.end(strays.programs(config))
     strays.end(strays.routers(config))
     _examine(config, port_is_ours=False)
-    with taken(config):
+    with ExitStack() as held:
+        held.enter_context(taken(config))
         prepare(config, environment)
         configuration = _write_configuration(config, environment)
+        held.enter_context(Listeners(config))  # ours, so that they stay open when HAProxy or the process manager is killed
         with step("Start the platform"):
             platform = Foreground(config, configuration, environment)
         try:

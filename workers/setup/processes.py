@@ -2,7 +2,7 @@
 
 Each lives as long as the process manager does and no longer (PR_SET_PDEATHSIG, through setpriv(1)), so a killed manager
 leaves no second Redis behind to fight with the next. The router alone stays, so that nobody who visits an app notices: the next one
-listens beside it until the old has let go (SO_REUSEPORT, socket(7)).
+accepts from the same sockets until the old one has ended (`runtime.router.listeners`).
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.errors import RouterRefused
+from runtime.router import haproxy
 from runtime.router.codes import Code
 from runtime.router.delta import live_servers
 from runtime.router.document import from_document, to_document
@@ -284,8 +285,8 @@ def test_policies_survive_a_restart_from_files_alone():
         assert one.ask("/api", auth=("a", "b")).json()["name"] == "kept-api"
         assert one.ask(auth=("a", "c")).status_code == 401
         assert one.ask("/", "POST", auth=("a", "b"), content=b"x" * 11).text.startswith("<h1>a; b\\ c</h1>")
-        command = running.router.command()
-        checked = subprocess.run(["haproxy", "-c", *command[command.index("-f") :]], check=False, capture_output=True, text=True)
+        files = [haproxy.fixed_file(running.config), haproxy.pool_folder(running.config)]
+        checked = subprocess.run(haproxy.check_command(running.config, files), check=False, capture_output=True, text=True)
         assert not re.search("WARNING|ALERT", checked.stderr), checked.stderr
 
 

@@ -272,12 +272,12 @@ def test_an_upgrade_refuses_no_connection_and_cuts_no_request(shared: RouterUnde
     assert set(seen) == {200}
 
 
-def test_a_configuration_that_haproxy_does_not_take_never_replaces_the_one_it_runs(shared: RouterUnderTest):
+def test_a_configuration_that_haproxy_does_not_take_never_replaces_the_one_it_runs(shared: RouterUnderTest, tmp_path: Path):
     shared.router.set(routes_to(end(shared.app("web-1"))))
     ledger = Ledger(shared.config)
     good, worker = ledger.fixed.read_bytes(), shared.router._api.workers()[0]
-    wrong = Router(replace(shared.config, http_bind="no such address"))
-    with pytest.raises(RouterRefused, match=r"does not take its new configuration: .*missing port specification"):
+    wrong = Router(replace(shared.config, run=tmp_path / "two words"))
+    with pytest.raises(RouterRefused, match=r"does not take its new configuration: .*unknown keyword 'words/router.sock'"):
         wrong.prepare()
     assert ledger.fixed.read_bytes() == good
     (ledger.slots / "00000.cfg").write_text("backend b00000 from slot\n  nonsense\n")

@@ -1,0 +1,55 @@
+"""`python -m runtime.router.launch HANDOVER NAME=HOST:PORT... -- COMMAND...`: become COMMAND, with the listening sockets open.
+
+The sockets are those that the service manager passed (sd_listen_fds(3)), else those of the holder at HANDOVER (`listeners`). Where there
+is neither, as in tests, HAProxy opens its sockets itself. HAProxy's configuration finds each by an environment variable.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from runtime.config import passed_descriptors
+from runtime.errors import RuntimeFailure
+from runtime.router import listeners
+from runtime.router.places import Place
+
+
+def main(arguments: Sequence[str]) -> NoReturn:
+    """Become the command, or exit with a sentence that tells why not."""
+    mark = arguments.index("--")
+    handover, *words = arguments[:mark]
+    try:
+        settings = _settings(Path(handover), tuple(map(_place, words)))
+    except RuntimeFailure as failure:
+        sys.exit(failure.explain())
+    os.execvp("env", ["env", *settings, *arguments[mark + 1 :]])  # noqa: S606  # a list of words
+
+
+def _settings(handover: Path, wanted: tuple[Place, ...]) -> list[str]:
+    descriptors = passed_descriptors(os.getpid()) or listeners.fetch(handover)
+    if descriptors is None:
+        print("Nobody holds the router's sockets: HAProxy opens them itself, and they close when it ends.", file=sys.stderr)
+        return [f"{place.variable}={place.text}" for place in wanted]
+    found = listeners.chosen(wanted, descriptors)
+    for descriptor in found.values():
+        os.set_inheritable(descriptor, True)
+    return [
+        "--unset=LISTEN_PID",
+        "--unset=LISTEN_FDS",
+        "--unset=LISTEN_FDNAMES",
+        *(f"{name}=fd@{number}" for name, number in found.items()),
+    ]
+
+
+def _place(word: str) -> Place:
+    name, _, place = word.partition("=")
+    host, _, port = place.rpartition(":")
+    return Place(name=name, host=host, port=int(port))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,60 @@
+"""Constant load of new connections on a router, and what came of each: served, refused, or cut by a HAProxy that was killed."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections import Counter
+from typing import Self
+
+CLIENTS = 4
+REQUEST = b"GET / HTTP/1.1\r\nHost: hello.test\r\nConnection: close\r\n\r\n"
+
+
+class Load:
+    """Clients that open a connection for each request, one after another."""
+
+    def __init__(self, port: int, clients: int = CLIENTS) -> None:
+        self.seen, self.longest, self._port, self._stop = Counter[str](), 0.0, port, threading.Event()
+        self._threads = [threading.Thread(target=self._ask, daemon=True) for _ in range(clients)]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(60)
+
+    def _ask(self) -> None:
+        while not self._stop.is_set():
+            begun = time.monotonic()
+            outcome = one_request(self._port)
+            self.seen[outcome] += 1
+            if outcome == "200":
+                self.longest = max(self.longest, time.monotonic() - begun)
+
+    def describe(self) -> str:
+        asked, seen = sum(self.seen.values()), self.seen
+        return (
+            f"{asked} requests, {seen['refused']} refused, {seen['cut']} cut in mid-request, "
+            f"{asked - seen['200'] - seen['refused'] - seen['cut']} other failures, longest wait {self.longest:.2f} s"
+        )
+
+
+def one_request(port: int) -> str:
+    """The status; `refused`: no connection was made; `cut`: HAProxy had accepted it and was killed before it answered."""
+    try:
+        connection = socket.create_connection(("127.0.0.1", port), 30)
+    except ConnectionRefusedError:
+        return "refused"
+    with connection:
+        try:
+            connection.sendall(REQUEST)
+            line = connection.makefile("rb").readline()
+        except (ConnectionResetError, BrokenPipeError):
+            return "cut"
+        return line.split()[1].decode() if line else "cut"
