@@ -7,28 +7,27 @@ link. Memory use does not grow with the sizes inside the archive.
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import stat
 import struct
-import tarfile
 import zipfile
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
 
 from runtime import stopping
 from runtime.builds.decompress import Plain, plain, too_large
 from runtime.errors import BadArchive
+from runtime.trees.plain import Source
+from runtime.trees.tar import Kind, Member, TarDamaged, TarLimits, TarReader, TarTooLarge
 
 MAX_BYTES = 1 << 30  # unpacked
 MAX_ENTRIES = 50_000
-_MAX_HEADER = 1 << 20  # of a tar's extended header, which is read whole
 _MAX_DIRECTORY = 32 << 20  # of a zip's central directory, which is read whole
 _MAX_NAME, _MAX_PATH, _MAX_DEPTH = 255, 2048, 64
 _CHUNK = 1 << 18
+_TAR_LIMITS = TarLimits(name_bytes=1 << 20, part_bytes=1 << 20, check_owners=False)  # names are checked here, owners not used
 _JUNK = frozenset({"__MACOSX", ".DS_Store", ".git", ".hg", ".svn", "Thumbs.db"})
 _AGAIN = "Make the archive again from the app's own files."
 
@@ -122,7 +121,7 @@ class _Entry:
     hard_link: str | None = None
     strange: str = ""  # a device, pipe, …: what it is
     size: int = 0
-    content: IO[bytes] | None = None
+    content: Source | None = None
 
 
 @dataclass(slots=True)
@@ -283,42 +282,32 @@ def _unpack_zip_entry(packed: zipfile.ZipFile, info: zipfile.ZipInfo, tree: _Tre
             tree.add(entry)
 
 
-class _Careful(tarfile.TarInfo):
-    """A header whose extended parts, which tarfile reads whole into memory, have a limit."""
-
-    def _proc_member(self, tar: tarfile.TarFile) -> tarfile.TarInfo:
-        extended = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
-        if self.type in extended and self.size > _MAX_HEADER:
-            raise BadArchive("The archive holds an extended header of more than 1 MiB.", hint=_AGAIN)
-        return super()._proc_member(tar)  # type: ignore[misc,no-any-return]  # the one hook before tarfile reads the header
-
-
 def _unpack_tar(archive: Path, kind: str, tree: _Tree) -> None:
     packing = kind.removeprefix("tar").removeprefix(".")
     # headers and padding are not content: each entry may add two blocks and an extended header
     with plain(archive, packing, tree.max_bytes + tree.max_entries * 4096) as stream:
+        reader = TarReader(stream, limits=_TAR_LIMITS)
         try:
-            with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Careful, errors="surrogateescape") as tar:
-                while (member := tar.next()) is not None:
-                    tree.add(_tar_entry(tar, member))
-        except (tarfile.TarError, EOFError, OSError, ValueError, OverflowError) as error:
-            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise  # it is our disk's fault, not the archive's
-            raise BadArchive(f"The tar archive ends too early or is damaged: {str(error).rstrip('.')}.", hint=_AGAIN) from None
+            for member in reader:
+                tree.add(_tar_entry(reader, member))
+        except TarDamaged as error:
+            raise BadArchive(f"The tar archive ends too early or is damaged: {error}.", hint=_AGAIN) from None
+        except TarTooLarge as error:
+            raise BadArchive(error.what, hint=_AGAIN) from None
         _read_to_end(stream)
 
 
-def _tar_entry(tar: tarfile.TarFile, member: tarfile.TarInfo) -> _Entry:
-    entry = _Entry(name=member.name, mode=member.mode, is_folder=member.isdir(), size=member.size)
-    if member.issym():
-        entry.symlink = member.linkname
-    elif member.islnk():
-        entry.hard_link = member.linkname
-    elif member.issparse():
+def _tar_entry(reader: TarReader, member: Member) -> _Entry:
+    entry = _Entry(name=member.name, mode=member.mode, is_folder=member.kind is Kind.FOLDER, size=member.size)
+    if member.kind is Kind.LINK:
+        entry.symlink = member.link
+    elif member.kind is Kind.HARD_LINK:
+        entry.hard_link = member.link
+    elif member.sparse:
         entry.strange = "a sparse file"
-    elif member.isreg():
-        entry.content = tar.extractfile(member)
-    elif not member.isdir():
+    elif member.kind is Kind.FILE:
+        entry.content = reader
+    elif member.kind is not Kind.FOLDER:
         entry.strange = "a device, pipe or another special file"
     return entry
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -14,11 +13,11 @@ from typing import BinaryIO, Protocol, cast
 import zstandard
 
 from runtime.images.digest import Digest
+from runtime.trees.plain import LONGEST_MAGIC, Packing, Plain, Unreadable, sniff
 
 _LEVEL = 3  # KERNEL.md: -19 takes sixty times as long for 8 % less
 _GZIP_LEVEL = 6
-_ZSTD, _GZIP = b"\x28\xb5\x2f\xfd", b"\x1f\x8b"
-UNREADABLE = (zstandard.ZstdError, EOFError, zlib.error, gzip.BadGzipFile)  # what damaged bytes raise
+UNREADABLE = (Unreadable,)  # what damaged bytes raise
 
 
 class Compression(StrEnum):
@@ -88,13 +87,6 @@ def compressing(sink: Sink, compression: Compression) -> Iterator[Sink]:
 def opened_plain(blob: Path) -> Iterator[BinaryIO]:
     """The tar in a blob, whatever its compression. One of UNREADABLE is raised while reading what is damaged."""
     with blob.open("rb") as file:
-        start = file.read(4)
+        packing = sniff(file.read(LONGEST_MAGIC))
         file.seek(0)
-        if start == _ZSTD:
-            with zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True) as plain:
-                yield cast(BinaryIO, plain)
-        elif start.startswith(_GZIP):
-            with gzip.GzipFile(fileobj=file, mode="rb") as plain_gzip:
-                yield cast(BinaryIO, plain_gzip)
-        else:
-            yield file
+        yield cast(BinaryIO, Plain(file, packing if packing in (Packing.ZSTD, Packing.GZIP) else Packing.NONE))

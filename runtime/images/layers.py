@@ -6,7 +6,7 @@ The overlay says "deleted" with a character device 0/0 and "replaces all below" 
 
 from __future__ import annotations
 
-import io
+import errno
 import os
 import shutil
 import stat
@@ -17,6 +17,7 @@ from typing import BinaryIO, Protocol
 
 from runtime import stopping
 from runtime.errors import ImageDamaged
+from runtime.trees.tar import Kind, Member, TarReader
 
 _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"
@@ -26,6 +27,22 @@ _XATTR = "SCHILY.xattr."  # the pax key GNU tar, bsdtar and Docker agree on
 _BLOCK = tarfile.BLOCKSIZE
 _CHUNK = 1 << 20
 _HOLE = 1 << 16  # bytes of zeros from which on they are not written
+_OF_THE_LAYER = frozenset(  # errors that the names, links, times or attributes of an entry cause
+    {
+        errno.ENOENT,
+        errno.EEXIST,
+        errno.ENOTDIR,
+        errno.EISDIR,
+        errno.ELOOP,
+        errno.ENAMETOOLONG,
+        errno.EINVAL,
+        errno.EMLINK,
+        errno.ERANGE,
+        errno.E2BIG,
+        errno.EOPNOTSUPP,
+    }
+)
+_IMPORT_AGAIN = "Import the image again from where it came."
 
 
 class Sink(Protocol):
@@ -63,21 +80,25 @@ def unpack_tar(source: BinaryIO, target: Path) -> None:
     """Unpack a layer tarball below the empty folder `target`, in the overlay's form.
 
     The tarball may be a stranger's: nothing is ever written through a symbolic link, so nothing leaves the folder. A later entry of
-    the same name takes the place of an earlier one. ImageDamaged names an entry that climbs out; tarfile.TarError: not a tarball.
+    the same name takes the place of an earlier one. ImageDamaged names an entry that climbs out or cannot be made; Unreadable: not a tarball, or a damaged one.
     """
     folders: list[tuple[Path, int]] = []  # their times are set last: making a file inside changes them
-    with tarfile.open(fileobj=source, mode="r|", encoding="utf-8", errors="surrogateescape") as tar:
-        for member in tar:
-            stopping.check()
+    reader = TarReader(source)
+    for member in reader:
+        try:
             path = _inside(target, member.name)
             if path.name == _OPAQUE:
                 os.setxattr(path.parent, _OPAQUE_ATTRIBUTES[0], b"y")
             elif path.name.startswith(_WHITEOUT) and path != target:
                 _unpack_whiteout(path)
             else:
-                _unpack_member(tar, member, path, target)
-                if member.isdir():
-                    folders.append((path, _nanoseconds(member)))
+                _unpack_member(reader, member, path, target)
+                if member.kind is Kind.FOLDER:
+                    folders.append((path, member.modified))
+        except OSError as error:
+            if error.errno not in _OF_THE_LAYER:
+                raise
+            raise ImageDamaged(f"The layer's entry {member.name!r} cannot be unpacked: {error.strerror}.", hint=_IMPORT_AGAIN) from None
     for path, moment in reversed(folders):
         if stat.S_ISDIR(path.lstat().st_mode):
             os.utime(path, ns=(moment, moment))
@@ -131,8 +152,9 @@ def _header(name: str, path: Path, status: os.stat_result, links: dict[tuple[int
     header.mtime = status.st_mtime_ns // 1_000_000_000
     extended: dict[str, str] = {}
     header.pax_headers = extended
-    if fraction := status.st_mtime_ns % 1_000_000_000:
-        extended["mtime"] = f"{header.mtime}.{fraction:09d}"
+    whole, fraction = divmod(abs(status.st_mtime_ns), 1_000_000_000)
+    if fraction:
+        extended["mtime"] = f"{'-' if status.st_mtime_ns < 0 else ''}{whole}.{fraction:09d}"
     if stat.S_ISREG(mode):
         if status.st_nlink > 1:
             first = links.setdefault((status.st_dev, status.st_ino), name)
@@ -214,49 +236,53 @@ def _clear(path: Path) -> None:
         path.unlink()
 
 
-def _unpack_member(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path, target: Path) -> None:
-    if path == target and not member.isdir():
+def _unpack_member(reader: TarReader, member: Member, path: Path, target: Path) -> None:
+    if member.kind is Kind.OTHER:
+        raise ImageDamaged(f"The layer's entry {member.name!r} is of a type that is not known.", hint=_IMPORT_AGAIN)
+    is_folder = member.kind is Kind.FOLDER
+    if path == target and not is_folder:
         raise ImageDamaged("The layer's own top folder is no folder.", hint="Import the image again from where it came.")
-    if not (member.isdir() and path.is_dir() and not path.is_symlink()):
+    if not (is_folder and path.is_dir() and not path.is_symlink()):
         _clear(path)
-    if member.islnk():  # of a name in this layer; it was unpacked before
-        os.link(_inside(target, member.linkname), path, follow_symlinks=False)
+    if member.kind is Kind.HARD_LINK:
+        _link(member, path, target)
         return
-    _make(tar, member, path)
+    _make(reader, member, path)
     os.chown(path, member.uid, member.gid, follow_symlinks=False)
-    if not member.issym():
+    if member.kind is not Kind.LINK:
         path.chmod(member.mode)
-    for key, value in member.pax_headers.items():
-        name = key.removeprefix(_XATTR)
-        if name != key and not name.startswith(_OWN_ATTRIBUTES):  # a stranger's redirect would lead the overlay astray
-            os.setxattr(path, name, value.encode("utf-8", "surrogateescape"), follow_symlinks=False)
-    moment = _nanoseconds(member)
-    os.utime(path, ns=(moment, moment), follow_symlinks=False)
+    for name, value in member.attributes.items():
+        if not name.startswith(_OWN_ATTRIBUTES):  # a stranger's redirect would lead the overlay astray
+            os.setxattr(path, name, value, follow_symlinks=False)
+    os.utime(path, ns=(member.modified, member.modified), follow_symlinks=False)
 
 
-def _make(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
-    if member.isdir():
+def _link(member: Member, path: Path, target: Path) -> None:
+    """Make a hard link to a name of this layer, which was unpacked before."""
+    original = _inside(target, member.link)
+    if not os.path.lexists(original) or stat.S_ISDIR(original.lstat().st_mode):
+        raise ImageDamaged(
+            f"The layer's entry {member.name!r} is a hard link to {member.link!r}, which is not an earlier file of it.", hint=_IMPORT_AGAIN
+        )
+    os.link(original, path, follow_symlinks=False)
+
+
+def _make(reader: TarReader, member: Member, path: Path) -> None:
+    if member.kind is Kind.FOLDER:
         path.mkdir(exist_ok=True)
-    elif member.issym():
-        path.symlink_to(member.linkname)
-    elif member.isfifo():
+    elif member.kind is Kind.LINK:
+        path.symlink_to(member.link)
+    elif member.kind is Kind.FIFO:
         os.mkfifo(path)
-    elif member.isdev():
-        kind = stat.S_IFCHR if member.ischr() else stat.S_IFBLK
-        os.mknod(path, kind, os.makedev(member.devmajor, member.devminor))
+    elif member.kind in (Kind.CHARACTER_DEVICE, Kind.BLOCK_DEVICE):
+        kind = stat.S_IFCHR if member.kind is Kind.CHARACTER_DEVICE else stat.S_IFBLK
+        os.mknod(path, kind, os.makedev(*member.device))
     else:
-        content = tar.extractfile(member) or io.BytesIO()
         with path.open("xb") as file:
-            while chunk := content.read(_HOLE):
+            while chunk := reader.read(_HOLE):
                 stopping.check()
                 if chunk.count(0) == len(chunk):
                     file.seek(len(chunk), os.SEEK_CUR)  # a hole stays one
                 else:
                     file.write(chunk)
             file.truncate()
-
-
-def _nanoseconds(member: tarfile.TarInfo) -> int:
-    """The time without a float in between, which holds only microseconds today."""
-    whole, _, fraction = member.pax_headers.get("mtime", str(int(member.mtime))).partition(".")
-    return int(whole) * 1_000_000_000 + int((fraction + "000000000")[:9])

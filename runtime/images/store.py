@@ -11,7 +11,6 @@ import errno
 import json
 import os
 import platform
-import tarfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -275,7 +274,7 @@ class Store:
                 tar.drain()
         except FileNotFoundError:
             raise ImageDamaged(f"The layer {digest} is not in the store, or lacks a part.", hint=again) from None
-        except (*UNREADABLE, tarfile.TarError, ValueError, OverflowError) as error:
+        except (*UNREADABLE, ValueError, OverflowError) as error:
             raise ImageDamaged(f"The layer {digest} cannot be read: {error}.", hint=again) from None
         except OSError as error:
             raise ImageDamaged(f"The layer {digest} could not be unpacked: {error.strerror}.", hint="Is the disk full?") from None

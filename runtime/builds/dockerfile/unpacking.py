@@ -2,88 +2,100 @@
 
 from __future__ import annotations
 
-import lzma
+import errno
 import os
-import stat
-import tarfile
-import zlib
 from pathlib import Path
 
 from runtime import stopping
 from runtime.builds.dockerfile.copying import Copying
 from runtime.builds.dockerfile.tree import is_folder
+from runtime.trees.plain import Plain, Unreadable
+from runtime.trees.tar import Kind, Member, TarLimits, TarReader, TarTooLarge
 
-_MAX_ENTRIES = 500_000
-_MAX_BYTES = 8 << 30
-_MAGIC = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00")
+_LIMITS = TarLimits(entries=500_000, content_bytes=8 << 30)
+_OF_THE_ARCHIVE = frozenset(  # errors that the names, links or times of an entry cause
+    {errno.ENOENT, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL, errno.EMLINK}
+)
 
 
 def is_archive(path: Path) -> bool:
-    """A tar, plain or packed by gzip, bzip2 or xz: by its bytes, as Docker has it, not by its name."""
+    """Whether a file is a tar, plain or packed by gzip, zstd, xz or bzip2: by its first header, as Docker has it, not by its name."""
     if not path.is_file():
         return False
     with path.open("rb") as file:
-        head = file.read(512)
-    if head[257:262] != b"ustar" and not head.startswith(_MAGIC):
-        return False
-    try:
-        with tarfile.open(path, "r:*") as tar:
-            tar.next()
-    except (tarfile.TarError, OSError, EOFError, lzma.LZMAError, zlib.error, ValueError):
-        return False
-    return True
+        try:
+            return next(TarReader(Plain(file), limits=_LIMITS), None) is not None
+        except TarTooLarge:
+            return True  # what is wrong with it, unpacking tells
+        except Unreadable:
+            return False
 
 
 def unpack_into(archive: Path, copying: Copying, destination: str) -> None:
     """Unpack below `destination`, owners and times as the archive has them, unless --chown says otherwise."""
     folder = copying.folder(destination)
     base = copying.root.relative(folder)
-    left = _MAX_BYTES
-    try:
-        with tarfile.open(archive, "r:*", errors="surrogateescape") as tar:
-            for number, member in enumerate(tar):
-                stopping.check()
-                left -= member.size
-                if number > _MAX_ENTRIES or left < 0:
-                    raise copying.of.wrong(f"{archive.name} holds too much to unpack.")
-                _unpack(tar, member, copying, base)
-    except (tarfile.TarError, EOFError, lzma.LZMAError, zlib.error, ValueError, UnicodeError) as error:
-        raise copying.of.wrong(f"The archive {archive.name} is damaged: {error}.") from None
+    with archive.open("rb") as file:
+        try:
+            reader = TarReader(Plain(file), limits=_LIMITS)
+            for member in reader:
+                _unpack(reader, member, copying, base)
+        except TarTooLarge as error:
+            raise copying.of.wrong(f"{archive.name} holds too much to unpack. {error}") from None
+        except Unreadable as error:
+            raise copying.of.wrong(f"The archive {archive.name} is damaged: {error}.") from None
 
 
-def _unpack(tar: tarfile.TarFile, member: tarfile.TarInfo, copying: Copying, base: str) -> None:
+def _unpack(reader: TarReader, member: Member, copying: Copying, base: str) -> None:
     parts = [part for part in member.name.split("/") if part not in ("", ".")]
-    if ".." in parts or "\0" in member.name:
+    if ".." in parts:
         raise copying.of.wrong(f"The archive holds the name {member.name!r}, which leads out of it.")
+    if not parts:
+        return  # the destination itself, which Docker leaves as it is, whatever the entry says
+    if member.kind in (Kind.CHARACTER_DEVICE, Kind.BLOCK_DEVICE, Kind.OTHER):
+        raise copying.of.wrong(f"{member.name!r} of the archive is a {member.kind}, which a build may not create.", hint="Leave it out.")
+    try:
+        _make(reader, member, copying, base, parts)
+    except OSError as error:
+        if error.errno not in _OF_THE_ARCHIVE:
+            raise
+        raise copying.of.wrong(f"{member.name!r} of the archive cannot be unpacked: {error.strerror}.") from None
+
+
+def _make(reader: TarReader, member: Member, copying: Copying, base: str, parts: list[str]) -> None:
     name = "/".join([base, *parts])
-    if not parts or (member.isdir() and is_folder(copying.root.place(name))):
+    if member.kind is Kind.FOLDER and is_folder(copying.root.place(name)):
         place = copying.root.place(name)
     else:
         parent = copying.folder("/".join([base, *parts[:-1]]))
         place = parent / parts[-1]
         if os.path.lexists(place) and not is_folder(place):
             place.unlink()
-    if member.isdir():
+    if member.kind is Kind.FOLDER:
         place.mkdir(exist_ok=True)
     elif is_folder(place):
         raise copying.of.wrong(f"{member.name!r} of the archive would replace a folder.")
-    elif member.issym():
-        place.symlink_to(member.linkname)
-    elif member.islnk():
-        os.link(copying.root.place(f"{base}/{member.linkname}", follow=False), place, follow_symlinks=False)
+    elif member.kind is Kind.LINK:
+        place.symlink_to(member.link)
+    elif member.kind is Kind.HARD_LINK:
+        _link(member, copying, base, place)
         return
-    elif member.isfifo():
+    elif member.kind is Kind.FIFO:
         os.mkfifo(place)
-    elif member.isdev():
-        os.mknod(place, (stat.S_IFCHR if member.ischr() else stat.S_IFBLK) | 0o600, os.makedev(member.devmajor, member.devminor))
     else:
-        content = tar.extractfile(member)
         with place.open("xb") as file:
-            while content is not None and (chunk := content.read(1 << 20)):
+            while chunk := reader.read(1 << 20):
                 stopping.check()
                 file.write(chunk)
     uid, gid = (copying.owner.uid, copying.owner.gid) if copying.owner else (member.uid, member.gid)
     os.chown(place, uid, gid, follow_symlinks=False)
-    if not member.issym():
-        place.chmod(copying.chmod if copying.chmod is not None else stat.S_IMODE(member.mode))
-    os.utime(place, (member.mtime, member.mtime), follow_symlinks=False)
+    if member.kind is not Kind.LINK:
+        place.chmod(copying.chmod if copying.chmod is not None else member.mode)
+    os.utime(place, ns=(member.modified, member.modified), follow_symlinks=False)
+
+
+def _link(member: Member, copying: Copying, base: str, place: Path) -> None:
+    original = copying.root.place(f"{base}/{member.link}", follow=False)
+    if not os.path.lexists(original) or is_folder(original):
+        raise copying.of.wrong(f"{member.name!r} of the archive is a hard link to {member.link!r}, which is not an earlier file of it.")
+    os.link(original, place, follow_symlinks=False)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import json
 import os
 import subprocess
 import tarfile
 import time
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,6 +25,7 @@ from runtime.images.digest import Digest
 from runtime.images.layers import unpack_tar
 from runtime.images.manifest import LAYER_GZIP, ImageConfig, Layer
 from runtime.images.verify import remove_replaced, repair, verify
+from runtime.trees.plain import Unreadable
 from tests.runtime.images.conftest import Yard
 
 
@@ -230,9 +233,55 @@ def test_no_tarball_writes_outside_its_folder_whatever_it_holds(tmp_path: Path, 
     (place / "outside").write_text("untouched")
     try:
         unpack_tar(io.BytesIO(tarball(*entries)), target)
-    except (ImageDamaged, tarfile.TarError, OSError):
+    except (ImageDamaged, Unreadable):
         pass  # refused is fine
     assert sorted(path.name for path in place.iterdir()) == ["inner", "outside"]
     assert [path.name for path in (place / "inner").iterdir()] == ["target"]
     assert (place / "outside").read_text() == "untouched"
     assert (place / "outside").stat().st_nlink == 1
+
+
+@pytest.mark.parametrize(
+    ("entries", "sentence"),
+    [
+        ([("h", tarfile.LNKTYPE, "absent", "")], "'h' is a hard link to 'absent'"),
+        ([("d", tarfile.DIRTYPE, "", ""), ("h", tarfile.LNKTYPE, "d", "")], "'h' is a hard link to 'd'"),
+        ([("l", tarfile.SYMTYPE, "", "")], "entry 'l' cannot be unpacked"),
+        ([("v", b"V", "", "")], "'v' is of a type"),
+    ],
+)
+def test_an_entry_that_cannot_be_made_is_named(entries: list[tuple[str, bytes, str, str]], sentence: str, tmp_path: Path) -> None:
+    with pytest.raises(ImageDamaged, match=sentence):
+        unpack_tar(io.BytesIO(tarball(*entries)), tmp_path)
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK])
+def test_a_layer_with_a_header_of_800_mib_is_refused_in_little_memory(yard: Yard, kind: bytes) -> None:
+    header = tarfile.TarInfo("x")
+    header.type, header.size = kind, 800 << 20
+    packer = zstandard.ZstdCompressor().compressobj()
+    hashed, pieces = hashlib.sha256(), []
+    for piece in (header.tobuf(tarfile.GNU_FORMAT), *[bytes(16 << 20)] * 50):
+        hashed.update(piece)
+        pieces.append(packer.compress(piece))
+    blob = b"".join(pieces) + packer.flush()
+    yard.store.blob(Digest.of(blob)).write_bytes(blob)
+    layer = Layer(digest=Digest.of(blob), diff_id=Digest(f"sha256:{hashed.hexdigest()}"), size=len(blob))
+    tracemalloc.start()
+    try:
+        with pytest.raises(ImageDamaged, match="extended header of more than 1 MiB"):
+            yard.store.unpacked(layer)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 16 << 20
+
+
+def test_times_before_1970_come_back_exactly(yard: Yard, tmp_path: Path) -> None:
+    tree = tmp_path / "old"
+    tree.mkdir()
+    (tree / "file").write_text("x")
+    os.utime(tree / "file", ns=(0, -1_500_000_001))
+    layer = yard.store.add_layer(tree)
+    subprocess.run(["rm", "-rf", yard.store.unpacked(layer)], check=True)
+    assert (yard.store.unpacked(layer) / "file").stat().st_mtime_ns == -1_500_000_001

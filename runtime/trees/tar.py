@@ -1,0 +1,391 @@
+"""Read a tar archive of a stranger as a stream: v7, ustar, pax, GNU and star headers, sparse files of GNU tar. Memory is bounded.
+
+Where programs differ it does as Go's archive/tar, which Docker uses: the GNU long name comes before the pax path, links and folders
+have no content, an empty pax value means the header's own. Unlike it, records of a global header hold for later entries (POSIX).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+
+from runtime import stopping
+from runtime.trees import sparse
+from runtime.trees.fields import LARGEST_ID, Malformed, checked_moment, decimal, has_valid_checksum, moment, number, records, text
+from runtime.trees.plain import Source, Unreadable
+
+_BLOCK = 512
+_CHUNK = 1 << 20
+_ZEROS = bytes(_BLOCK)
+_XATTR = b"SCHILY.xattr."  # GNU tar, bsdtar, Docker and Go write it
+_SPARSE = b"GNU.sparse."
+_STANDARD = frozenset({b"path", b"linkpath", b"size", b"uid", b"gid", b"mtime"})
+_NO_ATTRIBUTES: Mapping[str, bytes] = MappingProxyType({})
+_LARGEST_MAJOR, _LARGEST_MINOR = 0xFFF, 0xFFFFF  # of a device of Linux
+
+
+class Kind(StrEnum):
+    """What an entry is. The values go into sentences."""
+
+    FILE = "file"
+    FOLDER = "folder"
+    LINK = "symbolic link"
+    HARD_LINK = "hard link"
+    FIFO = "pipe"
+    CHARACTER_DEVICE = "character device"
+    BLOCK_DEVICE = "block device"
+    OTHER = "special file"  # of a type that is not known; its content is skipped or read like that of a file
+
+    @property
+    def has_content(self) -> bool:
+        return self in (Kind.FILE, Kind.OTHER)
+
+
+_KINDS = {
+    b"\0": Kind.FILE,
+    b"0": Kind.FILE,
+    b"7": Kind.FILE,  # contiguous
+    b"S": Kind.FILE,  # sparse
+    b"1": Kind.HARD_LINK,
+    b"2": Kind.LINK,
+    b"3": Kind.CHARACTER_DEVICE,
+    b"4": Kind.BLOCK_DEVICE,
+    b"5": Kind.FOLDER,
+    b"6": Kind.FIFO,
+}
+
+
+class TarDamaged(Unreadable):
+    """The archive is cut off or says what cannot be. `what` names the entry."""
+
+
+class TarTooLarge(Unreadable):
+    """The archive goes past a limit. `what` is a full sentence."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TarLimits:
+    """What an archive may hold. All sizes are bytes."""
+
+    header_bytes: int = 1 << 20  # of one extended header or sparse map, which is read whole
+    extended_in_a_row: int = 8  # extended headers before one entry
+    extended_bytes: int = 512 << 20  # of all extended headers together: a MiB of the shortest records takes 0.3 s
+    name_bytes: int = 4095  # of a name or a link's target (PATH_MAX)
+    part_bytes: int = 255  # of a name between two slashes (NAME_MAX)
+    entries: int = 1_000_000
+    content_bytes: int = 1 << 36  # of all entries together, holes included
+    total_bytes: int = 1 << 37  # of the stream
+    check_owners: bool = True  # refuse owners that Linux cannot have
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """One entry. Names are as the archive has them: absolute, with `..`, empty; bytes that are not UTF-8 as surrogates (PEP 383)."""
+
+    name: str
+    kind: Kind
+    mode: int  # the lower 12 bits
+    uid: int
+    gid: int
+    size: int  # bytes of content, holes included
+    modified: int  # nanoseconds since 1970
+    link: str  # target of a symbolic or hard link, or ""
+    device: tuple[int, int]  # major, minor
+    attributes: Mapping[str, bytes]  # extended attributes by full name, such as security.capability
+    sparse: bool
+
+
+@dataclass(slots=True)
+class _Extended:
+    """What the extended headers before an entry say."""
+
+    values: dict[bytes, bytes] = field(default_factory=dict)
+    attributes: dict[str, bytes] = field(default_factory=dict)
+    sparse_pairs: list[bytes] = field(default_factory=list)
+    long_name: bytes | None = None
+    long_link: bytes | None = None
+    any: bool = False
+
+
+class TarReader:
+    """Iterate over the entries of a tar stream; `read` or `copy_to` gives the content of the latest. Going on skips the rest of it."""
+
+    def __init__(self, stream: Source, *, limits: TarLimits | None = None) -> None:
+        self._stream, self._limits = stream, limits or TarLimits()
+        self._global: dict[bytes, bytes] = {}
+        self._at = "at its start"  # where in the archive, for errors
+        self._entries = self._content = self._extended = self._total = 0
+        self._left = self._padding = 0  # of the latest entry, in the stream
+        self._position = self._size = 0  # in the latest entry's content
+        self._spans: sparse.Spans | None = None  # of a sparse file
+        self._span = 0
+        self._ended = False
+
+    def __iter__(self) -> Iterator[Member]:
+        return self
+
+    def __next__(self) -> Member:
+        if self._ended:
+            raise StopIteration
+        self._ended = True  # also after an error: where the next header is, nobody knows
+        try:
+            self._skip()
+            member = self._next()
+        except Malformed as error:
+            raise TarDamaged(f"{self._at}: {error}") from None
+        if member is None:
+            raise StopIteration
+        self._ended = False
+        return member
+
+    def read(self, size: int, /) -> bytes:
+        """Return at most `size` bytes of the entry's content, b"" at its end."""
+        if self._spans is None:
+            data = self._pull(min(size, self._left))
+            self._left -= len(data)
+            return data
+        is_hole, length = self._stretch()
+        length = min(length, size, _CHUNK)
+        if is_hole:
+            data = bytes(length)
+        else:
+            data = self._pull(min(length, self._left))
+            self._left -= len(data)
+        self._position += len(data)
+        return data
+
+    def copy_to(self, write: Callable[[bytes], object], *, hole: Callable[[int], object] | None = None) -> None:
+        """Give the rest of the content to `write`; the lengths of a sparse file's holes to `hole`, or as zeros to `write`."""
+        while True:
+            stopping.check()
+            if hole is not None and self._spans is not None and (stretch := self._stretch())[0] and stretch[1]:
+                hole(stretch[1])
+                self._position += stretch[1]
+            elif data := self.read(_CHUNK):
+                write(data)
+            else:
+                return
+
+    def _stretch(self) -> tuple[bool, int]:
+        """(whether it is a hole, bytes) of what comes next in a sparse file."""
+        spans = self._spans or ()
+        while self._span < len(spans):
+            offset, length = spans[self._span]
+            if self._position < offset:
+                return True, offset - self._position
+            if self._position < offset + length:
+                return False, offset + length - self._position
+            self._span += 1
+        return True, self._size - self._position
+
+    def _pull(self, size: int) -> bytes:
+        """Read some of `size` bytes from the stream. TarDamaged: it is at its end."""
+        if size <= 0:
+            return b""
+        data = self._stream.read(min(size, _CHUNK))
+        if not data:
+            raise TarDamaged(f"{self._at}: the archive ends too early")
+        self._count(data)
+        return data
+
+    def _count(self, data: bytes) -> None:
+        self._total += len(data)
+        if self._total > self._limits.total_bytes:
+            raise TarTooLarge(f"The archive has more than {self._limits.total_bytes:,} bytes.")
+
+    def _exactly(self, size: int) -> bytes:
+        pieces = []
+        while size:
+            pieces.append(self._pull(size))
+            size -= len(pieces[-1])
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _skip(self) -> None:
+        left = self._left + self._padding
+        self._left = self._padding = 0
+        while left > 0:
+            stopping.check()
+            left -= len(self._pull(left))
+
+    def _header(self) -> bytes | None:
+        """Read one header; None at the end of the archive, which two blocks of zeros should mark."""
+        data = self._stream.read(_BLOCK)
+        if not data:
+            return None
+        self._count(data)
+        block = data if len(data) == _BLOCK else data + self._exactly(_BLOCK - len(data))
+        if block != _ZEROS:
+            if not has_valid_checksum(block):
+                raise Malformed("the header that follows has a wrong checksum")
+            return block
+        second = self._stream.read(_BLOCK)
+        self._count(second)
+        if second.strip(b"\0"):
+            raise Malformed("a block of zeros stands between the entries")
+        return None
+
+    def _next(self) -> Member | None:
+        stopping.check()
+        extended = _Extended()
+        for _ in range(self._limits.extended_in_a_row + 1):
+            block = self._header()
+            if block is None:
+                if extended.any:
+                    raise Malformed("an extended header has no entry")
+                return None
+            if block[156:157] not in b"xXgLK":
+                return self._member(block, extended)
+            self._extend(extended, block)
+        raise TarTooLarge(f"The archive has more than {self._limits.extended_in_a_row} extended headers in a row, {self._at}.")
+
+    def _extend(self, extended: _Extended, block: bytes) -> None:
+        kind, size = block[156:157], number(block[124:136], "the size of an extended header")
+        if size > self._limits.header_bytes:
+            raise TarTooLarge(f"The archive holds an extended header of more than {_human(self._limits.header_bytes)}, {self._at}.")
+        if size < 0:
+            raise Malformed("an extended header has a negative size")
+        self._extended += _BLOCK + size
+        if self._extended > self._limits.extended_bytes:
+            raise TarTooLarge(f"The archive's extended headers have more than {_human(self._limits.extended_bytes)}, {self._at}.")
+        data = self._exactly(size)
+        self._padding = -size % _BLOCK
+        self._skip()
+        if kind == b"g":
+            self._remember(data)
+            return
+        extended.any = True
+        if kind == b"L":
+            extended.long_name = text(data)
+        elif kind == b"K":
+            extended.long_link = text(data)
+        else:
+            extended.values, extended.attributes, extended.sparse_pairs = {}, {}, []
+            for key, value in records(data):
+                if key.startswith(_XATTR):
+                    if name := key.removeprefix(_XATTR):
+                        extended.attributes[_decoded(name)] = value
+                elif key in (b"GNU.sparse.offset", b"GNU.sparse.numbytes"):
+                    extended.sparse_pairs.append(value)
+                elif key in _STANDARD or key.startswith(_SPARSE) or key == b"SCHILY.realsize":
+                    extended.values[key] = value
+
+    def _remember(self, data: bytes) -> None:
+        for key, value in records(data):
+            if key in _STANDARD:
+                self._global[key] = value
+
+    def _member(self, block: bytes, extended: _Extended) -> Member:
+        self._entries += 1
+        if self._entries > self._limits.entries:
+            raise TarTooLarge(f"The archive holds more than {self._limits.entries:,} entries.")
+        values = {key: value for key, value in (self._global | extended.values).items() if value}
+        sparse_name = values.get(b"GNU.sparse.name") if b"GNU.sparse.major" in values or b"GNU.sparse.map" in values else None
+        name = extended.long_name or sparse_name or values.get(b"path") or _name(block)
+        self._at = f"at the entry {_shown(name)}"
+        self._check_name(name)
+        kind = _KINDS.get(block[156:157], Kind.OTHER)
+        if block[156:157] == b"\0" and name.endswith(b"/"):
+            kind = Kind.FOLDER  # v7 has no other sign of one
+        link = b""
+        if kind in (Kind.LINK, Kind.HARD_LINK):
+            link = extended.long_link or values.get(b"linkpath") or text(block[157:257])
+            self._check_name(link, is_link=kind is Kind.LINK)
+        self._set_content(block, kind, values, extended)
+        return Member(
+            name=_decoded(name),
+            kind=kind,
+            mode=number(block[100:108], "its mode") & 0o7777,
+            uid=self._owner(values.get(b"uid"), block[108:116], "its owner"),
+            gid=self._owner(values.get(b"gid"), block[116:124], "its group"),
+            size=self._size,
+            modified=moment(values[b"mtime"]) if b"mtime" in values else checked_moment(number(block[136:148], "its time") * 1_000_000_000),
+            link=_decoded(link),
+            device=_device(block) if kind in (Kind.CHARACTER_DEVICE, Kind.BLOCK_DEVICE) else (0, 0),
+            attributes=extended.attributes or _NO_ATTRIBUTES,
+            sparse=self._spans is not None,
+        )
+
+    def _set_content(self, block: bytes, kind: Kind, values: Mapping[bytes, bytes], extended: _Extended) -> None:
+        self._position = self._span = self._size = 0
+        self._spans = None
+        packed = decimal(values[b"size"], "its size") if b"size" in values else number(block[124:136], "its size")
+        if packed < 0:
+            raise Malformed("its size is negative")
+        if not kind.has_content:
+            return
+        self._left, self._padding, self._size = packed, -packed % _BLOCK, packed
+        if kind is Kind.FILE:
+            self._set_spans(block, values, extended)
+        self._content += self._size
+        if self._content > self._limits.content_bytes:
+            raise TarTooLarge(f"The archive unpacks to more than {_human(self._limits.content_bytes)}, {self._at}.")
+
+    def _set_spans(self, block: bytes, values: Mapping[bytes, bytes], extended: _Extended) -> None:
+        """Read the map of a sparse file, if this is one."""
+        version = (values.get(b"GNU.sparse.major"), values.get(b"GNU.sparse.minor"))
+        if b"SCHILY.realsize" in values:
+            raise Malformed("the sparse format of star is not supported")
+        if block[156:157] == b"S":
+            spans, size = sparse.old_spans(block, lambda: self._exactly(_BLOCK), self._limits.header_bytes)
+        elif version == (b"1", b"0"):
+            spans, taken = sparse.inner_spans(self._map_block, self._limits.header_bytes)
+            self._left -= taken
+            size = decimal(values.get(b"GNU.sparse.realsize", b""), "its real size")
+        elif version in ((b"0", b"0"), (b"0", b"1")) or (
+            version == (None, None) and (extended.sparse_pairs or b"GNU.sparse.map" in values)
+        ):
+            spans = sparse.pax_spans(values, extended.sparse_pairs)
+            size = decimal(values.get(b"GNU.sparse.size") or values.get(b"GNU.sparse.realsize", b""), "its real size")
+        elif version != (None, None):
+            raise Malformed("its sparse format is not supported")
+        else:
+            return
+        sparse.check_spans(spans, size, self._left)
+        self._spans, self._size = spans, size
+
+    def _map_block(self) -> bytes:
+        return self._exactly(_BLOCK)
+
+    def _owner(self, record: bytes | None, header: bytes, what: str) -> int:
+        value = decimal(record, what) if record is not None else number(header, what)
+        if self._limits.check_owners and not 0 <= value <= LARGEST_ID:
+            raise Malformed(f"{what} is out of range")
+        return value
+
+    def _check_name(self, name: bytes, *, is_link: bool = False) -> None:
+        """Check a name, or the target of a symbolic link, whose parts the kernel does not look at."""
+        if b"\0" in name:
+            raise Malformed("its name or target holds a NUL byte")
+        if len(name) > self._limits.name_bytes:
+            raise TarTooLarge(f"The archive holds a name of more than {self._limits.name_bytes} bytes, {self._at}.")
+        if not is_link and len(name) > self._limits.part_bytes and max(map(len, name.split(b"/"))) > self._limits.part_bytes:
+            raise TarTooLarge(f"The archive holds a name with a part of more than {self._limits.part_bytes} bytes, {self._at}.")
+
+
+def _name(block: bytes) -> bytes:
+    name = text(block[:100])
+    if block[257:262] != b"ustar" or block[257:265] == b"ustar  \0":  # v7, and GNU, which has times at that place
+        return name
+    prefix = text(block[345:476] if block[508:512] == b"tar\0" else block[345:500])  # star has times after it
+    return prefix + b"/" + name if prefix else name
+
+
+def _device(block: bytes) -> tuple[int, int]:
+    major, minor = number(block[329:337], "its device number"), number(block[337:345], "its device number")
+    if not (0 <= major <= _LARGEST_MAJOR and 0 <= minor <= _LARGEST_MINOR):
+        raise Malformed("its device number is out of range")
+    return major, minor
+
+
+def _decoded(name: bytes) -> str:
+    return name.decode("utf-8", "surrogateescape")
+
+
+def _shown(name: bytes) -> str:
+    return repr(_decoded(name)) if len(name) <= 200 else f"{_decoded(name[:200])!r}…"
+
+
+def _human(size: int) -> str:
+    return f"{size >> 30} GiB" if size >= 1 << 30 else f"{size >> 20} MiB" if size >= 1 << 20 else f"{size:,} bytes"
