@@ -122,7 +122,6 @@ def built_with_tar(forge: Forge, entries: Mapping[str, Entry | str], target: str
     return Image(forge, forge.builder.build(forge.request_of(buffer.getvalue()), forge.log.append).digest)
 
 
-@not_yet
 @pytest.mark.parametrize(
     ("entries", "named"),
     [
