@@ -19,6 +19,7 @@ for _name in [name for name in os.environ if name.startswith("SLIPWAY_") or name
         del os.environ[_name]  # a developer's shell must not decide what the tests see
 os.environ["SLIPWAY_STATE"] = str(_folder / "state")
 os.environ["SLIPWAY_RUN"] = str(_folder / "run")
+os.environ["SLIPWAY_NAME"] = f"t{os.urandom(3).hex()}"  # of its control groups
 for _part in ("db", "git", "logs/apps", "logs/builds", "registry/received", "registry/uploads", "secrets", "sources"):
     (_folder / "state" / _part).mkdir(parents=True)
 (_folder / "run").mkdir()

@@ -9,5 +9,7 @@ import portal.settings  # noqa: F401  # names itself as Django's settings, where
 django.setup(set_prefix=False)
 
 from portal.bodies import BoundedHandler  # noqa: E402  # Django must be set up first
+from portal.gitserver import leftovers  # noqa: E402
 
+leftovers.sweep()
 application = BoundedHandler()

@@ -9,6 +9,7 @@
     ├── SourceRefused       an upload that is not a source we take
     ├── QuotaExceeded       one of the team's limits would be passed
     ├── NoRoom              the platform's own disk is full
+    ├── TooBusy             the team or the person has too much of this under way; `retry_after` says when to try again
     ├── RegistryRefused     what a client of the registry did wrong, with the code that the OCI distribution spec has for it
     └── Conflict            somebody else was quicker, or the thing is in no state for this
 
@@ -92,6 +93,16 @@ class NoRoom(Refused):
     """The disk of this Slipway is too full for more."""
 
     status = 507
+
+
+class TooBusy(Refused):
+    """The team or the person has too much of this under way; `retry_after` in seconds."""
+
+    status = 429
+
+    def __init__(self, sentence: str, *, retry_after: int, hint: str = "") -> None:
+        super().__init__(sentence, hint=hint)
+        self.retry_after = retry_after
 
 
 class RegistryRefused(Refused):

@@ -16,7 +16,7 @@ import signal
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +29,7 @@ PERIOD = 100_000  # microseconds over which a CPU limit is counted
 SMALLEST_QUOTA = 1_000  # the kernel takes no less
 MONITORS = "monitors"
 BUILDS = "builds"
+PORTAL = "portal"  # the portal's own part: see `delegation`
 _PATIENCE = 5.0  # seconds until the last process of a killed group is gone
 
 
@@ -63,6 +64,11 @@ class Cgroups(ABC):
     @abstractmethod
     def roots(self) -> tuple[Path, ...]:
         """Our parent in each hierarchy."""
+
+    @property
+    @abstractmethod
+    def held(self) -> tuple[Path, ...]:
+        """Our parent in the hierarchies whose controllers limit and count memory, processors and processes."""
 
     @abstractmethod
     def prepare(self) -> None:
@@ -146,10 +152,14 @@ class Cgroups(ABC):
                 _remove_tree(among / f"team{team}" / id)
 
     def remove_all(self) -> None:
-        """Our parent, with all that is left below. Its processes must have ended, but for monitors, which are killed here."""
+        """Our parent, with all that is left below. Its processes must have ended, but for monitors and what the portal has left (git),
+        which are killed here.
+        """
         for root in self.roots:
-            for pid in _pids(root / MONITORS):
-                os.kill(pid, signal.SIGKILL)
+            for group in (root / MONITORS, *_tree(root / PORTAL)):
+                for pid in _pids(group):
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
             _remove_tree(root)
 
 

@@ -49,6 +49,10 @@ class LegacyCgroups(Cgroups):
     def roots(self) -> tuple[Path, ...]:
         return tuple(dict.fromkeys(mount / self.parent for mount in self._controllers.values()))
 
+    @property
+    def held(self) -> tuple[Path, ...]:
+        return tuple(dict.fromkeys(self._controllers[name] / self.parent for name in (*_HELD, "cpuacct")))
+
     def prepare(self) -> None:
         for controller in _HELD:
             (self._controllers[controller] / self.parent).mkdir(exist_ok=True)

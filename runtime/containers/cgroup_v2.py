@@ -28,6 +28,10 @@ class UnifiedCgroups(Cgroups):
     def roots(self) -> tuple[Path, ...]:
         return (self._mount / self.parent,)
 
+    @property
+    def held(self) -> tuple[Path, ...]:
+        return self.roots
+
     def prepare(self) -> None:
         missing = set(_NEEDED) - set((self._mount / "cgroup.controllers").read_text().split())
         if missing:

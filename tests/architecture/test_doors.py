@@ -11,7 +11,7 @@ SOURCES = sorted(
     path for folder in ("platform", "workers", "runtime") for path in (ROOT / folder).rglob("*.py") if "migrations" not in path.parts
 )
 DOORS = {
-    "subprocess": {"runtime/process.py", "platform/portal/gitserver/process.py"},
+    "subprocess": {"runtime/process.py", "platform/portal/programs/running.py"},
     "ctypes": {"runtime/kernel.py", "runtime/syscalls.py"},
     "os.fork": {"runtime/confined/zygote.py", "runtime/confined/probe.py"},
     "pyroute2": {"runtime/network/"},

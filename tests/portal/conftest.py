@@ -20,6 +20,9 @@ from portal.accounts.actions import create_person, create_team, create_token
 from portal.accounts.models import Person, Team
 from portal.apps.actions import create_app
 from portal.apps.models import App
+from runtime.containers.cgroup import Cgroups, open_cgroups
+from runtime.containers.delegation import delegate
+from runtime.kernel import Kernel
 from tests.portal.shipyard import Shipyard
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -66,6 +69,16 @@ def committed_crew(transactional_db: None, broker: redis.Redis) -> Crew:
     return make_crew()
 
 
+@pytest.fixture(scope="session")
+def portal_groups() -> Iterator[Cgroups]:
+    """Control groups for the programs of listening portals, made as `make up` makes them, and gone after the run."""
+    cgroups = open_cgroups(settings.CGROUP.partition("/")[0], Kernel())
+    cgroups.prepare()
+    delegate(cgroups, os.getuid(), os.getgid())
+    yield cgroups
+    cgroups.remove_all()
+
+
 @contextlib.contextmanager
 def listening_portal() -> Iterator[str]:
     """The portal as it runs in production, but for the router before it and gunicorn around it; ends when it has served what it serves."""
@@ -98,7 +111,7 @@ def listening_portal() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def portal_url(redis_server: str, django_db_setup: None) -> Iterator[str]:
+def portal_url(redis_server: str, django_db_setup: None, portal_groups: Cgroups) -> Iterator[str]:
     """A listening portal for all tests that need one."""
     with listening_portal() as url:
         yield url

@@ -1,6 +1,5 @@
 """Pushing with the real git to a portal that really listens."""
 
-import asyncio
 import os
 import subprocess
 import threading
@@ -10,13 +9,11 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from pytest_django import Settings
 
 from portal.accounts.models import Person
 from portal.apps.models import App
 from portal.builds.models import Build, BuildState, Origin
 from portal.builds.sources import path_of
-from portal.errors import SourceTooLarge
 from portal.gitserver import repository
 from portal.quotas.models import Quota
 from portal.releases.models import Release
@@ -262,17 +259,3 @@ def test_two_pushes_at_once_both_end(checkout: Checkout, shipyard: Shipyard, app
     assert ends == {"hello": 0, "other": 0}
 
 
-def test_trees_that_hold_each_other_a_billion_times_are_cut_off(checkout: Checkout, tmp_path: Path, settings: Settings) -> None:
-    """Ten empty-looking kilobytes of git that unpack to ten to the ninth files."""
-    checkout.commit(boom="boom\n")
-    inner, kind = checkout.git("rev-parse", "HEAD:boom").stdout.strip(), "100644 blob"
-    for _ in range(9):
-        entries = "".join(f"{kind} {inner}\tf{number}\n" for number in range(10))
-        made = subprocess.run(("git", "mktree"), cwd=checkout.folder, input=entries, capture_output=True, text=True, check=True)
-        inner, kind = made.stdout.strip(), "040000 tree"
-    bomb = checkout.git("commit-tree", inner, "-m", "boom").stdout.strip()
-    settings.MAX_UPLOAD = 4 * 2**20
-    settings.GIT_HOOK_ENVIRONMENT = {"GIT_DIR": str(checkout.folder / ".git")}
-    with pytest.raises(SourceTooLarge):
-        asyncio.run(asyncio.wait_for(repository.archive(bomb, tmp_path / "bomb.tar"), 20))
-    assert (tmp_path / "bomb.tar").stat().st_size < 5 * 2**20

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from runtime.config import NodeConfig
+from runtime.containers.delegation import entrances
 from runtime.process import pasteable
 
 LOG_SIZE = "10MB"
@@ -34,6 +35,7 @@ class Program:
     environment: Mapping[str, str] = field(default_factory=dict)
     outlives_manager: bool = False  # traffic goes on: `Foreground` ends it once the next manager has started its successor
     needs_checkout: bool = False  # reads our code as another user: see `_in_sight`
+    has_groups: bool = False  # runs in the control groups that the portal's user has got
 
 
 def programs(config: NodeConfig, *, venv: Path, router: Sequence[str], private_redis: bool) -> list[Program]:
@@ -105,7 +107,7 @@ def _section(config: NodeConfig, program: Program, order: int, root: Path) -> li
         rights += [f"--reuid={program.user}", f"--regid={program.user}", "--init-groups", "--no-new-privs"]
     words = ["setpriv", *rights, "--", *program.command] if rights else list(program.command)
     if program.needs_checkout:
-        words = _in_sight(config, root, words)
+        words = _in_sight(config, root, words, has_groups=program.has_groups)
     lines = [
         f"[program:{program.name}]",
         f"command={pasteable(words)}",
@@ -131,13 +133,14 @@ def _pairs(environment: Mapping[str, str]) -> str:
     return ",".join(f'{name}="{value}"' for name, value in environment.items())
 
 
-def _in_sight(config: NodeConfig, root: Path, words: list[str]) -> list[str]:
+def _in_sight(config: NodeConfig, root: Path, words: list[str], *, has_groups: bool) -> list[str]:
     """Run in a mount namespace where the checkout is bound below the run folder.
 
     A clone in /root is behind a door that the portal's user cannot pass. The namespace, and the mount in it, end with the process.
     """
     place = code_in_sight(config)
-    script = f"mount --bind {pasteable([root])} {pasteable([place])} && cd {pasteable([place])} && exec {pasteable(words)}"
+    enter = f"for file in {entrances(config.cgroup_parent)}; do [ ! -e $file ] || echo 0 > $file; done; " if has_groups else ""
+    script = f"{enter}mount --bind {pasteable([root])} {pasteable([place])} && cd {pasteable([place])} && exec {pasteable(words)}"
     return ["unshare", "--mount", "--propagation", "slave", "--", "sh", "-c", script]
 
 
@@ -173,7 +176,9 @@ def _portal(config: NodeConfig) -> Program:
         "--forwarded-allow-ips=*",  # only the router reaches the socket
     )
     environment = {"PYTHONPATH": f"{code / 'platform'}:{code}", "HOME": str(config.state / "git")}
-    return Program(name="portal", command=command, user=config.user, stop_seconds=8, environment=environment, needs_checkout=True)
+    return Program(
+        name="portal", command=command, user=config.user, stop_seconds=8, environment=environment, needs_checkout=True, has_groups=True
+    )
 
 
 def _worker(venv: Path, name: str, *, niceness: int = 0) -> Program:

@@ -2,12 +2,13 @@
 
 Runs inside git's pre-receive hook, so the new objects are in quarantine (git-receive-pack(1)) and no ref has moved: whatever is
 refused here leaves nothing in the repository. The transport says who pushes to which app and nothing more; smart HTTP does so in
-`views.py`, and SSH will do it the same way: its forced command ends in `repository.serve("receive-pack", …)` too.
+`views.py`, and SSH will do it the same way: its forced command ends in `exchanges.push` too.
 """
 
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import time
 import uuid
 from collections.abc import Callable
@@ -25,12 +26,13 @@ from portal.builds.access import rollout_of
 from portal.builds.actions import submit
 from portal.builds.models import Build, BuildState, Origin, Source
 from portal.errors import Conflict
-from portal.gitserver import repository
+from portal.gitserver import pushed, repository
 from portal.releases.models import FAILURES, Rollout, RolloutState
 
 _PATIENCE = 3600.0  # seconds; then the pusher is told to look at the portal
 _LOOK_EVERY = 0.2
 _QUEUE_EVERY = 1.0
+_LONGEST_NAME = 100
 Say = Callable[[str], None]
 
 
@@ -49,12 +51,16 @@ class RefUpdate:
         return cls(old=old, new=new, name=name)
 
 
-async def receive(app: App, person: Person, updates: list[RefUpdate], say: Say) -> None:
-    """Deploy and wait for the end of the rollout; returns when it is live, raises Refused with the reason otherwise."""
+async def receive(app: App, person: Person, updates: list[RefUpdate], say: Say, *, on_taken: Callable[[], None] = lambda: None) -> None:
+    """Deploy and wait for the end of the rollout; returns when it is live, raises Refused with the reason otherwise.
+
+    `on_taken` is called once the files are stored: from there on the push only waits for its build.
+    """
     commit = _wanted_commit(updates)
-    words = f"{commit[:8]} {await repository.subject(commit)}".strip()
+    words = f"{commit[:8]} {await pushed.subject(commit)}".strip()
     say(f"Deploying {words}")
     source = await _source_of(app, commit)
+    on_taken()
     build = await sync_to_async(submit)(person, app=app, source=source, origin=Origin.GIT, description=words)
     deadline = time.monotonic() + _PATIENCE
     await _watch_build(build, say, deadline)
@@ -69,7 +75,10 @@ def _wanted_commit(updates: list[RefUpdate]) -> str:
     for update in updates:
         if update.name not in repository.BRANCHES:
             name = update.name.removeprefix("refs/heads/").removeprefix("refs/tags/")
-            raise Conflict(f"Only main deploys, so {update.name} was not taken.", hint=f"Push it as main: git push slipway {name}:main")
+            hint = (
+                f"Push it as main: git push slipway {name}:main" if len(name) <= _LONGEST_NAME else "Push main alone: git push slipway main"
+            )
+            raise Conflict(f"Only main deploys, so {update.name[:_LONGEST_NAME]} was not taken.", hint=hint)
         if set(update.new) == {"0"}:
             raise Conflict("The deployed branch cannot be deleted.", hint="Delete the app in the portal if that is what you want.")
     if len(updates) != 1:
@@ -80,9 +89,12 @@ def _wanted_commit(updates: list[RefUpdate]) -> str:
 async def _source_of(app: App, commit: str) -> Source:
     settings.INCOMING.mkdir(parents=True, exist_ok=True)
     draft = settings.INCOMING / f"git-{uuid.uuid4().hex}.tar"
+    await pushed.measure(commit)
     try:
-        await repository.archive(commit, draft)
-        return await sync_to_async(sources.store_file)(draft, filename=f"{app.name}-{commit[:12]}.tar")
+        with draft.open("xb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # `leftovers` removes what nobody holds
+            await pushed.archive(commit, file.fileno())
+            return await sync_to_async(sources.store_file)(draft, filename=f"{app.name}-{commit[:12]}.tar")
     finally:
         draft.unlink(missing_ok=True)
 

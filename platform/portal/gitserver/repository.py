@@ -5,22 +5,40 @@ Named after the app's row id, which is never used again: an app that takes the n
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from django.conf import settings
 
-from portal.accounts.models import Person
+from portal.accounts.models import Person, Team
 from portal.apps.models import App
-from portal.errors import Conflict, SourceTooLarge
-from portal.gitserver import process
+from portal.errors import Conflict
+from portal.gitserver import allowances
+from portal.programs import running
 
 BRANCHES = ("refs/heads/main", "refs/heads/master")  # what deploys
 
 _HOOKS = Path(__file__).parent / "hooks"
 _OLD_HABITS = ("zeroPaddedFilemode", "missingSpaceBeforeDate", "badTimezone")  # harmless, and found in well-known histories
+# What keeps git's own memory small, whatever it is asked to read (git-config(1)); the control group is behind it.
+_SPARING = {
+    "core.bigFileThreshold": "16m",  # larger files are streamed, where they are not deltas
+    "core.deltaBaseCacheLimit": "16m",
+    "core.packedGitLimit": "64m",
+    "core.packedGitWindowSize": "8m",
+    "pack.threads": "1",
+    "pack.windowMemory": "32m",
+    "pack.deltaCacheSize": "16m",
+    "index.threads": "1",
+    "gc.auto": "0",
+    "maintenance.auto": "false",
+    "receive.autogc": "false",  # `packing` does it, after the push
+    "protocol.allow": "never",  # no transport of git's own leads anywhere from here
+}
 
 
 def path_of(app: App) -> Path:
@@ -37,7 +55,7 @@ async def ensure(app: App) -> Path:
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".new-") as folder:
         draft = Path(folder) / path.name
         command = ("git", "init", "--quiet", "--bare", "--initial-branch=main", "--template=", str(draft))
-        done = await process.run(command, environment=_environment())
+        done = await running.run(command, environment=environment(), limits=allowances.short_limits(), team=app.team_id)
         if done.code != 0:
             raise Conflict(
                 f"The repository of {app.name} could not be made: {done.stderr}", hint="An admin finds this in the portal's log."
@@ -52,57 +70,75 @@ def remove(app: App) -> None:
     shutil.rmtree(path_of(app), ignore_errors=True)
 
 
-def serve(service: str, path: Path, *, advertise: bool) -> tuple[str, ...]:
-    """The command that speaks one side of git's protocol for one HTTP request (gitprotocol-http(5))."""
+def serve(service: str, path: Path, *, advertise: bool, most_bytes: int = 0) -> tuple[str, ...]:
+    """The command that speaks one side of git's protocol for one HTTP request (gitprotocol-http(5)). `most_bytes`: of a pushed pack."""
     config = {
-        "safe.directory": str(path),
         "core.hooksPath": str(_HOOKS),
         "receive.denyNonFastForwards": "false",  # a rewritten history deploys like any other
         "receive.denyDeletes": "true",
-        "receive.maxInputSize": str(settings.MAX_UPLOAD),
+        "receive.maxInputSize": str(max(most_bytes, 1)),
+        # Packs stay packs: what a delta makes of a few bytes is never written out, and a push makes three files, not a million.
+        "receive.unpackLimit": "1",
+        "transfer.unpackLimit": "1",
         "transfer.fsckObjects": "true",
+        "receive.fsckObjects": "true",
+        "receive.shallowUpdate": "false",
+        "receive.advertisePushOptions": "false",
+        "uploadpack.allowFilter": "false",
+        "uploadpack.allowAnySHA1InWant": "false",
         **{f"receive.fsck.{name}": "ignore" for name in _OLD_HABITS},
     }
-    options = [word for name, value in config.items() for word in ("-c", f"{name}={value}")]
     modes = ("--stateless-rpc", "--http-backend-info-refs") if advertise else ("--stateless-rpc",)
-    return ("git", *options, service, *modes, str(path))
+    return (*git(path, config), service, *modes, str(path))
 
 
-def serving_environment(app: App, person: Person, *, protocol: str = "") -> dict[str, str]:
-    """What git and its hook are told: our settings, whose push to which app, and the client's protocol version."""
+def git(path: Path, config: dict[str, str]) -> tuple[str, ...]:
+    """How every git command on a repository begins."""
+    settled = {"safe.directory": str(path), **_SPARING, **config}
+    return ("git", *(word for name, value in settled.items() for word in ("-c", f"{name}={value}")))
+
+
+def serving_environment(app: App, person: Person, *, protocol: str = "", taken: int | None = None) -> dict[str, str]:
+    """What git and its hook are told: our settings, whose push to which app, the client's protocol version, where to say `taken`."""
     told = {
         "SLIPWAY_PUSH_APP": str(app.pk),
         "SLIPWAY_PUSH_PERSON": str(person.pk),
         "SLIPWAY_PYTHON": sys.executable,
         "SLIPWAY_MANAGE": str(settings.ROOT / "manage.py"),
     }
-    return _environment() | told | ({"GIT_PROTOCOL": protocol} if protocol else {})
+    if protocol:
+        told["GIT_PROTOCOL"] = protocol[:200]
+    if taken is not None:
+        told["SLIPWAY_PUSH_TAKEN"] = str(taken)
+    return environment() | told
 
 
-async def archive(commit: str, target: Path) -> None:
-    """Write a pushed commit's tree as a tar. Inside the hook: the objects are in quarantine still, where only its environment finds them.
-
-    A few kilobytes of trees that hold each other can name more files than there are atoms. So git must not lay out the whole tree in
-    memory to look up attributes (it does not with --worktree-attributes, of which a bare repository has none), and is stopped in time.
-    """
-    command = ("git", "archive", "--format=tar", "--worktree-attributes", commit)
-    done = await process.save(command, target, environment=_environment() | settings.GIT_HOOK_ENVIRONMENT, limit=settings.MAX_UPLOAD)
-    if done.saved > settings.MAX_UPLOAD:
-        raise SourceTooLarge(
-            f"The commit's files are larger than the {settings.MAX_UPLOAD // 2**20} MiB that one deploy may have.",
-            hint="Leave out what a build does not need: dependencies, build results, data.",
-        )
-    if done.code != 0:
-        raise Conflict(f"The commit could not be archived: {done.stderr}")
+def size_of(path: Path) -> int:
+    """Return the bytes on disk of a repository, half-received packs included."""
+    return sum(status.st_blocks * 512 for status in _statuses(path))
 
 
-async def subject(commit: str) -> str:
-    """The first line of a pushed commit's message; inside the hook."""
-    command = ("git", "show", "--no-patch", "--format=%s", commit)
-    done = await process.run(command, environment=_environment() | settings.GIT_HOOK_ENVIRONMENT)
-    return done.stdout.decode(errors="replace").strip()
+def size_of_team(team: Team) -> int:
+    """Return the bytes on disk of all repositories of a team."""
+    return sum(size_of(path_of(app)) for app in App.objects.filter(team=team, deleted_at=None))
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """Neither the machine's nor a home folder's git configuration has a say."""
-    return settings.GIT_ENVIRONMENT | {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": "/dev/null", "LC_ALL": "C.UTF-8"}
+    ours = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C.UTF-8"}
+    return settings.GIT_ENVIRONMENT | ours
+
+
+def _statuses(folder: Path) -> Iterator[os.stat_result]:
+    """Every file below a folder of ours; what goes away meanwhile is passed over."""
+    try:
+        entries = list(os.scandir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for entry in entries:
+        try:
+            yield entry.stat(follow_symlinks=False)
+        except FileNotFoundError:
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            yield from _statuses(Path(entry.path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, Concatenate, ParamSpec
@@ -17,8 +18,11 @@ from portal.accounts.models import Person
 from portal.apps.access import app_for
 from portal.apps.models import App
 from portal.bodies import password_of
-from portal.errors import NotSignedIn, Refused, SourceTooLarge
-from portal.gitserver import process, repository
+from portal.errors import NotSignedIn, Refused, SourceRefused, SourceTooLarge, TooBusy
+from portal.gitserver import allowances, exchanges, repository, room, slots
+from portal.gitserver.pktlines import frame
+from portal.gitserver.slots import Slots
+from portal.programs import running
 
 SERVICES = {"git-receive-pack": "receive-pack", "git-upload-pack": "upload-pack"}
 _BLOCK = 2**16
@@ -35,6 +39,8 @@ def in_words_for_git(
             return await view(request, *args, **kwargs)
         except Refused as refusal:
             response = HttpResponse(f"{refusal.explain()}\n", status=refusal.status, content_type="text/plain; charset=utf-8")
+            if isinstance(refusal, TooBusy):
+                response["Retry-After"] = str(refusal.retry_after)
             if isinstance(refusal, NotSignedIn):
                 response["WWW-Authenticate"] = 'Basic realm="Slipway: any name, and a token as the password"'
             return response
@@ -45,19 +51,32 @@ def in_words_for_git(
 @require_GET
 @in_words_for_git
 async def info_refs(request: HttpRequest, name: str) -> HttpResponseBase:
-    """What the client may ask of the repository next, and which refs there are."""
+    """What the client may ask of the repository next, and which refs there are. A push that cannot be taken is refused here already:
+    of an answer with an error to the push itself, git shows its user the status alone.
+    """
     app, person = await sync_to_async(_authorised)(request, name)
     asked = request.GET.get("service", "")
     if asked not in SERVICES:
         raise Refused("This git speaks the dumb protocol only.", hint="Use git 1.6.6 or later.")
     path = await repository.ensure(app)
-    done = await process.run(
-        repository.serve(SERVICES[asked], path, advertise=True),
-        environment=repository.serving_environment(app, person, protocol=request.headers.get("Git-Protocol", "")),
-    )
+    if asked == "git-receive-pack":
+        await sync_to_async(room.bytes_left)(app)
+        _held_for_push(app, person).free()
+    held = await _held_for_fetch(app)
+    try:
+        done = await running.run(
+            repository.serve(SERVICES[asked], path, advertise=True),
+            environment=repository.serving_environment(app, person, protocol=request.headers.get("Git-Protocol", "")),
+            limits=allowances.short_limits(),
+            team=app.team_id,
+        )
+    finally:
+        held.free()
     if done.code != 0:
         raise Refused(f"Git could not read the repository of {name}: {done.stderr}")
-    response = HttpResponse(_pkt_line(f"# service={asked}\n") + b"0000" + done.stdout, content_type=f"application/x-{asked}-advertisement")
+    response = HttpResponse(
+        frame(f"# service={asked}\n".encode()) + b"0000" + done.stdout, content_type=f"application/x-{asked}-advertisement"
+    )
     response["Cache-Control"] = "no-cache"
     return response
 
@@ -69,15 +88,39 @@ async def exchange(request: HttpRequest, name: str, service: str) -> HttpRespons
     """A push or a fetch: the request goes to git, git's answer comes back as it is made."""
     app, person = await sync_to_async(_authorised)(request, name)
     path = await repository.ensure(app)
-    answer = process.exchange(
-        repository.serve(SERVICES[service], path, advertise=False),
-        _body(request),
-        environment=repository.serving_environment(app, person, protocol=request.headers.get("Git-Protocol", "")),
-        outlives_reader=service == "git-receive-pack",  # a build is not stopped by a lost connection, and its ref should follow
-    )
+    protocol = request.headers.get("Git-Protocol", "")
+    if service == "git-receive-pack":
+        left = await sync_to_async(room.bytes_left)(app)
+        held = _held_for_push(app, person)
+        answer = exchanges.push(app, person, path, _body(request), held=held, most_bytes=min(left, settings.MAX_UPLOAD), protocol=protocol)
+    else:
+        held = await _held_for_fetch(app)
+        answer = exchanges.fetch(app, person, path, _body(request), held=held, protocol=protocol)
     response = StreamingHttpResponse(answer, content_type=f"application/x-{service}-result")
     response["Cache-Control"] = "no-cache"
     return response
+
+
+def _held_for_push(app: App, person: Person) -> Slots:
+    held = slots.take(allowances.open_pushes(app, person))
+    if held is None:
+        raise TooBusy(
+            f"Team {app.team.name}, or you, have {allowances.MOST_OPEN} pushes under way, the most at the same time.",
+            hint="Push again when one of them has ended.",
+            retry_after=allowances.RETRY_SECONDS,
+        )
+    return held
+
+
+async def _held_for_fetch(app: App) -> Slots:
+    held = await slots.wait(allowances.fetching(app), patience=allowances.QUEUE_SECONDS)
+    if held is None:
+        raise TooBusy(
+            f"Team {app.team.name} has too many fetches under way.",
+            hint=f"Try again in {allowances.RETRY_SECONDS} s.",
+            retry_after=allowances.RETRY_SECONDS,
+        )
+    return held
 
 
 def _authorised(request: HttpRequest, name: str) -> tuple[App, Person]:
@@ -96,14 +139,13 @@ async def _body(request: HttpRequest) -> AsyncIterator[bytes]:
     total = 0
     while block := request.read(_BLOCK):
         while block:
-            piece = unpack.decompress(block, _BLOCK * 16) if unpack else block
+            try:
+                piece = unpack.decompress(block, _BLOCK * 16) if unpack else block
+            except zlib.error:
+                raise SourceRefused("The request says that it is packed by gzip, and is not.") from None
             block = unpack.unconsumed_tail if unpack else b""  # what did not fit into one piece
             total += len(piece)
             if total > settings.MAX_UPLOAD + _BLOCK:
-                raise SourceTooLarge("The push is too large.")
+                raise SourceTooLarge(f"The push is larger than the {settings.MAX_UPLOAD // 2**20} MiB that one may have.")
             yield piece
-
-
-def _pkt_line(text: str) -> bytes:
-    """Length in four hex digits, itself counted, then the text (gitprotocol-common(5))."""
-    return f"{len(text) + 4:04x}{text}".encode()
+            await asyncio.sleep(0)  # others have their turn, however large the body

@@ -33,6 +33,7 @@ class TeamUse:
     disk: int = 0
 
 
+_FOR_CODE = 10  # one part in so many
 _WORDS = {"apps": "apps", "instances": "instances", "cpu": "CPU", "memory": "memory", "disk": "disk", "processes": "processes"}
 _PRINT = {"cpu": amounts.cpu, "memory": amounts.size, "disk": amounts.size}
 
@@ -97,6 +98,18 @@ def check_received(team: Team, received: int) -> None:
     quota, booked = Quota.objects.get(team=team), use_of(team).disk
     if received and booked + received > quota.disk:
         raise _exceeded(team, "disk", quota.disk, booked, booked + received)
+
+
+def code_left(team: Team, code: int, received: int) -> int:
+    """Return how many bytes the team's git repositories may grow, beside the `code` that they have. QuotaExceeded: none.
+
+    They count like what its registry has `received`; but a tenth of its disk is for code, whatever its instances have booked.
+    """
+    quota, booked = Quota.objects.get(team=team), use_of(team).disk
+    left = max(quota.disk - booked - received, quota.disk // _FOR_CODE) - code
+    if left <= 0:
+        raise _exceeded(team, "disk", quota.disk, booked, booked + received + code)
+    return left
 
 
 def first_size(quota: Quota, count: int = 1) -> Size:

@@ -16,6 +16,7 @@ from portal.builds.actions import submit
 from portal.builds.models import Build, BuildState, Origin, Source, SourceKind
 from portal.builds.room import check_room
 from portal.errors import RegistryRefused
+from portal.gitserver import repository
 from portal.quotas import decision
 from portal.registry import manifests, shelf
 from portal.registry.manifests import Document, Part
@@ -40,7 +41,7 @@ def check_upload(actor: Person, app: App) -> None:
     """May more come? The disk has room, and the team's disk holds what it has pushed and not released beside what it has booked."""
     require_member(actor, app.team)
     check_room()
-    decision.check_received(app.team, shelf.pending(app.team_id))
+    decision.check_received(app.team, shelf.pending(app.team_id) + repository.size_of_team(app.team))
 
 
 def put_manifest(actor: Person, *, app: App, reference: str, data: bytes, content_type: str) -> Put:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import pwd
 import secrets
 from typing import Any
 
@@ -16,9 +17,12 @@ from portal.accounts.actions import create_person, create_team
 from portal.accounts.models import Person
 from runtime import journal
 from runtime.config import from_environment
+from runtime.containers.cgroup import open_cgroups
+from runtime.containers.delegation import delegate
 from runtime.containers.userns import owner
 from runtime.engines.node import NodeEngine
 from runtime.errors import RuntimeFailure
+from runtime.kernel import Kernel
 from runtime.stacks.builder import ensure_platform_images
 from workers.setup.frontend import BUILT
 from workers.setup.steps import step
@@ -49,6 +53,8 @@ def prepare() -> None:
     engine = NodeEngine(config)
     engine.prepare()
     _name_instances_of_older_releases(engine)
+    account = pwd.getpwnam(config.user)
+    delegate(open_cgroups(config.cgroup_parent, Kernel()), account.pw_uid, account.pw_gid)
 
 
 def _collect_static_files() -> None:

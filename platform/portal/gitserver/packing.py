@@ -1,0 +1,35 @@
+"""Putting a repository's many packs into one, after a push and under the team's limits. Git's own does it inside of pushes."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from portal.apps.models import App
+from portal.gitserver import allowances, repository, slots
+from portal.gitserver.slots import Kind, Limit
+from portal.programs import running
+
+log = logging.getLogger(__name__)
+_MOST_PACKS = 30
+_KEPT = "1.day.ago"  # what no branch has any more: long enough for whoever fetches it this moment
+
+
+async def pack_if_needed(app: App, path: Path) -> None:
+    """Pack a repository that has more than 30 packs. One at a time of a team; the next push looks again."""
+    if len(list((path / "objects" / "pack").glob("*.pack"))) <= _MOST_PACKS:
+        return
+    turn = slots.take([Limit(kind=Kind.TEAM_PACKING, holder=app.team_id, most=1), *allowances.fetching(app), allowances.writing(app)])
+    if turn is None:
+        return
+    try:
+        done = await running.run(
+            (*repository.git(path, {"gc.cruftPacks": "true"}), "-C", str(path), "gc", "--quiet", f"--prune={_KEPT}"),
+            environment=repository.environment(),
+            limits=allowances.pack_limits(),
+            team=app.team_id,
+        )
+    finally:
+        turn.free()
+    if done.code != 0:
+        log.warning("The repository of %s stays in many packs: %s", app.name, done.stderr or f"git was stopped ({done.reached})")

@@ -1,0 +1,88 @@
+"""Reading a pushed commit inside the hook: its objects are in quarantine still, where only the hook's environment finds them.
+
+A few kilobytes of trees that hold each other can name more files than there are atoms. So git never lays out a whole tree in memory
+here, every answer of it is read as a stream, and is cut off as soon as it is more than one deploy may have.
+"""
+
+from __future__ import annotations
+
+from django.conf import settings
+
+from portal.errors import Conflict, SourceRefused, SourceTooLarge
+from portal.gitserver import allowances, repository
+from portal.gitserver.objects import Census, subject_of
+from portal.programs import running
+from portal.programs.running import Completed, RecordsCut
+
+_MOST_OF_COMMIT = 2**16  # bytes of it that are read
+
+
+async def subject(commit: str) -> str:
+    """Return the first line of a commit's message. SourceRefused: it is another kind of object."""
+    done = await running.run(
+        ("git", "cat-file", "--batch"),
+        environment=_environment(),
+        limits=allowances.short_limits(),
+        team=None,
+        told=f"{commit}\n".encode(),
+        most=_MOST_OF_COMMIT,
+    )
+    head, _, content = done.stdout.partition(b"\n")
+    if done.reached or not head:
+        raise _failed(f"The commit {commit[:8]} could not be read", done)
+    if head.split(b" ")[1:2] != [b"commit"]:
+        raise SourceRefused(f"{commit[:8]} is not a commit, so it cannot be deployed.", hint="Push a branch: git push slipway main")
+    return subject_of(content)
+
+
+async def measure(commit: str) -> Census:
+    """Count a commit's files before anything is written. SourceTooLarge, SourceRefused: no deploy may have so many, or such."""
+    census = Census(most_bytes=settings.MAX_UPLOAD)
+    listing = running.records(
+        ("git", "ls-tree", "-r", "-t", "-l", "-z", "--full-tree", commit),
+        environment=_environment(),
+        limits=allowances.push_limits(0),
+        team=None,
+    )
+    try:
+        async for record in listing:
+            census.add(record)
+    except RecordsCut as cut:
+        raise _failed("The commit's files could not be listed", cut.completed) from None
+    finally:
+        await listing.aclose()
+    return census
+
+
+async def archive(commit: str, target: int) -> None:
+    """Write a commit's tree as a tar to the open file `target`. SourceTooLarge: it is larger than one deploy may be, and was cut off.
+
+    With --worktree-attributes git does not lay out the tree in memory first; a bare repository has none.
+    """
+    done = await running.save(
+        ("git", "archive", "--format=tar", "--worktree-attributes", commit),
+        target,
+        environment=_environment(),
+        limits=allowances.push_limits(0),
+        team=None,
+        most=settings.MAX_UPLOAD,
+    )
+    if done.saved > settings.MAX_UPLOAD:
+        raise SourceTooLarge(
+            f"The commit's files are larger than the {settings.MAX_UPLOAD // 2**20} MiB that one deploy may have.",
+            hint="Leave out what a build does not need: dependencies, build results, data.",
+        )
+    if done.code != 0:
+        raise _failed("The commit could not be archived", done)
+
+
+def _failed(what: str, done: Completed) -> Conflict:
+    if done.code < 0:
+        return Conflict(
+            f"{what}: git was stopped by signal {-done.code}.", hint="It may need more memory than a push has, or its trees are too deep."
+        )
+    return Conflict(f"{what}: {done.stderr[-500:]}", hint="Run `git fsck` where you pushed from.")
+
+
+def _environment() -> dict[str, str]:
+    return repository.environment() | settings.GIT_HOOK_ENVIRONMENT

@@ -1,0 +1,247 @@
+"""Control groups of the portal's programs: `<subtree>/team<N>/<id>`, made and removed by the portal, which is not root.
+
+Root makes the subtree and gives it to the portal's user (runtime/containers/delegation.py); with systemd's `Delegate=yes` it is the
+service's own group. https://docs.kernel.org/admin-guide/cgroup-v2.html#delegation, https://docs.kernel.org/admin-guide/cgroup-v1/.
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+import re
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from portal.programs.limits import Limits, Reached, TeamLimits
+
+SERVING = "serving"  # the portal's own processes: on version 2 a group with children holds none itself
+OWN = "self"  # the setting for "the group that the portal was started in"
+_CONTROLLERS = ("cpu", "cpuacct", "memory", "pids")  # of version 1
+_PERIOD = 100_000  # microseconds over which a CPU limit is counted
+_SHARES, _WEIGHT = 128, 12  # an eighth of what the portal itself gets where both want the processor
+_ID = re.compile(r"(\d+)-(\d+)-\d+")
+_PATIENCE = 5.0  # seconds until the last process of a killed group is gone
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """One program's group: a folder in each hierarchy, by controller; on version 2 they are all the same one."""
+
+    folders: Mapping[str, Path]
+    is_unified: bool
+
+    @property
+    def entrances(self) -> list[Path]:
+        """Files that a process writes 0 into to move itself here."""
+        return [folder / "cgroup.procs" for folder in dict.fromkeys(self.folders.values())]
+
+    def cpu_seconds(self) -> float:
+        """Return the processor time used so far."""
+        if self.is_unified:
+            return _flat(_read(self.folders["cpu"] / "cpu.stat")).get("usage_usec", 0) / 1e6
+        return int(_read(self.folders["cpuacct"] / "cpuacct.usage") or 0) / 1e9
+
+    def peak(self) -> int:
+        """Return the most memory used at one time, in bytes; 0 where the kernel does not count it (before 5.19 on version 2)."""
+        name = "memory.peak" if self.is_unified else "memory.max_usage_in_bytes"
+        return int(_read(self.folders["memory"] / name) or 0)
+
+    def reached(self) -> Reached | None:
+        """Return the limit at which the kernel stopped something."""
+        events = "memory.events" if self.is_unified else "memory.oom_control"
+        if _flat(_read(self.folders["memory"] / events)).get("oom_kill", 0):
+            return Reached.MEMORY
+        if _flat(_read(self.folders["pids"] / "pids.events")).get("max", 0):
+            return Reached.PROCESSES
+        return None
+
+    def kill(self) -> bool:
+        """Send SIGKILL to all that is in the group; return whether there was anything."""
+        with suppress(FileNotFoundError, OSError):
+            (self.folders["pids"] / "pids.max").write_text("0")  # nothing new is started while the rest is killed
+        found = self.pids()
+        for pid in found:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return bool(found)
+
+    def pids(self) -> set[int]:
+        """Return the processes in the group."""
+        return {int(pid) for file in self.entrances for pid in (_read(file) or "").split() if pid != "0"}
+
+    def remove(self) -> bool:
+        """Remove the group, and its team's if that is empty then; return False while something is in it."""
+        for folder in dict.fromkeys(self.folders.values()):
+            try:
+                folder.rmdir()
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                if error.errno == errno.EBUSY:
+                    return False
+                raise
+            with suppress(OSError):
+                folder.parent.rmdir()  # stays while the team has another program
+        return True
+
+
+class Subtree:
+    """The part of the control groups that is the portal's. `folders`: by controller."""
+
+    def __init__(self, folders: Mapping[str, Path], *, is_unified: bool) -> None:
+        self.folders = folders
+        self.is_unified = is_unified
+
+    def create(self, team: int, limits: Limits, team_limits: TeamLimits) -> Group:
+        """Make a group below the team's. OSError: the kernel refuses (ENOSPC: there are too many)."""
+        name = f"{os.getpid()}-{_start_time(os.getpid())}-{next(_numbers)}"
+        group = Group(
+            folders={controller: folder / f"team{team}" / name for controller, folder in self.folders.items()},
+            is_unified=self.is_unified,
+        )
+        try:
+            self._make(group, team_limits)
+            self._limit(group.folders, limits.memory, limits.processes)
+        except BaseException:
+            group.remove()
+            raise
+        return group
+
+    def sweep(self) -> int:
+        """End what programs of portals that were killed left, and remove their groups; return how many."""
+        removed = 0
+        for group in self._groups():
+            match = _ID.fullmatch(next(iter(group.folders.values())).name)
+            if match and _start_time(int(match[1])) == match[2]:
+                continue  # its portal is alive
+            deadline = time.monotonic() + _PATIENCE
+            while (group.kill() or not group.remove()) and time.monotonic() < deadline:
+                time.sleep(0.005)
+            removed += 1
+        return removed
+
+    def enter(self) -> None:
+        """Move the portal's processes out of the subtree's root, which must be empty to have children (version 2)."""
+        root = self.folders["memory"]
+        (root / SERVING).mkdir(exist_ok=True)
+        for pid in (_read(root / "cgroup.procs") or "").split():
+            with suppress(ProcessLookupError):
+                (root / SERVING / "cgroup.procs").write_text(pid)
+        (root / "cgroup.subtree_control").write_text("+cpu +memory +pids")
+
+    def _make(self, group: Group, team_limits: TeamLimits) -> None:
+        for _ in range(10):  # another program of the team may end meanwhile, and the team's group with it
+            try:
+                for folder in dict.fromkeys(group.folders.values()):
+                    folder.parent.mkdir(exist_ok=True)
+                self._limit_team({name: folder.parent for name, folder in group.folders.items()}, team_limits)
+                for folder in dict.fromkeys(group.folders.values()):
+                    folder.mkdir(exist_ok=True)
+            except FileNotFoundError:
+                continue
+            return
+        raise OSError(errno.EAGAIN, "The team's control group does not stay.")
+
+    def _limit_team(self, folders: Mapping[str, Path], limits: TeamLimits) -> None:
+        self._limit(folders, limits.memory, limits.processes)
+        quota = limits.cpu * _PERIOD // 1000
+        if self.is_unified:
+            (folders["cpu"] / "cpu.max").write_text(f"{quota} {_PERIOD}")
+            (folders["cpu"] / "cpu.weight").write_text(str(_WEIGHT))
+            (folders["cpu"] / "cgroup.subtree_control").write_text("+cpu +memory +pids")
+        else:
+            (folders["cpu"] / "cpu.cfs_quota_us").write_text(str(quota))
+            (folders["cpu"] / "cpu.shares").write_text(str(_SHARES))
+
+    def _limit(self, folders: Mapping[str, Path], memory: int, processes: int) -> None:
+        (folders["pids"] / "pids.max").write_text(str(processes))
+        if self.is_unified:
+            (folders["memory"] / "memory.max").write_text(str(memory))
+            if (swap := folders["memory"] / "memory.swap.max").exists():
+                swap.write_text("0")
+            return
+        files = [folders["memory"] / name for name in ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes")]
+        shrinks = memory <= int(_read(files[0]) or 0)  # neither may pass the other on the way
+        for file in files if shrinks else reversed(files):
+            if file.exists():
+                file.write_text(str(memory))
+
+    def _groups(self) -> Iterator[Group]:
+        """Groups that there are in any hierarchy."""
+        names = {
+            (team.name, group.name)
+            for folder in dict.fromkeys(self.folders.values())
+            for team in folder.glob("team*")
+            for group in team.glob("*-*-*")
+        }
+        for team_name, name in sorted(names):
+            folders = {controller: folder / team_name / name for controller, folder in self.folders.items()}
+            yield Group(folders=folders, is_unified=self.is_unified)
+
+
+def find(place: str, *, mounts: Path = Path("/proc/self/mountinfo"), own: Path = Path("/proc/self/cgroup")) -> Subtree | None:
+    """Return the subtree at `place` below each hierarchy's root, or the portal's own group (`self`); None: it is not there, or not ours."""
+    legacy, unified = _mounts(mounts)
+    if legacy and place != OWN:
+        folders = {name: legacy[name] / place for name in _CONTROLLERS}
+        return Subtree(folders, is_unified=False) if all(_is_ours(folder) for folder in folders.values()) else None
+    if unified is None:
+        return None
+    group = _own_group(own) if place == OWN else f"/{place}"
+    folder = unified / group.removesuffix(f"/{SERVING}").lstrip("/")
+    if not _is_ours(folder) or (os.geteuid() and not f"{_own_group(own)}/".startswith(f"{group.removesuffix(f'/{SERVING}')}/")):
+        return None  # from outside the subtree an unprivileged process cannot move its children into it
+    subtree = Subtree(dict.fromkeys(_CONTROLLERS, folder), is_unified=True)
+    if place == OWN:
+        subtree.enter()
+    return subtree
+
+
+def _mounts(mounts: Path) -> tuple[dict[str, Path], Path | None]:
+    """Return the folder of each controller that we need on version 1, or none; and that of version 2."""
+    legacy: dict[str, Path] = {}
+    unified: Path | None = None
+    for line in mounts.read_text().splitlines():
+        before, _, after = line.partition(" - ")
+        target, (kind, _, options) = Path(before.split()[4]), after.split(" ", 2)
+        if kind == "cgroup2":
+            unified = unified or target
+        elif kind == "cgroup":
+            legacy |= {name: target for name in options.split(",") if name in _CONTROLLERS}
+    return (legacy if legacy.keys() >= set(_CONTROLLERS) else {}), unified
+
+
+def _own_group(own: Path) -> str:
+    """Return the path of our group on version 2."""
+    return next((line[3:] for line in own.read_text().splitlines() if line.startswith("0::")), "/").rstrip("/")
+
+
+def _is_ours(folder: Path) -> bool:
+    return folder.is_dir() and os.access(folder, os.W_OK) and os.access(folder / "cgroup.procs", os.W_OK)
+
+
+def _start_time(pid: int) -> str:
+    """Return when a process was started (proc(5), field 22): with its number it names one process for good."""
+    fields = (_read(Path(f"/proc/{pid}/stat")) or "").rpartition(")")[2].split()
+    return fields[19] if len(fields) > 19 else ""
+
+
+def _flat(text: str | None) -> dict[str, int]:
+    """Parse `name value` lines."""
+    pairs = (line.split() for line in (text or "").splitlines())
+    return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdecimal()}
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text()
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENODEV, errno.ESRCH):  # it has just gone
+            return None
+        raise

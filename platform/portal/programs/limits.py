@@ -1,0 +1,49 @@
+"""What one program of the portal may use, and the sentence for whoever asked for more. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+MIB = 2**20
+
+
+class Reached(StrEnum):
+    """The limit that ended a program."""
+
+    MEMORY = "memory"
+    PROCESSES = "processes"
+    CPU = "cpu"
+    TIME = "time"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Of a program and everything that it starts, together."""
+
+    memory: int  # bytes
+    cpu_seconds: int  # of processor time
+    seconds: int  # by the clock
+    file_size: int  # bytes of one file that it writes
+    processes: int = 64
+
+    def sentence(self, what: str, reached: Reached) -> str:
+        """Say which limit `what` ("This push", "This fetch") has reached."""
+        match reached:
+            case Reached.MEMORY:
+                return f"{what} needed more than {self.memory // MIB} MiB of memory and was stopped."
+            case Reached.PROCESSES:
+                return f"{what} needed more than {self.processes} processes and was stopped."
+            case Reached.CPU:
+                return f"{what} needed more than {self.cpu_seconds} s of processor time and was stopped."
+            case Reached.TIME:
+                return f"{what} took longer than {self.seconds} s and was stopped."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TeamLimits:
+    """Of all programs of one team that run at the same time."""
+
+    memory: int  # bytes
+    processes: int = 512
+    cpu: int = 1000  # millicores

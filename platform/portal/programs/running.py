@@ -1,0 +1,297 @@
+"""The portal's only door to other programs: run beside the event loop, their output streamed, each under its team's limits."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import shlex
+import signal
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, Self, TypeVar
+
+from portal.programs.confinement import confined, group_for
+from portal.programs.groups import Group
+from portal.programs.limits import MIB, Limits, Reached
+
+log = logging.getLogger(__name__)
+_BLOCK = 2**16
+_LOOK = 0.2  # seconds between two looks at what a program has used
+_PATIENCE = 10.0  # seconds until killed processes are gone
+_MOST_SAID = 2**20  # bytes of a short command's output
+_LONGEST_COMPLAINT = 2**16
+T = TypeVar("T")
+_alive: set[asyncio.Task[Any]] = set()  # the loop itself holds tasks weakly (docs.python.org/3/library/asyncio-task.html)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completed:
+    """What a short command did."""
+
+    command: str  # as one pastes it
+    code: int
+    stdout: bytes
+    stderr: str
+    saved: int = 0  # bytes, by `save`
+    reached: Reached | None = None
+
+
+class Program:
+    """A program that runs, with its control group. `start` makes one; `finish` must be awaited in the end."""
+
+    def __init__(self, process: Process, group: Group | None, limits: Limits, name: str) -> None:
+        self.process = process
+        self.reached: Reached | None = None
+        self.is_timed = True  # whether the clock still counts; processor time always does
+        self._group = group
+        self._limits = limits
+        self._name = name
+        self._watcher = asyncio.create_task(self._watch())
+
+    def stop(self, why: Reached | None = None) -> None:
+        """Kill the program and all that it has started."""
+        self._note()
+        self.reached = self.reached or why
+        self._kill()
+
+    async def finish(self) -> int:
+        """Wait for the end, end what it has left behind, remove its group; return the exit code."""
+        code = await self.process.wait()
+        self._watcher.cancel()
+        self._note()
+        peak = self._group.peak() // MIB if self._group else 0
+        if self._group is not None:
+            await _remove(self._group)
+        if self.reached is not None:
+            log.warning("%s: %s It used at most %d MiB of memory.", self._name, self._limits.sentence("It", self.reached), peak)
+        return code
+
+    def _note(self) -> None:
+        if self.reached is None and self._group is not None:
+            self.reached = self._group.reached()
+
+    def _kill(self) -> None:
+        if self._group is not None:
+            self._group.kill()
+        elif self.process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+
+    async def _watch(self) -> None:
+        begun = asyncio.get_running_loop().time()
+        while True:
+            await asyncio.sleep(_LOOK)
+            if self.process.returncode is not None:
+                self._kill()  # what it has started and left behind may hold its output open
+            elif self.is_timed and asyncio.get_running_loop().time() - begun > self._limits.seconds:
+                self.stop(Reached.TIME)
+            elif self._group is not None and self._group.cpu_seconds() > self._limits.cpu_seconds:
+                self.stop(Reached.CPU)
+
+
+async def start(
+    command: Sequence[str],
+    *,
+    environment: Mapping[str, str],
+    limits: Limits,
+    team: int | None,
+    stdin: int = DEVNULL,
+    inherited: Sequence[int] = (),
+) -> Program:
+    """Start a program for a team; `team` None: inside the group that our own process is in. `inherited`: descriptors it gets too."""
+    group = group_for(team, limits) if team is not None else None
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *confined(command, limits, group, inside=team is None),
+            env=environment,
+            stdin=stdin,
+            stdout=PIPE,
+            stderr=PIPE,
+            start_new_session=True,
+            pass_fds=inherited,
+        )
+    except BaseException:
+        if group is not None:
+            group.remove()
+        raise
+    return Program(process, group, limits, shlex.join(command))
+
+
+async def run(
+    command: Sequence[str],
+    *,
+    environment: Mapping[str, str],
+    limits: Limits,
+    team: int | None,
+    told: bytes = b"",
+    most: int = _MOST_SAID,
+) -> Completed:
+    """Run a short command to its end and keep the first `most` bytes that it prints; it is killed where it prints more.
+
+    `told`: what it reads, less than the 64 KiB that a pipe holds.
+    """
+    said = bytearray()
+    async with _Captured(command, environment=environment, limits=limits, team=team, told=told) as captured:
+        async for block in captured.blocks():
+            said += block[: most - len(said)]
+            if len(said) >= most:
+                captured.program.stop()
+    return captured.completed(stdout=bytes(said))
+
+
+async def save(
+    command: Sequence[str], target: int, *, environment: Mapping[str, str], limits: Limits, team: int | None, most: int
+) -> Completed:
+    """Run a command and write what it prints to the open file `target`. It is killed as soon as `saved` is beyond `most` bytes."""
+    written = 0
+    async with _Captured(command, environment=environment, limits=limits, team=team) as captured:
+        async for block in captured.blocks():
+            written += await asyncio.to_thread(_write, target, block)
+            if written > most:
+                captured.program.stop()
+                break
+    return captured.completed(saved=written)
+
+
+async def records(
+    command: Sequence[str], *, environment: Mapping[str, str], limits: Limits, team: int | None
+) -> AsyncGenerator[bytes, None]:
+    """Yield what a command prints up to each NUL, and kill it when nobody reads on. A last part without one is left out."""
+    async with _Captured(command, environment=environment, limits=limits, team=team) as captured:
+        rest = b""
+        async for block in captured.blocks():
+            *whole, rest = (rest + block).split(b"\0")
+            for record in whole:
+                yield record
+            if len(rest) > _MOST_SAID:
+                captured.program.stop()
+    if captured.code != 0:
+        raise RecordsCut(captured.completed())
+
+
+class RecordsCut(Exception):
+    """A command whose records were read did not succeed; `completed` tells more."""
+
+    def __init__(self, completed: Completed) -> None:
+        super().__init__(completed.stderr)
+        self.completed = completed
+
+
+class _Captured:
+    """A short command: its output block by block, what it complains of kept, its end awaited."""
+
+    def __init__(
+        self, command: Sequence[str], *, environment: Mapping[str, str], limits: Limits, team: int | None, told: bytes = b""
+    ) -> None:
+        self._command, self._environment, self._limits, self._team, self._told = command, environment, limits, team, told
+        self.code = 0
+        self._stderr = b""
+
+    async def __aenter__(self) -> Self:
+        with _input(self._told) as stdin:
+            self.program = await start(self._command, environment=self._environment, limits=self._limits, team=self._team, stdin=stdin)
+        assert self.program.process.stderr is not None
+        self._complaints = asyncio.create_task(_beginning(self.program.process.stderr))
+        return self
+
+    async def __aexit__(self, kind: object, *_: object) -> None:
+        if kind is not None:
+            self.program.stop()
+        self.code = await asyncio.shield(keep(self._end()))
+
+    async def blocks(self) -> AsyncIterator[bytes]:
+        assert self.program.process.stdout is not None
+        while block := await self.program.process.stdout.read(_BLOCK):
+            yield block
+
+    def completed(self, *, stdout: bytes = b"", saved: int = 0) -> Completed:
+        return Completed(
+            command=shlex.join(self._command),
+            code=self.code,
+            stdout=stdout,
+            stderr=self._stderr.decode(errors="replace").strip(),
+            saved=saved,
+            reached=self.program.reached,
+        )
+
+    async def _end(self) -> int:
+        assert self.program.process.stdout is not None
+        while await self.program.process.stdout.read(_BLOCK):  # what a killed program had printed already
+            pass
+        code = await self.program.finish()
+        self._stderr = await self._complaints
+        return code
+
+
+def keep(work: Coroutine[object, object, T]) -> asyncio.Task[T]:
+    """Run it to its end, whoever stops waiting for it."""
+    task = asyncio.get_running_loop().create_task(work)
+    _alive.add(task)
+    task.add_done_callback(_alive.discard)
+    return task
+
+
+async def feed(process: Process, body: AsyncIterator[bytes]) -> None:
+    """Write a body to a program's input and close it; a program that has read enough may close it first."""
+    assert process.stdin is not None
+    try:
+        async for block in body:
+            process.stdin.write(block)
+            await process.stdin.drain()
+    except (BrokenPipeError, ConnectionResetError):
+        pass  # its answer tells why
+    finally:
+        process.stdin.close()
+
+
+async def log_complaints(process: Process, name: str) -> None:
+    """Write a program's error output to our log, line by line."""
+    assert process.stderr is not None
+    while True:
+        try:
+            line = await process.stderr.readline()
+        except ValueError:  # a line longer than the reader's buffer, which is gone
+            continue
+        if not line:
+            return
+        log.warning("%s: %s", name, line.decode(errors="replace").rstrip())
+
+
+async def _remove(group: Group) -> None:
+    """End what is left in a group, and remove it."""
+    deadline = asyncio.get_running_loop().time() + _PATIENCE
+    while group.kill() or not group.remove():
+        if asyncio.get_running_loop().time() > deadline:
+            log.error("The control group %s is still in use; the next start of the portal removes it.", group.entrances[0].parent)
+            return
+        await asyncio.sleep(0.005)
+
+
+async def _beginning(stream: asyncio.StreamReader) -> bytes:
+    """Read a stream to its end and keep its beginning."""
+    kept = bytearray()
+    while block := await stream.read(_BLOCK):
+        kept += block[: _LONGEST_COMPLAINT - len(kept)]
+    return bytes(kept)
+
+
+@contextmanager
+def _input(told: bytes) -> Iterator[int]:
+    """A descriptor from which a program reads these bytes, and then the end."""
+    reader, writer = os.pipe()
+    try:
+        os.write(writer, told)
+        os.close(writer)
+        yield reader
+    finally:
+        os.close(reader)
+
+
+def _write(target: int, block: bytes) -> int:
+    left = memoryview(block)
+    while left:
+        left = left[os.write(target, left) :]
+    return len(block)
