@@ -257,5 +257,3 @@ def test_two_pushes_at_once_both_end(checkout: Checkout, shipyard: Shipyard, app
     for thread in threads:
         thread.join(40)
     assert ends == {"hello": 0, "other": 0}
-
-

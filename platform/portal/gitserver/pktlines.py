@@ -49,7 +49,8 @@ class Answer:
             return self._rest
         line = f"{sentence}\n".encode()[:_LONGEST]
         if self._is_multiplexed or (self._is_push and self._is_multiplexed is None):
-            return frame(bytes([_PROGRESS if is_whole else _ERROR]) + line) + _FLUSH
+            kind, begin = (_PROGRESS, b"\n! ") if is_whole else (_ERROR, b"")  # what git was saying may be half a line
+            return frame(bytes([kind]) + begin + line) + _FLUSH
         return self._rest if is_whole else frame(b"ERR " + line)
 
     def _length_at(self, place: int) -> int | None:

@@ -23,6 +23,7 @@ from portal.gitserver import allowances, exchanges, repository, room, slots
 from portal.gitserver.pktlines import frame
 from portal.gitserver.slots import Slots
 from portal.programs import running
+from portal.quotas import amounts
 
 SERVICES = {"git-receive-pack": "receive-pack", "git-upload-pack": "upload-pack"}
 _BLOCK = 2**16
@@ -92,10 +93,12 @@ async def exchange(request: HttpRequest, name: str, service: str) -> HttpRespons
     if service == "git-receive-pack":
         left = await sync_to_async(room.bytes_left)(app)
         held = _held_for_push(app, person)
-        answer = exchanges.push(app, person, path, _body(request), held=held, most_bytes=min(left, settings.MAX_UPLOAD), protocol=protocol)
+        most = min(left, settings.MAX_UPLOAD)
+        body = _body(request, most, f"the disk of team {app.team.name} has room for" if left < settings.MAX_UPLOAD else "one push may have")
+        answer = exchanges.push(app, person, path, body, held=held, most_bytes=most, protocol=protocol)
     else:
         held = await _held_for_fetch(app)
-        answer = exchanges.fetch(app, person, path, _body(request), held=held, protocol=protocol)
+        answer = exchanges.fetch(app, person, path, _body(request, settings.MAX_UPLOAD, "one fetch may ask with"), held=held, protocol=protocol)
     response = StreamingHttpResponse(answer, content_type=f"application/x-{service}-result")
     response["Cache-Control"] = "no-cache"
     return response
@@ -133,8 +136,8 @@ def _authorised(request: HttpRequest, name: str) -> tuple[App, Person]:
     return app, person
 
 
-async def _body(request: HttpRequest) -> AsyncIterator[bytes]:
-    """The request's body, unpacked where git has packed it; never longer than one upload may be."""
+async def _body(request: HttpRequest, most: int, why: str) -> AsyncIterator[bytes]:
+    """The request's body, unpacked where git has packed it. SourceTooLarge: it is longer than the `most` bytes that `why` says."""
     unpack = zlib.decompressobj(wbits=31) if request.headers.get("Content-Encoding") in ("gzip", "x-gzip") else None
     total = 0
     while block := request.read(_BLOCK):
@@ -145,7 +148,7 @@ async def _body(request: HttpRequest) -> AsyncIterator[bytes]:
                 raise SourceRefused("The request says that it is packed by gzip, and is not.") from None
             block = unpack.unconsumed_tail if unpack else b""  # what did not fit into one piece
             total += len(piece)
-            if total > settings.MAX_UPLOAD + _BLOCK:
-                raise SourceTooLarge(f"The push is larger than the {settings.MAX_UPLOAD // 2**20} MiB that one may have.")
+            if total > most + _BLOCK:
+                raise SourceTooLarge(f"What was sent is larger than the {amounts.size(most)} that {why}.")
             yield piece
             await asyncio.sleep(0)  # others have their turn, however large the body

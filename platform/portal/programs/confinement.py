@@ -14,6 +14,7 @@ from portal.programs.limits import MIB, Limits, TeamLimits
 
 log = logging.getLogger(__name__)
 _BESIDES = 768 * MIB  # of address space that is not data: program text, libraries, and files that are mapped
+_LATER = 10  # seconds of processor time; where the group counts, the limit of one process is only behind it
 _EXPENDABLE = 500  # oom_score_adj: where the whole machine is out of memory, these end before what serves
 # The shell is in the group before it becomes the program, so nothing that the program does is outside.
 _ENTER = f"""
@@ -44,7 +45,8 @@ def group_for(team: int, limits: Limits) -> Group | None:
 
 def confined(command: Sequence[str], limits: Limits, group: Group | None, *, inside: bool = False) -> tuple[str, ...]:
     """Return the command that runs `command` under its limits. `inside`: our own process is in the group already."""
-    rights = [f"--cpu={limits.cpu_seconds}", f"--fsize={limits.file_size}", "--core=0"]
+    seconds = limits.cpu_seconds + (_LATER if group else 0)
+    rights = [f"--cpu={seconds}:{seconds + 1}", f"--fsize={limits.file_size}", "--core=0"]
     if group is None and not inside:
         rights.append(f"--as={limits.memory + _BESIDES}")
     entrances = [str(path) for path in group.entrances] if group else []

@@ -177,8 +177,9 @@ class Subtree:
         names = {
             (team.name, group.name)
             for folder in dict.fromkeys(self.folders.values())
-            for team in folder.glob("team*")
-            for group in team.glob("*-*-*")
+            for team in _folders(folder)
+            for group in _folders(team)
+            if team.name.startswith("team")
         }
         for team_name, name in sorted(names):
             folders = {controller: folder / team_name / name for controller, folder in self.folders.items()}
@@ -224,6 +225,13 @@ def _own_group(own: Path) -> str:
 
 def _is_ours(folder: Path) -> bool:
     return folder.is_dir() and os.access(folder, os.W_OK) and os.access(folder / "cgroup.procs", os.W_OK)
+
+
+def _folders(place: Path) -> list[Path]:
+    try:
+        return [Path(entry.path) for entry in os.scandir(place) if entry.is_dir(follow_symlinks=False)]
+    except FileNotFoundError:  # it has just gone
+        return []
 
 
 def _start_time(pid: int) -> str:

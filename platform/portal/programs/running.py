@@ -62,6 +62,8 @@ class Program:
         code = await self.process.wait()
         self._watcher.cancel()
         self._note()
+        if code == -signal.SIGXCPU:  # the limit of one process (setrlimit(2))
+            self.reached = self.reached or Reached.CPU
         peak = self._group.peak() // MIB if self._group else 0
         if self._group is not None:
             await _remove(self._group)

@@ -1,0 +1,198 @@
+"""Many pushes, slow ones, ones whose portal is killed, and ones that never deploy."""
+
+import asyncio
+import http.client
+import os
+import signal
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+from portal.accounts.actions import create_team
+from portal.accounts.models import Person
+from portal.apps.actions import create_app
+from portal.apps.models import App
+from portal.builds.models import Build
+from portal.gitserver import allowances, leftovers, repository, slots
+from portal.gitserver.slots import Kind, Limit, Slots
+from portal.quotas.models import Quota
+from runtime.containers.cgroup import PORTAL, Cgroups
+from tests.portal.conftest import Crew, listening_portal
+from tests.portal.packs import Pack, body_of, groups_in, push
+from tests.portal.shipyard import Shipyard
+from tests.portal.test_git import Checkout
+
+MIB = 2**20
+
+
+@pytest.fixture
+def app(committed_crew: Crew) -> App:
+    return committed_crew.app()
+
+
+@pytest.fixture
+def token(committed_crew: Crew) -> str:
+    return committed_crew.token(committed_crew.owner)
+
+
+def small_push(message: bytes = b"Hello\n", *, ballast: int = 0) -> bytes:
+    pack = Pack()
+    entries = [("100644", b"Procfile", pack.add("blob", b"web: x\n"))]
+    if ballast:
+        entries.append(("100644", b"ballast", pack.add("blob", os.urandom(ballast))))
+    return body_of(pack.commit(pack.tree(entries), message=message), pack.data())
+
+
+def hold(limits: list[Limit]) -> list[Slots]:
+    """All slots of these kinds, as so many pushes would."""
+    held = []
+    while (taken := slots.take(limits)) is not None:
+        held.append(taken)
+    return held
+
+
+def test_a_push_too_many_is_refused_with_a_sentence_and_a_time(
+    portal_url: str, app: App, token: str, committed_crew: Crew, tmp_path: Path
+) -> None:
+    held = hold(allowances.open_pushes(app, committed_crew.owner))
+    assert len(held) == allowances.MOST_OPEN
+    try:
+        checkout = Checkout(tmp_path, portal_url)
+        checkout.commit()
+        told = checkout.push("hello", token).stderr
+        assert "remote: Team blue, or you, have 10 pushes under way, the most at the same time." in told
+        refused = push(portal_url, "hello", token, small_push())
+        assert (refused.status, refused.retry_after) == (429, "30")
+    finally:
+        for one in held:
+            one.free()
+
+
+def test_a_push_waits_for_its_turn_and_then_deploys(
+    portal_url: str, shipyard: Shipyard, app: App, token: str, committed_crew: Crew
+) -> None:
+    held = hold(allowances.unpacking(app, committed_crew.owner))
+    assert len(held) == 2
+    threading.Timer(2, held[0].free).start()
+    pushed = push(portal_url, "hello", token, small_push())
+    held[1].free()
+    assert "ok refs/heads/main" in pushed.report, pushed
+    assert pushed.seconds > 1.5
+
+
+def test_who_waits_too_long_for_a_turn_gets_none(app: App, committed_crew: Crew) -> None:
+    held = hold(allowances.unpacking(app, committed_crew.owner))
+    assert asyncio.run(slots.wait(allowances.unpacking(app, committed_crew.owner), patience=0.3)) is None
+    held[0].free()
+    held.append(slots.take(allowances.unpacking(app, committed_crew.owner)) or pytest.fail("the slot was not freed"))
+    for one in held[1:]:
+        one.free()
+
+
+def test_a_person_with_two_teams_has_one_allowance(committed_crew: Crew) -> None:
+    first = committed_crew.app()
+    second = create_app(committed_crew.owner, team=create_team(committed_crew.owner, name="green"), name="second")
+    held = hold(allowances.unpacking(first, committed_crew.owner))
+    assert slots.take(allowances.unpacking(second, committed_crew.owner)) is None
+    for one in held:
+        one.free()
+
+
+def test_a_slot_stays_taken_while_a_program_has_it_and_no_longer() -> None:
+    limit = [Limit(kind=Kind.TEAM_PACKING, holder=77, most=1)]
+    taken = slots.take(limit)
+    assert taken is not None
+    program = subprocess.Popen(("sleep", "60"), pass_fds=taken.descriptors)
+    taken.release()
+    assert slots.take(limit) is None, "the program holds it"
+    program.kill()
+    program.wait()
+    again = slots.take(limit)
+    assert again is not None
+    again.free()
+
+
+def test_of_a_killed_portal_nothing_is_left_once_the_next_has_started(
+    redis_server: str, shipyard: Shipyard, app: App, token: str, portal_groups: Cgroups
+) -> None:
+    subtrees = [root / PORTAL for root in portal_groups.held]
+    shipyard.waits_for.clear()
+    with listening_portal() as url:
+        cut = threading.Thread(target=lambda: _push_cut(url, token))
+        cut.start()
+        _until(Build.objects.exists, "the push did not come as far as its build")
+        (group, *_) = groups_in(subtrees)
+        pids = [int(pid) for pid in (group / "cgroup.procs").read_text().split()]
+        assert list(repository.path_of(app).glob("objects/*incoming*")), "git has a quarantine"
+        (settings.INCOMING / "git-abandoned.tar").write_bytes(b"half")
+        os.kill(int(group.name.partition("-")[0]), signal.SIGKILL)
+        cut.join()
+        assert list(groups_in(subtrees)), "the kernel keeps what a killed portal has made"
+    with listening_portal():
+        _until(lambda: not list(groups_in(subtrees)), "groups are left")
+        assert not [pid for pid in pids if Path(f"/proc/{pid}/exe").exists()]
+        assert not list(repository.path_of(app).glob("objects/*incoming*"))
+        assert not list(settings.INCOMING.glob("git-*"))
+        free = slots.take(allowances.open_pushes(app, Person.objects.get(username="owner")))
+        assert free is not None
+        free.free()
+
+
+def _push_cut(url: str, token: str) -> None:
+    with pytest.raises((OSError, http.client.HTTPException)):
+        push(url, "hello", token, small_push())
+
+
+def test_a_repository_that_is_written_to_is_not_cleaned(committed_crew: Crew) -> None:
+    app = committed_crew.app()
+    draft = repository.path_of(app) / "objects" / "tmp_objdir-incoming-x"
+    draft.mkdir(parents=True)
+    writer = slots.take([allowances.writing(app)])
+    assert writer is not None
+    assert leftovers.clean(app.pk) == 0
+    writer.free()
+    assert leftovers.clean(app.pk) == 1
+    assert not draft.exists()
+    repository.remove(app)
+
+
+def test_repositories_count_in_the_teams_disk(portal_url: str, shipyard: Shipyard, app: App, token: str, tmp_path: Path) -> None:
+    Quota.objects.update(disk=18 * MIB, disk_per_instance=15 * MIB)
+    assert "ok refs/heads/main" in push(portal_url, "hello", token, small_push(ballast=3 * MIB)).report
+    assert repository.size_of(repository.path_of(app)) > 3 * MIB
+    checkout = Checkout(tmp_path, portal_url)
+    checkout.commit()
+    told = checkout.push("hello", token, "+main").stderr
+    assert "remote: Team blue may have 18 MiB of disk in all and has 15 MiB; this would make 18" in told
+
+
+def test_a_pack_larger_than_the_teams_disk_is_cut_off(portal_url: str, shipyard: Shipyard, app: App, token: str) -> None:
+    Quota.objects.update(disk=MIB, disk_per_instance=MIB)
+    pushed = push(portal_url, "hello", token, small_push(ballast=3 * MIB))
+    assert "! What was sent is larger than the 9" in pushed.said
+    assert " KiB that the disk of team blue has room for." in pushed.said
+    _until(lambda: not [path for path in repository.path_of(app).glob("objects/**/*") if path.is_file()], "a part of the pack stays")
+
+
+def test_many_packs_become_one(portal_url: str, shipyard: Shipyard, app: App, token: str) -> None:
+    path = repository.path_of(app)
+    assert "ok refs/heads/main" in push(portal_url, "hello", token, small_push()).report
+    for number in range(35):
+        pack = Pack()
+        pack.add("blob", b"%d" % number)
+        subprocess.run(("git", "-C", path, "index-pack", "--stdin"), input=pack.data(), check=True, capture_output=True)
+    assert len(list(path.glob("objects/pack/*.pack"))) > 30
+    push(portal_url, "hello", token, small_push(b"Again\n"))
+    _until(lambda: len(list(path.glob("objects/pack/*.pack"))) <= 2, "the packs stay many")
+    assert subprocess.run(("git", "-C", path, "fsck"), check=False, capture_output=True).returncode == 0
+
+
+def _until(reached: object, complaint: str) -> None:
+    deadline = time.monotonic() + 30
+    while not reached():  # type: ignore[operator]
+        assert time.monotonic() < deadline, complaint
+        time.sleep(0.05)
