@@ -106,8 +106,8 @@ GIT_HOOK_ENVIRONMENT = {
 GIT_PUSH_TAKEN = int(os.environ["SLIPWAY_PUSH_TAKEN"]) if os.environ.get("SLIPWAY_PUSH_TAKEN") else None  # a descriptor of the hook's
 
 # --- Programs on tenants' bytes -----------------------------------------------------------------------------------------
-# Below each hierarchy of control groups: what root gave to the portal's user; `self` is the group that the portal was started in.
-CGROUP = os.environ.get("SLIPWAY_PORTAL_CGROUP") or f"{os.environ.get('SLIPWAY_NAME') or 'slipway'}/portal"
+CGROUP = f"{os.environ.get('SLIPWAY_NAME') or 'slipway'}/portal"  # below each hierarchy of control groups; root gives it to our user
+CGROUP_DELEGATED = os.environ.get("SLIPWAY_CGROUP_DELEGATED") == "yes"  # systemd's `Delegate=yes`: the group that we were started in
 PUSH_MEMORY = int(os.environ.get("SLIPWAY_PUSH_MEMORY") or 256) * 2**20  # of one push or fetch
 TEAM_PROGRAMS_MEMORY = 4 * PUSH_MEMORY  # of all that a team has under way
 

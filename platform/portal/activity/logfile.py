@@ -17,6 +17,7 @@ from typing import BinaryIO, Self
 
 POLL_SECONDS = 0.2
 _BLOCK = 2**16
+_MOST_READ = 2**22  # bytes of the end of a log that are looked at for its last lines
 _LONGEST = 2**20  # a line without an end is given out in pieces of this size
 _ID = re.compile(r"([0-9a-f]{1,16})-([0-9a-f]{1,16})")
 
@@ -134,19 +135,21 @@ class Reader:
 
 
 def _last_lines(path: Path, count: int) -> list[LogLine]:
-    """Read backwards in blocks until there are enough line ends."""
+    """Read backwards in blocks until there are enough line ends; a first line that is too long is shown from its middle."""
     if (file := _open(path)) is None:
         return []
     with file:
         inode = os.fstat(file.fileno()).st_ino
         start = file.seek(0, os.SEEK_END)
-        data = b""
-        while start > 0 and data.count(b"\n") <= count:
+        blocks: list[bytes] = []
+        ends = read = 0
+        while start > 0 and ends <= count and read < _MOST_READ:
             step = min(_BLOCK, start)
             start -= step
             file.seek(start)
-            data = file.read(step) + data
-    *whole, _ = data.split(b"\n")
+            blocks.append(file.read(step))
+            ends, read = ends + blocks[-1].count(b"\n"), read + step
+    *whole, _ = b"".join(reversed(blocks)).split(b"\n")
     offset = start + sum(len(text) + 1 for text in whole[:-count])
     lines = []
     for text in whole[-count:]:

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, ValidationError
+from ninja.parser import Parser
 
 from portal.api import applications, deploys, domains, health, images, jobs, traffic
 from portal.api.asking import TokenAuth
+from portal.documents import parse_json
 from portal.errors import NotSignedIn, Refused
 from portal.middleware import json_of
 
+
+class BoundedParser(Parser):
+    """Reads the JSON of a request's body."""
+
+    def parse_body(self, request: HttpRequest) -> Any:
+        return parse_json(request.body)
+
+
 api = NinjaAPI(
+    parser=BoundedParser(),
     title="Slipway",
     version="1",
     description="Every answer that is not what was asked for is `{error, hint}`.",

@@ -98,7 +98,9 @@ async def exchange(request: HttpRequest, name: str, service: str) -> HttpRespons
         answer = exchanges.push(app, person, path, body, held=held, most_bytes=most, protocol=protocol)
     else:
         held = await _held_for_fetch(app)
-        answer = exchanges.fetch(app, person, path, _body(request, settings.MAX_UPLOAD, "one fetch may ask with"), held=held, protocol=protocol)
+        answer = exchanges.fetch(
+            app, person, path, _body(request, settings.MAX_UPLOAD, "one fetch may ask with"), held=held, protocol=protocol
+        )
     response = StreamingHttpResponse(answer, content_type=f"application/x-{service}-result")
     response["Cache-Control"] = "no-cache"
     return response

@@ -27,11 +27,11 @@ exec "$@"
 @cache
 def subtree() -> Subtree | None:
     """Return the portal's control groups; without them, say so once in the log."""
-    found = groups.find(settings.CGROUP)
+    found = groups.find(settings.CGROUP, is_delegated=settings.CGROUP_DELEGATED)
     if found is None:
         log.warning(
             "There are no control groups of the portal's own at %r, so git is held by the limits of each process only. "
-            "`make up` makes them; see SLIPWAY_PORTAL_CGROUP in .env.example.",
+            "`make up` makes them.",
             settings.CGROUP,
         )
     return found

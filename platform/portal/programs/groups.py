@@ -20,7 +20,6 @@ from pathlib import Path
 from portal.programs.limits import Limits, Reached, TeamLimits
 
 SERVING = "serving"  # the portal's own processes: on version 2 a group with children holds none itself
-OWN = "self"  # the setting for "the group that the portal was started in"
 _CONTROLLERS = ("cpu", "cpuacct", "memory", "pids")  # of version 1
 _PERIOD = 100_000  # microseconds over which a CPU limit is counted
 _SHARES, _WEIGHT = 128, 12  # an eighth of what the portal itself gets where both want the processor
@@ -186,20 +185,26 @@ class Subtree:
             yield Group(folders=folders, is_unified=self.is_unified)
 
 
-def find(place: str, *, mounts: Path = Path("/proc/self/mountinfo"), own: Path = Path("/proc/self/cgroup")) -> Subtree | None:
-    """Return the subtree at `place` below each hierarchy's root, or the portal's own group (`self`); None: it is not there, or not ours."""
+def find(
+    place: str, *, is_delegated: bool = False, mounts: Path = Path("/proc/self/mountinfo"), own: Path = Path("/proc/self/cgroup")
+) -> Subtree | None:
+    """Return the subtree at `place` below each hierarchy's root; None: it is not there, or not ours.
+
+    `is_delegated`: on version 2 it is the group that we were started in, which systemd has given us.
+    """
     legacy, unified = _mounts(mounts)
-    if legacy and place != OWN:
-        folders = {name: legacy[name] / place for name in _CONTROLLERS}
+    if legacy:
+        folders = {name: target / place for name, target in legacy.items()}
         return Subtree(folders, is_unified=False) if all(_is_ours(folder) for folder in folders.values()) else None
     if unified is None:
         return None
-    group = _own_group(own) if place == OWN else f"/{place}"
-    folder = unified / group.removesuffix(f"/{SERVING}").lstrip("/")
-    if not _is_ours(folder) or (os.geteuid() and not f"{_own_group(own)}/".startswith(f"{group.removesuffix(f'/{SERVING}')}/")):
+    here = _own_group(own)
+    group = here.removesuffix(f"/{SERVING}") if is_delegated else f"/{place}"
+    folder = unified / group.lstrip("/")
+    if not _is_ours(folder) or (os.geteuid() and not f"{here}/".startswith(f"{group}/")):
         return None  # from outside the subtree an unprivileged process cannot move its children into it
     subtree = Subtree(dict.fromkeys(_CONTROLLERS, folder), is_unified=True)
-    if place == OWN:
+    if is_delegated:
         subtree.enter()
     return subtree
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from portal.documents import parse_json
 from portal.errors import RegistryRefused
 from portal.registry.names import hex_of
 
@@ -71,7 +71,7 @@ class Document:
 def parse(data: bytes, content_type: str = "") -> Document:
     """MANIFEST_INVALID says what is wrong; DIGEST_INVALID that a digest in it is none."""
     try:
-        document = json.loads(data)
+        document = parse_json(data)
         if not isinstance(document, dict) or document.get("schemaVersion") != 2:
             raise _invalid("It is no manifest of schema version 2")
         kind = str(document.get("mediaType") or content_type.partition(";")[0].strip() or MANIFEST)
@@ -101,7 +101,7 @@ def for_machine(index: Document, architecture: str) -> Part:
 def check_machine(configuration: bytes, architecture: str) -> None:
     """MANIFEST_INVALID: the image is for another kind of machine."""
     try:
-        told = json.loads(configuration)
+        told = parse_json(configuration)
         system, meant = told.get("os") or "linux", told.get("architecture") or architecture
     except (ValueError, AttributeError, RecursionError):
         raise _invalid("Its configuration cannot be read") from None
