@@ -129,10 +129,18 @@ class Subtree:
         """Move the portal's processes out of the subtree's root, which must be empty to have children (version 2)."""
         root = self.folders["memory"]
         (root / SERVING).mkdir(exist_ok=True)
-        for pid in (_read(root / "cgroup.procs") or "").split():
-            with suppress(ProcessLookupError):
-                (root / SERVING / "cgroup.procs").write_text(pid)
-        (root / "cgroup.subtree_control").write_text("+cpu +memory +pids")
+        for _ in range(10):  # what is moved may just have started something
+            for pid in (_read(root / "cgroup.procs") or "").split():
+                with suppress(ProcessLookupError):
+                    (root / SERVING / "cgroup.procs").write_text(pid)
+            try:
+                (root / "cgroup.subtree_control").write_text("+cpu +memory +pids")
+            except OSError as error:
+                if error.errno != errno.EBUSY:
+                    raise
+                continue
+            return
+        raise OSError(errno.EBUSY, "The portal's control group does not become free of processes.")
 
     def _make(self, group: Group, team_limits: TeamLimits) -> None:
         for _ in range(10):  # another program of the team may end meanwhile, and the team's group with it
