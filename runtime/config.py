@@ -37,7 +37,7 @@ class NodeConfig:
     resolver: str = ""  # address or address:port of the DNS server that domains are proven by; empty: this machine's own
     proxy_protocol: bool = False  # every connection from browsers begins with the PROXY protocol's line
     queue_seconds: int = 30  # how long a request waits in the router for an instance that is not full
-    client_share: int = 50  # percent of the router's connections that one client's address may hold; 100: all
+    client_share: int = 50  # percent of the router's connections that one client's address alone may hold; 100: no limit
     scheme: str = "http"
     portal_host: str = "localhost"
     base_domain: str = "slipway.localhost"

@@ -7,19 +7,17 @@ without a policy passes by all rules that ask for one.
 from __future__ import annotations
 
 from runtime.config import NodeConfig
+from runtime.router import connections, headers
 from runtime.router.codes import EXPLAINED, Code
-from runtime.router.places import places
 from runtime.router.record import FIELDS, PATH_FIELDS, PLAIN, RATE_PERIOD, SITUATIONS, Maps
 from runtime.router.table import AppSituation
 
 ANSWERS = "answers"
-CONNECTIONS = 8000  # open at once, of all clients together; the rest wait in the kernel
 _SPECIAL = "/.well-known/"  # above all paths that are the router's own
 PROOF_PATH = f"{_SPECIAL}slipway-domain.txt"  # of the file that proves whose a domain is
 _ACME_PATH = f"{_SPECIAL}acme-challenge/"
 PORTAL_FLAG = "P"  # in the portal's own record: people who come by HTTP are led to HTTPS
 PROOF_HEADER = "X-Slipway-Domain"
-_LONGEST_HOST = 261  # bytes: a name of 253 (RFC 1035, 2.3.4), its dot and a port; a copy of more could find no room in the buffer
 _HTML = "!{ var(txn.as) -m found }"  # what an answer of ours is, if nothing else was asked for
 _NO_CODE = "!{ var(txn.code) -m found }"
 
@@ -51,8 +49,7 @@ backend by_app from table
 backend by_client from table
   stick-table type string len 128 size 200k expire 1m store {stored}
 
-backend by_address from table
-  stick-table type ipv6 size {2 * CONNECTIONS} expire 10s store conn_cur"""
+{connections.table()}"""
 
 
 def answers(maps: Maps) -> str:
@@ -123,49 +120,17 @@ def _page(text: str) -> str:
 
 
 def _head(config: NodeConfig) -> str:
-    secure = "\n  http-request set-header X-Forwarded-Proto https if { ssl_fc }" if config.https_port else ""
-    # Names with other characters go first: application servers read X_Forwarded_For as X-Forwarded-For.
     return f"""\
 frontend web from front
-{_binds(config)}{_share(config)}
+{connections.binds(config)}{connections.share(config)}
   option http-no-delay
-  option http-restrict-req-hdr-names delete
   option idle-close-on-response
-  unique-id-format %[uuid]
-  unique-id-header X-Request-Id
-  http-request del-header X-Forwarded- -m beg
-  http-request del-header Forwarded
-  http-request del-header X-Real-IP
-  http-request del-header X-Request-Id
-  http-request del-header Proxy
-  http-request set-header X-Forwarded-For %[src]
-  http-request set-header X-Forwarded-Proto {_scheme(config)}{secure}
-  http-request set-header X-Forwarded-Host %[req.hdr(host),bytes(0,{_LONGEST_HOST})]
-  http-request set-var(txn.as) str(json) if {{ req.hdr(accept) -m sub application/json }} !{{ req.hdr(accept) -m sub text/html }}"""
-
-
-def _scheme(config: NodeConfig) -> str:
-    """Of what comes without TLS of our own: there may be TLS before us."""
-    return "http" if config.https_ourselves else config.scheme
-
-
-def _share(config: NodeConfig) -> str:
-    """Connections count from the moment they are taken, before TLS and headers: those are what somebody slow never finishes.
-
-    Whose they are is known only once the PROXY protocol's line is there, where one comes: what then sends none is the balancer's.
-    """
-    if config.client_share == 100:
-        return ""
-    stage = "session" if config.proxy_protocol else "connection"
-    most = CONNECTIONS * config.client_share // 100
-    return f"""
-  tcp-request {stage} track-sc2 src,ipmask(32,64) table by_address
-  tcp-request {stage} reject if {{ sc_conn_cur(2) gt {most} }}"""
+{headers.rules(config)}"""
 
 
 def _lookup(maps: Maps) -> str:
     return f"""\
-  http-request set-var(txn.host) req.hdr(host),field(1,:),lower,rtrim(.)
+  http-request set-var(txn.host) req.fhdr(host),field(1,:),lower,rtrim(.)
 {_record(maps)}
   http-request set-var(txn.app) var(txn.record),{_field("app")}
   http-request set-var(txn.slot) var(txn.record),{_field("slot")}
@@ -216,7 +181,7 @@ def _redirects(config: NodeConfig) -> str:
   http-request set-var(txn.proto) str(https) if {_flag(PORTAL_FLAG)} {{ var(txn.to) -m found }}"""
     to = "{ var(txn.to) -m found }"
     return f"""\
-  http-request set-var(txn.proto) str({_scheme(config)})
+  http-request set-var(txn.proto) str({headers.scheme(config)})
   http-request set-var(txn.proto) str(https) if {{ ssl_fc }}
   http-request set-var(txn.canonical) var(txn.record),{_field("canonical")} if {_flag("h")}{secure if config.https_port else ""}{portal if config.portal_has_certificate else ""}
   http-request set-var(txn.to) var(txn.canonical) if {_flag("h")} !{{ var(txn.canonical),strcmp(txn.host) eq 0 }}
@@ -229,13 +194,6 @@ def _port(config: NodeConfig, scheme: str) -> str:
     """What follows a host in an address; the port that browsers know is the one of the scheme we are told to be seen under."""
     port = config.https_port if scheme == "https" and config.https_port else config.http_port
     return "" if port == {"http": 80, "https": 443}[scheme] else f":{port}"
-
-
-def _binds(config: NodeConfig) -> str:
-    """HTTP, and HTTPS with the certificate that fits the name asked for (SNI)."""
-    proxied = " accept-proxy" if config.proxy_protocol else ""
-    options = {"http": "", "https": f" ssl crt-list {config.certificates / 'list'} alpn h2,http/1.1"}
-    return "\n".join(f'  bind "${{{place.variable}}}"{proxied}{options[place.name]}' for place in places(config))
 
 
 def _refusals(maps: Maps) -> str:
@@ -355,6 +313,7 @@ def _answering(maps: Maps) -> str:
   http-after-response set-header Retry-After %[{retry}] if {{ {retry} -m found }}
   http-after-response set-header WWW-Authenticate "Basic realm=\\"%[var(txn.host)]\\", charset=\\"UTF-8\\"" if {{ var(txn.code) -m str {Code.SIGN_IN} }}
   http-after-response set-header Content-Type application/json if {{ var(txn.as) -m str json }}
+  http-after-response set-header Connection close if {{ var(txn.code) -m str {Code.BAD_REQUEST} }}
   http-after-response del-header X-Slipway-Page
   use_backend %[var(txn.slot)]"""
 

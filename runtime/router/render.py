@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runtime.config import NodeConfig
-from runtime.router import frontend
+from runtime.router import connections, frontend, headers
 from runtime.router.codes import Code
 from runtime.router.policy import Link
 from runtime.router.record import SITUATIONS, Maps, slot_name
@@ -124,7 +124,7 @@ global
   log stdout format raw daemon err
   stats socket {config.router_socket} mode 600 level admin
   stats maxconn 50
-  maxconn {frontend.CONNECTIONS}
+  maxconn {connections.MOST}
   nbthread {threads}
   no strict-limits
   hard-stop-after 1h{drop}
@@ -177,8 +177,7 @@ defaults slot
   http-reuse safe
   option abortonclose
   option http-no-delay
-  http-response del-header X-Slipway-Page
-  http-response del-header X-Slipway-Code
+{headers.slot_rules()}
   timeout connect 2s
   timeout queue {config.queue_seconds}s
   timeout server 5m

@@ -93,7 +93,7 @@ def test_a_long_host_beside_long_cookies_is_no_fault_of_the_router(shared: Route
     answer = exchange(
         shared, b"GET / HTTP/1.1\r\nHost: " + b"a" * 3000 + b"\r\nCookie: " + b"c" * 12_000 + b"\r\nConnection: close\r\n\r\n"
     )
-    assert answer.startswith(b"HTTP/1.1 404 "), answer[:200]
+    assert answer.startswith(b"HTTP/1.1 400 "), answer[:200]
 
 
 def test_slow_clients_keep_nobody_waiting(shared: RouterUnderTest):

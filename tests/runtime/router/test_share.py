@@ -10,11 +10,11 @@ from contextlib import ExitStack, contextmanager, suppress
 import pytest
 
 from runtime.config import NodeConfig
-from runtime.router import frontend
+from runtime.router import connections, frontend
 from runtime.router.record import Maps
 from tests.runtime.router.conftest import RouterUnderTest, end, free_port, router_of_its_own, routes_to, wait_for
 
-SHARE = frontend.CONNECTIONS // 100  # of client_share=1
+SHARE = connections.MOST // 100  # of client_share=1
 HALF = b"GET / HTTP/1.1\r\nHost: hello.t"
 WHOLE = b"GET / HTTP/1.1\r\nHost: hello.test\r\nConnection: close\r\n\r\n"
 
@@ -99,5 +99,5 @@ def proxied(addresses: str) -> bytes:
 
 def test_the_share_is_half_and_can_be_all():
     maps = Maps(folder=NodeConfig().router)
-    assert "reject if { sc_conn_cur(2) gt 4000 }" in frontend.frontend(NodeConfig(), maps)
+    assert "add(sess.all) gt 400000 }" in frontend.frontend(NodeConfig(), maps)
     assert "reject" not in frontend.frontend(NodeConfig(client_share=100), maps)
