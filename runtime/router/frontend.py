@@ -150,6 +150,7 @@ def _plain() -> str:
     return f"""\
   http-request allow if {{ var(txn.record) -m end "{PLAIN}" }} !{{ path_beg {_SPECIAL} }}
 {_state()}
+{_refuse(Code.BAD_REQUEST, "!{ var(txn.host) -m found }")}
 {_refuse(Code.UNKNOWN_HOST, "!{ var(txn.slot) -m found }")}"""
 
 

@@ -1,7 +1,7 @@
 """The form that a request must have, and the headers that only the router may set, as HAProxy's text. Pure.
 
-It comes before any lookup, so nothing that is read in two ways decides where a request goes. A usual request passes two regular
-expressions; only one that fails the second is looked at name by name.
+It comes before any lookup, so nothing that is read in two ways decides where a request goes. A usual request passes one regular
+expression over its headers; only one that fails it is looked at name by name.
 """
 
 from __future__ import annotations
@@ -53,11 +53,16 @@ OWN = (  # the router's own, the variable HTTP_PROXY of CGI, and a second way to
 )
 REMOVED = (*ADDRESS, *TARGET, *OWN)
 
-_CONTROL = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|(?<!\r)\n"  # RFC 9110, 5.5: what a field's value cannot hold
-_LONG = "content-length: [0-9]{19}"  # HAProxy 2.6 reads 2**64 + 3 as 3, and passes it on as it is
-_REFUSED = rf"{_CONTROL}|(?:^|\n){_LONG}"
 # A name as `check` lets an app have one, of 253 bytes at most (RFC 1035, 2.3.4) and one dot, or an address; a port may follow.
-_HOST = r"^(?:(?=[^:]{1,254}(?::|$))[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.?|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?$"
+_NAME = r"(?=[^:\r]{1,254}[:\r])[A-Za-z0-9_-]++(?:\.[A-Za-z0-9_-]++)*+\.?+"
+_HOST = rf"(?:{_NAME}|\[[0-9A-Fa-f:.]{{2,45}}\])(?::[0-9]{{1,5}})?\r"
+_BAD_LINES = (
+    rf"host: (?!{_HOST})",
+    "content-length: [0-9]{19}",  # HAProxy 2.6 reads 2**64 + 3 as 3, and passes it on as it is
+)
+_CONTROL = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|(?<!\r)\n"  # RFC 9110, 5.5: what a field's value cannot hold
+_REFUSED = rf"{_CONTROL}|(?:^|\n)(?:{'|'.join(_BAD_LINES)})"
+_HOPS = ("upgrade:", r"connection: (?!(?:keep-alive|close)\r)")  # what more than a usual client says of its connection
 _URL = r"^https?://[^/?#@\\]+/"  # as clients send it to a proxy: there is always a path
 
 
@@ -70,16 +75,14 @@ def rules(config: NodeConfig) -> str:
   unique-id-format %[uuid]
   unique-id-header X-Request-Id
   http-request set-var(txn.as) str(json) if {{ req.hdr(accept) -m sub application/json }} !{{ req.hdr(accept) -m sub text/html }}
-  http-request deny deny_status 400 if !{{ req.fhdr(host) -m reg '{_HOST}' }}
-  http-request deny deny_status 400 if {{ method CONNECT }}
   http-request deny deny_status 400 if !{{ url_beg / }} !{{ url -m reg -i '{_URL}' }} !{{ url * }}
   http-request set-uri %[pathq] if {{ url_beg http }} {{ req.ver -m beg 1 }}
   http-request set-var(txn.odd) bool(1) if !{{ req.hdrs -m reg '{_usual()}' }}
   http-request deny deny_status 400 if {{ var(txn.odd) -m found }} {{ req.hdrs -m reg '{_REFUSED}' }}
   http-request del-header '{_removed()}' -m reg if {{ var(txn.odd) -m found }}
-  http-request del-header Upgrade if {{ req.hdr(upgrade) -m beg -i h2c http/ tls/ }}
-  http-request set-header Connection upgrade if {{ req.hdr(upgrade) -m found }}
-  http-request del-header Connection if !{{ req.hdr(upgrade) -m found }}
+  http-request del-header Upgrade if {{ var(txn.odd) -m found }} {{ req.hdr(upgrade) -m beg -i h2c http/ tls/ }}
+  http-request set-header Connection upgrade if {{ var(txn.odd) -m found }} {{ req.hdr(upgrade) -m found }}
+  http-request del-header Connection if {{ var(txn.odd) -m found }} !{{ req.hdr(upgrade) -m found }}
   http-request set-header X-Forwarded-For %[src]
   http-request set-header X-Forwarded-Proto {scheme(config)}{secure}
   http-request set-header X-Forwarded-Host %[req.fhdr(host)]"""
@@ -98,13 +101,15 @@ def scheme(config: NodeConfig) -> str:
 
 
 def _usual() -> str:
-    """All header lines of a request with no control character, no name that is removed and no length beyond all measure."""
-    return rf"^(?:(?!{_names(REMOVED, end=':')}|{_LONG})[^\x00-\x08\x0a-\x1f\x7f]*\r\n)*$"
+    """All header lines of a request of which nothing is to be refused, removed or changed. What begins alike is tried together."""
+    lines = [*(name if name.endswith("-") else f"{name}:" for name in REMOVED), *_BAD_LINES, *_HOPS]
+    groups: dict[str, list[str]] = {}
+    for line in lines:
+        start = "x-" if line.startswith("x-") else line[0]
+        groups.setdefault(start, []).append(line.removeprefix(start))
+    odd = "|".join(f"{start}(?:{'|'.join(ends)})" for start, ends in groups.items())
+    return rf"^(?:(?!{odd})[^\x00-\x08\x0a-\x1f\x7f]*+\r\n)*+$"
 
 
 def _removed() -> str:
-    return f"^(?!{PREVIEW}$){_names(REMOVED, end='$')}"
-
-
-def _names(names: tuple[str, ...], *, end: str) -> str:
-    return f"(?:{'|'.join(name if name.endswith('-') else name + end for name in names)})"
+    return f"^(?!{PREVIEW}$)(?:{'|'.join(name if name.endswith('-') else f'{name}$' for name in REMOVED)})"

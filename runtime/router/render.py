@@ -128,6 +128,7 @@ global
   nbthread {threads}
   no strict-limits
   hard-stop-after 1h{drop}
+  tune.pattern.cache-size 0
   set-var proc.wake str({config.wake_socket})
   lua-load-per-thread {LUA}
   ssl-default-bind-options ssl-min-ver TLSv1.2 no-tls-tickets

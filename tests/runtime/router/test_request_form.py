@@ -83,6 +83,8 @@ TARGETS = {  # request line and Host -> what the app sees of the target, or None
     "absolute with an unknown scheme": (b"GET ftp://hello.test/v HTTP/1.1", b"hello.test", None),
     "CONNECT": (b"CONNECT hello.test:80 HTTP/1.1", b"hello.test:80", None),
     "CONNECT without a port": (b"CONNECT hello.test HTTP/1.1", b"hello.test", None),
+    "CONNECT with a path": (b"CONNECT /v HTTP/1.1", b"hello.test", None),
+    "CONNECT with a URL": (b"CONNECT http://hello.test/v HTTP/1.1", b"hello.test", None),
     "neither a path nor a URL": (b"GET v HTTP/1.1", b"hello.test", None),
     "an asterisk": (b"OPTIONS * HTTP/1.1", b"hello.test", b"*"),
     "a path that looks like a URL": (b"GET //other.test/v HTTP/1.1", b"hello.test", b"//other.test/v"),
