@@ -9,6 +9,7 @@ import errno
 import fcntl
 import json
 import os
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -82,15 +83,43 @@ def read_json(path: Path) -> Any:
 def lock(path: Path, *, blocking: bool = True, timeout: float | None = None) -> Iterator[bool]:
     """Hold `path` by flock(2) inside the block; yields whether it was got.
 
-    Waits for ever by default, `timeout` seconds if given, not at all with `blocking=False`. The file stays behind: taking it
-    away would let two holders in.
+    Waits for ever by default, `timeout` seconds if given, not at all with `blocking=False`. The file stays; `remove_free_locks`
+    removes it later. So a file that was opened may be gone when it is got: then it is opened anew.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    while True:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            got = take(fd, blocking=blocking, timeout=timeout)
+            if got and not _is_at(fd, path):
+                continue
+            yield got
+            return
+        finally:
+            os.close(fd)  # lets go
+
+
+def remove_free_locks(folder: Path, names: re.Pattern[str]) -> int:
+    """Remove the lock files of these names that nobody holds, and return their number. They must be taken by `lock` alone."""
+    removed = 0
+    for path in folder.iterdir():
+        if not names.fullmatch(path.name):
+            continue
+        with lock(path, blocking=False) as free:
+            if free:
+                path.unlink()
+                removed += 1
+    return removed
+
+
+def _is_at(fd: int, path: Path) -> bool:
+    """Whether `path` still is the open file, or went away with its whole folder, which is not to come back for a lock."""
     try:
-        yield take(fd, blocking=blocking, timeout=timeout)
-    finally:
-        os.close(fd)  # lets go
+        found = path.stat()
+    except FileNotFoundError:
+        return not path.parent.exists()
+    mine = os.fstat(fd)
+    return (found.st_dev, found.st_ino) == (mine.st_dev, mine.st_ino)
 
 
 def take(fd: int, *, blocking: bool = True, timeout: float | None = None) -> bool:

@@ -9,6 +9,7 @@ from portal.builds import sources
 from portal.builds.models import Build, BuildState, SourceKind
 from portal.images.models import ImageTag
 from portal.releases.access import kept_releases
+from runtime.engines import locks
 from runtime.engines.node import NodeEngine
 from runtime.images.collect import Roots
 from runtime.images.removal import Collected
@@ -22,6 +23,7 @@ def collect(engine: NodeEngine) -> Collected | None:
     done = engine.collect_garbage(kept)
     sources.sweep_incoming()
     removed, freed = sources.collect(needed_sources())
+    locks.remove_free_locks(engine.config)
     if done is not None and (done.freed or removed):
         log.info("Garbage: %s; %d sources, %s", done.describe(), removed, Bytes(freed))
     return done

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -89,3 +90,38 @@ def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
         holder.send_signal(signal.SIGKILL)
     with journal.lock(path, timeout=2) as held:
         assert held
+
+
+def test_free_locks_are_removed_and_held_and_other_ones_stay(tmp_path: Path) -> None:
+    for name in ("build-1", "build-2", "images"):
+        with journal.lock(tmp_path / name):
+            pass
+    with journal.lock(tmp_path / "build-2"):
+        assert journal.remove_free_locks(tmp_path, re.compile("build-.+")) == 1
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["build-2", "images"]
+
+
+def test_a_lock_whose_file_is_removed_again_and_again_is_held_by_one_at_a_time(tmp_path: Path) -> None:
+    path, inside, most, over = tmp_path / "build-1", 0, 0, threading.Event()
+
+    def hold() -> None:
+        nonlocal inside, most
+        for _ in range(200):
+            with journal.lock(path):
+                inside += 1
+                most = max(most, inside)
+                time.sleep(0)
+                inside -= 1
+
+    def remove() -> None:
+        while not over.is_set():
+            journal.remove_free_locks(tmp_path, re.compile("build-.+"))
+
+    holders, remover = [threading.Thread(target=hold) for _ in range(4)], threading.Thread(target=remove)
+    for thread in (*holders, remover):
+        thread.start()
+    for thread in holders:
+        thread.join()
+    over.set()
+    remover.join()
+    assert most == 1

@@ -110,3 +110,11 @@ def test_a_build_on_a_full_disk_fails_with_that_reason(plant, store, monkeypatch
     assert "from 1 % on no build begins. Apps that run are not affected." in row.reason
     assert "image df" in row.reason
     assert plant.config.state == django_settings.STATE
+
+
+def test_locks_of_what_is_over_are_removed(plant):
+    for name in ("build-4711", "published-4711", "step-abc", "images-collect"):
+        (plant.config.locks / name).touch()
+    garbage.collect(plant.engine)
+    assert not {"build-4711", "published-4711", "step-abc"} & {path.name for path in plant.config.locks.iterdir()}
+    assert (plant.config.locks / "images-collect").exists()
