@@ -1,0 +1,87 @@
+"""`make fuzz MINUTES=n`: every target for its share of the time, then a table. Ends with 1 if an input crashed one.
+
+`make fuzz TARGET=layer` is one of them alone; `make fuzz TARGET=layer INPUT=var/fuzz/layer-crash-…` runs one input again.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from runtime.process import run
+from tests.fuzz.root import PACKAGES, RESULTS, ROOT, Ended, in_root
+from tests.fuzz.targets import TARGETS
+
+LOCK = ROOT / "tests" / "fuzz" / "requirements.txt"
+START = 60  # seconds that a worker may take to begin and to end
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    name: str
+    executions: int
+    coverage: str  # edges and features that libFuzzer counts
+    corpus: str
+    crashes: tuple[str, ...]  # files, or what the worker said
+
+    def __str__(self) -> str:
+        return f"| {self.name} | {self.executions:,} | {self.coverage} | {self.corpus} | {', '.join(self.crashes) or 'none'} |"
+
+
+def main(words: list[str]) -> int:
+    said = {"minutes": "1", "target": "", "input": ""}
+    for word in words:
+        name, _, value = word.partition("=")
+        said[name] = value or said[name]
+    if said["input"]:
+        ended = in_root(said["target"], str(Path(said["input"]).resolve()), seconds=START)
+        print(ended.said or "The input was refused, or handled.")
+        return ended.code
+    install()
+    names = [said["target"]] if said["target"] else list(TARGETS)
+    share = max(5, round(float(said["minutes"]) * 60 / len(names)))
+    rows = []
+    print("| target | executions | edges, features | corpus | crashes |\n|---|---|---|---|---|", flush=True)
+    for name in names:
+        rows.append(fuzzed(name, share))
+        print(rows[-1], flush=True)
+    return 1 if any(row.crashes for row in rows) else 0
+
+
+def install() -> None:
+    """atheris, which only this needs, beside the results."""
+    if not (PACKAGES / "atheris").exists():
+        uv = Path(sys.executable).with_name("uv")
+        run([uv, "pip", "install", "--quiet", "--require-hashes", "--no-deps", "--target", PACKAGES, "-r", LOCK], timeout=300)
+
+
+def fuzzed(name: str, seconds: int) -> Row:
+    begun = time.time()
+    ended = in_root(name, f"seconds={seconds}", str(RESULTS), seconds=seconds + 2 * START)
+    found = [str(path.relative_to(ROOT)) for path in sorted(RESULTS.glob(f"{name}-*")) if path.stat().st_mtime >= begun - 1]
+    if ended.code != 0 and not found:
+        found = [f"the worker ended with {ended.code}: {ended.said[-500:]}"]
+    if found:
+        print(ended.said[-3000:], file=sys.stderr)
+    return row_of(name, ended, tuple(found))
+
+
+def row_of(name: str, ended: Ended, crashes: tuple[str, ...]) -> Row:
+    """From what libFuzzer prints: `#4711 DONE cov: 96 ft: 201 corp: 38/1kb …` and `stat::number_of_executed_units: 4711`."""
+    executions = re.search(r"number_of_executed_units:\s*(\d+)", ended.said)
+    progress = re.findall(r"cov: (\d+) ft: (\d+) corp: (\d+)/(\S+)", ended.said)
+    edges, features, count, size = progress[-1] if progress else ("?", "?", "?", "?")
+    return Row(
+        name=name,
+        executions=int(executions[1]) if executions else 0,
+        coverage=f"{edges}, {features}",
+        corpus=f"{count} inputs, {size}",
+        crashes=crashes,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,5 @@
+"""All targets by name."""
+
+from tests.fuzz import archives, texts
+
+TARGETS = {target.name: target for target in (*archives.TARGETS, *texts.TARGETS)}

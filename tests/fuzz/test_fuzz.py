@@ -1,0 +1,29 @@
+"""A short `make fuzz`: a few hundred examples of each target, drawn by Hypothesis, in the throw-away root."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.fuzz.__main__ import row_of
+from tests.fuzz.root import Ended, in_root
+from tests.fuzz.targets import TARGETS
+
+
+@pytest.mark.slow
+def test_no_example_crashes_or_changes_anything_outside() -> None:
+    ended = in_root("all", "examples=80", seconds=280)
+    assert ended.code == 0, ended.said[-4000:]
+    assert all(f"{name} is done" in ended.said for name in TARGETS), ended.said
+
+
+@pytest.mark.parametrize("where", ["beside", "/etc/planted-by-tests", "/etc/passwd"])
+def test_an_escape_is_seen(where: str) -> None:
+    """A target that changes what it must not is told: beside its folder, a new file of the host, and an owner of the host's file."""
+    ended = in_root("planted-escape", where, seconds=60)
+    assert ended.code != 0
+    assert "Escaped: changed" in ended.said, ended.said
+
+
+def test_the_table_is_read_from_what_libfuzzer_prints() -> None:
+    said = "#2 INITED cov: 9 ft: 9 corp: 1/1b exec/s: 0\n#4711 DONE   cov: 96 ft: 201 corp: 38/1kb exec/s: 471\nstat::number_of_executed_units: 4711\n"
+    assert str(row_of("x", Ended(0, said), ())) == "| x | 4,711 | 96, 201 | 38 inputs, 1kb | none |"

@@ -1,0 +1,176 @@
+"""Targets that parse: Dockerfiles, patterns, app files, manifests of images, host names and pushed refs."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+from hypothesis import strategies as st
+
+from runtime.builds import appfile_reading, procfile
+from runtime.builds.dockerfile import settings, sources, stages, syntax
+from runtime.builds.dockerfile.ignore import matcher
+from runtime.builds.dockerfile.mounts import mounts_of
+from runtime.errors import BadSource
+from runtime.images import manifest
+from runtime.images.manifest import ImageConfig
+from tests.fuzz.names import links, paths
+from tests.fuzz.sandbox import Sandbox
+from tests.fuzz.target import Target
+
+INSTRUCTIONS = (
+    "FROM", "RUN", "COPY", "ADD", "ENV", "ARG", "LABEL", "WORKDIR", "USER", "EXPOSE", "VOLUME", "CMD", "ENTRYPOINT", "SHELL",
+    "STOPSIGNAL", "ONBUILD", "HEALTHCHECK", "MAINTAINER", "#", "# syntax=", "# escape=`", "COPY <<E",
+)  # fmt: skip
+OPTIONS = (
+    "--mount=type=bind,from=base,target=", "--mount=type=cache,from=base,source=", "--mount=type=tmpfs,size=1g,target=",
+    "--mount=type=secret,id=x,target=", "--mount=type=ssh", "--mount=", "--network=host", "--security=insecure", "--from=base ",
+    "--from=0 ", "--chown=", "--chmod=", "--link ", "--parents ", "--exclude=", "--checksum=", "--keep-git-dir=", "--platform=", "--interval=",
+)  # fmt: skip
+WORDS = (
+    "base",
+    "AS base",
+    "debian-12",
+    "scratch",
+    "$X",
+    "${X:-y}",
+    "${X",
+    '["a","b"]',
+    '["',
+    "\\",
+    "<<E",
+    "E",
+    "'",
+    '"',
+    "|",
+    "*",
+    "**/x",
+    "65536:0",
+)
+
+words = st.sampled_from(WORDS) | paths | links | st.text(max_size=12)
+lines = st.builds(
+    lambda name, options, rest: f"{name} {''.join(options)}{' '.join(rest)}",
+    st.sampled_from(INSTRUCTIONS),
+    st.lists(st.builds(lambda option, value: f"{option}{value} ", st.sampled_from(OPTIONS), words), max_size=2),
+    st.lists(words, max_size=4),
+)
+dockerfiles = st.lists(lines, max_size=8).map(lambda found: "\n".join(["FROM debian-12 AS base", *found]).encode("utf-8", "surrogatepass"))
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | words,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def read_dockerfile(data: bytes, _: Sandbox) -> None:
+    """Parse it, divide it, and read every option and word of every instruction, as the executor does before it does anything."""
+    script = syntax.parse(data)
+    recipe = stages.divide(script, {}, "x86_64")
+    for stage in recipe.stages:
+        state = settings.Settings(config=ImageConfig())
+        replaced = syntax.Words(script.escape, {"X": "a b/../.."})
+        for instruction in stage.steps:
+            if instruction.name == "RUN":
+                for mount in mounts_of(instruction, replaced, "/w"):
+                    assert mount.target.startswith("/"), mount
+                    assert ".." not in mount.target.split("/"), mount
+            elif instruction.name in {"COPY", "ADD"}:
+                sources.wanted(instruction, replaced, replaced, "/w")
+            elif settings.applies_to(instruction.name):
+                state = settings.change(state, instruction, replaced)
+
+
+def match_patterns(example: tuple[list[str], str], _: Sandbox) -> None:
+    patterns, path = example
+    found = matcher(patterns, ".dockerignore")
+    found.matches(path)
+    found.may_match_under(path)
+
+
+def read_app_files(example: tuple[str, bytes], _: Sandbox) -> None:
+    name, data = example
+    if name == "Procfile":
+        for process in procfile.parse(data.decode("utf-8", "replace")):
+            assert re.fullmatch(r"[A-Za-z0-9_-]+", process), process
+    else:
+        appfile_reading.read({name: data})
+
+
+def parse_manifest(data: bytes, _: Sandbox) -> None:
+    """As the portal does with what a client sends."""
+    from portal.registry import manifests  # needs Django's settings
+
+    document = manifests.parse(data)
+    manifests.for_machine(document, "amd64") if document.manifests else manifests.check_machine(data, "amd64")
+
+
+def read_image(data: bytes, _: Sandbox) -> None:
+    """As the runtime does with the same bytes."""
+    for parse in (manifest.parse_manifest, manifest.parse_config, manifest.parse_index):
+        _refused_as_promised(parse, data)
+
+
+def _refused_as_promised(parse: Callable[[bytes], Any], data: bytes) -> None:
+    try:
+        parse(data)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return
+
+
+def check_host(text: str, _: Sandbox) -> None:
+    """A name that is taken is one word of a map of the router, and is taken again as it is."""
+    from portal.domains.hosts import check_host as check  # needs Django's settings
+
+    host = check(text)
+    assert re.fullmatch(r"[a-z0-9*.-]{1,253}", host), host
+    assert check(host) == host
+
+
+def parse_push(text: str, _: Sandbox) -> None:
+    from portal.gitserver.receive import RefUpdate, _wanted_commit  # needs Django's settings
+
+    _wanted_commit([RefUpdate.parse(line) for line in text.splitlines() if line.count(" ") >= 2])
+
+
+def _refused() -> tuple[type[BaseException], ...]:
+    from portal.errors import Refused  # imports no settings
+
+    return (Refused,)
+
+
+documents = values.map(lambda value: json.dumps(value).encode())
+manifest_documents = st.fixed_dictionaries(
+    {"schemaVersion": st.sampled_from((2, 1, "2")), "mediaType": st.sampled_from((manifest.MANIFEST, "x", "", None))},
+    optional={
+        "config": values,
+        "layers": values,
+        "manifests": values,
+        "annotations": values,
+        "subject": values,
+        "rootfs": values,
+        "history": values,
+    },
+).map(lambda value: json.dumps(value).encode())
+hosts = st.text(alphabet="abz09-.*:/[]%\n\t \x00@é_", max_size=80) | st.sampled_from(
+    ("a.example.com", "*.example.com", "a.b.", "xn--a.example.com")
+)
+
+TARGETS = (
+    Target(name="dockerfile", examples=dockerfiles | st.binary(max_size=200), run=read_dockerfile, refusals=(BadSource,)),
+    Target(name="dockerignore", examples=st.tuples(st.lists(words, max_size=5), paths), run=match_patterns, refusals=(BadSource,)),
+    Target(
+        name="app-files",
+        examples=st.tuples(
+            st.sampled_from(("slipway.toml", "app.json", "Procfile")), documents | st.binary(max_size=200) | words.map(str.encode)
+        ),
+        run=read_app_files,
+        refusals=(BadSource, UnicodeError),
+    ),
+    Target(name="manifest", examples=manifest_documents | documents | st.binary(max_size=100), run=parse_manifest, refusals=_refused()),
+    Target(name="image", examples=manifest_documents | documents | st.binary(max_size=100), run=read_image, refusals=()),
+    Target(name="host", examples=hosts, run=check_host, refusals=_refused()),
+    Target(name="push", examples=st.lists(words, min_size=3, max_size=9).map(" ".join), run=parse_push, refusals=_refused()),
+)
