@@ -20,12 +20,18 @@ if [ -n "${SLIPWAY_VM_KVM:-}" ]; then
     speed=(-accel kvm -cpu host)
 fi
 
+# SLIPWAY_VM_DISK is a file with a file system: the guest's second disk, of which nothing is kept.
+disk=()
+if [ -n "${SLIPWAY_VM_DISK:-}" ]; then
+    disk=(-drive "file=$SLIPWAY_VM_DISK,if=none,id=more,format=raw,snapshot=on,cache=unsafe" -device virtio-blk-pci,drive=more)
+fi
+
 set +e
 timeout --kill-after=5 "$seconds" qemu-system-x86_64 -M q35,usb=off,vmport=off "${speed[@]}" -smp "${SLIPWAY_VM_CPUS:-2}" -m "${SLIPWAY_VM_MEMORY:-3072}" \
     -nodefaults -no-user-config -display none -no-reboot -serial stdio \
     -kernel "$image/vmlinuz" -initrd "$image/initrd.gz" \
     -append "console=ttyS0 quiet loglevel=3 apparmor=0 mitigations=off nokaslr audit=0 systemd.show_status=0 tsc=reliable random.trust_cpu=on" \
-    -drive file="$image/root.ext4",if=none,id=root,format=raw,snapshot=on,cache=unsafe,discard=unmap -device virtio-blk-pci,drive=root \
+    -drive file="$image/root.ext4",if=none,id=root,format=raw,snapshot=on,cache=unsafe,discard=unmap -device virtio-blk-pci,drive=root "${disk[@]}" \
     -netdev user,id=net -device virtio-net-pci,netdev=net,romfile= -device virtio-rng-pci \
     -virtfs local,path="$project",mount_tag=host,security_model=none,readonly=on,multidevs=remap \
     -virtfs local,path="$exchange",mount_tag=out,security_model=none < /dev/null

@@ -20,7 +20,7 @@ from tests.danger import dangerous
 from tests.runtime.builds.conftest import LIMITS, Forge
 
 not_yet = pytest.mark.xfail(reason="builds do not do this yet", strict=False)  # goes away with the last of them
-BASE = "FROM debian-12\n"
+BASE = "FROM debian-13\n"
 END = 'CMD ["/bin/true"]\n'
 
 
@@ -214,7 +214,7 @@ def test_the_python_image_has_pip(forge: Forge) -> None:
 @dangerous
 @pytest.mark.parametrize("source", ["/ /", ". /", "/ /copy/", "/. /"])
 def test_the_whole_tree_of_a_stage_is_copied(source: str, forge: Forge, host) -> None:
-    dockerfile = f"FROM debian-12 AS base\nRUN mkdir -p /app && echo hi > /app/f\nFROM scratch\nCOPY --from=base {source}\n{END}"
+    dockerfile = f"FROM debian-13 AS base\nRUN mkdir -p /app && echo hi > /app/f\nFROM scratch\nCOPY --from=base {source}\n{END}"
     image = built(forge, dockerfile)
     place = "copy/" if "copy" in source else ""
     assert image.path(f"{place}app/f").read_text() == "hi\n"
@@ -226,7 +226,7 @@ def test_the_whole_tree_of_a_stage_is_copied(source: str, forge: Forge, host) ->
 @pytest.mark.parametrize("source", ["", ",source=/", ",source=.", ",source=/../..", ",source=etc/.."])
 def test_a_mount_of_a_stage_shows_the_stage_and_not_the_host(source: str, kind: str, forge: Forge, host) -> None:
     dockerfile = (
-        "FROM debian-12 AS base\nRUN echo of the stage > /mark\n"
+        "FROM debian-13 AS base\nRUN echo of the stage > /mark\n"
         f"{BASE}RUN --mount=type={kind},from=base{source},target=/base cat /base/mark && stat -c 'owner %u' /base/etc/passwd\n{END}"
     )
     for _ in range(2):  # a cache mount has its folder the second time
@@ -253,18 +253,18 @@ def test_a_link_made_by_a_step_is_followed_by_no_later_instruction(leads_to: str
     link = f"RUN mkdir -p /w && ln -s {leads_to} /w/link\n"
     for name, step in {
         "copy into it": "COPY f /w/link/planted-by-tests\n",
-        "copy from it": "FROM debian-12\nCOPY --from=base /w/link /taken\n",
-        "copy from below it": "FROM debian-12\nCOPY --from=base /w/link/passwd /taken\n",
+        "copy from it": "FROM debian-13\nCOPY --from=base /w/link /taken\n",
+        "copy from below it": "FROM debian-13\nCOPY --from=base /w/link/passwd /taken\n",
         "add into it": "ADD f /w/link/planted-by-tests\n",
         "own it": "COPY --chown=4242:4242 f /w/link/\n",
         "work in it": "WORKDIR /w/link/planted-by-tests\nRUN touch here\n",
-        "bind it": "FROM debian-12\nRUN --mount=type=bind,from=base,source=/w/link,target=/m,rw touch /m/planted-by-tests || true\n",
-        "cache it": "FROM debian-12\nRUN --mount=type=cache,from=base,source=/w/link,target=/m touch /m/planted-by-tests || true\n",
+        "bind it": "FROM debian-13\nRUN --mount=type=bind,from=base,source=/w/link,target=/m,rw touch /m/planted-by-tests || true\n",
+        "cache it": "FROM debian-13\nRUN --mount=type=cache,from=base,source=/w/link,target=/m touch /m/planted-by-tests || true\n",
         "bind onto it": "RUN --mount=type=bind,target=/w/link/planted-by-tests true\n",
-        "parents": "FROM debian-12\nCOPY --parents --from=base /w/link/./passwd /taken/\n",
+        "parents": "FROM debian-13\nCOPY --parents --from=base /w/link/./passwd /taken/\n",
     }.items():
         with suppress(BadSource, BuildFailed):  # any other error is not the app's fault, and fails this test
-            built(forge, f"FROM debian-12 AS base\n{link}{step}{END}", {"f": "planted"})
+            built(forge, f"FROM debian-13 AS base\n{link}{step}{END}", {"f": "planted"})
         assert not Path("/planted-by-tests").exists(), name
         assert not Path("/etc/planted-by-tests").exists(), name
 
