@@ -10,16 +10,15 @@ from workers.setup.running import holder
 from workers.setup.tree import ENV, ROOT
 
 
-def found() -> tuple[NodeConfig, int] | None:
-    """Its node and its process manager's pid; None, and a word on stderr, when there is none. Its settings become this process's."""
+def found(*, or_say: bool = True) -> tuple[NodeConfig, int] | None:
+    """Return its node and its process manager's pid, and take over its settings; None, with a message on stderr, when none runs."""
     environment = process_environment(ENV if ENV.exists() else ROOT / ".env.example")
     os.environ.update(environment)
     config = from_environment(environment)
     manager = holder(config)
-    if manager is None:
+    if manager is None and or_say:
         print("This measures a running platform: start it with `make up` in another terminal first.", file=sys.stderr)
-        return None
-    return config, manager
+    return None if manager is None else (config, manager)
 
 
 @contextmanager

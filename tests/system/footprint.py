@@ -10,6 +10,9 @@ from tests.leaks import NAME
 # Other tests' things, and those of a platform that somebody runs on this machine: they come and go by themselves.
 OTHERS = re.compile(NAME.pattern + r"|/pytest-of-|/tmp/slipway-[a-z]+-|(?<![\w-])slipway(?:0|-\d+)?(?![\w-])")
 
+# What a team has for as long as the node runs: control groups for its instances and builds, and its user namespaces.
+OF_A_TEAM = re.compile(r"/team\d+$|^cgroup .*/builds$|/run/userns/")
+
 
 def footprint(mark: str) -> set[str]:
     """Kernel objects of the whole machine, and the processes that carry `mark`, a node's name.

@@ -1,0 +1,88 @@
+"""`make chaos`: load, deploys and kill -9 of the platform's processes, then what was lost. Run as root; beside `make up` or on its own.
+
+Prints what was done and every fault; ends with 1 if there is one. `make chaos SECONDS=60 KILLS=15` is shorter; SEED repeats a run.
+"""
+
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from bench import running
+from runtime.config import NodeConfig
+from tests.system.api import Api
+from tests.system.chaos import Amounts, Chaos
+
+TEAM = "slipway-chaos"
+GENEROUS = {"apps": 10, "instances": 100, "cpu": 100_000, "memory": 2**36, "disk": 2**38}
+
+
+def main(words: list[str]) -> int:
+    try:
+        amounts, seed = read(words)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the same way out as Ctrl-C: a platform of its own is taken down
+    with platform() as (config, api, environment):
+        chaos = Chaos(config=config, api=api, team=TEAM, environment=environment, chance=random.Random(seed))
+        try:
+            chaos.prepare()
+            outcome = chaos.run(amounts, tell=lambda line: print(line, file=sys.stderr, flush=True))
+        finally:
+            chaos.clean()
+    for what, found in [*outcome.lines(), ("seed", str(seed))]:
+        print(f"{what:12} {found}", flush=True)
+    return 1 if outcome.faults else 0
+
+
+def read(words: list[str]) -> tuple[Amounts, int]:
+    """Return the amounts and the seed that `kills=N seconds=N seed=N` name; a word without a number counts as left out."""
+    said = {"kills": 150, "seconds": 600, "seed": time.time_ns() % 2**32}
+    for word in words:
+        name, _, number = word.partition("=")
+        if name not in said or (number and not number.isdecimal()):
+            raise ValueError(f"{word}: use {', '.join(f'{known}=N' for known in said)}.")
+        said[name] = int(number or said[name])
+    return Amounts(kills=said["kills"], seconds=said["seconds"]), said["seed"]
+
+
+@contextmanager
+def platform() -> Iterator[tuple[NodeConfig, Api, Mapping[str, str]]]:
+    """The running platform, or one of its own for as long as it takes; an admin's API; what its commands have as environment."""
+    if (found := running.found(or_say=False)) is not None:
+        with running.token(TEAM, GENEROUS, label=TEAM) as token:
+            yield found[0], Api(f"http://127.0.0.1:{found[0].http_port}", token), dict(os.environ)
+        return
+    with owned_platform((TEAM,)) as made:
+        yield made
+
+
+@contextmanager
+def owned_platform(teams: Sequence[str]) -> Iterator[tuple[NodeConfig, Api, Mapping[str, str]]]:
+    """A platform that is started for this and taken down afterwards, with these teams."""
+    from tests import warm
+    from tests.system.box import Box
+    from tests.system.person import Person
+
+    box = Box()
+    try:
+        warm.seed(box.config)
+        box.start()
+        person = Person(box.url, *box.admin())
+        for team in teams:
+            person.create_team(team)
+            person.set_quota(team)
+        yield box.config, person, box.environment
+    finally:
+        try:
+            box.down()
+        finally:
+            box.forget()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

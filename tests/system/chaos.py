@@ -1,0 +1,323 @@
+"""Constant load on three apps and a deploy every few seconds, while processes of the platform are killed by chance.
+
+Afterwards: every accepted deploy is there, the last accepted one of each app serves, nothing leaked, and the store verifies.
+"""
+
+import itertools
+import json
+import random
+import re
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from runtime.config import NodeConfig
+from runtime.engines import locks
+from runtime.process import run
+from tests.system import archives
+from tests.system.api import OVER, Api
+from tests.system.footprint import OF_A_TEAM, footprint
+from tests.system.pace import Answer, Pace
+from tests.system.victims import PARTS, Killed, Victims
+from tests.system.waiting import until
+
+ROOT = Path(__file__).parents[2]
+APPS = ("slipway-chaos-a", "slipway-chaos-b", "slipway-chaos-c")
+INSTANCES = 2  # of each app: one may lose its monitor, and the other serves
+RATE = 10  # requests a second to each app, kept and fresh each
+AFTER_ROUTER = 2.0  # seconds after a killed router, or the manager it belongs to, in which failed requests are counted apart
+ROUTER = {"router", "process manager"}
+MISSING = 60.0  # seconds until a part that cannot be found to kill is a fault
+TOLD = 20  # failed requests that are described one by one
+SETTLE_WITHIN = 240  # seconds for queues to empty after the last kill
+QUIET_WITHIN = 60  # seconds for instances of deleted apps to be gone
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Amounts:
+    kills: int = 150
+    seconds: int = 600
+    deploy_every: float = 4
+
+
+@dataclass(slots=True)
+class Deploys:
+    """What was uploaded, and what the portal answered."""
+
+    accepted: dict[str, list[tuple[int, str]]] = field(default_factory=lambda: {app: [] for app in APPS})  # build, version
+    unknown: dict[str, list[str]] = field(default_factory=lambda: {app: [] for app in APPS})  # versions sent without an answer
+    refused: Counter[str] = field(default_factory=Counter)
+
+    def may_serve(self, app: str) -> set[str]:
+        """The last accepted version, and those sent after it whose answer was lost."""
+        last = self.accepted[app][-1][1]
+        return {last, *(version for version in self.unknown[app] if _number(version) > _number(last))}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    kills: list[Killed]
+    deploys: Deploys
+    answers: list[Answer]
+    faults: list[str]  # everything that must not be
+
+    def lines(self) -> list[tuple[str, str]]:
+        parts = Counter(killed.part for killed in self.kills)
+        excused, failed = split_failures(self.answers, self.kills)
+        accepted = {app: len(builds) for app, builds in self.deploys.accepted.items()}
+        lost = sum(len(versions) for versions in self.deploys.unknown.values())
+        return [
+            ("kills", f"{len(self.kills)} ({', '.join(f'{count} {part}' for part, count in sorted(parts.items()))})"),
+            ("deploys", f"{sum(accepted.values())} accepted, {lost} without an answer, refused: {dict(self.deploys.refused) or 'none'}"),
+            ("requests", f"{len(self.answers):,}"),
+            ("failed", f"{len(failed)}; and {len(excused)} within {AFTER_ROUTER:g} s of a killed router or process manager"),
+            ("faults", f"{len(self.faults)}" + "".join(f"\n  {fault}" for fault in self.faults)),
+        ]
+
+
+@dataclass(slots=True, kw_only=True)
+class Chaos:
+    """`prepare`, `run`, `clean`: whatever happened, `clean` removes the apps."""
+
+    config: NodeConfig
+    api: Api
+    team: str
+    environment: Mapping[str, str]  # of the platform's own commands
+    chance: random.Random
+    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    _before: Counter[str] = field(default_factory=Counter)
+
+    def prepare(self) -> None:
+        self.clean()
+        self._before = self._shape()
+        for app in APPS:
+            until(lambda app=app: self._created(app), within=QUIET_WITHIN, what=f"{app} can be made anew", every=0.5)
+            self.api.change_traffic(app, sleep_minutes=0)
+        for app in APPS:
+            self.api.deployed(app, source("v0"))
+            self.api.scale(app, INSTANCES)
+        for app in APPS:
+            until(lambda app=app: self._live(app) == INSTANCES, within=60, what=f"{INSTANCES} instances of {app} are live")
+
+    def run(self, amounts: Amounts, tell: Callable[[str], None] = lambda _: None) -> Outcome:
+        deploys, kills, over = Deploys(), [], threading.Event()
+        victims = Victims(config=self.config, apps=APPS, chance=self.chance, ended=over.is_set)
+        deployer = threading.Thread(target=self._deploy_until, args=(over, deploys, amounts.deploy_every))
+        ends = time.monotonic() + amounts.seconds
+        hosts = [f"{app}.{self.config.base_domain}" for app in APPS]
+        with Pace(self.config.http_port, hosts, rate=RATE, connections=1, fresh=True) as pace:
+            deployer.start()
+            try:
+                faults = self._kill_all(amounts.kills, ends, victims, kills, tell)
+                over.wait(max(0, ends - time.monotonic()))
+            finally:
+                over.set()
+                deployer.join()
+            faults += self._settle(deploys)
+        _, failed = split_failures(pace.answers, kills)
+        faults += [
+            f"request failed: {answer.host} answered {answer.status} after {answer.took:.2f} s" + _near(answer, kills) for answer in failed
+        ]
+        faults += self._verify()
+        self.clean()
+        faults += self._leaks()
+        return Outcome(kills=kills, deploys=deploys, answers=pace.answers, faults=faults)
+
+    def _kill_all(self, number: int, ends: float, victims: Victims, kills: list[Killed], tell: Callable[[str], None]) -> list[str]:
+        """Kill each part once, then any by chance, spread over the time. What is wrong if that could not be done."""
+        waiting, absent = list(PARTS), dict[str, float]()
+        while len(kills) < number:
+            part = waiting.pop(0) if waiting else self.chance.choice(PARTS)
+            if (killed := victims.kill(part)) is None:
+                waiting.append(part)
+                since = absent.setdefault(part, time.monotonic())
+                if time.monotonic() - since > MISSING:
+                    return [f"there was no {part} to kill for {MISSING:g} s, after {len(kills)} kills"]
+                time.sleep(0.2)
+                continue
+            absent.pop(part, None)
+            kills.append(killed)
+            tell(f"{len(kills)} of {number}: killed {killed.pid}, {part}")
+            pause = max(0.0, ends - time.monotonic()) / max(1, number - len(kills))
+            time.sleep(self.chance.uniform(0.2, 1.8) * max(pause, 0.3))
+        return []
+
+    def clean(self) -> None:
+        for app in APPS:
+            until(lambda app=app: self._deleted(app), within=QUIET_WITHIN, what=f"{app} is deleted")
+
+    def _deploy_until(self, over: threading.Event, deploys: Deploys, every: float) -> None:
+        for app in itertools.cycle(APPS):
+            version = f"v{next(self._numbers)}"
+            self._deploy(app, version, deploys)
+            if over.wait(self.chance.uniform(0.5, 1.5) * every):
+                return
+
+    def _deploy(self, app: str, version: str, deploys: Deploys) -> None:
+        try:
+            answer = self.api.upload(app, source(version))
+        except httpx.ConnectError:
+            deploys.refused["no connection"] += 1
+        except httpx.TransportError:
+            deploys.unknown[app].append(version)
+        else:
+            if answer.is_success:
+                deploys.accepted[app].append((int(answer.json()["id"]), version))
+            elif answer.status_code >= 500:  # the portal or Redis was killed with the request at hand, or is not up again
+                deploys.unknown[app].append(version)
+            else:
+                deploys.refused[f"{answer.status_code} {answer.text[:200]}"] += 1
+
+    def _settle(self, deploys: Deploys) -> list[str]:
+        """Wait for all builds to be over and for the last versions to serve; what did not come to pass.
+
+        A build that waited in the queue while a later one of its app came is cancelled in favour of that one, and not lost.
+        """
+        faults = []
+        deadline = time.monotonic() + SETTLE_WITHIN
+        for app in APPS:
+            for build, version in deploys.accepted[app]:
+                found = self._build_over(app, build, deadline)
+                if found.get("state") != "succeeded" and "took its place" not in str(found.get("reason")):
+                    faults.append(f"accepted deploy {version} of {app} (build {build}) is {found.get('state')}: {found.get('reason')}")
+        for app in APPS:
+            if not deploys.accepted[app]:
+                faults.append(f"no deploy of {app} was accepted")
+                continue
+            wanted = deploys.may_serve(app)
+            while (served := self._served(app)) not in wanted and time.monotonic() < deadline:
+                time.sleep(0.2)
+            if served not in wanted:
+                rollout = self.api.get(f"/apps/{app}/rollouts")[0]
+                faults.append(f"{app} serves {served} instead of {' or '.join(sorted(wanted))}; its last rollout: {json.dumps(rollout)}")
+            while (live := self._live(app)) != INSTANCES and time.monotonic() < deadline:
+                time.sleep(0.2)
+            if live != INSTANCES:
+                faults.append(f"{app} has {live} live instances instead of {INSTANCES}")
+        return faults
+
+    def _build_over(self, app: str, build: int, deadline: float) -> dict[str, object]:
+        found: dict[str, object] = {"state": "lost", "reason": "the portal does not know it"}
+        while time.monotonic() < deadline:
+            try:
+                answer = self.api.api.get(f"/apps/{app}/builds/{build}")
+            except httpx.TransportError:
+                time.sleep(0.5)
+                continue
+            if answer.status_code == 404:
+                return found
+            if answer.is_success and (found := answer.json())["state"] in OVER:
+                return found
+            time.sleep(0.2)
+        return found
+
+    def _served(self, app: str) -> str:
+        try:
+            answer = httpx.get(
+                f"http://127.0.0.1:{self.config.http_port}/", headers={"Host": f"{app}.{self.config.base_domain}"}, timeout=20
+            )
+        except httpx.TransportError:
+            return "no answer"
+        return answer.text.strip() if answer.status_code == 200 else str(answer.status_code)
+
+    def _verify(self) -> list[str]:
+        done = run([sys.executable, "manage.py", "image", "verify"], cwd=ROOT, env=dict(self.environment), timeout=300, check=False)
+        said = (done.stdout + done.stderr).decode(errors="replace").strip()
+        return [] if done.returncode == 0 else [f"the store does not verify: {said[-1500:]}"]
+
+    def _leaks(self) -> list[str]:
+        deadline = time.monotonic() + QUIET_WITHIN
+        while (now := self._shape()) != self._before and time.monotonic() < deadline:
+            time.sleep(0.5)
+        return [
+            *(f"left: {thing} ({count})" for thing, count in (now - self._before).items()),
+            *(f"gone: {thing} ({count})" for thing, count in (self._before - now).items()),
+        ]
+
+    def _shape(self) -> Counter[str]:
+        """Kernel objects and processes of this platform without their numbers, and what lies in its folders of work in progress."""
+        marks = (self.config.name, str(self.config.state), str(self.config.run))
+        ours = [thing for thing in footprint(self.config.name) if any(mark in thing for mark in marks)]
+        kept = [thing for thing in ours if not OF_A_TEAM.search(thing)]
+        things = Counter(re.sub(r"^process \d+", "process", thing) for thing in kept)
+        folders = [self.config.run / "crun", self.config.instances, self.config.workspaces]
+        folders += [self.config.images / "ingest", self.config.layers / "ingest"]
+        things.update(f"entry {path}" for folder in folders if folder.is_dir() for path in folder.iterdir())
+        locks.remove_free_locks(self.config)  # as the platform does now and then: held ones stay
+        things.update(f"lock {path}" for path in self.config.locks.iterdir() if locks.PASSING.fullmatch(path.name))
+        return things
+
+    def _instances(self) -> list[str]:
+        return [path.name for path in self.config.instances.iterdir() if any(path.name.startswith(f"{app}-") for app in APPS)]
+
+    def _live(self, app: str) -> int:
+        try:
+            return sum(instance["state"] == "live" for instance in self.api.instances(app))
+        except (httpx.TransportError, AssertionError):
+            return -1  # the portal is not up again
+
+    def _created(self, app: str) -> bool:
+        return self.api.api.post("/apps", json={"team": self.team, "name": app}).is_success
+
+    def _deleted(self, app: str) -> bool:
+        try:
+            self.api.delete_app(app)
+        except (httpx.TransportError, AssertionError):
+            return False
+        return not any(name.startswith(f"{app}-") for name in self._instances())
+
+
+def split_failures(answers: list[Answer], kills: list[Killed]) -> tuple[list[Answer], list[Answer]]:
+    """Failed requests that were under way while a router, or the manager it belongs to, had just been killed; and all others."""
+    moments = [killed.at for killed in kills if killed.part in ROUTER]
+    excused, others = [], []
+    for answer in answers:
+        if answer.failed:
+            near = any(answer.at - AFTER_ROUTER <= moment <= answer.at + answer.took for moment in moments)
+            (excused if near else others).append(answer)
+    return excused, others
+
+
+def source(version: str) -> bytes:
+    """examples/hello, which answers with this version and nothing else."""
+    return archives.python(PROGRAM.format(version=version))
+
+
+def _near(answer: Answer, kills: list[Killed]) -> str:
+    """What had been killed before."""
+    before = [killed for killed in kills if killed.at <= answer.at + answer.took]
+    return f", {answer.at - before[-1].at:.2f} s after the kill of a {before[-1].part}" if before else ", before any kill"
+
+
+def _number(version: str) -> int:
+    return int(version.removeprefix("v"))
+
+
+PROGRAM = """
+import os, signal, sys, threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+class Answer(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", str(len("{version}")))
+        self.end_headers()
+        self.wfile.write(b"{version}")
+
+    def log_message(self, *words):
+        pass
+
+
+server = ThreadingHTTPServer(("0.0.0.0", int(os.environ["PORT"])), Answer)
+signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
+server.serve_forever()
+"""

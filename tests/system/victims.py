@@ -1,0 +1,109 @@
+"""The processes of one platform by their part, found by files and marks that only they carry; and kill -9 of one of them."""
+
+import os
+import random
+import signal
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from runtime.config import NodeConfig
+from runtime.containers.folder import Folder
+from workers.setup import strays
+
+COMMANDS = {  # part -> what its command line holds
+    "portal": "gunicorn",
+    "build worker": "worker-build",
+    "node worker": "worker-node",
+    "supervisor": "workers.supervisor",
+}
+PARTS = ("redis", *COMMANDS, "router", "process manager", "monitor of an instance", "crun in a launch")
+BECOMES_CRUN = {"conmon", "crun", "sh", "unshare", "mount", "python", "celery"}  # names that a process has before it is a crun
+LAUNCH_WITHIN = 6.0  # seconds to wait for a crun: deploys come every few
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Killed:
+    at: float  # time.monotonic()
+    part: str
+    pid: int
+
+
+@dataclass(slots=True, kw_only=True)
+class Victims:
+    """`apps` are those whose monitors may be killed. Nothing but processes of `config`'s platform is ever touched."""
+
+    config: NodeConfig
+    apps: Sequence[str]
+    chance: random.Random
+    ended: Callable[[], bool] = lambda: False
+
+    def pids(self, part: str) -> list[int]:
+        """Processes of this part now."""
+        if part == "router":
+            return strays.routers(self.config)
+        if part == "process manager":
+            return strays.managers(self.config)
+        if part == "monitor of an instance":
+            return self._monitors()
+        if part == "crun in a launch":
+            return self._launching()
+        if part == "redis":  # it writes its title over its environment, where the others carry their mark
+            title = f"redis-server unixsocket:{self.config.run}/"
+            return [pid for pid in _numbers() if _command(pid).startswith(title)]
+        return [pid for pid in strays.programs(self.config) if COMMANDS[part] in _command(pid)]
+
+    def kill(self, part: str) -> Killed | None:
+        """kill -9 of one process of this part, by chance which; None where there is none."""
+        found = self.pids(part)
+        if not found:
+            return None
+        pid = self.chance.choice(found)
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return None  # it ended by itself
+        return Killed(at=time.monotonic(), part=part, pid=pid)
+
+    def _monitors(self) -> list[int]:
+        found = []
+        for path in self.config.instances.iterdir():
+            file = Folder(path).monitor_pid
+            if any(path.name.startswith(f"{app}-") for app in self.apps) and file.exists():
+                text = file.read_text().strip()
+                if text.isdecimal() and str(path) in _command(int(text)):  # still this one: pids come round again
+                    found.append(int(text))
+        return found
+
+    def _launching(self) -> list[int]:
+        """A crun of this node, waited for: it lives for some ten milliseconds."""
+        mark, deadline = str(self.config.run), time.monotonic() + LAUNCH_WITHIN
+        others = _numbers()
+        while time.monotonic() < deadline and not self.ended():
+            for pid in _numbers() - others:
+                name = _name(pid)
+                if name == "crun" and mark in _command(pid):
+                    return [pid]
+                if name not in BECOMES_CRUN:
+                    others.add(pid)
+            time.sleep(0.001)
+        return []
+
+
+def _numbers() -> set[int]:
+    return {int(name) for name in os.listdir("/proc") if name.isdecimal()}  # many times a second
+
+
+def _name(pid: int) -> str:
+    try:
+        return (Path("/proc") / str(pid) / "comm").read_text().strip()
+    except OSError:
+        return ""
+
+
+def _command(pid: int) -> str:
+    try:
+        return (Path("/proc") / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""
