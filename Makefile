@@ -4,7 +4,7 @@ SETUP := python3 -m workers.setup
 PY := .venv/bin/python
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 .DEFAULT_GOAL := help
-.PHONY: help up down purge doctor status check test bench soak test-vm format python
+.PHONY: help up down purge doctor status check test attack fuzz chaos bench soak test-vm format python
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -36,6 +36,18 @@ check: python ## Lint, types, layers, templates, links in the docs
 test: python ## Run all tests, in two lanes (as root: they make real containers)
 	@$(SETUP) test
 	$(PY) -m pytest -p tests.lanes -n 2 $(ARGS)
+
+attack: python ## Attack a platform from its apps, builds, uploads and pushes, beside a victim; safe beside `make up`; ONLY=word
+	@$(SETUP) test
+	$(PY) -m bench.attack only=$(ONLY)
+
+fuzz: python ## Change inputs by chance and see what breaks, in a throw-away root; MINUTES=n TARGET=name, or TARGET=name INPUT=file
+	@$(SETUP) test
+	$(PY) -m tests.fuzz minutes=$(MINUTES) target=$(TARGET) input=$(INPUT)
+
+chaos: python ## Kill processes by chance under load and deploys, beside `make up` or on its own; SECONDS=600 KILLS=150 SEED=n
+	@$(SETUP) test
+	$(PY) -m bench.chaos seconds=$(SECONDS) kills=$(KILLS) seed=$(SEED)
 
 bench: python ## Measure against peers and print medians
 	@$(SETUP) test

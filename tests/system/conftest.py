@@ -22,9 +22,11 @@ ORDER = (
     "test_traffic",
     "test_soak",
     "test_killed",
+    "test_chaos",
     "test_quotas",
     "test_bad_archives",
     "test_bad_apps",
+    "test_attacks",
     "test_down",
 )
 TEAM = "crew"
@@ -35,7 +37,7 @@ _until_the_end = ExitStack()
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The examples first, since the others use them; taking the platform down last. Other folders' tests keep their places."""
-    places = [place for place, item in enumerate(items) if item.path.stem in ORDER and item.path.parent.name == "system"]
+    places = [place for place, item in enumerate(items) if item.path.stem in ORDER and "system" in item.path.parts]
     ours = sorted((items[place] for place in places), key=lambda item: ORDER.index(item.path.stem))
     for place, item in zip(places, ours, strict=True):
         items[place] = item

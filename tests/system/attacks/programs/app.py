@@ -1,0 +1,41 @@
+"""The attacker's app: starts one of the programs beside it for some seconds, and shows what it printed.
+
+GET /start/NAME/SECONDS/OUTPUT/WORD begins, GET /result/OUTPUT answers 404 until the program has ended. Anything else answers "ready".
+"""
+
+import os
+import subprocess
+import tempfile
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+PLACE = tempfile.mkdtemp()
+CONSOLE = os.dup(1)  # the app's own log, for the program that floods it
+
+
+class Weapon(BaseHTTPRequestHandler):
+    def do_GET(self):
+        words = self.path.strip("/").split("/")
+        if words[0] == "start":
+            script = f"timeout -k 1 {int(words[2]) + 4} python3 {HERE}/{words[1]}.py {words[2]} {words[4]} > {PLACE}/{words[3]} 2>&1; mv {PLACE}/{words[3]} {PLACE}/{words[3]}.done"
+            subprocess.Popen(["setsid", "sh", "-c", script], pass_fds=(CONSOLE,), env={**os.environ, "CONSOLE": str(CONSOLE)})
+            return self.answer(200, b"started")
+        if words[0] == "result":
+            try:
+                with open(f"{PLACE}/{words[1]}.done", "rb") as file:
+                    return self.answer(200, file.read()[-20_000:])
+            except OSError:
+                return self.answer(404, b"not yet")
+        return self.answer(200, b"ready")
+
+    def answer(self, status, body):
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *words):
+        pass
+
+
+HTTPServer(("0.0.0.0", int(os.environ["PORT"])), Weapon).serve_forever()
