@@ -26,6 +26,7 @@ LEFT_OUT = {  # pattern of a thing's name: why it is not compared
     r"file /etc/(passwd|group|shadow|gshadow|subuid|subgid)-": "backups that useradd writes; the accounts are compared one by one",
     r"setting (kernel/random/|kernel/ns_last_pid|kernel/pty/nr|fs/(file-nr|inode|dentry|aio-nr|quota|mqueue|epoll)|kernel/cad_pid)": "counters",
     r"setting (vm/stat_refresh|kernel/sched_domain/|kernel/keys/|fs/binfmt_misc/register)": "reading them does something, or tells nothing",
+    r"mount /tmp/": "tools that make systems, such as mmdebstrap, mount there for a minute",
     r"setting kernel/(tainted|bootloader)": "a module that set-up loads may taint the kernel",
     r"folder /(tmp|run|proc|sys|dev|var/tmp)/": "their entries belong to every program of the machine",
     r"folder /root/\.(cache|npm|config|local|gnupg|gitconfig|wget-hsts|bash_history|python_history)": "package managers and shells write them",
