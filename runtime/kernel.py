@@ -146,13 +146,23 @@ class Kernel:
 
     @contextmanager
     def loop_device(self, image: Path) -> Iterator[Path]:
-        """A block device over a file. It goes away with its last user: after the block, that is the mount made inside it."""
-        with _opened(image, os.O_RDWR) as file:
+        """A block device over a file. It goes away with its last user: after the block, that is the mount made inside it.
+
+        The file is opened below a detached mount of its folder, so that the name the kernel shows to all (backing_file) has no folder.
+        """
+        folder = self.clone_tree(image.parent)
+        try:
+            file = os.open(image.name, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+        finally:
+            os.close(folder)
+        try:
             device, fd = self._free_loop(file)
-            try:
-                yield device
-            finally:
-                os.close(fd)
+        finally:
+            os.close(file)
+        try:
+            yield device
+        finally:
+            os.close(fd)
 
     def drop_unwritten(self, mounted: Path) -> None:
         """Shut an ext4 down without writing its dirty pages: its content is about to be thrown away (EXT4_IOC_SHUTDOWN)."""

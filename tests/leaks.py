@@ -16,7 +16,7 @@ FOLDER = re.compile(r"/(?:pytest-of-[^/]+/pytest-\d+|slipway-tests-[^/]+)/")
 
 def leftovers() -> set[str]:
     """Every kernel object of a test there is now, each in words."""
-    return {thing for thing in (*_mounts(), *_cgroups(), *_interfaces(), *_tables(), *_loops(), *_processes()) if _of_a_test(thing)}
+    return {thing for thing in (*_mounts(), *_cgroups(), *_interfaces(), *_tables(), *_processes()) if _of_a_test(thing)}
 
 
 def another_run() -> bool:
@@ -46,10 +46,6 @@ def _tables() -> list[str]:
     if shutil.which("nft") is None:  # `make check` needs no program of a node, and a machine without nft has no table of ours
         return []
     return [f"nftables {line}" for line in run(["nft", "list", "tables"], check=False).stdout.decode().splitlines()]
-
-
-def _loops() -> list[str]:
-    return [f"loop device on {path.read_text().strip()}" for path in Path("/sys/block").glob("loop*/loop/backing_file")]
 
 
 def _processes() -> list[str]:

@@ -32,22 +32,38 @@ _CAPABILITIES_OF_ROOT = (
     "CAP_SYS_CHROOT",
 )
 
-# What /proc and /sys tell or take about the whole machine (as Docker and Podman hide them).
+# What /proc and /sys tell or take about the whole machine (as Docker and Podman hide them), and all about disks: each instance has one,
+# so their names, counters and files tell what other teams run and how much they write.
 _MASKED = (
     "/proc/acpi",
     "/proc/asound",
+    "/proc/diskstats",
+    "/proc/fs",
     "/proc/interrupts",
     "/proc/kcore",
     "/proc/keys",
     "/proc/latency_stats",
+    "/proc/mdstat",
+    "/proc/partitions",
     "/proc/sched_debug",
     "/proc/scsi",
     "/proc/timer_list",
     "/proc/timer_stats",
+    "/sys/block",
+    "/sys/class/bdi",
+    "/sys/class/block",
+    "/sys/dev/block",
+    "/sys/devices/virtual/bdi",
+    "/sys/devices/virtual/block",
     "/sys/devices/virtual/powercap",
     "/sys/firmware",
+    "/sys/fs/bcachefs",
+    "/sys/fs/btrfs",
+    "/sys/fs/ext4",
+    "/sys/fs/f2fs",
+    "/sys/fs/xfs",
 )
-_READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+_READ_ONLY = ("/proc/bus", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +78,7 @@ class Host:
     netns: Path | None  # None: the runtime makes an empty one
     cgroup: str  # below each hierarchy's root, with a leading slash
     show_cgroup: bool  # mount the container's own cgroup, read-only: runtimes like node and java read their limits there
+    disks: tuple[str, ...]  # folders below /sys of the machine's real disks
     open_files: int
     accounts: Mapping[str, int]  # limits of resources that the kernel counts by user
     seccomp: bytes
@@ -88,7 +105,7 @@ def config(spec: ContainerSpec, host: Host) -> dict[str, Any]:
         "linux": {
             "namespaces": _namespaces(host),
             "cgroupsPath": host.cgroup,
-            "maskedPaths": list(_MASKED),
+            "maskedPaths": [*_MASKED, *host.disks],
             "readonlyPaths": list(_READ_ONLY),
             "rootfsPropagation": "private",
             "sysctl": {"net.ipv4.ip_unprivileged_port_start": "0"},

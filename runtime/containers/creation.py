@@ -90,12 +90,19 @@ class Creation:
             netns=netns,
             cgroup=self._cgroups.path_of(spec.team, spec.id),
             show_cgroup=self._cgroups.is_unified,
+            disks=_disks(),
             open_files=min(_OPEN_FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[1]),
             accounts=accounts.rlimits(),
             seccomp=seccomp.program(bundle.capabilities(spec)),
         )
         config = json.dumps(bundle.config(spec, host)).encode()
         journal.write_atomic(folder.bundle / "config.json", config, durable=False)
+
+
+def _disks() -> tuple[str, ...]:
+    """Return the folders below /sys/devices that hold real disks; those of loop devices and the like are always masked."""
+    places = {disk.resolve().parent for disk in Path("/sys/block").iterdir()}
+    return tuple(sorted(str(place) for place in places if not place.is_relative_to("/sys/devices/virtual")))
 
 
 def _made(folder: Folder, pid: int, monitor: int, address: str | None) -> Made:

@@ -5,8 +5,7 @@
     started.json     when it was told to start
     ended.json       how it ended, kept once it was seen
     bundle/          config.json for the OCI runtime
-    etc/             its own hosts, hostname and resolv.conf
-    scratch.img      its private disk, mounted at scratch/ (upper, work, tmp)
+    scratch.img      its private disk, mounted at scratch/ (upper, work, tmp, and etc: its own hosts, hostname and resolv.conf)
     rootfs/          the union it sees as /
     exit/ID          the exit code, written by the monitor
     console.log      what it printed, written by the monitor (k8s-file format)
@@ -87,8 +86,8 @@ class Folder:
 
     @property
     def etc(self) -> Path:
-        """The container's own files of /etc."""
-        return self.path / "etc"
+        """The container's own files of /etc: on its disk, because it sees the path that a bind has below its file system's root."""
+        return self.scratch / "etc"
 
     @property
     def exits(self) -> Path:
@@ -108,7 +107,7 @@ class Folder:
     def make(self) -> None:
         """The folders. The container's root must be able to pass through, and sees nothing: files are 0600."""
         self.path.mkdir(mode=0o711)
-        for folder in (self.bundle, self.rootfs, self.scratch, self.etc, self.exits):
+        for folder in (self.bundle, self.rootfs, self.scratch, self.exits):
             folder.mkdir(mode=0o711)
 
     @contextmanager

@@ -43,7 +43,7 @@ class MountRoot:
                 raise LaunchFailed(f"The layer {layer} does not exist.", hint="Deploy the app again to rebuild it.")
         with ExitStack() as stack:
             layers = [_detached(kernel, stack, layer, self.layer_ids, MountFlag.READ_ONLY) for layer in self.layers]
-            writable = self.scratch if self.upper_ids is None else _detached(kernel, stack, self.scratch, self.upper_ids, MountFlag.NONE)
+            writable = _detached(kernel, stack, self.scratch, self.upper_ids, MountFlag.NONE)
             try:
                 self._by_fd(kernel, layers, writable)
             except KernelRefused as refusal:
@@ -51,34 +51,37 @@ class MountRoot:
                     raise
                 self._by_path(kernel, layers, writable)
 
-    def _by_fd(self, kernel: Kernel, layers: Sequence[int], writable: int | Path) -> None:
+    def _by_fd(self, kernel: Kernel, layers: Sequence[int], writable: int) -> None:
         """Nothing is visible in the file tree but the result (lowerdir+ by fd, Linux 6.13)."""
-        with _folder(writable, "upper") as upper, _folder(writable, "work") as work:
+        with _folder("upper", writable) as upper, _folder("work", writable) as work:
             root = kernel.new_overlay(layers, upper, work, options=_OPTIONS, flags=_FLAGS)
         try:
             kernel.attach(root, self.target)
         finally:
             os.close(root)
 
-    def _by_path(self, kernel: Kernel, layers: Sequence[int], writable: int | Path) -> None:
-        """Attach the clones for the moment of mounting; the overlay keeps its own hold on them afterwards."""
+    def _by_path(self, kernel: Kernel, layers: Sequence[int], writable: int) -> None:
+        """Attach the clones for the moment of mounting; the overlay keeps its own hold on them afterwards.
+
+        They are given as descriptors' paths: a container reads these options, and no path of the host belongs there.
+        """
         self.clones.mkdir(mode=0o700, exist_ok=True)
         attached: list[Path] = []
-        try:
-            for number, layer in enumerate([*layers, *([writable] if isinstance(writable, int) else [])]):
-                place = self.clones / str(number)
-                place.mkdir(exist_ok=True)
-                kernel.attach(layer, place)
-                attached.append(place)
-            scratch = attached[-1] if isinstance(writable, int) else writable
-            lower = ":".join(_escaped(place) for place in attached[: len(layers)])
-            options = [f"lowerdir={lower}", f"upperdir={_escaped(scratch / 'upper')}", f"workdir={_escaped(scratch / 'work')}", *_OPTIONS]
-            kernel.mount("overlay", self.target, "overlay", flags=_FLAGS, options=",".join(options))
-        finally:
-            for place in reversed(attached):
-                kernel.unmount(place, lazily=True)
-                place.rmdir()
-            self.clones.rmdir()
+        with ExitStack() as stack:
+            try:
+                for number, layer in enumerate([*layers, writable]):
+                    place = self.clones / str(number)
+                    place.mkdir(exist_ok=True)
+                    kernel.attach(layer, place)
+                    attached.append(place)
+                *lower, scratch = (f"/proc/self/fd/{stack.enter_context(_folder(place))}" for place in attached)
+                options = [f"lowerdir={':'.join(lower)}", f"upperdir={scratch}/upper", f"workdir={scratch}/work", *_OPTIONS]
+                kernel.mount("overlay", self.target, "overlay", flags=_FLAGS, options=",".join(options))
+            finally:
+                for place in reversed(attached):
+                    kernel.unmount(place, lazily=True)
+                    place.rmdir()
+                self.clones.rmdir()
 
 
 def _detached(kernel: Kernel, stack: ExitStack, source: Path, ids: int | None, flags: MountFlag) -> int:
@@ -88,17 +91,9 @@ def _detached(kernel: Kernel, stack: ExitStack, source: Path, ids: int | None, f
 
 
 @contextmanager
-def _folder(writable: int | Path, name: str) -> Iterator[int | Path]:
-    if isinstance(writable, Path):
-        yield writable / name
-        return
-    fd = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=writable)
+def _folder(path: str | Path, below: int | None = None) -> Iterator[int]:
+    fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=below)
     try:
         yield fd
     finally:
         os.close(fd)
-
-
-def _escaped(path: Path) -> str:
-    """Commas and colons part options and layers in the old mount call."""
-    return str(path).replace("\\", "\\\\").replace(":", "\\:").replace(",", "\\,")

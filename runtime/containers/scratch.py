@@ -15,7 +15,7 @@ from runtime.quantities import Bytes
 
 SMALLEST = Bytes(8 * 2**20)
 _MKFS = ("-q", "-F", "-b", "4096", "-O", "^has_journal,^resize_inode", "-m", "0", "-i", "8192", "-E", "lazy_itable_init=1,nodiscard")
-_FOLDERS = ("upper", "work", "tmp")
+_FOLDERS = ("upper", "work", "tmp", "etc")
 
 
 def mount_scratch(kernel: Kernel, templates: Path, image: Path, target: Path, size: Bytes) -> None:

@@ -159,14 +159,8 @@ def printed(containers: Containers, id: str) -> list[str]:
 
 
 def traces(node: NodeConfig) -> list[str]:
-    """Everything on this machine that names the node: mounts, loop devices, control groups, processes."""
+    """Everything on this machine that names the node: mounts, control groups, processes. A loop device ends with its mount."""
     found = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(node.run) in line or str(node.state) in line]
-    for backing in Path("/sys/block").glob("loop*/loop/backing_file"):
-        try:
-            if str(node.state) in (text := backing.read_text()):
-                found.append(f"loop device over {text.strip()}")
-        except OSError:
-            continue  # being taken down
     groups = [hierarchy / node.cgroup_parent for hierarchy in (Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").iterdir())]
     found += [f"control group {group}" for group in groups if group.is_dir()]
     for process in Path("/proc").iterdir():

@@ -33,6 +33,7 @@ HOST = bundle.Host(
     netns=Path("/n"),
     cgroup="/slipway/team1/web-1",
     show_cgroup=False,
+    disks=("/sys/devices/pci0/block",),
     open_files=1024,
     accounts={"RLIMIT_SIGPENDING": 8192},
     seccomp=b"\0" * 8,
