@@ -17,6 +17,7 @@ INIT = "/dev/init"
 TEMPORARY = "/tmp"  # noqa: S108 -- the path inside the container
 OWN_FILES = ("hosts", "hostname", "resolv.conf")
 SHARED_MEMORY = 64 * 2**20
+TERMINALS = 64  # the whole machine has kernel.pty.max
 DIES_FIRST = 900  # of 1000: where the whole machine runs out of memory, a build goes before what serves (proc_pid_oom_score_adj(5))
 
 # What root needs to install packages inside its own user namespace, and no more; an app gets none at all.
@@ -153,7 +154,7 @@ def _kernel_mounts(host: Host) -> list[dict[str, Any]]:
     mounts = [
         _mount("/proc", "proc", ("nosuid", "noexec", "nodev")),
         _mount("/dev", "tmpfs", ("nosuid", "mode=755", "size=65536k")),
-        _mount("/dev/pts", "devpts", ("nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620")),
+        _mount("/dev/pts", "devpts", ("nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", f"max={TERMINALS}")),
         _mount("/dev/shm", "tmpfs", ("nosuid", "noexec", "nodev", "mode=1777", f"size={SHARED_MEMORY}"), source="shm"),  # noqa: S108
         _mount("/dev/mqueue", "mqueue", ("nosuid", "noexec", "nodev")),
         _mount("/sys", "sysfs", ("nosuid", "noexec", "nodev", "ro")),

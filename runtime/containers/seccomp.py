@@ -1,7 +1,8 @@
 """Which syscalls a container may make: the distribution's default profile, tightened, compiled once to BPF.
 
-The profile is that of containers-common (seccomp.json); ours on top: no new namespaces, above all no user namespace, and no
-mounting, so that the kernel's largest attack surface stays shut whatever capabilities a namespace would hand out.
+The profile is that of containers-common (seccomp.json). Ours on top: no new namespaces, above all no user namespace, and no
+mounting, so that the kernel's largest attack surface stays shut whatever capabilities a namespace would hand out. Sockets are of a short
+list of families: AF_VSOCK has no network namespace, so the firewall does not see it, and AF_ALG reaches much code that no app needs.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ PROFILES = (Path("/usr/share/containers/seccomp.json"), Path("/etc/containers/se
 
 _NEW_NAMESPACES = 0x7E020080  # CLONE_NEW{NS,CGROUP,UTS,IPC,USER,PID,NET,TIME} (clone(2))
 _NEW_NAMESPACES_CLONE = 0x7E020000  # in clone the low byte is the exit signal
-_NOT_EQUAL, _EQUAL, _MASKED_EQUAL = 1, 4, 7  # enum scmp_compare
+_MASKED_EQUAL = 7  # enum scmp_compare
+_LOW_WORD = 0xFFFFFFFF  # the kernel takes an int and ignores the upper half of the register
 _OPERATORS = {
     "SCMP_CMP_NE": 1,
     "SCMP_CMP_LT": 2,
@@ -54,10 +56,23 @@ _REFUSED = frozenset(
         "perf_event_open",
         "open_by_handle_at",
         "name_to_handle_at",
+        "pidfd_getfd",
+        "reboot",
+        "sched_setattr",  # a slice of one's own choice (Linux 6.12) gets ahead of others on the same core
+        "syslog",  # the kernel's log names other teams' containers
     )
 )
-_DECIDED_HERE = _REFUSED | {"clone", "clone3", "unshare"}
-_ARCHITECTURES = {"x86_64": ("amd64", ("x86",)), "aarch64": ("arm64", ("arm",))}  # the profile's word, libseccomp's further ABIs
+# Told "no such call", programs take another way. clone3 hides its flags in memory that a filter cannot read; io_setup takes from one
+# number of the whole machine (fs.aio-max-nr).
+_UNKNOWN = frozenset(("clone3", "socketcall", "io_setup", "io_uring_setup", "io_uring_enter", "io_uring_register"))
+_DECIDED_HERE = _REFUSED | _UNKNOWN | {"clone", "unshare", "socket", "socketpair"}
+
+_FAMILIES = 64  # of sockets; the kernel has fewer (AF_MAX)
+_UNIX, _INET, _INET6, _NETLINK = 1, 2, 10, 16  # include/linux/socket.h
+_ROUTE, _NETLINK_PROTOCOLS = 0, 32  # include/uapi/linux/netlink.h, MAX_LINKS
+# The profile's word, and libseccomp's further ABIs. The 32-bit one of x86 is not among them, so its programs are ended by SIGSYS: its
+# socketcall hides the family of a socket in memory that a filter cannot read, and libseccomp then lets all of them through.
+_ARCHITECTURES: dict[str, tuple[str, tuple[str, ...]]] = {"x86_64": ("amd64", ()), "aarch64": ("arm64", ("arm",))}
 
 
 @cache
@@ -86,12 +101,28 @@ def _own_rules() -> Iterator[SeccompRule]:
     refused = errno_action(errno.EPERM)
     for name in sorted(_REFUSED):
         yield SeccompRule(syscall=name, action=refused)
-    # clone3 hides its flags in memory that a filter cannot read; told "no such call", libc falls back to clone.
-    yield SeccompRule(syscall="clone3", action=errno_action(errno.ENOSYS))
+    for name in sorted(_UNKNOWN):
+        yield SeccompRule(syscall=name, action=errno_action(errno.ENOSYS))
     yield SeccompRule(syscall="clone", action=ALLOW, conditions=((0, _MASKED_EQUAL, _NEW_NAMESPACES_CLONE, 0),))
     yield SeccompRule(syscall="unshare", action=ALLOW, conditions=((0, _MASKED_EQUAL, _NEW_NAMESPACES, 0),))
     for bit in _bits(_NEW_NAMESPACES):
         yield SeccompRule(syscall="unshare", action=refused, conditions=((0, _MASKED_EQUAL, bit, bit),))
+    yield from _socket_rules()
+
+
+def _socket_rules() -> Iterator[SeccompRule]:
+    """Allow the families that apps use, and of netlink what tells a container's own addresses; the rest is "not supported"."""
+    no_family, no_protocol = errno_action(errno.EAFNOSUPPORT), errno_action(errno.EPROTONOSUPPORT)
+    for family in range(_FAMILIES):
+        is_family = (0, _MASKED_EQUAL, _LOW_WORD, family)
+        if family == _NETLINK:
+            for protocol in range(_NETLINK_PROTOCOLS):
+                action = ALLOW if protocol == _ROUTE else no_protocol
+                yield SeccompRule(syscall="socket", action=action, conditions=(is_family, (2, _MASKED_EQUAL, _LOW_WORD, protocol)))
+        else:
+            action = ALLOW if family in (_UNIX, _INET, _INET6) else no_family
+            yield SeccompRule(syscall="socket", action=action, conditions=(is_family,))
+        yield SeccompRule(syscall="socketpair", action=ALLOW if family == _UNIX else no_family, conditions=(is_family,))
 
 
 def _bits(mask: int) -> Iterator[int]:

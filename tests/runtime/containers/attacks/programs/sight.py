@@ -7,22 +7,21 @@ The words come in reversed, so that this program's own command line does not hol
 
 import os
 import sys
+from contextlib import suppress
+from pathlib import Path
 
 words = [word[::-1].encode() for word in sys.argv[1:]]
-others = {entry for entry in os.listdir("/proc") if entry.isdecimal() and int(entry) != os.getpid()}
-looked = 0
+others = {entry.name for entry in Path("/proc").iterdir() if entry.name.isdecimal() and entry.name != str(os.getpid())}
 
 
-def tell(kind: str, path: str, content: bytes) -> None:
-    global looked
-    looked += 1
+def tell(kind: str, path: Path, content: bytes) -> None:
     for word in words:
         if word in content:
             at = content.find(word)
             print(kind, path, word[::-1].decode(), content[max(at - 60, 0) : at + 60][::-1])
 
 
-def text(path: str) -> bytes:
+def text(path: Path) -> bytes:
     """Up to a MiB. A file that cannot be read, or that would wait for something, is empty."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
@@ -36,18 +35,18 @@ def text(path: str) -> bytes:
         os.close(fd)
 
 
+looked = 0
 for root in ("/proc", "/sys", "/dev"):
     for folder, folders, files in os.walk(root):
         if folder == "/proc":
             folders[:] = [name for name in folders if name not in others]
         for name in (*folders, *files):
-            path = os.path.join(folder, name)
-            tell("name", path, path.encode())
-            if os.path.islink(path):
-                try:
-                    tell("link", path, os.fsencode(os.readlink(path)))
-                except OSError:
-                    continue
+            path = Path(folder, name)
+            looked += 1
+            tell("name", path, bytes(path))
+            if path.is_symlink():
+                with suppress(OSError):
+                    tell("link", path, bytes(path.readlink()))
             elif name in files:
                 tell("text", path, text(path))
 print("looked", looked)
