@@ -36,6 +36,7 @@ class NodeConfig:
     acme_dns_hook: Path | None = None  # a program that writes DNS records, for certificates of wildcards
     resolver: str = ""  # address or address:port of the DNS server that domains are proven by; empty: this machine's own
     proxy_protocol: bool = False  # every connection from browsers begins with the PROXY protocol's line
+    trusted_proxies: tuple[str, ...] = ()  # networks of HTTP proxies in front, whose headers about the visitor are believed
     queue_seconds: int = 30  # how long a request waits in the router for an instance that is not full
     client_share: int = 50  # percent of the router's connections that one client's address alone may hold; 100: no limit
     scheme: str = "http"
@@ -274,6 +275,10 @@ def _server(text: str) -> str:
     return text
 
 
+def _addresses(text: str) -> tuple[str, ...]:
+    return tuple(str(ipaddress.ip_network(word, strict=False)) for word in _words(text))
+
+
 def _absolute(text: str) -> Path:
     path = Path(text)
     if not path.is_absolute():
@@ -333,6 +338,7 @@ _READERS: dict[str, Callable[[str], object]] = {
     "acme_dns_hook": _absolute,
     "resolver": _server,
     "proxy_protocol": _yes,
+    "trusted_proxies": _addresses,
     "queue_seconds": _seconds,
     "client_share": _percent,
     "scheme": _scheme,

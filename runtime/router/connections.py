@@ -28,7 +28,7 @@ def share(config: NodeConfig) -> str:
     if percent == 100:
         return ""
     stage = "session" if config.proxy_protocol else "connection"
-    many = f"{{ sc_conn_cur(2) gt {FREE} }}"
+    many = f"{{ sc_conn_cur(2) gt {FREE} }}" + (f" !{{ src {' '.join(config.trusted_proxies)} }}" if config.trusted_proxies else "")
     return f"""
   tcp-request {stage} track-sc2 src,ipmask(32,64) table by_address
   tcp-request {stage} set-var(sess.all) fe_conn,mul({percent}) if {many}

@@ -68,7 +68,7 @@ _URL = r"^https?://[^/?#@\\]+/"  # as clients send it to a proxy: there is alway
 
 def rules(config: NodeConfig) -> str:
     """Refuse with 400 what can be read in two ways, remove what only the router may set, and set it."""
-    secure = "\n  http-request set-header X-Forwarded-Proto https if { ssl_fc }" if config.https_port else ""
+    proxy = f"{{ src {' '.join(config.trusted_proxies)} }}" if config.trusted_proxies else ""
     # Names with other characters go first: application servers read X_Forwarded_For as X-Forwarded-For.
     return f"""\
   option http-restrict-req-hdr-names delete
@@ -79,13 +79,11 @@ def rules(config: NodeConfig) -> str:
   http-request set-uri %[pathq] if {{ url_beg http }} {{ req.ver -m beg 1 }}
   http-request set-var(txn.odd) bool(1) if !{{ req.hdrs -m reg '{_usual()}' }}
   http-request deny deny_status 400 if {{ var(txn.odd) -m found }} {{ req.hdrs -m reg '{_REFUSED}' }}
-  http-request del-header '{_removed()}' -m reg if {{ var(txn.odd) -m found }}
+{_removal(proxy)}
   http-request del-header Upgrade if {{ var(txn.odd) -m found }} {{ req.hdr(upgrade) -m beg -i h2c http/ tls/ }}
   http-request set-header Connection upgrade if {{ var(txn.odd) -m found }} {{ req.hdr(upgrade) -m found }}
   http-request del-header Connection if {{ var(txn.odd) -m found }} !{{ req.hdr(upgrade) -m found }}
-  http-request set-header X-Forwarded-For %[src]
-  http-request set-header X-Forwarded-Proto {scheme(config)}{secure}
-  http-request set-header X-Forwarded-Host %[req.fhdr(host)]"""
+{_forwarded(config, proxy)}"""
 
 
 def slot_rules() -> str:
@@ -111,5 +109,30 @@ def _usual() -> str:
     return rf"^(?:(?!{odd})[^\x00-\x08\x0a-\x1f\x7f]*+\r\n)*+$"
 
 
-def _removed() -> str:
-    return f"^(?!{PREVIEW}$)(?:{'|'.join(name if name.endswith('-') else f'{name}$' for name in REMOVED)})"
+def _removal(proxy: str) -> str:
+    """A trusted proxy may say who the visitor is and what was asked for, and nothing of the router's own."""
+    odd = "{ var(txn.odd) -m found }"
+    if not proxy:
+        return f"  http-request del-header '{_removed(REMOVED)}' -m reg if {odd}"
+    return f"""\
+  http-request del-header '{_removed(REMOVED)}' -m reg if {odd} !{proxy}
+  http-request del-header '{_removed(OWN)}' -m reg if {odd} {proxy}"""
+
+
+def _removed(names: tuple[str, ...]) -> str:
+    return f"^(?!{PREVIEW}$)(?:{'|'.join(name if name.endswith('-') else f'{name}$' for name in names)})"
+
+
+def _forwarded(config: NodeConfig, proxy: str) -> str:
+    """The router's own X-Forwarded-*, but for what a trusted proxy has said. From then on the visitor's address is the one it told last."""
+    values = [("For", "%[src]", ""), ("Proto", scheme(config), ""), ("Host", "%[req.fhdr(host)]", "")]
+    if config.https_port:
+        values[1:2] = [("Proto", scheme(config), "!{ ssl_fc }"), ("Proto", "https", "{ ssl_fc }")]
+    lines = []
+    for name, value, when in values:
+        told = f"{{ req.hdr(x-forwarded-{name.lower()}) -m found }}"
+        others = [f"{when} !{proxy}".strip(), f"{when} !{told}".strip()] if proxy else [when] if when else []
+        lines.append(f"  http-request set-header X-Forwarded-{name} {value}{' if ' + ' or '.join(others) if others else ''}")
+    if proxy:
+        lines.append(f"  http-request set-src req.hdr_ip(x-forwarded-for,-1) if {proxy} {{ req.hdr(x-forwarded-for) -m found }}")
+    return "\n".join(lines)

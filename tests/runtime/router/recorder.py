@@ -65,10 +65,13 @@ class Recorder:
                     connection.sendall(self.answer)
 
 
-def exchange(port: int, text: bytes, *, quiet: float = 0.4) -> bytes:
+def exchange(port: int, text: bytes, *, quiet: float = 0.4, source: str = "127.0.0.1") -> bytes:
     """Send, and all that comes back until the other side closes or says nothing for a while."""
     answer = b""
-    with socket.create_connection(("127.0.0.1", port), 10) as connection, suppress(OSError):  # it answered and closed before it had all
+    with (
+        socket.create_connection(("127.0.0.1", port), 10, source_address=(source, 0)) as connection,
+        suppress(OSError),
+    ):  # it answered and closed before it had all
         connection.sendall(text)
         connection.settimeout(3)
         while data := connection.recv(65_536):

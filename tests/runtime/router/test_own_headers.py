@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from ipaddress import IPv4Network
 
 import pytest
 
@@ -216,3 +217,34 @@ def test_a_frame_of_a_stranger_is_no_request(recorded: tuple[RouterUnderTest, Re
     for odd in (frame(9, b"\x82", flags=4), frame(0, b"GET / HTTP/1.1\r\n\r\n", flags=1, stream=5)):
         exchange(running.config.http_port, preface + odd)
     assert app.take() == b""
+
+
+TOLD = [
+    "X-Forwarded-For: 1.1.1.1, 203.0.113.7",
+    "X-Forwarded-Proto: https",
+    "X-Forwarded-Host: www.test",
+    "CF-IPCountry: NZ",
+    "X-Real-IP: 203.0.113.7",
+]
+
+
+def test_a_trusted_proxy_is_believed_and_nobody_else_is():
+    with router_of_its_own(trusted_proxies=("127.0.0.0/30",), client_share=1) as running, Recorder() as app:
+        running.router.set(replace(routes_to(app.endpoint), policy=Policy(allowed=(IPv4Network("203.0.113.0/24"),))))
+        headers = seen((running, app), *TOLD, "X-Slipway-Code: H10", "Proxy: evil.test", "X-Request-Id: forged")
+        assert headers["x-forwarded-for"] == "1.1.1.1, 203.0.113.7"
+        assert (headers["x-forwarded-proto"], headers["x-forwarded-host"]) == ("https", "www.test")
+        assert (headers["cf-ipcountry"], headers["x-real-ip"]) == ("NZ", "203.0.113.7")
+        assert headers["x-request-id"] != "forged"
+        assert not {"x-slipway-code", "proxy"} & headers.keys()
+        text = "\r\n".join(["GET / HTTP/1.1", "Host: hello.test", *TOLD, "", ""]).encode()
+        assert b"x-slipway-code: H43" in exchange(running.config.http_port, text, source="127.0.0.9")
+        running.router.set(routes_to(app.endpoint))
+        app.take()
+        assert exchange(running.config.http_port, text, source="127.0.0.9").startswith(b"HTTP/1.1 200 ")
+        headers = app.headers()
+        assert headers["x-forwarded-for"] == "127.0.0.9"
+        assert headers.items() >= {"x-forwarded-proto": "http", "x-forwarded-host": "hello.test"}.items()
+        assert not {"cf-ipcountry", "x-real-ip"} & headers.keys()
+        headers = seen((running, app))
+        assert headers.items() >= ROUTERS.items(), "what the proxy does not tell is added"
