@@ -62,14 +62,14 @@ class Creation:
         temporary.chmod(0o1777)
         with ExitStack() as stack:
             layer_ids = _opened(stack, userns)
-            upper_ids = _opened(stack, self._namespaces.of_build_layers(spec.team, spec.first_id)) if build else None
             MountRoot(
                 layers=spec.layers,
                 scratch=folder.scratch,
                 target=folder.rootfs,
                 clones=folder.clones,
                 layer_ids=layer_ids,
-                upper_ids=upper_ids,
+                upper_ids=layer_ids if build else None,
+                owner=spec.first_id,
             ).execute(self._kernel)
 
     def _write_files(self, folder: Folder, spec: ContainerSpec, userns: Path, netns: Path | None, address: str | None) -> None:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from runtime import syscalls
 from runtime.errors import KernelRefused, LaunchFailed
 from runtime.kernel import Kernel, MountFlag
 
@@ -31,6 +33,7 @@ class MountRoot:
     clones: Path  # a folder of our own, for kernels that take layers by path only
     layer_ids: int | None  # user namespaces' fds: how ids of the layers are shifted; None: not at all
     upper_ids: int | None  # and of the writable layer; None: not at all
+    owner: int = 0  # of what the overlay itself makes in it, such as marks of deleted files; as the writable layer's mount counts
 
     def describe(self) -> str:
         """For the log."""
@@ -44,12 +47,18 @@ class MountRoot:
         with ExitStack() as stack:
             layers = [_detached(kernel, stack, layer, self.layer_ids, MountFlag.READ_ONLY) for layer in self.layers]
             writable = _detached(kernel, stack, self.scratch, self.upper_ids, MountFlag.NONE)
-            try:
-                self._by_fd(kernel, layers, writable)
-            except KernelRefused as refusal:
-                if refusal.errno not in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
-                    raise
-                self._by_path(kernel, layers, writable)
+            with ThreadPoolExecutor(1) as thread:  # an overlay works with the rights of the thread that mounted it
+                thread.submit(self._mount, kernel, layers, writable).result()
+
+    def _mount(self, kernel: Kernel, layers: Sequence[int], writable: int) -> None:
+        if self.owner:
+            syscalls.write_files_as(self.owner)
+        try:
+            self._by_fd(kernel, layers, writable)
+        except KernelRefused as refusal:
+            if refusal.errno not in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
+                raise
+            self._by_path(kernel, layers, writable)
 
     def _by_fd(self, kernel: Kernel, layers: Sequence[int], writable: int) -> None:
         """Nothing is visible in the file tree but the result (lowerdir+ by fd, Linux 6.13)."""

@@ -1,9 +1,9 @@
-"""User namespaces, pinned to files: one a team for its containers, and two that only shift the ids of mounts.
+"""User namespaces, pinned to files: one a team for its containers, and one that only shifts the ids of mounts.
 
 A pin is a bind mount of the namespace's file (namespaces(7)); it outlives every process of ours, and goes with the reboot.
 
 The namespace of a team's containers is owned by the team's first id, so that the kernel counts what they hold to the team (see
-accounts). The two others are owned by root: no process is ever in them. Earlier releases had root own all of them, under other names
+accounts). The other is owned by root: no process is ever in it. Earlier releases had root own all of them, under other names
 of pins. What they pinned stays until `make down` or the reboot; only instances that were started before the upgrade use it.
 """
 
@@ -34,10 +34,6 @@ class UserNamespaces:
     def of_team(self, team: int, first_id: int) -> Path:
         """Root inside is the host's `first_id`, and so on for all ids a team has."""
         return self._ensure(f"{team}-own", f"0 {first_id} {IDS_A_TEAM}", owner=first_id)
-
-    def of_build_layers(self, team: int, first_id: int) -> Path:
-        """The same but for its last id, which is the host's root: the overlay itself writes with that one."""
-        return self._ensure(f"{team}-build", f"0 {first_id} {IDS_A_TEAM - 1}\n{IDS_A_TEAM - 1} 0 1")
 
     def of_written(self, team: int, first_id: int) -> Path:
         """The way back: what was written with a team's ids reads as with those it has inside."""

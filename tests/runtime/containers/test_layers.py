@@ -69,6 +69,23 @@ def test_a_build_through_an_older_kernels_way_keeps_real_ids(node: NodeConfig, c
     assert (older.upper(wanted.id) / "app/x").stat().st_uid == 0
 
 
+@pytest.mark.parametrize("by_fd", [True, False])
+def test_builds_and_apps_use_any_id_up_to_65535_and_marks_of_deleted_files_are_the_teams(
+    by_fd: bool, node: NodeConfig, containers: Containers, spec: Spec
+) -> None:
+    here = Containers(node, kernel=Kernel(layers_by_fd=by_fd))
+    script = "rm -r /usr/bin/true /app && mkdir /app && echo x > /app/x && chown 65535:65535 /app /app/x && chmod 600 /app/x && cat /app/x"
+    built = spec("sh", "-c", script, **AS_ROOT)
+    assert (here.run(built, on_output=lambda _, __: None, timeout=30).code, printed(here, built.id)) == (0, ["x"])
+    upper = here.upper(built.id)
+    assert [_owner(upper / name) for name in ("app", "app/x", "usr/bin/true")] == [65535, 65535, 0]
+
+    ran = spec("sh", "-c", "cat /app/x && rm /app/x", uid=65535, gid=65535, layers=(upper, *built.layers))
+    assert (here.run(ran, on_output=lambda _, __: None, timeout=30).code, printed(here, ran.id)) == (0, ["x"])
+    written = node.instances / ran.id / "scratch/upper"
+    assert [_owner(written / name) - ran.first_id for name in ("app", "app/x")] == [65535, 0]
+
+
 def test_a_link_made_by_a_build_leads_no_pruning_out_of_its_layer(containers: Containers, spec: Spec, place: Path) -> None:
     (place / "outside").mkdir()
     (place / "outside" / "hosts").touch()
@@ -92,6 +109,12 @@ def test_a_missing_layer_fails_with_its_name_and_leaves_nothing(containers: Cont
 
 def _has_printed(containers: Containers, id: str, count: int) -> bool:
     return len(printed(containers, id)) == count
+
+
+def _owner(path: Path) -> int:
+    found = path.lstat()
+    assert found.st_uid == found.st_gid
+    return found.st_uid
 
 
 def _picture(layers: tuple[Path, ...]) -> list[tuple[str, int, int, int, float]]:
