@@ -16,18 +16,25 @@ class BuildLog:
 
     def __init__(self, path: Path, *, user: str, most: int = MOST, mask: Mask | None = None) -> None:
         self._path, self._user, self._left = path, user, most
+        self._kept, self._dropped = most, 0
         self._mask = mask or Mask(())
 
     def say(self, text: str) -> None:
-        """A line of ours."""
+        """A line of ours, after one that says how much of the build's output was dropped since the last."""
+        if self._dropped:
+            kept = f"a build's log keeps {self._kept // 2**20} MiB of output"
+            self._write("slipway", "system", f"{self._dropped} lines of output were dropped here, because {kept}.")
+            self._dropped = 0
         self._write("slipway", "system", text)
 
     def output(self, text: str) -> None:
-        """A line of the build's own programs; beyond the most that is kept, only the first is answered, by a line of ours."""
-        if self._left > 0:
-            self._left -= self._write("build", "stdout", text)
-            if self._left <= 0:
-                self.say("It prints more than is kept: the rest of the build's own words is left out.")
+        """A line of the build's own programs; beyond the most that is kept, it is only counted."""
+        if self._left <= 0:
+            self._dropped += 1
+            return
+        self._left -= self._write("build", "stdout", text)
+        if self._left <= 0:
+            self.say("It prints more than is kept: the rest of the build's own words is left out.")
 
     def _write(self, source: str, stream: str, text: str) -> int:
         stamp = logs.timestamp(time.time())

@@ -18,6 +18,7 @@ from pathlib import Path
 
 ROTATE_AT = 10 * 2**20  # bytes; then APP.log becomes APP.log.1, and the one before is gone
 LONGEST_TEXT = 16_384
+_PIECE = 2**20
 _SURELY_LEFT = 300.0  # seconds; to make a file takes none
 _FRESH = re.compile(r"\..+\.\d+-\d+")  # of `_make`
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1a\x1c-\x1f\x7f]")  # all but tab and escape: colours stay
@@ -41,7 +42,7 @@ def append(path: Path, lines: Sequence[str], *, user: str, rotate: bool = False)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     if rotate and path.exists() and path.stat().st_size > ROTATE_AT:
-        path.rename(path.with_name(f"{path.name}.1"))
+        lines = [*_rotate(path, lines[0].split(" ", 1)[0]), *lines]
     flags = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
     try:
         fd = os.open(path, flags)
@@ -59,6 +60,32 @@ def append(path: Path, lines: Sequence[str], *, user: str, rotate: bool = False)
             raise
     finally:
         os.close(fd)
+
+
+def count_lines(fd: int, begin: int, end: int) -> int:
+    """Return how many lines end between two places of a file, holding a MiB of it at a time."""
+    count = 0
+    while begin < end and (piece := os.pread(fd, min(_PIECE, end - begin), begin)):
+        count += piece.count(b"\n")
+        begin += len(piece)
+    return count
+
+
+def _rotate(path: Path, stamp: str) -> list[str]:
+    """Begin a new file; return the line that says what went with the one before the last."""
+    older = path.with_name(f"{path.name}.1")
+    try:
+        fd = os.open(older, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        path.rename(older)
+        return []
+    try:
+        count = count_lines(fd, 0, os.fstat(fd).st_size)
+    finally:
+        os.close(fd)
+    path.rename(older)
+    kept = f"an app's log keeps its last {ROTATE_AT // 2**20} to {2 * ROTATE_AT // 2**20} MiB"
+    return [line(stamp, "slipway", "system", f"The oldest {count} lines were dropped, because {kept}.")]
 
 
 def sweep(folder: Path, *, now: float) -> list[str]:

@@ -133,14 +133,16 @@ def _read(path: Path) -> Progress:
 def _skip(fd: int, offset: int, progress: Progress, source: str) -> tuple[list[str], Progress]:
     """Leave out the middle, up to the first line that starts after `offset`."""
     offset += os.pread(fd, 65_536, offset).find(b"\n") + 1
-    missing = (offset - progress.offset) // 2**20
-    text = f"{missing} MiB of output are left out here: it prints faster than it can be kept."
+    count, size = logs.count_lines(fd, progress.offset, offset), (offset - progress.offset) // 2**20
+    text = f"{count} lines ({size} MiB) were dropped here, because it prints faster than they can be kept."
     return [logs.line(_stamp_at(fd, offset), source, "system", text)], replace(progress, offset=offset)
 
 
 def _cut(fd: int, source: str) -> str:
     """The monitor began a new file because the old one had reached its greatest length; what was not carried by then is gone."""
-    return logs.line(_stamp_at(fd, 0), source, "system", "The output grew too long to be kept whole; lines may be missing here.")
+    return logs.line(
+        _stamp_at(fd, 0), source, "system", "Lines may have been dropped here, because it prints faster than they can be kept."
+    )
 
 
 def _stamp_at(fd: int, offset: int) -> str:

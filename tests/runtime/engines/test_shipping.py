@@ -92,7 +92,8 @@ def test_who_prints_faster_than_anyone_reads_loses_the_middle_and_is_told(shippe
     while shipper.ship("shop", "i", "web.1"):
         pass
     lines = log(config).splitlines()
-    assert lines[0].split(" ", 2)[2] == "system 4 MiB of output are left out here: it prints faster than it can be kept."
+    words = lines[0].split(" ", 2)[2]
+    assert words == f"system {40_000 - len(lines) + 1} lines (4 MiB) were dropped here, because it prints faster than they can be kept."
     assert " line 39999 " in lines[-1]
 
 
@@ -103,7 +104,7 @@ def test_a_monitor_that_begins_a_new_file_is_followed_there(shipper, config, tmp
     (tmp_path / "new").rename(tmp_path / "i")
     shipper.ship("shop", "i", "web.1")
     texts = [line.split(" ", 3)[3] for line in log(config).splitlines()]
-    assert texts == ["one", "two", "The output grew too long to be kept whole; lines may be missing here.", "three"]
+    assert texts == ["one", "two", "Lines may have been dropped here, because it prints faster than they can be kept.", "three"]
 
 
 def test_a_log_is_rotated_by_rename_at_ten_mebibytes(config):
@@ -114,6 +115,16 @@ def test_a_log_is_rotated_by_rename_at_ten_mebibytes(config):
     assert path.with_name("shop.log.1").stat().st_size > 10 * 2**20
     assert path.stat().st_size < 10 * 2**20
     assert path.stat().st_mode & 0o777 == 0o640
+
+
+def test_a_log_that_drops_its_oldest_lines_says_how_many(config):
+    path = config.app_logs / "shop.log"
+    line = logs.line("2026-11-24T00:50:09.179Z", "web.1", "stdout", "x" * 1000)
+    for count in (11_000, 12_000, 1):
+        logs.append(path, [line] * count, user="nobody", rotate=True)
+    told = "slipway system The oldest 11000 lines were dropped, because an app's log keeps its last 10 to 20 MiB.\n"
+    assert path.read_text() == f"2026-11-24T00:50:09.179Z {told}{line}"
+    assert path.with_name("shop.log.1").read_text() == line * 12_000
 
 
 @pytest.mark.parametrize(("step", "left_at_once"), [("os.link", True), ("os.remove", False)])
