@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from runtime.containers import identity
 from runtime.containers.folder import Folder, Made
 from runtime.containers.logs import ConsoleReader
+from runtime.quantities import Bytes
 
+MOST = Bytes(128 * 2**20)  # of output, with the time of each line: nobody reads it, and to carry it takes from who serves
 _LOOK = 0.02  # seconds between two looks at a log that is followed
 _LOOK_AT_FREEZER = 0.2
+_LOOK_AT_SIZE = 1000  # lines between two looks at how much was printed
 
 
 @dataclass(slots=True, kw_only=True)
@@ -22,6 +25,7 @@ class Following:
     end: Callable[[Folder, Made], None]
     is_frozen: Callable[[], bool]
     on_freeze: Callable[[bool], None]
+    most: Bytes = MOST  # output
     _frozen: bool = False
     _looked: float = 0.0
 
@@ -33,19 +37,31 @@ class Following:
         while not over or (came and not ours):  # what it printed before we ended it may be more than anyone waits for
             over = over or identity.wait(made.monitor, made.monitor_started, 0 if came else _LOOK)
             came = False
-            for line in reader.lines():
+            too_much = False
+            for number, line in enumerate(reader.lines()):
                 came = True
                 on_output(line.stream, line.text)
+                if number % _LOOK_AT_SIZE == 0 and (too_much := not ours and self._prints_too_much()):
+                    break
             self._look_at_freezer()
             because = f"It ran for more than {timeout:g} s and was stopped." if time.monotonic() > deadline else ""
+            because = f"It printed more than {self.most} and was stopped." if too_much else because
             if not over and (because or cancelled()):
                 self.folder.write_reason(because or "It was cancelled.")
                 self.end(self.folder, made)
                 ours = True
+            ours = ours or too_much
         for line in reader.rest():
             on_output(line.stream, line.text)
         if self._frozen:
             self.on_freeze(False)
+
+    def _prints_too_much(self) -> bool:
+        """By its monitor's file, which can be far ahead of the reader."""
+        try:
+            return self.folder.console.stat().st_size > self.most
+        except FileNotFoundError:
+            return False  # its monitor begins a new one
 
     def _look_at_freezer(self) -> None:
         now = time.monotonic()

@@ -88,6 +88,19 @@ def test_a_foreground_run_ends_at_its_time_or_when_cancelled(containers: Contain
     assert state.status is Status.EXITED
 
 
+def test_a_foreground_run_that_prints_without_end_is_stopped(containers: Containers, spec: Spec) -> None:
+    endless = "import os\nwhile True: os.write(1, b'y' * 8000 + b'\\n')"
+    lines = 0
+
+    def count(_: str, __: str) -> None:
+        nonlocal lines
+        lines += 1
+
+    ended = containers.run(spec("python3", "-c", endless, id="endless"), on_output=count, timeout=60)
+    assert ended.explain() == "It printed more than 128 MiB and was stopped."
+    assert 0 < lines < 128 * 2**20 / 8000
+
+
 def test_an_error_of_the_one_who_listens_stops_the_run(containers: Containers, spec: Spec) -> None:
     wanted = spec("sh", "-c", "echo x; sleep 60")
 
