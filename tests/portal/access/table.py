@@ -1,0 +1,220 @@
+"""Every route of the portal, and who may reach it. The one written table: docs/access.md is made of it, and tests walk it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from tests.portal.access import rules
+from tests.portal.access.rules import Rule
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """`pattern` as Django or the API spells it; `path` is a real address of team harbour, and `body` what is sent there."""
+
+    method: str
+    pattern: str
+    rule: Rule
+    path: str
+    body: Mapping[str, object] = field(default_factory=dict)
+    raw: bytes | None = None
+    file: bool = False  # whether an archive is sent
+    lists: str = ""  # what stands in the answer for the team alone
+
+
+def _page(pattern: str, path: str = "", rule: Rule = rules.TEAM, lists: str = "") -> Route:
+    return Route(method="GET", pattern=pattern, path=path or _shop(pattern), rule=rule, lists=lists)
+
+
+def _form(pattern: str, path: str = "", rule: Rule = rules.TEAM, **body: object) -> Route:
+    return Route(method="POST", pattern=pattern, path=path or _shop(pattern), rule=rule, body=body)
+
+
+def _api(method: str, pattern: str, path: str = "", rule: Rule = rules.TOKEN_TEAM, lists: str = "", **body: object) -> Route:
+    pattern = f"api/v1/{pattern}"
+    return Route(method=method, pattern=pattern, path=path or _shop(pattern), rule=rule, body=body, lists=lists)
+
+
+def _registry(method: str, pattern: str, path: str, rule: Rule = rules.TOKEN_TEAM, raw: bytes = b"") -> Route:
+    return Route(method=method, pattern=f"v2/{pattern}", path=f"/v2/{path}", rule=rule, raw=raw)
+
+
+def _shop(pattern: str) -> str:
+    return "/" + pattern.replace("<slug:name>", "shop").replace("<name>", "shop").replace("{name}", "shop")
+
+
+_BUILD = "apps/<slug:name>/builds/<int:number>"
+_IMAGE = "apps/<slug:name>/images/<str:image>"
+_INSTANCE = "apps/<slug:name>/instances/<slug:number>"
+_DOMAIN = "apps/<slug:name>/domains/<str:host>"
+_HOST = "/apps/shop/domains/shop.example.com"
+_REPOSITORY = "<str:team>/<str:app>"
+_GIT = r"^git/(?P<name>[a-z0-9-]+)\.git/(?P<service>git-receive-pack|git-upload-pack)$"
+
+PAGES = (
+    _page("", "/", rules.SIGNED_IN_LIST, lists="docs-site"),
+    _page("new", rule=rules.SIGNED_IN),
+    _form("new", rule=rules.SIGNED_IN, name="another"),
+    _page("new/hint", rule=rules.SIGNED_IN),
+    _page("apps/<slug:name>"),
+    _page("apps/<slug:name>/logs"),
+    _page("apps/<slug:name>/logs/file"),
+    _form("apps/<slug:name>/restart"),
+    _page("apps/<slug:name>/settings"),
+    _form("apps/<slug:name>/settings/config", name="COLOR", value="blue"),
+    _form("apps/<slug:name>/settings/config/many", lines="COLOR=blue"),
+    _page("apps/<slug:name>/settings/config/<str:variable>", "/apps/shop/settings/config/SECRET_KEY?reveal"),
+    _form("apps/<slug:name>/settings/formation"),
+    _page("apps/<slug:name>/settings/formation/preview"),
+    _form("apps/<slug:name>/settings/health", remove="1"),
+    _form("apps/<slug:name>/delete", typed_name="shop"),
+    _page("sign-in", rule=rules.EVERYONE),
+    _form("sign-in", rule=rules.EVERYONE, username="nobody", password="a wrong one"),
+    _form("sign-out", rule=rules.EVERYONE),
+    _form("theme", rule=rules.EVERYONE, theme="dark"),
+    _page("teams/new", rule=rules.SIGNED_IN),
+    _form("teams/new", rule=rules.SIGNED_IN, name="another"),
+    _page("team/<slug:name>", "/team/harbour"),
+    _form("team/<slug:name>/people", "/team/harbour/people", rules.TEAM_OWNER, username="newcomer", role="member"),
+    _form("team/<slug:name>/people/<str:username>/remove", "/team/harbour/people/bosun/remove", rules.TEAM_OWNER),
+    _page("account", rule=rules.SIGNED_IN),
+    _form("account", rule=rules.SIGNED_IN, label="another"),
+    _form("account/password", rule=rules.SIGNED_IN),
+    _form("account/tokens/<int:number>/revoke", "/account/tokens/{token}/revoke", rules.THE_PERSON),
+    _form("apps/<slug:name>/deploy"),
+    _form("apps/<slug:name>/deploy/image", image="registry.example.com/shop:1"),
+    _page(_BUILD, "/apps/chat/builds/{build}"),
+    _page(f"{_BUILD}/log", "/apps/chat/builds/{build}/log"),
+    _form(f"{_BUILD}/cancel", "/apps/chat/builds/{build}/cancel"),
+    _page("apps/<slug:name>/deploys"),
+    _form("apps/<slug:name>/stack", rule=rules.ADMIN_OF_APP),
+    _form("apps/<slug:name>/rollback", number=1),
+    _form("apps/<slug:name>/releases/<int:number>/again", "/apps/shop/releases/{release}/again"),
+    _form("apps/<slug:name>/domains/add", host="another.example.com"),
+    _form("apps/<slug:name>/domains/addresses"),
+    _form(f"{_DOMAIN}/verify", f"{_HOST}/verify"),
+    _form(f"{_DOMAIN}/remove", f"{_HOST}/remove"),
+    _form(f"{_DOMAIN}/certificate", f"{_HOST}/certificate", chain="no chain", key="no key"),
+    _form(f"{_DOMAIN}/order", f"{_HOST}/order"),
+    _page("apps/<slug:name>/traffic"),
+    _form("apps/<slug:name>/traffic/auth", auth_name="visitor", auth_password="a long password"),
+    _form("apps/<slug:name>/traffic/<slug:card>", "/apps/shop/traffic/rollout"),
+    _page("apps/<slug:name>/metrics"),
+    _page("requests", "/requests?id=3f1f8c5e-8a8e-4a53-9d0e-6b2f6c1f9a11", rules.SIGNED_IN),
+    _page("requests/<str:request_id>", "/requests/3f1f8c5e-8a8e-4a53-9d0e-6b2f6c1f9a11"),
+    _page("codes", rule=rules.EVERYONE),
+    _page("codes/<str:code>", "/codes/H12", rules.EVERYONE),
+    _form("apps/<slug:name>/jobs/<slug:job>/run", "/apps/shop/jobs/digest/run"),
+    _form("apps/<slug:name>/runs/<int:number>/stop", "/apps/shop/runs/{run}/stop"),
+    _form("apps/<slug:name>/runs/<int:number>/again", "/apps/shop/runs/{run}/again"),
+    _page("images", rule=rules.SIGNED_IN_LIST, lists="docs-site"),
+    _page(_IMAGE, "/apps/shop/images/v2"),
+    _form(f"{_IMAGE}/save", "/apps/shop/images/v2/save", format="oci-archive"),
+    _form(f"{_IMAGE}/deploy", "/apps/shop/images/v1/deploy"),
+    _form(f"{_IMAGE}/tag", "/apps/shop/images/v1/tag", tag="another"),
+    _form("apps/<slug:name>/tags/<str:tag>/remove", "/apps/shop/tags/before-checkout/remove"),
+    _page("apps/<slug:name>/compare", "/apps/shop/compare?before=v1&after=v2"),
+    _form("apps/<slug:name>/compare/files", before="v1", after="v2"),
+    _page(_INSTANCE, "/apps/shop/instances/shop-web-0"),
+    _form(f"{_INSTANCE}/written", "/apps/shop/instances/shop-web-0/written"),
+    _form(f"{_INSTANCE}/commit", "/apps/shop/instances/shop-web-0/commit", tag="another"),
+    _page("apps/<slug:name>/image-jobs/<int:number>/file", "/apps/shop/image-jobs/{save}/file"),
+    _page("admin", rule=rules.ADMIN),
+    _form("admin/stacks", rule=rules.ADMIN),
+    _form("admin/people", rule=rules.ADMIN, username="another", password="a quiet harbour 8"),
+    _page("admin/teams/<slug:name>", "/admin/teams/harbour", rules.ADMIN),
+    _form("admin/teams/<slug:name>", "/admin/teams/harbour", rules.ADMIN, apps=3),
+)
+STREAMS = (
+    _page("apps/<slug:name>/events", rule=rules.STREAM),
+    _page("apps/<slug:name>/deploys/events", rule=rules.STREAM),
+    _page("apps/<slug:name>/builds/<int:number>/events", "/apps/chat/builds/{build}/events", rules.STREAM),
+    _page("apps/<slug:name>/image-jobs/<int:number>/events", "/apps/shop/image-jobs/{save}/events", rules.STREAM),
+    _page("apps/<slug:name>/metrics/events", rule=rules.STREAM),
+    _page("apps/<slug:name>/logs/events", rule=rules.STREAM),
+)
+GIT = (
+    _page("git/<slug:name>.git/info/refs", "/git/shop.git/info/refs?service=git-receive-pack", rules.TOKEN_TEAM),
+    Route(method="POST", pattern=_GIT, path="/git/shop.git/git-upload-pack", rule=rules.TOKEN_TEAM, raw=b"0000"),
+    Route(method="POST", pattern=_GIT, path="/git/shop.git/git-receive-pack", rule=rules.TOKEN_TEAM, raw=b"0000"),
+)
+REGISTRY = (
+    _registry("GET", "", "", rules.TOKEN),
+    _registry("POST", f"{_REPOSITORY}/blobs/uploads/", "harbour/shop/blobs/uploads/"),
+    _registry("POST", f"{_REPOSITORY}/blobs/uploads", "harbour/shop/blobs/uploads"),
+    _registry("GET", f"{_REPOSITORY}/blobs/uploads/<str:id>", "harbour/shop/blobs/uploads/{upload}"),
+    _registry("PATCH", f"{_REPOSITORY}/blobs/uploads/<str:id>", "harbour/shop/blobs/uploads/{upload}", raw=b"some"),
+    _registry("PUT", f"{_REPOSITORY}/blobs/uploads/<str:id>", "harbour/shop/blobs/uploads/{upload}?digest={empty}"),
+    _registry("DELETE", f"{_REPOSITORY}/blobs/uploads/<str:id>", "harbour/shop/blobs/uploads/{upload}"),
+    _registry("GET", f"{_REPOSITORY}/blobs/<str:digest>", "harbour/shop/blobs/{blob}"),
+    _registry("HEAD", f"{_REPOSITORY}/blobs/<str:digest>", "harbour/shop/blobs/{blob}"),
+    _registry("GET", f"{_REPOSITORY}/manifests/<str:reference>", "harbour/shop/manifests/{manifest}"),
+    _registry("HEAD", f"{_REPOSITORY}/manifests/<str:reference>", "harbour/shop/manifests/{manifest}"),
+    _registry("PUT", f"{_REPOSITORY}/manifests/<str:reference>", "harbour/shop/manifests/latest", raw=b"{}"),
+    _registry("DELETE", f"{_REPOSITORY}/manifests/<str:reference>", "harbour/shop/manifests/{attached}"),
+    _registry("GET", f"{_REPOSITORY}/tags/list", "harbour/shop/tags/list"),
+    _registry("GET", f"{_REPOSITORY}/referrers/<str:digest>", "harbour/shop/referrers/{manifest}"),
+    _registry("GET", "<path:rest>", "somewhere/else/entirely", rules.TOKEN_NOWHERE),
+)
+API = (
+    Route(method="GET", pattern="api/openapi.json", path="/api/openapi.json", rule=rules.EVERYONE),
+    Route(method="GET", pattern="api/", path="/api/", rule=rules.NOWHERE),
+    Route(method="GET", pattern="metrics", path="/metrics", rule=rules.TOKEN_METRICS, lists="docs-site"),
+    _api("GET", "teams", rule=rules.TOKEN_LIST, lists="harbour"),
+    _api("GET", "apps", rule=rules.TOKEN_LIST, lists="docs-site"),
+    _api("POST", "apps", rule=rules.TOKEN_TEAM, name="another", team="harbour"),
+    _api("GET", "apps/{name}"),
+    _api("DELETE", "apps/{name}", "/api/v1/apps/shop?confirm=shop"),
+    _api("GET", "apps/{name}/config"),
+    _api("PATCH", "apps/{name}/config", changes={"COLOR": "blue"}),
+    _api("GET", "apps/{name}/formation"),
+    _api("PATCH", "apps/{name}/formation", web={"count": 1}),
+    _api("POST", "apps/{name}/restart"),
+    _api("GET", "apps/{name}/instances"),
+    replace(_api("POST", "apps/{name}/builds"), file=True),
+    _api("GET", "apps/{name}/builds"),
+    _api("POST", "apps/{name}/builds/image", image="registry.example.com/shop:1"),
+    _api("GET", "apps/{name}/builds/{number}", "/api/v1/apps/chat/builds/{build}"),
+    _api("POST", "apps/{name}/builds/{number}/cancel", "/api/v1/apps/chat/builds/{build}/cancel"),
+    _api("GET", "apps/{name}/builds/{number}/log", "/api/v1/apps/chat/builds/{build}/log"),
+    _api("GET", "apps/{name}/log"),
+    _api("GET", "apps/{name}/releases"),
+    _api("POST", "apps/{name}/releases/{number}/rollback", "/api/v1/apps/shop/releases/1/rollback"),
+    _api("POST", "apps/{name}/releases/{number}/again", "/api/v1/apps/shop/releases/{release}/again"),
+    _api("GET", "apps/{name}/rollouts"),
+    _api("GET", "apps/{name}/health"),
+    _api("PATCH", "apps/{name}/health", path="/api/v1/apps/shop/health", attempts=4),
+    _api("DELETE", "apps/{name}/health"),
+    _api("GET", "apps/{name}/traffic"),
+    _api("PATCH", "apps/{name}/traffic", drain_seconds=5),
+    _api("GET", "apps/{name}/scalings"),
+    _api("GET", "apps/{name}/sleep"),
+    _api("PUT", "apps/{name}/traffic/auth/{user}", "/api/v1/apps/shop/traffic/auth/visitor", password="a long password"),
+    _api("DELETE", "apps/{name}/traffic/auth/{user}", "/api/v1/apps/shop/traffic/auth/guest"),
+    _api("GET", "apps/{name}/domains"),
+    _api("POST", "apps/{name}/domains", host="another.example.com"),
+    _api("POST", "apps/{name}/domains/{host}/verify", f"/api/v1{_HOST}/verify"),
+    _api("DELETE", "apps/{name}/domains/{host}", f"/api/v1{_HOST}"),
+    _api("PUT", "apps/{name}/domains/{host}/certificate", f"/api/v1{_HOST}/certificate", chain="no chain", key="no key"),
+    _api("POST", "apps/{name}/domains/{host}/certificate", f"/api/v1{_HOST}/certificate"),
+    _api("GET", "apps/{name}/file"),
+    _api("GET", "apps/{name}/crons"),
+    _api("POST", "apps/{name}/crons/{job}/run", "/api/v1/apps/shop/crons/digest/run"),
+    _api("GET", "apps/{name}/runs"),
+    _api("POST", "apps/{name}/runs/{number}/stop", "/api/v1/apps/shop/runs/{run}/stop"),
+    _api("POST", "apps/{name}/runs/{number}/again", "/api/v1/apps/shop/runs/{run}/again"),
+    _api("GET", "images", rule=rules.TOKEN_LIST, lists="docs-site"),
+    _api("GET", "apps/{name}/images"),
+    _api("GET", "apps/{name}/images/{image}", "/api/v1/apps/shop/images/v2"),
+    _api("POST", "apps/{name}/images/{image}/compare", "/api/v1/apps/shop/images/v1/compare", to="v2"),
+    _api("POST", "apps/{name}/images/{image}/save", "/api/v1/apps/shop/images/v2/save", format="oci-archive"),
+    _api("POST", "apps/{name}/images/{image}/deploy", "/api/v1/apps/shop/images/v1/deploy"),
+    _api("PUT", "apps/{name}/tags/{tag}", "/api/v1/apps/shop/tags/another", image="v1"),
+    _api("DELETE", "apps/{name}/tags/{tag}", "/api/v1/apps/shop/tags/before-checkout"),
+    _api("POST", "apps/{name}/instances/{instance}/diff", "/api/v1/apps/shop/instances/shop-web-0/diff"),
+    _api("POST", "apps/{name}/instances/{instance}/commit", "/api/v1/apps/shop/instances/shop-web-0/commit", tag="another"),
+    _api("GET", "apps/{name}/image-jobs/{number}", "/api/v1/apps/shop/image-jobs/{save}"),
+    _api("GET", "apps/{name}/image-jobs/{number}/file", "/api/v1/apps/shop/image-jobs/{save}/file"),
+)
+ROUTES = (*PAGES, *STREAMS, *GIT, *REGISTRY, *API)
