@@ -219,7 +219,7 @@ def test_the_api_from_list_to_download(shop: App, crew: Crew) -> None:
         (signed_in(crew), f"/apps/shop/image-jobs/{row.pk}/file"),
     ):
         found = client.get(path)
-        assert b"".join(found.streaming_content) == b"tar"
+        assert b"".join(found) == b"tar"
         assert "shop-v2-oci.tar" in found["Content-Disposition"]
     assert owner("post", "/apps/shop/images/v2/save", {"format": "rar"})[0] == 400
     assert owner("post", "/apps/shop/images/good/deploy")[1]["release"] == 3

@@ -25,6 +25,7 @@ from portal.builds.actions import cancel, submit, submit_image
 from portal.builds.models import BuildState, Origin
 from portal.builds.sources import store_upload
 from portal.errors import NotFound
+from portal.plaintext import printable
 from portal.releases.access import releases_of, rollouts_of
 from portal.releases.actions import rollback, try_again
 
@@ -164,5 +165,5 @@ async def _texts(lines: AsyncIterator[app_logs.LogLine]) -> AsyncIterator[str]:
 
 
 def _text(line: app_logs.LogLine) -> str:
-    when = f"{line.at.isoformat(timespec='milliseconds')} {line.source} " if line.at else ""
-    return f"{when}{line.text}\n"
+    when = f"{line.at.isoformat(timespec='milliseconds')} {printable(line.source)} " if line.at else ""
+    return f"{when}{printable(line.text)}\n"

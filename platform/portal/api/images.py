@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.http import FileResponse, HttpRequest
+from django.http import HttpRequest, StreamingHttpResponse
 from ninja import Router, Status
 
 from portal.api.asking import person_of
@@ -23,6 +23,7 @@ from portal.images import actions
 from portal.images.access import image_for, instance_for, job_for, listed, named, tags_of, view_of
 from portal.images.jobs import archive_of
 from portal.images.models import JobKind, JobState
+from portal.sending import file_response
 
 router = Router(tags=["images"])
 
@@ -98,9 +99,9 @@ def show_job(request: HttpRequest, name: str, number: int) -> ImageJobOut:
 
 
 @router.get("/apps/{name}/image-jobs/{number}/file", summary="The archive that a save made, for an hour")
-def archive(request: HttpRequest, name: str, number: int) -> FileResponse:
+def archive(request: HttpRequest, name: str, number: int) -> StreamingHttpResponse:
     job = job_for(person_of(request), name, number)
     path = archive_of(job)
     if job.kind != JobKind.SAVE or job.state != JobState.DONE or not path.exists():
         raise NotFound("There is no archive of this job.", hint="Archives are kept for an hour; save the image again.")
-    return FileResponse(path.open("rb"), content_type="application/x-tar", as_attachment=True, filename=job.result["filename"])
+    return file_response(path, filename=job.result["filename"], content_type="application/x-tar")

@@ -43,6 +43,7 @@ from portal.images.facts import ImageView
 from portal.images.jobs import changes_of
 from portal.images.models import ImageJob
 from portal.jobs.models import CronJob, Run
+from portal.plaintext import printable_lines
 from portal.releases.declared import Declared, Health
 from portal.releases.models import Release, Rollout
 from portal.traffic.models import TrafficSettings
@@ -67,9 +68,9 @@ def build_out(build: Build) -> BuildOut:
     return BuildOut(
         id=build.pk,
         state=build.state,
-        reason=build.reason,
+        reason=printable_lines(build.reason),
         origin=build.origin,
-        description=build.description,
+        description=printable_lines(build.description),
         created_at=build.created_at,
         started_at=build.started_at,
         finished_at=build.finished_at,
@@ -94,8 +95,8 @@ def rollout_out(rollout: Rollout) -> RolloutOut:
     return RolloutOut(
         release=rollout.release.number,
         state=rollout.state,
-        reason=rollout.reason,
-        steps=[StepOut(**step) for step in rollout.steps],
+        reason=printable_lines(rollout.reason),
+        steps=[StepOut(**{**step, "text": printable_lines(step["text"])}) for step in rollout.steps],
         created_at=rollout.created_at,
         finished_at=rollout.finished_at,
     )
@@ -121,7 +122,7 @@ def run_out(run: Run) -> RunOut:
         release=run.release.number,
         command=run.command,
         state=run.state,
-        reason=run.reason,
+        reason=printable_lines(run.reason),
         by=run.created_by.username if run.created_by else None,
         scheduled_for=run.scheduled_for,
         created_at=run.created_at,
@@ -173,7 +174,7 @@ def instance_out(instance: Instance, usage: Usage | None) -> InstanceOut:
         release=instance.release_number,
         node=instance.node,
         state=instance.state,
-        detail=instance.detail,
+        detail=printable_lines(instance.detail),
         restarts=instance.restarts,
         started_at=instance.started_at,
         usage=UsageOut(**{name: value for name, value in asdict(usage).items() if name != "at"}) if usage else None,

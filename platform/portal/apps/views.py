@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from django.contrib import messages
-from django.http import FileResponse, HttpResponse, HttpResponseBase, JsonResponse
+from django.http import HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST
@@ -28,6 +28,7 @@ from portal.errors import NameRefused, NotFound, Refused
 from portal.metrics.series import Pulse, pulses_of
 from portal.middleware import json_of, wants_json
 from portal.releases.story import Deploy, previous_good, story_of
+from portal.sending import log_response
 
 SHOWN_LINES = 500
 LOOKED_THROUGH = 20_000  # lines, for those of one source
@@ -153,7 +154,7 @@ def log_file(request: SignedInRequest, name: str) -> HttpResponseBase:
     path = app_logs.path_of(app)
     if not path.exists():
         raise NotFound(f"{app.name} has printed nothing yet.")
-    return FileResponse(path.open("rb"), content_type="text/plain; charset=utf-8", as_attachment=True, filename=f"{app.name}.log")
+    return log_response(path, filename=f"{app.name}.log")
 
 
 @signed_in

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from django.contrib import messages
-from django.http import FileResponse, HttpResponse, HttpResponseBase, JsonResponse
+from django.http import HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST
@@ -24,6 +24,7 @@ from portal.builds.models import Build
 from portal.builds.progress import progress_of
 from portal.errors import NotFound, Refused
 from portal.middleware import json_of, wants_json
+from portal.sending import log_response
 
 SHOWN_LINES = 2000
 
@@ -77,9 +78,7 @@ def log_file(request: SignedInRequest, name: str, number: int) -> HttpResponseBa
     path = build_logs.path_of(found)
     if not path.exists():
         raise NotFound(f"Build {number} has printed nothing yet.")
-    return FileResponse(
-        path.open("rb"), content_type="text/plain; charset=utf-8", as_attachment=True, filename=f"{name}-build-{number}.log"
-    )
+    return log_response(path, filename=f"{name}-build-{number}.log")
 
 
 @signed_in

@@ -22,6 +22,7 @@ from portal.errors import NotSignedIn, Refused, SourceRefused, SourceTooLarge, T
 from portal.gitserver import allowances, exchanges, repository, room, slots
 from portal.gitserver.pktlines import frame
 from portal.gitserver.slots import Slots
+from portal.plaintext import printable_lines
 from portal.programs import running
 from portal.quotas import amounts
 
@@ -39,7 +40,8 @@ def in_words_for_git(
         try:
             return await view(request, *args, **kwargs)
         except Refused as refusal:
-            response = HttpResponse(f"{refusal.explain()}\n", status=refusal.status, content_type="text/plain; charset=utf-8")
+            text = f"{printable_lines(refusal.explain())}\n"
+            response = HttpResponse(text, status=refusal.status, content_type="text/plain; charset=utf-8")
             if isinstance(refusal, TooBusy):
                 response["Retry-After"] = str(refusal.retry_after)
             if isinstance(refusal, NotSignedIn):

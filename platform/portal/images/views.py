@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from django.contrib import messages
-from django.http import FileResponse, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.http import HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST
@@ -21,6 +21,7 @@ from portal.images.forms import CommitForm, CompareForm, SaveForm, TagForm
 from portal.images.jobs import archive_of, job_context
 from portal.images.models import ImageJob, JobKind, JobState
 from portal.images.sums import compared, summed
+from portal.sending import file_response
 
 
 @signed_in
@@ -122,7 +123,7 @@ def archive(request: SignedInRequest, name: str, number: int) -> HttpResponseBas
     path = archive_of(job)
     if job.kind != JobKind.SAVE or job.state != JobState.DONE or not path.exists():
         raise NotFound("This archive is kept no more.", hint="Archives are kept for an hour; ask for it again on the image's page.")
-    return FileResponse(path.open("rb"), content_type="application/x-tar", as_attachment=True, filename=job.result["filename"])
+    return file_response(path, filename=job.result["filename"], content_type="application/x-tar")
 
 
 @signed_in

@@ -132,7 +132,7 @@ def test_a_log_is_text_whatever_the_app_prints(member: Client) -> None:
     page = text_of(member, "/apps/shop/logs")
     assert "<script>alert(1)" not in page
     assert "&lt;script&gt;alert(1)" in page
-    assert "<script>alert(1)" in b"".join(member.get("/apps/shop/logs/file").streaming_content).decode()
+    assert "<script>alert(1)" in b"".join(member.get("/apps/shop/logs/file")).decode()
 
 
 def test_the_team_page_shows_use_against_quota(member: Client) -> None:

@@ -16,6 +16,7 @@ from portal.accounts.models import Person
 from portal.apps.models import App
 from portal.errors import Refused
 from portal.gitserver.receive import RefUpdate, receive
+from portal.plaintext import printable_lines
 
 _MOST_UPDATES = 2  # one deploys, and more than one is refused
 
@@ -43,9 +44,9 @@ class Command(BaseCommand):
 
 
 def say(text: str) -> None:
-    """One line to the pusher, at once; a pusher who has gone is no reason to stop."""
+    """Write to the pusher at once, without control characters; a pusher who has gone is no reason to stop."""
     try:
-        sys.stderr.write(text + "\n")
+        sys.stderr.write(printable_lines(text) + "\n")
         sys.stderr.flush()
     except BrokenPipeError:
         sys.stderr = open("/dev/null", "w")  # noqa: SIM115, PTH123  # for the rest of this process

@@ -1,0 +1,61 @@
+"""Files as answers, read block by block beside the event loop.
+
+Django's FileResponse is a synchronous iterator, and under ASGI Django makes a list of one before it sends the first byte
+(docs.djangoproject.com, "StreamingHttpResponse"): an archive of two gigabytes would take as much memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import BinaryIO
+
+from django.http import StreamingHttpResponse
+from django.utils.http import content_disposition_header
+
+from portal.plaintext import printable
+
+_BLOCK = 2**18
+_LONGEST = 2**20  # of a line without an end; it goes out in pieces of about this size
+
+
+def file_response(path: Path, *, filename: str, content_type: str) -> StreamingHttpResponse:
+    """Send a file as it is, to be saved under a name. FileNotFoundError when there is none."""
+    file = path.open("rb")
+    headers = {"Content-Length": str(os.fstat(file.fileno()).st_size)}
+    return _response(_blocks(file), filename, content_type, headers)
+
+
+def log_response(path: Path, *, filename: str) -> StreamingHttpResponse:
+    """Send a log as printable text, to be saved under a name. FileNotFoundError when there is none."""
+    return _response(_printable_lines(_blocks(path.open("rb"))), filename, "text/plain; charset=utf-8", {})
+
+
+def _response(content: AsyncIterator[bytes], filename: str, content_type: str, headers: dict[str, str]) -> StreamingHttpResponse:
+    disposition = content_disposition_header(as_attachment=True, filename=filename) or "attachment"
+    return StreamingHttpResponse(content, content_type=content_type, headers={"Content-Disposition": disposition, **headers})
+
+
+async def _blocks(file: BinaryIO) -> AsyncIterator[bytes]:
+    with file:
+        while block := await asyncio.to_thread(file.read, _BLOCK):
+            yield block
+
+
+async def _printable_lines(blocks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    rest = b""
+    async for block in blocks:
+        *lines, rest = (rest + block).split(b"\n")
+        if lines:
+            yield b"".join(_printable(line) + b"\n" for line in lines)
+        if len(rest) > _LONGEST:
+            yield _printable(rest)
+            rest = b""
+    if rest:
+        yield _printable(rest)
+
+
+def _printable(line: bytes) -> bytes:
+    return printable(line.decode(errors="replace")).encode()
