@@ -38,6 +38,7 @@ class NodeConfig:
     proxy_protocol: bool = False  # every connection from browsers begins with the PROXY protocol's line
     trusted_proxies: tuple[str, ...] = ()  # networks of HTTP proxies in front, whose headers about the visitor are believed
     queue_seconds: int = 30  # how long a request waits in the router for an instance that is not full
+    portal_workers: int = 0  # processes of the portal; 0: one a core, four at most
     client_share: int = 50  # percent of the router's connections that one client's address alone may hold; 100: no limit
     scheme: str = "http"
     portal_host: str = "localhost"
@@ -304,6 +305,12 @@ def _seconds(text: str) -> int:
     return int(text)
 
 
+def _processes(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 64:
+        raise ValueError("processes are a number from 1 to 64")
+    return int(text)
+
+
 def _percent(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 100:
         raise ValueError("a percentage is a number from 1 to 100")
@@ -341,6 +348,7 @@ _READERS: dict[str, Callable[[str], object]] = {
     "trusted_proxies": _addresses,
     "queue_seconds": _seconds,
     "client_share": _percent,
+    "portal_workers": _processes,
     "scheme": _scheme,
     "portal_host": str.lower,
     "base_domain": str.lower,

@@ -1,6 +1,9 @@
-"""The portal as an ASGI application: Django's own, with every body held to a size before it fills a disk."""
+"""The portal as an ASGI application: Django's own, behind limits for requests and their bodies."""
 
 from __future__ import annotations
+
+import gc
+from importlib import import_module
 
 import django
 
@@ -8,8 +11,13 @@ import portal.settings  # noqa: F401  # names itself as Django's settings, where
 
 django.setup(set_prefix=False)
 
-from portal.bodies import BoundedHandler  # noqa: E402  # Django must be set up first
-from portal.gitserver import leftovers  # noqa: E402
+from django.conf import settings  # noqa: E402  # Django must be set up first
 
+from portal.gitserver import leftovers  # noqa: E402  # as above
+from portal.handling import PortalHandler  # noqa: E402  # Django must be set up first
+
+import_module(settings.ROOT_URLCONF)  # with all views, so that gunicorn's workers share the memory they take
 leftovers.sweep()
-application = BoundedHandler()
+application = PortalHandler()
+gc.collect()
+gc.freeze()  # else the collector of each worker writes to, and so copies, what they share (docs.python.org/3/library/gc.html#gc.freeze)

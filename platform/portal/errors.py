@@ -8,6 +8,8 @@
     ├── ValueRefused        a value that cannot be stored; `field` says which
     ├── SourceRefused       an upload that is not a source we take
     ├── QuotaExceeded       one of the team's limits would be passed
+    ├── TooLarge            a body beyond what this address takes from this sender
+    ├── TooManyRequests     one of the limits by person, token or address; `retry_after` says in how many seconds to come back
     ├── NoRoom              the platform's own disk is full
     ├── TooBusy             the team or the person has too much of this under way; `retry_after` says when to try again
     ├── RegistryRefused     what a client of the registry did wrong, with the code that the OCI distribution spec has for it
@@ -87,6 +89,22 @@ class QuotaExceeded(Refused):
         self.limit = limit
         self.used = used
         self.wanted = wanted
+
+
+class TooLarge(Refused):
+    """A request body that is longer than it may be."""
+
+    status = 413
+
+
+class TooManyRequests(Refused):
+    """More requests than one person, token or address may send; `retry_after` in seconds."""
+
+    status = 429
+
+    def __init__(self, sentence: str, *, hint: str, retry_after: int) -> None:
+        super().__init__(sentence, hint=hint)
+        self.retry_after = retry_after
 
 
 class NoRoom(Refused):

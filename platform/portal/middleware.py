@@ -1,15 +1,23 @@
-"""What wraps every request: the content security policy, and the one way a refusal becomes an answer."""
+"""What wraps every request: the content security policy, and the one way a refusal or a failure becomes an answer."""
 
 from __future__ import annotations
 
+import errno
+import sys
 from http import HTTPStatus
+from typing import TypeVar
 
 from django.conf import settings
+from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template.loader import render_to_string
 from django.utils.deprecation import MiddlewareMixin
+from django.views import defaults
 
-from portal.errors import NotSignedIn, Refused
+from portal.errors import NoRoom, NotSignedIn, Refused, TooManyRequests
+
+R = TypeVar("R", bound=HttpResponse)
+_DISK_FULL = "53100"  # PostgreSQL's code for a full disk (postgresql.org/docs/current/errcodes-appendix.html)
 
 
 class SecurityPolicy(MiddlewareMixin):
@@ -22,12 +30,56 @@ class SecurityPolicy(MiddlewareMixin):
 
 
 class Refusals(MiddlewareMixin):
-    """A Refused that no view caught becomes a page, or JSON for whoever asks for JSON."""
+    """A Refused that no view caught, and a full disk, become a page, or JSON for whoever asks for JSON."""
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
-        if not isinstance(error, Refused):
+        refused = error if isinstance(error, Refused) else refused_by_full_disk(error)
+        if refused is None:
             return None
-        return json_of(error) if wants_json(request) else _page(request, error)
+        return json_of(refused) if wants_json(request) else _page(request, refused)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Answer for an error that nothing else caught: in JSON for a program, and in words where the disk is full."""
+    refused = refused_by_full_disk(sys.exc_info()[1])
+    if not wants_json(request):
+        if refused is None:
+            return defaults.server_error(request)
+        context = {"error": refused, "status": refused.status, "title": "The disk is full"}
+        return HttpResponse(render_to_string("errors/early.html", context), status=refused.status)
+    if refused is not None:
+        return json_of(refused)
+    sentence = "The portal made a mistake while answering."
+    return JsonResponse({"error": sentence, "hint": "Try again. If it stays, tell an admin of this Slipway when it happened."}, status=500)
+
+
+def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Answer for an address that does not exist."""
+    if request.path.startswith("/api/"):
+        return JsonResponse({"error": f"{request.path[:200]} is not an address of the API.", "hint": "See /api/openapi.json."}, status=404)
+    return defaults.page_not_found(request, exception)
+
+
+def refused_by_full_disk(error: BaseException | None) -> NoRoom | None:
+    """Return the refusal for a file or a row that could not be written because the disk is full; None for any other error."""
+    seen = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        if _is_full_disk(error):
+            return NoRoom(
+                "The disk of this Slipway is full, so this was not done.",
+                hint="Apps that run are not affected. Try again when an admin has made room on the disk of the state folder.",
+            )
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _is_full_disk(error: BaseException) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    if isinstance(error, OperationalError):
+        return "database or disk is full" in str(error) or getattr(error.__cause__, "sqlstate", "") == _DISK_FULL
+    return False
 
 
 def json_of(error: Refused) -> JsonResponse:
@@ -35,6 +87,13 @@ def json_of(error: Refused) -> JsonResponse:
     response = JsonResponse({"error": error.sentence, "hint": error.hint}, status=error.status)
     if isinstance(error, NotSignedIn):
         response["WWW-Authenticate"] = 'Bearer realm="Slipway"'
+    return with_headers_of(response, error)
+
+
+def with_headers_of(response: R, error: Refused) -> R:
+    """Say when to come back, where the refusal knows."""
+    if isinstance(error, TooManyRequests):
+        response["Retry-After"] = str(error.retry_after)
     return response
 
 
@@ -46,4 +105,4 @@ def wants_json(request: HttpRequest) -> bool:
 def _page(request: HttpRequest, error: Refused) -> HttpResponse:
     status = HTTPStatus(error.status)
     context = {"error": error, "status": status.value, "title": status.phrase}
-    return HttpResponse(render_to_string("errors/refused.html", context, request), status=error.status)
+    return with_headers_of(HttpResponse(render_to_string("errors/refused.html", context, request), status=error.status), error)

@@ -80,6 +80,7 @@ AUTH_USER_MODEL = "accounts.Person"
 LOGIN_URL = "/sign-in"
 LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "/sign-in"
+PASSWORD_HASHERS = ["portal.accounts.hashing.PatientHasher"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator", "NumericPasswordValidator")
@@ -87,8 +88,17 @@ AUTH_PASSWORD_VALIDATORS = [
 
 # --- What comes in ----------------------------------------------------------------------------------------------------
 MAX_UPLOAD = 2**30  # of one archive or one push
-MAX_FORM = 4 * 2**20  # of any other body
+MAX_FORM = 2**20  # of any other body
+MAX_ANONYMOUS_FORM = 2**16  # of a body from nobody we know
 MAX_LAYER = 8 * 2**30  # of one blob that is pushed to the registry
+WORKERS = int(os.environ.get("SLIPWAY_PORTAL_WORKERS") or 1)  # processes that answer requests; the process manager says how many
+MAX_OPEN_BODIES = max(2 * MAX_UPLOAD // WORKERS, MAX_UPLOAD + 2 * MAX_FORM)  # of one person together, in each of the processes
+PERSON_PER_SECOND = int(os.environ.get("SLIPWAY_PERSON_PER_SECOND") or 60)  # requests
+TOKEN_PER_SECOND = int(os.environ.get("SLIPWAY_TOKEN_PER_SECOND") or 40)
+ADDRESS_PER_SECOND = int(os.environ.get("SLIPWAY_ADDRESS_PER_SECOND") or 20)  # without sign-in
+BURST_SECONDS = 5  # of them may come at once
+REQUESTS_AT_ONCE = max(int(os.environ.get("SLIPWAY_REQUESTS_AT_ONCE") or 4) // WORKERS, 1)  # of one person, answered by one process
+STREAMS_PER_PERSON = int(os.environ.get("SLIPWAY_STREAMS_PER_PERSON") or 40)
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_FORM
 FILE_UPLOAD_MAX_MEMORY_SIZE = 2**18
 FILE_UPLOAD_HANDLERS = ["portal.builds.uploads.ArchiveUploadHandler"]

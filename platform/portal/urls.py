@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import include, path
 
 from portal.api.router import api
+from portal.middleware import page_not_found, server_error
 
 urlpatterns = [
     path("", include("portal.apps.urls")),
@@ -23,3 +24,5 @@ urlpatterns = [
     path("v2/", include("portal.registry.urls")),
     path("api/", api.urls),
 ]
+handler404 = page_not_found
+handler500 = server_error

@@ -135,7 +135,7 @@ def _answers(url: str) -> bool:
 
 
 def _wait(ready: Callable[[], bool], complaint: str) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60  # it loads all its views first, which a busy machine takes long for
     while not ready():
         assert time.monotonic() < deadline, complaint
         time.sleep(0.05)

@@ -102,31 +102,7 @@ def test_nobody_gets_more_of_the_machine_by_making_teams_without_end(crew: Crew)
         actions.create_team(crew.admin, name=f"crew-{number}")
 
 
-def sign_in(client: Client, password: str, *, name: str = "owner", address: str = "192.0.2.7") -> str:
-    answer = client.post("/sign-in", {"username": name, "password": password}, REMOTE_ADDR=address)
-    return "in" if answer.status_code == 302 else "too many" if "Too many sign-ins failed" in answer.content.decode() else "wrong"
-
-
-def test_a_password_is_guessed_ten_times_from_one_address_and_its_owner_signs_in_from_another(crew: Crew, client: Client) -> None:
-    assert [sign_in(client, f"guess {number}") for number in range(10)] == ["wrong"] * 10
-    assert sign_in(client, PASSWORD) == "too many"
-    assert sign_in(client, PASSWORD, name="OWNER ") == "too many"
-    assert sign_in(client, PASSWORD, name="stranger") == "in"
-    assert sign_in(Client(), PASSWORD, address="192.0.2.8") == "in"
-
-
-def test_who_signs_in_has_their_mistakes_forgotten(crew: Crew) -> None:
-    for _ in range(3):
-        assert [sign_in(Client(), "guess") for _ in range(9)] == ["wrong"] * 9
-        assert sign_in(Client(), PASSWORD) == "in"
-
-
-def test_one_address_tries_fifty_times_whatever_the_names(crew: Crew) -> None:
-    tried = [sign_in(Client(), "guess", name=f"person-{number}", address=f"2001:db8::{number:x}") for number in range(52)]
-    assert tried == ["wrong"] * 50 + ["too many"] * 2
-
-
 def test_signing_in_does_not_need_redis(crew: Crew, monkeypatch: pytest.MonkeyPatch) -> None:
     nowhere = redis.Redis(unix_socket_path="/nonexistent/redis.sock")
     monkeypatch.setattr(attempts, "client", lambda: nowhere)
-    assert sign_in(Client(), PASSWORD) == "in"
+    assert Client().post("/sign-in", {"username": "owner", "password": PASSWORD}).status_code == 302

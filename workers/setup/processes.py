@@ -7,6 +7,7 @@ accepts from the same sockets until the old one has ended (`runtime.router.liste
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from runtime.process import pasteable
 
 LOG_SIZE = "10MB"
 LOG_BACKUPS = 3
+MOST_WORKERS = 4  # of the portal, unless the settings say more: each takes some forty megabytes
 SPARING = {
     "MALLOC_ARENA_MAX": "2",
     "MALLOC_TRIM_THRESHOLD_": "131072",
@@ -161,13 +163,15 @@ def _redis(config: NodeConfig) -> Program:
 
 def _portal(config: NodeConfig) -> Program:
     code = code_in_sight(config)
+    workers = config.portal_workers or min(os.cpu_count() or 1, MOST_WORKERS)
     command = (
         str(code / ".venv/bin/python"),
         "-m",
         "gunicorn",
         "portal.asgi:application",
         "--worker-class=portal.serving.Worker",
-        "--workers=1",
+        f"--workers={workers}",
+        "--preload",  # they share the memory of what is imported
         f"--bind=unix:{config.portal_socket}",
         "--umask=7",
         "--graceful-timeout=5",
@@ -175,7 +179,11 @@ def _portal(config: NodeConfig) -> Program:
         "--no-control-socket",
         "--forwarded-allow-ips=*",  # only the router reaches the socket
     )
-    environment = {"PYTHONPATH": f"{code / 'platform'}:{code}", "HOME": str(config.state / "git")}
+    environment = {
+        "PYTHONPATH": f"{code / 'platform'}:{code}",
+        "HOME": str(config.state / "git"),
+        "SLIPWAY_PORTAL_WORKERS": str(workers),
+    }
     return Program(
         name="portal", command=command, user=config.user, stop_seconds=8, environment=environment, needs_checkout=True, has_groups=True
     )

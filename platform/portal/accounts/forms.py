@@ -9,10 +9,16 @@ from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm
 
 from portal.accounts import attempts
 from portal.accounts.models import Role
+from portal.accounts.proof import LIFE_SECONDS, WAIT_SECONDS, Ticket
+
+_WHATEVER = 256  # bits: more than any attempt costs
 
 
 class SignInForm(AuthenticationForm):
-    """Name and password."""
+    """Name and password; and a ticket with its proof, where too many attempts failed."""
+
+    ticket = forms.CharField(required=False, max_length=400, widget=forms.HiddenInput)
+    proof = forms.CharField(required=False, max_length=200, widget=forms.HiddenInput)
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]  # passed through as they came
@@ -20,17 +26,37 @@ class SignInForm(AuthenticationForm):
         self.error_messages = {
             "invalid_login": "That name and password do not go together. Check both; capital letters count in the password.",
             "inactive": "This account is switched off. Ask an admin of this Slipway.",
-            "too_many": "Too many sign-ins failed. Try again in a quarter of an hour.",
+            "too_many": "Too many sign-ins with this name or from your address failed. Type your password once more: "
+            f"your browser now computes for a few seconds before it signs in. Without scripts, wait {WAIT_SECONDS} seconds first.",
         }
 
     def clean(self) -> dict[str, Any]:
-        """Name and password go together, and were not guessed at for long."""
-        name, address = self.cleaned_data.get("username", ""), (self.request.META.get("REMOTE_ADDR") or "") if self.request else ""
-        if not attempts.begin(name, address):
+        """Name and password go together, and the attempt was paid for where it costs something."""
+        name, address = self.cleaned_data.get("username", ""), self._address
+        if not attempts.begin(name, address, paid=self._paid(name, address)):
             raise forms.ValidationError(self.error_messages["too_many"], code="too_many")
         cleaned: dict[str, Any] = super().clean()
         attempts.succeeded(name, address)
         return cleaned
+
+    def new_ticket(self) -> Ticket | None:
+        """What the next attempt needs; None where it costs nothing. For the template."""
+        bits = attempts.price_of(self.data.get("username", "") if self.is_bound else "", self._address)
+        return Ticket.make(bits, self._address) if bits else None
+
+    @property
+    def _address(self) -> str:
+        return (self.request.META.get("REMOTE_ADDR") or "") if self.request else ""
+
+    def _paid(self, name: str, address: str) -> int:
+        """Bits of the ticket that came along, if it is good."""
+        ticket = Ticket.read(self.cleaned_data.get("ticket", ""), address)
+        if ticket is None:
+            return 0
+        is_good = ticket.is_proved_by(self.cleaned_data.get("proof", ""))
+        if not is_good and ticket.has_waited and attempts.is_waited(name, address, WAIT_SECONDS):
+            return _WHATEVER if attempts.is_first_use(ticket.nonce, LIFE_SECONDS) else 0
+        return ticket.bits if is_good and attempts.is_first_use(ticket.nonce, LIFE_SECONDS) else 0
 
 
 class TeamForm(forms.Form):

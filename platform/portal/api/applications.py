@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from urllib.parse import urlencode
 
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from ninja import Body, Router, Status
 
 from portal.accounts.access import team_for, teams_of
+from portal.accounts.models import Person
 from portal.api.asking import person_of
+from portal.api.pages import Page
 from portal.api.schemas import AppIn, AppOut, ConfigIn, ConfigOut, InstanceOut, SizeIn, SizeOut, TeamOut
-from portal.api.shapes import app_out, instance_out, size_out
+from portal.api.shapes import app_out, apps_out, instance_out, size_out
 from portal.apps import actions
-from portal.apps.access import app_for, apps_of, config_of, formation_of, instances_of, usage_of
+from portal.apps.access import app_for, config_of, formation_of, instances_of, listed_apps_of, usage_of
 from portal.apps.sizes import Size
+from portal.dataversion import Kept
 from portal.errors import ValueRefused
 
 router = Router(tags=["apps"])
+_MOST_LISTED = 1000  # on a page, where a limit is asked for
+_pages: Kept[Page] = Kept(most=256)
 
 
 @router.get("/teams", response=list[TeamOut], summary="Your teams")
@@ -24,9 +30,11 @@ def list_teams(request: HttpRequest) -> list[TeamOut]:
     return [TeamOut(name=team.name) for team in teams_of(person_of(request))]
 
 
-@router.get("/apps", response=list[AppOut], summary="The apps of your teams")
-def list_apps(request: HttpRequest) -> list[AppOut]:
-    return [app_out(app) for app in apps_of(person_of(request))]
+@router.get("/apps", response=list[AppOut], summary="The apps of your teams; with limit and after=NAME a page of them")
+def list_apps(request: HttpRequest, limit: int | None = None, after: str = "") -> HttpResponse:
+    person = person_of(request)
+    page = _pages.get((person.pk, limit, after), lambda: _page_of_apps(person, limit, after))
+    return page.response_to(request)
 
 
 @router.post("/apps", response={201: AppOut}, summary="Make an app")
@@ -97,3 +105,14 @@ def list_instances(request: HttpRequest, name: str) -> list[InstanceOut]:
     instances = list(instances_of(app_for(person_of(request), name)))
     usage = usage_of(instances)
     return [instance_out(instance, usage.get(instance.id)) for instance in instances]
+
+
+def _page_of_apps(person: Person, limit: int | None, after: str) -> Page:
+    """All apps; or at most `limit` of those whose names come after `after`, and where the next page is."""
+    apps = listed_apps_of(person).filter(name__gt=after) if after else listed_apps_of(person)
+    if limit is None:
+        return Page.of(apps_out(list(apps)))
+    limit = max(1, min(limit, _MOST_LISTED))
+    found = list(apps[: limit + 1])
+    following = f"/api/v1/apps?{urlencode({'limit': limit, 'after': found[limit - 1].name})}" if len(found) > limit else ""
+    return Page.of(apps_out(found[:limit]), following=following)

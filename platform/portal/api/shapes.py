@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from portal.api.schemas import (
@@ -30,7 +30,7 @@ from portal.api.schemas import (
     UsageOut,
 )
 from portal.api.traffic_schemas import SavedOut, TrafficIn, TrafficOut
-from portal.apps.access import Usage, status_of, url_of
+from portal.apps.access import AppStatus, Usage, statuses_of, url_of
 from portal.apps.checks import FIELDS
 from portal.apps.health import Source, counting_for, counting_now, health_of
 from portal.apps.models import App, Instance, ProcessFormation
@@ -51,7 +51,16 @@ from portal.traffic.naps import Saved
 
 
 def app_out(app: App) -> AppOut:
-    status = status_of(app)
+    return apps_out([app])[0]
+
+
+def apps_out(apps: Sequence[App]) -> list[AppOut]:
+    """Of many apps, in as many queries as for one."""
+    statuses = statuses_of(apps)
+    return [_app_out(app, statuses[app.pk]) for app in apps]
+
+
+def _app_out(app: App, status: AppStatus) -> AppOut:
     return AppOut(
         name=app.name,
         team=app.team.name,

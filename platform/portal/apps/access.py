@@ -14,7 +14,7 @@ from portal.accounts.models import Person
 from portal.activity import events
 from portal.apps.config import config_of
 from portal.apps.models import App, Instance, InstanceState, ProcessFormation
-from portal.apps.status import AppStatus, status_of
+from portal.apps.status import AppStatus, status_of, statuses_of
 from portal.errors import NotFound
 
 __all__ = [
@@ -26,7 +26,9 @@ __all__ = [
     "formation_of",
     "host_of",
     "instances_of",
+    "listed_apps_of",
     "status_of",
+    "statuses_of",
     "url_of",
     "usage_of",
 ]
@@ -47,6 +49,12 @@ class Usage:
 def apps_of(person: Person) -> QuerySet[App]:
     """The apps of their teams, by name, without deleted ones."""
     return App.objects.filter(deleted_at=None, team__in=teams_of(person)).select_related("team", "current_release").order_by("name")
+
+
+def listed_apps_of(person: Person) -> QuerySet[App]:
+    """The same with only what a list of them shows."""
+    shown = ("name", "created_at", "team__name", "current_release__number", "current_release__processes")
+    return apps_of(person).only(*shown)
 
 
 def app_for(person: Person, name: str) -> App:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from django.db.models import Max
+
 from portal.apps.models import App, Instance, InstanceState, ProcessFormation
 from portal.builds.models import Build, BuildState
-from portal.releases.access import open_rollout
+from portal.releases.access import OPEN
 from portal.releases.models import FAILURES, Release, Rollout, RolloutState
 
 Word = Literal["live", "changing", "failed", "asleep", "stopped"]
@@ -21,26 +25,75 @@ class AppStatus:
     sentence: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Facts:
+    """What the status of one app follows from."""
+
+    formation: Mapping[str, int]  # process type -> count
+    instances: Sequence[Instance]
+    under_way: Rollout | None
+    last_rollout: Rollout | None
+    last_build: Build | None
+
+
 def status_of(app: App) -> AppStatus:
     """Look at the rows and say what is running, and what is under way or went wrong last."""
-    now = _running(app, app.current_release) if app.current_release is not None else None
-    rollout = open_rollout(app)
-    build = Build.objects.filter(app=app).order_by("-id").first()
+    return statuses_of([app])[app.pk]
+
+
+def statuses_of(apps: Iterable[App]) -> dict[int, AppStatus]:
+    """The same of many apps by row id, in as many queries as for one."""
+    apps = list(apps)
+    facts = _facts_of([app.pk for app in apps])
+    return {app.pk: _status(app.current_release, facts[app.pk]) for app in apps}
+
+
+def _facts_of(apps: Sequence[int]) -> dict[int, _Facts]:
+    formation: dict[int, dict[str, int]] = defaultdict(dict)
+    for app, process, count in ProcessFormation.objects.filter(app__in=apps).values_list("app_id", "process", "count"):
+        formation[app][process] = count
+    instances: dict[int, list[Instance]] = defaultdict(list)
+    for instance in Instance.objects.filter(app__in=apps).exclude(state__in=(InstanceState.STOPPED, InstanceState.DRAINING)):
+        instances[instance.app_id].append(instance)
+    rollouts = Rollout.objects.filter(release__app__in=apps)
+    newest = rollouts.values("release__app").annotate(newest=Max("pk")).values_list("newest", flat=True)
+    wanted = Rollout.objects.select_related("release").defer("steps", "release__encrypted_config", "release__app_file")
+    last = {rollout.release.app_id: rollout for rollout in wanted.filter(pk__in=newest)}
+    under_way = {
+        rollout.release.app_id: rollout for rollout in wanted.filter(release__app__in=apps, state__in=OPEN).order_by("pk")
+    }  # a newer one supersedes its predecessor when it is made
+    builds = Build.objects.filter(app__in=apps).values("app").annotate(newest=Max("pk")).values_list("newest", flat=True)
+    built = {build.app_id: build for build in Build.objects.filter(pk__in=builds)}
+    return {
+        app: _Facts(
+            formation=formation[app],
+            instances=instances[app],
+            under_way=under_way.get(app),
+            last_rollout=last.get(app),
+            last_build=built.get(app),
+        )
+        for app in apps
+    }
+
+
+def _status(release: Release | None, facts: _Facts) -> AppStatus:
+    now = _running(release, facts) if release is not None else None
+    rollout, build = facts.under_way, facts.last_build
     if rollout is not None:
         step = RolloutState(rollout.state).label.lower()
         return AppStatus(word="changing", sentence=_join(now, f"v{rollout.release.number} is on its way: {step}."))
     if build is not None and not BuildState(build.state).is_over:
         what = "A build is running." if build.state == BuildState.BUILDING else "A build waits for its turn."
         return AppStatus(word="changing", sentence=_join(now, what))
-    failure = _last_failure(app, build)
+    failure = _last_failure(facts)
     if now is None:
         return AppStatus(word="failed", sentence=failure) if failure else AppStatus(word="stopped", sentence="Nothing is deployed yet.")
     return AppStatus(word=now.word, sentence=_join(now, failure))
 
 
-def _running(app: App, release: Release) -> AppStatus:
-    wanted = sum(ProcessFormation.objects.filter(app=app, process__in=release.processes).values_list("count", flat=True))
-    there = list(Instance.objects.filter(app=app).exclude(state__in=(InstanceState.STOPPED, InstanceState.DRAINING)))
+def _running(release: Release, facts: _Facts) -> AppStatus:
+    wanted = sum(count for process, count in facts.formation.items() if process in release.processes)
+    there = facts.instances
     live = sum(1 for instance in there if instance.state == InstanceState.LIVE)
     crashed = [instance for instance in there if instance.state == InstanceState.CRASHED]
     if wanted == 0:
@@ -61,9 +114,9 @@ def _running(app: App, release: Release) -> AppStatus:
     return AppStatus(word="live", sentence=f"v{release.number} is live, {live} of {wanted} {_noun(wanted)} healthy.")
 
 
-def _last_failure(app: App, build: Build | None) -> str:
+def _last_failure(facts: _Facts) -> str:
     """What went wrong, if the last thing tried was a failure; it is history as soon as something newer is live."""
-    rollout = Rollout.objects.filter(release__app=app).order_by("-id").select_related("release").first()
+    rollout, build = facts.last_rollout, facts.last_build
     if build is not None and build.state == BuildState.FAILED and (rollout is None or rollout.created_at < build.created_at):
         return f"The last build failed: {build.reason}"
     if rollout is not None and (state := RolloutState(rollout.state)).has_failed:

@@ -17,11 +17,11 @@ from portal.accounts.access import person_of_token, require_member
 from portal.accounts.models import Person
 from portal.apps.access import app_for
 from portal.apps.models import App
-from portal.bodies import password_of
 from portal.errors import NotSignedIn, Refused, SourceRefused, SourceTooLarge, TooBusy
 from portal.gitserver import allowances, exchanges, repository, room, slots
 from portal.gitserver.pktlines import frame
 from portal.gitserver.slots import Slots
+from portal.limits.visitor import password_of
 from portal.plaintext import printable_lines
 from portal.programs import running
 from portal.quotas import amounts

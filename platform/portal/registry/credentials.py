@@ -9,8 +9,8 @@ from portal.accounts.access import person_of_token, require_member
 from portal.accounts.models import Person
 from portal.apps.access import app_for
 from portal.apps.models import App
-from portal.bodies import password_of
 from portal.errors import NotFound, NotSignedIn
+from portal.limits.visitor import password_of
 
 
 def person_of(request: HttpRequest) -> Person:

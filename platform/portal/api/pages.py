@@ -1,0 +1,40 @@
+"""A list of the API as the bytes that are sent, so that it is made once and sent often."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from django.http import HttpRequest, HttpResponse, HttpResponseNotModified
+from django.utils.http import parse_etags
+from ninja import Schema
+from ninja.responses import NinjaJSONEncoder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """A JSON array, its entity tag (RFC 9110, 8.8.3), and the path of the page behind it (RFC 8288); empty for none."""
+
+    body: bytes
+    etag: str
+    following: str
+
+    @classmethod
+    def of(cls, rows: Sequence[Schema], *, following: str = "") -> Self:
+        """Write the rows as JSON."""
+        body = json.dumps([row.model_dump() for row in rows], cls=NinjaJSONEncoder).encode()
+        return cls(body=body, etag=f'"{hashlib.sha256(body).hexdigest()[:32]}"', following=following)
+
+    def response_to(self, request: HttpRequest) -> HttpResponse:
+        """Answer with the page, or with 304 to a client that has it already."""
+        known = parse_etags(request.headers.get("If-None-Match", ""))
+        is_known = "*" in known or self.etag in {tag.removeprefix("W/") for tag in known}
+        response = HttpResponseNotModified() if is_known else HttpResponse(self.body, content_type="application/json; charset=utf-8")
+        response["ETag"] = self.etag
+        response["Cache-Control"] = "private, no-cache"  # kept by the client, and asked for again each time
+        if self.following:
+            response["Link"] = f'<{self.following}>; rel="next"'
+        return response

@@ -1,0 +1,343 @@
+"""Fair share of the portal: who sends too much is told when to come back, and nobody else waits for them."""
+
+import asyncio
+import contextlib
+import sqlite3
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+import redis
+import redis.asyncio
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from portal.accounts.access import person_of_token, tokens_of
+from portal.accounts.actions import create_token, revoke_token
+from portal.apps.actions import create_app
+from portal.apps.models import App
+from portal.dataversion import Kept, Watcher
+from portal.errors import TooManyRequests
+from portal.limits.client import connect
+from portal.limits.rates import Bucket, Rates
+from portal.limits.streams import Streams
+from portal.limits.turns import OpenBodies, Turns
+from portal.limits.visitor import Visitors, network_of
+from portal.quotas.models import Quota
+from tests.portal.conftest import Crew, listening_portal
+
+TIGHT = {
+    "SLIPWAY_PERSON_PER_SECOND": "2",
+    "SLIPWAY_TOKEN_PER_SECOND": "1",
+    "SLIPWAY_ADDRESS_PER_SECOND": "1",
+    "SLIPWAY_STREAMS_PER_PERSON": "2",
+}
+
+
+@pytest.fixture
+def tight_portal(committed_crew: Crew, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """With limits that a test reaches: bursts of 10 a person, 5 a token and 5 an address."""
+    for name, value in TIGHT.items():
+        monkeypatch.setenv(name, value)
+    with listening_portal() as url:
+        yield url
+
+
+def bearer(token: str, **headers: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}", **headers}
+
+
+def flood(url: str, headers: dict[str, str], count: int = 30) -> list[httpx.Response]:
+    with httpx.Client(headers=headers, timeout=20) as client:
+        return [client.get(url) for _ in range(count)]
+
+
+def test_who_sends_too_many_is_told_why_and_when_to_come_back_and_others_are_not(
+    tight_portal: str, committed_crew: Crew, broker: redis.Redis
+) -> None:
+    token, other = committed_crew.token(committed_crew.owner), committed_crew.token(committed_crew.stranger)
+    broker.flushall()
+    answers = flood(f"{tight_portal}/api/v1/teams", bearer(token))
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert refused
+    assert answers[0].status_code == 200
+    assert refused[-1].json()["error"] == "Too many requests: at most 2 a second for one person and 1 a second for one token."
+    assert "then send fewer at once" in refused[-1].json()["hint"]
+    assert 1 <= int(refused[-1].headers["Retry-After"]) <= 10
+    assert httpx.get(f"{tight_portal}/api/v1/teams", headers=bearer(other)).status_code == 200
+    time.sleep(int(refused[-1].headers["Retry-After"]) + 0.5)
+    assert httpx.get(f"{tight_portal}/api/v1/teams", headers=bearer(token)).status_code == 200
+
+
+def test_a_second_token_is_no_second_share(tight_portal: str, committed_crew: Crew, broker: redis.Redis) -> None:
+    tokens = [committed_crew.token(committed_crew.owner) for _ in range(6)]
+    broker.flushall()
+    passed = sum(answer.status_code == 200 for token in tokens for answer in flood(f"{tight_portal}/api/v1/teams", bearer(token), 8))
+    assert passed <= 10 + 6 + 2 * 10  # a burst, what each new token was looked up with, and what came back meanwhile
+
+
+def test_made_up_tokens_count_for_their_address_and_people_behind_it_go_on(
+    tight_portal: str, committed_crew: Crew, broker: redis.Redis
+) -> None:
+    token = committed_crew.token(committed_crew.owner)
+    httpx.get(f"{tight_portal}/api/v1/teams", headers=bearer(token))
+    statuses = [httpx.get(f"{tight_portal}/api/v1/teams", headers=bearer(f"slip_made_up_{number}")).status_code for number in range(20)]
+    assert 429 in statuses
+    assert set(statuses) <= {401, 429}
+    assert httpx.get(f"{tight_portal}/api/v1/teams", headers=bearer(token)).status_code == 200
+
+
+def test_a_page_is_refused_with_a_page_git_with_a_line_and_a_registry_client_in_its_own_form(
+    tight_portal: str, committed_crew: Crew
+) -> None:
+    page = flood(f"{tight_portal}/codes", {"Accept": "text/html"})[-1]
+    assert (page.status_code, page.headers["Content-Type"]) == (429, "text/html; charset=utf-8")
+    assert "Too many requests: at most 1 a second for an address without sign-in." in page.text
+    assert page.headers["Content-Security-Policy"].startswith("default-src 'self'")
+    git = flood(f"{tight_portal}/git/hello.git/info/refs", {})[-1]
+    assert (git.status_code, git.headers["Content-Type"]) == (429, "text/plain; charset=utf-8")
+    assert flood(f"{tight_portal}/v2/", {})[-1].json()["errors"][0]["code"] == "TOOMANYREQUESTS"
+
+
+def test_a_person_has_so_many_streams_open_and_gets_one_back_for_each_that_ends(
+    tight_portal: str, committed_crew: Crew, broker: redis.Redis
+) -> None:
+    committed_crew.app()
+    client = Client()
+    client.force_login(committed_crew.owner)
+    cookies = {name: morsel.value for name, morsel in client.cookies.items()}
+    url = f"{tight_portal}/apps/hello/events"
+    with contextlib.ExitStack() as stack:
+        first, second = (stack.enter_context(httpx.stream("GET", url, cookies=cookies, timeout=20)) for _ in range(2))
+        assert first.status_code == second.status_code == 200
+        third = httpx.get(url, cookies=cookies, timeout=20)
+        assert third.status_code == 429
+        assert "You have 2 live pages and followed logs open" in third.json()["error"]
+    deadline = time.monotonic() + 20
+    while broker.zcard(f"slipway:streams:person:{committed_crew.owner.pk}"):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_limits_hold_for_all_processes_together(redis_server: str, broker: redis.Redis) -> None:
+    bucket = Bucket(key="slipway:rate:test", rate=10, words="one")
+
+    async def passed(requests: int) -> int:
+        client = connect(f"unix://{redis_server}")
+        rates, count = Rates(client), 0
+        for _ in range(requests):
+            with contextlib.suppress(TooManyRequests):
+                await rates.take([bucket])
+                count += 1
+        await client.aclose()
+        return count
+
+    with ThreadPoolExecutor(4) as pool:
+        begun = time.monotonic()
+        total = sum(pool.map(lambda _: asyncio.run(passed(100)), range(4)))
+    assert 40 <= total <= 50 + 10 * (time.monotonic() - begun) + 1
+
+
+def test_a_bucket_fills_again(redis_server: str, broker: redis.Redis) -> None:
+    bucket = Bucket(key="slipway:rate:test", rate=20, words="one")
+
+    async def story() -> tuple[int, int]:
+        client = connect(f"unix://{redis_server}")
+        rates = Rates(client)
+        for _ in range(1000):
+            try:
+                await rates.take([bucket])
+            except TooManyRequests as refused:
+                wait = refused.retry_after
+                break
+        await asyncio.sleep(1.2)
+        await rates.take([bucket])
+        await client.aclose()
+        return wait, 1
+
+    assert asyncio.run(story()) == (1, 1)
+
+
+def test_without_redis_nothing_is_limited_and_it_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    async def story() -> None:
+        client = connect("unix:///nonexistent/redis.sock")
+        rates, streams = Rates(client), Streams(client, most=1)
+        for _ in range(20):
+            await rates.take([Bucket(key="one", rate=1, words="one")])
+        async with streams.of("one"), streams.of("one"):
+            pass
+
+    asyncio.run(story())
+    assert caplog.text.count("Requests are not limited") == 1
+
+
+def test_requests_of_one_person_wait_for_each_other_and_not_those_of_others() -> None:
+    async def story() -> tuple[int, bool]:
+        turns, at_once, most = Turns(each=2, together=8, waiting=100), 0, 0
+
+        async def work() -> None:
+            nonlocal at_once, most
+            async with turns.of("busy"):
+                at_once += 1
+                most = max(most, at_once)
+                await asyncio.sleep(0.01)
+                at_once -= 1
+
+        crowd = [asyncio.create_task(work()) for _ in range(50)]
+        await asyncio.sleep(0.02)
+        async with asyncio.timeout(0.1), turns.of("other"):
+            other = True
+        await asyncio.gather(*crowd)
+        return most, other
+
+    assert asyncio.run(story()) == (2, True)
+
+
+def test_a_crowd_beyond_what_may_wait_is_refused() -> None:
+    async def story() -> int:
+        turns = Turns(each=1, together=8, waiting=3)
+
+        async def work() -> bool:
+            try:
+                async with turns.of("busy"):
+                    await asyncio.sleep(0.01)
+            except TooManyRequests:
+                return False
+            return True
+
+        return sum(await asyncio.gather(*(work() for _ in range(10))))
+
+    assert asyncio.run(story()) == 4
+
+
+def test_open_bodies_are_summed_up_by_sender() -> None:
+    bodies = OpenBodies(most=3, most_bytes=100)
+    with bodies.of("one") as first, bodies.of("one") as second, bodies.of("other") as other:
+        first.add(60)
+        second.add(40)
+        other.add(100)
+        with pytest.raises(TooManyRequests, match="disk"):
+            second.add(1)
+        with bodies.of("one"), pytest.raises(TooManyRequests, match="3 request bodies"), bodies.of("one"):
+            pass
+    with bodies.of("one") as again:
+        again.add(100)
+
+
+def test_who_is_remembered_is_looked_up_again_in_time(crew: Crew) -> None:
+    now = 0.0
+    visitors = Visitors(clock=lambda: now)
+    token = crew.token(crew.owner)
+    scope, headers = {"client": ("2001:db8::1", 5)}, {b"authorization": f"Bearer {token}".encode()}
+    assert visitors.remembered(scope, headers) is None
+    assert visitors.look_up(scope, headers).person == crew.owner.pk
+    known = visitors.remembered(scope, headers)
+    assert known is not None
+    assert (known.person, known.address, known.name) == (crew.owner.pk, "2001:db8::/64", f"person:{crew.owner.pk}")
+    now = 31.0
+    assert visitors.remembered(scope, headers) is None
+    stranger = visitors.remembered(scope, {})
+    assert stranger is not None
+    assert stranger.name == "address:2001:db8::/64"
+
+
+@pytest.mark.parametrize(
+    ("address", "network"), [("192.0.2.7", "192.0.2.7"), ("2001:db8::7", "2001:db8::/64"), ("", "unknown"), ("x", "unknown")]
+)
+def test_an_address_counts_as_one_customer(address: str, network: str) -> None:
+    assert network_of(address) == network
+
+
+def test_a_list_costs_the_same_few_queries_however_many_apps_there_are(crew: Crew) -> None:
+    client = Client(headers=bearer(crew.token(crew.owner)))
+    Quota.objects.filter(team=crew.blue).update(apps=100)
+    client.get("/api/v1/apps")
+    counts = []
+    for number in range(1, 21):
+        create_app(crew.owner, team=crew.blue, name=f"app-{number}")
+        if number in (1, 20):
+            with CaptureQueriesContext(connection) as queries:
+                assert len(client.get("/api/v1/apps").json()) == number
+            counts.append(len(queries))
+    assert counts[0] == counts[1] <= 8
+
+
+def test_a_list_is_given_in_pages_where_a_limit_is_asked_for(crew: Crew) -> None:
+    client = Client(headers=bearer(crew.token(crew.owner)))
+    for name in ("ant", "bee", "cat"):
+        crew.app(name)
+    first = client.get("/api/v1/apps?limit=2")
+    assert [app["name"] for app in first.json()] == ["ant", "bee"]
+    assert first["Link"] == '</api/v1/apps?limit=2&after=bee>; rel="next"'
+    second = client.get("/api/v1/apps?limit=2&after=bee")
+    assert [app["name"] for app in second.json()] == ["cat"]
+    assert not second.has_header("Link")
+    assert len(client.get("/api/v1/apps").json()) == 3
+
+
+def test_a_list_that_did_not_change_is_not_sent_again(crew: Crew) -> None:
+    client = Client(headers=bearer(crew.token(crew.owner)))
+    crew.app("ant")
+    tag = client.get("/api/v1/apps")["ETag"]
+    assert client.get("/api/v1/apps", headers={"If-None-Match": tag}).status_code == 304
+    crew.app("bee")
+    changed = client.get("/api/v1/apps", headers={"If-None-Match": tag})
+    assert (changed.status_code, len(changed.json())) == (200, 2)
+
+
+def test_a_kept_list_is_new_after_every_change(portal_url: str, committed_crew: Crew) -> None:
+    token = committed_crew.token(committed_crew.owner)
+    with httpx.Client(base_url=portal_url, headers=bearer(token), timeout=20) as client:
+        for number in range(5):
+            committed_crew.app(f"app-{number}")
+            assert len(client.get("/api/v1/apps").json()) == number + 1
+        App.objects.filter(name="app-0").delete()
+        assert len(client.get("/api/v1/apps").json()) == 4
+        revoke_token(committed_crew.owner, token=tokens_of(committed_crew.owner)[0])
+        assert client.get("/api/v1/apps").status_code == 401
+
+
+def test_a_revoked_token_is_nobodys_at_once(committed_crew: Crew) -> None:
+    token, text = create_token(committed_crew.owner, label="kept")
+    assert person_of_token(text) == person_of_token(text) == committed_crew.owner
+    revoke_token(committed_crew.owner, token=token)
+    assert person_of_token(text) is None
+
+
+def test_a_database_that_another_connection_writes_to_has_another_version(tmp_path: Path) -> None:
+    path = tmp_path / "some.sqlite3"
+    assert Watcher(path).version() is None
+    with sqlite3.connect(path) as database:
+        database.execute("CREATE TABLE some (number INTEGER)")
+        database.commit()
+        watcher = Watcher(path)
+        before = watcher.version()
+        assert watcher.version() == before
+        database.execute("INSERT INTO some VALUES (1)")
+        database.commit()
+        assert watcher.version() != before
+    database.close()
+
+
+def test_what_is_asked_for_by_many_at_once_is_computed_once(transactional_db: None) -> None:
+    kept: Kept[int] = Kept(most=2)
+    computed = []
+
+    def compute() -> int:
+        computed.append(1)
+        time.sleep(0.1)
+        return 7
+
+    def ask(_: int) -> int:
+        try:
+            return kept.get("one", compute)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(ask, range(8))) == [7] * 8
+    assert len(computed) == 1
