@@ -80,13 +80,17 @@ def portal_groups() -> Iterator[Cgroups]:
 
 
 @contextlib.contextmanager
-def listening_portal() -> Iterator[str]:
-    """The portal as it runs in production, but for the router before it and gunicorn around it; ends when it has served what it serves."""
+def listening_portal(*wrapper: str) -> Iterator[str]:
+    """The portal as it runs in production, but for the router before it and gunicorn around it; ends when it has served what it serves.
+
+    `wrapper` is a command that runs it, such as unshare(1).
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "portal.settings", "SLIPWAY_HTTPS_PORT": "8443"}  # pages show all they have
     command = (
+        *wrapper,
         sys.executable,
         "-m",
         "uvicorn",

@@ -1,6 +1,9 @@
 """What may be sent, by whom, to a portal that really listens."""
 
+import base64
 import http.client
+import json
+import select
 import time
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -11,8 +14,9 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from pytest_django import Settings
 
+from portal.accounts.actions import create_person
 from portal.builds.models import Build, Source
-from tests.portal.conftest import Crew
+from tests.portal.conftest import PASSWORD, Crew
 
 
 def post(url: str, size: int, headers: dict[str, str], *, chunked: bool = False) -> tuple[int, bytes]:
@@ -97,3 +101,70 @@ def test_a_file_just_beyond_the_limit_is_refused_in_words_where_the_form_is_read
     client.force_login(crew.owner)
     answer = client.post("/apps/hello/deploy", {"archive": SimpleUploadedFile("hello.zip", b"1" * 1001)}, follow=True)
     assert "is larger than" in answer.content.decode()
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/v1/apps", "/api/v1/apps/hello/builds", "/api/v1/apps/hello/config", "/new", "/apps/hello/deploy", "/theme"]
+)
+def test_a_person_who_may_not_deploy_there_sends_no_more_than_a_form(portal_url: str, committed_crew: Crew, path: str) -> None:
+    committed_crew.app()
+    loner = create_person(committed_crew.admin, username="loner", password=PASSWORD)
+    headers = {"Authorization": f"Bearer {committed_crew.token(loner)}"}
+    for chunked in (False, True):
+        try:
+            status, body = post(f"{portal_url}{path}", 2 * 2**20, headers, chunked=chunked)
+        except ConnectionResetError:
+            continue  # it hung up on us before we could read why
+        assert status == 413
+        assert json.loads(body) == {
+            "error": "The request is larger than 1 MiB.",
+            "hint": "Only an upload to an app of your teams may be larger.",
+        }
+
+
+@pytest.mark.parametrize("path", ["/api/v1/apps/hello/config", "/api/v1/apps", "/git/hello.git/git-upload-pack"])
+def test_a_member_uploads_where_sources_are_taken_and_nowhere_else(portal_url: str, committed_crew: Crew, path: str) -> None:
+    committed_crew.app()
+    token = committed_crew.token(committed_crew.owner)
+    basic = base64.b64encode(f"any:{token}".encode()).decode()
+    for authorization in (f"Bearer {token}", f"Basic {basic}"):
+        connection = http.client.HTTPConnection(urlsplit(portal_url).netloc, timeout=20)
+        connection.putrequest("POST", path)
+        connection.putheader("Authorization", authorization)
+        connection.putheader("Content-Length", str(2 * 2**20))
+        connection.endheaders()
+        assert connection.getresponse().status == 413, "before a byte is sent"
+
+
+def test_a_stranger_sends_no_more_than_a_small_form_and_a_browser_is_told_by_a_page(portal_url: str, committed_crew: Crew) -> None:
+    connection = http.client.HTTPConnection(urlsplit(portal_url).netloc, timeout=20)
+    connection.putrequest("POST", "/sign-in")
+    connection.putheader("Accept", "text/html")
+    connection.putheader("Content-Length", "100000")
+    connection.endheaders()
+    answer = connection.getresponse()
+    assert (answer.status, answer.headers["Content-Type"]) == (413, "text/html; charset=utf-8")
+    assert "The request is larger than 64 KiB." in answer.read().decode()
+
+
+def test_one_sender_has_so_many_bodies_open_at_once(portal_url: str, committed_crew: Crew) -> None:
+    committed_crew.app()
+    token = committed_crew.token(committed_crew.owner)
+    held = []
+    for _ in range(70):
+        connection = http.client.HTTPConnection(urlsplit(portal_url).netloc, timeout=20)
+        connection.putrequest("POST", "/api/v1/apps")
+        connection.putheader("Authorization", f"Bearer {token}")
+        connection.putheader("Content-Length", "1000")
+        connection.endheaders()
+        connection.send(b"{")
+        held.append(connection)
+    waiting, refused = {connection.sock: connection for connection in held}, []
+    while len(refused) < 6:
+        answered = select.select(list(waiting), [], [], 60)[0]
+        assert answered, f"{len(refused)} were refused"
+        refused += [waiting.pop(sock).getresponse().status for sock in answered]
+    assert refused == [429] * 6
+    assert select.select(list(waiting), [], [], 1)[0] == [], "64 are held"
+    for connection in held:
+        connection.close()

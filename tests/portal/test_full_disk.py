@@ -1,0 +1,106 @@
+"""A full disk: the API says so in JSON and pages in words, and nobody is answered with an error of the server."""
+
+import errno
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.db import OperationalError, connection
+from django.test import Client
+
+from portal.middleware import refused_by_full_disk
+from portal.quotas.models import Quota
+from tests.portal.conftest import Crew, listening_portal
+
+
+@pytest.fixture
+def full_database(crew: Crew) -> Iterator[Crew]:
+    """SQLite may take no page more, and the pages it has are full: the very error of a full disk."""
+    Quota.objects.filter(team=crew.blue).update(apps=10_000)
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA page_count")
+        pages = cursor.fetchone()[0]
+        cursor.execute(f"PRAGMA max_page_count = {pages}")
+    yield crew
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA max_page_count = 1073741823")
+
+
+def until_full(client: Client, path: str, body: dict[str, str], **headers: str) -> object:
+    for number in range(2000):
+        answer = client.post(path, {**body, "name": f"app-{number}"}, content_type="application/json", headers=headers)
+        if answer.status_code != 201:
+            return answer
+    pytest.fail("the database never became full")
+
+
+def test_the_api_answers_in_json_when_the_database_is_full(full_database: Crew) -> None:
+    client = Client(raise_request_exception=False, headers={"Authorization": f"Bearer {full_database.token(full_database.owner)}"})
+    answer = until_full(client, "/api/v1/apps", {"team": "blue"})
+    assert (answer.status_code, answer["Content-Type"]) == (507, "application/json")
+    assert answer.json()["error"] == "The disk of this Slipway is full, so this was not done."
+    assert "Apps that run are not affected" in answer.json()["hint"]
+
+
+def test_a_page_says_so_when_the_database_is_full(full_database: Crew) -> None:
+    client = Client(raise_request_exception=False)
+    client.force_login(full_database.owner)
+    for number in range(2000):
+        answer = client.post("/new", {"name": f"app-{number}", "team": "blue"})
+        if answer.status_code != 302:
+            break
+    assert answer.status_code == 507
+    assert "The disk of this Slipway is full, so this was not done." in answer.content.decode()
+
+
+@pytest.fixture(scope="module")
+def cramped_portal(redis_server: str, django_db_setup: None) -> Iterator[str]:
+    """Has a disk of one megabyte for what comes in, in a mount namespace of its own that ends with it."""
+    settings.INCOMING.mkdir(parents=True, exist_ok=True)
+    script = f'mount -t tmpfs -o size=1m none {settings.INCOMING} && exec "$@"'
+    with listening_portal("unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh") as url:
+        yield url
+
+
+@pytest.mark.parametrize(("accept", "kind"), [("application/json", "application/json"), ("text/html", "text/html; charset=utf-8")])
+def test_an_upload_that_finds_the_disk_full_is_refused_in_words(cramped_portal: str, committed_crew: Crew, accept: str, kind: str) -> None:
+    committed_crew.app()
+    headers = {"Authorization": f"Bearer {committed_crew.token(committed_crew.owner)}", "Accept": accept}
+    path = "/api/v1/apps/hello/builds" if accept == "application/json" else "/apps/hello/deploy"
+    with httpx.Client(base_url=cramped_portal, headers=headers, timeout=20) as client:
+        for _ in range(3):
+            answer = client.post(path, files={"archive": ("hello.zip", b"1" * (8 * 2**20), "application/zip")})
+            assert (answer.status_code, answer.headers["Content-Type"]) == (507, kind)
+            assert "The disk of this Slipway is full." in answer.text
+        assert client.get("/api/v1/teams").status_code == 200, "and what came is gone"
+
+
+def test_an_error_of_the_api_is_json_too(crew: Crew) -> None:
+    client = Client(headers={"Authorization": f"Bearer {crew.token(crew.owner)}"})
+    missing = client.get("/api/v1/nowhere")
+    assert (missing.status_code, missing["Content-Type"]) == (404, "application/json")
+    assert missing.json()["error"] == "/api/v1/nowhere is not an address of the API."
+
+
+@pytest.mark.parametrize(
+    ("error", "is_full"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), True),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), True),
+        (OSError(errno.EIO, "Input/output error"), False),
+        (OperationalError("database or disk is full"), True),
+        (OperationalError("database is locked"), False),
+        (ImproperlyConfigured("anything"), False),
+        (None, False),
+    ],
+)
+def test_a_full_disk_is_told_from_other_errors(error: Exception | None, *, is_full: bool) -> None:
+    assert (refused_by_full_disk(error) is not None) == is_full
+
+
+def test_a_full_disk_is_found_behind_other_errors() -> None:
+    outer = RuntimeError("could not write")
+    outer.__cause__ = OSError(errno.ENOSPC, "No space left on device")
+    assert refused_by_full_disk(outer) is not None
