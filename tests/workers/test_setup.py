@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime import journal
-from runtime.config import NodeConfig, process_environment
+from runtime.config import NodeConfig, from_environment, process_environment
 from runtime.errors import HostLacks
 from workers.setup import folders, strays
 from workers.setup.processes import control_socket, programs, render
@@ -62,6 +63,21 @@ def test_no_process_but_the_router_outlives_its_manager(config):
     parsed = sections(config)
     outlive = {name for name in parsed.sections() if name.startswith("program:") and "--pdeathsig TERM" not in parsed[name]["command"]}
     assert outlive == {"program:router"}
+
+
+def test_the_portal_has_a_process_a_core_up_to_four_that_share_what_is_imported(config):
+    portal = sections(config)["program:portal"]
+    workers = min(os.cpu_count() or 1, 4)
+    assert f"--workers={workers} " in portal["command"]
+    assert "--preload" in portal["command"]
+    assert f'SLIPWAY_PORTAL_WORKERS="{workers}"' in portal["environment"]
+
+
+def test_how_many_processes_the_portal_has_is_a_setting(config):
+    assert "--workers=7 " in sections(replace(config, portal_workers=7))["program:portal"]["command"]
+    assert from_environment({"SLIPWAY_PORTAL_WORKERS": "7"}).portal_workers == 7
+    with pytest.raises(HostLacks, match="SLIPWAY_PORTAL_WORKERS"):
+        from_environment({"SLIPWAY_PORTAL_WORKERS": "none"})
 
 
 def test_a_percent_sign_in_a_path_survives_the_manager(tmp_path):
