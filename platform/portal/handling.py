@@ -52,6 +52,8 @@ class PortalHandler(ASGIHandler):
     def __init__(self) -> None:
         super().__init__()
         settings.INCOMING.mkdir(parents=True, exist_ok=True)
+        self._synchronous = BaseHandler()
+        self._synchronous.load_middleware()
         self._visitors = Visitors()
         self._turns = Turns(each=settings.REQUESTS_AT_ONCE, together=_TOGETHER, waiting=_WAITING)
         self._bodies = OpenBodies(most=_OPEN_BODIES, most_bytes=settings.MAX_OPEN_BODIES)
@@ -148,12 +150,6 @@ class PortalHandler(ASGIHandler):
                 return visitor
         await self._rates.take(buckets_of(visitor), cost=cost)
         return visitor
-
-    @cached_property
-    def _synchronous(self) -> BaseHandler:
-        handler = BaseHandler()
-        handler.load_middleware()
-        return handler
 
     @cached_property
     def _pool(self) -> ThreadPoolExecutor:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from django.conf import settings
-from django.db.models import QuerySet
+from django.db.models import Count, QuerySet
 
 from portal.accounts.access import teams_of
 from portal.accounts.models import Person
@@ -27,6 +27,7 @@ __all__ = [
     "host_of",
     "instances_of",
     "listed_apps_of",
+    "live_counts_of",
     "status_of",
     "statuses_of",
     "url_of",
@@ -69,6 +70,12 @@ def app_for(person: Person, name: str) -> App:
 def instances_of(app: App) -> QuerySet[Instance]:
     """What its nodes told of it last, in a steady order, without stopped ones."""
     return Instance.objects.filter(app=app).exclude(state=InstanceState.STOPPED).order_by("process", "release_number", "started_at", "id")
+
+
+def live_counts_of(apps: Iterable[App]) -> dict[int, int]:
+    """How many live instances each app has, by the app's row id; apps without any are left out."""
+    live = Instance.objects.filter(app__in=[app.pk for app in apps], state=InstanceState.LIVE)
+    return dict(live.values("app").annotate(count=Count("pk")).values_list("app", "count"))
 
 
 def formation_of(app: App) -> QuerySet[ProcessFormation]:

@@ -16,13 +16,13 @@ from portal.accounts.signed_in import SignedInRequest, signed_in
 from portal.activity.loglines import LogPiece
 from portal.apps import actions
 from portal.apps import logs as app_logs
-from portal.apps.access import app_for, apps_of, instances_of, url_of
+from portal.apps.access import app_for, apps_of, instances_of, live_counts_of, statuses_of, url_of
 from portal.apps.commands import commands_for, example_commands, max_upload
 from portal.apps.forms import AppForm
-from portal.apps.models import App, InstanceState
+from portal.apps.models import App
 from portal.apps.names import check_app_name
 from portal.apps.overview import overview_of
-from portal.apps.status import AppStatus, status_of
+from portal.apps.status import AppStatus
 from portal.builds.forms import submit_upload
 from portal.errors import NameRefused, NotFound, Refused
 from portal.metrics.series import Pulse, pulses_of
@@ -58,7 +58,8 @@ def home(request: SignedInRequest) -> HttpResponse:
     """What needs attention, then all apps; the three ways in while there is none."""
     apps = list(apps_of(request.user))
     pulses = pulses_of(app.name for app in apps)
-    lines = [_line(app, pulses.get(app.name)) for app in apps]
+    statuses, live = statuses_of(apps), live_counts_of(apps)
+    lines = [_line(app, statuses[app.pk], live.get(app.pk, 0), pulses.get(app.name)) for app in apps]
     teams = list(teams_of(request.user))
     if not lines:
         context = {
@@ -181,13 +182,13 @@ def _deploy_first(request: SignedInRequest, app: App) -> HttpResponse:
     return JsonResponse({"location": location}, status=201) if wants_json(request) else redirect(location)
 
 
-def _line(app: App, pulse: Pulse | None) -> AppLine:
+def _line(app: App, status: AppStatus, live_instances: int, pulse: Pulse | None) -> AppLine:
     last = story_of(app, most=1)
     return AppLine(
         app=app,
         url=url_of(app),
-        status=status_of(app),
-        live_instances=instances_of(app).filter(state=InstanceState.LIVE).count(),
+        status=status,
+        live_instances=live_instances,
         last=last[0] if last else None,
         pulse=pulse,
     )
