@@ -9,9 +9,9 @@
     ├── SourceRefused       an upload that is not a source we take
     ├── QuotaExceeded       one of the team's limits would be passed
     ├── TooLarge            a body beyond what this address takes from this sender
-    ├── TooManyRequests     one of the limits by person, token or address; `retry_after` says in how many seconds to come back
     ├── NoRoom              the platform's own disk is full
     ├── TooBusy             the team or the person has too much of this under way; `retry_after` says when to try again
+    │   └── TooManyRequests one of the limits by person, token or address was reached
     ├── RegistryRefused     what a client of the registry did wrong, with the code that the OCI distribution spec has for it
     └── Conflict            somebody else was quicker, or the thing is in no state for this
 
@@ -97,16 +97,6 @@ class TooLarge(Refused):
     status = 413
 
 
-class TooManyRequests(Refused):
-    """More requests than one person, token or address may send; `retry_after` in seconds."""
-
-    status = 429
-
-    def __init__(self, sentence: str, *, hint: str, retry_after: int) -> None:
-        super().__init__(sentence, hint=hint)
-        self.retry_after = retry_after
-
-
 class NoRoom(Refused):
     """The disk of this Slipway is too full for more."""
 
@@ -121,6 +111,10 @@ class TooBusy(Refused):
     def __init__(self, sentence: str, *, retry_after: int, hint: str = "") -> None:
         super().__init__(sentence, hint=hint)
         self.retry_after = retry_after
+
+
+class TooManyRequests(TooBusy):
+    """More requests than one person, token or address may send."""
 
 
 class RegistryRefused(Refused):

@@ -37,6 +37,7 @@ from portal.limits.visitor import Visitor, Visitors, address_of
 
 _VISITOR, _HELD = "slipway.visitor", "slipway.held"  # in the scope: who sends, and what is let go when the answer has ended
 _ASYNCHRONOUS = re.compile(r"^/(v2|git)/|/(events|log)$")  # views that wait for others; a wrong guess only costs time
+_WAITING_VIEWS = re.compile(r"^/(v2|git)/")
 _COST_OF_A_FILE = 0.1  # of /static/: a page brings ten
 _TOGETHER = 16  # answers that one process works at, of all people
 _WAITING = 200  # requests of one person that wait for a turn in one process
@@ -78,7 +79,7 @@ class PortalHandler(ASGIHandler):
         """Of an asynchronous view: in turn, and an answer without an end is counted as long as it lasts."""
         visitor: Visitor = request.scope[_VISITOR]
         try:
-            if bodies.is_streamed(request.scope):  # its view waits for the body, which is no work
+            if _WAITING_VIEWS.search(request.path):  # for a body, or for a slot of their own: that is no work
                 return await super().run_get_response(request)
             async with self._turns.of(visitor.name):
                 response: HttpResponseBase = await super().run_get_response(request)

@@ -14,7 +14,7 @@ from django.template.loader import render_to_string
 from django.utils.deprecation import MiddlewareMixin
 from django.views import defaults
 
-from portal.errors import NoRoom, NotSignedIn, Refused, TooManyRequests
+from portal.errors import NoRoom, NotSignedIn, Refused, TooBusy
 
 R = TypeVar("R", bound=HttpResponse)
 _DISK_FULL = "53100"  # PostgreSQL's code for a full disk (postgresql.org/docs/current/errcodes-appendix.html)
@@ -92,7 +92,7 @@ def json_of(error: Refused) -> JsonResponse:
 
 def with_headers_of(response: R, error: Refused) -> R:
     """Say when to come back, where the refusal knows."""
-    if isinstance(error, TooManyRequests):
+    if isinstance(error, TooBusy):
         response["Retry-After"] = str(error.retry_after)
     return response
 

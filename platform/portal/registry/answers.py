@@ -11,7 +11,18 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonRespons
 from django.views.decorators.csrf import csrf_exempt
 
 from portal.bodies import is_streamed
-from portal.errors import Conflict, NotAllowed, NotFound, NotSignedIn, QuotaExceeded, Refused, RegistryRefused, TooLarge, TooManyRequests
+from portal.errors import (
+    Conflict,
+    NotAllowed,
+    NotFound,
+    NotSignedIn,
+    QuotaExceeded,
+    Refused,
+    RegistryRefused,
+    TooBusy,
+    TooLarge,
+    TooManyRequests,
+)
 
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], Awaitable[HttpResponseBase]]
@@ -23,6 +34,7 @@ _CODES: dict[type[Refused], str] = {
     NotAllowed: "DENIED",
     QuotaExceeded: "DENIED",
     Conflict: "TOOMANYREQUESTS",
+    TooBusy: "TOOMANYREQUESTS",
     TooManyRequests: "TOOMANYREQUESTS",
     TooLarge: "SIZE_INVALID",
 }
