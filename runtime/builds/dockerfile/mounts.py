@@ -124,7 +124,7 @@ def _number(run: Instruction, options: dict[str, str], name: str, default: int, 
         number = int(options[name], base)
     except ValueError:
         number = -1
-    if not 0 <= number < (0o10000 if base == 8 else 65_535):
+    if not 0 <= number < (0o10000 if base == 8 else 65_536):
         raise run.wrong(f"{name}={options[name]} is not a number that fits.")
     return number
 

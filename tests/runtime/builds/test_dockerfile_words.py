@@ -130,6 +130,16 @@ def test_what_is_wrong_is_named_with_its_line(text: str, sentence: str) -> None:
     assert sentence in caught.value.what
 
 
+def test_a_mount_belongs_to_any_id_up_to_65535() -> None:
+    first, second = parse(
+        "FROM x\nRUN --mount=type=cache,target=/c,uid=65535,gid=65535 a\nRUN --mount=type=cache,target=/c,uid=65536 a\n"
+    ).instructions[1:]
+    (mount,) = mounts_of(first, Words("\\", {}), "/")
+    assert (mount.uid, mount.gid) == (65535, 65535)
+    with pytest.raises(BadSource, match="uid=65536 is not a number that fits"):
+        mounts_of(second, Words("\\", {}), "/")
+
+
 @settings(max_examples=400, deadline=None)
 @given(st.lists(st.one_of(st.sampled_from([*KEYWORDS, " ", "\n", "\\\n", "<<E", "E", '["a"]', "--mount=type=cache,target=", "--from=", "${a:-", "}", "'", '"', "# escape=`\n", "x=y", "["]), st.text(max_size=6)), max_size=40).map("".join))  # fmt: skip
 def test_no_text_fails_but_by_its_own_error(text: str) -> None:
