@@ -17,7 +17,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from runtime import journal
-from runtime.builds.code import read_app_file, read_source
+from runtime.builds import appfile_reading
+from runtime.builds.code import read_app_files, read_source
+from runtime.builds.detect import Source
 from runtime.builds.ground import beside, lay
 from runtime.builds.plan import BuildPlan, plan
 from runtime.config import NodeConfig
@@ -26,6 +28,7 @@ from runtime.stacks.builder import ensure_platform_images, ensure_runtime, node_
 from runtime.stacks.definition import NODE_DEFAULT, node, stack_of
 from runtime.stacks.offer import offer
 from runtime.stacks.stack import Runtime
+from runtime.trees.folder import Folder
 
 ROOT = Path(__file__).parents[1]
 WARM = Path("/var/cache/slipway/tests")
@@ -74,7 +77,10 @@ def fill() -> None:
 
 
 def _ground(warm: NodeConfig, example: Path) -> None:
-    decided = plan(read_source(example, read_app_file(example)), lambda: node_versions(warm), offer(warm).pythons)
+    with Folder.at(example) as tree:
+        app_file, found = appfile_reading.read(read_app_files(tree)), read_source(tree)
+    source = Source(files=found.files, texts=found.texts, app_file=app_file)
+    decided = plan(source, lambda: node_versions(warm), offer(warm).pythons)
     with _making():
         _lay(warm, decided)
 

@@ -18,7 +18,6 @@ from portal.releases.access import kept_releases
 from runtime import journal
 from runtime.engines.node import NodeEngine
 from runtime.errors import RuntimeFailure
-from runtime.images import diff as difference
 from runtime.images.diff import Change
 from runtime.images.scratch import scratch
 from runtime.images.transfer import Transfer
@@ -103,7 +102,7 @@ def _compare(job: ImageJob, engine: NodeEngine) -> dict[str, Any]:
     store = engine.images
     with store.lease():
         before, after = (store.image(job.arguments[name]).layers for name in ("before", "after"))
-        return _told(difference.compare(before, after), whole=True)
+        return _told(store.compare(before, after), whole=True)
 
 
 def _written(job: ImageJob, engine: NodeEngine) -> dict[str, Any]:

@@ -127,7 +127,7 @@ def diff(*, before: str, after: str, **_: Any) -> Answer:
     catalogue, store = _catalogue(), _engine().images
     with store.lease():
         stacks = [store.image(catalogue.find(one)).layers for one in (before, after)]
-        changes = difference.compare(*stacks)
+        changes = store.compare(*stacks)
     return _changes(changes, "They hold the same files.")
 
 

@@ -2,23 +2,24 @@
 
 What an archive is, its bytes decide; a name that says otherwise is an error, since one of both is a mistake. The unpacked tree
 holds folders, regular files and links that stay inside, with modes 755 and 644, owned by us. Nothing is ever written through a
-link. Memory use does not grow with the sizes inside the archive.
+link. Memory use does not grow with the sizes inside the archive. Runs in a confined helper.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 import struct
 import zipfile
 import zlib
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import BinaryIO
 
 from runtime import stopping
 from runtime.builds.decompress import Plain, plain, too_large
+from runtime.confined.registry import confined
 from runtime.errors import BadArchive
+from runtime.trees.folder import Folder
 from runtime.trees.plain import Source
 from runtime.trees.tar import Kind, Member, TarDamaged, TarLimits, TarReader, TarTooLarge
 
@@ -27,6 +28,7 @@ MAX_ENTRIES = 50_000
 _MAX_DIRECTORY = 32 << 20  # of a zip's central directory, which is read whole
 _MAX_NAME, _MAX_PATH, _MAX_DEPTH = 255, 2048, 64
 _CHUNK = 1 << 18
+_MOST_LINKS = 40  # as the kernel
 _TAR_LIMITS = TarLimits(name_bytes=1 << 20, part_bytes=1 << 20, check_owners=False)  # names are checked here, owners not used
 _JUNK = frozenset({"__MACOSX", ".DS_Store", ".git", ".hg", ".svn", "Thumbs.db"})
 _AGAIN = "Make the archive again from the app's own files."
@@ -61,13 +63,13 @@ class Unpacked:
     unwrapped: str  # the one top folder that was taken away, or ""
 
 
-def unpack(archive: Path, filename: str, target: Path, *, max_bytes: int = MAX_BYTES, max_entries: int = MAX_ENTRIES) -> Unpacked:
-    """Unpack `archive`, uploaded as `filename`, to the folder `target`, which must not exist yet.
+@confined
+def unpack(archive: BinaryIO, filename: str, target: Folder, max_bytes: int = MAX_BYTES, max_entries: int = MAX_ENTRIES) -> Unpacked:
+    """Unpack `archive`, uploaded as `filename`, into the empty folder `target`.
 
     BadArchive says what is wrong with it; `target` may then hold a part, and nothing outside of it was touched.
     """
     kind = _kind(archive, filename)
-    target.mkdir()
     tree = _Tree(target, max_bytes=max_bytes, max_entries=max_entries)
     if kind == "zip":
         _unpack_zip(archive, tree)
@@ -80,7 +82,7 @@ def unpack(archive: Path, filename: str, target: Path, *, max_bytes: int = MAX_B
     return Unpacked(kind=kind, files=tree.files, size=tree.size, unwrapped=unwrapped)
 
 
-def _kind(archive: Path, filename: str) -> str:
+def _kind(archive: BinaryIO, filename: str) -> str:
     found = _sniff(archive, filename)
     lowered = filename.lower()
     named = next((kind for ending, kind in sorted(_ENDINGS.items(), key=lambda item: -len(item[0])) if lowered.endswith(ending)), found)
@@ -91,17 +93,17 @@ def _kind(archive: Path, filename: str) -> str:
     return found
 
 
-def _sniff(archive: Path, filename: str) -> str:
-    with archive.open("rb") as file:
-        head = file.read(512)
+def _sniff(archive: BinaryIO, filename: str) -> str:
+    head = archive.read(512)
+    archive.seek(0)
     if not head:
         raise BadArchive(f"The archive {filename} is empty: it has no bytes.", hint="Upload it again.")
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return "zip"
     packings = {b"\x1f\x8b": "gz", b"\x28\xb5\x2f\xfd": "zst", b"\xfd7zXZ\x00": "xz"}
     packing = next((name for magic, name in packings.items() if head.startswith(magic)), "")
-    with plain(archive, packing, MAX_BYTES) as inner:
-        block = inner.read(512)
+    block = plain(archive, packing, MAX_BYTES).read(512)
+    archive.seek(0)
     if block[257:262] == b"ustar" or (len(block) == 512 and not block.strip(b"\0")):
         return f"tar.{packing}" if packing else "tar"
     if packing:
@@ -128,7 +130,7 @@ class _Entry:
 class _Tree:
     """The tree being unpacked: the checks that need to know what came before."""
 
-    root: Path
+    root: Folder
     max_bytes: int = field(kw_only=True)
     max_entries: int = field(kw_only=True)
     files: int = 0
@@ -173,10 +175,8 @@ class _Tree:
 
     def check_links(self, unwrapped: str) -> None:
         """Follow every link as the kernel does: several links together may lead out where none does alone."""
-        root = os.path.realpath(self.root)
         for path in self._symlinks:
-            leads_to = os.path.realpath(self.root / path.removeprefix(f"{unwrapped}/"))
-            if not (leads_to + "/").startswith(root + "/"):
+            if _leads_out(self.root, path.removeprefix(f"{unwrapped}/")):
                 raise BadArchive(f"The link {path!r} leads outside the archive.", hint="Links may point only to what is in the archive.")
 
     def _make_folders(self, parts: tuple[str, ...]) -> None:
@@ -185,7 +185,8 @@ class _Tree:
             kind = self._seen.setdefault(path, "folder")
             if kind != "folder":
                 raise BadArchive(f"The archive holds the name {path!r} twice: as a {kind} and as a folder.", hint=_AGAIN)
-            (self.root / path).mkdir(mode=0o755, exist_ok=True)
+            if not self.root.is_folder(path):
+                self.root.make_folder(path)
 
     def _make_symlink(self, path: str, leads_to: str) -> None:
         inside = os.path.normpath(os.path.join(os.path.dirname(path), leads_to))  # noqa: PTH118, PTH120  # text, not files
@@ -195,25 +196,22 @@ class _Tree:
             )
         self._seen[path] = "link"
         self._symlinks.append(path)
-        (self.root / path).symlink_to(leads_to)
+        self.root.make_link(path, leads_to)
 
     def _make_hard_link(self, path: str, name: str) -> None:
         original = "/".join(_parts(name))
         if self._seen.get(original) != "file":
             raise BadArchive(f"{path!r} is a hard link to {name!r}, which is no earlier file of the archive.", hint=_AGAIN)
         self._seen[path] = "file"
-        os.link(self.root / original, self.root / path, follow_symlinks=False)
+        self.root.make_hard_link(path, original)
 
     def _write(self, path: str, entry: _Entry) -> None:
         if self.size + entry.size > self.max_bytes:
             raise BadArchive(too_large(self.max_bytes), hint="Leave out what the app does not need: data, media, build output.")
         self._seen[path] = "file"
         mode = 0o755 if entry.mode & 0o111 else 0o644
-        fd = os.open(self.root / path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
-        with os.fdopen(fd, "wb") as file:
-            os.fchmod(fd, mode)  # whatever the umask
+        with self.root.create_file(path, mode) as file:
             while entry.content is not None and (chunk := entry.content.read(_CHUNK)):
-                stopping.check()
                 self.size += len(chunk)
                 if self.size > self.max_bytes:
                     raise BadArchive(too_large(self.max_bytes), hint="Leave out what the app does not need: data, media, build output.")
@@ -232,7 +230,7 @@ def _parts(name: str) -> tuple[str, ...]:
     return parts
 
 
-def _unpack_zip(archive: Path, tree: _Tree) -> None:
+def _unpack_zip(archive: BinaryIO, tree: _Tree) -> None:
     _check_directory(archive, tree.max_entries)
     try:
         with zipfile.ZipFile(archive) as packed:
@@ -242,12 +240,12 @@ def _unpack_zip(archive: Path, tree: _Tree) -> None:
         raise BadArchive(f"The zip archive ends too early or is damaged: {str(error).rstrip('.')}.", hint=_AGAIN) from None
 
 
-def _check_directory(archive: Path, max_entries: int) -> None:
+def _check_directory(archive: BinaryIO, max_entries: int) -> None:
     """Look at the zip's end record before zipfile reads the whole directory into memory (APPNOTE.TXT, 4.3.16)."""
-    with archive.open("rb") as file:
-        length = file.seek(0, os.SEEK_END)
-        file.seek(max(0, length - 65_557))
-        tail = file.read()
+    length = archive.seek(0, os.SEEK_END)
+    archive.seek(max(0, length - 65_557))
+    tail = archive.read()
+    archive.seek(0)
     at = tail.rfind(b"PK\x05\x06")
     if at < 0 or len(tail) < at + 22:
         raise BadArchive("The zip archive ends too early: its table of contents is missing.", hint="Upload it again.")
@@ -282,19 +280,19 @@ def _unpack_zip_entry(packed: zipfile.ZipFile, info: zipfile.ZipInfo, tree: _Tre
             tree.add(entry)
 
 
-def _unpack_tar(archive: Path, kind: str, tree: _Tree) -> None:
+def _unpack_tar(archive: BinaryIO, kind: str, tree: _Tree) -> None:
     packing = kind.removeprefix("tar").removeprefix(".")
     # headers and padding are not content: each entry may add two blocks and an extended header
-    with plain(archive, packing, tree.max_bytes + tree.max_entries * 4096) as stream:
-        reader = TarReader(stream, limits=_TAR_LIMITS)
-        try:
-            for member in reader:
-                tree.add(_tar_entry(reader, member))
-        except TarDamaged as error:
-            raise BadArchive(f"The tar archive ends too early or is damaged: {error}.", hint=_AGAIN) from None
-        except TarTooLarge as error:
-            raise BadArchive(error.what, hint=_AGAIN) from None
-        _read_to_end(stream)
+    stream = plain(archive, packing, tree.max_bytes + tree.max_entries * 4096)
+    reader = TarReader(stream, limits=_TAR_LIMITS)
+    try:
+        for member in reader:
+            tree.add(_tar_entry(reader, member))
+    except TarDamaged as error:
+        raise BadArchive(f"The tar archive ends too early or is damaged: {error}.", hint=_AGAIN) from None
+    except TarTooLarge as error:
+        raise BadArchive(error.what, hint=_AGAIN) from None
+    _read_to_end(stream)
 
 
 def _tar_entry(reader: TarReader, member: Member) -> _Entry:
@@ -320,13 +318,44 @@ def _read_to_end(stream: Plain) -> None:
         raise BadArchive("The tar archive ends too early: its end mark is missing.", hint="Upload it again.")
 
 
-def _unwrap(target: Path) -> str:
+def _unwrap(target: Folder) -> str:
     """If all lies in one folder, that folder is the source; returns its name."""
-    entries = list(target.iterdir())
-    if len(entries) != 1 or entries[0].is_symlink() or not entries[0].is_dir():
+    names = target.names()
+    if len(names) != 1 or not target.is_folder(names[0]):
         return ""
-    name = entries[0].name
-    inner = entries[0].rename(target.with_name(f"{target.name}.inner"))
-    shutil.rmtree(target)
-    inner.rename(target)
-    return name
+    inner = target.names(names[0])
+    aside = next(name for name in (f".unwrapped{number}" for number in range(len(inner) + 1)) if name not in inner)
+    target.rename(names[0], aside)
+    for name in inner:
+        target.rename(f"{aside}/{name}", name)
+    target.remove(aside)
+    return names[0]
+
+
+def _leads_out(tree: Folder, name: str) -> bool:
+    """Whether following a link, and those that it leads to, leaves the tree. One that leads in a circle or to nothing does not."""
+    waiting = list(reversed(name.split("/")))
+    at: list[str] = []
+    links = 0
+    while waiting:
+        part = waiting.pop()
+        if part in ("", "."):
+            continue
+        if part == "..":
+            if not at:
+                return True
+            at.pop()
+            continue
+        place = "/".join((*at, part))
+        found = tree.find(place)
+        if found is not None and stat.S_ISLNK(found.st_mode):
+            links += 1
+            if links > _MOST_LINKS:
+                return False
+            text = tree.read_link(place)
+            if text.startswith("/"):
+                return True
+            waiting.extend(reversed(text.split("/")))
+            continue
+        at.append(part)
+    return False

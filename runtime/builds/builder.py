@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 from runtime import stopping
+from runtime.builds import appfile_reading, code, procfile
 from runtime.builds.allowance import Allowance
 from runtime.builds.appfile import AppFile
 from runtime.builds.archive import unpack
 from runtime.builds.cache import StepCache
-from runtime.builds.code import as_layer, leave_out, read_app_file, read_source, take
 from runtime.builds.detect import DOCKERFILE, Source
 from runtime.builds.dockerfile import build as dockerfile
 from runtime.builds.dockerfile.health import health_of
 from runtime.builds.dockerfile.running import Job
+from runtime.builds.dockerfile.syntax import MAX_TEXT
 from runtime.builds.figures import count, seconds, sizes
 from runtime.builds.foreign import PushedImage, ReferredImage, take_in
 from runtime.builds.ground import Ground, beside, lay
@@ -32,6 +35,7 @@ from runtime.builds.sandbox import WORKSPACE, Order
 from runtime.builds.steps import Install
 from runtime.builds.workshop import Workshop
 from runtime.config import NodeConfig
+from runtime.confined.session import Confinement, Session
 from runtime.containers.lifecycle import Containers
 from runtime.containers.spec import Limits, TeamLimits
 from runtime.containers.words import NO_SHELL, words
@@ -43,10 +47,13 @@ from runtime.images.manifest import ImageConfig, Layer
 from runtime.images.published import ORIGINAL
 from runtime.images.pulls import Pulls
 from runtime.images.store import Store
+from runtime.kernel import Kernel
 from runtime.quantities import Bytes
 from runtime.stacks.builder import layer_names, node_versions
 from runtime.stacks.offer import offer
+from runtime.trees.folder import Folder
 
+T = TypeVar("T")
 Log = Callable[[str], None]
 
 TIME_LIMIT = 1800.0  # seconds, a whole build
@@ -83,6 +90,7 @@ class Builder:
     def __init__(self, config: NodeConfig, store: Store, containers: Containers, *, time_limit: float = TIME_LIMIT) -> None:
         self._config, self._store, self._containers, self._time_limit = config, store, containers, time_limit
         self._cache, self._pulls = StepCache(config, store), Pulls(config, store)
+        self._kernel, self._confinement = Kernel(), Confinement()
         self.packages = PackageCaches(config)
 
     def build(self, request: BuildRequest, log: Log, cancelled: Callable[[], bool] = lambda: False) -> BuiltImage:
@@ -93,7 +101,12 @@ class Builder:
         with self._store.lease(), scratch.scratch(self._config.workspaces) as workspace:
             workspace.chmod(0o711)  # a container's root, nobody here, has to reach what is bound into it
             allowance = Allowance(self._time_limit, log)
-            with stopping.when(cancelled), disk.telling_when_full():
+            with (
+                stopping.when(cancelled),
+                disk.telling_when_full(),
+                self._confinement.session(request.team) as helper,
+                self._unmounted_at_end(workspace),
+            ):
                 return _Build(
                     self._config,
                     self._store,
@@ -106,6 +119,7 @@ class Builder:
                     log,
                     cancelled,
                     allowance,
+                    helper,
                 ).run()
 
     def take_in(self, image: PushedImage | ReferredImage, log: Log, cancelled: Callable[[], bool] = lambda: False) -> BuiltImage:
@@ -124,6 +138,9 @@ class Builder:
     def sweep(self) -> list[str]:
         """Remove what killed builds left: workspaces nobody holds, and their containers; returns what, in words."""
         self._config.workspaces.mkdir(parents=True, exist_ok=True)
+        for mount in self._kernel.mounts_below(self._config.workspaces):
+            if not scratch.is_held(self._config.workspaces / mount.relative_to(self._config.workspaces).parts[0]):
+                self._kernel.unmount(mount, lazily=True)
         removed = scratch.sweep(self._config.workspaces)
         for container in self._containers.list():
             name = container.spec.labels.get(WORKSPACE)
@@ -131,6 +148,15 @@ class Builder:
                 self._containers.remove(container.id)
                 removed.append(f"removed the container {container.id} of a build that was killed")
         return [*removed, *self._store.sweep()]
+
+    @contextmanager
+    def _unmounted_at_end(self, workspace: Path) -> Iterator[None]:
+        """What was mounted for a step is unmounted before the workspace is removed, however the build ends."""
+        try:
+            yield
+        finally:
+            for mount in self._kernel.mounts_below(workspace):
+                self._kernel.unmount(mount, lazily=True)
 
 
 @dataclass(slots=True)
@@ -148,6 +174,7 @@ class _Build:
     log: Log
     cancelled: Callable[[], bool]
     allowance: Allowance
+    helper: Session  # the only one that looks into the source
     started: float = 0.0
     app_file: AppFile = field(default_factory=AppFile)
     workshop: Workshop = field(init=False)
@@ -170,21 +197,23 @@ class _Build:
             team_limits=request.team_limits,
             log=self.log,
             cancelled=self.cancelled,
+            helper=self.helper,
         )
 
     def run(self) -> BuiltImage:
         self.started = time.monotonic()
         tree = self._unpack()
-        self.app_file = read_app_file(tree)
+        self.app_file = appfile_reading.read(self._call(tree, code.read_app_files))
         for note in self.app_file.notes:
             self.log(note)
-        if self._has_dockerfile(tree):
-            foreign = dockerfile.foreign_bases(tree, self._arguments, offer(self.config), self._file)
+        text = self._dockerfile_text(tree)
+        if text is not None:
+            foreign = dockerfile.foreign_bases(text, self._arguments, offer(self.config))
             decided = self._instead_of_dockerfile(tree, foreign)
             if decided is None:
-                return self._dockerfile(tree)
+                return self._dockerfile(tree, text)
         else:
-            decided = self._plan(read_source(tree, self.app_file))
+            decided = self._plan(self._source(tree))
         self._say(decided)
         ground, layers = self._layers(decided, tree)
         return self._image(layers, decided, ground)
@@ -194,9 +223,11 @@ class _Build:
         if decided.earlier is not None:
             _, made = self._layers(decided.earlier, tree)
             self._go_on()
-            tree = take(self.store.unpacked(made[-1]) / decided.takes, self.workspace / "taken")
+            tree = self._taken(self.store.unpacked(made[-1]), decided.takes)
             self.log(f"The image takes /{decided.takes} of that, and nothing else")
-        leave_out(tree, decided.left_out)
+        if decided.left_out:
+            with self.helper.tree(tree, writable=True) as top:
+                self.helper.call(code.leave_out, tree=top, names=tuple(decided.left_out))
         ground = lay(self.config, self.store, decided, self.log, self._progress)
         layers = list(ground.image)
         below = list(ground.steps)
@@ -231,15 +262,41 @@ class _Build:
     def _arguments(self) -> Mapping[str, str]:
         return {**self.app_file.building.arguments, **self.request.arguments}
 
-    def _has_dockerfile(self, tree: Path) -> bool:
-        """Whether a Dockerfile decides. BadSource: the app's file names one that is not there."""
-        is_there = (tree / self._file).is_file()
+    def _source(self, tree: Path) -> Source:
+        with self.helper.tree(tree) as top:
+            found = self.helper.call(code.read_source, tree=top)
+        return Source(files=found.files, texts=found.texts, app_file=self.app_file)
+
+    def _call(self, tree: Path, function: Callable[[Folder], T]) -> T:
+        with self.helper.tree(tree) as top:
+            return self.helper.call(function, tree=top)  # type: ignore[call-arg]  # by name, as all calls of a helper
+
+    def _taken(self, layer: Path, name: str) -> Path:
+        into = self.workspace / "taken"
+        into.mkdir(mode=0o755)
+        with self.helper.tree(layer) as made, self.helper.tree(into, writable=True) as target:
+            self.helper.call(code.take, made=made, name=name, into=target)
+        return into
+
+    def _dockerfile_text(self, tree: Path) -> bytes | None:
+        """The Dockerfile, if one decides. BadSource: the app's file names one that is not there."""
         builder = self.app_file.building.builder
-        if builder == DOCKERFILE and not is_there:
+        if builder not in ("", DOCKERFILE):
+            return None
+        with self.helper.tree(tree) as top:
+            text = self.helper.call(code.read_text_file, tree=top, name=self._file, most=MAX_TEXT + 1)
+        if text is None and builder == DOCKERFILE:
             raise BadSource(
                 f"{self.app_file.file} asks for a Dockerfile at {self._file}, which is not in the source.", hint="Correct build.dockerfile."
             )
-        return is_there and builder in ("", DOCKERFILE)
+        return text
+
+    def _declared(self, tree: Path) -> dict[str, str]:
+        """Process types that the source of a Dockerfile names: those of its Procfile, and above them those of the app's file."""
+        with self.helper.tree(tree) as top:
+            text = self.helper.call(code.read_text_file, tree=top, name="Procfile", most=MAX_TEXT)
+        declared = {} if text is None else procfile.parse(text.decode(errors="replace"))
+        return {**declared, **self.app_file.commands}
 
     def _instead_of_dockerfile(self, tree: Path, foreign: tuple[str, ...]) -> BuildPlan | None:
         """How else to build what has a Dockerfile whose base cannot be had: as if it had none, if that is enough to go by."""
@@ -250,7 +307,7 @@ class _Build:
                 self._pull(name)
         except (Unreachable, NotAllowed) as failure:
             self._go_on()
-            found = read_source(tree, self.app_file)
+            found = self._source(tree)
             try:
                 decided = self._plan(replace(found, files=found.files - {dockerfile.FILE}))
             except BadSource:
@@ -264,7 +321,7 @@ class _Build:
     def _pull(self, name: str) -> Digest:
         return self.pulls.find(name, self.log, deadline=time.monotonic() + self.allowance.left())
 
-    def _dockerfile(self, tree: Path) -> BuiltImage:
+    def _dockerfile(self, tree: Path, text: bytes) -> BuiltImage:
         """The source's own Dockerfile decides; see runtime.builds.dockerfile."""
         self.log("Detected: Dockerfile")
         if self.request.team_limits is not None:
@@ -289,15 +346,18 @@ class _Build:
             tree,
             self.log,
             self.cancelled,
-            file=self._file,
-            commands=self.app_file.commands,
+            helper=self.helper,
+            text=text,
             resolve=self._pull,
+            declared=self._declared(tree),
         )
         return self._finish(made.layers, dockerfile.labelled(made), made.processes)
 
     def _unpack(self) -> Path:
         tree = self.workspace / "source"
-        done = unpack(self.request.archive, self.request.filename, tree)
+        tree.mkdir(mode=0o755)
+        with self.request.archive.open("rb") as archive, self.helper.tree(tree, writable=True) as target:
+            done = self.helper.call(unpack, archive=archive, filename=self.request.filename, target=target)
         unwrapped = f", out of its top folder {done.unwrapped}" if done.unwrapped else ""
         self.log(f"Source: {count(done.files, 'file')}, {Bytes(done.size)}, from {self.request.filename}{unwrapped}")
         return tree
@@ -309,7 +369,12 @@ class _Build:
 
     def _code(self, tree: Path) -> Layer:
         started = time.monotonic()
-        layer = self.store.add_layer(as_layer(tree, self.workspace / f"code{self.workshop.steps}"), move=True)
+        place = self.workspace / f"code{self.workshop.steps}"
+        place.mkdir(mode=0o755)
+        tree.rename(place / "app")
+        with self.helper.tree(place, writable=True) as top:
+            self.helper.call(code.dress, layer=top)
+        layer = self.store.add_layer(place, move=True, team=self.request.team)
         self.workshop.told[layer.diff_id] = "App code"
         self.log(f"App code: {Bytes(layer.size)} in {seconds(started)}, layer {layer.digest.short}")
         return layer

@@ -1,20 +1,20 @@
-"""The app's own code: read from an unpacked source to plan with, and made into the topmost layer."""
+"""The app's own code: read from an unpacked source to plan with, and made into the topmost layer. Runs in a confined helper."""
 
 from __future__ import annotations
 
-import hashlib
 import os
-import shutil
 import stat
-from collections.abc import Iterable
-from pathlib import Path
+from dataclasses import dataclass
 
-from runtime import process, stopping
 from runtime.builds import appfile_reading, jar
-from runtime.builds.appfile import LARGEST, AppFile
-from runtime.builds.detect import ALWAYS_READ, Source, wants_text
+from runtime.builds.appfile import LARGEST
+from runtime.builds.detect import ALWAYS_READ, wants_text
+from runtime.confined.registry import confined
 from runtime.errors import BadSource, BuildFailed
 from runtime.quantities import Bytes
+from runtime.trees.copying import copy_tree
+from runtime.trees.folder import Folder, LinksInCircle
+from runtime.trees.walk import walk
 
 APP_UID = APP_GID = 1000
 _LARGEST_TEXT = 8 << 20  # lock files grow large
@@ -23,123 +23,153 @@ _FOLDER_TIME = 1_000_000_000  # seconds; folders have no content to take a time 
 _FIRST_TIME, _SPAN = 631_152_000, 946_080_000  # 1990, and 30 years
 
 
-def read_app_file(tree: Path) -> AppFile:
-    """What slipway.toml or app.json at the top says; BadSource says what is wrong with it."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Texts:
+    """A source as it is planned with: all names, and the texts of files that tell how to build it."""
+
+    files: frozenset[str]
+    texts: dict[str, str]
+
+
+@confined
+def read_app_files(tree: Folder) -> dict[str, bytes]:
+    """Those of slipway.toml and app.json at the top, or as much of each as shows that it is too large."""
     found: dict[str, bytes] = {}
     for name in appfile_reading.NAMES:
-        if (tree / name).is_file():
-            with (tree / name).open("rb") as file:
-                found[name] = file.read(LARGEST + 1)
-    return appfile_reading.read(found)
+        if (place := file_at(tree, name)) is not None:
+            found[name] = tree.read(place, LARGEST + 1)
+    return found
 
 
-def read_source(tree: Path, app_file: AppFile) -> Source:
-    """The listing, and the texts that tell how to build it."""
+@confined
+def read_text_file(tree: Folder, name: str, most: int) -> bytes | None:
+    """At most `most` bytes of one file; None: it is not there."""
+    place = file_at(tree, name)
+    return None if place is None else tree.read(place, most)
+
+
+@confined
+def read_source(tree: Folder) -> Texts:
+    """The listing, and the texts that tell how to build it. BadSource: one is not text."""
     files: set[str] = set()
     texts: dict[str, str] = {}
     left = _MOST_TEXT
-    for folder, folders, names in os.walk(tree):
-        folders.sort()
-        place = Path(folder).relative_to(tree)
-        for name in names:
-            path = (place / name).as_posix()
-            files.add(path)
-            if not wants_text(path):
-                continue
-            if path.endswith(".jar"):
-                texts[path] = jar.manifest(tree / path)
-                continue
-            size = (tree / path).lstat().st_size if path not in ALWAYS_READ else 0
-            if size <= left:  # what is not read is not known to be needed: an include of it makes the step read the whole source
-                left -= size
-                texts[path] = _read_text(tree / path, path)
-    return Source(files=frozenset(files), texts=texts, app_file=app_file)
+    for found in walk(tree):
+        path = found.path
+        if found.is_folder or (stat.S_ISLNK(found.status.st_mode) and tree.is_folder(_resolved(tree, path))):
+            continue
+        files.add(path)
+        if not wants_text(path):
+            continue
+        if path.endswith(".jar"):
+            texts[path] = _manifest(tree, path)
+            continue
+        size = found.status.st_size if path not in ALWAYS_READ else 0
+        if size <= left:  # what is not read is not known to be needed: an include of it makes the step read the whole source
+            left -= size
+            texts[path] = _read_text(tree, path)
+    return Texts(files=frozenset(files), texts=texts)
 
 
-def read_files(tree: Path, names: Iterable[str]) -> dict[str, bytes]:
+@confined
+def read_files(tree: Folder, names: tuple[str, ...]) -> dict[str, bytes]:
     """The bytes of some files, for a step's key; they name dependencies, so a huge one is a mistake, or meant to take our memory."""
     found: dict[str, bytes] = {}
     for name in names:
-        if (tree / name).stat().st_size > _LARGEST_TEXT:
+        place = file_at(tree, name)
+        if place is None:
+            raise FileNotFoundError(name)
+        if tree.status(place).st_size > _LARGEST_TEXT:
             raise BadSource(f"{name} is larger than {Bytes(_LARGEST_TEXT)}.", hint="Dependencies are named in far less.")
-        found[name] = (tree / name).read_bytes()
+        found[name] = tree.read(place, _LARGEST_TEXT)
     return found
 
 
-def read_whole(tree: Path) -> dict[str, bytes]:
+@confined
+def read_whole(tree: Folder) -> dict[str, bytes]:
     """A digest of every file by its name, for the key of a step that reads the whole source."""
     found: dict[str, bytes] = {}
-    for folder, folders, names in os.walk(tree):
-        folders.sort()
-        for name in names:
-            stopping.check()
-            path = Path(folder, name)
-            content = os.fsencode(path.readlink()) if path.is_symlink() else _digest(path)
-            found[path.relative_to(tree).as_posix()] = f"{path.lstat().st_mode:o} ".encode() + content
+    for entry in walk(tree):
+        if entry.is_folder:
+            continue
+        is_link = stat.S_ISLNK(entry.status.st_mode)
+        content = os.fsencode(entry.folder.read_link(entry.name)) if is_link else bytes.fromhex(entry.folder.digest(entry.name))
+        found[entry.path] = f"{entry.status.st_mode:o} ".encode() + content
     return found
 
 
-def leave_out(tree: Path, names: Iterable[str]) -> None:
+@confined
+def leave_out(tree: Folder, names: tuple[str, ...]) -> None:
     """Remove top folders that are made anew."""
     for name in names:
-        path = tree / name
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
+        if tree.is_folder(name):
+            tree.remove(name)
 
 
-def take(made: Path, into: Path) -> Path:
-    """A copy of a folder that a build step made, to go on with as the source. BuildFailed: it holds what is no file, folder or link."""
-    if not made.is_dir() or made.is_symlink():
+@confined
+def take(made: Folder, name: str, into: Folder) -> None:
+    """Copy a folder that a build step made, to go on with as the source. BuildFailed: it holds what is no file, folder or link."""
+    if not made.is_folder(name):
         raise BuildFailed("The build made no folder to go on with.", hint="Its own words are in the build log.")
-    for folder, _, names in os.walk(made):
-        for name in names:
-            mode = Path(folder, name).lstat().st_mode
-            if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
-                raise BuildFailed(f"The build made {name}, which is neither file, folder nor link.", hint="Make files alone.")
-    process.run(["setpriv", "--pdeathsig", "KILL", "cp", "-a", made, into], timeout=600, stoppable=True)
-    into.chmod(0o755)
-    return into
+    with made.subfolder(name) as top:
+        for found in walk(top):
+            mode = found.status.st_mode
+            if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode) or stat.S_ISDIR(mode)):
+                raise BuildFailed(f"The build made {found.name}, which is neither file, folder nor link.", hint="Make files alone.")
+        copy_tree(top, into)
+    into.set_mode("", 0o755)
 
 
-def as_layer(tree: Path, layer: Path) -> Path:
-    """Turn the source tree into a layer's: at /app, owned by the app's user, each file's time derived from its content.
+@confined
+def dress(layer: Folder) -> None:
+    """Give the files of a layer to the app's user, and each the time that its content decides.
 
-    A time that content decides makes the same source the same layer, while whoever compares times (a static server's ETag, an
-    import's cache) still sees every change.
+    So the same source makes the same layer, while whoever compares times (a static server's ETag, an import's cache) still sees every
+    change.
     """
-    layer.mkdir(mode=0o755)
-    tree.rename(layer / "app")
-    for folder, _, names in os.walk(layer, topdown=False):
-        for name in names:
-            stopping.check()
-            path = Path(folder, name)
-            os.chown(path, APP_UID, APP_GID, follow_symlinks=False)
-            moment = _FOLDER_TIME if path.is_symlink() else _moment(path)
-            os.utime(path, (moment, moment), follow_symlinks=False)
-        if folder != str(layer):
-            os.chown(folder, APP_UID, APP_GID)
-        os.utime(folder, (_FOLDER_TIME, _FOLDER_TIME))
-    return layer
+    folders = []
+    for found in walk(layer):
+        found.folder.set_owner(found.name, APP_UID, APP_GID)
+        if found.is_folder:
+            folders.append(found.path)
+            continue
+        is_file = stat.S_ISREG(found.status.st_mode)
+        moment = (_moment(found.folder.digest(found.name)) if is_file else _FOLDER_TIME) * 10**9
+        found.folder.set_times(found.name, moment, moment)
+    for path in (*reversed(folders), ""):
+        layer.set_times(path, _FOLDER_TIME * 10**9, _FOLDER_TIME * 10**9)
 
 
-def _moment(path: Path) -> int:
-    return _FIRST_TIME + int(_digest(path).hex()[:8], 16) % _SPAN
+def file_at(tree: Folder, name: str) -> str | None:
+    """Where a regular file of this name is, links followed inside the tree; None if there is none."""
+    place = _resolved(tree, name)
+    return place if place and tree.is_file(place) else None
 
 
-def _digest(path: Path) -> bytes:
-    """A file may be as large as the whole source: never read at once."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()
-
-
-def _read_text(path: Path, name: str) -> str:
+def _resolved(tree: Folder, name: str) -> str:
     try:
-        status = path.stat()
-    except OSError:  # a link to nothing, or in a circle
+        return tree.resolve(name)
+    except LinksInCircle:
+        return name
+
+
+def _moment(digest: str) -> int:
+    return _FIRST_TIME + int(digest[:8], 16) % _SPAN
+
+
+def _manifest(tree: Folder, path: str) -> str:
+    place = file_at(tree, path)
+    if place is None:
         return ""
-    if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST_TEXT:
+    with tree.open_file(place) as file:
+        return jar.manifest(file)
+
+
+def _read_text(tree: Folder, name: str) -> str:
+    place = file_at(tree, name)
+    if place is None or tree.status(place).st_size > _LARGEST_TEXT:  # a link to nothing or in a circle, or far too long
         return ""
-    data = path.read_bytes()
+    data = tree.read(place, _LARGEST_TEXT)
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from typing import BinaryIO
 
 from runtime.errors import BadArchive
 from runtime.trees import plain as trees
@@ -50,8 +48,6 @@ def too_large(limit: int) -> str:
     return f"The archive unpacks to more than {limit >> 20} MiB, the most a source may have."
 
 
-@contextmanager
-def plain(path: Path, packing: str, limit: int) -> Iterator[Plain]:
-    """Open a file packed as `gz`, `zst`, `xz` or not at all (``""``); reading past `limit` bytes raises BadArchive."""
-    with path.open("rb") as packed:
-        yield Plain(trees.Plain(packed, Packing(packing)), limit)
+def plain(packed: BinaryIO, packing: str, limit: int) -> Plain:
+    """The plain bytes of a file packed as `gz`, `zst`, `xz` or not at all (``""``); reading past `limit` bytes raises BadArchive."""
+    return Plain(trees.Plain(packed, Packing(packing)), limit)

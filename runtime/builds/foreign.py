@@ -14,7 +14,9 @@ from pathlib import Path
 from runtime.builds import procfile
 from runtime.builds.dockerfile.accounts import account
 from runtime.builds.dockerfile.build import USER_LABEL, WEB_LABEL
+from runtime.builds.dockerfile.running import reader
 from runtime.config import NodeConfig
+from runtime.confined.session import Confinement
 from runtime.errors import BadSource, ImageDamaged, TransferFailed
 from runtime.images import manifest
 from runtime.images.adoption import Adopted, adopt
@@ -183,7 +185,8 @@ class _User:
 def _labelled(adopted: Adopted, store: Store, processes: dict[str, str], log: Callable[[str], None]) -> ImageConfig:
     config = adopted.config
     paths = tuple(store.unpacked(layer) for layer in reversed(adopted.layers))
-    who = account(config.user or "0", paths, _User())
+    with Confinement().session() as helper:
+        who = account(config.user or "0", reader(paths, helper), _User())
     labels = {USER_LABEL: f"{who.uid}:{who.gid}", _PROCESSES_LABEL: json.dumps(processes, sort_keys=True)}
     if processes.get("web") == _own(config):
         labels[WEB_LABEL] = _own(config)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import zipfile
 import zlib
-from pathlib import Path
+from typing import BinaryIO
 
 MANIFEST = "META-INF/MANIFEST.MF"
 _PLACE = re.compile(r"(?:target/|build/libs/)?[^/]+\.jar")
@@ -17,11 +17,11 @@ def is_program_place(path: str) -> bool:
     return _PLACE.fullmatch(path) is not None
 
 
-def manifest(path: Path) -> str:
+def manifest(file: BinaryIO) -> str:
     """The manifest's text with its folded lines joined; "" where there is none, or this is no jar."""
     try:
-        with zipfile.ZipFile(path) as jar, jar.open(MANIFEST) as file:
-            text = file.read(_LONGEST).decode(errors="replace")
+        with zipfile.ZipFile(file) as jar, jar.open(MANIFEST) as content:
+            text = content.read(_LONGEST).decode(errors="replace")
     except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError, RuntimeError, OSError, ValueError):
         return ""
     return re.sub(r"\r?\n ", "", text)  # "JAR File Specification", line length

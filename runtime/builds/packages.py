@@ -9,25 +9,25 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from runtime.builds.cutting import CUT_TO, cut
 from runtime.builds.steps import Tool
 from runtime.builds.surroundings import Surroundings
 from runtime.config import NodeConfig
+from runtime.confined import removal
+from runtime.confined.session import Confinement
 from runtime.containers.spec import Bind
-from runtime.images.disk import size_of, unless_gone
+from runtime.images.scratch import remove_tree
 
 KEPT = 14 * 86_400.0  # seconds after its last use
 OVERFLOW = 2  # times its size: then the step is stopped, and done again without the cache
-_CUT_TO = 0.8  # of its size, so that it is not cut again after the next download
 _LOOK = 3.0  # seconds between two looks at the size of what is being written
 _INSIDE = "/build/cache"
-_GONE = ".gone-"
 _VARIABLES = {
     Tool.UV: {"UV_CACHE_DIR": f"{_INSIDE}/uv", "PIP_CACHE_DIR": f"{_INSIDE}/pip"},
     Tool.NPM: {"NPM_CONFIG_CACHE": f"{_INSIDE}/npm", "NPM_CONFIG_LOGS_MAX": "0"},
@@ -37,7 +37,6 @@ _VARIABLES = {
     Tool.YARN: {"NPM_CONFIG_CACHE_FOLDER": f"{_INSIDE}/yarn", "YARN_GLOBAL_FOLDER": f"{_INSIDE}/berry"},
     Tool.COMPOSER: {"COMPOSER_CACHE_DIR": f"{_INSIDE}/composer"},
 }
-_AS_ONE = {"uv": 4, "yarn": 3}  # how many names of a path make what these remove as a whole; others check each file they find
 
 
 @dataclass(slots=True, kw_only=True)
@@ -45,6 +44,7 @@ class Lent:
     """A cache while one step uses it."""
 
     folder: Path
+    team: int
     most: int  # bytes
     _looked: float = field(default_factory=time.monotonic)
     overflowed: bool = False
@@ -58,7 +58,7 @@ class Lent:
     def overflows(self) -> bool:
         """Asked again and again while the step runs."""
         if not self.overflowed and time.monotonic() - self._looked > _LOOK:
-            self.overflowed = size_of(self.folder) > self.most * OVERFLOW
+            self.overflowed = _size(self.folder, self.team) > self.most * OVERFLOW
             self._looked = time.monotonic()
         return self.overflowed
 
@@ -84,7 +84,7 @@ class PackageCaches:
         theirs = self._packages / str(team)
         if alone:
             fresh = _made(place / "packages", owner)
-            yield (lent := Lent(folder=fresh, most=self._config.package_cache))
+            yield (lent := Lent(folder=fresh, team=team, most=self._config.package_cache))
             if not lent.overflowed:
                 self._packages.mkdir(mode=0o711, parents=True, exist_ok=True)
                 with self.using(team), suppress(OSError):  # there is one already, or it is on another disk
@@ -92,7 +92,7 @@ class PackageCaches:
         else:
             with self.using(team):
                 self._packages.mkdir(mode=0o711, parents=True, exist_ok=True)
-                yield Lent(folder=_made(theirs, owner), most=self._config.package_cache)
+                yield Lent(folder=_made(theirs, owner), team=team, most=self._config.package_cache)
         self.cut(team)
 
     def has(self, team: int) -> bool:
@@ -115,28 +115,19 @@ class PackageCaches:
         with self._locked(team, fcntl.LOCK_EX | fcntl.LOCK_NB) as held:
             if not held or not folder.is_dir():
                 return 0
-            parts = _parts(folder)
-            total = sum(size for size, _ in parts.values())
-            if total <= most:
-                return 0
-            removed = 0
-            for names, (size, _) in sorted(parts.items(), key=lambda item: item[1][1]):
-                if total - removed <= most * _CUT_TO:
-                    break
-                _remove(folder, names)
-                removed += size
-            return removed
+            with Confinement().session(team) as helper:
+                return helper.call(cut, top=helper.tree(folder, writable=True, as_written=True), most=most)
 
     def cut_mounts(self, team: int, most: int) -> None:
         """Remove the team's cache mounts that were used least recently until the rest fit; none while a step uses any."""
         with self._locked(team, fcntl.LOCK_EX | fcntl.LOCK_NB) as held:
             mounts = sorted(_folders(self._mounts / str(team)), key=lambda path: path.stat().st_mtime) if held else []
-            sizes = {mount: size_of(mount) for mount in mounts}
+            sizes = {mount: _size(mount, team) for mount in mounts}
             total = sum(sizes.values())
             for mount in mounts if total > most else ():
-                if total <= most * _CUT_TO:
+                if total <= most * CUT_TO:
                     break
-                shutil.rmtree(mount)
+                remove_tree(mount, team=team, as_written=True)
                 total -= sizes[mount]
 
     def collect(self, now: float, *, all_of_it: bool = False) -> int:
@@ -148,7 +139,7 @@ class PackageCaches:
                 continue
             with self._locked(int(team), fcntl.LOCK_EX | fcntl.LOCK_NB) as held:
                 if held:
-                    shutil.rmtree(folder)
+                    remove_tree(folder, team=int(team), as_written=True)
                     removed += 1
         return removed
 
@@ -173,45 +164,10 @@ def _made(folder: Path, owner: int) -> Path:
     return folder
 
 
-def _parts(folder: Path) -> dict[tuple[str, ...], tuple[int, float]]:
-    """What may go by itself: (bytes, last use as Unix seconds) by the names that lead to it."""
-    found: dict[tuple[str, ...], tuple[int, float]] = {}
-    for place, _, names, at in os.fwalk(folder, follow_symlinks=False, onerror=unless_gone):
-        below = Path(place).relative_to(folder).parts
-        for name in names:
-            with suppress(FileNotFoundError):
-                status = os.stat(name, dir_fd=at, follow_symlinks=False)  # of an open folder
-                part = _part_of((*below, name))
-                size, used = found.get(part, (0, 0.0))
-                found[part] = (size + status.st_blocks * 512, max(used, status.st_atime, status.st_mtime))
-    return found
-
-
-def _part_of(names: tuple[str, ...]) -> tuple[str, ...]:
-    """An unpacked wheel of uv's must not lose a file: whoever installs it next would not notice."""
-    if names[0] == "uv" and len(names) > 1 and names[1].startswith("archive-"):
-        return names[:3]
-    return names[: _AS_ONE.get(names[0], len(names))]
-
-
-def _remove(folder: Path, names: tuple[str, ...]) -> None:
-    """Through open folders only: what is below is the tenant's, and a link there must lead nowhere."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        for name in names[:-1]:
-            inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
-            os.close(fd)
-            fd = inner
-        try:
-            os.unlink(names[-1], dir_fd=fd)  # in an open folder
-        except IsADirectoryError:
-            aside = f"{_GONE}{os.urandom(6).hex()}"
-            os.rename(names[-1], aside, src_dir_fd=fd, dst_dir_fd=fd)  # at once: nobody finds a part of it
-            shutil.rmtree(aside, dir_fd=fd)
-    except (FileNotFoundError, NotADirectoryError):
-        return  # gone, or turned into something else, meanwhile
-    finally:
-        os.close(fd)
+def _size(folder: Path, team: int) -> int:
+    """Bytes on disk of what a team's containers wrote."""
+    with Confinement().session(team) as helper:
+        return helper.call(removal.measure, top=helper.tree(folder, as_written=True))
 
 
 def _folders(folder: Path) -> list[Path]:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from runtime import process
 from runtime.builds.allowance import FROZEN_MOST, Allowance
 from runtime.builds.packages import OVERFLOW, Lent
 from runtime.builds.steps import TEXTS, Install
 from runtime.builds.surroundings import Surroundings
-from runtime.builds.yields import tame
+from runtime.confined.session import Confinement
 from runtime.containers.container import Exit
 from runtime.containers.spec import Bind, ContainerSpec, Limits, Purpose, TeamLimits
 from runtime.errors import BuildFailed, CacheTooLarge, Cancelled
+from runtime.images import taming
 from runtime.quantities import Bytes
 
 WORKSPACE = "slipway.workspace"  # label: the folder of the build a container belongs to
@@ -109,7 +108,7 @@ def run_install(
             )
         if end.code != 0:
             raise BuildFailed(f"{install.name}: `{install.tool}` failed. {end.explain()}", hint="Its own words are in the build log.")
-        return _collect(containers.upper(spec.id), install, order.workspace / f"made-{order.container_id}", order.limits.disk)
+        return _collect(containers.upper(spec.id), install, order.workspace / f"made-{order.container_id}", order)
     finally:
         containers.remove(spec.id)
 
@@ -134,27 +133,18 @@ def run_within(
         allowance.freeze(False)
 
 
-def _collect(upper: Path, install: Install, made: Path, disk: Bytes) -> Path:
-    """Copy the step's folders out of a stopped container's writable layer, whose content is the tenant's: follow no link of its."""
+def _collect(upper: Path, install: Install, made: Path, order: Order) -> Path:
+    """Copy the step's folders out of a stopped container's writable layer, in a confined helper of the team's."""
     made.mkdir(mode=0o755)
-    for folder in install.keep:
-        if _is_real(upper, folder):
-            tame(upper / folder, most=disk)
-            process.run(["setpriv", "--pdeathsig", "KILL", "cp", "-a", "--parents", folder, made], cwd=upper, timeout=600, stoppable=True)
+    with Confinement().session(order.team) as helper:
+        helper.call(
+            taming.collect,
+            upper=helper.tree(upper, writable=True),
+            into=helper.tree(made, writable=True),
+            folders=install.keep,
+            most=order.limits.disk,
+        )
     return made
-
-
-def _is_real(upper: Path, folder: str) -> bool:
-    path = upper
-    for part in folder.split("/"):
-        path /= part
-        try:
-            mode = path.lstat().st_mode
-        except FileNotFoundError:
-            return False
-        if not stat.S_ISDIR(mode):
-            raise BuildFailed(f"The build step replaced the folder /{folder} by something else.", hint="An install script did that.")
-    return True
 
 
 def _say(line: str, log: Callable[[str], None]) -> None:

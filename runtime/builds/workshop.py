@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from runtime.builds import code
 from runtime.builds.cache import StepCache
-from runtime.builds.code import read_files, read_whole
 from runtime.builds.packages import Lent, PackageCaches, keeps
 from runtime.builds.sandbox import Order, run_install
 from runtime.builds.steps import Install, step_key
 from runtime.builds.surroundings import Surroundings, surroundings
+from runtime.confined.session import Session
 from runtime.containers.lifecycle import Containers
 from runtime.containers.spec import TeamLimits, first_id_of
 from runtime.errors import CacheTooLarge
@@ -34,6 +35,7 @@ class Workshop:
     team_limits: TeamLimits | None
     log: Callable[[str], None]
     cancelled: Callable[[], bool]
+    helper: Session
     steps: int = 0  # begun so far
     told: dict[Digest, str] = field(default_factory=dict)  # what made each layer, by diff ID
 
@@ -43,7 +45,7 @@ class Workshop:
         place = self.order.workspace / f"step{self.steps}"
         place.mkdir(mode=0o711)
         around = surroundings(install.tool, place)
-        contents = {} if tree is None else read_whole(tree) if install.reads_all else read_files(tree, install.files)
+        contents = {} if tree is None else self._contents(install, tree)
         parent = chain_id([layer.diff_id for layer in below])
         key = step_key(install, parent, contents, around.identity)
         own_key = step_key(install, parent, contents, around.identity, team=self.order.team)
@@ -59,11 +61,18 @@ class Workshop:
             paths = tuple(self.store.unpacked(layer) for layer in reversed(below))
             shared = not install.reads_all and not (keeps(install.tool) and self.packages.has(self.order.team))
             made = self._run(install, place, alone=shared, layers=paths, inputs=inputs, around=around)
-            layer = self.store.add_layer(made, move=True)
+            layer = self.store.add_layer(made, move=True, team=self.order.team)
             self.cache.keep(keys[0] if shared else own_key, layer, install)
             self.told[layer.diff_id] = install.describe()
             self.log(f"{install.name}: installed in {time.monotonic() - started:.1f} s, {Bytes(layer.size)}, layer {layer.digest.short}")
             return layer
+
+    def _contents(self, install: Install, tree: Path) -> dict[str, bytes]:
+        """What of the source decides the step: the files that it reads, or a digest of each."""
+        with self.helper.tree(tree) as top:
+            if install.reads_all:
+                return self.helper.call(code.read_whole, tree=top)
+            return self.helper.call(code.read_files, tree=top, names=install.files)
 
     def _run(self, install: Install, place: Path, *, alone: bool, layers: tuple[Path, ...], inputs: Path, around: Surroundings) -> Path:
         """The step in its container, with the team's package cache, or without where it does not fit in."""

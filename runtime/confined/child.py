@@ -15,6 +15,7 @@ import socket
 import traceback
 from collections.abc import Mapping
 from contextlib import suppress
+from io import IOBase
 from typing import Any, NoReturn
 
 from runtime import syscalls
@@ -22,6 +23,7 @@ from runtime.confined import registry, wire
 from runtime.confined.wire import Closed, Malformed, Message, Say
 from runtime.errors import RuntimeFailure
 from runtime.syscalls import Capability, Namespace
+from runtime.trees.folder import Folder
 
 # Over files of the team's own ids; each counts in its user namespace alone (capabilities(7)).
 KEPT = Capability.CHOWN | Capability.DAC_OVERRIDE | Capability.DAC_READ_SEARCH | Capability.FOWNER | Capability.FSETID | Capability.SETFCAP
@@ -74,7 +76,11 @@ def _answer(asked: Message, channel: socket.socket) -> dict[str, Any]:
     """What one call came to, as the host reads it."""
     try:
         function = registry.find(asked.body["call"])
-        result = function(**_arguments(asked.body["arguments"], wire.signature(function), asked.fds, channel))
+        arguments = _arguments(asked.body["arguments"], wire.signature(function), asked.fds, channel)
+        try:
+            result = function(**arguments)
+        finally:
+            _close(arguments)
         return {"result": wire.encode(result, [])}
     except RuntimeFailure as failure:
         return {"failure": type(failure).__name__, "what": failure.what, "hint": failure.hint}
@@ -87,8 +93,16 @@ def _answer(asked: Message, channel: socket.socket) -> dict[str, Any]:
         return {"fault": "".join(traceback.format_exception(error))[-_LONGEST_TRACE:]}
 
 
+def _close(arguments: Mapping[str, Any]) -> None:
+    """Close folders and files; what a folder opened goes with it."""
+    for value in arguments.values():
+        for one in value if isinstance(value, tuple) else (value,):
+            if isinstance(one, Folder | IOBase):
+                one.close()
+
+
 def _arguments(given: Mapping[str, Any], kinds: Mapping[str, Any], fds: list[int], channel: socket.socket) -> dict[str, Any]:
-    """Arguments by name. Folders get descriptors of their own, so that closing one is its user's affair."""
+    """Arguments by name; each folder or file has a descriptor of its own."""
     found: dict[str, Any] = {}
     for name, kind in kinds.items():
         if kind == Say:

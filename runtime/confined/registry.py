@@ -10,8 +10,17 @@ R = TypeVar("R")
 
 # Loaded by the zygote while it still has a file tree. A function elsewhere that is marked is refused by `confined` itself.
 MODULES = (
+    "runtime.builds.archive",
+    "runtime.builds.code",
+    "runtime.builds.cutting",
+    "runtime.builds.dockerfile.work",
     "runtime.confined.probe",
     "runtime.confined.removal",
+    "runtime.images.diff",
+    "runtime.images.packing",
+    "runtime.images.taming",
+    "runtime.images.written",
+    "runtime.stacks.look",
 )
 
 _marked: dict[str, Callable[..., object]] = {}

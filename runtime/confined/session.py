@@ -17,7 +17,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -89,6 +89,21 @@ class Session:
         flags = _QUIET if writable else _QUIET | MountFlag.READ_ONLY
         clone = self._kernel.clone_tree(path, idmap=None if as_written else self._ids, flags=flags)
         return self.keep(Folder(clone))
+
+    def trees(self, paths: Iterable[Path]) -> tuple[Folder, ...]:
+        """Several, in their order, read-only and with the ids on disk."""
+        return tuple(self.tree(path) for path in paths)
+
+    @property
+    def ids(self) -> int:
+        """The user namespace whose ids the helper has, to show a mount to it (mount_setattr(2)); it ends with the session."""
+        return self._ids
+
+    def ids_of_layers(self) -> int:
+        """The same with the host's root as one more: for a writable layer that holds real ids, which an overlay itself writes to."""
+        ids = _ZYGOTE.ids_of_layers(first_id_of(self.team))
+        self._stack.callback(os.close, ids)
+        return ids
 
     def keep(self, folder: Folder) -> Folder:
         """Close a folder with the session."""
@@ -237,6 +252,14 @@ class _Zygote:
 
     def fork(self, order: dict[str, int], fds: list[int]) -> tuple[int, int]:
         """(pidfd, descriptor of the user namespace) of a new helper."""
+        process, ids = self._asked(order, fds, 2)
+        return process, ids
+
+    def ids_of_layers(self, first_id: int) -> int:
+        """Descriptor of a user namespace with a team's ids and, as the one after them, the host's root."""
+        return self._asked({"first_id": first_id, "of_layers": 1}, [], 1)[0]
+
+    def _asked(self, order: dict[str, int], fds: list[int], count: int) -> list[int]:
         with self._lock:
             for last in (False, True):
                 try:
@@ -247,9 +270,9 @@ class _Zygote:
                     self._end()
                     if last:
                         raise HostLacks("No confined helper could be started: its zygote ends at once.", hint=_LOOK_AT) from None
-            if len(answer.fds) != 2:
+            if len(answer.fds) != count:
                 raise HostLacks(f"No confined helper could be started: {answer.body.get('fault')}.", hint=_LOOK_AT)
-            return answer.fds[0], answer.fds[1]
+            return answer.fds
 
     def _started(self) -> socket.socket:
         if self._orders is None or self._of != os.getpid():

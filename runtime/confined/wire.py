@@ -88,18 +88,18 @@ def encode(value: object, fds: list[int]) -> Any:  # JSON
         return len(fds) - 1
     if isinstance(value, tuple | list) and any(isinstance(one, Folder) for one in value):
         return [encode(one, fds) for one in value]
-    return msgspec.to_builtins(value)
+    return msgspec.to_builtins(value, enc_hook=_plain)
 
 
 def decode(value: Any, kind: Any, fds: list[int]) -> Any:  # what `kind` says
     """The inverse; Malformed: it is not of that kind."""
     try:
         if kind is Folder:
-            return Folder(fds[value])
+            return Folder(os.dup(fds[value]))
         if kind is BinaryIO:
             return os.fdopen(os.dup(fds[value]), _MODES[fcntl.fcntl(fds[value], fcntl.F_GETFL) & os.O_ACCMODE])
         if Folder in get_args(kind):
-            return tuple(Folder(fds[one]) for one in value)
+            return tuple(Folder(os.dup(fds[one])) for one in value)
         return msgspec.convert(value, kind, strict=True)
     except (msgspec.ValidationError, IndexError, TypeError, ValueError) as error:
         raise Malformed(str(error)) from None
@@ -108,6 +108,15 @@ def decode(value: Any, kind: Any, fds: list[int]) -> Any:  # what `kind` says
 def signature(function: Callable[..., object]) -> dict[str, Any]:
     """Type of each parameter, and of `return`."""
     return get_type_hints(function)
+
+
+def _plain(value: object) -> object:
+    """Our own kinds of text and numbers, such as digests and amounts, as what they are."""
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, int):
+        return int(value)
+    raise NotImplementedError(f"{type(value).__name__} does not go over the wire")
 
 
 def _exactly(channel: socket.socket, length: int) -> bytes:

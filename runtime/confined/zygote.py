@@ -6,6 +6,7 @@ hears the number of a range of ids and descriptors, forks, and writes the map of
 
 from __future__ import annotations
 
+import codecs
 import gc
 import importlib
 import os
@@ -20,6 +21,7 @@ from runtime.confined.wire import Closed, Message
 from runtime.syscalls import Namespace
 
 _IDS = 65_536
+_ENCODINGS = ("utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "latin-1", "ascii", "cp437")
 _ANY_FOLDER = "/tmp"  # noqa: S108  # only a place to mount the empty root on, in a namespace of our own
 
 
@@ -28,6 +30,8 @@ def main(fd: int) -> None:
     syscalls.die_with_parent(signal.SIGKILL)
     for module in MODULES:
         importlib.import_module(module)
+    for name in _ENCODINGS:
+        codecs.lookup(name)  # Python loads each when it is first used, which an empty root does not let it
     program = calls.program()
     proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     syscalls.unshare(Namespace.MOUNT | Namespace.NETWORK | Namespace.IPC | Namespace.UTS)
@@ -41,7 +45,37 @@ def main(fd: int) -> None:
             order = wire.receive(orders)
         except Closed:
             return
-        _fork(order, orders, proc, program)
+        if order.body.get("of_layers"):
+            _make_ids(order, orders, proc)
+        else:
+            _fork(order, orders, proc, program)
+
+
+def _make_ids(order: Message, orders: socket.socket, proc: int) -> None:
+    """Answer a user namespace of no process: the team's ids, and the host's root as the one after them, whom an overlay writes as."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    pid = os.fork()
+    if pid == 0:
+        ours.close()
+        syscalls.unshare(Namespace.USER)
+        theirs.send(b"?")
+        theirs.recv(1)  # until the zygote has it, or is gone
+        os._exit(0)
+    theirs.close()
+    passed: list[int] = []
+    try:
+        ours.recv(1)
+        first = order.body["first_id"]
+        for kind in ("uid_map", "gid_map"):
+            _write(proc, f"{pid}/{kind}", f"0 {first} {_IDS}\n{_IDS} 0 1".encode())
+        passed.append(os.open(f"{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC, dir_fd=proc))
+        wire.send(orders, {"pid": pid}, passed)
+    except OSError as error:
+        wire.send(orders, {"fault": str(error)})
+    finally:
+        ours.close()
+        for fd in passed:
+            os.close(fd)
 
 
 def _fork(order: Message, orders: socket.socket, proc: int, program: bytes) -> None:

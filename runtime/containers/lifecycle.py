@@ -19,6 +19,7 @@ from typing import TypeAlias
 
 from runtime import journal
 from runtime.config import NodeConfig
+from runtime.confined.session import Confinement
 from runtime.containers import identity, scratch, seccomp, sockets
 from runtime.containers.attachment import Network
 from runtime.containers.cgroup import Cgroups, open_cgroups, unless_gone
@@ -51,6 +52,7 @@ class Containers:
         self._kernel = kernel or Kernel()
         self._monitor = Monitor(config.run / "crun", self._kernel)
         self._namespaces = UserNamespaces(config.run / "userns", self._kernel)
+        self._confinement = Confinement(kernel=self._kernel)
 
     def prepare(self) -> None:
         """Once at start, and any number of times: folders, control groups, what the runtime needs. HostLacks tells what is missing."""
@@ -229,9 +231,9 @@ class Containers:
         """What an instance wrote beside its image; LaunchFailed: there is no such instance."""
         return self._writable.changes(self._folder(id), most=most)
 
-    def copy_written(self, id: str, into: Path, check: Callable[[Path], None]) -> None:
-        """A copy of it with real ids, taken while all its processes stand still."""
-        self._writable.copy(self._folder(id), into, check)
+    def copy_written(self, id: str, into: Path, *, most: int, while_still: Callable[[], None] = lambda: None) -> None:
+        """Copy it with real ids, while all its processes stand still; BuildFailed: it is more than `most` bytes."""
+        self._writable.copy(self._folder(id), into, most=most, while_still=while_still)
 
     def wake_forgotten(self) -> Words:
         """Thaw what a killed process of ours left frozen; what, in words."""
@@ -304,7 +306,7 @@ class Containers:
 
     @cached_property
     def _writable(self) -> Writable:
-        return Writable(kernel=self._kernel, cgroups=self._cgroups, namespaces=self._namespaces)
+        return Writable(cgroups=self._cgroups, confinement=self._confinement)
 
     @cached_property
     def _removal(self) -> Removal:

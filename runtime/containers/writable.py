@@ -6,22 +6,21 @@ frozen: `wake_forgotten` thaws what is marked and held by no one.
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from runtime import journal
+from runtime.confined.session import Confinement
 from runtime.containers import bundle
 from runtime.containers.cgroup import Cgroups
 from runtime.containers.folder import Folder
 from runtime.containers.spec import ContainerSpec, Purpose
-from runtime.containers.userns import UserNamespaces
 from runtime.errors import LaunchFailed
+from runtime.images import packing
+from runtime.images.scratch import remove_tree
+from runtime.images.taming import measure, prune, tame
 from runtime.images.written import MOST_CHANGES, Written, written
-from runtime.kernel import Kernel, MountFlag
-from runtime.process import run
 
 _MARK, _LOCK = "still", "still.lock"
 _COPY_SECONDS = 300.0
@@ -30,8 +29,8 @@ _COPY_SECONDS = 300.0
 class Writable:
     """The writable layers of one node's containers."""
 
-    def __init__(self, *, kernel: Kernel, cgroups: Cgroups, namespaces: UserNamespaces) -> None:
-        self._kernel, self._cgroups, self._namespaces = kernel, cgroups, namespaces
+    def __init__(self, *, cgroups: Cgroups, confinement: Confinement) -> None:
+        self._cgroups, self._confinement = cgroups, confinement
 
     def of_build(self, folder: Folder) -> Path:
         """Of a build container that has ended: with real ids, and without the mount points we made in it."""
@@ -39,28 +38,29 @@ class Writable:
         if journalled is None or journalled.spec.purpose is not Purpose.BUILD or not folder.scratch.is_mount():
             raise LaunchFailed(f"There is no build container {folder.id} with a writable layer.")
         upper = folder.scratch / "upper"
-        for target in bundle.mount_points(journalled.spec):
-            prune(upper, target)
+        with self._confinement.session(journalled.spec.team) as helper:
+            helper.call(prune, upper=helper.tree(upper, writable=True), names=bundle.mount_points(journalled.spec))
         return upper
 
     def changes(self, folder: Folder, *, most: int = MOST_CHANGES) -> Written:
         """What an instance wrote so far. It goes on meanwhile."""
         spec = _instance(folder)
         ours = frozenset(bundle.mount_points(spec))
-        return written(folder.scratch / "upper", spec.layers, first_id=spec.first_id, ignored=ours, most=most)
+        with self._confinement.session(spec.team) as helper:
+            upper = helper.tree(folder.scratch / "upper", as_written=True)
+            return helper.call(written, upper=upper, layers=helper.trees(spec.layers), ignored=ours, most=most)
 
-    def copy(self, folder: Folder, into: Path, check: Callable[[Path], None]) -> None:
-        """Copy what an instance wrote to a new folder, with real ids. Frozen meanwhile; `check` looks first and may refuse.
+    def copy(self, folder: Folder, into: Path, *, most: int, while_still: Callable[[], None] = lambda: None) -> None:
+        """Copy what an instance wrote to a new folder, with real ids and without setuid bits. Frozen meanwhile.
 
-        One that slept and was woken meanwhile is not kept waiting: it is copied anew, then held by us.
+        BuildFailed: it reads as more than `most` bytes, or is too much otherwise. An instance that slept and was woken meanwhile is not
+        kept waiting: it is copied anew, then held by us. `while_still` is called once nothing in it moves.
         """
         spec = _instance(folder)
-        if not self._copied_still(folder, spec, into, check):
-            shutil.rmtree(into)
-            if not self._copied_still(folder, spec, into, check):
+        if not self._copied_still(folder, spec, into, most, while_still):
+            remove_tree(into)
+            if not self._copied_still(folder, spec, into, most, while_still):
                 raise LaunchFailed(f"{folder.id} did not stand still while it was copied.", hint="Try again, unless it has ended.")
-        for target in bundle.mount_points(spec):
-            prune(into, target)
 
     def is_held(self, folder: Folder) -> bool:
         """Whether somebody froze it to copy it, and will let it go on in a moment."""
@@ -69,12 +69,16 @@ class Writable:
         with journal.lock(folder.path / _LOCK, blocking=False) as free:
             return not free
 
-    def _copied_still(self, folder: Folder, spec: ContainerSpec, into: Path, check: Callable[[Path], None]) -> bool:
+    def _copied_still(self, folder: Folder, spec: ContainerSpec, into: Path, most: int, while_still: Callable[[], None]) -> bool:
         into.mkdir(mode=0o755)
-        with self._still(folder, spec), self._with_real_ids(folder, spec) as upper:
+        with self._still(folder, spec), self._confinement.session(spec.team) as helper:
             stood = self._cgroups.is_frozen(spec.team, spec.id)
-            check(upper)
-            run(["setpriv", "--pdeathsig", "KILL", "cp", "-a", "--reflink=auto", f"{upper}/.", into], timeout=_COPY_SECONDS)
+            while_still()
+            upper, target = helper.tree(folder.scratch / "upper", as_written=True), helper.tree(into, writable=True)
+            helper.call(measure, top=upper, most=most, who="the instance")
+            helper.call_for(_COPY_SECONDS, lambda _: None, packing.copy, source=upper, target=target)
+            helper.call(tame, top=target, most=most)
+            helper.call(prune, upper=target, names=bundle.mount_points(spec))
             return not stood or self._cgroups.is_frozen(spec.team, spec.id)
 
     def wake_forgotten(self, folders: Iterable[Folder]) -> list[str]:
@@ -108,17 +112,6 @@ class Writable:
         self._cgroups.freeze(spec.team, spec.id, frozen=False)
         (folder.path / _MARK).unlink(missing_ok=True)
 
-    @contextmanager
-    def _with_real_ids(self, folder: Folder, spec: ContainerSpec) -> Iterator[Path]:
-        """The upper through a mount that nobody sees but by this path, which is gone with our process."""
-        with (self._namespaces.of_written(spec.team, spec.first_id)).open("rb") as namespace:
-            flags = MountFlag.READ_ONLY | MountFlag.NO_DEVICES | MountFlag.NO_SETUID | MountFlag.NO_EXEC
-            clone = self._kernel.clone_tree(folder.scratch / "upper", idmap=namespace.fileno(), flags=flags)
-        try:
-            yield Path(f"/proc/{os.getpid()}/fd/{clone}")
-        finally:
-            os.close(clone)
-
 
 def _instance(folder: Folder) -> ContainerSpec:
     journalled = folder.journalled()
@@ -127,18 +120,3 @@ def _instance(folder: Folder) -> ContainerSpec:
     if journalled.spec.purpose is not Purpose.RUN:
         raise LaunchFailed(f"{folder.id} is a build, and no instance.")
     return journalled.spec
-
-
-def prune(upper: Path, target: str) -> None:
-    """Take away an empty file or folder, but never through a link that the container's own processes may have put there."""
-    place = upper
-    for part in Path(target).parts[1:]:
-        if place.is_symlink():
-            return
-        place /= part
-    if place.is_symlink() or not place.exists():
-        return
-    if place.is_file() and place.stat().st_size == 0:
-        place.unlink()
-    elif place.is_dir() and not any(place.iterdir()):
-        place.rmdir()

@@ -6,11 +6,9 @@ capabilities before it is a layer. Config vars, /tmp and what is mounted into an
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 from runtime.builds.history import complete, with_step
-from runtime.builds.yields import measure, tame
 from runtime.config import NodeConfig
 from runtime.containers.container import Container
 from runtime.containers.lifecycle import Containers
@@ -34,9 +32,8 @@ def commit(config: NodeConfig, images: Store, containers: Containers, id: str) -
     config.workspaces.mkdir(parents=True, exist_ok=True)
     with scratch(config.workspaces) as space:
         tree, most = space / "tree", container.spec.limits.disk
-        containers.copy_written(id, tree, partial(measure, most=most, who="the instance"))
-        tame(tree, most=most)
-        layers.append(images.add_layer(tree, move=True))
+        containers.copy_written(id, tree, most=most)
+        layers.append(images.add_layer(tree, move=True, team=container.spec.team))
     told = with_step(complete(document, layers[:-1], layer_names(config)), described(container))
     return images.write_image(layers, told)
 

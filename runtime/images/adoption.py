@@ -9,7 +9,6 @@ from pathlib import Path
 
 from runtime.errors import ImageDamaged
 from runtime.images import manifest
-from runtime.images.compression import UNREADABLE, HashingReader, opened_plain
 from runtime.images.digest import Digest
 from runtime.images.manifest import Descriptor, ImageConfig, Layer
 from runtime.images.store import Store
@@ -44,7 +43,7 @@ def adopt(store: Store, blobs: Path, pointer: Descriptor, *, most: int | None = 
     left = most
     for layer in layers:
         _check(blobs, Descriptor(media_type=layer.media_type, digest=layer.digest, size=layer.size))
-        length = _check_content(blobs / layer.digest.hex, layer, left)
+        length = _check_content(store, blobs / layer.digest.hex, layer, left)
         left = None if left is None else left - length
     for digest in (*(layer.digest for layer in layers), document.config.digest, pointer.digest):
         store.take_blob(blobs / digest.hex, digest)
@@ -71,23 +70,17 @@ def _check(blobs: Path, one: Descriptor) -> None:
         raise ImageDamaged(f"{one.digest} has the digest {found}.", hint="Do not trust this image.")
 
 
-def _check_content(blob: Path, layer: Layer, most: int | None) -> int:
+def _check_content(store: Store, blob: Path, layer: Layer, most: int | None) -> int:
     """The length of the tar in a blob. Also where a tree of that diff ID is here: whoever names one must have it."""
     again = "Push or import the image again."
     try:
-        with opened_plain(blob) as plain:
-            tar = HashingReader(plain)
-            while tar.read(1 << 20):
-                if most is not None and tar.size > most:
-                    raise ImageDamaged(
-                        f"The image's layers unpack to more than the {Bytes(most)} left for them.",
-                        hint="Make the image smaller, or ask an admin.",
-                    )
-    except UNREADABLE as error:
-        raise ImageDamaged(f"The layer {layer.digest} cannot be read: {error}.", hint=again) from None
-    if tar.digest() != layer.diff_id:
-        raise ImageDamaged(f"The layer {layer.digest} holds {tar.digest()} instead of {layer.diff_id}.", hint=again)
-    return tar.size
+        content = store.content(blob, most)
+    except ImageDamaged as error:
+        what = error.what if error.hint else f"The layer {layer.digest} cannot be read: {error.what}."
+        raise ImageDamaged(what, hint=error.hint or again) from None
+    if content.diff_id != layer.diff_id:
+        raise ImageDamaged(f"The layer {layer.digest} holds {content.diff_id} instead of {layer.diff_id}.", hint=again)
+    return content.length
 
 
 def _check_machine(configuration: bytes) -> None:

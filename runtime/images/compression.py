@@ -7,17 +7,15 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
-from pathlib import Path
 from typing import BinaryIO, Protocol, cast
 
 import zstandard
 
 from runtime.images.digest import Digest
-from runtime.trees.plain import LONGEST_MAGIC, Packing, Plain, Unreadable, sniff
+from runtime.trees.plain import LONGEST_MAGIC, Packing, Plain, Source, sniff
 
 _LEVEL = 3  # KERNEL.md: -19 takes sixty times as long for 8 % less
 _GZIP_LEVEL = 6
-UNREADABLE = (Unreadable,)  # what damaged bytes raise
 
 
 class Compression(StrEnum):
@@ -54,7 +52,7 @@ class Hashing:
 class HashingReader:
     """Reads from a stream, and knows the digest and length of what was read."""
 
-    def __init__(self, source: BinaryIO) -> None:
+    def __init__(self, source: Source) -> None:
         self._source, self._hashed, self.size = source, hashlib.sha256(), 0
 
     def read(self, size: int) -> bytes:
@@ -83,10 +81,8 @@ def compressing(sink: Sink, compression: Compression) -> Iterator[Sink]:
             yield compressed
 
 
-@contextmanager
-def opened_plain(blob: Path) -> Iterator[BinaryIO]:
-    """The tar in a blob, whatever its compression. One of UNREADABLE is raised while reading what is damaged."""
-    with blob.open("rb") as file:
-        packing = sniff(file.read(LONGEST_MAGIC))
-        file.seek(0)
-        yield cast(BinaryIO, Plain(file, packing if packing in (Packing.ZSTD, Packing.GZIP) else Packing.NONE))
+def plain_of(blob: BinaryIO) -> Plain:
+    """The tar in a blob, whatever its compression of those that layers have. Unreadable is raised while reading what is damaged."""
+    packing = sniff(blob.read(LONGEST_MAGIC))
+    blob.seek(0)
+    return Plain(blob, packing if packing in (Packing.ZSTD, Packing.GZIP) else Packing.NONE)

@@ -1,16 +1,19 @@
-"""What one image's files are beside another's, as `docker diff` says it: A added, C changed, D deleted."""
+"""Compare the files of two images, as `docker diff` does: A added, C changed, D deleted. Runs in a confined helper."""
 
 from __future__ import annotations
 
-import filecmp
 import os
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 
-from runtime.images.layers import is_opaque
+from runtime.confined.registry import confined
+from runtime.images.layers import is_opaque, is_whiteout
+from runtime.trees.folder import Folder
+from runtime.trees.walk import walk
+
+_PIECE = 1 << 18
 
 
 class Kind(StrEnum):
@@ -32,56 +35,69 @@ class Change:
         return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in readable)
 
 
-def compare(before: Sequence[Path], after: Sequence[Path]) -> list[Change]:
+@confined
+def compare(before: tuple[Folder, ...], after: tuple[Folder, ...]) -> list[Change]:
     """Changes from one stack of unpacked layers to another, both topmost first, by path. What lies below a new folder is told too."""
     old, new = _merged(before), _merged(after)
     changes = [Change(kind=Kind.DELETED, path=f"/{name}") for name in old.keys() - new.keys()]
-    changes += [Change(kind=Kind.ADDED, path=f"/{name}", size=_size(new[name])) for name in new.keys() - old.keys()]
-    changed = [name for name in old.keys() & new.keys() if not _same(old[name], new[name])]
-    changes += [Change(kind=Kind.CHANGED, path=f"/{name}", size=_size(new[name])) for name in changed]
+    changes += [Change(kind=Kind.ADDED, path=f"/{name}", size=new[name].size) for name in new.keys() - old.keys()]
+    changed = [name for name in old.keys() & new.keys() if not _same(name, old[name], new[name])]
+    changes += [Change(kind=Kind.CHANGED, path=f"/{name}", size=new[name].size) for name in changed]
     return sorted(changes, key=lambda change: change.path)
 
 
-def _merged(layers: Sequence[Path]) -> dict[str, Path]:
-    """What a container would see: name to the file that has the say."""
-    seen: dict[str, Path] = {}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shown:
+    """What a container sees under a name, and the layer that it is of."""
+
+    layer: Folder
+    status: os.stat_result
+
+    @property
+    def size(self) -> int:
+        return self.status.st_size if stat.S_ISREG(self.status.st_mode) else 0
+
+
+def _merged(layers: Sequence[Folder]) -> dict[str, _Shown]:
+    """What a container would see: name to the entry that counts."""
+    seen: dict[str, _Shown] = {}
     for layer in reversed(layers):
-        for folder, folders, files in os.walk(layer):
-            place = os.path.relpath(folder, layer)
-            prefix = "" if place == "." else f"{place}/"
-            if prefix and is_opaque(Path(folder)):
-                _forget_below(seen, prefix)
-            for name in (*folders, *files):
-                path, whole = Path(folder, name), f"{prefix}{name}"
-                status = path.lstat()
-                if stat.S_ISCHR(status.st_mode) and status.st_rdev == 0:
-                    seen.pop(whole, None)
-                    _forget_below(seen, f"{whole}/")
-                    continue
-                if not stat.S_ISDIR(status.st_mode) and whole in seen and seen[whole].is_dir():
-                    _forget_below(seen, f"{whole}/")
-                seen[whole] = path
+        for found in walk(layer):
+            if is_whiteout(found.status):
+                seen.pop(found.path, None)
+                _forget_below(seen, f"{found.path}/")
+                continue
+            before = seen.get(found.path)
+            if found.is_folder:
+                if is_opaque(found.folder, found.name):
+                    _forget_below(seen, f"{found.path}/")
+            elif before is not None and stat.S_ISDIR(before.status.st_mode):
+                _forget_below(seen, f"{found.path}/")
+            seen[found.path] = _Shown(layer=layer, status=found.status)
     return seen
 
 
-def _forget_below(seen: dict[str, Path], prefix: str) -> None:
+def _forget_below(seen: dict[str, _Shown], prefix: str) -> None:
     for name in [name for name in seen if name.startswith(prefix)]:
         del seen[name]
 
 
-def _size(path: Path) -> int:
-    status = path.lstat()
-    return status.st_size if stat.S_ISREG(status.st_mode) else 0
-
-
-def _same(one: Path, two: Path) -> bool:
-    if one == two:
+def _same(name: str, one: _Shown, two: _Shown) -> bool:
+    a, b = one.status, two.status
+    if os.path.samestat(a, b):
         return True
-    a, b = one.lstat(), two.lstat()
     if (a.st_mode, a.st_uid, a.st_gid) != (b.st_mode, b.st_uid, b.st_gid):
         return False
     if stat.S_ISLNK(a.st_mode):
-        return one.readlink() == two.readlink()
+        return one.layer.read_link(name) == two.layer.read_link(name)
     if stat.S_ISREG(a.st_mode):
-        return a.st_size == b.st_size and filecmp.cmp(one, two, shallow=False)
+        return a.st_size == b.st_size and _same_bytes(name, one.layer, two.layer)
     return a.st_rdev == b.st_rdev
+
+
+def _same_bytes(name: str, one: Folder, two: Folder) -> bool:
+    with one.open_file(name) as first, two.open_file(name) as second:
+        while data := first.read(_PIECE):
+            if data != second.read(_PIECE):
+                return False
+    return True

@@ -6,9 +6,6 @@ there. What was used since the decision stays: under the gate each mark is looke
 
 from __future__ import annotations
 
-import os
-import shutil
-import stat
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -16,6 +13,8 @@ from pathlib import Path
 
 from runtime import journal
 from runtime.config import NodeConfig
+from runtime.confined import removal
+from runtime.confined.session import Confinement
 from runtime.images.collect import Garbage, Roots, decide, size_of
 from runtime.images.digest import Digest
 from runtime.images.disk import disk_of
@@ -142,9 +141,8 @@ class Collector:
                             layers += self._put_aside_layer(digest, trees, cutoff)
                         else:
                             blobs += self._put_aside_blob(digest, files, cutoff)
-                for aside in (trees, files):
-                    freed += _size(aside)
-                    _delete_below(aside)
+                freed += _remove_trees(trees)
+                freed += _remove_files(files)
         return layers, blobs, freed
 
     def _put_aside_layer(self, diff_id: Digest, aside: Path, cutoff: float) -> bool:
@@ -174,20 +172,22 @@ def _rename(path: Path, to: Path) -> bool:
     return True
 
 
-def _size(tree: Path) -> int:
-    """Bytes on disk that go with the tree; a file with another name elsewhere gives nothing back."""
-    total = 0
-    for folder, folders, files in os.walk(tree):
-        for name in (*folders, *files):
-            status = Path(folder, name).lstat()
-            if stat.S_ISDIR(status.st_mode) or status.st_nlink == 1:
-                total += status.st_blocks * 512
-    return total
+def _remove_trees(folder: Path) -> int:
+    """Remove unpacked layers, which hold what tenants wrote; how many bytes of disk that gives back."""
+    if not any(folder.iterdir()):
+        return 0
+    with Confinement().session() as helper:
+        top = helper.tree(folder, writable=True)
+        size = helper.call(removal.measure, top=top)
+        helper.call(removal.empty, top=top)
+    return size
 
 
-def _delete_below(folder: Path) -> None:
+def _remove_files(folder: Path) -> int:
+    """Remove blobs; one with another name elsewhere gives nothing back."""
+    size = 0
     for path in folder.iterdir():
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
+        status = path.lstat()
+        size += status.st_blocks * 512 if status.st_nlink == 1 else 0
+        path.unlink()
+    return size

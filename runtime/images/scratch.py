@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
-import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from runtime import stopping
+from runtime.confined import removal
+from runtime.confined.session import PLATFORM, Confinement
+from runtime.errors import RuntimeFailure
+from runtime.trees.folder import Folder
 
 
 @contextmanager
@@ -22,7 +28,8 @@ def scratch(parent: Path) -> Iterator[Path]:
     try:
         yield path
     finally:
-        shutil.rmtree(path, ignore_errors=True)  # what resists is the next sweep's
+        with suppress(OSError, RuntimeFailure):  # what resists is the next sweep's
+            remove_tree(path)
         os.close(held)
 
 
@@ -35,11 +42,46 @@ def sweep(parent: Path) -> list[str]:
             if not _is_abandoned(path):
                 continue
             try:
-                shutil.rmtree(path)
+                remove_tree(path)
                 removed.append(f"removed the half-made {path}")
-            except OSError as error:  # a program of the dead holder may still write there
-                removed.append(f"left the half-made {path} to the next sweep: {error.strerror}")
+            except (OSError, RuntimeFailure) as error:  # a program of the dead holder may still write there
+                removed.append(f"left the half-made {path} to the next sweep: {error}")
     return removed
+
+
+def remove_tree(path: Path, *, team: int = PLATFORM, as_written: bool = False) -> None:
+    """Remove a folder whose own name is ours and whose content may be a tenant's. Fine if it is gone.
+
+    The content goes in a confined helper, with the ids on disk, or `as_written` with those that the team's containers have.
+    """
+    try:
+        empty_tree(path, team=team, as_written=as_written)
+        path.rmdir()
+    except FileNotFoundError:
+        return
+
+
+def empty_tree(path: Path, *, team: int = PLATFORM, as_written: bool = False) -> None:
+    """The same, but for the folder itself."""
+    with Folder.at(path) as folder:
+        for name in folder.names():
+            if not folder.is_folder(name):
+                folder.remove(name)
+        if not folder.names():  # files alone: nothing to be entered
+            return
+    try:
+        with stopping.when(lambda: False), Confinement().session(team) as helper:  # also what was cancelled is cleaned up
+            helper.call(removal.empty, top=helper.tree(path, writable=True, as_written=as_written))
+    except OSError as error:
+        if error.errno not in (errno.EOVERFLOW, errno.EPERM, errno.EACCES):
+            raise
+        with Folder.at(path) as folder:  # ids of several ranges, as an earlier release left them
+            folder.empty()
+
+
+def is_held(path: Path) -> bool:
+    """Whether somebody works in a folder."""
+    return path.exists() and not _is_abandoned(path)
 
 
 def _is_abandoned(path: Path) -> bool:

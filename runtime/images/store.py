@@ -15,15 +15,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, TypeVar, cast
+from typing import TypeVar
 
 from runtime import journal, process
 from runtime.config import NodeConfig
+from runtime.confined.session import PLATFORM, Confinement
 from runtime.errors import ImageDamaged
-from runtime.images import manifest
-from runtime.images.compression import UNREADABLE, Compression, Hashing, HashingReader, compressing, opened_plain
+from runtime.images import manifest, packing
+from runtime.images.compression import Compression
+from runtime.images.diff import Change, compare
 from runtime.images.digest import Digest
-from runtime.images.layers import normalise_opaque, unpack_tar, write_tar
 from runtime.images.manifest import Descriptor, ImageConfig, Layer, Manifest
 from runtime.images.reference import Tag
 from runtime.images.scratch import scratch, sweep
@@ -31,7 +32,7 @@ from runtime.images.use import Uses, mark
 
 T = TypeVar("T")
 
-_FEW_FILES = 64  # up to here each file is synced by itself; above, the whole file system at once
+_ANY = 1 << 62
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +48,8 @@ class Image:
 class Store:
     """The image store of one node; any number of processes may use it at once."""
 
-    def __init__(self, config: NodeConfig) -> None:
-        self._config = config
+    def __init__(self, config: NodeConfig, confinement: Confinement | None = None) -> None:
+        self._config, self._confinement = config, confinement or Confinement()
         self._blobs = config.images / "blobs" / "sha256"
         self._ingest = config.images / "ingest"
         self._half_unpacked = config.layers / "ingest"
@@ -66,21 +67,27 @@ class Store:
         """Hold this while building or importing: nothing that is found or made meanwhile is collected before it ends."""
         return self.uses.lease()
 
-    def add_layer(self, tree: Path, *, move: bool = False, compression: Compression = Compression.ZSTD) -> Layer:
+    def add_layer(self, tree: Path, *, move: bool = False, compression: Compression = Compression.ZSTD, team: int = PLATFORM) -> Layer:
         """Store a tree (an overlay's upper with real ids) as a layer: its blob, and the tree itself as the unpacked one.
 
         `move` gives the tree away, which costs nothing on one file system; else it is copied. A layer already there is shared.
+        The tree is read in a confined helper, under the limits of `team`.
         """
         with scratch(self._half_unpacked) as space, scratch(self._ingest) as blobs:
             unpacked, partial = space / "tree", blobs / "blob"
-            _take(tree, unpacked, move=move)
-            normalise_opaque(unpacked)
-            layer, length = _write_blob_of(unpacked, partial, compression)
-            _sync_tree(unpacked)
+            with self._confinement.session(team) as helper, partial.open("wb") as blob:
+                if not (move and _moved(tree, unpacked)):
+                    unpacked.mkdir()
+                    helper.call(packing.copy, source=helper.tree(tree), target=helper.tree(unpacked, writable=True))
+                packed = helper.call(packing.pack, top=helper.tree(unpacked, writable=True), blob=blob, compression=compression.value)
+                os.fsync(blob.fileno())
+            if not packed.synced:
+                _sync_file_system(unpacked)
+            layer = _layer(packed, partial, compression)
             with self.uses.taking():
                 self._place_blob(partial, layer.digest)
                 self._place(unpacked, layer.diff_id)
-                self._remember(layer, unpacked=length, tree=layer.diff_id)
+                self._remember(layer, unpacked=packed.length, tree=layer.diff_id)
         return layer
 
     def layer(self, diff_id: Digest) -> Layer | None:
@@ -175,11 +182,10 @@ class Store:
         if not path.is_dir():
             with scratch(self._half_unpacked) as space:
                 tree = space / "tree"
-                length = self.unpack(layer.digest, layer.diff_id, tree)
-                told = fingerprint(tree)
+                done = self.unpack(layer.digest, layer.diff_id, tree)
                 with self.uses.taking():
                     self._place(tree, layer.diff_id)
-                    self._remember(layer, unpacked=length, tree=told)
+                    self._remember(layer, unpacked=done.length, tree=Digest(done.fingerprint))
         return path
 
     def blob(self, digest: Digest) -> Path:
@@ -258,29 +264,39 @@ class Store:
             return  # another build made the same layer: theirs is as good
         journal.sync_folder(self._config.layers)
 
-    def unpack(self, digest: Digest, diff_id: Digest, tree: Path) -> int:
-        """Unpack a layer into a new folder, checked and synced; the length of its tar. ImageDamaged: it is not what it says."""
-        tree.mkdir(mode=0o755)
-        length = self._unpack_blob(digest, diff_id, tree)
-        _sync_tree(tree)
-        return length
-
-    def _unpack_blob(self, digest: Digest, diff_id: Digest, tree: Path) -> int:
+    def unpack(self, digest: Digest, diff_id: Digest, tree: Path) -> packing.Unpacked:
+        """Unpack a layer into a new folder, in a helper of its own, checked and synced. ImageDamaged: it is not what it says."""
         again = "Deploy the app again, or import the image again."
+        tree.mkdir(mode=0o755)
         try:
-            with opened_plain(self.blob(digest)) as plain:
-                tar = HashingReader(plain)
-                unpack_tar(cast(BinaryIO, tar), tree)
-                tar.drain()
+            with self.blob(digest).open("rb") as blob, self._confinement.session() as helper:
+                done = helper.call(packing.unpack, blob=blob, top=helper.tree(tree, writable=True))
         except FileNotFoundError:
             raise ImageDamaged(f"The layer {digest} is not in the store, or lacks a part.", hint=again) from None
-        except (*UNREADABLE, ValueError, OverflowError) as error:
-            raise ImageDamaged(f"The layer {digest} cannot be read: {error}.", hint=again) from None
+        except ImageDamaged as error:
+            raise ImageDamaged(f"The layer {digest} cannot be unpacked: {error.what}", hint=error.hint or again) from None
         except OSError as error:
             raise ImageDamaged(f"The layer {digest} could not be unpacked: {error.strerror}.", hint="Is the disk full?") from None
-        if tar.digest() != diff_id:
-            raise ImageDamaged(f"The layer {digest} holds {tar.digest()} instead of {diff_id}.", hint=again)
-        return tar.size
+        if done.diff_id != diff_id:
+            raise ImageDamaged(f"The layer {digest} holds {done.diff_id} instead of {diff_id}.", hint=again)
+        if not done.synced:
+            _sync_file_system(tree)
+        return done
+
+    def content(self, blob: Path, most: int | None) -> packing.Content:
+        """What the blob of a stranger holds. ImageDamaged: it cannot be read, or has more than `most` bytes."""
+        with blob.open("rb") as file, self._confinement.session() as helper:
+            return helper.call(packing.read, blob=file, most=_ANY if most is None else most)
+
+    def compare(self, before: Sequence[Path], after: Sequence[Path]) -> list[Change]:
+        """Changes from one stack of unpacked layers to another, both topmost first."""
+        with self._confinement.session() as helper:
+            return helper.call(compare, before=helper.trees(before), after=helper.trees(after))
+
+    def fingerprint(self, tree: Path) -> Digest:
+        """The digest of a tree as our own tar of it; for layers that we made, the diff ID."""
+        with self._confinement.session() as helper:
+            return Digest(helper.call(packing.fingerprint, top=helper.tree(tree)))
 
     def _document(self, digest: Digest, parse: Callable[[bytes], T]) -> T:
         try:
@@ -300,48 +316,24 @@ class Store:
         return self._config.layers / f"{diff_id.hex}.json"
 
 
-def _write_blob_of(tree: Path, partial: Path, compression: Compression) -> tuple[Layer, int]:
-    """Write a tree as a compressed tar, synced; the layer, and the length of its tar."""
-    with partial.open("wb") as file:
-        blob = Hashing(file)
-        with compressing(blob, compression) as compressed:
-            tar = Hashing(compressed)
-            write_tar(tree, tar)
-        file.flush()
-        os.fsync(file.fileno())
+def _layer(packed: packing.Packed, blob: Path, compression: Compression) -> Layer:
+    """The layer in a blob that a helper wrote. Its digest, by which everybody finds it, is worked out here."""
+    digest = Digest.of_file(blob)
     kind = manifest.LAYER_ZSTD if compression is Compression.ZSTD else manifest.LAYER_GZIP
-    return Layer(digest=blob.digest(), diff_id=tar.digest(), size=blob.size, media_type=kind), tar.size
+    return Layer(digest=digest, diff_id=Digest.parse(packed.diff_id), size=blob.stat().st_size, media_type=kind)
 
 
-def fingerprint(tree: Path) -> Digest:
-    """The digest of a tree as our own tar of it; for layers that we made, the diff ID."""
-    tar = Hashing()
-    write_tar(tree, tar)
-    return tar.digest()
+def _moved(tree: Path, unpacked: Path) -> bool:
+    """Whether a rename brought the tree there: it is on the same file system."""
+    try:
+        tree.rename(unpacked)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        return False
+    return True
 
 
-def _take(tree: Path, unpacked: Path, *, move: bool) -> None:
-    """Bring a tree to `unpacked`, by rename where it is ours to give and on the same file system."""
-    if move:
-        try:
-            tree.rename(unpacked)
-            return
-        except OSError as error:
-            if error.errno != errno.EXDEV:
-                raise
-    # a copy must not outlive us: whoever sweeps would race with it
-    process.run(["setpriv", "--pdeathsig", "KILL", "cp", "-a", "--reflink=auto", f"{tree}/.", unpacked], timeout=600, stoppable=True)
-
-
-def _sync_tree(tree: Path) -> None:
-    """Make a tree durable before its name is: a few files one by one, many by their whole file system (sync(1) -f)."""
-    paths: list[Path] = []
-    for folder, _, files in os.walk(tree):
-        paths += [Path(folder, name) for name in files]
-        if len(paths) > _FEW_FILES:
-            process.run(["sync", "-f", tree], timeout=600, stoppable=True)
-            return
-    for path in paths:
-        if path.is_file() and not path.is_symlink():
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
+def _sync_file_system(tree: Path) -> None:
+    """Make a tree of many files durable before its name is (sync(1) -f)."""
+    process.run(["sync", "-f", tree], timeout=600, stoppable=True)

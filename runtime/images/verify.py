@@ -6,7 +6,6 @@ A blob cannot be made again here: its damage is named, with who needs it. An unp
 from __future__ import annotations
 
 import math
-import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,8 +16,8 @@ from runtime.config import NodeConfig
 from runtime.errors import ImageDamaged
 from runtime.images.digest import Digest
 from runtime.images.inventory import read_note, take_inventory
-from runtime.images.scratch import scratch
-from runtime.images.store import Store, fingerprint
+from runtime.images.scratch import remove_tree, scratch
+from runtime.images.store import Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +34,7 @@ class Damage:
 def verify(config: NodeConfig, store: Store) -> list[Damage]:
     """Read everything; what is wrong, in a sentence each. Work in progress is not looked at."""
     with journal.lock(config.locks / "images-collect"):  # what is being removed is no damage
-        return [*_damaged_blobs(store), *_damaged_images(config, store), *_damaged_layers(config)]
+        return [*_damaged_blobs(store), *_damaged_images(config, store), *_damaged_layers(config, store)]
 
 
 def repair(config: NodeConfig, store: Store, damage: Damage) -> str:
@@ -50,13 +49,12 @@ def repair(config: NodeConfig, store: Store, damage: Damage) -> str:
     place = config.layers / damage.layer.hex
     with scratch(config.layers / "ingest") as space, store.lease():
         tree = space / "tree"
-        store.unpack(Digest(record["digest"]), damage.layer, tree)
-        told = fingerprint(tree)
+        done = store.unpack(Digest(record["digest"]), damage.layer, tree)
         with store.uses.taking():
             if place.exists():
                 place.rename(place.with_name(f"{place.name}.replaced-{time.time_ns()}"))
             tree.rename(place)
-        journal.write_json(store.record(damage.layer), {**record, "tree": told}, 0o644)
+        journal.write_json(store.record(damage.layer), {**record, "tree": done.fingerprint}, 0o644)
     return f"The layer {damage.layer.short} was unpacked anew; instances that run on it get it with their next restart."
 
 
@@ -66,7 +64,7 @@ def remove_replaced(config: NodeConfig, standing: Mapping[str, float]) -> list[s
     for path in sorted(config.layers.glob("*.replaced-*")):
         name, _, moment = path.name.partition(".replaced-")
         if moment.isdecimal() and standing.get(name, math.inf) > int(moment) / 1e9:
-            shutil.rmtree(path)
+            remove_tree(path)
             removed.append(f"removed the damaged {path}")
     return removed
 
@@ -90,19 +88,19 @@ def _damaged_images(config: NodeConfig, store: Store) -> list[Damage]:
     return found
 
 
-def _damaged_layers(config: NodeConfig) -> list[Damage]:
+def _damaged_layers(config: NodeConfig, store: Store) -> list[Damage]:
     """Unpacked layers that differ from what they were when they were unpacked, but for the times of their top folder."""
     found = []
     for path in sorted(config.layers.glob("[0-9a-f]*.json")):
         diff_id, record = Digest(f"sha256:{path.stem}"), read_note(path)
         tree = config.layers / path.stem
-        if record is not None and tree.is_dir() and (is_now := _look(tree)) != record.get("tree", diff_id):
+        if record is not None and tree.is_dir() and (is_now := _look(store, tree)) != record.get("tree", diff_id):
             found.append(Damage(what=f"The unpacked layer {tree} is damaged: {is_now}.", layer=diff_id))
     return found
 
 
-def _look(tree: Path) -> str:
+def _look(store: Store, tree: Path) -> str:
     try:
-        return fingerprint(tree)
+        return store.fingerprint(tree)
     except (OSError, ImageDamaged) as error:
         return f"it cannot be read ({error})"

@@ -37,7 +37,7 @@ def _subtract(base: str, full: str) -> None:
         elif _same(below, entry):
             Path(entry.path).unlink()
         elif entry.is_dir(follow_symlinks=False):
-            os.setxattr(entry.path, "trusted.overlay.opaque", b"y")
+            os.setxattr(entry.path, "user.overlay.opaque", b"y")
     for name in theirs.keys() - ours.keys():
         os.mknod(Path(full, name), stat.S_IFCHR, os.makedev(0, 0))
     os.utime(full, ns=(moment, moment))

@@ -1,24 +1,31 @@
-"""Reads of unpacked layers what the verdict on an upgrade needs. Layers are given topmost first; no link in them is followed."""
+"""Read of unpacked layers what the verdict on an upgrade needs. Layers are given topmost first; no link in them is followed.
+
+Some of them are a tenant's, so this runs in a confined helper.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import stat
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from dataclasses import dataclass
 
-from runtime.images.layers import is_opaque
+from runtime.confined.registry import confined
+from runtime.images.layers import is_opaque, is_whiteout
 from runtime.stacks.verdict import Contents, Upper
+from runtime.trees.folder import Folder
+from runtime.trees.walk import walk
 
 _STATUS = "var/lib/dpkg/status"
 _INFO = "var/lib/dpkg/info"
 _PACKAGE_STATE = "var/lib/dpkg"
+_LARGEST = 64 << 20  # bytes of one text
 _CODENAME = re.compile(r"^VERSION_CODENAME=\"?([\w.-]*)", re.MULTILINE)
 
 
-def contents(stack: str, runtimes: tuple[str, ...], layers: Sequence[Path]) -> Contents:
+@confined
+def contents(stack: str, runtimes: tuple[str, ...], layers: tuple[Folder, ...]) -> Contents:
     """What a foundation offers."""
     release = _text(layers, "usr/lib/os-release") or _text(layers, "etc/os-release")
     codename = _CODENAME.search(release)
@@ -31,7 +38,8 @@ def contents(stack: str, runtimes: tuple[str, ...], layers: Sequence[Path]) -> C
     )
 
 
-def upper(layers: Sequence[Path], old: Sequence[Path], new: Sequence[Path]) -> Upper:
+@confined
+def upper(layers: tuple[Folder, ...], old: tuple[Folder, ...], new: tuple[Folder, ...]) -> Upper:
     """What layers above the foundation `old` would hide of `new`."""
     hidden: set[str] = set()
     for layer in layers:
@@ -40,65 +48,73 @@ def upper(layers: Sequence[Path], old: Sequence[Path], new: Sequence[Path]) -> U
     return Upper(hidden=tuple(sorted(hidden)), package_state=state)
 
 
-def find(layers: Sequence[Path], name: str) -> Path | None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a union of layers shows a path."""
+
+    layer: Folder
+    name: str
+    status: os.stat_result
+
+
+def find(layers: Sequence[Folder], name: str) -> Place | None:
     """Where the union of layers shows a path, as overlayfs decides it (Documentation/filesystems/overlayfs.rst)."""
     parts = name.split("/")
     for layer in layers:
-        path, covers = layer, False  # covers: what is below in this path is not seen
-        for number, part in enumerate(parts):
-            path /= part
-            try:
-                status = path.lstat()
-            except FileNotFoundError:
+        covers = False  # what is below in this path is not seen
+        for number in range(1, len(parts) + 1):
+            path = "/".join(parts[:number])
+            status = layer.find(path)
+            if status is None:
                 break
-            if stat.S_ISCHR(status.st_mode) and status.st_rdev == 0:
+            if is_whiteout(status):
                 return None
-            if number == len(parts) - 1:
-                return path
+            if number == len(parts):
+                return Place(layer=layer, name=path, status=status)
             if not stat.S_ISDIR(status.st_mode):
                 return None
-            covers = covers or is_opaque(path)
+            covers = covers or is_opaque(layer, path)
         if covers:
             return None
     return None
 
 
-def _hidden(layer: Path, below: str, old: Sequence[Path], new: Sequence[Path]) -> Iterator[str]:
+def _hidden(layer: Folder, below: str, old: Sequence[Folder], new: Sequence[Folder]) -> Iterator[str]:
     """Paths of a layer that exist below it, in either foundation, and are not the same in both."""
-    for entry in os.scandir(layer / below):
+    for entry in layer.entries(below):
         name = f"{below}/{entry.name}".lstrip("/")
         before, after = find(old, name), find(new, name)
         if before is None and after is None:
             continue
-        merged = entry.is_dir(follow_symlinks=False) and not is_opaque(Path(entry.path))  # else it hides all that is below
+        merged = entry.is_folder and not is_opaque(layer, name)  # else it hides all that is below
         if _print(before) != _print(after) or (not merged and _listing(old, name) != _listing(new, name)):
             yield name
         elif merged:
             yield from _hidden(layer, name, old, new)
 
 
-def _print(path: Path | None) -> tuple[object, ...]:
+def _print(place: Place | None) -> tuple[object, ...]:
     """What makes two files the same to who uses them: times do not."""
-    if path is None:
+    if place is None:
         return ()
-    status = path.lstat()
+    status = place.status
     seen: tuple[object, ...] = (status.st_mode, status.st_uid, status.st_gid)
     if stat.S_ISLNK(status.st_mode):
-        return (*seen, str(path.readlink()))
+        return (*seen, place.layer.read_link(place.name))
     if stat.S_ISREG(status.st_mode):
-        with path.open("rb") as file:
-            return (*seen, hashlib.file_digest(file, "sha256").digest())
+        return (*seen, place.layer.digest(place.name))
     return seen
 
 
-def _listing(layers: Sequence[Path], name: str) -> list[tuple[str, tuple[object, ...]]]:
-    """All files that a folder of a foundation holds; none where it is no folder."""
+def _listing(layers: Sequence[Folder], name: str) -> list[tuple[str, tuple[object, ...]]]:
+    """All files that a folder of a foundation holds; none where it is not a folder."""
     names: set[str] = set()
     for layer in layers:
         top = find((layer,), name)
-        if top is not None and stat.S_ISDIR(top.lstat().st_mode):
-            names |= {str(Path(folder, file).relative_to(layer)) for folder, _, files in os.walk(top) for file in files}
-    return [(one, _print(find(layers, one))) for one in sorted(names)]
+        if top is not None and stat.S_ISDIR(top.status.st_mode):
+            with layer.subfolder(name) as folder:
+                names |= {f"{name}/{found.path}" for found in walk(folder) if not found.is_folder}
+    return [(path, _print(find(layers, path))) for path in sorted(names)]
 
 
 def _packages(status: str) -> Iterator[tuple[str, str]]:
@@ -108,9 +124,9 @@ def _packages(status: str) -> Iterator[tuple[str, str]]:
             yield fields["Package"], fields.get("Version", "")
 
 
-def _libraries(layers: Sequence[Path]) -> Iterator[str]:
+def _libraries(layers: Sequence[Folder]) -> Iterator[str]:
     """Names and ABI versions from the packages' own declarations (deb-shlibs(5))."""
-    names = {path.name for layer in layers for path in (layer / _INFO).glob("*.shlibs")}
+    names = {name for layer in layers if layer.is_folder(_INFO) for name in layer.names(_INFO) if name.endswith(".shlibs")}
     for name in names:
         for line in _text(layers, f"{_INFO}/{name}").splitlines():
             words = [word for word in line.split() if not word.endswith(":")]  # a kind of package may stand in front
@@ -118,8 +134,8 @@ def _libraries(layers: Sequence[Path]) -> Iterator[str]:
                 yield f"{words[0]} {words[1]}"
 
 
-def _text(layers: Sequence[Path], name: str) -> str:
-    path = find(layers, name)
-    if path is None or not stat.S_ISREG(path.lstat().st_mode):
+def _text(layers: Sequence[Folder], name: str) -> str:
+    place = find(layers, name)
+    if place is None or not stat.S_ISREG(place.status.st_mode):
         return ""
-    return path.read_text(errors="replace")
+    return place.layer.read(place.name, _LARGEST).decode(errors="replace")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from runtime.config import NodeConfig
+from runtime.confined.session import Confinement
 from runtime.images.catalogue import Catalogue
 from runtime.images.digest import Digest
 from runtime.images.manifest import Layer, Step
@@ -64,11 +65,14 @@ def upgrade(config: NodeConfig, store: Store, digest: str, progress: Callable[[s
     told = Upgrade(stack=foundation.stack, before=_label(config, below[0]), after=_label(config, fresh[0]))
     if tuple(fresh) == below:
         return told
-    verdict = judge(
-        contents(foundation.stack, foundation.runtimes, old := _paths(store, below)),
-        contents(foundation.stack, tuple(one.name for one in runtimes if one is not None), new := _paths(store, fresh)),
-        upper(_paths(store, above), old, new),
-    )
+    names = tuple(runtime.name for runtime in runtimes if runtime is not None)
+    with Confinement().session() as helper:
+        old, new = helper.trees(_paths(store, below)), helper.trees(_paths(store, fresh))
+        verdict = judge(
+            helper.call(contents, stack=foundation.stack, runtimes=foundation.runtimes, layers=old),
+            helper.call(contents, stack=foundation.stack, runtimes=names, layers=new),
+            helper.call(upper, layers=helper.trees(_paths(store, above)), old=old, new=new),
+        )
     if not verdict.sound:
         return replace(told, reasons=verdict.reasons)
     moved = replace(settings, labels={**settings.labels, **replace(foundation, layers=len(fresh)).label()})

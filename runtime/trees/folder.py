@@ -10,6 +10,7 @@ Not a policy: which names may be is decided by the callers.
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import stat
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self, cast
+from typing import Any, BinaryIO, Self, cast
 
 from runtime.syscalls import Resolve, openat2
 from runtime.trees.content import copy_content
@@ -65,8 +66,11 @@ class Folder:
         self.close()
 
     def close(self) -> None:
+        """Close it; once more is fine."""
         self._forget_parents()
-        os.close(self.fd)
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
 
     # Looking
 
@@ -94,7 +98,7 @@ class Folder:
 
     def is_file(self, name: str) -> bool:
         """A regular file itself, not a link to one."""
-        return (found := self.find(name)) is not None and stat.S_ISREG(found.st_mode)
+        return name not in ("", ".") and (found := self.find(name)) is not None and stat.S_ISREG(found.st_mode)
 
     def names(self, name: str = "") -> list[str]:
         """What a folder holds, sorted."""
@@ -119,6 +123,10 @@ class Folder:
     def subfolder(self, name: str) -> Folder:
         """Open a folder below this one."""
         return Folder(self._opened(name, _FOLDER))
+
+    def open_in_root(self, name: str) -> int:
+        """A descriptor of what a name leads to when links in it are followed as after chroot(2); none of /proc's (O_PATH). To be closed."""
+        return openat2(self.fd, os.fsencode(name.strip("/") or "."), os.O_PATH, resolve=Resolve.IN_ROOT | Resolve.NO_MAGIC_LINKS)
 
     def read_link(self, name: str) -> str:
         """The text of a link, to the byte."""
@@ -168,6 +176,11 @@ class Folder:
         """At most `most` bytes of a regular file."""
         with self.open_file(name) as file:
             return file.read(most)
+
+    def digest(self, name: str) -> str:
+        """SHA-256 of a regular file, in hex."""
+        with self.open_file(name) as file:
+            return hashlib.file_digest(cast(Any, file), "sha256").hexdigest()
 
     def create_file(self, name: str, mode: int = 0o644) -> BinaryIO:
         """A new file to be written, with exactly this mode. FileExistsError: something has the name."""

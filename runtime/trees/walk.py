@@ -1,17 +1,16 @@
-"""All that is below a folder, one name after the other: each folder before what it holds, names sorted."""
+"""All that is below a folder: what it holds itself, sorted by name, then what each folder in it holds."""
 
 from __future__ import annotations
 
 import errno
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from runtime import stopping
 from runtime.trees.folder import Entry, Folder
 
 DEEPEST = 4096  # folders in each other, each of which is open meanwhile
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class TooDeep(OSError):
@@ -34,26 +33,39 @@ class Found:
 
 def walk(top: Folder, *, enters: Callable[[str], bool] = lambda _: True) -> Iterator[Found]:
     """`enters` is asked with a folder's path before it is opened. TooDeep: more than 4096 folders in each other."""
-    stack = [(top.subfolder("."), "", top.entries())]
-    for _, _, entries in stack:
-        entries.reverse()
+    stack = [_Level(folder=top.subfolder("."), prefix="")]
     try:
+        yield from stack[-1].entries()
         while stack:
-            folder, prefix, left = stack[-1]
-            if not left:
-                stack.pop()[0].close()
+            level = stack[-1]
+            if not level.below:
+                stack.pop().folder.close()
                 continue
-            stopping.check()
-            entry = left.pop()
-            path = f"{prefix}{entry.name}"
-            yield Found(path=path, folder=folder, name=entry.name, status=entry.status)
-            if entry.is_folder and enters(path):
-                if len(stack) >= DEEPEST:
-                    raise TooDeep(errno.ENAMETOOLONG, f"more than {DEEPEST} folders in each other", path[:200])
-                below = folder.subfolder(entry.name)
-                entries = below.entries()
-                entries.reverse()
-                stack.append((below, f"{path}/", entries))
+            name = level.below.pop()
+            path = f"{level.prefix}{name}"
+            if not enters(path):
+                continue
+            if len(stack) >= DEEPEST:
+                raise TooDeep(errno.ENAMETOOLONG, f"more than {DEEPEST} folders in each other", path[:200])
+            stack.append(_Level(folder=level.folder.subfolder(name), prefix=f"{path}/"))
+            yield from stack[-1].entries()
     finally:
-        for folder, _, _ in stack:
-            folder.close()
+        for level in stack:
+            level.folder.close()
+
+
+@dataclass(slots=True, kw_only=True)
+class _Level:
+    """An open folder on the way to where the walk is."""
+
+    folder: Folder
+    prefix: str
+    below: list[str] = field(default_factory=list)  # folders in it that are still to be entered, the next one last
+
+    def entries(self) -> Iterator[Found]:
+        for entry in self.folder.entries():
+            stopping.check()
+            yield Found(path=f"{self.prefix}{entry.name}", folder=self.folder, name=entry.name, status=entry.status)
+            if entry.is_folder:
+                self.below.append(entry.name)
+        self.below.reverse()

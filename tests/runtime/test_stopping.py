@@ -15,14 +15,14 @@ from runtime import journal, process, stopping
 from runtime.builds.allowance import Allowance
 from runtime.builds.archive import unpack
 from runtime.builds.cache import StepCache
-from runtime.builds.yields import tame
 from runtime.config import NodeConfig
 from runtime.errors import Cancelled
 from runtime.images.store import Store
-from runtime.quantities import Bytes
+from runtime.images.taming import tame
 from runtime.stacks.builder import ensure_stack
 from runtime.stacks.definition import DEBIAN_13
 from runtime.stacks.versions import identity_of
+from runtime.trees.folder import Folder
 
 
 def after(questions: int) -> Callable[[], bool]:
@@ -55,15 +55,17 @@ def test_an_archive_is_unpacked_no_further(tmp_path: Path) -> None:
             info.size = 3
             tar.addfile(info, io.BytesIO(b"abc"))
     with stopping.when(after(100)), pytest.raises(Cancelled):
-        unpack(tmp_path / "source.tar", "source.tar", tmp_path / "tree")
+        (tmp_path / "tree").mkdir()
+        with (tmp_path / "source.tar").open("rb") as archive, Folder.at(tmp_path / "tree") as target:
+            unpack(archive, "source.tar", target)
     assert 10 < len(list((tmp_path / "tree/folder").iterdir())) < 110
 
 
 def test_a_layer_is_packed_no_further_and_nothing_half_made_stays(tmp_path: Path) -> None:
     config = NodeConfig(state=tmp_path / "state", run=tmp_path / "run")
     store = Store(config)
-    with stopping.when(after(100)), pytest.raises(Cancelled):
-        store.add_layer(folder_of(500, tmp_path / "tree"), move=True)
+    with stopping.when(after(1)), pytest.raises(Cancelled):
+        store.add_layer(folder_of(3000, tmp_path / "tree"), move=True)
     left = [path for folder in (config.images, config.layers) for path in folder.glob("ingest/*")]
     assert left == []
     assert list((config.images / "blobs/sha256").iterdir()) == []
@@ -72,9 +74,9 @@ def test_a_layer_is_packed_no_further_and_nothing_half_made_stays(tmp_path: Path
 def test_a_layer_is_unpacked_no_further(tmp_path: Path) -> None:
     config = NodeConfig(state=tmp_path / "state", run=tmp_path / "run")
     store = Store(config)
-    layer = store.add_layer(folder_of(500, tmp_path / "tree"))
+    layer = store.add_layer(folder_of(3000, tmp_path / "tree"))
     (config.layers / layer.diff_id.hex).rename(tmp_path / "away")
-    with stopping.when(after(100)), pytest.raises(Cancelled):
+    with stopping.when(after(1)), pytest.raises(Cancelled):
         store.unpacked(layer)
     assert not (config.layers / layer.diff_id.hex).exists()
     assert store.unpacked(layer).is_dir()
@@ -83,8 +85,8 @@ def test_a_layer_is_unpacked_no_further(tmp_path: Path) -> None:
 def test_what_a_step_made_is_looked_through_no_further(tmp_path: Path) -> None:
     for number in range(50):
         (tmp_path / f"{number}").mkdir()
-    with stopping.when(after(10)), pytest.raises(Cancelled):
-        tame(tmp_path, most=Bytes(1 << 20))
+    with stopping.when(after(10)), pytest.raises(Cancelled), Folder.at(tmp_path) as top:
+        tame(top, most=1 << 20)
 
 
 def test_who_waits_for_another_builds_step_or_stack_waits_no_longer(tmp_path: Path) -> None:

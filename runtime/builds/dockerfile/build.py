@@ -10,16 +10,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from runtime.builds import procfile
 from runtime.builds.cache import StepCache
 from runtime.builds.dockerfile.accounts import account
 from runtime.builds.dockerfile.bases import Bases, Resolve, is_made_here
 from runtime.builds.dockerfile.executor import Executor
-from runtime.builds.dockerfile.running import Job
+from runtime.builds.dockerfile.running import Job, reader
 from runtime.builds.dockerfile.stages import SCRATCH, divide
 from runtime.builds.dockerfile.syntax import parse
 from runtime.builds.sandbox import BuildContainers
 from runtime.config import NodeConfig, package_environment
+from runtime.confined.session import Session
 from runtime.errors import BadSource
 from runtime.images.manifest import ImageConfig, Layer
 from runtime.images.store import Store
@@ -50,15 +50,16 @@ def build(
     log: Callable[[str], None],
     cancelled: Callable[[], bool],
     *,
+    helper: Session,
+    text: bytes,
     resolve: Resolve,
-    file: str = FILE,
-    commands: Mapping[str, str] | None = None,
+    declared: Mapping[str, str],
 ) -> Made:
-    """Build the Dockerfile at `file` in `source`, with all of `source` as its context.
+    """Build the Dockerfile `text` with all of `source` as its context; `helper` alone looks into it.
 
-    `commands` are process types that win over a Procfile's. BadSource names its line; BuildFailed the step that failed.
+    `declared` are process types besides the image's own. BadSource names its line; BuildFailed the step that failed.
     """
-    script = parse((source / file).read_bytes())
+    script = parse(text)
     for warning in script.warnings:
         log(f"Dockerfile, {warning}")
     recipe = divide(script, job.arguments, platform.machine())
@@ -73,24 +74,25 @@ def build(
         source=source,
         log=log,
         cancelled=cancelled,
+        helper=helper,
     )
     state = executor.run()
     if not state.layers:
         raise BadSource("The Dockerfile makes an image with nothing in it.", hint="COPY a program into it.")
     paths = tuple(store.unpacked(layer) for layer in reversed(state.layers))
-    who = account(state.config.user or "0", paths, recipe.stages[-1].start)
+    who = account(state.config.user or "0", reader(paths, helper), recipe.stages[-1].start)
     return Made(
         layers=state.layers,
         config=state.config,
-        processes=_processes(source, state.config, commands or {}, log),
+        processes=_processes(state.config, declared, log),
         user=f"{who.uid}:{who.gid}",
     )
 
 
-def foreign_bases(source: Path, arguments: Mapping[str, str], offered: Offer, file: str = FILE) -> tuple[str, ...]:
-    """What the Dockerfile of `source` begins with and only a registry has. One that cannot be read has none: building it tells."""
+def foreign_bases(text: bytes, arguments: Mapping[str, str], offered: Offer) -> tuple[str, ...]:
+    """What a Dockerfile begins with and only a registry has. One that cannot be read has none: building it tells."""
     try:
-        recipe = divide(parse((source / file).read_bytes()), arguments, platform.machine())
+        recipe = divide(parse(text), arguments, platform.machine())
     except BadSource:
         return ()
     bases = {stage.base for stage in recipe.needed() if stage.parent is None and stage.base.lower() != SCRATCH}
@@ -111,10 +113,7 @@ def proxies() -> dict[str, str]:
     return {name: value for name, value in package_environment().items() if _PROXY.fullmatch(name)}
 
 
-def _processes(source: Path, config: ImageConfig, commands: Mapping[str, str], log: Callable[[str], None]) -> dict[str, str]:
-    path = source / "Procfile"
-    declared = procfile.parse(path.read_text(errors="replace")) if path.is_file() and not path.is_symlink() else {}
-    declared |= commands
+def _processes(config: ImageConfig, declared: Mapping[str, str], log: Callable[[str], None]) -> dict[str, str]:
     own = shlex.join((*config.entrypoint, *config.command))
     if "web" in declared or not own:
         if not declared:

@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from runtime import stopping
 from runtime.builds.cache import StepCache
 from runtime.builds.dockerfile import settings as configuration
-from runtime.builds.dockerfile import sources
-from runtime.builds.dockerfile.accounts import Account, account, owner
+from runtime.builds.dockerfile import sources, work
+from runtime.builds.dockerfile.accounts import Read, account, owner
 from runtime.builds.dockerfile.bases import Bases
-from runtime.builds.dockerfile.copying import Copying, Item
-from runtime.builds.dockerfile.ignore import Digests, context
-from runtime.builds.dockerfile.keys import EMPTY, Step, chain, content_of, step_key
+from runtime.builds.dockerfile.keys import EMPTY, Step, chain, step_key
 from runtime.builds.dockerfile.mounts import Kind, Mount, mounts_of
-from runtime.builds.dockerfile.running import PATH, Job, Run, run_step
+from runtime.builds.dockerfile.running import PATH, Job, Lent, Run, RunStep, reader
 from runtime.builds.dockerfile.settings import Settings
 from runtime.builds.dockerfile.stages import SCRATCH, Recipe, Stage, arguments_of
 from runtime.builds.dockerfile.syntax import Instruction, Unquoted, Words, trigger
-from runtime.builds.dockerfile.tree import Tree
 from runtime.builds.dockerfile.union import union
-from runtime.builds.dockerfile.unpacking import is_archive, unpack_into
 from runtime.builds.history import complete, with_step
 from runtime.builds.sandbox import BuildContainers
 from runtime.config import NodeConfig
+from runtime.confined.session import Session
 from runtime.errors import BuildFailed
 from runtime.images.manifest import ImageConfig, Layer
 from runtime.images.store import Store
@@ -36,7 +32,7 @@ from runtime.kernel import Kernel
 from runtime.masking import Mask
 from runtime.quantities import Bytes
 from runtime.stacks.builder import layer_names
-from runtime.stacks.difference import forget_times
+from runtime.trees.folder import Folder
 
 MAX_LAYERS = 120  # an overlay takes 500, and older kernels fewer
 _LEAST_SECRET = 4  # characters; what a step was given is no everyday word
@@ -75,10 +71,9 @@ class Executor:
     source: Path
     log: Callable[[str], None]
     cancelled: Callable[[], bool]
+    helper: Session  # which alone looks into trees
     kernel: Kernel = field(default_factory=Kernel)
     _done: dict[int, State] = field(default_factory=dict)
-    _digests: Digests = field(default_factory=Digests)
-    _context: Tree | None = None
     _counted: int = 0
     _lent: set[str] = field(default_factory=set)  # secrets that a step was given: no later line may hold them
 
@@ -147,38 +142,41 @@ class Executor:
         if one.flag("security") not in (None, "sandbox"):
             raise one.wrong("--security=insecure is not offered.", hint="Leave it out.")
         mounts = mounts_of(one, words, state.config.working_directory)
-        with ExitStack() as stack:
-            lent = {number: found for number, mount in enumerate(mounts) if (found := self._lend(one, mount, stage, stack))}
-            self._mark(state, mounts)
-            inputs = {
-                "run": one.args,
-                "exec": one.exec_form,
-                "heredocs": [asdict(body) for body in one.heredocs],
-                "shell": state.config.shell,
-                "environment": self._values(state),
-                "user": state.config.user,
-                "directory": state.config.working_directory,
-                "network": network,
-                "mounts": [asdict(mount) for mount in mounts],
-                "lent": {number: content_of([item], self._digests) for number, item in lent.items()},
-            }
-            key = step_key("RUN", chain(state.layers), self.job.team if state.private else None, inputs)
+        lent = {number: self._lend(one, mount, stage) for number, mount in enumerate(mounts) if _reads(mount)}
+        digests = {number: self._digest(lent[number], one) for number in lent}
+        self._mark(state, mounts)
+        inputs = {
+            "run": one.args,
+            "exec": one.exec_form,
+            "heredocs": [asdict(body) for body in one.heredocs],
+            "shell": state.config.shell,
+            "environment": self._values(state),
+            "user": state.config.user,
+            "directory": state.config.working_directory,
+            "network": network,
+            "mounts": [asdict(mount) for mount in mounts],
+            "lent": digests,
+        }
+        key = step_key("RUN", chain(state.layers), self.job.team if state.private else None, inputs)
 
-            def make(space: Path) -> Layer:
-                self._counted += 1
-                run = Run(
-                    of=one,
-                    id=f"build-{self.job.build_id}-{self._counted}",
-                    place=space,
-                    config=state.config,
-                    environment=self._values(state),
-                    layers=self._paths(state),
-                    mounts=mounts,
-                    lent=lent,
-                )
-                return run_step(self.config, self.store, self.containers, self.job, run, self._masked, self.cancelled)
+        def make(space: Path) -> Layer:
+            self._counted += 1
+            run = Run(
+                of=one,
+                id=f"build-{self.job.build_id}-{self._counted}",
+                place=space,
+                config=state.config,
+                environment=self._values(state),
+                layers=self._paths(state),
+                source=self.source,
+                account=account(state.config.user or "0", self._reader(state), one),
+                mounts=mounts,
+                lent=lent,
+            )
+            step = RunStep(self.config, self.store, self.containers, self.job, run, self.helper, self.kernel)
+            return step.run(self._masked, self.cancelled)
 
-            self._layer(state, one, label, [key], make)
+        self._layer(state, one, label, [key], make)
 
     def _mark(self, state: State, mounts: tuple[Mount, ...]) -> None:
         for mount in mounts:
@@ -188,22 +186,26 @@ class Executor:
             if mount.kind in (Kind.CACHE, Kind.SECRET) or whole:
                 state.private = True
 
-    def _lend(self, one: Instruction, mount: Mount, stage: Stage, stack: ExitStack) -> Item | None:
-        if mount.kind not in (Kind.BIND, Kind.CACHE) or (mount.kind is Kind.CACHE and not mount.origin):
-            return None
-        tree = self._origin(mount.origin, one, stage, stack)
-        name = mount.source.lstrip("/") or "."
-        if name.split("/")[0] == ".." or not os.path.lexists(tree.place(name)):
-            raise one.wrong(f"source={mount.source} is not there to be mounted.")
-        return Item(tree=tree, name=name)
+    def _lend(self, one: Instruction, mount: Mount, stage: Stage) -> Lent:
+        """Where a mount's content is: the context, an earlier stage or an image."""
+        name = mount.source.lstrip("/")
+        if not mount.origin:
+            return Lent(layers=(self.source,), name=name, is_context=True)
+        return Lent(layers=self._paths(self._state_of(mount.origin, one, stage)), name=name, is_context=False)
 
-    def _origin(self, name: str, one: Instruction, stage: Stage, stack: ExitStack) -> Tree:
-        """The context, an earlier stage or an image, to read from."""
-        if not name:
-            if self._context is None:
-                self._context = context(self.source)
-            return self._context
-        return stack.enter_context(union(self._paths(self._state_of(name, one, stage)), self._space(), self.kernel))[0]
+    def _digest(self, lent: Lent, one: Instruction) -> str:
+        with self._opened(lent.layers, is_context=lent.is_context) as tree:
+            return self.helper.call(work.look_up, source=tree, name=lent.name, of=one, is_context=lent.is_context)
+
+    @contextmanager
+    def _opened(self, layers: tuple[Path, ...], *, is_context: bool) -> Iterator[Folder]:
+        """A tree to read from, for the helper."""
+        if is_context:
+            with self.helper.tree(self.source) as context:
+                yield context
+            return
+        with union(layers, self._space(), self.helper, self.kernel) as united:
+            yield united.root
 
     def _state_of(self, name: str, one: Instruction, stage: Stage) -> State:
         if found := self.recipe.find(name, stage.number):
@@ -217,63 +219,66 @@ class Executor:
         if one.flag("checksum"):
             raise one.wrong("--checksum is of what is fetched, and nothing is.")
         origin = one.flag("from")
-        whose = owner(text, self._paths(state), one) if (text := words.one(one.flag("chown") or "", one)) else None
-        chmod = self._mode(one, words)
+        whose = owner(text, self._reader(state), one) if (text := words.one(one.flag("chown") or "", one)) else None
+        request = work.Request(
+            of=one,
+            asked=asked,
+            excluded=tuple(words.one(pattern, one) for pattern in one.every("exclude")),
+            is_context=not origin,
+            owner=whose,
+            chmod=self._mode(one, words),
+            unpack=one.name == "ADD" and one.flag("unpack") != "false",
+        )
         inputs: dict[str, object] = {
             "what": one.name,
             "asked": {"files": [[name, data.hex()] for name, data in asked.files], "to": asked.destination, "in": asked.into_folder},
             "owner": None if whose is None else [whose.uid, whose.gid],
-            "chmod": chmod,
+            "chmod": request.chmod,
             "unpack": one.flag("unpack"),
         }
+        keys: list[str] = []
+        layers: tuple[Path, ...] = ()
+        if origin:
+            state.private |= (earlier := self._state_of(origin, one, stage)).private
+            layers = self._paths(earlier)
+            quick = {**inputs, "from": chain(earlier.layers), "args": [words.one(arg, one) for arg in one.args], "flags": one.flags}
+            keys.append(step_key("COPY", chain(state.layers), self._team(state), quick))
+        elif any(pattern.strip("./") == "" for pattern in asked.patterns):
+            state.private = True
         with ExitStack() as stack:
-            keys: list[str] = []
-            if origin:
-                state.private |= (earlier := self._state_of(origin, one, stage)).private
-                quick = {**inputs, "from": chain(earlier.layers), "args": [words.one(arg, one) for arg in one.args], "flags": one.flags}
-                keys.append(step_key("COPY", chain(state.layers), self._team(state), quick))
-            elif any(pattern.strip("./") == "" for pattern in asked.patterns):
-                state.private = True
             if not (keys and self._cached(keys[0])):
-                tree = self._origin(origin or "", one, stage, stack)
-                items = sources.find(one, asked, tree, words)
-                inputs["content"] = content_of(items, self._digests)
+                tree = stack.enter_context(self._opened(layers, is_context=not origin))
+                inputs["content"] = self.helper.call(work.content, source=tree, request=request).digest
                 keys.append(step_key("COPY", chain(state.layers), self._team(state), inputs))
 
-            kept = None if origin else Account(uid=0, gid=0)  # what comes from a stage keeps its owners
-
             def make(space: Path) -> Layer:
-                into = asked.into_folder or len(items) > 1
-                with union(self._paths(state), space, self.kernel) as (root, upper):
-                    copying = Copying(root=root, owner=whose or kept, chmod=chmod, of=one)
-                    for item in items:
-                        place = item.tree.place(item.name)
-                        if one.name == "ADD" and one.flag("unpack") != "false" and is_archive(place):
-                            unpack_into(place, replace(copying, owner=whose), asked.destination)
-                        else:
-                            copying.put(item, asked.destination, into_folder=into)
-                    for name, data in asked.files:
-                        copying.write(data, asked.destination, name, into_folder=into)
-                return self._stored(upper)
+                with union(self._paths(state), space, self.helper, self.kernel) as into:
+                    self.helper.call(work.copy, source=tree, root=into.root, request=request)
+                return self._stored(into.upper)
 
             self._layer(state, one, label, keys, make)
 
     def _make_directory(self, state: State, one: Instruction, label: str) -> None:
         directory = state.config.working_directory
-        who = account(state.config.user or "0", self._paths(state), one)
+        who = account(state.config.user or "0", self._reader(state), one)
         key = step_key("WORKDIR", chain(state.layers), self._team(state), {"directory": directory, "owner": [who.uid, who.gid]})
 
         def make(space: Path) -> Layer:
-            with union(self._paths(state), space, self.kernel) as (root, upper):
-                Copying(root=root, owner=who, chmod=None, of=one).folder(directory)
-            return self._stored(upper)
+            with union(self._paths(state), space, self.helper, self.kernel) as into:
+                self.helper.call(work.make_directory, root=into.root, name=directory, owner=who, of=one)
+            return self._stored(into.upper)
 
         self._layer(state, one, label, [key], make)
 
+    def _reader(self, state: State) -> Read:
+        """Reads a file of a stage."""
+        return reader(self._paths(state), self.helper)
+
     def _stored(self, upper: Path) -> Layer:
         """The writable layer of a copy; a folder's time says when we copied, and so is forgotten."""
-        forget_times(upper, after=self._since, instead=_FOLDER_TIME)
-        return self.store.add_layer(upper, move=True)
+        with self.helper.tree(upper, writable=True) as top:
+            self.helper.call(work.forget_times, top=top, after=self._since, instead=_FOLDER_TIME)
+        return self.store.add_layer(upper, move=True, team=self.job.team)
 
     def _layer(self, state: State, one: Instruction, label: str, keys: list[str], make: Callable[[Path], Layer]) -> None:
         """Add the step's layer: from the cache under one of its keys, else made now and kept under all."""
@@ -333,6 +338,11 @@ class Executor:
     @property
     def _since(self) -> float:
         return self.source.stat().st_ctime - 1
+
+
+def _reads(mount: Mount) -> bool:
+    """Whether a mount shows something that is there already."""
+    return mount.kind is Kind.BIND or (mount.kind is Kind.CACHE and bool(mount.origin))
 
 
 def _title(one: Instruction) -> str:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from runtime.builds.dockerfile.copying import Item
-from runtime.builds.dockerfile.ignore import Digests
 from runtime.images.digest import Digest, chain_id
 from runtime.images.manifest import Layer
 
@@ -39,29 +36,6 @@ def step_key(what: str, parent: str, team: int | None, inputs: Mapping[str, obje
     """64 hex digits. `team` is None for a step whose inputs are all declared, and which others may then share."""
     document = {"dockerfile": _REVISION, "what": what, "parent": parent, "team": team, "inputs": dict(inputs)}
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def content_of(items: Iterable[Item], digests: Digests) -> str:
-    """One digest over names, kinds, modes, owners and bytes of what is copied."""
-    hashed = hashlib.sha256()
-
-    def add(*words: object) -> None:
-        hashed.update(json.dumps(words).encode("utf-8", "surrogatepass") + b"\n")
-
-    for item in items:
-        place = item.tree.place(item.name)
-        status = place.lstat()
-        add(item.name.rpartition("/")[2], item.below, status.st_mode, status.st_uid, status.st_gid)
-        if not stat.S_ISDIR(status.st_mode):
-            add(digests.of(place, status))
-            continue
-        for name, path, found in item.tree.walk(item.name):
-            if name in item.left_out:
-                continue
-            add(name, found.st_mode, found.st_uid, found.st_gid)
-            if not stat.S_ISDIR(found.st_mode):
-                add(digests.of(path, found))
-    return hashed.hexdigest()
 
 
 EMPTY = Digest.of(bytes(1024))  # the tar of a layer in which nothing is

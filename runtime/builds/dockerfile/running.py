@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -14,25 +13,29 @@ from pathlib import Path
 
 from runtime import journal
 from runtime.builds.allowance import Allowance
-from runtime.builds.dockerfile.accounts import account
-from runtime.builds.dockerfile.copying import Copying, Item
+from runtime.builds.dockerfile import work
+from runtime.builds.dockerfile.accounts import Account, Read
 from runtime.builds.dockerfile.mounts import Kind, Mount
 from runtime.builds.dockerfile.settings import command_line
 from runtime.builds.dockerfile.syntax import Instruction
-from runtime.builds.dockerfile.tree import Tree, is_folder
+from runtime.builds.dockerfile.union import union
 from runtime.builds.packages import PackageCaches
 from runtime.builds.sandbox import WORKSPACE, BuildContainers, run_within
 from runtime.config import NodeConfig
-from runtime.containers.spec import Bind, ContainerSpec, Limits, Purpose, Temporary
+from runtime.confined import removal
+from runtime.confined.session import Session
+from runtime.containers.spec import Bind, ContainerSpec, Limits, Purpose, Temporary, first_id_of
 from runtime.errors import BuildFailed, Cancelled
-from runtime.images.disk import size_of
 from runtime.images.manifest import ImageConfig, Layer
+from runtime.images.scratch import remove_tree
 from runtime.images.store import Store
+from runtime.kernel import Kernel, MountFlag
 from runtime.quantities import Bytes
 
 CACHE_LIMIT = Bytes(4 << 30)  # of all cache mounts of a team
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _SCRIPTS = "/dev/pipes"  # where BuildKit shows a heredoc that is a script
+_QUIET = MountFlag.NO_SETUID | MountFlag.NO_DEVICES
 _LOOK = 5.0  # seconds between two looks at the size of a cache
 
 
@@ -52,6 +55,15 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Lent:
+    """What a mount shows: a name in the context, or in the union of a stage's or image's layers."""
+
+    layers: tuple[Path, ...]  # topmost first; the source alone for the context
+    name: str
+    is_context: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """One RUN, decided."""
 
@@ -61,8 +73,10 @@ class Run:
     config: ImageConfig
     environment: Mapping[str, str]
     layers: tuple[Path, ...]  # topmost first
+    source: Path  # the build context
+    account: Account
     mounts: tuple[Mount, ...]
-    lent: Mapping[int, Item]  # number of a bind mount -> what it shows
+    lent: Mapping[int, Lent]  # number of a mount -> what it shows
 
 
 def script_of(run: Instruction) -> tuple[str, bytes | None]:
@@ -77,153 +91,211 @@ def script_of(run: Instruction) -> tuple[str, bytes | None]:
     return f"{line}\n" + "".join(f"{body.content}{body.name}\n" for body in bodies), None
 
 
-def run_step(
-    config: NodeConfig,
-    store: Store,
-    containers: BuildContainers,
-    job: Job,
-    run: Run,
-    log: Callable[[str], None],
-    cancelled: Callable[[], bool],
-) -> Layer:
-    """The layer of what it changed; BuildFailed names the line, and its own words are in the log by then."""
-    with ExitStack() as stack:
-        spec, caches = _spec(config, job, run, stack)
-        containers.remove(spec.id)  # of a build that was killed
-        stack.callback(containers.remove, spec.id)
-        watch = _Watch(config.cache / "mounts" / str(job.team) if caches else None, cancelled)
-        end = run_within(containers, spec, job.allowance, on_output=lambda _, line: _say(line, log), cancelled=watch)
-        if cancelled():
-            raise Cancelled("The build was cancelled.")
-        if watch.full:
-            for folder in caches:
-                shutil.rmtree(folder, ignore_errors=True)
-            what = f"Dockerfile, line {run.of.line}: the team's cache mounts grew over {CACHE_LIMIT}."
-            raise BuildFailed(what, hint="Those of this step were emptied; keep less in them.")
-        if job.allowance.is_over():
-            raise BuildFailed(f"Dockerfile, line {run.of.line}: `{_short(run.of)}` did not end in time and was stopped.")
-        if end.code != 0:
-            raise BuildFailed(
-                f"Dockerfile, line {run.of.line}: `{_short(run.of)}` failed. {end.explain()}", hint="Its own words are in the build log."
-            )
-        return store.add_layer(containers.upper(spec.id))
+@dataclass(slots=True)
+class RunStep:
+    """One RUN under way."""
 
+    config: NodeConfig
+    store: Store
+    containers: BuildContainers
+    job: Job
+    asked: Run
+    helper: Session
+    kernel: Kernel
 
-def _spec(config: NodeConfig, job: Job, run: Run, stack: ExitStack) -> tuple[ContainerSpec, list[Path]]:
-    who = account(run.config.user or "0", run.layers, run.of)
-    binds: list[Bind] = []
-    temporaries: list[Temporary] = []
-    caches: list[Path] = []
-    environment = {"PATH": PATH, "HOME": who.home, **job.proxies, **run.environment}
-    text, script = script_of(run.of) if not run.of.exec_form else ("", None)
-    command = run.of.args if run.of.exec_form else command_line(run.of, run.config.shell, (text,))
-    if script is not None:
-        command = (text,)
-        binds.append(Bind(source=_file(run.place / "script", script, 0o755), target=text))
-    first = ContainerSpec(id="x", app="x", team=job.team, layers=(), command=(), limits=job.limits).first_id
-    for number, mount in enumerate(run.mounts):
-        place = run.place / f"mount{number}"
-        if mount.kind is Kind.TMPFS:
-            temporaries.append(Temporary(target=mount.target, size=mount.size))
-        elif mount.kind is Kind.SECRET:
-            environment |= _secret(job, run.of, mount, place, first, binds)
-        elif mount.kind is Kind.CACHE:
-            folder = stack.enter_context(_cache(config, job, mount, first, run, number))
-            caches.append(folder)
-            binds.append(Bind(source=folder, target=mount.target, writable=mount.writable))
-        else:
-            binds.append(Bind(source=_copied(run.lent[number], place, first, run.of), target=mount.target, writable=mount.writable))
-    spec = ContainerSpec(
-        id=run.id,
-        app=job.app,
-        team=job.team,
-        layers=run.layers,
-        command=command,
-        environment=environment,
-        working_directory=run.config.working_directory or "/",
-        uid=who.uid,
-        gid=who.gid,
-        groups=who.groups,
-        limits=job.limits,
-        binds=tuple(binds),
-        temporaries=tuple(temporaries),
-        own_tmp=False,  # what a step leaves in /tmp is the next one's to find
-        networked=run.of.flag("network") != "none",
-        purpose=Purpose.BUILD,
-        labels={WORKSPACE: job.workspace.name},
-    )
-    return spec, caches
+    def run(self, log: Callable[[str], None], cancelled: Callable[[], bool]) -> Layer:
+        """The layer of what it changed; BuildFailed names the line, and its own words are in the log by then."""
+        of = self.asked.of
+        with ExitStack() as stack:
+            spec, caches = self._spec(stack)
+            self.containers.remove(spec.id)  # of a build that was killed
+            stack.callback(self.containers.remove, spec.id)
+            watch = _Watch(self._cached_bytes if caches else None, cancelled)
+            end = run_within(self.containers, spec, self.job.allowance, on_output=lambda _, line: _say(line, log), cancelled=watch)
+            if cancelled():
+                raise Cancelled("The build was cancelled.")
+            if watch.full:
+                for folder in caches:
+                    remove_tree(folder, team=self.job.team, as_written=True)
+                what = f"Dockerfile, line {of.line}: the team's cache mounts grew over {CACHE_LIMIT}."
+                raise BuildFailed(what, hint="Those of this step were emptied; keep less in them.")
+            if self.job.allowance.is_over():
+                raise BuildFailed(f"Dockerfile, line {of.line}: `{_short(of)}` did not end in time and was stopped.")
+            if end.code != 0:
+                raise BuildFailed(
+                    f"Dockerfile, line {of.line}: `{_short(of)}` failed. {end.explain()}", hint="Its own words are in the build log."
+                )
+            return self.store.add_layer(self.containers.upper(spec.id), team=self.job.team)
 
+    @property
+    def _caches(self) -> Path:
+        return self.config.cache / "mounts" / str(self.job.team)
 
-def _secret(job: Job, of: Instruction, mount: Mount, place: Path, first: int, binds: list[Bind]) -> dict[str, str]:
-    value = job.secrets.get(mount.id)
-    if value is None:
-        if mount.required:
-            raise of.wrong(f"The secret {mount.id!r} is required and not set.", hint=f"Set the config var {mount.id} of the app.")
-        return {}
-    if mount.target:
-        path = _file(place, value.encode(), mount.mode)
-        os.chown(path, first + mount.uid, first + mount.gid)
-        binds.append(Bind(source=path, target=mount.target))
-    return {mount.variable: value} if mount.variable else {}
+    def _cached_bytes(self) -> int:
+        with self.helper.tree(self._caches, as_written=True) as top:
+            return self.helper.call(removal.measure, top=top)
 
+    def _spec(self, stack: ExitStack) -> tuple[ContainerSpec, list[Path]]:
+        run, job, who = self.asked, self.job, self.asked.account
+        binds: list[Bind] = []
+        temporaries: list[Temporary] = []
+        caches: list[Path] = []
+        environment = {"PATH": PATH, "HOME": who.home, **job.proxies, **run.environment}
+        text, script = script_of(run.of) if not run.of.exec_form else ("", None)
+        command = run.of.args if run.of.exec_form else command_line(run.of, run.config.shell, (text,))
+        if script is not None:
+            command = (text,)
+            binds.append(Bind(source=_file(run.place / "script", script, 0o755), target=text))
+        for number, mount in enumerate(run.mounts):
+            if mount.kind is Kind.TMPFS:
+                temporaries.append(Temporary(target=mount.target, size=mount.size))
+            elif mount.kind is Kind.SECRET:
+                environment |= self._secret(mount, number, binds, stack)
+            elif mount.kind is Kind.CACHE:
+                folder = stack.enter_context(self._cache(mount, number))
+                caches.append(folder)
+                binds.append(Bind(source=folder, target=mount.target, writable=mount.writable))
+            else:
+                place = self._show(run.lent[number], number, stack, writable=mount.writable)
+                binds.append(Bind(source=place, target=mount.target, writable=mount.writable))
+        spec = ContainerSpec(
+            id=run.id,
+            app=job.app,
+            team=job.team,
+            layers=run.layers,
+            command=command,
+            environment=environment,
+            working_directory=run.config.working_directory or "/",
+            uid=who.uid,
+            gid=who.gid,
+            groups=who.groups,
+            limits=job.limits,
+            binds=tuple(binds),
+            temporaries=tuple(temporaries),
+            own_tmp=False,  # what a step leaves in /tmp is the next one's to find
+            networked=run.of.flag("network") != "none",
+            purpose=Purpose.BUILD,
+            labels={WORKSPACE: job.workspace.name},
+        )
+        return spec, caches
 
-@contextmanager
-def _cache(config: NodeConfig, job: Job, mount: Mount, first: int, run: Run, number: int) -> Iterator[Path]:
-    """A team's folder that outlives the build, filled at first from what `from` names."""
-    name = hashlib.sha256(mount.id.encode()).hexdigest()[:32]
-    team = config.cache / "mounts" / str(job.team)
-    team.mkdir(mode=0o711, parents=True, exist_ok=True)
-    folder = team / name
-    caches = PackageCaches(config)
-    if not any(earlier.kind is Kind.CACHE for earlier in run.mounts[:number]):
-        caches.cut_mounts(job.team, CACHE_LIMIT)
-    with ExitStack() as stack:
-        stack.enter_context(caches.using(job.team))
-        if mount.locked:
-            left = max(job.allowance.left(), 1)
-            if not stack.enter_context(journal.lock(config.locks / f"mount-{job.team}-{name}", timeout=left)):
-                raise BuildFailed(f"Dockerfile, line {run.of.line}: another build held the cache mount {mount.id} all the time.")
-        if not folder.exists():
-            if number in run.lent:
-                _copied(run.lent[number], folder, first, run.of)
-            folder.mkdir(exist_ok=True)
-            folder.chmod(mount.mode)
-            os.chown(folder, first + mount.uid, first + mount.gid)
-        os.utime(folder)  # its last use, for whoever collects
-        yield folder
+    def _show(self, lent: Lent, number: int, stack: ExitStack, *, writable: bool) -> Path:
+        """A place of ours where the container runtime finds what a bind mount lends; what a step writes there is thrown away.
 
+        The name is a tenant's, so the kernel follows it inside the union alone, and what it leads to is mounted by its descriptor.
+        """
+        layers = lent.layers
+        if lent.is_context and self._has_rules():
+            layers = (self._seen(number),)
+        with union(layers, self._folder(f"union{number}"), self.helper, self.kernel) as united:
+            found = united.root.open_in_root(lent.name)
+        try:
+            return self._attach(self.kernel.clone_below(found, flags=_QUIET if writable else _QUIET | MountFlag.READ_ONLY), number, stack)
+        finally:
+            os.close(found)
 
-def _copied(item: Item, place: Path, first: int, of: Instruction) -> Path:
-    """A copy with the ids of the team's namespace, so that owners look right inside and a writing step hurts nobody."""
-    source = item.tree.place(item.name)
-    if is_folder(source):
+    def _attach(self, mount: int, number: int, stack: ExitStack) -> Path:
+        """Attach a detached mount to a new folder or file of ours, until the step has ended."""
+        place = self.asked.place / f"mount{number}"
+        try:
+            if stat.S_ISDIR(os.fstat(mount).st_mode):
+                place.mkdir()
+            else:
+                place.touch()
+            self.kernel.attach(mount, place)
+        finally:
+            os.close(mount)
+        stack.callback(self.kernel.unmount, place, lazily=True)
+        return place
+
+    def _has_rules(self) -> bool:
+        with self.helper.tree(self.asked.source) as context:
+            return self.helper.call(work.has_rules, source=context)
+
+    def _seen(self, number: int) -> Path:
+        place = self._folder(f"context{number}")
+        with self.helper.tree(self.asked.source) as context, self.helper.tree(place, writable=True) as target:
+            self.helper.call(work.copy_seen, source=context, target=target)
+        return place
+
+    def _folder(self, name: str) -> Path:
+        place = self.asked.place / name
         place.mkdir(mode=0o755)
-        place.chmod(stat.S_IMODE(source.stat().st_mode))
-        target = ""
-    else:
-        target = place.name
-    Copying(root=Tree(root=place if not target else place.parent), owner=None, chmod=None, of=of).put(item, f"/{target}", into_folder=False)
-    paths = [place] if not place.is_dir() else [place, *(Path(at, one) for at, dirs, files in os.walk(place) for one in (*dirs, *files))]
-    for path in paths:
-        status = path.lstat()
-        mode = stat.S_IMODE(status.st_mode)
-        os.chown(path, first + status.st_uid, first + status.st_gid, follow_symlinks=False)
-        if not path.is_symlink():
-            path.chmod(mode)
-    return place
+        return place
+
+    def _secret(self, mount: Mount, number: int, binds: list[Bind], stack: ExitStack) -> dict[str, str]:
+        value, of = self.job.secrets.get(mount.id), self.asked.of
+        if value is None:
+            if mount.required:
+                raise of.wrong(f"The secret {mount.id!r} is required and not set.", hint=f"Set the config var {mount.id} of the app.")
+            return {}
+        if mount.target:
+            path = _file(self.asked.place / f"secret{number}", value.encode(), mount.mode)
+            os.chown(path, mount.uid, mount.gid)
+            shown = self._attach(self.kernel.clone_tree(path, idmap=self.helper.ids, flags=_QUIET | MountFlag.READ_ONLY), number, stack)
+            binds.append(Bind(source=shown, target=mount.target))
+        return {mount.variable: value} if mount.variable else {}
+
+    @contextmanager
+    def _cache(self, mount: Mount, number: int) -> Iterator[Path]:
+        """A team's folder that outlives the build, filled at first from what `from` names. Its files have the ids of the team's containers."""
+        job, of = self.job, self.asked.of
+        name = hashlib.sha256(mount.id.encode()).hexdigest()[:32]
+        self._caches.mkdir(mode=0o711, parents=True, exist_ok=True)
+        folder = self._caches / name
+        caches = PackageCaches(self.config)
+        if not any(earlier.kind is Kind.CACHE for earlier in self.asked.mounts[:number]):
+            caches.cut_mounts(job.team, CACHE_LIMIT)
+        with ExitStack() as stack:
+            stack.enter_context(caches.using(job.team))
+            if mount.locked:
+                left = max(job.allowance.left(), 1)
+                if not stack.enter_context(journal.lock(self.config.locks / f"mount-{job.team}-{name}", timeout=left)):
+                    raise BuildFailed(f"Dockerfile, line {of.line}: another build held the cache mount {mount.id} all the time.")
+            if not folder.exists():
+                self._fill_cache(mount, number, folder)
+            os.utime(folder)  # its last use, for whoever collects
+            yield folder
+
+    def _fill_cache(self, mount: Mount, number: int, folder: Path) -> None:
+        first = first_id_of(self.job.team)
+        fresh = folder.with_name(f".{folder.name}")  # appears whole, or not at all
+        remove_tree(fresh, team=self.job.team, as_written=True)
+        fresh.mkdir(mode=0o700)
+        os.chown(fresh, first, first)
+        if number in self.asked.lent:
+            lent = self.asked.lent[number]
+            with (
+                union(lent.layers, self._folder(f"union{number}"), self.helper, self.kernel) as united,
+                self.helper.tree(fresh, writable=True, as_written=True) as target,
+            ):
+                self.helper.call(work.fill, source=united.root, name=lent.name, target=target)
+        fresh.chmod(mount.mode)
+        os.chown(fresh, first + mount.uid, first + mount.gid)
+        fresh.rename(folder)
+
+
+def reader(layers: tuple[Path, ...], helper: Session) -> Read:
+    """A function that reads a file of an image."""
+
+    def read(name: str) -> str:
+        with ExitStack() as stack:
+            trees = tuple(stack.enter_context(helper.tree(layer)) for layer in layers)
+            return helper.call(work.read_text, layers=trees, name=name)
+
+    return read
 
 
 class _Watch:
     """Asked again and again while a step runs: whether to end it, cancelled or with the team's cache mounts grown too large."""
 
-    def __init__(self, mounts: Path | None, cancelled: Callable[[], bool]) -> None:
-        self._mounts, self._cancelled, self._next = mounts, cancelled, time.monotonic() + _LOOK
+    def __init__(self, measure: Callable[[], int] | None, cancelled: Callable[[], bool]) -> None:
+        self._measure, self._cancelled, self._next = measure, cancelled, time.monotonic() + _LOOK
         self.full = False
 
     def __call__(self) -> bool:
-        if self._mounts is not None and not self.full and time.monotonic() > self._next:
-            self.full = size_of(self._mounts) > CACHE_LIMIT
+        if self._measure is not None and not self.full and time.monotonic() > self._next:
+            self.full = self._measure() > CACHE_LIMIT
             self._next = time.monotonic() + _LOOK
         return self.full or self._cancelled()
 

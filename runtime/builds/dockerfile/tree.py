@@ -1,56 +1,44 @@
-"""A file tree seen as a root of its own: links are followed inside it, never out of it. Nobody else writes to it meanwhile."""
+"""A file tree seen as a root of its own: links are followed inside it, never out of it. Nobody else writes to it meanwhile.
+
+Runs in a confined helper. Names are relative to the tree, "" is its top.
+"""
 
 from __future__ import annotations
 
 import os
 import posixpath
 import re
-import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
-from runtime import stopping
 from runtime.errors import BadSource
-
-_MAX_LINKS = 40  # as the kernel
+from runtime.trees.folder import Folder, LinksInCircle
+from runtime.trees.walk import Found, walk
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tree:
     """A context or a stage to copy from, or the root that is copied into."""
 
-    root: Path
+    root: Folder
     hidden: Callable[[str], bool] | None = None  # of .dockerignore: takes a relative name
     holds: Callable[[str], bool] | None = None  # whether a hidden folder may hold something that is not
     moments: bool = False  # its times mean nothing: derive them from the content
 
-    def place(self, name: str, *, follow: bool = True) -> Path:
-        """The path of a name, links in it followed inside the tree (as chroot would). BadSource: links in a circle."""
-        waiting = list(reversed(name.split("/")))
-        at: list[str] = []
-        links = 0
-        while waiting:
-            part = waiting.pop()
-            if part in ("", "."):
-                continue
-            if part == "..":
-                del at[-1:]
-                continue
-            path = self.root.joinpath(*at, part)
-            if (follow or any(waiting)) and path.is_symlink():
-                links += 1
-                if links > _MAX_LINKS:
-                    raise BadSource(f"The links at {name} lead in a circle.", hint="Remove one of them.")
-                leads_to = str(path.readlink())
-                at = [] if leads_to.startswith("/") else at
-                waiting.extend(reversed(leads_to.split("/")))
-                continue
-            at.append(part)
-        return self.root.joinpath(*at)
+    def place(self, name: str, *, follow: bool = True) -> str:
+        """The name with its links followed inside the tree (as chroot would). BadSource: links in a circle."""
+        try:
+            return self.root.resolve(name, follow_last=follow)
+        except LinksInCircle:
+            raise BadSource(f"The links at {name} lead in a circle.", hint="Remove one of them.") from None
 
-    def relative(self, path: Path) -> str:
-        return path.relative_to(self.root).as_posix()
+    def status(self, name: str) -> os.stat_result | None:
+        """What has this name, which is a place; None if nothing has."""
+        return self.root.find(name) if name else self.root.status()
+
+    def is_folder(self, name: str) -> bool:
+        """Whether a place is a folder, not a link to one."""
+        return not name or self.root.is_folder(name)
 
     def sees(self, name: str) -> bool:
         """Whether .dockerignore leaves a name in."""
@@ -70,52 +58,34 @@ class Tree:
     def _below(self, folder: str, part: str, *, last: bool) -> Iterator[str]:
         prefix = f"{folder}/" if folder else ""
         place = self.place(folder)
-        if not place.is_dir():
+        if not self.is_folder(place):
             return
         if not _is_wild(part):
-            if os.path.lexists(place / part):
+            if self.status(f"{place}/{part}".lstrip("/")) is not None:
                 yield f"{prefix}{part}"
             return
         expression = wildcard(part)
-        for path in sorted(place.iterdir()):
-            if expression.fullmatch(path.name) and (last or path.is_dir()):
-                yield f"{prefix}{path.name}"
+        for entry in self.root.entries(place):
+            if expression.fullmatch(entry.name) and (last or self.is_folder(self.place(f"{prefix}{entry.name}"))):
+                yield f"{prefix}{entry.name}"
 
-    def walk(self, name: str) -> Iterator[tuple[str, Path, os.stat_result]]:
-        """(name relative to `name`, path, status) of what is seen in a folder, each folder before what it holds."""
-        top = self.place(name)
-        outer = self.relative(top)
-        pending = [("", top)]
-        while pending:
-            prefix, folder = pending.pop()
-            below = []
-            for entry in sorted(os.scandir(folder), key=lambda one: one.name):
-                stopping.check()
-                inner = f"{prefix}{entry.name}"
-                full = inner if outer == "." else f"{outer}/{inner}"
-                is_folder = entry.is_dir(follow_symlinks=False)
-                if not self.sees(full):
-                    if not (is_folder and self.holds is not None and self.holds(full)):
-                        continue
-                    if not self._holds_any(Path(entry.path), full):
-                        continue
-                yield inner, Path(entry.path), entry.stat(follow_symlinks=False)
-                if is_folder:
-                    below.append((f"{inner}/", Path(entry.path)))
-            pending.extend(reversed(below))
+    def walk(self, name: str) -> Iterator[Found]:
+        """What is seen below a folder, each folder before what it holds; paths are relative to `name`."""
+        outer = self.place(name)
+        skipped: set[str] = set()
+        with self.root.subfolder(outer) as top:
+            for found in walk(top, enters=lambda path: path not in skipped):
+                full = f"{outer}/{found.path}".lstrip("/")
+                if self.sees(full) or (found.is_folder and self.holds is not None and self.holds(full) and self._holds_any(full)):
+                    yield found
+                else:
+                    skipped.add(found.path)
 
-    def _holds_any(self, folder: Path, name: str) -> bool:
+    def _holds_any(self, name: str) -> bool:
         """Whether a hidden folder holds anything that `!` brings back."""
-        pending = [(folder, name)]
-        while pending:
-            place, prefix = pending.pop()
-            for entry in os.scandir(place):
-                full = f"{prefix}/{entry.name}"
-                if self.sees(full):
-                    return True
-                if entry.is_dir(follow_symlinks=False) and self.holds is not None and self.holds(full):
-                    pending.append((Path(entry.path), full))
-        return False
+        holds = self.holds or (lambda _: False)
+        with self.root.subfolder(name) as folder:
+            return any(self.sees(f"{name}/{found.path}") for found in walk(folder, enters=lambda path: holds(f"{name}/{path}")))
 
 
 def _is_wild(part: str) -> bool:
@@ -150,10 +120,3 @@ def wildcard(part: str) -> re.Pattern[str]:
         return re.compile(out, re.DOTALL)
     except re.error:
         raise BadSource(f"The pattern {part!r} cannot be read.", hint="Patterns are those of docs/dockerfile.md.") from None
-
-
-def is_folder(path: Path) -> bool:
-    try:
-        return stat.S_ISDIR(path.lstat().st_mode)
-    except (FileNotFoundError, NotADirectoryError):
-        return False

@@ -1,20 +1,30 @@
-"""The union of layers as a file tree of the host, for copying in and out. It is in nobody's file tree, and ends with its holder."""
+"""The union of layers as a file tree to copy in and out of, in nobody's file tree and gone with its holder."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-from runtime.builds.dockerfile.tree import Tree
+from runtime.confined.session import Session
 from runtime.containers.overlay import MountRoot
 from runtime.kernel import Kernel
+from runtime.trees.folder import Folder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Union:
+    """Layers under a writable one, shown with the ids of the helper's team."""
+
+    root: Folder
+    upper: Path  # the writable layer, with real ids
 
 
 @contextmanager
-def union(layers: Sequence[Path], space: Path, kernel: Kernel) -> Iterator[tuple[Tree, Path]]:
-    """(the tree, its writable layer) of `layers`, topmost first; `space` is a fresh folder to work in. Ids are real ones.
+def union(layers: Sequence[Path], space: Path, helper: Session, kernel: Kernel) -> Iterator[Union]:
+    """Mount `layers`, topmost first; `space` is a fresh folder to work in.
 
     The mount is let go of at once and lives by our open file alone, so that a kill leaves none.
     """
@@ -22,14 +32,17 @@ def union(layers: Sequence[Path], space: Path, kernel: Kernel) -> Iterator[tuple
         (space / name).mkdir(mode=0o755, parents=True)
     top = space / "root"
     mount = MountRoot(
-        layers=tuple(layers) or (space / "nothing",), scratch=space, target=top, clones=space / "clones", layer_ids=None, upper_ids=None
+        layers=tuple(layers) or (space / "nothing",),
+        scratch=space,
+        target=top,
+        clones=space / "clones",
+        layer_ids=helper.ids,
+        upper_ids=helper.ids_of_layers(),
     )
     mount.execute(kernel)
     try:
-        held = os.open(top, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        held = os.open(top, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     finally:
         kernel.unmount(top, lazily=True)
-    try:
-        yield Tree(root=Path(f"/proc/{os.getpid()}/fd/{held}")), space / "upper"
-    finally:
-        os.close(held)
+    with Folder(held) as root:
+        yield Union(root=root, upper=space / "upper")

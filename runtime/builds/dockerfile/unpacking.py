@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import errno
-import os
-from pathlib import Path
 
-from runtime import stopping
 from runtime.builds.dockerfile.copying import Copying
-from runtime.builds.dockerfile.tree import is_folder
+from runtime.builds.dockerfile.tree import Tree
+from runtime.trees.copying import is_kept
 from runtime.trees.plain import Plain, Unreadable
 from runtime.trees.tar import Kind, Member, TarLimits, TarReader, TarTooLarge
 
+_NOBODY = 65_535  # the last id of a team: whom a higher one of an archive becomes
 _LIMITS = TarLimits(entries=500_000, content_bytes=8 << 30)
 _OF_THE_ARCHIVE = frozenset(  # errors that the names, links or times of an entry cause
     {errno.ENOENT, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL, errno.EMLINK}
 )
 
 
-def is_archive(path: Path) -> bool:
+def is_archive(tree: Tree, place: str) -> bool:
     """Whether a file is a tar, plain or packed by gzip, zstd, xz or bzip2: by its first header, as Docker has it, not by its name."""
-    if not path.is_file():
+    if not tree.root.is_file(place):
         return False
-    with path.open("rb") as file:
+    with tree.root.open_file(place) as file:
         try:
             return next(TarReader(Plain(file), limits=_LIMITS), None) is not None
         except TarTooLarge:
@@ -31,19 +30,19 @@ def is_archive(path: Path) -> bool:
             return False
 
 
-def unpack_into(archive: Path, copying: Copying, destination: str) -> None:
+def unpack_into(tree: Tree, archive: str, copying: Copying, destination: str) -> None:
     """Unpack below `destination`, owners and times as the archive has them, unless --chown says otherwise."""
-    folder = copying.folder(destination)
-    base = copying.root.relative(folder)
-    with archive.open("rb") as file:
+    base = copying.folder(destination)
+    name = archive.rpartition("/")[2]
+    with tree.root.open_file(archive) as file:
         try:
             reader = TarReader(Plain(file), limits=_LIMITS)
             for member in reader:
                 _unpack(reader, member, copying, base)
         except TarTooLarge as error:
-            raise copying.of.wrong(f"{archive.name} holds too much to unpack. {error}") from None
+            raise copying.of.wrong(f"{name} holds too much to unpack. {error}") from None
         except Unreadable as error:
-            raise copying.of.wrong(f"The archive {archive.name} is damaged: {error}.") from None
+            raise copying.of.wrong(f"The archive {name} is damaged: {error}.") from None
 
 
 def _unpack(reader: TarReader, member: Member, copying: Copying, base: str) -> None:
@@ -64,38 +63,40 @@ def _unpack(reader: TarReader, member: Member, copying: Copying, base: str) -> N
 
 def _make(reader: TarReader, member: Member, copying: Copying, base: str, parts: list[str]) -> None:
     name = "/".join([base, *parts])
-    if member.kind is Kind.FOLDER and is_folder(copying.root.place(name)):
-        place = copying.root.place(name)
+    root, folder = copying.root.root, copying.root
+    if member.kind is Kind.FOLDER and folder.is_folder(folder.place(name)):
+        place = folder.place(name)
     else:
         parent = copying.folder("/".join([base, *parts[:-1]]))
-        place = parent / parts[-1]
-        if os.path.lexists(place) and not is_folder(place):
-            place.unlink()
+        place = f"{parent}/{parts[-1]}".lstrip("/")
+        if folder.status(place) is not None and not folder.is_folder(place):
+            root.remove(place)
     if member.kind is Kind.FOLDER:
-        place.mkdir(exist_ok=True)
-    elif is_folder(place):
+        if not folder.is_folder(place):
+            root.make_folder(place)
+    elif folder.is_folder(place):
         raise copying.of.wrong(f"{member.name!r} of the archive would replace a folder.")
     elif member.kind is Kind.LINK:
-        place.symlink_to(member.link)
+        root.make_link(place, member.link)
     elif member.kind is Kind.HARD_LINK:
         _link(member, copying, base, place)
         return
     elif member.kind is Kind.FIFO:
-        os.mkfifo(place)
+        root.make_pipe(place)
     else:
-        with place.open("xb") as file:
-            while chunk := reader.read(1 << 20):
-                stopping.check()
-                file.write(chunk)
+        with root.create_file(place, 0o600) as file:
+            reader.copy_to(file.write)
     uid, gid = (copying.owner.uid, copying.owner.gid) if copying.owner else (member.uid, member.gid)
-    os.chown(place, uid, gid, follow_symlinks=False)
-    if member.kind is not Kind.LINK:
-        place.chmod(copying.chmod if copying.chmod is not None else member.mode)
-    os.utime(place, ns=(member.modified, member.modified), follow_symlinks=False)
+    root.set_owner(place, min(uid, _NOBODY), min(gid, _NOBODY))
+    root.set_mode(place, copying.chmod if copying.chmod is not None else member.mode)
+    for key, value in member.attributes.items():
+        if is_kept(key):
+            root.set_attribute(place, key, value)
+    root.set_times(place, member.modified, member.modified)
 
 
-def _link(member: Member, copying: Copying, base: str, place: Path) -> None:
+def _link(member: Member, copying: Copying, base: str, place: str) -> None:
     original = copying.root.place(f"{base}/{member.link}", follow=False)
-    if not os.path.lexists(original) or is_folder(original):
+    if copying.root.status(original) is None or copying.root.is_folder(original):
         raise copying.of.wrong(f"{member.name!r} of the archive is a hard link to {member.link!r}, which is not an earlier file of it.")
-    os.link(original, place, follow_symlinks=False)
+    copying.root.root.make_hard_link(place, original)

@@ -18,8 +18,9 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runtime.builds.archive import unpack
+from runtime.builds import archive as archives
 from runtime.errors import BadArchive
+from runtime.trees.folder import Folder
 
 FILES = {"app/main.py": b"print()", "app/static/a.css": b"body{}", "app/Procfile": b"web: python main.py"}
 
@@ -61,12 +62,19 @@ def names_below(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir()}
 
 
+def unpacked(place: Path, filename: str) -> archives.Unpacked:
+    """What unpacking place/archive into place/tree says."""
+    (place / "tree").mkdir()
+    with (place / "archive").open("rb") as file, Folder.at(place / "tree") as tree:
+        return archives.unpack(file, filename, tree)
+
+
 def refusal(data: bytes, filename: str, tmp_path: Path) -> str:
     """The sentence a bad archive gets; checks that nothing was written outside the target."""
     work = Path(tempfile.mkdtemp(dir=tmp_path))
     (work / "archive").write_bytes(data)
     with pytest.raises(BadArchive) as caught:
-        unpack(work / "archive", filename, work / "tree")
+        unpacked(work, filename)
     assert caught.value.hint
     assert {path.name for path in work.iterdir()} <= {"archive", "tree"}
     return caught.value.what
@@ -93,7 +101,7 @@ ZIP = zip_bytes(*FILES.items())
 )
 def test_every_kind_unpacks_and_one_top_folder_is_taken_away(filename: str, data: bytes, kind: str, tmp_path: Path) -> None:
     (tmp_path / "archive").write_bytes(data)
-    done = unpack(tmp_path / "archive", filename, tmp_path / "tree")
+    done = unpacked(tmp_path, filename)
     assert names_below(tmp_path / "tree") == {"main.py", "static/a.css", "Procfile"}
     assert (done.kind, done.files, done.size, done.unwrapped) == (kind, 3, sum(map(len, FILES.values())), "app")
 
@@ -101,7 +109,7 @@ def test_every_kind_unpacks_and_one_top_folder_is_taken_away(filename: str, data
 def test_several_top_entries_stay_and_junk_goes(tmp_path: Path) -> None:
     members = [("a/x", b"1"), ("b/y", b"2"), ("__MACOSX/._x", b""), (".DS_Store", b""), ("a/._x", b""), (".git/config", b""), ("./c", b"3")]
     (tmp_path / "archive").write_bytes(tar_bytes(*members))
-    assert unpack(tmp_path / "archive", "a.tar", tmp_path / "tree").unwrapped == ""
+    assert unpacked(tmp_path, "a.tar").unwrapped == ""
     assert names_below(tmp_path / "tree") == {"a/x", "b/y", "c"}
 
 
@@ -109,7 +117,7 @@ def test_links_inside_stay_links_and_modes_become_plain(tmp_path: Path) -> None:
     script = special("bin/run", tarfile.REGTYPE, mode=0o700)
     members = [script, ("bin/data", b"x"), special("run", tarfile.SYMTYPE, "bin/run"), special("hard", tarfile.LNKTYPE, "bin/data")]
     (tmp_path / "archive").write_bytes(tar_bytes(*members, special("shared/", tarfile.DIRTYPE, mode=0o2775)))
-    unpack(tmp_path / "archive", "a.tar", tmp_path / "tree")
+    unpacked(tmp_path, "a.tar")
     tree = tmp_path / "tree"
     assert (tree / "run").readlink() == Path("bin/run")
     assert (tree / "hard").stat().st_ino == (tree / "bin/data").stat().st_ino
@@ -265,7 +273,7 @@ def test_no_archive_ever_writes_or_points_outside(members: list[tuple[str, bytes
         (work / "archive").write_bytes(tar_bytes(*(special(name, kind, link) for name, kind, link in members)))
         (work / "witness").mkdir()
         try:
-            unpack(work / "archive", "a.tar", work / "tree")
+            unpacked(work, "a.tar")
         except BadArchive:
             pass
         else:
@@ -278,6 +286,6 @@ def test_no_archive_ever_writes_or_points_outside(members: list[tuple[str, bytes
 def test_a_name_in_bytes_that_are_not_utf_8_gets_a_refusal_a_database_takes(tmp_path: Path) -> None:
     (tmp_path / "archive").write_bytes(tar_bytes(special("a/\udcff", tarfile.REGTYPE, mode=0o4755), form=tarfile.GNU_FORMAT))
     with pytest.raises(BadArchive) as caught:
-        unpack(tmp_path / "archive", "a.tar", tmp_path / "tree")
+        unpacked(tmp_path, "a.tar")
     assert caught.value.hint == r"chmod ug-s \udcff"
     caught.value.explain().encode()

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from runtime.builds import appfile_reading
-from runtime.builds.appfile import AppFile
 from runtime.builds.code import read_source
 from runtime.builds.detect import Language, Source, wants_text
 from runtime.builds.plan import BuildPlan, plan
@@ -17,6 +16,7 @@ from runtime.builds.steps import Install, Tool, step_key
 from runtime.errors import BadSource
 from runtime.images.digest import Digest
 from runtime.stacks.stack import DebianRuntime
+from runtime.trees.folder import Folder
 
 VERSIONS = ["18.20.8", "20.11.1", "22.3.0", "22.4.0-rc.1", "24.1.0", "26.1.0"]
 
@@ -280,7 +280,8 @@ def test_a_source_of_texts_is_not_read_into_memory(tmp_path: Path) -> None:
     (tmp_path / "requirements.txt").write_text("flask")
     for number in range(6):
         (tmp_path / f"a{number}.txt").write_bytes(b"x" * (7 << 20))
-    read = read_source(tmp_path, AppFile())
+    with Folder.at(tmp_path) as tree:
+        read = read_source(tree)
     assert len(read.files) == 8
     assert {"Procfile", "requirements.txt"} <= read.texts.keys()
     assert sum(map(len, read.texts.values())) < 32 << 20

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from runtime.builds import jar, registries
-from runtime.builds.appfile import AppFile
 from runtime.builds.code import read_source
 from runtime.builds.detect import Language, Source, wants_text
 from runtime.builds.plan import BuildPlan, plan
 from runtime.builds.steps import Tool
 from runtime.errors import BadSource, HostLacks
 from runtime.stacks.stack import DebianRuntime
+from runtime.trees.folder import Folder
 
 GO_MOD = "module example.org/shop/v2\n\ngo 1.22.3\n"
 MAIN = "// Shop.\npackage main\n\nfunc main() {}\n"
@@ -253,7 +253,8 @@ def test_a_jar_is_read_for_its_manifest_alone(tmp_path: Path) -> None:
     (tmp_path / "cut.jar").write_bytes(packed.getvalue()[:-30])
     (tmp_path / "none.jar").write_bytes(b"")
     (tmp_path / "loop.jar").symlink_to("loop.jar")
-    texts = read_source(tmp_path, AppFile()).texts
+    with Folder.at(tmp_path) as tree:
+        texts = read_source(tree).texts
     assert jar.attribute(texts["app.jar"], "Main-Class") == "a.very.long.name.of.a.Class"
     assert jar.attribute(texts["app.jar"], "Build-Jdk-Spec") == ""
     assert {texts["cut.jar"], texts["none.jar"], texts["loop.jar"]} == {""}

@@ -140,10 +140,10 @@ HOLDER = """
 import pickle, sys, time
 from runtime.containers.lifecycle import Containers
 config, id, into = pickle.loads(bytes.fromhex(sys.argv[1]))
-def wait(_):
+def wait():
     print("frozen", flush=True)
     time.sleep(600)
-Containers(config).copy_written(id, into, wait)
+Containers(config).copy_written(id, into, most=1 << 30, while_still=wait)
 """
 
 
@@ -174,11 +174,11 @@ def test_one_that_is_woken_while_it_is_copied_goes_on_at_once_and_is_copied_anew
     containers.freeze(web)  # it falls asleep
     frozen_when_looked_at = []
 
-    def wake(_: Path) -> None:
+    def wake() -> None:
         containers.freeze(web, frozen=False)
         frozen_when_looked_at.append(containers.is_frozen(web))
 
-    containers.copy_written(web, tmp_path / "copy", wake)
+    containers.copy_written(web, tmp_path / "copy", most=1 << 30, while_still=wake)
     assert frozen_when_looked_at == [False, True], "woken, then held still for the copy by whoever copies"
     assert (tmp_path / "copy/app/count").exists(), "empty where the program was frozen between opening and writing it"
     assert not containers.is_frozen(web)

@@ -64,7 +64,7 @@ def test_a_layer_survives_the_way_into_a_blob_and_back(config: NodeConfig, tmp_p
     store = Store(config)
     layer = store.add_layer(a_tree(tmp_path / "tree"))
     before = facts(store.unpacked(layer))
-    assert before["app/empty"][3] == {"trusted.overlay.opaque": b"y"}  # type: ignore[index]
+    assert before["app/empty"][3] == {"user.overlay.opaque": b"y"}  # type: ignore[index]
     assert before["app"][3] == {}  # type: ignore[index]
     subprocess.run(["rm", "-rf", store.unpacked(layer)], check=True)
     assert facts(store.unpacked(layer)) == before

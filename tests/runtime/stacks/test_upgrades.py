@@ -29,6 +29,7 @@ from runtime.stacks.package_manager import PackageManager
 from runtime.stacks.upgrade import Upgrade, upgrade
 from runtime.stacks.verdict import Contents, Upper, judge
 from runtime.stacks.versions import identity_of, newest, record, versions
+from runtime.trees.folder import Folder
 
 OLD = Contents(
     stack="debian-13",
@@ -286,14 +287,14 @@ def test_a_version_is_told_by_its_content_and_the_newest_is_taken(yard: Yard) ->
 
 
 def test_a_path_is_found_where_the_overlay_shows_it(yard: Yard, tmp_path: Path) -> None:
-    show: Callable[[str], str | None] = lambda name: path.read_text() if (path := find(layers, name)) else None  # noqa: E731
+    show: Callable[[str], str | None] = lambda name: place.layer.read(place.name, 99).decode() if (place := find(layers, name)) else None  # noqa: E731
     below = yard.store.unpacked(yard.layer(a__x="below", a__y="below", b__z="below", c="below"))
     middle = yard.store.unpacked(yard.layer(a__x="middle", a__y=None, b="a file now"))
     opaque = tmp_path / "opaque"
     (opaque / "a").mkdir(parents=True)
     (opaque / "a" / "new").write_text("top")
-    os.setxattr(opaque / "a", "trusted.overlay.opaque", b"y")
-    layers = [middle, below]
+    os.setxattr(opaque / "a", "user.overlay.opaque", b"y")
+    layers = [Folder.at(path) for path in (middle, below)]
     assert [show(name) for name in ("a/x", "a/y", "b/z", "b", "c", "d")] == ["middle", None, None, "a file now", "below", None]
-    layers = [opaque, middle, below]
+    layers = [Folder.at(path) for path in (opaque, middle, below)]
     assert [show(name) for name in ("a/x", "a/new", "c")] == [None, "top", "below"]

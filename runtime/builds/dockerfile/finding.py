@@ -1,0 +1,87 @@
+"""What a COPY or ADD names, found in a tree: patterns, --exclude, --parents. Nothing is copied here. Runs in a confined helper."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import posixpath
+import stat
+from collections.abc import Iterable, Sequence
+
+from runtime.builds.dockerfile.copying import Item
+from runtime.builds.dockerfile.ignore import Digests, matcher
+from runtime.builds.dockerfile.sources import Wanted
+from runtime.builds.dockerfile.syntax import Instruction
+from runtime.builds.dockerfile.tree import Tree
+
+
+def find(one: Instruction, asked: Wanted, tree: Tree, excluded: Sequence[str]) -> list[Item]:
+    """The items behind the patterns. BadSource: one leads out, or nothing is there."""
+    where = "the image it comes from" if one.flag("from") else "the build context"
+    found: list[Item] = []
+    for pattern in asked.patterns:
+        inside = pattern.lstrip("/") or "."
+        if posixpath.normpath(inside).split("/")[0] == "..":
+            raise one.wrong(f"{pattern} leads out of {where}.", hint="Only what was deployed can be copied; move it into the source.")
+        pivot, cut, rest = inside.partition("/./") if one.switched("parents") else ("", "", "")
+        pivot = pivot if cut else ""
+        names = tree.matches(f"{pivot}/{rest}" if cut else inside)
+        for name in names:
+            _check(one, pattern, name, tree, where)
+            found.append(_item(tree, name, excluded, below=_below(tree, name, pivot) if one.switched("parents") else ""))
+    found = [item for item in found if not (excluded and _is_excluded(item, excluded))]
+    if asked.patterns and not found and not excluded and not asked.files:
+        raise one.wrong(f"{' '.join(asked.patterns)}: nothing in {where} has that name.", hint="Look at the name, and at .dockerignore.")
+    return found
+
+
+def content_of(items: Iterable[Item], digests: Digests) -> str:
+    """One digest over names, kinds, modes, owners and bytes of what is copied."""
+    hashed = hashlib.sha256()
+
+    def add(*words: object) -> None:
+        hashed.update(json.dumps(words).encode("utf-8", "surrogatepass") + b"\n")
+
+    for item in items:
+        place = item.tree.place(item.name)
+        status = item.tree.root.status(place)
+        add(item.name.rpartition("/")[2], item.below, status.st_mode, status.st_uid, status.st_gid)
+        if not stat.S_ISDIR(status.st_mode):
+            add(digests.of(item.tree.root, place, status))
+            continue
+        for found in item.tree.walk(item.name):
+            if found.path in item.left_out:
+                continue
+            add(found.path, found.status.st_mode, found.status.st_uid, found.status.st_gid)
+            if not found.is_folder:
+                add(digests.of(found.folder, found.name, found.status))
+    return hashed.hexdigest()
+
+
+def _check(one: Instruction, pattern: str, name: str, tree: Tree, where: str) -> None:
+    place = tree.place(name)
+    if tree.status(tree.place(name, follow=False)) is None and tree.status(place) is None:
+        raise one.wrong(f"{pattern} is not in {where}.", hint="Look at the name, and at capital letters in it.")
+    if tree.status(place) is None:
+        raise one.wrong(f"{pattern} is a link that leads out of {where}, or to nothing.", hint="Put the file itself there.")
+    if not tree.sees(name) and not (tree.is_folder(place) and tree.holds is not None and tree.holds(name)):
+        raise one.wrong(f"{pattern} is left out of the build context by .dockerignore.", hint=f"Add the line !{name} to it.")
+
+
+def _below(tree: Tree, name: str, pivot: str) -> str:
+    kept = name.removeprefix(pivot.strip("/")).lstrip("/") if pivot else name
+    return kept if tree.is_folder(tree.place(name)) else posixpath.dirname(kept) or "."
+
+
+def _item(tree: Tree, name: str, excluded: Sequence[str], *, below: str) -> Item:
+    left_out: frozenset[str] = frozenset()
+    if excluded and tree.is_folder(tree.place(name)):
+        rules = matcher(list(excluded), "--exclude")
+        left_out = frozenset(found.path for found in tree.walk(name) if rules.matches(found.path))
+    return Item(tree=tree, name=name, below=below, left_out=left_out)
+
+
+def _is_excluded(item: Item, excluded: Sequence[str]) -> bool:
+    return not item.tree.is_folder(item.tree.place(item.name)) and matcher(list(excluded), "--exclude").matches(
+        posixpath.basename(item.name)
+    )

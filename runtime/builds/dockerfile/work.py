@@ -1,0 +1,148 @@
+"""What a Dockerfile does to trees, as calls of a confined helper: one helper a build, so that a file is read once for ten COPYs."""
+
+from __future__ import annotations
+
+import posixpath
+import stat
+from dataclasses import dataclass
+
+from runtime.builds.dockerfile.accounts import Account
+from runtime.builds.dockerfile.copying import Copying, Item
+from runtime.builds.dockerfile.finding import content_of, find
+from runtime.builds.dockerfile.ignore import Digests, context
+from runtime.builds.dockerfile.sources import Wanted
+from runtime.builds.dockerfile.syntax import Instruction
+from runtime.builds.dockerfile.tree import Tree
+from runtime.builds.dockerfile.unpacking import is_archive, unpack_into
+from runtime.confined.registry import confined
+from runtime.images.layers import is_opaque, is_whiteout
+from runtime.trees.copying import copy_tree
+from runtime.trees.folder import Folder
+from runtime.trees.walk import walk
+
+_LARGEST_TEXT = 4 << 20
+_digests = Digests()  # of this helper, which is of one build
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One COPY or ADD, variables replaced."""
+
+    of: Instruction
+    asked: Wanted
+    excluded: tuple[str, ...]  # patterns of --exclude
+    is_context: bool  # the source is the build context, and not a stage or image
+    owner: Account | None  # --chown
+    chmod: int | None
+    unpack: bool  # ADD of a tar
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """What a COPY would copy."""
+
+    digest: str
+    items: int
+
+
+@confined
+def content(source: Folder, request: Request) -> Content:
+    """Find what is asked for, and digest it. BadSource names what is not there."""
+    items = _items(source, request)
+    return Content(digest=content_of(items, _digests), items=len(items))
+
+
+@confined
+def copy(source: Folder, root: Folder, request: Request) -> None:
+    """Copy it into a stage's root."""
+    items = _items(source, request)
+    into = request.asked.into_folder or len(items) > 1
+    kept = Account(uid=0, gid=0) if request.is_context else None  # what comes from a stage keeps its owners
+    copying = Copying(root=Tree(root=root), owner=request.owner or kept, chmod=request.chmod, of=request.of)
+    unpacking = Copying(root=Tree(root=root), owner=request.owner, chmod=request.chmod, of=request.of)
+    destination = request.asked.destination
+    for item in items:
+        place = item.tree.place(item.name)
+        if request.unpack and is_archive(item.tree, place):
+            unpack_into(item.tree, place, unpacking, destination)
+        else:
+            copying.put(item, destination, into_folder=into)
+    for name, data in request.asked.files:
+        copying.write(data, destination, name, into_folder=into)
+
+
+@confined
+def look_up(source: Folder, name: str, of: Instruction, is_context: bool) -> str:
+    """Digest of what a mount of RUN lends. BadSource: nothing has that name."""
+    tree = context(source) if is_context else Tree(root=source)
+    place = tree.place(name)
+    if posixpath.normpath(name).split("/")[0] == ".." or tree.status(place) is None:
+        raise of.wrong(f"source={name} is not there to be mounted.")
+    return content_of([Item(tree=tree, name=name)], _digests)
+
+
+@confined
+def has_rules(source: Folder) -> bool:
+    """Whether a .dockerignore hides part of the context."""
+    return context(source).hidden is not None
+
+
+@confined
+def copy_seen(source: Folder, target: Folder) -> None:
+    """Copy what .dockerignore leaves of the context into an empty folder."""
+    tree = context(source)
+    seen = {found.path for found in tree.walk("")}
+    copy_tree(source, target, wanted=lambda path: path in seen)
+
+
+@confined
+def fill(source: Folder, name: str, target: Folder) -> None:
+    """Copy a folder of a tree, or the one file, into the empty folder of a cache mount."""
+    tree = Tree(root=source)
+    place = tree.place(name)
+    if tree.is_folder(place):
+        with source.subfolder(place) as folder:
+            copy_tree(folder, target)
+    else:
+        source.copy_file(place, target, posixpath.basename(place))
+
+
+@confined
+def make_directory(root: Folder, name: str, owner: Account, of: Instruction) -> None:
+    """WORKDIR: a folder with those above it."""
+    Copying(root=Tree(root=root), owner=owner, chmod=None, of=of).folder(name)
+
+
+@confined
+def forget_times(top: Folder, after: float, instead: int) -> None:
+    """Give all that was written `after` a moment (Unix time) another time, so that building again gives the same bytes."""
+    moment = instead * 10**9
+    for found in walk(top):
+        if found.status.st_mtime > after:
+            found.folder.set_times(found.name, moment, moment)
+    if top.status().st_mtime > after:
+        top.set_times("", moment, moment)
+
+
+@confined
+def read_text(layers: tuple[Folder, ...], name: str) -> str:
+    """A regular file of the union of layers, topmost first; empty: it is not there, is behind a link, or is larger than 4 MiB."""
+    parts = name.split("/")
+    for layer in layers:
+        for depth in range(1, len(parts) + 1):
+            place = "/".join(parts[:depth])
+            status = layer.find(place)
+            if status is None:
+                break
+            if stat.S_ISREG(status.st_mode) and depth == len(parts):
+                return "" if status.st_size > _LARGEST_TEXT else layer.read(place, _LARGEST_TEXT).decode(errors="replace")
+            if is_whiteout(status) or not stat.S_ISDIR(status.st_mode):
+                return ""
+            if is_opaque(layer, place) and layer.find(name) is None:
+                return ""
+    return ""
+
+
+def _items(source: Folder, request: Request) -> list[Item]:
+    tree = context(source) if request.is_context else Tree(root=source)
+    return find(request.of, request.asked, tree, request.excluded)

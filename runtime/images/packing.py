@@ -1,0 +1,121 @@
+"""Layers packed and unpacked, in a confined helper: what a tenant's tree or blob holds never reaches the host's own file tree."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from runtime.confined.registry import confined
+from runtime.errors import ImageDamaged
+from runtime.images.compression import Compression, Hashing, HashingReader, compressing, plain_of
+from runtime.images.layers import normalise_opaque, unpack_tar, write_tar
+from runtime.quantities import Bytes
+from runtime.trees.copying import copy_tree
+from runtime.trees.folder import Folder
+from runtime.trees.plain import Unreadable
+from runtime.trees.walk import walk
+
+FEW_FILES = 64  # up to here each file is synced by itself; above, the whole file system at once
+_READ = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Packed:
+    """A layer that was written."""
+
+    digest: str  # of the blob
+    size: int
+    diff_id: str  # of the tar in it
+    length: int
+    synced: bool  # the tree is on the disk
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unpacked:
+    """A layer that was read."""
+
+    diff_id: str
+    length: int  # bytes of its tar
+    fingerprint: str  # digest of the tree as our own tar of it
+    synced: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """What a blob holds."""
+
+    diff_id: str
+    length: int
+
+
+@confined
+def copy(source: Folder, target: Folder) -> None:
+    """Copy a tree into an empty folder."""
+    copy_tree(source, target)
+
+
+@confined
+def pack(top: Folder, blob: BinaryIO, compression: str) -> Packed:
+    """Write an overlay's upper, which becomes an unpacked layer by this, to `blob` as a compressed tar."""
+    normalise_opaque(top)
+    written = Hashing(blob)
+    with compressing(written, Compression(compression)) as compressed:
+        tar = Hashing(compressed)
+        write_tar(top, tar)
+    blob.flush()
+    return Packed(digest=written.digest(), size=written.size, diff_id=tar.digest(), length=tar.size, synced=_sync_few(top))
+
+
+@confined
+def unpack(blob: BinaryIO, top: Folder) -> Unpacked:
+    """Unpack a layer's blob into an empty folder. ImageDamaged: it cannot be read."""
+    tar = HashingReader(plain_of(blob))
+    try:
+        unpack_tar(tar, top)
+        tar.drain()
+    except Unreadable as error:
+        raise ImageDamaged(f"it cannot be read: {error.what.rstrip('.')}") from None
+    return Unpacked(diff_id=tar.digest(), length=tar.size, fingerprint=fingerprint(top), synced=_sync_few(top))
+
+
+@confined
+def fingerprint(top: Folder) -> str:
+    """The digest of a tree as our own tar of it; for layers that we made, the diff ID."""
+    tar = Hashing()
+    write_tar(top, tar)
+    return tar.digest()
+
+
+@confined
+def read(blob: BinaryIO, most: int) -> Content:
+    """The tar in a blob, read and thrown away. ImageDamaged: it cannot be read, or has more than `most` bytes."""
+    hashed, length, plain = hashlib.sha256(), 0, plain_of(blob)
+    try:
+        while data := plain.read(_READ):
+            hashed.update(data)
+            length += len(data)
+            if length > most:
+                raise ImageDamaged(
+                    f"The image's layers unpack to more than the {Bytes(most)} left for them.",
+                    hint="Make the image smaller, or ask an admin.",
+                )
+    except Unreadable as error:
+        raise ImageDamaged(f"it cannot be read: {error.what.rstrip('.')}") from None
+    return Content(diff_id=f"sha256:{hashed.hexdigest()}", length=length)
+
+
+def _sync_few(top: Folder) -> bool:
+    """Sync the files of a small tree; False: there are more of them, and nothing was done."""
+    names = []
+    for found in walk(top):
+        if stat.S_ISREG(found.status.st_mode):
+            names.append(found.path)
+            if len(names) > FEW_FILES:
+                return False
+    for name in names:
+        with top.open_file(name) as file:
+            os.fsync(file.fileno())
+    return True

@@ -1,0 +1,117 @@
+"""What a build step leaves in its writable layer is the tenant's work: looked through here before anything of it leaves its disk.
+
+As root inside its own user namespace a step may make what nobody should read, copy or run on the host: files far longer than the
+disk that holds them (sparse), folders nested deeper than programs recurse, and setuid programs, which a build's layer holds with
+real ids. Runs in a confined helper.
+"""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+
+from runtime.confined.registry import confined
+from runtime.errors import BuildFailed
+from runtime.quantities import Bytes
+from runtime.trees.copying import copy_tree
+from runtime.trees.folder import Folder
+from runtime.trees.walk import Found, walk
+
+MOST_ENTRIES = 500_000
+DEEPEST = 200  # folders
+_CAPABILITIES = "security.capability"
+_STEP = "the build step"
+
+
+@confined
+def tame(top: Folder, most: int, entries: int = MOST_ENTRIES, deepest: int = DEEPEST) -> None:
+    """Take setuid bits and file capabilities away. BuildFailed: more than `most` bytes as read, more than `entries`, or too deep."""
+    _tame(top, most=most, entries=entries, deepest=deepest)
+
+
+@confined
+def measure(top: Folder, most: int, who: str, entries: int = MOST_ENTRIES, deepest: int = DEEPEST) -> None:
+    """The same BuildFailed, and nothing is changed: before a tree that `who` made is copied."""
+    for _ in _files(top, most=most, entries=entries, deepest=deepest, who=who):
+        pass
+
+
+@confined
+def collect(upper: Folder, into: Folder, folders: tuple[str, ...], most: int) -> None:
+    """Copy a step's folders out of a stopped container's writable layer, without setuid bits; one that it did not make is left out.
+
+    BuildFailed: as of `tame`, and where something else has the name of a folder or of one above it.
+    """
+    for folder in folders:
+        parts = folder.split("/")
+        for depth in range(1, len(parts) + 1):
+            place = "/".join(parts[:depth])
+            found = upper.find(place)
+            if found is None:
+                break
+            if not stat.S_ISDIR(found.st_mode):
+                raise BuildFailed(f"The build step replaced the folder /{folder} by something else.", hint="An install script did that.")
+        else:
+            _collect(upper, into, folder, most)
+
+
+@confined
+def prune(upper: Folder, names: tuple[str, ...]) -> None:
+    """Take away the empty files and folders that were made to mount on (absolute names); what is behind a link stays."""
+    for name in names:
+        found = upper.find(name.strip("/"))
+        if found is None:
+            continue
+        if stat.S_ISDIR(found.st_mode):
+            if not upper.names(name.strip("/")):
+                upper.remove(name.strip("/"))
+        elif stat.S_ISREG(found.st_mode) and found.st_size == 0:
+            upper.remove(name.strip("/"))
+
+
+def _collect(upper: Folder, into: Folder, folder: str, most: int) -> None:
+    with upper.subfolder(folder) as made:
+        _tame(made, most=most, entries=MOST_ENTRIES, deepest=DEEPEST)
+        parts = folder.split("/")
+        for depth in range(1, len(parts) + 1):
+            place = "/".join(parts[:depth])
+            if not into.is_folder(place):
+                into.make_folder(place)
+        for depth in range(1, len(parts)):
+            place = "/".join(parts[:depth])
+            status = upper.status(place)
+            into.set_owner(place, status.st_uid, status.st_gid)
+            into.set_mode(place, stat.S_IMODE(status.st_mode))
+        with into.subfolder(folder) as target:
+            copy_tree(made, target)
+
+
+def _tame(top: Folder, *, most: int, entries: int, deepest: int) -> None:
+    for found in _files(top, most=most, entries=entries, deepest=deepest, who=_STEP):
+        mode = found.status.st_mode
+        if mode & (stat.S_ISUID | stat.S_ISGID):
+            found.folder.set_mode(found.name, stat.S_IMODE(mode) & 0o777)
+        if _CAPABILITIES in found.folder.attributes(found.name):
+            found.folder.remove_attribute(found.name, _CAPABILITIES)
+
+
+def _files(top: Folder, *, most: int, entries: int, deepest: int, who: str) -> Iterator[Found]:
+    """Each regular file once."""
+    size = 0
+    known: set[tuple[int, int]] = set()
+    for count, found in enumerate(walk(top), start=1):
+        status = found.status
+        if count > entries:
+            raise BuildFailed(f"{who.capitalize()} made more than {entries:,} files.", hint="Fewer dependencies help.")
+        if found.is_folder:
+            if found.path.count("/") + 2 > deepest:
+                raise BuildFailed(f"{who.capitalize()} made folders nested more than {deepest} deep.", hint="A script of its own did that.")
+        elif stat.S_ISREG(status.st_mode) and (status.st_dev, status.st_ino) not in known:
+            if status.st_nlink > 1:
+                known.add((status.st_dev, status.st_ino))
+            size += status.st_size
+            if size > most:
+                raise BuildFailed(
+                    f"What {who} made reads as more than {Bytes(most)}.", hint="Make no files with holes larger than the disk."
+                )
+            yield found
