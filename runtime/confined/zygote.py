@@ -43,12 +43,12 @@ def main(fd: int) -> None:
     while True:
         try:
             order = wire.receive(orders)
+            if order.body.get("of_layers"):
+                _make_ids(order, orders, proc)
+            else:
+                _fork(order, orders, proc, program)
         except Closed:
             return
-        if order.body.get("of_layers"):
-            _make_ids(order, orders, proc)
-        else:
-            _fork(order, orders, proc, program)
 
 
 def _make_ids(order: Message, orders: socket.socket, proc: int) -> None:

@@ -21,7 +21,7 @@ from runtime.kernel import Kernel, MountFlag
 _FLAGS = MountFlag.NO_DEVICES | MountFlag.NO_SETUID
 # volatile: an fsync inside need not reach a disk that is thrown away. userxattr: the overlay's marks are attributes that a confined
 # helper, which has no right over the host, can read and write. The rest: a writable layer stands by itself, as OCI wants.
-_OPTIONS = ("volatile", "userxattr", "redirect_dir=off", "metacopy=off", "index=off")
+_OPTIONS = ("volatile", "userxattr", "redirect_dir=nofollow", "metacopy=off", "index=off")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
