@@ -12,14 +12,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeVar
 
 from runtime import stopping
-from runtime.builds import appfile_reading, code, procfile
+from runtime.builds import procfile
 from runtime.builds.allowance import Allowance
 from runtime.builds.appfile import AppFile
-from runtime.builds.archive import unpack
 from runtime.builds.cache import StepCache
+from runtime.builds.checkout import Checkout
 from runtime.builds.detect import DOCKERFILE, Source
 from runtime.builds.dockerfile import build as dockerfile
 from runtime.builds.dockerfile.health import health_of
@@ -51,9 +50,7 @@ from runtime.kernel import Kernel
 from runtime.quantities import Bytes
 from runtime.stacks.builder import layer_names, node_versions
 from runtime.stacks.offer import offer
-from runtime.trees.folder import Folder
 
-T = TypeVar("T")
 Log = Callable[[str], None]
 
 TIME_LIMIT = 1800.0  # seconds, a whole build
@@ -203,7 +200,7 @@ class _Build:
     def run(self) -> BuiltImage:
         self.started = time.monotonic()
         tree = self._unpack()
-        self.app_file = appfile_reading.read(self._call(tree, code.read_app_files))
+        self.app_file = tree.app_file()
         for note in self.app_file.notes:
             self.log(note)
         text = self._dockerfile_text(tree)
@@ -213,21 +210,20 @@ class _Build:
             if decided is None:
                 return self._dockerfile(tree, text)
         else:
-            decided = self._plan(self._source(tree))
+            decided = self._plan(tree.source(self.app_file))
         self._say(decided)
         ground, layers = self._layers(decided, tree)
         return self._image(layers, decided, ground)
 
-    def _layers(self, decided: BuildPlan, tree: Path) -> tuple[Ground, list[Layer]]:
+    def _layers(self, decided: BuildPlan, tree: Checkout) -> tuple[Ground, list[Layer]]:
         """All that the plan makes of the source, bottom first; an earlier stage's is made first, and what it gives is the source then."""
         if decided.earlier is not None:
             _, made = self._layers(decided.earlier, tree)
             self._go_on()
-            tree = self._taken(self.store.unpacked(made[-1]), decided.takes)
+            layer, tree = self.store.unpacked(made[-1]), Checkout(self.workspace / "taken", self.helper)
+            tree.take(layer, decided.takes)
             self.log(f"The image takes /{decided.takes} of that, and nothing else")
-        if decided.left_out:
-            with self.helper.tree(tree, writable=True) as top:
-                self.helper.call(code.leave_out, tree=top, names=tuple(decided.left_out))
+        tree.leave_out(decided.left_out)
         ground = lay(self.config, self.store, decided, self.log, self._progress)
         layers = list(ground.image)
         below = list(ground.steps)
@@ -241,7 +237,7 @@ class _Build:
 
         for install in decided.installs:
             if not install.on_code:
-                step(install, tree)
+                step(install, tree.path)
         self._go_on()
         if not decided.bare:
             layers.append(self._code(tree))
@@ -262,43 +258,25 @@ class _Build:
     def _arguments(self) -> Mapping[str, str]:
         return {**self.app_file.building.arguments, **self.request.arguments}
 
-    def _source(self, tree: Path) -> Source:
-        with self.helper.tree(tree) as top:
-            found = self.helper.call(code.read_source, tree=top)
-        return Source(files=found.files, texts=found.texts, app_file=self.app_file)
-
-    def _call(self, tree: Path, function: Callable[[Folder], T]) -> T:
-        with self.helper.tree(tree) as top:
-            return self.helper.call(function, tree=top)  # type: ignore[call-arg]  # by name, as all calls of a helper
-
-    def _taken(self, layer: Path, name: str) -> Path:
-        into = self.workspace / "taken"
-        into.mkdir(mode=0o755)
-        with self.helper.tree(layer) as made, self.helper.tree(into, writable=True) as target:
-            self.helper.call(code.take, made=made, name=name, into=target)
-        return into
-
-    def _dockerfile_text(self, tree: Path) -> bytes | None:
+    def _dockerfile_text(self, tree: Checkout) -> bytes | None:
         """The Dockerfile, if one decides. BadSource: the app's file names one that is not there."""
         builder = self.app_file.building.builder
         if builder not in ("", DOCKERFILE):
             return None
-        with self.helper.tree(tree) as top:
-            text = self.helper.call(code.read_text_file, tree=top, name=self._file, most=MAX_TEXT + 1)
+        text = tree.text(self._file, MAX_TEXT + 1)
         if text is None and builder == DOCKERFILE:
             raise BadSource(
                 f"{self.app_file.file} asks for a Dockerfile at {self._file}, which is not in the source.", hint="Correct build.dockerfile."
             )
         return text
 
-    def _declared(self, tree: Path) -> dict[str, str]:
+    def _declared(self, tree: Checkout) -> dict[str, str]:
         """Process types that the source of a Dockerfile names: those of its Procfile, and above them those of the app's file."""
-        with self.helper.tree(tree) as top:
-            text = self.helper.call(code.read_text_file, tree=top, name="Procfile", most=MAX_TEXT)
+        text = tree.text("Procfile", MAX_TEXT)
         declared = {} if text is None else procfile.parse(text.decode(errors="replace"))
         return {**declared, **self.app_file.commands}
 
-    def _instead_of_dockerfile(self, tree: Path, foreign: tuple[str, ...]) -> BuildPlan | None:
+    def _instead_of_dockerfile(self, tree: Checkout, foreign: tuple[str, ...]) -> BuildPlan | None:
         """How else to build what has a Dockerfile whose base cannot be had: as if it had none, if that is enough to go by."""
         if self.app_file.building.builder:
             return None
@@ -307,7 +285,7 @@ class _Build:
                 self._pull(name)
         except (Unreachable, NotAllowed) as failure:
             self._go_on()
-            found = self._source(tree)
+            found = tree.source(self.app_file)
             try:
                 decided = self._plan(replace(found, files=found.files - {dockerfile.FILE}))
             except BadSource:
@@ -321,7 +299,7 @@ class _Build:
     def _pull(self, name: str) -> Digest:
         return self.pulls.find(name, self.log, deadline=time.monotonic() + self.allowance.left())
 
-    def _dockerfile(self, tree: Path, text: bytes) -> BuiltImage:
+    def _dockerfile(self, tree: Checkout, text: bytes) -> BuiltImage:
         """The source's own Dockerfile decides; see runtime.builds.dockerfile."""
         self.log("Detected: Dockerfile")
         if self.request.team_limits is not None:
@@ -343,7 +321,7 @@ class _Build:
             self.containers,
             self.cache,
             job,
-            tree,
+            tree.path,
             self.log,
             self.cancelled,
             helper=self.helper,
@@ -353,11 +331,9 @@ class _Build:
         )
         return self._finish(made.layers, dockerfile.labelled(made), made.processes)
 
-    def _unpack(self) -> Path:
-        tree = self.workspace / "source"
-        tree.mkdir(mode=0o755)
-        with self.request.archive.open("rb") as archive, self.helper.tree(tree, writable=True) as target:
-            done = self.helper.call(unpack, archive=archive, filename=self.request.filename, target=target)
+    def _unpack(self) -> Checkout:
+        tree = Checkout(self.workspace / "source", self.helper)
+        done = tree.unpack(self.request.archive, self.request.filename)
         unwrapped = f", out of its top folder {done.unwrapped}" if done.unwrapped else ""
         self.log(f"Source: {count(done.files, 'file')}, {Bytes(done.size)}, from {self.request.filename}{unwrapped}")
         return tree
@@ -367,13 +343,9 @@ class _Build:
         for note in decided.notes:
             self.log(note)
 
-    def _code(self, tree: Path) -> Layer:
+    def _code(self, tree: Checkout) -> Layer:
         started = time.monotonic()
-        place = self.workspace / f"code{self.workshop.steps}"
-        place.mkdir(mode=0o755)
-        tree.rename(place / "app")
-        with self.helper.tree(place, writable=True) as top:
-            self.helper.call(code.dress, layer=top)
+        place = tree.become_layer(self.workspace / f"code{self.workshop.steps}")
         layer = self.store.add_layer(place, move=True, team=self.request.team)
         self.workshop.told[layer.diff_id] = "App code"
         self.log(f"App code: {Bytes(layer.size)} in {seconds(started)}, layer {layer.digest.short}")

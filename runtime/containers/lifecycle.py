@@ -48,11 +48,9 @@ class Containers:
     """The one door to this node's containers. `network` None: each gets an empty network of its own."""
 
     def __init__(self, config: NodeConfig, network: Network | None = None, *, kernel: Kernel | None = None) -> None:
-        self._config, self._network = config, network
-        self._kernel = kernel or Kernel()
+        self._config, self._network, self._kernel = config, network, kernel or Kernel()
         self._monitor = Monitor(config.run / "crun", self._kernel)
         self._namespaces = UserNamespaces(config.run / "userns", self._kernel)
-        self._confinement = Confinement(kernel=self._kernel)
 
     def prepare(self) -> None:
         """Once at start, and any number of times: folders, control groups, what the runtime needs. HostLacks tells what is missing."""
@@ -306,7 +304,7 @@ class Containers:
 
     @cached_property
     def _writable(self) -> Writable:
-        return Writable(cgroups=self._cgroups, confinement=self._confinement)
+        return Writable(cgroups=self._cgroups, confinement=Confinement(kernel=self._kernel))
 
     @cached_property
     def _removal(self) -> Removal:

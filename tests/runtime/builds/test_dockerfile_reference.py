@@ -25,9 +25,12 @@ from runtime.builds.cache import StepCache
 from runtime.builds.dockerfile import build as dockerfile
 from runtime.builds.dockerfile.build import Made
 from runtime.builds.dockerfile.running import Job
-from runtime.builds.dockerfile.union import union
+from runtime.builds.procfile import parse
+from runtime.confined.session import Confinement
+from runtime.containers.overlay import MountRoot
 from runtime.images.manifest import ImageConfig, parse_config
 from runtime.images.pulls import Pulls
+from runtime.images.scratch import remove_tree
 from runtime.kernel import Kernel
 from tests.runtime.builds.conftest import LIMITS, Forge
 
@@ -96,11 +99,24 @@ def build(forge: Forge, source: Path, *, team: int = 1, **more) -> Made:
         def resolve(name: str) -> str:
             return Pulls(forge.config, forge.store).find(name, forge.log.append, deadline=time.monotonic() + 60)
 
-        return dockerfile.build(
-            forge.config, forge.store, forge.containers, cache, job, source, forge.log.append, lambda: False, resolve=resolve
-        )
+        procfile = source / "Procfile"
+        with Confinement().session(team) as helper:
+            return dockerfile.build(
+                forge.config,
+                forge.store,
+                forge.containers,
+                cache,
+                job,
+                source,
+                forge.log.append,
+                lambda: False,
+                helper=helper,
+                text=(source / "Dockerfile").read_bytes(),
+                resolve=resolve,
+                declared=parse(procfile.read_text()) if procfile.exists() else {},
+            )
     finally:
-        shutil.rmtree(workspace)
+        remove_tree(workspace)
 
 
 def reference_tree(buildah: Buildah) -> dict[str, tuple]:
@@ -113,8 +129,14 @@ def reference_tree(buildah: Buildah) -> dict[str, tuple]:
 
 def ours(forge: Forge, made: Made, space: Path) -> dict[str, tuple]:
     paths = tuple(forge.store.unpacked(layer) for layer in reversed(made.layers))
-    with union(paths, space, Kernel()) as (tree, _):
-        return snapshot(tree.root)
+    for name in ("upper", "work", "root"):
+        (space / name).mkdir(parents=True)
+    top, kernel = space / "root", Kernel()
+    MountRoot(layers=paths, scratch=space, target=top, clones=space / "clones", layer_ids=None, upper_ids=None).execute(kernel)
+    try:
+        return snapshot(top)
+    finally:
+        kernel.unmount(top)
 
 
 def snapshot(root: Path) -> dict[str, tuple]:

@@ -1,0 +1,108 @@
+"""Tenants' trees are reached through runtime/trees alone: what acts on a path string stands where all names are ours, with the reason."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SOURCES = sorted((ROOT / "runtime").rglob("*.py"))
+
+OF_MODULES = {
+    "os": {
+        "walk",
+        "fwalk",
+        "scandir",
+        "listdir",
+        "chown",
+        "lchown",
+        "chmod",
+        "symlink",
+        "link",
+        "mknod",
+        "mkfifo",
+        "removexattr",
+        "setxattr",
+    },
+    "shutil": {"copy", "copy2", "copyfile", "copymode", "copystat", "copytree", "move", "rmtree", "chown", "unpack_archive"},
+    "tarfile": {"open"},
+}
+OF_PATHS = {"chmod", "lchmod", "rglob", "symlink_to", "hardlink_to", "link_to"}  # methods of pathlib.Path
+PROGRAMS = {"cp", "rm", "mv", "tar", "chown", "chmod", "unzip", "find"}
+
+# Each file that may, and why no tenant chose a name in what it touches.
+ALLOWED = {
+    "runtime/trees/": "the door itself",
+    "runtime/confined/probe.py": "tries what a helper must not be able to do",
+    "runtime/builds/builder.py": "the mode of the folder of workspaces, whose names are ours",
+    "runtime/builds/packages.py": "the owner of a team's cache folder, which is called by the team's number",
+    "runtime/builds/workshop.py": "files that the node writes for a step, by the names of a plan",
+    "runtime/builds/dockerfile/running.py": "the owner and mode of a cache mount's own folder and of a secret's file, whose names are ours",
+    "runtime/containers/creation.py": "upper, tmp and the files of etc in a container's own folder, before anything runs in it",
+    "runtime/containers/lifecycle.py": "folders of the state, and pins of namespaces",
+    "runtime/containers/monitor.py": "folders of the OCI runtime, which are called by a container's id",
+    "runtime/containers/removal.py": "a container's own folder once all in it is unmounted: the names left are ours",
+    "runtime/containers/cgroup.py": "control groups, in a file system of the kernel's",
+    "runtime/engines/logs.py": "a log of an app, by the app's name, before anybody else can open it",
+    "runtime/images/disk.py": "what skopeo downloads, by digests, in a folder of root's",
+    "runtime/images/published.py": "folders of hard links to blobs, by digests",
+    "runtime/images/receipt.py": "blobs by their digests, by an open file",
+    "runtime/images/store.py": "the modes of the store's own folders and blobs",
+    "runtime/images/transfer.py": "a link of ours to the store's blobs",
+    "runtime/router/": "files of the router",
+    "runtime/stacks/": "root file systems of the distribution's packages, or of an image that the operator names",
+    "runtime/packages.py": "a policy file of the package manager, while set-up runs",
+    "runtime/kernel.py": "device nodes of loop devices, by number",
+    "runtime/host.py": "looks at the machine",
+}
+
+
+def uses(source: str) -> list[tuple[int, str]]:
+    """Operations on paths, with their lines."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Call(func=ast.Attribute(value=ast.Name(id=module), attr=name)) if name in OF_MODULES.get(module, ()):
+                if not any(word.arg in ("dir_fd", "src_dir_fd") for word in node.keywords):
+                    found.append((node.lineno, f"{module}.{name}"))
+            case ast.Call(func=ast.Attribute(value=value, attr=name)) if name in OF_PATHS:
+                if not (isinstance(value, ast.Name) and value.id in ("os", "ast")):
+                    found.append((node.lineno, f".{name}"))
+            case ast.List(elts=[*words]) | ast.Tuple(elts=[*words]):
+                programs = [word.value for word in words if isinstance(word, ast.Constant) and word.value in PROGRAMS]
+                if programs and (isinstance(words[0], ast.Constant) and words[0].value in {*programs, "setpriv", "env", "nice"}):
+                    found.append((node.lineno, f"the program {programs[0]}"))
+    return found
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_path_operation_outside_the_door_can_meet_a_tenants_name(path):
+    place = str(path.relative_to(ROOT))
+    if any(place.startswith(room) for room in ALLOWED):
+        return
+    wrong = [f"{place}:{line} uses {name}" for line, name in uses(path.read_text())]
+    assert not wrong, f"{wrong}: use runtime.trees.folder in a confined helper, or say in ALLOWED why all names there are ours"
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        "import os\nfor a, b, c in os.walk(tree): pass\n",
+        "import shutil\nshutil.rmtree(tree / name)\n",
+        "import shutil\nshutil.copyfile(a, b)\n",
+        "import os\nos.chown(path, 0, 0)\n",
+        "(tree / name).chmod(0o755)\n",
+        "list(tree.rglob('*'))\n",
+        "place.symlink_to(text)\n",
+        "import tarfile\ntarfile.open(path)\n",
+        'process.run(["setpriv", "--pdeathsig", "KILL", "cp", "-a", source, into])\n',
+        'process.run(["rm", "-rf", path])\n',
+    ],
+)
+def test_a_planted_path_operation_is_found(planted):
+    assert uses(planted)
+
+
+def test_nothing_is_allowed_that_is_not_there():
+    places = [str(path.relative_to(ROOT)) for path in SOURCES]
+    assert [room for room in ALLOWED if not any(place.startswith(room) for place in places)] == []
