@@ -17,12 +17,10 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
-from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 from runtime import errors, stopping
@@ -205,11 +203,11 @@ class Confinement:
     """Starts helpers. Any number of threads may hold sessions at once; one zygote serves the whole process."""
 
     def __init__(self, *, kernel: Kernel | None = None, groups: Groups | None = None) -> None:
-        self._kernel, self._groups = kernel or Kernel(), groups
+        self._kernel, self._groups = kernel or Kernel(), groups or (_in_use[-1] if _in_use else None)
 
     @contextmanager
     def session(self, team: int = PLATFORM, *, memory: int = MEMORY) -> Iterator[Session]:
-        """A fresh helper for one team. Within the block, `shared(team)` gives the same one."""
+        """A fresh helper for one team, until the block ends."""
         with ExitStack() as stack:
             group = stack.enter_context(self._groups.helper(team) if self._groups is not None else nullcontext(None))
             doors = [stack.enter_context(_opened(door, os.O_WRONLY)) for door in (group.doors if group else ())]
@@ -223,22 +221,15 @@ class Confinement:
             stack.callback(session.wait)
             stack.callback(session.end)
             session.await_ready()
-            token = _current.set({**_current.get(), team: session})
-            stack.callback(_current.reset, token)
-            yield session
-
-    @contextmanager
-    def shared(self, team: int = PLATFORM) -> Iterator[Session]:
-        """The helper that this thread holds for the team, or a fresh one."""
-        held = _current.get().get(team)
-        if held is not None and not held.is_broken:
-            yield held
-            return
-        with self.session(team) as session:
             yield session
 
 
-_current: ContextVar[Mapping[int, Session]] = ContextVar("sessions", default=MappingProxyType({}))
+_in_use: list[Groups] = []
+
+
+def use_groups(groups: Groups) -> None:
+    """Put this process's helpers into such control groups from now on; without, only their address space is limited."""
+    _in_use[:] = [groups]
 
 
 class _Zygote:

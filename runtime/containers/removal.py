@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from runtime.containers import identity
+from runtime.containers import helper_groups, identity
 from runtime.containers.attachment import Network
 from runtime.containers.cgroup import Cgroups
 from runtime.containers.folder import Folder, Made
@@ -68,7 +68,11 @@ class Removal:
                 _kill(pids)
                 done.append(f"ended the processes of {name}, which has no folder")
         for team, name in sorted(groups):
-            if name not in claimed:
+            if name.startswith(helper_groups.PREFIX):
+                if helper_groups.is_abandoned(self._cgroups, team, name, now=time.time()):
+                    self._cgroups.remove(team, name)
+                    done.append(f"removed the control group of {name}, whose build was killed")
+            elif name not in claimed:
                 self._cgroups.kill(team, name)
                 self._cgroups.remove(team, name)
                 done.append(f"removed the control group of {name}, which has no folder")

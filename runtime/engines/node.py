@@ -17,7 +17,9 @@ from runtime.builds.builder import Builder, BuildRequest, BuiltImage
 from runtime.builds.foreign import PushedImage, ReferredImage
 from runtime.builds.packages import PackageCaches
 from runtime.config import NodeConfig
+from runtime.confined.session import use_groups
 from runtime.containers.container import Container, Exit, Status, Usage
+from runtime.containers.helper_groups import HelperGroups
 from runtime.containers.lifecycle import Containers
 from runtime.containers.spec import Limits, Purpose, TeamLimits
 from runtime.converge import explain, instance, pulses, record, requests
@@ -82,6 +84,7 @@ class NodeEngine:
         ask: Ask = ask,
     ) -> None:
         self.config = config
+        use_groups(HelperGroups(config))
         self.network = network or Network(config)
         self.containers = containers or Containers(config, self.network)
         self.router = router or Router(config)

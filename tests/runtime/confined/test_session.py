@@ -1,6 +1,7 @@
 """Confined helpers with the real kernel: what they can do, what they cannot, and how they end."""
 
 import os
+import secrets
 import threading
 import time
 from pathlib import Path
@@ -8,9 +9,13 @@ from pathlib import Path
 import pytest
 
 from runtime import stopping
+from runtime.config import NodeConfig
 from runtime.confined import probe, registry, removal, zygote
 from runtime.confined.session import Confinement, first_id_of
+from runtime.containers.cgroup import open_cgroups
+from runtime.containers.helper_groups import HelperGroups
 from runtime.errors import Cancelled, HelperFailed, LimitReached
+from runtime.kernel import Kernel
 
 TEAM = 7
 
@@ -198,3 +203,18 @@ def _parent(entry):
         return int((entry / "stat").read_text().rpartition(")")[2].split()[1])
     except OSError:
         return 0
+
+
+def test_a_helper_is_held_to_a_control_group_of_its_team_which_goes_with_it(tmp_path):
+    config = NodeConfig(name=f"t{secrets.token_hex(3)}", state=tmp_path / "state", run=tmp_path / "run")
+    cgroups = open_cgroups(config.cgroup_parent, Kernel())
+    try:
+        with Confinement(groups=HelperGroups(config)).session(TEAM, memory=4 << 30) as helper:
+            ((team, name),) = cgroups.known()
+            assert team == TEAM
+            assert len(cgroups.processes(team, name)) == 1
+            with pytest.raises(LimitReached, match="needed more than 768 MiB of memory"):
+                helper.call(probe.hold, size=2 << 30)
+        assert cgroups.known() == set()
+    finally:
+        cgroups.remove_all()

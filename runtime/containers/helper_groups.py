@@ -1,0 +1,68 @@
+"""Control groups for confined helpers: beside a team's builds, under the same sum, so that a tenant's bytes cost the tenant."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from runtime.config import NodeConfig
+from runtime.containers.cgroup import Cgroups, group_below, open_cgroups
+from runtime.containers.spec import Limits
+from runtime.kernel import Kernel
+from runtime.quantities import Bytes, Millicores
+
+PREFIX = "helper-"
+LIMITS = Limits(cpu=Millicores(2000), memory=Bytes(768 << 20), processes=4, disk=Bytes(0))
+
+
+_SURELY_IN_USE = 60.0  # seconds from a group's making to its helper's joining, at the very most
+
+
+def is_abandoned(cgroups: Cgroups, team: int, id: str, *, now: float) -> bool:
+    """Whether a helper's group was left by a killed process: it is empty, and not because it was made just now."""
+    if cgroups.processes(team, id):
+        return False
+    places = (group_below(root, team, id) for root in cgroups.roots)
+    return all(now - place.stat().st_mtime > _SURELY_IN_USE for place in places if place.is_dir())
+
+
+@dataclass(frozen=True, slots=True)
+class HelperGroup:
+    """The group of one helper."""
+
+    cgroups: Cgroups
+    team: int
+    id: str
+
+    @property
+    def doors(self) -> tuple[Path, ...]:
+        """Where a process writes itself to be in it, one a hierarchy (cgroups(7))."""
+        groups = (group_below(root, self.team, self.id) for root in self.cgroups.roots)
+        return tuple(group / "cgroup.procs" for group in groups if group.is_dir())
+
+    def reached(self) -> str:
+        """Which limit the kernel ended it for; empty: none."""
+        counted = self.cgroups.counted(self.team, self.id)
+        return f"{LIMITS.memory} of memory" if counted is not None and counted.oom_kills else ""
+
+
+class HelperGroups:
+    """Those of one node."""
+
+    def __init__(self, config: NodeConfig, kernel: Kernel | None = None) -> None:
+        self._parent, self._kernel = config.cgroup_parent, kernel or Kernel()
+
+    @contextmanager
+    def helper(self, team: int) -> Iterator[HelperGroup]:
+        """Make a group for one helper of a team, and remove it at the end, when the helper has ended."""
+        cgroups = open_cgroups(self._parent, self._kernel)
+        cgroups.prepare()
+        group = HelperGroup(cgroups, team, f"{PREFIX}{os.urandom(6).hex()}")
+        cgroups.create(team, group.id, LIMITS, build=True)
+        try:
+            yield group
+        finally:
+            cgroups.remove(team, group.id)
