@@ -1,7 +1,7 @@
 """Unpack a source without trusting it: names, links, modes, sizes and counts are checked before anything is written.
 
 What an archive is, its bytes decide; a name that says otherwise is an error, since one of both is a mistake. The unpacked tree
-holds folders, regular files and links that stay inside, with modes 755 and 644, owned by us. Nothing is ever written through a
+holds folders, regular files and links that stay inside, with the modes of the archive but for setuid and sticky bits, owned by root. Nothing is ever written through a
 link. Memory use does not grow with the sizes inside the archive. Runs in a confined helper.
 """
 
@@ -77,6 +77,7 @@ def unpack(archive: BinaryIO, filename: str, target: Folder, max_bytes: int = MA
         _unpack_tar(archive, kind, tree)
     if not tree.files:
         raise BadArchive(f"The archive {filename} holds no files.", hint="Pack the folder with the app's files in it.")
+    tree.set_folder_modes()
     unwrapped = _unwrap(target)
     tree.check_links(unwrapped)
     return Unpacked(kind=kind, files=tree.files, size=tree.size, unwrapped=unwrapped)
@@ -138,6 +139,7 @@ class _Tree:
     _entries: int = 0
     _seen: dict[str, str] = field(default_factory=dict)  # path -> folder, file or link
     _symlinks: list[str] = field(default_factory=list)
+    _folder_modes: dict[str, int] = field(default_factory=dict)
 
     def count(self) -> None:
         stopping.check()
@@ -161,6 +163,7 @@ class _Tree:
         path = "/".join(parts)
         if entry.is_folder:
             self._make_folders(parts)
+            self._folder_modes[path] = entry.mode & 0o777 | stat.S_IRWXU
             return
         if path in self._seen:
             raise BadArchive(f"The archive holds the name {path!r} twice.", hint=_AGAIN)
@@ -172,6 +175,11 @@ class _Tree:
         else:
             self._write(path, entry)
         self.files += 1
+
+    def set_folder_modes(self) -> None:
+        """Give each folder the mode that the archive has for it, once nothing is written into it any more."""
+        for path, mode in self._folder_modes.items():
+            self.root.set_mode(path, mode)
 
     def check_links(self, unwrapped: str) -> None:
         """Follow every link as the kernel does: several links together may lead out where none does alone."""
@@ -209,7 +217,7 @@ class _Tree:
         if self.size + entry.size > self.max_bytes:
             raise BadArchive(too_large(self.max_bytes), hint="Leave out what the app does not need: data, media, build output.")
         self._seen[path] = "file"
-        mode = 0o755 if entry.mode & 0o111 else 0o644
+        mode = (entry.mode & 0o777 or 0o644) | stat.S_IRUSR
         with self.root.create_file(path, mode) as file:
             while entry.content is not None and (chunk := entry.content.read(_CHUNK)):
                 self.size += len(chunk)

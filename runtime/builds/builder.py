@@ -19,7 +19,7 @@ from runtime.builds.allowance import Allowance
 from runtime.builds.appfile import AppFile
 from runtime.builds.cache import StepCache
 from runtime.builds.checkout import Checkout
-from runtime.builds.detect import DOCKERFILE, Source
+from runtime.builds.detect import DOCKERFILE, Language, Source
 from runtime.builds.dockerfile import build as dockerfile
 from runtime.builds.dockerfile.health import health_of
 from runtime.builds.dockerfile.running import Job
@@ -289,6 +289,8 @@ class _Build:
             try:
                 decided = self._plan(replace(found, files=found.files - {dockerfile.FILE}))
             except BadSource:
+                return None
+            if decided.detected.language is Language.PLAIN:  # a Procfile says what to run, not how to build it
                 return None
             self.log(f"The Dockerfile begins with {', '.join(foreign)}. {failure.what} Going by the other files.")
             return decided

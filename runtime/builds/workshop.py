@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -20,7 +22,10 @@ from runtime.errors import CacheTooLarge
 from runtime.images.digest import Digest, chain_id
 from runtime.images.manifest import Layer
 from runtime.images.store import Store
+from runtime.kernel import Kernel, MountFlag
 from runtime.quantities import Bytes
+
+_QUIET = MountFlag.READ_ONLY | MountFlag.NO_SETUID | MountFlag.NO_DEVICES
 
 
 @dataclass(slots=True, kw_only=True)
@@ -36,6 +41,7 @@ class Workshop:
     log: Callable[[str], None]
     cancelled: Callable[[], bool]
     helper: Session
+    kernel: Kernel = field(default_factory=Kernel)
     steps: int = 0  # begun so far
     told: dict[Digest, str] = field(default_factory=dict)  # what made each layer, by diff ID
 
@@ -60,12 +66,27 @@ class Workshop:
             inputs = tree if tree is not None and install.reads_all else _written(place / "inputs", contents)
             paths = tuple(self.store.unpacked(layer) for layer in reversed(below))
             shared = not install.reads_all and not (keeps(install.tool) and self.packages.has(self.order.team))
-            made = self._run(install, place, alone=shared, layers=paths, inputs=inputs, around=around)
+            with self._shown(inputs, place / "shown") as seen:
+                made = self._run(install, place, alone=shared, layers=paths, inputs=seen, around=around)
             layer = self.store.add_layer(made, move=True, team=self.order.team)
             self.cache.keep(keys[0] if shared else own_key, layer, install)
             self.told[layer.diff_id] = install.describe()
             self.log(f"{install.name}: installed in {time.monotonic() - started:.1f} s, {Bytes(layer.size)}, layer {layer.digest.short}")
             return layer
+
+    @contextmanager
+    def _shown(self, inputs: Path, place: Path) -> Iterator[Path]:
+        """The inputs at a second place, with the owners that they have on disk: a file for its owner's eyes alone is root's inside."""
+        place.mkdir()
+        mount = self.kernel.clone_tree(inputs, idmap=self.helper.ids, flags=_QUIET)
+        try:
+            self.kernel.attach(mount, place)
+        finally:
+            os.close(mount)
+        try:
+            yield place
+        finally:
+            self.kernel.unmount(place, lazily=True)
 
     def _contents(self, install: Install, tree: Path) -> dict[str, bytes]:
         """What of the source decides the step: the files that it reads, or a digest of each."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import stat
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -44,6 +45,7 @@ class Creation:
             netns, address = attaching.result()
         self._write_files(folder, spec, userns, netns, address)
         pid, monitor = self._monitor.create(folder, self._cgroups.monitor_files(), build=spec.purpose is Purpose.BUILD)
+        _give_streams(pid, spec)
         folder.write_made(_made(folder, pid, monitor, address))
 
     def _attach(self, spec: ContainerSpec, userns: Path) -> tuple[Path | None, str | None]:
@@ -103,6 +105,24 @@ def _disks() -> tuple[str, ...]:
     """Return the folders below /sys/devices that hold real disks; those of loop devices and the like are always masked."""
     places = {disk.resolve().parent for disk in Path("/sys/block").iterdir()}
     return tuple(sorted(str(place) for place in places if not place.is_relative_to("/sys/devices/virtual")))
+
+
+def _give_streams(pid: int, spec: ContainerSpec) -> None:
+    """Let the container's processes open /dev/stdout and /dev/stderr: the monitor's pipes belong to the host's root.
+
+    The process is still the OCI runtime's own, which waits to be started, so nobody else has put anything in its place.
+    """
+    for number in (1, 2):
+        try:
+            fd = os.open(f"/proc/{pid}/fd/{number}", os.O_WRONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError:  # it ended; `_made` says so
+            return
+        try:
+            if stat.S_ISFIFO(os.fstat(fd).st_mode):
+                os.fchown(fd, spec.first_id + spec.uid, spec.first_id + spec.gid)
+                os.fchmod(fd, 0o622)
+        finally:
+            os.close(fd)
 
 
 def _made(folder: Folder, pid: int, monitor: int, address: str | None) -> Made:

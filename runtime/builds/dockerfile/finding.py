@@ -24,7 +24,7 @@ def find(one: Instruction, asked: Wanted, tree: Tree, excluded: Sequence[str]) -
         if posixpath.normpath(inside).split("/")[0] == "..":
             raise one.wrong(f"{pattern} leads out of {where}.", hint="Only what was deployed can be copied; move it into the source.")
         pivot, cut, rest = inside.partition("/./") if one.switched("parents") else ("", "", "")
-        pivot = pivot if cut else ""
+        pivot = posixpath.normpath(pivot).strip("/.") if cut else ""
         names = tree.matches(f"{pivot}/{rest}" if cut else inside)
         for name in names:
             _check(one, pattern, name, tree, where)

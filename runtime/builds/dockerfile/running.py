@@ -187,12 +187,14 @@ class RunStep:
         layers = lent.layers
         if lent.is_context and self._has_rules():
             layers = (self._seen(number),)
-        with union(layers, self._folder(f"union{number}"), self.helper, self.kernel) as united:
+        flags = _QUIET if writable else _QUIET | MountFlag.READ_ONLY
+        with union(layers, self._folder(f"union{number}"), self.helper, self.kernel, attached=True) as united:
             found = united.root.open_in_root(lent.name)
-        try:
-            return self._attach(self.kernel.clone_below(found, flags=_QUIET if writable else _QUIET | MountFlag.READ_ONLY), number, stack)
-        finally:
-            os.close(found)
+            try:
+                mount = self.kernel.clone_below(found, flags=flags)
+            finally:
+                os.close(found)
+        return self._attach(mount, number, stack)
 
     def _attach(self, mount: int, number: int, stack: ExitStack) -> Path:
         """Attach a detached mount to a new folder or file of ours, until the step has ended."""

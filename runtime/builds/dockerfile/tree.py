@@ -45,7 +45,7 @@ class Tree:
         return name in ("", ".") or self.hidden is None or not self.hidden(name)
 
     def matches(self, pattern: str) -> list[str]:
-        """Names that a pattern of Go's filepath.Match stands for, sorted; the pattern itself where it has no wildcard."""
+        """Names that a pattern of Go's filepath.Match, with `**` for any depth, stands for, sorted; the pattern itself without a wildcard."""
         parts = [part for part in posixpath.normpath(f"/{pattern}").split("/") if part]
         if not any(_is_wild(part) for part in parts):
             return ["/".join(parts)]
@@ -53,12 +53,15 @@ class Tree:
         for number, part in enumerate(parts):
             last = number == len(parts) - 1
             found = [name for folder in found for name in self._below(folder, part, last=last)]
-        return sorted(name for name in found if self.sees(name) or (self.holds is not None and self.holds(name)))
+        return sorted(name for name in dict.fromkeys(found) if self.sees(name) or (self.holds is not None and self.holds(name)))
 
     def _below(self, folder: str, part: str, *, last: bool) -> Iterator[str]:
         prefix = f"{folder}/" if folder else ""
         place = self.place(folder)
         if not self.is_folder(place):
+            return
+        if part == "**":
+            yield from self._at_any_depth(folder, last=last)
             return
         if not _is_wild(part):
             if self.status(f"{place}/{part}".lstrip("/")) is not None:
@@ -68,6 +71,15 @@ class Tree:
         for entry in self.root.entries(place):
             if expression.fullmatch(entry.name) and (last or self.is_folder(self.place(f"{prefix}{entry.name}"))):
                 yield f"{prefix}{entry.name}"
+
+    def _at_any_depth(self, folder: str, *, last: bool) -> Iterator[str]:
+        """The folder and all below it; as the last part of a pattern, the files too."""
+        prefix = f"{folder}/" if folder else ""
+        if not last:
+            yield folder
+        for found in self.walk(folder):
+            if last or found.is_folder:
+                yield f"{prefix}{found.path}"
 
     def walk(self, name: str) -> Iterator[Found]:
         """What is seen below a folder, each folder before what it holds; paths are relative to `name`."""

@@ -23,10 +23,11 @@ class Union:
 
 
 @contextmanager
-def union(layers: Sequence[Path], space: Path, helper: Session, kernel: Kernel) -> Iterator[Union]:
+def union(layers: Sequence[Path], space: Path, helper: Session, kernel: Kernel, *, attached: bool = False) -> Iterator[Union]:
     """Mount `layers`, topmost first; `space` is a fresh folder to work in.
 
-    The mount is let go of at once and lives by our open file alone, so that a kill leaves none.
+    The mount is let go of at once and lives by our open file alone, so that a kill leaves none. `attached`: only at the end, for the
+    kernel copies no part of a mount that has no place (open_tree(2)); a sweep takes what a kill left.
     """
     for name in ("upper", "work", "root", "nothing"):
         (space / name).mkdir(mode=0o755, parents=True)
@@ -42,7 +43,14 @@ def union(layers: Sequence[Path], space: Path, helper: Session, kernel: Kernel) 
     mount.execute(kernel)
     try:
         held = os.open(top, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    finally:
+    except BaseException:
         kernel.unmount(top, lazily=True)
-    with Folder(held) as root:
-        yield Union(root=root, upper=space / "upper")
+        raise
+    if not attached:
+        kernel.unmount(top, lazily=True)
+    try:
+        with Folder(held) as root:
+            yield Union(root=root, upper=space / "upper")
+    finally:
+        if attached:
+            kernel.unmount(top, lazily=True)

@@ -136,7 +136,6 @@ def test_a_fault_of_a_tar_is_told_with_the_name_of_the_entry(entries, named, for
         built_with_tar(forge, entries)
 
 
-@not_yet
 @pytest.mark.parametrize("user", ["nobody:nogroup", "65534:65534", "65535", "nobody"])
 def test_files_are_given_to_any_id_up_to_65535(user: str, forge: Forge) -> None:
     image = built(forge, f"{BASE}COPY --chown={user} f /f\n{END}", {"f": "f"})
@@ -144,14 +143,12 @@ def test_files_are_given_to_any_id_up_to_65535(user: str, forge: Forge) -> None:
     assert found.st_uid == (65535 if user == "65535" else 65534)
 
 
-@not_yet
 @pytest.mark.parametrize("user", ["nobody", "65534", "65535:65535"])
 def test_an_image_runs_as_any_id_up_to_65535(user: str, forge: Forge) -> None:
     image = built(forge, f'{BASE}USER {user}\nRUN id -u > /tmp/who && cat /tmp/who\nCMD ["id", "-u"]\n')
     assert image.run() == ["65535" if user.startswith("65535") else "65534"]
 
 
-@not_yet
 def test_modes_of_an_upload_are_kept(forge: Forge) -> None:
     files = {
         "id_rsa": Entry(text="key", mode=0o600),
@@ -164,7 +161,6 @@ def test_modes_of_an_upload_are_kept(forge: Forge) -> None:
     assert modes == {"root/.ssh/id_rsa": 0o600, "etc/app/s": 0o640, "run.sh": 0o755}
 
 
-@not_yet
 @pytest.mark.parametrize("user", ["root", "nobody", "1000"])
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
 def test_a_build_step_of_any_user_opens_its_own_output(stream: str, user: str, forge: Forge) -> None:
@@ -172,33 +168,28 @@ def test_a_build_step_of_any_user_opens_its_own_output(stream: str, user: str, f
     assert any(line.endswith(f"spoken by {user}") for line in forge.log)
 
 
-@not_yet
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
 def test_an_instance_writes_its_log_to_a_link_to_its_own_output(stream: str, forge: Forge) -> None:
     image = built(forge, f"{BASE}RUN ln -sf /dev/{stream} /var/log/access.log\nUSER nobody\nCMD echo line > /var/log/access.log\n")
     assert image.run() == ["line"]
 
 
-@not_yet
 def test_a_procfile_does_not_replace_a_base_image_that_cannot_be_pulled(forge: Forge) -> None:
     with pytest.raises((BadSource, BuildFailed), match=r"registry\.invalid/thing:1"):
         built(forge, 'FROM registry.invalid/thing:1\nCMD ["./serve"]\n', {"Procfile": "web: /go/bin/web\n"})
 
 
-@not_yet
 def test_two_stars_match_any_depth_and_parents_are_kept(forge: Forge) -> None:
     files = {f"{folder}package.json": folder for folder in ("", "packages/", "packages/a/", "packages/a/b/")}
     image = built(forge, f"{BASE}COPY --parents **/package.json /d/\n{END}", files)
     assert image.names("d") == set(files)
 
 
-@not_yet
 def test_the_pivot_of_parents_is_seen_with_and_without_a_leading_dot(forge: Forge) -> None:
     image = built(forge, f"{BASE}COPY --parents ./x/./y/*.txt /a/\nCOPY --parents x/./y/*.txt /b/\n{END}", {"x/y/f.txt": "1"})
     assert (image.names("a"), image.names("b")) == ({"y/f.txt"}, {"y/f.txt"})
 
 
-@not_yet
 def test_the_text_of_a_link_is_kept_to_the_byte(forge: Forge) -> None:
     image = built(forge, f"{BASE}COPY . /e\n{END}", {"l": Entry(link="./a//b/"), "a/b/f": "x"})
     assert str(os.readlink(image.path("e/l"))) == "./a//b/"  # noqa: PTH115  # a Path drops the slashes
