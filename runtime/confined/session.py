@@ -97,12 +97,6 @@ class Session:
         """The user namespace whose ids the helper has, to show a mount to it (mount_setattr(2)); it ends with the session."""
         return self._ids
 
-    def ids_of_layers(self) -> int:
-        """The same with the host's root as one more: for a writable layer that holds real ids, which an overlay itself writes to."""
-        ids = _ZYGOTE.ids_of_layers(first_id_of(self.team))
-        self._stack.callback(os.close, ids)
-        return ids
-
     def keep(self, folder: Folder) -> Folder:
         """Close a folder with the session."""
         self._stack.callback(folder.close)
@@ -243,14 +237,6 @@ class _Zygote:
 
     def fork(self, order: dict[str, int], fds: list[int]) -> tuple[int, int]:
         """(pidfd, descriptor of the user namespace) of a new helper."""
-        process, ids = self._asked(order, fds, 2)
-        return process, ids
-
-    def ids_of_layers(self, first_id: int) -> int:
-        """Descriptor of a user namespace with a team's ids and, as the one after them, the host's root."""
-        return self._asked({"first_id": first_id, "of_layers": 1}, [], 1)[0]
-
-    def _asked(self, order: dict[str, int], fds: list[int], count: int) -> list[int]:
         with self._lock:
             for last in (False, True):
                 try:
@@ -261,9 +247,9 @@ class _Zygote:
                     self._end()
                     if last:
                         raise HostLacks("No confined helper could be started: its zygote ends at once.", hint=_LOOK_AT) from None
-            if len(answer.fds) != count:
+            if len(answer.fds) != 2:
                 raise HostLacks(f"No confined helper could be started: {answer.body.get('fault')}.", hint=_LOOK_AT)
-            return answer.fds
+            return answer.fds[0], answer.fds[1]
 
     def _started(self) -> socket.socket:
         if self._orders is None or self._of != os.getpid():

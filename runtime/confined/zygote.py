@@ -43,39 +43,9 @@ def main(fd: int) -> None:
     while True:
         try:
             order = wire.receive(orders)
-            if order.body.get("of_layers"):
-                _make_ids(order, orders, proc)
-            else:
-                _fork(order, orders, proc, program)
+            _fork(order, orders, proc, program)
         except Closed:
             return
-
-
-def _make_ids(order: Message, orders: socket.socket, proc: int) -> None:
-    """Answer a user namespace of no process: the team's ids, and the host's root as the one after them, whom an overlay writes as."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    pid = os.fork()
-    if pid == 0:
-        ours.close()
-        syscalls.unshare(Namespace.USER)
-        theirs.send(b"?")
-        theirs.recv(1)  # until the zygote has it, or is gone
-        os._exit(0)
-    theirs.close()
-    passed: list[int] = []
-    try:
-        ours.recv(1)
-        first = order.body["first_id"]
-        for kind in ("uid_map", "gid_map"):
-            _write(proc, f"{pid}/{kind}", f"0 {first} {_IDS}\n{_IDS} 0 1".encode())
-        passed.append(os.open(f"{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC, dir_fd=proc))
-        wire.send(orders, {"pid": pid}, passed)
-    except OSError as error:
-        wire.send(orders, {"fault": str(error)})
-    finally:
-        ours.close()
-        for fd in passed:
-            os.close(fd)
 
 
 def _fork(order: Message, orders: socket.socket, proc: int, program: bytes) -> None:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from runtime.confined.session import Session
+from runtime.confined.session import Session, first_id_of
 from runtime.containers.overlay import MountRoot
 from runtime.kernel import Kernel
 from runtime.trees.folder import Folder
@@ -38,7 +38,8 @@ def union(layers: Sequence[Path], space: Path, helper: Session, kernel: Kernel, 
         target=top,
         clones=space / "clones",
         layer_ids=helper.ids,
-        upper_ids=helper.ids_of_layers(),
+        upper_ids=helper.ids,
+        owner=first_id_of(helper.team),
     )
     mount.execute(kernel)
     try:
