@@ -236,7 +236,8 @@ def _unpack_hard_link(member: Member, name: str, target: Folder) -> None:
     existing = _inside(target, member.link)
     found = target.find(existing) if existing else None
     if found is None or stat.S_ISDIR(found.st_mode):
-        raise ImageDamaged(f"The layer holds {member.name!r}, a hard link to {member.link!r}, which it does not hold before.", hint=_AGAIN)
+        what = f"The layer's entry {member.name!r} is a hard link to {member.link!r}, which is not an earlier file of it."
+        raise ImageDamaged(what, hint=_AGAIN)
     target.make_hard_link(name, existing)
 
 
