@@ -26,7 +26,7 @@ from django.http.response import HttpResponseBase
 from django.urls import set_script_prefix
 
 from portal import bodies
-from portal.errors import Refused
+from portal.errors import Refused, TooManyRequests
 from portal.leaving import Receive, until_left
 from portal.limits import refusing
 from portal.limits.client import connect
@@ -37,6 +37,7 @@ from portal.limits.visitor import Visitor, Visitors, address_of
 
 _VISITOR, _HELD = "slipway.visitor", "slipway.held"  # in the scope: who sends, and what is let go when the answer has ended
 _ASYNCHRONOUS = re.compile(r"^/(v2|git)/|/(events|log)$")  # views that wait for others; a wrong guess only costs time
+_PAUSE = 0.25  # seconds before an answer of 429: a client that tries again at once would cost more than its requests do
 _WAITING_VIEWS = re.compile(r"^/(v2|git)/")
 _COST_OF_A_FILE = 0.1  # of /static/: a page brings ten
 _TOGETHER = 16  # answers that one process works at, of all people
@@ -68,6 +69,8 @@ class PortalHandler(ASGIHandler):
                 scope = {**scope, _VISITOR: visitor, _HELD: held}
                 await self._take_in(scope, receive, send, visitor, held)
             except Refused as refused:
+                if isinstance(refused, TooManyRequests):
+                    await asyncio.sleep(_PAUSE)
                 response = await sync_to_async(refusing.response_to, thread_sensitive=False)(scope, refused)
                 await self.send_response(response, send)
 
