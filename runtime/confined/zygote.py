@@ -26,8 +26,10 @@ _ANY_FOLDER = "/tmp"  # noqa: S108  # only a place to mount the empty root on, i
 
 
 def main(fd: int) -> None:
-    """Serve orders from this socket until it is closed."""
-    syscalls.die_with_parent(signal.SIGKILL)
+    """Serve orders from this socket until it is closed, as it is when its process ends.
+
+    PR_SET_PDEATHSIG would not do here: it speaks of the thread that started us, and that may end long before its process.
+    """
     for module in MODULES:
         importlib.import_module(module)
     for name in _ENCODINGS:

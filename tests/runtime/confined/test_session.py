@@ -4,6 +4,8 @@ import os
 import secrets
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from runtime.confined import probe, registry, removal, zygote
 from runtime.confined.session import Confinement, first_id_of
 from runtime.containers.cgroup import open_cgroups
 from runtime.containers.helper_groups import HelperGroups
-from runtime.errors import Cancelled, HelperFailed, LimitReached
+from runtime.errors import Cancelled, HelperFailed, HostLacks, LimitReached
 from runtime.kernel import Kernel
 
 TEAM = 7
@@ -135,6 +137,21 @@ def test_the_next_session_works_after_the_zygote_was_killed(confinement, tree):
     assert _zygote() != pid
 
 
+def test_helpers_live_on_when_the_thread_that_started_the_zygote_ends(confinement, tree):
+    if found := [pid for pid in [_zygote_or_none()] if pid]:
+        os.kill(found[0], 9)
+    with ThreadPoolExecutor(1) as short:
+        with suppress(HelperFailed, HostLacks):  # notices that the last one was killed
+            short.submit(_measure, confinement, tree).result()
+        short.submit(_measure, confinement, tree).result()
+        pid = _zygote()
+        with confinement.session() as helper:
+            short.shutdown()
+            time.sleep(0.3)
+            assert helper.call(removal.measure, top=helper.tree(tree)) > 0
+    assert _zygote() == pid
+
+
 def test_sessions_of_many_threads_do_not_meet(confinement, tmp_path):
     sizes = {}
 
@@ -179,6 +196,18 @@ def _lives(pidfd):
     import select
 
     return not select.select([pidfd], [], [], 0)[0]
+
+
+def _measure(confinement, tree):
+    with confinement.session() as helper:
+        return helper.call(removal.measure, top=helper.tree(tree))
+
+
+def _zygote_or_none():
+    try:
+        return _zygote()
+    except AssertionError:
+        return None
 
 
 def _zygote():
