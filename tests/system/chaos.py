@@ -5,6 +5,8 @@ Afterwards: every accepted deploy is there, the last accepted one of each app se
 
 import itertools
 import json
+import math
+import os
 import random
 import re
 import sys
@@ -24,7 +26,7 @@ from tests.system import archives
 from tests.system.api import OVER, Api
 from tests.system.footprint import OF_A_TEAM, footprint
 from tests.system.pace import Answer, Pace
-from tests.system.victims import PARTS, Killed, Victims
+from tests.system.victims import LAUNCH, PARTS, Killed, Victims
 from tests.system.waiting import until
 
 ROOT = Path(__file__).parents[2]
@@ -109,16 +111,21 @@ class Chaos:
         deploys, kills, over = Deploys(), [], threading.Event()
         victims = Victims(config=self.config, apps=APPS, chance=self.chance, ended=over.is_set)
         deployer = threading.Thread(target=self._deploy_until, args=(over, deploys, amounts.deploy_every))
+        most = math.ceil(amounts.kills / len(PARTS))
+        hunter = threading.Thread(target=self._hunt, args=(most, amounts.seconds, victims, kills, over))
         ends = time.monotonic() + amounts.seconds
         hosts = [f"{app}.{self.config.base_domain}" for app in APPS]
         with Pace(self.config.http_port, hosts, rate=RATE, connections=1, fresh=True) as pace:
             deployer.start()
+            hunter.start()
             try:
                 faults = self._kill_all(amounts.kills, ends, victims, kills, tell)
                 over.wait(max(0, ends - time.monotonic()))
             finally:
                 over.set()
                 deployer.join()
+                hunter.join()
+            faults += [f"no {part} was killed" for part in PARTS if part not in {killed.part for killed in kills}]
             faults += self._settle(deploys)
         _, failed = split_failures(pace.answers, kills)
         faults += [
@@ -131,9 +138,10 @@ class Chaos:
 
     def _kill_all(self, number: int, ends: float, victims: Victims, kills: list[Killed], tell: Callable[[str], None]) -> list[str]:
         """Kill each part once, then any by chance, spread over the time. What is wrong if that could not be done."""
-        waiting, absent = list(PARTS), dict[str, float]()
+        waiting, absent = [part for part in PARTS if part != LAUNCH], dict[str, float]()
+        others = list(waiting)
         while len(kills) < number:
-            part = waiting.pop(0) if waiting else self.chance.choice(PARTS)
+            part = waiting.pop(0) if waiting else self.chance.choice(others)
             if (killed := victims.kill(part)) is None:
                 waiting.append(part)
                 since = absent.setdefault(part, time.monotonic())
@@ -147,6 +155,16 @@ class Chaos:
             pause = max(0.0, ends - time.monotonic()) / max(1, number - len(kills))
             time.sleep(self.chance.uniform(0.2, 1.8) * max(pause, 0.3))
         return []
+
+    def _hunt(self, most: int, seconds: float, victims: Victims, kills: list[Killed], over: threading.Event) -> None:
+        """Kill a crun in the middle of a launch now and then. It lives for some ten milliseconds, so this thread comes before others."""
+        os.setpriority(os.PRIO_PROCESS, 0, -10)  # of the thread
+        for _ in range(most):
+            while (killed := victims.kill(LAUNCH)) is None:
+                if over.is_set():
+                    return
+            kills.append(killed)
+            over.wait(self.chance.uniform(0.2, 1.8) * seconds / most)
 
     def clean(self) -> None:
         for app in APPS:

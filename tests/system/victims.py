@@ -12,15 +12,16 @@ from runtime.config import NodeConfig
 from runtime.containers.folder import Folder
 from workers.setup import strays
 
+LAUNCH = "crun in a launch"
 COMMANDS = {  # part -> what its command line holds
     "portal": "gunicorn",
     "build worker": "worker-build",
     "node worker": "worker-node",
     "supervisor": "workers.supervisor",
 }
-PARTS = ("redis", *COMMANDS, "router", "process manager", "monitor of an instance", "crun in a launch")
+PARTS = ("redis", *COMMANDS, "router", "process manager", "monitor of an instance", LAUNCH)
 BECOMES_CRUN = {"conmon", "crun", "sh", "unshare", "mount", "python", "celery"}  # names that a process has before it is a crun
-LAUNCH_WITHIN = 6.0  # seconds to wait for a crun: deploys come every few
+LAUNCH_WITHIN = 2.0  # seconds to wait for a crun
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +48,7 @@ class Victims:
             return strays.managers(self.config)
         if part == "monitor of an instance":
             return self._monitors()
-        if part == "crun in a launch":
+        if part == LAUNCH:
             return self._launching()
         if part == "redis":  # it writes its title over its environment, where the others carry their mark
             title = f"redis-server unixsocket:{self.config.run}/"
