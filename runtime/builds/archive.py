@@ -7,6 +7,7 @@ link. Memory use does not grow with the sizes inside the archive. Runs in a conf
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import struct
@@ -246,6 +247,10 @@ def _unpack_zip(archive: BinaryIO, tree: _Tree) -> None:
                 _unpack_zip_entry(packed, info, tree)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, struct.error, UnicodeError, ValueError) as error:
         raise BadArchive(f"The zip archive ends too early or is damaged: {str(error).rstrip('.')}.", hint=_AGAIN) from None
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # of lseek(2): the zip names a place before its own beginning
+            raise
+        raise BadArchive("The zip archive is damaged: it names a place outside of itself.", hint=_AGAIN) from None
 
 
 def _check_directory(archive: BinaryIO, max_entries: int) -> None:

@@ -213,11 +213,11 @@ def _unpack_whiteout(target: Folder, name: str) -> None:
 def _unpack_member(reader: TarReader, member: Member, name: str, target: Folder) -> None:
     if member.kind is Kind.OTHER:
         raise ImageDamaged(f"The layer's entry {member.name!r} is of a type that is not known.", hint=_AGAIN)
+    if not name and member.kind is not Kind.FOLDER:
+        raise ImageDamaged("The layer's own top folder is not a folder.", hint=_AGAIN)
     if member.kind in (Kind.CHARACTER_DEVICE, Kind.BLOCK_DEVICE):
         target.remove(name)
         return
-    if not name and member.kind is not Kind.FOLDER:
-        raise ImageDamaged("The layer's own top folder is not a folder.", hint=_AGAIN)
     if not (member.kind is Kind.FOLDER and target.is_folder(name)):
         target.remove(name)
     if member.kind is Kind.HARD_LINK:  # of a name in this layer; it was unpacked before

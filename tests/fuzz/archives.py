@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from runtime.builds import archive
 from runtime.errors import BadArchive, ImageDamaged
 from runtime.images.layers import unpack_tar
+from runtime.trees.folder import Folder
 from runtime.trees.plain import Plain, Unreadable
 from runtime.trees.tar import TarLimits, TarReader
 from tests.fuzz.names import Entry, entries, links, paths, tar_of
@@ -28,7 +29,9 @@ MODES = (b"100644", b"100755", b"120000", b"40000", b"160000", b"100664", b"0", 
 
 def unpack(data: bytes, sandbox: Sandbox) -> None:
     sandbox.input.write_bytes(data)
-    archive.unpack(sandbox.input, "source", sandbox.target, max_bytes=MOST_BYTES, max_entries=MOST_ENTRIES)
+    sandbox.target.mkdir()
+    with sandbox.input.open("rb") as packed, Folder.at(sandbox.target) as target:
+        archive.unpack(packed, "source", target, max_bytes=MOST_BYTES, max_entries=MOST_ENTRIES)
     size = sum(path.lstat().st_size for path in sandbox.target.rglob("*") if path.is_file() and not path.is_symlink())
     assert size <= MOST_BYTES, f"{size} bytes were unpacked, and {MOST_BYTES} were allowed"
     for path in sandbox.target.rglob("*"):
@@ -39,7 +42,8 @@ def unpack(data: bytes, sandbox: Sandbox) -> None:
 
 def unpack_layer(data: bytes, sandbox: Sandbox) -> None:
     sandbox.target.mkdir()
-    unpack_tar(io.BytesIO(data), sandbox.target)
+    with Folder.at(sandbox.target) as target:
+        unpack_tar(io.BytesIO(data), target)
 
 
 def read_tar(data: bytes, _: Sandbox) -> None:
@@ -76,9 +80,10 @@ def unpack_commit(tree: list[tuple[bytes, str, bytes]], sandbox: Sandbox) -> Non
         listing += mode + b" " + name.encode("utf-8", "surrogateescape").replace(b"\0", b"") + b"\0" + bytes.fromhex(of)
     made = git("hash-object", "-w", "-t", "tree", "--literally", "--stdin", given=listing).decode()
     git("fsck", "--strict", "--no-dangling")  # a push has transfer.fsckObjects
-    packed = repository / "archive.tar"
-    packed.write_bytes(git_archive(repository, made))
-    archive.unpack(packed, "source.tar", repository / "unpacked", max_bytes=MOST_BYTES, max_entries=MOST_ENTRIES)
+    packed = git_archive(repository, made)
+    (repository / "unpacked").mkdir()
+    with Folder.at(repository / "unpacked") as target:
+        archive.unpack(io.BytesIO(packed), "source.tar", target, max_bytes=MOST_BYTES, max_entries=MOST_ENTRIES)
 
 
 def git_archive(repository: os.PathLike[str], tree: str) -> bytes:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import posixpath
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from runtime.builds.dockerfile.accounts import Account
@@ -48,8 +51,9 @@ class Content:
 @confined
 def content(source: Folder, request: Request) -> Content:
     """Find what is asked for, and digest it. BadSource names what is not there."""
-    items = _items(source, request)
-    return Content(digest=content_of(items, _digests), items=len(items))
+    with _checked_names(request.of):
+        items = _items(source, request)
+        return Content(digest=content_of(items, _digests), items=len(items))
 
 
 @confined
@@ -61,14 +65,15 @@ def copy(source: Folder, root: Folder, request: Request) -> None:
     copying = Copying(root=Tree(root=root), owner=request.owner or kept, chmod=request.chmod, of=request.of)
     unpacking = Copying(root=Tree(root=root), owner=request.owner, chmod=request.chmod, of=request.of)
     destination = request.asked.destination
-    for item in items:
-        place = item.tree.place(item.name)
-        if request.unpack and is_archive(item.tree, place):
-            unpack_into(item.tree, place, unpacking, destination)
-        else:
-            copying.put(item, destination, into_folder=into)
-    for name, data in request.asked.files:
-        copying.write(data, destination, name, into_folder=into)
+    with _checked_names(request.of):
+        for item in items:
+            place = item.tree.place(item.name)
+            if request.unpack and is_archive(item.tree, place):
+                unpack_into(item.tree, place, unpacking, destination)
+            else:
+                copying.put(item, destination, into_folder=into)
+        for name, data in request.asked.files:
+            copying.write(data, destination, name, into_folder=into)
 
 
 @confined
@@ -110,7 +115,8 @@ def fill(source: Folder, name: str, target: Folder) -> None:
 @confined
 def make_directory(root: Folder, name: str, owner: Account, of: Instruction) -> None:
     """WORKDIR: a folder with those above it."""
-    Copying(root=Tree(root=root), owner=owner, chmod=None, of=of).folder(name)
+    with _checked_names(of):
+        Copying(root=Tree(root=root), owner=owner, chmod=None, of=of).folder(name)
 
 
 @confined
@@ -146,3 +152,14 @@ def read_text(layers: tuple[Folder, ...], name: str) -> str:
 def _items(source: Folder, request: Request) -> list[Item]:
     tree = context(source) if request.is_context else Tree(root=source)
     return find(request.of, request.asked, tree, request.excluded)
+
+
+@contextmanager
+def _checked_names(of: Instruction) -> Iterator[None]:
+    """BadSource instead of OSError where a name is too long for a file."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        raise of.wrong(f"The name {str(error.filename)[:80]!r}… is longer than the 255 bytes that a file's name may have.") from None

@@ -289,3 +289,15 @@ def test_a_name_in_bytes_that_are_not_utf_8_gets_a_refusal_a_database_takes(tmp_
         unpacked(tmp_path, "a.tar")
     assert caught.value.hint == r"chmod ug-s \udcff"
     caught.value.explain().encode()
+
+
+def test_a_zip_that_names_a_place_before_its_own_beginning_is_damaged(tmp_path: Path) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as written:
+        written.writestr("index.html", "x")
+    data = bytearray(packed.getvalue())
+    at = data.rindex(b"PK\5\6") + 16  # where its table of contents begins (APPNOTE.TXT, 4.3.16)
+    data[at : at + 4] = (int.from_bytes(data[at : at + 4], "little") + 50).to_bytes(4, "little")
+    (tmp_path / "archive").write_bytes(data)
+    with pytest.raises(BadArchive, match="outside of itself"):
+        unpacked(tmp_path, "a.zip")

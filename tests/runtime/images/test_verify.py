@@ -291,3 +291,9 @@ def test_times_before_1970_come_back_exactly(yard: Yard, tmp_path: Path) -> None
     layer = yard.store.add_layer(tree)
     subprocess.run(["rm", "-rf", yard.store.unpacked(layer)], check=True)
     assert (yard.store.unpacked(layer) / "file").stat().st_mtime_ns == -1_500_000_001
+
+
+@pytest.mark.parametrize("kind", [tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.REGTYPE, tarfile.FIFOTYPE])
+def test_a_layer_whose_top_folder_is_another_kind_of_entry_is_damaged(kind: bytes, tmp_path: Path) -> None:
+    with pytest.raises(ImageDamaged, match="top folder"):
+        unpack_to(tarball(("", kind, "", "")), tmp_path)

@@ -1,0 +1,77 @@
+"""Targets that copy between trees as a Dockerfile's instructions do: COPY and ADD into a root full of links, mounts and folders of a stage."""
+
+from __future__ import annotations
+
+import io
+from contextlib import suppress
+
+from hypothesis import strategies as st
+
+from runtime.builds.dockerfile import sources, work
+from runtime.builds.dockerfile.syntax import Instruction, Words, parse
+from runtime.errors import BadSource, ImageDamaged
+from runtime.images.layers import unpack_tar
+from runtime.trees.folder import Folder, LinksInCircle
+from runtime.trees.plain import Unreadable
+from tests.fuzz.names import Entry, entries, paths, tar_of
+from tests.fuzz.sandbox import Sandbox
+from tests.fuzz.target import Target
+
+Example = tuple[list[Entry], list[Entry], str, list[str], str]
+FLAGS = ("", "--chown=1:2", "--chmod=755", "--parents", "--exclude=a", "--link")
+MOUNTED = ("fill", "look_up", "copy_seen", "make_directory")
+
+trees = st.lists(entries, max_size=5)
+examples = st.tuples(trees, trees, st.sampled_from(("COPY", "ADD", *MOUNTED)), st.lists(st.sampled_from(FLAGS), max_size=2), paths, paths)
+
+
+def copy(example: tuple[list[Entry], list[Entry], str, list[str], str, str], sandbox: Sandbox) -> None:
+    source, root, how, flags, name, destination = example
+    name, destination = name.replace("\0", ""), destination.replace("\0", "")  # refused where the words are read
+    sandbox.target.mkdir()
+    with _made(sandbox, "source", source) as here, _made(sandbox, "root", root) as there:
+        if how in MOUNTED:
+            _mount(how, here, there, name, destination)
+            return
+        words = [how, *flags, name or ".", destination or "/"]
+        script = parse(("FROM scratch\n" + " ".join(words)).encode("utf-8", "surrogateescape"))
+        of = script.instructions[-1]
+        replaced = Words(script.escape, {})
+        request = work.Request(
+            of=of,
+            asked=sources.wanted(of, replaced, replaced, "/"),
+            excluded=(),
+            is_context=how == "COPY",
+            owner=None,
+            chmod=None,
+            unpack=how == "ADD",
+        )
+        work.content(here, request)
+        work.copy(here, there, request)
+
+
+def _mount(how: str, here: Folder, there: Folder, name: str, destination: str) -> None:
+    """What RUN --mount, WORKDIR and USER do to trees."""
+    of = Instruction(name="RUN", flags=(), args=("true",), exec_form=False, heredocs=(), text="RUN true", line=2)
+    if how == "fill":
+        work.look_up(here, name, of, is_context=False)
+        work.fill(here, name, there)
+    elif how == "look_up":
+        work.look_up(here, name, of, is_context=True)
+    elif how == "copy_seen":
+        work.copy_seen(here, there)
+    else:
+        work.make_directory(there, destination, work.Account(uid=0, gid=0), of)
+
+
+def _made(sandbox: Sandbox, name: str, chosen: list[Entry]) -> Folder:
+    """A folder with what unpacks of these entries."""
+    path = sandbox.target / name
+    path.mkdir()
+    folder = Folder.at(path)
+    with suppress(ImageDamaged, Unreadable):
+        unpack_tar(io.BytesIO(tar_of(chosen)), folder)
+    return folder
+
+
+TARGETS = (Target(name="copy", examples=examples, run=copy, refusals=(BadSource, LinksInCircle)),)
