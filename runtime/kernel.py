@@ -213,7 +213,11 @@ class Kernel:
 
     def nft(self, commands: str) -> str:
         """What `nft -f -` would do, without a process: 0.1 ms instead of 4 (libnftables(3)). The complaint, empty if it was done."""
-        return _run_nft(commands)
+        return _run_nft(commands)[1]
+
+    def nft_json(self, command: str) -> tuple[str, str]:
+        """Run a command that reads, as `nft -j` does: its answer, and the complaint, empty if it was done."""
+        return _run_nft(command, flags=_NFT_JSON)
 
     # Seccomp
 
@@ -303,21 +307,28 @@ class SeccompRule:
 _nft_turn = threading.Lock()  # libnftables promises nothing about threads
 
 
-def _run_nft(commands: str) -> str:
+_NFT_JSON = 1 << 4  # NFT_CTX_OUTPUT_JSON
+
+
+def _run_nft(commands: str, *, flags: int = 0) -> tuple[str, str]:
+    """The output and the complaint."""
     try:
         library = ctypes.CDLL("libnftables.so.1")
     except OSError:
         raise HostLacks("The library libnftables.so.1 is not on this machine.", hint="Install nftables, or run `make up`.") from None
     library.nft_ctx_new.restype = ctypes.c_void_p
     library.nft_ctx_get_error_buffer.restype = ctypes.c_char_p
+    library.nft_ctx_get_output_buffer.restype = ctypes.c_char_p
     with _nft_turn:
         context = ctypes.c_void_p(library.nft_ctx_new(ctypes.c_uint32(0)))
         try:
             library.nft_ctx_buffer_output(context)
             library.nft_ctx_buffer_error(context)
+            library.nft_ctx_output_set_flags(context, ctypes.c_uint(flags))
             failed = library.nft_run_cmd_from_buffer(context, commands.encode())
             complaint: bytes = library.nft_ctx_get_error_buffer(context) or b""
-            return (complaint.decode(errors="replace").strip() or "no reason given") if failed else ""
+            output: bytes = library.nft_ctx_get_output_buffer(context) or b""
+            return output.decode(), (complaint.decode(errors="replace").strip() or "no reason given") if failed else ""
         finally:
             library.nft_ctx_free(context)
 

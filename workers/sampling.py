@@ -11,7 +11,7 @@ import redis
 
 from runtime.containers.container import Container, Status
 from runtime.engines.node import NodeEngine
-from runtime.router.codes import MEMORY_EXCEEDED
+from runtime.router.notices import MEMORY_EXCEEDED
 from workers.roster import Roster
 
 log = logging.getLogger(__name__)

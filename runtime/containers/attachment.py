@@ -7,6 +7,8 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Protocol
 
+from runtime.network.policy import NetworkPolicy
+
 
 class Attachment(Protocol):
     """A container's place in the network."""
@@ -23,14 +25,18 @@ class Attachment(Protocol):
 
 
 class Network(Protocol):
-    """Gives containers an address, and takes it back. Both verbs may be repeated."""
+    """Gives containers an address, and takes it back. All verbs may be repeated."""
 
-    def attach(self, container_id: str, userns: Path) -> Attachment:
-        """Make or find the container's place."""
+    def attach(self, container_id: str, userns: Path, *, team: int, app: str, build: bool) -> Attachment:
+        """Make or find the container's place. Its team's policy counts for it, and its traffic is its app's."""
         ...
 
     def detach(self, container_id: str) -> None:
         """Remove it; fine if there is none."""
+        ...
+
+    def set_policy(self, team: int, policy: NetworkPolicy) -> None:
+        """Hold a team's containers to a policy, those that run included."""
         ...
 
     def attachments(self) -> Mapping[str, Attachment]:

@@ -51,7 +51,7 @@ class Creation:
     def _attach(self, spec: ContainerSpec, userns: Path) -> tuple[Path | None, str | None]:
         if self._network is None or not spec.networked:
             return None, None
-        attachment = self._network.attach(spec.id, userns)
+        attachment = self._network.attach(spec.id, userns, team=spec.team, app=spec.app, build=spec.purpose is Purpose.BUILD)
         return attachment.netns, str(attachment.address)
 
     def _mount_root(self, folder: Folder, spec: ContainerSpec, userns: Path) -> None:

@@ -216,6 +216,8 @@ class Containers:
     def set_team_limits(self, team: int, limits: TeamLimits) -> None:
         """Live, for all containers of a team in sum; also before its first one is made."""
         self._cgroups.set_team_limits(team, limits)
+        if self._network is not None:
+            self._network.set_policy(team, limits.network)
         for container in self.list():
             if container.spec.team == team and container.status in (Status.CREATED, Status.RUNNING):
                 with unless_gone():  # another process may be removing it
@@ -334,16 +336,14 @@ class Containers:
             yield
 
     def _known(self, id: str) -> Container:
-        container = self.state(id)
-        if container is None:
+        if (container := self.state(id)) is None:
             raise LaunchFailed(f"Container {id} was removed while it was being made.")
         return container
 
     def _exit_of(self, id: str) -> Exit:
-        container = self._known(id)
-        if container.exit is None:
+        if (ended := self._known(id).exit) is None:
             raise LaunchFailed(f"The monitor of container {id} was killed; how the container ended is not known.")
-        return container.exit
+        return ended
 
     def _runs(self, made: Made) -> bool:
         return made.boot == identity.boot() and identity.alive(made.pid, made.pid_started)

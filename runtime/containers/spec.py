@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from runtime.network.policy import NetworkPolicy
 from runtime.quantities import Bytes, Millicores
 
 FIRST_ID = 1_000_000  # host ids below belong to people and daemons of the host
@@ -32,11 +33,12 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TeamLimits:
-    """What all containers of a team may use together (the team's cgroup, parent of its containers')."""
+    """What all containers of a team may use together (the team's cgroup, parent of its containers'), and what they may reach."""
 
     cpu: Millicores
     memory: Bytes
     processes: int
+    network: NetworkPolicy = field(default_factory=NetworkPolicy)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,6 +50,7 @@ from runtime.images.verify import remove_replaced
 from runtime.images.written import MOST_CHANGES, Written
 from runtime.kernel import Kernel
 from runtime.masking import Mask
+from runtime.network.leases import Owner
 from runtime.network.links import Network
 from runtime.quantities import Bytes
 from runtime.router.control import Router
@@ -125,7 +126,12 @@ class NodeEngine:
     def prepare(self) -> list[str]:
         """Once at start: folders, network, router files; then what a killed process left half-made is removed and told."""
         self.config.locks.mkdir(parents=True, exist_ok=True)
-        self.network.prepare()
+        self.network.prepare(
+            {
+                container.id: Owner(team=container.spec.team, app=container.spec.app, build=container.spec.purpose is Purpose.BUILD)
+                for container in self.containers.list()
+            }
+        )
         self.containers.prepare()
         self.router.prepare()
         swept = [line for folder in (self.config.app_logs, self.config.build_logs) for line in logs.sweep(folder, now=self._clock())]
@@ -227,6 +233,7 @@ class NodeEngine:
         self._requests(app).unlink(missing_ok=True)
         self._pulses(app).unlink(missing_ok=True)
         self.shipper.forget(app)
+        self.network.forget(app)
 
     def take_out(self, app: str, ended: str) -> bool:
         """Stop sending requests to an instance that is known to have ended; True if the router had it."""
@@ -282,6 +289,8 @@ class NodeEngine:
 
     def set_team_limits(self, team: int, limits: TeamLimits, each: Limits | None = None) -> None:
         """New limits for a team's running containers: in sum, and as the most any one may have."""
+        if limits.network.names:
+            self.network.refresh_names(limits.network.names)  # first, so that an allow list does not close what it lists
         self.containers.set_team_limits(team, limits)
         if each is None:
             return

@@ -1,7 +1,7 @@
 """The node's nftables rules as text, and handing them to the kernel.
 
-Two tables carry the node's name. `inet`: out by NAT, in only what the host itself began, nothing between containers, to
-metadata services or to the host; and what fetches from a stranger's registry, known by its group (`Reach`), comes nowhere
+Two tables carry the node's name. `inet`: out by NAT as far as the team's policy allows (`teams`), in only what the host itself began,
+nothing between containers, to metadata services or to the host, no more of it than `floods` allows; and what fetches from a stranger's registry, known by its group (`Reach`), comes nowhere
 that containers do not come either, and from a public one into no private network. `bridge`: a container sends only as the
 addresses it was given. Every rule names our bridge, our interfaces or these groups, and the policies are accept: other
 people's traffic passes through untouched.
@@ -9,17 +9,34 @@ people's traffic passes through untouched.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
+from typing import Any
 
 from runtime import process
 from runtime.errors import NetworkRefused, ProcessFailed
 from runtime.images.remote import Reach
 from runtime.kernel import Kernel
+from runtime.network import teams
 from runtime.network.addresses import METADATA, PRIVATE, gateway, hardware_address, interface_prefix
+from runtime.network.floods import FloodLimits
 from runtime.network.leases import Lease
+from runtime.network.policy import NetworkPolicy
 
-FLOWS = 4096  # connections one container may have open; the kernel's table of them is the whole machine's, and full it drops everybody's
+SENT, RECEIVED = "sent", "received"  # sets whose elements count: what a container exchanged with the outside, the router apart
+QUERIES_DROPPED, FLOWS_REFUSED, DATAGRAMS_DROPPED = "queries_dropped", "flows_refused", "datagrams_dropped"  # what was over a limit
+OVER_A_LIMIT = (QUERIES_DROPPED, FLOWS_REFUSED, DATAGRAMS_DROPPED)
+COUNTED = (SENT, RECEIVED, *OVER_A_LIMIT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counter:
+    """What an element of a counting set has counted."""
+
+    packets: int = 0
+    bytes: int = 0
 
 
 def ruleset(
@@ -28,7 +45,11 @@ def ruleset(
     bridge: str,
     network: IPv4Network,
     local_resolvers: Sequence[IPv4Address],
-    leases: Iterable[Lease],
+    leases: Collection[Lease],
+    policies: Mapping[int, NetworkPolicy],
+    known: teams.Known,
+    resolvers: Sequence[IPv4Address],
+    limits: FloodLimits,
     proxies: Sequence[int] = (),
 ) -> str:
     """Both tables, replacing what is there in one transaction: connections live on, for their state is not in the tables.
@@ -36,13 +57,12 @@ def ruleset(
     Between containers is refused before routing: later, an ICMP redirect would use up the refusal's share of the rate limit
     (net/ipv4/route.c, ip_rt_send_redirect), and the sender would wait for nothing. What goes to any of the host's own addresses
     leaves by `lo`. `proxies`: ports of this host by which it has others fetched; a name is looked up wherever that is done.
+    `policies`: of each team, those of `leases` among them; `known`: addresses of the names in them; `resolvers`: name servers of containers.
     """
-    elements = ", ".join(_sender(lease) for lease in leases)
-    senders = f"elements = {{ {elements} }}" if elements else ""
     addresses = ", ".join(map(str, local_resolvers))
     metadata = ", ".join(map(str, METADATA))
     to_proxies = f'oifname "lo" tcp dport {{ {", ".join(map(str, proxies))} }} accept' if proxies else ""
-    resolvers = f"ip daddr {{ {addresses} }} meta l4proto {{ tcp, udp }} th dport 53 accept" if addresses else ""
+    to_resolvers = f"ip daddr {{ {addresses} }} meta l4proto {{ tcp, udp }} th dport 53 accept" if addresses else ""
     return f"""\
 {removal(node)}
 table inet {node} {{
@@ -51,21 +71,48 @@ table inet {node} {{
     size 65535
     flags dynamic
   }}
+{_rate_sets()}{_counting_sets()}  map teams {{
+    type ipv4_addr : verdict
+  }}
+  chain floods {{
+    type filter hook prerouting priority raw; policy accept;
+    iifname "{bridge}" meta l4proto {{ tcp, udp }} th dport 53 {_over("queries", limits.queries, limits.queries_burst)} jump queries_over
+    iifname "{bridge}" meta l4proto != tcp {_over("datagrams", limits.datagrams, limits.datagrams_burst)} jump datagrams_over
+  }}
+  chain queries_over {{
+    ip saddr @{QUERIES_DROPPED} drop
+    drop
+  }}
+  chain datagrams_over {{
+    ip saddr @{DATAGRAMS_DROPPED} drop
+    drop
+  }}
+  chain flows_over {{
+    ip saddr @{FLOWS_REFUSED} reject with icmpx admin-prohibited
+    reject with icmpx admin-prohibited
+  }}
   chain prerouting {{
     type filter hook prerouting priority filter - 10; policy accept;
+    iifname "{bridge}" ct state new {_over("openings", limits.openings, limits.openings_burst)} goto flows_over
     iifname "{bridge}" ip daddr {network} ip daddr != {gateway(network)} reject with icmpx admin-prohibited
-    iifname "{bridge}" ct state new add @flows {{ ip saddr ct count over {FLOWS} }} reject with icmpx admin-prohibited
+    iifname "{bridge}" ct state new add @flows {{ ip saddr ct count over {limits.flows} }} goto flows_over
   }}
   chain forward {{
     type filter hook forward priority filter - 10; policy accept;
     iifname "{bridge}" jump from_containers
-    oifname "{bridge}" ct state established,related accept
+    oifname "{bridge}" ct state established,related jump to_containers
     oifname "{bridge}" reject with icmpx admin-prohibited
+  }}
+  chain to_containers {{
+    ip daddr @{RECEIVED} accept
+    accept
   }}
   chain from_containers {{
     oifname "{bridge}" reject with icmpx admin-prohibited
     meta nfproto != ipv4 drop
     ip daddr {{ {metadata} }} reject with icmpx admin-prohibited
+    ip saddr vmap @teams
+    ip saddr @{SENT} accept
     accept
   }}
   chain input {{
@@ -73,9 +120,11 @@ table inet {node} {{
     iifname "{bridge}" jump from_containers_to_host
   }}
   chain from_containers_to_host {{
+    ct direction reply accept
+    ip saddr vmap @teams
     ct state established,related accept
     icmp type echo-request accept
-    {resolvers}
+    {to_resolvers}
     reject with icmpx admin-prohibited
   }}
   chain postrouting {{
@@ -103,7 +152,6 @@ table inet {node} {{
 table bridge {node} {{
   set senders {{
     type ifname . ether_addr . ipv4_addr
-    {senders}
   }}
   chain prerouting {{
     type filter hook prerouting priority -300; policy accept;
@@ -115,17 +163,34 @@ table bridge {node} {{
     drop
   }}
 }}
-"""
+{"".join(teams.chains(node, team, limits) + teams.rules(node, team, policy, known, resolvers) for team, policy in policies.items())}\
+{_add(node, leases)}"""
 
 
 def admission(node: str, lease: Lease) -> str:
-    """Let a container send as its own addresses."""
-    return f"add element bridge {node} senders {{ {_sender(lease)} }}\n"
+    """Let a container send as its own addresses, as its team's policy allows, and count it."""
+    return _add(node, [lease])
 
 
 def dismissal(node: str, lease: Lease) -> str:
     """Take that back; adding first makes it succeed where it was never given."""
-    return f"{admission(node, lease)}delete element bridge {node} senders {{ {_sender(lease)} }}\n"
+    return admission(node, lease) + "".join(f"delete element {place} {{ {element} }}\n" for place, element in _elements(node, lease))
+
+
+def counters(kernel: Kernel, node: str, name: str) -> dict[IPv4Address, Counter]:
+    """Return what the elements of one of the sets COUNTED have counted, by container's address; {} where there is no such set yet."""
+    answer, complaint = kernel.nft_json(f"list set inet {node} {name}")
+    if "No such file or directory" in complaint:
+        return {}
+    if complaint:
+        raise _refusal(complaint)
+    listed = json.loads(answer)
+    found: dict[IPv4Address, Counter] = {}
+    for part in listed["nftables"]:
+        rows: list[Any] = part.get("set", {}).get("elem", [])
+        for row in (row["elem"] for row in rows if "elem" in row):
+            found[IPv4Address(row["val"])] = Counter(packets=row["counter"]["packets"], bytes=row["counter"]["bytes"])
+    return found
 
 
 def removal(node: str) -> str:
@@ -150,6 +215,40 @@ def amend(kernel: Kernel, text: str) -> None:
 def _refusal(complaint: str) -> NetworkRefused:
     needs = "nftables 1.0 or later and the kernel's nf_tables with bridge and NAT support are needed."
     return NetworkRefused(f"The firewall rules were not taken. {complaint}", hint=needs)
+
+
+def _add(node: str, leases: Iterable[Lease]) -> str:
+    together: dict[str, list[str]] = {}
+    for lease in leases:
+        for place, element in _elements(node, lease):
+            together.setdefault(place, []).append(element)
+    return "".join(f"add element {place} {{ {', '.join(elements)} }}\n" for place, elements in together.items())
+
+
+def _elements(node: str, lease: Lease) -> Iterator[tuple[str, str]]:
+    """What makes a container known: the set, and its element there."""
+    yield f"bridge {node} senders", _sender(lease)
+    yield f"inet {node} teams", f"{lease.address} : jump {teams.chain_of(lease.owner)}"
+    for name in COUNTED:
+        yield f"inet {node} {name}", str(lease.address)
+
+
+def _rate_sets() -> str:
+    """Where the kernel keeps each container's rate; it forgets those that are silent."""
+    return "".join(
+        f"  set {name} {{\n    type ipv4_addr\n    size 65535\n    flags dynamic,timeout\n    timeout 1m\n  }}\n"
+        for name in ("queries", "datagrams", "openings")
+    )
+
+
+def _counting_sets() -> str:
+    """Each element counts the packets that were looked up in its set and found."""
+    return "".join(f"  set {name} {{\n    type ipv4_addr\n    counter\n  }}\n" for name in COUNTED)
+
+
+def _over(name: str, rate: int, burst: int) -> str:
+    """Match what a container sends beyond a rate."""
+    return f"update @{name} {{ ip saddr limit rate over {rate}/second burst {burst} packets }}"
 
 
 def _sender(lease: Lease) -> str:

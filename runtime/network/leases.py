@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
@@ -14,11 +14,24 @@ from runtime.network.addresses import interface_name, next_address
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Owner:
+    """Whose container it is: its team's policy counts for it, and its traffic is its app's."""
+
+    team: int = 0
+    app: str = ""
+    build: bool = False
+
+
+NOBODY = Owner()  # of a lease that an older version wrote, until `set_owners`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
-    """One container's address and the name of the host's end of its link."""
+    """One container's address, the name of the host's end of its link, and whose it is."""
 
     address: IPv4Address
     interface: str
+    owner: Owner = NOBODY
 
 
 class Leases:
@@ -40,7 +53,7 @@ class Leases:
         """Every lease, by container."""
         return _leases(self._read())
 
-    def take(self, container: str) -> Lease:
+    def take(self, container: str, owner: Owner = NOBODY) -> Lease:
         """The container's lease, a new one if it has none."""
         with journal.lock(self._lock):
             document = self._read()
@@ -52,9 +65,23 @@ class Leases:
             lease = Lease(
                 address=next_address(self._network, {other.address for other in leases.values()}, last),
                 interface=interface_name(self._node, number),
+                owner=owner,
             )
             self._write({**leases, container: lease}, last=lease.address, number=number)
             return lease
+
+    def set_owners(self, owners: Mapping[str, Owner]) -> None:
+        """Write down whose containers these are, where a version before this one did not."""
+        with journal.lock(self._lock):
+            document = self._read()
+            leases = _leases(document)
+            found = {
+                container: replace(lease, owner=owners[container])
+                for container, lease in leases.items()
+                if lease.owner == NOBODY and container in owners
+            }
+            if found:
+                self._write({**leases, **found}, last=IPv4Address(str(document["last"])), number=int(str(document["number"])))
 
     def drop(self, container: str) -> None:
         """Free the container's lease, if it has one."""
@@ -73,11 +100,17 @@ class Leases:
             ) from None
 
     def _write(self, leases: Mapping[str, Lease], *, last: IPv4Address, number: int) -> None:
-        rows = {container: {"address": str(lease.address), "interface": lease.interface} for container, lease in leases.items()}
+        rows = {
+            container: {"address": str(lease.address), "interface": lease.interface, "owner": asdict(lease.owner)}
+            for container, lease in leases.items()
+        }
         journal.write_json(self._file, {"last": str(last), "number": number, "leases": rows})
 
 
 def _leases(document: Mapping[str, object]) -> dict[str, Lease]:
     rows = document.get("leases") or {}
     assert isinstance(rows, dict)
-    return {container: Lease(address=IPv4Address(row["address"]), interface=row["interface"]) for container, row in rows.items()}
+    return {
+        container: Lease(address=IPv4Address(row["address"]), interface=row["interface"], owner=Owner(**row.get("owner", {})))
+        for container, row in rows.items()
+    }

@@ -1,14 +1,15 @@
 """Every way a request can end without the app's own answer: its code, and what to tell visitor and owner. Pure.
 
-The one source of the error pages, of docs/codes.md (`manual`), of what the portal tells (`as_json`), and of what log lines and metrics call by code. The numbers
-that other platforms have made known mean here what they mean there.
+The source of the error pages, of docs/codes.md (`manual`), of what the portal tells (`as_json`), and of codes in log lines and metrics.
+Numbers known from other platforms mean the same here.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from enum import StrEnum
+
+from runtime.router.notices import NOTED, Explanation
 
 
 class Code(StrEnum):
@@ -40,26 +41,6 @@ class Code(StrEnum):
     HELD_TOO_LONG = "H82"
     PORTAL_STARTING = "H98"
     ROUTER_FAULT = "H99"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Explanation:
-    """One code. `refresh`: seconds after which a browser tries again by itself, 0 for never. Status 0: seen in `seen_in` only."""
-
-    name: str
-    status: int
-    title: str  # what the visitor reads first
-    next_step: str  # and then
-    meaning: str  # for the owner
-    look_at: str
-    fix: str
-    refresh: int = 0
-    seen_in: str = "the access log"
-
-    @property
-    def seen(self) -> str:
-        """Where somebody meets the code, as a sentence."""
-        return f"Status {self.status}." if self.status else f"Seen in {self.seen_in} only."
 
 
 EXPLAINED: dict[Code, Explanation] = {
@@ -301,21 +282,6 @@ EXPLAINED: dict[Code, Explanation] = {
         fix="The operator's: memory and open files of the router.",
     ),
 }
-# No ends of a request, but lines of `slipway` in the app's log.
-NOTED: dict[str, Explanation] = {
-    "R14": Explanation(
-        name="memory-exceeded",
-        status=0,
-        seen_in="the app's log",
-        title="The kernel ended a process in a running instance.",
-        next_step="",
-        meaning="The instance reached its limit of memory, and one of its processes had to go; the rest of it lives on. A web server whose "
-        "workers end so answers some requests with H13.",
-        look_at="The memory chart in the metrics; how many workers the instance starts (`SLIPWAY_MEMORY` tells it its limit in bytes).",
-        fix="Start fewer workers, find what keeps memory, or give the process type more.",
-    )
-}
-MEMORY_EXCEEDED = f"R14 {NOTED['R14'].name}"
 
 
 def code_of(*, given: str, status: int, termination: str, server: str) -> Code | None:
@@ -385,7 +351,7 @@ _MANUAL_HEAD = """\
 
 What the router answers in an app's place carries a code: on the page, as `code` in the JSON (asked for by `Accept: application/json`),
 in the header `X-Slipway-Code`, and in the access log. The request's id stands beside it. H10 to H39 are about the app, H40 to H59 about
-the request, H80 and up about the platform, R14 about an instance. The portal has a page for each, `/codes/H12`, which error pages link
+the request, H80 and up about the platform, R14 and R15 about an instance. The portal has a page for each, `/codes/H12`, which error pages link
 to and which is read without signing in.
 
 This page is written by `python -m runtime.router > docs/codes.md` from `runtime/router/codes.py`; a test compares them.

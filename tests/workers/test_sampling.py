@@ -6,7 +6,7 @@ import pytest
 import redis
 
 from portal.releases.models import RolloutState
-from runtime.router.codes import MEMORY_EXCEEDED
+from runtime.router.notices import MEMORY_EXCEEDED
 from workers.converge import converge
 from workers.rollout import roll_out
 from workers.roster import Roster

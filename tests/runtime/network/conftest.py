@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -56,17 +57,27 @@ class World:
     stack: ExitStack
     peers: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
-    def attach(self, container: str) -> Attachment:
-        return self.network.attach(container, self.userns)
+    def attach(self, container: str, *, team: int = 0, app: str = "", build: bool = False) -> Attachment:
+        return self.network.attach(container, self.userns, team=team, app=app, build=build)
+
+    def renew(self, **parts: Any) -> None:
+        """The same network as another process would have it, with other parts."""
+        self.network = Network(self.config, **parts)
+        self.network.prepare()
 
     def ask(self, where: Path | None, *words: object) -> str:
         return run(*self._command(where, words))
 
     def peer(self, where: Path | None, *words: object) -> subprocess.Popen[bytes]:
         """A peer that stays; its first line has been read."""
+        started = self.start(where, *words)
+        started.first = started.stdout.readline().decode().strip()
+        return started
+
+    def start(self, where: Path | None, *words: object) -> subprocess.Popen[bytes]:
+        """A peer that goes on by itself until it is done or the test ends."""
         started = subprocess.Popen(self._command(where, words), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.stack.callback(end, started)
-        started.first = started.stdout.readline().decode().strip()
         return started
 
     def _command(self, where: Path | None, words: tuple[object, ...]) -> list[str]:

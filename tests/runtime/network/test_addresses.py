@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from runtime.errors import NetworkRefused
 from runtime.network.addresses import gateway, hardware_address, interface_name, next_address
 from runtime.network.firewall import ruleset
+from runtime.network.floods import FloodLimits
 from runtime.network.leases import Leases
 from runtime.network.names import name_servers, reachable_name_servers
 
@@ -87,8 +88,18 @@ def test_behind_a_resolver_on_loopback_its_upstream_is_asked(tmp_path: Path):
 def test_only_a_resolver_on_this_host_opens_a_port_of_it():
     def rules(*resolvers: str) -> str:
         addresses = [IPv4Address(text) for text in resolvers]
-        text = ruleset(node="t", bridge="t0", network=SMALL, local_resolvers=addresses, leases=())
-        return text.partition("chain output")[0]  # what follows is of this host's own processes
+        text = ruleset(
+            node="t",
+            bridge="t0",
+            network=SMALL,
+            local_resolvers=addresses,
+            leases=(),
+            policies={},
+            known={},
+            resolvers=(),
+            limits=FloodLimits(),
+        )
+        return text.partition("chain from_containers_to_host")[2].partition("}\n  chain")[0]
 
     assert "dport" not in rules()
     assert "ip daddr { 192.0.2.2 } meta l4proto { tcp, udp } th dport 53 accept" in rules("192.0.2.2")

@@ -12,6 +12,7 @@ import pytest
 from runtime.errors import NetworkRefused
 from runtime.kernel import Kernel
 from runtime.network import firewall, namespaces
+from runtime.network.floods import FloodLimits
 from runtime.network.links import Network
 from tests.runtime.network.conftest import HIDDEN, HOST, OUTSIDE, World, config_of, run
 
@@ -76,9 +77,11 @@ def test_metadata_services_are_out_of_reach(world: World):
 
 
 def test_one_container_cannot_fill_the_machines_table_of_connections(world: World):
+    limits = FloodLimits(openings=100_000, openings_burst=100_000)
+    world.renew(limits=limits)
     one, two = world.attach("one"), world.attach("two")
     world.peer(world.outside, "listen", 7000)
-    world.ask(one.netns, "flood", OUTSIDE, firewall.FLOWS + 100)
+    world.ask(one.netns, "flood", OUTSIDE, limits.flows + 100)
     assert world.ask(one.netns, "connect", OUTSIDE, 7000) == "refused"
     assert world.ask(two.netns, "connect", OUTSIDE, 7000).startswith("open")
     world.peer(one.netns, "listen", 80)

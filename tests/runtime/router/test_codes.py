@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from runtime.router.codes import EXPLAINED, MEMORY_EXCEEDED, NOTED, Code, as_json, code_of, manual
+from runtime.router.codes import EXPLAINED, Code, as_json, code_of, manual
+from runtime.router.notices import MEMORY_EXCEEDED, NETWORK_LIMITED, NOTED
 from tests.architecture.tree import ROOT
 
 
@@ -26,6 +27,7 @@ def test_the_manual_is_written_from_the_codes():
 
 def test_the_line_in_an_app_s_log_begins_with_its_code():
     assert MEMORY_EXCEEDED == "R14 memory-exceeded"
+    assert NETWORK_LIMITED == "R15 network-limit-reached"
 
 
 def test_the_portal_tells_the_same_of_each_code():

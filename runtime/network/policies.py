@@ -1,0 +1,99 @@
+"""The policy of each team, durably, and the addresses of the host names in them. Files only; `links` makes rules of them."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Callable, Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from ipaddress import IPv4Address
+from pathlib import Path
+
+from runtime import journal
+from runtime.errors import NetworkRefused
+from runtime.network.addresses import METADATA, PRIVATE
+from runtime.network.policy import NetworkPolicy
+
+log = logging.getLogger(__name__)
+KEPT = 3600.0  # seconds for which an address counts that a name no longer leads to: answers of many hosts take turns
+MOST_ADDRESSES = 64  # of one name
+_AT_A_TIME = 8  # lookups
+
+Lookup = Callable[[str], Collection[IPv4Address]]
+
+
+def look_up(name: str) -> tuple[IPv4Address, ...]:
+    """Return a host's IPv4 addresses by this machine's own resolver; none where it does not answer."""
+    try:
+        found = socket.getaddrinfo(name, None, family=socket.AF_INET, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return ()
+    return tuple(IPv4Address(sockaddr[0]) for *_, sockaddr in found)
+
+
+def is_fit(address: IPv4Address) -> bool:
+    """Whether an address may count because a name leads to it. Whoever owns the name must not open our private networks with it."""
+    inside = any(address in network for network in (*PRIVATE, *METADATA))
+    return not (inside or address.is_loopback or address.is_multicast or address.is_unspecified or address.packed[0] >= 240)
+
+
+class Policies:
+    """Two files, changed under one lock."""
+
+    def __init__(self, folder: Path, lookup: Lookup = look_up) -> None:
+        self._file, self._names, self._lock = folder / "policies.json", folder / "names.json", folder / "policies.lock"
+        self._lookup = lookup
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Nobody else changes them inside the block."""
+        with journal.lock(self._lock):
+            yield
+
+    def all(self) -> dict[int, NetworkPolicy]:
+        """Return every team's policy that has been set."""
+        try:
+            return {int(team): NetworkPolicy.from_document(row) for team, row in (journal.read_json(self._file) or {}).items()}
+        except (AttributeError, KeyError, TypeError, ValueError):
+            raise NetworkRefused(
+                f"{self._file} is damaged: the network policies of the teams are not known.",
+                hint="Delete the file, run `make up`, and save the network policy of each team again in the portal.",
+            ) from None
+
+    def write(self, policies: Mapping[int, NetworkPolicy]) -> None:
+        """Replace them. The caller holds them."""
+        journal.write_json(self._file, {str(team): policy.to_document() for team, policy in policies.items()})
+
+    def known(self) -> dict[str, list[IPv4Address]]:
+        """Return the addresses of each name as last looked up."""
+        return {name: sorted(IPv4Address(address) for address in seen) for name, seen in self._seen().items()}
+
+    def refresh(self, names: Collection[str], now: float) -> None:
+        """Look the names up, outside of the lock, and write down where they lead; forget other names and old addresses."""
+        if not names:
+            self._names.unlink(missing_ok=True)
+            return
+        with ThreadPoolExecutor(_AT_A_TIME) as pool:
+            answers = dict(zip(names, pool.map(self._lookup, names), strict=True))
+        with self.held():
+            before = self._seen()
+            fresh = {name: _merged(before.get(name, {}), answers[name], now) for name in names}
+            journal.write_json(self._names, fresh, durable=False)
+
+    def _seen(self) -> dict[str, dict[str, float]]:
+        """Name to address to when it was last an answer. What a crash has damaged is looked up again."""
+        try:
+            return dict(journal.read_json(self._names) or {})
+        except (TypeError, ValueError) as error:
+            log.warning("%s is damaged, so all host names are looked up again: %s", self._names, error)
+            return {}
+
+
+def _merged(before: Mapping[str, float], answers: Collection[IPv4Address], now: float) -> dict[str, float]:
+    """The newest MOST_ADDRESSES. Where nothing answers, all that is known goes on counting: a resolver that is away closes nothing."""
+    fresh = {str(address): now for address in answers if is_fit(address)}
+    if not fresh:
+        return dict(before)
+    kept = {address: at for address, at in before.items() if now - at < KEPT}
+    return dict(sorted({**kept, **fresh}.items(), key=lambda row: -row[1])[:MOST_ADDRESSES])

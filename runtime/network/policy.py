@@ -1,0 +1,131 @@
+"""What a team's containers may reach, and how fast: values that an admin sets and the network enforces. Pure.
+
+Rows of the portal are less trusted than this process, which is root: each text is parsed here again before it becomes a rule.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from ipaddress import AddressValueError, IPv4Address, IPv4Network
+from typing import Self
+
+_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*")
+_ENTRY = re.compile(r"(?P<host>[^:\s]+)(?::(?P<first>\d{1,5})(?:-(?P<last>\d{1,5}))?)?", re.ASCII)
+
+
+class Egress(StrEnum):
+    """Which outgoing connections a team's containers may open."""
+
+    OPEN = "open"
+    ALLOW_LIST = "allow-list"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Destination:
+    """One line of an allow list: a host name or a network, and the ports there (first and last; None: all)."""
+
+    name: str = ""
+    network: IPv4Network | None = None
+    ports: tuple[int, int] | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `example.com`, `example.com:443`, `192.0.2.0/24`, `192.0.2.7:5000-5100`. ValueError says what is wrong with the text."""
+        match = _ENTRY.fullmatch(text.strip().lower())
+        if match is None:
+            raise ValueError(f"{text.strip()[:80]!r} is not a host, an address or a network; write HOST, HOST:PORT or NETWORK/BITS:PORT")
+        ports = _ports(match["first"], match["last"])
+        host = match["host"].removesuffix(".")
+        if "/" in host or host.replace(".", "").isdecimal():
+            return cls(network=_network(host), ports=ports)
+        if "*" in host:
+            raise ValueError(f"{host[:80]!r} has a wildcard; addresses of a wildcard cannot be looked up, so list each host")
+        if not _NAME.fullmatch(host):
+            raise ValueError(f"{host[:80]!r} is not a valid host name")
+        return cls(name=host, ports=ports)
+
+    def covers(self, host: str, port: int) -> bool:
+        """Whether this line allows a host, given by name or by IPv4 address, with a port."""
+        if self.ports is not None and not self.ports[0] <= port <= self.ports[1]:
+            return False
+        if self.network is None:
+            return host == self.name
+        try:
+            return IPv4Address(host) in self.network
+        except AddressValueError:
+            return False
+
+    def __str__(self) -> str:
+        host = self.name or (str(self.network.network_address) if self.network and self.network.prefixlen == 32 else str(self.network))
+        if self.ports is None:
+            return host
+        first, last = self.ports
+        return f"{host}:{first}" if first == last else f"{host}:{first}-{last}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkPolicy:
+    """A team's policy. `bandwidth` is in bits per second, for each container and each direction; 0 is unlimited."""
+
+    egress: Egress = Egress.OPEN
+    destinations: tuple[Destination, ...] = ()
+    builds_open: bool = False  # builds may open any connection, whatever `egress` says
+    bandwidth: int = 0
+
+    def egress_of(self, *, build: bool) -> Egress:
+        """Return what counts for an instance, or for a build."""
+        return Egress.OPEN if build and self.builds_open else self.egress
+
+    def is_listed(self, host: str, port: int) -> bool:
+        """Whether the allow list has a host, given by name or by IPv4 address, with a port."""
+        return any(destination.covers(host, port) for destination in self.destinations)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The host names whose addresses have to be looked up."""
+        if self.egress is not Egress.ALLOW_LIST:
+            return frozenset()
+        return frozenset(destination.name for destination in self.destinations if destination.name)
+
+    def to_document(self) -> dict[str, object]:
+        """Return it as JSON values."""
+        return {
+            "egress": self.egress.value,
+            "destinations": [str(destination) for destination in self.destinations],
+            "builds_open": self.builds_open,
+            "bandwidth": self.bandwidth,
+        }
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, object]) -> Self:
+        """Read what `to_document` wrote."""
+        lines = document["destinations"]
+        assert isinstance(lines, list)
+        return cls(
+            egress=Egress(str(document["egress"])),
+            destinations=tuple(Destination.parse(line) for line in lines),
+            builds_open=bool(document["builds_open"]),
+            bandwidth=int(str(document["bandwidth"])),
+        )
+
+
+def _ports(first: str | None, last: str | None) -> tuple[int, int] | None:
+    if first is None:
+        return None
+    ports = int(first), int(last or first)
+    if not 1 <= ports[0] <= ports[1] <= 65535:
+        raise ValueError(
+            f"{first}{f'-{last}' if last else ''} is not a port or a range of ports: ports are 1 to 65535, the lower one first"
+        )
+    return ports
+
+
+def _network(text: str) -> IPv4Network:
+    try:
+        return IPv4Network(text)
+    except ValueError as error:
+        raise ValueError(f"{text[:80]!r} is not an IPv4 address or network ({error})") from None
