@@ -24,6 +24,7 @@ from runtime.builds.dockerfile import build as dockerfile
 from runtime.builds.dockerfile.health import health_of
 from runtime.builds.dockerfile.running import Job
 from runtime.builds.dockerfile.syntax import MAX_TEXT
+from runtime.builds.egress import check_registry
 from runtime.builds.figures import count, seconds, sizes
 from runtime.builds.foreign import PushedImage, ReferredImage, take_in
 from runtime.builds.ground import Ground, beside, lay
@@ -299,6 +300,8 @@ class _Build:
         return None
 
     def _pull(self, name: str) -> Digest:
+        if self.request.team_limits is not None:
+            check_registry(self.request.team_limits.network, name)
         return self.pulls.find(name, self.log, deadline=time.monotonic() + self.allowance.left())
 
     def _dockerfile(self, tree: Checkout, text: bytes) -> BuiltImage:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from runtime.builds import procfile
 from runtime.builds.dockerfile.accounts import account
 from runtime.builds.dockerfile.build import USER_LABEL, WEB_LABEL
 from runtime.builds.dockerfile.running import reader
+from runtime.builds.egress import check_registry
 from runtime.config import NodeConfig
 from runtime.confined.session import Confinement
 from runtime.errors import BadSource, ImageDamaged, TransferFailed
@@ -28,6 +29,7 @@ from runtime.images.remote import Registries
 from runtime.images.scratch import scratch
 from runtime.images.store import Store
 from runtime.images.transfer import Access, Transfer
+from runtime.network.policy import NetworkPolicy
 from runtime.quantities import Bytes
 
 PORT_LABEL = "slipway.port"  # the one port that the image says it listens on
@@ -62,6 +64,7 @@ class ReferredImage:
     name: str  # HOST/NAME:TAG, as Docker takes it
     access: Access  # the team's own way in; it is not for others, so nothing of it is kept
     most: Bytes  # that its layers may unpack to
+    policy: NetworkPolicy = field(default_factory=NetworkPolicy)  # the team's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +118,7 @@ def _pull(config: NodeConfig, store: Store, image: ReferredImage, log: Callable[
     """Asked for anew each time: whoever deploys a tag again wants what it is now, and what their credentials let them have."""
     registries = Registries.of(config)
     mirrored = not image.access.user  # a password is for the registry it was given for
+    check_registry(image.policy, image.name)
     name = allowed(registries, image.name, mirrored=mirrored)
     asked = registries.asked(name) if mirrored else name
     access = replace(image.access, plain_http=registries.is_plain(asked), reach=reach(registries, name, asked))

@@ -1,0 +1,31 @@
+"""Which registries a team's network policy lets its images come from.
+
+A build's own connections go through the firewall. An image is fetched by the node instead, so its registry is compared by name.
+"""
+
+from __future__ import annotations
+
+from runtime.errors import NotAllowed
+from runtime.images.remote import RemoteName, bare_host
+from runtime.network.policy import Egress, NetworkPolicy
+
+_HTTPS = 443
+
+
+def check_registry(policy: NetworkPolicy, text: str) -> None:
+    """Return if builds of a team may fetch an image; NotAllowed says what the policy lacks. A text that is no name is refused elsewhere."""
+    egress = policy.egress_of(build=True)
+    if egress is Egress.OPEN:
+        return
+    try:
+        name = RemoteName.parse(text)
+    except ValueError:
+        return
+    host = bare_host(name.host)
+    port = name.host.removeprefix(f"[{host}]").removeprefix(host).removeprefix(":")
+    if egress is Egress.ALLOW_LIST and policy.is_listed(host, int(port or _HTTPS)):
+        return
+    raise NotAllowed(
+        f"The network policy of this team does not allow builds to fetch from {name.host}.",
+        hint=f"An admin adds {name.host} to the team's allow list, or lets builds reach the internet.",
+    )

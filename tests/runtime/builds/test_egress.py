@@ -1,0 +1,59 @@
+"""A team's network policy and the registries its images come from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from runtime.builds.egress import check_registry
+from runtime.builds.foreign import ReferredImage, take_in
+from runtime.config import NodeConfig
+from runtime.errors import NotAllowed
+from runtime.images.store import Store
+from runtime.images.transfer import Access
+from runtime.network.policy import Destination, Egress, NetworkPolicy
+from runtime.quantities import Bytes
+
+NONE = NetworkPolicy(egress=Egress.NONE)
+
+
+def allowing(*lines: str) -> NetworkPolicy:
+    return NetworkPolicy(egress=Egress.ALLOW_LIST, destinations=tuple(map(Destination.parse, lines)))
+
+
+@pytest.mark.parametrize(
+    ("policy", "image", "fits"),
+    [
+        (NetworkPolicy(), "anything.example/x", True),
+        (NONE, "debian:12", False),
+        (NetworkPolicy(egress=Egress.NONE, builds_open=True), "debian:12", True),
+        (allowing("docker.io"), "debian:12", True),
+        (allowing("docker.io:443"), "user/app", True),
+        (allowing("docker.io:80"), "debian:12", False),
+        (allowing("ghcr.io"), "debian:12", False),
+        (allowing("ghcr.io"), "ghcr.io/a/b:1", True),
+        (allowing("ghcr.io"), "evil.ghcr.io/a/b:1", False),
+        (allowing("registry.test:5000"), "registry.test:5000/a", True),
+        (allowing("registry.test:5000"), "registry.test/a", False),
+        (allowing("192.0.2.0/24:5000"), "192.0.2.9:5000/a", True),
+        (allowing("192.0.2.0/24"), "198.51.100.1:5000/a", False),
+        (allowing("192.0.2.0/24"), "[2001:db8::1]:5000/a", False),
+        (NONE, "not a name", True),  # what parses names refuses it, in its own words
+    ],
+)
+def test_an_image_comes_only_from_where_the_policy_allows(policy: NetworkPolicy, image: str, fits: bool) -> None:
+    if fits:
+        check_registry(policy, image)
+        return
+    with pytest.raises(NotAllowed, match="network policy of this team does not allow builds to fetch from"):
+        check_registry(policy, image)
+
+
+def test_an_image_that_is_deployed_from_a_registry_is_held_to_it_as_well(tmp_path: Path) -> None:
+    config = NodeConfig(name="tpolicy", state=tmp_path / "state", run=tmp_path / "run")
+    image = ReferredImage(build_id=1, app="hello", name="registry.test/a:1", access=Access(), most=Bytes(2**20), policy=NONE)
+    lines: list[str] = []
+    with pytest.raises(NotAllowed, match=r"registry\.test"):
+        take_in(config, Store(config), image, lines.append)
+    assert lines == [], "nothing was asked"
