@@ -18,6 +18,8 @@ from portal.accounts.signed_in import SignedInRequest, signed_in
 from portal.activity.access import audit_of_team
 from portal.apps.commands import git_clone_url
 from portal.errors import Refused
+from portal.metrics.egress import egress_of
+from portal.quotas.access import network_policy_of
 from portal.quotas.lines import lines_of
 
 THEMES = ("system", "light", "dark")
@@ -133,6 +135,8 @@ def _team_page(request: SignedInRequest, team: Team, form: MemberForm) -> HttpRe
         "members": access.members_of(team),
         "apps": team.apps.filter(deleted_at=None).order_by("name"),
         "lines": lines_of(team),
+        "policy": network_policy_of(team),
+        "egress": egress_of(team),
         "audit": audit_of_team(team)[:12],
         "admins": access.admin_names(),
         "may_change": owns or request.user.is_staff,

@@ -9,7 +9,7 @@ from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, ValidationError
 from ninja.parser import Parser
 
-from portal.api import applications, deploys, domains, health, images, jobs, traffic
+from portal.api import applications, deploys, domains, health, images, jobs, network, traffic
 from portal.api.asking import TokenAuth
 from portal.documents import parse_json
 from portal.errors import NotSignedIn, Refused
@@ -37,6 +37,7 @@ api.add_router("/v1", applications.router)
 api.add_router("/v1", deploys.router)
 api.add_router("/v1", health.router)
 api.add_router("/v1", traffic.router)
+api.add_router("/v1", network.router)
 api.add_router("/v1", domains.router)
 api.add_router("/v1", jobs.router)
 api.add_router("/v1", images.router)

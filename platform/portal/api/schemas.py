@@ -18,6 +18,20 @@ class TeamOut(Schema):
     name: str
 
 
+class NetworkIn(Schema):
+    """All of a team's network policy: what is left out gets its default."""
+
+    egress: str = "open"  # open, allow-list or none
+    destinations: list[str] = []  # noqa: RUF012  # pydantic copies it; the allow list: HOST, HOST:PORT, ADDRESS/BITS, ADDRESS/BITS:PORT-PORT
+    builds_open: bool = False  # builds may reach the internet whatever `egress` says
+    bandwidth: int = 0  # bits per second of one container, each way; 0: unlimited
+
+
+class NetworkOut(NetworkIn):
+    sent_this_month: int | None  # bytes; null while they are not known
+    received_this_month: int | None
+
+
 class AppIn(Schema):
     name: str
     team: str | None = None  # needed only by people in several teams

@@ -57,6 +57,8 @@ class Point:
     cpu: int = 0
     memory: int = 0
     memory_limit: int = 0
+    egress: int = 0  # what the app itself has sent to the outside, answers to requests left out
+    ingress: int = 0
 
     @property
     def rate(self) -> float:
@@ -127,6 +129,8 @@ def _together(points: Sequence[Point]) -> Point:
         cpu=round(sum(point.cpu for point in points) / len(points)),
         memory=max(point.memory for point in points),
         memory_limit=max(point.memory_limit for point in points),
+        egress=sum(point.egress for point in points),
+        ingress=sum(point.ingress for point in points),
     )
 
 

@@ -10,7 +10,7 @@ from portal.accounts.models import Team
 from portal.apps.models import App, ProcessFormation
 from portal.apps.sizes import Size
 from portal.quotas.decision import TeamUse, over, total, use_of
-from portal.quotas.models import Quota
+from portal.quotas.models import NetworkPolicy, Quota
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +31,11 @@ class TeamLine:
 def quota_of(team: Team) -> Quota:
     """The team's limits."""
     return Quota.objects.get(team=team)
+
+
+def network_policy_of(team: Team) -> NetworkPolicy:
+    """What the team's containers may reach; the defaults where nobody has set it."""
+    return NetworkPolicy.objects.filter(team=team).first() or NetworkPolicy(team=team)
 
 
 def usage_of_team(team: Team) -> TeamUse:

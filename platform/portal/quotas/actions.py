@@ -1,4 +1,4 @@
-"""Writes to quotas."""
+"""Writes to quotas and network policies."""
 
 from __future__ import annotations
 
@@ -11,13 +11,17 @@ from portal.accounts.models import Person, Team
 from portal.activity import audit
 from portal.errors import ValueRefused
 from portal.queue import Task, enqueue
+from portal.quotas import amounts
+from portal.quotas import destinations as allow_list
+from portal.quotas.access import network_policy_of
 from portal.quotas.decision import lock
-from portal.quotas.models import Quota
+from portal.quotas.models import Egress, NetworkPolicy, Quota
 
 LIMITS = tuple(field.name for field in Quota._meta.get_fields() if field.name not in ("id", "team", "updated_at"))
 _LEAST = {"cpu": 50, "cpu_per_instance": 50, "memory": 32 * 2**20, "memory_per_instance": 32 * 2**20, "processes_per_instance": 8}
 _MOST = 2**31 - 1
 _MOST_BYTES = 2**53
+_LEAST_BANDWIDTH, _MOST_BANDWIDTH = 64_000, 100_000_000_000  # bits per second
 
 
 @transaction.atomic
@@ -41,3 +45,48 @@ def set_quota(actor: Person, *, team: Team, limits: Mapping[str, int]) -> Quota:
         audit.record(actor, f"set the quota: {', '.join(changed)}", team=team)
         enqueue(Task.APPLY_QUOTA, team.pk)
     return quota
+
+
+@transaction.atomic
+def set_network_policy(actor: Person, *, team: Team, egress: str, destinations: str, builds_open: bool, bandwidth: int) -> NetworkPolicy:
+    """Set what a team's containers may reach and how fast; admins may. It counts for what runs, too, and restarts nothing.
+
+    `destinations`: the lines of the allow list, kept also while it does not count. `bandwidth`: bits per second, 0 for unlimited.
+    """
+    require_admin(actor)
+    if egress not in Egress.values:
+        raise ValueRefused(f"There is no egress policy {egress!r}.", field="egress", hint=f"Choose one of {', '.join(Egress.values)}.")
+    if bandwidth and not _LEAST_BANDWIDTH <= bandwidth <= _MOST_BANDWIDTH:
+        limits = f"at least {amounts.rate(_LEAST_BANDWIDTH)} and at most {amounts.rate(_MOST_BANDWIDTH)}"
+        raise ValueRefused(f"The bandwidth cannot be {amounts.rate(bandwidth)}: it is {limits}, or 0 for unlimited.", field="bandwidth")
+    lines = allow_list.parse(destinations)
+    if egress == Egress.ALLOW_LIST and not lines:
+        raise ValueRefused("The allow list is empty.", field="destinations", hint="Add a line, or choose None.")
+    lock(team)
+    policy = network_policy_of(team)
+    wanted = {"egress": egress, "destinations": "\n".join(lines), "builds_open": builds_open, "bandwidth": bandwidth}
+    changes = [_change(name, getattr(policy, name), value) for name, value in wanted.items() if getattr(policy, name) != value]
+    if changes:
+        for name, value in wanted.items():
+            setattr(policy, name, value)
+        policy.save()
+        audit.record(actor, f"set the network policy: {', '.join(changes)}", team=team)
+        enqueue(Task.APPLY_QUOTA, team.pk)
+    return policy
+
+
+def _change(name: str, before: object, after: object) -> str:
+    match name:
+        case "destinations":
+            old, new = set(str(before).splitlines()), set(str(after).splitlines())
+            return "allow list " + " ".join([*(f"+{line}" for line in sorted(new - old)), *(f"-{line}" for line in sorted(old - new))])
+        case "builds_open":
+            return "builds may reach the internet" if after else "builds are held to the policy"
+        case "bandwidth":
+            return f"bandwidth {_speed(before)} → {_speed(after)}"
+        case _:
+            return f"{name} {before} → {after}"
+
+
+def _speed(value: object) -> str:
+    return amounts.rate(value) if isinstance(value, int) and value else "unlimited"

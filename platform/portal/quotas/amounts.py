@@ -1,4 +1,4 @@
-"""Millicores and bytes as people read them in the portal's sentences."""
+"""Millicores, bytes and bits per second as people read them in the portal's sentences."""
 
 from __future__ import annotations
 
@@ -16,6 +16,16 @@ def size(count: int) -> str:
             return f"{amount:.0f} {unit}" if amount == int(amount) else f"{amount:.1f} {unit}"
         amount /= 1024
     return f"{amount:.1f} TiB"
+
+
+def rate(bits: int) -> str:
+    """10000000 is "10 Mbit/s"."""
+    amount = float(bits)
+    for unit in ("bit/s", "kbit/s", "Mbit/s"):
+        if amount < 1000:
+            return f"{amount:g} {unit}"
+        amount /= 1000
+    return f"{amount:g} Gbit/s"
 
 
 def number(count: int) -> str:

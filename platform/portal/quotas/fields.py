@@ -1,4 +1,4 @@
-"""Form fields for amounts, in the units people type: 512M, 1.5 CPU."""
+"""Form fields for amounts, in the units people type: 512M, 1.5 CPU, 10 Mbit/s."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from portal.quotas import amounts
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([KMGT])(?:i?B)?|B)?", re.IGNORECASE)
 _CPU = re.compile(r"(\d+(?:\.\d+)?)\s*(m|cpus?|cores?)?", re.IGNORECASE)
+_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*([kMG])?(?:bit|bps)?(?:/s|ps)?", re.IGNORECASE)
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
 
@@ -45,3 +46,21 @@ class CpuField(forms.Field):
 
     def prepare_value(self, value: object) -> object:
         return amounts.cpu(value) if isinstance(value, int) else value
+
+
+class RateField(forms.Field):
+    """Bits per second, typed as 10M or 1.5 Gbit/s; nothing, or 0, for no limit."""
+
+    def __init__(self, *, label: str = "", help_text: str = "") -> None:
+        widget = forms.TextInput(attrs={"autocomplete": "off", "inputmode": "text"})
+        super().__init__(label=label, help_text=help_text, required=False, widget=widget)
+
+    def to_python(self, value: object) -> int:
+        text = str(value or "").strip()
+        match = _RATE.fullmatch(text or "0")
+        if match is None:
+            raise forms.ValidationError(f"{text} is not a speed. Write for example 10 Mbit/s or 1G.")
+        return round(float(match[1]) * float(1000 ** _POWERS[(match[2] or "").lower()]))
+
+    def prepare_value(self, value: object) -> object:
+        return (amounts.rate(value) if value else "") if isinstance(value, int) else value

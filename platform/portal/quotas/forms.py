@@ -1,10 +1,11 @@
-"""The form of one team's limits."""
+"""The forms of one team's limits: what it may use, and what it may reach."""
 
 from __future__ import annotations
 
 from django import forms
 
-from portal.quotas.fields import CpuField, SizeField
+from portal.quotas.fields import CpuField, RateField, SizeField
+from portal.quotas.models import Egress
 
 
 class QuotaForm(forms.Form):
@@ -22,3 +23,23 @@ class QuotaForm(forms.Form):
         min_value=0, label="Minutes until apps sleep", help_text="Without a request, unless an app says otherwise. 0: never."
     )
     processes_per_instance = forms.IntegerField(min_value=1, label="Processes of one instance", help_text="Threads count too.")
+
+
+class NetworkForm(forms.Form):
+    """What a team's containers may reach. `actions` decides what may be."""
+
+    egress = forms.ChoiceField(label="Outgoing connections", choices=Egress.choices, widget=forms.Select(attrs={"class": "input"}))
+    bandwidth = RateField(label="Bandwidth of one instance", help_text="Each way, for example 50 Mbit/s. Empty: unlimited.")
+    destinations = forms.CharField(
+        label="Allow list",
+        required=False,
+        help_text="One a line: api.example.com, api.example.com:443, 192.0.2.0/24 or 192.0.2.7:5000-5100. Counts while Allow list is chosen.",
+        widget=forms.Textarea(
+            attrs={"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false", "rows": 5, "class": "input mono"}
+        ),
+    )
+    builds_open = forms.BooleanField(
+        label="Builds may reach the internet",
+        required=False,
+        help_text="Builds download packages. Without it, list the hosts of the package registries that the team uses.",
+    )

@@ -1,4 +1,4 @@
-"""What a team may use, in total and per instance."""
+"""What a team may use, in total and per instance, and what it may reach."""
 
 from __future__ import annotations
 
@@ -28,3 +28,27 @@ class Quota(models.Model):
     disk_per_instance = models.PositiveBigIntegerField(default=2 * GIB)
     sleep_minutes = models.PositiveIntegerField(default=0)  # without a request, after which apps sleep unless they say otherwise; 0: never
     updated_at = models.DateTimeField(auto_now=True)
+
+
+class Egress(models.TextChoices):
+    """Which outgoing connections a team's containers may open."""
+
+    OPEN = "open", "Open: any address outside"
+    ALLOW_LIST = "allow-list", "Allow list: listed hosts only"
+    NONE = "none", "None: no outgoing connections"
+
+
+class NetworkPolicy(models.Model):
+    """What one team's containers may reach, and how fast. A team without a row has the defaults."""
+
+    team = models.OneToOneField(Team, on_delete=models.CASCADE, related_name="network_policy")
+    egress = models.CharField(max_length=16, choices=Egress.choices, default=Egress.OPEN)
+    destinations = models.TextField(blank=True, default="")  # one a line (`destinations.parse`)
+    builds_open = models.BooleanField(default=False)
+    bandwidth = models.PositiveBigIntegerField(default=0)  # bits per second of one container, each way; 0: unlimited
+    updated_at = models.DateTimeField(auto_now=True)
+
+    @property
+    def lines(self) -> list[str]:
+        """The allow list."""
+        return self.destinations.splitlines()

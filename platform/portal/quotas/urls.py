@@ -11,4 +11,5 @@ urlpatterns = [
     path("admin/stacks", views.upgrade_stacks, name="upgrade-stacks"),
     path("admin/people", views.add_person, name="add-person"),
     path("admin/teams/<slug:name>", views.quota, name="admin-quota"),
+    path("admin/teams/<slug:name>/network", views.network, name="admin-network"),
 ]

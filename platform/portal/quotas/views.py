@@ -1,9 +1,9 @@
-"""The admin's pages: the node, teams by use, quotas, people."""
+"""The admin's pages: the node, teams by use, quotas, network policies, people."""
 
 from __future__ import annotations
 
 from django.contrib import messages
-from django.http import HttpResponse
+from django.http import HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
 
@@ -11,16 +11,16 @@ from portal import crumbs, refusals
 from portal.accounts.access import require_admin, team_for
 from portal.accounts.actions import create_person
 from portal.accounts.forms import PersonForm
-from portal.accounts.models import Person
+from portal.accounts.models import Person, Team
 from portal.accounts.signed_in import SignedInRequest, signed_in
 from portal.activity.access import audit_for
 from portal.crumbs import Crumb
 from portal.domains.card import own_certificates
 from portal.errors import Refused
 from portal.quotas import actions
-from portal.quotas.access import quota_of, team_uses
+from portal.quotas.access import network_policy_of, quota_of, team_uses
 from portal.quotas.capacity import capacity_of
-from portal.quotas.forms import QuotaForm
+from portal.quotas.forms import NetworkForm, QuotaForm
 from portal.quotas.lines import lines, lines_of
 from portal.releases.actions import ask_for_upgrade
 
@@ -38,8 +38,7 @@ def quota(request: SignedInRequest, name: str) -> HttpResponse:
     """Edit the limits of one team."""
     require_admin(request.user)
     team = team_for(request.user, name)
-    now = quota_of(team)
-    form = QuotaForm(request.POST or None, initial={field: getattr(now, field) for field in QuotaForm.base_fields})
+    form = _quota_form(team, request.POST or None)
     if form.is_valid():
         try:
             actions.set_quota(request.user, team=team, limits=form.cleaned_data)
@@ -48,13 +47,25 @@ def quota(request: SignedInRequest, name: str) -> HttpResponse:
         else:
             messages.success(request, f"The quota of {name} is set.\nRunning instances are held to it at once.")
             return redirect("admin")
-    context = {
-        "team": team,
-        "form": form,
-        "lines": lines_of(team),
-        "crumbs": (Crumb(name="Admin", url="/admin"), Crumb(name=f"Quota of {name}")),
-    }
-    return render(request, "quotas/quota.html", context, status=422 if form.errors else 200)
+    return _quota_page(request, team, form, _network_form(team))
+
+
+@signed_in
+@require_POST
+def network(request: SignedInRequest, name: str) -> HttpResponse:
+    """Set what one team may reach."""
+    require_admin(request.user)
+    team = team_for(request.user, name)
+    form = NetworkForm(request.POST)
+    if form.is_valid():
+        try:
+            actions.set_network_policy(request.user, team=team, **form.cleaned_data)
+        except Refused as refused:
+            refusals.mark(form, refused)
+        else:
+            messages.success(request, f"The network policy of {name} is set.\nRunning instances are held to it at once.")
+            return redirect("admin-quota", name)
+    return _quota_page(request, team, _quota_form(team), form)
 
 
 @signed_in
@@ -84,6 +95,27 @@ def add_person(request: SignedInRequest) -> HttpResponse:
             messages.success(request, f"{values['username']} can sign in now.\nTell them their first password.")
             return redirect("admin")
     return _page(request, form)
+
+
+def _quota_form(team: Team, data: QueryDict | None = None) -> QuotaForm:
+    now = quota_of(team)
+    return QuotaForm(data, initial={field: getattr(now, field) for field in QuotaForm.base_fields})
+
+
+def _network_form(team: Team) -> NetworkForm:
+    now = network_policy_of(team)
+    return NetworkForm(initial={field: getattr(now, field) for field in NetworkForm.base_fields})
+
+
+def _quota_page(request: SignedInRequest, team: Team, form: QuotaForm, network: NetworkForm) -> HttpResponse:
+    context = {
+        "team": team,
+        "form": form,
+        "network": network,
+        "lines": lines_of(team),
+        "crumbs": (Crumb(name="Admin", url="/admin"), Crumb(name=f"Quota of {team.name}")),
+    }
+    return render(request, "quotas/quota.html", context, status=422 if form.errors or network.errors else 200)
 
 
 def _page(request: SignedInRequest, form: PersonForm) -> HttpResponse:
