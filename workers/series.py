@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 
 import redis
 
+from runtime.network import traffic
+from runtime.network.traffic import Amount
 from runtime.router.metrics import Metrics, Tally, exposition, exposition_of_router
 from runtime.router.render import PORTAL
 from workers.sampling import AppUsage
@@ -38,13 +40,14 @@ class _Window:
     since: float
     usage: list[AppUsage] = field(default_factory=list)
     in_flight: int = 0  # the most
+    outside: Amount  # what the app had exchanged in all before it
 
 
 class Series:
     """`round` every KEEP_SERIES seconds, from any one thread. What Redis did not take is part of the next point.
 
     `tallies` gives copies of those that differ from the counts it is handed, None for apps that are gone; `in_flight` and `usage`
-    tell of the moment, by app; `refused` of connections since the router's worker began.
+    tell of the moment, by app; `outside` of what apps have exchanged with the outside in all; `refused` of connections since the router's worker began.
     """
 
     def __init__(
@@ -54,17 +57,19 @@ class Series:
         tallies: Callable[[Mapping[str, int]], Mapping[str, Tally | None]],
         in_flight: Callable[[], Mapping[str, int]],
         usage: Callable[[], Mapping[str, AppUsage]],
+        outside: Callable[[], Mapping[str, Amount]],
         refused: Callable[[], int],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._client, self._tallies, self._in_flight, self._usage, self._clock = client, tallies, in_flight, usage, clock
-        self._refused = refused
+        self._refused, self._outside = refused, outside
         self._now: dict[str, Tally] = {}  # as last looked at
         self._written: dict[str, Tally] = {}  # as of the last point
         self._at = clock() - KEEP_SERIES
         self._busy: set[str] = set()  # apps whose last point was not all zero
         self._windows: dict[str, _Window] = {}
-        self._told: dict[str, tuple[int, int]] = {}  # app -> requests and open ones that its text for Prometheus tells
+        self._told: dict[str, tuple[int, int, Amount]] = {}  # app -> requests, open ones and traffic that its text for Prometheus tells
+        self._exchanged: Mapping[str, Amount] = {}  # with the outside, as of the last point
         self._began = False
         self._complained = False
 
@@ -72,23 +77,27 @@ class Series:
         """Look once and write it all in one pipeline. Without Redis it is said once, and tried again the next time."""
         now = self._clock()
         self._look()
-        in_flight, usage = self._in_flight(), self._usage()
+        in_flight, usage, outside = self._in_flight(), self._usage(), self._outside()
+        exchanged = {app: amount.since(self._exchanged.get(app, amount)) for app, amount in outside.items()}
         points: dict[str, dict[str, object]] = {}
         busy: set[str] = set()
-        for app in (self._moved() | in_flight.keys() | usage.keys() | self._busy) - {"", PORTAL}:
+        active = {app for app, amount in exchanged.items() if amount != Amount()}
+        for app in (self._moved() | in_flight.keys() | usage.keys() | active | self._busy) - {"", PORTAL}:
             tally, used, open_now = self._now.get(app, Tally()), usage.get(app, AppUsage()), in_flight.get(app, 0)
             did = _since(tally, self._written.get(app))
-            points[app] = _point(did, used, open_now, at=now, seconds=now - self._at)
-            if did.requests or open_now or used != AppUsage():
+            sent = exchanged.get(app, Amount())
+            points[app] = _point(did, used, open_now, sent, at=now, seconds=now - self._at)
+            if did.requests or open_now or used != AppUsage() or sent != Amount():
                 busy.add(app)
-            window = self._windows.setdefault(app, _Window(base=self._written.get(app, Tally()), since=self._at))
+            before = self._exchanged.get(app, outside.get(app, Amount()))
+            window = self._windows.setdefault(app, _Window(base=self._written.get(app, Tally()), since=self._at, outside=before))
             window.usage.append(used)
             window.in_flight = max(window.in_flight, open_now)
-        folded = self._folded(now) if now // COARSE != self._at // COARSE else {}
-        texts = {**self._texts(in_flight), ROUTER: exposition_of_router(self._refused())}
+        folded = self._folded(now, outside) if now // COARSE != self._at // COARSE else {}
+        texts = {**self._texts(in_flight, outside), ROUTER: exposition_of_router(self._refused())}
         if self._write(points, folded, texts):
             self._written.update({app: self._now[app] for app in self._moved()})
-            self._at, self._busy = now, busy
+            self._at, self._busy, self._exchanged = now, busy, dict(outside)
             if folded:
                 self._windows.clear()
 
@@ -104,7 +113,7 @@ class Series:
     def _moved(self) -> set[str]:
         return {app for app, tally in self._now.items() if tally.requests != self._written.get(app, Tally()).requests}
 
-    def _folded(self, now: float) -> dict[str, dict[str, object]]:
+    def _folded(self, now: float, outside: Mapping[str, Amount]) -> dict[str, dict[str, object]]:
         folded = {}
         for app, window in self._windows.items():
             did, count = _since(self._now.get(app, Tally()), window.base), len(window.usage)
@@ -113,16 +122,23 @@ class Series:
                 memory=max(usage.memory for usage in window.usage),
                 memory_limit=max(usage.memory_limit for usage in window.usage),
             )
-            folded[app] = _point(did, used, window.in_flight, at=now, seconds=now - window.since)
+            folded[app] = _point(
+                did, used, window.in_flight, outside.get(app, Amount()).since(window.outside), at=now, seconds=now - window.since
+            )
         return folded
 
-    def _texts(self, in_flight: Mapping[str, int]) -> dict[str, str]:
+    def _texts(self, in_flight: Mapping[str, int], outside: Mapping[str, Amount]) -> dict[str, str]:
         """Of the apps whose text would be another than what was told."""
         texts = {}
-        for app, tally in self._now.items():
-            if self._told.get(app) != (mark := (tally.requests, in_flight.get(app, 0))):
-                texts[app] = exposition(Metrics(apps={app: tally}), {app: mark[1]})
+        for app in self._now.keys() | outside.keys():
+            tally, amount = self._now.get(app), outside.get(app)
+            mark = (tally.requests if tally else 0, in_flight.get(app, 0), amount or Amount())
+            if self._told.get(app) != mark:
+                of_requests = exposition(Metrics(apps={app: tally}), {app: mark[1]}) if tally else ""
+                texts[app] = of_requests + (traffic.exposition(app, amount) if amount else "")
                 self._told[app] = mark
+        for app in self._told.keys() - self._now.keys() - outside.keys():
+            del self._told[app]
         return texts
 
     def _write(self, points: Mapping[str, object], folded: Mapping[str, object], texts: Mapping[str, str]) -> bool:
@@ -149,7 +165,7 @@ class Series:
                 log.warning("No points for charts while Redis is away: %s", error)
             self._complained, self._told = True, {}
             return False
-        if told != len(self._told):
+        if told != len(self._told) + 1:  # and the router's
             self._told = {}  # it was emptied under us: all texts are written again the next time
         self._began, self._complained = True, False
         return True
@@ -169,7 +185,7 @@ def _since(tally: Tally, before: Tally | None) -> Tally:
     return tally.since(before) if before is not None and before.requests <= tally.requests else tally
 
 
-def _point(did: Tally, used: AppUsage, in_flight: int, *, at: float, seconds: float) -> dict[str, object]:
+def _point(did: Tally, used: AppUsage, in_flight: int, outside: Amount, *, at: float, seconds: float) -> dict[str, object]:
     """One point: what was done in `seconds` before `at`, in milliseconds and bytes, and how it stood then."""
     point: dict[str, object] = {"at": round(at, 1), "seconds": round(seconds, 1), "requests": did.requests}
     point["classes"] = {kind: count for kind, count in did.classes.items() if count}
@@ -177,4 +193,5 @@ def _point(did: Tally, used: AppUsage, in_flight: int, *, at: float, seconds: fl
         found = did.percentile(share)
         point[name] = None if found is None else round(found, 1)
     point |= {"received": did.received, "sent": did.sent, "in_flight": in_flight}
+    point |= {"egress": outside.sent, "ingress": outside.received}
     return point | {"cpu": used.cpu, "memory": used.memory, "memory_limit": used.memory_limit}

@@ -25,6 +25,7 @@ from runtime.engines.node import NodeEngine
 from runtime.errors import RuntimeFailure
 from workers.demand import DemandSampling
 from workers.exits import ExitWatch
+from workers.metering import Metering
 from workers.pressure import GivingWay
 from workers.pulses import Pulses
 from workers.roster import Roster
@@ -35,6 +36,7 @@ from workers.schedules import (
     COUNT_REQUESTS,
     KEEP_SERIES,
     LOOK_AT_PRESSURE,
+    LOOK_UP_NAMES,
     RECONCILE_ROUTER,
     SAMPLE_DEMAND,
     SAMPLE_USAGE,
@@ -92,9 +94,15 @@ class Supervisor:
         self._visitors = Visitors(engine, roster, woken=self._woken)
         self._pulses = Pulses(engine, roster, changed=self._look_at)
         self._demand = DemandSampling(engine, roster, client, tally=self._visitors.tally)
-        router = engine.router
+        router, network = engine.router, engine.network
+        self._metering = Metering(client, count=network.count, say=lambda app, text, at: engine.shipper.say(app, text, at=at))
         self._series = Series(
-            client, tallies=self._visitors.tallies, in_flight=router.in_flight, usage=self._sampling.by_app, refused=router.refused
+            client,
+            tallies=self._visitors.tallies,
+            in_flight=router.in_flight,
+            usage=self._sampling.by_app,
+            outside=self._metering.by_app,
+            refused=router.refused,
         )
         self._broker_away = False
         self.stop = threading.Event()
@@ -124,6 +132,8 @@ class Supervisor:
             Duty(name="demand", every=SAMPLE_DEMAND, do=self._demand.round),
             Duty(name="requests", every=COUNT_REQUESTS, do=self._visitors.round),
             Duty(name="health", every=CHECK_HEALTH, do=self._pulses.round),
+            Duty(name="traffic", every=KEEP_SERIES, do=self._metering.round),
+            Duty(name="names", every=LOOK_UP_NAMES, do=self._engine.network.refresh_names),
             Duty(name="series", every=KEEP_SERIES, do=self._series.round),
             Duty(name="router", every=RECONCILE_ROUTER, do=self._reconcile),
             Duty(name="converge", every=CONVERGE_ALL, do=self._converge_all),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ from portal.images.actions import write_facts
 from portal.images.facts import Config, LayerFacts
 from portal.jobs.models import Run
 from portal.quotas.access import quota_of
+from portal.quotas.models import NetworkPolicy as NetworkPolicyRow
 from portal.quotas.models import Quota
 from portal.releases.access import config_of_release
 from portal.releases.actions import RELEASE_PHASE
@@ -39,9 +41,11 @@ from runtime.engines.stories import ImageTale
 from runtime.health import CheckKind, HealthCheck
 from runtime.images.digest import Digest
 from runtime.images.transfer import Access
+from runtime.network.policy import Destination, Egress, NetworkPolicy
 from runtime.quantities import Bytes, Millicores
 from workers import wishes
 
+log = logging.getLogger(__name__)
 BUILD_DISK = Bytes(8 * 2**30)  # at most; sparse, so only what is written counts
 BUILD_PROCESSES = 512
 
@@ -145,7 +149,22 @@ def team_limits(quota: Quota) -> TeamLimits:
         cpu=Millicores(quota.cpu),
         memory=Bytes(quota.memory),
         processes=quota.processes_per_instance * max(quota.instances, 1) + BUILD_PROCESSES,
+        network=network_policy(quota.team_id),
     )
+
+
+def network_policy(team_id: int) -> NetworkPolicy:
+    """What a team's containers may reach. A line that the node does not take is left out, which allows less and not more."""
+    row = NetworkPolicyRow.objects.filter(team_id=team_id).first()
+    if row is None:
+        return NetworkPolicy()
+    destinations = []
+    for line in row.lines:
+        try:
+            destinations.append(Destination.parse(line))
+        except ValueError as error:
+            log.warning("The allow list of team %d has a line that is left out: %s.", team_id, error)
+    return NetworkPolicy(egress=Egress(row.egress), destinations=tuple(destinations), builds_open=row.builds_open, bandwidth=row.bandwidth)
 
 
 def instance_limits(quota: Quota) -> Limits:
@@ -210,7 +229,14 @@ def image_to_take_in(build: Build, engine: NodeEngine) -> PushedImage | Referred
     if build.source.kind == SourceKind.REFERRED:
         who = credentials_of(build)
         access = Access(user=who.get("username", ""), password=who.get("password", ""))
-        return ReferredImage(build_id=build.pk, app=build.app.name, name=build.source.filename, access=access, most=most)
+        return ReferredImage(
+            build_id=build.pk,
+            app=build.app.name,
+            name=build.source.filename,
+            access=access,
+            most=most,
+            policy=network_policy(build.app.team_id),
+        )
     apps = App.objects.filter(team=build.app.team_id, deleted_at=None).values_list("pk", flat=True)
     return PushedImage(
         build_id=build.pk,

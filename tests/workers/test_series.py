@@ -12,6 +12,7 @@ import redis
 
 from portal.metrics.exposition import joined, texts_of
 from portal.metrics.series import Span, points_of, pulses_of
+from runtime.network.traffic import Amount
 from runtime.router.accessline import AccessLine
 from runtime.router.codes import Code
 from runtime.router.metrics import Tally
@@ -32,6 +33,7 @@ class Node:
     tallies: dict[str, Tally] = field(default_factory=dict)
     in_flight: dict[str, int] = field(default_factory=dict)
     usage: dict[str, AppUsage] = field(default_factory=dict)
+    outside: dict[str, Amount] = field(default_factory=dict)
     refused: int = 0
 
     def series(self, client: redis.Redis) -> Series:
@@ -40,6 +42,7 @@ class Node:
             tallies=self.changed,
             in_flight=lambda: self.in_flight,
             usage=lambda: self.usage,
+            outside=lambda: self.outside,
             refused=lambda: self.refused,
             clock=lambda: self.now,
         )
@@ -190,3 +193,26 @@ def test_a_deleted_apps_numbers_are_not_the_next_ones(broker: redis.Redis) -> No
     kept.round()
     assert [point.requests for point in points_of("hello", Span.HOUR, now=node.now)] == [1]
     assert json.loads(broker.lindex("slipway:series:hello:fine", 0))["classes"] == {"2xx": 1}
+
+
+def test_what_an_app_sends_outside_is_part_of_its_points_and_of_its_text(broker: redis.Redis) -> None:
+    node = Node(outside={"worker": Amount(sent=1000, received=10)})
+    kept = node.series(broker)
+    kept.round()
+    assert points_of("worker", Span.HOUR, now=node.now) == [], "what was sent before this process came is no news"
+    for more in (500, 0, 70):
+        node.now += 10
+        node.outside["worker"] = Amount(sent=node.outside["worker"].sent + more, received=10)
+        kept.round()
+    assert [point.egress for point in points_of("worker", Span.HOUR, now=node.now)] == [500, 0, 70]
+    assert 'slipway_egress_bytes_total{app="worker"} 1570\n' in texts_of(["worker"])["worker"]
+    while node.now % series.COARSE > 10:
+        node.now += 10
+        kept.round()
+    assert [point.egress for point in points_of("worker", Span.DAY, now=node.now)] == [570]
+    del node.outside["worker"]
+    node.now += 10
+    kept.round()
+    series.forget(broker, "worker")
+    kept.round()
+    assert "worker" not in texts_of(None)

@@ -1,0 +1,111 @@
+"""What apps exchange with the outside, from the kernel's counters to Redis for people to look at, and into an app's log when a limit
+drops its packets. The truth is on the node (`runtime.network.traffic`); what is in Redis may be lost at any moment.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import redis
+
+from runtime.network.floods import FloodLimits
+from runtime.network.traffic import Amount, Counted, Dropped, month_of
+from runtime.router.notices import NETWORK_LIMITED
+
+log = logging.getLogger(__name__)
+TOLD_EVERY = 3600.0  # seconds between two lines of one kind in an app's log
+_KEPT = 62 * 86400  # seconds
+
+Say = Callable[[str, str, float], None]  # app, sentence, when
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kind:
+    """One of the limits, in words."""
+
+    of: Callable[[Dropped], int]
+    what: str
+    limit: str
+
+
+class Metering:
+    """`round` every KEEP_SERIES seconds, from any one thread. `count` looks at the kernel; `say` writes into an app's log."""
+
+    def __init__(
+        self,
+        client: redis.Redis,
+        *,
+        count: Callable[[], Counted],
+        say: Say,
+        limits: FloodLimits | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._client, self._count, self._say, self._clock = client, count, say, clock
+        self._apps: Mapping[str, Amount] = {}
+        self._dropped: Mapping[str, Dropped] = {}  # container -> as of the last round
+        self._told: dict[tuple[str, str], float] = {}  # app and limit -> when its log was last told
+        self._untold: dict[tuple[str, str], int] = {}  # what was dropped since then
+        self._kinds = _kinds(limits or FloodLimits())
+        self._complained = False
+
+    def round(self) -> None:
+        """Look once. Without Redis the numbers are not shown, which is said once."""
+        now = self._clock()
+        counted = self._count()
+        self._apps = counted.apps
+        self._tell_drops(counted, now)
+        key = f"slipway:egress:{month_of(now)}"
+        try:
+            with self._client.pipeline(transaction=False) as pipeline:
+                for team, amount in counted.teams.items():
+                    pipeline.hset(key, str(team), json.dumps([amount.sent, amount.received]))
+                pipeline.expire(key, _KEPT)
+                pipeline.execute()
+        except redis.RedisError as error:
+            if not self._complained:
+                log.warning("What teams send outside is not shown while Redis is away: %s", error)
+            self._complained = True
+        else:
+            self._complained = False
+
+    def by_app(self) -> Mapping[str, Amount]:
+        """Return what each app has sent and received in all, as of the last round."""
+        return self._apps
+
+    def _tell_drops(self, counted: Counted, now: float) -> None:
+        for container, dropped in counted.dropped.items():
+            app, before = counted.owners[container].app, self._dropped.get(container, Dropped())
+            for kind in self._kinds:
+                if app and (more := kind.of(dropped.since(before))):
+                    self._untold[app, kind.what] = self._untold.get((app, kind.what), 0) + more
+        self._dropped = counted.dropped
+        for kind in self._kinds:
+            for app in [app for app, what in self._untold if what == kind.what]:
+                if now - self._told.get((app, kind.what), -TOLD_EVERY) >= TOLD_EVERY:
+                    number = self._untold.pop((app, kind.what))
+                    self._told[app, kind.what] = now
+                    self._say(app, f"{NETWORK_LIMITED}: {number} {kind.what} were dropped. {kind.limit}", now)
+
+
+def _kinds(limits: FloodLimits) -> tuple[_Kind, ...]:
+    return (
+        _Kind(
+            of=lambda dropped: dropped.queries,
+            what="DNS queries",
+            limit=f"An instance may send {limits.queries} a second, and {limits.queries_burst} at once.",
+        ),
+        _Kind(
+            of=lambda dropped: dropped.flows,
+            what="new connections",
+            limit=f"An instance may open {limits.openings} a second and hold {limits.flows}, all instances of a team {limits.team_flows}.",
+        ),
+        _Kind(
+            of=lambda dropped: dropped.datagrams,
+            what="UDP packets",
+            limit=f"An instance may send {limits.datagrams} a second.",
+        ),
+    )
