@@ -125,6 +125,7 @@ PAGES = (
     _form("admin/people", rule=rules.ADMIN, username="another", password="a quiet harbour 8"),
     _page("admin/teams/<slug:name>", "/admin/teams/harbour", rules.ADMIN),
     _form("admin/teams/<slug:name>", "/admin/teams/harbour", rules.ADMIN, apps=3),
+    _form("admin/teams/<slug:name>/network", "/admin/teams/harbour/network", rules.ADMIN, egress="open"),
 )
 STREAMS = (
     _page("apps/<slug:name>/events", rule=rules.STREAM),
@@ -162,6 +163,8 @@ API = (
     Route(method="GET", pattern="api/", path="/api/", rule=rules.NOWHERE),
     Route(method="GET", pattern="metrics", path="/metrics", rule=rules.TOKEN_METRICS, lists="docs-site"),
     _api("GET", "teams", rule=rules.TOKEN_LIST, lists="harbour"),
+    _api("GET", "teams/{name}/network", "/api/v1/teams/harbour/network"),
+    _api("PUT", "teams/{name}/network", "/api/v1/teams/harbour/network", rules.TOKEN_ADMIN_OF_TEAM, egress="open"),
     _api("GET", "apps", rule=rules.TOKEN_LIST, lists="docs-site"),
     _api("POST", "apps", rule=rules.TOKEN_TEAM, name="another", team="harbour"),
     _api("GET", "apps/{name}"),
