@@ -129,8 +129,11 @@ class Chaos:
             faults += self._settle(deploys)
         _, failed = split_failures(pace.answers, kills)
         faults += [
-            f"request failed: {answer.host} answered {answer.status} after {answer.took:.2f} s" + _near(answer, kills) for answer in failed
+            f"request failed: {answer.host} answered {answer.status} after {answer.took:.2f} s" + _near(answer, kills)
+            for answer in failed[:TOLD]
         ]
+        if len(failed) > TOLD:
+            faults.append(f"and {len(failed) - TOLD} more requests failed")
         faults += self._verify()
         self.clean()
         faults += self._leaks()

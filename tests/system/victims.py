@@ -68,14 +68,16 @@ class Victims:
         return Killed(at=time.monotonic(), part=part, pid=pid)
 
     def _monitors(self) -> list[int]:
-        found = []
+        """Monitors of apps that have another one: with its last instance an app would lose its requests, whatever the platform does."""
+        found: dict[str, list[int]] = {app: [] for app in self.apps}
         for path in self.config.instances.iterdir():
+            app = next((app for app in self.apps if path.name.startswith(f"{app}-")), None)
             file = Folder(path).monitor_pid
-            if any(path.name.startswith(f"{app}-") for app in self.apps) and file.exists():
+            if app is not None and file.exists():
                 text = file.read_text().strip()
                 if text.isdecimal() and str(path) in _command(int(text)):  # still this one: pids come round again
-                    found.append(int(text))
-        return found
+                    found[app].append(int(text))
+        return [pid for pids in found.values() if len(pids) > 1 for pid in pids]
 
     def _launching(self) -> list[int]:
         """A crun of this node, waited for: it lives for some ten milliseconds."""
