@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -188,7 +189,7 @@ class Executor:
 
     def _lend(self, one: Instruction, mount: Mount, stage: Stage) -> Lent:
         """Where a mount's content is: the context, an earlier stage or an image."""
-        name = mount.source.lstrip("/")
+        name = posixpath.normpath(f"/{mount.source}").lstrip("/")  # `..` at the top stays there, as after chroot(2)
         if not mount.origin:
             return Lent(layers=(self.source,), name=name, is_context=True)
         return Lent(layers=self._paths(self._state_of(mount.origin, one, stage)), name=name, is_context=False)
