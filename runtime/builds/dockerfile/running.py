@@ -25,7 +25,7 @@ from runtime.config import NodeConfig
 from runtime.confined import removal
 from runtime.confined.session import Session
 from runtime.containers.spec import Bind, ContainerSpec, Limits, Purpose, Temporary, first_id_of
-from runtime.errors import BuildFailed, Cancelled
+from runtime.errors import BuildFailed, Cancelled, LaunchFailed
 from runtime.images.manifest import ImageConfig, Layer
 from runtime.images.scratch import remove_tree
 from runtime.images.store import Store
@@ -111,7 +111,13 @@ class RunStep:
             self.containers.remove(spec.id)  # of a build that was killed
             stack.callback(self.containers.remove, spec.id)
             watch = _Watch(self._cached_bytes if caches else None, cancelled)
-            end = run_within(self.containers, spec, self.job.allowance, on_output=lambda _, line: _say(line, log), cancelled=watch)
+            try:
+                end = run_within(self.containers, spec, self.job.allowance, on_output=lambda _, line: _say(line, log), cancelled=watch)
+            except LaunchFailed as failure:
+                if "chdir" not in failure.what:
+                    raise
+                what = f"Dockerfile, line {of.line}: the working directory {spec.working_directory} is not a folder in the image."
+                raise BuildFailed(what, hint="A link in it leads elsewhere inside a container.") from failure
             if cancelled():
                 raise Cancelled("The build was cancelled.")
             if watch.full:
@@ -189,7 +195,10 @@ class RunStep:
             layers = (self._seen(number),)
         flags = _QUIET if writable else _QUIET | MountFlag.READ_ONLY
         with union(layers, self._folder(f"union{number}"), self.helper, self.kernel, attached=True) as united:
-            found = united.root.open_in_root(lent.name)
+            try:
+                found = united.root.open_in_root(lent.name)
+            except OSError as error:  # a link on the way leads to what is not in the image
+                raise self.asked.of.wrong(f"source={lent.name} is not there to be mounted: {error.strerror}.") from None
             try:
                 mount = self.kernel.clone_below(found, flags=flags)
             finally:
