@@ -36,6 +36,7 @@ CACHE_LIMIT = Bytes(4 << 30)  # of all cache mounts of a team
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _SCRIPTS = "/dev/pipes"  # where BuildKit shows a heredoc that is a script
 _QUIET = MountFlag.NO_SETUID | MountFlag.NO_DEVICES
+_OF_NAMES = ("chdir `", "openat2 `")  # what the OCI runtime could not do because of a name that the Dockerfile chose
 _LOOK = 5.0  # seconds between two looks at the size of a cache
 
 
@@ -114,10 +115,12 @@ class RunStep:
             try:
                 end = run_within(self.containers, spec, self.job.allowance, on_output=lambda _, line: _say(line, log), cancelled=watch)
             except LaunchFailed as failure:
-                if "chdir" not in failure.what:
+                if not any(call in failure.what for call in _OF_NAMES):
                     raise
-                what = f"Dockerfile, line {of.line}: the working directory {spec.working_directory} is not a folder in the image."
-                raise BuildFailed(what, hint="A link in it leads elsewhere inside a container.") from failure
+                what = f"Dockerfile, line {of.line}: the step's container could not be created. {failure.what}"
+                raise BuildFailed(
+                    what, hint="The working directory, or a mount's target, is not a folder there, or is behind a link."
+                ) from failure
             if cancelled():
                 raise Cancelled("The build was cancelled.")
             if watch.full:
