@@ -19,6 +19,7 @@ FOLDERS = {
     "db": PORTALS,
     "git": PORTALS,
     "sources": PORTALS,
+    "sources/incoming": PORTALS,
     "redis": PORTALS,
     "registry": SHARED,
     "registry/uploads": PORTALS,
