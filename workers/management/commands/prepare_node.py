@@ -22,6 +22,7 @@ from runtime.containers.delegation import delegate
 from runtime.containers.userns import owner
 from runtime.engines.node import NodeEngine
 from runtime.errors import RuntimeFailure
+from runtime.images.marks import renew_marks
 from runtime.kernel import Kernel
 from runtime.stacks.builder import ensure_platform_images
 from workers.setup.frontend import BUILT
@@ -49,6 +50,7 @@ def prepare() -> None:
     _collect_static_files()
     _migrate()
     _first_admin()
+    renew_marks(config)  # before anything stands on layers of an earlier release
     _base_stack()
     engine = NodeEngine(config)
     engine.prepare()

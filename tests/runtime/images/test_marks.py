@@ -1,0 +1,17 @@
+"""Layers that an earlier release unpacked keep hiding what they hid."""
+
+import os
+
+from runtime.config import NodeConfig
+from runtime.images.marks import renew_marks
+
+
+def test_opaque_folders_of_an_earlier_release_get_the_mark_that_overlays_read_now(tmp_path):
+    config = NodeConfig(name="tmarks", state=tmp_path / "state", run=tmp_path / "run")
+    hidden = config.layers / ("a" * 64) / "app" / "hidden"
+    hidden.mkdir(parents=True)
+    (hidden.parent / "link").symlink_to("/etc")
+    os.setxattr(hidden, "trusted.overlay.opaque", b"y")
+    assert renew_marks(config) == 1
+    assert os.listxattr(hidden) == ["user.overlay.opaque"]
+    assert renew_marks(config) == 0, "once for a state folder"
