@@ -17,6 +17,7 @@ from tests import fingerprint, leaks
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
+LONGEST_BYTES_IN_A_NAME = 16
 QUIET_BROWSER = [
     "--no-sandbox",
     "--disable-gpu",
@@ -74,6 +75,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def is_lane(config: pytest.Config) -> bool:
     """Whether this is one of several processes that run tests for the one that was started (pytest-xdist)."""
     return hasattr(config, "workerinput")
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name longer bytes by their length: packed data holds the time, and two lanes must give a test the same name."""
+    return f"{argname}-of-{len(val)}-bytes" if isinstance(val, bytes) and len(val) > LONGEST_BYTES_IN_A_NAME else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
