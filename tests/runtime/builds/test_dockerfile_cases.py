@@ -94,7 +94,11 @@ class Image:
 def built(forge: Forge, dockerfile: str, files: Mapping[str, Entry | str] | None = None) -> Image:
     forge.log.clear()
     request = forge.request_of(packed({"Dockerfile": dockerfile, **(files or {})}))
-    return Image(forge, forge.builder.build(request, forge.log.append).digest)
+    try:
+        return Image(forge, forge.builder.build(request, forge.log.append).digest)
+    except BuildFailed:
+        print(forge.said())  # for whoever reads why the test failed
+        raise
 
 
 @pytest.fixture
