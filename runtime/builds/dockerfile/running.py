@@ -142,8 +142,13 @@ class RunStep:
         return self.config.cache / "mounts" / str(self.job.team)
 
     def _cached_bytes(self) -> int:
-        with self.helper.tree(self._caches, as_written=True) as top:
-            return self.helper.call(removal.measure, top=top)
+        """Of each cache by itself: the folder that holds them is root's, which the helper cannot read. Their names are ours."""
+        total = 0
+        for folder in self._caches.iterdir():
+            if not folder.name.startswith("."):  # a fresh one is renamed once it is filled
+                with self.helper.tree(folder, as_written=True) as top:
+                    total += self.helper.call(removal.measure, top=top)
+        return total
 
     def _spec(self, stack: ExitStack) -> tuple[ContainerSpec, list[Path]]:
         run, job, who = self.asked, self.job, self.asked.account
