@@ -18,6 +18,7 @@ from runtime.packages import PLATFORM, PYTHON_VENV, TESTS, Need, command_line, i
 from runtime.router import haproxy
 from runtime.router.listeners import Listeners
 from workers.setup import folders, strays
+from workers.setup.bytecode import ensure_bytecode
 from workers.setup.foreground import Foreground
 from workers.setup.frontend import ensure_front_end
 from workers.setup.manage import manage
@@ -97,6 +98,7 @@ def prepare(config: NodeConfig, environment: Environment) -> None:
         shutil.copyfile(ROOT / ".env.example", ENV)
         print(f"  Settings are in {ENV}; each is explained there.")
     ensure_packages(environment)
+    ensure_bytecode(environment)
     ensure_front_end(environment)
     folders.ensure_folders(config, folders.ensure_user(config.user, environment))
     manage(environment, "prepare_node")
