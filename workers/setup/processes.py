@@ -19,6 +19,7 @@ from runtime.process import pasteable
 LOG_SIZE = "10MB"
 LOG_BACKUPS = 3
 MOST_WORKERS = 4  # of the portal, unless the settings say more: each takes some forty megabytes
+ROUTER_NICENESS = -10  # it works a moment for each request, and runs at once beside builds and apps that use all processors
 SPARING = {
     "MALLOC_ARENA_MAX": "2",
     "MALLOC_TRIM_THRESHOLD_": "131072",
@@ -45,7 +46,7 @@ def programs(config: NodeConfig, *, venv: Path, router: Sequence[str], private_r
     redis = [_redis(config)] if private_redis else []
     return [
         *redis,
-        Program(name="router", command=tuple(router), outlives_manager=True),
+        Program(name="router", command=("nice", "-n", str(ROUTER_NICENESS), *router), outlives_manager=True),
         _portal(config),
         _worker(venv, "worker-build", niceness=10),  # it unpacks, packs and hashes: like the builds themselves, after all that serves
         _worker(venv, "worker-node"),
