@@ -43,6 +43,7 @@ def test_every_file_is_in_a_room():
         ("a.py", "@pytest.fixture\ndef node_beside_another(): pass"),
         ("a.py", f'"""Return {"very " * 25}much."""'),
         ("a.html", "<label>Three ways, whoever looks</label>"),
+        ("a.html", '{% command text "Push anew" %}'),
         ("a.js", "// sent anew"),
         ("a.md", "The app is no worker."),
         ("a.md", "- first\n- the build is told\n  what to do"),
@@ -58,6 +59,7 @@ def test_a_planted_riddle_is_found(name, source):
     [
         ("a.py", '"""Resolve the effective health check. There is no default."""\nFIRST = "is_no_sentence"\n'),
         ("a.md", "```\nwhoever\n```\nAn app is no longer served. Use `tell`.\n"),
+        ("a.html", '<p class="beside">{{ text|told }} {% if told %}{% endif %}</p>'),
         ("a.md", f"| {'cell | ' * 30}\n|---|\n"),
     ],
 )

@@ -135,7 +135,7 @@ def test_a_rollout_is_told_step_by_step_on_the_page_of_deploys(browse: Browse) -
     releases.finish_failed(rollout, "The instance web did not become healthy.")
     expect(newest.get_by_text("The instance web did not become healthy.")).to_be_visible()
     expect(newest.get_by_text("Failed", exact=True)).to_be_visible()
-    page.locator("[sse-swap=deploys]").get_by_role("button", name=re.compile("Try again")).click()  # a form that came by the stream
+    page.locator("[sse-swap=deploys]").get_by_role("button", name=re.compile("Retry")).click()  # a form that came by the stream
     expect(page.get_by_text("v2 is rolled out again.")).to_be_visible()
 
 
@@ -284,10 +284,10 @@ def test_an_app_deleted_before_its_stream_was_open_is_told_of_as_well(browse: Br
 @pytest.mark.parametrize("scripts", [True, False])
 def test_a_comparison_is_asked_for_and_its_answer_appears(browse: Browse, scripts: bool) -> None:
     page = opened(browse(scripts=scripts), "/apps/shop/compare?before=v2&after=v4")
-    page.get_by_role("button", name="Show the files that differ").click()
+    page.get_by_role("button", name="Compare files").click()
     expect(page.get_by_text("Comparing file by file.")).to_be_visible(timeout=20_000)
     answer(ImageJob.objects.get(state="queued"), CHANGES)
     if not scripts:
-        expect(page.get_by_text("Reload this page for the answer.")).to_be_visible()
+        expect(page.get_by_text("Reload this page to see the result.")).to_be_visible()
         page.reload()
     expect(page.get_by_text("/app/shop/legacy.py")).to_be_visible(timeout=20_000)

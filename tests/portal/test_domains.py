@@ -162,7 +162,7 @@ def test_the_page_teaches_and_works_by_forms_alone(crew: Crew, browser: Client, 
     crew.app()
     page = browser.get("/apps/hello/traffic").content.decode()
     assert "No domains yet" in page
-    assert "with a certificate that renews itself" in page
+    assert "with a certificate that is renewed automatically" in page
     refused = browser.post("/apps/hello/domains/add", {"host": "https://x.example.com"})
     assert refused.status_code == 422
     assert "Leave out http://" in refused.content.decode()
@@ -177,31 +177,31 @@ def test_the_page_teaches_and_works_by_forms_alone(crew: Crew, browser: Client, 
     domain.refresh_from_db()
     actions.mark_verified(domain, "by a DNS record", timezone.now())
     page = browser.get("/apps/hello/traffic").content.decode()
-    assert "A certificate is on its way" in page
+    assert "A certificate is being ordered" in page
     assert domain.token not in page
     certificates.mark_refused(domain, "The authority had enough.\nWait.", now=timezone.now())
     page = browser.get("/apps/hello/traffic").content.decode()
     assert "No certificate yet" in page
     assert "The authority had enough." in page
-    assert "Next try" in page
+    assert "Next attempt" in page
     until = timezone.now() + timedelta(days=60)
     certificates.mark_served(domain, uploaded=False, issuer="CN=Some CA", names=[domain.host], not_after=until, renew_at=until)
     page = browser.get("/apps/hello/traffic").content.decode()
     assert f"Renewed by itself, good until {until.day} {until:%B} {until.year}, from CN=Some CA" in page
-    assert "Order one now" not in page
+    assert "Order a certificate" not in page
     refused = browser.post(f"/apps/hello/domains/{domain.host}/certificate", {"chain": "hello", "key": KEY})
     assert refused.status_code == 422
     assert "This is not in PEM form." in refused.content.decode()
     assert "secretsecret" not in browser.get("/apps/hello/traffic").content.decode()
     DomainCertificate.objects.update(uploaded=True, not_after=timezone.now() + timedelta(days=3))
-    assert "upload its successor" in browser.get("/apps/hello/traffic").content.decode()
+    assert "Upload a new one" in browser.get("/apps/hello/traffic").content.decode()
     DomainCertificate.objects.update(not_after=timezone.now() - timedelta(days=3))
     assert "The certificate expired on" in browser.get("/apps/hello/traffic").content.decode()
     assert "is being ordered" in browser.post(f"/apps/hello/domains/{domain.host}/order", follow=True).content.decode()
     assert not DomainCertificate.objects.get().uploaded
     assert "no longer leads to hello" in browser.post(f"/apps/hello/domains/{domain.host}/remove", follow=True).content.decode()
     settings.HTTPS_PORT = 0
-    assert "does not speak HTTPS itself" in browser.get("/apps/hello/traffic").content.decode()
+    assert "does not serve HTTPS" in browser.get("/apps/hello/traffic").content.decode()
 
 
 def test_a_key_lies_encrypted_until_it_is_taken_once(crew: Crew, settings: LazySettings) -> None:

@@ -142,10 +142,10 @@ def test_the_file_s_word_goes_first_then_the_page_s_then_the_dockerfile_s(
 def test_a_get_of_the_front_page_can_be_set_over_a_dockerfile_s_check_and_taken_away_again(crew: Crew, browser: Client) -> None:
     app = live_app(crew, image_health=OF_DOCKERFILE)
     page = browser.get("/apps/hello/settings").content.decode()
-    assert "Now counts its Dockerfile's HEALTHCHECK:" in page
+    assert "Active check: HEALTHCHECK of the Dockerfile:" in page
     assert 'name="remove"' not in page[page.index('id="health"') : page.index('id="danger"')]
     page = browser.post("/apps/hello/settings/health", FORM, follow=True).content.decode()
-    assert "Now counts what is set here" in page
+    assert "Active check: from these settings" in page
     assert told(app) == HealthCheck()
     page = browser.post("/apps/hello/settings/health", {**FORM, "remove": "health"}, follow=True).content.decode()
     assert "The health check set here is taken away." in page
@@ -157,7 +157,7 @@ def test_the_page_says_that_the_file_goes_before_what_is_set_on_it(crew: Crew, b
     live_app(crew, health=fleet.APP_FILE["health"])
     page = browser.post("/apps/hello/settings/health", {**FORM, "kind": "tcp"}, follow=True).content.decode()
     assert "What slipway.toml says goes before it: GET /healthz." in page
-    assert "Now counts what slipway.toml says:" in page
+    assert "Active check: from slipway.toml:" in page
 
 
 @pytest.mark.parametrize(
@@ -260,7 +260,7 @@ def test_an_empty_change_sets_nothing_and_the_same_again_is_no_news(crew: Crew, 
     owner("delete", "/apps/hello/health")
     assert [entry.text for entry in audit_of_app(app)][:3] == [
         "took the health check of the settings away",
-        "set the health check to GET /up, 5 s each, every 10 s, 3 attempts, 30 s to start",
+        "set the health check to GET /up, timeout 5 s, every 10 s, 3 attempts, 30 s to start",
         "made the app hello",
     ]
 

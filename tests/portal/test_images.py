@@ -237,7 +237,7 @@ def signed_in(crew: Crew) -> Client:
 def test_pages_ask_show_and_refuse(shop: App, crew: Crew) -> None:
     client, web = signed_in(crew), instance(shop)
     page = client.get("/apps/shop/compare?before=v1&after=v2").content.decode()
-    assert "Show the files that differ" in page
+    assert "Compare files" in page
     page = client.post("/apps/shop/compare/files", {"before": "v1", "after": "v2"}, follow=True).content.decode()
     assert "Comparing file by file." in page
     assert "/events" in page
@@ -247,7 +247,7 @@ def test_pages_ask_show_and_refuse(shop: App, crew: Crew) -> None:
     assert "image-jobs" not in page, "it is over: nothing more comes"
     assert client.get("/apps/shop/compare?before=v1").status_code == 404
     assert client.get("/apps/shop/compare?before=v1&after=v9").status_code == 404
-    assert "What it wrote" in client.get(f"/apps/shop/instances/{web.pk}").content.decode()
+    assert "Filesystem changes" in client.get(f"/apps/shop/instances/{web.pk}").content.decode()
     page = client.post(f"/apps/shop/instances/{web.pk}/commit", {"tag": "latest"})
     assert (page.status_code, "latest is a name that releases have." in page.content.decode()) == (422, True)
     client.post(f"/apps/shop/instances/{web.pk}/commit", {"tag": "kept", "deploy": "on"})

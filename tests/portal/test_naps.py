@@ -79,7 +79,7 @@ def test_only_the_last_week_counts_and_no_time_before_the_app_was_there(app: App
 def test_page_and_api_tell_it(crew: Crew, app: App) -> None:
     client = Client()
     client.force_login(crew.owner)
-    assert "Memory given back" not in client.get("/apps/hello/traffic").content.decode()
+    assert "Memory freed" not in client.get("/apps/hello/traffic").content.decode()
     slept(app, timezone.now() - timedelta(days=10), stopped=HOUR, ended=None)
     page = client.get("/apps/hello/traffic").content.decode()
     assert "100 %" in page

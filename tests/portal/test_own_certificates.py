@@ -45,7 +45,7 @@ def test_the_portal_and_each_app_have_one_or_all_apps_a_wildcard(crew: Crew, pub
 
 def test_the_pages_tell_how_each_stands(crew: Crew, public: LazySettings) -> None:
     crew.app()
-    assert "A certificate is on its way." in page(crew, "/apps/hello/traffic")
+    assert "A certificate is being ordered." in page(crew, "/apps/hello/traffic")
     now = timezone.now()
     own.mark_refused("hello.apps.example.com", "The authority could not see it.", now=now)
     own.mark_served(

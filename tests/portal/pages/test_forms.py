@@ -173,8 +173,8 @@ def test_a_token_is_shown_once_and_can_be_revoked(member: Client) -> None:
     answer = member.post("/account", {"label": "ci"})
     token = Token.objects.get(label="ci")
     assert token.prefix in answer.content.decode()
-    assert "shown this once" in answer.content.decode()
-    assert "shown this once" not in member.get("/account").content.decode()
+    assert "shown only once" in answer.content.decode()
+    assert "shown only once" not in member.get("/account").content.decode()
     member.post(f"/account/tokens/{token.pk}/revoke")
     assert not Token.objects.filter(label="ci").exists()
 

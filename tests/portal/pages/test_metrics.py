@@ -38,7 +38,7 @@ def test_the_page_says_rate_and_latency_and_has_the_same_as_a_table(member: Clie
     drawn = columns(page)
     assert len(drawn["at"]) == len(drawn["2xx"]) == len(drawn["memory_limit"]) == 300
     assert drawn["cpu"][-1] == pytest.approx(last.cpu / 1000)
-    numbers = page[page.index("In numbers") :]
+    numbers = page[page.index("Data") :]
     assert numbers.count('data-label="p99"') == len(grouped(points_of("shop", Span.HOUR), 300))
 
 
@@ -68,8 +68,8 @@ def test_releases_stand_in_the_charts_as_flags(member: Client) -> None:
 
 def test_an_app_that_nothing_was_counted_of_says_so(member: Client) -> None:
     page = member.get("/apps/empty-hull/metrics").content.decode()
-    assert "Nothing counted yet" in page
-    assert "Nothing was counted in the last ten minutes" in page
+    assert "No data yet" in page
+    assert "No data in the last ten minutes" in page
 
 
 def test_lists_and_overview_show_rate_latency_and_a_sparkline(member: Client) -> None:

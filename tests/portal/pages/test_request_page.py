@@ -28,15 +28,15 @@ def test_the_page_tells_the_code_the_fix_and_what_was_printed_then(member: Clien
     assert "shop-web-0" in page  # the instance that had it, with its state
     assert page.count("is-this") == 1
     assert "GET /products/42?ref=mail" in page  # printed beside it
-    assert "v3 is live, 2 of 2 instances healthy" in page[page.index("What the platform noted") : page.index("The log at that moment")]
+    assert "v3 is live, 2 of 2 instances healthy" in page[page.index("Platform events") : page.index("Log at that time")]
 
 
 def test_a_fresh_release_is_pointed_at(member: Client) -> None:
-    assert "It was fresh" not in page_of(member, f"/requests/{REQUEST}")
+    assert "This release was new then" not in page_of(member, f"/requests/{REQUEST}")
     last = Rollout.objects.filter(release__app__name="shop", release__number=2)
     assert last.update(state="live", finished_at=timezone.now() - timedelta(minutes=2)) == 1
     page = page_of(member, f"/requests/{REQUEST}")
-    assert "It was fresh: look there first." in page
+    assert "This release was new then. Check it first." in page
     assert '<span class="chip">v2</span>' in page
 
 

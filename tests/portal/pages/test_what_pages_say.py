@@ -27,7 +27,7 @@ def test_somebody_without_a_team_is_led_to_one(filled: None, signed_in_as: Calla
     from portal.accounts.actions import create_person
 
     create_person(None, username="alone", password="a quiet harbour 8")
-    assert "First, a team" in text_of(signed_in_as("alone"), "/")
+    assert "Create a team first" in text_of(signed_in_as("alone"), "/")
 
 
 def test_what_needs_attention_stands_first(member: Client) -> None:
@@ -45,8 +45,8 @@ def test_an_app_without_a_deploy_shows_how_to_deploy(member: Client) -> None:
     assert "git push slipway" in page
     assert "No process types yet" in text_of(member, "/apps/empty-hull/settings")
     assert "No config vars yet" in text_of(member, "/apps/empty-hull/settings")
-    assert "Nothing printed yet" in text_of(member, "/apps/empty-hull/logs")
-    assert "Nothing deployed yet" in text_of(member, "/apps/empty-hull/deploys")
+    assert "No log lines yet" in text_of(member, "/apps/empty-hull/logs")
+    assert "No deploys yet" in text_of(member, "/apps/empty-hull/deploys")
 
 
 def test_the_address_in_the_command_for_the_api_is_the_apis(member: Client) -> None:
@@ -143,7 +143,7 @@ def test_the_team_page_shows_use_against_quota(member: Client) -> None:
 
 def test_the_admin_sees_the_box_and_teams_by_use(admin: Client) -> None:
     page = text_of(admin, "/admin")
-    assert "booked of" in page
+    assert "allocated" in page
     assert page.index(">harbour<") < page.index(">pier<") < page.index(">dock<")
 
 
@@ -187,6 +187,6 @@ def test_the_settings_show_what_came_from_the_app_s_file(member: Client) -> None
         "4.2 s",
     ):
         assert words in section
-    assert "Now counts what slipway.toml says:</span> GET /healthz, 5 s each, every 10 s, 3 attempts." in page
+    assert "Active check: from slipway.toml:</span> GET /healthz, timeout 5 s, every 10 s, 3 attempts." in page
     assert "given up after 60 s." in page
     assert "From slipway.toml" not in text_of(member, "/apps/docs-site/settings")

@@ -106,7 +106,7 @@ def test_no_page_needs_more_than_its_own_files(member: Client, path: str) -> Non
 def test_an_address_that_leads_nowhere_says_so(member: Client) -> None:
     answer = member.get("/nowhere")
     assert answer.status_code == 404
-    assert "There is no page at this address." in answer.content.decode()
+    assert "Page not found" in answer.content.decode()
 
 
 def test_only_an_admin_moves_apps_to_newer_stacks(admin: Client, member: Client) -> None:
