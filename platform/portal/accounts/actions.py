@@ -1,4 +1,4 @@
-"""Writes to people, teams and tokens."""
+"""Change people, teams and tokens."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ from portal.apps.names import check_label
 from portal.errors import Conflict, NameRefused, NotAllowed, NotFound, ValueRefused
 from portal.quotas.models import Quota
 
-TEAMS_A_PERSON = 3  # that they may own: each team has a quota, so more teams are more of the machine
-_MARK = "slip_"  # lets people and scanners recognise one of our tokens
+# the most that a person may own; each team has a quota, so more teams would use more of the node
+TEAMS_A_PERSON = 3
+_MARK = "slip_"  # lets people and secret scanners recognise a Slipway token
 
 
 @transaction.atomic
 def create_person(actor: Person | None, *, username: str, password: str, team: Team | None = None, admin: bool = False) -> Person:
-    """Make someone who can sign in, as an admin or (without an actor) from the machine's own command line."""
+    """Create a person who can sign in. The actor is an admin, or None for the command line of the
+    node."""
     if actor is not None:
         require_admin(actor)
     person = Person(username=username, is_staff=admin)
@@ -32,44 +34,48 @@ def create_person(actor: Person | None, *, username: str, password: str, team: T
         field = "username" if hasattr(error, "error_dict") else "password"
         raise ValueRefused(" ".join(error.messages), field=field) from None
     if Person.objects.filter(username__iexact=username).exists():
-        raise NameRefused(f"The name {username} is taken.", hint="Choose another.")
+        raise NameRefused(f"The name {username} is already in use.", hint="Choose another name.")
     person.set_password(password)
     person.save()
     if team is not None:
         Membership.objects.create(team=team, person=person)
-    audit.record(actor, f"made the {'admin' if admin else 'person'} {username}", team=team)
+    audit.record(actor, f"created the {'admin' if admin else 'person'} {username}", team=team)
     return person
 
 
 @transaction.atomic
 def create_team(actor: Person, *, name: str) -> Team:
-    """Make a team with the default quota; the actor becomes its owner. NotAllowed: they own as many as one may, and are no admin."""
+    """Create a team with the default quota. The actor becomes its owner.
+
+    Raise NotAllowed if a person who is not an admin already owns the maximum number of teams.
+    """
     name = check_label(name, what="team")
-    Person.objects.select_for_update().get(pk=actor.pk)  # two requests at once count one after the other
+    # makes simultaneous requests count one after the other
+    Person.objects.select_for_update().get(pk=actor.pk)
     if not actor.is_staff and Membership.objects.filter(person=actor, role=Role.OWNER).count() >= TEAMS_A_PERSON:
         raise NotAllowed(
-            f"You own {TEAMS_A_PERSON} teams already, the most one may.", hint="An admin can make you another and add you to it."
+            f"You already own {TEAMS_A_PERSON} teams, which is the maximum.", hint="Ask an admin to create another team for you."
         )
     try:
         with transaction.atomic():
             team = Team.objects.create(name=name)
     except IntegrityError:
-        raise NameRefused(f"The team name {name} is taken.", hint="Choose another.") from None
+        raise NameRefused(f"The team name {name} is already in use.", hint="Choose another name.") from None
     Quota.objects.create(team=team)
     Membership.objects.create(team=team, person=actor, role=Role.OWNER)
-    audit.record(actor, f"made the team {name}", team=team)
+    audit.record(actor, f"created the team {name}", team=team)
     return team
 
 
 @transaction.atomic
 def add_member(actor: Person, *, team: Team, username: str, role: str = Role.MEMBER) -> Membership:
-    """Put a person into a team, or change their role there; owners and admins may."""
+    """Add a person to a team, or change their role. Only owners and admins may."""
     require_owner(actor, team)
     if role not in Role.values:
-        raise ValueRefused(f"{role!r} is no role.", field="role", hint="Use owner or member.")
+        raise ValueRefused(f"{role!r} is not a valid role.", field="role", hint="Use owner or member.")
     person = Person.objects.filter(username__iexact=username.strip()).first()
     if person is None:
-        raise NotFound(f"There is nobody called {username}.", hint="An admin adds people.")
+        raise NotFound(f"Person {username} does not exist.", hint="Ask an admin to create the account.")
     membership = Membership.objects.filter(team=team, person=person).first() or Membership(team=team, person=person)
     if membership.role == Role.OWNER and role != Role.OWNER:
         _require_another_owner(team, person)
@@ -81,7 +87,8 @@ def add_member(actor: Person, *, team: Team, username: str, role: str = Role.MEM
 
 @transaction.atomic
 def remove_member(actor: Person, *, team: Team, person: Person) -> None:
-    """Take a person out of a team; owners and admins may, and everyone for themselves. The last owner stays."""
+    """Remove a person from a team. Owners, admins and the person may do it. The last owner cannot
+    be removed."""
     if actor != person:
         require_owner(actor, team)
     membership = Membership.objects.filter(team=team, person=person).first()
@@ -90,31 +97,33 @@ def remove_member(actor: Person, *, team: Team, person: Person) -> None:
     if membership.role == Role.OWNER:
         _require_another_owner(team, person)
     membership.delete()
-    audit.record(actor, f"took {person.username} out of the team", team=team)
+    audit.record(actor, f"removed {person.username} from the team", team=team)
 
 
 @transaction.atomic
 def create_token(actor: Person, *, label: str) -> tuple[Token, str]:
-    """Make a token for git and the API. Its text is returned this once, and is stored nowhere."""
+    """Create a token for git and the API. Its text is returned here once and is not stored."""
     label = label.strip()
     if not 1 <= len(label) <= 60:
-        raise ValueRefused("A token's label has 1 to 60 characters.", field="label", hint="Say what will use it, for example laptop.")
+        raise ValueRefused(
+            "A token's label must have 1 to 60 characters.", field="label", hint="Name the program that will use it, for example laptop."
+        )
     text = _MARK + secrets.token_urlsafe(32)
     token = Token.objects.create(person=actor, label=label, prefix=text[:12], digest=digest_of(text))
-    audit.record(actor, f"made the token {label}")
+    audit.record(actor, f"created the token {label}")
     return token, text
 
 
 @transaction.atomic
 def revoke_token(actor: Person, *, token: Token) -> None:
-    """End a token: one's own, or for an admin anyone's."""
+    """Revoke a token: an own token, or as an admin any token."""
     if token.person_id != actor.pk and not actor.is_staff:
-        raise NotAllowed("That token is not yours.")
+        raise NotAllowed("This token belongs to another person.")
     if not Token.objects.filter(pk=token.pk).delete()[0]:
-        raise Conflict(f"The token {token.label} is gone already.")
+        raise Conflict(f"The token {token.label} is already revoked.")
     audit.record(actor, f"revoked the token {token.label}")
 
 
 def _require_another_owner(team: Team, person: Person) -> None:
     if not Membership.objects.filter(team=team, role=Role.OWNER).exclude(person=person).exists():
-        raise NotAllowed(f"{person.username} is the last owner of team {team.name}.", hint="Make somebody else an owner first.")
+        raise NotAllowed(f"{person.username} is the last owner of team {team.name}.", hint="Make another member an owner first.")

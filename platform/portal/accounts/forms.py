@@ -1,4 +1,4 @@
-"""Forms about people, teams and tokens. They shape input; what may be is decided by the actions."""
+"""Forms for people, teams and tokens. They parse input; the actions check permissions and rules."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from portal.accounts import attempts
 from portal.accounts.models import Role
 from portal.accounts.proof import LIFE_SECONDS, WAIT_SECONDS, Ticket
 
-_WHATEVER = 256  # bits: more than any attempt costs
+_WHATEVER = 256  # bits: more than any attempt can cost
 
 
 class SignInForm(AuthenticationForm):
-    """Name and password; and a ticket with its proof, where too many attempts failed."""
+    """A name and a password, with a ticket and its proof of work after too many failed attempts."""
 
     ticket = forms.CharField(required=False, max_length=400, widget=forms.HiddenInput)
     proof = forms.CharField(required=False, max_length=200, widget=forms.HiddenInput)
 
     def __init__(self, *args: object, **kwargs: object) -> None:
-        super().__init__(*args, **kwargs)  # type: ignore[arg-type]  # passed through as they came
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]  # passed on unchanged
         self.fields["username"].label = "Name"
         self.error_messages = {
-            "invalid_login": "That name and password do not go together. Check both; capital letters count in the password.",
-            "inactive": "This account is switched off. Ask an admin of this Slipway.",
-            "too_many": "Too many sign-ins with this name or from your address failed. Type your password once more: "
-            f"your browser now computes for a few seconds before it signs in. Without scripts, wait {WAIT_SECONDS} seconds first.",
+            "invalid_login": "Wrong name or password. Check both. The password is case-sensitive.",
+            "inactive": "This account is disabled. Ask an admin of this Slipway.",
+            "too_many": "Too many sign-ins with this name or from your address failed. Enter your password again: "
+            f"your browser will solve a short computation, which takes a few seconds. Without scripts, wait {WAIT_SECONDS} seconds first.",
         }
 
     def clean(self) -> dict[str, Any]:
-        """Name and password go together, and the attempt was paid for where it costs something."""
+        """Check the name and password, and that the attempt was paid for if it has a cost."""
         name, address = self.cleaned_data.get("username", ""), self._address
         if not attempts.begin(name, address, paid=self._paid(name, address)):
             raise forms.ValidationError(self.error_messages["too_many"], code="too_many")
@@ -40,7 +40,8 @@ class SignInForm(AuthenticationForm):
         return cleaned
 
     def new_ticket(self) -> Ticket | None:
-        """What the next attempt needs; None where it costs nothing. For the template."""
+        """Return the ticket for the next attempt, or None if it costs nothing. Used by the
+        template."""
         bits = attempts.price_of(self.data.get("username", "") if self.is_bound else "", self._address)
         return Ticket.make(bits, self._address) if bits else None
 
@@ -49,7 +50,7 @@ class SignInForm(AuthenticationForm):
         return (self.request.META.get("REMOTE_ADDR") or "") if self.request else ""
 
     def _paid(self, name: str, address: str) -> int:
-        """Bits of the ticket that came along, if it is good."""
+        """Return the bits of the submitted ticket if it is valid, else 0."""
         ticket = Ticket.read(self.cleaned_data.get("ticket", ""), address)
         if ticket is None:
             return 0
@@ -60,11 +61,11 @@ class SignInForm(AuthenticationForm):
 
 
 class TeamForm(forms.Form):
-    """A new team."""
+    """Input for a new team."""
 
     name = forms.CharField(
         max_length=60,
-        help_text="Lower-case letters, digits and hyphens, a letter first.",
+        help_text="Lower-case letters, digits and hyphens. Starts with a letter.",
         widget=forms.TextInput(
             attrs={"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false", "data-slug": "", "placeholder": "crew"}
         ),
@@ -72,7 +73,7 @@ class TeamForm(forms.Form):
 
 
 class MemberForm(forms.Form):
-    """Someone to put into a team."""
+    """Input for a new member of a team."""
 
     username = forms.CharField(
         label="Name", max_length=150, widget=forms.TextInput(attrs={"autocomplete": "off", "autocapitalize": "none"})
@@ -81,35 +82,35 @@ class MemberForm(forms.Form):
 
 
 class TokenForm(forms.Form):
-    """A new token."""
+    """Input for a new token."""
 
     label = forms.CharField(
-        label="New token for", max_length=60, widget=forms.TextInput(attrs={"autocomplete": "off", "placeholder": "laptop"})
+        label="Name of the new token", max_length=60, widget=forms.TextInput(attrs={"autocomplete": "off", "placeholder": "laptop"})
     )
 
 
 class NewPasswordForm(PasswordChangeForm):
-    """The old password once and the new one twice."""
+    """The current password once and the new password twice."""
 
     def __init__(self, *args: object, **kwargs: object) -> None:
-        super().__init__(*args, **kwargs)  # type: ignore[arg-type]  # passed through as they came
-        self.fields["old_password"].label = "Old password"
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]  # passed on unchanged
+        self.fields["old_password"].label = "Current password"
         self.fields["old_password"].widget.attrs.pop("autofocus", None)
-        self.fields["new_password1"].help_text = "At least 8 characters, not only digits, and no common password."
+        self.fields["new_password1"].help_text = "At least 8 characters. Not only digits, and not a common password."
         self.fields["new_password2"].label = "New password again"
         self.fields["new_password2"].help_text = ""
 
 
 class PersonForm(forms.Form):
-    """Someone new, made by an admin."""
+    """Input for a new person. Used by admins."""
 
     username = forms.CharField(
         label="Name", max_length=150, widget=forms.TextInput(attrs={"autocomplete": "off", "autocapitalize": "none"})
     )
     password = forms.CharField(
-        label="First password",
-        help_text="Tell them; they can change it.",
+        label="Initial password",
+        help_text="Send it to the person. They can change it.",
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
     )
-    team = forms.CharField(label="Team", required=False, help_text="Optional: put them into a team at once.")
+    team = forms.CharField(label="Team", required=False, help_text="Optional. The person becomes a member of this team.")
     admin = forms.BooleanField(label="Admin of this Slipway", required=False, widget=forms.CheckboxInput(attrs={"class": "check"}))

@@ -1,6 +1,7 @@
-"""Passwords are hashed one at a time in each process, by a thread with a lower priority than those that answer requests.
+"""Hash passwords one at a time per process, in a thread of lower priority than the request threads.
 
-A hash takes a third of a second of a core by design; a crowd that signs in would otherwise have all of them.
+A hash takes a third of a second of a core by design. Without this, many simultaneous sign-ins would
+use all cores.
 """
 
 from __future__ import annotations
@@ -15,28 +16,29 @@ from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from portal.errors import TooManyRequests
 
 _NICENESS = 10
-_MOST = 24  # being hashed or waiting
-_places = threading.BoundedSemaphore(_MOST)
+_MOST = 24  # the most that are being hashed or wait
+_slots = threading.BoundedSemaphore(_MOST)
 
 
 class PatientHasher(PBKDF2PasswordHasher):
-    """Django's PBKDF2, in turn. TooManyRequests: too many wait already."""
+    """Django's PBKDF2, one password at a time. Raises TooManyRequests if too many wait already."""
 
     def encode(self, password: str, salt: str, iterations: int | None = None) -> str:
-        if not _places.acquire(blocking=False):
-            raise TooManyRequests("Too many people sign in at this moment.", hint="Try again in some seconds.", retry_after=5)
+        if not _slots.acquire(blocking=False):
+            raise TooManyRequests("Too many people are signing in at the moment.", hint="Try again in a few seconds.", retry_after=5)
         try:
             return _executor().submit(super().encode, password, salt, iterations).result()
         finally:
-            _places.release()
+            _slots.release()
 
 
 @cache
 def _executor() -> ThreadPoolExecutor:
-    """Made at the first password, in the process that hashes it."""
-    return ThreadPoolExecutor(1, thread_name_prefix="passwords", initializer=_step_back)
+    """Create the thread at the first password, in the process that hashes it."""
+    return ThreadPoolExecutor(1, thread_name_prefix="passwords", initializer=_lower_priority)
 
 
-def _step_back() -> None:
-    """A thread has a nice value of its own on Linux (setpriority(2), "C library/kernel differences")."""
+def _lower_priority() -> None:
+    """Lower the priority of this thread. On Linux each thread has its own nice value
+    (setpriority(2), "C library/kernel differences")."""
     os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)

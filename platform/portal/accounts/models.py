@@ -1,4 +1,4 @@
-"""People, teams, who belongs to which, and the tokens programs sign in with."""
+"""People, teams, memberships, and the tokens of programs."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from django.db import models
 
 
 class Person(AbstractUser):
-    """Someone who signs in. `is_staff` makes an admin of the box."""
+    """A person who can sign in. `is_staff` marks an admin."""
 
 
 class Team(models.Model):
-    """The tenant: owns apps, is held by a quota. Its row id fixes its id range and cgroup on every node."""
+    """A tenant: it owns apps and has a quota. Its row id determines its id range and cgroup on
+    every node."""
 
     name = models.CharField(max_length=40, unique=True)  # a DNS label
     created_at = models.DateTimeField(auto_now_add=True)
@@ -28,7 +29,7 @@ class Role(models.TextChoices):
 
 
 class Membership(models.Model):
-    """One person's place in one team."""
+    """The membership of a person in a team."""
 
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="memberships")
     person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships")
@@ -39,7 +40,8 @@ class Membership(models.Model):
 
 
 class Token(models.Model):
-    """A secret for git and the API; only its SHA-256 is kept. `prefix` lets its owner recognise it."""
+    """A secret for git and the API. Only its SHA-256 is stored. `prefix` lets its owner recognise
+    it."""
 
     person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="tokens")
     label = models.CharField(max_length=60)

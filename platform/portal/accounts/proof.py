@@ -1,8 +1,10 @@
-"""A proof of work for the sign-in form: a ticket that we signed, and numbers that take their finder a while and us a few microseconds.
+"""A proof of work for the sign-in form, based on signed tickets.
 
-For each of eight parts: a number with which SHA-256 of `NONCE:PART:NUMBER` begins with enough zero bits. Eight small puzzles take about
-the same time for everybody, one large puzzle would not. A ticket is good once, for its address, for ten minutes. A browser without scripts
-waits instead: half a minute after a ticket was made, it is good for one attempt without a proof.
+The client searches for a number for each of eight parts. SHA-256 of `NONCE:PART:NUMBER` must begin
+with enough zero bits. The search takes the client a while; the check takes microseconds. Eight
+small puzzles take about the same time for everybody, one large puzzle would not. A ticket is valid
+once, for its address, for ten minutes. A browser without scripts waits instead: half a minute after
+it was created, a ticket is valid for one attempt without a proof.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ _SALT = "portal.accounts.proof"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ticket:
-    """Asks for 2 to the `bits` hashes from an address. `made` in Unix seconds."""
+    """A demand for 2 to the `bits` hashes from an address. `made` is in Unix seconds."""
 
     nonce: str
     bits: int
@@ -34,12 +36,13 @@ class Ticket:
 
     @classmethod
     def make(cls, bits: int, address: str) -> Self:
-        """One that nobody can guess."""
+        """Create a ticket that nobody can guess."""
         return cls(nonce=secrets.token_hex(16), bits=bits, address=network_of(address), made=time.time())
 
     @classmethod
     def read(cls, text: str, address: str) -> Self | None:
-        """None where it is not ours, too old, or of another address."""
+        """Parse and verify a ticket. Return None if its signature is wrong, it is too old, or it
+        has another address."""
         try:
             nonce, bits, place, made = signing.loads(text, salt=_SALT, max_age=LIFE_SECONDS)
         except (signing.BadSignature, ValueError):
@@ -48,21 +51,21 @@ class Ticket:
 
     @property
     def text(self) -> str:
-        """As the form carries it."""
+        """Return the text that the form contains."""
         return signing.dumps([self.nonce, self.bits, self.address, self.made], salt=_SALT)
 
     @property
     def zeros(self) -> int:
-        """Bits at the beginning of each part's hash."""
+        """Return the number of zero bits at the beginning of each part's hash."""
         return max(self.bits - PARTS_BITS, 1)
 
     @property
     def has_waited(self) -> bool:
-        """Whether it is old enough to be good without a proof."""
+        """Return True if the ticket is old enough to be valid without a proof."""
         return time.time() - self.made >= WAIT_SECONDS
 
     def is_proved_by(self, proof: str) -> bool:
-        """Whether these are numbers for all parts."""
+        """Return True if the numbers solve all parts."""
         numbers = proof.split(",")
         return len(numbers) == 2**PARTS_BITS and all(self._is_solved(part, number) for part, number in enumerate(numbers))
 

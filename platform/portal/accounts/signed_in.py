@@ -1,4 +1,5 @@
-"""What a view knows of who asks: a signed-in person. Everyone else is sent to the sign-in page first."""
+"""The decorator for views that need a signed-in person. Others are redirected to the sign-in
+page."""
 
 from __future__ import annotations
 
@@ -14,11 +15,11 @@ P = ParamSpec("P")
 
 
 class SignedInRequest(HttpRequest):
-    """A request behind `signed_in`."""
+    """A request of a signed-in person."""
 
     user: Person
 
 
 def signed_in(view: Callable[Concatenate[SignedInRequest, P], HttpResponseBase]) -> Callable[Concatenate[HttpRequest, P], HttpResponseBase]:
-    """Let only signed-in people reach the view."""
+    """Allow only signed-in people to use the view."""
     return login_required(cast("Callable[Concatenate[HttpRequest, P], HttpResponseBase]", view))

@@ -1,4 +1,4 @@
-"""Addresses of sign-in, teams and the own account."""
+"""URLs of sign-in, teams and the person's account."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Signing in, teams, and one's own account."""
+"""Views of sign-in, teams and the person's account."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ A_YEAR = 365 * 86400
 
 @require_POST
 def theme(request: HttpRequest) -> HttpResponse:
-    """Keep the chosen look in a cookie, and go back to the page it was chosen on."""
+    """Store the chosen theme in a cookie, and redirect to the page it was chosen on."""
     chosen, back = request.POST.get("theme", ""), request.POST.get("next", "")
     safe = url_has_allowed_host_and_scheme(back, allowed_hosts={request.get_host()}, require_https=request.is_secure())
     response = redirect(back if safe else "/")
@@ -40,7 +40,7 @@ def theme(request: HttpRequest) -> HttpResponse:
 @signed_in
 @require_http_methods(["GET", "POST"])
 def new_team(request: SignedInRequest) -> HttpResponse:
-    """Make a team."""
+    """Create a team."""
     form = TeamForm(request.POST or None)
     if form.is_valid():
         try:
@@ -48,21 +48,21 @@ def new_team(request: SignedInRequest) -> HttpResponse:
         except Refused as refused:
             refusals.mark(form, refused)
         else:
-            messages.success(request, f"Team {team.name} is made.\nGive it its first app.")
+            messages.success(request, f"Team {team.name} was created.\nCreate its first app.")
             return redirect("home")
     return render(request, "accounts/new_team.html", {"form": form, "crumbs": crumbs.of_page("New team")}, status=_status(form.errors))
 
 
 @signed_in
 def team(request: SignedInRequest, name: str) -> HttpResponse:
-    """People, use against quota, apps and what was done."""
+    """Show members, quota usage, apps and activity."""
     return _team_page(request, access.team_for(request.user, name), MemberForm())
 
 
 @signed_in
 @require_POST
 def add_member(request: SignedInRequest, name: str) -> HttpResponse:
-    """Put somebody into the team."""
+    """Add a person to the team."""
     found, form = access.team_for(request.user, name), MemberForm(request.POST)
     if form.is_valid():
         try:
@@ -70,7 +70,7 @@ def add_member(request: SignedInRequest, name: str) -> HttpResponse:
         except Refused as refused:
             form.add_error("username", refused.explain())
         else:
-            messages.success(request, f"{added.person.username} is in the team now.")
+            messages.success(request, f"{added.person.username} is now a member of the team.")
             return redirect("team", name)
     return _team_page(request, found, form)
 
@@ -78,7 +78,7 @@ def add_member(request: SignedInRequest, name: str) -> HttpResponse:
 @signed_in
 @require_POST
 def remove_member(request: SignedInRequest, name: str, username: str) -> HttpResponse:
-    """Take somebody out of the team."""
+    """Remove a person from the team."""
     found = access.team_for(request.user, name)
     person = get_object_or_404(Person, memberships__team=found, username=username)
     try:
@@ -94,7 +94,7 @@ def remove_member(request: SignedInRequest, name: str, username: str) -> HttpRes
 @never_cache
 @require_http_methods(["GET", "POST"])
 def account(request: SignedInRequest) -> HttpResponse:
-    """Tokens and password. A new token's text is in the answer to its form, and nowhere else."""
+    """Show tokens and the password form. A new token's text is only in the response to its form."""
     form = TokenForm(request.POST or None)
     if form.is_valid():
         try:
@@ -109,21 +109,21 @@ def account(request: SignedInRequest) -> HttpResponse:
 @signed_in
 @require_POST
 def revoke_token(request: SignedInRequest, number: int) -> HttpResponse:
-    """End a token."""
+    """Revoke a token."""
     token = access.token_for(request.user, number)
     actions.revoke_token(request.user, token=token)
-    messages.success(request, f"The token {token.label} is revoked.\nWhatever used it is signed out now.")
+    messages.success(request, f"The token {token.label} was revoked.\nPrograms that use it no longer have access.")
     return redirect("account")
 
 
 @signed_in
 @require_POST
 def password(request: SignedInRequest) -> HttpResponse:
-    """Change one's password and stay signed in here."""
+    """Change the person's password and keep this session signed in."""
     form = NewPasswordForm(request.user, request.POST)
     if form.is_valid():
         update_session_auth_hash(request, form.save())
-        messages.success(request, "Your password is changed.\nOther browsers are signed out.")
+        messages.success(request, "Your password was changed.\nOther browsers are signed out.")
         return redirect("account")
     return _account_page(request, password_form=form)
 

@@ -1,4 +1,4 @@
-"""Reading the audit log."""
+"""Read the audit log."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from portal.apps.models import App
 
 
 def audit_of_app(app: App) -> QuerySet[AuditEntry]:
-    """What was done to an app, newest first; nothing of an earlier app that had the name."""
+    """Return the changes to an app, newest first. Entries of an earlier app with the same name are
+    left out."""
     return AuditEntry.objects.filter(team=app.team, app_name=app.name, at__gte=app.created_at).select_related("person")
 
 
 def audit_of_team(team: Team) -> QuerySet[AuditEntry]:
-    """What was done in a team, newest first."""
+    """Return the changes in a team, newest first."""
     return AuditEntry.objects.filter(team=team).select_related("person")
 
 
 def audit_for(person: Person) -> QuerySet[AuditEntry]:
-    """All an admin may see is everything; all anyone else may see is their teams'."""
+    """Return all entries that the person may see: all for an admin, else those of their teams."""
     entries = AuditEntry.objects.select_related("person", "team")
     return entries if person.is_staff else entries.filter(team__in=teams_of(person))

@@ -1,6 +1,7 @@
-"""What moves, told to whoever looks: one Redis channel an app. A hint to look again, never the truth itself.
+"""Publish and receive changes of apps: one Redis channel per app.
 
-A lost event costs a stale page until the next one, so Redis being away is logged and fails nothing.
+Delivery is best effort: an event is only a hint to read the state again. After a lost event a page
+shows old data until the next event. So if Redis is not available, that is logged and nothing fails.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ RECONNECT_SECONDS = 1.0
 
 
 class Kind(StrEnum):
-    """What part of an app to look at again."""
+    """The part of an app that changed and should be read again."""
 
     APP = "app"  # created, deleted, restarted
     BUILD = "build"
@@ -30,26 +31,27 @@ class Kind(StrEnum):
     INSTANCES = "instances"
     FORMATION = "formation"
     CONFIG = "config"
-    RUN = "run"  # of a job or script
-    IMAGE = "image"  # a job with images moved on
-    RECONNECTED = "reconnected"  # events may have been missed: look at everything
+    RUN = "run"  # a run of a job or script
+    IMAGE = "image"  # the state of an image job changed
+    RECONNECTED = "reconnected"  # events may have been lost: read everything again
 
 
 def announce(app_name: str, kind: Kind) -> None:
-    """Publish when the current transaction commits; at once when there is none."""
+    """Publish when the current transaction commits, or immediately if there is none."""
     transaction.on_commit(partial(publish, app_name, kind))
 
 
 def publish(app_name: str, kind: str) -> None:
-    """Publish now."""
+    """Publish immediately."""
     try:
         client().publish(_channel(app_name), str(kind))
     except redis.RedisError as error:
-        log.warning("No event %s for %s, Redis did not answer: %s", kind, app_name, error)
+        log.warning("Event %s of app %s was not published, because Redis did not answer: %s", kind, app_name, error)
 
 
 async def subscribe(app_name: str) -> AsyncIterator[str]:
-    """Yield kinds as they come, for ever. Begins with RECONNECTED once it listens, and says so again after an outage."""
+    """Yield events forever. The first is RECONNECTED, when the subscription begins, and after each
+    outage of Redis."""
     complained = False
     while True:
         client = redis.asyncio.Redis.from_url(settings.REDIS_CLIENT_URL, decode_responses=True)
@@ -64,7 +66,7 @@ async def subscribe(app_name: str) -> AsyncIterator[str]:
                         yield message["data"]
         except (redis.RedisError, OSError) as error:
             if not complained:
-                log.warning("No events of %s until Redis is back: %s", app_name, error)
+                log.warning("No events of app %s until Redis is available again: %s", app_name, error)
                 complained = True
         finally:
             await client.aclose()
@@ -72,13 +74,14 @@ async def subscribe(app_name: str) -> AsyncIterator[str]:
 
 
 def samples(keys: list[str]) -> list[str | None]:
-    """The values of some short-lived keys, None for each that is missing; all missing while Redis is away."""
+    """Return the values of short-lived keys. A missing value is None; all are None while Redis is
+    not available."""
     if not keys:
         return []
     try:
         values: list[str | None] = client().mget(keys)  # type: ignore[assignment]  # text: decode_responses is on
     except redis.RedisError as error:
-        log.warning("No usage samples, Redis did not answer: %s", error)
+        log.warning("No usage samples, because Redis did not answer: %s", error)
         return [None] * len(keys)
     return values
 
@@ -89,5 +92,5 @@ def _channel(app_name: str) -> str:
 
 @cache
 def client() -> redis.Redis:
-    """One for this process."""
+    """Return the Redis client of this process."""
     return redis.Redis.from_url(settings.REDIS_CLIENT_URL, decode_responses=True, socket_connect_timeout=1, socket_timeout=2)

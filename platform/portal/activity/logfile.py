@@ -1,7 +1,8 @@
-"""Reading a log file while it grows: from any line on, over a rotation, and again after the reader was away.
+"""Read a log file while it grows: from any line, across a rotation, and after an interruption.
 
-One line is `TIMESTAMP SOURCE STREAM TEXT\\n`. A line's id is where it ends, as `INODE-OFFSET` in hex, so whoever read it last goes on
-exactly behind it. Only whole lines are given out. Rotation is a rename of NAME to NAME.1.
+The format of a line is `TIMESTAMP SOURCE STREAM TEXT\n`. A line's id is the position of its end, as
+`INODE-OFFSET` in hex, so a reader can continue directly after it. Only complete lines are returned.
+Rotation renames the file to NAME.1.
 """
 
 from __future__ import annotations
@@ -17,14 +18,15 @@ from typing import BinaryIO, Self
 
 POLL_SECONDS = 0.2
 _BLOCK = 2**16
-_MOST_READ = 2**22  # bytes of the end of a log that are looked at for its last lines
-_LONGEST = 2**20  # a line without an end is given out in pieces of this size
+_MOST_READ = 2**22  # the most bytes that are searched backwards for the last lines
+_LONGEST = 2**20  # a longer line is returned in pieces of this size
 _ID = re.compile(r"([0-9a-f]{1,16})-([0-9a-f]{1,16})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogLine:
-    """One line. `at` is None for a line that is not in the format; its text is then the whole of it."""
+    """One line. If the line does not have the expected format, `at` is None and `text` is the whole
+    line."""
 
     id: str
     at: datetime | None
@@ -34,9 +36,11 @@ class LogLine:
 
 
 async def follow(path: Path, *, after: str | None = None, done: Callable[[], Awaitable[bool]] | None = None) -> AsyncIterator[LogLine]:
-    """Lines behind the one with id `after` (all, without it) as they are written; waits for a file that is not there yet.
+    """Yield the lines after the one with id `after` (or all lines) as they are written. Wait for a
+    missing file.
 
-    Ends once `done` said so and what was written until then is read; without `done`, never.
+    End when `done` returns True and everything written until then is read. Without `done`, never
+    end.
     """
     with Reader(path, after=after) as reader:
         while True:
@@ -50,7 +54,8 @@ async def follow(path: Path, *, after: str | None = None, done: Callable[[], Awa
 
 
 def tail(path: Path, lines: int) -> list[LogLine]:
-    """The last lines, oldest first, from the rotated file too where this one is short; none when there is no file."""
+    """Return the last lines, oldest first, and continue in the rotated file if this one is short.
+    Empty without a file."""
     found: list[LogLine] = []
     for candidate in (path, _rotated(path)):
         if len(found) < lines:
@@ -59,12 +64,13 @@ def tail(path: Path, lines: int) -> list[LogLine]:
 
 
 def parse_lines(data: bytes) -> list[LogLine]:
-    """Lines of a piece of a log that begins and ends with whole ones. Their ids lead nowhere."""
+    """Parse a piece of a log that consists of complete lines. The ids of these lines are not
+    usable."""
     return [_parse(text, 0, 0) for text in data.split(b"\n")[:-1] if text]
 
 
 class Reader:
-    """Where one reader is in one log. `read` never waits."""
+    """The position of one reader in one log. `read` never waits."""
 
     def __init__(self, path: Path, *, after: str | None = None) -> None:
         self._path = path
@@ -79,7 +85,7 @@ class Reader:
             self._file.close()
 
     def read(self) -> list[LogLine]:
-        """Some of the whole lines that are there and not read yet; empty when all are."""
+        """Return some of the complete lines that were not read yet, or none if all were read."""
         if self._file is None:
             self._file = _open(self._path)
             if self._file is None:
@@ -87,7 +93,8 @@ class Reader:
         if not (block := self._file.read(_BLOCK)):
             if not self._is_rotated():
                 return []
-            if not (block := self._file.read(_BLOCK)):  # what came between the last look and the rename
+            # written between the last read and the rename
+            if not (block := self._file.read(_BLOCK)):
                 return self._switch()
         return self._split(block)
 
@@ -107,7 +114,7 @@ class Reader:
         return lines
 
     def _switch(self) -> list[LogLine]:
-        """The renamed file is read to its end: go on with the new one."""
+        """The current file was renamed and is read to its end: open the new one."""
         assert self._file is not None
         self._file.close()
         self._file, self._rest = None, b""
@@ -118,10 +125,13 @@ class Reader:
         try:
             return self._path.stat().st_ino != os.fstat(self._file.fileno()).st_ino
         except FileNotFoundError:
-            return False  # renamed, and nothing written since
+            return False  # renamed, and the new file does not exist yet
 
     def _resume(self, after: str) -> BinaryIO | None:
-        """The file the id is of, at its offset. A file that is gone or was cut since: from the beginning of today's."""
+        """Return the file of the id, opened at its offset.
+
+        If the file was deleted or truncated, return the current file from its beginning.
+        """
         match = _ID.fullmatch(after)
         for candidate in (self._path, _rotated(self._path)):
             if match is None or (file := _open(candidate)) is None:
@@ -135,7 +145,8 @@ class Reader:
 
 
 def _last_lines(path: Path, count: int) -> list[LogLine]:
-    """Read backwards in blocks until there are enough line ends; a first line that is too long is shown from its middle."""
+    """Read blocks backwards until there are enough line ends. A first line that is too long is cut
+    off at its start."""
     if (file := _open(path)) is None:
         return []
     with file:

@@ -1,4 +1,5 @@
-"""Log lines as list items of a page. Built in Python: a template a line would make thousands of renderings a page."""
+"""Render log lines as HTML list items. Python code does it: a template per line would be too
+slow."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ from portal.activity.logfile import LogLine
 from portal.requests.codes import meaning_of
 
 _ERRORS = ("error", "fatal", "critical", "panic", "traceback")
-# Where a code stands, by who wrote the line: an app may print what it likes, and that is no code.
+# The places of error codes in a line, by its source. Apps may print anything, so only lines of the
+# platform are searched.
 _CODES = {"router": re.compile(r"(?<= code=)[A-Z]\d\d\b"), "slipway": re.compile(r"^[A-Z]\d\d\b")}
 
 
@@ -24,16 +26,16 @@ class LogPiece:
     """Some lines in order."""
 
     lines: Sequence[LogLine]
-    marked: AbstractSet[int] = frozenset()  # indices of lines that stand out
+    marked: AbstractSet[int] = frozenset()  # indices of highlighted lines
 
     @property
     def place(self) -> str:
-        """Where to go on: the last line's id, empty where there is none."""
+        """Return the id of the last line, to continue after it; empty if there are no lines."""
         return self.lines[-1].id if self.lines else ""
 
     def html(self) -> SafeString:
-        """As list items."""
-        return mark_safe("".join(_item(line, marked=number in self.marked) for number, line in enumerate(self.lines)))  # noqa: S308  # each item was escaped by format_html
+        """Return the lines as list items."""
+        return mark_safe("".join(_item(line, marked=number in self.marked) for number, line in enumerate(self.lines)))  # noqa: S308  # format_html has escaped each item
 
 
 def _item(line: LogLine, *, marked: bool) -> SafeString:
@@ -50,7 +52,7 @@ def _item(line: LogLine, *, marked: bool) -> SafeString:
 
 
 def _text(line: LogLine) -> SafeString:
-    """The line's text; a code in it leads to its page."""
+    """Return the line's text. An error code in it links to its page."""
     place = _CODES.get(line.source)
     found = place.search(line.text) if place else None
     if found is None or meaning_of(found[0]) is None:

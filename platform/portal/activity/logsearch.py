@@ -1,4 +1,5 @@
-"""Finding one line in a log, and what stands around it. Reads the file where it lies, from its end; keeps no index."""
+"""Find a line in a log, and the lines around it. Searches the file from its end, without an
+index."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from portal.activity.logfile import LogLine, parse_lines
 
-_AROUND = 2**18  # bytes looked at on either side of the line
+_AROUND = 2**18  # bytes that are read before and after the line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +23,8 @@ class Found:
 
 
 def find(path: Path, text: str) -> Found | None:
-    """The last line that holds `text`, in the file or in the one it was rotated to. None: there is none, or no file."""
+    """Return the last line that contains `text`, in the log or the rotated log. None if there is no
+    such line or file."""
     for candidate in (path, path.with_name(path.name + ".1")):
         try:
             with candidate.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:

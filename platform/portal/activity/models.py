@@ -1,4 +1,4 @@
-"""Who did what to what: the audit log."""
+"""The audit log."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from portal.accounts.models import Team
 
 
 class AuditEntry(models.Model):
-    """One change by one person, in words. Written in the same transaction as the change."""
+    """A change by a person, in words. Written in the same transaction as the change."""
 
     at = models.DateTimeField(auto_now_add=True)
     person = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")

@@ -1,4 +1,5 @@
-"""Server-sent events: how one looks on the wire, and when to look at an app again (html.spec.whatwg.org, 9.2)."""
+"""Server-sent events: their format, and when to read an app's state again (html.spec.whatwg.org,
+9.2)."""
 
 from __future__ import annotations
 
@@ -10,11 +11,11 @@ from django.http import StreamingHttpResponse
 
 from portal.activity import events
 
-REFRESH_SECONDS = 2.0  # how often usage is sampled; also what a lost event costs
+REFRESH_SECONDS = 2.0  # interval of usage samples; also the longest delay after a lost event
 
 
 def event(name: str, data: str, *, id: str = "") -> str:
-    """One event. `id` is what the browser sends back as Last-Event-ID when it reconnects."""
+    """Format an event. The browser sends `id` back as Last-Event-ID when it reconnects."""
     lines = [f"event: {name}", *(f"data: {line}" for line in data.split("\n"))]
     if id:
         lines.insert(0, f"id: {id}")
@@ -22,7 +23,8 @@ def event(name: str, data: str, *, id: str = "") -> str:
 
 
 def response(chunks: AsyncGenerator[str, None]) -> StreamingHttpResponse:
-    """Unbuffered and uncached. Begins with a comment, so that the browser knows at once that it is connected."""
+    """Return an unbuffered, uncached response. It begins with a comment, so that the browser knows
+    that it is connected."""
 
     async def opened() -> AsyncIterator[str]:
         yield "retry: 1000\n: connected\n\n"
@@ -36,7 +38,10 @@ def response(chunks: AsyncGenerator[str, None]) -> StreamingHttpResponse:
 
 
 async def looks(app_name: str, *, every: float = REFRESH_SECONDS) -> AsyncGenerator[bool, None]:
-    """Yield every so many seconds, for ever: True when something of the app moved or REFRESH_SECONDS are over, else False."""
+    """Yield every `every` seconds, forever.
+
+    The value is True if something of the app changed or REFRESH_SECONDS have passed, else False.
+    """
     moved = asyncio.Event()
     listener = asyncio.create_task(_listen(app_name, moved))
     clock = asyncio.get_running_loop().time
@@ -50,15 +55,18 @@ async def looks(app_name: str, *, every: float = REFRESH_SECONDS) -> AsyncGenera
             yield look
             await moved_within(moved, every)
     finally:
-        while not listener.done():  # again and again: what listens uses `wait_for` itself, see moved_within
+        # repeated because the listener uses `wait_for` itself, see moved_within
+        while not listener.done():
             listener.cancel()
             await asyncio.wait([listener], timeout=1)
 
 
 async def moved_within(moved: asyncio.Event, seconds: float) -> None:
-    """Wait for the event, so long at most. Not by `wait_for`: before Python 3.12 it loses a cancel that comes together with the event.
+    """Wait for the event, for at most `seconds`.
 
-    A stream whose reader left in that instant would then go on for ever, and a portal that stops would wait for it.
+    This does not use `wait_for`: before Python 3.12 it loses a cancellation that arrives at the
+    same time as the event. A stream whose client left at that moment would then continue forever,
+    and a portal that stops would wait for it.
     """
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):

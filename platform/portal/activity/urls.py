@@ -1,4 +1,4 @@
-"""Addresses of the event streams."""
+"""URLs of the event streams."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The event streams: one a page. Each brings ready HTML; a page that lost its stream takes it up after the last event."""
+"""Event streams, one per page. Each sends rendered HTML. A page that reconnects continues after the
+last event."""
 
 from __future__ import annotations
 
@@ -31,18 +32,20 @@ from portal.images.models import JobState
 from portal.metrics.views import parts_context, span_of
 from portal.releases.story import newest_rollout, previous_good, story_of
 
-LOG_SECONDS = 0.25  # how often a log file is looked at
+LOG_SECONDS = 0.25  # interval between reads of a log file
 QUIET_LOOKS = 60
 OVERVIEW_PARTS = ("status", "pulse", "instances", "last_deploys", "runs")
 
-Parts = tuple[dict[str, str], bool]  # name to HTML of each, and whether nothing more will come
+Parts = tuple[dict[str, str], bool]  # HTML by name, and True if the stream ends after it
 Chunks = AsyncGenerator[str, None]
 
 
 def streamed(view: Callable[..., Awaitable[Chunks]]) -> Callable[..., Coroutine[Any, Any, HttpResponseBase]]:
-    """A view whose answer is a stream, for who is signed in: a stream has no use for a redirect to the sign-in page.
+    """Turn a view that yields chunks into a stream for signed-in people. Others get an error, not a
+    redirect.
 
-    A page that comes (back) to what is gone meanwhile is told so by an event: it sees no status, and would try again for ever.
+    If the object was deleted, the stream sends a `gone` event: EventSource does not show the HTTP
+    status to the page and would reconnect forever.
     """
 
     @wraps(view)
@@ -60,7 +63,7 @@ def streamed(view: Callable[..., Awaitable[Chunks]]) -> Callable[..., Coroutine[
 
 @streamed
 async def app_events(_request: HttpRequest, person: Person, name: str) -> Chunks:
-    """The overview's moving parts, each when it changed."""
+    """Send the changing parts of the overview."""
     await sync_to_async(app_for)(person, name)
 
     def look() -> Parts:
@@ -71,9 +74,9 @@ async def app_events(_request: HttpRequest, person: Person, name: str) -> Chunks
 
 @streamed
 async def deploys_events(request: HttpRequest, person: Person, name: str) -> Chunks:
-    """The newest rollout's story, step by step, and the list of all."""
+    """Send the steps of the newest rollout, and the list of all deploys."""
     await sync_to_async(app_for)(person, name)
-    token = get_token(request)  # of the forms in the list; one for the whole stream
+    token = get_token(request)  # CSRF token of the forms in the list; one for the whole stream
     last: tuple[list[Hashable], str] = ([], "")
 
     def look() -> Parts:
@@ -83,7 +86,9 @@ async def deploys_events(request: HttpRequest, person: Person, name: str) -> Chu
         now: list[Hashable] = [
             (deploy.number, deploy.build, deploy.state, len(deploy.steps), deploy.can_roll_back, deploy.can_try_again) for deploy in deploys
         ]
-        if now != last[0]:  # not for each minute that makes something older: what somebody has unfolded would be closed
+        # A new relative time alone is not sent: it would close parts of the page that the user has
+        # opened.
+        if now != last[0]:
             last = (now, render_to_string("releases/fragments/list.html", {"app": app, "deploys": deploys, "csrf_token": token}))
         newest = render_to_string("releases/fragments/newest.html", {"app": app, "newest": newest_rollout(app)})
         return {"newest": newest, "deploys": last[1]}, False
@@ -93,7 +98,7 @@ async def deploys_events(request: HttpRequest, person: Person, name: str) -> Chu
 
 @streamed
 async def build_events(request: HttpRequest, person: Person, name: str, number: int) -> Chunks:
-    """The build's log and progress; ends with `complete` when all of it is told."""
+    """Send the build's log and progress. `complete` is the last event."""
     build = await sync_to_async(build_for)(person, name, number)
 
     def look() -> Parts:
@@ -107,7 +112,7 @@ async def build_events(request: HttpRequest, person: Person, name: str, number: 
 
 @streamed
 async def image_job_events(_request: HttpRequest, person: Person, name: str, number: int) -> Chunks:
-    """How a job with images goes on, until it is over."""
+    """Send the progress of an image job until it ends."""
     await sync_to_async(job_for)(person, name, number)
 
     def look() -> Parts:
@@ -119,7 +124,7 @@ async def image_job_events(_request: HttpRequest, person: Person, name: str, num
 
 @streamed
 async def metrics_events(request: HttpRequest, person: Person, name: str) -> Chunks:
-    """The moving parts of the page of metrics, each when it changed."""
+    """Send the changing parts of the metrics page."""
     await sync_to_async(app_for)(person, name)
     span = span_of(request)
 
@@ -132,7 +137,7 @@ async def metrics_events(request: HttpRequest, person: Person, name: str) -> Chu
 
 @streamed
 async def log_events(request: HttpRequest, person: Person, name: str) -> Chunks:
-    """What the app prints from now on, or from where the page left off."""
+    """Send new log lines, starting where the page ended."""
     app = await sync_to_async(app_for)(person, name)
 
     def look() -> Parts:
@@ -143,16 +148,17 @@ async def log_events(request: HttpRequest, person: Person, name: str) -> Chunks:
 
 
 def overview_parts(app: App) -> dict[str, str]:
-    """Name to HTML of each part of the overview that moves."""
+    """Return the HTML of each changing part of the overview, by name."""
     overview = overview_of(app)
     context = {"app": app, "overview": overview, "previous": previous_good(app), "pulse": overview.pulse}
     return {part: render_to_string(f"apps/fragments/{part}.html", context) for part in OVERVIEW_PARTS}
 
 
 async def _parts(app_name: str, look: Callable[[], Parts], *, log: Path | None = None, place: str = "") -> Chunks:
-    """Send each part that changed and each line that came. After `complete` the page closes the stream for good.
+    """Send each changed part and each new log line. After `complete`, the page closes the stream.
 
-    `look` is also the lasting check that the person may see this: it raises once the app is gone or no longer theirs.
+    `look` also checks the permission repeatedly: it raises if the app was deleted or the person
+    lost access.
     """
     async with contextlib.AsyncExitStack() as stack:
         reader = stack.enter_context(Reader(log, after=place or None)) if log is not None else None
@@ -162,7 +168,7 @@ async def _parts(app_name: str, look: Callable[[], Parts], *, log: Path | None =
             contextlib.aclosing(stream.looks(app_name, every=LOG_SECONDS if reader else stream.REFRESH_SECONDS))
         )
         async for again in looks:
-            # Looked at before the log is read: what was printed before the end is then never left out.
+            # Read the state before the log: then no line that was printed before the end is lost.
             try:
                 parts, is_over = await sync_to_async(look)() if again else ({}, False)
             except NotFound:
@@ -179,7 +185,7 @@ async def _parts(app_name: str, look: Callable[[], Parts], *, log: Path | None =
                 return
             quiet = 0 if changed else quiet + 1
             if quiet % QUIET_LOOKS == QUIET_LOOKS - 1:
-                yield ": still here\n\n"  # keeps proxies from taking a quiet stream for a dead one
+                yield ": still here\n\n"  # prevents proxies from closing an idle stream
 
 
 async def _gone() -> Chunks:
@@ -188,5 +194,6 @@ async def _gone() -> Chunks:
 
 
 def _place(request: HttpRequest) -> str:
-    """The browser's own header wins: it is set when it reconnects by itself, later than the address was made."""
+    """Return the position to continue from. The browser's Last-Event-ID is newer than the URL's, so
+    it takes precedence."""
     return request.headers.get("Last-Event-ID") or request.GET.get("after", "")

@@ -1,4 +1,5 @@
-"""`manage.py create_admin NAME`: someone who may do everything; the way back in for whoever owns the machine."""
+"""`manage.py create_admin NAME`: create an admin. With it the owner of the node can always regain
+access."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from portal.errors import Refused
 
 
 class Command(BaseCommand):
-    help = "Make an admin. Prints a generated password, or reads one from standard input with --password-stdin."
+    help = "Create an admin. Prints a generated password, or reads one from standard input with --password-stdin."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name")
@@ -25,4 +26,4 @@ class Command(BaseCommand):
             create_person(None, username=name, password=password, admin=True)
         except Refused as refusal:
             raise CommandError(refusal.explain()) from None
-        self.stdout.write(f"Made the admin {name}." if password_stdin else f"Made the admin {name} with password {password}")
+        self.stdout.write(f"Created the admin {name}." if password_stdin else f"Created the admin {name} with password {password}")

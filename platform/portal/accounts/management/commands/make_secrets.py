@@ -1,4 +1,5 @@
-"""`manage.py make_secrets`: make what the portal signs and encrypts with, once; running it again changes nothing."""
+"""`manage.py make_secrets`: create the portal's keys for signing and encryption. Existing keys are
+not changed."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from django.core.management.base import BaseCommand
 
 
 class Command(BaseCommand):
-    help = "Make django.key (sessions) and config.key (config vars) in the secrets folder, where they do not exist yet."
+    help = "Create django.key (sessions) and config.key (config vars) in the secrets folder, if they do not exist."
     requires_system_checks = ()
 
     def handle(self, *_: Any, **__: Any) -> None:
@@ -24,11 +25,12 @@ class Command(BaseCommand):
         for name, key in (("django.key", secrets.token_urlsafe(48)), ("config.key", Fernet.generate_key().decode())):
             path: Path = settings.SECRETS / name
             if _create_once(path, key + "\n"):
-                self.stdout.write(f"Made {path}. Keep a copy of it with your backups.")
+                self.stdout.write(f"Created {path}. Keep a copy with your backups.")
 
 
 def _create_once(path: Path, text: str) -> bool:
-    """Whole and never over an existing file: link(2) fails when the name is taken, however many run at once."""
+    """Create the file with all its content, and never overwrite it: link(2) fails if the name
+    exists, even with several processes."""
     if path.exists():
         return False
     with tempfile.NamedTemporaryFile("w", dir=path.parent) as draft:
@@ -44,7 +46,8 @@ def _create_once(path: Path, text: str) -> bool:
 
 
 def _hand_to_group(path: Path, mode: int) -> None:
-    """Root's, readable by the portal's group. Without root, or without that user, the file stays with who made it."""
+    """Make the file root's, readable by the portal's group. Without root or that user, the owner
+    stays."""
     if os.geteuid() == 0:
         try:
             os.chown(path, 0, grp.getgrnam(settings.USER).gr_gid)
