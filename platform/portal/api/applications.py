@@ -1,4 +1,4 @@
-"""The API's apps: make, list, configure, scale, restart, delete. (A module called apps.py is Django's to import early.)"""
+"""API operations for apps. (Django would import a module named apps.py too early.)"""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from portal.dataversion import Kept
 from portal.errors import ValueRefused
 
 router = Router(tags=["apps"])
-_MOST_LISTED = 1000  # on a page, where a limit is asked for
+_MOST_LISTED = 1000  # the most apps on a page, if a limit is given
 _pages: Kept[Page] = Kept(most=256)
 
 
@@ -30,14 +30,14 @@ def list_teams(request: HttpRequest) -> list[TeamOut]:
     return [TeamOut(name=team.name) for team in teams_of(person_of(request))]
 
 
-@router.get("/apps", response=list[AppOut], summary="The apps of your teams; with limit and after=NAME a page of them")
+@router.get("/apps", response=list[AppOut], summary="The apps of your teams. Use limit and after=NAME for pages")
 def list_apps(request: HttpRequest, limit: int | None = None, after: str = "") -> HttpResponse:
     person = person_of(request)
     page = _pages.get((person.pk, limit, after), lambda: _page_of_apps(person, limit, after))
     return page.response_to(request)
 
 
-@router.post("/apps", response={201: AppOut}, summary="Make an app")
+@router.post("/apps", response={201: AppOut}, summary="Create an app")
 def create_app(request: HttpRequest, body: AppIn) -> Status[AppOut]:
     person = person_of(request)
     if body.team is not None:
@@ -47,7 +47,9 @@ def create_app(request: HttpRequest, body: AppIn) -> Status[AppOut]:
         if len(teams) != 1:
             names = ", ".join(team.name for team in teams)
             raise ValueRefused(
-                "The app needs a team.", field="team", hint=f"Yours are {names}." if teams else "Make one in the portal first."
+                "Choose a team for the app.",
+                field="team",
+                hint=f"Your teams are {names}." if teams else "Create a team in the portal first.",
             )
         team = teams[0]
     return Status(201, app_out(actions.create_app(person, team=team, name=body.name)))
@@ -58,7 +60,7 @@ def show_app(request: HttpRequest, name: str) -> AppOut:
     return app_out(app_for(person_of(request), name))
 
 
-@router.delete("/apps/{name}", response={202: None}, summary="Delete an app for good; `confirm` is its name")
+@router.delete("/apps/{name}", response={202: None}, summary="Delete an app permanently; `confirm` must be its name")
 def delete_app(request: HttpRequest, name: str, confirm: str) -> Status[None]:
     person = person_of(request)
     actions.delete_app(person, app=app_for(person, name), typed_name=confirm)
@@ -78,7 +80,7 @@ def change_config(request: HttpRequest, name: str, body: ConfigIn) -> ConfigOut:
     return ConfigOut(config=config_of(app), release=release.number if release else None)
 
 
-@router.get("/apps/{name}/formation", response=list[SizeOut], summary="How many instances of each process type, and of what size")
+@router.get("/apps/{name}/formation", response=list[SizeOut], summary="The number and size of instances of each process type")
 def show_formation(request: HttpRequest, name: str) -> list[SizeOut]:
     return [size_out(row) for row in formation_of(app_for(person_of(request), name))]
 
@@ -100,7 +102,7 @@ def restart(request: HttpRequest, name: str) -> Status[None]:
     return Status(202, None)
 
 
-@router.get("/apps/{name}/instances", response=list[InstanceOut], summary="What runs, and what it uses")
+@router.get("/apps/{name}/instances", response=list[InstanceOut], summary="Running instances and their resource usage")
 def list_instances(request: HttpRequest, name: str) -> list[InstanceOut]:
     instances = list(instances_of(app_for(person_of(request), name)))
     usage = usage_of(instances)
@@ -108,7 +110,8 @@ def list_instances(request: HttpRequest, name: str) -> list[InstanceOut]:
 
 
 def _page_of_apps(person: Person, limit: int | None, after: str) -> Page:
-    """All apps; or at most `limit` of those whose names come after `after`, and where the next page is."""
+    """Return all apps, or at most `limit` apps with names after `after`, and the link to the next
+    page."""
     apps = listed_apps_of(person).filter(name__gt=after) if after else listed_apps_of(person)
     if limit is None:
         return Page.of(apps_out(list(apps)))

@@ -1,4 +1,4 @@
-"""Who asks the API: the person a Bearer token belongs to."""
+"""Authenticate API requests by Bearer token."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from portal.accounts.models import Person
 class TokenAuth(HttpBearer):
     """`Authorization: Bearer slip_…`"""
 
-    def authenticate(self, request: HttpRequest, token: str) -> Person | None:  # noqa: ARG002  # ninja's signature
+    def authenticate(self, request: HttpRequest, token: str) -> Person | None:  # noqa: ARG002  # signature given by ninja
         return person_of_token(token)
 
 
 def person_of(request: HttpRequest) -> Person:
-    """Set by TokenAuth, without which no operation runs."""
-    person: Person = request.auth  # type: ignore[attr-defined]  # ninja puts it there
+    """Return the person that TokenAuth has set. No operation runs without it."""
+    person: Person = request.auth  # type: ignore[attr-defined]  # set by ninja
     return person

@@ -1,4 +1,4 @@
-"""The API's builds, releases and rollouts, and their logs as plain text."""
+"""API operations for builds, releases and rollouts, and their logs as plain text."""
 
 from __future__ import annotations
 
@@ -32,11 +32,12 @@ from portal.releases.actions import rollback, try_again
 router = Router(tags=["deploys"])
 _SHOWN = 50
 _MOST_LINES = 10_000
-_LOOK_SECONDS = 2.0  # how often who follows a log is asked for their right to it
+_LOOK_SECONDS = 2.0  # interval at which the access right of a client that follows a log is checked
 
 
 class ImageIn(Schema):
-    """HOST/NAME:TAG as Docker takes it, and who may pull it there; kept encrypted until the build is over."""
+    """HOST/NAME:TAG as Docker accepts it, and credentials to pull it, which are stored encrypted
+    until the build ends."""
 
     image: str
     username: str = ""
@@ -51,7 +52,7 @@ def deploy(request: HttpRequest, name: str, archive: File[UploadedFile]) -> Stat
     return Status(202, build_out(submit(person, app=app, source=source, origin=Origin.API)))
 
 
-@router.post("/apps/{name}/builds/image", response={202: BuildOut}, summary="Deploy an image of another registry")
+@router.post("/apps/{name}/builds/image", response={202: BuildOut}, summary="Deploy an image from another registry")
 def deploy_image(request: HttpRequest, name: str, named: ImageIn) -> Status[BuildOut]:
     person = person_of(request)
     build = submit_image(
@@ -84,7 +85,7 @@ def cancel_build(request: HttpRequest, name: str, number: int) -> BuildOut:
     return build_out(build)
 
 
-@router.get("/apps/{name}/builds/{number}/log", summary="A build's log as plain text; with follow=true until the build is over")
+@router.get("/apps/{name}/builds/{number}/log", summary="A build's log as plain text; with follow=true until the build ends")
 async def build_log(request: HttpRequest, name: str, number: int, *, lines: int = 1000, follow: bool = False) -> StreamingHttpResponse:
     build = await sync_to_async(build_for)(person_of(request), name, number)
 
@@ -97,7 +98,7 @@ async def build_log(request: HttpRequest, name: str, number: int, *, lines: int 
     return StreamingHttpResponse(text, content_type="text/plain; charset=utf-8")
 
 
-@router.get("/apps/{name}/log", summary="The app's log as plain text; with follow=true until who asks may read it no more")
+@router.get("/apps/{name}/log", summary="The app's log as plain text; with follow=true until the client disconnects or loses access")
 async def app_log(request: HttpRequest, name: str, *, lines: int = 100, follow: bool = False) -> StreamingHttpResponse:
     app = await sync_to_async(app_for)(person_of(request), name)
     text = _tail(app_logs.path_of(app), lines, while_allowed=_right(request, app) if follow else None)
@@ -110,14 +111,14 @@ def list_releases(request: HttpRequest, name: str) -> list[ReleaseOut]:
     return [release_out(release, app) for release in releases_of(app)]
 
 
-@router.post("/apps/{name}/releases/{number}/rollback", response={202: RolloutOut}, summary="Make a new release of an old one")
+@router.post("/apps/{name}/releases/{number}/rollback", response={202: RolloutOut}, summary="Create a new release from an old one")
 def roll_back(request: HttpRequest, name: str, number: int) -> Status[RolloutOut]:
     person = person_of(request)
     return Status(202, rollout_out(rollback(person, app=app_for(person, name), number=number)))
 
 
 @router.post(
-    "/apps/{name}/releases/{number}/again", response={202: RolloutOut}, summary="Roll out the newest release again after it failed"
+    "/apps/{name}/releases/{number}/again", response={202: RolloutOut}, summary="Retry the rollout of the newest release after it failed"
 )
 def roll_out_again(request: HttpRequest, name: str, number: int) -> Status[RolloutOut]:
     person = person_of(request)
@@ -130,13 +131,17 @@ def list_rollouts(request: HttpRequest, name: str) -> list[RolloutOut]:
 
 
 def _right(request: HttpRequest, app: App) -> Callable[[], Awaitable[bool]]:
-    """NotFound once the app is deleted or no longer theirs who asks: a log is a file by name, which another team's app may have next."""
+    """Return a check that raises NotFound when the app was deleted or the person has lost access.
+
+    The check is needed because the log is a file by the app's name, and another team may create an
+    app with that name.
+    """
     looked, token = time.monotonic(), request.headers.get("Authorization", "").partition(" ")[2]
 
     def look() -> None:
         person = person_of_token(token)
         if person is None or app_for(person, app.name).pk != app.pk:
-            raise NotFound(f"There is no app {app.name} of yours.")
+            raise NotFound(f"App {app.name} does not exist, or you do not have access to it.")
 
     async def never_done() -> bool:
         nonlocal looked

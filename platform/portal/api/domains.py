@@ -1,4 +1,4 @@
-"""The API's domains: add, show what proves them, check, remove; certificates."""
+"""API operations for domains and their certificates."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from portal.domains.models import Domain
 router = Router(tags=["domains"])
 
 
-@router.get("/apps/{name}/domains", response=list[DomainOut], summary="Domains of an app, with what proves each")
+@router.get("/apps/{name}/domains", response=list[DomainOut], summary="Domains of an app, with the DNS record that verifies each")
 def list_domains(request: HttpRequest, name: str) -> list[DomainOut]:
     return [_domain_out(domain) for domain in access.domains_of(app_for(person_of(request), name))]
 
@@ -25,7 +25,7 @@ def add_domain(request: HttpRequest, name: str, body: DomainIn) -> Status[Domain
     return Status(201, _domain_out(actions.add(person, app=app_for(person, name), host=body.host)))
 
 
-@router.post("/apps/{name}/domains/{host}/verify", response={202: DomainOut}, summary="Look for a domain's proof now")
+@router.post("/apps/{name}/domains/{host}/verify", response={202: DomainOut}, summary="Verify a domain now")
 def verify_domain(request: HttpRequest, name: str, host: str) -> Status[DomainOut]:
     person = person_of(request)
     return Status(202, _domain_out(actions.verify(person, domain=access.domain_for(person, name, host))))
@@ -38,7 +38,7 @@ def remove_domain(request: HttpRequest, name: str, host: str) -> Status[None]:
     return Status(204, None)
 
 
-@router.put("/apps/{name}/domains/{host}/certificate", response={202: None}, summary="Upload a certificate of your own")
+@router.put("/apps/{name}/domains/{host}/certificate", response={202: None}, summary="Upload a certificate")
 def upload_certificate(request: HttpRequest, name: str, host: str, body: CertificateIn) -> Status[None]:
     person = person_of(request)
     certificates.upload(person, domain=access.domain_for(person, name, host), chain=body.chain, key=body.key)

@@ -1,4 +1,4 @@
-"""The API's health checks: which one counts for an app, and the one that is its settings' own."""
+"""API operations for health checks: the effective check, and the check of the app's settings."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from portal.apps.access import app_for
 router = Router(tags=["health"])
 
 
-@router.get("/apps/{name}/health", response=HealthOut, summary="The health check that counts, and who says it")
+@router.get("/apps/{name}/health", response=HealthOut, summary="The effective health check and its source")
 def show_health(request: HttpRequest, name: str) -> HealthOut:
     return health_out(app_for(person_of(request), name))
 
 
-@router.patch("/apps/{name}/health", response=HealthOut, summary="Set the app's own health check, or some of it")
+@router.patch("/apps/{name}/health", response=HealthOut, summary="Set the health check of the app's settings, or parts of it")
 def change_health(request: HttpRequest, name: str, body: HealthIn) -> HealthOut:
     person = person_of(request)
     app = app_for(person, name)
@@ -27,7 +27,9 @@ def change_health(request: HttpRequest, name: str, body: HealthIn) -> HealthOut:
     return health_out(app)
 
 
-@router.delete("/apps/{name}/health", response={204: None}, summary="Take it away: the Dockerfile's counts again, or the default")
+@router.delete(
+    "/apps/{name}/health", response={204: None}, summary="Remove the health check of the settings; the Dockerfile's or the default applies"
+)
 def unset_health(request: HttpRequest, name: str) -> Status[None]:
     person = person_of(request)
     actions.unset_health(person, app=app_for(person, name))

@@ -1,4 +1,4 @@
-"""The API's jobs: what runs by the clock, its runs, and what the app's own file says."""
+"""API operations for cron jobs, their runs, and the manifest."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ router = Router(tags=["jobs"])
 _SHOWN = 100
 
 
-@router.get("/apps/{name}/file", response=AppFileOut, summary="What the live release's slipway.toml or app.json says")
+@router.get("/apps/{name}/file", response=AppFileOut, summary="The manifest (slipway.toml or app.json) of the live release")
 def show_file(request: HttpRequest, name: str) -> AppFileOut:
     app = app_for(person_of(request), name)
     return app_file_out(app, app.current_release.declared if app.current_release else Declared(), config_of(app))
 
 
-@router.get("/apps/{name}/crons", response=list[CronOut], summary="The jobs that run by the clock")
+@router.get("/apps/{name}/crons", response=list[CronOut], summary="The cron jobs")
 def list_crons(request: HttpRequest, name: str) -> list[CronOut]:
     return [cron_out(job) for job in crons_of(app_for(person_of(request), name))]
 
@@ -40,7 +40,7 @@ def list_runs(request: HttpRequest, name: str) -> list[RunOut]:
     return [run_out(run) for run in runs_of(app_for(person_of(request), name))[:_SHOWN]]
 
 
-@router.post("/apps/{name}/runs/{number}/stop", response={202: RunOut}, summary="End a run that waits or goes on")
+@router.post("/apps/{name}/runs/{number}/stop", response={202: RunOut}, summary="Stop a queued or running run")
 def stop_run(request: HttpRequest, name: str, number: int) -> Status[RunOut]:
     person = person_of(request)
     app = app_for(person, name)
@@ -48,7 +48,7 @@ def stop_run(request: HttpRequest, name: str, number: int) -> Status[RunOut]:
     return Status(202, run_out(run_for(app, number)))
 
 
-@router.post("/apps/{name}/runs/{number}/again", response={202: RunOut}, summary="Run a post-deploy script again that failed")
+@router.post("/apps/{name}/runs/{number}/again", response={202: RunOut}, summary="Retry a failed post-deploy script")
 def run_postdeploy_again(request: HttpRequest, name: str, number: int) -> Status[RunOut]:
     person = person_of(request)
     app = app_for(person, name)

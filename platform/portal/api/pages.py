@@ -1,4 +1,4 @@
-"""A list of the API as the bytes that are sent, so that it is made once and sent often."""
+"""API lists as serialised bytes, so that a list is serialised once and sent often."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from ninja.responses import NinjaJSONEncoder
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """A JSON array, its entity tag (RFC 9110, 8.8.3), and the path of the page behind it (RFC 8288); empty for none."""
+    """A JSON array, its entity tag (RFC 9110, 8.8.3), and the path of the next page (RFC 8288),
+    empty for none."""
 
     body: bytes
     etag: str
@@ -24,17 +25,18 @@ class Page:
 
     @classmethod
     def of(cls, rows: Sequence[Schema], *, following: str = "") -> Self:
-        """Write the rows as JSON."""
+        """Serialise the rows as JSON."""
         body = json.dumps([row.model_dump() for row in rows], cls=NinjaJSONEncoder).encode()
         return cls(body=body, etag=f'"{hashlib.sha256(body).hexdigest()[:32]}"', following=following)
 
     def response_to(self, request: HttpRequest) -> HttpResponse:
-        """Answer with the page, or with 304 to a client that has it already."""
+        """Return the page, or 304 if the client already has it."""
         known = parse_etags(request.headers.get("If-None-Match", ""))
         is_known = "*" in known or self.etag in {tag.removeprefix("W/") for tag in known}
         response = HttpResponseNotModified() if is_known else HttpResponse(self.body, content_type="application/json; charset=utf-8")
         response["ETag"] = self.etag
-        response["Cache-Control"] = "private, no-cache"  # kept by the client, and asked for again each time
+        # stored by the client, and revalidated for each request
+        response["Cache-Control"] = "private, no-cache"
         if self.following:
             response["Link"] = f'<{self.following}>; rel="next"'
         return response

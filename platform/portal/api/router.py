@@ -1,4 +1,4 @@
-"""The HTTP API: thin over access and actions. Its contract is /api/openapi.json, its first client the command line."""
+"""The HTTP API: a thin layer over access and actions. Its contract is /api/openapi.json."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from portal.middleware import json_of
 
 
 class BoundedParser(Parser):
-    """Reads the JSON of a request's body."""
+    """Parses the JSON body of a request."""
 
     def parse_body(self, request: HttpRequest) -> Any:
         return parse_json(request.body)
@@ -27,10 +27,12 @@ api = NinjaAPI(
     parser=BoundedParser(),
     title="Slipway",
     version="1",
-    description="Every answer that is not what was asked for is `{error, hint}`.",
+    description="Every error response is `{error, hint}`.",
     auth=TokenAuth(),
     urls_namespace="api",
-    docs_url=None,  # its page loads scripts from elsewhere, which our content security policy does not let it
+    # the documentation page loads scripts from other hosts, which the content security policy
+    # forbids
+    docs_url=None,
     openapi_url="/openapi.json",
 )
 api.add_router("/v1", applications.router)
@@ -50,13 +52,13 @@ def on_refused(_: HttpRequest, error: Refused) -> HttpResponse:
 
 @api.exception_handler(AuthenticationError)
 def on_unknown(_: HttpRequest, __: AuthenticationError) -> HttpResponse:
-    return json_of(NotSignedIn("The API needs a token.", hint="Make one in the portal, and send it as Authorization: Bearer TOKEN."))
+    return json_of(NotSignedIn("The API needs a token.", hint="Create one in the portal, and send it as Authorization: Bearer TOKEN."))
 
 
 @api.exception_handler(ValidationError)
 def on_malformed(_: HttpRequest, error: ValidationError) -> HttpResponse:
-    """Says where in the request each mistake is."""
+    """Report the place of each mistake in the request."""
     mistakes = "; ".join(f"{'.'.join(str(part) for part in problem['loc'][1:])}: {problem['msg']}" for problem in error.errors)
     return JsonResponse(
-        {"error": f"The request is not what this operation takes: {mistakes}.", "hint": "See /api/openapi.json."}, status=422
+        {"error": f"The request is not valid for this operation: {mistakes}.", "hint": "See /api/openapi.json."}, status=422
     )

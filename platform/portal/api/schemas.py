@@ -1,4 +1,4 @@
-"""What the API says and takes: the shapes of /api/openapi.json."""
+"""Request and response schemas of the API (/api/openapi.json)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ninja import Schema
 
 
 class ProblemOut(Schema):
-    """Any refusal."""
+    """The body of every error response."""
 
     error: str
     hint: str
@@ -19,26 +19,26 @@ class TeamOut(Schema):
 
 
 class NetworkIn(Schema):
-    """All of a team's network policy: what is left out gets its default."""
+    """A team's whole network policy. A field that is left out gets its default."""
 
     egress: str = "open"  # open, allow-list or none
     destinations: list[str] = []  # noqa: RUF012  # pydantic copies it; the allow list: HOST, HOST:PORT, ADDRESS/BITS, ADDRESS/BITS:PORT-PORT
-    builds_open: bool = False  # builds may reach the internet whatever `egress` says
-    bandwidth: int = 0  # bits per second of one container, each way; 0: unlimited
+    builds_open: bool = False  # builds may connect to the internet regardless of `egress`
+    bandwidth: int = 0  # bits per second of one container in each direction; 0: unlimited
 
 
 class NetworkOut(NetworkIn):
-    sent_this_month: int | None  # bytes; null while they are not known
+    sent_this_month: int | None  # bytes; null if not known
     received_this_month: int | None
 
 
 class AppIn(Schema):
     name: str
-    team: str | None = None  # needed only by people in several teams
+    team: str | None = None  # required only for people in several teams
 
 
 class AppOut(Schema):
-    """An app, and how it is in one word and one sentence."""
+    """An app with its state as one word and one sentence."""
 
     name: str
     team: str
@@ -50,7 +50,7 @@ class AppOut(Schema):
 
 
 class BuildOut(Schema):
-    """One build; `release` is there once it succeeded, `position` (from 1) while it waits for its turn."""
+    """A build. `release` is set after it succeeded, `position` (from 1) while it is queued."""
 
     id: int
     state: str
@@ -80,7 +80,7 @@ class StepOut(Schema):
 
 
 class RolloutOut(Schema):
-    """Moving traffic to one release."""
+    """The replacement of an old release by a new one."""
 
     release: int
     state: str
@@ -91,7 +91,7 @@ class RolloutOut(Schema):
 
 
 class CronOut(Schema):
-    """A job of the live release; five fields of crontab(5)."""
+    """A cron job of the live release; five fields of crontab(5)."""
 
     name: str
     schedule: str
@@ -103,7 +103,8 @@ class CronOut(Schema):
 
 
 class RunOut(Schema):
-    """One run of a job, or of the post-deploy script. `scheduled_for` is null where somebody asked for it."""
+    """A run of a cron job or of the post-deploy script. `scheduled_for` is null if a person started
+    it."""
 
     id: int
     kind: str
@@ -121,7 +122,7 @@ class RunOut(Schema):
 
 
 class AppFileProcessOut(Schema):
-    """CPU in millicores, memory and disk in bytes; null where the file does not say."""
+    """CPU in millicores, memory and disk in bytes; null if the manifest does not set it."""
 
     count: int | None
     cpu: int | None
@@ -131,7 +132,7 @@ class AppFileProcessOut(Schema):
 
 
 class AppFileVariableOut(Schema):
-    """A config var it wants. The value itself is among the config vars."""
+    """A config var that the manifest declares. Its value is among the config vars."""
 
     default: bool
     generated: bool
@@ -141,7 +142,7 @@ class AppFileVariableOut(Schema):
 
 
 class AppFileHealthOut(Schema):
-    """The check that counts for the live release."""
+    """The effective health check of the live release."""
 
     kind: str
     check: str
@@ -152,11 +153,12 @@ class AppFileHealthOut(Schema):
 
 
 class HealthIn(Schema):
-    """What is to change of the app's own health check; what is left out stays, null is the usual value. Times in seconds."""
+    """Changes to the health check of the app's settings. A field that is left out does not change;
+    null sets the default. Times in seconds."""
 
     kind: str | None = None  # http, tcp or command
-    path: str | None = None  # of http
-    command: str | None = None  # of command: a shell line
+    path: str | None = None  # for http
+    command: str | None = None  # for command: a shell line
     timeout: float | None = None  # of one check
     start_period: float | None = None
     interval: float | None = None
@@ -164,7 +166,7 @@ class HealthIn(Schema):
 
 
 class HealthSettingsOut(Schema):
-    """The app's own health check, as it was set on the settings page or here."""
+    """The health check of the app's settings."""
 
     kind: str
     path: str
@@ -176,7 +178,8 @@ class HealthSettingsOut(Schema):
 
 
 class HealthOut(Schema):
-    """The check that counts for the live release, and who says it; `settings` is null where nothing was set."""
+    """The effective health check of the live release and its source. `settings` is null if none was
+    set."""
 
     source: str  # file, settings, dockerfile or default
     counts: AppFileHealthOut
@@ -184,7 +187,8 @@ class HealthOut(Schema):
 
 
 class AppFileOut(Schema):
-    """What the live release's slipway.toml or app.json says, by the keys of docs/manifest.md; `file` is null where there is none."""
+    """The manifest of the live release, by the keys of docs/manifest.md. `file` is null if there is
+    no manifest."""
 
     file: str | None
     processes: dict[str, AppFileProcessOut]
@@ -196,18 +200,19 @@ class AppFileOut(Schema):
 
 
 class ConfigIn(Schema):
-    """Config vars to set; null unsets one. Others stay."""
+    """Config vars to set; null unsets a variable. Other variables do not change."""
 
     changes: dict[str, str | None]
 
 
 class ConfigOut(Schema):
     config: dict[str, str]
-    release: int | None = None  # the one this change made
+    release: int | None = None  # the release that this change created
 
 
 class SizeIn(Schema):
-    """What to change of one process type; what is left out stays. CPU in millicores, memory and disk in bytes."""
+    """Changes to one process type. A field that is left out does not change. CPU in millicores,
+    memory and disk in bytes."""
 
     count: int | None = None
     cpu: int | None = None
@@ -234,7 +239,7 @@ class UsageOut(Schema):
 
 
 class InstanceOut(Schema):
-    """One container, as its node told last."""
+    """An instance as its node last reported it."""
 
     id: str
     process: str
@@ -248,7 +253,8 @@ class InstanceOut(Schema):
 
 
 class ImageLineOut(Schema):
-    """One kept image. Bytes, packed: `own` are in no other kept image, `shared` are; null until its node told of it."""
+    """A stored image. Sizes are compressed bytes: `own` are only in this image, `shared` also in
+    others. Null until its node has reported them."""
 
     app: str
     name: str  # of a release, such as v3, or a tag
@@ -260,7 +266,8 @@ class ImageLineOut(Schema):
 
 
 class LayerOut(Schema):
-    """One layer and who has it too: your team's other apps by name, other teams' as a number."""
+    """A layer and the apps that share it: your team's apps by name, other teams' apps as a
+    number."""
 
     digest: str
     diff_id: str
@@ -284,7 +291,7 @@ class ImageConfigOut(Schema):
 
 
 class ImageOut(Schema):
-    """One image; layers topmost first."""
+    """An image; the topmost layer is first."""
 
     app: str
     name: str
@@ -298,7 +305,8 @@ class ImageOut(Schema):
 
 
 class ChangeOut(Schema):
-    """A file that differs: A added, C changed, D deleted. What is no text in its name is escaped."""
+    """A file that differs: A added, C changed, D deleted. Bytes of its name that are not valid text
+    are escaped."""
 
     kind: str
     path: str
@@ -306,7 +314,8 @@ class ChangeOut(Schema):
 
 
 class ImageJobOut(Schema):
-    """Something done with images on their node. `changes` are the first of them; the numbers are of all."""
+    """A job on images, run by their node. `changes` has the first changes; the numbers count all of
+    them."""
 
     id: int
     kind: str  # compare, written, commit or save
@@ -319,10 +328,10 @@ class ImageJobOut(Schema):
     changed: int | None
     deleted: int | None
     whole: bool | None
-    digest: str | None  # of the image that a commit made
+    digest: str | None  # of the image that a commit created
     tag: str | None
     release: int | None
-    filename: str | None  # of the archive that a save made
+    filename: str | None  # of the archive that a save created
     bytes: int | None
 
 

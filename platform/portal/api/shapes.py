@@ -1,4 +1,4 @@
-"""Rows as the API's shapes."""
+"""Convert rows to the API's schemas."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def app_out(app: App) -> AppOut:
 
 
 def apps_out(apps: Sequence[App]) -> list[AppOut]:
-    """Of many apps, in as many queries as for one."""
+    """Convert many apps, with as many queries as for one."""
     statuses = statuses_of(apps)
     return [_app_out(app, statuses[app.pk]) for app in apps]
 
@@ -145,21 +145,21 @@ def app_file_out(app: App, declared: Declared, config: Mapping[str, str]) -> App
     counting, lacking = counting_for(app, declared), declared.lacks(config)
     return AppFileOut(
         file=declared.file or None,
-        processes={name: AppFileProcessOut(count=one.count, **asdict(one.sizes)) for name, one in declared.processes.items()},
+        processes={name: AppFileProcessOut(count=process.count, **asdict(process.sizes)) for name, process in declared.processes.items()},
         env={
             name: AppFileVariableOut(
-                default=one.value is not None,
-                generated=one.digits > 0,
-                required=one.required,
+                default=variable.value is not None,
+                generated=variable.digits > 0,
+                required=variable.required,
                 missing=name in lacking,
-                description=one.description,
+                description=variable.description,
             )
-            for name, one in declared.variables.items()
+            for name, variable in declared.variables.items()
         },
         release_timeout=declared.release.timeout,
         postdeploy=declared.postdeploy.command or None,
         health=_check_out(counting.check) if counting.source in (Source.FILE, Source.DOCKERFILE) else None,
-        cron=[one.name for one in declared.crons],
+        cron=[cron.name for cron in declared.crons],
     )
 
 
@@ -229,7 +229,7 @@ def image_out(named: Named, view: ImageView, tags: list[str]) -> ImageOut:
 
 
 def image_job_out(job: ImageJob) -> ImageJobOut:
-    told = {
+    result = {
         name: job.result.get(name) for name in ("added", "changed", "deleted", "whole", "digest", "tag", "release", "filename", "bytes")
     }
     return ImageJobOut(
@@ -239,13 +239,13 @@ def image_job_out(job: ImageJob) -> ImageJobOut:
         reason=job.reason,
         created_at=job.created_at,
         finished_at=job.finished_at,
-        changes=[ChangeOut(kind=one.kind, path=one.path, bytes=one.size) for one in changes_of(job)],
-        **told,
+        changes=[ChangeOut(kind=change.kind, path=change.path, bytes=change.size) for change in changes_of(job)],
+        **result,
     )
 
 
 def saved_out(saved: Saved | None) -> SavedOut:
-    """An app that never slept saved nothing."""
+    """Convert the savings; an app that never slept has saved nothing."""
     if saved is None:
         return SavedOut(of_seconds=0, asleep_seconds=0, stopped_seconds=0, naps=0, instance_seconds=0, memory_bytes=0, asleep_since=None)
     return SavedOut(

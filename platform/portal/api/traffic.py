@@ -1,4 +1,4 @@
-"""The API's traffic settings: rollouts, limits, routes, visitors, pages."""
+"""API operations for traffic settings: rollouts, limits, routes, access and pages."""
 
 from __future__ import annotations
 
@@ -18,35 +18,35 @@ from portal.traffic.naps import saved_by
 router = Router(tags=["traffic"])
 
 
-@router.get("/apps/{name}/traffic", response=TrafficOut, summary="How requests are treated, and how rollouts go")
+@router.get("/apps/{name}/traffic", response=TrafficOut, summary="The traffic settings")
 def show_traffic(request: HttpRequest, name: str) -> TrafficOut:
     return traffic_out(traffic_of(app_for(person_of(request), name)))
 
 
-@router.patch("/apps/{name}/traffic", response=TrafficOut, summary="Change some of it")
+@router.patch("/apps/{name}/traffic", response=TrafficOut, summary="Change traffic settings")
 def change_traffic(request: HttpRequest, name: str, body: TrafficIn) -> TrafficOut:
     person = person_of(request)
     return traffic_out(actions.change(person, app=app_for(person, name), changes=body.dict(exclude_unset=True)))
 
 
-@router.get("/apps/{name}/scalings", response=list[ScalingOut], summary="What autoscaling decided last, and why")
+@router.get("/apps/{name}/scalings", response=list[ScalingOut], summary="The last decisions of autoscaling, with reasons")
 def list_scalings(request: HttpRequest, name: str) -> list[Scaling]:
     return scalings_of(app_for(person_of(request), name), most=50)
 
 
-@router.get("/apps/{name}/sleep", response=SavedOut, summary="What sleeping saved in the last week")
+@router.get("/apps/{name}/sleep", response=SavedOut, summary="The resources that sleep has saved in the last week")
 def show_sleep(request: HttpRequest, name: str) -> SavedOut:
     return saved_out(saved_by(app_for(person_of(request), name), timezone.now()))
 
 
-@router.put("/apps/{name}/traffic/auth/{user}", response={204: None}, summary="Let somebody pass basic auth")
+@router.put("/apps/{name}/traffic/auth/{user}", response={204: None}, summary="Add a user for basic authentication")
 def admit(request: HttpRequest, name: str, user: str, body: CredentialIn) -> Status[None]:
     person = person_of(request)
     actions.admit(person, app=app_for(person, name), name=user, password=body.password)
     return Status(204, None)
 
 
-@router.delete("/apps/{name}/traffic/auth/{user}", response={204: None}, summary="Turn somebody away")
+@router.delete("/apps/{name}/traffic/auth/{user}", response={204: None}, summary="Remove a user of basic authentication")
 def turn_away(request: HttpRequest, name: str, user: str) -> Status[None]:
     person = person_of(request)
     actions.turn_away(person, app=app_for(person, name), name=user)

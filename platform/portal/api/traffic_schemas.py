@@ -1,4 +1,4 @@
-"""What the API says and takes of traffic and domains."""
+"""Request and response schemas for traffic and domains."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from ninja import Schema
 
 
 class TrafficIn(Schema):
-    """Traffic settings to change; what is left out stays. Sizes in bytes, times in seconds, 0 and "" for none."""
+    """Traffic settings to change. A field that is left out does not change. Sizes in bytes, times
+    in seconds; 0 and "" mean none."""
 
     way: str | None = None  # rolling, blue-green, canary or recreate
     surge: int | None = None
@@ -18,9 +19,9 @@ class TrafficIn(Schema):
     hold_seconds: int | None = None
     jobs_keep_awake: bool | None = None
     workers_keep_awake: bool | None = None
-    sleep_minutes: int | None = None  # without a request; 0: never; null: as the team's quota says
+    sleep_minutes: int | None = None  # without a request; 0: never; null: the team's quota decides
     stop_minutes: int | None = None
-    autoscale: bool | None = None  # of web
+    autoscale: bool | None = None  # of the process type web
     autoscale_target: str | None = None  # requests, cpu, latency or queue
     autoscale_value: int | None = None
     autoscale_least: int | None = None
@@ -46,13 +47,13 @@ class TrafficIn(Schema):
 
 
 class TrafficOut(TrafficIn):
-    """All of an app's traffic settings, and the names that pass basic auth."""
+    """All traffic settings of an app, and the user names for basic authentication."""
 
     auth_names: list[str]
 
 
 class ScalingOut(Schema):
-    """A decision of autoscaling. `after` is less than `wanted` where `refused` says why."""
+    """A decision of autoscaling. If `after` is less than `wanted`, `refused` has the reason."""
 
     at: datetime
     before: int
@@ -63,7 +64,8 @@ class ScalingOut(Schema):
 
 
 class SavedOut(Schema):
-    """What sleeping saved in the last `of_seconds`, a week at most. `memory_bytes` is what was free because of it, on average."""
+    """The resources that sleep has saved in the last `of_seconds`, at most a week. `memory_bytes`
+    is the average of the freed memory."""
 
     of_seconds: int
     asleep_seconds: int
@@ -75,7 +77,7 @@ class SavedOut(Schema):
 
 
 class CredentialIn(Schema):
-    """Somebody who may pass basic auth."""
+    """A user for basic authentication."""
 
     password: str
 
@@ -85,15 +87,16 @@ class DomainIn(Schema):
 
 
 class DomainProofOut(Schema):
-    """Either proves the domain: a TXT record, or a file at an address, that says the token."""
+    """Two alternatives that verify the domain: a TXT record, or a file at a URL, with the token as
+    content."""
 
     record: str
-    file: str | None  # none for a wildcard
+    file: str | None  # null for a wildcard
     token: str
 
 
 class CertificateOut(Schema):
-    """What browsers are shown for a domain, and why there is nothing newer."""
+    """The certificate that is served for a domain, and the reason if there is no newer one."""
 
     uploaded: bool
     issuer: str
@@ -113,7 +116,8 @@ class DomainOut(Schema):
 
 
 class CertificateIn(Schema):
-    """PEM: the domain's own certificate first, then the chain; the key without a password."""
+    """PEM: the certificate of the domain first, then the chain. The key must not have a
+    password."""
 
     chain: str
     key: str

@@ -1,4 +1,4 @@
-"""The only way to apps, their instances, config vars and formation."""
+"""Read apps, their instances, config vars and formation. Other modules get them only from here."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """What one instance used over the last two seconds, from the node's sampler."""
+    """The resources that one instance used in the last two seconds, from the node's sampler."""
 
     cpu_millicores: int
     memory_bytes: int
@@ -48,53 +48,61 @@ class Usage:
 
 
 def apps_of(person: Person) -> QuerySet[App]:
-    """The apps of their teams, by name, without deleted ones."""
+    """Return the apps of the person's teams, by name, without deleted ones."""
     return App.objects.filter(deleted_at=None, team__in=teams_of(person)).select_related("team", "current_release").order_by("name")
 
 
 def listed_apps_of(person: Person) -> QuerySet[App]:
-    """The same with only what a list of them shows."""
+    """Return the same apps with only the columns that a list shows."""
     shown = ("name", "created_at", "team__name", "current_release__number", "current_release__processes")
     return apps_of(person).only(*shown)
 
 
 def app_for(person: Person, name: str) -> App:
-    """One app by name: of their teams, or any for an admin. NotFound otherwise, the same for none and for not theirs."""
+    """Return an app by name: an app of the person's teams, or any app for an admin.
+
+    Raise NotFound otherwise. The error is the same for a missing app and for an app of other teams.
+    """
     apps = App.objects.filter(deleted_at=None).select_related("team", "current_release") if person.is_staff else apps_of(person)
     app = apps.filter(name=name).first()
     if app is None:
-        raise NotFound(f"There is no app {name} of yours.", hint="Look at the list of your apps, or make it.")
+        raise NotFound(
+            f"App {name} does not exist, or you do not have access to it.", hint="Check the list of your apps, or create the app."
+        )
     return app
 
 
 def instances_of(app: App) -> QuerySet[Instance]:
-    """What its nodes told of it last, in a steady order, without stopped ones."""
+    """Return the instances in a fixed order, as their nodes last reported them, without stopped
+    ones."""
     return Instance.objects.filter(app=app).exclude(state=InstanceState.STOPPED).order_by("process", "release_number", "started_at", "id")
 
 
 def live_counts_of(apps: Iterable[App]) -> dict[int, int]:
-    """How many live instances each app has, by the app's row id; apps without any are left out."""
+    """Return the number of live instances by the app's row id. Apps without live instances are left
+    out."""
     live = Instance.objects.filter(app__in=[app.pk for app in apps], state=InstanceState.LIVE)
     return dict(live.values("app").annotate(count=Count("pk")).values_list("app", "count"))
 
 
 def formation_of(app: App) -> QuerySet[ProcessFormation]:
-    """Its process types, web first."""
+    """Return the app's process types, web first."""
     return ProcessFormation.objects.filter(app=app).extra(select={"not_web": "process <> 'web'"}).order_by("not_web", "process")
 
 
 def usage_of(instances: Iterable[Instance]) -> dict[str, Usage]:
-    """The latest sample of each instance that has one. Empty while Redis is away."""
+    """Return the latest sample of each instance that has one. Empty while Redis is not
+    available."""
     names = [instance.id for instance in instances]
     found = events.samples([f"slipway:usage:{name}" for name in names])
     return {name: Usage(**json.loads(text)) for name, text in zip(names, found, strict=True) if text is not None}
 
 
 def host_of(app: App) -> str:
-    """The app's own host name."""
+    """Return the app's default hostname."""
     return f"{app.name}.{settings.BASE_DOMAIN}"
 
 
 def url_of(app: App) -> str:
-    """Where a browser opens it."""
+    """Return the URL of the app."""
     return f"{settings.SCHEME}://{host_of(app)}{settings.PORT_IN_URLS}"

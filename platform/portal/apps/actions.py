@@ -1,4 +1,4 @@
-"""Writes to apps: make, configure, scale, restart, set their health check, delete."""
+"""Change apps: create, configure, scale, restart, set the health check, delete."""
 
 from __future__ import annotations
 
@@ -33,12 +33,13 @@ from portal.traffic.access import WEB, traffic_of
 
 LONGEST_VALUE = 32 * 2**10
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
-_OURS = ("PORT",)  # set for each instance by its node
+_OURS = ("PORT",)  # the node sets these for each instance
 
 
 @transaction.atomic
 def create_app(actor: Person, *, team: Team, name: str) -> App:
-    """Make an app with nothing in it; its host name answers at once that nothing is deployed."""
+    """Create an app without a release. Its hostname immediately answers that nothing is
+    deployed."""
     require_member(actor, team)
     name = check_app_name(name)
     decision.check_new_app(team)
@@ -47,7 +48,7 @@ def create_app(actor: Person, *, team: Team, name: str) -> App:
             app = App.objects.create(team=team, name=name)
     except IntegrityError:
         raise _taken(name) from None
-    audit.record(actor, f"made the app {name}", app=app)
+    audit.record(actor, f"created the app {name}", app=app)
     enqueue(Task.CONVERGE, app.pk)
     events.announce(app.name, events.Kind.APP)
     return app
@@ -55,13 +56,18 @@ def create_app(actor: Person, *, team: Team, name: str) -> App:
 
 @transaction.atomic
 def set_config_vars(actor: Person, *, app: App, changes: Mapping[str, str | None]) -> Release | None:
-    """Set some config vars, and unset those given as None. A deployed app gets a new release with them, which is returned."""
+    """Set config vars, and unset those whose value is None.
+
+    A deployed app gets a new release with the changes, which is returned.
+    """
     require_member(actor, app.team)
     app = lock_app(app)
     before = config_of(app)
     config = {name: value for name, value in {**before, **_checked(changes)}.items() if value is not None}
     if sum(len(name) + len(value.encode()) for name, value in config.items()) > LARGEST_CONFIG:
-        raise ValueRefused(f"All config vars together would pass {LARGEST_CONFIG // 1024} KiB.", field="value", hint="Ship data as a file.")
+        raise ValueRefused(
+            f"All config vars together would be larger than {LARGEST_CONFIG // 1024} KiB.", field="value", hint="Store data in a file."
+        )
     if config == before:
         return None
     write_config(app, config)
@@ -86,14 +92,14 @@ def set_config_vars(actor: Person, *, app: App, changes: Mapping[str, str | None
 
 @transaction.atomic
 def scale(actor: Person, *, app: App, sizes: Mapping[str, Size]) -> None:
-    """Set count and size of some process types; the others stay."""
+    """Set the count and size of some process types. The others do not change."""
     require_member(actor, app.team)
     app = lock_app(app)
     rows = {row.process: row for row in ProcessFormation.objects.filter(app=app)}
     for process, size in sizes.items():
         if process not in rows:
             known = ", ".join(sorted(rows))
-            hint = f"It has {known}." if known else "It gets its process types with the first deploy."
+            hint = f"It has {known}." if known else "The first deploy creates the process types."
             raise NotFound(f"{app.name} has no process type {process}.", hint=hint)
         size.check(process)
     _check_autoscaled(app, rows, sizes)
@@ -110,11 +116,11 @@ def scale(actor: Person, *, app: App, sizes: Mapping[str, Size]) -> None:
 
 @transaction.atomic
 def restart(actor: Person, *, app: App) -> None:
-    """Replace all instances one after the other, without a gap."""
+    """Replace all instances one after the other, without downtime."""
     require_member(actor, app.team)
     app = lock_app(app)
     if app.current_release_id is None:
-        raise Conflict(f"Nothing of {app.name} is running.", hint="Deploy it first.")
+        raise Conflict(f"{app.name} has no running instances.", hint="Deploy it first.")
     App.objects.filter(pk=app.pk).update(generation=F("generation") + 1)
     audit.record(actor, "restarted the app", app=app)
     enqueue(Task.CONVERGE, app.pk)
@@ -123,9 +129,10 @@ def restart(actor: Person, *, app: App) -> None:
 
 @transaction.atomic
 def set_health(actor: Person, *, app: App, changes: Mapping[str, object]) -> None:
-    """Set some of the app's own health check, None for the usual value; the rest stays.
+    """Set parts of the app's own health check. None sets the default value; other parts do not
+    change.
 
-    It holds for instances that start from now on: those that run keep the check they passed.
+    The check applies to instances that start from now on. Running instances keep their check.
     """
     require_member(actor, app.team)
     app, values = lock_app(app), checked(changes)
@@ -143,17 +150,20 @@ def set_health(actor: Person, *, app: App, changes: Mapping[str, object]) -> Non
 
 @transaction.atomic
 def unset_health(actor: Person, *, app: App) -> None:
-    """Take the app's own health check away: its Dockerfile's counts again, or the default."""
+    """Remove the app's own health check. Then its Dockerfile's check applies, or the default."""
     require_member(actor, app.team)
     app = lock_app(app)
     if HealthSettings.objects.filter(app=app).delete()[0]:
-        audit.record(actor, "took the health check of the settings away", app=app)
+        audit.record(actor, "removed the health check of the settings", app=app)
         events.announce(app.name, events.Kind.APP)
 
 
 @transaction.atomic
 def delete_app(actor: Person, *, app: App, typed_name: str) -> None:
-    """Delete an app for good: it is gone from every list at once, and its row when its node has let go of it."""
+    """Delete an app permanently. It disappears from every list immediately.
+
+    Its row is deleted when its node has removed it.
+    """
     require_member(actor, app.team)
     if typed_name.strip() != app.name:
         raise ValueRefused("The name does not match.", field="typed_name", hint=f"Type {app.name} to delete it.")
@@ -169,7 +179,8 @@ def delete_app(actor: Person, *, app: App, typed_name: str) -> None:
 
 
 def forget(app: App) -> None:
-    """Its node has let go of it: delete the row with all that hangs on it, its repository and its logs. For the workers."""
+    """Delete the row of an app that its node has removed, with its related rows, repository and
+    logs. For the workers."""
     for build in Build.objects.filter(app=app):
         build_logs.path_of(build).unlink(missing_ok=True)
     log = app_logs.path_of(app)
@@ -181,34 +192,39 @@ def forget(app: App) -> None:
 
 
 def _check_autoscaled(app: App, rows: Mapping[str, ProcessFormation], sizes: Mapping[str, Size]) -> None:
-    """A number by hand would be undone within seconds; the size of one instance is still people's to choose."""
+    """Refuse a count set by a person, because autoscaling would change it within seconds. The size
+    can be set."""
     if WEB not in sizes or sizes[WEB].count == rows[WEB].count or not (traffic := traffic_of(app)).autoscale:
         return
     raise Conflict(
-        f"{app.name} scales {WEB} by itself, between {traffic.autoscale_least} and {traffic.autoscale_most} instances.",
-        hint="Change these bounds on its Traffic page, or switch autoscaling off there.",
+        f"{app.name} is autoscaled: {WEB} has between {traffic.autoscale_least} and {traffic.autoscale_most} instances.",
+        hint="Change these bounds on its Traffic page, or turn off autoscaling there.",
     )
 
 
 def _checked(changes: Mapping[str, str | None]) -> Mapping[str, str | None]:
     for name, value in changes.items():
         if not _VARIABLE.fullmatch(name):
-            hint = "Use letters, digits and underscores, no digit first, at most 128 of them."
-            raise ValueRefused(f"{name!r} cannot be the name of a config var.", field="name", hint=hint)
+            hint = "Use at most 128 letters, digits and underscores. The first is not a digit."
+            raise ValueRefused(f"{name!r} is not a valid name of a config var.", field="name", hint=hint)
         if name in _OURS:
-            raise ValueRefused(f"{name} is set by Slipway for each instance.", field="name", hint="Read it in your app, and listen there.")
+            raise ValueRefused(
+                f"Slipway sets {name} for each instance.", field="name", hint="Read the variable in your app, and listen on that port."
+            )
         if value is not None and "\0" in value:
             raise ValueRefused(
-                f"The value of {name} holds a zero byte, which no environment can.", field="value", hint="Encode it, for example as Base64."
+                f"The value of {name} contains a zero byte, which an environment variable cannot.",
+                field="value",
+                hint="Encode the value, for example as Base64.",
             )
         if value is not None and len(value.encode()) > LONGEST_VALUE:
-            hint = "Ship it as a file of the source."
+            hint = "Put it in a file of the source."
             raise ValueRefused(f"The value of {name} is longer than {LONGEST_VALUE // 1024} KiB.", field="value", hint=hint)
     return changes
 
 
 def _describe(before: Mapping[str, str], after: Mapping[str, str]) -> str:
-    """Names only; a value is nobody's business in a log."""
+    """Return the changed names only. Values are secret and must not be in a log."""
     put = sorted(name for name, value in after.items() if before.get(name) != value)
     gone = sorted(before.keys() - after.keys())
     parts = ([f"set {', '.join(put)}"] if put else []) + ([f"unset {', '.join(gone)}"] if gone else [])
@@ -218,7 +234,8 @@ def _describe(before: Mapping[str, str], after: Mapping[str, str]) -> str:
 
 def _taken(name: str) -> NameRefused:
     if App.objects.filter(name=name).exclude(deleted_at=None).exists():
-        return NameRefused(f"An app {name} is just being deleted.", hint="Try again in a moment.")
+        return NameRefused(f"An app named {name} is still being deleted.", hint="Try again in a moment.")
     return NameRefused(
-        f"The name {name} is taken.", hint="App names are host names, so they are unique on the whole platform. Choose another."
+        f"The name {name} is already in use.",
+        hint="App names are part of hostnames, so they are unique on this Slipway. Choose another name.",
     )

@@ -1,4 +1,4 @@
-"""The commands a page shows beside its buttons, filled with this host and this person's names."""
+"""Build the command lines that pages show, with this host and the person's names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from portal.quotas import amounts
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Commands:
-    """Ways into one app without a mouse. `TOKEN` stands where a token goes."""
+    """Commands that deploy to an app. `TOKEN` is the place for a token."""
 
     git: str
     upload: str
@@ -21,7 +21,7 @@ class Commands:
 
 
 def commands_for(person: Person, team_name: str, app_name: str) -> Commands:
-    """Lines to paste into a shell."""
+    """Return command lines to paste into a shell."""
     host = urlsplit(settings.PORTAL_URL).netloc
     image = f"{host}/{team_name}/{app_name}:latest"
     return Commands(
@@ -35,16 +35,17 @@ def commands_for(person: Person, team_name: str, app_name: str) -> Commands:
 
 
 def git_clone_url(person: Person, app_name: str) -> str:
-    """Where git pushes to, with the person's name in it so that git asks for the token alone."""
+    """Return the URL to push to. It contains the person's name, so that git asks only for the
+    token."""
     address = urlsplit(settings.PORTAL_URL)
     return f"{address.scheme}://{quote(person.username, safe='')}@{address.netloc}/git/{app_name}.git"
 
 
 def example_commands(person: Person, team_name: str) -> Commands:
-    """The same for an app that is still to be made."""
+    """Return the same commands for an app that does not exist yet."""
     return commands_for(person, team_name, "my-app")
 
 
 def max_upload() -> str:
-    """How large an archive may be, in words."""
+    """Return the maximum size of an archive, in words."""
     return amounts.size(settings.MAX_UPLOAD)

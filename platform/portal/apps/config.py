@@ -1,4 +1,4 @@
-"""An app's config vars as they will be in its next release."""
+"""An app's config vars for its next release."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from portal.apps.models import App, ConfigVar
 
 
 def config_of(app: App) -> dict[str, str]:
-    """By name, decrypted."""
+    """Return the decrypted values by name."""
     return {row.name: secrets.decrypt(row.encrypted_value) for row in ConfigVar.objects.filter(app=app).order_by("name")}
 
 
 def write_config(app: App, config: Mapping[str, str]) -> None:
-    """Make them exactly these; the caller holds the app's lock and writes the audit row."""
+    """Replace all config vars. The caller holds the app's lock and writes the audit entry."""
     before = config_of(app)
     ConfigVar.objects.filter(app=app).exclude(name__in=config).delete()
     for name, value in config.items():

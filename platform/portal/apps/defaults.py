@@ -1,4 +1,5 @@
-"""Config vars that an app's file gives a default: set where nobody set them, and never changed after."""
+"""Set config vars that a manifest gives a default. A variable that already has a value does not
+change."""
 
 from __future__ import annotations
 
@@ -10,12 +11,15 @@ from portal.apps.config import config_of, write_config
 from portal.apps.models import App, GeneratedSecret
 from portal.releases.declared import Variable
 
-LARGEST_CONFIG = 96 * 2**10  # execve(2) gives arguments and environment together 128 KiB a string, and apps add their own
+# execve(2) allows 128 KiB per string for arguments and environment together, and apps add their own
+# variables
+LARGEST_CONFIG = 96 * 2**10
 
 
 def set_defaults(app: App, variables: Mapping[str, Variable]) -> tuple[dict[str, str], list[str]]:
-    """The config vars with all defaults in, and what to tell of it. The caller holds the app's lock."""
-    config, told = config_of(app), []
+    """Return the config vars with all defaults, and notes about what was set. The caller holds the
+    app's lock."""
+    config, notes = config_of(app), []
     room = LARGEST_CONFIG - sum(_weight(name, value) for name, value in config.items())
     for name, variable in variables.items():
         if name in config or (variable.value is None and not variable.digits):
@@ -23,16 +27,19 @@ def set_defaults(app: App, variables: Mapping[str, Variable]) -> tuple[dict[str,
         value = variable.value if variable.value is not None else _secret(app, name, variable.digits)
         room -= _weight(name, value)
         if room < 0:
-            told.append(f"{name} keeps no default: all config vars together would pass {LARGEST_CONFIG // 1024} KiB")
+            notes.append(f"{name} was not set to its default: all config vars together would be larger than {LARGEST_CONFIG // 1024} KiB")
             break
         config[name] = value
-        told.append(f"Set {name} to {'a generated secret' if variable.value is None else 'its default'}")
+        notes.append(f"Set {name} to {'a generated secret' if variable.value is None else 'its default'}")
     write_config(app, config)
-    return config, told
+    return config, notes
 
 
 def _secret(app: App, name: str, digits: int) -> str:
-    """Drawn once an app and name: a rollback, or a person who unset it, must not make what it signed worthless."""
+    """Return the generated secret of this app and name. It is generated only once.
+
+    So a rollback, or a person who unsets the variable, does not invalidate what was signed with it.
+    """
     known = GeneratedSecret.objects.filter(app=app, name=name).first()
     if known is not None:
         return secrets.decrypt(known.encrypted_value)

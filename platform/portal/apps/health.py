@@ -1,4 +1,8 @@
-"""Whose word counts for an app's health check: its file's, the settings', its Dockerfile's or ours. Asking is the node's."""
+"""Resolve the effective health check of an app. Precedence: manifest, settings, Dockerfile,
+default.
+
+The node runs the check.
+"""
 
 from __future__ import annotations
 
@@ -10,24 +14,24 @@ from portal.releases.declared import Declared, Health
 
 
 class Source(StrEnum):
-    """Who may say it, first to last."""
+    """The sources of a health check, highest precedence first."""
 
     FILE = "file"  # slipway.toml or app.json
-    SETTINGS = "settings"  # the app's page, or the API
+    SETTINGS = "settings"  # the settings page, or the API
     DOCKERFILE = "dockerfile"
     DEFAULT = "default"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counting:
-    """The check that counts, whole: of two sources nothing is mixed."""
+    """The effective check. All its values are from one source."""
 
     source: Source
     check: Health
 
 
 def counting_for(app: App, declared: Declared) -> Counting:
-    """For instances of a release whose file said that."""
+    """Return the check for instances of a release with this manifest."""
     if declared.health is not None:
         return Counting(source=Source.FILE, check=declared.health)
     if (row := health_of(app)) is not None:
@@ -38,17 +42,17 @@ def counting_for(app: App, declared: Declared) -> Counting:
 
 
 def counting_now(app: App) -> Counting:
-    """For the live release, or for an app without one."""
+    """Return the check for the live release, or for an app without one."""
     return counting_for(app, app.current_release.declared if app.current_release else Declared())
 
 
 def health_of(app: App) -> HealthSettings | None:
-    """What is set in the portal, if anything is."""
+    """Return the check that was set in the portal, or None."""
     return HealthSettings.objects.filter(app=app).first()
 
 
 def check_of(row: HealthSettings) -> Health:
-    """As a value; of path and command only what its kind asks."""
+    """Return the check as a value. Path and command are set only if the kind uses them."""
     line = row.command if row.kind == CheckKind.COMMAND else ""
     return Health(
         kind=row.kind,
@@ -63,15 +67,17 @@ def check_of(row: HealthSettings) -> Health:
 
 
 def describe(row: HealthSettings) -> str:
-    """For the audit log: "GET /healthz, 5 s each, every 10 s, 3 attempts, 30 s to start"."""
+    """Describe a check for the audit log: "GET /healthz, timeout 5 s, every 10 s, 3 attempts, start
+    period 30 s"."""
     words = _words(row)
     words = words if len(words) <= 160 else f"{words[:159]}…"
     counted = "1 attempt" if row.attempts == 1 else f"{row.attempts} attempts"
-    return f"{words}, {row.timeout:g} s each, every {row.interval:g} s, {counted}, {row.start_period:g} s to start"
+    return f"{words}, timeout {row.timeout:g} s, every {row.interval:g} s, {counted}, start period {row.start_period:g} s"
 
 
 def _words(row: HealthSettings) -> str:
-    """As the node says it (runtime/health.py), which a test holds together."""
+    """Describe the check in the same words as the node (runtime/health.py). A test compares the
+    two."""
     match row.kind:
         case CheckKind.TCP:
             return "a connection to its port"

@@ -1,4 +1,5 @@
-"""An app's log: what all its instances printed, in one file named after it, written by its node."""
+"""The path of an app's log. The log has the output of all instances and is written by the app's
+node."""
 
 from __future__ import annotations
 
@@ -13,5 +14,5 @@ __all__ = ["LogLine", "follow", "path_of", "tail"]
 
 
 def path_of(app: App) -> Path:
-    """Where it is, or will be."""
+    """Return the path, even if the file does not exist yet."""
     return Path(settings.APP_LOGS) / f"{app.name}.log"

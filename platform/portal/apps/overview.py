@@ -1,4 +1,5 @@
-"""What an app's pages show that moves by itself: its status, its instances, its last deploys. Read by views and by the event stream."""
+"""The changing parts of an app's pages: status, instances and last deploys. Used by views and the
+event stream."""
 
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ LAST_DEPLOYS = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceLine:
-    """One instance with its last sample; CPU and memory are None while there is none."""
+    """An instance with its last usage sample. CPU and memory are None without a sample."""
 
     instance: Instance
     cpu: int | None
@@ -33,7 +34,7 @@ class InstanceLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overview:
-    """The moving parts of the overview."""
+    """The changing parts of the overview page."""
 
     app: App
     url: str
@@ -43,11 +44,11 @@ class Overview:
     building: Build | None
     jobs: Jobs
     scaling: Scaling | None  # the last decision of autoscaling
-    pulse: Pulse | None  # None: nothing was counted in the last minutes
+    pulse: Pulse | None  # None if there were no requests in the last minutes
 
 
 def overview_of(app: App) -> Overview:
-    """Look once."""
+    """Read the current state."""
     return Overview(
         app=app,
         url=url_of(app),
@@ -62,7 +63,7 @@ def overview_of(app: App) -> Overview:
 
 
 def instance_lines(app: App) -> list[InstanceLine]:
-    """Running instances against the limits the kernel holds them to."""
+    """Return running instances with their usage and the limits that the kernel enforces."""
     instances = list(instances_of(app))
     usage = usage_of(instances)
     quota = quota_of(app.team)

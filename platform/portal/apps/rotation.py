@@ -1,4 +1,4 @@
-"""Putting every config var under the newest key."""
+"""Encrypt every config var with the newest key."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from portal.releases.models import Release
 
 @transaction.atomic
 def reencrypt_all() -> int:
-    """Encrypt all config vars, those of releases too, with the first key; how many rows that were."""
+    """Encrypt all config vars with the first key, including those of releases. Return the number of
+    rows."""
     count = 0
     for var in ConfigVar.objects.select_for_update():
         ConfigVar.objects.filter(pk=var.pk).update(encrypted_value=secrets.rotate(var.encrypted_value))

@@ -1,6 +1,8 @@
-"""Config vars at rest: AES and HMAC by Fernet, under keys that lie in files beside the database, not in it.
+"""Encrypt config vars at rest with Fernet (AES and HMAC). The keys are in files, not in the
+database.
 
-The newest key encrypts, all of them decrypt, so a key is replaced by putting a new one first (`manage.py rotate_config_key`).
+The newest key encrypts; all keys can decrypt. To replace a key, add a new one as the first line
+(`manage.py rotate_config_key`).
 """
 
 from __future__ import annotations
@@ -14,12 +16,12 @@ from django.core.exceptions import ImproperlyConfigured
 
 
 def encrypt(text: str) -> bytes:
-    """Ciphertext for a BinaryField."""
+    """Return the ciphertext, for a BinaryField."""
     return _keys().encrypt(text.encode())
 
 
 def decrypt(ciphertext: bytes | memoryview) -> str:
-    """The text again; ImproperlyConfigured when none of our keys made it."""
+    """Return the text. Raise ImproperlyConfigured if none of the keys fits."""
     try:
         return _keys().decrypt(bytes(ciphertext)).decode()
     except InvalidToken:
@@ -29,22 +31,22 @@ def decrypt(ciphertext: bytes | memoryview) -> str:
 
 
 def encrypt_config(config: Mapping[str, str]) -> bytes:
-    """A release's config vars, whole."""
+    """Encrypt all config vars of a release as one text."""
     return encrypt(json.dumps(dict(config), sort_keys=True))
 
 
 def decrypt_config(ciphertext: bytes | memoryview) -> dict[str, str]:
-    """The reverse of `encrypt_config`."""
+    """Reverse `encrypt_config`."""
     config: dict[str, str] = json.loads(decrypt(ciphertext))
     return config
 
 
 def rotate(ciphertext: bytes | memoryview) -> bytes:
-    """The same text under the newest key."""
+    """Encrypt the same text with the newest key."""
     return _keys().rotate(bytes(ciphertext))
 
 
 def _keys() -> MultiFernet:
     if not settings.CONFIG_KEYS:
-        raise ImproperlyConfigured(f"There is no {settings.SECRETS / 'config.key'}. Make it once with manage.py make_secrets.")
+        raise ImproperlyConfigured(f"{settings.SECRETS / 'config.key'} does not exist. Create it once with manage.py make_secrets.")
     return MultiFernet([Fernet(key) for key in settings.CONFIG_KEYS])

@@ -1,4 +1,4 @@
-"""An app's settings: config vars, formation, health check, deletion."""
+"""Views of an app's settings: config vars, formation, health check, deletion."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from portal.releases.models import Release
 @signed_in
 @never_cache
 def settings(request: SignedInRequest, name: str) -> HttpResponse:
-    """All of them on one page. `?reveal=NAME` shows one config var's value."""
+    """Show all settings on one page. `?reveal=NAME` shows the value of one config var."""
     return _page(request, app_for(request.user, name), revealed=request.GET.get("reveal", ""))
 
 
 @signed_in
 @never_cache
 def config_var(request: SignedInRequest, name: str, variable: str) -> HttpResponse:
-    """One row of the config vars, masked or (`?reveal`) to be edited: for htmx."""
+    """Show one row of the config vars, masked or (`?reveal`) editable. Requested by htmx."""
     app = app_for(request.user, name)
     config = config_of(app)
     if variable not in config:
@@ -46,7 +46,7 @@ def config_var(request: SignedInRequest, name: str, variable: str) -> HttpRespon
 @signed_in
 @require_POST
 def set_config(request: SignedInRequest, name: str) -> HttpResponse:
-    """Add or change one config var, or take one away."""
+    """Add, change or remove a config var."""
     app, form = app_for(request.user, name), ConfigVarForm(request.POST)
     if form.is_valid():
         variable, value = form.cleaned_data["name"].strip(), form.cleaned_data["value"].replace("\r\n", "\n")
@@ -81,7 +81,7 @@ def set_many(request: SignedInRequest, name: str) -> HttpResponse:
 @signed_in
 @require_POST
 def scale(request: SignedInRequest, name: str) -> HttpResponse:
-    """Set count and size of the process types."""
+    """Set the count and size of the process types."""
     app = app_for(request.user, name)
     forms = size_forms(formation_of(app), request.POST)
     if all_valid(forms):
@@ -90,14 +90,15 @@ def scale(request: SignedInRequest, name: str) -> HttpResponse:
         except Refused as refused:
             refusals.mark(forms[0][1], refused)
         else:
-            messages.success(request, "Scaled.\nInstances are started or stopped as needed, without a gap.")
+            messages.success(request, "Scaled.\nInstances are started or stopped as needed, without downtime.")
             return redirect("app-settings", name)
     return _page(request, app, forms=forms)
 
 
 @signed_in
 def scale_preview(request: SignedInRequest, name: str) -> HttpResponse:
-    """What a change of the formation would make of the team's use: for htmx, while the form is filled in."""
+    """Show the team's quota usage after a change of the formation. Requested by htmx while the form
+    is edited."""
     app = app_for(request.user, name)
     forms = size_forms(formation_of(app), request.GET)
     if all_valid(forms):
@@ -110,11 +111,11 @@ def scale_preview(request: SignedInRequest, name: str) -> HttpResponse:
 @signed_in
 @require_POST
 def set_health(request: SignedInRequest, name: str) -> HttpResponse:
-    """Set the app's own health check, or take it away."""
+    """Set or remove the app's own health check."""
     app = app_for(request.user, name)
     if "remove" in request.POST:
         actions.unset_health(request.user, app=app)
-        messages.success(request, f"The health check set here is taken away.\n{_counts(app)}")
+        messages.success(request, f"The health check of these settings was removed.\n{_counts(app)}")
         return redirect("app-settings", name)
     form = HealthForm(request.POST)
     if form.is_valid():
@@ -124,7 +125,7 @@ def set_health(request: SignedInRequest, name: str) -> HttpResponse:
         except Refused as refused:
             refusals.mark(form, refused)
         else:
-            messages.success(request, f"The health check is set.\n{_counts(app)}")
+            messages.success(request, f"The health check was saved.\n{_counts(app)}")
             return redirect("app-settings", name)
     return _page(request, app, refused_health=form)
 
@@ -132,7 +133,7 @@ def set_health(request: SignedInRequest, name: str) -> HttpResponse:
 @signed_in
 @require_POST
 def delete(request: SignedInRequest, name: str) -> HttpResponse:
-    """Delete the app, if its name was typed."""
+    """Delete the app if its name was typed correctly."""
     app, form = app_for(request.user, name), DeleteForm(request.POST)
     if form.is_valid():
         try:
@@ -140,7 +141,7 @@ def delete(request: SignedInRequest, name: str) -> HttpResponse:
         except Refused as refused:
             refusals.mark(form, refused)
         else:
-            messages.success(request, f"{name} is deleted.\nIts instances are being stopped, and its name is free again shortly.")
+            messages.success(request, f"{name} was deleted.\nIts instances are being stopped. Its name can be used again shortly.")
             return redirect("home")
     return _page(request, app, delete_form=form)
 
@@ -183,14 +184,15 @@ def _page(
 
 
 def _counts(app: App) -> str:
-    """For a message: what becomes of a change."""
+    """Describe the effect of a change, for a message."""
     counting = counting_now(app)
-    words = Truncator(counting.check.words).chars(200)  # a command may be long, and messages travel in a cookie
+    # a command may be long, and messages are stored in a cookie
+    words = Truncator(counting.check.words).chars(200)
     if counting.source is Source.FILE and app.current_release:
-        return f"What {app.current_release.declared.file} says goes before it: {words}."
-    return f"For instances that start from now on it is {words}."
+        return f"{app.current_release.declared.file} has precedence: {words}."
+    return f"Instances that start from now on use: {words}."
 
 
 def _say_saved(request: SignedInRequest, release: Release | None, sentence: str) -> None:
-    after = f"v{release.number} with it is being rolled out." if release else "The next deploy will have it."
+    after = f"It is being rolled out as v{release.number}." if release else "The next deploy will use it."
     messages.success(request, f"{sentence}\n{after}")

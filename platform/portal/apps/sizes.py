@@ -1,4 +1,4 @@
-"""How many instances of a process type there are, and of what size, as a value."""
+"""The count and size of a process type, as a value."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from portal.errors import ValueRefused
 
 MIB = 2**20
 LEAST = {"count": 0, "cpu": 50, "memory": 32 * MIB, "processes": 8, "disk": 16 * MIB}
-_MOST = 2**31 - 1  # of count, cpu and processes, as the columns hold them
+_MOST = 2**31 - 1  # of count, cpu and processes: the limit of their database columns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Size:
-    """CPU in millicores, memory and disk in bytes; each for one instance. `processes` are PIDs, threads included."""
+    """The size of one instance: CPU in millicores, memory and disk in bytes, `processes` as the
+    number of PIDs including threads."""
 
     count: int = 1
     cpu: int = 500
@@ -25,17 +26,17 @@ class Size:
 
     @classmethod
     def of(cls, row: ProcessFormation) -> Self:
-        """The row's values."""
+        """Return the values of the row."""
         return cls(count=row.count, cpu=row.cpu, memory=row.memory, processes=row.processes, disk=row.disk)
 
     def check(self, process: str) -> None:
-        """ValueRefused where an instance so small could not start."""
+        """Raise ValueRefused if an instance of this size could not start."""
         for name, least in LEAST.items():
             value = getattr(self, name)
             most = 2**53 if name in ("memory", "disk") else _MOST
             if not least <= value <= most:
-                raise ValueRefused(f"{process} cannot have {name}={value}: it is at least {least} and at most {most}.", field=name)
+                raise ValueRefused(f"{process} cannot have {name}={value}. The minimum is {least}, the maximum {most}.", field=name)
 
     def describe(self) -> str:
-        """For the audit log: "3 × 0.5 CPU, 512 MiB"."""
+        """Describe the size for the audit log: "3 × 0.5 CPU, 512 MiB"."""
         return f"{self.count} × {self.cpu / 1000:g} CPU, {self.memory // MIB} MiB"

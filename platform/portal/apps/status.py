@@ -1,4 +1,4 @@
-"""The one word and the one sentence that say how an app is."""
+"""Summarise the state of an app in one word and one sentence."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Word = Literal["live", "changing", "failed", "asleep", "stopped"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppStatus:
-    """`word` picks colour and icon; `sentence` is for people."""
+    """`word` selects the colour and icon; `sentence` is for people."""
 
     word: Word
     sentence: str
@@ -27,7 +27,7 @@ class AppStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Facts:
-    """What the status of one app follows from."""
+    """The facts that determine the status of one app."""
 
     formation: Mapping[str, int]  # process type -> count
     instances: Sequence[Instance]
@@ -37,12 +37,12 @@ class _Facts:
 
 
 def status_of(app: App) -> AppStatus:
-    """Look at the rows and say what is running, and what is under way or went wrong last."""
+    """Return the current status of the app, and what is in progress or failed last."""
     return statuses_of([app])[app.pk]
 
 
 def statuses_of(apps: Iterable[App]) -> dict[int, AppStatus]:
-    """The same of many apps by row id, in as many queries as for one."""
+    """Return the statuses of many apps by row id, with as many queries as for one."""
     apps = list(apps)
     facts = _facts_of([app.pk for app in apps])
     return {app.pk: _status(app.current_release, facts[app.pk]) for app in apps}
@@ -61,7 +61,7 @@ def _facts_of(apps: Sequence[int]) -> dict[int, _Facts]:
     last = {rollout.release.app_id: rollout for rollout in wanted.filter(pk__in=newest)}
     under_way = {
         rollout.release.app_id: rollout for rollout in wanted.filter(release__app__in=apps, state__in=OPEN).order_by("pk")
-    }  # a newer one supersedes its predecessor when it is made
+    }  # a new rollout supersedes the previous one when it is created
     builds = Build.objects.filter(app__in=apps).values("app").annotate(newest=Max("pk")).values_list("newest", flat=True)
     built = {build.app_id: build for build in Build.objects.filter(pk__in=builds)}
     return {
@@ -81,9 +81,9 @@ def _status(release: Release | None, facts: _Facts) -> AppStatus:
     rollout, build = facts.under_way, facts.last_build
     if rollout is not None:
         step = RolloutState(rollout.state).label.lower()
-        return AppStatus(word="changing", sentence=_join(now, f"v{rollout.release.number} is on its way: {step}."))
+        return AppStatus(word="changing", sentence=_join(now, f"v{rollout.release.number} is being rolled out: {step}."))
     if build is not None and not BuildState(build.state).is_over:
-        what = "A build is running." if build.state == BuildState.BUILDING else "A build waits for its turn."
+        what = "A build is running." if build.state == BuildState.BUILDING else "A build is queued."
         return AppStatus(word="changing", sentence=_join(now, what))
     failure = _last_failure(facts)
     if now is None:
@@ -97,25 +97,26 @@ def _running(release: Release, facts: _Facts) -> AppStatus:
     live = sum(1 for instance in there if instance.state == InstanceState.LIVE)
     crashed = [instance for instance in there if instance.state == InstanceState.CRASHED]
     if wanted == 0:
-        return AppStatus(word="stopped", sentence=f"v{release.number} is scaled to no instances.")
+        return AppStatus(word="stopped", sentence=f"v{release.number} is scaled to 0 instances.")
     if crashed:
         why = f" {crashed[0].process} crashed: {crashed[0].detail}" if crashed[0].detail else f" {crashed[0].process} crashed."
         word: Word = "live" if live else "failed"
         return AppStatus(word=word, sentence=f"v{release.number} has {live} of {wanted} {_noun(wanted)} healthy.{why}")
     asleep = sum(1 for instance in there if instance.state == InstanceState.ASLEEP)
     if asleep and live + asleep >= wanted:
-        return AppStatus(word="asleep", sentence=f"v{release.number} is asleep: nobody asked for it. The first request wakes it.")
+        return AppStatus(word="asleep", sentence=f"v{release.number} is asleep, because there were no requests. The next request wakes it.")
     if not live and any(instance.state == InstanceState.WAKING for instance in there):
-        return AppStatus(word="changing", sentence=f"v{release.number} is waking: whoever asks is held until it answers.")
+        return AppStatus(word="changing", sentence=f"v{release.number} is waking up. Requests wait until it answers.")
     if live < wanted:
         return AppStatus(
-            word="changing", sentence=f"v{release.number} has {live} of {wanted} {_noun(wanted)} healthy, the rest are starting."
+            word="changing", sentence=f"v{release.number} has {live} of {wanted} {_noun(wanted)} healthy. The others are starting."
         )
     return AppStatus(word="live", sentence=f"v{release.number} is live, {live} of {wanted} {_noun(wanted)} healthy.")
 
 
 def _last_failure(facts: _Facts) -> str:
-    """What went wrong, if the last thing tried was a failure; it is history as soon as something newer is live."""
+    """Return the failure if the last build or rollout failed. A newer live release hides older
+    failures."""
     rollout, build = facts.last_rollout, facts.last_build
     if build is not None and build.state == BuildState.FAILED and (rollout is None or rollout.created_at < build.created_at):
         return f"The last build failed: {build.reason}"

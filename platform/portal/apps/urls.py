@@ -1,4 +1,4 @@
-"""Addresses of apps."""
+"""URLs of apps."""
 
 from __future__ import annotations
 

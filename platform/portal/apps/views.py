@@ -1,4 +1,5 @@
-"""The list of apps, a new one, and one app's overview, logs, restart and deletion. Its settings are in settings_views."""
+"""Views of the app list, a new app, and an app's overview, logs and restart. `settings_views` has
+the settings."""
 
 from __future__ import annotations
 
@@ -31,12 +32,12 @@ from portal.releases.story import Deploy, previous_good, stories_of
 from portal.sending import log_response
 
 SHOWN_LINES = 500
-LOOKED_THROUGH = 20_000  # lines, for those of one source
+LOOKED_THROUGH = 20_000  # lines that are searched for those of one source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppLine:
-    """One app in the list."""
+    """An app in the list."""
 
     app: App
     url: str
@@ -47,7 +48,8 @@ class AppLine:
 
     @property
     def worry(self) -> str:
-        """Why it stands first: failed, or its last deploy did; or changing. Empty where all is well."""
+        """Return why the app needs attention: it or its last deploy failed, or it is changing.
+        Empty if all is well."""
         if self.status.word == "failed" or (self.last is not None and self.last.state == "failed"):
             return "failed"
         return "changing" if self.status.word == "changing" else ""
@@ -55,7 +57,7 @@ class AppLine:
 
 @signed_in
 def home(request: SignedInRequest) -> HttpResponse:
-    """What needs attention, then all apps; the three ways in while there is none."""
+    """Show apps that need attention, then all apps. Without apps, show the ways to deploy."""
     apps = list(apps_of(request.user))
     pulses = pulses_of(app.name for app in apps)
     statuses, live = statuses_of(apps), live_counts_of(apps)
@@ -91,7 +93,7 @@ def home(request: SignedInRequest) -> HttpResponse:
 @signed_in
 @require_http_methods(["GET", "POST"])
 def new_app(request: SignedInRequest) -> HttpResponse:
-    """Make an app."""
+    """Create an app."""
     teams = list(teams_of(request.user))
     form = AppForm(teams, request.POST or None, initial={"team": request.GET.get("team", "")})
     if form.is_valid():
@@ -109,12 +111,12 @@ def new_app(request: SignedInRequest) -> HttpResponse:
 
 @signed_in
 def name_hint(request: SignedInRequest) -> HttpResponse:
-    """Whether a name could be taken, while it is typed."""
+    """Show if a name is available. Requested by htmx while the name is typed."""
     name = request.GET.get("name", "")
     try:
         name = check_app_name(name)
         if App.objects.filter(name=name).exists():
-            raise NameRefused(f"The name {name} is taken.", hint="Choose another.")
+            raise NameRefused(f"The name {name} is already in use.", hint="Choose another name.")
     except Refused as refused:
         return render(request, "apps/fragments/name_hint.html", {"refused": refused if name else None})
     return render(request, "apps/fragments/name_hint.html", {"url": url_of(App(name=name))})
@@ -122,13 +124,13 @@ def name_hint(request: SignedInRequest) -> HttpResponse:
 
 @signed_in
 def overview(request: SignedInRequest, name: str) -> HttpResponse:
-    """How it is, where it is, what runs, what changed last, and the ways to deploy."""
+    """Show the status, URL, instances, last changes and ways to deploy."""
     app = app_for(request.user, name)
     return render(request, "apps/overview.html", overview_context(request, app))
 
 
 def overview_context(request: SignedInRequest, app: App) -> dict[str, object]:
-    """All that the overview's template reads; a refused upload shows the page again."""
+    """Return the context of the overview's template. A refused upload shows the page again."""
     return {
         "app": app,
         "overview": overview_of(app),
@@ -142,7 +144,8 @@ def overview_context(request: SignedInRequest, app: App) -> dict[str, object]:
 
 @signed_in
 def logs(request: SignedInRequest, name: str) -> HttpResponse:
-    """The end of the log, and what comes; `?source=router` shows only what one source said."""
+    """Show the end of the log and new lines. `?source=router` shows only the lines of one
+    source."""
     app = app_for(request.user, name)
     source = request.GET.get("source", "")
     lines = app_logs.tail(app_logs.path_of(app), LOOKED_THROUGH if source else SHOWN_LINES)
@@ -161,11 +164,11 @@ def logs(request: SignedInRequest, name: str) -> HttpResponse:
 
 @signed_in
 def log_file(request: SignedInRequest, name: str) -> HttpResponseBase:
-    """The whole current log file, as text."""
+    """Download the current log file as text."""
     app = app_for(request.user, name)
     path = app_logs.path_of(app)
     if not path.exists():
-        raise NotFound(f"{app.name} has printed nothing yet.")
+        raise NotFound(f"{app.name} has no log lines yet.")
     return log_response(path, filename=f"{app.name}.log")
 
 
@@ -179,12 +182,13 @@ def restart(request: SignedInRequest, name: str) -> HttpResponse:
     except Refused as refused:
         refusals.notice(request, refused)
     else:
-        messages.success(request, f"{name} is restarting.\nInstances are replaced one after the other, without a gap.")
+        messages.success(request, f"{name} is restarting.\nInstances are replaced one after the other, without downtime.")
     return redirect("app", name)
 
 
 def _deploy_first(request: SignedInRequest, app: App) -> HttpResponse:
-    """The archive that came with the new app's name. Where it is refused, the app stands and its page says why."""
+    """Deploy the archive that was sent with the new app's name. If it is refused, the app exists
+    and its page shows why."""
     try:
         location = reverse("build", args=[app.name, submit_upload(request, app).pk])
     except Refused as refused:

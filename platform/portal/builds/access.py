@@ -1,4 +1,4 @@
-"""The only way to builds."""
+"""Read builds. Other modules get them only from here."""
 
 from __future__ import annotations
 
@@ -13,18 +13,21 @@ from portal.releases.models import Rollout
 
 
 def builds_of(app: App) -> QuerySet[Build]:
-    """All builds, newest first."""
+    """Return all builds of an app, newest first."""
     return Build.objects.filter(app=app).select_related("source", "created_by").order_by("-id")
 
 
 def build_for(person: Person, app_name: str, id: int) -> Build:
-    """One build of an app they may see. NotFound otherwise."""
+    """Return a build of an app that the person may see. Raise NotFound otherwise."""
     build = builds_of(app_for(person, app_name)).select_related("app", "app__team").filter(pk=id).first()
     if build is None:
-        raise NotFound(f"{app_name} has no build {id}.", hint="Look at the list of its deploys.")
+        raise NotFound(f"{app_name} has no build {id}.", hint="Check the app's list of deploys.")
     return build
 
 
 def rollout_of(build: Build) -> Rollout | None:
-    """How the release it made was brought to traffic, the last try; None before it succeeded, or when a later build was quicker."""
+    """Return the last rollout of the build's release.
+
+    None before the build succeeded, or if a later build was released first.
+    """
     return Rollout.objects.filter(release__build=build).select_related("release").order_by("release__number", "-id").first()

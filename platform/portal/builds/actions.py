@@ -1,4 +1,5 @@
-"""Writes to builds. Upload, git push and API all deploy through `submit`; the rest is for the workers."""
+"""Change builds. Uploads, git pushes and the API deploy through `submit`. The other functions are
+for the workers."""
 
 from __future__ import annotations
 
@@ -23,11 +24,13 @@ from portal.quotas import decision
 from portal.releases.actions import lock_app, release_from_build
 from portal.releases.models import Rollout
 
-MOST_UNDER_WAY = 20  # builds of one team that run or wait; all teams share the node's few places to build
+# builds of one team that run or wait; all teams share the node's few build slots
+MOST_UNDER_WAY = 20
 UNDER_WAY = (BuildState.QUEUED, BuildState.BUILDING)
-_REFERENCE = re.compile(r"[A-Za-z0-9\[][A-Za-z0-9._:/@\[\]-]{0,254}", re.ASCII)  # the worker knows all the rules
+# a rough check; the worker knows all rules
+_REFERENCE = re.compile(r"[A-Za-z0-9\[][A-Za-z0-9._:/@\[\]-]{0,254}", re.ASCII)
 _BEFORE = {
-    BuildState.BUILDING: UNDER_WAY,  # taken up again after its worker was lost
+    BuildState.BUILDING: UNDER_WAY,  # resumed after its worker was lost
     BuildState.SUCCEEDED: (BuildState.BUILDING,),
     BuildState.FAILED: UNDER_WAY,
     BuildState.CANCELLED: UNDER_WAY,
@@ -36,9 +39,11 @@ _BEFORE = {
 
 @transaction.atomic
 def submit(actor: Person, *, app: App, source: Source, origin: str, description: str = "") -> Build:
-    """Deploy a source: check the team's quota and queue a build, which on success makes a release and rolls it out.
+    """Deploy a source: check the team's quota and queue a build. A successful build makes a release
+    and rolls it out.
 
-    An older build of the app that waits or runs is ended: its code would be replaced at once.
+    An older build of the app that waits or runs is cancelled, because its code would be replaced
+    soon.
     """
     require_member(actor, app.team)
     check_room()
@@ -46,11 +51,13 @@ def submit(actor: Person, *, app: App, source: Source, origin: str, description:
     app = lock_app(app)
     older = list(Build.objects.filter(app=app, state__in=UNDER_WAY))
     if Build.objects.filter(app__team=app.team_id, state__in=UNDER_WAY).count() - len(older) >= MOST_UNDER_WAY:
-        raise Conflict(f"Team {app.team.name} has {MOST_UNDER_WAY} builds under way.", hint="Wait for one to end, or cancel one.")
+        raise Conflict(
+            f"Team {app.team.name} already has {MOST_UNDER_WAY} builds queued or running.", hint="Wait for one to end, or cancel one."
+        )
     words = (description or source.filename)[:200]
     build = Build.objects.create(app=app, source=source, origin=origin, description=words, created_by=actor)
     for overtaken in older:
-        _move(overtaken, BuildState.CANCELLED, reason=f"Build {build.pk} took its place.", finished_at=timezone.now())
+        _move(overtaken, BuildState.CANCELLED, reason=f"Build {build.pk} replaced it.", finished_at=timezone.now())
     audit.record(actor, f"deployed {words}", app=app)
     enqueue(Task.BUILD, build.pk)
     events.announce(app.name, events.Kind.BUILD)
@@ -59,12 +66,15 @@ def submit(actor: Person, *, app: App, source: Source, origin: str, description:
 
 @transaction.atomic
 def submit_image(actor: Person, *, app: App, reference: str, origin: str, username: str = "", password: str = "") -> Build:
-    """Deploy an image that another registry has under HOST/NAME:TAG. The credentials last as long as the build."""
+    """Deploy an image from another registry, named HOST/NAME:TAG. The credentials are deleted when
+    the build ends."""
     if not _REFERENCE.fullmatch(reference):
-        # Not repeated: somebody may have pasted an address with a password in it.
-        raise SourceRefused("That is no name of an image.", hint="Name it like ghcr.io/me/app:1.2 or nginx:stable.")
+        # The message does not repeat the text: it may be a pasted URL with a password.
+        raise SourceRefused("This is not a valid image name.", hint="Use a name like ghcr.io/me/app:1.2 or nginx:stable.")
     if bool(username) != bool(password):
-        raise SourceRefused("A user name and a password go together.", hint="Give both, or none for an image that anybody may pull.")
+        raise SourceRefused(
+            "A user name needs a password, and a password needs a user name.", hint="Give both, or neither for a public image."
+        )
     source, _ = Source.objects.get_or_create(
         digest=hashlib.sha256(reference.encode()).hexdigest(), filename=reference, defaults={"size": 0, "kind": SourceKind.REFERRED}
     )
@@ -77,22 +87,26 @@ def submit_image(actor: Person, *, app: App, reference: str, origin: str, userna
 
 @transaction.atomic
 def cancel(actor: Person, *, build: Build) -> None:
-    """Stop a build that is queued or running; the worker sees it within a second."""
+    """Stop a build that is queued or running. The worker notices within a second."""
     require_member(actor, build.app.team)
     if not _move(build, BuildState.CANCELLED, reason=f"{actor.username} cancelled it.", finished_at=timezone.now()):
-        raise Conflict(f"Build {build.pk} is over already.")
+        raise Conflict(f"Build {build.pk} has already ended.")
     audit.record(actor, f"cancelled build {build.pk}", app=build.app)
 
 
 @transaction.atomic
 def mark_building(build: Build) -> bool:
-    """A worker begins, or begins again. False when the build is over: cancelled, or done by another."""
+    """Mark the build as running, also after its worker was lost. Return False if the build has
+    ended."""
     return _move(build, BuildState.BUILDING, started_at=Coalesce("started_at", timezone.now()))
 
 
 @transaction.atomic
 def succeed(build: Build, image: str, processes: Mapping[str, str], app_file: Mapping[str, object] | None = None) -> Rollout | None:
-    """The image is in the store: make its release. None when the build was cancelled meanwhile or a later one was released first."""
+    """Make the release of a successful build.
+
+    Return None if the build was cancelled in the meantime or a later build was released first.
+    """
     if not _move(
         build, BuildState.SUCCEEDED, image=image, processes=dict(processes), app_file=dict(app_file or {}), finished_at=timezone.now()
     ):
@@ -103,7 +117,7 @@ def succeed(build: Build, image: str, processes: Mapping[str, str], app_file: Ma
 
 @transaction.atomic
 def fail(build: Build, reason: str) -> bool:
-    """It did not work out, and this is why. False when it was over already."""
+    """Mark the build as failed. Return False if it has already ended."""
     failed = _move(build, BuildState.FAILED, reason=reason, finished_at=timezone.now())
     if failed:
         audit.record(None, f"build {build.pk} failed: {reason}", app=build.app)
@@ -111,7 +125,7 @@ def fail(build: Build, reason: str) -> bool:
 
 
 def _move(build: Build, state: BuildState, **values: object) -> bool:
-    """Compare and swap; losing the race is a normal outcome."""
+    """Change the state by compare and swap. Losing the race is normal."""
     if state.is_over:
         values["encrypted_credentials"] = None
     moved = Build.objects.filter(pk=build.pk, state__in=_BEFORE[state]).update(state=state, **values) == 1

@@ -1,4 +1,4 @@
-"""The form of an upload, and its one way to a build."""
+"""The upload forms, and how they submit a build."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from portal.errors import SourceRefused
 
 
 class UploadForm(forms.Form):
-    """One archive."""
+    """Input for an archive."""
 
     archive = forms.FileField()
 
 
 class ImageForm(forms.Form):
-    """The name of an image in another registry, and who may pull it there."""
+    """Input for the name of an image in another registry, with credentials."""
 
     image = forms.CharField(max_length=255)
     username = forms.CharField(max_length=255, required=False)
@@ -26,10 +26,10 @@ class ImageForm(forms.Form):
 
 
 def submit_named(request: SignedInRequest, app: App) -> Build:
-    """Build the image that a form names. Refused like the actions it calls."""
+    """Build the image that a form names. Raises the errors of the actions that it calls."""
     form = ImageForm(request.POST)
     if not form.is_valid():
-        raise SourceRefused("No image was named, or its name is too long.", hint="Name it like ghcr.io/me/app:1.2.")
+        raise SourceRefused("The image name is empty or too long.", hint="Use a name like ghcr.io/me/app:1.2.")
     said = form.cleaned_data
     return actions.submit_image(
         request.user,
@@ -42,10 +42,10 @@ def submit_named(request: SignedInRequest, app: App) -> Build:
 
 
 def submit_upload(request: SignedInRequest, app: App) -> Build:
-    """Keep the archive that came with a form, and build it. Refused like the actions it calls."""
+    """Store the archive of a form, and build it. Raises the errors of the actions that it calls."""
     form = UploadForm(request.POST, request.FILES)
     if not form.is_valid():
-        raise SourceRefused("No archive came with the form, or it was empty.", hint="Choose a file first.")
+        raise SourceRefused("The form has no archive, or the archive is empty.", hint="Choose a file first.")
     archive = form.cleaned_data["archive"]
     source = sources.store_upload(archive, filename=archive.name)
     return actions.submit(request.user, app=app, source=source, origin=Origin.UPLOAD, description=archive.name)

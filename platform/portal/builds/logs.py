@@ -1,4 +1,4 @@
-"""A build's log: a file named after its row id, written by the workers."""
+"""The path of a build's log. The file is named after the row id and written by the workers."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ __all__ = ["LogLine", "follow", "path_of", "tail"]
 
 
 def path_of(build: Build) -> Path:
-    """Where it is, or will be."""
+    """Return the path, even if the file does not exist yet."""
     return Path(settings.BUILD_LOGS) / f"{build.pk}.log"

@@ -1,4 +1,4 @@
-"""Sources and the builds made from them."""
+"""Sources, and the builds of sources."""
 
 from __future__ import annotations
 
@@ -9,24 +9,26 @@ from portal.apps.models import App
 
 
 class SourceKind(models.TextChoices):
-    ARCHIVE = "archive", "Archive"  # of code; its bytes lie in the sources folder
-    PUSHED = "pushed", "Pushed image"  # its parts lie where the registry received them
-    REFERRED = "referred", "Image of another registry"  # named; the worker fetches it
+    ARCHIVE = "archive", "Archive"  # code; its bytes are in the sources folder
+    PUSHED = "pushed", "Pushed image"  # its parts are in the registry's folder of received blobs
+    REFERRED = "referred", "Image from another registry"  # only a name; the worker pulls it
 
 
 class Source(models.Model):
-    """What one deploy is made of: an archive by its SHA-256, an image by the digest of its manifest, or the name of one elsewhere."""
+    """The input of a build: an archive (by its SHA-256), an image (by its manifest's digest),
+    or the name of an image elsewhere."""
 
     kind = models.CharField(max_length=10, choices=SourceKind.choices, default=SourceKind.ARCHIVE)
-    digest = models.CharField(max_length=64)  # hex; of a name, that of its bytes
+    digest = models.CharField(max_length=64)  # hex; for a name, the digest of the name
     filename = models.CharField(
         max_length=255
-    )  # as uploaded; its ending tells the archive's kind. Of an image: TEAM/APP:TAG, HOST/NAME:TAG
+    )  # as uploaded; the extension of an archive is its format. For an image: TEAM/APP:TAG or HOST/NAME:TAG
     size = models.PositiveBigIntegerField()
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
-        # Same bytes, other ending: another source, since the ending tells how to unpack them. The file is shared.
+        # The same bytes with another extension are another source, because the extension decides
+        # how to unpack them. The file is shared.
         constraints = (models.UniqueConstraint(fields=("digest", "filename"), name="one_source_a_digest_and_name"),)
 
 
@@ -39,7 +41,7 @@ class BuildState(models.TextChoices):
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing will change any more."""
+        """Return True if the state cannot change any more."""
         return self in (BuildState.SUCCEEDED, BuildState.FAILED, BuildState.CANCELLED)
 
 
@@ -51,7 +53,8 @@ class Origin(models.TextChoices):
 
 
 class Build(models.Model):
-    """Turns a source into an image. The log is a file named after the row's id; a failed one carries its reason."""
+    """A build turns a source into an image. Its log is a file named after the row's id. A failed
+    build has a reason."""
 
     app = models.ForeignKey(App, on_delete=models.CASCADE, related_name="builds")
     source = models.ForeignKey(Source, on_delete=models.PROTECT, related_name="builds")
@@ -61,8 +64,10 @@ class Build(models.Model):
     reason = models.TextField(blank=True)
     image = models.CharField(max_length=80, blank=True)  # manifest digest, sha256:…
     processes = models.JSONField(default=dict)  # process type -> command, as detected
-    encrypted_credentials = models.BinaryField(null=True)  # JSON object, for the registry of its image; erased when the build is over
-    app_file = models.JSONField(default=dict)  # what slipway.toml or app.json says: see portal.releases.declared
+    # JSON object, for the registry of its image; deleted when the build ends
+    encrypted_credentials = models.BinaryField(null=True)
+    # the content of slipway.toml or app.json: see portal.releases.declared
+    app_file = models.JSONField(default=dict)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True, blank=True)

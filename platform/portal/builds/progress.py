@@ -1,4 +1,4 @@
-"""How far one deploy has come: its build, then its release's rollout, as the steps of a timeline."""
+"""The progress of one deploy: the steps of its build, then of its release's rollout."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from portal.releases.timeline import Step, moments_of, steps_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """Where it stands. `state` is the build's until there is a rollout, then the rollout's."""
+    """The progress of a deploy. `state` is the build's state until there is a rollout, then the
+    rollout's state."""
 
     build: Build
     rollout: Rollout | None
@@ -27,7 +28,7 @@ class Progress:
 
 
 def progress_of(build: Build) -> Progress:
-    """Look once."""
+    """Return the current progress."""
     rollout = rollout_of(build)
     return Progress(
         build=build,
@@ -45,13 +46,13 @@ def _sentence(build: Build, rollout: Rollout | None) -> str:
     if rollout is not None:
         name = f"v{rollout.release.number}"
         return {
-            RolloutState.PENDING: f"{name} is built and waits for its rollout.",
+            RolloutState.PENDING: f"{name} is built and its rollout is queued.",
             RolloutState.RELEASING: f"{name} runs its release phase.",
-            RolloutState.LAUNCHING: f"{name} starts, and takes traffic as soon as it is healthy.",
+            RolloutState.LAUNCHING: f"{name} is starting. It receives traffic when it is healthy.",
             RolloutState.LIVE: f"{name} went live.",
             RolloutState.FAILED: f"{name} did not go live.{_still_serving(build)}",
-            RolloutState.ROLLED_BACK: f"{name} had some of the requests and was rolled back by itself.{_still_serving(build)}",
-            RolloutState.SUPERSEDED: f"{name} was overtaken by a newer release.",
+            RolloutState.ROLLED_BACK: f"{name} received part of the traffic and was rolled back automatically.{_still_serving(build)}",
+            RolloutState.SUPERSEDED: f"{name} was superseded by a newer release.",
         }[RolloutState(rollout.state)]
     return {
         BuildState.QUEUED: _place(build),
@@ -64,17 +65,17 @@ def _sentence(build: Build, rollout: Rollout | None) -> str:
 
 def _place(build: Build) -> str:
     position = turns.position_of(build)
-    return turns.words_of(position) if position else "Waiting for a builder."
+    return turns.words_of(position) if position else "Waiting for a build slot."
 
 
 def _still_serving(build: Build) -> str:
-    return f" v{build.app.current_release.number} still serves." if build.app.current_release else ""
+    return f" v{build.app.current_release.number} still serves the traffic." if build.app.current_release else ""
 
 
 def _steps(build: Build, rollout: Rollout | None) -> list[Step]:
     moments = [("Received", build.created_at)]
     if build.started_at is not None:
-        moments.append(("Build began", build.started_at))
+        moments.append(("Build started", build.started_at))
     if build.finished_at is not None:
         words = {BuildState.SUCCEEDED: "Image built", BuildState.FAILED: "Build failed", BuildState.CANCELLED: "Cancelled"}
         moments.append((words.get(BuildState(build.state), "Build ended"), build.finished_at))

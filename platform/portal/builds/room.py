@@ -1,4 +1,4 @@
-"""Whether the disk has room for one build more. What runs is never touched by the answer."""
+"""Check that the disk has space for another build. Running apps are not affected."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from portal.errors import NoRoom
 
 
 def check_room() -> None:
-    """NoRoom: the disk that holds the state is in use to settings.DISK_FULL percent or more, as df(1) counts."""
+    """Raise NoRoom if the disk of the state folder is settings.DISK_FULL percent full or more,
+    counted like df(1)."""
     status = os.statvfs(settings.STATE)
     used = status.f_blocks - status.f_bfree
     percent = 100 * used / max(used + status.f_bavail, 1)
     if percent >= settings.DISK_FULL:
         raise NoRoom(
-            f"The disk of this Slipway is {percent:.0f} % full, so nothing new is built. Apps that run are not affected.",
-            hint=f"An admin can make room, and then it goes on: {admin_names()}.",
+            f"The disk of this Slipway is {percent:.0f} % full, so no new builds start. Running apps are not affected.",
+            hint=f"Ask an admin to free disk space: {admin_names()}.",
         )

@@ -1,4 +1,5 @@
-"""Archives by the SHA-256 of their bytes: on disk whole and synced before a row speaks of them, then never changed."""
+"""Store archives by the SHA-256 of their bytes. A file is complete and synced before a row refers
+to it, and never changes."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.zst", ".tzst", ".tar.xz", ".
 
 
 def store_upload(file: UploadedFile[bytes], *, filename: str) -> Source:
-    """Keep an uploaded archive. SourceRefused when it is empty, too large or of no kind we unpack."""
+    """Store an uploaded archive. Raise SourceRefused if it is empty, too large or of an unknown
+    type."""
     name = _checked_name(filename)
     if isinstance(file, UploadedArchive):
         return _keep(Path(file.temporary_file_path()), file.hash.hexdigest(), file.size or 0, name)
@@ -34,19 +36,21 @@ def store_upload(file: UploadedFile[bytes], *, filename: str) -> Source:
 
 
 def store_file(path: Path, *, filename: str) -> Source:
-    """Keep an archive that we made ourselves in settings.INCOMING (of a git commit); the caller removes its own name of it."""
+    """Store an archive that the portal made in settings.INCOMING (from a git commit). The caller
+    removes the original name."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return _keep(path, digest, path.stat().st_size, _checked_name(filename))
 
 
 def path_of(source: Source) -> Path:
-    """Where the bytes lie."""
+    """Return the path of the archive."""
     return Path(settings.SOURCES) / source.digest
 
 
 def sweep_incoming(*, older_than: float = 86400.0) -> int:
-    """Remove what interrupted uploads left behind, by age in seconds; how many. For the upkeep schedule."""
+    """Remove the files of interrupted uploads that are older than `older_than` seconds. Return
+    their number."""
     removed = 0
     for path in settings.INCOMING.glob("*"):
         if time.time() - path.stat().st_mtime > older_than:
@@ -56,9 +60,11 @@ def sweep_incoming(*, older_than: float = 86400.0) -> int:
 
 
 def collect(needed: Container[str], *, older_than: float = 3600.0) -> tuple[int, int]:
-    """Remove archives whose digest is not needed and that nobody sent within `older_than` seconds; how many, and their bytes.
+    """Remove archives that are not needed and were not uploaded within `older_than` seconds. Return
+    their number and bytes.
 
-    An archive that just came has no build yet, so its age protects it. Rows stay: they tell what was deployed.
+    A new archive has no build yet, so its age protects it. Rows are kept as a record of the
+    deploys.
     """
     removed = freed = 0
     for path in settings.SOURCES.glob("*"):
@@ -74,11 +80,11 @@ def collect(needed: Container[str], *, older_than: float = 3600.0) -> tuple[int,
 
 def _keep(path: Path, digest: str, size: int, filename: str) -> Source:
     if size == 0:
-        raise SourceRefused(f"The file {filename} is empty.", hint="Look at how it was made, and upload it again.")
+        raise SourceRefused(f"The file {filename} is empty.", hint="Create the archive again and check its size.")
     if size > settings.MAX_UPLOAD:
         raise SourceTooLarge(
-            f"The archive {filename} is larger than the {settings.MAX_UPLOAD // 2**20} MiB that one deploy may have.",
-            hint="Leave out what a build does not need: dependencies, build results, data.",
+            f"The archive {filename} is too large. The limit is {settings.MAX_UPLOAD // 2**20} MiB.",
+            hint="Leave out files that the build does not need, such as dependencies, build results and data.",
         )
     target = settings.SOURCES / digest
     path.chmod(0o440)
@@ -87,9 +93,9 @@ def _keep(path: Path, digest: str, size: int, filename: str) -> Source:
     fresh = settings.INCOMING / f"{digest}-{os.urandom(6).hex()}"
     os.link(path, fresh)
     with _folder_held(fcntl.LOCK_SH):
-        fresh.rename(target)  # whole or not at all; over the same bytes where they came before, which makes them young again
+        fresh.rename(target)  # atomic; it replaces an identical earlier file, which renews its age
         _sync_folder(settings.SOURCES)
-    fresh.unlink(missing_ok=True)  # rename(2) does nothing where both are one file already
+    fresh.unlink(missing_ok=True)  # rename(2) does nothing if both names are already the same file
     source, _ = Source.objects.get_or_create(digest=digest, filename=filename, defaults={"size": size})
     return source
 
@@ -97,13 +103,13 @@ def _keep(path: Path, digest: str, size: int, filename: str) -> Source:
 def _checked_name(filename: str) -> str:
     name = "".join(character for character in PurePath(filename.replace("\\", "/")).name if character.isprintable())[-255:]
     if not name.lower().endswith(ENDINGS):
-        raise SourceRefused(f"{name or 'A file without a name'} is no archive we take.", hint=f"Pack the code as {', '.join(ENDINGS)}.")
+        raise SourceRefused(f"Unsupported archive type: {name or 'a file without a name'}.", hint=f"Use one of {', '.join(ENDINGS)}.")
     return name
 
 
 @contextmanager
 def _folder_held(how: int) -> Iterator[None]:
-    """Keeps `collect` from removing what an upload just found to be there already."""
+    """Lock the folder, so that `collect` does not remove a file that an upload has just found."""
     descriptor = os.open(settings.SOURCES, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(descriptor, how)
@@ -113,7 +119,7 @@ def _folder_held(how: int) -> Iterator[None]:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Makes the new name itself survive a power cut (fsync(2))."""
+    """Make the new name durable across a power failure (fsync(2))."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

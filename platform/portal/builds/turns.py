@@ -1,6 +1,6 @@
-"""Whose build comes next: teams take turns, and within a team the oldest goes first.
+"""The order of queued builds: teams take turns, and within a team the oldest build is first.
 
-One order for all: workers begin builds in it, and people are told their place in it.
+Workers start builds in this order, and pages show the position.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from portal.builds.models import Build, BuildState
 
 
 def order(waiting: Iterable[tuple[int, int]], running: Iterable[int]) -> list[int]:
-    """Builds as they will begin. `waiting` is (build, team) of each that is queued, `running` the team of each that is under way.
+    """Return the queued builds in the order in which they will start.
 
-    The team with the fewest builds under way comes next, and of several such the one whose oldest build waits longest; so who
-    queues a hundred builds holds up their own.
+    `waiting` has (build, team) of each queued build, `running` the team of each running build. The
+    team with the fewest running builds is next. If several teams are equal, the team with the
+    oldest queued build is next. So a team that queues a hundred builds delays only its own.
     """
     of_team: dict[int, deque[int]] = {}
     for build, team in sorted(waiting):
@@ -35,26 +36,26 @@ def order(waiting: Iterable[tuple[int, int]], running: Iterable[int]) -> list[in
 
 
 def queue() -> list[int]:
-    """All queued builds in their order now."""
+    """Return all queued builds in their current order."""
     waiting = Build.objects.filter(state=BuildState.QUEUED).values_list("pk", "app__team")
     return order(waiting, Build.objects.filter(state=BuildState.BUILDING).values_list("app__team", flat=True))
 
 
 def position_of(build: Build) -> int | None:
-    """Its place in the queue, from 1; None when it does not wait (any more)."""
+    """Return the position in the queue, from 1. None if the build is not queued."""
     if build.state != BuildState.QUEUED:
         return None
     try:
         return queue().index(build.pk) + 1
-    except ValueError:  # it began, or was cancelled, since the row was read
+    except ValueError:  # it started or was cancelled after the row was read
         return None
 
 
 def words_of(position: int) -> str:
-    """For people: "3rd in the queue, about 2 builds before yours."."""
+    """Describe a position: "3rd in the queue, about 2 builds before yours."."""
     before = position - 1
     if not before:
-        return "1st in the queue: it begins as soon as a builder is free."
+        return "1st in the queue. It starts when a build slot is free."
     return f"{position}{_ending(position)} in the queue, about {before} build{'' if before == 1 else 's'} before yours."
 
 

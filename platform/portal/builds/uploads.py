@@ -1,4 +1,5 @@
-"""Uploaded archives go straight to disk, beside where they will stay, and are hashed on the way."""
+"""Write uploaded archives directly to the disk of the sources folder, and hash them at the same
+time."""
 
 from __future__ import annotations
 
@@ -11,13 +12,14 @@ from django.core.files.uploadedfile import UploadedFile
 from django.core.files.uploadhandler import FileUploadHandler
 
 if TYPE_CHECKING:
-    _Upload = UploadedFile[bytes]  # generic in django-stubs alone
+    _Upload = UploadedFile[bytes]  # generic only in django-stubs
 else:
     _Upload = UploadedFile
 
 
 class UploadedArchive(_Upload):
-    """A file of one request in the incoming folder; its name is gone when it is closed, and `builds.sources` gives it a lasting one."""
+    """An uploaded file in the incoming folder. Its name is removed when it is closed;
+    `builds.sources` gives it a permanent name."""
 
     def __init__(self, name: str, content_type: str | None = None) -> None:
         settings.INCOMING.mkdir(parents=True, exist_ok=True)
@@ -26,9 +28,11 @@ class UploadedArchive(_Upload):
         self.hash = hashlib.sha256()
 
     def append(self, data: bytes) -> None:
-        """Write and hash, up to what one upload may have; the rest is only counted, and `builds.sources` refuses it by its size.
+        """Write and hash data up to the limit of an upload. Data beyond it is only counted, so that
+        `builds.sources` refuses the file.
 
-        Raising here would pass for an error of the server: the form is first read by the CSRF check, outside any view.
+        An exception here would look like a server error, because the CSRF check reads the form
+        first, outside any view.
         """
         self.size = (self.size or 0) + len(data)
         if self.size <= settings.MAX_UPLOAD:
@@ -36,13 +40,13 @@ class UploadedArchive(_Upload):
             self.draft.write(data)
 
     def temporary_file_path(self) -> str:
-        """Where the bytes are now (Django's own name for this)."""
+        """Return the current path of the bytes (Django's method name)."""
         self.draft.flush()
         return self.draft.name
 
 
 class ArchiveUploadHandler(FileUploadHandler):
-    """Django calls it for each part of a form that is a file."""
+    """Handles the files of a form. Django calls it for each part that is a file."""
 
     archive: UploadedArchive
 
@@ -50,9 +54,9 @@ class ArchiveUploadHandler(FileUploadHandler):
         super().new_file(*args, **kwargs)
         self.archive = UploadedArchive(self.file_name or "", self.content_type)
 
-    def receive_data_chunk(self, raw_data: bytes, start: int) -> None:  # noqa: ARG002  # Django's signature
+    def receive_data_chunk(self, raw_data: bytes, start: int) -> None:  # noqa: ARG002  # signature given by Django
         self.archive.append(raw_data)
 
-    def file_complete(self, file_size: int) -> UploadedArchive:  # noqa: ARG002  # Django's signature
+    def file_complete(self, file_size: int) -> UploadedArchive:  # noqa: ARG002  # signature given by Django
         self.archive.seek(0)
         return self.archive

@@ -1,4 +1,4 @@
-"""Addresses of builds."""
+"""URLs of builds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Deploying by upload, and the page of one build."""
+"""Views that deploy an upload, and the page of a build."""
 
 from __future__ import annotations
 
@@ -32,14 +32,15 @@ SHOWN_LINES = 2000
 @signed_in
 @require_POST
 def deploy(request: SignedInRequest, name: str) -> HttpResponse:
-    """Take an archive and build it. A script gets JSON with the build's address, a plain form is sent there."""
+    """Build an uploaded archive. A script gets JSON with the build's URL, a plain form is
+    redirected to it."""
     return _deployed(request, name, submit_upload)
 
 
 @signed_in
 @require_POST
 def deploy_image(request: SignedInRequest, name: str) -> HttpResponse:
-    """Fetch an image from another registry and deploy it."""
+    """Pull an image from another registry and deploy it."""
     return _deployed(request, name, submit_named)
 
 
@@ -58,7 +59,7 @@ def _deployed(request: SignedInRequest, name: str, submit: Callable[[SignedInReq
 
 @signed_in
 def build(request: SignedInRequest, name: str, number: int) -> HttpResponse:
-    """Its state, its log, and how its release came to traffic."""
+    """Show the state and log of a build, and the rollout of its release."""
     found = build_for(request.user, name, number)
     context = {
         "app": found.app,
@@ -73,23 +74,23 @@ def build(request: SignedInRequest, name: str, number: int) -> HttpResponse:
 
 @signed_in
 def log_file(request: SignedInRequest, name: str, number: int) -> HttpResponseBase:
-    """The whole build log, as text."""
+    """Download the build log as text."""
     found = build_for(request.user, name, number)
     path = build_logs.path_of(found)
     if not path.exists():
-        raise NotFound(f"Build {number} has printed nothing yet.")
+        raise NotFound(f"Build {number} has no log lines yet.")
     return log_response(path, filename=f"{name}-build-{number}.log")
 
 
 @signed_in
 @require_POST
 def cancel(request: SignedInRequest, name: str, number: int) -> HttpResponse:
-    """Stop it."""
+    """Cancel a build."""
     found = build_for(request.user, name, number)
     try:
         actions.cancel(request.user, build=found)
     except Refused as refused:
         refusals.notice(request, refused)
     else:
-        messages.success(request, "The build is cancelled.\nWhat ran before still runs.")
+        messages.success(request, "The build was cancelled.\nThe live release is not affected.")
     return redirect("build", name, number)

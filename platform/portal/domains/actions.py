@@ -1,4 +1,4 @@
-"""Writes to domains: people add, check and remove them; workers tell what they saw."""
+"""Change domains: people add, check and remove them; workers record the results of checks."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from portal.traffic.models import TrafficSettings
 MOST = 100  # of one app
 FIRST_PAUSE = timedelta(seconds=15)
 LONGEST_PAUSE = timedelta(hours=1)
-PATIENCE = timedelta(days=7)  # after which nobody looks any more until somebody asks
-TAKEN = "Another app has this domain already."
-TAKEN_HINT = "Whoever has it there can remove it. If that is not you, ask an admin of this Slipway."
+PATIENCE = timedelta(days=7)  # after this time, automatic checks stop until a person asks for one
+TAKEN = "Another app already has this domain."
+TAKEN_HINT = "Remove it from that app first. If you do not have access to that app, ask an admin of this Slipway."
 
 
 @transaction.atomic
 def add(actor: Person, *, app: App, host: str) -> Domain:
-    """Want a domain for an app; it leads there once it is proven."""
+    """Add a domain to an app. The domain serves the app when it is verified."""
     require_member(actor, app.team)
     host = check_host(host)
     app = lock_app(app)
     if Domain.objects.filter(app=app, host=host).exists():
-        raise ValueRefused(f"{app.name} has the domain {host} already.", field="host", hint="It is in the list.")
+        raise ValueRefused(f"{app.name} already has the domain {host}.", field="host", hint="See the list of domains.")
     _check_free(host)
     if Domain.objects.filter(app=app).count() >= MOST:
         raise ValueRefused(f"An app has at most {MOST} domains.", field="host", hint="Remove one, or use a wildcard such as *.example.com.")
@@ -49,7 +49,8 @@ def add(actor: Person, *, app: App, host: str) -> Domain:
 
 @transaction.atomic
 def verify(actor: Person, *, domain: Domain) -> Domain:
-    """Look for the proof now, and go on looking for some days. A verified one stays as it is."""
+    """Check the domain now, and start some days of automatic checks. A verified domain does not
+    change."""
     domain = _locked(actor, domain)
     if domain.state == DomainState.VERIFIED:
         return domain
@@ -64,7 +65,7 @@ def verify(actor: Person, *, domain: Domain) -> Domain:
 
 @transaction.atomic
 def remove(actor: Person, *, domain: Domain) -> None:
-    """Lead it to the app no more. Its certificate goes with it."""
+    """Remove the domain from the app, and its certificate."""
     domain = _locked(actor, domain)
     TrafficSettings.objects.filter(app=domain.app, canonical_host=domain.host).update(canonical_host="")
     domain.delete()
@@ -75,14 +76,18 @@ def remove(actor: Person, *, domain: Domain) -> None:
 
 
 def mark_verified(domain: Domain, how: str, now: datetime) -> bool:
-    """The proof was seen. False: the domain is gone, or another app was quicker, which is told in its row. For the workers."""
+    """Record that the domain is verified. Return False if the domain was removed or another app was
+    first.
+
+    In the second case the domain's row has the reason. For the workers.
+    """
     try:
         with transaction.atomic():
             if not _waiting(domain).update(
                 state=DomainState.VERIFIED, reason="", checked_at=now, next_check_at=None, tries=domain.tries + 1
             ):
                 return False
-            audit.record(None, f"saw that the domain {domain.host} is the team's, {how}", app=domain.app)
+            audit.record(None, f"verified the domain {domain.host} {how}", app=domain.app)
             enqueue(Task.CONVERGE, domain.app_id)
             enqueue(Task.TEND_DOMAINS)
     except IntegrityError:
@@ -93,7 +98,8 @@ def mark_verified(domain: Domain, how: str, now: datetime) -> bool:
 
 
 def mark_unproven(domain: Domain, reason: str, now: datetime) -> None:
-    """The proof was not seen: look again later, less and less often, and not for ever. For the workers."""
+    """Record that the domain is not verified. Later checks become less frequent, and stop in the
+    end. For the workers."""
     tries = domain.tries + 1
     pause = min(FIRST_PAUSE * 2 ** min(tries - 1, 20), LONGEST_PAUSE)
     over = now - domain.asked_at >= PATIENCE
@@ -116,7 +122,7 @@ def _locked(actor: Person, domain: Domain) -> Domain:
     app = lock_app(domain.app)
     locked = Domain.objects.select_for_update().select_related("app__team").filter(pk=domain.pk, app=app).first()
     if locked is None:
-        raise NotFound(f"{app.name} has no domain {domain.host} any more.")
+        raise NotFound(f"The domain {domain.host} of {app.name} was removed.")
     return locked
 
 

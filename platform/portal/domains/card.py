@@ -1,4 +1,4 @@
-"""What the card of an app's domains shows: a line each, with what proves it and how its certificate stands."""
+"""The data of the domain card: a line per domain with its verification and its certificate."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from portal.domains.forms import AddressForm, CertificateForm, DomainForm
 from portal.domains.models import Domain, DomainCertificate, DomainState, OwnCertificate
 from portal.traffic.access import traffic_of
 
-SOON = timedelta(days=14)  # before the end of an uploaded certificate, which nobody renews
+# before the end of an uploaded certificate, which is not renewed automatically
+SOON = timedelta(days=14)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,20 +27,21 @@ class Line:
 
     domain: Domain
     record: str  # name of the TXT record
-    file: str  # address of the file; empty for a wildcard
+    file: str  # URL of the file; empty for a wildcard
     certificate: DomainCertificate | None
     standing: str  # of its certificate: none, ordering, good, soon or expired
-    needs_upload: bool  # nobody orders one for it
+    needs_upload: bool  # no certificate is ordered for it
     form: forms.Form
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
-    """All of it. `https`: whether this Slipway speaks HTTPS itself; without, certificates are somebody else's."""
+    """The whole card. `https` is True if this Slipway serves HTTPS itself. Otherwise a proxy in
+    front of it has the certificates."""
 
     own_host: str
     own_certificate: OwnCertificate | None
-    own_standing: str  # of it; empty: none is to be had
+    own_standing: str  # of the app's default hostname; empty if it can have no certificate
     lines: list[Line]
     add: forms.Form
     addresses: forms.Form
@@ -49,7 +51,8 @@ class Card:
 def card_of(
     app: App, *, added: forms.Form | None = None, uploaded: Mapping[int, forms.Form] | None = None, addressed: forms.Form | None = None
 ) -> Card:
-    """The card, with forms that were refused in place of fresh ones; `uploaded` by the domain's id."""
+    """Return the card. Forms that were refused replace the empty ones; `uploaded` is keyed by the
+    domain's id."""
     row = traffic_of(app)
     is_to_have, certificate = own.for_app(app)
     initial = {name: getattr(row, name) for name in AddressForm.base_fields}
@@ -65,7 +68,8 @@ def card_of(
 
 
 def own_certificates() -> list[tuple[str, OwnCertificate | None, str]]:
-    """For the admin: each host that this Slipway itself gives, its certificate and how that stands; those in trouble first."""
+    """Return each host of this Slipway with its certificate and status, for the admin page. Hosts
+    with problems are first."""
     found = [(host, row, standing(row)) for host, row in own.rows().items()]
     return sorted(found, key=lambda line: line[2] == "good")
 
@@ -84,7 +88,8 @@ def _line(domain: Domain, form: forms.Form | None) -> Line:
 
 
 def standing(certificate: DomainCertificate | OwnCertificate | None) -> str:
-    """How it stands: none, ordering, good, soon (an uploaded one ends) or expired."""
+    """Return the status: none, ordering, good, soon (an uploaded certificate ends soon) or
+    expired."""
     if certificate is None or certificate.not_after is None:
         return "none" if certificate is not None and certificate.reason else "ordering"
     left = certificate.not_after - timezone.now()

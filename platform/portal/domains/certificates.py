@@ -1,4 +1,5 @@
-"""Writes to what is known of certificates: people hand one over, workers take it, order others, and tell how it went."""
+"""Change the state of certificates: people upload them, and workers install, order and renew
+them."""
 
 from __future__ import annotations
 
@@ -19,14 +20,14 @@ from portal.errors import Conflict, ValueRefused
 from portal.queue import Task, enqueue
 from portal.releases.actions import lock_app
 
-LONGEST = 64 * 2**10  # characters of a chain, and of a key
-FIRST_PAUSE = timedelta(minutes=5)  # authorities count failures by the hour
+LONGEST = 64 * 2**10  # characters, for a chain and for a key
+FIRST_PAUSE = timedelta(minutes=5)  # authorities count failures per hour
 LONGEST_PAUSE = timedelta(hours=12)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upload:
-    """Two PEM texts, as somebody handed them over."""
+    """A certificate chain and a key as PEM texts, as uploaded."""
 
     chain: str
     key: str
@@ -34,15 +35,16 @@ class Upload:
 
 @transaction.atomic
 def upload(actor: Person, *, domain: Domain, chain: str, key: str) -> None:
-    """Hand over a certificate of one's own. Whether it can be served, a worker sees a moment later and tells in the row."""
+    """Upload a certificate. A worker checks a moment later if it can be served, and records the
+    result in the row."""
     require_member(actor, domain.app.team)
     for field, text, beginning in (("chain", chain, "-----BEGIN CERTIFICATE-----"), ("key", key, "PRIVATE KEY-----")):
         if len(text) > LONGEST or "\0" in text or beginning not in text:
-            hint = f"Paste the text that holds {beginning}, at most {LONGEST // 1024} KiB."
-            raise ValueRefused("This is not in PEM form.", field=field, hint=hint)
+            hint = f"Paste the text that contains {beginning}, at most {LONGEST // 1024} KiB."
+            raise ValueRefused("This is not in PEM format.", field=field, hint=hint)
     app = lock_app(domain.app)
     if not Domain.objects.filter(pk=domain.pk, state=DomainState.VERIFIED).exists():
-        raise Conflict(f"{domain.host} is not verified.", hint="Prove that it is yours first.")
+        raise Conflict(f"{domain.host} is not verified.", hint="Verify the domain first.")
     handed = secrets.encrypt(json.dumps({"chain": chain, "key": key}))
     values = {"encrypted_upload": handed, "reason": "", "tries": 0, "next_try_at": timezone.now()}
     DomainCertificate.objects.update_or_create(domain=domain, defaults=values)
@@ -52,23 +54,25 @@ def upload(actor: Person, *, domain: Domain, chain: str, key: str) -> None:
 
 @transaction.atomic
 def order(actor: Person, *, domain: Domain) -> None:
-    """Have the authority's certificate, now: instead of an uploaded one, or without waiting for the next try."""
+    """Order a certificate now, to replace an uploaded one or to skip the wait for the next
+    attempt."""
     require_member(actor, domain.app.team)
     app = lock_app(domain.app)
     if not Domain.objects.filter(pk=domain.pk, state=DomainState.VERIFIED).exists():
-        raise Conflict(f"{domain.host} is not verified.", hint="Prove that it is yours first.")
+        raise Conflict(f"{domain.host} is not verified.", hint="Verify the domain first.")
     row = DomainCertificate.objects.filter(domain=domain).first()
     if row is not None and not row.uploaded and row.not_after is not None and not row.reason:
-        raise Conflict(f"{domain.host} has a good certificate.", hint="It is renewed by itself, well before it expires.")
+        raise Conflict(f"{domain.host} already has a valid certificate.", hint="It is renewed automatically before it expires.")
     values = {"uploaded": False, "encrypted_upload": None, "tries": 0, "next_try_at": timezone.now()}
     DomainCertificate.objects.update_or_create(domain=domain, defaults=values)
-    audit.record(actor, f"asked for a certificate for {domain.host}", app=app)
+    audit.record(actor, f"ordered a certificate for {domain.host}", app=app)
     enqueue(Task.TEND_CERTIFICATE, domain.pk)
 
 
 @transaction.atomic
 def take_upload(row: DomainCertificate) -> Upload | None:
-    """What was handed over, and wipe it; None if there is nothing, or another worker was quicker. For the workers."""
+    """Return the uploaded certificate and delete it from the row. None if there is none or another
+    worker took it. For the workers."""
     locked = DomainCertificate.objects.select_for_update().get(pk=row.pk)
     if locked.encrypted_upload is None:
         return None
@@ -80,7 +84,7 @@ def take_upload(row: DomainCertificate) -> Upload | None:
 def mark_served(
     domain: Domain, *, uploaded: bool, issuer: str, names: Sequence[str], not_after: datetime, renew_at: datetime | None
 ) -> None:
-    """Browsers are shown this one from now on. For the workers."""
+    """Record the certificate that browsers get from now on. For the workers."""
     values = {
         "uploaded": uploaded,
         "issuer": issuer[:300],
@@ -91,14 +95,16 @@ def mark_served(
         "next_try_at": renew_at,
     }
     DomainCertificate.objects.update_or_create(domain=domain, defaults=values)
-    audit.record(None, f"serves a certificate for {domain.host}, good until {not_after:%Y-%m-%d}", app=domain.app)
+    audit.record(None, f"installed a certificate for {domain.host}, valid until {not_after:%Y-%m-%d}", app=domain.app)
     events.announce(domain.app.name, events.Kind.APP)
 
 
 def mark_refused(domain: Domain, reason: str, *, now: datetime, after: float = 0, renew_at: datetime | None = None) -> None:
-    """An order or upload came to nothing; what was served before is served still. For the workers.
+    """Record that an order or upload failed. The previous certificate is still served. For the
+    workers.
 
-    `after`: seconds to wait at least before the next order. `renew_at`: when what is served is to be renewed anyway.
+    `after`: the least seconds until the next order. `renew_at`: the time at which the served
+    certificate must be renewed in any case.
     """
     row, _ = DomainCertificate.objects.get_or_create(domain=domain)
     next_try_at = renew_at if renew_at is not None and renew_at > now else now + pause(row.tries, after)
@@ -107,16 +113,18 @@ def mark_refused(domain: Domain, reason: str, *, now: datetime, after: float = 0
 
 
 def pause(tries: int, after: float) -> timedelta:
-    """How long to wait after so many orders that failed, and `after` seconds at least."""
+    """Return the time to wait after this number of failed orders, at least `after` seconds."""
     doubled: timedelta = FIRST_PAUSE * 2 ** min(tries, 20)
     return max(min(doubled, LONGEST_PAUSE), timedelta(seconds=after))
 
 
 def rest(domain: Domain, until: datetime | None) -> None:
-    """There is nothing to do before then; None: not before somebody asks. For the workers."""
+    """Record that there is nothing to do before `until`. None: not before a person asks. For the
+    workers."""
     DomainCertificate.objects.filter(domain=domain, encrypted_upload=None).update(next_try_at=until)
 
 
 def mark_lost(domain: Domain) -> None:
-    """The router no longer has its file: get another. For the workers."""
+    """Record that the router has lost the certificate's file, so that a new one is ordered. For the
+    workers."""
     DomainCertificate.objects.filter(domain=domain).update(not_after=None, uploaded=False, next_try_at=timezone.now())

@@ -1,4 +1,4 @@
-"""Forms of domains. They shape input; actions decide what may be."""
+"""Forms for domains. They parse input; the actions check permissions and rules."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _PEM = {**_PLAIN, "rows": 4, "class": "input mono"}
 
 
 class DomainForm(forms.Form):
-    """One more domain."""
+    """Input for a new domain."""
 
     host = forms.CharField(
         label="Domain",
@@ -20,30 +20,31 @@ class DomainForm(forms.Form):
 
 
 class CertificateForm(forms.Form):
-    """A certificate of one's own."""
+    """Input for an uploaded certificate."""
 
     chain = forms.CharField(
         label="Certificate and chain",
-        help_text="PEM: the domain's certificate first, then its issuer's.",
+        help_text="PEM: first the certificate of the domain, then the certificate of its issuer.",
         widget=forms.Textarea(attrs={**_PEM, "placeholder": "-----BEGIN CERTIFICATE-----"}),
     )
     key = forms.CharField(
         label="Private key",
-        help_text="PEM, without a password. It is kept where only the router reads it, and never shown again.",
+        help_text="PEM, without a password. Only the router can read it. It is never shown again.",
         widget=forms.Textarea(attrs={**_PEM, "placeholder": "-----BEGIN PRIVATE KEY-----"}),
     )
 
 
 class AddressForm(forms.Form):
-    """Which of the app's hosts visitors end up at, and how."""
+    """The canonical host of an app, and its redirects."""
 
-    canonical_host = forms.ChoiceField(label="Visitors end up at", required=False, widget=forms.Select(attrs={"class": "input"}))
-    https_only = forms.BooleanField(label="HTTP leads to HTTPS", required=False)
+    canonical_host = forms.ChoiceField(label="Canonical host", required=False, widget=forms.Select(attrs={"class": "input"}))
+    https_only = forms.BooleanField(label="Redirect HTTP to HTTPS", required=False)
     hsts_seconds = forms.IntegerField(
-        label="Seconds for which browsers remember HTTPS", help_text="HSTS. 0: not at all. Begin small: it cannot be taken back sooner."
+        label="HSTS in seconds",
+        help_text="How long browsers remember to use HTTPS. 0: off. Start with a small value: browsers keep it until it expires.",
     )
 
     def __init__(self, *args: object, hosts: tuple[str, ...], **kwargs: object) -> None:
-        super().__init__(*args, **kwargs)  # type: ignore[arg-type]  # passed through as they came
-        choices = [("", "whichever host they came to"), *((host, host) for host in hosts if not host.startswith("*"))]
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]  # passed on unchanged
+        choices = [("", "none (all hosts are served)"), *((host, host) for host in hosts if not host.startswith("*"))]
         self.fields["canonical_host"].choices = choices  # type: ignore[attr-defined]  # it is a ChoiceField

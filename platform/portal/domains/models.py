@@ -1,4 +1,4 @@
-"""Domains of people's own that lead to apps, and the certificates that browsers are shown for them."""
+"""Custom domains of apps, and the certificates that browsers get for them."""
 
 from __future__ import annotations
 
@@ -9,24 +9,27 @@ from portal.apps.models import App
 
 
 class DomainState(models.TextChoices):
-    WAITING = "waiting", "Waiting for proof"  # looked for again and again
-    VERIFIED = "verified", "Verified"  # leads to the app
-    FAILED = "unproven", "Not proven"  # given up, until somebody asks again
+    WAITING = "waiting", "Waiting for verification"  # checked repeatedly
+    VERIFIED = "verified", "Verified"  # serves the app
+    FAILED = "unproven", "Not verified"  # automatic checks have ended; a person can ask for another
 
 
 class Domain(models.Model):
-    """A host name that an app wants. It leads there once somebody has shown that they rule over it; only one app's can be verified."""
+    """A hostname for an app. It serves the app when somebody has proven to own it. Only one app can
+    have it verified."""
 
     app = models.ForeignKey(App, on_delete=models.CASCADE, related_name="domains")
     host = models.CharField(max_length=253)  # lower case; `*.example.com` for all names one level below
-    token = models.CharField(max_length=64)  # what the DNS record or the file has to say
+    token = models.CharField(max_length=64)  # the content of the DNS record or the file
     state = models.CharField(max_length=8, choices=DomainState.choices, default=DomainState.WAITING)
-    reason = models.TextField(blank=True)  # what the last look saw, unless it saw the proof
+    reason = models.TextField(blank=True)  # the result of the last check, unless it succeeded
     tries = models.PositiveIntegerField(default=0)
     created_at = models.DateTimeField(auto_now_add=True)
-    asked_at = models.DateTimeField()  # by a person, last; looking ends some days later
+    # the last time a person asked for a check; automatic checks end some days later
+    asked_at = models.DateTimeField()
     checked_at = models.DateTimeField(null=True, blank=True)
-    next_check_at = models.DateTimeField(null=True, blank=True, db_index=True)  # null: not looked for any more
+    # null: not checked any more
+    next_check_at = models.DateTimeField(null=True, blank=True, db_index=True)
 
     class Meta:
         ordering = ("host",)
@@ -40,19 +43,22 @@ class Domain(models.Model):
 
     @property
     def wildcard(self) -> bool:
-        """Whether it stands for all names one level below another."""
+        """Return True if it is a wildcard for all names one level below another name."""
         return self.host.startswith("*.")
 
 
 class CertificateState(models.Model):
-    """What is known of a certificate that browsers are shown for one host. It lies with the router, and its key there alone."""
+    """The state of a certificate for one host. The router has the certificate, and only the router
+    has its key."""
 
     issuer = models.CharField(max_length=300, blank=True)
     names = models.JSONField(default=list)
-    not_after = models.DateTimeField(null=True, blank=True)  # null: browsers are shown none for this host
-    reason = models.TextField(blank=True)  # why the last order or upload came to nothing
-    tries = models.PositiveIntegerField(default=0)  # that failed since the last success
-    next_try_at = models.DateTimeField(null=True, blank=True, db_index=True)  # null: nothing is to be done
+    # null: there is no certificate for this host
+    not_after = models.DateTimeField(null=True, blank=True)
+    reason = models.TextField(blank=True)  # why the last order or upload failed
+    tries = models.PositiveIntegerField(default=0)  # failed attempts since the last success
+    # null: there is nothing to do
+    next_try_at = models.DateTimeField(null=True, blank=True, db_index=True)
     updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:
@@ -60,14 +66,16 @@ class CertificateState(models.Model):
 
 
 class DomainCertificate(CertificateState):
-    """A custom domain's: ordered, or uploaded by somebody; an uploaded key passes here encrypted, once."""
+    """The certificate of a custom domain, ordered or uploaded. An uploaded key is stored here
+    encrypted until a worker takes it."""
 
     domain = models.OneToOneField(Domain, on_delete=models.CASCADE, related_name="certificate")
-    uploaded = models.BooleanField(default=False)  # somebody looks after it themselves: none is ordered
+    uploaded = models.BooleanField(default=False)  # a person renews it: none is ordered
     encrypted_upload = models.BinaryField(null=True, blank=True)  # chain and key, until a worker has taken them
 
 
 class OwnCertificate(CertificateState):
-    """Of a name that this Slipway itself gives: the portal's, an app's below the base domain, or the wildcard for all of those."""
+    """The certificate of a name of this Slipway: the portal's, an app's default hostname, or the
+    wildcard for all of those."""
 
     host = models.CharField(max_length=253, unique=True)

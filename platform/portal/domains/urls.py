@@ -1,4 +1,4 @@
-"""Addresses of an app's domains."""
+"""URLs of an app's domains."""
 
 from __future__ import annotations
 

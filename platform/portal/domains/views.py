@@ -1,4 +1,4 @@
-"""What the card of domains on an app's traffic page sends: add, prove, certificate, remove. Plain forms, without a script."""
+"""Views behind the domain card: add, verify, certificate, remove. Plain forms without scripts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from portal.traffic.views import page
 @signed_in
 @require_POST
 def add(request: SignedInRequest, name: str) -> HttpResponse:
-    """One more."""
+    """Add a domain."""
     app, form = app_for(request.user, name), DomainForm(request.POST)
     if form.is_valid():
         try:
@@ -29,7 +29,7 @@ def add(request: SignedInRequest, name: str) -> HttpResponse:
         except Refused as refused:
             refusals.mark(form, refused)
         else:
-            messages.success(request, f"{domain.host} is in the list.\nNow show that it is yours, by the DNS record or the file below.")
+            messages.success(request, f"{domain.host} was added.\nNow verify that you own it, with the DNS record or the file below.")
             return _card(name)
     return page(request, app, card=card_of(app, added=form), status=422)
 
@@ -37,30 +37,30 @@ def add(request: SignedInRequest, name: str) -> HttpResponse:
 @signed_in
 @require_POST
 def verify(request: SignedInRequest, name: str, host: str) -> HttpResponse:
-    """Look for the proof again."""
+    """Check a domain again."""
     domain = access.domain_for(request.user, name, host)
     try:
         actions.verify(request.user, domain=domain)
     except Refused as refused:
         refusals.notice(request, refused)
     else:
-        messages.success(request, f"{host} is being checked.\nLook again in a few seconds.")
+        messages.success(request, f"{host} is being checked.\nReload the page in a few seconds.")
     return _card(name)
 
 
 @signed_in
 @require_POST
 def remove(request: SignedInRequest, name: str, host: str) -> HttpResponse:
-    """Take it away."""
+    """Remove a domain."""
     actions.remove(request.user, domain=access.domain_for(request.user, name, host))
-    messages.success(request, f"{host} no longer leads to {name}.")
+    messages.success(request, f"{host} was removed from {name}.")
     return _card(name)
 
 
 @signed_in
 @require_POST
 def upload(request: SignedInRequest, name: str, host: str) -> HttpResponse:
-    """A certificate of one's own."""
+    """Upload a certificate."""
     domain, form = access.domain_for(request.user, name, host), CertificateForm(request.POST)
     if form.is_valid():
         try:
@@ -68,7 +68,7 @@ def upload(request: SignedInRequest, name: str, host: str) -> HttpResponse:
         except Refused as refused:
             refusals.mark(form, refused)
         else:
-            messages.success(request, f"The certificate for {host} is being checked.\nLook again in a few seconds.")
+            messages.success(request, f"The certificate for {host} is being checked.\nReload the page in a few seconds.")
             return _card(name)
     return page(request, domain.app, card=card_of(domain.app, uploaded={domain.pk: form}), status=422)
 
@@ -76,21 +76,21 @@ def upload(request: SignedInRequest, name: str, host: str) -> HttpResponse:
 @signed_in
 @require_POST
 def order(request: SignedInRequest, name: str, host: str) -> HttpResponse:
-    """A certificate from the authority."""
+    """Order a certificate from the authority."""
     domain = access.domain_for(request.user, name, host)
     try:
         certificates.order(request.user, domain=domain)
     except Refused as refused:
         refusals.notice(request, refused)
     else:
-        messages.success(request, f"A certificate for {host} is being ordered.\nThat takes up to two minutes.")
+        messages.success(request, f"A certificate for {host} is being ordered.\nThis takes up to two minutes.")
     return _card(name)
 
 
 @signed_in
 @require_POST
 def addresses(request: SignedInRequest, name: str) -> HttpResponse:
-    """Where visitors end up."""
+    """Set the canonical host and the redirects."""
     app = app_for(request.user, name)
     form = AddressForm(request.POST, hosts=access.hosts_of(app))
     if form.is_valid():
@@ -99,7 +99,7 @@ def addresses(request: SignedInRequest, name: str) -> HttpResponse:
         except Refused as refused:
             refusals.mark(form, refused)
         else:
-            messages.success(request, "Saved.\nIt holds for every request from now on.")
+            messages.success(request, "Saved.\nThe change applies to every new request.")
             return _card(name)
     return page(request, app, card=card_of(app, addressed=form), status=422)
 

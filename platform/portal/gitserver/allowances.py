@@ -1,4 +1,5 @@
-"""What git may use: memory, time and disk of one push or fetch, and how many there may be at the same time."""
+"""The limits of git: memory, time and disk of one push or fetch, and how many may run at the same
+time."""
 
 from __future__ import annotations
 
@@ -11,16 +12,17 @@ from portal.apps.models import App
 from portal.gitserver.slots import Kind, Limit
 from portal.programs.limits import MIB, Limits
 
-QUEUE_SECONDS = 30.0  # how long a push or fetch waits for its turn
-RETRY_SECONDS = 30  # what a client that was refused is told to wait
-MOST_OPEN = 10  # pushes of one team, and of one person, builds they wait for included
-_UNPACKING, _FETCHING = 2, 4  # of one team, and of one person
+QUEUE_SECONDS = 30.0  # the longest time that a push or fetch waits for a slot
+RETRY_SECONDS = 30  # the time after which a refused client should try again
+MOST_OPEN = 10  # pushes of one team, and of one person; includes pushes that wait for their build
+_UNPACKING, _FETCHING = 2, 4  # per team and per person
 _MOST_AT_ONCE = 16  # of all teams together
-_SHARE = 4  # of this machine's memory, pushes together get one part in so many
+_SHARE = 4  # all pushes together get a quarter of the machine's memory
 
 
 def push_limits(most_bytes: int) -> Limits:
-    """Return the limits of one push. The clock stops when its files are in; its build has limits of its own."""
+    """Return the limits of one push. Time counts until its files are stored; the build has its own
+    limits."""
     return Limits(memory=settings.PUSH_MEMORY, cpu_seconds=300, seconds=600, file_size=max(most_bytes, settings.MAX_UPLOAD) + MIB)
 
 
@@ -30,17 +32,17 @@ def fetch_limits() -> Limits:
 
 
 def short_limits() -> Limits:
-    """Return the limits of a command that only looks at refs or a few objects."""
+    """Return the limits of a command that reads only refs or a few objects."""
     return Limits(memory=settings.PUSH_MEMORY, cpu_seconds=30, seconds=60, file_size=settings.MAX_UPLOAD)
 
 
 def pack_limits() -> Limits:
-    """Return the limits of putting many packs into one. It writes a whole repository again."""
+    """Return the limits of a repack, which writes a whole repository again."""
     return Limits(memory=settings.PUSH_MEMORY, cpu_seconds=600, seconds=1800, file_size=16 * 2**30)
 
 
 def open_pushes(app: App, person: Person) -> list[Limit]:
-    """Return the slots of a push from its beginning to the end of its deploy."""
+    """Return the slots that a push holds from its beginning to the end of its deploy."""
     return [
         Limit(kind=Kind.TEAM_OPEN, holder=app.team_id, most=MOST_OPEN),
         Limit(kind=Kind.PERSON_OPEN, holder=person.pk, most=MOST_OPEN),
@@ -49,12 +51,13 @@ def open_pushes(app: App, person: Person) -> list[Limit]:
 
 
 def writing(app: App) -> Limit:
-    """Return the mark of all who write to a repository: what they have half received is not cleaned away."""
+    """Return the shared lock of all writers of a repository. It prevents the removal of their
+    partial files."""
     return Limit(kind=Kind.REPOSITORY, holder=app.pk, most=1, is_shared=True)
 
 
 def unpacking(app: App, person: Person) -> list[Limit]:
-    """Return the slots of a push while git reads what was sent."""
+    """Return the slots that a push holds while git reads the sent data."""
     return [
         Limit(kind=Kind.TEAM_UNPACKING, holder=app.team_id, most=_UNPACKING),
         Limit(kind=Kind.PERSON_UNPACKING, holder=person.pk, most=_UNPACKING),
@@ -63,7 +66,7 @@ def unpacking(app: App, person: Person) -> list[Limit]:
 
 
 def fetching(app: App) -> list[Limit]:
-    """Return the slots of a fetch, or of a look at the refs."""
+    """Return the slots of a fetch, or of a request for the refs."""
     return [
         Limit(kind=Kind.TEAM_FETCHING, holder=app.team_id, most=_FETCHING),
         Limit(kind=Kind.ALL_FETCHING, holder=0, most=_at_once()),

@@ -1,4 +1,5 @@
-"""One push or fetch: git under its team's limits, its answer streamed, and a sentence for the client where a limit was reached."""
+"""Run one push or fetch: git under the team's limits, with a streamed response and an error line if
+a limit is reached."""
 
 from __future__ import annotations
 
@@ -20,19 +21,23 @@ from portal.programs.running import Program
 
 _BLOCK = 2**16
 _HINTS = {
-    Reached.MEMORY: "Large files that change often need most: keep data outside of git, or ask an admin to raise SLIPWAY_PUSH_MEMORY.",
+    Reached.MEMORY: "Large files that change often need the most memory. Keep data outside of git, or ask an admin to raise SLIPWAY_PUSH_MEMORY.",
 }
 
 
 async def push(
     app: App, person: Person, path: Path, body: AsyncIterator[bytes], *, held: Slots, most_bytes: int, protocol: str
 ) -> AsyncIterator[bytes]:
-    """Yield git's answer to a push. A push whose client goes away goes on: its deploy is not stopped, and its ref should follow."""
+    """Yield git's response to a push.
+
+    If the client disconnects, the push continues: its deploy is not stopped, and its ref should be
+    updated.
+    """
     turn = await slots.wait(allowances.unpacking(app, person), patience=allowances.QUEUE_SECONDS)
     if turn is None:
         held.release()
         yield remote_error(
-            f"Team {app.team.name} has other pushes under way that are not read yet. Push again in {allowances.RETRY_SECONDS} s."
+            f"Team {app.team.name} has too many pushes that are still being read. Push again in {allowances.RETRY_SECONDS} s."
         )
         return
     limits = allowances.push_limits(most_bytes)
@@ -55,7 +60,7 @@ async def push(
         os.close(writer)
 
     def on_taken() -> None:
-        """The hook says that the files are in, or has ended."""
+        """React to the hook: it reports that the files are stored, or has ended."""
         asyncio.get_running_loop().remove_reader(reader)
         if os.read(reader, 1):
             program.is_timed = False
@@ -77,7 +82,7 @@ async def push(
 
 
 async def fetch(app: App, person: Person, path: Path, body: AsyncIterator[bytes], *, held: Slots, protocol: str) -> AsyncIterator[bytes]:
-    """Yield git's answer to a fetch. It ends with its client."""
+    """Yield git's response to a fetch. The fetch ends when its client disconnects."""
     limits = allowances.fetch_limits()
     try:
         program = await running.start(
@@ -101,7 +106,7 @@ async def fetch(app: App, person: Person, path: Path, body: AsyncIterator[bytes]
 
 
 class _Exchange:
-    """A program of git's that reads a body and answers."""
+    """A git program that reads a request body and writes a response."""
 
     def __init__(self, program: Program, limits: Limits, what: str, body: AsyncIterator[bytes], afterwards: Callable[[], object]) -> None:
         self._program, self._limits, self._what, self._afterwards = program, limits, what, afterwards
@@ -109,7 +114,8 @@ class _Exchange:
         self._complaints = asyncio.create_task(running.log_complaints(program.process, what))
 
     async def answer(self, answer: Answer, *, outlives_reader: bool) -> AsyncIterator[bytes]:
-        """Yield the answer; a reader who goes away ends the program, unless it outlives them."""
+        """Yield the response. If the client disconnects, the program is stopped, unless
+        `outlives_reader`."""
         stdout = self._program.process.stdout
         assert stdout is not None
         is_whole = False
@@ -126,7 +132,8 @@ class _Exchange:
             yield rest
 
     async def _end(self) -> str:
-        """Wait for the program's end, and clean up after it; return the sentence that the client is owed."""
+        """Wait for the program's end and clean up. Return the error line for the client, or an
+        empty text."""
         stdout = self._program.process.stdout
         assert stdout is not None
         while await stdout.read(_BLOCK):

@@ -1,4 +1,5 @@
-"""What pushes that were cut off leave on disk: half-received packs, and tars on their way to a build. Removed as soon as nobody writes."""
+"""Remove files of interrupted pushes: incomplete packs, and tars for builds. They are removed when
+nobody writes to them."""
 
 from __future__ import annotations
 
@@ -20,21 +21,22 @@ _IN_OBJECTS = (
     "pack/tmp_*",
     "pack/.tmp-*",
     "??/tmp_obj_*",
-)  # quarantine (git-receive-pack(1)), drafts of packs
+)  # quarantine folders (git-receive-pack(1)) and temporary packs
 _LOCKS = ("*.lock", "refs/heads/*.lock")
 
 
 def sweep() -> None:
-    """When the portal starts: end and remove what a killed one has left."""
+    """Remove the processes and files of a killed portal. Runs when the portal starts."""
     groups = place.sweep() if (place := confinement.subtree()) else 0
     removed = sum(clean(int(path.stem)) for path in Path(settings.REPOSITORIES).glob("*.git") if path.stem.isdecimal())
     removed += _clean_drafts()
     if groups or removed:
-        log.warning("Of pushes that were cut off, %d control groups and %d files or folders were removed.", groups, removed)
+        log.warning("Removed %d control groups and %d files or folders of interrupted pushes.", groups, removed)
 
 
 def clean(repository: int) -> int:
-    """Remove what is left in a repository, unless somebody writes to it now; return how many."""
+    """Remove the leftover files of a repository, unless somebody writes to it now. Return their
+    number."""
     alone = slots.take_alone(repository)
     if alone is None:
         return 0
@@ -52,7 +54,7 @@ def _left_in(path: Path) -> Iterator[Path]:
 
 
 def _clean_drafts() -> int:
-    """Remove tars that no hook holds any more."""
+    """Remove tars that no hook has locked."""
     removed = 0
     for path in settings.INCOMING.glob("git-*.tar"):
         try:

@@ -1,4 +1,4 @@
-"""What git tells about pushed objects, parsed without trust. Pure."""
+"""Parse what git prints about pushed objects. The data is not trusted. Pure."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from dataclasses import dataclass
 
 from portal.errors import SourceRefused, SourceTooLarge
 
-MOST_ENTRIES = 50_000  # files and folders; as many as an uploaded archive may have
+MOST_ENTRIES = 50_000  # files and folders; the same limit as for an uploaded archive
 LONGEST_PATH = 2048  # bytes
 DEEPEST = 64  # folders
-_LONGEST_LINK = 4095  # bytes, as symlink(2) takes
+_LONGEST_LINK = 4095  # bytes, the limit of symlink(2)
 _LONGEST_SUBJECT = 200
 _LATIN = {b"iso-8859-1", b"latin1", b"latin-1"}
 _ENTRY = re.compile(rb"(\d{6}) (blob|tree|commit) [0-9a-f]+ +(\d+|-)\t(.*)", re.DOTALL)
 
 
 def subject_of(commit: bytes) -> str:
-    """Return the first paragraph of a commit's message as one printable line, at most 200 characters. `commit` may be cut off."""
+    """Return the first paragraph of a commit message as one printable line of at most 200
+    characters. `commit` may be truncated."""
     head, _, message = commit.partition(b"\n\n")
     encoding = next((line[9:].strip().lower() for line in head.split(b"\n") if line.startswith(b"encoding ")), b"utf-8")
     paragraph = message.lstrip(b"\n").partition(b"\n\n")[0][: 8 * _LONGEST_SUBJECT]
@@ -28,7 +29,8 @@ def subject_of(commit: bytes) -> str:
 
 @dataclass(slots=True, kw_only=True)
 class Census:
-    """Counts the entries of a tree as they are listed (git-ls-tree(1), `-r -t -l -z`). `add` refuses what no deploy may have."""
+    """Counts the entries of a tree while they are listed (git-ls-tree(1), `-r -t -l -z`). `add`
+    raises if a limit of deploys is exceeded."""
 
     most_bytes: int
     entries: int = 0
@@ -38,24 +40,24 @@ class Census:
         """Count one entry."""
         match = _ENTRY.fullmatch(record)
         if match is None:
-            raise SourceRefused("The commit's files could not be listed.", hint="Run `git fsck` where you pushed from.")
+            raise SourceRefused("The commit's files could not be listed.", hint="Run `git fsck` in your repository.")
         mode, _, size, path = match.groups()
         self.entries += 1
         self.size += int(size) if size != b"-" else 0
         if self.entries > MOST_ENTRIES:
             raise SourceTooLarge(
-                f"The commit has more than the {MOST_ENTRIES:,} files and folders that one deploy may have.",
-                hint="Leave out what a build does not need: dependencies, build results, data.",
+                f"The commit has too many files and folders. The limit is {MOST_ENTRIES:,}.",
+                hint="Leave out files that the build does not need, such as dependencies, build results and data.",
             )
         if self.size > self.most_bytes:
             raise SourceTooLarge(
-                f"The commit's files are larger than the {self.most_bytes // 2**20} MiB that one deploy may have.",
-                hint="Leave out what a build does not need: dependencies, build results, data.",
+                f"The commit's files are too large. The limit is {self.most_bytes // 2**20} MiB.",
+                hint="Leave out files that the build does not need, such as dependencies, build results and data.",
             )
         if len(path) > LONGEST_PATH or path.count(b"/") >= DEEPEST:
             raise SourceRefused(
                 f"The commit has a path that is too long or too deep: {_shown(path)}",
-                hint=f"A path may have {LONGEST_PATH:,} bytes and {DEEPEST} folders.",
+                hint=f"The limits of a path are {LONGEST_PATH:,} bytes and {DEEPEST} folders.",
             )
         if mode == b"120000" and int(size) > _LONGEST_LINK:
             raise SourceRefused(f"The target of the link {_shown(path)} is longer than {_LONGEST_LINK:,} bytes.", hint="Remove the link.")

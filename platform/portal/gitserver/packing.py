@@ -1,4 +1,5 @@
-"""Putting a repository's many packs into one, after a push and under the team's limits. Git's own does it inside of pushes."""
+"""Join the packs of a repository after a push, under the team's limits. Git's automatic repack
+would run inside pushes."""
 
 from __future__ import annotations
 
@@ -12,11 +13,12 @@ from portal.programs import running
 
 log = logging.getLogger(__name__)
 _MOST_PACKS = 30
-_KEPT = "1.day.ago"  # what no branch has any more: long enough for whoever fetches it this moment
+_KEPT = "1.day.ago"  # unreachable objects are kept this long, because a fetch may be reading them
 
 
 async def pack_if_needed(app: App, path: Path) -> None:
-    """Pack a repository that has more than 30 packs. One at a time of a team; the next push looks again."""
+    """Repack a repository that has more than 30 packs. One at a time per team; the next push tries
+    again."""
     if len(list((path / "objects" / "pack").glob("*.pack"))) <= _MOST_PACKS:
         return
     turn = slots.take([Limit(kind=Kind.TEAM_PACKING, holder=app.team_id, most=1), *allowances.fetching(app), allowances.writing(app)])
@@ -32,4 +34,4 @@ async def pack_if_needed(app: App, path: Path) -> None:
     finally:
         turn.free()
     if done.code != 0:
-        log.warning("The repository of %s stays in many packs: %s", app.name, done.stderr or f"git was stopped ({done.reached})")
+        log.warning("The repository of app %s could not be repacked: %s", app.name, done.stderr or f"git was stopped ({done.reached})")

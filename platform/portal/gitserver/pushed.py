@@ -1,7 +1,8 @@
-"""Reading a pushed commit inside the hook: its objects are in quarantine still, where only the hook's environment finds them.
+"""Read a pushed commit inside the hook. Its objects are still in quarantine, where only the hook's
+environment finds them.
 
-A few kilobytes of trees that hold each other can name more files than there are atoms. So git never lays out a whole tree in memory
-here, every answer of it is read as a stream, and is cut off as soon as it is more than one deploy may have.
+A few kilobytes of nested trees can name a huge number of files. So git must not expand a whole tree
+in memory here. All its output is read as a stream, and is cut off at the limits of a deploy.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from portal.gitserver.objects import Census, subject_of
 from portal.programs import running
 from portal.programs.running import Completed, RecordsCut
 
-_MOST_OF_COMMIT = 2**16  # bytes of it that are read
+_MOST_OF_COMMIT = 2**16  # bytes of the commit that are read
 
 
 async def subject(commit: str) -> str:
-    """Return the first line of a commit's message. SourceRefused: it is another kind of object."""
+    """Return the first line of a commit message. Raise SourceRefused if the object is not a
+    commit."""
     done = await running.run(
         ("git", "cat-file", "--batch"),
         environment=_environment(),
@@ -36,7 +38,8 @@ async def subject(commit: str) -> str:
 
 
 async def measure(commit: str) -> Census:
-    """Count a commit's files before anything is written. SourceTooLarge, SourceRefused: no deploy may have so many, or such."""
+    """Count a commit's files before anything is written. Raise SourceTooLarge or SourceRefused
+    beyond the limits of a deploy."""
     census = Census(most_bytes=settings.MAX_UPLOAD)
     listing = running.records(
         ("git", "ls-tree", "-r", "-t", "-l", "-z", "--full-tree", commit),
@@ -55,9 +58,11 @@ async def measure(commit: str) -> Census:
 
 
 async def archive(commit: str, target: int) -> None:
-    """Write a commit's tree as a tar to the open file `target`. SourceTooLarge: it is larger than one deploy may be, and was cut off.
+    """Write a commit's tree as a tar to the open file `target`. Raise SourceTooLarge if it exceeds
+    the limit; the output is cut off.
 
-    With --worktree-attributes git does not lay out the tree in memory first; a bare repository has none.
+    With --worktree-attributes, git does not expand the tree in memory first. A bare repository has
+    no worktree.
     """
     done = await running.save(
         ("git", "archive", "--format=tar", "--worktree-attributes", commit),
@@ -69,8 +74,8 @@ async def archive(commit: str, target: int) -> None:
     )
     if done.saved > settings.MAX_UPLOAD:
         raise SourceTooLarge(
-            f"The commit's files are larger than the {settings.MAX_UPLOAD // 2**20} MiB that one deploy may have.",
-            hint="Leave out what a build does not need: dependencies, build results, data.",
+            f"The commit's files are too large. The limit is {settings.MAX_UPLOAD // 2**20} MiB.",
+            hint="Leave out files that the build does not need, such as dependencies, build results and data.",
         )
     if done.code != 0:
         raise _failed("The commit could not be archived", done)
@@ -79,9 +84,10 @@ async def archive(commit: str, target: int) -> None:
 def _failed(what: str, done: Completed) -> Conflict:
     if done.code < 0:
         return Conflict(
-            f"{what}: git was stopped by signal {-done.code}.", hint="It may need more memory than a push has, or its trees are too deep."
+            f"{what}: git was stopped by signal {-done.code}.",
+            hint="It needs more memory than the limit of a push, or its trees are too deep.",
         )
-    return Conflict(f"{what}: {done.stderr[-500:]}", hint="Run `git fsck` where you pushed from.")
+    return Conflict(f"{what}: {done.stderr[-500:]}", hint="Run `git fsck` in your repository.")
 
 
 def _environment() -> dict[str, str]:

@@ -1,8 +1,9 @@
-"""What a push does, whichever way it came: deploy one commit through the same action as an upload, and tell how it goes.
+"""Process a push from any transport: deploy one commit like an upload, and report the progress.
 
-Runs inside git's pre-receive hook, so the new objects are in quarantine (git-receive-pack(1)) and no ref has moved: whatever is
-refused here leaves nothing in the repository. The transport says who pushes to which app and nothing more; smart HTTP does so in
-`views.py`, and SSH will do it the same way: its forced command ends in `exchanges.push` too.
+This runs inside git's pre-receive hook: the new objects are in quarantine (git-receive-pack(1)) and
+no ref has changed. So a refused push leaves nothing in the repository. The transport only says who
+pushes to which app: smart HTTP does this in `views.py`. SSH will do the same: its forced command
+will also end in `exchanges.push`.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from portal.errors import Conflict
 from portal.gitserver import pushed, repository
 from portal.releases.models import FAILURES, Rollout, RolloutState
 
-_PATIENCE = 3600.0  # seconds; then the pusher is told to look at the portal
+_PATIENCE = 3600.0  # seconds; then the pusher is referred to the portal
 _LOOK_EVERY = 0.2
 _QUEUE_EVERY = 1.0
 _LONGEST_NAME = 100
@@ -38,7 +39,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefUpdate:
-    """One line of what a push asks for; forty zeros stand for no commit."""
+    """A ref update that a push asks for. Forty zeros mean that there is no commit."""
 
     old: str
     new: str
@@ -46,15 +47,16 @@ class RefUpdate:
 
     @classmethod
     def parse(cls, line: str) -> Self:
-        """As git hands it to the hook (githooks(5), pre-receive)."""
+        """Parse a line that git passes to the hook (githooks(5), pre-receive)."""
         old, new, name = line.rstrip("\n").split(" ", 2)
         return cls(old=old, new=new, name=name)
 
 
 async def receive(app: App, person: Person, updates: list[RefUpdate], say: Say, *, on_taken: Callable[[], None] = lambda: None) -> None:
-    """Deploy and wait for the end of the rollout; returns when it is live, raises Refused with the reason otherwise.
+    """Deploy, and wait for the end of the rollout. Return when it is live, or raise Refused with
+    the reason.
 
-    `on_taken` is called once the files are stored: from there on the push only waits for its build.
+    `on_taken` is called when the files are stored. From then on the push only waits for its build.
     """
     commit = _wanted_commit(updates)
     words = f"{commit[:8]} {await pushed.subject(commit)}".strip()
@@ -71,18 +73,18 @@ async def receive(app: App, person: Person, updates: list[RefUpdate], say: Say, 
 
 
 def _wanted_commit(updates: list[RefUpdate]) -> str:
-    """The one commit to deploy. All or nothing: git takes or refuses a push's refs together here."""
+    """Return the commit to deploy. Git accepts or refuses all refs of a push together here."""
     for update in updates:
         if update.name not in repository.BRANCHES:
             name = update.name.removeprefix("refs/heads/").removeprefix("refs/tags/")
             hint = (
-                f"Push it as main: git push slipway {name}:main" if len(name) <= _LONGEST_NAME else "Push main alone: git push slipway main"
+                f"Push it as main: git push slipway {name}:main" if len(name) <= _LONGEST_NAME else "Push only main: git push slipway main"
             )
-            raise Conflict(f"Only main deploys, so {update.name[:_LONGEST_NAME]} was not taken.", hint=hint)
+            raise Conflict(f"Only main is deployed, so {update.name[:_LONGEST_NAME]} was refused.", hint=hint)
         if set(update.new) == {"0"}:
-            raise Conflict("The deployed branch cannot be deleted.", hint="Delete the app in the portal if that is what you want.")
+            raise Conflict("The deployed branch cannot be deleted.", hint="To delete the app, use the portal.")
     if len(updates) != 1:
-        raise Conflict("A push deploys one branch.", hint="Push main alone: git push slipway main")
+        raise Conflict("A push can deploy only one branch.", hint="Push only main: git push slipway main")
     return updates[0].new
 
 
@@ -92,7 +94,7 @@ async def _source_of(app: App, commit: str) -> Source:
     await pushed.measure(commit)
     try:
         with draft.open("xb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)  # `leftovers` removes what nobody holds
+            fcntl.flock(file, fcntl.LOCK_EX)  # `leftovers` removes files that nobody has locked
             await pushed.archive(commit, file.fileno())
             return await sync_to_async(sources.store_file)(draft, filename=f"{app.name}-{commit[:12]}.tar")
     finally:
@@ -100,27 +102,28 @@ async def _source_of(app: App, commit: str) -> Source:
 
 
 async def _watch_build(build: Build, say: Say, deadline: float) -> None:
-    """Pass the log on until the build is over; while it waits, its place in the queue whenever that changes."""
-    told, look_again = "", 0.0
+    """Pass on the build log until the build ends. While the build is queued, report each change of
+    its position."""
+    reported, look_again = "", 0.0
 
     async def is_over() -> bool:
-        nonlocal told, look_again
+        nonlocal reported, look_again
         try:
             await build.arefresh_from_db(fields=("state", "reason"))
         except Build.DoesNotExist:
-            raise Conflict(f"The app {build.app.name} was deleted meanwhile.") from None
+            raise Conflict(f"App {build.app.name} was deleted in the meantime.") from None
         if build.state == BuildState.QUEUED and time.monotonic() >= look_again:
             look_again = time.monotonic() + _QUEUE_EVERY
             position = await sync_to_async(turns.position_of)(build)
-            if position and (words := turns.words_of(position)) != told:
+            if position and (words := turns.words_of(position)) != reported:
                 say(words)
-                told = words
+                reported = words
         return BuildState(build.state).is_over or time.monotonic() > deadline
 
     async for line in logs.follow(logs.path_of(build), done=is_over):
         say(line.text)
     if not BuildState(build.state).is_over:
-        raise Conflict("The build takes very long and goes on without you.", hint=_look(build))
+        raise Conflict("The build takes too long to wait for. It continues in the background.", hint=_look(build))
     if build.state == BuildState.CANCELLED:
         raise Conflict(f"The build was cancelled: {build.reason}", hint="Push again to build again.")
     if build.state == BuildState.FAILED:
@@ -128,28 +131,28 @@ async def _watch_build(build: Build, say: Say, deadline: float) -> None:
 
 
 async def _watch_rollout(build: Build, say: Say, deadline: float) -> None:
-    """Pass the timeline on until the rollout is over."""
+    """Pass on the steps of the rollout until it ends."""
     rollout = await sync_to_async(rollout_of)(build)
     if rollout is None:
         raise Conflict("A later deploy was released first, so this one was not.", hint=_look(build))
-    told = 0
+    reported = 0
     while True:
         rollout = await Rollout.objects.select_related("release").filter(pk=rollout.pk).afirst()
         if rollout is None:
-            raise Conflict(f"The app {build.app.name} was deleted meanwhile.")
-        for step in rollout.steps[told:]:
+            raise Conflict(f"App {build.app.name} was deleted in the meantime.")
+        for step in rollout.steps[reported:]:
             say(f"v{rollout.release.number}: {step['text']}")
-        told = len(rollout.steps)
+        reported = len(rollout.steps)
         if RolloutState(rollout.state).is_over:
             break
         if time.monotonic() > deadline:
-            raise Conflict("The rollout takes very long and goes on without you.", hint=_look(build))
+            raise Conflict("The rollout takes too long to wait for. It continues in the background.", hint=_look(build))
         await asyncio.sleep(_LOOK_EVERY)
     if (state := RolloutState(rollout.state)).has_failed:
         raise Conflict(f"v{rollout.release.number} {FAILURES[state]}: {rollout.reason}", hint=_look(build))
     if rollout.state == RolloutState.SUPERSEDED:
-        raise Conflict(f"v{rollout.release.number} was not finished: {rollout.reason}", hint=_look(build))
-    say(f"v{rollout.release.number} has the traffic.")
+        raise Conflict(f"v{rollout.release.number} was not rolled out: {rollout.reason}", hint=_look(build))
+    say(f"v{rollout.release.number} receives the traffic.")
 
 
 def _look(build: Build) -> str:

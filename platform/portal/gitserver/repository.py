@@ -1,6 +1,8 @@
-"""Each app's bare repository: where it is, and the git commands on it, built apart from being run.
+"""The bare git repository of each app: its path, and the git commands on it. Commands are built
+here and run elsewhere.
 
-Named after the app's row id, which is never used again: an app that takes the name of a deleted one does not inherit its code.
+A repository is named after the app's row id, which is never reused. So a new app with the name of a
+deleted app does not inherit its code.
 """
 
 from __future__ import annotations
@@ -20,13 +22,15 @@ from portal.errors import Conflict
 from portal.gitserver import allowances
 from portal.programs import running
 
-BRANCHES = ("refs/heads/main", "refs/heads/master")  # what deploys
+BRANCHES = ("refs/heads/main", "refs/heads/master")  # only these are deployed
 
 _HOOKS = Path(__file__).parent / "hooks"
-_OLD_HABITS = ("zeroPaddedFilemode", "missingSpaceBeforeDate", "badTimezone")  # harmless, and found in well-known histories
-# What keeps git's own memory small, whatever it is asked to read (git-config(1)); the control group is behind it.
+# harmless, and present in well-known histories
+_OLD_HABITS = ("zeroPaddedFilemode", "missingSpaceBeforeDate", "badTimezone")
+# Keep git's own memory small for any input (git-config(1)). The control group enforces a limit in
+# any case.
 _SPARING = {
-    "core.bigFileThreshold": "16m",  # larger files are streamed, where they are not deltas
+    "core.bigFileThreshold": "16m",  # larger files are streamed, if they are not deltas
     "core.deltaBaseCacheLimit": "16m",
     "core.packedGitLimit": "64m",
     "core.packedGitWindowSize": "8m",
@@ -36,18 +40,18 @@ _SPARING = {
     "index.threads": "1",
     "gc.auto": "0",
     "maintenance.auto": "false",
-    "receive.autogc": "false",  # `packing` does it, after the push
-    "protocol.allow": "never",  # no transport of git's own leads anywhere from here
+    "receive.autogc": "false",  # `packing` does this after the push
+    "protocol.allow": "never",  # git must not open connections from here
 }
 
 
 def path_of(app: App) -> Path:
-    """Where its repository is, or will be."""
+    """Return the path of the repository, even if it does not exist yet."""
     return Path(settings.REPOSITORIES) / f"{app.pk}.git"
 
 
 async def ensure(app: App) -> Path:
-    """Make the repository if there is none, whole or not at all."""
+    """Create the repository if it does not exist. It is created completely or not at all."""
     path = path_of(app)
     if path.exists():
         return path
@@ -58,7 +62,8 @@ async def ensure(app: App) -> Path:
         done = await running.run(command, environment=environment(), limits=allowances.short_limits(), team=app.team_id)
         if done.code != 0:
             raise Conflict(
-                f"The repository of {app.name} could not be made: {done.stderr}", hint="An admin finds this in the portal's log."
+                f"The repository of {app.name} could not be created: {done.stderr}",
+                hint="Ask an admin. The error is also in the portal's log.",
             )
         if not path.exists():
             draft.rename(path)
@@ -66,18 +71,20 @@ async def ensure(app: App) -> Path:
 
 
 def remove(app: App) -> None:
-    """Delete the repository, if there is one."""
+    """Delete the repository, if it exists."""
     shutil.rmtree(path_of(app), ignore_errors=True)
 
 
 def serve(service: str, path: Path, *, advertise: bool, most_bytes: int = 0) -> tuple[str, ...]:
-    """The command that speaks one side of git's protocol for one HTTP request (gitprotocol-http(5)). `most_bytes`: of a pushed pack."""
+    """Return the command for one HTTP request of git's protocol (gitprotocol-http(5)). `most_bytes`
+    limits a pushed pack."""
     config = {
         "core.hooksPath": str(_HOOKS),
-        "receive.denyNonFastForwards": "false",  # a rewritten history deploys like any other
+        "receive.denyNonFastForwards": "false",  # a rewritten history is deployed like any other
         "receive.denyDeletes": "true",
         "receive.maxInputSize": str(max(most_bytes, 1)),
-        # Packs stay packs: what a delta makes of a few bytes is never written out, and a push makes three files, not a million.
+        # Keep packs: objects are not expanded from deltas to files, and a push creates three files
+        # instead of a million.
         "receive.unpackLimit": "1",
         "transfer.unpackLimit": "1",
         "transfer.fsckObjects": "true",
@@ -93,24 +100,25 @@ def serve(service: str, path: Path, *, advertise: bool, most_bytes: int = 0) -> 
 
 
 def git(path: Path, config: dict[str, str]) -> tuple[str, ...]:
-    """How every git command on a repository begins."""
+    """Return the beginning of every git command on a repository."""
     settled = {"safe.directory": str(path), **_SPARING, **config}
     return ("git", *(word for name, value in settled.items() for word in ("-c", f"{name}={value}")))
 
 
 def serving_environment(app: App, person: Person, *, protocol: str = "", taken: int | None = None) -> dict[str, str]:
-    """What git and its hook are told: our settings, whose push to which app, the client's protocol version, where to say `taken`."""
-    told = {
+    """Return the environment of git and its hook: settings, person, app, protocol version, and the
+    descriptor to report to."""
+    variables = {
         "SLIPWAY_PUSH_APP": str(app.pk),
         "SLIPWAY_PUSH_PERSON": str(person.pk),
         "SLIPWAY_PYTHON": sys.executable,
         "SLIPWAY_MANAGE": str(settings.ROOT / "manage.py"),
     }
     if protocol:
-        told["GIT_PROTOCOL"] = protocol[:200]
+        variables["GIT_PROTOCOL"] = protocol[:200]
     if taken is not None:
-        told["SLIPWAY_PUSH_TAKEN"] = str(taken)
-    return environment() | told
+        variables["SLIPWAY_PUSH_TAKEN"] = str(taken)
+    return environment() | variables
 
 
 def size_of(path: Path) -> int:
@@ -124,13 +132,15 @@ def size_of_team(team: Team) -> int:
 
 
 def environment() -> dict[str, str]:
-    """Neither the machine's nor a home folder's git configuration has a say."""
+    """Return an environment that ignores the git configuration of the machine and of the home
+    folder."""
     ours = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C.UTF-8"}
     return settings.GIT_ENVIRONMENT | ours
 
 
 def _statuses(folder: Path) -> Iterator[os.stat_result]:
-    """Every file below a folder of ours; what goes away meanwhile is passed over."""
+    """Yield the status of every file below a folder. Files that disappear in the meantime are
+    skipped."""
     try:
         entries = list(os.scandir(folder))
     except (FileNotFoundError, NotADirectoryError):

@@ -1,4 +1,5 @@
-"""How much more a team may push: what is left of its disk, and whether this Slipway's has room."""
+"""Compute how many bytes a team may still push: the rest of its disk quota, if the platform's disk
+has space."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from portal.registry import shelf
 
 
 def bytes_left(app: App) -> int:
-    """Return the bytes that the team's disk has left for code. QuotaExceeded, NoRoom: none."""
+    """Return the bytes of disk that the team has left for code. Raise QuotaExceeded or NoRoom if
+    there are none."""
     check_room()
     return decision.code_left(app.team, repository.size_of_team(app.team), shelf.pending(app.team_id))

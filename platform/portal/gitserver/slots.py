@@ -1,7 +1,8 @@
-"""How many pushes and fetches run at the same time: slots that the kernel frees when their last process has ended.
+"""Limit how many pushes and fetches run at the same time. The kernel frees a slot when its last
+process has ended.
 
-A slot is one byte of one file, locked by its descriptor (F_OFD_SETLK, fcntl(2)). The programs inherit the descriptor, so neither a
-second portal process nor one that was killed loses count.
+A slot is one byte of a file, locked through its descriptor (F_OFD_SETLK, fcntl(2)). The programs
+inherit the descriptor. So the count is correct with several portal processes, and after a kill.
 """
 
 from __future__ import annotations
@@ -18,51 +19,54 @@ from pathlib import Path
 
 from django.conf import settings
 
-_LOOK = 0.1  # seconds between two tries
-_BITS = 8  # slots of one holder: 256
+_LOOK = 0.1  # seconds between two attempts
+_BITS = 8  # slots per holder: 256
 _FLOCK = "hhqqi4x"  # struct flock: type, whence, start, length, process
 
 
 class Kind(IntEnum):
-    """What is counted, and for whom."""
+    """The kinds of slots, and their scope."""
 
     TEAM_OPEN = 1  # pushes that run or wait for their build
     PERSON_OPEN = 2
-    TEAM_UNPACKING = 3  # pushes whose bytes are being looked at
+    TEAM_UNPACKING = 3  # pushes whose data is being read
     PERSON_UNPACKING = 4
     ALL_UNPACKING = 5
     TEAM_FETCHING = 6
     ALL_FETCHING = 7
-    REPOSITORY = 8  # held together by all who write to it, alone by whoever cleans it
+    REPOSITORY = 8  # shared by all writers; exclusive for the clean-up
     TEAM_PACKING = 9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """At most so many at the same time, of the holder with this number."""
+    """At most this many slots at the same time for the holder with this number."""
 
     kind: Kind
     holder: int
     most: int
-    is_shared: bool = False  # one slot that any number may hold together, and nobody alone meanwhile
+    # one slot that any number of processes may share, but that can also be held exclusively
+    is_shared: bool = False
 
 
 class Slots:
-    """Slots that are held together. Give `descriptors` to the programs that need them; then `release`, which leaves them theirs."""
+    """Slots that are held together. Pass `descriptors` to the programs that need them, then call
+    `release`."""
 
     def __init__(self, descriptors: Sequence[int]) -> None:
         self.descriptors = tuple(descriptors)
         self._is_open = True
 
     def free(self) -> None:
-        """Free the slots for others, also where a program has inherited them."""
+        """Free the slots immediately, even if a program has inherited them."""
         if self._is_open:
             for descriptor in self.descriptors:
                 fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, struct.pack(_FLOCK, fcntl.F_UNLCK, os.SEEK_SET, 0, 0, 0))
             self.release()
 
     def release(self) -> None:
-        """Close our descriptors: the slots are free when the last program that inherited them has ended."""
+        """Close our descriptors. The slots become free when the last program that inherited them
+        has ended."""
         if self._is_open:
             self._is_open = False
             for descriptor in self.descriptors:
@@ -70,7 +74,7 @@ class Slots:
 
 
 def take(limits: Sequence[Limit]) -> Slots | None:
-    """Take a slot of each kind, or none at all."""
+    """Take one slot of each kind, or none at all."""
     taken: list[int] = []
     for limit in limits:
         descriptor = _take_one(limit)
@@ -82,7 +86,7 @@ def take(limits: Sequence[Limit]) -> Slots | None:
 
 
 async def wait(limits: Sequence[Limit], *, patience: float) -> Slots | None:
-    """Take a slot of each kind as soon as all are free; None: they were not within `patience` seconds."""
+    """Take one slot of each kind as soon as all are free. Return None after `patience` seconds."""
     deadline = asyncio.get_running_loop().time() + patience
     while (slots := take(limits)) is None and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110
         await asyncio.sleep(_LOOK)
@@ -90,7 +94,7 @@ async def wait(limits: Sequence[Limit], *, patience: float) -> Slots | None:
 
 
 def take_alone(repository: int) -> Slots | None:
-    """Hold a repository alone; None: somebody writes to it."""
+    """Lock a repository exclusively. Return None if somebody writes to it."""
     try:
         return Slots([_lock(fcntl.F_WRLCK, Kind.REPOSITORY, repository, 0)])
     except BlockingIOError:
@@ -107,7 +111,8 @@ def _take_one(limit: Limit) -> int | None:
 
 
 def _lock(how: int, kind: Kind, holder: int, number: int) -> int:
-    """Open the file anew and lock one byte; BlockingIOError: another description has it."""
+    """Open the file again and lock one byte. Raise BlockingIOError if another open file description
+    has it."""
     descriptor = os.open(Path(settings.RUN) / "pushes.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     start = (kind << 48) | (holder << _BITS) | number
     try:

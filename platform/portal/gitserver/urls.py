@@ -1,4 +1,4 @@
-"""Where git finds an app's repository: /git/APP.git."""
+"""URLs of apps' git repositories: /git/APP.git."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Smart HTTP for git (gitprotocol-http(5)): a password that is a token, one app a repository, the real git behind it."""
+"""Git over smart HTTP (gitprotocol-http(5)): a token is the password, each app has one repository,
+and git itself does the work."""
 
 from __future__ import annotations
 
@@ -34,7 +35,7 @@ P = ParamSpec("P")
 def in_words_for_git(
     view: Callable[Concatenate[HttpRequest, P], Awaitable[HttpResponseBase]],
 ) -> Callable[Concatenate[HttpRequest, P], Coroutine[Any, Any, HttpResponseBase]]:
-    """Refusals as plain text: git shows that to its user, behind `remote:`."""
+    """Return errors as plain text. Git shows them to its user after `remote:`."""
 
     async def answer(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
         try:
@@ -54,13 +55,15 @@ def in_words_for_git(
 @require_GET
 @in_words_for_git
 async def info_refs(request: HttpRequest, name: str) -> HttpResponseBase:
-    """What the client may ask of the repository next, and which refs there are. A push that cannot be taken is refused here already:
-    of an answer with an error to the push itself, git shows its user the status alone.
+    """Return the services of the repository and its refs.
+
+    A push that cannot be accepted is refused already here, because of an error response to the push
+    itself git shows its user only the status.
     """
     app, person = await sync_to_async(_authorised)(request, name)
     asked = request.GET.get("service", "")
     if asked not in SERVICES:
-        raise Refused("This git speaks the dumb protocol only.", hint="Use git 1.6.6 or later.")
+        raise Refused("This git client supports only the dumb protocol.", hint="Use git 1.6.6 or later.")
     path = await repository.ensure(app)
     if asked == "git-receive-pack":
         await sync_to_async(room.bytes_left)(app)
@@ -88,7 +91,7 @@ async def info_refs(request: HttpRequest, name: str) -> HttpResponseBase:
 @require_POST
 @in_words_for_git
 async def exchange(request: HttpRequest, name: str, service: str) -> HttpResponseBase:
-    """A push or a fetch: the request goes to git, git's answer comes back as it is made."""
+    """Process a push or a fetch: pass the request to git and stream its response."""
     app, person = await sync_to_async(_authorised)(request, name)
     path = await repository.ensure(app)
     protocol = request.headers.get("Git-Protocol", "")
@@ -96,12 +99,14 @@ async def exchange(request: HttpRequest, name: str, service: str) -> HttpRespons
         left = await sync_to_async(room.bytes_left)(app)
         held = _held_for_push(app, person)
         most = min(left, settings.MAX_UPLOAD)
-        body = _body(request, most, f"the disk of team {app.team.name} has room for" if left < settings.MAX_UPLOAD else "one push may have")
+        body = _body(
+            request, most, f"the remaining disk quota of team {app.team.name}" if left < settings.MAX_UPLOAD else "the limit of one push"
+        )
         answer = exchanges.push(app, person, path, body, held=held, most_bytes=most, protocol=protocol)
     else:
         held = await _held_for_fetch(app)
         answer = exchanges.fetch(
-            app, person, path, _body(request, settings.MAX_UPLOAD, "one fetch may ask with"), held=held, protocol=protocol
+            app, person, path, _body(request, settings.MAX_UPLOAD, "the limit of a fetch request"), held=held, protocol=protocol
         )
     response = StreamingHttpResponse(answer, content_type=f"application/x-{service}-result")
     response["Cache-Control"] = "no-cache"
@@ -112,7 +117,7 @@ def _held_for_push(app: App, person: Person) -> Slots:
     held = slots.take(allowances.open_pushes(app, person))
     if held is None:
         raise TooBusy(
-            f"Team {app.team.name}, or you, have {allowances.MOST_OPEN} pushes under way, the most at the same time.",
+            f"Team {app.team.name}, or you, already have {allowances.MOST_OPEN} pushes in progress, which is the maximum.",
             hint="Push again when one of them has ended.",
             retry_after=allowances.RETRY_SECONDS,
         )
@@ -123,7 +128,7 @@ async def _held_for_fetch(app: App) -> Slots:
     held = await slots.wait(allowances.fetching(app), patience=allowances.QUEUE_SECONDS)
     if held is None:
         raise TooBusy(
-            f"Team {app.team.name} has too many fetches under way.",
+            f"Team {app.team.name} has too many fetches in progress.",
             hint=f"Try again in {allowances.RETRY_SECONDS} s.",
             retry_after=allowances.RETRY_SECONDS,
         )
@@ -134,14 +139,17 @@ def _authorised(request: HttpRequest, name: str) -> tuple[App, Person]:
     scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
     person = person_of_token(password_of(credentials)) if scheme.lower() == "basic" else None
     if person is None:
-        raise NotSignedIn("Git needs a token of yours as the password.", hint=f"Make one at {settings.PORTAL_URL}; any user name will do.")
+        raise NotSignedIn(
+            "Git needs one of your tokens as the password.", hint=f"Create a token at {settings.PORTAL_URL}. Any user name works."
+        )
     app = app_for(person, name)
     require_member(person, app.team)
     return app, person
 
 
 async def _body(request: HttpRequest, most: int, why: str) -> AsyncIterator[bytes]:
-    """The request's body, unpacked where git has packed it. SourceTooLarge: it is longer than the `most` bytes that `why` says."""
+    """Yield the request's body, decompressed if needed. Raise SourceTooLarge if it is longer than
+    `most` bytes; `why` names the limit."""
     unpack = zlib.decompressobj(wbits=31) if request.headers.get("Content-Encoding") in ("gzip", "x-gzip") else None
     total = 0
     while block := request.read(_BLOCK):
@@ -149,10 +157,11 @@ async def _body(request: HttpRequest, most: int, why: str) -> AsyncIterator[byte
             try:
                 piece = unpack.decompress(block, _BLOCK * 16) if unpack else block
             except zlib.error:
-                raise SourceRefused("The request says that it is packed by gzip, and is not.") from None
-            block = unpack.unconsumed_tail if unpack else b""  # what did not fit into one piece
+                raise SourceRefused("The request has the encoding gzip, but its body is not gzip data.") from None
+            # the part that did not fit into the last block
+            block = unpack.unconsumed_tail if unpack else b""
             total += len(piece)
             if total > most + _BLOCK:
-                raise SourceTooLarge(f"What was sent is larger than the {amounts.size(most)} that {why}.")
+                raise SourceTooLarge(f"The sent data is larger than {amounts.size(most)}, {why}.")
             yield piece
-            await asyncio.sleep(0)  # others have their turn, however large the body
+            await asyncio.sleep(0)  # let other requests run, even if the body is large

@@ -1,4 +1,4 @@
-"""What the page of an app's metrics draws: columns for its charts, flags for its releases, rows for its table."""
+"""The data of the metrics page: columns for charts, flags for releases, rows for the table."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from portal.metrics.series import Point, Pulse, Span, grouped, points_of, pulses
 from portal.releases.models import Rollout, RolloutState
 
 _TABLE_STEP = {Span.HOUR: 300, Span.DAY: 3600, Span.WEEK: 6 * 3600}
-_GAP = 3  # steps without a point: the line is broken there
+_GAP = 3  # if more steps have no data, the line is interrupted
 Column = list[float | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One line of the table."""
+    """A row of the table."""
 
     at: datetime
     point: Point
@@ -28,17 +28,18 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Charts:
-    """All of one look."""
+    """All data of the metrics page."""
 
     span: Span
     pulse: Pulse | None
     points: Sequence[Point]
     rows: Sequence[Row]  # newest first
-    flags: Sequence[tuple[float, str]]  # unix seconds, "v12"
+    flags: Sequence[tuple[float, str]]  # Unix seconds, and a name such as "v12"
 
     @property
     def columns(self) -> str:
-        """As charts.js takes it, in JSON: `at` and one column a line, None where the line is broken."""
+        """Return the columns as JSON for charts.js: `at`, and one column per line. None interrupts
+        the line."""
         points = _with_gaps(self.points, self.span.step)
         columns: dict[str, object] = {"at": [round(at, 1) for at, _ in points]}
         for kind in ("2xx", "3xx", "4xx", "5xx"):
@@ -49,7 +50,7 @@ class Charts:
 
 
 def charts_of(app: App, span: Span) -> Charts:
-    """Look once."""
+    """Read the current data."""
     points = points_of(app.name, span)
     rows = [Row(at=datetime.fromtimestamp(point.at, UTC), point=point) for point in reversed(grouped(points, _TABLE_STEP[span]))]
     return Charts(span=span, pulse=pulses_of([app.name]).get(app.name), points=points, rows=rows, flags=_flags(app, span))
@@ -77,5 +78,5 @@ def _column(points: Sequence[tuple[float, Point | None]], name: str, divisor: in
 
 
 def _short(value: float) -> float:
-    """Four digits are more than a chart shows; they keep the page light."""
+    """Round to four digits. A chart cannot show more, and the page stays small."""
     return float(f"{value:.4g}")

@@ -1,4 +1,5 @@
-"""What a team's apps have sent to the outside this month, as its node's supervisor left it in Redis (`workers/metering.py`). Read only."""
+"""Read the egress traffic of teams in this month, which the supervisor writes to Redis
+(`workers/metering.py`)."""
 
 from __future__ import annotations
 
@@ -17,19 +18,20 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Egress:
-    """Bytes of a month (UTC). Answers to requests, which the router sends, are not among them."""
+    """Bytes in a month (UTC). Responses to requests are not included, because the router sends
+    them."""
 
     sent: int = 0
     received: int = 0
 
 
 def egress_of(team: Team, *, now: datetime | None = None) -> Egress | None:
-    """Return this month's; None while Redis is away."""
+    """Return this month's traffic, or None while Redis is not available."""
     month = (now or datetime.now(UTC)).strftime("%Y-%m")
     try:
         text = client().hget(f"slipway:egress:{month}", str(team.pk))
     except redis.RedisError as error:
-        log.warning("What teams send outside is not known, Redis did not answer: %s", error)
+        log.warning("Egress traffic of teams is not known, because Redis did not answer: %s", error)
         return None
     if text is None:
         return Egress()

@@ -1,4 +1,5 @@
-"""Prometheus' text of some apps, joined from the texts that the supervisor wrote of each (`runtime/router/metrics.py` has the names)."""
+"""Join the Prometheus texts of apps, which the supervisor writes (`runtime/router/metrics.py` has
+the names)."""
 
 from __future__ import annotations
 
@@ -15,7 +16,10 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 def texts_of(app_names: Iterable[str] | None) -> dict[str, str]:
-    """App to text; None asks for all, with what reached no app. Empty while Redis or the supervisor is away."""
+    """Return texts by app. None requests all apps and the requests that reached no app.
+
+    Empty while Redis or the supervisor is not available.
+    """
     try:
         if app_names is None:
             everything: Mapping[str, str] = client().hgetall(KEY)  # type: ignore[assignment]  # text: decode_responses is on
@@ -23,13 +27,14 @@ def texts_of(app_names: Iterable[str] | None) -> dict[str, str]:
         names = list(app_names)
         values: list[str | None] = client().hmget(KEY, names) if names else []  # type: ignore[assignment]  # as above
     except redis.RedisError as error:
-        log.warning("No numbers for Prometheus, Redis did not answer: %s", error)
+        log.warning("No metrics for Prometheus, because Redis did not answer: %s", error)
         return {}
     return {name: text for name, text in zip(names, values, strict=True) if text is not None}
 
 
 def joined(texts: Iterable[str]) -> str:
-    """One text: a metric's description stands once, with the samples of all apps below it."""
+    """Join the texts. The description of a metric appears once, followed by the samples of all
+    apps."""
     families: dict[str, list[str]] = {}  # description -> samples
     for text in texts:
         description = ""

@@ -1,4 +1,5 @@
-"""An app's numbers over time, as its node's supervisor left them in Redis (`workers/series.py` says how). Read only; empty while Redis is away."""
+"""Read an app's time series, which the supervisor writes to Redis (`workers/series.py`). Empty
+while Redis is not available."""
 
 from __future__ import annotations
 
@@ -15,12 +16,12 @@ import redis
 from portal.activity.events import client
 
 log = logging.getLogger(__name__)
-FRESH_SECONDS = 30.0  # a point older than this says nothing about now
+FRESH_SECONDS = 30.0  # an older point does not describe the present
 _PULSE_POINTS = 60  # ten minutes
 
 
 class Span(StrEnum):
-    """How far back one looks."""
+    """The time range of a chart."""
 
     HOUR = "1h"
     DAY = "24h"
@@ -32,7 +33,7 @@ class Span(StrEnum):
 
     @property
     def step(self) -> int:
-        """Seconds from one drawn point to the next."""
+        """Return the seconds between two drawn points."""
         return {Span.HOUR: 10, Span.DAY: 300, Span.WEEK: 1800}[self]
 
     @property
@@ -42,7 +43,10 @@ class Span(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
-    """What happened in `seconds` before `at` (unix). Latency in milliseconds, None without a request; CPU in millicores; bytes."""
+    """The values of the `seconds` before `at` (Unix time).
+
+    Latency is in milliseconds, None without requests. CPU is in millicores, sizes in bytes.
+    """
 
     at: float
     seconds: float
@@ -57,12 +61,12 @@ class Point:
     cpu: int = 0
     memory: int = 0
     memory_limit: int = 0
-    egress: int = 0  # what the app itself has sent to the outside, answers to requests left out
+    egress: int = 0  # egress of the app itself, without responses to requests
     ingress: int = 0
 
     @property
     def rate(self) -> float:
-        """Requests a second."""
+        """Return the requests per second."""
         return self.requests / self.seconds if self.seconds else 0.0
 
     @property
@@ -75,7 +79,8 @@ class Point:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pulse:
-    """An app's last minutes: what it serves now, and the rates before, oldest first."""
+    """The last minutes of an app: current values, and earlier request rates with the oldest
+    first."""
 
     rate: float
     p95: float | None
@@ -83,7 +88,7 @@ class Pulse:
 
 
 def points_of(app_name: str, span: Span, *, now: float | None = None) -> list[Point]:
-    """Oldest first; those of a week are put together to half hours."""
+    """Return the points, oldest first. The points of a week are grouped by half hours."""
     name = "fine" if span is Span.HOUR else "coarse"
     since = (time.time() if now is None else now) - span.seconds
     points = [point for point in _lists([f"slipway:series:{app_name}:{name}"], 0)[0] if point.at > since]
@@ -91,7 +96,7 @@ def points_of(app_name: str, span: Span, *, now: float | None = None) -> list[Po
 
 
 def pulses_of(app_names: Iterable[str], *, now: float | None = None) -> dict[str, Pulse]:
-    """Of those apps that have had something to count in the last ten minutes."""
+    """Return the pulses of those apps that had data in the last ten minutes."""
     names = list(app_names)
     moment = time.time() if now is None else now
     pulses = {}
@@ -105,7 +110,10 @@ def pulses_of(app_names: Iterable[str], *, now: float | None = None) -> dict[str
 
 
 def grouped(points: Sequence[Point], seconds: int) -> list[Point]:
-    """Put together to fewer, aligned to the clock. Counts add up; latency, memory and open requests are the worst of them, CPU the mean."""
+    """Group points to fewer points, aligned to the clock.
+
+    Counts are added. Latency, memory and open requests are the maximum, CPU is the mean.
+    """
     groups: dict[int, list[Point]] = {}
     for point in points:
         groups.setdefault(int(point.at // seconds), []).append(point)
@@ -145,10 +153,10 @@ def _lists(keys: Sequence[str], start: int) -> list[list[Point]]:
                 pipeline.lrange(key, start, -1)
             return [[_point(json.loads(text)) for text in texts] for texts in pipeline.execute()]
     except redis.RedisError as error:
-        log.warning("No points for charts, Redis did not answer: %s", error)
+        log.warning("No data for charts, because Redis did not answer: %s", error)
         return [[] for _ in keys]
 
 
 def _point(document: dict[str, Any]) -> Point:
-    """Of a field that this version does not know nothing is said."""
+    """Convert a stored point. Unknown fields are ignored."""
     return Point(**{name: value for name, value in document.items() if name in Point.__slots__})

@@ -1,4 +1,4 @@
-"""Addresses of metrics."""
+"""URLs of metrics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page of an app's metrics, and the text that Prometheus fetches."""
+"""Views of an app's metrics page and of the Prometheus text."""
 
 from __future__ import annotations
 
@@ -20,32 +20,36 @@ from portal.metrics.series import Span
 
 @signed_in
 def metrics(request: SignedInRequest, name: str) -> HttpResponse:
-    """Charts of the last hour, day or week, and the same as a table."""
+    """Show charts of the last hour, day or week, and the same data as a table."""
     app = app_for(request.user, name)
     context = {**parts_context(app, span_of(request)), "spans": list(Span), "crumbs": crumbs.of_app(app, "Metrics"), "tab": "metrics"}
     return render(request, "metrics/metrics.html", context)
 
 
 def parts_context(app: App, span: Span) -> dict[str, object]:
-    """What the moving parts of the page read; the event stream renders them too."""
+    """Return the context of the changing parts of the page. The event stream renders them too."""
     return {"app": app, "status": status_of(app), "charts": charts_of(app, span)}
 
 
 def span_of(request: HttpRequest) -> Span:
-    """`?span=24h`; NotFound for another than those there are."""
+    """Return the range of `?span=24h`. Raise NotFound for an unknown range."""
     text = request.GET.get("span", Span.HOUR)
     if text not in list(Span):
-        raise NotFound(f"There are no charts of {text}.", hint=f"Ask for one of {', '.join(Span)}.")
+        raise NotFound(f"There are no charts for the range {text}.", hint=f"Use one of {', '.join(Span)}.")
     return Span(text)
 
 
 @require_GET
 def prometheus(request: HttpRequest) -> HttpResponse:
-    """By a Bearer token: an admin's tells all apps and what reached none, anyone else's their teams' apps; `?team=` narrows it to one."""
+    """Return the Prometheus text for a Bearer token: all apps for an admin, else the apps of the
+    person's teams.
+
+    Admins also get the requests that reached no app. `?team=` selects one team.
+    """
     kind, _, token = request.headers.get("Authorization", "").partition(" ")
     person = person_of_token(token) if kind.lower() == "bearer" else None
     if person is None:
-        raise NotSignedIn("Metrics need a token.", hint="Make one in the portal, and send it as Authorization: Bearer TOKEN.")
+        raise NotSignedIn("Metrics need a token.", hint="Create one in the portal, and send it as Authorization: Bearer TOKEN.")
     if wanted := request.GET.get("team"):
         apps = App.objects.filter(deleted_at=None, team=team_for(person, wanted))
         texts = exposition.texts_of(apps.values_list("name", flat=True))

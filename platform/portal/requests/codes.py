@@ -1,4 +1,5 @@
-"""What the codes mean and what to do, from `codes.json`, which `python -m runtime.router json` writes; a test compares them."""
+"""The meaning of error codes, from `codes.json`, which `python -m runtime.router json` writes. A
+test compares the two."""
 
 from __future__ import annotations
 
@@ -12,12 +13,12 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Meaning:
-    """One code, for the app's owner."""
+    """An error code, explained for the app's owner."""
 
     code: str
-    about: str  # what is at fault, or asked about: "the app"
+    about: str  # the subject of the code, such as "the app"
     name: str
-    seen: str  # where somebody meets it, a sentence
+    seen: str  # a sentence: where the code appears
     title: str
     meaning: str
     look_at: str
@@ -25,16 +26,16 @@ class Meaning:
 
 
 def meaning_of(code: str) -> Meaning | None:
-    """None for what is no code of ours."""
+    """Return the meaning of a code, or None for an unknown code."""
     return _meanings().get(code)
 
 
 def by_subject() -> Sequence[tuple[str, Sequence[Meaning]]]:
-    """All of them, under what they are about."""
-    return [(about, list(group)) for about, group in groupby(_meanings().values(), key=lambda one: one.about)]
+    """Return all codes, grouped by subject."""
+    return [(about, list(group)) for about, group in groupby(_meanings().values(), key=lambda meaning: meaning.about)]
 
 
 @cache
 def _meanings() -> dict[str, Meaning]:
     document = json.loads(Path(__file__).with_name("codes.json").read_text("utf-8"))
-    return {code: Meaning(code=code, **told) for code, told in document.items()}
+    return {code: Meaning(code=code, **fields) for code, fields in document.items()}

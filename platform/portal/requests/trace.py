@@ -1,4 +1,5 @@
-"""What happened around one request: its line in the access log, what its app printed then, and what ran. Found by the request's id."""
+"""Collect what happened around one request, by its id: its access log line, the app's log lines and
+the running release."""
 
 from __future__ import annotations
 
@@ -21,40 +22,45 @@ _ID = re.compile(r"[0-9a-fA-F-]{8,64}")
 _LINE = re.compile(r"(?P<method>\S+) (?P<path>.*) (?P<status>\d{3}|-) (?:code=(?P<code>\S+) \S+ )?(?P<rest>took=.*)")
 _BEFORE, _AFTER = timedelta(seconds=30), timedelta(seconds=10)
 _MOST_BEFORE, _MOST_AFTER = 30, 12  # lines
-_NOTED = timedelta(minutes=10)  # how far from the request an exit or a kill is still told
+# the longest time between the request and an exit or kill that is shown
+_NOTED = timedelta(minutes=10)
 _MOST_NOTED = 20
 _FRESH = timedelta(minutes=30)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trace:
-    """One request and its surroundings."""
+    """One request and its context."""
 
     id: str
     app: App
     at: datetime  # when it ended
     method: str
     path: str
-    status: str  # "-" where nothing was answered
+    status: str  # "-" if there was no response
     took: timedelta
     queued: timedelta
     sent: int
     client: str
-    meaning: Meaning | None  # of the code; None where the app itself answered
-    instance_name: str  # empty where none had it
-    instance: Instance | None  # as it is now; None once it is gone from the records
-    rollout: Rollout | None  # the one that was live then
-    lines: Sequence[tuple[LogLine, bool]]  # with whether it names this request
-    noted: Sequence[LogLine]  # what the platform said of the app around then: exits, kills, restarts
+    meaning: Meaning | None  # of the code; None if the app itself answered
+    instance_name: str  # empty if no instance received it
+    instance: Instance | None  # the current state; None after the row was deleted
+    rollout: Rollout | None  # of the release that was live at that time
+    lines: Sequence[tuple[LogLine, bool]]  # each with True if it names this request
+    # events of the platform about the app at that time: exits, kills, restarts
+    noted: Sequence[LogLine]
 
     @property
     def is_fresh(self) -> bool:
-        """Whether the release had gone live shortly before."""
+        """Return True if the release had become live shortly before."""
         return self.rollout is not None and self.rollout.finished_at is not None and self.at - self.rollout.finished_at < _FRESH
 
 
 def trace_of(person: Person, request_id: str, *, app_name: str = "") -> Trace:
-    """Of a request to one of the apps this person may see; `app_name` spares the search in the others. NotFound otherwise."""
+    """Return the trace of a request to one of the person's apps. Raise NotFound otherwise.
+
+    `app_name` makes the search faster, because only that app is searched.
+    """
     if _ID.fullmatch(request_id):
         apps: Iterable[App] = [app_for(person, app_name)] if app_name else _apps(person)
         for app in apps:
@@ -62,8 +68,8 @@ def trace_of(person: Person, request_id: str, *, app_name: str = "") -> Trace:
             if found is not None and (trace := _trace(app, request_id, found)) is not None:
                 return trace
     raise NotFound(
-        f"There is no request {request_id} in the logs of your apps.",
-        hint="Its line comes a moment after the request has ended, and goes when the app's log has grown past what is kept. "
+        f"Request {request_id} is not in the logs of your apps.",
+        hint="Its log line appears a moment after the request has ended. It is deleted when the app's log reaches its size limit. "
         "A request that reached no app stands in no app's log.",
     )
 
@@ -75,7 +81,7 @@ def _apps(person: Person) -> Iterable[App]:
 
 
 def _trace(app: App, request_id: str, found: Found) -> Trace | None:
-    """None where the line is not the router's: an app may print whatever it likes."""
+    """Return the trace, or None if the line is not from the router: an app may print anything."""
     at, match = found.line.at, _LINE.fullmatch(found.line.text)
     if found.line.source != "router" or at is None or match is None:
         return None

@@ -1,4 +1,4 @@
-"""Addresses of requests, and of the codes they may have ended with."""
+"""URLs of requests, and of the error codes."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The page of one request, which every error page of the router leads the app's owner to, and the pages of the codes.
+"""Views of one request and of the error codes. The router's error pages link to them.
 
-Those of the codes are for whoever met one: visitors of an app come to them too, so nobody need be signed in.
+The pages of codes need no sign-in, because visitors of an app also open them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from portal.requests.trace import trace_of
 
 @signed_in
 def request_page(request: SignedInRequest, request_id: str) -> HttpResponse:
-    """What happened around it; `?app=` says whose it is."""
+    """Show what happened around a request. `?app=` names its app."""
     trace = trace_of(request.user, request_id, app_name=request.GET.get("app", ""))
     context = {
         "trace": trace,
@@ -36,24 +36,27 @@ def request_page(request: SignedInRequest, request_id: str) -> HttpResponse:
 
 @signed_in
 def find_request(request: SignedInRequest) -> HttpResponse:
-    """From the search box: to the request's page."""
+    """Redirect from the search box to the page of the request."""
     wanted = request.GET.get("id", "").strip()
     if not wanted or "/" in wanted:
         raise NotFound(
-            "That is no request's id.", hint="It looks like 7f9c1c1e-0b1e-4c56-9c0e-3f8f4f6f2f6a and stands at the end of an error page."
+            "This is not a valid request id.",
+            hint="An id looks like 7f9c1c1e-0b1e-4c56-9c0e-3f8f4f6f2f6a and is at the end of an error page.",
         )
     app = request.GET.get("app", "")
     return redirect(reverse("request", args=[wanted]) + (f"?{urlencode({'app': app})}" if app else ""))
 
 
 def codes_page(request: HttpRequest) -> HttpResponse:
-    """All codes, a line each."""
+    """Show all codes, one per line."""
     return render(request, "requests/codes.html", {"subjects": by_subject(), "crumbs": crumbs.of_page("Codes")})
 
 
 def code_page(request: HttpRequest, code: str) -> HttpResponse:
-    """What one code means, what to look at, the fix."""
+    """Show the meaning of a code, where to look, and the fix."""
     what = meaning_of(code.upper())
     if what is None:
-        raise NotFound(f"There is no code {code}.", hint="A code is a letter and two digits, such as H12. All of them are at /codes.")
+        raise NotFound(
+            f"Code {code} does not exist.", hint="A code is a letter and two digits, such as H12. All codes are listed at /codes."
+        )
     return render(request, "requests/code.html", {"what": what, "crumbs": crumbs.of_code(what.code)})

@@ -1,4 +1,4 @@
-"""How amounts read on every page: bytes in binary units, CPU in cores, moments relative, spans in sensible units."""
+"""Format amounts for pages: bytes in binary units, CPU in cores, relative times, durations."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SPANS = ((365 * 86400, "y"), (30 * 86400, "mo"), (86400, "d"), (3600, "h"), (60
 
 @register.filter
 def size(amount: float | None) -> str:
-    """1536 -> "1.5 KiB"; one decimal, none where it would be zero."""
+    """Format bytes: 1536 -> "1.5 KiB". One decimal, unless it would be zero."""
     if amount is None:
         return "–"
     left = float(amount)
@@ -29,20 +29,20 @@ def size(amount: float | None) -> str:
 
 @register.filter
 def cores(millicores: int | None) -> str:
-    """500 -> "0.5 CPU"."""
+    """Format CPU: 500 -> "0.5 CPU"."""
     return "–" if millicores is None else f"{millicores / 1000:.4g} CPU"
 
 
 @register.filter
 def per_second(rate: float) -> str:
-    """38.2 -> "38 requests/s"; a decimal or two below ten."""
+    """Format a rate: 38.2 -> "38 requests/s". One or two decimals below ten."""
     digits = 0 if rate >= 10 else 1 if rate >= 1 else 2
     return f"{rate:.{digits}f} requests/s" if rate else "no requests"
 
 
 @register.filter
 def milliseconds(amount: float | None) -> str:
-    """41.3 -> "41 ms", 2300 -> "2.3 s"."""
+    """Format milliseconds: 41.3 -> "41 ms", 2300 -> "2.3 s"."""
     if amount is None:
         return "–"
     return f"{amount:.0f} ms" if amount < 1000 else f"{amount / 1000:.1f} s"
@@ -50,13 +50,14 @@ def milliseconds(amount: float | None) -> str:
 
 @register.filter
 def short_digest(digest: str) -> str:
-    """Its first twelve hex digits, without the algorithm."""
+    """Return the first twelve hex digits, without the algorithm."""
     return digest.rpartition(":")[2][:12]
 
 
 @register.filter
 def ago(moment: datetime | None) -> SafeString | str:
-    """A <time> that reads "3 min ago", shows the absolute time on hover and is kept true by times.js."""
+    """Return a <time> element such as "3 min ago". It shows the absolute time on hover; times.js
+    updates it."""
     if moment is None:
         return "never"
     return _relative(moment, "ago")
@@ -64,7 +65,7 @@ def ago(moment: datetime | None) -> SafeString | str:
 
 @register.filter
 def since(moment: datetime | None) -> SafeString | str:
-    """A <time> that reads "3 min": how long something lasts already."""
+    """Return a <time> element such as "3 min": the time since the moment."""
     if moment is None:
         return "–"
     return _relative(moment, "span")
@@ -72,7 +73,7 @@ def since(moment: datetime | None) -> SafeString | str:
 
 @register.filter
 def took(span: timedelta | None) -> str:
-    """How long something lasted: "850 ms", "4.2 s", "1 min 20 s", "2 h 5 min"."""
+    """Format a duration: "850 ms", "4.2 s", "1 min 20 s", "2 h 5 min"."""
     if span is None:
         return ""
     seconds = span.total_seconds()
@@ -89,7 +90,7 @@ def took(span: timedelta | None) -> str:
 
 @register.filter
 def percent_of(part: float, whole: float) -> float:
-    """50|percent_of:200 -> 25.0; a limit of zero that is used counts as full."""
+    """Return a percentage: 50|percent_of:200 -> 25.0. If the limit is zero, any use is 100."""
     if whole:
         return min(100.0, 100 * part / whole)
     return 100.0 if part else 0.0

@@ -1,4 +1,4 @@
-"""The small parts every page is made of: icon, state word, bar, command line, form field, flash."""
+"""The small parts of pages: icon, state, bar, command line, form field, flash message."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from portal.templatetags.amounts import percent_of
 
 register = template.Library()
 
-# Every state there is, of apps, builds, rollouts, instances and runs: one tone, one word.
+# Every state of apps, builds, rollouts, instances and runs: its tone and its label.
 _STATES = {
     "live": ("live", "Live"),
     "changing": ("changing", "Changing"),
@@ -41,9 +41,9 @@ _STATES = {
     "working": ("changing", "Working"),
     "done": ("live", "Succeeded"),
     "skipped": ("stopped", "Skipped"),
-    "waiting": ("changing", "Waiting for proof"),
+    "waiting": ("changing", "Waiting for verification"),
     "verified": ("live", "Verified"),
-    "unproven": ("failed", "Not proven"),
+    "unproven": ("failed", "Not verified"),
 }
 _FLASHES = {"success": ("live", "check"), "error": ("failed", "circle-alert"), "warning": ("changing", "triangle-alert")}
 _CODE = (SafeString("<code>"), SafeString("</code>"))
@@ -66,26 +66,30 @@ class Flash(TypedDict):
 
 @register.simple_tag
 def icon(name: str, classes: str = "") -> SafeString:
-    """An icon of the sprite. Decoration only: a word always stands beside it, or the button has a label."""
+    """Return an icon of the sprite. It is only decoration: the text next to it, or the button's
+    label, has the meaning."""
     return format_html('<svg class="icon {}" aria-hidden="true"><use href="{}#{}"></use></svg>', classes, static("icons.svg"), name)
 
 
 @register.inclusion_tag("components/state.html")
 def state(value: str) -> dict[str, str]:
-    """The one colour, shape and word of a state."""
+    """Return the colour, shape and label of a state."""
     tone, word = _STATES[value]
     return {"tone": tone, "word": word}
 
 
 @register.filter
 def tone(value: str) -> str:
-    """The tone of a state: live, changing, failed, asleep or stopped."""
+    """Return the tone of a state: live, changing, failed, asleep or stopped."""
     return _STATES[value][0]
 
 
 @register.inclusion_tag("components/bar.html")
 def bar(part: float, whole: float, label: str, after: float | None = None, behind: float | None = None) -> Bar:
-    """Use against a limit. `label` says it in words; `after` draws where it would be; `behind` draws another sum, paler."""
+    """Return a bar of usage and limit. `label` describes it in words.
+
+    `after` shows the value after a change; `behind` shows a second sum in a lighter colour.
+    """
     width = percent_of(part, whole)
     second = behind if after is None else after
     reached = width if after is None else max(width, percent_of(after, whole))
@@ -99,7 +103,11 @@ def bar(part: float, whole: float, label: str, after: float | None = None, behin
 
 @register.inclusion_tag("components/sparkline.html")
 def sparkline(values: Sequence[float], label: str) -> dict[str, str]:
-    """A small line without axes: the last is at the right, the greatest at the top. `label` says it in words."""
+    """Return a small line chart without axes. The last value is at the right, the maximum at the
+    top.
+
+    `label` describes it in words.
+    """
     top = max(values, default=0.0) or 1.0
     wide = _SPARK_WIDTH / max(len(values) - 1, 1)
     places = [f"{number * wide:.1f},{_SPARK_HEIGHT - 1 - value / top * (_SPARK_HEIGHT - 2):.1f}" for number, value in enumerate(values)]
@@ -108,19 +116,19 @@ def sparkline(values: Sequence[float], label: str) -> dict[str, str]:
 
 @register.inclusion_tag("components/command.html")
 def command(text: str, label: str = "command") -> dict[str, str | list[str]]:
-    """One or more lines to paste into a shell, with a button that copies them all."""
+    """Return one or more shell lines, with a button that copies them."""
     return {"text": text, "lines": text.splitlines(), "label": label}
 
 
 @register.inclusion_tag("components/copy.html")
 def copy(text: str, label: str) -> dict[str, str]:
-    """The small button that copies `text`; `label` says what is copied."""
+    """Return a small button that copies `text`. `label` names what is copied."""
     return {"text": text, "label": label}
 
 
 @register.inclusion_tag("components/field.html")
 def field(bound: BoundField, classes: str = "") -> dict[str, BoundField | str]:
-    """Label, control, hint and problem of one form field."""
+    """Return the label, control, hint and error of a form field."""
     described = [f"{bound.id_for_label}-hint"] if bound.help_text else []
     if bound.errors:
         described.append(f"{bound.id_for_label}-problem")
@@ -135,27 +143,28 @@ def field(bound: BoundField, classes: str = "") -> dict[str, BoundField | str]:
 
 @register.filter
 def with_code(text: str) -> SafeString:
-    """What stands between backticks, as in the manual, is set as code."""
+    """Format text between backticks as code."""
     parts = enumerate(text.split("`"))
     return format_html_join("", "{}{}{}", ((_CODE[0], part, _CODE[1]) if number % 2 else ("", part, "") for number, part in parts))
 
 
 @register.filter
 def flash(message: Message) -> Flash:
-    """A message is lines: what happened, then why and what to do."""
+    """Split a message into lines: what happened, then the reason and what to do."""
     tone, name = _FLASHES.get(message.level_tag, ("asleep", "circle-alert"))
     sentence, *rest = str(message.message).splitlines()
     return Flash(tone=tone, icon=name, sentence=sentence, rest=[line for line in rest if line])
 
 
 @register.filter
-def told(text: str) -> list[str]:
-    """A status's first sentence, then the rest as lines: the first is what one sees from afar."""
+def headline(text: str) -> list[str]:
+    """Split a status into its first sentence and the other lines. The first sentence is shown
+    large."""
     first, full_stop, rest = text.partition(". ")
     return [first + full_stop.strip(), *sentences(rest)]
 
 
 @register.filter
 def sentences(reason: str) -> list[str]:
-    """A reason's lines, for a failure told in parts."""
+    """Split a reason into lines, to show a failure in parts."""
     return [line for line in reason.splitlines() if line.strip()]

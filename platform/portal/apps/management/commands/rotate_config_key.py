@@ -1,4 +1,4 @@
-"""`manage.py rotate_config_key`: put all config vars under the first key of config.key."""
+"""`manage.py rotate_config_key`: encrypt all config vars with the first key of config.key."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from portal.apps.rotation import reencrypt_all
 
 
 class Command(BaseCommand):
-    help = "Re-encrypt all config vars with the first line of config.key. Put a new key there first; drop the old ones afterwards."
+    help = "Re-encrypt all config vars with the first line of config.key. Add a new key as the first line before, and remove the old keys afterwards."
 
     def handle(self, *_: Any, **__: Any) -> None:
-        self.stdout.write(f"{reencrypt_all()} rows are under the newest key now.")
+        self.stdout.write(f"{reencrypt_all()} rows are now encrypted with the newest key.")

@@ -1,4 +1,5 @@
-"""`manage.py git_receive`: what git's pre-receive hook runs; ref updates on stdin (githooks(5)), the pusher hears stderr."""
+"""`manage.py git_receive`: the program of git's pre-receive hook. It reads ref updates on stdin
+(githooks(5)); the pusher sees stderr."""
 
 from __future__ import annotations
 
@@ -18,11 +19,11 @@ from portal.errors import Refused
 from portal.gitserver.receive import RefUpdate, receive
 from portal.plaintext import printable_lines
 
-_MOST_UPDATES = 2  # one deploys, and more than one is refused
+_MOST_UPDATES = 2  # one is deployed, more than one is refused
 
 
 class Command(BaseCommand):
-    help = "Deploy what is being pushed, tell the pusher how it goes, and exit 0 if it went live. Run by git, not by people."
+    help = "Deploy a push, report the progress to the pusher, and exit 0 if it is live. Run by git, not by people."
     requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -33,7 +34,7 @@ class Command(BaseCommand):
         app_row = App.objects.select_related("team").get(pk=app)
         updates = [RefUpdate.parse(line) for line in islice(sys.stdin, _MOST_UPDATES)]
         try:
-            asyncio.run(receive(app_row, Person.objects.get(pk=person), updates, say, on_taken=tell_taken))
+            asyncio.run(receive(app_row, Person.objects.get(pk=person), updates, say, on_taken=report_stored))
         except Refused as refusal:
             say("")
             say(f"! {refusal.sentence}")
@@ -44,16 +45,18 @@ class Command(BaseCommand):
 
 
 def say(text: str) -> None:
-    """Write to the pusher at once, without control characters; a pusher who has gone is no reason to stop."""
+    """Write a line to the pusher, without control characters. If the pusher has disconnected,
+    continue."""
     try:
         sys.stderr.write(printable_lines(text) + "\n")
         sys.stderr.flush()
     except BrokenPipeError:
-        sys.stderr = open("/dev/null", "w")  # noqa: SIM115, PTH123  # for the rest of this process
+        sys.stderr = open("/dev/null", "w")  # noqa: SIM115, PTH123  # open for the rest of this process
 
 
-def tell_taken() -> None:
-    """Tell the portal that the files are in: another push may have this one's turn. A portal that has gone needs no word."""
+def report_stored() -> None:
+    """Notify the portal that the files are stored, so that it frees the slot. A portal that has
+    ended is ignored."""
     if settings.GIT_PUSH_TAKEN is not None:
         with suppress(BrokenPipeError):
             os.write(settings.GIT_PUSH_TAKEN, b"\n")
