@@ -1,1 +1,2 @@
-"""The web side of Slipway: people, teams, apps, builds, releases. Never imports runtime or workers."""
+"""The web part of Slipway: people, teams, apps, builds, releases. It never imports runtime or
+workers."""

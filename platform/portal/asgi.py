@@ -1,4 +1,4 @@
-"""The portal as an ASGI application: Django's own, behind limits for requests and their bodies."""
+"""The portal as an ASGI application: Django behind limits for requests and their bodies."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from importlib import import_module
 
 import django
 
-import portal.settings  # noqa: F401  # names itself as Django's settings, where nobody named others
+import portal.settings  # noqa: F401  # sets itself as Django's settings module, if none is set
 
 django.setup(set_prefix=False)
 
@@ -17,9 +17,11 @@ from django.urls import reverse  # noqa: E402  # as above
 from portal.gitserver import leftovers  # noqa: E402  # as above
 from portal.handling import PortalHandler  # noqa: E402  # Django must be set up first
 
-import_module(settings.ROOT_URLCONF)  # with all views, so that gunicorn's workers share the memory they take
-reverse("home")  # reads all addresses, for the same reason
+import_module(settings.ROOT_URLCONF)  # with all views, so that gunicorn's workers share its memory
+reverse("home")  # loads all URLs, for the same reason
 leftovers.sweep()
 application = PortalHandler()
 gc.collect()
-gc.freeze()  # else the collector of each worker writes to, and so copies, what they share (docs.python.org/3/library/gc.html#gc.freeze)
+# otherwise the garbage collector of each worker would write to the shared memory and so copy it
+# (docs.python.org/3/library/gc.html#gc.freeze)
+gc.freeze()

@@ -1,8 +1,10 @@
-"""Request bodies on their way in: how long each may be, spooled beside the sources, counted together by sender.
+"""Receive request bodies: limit their size, store them on the disk of the sources, and count them
+per sender.
 
-Django spools a body to the system's temporary folder before any view runs, and knows no limit while it does: anyone could fill
-the disk. Here each address has its limit, and only those where a source is uploaded take more than a form, from people who may deploy
-there. The registry's bodies are not spooled: its views look who sends before they read, and count while they do.
+Django stores a body in the system's temporary folder before any view runs, without a limit, so
+anyone could fill the disk. Here each URL has a limit. Only URLs that upload a source accept more
+than a form, and only from people who may deploy there. Bodies for the registry are not stored: its
+views check the sender before they read, and count while they read.
 """
 
 from __future__ import annotations
@@ -29,21 +31,23 @@ from portal.leaving import Message, Receive
 from portal.limits.turns import Body
 from portal.limits.visitor import Visitor
 
-UNREAD = "slipway.unread"  # in the scope of a streamed request: where its body is to be had
+UNREAD = "slipway.unread"  # key in the scope of a streamed request: the source of its body
 _STREAMED, _WITH_BODY = "/v2/", ("POST", "PATCH", "PUT")
-_AROUND_A_FILE = 2**20  # what a form adds to the file in it
-_IDLE_SECONDS = 60.0  # between two pieces of a body
+_AROUND_A_FILE = 2**20  # the size of a form in addition to its file
+_IDLE_SECONDS = 60.0  # the longest pause between two parts of a body
 _UPLOADS = re.compile(r"/api/v1/apps/(?P<api>[^/]+)/builds|/apps/(?P<page>[^/]+)/deploy|/git/(?P<git>[^/]+)\.git/git-receive-pack|/new")
 
 
 def is_streamed(scope: Mapping[str, Any]) -> bool:
-    """Whether the view reads the body itself, as it arrives: layers of gigabytes, which go where they stay and not into a spool first."""
+    """Return True if the view itself reads the body while it arrives: large layers, which are
+    written directly to their place."""
     return scope["method"] in _WITH_BODY and str(scope["path"]).startswith(_STREAMED)
 
 
 async def blocks_of(request: HttpRequest) -> AsyncIterator[bytes]:
-    """The body of a streamed request, block by block; RequestAborted when the client goes away before its end."""
-    receive: Receive = request.scope[UNREAD]  # type: ignore[attr-defined]  # an ASGIRequest, which django-stubs tells of nowhere
+    """Yield the body of a streamed request in blocks. Raise RequestAborted if the client
+    disconnects before its end."""
+    receive: Receive = request.scope[UNREAD]  # type: ignore[attr-defined]  # an ASGIRequest, which django-stubs does not know
     more = True
     while more:
         message = await receive()
@@ -55,21 +59,23 @@ async def blocks_of(request: HttpRequest) -> AsyncIterator[bytes]:
 
 
 def nothing() -> Receive:
-    """An empty body, and then a client who stays."""
+    """Return an empty body whose client stays connected."""
     messages: list[Message] = [{"type": "http.request", "body": b"", "more_body": False}]
 
     async def receive() -> Message:
         if not messages:
-            await asyncio.Event().wait()  # until the answer is sent, and the task that asks is cancelled
+            # until the response is sent and the waiting task is cancelled
+            await asyncio.Event().wait()
         return messages.pop()
 
     return receive
 
 
 def limit_of(path: str, visitor: Visitor) -> int:
-    """How many bytes a body to this path may have from this sender. Asks the database only where a source is uploaded.
+    """Return the limit in bytes of a body from this sender to this path. Only uploads of sources
+    need a query.
 
-    NoRoom: a source, while the disk is too full for a build of it.
+    Raise NoRoom for a source if the disk is too full for its build.
     """
     if visitor.person is None:
         return settings.MAX_ANONYMOUS_FORM
@@ -78,13 +84,13 @@ def limit_of(path: str, visitor: Visitor) -> int:
         if match is None or not _may_deploy(visitor.person, match["api"] or match["page"] or match["git"] or ""):
             return settings.MAX_FORM
     finally:
-        connection.close()  # Django's own care for connections begins only with the request
+        connection.close()  # Django closes connections only for requests
     check_room()
     return settings.MAX_UPLOAD + _AROUND_A_FILE
 
 
 def _may_deploy(number: int, app: str) -> bool:
-    """To this app; or, where it is to be made, to any team."""
+    """Return True if the person may deploy to this app, or, for a new app, to any team."""
     try:
         person = Person.objects.filter(pk=number, is_active=True).first()
         if person is None:
@@ -97,7 +103,8 @@ def _may_deploy(number: int, app: str) -> bool:
 
 
 class Limited:
-    """`receive` of one request, which raises TooLarge as soon as the body is known to be too long, and counts what came."""
+    """The `receive` of one request. It counts the data, and raises TooLarge when the body is too
+    long."""
 
     def __init__(self, scope: Mapping[str, Any], receive: Receive, visitor: Visitor, body: Body) -> None:
         self._scope = scope
@@ -139,14 +146,15 @@ def _too_large(limit: int, visitor: Visitor) -> TooLarge:
     if visitor.person is None:
         hint = "Sign in, or send a token, to upload more."
     elif limit > settings.MAX_FORM:
-        hint = "Leave out what a build does not need: dependencies, build results, data."
+        hint = "Leave out files that the build does not need, such as dependencies, build results and data."
     else:
-        hint = "Only an upload to an app of your teams may be larger."
+        hint = "Only uploads to apps of your teams may be larger."
     return TooLarge(f"The request is larger than {size}.", hint=hint)
 
 
 async def spooled(receive: Receive) -> IO[bytes]:
-    """Read a whole body into a file without a name. NoRoom: the disk is full. What came before a failure is gone with the file."""
+    """Write a whole body to a file without a name, which disappears after an error. Raise NoRoom if
+    the disk is full."""
     body = tempfile.SpooledTemporaryFile(max_size=settings.FILE_UPLOAD_MAX_MEMORY_SIZE, dir=str(settings.INCOMING), prefix="body-")  # noqa: SIM115  # the request closes it
     async with AsyncExitStack() as stack:
         stack.callback(body.close)
@@ -157,7 +165,7 @@ async def spooled(receive: Receive) -> IO[bytes]:
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
-            raise NoRoom("The disk of this Slipway is full.", hint="Try again when its admin has made room.") from None
+            raise NoRoom("The disk of this Slipway is full.", hint="Try again when an admin has freed disk space.") from None
         stack.pop_all()
     return cast(IO[bytes], body)
 

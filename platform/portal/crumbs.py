@@ -1,4 +1,4 @@
-"""Where a page is, as the links above it."""
+"""The breadcrumbs of pages."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from portal.apps.models import App
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Crumb:
-    """A link, or the page itself where `url` is empty."""
+    """A breadcrumb: a link, or the current page if `url` is empty."""
 
     name: str
     url: str = ""
 
 
 def of_page(*names: str) -> tuple[Crumb, ...]:
-    """A page that belongs to no app or team."""
+    """Return the breadcrumbs of a page without an app or team."""
     return tuple(Crumb(name=name) for name in names)
 
 
 def of_code(code: str) -> tuple[Crumb, ...]:
-    """The page of a code, below that of all."""
+    """Return the breadcrumbs of an error code's page."""
     return (Crumb(name="Codes", url=reverse("codes")), Crumb(name=code))
 
 
 def of_team(team: Team) -> tuple[Crumb, ...]:
-    """The team's own page."""
+    """Return the breadcrumbs of the team's page."""
     return (Crumb(name=team.name),)
 
 
 def of_app(app: App, *names: str) -> tuple[Crumb, ...]:
-    """The app's page, or one below it."""
+    """Return the breadcrumbs of the app's page, or of a page below it."""
     team = Crumb(name=app.team.name, url=reverse("team", args=[app.team.name]))
     if not names:
         return (team, Crumb(name=app.name))

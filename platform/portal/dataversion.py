@@ -1,7 +1,7 @@
-"""Whether the database changed since it was last looked at, for answers that are kept until it does.
+"""Detect changes of the database, to cache values until the next change.
 
-SQLite counts the commits of other connections (sqlite.org/pragma.html#pragma_data_version), and asking costs microseconds. PostgreSQL has
-no such count, so nothing is kept there.
+SQLite counts the commits of other connections (sqlite.org/pragma.html#pragma_data_version), and
+reading the count takes microseconds. PostgreSQL has no such count, so nothing is cached there.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ T = TypeVar("T")
 
 
 class Kept(Generic[T]):
-    """Values by key, each computed once for each version of the database. The oldest go first."""
+    """A cache of values by key. Each is computed once per version of the database. The oldest are
+    dropped first."""
 
     def __init__(self, *, most: int) -> None:
         self._most = most
@@ -30,14 +31,15 @@ class Kept(Generic[T]):
         self._turns = [threading.Lock() for _ in range(16)]
 
     def get(self, key: Hashable, compute: Callable[[], T]) -> T:
-        """Return the value of `key`, which callers share and must not change."""
-        version = None if connection.in_atomic_block else _watcher().version()  # what this transaction wrote is not counted
+        """Return the value of `key`. Callers share the value and must not change it."""
+        # the count does not include changes of this transaction
+        version = None if connection.in_atomic_block else _watcher().version()
         if version is None:
             return compute()
         kept = self._values.get(key)
         if kept is not None and kept[0] == version:
             return kept[1]
-        with self._turn_of(key):  # a hundred requests at once have it computed once
+        with self._turn_of(key):  # simultaneous requests compute it only once
             kept = self._values.get(key)
             if kept is not None and kept[0] == version:
                 return kept[1]
@@ -57,7 +59,7 @@ class Kept(Generic[T]):
 
 
 class Watcher:
-    """A connection that only asks for the version. Its own count starts anywhere and is compared with nothing else."""
+    """A connection that only reads the version. The count is specific to this connection."""
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.Lock()
@@ -65,7 +67,8 @@ class Watcher:
         self._connection: sqlite3.Connection | None = None
 
     def version(self) -> int | None:
-        """Return the version now; None when it cannot be read, as before the database is made."""
+        """Return the current version, or None if it cannot be read, for example before the database
+        exists."""
         try:
             with self._lock:
                 if self._connection is None:
@@ -76,7 +79,7 @@ class Watcher:
 
 
 class NoWatcher:
-    """Of a database that does not count."""
+    """Used for a database without a version."""
 
     def version(self) -> int | None:
         return None
@@ -84,6 +87,10 @@ class NoWatcher:
 
 @cache
 def _watcher() -> Watcher | NoWatcher:
-    """One for this process, made by the first question: a connection must not be carried over a fork (sqlite.org/howtocorrupt)."""
+    """Return the watcher of this process.
+
+    It is created at the first call, because a connection must not be used after a fork
+    (sqlite.org/howtocorrupt).
+    """
     database = settings.DATABASES["default"]
     return Watcher(Path(database["NAME"])) if database["ENGINE"].endswith("sqlite3") else NoWatcher()

@@ -1,21 +1,22 @@
-"""The portal's one tree of errors.
+"""The tree of all errors of the portal.
 
-    Refused                 what was not done, and why; `hint` is what to do instead
-    ├── NotFound            no such thing, or none this person may see (the two look alike on purpose)
+    Refused                 what was not done, and why; `hint` says how to fix it
+    ├── NotFound            it does not exist, or the person has no access (intentionally the same error)
     ├── NotSignedIn         no or a wrong password, token or session
-    ├── NotAllowed          seen, but not theirs to change
-    ├── NameRefused         a name that cannot be taken
-    ├── ValueRefused        a value that cannot be stored; `field` says which
-    ├── SourceRefused       an upload that is not a source we take
-    ├── QuotaExceeded       one of the team's limits would be passed
-    ├── TooLarge            a body beyond what this address takes from this sender
-    ├── NoRoom              the platform's own disk is full
-    ├── TooBusy             the team or the person has too much of this under way; `retry_after` says when to try again
-    │   └── TooManyRequests one of the limits by person, token or address was reached
-    ├── RegistryRefused     what a client of the registry did wrong, with the code that the OCI distribution spec has for it
-    └── Conflict            somebody else was quicker, or the thing is in no state for this
+    ├── NotAllowed          visible to the person, who may not change it
+    ├── NameRefused         a name that is not valid or not available
+    ├── ValueRefused        a value that is not valid; `field` names its field
+    ├── SourceRefused       an upload that is not a supported source
+    ├── QuotaExceeded       a limit of the team would be exceeded
+    ├── TooLarge            a body that is larger than the limit of this URL for this sender
+    ├── NoRoom              the platform's disk is full
+    ├── TooBusy             the team or the person has too many operations open; `retry_after` says when to retry
+    │   └── TooManyRequests a rate limit of the person, token or address was reached
+    ├── RegistryRefused     an error of a registry client, with a code of the OCI distribution specification
+    └── Conflict            another request was first, or the current state does not allow it
 
-Each carries the status an HTTP answer to it has. Pages show the sentence and the hint, the API both as JSON, git as `remote:` lines.
+Each error has the status of its HTTP response. Pages show the sentence and the hint, the API
+returns both as JSON, and git shows them as `remote:` lines.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from collections.abc import Mapping
 
 
 class Refused(Exception):
-    """Root of the tree: `str()` is a full sentence, `hint` tells the remedy and may be empty."""
+    """The root of the tree. `str()` is a full sentence, `hint` says how to fix the problem and may
+    be empty."""
 
     status = 400
 
@@ -34,34 +36,34 @@ class Refused(Exception):
         self.hint = hint
 
     def explain(self) -> str:
-        """One text: the sentence, then the remedy."""
+        """Return the sentence followed by the hint."""
         return f"{self.sentence} {self.hint}".strip()
 
 
 class NotFound(Refused):
-    """No such thing, or none that this person may see."""
+    """The object does not exist, or the person may not see it."""
 
     status = 404
 
 
 class NotSignedIn(Refused):
-    """Who asks is unknown."""
+    """The sender is not known."""
 
     status = 401
 
 
 class NotAllowed(Refused):
-    """Who asks may see the thing, but not do this to it."""
+    """The person may see the object but not do this."""
 
     status = 403
 
 
 class NameRefused(Refused):
-    """A name that is malformed, reserved or taken."""
+    """A name that is malformed, reserved or in use."""
 
 
 class ValueRefused(Refused):
-    """A value that cannot be stored; `field` names the form field or config var it belongs to."""
+    """A value that cannot be stored. `field` names its form field or config var."""
 
     def __init__(self, sentence: str, *, field: str, hint: str = "") -> None:
         super().__init__(sentence, hint=hint)
@@ -69,17 +71,18 @@ class ValueRefused(Refused):
 
 
 class SourceRefused(Refused):
-    """An upload that is too large, empty or of a kind we do not take."""
+    """An upload that is too large, empty or of an unsupported type."""
 
 
 class SourceTooLarge(SourceRefused):
-    """An upload beyond settings.MAX_UPLOAD."""
+    """An upload larger than settings.MAX_UPLOAD."""
 
     status = 413
 
 
 class QuotaExceeded(Refused):
-    """One limit of a team would be passed: its name, the limit, what is used now and what this would make it, as people read them."""
+    """A limit of a team would be exceeded. Has the limit's name and value, the current use and the
+    use after the change, as text."""
 
     status = 403
 
@@ -92,19 +95,19 @@ class QuotaExceeded(Refused):
 
 
 class TooLarge(Refused):
-    """A request body that is longer than it may be."""
+    """A request body that is too long."""
 
     status = 413
 
 
 class NoRoom(Refused):
-    """The disk of this Slipway is too full for more."""
+    """The disk of this Slipway is too full."""
 
     status = 507
 
 
 class TooBusy(Refused):
-    """The team or the person has too much of this under way; `retry_after` in seconds."""
+    """The team or the person has too many operations open. `retry_after` is in seconds."""
 
     status = 429
 
@@ -114,13 +117,14 @@ class TooBusy(Refused):
 
 
 class TooManyRequests(TooBusy):
-    """More requests than one person, token or address may send."""
+    """More requests than a person, token or address may send."""
 
 
 class RegistryRefused(Refused):
-    """What a client of the registry asked for cannot be had, or what it sent cannot be taken.
+    """A registry client requested something unavailable, or sent something invalid.
 
-    `code` is one of the OCI distribution spec's ("Error Codes"); an answer to it carries `headers`.
+    `code` is an error code of the OCI distribution specification ("Error Codes"). The response gets
+    `headers`.
     """
 
     def __init__(self, code: str, sentence: str, *, status: int, hint: str = "", headers: Mapping[str, str] | None = None) -> None:
@@ -131,6 +135,6 @@ class RegistryRefused(Refused):
 
 
 class Conflict(Refused):
-    """Somebody else was quicker, or the thing is in no state for this."""
+    """Another request was first, or the current state does not allow the change."""
 
     status = 409

@@ -1,6 +1,7 @@
-"""What happens to a request before and around Django: who sends it, whether they may send one more, how long its body may be, its turn.
+"""Process a request before and around Django: identify the sender, apply rate limits, limit the
+body, and wait for a turn.
 
-Each refusal comes before the body is read, in the form that the client reads (`limits/refusing.py`).
+A request is refused before its body is read, in the format of the client (`limits/refusing.py`).
 """
 
 from __future__ import annotations
@@ -35,12 +36,16 @@ from portal.limits.streams import Streams
 from portal.limits.turns import OpenBodies, Turns
 from portal.limits.visitor import Visitor, Visitors, address_of
 
-_VISITOR, _HELD = "slipway.visitor", "slipway.held"  # in the scope: who sends, and what is let go when the answer has ended
-_ASYNCHRONOUS = re.compile(r"^/(v2|git)/|/(events|log)$")  # views that wait for others; a wrong guess only costs time
-_PAUSE = 0.25  # seconds before an answer of 429: a client that tries again at once would cost more than its requests do
+# keys in the scope: the sender, and the resources to release after the response
+_VISITOR, _HELD = "slipway.visitor", "slipway.held"
+# views that wait for other processes; a wrong match only costs time
+_ASYNCHRONOUS = re.compile(r"^/(v2|git)/|/(events|log)$")
+# seconds before a response with 429: a client that retries immediately would cost more than its
+# requests
+_PAUSE = 0.25
 _WAITING_VIEWS = re.compile(r"^/(v2|git)/")
-_COST_OF_A_FILE = 0.1  # of /static/: a page brings ten
-_TOGETHER = 16  # answers that one process works at, of all people
+_COST_OF_A_FILE = 0.1  # the cost of a request to /static/: a page loads ten files
+_TOGETHER = 16  # requests of all people that one process handles at the same time
 _WAITING = 200  # requests of one person that wait for a turn in one process
 _OPEN_BODIES = 64  # of one person, in one process
 
@@ -49,7 +54,7 @@ T = TypeVar("T")
 
 
 class PortalHandler(ASGIHandler):
-    """Django's handler behind the limits. One for each process, used by one event loop."""
+    """Django's handler behind the limits. There is one per process, used by one event loop."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,7 +67,7 @@ class PortalHandler(ASGIHandler):
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
-            raise ValueError(f"The portal answers HTTP, not {scope['type']}.")
+            raise ValueError(f"The portal supports only HTTP, not {scope['type']}.")
         async with AsyncExitStack() as held:
             try:
                 visitor = await self._visitor_of(scope)
@@ -75,14 +80,16 @@ class PortalHandler(ASGIHandler):
                 await self.send_response(response, send)
 
     async def read_body(self, receive: Any) -> IO[bytes]:
-        """Django's own, but for the folder and a full disk."""
+        """Read the body like Django, but into our folder and with handling of a full disk."""
         return await bodies.spooled(receive)
 
     async def run_get_response(self, request: Any) -> HttpResponseBase:
-        """Of an asynchronous view: in turn, and an answer without an end is counted as long as it lasts."""
+        """Run an asynchronous view when it is its turn. An endless response is counted while it
+        lasts."""
         visitor: Visitor = request.scope[_VISITOR]
         try:
-            if _WAITING_VIEWS.search(request.path):  # for a body, or for a slot of their own: that is no work
+            # they wait for a body or for their own slot, which needs no turn
+            if _WAITING_VIEWS.search(request.path):
                 return await super().run_get_response(request)
             async with self._turns.of(visitor.name):
                 response: HttpResponseBase = await super().run_get_response(request)
@@ -94,7 +101,7 @@ class PortalHandler(ASGIHandler):
         return response
 
     async def _take_in(self, scope: Any, receive: Any, send: Any, visitor: Visitor, held: AsyncExitStack) -> None:
-        """Limit the body, then have the request answered."""
+        """Limit the body, then process the request."""
         body = held.enter_context(self._bodies.of(visitor.name)) if _has_body(scope) else None
         if bodies.is_streamed(scope):
             await super().__call__({**scope, bodies.UNREAD: receive}, bodies.nothing(), send)
@@ -109,9 +116,11 @@ class PortalHandler(ASGIHandler):
             await self._answer_in_a_thread(scope, receive, send, visitor)
 
     async def _answer_in_a_thread(self, scope: Any, receive: Any, send: Any, visitor: Visitor) -> None:
-        """Most views are synchronous, as half of the middleware is: a thread of the pool does all of such a request.
+        """Process the whole request in one thread of the pool, because most views and half of the
+        middleware are synchronous.
 
-        Django's own handler goes to a fresh thread and back for every middleware, which costs more than most answers.
+        Django's own handler switches to another thread and back for every middleware, which costs
+        more than most responses.
         """
         try:
             body = await self.read_body(receive)
@@ -134,20 +143,21 @@ class PortalHandler(ASGIHandler):
         signals.request_started.send(sender=self.__class__, scope=scope)
         request, refused = self.create_request(scope, body)
         response = refused if request is None else self._synchronous.get_response(request)
-        assert response is not None  # `create_request` gives one of the two
+        assert response is not None  # `create_request` returns either a request or a response
         if not response.streaming:
-            response.close()  # closes this thread's connection to the database too
+            response.close()  # also closes this thread's database connection
         return response
 
     async def _in_the_pool(self, function: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, lambda: contextvars.Context().run(function, *arguments))
 
     async def _visitor_of(self, scope: Any) -> Visitor:
-        """Who sends it. TooManyRequests: they may not send one more now."""
+        """Return the sender. Raise TooManyRequests if the sender has reached a rate limit."""
         headers = dict(scope["headers"])
         cost = _COST_OF_A_FILE if str(scope["path"]).startswith(settings.STATIC_URL) else 1.0
         visitor = self._visitors.remembered(scope, headers)
-        if visitor is None:  # made-up credentials cost a query each, so they count for the address that sends them
+        # invalid credentials need a query each, so they count for the address of the sender
+        if visitor is None:
             await self._rates.take([bucket_of_address(address_of(scope))], cost=cost)
             visitor = await self._in_the_pool(self._visitors.look_up, scope, headers)
             if visitor.person is None:
@@ -161,7 +171,7 @@ class PortalHandler(ASGIHandler):
 
     @cached_property
     def _redis(self) -> redis.asyncio.Redis:
-        """Made by the first request, in the process and the event loop that use it."""
+        """Return the Redis client. The first request creates it, in its process and event loop."""
         return connect(settings.REDIS_CLIENT_URL)
 
     @cached_property
@@ -174,7 +184,7 @@ class PortalHandler(ASGIHandler):
 
 
 async def _sent_before_leaving(sending: Coroutine[Any, Any, None], receive: Receive) -> bool:
-    """Send a long answer until it ends or its reader leaves; whether it ended."""
+    """Send a long response until it ends or the client disconnects. Return True if it ended."""
     sender, listener = asyncio.ensure_future(sending), asyncio.ensure_future(receive())
     try:
         await asyncio.wait((sender, listener), return_when=asyncio.FIRST_COMPLETED)
@@ -194,5 +204,6 @@ def _has_body(scope: Any) -> bool:
 
 
 def _is_endless(request: HttpRequest, response: HttpResponseBase) -> bool:
-    """Event streams and followed logs. Git's answers end with what git does, and files have a length."""
+    """Return True for event streams and followed logs. Git's responses end with git, and files have
+    a length."""
     return response.streaming and not response.has_header("Content-Length") and not request.path.startswith(("/git/", "/v2/"))

@@ -1,4 +1,5 @@
-"""Readers who leave before their answer ends: nothing is sent to them any more, so that what makes the answer ends too."""
+"""Cancel streaming responses when the client disconnects (works around a lost cancellation in
+asgiref)."""
 
 from __future__ import annotations
 
@@ -6,17 +7,20 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-Message = dict[str, Any]  # as the ASGI specification has it
+Message = dict[str, Any]  # as defined by the ASGI specification
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 
 def until_left(receive: Receive, send: Send) -> tuple[Receive, Send]:
-    """The two with a memory: once `receive` told that the reader is gone, `send` raises CancelledError.
+    """Wrap `receive` and `send`: once `receive` has reported a disconnect, `send` raises
+    CancelledError.
 
-    Django cancels what makes the answer as soon as it hears that the reader left, once. Where that happens inside a middleware that
-    is not asynchronous (whitenoise's is not), asgiref waits for the answer and drops the cancel: a stream would then go on for ever,
-    as a server takes what is sent to nobody without a word. So the next thing sent says it again; Django takes it for the same cancel.
+    Django cancels the response once when the client disconnects. If this happens inside a
+    middleware that is not asynchronous (such as whitenoise's), asgiref waits for the response and
+    drops the cancellation. The stream would then continue forever, because a server silently
+    accepts data for a closed connection. So the next send raises the cancellation again. Django
+    treats it as the same one.
     """
     left = False
 

@@ -1,4 +1,5 @@
-"""What wraps every request: the content security policy, and the one way a refusal or a failure becomes an answer."""
+"""Middleware of all requests: the content security policy, and the conversion of errors to
+responses."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ _DISK_FULL = "53100"  # PostgreSQL's code for a full disk (postgresql.org/docs/c
 
 
 class SecurityPolicy(MiddlewareMixin):
-    """Every answer tells browsers to load our own files only (w3.org/TR/CSP3)."""
+    """Adds a policy that allows browsers to load only our own files (w3.org/TR/CSP3)."""
 
     def process_response(self, _: HttpRequest, response: HttpResponse) -> HttpResponse:
         response.headers.setdefault("Content-Security-Policy", settings.CONTENT_SECURITY_POLICY)
@@ -30,7 +31,7 @@ class SecurityPolicy(MiddlewareMixin):
 
 
 class Refusals(MiddlewareMixin):
-    """A Refused that no view caught, and a full disk, become a page, or JSON for whoever asks for JSON."""
+    """Converts a Refused that no view has caught, and a full disk, to a page or to JSON."""
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         refused = error if isinstance(error, Refused) else refused_by_full_disk(error)
@@ -40,7 +41,8 @@ class Refusals(MiddlewareMixin):
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Answer for an error that nothing else caught: in JSON for a program, and in words where the disk is full."""
+    """Return the response to an unexpected error: JSON for programs, and a specific message if the
+    disk is full."""
     refused = refused_by_full_disk(sys.exc_info()[1])
     if not wants_json(request):
         if refused is None:
@@ -49,26 +51,29 @@ def server_error(request: HttpRequest) -> HttpResponse:
         return HttpResponse(render_to_string("errors/early.html", context), status=refused.status)
     if refused is not None:
         return json_of(refused)
-    sentence = "The portal made a mistake while answering."
-    return JsonResponse({"error": sentence, "hint": "Try again. If it stays, tell an admin of this Slipway when it happened."}, status=500)
+    sentence = "Something went wrong in the portal."
+    return JsonResponse(
+        {"error": sentence, "hint": "Try again. If it happens again, send the time of the error to an admin of this Slipway."}, status=500
+    )
 
 
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Answer for an address that does not exist."""
+    """Return the response for a URL that does not exist."""
     if request.path.startswith("/api/"):
-        return JsonResponse({"error": f"{request.path[:200]} is not an address of the API.", "hint": "See /api/openapi.json."}, status=404)
+        return JsonResponse({"error": f"{request.path[:200]} is not a URL of the API.", "hint": "See /api/openapi.json."}, status=404)
     return defaults.page_not_found(request, exception)
 
 
 def refused_by_full_disk(error: BaseException | None) -> NoRoom | None:
-    """Return the refusal for a file or a row that could not be written because the disk is full; None for any other error."""
+    """Return the error for a file or row that could not be written because the disk is full, or
+    None for other errors."""
     seen = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
         if _is_full_disk(error):
             return NoRoom(
-                "The disk of this Slipway is full, so this was not done.",
-                hint="Apps that run are not affected. Try again when an admin has made room on the disk of the state folder.",
+                "The disk of this Slipway is full. Nothing was changed.",
+                hint="Running apps are not affected. Try again when an admin has freed space on the disk of the state folder.",
             )
         error = error.__cause__ or error.__context__
     return None
@@ -83,7 +88,7 @@ def _is_full_disk(error: BaseException) -> bool:
 
 
 def json_of(error: Refused) -> JsonResponse:
-    """`{"error": …, "hint": …}` with the error's own status."""
+    """Return `{"error": …, "hint": …}` with the error's status."""
     response = JsonResponse({"error": error.sentence, "hint": error.hint}, status=error.status)
     if isinstance(error, NotSignedIn):
         response["WWW-Authenticate"] = 'Bearer realm="Slipway"'
@@ -91,14 +96,15 @@ def json_of(error: Refused) -> JsonResponse:
 
 
 def with_headers_of(response: R, error: Refused) -> R:
-    """Say when to come back, where the refusal knows."""
+    """Add a Retry-After header, if the error has a time."""
     if isinstance(error, TooBusy):
         response["Retry-After"] = str(error.retry_after)
     return response
 
 
 def wants_json(request: HttpRequest) -> bool:
-    """Whether the answer is for a program: it prefers JSON to HTML, or asks below /api/."""
+    """Return True if the client is a program: it prefers JSON to HTML, or requests a URL below
+    /api/."""
     return request.path.startswith("/api/") or request.get_preferred_type(["text/html", "application/json"]) == "application/json"
 
 

@@ -1,7 +1,9 @@
-"""The only place that enqueues: a task by its name, with ids as arguments, once the transaction has committed.
+"""Enqueue tasks; no other module of the portal does. A task is sent by name, with ids, after the
+transaction has committed.
 
-A pure Celery client: it imports nothing of the workers. When Redis is down the rows are committed already; the failure is
-logged, and the upkeep schedule takes up every row that is still waiting. So a request never fails for want of a broker.
+This is only a Celery client and imports nothing of the workers. If Redis is not available, the rows
+are already committed and the failure is logged. The upkeep schedule later picks up every waiting
+row. So a request never fails because of the broker.
 """
 
 from __future__ import annotations
@@ -19,30 +21,31 @@ log = logging.getLogger(__name__)
 
 
 class Task(StrEnum):
-    """Every task the portal asks for. Arguments are row ids."""
+    """All tasks that the portal enqueues. The arguments are row ids."""
 
     BUILD = "slipway.build"  # build id
     ROLL_OUT = "slipway.roll_out"  # rollout id
     CONVERGE = "slipway.converge"  # app id
     REMOVE_APP = "slipway.remove_app"  # app id
-    UPGRADE_STACK = "slipway.upgrade_stack"  # app id, and of the person who asked
+    UPGRADE_STACK = "slipway.upgrade_stack"  # app id, and id of the person who requested it
     APPLY_QUOTA = "slipway.apply_quota"  # team id
     TEND_RUNS = "slipway.tend_runs"  # app id
     IMAGE_JOB = "slipway.image_job"  # image job id
     CHECK_DOMAIN = "slipway.check_domain"  # domain id
     TEND_CERTIFICATE = "slipway.tend_certificate"  # domain id
-    TEND_DOMAINS = "slipway.tend_domains"  # all of them
+    TEND_DOMAINS = "slipway.tend_domains"  # no arguments: for all domains
 
 
 _OF_BUILDS = (Task.BUILD, Task.UPGRADE_STACK)
 _UPKEEP = (Task.CHECK_DOMAIN, Task.TEND_CERTIFICATE, Task.TEND_DOMAINS)
 QUEUES = {task: "build" if task in _OF_BUILDS else "upkeep" if task in _UPKEEP else "node" for task in Task}
 
-_ONE_MORE_TRY = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}  # no request waits for an absent broker
+# requests do not wait for an unavailable broker
+_ONE_MORE_TRY = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
 
 
 def client_of(broker: str) -> Celery:
-    """A Celery application that only sends."""
+    """Return a Celery application that only sends tasks."""
     celery = Celery("portal", broker=broker, set_as_current=False)
     celery.conf.update(
         task_serializer="json",
@@ -58,7 +61,7 @@ client = client_of(settings.BROKER_URL)
 
 
 def enqueue(task: Task, *ids: int) -> None:
-    """Hand a task to the workers when the current transaction commits; at once when there is none."""
+    """Send a task when the current transaction commits, or immediately if there is none."""
     transaction.on_commit(partial(_send, task, ids))
 
 
@@ -66,4 +69,4 @@ def _send(task: Task, ids: tuple[int, ...]) -> None:
     try:
         client.send_task(task.value, args=list(ids), queue=QUEUES[task], ignore_result=True)
     except (OperationalError, OSError) as error:
-        log.warning("%s%s waits for upkeep, the broker did not answer: %s", task, ids, error)
+        log.warning("%s%s waits for the upkeep schedule, because the broker did not answer: %s", task, ids, error)

@@ -1,4 +1,4 @@
-"""How a refusal is shown by a page: at the field it is about, or as a notice of several lines."""
+"""Show errors on pages: at their form field, or as a message of several lines."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from portal.errors import NameRefused, Refused, ValueRefused
 
 
 def mark(form: forms.Form, refused: Refused) -> None:
-    """Put the refusal into the form: at its field where it has one, else above all fields."""
+    """Add the error to the form: at its field if it has one, else above all fields."""
     name = refused.field if isinstance(refused, ValueRefused) else "name" if isinstance(refused, NameRefused) else None
     lines = [line for line in (refused.sentence, refused.hint) if line]
     form.add_error(name if name in form.fields else None, lines)
 
 
 def notice(request: HttpRequest, refused: Refused) -> None:
-    """Say it at the top of the next page."""
+    """Show the error at the top of the next page."""
     messages.error(request, f"{refused.sentence}\n{refused.hint}")

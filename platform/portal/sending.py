@@ -1,7 +1,8 @@
-"""Files as answers, read block by block beside the event loop.
+"""Send files as responses, read block by block without blocking the event loop.
 
-Django's FileResponse is a synchronous iterator, and under ASGI Django makes a list of one before it sends the first byte
-(docs.djangoproject.com, "StreamingHttpResponse"): an archive of two gigabytes would take as much memory.
+Django's FileResponse is a synchronous iterator. Under ASGI, Django reads all of it into a list
+before it sends the first byte (docs.djangoproject.com, "StreamingHttpResponse"). An archive of two
+gigabytes would need as much memory.
 """
 
 from __future__ import annotations
@@ -18,18 +19,20 @@ from django.utils.http import content_disposition_header
 from portal.plaintext import printable
 
 _BLOCK = 2**18
-_LONGEST = 2**20  # of a line without an end; it goes out in pieces of about this size
+_LONGEST = 2**20  # of a line without an end; it is sent in parts of about this size
 
 
 def file_response(path: Path, *, filename: str, content_type: str) -> StreamingHttpResponse:
-    """Send a file as it is, to be saved under a name. FileNotFoundError when there is none."""
+    """Send a file unchanged, as a download with this name. Raise FileNotFoundError if it does not
+    exist."""
     file = path.open("rb")
     headers = {"Content-Length": str(os.fstat(file.fileno()).st_size)}
     return _response(_blocks(file), filename, content_type, headers)
 
 
 def log_response(path: Path, *, filename: str) -> StreamingHttpResponse:
-    """Send a log as printable text, to be saved under a name. FileNotFoundError when there is none."""
+    """Send a log as printable text, as a download with this name. Raise FileNotFoundError if it
+    does not exist."""
     return _response(_printable_lines(_blocks(path.open("rb"))), filename, "text/plain; charset=utf-8", {})
 
 

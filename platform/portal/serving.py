@@ -1,6 +1,6 @@
-"""The portal's worker under gunicorn: uvicorn's, which also notices that its parent was killed.
+"""The portal's gunicorn worker: uvicorn's worker, which also ends when its parent was killed.
 
-Without that a killed gunicorn leaves a worker behind that nobody reaches and nobody ends.
+Otherwise a killed gunicorn would leave a worker that receives no requests and never ends.
 """
 
 from __future__ import annotations
@@ -11,17 +11,18 @@ from typing import Any, ClassVar
 
 from uvicorn_worker import UvicornWorker
 
-import portal.asgi  # noqa: F401  # sets Django up
+import portal.asgi  # noqa: F401  # sets up Django
 from portal.gitserver import leftovers
 
 
-class Worker(UvicornWorker):  # type: ignore[misc]  # its package ships no types
-    """Looks up once a second, and on its way out lets no open event stream hold it for long."""
+class Worker(UvicornWorker):  # type: ignore[misc]  # the package ships no types
+    """Checks its parent once per second. At shutdown, open event streams delay it only shortly."""
 
     CONFIG_KWARGS: ClassVar[dict[str, Any]] = {**UvicornWorker.CONFIG_KWARGS, "timeout_notify": 1, "timeout_graceful_shutdown": 3}
 
     def init_process(self) -> None:
-        """Begin by removing what a killed predecessor left: gunicorn imports the application once, in the parent."""
+        """Remove leftovers of a killed predecessor. This runs here because gunicorn imports the
+        application only in the parent."""
         leftovers.sweep()
         super().init_process()
 

@@ -1,4 +1,5 @@
-"""Django's settings, and the portal's only reader of the environment. Each variable is explained in .env.example."""
+"""Django's settings. Only this module of the portal reads the environment. .env.example explains
+each variable."""
 
 from __future__ import annotations
 
@@ -8,22 +9,26 @@ from pathlib import Path
 import dj_database_url
 
 ROOT = Path(__file__).resolve().parents[2]
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")  # so that an entry point need only import this
+# so that an entry point needs only this import
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
 
 
 def _secret(name: str) -> list[str]:
-    """The lines of a secret's file, newest first; none before `manage.py make_secrets` has made it."""
+    """Return the lines of a secret file, newest first. Empty before `manage.py make_secrets` was
+    run."""
     path = SECRETS / name
     return path.read_text("ascii").split() if path.exists() else []
 
 
-# --- Where things are -------------------------------------------------------------------------------------------------
+# --- Paths
+# -----------------------------------------------------------------------------------------------------------
 STATE = Path(os.environ.get("SLIPWAY_STATE") or "/var/lib/slipway")
 RUN = Path(os.environ.get("SLIPWAY_RUN") or "/run/slipway")
 USER = os.environ.get("SLIPWAY_USER") or "slipway"
 SCHEME = os.environ.get("SLIPWAY_SCHEME") or "http"
 HTTP_PORT = int(os.environ.get("SLIPWAY_HTTP_PORT") or 8080)
-HTTPS_PORT = int(os.environ.get("SLIPWAY_HTTPS_PORT") or 0)  # 0: no HTTPS of our own
+# 0: the platform itself does not serve HTTPS
+HTTPS_PORT = int(os.environ.get("SLIPWAY_HTTPS_PORT") or 0)
 ACME_DNS_HOOK = os.environ.get("SLIPWAY_ACME_DNS_HOOK") or ""
 PORTAL_HOST = (os.environ.get("SLIPWAY_PORTAL_HOST") or "localhost").lower()
 BASE_DOMAIN = (os.environ.get("SLIPWAY_BASE_DOMAIN") or "slipway.localhost").lower()
@@ -36,22 +41,26 @@ REPOSITORIES = STATE / "git"
 APP_LOGS = STATE / "logs" / "apps"
 BUILD_LOGS = STATE / "logs" / "builds"
 SECRETS = STATE / "secrets"
-DOWNLOADS = STATE / "downloads"  # archives of images, made by workers, for an hour each
+DOWNLOADS = STATE / "downloads"  # archives of images, created by workers and kept for an hour
 REGISTRY = STATE / "registry"
-INCOMING = SOURCES / "incoming"  # bodies and uploads on their way in; on one filesystem with SOURCES, so that a rename ends them
+# bodies and uploads while they arrive; on the same filesystem as SOURCES, so that a rename
+# completes them
+INCOMING = SOURCES / "incoming"
 
 REDIS_URL = os.environ.get("REDIS_URL") or f"redis+socket://{RUN}/redis.sock"
-BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1)  # as Celery spells a socket
-REDIS_CLIENT_URL = REDIS_URL.replace("redis+socket://", "unix://", 1)  # as redis-py does
+BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1)  # in Celery's form of a socket URL
+REDIS_CLIENT_URL = REDIS_URL.replace("redis+socket://", "unix://", 1)  # in the form of redis-py
 
-# --- Who asks, and from where -----------------------------------------------------------------------------------------
+# --- Keys, addresses and sessions
+# --------------------------------------------------------------------------------------
 DEBUG = False
 SECRET_KEY, *SECRET_KEY_FALLBACKS = _secret("django.key") or [""]
 CONFIG_KEYS = _secret("config.key")  # Fernet keys; the first encrypts, all decrypt
 
 ALLOWED_HOSTS = [PORTAL_HOST, "localhost", "127.0.0.1", "[::1]"]
 _standard = {"http": 80, "https": 443}
-HTTPS_OURSELVES = SCHEME == "https" and bool(HTTPS_PORT)  # else what stands in front of us speaks it, or nobody does
+# otherwise a proxy in front of the platform handles HTTPS, or there is none
+HTTPS_OURSELVES = SCHEME == "https" and bool(HTTPS_PORT)
 _port = HTTPS_PORT if HTTPS_OURSELVES else HTTP_PORT
 PORT_IN_URLS = "" if _standard[SCHEME] == _port else f":{_port}"
 PORTAL_URL = f"{SCHEME}://{PORTAL_HOST}{PORT_IN_URLS}"
@@ -59,9 +68,11 @@ CSRF_TRUSTED_ORIGINS = [f"{SCHEME}://{host}{PORT_IN_URLS}" for host in dict.from
 
 SECURE = SCHEME == "https"
 if SECURE:
-    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")  # only the router reaches our socket, and it sets this itself
+    # only the router can connect to our socket, and it sets this header itself
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_HSTS_SECONDS = 31536000
-# Apps live on sub-domains and could set cookies for a parent domain of ours; browsers take `__Host-` from this very host alone.
+# Apps are on subdomains and could set cookies for our parent domain. Browsers accept `__Host-`
+# cookies only from this exact host.
 _prefix = "__Host-" if SECURE else ""
 SESSION_COOKIE_NAME = f"{_prefix}slipway-session"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE
@@ -72,7 +83,8 @@ X_FRAME_OPTIONS = "DENY"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
-CONTENT_SECURITY_POLICY = (  # scripts, styles, fonts, connections: our own files only, nothing inline
+# scripts, styles, fonts, connections: only our own files, nothing inline
+CONTENT_SECURITY_POLICY = (
     "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 
@@ -86,42 +98,53 @@ AUTH_PASSWORD_VALIDATORS = [
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator", "NumericPasswordValidator")
 ]
 
-# --- What comes in ----------------------------------------------------------------------------------------------------
-MAX_UPLOAD = 2**30  # of one archive or one push
-MAX_FORM = 2**20  # of any other body
-MAX_ANONYMOUS_FORM = 2**16  # of a body from nobody we know
-MAX_LAYER = 8 * 2**30  # of one blob that is pushed to the registry
-WORKERS = int(os.environ.get("SLIPWAY_PORTAL_WORKERS") or 1)  # processes that answer requests; the process manager says how many
-MAX_OPEN_BODIES = max(2 * MAX_UPLOAD // WORKERS, MAX_UPLOAD + 2 * MAX_FORM)  # of one person together, in each of the processes
+# --- Limits of requests
+# -----------------------------------------------------------------------------------------------
+MAX_UPLOAD = 2**30  # for one archive or one push
+MAX_FORM = 2**20  # for any other body
+MAX_ANONYMOUS_FORM = 2**16  # for a body from an unknown sender
+MAX_LAYER = 8 * 2**30  # for one blob pushed to the registry
+# the number of processes that handle requests; set by the process manager
+WORKERS = int(os.environ.get("SLIPWAY_PORTAL_WORKERS") or 1)
+# for one person in each process
+MAX_OPEN_BODIES = max(2 * MAX_UPLOAD // WORKERS, MAX_UPLOAD + 2 * MAX_FORM)
 PERSON_PER_SECOND = int(os.environ.get("SLIPWAY_PERSON_PER_SECOND") or 60)  # requests
 TOKEN_PER_SECOND = int(os.environ.get("SLIPWAY_TOKEN_PER_SECOND") or 40)
-ADDRESS_PER_SECOND = int(os.environ.get("SLIPWAY_ADDRESS_PER_SECOND") or 20)  # without sign-in
-BURST_SECONDS = 5  # of them may come at once
-REQUESTS_AT_ONCE = max(int(os.environ.get("SLIPWAY_REQUESTS_AT_ONCE") or 4) // WORKERS, 1)  # of one person, answered by one process
+# for senders without sign-in
+ADDRESS_PER_SECOND = int(os.environ.get("SLIPWAY_ADDRESS_PER_SECOND") or 20)
+BURST_SECONDS = 5  # the size of a burst
+# of one person, in one process
+REQUESTS_AT_ONCE = max(int(os.environ.get("SLIPWAY_REQUESTS_AT_ONCE") or 4) // WORKERS, 1)
 STREAMS_PER_PERSON = int(os.environ.get("SLIPWAY_STREAMS_PER_PERSON") or 40)
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_FORM
 FILE_UPLOAD_MAX_MEMORY_SIZE = 2**18
 FILE_UPLOAD_HANDLERS = ["portal.builds.uploads.ArchiveUploadHandler"]
-# What a git process and its hooks get to see of our environment; nothing of a pusher's.
+# The environment of git processes and their hooks. It contains nothing from the pusher.
 GIT_ENVIRONMENT = {
     **{name: value for name, value in os.environ.items() if name.startswith("SLIPWAY_")},
     **{name: os.environ[name] for name in ("DATABASE_URL", "REDIS_URL", "PATH", "PYTHONPATH", "TZ") if name in os.environ},
 }
-# Inside a hook of git's: where the pushed objects are in quarantine until it has succeeded (git-receive-pack(1)).
+# Inside a git hook: the folder where pushed objects are in quarantine until it succeeds
+# (git-receive-pack(1)).
 GIT_HOOK_ENVIRONMENT = {
     name: os.environ[name]
     for name in ("GIT_DIR", "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_QUARANTINE_PATH", "GIT_CONFIG_PARAMETERS")
     if name in os.environ
 }
-GIT_PUSH_TAKEN = int(os.environ["SLIPWAY_PUSH_TAKEN"]) if os.environ.get("SLIPWAY_PUSH_TAKEN") else None  # a descriptor of the hook's
+# a descriptor, inside the hook
+GIT_PUSH_TAKEN = int(os.environ["SLIPWAY_PUSH_TAKEN"]) if os.environ.get("SLIPWAY_PUSH_TAKEN") else None
 
-# --- Programs on tenants' bytes -----------------------------------------------------------------------------------------
-CGROUP = f"{os.environ.get('SLIPWAY_NAME') or 'slipway'}/portal"  # below each hierarchy of control groups; root gives it to our user
-CGROUP_DELEGATED = os.environ.get("SLIPWAY_CGROUP_DELEGATED") == "yes"  # systemd's `Delegate=yes`: the group that we were started in
-PUSH_MEMORY = int(os.environ.get("SLIPWAY_PUSH_MEMORY") or 256) * 2**20  # of one push or fetch
-TEAM_PROGRAMS_MEMORY = 4 * PUSH_MEMORY  # of all that a team has under way
+# --- Programs that process tenants' data
+# ------------------------------------------------------------------------------
+# below each control group hierarchy; root makes our user its owner
+CGROUP = f"{os.environ.get('SLIPWAY_NAME') or 'slipway'}/portal"
+# systemd's `Delegate=yes`: the group in which we were started
+CGROUP_DELEGATED = os.environ.get("SLIPWAY_CGROUP_DELEGATED") == "yes"
+PUSH_MEMORY = int(os.environ.get("SLIPWAY_PUSH_MEMORY") or 256) * 2**20  # for one push or fetch
+TEAM_PROGRAMS_MEMORY = 4 * PUSH_MEMORY  # for all programs of a team together
 
-# --- What it is made of -----------------------------------------------------------------------------------------------
+# --- Django applications and middleware
+# -------------------------------------------------------------------------------
 INSTALLED_APPS = [
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -141,7 +164,7 @@ INSTALLED_APPS = [
     "portal.registry",
     "portal.activity",
     "portal.api",
-    "workers",  # by name only: its management commands, set-up among them
+    "workers",  # only by name: its management commands, including set-up
 ]
 MIDDLEWARE = [
     "portal.middleware.SecurityPolicy",
@@ -176,8 +199,9 @@ APPEND_SLASH = False
 USE_TZ = True
 TIME_ZONE = "UTC"
 
-# --- Files for browsers -----------------------------------------------------------------------------------------------
-# After `collectstatic` names carry a hash and are cached for ever; before it (tests, a first look) they are found where they lie.
+# --- Static files
+# -----------------------------------------------------------------------------------------------------
+# example in tests, files are served from their source folder.
 STATIC_URL = "/static/"
 STATICFILES_DIRS = [folder for folder in (ROOT / "platform" / "portal" / "static" / "dist",) if folder.exists()]
 STATIC_ROOT = ROOT / "build" / "static"
@@ -192,10 +216,12 @@ STORAGES = {
     },
 }
 
-# --- Rows -------------------------------------------------------------------------------------------------------------
+# --- Database
+# ---------------------------------------------------------------------------------------------------------
 DATABASES = {"default": dj_database_url.parse(os.environ.get("DATABASE_URL") or f"sqlite:///{STATE}/db/slipway.sqlite3", conn_max_age=0)}
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
-    # IMMEDIATE takes the write lock when a transaction begins, so a decision read in it holds (sqlite.org/lang_transaction).
+    # IMMEDIATE takes the write lock at the beginning of a transaction, so that a decision read in
+    # it stays valid (sqlite.org/lang_transaction).
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,

@@ -1,4 +1,4 @@
-"""Every address of the portal: pages by portal app, then git, the registry and the API."""
+"""All URLs of the portal: pages by Django app, then git, the registry and the API."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ import tokenize
 import tomllib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from inspect import cleandoc
 from io import StringIO
 from pathlib import Path
 
@@ -24,7 +25,10 @@ QUESTION = re.compile(r"\s*(what|who|whose|whom|whoever|whether|how|which|why)\b
 LONGEST_SENTENCE = 25  # words
 LONGEST_SUBJECT = 72  # characters
 TEXTS = {".html", ".js", ".mjs", ".css", ".toml", ".sh", ".json", ""}
-OTHERS_WORDS = re.compile(r"examples/|package-lock\.json|.*/programs/|.*\.min\.|tests/architecture/(?:test_)?prose\.|docs/glossary\.md")
+# Words of others, of planted examples, and of generated files, which are checked where they are written.
+OTHERS_WORDS = re.compile(
+    r"examples/|package-lock\.json|platform/portal/requests/codes\.json|.*/programs/|.*\.min\.|tests/architecture/(?:test_)?prose\.|docs/glossary\.md"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +111,12 @@ def of_markdown(source: str) -> Iterator[tuple[int, str]]:
         line += part.count("\n")
 
 
-def of_template(source: str) -> str:
-    """Blank the code of a template: variables, tags (not their strings), classes and addresses. Lines stay where they are."""
+def prose_of(source: str, suffix: str) -> str:
+    """Return the text with the code of a template or stylesheet blanked. Lines keep their numbers."""
+    if suffix == ".css":
+        return re.sub(r"(?:^|\*/).*?(?=/\*|\Z)", lambda code: "\n" * code[0].count("\n"), source, flags=re.DOTALL)
+    if suffix != ".html":
+        return source
     code = r"\{\{.*?\}\}|\{%.*?%\}|\b(?:class|id|href|action|name|hx-[a-z-]+|sse-[a-z-]+)=\"[^\"]*\""
     return re.sub(code, lambda match: " ".join(re.findall(r"'[^']*'|\"[^\"]*\"", match[0])) if match[0][:2] == "{%" else " x ", source)
 
@@ -122,7 +130,8 @@ def findings(path: Path, source: str) -> Iterator[Finding]:
                 yield Finding(place, line + offset, found, advice)
             if is_docstring and QUESTION.match(text):
                 yield Finding(place, line, text[:40], "start with a verb (Return, Create) or with a noun")
-            for found, offset, advice in long_sentences(text) if is_docstring else ():
+            prose = re.sub(r"^ {4}.*$", ".", cleandoc(text), flags=re.MULTILINE)  # without literal blocks
+            for found, offset, advice in long_sentences(prose) if is_docstring else ():
                 yield Finding(place, line + offset, found, advice)
         for line, name in names(source):
             if name in NAMES:
@@ -132,7 +141,7 @@ def findings(path: Path, source: str) -> Iterator[Finding]:
             for found, offset, advice in (*forbidden_words(re.sub(r"`[^`]*`", "`x`", text)), *long_sentences(text)):
                 yield Finding(place, line + offset, found, advice)
     elif path.suffix in TEXTS:
-        for found, offset, advice in forbidden_words(of_template(source) if path.suffix == ".html" else source):
+        for found, offset, advice in forbidden_words(prose_of(source, path.suffix)):
             yield Finding(place, 1 + offset, found, advice)
 
 

@@ -45,6 +45,7 @@ def test_every_file_is_in_a_room():
         ("a.html", "<label>Three ways, whoever looks</label>"),
         ("a.html", '{% command text "Push anew" %}'),
         ("a.js", "// sent anew"),
+        ("a.css", ".a { }\n\n/* for whoever looks */\n.b { }"),
         ("a.md", "The app is no worker."),
         ("a.md", "- first\n- the build is told\n  what to do"),
         ("a.md", f"It is {'very ' * 25}long."),
@@ -60,6 +61,7 @@ def test_a_planted_riddle_is_found(name, source):
         ("a.py", '"""Resolve the effective health check. There is no default."""\nFIRST = "is_no_sentence"\n'),
         ("a.md", "```\nwhoever\n```\nAn app is no longer served. Use `tell`.\n"),
         ("a.html", '<p class="beside">{{ text|told }} {% if told %}{% endif %}</p>'),
+        ("a.css", ".beside { }\n/* next to */\n.beside { }"),
         ("a.md", f"| {'cell | ' * 30}\n|---|\n"),
     ],
 )

@@ -82,7 +82,7 @@ def test_a_browser_sees_two_apps_over_https_each_with_its_own_certificate(
             page = browser.new_context().new_page()
             answer = page.goto(f"http://{domain.host}:{front.config.http_port}/")
             assert answer is not None
-            assert page.url == f"https://{domain.host}:{front.config.https_port}/", "HTTP leads to HTTPS"
+            assert page.url == f"https://{domain.host}:{front.config.https_port}/", "Redirect HTTP to HTTPS"
             redirect = answer.request.redirected_from
             assert redirect is not None
             assert redirect.response().status == 308

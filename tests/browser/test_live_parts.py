@@ -74,7 +74,7 @@ def test_a_refused_upload_says_why_without_leaving_the_page(browse: Browse, tmp_
     wrong.write_text("no archive")
     page = opened(browse(), "/apps/empty-hull")
     page.get_by_label("Drop an archive here, or choose one").set_input_files(wrong)
-    expect(page.get_by_role("alert")).to_contain_text("notes.txt is no archive we take.")
+    expect(page.get_by_role("alert")).to_contain_text("notes.txt is Unsupported archive type.")
     assert page.url.endswith("/apps/empty-hull")
 
 
@@ -88,8 +88,8 @@ def test_a_build_log_and_its_end_arrive_by_themselves(browse: Browse) -> None:
     expect(lines).to_have_count(7)
     expect(lines.last).to_contain_text("one line more")
     builds.succeed(build, image("chat", build.pk), {"web": "node index.js"})
-    expect(page.locator("main").get_by_text("is built and waits for its rollout")).to_be_visible()
-    expect(page.locator("#announcements")).to_contain_text("waits for its rollout")
+    expect(page.locator("main").get_by_text("is built and its rollout is queued")).to_be_visible()
+    expect(page.locator("#announcements")).to_contain_text("its rollout is queued")
 
 
 def test_a_lost_stream_says_so_and_goes_on_where_it_was(browse: Browse) -> None:
@@ -285,7 +285,7 @@ def test_an_app_deleted_before_its_stream_was_open_is_told_of_as_well(browse: Br
 def test_a_comparison_is_asked_for_and_its_answer_appears(browse: Browse, scripts: bool) -> None:
     page = opened(browse(scripts=scripts), "/apps/shop/compare?before=v2&after=v4")
     page.get_by_role("button", name="Compare files").click()
-    expect(page.get_by_text("Comparing file by file.")).to_be_visible(timeout=20_000)
+    expect(page.get_by_text("Comparing the files.")).to_be_visible(timeout=20_000)
     answer(ImageJob.objects.get(state="queued"), CHANGES)
     if not scripts:
         expect(page.get_by_text("Reload this page to see the result.")).to_be_visible()

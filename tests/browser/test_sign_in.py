@@ -22,7 +22,7 @@ def test_a_browser_signs_in_after_many_failures_with_its_name_and_from_its_addre
     page.get_by_label("Name").fill("member")
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
-    expect(page.get_by_text("Type your password once more")).to_be_visible(timeout=60_000)  # the name costs more than the address did
+    expect(page.get_by_text("Enter your password again")).to_be_visible(timeout=60_000)  # the name costs more than the address did
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()  # at once: the form waits for its proof and is sent then
     expect(page).not_to_have_url("/sign-in", timeout=60_000)

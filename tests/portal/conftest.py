@@ -1,4 +1,5 @@
-"""For the portal's tests: a private Redis, people with teams, a portal that really listens, and workers that only pretend."""
+"""Fixtures for the portal's tests: a private Redis, people with teams, a listening portal, and fake
+workers."""
 
 import contextlib
 import os
@@ -26,25 +27,25 @@ from runtime.kernel import Kernel
 from tests.portal.shipyard import Shipyard
 
 ROOT = Path(__file__).resolve().parents[2]
-PASSWORD = "ten green bottles"  # of people who exist for one test
+PASSWORD = "ten green bottles"  # of people who exist only in a test
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Crew:
-    """An admin, two teams that know nothing of each other, and a member of each."""
+    """An admin, two separate teams, and a member of each."""
 
     admin: Person
     owner: Person
     stranger: Person
-    blue: Team  # owner's
-    red: Team  # stranger's
+    blue: Team  # the owner's team
+    red: Team  # the stranger's team
 
     def app(self, name: str = "hello") -> App:
-        """An app of owner's."""
+        """Create an app in the owner's team."""
         return create_app(self.owner, team=self.blue, name=name)
 
     def token(self, person: Person) -> str:
-        """A new token of theirs."""
+        """Create a token of a person."""
         return create_token(person, label="test")[1]
 
 
@@ -57,21 +58,22 @@ def make_crew() -> Crew:
 
 @pytest.fixture
 def crew(db: None, broker: redis.Redis) -> Crew:
-    """In a transaction that is rolled back."""
+    """Create people and teams in a transaction that is rolled back."""
     return make_crew()
 
 
 @pytest.fixture
 def committed_crew(transactional_db: None, broker: redis.Redis) -> Crew:
-    """Really in the database, for tests with more than one process or thread."""
+    """Create people and teams that are committed, for tests with several processes or threads."""
     for path in settings.BUILD_LOGS.glob("*.log"):
-        path.unlink()  # of rows that were rolled back: their numbers are given again
+        path.unlink()  # of rows that were rolled back: their ids are used again
     return make_crew()
 
 
 @pytest.fixture(scope="session")
 def portal_groups() -> Iterator[Cgroups]:
-    """Control groups for the programs of listening portals, made as `make up` makes them, and gone after the run."""
+    """Create control groups for the programs of listening portals, as `make up` does. Remove them
+    after the run."""
     cgroups = open_cgroups(settings.CGROUP.partition("/")[0], Kernel())
     cgroups.prepare()
     delegate(cgroups, os.getuid(), os.getgid())
@@ -81,14 +83,16 @@ def portal_groups() -> Iterator[Cgroups]:
 
 @contextlib.contextmanager
 def listening_portal(*wrapper: str) -> Iterator[str]:
-    """The portal as it runs in production, but for the router before it and gunicorn around it; ends when it has served what it serves.
+    """Run the portal as in production, but without the router and gunicorn. It ends after its open
+    responses.
 
     `wrapper` is a command that runs it, such as unshare(1).
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "portal.settings", "SLIPWAY_HTTPS_PORT": "8443"}  # pages show all they have
+    # so that pages show all parts
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "portal.settings", "SLIPWAY_HTTPS_PORT": "8443"}
     command = (
         *wrapper,
         sys.executable,
@@ -110,20 +114,20 @@ def listening_portal(*wrapper: str) -> Iterator[str]:
         server.terminate()
         server.wait(10)
     finally:
-        server.kill()  # which is nothing to one that has ended
+        server.kill()  # has no effect if it has ended
         server.wait()
 
 
 @pytest.fixture(scope="session")
 def portal_url(redis_server: str, django_db_setup: None, portal_groups: Cgroups) -> Iterator[str]:
-    """A listening portal for all tests that need one."""
+    """Run a listening portal for all tests that need it."""
     with listening_portal() as url:
         yield url
 
 
 @pytest.fixture
 def shipyard(committed_crew: Crew) -> Iterator[Shipyard]:
-    """Workers that do as they are told, in a thread beside the test."""
+    """Run fake workers in a thread, controlled by the test."""
     with Shipyard() as yard:
         yield yard
 
@@ -139,7 +143,7 @@ def _answers(url: str) -> bool:
 
 
 def _wait(ready: Callable[[], bool], complaint: str) -> None:
-    deadline = time.monotonic() + 60  # it loads all its views first, which a busy machine takes long for
+    deadline = time.monotonic() + 60  # it loads all views first, which is slow on a busy machine
     while not ready():
         assert time.monotonic() < deadline, complaint
         time.sleep(0.05)

@@ -1,4 +1,4 @@
-"""Images as a registry's client holds them, and such a client."""
+"""Images as a registry client has them, and a registry client."""
 
 import hashlib
 import json
@@ -28,7 +28,12 @@ def config(architecture: str = MACHINE, **more: Any) -> bytes:
 
 
 def manifest(configuration: bytes, *layers: bytes, **more: Any) -> bytes:
-    document = {"schemaVersion": 2, "mediaType": MANIFEST, "config": part(configuration, CONFIG), "layers": [part(one) for one in layers]}
+    document = {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "config": part(configuration, CONFIG),
+        "layers": [part(layer) for layer in layers],
+    }
     return json.dumps({**document, **more}).encode()
 
 
@@ -38,7 +43,7 @@ def index(*manifests: tuple[bytes, str], **more: Any) -> bytes:
 
 
 class Client:
-    """Speaks with one repository as one person."""
+    """A client of one repository with one person's token."""
 
     def __init__(self, portal: str, repository: str, token: str = "") -> None:
         auth = ("anybody", token) if token else None
@@ -73,7 +78,8 @@ def blocks(data: bytes, size: int) -> Iterator[bytes]:
 
 
 def refused(answer: httpx.Response) -> tuple[int, str]:
-    """Status and code of a refusal, in the distribution spec's form."""
+    """Return the status and code of an error response in the form of the distribution
+    specification."""
     (error,) = answer.json()["errors"]
     assert error["message"]
     return answer.status_code, str(error["code"])

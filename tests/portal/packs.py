@@ -1,4 +1,5 @@
-"""Git objects and packs made byte by byte, as no git would make them (gitformat-pack(5), gitprotocol-pack(5))."""
+"""Build git objects and packs byte by byte, including ones that git would not create
+(gitformat-pack(5), gitprotocol-pack(5))."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ NOBODY = "Nobody <nobody@localhost> 1700000000 +0000"
 
 
 class Pack:
-    """Objects in the order in which they are added; each method returns the object's id in hex."""
+    """A pack with objects in the order in which they are added. Each method returns the object's id
+    in hex."""
 
     def __init__(self) -> None:
         self._entries: list[bytes] = []
@@ -31,7 +33,7 @@ class Pack:
         return object_id(kind, content)
 
     def zeros(self, size: int) -> str:
-        """A blob of zeros, never held in memory."""
+        """Add a blob of zeros, without having it in memory."""
         digest, packer, packed = hashlib.sha1(f"blob {size}\0".encode()), zlib.compressobj(1), bytearray(_head(KINDS["blob"], size))
         for place in range(0, size, 2**20):
             block = bytes(min(2**20, size - place))
@@ -41,9 +43,10 @@ class Pack:
         return digest.hexdigest()
 
     def repeated(self, base: bytes, times: int) -> str:
-        """A blob that is a delta: `base` so many times, in four bytes each."""
+        """Add a blob that is a delta: `base`, repeated with four bytes per copy."""
         kept = self.add("blob", base)
-        copy = bytes([0x80 | 0x70, *struct.pack("<I", len(base))[:3]])  # from 0, with a length of three bytes
+        # from offset 0, with a length of three bytes
+        copy = bytes([0x80 | 0x70, *struct.pack("<I", len(base))[:3]])
         delta = _varint(len(base)) + _varint(len(base) * times) + copy * times
         self._entries.append(_head(REF_DELTA, len(delta)) + bytes.fromhex(kept) + zlib.compress(delta))
         digest = hashlib.sha1(f"blob {len(base) * times}\0".encode())
@@ -52,7 +55,7 @@ class Pack:
         return digest.hexdigest()
 
     def tree(self, entries: Iterable[tuple[str, bytes, str]]) -> str:
-        """Of (mode, name, id), in this order, whatever git would say to it."""
+        """Add a tree of (mode, name, id) in this order, even if git would refuse it."""
         return self.add("tree", b"".join(mode.encode() + b" " + name + b"\0" + bytes.fromhex(inner) for mode, name, inner in entries))
 
     def commit(self, tree: str, *, parent: str = "", message: bytes = b"boom\n", headers: bytes = b"") -> str:
@@ -66,11 +69,11 @@ class Pack:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pushed:
-    """What a portal answered to a push."""
+    """The response of a portal to a push."""
 
     status: int
-    said: str  # what git would show behind `remote:`
-    report: str  # whether it was unpacked, and what became of each ref
+    said: str  # the text that git would show after `remote:`
+    report: str  # the result of unpacking and of each ref
     seconds: float
     retry_after: str | None = None
 
@@ -80,13 +83,13 @@ def object_id(kind: str, content: bytes) -> str:
 
 
 def body_of(commit: str, pack: bytes, *, ref: str = "refs/heads/main", more: Iterable[str] = ()) -> bytes:
-    """What a client sends to push a new branch."""
+    """Return what a client sends to push a new branch."""
     commands = [f"{'0' * 40} {commit} {ref}\0report-status side-band-64k\n", *(f"{'0' * 40} {commit} {other}\n" for other in more)]
     return b"".join(f"{len(line.encode()) + 4:04x}{line}".encode() for line in commands) + b"0000" + pack
 
 
 def push(portal: str, app: str, token: str, body: bytes) -> Pushed:
-    """Push by hand, as a client that does not look at what it sends."""
+    """Push like a client that does not check what it sends."""
     begun = time.monotonic()
     status, headers, answer = post(portal, f"/git/{app}.git/git-receive-pack", token, body)
     said, report = bytearray(), bytearray()
@@ -120,7 +123,7 @@ def authorization(token: str) -> str:
 
 
 def frames(data: bytes) -> Iterator[bytes]:
-    """The contents of pkt-lines."""
+    """Yield the contents of packet lines."""
     while data:
         length = int(data[:4], 16)
         if length > 4:
@@ -129,7 +132,7 @@ def frames(data: bytes) -> Iterator[bytes]:
 
 
 class Peak:
-    """The most memory of any group, and how many there were at a time."""
+    """The peak memory of any group, and the peak number of groups."""
 
     bytes = 0
     groups = 0
@@ -137,7 +140,7 @@ class Peak:
 
 @contextmanager
 def watched(subtrees: Iterable[Path]) -> Iterator[Peak]:
-    """Look at the groups of the portal's programs again and again."""
+    """Measure the groups of the portal's programs repeatedly."""
     peak, over = Peak(), threading.Event()
 
     def look() -> None:
@@ -160,10 +163,10 @@ def watched(subtrees: Iterable[Path]) -> Iterator[Peak]:
 
 
 def groups_in(subtrees: Iterable[Path]) -> Iterator[Path]:
-    """Groups of programs that run."""
+    """Yield the groups of running programs."""
     for root in subtrees:
         for team in root.glob("team*"):
-            with suppress(FileNotFoundError):  # it has just gone
+            with suppress(FileNotFoundError):  # it has just ended
                 yield from team.glob("*-*-*")
 
 

@@ -1,4 +1,4 @@
-"""A client at the portal's registry, and an image to push: fixtures for its tests."""
+"""Fixtures for tests of the registry: a client, and an image to push."""
 
 from collections.abc import Iterator
 

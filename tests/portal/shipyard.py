@@ -1,4 +1,5 @@
-"""Workers that only pretend: they take queued builds and do to them what a test says, as rows and log files tell it."""
+"""Fake workers: they take queued builds and produce the results that a test wants, as rows and log
+files."""
 
 from __future__ import annotations
 
@@ -22,12 +23,12 @@ PROCESSES = {"web": "python app.py"}
 
 
 class Shipyard:
-    """Set `fails_with` or `never_live` before the push; look at `built` after it."""
+    """Set `fails_with` or `never_live` before the push, and check `built` after it."""
 
     def __init__(self) -> None:
         self.fails_with = ""
         self.never_live = ""
-        self.waits_for = threading.Event()  # a build does not end before
+        self.waits_for = threading.Event()  # builds wait for this event before they end
         self.waits_for.set()
         self.built: list[int] = []
         self._over = threading.Event()
@@ -66,7 +67,7 @@ class Shipyard:
 
 
 def roll_out(rollout: Rollout, *, never_live: str = "") -> None:
-    """Take a rollout to its end."""
+    """Roll out to the end."""
     releases.advance(rollout, RolloutState.LAUNCHING)
     releases.add_step(rollout, "start web.1")
     if never_live:
@@ -76,7 +77,7 @@ def roll_out(rollout: Rollout, *, never_live: str = "") -> None:
 
 
 def deploy(build: Build, *, image: str = "sha256:" + "0" * 64, processes: dict[str, str] | None = None) -> Rollout | None:
-    """Take a queued build all the way, without a thread."""
+    """Take a queued build to its end, without a thread."""
     assert builds.mark_building(build)
     rollout = builds.succeed(build, image, processes or PROCESSES)
     if rollout is not None:
@@ -85,17 +86,17 @@ def deploy(build: Build, *, image: str = "sha256:" + "0" * 64, processes: dict[s
 
 
 def upload(content: bytes = b"an archive", name: str = "hello.zip") -> Source:
-    """A source from an upload."""
+    """Store an uploaded source."""
     return store_upload(SimpleUploadedFile(name, content), filename=name)
 
 
 def submit_archive(actor: Person, app: App, content: bytes = b"an archive") -> Build:
-    """A queued build."""
+    """Submit a build."""
     return builds.submit(actor, app=app, source=upload(content), origin=Origin.UPLOAD)
 
 
 def say(build: Build, text: str) -> None:
-    """A line of a build's log."""
+    """Write a line to a build's log."""
     path = logs.path_of(build)
     path.parent.mkdir(parents=True, exist_ok=True)
     now = timezone.now().isoformat(timespec="milliseconds").replace("+00:00", "Z")

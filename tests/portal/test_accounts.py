@@ -13,14 +13,14 @@ from portal.quotas.models import Quota
 from tests.portal.conftest import PASSWORD, Crew
 
 
-def test_whoever_makes_a_team_owns_it_and_it_has_a_quota(crew: Crew) -> None:
+def test_the_creator_of_a_team_owns_it_and_it_has_a_quota(crew: Crew) -> None:
     team = actions.create_team(crew.owner, name="green")
     assert [(member.person, member.role) for member in members_of(team)] == [(crew.owner, Role.OWNER)]
     assert Quota.objects.get(team=team).apps == 10
     assert AuditEntry.objects.filter(person=crew.owner, team=team, text="made the team green").exists()
 
 
-def test_a_team_name_is_taken_once(crew: Crew) -> None:
+def test_a_team_name_is_unique(crew: Crew) -> None:
     with pytest.raises(NameRefused, match="blue is taken"):
         actions.create_team(crew.stranger, name="blue")
 
@@ -32,7 +32,7 @@ def test_people_see_their_own_teams_and_admins_all(crew: Crew) -> None:
         team_for(crew.stranger, "blue")
 
 
-def test_only_owners_put_people_into_a_team(crew: Crew) -> None:
+def test_only_owners_add_people_to_a_team(crew: Crew) -> None:
     actions.add_member(crew.owner, team=crew.blue, username="stranger")
     assert crew.blue in teams_of(crew.stranger)
     with pytest.raises(NotAllowed):
@@ -41,7 +41,7 @@ def test_only_owners_put_people_into_a_team(crew: Crew) -> None:
         actions.add_member(crew.owner, team=crew.blue, username="newcomer")
 
 
-def test_the_last_owner_stays(crew: Crew) -> None:
+def test_the_last_owner_cannot_be_removed(crew: Crew) -> None:
     with pytest.raises(NotAllowed, match="last owner"):
         actions.remove_member(crew.owner, team=crew.blue, person=crew.owner)
     with pytest.raises(NotAllowed, match="last owner"):
@@ -60,7 +60,7 @@ def test_only_admins_add_people(crew: Crew) -> None:
     ("name", "password"),
     [("newcomer", "short"), ("newcomer", "1234567890123"), ("new comer", "a good long one"), ("OWNER", "a good long one")],
 )
-def test_weak_passwords_and_taken_or_odd_names_are_refused(crew: Crew, name: str, password: str) -> None:
+def test_weak_passwords_and_used_or_malformed_names_are_refused(crew: Crew, name: str, password: str) -> None:
     with pytest.raises((ValueRefused, NameRefused)):
         actions.create_person(crew.admin, username=name, password=password)
 
@@ -72,7 +72,7 @@ def test_a_tokens_text_is_stored_nowhere(crew: Crew) -> None:
     assert text.startswith(token.prefix)
 
 
-def test_a_revoked_or_unknown_token_or_one_of_a_person_who_left_is_nobodys(crew: Crew) -> None:
+def test_a_token_that_is_revoked_or_unknown_or_of_an_inactive_person_is_refused(crew: Crew) -> None:
     token, text = actions.create_token(crew.owner, label="laptop")
     Person.objects.filter(pk=crew.owner.pk).update(is_active=False)
     assert person_of_token(text) is None
@@ -86,14 +86,14 @@ def test_a_revoked_or_unknown_token_or_one_of_a_person_who_left_is_nobodys(crew:
         actions.revoke_token(crew.owner, token=token)
 
 
-def test_using_a_token_is_seen_by_its_owner(crew: Crew) -> None:
+def test_the_owner_sees_when_a_token_was_used(crew: Crew) -> None:
     _, text = actions.create_token(crew.owner, label="laptop")
     assert tokens_of(crew.owner)[0].last_used_at is None
     person_of_token(text)
     assert tokens_of(crew.owner)[0].last_used_at is not None
 
 
-def test_nobody_gets_more_of_the_machine_by_making_teams_without_end(crew: Crew) -> None:
+def test_a_person_cannot_create_teams_without_limit(crew: Crew) -> None:
     for name in ("green", "grey"):
         actions.create_team(crew.owner, name=name)
     with pytest.raises(NotAllowed, match="You own 3 teams already"):

@@ -42,7 +42,7 @@ def owner(crew: Crew) -> Caller:
     return Caller(crew.token(crew.owner))
 
 
-def test_without_a_token_nothing_is_told(crew: Crew) -> None:
+def test_without_a_token_nothing_is_returned(crew: Crew) -> None:
     for headers in ({}, {"Authorization": "Bearer slip_wrong"}, {"Authorization": "Basic YTpi"}):
         answer = Client(headers=headers).get("/api/v1/apps")
         assert answer.status_code == 401
@@ -50,18 +50,18 @@ def test_without_a_token_nothing_is_told(crew: Crew) -> None:
         assert answer["WWW-Authenticate"].startswith("Bearer")
 
 
-def test_a_session_is_no_token(crew: Crew) -> None:
+def test_a_session_does_not_replace_a_token(crew: Crew) -> None:
     client = Client()
     client.force_login(crew.owner)
     assert client.get("/api/v1/apps").status_code == 401
 
 
-def test_the_contract_is_told_to_anyone(db: None) -> None:
+def test_the_openapi_document_is_public(db: None) -> None:
     contract = Client().get("/api/openapi.json").json()
     assert "/api/v1/apps/{name}/builds" in contract["paths"]
 
 
-def test_an_app_from_made_to_deleted(crew: Crew, owner: Caller) -> None:
+def test_the_life_of_an_app_from_creation_to_deletion(crew: Crew, owner: Caller) -> None:
     assert owner("get", "/apps") == (200, [])
     status, app = owner("post", "/apps", {"name": "hello"})
     assert (status, app["team"], app["state"], app["url"]) == (201, "blue", "stopped", "http://hello.slipway.localhost:8080")
@@ -91,13 +91,16 @@ def test_config_scale_and_rollback(crew: Crew, owner: Caller) -> None:
     assert owner("get", "/apps/hello/instances")[1][0]["id"] == "web.1"
 
 
-def test_refusals_are_json_with_a_sentence_and_a_remedy(crew: Crew, owner: Caller) -> None:
+def test_errors_are_json_with_a_sentence_and_a_hint(crew: Crew, owner: Caller) -> None:
     assert owner("get", "/apps/nothing") == (
         404,
-        {"error": "There is no app nothing of yours.", "hint": "Look at the list of your apps, or make it."},
+        {
+            "error": "App nothing does not exist, or you do not have access to it.",
+            "hint": "Check the list of your apps, or create the app.",
+        },
     )
     status, answer = owner("post", "/apps", {"name": "A B"})
-    assert (status, answer["error"]) == (400, "'A B' cannot be the name of a host.")
+    assert (status, answer["error"]) == (400, "'A B' not a valid hostname.")
     status, answer = owner("post", "/apps", {})
     assert status == 422
     assert "name" in answer["error"]
@@ -114,9 +117,7 @@ def test_an_upload_over_the_quota_is_refused(crew: Crew, owner: Caller) -> None:
     assert (status, answer["error"]) == (403, "Team blue may have 0 B of memory in all and has 0 B; this would make 512 MiB.")
 
 
-def test_an_image_elsewhere_is_deployed_by_name_and_its_password_is_kept_encrypted_until_the_build_is_over(
-    crew: Crew, owner: Caller
-) -> None:
+def test_an_image_is_deployed_by_name_and_its_password_is_stored_encrypted_until_the_build_ends(crew: Crew, owner: Caller) -> None:
     crew.app()
     status, answer = owner("post", "/apps/hello/builds/image", {"image": "ghcr.io/me/app:1.2", "username": "me", "password": "a token"})
     assert (status, answer["state"], answer["description"]) == (202, "queued", "image ghcr.io/me/app:1.2")
@@ -155,7 +156,7 @@ def test_a_build_log_is_plain_text_to_its_end(portal_url: str, committed_crew: C
     assert httpx.get(f"{portal_url}/api/v1/apps/nothing/log", headers=headers).status_code == 404
 
 
-def test_a_followed_log_comes_while_the_build_runs(portal_url: str, committed_crew: Crew) -> None:
+def test_a_followed_log_arrives_while_the_build_runs(portal_url: str, committed_crew: Crew) -> None:
     build = submit_archive(committed_crew.owner, committed_crew.app())
     say(build, "one")
     headers = {"Authorization": f"Bearer {committed_crew.token(committed_crew.owner)}"}
@@ -169,7 +170,7 @@ def test_a_followed_log_comes_while_the_build_runs(portal_url: str, committed_cr
 
 
 @pytest.mark.parametrize("how", ["app deleted", "token revoked"])
-def test_a_followed_log_ends_with_the_right_to_read_it(portal_url: str, committed_crew: Crew, how: str) -> None:
+def test_a_followed_log_ends_when_access_is_lost(portal_url: str, committed_crew: Crew, how: str) -> None:
     app = committed_crew.app()
     headers = {"Authorization": f"Bearer {committed_crew.token(committed_crew.owner)}"}
     log = app_logs.path_of(app)
@@ -188,7 +189,7 @@ def test_a_followed_log_ends_with_the_right_to_read_it(portal_url: str, committe
         assert list(lines) == []
 
 
-def test_jobs_their_runs_and_the_app_s_file_are_told_and_a_job_runs_on_demand(crew: Crew, owner: Caller) -> None:
+def test_jobs_runs_and_the_manifest_are_returned_and_a_job_runs_on_demand(crew: Crew, owner: Caller) -> None:
     app = crew.app()
     assert owner("get", "/apps/hello/file")[1]["file"] is None
     build = submit_archive(crew.owner, app)
@@ -221,6 +222,6 @@ def test_jobs_their_runs_and_the_app_s_file_are_told_and_a_job_runs_on_demand(cr
     assert (status, run["state"], run["by"], run["scheduled_for"]) == (202, "queued", "owner", None)
     assert owner("post", "/apps/hello/crons/sweep/run")[0] == 409
     _, runs = owner("get", "/apps/hello/runs")
-    assert [(one["kind"], one["name"], one["seconds"]) for one in runs] == [("cron", "sweep", None), ("postdeploy", "postdeploy", None)]
+    assert [(run["kind"], run["name"], run["seconds"]) for run in runs] == [("cron", "sweep", None), ("postdeploy", "postdeploy", None)]
     stranger = Caller(crew.token(crew.stranger))
     assert {stranger("get", f"/apps/hello/{part}")[0] for part in ("file", "crons", "runs")} == {404}

@@ -1,4 +1,4 @@
-"""Making, configuring, scaling, restarting and deleting apps."""
+"""Create, configure, scale, restart and delete apps."""
 
 import json
 
@@ -25,7 +25,7 @@ def live_app(crew: Crew, processes: dict[str, str] | None = None) -> App:
     return app
 
 
-def test_an_app_belongs_to_its_team_and_others_do_not_see_it(crew: Crew) -> None:
+def test_only_the_team_of_an_app_sees_it(crew: Crew) -> None:
     app = crew.app()
     assert list(apps_of(crew.owner)) == [app]
     assert url_of(app) == "http://hello.slipway.localhost:8080"
@@ -42,7 +42,7 @@ def test_an_app_name_is_unique_on_the_platform(crew: Crew) -> None:
         actions.create_app(crew.stranger, team=crew.red, name="hello")
 
 
-def test_config_vars_wait_for_the_first_deploy(crew: Crew) -> None:
+def test_config_vars_are_stored_before_the_first_deploy(crew: Crew) -> None:
     app = crew.app()
     assert actions.set_config_vars(crew.owner, app=app, changes={"A": "1", "B": "2"}) is None
     rollout = deploy(submit_archive(crew.owner, app))
@@ -50,7 +50,7 @@ def test_config_vars_wait_for_the_first_deploy(crew: Crew) -> None:
     assert config_of_release(rollout.release) == {"A": "1", "B": "2"}
 
 
-def test_a_config_change_of_a_deployed_app_is_a_release(crew: Crew) -> None:
+def test_a_config_change_of_a_deployed_app_makes_a_release(crew: Crew) -> None:
     app = live_app(crew)
     release = actions.set_config_vars(crew.owner, app=app, changes={"B": "2", "A": "1"})
     assert release is not None
@@ -87,7 +87,7 @@ def test_a_config_change_during_a_rollout_keeps_the_new_code(crew: Crew) -> None
 @pytest.mark.parametrize(
     ("name", "value"), [("1A", "x"), ("A-B", "x"), ("", "x"), ("PORT", "1"), ("A", "a\0b"), ("A", "x" * 40_000), ("A" * 129, "x")]
 )
-def test_config_vars_no_process_could_have_are_refused(crew: Crew, name: str, value: str) -> None:
+def test_config_vars_that_no_process_can_have_are_refused(crew: Crew, name: str, value: str) -> None:
     with pytest.raises(ValueRefused):
         actions.set_config_vars(crew.owner, app=crew.app(), changes={name: value})
 
@@ -98,7 +98,7 @@ def test_each_new_process_type_gets_one_instance_but_the_release_phase_none(crew
     assert any("worker is new" in step["text"] for step in rollouts_of(app)[0].steps)
 
 
-def test_scaling_survives_a_deploy_and_types_that_are_gone_go(crew: Crew) -> None:
+def test_scaling_survives_a_deploy_and_removed_types_disappear(crew: Crew) -> None:
     app = live_app(crew, {"web": "w", "worker": "k"})
     actions.scale(crew.owner, app=app, sizes={"web": Size(count=3, memory=256 * 2**20)})
     deploy(submit_archive(crew.owner, app, b"two"), processes={"web": "w"})
@@ -106,7 +106,7 @@ def test_scaling_survives_a_deploy_and_types_that_are_gone_go(crew: Crew) -> Non
     assert [(row.process, row.count, row.memory) for row in rows] == [("web", 3, 256 * 2**20)]
 
 
-def test_scaling_a_process_type_that_is_not_there_names_those_that_are(crew: Crew) -> None:
+def test_scaling_an_unknown_process_type_lists_the_known_ones(crew: Crew) -> None:
     app = live_app(crew, {"web": "w", "worker": "k"})
     with pytest.raises(NotFound) as refusal:
         actions.scale(crew.owner, app=app, sizes={"wbe": Size(count=1)})
@@ -115,7 +115,7 @@ def test_scaling_a_process_type_that_is_not_there_names_those_that_are(crew: Cre
         actions.scale(crew.owner, app=crew.app("empty"), sizes={"web": Size(count=1)})
 
 
-def test_sizes_nothing_could_start_with_are_refused(crew: Crew) -> None:
+def test_sizes_too_small_to_start_are_refused(crew: Crew) -> None:
     app = live_app(crew)
     for size in (Size(memory=2**20), Size(cpu=1), Size(processes=1), Size(count=-1), Size(count=2**40)):
         with pytest.raises(ValueRefused):
@@ -131,7 +131,7 @@ def test_a_restart_raises_the_generation_and_needs_something_to_restart(crew: Cr
     assert app.generation == 1
 
 
-def test_deleting_wants_the_name_and_ends_what_is_under_way(crew: Crew) -> None:
+def test_deleting_needs_the_name_and_ends_open_builds_and_rollouts(crew: Crew) -> None:
     app = live_app(crew)
     build = submit_archive(crew.owner, app, b"two")
     with pytest.raises(ValueRefused, match="does not match"):
@@ -142,14 +142,14 @@ def test_deleting_wants_the_name_and_ends_what_is_under_way(crew: Crew) -> None:
     assert not apps_of(crew.owner).exists()
     with pytest.raises(NotFound):
         actions.restart(crew.owner, app=app)
-    with pytest.raises(NameRefused, match="just being deleted"):
+    with pytest.raises(NameRefused, match="still being deleted"):
         crew.app()
     app.refresh_from_db()
     actions.forget(app)
     assert crew.app().pk != app.pk
 
 
-def test_forgetting_spares_an_app_nobody_deleted(crew: Crew) -> None:
+def test_an_app_that_was_not_deleted_is_not_forgotten(crew: Crew) -> None:
     app = crew.app()
     actions.forget(app)
     assert App.objects.filter(pk=app.pk).exists()
@@ -159,7 +159,7 @@ def instance(app: App, id: str, state: str, *, process: str = "web", detail: str
     return Instance.objects.create(id=id, app=app, process=process, release_number=1, node="here", state=state, detail=detail)
 
 
-def test_the_status_tells_the_story_of_an_app(crew: Crew) -> None:
+def test_the_status_describes_each_state_of_an_app(crew: Crew) -> None:
     app = crew.app()
     assert (status_of(app).word, status_of(app).sentence) == ("stopped", "Nothing is deployed yet.")
     deploy(submit_archive(crew.owner, app))

@@ -1,4 +1,5 @@
-"""How many instances an app needs: tables for what is known, Hypothesis for what is not. Samples come every two seconds."""
+"""Autoscaling decisions: tables for known cases, Hypothesis for properties. Samples come every two
+seconds."""
 
 from __future__ import annotations
 
@@ -39,39 +40,41 @@ def samples(seconds, *, until=NOW, ready=2, in_flight=0.0, waiting=0.0, cpu=0.0,
         (Target.QUEUE, 5, {"waiting": 8.0}, 2, 2, ""),
     ],
 )
-def test_the_count_follows_what_was_measured(target, value, measured, count, expected, reason):
+def test_the_count_follows_the_samples(target, value, measured, count, expected, reason):
     found = decide(samples(300, **measured), wish(target, value), NOW, count)
     assert found == Decision(count=expected, reason=reason)
 
 
 @pytest.mark.parametrize(("count", "expected"), [(1, 2), (9, 6)])
-def test_what_is_out_of_bounds_is_brought_within_whatever_is_measured(count, expected):
+def test_a_count_outside_the_bounds_is_corrected(count, expected):
     assert decide([], wish(least=2, most=6), NOW, count) == Decision(count=expected, reason="between 2 and 6 are wanted")
 
 
-def test_a_rush_of_six_seconds_adds_instances_at_once():
+def test_a_sudden_rise_of_six_seconds_adds_instances_immediately():
     calm, rush = samples(290, until=NOW - 8, in_flight=30.0), samples(6, in_flight=100.0)
     assert decide([*calm, *rush], wish(), NOW, 2).count == 5
-    assert decide([*calm, *rush[-1:]], wish(), NOW, 2).count == 2  # a single sample is no rush
+    # a single sample is not a sudden rise
+    assert decide([*calm, *rush[-1:]], wish(), NOW, 2).count == 2
 
 
-def test_nothing_goes_down_for_a_minute_after_a_rush():
+def test_nothing_is_removed_for_a_minute_after_a_sudden_rise():
     calm, rush = samples(300, until=NOW - 8, in_flight=1.0), samples(6, in_flight=100.0)
     for later in range(2, 58, 2):
         after = samples(later - 2, until=NOW + later, ready=5, in_flight=1.0)
         assert decide([*calm, *rush, *after], wish(), NOW + later, 5).count == 5
 
 
-def test_going_down_waits_until_five_minutes_agree():
+def test_scaling_down_waits_until_five_minutes_agree():
     busy = samples(60, until=NOW - 200, in_flight=80.0, ready=4)
     calm = samples(198, ready=4, in_flight=5.0)
     assert decide([*busy, *calm], wish(), NOW, 4).count == 4
     assert decide(samples(300, ready=4, in_flight=5.0), wish(), NOW, 4).count == 1
-    assert decide(samples(100, ready=4, in_flight=5.0), wish(), NOW, 4).count == 4  # of the rest nothing is known
+    # there are no samples of the remaining time
+    assert decide(samples(100, ready=4, in_flight=5.0), wish(), NOW, 4).count == 4
 
 
 @pytest.mark.parametrize("measured", [[], samples(300, until=NOW - 30, in_flight=900.0), samples(300, ready=0, in_flight=900.0)])
-def test_nothing_is_done_without_knowledge(measured):
+def test_nothing_changes_without_samples(measured):
     assert decide(measured, wish(), NOW, 2) == Decision(count=2)
 
 
@@ -87,7 +90,7 @@ numbers = st.floats(0, 1e6, allow_nan=False)
     st.integers(0, 10),
     st.integers(0, 40),
 )
-def test_no_measurement_leads_out_of_the_bounds_and_each_change_has_a_reason(rows, target, value, least, more, count):
+def test_no_sample_leads_outside_the_bounds_and_each_change_has_a_reason(rows, target, value, least, more, count):
     measured = [
         Sample(at=NOW - ago, ready=ready, in_flight=flight, waiting=waiting, cpu=cpu, p95=p95)
         for ago, ready, flight, waiting, cpu, p95 in sorted(rows, key=lambda row: -row[0])
@@ -106,17 +109,18 @@ def test_no_measurement_leads_out_of_the_bounds_and_each_change_has_a_reason(row
     st.integers(0, 2**32),
 )
 @example(target=Target.REQUESTS, load=20.0, count=1, noise=0.015625, seed=0)
-def test_a_steady_load_comes_to_one_count_and_stays_there(target, load, count, noise, seed):
-    """Of 20 requests, or 20 % of 100 millicores, that an instance is to bear; measured with a little noise."""
+def test_a_steady_load_leads_to_a_stable_count(target, load, count, noise, seed):
+    """The target is 20 requests, or 20 % of 100 millicores, per instance. The samples have a little
+    noise."""
     history, counts, chance = [], [], random.Random(seed)
     for tick in range(600):
         now = NOW + 2 * tick
         measured = load * chance.uniform(1 - noise, 1 + noise)
-        history = [one for one in history if now - one.at <= 310]
+        history = [sample for sample in history if now - sample.at <= 310]
         history.append(Sample(at=now, ready=count, in_flight=measured, waiting=0.0, cpu=measured, p95=None))
         count = decide(history, wish(target, cpu=100), now, count).count
         counts.append(count)
     changes = [after - before for before, after in itertools.pairwise(counts) if after != before]
-    turns = sum((one > 0) != (other > 0) for one, other in itertools.pairwise(changes))
+    turns = sum((change > 0) != (following > 0) for change, following in itertools.pairwise(changes))
     assert turns <= 1
     assert len(set(counts[-100:])) == 1 or noise > 0

@@ -1,4 +1,4 @@
-"""What may be sent, by whom, to a portal that really listens."""
+"""Limits of request bodies of a listening portal, by sender."""
 
 import base64
 import http.client
@@ -20,7 +20,7 @@ from tests.portal.conftest import PASSWORD, Crew
 
 
 def post(url: str, size: int, headers: dict[str, str], *, chunked: bool = False) -> tuple[int, bytes]:
-    """Send zeros; the answer may come before all is sent."""
+    """Send zeros. The response may come before everything is sent."""
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=20)
     block = b"0" * 2**16
     connection.putrequest("POST", urlsplit(url).path)
@@ -44,12 +44,12 @@ def test_a_stranger_cannot_fill_the_disk(portal_url: str, committed_crew: Crew, 
     try:
         status, body = post(f"{portal_url}/api/v1/apps/hello/builds", 8 * 2**20, {}, chunked=chunked)
     except ConnectionResetError:
-        return  # it hung up on us before we could read why
+        return  # it closed the connection before we could read the reason
     assert status == 413
     assert b"Sign in, or send a token" in body
 
 
-def test_a_member_may_send_more_and_nothing_of_it_stays_around(portal_url: str, committed_crew: Crew) -> None:
+def test_a_member_may_send_more_and_nothing_is_left_on_disk(portal_url: str, committed_crew: Crew) -> None:
     committed_crew.app()
     token = committed_crew.token(committed_crew.owner)
     edge = "xxxxxxxx"
@@ -87,7 +87,7 @@ def test_every_page_forbids_foreign_and_inline_code(db: None) -> None:
     assert answer["X-Content-Type-Options"] == "nosniff"
 
 
-def test_a_file_just_beyond_the_limit_is_refused_in_words_where_the_form_is_read_by_the_csrf_check(crew: Crew, settings: Settings) -> None:
+def test_a_file_just_over_the_limit_is_refused_with_a_message_even_if_the_csrf_check_reads_the_form(crew: Crew, settings: Settings) -> None:
     settings.MAX_UPLOAD = 1000
     crew.app()
     client = Client(enforce_csrf_checks=True, headers={"Authorization": f"Bearer {crew.token(crew.owner)}"})
@@ -106,7 +106,7 @@ def test_a_file_just_beyond_the_limit_is_refused_in_words_where_the_form_is_read
 @pytest.mark.parametrize(
     "path", ["/api/v1/apps", "/api/v1/apps/hello/builds", "/api/v1/apps/hello/config", "/new", "/apps/hello/deploy", "/theme"]
 )
-def test_a_person_who_may_not_deploy_there_sends_no_more_than_a_form(portal_url: str, committed_crew: Crew, path: str) -> None:
+def test_a_person_who_may_not_deploy_cannot_send_more_than_a_form(portal_url: str, committed_crew: Crew, path: str) -> None:
     committed_crew.app()
     loner = create_person(committed_crew.admin, username="loner", password=PASSWORD)
     headers = {"Authorization": f"Bearer {committed_crew.token(loner)}"}
@@ -114,16 +114,16 @@ def test_a_person_who_may_not_deploy_there_sends_no_more_than_a_form(portal_url:
         try:
             status, body = post(f"{portal_url}{path}", 2 * 2**20, headers, chunked=chunked)
         except ConnectionResetError:
-            continue  # it hung up on us before we could read why
+            continue  # it closed the connection before we could read the reason
         assert status == 413
         assert json.loads(body) == {
             "error": "The request is larger than 1 MiB.",
-            "hint": "Only an upload to an app of your teams may be larger.",
+            "hint": "Only uploads to apps of your teams may be larger.",
         }
 
 
 @pytest.mark.parametrize("path", ["/api/v1/apps/hello/config", "/api/v1/apps", "/git/hello.git/git-upload-pack"])
-def test_a_member_uploads_where_sources_are_taken_and_nowhere_else(portal_url: str, committed_crew: Crew, path: str) -> None:
+def test_a_member_uploads_only_where_sources_are_accepted(portal_url: str, committed_crew: Crew, path: str) -> None:
     committed_crew.app()
     token = committed_crew.token(committed_crew.owner)
     basic = base64.b64encode(f"any:{token}".encode()).decode()
@@ -136,7 +136,7 @@ def test_a_member_uploads_where_sources_are_taken_and_nowhere_else(portal_url: s
         assert connection.getresponse().status == 413, "before a byte is sent"
 
 
-def test_a_stranger_sends_no_more_than_a_small_form_and_a_browser_is_told_by_a_page(portal_url: str, committed_crew: Crew) -> None:
+def test_a_stranger_cannot_send_more_than_a_small_form_and_a_browser_gets_a_page(portal_url: str, committed_crew: Crew) -> None:
     connection = http.client.HTTPConnection(urlsplit(portal_url).netloc, timeout=20)
     connection.putrequest("POST", "/sign-in")
     connection.putheader("Accept", "text/html")
@@ -147,7 +147,7 @@ def test_a_stranger_sends_no_more_than_a_small_form_and_a_browser_is_told_by_a_p
     assert "The request is larger than 64 KiB." in answer.read().decode()
 
 
-def test_one_sender_has_so_many_bodies_open_at_once(portal_url: str, committed_crew: Crew) -> None:
+def test_the_number_of_open_bodies_per_sender_is_limited(portal_url: str, committed_crew: Crew) -> None:
     committed_crew.app()
     token = committed_crew.token(committed_crew.owner)
     held = []

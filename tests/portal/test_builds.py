@@ -22,7 +22,7 @@ from tests.portal.shipyard import PROCESSES, deploy, submit_archive, upload
 IMAGE = "sha256:" + "0" * 64
 
 
-def test_a_source_lies_under_its_digest_and_the_same_bytes_once(crew: Crew) -> None:
+def test_a_source_is_stored_by_digest_and_the_same_bytes_once(crew: Crew) -> None:
     first, second = upload(), upload()
     assert first == second
     assert first.digest == hashlib.sha256(b"an archive").hexdigest()
@@ -33,14 +33,14 @@ def test_a_source_lies_under_its_digest_and_the_same_bytes_once(crew: Crew) -> N
 
 
 @pytest.mark.parametrize("name", ["hello.rar", "hello", "", "hello.py", ".."])
-def test_files_that_are_no_archives_are_refused_with_those_that_are(crew: Crew, name: str) -> None:
+def test_unsupported_archives_are_refused_and_supported_types_are_listed(crew: Crew, name: str) -> None:
     file = SimpleUploadedFile("x.zip", b"x")
     with pytest.raises(SourceRefused) as refusal:
         sources.store_upload(file, filename=name)
     assert ".tar.zst" in refusal.value.hint
 
 
-def test_a_path_in_a_file_name_is_only_its_last_part(crew: Crew) -> None:
+def test_only_the_last_part_of_a_path_is_kept_as_file_name(crew: Crew) -> None:
     assert (
         upload(name="hello.zip").filename
         == sources.store_upload(SimpleUploadedFile("x", b"an archive"), filename="../../a\\hello.zip").filename
@@ -52,13 +52,13 @@ def test_an_empty_file_is_refused(crew: Crew) -> None:
         upload(b"")
 
 
-def test_an_upload_beyond_the_limit_is_refused_while_it_comes(crew: Crew, settings: Settings) -> None:
+def test_an_upload_over_the_limit_is_refused_while_it_arrives(crew: Crew, settings: Settings) -> None:
     settings.MAX_UPLOAD = 1000
     with pytest.raises(SourceTooLarge):
         upload(b"x" * 1001)
 
 
-def test_leftovers_of_interrupted_uploads_are_swept_by_age(crew: Crew) -> None:
+def test_files_of_interrupted_uploads_are_removed_by_age(crew: Crew) -> None:
     django_settings.INCOMING.mkdir(parents=True, exist_ok=True)
     old, young = django_settings.INCOMING / "body-old", django_settings.INCOMING / "body-young"
     for path in (old, young):
@@ -69,7 +69,7 @@ def test_leftovers_of_interrupted_uploads_are_swept_by_age(crew: Crew) -> None:
     young.unlink()
 
 
-def test_a_file_of_our_own_is_kept_beside_the_one_it_came_from(crew: Crew, tmp_path: Path) -> None:
+def test_a_file_made_by_the_portal_is_stored_and_the_original_remains(crew: Crew, tmp_path: Path) -> None:
     django_settings.INCOMING.mkdir(parents=True, exist_ok=True)
     draft = django_settings.INCOMING / "git-test.tar"
     draft.write_bytes(b"tar")
@@ -94,7 +94,7 @@ def test_a_build_goes_from_queued_to_a_live_release(crew: Crew) -> None:
     assert app.current_release.description == "Deploy hello.zip"
 
 
-def test_somebody_of_another_team_can_neither_deploy_nor_see_builds(crew: Crew) -> None:
+def test_a_person_of_another_team_can_neither_deploy_nor_see_builds(crew: Crew) -> None:
     app = crew.app()
     build = submit_archive(crew.owner, app)
     with pytest.raises(NotAllowed):
@@ -106,7 +106,7 @@ def test_somebody_of_another_team_can_neither_deploy_nor_see_builds(crew: Crew) 
     assert list(builds_of(app)) == [build]
 
 
-def test_a_build_whose_worker_was_lost_can_be_begun_again(crew: Crew) -> None:
+def test_a_build_with_a_lost_worker_can_be_resumed(crew: Crew) -> None:
     build = submit_archive(crew.owner, crew.app())
     assert actions.mark_building(build)
     build.refresh_from_db()
@@ -116,7 +116,7 @@ def test_a_build_whose_worker_was_lost_can_be_begun_again(crew: Crew) -> None:
     assert build.started_at == began
 
 
-def test_a_cancelled_build_stays_cancelled_whatever_its_worker_says(crew: Crew) -> None:
+def test_a_cancelled_build_stays_cancelled(crew: Crew) -> None:
     app = crew.app()
     build = submit_archive(crew.owner, app)
     actions.mark_building(build)
@@ -131,7 +131,7 @@ def test_a_cancelled_build_stays_cancelled_whatever_its_worker_says(crew: Crew) 
         actions.cancel(crew.owner, build=build)
 
 
-def test_a_failed_build_carries_its_reason_and_makes_no_release(crew: Crew) -> None:
+def test_a_failed_build_has_its_reason_and_makes_no_release(crew: Crew) -> None:
     build = submit_archive(crew.owner, crew.app())
     actions.mark_building(build)
     assert actions.fail(build, "No Procfile.")
@@ -145,14 +145,15 @@ def test_an_older_build_that_ends_later_does_not_replace_newer_code(crew: Crew) 
     app = crew.app()
     older, newer = submit_archive(crew.owner, app, b"one"), submit_archive(crew.owner, app, b"two")
     deploy(newer)
-    Build.objects.filter(pk=older.pk).update(state=BuildState.BUILDING)  # as if it had not been ended when the newer one came
+    # as if it had not been cancelled when the newer build was submitted
+    Build.objects.filter(pk=older.pk).update(state=BuildState.BUILDING)
     assert actions.succeed(older, IMAGE, PROCESSES) is None
     older.refresh_from_db()
     assert older.state == BuildState.SUCCEEDED
     assert [release.build for release in Release.objects.all()] == [newer]
 
 
-def test_a_build_that_ends_after_its_app_was_deleted_releases_nothing(crew: Crew) -> None:
+def test_a_build_that_ends_after_its_app_was_deleted_makes_no_release(crew: Crew) -> None:
     app = crew.app()
     build = submit_archive(crew.owner, app)
     actions.mark_building(build)
@@ -162,33 +163,33 @@ def test_a_build_that_ends_after_its_app_was_deleted_releases_nothing(crew: Crew
     assert actions.succeed(build, IMAGE, PROCESSES) is None
 
 
-def test_any_file_object_can_be_kept(crew: Crew) -> None:
+def test_any_file_object_can_be_stored(crew: Crew) -> None:
     from django.core.files.uploadedfile import InMemoryUploadedFile
 
     file = InMemoryUploadedFile(io.BytesIO(b"abc"), None, "a.tar.gz", None, 3, None)
     assert sources.store_upload(file, filename="a.tar.gz").size == 3
 
 
-def test_a_team_has_twenty_builds_under_way_and_no_more(crew: Crew) -> None:
+def test_a_team_has_at_most_twenty_open_builds(crew: Crew) -> None:
     Quota.objects.filter(team=crew.blue).update(apps=30)
     builds = [submit_archive(crew.owner, crew.app(f"app-{number}")) for number in range(20)]
     last = crew.app("last")
     with pytest.raises(Conflict, match="Team blue has 20 builds under way"):
         submit_archive(crew.owner, last)
-    submit_archive(crew.owner, builds[0].app)  # takes the place of one of the twenty
+    submit_archive(crew.owner, builds[0].app)  # replaces one of the twenty
     actions.cancel(crew.owner, build=builds[1])
     submit_archive(crew.owner, last)
 
 
-def test_at_a_full_disk_a_deploy_is_refused_with_that_reason(crew: Crew, settings: Settings) -> None:
+def test_a_deploy_is_refused_with_the_reason_if_the_disk_is_full(crew: Crew, settings: Settings) -> None:
     source, app = upload(), crew.app()
     settings.DISK_FULL = 1
-    with pytest.raises(NoRoom, match=r"so nothing new is built\. Apps that run are not affected") as refusal:
+    with pytest.raises(NoRoom, match=r"so nothing new is built\. Running apps are not affected") as refusal:
         actions.submit(crew.owner, app=app, source=source, origin=Origin.API)
     assert refusal.value.status == 507
 
 
-def test_old_archives_that_nobody_needs_are_collected_and_nothing_else_is(crew: Crew) -> None:
+def test_only_old_unneeded_archives_are_removed(crew: Crew) -> None:
     needed, old, young = upload(b"needed"), upload(b"old"), upload(b"young")
     foreign = django_settings.SOURCES / "notes.txt"
     foreign.touch()
@@ -204,7 +205,7 @@ def test_old_archives_that_nobody_needs_are_collected_and_nothing_else_is(crew: 
     foreign.unlink()
 
 
-def test_an_archive_that_comes_again_is_young_again(crew: Crew) -> None:
+def test_an_archive_that_is_uploaded_again_counts_as_new(crew: Crew) -> None:
     source = upload(b"again")
     os.utime(sources.path_of(source), (0, 0))
     assert upload(b"again") == source

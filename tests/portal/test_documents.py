@@ -1,4 +1,5 @@
-"""What the portal itself parses of tenants' bytes stays small: JSON that is deep, wide or full of digits, logs without line ends."""
+"""Parsing of tenants' data needs little memory: JSON that is deep, wide or full of digits, and logs
+without line ends."""
 
 import time
 import tracemalloc
@@ -25,7 +26,7 @@ BOMBS = {
 
 
 @pytest.mark.parametrize("data", BOMBS.values(), ids=BOMBS.keys())
-def test_a_document_that_would_grow_is_refused_quickly_and_small(data: bytes) -> None:
+def test_a_document_that_would_need_much_memory_is_refused_quickly(data: bytes) -> None:
     tracemalloc.start()
     begun = time.process_time()
     with pytest.raises(ValueError, match=r"."):
@@ -37,7 +38,7 @@ def test_a_document_that_would_grow_is_refused_quickly_and_small(data: bytes) ->
 
 
 @pytest.mark.parametrize("data", BOMBS.values(), ids=BOMBS.keys())
-def test_a_manifest_or_configuration_of_that_kind_is_invalid(data: bytes) -> None:
+def test_a_manifest_or_configuration_of_that_kind_is_refused(data: bytes) -> None:
     with pytest.raises(RegistryRefused, match="cannot be read"):
         manifests.parse(data)
     with pytest.raises(RegistryRefused, match="cannot be read"):
@@ -54,7 +55,7 @@ def test_the_api_refuses_a_document_of_that_kind(client, crew: Crew) -> None:  #
     assert answer.status_code == 400, answer.content
 
 
-def test_the_end_of_a_log_without_line_ends_is_read_in_part(tmp_path: Path) -> None:
+def test_only_a_part_of_a_log_without_line_ends_is_read(tmp_path: Path) -> None:
     log = tmp_path / "app.log"
     with log.open("wb") as file:
         file.write(b"2026-01-01T00:00:00.000Z web.1 stdout first\n")
@@ -86,7 +87,7 @@ def test_a_subject_is_one_printable_line(commit: bytes, subject: str) -> None:
     assert subject_of(commit) == subject
 
 
-def test_a_listing_that_is_not_one_is_refused() -> None:
+def test_a_malformed_listing_is_refused() -> None:
     for record in (b"", b"100644 blob", b"100644 blob abc -1\tx", b"\xff" * 100):
         with pytest.raises(SourceRefused):
             Census(most_bytes=1).add(record)

@@ -1,4 +1,4 @@
-"""Custom domains over HTTP: what may be added, by whom, what the page and the API tell, and where keys go."""
+"""Custom domains over HTTP: validation, access, pages, the API, and the storage of keys."""
 
 from __future__ import annotations
 
@@ -46,17 +46,17 @@ def browser(crew: Crew) -> Client:
     [
         ("https://shop.example.com/", "is an address"),
         ("shop.example.com:8080", "is an address"),
-        ("shop", "no host name"),
-        ("*.com", "no host name"),
-        ("a.*.example.com", "no host name"),
-        ("-a.example.com", "no host name"),
-        ("a_b.example.com", "no host name"),
-        ("a b.example.com", "no host name"),
-        (f"{'a' * 64}.example.com", "no host name"),
+        ("shop", "not a valid hostname"),
+        ("*.com", "not a valid hostname"),
+        ("a.*.example.com", "not a valid hostname"),
+        ("-a.example.com", "not a valid hostname"),
+        ("a_b.example.com", "not a valid hostname"),
+        ("a b.example.com", "not a valid hostname"),
+        (f"{'a' * 64}.example.com", "not a valid hostname"),
         ("bücher.example.com", "xn--"),
-        ("192.0.2.7", "nobody can prove"),
-        ("printer.local", "nobody can prove"),
-        ("hello.slipway.localhost", "nobody can prove"),
+        ("192.0.2.7", "Nobody can own"),
+        ("printer.local", "Nobody can own"),
+        ("hello.slipway.localhost", "Nobody can own"),
         ("apps.example.net", "belongs to this Slipway"),
         ("mine.apps.example.net", "belongs to this Slipway"),
         ("*.apps.example.net", "belongs to this Slipway"),
@@ -64,7 +64,7 @@ def browser(crew: Crew) -> Client:
         ("portal.example.org", "belongs to this Slipway"),
     ],
 )
-def test_what_cannot_be_anyones_domain_is_refused(host: str, says: str, settings: LazySettings) -> None:
+def test_names_that_nobody_can_own_are_refused(host: str, says: str, settings: LazySettings) -> None:
     settings.BASE_DOMAIN, settings.PORTAL_HOST = "apps.example.net", "portal.example.org"
     with pytest.raises(ValueRefused) as refused:
         check_host(host)
@@ -72,20 +72,20 @@ def test_what_cannot_be_anyones_domain_is_refused(host: str, says: str, settings
     assert says in refused.value.explain()
 
 
-def test_a_domain_is_stored_as_dns_has_it() -> None:
+def test_a_domain_is_stored_in_the_form_of_dns() -> None:
     assert check_host(" Shop.Example.COM. ") == "shop.example.com"
     assert check_host("*.example.com") == "*.example.com"
     assert check_host("xn--bcher-kva.example") == "xn--bcher-kva.example"
 
 
-def test_the_api_adds_shows_the_proof_checks_and_removes(committed_crew: Crew, broker: redis.Redis) -> None:
+def test_the_api_adds_shows_verifies_and_removes_a_domain(committed_crew: Crew, broker: redis.Redis) -> None:
     crew = committed_crew
     app, caller = crew.app(), Caller(crew.token(crew.owner))
     queued(broker)
-    status, told = caller("post", "/apps/hello/domains", {"host": "Shop.example.com"})
-    assert (status, told["host"], told["state"], told["certificate"]) == (201, "shop.example.com", "waiting", None)
+    status, body = caller("post", "/apps/hello/domains", {"host": "Shop.example.com"})
+    assert (status, body["host"], body["state"], body["certificate"]) == (201, "shop.example.com", "waiting", None)
     domain = Domain.objects.get()
-    assert told["proof"] == {
+    assert body["proof"] == {
         "record": "_slipway.shop.example.com",
         "file": "http://shop.example.com/.well-known/slipway-domain.txt",
         "token": domain.token,
@@ -93,8 +93,8 @@ def test_the_api_adds_shows_the_proof_checks_and_removes(committed_crew: Crew, b
     assert len(domain.token) == 32
     assert queued(broker) == [("upkeep", "slipway.check_domain", [domain.pk])]
     assert caller("post", "/apps/hello/domains", {"host": "shop.example.com"})[0] == 400
-    status, told = caller("post", "/apps/hello/domains", {"host": "localhost"})
-    assert (status, told["error"]) == (400, "'localhost' is no host name.")
+    status, body = caller("post", "/apps/hello/domains", {"host": "localhost"})
+    assert (status, body["error"]) == (400, "'localhost' is not a valid hostname.")
     assert caller("post", "/apps/hello/domains/shop.example.com/verify")[0] == 202
     assert queued(broker) == [("upkeep", "slipway.check_domain", [domain.pk])]
     assert caller("put", "/apps/hello/domains/shop.example.com/certificate", {"chain": CHAIN, "key": KEY})[0] == 409
@@ -103,7 +103,7 @@ def test_the_api_adds_shows_the_proof_checks_and_removes(committed_crew: Crew, b
     assert caller("put", "/apps/hello/domains/shop.example.com/certificate", {"chain": CHAIN, "key": KEY})[0] == 202
     assert queued(broker) == [("upkeep", "slipway.tend_certificate", [domain.pk])]
     assert caller("put", "/apps/hello/domains/shop.example.com/certificate", {"chain": CHAIN, "key": "?"})[0] == 400
-    assert [one["state"] for one in caller("get", "/apps/hello/domains")[1]] == ["verified"]
+    assert [domain["state"] for domain in caller("get", "/apps/hello/domains")[1]] == ["verified"]
     assert caller("delete", "/apps/hello/domains/shop.example.com") == (204, None)
     assert ("node", "slipway.converge", [app.pk]) in queued(broker)
     assert caller("get", "/apps/hello/domains") == (200, [])
@@ -117,7 +117,7 @@ def test_the_api_adds_shows_the_proof_checks_and_removes(committed_crew: Crew, b
         assert words in texts
 
 
-def test_others_neither_see_nor_touch_it(crew: Crew) -> None:
+def test_other_teams_can_neither_see_nor_change_it(crew: Crew) -> None:
     domain = verified(crew)
     caller = Caller(crew.token(crew.stranger))
     assert caller("get", "/apps/hello/domains")[0] == 404
@@ -129,17 +129,17 @@ def test_others_neither_see_nor_touch_it(crew: Crew) -> None:
     assert Domain.objects.get().state == DomainState.VERIFIED
 
 
-def test_a_domain_that_somebody_has_proven_is_refused_to_others(crew: Crew) -> None:
+def test_a_domain_that_is_verified_elsewhere_is_refused(crew: Crew) -> None:
     domain = verified(crew)
     other = crew.app("other")
-    with pytest.raises(Conflict, match="Another app has this domain already"):
+    with pytest.raises(Conflict, match="Another app already has this domain"):
         actions.add(crew.owner, app=other, host=domain.host)
     actions.add(crew.owner, app=other, host="www.shop.example.com")
     actions.remove(crew.owner, domain=domain)
     assert actions.add(crew.owner, app=other, host=domain.host).state == DomainState.WAITING
 
 
-def test_a_verified_domain_may_be_where_visitors_end_up_until_it_goes(crew: Crew, browser: Client) -> None:
+def test_a_verified_domain_can_be_the_canonical_host_until_it_is_removed(crew: Crew, browser: Client) -> None:
     domain = verified(crew)
     app = domain.app
     wild = actions.add(crew.owner, app=app, host="*.shop.example.com")
@@ -150,14 +150,14 @@ def test_a_verified_domain_may_be_where_visitors_end_up_until_it_goes(crew: Crew
     row = traffic_of(app)
     assert (row.canonical_host, row.https_only, row.hsts_seconds) == ("shop.example.com", True, 300)
     for host in ("*.shop.example.com", "elsewhere.example.com"):
-        with pytest.raises(ValueRefused, match="does not lead to this app"):
+        with pytest.raises(ValueRefused, match="is not a host of this app"):
             traffic.change(crew.owner, app=app, changes={"canonical_host": host})
         assert browser.post("/apps/hello/domains/addresses", {**form, "canonical_host": host}).status_code == 422
     actions.remove(crew.owner, domain=domain)
     assert traffic_of(app).canonical_host == ""
 
 
-def test_the_page_teaches_and_works_by_forms_alone(crew: Crew, browser: Client, settings: LazySettings) -> None:
+def test_the_page_explains_and_works_with_plain_forms(crew: Crew, browser: Client, settings: LazySettings) -> None:
     settings.HTTPS_PORT = 443
     crew.app()
     page = browser.get("/apps/hello/traffic").content.decode()
@@ -168,7 +168,12 @@ def test_the_page_teaches_and_works_by_forms_alone(crew: Crew, browser: Client, 
     assert "Leave out http://" in refused.content.decode()
     page = browser.post("/apps/hello/domains/add", {"host": "shop.example.com"}, follow=True).content.decode()
     domain = Domain.objects.get()
-    for text in ("_slipway.shop.example.com", domain.token, "http://shop.example.com/.well-known/slipway-domain.txt", "Waiting for proof"):
+    for text in (
+        "_slipway.shop.example.com",
+        domain.token,
+        "http://shop.example.com/.well-known/slipway-domain.txt",
+        "Waiting for verification",
+    ):
         assert text in page
     assert f'data-copy="{domain.token}"' in page
     actions.mark_unproven(domain, "There is no TXT record _slipway.shop.example.com.", timezone.now())
@@ -191,7 +196,7 @@ def test_the_page_teaches_and_works_by_forms_alone(crew: Crew, browser: Client, 
     assert "Order a certificate" not in page
     refused = browser.post(f"/apps/hello/domains/{domain.host}/certificate", {"chain": "hello", "key": KEY})
     assert refused.status_code == 422
-    assert "This is not in PEM form." in refused.content.decode()
+    assert "This is not in PEM format." in refused.content.decode()
     assert "secretsecret" not in browser.get("/apps/hello/traffic").content.decode()
     DomainCertificate.objects.update(uploaded=True, not_after=timezone.now() + timedelta(days=3))
     assert "Upload a new one" in browser.get("/apps/hello/traffic").content.decode()
@@ -204,7 +209,7 @@ def test_the_page_teaches_and_works_by_forms_alone(crew: Crew, browser: Client, 
     assert "does not serve HTTPS" in browser.get("/apps/hello/traffic").content.decode()
 
 
-def test_a_key_lies_encrypted_until_it_is_taken_once(crew: Crew, settings: LazySettings) -> None:
+def test_a_key_is_stored_encrypted_until_it_is_taken_once(crew: Crew, settings: LazySettings) -> None:
     domain = verified(crew)
     certificates.upload(crew.owner, domain=domain, chain=CHAIN, key=KEY)
     row = DomainCertificate.objects.get()
@@ -220,7 +225,7 @@ def test_a_key_lies_encrypted_until_it_is_taken_once(crew: Crew, settings: LazyS
     assert certificates.take_upload(row) is None
 
 
-def test_a_proof_is_looked_for_less_and_less_often(crew: Crew) -> None:
+def test_a_domain_is_checked_less_and_less_often(crew: Crew) -> None:
     domain = actions.add(crew.owner, app=crew.app(), host="slow.example.com")
     now, pauses = timezone.now(), []
     assert access.checks_due(now + timedelta(seconds=1)) == [domain.pk]

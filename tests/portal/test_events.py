@@ -1,4 +1,4 @@
-"""What moves, told through Redis; and that nobody needs Redis for anything else."""
+"""Events of apps through Redis, and that nothing else needs Redis."""
 
 import asyncio
 import subprocess
@@ -18,7 +18,7 @@ from tests.portal.conftest import Crew
 
 
 async def heard(app_name: str, count: int, *, then: tuple[str, ...]) -> list[str]:
-    """Publish as soon as the subscription stands, and hear `count` events."""
+    """Publish when the subscription is active, and return `count` events."""
     kinds = []
     async for kind in subscribe(app_name):
         kinds.append(str(kind))
@@ -31,7 +31,7 @@ async def heard(app_name: str, count: int, *, then: tuple[str, ...]) -> list[str
     return kinds
 
 
-def test_whoever_looks_at_an_app_hears_of_it_and_of_no_other(broker: redis.Redis) -> None:
+def test_a_subscriber_gets_the_events_of_its_app_only(broker: redis.Redis) -> None:
     assert asyncio.run(asyncio.wait_for(heard("hello", 3, then=("build", "rollout")), 10)) == ["reconnected", "build", "rollout"]
 
 
@@ -40,7 +40,7 @@ def fresh_client() -> None:
     events.client.cache_clear()
 
 
-def test_an_outage_fails_nothing_and_is_told_once_redis_is_back(
+def test_an_outage_fails_nothing_and_is_reported_when_redis_is_back(
     tmp_path: Path, settings: Settings, fresh_client: None, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(events, "RECONNECT_SECONDS", 0.05)
@@ -64,7 +64,7 @@ def test_an_outage_fails_nothing_and_is_told_once_redis_is_back(
     events.client.cache_clear()
 
 
-def test_actions_announce_what_they_changed(committed_crew: Crew) -> None:
+def test_actions_announce_their_changes(committed_crew: Crew) -> None:
     async def make_app() -> list[str]:
         kinds = []
         async for kind in subscribe("hello"):
@@ -96,14 +96,15 @@ def _redis(path: Path) -> subprocess.Popen[bytes]:
 
 
 @pytest.mark.parametrize("turns", range(6))
-def test_a_reader_who_leaves_in_the_instant_of_an_event_ends_the_stream(turns: int) -> None:
+def test_a_client_that_disconnects_at_the_moment_of_an_event_ends_the_stream(turns: int) -> None:
     async def leaves() -> bool:
         moved = asyncio.Event()
         waits = asyncio.create_task(moved_within(moved, 10))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         moved.set()
-        for _ in range(turns):  # of the event loop, between the event and the end: one of them is the unlucky one
+        # turns of the event loop between the event and the end: one of them is the critical moment
+        for _ in range(turns):
             await asyncio.sleep(0)
         was_told = waits.cancel()
         await asyncio.wait([waits])

@@ -1,4 +1,5 @@
-"""A full disk: the API says so in JSON and pages in words, and nobody is answered with an error of the server."""
+"""A full disk: the API reports it in JSON, pages report it in words, and nothing is answered with a
+server error."""
 
 import errno
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from tests.portal.conftest import Crew, listening_portal
 
 @pytest.fixture
 def full_database(crew: Crew) -> Iterator[Crew]:
-    """SQLite may take no page more, and the pages it has are full: the very error of a full disk."""
+    """Limit the pages of SQLite and fill them, which causes the same error as a full disk."""
     Quota.objects.filter(team=crew.blue).update(apps=10_000)
     with connection.cursor() as cursor:
         cursor.execute("PRAGMA page_count")
@@ -36,15 +37,15 @@ def until_full(client: Client, path: str, body: dict[str, str], **headers: str) 
     pytest.fail("the database never became full")
 
 
-def test_the_api_answers_in_json_when_the_database_is_full(full_database: Crew) -> None:
+def test_the_api_reports_a_full_database_in_json(full_database: Crew) -> None:
     client = Client(raise_request_exception=False, headers={"Authorization": f"Bearer {full_database.token(full_database.owner)}"})
     answer = until_full(client, "/api/v1/apps", {"team": "blue"})
     assert (answer.status_code, answer["Content-Type"]) == (507, "application/json")
-    assert answer.json()["error"] == "The disk of this Slipway is full, so this was not done."
-    assert "Apps that run are not affected" in answer.json()["hint"]
+    assert answer.json()["error"] == "The disk of this Slipway is full. Nothing was changed."
+    assert "Running apps are not affected" in answer.json()["hint"]
 
 
-def test_a_page_says_so_when_the_database_is_full(full_database: Crew) -> None:
+def test_a_page_reports_a_full_database(full_database: Crew) -> None:
     client = Client(raise_request_exception=False)
     client.force_login(full_database.owner)
     for number in range(2000):
@@ -52,12 +53,13 @@ def test_a_page_says_so_when_the_database_is_full(full_database: Crew) -> None:
         if answer.status_code != 302:
             break
     assert answer.status_code == 507
-    assert "The disk of this Slipway is full, so this was not done." in answer.content.decode()
+    assert "The disk of this Slipway is full. Nothing was changed." in answer.content.decode()
 
 
 @pytest.fixture(scope="module")
 def cramped_portal(redis_server: str, django_db_setup: None) -> Iterator[str]:
-    """Has a disk of one megabyte for what comes in, in a mount namespace of its own that ends with it."""
+    """Run a portal with a disk of one megabyte for uploads, in its own mount namespace that ends
+    with it."""
     settings.INCOMING.mkdir(parents=True, exist_ok=True)
     script = f'mount -t tmpfs -o size=1m none {settings.INCOMING} && exec "$@"'
     with listening_portal("unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh") as url:
@@ -65,7 +67,7 @@ def cramped_portal(redis_server: str, django_db_setup: None) -> Iterator[str]:
 
 
 @pytest.mark.parametrize(("accept", "kind"), [("application/json", "application/json"), ("text/html", "text/html; charset=utf-8")])
-def test_an_upload_that_finds_the_disk_full_is_refused_in_words(cramped_portal: str, committed_crew: Crew, accept: str, kind: str) -> None:
+def test_an_upload_to_a_full_disk_is_refused_with_a_message(cramped_portal: str, committed_crew: Crew, accept: str, kind: str) -> None:
     committed_crew.app()
     headers = {"Authorization": f"Bearer {committed_crew.token(committed_crew.owner)}", "Accept": accept}
     path = "/api/v1/apps/hello/builds" if accept == "application/json" else "/apps/hello/deploy"
@@ -77,7 +79,7 @@ def test_an_upload_that_finds_the_disk_full_is_refused_in_words(cramped_portal: 
         assert client.get("/api/v1/teams").status_code == 200, "and what came is gone"
 
 
-def test_an_error_of_the_api_is_json_too(crew: Crew) -> None:
+def test_an_unexpected_error_of_the_api_is_json_too(crew: Crew) -> None:
     client = Client(headers={"Authorization": f"Bearer {crew.token(crew.owner)}"})
     missing = client.get("/api/v1/nowhere")
     assert (missing.status_code, missing["Content-Type"]) == (404, "application/json")
@@ -96,11 +98,11 @@ def test_an_error_of_the_api_is_json_too(crew: Crew) -> None:
         (None, False),
     ],
 )
-def test_a_full_disk_is_told_from_other_errors(error: Exception | None, *, is_full: bool) -> None:
+def test_a_full_disk_is_distinguished_from_other_errors(error: Exception | None, *, is_full: bool) -> None:
     assert (refused_by_full_disk(error) is not None) == is_full
 
 
-def test_a_full_disk_is_found_behind_other_errors() -> None:
+def test_a_full_disk_is_detected_behind_other_errors() -> None:
     outer = RuntimeError("could not write")
     outer.__cause__ = OSError(errno.ENOSPC, "No space left on device")
     assert refused_by_full_disk(outer) is not None

@@ -1,4 +1,4 @@
-"""Pushing with the real git to a portal that really listens."""
+"""Push with the real git to a listening portal."""
 
 import os
 import subprocess
@@ -22,7 +22,7 @@ from tests.portal.shipyard import Shipyard, submit_archive
 
 
 class Checkout:
-    """Somebody's working copy."""
+    """A working copy."""
 
     def __init__(self, folder: Path, portal_url: str) -> None:
         self.folder = folder
@@ -64,7 +64,7 @@ def token(committed_crew: Crew) -> str:
     return committed_crew.token(committed_crew.owner)
 
 
-def test_a_push_deploys_shows_the_build_log_and_ends_with_the_address(
+def test_a_push_deploys_shows_the_build_log_and_ends_with_the_url(
     checkout: Checkout, shipyard: Shipyard, app: App, token: str, committed_crew: Crew
 ) -> None:
     commit = checkout.commit("Say hello")
@@ -82,7 +82,7 @@ def test_a_push_deploys_shows_the_build_log_and_ends_with_the_address(
     assert path_of(build.source).read_bytes()[257:262] == b"ustar"
 
 
-def test_a_failed_build_refuses_the_ref_and_says_why(checkout: Checkout, shipyard: Shipyard, app: App, token: str) -> None:
+def test_a_failed_build_refuses_the_ref_with_the_reason(checkout: Checkout, shipyard: Shipyard, app: App, token: str) -> None:
     checkout.commit()
     shipyard.fails_with = "no version of flask matches 99"
     pushed = checkout.push("hello", token)
@@ -94,7 +94,7 @@ def test_a_failed_build_refuses_the_ref_and_says_why(checkout: Checkout, shipyar
     assert checkout.push("hello", token).returncode == 0, "the same commit can be pushed again"
 
 
-def test_a_rollout_that_fails_refuses_the_ref_and_says_why(checkout: Checkout, shipyard: Shipyard, app: App, token: str) -> None:
+def test_a_failed_rollout_refuses_the_ref_with_the_reason(checkout: Checkout, shipyard: Shipyard, app: App, token: str) -> None:
     checkout.commit()
     shipyard.never_live = "web listens on 127.0.0.1:5000, not on 0.0.0.0:$PORT."
     pushed = checkout.push("hello", token)
@@ -102,7 +102,7 @@ def test_a_rollout_that_fails_refuses_the_ref_and_says_why(checkout: Checkout, s
     assert "v1 did not go live: web listens on 127.0.0.1:5000" in pushed.stderr
 
 
-def test_who_waits_hears_their_place_and_who_is_overtaken_hears_by_what(
+def test_a_waiting_pusher_sees_the_position_and_a_superseded_one_sees_the_newer_build(
     checkout: Checkout, shipyard: Shipyard, app: App, token: str, committed_crew: Crew
 ) -> None:
     checkout.commit()
@@ -110,16 +110,16 @@ def test_who_waits_hears_their_place_and_who_is_overtaken_hears_by_what(
     submit_archive(committed_crew.owner, committed_crew.app("busy"))
     _until(lambda: Build.objects.filter(state=BuildState.BUILDING).exists())
     submit_archive(committed_crew.owner, committed_crew.app("second"))
-    pushed = threading.Thread(target=lambda: told.append(checkout.push("hello", token)))
-    told: list[subprocess.CompletedProcess[str]] = []
+    pushed = threading.Thread(target=lambda: results.append(checkout.push("hello", token)))
+    results: list[subprocess.CompletedProcess[str]] = []
     pushed.start()
     _until(lambda: Build.objects.filter(app=app).exists())
-    time.sleep(2)  # the pusher is told once a second
+    time.sleep(2)  # the pusher gets a line once per second
     newer = submit_archive(committed_crew.owner, app, b"newer")
     pushed.join(60)
-    assert told[0].returncode != 0
-    assert "remote: 2nd in the queue, about 1 build before yours." in told[0].stderr
-    assert f"remote: ! The build was cancelled: Build {newer.pk} took its place." in told[0].stderr
+    assert results[0].returncode != 0
+    assert "remote: 2nd in the queue, about 1 build before yours." in results[0].stderr
+    assert f"remote: ! The build was cancelled: Build {newer.pk} replaced it." in results[0].stderr
 
 
 def _until(reached: Callable[[], bool]) -> None:
@@ -129,7 +129,7 @@ def _until(reached: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def test_lines_reach_the_pusher_while_the_build_still_runs(checkout: Checkout, shipyard: Shipyard, app: App, token: str) -> None:
+def test_the_pusher_sees_lines_while_the_build_runs(checkout: Checkout, shipyard: Shipyard, app: App, token: str) -> None:
     checkout.commit()
     shipyard.waits_for.clear()
     environment = {"PATH": os.environ["PATH"], "HOME": str(checkout.folder)}
@@ -145,7 +145,7 @@ def test_lines_reach_the_pusher_while_the_build_still_runs(checkout: Checkout, s
     assert push.wait(20) == 0
 
 
-def test_a_pusher_who_hangs_up_does_not_stop_the_deploy(checkout: Checkout, shipyard: Shipyard, app: App, token: str) -> None:
+def test_a_pusher_who_disconnects_does_not_stop_the_deploy(checkout: Checkout, shipyard: Shipyard, app: App, token: str) -> None:
     commit = checkout.commit()
     shipyard.waits_for.clear()
     environment = {"PATH": os.environ["PATH"], "HOME": str(checkout.folder)}
@@ -167,18 +167,16 @@ def test_a_pusher_who_hangs_up_does_not_stop_the_deploy(checkout: Checkout, ship
     assert commit in refs, "the ref follows the deploy"
 
 
-def test_only_main_deploys_and_whoever_pushes_something_else_is_told_how(
-    checkout: Checkout, shipyard: Shipyard, app: App, token: str
-) -> None:
+def test_only_main_is_deployed_and_other_pushes_get_a_hint(checkout: Checkout, shipyard: Shipyard, app: App, token: str) -> None:
     checkout.commit()
     checkout.git("branch", "feature")
     pushed = checkout.push("hello", token, "feature")
     assert pushed.returncode != 0
-    assert "Only main deploys" in pushed.stderr
+    assert "Only main is deployed" in pushed.stderr
     assert "git push slipway feature:main" in pushed.stderr
     assert not Build.objects.exists()
     checkout.git("tag", "one")
-    assert "Only main deploys" in checkout.push("hello", token, "main", "one").stderr
+    assert "Only main is deployed" in checkout.push("hello", token, "main", "one").stderr
     assert checkout.push("hello", token, "feature:main").returncode == 0
     assert "cannot be deleted" in checkout.push("hello", token, ":main").stderr
 
@@ -204,20 +202,18 @@ def test_what_was_pushed_can_be_cloned(checkout: Checkout, shipyard: Shipyard, a
     assert (checkout.folder / "copy" / "Procfile").read_text() == "web: python app.py\n"
 
 
-def test_a_wrong_token_is_asked_for_again_and_a_strangers_sees_no_app(
+def test_a_wrong_token_is_asked_for_again_and_a_strangers_token_sees_no_app(
     checkout: Checkout, app: App, token: str, committed_crew: Crew
 ) -> None:
     checkout.commit()
     assert "Authentication failed" in checkout.push("hello", "slip_wrong").stderr
-    assert "Git needs a token" in checkout.push("hello", "slip_wrong").stderr
+    assert "Git needs one of your tokens" in checkout.push("hello", "slip_wrong").stderr
     strangers = checkout.push("hello", committed_crew.token(committed_crew.stranger))
-    assert "There is no app hello of yours" in strangers.stderr
+    assert "App hello does not exist, or you do not have access to it" in strangers.stderr
     assert "not found" in checkout.push("nothing", token).stderr
 
 
-def test_a_team_over_its_quota_is_refused_with_limit_use_and_who_may_raise_it(
-    checkout: Checkout, shipyard: Shipyard, app: App, token: str
-) -> None:
+def test_a_team_over_its_quota_is_refused_with_limit_use_and_admins(checkout: Checkout, shipyard: Shipyard, app: App, token: str) -> None:
     checkout.commit()
     Quota.objects.update(instances=0)
     pushed = checkout.push("hello", token)
@@ -235,7 +231,7 @@ def test_a_refused_push_leaves_no_objects_behind(checkout: Checkout, shipyard: S
     assert objects == []
 
 
-def test_a_push_larger_than_gits_buffer_streams_in_chunks(checkout: Checkout, shipyard: Shipyard, app: App, token: str) -> None:
+def test_a_push_larger_than_gits_buffer_is_sent_in_chunks(checkout: Checkout, shipyard: Shipyard, app: App, token: str) -> None:
     (checkout.folder / "noise").write_bytes(os.urandom(8 * 2**20))
     checkout.commit()
     pushed = checkout.push("hello", token)
@@ -243,7 +239,7 @@ def test_a_push_larger_than_gits_buffer_streams_in_chunks(checkout: Checkout, sh
     assert path_of(Build.objects.get().source).stat().st_size > 8 * 2**20
 
 
-def test_two_pushes_at_once_both_end(checkout: Checkout, shipyard: Shipyard, app: App, committed_crew: Crew, token: str) -> None:
+def test_two_simultaneous_pushes_both_end(checkout: Checkout, shipyard: Shipyard, app: App, committed_crew: Crew, token: str) -> None:
     other = committed_crew.app("other")
     checkout.commit()
     ends: dict[str, int] = {}

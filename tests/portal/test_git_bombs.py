@@ -1,4 +1,5 @@
-"""Pushes of a few kilobytes that would take gigabytes, to a portal that really listens, with the real git behind it."""
+"""Pushes of a few kilobytes that would need gigabytes, sent to a listening portal with the real
+git."""
 
 import os
 import subprocess
@@ -23,7 +24,7 @@ MIB = 2**20
 
 
 class Target:
-    """An app to push to, and a look at what the portal used."""
+    """An app to push to, and the measured resources of the portal."""
 
     def __init__(self, portal: str, app: App, token: str, peak: Peak) -> None:
         self.portal, self.app, self.token, self.peak = portal, app, token, peak
@@ -42,7 +43,7 @@ def subtrees(portal_groups: Cgroups) -> list[Path]:
 
 @pytest.fixture
 def target(portal_url: str, committed_crew: Crew, shipyard: Shipyard, subtrees: list[Path]) -> Iterator[Target]:
-    """Each test ends with less than the limit used, and with nothing left."""
+    """Check after each test that the limit was not reached and that nothing is left."""
     app = committed_crew.app()
     with watched(subtrees) as peak:
         yield Target(portal_url, app, committed_crew.token(committed_crew.owner), peak)
@@ -95,8 +96,8 @@ def test_a_delta_of_three_gigabytes_ends_at_the_limit_while_another_team_pushes(
     pushed = target.push(commit, pack)
     assert "This push needed more than 256 MiB of memory and was stopped." in pushed.said
     assert "unpack ok" not in pushed.report
-    _, told = neighbour.communicate(timeout=60)
-    assert neighbour.returncode == 0, told
+    _, output = neighbour.communicate(timeout=60)
+    assert neighbour.returncode == 0, output
 
 
 def test_trees_a_hundred_thousand_levels_deep_are_refused(target: Target) -> None:
@@ -110,7 +111,7 @@ def test_trees_a_hundred_thousand_levels_deep_are_refused(target: Target) -> Non
     print(pushed.report)
 
 
-def test_a_history_of_fifty_thousand_commits_deploys(target: Target) -> None:
+def test_a_history_of_fifty_thousand_commits_is_deployed(target: Target) -> None:
     pack, commit = Pack(), ""
     tree = pack.tree([("100644", b"Procfile", pack.add("blob", b"web: x\n"))])
     for number in range(50_000):
@@ -124,7 +125,7 @@ def test_a_gigabyte_of_zeros_is_refused_before_it_is_written(target: Target) -> 
     assert "! The commit's files are larger than the 1024 MiB that one deploy may have." in pushed.said
 
 
-def test_a_commit_message_of_a_hundred_megabytes_is_cut(target: Target) -> None:
+def test_a_commit_message_of_a_hundred_megabytes_is_truncated(target: Target) -> None:
     pack = Pack()
     tree = pack.tree([("100644", b"Procfile", pack.add("blob", b"web: x\n"))])
     message = b"Hello \x1b]0;title\x07 there\nsecond line\n\n" + bytes(100 * MIB).replace(b"\0", b"y")
@@ -149,11 +150,11 @@ def test_twenty_thousand_refs_are_refused_in_one_sentence(target: Target) -> Non
     pack = Pack()
     commit = pack.commit(pack.tree([]))
     pushed = target.push(commit, pack, more=[f"refs/heads/b{number}" for number in range(20_000)])
-    assert "Only main deploys, so refs/heads/b0 was not taken." in pushed.said
+    assert "Only main is deployed, so refs/heads/b0 was not taken." in pushed.said
     assert len(pushed.said) < 1000
 
 
-def test_a_name_of_sixty_thousand_characters_is_shown_cut(target: Target) -> None:
+def test_a_name_of_sixty_thousand_characters_is_truncated(target: Target) -> None:
     pack = Pack()
     pushed = target.push(pack.commit(pack.tree([])), pack, ref="refs/heads/" + "x" * 60_000)
     assert "was not taken" in pushed.said
@@ -177,7 +178,7 @@ ODD = {
 
 
 @pytest.mark.parametrize("entries", ODD.values(), ids=ODD.keys())
-def test_names_that_no_checkout_could_have_are_refused(target: Target, entries: list[tuple[str, bytes]]) -> None:
+def test_names_that_cannot_be_checked_out_are_refused(target: Target, entries: list[tuple[str, bytes]]) -> None:
     pack = Pack()
     blob, inner = pack.add("blob", b"x"), pack.tree([])
     tree = pack.tree((mode, name, inner if mode == "40000" else blob) for mode, name in entries)
@@ -192,7 +193,7 @@ def test_a_link_whose_target_is_a_megabyte_is_refused(target: Target) -> None:
     assert "! The target of the link link is longer than 4,095 bytes." in pushed.said
 
 
-def test_a_submodule_is_an_empty_folder_and_odd_bytes_are_shown_plain(target: Target) -> None:
+def test_a_submodule_is_an_empty_folder_and_control_bytes_are_escaped(target: Target) -> None:
     pack = Pack()
     blob = pack.add("blob", b"web: x\n")
     tree = pack.tree([("100644", b"Procfile", blob), ("160000", b"module", "1" * 40), ("100644", b"odd\x1b\n\xff", blob)])

@@ -1,4 +1,4 @@
-"""Many pushes, slow ones, ones whose portal is killed, and ones that never deploy."""
+"""Many pushes, slow pushes, pushes whose portal is killed, and pushes that never deploy."""
 
 import asyncio
 import http.client
@@ -48,14 +48,14 @@ def small_push(message: bytes = b"Hello\n", *, ballast: int = 0) -> bytes:
 
 
 def hold(limits: list[Limit]) -> list[Slots]:
-    """All slots of these kinds, as so many pushes would."""
+    """Hold all slots of these kinds, like as many pushes would."""
     held = []
     while (taken := slots.take(limits)) is not None:
         held.append(taken)
     return held
 
 
-def test_a_push_too_many_is_refused_with_a_sentence_and_a_time(
+def test_a_push_over_the_limit_is_refused_with_a_reason_and_a_time(
     portal_url: str, app: App, token: str, committed_crew: Crew, tmp_path: Path
 ) -> None:
     held = hold(allowances.open_pushes(app, committed_crew.owner))
@@ -63,18 +63,16 @@ def test_a_push_too_many_is_refused_with_a_sentence_and_a_time(
     try:
         checkout = Checkout(tmp_path, portal_url)
         checkout.commit()
-        told = checkout.push("hello", token).stderr
-        assert "remote: Team blue, or you, have 10 pushes under way, the most at the same time." in told
+        output = checkout.push("hello", token).stderr
+        assert "remote: Team blue, or you, have 10 pushes under way, the most at the same time." in output
         refused = push(portal_url, "hello", token, small_push())
         assert (refused.status, refused.retry_after) == (429, "30")
     finally:
-        for one in held:
-            one.free()
+        for each in held:
+            each.free()
 
 
-def test_a_push_waits_for_its_turn_and_then_deploys(
-    portal_url: str, shipyard: Shipyard, app: App, token: str, committed_crew: Crew
-) -> None:
+def test_a_push_waits_for_a_slot_and_then_deploys(portal_url: str, shipyard: Shipyard, app: App, token: str, committed_crew: Crew) -> None:
     held = hold(allowances.unpacking(app, committed_crew.owner))
     assert len(held) == 2
     threading.Timer(2, held[0].free).start()
@@ -84,25 +82,25 @@ def test_a_push_waits_for_its_turn_and_then_deploys(
     assert pushed.seconds > 1.5
 
 
-def test_who_waits_too_long_for_a_turn_gets_none(app: App, committed_crew: Crew) -> None:
+def test_a_push_that_waits_too_long_for_a_slot_is_refused(app: App, committed_crew: Crew) -> None:
     held = hold(allowances.unpacking(app, committed_crew.owner))
     assert asyncio.run(slots.wait(allowances.unpacking(app, committed_crew.owner), patience=0.3)) is None
     held[0].free()
     held.append(slots.take(allowances.unpacking(app, committed_crew.owner)) or pytest.fail("the slot was not freed"))
-    for one in held[1:]:
-        one.free()
+    for held_slots in held[1:]:
+        held_slots.free()
 
 
-def test_a_person_with_two_teams_has_one_allowance(committed_crew: Crew) -> None:
+def test_a_person_with_two_teams_has_one_limit(committed_crew: Crew) -> None:
     first = committed_crew.app()
     second = create_app(committed_crew.owner, team=create_team(committed_crew.owner, name="green"), name="second")
     held = hold(allowances.unpacking(first, committed_crew.owner))
     assert slots.take(allowances.unpacking(second, committed_crew.owner)) is None
-    for one in held:
-        one.free()
+    for held_slots in held:
+        held_slots.free()
 
 
-def test_a_slot_stays_taken_while_a_program_has_it_and_no_longer() -> None:
+def test_a_slot_is_held_as_long_as_a_program_has_it() -> None:
     limit = [Limit(kind=Kind.TEAM_PACKING, holder=77, most=1)]
     taken = slots.take(limit)
     assert taken is not None
@@ -116,7 +114,7 @@ def test_a_slot_stays_taken_while_a_program_has_it_and_no_longer() -> None:
     again.free()
 
 
-def test_of_a_killed_portal_nothing_is_left_once_the_next_has_started(
+def test_nothing_is_left_of_a_killed_portal_after_the_next_start(
     redis_server: str, shipyard: Shipyard, app: App, token: str, portal_groups: Cgroups
 ) -> None:
     subtrees = [root / PORTAL for root in portal_groups.held]
@@ -147,7 +145,7 @@ def _push_cut(url: str, token: str) -> None:
         push(url, "hello", token, small_push())
 
 
-def test_a_repository_that_is_written_to_is_not_cleaned(committed_crew: Crew) -> None:
+def test_a_repository_with_a_writer_is_not_cleaned(committed_crew: Crew) -> None:
     app = committed_crew.app()
     draft = repository.path_of(app) / "objects" / "tmp_objdir-incoming-x"
     draft.mkdir(parents=True)
@@ -160,14 +158,14 @@ def test_a_repository_that_is_written_to_is_not_cleaned(committed_crew: Crew) ->
     repository.remove(app)
 
 
-def test_repositories_count_in_the_teams_disk(portal_url: str, shipyard: Shipyard, app: App, token: str, tmp_path: Path) -> None:
+def test_repositories_count_as_disk_usage_of_the_team(portal_url: str, shipyard: Shipyard, app: App, token: str, tmp_path: Path) -> None:
     Quota.objects.update(disk=18 * MIB, disk_per_instance=15 * MIB)
     assert "ok refs/heads/main" in push(portal_url, "hello", token, small_push(ballast=3 * MIB)).report
     assert repository.size_of(repository.path_of(app)) > 3 * MIB
     checkout = Checkout(tmp_path, portal_url)
     checkout.commit()
-    told = checkout.push("hello", token, "+main").stderr
-    assert "remote: Team blue may have 18 MiB of disk in all and has 15 MiB; this would make 18" in told
+    output = checkout.push("hello", token, "+main").stderr
+    assert "remote: Team blue may have 18 MiB of disk in all and has 15 MiB; this would make 18" in output
 
 
 def test_a_pack_larger_than_the_teams_disk_is_cut_off(portal_url: str, shipyard: Shipyard, app: App, token: str) -> None:
@@ -178,7 +176,7 @@ def test_a_pack_larger_than_the_teams_disk_is_cut_off(portal_url: str, shipyard:
     _until(lambda: not [path for path in repository.path_of(app).glob("objects/**/*") if path.is_file()], "a part of the pack stays")
 
 
-def test_many_packs_become_one(portal_url: str, shipyard: Shipyard, app: App, token: str) -> None:
+def test_many_packs_are_joined(portal_url: str, shipyard: Shipyard, app: App, token: str) -> None:
     path = repository.path_of(app)
     assert "ok refs/heads/main" in push(portal_url, "hello", token, small_push()).report
     for number in range(35):

@@ -1,4 +1,5 @@
-"""Where the portal finds its control groups, and what it writes into them, on both versions. No kernel: folders and plain files."""
+"""The portal's control groups: detection and limits on both versions, with folders and plain files
+instead of a kernel."""
 
 import os
 from pathlib import Path
@@ -46,7 +47,7 @@ def test_version_2_is_found_below_its_mount_and_limited_in_its_own_files(tmp_pat
     assert (place / "team3" / "cgroup.subtree_control").read_text() == "+cpu +memory +pids"
 
 
-def test_what_the_kernel_counts_on_version_2_is_read(tmp_path: Path) -> None:
+def test_the_counters_of_version_2_are_read(tmp_path: Path) -> None:
     group = groups.Group(folders=dict.fromkeys(("cpu", "cpuacct", "memory", "pids"), tmp_path), is_unified=True)
     assert (group.cpu_seconds(), group.peak(), group.reached(), group.pids()) == (0, 0, None, set())
     (tmp_path / "cpu.stat").write_text("usage_usec 2500000\nuser_usec 1\n")
@@ -59,7 +60,7 @@ def test_what_the_kernel_counts_on_version_2_is_read(tmp_path: Path) -> None:
     assert group.reached() is groups.Reached.MEMORY
 
 
-def test_version_1_is_found_where_all_four_controllers_are(tmp_path: Path) -> None:
+def test_version_1_is_found_if_all_four_controllers_exist(tmp_path: Path) -> None:
     names = ("cpu,cpuacct", "memory", "pids")
     for name in names:
         folder(tmp_path / name / "slipway" / "portal")
@@ -74,7 +75,7 @@ def test_version_1_is_found_where_all_four_controllers_are(tmp_path: Path) -> No
     assert groups.find("slipway/portal", mounts=mounts(tmp_path, *lines[:2]), own=own) is None
 
 
-def test_a_group_that_systemd_gave_us_is_left_for_a_child_first(tmp_path: Path) -> None:
+def test_a_group_from_systemd_is_left_for_a_child_first(tmp_path: Path) -> None:
     place = folder(tmp_path / "unified" / "system.slice" / "slipway-portal.service")
     (place / "cgroup.procs").write_text(f"{os.getpid()}\n")
     table = mounts(tmp_path, f"{tmp_path}/unified rw - cgroup2 cgroup2 rw")

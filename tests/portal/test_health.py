@@ -1,4 +1,4 @@
-"""An app's health check: what may be set in the portal, by whom, whose word counts, and what the node is told of it."""
+"""An app's health check: allowed values, access, precedence, and the check that the node gets."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ OF_DOCKERFILE: dict[str, Any] = {**fleet.APP_FILE["health"], "kind": "command", 
 
 
 def live_app(crew: Crew, **said: Any) -> App:
-    """With what its file and its Dockerfile say of health, if anything."""
+    """Create a live app with checks from its manifest and its Dockerfile, if any."""
     app = crew.app()
     build = submit_archive(crew.owner, app)
     builds.mark_building(build)
@@ -46,8 +46,8 @@ def live_app(crew: Crew, **said: Any) -> App:
     return app
 
 
-def told(app: App) -> HealthCheck:
-    """What the node is to ask."""
+def check_for_node(app: App) -> HealthCheck:
+    """Return the check that the node gets."""
     current = translate.desired_app(app).current
     assert current is not None
     return current.health
@@ -65,16 +65,16 @@ def browser(crew: Crew) -> Client:
     return client
 
 
-def test_what_is_usual_in_the_portal_is_what_the_node_does_by_itself(crew: Crew) -> None:
-    assert told(live_app(crew)) == HealthCheck()
+def test_the_default_of_the_portal_is_the_default_of_the_node(crew: Crew) -> None:
+    assert check_for_node(live_app(crew)) == HealthCheck()
 
 
-def test_a_command_typed_on_the_page_is_what_the_node_runs(crew: Crew, browser: Client) -> None:
+def test_a_command_from_the_page_is_the_command_that_the_node_runs(crew: Crew, browser: Client) -> None:
     app = live_app(crew)
     typed = {"kind": "command", "command": "python manage.py check --deploy", "timeout": "2.5", "interval": "60", "attempts": "5"}
     answer = browser.post("/apps/hello/settings/health", {**FORM, **typed, "start_period": "120"}, follow=True)
     assert "For instances that start from now on it is `python manage.py check --deploy`." in answer.content.decode()
-    assert told(app) == HealthCheck(
+    assert check_for_node(app) == HealthCheck(
         kind=CheckKind.COMMAND,
         command=("/bin/sh", "-c", "python manage.py check --deploy"),
         timeout=2.5,
@@ -90,31 +90,31 @@ def test_a_command_typed_on_the_page_is_what_the_node_runs(crew: Crew, browser: 
     )
 
 
-def test_an_empty_field_is_the_usual_value_and_what_another_kind_asks_is_kept_for_later(crew: Crew, browser: Client) -> None:
+def test_an_empty_field_is_the_default_and_fields_of_other_kinds_are_kept(crew: Crew, browser: Client) -> None:
     app = live_app(crew)
     browser.post("/apps/hello/settings/health", {**FORM, "path": "/up", "command": "./well", "attempts": "7"})
     browser.post("/apps/hello/settings/health", {"kind": "tcp", "path": "/up", "command": "./well"})
-    assert told(app) == HealthCheck(kind=CheckKind.TCP)
+    assert check_for_node(app) == HealthCheck(kind=CheckKind.TCP)
     row = health_of(app)
     assert row is not None
     assert (row.path, row.command, row.attempts) == ("/up", "./well", 3)
 
 
-def test_the_words_of_a_check_are_the_node_s() -> None:
+def test_the_words_of_a_check_match_the_node() -> None:
     for changes in ({}, {"path": "/up"}, {"kind": "tcp"}, {"kind": "command", "command": "test -e /tmp/ready && echo 'well'"}):
         check = check_of(HealthSettings(**changes))
         values = {name: value for name, value in asdict(check).items() if name != "words"}
         assert check.words == HealthCheck(**{**values, "kind": CheckKind(check.kind)}).describe()
 
 
-def test_how_long_it_is_waited_for_is_what_the_node_waits() -> None:
+def test_the_patience_matches_the_node() -> None:
     for seconds in (30.0, 0.0):
         row = HealthSettings(start_period=seconds, interval=1.0, attempts=2)
         assert check_of(row).patience == HealthCheck(start_period=seconds, interval=1.0, attempts=2).boot_seconds
 
 
 @pytest.mark.parametrize("field", list(NUMBERS))
-def test_a_number_that_the_page_takes_a_file_takes_too_and_no_other(field: str) -> None:
+def test_the_page_accepts_the_same_numbers_as_the_manifest(field: str) -> None:
     _, least, most = NUMBERS[field]
     for value in (least, most):
         assert getattr(appfile_toml.read(f"[health]\n{field} = {value}").health, field) == checked({field: value})[field]
@@ -128,9 +128,7 @@ def test_a_number_that_the_page_takes_a_file_takes_too_and_no_other(field: str) 
 @pytest.mark.parametrize(
     ("file", "page", "image", "source"), [(1, 1, 1, "file"), (0, 1, 1, "settings"), (0, 0, 1, "dockerfile"), (0, 0, 0, "default")]
 )
-def test_the_file_s_word_goes_first_then_the_page_s_then_the_dockerfile_s(
-    crew: Crew, file: int, page: int, image: int, source: str
-) -> None:
+def test_precedence_is_manifest_settings_dockerfile(crew: Crew, file: int, page: int, image: int, source: str) -> None:
     app = crew.app()
     if page:
         actions.set_health(crew.owner, app=app, changes={"kind": "tcp"})
@@ -139,21 +137,21 @@ def test_the_file_s_word_goes_first_then_the_page_s_then_the_dockerfile_s(
     assert counting_for(app, declared).source == source
 
 
-def test_a_get_of_the_front_page_can_be_set_over_a_dockerfile_s_check_and_taken_away_again(crew: Crew, browser: Client) -> None:
+def test_a_check_in_the_settings_replaces_the_dockerfiles_check_until_it_is_removed(crew: Crew, browser: Client) -> None:
     app = live_app(crew, image_health=OF_DOCKERFILE)
     page = browser.get("/apps/hello/settings").content.decode()
     assert "Active check: HEALTHCHECK of the Dockerfile:" in page
     assert 'name="remove"' not in page[page.index('id="health"') : page.index('id="danger"')]
     page = browser.post("/apps/hello/settings/health", FORM, follow=True).content.decode()
     assert "Active check: from these settings" in page
-    assert told(app) == HealthCheck()
+    assert check_for_node(app) == HealthCheck()
     page = browser.post("/apps/hello/settings/health", {**FORM, "remove": "health"}, follow=True).content.decode()
-    assert "The health check set here is taken away." in page
-    assert told(app).command == ("./well",)
-    assert audit_of_app(app)[0].text == "took the health check of the settings away"
+    assert "The health check of these settings was removed." in page
+    assert check_for_node(app).command == ("./well",)
+    assert audit_of_app(app)[0].text == "removed the health check of the settings"
 
 
-def test_the_page_says_that_the_file_goes_before_what_is_set_on_it(crew: Crew, browser: Client) -> None:
+def test_the_page_shows_that_the_manifest_has_precedence(crew: Crew, browser: Client) -> None:
     live_app(crew, health=fleet.APP_FILE["health"])
     page = browser.post("/apps/hello/settings/health", {**FORM, "kind": "tcp"}, follow=True).content.decode()
     assert "What slipway.toml says goes before it: GET /healthz." in page
@@ -164,8 +162,8 @@ def test_the_page_says_that_the_file_goes_before_what_is_set_on_it(crew: Crew, b
     ("field", "value", "says"),
     [
         ("kind", "grpc", "There are http, tcp, command."),
-        ("path", "healthz", "a slash first"),
-        ("path", "/a b", "a slash first"),
+        ("path", "healthz", "it starts with a slash"),
+        ("path", "/a b", "it starts with a slash"),
         ("path", "/" + "a" * 200, "at most 200 characters"),
         ("command", "one\ntwo", "one shell line"),
         ("command", "a\0", "one shell line"),
@@ -182,7 +180,7 @@ def test_the_page_says_that_the_file_goes_before_what_is_set_on_it(crew: Crew, b
         ("retries", 1, "It has kind, path, command, timeout"),
     ],
 )
-def test_what_cannot_be_is_refused_at_its_field(field: str, value: object, says: str) -> None:
+def test_an_invalid_value_is_refused_at_its_field(field: str, value: object, says: str) -> None:
     with pytest.raises(ValueRefused) as refused:
         checked({field: value})
     assert refused.value.field == field
@@ -192,17 +190,15 @@ def test_what_cannot_be_is_refused_at_its_field(field: str, value: object, says:
 @pytest.mark.parametrize(
     ("typed", "field", "says"),
     [
-        ({"path": "healthz now"}, "path", "a slash first"),
+        ({"path": "healthz now"}, "path", "it starts with a slash"),
         ({"kind": "command", "command": " "}, "command", "A check by command needs a command."),
-        ({"timeout": "soon"}, "timeout", "This is no number of seconds. From 0.1 to 30. Empty: 5."),
+        ({"timeout": "soon"}, "timeout", "This is not a valid number of seconds. From 0.1 to 30. Empty: 5."),
         ({"interval": "0"}, "interval", "It is a number of seconds from 1 to 3,600."),
         ({"start_period": "4000"}, "start_period", "The start period cannot be 4000"),
-        ({"attempts": "2.5"}, "attempts", "This is no whole number. From 1 to 100. Empty: 3."),
+        ({"attempts": "2.5"}, "attempts", "This is not a whole number. From 1 to 100. Empty: 3."),
     ],
 )
-def test_the_page_keeps_what_was_typed_and_marks_the_field(
-    crew: Crew, browser: Client, typed: dict[str, str], field: str, says: str
-) -> None:
+def test_the_page_keeps_the_input_and_marks_the_field(crew: Crew, browser: Client, typed: dict[str, str], field: str, says: str) -> None:
     app = crew.app()
     answer = browser.post("/apps/hello/settings/health", {**FORM, **typed})
     page = answer.content.decode()
@@ -213,7 +209,7 @@ def test_the_page_keeps_what_was_typed_and_marks_the_field(
     assert health_of(app) is None
 
 
-def test_the_api_tells_who_says_it_and_changes_what_it_is_given(crew: Crew, owner: Caller) -> None:
+def test_the_api_shows_the_source_and_changes_only_what_is_sent(crew: Crew, owner: Caller) -> None:
     app = live_app(crew, image_health=OF_DOCKERFILE)
     status, answer = owner("get", "/apps/hello/health")
     assert (status, answer["source"], answer["counts"]["check"], answer["settings"]) == (200, "dockerfile", "`./well`", None)
@@ -237,13 +233,13 @@ def test_the_api_tells_who_says_it_and_changes_what_it_is_given(crew: Crew, owne
         "interval": 2.0,
         "attempts": 9,
     }
-    assert told(app) == HealthCheck(kind=CheckKind.TCP, timeout=0.5, interval=2.0, attempts=9)
+    assert check_for_node(app) == HealthCheck(kind=CheckKind.TCP, timeout=0.5, interval=2.0, attempts=9)
     assert owner("patch", "/apps/hello/health", {"interval": None})[1]["counts"]["interval"] == 10.0
     assert owner("patch", "/apps/hello/health", {"kind": "command"}) == (
         400,
         {
             "error": "A check by command needs a command.",
-            "hint": "Write the shell line that ends with 0 when the instance is well, or choose another kind.",
+            "hint": "Write a shell line that exits with 0 when the instance is healthy, or choose another kind.",
         },
     )
     assert owner("patch", "/apps/hello/health", {"attempts": "many"})[0] == 422
@@ -251,7 +247,7 @@ def test_the_api_tells_who_says_it_and_changes_what_it_is_given(crew: Crew, owne
     assert owner("get", "/apps/hello/health")[1]["source"] == "dockerfile"
 
 
-def test_an_empty_change_sets_nothing_and_the_same_again_is_no_news(crew: Crew, owner: Caller) -> None:
+def test_an_empty_or_identical_change_has_no_effect(crew: Crew, owner: Caller) -> None:
     app = crew.app()
     assert owner("patch", "/apps/hello/health", {})[1]["settings"] is None
     for _ in range(2):
@@ -259,19 +255,19 @@ def test_an_empty_change_sets_nothing_and_the_same_again_is_no_news(crew: Crew, 
     owner("delete", "/apps/hello/health")
     owner("delete", "/apps/hello/health")
     assert [entry.text for entry in audit_of_app(app)][:3] == [
-        "took the health check of the settings away",
+        "removed the health check of the settings",
         "set the health check to GET /up, timeout 5 s, every 10 s, 3 attempts, 30 s to start",
         "made the app hello",
     ]
 
 
-def test_the_contract_has_its_shapes(db: None) -> None:
+def test_the_openapi_document_has_the_schemas(db: None) -> None:
     contract = Client().get("/api/openapi.json").json()
     assert set(contract["paths"]["/api/v1/apps/{name}/health"]) == {"get", "patch", "delete"}
     assert set(contract["components"]["schemas"]["HealthIn"]["properties"]) == set(FORM)
 
 
-def test_others_neither_see_nor_change_it(crew: Crew) -> None:
+def test_other_teams_can_neither_see_nor_change_it(crew: Crew) -> None:
     app = crew.app()
     caller = Caller(crew.token(crew.stranger))
     assert caller("get", "/apps/hello/health")[0] == 404
@@ -284,7 +280,7 @@ def test_others_neither_see_nor_change_it(crew: Crew) -> None:
     assert not HealthSettings.objects.exists()
 
 
-def test_a_path_that_was_set_before_there_were_kinds_is_kept(transactional_db: None) -> None:
+def test_a_path_from_before_there_were_kinds_is_kept(transactional_db: None) -> None:
     before = [("apps", "0005_waking")]
     try:
         executor = MigrationExecutor(connection)

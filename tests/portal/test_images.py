@@ -1,4 +1,4 @@
-"""Images in the portal: who may see what of them, jobs, tags, and releases of images; by API and by page."""
+"""Images in the portal: access, jobs, tags and releases of images, by API and by page."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ def instance(app: App) -> Instance:
 
 @pytest.fixture
 def shop(crew: Crew) -> App:
-    """Two releases; `docs-site` is of the same team and stands on the same base, `chat` is another team's."""
+    """An app with two releases. `docs-site` is of the same team with the same base, `chat` is of
+    another team."""
     app = crew.app("shop")
     for number in (1, 2):
         released(crew, app, number)
@@ -56,7 +57,7 @@ def view(app: App, name: str) -> ImageView:
     return found
 
 
-def test_a_layer_tells_of_this_teams_apps_by_name_and_of_others_as_a_number(shop: App) -> None:
+def test_a_layer_lists_the_teams_apps_by_name_and_others_as_a_number(shop: App) -> None:
     code, dependencies, python, debian = view(shop, "v2").layers
     assert (code.name, code.apps, code.others, code.images) == ("App code", (), 0, 1)
     assert (dependencies.apps, dependencies.others, dependencies.images) == ((), 0, 2), "in v1 too, which is the same app"
@@ -65,7 +66,7 @@ def test_a_layer_tells_of_this_teams_apps_by_name_and_of_others_as_a_number(shop
     assert (view(shop, "v2").own, view(shop, "v2").shared) == (code.facts.size, view(shop, "v2").size - code.facts.size)
 
 
-def test_what_is_kept_no_more_shares_nothing(shop: App, crew: Crew) -> None:
+def test_a_deleted_image_shares_nothing(shop: App, crew: Crew) -> None:
     docs = App.objects.get(name="docs-site")
     docs.deleted_at = timezone.now()
     docs.save()
@@ -77,14 +78,14 @@ def test_the_picture_puts_apps_that_share_all_below_on_one_block(shop: App, crew
     assert (ground.name, ground.apps, ground.others) == ("debian-13", ("docs-site", "shop"), 1)
     (python,) = ground.above
     assert python.name == "python-3.13"
-    assert [(one.name, one.tops) for one in python.above] == [("App code", ("docs-site",)), (python.above[1].name, ())]
+    assert [(block.name, block.tops) for block in python.above] == [("App code", ("docs-site",)), (python.above[1].name, ())]
     assert python.above[1].above[0].tops == ("shop",)
     sums = summed(list(live_views(images_of(crew.owner)).values()))
     assert sums.stored < sums.alone
     assert sums.layers == 5
 
 
-def test_a_long_chain_is_drawn_with_its_small_layers_as_one(crew: Crew) -> None:
+def test_small_layers_of_a_long_chain_are_drawn_as_one_block(crew: Crew) -> None:
     app = crew.app("shop")
     release = released(crew, app, 1)
     row = ImageLayer.objects.filter(image__digest=release.image, position=0).get().image
@@ -104,14 +105,14 @@ def test_a_long_chain_is_drawn_with_its_small_layers_as_one(crew: Crew) -> None:
     assert block.tops == ("shop",)
 
 
-def test_two_images_are_compared_by_layers_at_once(shop: App) -> None:
+def test_the_layers_of_two_images_are_compared_immediately(shop: App) -> None:
     found = compared(view(shop, "v1"), view(shop, "v2"))
     assert found is not None
     assert [line.where for line in found.layers] == ["after", "before", "both", "both", "both"]
     assert compared(None, view(shop, "v2")) is None
 
 
-def test_a_question_is_asked_of_the_node_once_and_answered_from_its_row(shop: App, crew: Crew) -> None:
+def test_a_job_is_done_once_by_the_node_and_then_answered_from_its_row(shop: App, crew: Crew) -> None:
     owner, before, after = crew.owner, named(shop, "v1"), named(shop, "v2")
     job = actions.compare(owner, before=before, after=after)
     assert actions.compare(owner, before=before, after=after) == job
@@ -130,7 +131,7 @@ def test_a_question_is_asked_of_the_node_once_and_answered_from_its_row(shop: Ap
         actions.compare(crew.stranger, before=before, after=after)
 
 
-def test_a_team_has_few_jobs_under_way(shop: App, crew: Crew) -> None:
+def test_the_open_jobs_of_a_team_are_limited(shop: App, crew: Crew) -> None:
     for number in range(actions.MOST_OPEN):
         actions.commit(
             crew.owner,
@@ -142,7 +143,7 @@ def test_a_team_has_few_jobs_under_way(shop: App, crew: Crew) -> None:
         actions.save(crew.owner, image=named(shop, "v1"), form="oci-archive")
 
 
-def test_a_commit_names_an_image_and_may_become_a_release(shop: App, crew: Crew) -> None:
+def test_a_commit_tags_an_image_and_can_make_a_release(shop: App, crew: Crew) -> None:
     job = actions.commit(crew.owner, instance=instance(shop), tag="with-data", deploy=True)
     digest = image("shop", 99)
     assert actions.begin(job)
@@ -155,10 +156,10 @@ def test_a_commit_names_an_image_and_may_become_a_release(shop: App, crew: Crew)
     assert image_for(crew.owner, "shop", "with-data").digest == digest
 
 
-def test_tags_keep_an_image_beyond_its_release_and_their_names_are_checked(shop: App, crew: Crew, settings: object) -> None:
-    settings.KEPT_RELEASES = 1  # type: ignore[attr-defined]  # pytest-django's settings take any name
+def test_a_tag_keeps_an_image_after_its_release_and_its_name_is_validated(shop: App, crew: Crew, settings: object) -> None:
+    settings.KEPT_RELEASES = 1  # type: ignore[attr-defined]  # pytest-django's settings accept any name
     assert not named(shop, "v1").is_kept
-    with pytest.raises(Conflict, match="kept no more"):
+    with pytest.raises(Conflict, match="has been deleted"):
         actions.add_tag(crew.owner, image=named(shop, "v1"), tag="old")
     actions.add_tag(crew.owner, image=named(shop, "v2"), tag="good")
     released(crew, shop, 7)
@@ -175,7 +176,7 @@ def test_tags_keep_an_image_beyond_its_release_and_their_names_are_checked(shop:
         named(shop, "good")
 
 
-def test_answers_and_archives_go_after_their_time(shop: App, crew: Crew) -> None:
+def test_results_and_archives_are_deleted_after_their_time(shop: App, crew: Crew) -> None:
     settings.DOWNLOADS.mkdir(exist_ok=True)
     saved, compared_ = (
         actions.save(crew.owner, image=named(shop, "v1"), form="oci-archive"),
@@ -234,12 +235,12 @@ def signed_in(crew: Crew) -> Client:
     return client
 
 
-def test_pages_ask_show_and_refuse(shop: App, crew: Crew) -> None:
+def test_pages_start_jobs_show_results_and_refuse(shop: App, crew: Crew) -> None:
     client, web = signed_in(crew), instance(shop)
     page = client.get("/apps/shop/compare?before=v1&after=v2").content.decode()
     assert "Compare files" in page
     page = client.post("/apps/shop/compare/files", {"before": "v1", "after": "v2"}, follow=True).content.decode()
-    assert "Comparing file by file." in page
+    assert "Comparing the files." in page
     assert "/events" in page
     answer(ImageJob.objects.get(), CHANGES)
     page = client.get("/apps/shop/compare?before=v1&after=v2").content.decode()
@@ -260,5 +261,5 @@ def test_pages_ask_show_and_refuse(shop: App, crew: Crew) -> None:
     page = client.post("/apps/shop/images/v2/tag", {"tag": "good"}, follow=True).content.decode()
     assert "is good too" in page
     assert "and 1 app of others" in client.get("/images").content.decode()
-    assert "no image any more" in client.post("/apps/shop/tags/good/remove", follow=True).content.decode()
+    assert "was removed" in client.post("/apps/shop/tags/good/remove", follow=True).content.decode()
     assert ImageJob.objects.filter(state=JobState.FAILED).count() == 1

@@ -1,4 +1,4 @@
-"""Readers of streams who leave: at any moment, and nothing of theirs goes on."""
+"""Clients of streams that disconnect at any moment: nothing of their requests continues."""
 
 import http.client
 import time
@@ -10,10 +10,11 @@ from django.test import Client
 from tests.portal.conftest import Crew, listening_portal
 
 READERS = 100
-STEP_SECONDS = 0.0006  # between the stays of two readers: the longest sees the first lines
+# difference between the durations of two clients: the longest sees the first lines
+STEP_SECONDS = 0.0006
 
 
-def test_a_stream_ends_with_its_reader_however_early_they_leave(committed_crew: Crew) -> None:
+def test_a_stream_ends_with_its_client_however_early_it_disconnects(committed_crew: Crew) -> None:
     committed_crew.app()
     client = Client()
     client.force_login(committed_crew.owner)
@@ -24,4 +25,4 @@ def test_a_stream_ends_with_its_reader_however_early_they_leave(committed_crew: 
             reader.request("GET", "/apps/hello/events", headers=headers)
             time.sleep(number * STEP_SECONDS)
             reader.close()
-    # The portal has ended by now, in its ten seconds: it waits for all that it still serves.
+    # The portal has ended by now, within its ten seconds. It would wait for all open responses.

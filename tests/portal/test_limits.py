@@ -1,4 +1,5 @@
-"""Fair share of the portal: who sends too much is told when to come back, and nobody else waits for them."""
+"""Rate limits and turns: a sender of too many requests gets a time to wait, and others are not
+delayed."""
 
 import asyncio
 import contextlib
@@ -40,7 +41,7 @@ TIGHT = {
 
 @pytest.fixture
 def tight_portal(committed_crew: Crew, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """With limits that a test reaches: bursts of 10 a person, 5 a token and 5 an address."""
+    """Run a portal with low limits: bursts of 10 per person, 5 per token and 5 per address."""
     for name, value in TIGHT.items():
         monkeypatch.setenv(name, value)
     with listening_portal() as url:
@@ -57,11 +58,11 @@ def flood(url: str, headers: dict[str, str], count: int = 30) -> list[httpx.Resp
 
 
 def refused(url: str, headers: dict[str, str]) -> httpx.Response:
-    """The first answer that says to wait."""
+    """Return the first response that says to wait."""
     return next(answer for answer in flood(url, headers) if answer.status_code == 429)
 
 
-def test_who_sends_too_many_is_told_why_and_when_to_come_back_and_others_are_not(
+def test_a_sender_of_too_many_requests_gets_the_reason_and_a_time_and_others_are_served(
     tight_portal: str, committed_crew: Crew, broker: redis.Redis
 ) -> None:
     token, other = committed_crew.token(committed_crew.owner), committed_crew.token(committed_crew.stranger)
@@ -79,15 +80,16 @@ def test_who_sends_too_many_is_told_why_and_when_to_come_back_and_others_are_not
     assert httpx.get(f"{tight_portal}/api/v1/teams", headers=bearer(token)).status_code == 200
 
 
-def test_a_second_token_is_no_second_share(tight_portal: str, committed_crew: Crew, broker: redis.Redis) -> None:
+def test_a_second_token_gives_no_second_share(tight_portal: str, committed_crew: Crew, broker: redis.Redis) -> None:
     tokens = [committed_crew.token(committed_crew.owner) for _ in range(6)]
     broker.flushall()
     begun = time.monotonic()
     passed = sum(answer.status_code == 200 for token in tokens for answer in flood(f"{tight_portal}/api/v1/teams", bearer(token), 8))
-    assert passed <= 10 + 6 + 2 * (time.monotonic() - begun) + 2  # a burst, what each new token was looked up with, and what came back
+    # a burst, the lookups of each new token, and the refilled part
+    assert passed <= 10 + 6 + 2 * (time.monotonic() - begun) + 2
 
 
-def test_made_up_tokens_count_for_their_address_and_people_behind_it_go_on(
+def test_invalid_tokens_count_for_their_address_and_people_behind_it_are_served(
     tight_portal: str, committed_crew: Crew, broker: redis.Redis
 ) -> None:
     token = committed_crew.token(committed_crew.owner)
@@ -98,9 +100,7 @@ def test_made_up_tokens_count_for_their_address_and_people_behind_it_go_on(
     assert httpx.get(f"{tight_portal}/api/v1/teams", headers=bearer(token)).status_code == 200
 
 
-def test_a_page_is_refused_with_a_page_git_with_a_line_and_a_registry_client_in_its_own_form(
-    tight_portal: str, committed_crew: Crew
-) -> None:
+def test_an_error_is_a_page_for_browsers_a_line_for_git_and_json_for_registry_clients(tight_portal: str, committed_crew: Crew) -> None:
     page = refused(f"{tight_portal}/codes", {"Accept": "text/html"})
     assert (page.status_code, page.headers["Content-Type"]) == (429, "text/html; charset=utf-8")
     assert "Too many requests: at most 1 a second for an address without sign-in." in page.text
@@ -110,7 +110,7 @@ def test_a_page_is_refused_with_a_page_git_with_a_line_and_a_registry_client_in_
     assert refused(f"{tight_portal}/v2/", {}).json()["errors"][0]["code"] == "TOOMANYREQUESTS"
 
 
-def test_a_person_has_so_many_streams_open_and_gets_one_back_for_each_that_ends(
+def test_the_open_streams_of_a_person_are_limited_and_freed_when_they_end(
     tight_portal: str, committed_crew: Crew, broker: redis.Redis
 ) -> None:
     committed_crew.app()
@@ -130,7 +130,7 @@ def test_a_person_has_so_many_streams_open_and_gets_one_back_for_each_that_ends(
         time.sleep(0.1)
 
 
-def test_limits_hold_for_all_processes_together(redis_server: str, broker: redis.Redis) -> None:
+def test_limits_apply_to_all_processes_together(redis_server: str, broker: redis.Redis) -> None:
     bucket = Bucket(key="slipway:rate:test", rate=10, words="one")
 
     async def passed(requests: int) -> int:
@@ -149,7 +149,7 @@ def test_limits_hold_for_all_processes_together(redis_server: str, broker: redis
     assert 40 <= total <= 50 + 10 * (time.monotonic() - begun) + 1
 
 
-def test_a_bucket_fills_again(redis_server: str, broker: redis.Redis) -> None:
+def test_a_bucket_is_refilled(redis_server: str, broker: redis.Redis) -> None:
     bucket = Bucket(key="slipway:rate:test", rate=20, words="one")
 
     async def story() -> tuple[int, int]:
@@ -169,7 +169,7 @@ def test_a_bucket_fills_again(redis_server: str, broker: redis.Redis) -> None:
     assert asyncio.run(story()) == (1, 1)
 
 
-def test_without_redis_nothing_is_limited_and_it_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_without_redis_nothing_is_limited_and_it_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     async def story() -> None:
         client = connect("unix:///nonexistent/redis.sock")
         rates, streams = Rates(client), Streams(client, most=1)
@@ -182,7 +182,7 @@ def test_without_redis_nothing_is_limited_and_it_is_said_once(caplog: pytest.Log
     assert caplog.text.count("Requests are not limited") == 1
 
 
-def test_requests_of_one_person_wait_for_each_other_and_not_those_of_others() -> None:
+def test_requests_of_one_person_wait_for_each_other_but_not_others() -> None:
     async def story() -> tuple[int, bool]:
         turns, at_once, most = Turns(each=2, together=8, waiting=100), 0, 0
 
@@ -204,7 +204,7 @@ def test_requests_of_one_person_wait_for_each_other_and_not_those_of_others() ->
     assert asyncio.run(story()) == (2, True)
 
 
-def test_a_crowd_beyond_what_may_wait_is_refused() -> None:
+def test_requests_beyond_the_waiting_limit_are_refused() -> None:
     async def story() -> int:
         turns = Turns(each=1, together=8, waiting=3)
 
@@ -221,7 +221,7 @@ def test_a_crowd_beyond_what_may_wait_is_refused() -> None:
     assert asyncio.run(story()) == 4
 
 
-def test_open_bodies_are_summed_up_by_sender() -> None:
+def test_open_bodies_are_summed_per_sender() -> None:
     bodies = OpenBodies(most=3, most_bytes=100)
     with bodies.of("one") as first, bodies.of("one") as second, bodies.of("other") as other:
         first.add(60)
@@ -235,7 +235,7 @@ def test_open_bodies_are_summed_up_by_sender() -> None:
         again.add(100)
 
 
-def test_who_is_remembered_is_looked_up_again_in_time(crew: Crew) -> None:
+def test_a_cached_sender_is_looked_up_again_in_time(crew: Crew) -> None:
     now = 0.0
     visitors = Visitors(clock=lambda: now)
     token = crew.token(crew.owner)
@@ -259,7 +259,7 @@ def test_an_address_counts_as_one_customer(address: str, network: str) -> None:
     assert network_of(address) == network
 
 
-def test_a_list_costs_the_same_few_queries_however_many_apps_there_are(crew: Crew) -> None:
+def test_a_list_needs_the_same_few_queries_for_any_number_of_apps(crew: Crew) -> None:
     client = Client(headers=bearer(crew.token(crew.owner)))
     Quota.objects.filter(team=crew.blue).update(apps=100)
     client.get("/api/v1/apps")
@@ -273,7 +273,7 @@ def test_a_list_costs_the_same_few_queries_however_many_apps_there_are(crew: Cre
     assert counts[0] == counts[1] <= 8
 
 
-def test_a_list_is_given_in_pages_where_a_limit_is_asked_for(crew: Crew) -> None:
+def test_a_list_is_returned_in_pages_if_a_limit_is_given(crew: Crew) -> None:
     client = Client(headers=bearer(crew.token(crew.owner)))
     for name in ("ant", "bee", "cat"):
         crew.app(name)
@@ -286,7 +286,7 @@ def test_a_list_is_given_in_pages_where_a_limit_is_asked_for(crew: Crew) -> None
     assert len(client.get("/api/v1/apps").json()) == 3
 
 
-def test_a_list_that_did_not_change_is_not_sent_again(crew: Crew) -> None:
+def test_an_unchanged_list_is_not_sent_again(crew: Crew) -> None:
     client = Client(headers=bearer(crew.token(crew.owner)))
     crew.app("ant")
     tag = client.get("/api/v1/apps")["ETag"]
@@ -296,7 +296,7 @@ def test_a_list_that_did_not_change_is_not_sent_again(crew: Crew) -> None:
     assert (changed.status_code, len(changed.json())) == (200, 2)
 
 
-def test_a_kept_list_is_new_after_every_change(portal_url: str, committed_crew: Crew) -> None:
+def test_a_cached_list_is_new_after_every_change(portal_url: str, committed_crew: Crew) -> None:
     token = committed_crew.token(committed_crew.owner)
     with httpx.Client(base_url=portal_url, headers=bearer(token), timeout=20) as client:
         for number in range(5):
@@ -308,14 +308,14 @@ def test_a_kept_list_is_new_after_every_change(portal_url: str, committed_crew: 
         assert client.get("/api/v1/apps").status_code == 401
 
 
-def test_a_revoked_token_is_nobodys_at_once(committed_crew: Crew) -> None:
+def test_a_revoked_token_is_refused_immediately(committed_crew: Crew) -> None:
     token, text = create_token(committed_crew.owner, label="kept")
     assert person_of_token(text) == person_of_token(text) == committed_crew.owner
     revoke_token(committed_crew.owner, token=token)
     assert person_of_token(text) is None
 
 
-def test_a_database_that_another_connection_writes_to_has_another_version(tmp_path: Path) -> None:
+def test_a_write_of_another_connection_changes_the_version_of_the_database(tmp_path: Path) -> None:
     path = tmp_path / "some.sqlite3"
     assert Watcher(path).version() is None
     with sqlite3.connect(path) as database:
@@ -330,7 +330,7 @@ def test_a_database_that_another_connection_writes_to_has_another_version(tmp_pa
     database.close()
 
 
-def test_what_is_asked_for_by_many_at_once_is_computed_once(transactional_db: None) -> None:
+def test_a_value_requested_simultaneously_is_computed_once(transactional_db: None) -> None:
     kept: Kept[int] = Kept(most=2)
     computed = []
 

@@ -1,4 +1,4 @@
-"""Reading logs that grow, rotate, end in half a line and begin late."""
+"""Reading logs that grow, rotate, end in a partial line, or are created late."""
 
 import asyncio
 from collections.abc import Iterable
@@ -38,35 +38,35 @@ def read_all(reader: Reader) -> list[LogLine]:
     return found
 
 
-def test_a_line_is_when_who_and_what(path: Path) -> None:
+def test_a_line_has_time_source_stream_and_text(path: Path) -> None:
     path.write_text(line("Hello,  world ", "web.1a2b", "stderr"))
     (found,) = tail(path, 10)
     assert (found.source, found.stream, found.text) == ("web.1a2b", "stderr", "Hello,  world ")
     assert found.at == datetime(2026, 11, 24, 0, 50, 9, 179000, tzinfo=UTC)
 
 
-def test_a_line_of_another_form_is_all_text(path: Path) -> None:
+def test_a_line_in_another_format_is_only_text(path: Path) -> None:
     path.write_bytes(b"panic\n\xff\xfe odd bytes here\n\n" + line("").encode())
     found = tail(path, 10)
     assert texts(found) == ["panic", "\ufffd\ufffd odd bytes here", "", ""]
     assert [item.at is None for item in found] == [True, True, True, False]
 
 
-def test_the_tail_is_the_last_lines_and_nothing_where_there_is_no_file(path: Path) -> None:
+def test_the_tail_is_the_last_lines_and_empty_without_a_file(path: Path) -> None:
     assert tail(path, 10) == []
     append(path, *(f"line {number}" for number in range(5000)))
     assert texts(tail(path, 3)) == ["line 4997", "line 4998", "line 4999"]
     assert len(tail(path, 5000)) == len(tail(path, 9999)) == 5000
 
 
-def test_the_tail_goes_on_into_the_rotated_file(path: Path) -> None:
+def test_the_tail_continues_in_the_rotated_file(path: Path) -> None:
     append(path, "a", "b", "c")
     path.rename(path.with_name("hello.log.1"))
     append(path, "d")
     assert texts(tail(path, 3)) == ["b", "c", "d"]
 
 
-def test_half_a_line_waits_for_its_other_half(path: Path) -> None:
+def test_a_partial_line_waits_for_its_end(path: Path) -> None:
     path.write_text(line("whole") + line("half")[:-3])
     with Reader(path) as reader:
         assert texts(read_all(reader)) == ["whole"]
@@ -76,7 +76,7 @@ def test_half_a_line_waits_for_its_other_half(path: Path) -> None:
     assert texts(tail(path, 5)) == ["whole", "half"]
 
 
-def test_every_lines_id_resumes_exactly_behind_it(path: Path) -> None:
+def test_the_id_of_every_line_resumes_directly_after_it(path: Path) -> None:
     append(path, *"abcdef")
     with Reader(path) as reader:
         lines = read_all(reader)
@@ -86,7 +86,7 @@ def test_every_lines_id_resumes_exactly_behind_it(path: Path) -> None:
             assert texts(read_all(reader)) == texts(lines[number + 1 :])
 
 
-def test_a_reader_goes_over_a_rotation_without_loss(path: Path) -> None:
+def test_a_reader_continues_across_a_rotation_without_loss(path: Path) -> None:
     append(path, "a")
     with Reader(path) as reader:
         assert texts(read_all(reader)) == ["a"]
@@ -97,7 +97,7 @@ def test_a_reader_goes_over_a_rotation_without_loss(path: Path) -> None:
         assert texts(read_all(reader)) == ["c"]
 
 
-def test_a_rotation_between_two_looks_loses_nothing(path: Path) -> None:
+def test_a_rotation_between_two_reads_loses_nothing(path: Path) -> None:
     append(path, "a")
     with Reader(path) as reader:
         assert texts(read_all(reader)) == ["a"]
@@ -117,13 +117,13 @@ def test_an_id_from_before_a_rotation_resumes_in_the_renamed_file(path: Path) ->
 
 
 @pytest.mark.parametrize("after", ["nonsense", "0-0", "ffffffff-ffffffff", "1-", "../x"])
-def test_an_id_of_a_file_that_is_gone_begins_with_todays(path: Path, after: str) -> None:
+def test_an_id_of_a_deleted_file_resumes_at_the_current_file(path: Path, after: str) -> None:
     append(path, "a")
     with Reader(path, after=after) as reader:
         assert texts(read_all(reader)) == ["a"]
 
 
-def test_a_line_without_an_end_is_given_out_in_pieces(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_without_an_end_is_returned_in_pieces(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logfile, "_LONGEST", 100)
     path.write_bytes(b"x" * 250)
     with Reader(path) as reader:
@@ -156,9 +156,7 @@ def test_following_waits_for_the_file_and_ends_when_all_is_read(path: Path, monk
 
 
 @given(chunks=st.lists(st.binary(min_size=1, max_size=30), max_size=30))
-def test_however_a_log_is_written_its_lines_come_out_once_and_in_order(
-    tmp_path_factory: pytest.TempPathFactory, chunks: list[bytes]
-) -> None:
+def test_all_lines_are_returned_once_and_in_order(tmp_path_factory: pytest.TempPathFactory, chunks: list[bytes]) -> None:
     path = tmp_path_factory.mktemp("log") / "x.log"
     found: list[LogLine] = []
     with Reader(path) as reader:

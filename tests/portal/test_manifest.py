@@ -1,4 +1,5 @@
-"""What an app's file brings to rows: config vars, formation, jobs, and what stops a release."""
+"""The effect of a manifest: config vars, formation, jobs, and required variables that stop a
+release."""
 
 from __future__ import annotations
 
@@ -30,7 +31,7 @@ MIB = 2**20
 
 
 def said(**changes: Any) -> dict[str, Any]:
-    """A file as the workers hand it over."""
+    """Return a manifest as the workers store it."""
     empty = {"processes": {}, "variables": {}, "crons": [], "health": None, "image_health": None}
     scripts = {name: {"command": "", "timeout": 1200.0} for name in ("release", "postdeploy")}
     return {"file": "slipway.toml", **empty, **scripts, **changes}
@@ -66,7 +67,7 @@ def deployed(crew: Crew, app: App, file: dict[str, Any] | None = None, **process
     return rollout
 
 
-def test_defaults_set_what_nobody_set_and_a_secret_is_drawn_once(crew: Crew) -> None:
+def test_defaults_set_missing_vars_and_a_secret_is_generated_once(crew: Crew) -> None:
     app = crew.app()
     set_config_vars(crew.owner, app=app, changes={"MINE": "by hand"})
     wanted = said(variables={"MINE": variable(value="default"), "LEVEL": variable(value="info"), "KEY": variable(digits=20)})
@@ -86,7 +87,7 @@ def test_defaults_set_what_nobody_set_and_a_secret_is_drawn_once(crew: Crew) -> 
     assert bytes(GeneratedSecret.objects.get(app=app).encrypted_value) != stored
 
 
-def test_a_rollback_past_the_secret_does_not_lose_it(crew: Crew) -> None:
+def test_a_rollback_to_before_the_secret_does_not_lose_it(crew: Crew) -> None:
     app = crew.app()
     deployed(crew, app)
     wanted = said(variables={"KEY": variable(digits=64)})
@@ -98,7 +99,7 @@ def test_a_rollback_past_the_secret_does_not_lose_it(crew: Crew) -> None:
     assert config_of(app)["KEY"] == drawn
 
 
-def test_a_required_var_stops_the_release_until_it_is_set_without_another_build(crew: Crew) -> None:
+def test_a_missing_required_var_stops_the_release_until_it_is_set(crew: Crew) -> None:
     app = crew.app()
     wanted = said(variables={"STRIPE": variable(required=True, description="From the dashboard"), "OTHER": variable(required=True)})
     first = made(crew, app, wanted)
@@ -125,7 +126,7 @@ def test_a_required_var_stops_the_release_until_it_is_set_without_another_build(
     assert app.current_release == released
 
 
-def test_a_stopped_deploy_leaves_what_is_under_way_and_another_change_goes_to_what_is_live(crew: Crew) -> None:
+def test_a_stopped_deploy_does_not_affect_an_open_rollout_or_later_changes(crew: Crew) -> None:
     app = crew.app()
     live = deployed(crew, app)
     under_way = made(crew, app)
@@ -141,7 +142,7 @@ def test_a_stopped_deploy_leaves_what_is_under_way_and_another_change_goes_to_wh
     assert released.declared.variables["STRIPE"].required
 
 
-def test_the_first_deploys_take_the_formation_from_the_file_and_people_s_scaling_stays(crew: Crew) -> None:
+def test_the_first_deploys_use_the_formation_of_the_manifest_and_scaling_by_people_is_kept(crew: Crew) -> None:
     app = crew.app()
     wanted = said(processes={"web": process(2, memory=128 * MIB, cpu=250), "worker": process(0)})
     finish_failed(made(crew, app, wanted, worker="w"), "it did not come up")
@@ -157,7 +158,7 @@ def test_the_first_deploys_take_the_formation_from_the_file_and_people_s_scaling
     assert rows == {"web": Size(count=2, memory=256 * MIB), "clock": Size(memory=64 * MIB)}, "only the new process type is formed"
 
 
-def test_a_formation_beyond_the_quota_is_cut_to_it_and_said(crew: Crew) -> None:
+def test_a_formation_over_the_quota_is_reduced_and_reported(crew: Crew) -> None:
     app = crew.app()
     rollout = made(crew, app, said(processes={"web": process(900, memory=2**50)}))
     quota = crew.blue.quota
@@ -166,7 +167,7 @@ def test_a_formation_beyond_the_quota_is_cut_to_it_and_said(crew: Crew) -> None:
     assert "less than slipway.toml asks for. " in rollout.steps[0]["text"]
 
 
-def test_jobs_come_and_go_with_the_release_that_is_live(crew: Crew) -> None:
+def test_cron_jobs_change_with_the_live_release(crew: Crew) -> None:
     app = crew.app()
     made(crew, app, said(crons=[cron("never")]))
     assert not CronJob.objects.exists()
@@ -181,7 +182,7 @@ def test_jobs_come_and_go_with_the_release_that_is_live(crew: Crew) -> None:
     assert [job.name for job in CronJob.objects.filter(app=app)] == ["a", "b"]
 
 
-def test_a_tick_makes_one_run_whoever_comes_and_missed_ones_fall_together(crew: Crew) -> None:
+def test_a_due_time_makes_one_run_and_missed_times_are_combined(crew: Crew) -> None:
     app = crew.app()
     deployed(crew, app, said(crons=[cron("sweep", "*/5 * * * *")]))
     due = timezone.now() - timedelta(hours=3)
@@ -202,7 +203,7 @@ def test_a_tick_makes_one_run_whoever_comes_and_missed_ones_fall_together(crew: 
     ("overlap", "states"),
     [("skip", ["running", "skipped"]), ("allow", ["running", "running"]), ("replace", ["stopped", "running"])],
 )
-def test_the_rule_of_overlap_decides_while_the_last_run_goes_on(crew: Crew, overlap: str, states: list[str]) -> None:
+def test_the_overlap_rule_decides_while_the_last_run_is_running(crew: Crew, overlap: str, states: list[str]) -> None:
     app = crew.app()
     deployed(crew, app, said(crons=[cron("sweep", overlap=overlap)]))
     for minutes in (2, 1):
@@ -215,7 +216,7 @@ def test_the_rule_of_overlap_decides_while_the_last_run_goes_on(crew: Crew, over
     assert jobs_of(app).lines[0].last == rows[1]
 
 
-def test_run_now_is_for_members_and_follows_the_rule_of_overlap(crew: Crew) -> None:
+def test_run_now_is_for_members_and_follows_the_overlap_rule(crew: Crew) -> None:
     app = crew.app()
     deployed(crew, app, said(crons=[cron("sweep")]))
     job = cron_for(app, "sweep")
@@ -255,7 +256,7 @@ def test_the_post_deploy_script_is_queued_once_after_the_first_live_release(crew
     assert not Run.objects.filter(app=other).exists(), "a script that comes later than the first deploy"
 
 
-def test_old_runs_are_forgotten_but_the_last_of_each_job(crew: Crew) -> None:
+def test_old_runs_are_deleted_except_the_last_of_each_job(crew: Crew) -> None:
     app = crew.app()
     rollout = deployed(crew, app, said(postdeploy={"command": "./seed", "timeout": 5.0}))
     usual = {"app": app, "release": rollout.release, "kind": RunKind.CRON, "command": "x", "timeout": 1}
@@ -274,11 +275,13 @@ def test_old_runs_are_forgotten_but_the_last_of_each_job(crew: Crew) -> None:
     [
         ("30 7 * * MON-FRI", "UTC", "2026-11-27T07:30:00", "2026-11-30T07:30:00"),
         ("0 7 * * *", "Europe/Berlin", "2026-01-01T00:00:00", "2026-01-01T06:00:00"),
-        ("30 2 * * *", "Europe/Berlin", "2026-03-29T00:30:00", "2026-03-29T01:00:00"),  # 02:30 is skipped that night
-        ("30 2 * * *", "Europe/Berlin", "2026-10-25T00:30:00", "2026-10-26T01:30:00"),  # it comes twice that night, and ran
+        # 02:30 does not exist in that night
+        ("30 2 * * *", "Europe/Berlin", "2026-03-29T00:30:00", "2026-03-29T01:00:00"),
+        # 02:30 occurs twice in that night, and the job has run
+        ("30 2 * * *", "Europe/Berlin", "2026-10-25T00:30:00", "2026-10-26T01:30:00"),
         ("*/15 * * * *", "UTC", "2026-01-01T00:00:01", "2026-01-01T00:15:00"),
     ],
 )
-def test_the_next_tick(schedule: str, zone: str, moment: str, expected: str) -> None:
+def test_the_next_time_of_a_schedule(schedule: str, zone: str, moment: str, expected: str) -> None:
     at, then = (datetime.fromisoformat(text).replace(tzinfo=UTC) for text in (moment, expected))
     assert next_after(schedule, zone, at) == then

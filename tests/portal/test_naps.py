@@ -1,4 +1,5 @@
-"""When apps slept and what it saved: noted once however often it is said, summed up over a week."""
+"""Sleep periods of apps and their savings: recorded once for repeated reports, and summed over a
+week."""
 
 from __future__ import annotations
 
@@ -41,7 +42,7 @@ def slept(app: App, began: datetime, *, stopped: timedelta | None, ended: timede
         naps.note(app, since=None, stopped=False, now=began + ended)
 
 
-def test_a_nap_is_noted_once_with_what_it_frees(app: App) -> None:
+def test_a_sleep_period_is_recorded_once_with_its_savings(app: App) -> None:
     now = timezone.now()
     began = now - 10 * HOUR
     for _ in range(2):
@@ -60,7 +61,7 @@ def test_a_nap_is_noted_once_with_what_it_frees(app: App) -> None:
     assert Nap.objects.count() == 2
 
 
-def test_only_the_last_week_counts_and_no_time_before_the_app_was_there(app: App) -> None:
+def test_only_the_last_week_and_the_time_since_the_apps_creation_count(app: App) -> None:
     now = timezone.now()
     assert naps.saved_by(app, now) is None
     slept(app, now - timedelta(days=20), stopped=HOUR, ended=2 * HOUR)
@@ -76,7 +77,7 @@ def test_only_the_last_week_counts_and_no_time_before_the_app_was_there(app: App
     assert Nap.objects.count() == 1
 
 
-def test_page_and_api_tell_it(crew: Crew, app: App) -> None:
+def test_the_page_and_the_api_show_it(crew: Crew, app: App) -> None:
     client = Client()
     client.force_login(crew.owner)
     assert "Memory freed" not in client.get("/apps/hello/traffic").content.decode()
@@ -85,7 +86,7 @@ def test_page_and_api_tell_it(crew: Crew, app: App) -> None:
     assert "100 %" in page
     assert "336 h" in page, "two instances for a week"
     assert "2 GiB" in page
-    _, told = Caller(crew.token(crew.owner))("get", "/apps/hello/sleep")
-    assert (told["asleep_seconds"], told["stopped_seconds"], told["naps"]) == (7 * 86400, 7 * 86400, 0)
-    assert told["memory_bytes"] == 2 * GIB
-    assert told["asleep_since"]
+    _, body = Caller(crew.token(crew.owner))("get", "/apps/hello/sleep")
+    assert (body["asleep_seconds"], body["stopped_seconds"], body["naps"]) == (7 * 86400, 7 * 86400, 0)
+    assert body["memory_bytes"] == 2 * GIB
+    assert body["asleep_since"]

@@ -1,4 +1,4 @@
-"""The network policy of a team: set by admins beside its quota, by form and by API."""
+"""The network policy of a team, set by admins with a form or the API."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def as_admin(crew: Crew) -> Client:
     return client
 
 
-def test_a_team_is_open_until_an_admin_says_otherwise(crew: Crew) -> None:
+def test_a_team_is_open_until_an_admin_changes_it(crew: Crew) -> None:
     policy = network_policy_of(crew.blue)
     assert (policy.egress, policy.lines, policy.builds_open, policy.bandwidth) == ("open", [], False, 0)
 
 
-def test_an_admin_sets_a_policy_by_form_and_it_is_written_down(crew: Crew) -> None:
+def test_an_admin_sets_a_policy_by_form_and_it_is_audited(crew: Crew) -> None:
     client = as_admin(crew)
     answer = client.post("/admin/teams/blue/network", WANTED, follow=True)
     assert "The network policy of blue is set." in answer.content.decode()
@@ -48,7 +48,7 @@ def test_an_admin_sets_a_policy_by_form_and_it_is_written_down(crew: Crew) -> No
     assert "builds may reach the internet, bandwidth 10 Mbit/s → unlimited" in audit_of_team(crew.blue)[0].text
 
 
-def test_a_change_is_handed_to_the_node_and_what_changes_nothing_is_not(committed_crew: Crew, broker: redis.Redis) -> None:
+def test_only_a_real_change_is_sent_to_the_node(committed_crew: Crew, broker: redis.Redis) -> None:
     crew, written = committed_crew, audit_of_team(committed_crew.blue).count()
     for _ in range(2):
         set_network_policy(crew.admin, team=crew.blue, egress="none", destinations="", builds_open=False, bandwidth=0)
@@ -97,7 +97,7 @@ def test_the_api_shows_a_policy_to_members_and_sets_it_for_admins(crew: Crew, br
     assert "'a b' cannot be used" in refused["error"]
 
 
-def test_the_team_page_tells_what_was_sent_this_month(crew: Crew, broker: redis.Redis) -> None:
+def test_the_team_page_shows_the_egress_of_this_month(crew: Crew, broker: redis.Redis) -> None:
     broker.hset(f"slipway:egress:{datetime.now(UTC):%Y-%m}", str(crew.blue.pk), json.dumps([3 * 2**30, 2**20]))
     broker.hset("slipway:egress:2020-01", str(crew.blue.pk), json.dumps([7, 7]))
     client = Client()
@@ -108,7 +108,7 @@ def test_the_team_page_tells_what_was_sent_this_month(crew: Crew, broker: redis.
     assert egress_of(crew.red) == Egress()
 
 
-def test_an_allow_list_is_as_long_as_the_rules_can_be(crew: Crew) -> None:
+def test_the_longest_allow_list_is_accepted(crew: Crew) -> None:
     parse("\n".join(f"h{number}.example.com" for number in range(MOST)))
     with pytest.raises(ValueRefused, match="at most 200 lines; this one has 201"):
         parse("\n".join(f"h{number}.example.com" for number in range(MOST + 1)))

@@ -1,4 +1,4 @@
-"""Names that this Slipway itself gives: which are to have a certificate, and what the pages tell of it."""
+"""Certificates for the names of this Slipway: which names need one, and what pages show."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ def test_the_portal_and_each_app_have_one_or_all_apps_a_wildcard(crew: Crew, pub
     public.BASE_DOMAIN = "slipway.localhost"
     assert own.hosts() == []
     public.BASE_DOMAIN, public.HTTPS_OURSELVES = "apps.example.com", False
-    assert own.hosts() == [], "what stands in front of us has them"
+    assert own.hosts() == [], "the proxy in front of us has them"
 
 
-def test_the_pages_tell_how_each_stands(crew: Crew, public: LazySettings) -> None:
+def test_the_pages_show_the_state_of_each(crew: Crew, public: LazySettings) -> None:
     crew.app()
     assert "A certificate is being ordered." in page(crew, "/apps/hello/traffic")
     now = timezone.now()
@@ -55,12 +55,12 @@ def test_the_pages_tell_how_each_stands(crew: Crew, public: LazySettings) -> Non
         not_after=now + timedelta(days=90),
         renew_at=now + timedelta(days=60),
     )
-    told = page(crew, "/apps/hello/traffic")
-    assert "No certificate yet." in told
-    assert "The authority could not see it." in told
-    told = page(crew, "/admin")
-    assert told.index("hello.apps.example.com") < told.index("slipway.example.com"), "trouble comes first"
-    assert "from Test Root" in told
+    text = page(crew, "/apps/hello/traffic")
+    assert "No certificate yet." in text
+    assert "The authority could not see it." in text
+    text = page(crew, "/admin")
+    assert text.index("hello.apps.example.com") < text.index("slipway.example.com"), "trouble comes first"
+    assert "from Test Root" in text
     public.HTTPS_OURSELVES = False
     assert "certificate is" not in page(crew, "/apps/hello/traffic")
     assert "Test Root" not in page(crew, "/admin")

@@ -1,4 +1,4 @@
-"""A sentence of ours behind what git has said, however its bytes are cut into pieces."""
+"""An error line after git's own output, however the bytes are split."""
 
 import pytest
 from hypothesis import given
@@ -10,7 +10,7 @@ REPORT = frame(b"\1" + frame(b"unpack ok\n") + b"0000")
 SAID = frame(b"\2Resolving deltas\r")
 
 
-def told(data: bytes, sentence: str, *, is_push: bool = True, cuts: list[int] | None = None) -> bytes:
+def answered(data: bytes, sentence: str, *, is_push: bool = True, cuts: list[int] | None = None) -> bytes:
     answer, passed, place = Answer(is_push=is_push), b"", 0
     for cut in [*sorted(cuts or []), len(data)]:
         passed += answer.feed(data[place:cut])
@@ -19,14 +19,14 @@ def told(data: bytes, sentence: str, *, is_push: bool = True, cuts: list[int] | 
 
 
 @given(cuts=st.lists(st.integers(0, len(SAID + REPORT) + 4)))
-def test_an_answer_goes_on_as_it_came(cuts: list[int]) -> None:
-    assert told(SAID + REPORT + b"0000", "", cuts=cuts) == SAID + REPORT + b"0000"
-    assert told(SAID + REPORT + b"0000", "No.", cuts=cuts) == SAID + REPORT + frame(b"\2\n! No.\n") + b"0000"
+def test_a_response_is_passed_on_unchanged(cuts: list[int]) -> None:
+    assert answered(SAID + REPORT + b"0000", "", cuts=cuts) == SAID + REPORT + b"0000"
+    assert answered(SAID + REPORT + b"0000", "No.", cuts=cuts) == SAID + REPORT + frame(b"\2\n! No.\n") + b"0000"
 
 
 @given(st.binary(max_size=300))
-def test_what_is_no_answer_of_gits_goes_on_too(data: bytes) -> None:
-    assert told(data, "") == data
+def test_bytes_that_are_not_packet_lines_are_passed_on_too(data: bytes) -> None:
+    assert answered(data, "") == data
 
 
 @pytest.mark.parametrize(
@@ -50,5 +50,5 @@ def test_what_is_no_answer_of_gits_goes_on_too(data: bytes) -> None:
         "fetch: in the pack",
     ],
 )
-def test_an_answer_that_was_cut_off_ends_with_the_sentence(data: bytes, is_push: bool, wanted: bytes) -> None:
-    assert told(data, "No.", is_push=is_push) == wanted
+def test_a_response_that_was_cut_off_ends_with_the_sentence(data: bytes, is_push: bool, wanted: bytes) -> None:
+    assert answered(data, "No.", is_push=is_push) == wanted

@@ -1,4 +1,5 @@
-"""What apps, builds and commits print reaches no terminal as control characters: one test for each way out as plain text."""
+"""Output of apps, builds and commits never has control characters as plain text. There is a test
+for each place."""
 
 import subprocess
 from collections.abc import Callable
@@ -31,7 +32,7 @@ PRINTABLE = r"\x1b]0;owned\x07\x1b[2Jred \x9b31m\x0d\x08\x7f\u202etxt.exe"
         ("two\nlines", r"two\x0alines"),
     ],
 )
-def test_control_characters_are_spelled_out_and_colours_dropped(line: str, safe: str) -> None:
+def test_control_characters_are_escaped_and_colours_removed(line: str, safe: str) -> None:
     assert printable(line) == safe
 
 
@@ -40,7 +41,7 @@ def test_no_text_keeps_a_control_character(text: str) -> None:
     assert not [sign for sign in printable(text) if sign != "\t" and (ord(sign) < 0x20 or 0x7F <= ord(sign) < 0xA0)]
 
 
-def test_lines_stay_lines() -> None:
+def test_line_ends_are_kept() -> None:
     assert printable_lines("one\n\x1btwo") == "one\n\\x1btwo"
 
 
@@ -84,7 +85,7 @@ def test_the_apis_reasons_and_details_are_printable(shop: App, build: Build, api
         assert PRINTABLE.replace("\\", "\\\\") in api(path).decode()
 
 
-def test_logs_to_download_are_printable(crew: Crew, build: Build) -> None:
+def test_downloaded_logs_are_printable(crew: Crew, build: Build) -> None:
     client = Client()
     client.force_login(crew.owner)
     write_log(settings.APP_LOGS / "hello.log", [("web.1", "stdout", HOSTILE)] * 9000)
@@ -102,12 +103,12 @@ def test_a_line_without_an_end_is_downloaded_in_pieces(crew: Crew, shop: App) ->
     assert b"".join(client.get("/apps/hello/logs/file")) == rb"\x1b" * (3 * 2**20)
 
 
-def test_what_a_pusher_is_told_is_printable(capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_output_for_a_pusher_is_printable(capfd: pytest.CaptureFixture[str]) -> None:
     say(f"Deploying {HOSTILE}\nand more")
     assert capfd.readouterr().err == f"Deploying {PRINTABLE}\nand more\n"
 
 
-def test_what_git_is_refused_with_is_printable(portal_url: str, committed_crew: Crew, tmp_path: Path) -> None:
+def test_error_messages_for_git_are_printable(portal_url: str, committed_crew: Crew, tmp_path: Path) -> None:
     token = committed_crew.token(committed_crew.owner)
     answer = subprocess.run(
         ("curl", "-s", "-u", f"any:{token}", f"{portal_url}/git/hello.git/info/refs?service=x"), capture_output=True, timeout=20

@@ -1,4 +1,5 @@
-"""Programs of the portal in real control groups: each limit ends them, says so, and leaves nothing."""
+"""Programs of the portal in real control groups: each limit ends them with a message and leaves
+nothing."""
 
 import asyncio
 import os
@@ -43,7 +44,7 @@ def limited(**changed: int) -> Limits:
     return Limits(**{**values, **changed})
 
 
-def test_a_program_says_what_it_says_and_ends_as_it_ends() -> None:
+def test_output_and_exit_code_of_a_program_are_returned() -> None:
     done = run("sh", "-c", "echo out; echo err >&2; exit 3")
     assert (done.code, done.stdout, done.stderr, done.reached) == (3, b"out\n", "err", None)
 
@@ -63,7 +64,7 @@ def test_a_program_says_what_it_says_and_ends_as_it_ends() -> None:
     ],
     ids=["memory", "cpu", "time", "processes"],
 )
-def test_each_limit_ends_a_program_with_its_sentence(code: str, limits: Limits, reached: Reached, sentence: str) -> None:
+def test_each_limit_ends_a_program_with_its_message(code: str, limits: Limits, reached: Reached, sentence: str) -> None:
     begun = time.monotonic()
     done = python(code, limits)
     assert done.reached is reached
@@ -72,24 +73,24 @@ def test_each_limit_ends_a_program_with_its_sentence(code: str, limits: Limits, 
     assert time.monotonic() - begun < 20
 
 
-def test_a_file_may_not_grow_past_its_limit(tmp_path: Path) -> None:
+def test_a_file_cannot_grow_beyond_its_limit(tmp_path: Path) -> None:
     done = run("dd", "if=/dev/zero", f"of={tmp_path / 'file'}", "bs=1M", "count=20", limits=limited(file_size=5 * MIB))
     assert done.code != 0
     assert (tmp_path / "file").stat().st_size == 5 * MIB
 
 
-def test_what_a_program_leaves_behind_is_ended() -> None:
+def test_processes_that_a_program_leaves_are_killed() -> None:
     done = run("sh", "-c", "setsid sleep 1234 > /dev/null 2>&1 & echo $!")
     assert not Path(f"/proc/{int(done.stdout)}/exe").exists()
 
 
-def test_what_holds_the_output_open_does_not_hold_us() -> None:
+def test_a_process_that_keeps_the_output_open_does_not_block_us() -> None:
     begun = time.monotonic()
     assert run("sh", "-c", "sleep 50 & echo begun").stdout == b"begun\n"
     assert time.monotonic() - begun < 20
 
 
-def test_output_beyond_what_is_kept_ends_the_program() -> None:
+def test_too_much_output_ends_the_program() -> None:
     done = asyncio.run(running.run(("yes",), environment=ENVIRONMENT, limits=WIDE, team=7, most=1000))
     assert len(done.stdout) == 1000
 
@@ -113,10 +114,10 @@ def test_programs_of_one_team_share_its_limit(subtrees: list[Path]) -> None:
         return await asyncio.gather(*(running.run(command, environment=ENVIRONMENT, limits=limits, team=7) for _ in range(2)))
 
     done = asyncio.run(two())
-    assert sorted(one.code for one in done) == [-9, 0]
+    assert sorted(completed.code for completed in done) == [-9, 0]
 
 
-def test_without_groups_each_process_is_limited_and_the_log_says_so(settings: object, caplog: pytest.LogCaptureFixture) -> None:
+def test_without_groups_each_process_is_limited_and_it_is_logged(settings: object, caplog: pytest.LogCaptureFixture) -> None:
     settings.CGROUP = "nowhere/at-all"  # type: ignore[attr-defined]
     assert python("bytearray(3 << 30)").code != 0
     assert python("while True: pass", limited(cpu_seconds=1)).reached is Reached.CPU

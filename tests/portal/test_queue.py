@@ -1,4 +1,4 @@
-"""What is asked of the workers, and when."""
+"""The tasks that the portal enqueues, and when."""
 
 import base64
 import json
@@ -24,7 +24,7 @@ from tests.portal.shipyard import PROCESSES, roll_out, submit_archive
 
 
 def queued(broker: redis.Redis) -> list[tuple[str, str, list[int]]]:
-    """(queue, task, ids) of what waits, oldest first, and take it away."""
+    """Return (queue, task, ids) of the waiting tasks, oldest first, and remove them."""
     found = []
     for name in ("build", "node", "upkeep"):
         while text := broker.rpop(name):
@@ -35,21 +35,21 @@ def queued(broker: redis.Redis) -> list[tuple[str, str, list[int]]]:
     return found
 
 
-def test_nothing_is_asked_for_before_the_transaction_commits(transactional_db: None, broker: redis.Redis) -> None:
+def test_nothing_is_enqueued_before_the_transaction_commits(transactional_db: None, broker: redis.Redis) -> None:
     with transaction.atomic():
         enqueue(Task.CONVERGE, 1)
         assert queued(broker) == []
     assert queued(broker) == [("node", "slipway.converge", [1])]
 
 
-def test_nothing_is_asked_for_when_it_rolls_back(transactional_db: None, broker: redis.Redis) -> None:
+def test_nothing_is_enqueued_when_it_rolls_back(transactional_db: None, broker: redis.Redis) -> None:
     with pytest.raises(RuntimeError), transaction.atomic():
         enqueue(Task.CONVERGE, 1)
         raise RuntimeError
     assert queued(broker) == []
 
 
-def test_each_action_asks_for_its_task(committed_crew: Crew, broker: redis.Redis) -> None:
+def test_each_action_enqueues_its_task(committed_crew: Crew, broker: redis.Redis) -> None:
     crew = committed_crew
     app = crew.app()
     assert queued(broker) == [("node", "slipway.converge", [app.pk])]
@@ -74,7 +74,7 @@ def test_each_action_asks_for_its_task(committed_crew: Crew, broker: redis.Redis
     assert queued(broker) == [("node", "slipway.remove_app", [app.pk])]
 
 
-def test_without_a_broker_the_change_is_made_all_the_same(
+def test_without_a_broker_the_change_is_still_made(
     committed_crew: Crew, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(queue, "client", queue.client_of("redis+socket:///nowhere/redis.sock"))
@@ -82,11 +82,11 @@ def test_without_a_broker_the_change_is_made_all_the_same(
     committed_crew.app()
     assert time.monotonic() - began < 3, "a request does not wait for a broker that is away"
     assert App.objects.filter(name="hello").exists()
-    assert "waits for upkeep" in caplog.text
+    assert "waits for the upkeep schedule" in caplog.text
 
 
-def test_the_portal_runs_nothing_of_workers_or_runtime() -> None:
-    """The bare name `workers` is installed for its commands; its package is empty."""
+def test_the_portal_imports_nothing_of_workers_or_runtime() -> None:
+    """Only the package `workers` is installed as a Django app for its commands, and it is empty."""
     code = "import portal.asgi, portal.urls, sys; print([name for name in sys.modules if name.startswith(('workers.', 'runtime'))])"
     done = subprocess.run((sys.executable, "-c", code), capture_output=True, text=True, check=True, env=_environment())
     assert done.stdout.strip() == "[]"

@@ -1,4 +1,5 @@
-"""Fifty at once: exactly the limit get through, over real connections to a real database file."""
+"""Fifty simultaneous requests: exactly as many succeed as the limit allows, over real connections
+to a real database file."""
 
 import threading
 from collections.abc import Callable
@@ -19,7 +20,8 @@ AT_ONCE = 50
 
 
 def all_at_once(work: Callable[[int], object]) -> tuple[int, list[Exception]]:
-    """Run `work(0..49)` in as many threads, each with its own connection; how many got through, and what stopped the rest."""
+    """Run `work(0..49)` in as many threads, each with its own connection. Return the successes and
+    the errors."""
     start, through, refusals = threading.Barrier(AT_ONCE), [], []
 
     def run(number: int) -> None:
@@ -27,7 +29,7 @@ def all_at_once(work: Callable[[int], object]) -> tuple[int, list[Exception]]:
             start.wait(30)
             work(number)
             through.append(number)
-        except Exception as error:  # noqa: BLE001  # whatever it is, the test looks at it
+        except Exception as error:  # noqa: BLE001  # the test checks the type
             refusals.append(error)
         finally:
             connection.close()
@@ -40,14 +42,14 @@ def all_at_once(work: Callable[[int], object]) -> tuple[int, list[Exception]]:
     return len(through), refusals
 
 
-def test_of_fifty_new_apps_at_once_exactly_the_limit_get_through(committed_crew: Crew) -> None:
+def test_of_fifty_simultaneous_new_apps_exactly_the_limit_succeed(committed_crew: Crew) -> None:
     set_quota(committed_crew.admin, team=committed_crew.blue, limits={"apps": 7})
     through, refusals = all_at_once(lambda number: create_app(committed_crew.owner, team=committed_crew.blue, name=f"app-{number}"))
     assert through == App.objects.count() == 7
     assert {type(refusal) for refusal in refusals} == {QuotaExceeded}, refusals
 
 
-def test_of_fifty_apps_scaled_up_at_once_exactly_the_limit_get_through(committed_crew: Crew) -> None:
+def test_of_fifty_simultaneous_scale_ups_exactly_the_limit_succeed(committed_crew: Crew) -> None:
     Quota.objects.update(apps=AT_ONCE, instances=60, cpu=10**6, memory=2**50, disk=2**50)
     apps = [committed_crew.app(f"app-{number}") for number in range(AT_ONCE)]
     for app in apps:
@@ -58,7 +60,7 @@ def test_of_fifty_apps_scaled_up_at_once_exactly_the_limit_get_through(committed
     assert {type(refusal) for refusal in refusals} == {QuotaExceeded}, refusals
 
 
-def test_fifty_config_changes_at_once_make_fifty_numbered_releases(committed_crew: Crew) -> None:
+def test_fifty_simultaneous_config_changes_make_fifty_numbered_releases(committed_crew: Crew) -> None:
     app = committed_crew.app()
     deploy(submit_archive(committed_crew.owner, app))
     through, refusals = all_at_once(lambda number: set_config_vars(committed_crew.owner, app=app, changes={f"V{number}": "1"}))

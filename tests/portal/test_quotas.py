@@ -1,4 +1,4 @@
-"""Limits: decided in one place, in words that help."""
+"""Quotas: checked in one module, with helpful messages."""
 
 import pytest
 
@@ -28,7 +28,7 @@ def limit(crew: Crew, **limits: int) -> Quota:
     return set_quota(crew.admin, team=crew.blue, limits=limits)
 
 
-def test_one_app_too_many_is_refused_with_limit_use_and_who_may_raise_it(crew: Crew) -> None:
+def test_one_app_too_many_is_refused_with_limit_use_and_admins(crew: Crew) -> None:
     limit(crew, apps=1)
     crew.app()
     with pytest.raises(QuotaExceeded) as refusal:
@@ -51,7 +51,7 @@ def test_one_app_too_many_is_refused_with_limit_use_and_who_may_raise_it(crew: C
         ({"disk_per_instance": 600 * MIB}, Size(disk=700 * MIB), "at most 600 MiB of disk; web asks for 700 MiB"),
     ],
 )
-def test_scaling_beyond_each_limit_is_refused_in_its_own_words(crew: Crew, limits: dict[str, int], size: Size, words: str) -> None:
+def test_scaling_beyond_each_limit_is_refused_with_its_own_message(crew: Crew, limits: dict[str, int], size: Size, words: str) -> None:
     app = live_app(crew)
     limit(crew, **limits)
     with pytest.raises(QuotaExceeded) as refusal:
@@ -59,14 +59,14 @@ def test_scaling_beyond_each_limit_is_refused_in_its_own_words(crew: Crew, limit
     assert words in refusal.value.sentence
 
 
-def test_use_is_summed_over_all_apps_of_the_team_and_no_other(crew: Crew) -> None:
+def test_the_use_is_the_sum_over_all_apps_of_the_team(crew: Crew) -> None:
     live_app(crew)
     live_app(crew, "other", {"web": "w", "worker": "k", "release": "r"})
     assert usage_of_team(crew.blue) == TeamUse(apps=2, instances=3, cpu=1500, memory=1536 * MIB, disk=1536 * MIB)
     assert usage_of_team(crew.red) == TeamUse()
 
 
-def test_a_team_that_is_over_cannot_deploy_but_can_scale_down(crew: Crew) -> None:
+def test_a_team_over_its_quota_cannot_deploy_but_can_scale_down(crew: Crew) -> None:
     app = live_app(crew)
     scale(crew.owner, app=app, sizes={"web": Size(count=4)})
     quota = limit(crew, instances=2)
@@ -78,32 +78,32 @@ def test_a_team_that_is_over_cannot_deploy_but_can_scale_down(crew: Crew) -> Non
     submit_archive(crew.owner, app, b"two")
 
 
-def test_a_first_deploy_that_would_not_fit_is_refused_at_once(crew: Crew) -> None:
+def test_a_first_deploy_that_does_not_fit_is_refused_immediately(crew: Crew) -> None:
     limit(crew, memory=600 * MIB)
     live_app(crew)
     with pytest.raises(QuotaExceeded, match="600 MiB of memory in all and has 512 MiB; this would make 1 GiB"):
         submit_archive(crew.owner, crew.app("second"))
 
 
-def test_a_new_process_type_that_does_not_fit_gets_no_instance_and_the_timeline_says_so(crew: Crew) -> None:
+def test_a_new_process_type_that_does_not_fit_gets_no_instance_and_the_steps_say_so(crew: Crew) -> None:
     limit(crew, instances=1)
     app = live_app(crew, processes={"web": "w", "worker": "k"})
     assert [(row.process, row.count) for row in formation_of(app)] == [("web", 1), ("worker", 0)]
     assert any("worker is new, but none of it will run" in step["text"] for step in rollouts_of(app)[0].steps)
 
 
-def test_the_default_size_bends_to_what_one_instance_may_have(crew: Crew) -> None:
+def test_the_default_size_is_limited_by_the_limit_per_instance(crew: Crew) -> None:
     limit(crew, memory_per_instance=128 * MIB, cpu_per_instance=250)
     (row,) = formation_of(live_app(crew))
     assert (row.memory, row.cpu) == (128 * MIB, 250)
 
 
-def test_the_kernel_is_told_todays_limit_of_one_instance(crew: Crew) -> None:
+def test_the_kernel_enforces_the_current_limit_per_instance(crew: Crew) -> None:
     limit(crew, cpu_per_instance=100)
     assert held_to(Size(cpu=500, memory=64 * MIB), quota_of(crew.blue)) == Size(cpu=100, memory=64 * MIB)
 
 
-def test_only_admins_set_quotas_and_nonsense_is_refused(crew: Crew) -> None:
+def test_only_admins_set_quotas_and_invalid_values_are_refused(crew: Crew) -> None:
     with pytest.raises(NotAllowed, match="Only an admin"):
         set_quota(crew.owner, team=crew.blue, limits={"apps": 99})
     for limits in ({"apps": -1}, {"cpu": 0}, {"memory": 1}, {"apps": 2**40}, {"teams": 1}):

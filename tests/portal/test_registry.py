@@ -1,4 +1,5 @@
-"""The distribution API over HTTP, endpoint by endpoint, and what clients may do wrong (distribution-spec v1.1)."""
+"""The distribution API over HTTP: every endpoint, and errors of clients (distribution-spec
+v1.1)."""
 
 import http.client
 import json
@@ -22,7 +23,7 @@ __all__ = ["app", "clean_shelf", "client"]
 
 
 def publish(app: App, image: str, manifest: bytes, *blobs: bytes) -> None:
-    """What the node does for an image of a release."""
+    """Publish the image of a release like the node."""
     folder = shelf.SERVED / str(app.pk) / image.removeprefix("sha256:")
     folder.mkdir(parents=True)
     for data in (manifest, *blobs):
@@ -30,7 +31,7 @@ def publish(app: App, image: str, manifest: bytes, *blobs: bytes) -> None:
     (folder / "manifest").symlink_to(digest_of(manifest).removeprefix("sha256:"))
 
 
-def test_who_has_no_token_is_told_how_to_sign_in_and_sees_nothing(portal_url: str, app: App, committed_crew: Crew) -> None:
+def test_a_client_without_a_token_is_asked_to_sign_in_and_sees_nothing(portal_url: str, app: App, committed_crew: Crew) -> None:
     stranger = Client(portal_url, "blue/hello")
     for answer in (
         stranger.http.get("/v2/"),
@@ -46,7 +47,7 @@ def test_who_has_no_token_is_told_how_to_sign_in_and_sees_nothing(portal_url: st
     assert (answer.status_code, answer.headers["Docker-Distribution-Api-Version"]) == (200, "registry/2.0")
 
 
-def test_a_push_deploys_and_can_be_pulled_at_once(client: Client, app: App, committed_crew: Crew) -> None:
+def test_a_push_deploys_and_can_be_pulled_immediately(client: Client, app: App, committed_crew: Crew) -> None:
     client.push(LAYER, CONFIG)
     answer = client.put("1.0", IMAGE)
     assert answer.status_code == 201, answer.text
@@ -73,7 +74,7 @@ def test_a_push_deploys_and_can_be_pulled_at_once(client: Client, app: App, comm
     assert client.get(f"blobs/{digest_of(LAYER)}").content == LAYER
 
 
-def test_releases_are_pulled_by_their_number_in_the_form_they_were_pushed(client: Client, app: App) -> None:
+def test_releases_are_pulled_by_number_in_the_form_they_were_pushed(client: Client, app: App) -> None:
     client.push(LAYER, CONFIG)
     client.put("1.0", IMAGE)
     ours = UNKNOWN
@@ -81,7 +82,7 @@ def test_releases_are_pulled_by_their_number_in_the_form_they_were_pushed(client
     assert refused(client.get("manifests/v1")) == (404, "MANIFEST_UNKNOWN"), "the node has not published it yet"
     publish(app, ours, IMAGE, LAYER, CONFIG)
     shelf.settle(app, digest_of(IMAGE))
-    assert not list(shelf.RECEIVED.iterdir()), "nothing is there twice"
+    assert not list(shelf.RECEIVED.iterdir()), "nothing is has two routes"
     for reference in ("v1", "1.0"):
         assert client.get(f"manifests/{reference}").content == IMAGE
     assert client.get(f"blobs/{digest_of(LAYER)}").content == LAYER
@@ -89,7 +90,7 @@ def test_releases_are_pulled_by_their_number_in_the_form_they_were_pushed(client
     assert refused(client.get("manifests/v2")) == (404, "MANIFEST_UNKNOWN")
 
 
-def test_a_blob_comes_in_every_way_there_is(client: Client) -> None:
+def test_a_blob_can_be_pushed_in_every_way(client: Client) -> None:
     for how in ("at once", "streamed", "chunks", "lost in the middle"):
         data = os.urandom(3 * 2**20 + 17)
         answer = send(client, data, how)
@@ -123,10 +124,10 @@ def send(client: Client, data: bytes, how: str) -> httpx.Response:
         location = client.begin()
         lose_connection(client, location, data[: 2**20])
         deadline = time.monotonic() + 20
-        while (told := client.http.get(location)).headers["Range"] != f"0-{2**20 - 1}":
-            assert time.monotonic() < deadline, told.headers["Range"]
+        while (response := client.http.get(location)).headers["Range"] != f"0-{2**20 - 1}":
+            assert time.monotonic() < deadline, response.headers["Range"]
             time.sleep(0.05)
-        assert told.status_code == 204
+        assert response.status_code == 204
         answer = client.http.put(
             location, params={"digest": digest}, content=data[2**20 :], headers={"Content-Range": f"{2**20}-{len(data) - 1}"}
         )
@@ -134,7 +135,7 @@ def send(client: Client, data: bytes, how: str) -> httpx.Response:
 
 
 def lose_connection(client: Client, location: str, data: bytes) -> None:
-    """Promise more than is sent, and hang up."""
+    """Announce more than is sent, and disconnect."""
     connection = http.client.HTTPConnection(urlsplit(str(client.http.base_url)).netloc, timeout=20)
     connection.putrequest("PATCH", location)
     connection.putheader("Authorization", client.http.build_request("GET", "/").headers.get("Authorization") or authorization(client))
@@ -149,7 +150,7 @@ def authorization(client: Client) -> str:
     return str(next(flow).headers["Authorization"])
 
 
-def test_parts_of_a_blob_can_be_had(client: Client) -> None:
+def test_parts_of_a_blob_can_be_downloaded(client: Client) -> None:
     client.push(LAYER)
     path, size = f"blobs/{digest_of(LAYER)}", len(LAYER)
     for wanted, expected in (
@@ -172,7 +173,7 @@ def test_parts_of_a_blob_can_be_had(client: Client) -> None:
     assert refused(client.http.delete(f"{client.root}/{path}")) == (405, "UNSUPPORTED")
 
 
-def test_a_digest_that_lies_is_refused_and_leaves_nothing(client: Client) -> None:
+def test_a_wrong_digest_is_refused_and_leaves_nothing(client: Client) -> None:
     location = client.begin()
     assert refused(client.http.put(location, params={"digest": UNKNOWN}, content=b"other")) == (400, "DIGEST_INVALID")
     assert client.http.get(location).status_code == 404, "and the upload is over"
@@ -182,7 +183,7 @@ def test_a_digest_that_lies_is_refused_and_leaves_nothing(client: Client) -> Non
     assert refused(client.put(UNKNOWN, IMAGE)) == (400, "DIGEST_INVALID")
 
 
-def test_an_upload_can_be_given_up_and_unknown_ones_are_unknown(client: Client) -> None:
+def test_an_upload_can_be_cancelled_and_unknown_uploads_are_refused(client: Client) -> None:
     location = client.begin()
     assert client.http.delete(location).status_code == 204
     for name in (location, "/v2/blue/hello/blobs/uploads/..%2f..%2fx", f"/v2/blue/hello/blobs/uploads/{uuid.uuid4()}"):
@@ -192,7 +193,7 @@ def test_an_upload_can_be_given_up_and_unknown_ones_are_unknown(client: Client) 
     assert refused(client.http.patch(location, content=b"x")) == (404, "BLOB_UPLOAD_UNKNOWN")
 
 
-def test_a_repository_that_is_none_of_ones_own_is_unknown(client: Client) -> None:
+def test_a_repository_of_another_team_is_unknown(client: Client) -> None:
     for name in ("hello", "blue/hello/more", "red/hello", "blue/none", "..%2fblue/hello", "blue/hello%00", "BLUE/HELLO"):
         for path in ("tags/list", "manifests/latest", f"blobs/{UNKNOWN}"):
             answer = client.http.get(f"/v2/{name}/{path}")
@@ -240,11 +241,11 @@ def test_tags_are_listed_page_by_page(client: Client, app: App) -> None:
     assert client.get("tags/list?n=0").json()["tags"] == []
 
 
-def test_names_that_are_the_platforms_are_refused(client: Client) -> None:
+def test_reserved_names_are_refused(client: Client) -> None:
     client.push(LAYER, CONFIG)
     answer = client.put("v7", IMAGE)
     assert refused(answer) == (403, "DENIED")
-    assert "Push under another" in answer.text
+    assert "Use another tag" in answer.text
     assert refused(client.put("-x", IMAGE)) == (400, "MANIFEST_INVALID")
     assert refused(client.put("x" * 129, IMAGE)) == (400, "MANIFEST_INVALID")
     assert not Build.objects.exists()
@@ -267,7 +268,7 @@ BAD: dict[str, tuple[bytes, tuple[int, str]]] = {
 }
 
 
-def test_a_manifest_that_is_wrong_is_refused_with_its_code_and_deploys_nothing(client: Client) -> None:
+def test_a_wrong_manifest_is_refused_with_its_code_and_deploys_nothing(client: Client) -> None:
     client.push(LAYER, CONFIG, config("s390x"))
     for what, (data, expected) in BAD.items():
         assert refused(client.put("latest", data)) == expected, what
@@ -275,7 +276,7 @@ def test_a_manifest_that_is_wrong_is_refused_with_its_code_and_deploys_nothing(c
     assert not Tag.objects.exists()
 
 
-def test_of_an_index_this_machines_image_is_deployed(client: Client) -> None:
+def test_the_image_of_an_index_for_this_machine_is_deployed(client: Client) -> None:
     client.push(LAYER, CONFIG, config("s390x"))
     both = index((OTHER, "s390x"), (IMAGE, json.loads(CONFIG)["architecture"]))
     assert refused(client.put("latest", both, INDEX)) == (400, "MANIFEST_BLOB_UNKNOWN"), "its manifests come first"

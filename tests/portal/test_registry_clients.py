@@ -1,4 +1,4 @@
-"""The clients people have, against a portal that really listens."""
+"""Real registry clients against a listening portal."""
 
 import json
 import shutil

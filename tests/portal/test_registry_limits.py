@@ -1,4 +1,5 @@
-"""The registry held to its limits: a team's disk, many at once, what nobody goes on with, a full disk."""
+"""The limits of the registry: a team's disk, simultaneous uploads, abandoned uploads, a full
+disk."""
 
 import os
 import threading
@@ -23,7 +24,7 @@ from tests.portal.registry import CONFIG, IMAGE, LAYER, app, clean_shelf, client
 __all__ = ["app", "clean_shelf", "client"]
 
 
-def test_what_lies_unreleased_counts_against_the_teams_disk(client: Client, app: App, committed_crew: Crew) -> None:
+def test_unreleased_blobs_count_against_the_teams_disk(client: Client, app: App, committed_crew: Crew) -> None:
     Quota.objects.filter(team=committed_crew.blue).update(disk=2**20)
     client.push(b"x" * 2**19)
     location = client.begin()
@@ -35,7 +36,7 @@ def test_what_lies_unreleased_counts_against_the_teams_disk(client: Client, app:
     assert client.http.post(f"{client.root}/blobs/uploads/").status_code == 202
 
 
-def test_an_upload_without_an_end_is_ended_by_the_quota(client: Client, committed_crew: Crew) -> None:
+def test_an_endless_upload_is_ended_by_the_quota(client: Client, committed_crew: Crew) -> None:
     Quota.objects.filter(team=committed_crew.blue).update(disk=24 * 2**20)
 
     def endless() -> Iterator[bytes]:
@@ -45,20 +46,20 @@ def test_an_upload_without_an_end_is_ended_by_the_quota(client: Client, committe
     try:
         answer = client.http.patch(client.begin(), content=endless())
     except (httpx.WriteError, httpx.ReadError, httpx.RemoteProtocolError):
-        pass  # it hung up before we could read why
+        pass  # it closed the connection before we could read the reason
     else:
         assert refused(answer) == (403, "DENIED")
     (upload,) = shelf.UPLOADS.iterdir()
     assert upload.stat().st_size <= 64 * 2**20
 
 
-def test_many_may_send_one_digest_at_once(client: Client, portal_url: str, committed_crew: Crew) -> None:
+def test_one_digest_can_be_uploaded_simultaneously(client: Client, portal_url: str, committed_crew: Crew) -> None:
     token, statuses = committed_crew.token(committed_crew.owner), []
     data = os.urandom(2**20)
 
     def send() -> None:
-        one = Client(portal_url, "blue/hello", token)
-        statuses.append(one.http.put(one.begin(), params={"digest": digest_of(data)}, content=data).status_code)
+        sender = Client(portal_url, "blue/hello", token)
+        statuses.append(sender.http.put(sender.begin(), params={"digest": digest_of(data)}, content=data).status_code)
 
     threads = [threading.Thread(target=send) for _ in range(6)]
     for thread in threads:
@@ -92,7 +93,7 @@ def test_two_requests_do_not_mix_their_bytes_in_one_upload(client: Client, porta
     assert answers[0].headers["Range"] == f"0-{2**20}"
 
 
-def test_ten_thousand_tags_are_not_taken(client: Client, app: App) -> None:
+def test_ten_thousand_tags_are_refused(client: Client, app: App) -> None:
     client.push(LAYER, CONFIG)
     Tag.objects.bulk_create(Tag(app=app, name=f"t{number}", digest="0" * 64) for number in range(500))
     assert refused(client.put("one-more", IMAGE)) == (429, "TOOMANYREQUESTS")
@@ -101,7 +102,7 @@ def test_ten_thousand_tags_are_not_taken(client: Client, app: App) -> None:
     assert client.put("one-more", IMAGE).status_code == 201
 
 
-def test_what_nobody_goes_on_with_is_removed_by_age_alone(client: Client, committed_crew: Crew) -> None:
+def test_abandoned_uploads_are_removed_by_age(client: Client, committed_crew: Crew) -> None:
     client.push(LAYER, CONFIG)
     client.put("latest", IMAGE)
     client.begin()
@@ -115,7 +116,7 @@ def test_what_nobody_goes_on_with_is_removed_by_age_alone(client: Client, commit
     assert shelf.pending(Team.objects.get(name="blue").pk) == 0
 
 
-def test_a_full_disk_is_said_in_words_and_nothing_is_begun(client: Client, app: App, committed_crew: Crew) -> None:
+def test_a_full_disk_is_reported_and_no_upload_begins(client: Client, app: App, committed_crew: Crew) -> None:
     from portal.errors import NoRoom
     from portal.registry.actions import check_upload
 
@@ -136,7 +137,7 @@ def wait_until(reached: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def test_files_of_the_registry_are_not_for_everybody(client: Client) -> None:
+def test_files_of_the_registry_are_not_readable_by_everybody(client: Client) -> None:
     client.push(LAYER)
     (blob,) = shelf.RECEIVED.iterdir()
     assert blob.stat().st_mode & 0o007 == 0

@@ -34,7 +34,7 @@ def test_releases_are_numbered_without_gaps(crew: Crew) -> None:
     assert coming(crew, other).release.number == 1
 
 
-def test_a_rollback_is_a_new_release_of_old_image_config_and_processes(crew: Crew) -> None:
+def test_a_rollback_is_a_new_release_with_the_old_image_config_and_processes(crew: Crew) -> None:
     app = crew.app()
     set_config_vars(crew.owner, app=app, changes={"A": "old"})
     deploy(submit_archive(crew.owner, app), image="sha256:" + "a" * 64, processes={"web": "old", "worker": "w"})
@@ -49,7 +49,7 @@ def test_a_rollback_is_a_new_release_of_old_image_config_and_processes(crew: Cre
     assert config_of(app) == {"A": "old"}, "the next config change builds on what runs"
 
 
-def test_rolling_back_to_what_is_live_or_never_was_is_refused(crew: Crew) -> None:
+def test_a_rollback_to_the_live_or_an_unknown_release_is_refused(crew: Crew) -> None:
     app = crew.app()
     deploy(submit_archive(crew.owner, app))
     with pytest.raises(Conflict, match="v1 is live already"):
@@ -60,7 +60,7 @@ def test_rolling_back_to_what_is_live_or_never_was_is_refused(crew: Crew) -> Non
         actions.rollback(crew.stranger, app=app, number=1)
 
 
-def test_the_last_releases_are_kept_and_what_is_live_and_a_rollback_beyond_them_is_refused(crew: Crew, settings: Settings) -> None:
+def test_the_last_releases_and_the_live_one_are_kept_and_a_rollback_beyond_them_is_refused(crew: Crew, settings: Settings) -> None:
     settings.KEPT_RELEASES = 2
     app = crew.app()
     roll_out(coming(crew, app, b"1"))
@@ -69,14 +69,14 @@ def test_the_last_releases_are_kept_and_what_is_live_and_a_rollback_beyond_them_
         roll_out(coming(crew, app, content), never_live="It did not answer.")
     app.refresh_from_db()
     assert [release.number for release in kept_releases(app)] == [4, 3, 2]
-    with pytest.raises(Conflict, match="The image of v1 is kept no more: the last 2 releases") as refusal:
+    with pytest.raises(Conflict, match="The image of v1 is has been deleted: the last 2 releases") as refusal:
         actions.rollback(crew.owner, app=app, number=1)
     assert refusal.value.hint == "Deploy its source again."
     assert actions.rollback(crew.owner, app=app, number=3).release.number == 5
     assert [release.number for release in kept_releases(app)] == [5, 4, 2]
 
 
-def test_rolling_back_to_the_live_one_stops_a_rollout_under_way(crew: Crew) -> None:
+def test_a_rollback_to_the_live_release_stops_an_open_rollout(crew: Crew) -> None:
     app = crew.app()
     deploy(submit_archive(crew.owner, app))
     under_way = coming(crew, app, b"bad")
@@ -85,7 +85,7 @@ def test_rolling_back_to_the_live_one_stops_a_rollout_under_way(crew: Crew) -> N
     assert under_way.state == RolloutState.SUPERSEDED
 
 
-def test_a_newer_rollout_takes_the_place_of_an_open_one(crew: Crew) -> None:
+def test_a_newer_rollout_replaces_an_open_one(crew: Crew) -> None:
     app = crew.app()
     first = coming(crew, app, b"1")
     assert actions.advance(first, RolloutState.LAUNCHING)
@@ -94,7 +94,7 @@ def test_a_newer_rollout_takes_the_place_of_an_open_one(crew: Crew) -> None:
     assert not actions.finish_live(first)
     assert not actions.finish_failed(first, "late")
     first.refresh_from_db()
-    assert (first.state, first.reason) == (RolloutState.SUPERSEDED, "v2 took its place.")
+    assert (first.state, first.reason) == (RolloutState.SUPERSEDED, "v2 replaced it.")
     assert open_rollout(app) == second
     assert actions.finish_live(second)
     app.refresh_from_db()
@@ -111,7 +111,7 @@ def test_a_rollout_only_moves_forward(crew: Crew) -> None:
     assert not actions.advance(rollout, RolloutState.LAUNCHING)
 
 
-def test_a_failed_rollout_keeps_the_old_release_and_its_reason(crew: Crew) -> None:
+def test_a_failed_rollout_has_a_reason_and_the_old_release_stays(crew: Crew) -> None:
     app = crew.app()
     deploy(submit_archive(crew.owner, app))
     rollout = coming(crew, app, b"bad")
@@ -121,7 +121,7 @@ def test_a_failed_rollout_keeps_the_old_release_and_its_reason(crew: Crew) -> No
     assert rollouts_of(app)[0].reason == "It exited with code 3."
 
 
-def test_the_timeline_says_nothing_twice_in_a_row(crew: Crew) -> None:
+def test_the_steps_do_not_repeat_a_sentence(crew: Crew) -> None:
     rollout = coming(crew, crew.app())
     before = len(rollout.steps)
     for text in ("start web.1", "start web.1", "switch traffic", "start web.1"):
@@ -130,7 +130,7 @@ def test_the_timeline_says_nothing_twice_in_a_row(crew: Crew) -> None:
     assert [step["text"] for step in rollout.steps[before:]] == ["start web.1", "switch traffic", "start web.1"]
 
 
-def test_only_an_admin_asks_for_newer_stacks_and_every_app_that_was_deployed_is_looked_at(crew: Crew, broker: redis.Redis) -> None:
+def test_only_an_admin_requests_newer_stacks_for_every_deployed_app(crew: Crew, broker: redis.Redis) -> None:
     app, other = crew.app(), crew.app("other")
     deploy(submit_archive(crew.owner, app))
     deploy(submit_archive(crew.owner, other, b"2"))
@@ -140,10 +140,10 @@ def test_only_an_admin_asks_for_newer_stacks_and_every_app_that_was_deployed_is_
     assert actions.ask_for_upgrade(crew.admin) == 2
     assert actions.ask_for_upgrade(crew.admin, app=app) == 1
     texts = list(AuditEntry.objects.filter(person=crew.admin).order_by("pk").values_list("text", "app_name"))[-2:]
-    assert texts == [("asked for the newest stack for all apps", ""), ("asked for the newest version of its stack", "hello")]
+    assert texts == [("requested the newest stack for all apps", ""), ("requested the newest version of its stack", "hello")]
 
 
-def test_an_exchanged_image_is_a_release_like_the_one_before_unless_the_app_went_on(crew: Crew) -> None:
+def test_an_exchanged_image_makes_a_similar_release_unless_the_app_has_a_newer_one(crew: Crew) -> None:
     app = crew.app()
     set_config_vars(crew.owner, app=app, changes={"A": "1"})
     deploy(submit_archive(crew.owner, app))

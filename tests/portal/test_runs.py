@@ -1,4 +1,4 @@
-"""Runs stopped by a person, and what failed done again: by the API and by the pages' buttons."""
+"""Stopping runs and retrying failed ones, by the API and by buttons."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def post(crew: Crew, path: str, person: Any = None) -> Any:
     return Client().post(f"/api/v1/apps/hello/{path}", headers={"Authorization": f"Bearer {token}"})
 
 
-def test_a_run_is_stopped_once_by_members_alone(crew: Crew, broker: redis.Redis, django_capture_on_commit_callbacks: Any) -> None:
+def test_a_run_is_stopped_once_and_only_by_members(crew: Crew, broker: redis.Redis, django_capture_on_commit_callbacks: Any) -> None:
     app = crew.app()
     deployed(crew, app, said(crons=[cron("sweep")]))
     run = jobs.run_now(crew.owner, app=app, job=cron_for(app, "sweep"))
@@ -37,13 +37,13 @@ def test_a_run_is_stopped_once_by_members_alone(crew: Crew, broker: redis.Redis,
     assert answer.status_code == 202
     assert (answer.json()["state"], answer.json()["reason"]) == ("stopped", "owner stopped it.")
     assert answer.json()["finished_at"] is not None
-    assert broker.llen("node") == 1, "a worker is told to end its container"
+    assert broker.llen("node") == 1, "a worker must stop its container"
     assert post(crew, f"runs/{run.pk}/stop").status_code == 409
     assert post(crew, "runs/4711/stop").status_code == 404
     assert not jobs.finish(run, RunState.SUCCEEDED), "what its container came to afterwards says nothing"
 
 
-def test_a_failed_post_deploy_script_runs_again_and_a_good_one_does_not(crew: Crew) -> None:
+def test_only_a_failed_post_deploy_script_can_be_retried(crew: Crew) -> None:
     app = crew.app()
     rollout = deployed(crew, app, said(postdeploy=SCRIPT))
     first = Run.objects.get()
@@ -64,7 +64,7 @@ def test_a_failed_post_deploy_script_runs_again_and_a_good_one_does_not(crew: Cr
     ]
 
 
-def test_the_newest_release_that_failed_is_rolled_out_again_and_no_other(crew: Crew) -> None:
+def test_only_the_newest_failed_release_can_be_rolled_out_again(crew: Crew) -> None:
     app = crew.app()
     deployed(crew, app)
     failed = made(crew, app)
@@ -79,7 +79,7 @@ def test_the_newest_release_that_failed_is_rolled_out_again_and_no_other(crew: C
 
 
 @pytest.mark.parametrize("kind", ["stop", "again", "release"])
-def test_the_pages_have_a_button_for_each_and_it_works(crew: Crew, kind: str) -> None:
+def test_the_pages_have_a_working_button_for_each(crew: Crew, kind: str) -> None:
     app = crew.app()
     deployed(crew, app, said(postdeploy=SCRIPT))
     run = Run.objects.get()

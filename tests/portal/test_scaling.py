@@ -1,4 +1,4 @@
-"""Autoscaling as its owner meets it: settings, decisions with their reasons, and the quota's word."""
+"""Autoscaling for the owner of an app: settings, decisions with reasons, and the quota."""
 
 from __future__ import annotations
 
@@ -37,24 +37,24 @@ def web(app: App) -> ProcessFormation:
     return ProcessFormation.objects.get(app=app, process="web")
 
 
-def test_a_decision_is_a_new_number_with_its_reason_in_the_audit_log(app: App) -> None:
+def test_a_decision_sets_the_count_and_its_reason_is_in_the_audit_log(app: App) -> None:
     autoscale(app, count=2, reason=REASON)
     assert (web(app).count, web(app).by_person) == (2, True)
-    (told,) = scalings_of(app)
-    assert (told.before, told.wanted, told.after, told.reason, told.refused) == (1, 2, 2, REASON, "")
+    (scaling,) = scalings_of(app)
+    assert (scaling.before, scaling.wanted, scaling.after, scaling.reason, scaling.refused) == (1, 2, 2, REASON, "")
     entry = audit_of_app(app)[0]
     assert (entry.person, entry.text) == (None, f"autoscaled web from 1 to 2: {REASON}")
     autoscale(app, count=2, reason=REASON)
     assert len(scalings_of(app)) == 1
 
 
-def test_nothing_is_scaled_once_it_is_switched_off(crew: Crew, app: App) -> None:
+def test_nothing_is_scaled_after_it_is_turned_off(crew: Crew, app: App) -> None:
     actions.change(crew.owner, app=app, changes={"autoscale": False})
     autoscale(app, count=3, reason=REASON)
     assert (web(app).count, scalings_of(app)) == (1, [])
 
 
-def test_a_number_by_hand_is_refused_meanwhile_and_a_size_is_not(crew: Crew, app: App) -> None:
+def test_a_count_set_by_a_person_is_refused_but_a_size_is_not(crew: Crew, app: App) -> None:
     size = Size.of(web(app))
     with pytest.raises(Conflict, match="scales web by itself, between 1 and 8 instances"):
         scale(crew.owner, app=app, sizes={"web": replace(size, count=2)})
@@ -63,11 +63,11 @@ def test_a_number_by_hand_is_refused_meanwhile_and_a_size_is_not(crew: Crew, app
     assert web(app).memory == size.memory // 2
 
 
-def test_what_the_quota_refuses_is_said_once_and_as_many_as_fit_are_there(app: App) -> None:
+def test_a_refusal_by_the_quota_is_recorded_once_and_as_many_as_fit_run(app: App) -> None:
     quota = quota_of(app.team)
     type(quota).objects.filter(pk=quota.pk).update(instances=4)
     autoscale(app, count=8, reason=REASON)
-    assert web(app).count == 3  # beside one worker
+    assert web(app).count == 3  # the other instance is the worker
     for _ in range(3):
         autoscale(app, count=8, reason=REASON)
     (moved,) = scalings_of(app)
@@ -84,7 +84,7 @@ def test_what_the_quota_refuses_is_said_once_and_as_many_as_fit_are_there(app: A
     assert web(app).count == 1
 
 
-def test_old_decisions_are_forgotten(app: App) -> None:
+def test_old_decisions_are_deleted(app: App) -> None:
     Scaling.objects.bulk_create(Scaling(app=app, before=1, wanted=2, after=2, reason=REASON) for _ in range(KEPT + 20))
     autoscale(app, count=2, reason=REASON)
     assert len(scalings_of(app, most=1000)) == KEPT
@@ -100,7 +100,7 @@ def test_old_decisions_are_forgotten(app: App) -> None:
         ({"autoscale": 1}, "autoscale"),
     ],
 )
-def test_settings_that_cannot_be_are_refused_for_their_field(crew: Crew, app: App, changes: dict[str, object], field: str) -> None:
+def test_invalid_settings_are_refused_at_their_field(crew: Crew, app: App, changes: dict[str, object], field: str) -> None:
     with pytest.raises(ValueRefused) as refused:
         actions.change(crew.owner, app=app, changes=changes)
     assert refused.value.field == field
@@ -121,10 +121,10 @@ def test_the_page_saves_the_card_and_shows_the_last_decisions(crew: Crew, app: A
     assert "At least 2 and at most 1 instances cannot be." in refused.content.decode()
 
 
-def test_the_api_sets_it_and_lists_what_was_decided(crew: Crew, app: App) -> None:
+def test_the_api_sets_it_and_lists_the_decisions(crew: Crew, app: App) -> None:
     caller = Caller(crew.token(crew.owner))
-    status, told = caller("patch", f"/apps/{app.name}/traffic", {"autoscale_target": "cpu", "autoscale_value": 70})
-    assert (status, told["autoscale"], told["autoscale_target"]) == (200, True, "cpu")
+    status, body = caller("patch", f"/apps/{app.name}/traffic", {"autoscale_target": "cpu", "autoscale_value": 70})
+    assert (status, body["autoscale"], body["autoscale_target"]) == (200, True, "cpu")
     autoscale(app, count=3, reason="95 % of its CPU in use per instance, target 70 %")
     status, rows = caller("get", f"/apps/{app.name}/scalings")
     assert [(row["before"], row["after"], row["reason"]) for row in rows] == [(1, 3, "95 % of its CPU in use per instance, target 70 %")]

@@ -1,4 +1,4 @@
-"""Encryption at rest, and the files the keys are in."""
+"""Encryption at rest, and the key files."""
 
 import stat
 from io import StringIO
@@ -30,7 +30,7 @@ def test_a_config_var_is_not_readable_in_its_row(crew: Crew) -> None:
     assert secrets.decrypt(stored) == "swordfish"
 
 
-def test_a_key_that_is_missing_is_named(settings: Settings) -> None:
+def test_a_missing_key_is_named(settings: Settings) -> None:
     ciphertext = secrets.encrypt("x")
     settings.CONFIG_KEYS = [Fernet.generate_key().decode()]
     with pytest.raises(ImproperlyConfigured, match="Put the old key back"):
@@ -40,7 +40,7 @@ def test_a_key_that_is_missing_is_named(settings: Settings) -> None:
         secrets.encrypt("x")
 
 
-def test_rotation_puts_everything_under_the_newest_key(crew: Crew, settings: Settings) -> None:
+def test_rotation_encrypts_everything_with_the_newest_key(crew: Crew, settings: Settings) -> None:
     app = crew.app()
     set_config_vars(crew.owner, app=app, changes={"A": "1"})
     deploy(submit_archive(crew.owner, app))
@@ -53,7 +53,7 @@ def test_rotation_puts_everything_under_the_newest_key(crew: Crew, settings: Set
     assert config_of(app) == config_of_release(Release.objects.get()) == {"A": "1"}
 
 
-def test_secrets_are_made_once_and_for_nobody_else(settings: Settings, tmp_path: Path) -> None:
+def test_secrets_are_created_once_and_readable_only_by_the_portal(settings: Settings, tmp_path: Path) -> None:
     settings.SECRETS = tmp_path / "secrets"
     call_command("make_secrets", stdout=StringIO())
     first = {path.name: path.read_text() for path in settings.SECRETS.iterdir()}

@@ -1,4 +1,4 @@
-"""The database as it is really opened, and settings that follow the environment."""
+"""The real database connection, and settings from the environment."""
 
 import os
 import sqlite3
@@ -13,7 +13,7 @@ NOBODY = 65534
 
 
 @pytest.mark.django_db(transaction=True)
-def test_sqlite_writes_ahead_syncs_and_waits() -> None:
+def test_sqlite_uses_wal_syncs_and_waits() -> None:
     with connection.cursor() as cursor:
         found = {
             name: cursor.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous", "busy_timeout", "foreign_keys")
@@ -22,7 +22,7 @@ def test_sqlite_writes_ahead_syncs_and_waits() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_transaction_holds_the_write_lock_from_its_first_moment() -> None:
+def test_a_transaction_holds_the_write_lock_from_its_beginning() -> None:
     other = sqlite3.connect(connection.settings_dict["NAME"], timeout=0)
     with transaction.atomic(), pytest.raises(sqlite3.OperationalError, match="locked"):
         connection.ensure_connection()
@@ -32,11 +32,12 @@ def test_a_transaction_holds_the_write_lock_from_its_first_moment() -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can write as somebody else")
-def test_what_root_writes_the_portals_user_can_go_on_writing(tmp_path: Path) -> None:
-    """SQLite gives -wal and -shm that root makes to the owner of the database (os_unix.c, robustFchown)."""
+def test_the_portals_user_can_write_to_files_that_root_created(tmp_path: Path) -> None:
+    """SQLite gives -wal and -shm files of root to the owner of the database (os_unix.c,
+    robustFchown)."""
     os.chown(tmp_path, NOBODY, NOBODY)
     for folder in tmp_path.parents:
-        if folder != Path("/tmp"):  # pytest's own folders are closed to others
+        if folder != Path("/tmp"):  # pytest's own folders are not accessible for others
             folder.chmod(folder.stat().st_mode | 0o711) if str(folder).startswith("/tmp/") else None
     code = """
 import os, sqlite3, sys
@@ -53,7 +54,7 @@ os._exit(0)  # as if killed: the files stay
             assert path.stat().st_uid == NOBODY, path
         if who == "nobody":
             for path in tmp_path.glob("db-*"):
-                path.unlink()  # so that root makes them anew
+                path.unlink()  # so that root creates them again
 
 
 def settings_with(**environment: str) -> str:
@@ -66,11 +67,11 @@ print(s.DATABASES["default"]["ENGINE"], s.DATABASES["default"].get("OPTIONS"), s
     return done.stdout.strip()
 
 
-def test_postgresql_gets_nothing_that_is_sqlites() -> None:
+def test_postgresql_gets_no_options_of_sqlite() -> None:
     assert settings_with(DATABASE_URL="postgres://u:p@db.internal/slipway").startswith("django.db.backends.postgresql None ")
 
 
-def test_redis_is_on_our_own_socket_unless_told_otherwise() -> None:
+def test_redis_is_on_our_own_socket_by_default() -> None:
     assert "redis+socket:///srv/run/redis.sock unix:///srv/run/redis.sock" in settings_with(SLIPWAY_RUN="/srv/run")
     assert "redis://box:6379/1 redis://box:6379/1" in settings_with(REDIS_URL="redis://box:6379/1")
 
@@ -80,8 +81,8 @@ def test_over_https_cookies_are_bound_to_the_portals_host() -> None:
     assert found.endswith("https://slipway.example.com __Host-slipway-session")
 
 
-def test_addresses_have_the_port_of_the_https_that_we_speak_ourselves() -> None:
+def test_urls_have_the_port_of_our_own_https() -> None:
     ours = {"SLIPWAY_SCHEME": "https", "SLIPWAY_HTTP_PORT": "80", "SLIPWAY_PORTAL_HOST": "slipway.example.com"}
     assert "https://slipway.example.com __Host" in settings_with(SLIPWAY_HTTPS_PORT="443", **ours)
     assert "https://slipway.example.com:8443 __Host" in settings_with(SLIPWAY_HTTPS_PORT="8443", **ours)
-    assert "https://slipway.example.com:80 __Host" in settings_with(**ours), "what stands in front of us has our port open"
+    assert "https://slipway.example.com:80 __Host" in settings_with(**ours), "the proxy in front of us uses its own port"

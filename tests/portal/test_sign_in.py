@@ -1,4 +1,5 @@
-"""Guessing passwords costs more and more, and nobody is locked out by it: neither the owner of the name, nor who shares the address."""
+"""Guessing passwords becomes more and more expensive, and nobody is locked out: neither the owner
+of the name nor people with the same address."""
 
 import hashlib
 import os
@@ -30,7 +31,7 @@ HERE, THERE = "192.0.2.7", "192.0.2.8"
 
 
 def solved(nonce: str, zeros: int) -> str:
-    """What a browser computes."""
+    """Compute the proof like a browser."""
     numbers = []
     for part in range(8):
         number = 0
@@ -49,7 +50,7 @@ class Visitor:
 
     @property
     def ticket(self) -> dict[str, str]:
-        """What the form carries; empty where an attempt costs nothing."""
+        """Return the fields of the form, empty if an attempt costs nothing."""
         found = dict(re.findall(r'(data-nonce|data-zeros)="([^"]+)"', self.page))
         text = re.search(r'name="ticket" value="([^"]+)"', self.page)
         return {**found, "ticket": text[1]} if text else {}
@@ -57,7 +58,7 @@ class Visitor:
     def sign_in(self, password: str = PASSWORD, *, name: str = "owner", **fields: str) -> str:
         answer = self.client.post("/sign-in", {"username": name, "password": password, **fields})
         self.page = answer.content.decode()
-        return "in" if answer.status_code == 302 else "costs" if "Type your password once more" in self.page else "wrong"
+        return "in" if answer.status_code == 302 else "costs" if "Enter your password again" in self.page else "wrong"
 
     def pay(self) -> dict[str, str]:
         ticket = self.ticket
@@ -66,7 +67,7 @@ class Visitor:
 
 @pytest.fixture(autouse=True)
 def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same story with less arithmetic."""
+    """Use lower costs."""
     for name, price in (("OF_A_NAME", OF_A_NAME), ("OF_AN_ADDRESS", OF_AN_ADDRESS), ("OF_BOTH", OF_BOTH)):
         monkeypatch.setattr(attempts, name, replace(price, bits=8, most=10))
 
@@ -75,18 +76,18 @@ def guess(count: int, *, name: str = "owner", address: str = HERE) -> list[str]:
     return [Visitor(address).sign_in(f"guess {number}", name=name) for number in range(count)]
 
 
-def test_the_eleventh_guess_of_a_name_costs_a_proof_of_work_from_wherever_it_comes(crew: Crew) -> None:
+def test_the_eleventh_guess_of_a_name_needs_a_proof_of_work_from_any_address(crew: Crew) -> None:
     assert guess(5) + guess(5, address=THERE) == ["wrong"] * 10
     assert Visitor("192.0.2.9").sign_in("guess") == "costs"
     assert Visitor("192.0.2.9").sign_in("guess", name="OWNER ") == "costs"
 
 
-def test_who_shares_the_address_of_a_guesser_signs_in_at_once(crew: Crew) -> None:
+def test_people_with_the_address_of_a_guesser_sign_in_immediately(crew: Crew) -> None:
     guess(12)
     assert Visitor().sign_in(name="stranger") == "in"
 
 
-def test_who_shares_an_address_with_many_failures_signs_in_after_a_proof(crew: Crew) -> None:
+def test_people_with_an_address_with_many_failures_sign_in_after_a_proof(crew: Crew) -> None:
     for number in range(30):
         assert Visitor().sign_in("guess", name=f"person-{number}") == "wrong"
     visitor = Visitor()
@@ -101,12 +102,12 @@ def test_the_owner_of_a_guessed_name_signs_in_after_a_proof(crew: Crew) -> None:
     assert owner.sign_in(**owner.pay()) == "in"
 
 
-def test_a_right_password_is_not_even_looked_at_without_the_proof(crew: Crew) -> None:
+def test_a_right_password_is_not_checked_without_the_proof(crew: Crew) -> None:
     guess(10)
     assert Visitor().sign_in(PASSWORD) == Visitor().sign_in("guess") == "costs"
 
 
-def test_a_proof_is_good_once_and_for_its_own_address(crew: Crew) -> None:
+def test_a_proof_is_valid_once_and_for_its_own_address(crew: Crew) -> None:
     guess(10)
     visitor = Visitor()
     visitor.sign_in()
@@ -117,7 +118,7 @@ def test_a_proof_is_good_once_and_for_its_own_address(crew: Crew) -> None:
 
 
 @pytest.mark.parametrize("forged", ["", "0,0,0,0,0,0,0,0", "1,2,3", ",,,,,,,", "-1,-1,-1,-1,-1,-1,-1,-1", "٣,٣,٣,٣,٣,٣,٣,٣", "9" * 150])
-def test_no_other_text_passes_for_a_proof(crew: Crew, forged: str) -> None:
+def test_another_text_is_not_a_valid_proof(crew: Crew, forged: str) -> None:
     guess(10)
     visitor = Visitor()
     visitor.sign_in()
@@ -125,7 +126,7 @@ def test_no_other_text_passes_for_a_proof(crew: Crew, forged: str) -> None:
     assert visitor.sign_in(ticket=ticket, proof=forged) == "costs"
 
 
-def test_a_ticket_that_we_did_not_sign_or_that_is_old_is_worth_nothing(crew: Crew, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_forged_or_old_ticket_is_not_valid(crew: Crew, monkeypatch: pytest.MonkeyPatch) -> None:
     easy = Ticket.make(22, HERE)
     assert Ticket.read(easy.text, HERE) == easy
     assert Ticket.read(signing.dumps([easy.nonce, 22, HERE, 0.0], salt="another"), HERE) is None
@@ -147,7 +148,7 @@ def test_an_easier_ticket_does_not_pay_for_an_attempt_that_costs_more(crew: Crew
     assert visitor.sign_in(**paid) == "costs"
 
 
-def test_a_browser_without_scripts_waits_and_a_guesser_gains_one_attempt_by_it(crew: Crew, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_browser_without_scripts_waits_and_a_guesser_gains_only_one_attempt(crew: Crew, monkeypatch: pytest.MonkeyPatch) -> None:
     guess(10)
     visitors = [Visitor() for _ in range(3)]
     for visitor in visitors:
@@ -160,42 +161,42 @@ def test_a_browser_without_scripts_waits_and_a_guesser_gains_one_attempt_by_it(c
     assert elsewhere.sign_in(ticket=elsewhere.ticket["ticket"]) == "in", "the guesser has not used up the owner's turn"
 
 
-def test_who_signs_in_has_their_mistakes_forgotten(crew: Crew) -> None:
+def test_a_sign_in_removes_the_persons_failures(crew: Crew) -> None:
     for _ in range(4):
         assert guess(9) == ["wrong"] * 9
         assert Visitor().sign_in() == "in"
 
 
-def test_who_signs_in_to_their_own_account_wipes_out_no_failures_with_others(crew: Crew) -> None:
+def test_a_sign_in_to_the_own_account_removes_no_failures_of_others(crew: Crew) -> None:
     guess(10)
     assert Visitor().sign_in(name="stranger") == "in"
     assert Visitor().sign_in("guess") == "costs"
 
 
-def test_attempts_that_were_not_paid_for_make_nothing_dearer(crew: Crew) -> None:
+def test_attempts_without_proof_do_not_raise_the_cost(crew: Crew) -> None:
     guess(10)
     for _ in range(50):
         Visitor().sign_in("guess")
     assert attempts.price_of("owner", HERE) == 8
 
 
-def test_a_hundred_guesses_at_once_are_a_hundred(committed_crew: Crew) -> None:
+def test_a_hundred_simultaneous_guesses_count_as_a_hundred(committed_crew: Crew) -> None:
     with ThreadPoolExecutor(16) as pool:
         passed = sum(pool.map(lambda _: attempts.begin("owner", HERE, paid=0), range(100)))
     assert passed == 10
 
 
 @pytest.mark.parametrize(("failures", "bits"), [(0, 0), (9, 0), (10, 17), (19, 17), (20, 18), (40, 19), (10**9, 20)])
-def test_the_price_doubles_with_the_failures_and_has_an_end(failures: int, bits: int) -> None:
+def test_the_cost_doubles_with_the_failures_up_to_a_maximum(failures: int, bits: int) -> None:
     assert Price(free=10, bits=17, most=20).after(failures) == bits
 
 
-def test_the_highest_price_is_seconds_of_a_browser() -> None:
+def test_the_highest_cost_is_seconds_of_a_browser() -> None:
     assert max(OF_A_NAME.most, OF_AN_ADDRESS.most) <= 20
     assert OF_BOTH.most <= 22
 
 
-def test_browsers_find_what_we_check() -> None:
+def test_the_browsers_script_solves_what_we_check() -> None:
     node = shutil.which("node") or str(ROOT / ".venv/bin/node")
     script = f"""
         import {{ prove }} from "{ROOT}/platform/portal/static/src/js/proof.js";
@@ -203,14 +204,14 @@ def test_browsers_find_what_we_check() -> None:
         const proof = await prove("{"ab" * 16}", 12);
         console.log(proof, performance.now() - begun);
     """
-    told = subprocess.run(
+    result = subprocess.run(
         (node, "--input-type=module", "-e", script), check=True, capture_output=True, text=True, timeout=60
     ).stdout.split()
-    assert Ticket(nonce="ab" * 16, bits=15, address=HERE, made=0).is_proved_by(told[0])
-    assert told[0] == solved("ab" * 16, 12)
+    assert Ticket(nonce="ab" * 16, bits=15, address=HERE, made=0).is_proved_by(result[0])
+    assert result[0] == solved("ab" * 16, 12)
 
 
-def test_a_name_that_exists_takes_as_long_as_one_that_does_not(crew: Crew, settings: Settings) -> None:
+def test_a_known_name_takes_as_long_as_an_unknown_one(crew: Crew, settings: Settings) -> None:
     settings.PASSWORD_HASHERS = ["portal.accounts.hashing.PatientHasher"]
     hashers.get_hashers.cache_clear()
     hashers.get_hashers_by_algorithm.cache_clear()
@@ -230,7 +231,7 @@ def test_a_name_that_exists_takes_as_long_as_one_that_does_not(crew: Crew, setti
         hashers.get_hashers_by_algorithm.cache_clear()
 
 
-def test_passwords_are_hashed_one_at_a_time_with_little_priority_and_a_crowd_is_refused() -> None:
+def test_passwords_are_hashed_one_at_a_time_with_low_priority_and_too_many_are_refused() -> None:
     at_once, most, lock = 0, 0, threading.Lock()
 
     def digest() -> "hashlib._Hash":

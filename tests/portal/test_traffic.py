@@ -1,4 +1,4 @@
-"""An app's traffic settings: what may be set, by whom, and what the router is told of it."""
+"""An app's traffic settings: allowed values, access, and what the router gets."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.portal.test_apps import live_app
 from workers import wishes
 
 
-def test_an_app_begins_with_rolling_and_without_limits(crew: Crew) -> None:
+def test_the_defaults_are_rolling_and_no_limits(crew: Crew) -> None:
     row = traffic_of(crew.app())
     assert row.pk is None
     assert wishes.strategy_of(row).kind is Kind.ROLLING
@@ -34,7 +34,7 @@ def test_an_app_begins_with_rolling_and_without_limits(crew: Crew) -> None:
     assert wishes.paths_of(row) == ()
 
 
-def test_what_is_set_reaches_the_runtime_and_the_audit_log(crew: Crew) -> None:
+def test_a_setting_reaches_the_runtime_and_the_audit_log(crew: Crew) -> None:
     app = live_app(crew, {"web": "run", "api": "run"})
     actions.change(
         crew.owner,
@@ -60,7 +60,7 @@ def test_what_is_set_reaches_the_runtime_and_the_audit_log(crew: Crew) -> None:
     assert any("canary steps" in entry.text for entry in audit_of_app(app))
 
 
-def test_a_password_is_kept_as_the_digest_that_the_router_compares(crew: Crew) -> None:
+def test_a_password_is_stored_as_the_digest_that_the_router_compares(crew: Crew) -> None:
     app = crew.app()
     actions.admit(crew.owner, app=app, name="press", password="long enough for it")
     row = traffic_of(app)
@@ -75,34 +75,34 @@ def test_a_password_is_kept_as_the_digest_that_the_router_compares(crew: Crew) -
 @pytest.mark.parametrize(
     ("field", "value", "says"),
     [
-        ("way", "sideways", "no rollout strategy"),
+        ("way", "sideways", "not a valid rollout strategy"),
         ("surge", 0, "cannot be 0"),
         ("drain_seconds", 3601, "from 0 to 3,600"),
         ("rate", True, "cannot be True"),
         ("sticky", "yes", "on or off"),
-        ("canary_steps", [[10, 60], [5, 60]], "no step of a canary"),
-        ("canary_steps", [[0, 60]], "no step of a canary"),
+        ("canary_steps", [[10, 60], [5, 60]], "not a valid canary step"),
+        ("canary_steps", [[0, 60]], "not a valid canary step"),
         ("canary_steps", "1 %", "at most 10 steps"),
         ("preview_token", "a b", "preview token"),
-        ("allowed", ["somewhere"], "no address and no network"),
+        ("allowed", ["somewhere"], "not a valid address or network"),
         ("paths", [["/api", "nobody"]], "no process type"),
-        ("paths", [["/api", "web"], ["/api", "web"]], "there twice"),
-        ("paths", [["api", "web"]], "no path route"),
-        ("paths", [["/a b", "web"]], "no path route"),
-        ("canonical_host", "elsewhere.example", "does not lead to this app"),
+        ("paths", [["/api", "web"], ["/api", "web"]], "has two routes"),
+        ("paths", [["api", "web"]], "not a valid path route"),
+        ("paths", [["/a b", "web"]], "not a valid path route"),
+        ("canonical_host", "elsewhere.example", "is not a host of this app"),
         ("error_page", "x" * 12_000, "takes 12,040 bytes in the router"),
         ("paths", [["/api/*", "web"]], "/api/*"),
         ("nonsense", 1, "no traffic setting nonsense"),
     ],
 )
-def test_what_cannot_be_is_refused_at_its_field(field: str, value: object, says: str) -> None:
+def test_an_invalid_value_is_refused_at_its_field(field: str, value: object, says: str) -> None:
     with pytest.raises(ValueRefused) as refused:
         checked({field: value}, processes=["web"], hosts=["shop.example"])
     assert refused.value.field == field
     assert says in refused.value.explain()
 
 
-def test_a_short_password_and_an_odd_name_are_refused(crew: Crew) -> None:
+def test_a_short_password_and_a_malformed_name_are_refused(crew: Crew) -> None:
     app = crew.app()
     with pytest.raises(ValueRefused, match="too short"):
         actions.admit(crew.owner, app=app, name="press", password="short")
@@ -110,7 +110,7 @@ def test_a_short_password_and_an_odd_name_are_refused(crew: Crew) -> None:
         actions.admit(crew.owner, app=app, name="a:b", password="long enough for it")
 
 
-def test_others_neither_see_nor_change_it(crew: Crew) -> None:
+def test_other_teams_can_neither_see_nor_change_it(crew: Crew) -> None:
     crew.app()
     caller = Caller(crew.token(crew.stranger))
     assert caller("get", "/apps/hello/traffic")[0] == 404
@@ -120,20 +120,20 @@ def test_others_neither_see_nor_change_it(crew: Crew) -> None:
         actions.change(crew.stranger, app=crew.app("other"), changes={"maintenance": True})
 
 
-def test_the_api_changes_what_it_is_given_and_tells_all(crew: Crew) -> None:
+def test_the_api_changes_only_what_is_sent_and_returns_all(crew: Crew) -> None:
     crew.app()
     caller = Caller(crew.token(crew.owner))
-    status, told = caller("patch", "/apps/hello/traffic", {"way": "recreate", "hold_seconds": 60})
+    status, body = caller("patch", "/apps/hello/traffic", {"way": "recreate", "hold_seconds": 60})
     assert status == 200
-    assert (told["way"], told["hold_seconds"], told["drain_seconds"], told["auth_names"]) == ("recreate", 60, 30, [])
-    status, told = caller("patch", "/apps/hello/traffic", {"hold_seconds": 301})
-    assert (status, told["hint"]) == (400, "It is a number from 0 to 300.")
+    assert (body["way"], body["hold_seconds"], body["drain_seconds"], body["auth_names"]) == ("recreate", 60, 30, [])
+    status, body = caller("patch", "/apps/hello/traffic", {"hold_seconds": 301})
+    assert (status, body["hint"]) == (400, "It is a number from 0 to 300.")
     assert caller("put", "/apps/hello/traffic/auth/press", {"password": "long enough for it"})[0] == 204
     assert caller("get", "/apps/hello/traffic")[1]["auth_names"] == ["press"]
     assert caller("delete", "/apps/hello/traffic/auth/press")[0] == 204
 
 
-def test_each_card_of_the_page_saves_what_it_shows_and_marks_what_it_does_not_take(crew: Crew) -> None:
+def test_each_card_of_the_page_saves_its_fields_and_marks_wrong_ones(crew: Crew) -> None:
     app = crew.app()
     client = Client()
     client.force_login(crew.owner)
@@ -151,9 +151,9 @@ def test_each_card_of_the_page_saves_what_it_shows_and_marks_what_it_does_not_ta
     assert not traffic_of(app).maintenance
     refused = client.post("/apps/hello/traffic/rollout", {**rollout, "canary_steps": "half of it"})
     assert refused.status_code == 422
-    assert "half of it is no step" in refused.content.decode()
+    assert "half of it is not a valid step" in refused.content.decode()
     refused = client.post("/apps/hello/traffic/visitors", {"allowed": "my office"})
-    assert "no address and no network" in refused.content.decode()
+    assert "not a valid address or network" in refused.content.decode()
     assert client.post("/apps/hello/traffic/nonsense", {}).status_code == 404
     client.post("/apps/hello/traffic/auth", {"auth_name": "press", "auth_password": "long enough for it"})
     assert "press" in traffic_of(app).auth
@@ -161,7 +161,7 @@ def test_each_card_of_the_page_saves_what_it_shows_and_marks_what_it_does_not_ta
     assert traffic_of(app).auth == {}
 
 
-def test_an_app_sleeps_as_it_says_and_else_as_its_team_s_quota_says(crew: Crew) -> None:
+def test_an_app_sleeps_by_its_own_setting_or_the_teams_quota(crew: Crew) -> None:
     app = crew.app()
     quota = quota_of(app.team)
     assert wishes.sleep_of(traffic_of(app), quota) is None

@@ -1,4 +1,4 @@
-"""Whose build comes next, and what those who wait are told."""
+"""The order of queued builds, and what pages show."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.portal.shipyard import submit_archive
         ([(9, 7), (1, 8)], [], [1, 9]),
     ],
 )
-def test_teams_take_turns_and_within_a_team_the_oldest_goes_first(waiting, running, expected) -> None:
+def test_teams_take_turns_and_within_a_team_the_oldest_is_first(waiting, running, expected) -> None:
     assert turns.order(waiting, running) == expected
 
 
@@ -32,7 +32,7 @@ def test_teams_take_turns_and_within_a_team_the_oldest_goes_first(waiting, runni
     st.dictionaries(st.integers(1, 500), st.integers(1, 6), max_size=40),
     st.lists(st.integers(1, 6), max_size=10),
 )
-def test_every_build_has_one_place_and_no_team_is_two_ahead_of_another_that_waits(waiting, running) -> None:
+def test_every_build_has_one_position_and_no_waiting_team_is_two_behind_another(waiting, running) -> None:
     found = turns.order(waiting.items(), running)
     assert sorted(found) == sorted(waiting)
     begun = {team: running.count(team) for team in range(1, 7)}
@@ -46,7 +46,7 @@ def test_every_build_has_one_place_and_no_team_is_two_ahead_of_another_that_wait
 @pytest.mark.parametrize(
     ("position", "words"),
     [
-        (1, "1st in the queue: it begins as soon as a builder is free."),
+        (1, "1st in the queue. It starts when a build slot is free."),
         (2, "2nd in the queue, about 1 build before yours."),
         (3, "3rd in the queue, about 2 builds before yours."),
         (11, "11th in the queue, about 10 builds before yours."),
@@ -54,12 +54,12 @@ def test_every_build_has_one_place_and_no_team_is_two_ahead_of_another_that_wait
         (112, "112th in the queue, about 111 builds before yours."),
     ],
 )
-def test_a_place_is_told_in_words(position, words) -> None:
+def test_a_position_is_described_in_words(position, words) -> None:
     assert turns.words_of(position) == words
 
 
 @pytest.mark.django_db
-def test_a_page_tells_the_place_in_the_queue_until_the_build_begins(crew: Crew) -> None:
+def test_a_page_shows_the_position_in_the_queue_until_the_build_starts(crew: Crew) -> None:
     builds = [submit_archive(crew.owner, crew.app(name)) for name in ("one", "two", "three")]
     assert [turns.position_of(build) for build in builds] == [1, 2, 3]
     assert progress_of(builds[2]).sentence == "3rd in the queue, about 2 builds before yours."
@@ -70,7 +70,7 @@ def test_a_page_tells_the_place_in_the_queue_until_the_build_begins(crew: Crew) 
 
 
 @pytest.mark.django_db
-def test_a_newer_build_of_an_app_ends_the_older_ones_and_no_other_apps(crew: Crew) -> None:
+def test_a_newer_build_of_an_app_cancels_only_its_older_ones(crew: Crew) -> None:
     app, other = crew.app(), crew.app("other")
     running, elsewhere = submit_archive(crew.owner, app, b"one"), submit_archive(crew.owner, other)
     actions.mark_building(running)
@@ -78,8 +78,8 @@ def test_a_newer_build_of_an_app_ends_the_older_ones_and_no_other_apps(crew: Cre
     newest = submit_archive(crew.owner, app, b"three")
     for build in (running, waiting, newest, elsewhere):
         build.refresh_from_db()
-    assert (running.state, running.reason) == (BuildState.CANCELLED, f"Build {waiting.pk} took its place.")
-    assert (waiting.state, waiting.reason) == (BuildState.CANCELLED, f"Build {newest.pk} took its place.")
+    assert (running.state, running.reason) == (BuildState.CANCELLED, f"Build {waiting.pk} replaced it.")
+    assert (waiting.state, waiting.reason) == (BuildState.CANCELLED, f"Build {newest.pk} replaced it.")
     assert waiting.finished_at is not None
     assert (newest.state, elsewhere.state) == (BuildState.QUEUED, BuildState.QUEUED)
     assert actions.succeed(running, "sha256:" + "0" * 64, {"web": "x"}) is None

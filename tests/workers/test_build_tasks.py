@@ -128,9 +128,9 @@ def test_a_newer_build_ends_the_one_that_runs_and_its_log_says_which(plant):
 
     build_until_cancelled(plant, older, lambda: newer.append(plant.submit(app)))
     older.refresh_from_db()
-    assert (older.state, older.reason) == (BuildState.CANCELLED, f"Build {newer[0].pk} took its place.")
+    assert (older.state, older.reason) == (BuildState.CANCELLED, f"Build {newer[0].pk} replaced it.")
     log = (plant.config.build_logs / f"{older.pk}.log").read_text()
-    assert log.endswith(f" slipway system The build was cancelled: Build {newer[0].pk} took its place.\n")
+    assert log.endswith(f" slipway system The build was cancelled: Build {newer[0].pk} replaced it.\n")
     build(newer[0].pk)
     newer[0].refresh_from_db()
     assert newer[0].state == BuildState.SUCCEEDED

@@ -172,7 +172,7 @@ def test_whoever_proves_it_first_has_it(crew: Crew, at_the_router: RouterUnderTe
     check_domain(late.pk)
     late.refresh_from_db()
     assert late.state == DomainState.FAILED
-    assert "Another app has this domain already." in late.reason
+    assert "Another app already has this domain." in late.reason
 
 
 def test_looking_ends_after_a_week_without_proof(crew: Crew, at_the_router: RouterUnderTest) -> None:

@@ -26,7 +26,7 @@ async def subject(commit: str) -> str:
         environment=_environment(),
         limits=allowances.short_limits(),
         team=None,
-        told=f"{commit}\n".encode(),
+        stdin_bytes=f"{commit}\n".encode(),
         most=_MOST_OF_COMMIT,
     )
     head, _, content = done.stdout.partition(b"\n")

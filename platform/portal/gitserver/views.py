@@ -57,8 +57,8 @@ def in_words_for_git(
 async def info_refs(request: HttpRequest, name: str) -> HttpResponseBase:
     """Return the services of the repository and its refs.
 
-    A push that cannot be accepted is refused already here, because of an error response to the push
-    itself git shows its user only the status.
+    A push that cannot be accepted is refused already here. In an error response to the push itself,
+    git would show its user only the status.
     """
     app, person = await sync_to_async(_authorised)(request, name)
     asked = request.GET.get("service", "")

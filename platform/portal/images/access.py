@@ -1,4 +1,7 @@
-"""The only way to images, their tags and jobs. Whoever may see an app may see its images; of other teams' apps they learn a number."""
+"""Read images, their tags and jobs. Other modules get them only from here.
+
+People who may see an app may see its images. Of other teams' apps they see only a number.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ _RELEASE = re.compile(r"v([1-9][0-9]{0,8})")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Named:
-    """An image of an app by what it is called: a release's `v12`, or a tag."""
+    """An image of an app with its name: a release such as `v12`, or a tag."""
 
     app: App
     name: str
@@ -36,7 +39,7 @@ class Named:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listed:
-    """A line of `ls`; `view` is None until a node told of the image."""
+    """An image in a list. `view` is None until a node has reported the image."""
 
     named: Named
     view: ImageView | None
@@ -44,46 +47,48 @@ class Listed:
 
 
 def image_for(person: Person, app_name: str, name: str) -> Named:
-    """An image of an app they may see, by release or tag. NotFound otherwise."""
+    """Return an image, by release or tag, of an app that the person may see. Raise NotFound
+    otherwise."""
     return named(app_for(person, app_name), name)
 
 
 def named(app: App, name: str) -> Named:
-    """The same, where the app is known to be theirs."""
+    """Return an image of an app without a permission check."""
     if match := _RELEASE.fullmatch(name):
         release = release_of(app, int(match[1]))
-        kept = release.image in {one.image for one in kept_releases(app)} or tags_of(app).filter(digest=release.image).exists()
+        kept = release.image in {release.image for release in kept_releases(app)} or tags_of(app).filter(digest=release.image).exists()
         return Named(app=app, name=name, digest=release.image, release=release, tag=None, is_kept=kept)
     tag = tags_of(app).filter(name=name).first()
     if tag is None:
-        raise NotFound(f"{app.name} has no image {name}.", hint="Images go by release, such as v3, or by a tag you gave.")
+        raise NotFound(f"{app.name} has no image {name}.", hint="Use a release, such as v3, or a tag.")
     return Named(app=app, name=name, digest=tag.digest, release=None, tag=tag, is_kept=True)
 
 
 def tags_of(app: App) -> QuerySet[ImageTag]:
-    """By name."""
+    """Return the tags of an app by name."""
     return ImageTag.objects.filter(app=app).select_related("created_by").order_by("name")
 
 
 def job_for(person: Person, app_name: str, number: int) -> ImageJob:
-    """One job of an app they may see."""
+    """Return an image job of an app that the person may see. Raise NotFound otherwise."""
     job = ImageJob.objects.select_related("app__team").filter(app=app_for(person, app_name), pk=number).first()
     if job is None:
-        raise NotFound(f"{app_name} has no image job {number}.", hint="What came of one is kept for a while only; ask again.")
+        raise NotFound(f"{app_name} has no image job {number}.", hint="Results of jobs are deleted after a while. Start the job again.")
     return job
 
 
 def last_job(app: App, kind: str, about: str) -> ImageJob | None:
-    """The newest of those that ask the same."""
+    """Return the newest job of this kind with the same subject."""
     return ImageJob.objects.filter(app=app, kind=kind, about=about).order_by("-id").first()
 
 
 def instance_for(person: Person, app_name: str, number: str) -> Instance:
-    """An instance of an app they may see that has not stopped."""
+    """Return an instance that has not stopped, of an app that the person may see. Raise NotFound
+    otherwise."""
     app = app_for(person, app_name)
     found = Instance.objects.filter(app=app, pk=number).exclude(state=InstanceState.STOPPED).select_related("app__team").first()
     if found is None:
-        raise NotFound(f"{app_name} has no instance {number} now.", hint="Look at what runs; instances are replaced at each deploy.")
+        raise NotFound(f"{app_name} has no instance {number}.", hint="Check the list of instances. They are replaced at each deploy.")
     return found
 
 
@@ -129,8 +134,8 @@ def _lines(app: App, releases: Sequence[Release], tags: Sequence[ImageTag], view
             view=views.get((app.pk, one.image)),
             tags=tuple(tag.name for tag in tags if tag.digest == one.image),
         )
-        for one in releases
-        if one.image
+        for release in releases
+        if release.image
     ]
     known = {one.image for one in releases}
     return lines + [
@@ -179,7 +184,8 @@ def _shared(layer: ImageLayer, apps: tuple[str, ...], others: int, *, images: in
 
 
 def _holders(diff_ids: set[str]) -> dict[str, dict[str, set[Holder]]]:
-    """Diff ID to the kept images that have the layer, and whose they are. A handful of queries, however many apps there are."""
+    """Return, by diff ID, the kept images that have the layer and their owners. The number of
+    queries is constant."""
     having: dict[str, set[str]] = {}
     for digest, diff_id in ImageLayer.objects.filter(diff_id__in=diff_ids).values_list("image__digest", "diff_id"):
         having.setdefault(digest, set()).add(diff_id)
@@ -191,7 +197,8 @@ def _holders(diff_ids: set[str]) -> dict[str, dict[str, set[Holder]]]:
 
 
 def _keepers(digests: set[str]) -> Iterable[tuple[str, Holder]]:
-    """Which apps keep these images: the same rule as releases.access.kept_releases, for many apps at once."""
+    """Yield the apps that keep these images, by the rule of releases.access.kept_releases but for
+    many apps at the same time."""
     rows = list(
         Release.objects.filter(image__in=digests, app__deleted_at=None).values_list(
             "pk", "number", "image", "app_id", "app__name", "app__team_id", "app__current_release_id"

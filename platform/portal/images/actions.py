@@ -1,4 +1,4 @@
-"""Writes to images: names for them, jobs for their node, releases of them. What a worker reports comes in below."""
+"""Change images: tags, jobs for the node, and releases of images. Workers report results here."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from portal.releases.access import intended_release
 from portal.releases.actions import lock_app, make_release
 from portal.releases.models import Rollout
 
-MOST_TAGS = 20  # of one app: each keeps an image on the disk
-MOST_OPEN = 4  # jobs of one team at a time
+MOST_TAGS = 20  # per app: each keeps an image on the disk
+MOST_OPEN = 4  # open jobs per team
 FORMATS = ("docker-archive", "oci-archive")
 _TAG = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
 _OF_RELEASES = re.compile(r"v[0-9]+|build-[0-9]+|latest")
@@ -34,38 +34,40 @@ _OPEN = (JobState.QUEUED, JobState.WORKING)
 
 @transaction.atomic
 def compare(actor: Person, *, before: Named, after: Named) -> ImageJob:
-    """Ask which files differ between two images of an app. An answer that is still kept is given again: images do not change."""
+    """Queue a comparison of the files of two images. A stored result is used again, because images
+    do not change."""
     require_member(actor, after.app.team)
-    for one in (before, after):
-        _check_kept(one)
+    for image in (before, after):
+        _check_kept(image)
     arguments = {"before": before.digest, "after": after.digest}
     return _ask(actor, after.app, JobKind.COMPARE, about_files(before.digest, after.digest), arguments, again=False)
 
 
 @transaction.atomic
 def look_at_instance(actor: Person, *, instance: Instance) -> ImageJob:
-    """Ask what an instance wrote until now."""
+    """Queue a list of the files that an instance has changed."""
     require_member(actor, instance.app.team)
     return _ask(actor, instance.app, JobKind.WRITTEN, instance.pk, {"instance": instance.pk}, again=True)
 
 
 @transaction.atomic
 def commit(actor: Person, *, instance: Instance, tag: str, deploy: bool) -> ImageJob:
-    """Ask for an image of an instance, named `tag`; with `deploy` it becomes a release at once."""
+    """Queue the creation of an image from an instance, with the tag `tag`. With `deploy` it also
+    becomes a release."""
     require_member(actor, instance.app.team)
     check_room()
     _check_tag(instance.app, tag)
     job = _ask(actor, instance.app, JobKind.COMMIT, instance.pk, {"instance": instance.pk, "tag": tag, "deploy": deploy}, again=True)
-    audit.record(actor, f"asked to keep {instance.pk} as the image {tag}", app=instance.app)
+    audit.record(actor, f"asked to save {instance.pk} as the image {tag}", app=instance.app)
     return job
 
 
 @transaction.atomic
 def save(actor: Person, *, image: Named, form: str) -> ImageJob:
-    """Ask for an archive to download, in one of FORMATS."""
+    """Queue an archive to download, in one of FORMATS."""
     require_member(actor, image.app.team)
     if form not in FORMATS:
-        raise ValueRefused(f"There is no format {form!r}.", field="format", hint=f"Choose {' or '.join(FORMATS)}.")
+        raise ValueRefused(f"{form!r} is not a valid format.", field="format", hint=f"Use {' or '.join(FORMATS)}.")
     check_room()
     _check_kept(image)
     arguments = {"digest": image.digest, "format": form, "name": image.name}
@@ -82,29 +84,31 @@ def about_archive(digest: str, form: str) -> str:
 
 @transaction.atomic
 def add_tag(actor: Person, *, image: Named, tag: str) -> ImageTag:
-    """Name an image of the app; a name that another image of it had moves."""
+    """Tag an image of the app. A tag that another image of the app has is moved."""
     require_member(actor, image.app.team)
     _check_kept(image)
     lock_app(image.app)
     _check_tag(image.app, tag)
     row, _ = ImageTag.objects.update_or_create(app=image.app, name=tag, defaults={"digest": image.digest, "created_by": actor})
-    audit.record(actor, f"named the image of {image.name} {tag}", app=image.app)
+    audit.record(actor, f"tagged the image of {image.name} as {tag}", app=image.app)
     return row
 
 
 @transaction.atomic
 def remove_tag(actor: Person, *, app: App, tag: str) -> None:
-    """Take a name away. An image that no other name and no kept release has goes with the next collection."""
+    """Remove a tag. An image without another tag or a kept release is deleted by the next garbage
+    collection."""
     require_member(actor, app.team)
     gone, _ = ImageTag.objects.filter(app=app, name=tag).delete()
     if not gone:
-        raise NotFound(f"{app.name} has no tag {tag}.", hint="Look at the list of its images.")
-    audit.record(actor, f"took the name {tag} from an image", app=app)
+        raise NotFound(f"{app.name} has no tag {tag}.", hint="Check the list of its images.")
+    audit.record(actor, f"removed the tag {tag} from an image", app=app)
 
 
 @transaction.atomic
 def deploy(actor: Person, *, image: Named) -> Rollout:
-    """Make a release of an image, with the config vars and process types that the app has now, and roll it out."""
+    """Make a release of an image with the app's current config vars and process types, and roll it
+    out."""
     require_member(actor, image.app.team)
     _check_kept(image)
     return _release(actor, image.app, image.digest, f"Deploy the image {image.name}")
@@ -112,46 +116,48 @@ def deploy(actor: Person, *, image: Named) -> Rollout:
 
 @transaction.atomic
 def write_facts(digest: str, layers: Sequence[LayerFacts], config: Config) -> None:
-    """A worker tells of an image, bottom layer first. Once is enough: it cannot change."""
+    """Store the facts that a worker reports about an image, bottom layer first. They never
+    change."""
     image, made = Image.objects.get_or_create(digest=digest, defaults={"config": config})
     if made:
         ImageLayer.objects.bulk_create(
             ImageLayer(
                 image=image,
                 position=number,
-                diff_id=one.diff_id,
-                digest=one.digest,
-                size=one.size,
-                unpacked=one.unpacked,
-                created_by=one.created_by,
+                diff_id=layer.diff_id,
+                digest=layer.digest,
+                size=layer.size,
+                unpacked=layer.unpacked,
+                created_by=layer.created_by,
             )
-            for number, one in enumerate(layers)
+            for number, layer in enumerate(layers)
         )
 
 
 def begin(job: ImageJob) -> bool:
-    """A worker takes it up, or takes it up again. False: it is over."""
+    """Mark the job as running, also after its worker was lost. Return False if the job has
+    ended."""
     return _move(job, JobState.WORKING)
 
 
 def finish(job: ImageJob, result: Mapping[str, Any]) -> bool:
-    """It is done, and this came of it."""
+    """Mark the job as done, with its result."""
     return _move(job, JobState.DONE, result=dict(result), finished_at=timezone.now())
 
 
 def fail(job: ImageJob, reason: str) -> bool:
-    """It could not be done, and this is why."""
+    """Mark the job as failed, with the reason."""
     return _move(job, JobState.FAILED, reason=reason, finished_at=timezone.now())
 
 
 @transaction.atomic
 def finish_commit(job: ImageJob, digest: str, size: int) -> bool:
-    """The image is in the store: name it, and make it a release if that was asked for."""
+    """Tag the created image, and make a release of it if that was requested."""
     tag = job.arguments["tag"]
     if not finish(job, {"digest": digest, "tag": tag, "bytes": size}):
         return False
     ImageTag.objects.update_or_create(app=job.app, name=tag, defaults={"digest": digest, "created_by": job.created_by})
-    audit.record(job.created_by, f"kept {job.arguments['instance']} as the image {tag}", app=job.app)
+    audit.record(job.created_by, f"saved {job.arguments['instance']} as the image {tag}", app=job.app)
     if job.arguments["deploy"]:
         rollout = _release(job.created_by, job.app, digest, f"Commit {tag} of {job.arguments['instance']}")
         ImageJob.objects.filter(pk=job.pk).update(result={"digest": digest, "tag": tag, "bytes": size, "release": rollout.release.number})
@@ -162,7 +168,7 @@ def _release(actor: Person | None, app: App, digest: str, description: str) -> R
     app = lock_app(app)
     now = intended_release(app)
     if now is None:
-        raise Conflict(f"{app.name} has no release whose process types could be taken.", hint="Deploy a source first.")
+        raise Conflict(f"{app.name} has no release from which to copy the process types.", hint="Deploy a source first.")
     return make_release(
         app,
         image=digest,
@@ -176,13 +182,13 @@ def _release(actor: Person | None, app: App, digest: str, description: str) -> R
 
 
 def _ask(actor: Person, app: App, kind: JobKind, about: str, arguments: Mapping[str, Any], *, again: bool) -> ImageJob:
-    """Queue a job, unless the same is being done, or was and need not be done `again`."""
+    """Queue a job, unless the same job is open, or was done and `again` is False."""
     app = lock_app(app)
     last = last_job(app, kind, about)
     if last is not None and (last.state in _OPEN or (last.state == JobState.DONE and not again)):
         return last
     if ImageJob.objects.filter(app__team=app.team_id, state__in=_OPEN).count() >= MOST_OPEN:
-        raise Conflict(f"Team {app.team.name} has {MOST_OPEN} jobs with images under way.", hint="Wait for one to end.")
+        raise Conflict(f"Team {app.team.name} already has {MOST_OPEN} open image jobs.", hint="Wait until one has ended.")
     job = ImageJob.objects.create(app=app, kind=kind, about=about, arguments=dict(arguments), created_by=actor)
     enqueue(Task.IMAGE_JOB, job.pk)
     events.announce(app.name, events.Kind.IMAGE)
@@ -190,7 +196,7 @@ def _ask(actor: Person, app: App, kind: JobKind, about: str, arguments: Mapping[
 
 
 def _move(job: ImageJob, state: JobState, **values: object) -> bool:
-    """Compare and swap; losing the race is a normal outcome."""
+    """Change the state by compare and swap. Losing the race is normal."""
     moved = ImageJob.objects.filter(pk=job.pk, state__in=_OPEN).update(state=state, **values) == 1
     if moved:
         events.announce(job.app.name, events.Kind.IMAGE)
@@ -199,14 +205,14 @@ def _move(job: ImageJob, state: JobState, **values: object) -> bool:
 
 def _check_kept(image: Named) -> None:
     if not image.is_kept:
-        raise Conflict(f"The image of {image.name} is kept no more.", hint="Deploy its source again.")
+        raise Conflict(f"The image of {image.name} has been deleted.", hint="Deploy its source again.")
 
 
 def _check_tag(app: App, tag: str) -> None:
     if not _TAG.fullmatch(tag):
-        raise ValueRefused(f"{tag!r} cannot name an image.", field="tag", hint="Use up to 64 of a-z, 0-9, dot, dash and underscore.")
+        raise ValueRefused(f"{tag!r} is not a valid tag.", field="tag", hint="Use up to 64 of a-z, 0-9, dot, hyphen and underscore.")
     if _OF_RELEASES.fullmatch(tag):
-        raise ValueRefused(f"{tag} is a name that releases have.", field="tag", hint="Choose another, such as before-the-move.")
+        raise ValueRefused(f"{tag} is reserved for releases.", field="tag", hint="Choose another tag, such as before-the-move.")
     tags = ImageTag.objects.filter(app=app)
     if tags.count() >= MOST_TAGS and not tags.filter(name=tag).exists():
-        raise Conflict(f"{app.name} has {MOST_TAGS} tags, and each keeps an image on the disk.", hint="Take one away first.")
+        raise Conflict(f"{app.name} already has {MOST_TAGS} tags, which is the maximum.", hint="Remove a tag first.")

@@ -1,4 +1,4 @@
-"""An image's facts as values: what a worker tells, what pages and the API show. Pure."""
+"""Facts about images as values: workers report them, pages and the API show them. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TypedDict
 
 
 class Config(TypedDict):
-    """How to run an image, as its row keeps it."""
+    """The run configuration of an image, as it is stored in its row."""
 
     environment: dict[str, str]
     working_directory: str
@@ -23,7 +23,7 @@ class Config(TypedDict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerFacts:
-    """One layer; bytes."""
+    """One layer. Sizes in bytes."""
 
     diff_id: str
     digest: str
@@ -42,25 +42,25 @@ class Holder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SharedLayer:
-    """A layer as one team may know of it: its own apps by name, others only as a number."""
+    """A layer as one team may see it: its own apps by name, others only as a number."""
 
     facts: LayerFacts
-    apps: tuple[str, ...]  # of this team, but the one that is looked at
+    apps: tuple[str, ...]  # the team's other apps that have the layer
     others: int  # apps of other teams
-    images: int  # kept images that have it, this one too
+    images: int  # kept images that have the layer, including this image
 
     @property
     def name(self) -> str:
-        return self.facts.created_by or "A layer that nobody described"
+        return self.facts.created_by or "Layer without a description"
 
     @property
     def is_shared(self) -> bool:
-        """Whether it costs this app nothing alone."""
+        """Return True if another app or image has the layer too."""
         return bool(self.apps or self.others)
 
     @property
     def warmth(self) -> int:
-        """0 to 3, by how many apps have it: what colours it."""
+        """Return 0 to 3, by the number of apps that have the layer. It selects the colour."""
         holders = len(self.apps) + self.others
         return 0 if holders == 0 else 1 if holders == 1 else 2 if holders < 5 else 3
 
@@ -71,7 +71,7 @@ class SharedLayer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageView:
-    """One image with its layers, topmost first."""
+    """An image with its layers, topmost first."""
 
     digest: str
     config: Config
@@ -87,7 +87,7 @@ class ImageView:
 
     @property
     def own(self) -> int:
-        """Bytes of layers that no other kept image has, of whatever app."""
+        """Return the bytes of layers that no other kept image of any app has."""
         return sum(layer.facts.size for layer in self.layers if layer.images < 2)
 
     @property
@@ -97,7 +97,8 @@ class ImageView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """A layer in the picture of all apps: what stands on it, and whose it is. `more` layers may be drawn as one."""
+    """A layer in the picture of all apps, with the layers above it and its apps. `more` layers may
+    be drawn as one block."""
 
     name: str
     size: int
@@ -105,7 +106,7 @@ class Block:
     others: int
     more: int = 0
     above: tuple[Block, ...] = ()
-    tops: tuple[str, ...] = ()  # apps whose topmost layer this is
+    tops: tuple[str, ...] = ()  # apps for which this is the topmost layer
 
     @property
     def height(self) -> int:
@@ -118,15 +119,16 @@ class Block:
 
     @property
     def width(self) -> int:
-        """In columns."""
+        """Return the width in columns."""
         return min(max(len(self.apps), 1), 12)
 
 
-_STEPS = (64 * 2**10, 2**20, 8 * 2**20, 32 * 2**20, 96 * 2**20)  # bytes: layers differ by five orders of magnitude, so steps and no scale
+# bytes; steps instead of a scale, because the sizes of layers differ by five orders of magnitude
+_STEPS = (64 * 2**10, 2**20, 8 * 2**20, 32 * 2**20, 96 * 2**20)
 
 
 def height_of(size: int) -> int:
-    """1 to 6."""
+    """Return a height from 1 to 6."""
     return 1 + sum(size >= step for step in _STEPS)
 
 
@@ -142,7 +144,8 @@ LONGEST_CHAIN = 6
 
 
 def picture(images: Mapping[str, ImageView]) -> tuple[Block, ...]:
-    """App to its live image in, one tree for each bottom layer out: apps that share a layer and all below it stand on one block."""
+    """Convert the live images of apps to one tree per bottom layer. Apps that share a layer and all
+    layers below share a block."""
     roots: dict[str, _Node] = {}
     for app, image in images.items():
         level, node = roots, None
@@ -152,7 +155,7 @@ def picture(images: Mapping[str, ImageView]) -> tuple[Block, ...]:
             level = node.above
         if node is not None:
             node.tops.append(app)
-    return tuple(_block(node) for node in sorted(roots.values(), key=lambda one: -len(one.apps)))
+    return tuple(_block(node) for node in sorted(roots.values(), key=lambda root: -len(root.apps)))
 
 
 def _block(node: _Node) -> Block:
@@ -160,16 +163,16 @@ def _block(node: _Node) -> Block:
     while len(chain[-1].above) == 1 and not chain[-1].tops:
         chain.append(next(iter(chain[-1].above.values())))
     end = chain[-1]
-    above = tuple(_block(one) for one in sorted(end.above.values(), key=lambda one: -len(one.apps)))
+    above = tuple(_block(child) for child in sorted(end.above.values(), key=lambda child: -len(child.apps)))
     shown = chain
     folded: list[_Node] = []
     if len(chain) > LONGEST_CHAIN:
-        large = sorted(chain, key=lambda one: -one.layer.facts.size)[: LONGEST_CHAIN - 1]
-        shown = [one for one in chain if any(one is kept for kept in large)]
-        folded = [one for one in chain if not any(one is kept for kept in large)]
-    blocks = [_single(one) for one in shown]
+        large = sorted(chain, key=lambda link: -link.layer.facts.size)[: LONGEST_CHAIN - 1]
+        shown = [link for link in chain if any(link is kept for kept in large)]
+        folded = [link for link in chain if not any(link is kept for kept in large)]
+    blocks = [_single(link) for link in shown]
     if folded:
-        size = sum(one.layer.facts.size for one in folded)
+        size = sum(link.layer.facts.size for link in folded)
         name = f"{len(folded)} smaller layers"
         blocks.append(Block(name=name, size=size, apps=tuple(end.apps), others=end.layer.others, more=len(folded)))
     top, tops = blocks[-1], tuple(end.tops)

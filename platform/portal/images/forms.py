@@ -1,4 +1,4 @@
-"""What is asked of images."""
+"""Forms for images."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from portal.images.actions import FORMATS
 
 
 class TagForm(forms.Form):
-    """A name for an image."""
+    """Input for a tag."""
 
     tag = forms.CharField(label="Tag", max_length=64, widget=forms.TextInput({"autocomplete": "off", "spellcheck": "false"}))
 
 
 class CommitForm(TagForm):
-    """An image of an instance, and what to do with it."""
+    """Input to create an image from an instance."""
 
     deploy = forms.BooleanField(required=False)
 
 
 class CompareForm(forms.Form):
-    """Two images of one app, by what they are called."""
+    """Input for two images of an app, by their names."""
 
     before = forms.CharField(max_length=64)
     after = forms.CharField(max_length=64)
 
 
 class SaveForm(forms.Form):
-    """An archive's form."""
+    """Input for the format of an archive."""
 
-    format = forms.ChoiceField(choices=[(one, one) for one in FORMATS])
+    format = forms.ChoiceField(choices=[(name, name) for name in FORMATS])

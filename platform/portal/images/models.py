@@ -1,4 +1,4 @@
-"""Images as the portal knows them: what never changes of each, the names a team gave, and questions that only a node can answer."""
+"""Images: their constant facts, their tags, and jobs that only a node can do."""
 
 from __future__ import annotations
 
@@ -9,22 +9,24 @@ from portal.apps.models import App
 
 
 class Image(models.Model):
-    """One image, by the digest of its manifest. The store is its node's; these are facts read from it once."""
+    """An image, by the digest of its manifest. The node has the image itself; the facts were read
+    from it once."""
 
     digest = models.CharField(max_length=80, unique=True)
-    config = models.JSONField(default=dict)  # how to run it: the keys of portal.images.facts.Config
+    # the run configuration: the keys of portal.images.facts.Config
+    config = models.JSONField(default=dict)
     created_at = models.DateTimeField(auto_now_add=True)
 
 
 class ImageLayer(models.Model):
-    """One layer of one image. The same layer of another image is another row with the same diff ID."""
+    """A layer of an image. The same layer of another image is another row with the same diff ID."""
 
     image = models.ForeignKey(Image, on_delete=models.CASCADE, related_name="layers")
-    position = models.PositiveSmallIntegerField()  # 0 is the bottom
+    position = models.PositiveSmallIntegerField()  # 0 is the bottom layer
     diff_id = models.CharField(max_length=80, db_index=True)
     digest = models.CharField(max_length=80)  # of the compressed blob
     size = models.PositiveBigIntegerField()  # bytes, compressed
-    unpacked = models.PositiveBigIntegerField()  # bytes of its tar; 0 where that was never noted
+    unpacked = models.PositiveBigIntegerField()  # bytes of its tar; 0 if not known
     created_by = models.TextField(blank=True)
 
     class Meta:
@@ -33,7 +35,7 @@ class ImageLayer(models.Model):
 
 
 class ImageTag(models.Model):
-    """A name that a team gave an image of an app. The image stays as long as it has one."""
+    """A name that a team gave to an image of an app. An image is kept as long as it has a tag."""
 
     app = models.ForeignKey(App, on_delete=models.CASCADE, related_name="image_tags")
     name = models.CharField(max_length=64)
@@ -47,8 +49,8 @@ class ImageTag(models.Model):
 
 
 class JobKind(models.TextChoices):
-    COMPARE = "compare", "Comparison"  # of the files of two images
-    WRITTEN = "written", "What an instance wrote"
+    COMPARE = "compare", "Comparison"  # compares the files of two images
+    WRITTEN = "written", "Filesystem changes of an instance"
     COMMIT = "commit", "Commit"
     SAVE = "save", "Download"
 
@@ -61,19 +63,21 @@ class JobState(models.TextChoices):
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing will change any more."""
+        """Return True if the state cannot change any more."""
         return self in (JobState.DONE, JobState.FAILED)
 
 
 class ImageJob(models.Model):
-    """Something to be done with images on their node, and what came of it; gone some time after that (see portal.images.jobs)."""
+    """A job on images, run by their node, and its result. Deleted some time after its end (see
+    portal.images.jobs)."""
 
     app = models.ForeignKey(App, on_delete=models.CASCADE, related_name="image_jobs")
     kind = models.CharField(max_length=10, choices=JobKind.choices)
-    about = models.CharField(max_length=200)  # what tells it from others of its kind: "sha256:… sha256:…", an instance, a digest and a form
+    # the subject of the job: "sha256:… sha256:…", an instance, or a digest and a format
+    about = models.CharField(max_length=200)
     arguments = models.JSONField(default=dict)
     state = models.CharField(max_length=10, choices=JobState.choices, default=JobState.QUEUED)
-    reason = models.TextField(blank=True)  # of a failed one
+    reason = models.TextField(blank=True)  # of a failed job
     result = models.JSONField(default=dict)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)

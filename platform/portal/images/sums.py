@@ -1,4 +1,4 @@
-"""What sharing comes to, and what two images have in common, from facts alone. Pure."""
+"""Compute the savings by shared layers, and compare the layers of two images. Pure."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from portal.images.facts import ImageView, SharedLayer
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sums:
-    """Bytes, compressed, over some images."""
+    """Sizes over some images, in compressed bytes."""
 
     images: int
-    layers: int  # each counted once
-    stored: int  # each layer once
-    alone: int  # what it would be if no image shared a layer
+    layers: int  # distinct layers
+    stored: int  # each layer counted once
+    alone: int  # the size if no layers were shared
 
     @property
     def saved(self) -> int:
@@ -27,7 +27,7 @@ class Sums:
 
 
 def summed(views: Sequence[ImageView]) -> Sums:
-    """The same image twice is one."""
+    """Sum up images. An image that occurs twice is counted once."""
     images = {view.digest: view for view in views}
     sizes = {layer.facts.diff_id: layer.facts.size for view in images.values() for layer in view.layers}
     return Sums(images=len(images), layers=len(sizes), stored=sum(sizes.values()), alone=sum(view.size for view in images.values()))
@@ -35,7 +35,7 @@ def summed(views: Sequence[ImageView]) -> Sums:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparedLayer:
-    """A layer of either image: "both", "before" or "after"."""
+    """A layer of a comparison: in "both", "before" or "after"."""
 
     layer: SharedLayer
     where: str
@@ -43,7 +43,8 @@ class ComparedLayer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compared:
-    """Two images by their layers, topmost first; those only in the later one stand above those only in the earlier."""
+    """The layers of two images, topmost first. Layers only in the later image are above those only
+    in the earlier image."""
 
     layers: tuple[ComparedLayer, ...]
     common: int  # bytes
@@ -52,7 +53,7 @@ class Compared:
 
 
 def compared(before: ImageView | None, after: ImageView | None) -> Compared | None:
-    """None while one of them is unknown."""
+    """Compare two images. None if one of them is unknown."""
     if before is None or after is None:
         return None
     old, new = ({layer.facts.diff_id for layer in view.layers} for view in (before, after))

@@ -1,4 +1,4 @@
-"""Addresses of images. One of an app goes by release, such as v3, or by tag."""
+"""URLs of images. An image of an app is named by its release, such as v3, or by a tag."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The picture of all images, one image, two beside each other, and what an instance wrote."""
+"""Views of images: the picture of all images, one image, a comparison, and the changes of an
+instance."""
 
 from __future__ import annotations
 
@@ -40,16 +41,17 @@ def images(request: SignedInRequest) -> HttpResponse:
 
 @signed_in
 def image(request: SignedInRequest, name: str, image: str) -> HttpResponse:
-    """Its layers as a stack, how it is run, its names, and what can be done with it."""
+    """Show the layers, configuration, tags and actions of an image."""
     return render(request, "images/image.html", _image_context(image_for(request.user, name, image), TagForm()))
 
 
 @signed_in
 def compare(request: SignedInRequest, name: str) -> HttpResponse:
-    """Two images: which layers they share is known at once, which files differ is asked of the node."""
+    """Compare two images. Shared layers are known; the files are compared by the node on
+    request."""
     app, form = app_for(request.user, name), CompareForm(request.GET)
     if not form.is_valid():
-        raise NotFound("Name two images to compare.", hint="Choose Compare beside a deploy.")
+        raise NotFound("Choose two images to compare.", hint="Use Compare in the list of deploys.")
     before, after = named(app, form.cleaned_data["before"]), named(app, form.cleaned_data["after"])
     job = last_job(app, JobKind.COMPARE, actions.about_files(before.digest, after.digest))
     context = {
@@ -68,10 +70,10 @@ def compare(request: SignedInRequest, name: str) -> HttpResponse:
 @signed_in
 @require_POST
 def compare_files(request: SignedInRequest, name: str) -> HttpResponse:
-    """Have the files compared."""
+    """Start a comparison of the files."""
     app, form = app_for(request.user, name), CompareForm(request.POST)
     if not form.is_valid():
-        raise NotFound("Name two images to compare.", hint="Choose Compare beside a deploy.")
+        raise NotFound("Choose two images to compare.", hint="Use Compare in the list of deploys.")
     before, after = named(app, form.cleaned_data["before"]), named(app, form.cleaned_data["after"])
     back = f"{reverse('compare', args=[name])}?before={before.name}&after={after.name}"
     return _asked(request, lambda: actions.compare(request.user, before=before, after=after), back)
@@ -79,14 +81,14 @@ def compare_files(request: SignedInRequest, name: str) -> HttpResponse:
 
 @signed_in
 def instance(request: SignedInRequest, name: str, number: str) -> HttpResponse:
-    """One instance: what it wrote, and a way to keep it."""
+    """Show the filesystem changes of an instance, and a form to save it as an image."""
     return render(request, "images/instance.html", _instance_context(request, name, number, CommitForm(initial={"deploy": False})))
 
 
 @signed_in
 @require_POST
 def look_at_instance(request: SignedInRequest, name: str, number: str) -> HttpResponse:
-    """Have it told what it wrote until now."""
+    """Start a list of the instance's filesystem changes."""
     found = instance_for(request.user, name, number)
     return _asked(request, lambda: actions.look_at_instance(request.user, instance=found), reverse("instance", args=[name, number]))
 
@@ -94,7 +96,7 @@ def look_at_instance(request: SignedInRequest, name: str, number: str) -> HttpRe
 @signed_in
 @require_POST
 def commit(request: SignedInRequest, name: str, number: str) -> HttpResponse:
-    """Have an image made of it."""
+    """Start the creation of an image from an instance."""
     found, form = instance_for(request.user, name, number), CommitForm(request.POST)
     if form.is_valid():
         try:
@@ -108,33 +110,35 @@ def commit(request: SignedInRequest, name: str, number: str) -> HttpResponse:
 @signed_in
 @require_POST
 def save(request: SignedInRequest, name: str, image: str) -> HttpResponse:
-    """Have an archive made of it."""
+    """Start the creation of an archive of an image."""
     found, form = image_for(request.user, name, image), SaveForm(request.POST)
     if not form.is_valid():
-        raise NotFound("There is no such format.", hint="Choose one on the image's page.")
+        raise NotFound("Unknown format.", hint="Choose one on the image's page.")
     back = reverse("image", args=[name, image])
     return _asked(request, lambda: actions.save(request.user, image=found, form=form.cleaned_data["format"]), f"{back}#download")
 
 
 @signed_in
 def archive(request: SignedInRequest, name: str, number: int) -> HttpResponseBase:
-    """The archive itself, while it is kept."""
+    """Download the archive of a job."""
     job = job_for(request.user, name, number)
     path = archive_of(job)
     if job.kind != JobKind.SAVE or job.state != JobState.DONE or not path.exists():
-        raise NotFound("This archive is kept no more.", hint="Archives are kept for an hour; ask for it again on the image's page.")
+        raise NotFound("This archive has been deleted.", hint="Archives are deleted after an hour. Create it again on the image's page.")
     return file_response(path, filename=job.result["filename"], content_type="application/x-tar")
 
 
 @signed_in
 @require_POST
 def add_tag(request: SignedInRequest, name: str, image: str) -> HttpResponse:
-    """Give it a name."""
+    """Add a tag to an image."""
     found, form = image_for(request.user, name, image), TagForm(request.POST)
     if form.is_valid():
         try:
             actions.add_tag(request.user, image=found, tag=form.cleaned_data["tag"])
-            messages.success(request, f"The image of {found.name} is {form.cleaned_data['tag']} too.\nIt is kept as long as it has a tag.")
+            messages.success(
+                request, f"The image of {found.name} now has the tag {form.cleaned_data['tag']}.\nIt is kept as long as it has a tag."
+            )
             return redirect("image", name, image)
         except Refused as refused:
             refusals.mark(form, refused)
@@ -144,21 +148,21 @@ def add_tag(request: SignedInRequest, name: str, image: str) -> HttpResponse:
 @signed_in
 @require_POST
 def remove_tag(request: SignedInRequest, name: str, tag: str) -> HttpResponse:
-    """Take a name away."""
+    """Remove a tag."""
     app = app_for(request.user, name)
     try:
         actions.remove_tag(request.user, app=app, tag=tag)
     except Refused as refused:
         refusals.notice(request, refused)
     else:
-        messages.success(request, f"{tag} names no image any more.\nReleases keep theirs; an image that nothing keeps goes within an hour.")
+        messages.success(request, f"The tag {tag} was removed.\nAn image without a tag or a kept release is deleted within an hour.")
     return redirect("images")
 
 
 @signed_in
 @require_POST
 def deploy(request: SignedInRequest, name: str, image: str) -> HttpResponse:
-    """Make a release of it."""
+    """Make a release of an image."""
     found = image_for(request.user, name, image)
     try:
         rollout = actions.deploy(request.user, image=found)
@@ -166,13 +170,13 @@ def deploy(request: SignedInRequest, name: str, image: str) -> HttpResponse:
         refusals.notice(request, refused)
         return redirect("image", name, image)
     messages.success(
-        request, f"v{rollout.release.number} is on its way with the image {found.name}.\nWhat runs now serves until it is healthy."
+        request, f"v{rollout.release.number} is being rolled out with the image {found.name}.\nThe live release serves until it is healthy."
     )
     return redirect("app", name)
 
 
 def _asked(request: SignedInRequest, ask: Callable[[], ImageJob], back: str) -> HttpResponse:
-    """Ask, and go where the answer will appear."""
+    """Start a job, and redirect to the page that will show the result."""
     try:
         ask()
     except Refused as refused:

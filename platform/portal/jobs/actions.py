@@ -1,4 +1,4 @@
-"""Writes to jobs and runs: a tick makes one run, a person may ask for one, workers take it to its end."""
+"""Change cron jobs and runs: the schedule or a person creates a run, and workers execute it."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from portal.quotas import decision
 from portal.releases.actions import add_step, lock_app
 from portal.releases.models import Release, Rollout, RolloutState
 
-MOST_OPEN = 20  # of one app, running or waiting
-KEPT = 50  # of one app and name
+MOST_OPEN = 20  # queued or running, per app
+KEPT = 50  # per app and name
 KEPT_FOR = timedelta(days=30)
 
 _BEFORE = {
@@ -34,7 +34,10 @@ _BEFORE = {
 
 @transaction.atomic
 def tick(job: CronJob, now: datetime) -> Run | None:
-    """Make the run that is due and move the job on; ticks missed meanwhile fall together into it. None: another was quicker."""
+    """Create the run that is due, and set the job's next time. Missed runs are combined into one.
+
+    Return None if another worker was first.
+    """
     following = next_after(job.schedule, job.timezone, now)
     if CronJob.objects.filter(pk=job.pk, next_at=job.next_at).update(next_at=following) == 0:
         return None
@@ -44,49 +47,53 @@ def tick(job: CronJob, now: datetime) -> Run | None:
     try:
         with transaction.atomic():
             return _make_run(job, app, app.current_release, scheduled_for=job.next_at)
-    except IntegrityError:  # that tick had its run before the job was replaced by its like
+    except IntegrityError:  # this time already had its run, before the job was replaced by one with the same schedule
         return None
 
 
 @transaction.atomic
 def run_now(actor: Person, *, app: App, job: CronJob) -> Run:
-    """Run a job at once, by its own rule of overlap."""
+    """Run a job now. Its overlap rule applies."""
     require_member(actor, app.team)
     app = lock_app(app)
     if app.current_release is None:
-        raise Conflict(f"Nothing of {app.name} is live.", hint="Deploy it first.")
+        raise Conflict(f"{app.name} has no live release.", hint="Deploy it first.")
     if job.overlap == "skip" and Run.objects.filter(app=app, kind=RunKind.CRON, name=job.name, state__in=OPEN).exists():
-        raise Conflict(f"{job.name} is running already.", hint='Wait for it to end, or give the job overlap = "allow".')
+        raise Conflict(f"{job.name} is already running.", hint='Wait for it to end, or set overlap = "allow" for the job.')
     if Run.objects.filter(app=app, state__in=OPEN).count() >= MOST_OPEN:
-        raise Conflict(f"{app.name} has {MOST_OPEN} runs under way.", hint="Wait for one to end.")
+        raise Conflict(f"{app.name} already has {MOST_OPEN} open runs.", hint="Wait until one has ended.")
     audit.record(actor, f"ran the cron job {job.name}", app=app)
     return _make_run(job, app, app.current_release, actor=actor)
 
 
 @transaction.atomic
 def stop(actor: Person, *, app: App, run: Run) -> None:
-    """End a run that waits or goes on. Over from now; a worker then ends its container: SIGTERM, and SIGKILL after a while."""
+    """Stop a queued or running run. Its state changes immediately.
+
+    A worker then stops its container, by SIGTERM, and by SIGKILL after a while.
+    """
     require_member(actor, app.team)
     if not finish(run, RunState.STOPPED, f"{actor.username} stopped it."):
-        raise Conflict(f"Run {run.pk} of {run.source} is over already.", hint="Look at its outcome.")
+        raise Conflict(f"Run {run.pk} of {run.source} has already ended.", hint="Check its outcome.")
     audit.record(actor, f"stopped run {run.pk} of {run.source}", app=app)
     enqueue(Task.TEND_RUNS, app.pk)
 
 
 @transaction.atomic
 def run_again(actor: Person, *, app: App, run: Run) -> Run:
-    """Run the app's post-deploy script once more after it failed or was stopped, as the live release has it."""
+    """Retry the app's post-deploy script after it failed or was stopped, with the script of the
+    live release."""
     require_member(actor, app.team)
     app = lock_app(app)
     last = Run.objects.filter(app=app, kind=RunKind.POSTDEPLOY).order_by("-id").first()
     if run.kind != RunKind.POSTDEPLOY:
-        raise Conflict(f"Run {run.pk} is one of the job {run.name}.", hint="Run the job: it has a button and an address of its own.")
+        raise Conflict(f"Run {run.pk} belongs to the cron job {run.name}.", hint="Use Run now of the job instead.")
     if last is None or last.pk != run.pk or not last.can_run_again:
-        raise Conflict("The post-deploy script has not failed, or runs again already.", hint="Look at its last run.")
+        raise Conflict("The post-deploy script has not failed, or is already running again.", hint="Check its last run.")
     declared = app.current_release.declared.postdeploy if app.current_release is not None else None
     if app.current_release is None or declared is None or not declared.command:
-        raise Conflict(f"The live release of {app.name} has no post-deploy script.", hint="Deploy one that has.")
-    audit.record(actor, "ran the post-deploy script again", app=app)
+        raise Conflict(f"The live release of {app.name} has no post-deploy script.", hint="Deploy a release that has one.")
+    audit.record(actor, "retried the post-deploy script", app=app)
     again = Run.objects.create(
         app=app,
         release=app.current_release,
@@ -103,7 +110,8 @@ def run_again(actor: Person, *, app: App, run: Run) -> Run:
 
 @transaction.atomic
 def take_up(run: Run, *, most: int) -> bool:
-    """A worker begins with it, unless `most` of its team run already. False then, or when it is over."""
+    """Assign a run to a worker, unless `most` runs of its team are running. Return False then, or
+    if the run has ended."""
     decision.lock(run.app.team)
     if Run.objects.filter(app__team=run.app.team_id, state=RunState.RUNNING).count() >= most:
         return False
@@ -112,14 +120,14 @@ def take_up(run: Run, *, most: int) -> bool:
 
 @transaction.atomic
 def mark_started(run: Run) -> None:
-    """Its container runs."""
+    """Record that the run's container was started."""
     Run.objects.filter(pk=run.pk, started_at=None).update(started_at=timezone.now())
     events.announce(run.app.name, events.Kind.RUN)
 
 
 @transaction.atomic
 def finish(run: Run, state: RunState, reason: str = "") -> bool:
-    """It ended so. False when it was over already."""
+    """Record the end of a run. Return False if it had already ended."""
     if not _move(run, state, reason=reason, finished_at=timezone.now()):
         return False
     if run.kind == RunKind.POSTDEPLOY:
@@ -131,12 +139,12 @@ def finish(run: Run, state: RunState, reason: str = "") -> bool:
 
 @transaction.atomic
 def stop_all(app: App, reason: str) -> None:
-    """Nothing of the app is to run any more."""
+    """Stop all runs of an app."""
     Run.objects.filter(app=app, state__in=OPEN).update(state=RunState.STOPPED, reason=reason, finished_at=timezone.now())
 
 
 def forget_old() -> None:
-    """Delete runs that are over and long past, and all but the last few of each job."""
+    """Delete old finished runs, and all but the last few of each job."""
     over = Run.objects.exclude(state__in=OPEN).filter(kind=RunKind.CRON)
     over.filter(finished_at__lt=timezone.now() - KEPT_FOR).delete()
     for app, name in over.order_by().values_list("app", "name").distinct():
@@ -149,11 +157,11 @@ def _make_run(job: CronJob, app: App, release: Release, *, scheduled_for: dateti
     open_ones = Run.objects.filter(app=app, kind=RunKind.CRON, name=job.name, state__in=OPEN)
     skipped = ""
     if job.overlap == "replace":
-        open_ones.update(state=RunState.STOPPED, reason="The next run took its place.", finished_at=timezone.now())
+        open_ones.update(state=RunState.STOPPED, reason="The next run replaced it.", finished_at=timezone.now())
     elif job.overlap == "skip" and open_ones.exists():
-        skipped = "The run before had not ended."
+        skipped = "The previous run had not ended."
     if not skipped and Run.objects.filter(app=app, state__in=OPEN).count() >= MOST_OPEN:
-        skipped = f"{MOST_OPEN} runs of the app were under way."
+        skipped = f"The app already had {MOST_OPEN} open runs."
     run = Run.objects.create(
         app=app,
         release=release,
@@ -174,7 +182,7 @@ def _make_run(job: CronJob, app: App, release: Release, *, scheduled_for: dateti
 
 
 def _move(run: Run, state: RunState, **values: object) -> bool:
-    """Compare and swap; losing the race is a normal outcome."""
+    """Change the state by compare and swap. Losing the race is normal."""
     moved = Run.objects.filter(pk=run.pk, state__in=_BEFORE[state]).update(state=state, **values) == 1
     if moved:
         events.announce(run.app.name, events.Kind.RUN)

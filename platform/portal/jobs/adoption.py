@@ -1,4 +1,5 @@
-"""What a release that goes live brings with it: its jobs instead of the old ones, and the post-deploy script after the first."""
+"""Apply the jobs of a release that became live: its cron jobs, and the post-deploy script after the
+first release."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from portal.releases.models import Release
 
 
 def adopt_crons(app: App, declared: Declared) -> None:
-    """Make the app's jobs exactly these. One whose time is the same keeps its next tick."""
+    """Replace the app's cron jobs. A job with the same schedule keeps its next time."""
     known = {job.name: job for job in CronJob.objects.filter(app=app)}
     wanted = {cron.name: cron for cron in declared.crons}
     CronJob.objects.filter(app=app).exclude(name__in=wanted).delete()
@@ -27,7 +28,7 @@ def adopt_crons(app: App, declared: Declared) -> None:
 
 
 def queue_postdeploy(app: App, release: Release, declared: Declared) -> None:
-    """After the app's first release that went live."""
+    """Queue the post-deploy script, if this is the app's first live release."""
     if declared.postdeploy.command:
         Run.objects.create(
             app=app,

@@ -1,4 +1,4 @@
-"""Jobs that run by the clock, and runs: each one command in an instance of its own."""
+"""Cron jobs, and runs: each run is one command in its own instance."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from portal.apps.models import App
 
 
 class CronJob(models.Model):
-    """One [[cron]] of the live release's file. Replaced when another release goes live."""
+    """A [[cron]] entry of the live release's manifest. Replaced when another release becomes
+    live."""
 
     app = models.ForeignKey(App, on_delete=models.CASCADE, related_name="cron_jobs")
     name = models.CharField(max_length=63)
@@ -22,7 +23,8 @@ class CronJob(models.Model):
     overlap = models.CharField(max_length=10)  # skip, allow or replace
     timeout = models.FloatField()  # seconds
     sizes = models.JSONField(default=dict)  # cpu, memory, disk, pids, each a number or null
-    next_at = models.DateTimeField(db_index=True)  # whoever moves it on makes that tick's run
+    # the worker that changes it creates the run for that time
+    next_at = models.DateTimeField(db_index=True)
 
     class Meta:
         constraints = (models.UniqueConstraint(fields=("app", "name"), name="one_cron_job_a_name"),)
@@ -34,12 +36,13 @@ class RunState(models.TextChoices):
     RUNNING = "running", "Running"
     SUCCEEDED = "succeeded", "Succeeded"
     FAILED = "failed", "Failed"
-    SKIPPED = "skipped", "Skipped"  # the one before went on
-    STOPPED = "stopped", "Stopped"  # a newer one took its place, a person ended it, or the app went
+    SKIPPED = "skipped", "Skipped"  # the previous run had not ended
+    # replaced by a newer run, stopped by a person, or the app was deleted
+    STOPPED = "stopped", "Stopped"
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing will change any more."""
+        """Return True if the state cannot change any more."""
         return self not in (RunState.QUEUED, RunState.RUNNING)
 
 
@@ -49,18 +52,20 @@ class RunKind(models.TextChoices):
 
 
 class Run(models.Model):
-    """One command, run once. `started_at` is set when its container was started, not when a worker took it up."""
+    """A command that runs once. `started_at` is the start of its container, not of the worker's
+    task."""
 
     app = models.ForeignKey(App, on_delete=models.CASCADE, related_name="runs")
     release = models.ForeignKey("releases.Release", on_delete=models.CASCADE, related_name="runs")
     kind = models.CharField(max_length=10, choices=RunKind.choices)
-    name = models.CharField(max_length=63)  # of its job; postdeploy
+    name = models.CharField(max_length=63)  # the name of its job, or postdeploy
     command = models.TextField()
     timeout = models.FloatField()  # seconds
     sizes = models.JSONField(default=dict)
     state = models.CharField(max_length=10, choices=RunState.choices, default=RunState.QUEUED)
     reason = models.TextField(blank=True)
-    scheduled_for = models.DateTimeField(null=True, blank=True)  # the tick; null for one that a person or a deploy asked for
+    # the scheduled time; null if started by a person or a deploy
+    scheduled_for = models.DateTimeField(null=True, blank=True)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True, blank=True)
@@ -80,25 +85,27 @@ class Run(models.Model):
 
     @property
     def shown(self) -> str:
-        """Its state as the pages' vocabulary has it, where a build that succeeded is called built."""
+        """Return the state in the vocabulary of the pages, where `succeeded` means a successful
+        build."""
         return "done" if self.state == RunState.SUCCEEDED else self.state
 
     @property
     def can_stop(self) -> bool:
-        """Whether it waits or goes on."""
+        """Return True if it is queued or running."""
         return not RunState(self.state).is_over
 
     @property
     def can_run_again(self) -> bool:
-        """A post-deploy script that did not get through. A job has its own Run now."""
+        """Return True for a post-deploy script that failed or was stopped. Jobs have Run now
+        instead."""
         return self.kind == RunKind.POSTDEPLOY and self.state in (RunState.FAILED, RunState.STOPPED)
 
     @property
     def took(self) -> timedelta | None:
-        """From its start to its end."""
+        """Return the time from its start to its end."""
         return self.finished_at - self.started_at if self.finished_at is not None and self.started_at is not None else None
 
     @property
     def source(self) -> str:
-        """How its lines are called in the app's log."""
+        """Return the source name of its lines in the app's log."""
         return f"cron.{self.name}" if self.kind == RunKind.CRON else self.name

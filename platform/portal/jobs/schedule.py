@@ -1,4 +1,4 @@
-"""When a crontab line is due next. Pure but for the time zone database."""
+"""Compute the next time of a crontab line. Pure, except for the time zone database."""
 
 from __future__ import annotations
 
@@ -9,5 +9,6 @@ from cronsim import CronSim
 
 
 def next_after(schedule: str, timezone: str, moment: datetime) -> datetime:
-    """The first tick later than `moment`, in UTC. Hours that a change of clocks skips or repeats are as Debian's cron has them."""
+    """Return the first scheduled time after `moment`, in UTC. Hours that a clock change skips or
+    repeats are handled as by Debian's cron."""
     return next(CronSim(schedule, moment.astimezone(ZoneInfo(timezone)))).astimezone(UTC)

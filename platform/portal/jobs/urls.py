@@ -1,4 +1,4 @@
-"""Addresses of jobs."""
+"""URLs of jobs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Running a job now, stopping a run, running a failed script again. Jobs and runs are shown on their app's page."""
+"""Views that run a job, stop a run, or retry a failed script. The app's page shows jobs and
+runs."""
 
 from __future__ import annotations
 
@@ -18,39 +19,41 @@ from portal.errors import Refused
 from portal.jobs import actions
 from portal.jobs.access import cron_for, run_for
 
-_OUTCOME = "Its outcome appears below, its output in the log."
+_OUTCOME = "The outcome appears below, the output in the log."
 
 
 @signed_in
 @require_POST
 def run_job(request: SignedInRequest, name: str, job: str) -> HttpResponse:
-    """Run it, and go back to where its outcome will be."""
+    """Run a job, and redirect to the list of runs."""
     app = app_for(request.user, name)
     wanted = cron_for(app, job)
-    return _done(request, app, lambda: actions.run_now(request.user, app=app, job=wanted), f"{job} runs now.\n{_OUTCOME}")
+    return _done(request, app, lambda: actions.run_now(request.user, app=app, job=wanted), f"{job} was started.\n{_OUTCOME}")
 
 
 @signed_in
 @require_POST
 def stop_run(request: SignedInRequest, name: str, number: int) -> HttpResponse:
-    """End a run that waits or goes on."""
+    """Stop a queued or running run."""
     app = app_for(request.user, name)
     run = run_for(app, number)
-    said = f"{run.source} is stopped.\nIts process is told to end, and is killed if it does not."
+    said = f"{run.source} was stopped.\nIts process gets SIGTERM, and SIGKILL if it does not end."
     return _done(request, app, lambda: actions.stop(request.user, app=app, run=run), said)
 
 
 @signed_in
 @require_POST
 def run_again(request: SignedInRequest, name: str, number: int) -> HttpResponse:
-    """A post-deploy script that failed, once more."""
+    """Retry a failed post-deploy script."""
     app = app_for(request.user, name)
     run = run_for(app, number)
-    return _done(request, app, lambda: actions.run_again(request.user, app=app, run=run), f"The post-deploy script runs again.\n{_OUTCOME}")
+    return _done(
+        request, app, lambda: actions.run_again(request.user, app=app, run=run), f"The post-deploy script was started again.\n{_OUTCOME}"
+    )
 
 
 def _done(request: SignedInRequest, app: App, act: Callable[[], object], said: str) -> HttpResponse:
-    """Act, and go back to the list of runs with what came of it."""
+    """Perform the action, and redirect to the list of runs with a message about the result."""
     try:
         act()
     except Refused as refused:

@@ -1,8 +1,10 @@
-"""How many requests a person, a token and an address may send: token buckets in Redis, shared by all of the portal's processes.
+"""Limit the request rate per person, token and address with token buckets in Redis, shared by all
+portal processes.
 
-A bucket holds `burst` requests and is refilled at `rate` a second. One script reads and fills all buckets of a request in one round trip,
-with Redis's own clock. The libraries for it (django-ratelimit, limits) count in windows, one round trip a limit, and run inside the view,
-after the body was read. Where Redis is away, nothing is limited.
+A bucket holds `burst` requests and is refilled at `rate` per second. One script reads and fills all
+buckets of a request in one round trip, with Redis's own clock. The libraries for this
+(django-ratelimit, limits) count in windows, need one round trip per limit, and run inside the view,
+after the body was read. While Redis is not available, nothing is limited.
 """
 
 from __future__ import annotations
@@ -23,10 +25,10 @@ from portal.limits.visitor import Visitor
 
 log = logging.getLogger(__name__)
 _COMPLAIN_EVERY = 60.0  # seconds
-_BATCHES = 25  # parts of a burst, taken one at a time
+_BATCHES = 25  # parts of a burst; one part is taken at a time
 _PREPAID_SECONDS = 1.0
 _MOST_PREPAID = 4096
-# Returns how many seconds to wait, as text; 0 where the request may go on and was counted.
+# Returns as text how many seconds to wait; 0 if the request is allowed and was counted.
 _TAKE = """
 local now = redis.call('TIME')
 now = now[1] + now[2] / 1000000
@@ -49,7 +51,7 @@ return '0'
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bucket:
-    """`rate` requests a second, `burst` at once; `words` name whose it is."""
+    """Allows `rate` requests per second and `burst` at the same time. `words` name its owner."""
 
     key: str
     rate: int
@@ -61,19 +63,22 @@ class Bucket:
 
 
 class Rates:
-    """One client of Redis for one event loop.
+    """Limits requests through one Redis client in one event loop.
 
-    It takes a small part of a burst at once and spends it within a second, so that most requests of a busy client need no round trip.
+    It takes a small part of a burst at a time and uses it within a second. So most requests of a
+    busy client need no round trip.
     """
 
     def __init__(self, client: redis.asyncio.Redis, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._take = client.register_script(_TAKE)
         self._clock = clock
         self._complained = -math.inf
-        self._prepaid: OrderedDict[str, tuple[float, float]] = OrderedDict()  # the last bucket's key -> how much, and until when
+        # key of the last bucket -> remaining requests, and their expiry
+        self._prepaid: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     async def take(self, buckets: Sequence[Bucket], *, cost: float = 1.0) -> None:
-        """Count a request in all the buckets. TooManyRequests says how long to wait, and the request is counted in none."""
+        """Count a request in all buckets. If one is empty, raise TooManyRequests with the time to
+        wait, and count it in none."""
         key = buckets[-1].key
         prepaid, until = self._prepaid.pop(key, (0.0, 0.0))
         if prepaid >= cost and until > self._clock():
@@ -90,28 +95,28 @@ class Rates:
             self._prepaid.popitem(last=False)
 
     async def _ask(self, buckets: Sequence[Bucket], cost: float) -> float:
-        """How many seconds to wait; 0 where the cost was counted, or could not be."""
+        """Return the seconds to wait, or 0 if the cost was counted or Redis is not available."""
         arguments = [str(cost), *(str(number) for bucket in buckets for number in (bucket.rate, bucket.burst))]
         try:
             return float(await self._take(keys=[bucket.key for bucket in buckets], args=arguments))
         except (redis.RedisError, OSError) as error:
             if self._clock() - self._complained > _COMPLAIN_EVERY:
                 self._complained = self._clock()
-                log.warning("Requests are not limited, Redis did not answer: %s", error)
+                log.warning("Requests are not limited, because Redis did not answer: %s", error)
             return 0.0
 
 
 def _too_many(buckets: Sequence[Bucket], seconds: int) -> TooManyRequests:
-    rates = " and ".join(f"{bucket.rate} a second for {bucket.words}" for bucket in buckets)
+    rates = " and ".join(f"{bucket.rate} per second for {bucket.words}" for bucket in buckets)
     return TooManyRequests(
-        f"Too many requests: at most {rates}.",
-        hint=f"Wait {seconds} s, then send fewer at once. An admin can change the limits (SLIPWAY_PERSON_PER_SECOND).",
+        f"Too many requests. The limit is {rates}.",
+        hint=f"Wait {seconds} s, then send fewer requests at the same time. An admin can change the limits (SLIPWAY_PERSON_PER_SECOND).",
         retry_after=seconds,
     )
 
 
 def buckets_of(visitor: Visitor) -> list[Bucket]:
-    """A person's and their token's; or their address's, where nobody is known."""
+    """Return the buckets of the person and the token, or of the address for unknown senders."""
     if visitor.person is None:
         return [bucket_of_address(visitor.address)]
     found = [Bucket(key=f"slipway:rate:{visitor.name}", rate=settings.PERSON_PER_SECOND, words="one person")]
@@ -121,5 +126,5 @@ def buckets_of(visitor: Visitor) -> list[Bucket]:
 
 
 def bucket_of_address(address: str) -> Bucket:
-    """Of everybody who is not signed in behind one address."""
+    """Return the bucket of all senders without sign-in behind one address."""
     return Bucket(key=f"slipway:rate:address:{address}", rate=settings.ADDRESS_PER_SECOND, words="an address without sign-in")

@@ -1,4 +1,5 @@
-"""Refusals before any view runs, in the form that the client of the address reads: JSON, a page, or a line for git."""
+"""Responses to requests that are refused before a view runs, in the format of the client: JSON, a
+page, or a line for git."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ from portal.registry.answers import of as registry_answer
 
 
 def response_to(scope: Mapping[str, Any], refused: Refused) -> HttpResponse:
-    """Say what failed, why, and what to do; the rest of the request's body is not read."""
+    """Return the response with the error, its reason and its fix. The rest of the request's body is
+    not read."""
     response = _response(str(scope["path"]), dict(scope["headers"]).get(b"accept", b""), refused)
     response["Connection"] = "close"
     response["Cache-Control"] = "no-store"

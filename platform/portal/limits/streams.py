@@ -1,6 +1,8 @@
-"""How many answers without an end a person may have open: event streams and followed logs, counted in Redis for all processes.
+"""Limit the open streams per person: event streams and followed logs, counted in Redis for all
+processes.
 
-Each open stream is a lease that its process renews, so that a killed process leaves none behind. Where Redis is away, nothing is limited.
+Each open stream is a lease that its process renews, so a killed process does not leave any behind.
+While Redis is not available, nothing is limited.
 """
 
 from __future__ import annotations
@@ -38,12 +40,12 @@ class Streams:
 
     @asynccontextmanager
     async def of(self, visitor: str) -> AsyncIterator[None]:
-        """Hold one open. TooManyRequests: they have as many as they may."""
+        """Hold a stream open. Raise TooManyRequests if the person has too many."""
         key, lease = f"slipway:streams:{visitor}", uuid.uuid4().hex
         if not await self._begin(key, lease):
             raise TooManyRequests(
-                f"You have {self._most} live pages and followed logs open, the most one person may.",
-                hint="Close some. An admin can change the limit (SLIPWAY_STREAMS_PER_PERSON).",
+                f"You already have {self._most} live pages and followed logs open, which is the maximum.",
+                hint="Close some of them. An admin can change the limit (SLIPWAY_STREAMS_PER_PERSON).",
                 retry_after=30,
             )
         renewal = asyncio.create_task(self._renew(key, lease))
@@ -58,7 +60,7 @@ class Streams:
         try:
             return bool(await self._open(keys=[key], args=[now, now + LEASE_SECONDS, self._most, lease]))
         except (redis.RedisError, OSError) as error:
-            log.warning("Open streams are not counted, Redis did not answer: %s", error)
+            log.warning("Open streams are not counted, because Redis did not answer: %s", error)
             return True
 
     async def _renew(self, key: str, lease: str) -> None:
@@ -68,10 +70,10 @@ class Streams:
                 await self._client.zadd(key, {lease: time.time() + LEASE_SECONDS})
                 await self._client.expire(key, 300)
             except (redis.RedisError, OSError) as error:
-                log.warning("An open stream is not counted, Redis did not answer: %s", error)
+                log.warning("An open stream is not counted, because Redis did not answer: %s", error)
 
     async def _end(self, key: str, lease: str) -> None:
         try:
             await self._client.zrem(key, lease)
         except (redis.RedisError, OSError) as error:
-            log.warning("An ended stream counts for %s s more, Redis did not answer: %s", LEASE_SECONDS, error)
+            log.warning("An ended stream is still counted for %s s, because Redis did not answer: %s", LEASE_SECONDS, error)

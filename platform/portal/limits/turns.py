@@ -1,4 +1,5 @@
-"""How much of one process a person may hold at once: requests being answered take turns, and open bodies are summed up."""
+"""Limit what one person uses of a process: the requests that are processed at the same time, and
+the open bodies."""
 
 from __future__ import annotations
 
@@ -11,9 +12,11 @@ from portal.errors import TooManyRequests
 
 
 class Turns:
-    """At most `each` requests of one visitor are answered at once, and `together` of all; more wait, first come, first served.
+    """Limits requests: at most `each` of one visitor are processed at the same time, and `together`
+    of all.
 
-    So a hundred requests of one person wait for each other, and those of others pass them. Beyond `waiting` they are refused.
+    Further requests wait in order. So a hundred requests of one person wait for each other, and the
+    requests of others pass them. If more than `waiting` wait, they are refused.
     """
 
     def __init__(self, *, each: int, together: int, waiting: int) -> None:
@@ -24,12 +27,13 @@ class Turns:
 
     @asynccontextmanager
     async def of(self, visitor: str) -> AsyncIterator[None]:
-        """Wait for a turn and hold it. TooManyRequests: too many of theirs wait already."""
+        """Wait for a turn and hold it. Raise TooManyRequests if too many of this visitor's requests
+        wait."""
         queue = self._queues.setdefault(visitor, _Queue(turns=asyncio.Semaphore(self._each)))
         if queue.there >= self._each + self._waiting:
             raise TooManyRequests(
-                f"{self._each + self._waiting} requests of yours are being answered already.",
-                hint="Wait for their answers, then send fewer at once.",
+                f"{self._each + self._waiting} of your requests are already in progress.",
+                hint="Wait for the responses, then send fewer requests at the same time.",
                 retry_after=1,
             )
         queue.there += 1
@@ -49,7 +53,8 @@ class _Queue:
 
 
 class OpenBodies:
-    """Request bodies that are being received or held for a view: how many of one visitor, and their bytes."""
+    """Limits the request bodies of one visitor that are being received or used by a view: their
+    number and their bytes."""
 
     def __init__(self, *, most: int, most_bytes: int) -> None:
         self._most = most
@@ -58,10 +63,12 @@ class OpenBodies:
 
     @contextmanager
     def of(self, visitor: str) -> Iterator[Body]:
-        """Hold one open. TooManyRequests: they have as many as they may."""
+        """Hold a body open. Raise TooManyRequests if the visitor has too many."""
         total = self._visitors.setdefault(visitor, _Sum())
         if total.bodies >= self._most:
-            raise TooManyRequests(f"{self._most} request bodies of yours are open.", hint="Send fewer at once.", retry_after=5)
+            raise TooManyRequests(
+                f"{self._most} of your request bodies are already open.", hint="Send fewer requests at the same time.", retry_after=5
+            )
         total.bodies += 1
         body = Body(total, self._most_bytes)
         try:
@@ -81,18 +88,19 @@ class _Sum:
 
 @dataclass(slots=True)
 class Body:
-    """One open body; `length` in bytes, as far as it came."""
+    """An open body. `length` is the number of bytes received so far."""
 
     _total: _Sum
     _most_bytes: int
     length: int = field(default=0)
 
     def add(self, count: int) -> None:
-        """Count bytes that came. TooManyRequests: the bodies of this visitor take too much together."""
+        """Count received bytes. Raise TooManyRequests if the bodies of this visitor are too large
+        together."""
         if self._total.bytes + count > self._most_bytes:
             raise TooManyRequests(
-                f"Your requests under way take more than {self._most_bytes // 2**20} MiB of this Slipway's disk.",
-                hint="Wait until they have ended, then send one after the other.",
+                f"The bodies of your open requests together are larger than the limit of {self._most_bytes // 2**20} MiB.",
+                hint="Wait until they have ended, then send one request after the other.",
                 retry_after=10,
             )
         self.length += count

@@ -1,6 +1,7 @@
-"""Who sends a request, as far as limits need to know: a person by their token or session, else an address.
+"""Identify the sender of a request for the limits: a person by token or session, else an address.
 
-Not authentication: what a request may do is decided by its view. A person is remembered for some seconds, so limits cost no query.
+This is not authentication: the view decides what a request may do. A person is cached for some
+seconds, so limits need no query.
 """
 
 from __future__ import annotations
@@ -30,7 +31,11 @@ Headers = Mapping[bytes, bytes]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visitor:
-    """`address` is a network: one customer has at least a /64 of IPv6 (RFC 6177). `token` is a digest, empty without one."""
+    """The sender of a request.
+
+    `address` is a network: one customer has at least a /64 of IPv6 (RFC 6177). `token` is a digest,
+    empty without a token.
+    """
 
     address: str
     person: int | None = None
@@ -38,19 +43,19 @@ class Visitor:
 
     @property
     def name(self) -> str:
-        """One for each person, and for each address that no person comes from."""
+        """Return a name that is unique per person, or per address of unknown senders."""
         return f"person:{self.person}" if self.person is not None else f"address:{self.address}"
 
 
 class Visitors:
-    """Remembers whose credentials these are, in one process."""
+    """Caches the owners of credentials in one process."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._known: OrderedDict[str, tuple[float, int | None]] = OrderedDict()
 
     def remembered(self, scope: Mapping[str, Any], headers: Headers) -> Visitor | None:
-        """Return the sender without a query; None when their credentials must be looked up first."""
+        """Return the sender without a query, or None if the credentials must be looked up first."""
         credentials = _credentials(headers)
         if not credentials:
             return Visitor(address=address_of(scope))
@@ -60,7 +65,7 @@ class Visitors:
         return self._visitor(scope, credentials, kept[1])
 
     def look_up(self, scope: Mapping[str, Any], headers: Headers) -> Visitor:
-        """Return the sender by a query, and remember them. Unknown credentials are remembered too."""
+        """Return the sender by a query, and cache it. Unknown credentials are cached too."""
         credentials = _credentials(headers)
         person = _person_of(credentials)
         self._known[_digest(credentials)] = (self._clock() + _KEPT_SECONDS, person)
@@ -74,7 +79,8 @@ class Visitors:
 
 
 def address_of(scope: Mapping[str, Any]) -> str:
-    """Return the client's IPv4 address or IPv6 /64. The router alone reaches our socket, and it says which address that is."""
+    """Return the client's IPv4 address or IPv6 /64. Only the router can connect to our socket, and
+    it passes the address."""
     client = scope.get("client")
     return network_of(client[0] if client else "")
 
@@ -89,7 +95,8 @@ def network_of(address: str) -> str:
 
 
 def password_of(credentials: str) -> str:
-    """Return the password of HTTP Basic credentials (RFC 7617); empty when they are malformed."""
+    """Return the password of HTTP Basic credentials (RFC 7617), or an empty text if they are
+    malformed."""
     try:
         return base64.b64decode(credentials, validate=True).decode().partition(":")[2]
     except (binascii.Error, UnicodeDecodeError):
@@ -110,7 +117,8 @@ def _credentials(headers: Headers) -> str:
 
 
 def _person_of(credentials: str) -> int | None:
-    """Django's own care for connections begins only with the request, so the connection is closed here."""
+    """Look up the owner. Django closes connections only for requests, so the connection is closed
+    here."""
     kind, _, text = credentials.partition(" ")
     try:
         if kind == "token":
@@ -118,7 +126,7 @@ def _person_of(credentials: str) -> int | None:
             return person.pk if person is not None else None
         key = import_module(settings.SESSION_ENGINE).SessionStore(text).get(SESSION_KEY)
         return int(key) if key is not None else None
-    except DatabaseError:  # such as a full disk: counted by address, and the view says what is wrong
+    except DatabaseError:  # such as a full disk: count by address, and let the view report the error
         return None
     finally:
         connection.close()

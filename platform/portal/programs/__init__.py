@@ -1,1 +1,2 @@
-"""Programs that the portal runs on tenants' bytes, each held to memory, CPU, processes and time of its team."""
+"""Programs that the portal runs on tenants' data. Each has its team's limits of memory, CPU,
+processes and time."""

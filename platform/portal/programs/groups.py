@@ -1,7 +1,10 @@
-"""Control groups of the portal's programs: `<subtree>/team<N>/<id>`, made and removed by the portal, which is not root.
+"""Control groups for the portal's programs: `<subtree>/team<N>/<id>`. The portal creates and
+removes them without root.
 
-Root makes the subtree and gives it to the portal's user (runtime/containers/delegation.py); with systemd's `Delegate=yes` it is the
-service's own group. https://docs.kernel.org/admin-guide/cgroup-v2.html#delegation, https://docs.kernel.org/admin-guide/cgroup-v1/.
+Root creates the subtree and makes the portal's user its owner (runtime/containers/delegation.py).
+With systemd's `Delegate=yes`, the subtree is the service's own group.
+https://docs.kernel.org/admin-guide/cgroup-v2.html#delegation,
+https://docs.kernel.org/admin-guide/cgroup-v1/.
 """
 
 from __future__ import annotations
@@ -19,40 +22,43 @@ from pathlib import Path
 
 from portal.programs.limits import Limits, Reached, TeamLimits
 
-SERVING = "serving"  # the portal's own processes: on version 2 a group with children holds none itself
-_CONTROLLERS = ("cpu", "cpuacct", "memory", "pids")  # of version 1
-_PERIOD = 100_000  # microseconds over which a CPU limit is counted
-_SHARES, _WEIGHT = 128, 12  # an eighth of what the portal itself gets where both want the processor
+# for the portal's own processes: on version 2, a group with children cannot have processes
+SERVING = "serving"
+_CONTROLLERS = ("cpu", "cpuacct", "memory", "pids")  # for version 1
+_PERIOD = 100_000  # microseconds; the period of a CPU limit
+_SHARES, _WEIGHT = 128, 12  # an eighth of the portal's own share when both need the processor
 _ID = re.compile(r"(\d+)-(\d+)-\d+")
-_PATIENCE = 5.0  # seconds until the last process of a killed group is gone
+_PATIENCE = 5.0  # seconds to wait until the last process of a killed group has ended
 _numbers = itertools.count(1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """One program's group: a folder in each hierarchy, by controller; on version 2 they are all the same one."""
+    """The group of one program: a folder per controller in each hierarchy. On version 2 all are the
+    same folder."""
 
     folders: Mapping[str, Path]
     is_unified: bool
 
     @property
     def entrances(self) -> list[Path]:
-        """Files that a process writes 0 into to move itself here."""
+        """Return the files to which a process writes 0 to move itself into the group."""
         return [folder / "cgroup.procs" for folder in dict.fromkeys(self.folders.values())]
 
     def cpu_seconds(self) -> float:
-        """Return the processor time used so far."""
+        """Return the used processor time."""
         if self.is_unified:
             return _flat(_read(self.folders["cpu"] / "cpu.stat")).get("usage_usec", 0) / 1e6
         return int(_read(self.folders["cpuacct"] / "cpuacct.usage") or 0) / 1e9
 
     def peak(self) -> int:
-        """Return the most memory used at one time, in bytes; 0 where the kernel does not count it (before 5.19 on version 2)."""
+        """Return the peak memory use in bytes. 0 if the kernel does not count it (before 5.19 on
+        version 2)."""
         name = "memory.peak" if self.is_unified else "memory.max_usage_in_bytes"
         return int(_read(self.folders["memory"] / name) or 0)
 
     def reached(self) -> Reached | None:
-        """Return the limit at which the kernel stopped something."""
+        """Return the limit for which the kernel has killed or refused something."""
         events = "memory.events" if self.is_unified else "memory.oom_control"
         if _flat(_read(self.folders["memory"] / events)).get("oom_kill", 0):
             return Reached.MEMORY
@@ -61,9 +67,10 @@ class Group:
         return None
 
     def kill(self) -> bool:
-        """Send SIGKILL to all that is in the group; return whether there was anything."""
+        """Send SIGKILL to all processes in the group. Return True if there were any."""
         with suppress(FileNotFoundError, OSError):
-            (self.folders["pids"] / "pids.max").write_text("0")  # nothing new is started while the rest is killed
+            # prevent new processes while the others are killed
+            (self.folders["pids"] / "pids.max").write_text("0")
         found = self.pids()
         for pid in found:
             with suppress(ProcessLookupError):
@@ -75,7 +82,8 @@ class Group:
         return {int(pid) for file in self.entrances for pid in (_read(file) or "").split() if pid != "0"}
 
     def remove(self) -> bool:
-        """Remove the group, and its team's if that is empty then; return False while something is in it."""
+        """Remove the group, and its team's group if that is empty. Return False while processes are
+        in it."""
         for folder in dict.fromkeys(self.folders.values()):
             try:
                 folder.rmdir()
@@ -86,19 +94,20 @@ class Group:
                     return False
                 raise
             with suppress(OSError):
-                folder.parent.rmdir()  # stays while the team has another program
+                folder.parent.rmdir()  # kept while the team has another program
         return True
 
 
 class Subtree:
-    """The part of the control groups that is the portal's. `folders`: by controller."""
+    """The portal's part of the control groups. `folders` is keyed by controller."""
 
     def __init__(self, folders: Mapping[str, Path], *, is_unified: bool) -> None:
         self.folders = folders
         self.is_unified = is_unified
 
     def create(self, team: int, limits: Limits, team_limits: TeamLimits) -> Group:
-        """Make a group below the team's. OSError: the kernel refuses (ENOSPC: there are too many)."""
+        """Create a group below the team's group. Raise OSError if the kernel refuses (ENOSPC: too
+        many groups)."""
         name = f"{os.getpid()}-{_start_time(os.getpid())}-{next(_numbers)}"
         group = Group(
             folders={controller: folder / f"team{team}" / name for controller, folder in self.folders.items()},
@@ -113,12 +122,13 @@ class Subtree:
         return group
 
     def sweep(self) -> int:
-        """End what programs of portals that were killed left, and remove their groups; return how many."""
+        """Kill the programs that killed portals have left, and remove their groups. Return the
+        number of groups."""
         removed = 0
         for group in self._groups():
             match = _ID.fullmatch(next(iter(group.folders.values())).name)
             if match and _start_time(int(match[1])) == match[2]:
-                continue  # its portal is alive
+                continue  # its portal is still running
             deadline = time.monotonic() + _PATIENCE
             while (group.kill() or not group.remove()) and time.monotonic() < deadline:
                 time.sleep(0.005)
@@ -126,10 +136,11 @@ class Subtree:
         return removed
 
     def enter(self) -> None:
-        """Move the portal's processes out of the subtree's root, which must be empty to have children (version 2)."""
+        """Move the portal's processes out of the subtree's root, which must be empty to have
+        children (version 2)."""
         root = self.folders["memory"]
         (root / SERVING).mkdir(exist_ok=True)
-        for _ in range(10):  # what is moved may just have started something
+        for _ in range(10):  # a moved process may just have started another one
             for pid in (_read(root / "cgroup.procs") or "").split():
                 with suppress(ProcessLookupError):
                     (root / SERVING / "cgroup.procs").write_text(pid)
@@ -140,10 +151,11 @@ class Subtree:
                     raise
                 continue
             return
-        raise OSError(errno.EBUSY, "The portal's control group does not become free of processes.")
+        raise OSError(errno.EBUSY, "The portal's control group still has processes.")
 
     def _make(self, group: Group, team_limits: TeamLimits) -> None:
-        for _ in range(10):  # another program of the team may end meanwhile, and the team's group with it
+        # another program of the team may end at the same time, and remove the team's group
+        for _ in range(10):
             try:
                 for folder in dict.fromkeys(group.folders.values()):
                     folder.parent.mkdir(exist_ok=True)
@@ -153,7 +165,7 @@ class Subtree:
             except FileNotFoundError:
                 continue
             return
-        raise OSError(errno.EAGAIN, "The team's control group does not stay.")
+        raise OSError(errno.EAGAIN, "The team's control group was removed repeatedly.")
 
     def _limit_team(self, folders: Mapping[str, Path], limits: TeamLimits) -> None:
         self._limit(folders, limits.memory, limits.processes)
@@ -174,13 +186,14 @@ class Subtree:
                 swap.write_text("0")
             return
         files = [folders["memory"] / name for name in ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes")]
-        shrinks = memory <= int(_read(files[0]) or 0)  # neither may pass the other on the way
+        # the soft limit may never exceed the hard limit, so the order depends on the direction
+        shrinks = memory <= int(_read(files[0]) or 0)
         for file in files if shrinks else reversed(files):
             if file.exists():
                 file.write_text(str(memory))
 
     def _groups(self) -> Iterator[Group]:
-        """Groups that there are in any hierarchy."""
+        """Yield the groups that exist in any hierarchy."""
         names = {
             (team.name, group.name)
             for folder in dict.fromkeys(self.folders.values())
@@ -196,9 +209,11 @@ class Subtree:
 def find(
     place: str, *, is_delegated: bool = False, mounts: Path = Path("/proc/self/mountinfo"), own: Path = Path("/proc/self/cgroup")
 ) -> Subtree | None:
-    """Return the subtree at `place` below each hierarchy's root; None: it is not there, or not ours.
+    """Return the subtree at `place` below each hierarchy's root, or None if it is missing or not
+    writable for us.
 
-    `is_delegated`: on version 2 it is the group that we were started in, which systemd has given us.
+    `is_delegated`: on version 2 it is the group in which we were started, which systemd has
+    delegated.
     """
     legacy, unified = _mounts(mounts)
     if legacy:
@@ -210,7 +225,7 @@ def find(
     group = here.removesuffix(f"/{SERVING}") if is_delegated else f"/{place}"
     folder = unified / group.lstrip("/")
     if not _is_ours(folder) or (os.geteuid() and not f"{here}/".startswith(f"{group}/")):
-        return None  # from outside the subtree an unprivileged process cannot move its children into it
+        return None  # without privileges, a process cannot be moved into the subtree from outside
     subtree = Subtree(dict.fromkeys(_CONTROLLERS, folder), is_unified=True)
     if is_delegated:
         subtree.enter()
@@ -218,7 +233,8 @@ def find(
 
 
 def _mounts(mounts: Path) -> tuple[dict[str, Path], Path | None]:
-    """Return the folder of each controller that we need on version 1, or none; and that of version 2."""
+    """Return the folder of each controller that we need on version 1, or none; and the folder of
+    version 2."""
     legacy: dict[str, Path] = {}
     unified: Path | None = None
     for line in mounts.read_text().splitlines():
@@ -243,18 +259,19 @@ def _is_ours(folder: Path) -> bool:
 def _folders(place: Path) -> list[Path]:
     try:
         return [Path(entry.path) for entry in os.scandir(place) if entry.is_dir(follow_symlinks=False)]
-    except FileNotFoundError:  # it has just gone
+    except FileNotFoundError:  # the process has just ended
         return []
 
 
 def _start_time(pid: int) -> str:
-    """Return when a process was started (proc(5), field 22): with its number it names one process for good."""
+    """Return the start time of a process (proc(5), field 22). Together with the pid it identifies a
+    process permanently."""
     fields = (_read(Path(f"/proc/{pid}/stat")) or "").rpartition(")")[2].split()
     return fields[19] if len(fields) > 19 else ""
 
 
 def _flat(text: str | None) -> dict[str, int]:
-    """Parse `name value` lines."""
+    """Parse lines of the form `name value`."""
     pairs = (line.split() for line in (text or "").splitlines())
     return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdecimal()}
 
@@ -263,6 +280,7 @@ def _read(path: Path) -> str | None:
     try:
         return path.read_text()
     except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ENODEV, errno.ESRCH):  # it has just gone
+        # the process or group has just ended
+        if error.errno in (errno.ENOENT, errno.ENODEV, errno.ESRCH):
             return None
         raise

@@ -1,4 +1,4 @@
-"""What one program of the portal may use, and the sentence for whoever asked for more. Pure."""
+"""The limits of one program of the portal, and the error messages for them. Pure."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ class Reached(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Of a program and everything that it starts, together."""
+    """The limits of a program and of all processes that it starts, together."""
 
     memory: int  # bytes
     cpu_seconds: int  # of processor time
-    seconds: int  # by the clock
-    file_size: int  # bytes of one file that it writes
+    seconds: int  # of real time
+    file_size: int  # bytes of one file that the program writes
     processes: int = 64
 
     def sentence(self, what: str, reached: Reached) -> str:
-        """Say which limit `what` ("This push", "This fetch") has reached."""
+        """Return the sentence that says which limit `what` ("This push", "This fetch") has
+        reached."""
         match reached:
             case Reached.MEMORY:
                 return f"{what} needed more than {self.memory // MIB} MiB of memory and was stopped."
@@ -42,7 +43,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TeamLimits:
-    """Of all programs of one team that run at the same time."""
+    """The limits of all running programs of one team together."""
 
     memory: int  # bytes
     processes: int = 512

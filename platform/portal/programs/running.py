@@ -1,4 +1,5 @@
-"""The portal's only door to other programs: run beside the event loop, their output streamed, each under its team's limits."""
+"""Run other programs; no other module of the portal starts any. They run asynchronously, under
+their team's limits."""
 
 from __future__ import annotations
 
@@ -19,46 +20,48 @@ from portal.programs.limits import MIB, Limits, Reached
 
 log = logging.getLogger(__name__)
 _BLOCK = 2**16
-_LOOK = 0.2  # seconds between two looks at what a program has used
-_PATIENCE = 10.0  # seconds until killed processes are gone
+_LOOK = 0.2  # seconds between two checks of a program's usage
+_PATIENCE = 10.0  # seconds to wait until killed processes have ended
 _MOST_SAID = 2**20  # bytes of a short command's output
 _LONGEST_COMPLAINT = 2**16
 T = TypeVar("T")
-_alive: set[asyncio.Task[Any]] = set()  # the loop itself holds tasks weakly (docs.python.org/3/library/asyncio-task.html)
+# the loop itself has only weak references to tasks (docs.python.org/3/library/asyncio-task.html)
+_alive: set[asyncio.Task[Any]] = set()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completed:
-    """What a short command did."""
+    """The result of a short command."""
 
-    command: str  # as one pastes it
+    command: str  # in a form that can be pasted into a shell
     code: int
     stdout: bytes
     stderr: str
-    saved: int = 0  # bytes, by `save`
+    saved: int = 0  # bytes written by `save`
     reached: Reached | None = None
 
 
 class Program:
-    """A program that runs, with its control group. `start` makes one; `finish` must be awaited in the end."""
+    """A running program with its control group. `start` creates it; `finish` must be awaited at the
+    end."""
 
     def __init__(self, process: Process, group: Group | None, limits: Limits, name: str) -> None:
         self.process = process
         self.reached: Reached | None = None
-        self.is_timed = True  # whether the clock still counts; processor time always does
+        self.is_timed = True  # if real time is limited; processor time always is
         self._group = group
         self._limits = limits
         self._name = name
         self._watcher = asyncio.create_task(self._watch())
 
     def stop(self, why: Reached | None = None) -> None:
-        """Kill the program and all that it has started."""
+        """Kill the program and all processes that it has started."""
         self._note()
         self.reached = self.reached or why
         self._kill()
 
     async def finish(self) -> int:
-        """Wait for the end, end what it has left behind, remove its group; return the exit code."""
+        """Wait for the end, kill remaining processes and remove the group. Return the exit code."""
         code = await self.process.wait()
         self._watcher.cancel()
         self._note()
@@ -87,7 +90,7 @@ class Program:
         while True:
             await asyncio.sleep(_LOOK)
             if self.process.returncode is not None:
-                self._kill()  # what it has started and left behind may hold its output open
+                self._kill()  # processes that it has started may keep its output open
             elif self.is_timed and asyncio.get_running_loop().time() - begun > self._limits.seconds:
                 self.stop(Reached.TIME)
             elif self._group is not None and self._group.cpu_seconds() > self._limits.cpu_seconds:
@@ -103,7 +106,10 @@ async def start(
     stdin: int = DEVNULL,
     inherited: Sequence[int] = (),
 ) -> Program:
-    """Start a program for a team; `team` None: inside the group that our own process is in. `inherited`: descriptors it gets too."""
+    """Start a program for a team.
+
+    If `team` is None, it runs inside our own group. `inherited` are descriptors that it gets too.
+    """
     group = group_for(team, limits) if team is not None else None
     try:
         process = await asyncio.create_subprocess_exec(
@@ -128,15 +134,16 @@ async def run(
     environment: Mapping[str, str],
     limits: Limits,
     team: int | None,
-    told: bytes = b"",
+    stdin_bytes: bytes = b"",
     most: int = _MOST_SAID,
 ) -> Completed:
-    """Run a short command to its end and keep the first `most` bytes that it prints; it is killed where it prints more.
+    """Run a short command and keep the first `most` bytes of its output. If it prints more, kill
+    it.
 
-    `told`: what it reads, less than the 64 KiB that a pipe holds.
+    `stdin` is its input, less than the 64 KiB that a pipe can buffer.
     """
     said = bytearray()
-    async with _Captured(command, environment=environment, limits=limits, team=team, told=told) as captured:
+    async with _Captured(command, environment=environment, limits=limits, team=team, stdin_bytes=stdin_bytes) as captured:
         async for block in captured.blocks():
             said += block[: most - len(said)]
             if len(said) >= most:
@@ -147,7 +154,8 @@ async def run(
 async def save(
     command: Sequence[str], target: int, *, environment: Mapping[str, str], limits: Limits, team: int | None, most: int
 ) -> Completed:
-    """Run a command and write what it prints to the open file `target`. It is killed as soon as `saved` is beyond `most` bytes."""
+    """Run a command and write its output to the open file `target`. Kill it when `saved` exceeds
+    `most` bytes."""
     written = 0
     async with _Captured(command, environment=environment, limits=limits, team=team) as captured:
         async for block in captured.blocks():
@@ -161,7 +169,8 @@ async def save(
 async def records(
     command: Sequence[str], *, environment: Mapping[str, str], limits: Limits, team: int | None
 ) -> AsyncGenerator[bytes, None]:
-    """Yield what a command prints up to each NUL, and kill it when nobody reads on. A last part without one is left out."""
+    """Yield the command's output up to each NUL. Kill it when the consumer stops. A last part
+    without NUL is left out."""
     async with _Captured(command, environment=environment, limits=limits, team=team) as captured:
         rest = b""
         async for block in captured.blocks():
@@ -175,7 +184,7 @@ async def records(
 
 
 class RecordsCut(Exception):
-    """A command whose records were read did not succeed; `completed` tells more."""
+    """The command of `records` failed. `completed` has the details."""
 
     def __init__(self, completed: Completed) -> None:
         super().__init__(completed.stderr)
@@ -183,17 +192,17 @@ class RecordsCut(Exception):
 
 
 class _Captured:
-    """A short command: its output block by block, what it complains of kept, its end awaited."""
+    """A short command: its output in blocks, its error output stored, and its end awaited."""
 
     def __init__(
-        self, command: Sequence[str], *, environment: Mapping[str, str], limits: Limits, team: int | None, told: bytes = b""
+        self, command: Sequence[str], *, environment: Mapping[str, str], limits: Limits, team: int | None, stdin_bytes: bytes = b""
     ) -> None:
-        self._command, self._environment, self._limits, self._team, self._told = command, environment, limits, team, told
+        self._command, self._environment, self._limits, self._team, self._stdin_bytes = command, environment, limits, team, stdin_bytes
         self.code = 0
         self._stderr = b""
 
     async def __aenter__(self) -> Self:
-        with _input(self._told) as stdin:
+        with _input(self._stdin_bytes) as stdin:
             self.program = await start(self._command, environment=self._environment, limits=self._limits, team=self._team, stdin=stdin)
         assert self.program.process.stderr is not None
         self._complaints = asyncio.create_task(_beginning(self.program.process.stderr))
@@ -221,7 +230,8 @@ class _Captured:
 
     async def _end(self) -> int:
         assert self.program.process.stdout is not None
-        while await self.program.process.stdout.read(_BLOCK):  # what a killed program had printed already
+        # the remaining output of a killed program
+        while await self.program.process.stdout.read(_BLOCK):
             pass
         code = await self.program.finish()
         self._stderr = await self._complaints
@@ -229,7 +239,7 @@ class _Captured:
 
 
 def keep(work: Coroutine[object, object, T]) -> asyncio.Task[T]:
-    """Run it to its end, whoever stops waiting for it."""
+    """Run a coroutine to its end, even if its caller is cancelled."""
     task = asyncio.get_running_loop().create_task(work)
     _alive.add(task)
     task.add_done_callback(_alive.discard)
@@ -237,14 +247,15 @@ def keep(work: Coroutine[object, object, T]) -> asyncio.Task[T]:
 
 
 async def feed(process: Process, body: AsyncIterator[bytes]) -> None:
-    """Write a body to a program's input and close it; a program that has read enough may close it first."""
+    """Write a body to a program's input and close it. A program that needs no further input may
+    close it first."""
     assert process.stdin is not None
     try:
         async for block in body:
             process.stdin.write(block)
             await process.stdin.drain()
     except (BrokenPipeError, ConnectionResetError):
-        pass  # its answer tells why
+        pass  # the program's response has the reason
     finally:
         process.stdin.close()
 
@@ -255,7 +266,7 @@ async def log_complaints(process: Process, name: str) -> None:
     while True:
         try:
             line = await process.stderr.readline()
-        except ValueError:  # a line longer than the reader's buffer, which is gone
+        except ValueError:  # a line longer than the reader's buffer; it is dropped
             continue
         if not line:
             return
@@ -263,7 +274,7 @@ async def log_complaints(process: Process, name: str) -> None:
 
 
 async def _remove(group: Group) -> None:
-    """End what is left in a group, and remove it."""
+    """Kill the remaining processes of a group, and remove it."""
     deadline = asyncio.get_running_loop().time() + _PATIENCE
     while group.kill() or not group.remove():
         if asyncio.get_running_loop().time() > deadline:
@@ -273,7 +284,7 @@ async def _remove(group: Group) -> None:
 
 
 async def _beginning(stream: asyncio.StreamReader) -> bytes:
-    """Read a stream to its end and keep its beginning."""
+    """Read a stream to its end and return its beginning."""
     kept = bytearray()
     while block := await stream.read(_BLOCK):
         kept += block[: _LONGEST_COMPLAINT - len(kept)]
@@ -281,11 +292,11 @@ async def _beginning(stream: asyncio.StreamReader) -> bytes:
 
 
 @contextmanager
-def _input(told: bytes) -> Iterator[int]:
-    """A descriptor from which a program reads these bytes, and then the end."""
+def _input(stdin_bytes: bytes) -> Iterator[int]:
+    """Yield a descriptor from which a program can read these bytes until EOF."""
     reader, writer = os.pipe()
     try:
-        os.write(writer, told)
+        os.write(writer, stdin_bytes)
         os.close(writer)
         yield reader
     finally:

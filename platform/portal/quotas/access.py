@@ -1,4 +1,4 @@
-"""Reading quotas and what is used of them."""
+"""Read quotas and their usage."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from portal.quotas.models import NetworkPolicy, Quota
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TeamLine:
-    """One team on the admin's page."""
+    """A team on the admin page."""
 
     team: Team
     quota: Quota
@@ -24,27 +24,28 @@ class TeamLine:
 
     @property
     def over(self) -> list[str]:
-        """Limits that are passed, in words; empty when all is well."""
+        """Return the exceeded limits in words. Empty if there are none."""
         return over(self.quota, self.use)
 
 
 def quota_of(team: Team) -> Quota:
-    """The team's limits."""
+    """Return the limits of the team."""
     return Quota.objects.get(team=team)
 
 
 def network_policy_of(team: Team) -> NetworkPolicy:
-    """What the team's containers may reach; the defaults where nobody has set it."""
+    """Return the network policy of the team, or the default policy if none was set."""
     return NetworkPolicy.objects.filter(team=team).first() or NetworkPolicy(team=team)
 
 
 def usage_of_team(team: Team) -> TeamUse:
-    """What the team has booked."""
+    """Return the resources that the team has allocated."""
     return use_of(team)
 
 
 def team_uses() -> list[TeamLine]:
-    """Every team, the one that books most memory first. Four queries, however many teams."""
+    """Return every team, with the largest memory allocation first. Needs four queries for any
+    number of teams."""
     sizes: dict[int, dict[tuple[int, str], Size]] = {}
     for row in ProcessFormation.objects.filter(app__deleted_at=None).select_related("app"):
         sizes.setdefault(row.app.team_id, {})[row.app_id, row.process] = Size.of(row)

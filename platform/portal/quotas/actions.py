@@ -1,4 +1,4 @@
-"""Writes to quotas and network policies."""
+"""Change quotas and network policies."""
 
 from __future__ import annotations
 
@@ -26,17 +26,21 @@ _LEAST_BANDWIDTH, _MOST_BANDWIDTH = 64_000, 100_000_000_000  # bits per second
 
 @transaction.atomic
 def set_quota(actor: Person, *, team: Team, limits: Mapping[str, int]) -> Quota:
-    """Change some of a team's limits; admins may. Lowering below the use is allowed: nothing is stopped, the kernel holds
-    CPU and memory to the new sums, and whatever would use more is refused until the use fits (`decision.over` says what)."""
+    """Change some of a team's limits. Only admins may.
+
+    A limit may be lower than the current use: nothing is stopped. The kernel enforces the new sums
+    of CPU and memory. Changes that need more are refused until the use is below the limit
+    (`decision.over` describes it).
+    """
     require_admin(actor)
     quota = lock(team)
     changed = []
     for name, value in limits.items():
         if name not in LIMITS:
-            raise ValueRefused(f"There is no limit called {name}.", field=name, hint=f"Limits are {', '.join(LIMITS)}.")
+            raise ValueRefused(f"{name} is not a valid limit.", field=name, hint=f"The limits are {', '.join(LIMITS)}.")
         least, most = _LEAST.get(name, 0), _MOST_BYTES if name.startswith(("memory", "disk")) else _MOST
         if not least <= value <= most:
-            raise ValueRefused(f"{name} cannot be {value}: it is at least {least} and at most {most}.", field=name)
+            raise ValueRefused(f"{name} cannot be {value}. The minimum is {least}, the maximum {most}.", field=name)
         if getattr(quota, name) != value:
             changed.append(f"{name} {getattr(quota, name)} → {value}")
             setattr(quota, name, value)
@@ -49,19 +53,23 @@ def set_quota(actor: Person, *, team: Team, limits: Mapping[str, int]) -> Quota:
 
 @transaction.atomic
 def set_network_policy(actor: Person, *, team: Team, egress: str, destinations: str, builds_open: bool, bandwidth: int) -> NetworkPolicy:
-    """Set what a team's containers may reach and how fast; admins may. It counts for what runs, too, and restarts nothing.
+    """Set the addresses and the bandwidth of a team's containers. Only admins may.
 
-    `destinations`: the lines of the allow list, kept also while it does not count. `bandwidth`: bits per second, 0 for unlimited.
+    The policy also applies to running instances, without a restart. `destinations` has the lines of
+    the allow list, which are stored even while another policy is active. `bandwidth` is in bits per
+    second, 0 for unlimited.
     """
     require_admin(actor)
     if egress not in Egress.values:
-        raise ValueRefused(f"There is no egress policy {egress!r}.", field="egress", hint=f"Choose one of {', '.join(Egress.values)}.")
+        raise ValueRefused(f"{egress!r} is not a valid egress policy.", field="egress", hint=f"Use one of {', '.join(Egress.values)}.")
     if bandwidth and not _LEAST_BANDWIDTH <= bandwidth <= _MOST_BANDWIDTH:
         limits = f"at least {amounts.rate(_LEAST_BANDWIDTH)} and at most {amounts.rate(_MOST_BANDWIDTH)}"
-        raise ValueRefused(f"The bandwidth cannot be {amounts.rate(bandwidth)}: it is {limits}, or 0 for unlimited.", field="bandwidth")
+        raise ValueRefused(
+            f"The bandwidth cannot be {amounts.rate(bandwidth)}. It must be {limits}, or 0 for unlimited.", field="bandwidth"
+        )
     lines = allow_list.parse(destinations)
     if egress == Egress.ALLOW_LIST and not lines:
-        raise ValueRefused("The allow list is empty.", field="destinations", hint="Add a line, or choose None.")
+        raise ValueRefused("The allow list is empty.", field="destinations", hint="Add a line, or choose the policy None.")
     lock(team)
     policy = network_policy_of(team)
     wanted = {"egress": egress, "destinations": "\n".join(lines), "builds_open": builds_open, "bandwidth": bandwidth}
@@ -81,7 +89,7 @@ def _change(name: str, before: object, after: object) -> str:
             old, new = set(str(before).splitlines()), set(str(after).splitlines())
             return "allow list " + " ".join([*(f"+{line}" for line in sorted(new - old)), *(f"-{line}" for line in sorted(old - new))])
         case "builds_open":
-            return "builds may reach the internet" if after else "builds are held to the policy"
+            return "builds may connect to the internet" if after else "builds follow the policy"
         case "bandwidth":
             return f"bandwidth {_speed(before)} → {_speed(after)}"
         case _:

@@ -1,15 +1,15 @@
-"""Millicores, bytes and bits per second as people read them in the portal's sentences."""
+"""Format millicores, bytes and bits per second for the portal's messages."""
 
 from __future__ import annotations
 
 
 def cpu(millicores: int) -> str:
-    """1500 is "1.5 CPU"."""
+    """Format CPU: 1500 is "1.5 CPU"."""
     return f"{millicores / 1000:g} CPU"
 
 
 def size(count: int) -> str:
-    """1610612736 is "1.5 GiB"."""
+    """Format bytes: 1610612736 is "1.5 GiB"."""
     amount = float(count)
     for unit in ("B", "KiB", "MiB", "GiB"):
         if amount < 1024:
@@ -19,7 +19,7 @@ def size(count: int) -> str:
 
 
 def rate(bits: int) -> str:
-    """10000000 is "10 Mbit/s"."""
+    """Format a rate: 10000000 is "10 Mbit/s"."""
     amount = float(bits)
     for unit in ("bit/s", "kbit/s", "Mbit/s"):
         if amount < 1000:
@@ -29,5 +29,5 @@ def rate(bits: int) -> str:
 
 
 def number(count: int) -> str:
-    """Just so."""
+    """Format a count without a unit."""
     return str(count)

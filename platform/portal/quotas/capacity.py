@@ -1,4 +1,5 @@
-"""What this node has, against what all quotas together promise and all formations together book."""
+"""Compare the capacity of this node with the sum of all quotas and with the allocation of all
+formations."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from portal.quotas.access import TeamLine
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capacity:
-    """One resource of the node: booked by formations, promised by quotas, there."""
+    """One resource of the node: the sums of allocations and of quotas, and the capacity."""
 
     name: str
     booked: int
@@ -23,12 +24,12 @@ class Capacity:
 
     @property
     def label(self) -> str:
-        """The bar in words."""
-        return f"{self.name}: {self.booked_words} booked, {self.promised_words} promised by quotas, {self.total_words} there"
+        """Describe the bar in words."""
+        return f"{self.name}: {self.booked_words} of {self.total_words} allocated, quotas of {self.promised_words}"
 
 
 def capacity_of(teams: list[TeamLine]) -> list[Capacity]:
-    """CPU and memory. The portal runs on the node it tells of."""
+    """Return CPU and memory. The portal runs on the node that it describes."""
     cores = len(os.sched_getaffinity(0)) * 1000
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     sums = (

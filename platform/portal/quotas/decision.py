@@ -1,9 +1,11 @@
-"""May this team do that? Decided here and nowhere else.
+"""Decide whether a quota allows a change. All decisions are made in this module.
 
-Each check must run inside the transaction that makes the change: it takes the lock on the team's quota row first (on SQLite the
-transaction is IMMEDIATE and holds the only write lock), so of any number of concurrent requests exactly the limit get through.
-A change that does not make the use larger is never refused, also when a lowered quota is passed already.
-Rollouts run old and new instances side by side for a moment; that overlap and one-off release instances are not counted.
+Each check must run inside the transaction that makes the change. It first locks the team's quota
+row (on SQLite the transaction is IMMEDIATE and holds the only write lock). So of several
+simultaneous requests, only as many succeed as the limit allows. A change that does not increase the
+use is never refused, even if a lowered quota is already exceeded. Rollouts run old and new
+instances next to each other for a moment. This overlap and one-off release instances are not
+counted.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from portal.quotas.models import Quota
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TeamUse:
-    """What a team has booked: apps it owns, and the sum over all formations."""
+    """The resources that a team has allocated: its apps, and the sum over all formations."""
 
     apps: int = 0
     instances: int = 0
@@ -33,24 +35,24 @@ class TeamUse:
     disk: int = 0
 
 
-_FOR_CODE = 10  # one part in so many
+_FOR_CODE = 10  # a tenth of the disk quota is reserved for code
 _WORDS = {"apps": "apps", "instances": "instances", "cpu": "CPU", "memory": "memory", "disk": "disk", "processes": "processes"}
 _PRINT = {"cpu": amounts.cpu, "memory": amounts.size, "disk": amounts.size}
 
 
 def lock(team: Team) -> Quota:
-    """The team's quota row, held until the transaction ends."""
-    assert connection.in_atomic_block, "a quota is decided in the transaction that makes the change"
+    """Return the team's quota row, locked until the transaction ends."""
+    assert connection.in_atomic_block, "a quota must be checked in the transaction that makes the change"
     return Quota.objects.select_for_update().get(team=team)
 
 
 def use_of(team: Team) -> TeamUse:
-    """What is booked now."""
+    """Return the current allocation."""
     return total(App.objects.filter(team=team, deleted_at=None).count(), {(row.app_id, row.process): Size.of(row) for row in _rows(team)})
 
 
 def total(apps: int, sizes: Mapping[tuple[int, str], Size]) -> TeamUse:
-    """Sums of a formation of several apps."""
+    """Return the sums of the formation of several apps."""
     return TeamUse(
         apps=apps,
         instances=sum(size.count for size in sizes.values()),
@@ -61,14 +63,15 @@ def total(apps: int, sizes: Mapping[tuple[int, str], Size]) -> TeamUse:
 
 
 def check_new_app(team: Team) -> None:
-    """May the team have one app more?"""
+    """Raise QuotaExceeded unless the team may have another app."""
     quota, now = lock(team), use_of(team)
     if now.apps + 1 > quota.apps:
         raise _exceeded(team, "apps", quota.apps, now.apps, now.apps + 1)
 
 
 def check_formation(team: Team, app: App, sizes: Mapping[str, Size]) -> None:
-    """May these process types of the app have these sizes, its others staying as they are?"""
+    """Raise QuotaExceeded unless these process types of the app may have these sizes. Other process
+    types do not change."""
     quota = lock(team)
     rows = {(row.app_id, row.process): Size.of(row) for row in _rows(team)}
     for process, size in sizes.items():
@@ -78,7 +81,10 @@ def check_formation(team: Team, app: App, sizes: Mapping[str, Size]) -> None:
 
 
 def check_build(team: Team, app: App) -> None:
-    """May the app be deployed? Not while the team is over a sum, nor where its first instance would not fit."""
+    """Raise QuotaExceeded unless the app may be deployed.
+
+    A deploy is refused while the team exceeds a sum, or if the app's first instance would not fit.
+    """
     quota = lock(team)
     rows = {(row.app_id, row.process): Size.of(row) for row in _rows(team)}
     wanted = dict(rows)
@@ -91,9 +97,11 @@ def check_build(team: Team, app: App) -> None:
 
 
 def check_received(team: Team, received: int) -> None:
-    """May so many bytes of the team's pushes lie on disk before a release has them? They count beside the disk that it has booked.
+    """Raise QuotaExceeded unless the team may have this many received bytes that are not yet part
+    of a release.
 
-    Asked again and again while bytes arrive, so without the lock: uploads side by side may pass the limit by a few blocks.
+    They count in addition to the allocated disk. The check is repeated while bytes arrive, so it
+    runs without the lock: simultaneous uploads may exceed the limit by a few blocks.
     """
     quota, booked = Quota.objects.get(team=team), use_of(team).disk
     if received and booked + received > quota.disk:
@@ -101,9 +109,12 @@ def check_received(team: Team, received: int) -> None:
 
 
 def code_left(team: Team, code: int, received: int) -> int:
-    """Return how many bytes the team's git repositories may grow, beside the `code` that they have. QuotaExceeded: none.
+    """Return how many bytes the team's git repositories may grow beyond the `code` bytes that they
+    have.
 
-    They count like what its registry has `received`; but a tenth of its disk is for code, whatever its instances have booked.
+    Raise QuotaExceeded if there are none. The bytes count like those that the registry has
+    `received`. A tenth of the team's disk is always available for code, whatever its instances have
+    allocated.
     """
     quota, booked = Quota.objects.get(team=team), use_of(team).disk
     left = max(quota.disk - booked - received, quota.disk // _FOR_CODE) - code
@@ -113,12 +124,14 @@ def code_left(team: Team, code: int, received: int) -> int:
 
 
 def first_size(quota: Quota, count: int = 1) -> Size:
-    """The size a new process type gets: the default, or what one instance of the team may have where that is less."""
+    """Return the size of a new process type: the default, or the limit per instance if that is
+    smaller."""
     return held_to(Size(count=count), quota)
 
 
 def held_to(size: Size, quota: Quota) -> Size:
-    """What the kernel is told: the formation's size, cut to what one instance may have today."""
+    """Return the size that the kernel enforces: the formation's size, limited by the current limits
+    per instance."""
     return Size(
         count=size.count,
         cpu=min(size.cpu, quota.cpu_per_instance),
@@ -129,7 +142,7 @@ def held_to(size: Size, quota: Quota) -> Size:
 
 
 def over(quota: Quota, use: TeamUse) -> list[str]:
-    """The words of the limits that the use is beyond: "CPU (3 CPU of 2 CPU)"."""
+    """Describe the limits that the use exceeds: "CPU (3 CPU of 2 CPU)"."""
     return [
         f"{_WORDS[field.name]} ({_text(field.name, getattr(use, field.name))} of {_text(field.name, getattr(quota, field.name))})"
         for field in fields(use)
@@ -145,7 +158,7 @@ def _check_one(team: Team, quota: Quota, process: str, size: Size, before: Size 
     for name in ("cpu", "memory", "processes", "disk"):
         limit, wanted = getattr(quota, f"{name}_per_instance"), getattr(size, name)
         if wanted > limit and (before is None or wanted > getattr(before, name)):
-            words = f"One instance of team {team.name} may have at most {_text(name, limit)}{_unit(name)}; {process} asks for {_text(name, wanted)}."
+            words = f"One instance of team {team.name} may have at most {_text(name, limit)}{_unit(name)}; {process} needs {_text(name, wanted)}."
             used = _text(name, getattr(before, name)) if before else "nothing"
             raise QuotaExceeded(
                 words, hint=_remedy(), name=f"{name}_per_instance", limit=_text(name, limit), used=used, wanted=_text(name, wanted)
@@ -161,13 +174,13 @@ def _check_sums(team: Team, quota: Quota, now: TeamUse, wanted: TeamUse, *, show
 
 def _exceeded(team: Team, name: str, limit: int, used: int, wanted: int) -> QuotaExceeded:
     texts = {key: _text(name, value) for key, value in (("limit", limit), ("used", used), ("wanted", wanted))}
-    after = f"; this would make {texts['wanted']}" if wanted > used else ""
-    sentence = f"Team {team.name} may have {texts['limit']}{_unit(name)} in all and has {texts['used']}{after}."
+    after = f"; the change would need {texts['wanted']}" if wanted > used else ""
+    sentence = f"The quota of team {team.name} is {texts['limit']}{_unit(name)} in total. It uses {texts['used']}{after}."
     return QuotaExceeded(sentence, hint=_remedy(), name=name, **texts)
 
 
 def _remedy() -> str:
-    return f"Use less elsewhere, or ask an admin of this Slipway to raise it: {admin_names()}."
+    return f"Reduce the usage elsewhere, or ask an admin of this Slipway to raise the quota: {admin_names()}."
 
 
 def _text(name: str, value: int) -> str:
@@ -175,5 +188,5 @@ def _text(name: str, value: int) -> str:
 
 
 def _unit(name: str) -> str:
-    """What follows the amount in a sentence; CPU says it itself."""
+    """Return the noun after the amount in a sentence. The amount of CPU already contains it."""
     return {"cpu": "", "memory": " of memory", "disk": " of disk"}.get(name, f" {_WORDS[name]}")

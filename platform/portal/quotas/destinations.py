@@ -1,4 +1,5 @@
-"""The lines of an allow list: hosts and networks that a team's containers may reach. Pure; the node reads them by the same rules."""
+"""Parse allow lists: the hosts and networks that a team's containers may connect to. Pure. The node
+uses the same rules."""
 
 from __future__ import annotations
 
@@ -10,14 +11,15 @@ from portal.errors import ValueRefused
 MOST = 200  # lines
 _NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*")
 _LINE = re.compile(r"(?P<host>[^:\s]+)(?::(?P<first>\d{1,5})(?:-(?P<last>\d{1,5}))?)?", re.ASCII)
-_HINT = "Write one a line: HOST, HOST:PORT, ADDRESS/BITS or ADDRESS/BITS:PORT-PORT, for example api.example.com:443."
+_HINT = "Use one line per entry: HOST, HOST:PORT, ADDRESS/BITS or ADDRESS/BITS:PORT-PORT, for example api.example.com:443."
 
 
 def parse(text: str) -> list[str]:
-    """Return the lines as they are kept: lower case, each once, in order. ValueRefused names the line that is wrong."""
+    """Return the lines as they are stored: lower case, unique and sorted. ValueRefused names the
+    wrong line."""
     lines = list(dict.fromkeys(_checked(line.strip().lower()) for line in text.splitlines() if line.strip()))
     if len(lines) > MOST:
-        raise ValueRefused(f"An allow list has at most {MOST} lines; this one has {len(lines)}.", field="destinations")
+        raise ValueRefused(f"The allow list has {len(lines)} lines. The maximum is {MOST}.", field="destinations")
     return lines
 
 
@@ -26,7 +28,7 @@ def _checked(line: str) -> str:
     if match is None:
         raise _refused(line, "it is not a host, an address or a network")
     if match["first"] and not 1 <= int(match["first"]) <= int(match["last"] or match["first"]) <= 65535:
-        raise _refused(line, "ports are 1 to 65535, the lower one first")
+        raise _refused(line, "ports are from 1 to 65535, and the lower port comes first")
     host = match["host"].removesuffix(".")
     if "/" in host or host.replace(".", "").isdecimal():
         try:
@@ -36,9 +38,9 @@ def _checked(line: str) -> str:
     elif "*" in host:
         raise _refused(line, "addresses of a wildcard cannot be looked up, so list each host")
     elif not _NAME.fullmatch(host):
-        raise _refused(line, "it is not a valid host name")
+        raise _refused(line, "it is not a valid hostname")
     return line
 
 
 def _refused(line: str, why: str) -> ValueRefused:
-    return ValueRefused(f"The line {line[:80]!r} cannot be used: {why}.", field="destinations", hint=_HINT)
+    return ValueRefused(f"The line {line[:80]!r} is not valid: {why}.", field="destinations", hint=_HINT)

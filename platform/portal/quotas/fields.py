@@ -1,4 +1,4 @@
-"""Form fields for amounts, in the units people type: 512M, 1.5 CPU, 10 Mbit/s."""
+"""Form fields for amounts in the units that people type: 512M, 1.5 CPU, 10 Mbit/s."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
 
 class SizeField(forms.Field):
-    """Bytes, typed as 512M or 1.5 GiB."""
+    """Bytes, entered as 512M or 1.5 GiB."""
 
     def __init__(self, *, label: str = "", help_text: str = "") -> None:
         super().__init__(label=label, help_text=help_text, widget=forms.TextInput(attrs={"autocomplete": "off", "inputmode": "text"}))
@@ -24,7 +24,7 @@ class SizeField(forms.Field):
         text = str(value or "").strip()
         match = _SIZE.fullmatch(text)
         if match is None:
-            raise forms.ValidationError(f"{text or 'Nothing'} is not a size. Write for example 512M or 1.5G.")
+            raise forms.ValidationError(f"Invalid size: {text or 'empty'}. Use for example 512M or 1.5G.")
         return round(float(match[1]) * float(1024 ** _POWERS[(match[2] or "").lower()]))
 
     def prepare_value(self, value: object) -> object:
@@ -32,7 +32,7 @@ class SizeField(forms.Field):
 
 
 class CpuField(forms.Field):
-    """Millicores, typed as 0.5, 1.5 CPU or 250m."""
+    """Millicores, entered as 0.5, 1.5 CPU or 250m."""
 
     def __init__(self, *, label: str = "", help_text: str = "") -> None:
         super().__init__(label=label, help_text=help_text, widget=forms.TextInput(attrs={"autocomplete": "off", "inputmode": "text"}))
@@ -41,7 +41,7 @@ class CpuField(forms.Field):
         text = str(value or "").strip()
         match = _CPU.fullmatch(text)
         if match is None:
-            raise forms.ValidationError(f"{text or 'Nothing'} is no amount of CPU. Write for example 0.5 or 1.5 CPU.")
+            raise forms.ValidationError(f"Invalid CPU amount: {text or 'empty'}. Use for example 0.5 or 1.5 CPU.")
         return round(float(match[1]) * (1 if (match[2] or "").lower() == "m" else 1000))
 
     def prepare_value(self, value: object) -> object:
@@ -49,7 +49,7 @@ class CpuField(forms.Field):
 
 
 class RateField(forms.Field):
-    """Bits per second, typed as 10M or 1.5 Gbit/s; nothing, or 0, for no limit."""
+    """Bits per second, entered as 10M or 1.5 Gbit/s. Empty or 0 for no limit."""
 
     def __init__(self, *, label: str = "", help_text: str = "") -> None:
         widget = forms.TextInput(attrs={"autocomplete": "off", "inputmode": "text"})
@@ -59,7 +59,7 @@ class RateField(forms.Field):
         text = str(value or "").strip()
         match = _RATE.fullmatch(text or "0")
         if match is None:
-            raise forms.ValidationError(f"{text} is not a speed. Write for example 10 Mbit/s or 1G.")
+            raise forms.ValidationError(f"Invalid bandwidth: {text}. Use for example 10 Mbit/s or 1G.")
         return round(float(match[1]) * float(1000 ** _POWERS[(match[2] or "").lower()]))
 
     def prepare_value(self, value: object) -> object:

@@ -1,4 +1,4 @@
-"""Use against quota as the lines of a page: words, numbers for the bars, and where a change would lead."""
+"""Quota usage as lines of a page: words, numbers for the bars, and the effect of a change."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PRINT = {"cpu": amounts.cpu, "memory": amounts.size, "disk": amounts.size}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuotaLine:
-    """One limit. `after` is what a change under consideration would make of the use; None without one."""
+    """A limit and its use. `after` is the use after a planned change, or None without a change."""
 
     name: str
     used: int
@@ -31,23 +31,23 @@ class QuotaLine:
 
     @property
     def label(self) -> str:
-        """The bar in words."""
+        """Describe the bar in words."""
         change = f", {self.after_words} after this change" if self.after_words else ""
         return f"{self.name}: {self.used_words} of {self.limit_words}{change}"
 
     @property
     def too_much(self) -> bool:
-        """Whether the change would be refused for this limit."""
+        """Return True if the change would be refused because of this limit."""
         return self.after is not None and self.after > self.limit and self.after > self.used
 
 
 def lines_of(team: Team) -> list[QuotaLine]:
-    """What a team uses of each of its limits."""
+    """Return the team's use of each limit."""
     return lines(quota_of(team), usage_of_team(team))
 
 
 def lines_after(app: App, sizes: Mapping[str, Size]) -> list[QuotaLine]:
-    """The same, with what scaling the app so would make of it."""
+    """Return the team's use of each limit, now and after scaling the app."""
     now = usage_of_team(app.team)
     sums = {"instances": now.instances, "cpu": now.cpu, "memory": now.memory, "disk": now.disk}
     for row in ProcessFormation.objects.filter(app=app, process__in=sizes):
@@ -59,7 +59,7 @@ def lines_after(app: App, sizes: Mapping[str, Size]) -> list[QuotaLine]:
 
 
 def lines(quota: Quota, use: TeamUse, after: TeamUse | None = None) -> list[QuotaLine]:
-    """One line a limit."""
+    """Return one line per limit."""
     return [
         _line(
             name,

@@ -1,4 +1,4 @@
-"""What a team may use, in total and per instance, and what it may reach."""
+"""Quotas in total and per instance, and network policies."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ GIB = 2**30
 
 
 class Quota(models.Model):
-    """One team's limits. CPU in millicores (1000 is one core), memory and disk in bytes.
+    """The limits of a team. CPU in millicores (1000 is one core), memory and disk in bytes.
 
-    The sums hold twenty instances of the default size. They are booked by the formation, and held by the kernel too.
+    The default sums allow twenty instances of the default size. Formations allocate from the sums,
+    and the kernel enforces them too.
     """
 
     team = models.OneToOneField(Team, on_delete=models.CASCADE, related_name="quota")
@@ -24,14 +25,15 @@ class Quota(models.Model):
     memory = models.PositiveBigIntegerField(default=10 * GIB)
     memory_per_instance = models.PositiveBigIntegerField(default=1 * GIB)
     processes_per_instance = models.PositiveIntegerField(default=256)
-    disk = models.PositiveBigIntegerField(default=10 * GIB)  # of all instances' writable layers
+    disk = models.PositiveBigIntegerField(default=10 * GIB)  # for all instances' writable layers
     disk_per_instance = models.PositiveBigIntegerField(default=2 * GIB)
-    sleep_minutes = models.PositiveIntegerField(default=0)  # without a request, after which apps sleep unless they say otherwise; 0: never
+    # time without a request after which apps sleep, unless they have their own value; 0: never
+    sleep_minutes = models.PositiveIntegerField(default=0)
     updated_at = models.DateTimeField(auto_now=True)
 
 
 class Egress(models.TextChoices):
-    """Which outgoing connections a team's containers may open."""
+    """The outgoing connections that a team's containers may open."""
 
     OPEN = "open", "Open: any address outside"
     ALLOW_LIST = "allow-list", "Allow list: listed hosts only"
@@ -39,16 +41,18 @@ class Egress(models.TextChoices):
 
 
 class NetworkPolicy(models.Model):
-    """What one team's containers may reach, and how fast. A team without a row has the defaults."""
+    """The network policy of a team: allowed destinations and bandwidth. A team without a row has
+    the defaults."""
 
     team = models.OneToOneField(Team, on_delete=models.CASCADE, related_name="network_policy")
     egress = models.CharField(max_length=16, choices=Egress.choices, default=Egress.OPEN)
-    destinations = models.TextField(blank=True, default="")  # one a line (`destinations.parse`)
+    destinations = models.TextField(blank=True, default="")  # one per line (`destinations.parse`)
     builds_open = models.BooleanField(default=False)
-    bandwidth = models.PositiveBigIntegerField(default=0)  # bits per second of one container, each way; 0: unlimited
+    # bits per second of one container in each direction; 0: unlimited
+    bandwidth = models.PositiveBigIntegerField(default=0)
     updated_at = models.DateTimeField(auto_now=True)
 
     @property
     def lines(self) -> list[str]:
-        """The allow list."""
+        """Return the lines of the allow list."""
         return self.destinations.splitlines()

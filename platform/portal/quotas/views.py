@@ -1,4 +1,4 @@
-"""The admin's pages: the node, teams by use, quotas, network policies, people."""
+"""Views of the admin pages: node, teams, quotas, network policies, people."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from portal.releases.actions import ask_for_upgrade
 
 @signed_in
 def admin(request: SignedInRequest) -> HttpResponse:
-    """The box at a glance."""
+    """Show the node, the teams, the certificates, the people and the activity."""
     require_admin(request.user)
     return _page(request, PersonForm())
 
@@ -45,7 +45,7 @@ def quota(request: SignedInRequest, name: str) -> HttpResponse:
         except Refused as refused:
             refusals.mark(form, refused)
         else:
-            messages.success(request, f"The quota of {name} is set.\nRunning instances are held to it at once.")
+            messages.success(request, f"The quota of {name} was saved.\nIt applies to running instances immediately.")
             return redirect("admin")
     return _quota_page(request, team, form, _network_form(team))
 
@@ -53,7 +53,7 @@ def quota(request: SignedInRequest, name: str) -> HttpResponse:
 @signed_in
 @require_POST
 def network(request: SignedInRequest, name: str) -> HttpResponse:
-    """Set what one team may reach."""
+    """Set the network policy of a team."""
     require_admin(request.user)
     team = team_for(request.user, name)
     form = NetworkForm(request.POST)
@@ -63,7 +63,7 @@ def network(request: SignedInRequest, name: str) -> HttpResponse:
         except Refused as refused:
             refusals.mark(form, refused)
         else:
-            messages.success(request, f"The network policy of {name} is set.\nRunning instances are held to it at once.")
+            messages.success(request, f"The network policy of {name} was saved.\nIt applies to running instances immediately.")
             return redirect("admin-quota", name)
     return _quota_page(request, team, _quota_form(team), form)
 
@@ -71,17 +71,20 @@ def network(request: SignedInRequest, name: str) -> HttpResponse:
 @signed_in
 @require_POST
 def upgrade_stacks(request: SignedInRequest) -> HttpResponse:
-    """Bring all apps to the newest version of their stack."""
+    """Move all apps to the newest version of their stack."""
     number = ask_for_upgrade(request.user)
     noun = "app is" if number == 1 else "apps are"
-    messages.success(request, f"{number} {noun} looked at.\nEach that can be moved gets a release; why another stays is told below.")
+    messages.success(
+        request,
+        f"{number} {noun} being checked.\nAn app that can be moved gets a new release. For other apps the activity list shows the reason.",
+    )
     return redirect("admin")
 
 
 @signed_in
 @require_POST
 def add_person(request: SignedInRequest) -> HttpResponse:
-    """Make somebody who can sign in."""
+    """Create a person who can sign in."""
     require_admin(request.user)
     form = PersonForm(request.POST)
     if form.is_valid():
@@ -92,7 +95,7 @@ def add_person(request: SignedInRequest) -> HttpResponse:
         except Refused as refused:
             refusals.mark(form, refused)
         else:
-            messages.success(request, f"{values['username']} can sign in now.\nTell them their first password.")
+            messages.success(request, f"{values['username']} can sign in now.\nSend them their initial password.")
             return redirect("admin")
     return _page(request, form)
 

@@ -1,4 +1,4 @@
-"""The only way to manifests, tags and attachments."""
+"""Read manifests, tags and attachments. Other modules get them only from here."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from portal.releases.access import kept_releases, release_of
 
 
 def manifest_path(app: App, reference: str) -> tuple[str, Path]:
-    """Hex and file of a manifest, by tag, by digest, or by release (`v3`). MANIFEST_UNKNOWN."""
+    """Return the hex and file of a manifest, by tag, digest or release (`v3`). Raise
+    MANIFEST_UNKNOWN otherwise."""
     if is_digest(reference):
         digest = hex_of(reference)
         path = shelf.find_own(app, digest)
@@ -28,7 +29,7 @@ def manifest_path(app: App, reference: str) -> tuple[str, Path]:
 
 
 def tags_of(app: App) -> list[str]:
-    """All names that can be pulled, in the order of their bytes."""
+    """Return all names that can be pulled, in byte order."""
     there = shelf.reachable(app)
     named = [name for name, digest in Tag.objects.filter(app=app).values_list("name", "digest") if digest in there]
     numbered = [f"v{release.number}" for release in kept_releases(app) if shelf.handed_out(app, release.image) is not None]
@@ -36,13 +37,17 @@ def tags_of(app: App) -> list[str]:
 
 
 def attachments_of(app: App, subject: str, artifact_type: str = "") -> list[Attachment]:
-    """What was attached to a manifest (hex), oldest first."""
+    """Return the attachments of a manifest (hex), oldest first."""
     found = Attachment.objects.filter(app=app, subject=subject).order_by("pk")
     return list(found.filter(artifact_type=artifact_type) if artifact_type else found)
 
 
 def blob_path(app: App, digest: str) -> tuple[str, Path]:
-    """Hex and file of a blob that the app's team has. BLOB_UNKNOWN, the same for none and for another team's."""
+    """Return the hex and file of a blob that the app's team has.
+
+    Raise BLOB_UNKNOWN otherwise. The error is the same for a missing blob and for a blob of another
+    team.
+    """
     name = hex_of(digest)
     path = shelf.find(app, name)
     if path is None:
@@ -62,5 +67,5 @@ def _unknown(app: App, reference: str) -> RegistryRefused:
         "MANIFEST_UNKNOWN",
         f"{app.team.name}/{app.name} has no image {reference[:140]}.",
         status=404,
-        hint="The last releases have theirs, a few seconds after they are built; see the list of tags.",
+        hint="Only the last releases have an image, a few seconds after the build. See the list of tags.",
     )

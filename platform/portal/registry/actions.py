@@ -1,4 +1,4 @@
-"""Writes to the registry. A pushed image is one deploy, through the same action as an upload."""
+"""Change the registry. A pushed image is deployed like an upload."""
 
 from __future__ import annotations
 
@@ -23,14 +23,15 @@ from portal.registry.manifests import Document, Part
 from portal.registry.models import Attachment, Tag
 from portal.registry.names import check_tag, hex_of, is_digest, release_number
 
-MOST_TAGS = 500  # of one app
+MOST_TAGS = 500  # per app
 MOST_ATTACHMENTS = 200
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}  # uname(2) to Go's names, which the spec uses
+# names of uname(2) -> names of Go, which the specification uses
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Put:
-    """What came of a manifest: its hex, the hex of its subject, and the deploy that it is."""
+    """The result of a manifest push: its hex, the hex of its subject, and the deploy."""
 
     digest: str
     subject: str
@@ -38,14 +39,21 @@ class Put:
 
 
 def check_upload(actor: Person, app: App) -> None:
-    """May more come? The disk has room, and the team's disk holds what it has pushed and not released beside what it has booked."""
+    """Raise unless the host's disk and the team's quota have space for more pushed data.
+
+    Data that was pushed and is not yet released counts in addition to the disk that the team has
+    allocated.
+    """
     require_member(actor, app.team)
     check_room()
     decision.check_received(app.team, shelf.pending(app.team_id) + repository.size_of_team(app.team))
 
 
 def put_manifest(actor: Person, *, app: App, reference: str, data: bytes, content_type: str) -> Put:
-    """Take a manifest whose parts have come. Under a tag, an image is deployed; by digest it is only kept, for an index to name."""
+    """Accept a manifest whose parts were pushed. With a tag, an image is deployed.
+
+    With a digest it is only stored, so that an index can refer to it.
+    """
     require_member(actor, app.team)
     digest = hashlib.sha256(data).hexdigest()
     _check_reference(reference, digest)
@@ -66,15 +74,16 @@ def put_manifest(actor: Person, *, app: App, reference: str, data: bytes, conten
 
 @transaction.atomic
 def delete_attachment(actor: Person, *, app: App, digest: str) -> None:
-    """Delete a signature or the like. UNSUPPORTED for images: they go with their releases."""
+    """Delete a signature or similar attachment. Raise UNSUPPORTED for images: they are deleted with
+    their releases."""
     require_member(actor, app.team)
     deleted, _ = Attachment.objects.filter(app=app, digest=digest).delete()
     if not deleted:
         raise RegistryRefused(
             "UNSUPPORTED",
-            "Images are not deleted by hand.",
+            "Images cannot be deleted directly.",
             status=405,
-            hint="They go when their releases are no longer kept, or with the app.",
+            hint="An image is deleted when its release is no longer kept, or with the app.",
         )
     Tag.objects.filter(app=app, digest=digest).delete()
     audit.record(actor, f"deleted the attachment sha256:{digest[:12]}", app=app)
@@ -82,7 +91,8 @@ def delete_attachment(actor: Person, *, app: App, digest: str) -> None:
 
 @transaction.atomic
 def _deploy(actor: Person, *, app: App, tag: str, image: Part) -> Build:
-    """One deploy for one push: a client that asks again, since it lost the answer, gets the same."""
+    """Create one deploy per push. A client that repeats the request after a lost response gets the
+    same deploy."""
     filename = f"{app.team.name}/{app.name}:{tag}"
     source, _ = Source.objects.get_or_create(
         digest=image.digest, filename=filename, defaults={"size": image.size, "kind": SourceKind.PUSHED}
@@ -96,7 +106,7 @@ def _deploy(actor: Person, *, app: App, tag: str, image: Part) -> Build:
 def _attach(actor: Person, *, app: App, document: Document, digest: str, size: int) -> None:
     decision.lock(app.team)
     if Attachment.objects.filter(app=app).count() >= MOST_ATTACHMENTS:
-        raise _too_many(f"{MOST_ATTACHMENTS} attachments", "Delete some first.")
+        raise _too_many(f"{MOST_ATTACHMENTS} attachments", "Delete some of them first.")
     values = {
         "subject": document.subject,
         "media_type": document.media_type,
@@ -114,7 +124,7 @@ def _attach(actor: Person, *, app: App, document: Document, digest: str, size: i
 def _name(app: App, tag: str, digest: str) -> None:
     decision.lock(app.team)
     if not Tag.objects.filter(app=app, name=tag).exists() and Tag.objects.filter(app=app).count() >= MOST_TAGS:
-        raise _too_many(f"{MOST_TAGS} tags", "Push under one that is there; tags of images that are no longer kept go by themselves.")
+        raise _too_many(f"{MOST_TAGS} tags", "Push to an existing tag. Tags of images that are no longer kept are deleted automatically.")
     Tag.objects.update_or_create(app=app, name=tag, defaults={"digest": digest})
 
 
@@ -125,14 +135,14 @@ def _check_reference(reference: str, digest: str) -> None:
     elif release_number(check_tag(reference)) is not None:
         raise RegistryRefused(
             "DENIED",
-            f"The tag {reference} is a release's, and Slipway gives those itself.",
+            f"The tag {reference} is reserved for releases.",
             status=403,
-            hint="Push under another, for example latest.",
+            hint="Use another tag, for example latest.",
         )
 
 
 def _check_parts(app: App, document: Document) -> None:
-    """Everything it names has come, in the size it says."""
+    """Check that all parts of the manifest were pushed, with the right size."""
     for part in document.parts:
         path = shelf.find(app, part.digest)
         if path is None:
@@ -144,19 +154,25 @@ def _check_parts(app: App, document: Document) -> None:
             )
         if (size := path.stat().st_size) != part.size:
             raise RegistryRefused(
-                "MANIFEST_INVALID", f"The manifest says that sha256:{part.digest} has {part.size} bytes; it has {size}.", status=400
+                "MANIFEST_INVALID",
+                f"The manifest gives {part.size} bytes as the size of sha256:{part.digest}, but it has {size} bytes.",
+                status=400,
             )
 
 
 def _image_of(app: App, document: Document, digest: str) -> Part | None:
-    """The image that a tag deploys: the manifest itself, or this machine's of an index; None for what cannot be run."""
+    """Return the image that a tag deploys: the manifest itself, or the entry of an index for this
+    machine.
+
+    None if the manifest is not a runnable image.
+    """
     architecture = _ARCHITECTURES.get(os.uname().machine, os.uname().machine)
     if document.is_index and not document.subject:
         entry = manifests.for_machine(document, architecture)
         document, digest = manifests.parse(_read(app, entry), entry.media_type), entry.digest
         _check_parts(app, document)
         if not document.is_runnable:
-            raise RegistryRefused("MANIFEST_INVALID", f"The index's sha256:{digest} is no image that can be run.", status=400)
+            raise RegistryRefused("MANIFEST_INVALID", f"sha256:{digest} of the index is not a runnable image.", status=400)
     if not document.is_runnable or document.config is None:
         return None
     manifests.check_machine(_read(app, document.config), architecture)
@@ -172,4 +188,4 @@ def _read(app: App, part: Part) -> bytes:
 
 
 def _too_many(what: str, hint: str) -> RegistryRefused:
-    return RegistryRefused("TOOMANYREQUESTS", f"The app has {what} already, the most it may have.", status=429, hint=hint)
+    return RegistryRefused("TOOMANYREQUESTS", f"The app already has {what}, which is the maximum.", status=429, hint=hint)

@@ -1,4 +1,5 @@
-"""Refusals as the OCI distribution spec has them ("Error Codes"): JSON with a code, and what Docker shows to its user."""
+"""Error responses of the OCI distribution specification ("Error Codes"): JSON with a code and a
+message that Docker shows."""
 
 from __future__ import annotations
 
@@ -41,21 +42,23 @@ _CODES: dict[type[Refused], str] = {
 
 
 def for_registry_clients(**methods: View[P]) -> Answer[P]:
-    """One address: a view for each method; whatever they refuse becomes an answer that registry clients read."""
+    """Combine one view per method for a URL. Errors become responses that registry clients
+    understand."""
 
     @csrf_exempt
     async def answer(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
         view = methods.get(request.method or "")
         try:
             if view is None:
-                raise RegistryRefused("UNSUPPORTED", f"This cannot be done with {request.method}.", status=405)
+                raise RegistryRefused("UNSUPPORTED", f"The method {request.method} is not supported here.", status=405)
             response = await view(request, *args, **kwargs)
         except Refused as refused:
             response = of(refused)
             if is_streamed({"method": request.method, "path": request.path}):
-                response["Connection"] = "close"  # the rest of its body, which may have no end, is not read
+                # the rest of the body is not read, because it may be endless
+                response["Connection"] = "close"
         except RequestAborted:
-            response = HttpResponse(status=400)  # nobody hears it
+            response = HttpResponse(status=400)  # the client has disconnected
         response["Docker-Distribution-Api-Version"] = "registry/2.0"
         return response
 
@@ -63,7 +66,7 @@ def for_registry_clients(**methods: View[P]) -> Answer[P]:
 
 
 def of(refused: Refused) -> JsonResponse:
-    """`{"errors": [{"code": …, "message": …, "detail": …}]}` with the error's own status."""
+    """Return `{"errors": [{"code": …, "message": …, "detail": …}]}` with the error's status."""
     code = refused.code if isinstance(refused, RegistryRefused) else _CODES.get(type(refused), "DENIED")
     response = JsonResponse({"errors": [{"code": code, "message": refused.explain(), "detail": {}}]}, status=refused.status)
     if isinstance(refused, NotSignedIn):

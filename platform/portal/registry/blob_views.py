@@ -1,4 +1,5 @@
-"""Blobs: read whole or in part, and pushed in one request or many (distribution-spec, "Pulling blobs", "Pushing Blobs")."""
+"""Views of blobs: download all or a part, and push in one request or several (distribution-spec,
+"Pulling blobs", "Pushing Blobs")."""
 
 from __future__ import annotations
 
@@ -48,13 +49,16 @@ async def _read(request: HttpRequest, team: str, app: str, digest: str) -> HttpR
     return StreamingHttpResponse(_blocks(path, first, last), status=status, headers=headers)
 
 
-async def _refuse_deletion(request: HttpRequest, team: str, app: str, digest: str) -> HttpResponseBase:  # noqa: ARG001  # the address's
+async def _refuse_deletion(request: HttpRequest, team: str, app: str, digest: str) -> HttpResponseBase:  # noqa: ARG001  # given by the URL
     await sync_to_async(repository_of)(request, team, app)
-    raise RegistryRefused("UNSUPPORTED", "Blobs are not deleted by hand.", status=405, hint="They go with the images that have them.")
+    raise RegistryRefused(
+        "UNSUPPORTED", "Blobs cannot be deleted directly.", status=405, hint="A blob is deleted with the images that have it."
+    )
 
 
 async def _begin(request: HttpRequest, team: str, app: str) -> HttpResponseBase:
-    """Begin an upload; or end it at once, where all of it comes along or a mount finds it here."""
+    """Begin an upload. It ends in the same request if the whole blob is included or a mount finds
+    it here."""
     person, found = await sync_to_async(repository_of)(request, team, app)
     if (mounted := request.GET.get("mount")) and await sync_to_async(shelf.find)(found, hex_of(mounted)):
         return _created(found, mounted)
@@ -114,19 +118,26 @@ def _under_way(app: App, id: str, size: int, *, status: int) -> HttpResponse:
 
 
 def _beginning(request: HttpRequest) -> int | None:
-    """Where a chunk begins. BLOB_UPLOAD_INVALID: its range is none, or its length is another's."""
+    """Return the offset of a chunk. Raise BLOB_UPLOAD_INVALID if its range is malformed or does not
+    match the length."""
     text = request.headers.get("Content-Range", "")
     if not text:
         return None
     match = _CHUNK.fullmatch(text.strip())
     length = request.headers.get("Content-Length", "")
     if match is None or (length.isdecimal() and int(match[2]) - int(match[1]) + 1 != int(length)):
-        raise RegistryRefused("BLOB_UPLOAD_INVALID", f"{text[:60]!r} is not the range of what came.", status=416, hint="Write FIRST-LAST.")
+        raise RegistryRefused(
+            "BLOB_UPLOAD_INVALID", f"{text[:60]!r} is not the range of the received data.", status=416, hint="Use the form FIRST-LAST."
+        )
     return int(match[1])
 
 
 def _wanted(text: str, size: int) -> tuple[int, int]:
-    """First and last byte to send (RFC 9110, 14.2). A range that is none, or several, is passed over as the RFC allows; 416 beyond the end."""
+    """Return the first and last byte to send (RFC 9110, 14.2).
+
+    A malformed range or several ranges are ignored, as the RFC allows. A range beyond the end is
+    refused with 416.
+    """
     match = _ONE_RANGE.fullmatch(text.strip())
     if match is None or not (match[1] or match[2]):
         return 0, size - 1
@@ -147,7 +158,7 @@ def _wanted(text: str, size: int) -> tuple[int, int]:
 
 
 async def _blocks(path: Path, first: int, last: int) -> AsyncIterator[bytes]:
-    """Read beside the event loop: a layer may be on a slow disk."""
+    """Read blocks in a thread: a layer may be on a slow disk."""
     with path.open("rb") as file:
         file.seek(first)
         left = last - first + 1

@@ -1,4 +1,4 @@
-"""Who asks the registry, and for which app: HTTP Basic, any user name, a token as the password."""
+"""Authenticate registry requests: HTTP Basic with any user name and a token as the password."""
 
 from __future__ import annotations
 
@@ -14,20 +14,26 @@ from portal.limits.visitor import password_of
 
 
 def person_of(request: HttpRequest) -> Person:
-    """NotSignedIn without a valid token. API clients may also send it as a bearer."""
+    """Return the person of the token. Raise NotSignedIn without a valid token. API clients may also
+    send it as a bearer token."""
     scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
     token = {"basic": password_of(credentials), "bearer": credentials}.get(scheme.lower(), "")
     person = person_of_token(token) if token else None
     if person is None:
-        raise NotSignedIn("The registry needs a token of yours as the password.", hint=f"Make one at {settings.PORTAL_URL}/account.")
+        raise NotSignedIn(
+            "The registry needs one of your tokens as the password.", hint=f"Create a token at {settings.PORTAL_URL}/account."
+        )
     return person
 
 
 def repository_of(request: HttpRequest, team: str, name: str) -> tuple[Person, App]:
-    """Who asks, and the app TEAM/NAME of a team they are in. NotFound looks the same for none and for not theirs."""
+    """Return the person and the app TEAM/NAME. Raise NotFound if it does not exist or the person is
+    not in the team."""
     person = person_of(request)
     app = app_for(person, name)
     if app.team.name != team:
-        raise NotFound(f"There is no app {name} in a team {team} of yours.", hint="A repository is called TEAM/APP.")
+        raise NotFound(
+            f"App {name} does not exist in team {team}, or you do not have access to it.", hint="The name of a repository is TEAM/APP."
+        )
     require_member(person, app.team)
     return person, app

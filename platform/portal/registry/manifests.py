@@ -1,4 +1,5 @@
-"""Manifests and indexes as they are pushed, parsed without trust. Pure. Source: github.com/opencontainers/image-spec, v1.1."""
+"""Parse pushed manifests and indexes. The data is not trusted. Pure. Source:
+github.com/opencontainers/image-spec, v1.1."""
 
 from __future__ import annotations
 
@@ -11,9 +12,10 @@ from portal.documents import parse_json
 from portal.errors import RegistryRefused
 from portal.registry.names import hex_of
 
-LARGEST = 4 * 2**20  # bytes; the least that the distribution spec asks a registry to take
+# bytes; the least that a registry must accept by the distribution specification
+LARGEST = 4 * 2**20
 MOST_LAYERS = 120
-MOST_PARTS = 1000  # of an index
+MOST_PARTS = 1000  # in an index
 INDEX = "application/vnd.oci.image.index.v1+json"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _INDEXES = {INDEX, "application/vnd.docker.distribution.manifest.list.v2+json"}
@@ -24,12 +26,12 @@ _LAYER = re.compile(r"application/vnd\.(?:oci\.image\.layer\.v1|docker\.image\.r
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """A pointer to a blob or a manifest; `digest` is the hex."""
+    """A reference to a blob or a manifest. `digest` is the hex."""
 
     media_type: str
     digest: str
     size: int
-    system: str = ""  # of an index's entry
+    system: str = ""  # the operating system of an index entry
     architecture: str = ""
 
 
@@ -51,12 +53,12 @@ class Document:
 
     @property
     def parts(self) -> tuple[Part, ...]:
-        """What it consists of."""
+        """Return all parts of the manifest."""
         return (*((self.config,) if self.config else ()), *self.layers, *self.manifests)
 
     @property
     def is_runnable(self) -> bool:
-        """Whether it is an image with a file system, not a signature or the like."""
+        """Return True for an image with a file system, and False for a signature or similar."""
         return (
             not self.is_index
             and not self.artifact_type
@@ -69,44 +71,45 @@ class Document:
 
 
 def parse(data: bytes, content_type: str = "") -> Document:
-    """MANIFEST_INVALID says what is wrong; DIGEST_INVALID that a digest in it is none."""
+    """Parse a manifest. Raise MANIFEST_INVALID with the reason, or DIGEST_INVALID for a malformed
+    digest."""
     try:
         document = parse_json(data)
         if not isinstance(document, dict) or document.get("schemaVersion") != 2:
-            raise _invalid("It is no manifest of schema version 2")
+            raise _invalid("It is not a manifest of schema version 2")
         kind = str(document.get("mediaType") or content_type.partition(";")[0].strip() or MANIFEST)
         if content_type and content_type.partition(";")[0].strip() != kind:
-            raise _invalid(f"It says that it is {kind[:100]}, and was sent as {content_type[:100]}")
+            raise _invalid(f"Its media type is {kind[:100]}, but it was sent as {content_type[:100]}")
         if kind not in _INDEXES | _MANIFESTS:
-            raise _invalid(f"The kind {kind[:100]!r} is not taken")
+            raise _invalid(f"The media type {kind[:100]!r} is not supported")
         parsed = _index(document, kind) if kind in _INDEXES else _manifest(document, kind)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise _invalid("It cannot be read") from None
+        raise _invalid("It cannot be parsed") from None
     if len(parsed.layers) > MOST_LAYERS:
-        raise _invalid(f"It has {len(parsed.layers)} layers, and {MOST_LAYERS} are the most that can be run")
+        raise _invalid(f"It has {len(parsed.layers)} layers. The maximum is {MOST_LAYERS}")
     if len(parsed.manifests) > MOST_PARTS:
         raise _invalid(f"It lists more than {MOST_PARTS} manifests")
     return parsed
 
 
 def for_machine(index: Document, architecture: str) -> Part:
-    """The image of an index that runs here. MANIFEST_INVALID: it has none."""
+    """Return the image of an index for this machine. Raise MANIFEST_INVALID if there is none."""
     for part in index.manifests:
         if part.system == "linux" and part.architecture == architecture:
             return part
     known = ", ".join(sorted({f"{part.system}/{part.architecture}" for part in index.manifests if part.architecture})) or "none"
-    raise _invalid(f"It has no image for linux/{architecture}, which this machine is, but for {known[:200]}")
+    raise _invalid(f"It has no image for linux/{architecture}, the platform of this node. It has images for {known[:200]}")
 
 
 def check_machine(configuration: bytes, architecture: str) -> None:
-    """MANIFEST_INVALID: the image is for another kind of machine."""
+    """Raise MANIFEST_INVALID if the image is for another platform."""
     try:
-        told = parse_json(configuration)
-        system, meant = told.get("os") or "linux", told.get("architecture") or architecture
+        configuration_values = parse_json(configuration)
+        system, meant = configuration_values.get("os") or "linux", configuration_values.get("architecture") or architecture
     except (ValueError, AttributeError, RecursionError):
-        raise _invalid("Its configuration cannot be read") from None
+        raise _invalid("Its configuration cannot be parsed") from None
     if (system, meant) != ("linux", architecture):
-        raise _invalid(f"The image is for {str(system)[:40]}/{str(meant)[:40]}, and this machine is linux/{architecture}")
+        raise _invalid(f"The image is for {str(system)[:40]}/{str(meant)[:40]}, but this node is linux/{architecture}")
 
 
 def _manifest(document: Mapping[str, Any], kind: str) -> Document:
@@ -114,7 +117,7 @@ def _manifest(document: Mapping[str, Any], kind: str) -> Document:
         media_type=kind,
         artifact_type=str(document.get("artifactType") or "")[:255],
         config=_part(document["config"]),
-        layers=tuple(_part(one) for one in document["layers"]),
+        layers=tuple(_part(layer) for layer in document["layers"]),
         subject=_subject(document),
         annotations=_annotations(document),
     )
@@ -124,20 +127,20 @@ def _index(document: Mapping[str, Any], kind: str) -> Document:
     return Document(
         media_type=kind,
         artifact_type=str(document.get("artifactType") or "")[:255],
-        manifests=tuple(_part(one) for one in document["manifests"]),
+        manifests=tuple(_part(entry) for entry in document["manifests"]),
         subject=_subject(document),
         annotations=_annotations(document),
     )
 
 
-def _part(one: Mapping[str, Any]) -> Part:
-    platform = one.get("platform") or {}
-    size = one["size"]
+def _part(descriptor: Mapping[str, Any]) -> Part:
+    platform = descriptor.get("platform") or {}
+    size = descriptor["size"]
     if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size < 2**63:
         raise ValueError(size)
     return Part(
-        media_type=str(one["mediaType"])[:255],
-        digest=hex_of(str(one["digest"])),
+        media_type=str(descriptor["mediaType"])[:255],
+        digest=hex_of(str(descriptor["digest"])),
         size=size,
         system=str(platform.get("os") or ""),
         architecture=str(platform.get("architecture") or ""),
@@ -154,4 +157,4 @@ def _annotations(document: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _invalid(what: str) -> RegistryRefused:
-    return RegistryRefused("MANIFEST_INVALID", f"The manifest is not taken. {what}.", status=400)
+    return RegistryRefused("MANIFEST_INVALID", f"The manifest was refused. {what}.", status=400)

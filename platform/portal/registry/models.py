@@ -1,4 +1,4 @@
-"""What the registry knows beside releases: names people gave to images, and what they attached to them. Blobs are files; see shelf.py."""
+"""Tags and attachments of the registry. Blobs are files; see shelf.py."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from portal.apps.models import App
 
 
 class Tag(models.Model):
-    """A name under which an image was pushed. `v1`, `v2`… are no rows: the releases themselves are those."""
+    """A tag with which an image was pushed. `v1`, `v2`… have no rows: they are the releases."""
 
     app = models.ForeignKey(App, on_delete=models.CASCADE, related_name="tags")
     name = models.CharField(max_length=128)
-    digest = models.CharField(max_length=64)  # hex, of the manifest
+    digest = models.CharField(max_length=64)  # hex of the manifest
     updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:
@@ -20,16 +20,18 @@ class Tag(models.Model):
 
 
 class Attachment(models.Model):
-    """A manifest that is no image to run: a signature, a bill of materials. Kept until it is deleted, or its app is."""
+    """A manifest that is not a runnable image: a signature or a bill of materials. Kept until it or
+    its app is deleted."""
 
     app = models.ForeignKey(App, on_delete=models.CASCADE, related_name="attachments")
-    digest = models.CharField(max_length=64)  # hex, of the manifest
-    subject = models.CharField(max_length=64, blank=True)  # hex of the manifest it is about; empty for none
+    digest = models.CharField(max_length=64)  # hex of the manifest
+    # hex of the manifest that it refers to; empty for none
+    subject = models.CharField(max_length=64, blank=True)
     media_type = models.CharField(max_length=255)
     artifact_type = models.CharField(max_length=255, blank=True)
     size = models.PositiveIntegerField()  # bytes of the manifest
     annotations = models.JSONField(default=dict)
-    blobs = models.JSONField(default=list)  # hex of everything it consists of, the manifest included
+    blobs = models.JSONField(default=list)  # hex of all its parts, including the manifest
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -1,4 +1,4 @@
-"""Names in the registry's addresses: tags and digests. A repository is called TEAM/APP."""
+"""Parse tags and digests in the registry's URLs. A repository has the name TEAM/APP."""
 
 from __future__ import annotations
 
@@ -12,33 +12,34 @@ _OF_RELEASE = re.compile(r"v([1-9][0-9]{0,8})")
 
 
 def hex_of(digest: str) -> str:
-    """The hex of a digest. DIGEST_INVALID: it is none, or of another algorithm."""
+    """Return the hex of a digest. Raise DIGEST_INVALID if it is malformed or has another
+    algorithm."""
     match = _DIGEST.fullmatch(digest)
     if match is None:
         raise RegistryRefused(
-            "DIGEST_INVALID", f"{digest[:100]!r} is not a digest we take.", status=400, hint="One reads sha256: and 64 hex digits."
+            "DIGEST_INVALID", f"{digest[:100]!r} is not a supported digest.", status=400, hint="A digest is sha256: and 64 hex digits."
         )
     return match[1]
 
 
 def is_digest(reference: str) -> bool:
-    """Whether a manifest is asked for by digest, not by tag; no tag has a colon."""
+    """Return True if the reference is a digest, not a tag. A tag never has a colon."""
     return ":" in reference
 
 
 def check_tag(reference: str) -> str:
-    """The tag, as one may be written. MANIFEST_INVALID: no tag looks so."""
+    """Return the tag, or raise MANIFEST_INVALID if it is malformed."""
     if not _TAG.fullmatch(reference):
         raise RegistryRefused(
             "MANIFEST_INVALID",
-            f"{reference[:100]!r} cannot be a tag.",
+            f"{reference[:100]!r} is not a valid tag.",
             status=400,
-            hint="Use up to 128 letters, digits, dots, hyphens and underscores, no dot or hyphen first.",
+            hint="Use up to 128 letters, digits, dots, hyphens and underscores. The first is not a dot or hyphen.",
         )
     return reference
 
 
 def release_number(tag: str) -> int | None:
-    """The number in `v12`; None for other tags."""
+    """Return the number of a tag such as `v12`, or None for other tags."""
     match = _OF_RELEASE.fullmatch(tag)
     return int(match[1]) if match else None

@@ -1,10 +1,11 @@
-"""Where blobs lie: files only, no rows, so a crash leaves nothing to repair.
+"""The storage of blobs. There are only files and no rows, so a crash leaves nothing to repair.
 
-    received/TEAM-HEX           whole and checked, until a release is made of it; the portal's own
-    served/APP/IMAGE/HEX        parts of images of releases, hard links into the node's store; root's, to read
-    served/APP/IMAGE/manifest   a link whose text is the hex of the manifest to hand out for that image
+    received/TEAM-HEX           complete and verified, until it is part of a release; owned by the portal
+    served/APP/IMAGE/HEX        parts of released images, hard links into the node's store; owned by root, readable
+    served/APP/IMAGE/manifest   a link whose target is the hex of the manifest to serve for that image
 
-A blob is visible to the team that sent it, or whose release has it, and to nobody else: knowing a digest opens nothing.
+A blob is visible only to the team that pushed it or that has a release with it. Knowing a digest
+gives no access.
 """
 
 from __future__ import annotations
@@ -25,12 +26,13 @@ _IMAGE = re.compile(r"[0-9a-f]{64}")
 
 
 def received(team: int, digest: str) -> Path:
-    """Where a blob of a team is, or will be; `digest` is the hex."""
+    """Return the path of a received blob of a team, even if it does not exist yet. `digest` is the
+    hex."""
     return RECEIVED / f"{team}-{digest}"
 
 
 def find(app: App, digest: str) -> Path | None:
-    """A blob that this app's team has; the app's own images first."""
+    """Return a blob that the app's team has. The app's own images are searched first."""
     if (path := received(app.team_id, digest)).exists():
         return path
     others = App.objects.filter(team=app.team_id, deleted_at=None).exclude(pk=app.pk).values_list("pk", flat=True)
@@ -42,34 +44,36 @@ def find(app: App, digest: str) -> Path | None:
 
 
 def find_own(app: App, digest: str) -> Path | None:
-    """A manifest of this very app, or one that its team has just sent."""
+    """Return a manifest of this app, or one that its team has just pushed."""
     places = (received(app.team_id, digest), *(folder / digest for folder in images_of(app.pk)))
     return next((path for path in places if path.exists()), None)
 
 
 def handed_out(app: App, image: str) -> Path | None:
-    """The manifest to hand out for a release's image, by the image's digest; None while the node has not published it."""
+    """Return the manifest to serve for a release's image, by the image's digest. None until the
+    node has published it."""
     folder = SERVED / str(app.pk) / image.removeprefix("sha256:")
     try:
-        return folder / os.readlink(folder / "manifest")  # noqa: PTH115  # a text, not a place
+        return folder / os.readlink(folder / "manifest")  # noqa: PTH115  # the target is a text, not a path
     except FileNotFoundError:
         return None
 
 
 def reachable(app: App) -> set[str]:
-    """Every hex that `find_own` finds."""
+    """Return every hex that `find_own` finds."""
     mark = f"{app.team_id}-"
     names = {path.name.removeprefix(mark) for path in _files(RECEIVED) if path.name.startswith(mark)}
     return names | {path.name for folder in images_of(app.pk) for path in folder.iterdir()}
 
 
 def images_of(app: int) -> list[Path]:
-    """One folder for each published image."""
+    """Return one folder per published image."""
     return [path for path in _files(SERVED / str(app)) if _IMAGE.fullmatch(path.name)]
 
 
 def pending(team: int) -> int:
-    """Bytes of a team's that no release has yet: uploads under way, and what was received."""
+    """Return the bytes of a team that are not yet part of a release: open uploads and received
+    blobs."""
     mark = f"{team}-"
     total = 0
     for folder in (UPLOADS, RECEIVED):
@@ -80,7 +84,7 @@ def pending(team: int) -> int:
 
 
 def keep(team: int, data: bytes) -> str:
-    """Keep a document; its hex."""
+    """Store a document. Return its hex."""
     digest = hashlib.sha256(data).hexdigest()
     draft = UPLOADS / f"{team}-document-{os.urandom(8).hex()}"
     try:
@@ -95,7 +99,8 @@ def keep(team: int, data: bytes) -> str:
 
 
 def place(draft: Path, team: int, digest: str) -> None:
-    """Give a synced file whose digest was found true its lasting name; over the same bytes where they came before."""
+    """Move a synced file with a verified digest to its permanent name. An identical existing file
+    is replaced."""
     draft.chmod(0o640)
     draft.rename(received(team, digest))
     descriptor = os.open(RECEIVED, os.O_RDONLY | os.O_DIRECTORY)
@@ -106,7 +111,7 @@ def place(draft: Path, team: int, digest: str) -> None:
 
 
 def settle(app: App, image: str) -> None:
-    """A release is made of a pushed image: drop the first names of what is published now. For the workers."""
+    """Remove the received blobs of an image that is now released and published. For the workers."""
     attached = {digest for row in Attachment.objects.filter(app__team=app.team_id) for digest in row.blobs}
     for folder in images_of(app.pk):
         if (folder / image.removeprefix("sha256:")).exists():
@@ -125,5 +130,5 @@ def _files(folder: Path) -> Iterator[Path]:
 def _size(path: Path) -> int:
     try:
         return path.stat().st_size
-    except FileNotFoundError:  # just finished, or given up
+    except FileNotFoundError:  # just completed, or cancelled
         return 0

@@ -1,4 +1,4 @@
-"""Tidying what pushes left behind, by age. For the workers' schedule."""
+"""Clean up old data of pushes. For the workers' schedule."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from portal.registry import shelf
 from portal.registry.models import Attachment, Tag
 
 UPLOAD_KEPT = 6 * 3600.0  # seconds since its last byte
-RECEIVED_KEPT = 24 * 3600.0  # seconds since it came, without a release or an attachment that has it
+RECEIVED_KEPT = 24 * 3600.0  # seconds since it was received, if no release or attachment has it
 
 
 def sweep(*, upload_kept: float = UPLOAD_KEPT, received_kept: float = RECEIVED_KEPT) -> int:
-    """Remove uploads that nobody goes on with, and blobs that nothing was made of; how many."""
+    """Remove abandoned uploads, and blobs that are not used. Return their number."""
     removed = 0
     for path in shelf.UPLOADS.iterdir():
         if _age(path) > upload_kept and not _is_written(path):
@@ -33,7 +33,10 @@ def sweep(*, upload_kept: float = UPLOAD_KEPT, received_kept: float = RECEIVED_K
 
 
 def forget_unreachable_tags() -> int:
-    """Forget tags whose image is no longer kept; how many. Not while the team pushes: a tag is written before its image has a release."""
+    """Delete tags whose image is no longer kept. Return their number.
+
+    Skipped while the team pushes, because a tag is written before its image has a release.
+    """
     pushing, forgotten = _teams_that_push(), 0
     for app in App.objects.filter(deleted_at=None, tags__isnull=False).distinct():
         if str(app.team_id) not in pushing:
@@ -55,7 +58,7 @@ def _age(path: Path) -> float:
 
 
 def _is_written(path: Path) -> bool:
-    """Whether a request holds it this moment."""
+    """Return True if a request is writing the file at this moment."""
     try:
         with path.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,6 +1,7 @@
-"""Uploads under way: one file each, written as the bytes arrive, so that a lost connection or a restart loses nothing.
+"""Open uploads: one file each, written as the bytes arrive. So a lost connection or a restart loses
+nothing.
 
-An upload's name is its whole state: TEAM-APP-ID, and how much of it is there is the file's size.
+The state of an upload is in its file: the name is TEAM-APP-ID, and the size is the received amount.
 """
 
 from __future__ import annotations
@@ -21,20 +22,20 @@ from portal.apps.models import App
 from portal.errors import NoRoom, RegistryRefused
 from portal.registry import shelf
 
-MOST = 100  # under way at once, of one team
-_BLOCK = 2**20  # bytes written at once
-_CHECK_EVERY = 16 * 2**20  # bytes between two looks at what the team may have
+MOST = 100  # open uploads per team
+_BLOCK = 2**20  # bytes per write
+_CHECK_EVERY = 16 * 2**20  # bytes between two quota checks
 Check = Callable[[], Awaitable[None]]
 
 
 def begin(app: App) -> str:
-    """Begin one; its id."""
+    """Begin an upload. Return its id."""
     if sum(path.name.startswith(f"{app.team_id}-") for path in shelf.UPLOADS.iterdir()) >= MOST:
         raise RegistryRefused(
             "TOOMANYREQUESTS",
-            f"Team {app.team.name} has {MOST} uploads under way.",
+            f"Team {app.team.name} already has {MOST} open uploads.",
             status=429,
-            hint="End some first; idle ones end by themselves.",
+            hint="Finish or cancel some of them first. Idle uploads are removed automatically.",
         )
     begun = uuid.uuid4().hex
     _path(app, begun).touch(mode=0o640, exist_ok=False)
@@ -42,7 +43,7 @@ def begin(app: App) -> str:
 
 
 def size_of(app: App, id: str) -> int:
-    """How many bytes have arrived. BLOB_UPLOAD_UNKNOWN: there is no such upload."""
+    """Return the number of received bytes. Raise BLOB_UPLOAD_UNKNOWN if there is no such upload."""
     try:
         return _path(app, id).stat().st_size
     except FileNotFoundError:
@@ -50,7 +51,7 @@ def size_of(app: App, id: str) -> int:
 
 
 def cancel(app: App, id: str) -> None:
-    """Give it up."""
+    """Cancel an upload."""
     try:
         _path(app, id).unlink()
     except FileNotFoundError:
@@ -58,9 +59,11 @@ def cancel(app: App, id: str) -> None:
 
 
 async def append(app: App, id: str, blocks: AsyncIterator[bytes], *, at: int | None, check: Check) -> int:
-    """Write what arrives behind what is there; the size afterwards. What came before a connection was lost stays.
+    """Append the received data. Return the new size. Data received before a lost connection is
+    kept.
 
-    `at`: where the client says that its bytes begin; 416 where that is not the end. `check` may refuse, and is asked again and again.
+    `at`: the offset that the client gives; the status is 416 if it is not the end of the file.
+    `check` may refuse, and is called repeatedly.
     """
     file = _opened(app, id)
     try:
@@ -68,7 +71,7 @@ async def append(app: App, id: str, blocks: AsyncIterator[bytes], *, at: int | N
         if at is not None and at != size:
             raise RegistryRefused(
                 "BLOB_UPLOAD_INVALID",
-                f"{size} bytes are here, so the next begins at {size}, not at {at}.",
+                f"{size} bytes have been received, so the next chunk begins at {size}, not at {at}.",
                 status=416,
                 headers=_range(size),
             )
@@ -78,27 +81,28 @@ async def append(app: App, id: str, blocks: AsyncIterator[bytes], *, at: int | N
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        cancel(app, id)  # what cannot be finished need not take the last of the disk
-        raise NoRoom("The disk of this Slipway is full.", hint="Push again when its admin has made room.") from None
+        cancel(app, id)  # an upload that cannot be completed need not fill the rest of the disk
+        raise NoRoom("The disk of this Slipway is full.", hint="Push again when an admin has freed disk space.") from None
     finally:
         file.close()
 
 
 async def finish(app: App, id: str, digest: str) -> None:
-    """Keep it as the blob with this digest (hex). DIGEST_INVALID: its bytes have another, and it is gone."""
+    """Store the upload as the blob with this digest (hex). Raise DIGEST_INVALID and delete it if
+    its bytes have another digest."""
     file = _opened(app, id)
     with file:
         found = await asyncio.to_thread(_synced_digest, file)
         if found != digest:
             cancel(app, id)
             raise RegistryRefused(
-                "DIGEST_INVALID", f"What came has the digest sha256:{found}, not sha256:{digest}.", status=400, hint="Push again."
+                "DIGEST_INVALID", f"The received data has the digest sha256:{found}, not sha256:{digest}.", status=400, hint="Push again."
             )
         shelf.place(_path(app, id), app.team_id, digest)
 
 
 def headers_of(size: int) -> dict[str, str]:
-    """How an answer tells how much is here."""
+    """Return the headers that report the received size."""
     return _range(size)
 
 
@@ -129,13 +133,13 @@ def _write(file: BinaryIO, data: bytes | bytearray) -> None:
 
 def _synced_digest(file: BinaryIO) -> str:
     file.seek(0)
-    digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]  # typeshed wants readinto of an open buffer
+    digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]  # typeshed expects readinto of an open buffer
     os.fsync(file.fileno())
     return digest
 
 
 def _opened(app: App, id: str) -> BinaryIO:
-    """Held alone: two requests that write to one upload would mix their bytes."""
+    """Open and lock the file: two requests that write to one upload would mix their bytes."""
     try:
         file = _path(app, id).open("r+b")
     except FileNotFoundError:
@@ -145,7 +149,7 @@ def _opened(app: App, id: str) -> BinaryIO:
     except BlockingIOError:
         file.close()
         raise RegistryRefused(
-            "BLOB_UPLOAD_INVALID", "Another request writes to this upload.", status=409, hint="Send one after the other."
+            "BLOB_UPLOAD_INVALID", "Another request is writing to this upload.", status=409, hint="Send the requests one after the other."
         ) from None
     return file
 
@@ -162,10 +166,13 @@ def _range(size: int) -> dict[str, str]:
 
 
 def _unknown() -> RegistryRefused:
-    return RegistryRefused("BLOB_UPLOAD_UNKNOWN", "There is no such upload.", status=404, hint="Begin it again.")
+    return RegistryRefused("BLOB_UPLOAD_UNKNOWN", "This upload does not exist.", status=404, hint="Begin the upload again.")
 
 
 def _too_large() -> RegistryRefused:
     return RegistryRefused(
-        "SIZE_INVALID", f"A layer may have {settings.MAX_LAYER // 2**30} GiB.", status=413, hint="Make the image of smaller layers."
+        "SIZE_INVALID",
+        f"The layer is too large. The limit is {settings.MAX_LAYER // 2**30} GiB.",
+        status=413,
+        hint="Split the layer into smaller layers.",
     )

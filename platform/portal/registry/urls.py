@@ -1,4 +1,4 @@
-"""Addresses of the registry, below /v2/ (github.com/opencontainers/distribution-spec, v1.1)."""
+"""URLs of the registry, below /v2/ (github.com/opencontainers/distribution-spec, v1.1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Manifests, tags and attachments, and the address that tells what this is (distribution-spec, "Endpoints")."""
+"""Views of manifests, tags and attachments, and of the version URL (distribution-spec,
+"Endpoints")."""
 
 from __future__ import annotations
 
@@ -29,21 +30,22 @@ async def _read(request: HttpRequest, team: str, app: str, reference: str) -> Ht
     data = path.read_bytes() if path.stat().st_size <= manifests.LARGEST else b""
     try:
         kind = manifests.parse(data).media_type
-    except RegistryRefused:  # a blob that is no manifest
-        raise RegistryRefused("MANIFEST_UNKNOWN", f"{reference} is no manifest.", status=404) from None
+    except RegistryRefused:  # a blob that is not a manifest
+        raise RegistryRefused("MANIFEST_UNKNOWN", f"{reference} is not a manifest.", status=404) from None
     named = f"sha256:{digest}"
     headers = {"Content-Type": kind, "Content-Length": str(len(data)), "Docker-Content-Digest": named, "ETag": f'"{named}"'}
     return HttpResponse(b"" if request.method == "HEAD" else data, headers=headers)
 
 
 async def _put(request: HttpRequest, team: str, app: str, reference: str) -> HttpResponseBase:
-    """Answers as soon as the deploy is queued; the app's page shows how it goes."""
+    """Accept a manifest. The response is sent when the deploy is queued; the app's page shows the
+    progress."""
     person, found = await sync_to_async(repository_of)(request, team, app)
     data = bytearray()
     async for block in blocks_of(request):
         data += block
         if len(data) > manifests.LARGEST:
-            raise RegistryRefused("SIZE_INVALID", f"A manifest may have {manifests.LARGEST // 2**20} MiB.", status=413)
+            raise RegistryRefused("SIZE_INVALID", f"The manifest is too large. The limit is {manifests.LARGEST // 2**20} MiB.", status=413)
     put = await sync_to_async(actions.put_manifest)(
         person, app=found, reference=reference, data=bytes(data), content_type=request.headers.get("Content-Type", "")
     )
@@ -57,7 +59,7 @@ async def _put(request: HttpRequest, team: str, app: str, reference: str) -> Htt
 async def _delete(request: HttpRequest, team: str, app: str, reference: str) -> HttpResponseBase:
     person, found = await sync_to_async(repository_of)(request, team, app)
     if not is_digest(reference):
-        raise RegistryRefused("UNSUPPORTED", "Tags are not deleted by hand.", status=405, hint="They go with the images that have them.")
+        raise RegistryRefused("UNSUPPORTED", "Tags cannot be deleted directly.", status=405, hint="A tag is deleted with its image.")
     await sync_to_async(actions.delete_attachment)(person, app=found, digest=hex_of(reference))
     return HttpResponse(status=202)
 
@@ -75,7 +77,7 @@ async def _tags(request: HttpRequest, team: str, app: str) -> HttpResponseBase:
 
 
 async def _referrers(request: HttpRequest, team: str, app: str, digest: str) -> HttpResponseBase:
-    """What is attached to a manifest, as an index; an empty one where nothing is."""
+    """Return the attachments of a manifest as an index, which is empty if there are none."""
     _, found = await sync_to_async(repository_of)(request, team, app)
     wanted = request.GET.get("artifactType", "")
     rows = await sync_to_async(access.attachments_of)(found, hex_of(digest), wanted)
@@ -96,7 +98,7 @@ async def _referrers(request: HttpRequest, team: str, app: str, digest: str) -> 
 
 async def _nowhere(request: HttpRequest, rest: str) -> HttpResponseBase:
     await sync_to_async(person_of)(request)
-    raise RegistryRefused("NAME_UNKNOWN", f"There is nothing at /v2/{rest[:200]}.", status=404, hint="A repository is called TEAM/APP.")
+    raise RegistryRefused("NAME_UNKNOWN", f"/v2/{rest[:200]} does not exist.", status=404, hint="The name of a repository is TEAM/APP.")
 
 
 root = for_registry_clients(GET=_root, HEAD=_root)

@@ -1,4 +1,4 @@
-"""The only way to releases and rollouts."""
+"""Read releases and rollouts. Other modules get them only from here."""
 
 from __future__ import annotations
 
@@ -19,36 +19,42 @@ OPEN = tuple(state for state in RolloutState if not state.is_over)
 
 
 def releases_of(app: App) -> QuerySet[Release]:
-    """All releases, newest first."""
+    """Return all releases of an app, newest first."""
     return Release.objects.filter(app=app).select_related("created_by", "build").order_by("-number")
 
 
 def release_of(app: App, number: int) -> Release:
-    """One release by number."""
+    """Return a release by its number. Raise NotFound otherwise."""
     release = releases_of(app).filter(number=number).first()
     if release is None:
-        raise NotFound(f"{app.name} has no release v{number}.", hint="Look at the list of its releases.")
+        raise NotFound(f"{app.name} has no release v{number}.", hint="Check the list of its releases.")
     return release
 
 
 def rollouts_of(app: App) -> QuerySet[Rollout]:
-    """All rollouts, newest first."""
+    """Return all rollouts of an app, newest first."""
     return Rollout.objects.filter(release__app=app).select_related("release", "release__build", "release__created_by").order_by("-id")
 
 
 def open_rollout(app: App) -> Rollout | None:
-    """The one under way, if any: a newer one supersedes its predecessor when it is made."""
+    """Return the open rollout, if there is one. A newer rollout supersedes it when it is
+    created."""
     return rollouts_of(app).filter(state__in=OPEN).first()
 
 
 def intended_release(app: App) -> Release | None:
-    """What the app is to become: the release on its way, else the live one. A config change builds on this."""
+    """Return the release that the app should run: the one being rolled out, else the live one.
+    Config changes are based on it."""
     rollout = open_rollout(app)
     return rollout.release if rollout is not None else app.current_release
 
 
 def release_waiting_for(app: App, config: Mapping[str, str]) -> Release | None:
-    """A deploy that was stopped for want of a config var, if it is newer than what is live and `config` has all it lacked."""
+    """Return a deploy that failed because config vars were missing, if `config` now has all of
+    them.
+
+    None if the live release is newer.
+    """
     since = app.current_release.build_id if app.current_release is not None else None
     stopped = Release.objects.filter(app=app, build__id__gt=since or 0, rollouts__state__in=FAILURES).order_by("-number").first()
     if stopped is None or not stopped.declared.lacks(config_of_release(stopped)) or stopped.declared.lacks(config):
@@ -91,5 +97,5 @@ def newest_of_each_app(rows: QuerySet[T], order: str, most: int) -> QuerySet[T]:
 
 
 def config_of_release(release: Release) -> dict[str, str]:
-    """Its config vars, decrypted."""
+    """Return the release's config vars, decrypted."""
     return secrets.decrypt_config(release.encrypted_config)

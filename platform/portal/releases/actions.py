@@ -1,4 +1,5 @@
-"""Writes to releases and rollouts. A release is numbered and queued for its rollout in one transaction, under the app's lock."""
+"""Change releases and rollouts. A release is numbered and its rollout queued in one transaction,
+under the app's lock."""
 
 from __future__ import annotations
 
@@ -28,9 +29,9 @@ from portal.releases.declared import Declared
 from portal.releases.formation import RELEASE_PHASE, form
 from portal.releases.models import FAILURES, Release, Rollout, RolloutState
 
-__all__ = ["RELEASE_PHASE"]  # among the process types, whose keeper this is
+__all__ = ["RELEASE_PHASE"]  # re-exported with the other names of process types
 
-_BEFORE = {  # a rollout only moves forward; any open one may end
+_BEFORE = {  # a rollout only moves forward; any open rollout may end
     RolloutState.RELEASING: (RolloutState.PENDING, RolloutState.RELEASING),
     RolloutState.LAUNCHING: OPEN,
     RolloutState.LIVE: OPEN,
@@ -42,7 +43,10 @@ _BEFORE = {  # a rollout only moves forward; any open one may end
 
 @transaction.atomic
 def release_from_build(build: Build) -> Rollout | None:
-    """Make the release of a build that succeeded. None when the app is gone, or a later build was released first."""
+    """Make the release of a successful build.
+
+    Return None if the app was deleted, or a later build was released first.
+    """
     try:
         app = lock_app(build.app)
     except NotFound:
@@ -50,9 +54,9 @@ def release_from_build(build: Build) -> Rollout | None:
     if Release.objects.filter(app=app, build__id__gt=build.pk, build__state=BuildState.SUCCEEDED).exists():
         return None
     declared = Declared.of(build.app_file)
-    config, told = set_defaults(app, declared.variables)
-    if told:
-        audit.record(build.created_by, f"took config vars from {declared.file}: {'; '.join(told)}", app=app)
+    config, notes = set_defaults(app, declared.variables)
+    if notes:
+        audit.record(build.created_by, f"set config vars from {declared.file}: {'; '.join(notes)}", app=app)
     return make_release(
         app,
         image=build.image,
@@ -62,7 +66,7 @@ def release_from_build(build: Build) -> Rollout | None:
         actor=build.created_by,
         build=build,
         app_file=build.app_file,
-        told=told,
+        notes=notes,
     )
 
 
@@ -73,10 +77,10 @@ def rollback(actor: Person, *, app: App, number: int) -> Rollout:
     app = lock_app(app)
     old = release_of(app, number)
     if app.current_release_id == old.pk and not Rollout.objects.filter(release__app=app, state__in=OPEN).exists():
-        raise Conflict(f"v{number} is live already.", hint="Choose an earlier release.")
+        raise Conflict(f"v{number} is already live.", hint="Choose an earlier release.")
     if old.image not in {release.image for release in kept_releases(app)}:
         raise Conflict(
-            f"The image of v{number} is kept no more: the last {settings.KEPT_RELEASES} releases have theirs.",
+            f"The image of v{number} has been deleted. Only the images of the last {settings.KEPT_RELEASES} releases are kept.",
             hint="Deploy its source again.",
         )
     config = config_of_release(old)
@@ -96,18 +100,19 @@ def rollback(actor: Person, *, app: App, number: int) -> Rollout:
 
 @transaction.atomic
 def try_again(actor: Person, *, app: App, number: int) -> Rollout:
-    """Roll the newest release out once more after it failed, its release phase first: what it met may have been mended meanwhile."""
+    """Retry the rollout of the newest release after it failed, including its release phase. The
+    cause may have been fixed."""
     require_member(actor, app.team)
     app = lock_app(app)
     release = release_of(app, number)
     last = Rollout.objects.filter(release=release).order_by("-id").first()
     if last is None or not RolloutState(last.state).has_failed:
-        raise Conflict(f"v{number} has not failed.", hint="Look at how its rollout goes.")
+        raise Conflict(f"v{number} has not failed.", hint="Check the state of its rollout.")
     if Release.objects.filter(app=app, number__gt=number).exists():
         raise Conflict(f"v{number} is not the newest release.", hint="Deploy again, or roll back to a release that was live.")
     if missing := release.declared.lacks(config_of_release(release)):
-        raise Conflict(lacking.explain(release, missing).partition("\n")[0], hint="Set the config var: that makes a new release.")
-    audit.record(actor, f"rolled out v{number} again", app=app)
+        raise Conflict(lacking.explain(release, missing).partition("\n")[0], hint="Set the config var. This creates a new release.")
+    audit.record(actor, f"retried the rollout of v{number}", app=app)
     rollout = Rollout.objects.create(release=release)
     enqueue(Task.ROLL_OUT, rollout.pk)
     events.announce(app.name, events.Kind.ROLLOUT)
@@ -116,21 +121,28 @@ def try_again(actor: Person, *, app: App, number: int) -> Rollout:
 
 @transaction.atomic
 def ask_for_upgrade(actor: Person, *, app: App | None = None) -> int:
-    """Have one app, or all, brought to the newest version of their stack, where that is sound. How many were asked for."""
+    """Queue a move of one app, or of all apps, to the newest version of their stack. Return the
+    number of apps.
+
+    An app is only moved if that is safe.
+    """
     require_admin(actor)
     apps = [app] if app is not None else list(App.objects.filter(deleted_at=None, releases__isnull=False).distinct())
-    for one in apps:
-        enqueue(Task.UPGRADE_STACK, one.pk, actor.pk)
-    audit.record(actor, "asked for the newest version of its stack" if app else "asked for the newest stack for all apps", app=app)
+    for upgraded in apps:
+        enqueue(Task.UPGRADE_STACK, upgraded.pk, actor.pk)
+    audit.record(actor, "requested the newest version of its stack" if app else "requested the newest stack for all apps", app=app)
     return len(apps)
 
 
 @transaction.atomic
 def exchange_image(actor: Person | None, *, app: App, of: Release, image: str, description: str) -> Rollout:
-    """Make a release like `of` with another image, which does the same on other layers. Conflict: the app went on meanwhile."""
+    """Make a release like `of` with an image that has other base layers but the same function.
+
+    Raise Conflict if the app got a newer release in the meantime.
+    """
     app = lock_app(app)
     if (meant := intended_release(app)) is None or meant.pk != of.pk:
-        raise Conflict(f"{app.name} got a newer release than v{of.number} meanwhile.", hint="Ask for the upgrade again.")
+        raise Conflict(f"{app.name} got a newer release than v{of.number} in the meantime.", hint="Request the upgrade again.")
     return make_release(
         app,
         image=image,
@@ -145,16 +157,17 @@ def exchange_image(actor: Person | None, *, app: App, of: Release, image: str, d
 
 @transaction.atomic
 def tell_of_upgrade(app: App, text: str) -> None:
-    """Where an upgrade came to nothing, the app's history says why."""
+    """Record in the app's history why an upgrade was not done."""
     audit.record(None, text, app=app)
 
 
 def lock_app(app: App) -> App:
-    """The app's row as it is now, held until the transaction ends; its team's quota row first, always in that order."""
+    """Return the app's current row, locked until the transaction ends. The team's quota row is
+    always locked first."""
     decision.lock(app.team)
     locked = App.objects.select_for_update().filter(pk=app.pk, deleted_at=None).first()
     if locked is None:
-        raise NotFound(f"The app {app.name} was deleted.")
+        raise NotFound(f"App {app.name} was deleted.")
     return locked
 
 
@@ -168,11 +181,13 @@ def make_release(
     actor: Person | None,
     build: Build | None,
     app_file: Mapping[str, Any] | None = None,
-    told: Sequence[str] = (),
+    notes: Sequence[str] = (),
 ) -> Rollout:
-    """Number a release, take the place of a rollout that is still open, and queue its own. The caller holds `lock_app`.
+    """Number a release, supersede an open rollout, and queue the new rollout. The caller holds
+    `lock_app`.
 
-    Where a config var that its app's file requires has no value, the rollout fails at once, and whatever is under way goes on.
+    If a config var that the manifest requires has no value, the rollout fails immediately, and an
+    open rollout continues.
     """
     number = (Release.objects.filter(app=app).aggregate(last=Max("number"))["last"] or 0) + 1
     release = Release.objects.create(
@@ -188,19 +203,19 @@ def make_release(
     )
     audit.record(actor, f"made v{number}: {description}", app=app)
     if missing := release.declared.lacks(config):
-        rollout = Rollout.objects.create(release=release, steps=[_step(text) for text in told])
+        rollout = Rollout.objects.create(release=release, steps=[_step(text) for text in notes])
         finish_failed(rollout, lacking.explain(release, missing))
         rollout.refresh_from_db()
         return rollout
-    supersede_open_rollouts(app, reason=f"v{number} took its place.")
-    rollout = Rollout.objects.create(release=release, steps=[_step(text) for text in (*told, *form(app, processes, release.declared))])
+    supersede_open_rollouts(app, reason=f"v{number} replaced it.")
+    rollout = Rollout.objects.create(release=release, steps=[_step(text) for text in (*notes, *form(app, processes, release.declared))])
     enqueue(Task.ROLL_OUT, rollout.pk)
     events.announce(app.name, events.Kind.RELEASE)
     return rollout
 
 
 def supersede_open_rollouts(app: App, *, reason: str) -> None:
-    """End whatever is under way; what serves keeps serving."""
+    """End open rollouts. The live release keeps serving."""
     Rollout.objects.filter(release__app=app, state__in=OPEN).update(
         state=RolloutState.SUPERSEDED, reason=reason, finished_at=timezone.now()
     )
@@ -209,7 +224,8 @@ def supersede_open_rollouts(app: App, *, reason: str) -> None:
 
 @transaction.atomic
 def advance(rollout: Rollout, state: RolloutState) -> bool:
-    """Move on to RELEASING or LAUNCHING. False when the rollout is over: a newer one took its place, and the caller ends."""
+    """Move on to RELEASING or LAUNCHING. Return False if the rollout has ended, because a newer one
+    replaced it."""
     moved = Rollout.objects.filter(pk=rollout.pk, state__in=_BEFORE[state]).update(state=state) == 1
     if moved:
         events.announce(rollout.release.app.name, events.Kind.ROLLOUT)
@@ -218,7 +234,7 @@ def advance(rollout: Rollout, state: RolloutState) -> bool:
 
 @transaction.atomic
 def add_step(rollout: Rollout, text: str) -> None:
-    """Append a sentence to the timeline, unless it is the last one already."""
+    """Append a sentence to the steps, unless it is the same as the last one."""
     row = Rollout.objects.select_for_update().get(pk=rollout.pk)
     if not row.steps or row.steps[-1]["text"] != text:
         Rollout.objects.filter(pk=row.pk).update(steps=[*row.steps, _step(text)])
@@ -227,7 +243,8 @@ def add_step(rollout: Rollout, text: str) -> None:
 
 @transaction.atomic
 def finish_live(rollout: Rollout) -> bool:
-    """The release has the traffic: it is the app's current one now. False when a newer rollout took its place meanwhile."""
+    """Make the release the app's current release. Return False if a newer rollout replaced this
+    one."""
     try:
         app = lock_app(rollout.release.app)
     except NotFound:
@@ -247,7 +264,8 @@ def finish_live(rollout: Rollout) -> bool:
 
 @transaction.atomic
 def finish_failed(rollout: Rollout, reason: str, *, rolled_back: bool = False) -> bool:
-    """The release did not get the traffic, or lost what it had of it; what served keeps serving. False when it was over already."""
+    """End the rollout as failed. The live release keeps serving. Return False if the rollout had
+    already ended."""
     state = RolloutState.ROLLED_BACK if rolled_back else RolloutState.FAILED
     failed = _finish(rollout, state, reason=reason)
     if failed:

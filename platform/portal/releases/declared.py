@@ -1,6 +1,8 @@
-"""What an app's own file said when a release was built, as values: read from the JSON that the workers hand over with a build.
+"""Manifests as values, as they were when a release was built. They are read from the JSON that
+workers store with a build.
 
-docs/manifest.md has the keys. The file was checked by who built it; a row that says nothing reads as an empty file.
+docs/manifest.md describes the keys. The builder has validated the file. A row without data reads as
+an empty file.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from typing import Any, Self
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sizes:
-    """CPU in millicores, memory and disk in bytes; None where the file does not say."""
+    """CPU in millicores, memory and disk in bytes. None if the manifest does not set it."""
 
     cpu: int | None = None
     memory: int | None = None
@@ -22,7 +24,7 @@ class Sizes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Process:
-    """How many of a process type, and of what size."""
+    """The number and size of instances of a process type."""
 
     count: int | None = None
     sizes: Sizes = field(default_factory=Sizes)
@@ -34,7 +36,7 @@ class Process:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variable:
-    """A config var that is wanted. `digits` are those of a secret to draw, 0 for none."""
+    """A declared config var. `digits` is the length of a secret to generate, 0 for none."""
 
     value: str | None = None
     digits: int = 0
@@ -44,7 +46,7 @@ class Variable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Script:
-    """What runs once, for `timeout` seconds at most; no command, nothing."""
+    """A command that runs once, for at most `timeout` seconds. Without a command, nothing runs."""
 
     command: str = ""
     timeout: float = 1200.0
@@ -52,7 +54,7 @@ class Script:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cron:
-    """What runs by the clock."""
+    """A cron job."""
 
     name: str
     schedule: str
@@ -69,7 +71,7 @@ class Cron:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """How an instance is asked whether it is well; times in seconds. `words` say it to people."""
+    """A health check of an instance. Times in seconds. `words` describes the check for people."""
 
     kind: str
     path: str
@@ -86,13 +88,15 @@ class Health:
 
     @property
     def patience(self) -> float:
-        """Seconds until an instance that was never well is given up; the node gives it five at the least."""
+        """Return the seconds after which an instance that has not become healthy is stopped. The
+        node allows at least five."""
         return max(self.start_period + self.interval * self.attempts, 5.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declared:
-    """All of it. `file` is its name, or "" where the source had none; `image_health` is a Dockerfile's."""
+    """A whole manifest. `file` is its name, or "" if there was none. `image_health` is the check of
+    a Dockerfile."""
 
     file: str = ""
     processes: Mapping[str, Process] = field(default_factory=dict)
@@ -105,20 +109,20 @@ class Declared:
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> Self:
-        """From a row's `app_file`."""
+        """Parse a row's `app_file`."""
         if not document:
             return cls()
         return cls(
             file=document["file"],
-            processes={name: Process.of(one) for name, one in document["processes"].items()},
-            variables={name: Variable(**one) for name, one in document["variables"].items()},
+            processes={name: Process.of(values) for name, values in document["processes"].items()},
+            variables={name: Variable(**values) for name, values in document["variables"].items()},
             release=Script(**document["release"]),
             postdeploy=Script(**document["postdeploy"]),
-            crons=tuple(Cron.of(one) for one in document["crons"]),
+            crons=tuple(Cron.of(values) for values in document["crons"]),
             health=Health.of(document["health"]),
             image_health=Health.of(document["image_health"]),
         )
 
     def lacks(self, config: Mapping[str, str]) -> list[str]:
-        """The required config vars that have no value there."""
+        """Return the required config vars that have no value in `config`."""
         return [name for name, variable in self.variables.items() if variable.required and not config.get(name)]

@@ -1,4 +1,4 @@
-"""How many of each process type there are when nobody has said so yet: as the app's file has it, as far as the team's quota goes."""
+"""Choose the count and size of new process types, by the manifest and within the team's quota."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ from portal.quotas import decision
 from portal.quotas.models import Quota
 from portal.releases.declared import Declared, Process
 
-RELEASE_PHASE = "release"  # a process type that is run once before a rollout, and never has instances
+RELEASE_PHASE = "release"  # a process type that runs once before a rollout and never has instances
 
 
 def form(app: App, processes: Mapping[str, str], declared: Declared) -> list[str]:
-    """Give each process type that is new its count and size; also those that nobody scaled, until the app is live. Returns what to tell."""
+    """Set the count and size of each new process type. Return notes about the choices.
+
+    Until the app is live, this also applies to process types that nobody has scaled.
+    """
     quota = decision.lock(app.team)
     known = {row.process: row for row in ProcessFormation.objects.filter(app=app)}
-    told = []
+    notes = []
     for process in sorted(processes.keys() - {RELEASE_PHASE}, key=lambda name: (name != "web", name)):
         row, wish = known.get(process), declared.processes.get(process)
         is_open = row is not None and not row.by_person and app.current_release_id is None and wish is not None
@@ -28,10 +31,10 @@ def form(app: App, processes: Mapping[str, str], declared: Declared) -> list[str
         size, words = _first_that_fits(app, quota, process, wish, declared.file)
         if row is not None and Size.of(row) == size:
             continue
-        told.append(words)
+        notes.append(words)
         values = {"count": size.count, "cpu": size.cpu, "memory": size.memory, "processes": size.processes, "disk": size.disk}
         ProcessFormation.objects.update_or_create(app=app, process=process, defaults=values)
-    return told
+    return notes
 
 
 def _first_that_fits(app: App, quota: Quota, process: str, wish: Process | None, file: str) -> tuple[Size, str]:
@@ -43,11 +46,11 @@ def _first_that_fits(app: App, quota: Quota, process: str, wish: Process | None,
             refused = refused or refusal.sentence
         else:
             return size, _words(process, size, wish, file, refused)
-    return decision.first_size(quota, count=0), f"{process} is new, but none of it will run: {refused}"
+    return decision.first_size(quota, count=0), f"{process} is new, but will have no instances: {refused}"
 
 
 def _candidates(quota: Quota, wish: Process | None) -> Iterator[Size]:
-    """From what is wished to one instance of the usual size."""
+    """Yield sizes from the declared size down to one instance of the default size."""
     first = decision.first_size(quota)
     if wish is not None:
         wished = replace(
@@ -78,7 +81,7 @@ def _says_size(wish: Process) -> bool:
 
 def _words(process: str, size: Size, wish: Process | None, file: str, refused: str) -> str:
     if wish is None or (wish.count is None and not _says_size(wish)):
-        return f"{process} is new: one instance of it will run; scale it as you like"
+        return f"{process} is new and will have one instance. You can scale it"
     if refused:
-        return f"{process} is new: {size.describe()}, less than {file} asks for. {refused}"
-    return f"{process} is new: {size.describe()}, as {file} has it; scale it as you like"
+        return f"{process} is new: {size.describe()}, which is less than {file} declares. {refused}"
+    return f"{process} is new: {size.describe()}, as declared in {file}. You can scale it"

@@ -1,4 +1,4 @@
-"""The form behind every Roll back button."""
+"""The form of every Roll back button."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from django import forms
 
 
 class RollbackForm(forms.Form):
-    """Which release to go back to."""
+    """Input for the release to roll back to."""
 
     number = forms.IntegerField(min_value=1)

@@ -1,4 +1,4 @@
-"""Why a release does not go out that lacks a config var its app's file requires, and what to do."""
+"""The error message for a release that is missing required config vars."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from portal.releases.models import Release
 
 
 def explain(release: Release, missing: Sequence[str]) -> str:
-    """A sentence for each, then the command that sets them all."""
+    """Return the message: the missing config vars, and the command that sets them."""
     declared = release.declared
-    told = []
+    descriptions = []
     for name in missing:
         description = declared.variables[name].description
-        told.append(f"{name} ({description})" if description else name)
+        descriptions.append(f"{name} ({description})" if description else name)
     noun, it, has = ("the config var", "it", "it has") if len(missing) == 1 else ("the config vars", "them", "they have")
     body = json.dumps({"changes": dict.fromkeys(missing, "VALUE")})
     address = f"{settings.PORTAL_URL}/api/v1/apps/{release.app.name}/config"
     return (
-        f"v{release.number} needs {noun} {', '.join(told)}: {declared.file} requires {it}, and {has} no value. "
+        f"v{release.number} needs {noun} {', '.join(descriptions)}: {declared.file} requires {it}, and {has} no value. "
         f"Set {it} on the settings page and this release goes out, without another build; or with:\n"
         f"curl -X PATCH -H \"Authorization: Bearer $SLIPWAY_TOKEN\" -H 'Content-Type: application/json' -d '{body}' {address}"
     )

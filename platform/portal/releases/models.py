@@ -1,4 +1,4 @@
-"""Releases and the rollouts that bring them to traffic."""
+"""Releases, and the rollouts that move the traffic to them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from portal.releases.declared import Declared
 
 
 class Release(models.Model):
-    """Immutable and numbered: image + config vars + process types."""
+    """An immutable, numbered release: image, config vars and process types."""
 
     app = models.ForeignKey(App, on_delete=models.CASCADE, related_name="releases")
     number = models.PositiveIntegerField()  # v1, v2…
@@ -19,7 +19,8 @@ class Release(models.Model):
     build = models.ForeignKey(Build, null=True, blank=True, on_delete=models.SET_NULL, related_name="releases")
     encrypted_config = models.BinaryField()  # JSON object name -> value, encrypted
     processes = models.JSONField(default=dict)  # process type -> command; `release` is the release phase
-    app_file = models.JSONField(default=dict)  # of the build it stands on: see portal.releases.declared
+    # the manifest of its build: see portal.releases.declared
+    app_file = models.JSONField(default=dict)
     description = models.CharField(max_length=200)  # "Deploy hello.zip", "Set DEBUG", "Roll back to v3"
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
@@ -30,7 +31,7 @@ class Release(models.Model):
 
     @property
     def declared(self) -> Declared:
-        """What its app's file said."""
+        """Return the manifest of the release."""
         return Declared.of(self.app_file)
 
 
@@ -40,25 +41,28 @@ class RolloutState(models.TextChoices):
     LAUNCHING = "launching", "Starting instances"
     LIVE = "live", "Live"
     FAILED = "failed", "Failed"
-    ROLLED_BACK = "rolled_back", "Rolled back"  # by itself: it failed with a share of the requests, which went back to the old release
-    SUPERSEDED = "superseded", "Superseded"  # a newer rollout took its place before it was live
+    # automatically: it failed with a share of the requests, which returned to the old release
+    ROLLED_BACK = "rolled_back", "Rolled back"
+    SUPERSEDED = "superseded", "Superseded"  # a newer rollout replaced it before it was live
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing will change any more."""
+        """Return True if the state cannot change any more."""
         return self is RolloutState.LIVE or self is RolloutState.SUPERSEDED or self.has_failed
 
     @property
     def has_failed(self) -> bool:
-        """Whether it ended for a fault of its release."""
+        """Return True if it ended because of an error of its release."""
         return self in FAILURES
 
 
-FAILURES = {RolloutState.FAILED: "did not go live", RolloutState.ROLLED_BACK: "was rolled back by itself"}  # said of the release
+# continues a sentence about the release
+FAILURES = {RolloutState.FAILED: "did not go live", RolloutState.ROLLED_BACK: "was rolled back automatically"}
 
 
 class Rollout(models.Model):
-    """Moving traffic from one release to another. A failed one carries its reason and leaves the old serving."""
+    """The move of traffic from one release to another. A failed rollout has a reason and leaves the
+    old release serving."""
 
     release = models.ForeignKey(Release, on_delete=models.CASCADE, related_name="rollouts")
     state = models.CharField(max_length=12, choices=RolloutState.choices, default=RolloutState.PENDING)

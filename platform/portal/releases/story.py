@@ -1,4 +1,5 @@
-"""An app's deploys as one story: each release with how it came to traffic, and each build that never became a release."""
+"""The deploy history of an app: each release with its rollout, and each build that did not become a
+release."""
 
 from __future__ import annotations
 
@@ -18,9 +19,11 @@ LONGEST = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deploy:
-    """One entry. `number` is None for a build without a release; `build` is None where nothing was built for it.
+    """An entry of the history. `number` is None for a build without a release; `build` is None if
+    nothing was built.
 
-    `steps` are of a release without a build of its own; a build's page tells the others.
+    `steps` is only set for a release without its own build. The page of a build shows the other
+    steps.
     """
 
     number: int | None
@@ -34,16 +37,16 @@ class Deploy:
     steps: list[Step]
     is_current: bool
     can_roll_back: bool
-    can_try_again: bool  # the newest release, whose rollout failed
+    can_try_again: bool  # for the newest release, if its rollout failed
 
     @property
     def image_name(self) -> str:
-        """What its image is called among the app's."""
+        """Return the name of its image."""
         return f"v{self.number}"
 
     @property
     def before(self) -> str:
-        """The release to compare it with; empty for the first."""
+        """Return the release to compare it with. Empty for the first release."""
         return f"v{self.number - 1}" if self.number is not None and self.number > 1 else ""
 
 
@@ -83,12 +86,12 @@ class Newest:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing more comes of it."""
+        """Return True if its state cannot change any more."""
         return self.state.is_over
 
 
 def newest_rollout(app: App) -> Newest | None:
-    """None before the first."""
+    """Return the newest rollout, or None before the first one."""
     rollout = rollouts_of(app).first()
     if rollout is None:
         return None
@@ -98,12 +101,12 @@ def newest_rollout(app: App) -> Newest | None:
         description=release.description,
         state=RolloutState(rollout.state),
         reason=rollout.reason,
-        steps=steps_of([("Asked for", rollout.created_at), *moments_of(rollout)]),
+        steps=steps_of([("Requested", rollout.created_at), *moments_of(rollout)]),
     )
 
 
 def previous_good(app: App) -> Release | None:
-    """The release to roll back to in a hurry: the last one that was live before the current one."""
+    """Return the release to roll back to: the last release that was live before the current one."""
     current = app.current_release
     if current is None:
         return None
@@ -112,7 +115,8 @@ def previous_good(app: App) -> Release | None:
 
 
 def _released(app: App, release: Release, rollout: Rollout | None, *, is_newest: bool) -> Deploy:
-    # Only a release's own deploy shows its build's log; a config change or roll back merely uses the image again.
+    # Only the deploy of a release links to its build's log. A config change or rollback only reuses
+    # the image.
     built = release.build if release.description.startswith("Deploy") else None
     began = built.created_at if built is not None else release.created_at
     ended = rollout.finished_at if rollout is not None else None

@@ -1,4 +1,4 @@
-"""The steps of a deploy, each with when it began and how long it took."""
+"""The steps of a deploy, each with its start time and duration."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _RELEASE = re.compile(r"v\d+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One line of the timeline; `took` is the time until the next one, None for the last."""
+    """A step of the timeline. `took` is the time until the next step, None for the last one."""
 
     text: str
     at: datetime
@@ -23,7 +23,8 @@ class Step:
 
 
 def moments_of(rollout: Rollout) -> list[Moment]:
-    """What the workers wrote down, and the end; after it only what a live release brings about, such as its post-deploy script."""
+    """Return the recorded steps, and the end. Only steps that follow a live release, such as its
+    post-deploy script, come later."""
     moments = [(_sentence_case(step["text"], rollout.release.processes), datetime.fromisoformat(step["at"])) for step in rollout.steps]
     if rollout.finished_at is not None:
         moments.append((f"v{rollout.release.number} {RolloutState(rollout.state).label.lower()}", rollout.finished_at))
@@ -31,7 +32,7 @@ def moments_of(rollout: Rollout) -> list[Moment]:
 
 
 def steps_of(moments: Sequence[Moment]) -> list[Step]:
-    """Moments as steps."""
+    """Convert moments to steps."""
     ends = [at for _, at in moments[1:]]
     return (
         [Step(text=text, at=at, took=end - at if end else None) for (text, at), end in zip(moments, [*ends, None], strict=True)]
@@ -41,6 +42,7 @@ def steps_of(moments: Sequence[Moment]) -> list[Step]:
 
 
 def _sentence_case(text: str, names: Container[str]) -> str:
-    """A capital first, but not in the name of a process type or of a release."""
+    """Capitalise the first letter, except if the text begins with the name of a process type or of
+    a release."""
     first = text.split(" ", 1)[0]
     return text if first in names or _RELEASE.fullmatch(first) else text[:1].upper() + text[1:]

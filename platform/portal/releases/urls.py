@@ -1,4 +1,4 @@
-"""Addresses of deploys."""
+"""URLs of deploys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The story of an app's deploys, and rolling back."""
+"""Views of an app's deploys, and of rollbacks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from portal.releases.story import newest_rollout, previous_good, story_of
 
 @signed_in
 def deploys(request: SignedInRequest, name: str) -> HttpResponse:
-    """All of them, newest first."""
+    """Show all deploys, newest first."""
     app = app_for(request.user, name)
     context = {
         "app": app,
@@ -36,10 +36,10 @@ def deploys(request: SignedInRequest, name: str) -> HttpResponse:
 @signed_in
 @require_POST
 def rollback(request: SignedInRequest, name: str) -> HttpResponse:
-    """Go back to an earlier release."""
+    """Roll back to an earlier release."""
     app, form = app_for(request.user, name), RollbackForm(request.POST)
     if not form.is_valid():
-        raise NotFound("There is no such release.", hint="Look at the list of deploys.")
+        raise NotFound("This release does not exist.", hint="Check the list of deploys.")
     try:
         rollout = actions.rollback(request.user, app=app, number=form.cleaned_data["number"])
     except Refused as refused:
@@ -47,7 +47,7 @@ def rollback(request: SignedInRequest, name: str) -> HttpResponse:
         return redirect("deploys", name)
     messages.success(
         request,
-        f"Rolling back: v{rollout.release.number} is v{form.cleaned_data['number']} again.\nWhat runs now serves until it is healthy.",
+        f"Rolling back to v{form.cleaned_data['number']} as v{rollout.release.number}.\nThe live release serves until the new one is healthy.",
     )
     return redirect("app", name)
 
@@ -55,7 +55,7 @@ def rollback(request: SignedInRequest, name: str) -> HttpResponse:
 @signed_in
 @require_POST
 def upgrade_stack(request: SignedInRequest, name: str) -> HttpResponse:
-    """Bring one app to the newest version of its stack."""
+    """Move one app to the newest version of its stack."""
     app = app_for(request.user, name)
     try:
         actions.ask_for_upgrade(request.user, app=app)
@@ -63,7 +63,8 @@ def upgrade_stack(request: SignedInRequest, name: str) -> HttpResponse:
         refusals.notice(request, refused)
     else:
         messages.success(
-            request, "The stack is looked at.\nIf the app can be moved, a release appears here; if not, the page of its team tells why."
+            request,
+            "The stack is being checked.\nIf the app can be moved, a new release appears here. If not, the team's page shows the reason.",
         )
     return redirect("deploys", name)
 
@@ -71,12 +72,12 @@ def upgrade_stack(request: SignedInRequest, name: str) -> HttpResponse:
 @signed_in
 @require_POST
 def try_again(request: SignedInRequest, name: str, number: int) -> HttpResponse:
-    """Roll out once more what failed."""
+    """Retry a failed rollout."""
     app = app_for(request.user, name)
     try:
         actions.try_again(request.user, app=app, number=number)
     except Refused as refused:
         refusals.notice(request, refused)
         return redirect("deploys", name)
-    messages.success(request, f"v{number} is rolled out again.\nWhat runs now serves until it is healthy.")
+    messages.success(request, f"v{number} is being rolled out again.\nThe live release serves until it is healthy.")
     return redirect("app", name)

@@ -70,7 +70,7 @@ def trace_of(person: Person, request_id: str, *, app_name: str = "") -> Trace:
     raise NotFound(
         f"Request {request_id} is not in the logs of your apps.",
         hint="Its log line appears a moment after the request has ended. It is deleted when the app's log reaches its size limit. "
-        "A request that reached no app stands in no app's log.",
+        "A request that reached no app is not in the log of an app.",
     )
 
 

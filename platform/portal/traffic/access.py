@@ -1,4 +1,4 @@
-"""The only way to an app's traffic settings."""
+"""Read an app's traffic settings. Other modules get them only from here."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ WEB = "web"  # the process type that is autoscaled
 
 
 def traffic_of(app: App) -> TrafficSettings:
-    """The app's settings; the defaults, not saved, where nobody has changed any."""
+    """Return the app's settings, or unsaved defaults if nobody has changed any."""
     return TrafficSettings.objects.filter(app=app).first() or TrafficSettings(app=app)
 
 
 def scalings_of(app: App, *, most: int = 10) -> list[Scaling]:
-    """The last decisions of autoscaling, newest first."""
+    """Return the last decisions of autoscaling, newest first."""
     return list(Scaling.objects.filter(app=app)[:most])

@@ -1,4 +1,4 @@
-"""Writes to an app's traffic settings."""
+"""Change an app's traffic settings."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LEAST_PASSWORD = 12
 
 @transaction.atomic
 def change(actor: Person, *, app: App, changes: Mapping[str, object]) -> TrafficSettings:
-    """Change some settings; the others stay. In effect as soon as the app's node has told its router."""
+    """Change some settings. They take effect when the app's node has updated its router."""
     require_member(actor, app.team)
     app = lock_app(app)
     processes = sorted(ProcessFormation.objects.filter(app=app).values_list("process", flat=True))
@@ -44,32 +44,37 @@ def change(actor: Person, *, app: App, changes: Mapping[str, object]) -> Traffic
 
 @transaction.atomic
 def admit(actor: Person, *, app: App, name: str, password: str) -> None:
-    """Let somebody pass basic auth by a name and a password, of which only a digest is kept; the first one switches it on."""
+    """Allow a user name and password for basic authentication. Only a hash is stored. The first
+    user turns it on."""
     require_member(actor, app.team)
     if not _NAME.fullmatch(name):
-        hint = "Use up to 64 letters, digits and any of . _ @ -."
-        raise ValueRefused(f"{name!r} cannot be a name for basic auth.", field="auth_name", hint=hint)
+        hint = "Use up to 64 letters, digits and the characters . _ @ -."
+        raise ValueRefused(f"{name!r} is not a valid user name for basic authentication.", field="auth_name", hint=hint)
     if len(password) < LEAST_PASSWORD:
-        hint = f"Use {LEAST_PASSWORD} characters or more: it is checked at each request, by a fast hash."
+        hint = f"Use {LEAST_PASSWORD} characters or more, because it is checked at each request with a fast hash."
         raise ValueRefused("The password is too short.", field="auth_password", hint=hint)
     app = lock_app(app)
     row, _ = TrafficSettings.objects.get_or_create(app=app)
     if name not in row.auth and len(row.auth) >= MOST_NAMES:
-        raise ValueRefused(f"An app has at most {MOST_NAMES} names for basic auth.", field="auth_name", hint="Take one away first.")
+        raise ValueRefused(
+            f"The app already has {MOST_NAMES} users for basic authentication, which is the maximum.",
+            field="auth_name",
+            hint="Remove a user first.",
+        )
     row.auth_salt = row.auth_salt or secrets.token_hex(16)
     row.auth = {**row.auth, name: _digest(row.auth_salt, name, password)}
-    _save(actor, app, row, f"lets {name} pass basic auth")
+    _save(actor, app, row, f"allowed {name} for basic authentication")
 
 
 @transaction.atomic
 def turn_away(actor: Person, *, app: App, name: str) -> None:
-    """Take a name out of basic auth; the last one switches it off."""
+    """Remove a user from basic authentication. Removing the last one turns it off."""
     require_member(actor, app.team)
     app = lock_app(app)
     row, _ = TrafficSettings.objects.get_or_create(app=app)
     if name in row.auth:
         row.auth = {known: digest for known, digest in row.auth.items() if known != name}
-        _save(actor, app, row, f"lets {name} no longer pass basic auth")
+        _save(actor, app, row, f"removed {name} from basic authentication")
 
 
 def _save(actor: Person, app: App, row: TrafficSettings, words: str) -> None:
@@ -80,6 +85,9 @@ def _save(actor: Person, app: App, row: TrafficSettings, words: str) -> None:
 
 
 def _digest(salt: str, name: str, password: str) -> str:
-    """As the router compares it (runtime/router/policy.py, `credential_digest`): it has the Authorization header's text, not its parts."""
+    """Return the digest that the router compares (runtime/router/policy.py, `credential_digest`).
+
+    The router has the text of the Authorization header, not its parts.
+    """
     pair = base64.b64encode(f"{name}:{password}".encode()).decode()
     return hashlib.sha256(f"{salt}:{pair}".encode()).hexdigest()

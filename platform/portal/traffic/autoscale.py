@@ -1,8 +1,9 @@
-"""How many instances of `web` an app needs, from what was measured of it. Pure.
+"""Compute how many `web` instances an app needs from samples of its load. Pure.
 
-Two windows look at the same samples, in the manner of Knative's autoscaler: a stable one that decides as a rule, and a short one
-that notices a rush. In a rush instances are added at once and none is taken away. Going down waits until the last five minutes
-agree. All that is remembered is the samples, so whoever decides may be another process each time.
+Two windows use the same samples, like Knative's autoscaler: a stable window for normal decisions,
+and a short window that detects a sudden rise. During a sudden rise, instances are added immediately
+and none is removed. Before scaling down, the last five minutes must agree. The samples are the only
+state, so each decision may be made by another process.
 """
 
 from __future__ import annotations
@@ -13,47 +14,47 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 STABLE, RUSH, DOWN = 60.0, 6.0, 300.0  # seconds of the three windows
-RUSHING = 2.0  # times what the instances are to bear
-FRESH = 10.0  # seconds; older samples say nothing about now
-TOLERANCE = 0.1  # of latency and queue: so close to the target is on target
-SLACK = 0.05  # of requests in flight and CPU beyond the target, before an instance is added
-COVERED = 0.9  # of a window, to go by it
+RUSHING = 2.0  # how many times the target load counts as a sudden rise
+FRESH = 10.0  # seconds; older samples do not describe the present
+TOLERANCE = 0.1  # for latency and queue: the tolerated relative difference from the target
+SLACK = 0.05  # for requests in flight and CPU: the relative excess before an instance is added
+COVERED = 0.9  # the share of a window that samples must cover for a decision
 
 
 class Target(StrEnum):
-    """What is held near a value."""
+    """The metric that is held near a value."""
 
-    REQUESTS = "requests"  # in flight, an instance
-    CPU = "cpu"  # percent of what an instance may use
-    LATENCY = "latency"  # milliseconds that 95 % of requests stay below
-    QUEUE = "queue"  # requests that wait for an instance to be free, an instance
+    REQUESTS = "requests"  # in flight, per instance
+    CPU = "cpu"  # percent of the CPU that an instance may use
+    LATENCY = "latency"  # milliseconds; 95 % of requests are faster
+    QUEUE = "queue"  # requests that wait for a free instance, per instance
 
     @property
     def label(self) -> str:
-        """In a list to choose from."""
+        """Return the label for the form."""
         return {
             Target.REQUESTS: "Requests in flight, per instance",
             Target.CPU: "CPU, percent of an instance's share",
-            Target.LATENCY: "Milliseconds for 95 % of requests",
+            Target.LATENCY: "Latency in milliseconds (95th percentile)",
             Target.QUEUE: "Requests waiting, per instance",
         }[self]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """What was measured of one app over two seconds or so."""
+    """The measurements of an app over about two seconds."""
 
-    at: float  # unix seconds
-    ready: int  # web instances that take requests
-    in_flight: float  # requests, all instances together
-    waiting: float  # of these, for an instance to be free
-    cpu: float  # millicores, all instances together
+    at: float  # Unix time
+    ready: int  # web instances that receive requests
+    in_flight: float  # requests of all instances together
+    waiting: float  # how many of these wait for a free instance
+    cpu: float  # millicores of all instances together
     p95: float | None  # milliseconds; None without requests
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """An app's settings."""
+    """The autoscaling settings of an app."""
 
     target: Target
     value: int
@@ -64,17 +65,18 @@ class Wish:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """How many there should be; a reason where that is not what there is."""
+    """The number of instances, with a reason if it differs from the current number."""
 
     count: int
     reason: str = ""
 
 
 def decide(samples: Sequence[Sample], wish: Wish, now: float, count: int) -> Decision:
-    """What to scale to from `count`. `samples` are in order of time, of the last five minutes."""
+    """Decide the number of instances from the current `count`. `samples` are sorted by time and
+    cover five minutes."""
     held = min(max(count, wish.least), wish.most)
     if held != count:
-        return Decision(count=held, reason=f"between {wish.least} and {wish.most} are wanted")
+        return Decision(count=held, reason=f"the bounds are {wish.least} and {wish.most}")
     if not samples or now - samples[-1].at > FRESH or not samples[-1].ready:
         return Decision(count=count)
     stable, rush = _last(samples, now, STABLE), _last(samples, now, RUSH)
@@ -90,43 +92,47 @@ def decide(samples: Sequence[Sample], wish: Wish, now: float, count: int) -> Dec
 
 
 def _rushes(samples: Sequence[Sample], wish: Wish, now: float) -> bool:
-    """At some moment of the stable window, the short one had twice what its instances are to bear."""
+    """Return True if at some time in the stable window, the load in a short window was twice the
+    target."""
     recent = _last(samples, now, STABLE)
-    windows = (_between(samples, one.at - RUSH, one.at) for one in recent)
+    windows = (_between(samples, sample.at - RUSH, sample.at) for sample in recent)
     return any(_load(window, wish) >= RUSHING for window in windows if _covers(window, window[-1].at, RUSH / 2))
 
 
 def _needed(window: Sequence[Sample], wish: Wish, count: int) -> int:
-    """Instances on which the load would be on target; `count` where nothing was measured. Not yet held between the bounds."""
+    """Return the number of instances for which the load is on target, or `count` without samples.
+    Bounds are not applied."""
     if not window:
         return count
     if wish.target is Target.REQUESTS:
-        return _bearing(_mean([one.in_flight for one in window]) / wish.value, count)
+        return _bearing(_mean([sample.in_flight for sample in window]) / wish.value, count)
     if wish.target is Target.CPU:
-        return _bearing(_mean([one.cpu for one in window]) / (wish.cpu * wish.value / 100), count)
-    load = _load(window, wish)  # neither is in proportion to the number of instances, so these go step by step
+        return _bearing(_mean([sample.cpu for sample in window]) / (wish.cpu * wish.value / 100), count)
+    # neither is proportional to the number of instances, so these change step by step
+    load = _load(window, wish)
     if load > 1 + TOLERANCE:
         return math.ceil(count * min(load, RUSHING))
     return count - 1 if load < 0.5 else count
 
 
 def _bearing(exact: float, count: int) -> int:
-    """Whole instances; those that there are bear a little more before one is added, or a load on the brink would add and take for ever."""
+    """Round to whole instances. A small excess adds none, because a load at the limit would add and
+    remove instances forever."""
     return count if count < exact <= count * (1 + SLACK) else math.ceil(exact)
 
 
 def _load(window: Sequence[Sample], wish: Wish) -> float:
-    """1.0 is on target, by the instances that there were."""
-    ready = max(_mean([float(one.ready) for one in window]), 1.0)
+    """Return the load relative to the target (1.0), for the number of instances at that time."""
+    ready = max(_mean([float(sample.ready) for sample in window]), 1.0)
     match wish.target:
         case Target.REQUESTS:
-            return _mean([one.in_flight for one in window]) / (wish.value * ready)
+            return _mean([sample.in_flight for sample in window]) / (wish.value * ready)
         case Target.CPU:
-            return _mean([one.cpu for one in window]) / (wish.cpu * wish.value / 100 * ready)
+            return _mean([sample.cpu for sample in window]) / (wish.cpu * wish.value / 100 * ready)
         case Target.LATENCY:
-            return _mean([one.p95 for one in window if one.p95 is not None]) / wish.value
+            return _mean([sample.p95 for sample in window if sample.p95 is not None]) / wish.value
         case Target.QUEUE:
-            return _mean([one.waiting for one in window]) / (wish.value * ready)
+            return _mean([sample.waiting for sample in window]) / (wish.value * ready)
 
 
 def _moved(window: Sequence[Sample], wish: Wish, count: int, wanted: int) -> Decision:
@@ -147,7 +153,7 @@ def _last(samples: Sequence[Sample], now: float, seconds: float) -> Sequence[Sam
 
 
 def _between(samples: Sequence[Sample], begin: float, end: float) -> Sequence[Sample]:
-    return [one for one in samples if begin < one.at <= end]
+    return [sample for sample in samples if begin < sample.at <= end]
 
 
 def _covers(samples: Sequence[Sample], now: float, seconds: float) -> bool:

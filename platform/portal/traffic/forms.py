@@ -1,4 +1,5 @@
-"""Forms of an app's traffic, one a card of the page. They shape input; `checks` decides what may be."""
+"""Forms for an app's traffic, one per card of the page. They parse input; `checks` validates the
+values."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ _STEP = re.compile(r"(\d+)\s*%\s*(?:for\s+)?(\d+)\s*(s|m|min|h)?", re.IGNORECASE
 
 
 class OptionalSize(SizeField):
-    """A size, or nothing for no limit of one's own."""
+    """A size, or empty for no limit."""
 
     def to_python(self, value: object) -> int | None:
         return super().to_python(value) if str(value or "").strip() else 0
@@ -29,7 +30,7 @@ class OptionalSize(SizeField):
 
 
 class OptionalNumber(forms.IntegerField):
-    """A number, or nothing for no limit of one's own."""
+    """A number, or empty for no limit."""
 
     def clean(self, value: object) -> int:
         return super().clean(value) or 0
@@ -39,66 +40,66 @@ class OptionalNumber(forms.IntegerField):
 
 
 class RolloutForm(forms.Form):
-    """How traffic moves to a new release."""
+    """Input for the rollout strategy."""
 
     way = forms.ChoiceField(label="Strategy", choices=Way.choices, widget=forms.Select(attrs={"class": "input"}))
     canary_steps = forms.CharField(
-        label="Steps of a canary", required=False, help_text="For example: 1 % for 60s, 10 % for 5m", widget=forms.TextInput(attrs=_PLAIN)
+        label="Canary steps", required=False, help_text="For example: 1 % for 60s, 10 % for 5m", widget=forms.TextInput(attrs=_PLAIN)
     )
     preview_token = forms.CharField(
         label="Preview token",
         required=False,
-        help_text="Requests with it in the header X-Slipway-Preview or the cookie slipway-preview meet the canary.",
+        help_text="Requests with this token in the header X-Slipway-Preview or the cookie slipway-preview go to the canary.",
         widget=forms.TextInput(attrs=_PLAIN),
     )
-    drain_seconds = forms.IntegerField(label="Seconds to drain", help_text="What an old instance gets to finish its requests.")
-    hold_seconds = forms.IntegerField(label="Seconds to hold", help_text="How long a request waits while no instance is there.")
+    drain_seconds = forms.IntegerField(label="Drain time in seconds", help_text="How long an old instance may finish its requests.")
+    hold_seconds = forms.IntegerField(label="Hold time in seconds", help_text="How long a request waits if no instance is running.")
 
     def clean_canary_steps(self) -> list[list[int]]:
-        """As pairs of percent and seconds."""
+        """Return pairs of percent and seconds."""
         steps = []
         for part in filter(None, (part.strip() for part in self.cleaned_data["canary_steps"].split(","))):
             match = _STEP.fullmatch(part)
             if match is None:
-                raise forms.ValidationError(f"{part} is no step. Write for example: 1 % for 60s, 10 % for 5m")
+                raise forms.ValidationError(f"{part} is not a valid step. Use for example: 1 % for 60s, 10 % for 5m")
             steps.append([int(match[1]), int(match[2]) * _UNITS[(match[3] or "").lower()]])
         return steps
 
 
 class SleepForm(forms.Form):
-    """When the app rests."""
+    """Input for the sleep settings."""
 
     sleep_minutes = forms.IntegerField(
-        label="Minutes without a request", required=False, help_text="0: never. Empty: as the team's quota says."
+        label="Sleep after minutes without a request", required=False, help_text="0: never. Empty: the value of the team's quota."
     )
     stop_minutes = forms.IntegerField(
-        label="Minutes asleep until it is stopped", help_text="Until then it keeps its memory and wakes within milliseconds."
+        label="Stop after minutes asleep", help_text="Until then the app keeps its memory and wakes within milliseconds."
     )
-    jobs_keep_awake = forms.BooleanField(label="Awake while a cron job or a run is at work", required=False)
-    workers_keep_awake = forms.BooleanField(label="Awake as long as a worker has an instance", required=False)
+    jobs_keep_awake = forms.BooleanField(label="Stay awake while a cron job or a run is running", required=False)
+    workers_keep_awake = forms.BooleanField(label="Stay awake while a process type without requests has an instance", required=False)
 
 
 class AutoscaleForm(forms.Form):
-    """How many web instances there are, as the load has it."""
+    """Input for autoscaling."""
 
-    autoscale = forms.BooleanField(label="Scale web by itself", required=False)
-    autoscale_least = forms.IntegerField(label="At least", help_text="Instances of web.")
-    autoscale_most = forms.IntegerField(label="At most", help_text="As far as the team's quota goes.")
+    autoscale = forms.BooleanField(label="Autoscale web", required=False)
+    autoscale_least = forms.IntegerField(label="Minimum", help_text="Number of web instances.")
+    autoscale_most = forms.IntegerField(label="Maximum", help_text="Also limited by the team's quota.")
     autoscale_target = forms.ChoiceField(
-        label="Goes by", choices=[(one.value, one.label) for one in Target], widget=forms.Select(attrs={"class": "input"})
+        label="Metric", choices=[(target.value, target.label) for target in Target], widget=forms.Select(attrs={"class": "input"})
     )
-    autoscale_value = forms.IntegerField(label="Target", help_text="What it is held near.")
+    autoscale_value = forms.IntegerField(label="Target", help_text="The value of the metric to aim for.")
 
 
 class LimitsForm(forms.Form):
-    """Upper bounds. An empty field sets none."""
+    """Input for request limits. An empty field means no limit."""
 
     timeout_seconds = OptionalNumber(
-        label="Seconds for an answer", required=False, help_text="To begin, and between its parts. Empty: 300."
+        label="Response timeout in seconds", required=False, help_text="Until the response begins, and between its parts. Empty: 300."
     )
-    body_limit = OptionalSize(label="Body of a request", help_text="For example 10M.")
-    rate = OptionalNumber(label="Requests a second", required=False)
-    client_rate = OptionalNumber(label="Requests a second from one client", required=False)
+    body_limit = OptionalSize(label="Maximum body size", help_text="For example 10M.")
+    rate = OptionalNumber(label="Requests per second", required=False)
+    client_rate = OptionalNumber(label="Requests per second from one client", required=False)
     open_limit = OptionalNumber(label="Open requests", required=False)
     client_open_limit = OptionalNumber(label="Open requests from one client", required=False)
 
@@ -108,51 +109,51 @@ class LimitsForm(forms.Form):
 
 
 class RoutesForm(forms.Form):
-    """Which instance a request goes to."""
+    """Input for the routing of requests to instances."""
 
     paths = forms.CharField(
         label="Path routes",
         required=False,
-        help_text="A line each: a path, and the process type it leads to, such as /api backend.",
+        help_text="One per line: a path and a process type, such as /api backend.",
         widget=_LINES,
     )
-    sticky = forms.BooleanField(label="A visitor stays with the instance of the first answer, by a cookie", required=False)
-    http2 = forms.BooleanField(label="Speak HTTP/2 to the app, as gRPC needs", required=False)
-    keep_alive = forms.BooleanField(label="Use connections to the app again: it keeps idle ones for a minute or longer", required=False)
+    sticky = forms.BooleanField(label="Sticky sessions: a cookie keeps a visitor on the same instance", required=False)
+    http2 = forms.BooleanField(label="Use HTTP/2 to the app, which gRPC needs", required=False)
+    keep_alive = forms.BooleanField(
+        label="Reuse connections to the app. It must keep idle connections for a minute or longer", required=False
+    )
 
     def clean_paths(self) -> list[list[str]]:
-        """As pairs of prefix and process type."""
+        """Return pairs of prefix and process type."""
         return [line.split(maxsplit=1) for line in self.cleaned_data["paths"].splitlines() if line.strip()]
 
 
 class VisitorsForm(forms.Form):
-    """Who may come in."""
+    """Input for the allowed addresses."""
 
     allowed = forms.CharField(
-        label="Allowed addresses", required=False, help_text="An address or network a line. Empty: everybody.", widget=_LINES
+        label="Allowed addresses", required=False, help_text="One address or network per line. Empty: all addresses.", widget=_LINES
     )
 
     def clean_allowed(self) -> list[str]:
-        """As a list."""
+        """Return the lines as a list."""
         return str(self.cleaned_data["allowed"]).replace(",", " ").split()
 
 
 class AuthForm(forms.Form):
-    """One more name for basic auth."""
+    """Input for a user of basic authentication."""
 
     auth_name = forms.CharField(label="Name", max_length=64, widget=forms.TextInput(attrs=_PLAIN))
     auth_password = forms.CharField(label="Password", max_length=200, widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}))
 
 
 class PagesForm(forms.Form):
-    """What visitors see instead of the app."""
+    """Input for the maintenance page and the error page."""
 
-    maintenance = forms.BooleanField(label="The app is in maintenance: everybody gets the page below", required=False)
-    maintenance_page = forms.CharField(
-        label="Page in maintenance", required=False, help_text="HTML. Empty: a plain one of ours.", widget=_HTML
-    )
+    maintenance = forms.BooleanField(label="Maintenance mode: all visitors get the page below", required=False)
+    maintenance_page = forms.CharField(label="Maintenance page", required=False, help_text="HTML. Empty: the default page.", widget=_HTML)
     error_page = forms.CharField(
-        label="Page for errors", required=False, help_text="HTML, for what the router answers in the app's place.", widget=_HTML
+        label="Error page", required=False, help_text="HTML. Shown when the router answers in place of the app.", widget=_HTML
     )
 
 
@@ -168,7 +169,7 @@ CARDS: dict[str, type[forms.Form]] = {
 
 
 def forms_of(row: TrafficSettings) -> dict[str, forms.Form]:
-    """One form a card, filled with what holds now."""
+    """Return one form per card, with the current values."""
     texts: dict[str, object] = {
         "canary_steps": ", ".join(f"{percent} % for {_duration(seconds)}" for percent, seconds in row.canary_steps),
         "paths": "\n".join(f"{prefix} {process}" for prefix, process in row.paths),

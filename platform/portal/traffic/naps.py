@@ -1,4 +1,4 @@
-"""When apps slept, and what that saved: written by the workers as they see it, summed up for the app's people."""
+"""Sleep periods of apps and the resources saved: workers record them, pages show the sums."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from portal.apps.access import usage_of
 from portal.apps.models import App, Instance, InstanceState
 from portal.traffic.models import Nap
 
-SPAN = timedelta(days=7)  # that is summed up
+SPAN = timedelta(days=7)  # the period of the sums
 KEPT = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Saved:
-    """What sleeping saved in the last SPAN, or since the app is there."""
+    """The resources that sleep has saved in the last SPAN, or since the app was created."""
 
-    of: timedelta  # that is looked at
+    of: timedelta  # the observed period
     asleep: timedelta
     stopped: timedelta  # the part of it without any process
-    naps: int  # that began
-    instance_time: timedelta  # that instances did not run, all together
+    naps: int  # sleep periods that began in it
+    instance_time: timedelta  # instance time saved, over all instances
     memory_time: float  # bytes times seconds that stopped instances did not use
-    since: datetime | None  # it sleeps since then
+    since: datetime | None  # the beginning of the current sleep period
 
     @property
     def share(self) -> int:
-        """Percent of the time."""
+        """Return the time asleep as a percentage."""
         return round(100 * (self.asleep / self.of))
 
     @property
     def memory(self) -> int:
-        """Bytes that were free because of it, on average over the whole time."""
+        """Return the average of the freed memory in bytes, over the whole period."""
         return round(self.memory_time / self.of.total_seconds())
 
 
 def saved_by(app: App, now: datetime) -> Saved | None:
-    """None if it never slept in that time."""
+    """Return the savings of an app, or None if it never slept in the period."""
     begin = max(now - SPAN, app.created_at)
     naps = list(Nap.objects.filter(Q(ended_at=None) | Q(ended_at__gt=begin), app=app))
     if not naps or now <= begin:
@@ -58,7 +58,8 @@ def saved_by(app: App, now: datetime) -> Saved | None:
 
 
 def note(app: App, *, since: datetime | None, stopped: bool, now: datetime) -> None:
-    """What a look at the app found: it sleeps since then, or is awake. For the workers; saying the same again changes nothing."""
+    """Record that an app is asleep since `since`, or awake (None). Repeated calls change nothing.
+    For the workers."""
     open_nap = Nap.objects.filter(app=app, ended_at=None).first()
     if open_nap is not None and open_nap.began_at != since:
         Nap.objects.filter(pk=open_nap.pk).update(ended_at=now)
@@ -74,5 +75,5 @@ def note(app: App, *, since: datetime | None, stopped: bool, now: datetime) -> N
 
 
 def forget_old(now: datetime) -> None:
-    """Those that are over for so long that nobody sums them up. For the workers."""
+    """Delete sleep periods that are too old for the sums. For the workers."""
     Nap.objects.filter(ended_at__lt=now - KEPT).delete()

@@ -1,4 +1,5 @@
-"""Writes of autoscaling: the platform itself scales `web`, as far as the team's quota goes, and says why."""
+"""Apply autoscaling decisions: the platform scales `web` within the team's quota and records the
+reason."""
 
 from __future__ import annotations
 
@@ -18,13 +19,14 @@ from portal.releases.actions import lock_app
 from portal.traffic.access import WEB, traffic_of
 from portal.traffic.models import Scaling
 
-KEPT = 50  # decisions an app
-SAID_AGAIN_AFTER = timedelta(hours=1)  # the same refusal
+KEPT = 50  # decisions per app
+SAID_AGAIN_AFTER = timedelta(hours=1)  # time before the same refusal is recorded again
 
 
 @transaction.atomic
 def autoscale(app: App, *, count: int, reason: str) -> None:
-    """Scale to `count`, or upwards to as many as the quota allows. Nothing happens if autoscaling was switched off meanwhile."""
+    """Scale to `count`, or up to as many instances as the quota allows. Nothing happens if
+    autoscaling was turned off."""
     app = lock_app(app)
     row = ProcessFormation.objects.filter(app=app, process=WEB).first()
     if row is None or row.count == count or not traffic_of(app).autoscale:
@@ -33,7 +35,8 @@ def autoscale(app: App, *, count: int, reason: str) -> None:
     if after == row.count:
         _tell_refused(app, before=row.count, wanted=count, reason=reason, refused=refused)
         return
-    ProcessFormation.objects.filter(pk=row.pk).update(count=after, by_person=True)  # no deploy's file is to undo it
+    # a manifest must not undo it
+    ProcessFormation.objects.filter(pk=row.pk).update(count=after, by_person=True)
     _note(app, before=row.count, wanted=count, after=after, reason=reason, refused=refused)
     more = f". It needs {count}: {refused}" if refused else ""
     audit.record(None, f"autoscaled {WEB} from {row.count} to {after}: {reason}{more}", app=app)
@@ -42,7 +45,8 @@ def autoscale(app: App, *, count: int, reason: str) -> None:
 
 
 def _allowed(app: App, size: Size, count: int) -> tuple[int, str]:
-    """The number nearest to `count` that the quota allows, and why it is not `count`. Fewer than there are always may be."""
+    """Return the allowed number nearest to `count`, and the reason if it differs. Scaling down is
+    always allowed."""
     refused = ""
     for wanted in [count] if count < size.count else range(count, size.count, -1):
         try:

@@ -1,4 +1,4 @@
-"""Addresses of an app's traffic."""
+"""URLs of an app's traffic settings."""
 
 from __future__ import annotations
 

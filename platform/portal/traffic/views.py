@@ -1,4 +1,4 @@
-"""The page of an app's traffic: domains, rollouts, limits, routes, visitors, pages."""
+"""Views of an app's traffic page: domains, rollouts, limits, routes, access and pages."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from portal.traffic.naps import saved_by
 
 @signed_in
 def traffic(request: SignedInRequest, name: str) -> HttpResponse:
-    """All of it on one page."""
+    """Show all traffic settings on one page."""
     return page(request, app_for(request.user, name))
 
 
@@ -36,7 +36,7 @@ def change(request: SignedInRequest, name: str, card: str) -> HttpResponse:
     """Save one card."""
     app = app_for(request.user, name)
     if card not in CARDS:
-        raise NotFound(f"There is no card {card}.")
+        raise NotFound(f"Unknown section: {card}.")
     form = CARDS[card](request.POST)
     if form.is_valid():
         try:
@@ -44,7 +44,7 @@ def change(request: SignedInRequest, name: str, card: str) -> HttpResponse:
         except Refused as refused:
             refusals.mark(form, refused)
         else:
-            messages.success(request, "Saved.\nIt holds for every request from now on.")
+            messages.success(request, "Saved.\nThe change applies to every new request.")
             return redirect("app-traffic", name)
     return page(request, app, refused={card: form}, status=422)
 
@@ -52,11 +52,11 @@ def change(request: SignedInRequest, name: str, card: str) -> HttpResponse:
 @signed_in
 @require_POST
 def auth(request: SignedInRequest, name: str) -> HttpResponse:
-    """Add a name to basic auth, or take one away."""
+    """Add or remove a user of basic authentication."""
     app = app_for(request.user, name)
     if remove := request.POST.get("remove"):
         actions.turn_away(request.user, app=app, name=remove)
-        messages.success(request, f"{remove} no longer passes.")
+        messages.success(request, f"{remove} no longer has access.")
         return redirect("app-traffic", name)
     form = AuthForm(request.POST)
     if form.is_valid():
@@ -65,7 +65,7 @@ def auth(request: SignedInRequest, name: str) -> HttpResponse:
         except Refused as refused:
             refusals.mark(form, refused)
         else:
-            messages.success(request, f"{form.cleaned_data['auth_name']} may pass, and whoever is not listed may not.")
+            messages.success(request, f"{form.cleaned_data['auth_name']} has access. Only listed users have access.")
             return redirect("app-traffic", name)
     return page(request, app, refused={"auth": form}, status=422)
 
@@ -73,7 +73,8 @@ def auth(request: SignedInRequest, name: str) -> HttpResponse:
 def page(
     request: SignedInRequest, app: App, *, refused: Mapping[str, forms.Form] | None = None, card: Card | None = None, status: int = 200
 ) -> HttpResponse:
-    """The whole page; `refused` are forms in place of fresh ones, `card` is that of the domains."""
+    """Render the whole page. `refused` has forms that replace the current ones, `card` is the
+    domain card."""
     row = traffic_of(app)
     context = {
         "app": app,

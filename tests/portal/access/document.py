@@ -32,7 +32,7 @@ take the token as the password. A session alone opens none of these, so no other
 
 
 def text_of(routes: Sequence[Route]) -> str:
-    """The whole page."""
+    """Return the whole page."""
     lines = [f"| method | pattern | {' | '.join(Role)} |", f"|---|---|{'---|' * len(Role)}"]
     for route in routes:
         outcomes = " | ".join(route.rule.of(role) for role in Role)

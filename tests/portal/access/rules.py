@@ -1,4 +1,4 @@
-"""Who may reach a route: the roles, what each of them gets, and the few combinations that there are."""
+"""The access rules of routes: the roles, the outcome for each role, and the combinations in use."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ class Role(StrEnum):
 
 class Outcome(StrEnum):
     YES = "yes"
-    OWN = "own only"  # a list that does not name what belongs to other teams
+    OWN = "own only"  # a list without the objects of other teams
     SIGN_IN = "sign in"  # a redirect to the sign-in page
     UNKNOWN = "401"
     NO = "403"
     NOT_FOUND = "404"
-    NOTICE = "refused"  # the page comes back with a sentence that says why
+    NOTICE = "refused"  # the page is shown again with an error message
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """One outcome for each role."""
+    """The outcome for each role."""
 
     stranger: Outcome
     loner: Outcome
@@ -54,7 +54,7 @@ SIGNED_IN = _rule(_SIGN_IN, _YES, _YES, _YES, _YES, _YES)
 SIGNED_IN_LIST = _rule(_SIGN_IN, _OWN, _OWN, _YES, _YES, _OWN)
 TEAM = _rule(_SIGN_IN, _404, _404, _YES, _YES, _YES)
 TEAM_OWNER = _rule(_SIGN_IN, _404, _404, _NOTICE, _YES, _YES)
-THE_PERSON = _rule(_SIGN_IN, _404, _404, _404, _YES, _404)  # a token of the owner's
+THE_PERSON = _rule(_SIGN_IN, _404, _404, _404, _YES, _404)  # with a token of the owner
 ADMIN = _rule(_SIGN_IN, _403, _403, _403, _403, _YES)
 ADMIN_OF_APP = _rule(_SIGN_IN, _404, _404, _NOTICE, _NOTICE, _YES)
 STREAM = _rule(_403, _404, _404, _YES, _YES, _YES)

@@ -1,4 +1,5 @@
-"""Every route of the portal, and who may reach it. The one written table: docs/access.md is made of it, and tests walk it."""
+"""Every route of the portal with its access rule. docs/access.md is generated from this table, and
+tests check it."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ from tests.portal.access.rules import Rule
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """`pattern` as Django or the API spells it; `path` is a real address of team harbour, and `body` what is sent there."""
+    """A route. `pattern` has the form of Django or the API; `path` is a real URL of team harbour,
+    and `body` is sent to it."""
 
     method: str
     pattern: str
@@ -19,8 +21,8 @@ class Route:
     path: str
     body: Mapping[str, object] = field(default_factory=dict)
     raw: bytes | None = None
-    file: bool = False  # whether an archive is sent
-    lists: str = ""  # what stands in the answer for the team alone
+    file: bool = False  # True if an archive is sent
+    lists: str = ""  # a text that only the team's members see in the response
 
 
 def _page(pattern: str, path: str = "", rule: Rule = rules.TEAM, lists: str = "") -> Route:

@@ -1,4 +1,4 @@
-"""Who may reach what: every route of the portal as each role, against the one written table."""
+"""Every route of the portal as each role, compared with the access table."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 @pytest.fixture
 def world(db: None, broker: redis.Redis) -> Iterator[World]:
-    """Each call is rolled back by itself."""
+    """Provide the world. Each call is rolled back separately."""
     with made() as world:
         yield world
 
@@ -46,7 +46,7 @@ def patterns(resolver: URLResolver, before: str = "") -> Iterator[str]:
 
 
 def operations() -> set[tuple[str, str]]:
-    """Method and pattern of everything that the API does."""
+    """Return the method and pattern of every API operation."""
     found = set()
     for prefix, router in api._routers:
         for path, view in router.path_operations.items():
@@ -54,25 +54,25 @@ def operations() -> set[tuple[str, str]]:
     return found
 
 
-def test_the_table_has_every_address_of_the_portal_and_no_other() -> None:
+def test_the_table_has_exactly_the_urls_of_the_portal() -> None:
     there = {pattern for pattern in patterns(get_resolver()) if not pattern.startswith("api/v1/")}
     assert len(there) > 80
     assert {route.pattern for route in ROUTES if not route.pattern.startswith("api/v1/")} == there
 
 
-def test_the_table_has_every_operation_of_the_api_and_no_other() -> None:
+def test_the_table_has_exactly_the_operations_of_the_api() -> None:
     assert len(operations()) > 50
     assert {(route.method, route.pattern) for route in ROUTES if route.pattern.startswith("api/v1/")} == operations()
 
 
 @pytest.mark.parametrize("area", AREAS)
-def test_each_role_gets_what_the_table_says(world: World, area: str) -> None:
+def test_each_role_gets_the_outcome_of_the_table(world: World, area: str) -> None:
     found = {(route.method, route.pattern, role.value): str(tried(world, route, role)) for route in AREAS[area] for role in Role}
     wanted = {(route.method, route.pattern, role.value): str(route.rule.of(role)) for route in AREAS[area] for role in Role}
     assert {call: outcome for call, outcome in found.items() if outcome != wanted[call]} == {}
 
 
-def test_each_role_gets_what_the_table_says_of_streams(transactional_db: None, broker: redis.Redis, portal_url: str) -> None:
+def test_each_role_gets_the_outcome_of_the_table_for_streams(transactional_db: None, broker: redis.Redis, portal_url: str) -> None:
     with made() as world:
         found = {(route.path, role.value): stream_of(world, route, role, portal_url) for route in STREAMS for role in Role}
         wanted = {(route.path, role.value): route.rule.of(role) for route in STREAMS for role in Role}
@@ -80,8 +80,8 @@ def test_each_role_gets_what_the_table_says_of_streams(transactional_db: None, b
 
 
 @pytest.mark.parametrize("area", AREAS)
-def test_no_other_method_opens_an_address_to_more_people(world: World, area: str) -> None:
-    """A method that the table does not name is refused, or is treated as one that it does name."""
+def test_other_methods_do_not_give_access_to_more_people(world: World, area: str) -> None:
+    """A method that is not in the table is refused, or handled like one that is."""
     wrong = []
     for pattern in {route.pattern for route in AREAS[area]}:
         routes = [route for route in AREAS[area] if route.pattern == pattern]
@@ -93,5 +93,5 @@ def test_no_other_method_opens_an_address_to_more_people(world: World, area: str
     assert not wrong
 
 
-def test_the_document_says_what_the_table_says() -> None:
-    assert DOCUMENT.read_text() == text_of(ROUTES), "make it anew: python -m tests.portal.access.document"
+def test_the_document_matches_the_table() -> None:
+    assert DOCUMENT.read_text() == text_of(ROUTES), "write it again: python -m tests.portal.access.document"

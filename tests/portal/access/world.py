@@ -1,4 +1,5 @@
-"""Real objects of one team, people of each role, and calls in their name through Django's whole stack."""
+"""Real objects of one team, a person for each role, and requests in their names through Django's
+whole stack."""
 
 from __future__ import annotations
 
@@ -46,8 +47,9 @@ EMPTY = f"sha256:{hashlib.sha256(b'').hexdigest()}"
 class World:
     people: Mapping[Role, Person]
     tokens: Mapping[Role, str]
-    upload: Path  # of the registry: a call may end it, and no rollback brings a file back
-    values: Mapping[str, object]  # what stands in braces in a route's path
+    # an upload of the registry; a call may end it, and a rollback does not restore a file
+    upload: Path
+    values: Mapping[str, object]  # the values for the braces in a route's path
 
     def path_of(self, route: Route) -> str:
         path = route.path
@@ -58,14 +60,15 @@ class World:
 
 @contextlib.contextmanager
 def made() -> Iterator[World]:
-    """The fleet, one person of each role, and one of everything that a route names."""
+    """Create the sample portal, one person per role, and one of each object that a route needs."""
     fleet.fill()
     admin, owner, other = (Person.objects.get(username=name) for name in ("admin", "member", "newcomer"))
     harbour, shop = Team.objects.get(name="harbour"), App.objects.get(name="shop")
     loner = create_person(admin, username="loner", password=fleet.PASSWORD)
     member = create_person(admin, username="deckhand", password=fleet.PASSWORD, team=harbour)
     create_person(admin, username="bosun", password=fleet.PASSWORD, team=harbour)
-    warden = create_person(admin, username="warden", password=fleet.PASSWORD, admin=True)  # of no team
+    # in no team
+    warden = create_person(admin, username="warden", password=fleet.PASSWORD, admin=True)
     add_member(owner, team=harbour, username="deckhand")
     people = {Role.LONER: loner, Role.OTHER: other, Role.MEMBER: member, Role.OWNER: owner, Role.ADMIN: warden}
     admit(owner, app=shop, name="guest", password="a long password")
@@ -113,7 +116,8 @@ def _saved(app: App) -> ImageJob:
 
 
 def call(world: World, route: Route, role: Role, *, method: str = "") -> HttpResponseBase:
-    """Send the route's request as somebody of this role: with a session to pages, with a token to everything else."""
+    """Send the route's request as a person of this role: with a session to pages, with a token to
+    everything else."""
     method, path = method or route.method, world.path_of(route)
     token = world.tokens.get(role, "")
     if route.pattern.startswith(("api/", "metrics")):
@@ -134,7 +138,7 @@ def call(world: World, route: Route, role: Role, *, method: str = "") -> HttpRes
 
 
 def _streamed(method: str, path: str, body: bytes, headers: dict[str, str]) -> HttpResponseBase:
-    """A body as the portal's own handler hands it to git and to the registry."""
+    """Send a body in the way in which the portal's handler passes it to git and the registry."""
     messages = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def receive() -> dict[str, Any]:
@@ -148,7 +152,7 @@ def _streamed(method: str, path: str, body: bytes, headers: dict[str, str]) -> H
 
 
 def stream_of(world: World, route: Route, role: Role, url: str) -> Outcome | str:
-    """What an event stream of a listening portal says first."""
+    """Return what an event stream of a listening portal sends first."""
     browser = Client()
     if role in world.people:
         browser.force_login(world.people[role])
@@ -161,7 +165,7 @@ def stream_of(world: World, route: Route, role: Role, url: str) -> Outcome | str
 
 
 def outcome_of(response: HttpResponseBase, lists: str = "") -> Outcome | str:
-    """What came of it; any other status stands for itself."""
+    """Classify a response. A status that is not expected is returned itself."""
     status = response.status_code
     if status in (301, 302) and response["Location"].startswith("/sign-in?next="):
         return Outcome.SIGN_IN

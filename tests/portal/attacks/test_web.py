@@ -1,4 +1,5 @@
-"""Attacks on people in front of the portal's pages: each is sent as it would be, and each fails."""
+"""Attacks on users of the portal's pages. Each is sent as an attacker would send it, and each
+fails."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ from tests.portal.access.world import World, made
 from tests.portal.conftest import PASSWORD, Crew, listening_portal
 from tests.portal.pages.fleet import write_log
 
-EVIL = "\"><x-evil onmouseover=alert(1)>'<script>alert(1){{ 7|add:7 }}"  # without a slash, as it must fit into addresses
+# without a slash, so that it fits into URLs
+EVIL = "\"><x-evil onmouseover=alert(1)>'<script>alert(1){{ 7|add:7 }}"
 OPEN = ("sign-in", "sign-out", "theme")  # forms that need no session
 
 
@@ -45,12 +47,12 @@ def of_owner(world: World, **options: bool) -> Client:
 
 
 def state() -> list[object]:
-    """What a form could change."""
+    """Return everything that a form could change."""
     models = (Person, Team, Token, App, ConfigVar, Build, Release, Rollout, Domain, ImageJob, Run, AuditEntry)
     return [list(model.objects.order_by("pk").values()) for model in models]
 
 
-def test_another_site_cannot_send_a_form_in_the_name_of_who_is_signed_in(world: World) -> None:
+def test_another_site_cannot_submit_a_form_as_the_signed_in_person(world: World) -> None:
     client, before = of_owner(world, enforce_csrf_checks=True), state()
     forms = [route for route in PAGES if route.method == "POST"]
     assert len(forms) > 35
@@ -61,7 +63,7 @@ def test_another_site_cannot_send_a_form_in_the_name_of_who_is_signed_in(world: 
     assert state() == before
 
 
-def test_a_session_opens_neither_the_api_nor_git_nor_the_registry_nor_metrics(world: World) -> None:
+def test_a_session_gives_no_access_to_the_api_git_the_registry_or_metrics(world: World) -> None:
     client, before = of_owner(world), state()
     guarded = [route for route in (*API, *GIT, *REGISTRY) if route.pattern not in ("api/openapi.json", "api/")]
     assert len(guarded) > 70
@@ -72,7 +74,7 @@ def test_a_session_opens_neither_the_api_nor_git_nor_the_registry_nor_metrics(wo
 
 
 class Found(HTMLParser):
-    """Everything in a page that runs a script, or comes from a name."""
+    """Finds everything in a page that runs a script or is based on a chosen name."""
 
     def __init__(self, html: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -99,7 +101,7 @@ class Found(HTMLParser):
 
 
 def poison() -> None:
-    """Put the text where people, apps, builds and their files choose names."""
+    """Use the text wherever people, apps, builds and manifests choose names."""
     Person.objects.filter(username="bosun").update(username=EVIL)
     Token.objects.update(label=EVIL[:60])
     AuditEntry.objects.update(text=EVIL)
@@ -121,7 +123,7 @@ def poison() -> None:
         write_log(settings.BUILD_LOGS / f"{build.pk}.log", [("build", "stdout", EVIL)])
 
 
-def test_no_name_message_file_or_log_line_becomes_a_part_of_a_page(world: World) -> None:
+def test_names_messages_files_and_log_lines_are_escaped_in_pages(world: World) -> None:
     poison()
     seen = 0
     clients = {Role.OWNER: of_owner(world), Role.ADMIN: Client()}
@@ -139,7 +141,7 @@ def test_no_name_message_file_or_log_line_becomes_a_part_of_a_page(world: World)
 
 
 @pytest.mark.parametrize("field", ["name", "value", "username", "label", "host", "tag", "auth_name"])
-def test_what_a_form_refuses_is_shown_again_as_text(world: World, field: str) -> None:
+def test_refused_input_is_shown_as_text(world: World, field: str) -> None:
     client = of_owner(world)
     for route in PAGES:
         if route.method == "POST" and field in route.body:
@@ -150,7 +152,7 @@ def test_what_a_form_refuses_is_shown_again_as_text(world: World, field: str) ->
 @pytest.mark.parametrize(
     "query", ["new/hint?name={}", "requests?id={}", "requests/{}", "codes/{}", "apps/shop/logs?source={}", "apps/{}", "nowhere/{}"]
 )
-def test_what_an_address_says_is_shown_as_text(world: World, query: str) -> None:
+def test_parts_of_the_url_are_shown_as_text(world: World, query: str) -> None:
     answer = of_owner(world).get("/" + query.format("%22%3E%3Cx-evil%20onload=alert(1)%3E%3Cscript%3Ealert(1)"))
     assert not Found(answer.content.decode()).dangers
 
@@ -172,7 +174,7 @@ ELSEWHERE = [
 
 
 @pytest.mark.parametrize("target", ELSEWHERE)
-def test_signing_in_leads_to_no_other_site(crew: Crew, target: str) -> None:
+def test_sign_in_does_not_redirect_to_another_site(crew: Crew, target: str) -> None:
     for client in (Client(),):
         answer = client.post(f"/sign-in?{httpx.QueryParams({'next': target})}", {"username": "owner", "password": PASSWORD, "next": target})
         assert (answer.status_code, answer["Location"]) == (302, "/")
@@ -181,7 +183,7 @@ def test_signing_in_leads_to_no_other_site(crew: Crew, target: str) -> None:
         assert client.post("/sign-out", {"next": target})["Location"] == "/sign-in"
 
 
-def test_a_session_that_somebody_else_chose_is_not_the_one_that_is_signed_in(crew: Crew) -> None:
+def test_a_session_id_chosen_by_another_is_replaced_at_sign_in(crew: Crew) -> None:
     attacker = Client()
     attacker.get("/sign-in")
     session = attacker.session
@@ -200,7 +202,7 @@ def test_a_session_that_somebody_else_chose_is_not_the_one_that_is_signed_in(cre
     assert made_up.cookies[settings.SESSION_COOKIE_NAME].value != "chosen-by-an-attacker-0000000000"
 
 
-def test_a_changed_password_ends_every_other_session_and_signing_out_ends_ones_own(crew: Crew) -> None:
+def test_a_changed_password_ends_all_other_sessions_and_signing_out_ends_the_own_one(crew: Crew) -> None:
     here, there = Client(), Client()
     for client in (here, there):
         client.post("/sign-in", {"username": "owner", "password": PASSWORD})
@@ -220,7 +222,7 @@ def test_a_changed_password_ends_every_other_session_and_signing_out_ends_ones_o
     assert stale.get("/account").status_code == 302
 
 
-def test_cookies_are_for_the_portals_own_host_and_no_script_reads_them(crew: Crew) -> None:
+def test_cookies_are_limited_to_the_portals_host_and_hidden_from_scripts(crew: Crew) -> None:
     client = Client()
     client.post("/sign-in", {"username": "owner", "password": PASSWORD})
     client.get("/account")
@@ -230,10 +232,11 @@ def test_cookies_are_for_the_portals_own_host_and_no_script_reads_them(crew: Cre
         assert (cookie["httponly"], cookie["samesite"], cookie["path"]) == (True, "Lax", "/")
 
 
-def test_with_https_an_app_cannot_plant_a_cookie_for_the_portal(
+def test_with_https_an_app_cannot_set_a_cookie_for_the_portal(
     redis_server: str, committed_crew: Crew, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Browsers take a name with `__Host-` from this very host over TLS alone (RFC 6265bis, 4.1.3.2)."""
+    """Browsers accept a `__Host-` cookie only from this exact host over TLS (RFC 6265bis,
+    4.1.3.2)."""
     monkeypatch.setenv("SLIPWAY_SCHEME", "https")
     session = Client()
     session.force_login(committed_crew.owner)
@@ -257,7 +260,7 @@ def test_a_host_that_is_not_the_portals_is_refused(crew: Crew, host: str) -> Non
     assert Client().get("/sign-in", headers={"Host": host}).status_code == 400
 
 
-def test_forged_headers_change_neither_host_nor_scheme_nor_who_is_signed_in(crew: Crew) -> None:
+def test_forged_headers_change_neither_host_nor_scheme_nor_the_signed_in_person(crew: Crew) -> None:
     forged = {
         "X-Forwarded-Host": "evil.example",
         "X-Forwarded-Port": "666",
@@ -304,14 +307,14 @@ def test_forged_headers_change_neither_host_nor_scheme_nor_who_is_signed_in(crew
         "",
     ],
 )
-def test_no_custom_domain_takes_the_portals_or_another_apps_name_or_an_address(crew: Crew, host: str) -> None:
+def test_a_custom_domain_cannot_be_a_name_of_the_portal_or_of_another_app_or_an_address(crew: Crew, host: str) -> None:
     app = crew.app()
     with pytest.raises(Refused):
         add(crew.owner, app=app, host=host)
     assert not Domain.objects.exists()
 
 
-def test_no_page_can_be_framed_and_none_runs_a_script_of_others(world: World) -> None:
+def test_no_page_can_be_framed_or_load_scripts_of_other_sites(world: World) -> None:
     pages = [route for route in PAGES if route.method == "GET"]
     for route in (*pages, Route(method="GET", pattern="", rule=pages[0].rule, path="/nowhere")):
         for client in (of_owner(world), Client()):

@@ -1,4 +1,4 @@
-"""For tests of pages: a portal full of apps, and a browserless client that is signed in."""
+"""Fixtures for tests of pages: a portal with sample apps, and signed-in clients."""
 
 from collections.abc import Callable
 
@@ -12,13 +12,13 @@ from tests.portal.pages import fleet
 
 @pytest.fixture
 def filled(db: None, broker: redis.Redis) -> None:
-    """The fleet, in a transaction that is rolled back."""
+    """Create the sample portal in a transaction that is rolled back."""
     fleet.fill()
 
 
 @pytest.fixture
 def signed_in_as(db: None) -> Callable[[str], Client]:
-    """A client of somebody who exists already."""
+    """Return a function that creates a client of an existing person."""
 
     def sign_in(username: str) -> Client:
         client = Client()
@@ -30,17 +30,17 @@ def signed_in_as(db: None) -> Callable[[str], Client]:
 
 @pytest.fixture
 def member(filled: None, signed_in_as: Callable[[str], Client]) -> Client:
-    """A member of team harbour, which has the apps."""
+    """A client of a member of team harbour, which owns the apps."""
     return signed_in_as("member")
 
 
 @pytest.fixture
 def stranger(filled: None, signed_in_as: Callable[[str], Client]) -> Client:
-    """Somebody of another team, without apps."""
+    """A client of a member of another team without apps."""
     return signed_in_as("newcomer")
 
 
 @pytest.fixture
 def admin(filled: None, signed_in_as: Callable[[str], Client]) -> Client:
-    """The admin of the box."""
+    """A client of an admin."""
     return signed_in_as("admin")

@@ -1,4 +1,5 @@
-"""A portal full of apps in every state, for tests of pages and for looking at them. No node behind it: rows and files only."""
+"""A sample portal with apps in every state, for tests of pages and for manual use. There is no
+node, only rows and files."""
 
 from __future__ import annotations
 
@@ -36,7 +37,7 @@ MIB = 2**20
 
 
 _NONE = {"cpu": None, "memory": None, "disk": None, "pids": None}
-APP_FILE = {  # as the workers hand over what slipway.toml says
+APP_FILE = {  # the content of slipway.toml as the workers store it
     "file": "slipway.toml",
     "processes": {"web": {"count": 2, "sizes": {**_NONE, "memory": 256 * MIB}}},
     "variables": {"SESSION_KEY": {"value": None, "digits": 64, "required": False, "description": "Signs sessions"}},
@@ -69,7 +70,8 @@ APP_FILE = {  # as the workers hand over what slipway.toml says
 
 
 def fill() -> None:
-    """Admin `admin`, team `harbour` with `member` and apps in every state, team `pier`, and `newcomer` with an empty team."""
+    """Create admin `admin`, team `harbour` with `member` and the apps, team `pier`, and `newcomer`
+    with an empty team."""
     for log in (*settings.APP_LOGS.glob("*"), *settings.BUILD_LOGS.glob("*")):
         log.unlink()
     admin = accounts.create_person(None, username="admin", password=PASSWORD, admin=True)
@@ -91,7 +93,8 @@ def fill() -> None:
 
 
 def sample_usage() -> None:
-    """What the node's supervisor would write every two seconds: some use of each live instance."""
+    """Write what the node's supervisor writes every two seconds: the usage of each live
+    instance."""
     from portal.activity.events import client
 
     for number, instance in enumerate(Instance.objects.filter(state="live")):
@@ -108,7 +111,7 @@ def sample_usage() -> None:
 
 
 def write_log(path: Path, lines: list[tuple[str, str, str]], *, ago: float = 60, step: float = 0.4) -> None:
-    """(source, stream, text) lines in the one log line format, ending about now."""
+    """Write (source, stream, text) lines in the log format. The last one is from now."""
     path.parent.mkdir(parents=True, exist_ok=True)
     begin = datetime.now(UTC) - timedelta(seconds=ago)
     with path.open("a") as file:
@@ -118,7 +121,7 @@ def write_log(path: Path, lines: list[tuple[str, str, str]], *, ago: float = 60,
 
 
 def _shop(person: Person, team: Team) -> None:
-    """The well-used one: several releases, a config change, a rollout that failed."""
+    """Create an app with several releases, a config change and a failed rollout."""
     app = _live(
         person,
         team,
@@ -163,11 +166,12 @@ def _shop(person: Person, team: Team) -> None:
     write_log(settings.APP_LOGS / "shop.log", [("router", "system", failed), *requests[:2]], ago=10)
 
 
-REQUEST = "3f1f8c5e-8a8e-4a53-9d0e-6b2f6c1f9a11"  # one that the router answered in the shop's place
+# a request that the router answered in place of the shop app
+REQUEST = "3f1f8c5e-8a8e-4a53-9d0e-6b2f6c1f9a11"
 
 
 def write_series(app: str, *, points: int = 300) -> None:
-    """What the node's supervisor would have left of the last hour, and of the day before in five minutes."""
+    """Write the time series of the last hour, and of the last day in steps of five minutes."""
     from portal.activity.events import client
 
     now = timezone.now().timestamp()
@@ -209,7 +213,8 @@ def _naps(app: App) -> None:
 
 
 def _domains(person: Person, app: App) -> None:
-    """One that is proven and has its certificate, one whose certificate was refused, one that waits."""
+    """Create a verified domain with a certificate, one whose certificate was refused, and one that
+    waits."""
     now = timezone.now()
     for host in ("shop.example.com", "www.shop.example.com"):
         domains.mark_verified(domains.add(person, app=app, host=host), "by a DNS record", now)
@@ -221,7 +226,7 @@ def _domains(person: Person, app: App) -> None:
 
 
 def _runs(app: App) -> None:
-    """One of each outcome."""
+    """Create a run with each outcome."""
     begun = timezone.now() - timedelta(minutes=40)
     Run.objects.filter(app=app, kind="postdeploy").update(
         state=RunState.SUCCEEDED, started_at=begun, finished_at=begun + timedelta(seconds=4.2)
@@ -233,7 +238,7 @@ def _runs(app: App) -> None:
             "It exited with code 1.\nIts last lines:\nsmtplib.SMTPServerDisconnected: Connection unexpectedly closed",
         ),
         ("sweep", RunState.SUCCEEDED, ""),
-        ("sweep", RunState.SKIPPED, "The run before had not ended."),
+        ("sweep", RunState.SKIPPED, "The previous run had not ended."),
     ):
         row = CronJob.objects.get(app=app, name=job)
         begun += timedelta(minutes=10)
@@ -335,7 +340,7 @@ def _finish_open(app: App) -> None:
 
 
 def _age(app: App) -> None:
-    """Spread what was just made over the last days."""
+    """Distribute the new objects over the last days."""
     for age, build in enumerate(Build.objects.filter(app=app).order_by("-id"), start=1):
         begin = timezone.now() - timedelta(hours=7 * age, minutes=11)
         ends = {"created_at": begin, "started_at": begin + timedelta(seconds=0.2), "finished_at": begin + timedelta(seconds=2.1)}

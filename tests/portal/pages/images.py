@@ -1,4 +1,5 @@
-"""The fleet's images: what they stand on, and what a worker tells of them. Rows only, no layer is on a disk."""
+"""The images of the sample portal: their layers, and the facts that a worker reports. There are
+rows only, and no layers on disk."""
 
 from __future__ import annotations
 
@@ -12,12 +13,12 @@ from portal.images.models import ImageJob
 MIB = 2**20
 
 
-_BASES = {  # what made a layer, and how large it is, packed
+_BASES = {  # the command that created a layer, and its compressed size
     "debian": ("debian-13", 41 * MIB),
     "python": ("python-3.13", 14 * MIB),
     "node": ("node-22", 38 * MIB),
 }
-_STACKS = {  # what an app's image stands on, bottom first
+_STACKS = {  # the base layers of an app's image, bottom first
     "shop": ("debian", "python", ("Dependencies: uv pip install --no-deps -r requirements.txt, for requirements.txt", 23 * MIB)),
     "docs-site": ("debian", "python"),
     "chat": ("debian", "node", ("Dependencies: npm ci --omit=dev, for package.json and package-lock.json", 6 * MIB)),
@@ -26,8 +27,9 @@ _STACKS = {  # what an app's image stands on, bottom first
 
 
 def image(app: str, number: int) -> str:
-    """The digest of an image whose facts a worker has told: the app's layers, and code of its own for each number."""
-    layers = [_layer(*(_BASES[one] if isinstance(one, str) else one)) for one in _STACKS.get(app, ("debian",))]
+    """Return the digest of an image with reported facts: the app's layers, and different code for
+    each number."""
+    layers = [_layer(*(_BASES[entry] if isinstance(entry, str) else entry)) for entry in _STACKS.get(app, ("debian",))]
     digest = _digest(f"image {app} {number}")
     config = Config(
         environment={"PATH": "/opt/venv/bin:/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"},
@@ -54,7 +56,7 @@ def _digest(text: str) -> str:
 
 
 def answer(job: ImageJob, result: dict[str, object]) -> None:
-    """What a worker would do with a job."""
+    """Finish a job like a worker."""
     assert image_actions.begin(job)
     assert image_actions.finish(job, result)
 

@@ -1,4 +1,4 @@
-"""A page for each code: what it means, what to look at, the fix; and the ways that lead there."""
+"""The pages of error codes: meaning, where to look, fix; and the links to them."""
 
 from html import unescape
 
@@ -19,18 +19,18 @@ def page_of(client: Client, path: str) -> str:
 
 
 def said(text: str) -> str:
-    """As it stands on a page: what is between backticks is set as code."""
+    """Return the text as a page shows it, with text between backticks as code."""
     return "".join(f"<code>{part}</code>" if number % 2 else part for number, part in enumerate(text.split("`")))
 
 
 @pytest.mark.parametrize("what", CODES, ids=lambda what: what.code)
-def test_each_code_has_a_page_for_whoever_met_it(db: None, what: Meaning) -> None:
+def test_each_code_has_a_page(db: None, what: Meaning) -> None:
     page = page_of(Client(), f"/codes/{what.code}")
     for words in (f"{what.code} {what.name}", what.title, what.seen, said(what.meaning), said(what.look_at), said(what.fix)):
         assert words in page
 
 
-def test_all_codes_stand_on_one_page_by_what_they_are_about(db: None) -> None:
+def test_all_codes_are_on_one_page_grouped_by_subject(db: None) -> None:
     page = page_of(Client(), "/codes")
     assert [about for about, _ in by_subject()] == ["the app", "the request", "the platform", "an instance"]
     places = [page.index(f'href="/codes/{what.code}"') for what in CODES]
@@ -38,20 +38,20 @@ def test_all_codes_stand_on_one_page_by_what_they_are_about(db: None) -> None:
     assert [what.code for what in CODES][-1] == "R14"
 
 
-def test_a_code_is_found_in_small_letters_and_one_that_is_none_is_not(db: None) -> None:
+def test_a_code_is_found_in_lower_case_and_an_unknown_code_is_not_found(db: None) -> None:
     assert "H12 too-slow" in page_of(Client(), "/codes/h12")
     answer = Client().get("/codes/H77")
     assert answer.status_code == 404
     assert "There is no code H77." in answer.content.decode()
 
 
-def test_the_pages_where_codes_are_met_lead_to_theirs(member: Client) -> None:
+def test_pages_with_a_code_link_to_its_page(member: Client) -> None:
     assert 'href="/codes/H12"' in page_of(member, f"/requests/{REQUEST}")
     assert 'href="/codes"' in page_of(member, "/apps/shop/metrics")
     assert ' code=<a class="link" href="/codes/H12">H12</a> too-slow' in page_of(member, "/apps/shop/logs?source=router")
 
 
-def test_only_the_platforms_own_lines_lead_to_codes(member: Client) -> None:
+def test_only_lines_of_the_platform_link_to_codes(member: Client) -> None:
     assert meaning_of("R14") is not None
     forged = "GET / 503 code=H10 crashed took=1ms"
     noted = "R14 memory-exceeded: the kernel ended 1 <process>"

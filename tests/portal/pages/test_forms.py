@@ -1,4 +1,5 @@
-"""Forms do one thing and say so; a refused one keeps what was typed and marks the field."""
+"""Forms perform one action and confirm it. A refused form keeps the input and marks the wrong
+field."""
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -17,7 +18,7 @@ def archive(name: str = "hello.zip", data: bytes = b"PK not really") -> SimpleUp
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("admin", "kept for the platform"), ("Shop!", "cannot be the name of a host"), ("shop", "is taken"), ("a" * 50, "10 too many")],
+    [("admin", "reserved for the platform"), ("Shop!", "not a valid hostname"), ("shop", "is taken"), ("a" * 50, "10 too many")],
 )
 def test_a_refused_name_stays_in_the_field(member: Client, name: str, words: str) -> None:
     answer = member.post("/new", {"name": name, "team": "harbour"})
@@ -28,49 +29,49 @@ def test_a_refused_name_stays_in_the_field(member: Client, name: str, words: str
     assert words in page
 
 
-def test_the_hint_says_where_an_app_will_be_or_why_not(member: Client) -> None:
+def test_the_hint_shows_the_url_of_an_app_or_why_the_name_is_refused(member: Client) -> None:
     assert "http://boat.slipway.localhost:8080" in member.get("/new/hint?name=boat").content.decode()
     assert "is taken" in member.get("/new/hint?name=shop").content.decode()
-    assert "kept for the platform" in member.get("/new/hint?name=api").content.decode()
+    assert "reserved for the platform" in member.get("/new/hint?name=api").content.decode()
 
 
-def test_an_app_is_not_made_in_somebody_elses_team(member: Client) -> None:
+def test_an_app_is_not_created_in_another_team(member: Client) -> None:
     assert member.post("/new", {"name": "boat", "team": "dock"}).status_code == 422
     assert not App.objects.filter(name="boat").exists()
 
 
-def test_a_new_app_may_bring_its_archive(stranger: Client) -> None:
+def test_a_new_app_can_include_an_archive(stranger: Client) -> None:
     answer = stranger.post("/new", {"name": "boat", "team": "dock", "archive": archive()})
     build = Build.objects.get(app__name="boat")
     assert answer["Location"] == f"/apps/boat/builds/{build.pk}"
 
 
-def test_a_new_app_stands_when_its_archive_is_refused(stranger: Client) -> None:
+def test_a_new_app_exists_even_if_its_archive_is_refused(stranger: Client) -> None:
     answer = stranger.post("/new", {"name": "boat", "team": "dock", "archive": archive("boat.rar")}, follow=True)
-    assert "boat.rar is no archive we take." in answer.content.decode()
+    assert "boat.rar is Unsupported archive type." in answer.content.decode()
     assert App.objects.filter(name="boat").exists()
 
 
-def test_a_plain_upload_leads_to_its_build(member: Client) -> None:
+def test_a_plain_upload_redirects_to_its_build(member: Client) -> None:
     answer = member.post("/apps/empty-hull/deploy", {"archive": archive()})
     build = Build.objects.get(app__name="empty-hull")
     assert answer["Location"] == f"/apps/empty-hull/builds/{build.pk}"
     assert (build.description, build.origin) == ("hello.zip", "upload")
 
 
-def test_an_upload_by_script_gets_the_address_or_the_refusal_as_json(member: Client) -> None:
+def test_an_upload_by_script_gets_the_url_or_the_error_as_json(member: Client) -> None:
     taken = member.post("/apps/empty-hull/deploy", {"archive": archive()}, headers={"Accept": "application/json"})
     assert taken.status_code == 201
     assert taken.json()["location"].startswith("/apps/empty-hull/builds/")
     refused = member.post("/apps/empty-hull/deploy", {"archive": archive("hello.exe")}, headers={"Accept": "application/json"})
     assert refused.status_code == 400
-    assert "no archive we take" in refused.json()["error"]
+    assert "Unsupported archive type" in refused.json()["error"]
 
 
 @pytest.mark.parametrize(
-    ("file", "words"), [(archive("notes.txt"), "no archive we take"), (archive(data=b""), "was empty"), (None, "Choose a file")]
+    ("file", "words"), [(archive("notes.txt"), "Unsupported archive type"), (archive(data=b""), "was empty"), (None, "Choose a file")]
 )
-def test_a_refused_upload_says_why_beside_the_drop_zone(member: Client, file: SimpleUploadedFile | None, words: str) -> None:
+def test_a_refused_upload_shows_the_reason_next_to_the_drop_zone(member: Client, file: SimpleUploadedFile | None, words: str) -> None:
     answer = member.post("/apps/empty-hull/deploy", {"archive": file} if file else {})
     assert answer.status_code == 400
     assert words in answer.content.decode()
@@ -92,16 +93,16 @@ def test_a_bad_config_var_stays_in_the_form(member: Client) -> None:
     assert answer.status_code == 422
     assert 'value="2FAST"' in page
     assert "a long value" in page
-    assert "no digit first" in page
+    assert "The first is not a digit" in page
 
 
-def test_the_lines_of_an_env_file_are_set_at_once(member: Client) -> None:
+def test_the_lines_of_an_env_file_are_set_together(member: Client) -> None:
     lines = "# a comment\nexport ONE=1\nTWO='two words'\n\nTHREE=a=b"
     member.post("/apps/shop/settings/config/many", {"lines": lines})
     config = config_of(App.objects.get(name="shop"))
     assert (config["ONE"], config["TWO"], config["THREE"]) == ("1", "two words", "a=b")
     refused = member.post("/apps/shop/settings/config/many", {"lines": "FOUR=4\nnonsense"})
-    assert "Line 2 is no NAME=value: nonsense" in refused.content.decode()
+    assert "Line 2 is not of the form NAME=value: nonsense" in refused.content.decode()
     assert "FOUR" not in config_of(App.objects.get(name="shop"))
 
 
@@ -117,7 +118,7 @@ def formation(**changes: str) -> dict[str, str]:
     return values | {name.replace("_", "-"): value for name, value in changes.items()}
 
 
-def test_scaling_takes_the_units_people_type(member: Client) -> None:
+def test_scaling_accepts_the_units_people_type(member: Client) -> None:
     answer = member.post("/apps/shop/settings/formation", formation(web_count="3", web_cpu="0.25", web_memory="1.5g"), follow=True)
     assert "Scaled." in answer.content.decode()
     row = ProcessFormation.objects.get(app__name="shop", process="web")
@@ -130,10 +131,10 @@ def test_scaling_takes_the_units_people_type(member: Client) -> None:
         ({"web_count": "30"}, "may have 20 instances in all"),
         ({"web_memory": "3G"}, "at most 2 GiB of memory"),
         ({"web_memory": "lots"}, "lots is not a size. Write for example 512M"),
-        ({"worker_cpu": "fast"}, "fast is no amount of CPU"),
+        ({"worker_cpu": "fast"}, "Invalid CPU amount: fast"),
     ],
 )
-def test_scaling_beyond_what_may_be_keeps_what_was_typed(member: Client, changes: dict[str, str], words: str) -> None:
+def test_scaling_beyond_the_quota_keeps_the_input(member: Client, changes: dict[str, str], words: str) -> None:
     answer = member.post("/apps/shop/settings/formation", formation(**changes))
     page = answer.content.decode()
     assert answer.status_code == 422
@@ -141,20 +142,20 @@ def test_scaling_beyond_what_may_be_keeps_what_was_typed(member: Client, changes
     assert all(f'value="{value}"' in page for value in changes.values())
 
 
-def test_the_preview_says_the_limit_before_it_is_hit(member: Client) -> None:
+def test_the_preview_shows_the_limit_before_it_is_exceeded(member: Client) -> None:
     page = member.get("/apps/shop/settings/formation/preview", formation(web_count="12")).content.decode()
     assert "CPU: 2.25 CPU of 4 CPU, 7.25 CPU after this change" in page
     assert "text-failed" in page
 
 
-def test_rolling_back_makes_a_release_of_an_old_one(member: Client) -> None:
+def test_a_rollback_makes_a_release_like_an_old_one(member: Client) -> None:
     answer = member.post("/apps/shop/rollback", {"number": 1}, follow=True)
     assert "v5 is v1 again" in answer.content.decode()
     assert Release.objects.get(app__name="shop", number=5).description == "Roll back to v1"
     assert member.post("/apps/shop/rollback", {"number": "one"}).status_code == 404
 
 
-def test_a_restart_is_announced_and_refused_where_nothing_runs(member: Client) -> None:
+def test_a_restart_is_confirmed_and_refused_without_running_instances(member: Client) -> None:
     assert "is restarting" in member.post("/apps/shop/restart", follow=True).content.decode()
     assert "Deploy it first." in member.post("/apps/empty-hull/restart", follow=True).content.decode()
 
@@ -185,20 +186,20 @@ def test_a_password_is_changed_without_signing_out(member: Client) -> None:
     )
     assert wrong.status_code == 422
     values = {"old_password": "a quiet harbour 7", "new_password1": "sails and ropes 9", "new_password2": "sails and ropes 9"}
-    assert "Your password is changed." in member.post("/account/password", values, follow=True).content.decode()
+    assert "Your password was changed." in member.post("/account/password", values, follow=True).content.decode()
     assert Person.objects.get(username="member").check_password("sails and ropes 9")
 
 
-def test_a_wrong_password_says_so_and_keeps_the_name(filled: None) -> None:
+def test_a_wrong_password_is_reported_and_the_name_is_kept(filled: None) -> None:
     answer = Client().post("/sign-in", {"username": "member", "password": "wrong"})
-    assert "do not go together" in answer.content.decode()
+    assert "Wrong name or password" in answer.content.decode()
     assert 'value="member"' in answer.content.decode()
 
 
 def test_people_join_and_leave_a_team(member: Client) -> None:
     unknown = member.post("/team/harbour/people", {"username": "nobody", "role": "member"})
     assert 'value="nobody"' in unknown.content.decode()
-    assert "An admin adds people." in unknown.content.decode()
+    assert "Ask an admin to create the account." in unknown.content.decode()
     member.post("/team/harbour/people", {"username": "newcomer", "role": "member"})
     assert Membership.objects.filter(team__name="harbour", person__username="newcomer").exists()
     member.post("/team/harbour/people/newcomer/remove")
@@ -206,7 +207,7 @@ def test_people_join_and_leave_a_team(member: Client) -> None:
     assert "last owner" in member.post("/team/harbour/people/member/remove", follow=True).content.decode()
 
 
-def test_a_team_is_made_and_a_taken_name_refused(member: Client) -> None:
+def test_a_team_is_created_and_a_name_in_use_is_refused(member: Client) -> None:
     assert "is taken" in member.post("/teams/new", {"name": "dock"}).content.decode()
     assert member.post("/teams/new", {"name": "crew"}).status_code == 302
     assert Team.objects.get(name="crew").people.get().username == "member"
@@ -227,7 +228,7 @@ def test_an_admin_sets_a_quota_in_the_units_people_type(admin: Client) -> None:
     assert 'value="heaps"' in refused.content.decode()
 
 
-def test_an_admin_makes_people(admin: Client) -> None:
+def test_an_admin_creates_people(admin: Client) -> None:
     weak = admin.post("/admin/people", {"username": "mate", "password": "1234"})
     assert weak.status_code == 422
     assert 'value="mate"' in weak.content.decode()

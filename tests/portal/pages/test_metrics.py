@@ -1,4 +1,4 @@
-"""What the numbers over time read like on the pages, who may see them, and what Prometheus gets."""
+"""The metrics pages: their content, their access rules, and the Prometheus text."""
 
 import asyncio
 import json
@@ -30,7 +30,7 @@ def columns(page: str) -> dict[str, list[float]]:
     return found
 
 
-def test_the_page_says_rate_and_latency_and_has_the_same_as_a_table(member: Client) -> None:
+def test_the_page_shows_rate_and_latency_and_the_same_data_as_a_table(member: Client) -> None:
     page = member.get("/apps/shop/metrics").content.decode()
     last = points_of("shop", Span.HOUR)[-1]
     assert f"{last.rate:.0f} requests/s, p95 {last.p95:.0f} ms" in page
@@ -42,7 +42,7 @@ def test_the_page_says_rate_and_latency_and_has_the_same_as_a_table(member: Clie
     assert numbers.count('data-label="p99"') == len(grouped(points_of("shop", Span.HOUR), 300))
 
 
-def test_a_week_is_put_together_to_half_hours_without_losing_a_request(member: Client) -> None:
+def test_a_week_is_grouped_to_half_hours_without_losing_a_request(member: Client) -> None:
     week = points_of("shop", Span.WEEK)
     assert 45 <= len(week) <= 50
     assert sum(point.requests for point in week) == sum(point.requests for point in points_of("shop", Span.DAY))
@@ -51,22 +51,22 @@ def test_a_week_is_put_together_to_half_hours_without_losing_a_request(member: C
     assert member.get("/apps/shop/metrics?span=1y").status_code == 404
 
 
-def test_a_line_is_broken_where_nothing_was_counted(member: Client, broker: redis.Redis) -> None:
+def test_a_line_is_interrupted_where_data_is_missing(member: Client, broker: redis.Redis) -> None:
     key = "slipway:series:shop:fine"
     kept = broker.lrange(key, 0, -1)
     broker.delete(key)
     broker.rpush(key, *kept[-100:-50], *kept[-40:])
     drawn = columns(member.get("/apps/shop/metrics").content.decode())
-    assert drawn["2xx"].count(None) == 1  # type: ignore[arg-type]  # JSON's null
+    assert drawn["2xx"].count(None) == 1  # type: ignore[arg-type]  # null of JSON
     assert len(drawn["at"]) == 91
 
 
-def test_releases_stand_in_the_charts_as_flags(member: Client) -> None:
+def test_releases_are_flags_in_the_charts(member: Client) -> None:
     flags = columns(member.get("/apps/shop/metrics?span=7d").content.decode())["flags"]
     assert {label for _, label in flags} >= {"v1", "v2"}  # type: ignore[misc,has-type]  # pairs
 
 
-def test_an_app_that_nothing_was_counted_of_says_so(member: Client) -> None:
+def test_an_app_without_data_shows_that(member: Client) -> None:
     page = member.get("/apps/empty-hull/metrics").content.decode()
     assert "No data yet" in page
     assert "No data in the last ten minutes" in page
@@ -81,7 +81,7 @@ def test_lists_and_overview_show_rate_latency_and_a_sparkline(member: Client) ->
         assert page.count('class="sparkline"') == 1
 
 
-def test_others_see_no_metrics(stranger: Client) -> None:
+def test_other_teams_see_no_metrics(stranger: Client) -> None:
     assert stranger.get("/apps/shop/metrics").status_code == 404
     stream = asyncio.run(all_of(stranger.get("/apps/shop/metrics/events")))
     assert [line for line in stream.splitlines() if line.startswith("event:")] == ["event: gone", "event: complete"]
@@ -93,7 +93,7 @@ async def all_of(answer: StreamingHttpResponse) -> str:
 
 @pytest.fixture
 def exposed(filled: None, broker: redis.Redis) -> None:
-    """What the supervisor would write of two teams' apps, and of requests to no app."""
+    """Write what the supervisor would write for apps of two teams, and for requests to no app."""
     for app, count in (("shop", 3), ("ticker", 2), ("", 1)):
         tally = Tally()
         for _ in range(count):
@@ -101,7 +101,7 @@ def exposed(filled: None, broker: redis.Redis) -> None:
         broker.hset("slipway:exposition", app, exposition(Metrics(apps={app: tally}), {app: count}))
 
 
-def test_prometheus_gets_the_apps_its_token_may_see(exposed: None) -> None:
+def test_prometheus_gets_the_apps_of_its_token(exposed: None) -> None:
     status, text = bearer("member")
     assert status == 200
     assert 'slipway_requests_total{app="shop",status="2xx"} 3\n' in text
@@ -124,7 +124,7 @@ def test_prometheus_without_a_token_gets_nothing(exposed: None, signed_in_as: Ca
     assert Client().get("/metrics", headers={"Authorization": "Bearer slip_nothing"}).status_code == 401
 
 
-def test_pages_stand_while_redis_holds_nonsense_of_a_later_version(member: Client, broker: redis.Redis) -> None:
+def test_pages_work_if_redis_has_data_of_a_later_version(member: Client, broker: redis.Redis) -> None:
     broker.rpush("slipway:series:docs-site:fine", json.dumps({"at": 0, "seconds": 10, "weather": "fair"}))
     assert member.get("/apps/docs-site/metrics").status_code == 200
 

@@ -1,4 +1,4 @@
-"""From a request's id to what happened around it."""
+"""The page of a request, found by its id."""
 
 from datetime import timedelta
 from html import unescape
@@ -19,19 +19,19 @@ def page_of(client: Client, path: str) -> str:
     return unescape(answer.content.decode())
 
 
-def test_the_page_tells_the_code_the_fix_and_what_was_printed_then(member: Client) -> None:
+def test_the_page_shows_the_code_the_fix_and_the_log_lines_of_that_time(member: Client) -> None:
     what = meaning_of("H12")
     assert what is not None
     page = page_of(member, f"/requests/{REQUEST}")
     for words in (what.title, what.meaning, what.look_at, what.fix, "H12 too-slow", "GET /checkout", "took 30.0 s", "203.0.113.7"):
         assert words in page
-    assert "shop-web-0" in page  # the instance that had it, with its state
+    assert "shop-web-0" in page  # the instance that received it, with its state
     assert page.count("is-this") == 1
-    assert "GET /products/42?ref=mail" in page  # printed beside it
+    assert "GET /products/42?ref=mail" in page  # a line of the same time
     assert "v3 is live, 2 of 2 instances healthy" in page[page.index("Platform events") : page.index("Log at that time")]
 
 
-def test_a_fresh_release_is_pointed_at(member: Client) -> None:
+def test_a_new_release_is_pointed_out(member: Client) -> None:
     assert "This release was new then" not in page_of(member, f"/requests/{REQUEST}")
     last = Rollout.objects.filter(release__app__name="shop", release__number=2)
     assert last.update(state="live", finished_at=timezone.now() - timedelta(minutes=2)) == 1
@@ -40,7 +40,7 @@ def test_a_fresh_release_is_pointed_at(member: Client) -> None:
     assert '<span class="chip">v2</span>' in page
 
 
-def test_a_request_the_app_answered_itself_has_a_page_too(member: Client) -> None:
+def test_a_request_that_the_app_answered_has_a_page_too(member: Client) -> None:
     wanted = "11111111-2222-3333-4444-555555555555"
     text = f"POST /cart 500 took=12ms queued=0ms sent=99 instance=- client=203.0.113.7 request_id={wanted}"
     write_log(settings.APP_LOGS / "docs-site.log", [("router", "system", text), ("web.1", "stderr", f"Traceback of {wanted}")], ago=5)
@@ -66,10 +66,10 @@ def test_it_is_found_in_the_rotated_log_too(member: Client) -> None:
 
 
 @pytest.mark.parametrize("unknown", ["00000000-0000-0000-0000-000000000000", "x", "shop"])
-def test_an_unknown_request_is_not_found_and_says_why(member: Client, unknown: str) -> None:
+def test_an_unknown_request_is_not_found_with_a_reason(member: Client, unknown: str) -> None:
     answer = member.get(f"/requests/{unknown}")
     assert answer.status_code == 404
-    assert "stands in no app&#x27;s log" in answer.content.decode()
+    assert "is not in the log of an app" in answer.content.decode()
 
 
 def test_only_the_team_and_admins_see_it(stranger: Client, admin: Client) -> None:
@@ -79,14 +79,14 @@ def test_only_the_team_and_admins_see_it(stranger: Client, admin: Client) -> Non
     assert Client().get(f"/requests/{REQUEST}").status_code == 302
 
 
-def test_an_app_cannot_forge_a_line_of_the_routers(member: Client) -> None:
+def test_an_app_cannot_forge_a_line_of_the_router(member: Client) -> None:
     wanted = "99999999-2222-3333-4444-555555555555"
     text = f"GET / 200 took=1ms queued=0ms sent=1 instance=- client=- request_id={wanted}"
     write_log(settings.APP_LOGS / "docs-site.log", [("web.1", "stdout", text)], ago=5)
     assert member.get(f"/requests/{wanted}").status_code == 404
 
 
-def test_the_log_shows_one_sources_lines(member: Client) -> None:
+def test_the_log_shows_the_lines_of_one_source(member: Client) -> None:
     page = page_of(member, "/apps/shop/logs?source=router")
     assert page.count('<span class="log-source">router</span>') == 1
     assert '<span class="log-source">web' not in page

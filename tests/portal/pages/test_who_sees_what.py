@@ -1,4 +1,4 @@
-"""Every page answers those it is for, and nobody else learns that it exists."""
+"""Access to pages: the intended people see them, and others do not learn that they exist."""
 
 import re
 
@@ -41,24 +41,24 @@ def test_a_member_sees_every_page_of_their_team(member: Client, path: str) -> No
 
 
 @pytest.mark.parametrize("path", [path for path in PAGES if path.startswith(("/apps/", "/team/"))])
-def test_a_stranger_is_told_that_there_is_no_such_thing(stranger: Client, path: str) -> None:
+def test_a_stranger_gets_not_found(stranger: Client, path: str) -> None:
     assert stranger.get(path).status_code == 404
 
 
 @pytest.mark.parametrize("path", [*PAGES, *ADMIN_PAGES])
-def test_whoever_is_not_signed_in_is_sent_to_sign_in_and_back(filled: None, path: str) -> None:
+def test_visitors_without_sign_in_are_redirected_to_sign_in_and_back(filled: None, path: str) -> None:
     answer = Client().get(path)
     assert answer.status_code == 302
     assert answer["Location"].startswith("/sign-in?next=/")
 
 
 @pytest.mark.parametrize("path", OPEN_PAGES)
-def test_what_visitors_of_an_app_are_led_to_needs_no_sign_in(filled: None, member: Client, path: str) -> None:
+def test_pages_for_visitors_of_an_app_need_no_sign_in(filled: None, member: Client, path: str) -> None:
     assert Client().get(path).status_code == member.get(path).status_code == 200
 
 
 @pytest.mark.parametrize("path", ADMIN_PAGES)
-def test_the_admins_pages_are_for_admins(admin: Client, member: Client, path: str) -> None:
+def test_only_admins_see_the_admin_pages(admin: Client, member: Client, path: str) -> None:
     assert admin.get(path).status_code == 200
     refused = member.get(path)
     assert refused.status_code == 403
@@ -82,18 +82,19 @@ def test_a_build_is_not_found_under_another_app(member: Client) -> None:
     "path",
     ["deploy", "restart", "rollback", "delete", "settings/config", "settings/config/many", "settings/formation", "settings/health"],
 )
-def test_a_stranger_changes_nothing(stranger: Client, path: str) -> None:
+def test_a_stranger_cannot_change_anything(stranger: Client, path: str) -> None:
     assert stranger.post(f"/apps/shop/{path}", {"number": 1, "typed_name": "shop"}).status_code == 404
 
 
 @pytest.mark.parametrize("path", ["restart", "rollback", "deploy", "delete", "settings/config", "settings/formation", "settings/health"])
-def test_following_a_link_changes_nothing(member: Client, path: str) -> None:
+def test_a_get_request_changes_nothing(member: Client, path: str) -> None:
     assert member.get(f"/apps/shop/{path}").status_code == 405
 
 
 @pytest.mark.parametrize("path", ["/sign-in", *OPEN_PAGES, *PAGES])
-def test_no_page_needs_more_than_its_own_files(member: Client, path: str) -> None:
-    """What the content security policy forbids: inline scripts, styles and handlers, and anything from elsewhere."""
+def test_no_page_needs_files_of_other_sites(member: Client, path: str) -> None:
+    """The content security policy forbids inline scripts, styles and handlers, and everything from
+    other hosts."""
     answer = (member if path in PAGES else Client()).get(path)
     html = answer.content.decode()
     assert not re.search(r"<script(?![^>]*\bsrc=\"/static/)", html)
@@ -103,7 +104,7 @@ def test_no_page_needs_more_than_its_own_files(member: Client, path: str) -> Non
     assert len(html) < 150_000
 
 
-def test_an_address_that_leads_nowhere_says_so(member: Client) -> None:
+def test_an_unknown_url_shows_not_found(member: Client) -> None:
     answer = member.get("/nowhere")
     assert answer.status_code == 404
     assert "Page not found" in answer.content.decode()
@@ -114,5 +115,5 @@ def test_only_an_admin_moves_apps_to_newer_stacks(admin: Client, member: Client)
     assert "Only an admin" in member.post("/apps/shop/stack", follow=True).content.decode()
     assert "Move to the newest stack" not in member.get("/apps/shop/deploys").content.decode()
     assert "Move to the newest stack" in admin.get("/apps/shop/deploys").content.decode()
-    assert "a release appears here" in admin.post("/apps/shop/stack", follow=True).content.decode()
+    assert "a new release appears here" in admin.post("/apps/shop/stack", follow=True).content.decode()
     assert "looked at" in admin.post("/admin/stacks", follow=True).content.decode()

@@ -1,4 +1,4 @@
-// Writes ../dist: one stylesheet, one script, one more with the charts for the page that has them, one icon sprite, the fonts and the favicon.
+// Writes ../dist: the stylesheet, the script, a stylesheet and script for charts, the icon sprite, the fonts and the favicon.
 import { spawnSync } from "node:child_process";
 import { cpSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -29,7 +29,7 @@ function copyFonts() {
   }
 }
 
-/** One <symbol> an icon: those named in icons/lucide.txt, then our own. */
+/** Returns one <symbol> per icon: those named in icons/lucide.txt, then our own. */
 function sprite() {
   const lucide = join(dirname(packages.resolve("lucide-static/package.json")), "icons");
   const names = readFileSync(join(source, "icons", "lucide.txt"), "utf8").split(/\s+/).filter(Boolean);

@@ -1,10 +1,10 @@
-// Says a sentence to screen readers, politely: it waits for a pause.
+// Announces a sentence to screen readers with the priority "polite", after current speech.
 export function announce(sentence) {
   const place = document.getElementById("announcements");
   if (place && place.textContent !== sentence) place.textContent = sentence;
 }
 
-// A fragment that moves by itself names its sentence in data-announce; what the page said already is not said again.
+// A live fragment has its sentence in data-announce. A sentence that was already announced is not repeated.
 const said = new WeakMap();
 
 document.addEventListener("htmx:sseBeforeMessage", (event) => said.set(event.target, sentenceOf(event.target)));

@@ -1,4 +1,4 @@
-// The charts of an app's metrics: four that share cursor and zoom, from one block of JSON that the event stream replaces.
+// The four charts of an app's metrics share cursor and zoom. The event stream replaces their block of JSON.
 import "../css/charts.css";
 import uPlot from "uplot";
 
@@ -16,7 +16,7 @@ const CHARTS = {
   cpu: { value: (number) => `${short(number)} CPU`, lines: [line("cpu", "accent", { fill: true, label: "CPU" })] },
   memory: {
     value: bytes,
-    steps: Array.from({ length: 48 }, (_, power) => 2 ** power), // so that the axis has round numbers in binary units
+    steps: Array.from({ length: 48 }, (_, power) => 2 ** power), // gives round numbers in binary units on the axis
     lines: [
       line("memory", "accent", { fill: true, label: "Memory" }),
       line("memory_limit", "failed", { dash: [6, 4], label: "Limit" }),
@@ -29,13 +29,13 @@ const places = [...document.querySelectorAll("[data-chart]")];
 let columns = read();
 let plots = [];
 let zoomed = false;
-let following = false; // while one chart's range is put on the others
+let following = false; // true while the range of one chart is applied to the others
 
 if (places.length) {
   draw();
   new MutationObserver(refresh).observe(holder, { childList: true, subtree: true });
   new ResizeObserver(() => plots.forEach((plot, number) => plot.setSize({ width: places[number].clientWidth, height: HEIGHT }))).observe(places[0]);
-  // Colours are the page's tokens; a canvas has to be told when they change.
+  // Colours are the page's tokens. A canvas must be redrawn when they change.
   new MutationObserver(draw).observe(document.documentElement, { attributeFilter: ["data-theme"] });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
 }
@@ -104,12 +104,12 @@ function data(chart) {
   return [columns.at, ...chart.lines.map((one, number) => (number ? withoutNothing(columns[one.column]) : columns[one.column]))];
 }
 
-/** A class of answers that there was none of has no line: red along the bottom would look like trouble. */
+/** A status class without responses has no line: a red line at zero would look like errors. */
 function withoutNothing(column) {
   return column.some((number) => number) ? column : column.map(() => null);
 }
 
-/** All of the time that was asked for, though the app may be younger. */
+/** The whole selected time range, even if the app is younger. */
 function range() {
   const end = Math.max(columns.at[columns.at.length - 1] ?? 0, Date.now() / 1000 - 60);
   return { min: end - columns.span, max: end };
@@ -121,7 +121,7 @@ function follow(plot, scale) {
   const { min, max } = plot.scales.x;
   zoomed = max - min < columns.span * 0.98;
   for (const other of plots) if (other !== plot) other.setScale("x", { min, max });
-  queueMicrotask(() => (following = false)); // uPlot tells of a scale only after this turn
+  queueMicrotask(() => (following = false)); // uPlot reports a scale change only after this turn of the event loop
 }
 
 function unzoom() {
@@ -129,7 +129,7 @@ function unzoom() {
   queueMicrotask(() => plots[0].setScale("x", range()));
 }
 
-/** A small flag where a release went live. */
+/** A small flag at the time when a release became live. */
 function flags(plot) {
   const { ctx, bbox } = plot;
   const ratio = devicePixelRatio;
@@ -138,7 +138,7 @@ function flags(plot) {
   ctx.font = `${11 * ratio}px Geist, sans-serif`;
   ctx.lineWidth = ratio;
   ctx.setLineDash([]);
-  let free = -Infinity; // where the flag before ends
+  let free = -Infinity; // the right end of the previous flag
   for (const [at, label] of columns.flags) {
     const x = Math.round(plot.valToPos(at, "x", true));
     if (x < bbox.left || x > bbox.left + bbox.width) continue;
@@ -157,7 +157,7 @@ function flags(plot) {
   ctx.restore();
 }
 
-/** A token as a canvas takes it: the browser resolves light and dark for an element that has it. */
+/** Returns a token's colour for a canvas: the browser resolves light and dark on an element that uses it. */
 function colour(token, alpha = 1) {
   const probe = document.createElement("i");
   probe.style.color = alpha === 1 ? `var(--color-${token})` : `color-mix(in srgb, var(--color-${token}) ${alpha * 100}%, transparent)`;

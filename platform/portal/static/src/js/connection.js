@@ -1,7 +1,7 @@
-// One event stream a page. A stream that was lost resumes after the last event it brought, and the page says so meanwhile.
+// One event stream per page. A lost stream resumes after its last event, and the page shows a notice until then.
 import { announce } from "./announce.js";
 
-const lastSeen = new Map(); // address of the stream -> id of its last event
+const lastSeen = new Map(); // URL of the stream -> id of its last event
 let lost = false;
 
 window.htmx.createEventSource = (address) => {

@@ -1,4 +1,4 @@
-// Buttons that copy, and buttons that show what is masked.
+// Buttons that copy text, and buttons that show masked values.
 import { announce } from "./announce.js";
 
 export function start() {
@@ -20,7 +20,7 @@ async function copy(button) {
 
 async function write(text) {
   if (navigator.clipboard && window.isSecureContext) return navigator.clipboard.writeText(text);
-  // Plain http on a name other than localhost has no clipboard API; a selected text field does.
+  // Plain HTTP on other hosts than localhost has no clipboard API, so a selected text field is used.
   const field = document.createElement("textarea");
   field.value = text;
   field.className = "sr-only";

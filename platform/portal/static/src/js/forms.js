@@ -1,4 +1,4 @@
-// Small courtesies of forms: steppers, a name's address as it is typed, no double submits, danger armed by the typed name.
+// Form helpers: steppers, the URL of a typed name, no double submits, and delete buttons that need the typed name.
 export function start() {
   document.addEventListener("click", (event) => {
     const step = event.target.closest("[data-step]");
@@ -26,7 +26,7 @@ export function start() {
   document.addEventListener("submit", (event) => {
     if (event.defaultPrevented || event.target.matches("[data-upload]")) return;
     const button = event.submitter ?? event.target.querySelector("button[type=submit]");
-    // After the browser has read the form, so that the pressed button's own value is sent.
+    // Runs after the browser has read the form, so that the value of the pressed button is sent.
     setTimeout(() => button?.setAttribute("aria-disabled", "true"));
     setTimeout(() => button?.removeAttribute("aria-disabled"), 4000);
   });

@@ -1,4 +1,4 @@
-// The SSE extension expects htmx as a global. No eval, no injected styles: the page's content security policy allows neither.
+// The SSE extension needs htmx as a global. No eval and no injected styles: the content security policy forbids both.
 import htmx from "htmx.org";
 
 htmx.config.allowEval = false;

@@ -1,5 +1,5 @@
-// A log follows its end until one scrolls away; it can be paused and filtered. Lines come as HTML from the server.
-const KEPT = 5000; // lines in the page; older ones stay in the file
+// A log scrolls to its end until the user scrolls up. It can be paused and filtered. The server sends lines as HTML.
+const KEPT = 5000; // lines on the page; older lines are only in the file
 
 export function start() {
   for (const log of document.querySelectorAll("[data-log]")) arm(log);
@@ -36,7 +36,7 @@ function arm(log) {
     }
   });
   filter?.addEventListener("input", () => sieve(lines.children));
-  source?.addEventListener("change", () => source.form.requestSubmit()); // the server looks further back than this page does
+  source?.addEventListener("change", () => source.form.requestSubmit()); // the server searches more lines than this page has
 
   function settled() {
     while (lines.childElementCount > KEPT) lines.firstElementChild.remove();

@@ -1,4 +1,4 @@
-// Everything the pages do by themselves. Without this file each form still posts and each link still leads somewhere.
+// The scripts of all pages. Forms and links also work without this file.
 import "./htmx-global.js";
 import "htmx-ext-sse";
 import "./connection.js";

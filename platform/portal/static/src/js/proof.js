@@ -1,14 +1,14 @@
-// The proof of work of the sign-in form, when too many attempts failed: see portal/accounts/proof.py.
-// SHA-256 by hand (FIPS 180-4): browsers offer theirs on HTTPS only, and one promise a hash is slow.
+// Computes the proof of work of the sign-in form after too many failed attempts: see portal/accounts/proof.py.
+// Own SHA-256 (FIPS 180-4): browsers have one only on HTTPS, and a promise per hash is slow.
 const PARTS = 8;
-const CHUNK = 20000; // hashes between two looks at the page
+const CHUNK = 20000; // hashes before the page can process events again
 
 const K = new Int32Array(64);
 const INITIAL = new Int32Array(8);
 constants();
 const words = new Int32Array(64);
 
-/** The first 32 bits of SHA-256 of a text of at most 55 ASCII characters. */
+/** Returns the first 32 bits of SHA-256 of a text of at most 55 ASCII characters. */
 export function firstWord(text) {
   words.fill(0, 0, 16);
   for (let at = 0; at < text.length; at++) words[at >> 2] |= text.charCodeAt(at) << (24 - 8 * (at & 3));
@@ -39,7 +39,7 @@ export function firstWord(text) {
   return (a + INITIAL[0]) >>> 0;
 }
 
-/** Numbers for all parts, joined by commas. The page stays usable meanwhile. */
+/** Returns the numbers for all parts, joined by commas. The page stays usable during the search. */
 export async function prove(nonce, zeros) {
   const numbers = [];
   for (let part = 0; part < PARTS; part++) {

@@ -1,4 +1,4 @@
-// Light, dark, or as the system: kept in a cookie so that the server already draws the right one.
+// The theme: light, dark or system. It is stored in a cookie, so that the server renders the right one.
 export function start() {
   document.addEventListener("submit", (event) => {
     const form = event.target.closest("[data-theme-form]");

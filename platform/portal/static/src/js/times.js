@@ -1,4 +1,4 @@
-// Keeps "3 min ago" true while the page stays open; the wording is the server's (templatetags/amounts.py).
+// Updates relative times such as "3 min ago" while the page is open, in the words of templatetags/amounts.py.
 const UNITS = [
   [86400 * 365, "y"],
   [86400 * 30, "mo"],

@@ -1,9 +1,9 @@
-// Sends an archive with a progress bar. The same form posts plainly without this script.
+// Uploads an archive with a progress bar. Without this script, the form uploads without one.
 import { announce } from "./announce.js";
 
 export function start() {
   for (const form of document.querySelectorAll("form[data-upload]")) arm(form);
-  // A file dropped beside the zone must not replace the page.
+  // A file that is dropped outside of the zone must not replace the page.
   for (const name of ["dragover", "drop"]) window.addEventListener(name, (event) => event.preventDefault());
 }
 
@@ -62,7 +62,7 @@ function send(form, zone) {
   request.send(new FormData(form));
 }
 
-/** A form that also makes the app may leave its name to the archive's. */
+/** If the form creates the app and its name is empty, the app is named after the archive. */
 function nameAfter(form, file) {
   const field = form.querySelector("input[data-slug]");
   if (!field || field.value) return;
