@@ -114,7 +114,10 @@ def test_an_upload_over_the_quota_is_refused(crew: Crew, owner: Caller) -> None:
     crew.app()
     Quota.objects.update(memory=0)
     status, answer = owner("post", "/apps/hello/builds", data={"archive": SimpleUploadedFile("hello.zip", b"x")})
-    assert (status, answer["error"]) == (403, "Team blue may have 0 B of memory in all and has 0 B; this would make 512 MiB.")
+    assert (status, answer["error"]) == (
+        403,
+        "The quota of team blue is 0 B of memory in total. It uses 0 B; the change would need 512 MiB.",
+    )
 
 
 def test_an_image_is_deployed_by_name_and_its_password_is_stored_encrypted_until_the_build_ends(crew: Crew, owner: Caller) -> None:

@@ -38,7 +38,7 @@ def test_only_the_team_of_an_app_sees_it(crew: Crew) -> None:
 
 def test_an_app_name_is_unique_on_the_platform(crew: Crew) -> None:
     crew.app()
-    with pytest.raises(NameRefused, match="hello is taken"):
+    with pytest.raises(NameRefused, match="hello is already in use"):
         actions.create_app(crew.stranger, team=crew.red, name="hello")
 
 

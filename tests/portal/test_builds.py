@@ -174,7 +174,7 @@ def test_a_team_has_at_most_twenty_open_builds(crew: Crew) -> None:
     Quota.objects.filter(team=crew.blue).update(apps=30)
     builds = [submit_archive(crew.owner, crew.app(f"app-{number}")) for number in range(20)]
     last = crew.app("last")
-    with pytest.raises(Conflict, match="Team blue has 20 builds under way"):
+    with pytest.raises(Conflict, match="Team blue already has 20 builds queued or running"):
         submit_archive(crew.owner, last)
     submit_archive(crew.owner, builds[0].app)  # replaces one of the twenty
     actions.cancel(crew.owner, build=builds[1])

@@ -192,7 +192,7 @@ def test_the_page_explains_and_works_with_plain_forms(crew: Crew, browser: Clien
     until = timezone.now() + timedelta(days=60)
     certificates.mark_served(domain, uploaded=False, issuer="CN=Some CA", names=[domain.host], not_after=until, renew_at=until)
     page = browser.get("/apps/hello/traffic").content.decode()
-    assert f"Renewed by itself, good until {until.day} {until:%B} {until.year}, from CN=Some CA" in page
+    assert f"Renewed automatically, valid until {until.day} {until:%B} {until.year}, from CN=Some CA" in page
     assert "Order a certificate" not in page
     refused = browser.post(f"/apps/hello/domains/{domain.host}/certificate", {"chain": "hello", "key": KEY})
     assert refused.status_code == 422
@@ -204,7 +204,7 @@ def test_the_page_explains_and_works_with_plain_forms(crew: Crew, browser: Clien
     assert "The certificate expired on" in browser.get("/apps/hello/traffic").content.decode()
     assert "is being ordered" in browser.post(f"/apps/hello/domains/{domain.host}/order", follow=True).content.decode()
     assert not DomainCertificate.objects.get().uploaded
-    assert "no longer leads to hello" in browser.post(f"/apps/hello/domains/{domain.host}/remove", follow=True).content.decode()
+    assert "was removed from hello" in browser.post(f"/apps/hello/domains/{domain.host}/remove", follow=True).content.decode()
     settings.HTTPS_PORT = 0
     assert "does not serve HTTPS" in browser.get("/apps/hello/traffic").content.decode()
 

@@ -218,7 +218,7 @@ def test_a_team_over_its_quota_is_refused_with_limit_use_and_admins(checkout: Ch
     Quota.objects.update(instances=0)
     pushed = checkout.push("hello", token)
     assert pushed.returncode != 0
-    assert "Team blue may have 0 instances in all and has 0; this would make 1." in pushed.stderr
+    assert "The quota of team blue is 0 instances in total. It uses 0; the change would need 1." in pushed.stderr
     assert "ask an admin of this Slipway to raise it: keeper" in pushed.stderr
     assert not Build.objects.exists()
 

@@ -73,7 +73,7 @@ def bomb_of_trees(pack: Pack, *, levels: int, entries: int) -> str:
 def test_trees_that_name_ten_billion_files_are_refused_before_they_are_written(target: Target) -> None:
     pack = Pack()
     pushed = target.push(bomb_of_trees(pack, levels=10, entries=10), pack)
-    assert "! The commit has more than the 50,000 files and folders that one deploy may have." in pushed.said
+    assert "! The commit has too many files and folders. The limit is 50,000." in pushed.said
     assert "pre-receive hook declined" in pushed.report
     assert not Build.objects.exists()
 
@@ -122,7 +122,7 @@ def test_a_history_of_fifty_thousand_commits_is_deployed(target: Target) -> None
 def test_a_gigabyte_of_zeros_is_refused_before_it_is_written(target: Target) -> None:
     pack = Pack()
     pushed = target.push(pack.commit(pack.tree([("100644", b"zeros", pack.zeros(1100 * MIB))])), pack)
-    assert "! The commit's files are larger than the 1024 MiB that one deploy may have." in pushed.said
+    assert "! The commit's files are too large. The limit is 1024 MiB." in pushed.said
 
 
 def test_a_commit_message_of_a_hundred_megabytes_is_truncated(target: Target) -> None:

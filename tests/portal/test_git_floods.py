@@ -64,7 +64,7 @@ def test_a_push_over_the_limit_is_refused_with_a_reason_and_a_time(
         checkout = Checkout(tmp_path, portal_url)
         checkout.commit()
         output = checkout.push("hello", token).stderr
-        assert "remote: Team blue, or you, have 10 pushes under way, the most at the same time." in output
+        assert "remote: Team blue, or you, already have 10 pushes in progress, which is the maximum." in output
         refused = push(portal_url, "hello", token, small_push())
         assert (refused.status, refused.retry_after) == (429, "30")
     finally:
@@ -165,14 +165,14 @@ def test_repositories_count_as_disk_usage_of_the_team(portal_url: str, shipyard:
     checkout = Checkout(tmp_path, portal_url)
     checkout.commit()
     output = checkout.push("hello", token, "+main").stderr
-    assert "remote: Team blue may have 18 MiB of disk in all and has 15 MiB; this would make 18" in output
+    assert "remote: The quota of team blue is 18 MiB of disk in total. It uses 15 MiB; the change would need 18" in output
 
 
 def test_a_pack_larger_than_the_teams_disk_is_cut_off(portal_url: str, shipyard: Shipyard, app: App, token: str) -> None:
     Quota.objects.update(disk=MIB, disk_per_instance=MIB)
     pushed = push(portal_url, "hello", token, small_push(ballast=3 * MIB))
-    assert "! What was sent is larger than the 9" in pushed.said
-    assert " KiB that the disk of team blue has room for." in pushed.said
+    assert "! The sent data is larger than 9" in pushed.said
+    assert " KiB, the remaining disk quota of team blue." in pushed.said
     _until(lambda: not [path for path in repository.path_of(app).glob("objects/**/*") if path.is_file()], "a part of the pack stays")
 
 

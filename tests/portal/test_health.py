@@ -86,7 +86,7 @@ def test_a_command_from_the_page_is_the_command_that_the_node_runs(crew: Crew, b
     assert current is not None
     assert current.boot_seconds == 420.0
     assert audit_of_app(app)[0].text == (
-        "set the health check to `python manage.py check --deploy`, 2.5 s each, every 60 s, 5 attempts, 120 s to start"
+        "set the health check to `python manage.py check --deploy`, timeout 2.5 s, every 60 s, 5 attempts, start period 120 s"
     )
 
 
@@ -154,7 +154,7 @@ def test_a_check_in_the_settings_replaces_the_dockerfiles_check_until_it_is_remo
 def test_the_page_shows_that_the_manifest_has_precedence(crew: Crew, browser: Client) -> None:
     live_app(crew, health=fleet.APP_FILE["health"])
     page = browser.post("/apps/hello/settings/health", {**FORM, "kind": "tcp"}, follow=True).content.decode()
-    assert "What slipway.toml says goes before it: GET /healthz." in page
+    assert "slipway.toml has precedence: GET /healthz." in page
     assert "Active check: from slipway.toml:" in page
 
 
@@ -256,7 +256,7 @@ def test_an_empty_or_identical_change_has_no_effect(crew: Crew, owner: Caller) -
     owner("delete", "/apps/hello/health")
     assert [entry.text for entry in audit_of_app(app)][:3] == [
         "removed the health check of the settings",
-        "set the health check to GET /up, timeout 5 s, every 10 s, 3 attempts, 30 s to start",
+        "set the health check to GET /up, timeout 5 s, every 10 s, 3 attempts, start period 30 s",
         "made the app hello",
     ]
 

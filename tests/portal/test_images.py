@@ -139,7 +139,7 @@ def test_the_open_jobs_of_a_team_are_limited(shop: App, crew: Crew) -> None:
             tag="x",
             deploy=False,
         )
-    with pytest.raises(Conflict, match="4 jobs with images under way"):
+    with pytest.raises(Conflict, match="4 open image jobs"):
         actions.save(crew.owner, image=named(shop, "v1"), form="oci-archive")
 
 
@@ -152,7 +152,7 @@ def test_a_commit_tags_an_image_and_can_make_a_release(shop: App, crew: Crew) ->
     job.refresh_from_db()
     release = Release.objects.get(app=shop, number=3)
     assert (release.image, release.processes) == (digest, Release.objects.get(app=shop, number=2).processes)
-    assert jobs.sentence_of(job) == "Kept as with-data, and on its way as v3."
+    assert jobs.sentence_of(job) == "Saved as with-data, and deployed as v3."
     assert image_for(crew.owner, "shop", "with-data").digest == digest
 
 
@@ -250,7 +250,7 @@ def test_pages_start_jobs_show_results_and_refuse(shop: App, crew: Crew) -> None
     assert client.get("/apps/shop/compare?before=v1&after=v9").status_code == 404
     assert "Filesystem changes" in client.get(f"/apps/shop/instances/{web.pk}").content.decode()
     page = client.post(f"/apps/shop/instances/{web.pk}/commit", {"tag": "latest"})
-    assert (page.status_code, "latest is a name that releases have." in page.content.decode()) == (422, True)
+    assert (page.status_code, "latest is reserved for releases." in page.content.decode()) == (422, True)
     client.post(f"/apps/shop/instances/{web.pk}/commit", {"tag": "kept", "deploy": "on"})
     job = ImageJob.objects.get(kind="commit")
     assert job.arguments == {"instance": web.pk, "tag": "kept", "deploy": True}

@@ -73,7 +73,7 @@ def test_a_sender_of_too_many_requests_gets_the_reason_and_a_time_and_others_are
     assert min(answer.elapsed.total_seconds() for answer in late) >= 0.25, "a client that tries again at once is slowed down"
     assert answers[0].status_code == 200
     assert late[-1].json()["error"] == "Too many requests: at most 2 a second for one person and 1 a second for one token."
-    assert "then send fewer at once" in late[-1].json()["hint"]
+    assert "then send fewer requests at the same time" in late[-1].json()["hint"]
     assert 1 <= int(late[-1].headers["Retry-After"]) <= 10
     assert httpx.get(f"{tight_portal}/api/v1/teams", headers=bearer(other)).status_code == 200
     time.sleep(int(late[-1].headers["Retry-After"]) + 0.5)

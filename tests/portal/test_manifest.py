@@ -226,7 +226,7 @@ def test_run_now_is_for_members_and_follows_the_overlap_rule(crew: Crew) -> None
         jobs.run_now(crew.stranger, app=app, job=job)
     run = jobs.run_now(crew.owner, app=app, job=job)
     assert (run.state, run.created_by, run.scheduled_for) == (RunState.QUEUED, crew.owner, None)
-    with pytest.raises(Conflict, match="sweep is running already"):
+    with pytest.raises(Conflict, match="sweep is already running"):
         jobs.run_now(crew.owner, app=app, job=job)
     assert jobs.take_up(run, most=4)
     assert not jobs.take_up(run, most=4)

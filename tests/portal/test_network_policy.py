@@ -110,5 +110,5 @@ def test_the_team_page_shows_the_egress_of_this_month(crew: Crew, broker: redis.
 
 def test_the_longest_allow_list_is_accepted(crew: Crew) -> None:
     parse("\n".join(f"h{number}.example.com" for number in range(MOST)))
-    with pytest.raises(ValueRefused, match="at most 200 lines; this one has 201"):
+    with pytest.raises(ValueRefused, match="The allow list has 201 lines. The maximum is 200"):
         parse("\n".join(f"h{number}.example.com" for number in range(MOST + 1)))

@@ -122,7 +122,7 @@ def test_without_groups_each_process_is_limited_and_it_is_logged(settings: objec
     assert python("bytearray(3 << 30)").code != 0
     assert python("while True: pass", limited(cpu_seconds=1)).reached is Reached.CPU
     assert run("sh", "-c", "echo well").stdout == b"well\n"
-    assert caplog.text.count("There are no control groups of the portal's own at 'nowhere/at-all'") == 1
+    assert caplog.text.count("The portal has no control groups at 'nowhere/at-all'") == 1
     confinement.subtree.cache_clear()
 
 

@@ -33,18 +33,18 @@ def test_one_app_too_many_is_refused_with_limit_use_and_admins(crew: Crew) -> No
     crew.app()
     with pytest.raises(QuotaExceeded) as refusal:
         crew.app("second")
-    assert refusal.value.sentence == "Team blue may have 1 apps in all and has 1; this would make 2."
-    assert refusal.value.hint == "Use less elsewhere, or ask an admin of this Slipway to raise it: keeper."
+    assert refusal.value.sentence == "The quota of team blue is 1 apps in total. It uses 1; the change would need 2."
+    assert refusal.value.hint == "Reduce the usage elsewhere, or ask an admin of this Slipway to raise the quota: keeper."
     assert (refusal.value.name, refusal.value.limit, refusal.value.used, refusal.value.wanted) == ("apps", "1", "1", "2")
 
 
 @pytest.mark.parametrize(
     ("limits", "size", "words"),
     [
-        ({"instances": 2}, Size(count=3), "2 instances in all and has 1; this would make 3"),
-        ({"cpu": 1000}, Size(count=3), "1 CPU in all and has 0.5 CPU; this would make 1.5 CPU"),
-        ({"memory": 1024 * MIB}, Size(count=3), "1 GiB of memory in all and has 512 MiB; this would make 1.5 GiB"),
-        ({"disk": 600 * MIB}, Size(count=2), "600 MiB of disk in all and has 512 MiB; this would make 1 GiB"),
+        ({"instances": 2}, Size(count=3), "2 instances in total. It uses 1; the change would need 3"),
+        ({"cpu": 1000}, Size(count=3), "1 CPU in total. It uses 0.5 CPU; the change would need 1.5 CPU"),
+        ({"memory": 1024 * MIB}, Size(count=3), "1 GiB of memory in total. It uses 512 MiB; the change would need 1.5 GiB"),
+        ({"disk": 600 * MIB}, Size(count=2), "600 MiB of disk in total. It uses 512 MiB; the change would need 1 GiB"),
         ({"cpu_per_instance": 600}, Size(cpu=700), "at most 0.6 CPU; web asks for 0.7 CPU"),
         ({"memory_per_instance": 600 * MIB}, Size(memory=700 * MIB), "at most 600 MiB of memory; web asks for 700 MiB"),
         ({"processes_per_instance": 200}, Size(processes=201), "at most 200 processes; web asks for 201"),
@@ -71,7 +71,7 @@ def test_a_team_over_its_quota_cannot_deploy_but_can_scale_down(crew: Crew) -> N
     scale(crew.owner, app=app, sizes={"web": Size(count=4)})
     quota = limit(crew, instances=2)
     assert over(quota, usage_of_team(crew.blue)) == ["instances (4 of 2)"]
-    with pytest.raises(QuotaExceeded, match="may have 2 instances in all and has 4"):
+    with pytest.raises(QuotaExceeded, match="is 2 instances in total. It uses 4"):
         submit_archive(crew.owner, app, b"two")
     scale(crew.owner, app=app, sizes={"web": Size(count=3)})
     scale(crew.owner, app=app, sizes={"web": Size(count=1)})
@@ -81,7 +81,7 @@ def test_a_team_over_its_quota_cannot_deploy_but_can_scale_down(crew: Crew) -> N
 def test_a_first_deploy_that_does_not_fit_is_refused_immediately(crew: Crew) -> None:
     limit(crew, memory=600 * MIB)
     live_app(crew)
-    with pytest.raises(QuotaExceeded, match="600 MiB of memory in all and has 512 MiB; this would make 1 GiB"):
+    with pytest.raises(QuotaExceeded, match="600 MiB of memory in total. It uses 512 MiB; the change would need 1 GiB"):
         submit_archive(crew.owner, crew.app("second"))
 
 
@@ -89,7 +89,7 @@ def test_a_new_process_type_that_does_not_fit_gets_no_instance_and_the_steps_say
     limit(crew, instances=1)
     app = live_app(crew, processes={"web": "w", "worker": "k"})
     assert [(row.process, row.count) for row in formation_of(app)] == [("web", 1), ("worker", 0)]
-    assert any("worker is new, but none of it will run" in step["text"] for step in rollouts_of(app)[0].steps)
+    assert any("worker is new, but will have no instances" in step["text"] for step in rollouts_of(app)[0].steps)
 
 
 def test_the_default_size_is_limited_by_the_limit_per_instance(crew: Crew) -> None:

@@ -52,7 +52,7 @@ def test_a_rollback_is_a_new_release_with_the_old_image_config_and_processes(cre
 def test_a_rollback_to_the_live_or_an_unknown_release_is_refused(crew: Crew) -> None:
     app = crew.app()
     deploy(submit_archive(crew.owner, app))
-    with pytest.raises(Conflict, match="v1 is live already"):
+    with pytest.raises(Conflict, match="v1 is already live"):
         actions.rollback(crew.owner, app=app, number=1)
     with pytest.raises(NotFound, match="no release v9"):
         actions.rollback(crew.owner, app=app, number=9)

@@ -68,7 +68,7 @@ def test_only_the_newest_failed_release_can_be_rolled_out_again(crew: Crew) -> N
     app = crew.app()
     deployed(crew, app)
     failed = made(crew, app)
-    assert post(crew, "releases/2/again").status_code == 409, "it is under way"
+    assert post(crew, "releases/2/again").status_code == 409, "it is still open"
     finish_failed(failed, "The release phase exited with code 1.")
     assert post(crew, "releases/2/again", crew.stranger).status_code == 404
     assert post(crew, "releases/2/again").status_code == 202

@@ -56,7 +56,7 @@ def test_nothing_is_scaled_after_it_is_turned_off(crew: Crew, app: App) -> None:
 
 def test_a_count_set_by_a_person_is_refused_but_a_size_is_not(crew: Crew, app: App) -> None:
     size = Size.of(web(app))
-    with pytest.raises(Conflict, match="scales web by itself, between 1 and 8 instances"):
+    with pytest.raises(Conflict, match="is autoscaled: web has between 1 and 8 instances"):
         scale(crew.owner, app=app, sizes={"web": replace(size, count=2)})
     scale(crew.owner, app=app, sizes={"web": replace(size, memory=size.memory // 2)})
     scale(crew.owner, app=app, sizes={"worker": replace(size, count=0)})
@@ -118,7 +118,7 @@ def test_the_page_saves_the_card_and_shows_the_last_decisions(crew: Crew, app: A
     assert "Autoscaling went from 1 to 2" in overview
     refused = client.post(f"/apps/{app.name}/traffic/autoscale", {**sent, "autoscale_most": 1})
     assert refused.status_code == 422
-    assert "At least 2 and at most 1 instances cannot be." in refused.content.decode()
+    assert "The minimum of 2 instances is larger than the maximum of 1." in refused.content.decode()
 
 
 def test_the_api_sets_it_and_lists_the_decisions(crew: Crew, app: App) -> None:

@@ -79,7 +79,7 @@ def test_a_password_is_stored_as_the_digest_that_the_router_compares(crew: Crew)
         ("surge", 0, "cannot be 0"),
         ("drain_seconds", 3601, "from 0 to 3,600"),
         ("rate", True, "cannot be True"),
-        ("sticky", "yes", "on or off"),
+        ("sticky", "yes", "must be true or false"),
         ("canary_steps", [[10, 60], [5, 60]], "not a valid canary step"),
         ("canary_steps", [[0, 60]], "not a valid canary step"),
         ("canary_steps", "1 %", "at most 10 steps"),

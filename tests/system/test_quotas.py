@@ -53,14 +53,14 @@ def full(spinner, admin) -> Iterator[None]:
 
 def test_the_page_refuses_an_app_too_many_with_limit_use_and_who_may_raise_it(full, admin):
     page = admin.post("/new", {"team": TEAM, "name": "one-too-many"})
-    assert_refused(page.text, admin, "1 apps", "has 1")
+    assert_refused(page.text, admin, "1 apps", "It uses 1")
     assert admin.api.get("/apps/one-too-many").status_code == 404
 
 
 def test_the_api_refuses_an_app_too_many(full, admin):
     told = admin.api.post("/apps", json={"team": TEAM, "name": "one-too-many"})
     assert told.status_code == 403
-    assert_refused(told.text, admin, "1 apps", "has 1")
+    assert_refused(told.text, admin, "1 apps", "It uses 1")
 
 
 def test_an_upload_is_refused(full, admin):

@@ -18,7 +18,7 @@ def archive(name: str = "hello.zip", data: bytes = b"PK not really") -> SimpleUp
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("admin", "reserved for the platform"), ("Shop!", "not a valid hostname"), ("shop", "is taken"), ("a" * 50, "10 too many")],
+    [("admin", "reserved for the platform"), ("Shop!", "not a valid hostname"), ("shop", "is already in use"), ("a" * 50, "10 too many")],
 )
 def test_a_refused_name_stays_in_the_field(member: Client, name: str, words: str) -> None:
     answer = member.post("/new", {"name": name, "team": "harbour"})
@@ -31,7 +31,7 @@ def test_a_refused_name_stays_in_the_field(member: Client, name: str, words: str
 
 def test_the_hint_shows_the_url_of_an_app_or_why_the_name_is_refused(member: Client) -> None:
     assert "http://boat.slipway.localhost:8080" in member.get("/new/hint?name=boat").content.decode()
-    assert "is taken" in member.get("/new/hint?name=shop").content.decode()
+    assert "is already in use" in member.get("/new/hint?name=shop").content.decode()
     assert "reserved for the platform" in member.get("/new/hint?name=api").content.decode()
 
 
@@ -48,7 +48,7 @@ def test_a_new_app_can_include_an_archive(stranger: Client) -> None:
 
 def test_a_new_app_exists_even_if_its_archive_is_refused(stranger: Client) -> None:
     answer = stranger.post("/new", {"name": "boat", "team": "dock", "archive": archive("boat.rar")}, follow=True)
-    assert "boat.rar is Unsupported archive type." in answer.content.decode()
+    assert "Unsupported archive type: boat.rar." in answer.content.decode()
     assert App.objects.filter(name="boat").exists()
 
 
@@ -69,7 +69,7 @@ def test_an_upload_by_script_gets_the_url_or_the_error_as_json(member: Client) -
 
 
 @pytest.mark.parametrize(
-    ("file", "words"), [(archive("notes.txt"), "Unsupported archive type"), (archive(data=b""), "was empty"), (None, "Choose a file")]
+    ("file", "words"), [(archive("notes.txt"), "Unsupported archive type"), (archive(data=b""), "is empty"), (None, "Choose a file")]
 )
 def test_a_refused_upload_shows_the_reason_next_to_the_drop_zone(member: Client, file: SimpleUploadedFile | None, words: str) -> None:
     answer = member.post("/apps/empty-hull/deploy", {"archive": file} if file else {})
@@ -128,9 +128,9 @@ def test_scaling_accepts_the_units_people_type(member: Client) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"web_count": "30"}, "may have 20 instances in all"),
+        ({"web_count": "30"}, "is 20 instances in total"),
         ({"web_memory": "3G"}, "at most 2 GiB of memory"),
-        ({"web_memory": "lots"}, "lots is not a size. Write for example 512M"),
+        ({"web_memory": "lots"}, "Invalid size: lots. Use for example 512M"),
         ({"worker_cpu": "fast"}, "Invalid CPU amount: fast"),
     ],
 )
@@ -150,7 +150,7 @@ def test_the_preview_shows_the_limit_before_it_is_exceeded(member: Client) -> No
 
 def test_a_rollback_makes_a_release_like_an_old_one(member: Client) -> None:
     answer = member.post("/apps/shop/rollback", {"number": 1}, follow=True)
-    assert "v5 is v1 again" in answer.content.decode()
+    assert "Rolling back to v1 as v5" in answer.content.decode()
     assert Release.objects.get(app__name="shop", number=5).description == "Roll back to v1"
     assert member.post("/apps/shop/rollback", {"number": "one"}).status_code == 404
 
@@ -208,7 +208,7 @@ def test_people_join_and_leave_a_team(member: Client) -> None:
 
 
 def test_a_team_is_created_and_a_name_in_use_is_refused(member: Client) -> None:
-    assert "is taken" in member.post("/teams/new", {"name": "dock"}).content.decode()
+    assert "is already in use" in member.post("/teams/new", {"name": "dock"}).content.decode()
     assert member.post("/teams/new", {"name": "crew"}).status_code == 302
     assert Team.objects.get(name="crew").people.get().username == "member"
 
@@ -220,7 +220,7 @@ def limits(**changes: str) -> dict[str, str]:
 
 def test_an_admin_sets_a_quota_in_the_units_people_type(admin: Client) -> None:
     answer = admin.post("/admin/teams/dock", limits(), follow=True)
-    assert "The quota of dock is set." in answer.content.decode()
+    assert "The quota of dock was saved." in answer.content.decode()
     quota = Team.objects.get(name="dock").quota
     assert (quota.cpu, quota.cpu_per_instance, quota.memory, quota.disk_per_instance) == (1500, 500, 2 * 2**30, 2**30)
     refused = admin.post("/admin/teams/dock", limits(memory="heaps"))

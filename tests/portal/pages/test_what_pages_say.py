@@ -170,10 +170,10 @@ def test_the_jobs_of_an_app_are_on_its_page_with_their_last_runs(member: Client)
 def test_run_now_queues_a_run_and_confirms_it(member: Client, stranger: Client) -> None:
     assert stranger.post("/apps/shop/jobs/sweep/run").status_code == 404
     answer = member.post("/apps/shop/jobs/sweep/run", follow=True)
-    assert "sweep runs now." in answer.content.decode()
+    assert "sweep was started." in answer.content.decode()
     assert "by member" in answer.content.decode()
     again = member.post("/apps/shop/jobs/sweep/run", follow=True)
-    assert "sweep is running already." in again.content.decode()
+    assert "sweep is already running." in again.content.decode()
     assert member.post("/apps/shop/jobs/nothing/run").status_code == 404
 
 
@@ -190,5 +190,5 @@ def test_the_settings_show_the_manifest(member: Client) -> None:
     ):
         assert words in section
     assert "Active check: from slipway.toml:</span> GET /healthz, timeout 5 s, every 10 s, 3 attempts." in page
-    assert "given up after 60 s." in page
+    assert "An instance that has not become healthy after 60 s is stopped." in page
     assert "From slipway.toml" not in text_of(member, "/apps/docs-site/settings")
