@@ -72,14 +72,14 @@ def test_a_refusal_by_the_quota_is_recorded_once_and_as_many_as_fit_run(app: App
         autoscale(app, count=8, reason=REASON)
     (moved,) = scalings_of(app)
     assert (moved.before, moved.wanted, moved.after) == (1, 8, 3)
-    assert "may have 4 instances" in moved.refused
-    assert f"from 1 to 3: {REASON}. It needs 8: Team blue may have 4 instances" in audit_of_app(app)[0].text
+    assert "is 4 instances in total" in moved.refused
+    assert f"from 1 to 3: {REASON}. It needs 8: The quota of team blue is 4 instances" in audit_of_app(app)[0].text
     Scaling.objects.filter(pk=moved.pk).update(at=timezone.now() - timedelta(hours=2))
     for _ in range(3):
         autoscale(app, count=8, reason=REASON)
     stuck, _ = scalings_of(app)
     assert (stuck.before, stuck.wanted, stuck.after) == (3, 8, 3)
-    assert audit_of_app(app)[0].text.startswith(f"could not autoscale web from 3 to 8 ({REASON}): Team blue may have 4 instances")
+    assert audit_of_app(app)[0].text.startswith(f"could not autoscale web from 3 to 8 ({REASON}): The quota of team blue is 4 instances")
     autoscale(app, count=1, reason=REASON)
     assert web(app).count == 1
 

@@ -56,7 +56,7 @@ def named(app: App, name: str) -> Named:
     """Return an image of an app without a permission check."""
     if match := _RELEASE.fullmatch(name):
         release = release_of(app, int(match[1]))
-        kept = release.image in {release.image for release in kept_releases(app)} or tags_of(app).filter(digest=release.image).exists()
+        kept = release.image in {kept.image for kept in kept_releases(app)} or tags_of(app).filter(digest=release.image).exists()
         return Named(app=app, name=name, digest=release.image, release=release, tag=None, is_kept=kept)
     tag = tags_of(app).filter(name=name).first()
     if tag is None:
@@ -93,19 +93,19 @@ def instance_for(person: Person, app_name: str, number: str) -> Instance:
 
 
 def listed(app: App) -> list[Listed]:
-    """An app's kept releases, newest first, and tags of images that no kept release has."""
+    """Return an app's kept releases, newest first, and the tags of images that no kept release has."""
     return _listed_of([app])[app.pk]
 
 
 def images_of(person: Person) -> list[tuple[App, list[Listed]]]:
-    """The same of all their apps, by name, in as many queries as for one."""
+    """Return the same of all the person's apps, by name, in as many queries as for one app."""
     apps = list(apps_of(person))
     lines = _listed_of(apps)
     return [(app, lines[app.pk]) for app in apps]
 
 
 def live_views(images: Iterable[tuple[App, Sequence[Listed]]]) -> dict[str, ImageView]:
-    """App to its live release's image, of those that have one."""
+    """Return the image of the live release of each app that has one, by the app's name."""
     return {
         app.name: line.view
         for app, lines in images
@@ -115,7 +115,7 @@ def live_views(images: Iterable[tuple[App, Sequence[Listed]]]) -> dict[str, Imag
 
 
 def view_of(app: App, digest: str) -> ImageView | None:
-    """None until its node told of it."""
+    """Return the image as the app's team may see it, or None until its node has reported it."""
     return _views_of({app: {digest}}).get((app.pk, digest))
 
 
@@ -123,21 +123,21 @@ def _listed_of(apps: Sequence[App]) -> dict[int, list[Listed]]:
     releases, tags = kept_releases_of(apps), {app.pk: list[ImageTag]() for app in apps}
     for tag in ImageTag.objects.filter(app__in=list(tags)).select_related("created_by").order_by("name"):
         tags[tag.app_id].append(tag)
-    views = _views_of({app: {*(one.image for one in releases[app.pk]), *(tag.digest for tag in tags[app.pk])} for app in apps})
+    views = _views_of({app: {*(release.image for release in releases[app.pk]), *(tag.digest for tag in tags[app.pk])} for app in apps})
     return {app.pk: _lines(app, releases[app.pk], tags[app.pk], views) for app in apps}
 
 
 def _lines(app: App, releases: Sequence[Release], tags: Sequence[ImageTag], views: Mapping[tuple[int, str], ImageView]) -> list[Listed]:
     lines = [
         Listed(
-            named=Named(app=app, name=f"v{one.number}", digest=one.image, release=one, tag=None, is_kept=True),
-            view=views.get((app.pk, one.image)),
-            tags=tuple(tag.name for tag in tags if tag.digest == one.image),
+            named=Named(app=app, name=f"v{release.number}", digest=release.image, release=release, tag=None, is_kept=True),
+            view=views.get((app.pk, release.image)),
+            tags=tuple(tag.name for tag in tags if tag.digest == release.image),
         )
         for release in releases
         if release.image
     ]
-    known = {one.image for one in releases}
+    known = {release.image for release in releases}
     return lines + [
         Listed(
             named=Named(app=app, name=tag.name, digest=tag.digest, release=None, tag=tag, is_kept=True),
@@ -150,13 +150,13 @@ def _lines(app: App, releases: Sequence[Release], tags: Sequence[ImageTag], view
 
 
 def _views_of(wanted: Mapping[App, set[str]]) -> dict[tuple[int, str], ImageView]:
-    """Images by their app's row id and their digest, as the app's team may know them."""
+    """Return images by their app's row id and their digest, as the app's team may see them."""
     rows = {row.digest: row for row in Image.objects.filter(digest__in=set().union(*wanted.values())).prefetch_related("layers")}
     by_layer = _holders({layer.diff_id for row in rows.values() for layer in row.layers.all()})
     holders = {diff_id: set().union(*by_image.values()) for diff_id, by_image in by_layer.items()}
     found = {}
     for app, digests in wanted.items():
-        sharing: dict[str, tuple[tuple[str, ...], int]] = {}  # of each layer: an app's images have most of them in common
+        sharing: dict[str, tuple[tuple[str, ...], int]] = {}  # by layer; an app's images share most layers
         for row in (rows[digest] for digest in digests if digest in rows):
             layers = []
             for layer in row.layers.all():
@@ -168,7 +168,7 @@ def _views_of(wanted: Mapping[App, set[str]]) -> dict[tuple[int, str], ImageView
 
 
 def _sharing(app: App, holders: set[Holder]) -> tuple[tuple[str, ...], int]:
-    """The team's other apps that have a layer, and how many apps of other teams."""
+    """Return the team's other apps that have a layer, and the number of apps of other teams."""
     others = [holder for holder in holders if holder.app != app.name]
     own = sorted(holder.app for holder in others if holder.team == app.team_id)
     return tuple(own), len(others) - len(own)

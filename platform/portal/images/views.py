@@ -27,7 +27,7 @@ from portal.sending import file_response
 
 @signed_in
 def images(request: SignedInRequest) -> HttpResponse:
-    """Who stands on what: each app's live image in one picture, then all that is kept."""
+    """Show the shared layers of all apps' live images, then all kept images."""
     apps = images_of(request.user)
     views = [line.view for _, lines in apps for line in lines if line.view is not None]
     context = {

@@ -63,12 +63,13 @@ def release_waiting_for(app: App, config: Mapping[str, str]) -> Release | None:
 
 
 def kept_releases(app: App) -> list[Release]:
-    """Those whose images stay: the newest settings.KEPT_RELEASES, the live one, and what is on its way."""
+    """Return the releases whose images are kept: the newest settings.KEPT_RELEASES, the live one
+    and the one being rolled out."""
     return kept_releases_of([app])[app.pk]
 
 
 def kept_releases_of(apps: Iterable[App]) -> dict[int, list[Release]]:
-    """The same of many apps by row id, in as many queries as for one."""
+    """Return the same of many apps by row id, in as many queries as for one app."""
     apps = list(apps)
     ids = [app.pk for app in apps]
     releases = Release.objects.select_related("created_by", "build").defer("encrypted_config", "app_file")
@@ -84,14 +85,14 @@ def kept_releases_of(apps: Iterable[App]) -> dict[int, list[Release]]:
 
 
 def all_kept_releases() -> list[tuple[App, Release]]:
-    """The same of every app that is not deleted."""
+    """Return the same of every app that is not deleted, as pairs."""
     apps = list(App.objects.filter(deleted_at=None))
     kept = kept_releases_of(apps)
     return [(app, release) for app in apps for release in kept[app.pk]]
 
 
 def newest_of_each_app(rows: QuerySet[T], order: str, most: int) -> QuerySet[T]:
-    """Return at most so many rows of each app, the first by `order`, in one query."""
+    """Return at most `most` rows per app, the first by `order`, in one query."""
     rank = Window(RowNumber(), partition_by="app_id", order_by=order)
     return cast("QuerySet[T]", rows.annotate(rank=rank).filter(rank__lte=most).order_by(order))
 

@@ -51,19 +51,19 @@ class Deploy:
 
 
 def story_of(app: App, *, most: int = LONGEST) -> list[Deploy]:
-    """Newest first."""
+    """Return the history, newest first."""
     return stories_of([app], most=most)[app.pk]
 
 
 def stories_of(apps: Iterable[App], *, most: int) -> dict[int, list[Deploy]]:
-    """The same of many apps by row id, in as many queries as for one."""
+    """Return the same of many apps by row id, in as many queries as for one app."""
     by_id = {app.pk: app for app in apps}
     rows = Release.objects.filter(app__in=by_id).select_related("created_by", "build").defer("encrypted_config", "app_file")
     releases: dict[int, list[Release]] = {pk: [] for pk in by_id}
     for release in newest_of_each_app(rows, "-number", most):
         releases[release.app_id].append(release)
-    told = {release.pk for some in releases.values() for release in some}
-    rollouts = {rollout.release_id: rollout for rollout in Rollout.objects.filter(release__in=told).order_by("id")}  # the newest is last
+    known = {release.pk for some in releases.values() for release in some}
+    rollouts = {rollout.release_id: rollout for rollout in Rollout.objects.filter(release__in=known).order_by("id")}  # the newest is last
     entries: dict[int, list[Deploy]] = {
         pk: [_released(by_id[pk], release, rollouts.get(release.pk), is_newest=release.number == some[0].number) for release in some]
         for pk, some in releases.items()

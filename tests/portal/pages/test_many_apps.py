@@ -1,4 +1,4 @@
-"""Pages and lists of all apps cost the same queries for few apps and for many."""
+"""Pages and lists of all apps need the same number of queries for few apps and for many."""
 
 import pytest
 from django.db import connection
@@ -24,7 +24,7 @@ def layer(name: str) -> LayerFacts:
 
 
 def add_apps(crew: Crew, numbers: range) -> None:
-    """Apps with two releases, of which the second is live, a failed build, an instance, and a tag of an image that no release has."""
+    """Create apps with two releases (the second is live), a failed build, an instance, and a tag of another image."""
     source = Source.objects.get_or_create(digest="0" * 64, defaults={"size": 1})[0]
     for number in numbers:
         app = App.objects.create(team=crew.blue, name=f"app-{number}")
@@ -55,7 +55,7 @@ def add_apps(crew: Crew, numbers: range) -> None:
 
 
 def queries_of(client: Client, path: str, *, apps: int) -> list[str]:
-    """Return what a page asks the database; each of the apps is on it."""
+    """Return the database queries of a page that shows all apps."""
     with CaptureQueriesContext(connection) as asked:
         answer = client.get(path)
     assert answer.status_code == 200
@@ -64,11 +64,11 @@ def queries_of(client: Client, path: str, *, apps: int) -> list[str]:
 
 
 @pytest.mark.parametrize("path", ["/", "/images", "/api/v1/apps", "/api/v1/images"])
-def test_a_page_of_fifty_apps_costs_the_queries_of_one_of_five(crew: Crew, path: str) -> None:
+def test_a_page_of_fifty_apps_needs_the_same_queries_as_one_of_five(crew: Crew, path: str) -> None:
     client = Client(headers={"Authorization": f"Bearer {crew.token(crew.owner)}"}) if path.startswith("/api") else Client()
     client.force_login(crew.owner)
     add_apps(crew, range(FEW))
-    client.get(path)  # what is read once in a while, such as the session, is read
+    client.get(path)  # reads things that are cached, such as the session
     few = queries_of(client, path, apps=FEW)
     add_apps(crew, range(FEW, MANY))
     many = queries_of(client, path, apps=MANY)
