@@ -10,24 +10,29 @@ from tests.portal.access.table import ROUTES, Route
 
 _HEAD = """# Who may reach what
 
-Every URL pattern of the portal and every operation of its API, by role. Tests send each of these requests as each role and fail when an
-answer differs from this page, when a route is missing here, or when this page names a route that does not exist
-([test_access.py](../tests/portal/access/test_access.py)). This page is made of [table.py](../tests/portal/access/table.py).
+Every URL pattern of the portal and every operation of its API, by role. The tests send each of these requests as each role
+([test_access.py](../tests/portal/access/test_access.py)). They fail if a response differs from this page. They also fail if a route is
+missing here, or if this page has a route that does not exist. This page is generated from [table.py](../tests/portal/access/table.py).
 
-The roles: a person who is not signed in; a signed-in person without a team; a member of another team; a member and an owner of the team
-that has the app; an admin who is in no team.
+The roles are:
 
-| answer | meaning |
+- a person who is not signed in;
+- a signed-in person without a team;
+- a member of another team;
+- a member and an owner of the team that owns the app;
+- an admin without a team.
+
+| result | meaning |
 |---|---|
-| yes | The request is carried out, or refused for a reason that is not the role |
-| own only | The answer lists what belongs to the person's own teams, and nothing else |
+| yes | The request is carried out, or refused for another reason than the role |
+| own only | The response lists only objects of the person's own teams |
 | sign in | A redirect to the sign-in page |
 | 401, 403 | Refused: no valid token, or not allowed |
-| 404 | The same answer as for a thing that does not exist |
+| 404 | The same response as for an object that does not exist |
 | refused | The page says who may do this |
 
-Pages take a session, and a CSRF token with every POST. The API and `/metrics` take `Authorization: Bearer TOKEN`, git and the registry
-take the token as the password. A session alone opens none of these, so no other site can use one.
+Pages need a session, and a CSRF token with every POST. The API and `/metrics` need `Authorization: Bearer TOKEN`. Git and the registry need
+the token as the password. A session alone gives no access to these, so another site cannot use it.
 """
 
 
