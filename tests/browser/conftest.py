@@ -19,27 +19,27 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def filled(transactional_db: None, broker: object, portal_url: str) -> str:  # noqa: F811  # pytest's way to ask for a fixture
+def sample_portal(transactional_db: None, broker: object, portal_url: str) -> str:  # noqa: F811  # pytest's way to ask for a fixture
     """The address of a portal with the fleet in it, really committed."""
     fleet.fill()
     return portal_url
 
 
 @pytest.fixture
-def browse(chromium: Browser, filled: str) -> Iterator[Callable[..., BrowserContext]]:
+def browse(chromium: Browser, sample_portal: str) -> Iterator[Callable[..., BrowserContext]]:
     """A signed-in browser of some width and colour scheme."""
     contexts = []
 
     def sign_in(username: str = "member", *, width: int = 1440, scheme: str = "light", scripts: bool = True) -> BrowserContext:
         context = chromium.new_context(
-            base_url=filled, viewport={"width": width, "height": 844}, color_scheme=scheme, java_script_enabled=scripts
+            base_url=sample_portal, viewport={"width": width, "height": 844}, color_scheme=scheme, java_script_enabled=scripts
         )
         contexts.append(context)
         if username:
             client = Client()
             client.force_login(Person.objects.get(username=username))
             session = client.cookies[settings.SESSION_COOKIE_NAME].value
-            context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": session, "url": filled}])
+            context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": session, "url": sample_portal}])
         return context
 
     yield sign_in

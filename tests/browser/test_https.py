@@ -20,7 +20,7 @@ from portal.traffic.actions import change
 from runtime.router.certificates import Certificates, name_for
 from runtime.router.table import AppRoutes
 from tests.conftest import QUIET_BROWSER
-from tests.portal.conftest import Crew, make_crew
+from tests.portal.conftest import People, make_people
 from tests.runtime.router.authority import TestAuthority, pebble
 from tests.runtime.router.conftest import RouterUnderTest, end, free_port, router_of_its_own
 from tests.workers.nameserver import NameServer
@@ -34,8 +34,8 @@ YEAR = 31_536_000
 
 
 @pytest.fixture
-def crew(transactional_db: None, broker: redis.Redis) -> Crew:
-    return make_crew()
+def people(transactional_db: None, broker: redis.Redis) -> People:
+    return make_people()
 
 
 @pytest.fixture
@@ -52,16 +52,16 @@ def front(names: NameServer) -> Iterator[RouterUnderTest]:
 
 @pytest.mark.slow
 def test_a_browser_sees_two_apps_over_https_each_with_its_own_certificate(
-    crew: Crew, front: RouterUnderTest, names: NameServer, chromium: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    people: People, front: RouterUnderTest, names: NameServer, chromium: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = TestAuthority("Browser Root")
     with pebble(tmp_path, http_port=front.config.http_port) as (directory, ca):
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(ca))
         with working_with(front, replace(front.config, acme_directory=directory)):
-            ordered, uploaded, bare = (led(crew, front, names, name, host) for name, host in APPS)
+            ordered, uploaded, bare = (led(people, front, names, name, host) for name, host in APPS)
             tend_certificate(ordered.pk)
             chain, key = root.issue(UPLOADED)
-            certificates.upload(crew.owner, domain=uploaded, chain=chain + root.pem, key=key)
+            certificates.upload(people.owner, domain=uploaded, chain=chain + root.pem, key=key)
             tend_certificate(uploaded.pk)
             for domain in (ordered, uploaded):
                 assert DomainCertificate.objects.get(domain=domain).reason == ""
@@ -101,11 +101,11 @@ def test_a_browser_sees_two_apps_over_https_each_with_its_own_certificate(
         browser.close()
 
 
-def led(crew: Crew, front: RouterUnderTest, names: NameServer, name: str, host: str) -> Domain:
+def led(people: People, front: RouterUnderTest, names: NameServer, name: str, host: str) -> Domain:
     """A proven domain of an app that wants nothing but HTTPS; it answers behind the router."""
-    app = crew.app(name)
-    domain = verified(crew, app, host, names)
-    change(crew.owner, app=app, changes={"https_only": True, "hsts_seconds": YEAR})
+    app = people.app(name)
+    domain = verified(people, app, host, names)
+    change(people.owner, app=app, changes={"https_only": True, "hsts_seconds": YEAR})
     wanted = desired_app(app)
     sample = front.app(f"{name}-1")
     front.router.set(AppRoutes(app=name, hosts=wanted.hosts, endpoints=(end(sample),), policy=wanted.policy))

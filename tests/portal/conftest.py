@@ -24,14 +24,14 @@ from portal.apps.models import App
 from runtime.containers.cgroup import Cgroups, open_cgroups
 from runtime.containers.delegation import delegate
 from runtime.kernel import Kernel
-from tests.portal.shipyard import Shipyard
+from tests.portal.shipyard import FakeWorkers
 
 ROOT = Path(__file__).resolve().parents[2]
 PASSWORD = "ten green bottles"  # of people who exist only in a test
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Crew:
+class People:
     """An admin, two separate teams, and a member of each."""
 
     admin: Person
@@ -49,25 +49,29 @@ class Crew:
         return create_token(person, label="test")[1]
 
 
-def make_crew() -> Crew:
+def make_people() -> People:
     admin = create_person(None, username="keeper", password=PASSWORD, admin=True)
     owner = create_person(admin, username="owner", password=PASSWORD)
     stranger = create_person(admin, username="stranger", password=PASSWORD)
-    return Crew(admin=admin, owner=owner, stranger=stranger, blue=create_team(owner, name="blue"), red=create_team(stranger, name="red"))
+    return People(admin=admin, owner=owner, stranger=stranger, blue=create_team(owner, name="blue"), red=create_team(stranger, name="red"))
 
 
 @pytest.fixture
-def crew(db: None, broker: redis.Redis) -> Crew:
+def people(db: None, broker: redis.Redis) -> People:
     """Create people and teams in a transaction that is rolled back."""
-    return make_crew()
+    return make_people()
+
+
+# Names that tests of other folders still use.
+Crew, make_crew, crew = People, make_people, people
 
 
 @pytest.fixture
-def committed_crew(transactional_db: None, broker: redis.Redis) -> Crew:
+def committed_people(transactional_db: None, broker: redis.Redis) -> People:
     """Create people and teams that are committed, for tests with several processes or threads."""
     for path in settings.BUILD_LOGS.glob("*.log"):
         path.unlink()  # of rows that were rolled back: their ids are used again
-    return make_crew()
+    return make_people()
 
 
 @pytest.fixture(scope="session")
@@ -126,10 +130,10 @@ def portal_url(redis_server: str, django_db_setup: None, portal_groups: Cgroups)
 
 
 @pytest.fixture
-def shipyard(committed_crew: Crew) -> Iterator[Shipyard]:
+def fake_workers(committed_people: People) -> Iterator[FakeWorkers]:
     """Run fake workers in a thread, controlled by the test."""
-    with Shipyard() as yard:
-        yield yard
+    with FakeWorkers() as workers:
+        yield workers
 
 
 def _answers(url: str) -> bool:

@@ -6,7 +6,7 @@ import pytest
 
 from portal.apps.models import App
 from portal.registry import shelf
-from tests.portal.conftest import Crew
+from tests.portal.conftest import People
 from tests.portal.images import Client, config, manifest
 
 UNKNOWN = "sha256:" + "0" * 64
@@ -15,13 +15,13 @@ IMAGE = manifest(CONFIG, LAYER)
 
 
 @pytest.fixture
-def app(committed_crew: Crew) -> App:
-    return committed_crew.app()
+def app(committed_people: People) -> App:
+    return committed_people.app()
 
 
 @pytest.fixture
-def client(portal_url: str, committed_crew: Crew, app: App) -> Client:
-    return Client(portal_url, "blue/hello", committed_crew.token(committed_crew.owner))
+def client(portal_url: str, committed_people: People, app: App) -> Client:
+    return Client(portal_url, "blue/hello", committed_people.token(committed_people.owner))
 
 
 @pytest.fixture(autouse=True)

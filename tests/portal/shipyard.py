@@ -22,7 +22,7 @@ from portal.releases.models import Rollout, RolloutState
 PROCESSES = {"web": "python app.py"}
 
 
-class Shipyard:
+class FakeWorkers:
     """Set `fails_with` or `never_live` before the push, and check `built` after it."""
 
     def __init__(self) -> None:

@@ -10,99 +10,99 @@ from portal.accounts.models import Person, Role, Token
 from portal.activity.models import AuditEntry
 from portal.errors import Conflict, NameRefused, NotAllowed, NotFound, ValueRefused
 from portal.quotas.models import Quota
-from tests.portal.conftest import PASSWORD, Crew
+from tests.portal.conftest import PASSWORD, People
 
 
-def test_the_creator_of_a_team_owns_it_and_it_has_a_quota(crew: Crew) -> None:
-    team = actions.create_team(crew.owner, name="green")
-    assert [(member.person, member.role) for member in members_of(team)] == [(crew.owner, Role.OWNER)]
+def test_the_creator_of_a_team_owns_it_and_it_has_a_quota(people: People) -> None:
+    team = actions.create_team(people.owner, name="green")
+    assert [(member.person, member.role) for member in members_of(team)] == [(people.owner, Role.OWNER)]
     assert Quota.objects.get(team=team).apps == 10
-    assert AuditEntry.objects.filter(person=crew.owner, team=team, text="made the team green").exists()
+    assert AuditEntry.objects.filter(person=people.owner, team=team, text="made the team green").exists()
 
 
-def test_a_team_name_is_unique(crew: Crew) -> None:
+def test_a_team_name_is_unique(people: People) -> None:
     with pytest.raises(NameRefused, match="blue is already in use"):
-        actions.create_team(crew.stranger, name="blue")
+        actions.create_team(people.stranger, name="blue")
 
 
-def test_people_see_their_own_teams_and_admins_all(crew: Crew) -> None:
-    assert list(teams_of(crew.owner)) == [crew.blue]
-    assert team_for(crew.admin, "blue") == crew.blue
+def test_people_see_their_own_teams_and_admins_all(people: People) -> None:
+    assert list(teams_of(people.owner)) == [people.blue]
+    assert team_for(people.admin, "blue") == people.blue
     with pytest.raises(NotFound):
-        team_for(crew.stranger, "blue")
+        team_for(people.stranger, "blue")
 
 
-def test_only_owners_add_people_to_a_team(crew: Crew) -> None:
-    actions.add_member(crew.owner, team=crew.blue, username="stranger")
-    assert crew.blue in teams_of(crew.stranger)
+def test_only_owners_add_people_to_a_team(people: People) -> None:
+    actions.add_member(people.owner, team=people.blue, username="stranger")
+    assert people.blue in teams_of(people.stranger)
     with pytest.raises(NotAllowed):
-        actions.add_member(crew.stranger, team=crew.blue, username="keeper")
+        actions.add_member(people.stranger, team=people.blue, username="keeper")
     with pytest.raises(NotFound, match="Person newcomer does not exist"):
-        actions.add_member(crew.owner, team=crew.blue, username="newcomer")
+        actions.add_member(people.owner, team=people.blue, username="newcomer")
 
 
-def test_the_last_owner_cannot_be_removed(crew: Crew) -> None:
+def test_the_last_owner_cannot_be_removed(people: People) -> None:
     with pytest.raises(NotAllowed, match="last owner"):
-        actions.remove_member(crew.owner, team=crew.blue, person=crew.owner)
+        actions.remove_member(people.owner, team=people.blue, person=people.owner)
     with pytest.raises(NotAllowed, match="last owner"):
-        actions.add_member(crew.owner, team=crew.blue, username="owner", role=Role.MEMBER)
-    actions.add_member(crew.owner, team=crew.blue, username="stranger", role=Role.OWNER)
-    actions.remove_member(crew.owner, team=crew.blue, person=crew.owner)
-    assert not teams_of(crew.owner).exists()
+        actions.add_member(people.owner, team=people.blue, username="owner", role=Role.MEMBER)
+    actions.add_member(people.owner, team=people.blue, username="stranger", role=Role.OWNER)
+    actions.remove_member(people.owner, team=people.blue, person=people.owner)
+    assert not teams_of(people.owner).exists()
 
 
-def test_only_admins_add_people(crew: Crew) -> None:
+def test_only_admins_add_people(people: People) -> None:
     with pytest.raises(NotAllowed):
-        actions.create_person(crew.owner, username="newcomer", password="a good long one")
+        actions.create_person(people.owner, username="newcomer", password="a good long one")
 
 
 @pytest.mark.parametrize(
     ("name", "password"),
     [("newcomer", "short"), ("newcomer", "1234567890123"), ("new comer", "a good long one"), ("OWNER", "a good long one")],
 )
-def test_weak_passwords_and_used_or_malformed_names_are_refused(crew: Crew, name: str, password: str) -> None:
+def test_weak_passwords_and_used_or_malformed_names_are_refused(people: People, name: str, password: str) -> None:
     with pytest.raises((ValueRefused, NameRefused)):
-        actions.create_person(crew.admin, username=name, password=password)
+        actions.create_person(people.admin, username=name, password=password)
 
 
-def test_a_tokens_text_is_stored_nowhere(crew: Crew) -> None:
-    token, text = actions.create_token(crew.owner, label="laptop")
-    assert person_of_token(text) == crew.owner
+def test_a_tokens_text_is_stored_nowhere(people: People) -> None:
+    token, text = actions.create_token(people.owner, label="laptop")
+    assert person_of_token(text) == people.owner
     assert text not in str(Token.objects.filter(pk=token.pk).values())
     assert text.startswith(token.prefix)
 
 
-def test_a_token_that_is_revoked_or_unknown_or_of_an_inactive_person_is_refused(crew: Crew) -> None:
-    token, text = actions.create_token(crew.owner, label="laptop")
-    Person.objects.filter(pk=crew.owner.pk).update(is_active=False)
+def test_a_token_that_is_revoked_or_unknown_or_of_an_inactive_person_is_refused(people: People) -> None:
+    token, text = actions.create_token(people.owner, label="laptop")
+    Person.objects.filter(pk=people.owner.pk).update(is_active=False)
     assert person_of_token(text) is None
-    Person.objects.filter(pk=crew.owner.pk).update(is_active=True)
+    Person.objects.filter(pk=people.owner.pk).update(is_active=True)
     with pytest.raises(NotAllowed):
-        actions.revoke_token(crew.stranger, token=token)
-    actions.revoke_token(crew.owner, token=token)
+        actions.revoke_token(people.stranger, token=token)
+    actions.revoke_token(people.owner, token=token)
     assert person_of_token(text) is None
     assert person_of_token("") is None
     with pytest.raises(Conflict):
-        actions.revoke_token(crew.owner, token=token)
+        actions.revoke_token(people.owner, token=token)
 
 
-def test_the_owner_sees_when_a_token_was_used(crew: Crew) -> None:
-    _, text = actions.create_token(crew.owner, label="laptop")
-    assert tokens_of(crew.owner)[0].last_used_at is None
+def test_the_owner_sees_when_a_token_was_used(people: People) -> None:
+    _, text = actions.create_token(people.owner, label="laptop")
+    assert tokens_of(people.owner)[0].last_used_at is None
     person_of_token(text)
-    assert tokens_of(crew.owner)[0].last_used_at is not None
+    assert tokens_of(people.owner)[0].last_used_at is not None
 
 
-def test_a_person_cannot_create_teams_without_limit(crew: Crew) -> None:
+def test_a_person_cannot_create_teams_without_limit(people: People) -> None:
     for name in ("green", "grey"):
-        actions.create_team(crew.owner, name=name)
+        actions.create_team(people.owner, name=name)
     with pytest.raises(NotAllowed, match="You already own 3 teams"):
-        actions.create_team(crew.owner, name="gold")
+        actions.create_team(people.owner, name="gold")
     for number in range(4):
-        actions.create_team(crew.admin, name=f"crew-{number}")
+        actions.create_team(people.admin, name=f"crew-{number}")
 
 
-def test_signing_in_does_not_need_redis(crew: Crew, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_signing_in_does_not_need_redis(people: People, monkeypatch: pytest.MonkeyPatch) -> None:
     nowhere = redis.Redis(unix_socket_path="/nonexistent/redis.sock")
     monkeypatch.setattr(attempts, "client", lambda: nowhere)
     assert Client().post("/sign-in", {"username": "owner", "password": PASSWORD}).status_code == 302

@@ -19,7 +19,7 @@ from portal.apps.secrets import decrypt_config
 from portal.builds import actions as builds
 from portal.builds.models import Build, BuildState, SourceKind
 from portal.quotas.models import Quota
-from tests.portal.conftest import Crew
+from tests.portal.conftest import People
 from tests.portal.pages import fleet
 from tests.portal.shipyard import deploy, roll_out, say, submit_archive
 
@@ -38,11 +38,11 @@ class Caller:
 
 
 @pytest.fixture
-def owner(crew: Crew) -> Caller:
-    return Caller(crew.token(crew.owner))
+def owner(people: People) -> Caller:
+    return Caller(people.token(people.owner))
 
 
-def test_without_a_token_nothing_is_returned(crew: Crew) -> None:
+def test_without_a_token_nothing_is_returned(people: People) -> None:
     for headers in ({}, {"Authorization": "Bearer slip_wrong"}, {"Authorization": "Basic YTpi"}):
         answer = Client(headers=headers).get("/api/v1/apps")
         assert answer.status_code == 401
@@ -50,9 +50,9 @@ def test_without_a_token_nothing_is_returned(crew: Crew) -> None:
         assert answer["WWW-Authenticate"].startswith("Bearer")
 
 
-def test_a_session_does_not_replace_a_token(crew: Crew) -> None:
+def test_a_session_does_not_replace_a_token(people: People) -> None:
     client = Client()
-    client.force_login(crew.owner)
+    client.force_login(people.owner)
     assert client.get("/api/v1/apps").status_code == 401
 
 
@@ -61,7 +61,7 @@ def test_the_openapi_document_is_public(db: None) -> None:
     assert "/api/v1/apps/{name}/builds" in contract["paths"]
 
 
-def test_the_life_of_an_app_from_creation_to_deletion(crew: Crew, owner: Caller) -> None:
+def test_the_life_of_an_app_from_creation_to_deletion(people: People, owner: Caller) -> None:
     assert owner("get", "/apps") == (200, [])
     status, app = owner("post", "/apps", {"name": "hello"})
     assert (status, app["team"], app["state"], app["url"]) == (201, "blue", "stopped", "http://hello.slipway.localhost:8080")
@@ -78,8 +78,8 @@ def test_the_life_of_an_app_from_creation_to_deletion(crew: Crew, owner: Caller)
     assert owner("get", "/apps/hello")[0] == 404
 
 
-def test_config_scale_and_rollback(crew: Crew, owner: Caller) -> None:
-    deploy(submit_archive(crew.owner, crew.app()))
+def test_config_scale_and_rollback(people: People, owner: Caller) -> None:
+    deploy(submit_archive(people.owner, people.app()))
     assert owner("patch", "/apps/hello/config", {"changes": {"A": "1"}}) == (200, {"config": {"A": "1"}, "release": 2})
     assert owner("patch", "/apps/hello/config", {"changes": {"A": None}})[1]["config"] == {}
     status, sizes = owner("patch", "/apps/hello/formation", {"web": {"count": 2}})
@@ -91,7 +91,7 @@ def test_config_scale_and_rollback(crew: Crew, owner: Caller) -> None:
     assert owner("get", "/apps/hello/instances")[1][0]["id"] == "web.1"
 
 
-def test_errors_are_json_with_a_sentence_and_a_hint(crew: Crew, owner: Caller) -> None:
+def test_errors_are_json_with_a_sentence_and_a_hint(people: People, owner: Caller) -> None:
     assert owner("get", "/apps/nothing") == (
         404,
         {
@@ -110,8 +110,8 @@ def test_errors_are_json_with_a_sentence_and_a_hint(crew: Crew, owner: Caller) -
     assert "keeper" in answer["hint"]
 
 
-def test_an_upload_over_the_quota_is_refused(crew: Crew, owner: Caller) -> None:
-    crew.app()
+def test_an_upload_over_the_quota_is_refused(people: People, owner: Caller) -> None:
+    people.app()
     Quota.objects.update(memory=0)
     status, answer = owner("post", "/apps/hello/builds", data={"archive": SimpleUploadedFile("hello.zip", b"x")})
     assert (status, answer["error"]) == (
@@ -120,8 +120,8 @@ def test_an_upload_over_the_quota_is_refused(crew: Crew, owner: Caller) -> None:
     )
 
 
-def test_an_image_is_deployed_by_name_and_its_password_is_stored_encrypted_until_the_build_ends(crew: Crew, owner: Caller) -> None:
-    crew.app()
+def test_an_image_is_deployed_by_name_and_its_password_is_stored_encrypted_until_the_build_ends(people: People, owner: Caller) -> None:
+    people.app()
     status, answer = owner("post", "/apps/hello/builds/image", {"image": "ghcr.io/me/app:1.2", "username": "me", "password": "a token"})
     assert (status, answer["state"], answer["description"]) == (202, "queued", "image ghcr.io/me/app:1.2")
     build = Build.objects.get(pk=answer["id"])
@@ -136,21 +136,21 @@ def test_an_image_is_deployed_by_name_and_its_password_is_stored_encrypted_until
     assert build.encrypted_credentials is None
     for wrong in ({"image": "an image"}, {"image": ""}, {"image": "app", "username": "me"}, {"image": "x" * 300}):
         assert owner("post", "/apps/hello/builds/image", wrong)[0] == 400
-    assert Caller(crew.token(crew.stranger))("post", "/apps/hello/builds/image", {"image": "app"})[0] == 404
+    assert Caller(people.token(people.stranger))("post", "/apps/hello/builds/image", {"image": "app"})[0] == 404
     assert Build.objects.count() == 1
 
 
-def test_an_app_of_another_team_is_not_found(crew: Crew) -> None:
-    crew.app()
-    assert Caller(crew.token(crew.stranger))("get", "/apps/hello")[0] == 404
+def test_an_app_of_another_team_is_not_found(people: People) -> None:
+    people.app()
+    assert Caller(people.token(people.stranger))("get", "/apps/hello")[0] == 404
 
 
-def test_a_build_log_is_plain_text_to_its_end(portal_url: str, committed_crew: Crew) -> None:
-    build = submit_archive(committed_crew.owner, committed_crew.app())
+def test_a_build_log_is_plain_text_to_its_end(portal_url: str, committed_people: People) -> None:
+    build = submit_archive(committed_people.owner, committed_people.app())
     say(build, "one")
     say(build, "two")
     Build.objects.filter(pk=build.pk).update(state=BuildState.FAILED)
-    headers = {"Authorization": f"Bearer {committed_crew.token(committed_crew.owner)}"}
+    headers = {"Authorization": f"Bearer {committed_people.token(committed_people.owner)}"}
     for query in ("", "?follow=true", "?lines=2"):
         answer = httpx.get(f"{portal_url}/api/v1/apps/hello/builds/{build.pk}/log{query}", headers=headers)
         assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
@@ -159,10 +159,10 @@ def test_a_build_log_is_plain_text_to_its_end(portal_url: str, committed_crew: C
     assert httpx.get(f"{portal_url}/api/v1/apps/nothing/log", headers=headers).status_code == 404
 
 
-def test_a_followed_log_arrives_while_the_build_runs(portal_url: str, committed_crew: Crew) -> None:
-    build = submit_archive(committed_crew.owner, committed_crew.app())
+def test_a_followed_log_arrives_while_the_build_runs(portal_url: str, committed_people: People) -> None:
+    build = submit_archive(committed_people.owner, committed_people.app())
     say(build, "one")
-    headers = {"Authorization": f"Bearer {committed_crew.token(committed_crew.owner)}"}
+    headers = {"Authorization": f"Bearer {committed_people.token(committed_people.owner)}"}
     with httpx.stream("GET", f"{portal_url}/api/v1/apps/hello/builds/{build.pk}/log?follow=true", headers=headers) as answer:
         lines = answer.iter_lines()
         assert next(lines).endswith(" one")
@@ -173,9 +173,9 @@ def test_a_followed_log_arrives_while_the_build_runs(portal_url: str, committed_
 
 
 @pytest.mark.parametrize("how", ["app deleted", "token revoked"])
-def test_a_followed_log_ends_when_access_is_lost(portal_url: str, committed_crew: Crew, how: str) -> None:
-    app = committed_crew.app()
-    headers = {"Authorization": f"Bearer {committed_crew.token(committed_crew.owner)}"}
+def test_a_followed_log_ends_when_access_is_lost(portal_url: str, committed_people: People, how: str) -> None:
+    app = committed_people.app()
+    headers = {"Authorization": f"Bearer {committed_people.token(committed_people.owner)}"}
     log = app_logs.path_of(app)
     log.write_text("2026-11-24T00:50:09.179Z web.1 stdout mine\n")
     with httpx.stream("GET", f"{portal_url}/api/v1/apps/hello/log?follow=true", headers=headers, timeout=10) as answer:
@@ -183,19 +183,19 @@ def test_a_followed_log_ends_when_access_is_lost(portal_url: str, committed_crew
         assert next(lines).endswith("mine")
         if how == "app deleted":
             App.objects.filter(pk=app.pk).delete()
-            create_app(committed_crew.stranger, team=committed_crew.red, name="hello")
+            create_app(committed_people.stranger, team=committed_people.red, name="hello")
         else:
-            revoke_token(committed_crew.owner, token=tokens_of(committed_crew.owner)[0])
+            revoke_token(committed_people.owner, token=tokens_of(committed_people.owner)[0])
         time.sleep(2.1)
         with log.open("a") as file:
             file.writelines(f"2026-11-24T00:50:09.179Z web.2 stdout not mine {number}\n" for number in range(3))
         assert list(lines) == []
 
 
-def test_jobs_runs_and_the_manifest_are_returned_and_a_job_runs_on_demand(crew: Crew, owner: Caller) -> None:
-    app = crew.app()
+def test_jobs_runs_and_the_manifest_are_returned_and_a_job_runs_on_demand(people: People, owner: Caller) -> None:
+    app = people.app()
     assert owner("get", "/apps/hello/file")[1]["file"] is None
-    build = submit_archive(crew.owner, app)
+    build = submit_archive(people.owner, app)
     builds.mark_building(build)
     rollout = builds.succeed(build, "sha256:" + "0" * 64, {"web": "run"}, fleet.APP_FILE)
     assert rollout is not None
@@ -226,5 +226,5 @@ def test_jobs_runs_and_the_manifest_are_returned_and_a_job_runs_on_demand(crew: 
     assert owner("post", "/apps/hello/crons/sweep/run")[0] == 409
     _, runs = owner("get", "/apps/hello/runs")
     assert [(run["kind"], run["name"], run["seconds"]) for run in runs] == [("cron", "sweep", None), ("postdeploy", "postdeploy", None)]
-    stranger = Caller(crew.token(crew.stranger))
+    stranger = Caller(people.token(people.stranger))
     assert {stranger("get", f"/apps/hello/{part}")[0] for part in ("file", "crons", "runs")} == {404}

@@ -16,7 +16,7 @@ from pytest_django import Settings
 
 from portal.accounts.actions import create_person
 from portal.builds.models import Build, Source
-from tests.portal.conftest import PASSWORD, Crew
+from tests.portal.conftest import PASSWORD, People
 
 
 def post(url: str, size: int, headers: dict[str, str], *, chunked: bool = False) -> tuple[int, bytes]:
@@ -40,7 +40,7 @@ def post(url: str, size: int, headers: dict[str, str], *, chunked: bool = False)
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_a_stranger_cannot_fill_the_disk(portal_url: str, committed_crew: Crew, *, chunked: bool) -> None:
+def test_a_stranger_cannot_fill_the_disk(portal_url: str, committed_people: People, *, chunked: bool) -> None:
     try:
         status, body = post(f"{portal_url}/api/v1/apps/hello/builds", 8 * 2**20, {}, chunked=chunked)
     except ConnectionResetError:
@@ -49,9 +49,9 @@ def test_a_stranger_cannot_fill_the_disk(portal_url: str, committed_crew: Crew, 
     assert b"Sign in, or send a token" in body
 
 
-def test_a_member_may_send_more_and_nothing_is_left_on_disk(portal_url: str, committed_crew: Crew) -> None:
-    committed_crew.app()
-    token = committed_crew.token(committed_crew.owner)
+def test_a_member_may_send_more_and_nothing_is_left_on_disk(portal_url: str, committed_people: People) -> None:
+    committed_people.app()
+    token = committed_people.token(committed_people.owner)
     edge = "xxxxxxxx"
     content = b"1" * (8 * 2**20)
     head = f'--{edge}\r\nContent-Disposition: form-data; name="archive"; filename="hello.zip"\r\nContent-Type: application/zip\r\n\r\n'
@@ -69,8 +69,8 @@ def test_a_member_may_send_more_and_nothing_is_left_on_disk(portal_url: str, com
         time.sleep(0.02)
 
 
-def test_a_declared_length_beyond_the_limit_is_refused_to_members_too(portal_url: str, committed_crew: Crew) -> None:
-    token = committed_crew.token(committed_crew.owner)
+def test_a_declared_length_beyond_the_limit_is_refused_to_members_too(portal_url: str, committed_people: People) -> None:
+    token = committed_people.token(committed_people.owner)
     connection = http.client.HTTPConnection(urlsplit(portal_url).netloc, timeout=20)
     connection.putrequest("POST", "/api/v1/apps/hello/builds")
     connection.putheader("Authorization", f"Bearer {token}")
@@ -87,18 +87,20 @@ def test_every_page_forbids_foreign_and_inline_code(db: None) -> None:
     assert answer["X-Content-Type-Options"] == "nosniff"
 
 
-def test_a_file_just_over_the_limit_is_refused_with_a_message_even_if_the_csrf_check_reads_the_form(crew: Crew, settings: Settings) -> None:
+def test_a_file_just_over_the_limit_is_refused_with_a_message_even_if_the_csrf_check_reads_the_form(
+    people: People, settings: Settings
+) -> None:
     settings.MAX_UPLOAD = 1000
-    crew.app()
-    client = Client(enforce_csrf_checks=True, headers={"Authorization": f"Bearer {crew.token(crew.owner)}"})
+    people.app()
+    client = Client(enforce_csrf_checks=True, headers={"Authorization": f"Bearer {people.token(people.owner)}"})
     answer = client.post("/api/v1/apps/hello/builds", {"archive": SimpleUploadedFile("hello.zip", b"1" * 1001)})
     assert answer.status_code == 413
     assert answer.json()["error"].startswith("The archive hello.zip is larger than")
-    client.force_login(crew.owner)
+    client.force_login(people.owner)
     answer = client.post("/apps/hello/deploy", {"archive": SimpleUploadedFile("hello.zip", b"1" * 1001)})
     assert answer.status_code == 403, "the CSRF check has read the form, and found no token in it"
     client = Client()
-    client.force_login(crew.owner)
+    client.force_login(people.owner)
     answer = client.post("/apps/hello/deploy", {"archive": SimpleUploadedFile("hello.zip", b"1" * 1001)}, follow=True)
     assert "is larger than" in answer.content.decode()
 
@@ -106,10 +108,10 @@ def test_a_file_just_over_the_limit_is_refused_with_a_message_even_if_the_csrf_c
 @pytest.mark.parametrize(
     "path", ["/api/v1/apps", "/api/v1/apps/hello/builds", "/api/v1/apps/hello/config", "/new", "/apps/hello/deploy", "/theme"]
 )
-def test_a_person_who_may_not_deploy_cannot_send_more_than_a_form(portal_url: str, committed_crew: Crew, path: str) -> None:
-    committed_crew.app()
-    loner = create_person(committed_crew.admin, username="loner", password=PASSWORD)
-    headers = {"Authorization": f"Bearer {committed_crew.token(loner)}"}
+def test_a_person_who_may_not_deploy_cannot_send_more_than_a_form(portal_url: str, committed_people: People, path: str) -> None:
+    committed_people.app()
+    loner = create_person(committed_people.admin, username="loner", password=PASSWORD)
+    headers = {"Authorization": f"Bearer {committed_people.token(loner)}"}
     for chunked in (False, True):
         try:
             status, body = post(f"{portal_url}{path}", 2 * 2**20, headers, chunked=chunked)
@@ -123,9 +125,9 @@ def test_a_person_who_may_not_deploy_cannot_send_more_than_a_form(portal_url: st
 
 
 @pytest.mark.parametrize("path", ["/api/v1/apps/hello/config", "/api/v1/apps", "/git/hello.git/git-upload-pack"])
-def test_a_member_uploads_only_where_sources_are_accepted(portal_url: str, committed_crew: Crew, path: str) -> None:
-    committed_crew.app()
-    token = committed_crew.token(committed_crew.owner)
+def test_a_member_uploads_only_where_sources_are_accepted(portal_url: str, committed_people: People, path: str) -> None:
+    committed_people.app()
+    token = committed_people.token(committed_people.owner)
     basic = base64.b64encode(f"any:{token}".encode()).decode()
     for authorization in (f"Bearer {token}", f"Basic {basic}"):
         connection = http.client.HTTPConnection(urlsplit(portal_url).netloc, timeout=20)
@@ -136,7 +138,7 @@ def test_a_member_uploads_only_where_sources_are_accepted(portal_url: str, commi
         assert connection.getresponse().status == 413, "before a byte is sent"
 
 
-def test_a_stranger_cannot_send_more_than_a_small_form_and_a_browser_gets_a_page(portal_url: str, committed_crew: Crew) -> None:
+def test_a_stranger_cannot_send_more_than_a_small_form_and_a_browser_gets_a_page(portal_url: str, committed_people: People) -> None:
     connection = http.client.HTTPConnection(urlsplit(portal_url).netloc, timeout=20)
     connection.putrequest("POST", "/sign-in")
     connection.putheader("Accept", "text/html")
@@ -147,9 +149,9 @@ def test_a_stranger_cannot_send_more_than_a_small_form_and_a_browser_gets_a_page
     assert "The request is larger than 64 KiB." in answer.read().decode()
 
 
-def test_the_number_of_open_bodies_per_sender_is_limited(portal_url: str, committed_crew: Crew) -> None:
-    committed_crew.app()
-    token = committed_crew.token(committed_crew.owner)
+def test_the_number_of_open_bodies_per_sender_is_limited(portal_url: str, committed_people: People) -> None:
+    committed_people.app()
+    token = committed_people.token(committed_people.owner)
     held = []
     for _ in range(70):
         connection = http.client.HTTPConnection(urlsplit(portal_url).netloc, timeout=20)

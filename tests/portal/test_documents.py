@@ -12,7 +12,7 @@ from portal.documents import parse_json
 from portal.errors import RegistryRefused, SourceRefused
 from portal.gitserver.objects import Census, subject_of
 from portal.registry import manifests
-from tests.portal.conftest import Crew
+from tests.portal.conftest import People
 
 MIB = 2**20
 BOMBS = {
@@ -45,12 +45,12 @@ def test_a_manifest_or_configuration_of_that_kind_is_refused(data: bytes) -> Non
         manifests.check_machine(data, "amd64")
 
 
-def test_the_api_refuses_a_document_of_that_kind(client, crew: Crew) -> None:  # type: ignore[no-untyped-def]
+def test_the_api_refuses_a_document_of_that_kind(client, people: People) -> None:  # type: ignore[no-untyped-def]
     answer = client.post(
         "/api/v1/apps",
         BOMBS["wide"][: MIB - 3] + b"[]]",
         content_type="application/json",
-        headers={"Authorization": f"Bearer {crew.token(crew.owner)}"},
+        headers={"Authorization": f"Bearer {people.token(people.owner)}"},
     )
     assert answer.status_code == 400, answer.content
 

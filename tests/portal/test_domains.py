@@ -19,7 +19,7 @@ from portal.domains.models import Domain, DomainCertificate, DomainState
 from portal.errors import Conflict, ValueRefused
 from portal.traffic import actions as traffic
 from portal.traffic.access import traffic_of
-from tests.portal.conftest import Crew
+from tests.portal.conftest import People
 from tests.portal.test_api import Caller
 from tests.portal.test_queue import queued
 
@@ -27,17 +27,17 @@ CHAIN = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 KEY = "-----BEGIN PRIVATE KEY-----\nsecretsecret\n-----END PRIVATE KEY-----\n"
 
 
-def verified(crew: Crew, host: str = "shop.example.com") -> Domain:
-    domain = actions.add(crew.owner, app=crew.app(), host=host)
+def verified(people: People, host: str = "shop.example.com") -> Domain:
+    domain = actions.add(people.owner, app=people.app(), host=host)
     assert actions.mark_verified(domain, "by a DNS record", timezone.now())
     domain.refresh_from_db()
     return domain
 
 
 @pytest.fixture
-def browser(crew: Crew) -> Client:
+def browser(people: People) -> Client:
     client = Client()
-    client.force_login(crew.owner)
+    client.force_login(people.owner)
     return client
 
 
@@ -78,9 +78,9 @@ def test_a_domain_is_stored_in_the_form_of_dns() -> None:
     assert check_host("xn--bcher-kva.example") == "xn--bcher-kva.example"
 
 
-def test_the_api_adds_shows_verifies_and_removes_a_domain(committed_crew: Crew, broker: redis.Redis) -> None:
-    crew = committed_crew
-    app, caller = crew.app(), Caller(crew.token(crew.owner))
+def test_the_api_adds_shows_verifies_and_removes_a_domain(committed_people: People, broker: redis.Redis) -> None:
+    people = committed_people
+    app, caller = people.app(), Caller(people.token(people.owner))
     queued(broker)
     status, body = caller("post", "/apps/hello/domains", {"host": "Shop.example.com"})
     assert (status, body["host"], body["state"], body["certificate"]) == (201, "shop.example.com", "waiting", None)
@@ -117,32 +117,32 @@ def test_the_api_adds_shows_verifies_and_removes_a_domain(committed_crew: Crew, 
         assert words in texts
 
 
-def test_other_teams_can_neither_see_nor_change_it(crew: Crew) -> None:
-    domain = verified(crew)
-    caller = Caller(crew.token(crew.stranger))
+def test_other_teams_can_neither_see_nor_change_it(people: People) -> None:
+    domain = verified(people)
+    caller = Caller(people.token(people.stranger))
     assert caller("get", "/apps/hello/domains")[0] == 404
     assert caller("delete", f"/apps/hello/domains/{domain.host}")[0] == 404
     client = Client()
-    client.force_login(crew.stranger)
+    client.force_login(people.stranger)
     for action in ("verify", "remove", "certificate", "order"):
         assert client.post(f"/apps/hello/domains/{domain.host}/{action}").status_code == 404
     assert Domain.objects.get().state == DomainState.VERIFIED
 
 
-def test_a_domain_that_is_verified_elsewhere_is_refused(crew: Crew) -> None:
-    domain = verified(crew)
-    other = crew.app("other")
+def test_a_domain_that_is_verified_elsewhere_is_refused(people: People) -> None:
+    domain = verified(people)
+    other = people.app("other")
     with pytest.raises(Conflict, match="Another app already has this domain"):
-        actions.add(crew.owner, app=other, host=domain.host)
-    actions.add(crew.owner, app=other, host="www.shop.example.com")
-    actions.remove(crew.owner, domain=domain)
-    assert actions.add(crew.owner, app=other, host=domain.host).state == DomainState.WAITING
+        actions.add(people.owner, app=other, host=domain.host)
+    actions.add(people.owner, app=other, host="www.shop.example.com")
+    actions.remove(people.owner, domain=domain)
+    assert actions.add(people.owner, app=other, host=domain.host).state == DomainState.WAITING
 
 
-def test_a_verified_domain_can_be_the_canonical_host_until_it_is_removed(crew: Crew, browser: Client) -> None:
-    domain = verified(crew)
+def test_a_verified_domain_can_be_the_canonical_host_until_it_is_removed(people: People, browser: Client) -> None:
+    domain = verified(people)
     app = domain.app
-    wild = actions.add(crew.owner, app=app, host="*.shop.example.com")
+    wild = actions.add(people.owner, app=app, host="*.shop.example.com")
     actions.mark_verified(wild, "by a DNS record", timezone.now())
     assert access.hosts_of(app) == ("hello.slipway.localhost", "*.shop.example.com", "shop.example.com")
     form = {"canonical_host": "shop.example.com", "https_only": "on", "hsts_seconds": "300"}
@@ -151,15 +151,15 @@ def test_a_verified_domain_can_be_the_canonical_host_until_it_is_removed(crew: C
     assert (row.canonical_host, row.https_only, row.hsts_seconds) == ("shop.example.com", True, 300)
     for host in ("*.shop.example.com", "elsewhere.example.com"):
         with pytest.raises(ValueRefused, match="is not a host of this app"):
-            traffic.change(crew.owner, app=app, changes={"canonical_host": host})
+            traffic.change(people.owner, app=app, changes={"canonical_host": host})
         assert browser.post("/apps/hello/domains/addresses", {**form, "canonical_host": host}).status_code == 422
-    actions.remove(crew.owner, domain=domain)
+    actions.remove(people.owner, domain=domain)
     assert traffic_of(app).canonical_host == ""
 
 
-def test_the_page_explains_and_works_with_plain_forms(crew: Crew, browser: Client, settings: LazySettings) -> None:
+def test_the_page_explains_and_works_with_plain_forms(people: People, browser: Client, settings: LazySettings) -> None:
     settings.HTTPS_PORT = 443
-    crew.app()
+    people.app()
     page = browser.get("/apps/hello/traffic").content.decode()
     assert "No domains yet" in page
     assert "with a certificate that is renewed automatically" in page
@@ -209,9 +209,9 @@ def test_the_page_explains_and_works_with_plain_forms(crew: Crew, browser: Clien
     assert "does not serve HTTPS" in browser.get("/apps/hello/traffic").content.decode()
 
 
-def test_a_key_is_stored_encrypted_until_it_is_taken_once(crew: Crew, settings: LazySettings) -> None:
-    domain = verified(crew)
-    certificates.upload(crew.owner, domain=domain, chain=CHAIN, key=KEY)
+def test_a_key_is_stored_encrypted_until_it_is_taken_once(people: People, settings: LazySettings) -> None:
+    domain = verified(people)
+    certificates.upload(people.owner, domain=domain, chain=CHAIN, key=KEY)
     row = DomainCertificate.objects.get()
     assert b"secretsecret" not in bytes(row.encrypted_upload or b"")
     new = Fernet.generate_key().decode()
@@ -225,8 +225,8 @@ def test_a_key_is_stored_encrypted_until_it_is_taken_once(crew: Crew, settings: 
     assert certificates.take_upload(row) is None
 
 
-def test_a_domain_is_checked_less_and_less_often(crew: Crew) -> None:
-    domain = actions.add(crew.owner, app=crew.app(), host="slow.example.com")
+def test_a_domain_is_checked_less_and_less_often(people: People) -> None:
+    domain = actions.add(people.owner, app=people.app(), host="slow.example.com")
     now, pauses = timezone.now(), []
     assert access.checks_due(now + timedelta(seconds=1)) == [domain.pk]
     for _ in range(12):

@@ -14,7 +14,7 @@ from portal.activity.events import Kind, publish, subscribe
 from portal.activity.stream import moved_within
 from portal.apps.access import usage_of
 from portal.apps.models import Instance
-from tests.portal.conftest import Crew
+from tests.portal.conftest import People
 
 
 async def heard(app_name: str, count: int, *, then: tuple[str, ...]) -> list[str]:
@@ -64,13 +64,13 @@ def test_an_outage_fails_nothing_and_is_reported_when_redis_is_back(
     events.client.cache_clear()
 
 
-def test_actions_announce_their_changes(committed_crew: Crew) -> None:
+def test_actions_announce_their_changes(committed_people: People) -> None:
     async def make_app() -> list[str]:
         kinds = []
         async for kind in subscribe("hello"):
             kinds.append(str(kind))
             if kind == Kind.RECONNECTED:
-                await asyncio.to_thread(_in_a_thread, committed_crew)
+                await asyncio.to_thread(_in_a_thread, committed_people)
             else:
                 return kinds
         return kinds
@@ -78,11 +78,11 @@ def test_actions_announce_their_changes(committed_crew: Crew) -> None:
     assert asyncio.run(asyncio.wait_for(make_app(), 10)) == ["reconnected", "app"]
 
 
-def _in_a_thread(crew: Crew) -> None:
+def _in_a_thread(people: People) -> None:
     from django.db import connection
 
     try:
-        crew.app()
+        people.app()
     finally:
         connection.close()
 

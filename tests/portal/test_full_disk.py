@@ -13,18 +13,18 @@ from django.test import Client
 
 from portal.middleware import refused_by_full_disk
 from portal.quotas.models import Quota
-from tests.portal.conftest import Crew, listening_portal
+from tests.portal.conftest import People, listening_portal
 
 
 @pytest.fixture
-def full_database(crew: Crew) -> Iterator[Crew]:
+def full_database(people: People) -> Iterator[People]:
     """Limit the pages of SQLite and fill them, which causes the same error as a full disk."""
-    Quota.objects.filter(team=crew.blue).update(apps=10_000)
+    Quota.objects.filter(team=people.blue).update(apps=10_000)
     with connection.cursor() as cursor:
         cursor.execute("PRAGMA page_count")
         pages = cursor.fetchone()[0]
         cursor.execute(f"PRAGMA max_page_count = {pages}")
-    yield crew
+    yield people
     with connection.cursor() as cursor:
         cursor.execute("PRAGMA max_page_count = 1073741823")
 
@@ -37,7 +37,7 @@ def until_full(client: Client, path: str, body: dict[str, str], **headers: str) 
     pytest.fail("the database never became full")
 
 
-def test_the_api_reports_a_full_database_in_json(full_database: Crew) -> None:
+def test_the_api_reports_a_full_database_in_json(full_database: People) -> None:
     client = Client(raise_request_exception=False, headers={"Authorization": f"Bearer {full_database.token(full_database.owner)}"})
     answer = until_full(client, "/api/v1/apps", {"team": "blue"})
     assert (answer.status_code, answer["Content-Type"]) == (507, "application/json")
@@ -45,7 +45,7 @@ def test_the_api_reports_a_full_database_in_json(full_database: Crew) -> None:
     assert "Running apps are not affected" in answer.json()["hint"]
 
 
-def test_a_page_reports_a_full_database(full_database: Crew) -> None:
+def test_a_page_reports_a_full_database(full_database: People) -> None:
     client = Client(raise_request_exception=False)
     client.force_login(full_database.owner)
     for number in range(2000):
@@ -57,7 +57,7 @@ def test_a_page_reports_a_full_database(full_database: Crew) -> None:
 
 
 @pytest.fixture(scope="module")
-def cramped_portal(redis_server: str, django_db_setup: None) -> Iterator[str]:
+def portal_with_small_disk(redis_server: str, django_db_setup: None) -> Iterator[str]:
     """Run a portal with a disk of one megabyte for uploads, in its own mount namespace that ends
     with it."""
     settings.INCOMING.mkdir(parents=True, exist_ok=True)
@@ -67,11 +67,13 @@ def cramped_portal(redis_server: str, django_db_setup: None) -> Iterator[str]:
 
 
 @pytest.mark.parametrize(("accept", "kind"), [("application/json", "application/json"), ("text/html", "text/html; charset=utf-8")])
-def test_an_upload_to_a_full_disk_is_refused_with_a_message(cramped_portal: str, committed_crew: Crew, accept: str, kind: str) -> None:
-    committed_crew.app()
-    headers = {"Authorization": f"Bearer {committed_crew.token(committed_crew.owner)}", "Accept": accept}
+def test_an_upload_to_a_full_disk_is_refused_with_a_message(
+    portal_with_small_disk: str, committed_people: People, accept: str, kind: str
+) -> None:
+    committed_people.app()
+    headers = {"Authorization": f"Bearer {committed_people.token(committed_people.owner)}", "Accept": accept}
     path = "/api/v1/apps/hello/builds" if accept == "application/json" else "/apps/hello/deploy"
-    with httpx.Client(base_url=cramped_portal, headers=headers, timeout=20) as client:
+    with httpx.Client(base_url=portal_with_small_disk, headers=headers, timeout=20) as client:
         for _ in range(3):
             answer = client.post(path, files={"archive": ("hello.zip", b"1" * (8 * 2**20), "application/zip")})
             assert (answer.status_code, answer.headers["Content-Type"]) == (507, kind)
@@ -79,8 +81,8 @@ def test_an_upload_to_a_full_disk_is_refused_with_a_message(cramped_portal: str,
         assert client.get("/api/v1/teams").status_code == 200, "and what came is gone"
 
 
-def test_an_unexpected_error_of_the_api_is_json_too(crew: Crew) -> None:
-    client = Client(headers={"Authorization": f"Bearer {crew.token(crew.owner)}"})
+def test_an_unexpected_error_of_the_api_is_json_too(people: People) -> None:
+    client = Client(headers={"Authorization": f"Bearer {people.token(people.owner)}"})
     missing = client.get("/api/v1/nowhere")
     assert (missing.status_code, missing["Content-Type"]) == (404, "application/json")
     assert missing.json()["error"] == "/api/v1/nowhere is not an address of the API."

@@ -17,8 +17,8 @@ from portal.builds.sources import path_of
 from portal.gitserver import repository
 from portal.quotas.models import Quota
 from portal.releases.models import Release
-from tests.portal.conftest import Crew
-from tests.portal.shipyard import Shipyard, submit_archive
+from tests.portal.conftest import People
+from tests.portal.shipyard import FakeWorkers, submit_archive
 
 
 class Checkout:
@@ -55,17 +55,17 @@ def checkout(tmp_path: Path, portal_url: str) -> Checkout:
 
 
 @pytest.fixture
-def app(committed_crew: Crew) -> App:
-    return committed_crew.app()
+def app(committed_people: People) -> App:
+    return committed_people.app()
 
 
 @pytest.fixture
-def token(committed_crew: Crew) -> str:
-    return committed_crew.token(committed_crew.owner)
+def token(committed_people: People) -> str:
+    return committed_people.token(committed_people.owner)
 
 
 def test_a_push_deploys_shows_the_build_log_and_ends_with_the_url(
-    checkout: Checkout, shipyard: Shipyard, app: App, token: str, committed_crew: Crew
+    checkout: Checkout, fake_workers: FakeWorkers, app: App, token: str, committed_people: People
 ) -> None:
     commit = checkout.commit("Say hello")
     pushed = checkout.push("hello", token)
@@ -77,45 +77,45 @@ def test_a_push_deploys_shows_the_build_log_and_ends_with_the_url(
     assert remote.index("-> Found a Procfile") < remote.index("-> Done") < remote.index("v1: start web.1")
     assert [line for line in remote if line][-1] == "http://hello.slipway.localhost:8080 is live."
     build = Build.objects.get()
-    assert (build.state, build.origin, build.created_by) == (BuildState.SUCCEEDED, Origin.GIT, committed_crew.owner)
+    assert (build.state, build.origin, build.created_by) == (BuildState.SUCCEEDED, Origin.GIT, committed_people.owner)
     assert build.description == f"{commit[:8]} Say hello"
     assert path_of(build.source).read_bytes()[257:262] == b"ustar"
 
 
-def test_a_failed_build_refuses_the_ref_with_the_reason(checkout: Checkout, shipyard: Shipyard, app: App, token: str) -> None:
+def test_a_failed_build_refuses_the_ref_with_the_reason(checkout: Checkout, fake_workers: FakeWorkers, app: App, token: str) -> None:
     checkout.commit()
-    shipyard.fails_with = "no version of flask matches 99"
+    fake_workers.fails_with = "no version of flask matches 99"
     pushed = checkout.push("hello", token)
     assert pushed.returncode != 0
     assert "remote: ! The build failed: no version of flask matches 99" in pushed.stderr
     assert "pre-receive hook declined" in pushed.stderr
     assert not checkout.git("ls-remote", checkout.remote("hello", token)).stdout
-    shipyard.fails_with = ""
+    fake_workers.fails_with = ""
     assert checkout.push("hello", token).returncode == 0, "the same commit can be pushed again"
 
 
-def test_a_failed_rollout_refuses_the_ref_with_the_reason(checkout: Checkout, shipyard: Shipyard, app: App, token: str) -> None:
+def test_a_failed_rollout_refuses_the_ref_with_the_reason(checkout: Checkout, fake_workers: FakeWorkers, app: App, token: str) -> None:
     checkout.commit()
-    shipyard.never_live = "web listens on 127.0.0.1:5000, not on 0.0.0.0:$PORT."
+    fake_workers.never_live = "web listens on 127.0.0.1:5000, not on 0.0.0.0:$PORT."
     pushed = checkout.push("hello", token)
     assert pushed.returncode != 0
     assert "v1 did not go live: web listens on 127.0.0.1:5000" in pushed.stderr
 
 
 def test_a_waiting_pusher_sees_the_position_and_a_superseded_one_sees_the_newer_build(
-    checkout: Checkout, shipyard: Shipyard, app: App, token: str, committed_crew: Crew
+    checkout: Checkout, fake_workers: FakeWorkers, app: App, token: str, committed_people: People
 ) -> None:
     checkout.commit()
-    shipyard.waits_for.clear()
-    submit_archive(committed_crew.owner, committed_crew.app("busy"))
+    fake_workers.waits_for.clear()
+    submit_archive(committed_people.owner, committed_people.app("busy"))
     _until(lambda: Build.objects.filter(state=BuildState.BUILDING).exists())
-    submit_archive(committed_crew.owner, committed_crew.app("second"))
+    submit_archive(committed_people.owner, committed_people.app("second"))
     pushed = threading.Thread(target=lambda: results.append(checkout.push("hello", token)))
     results: list[subprocess.CompletedProcess[str]] = []
     pushed.start()
     _until(lambda: Build.objects.filter(app=app).exists())
     time.sleep(2)  # the pusher gets a line once per second
-    newer = submit_archive(committed_crew.owner, app, b"newer")
+    newer = submit_archive(committed_people.owner, app, b"newer")
     pushed.join(60)
     assert results[0].returncode != 0
     assert "remote: 2nd in the queue, about 1 build before yours." in results[0].stderr
@@ -129,9 +129,9 @@ def _until(reached: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def test_the_pusher_sees_lines_while_the_build_runs(checkout: Checkout, shipyard: Shipyard, app: App, token: str) -> None:
+def test_the_pusher_sees_lines_while_the_build_runs(checkout: Checkout, fake_workers: FakeWorkers, app: App, token: str) -> None:
     checkout.commit()
-    shipyard.waits_for.clear()
+    fake_workers.waits_for.clear()
     environment = {"PATH": os.environ["PATH"], "HOME": str(checkout.folder)}
     command = ("git", "push", checkout.remote("hello", token), "main")
     push = subprocess.Popen(command, cwd=checkout.folder, env=environment, stderr=subprocess.PIPE, text=True)
@@ -140,14 +140,14 @@ def test_the_pusher_sees_lines_while_the_build_runs(checkout: Checkout, shipyard
         if "Found a Procfile" in line:
             break
     assert Build.objects.get().state == BuildState.BUILDING
-    shipyard.waits_for.set()
+    fake_workers.waits_for.set()
     push.stderr.read()
     assert push.wait(20) == 0
 
 
-def test_a_pusher_who_disconnects_does_not_stop_the_deploy(checkout: Checkout, shipyard: Shipyard, app: App, token: str) -> None:
+def test_a_pusher_who_disconnects_does_not_stop_the_deploy(checkout: Checkout, fake_workers: FakeWorkers, app: App, token: str) -> None:
     commit = checkout.commit()
-    shipyard.waits_for.clear()
+    fake_workers.waits_for.clear()
     environment = {"PATH": os.environ["PATH"], "HOME": str(checkout.folder)}
     command = ("git", "push", checkout.remote("hello", token), "main")
     push = subprocess.Popen(command, cwd=checkout.folder, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
@@ -157,7 +157,7 @@ def test_a_pusher_who_disconnects_does_not_stop_the_deploy(checkout: Checkout, s
             break
     push.kill()
     push.wait(10)
-    shipyard.waits_for.set()
+    fake_workers.waits_for.set()
     refs = ""
     deadline = time.monotonic() + 20
     while commit not in refs and time.monotonic() < deadline:
@@ -167,7 +167,7 @@ def test_a_pusher_who_disconnects_does_not_stop_the_deploy(checkout: Checkout, s
     assert commit in refs, "the ref follows the deploy"
 
 
-def test_only_main_is_deployed_and_other_pushes_get_a_hint(checkout: Checkout, shipyard: Shipyard, app: App, token: str) -> None:
+def test_only_main_is_deployed_and_other_pushes_get_a_hint(checkout: Checkout, fake_workers: FakeWorkers, app: App, token: str) -> None:
     checkout.commit()
     checkout.git("branch", "feature")
     pushed = checkout.push("hello", token, "feature")
@@ -181,12 +181,12 @@ def test_only_main_is_deployed_and_other_pushes_get_a_hint(checkout: Checkout, s
     assert "cannot be deleted" in checkout.push("hello", token, ":main").stderr
 
 
-def test_a_branch_called_master_deploys_too(checkout: Checkout, shipyard: Shipyard, app: App, token: str) -> None:
+def test_a_branch_called_master_deploys_too(checkout: Checkout, fake_workers: FakeWorkers, app: App, token: str) -> None:
     checkout.commit()
     assert checkout.push("hello", token, "main:master").returncode == 0
 
 
-def test_a_rewritten_history_deploys_by_force(checkout: Checkout, shipyard: Shipyard, app: App, token: str) -> None:
+def test_a_rewritten_history_deploys_by_force(checkout: Checkout, fake_workers: FakeWorkers, app: App, token: str) -> None:
     checkout.commit("One")
     assert checkout.push("hello", token).returncode == 0
     checkout.git("commit", "--quiet", "--amend", "--message", "Another")
@@ -195,7 +195,7 @@ def test_a_rewritten_history_deploys_by_force(checkout: Checkout, shipyard: Ship
     assert Build.objects.count() == 2
 
 
-def test_what_was_pushed_can_be_cloned(checkout: Checkout, shipyard: Shipyard, app: App, token: str) -> None:
+def test_what_was_pushed_can_be_cloned(checkout: Checkout, fake_workers: FakeWorkers, app: App, token: str) -> None:
     checkout.commit("One")
     assert checkout.push("hello", token).returncode == 0
     checkout.git("clone", "--quiet", checkout.remote("hello", token), "copy")
@@ -203,17 +203,19 @@ def test_what_was_pushed_can_be_cloned(checkout: Checkout, shipyard: Shipyard, a
 
 
 def test_a_wrong_token_is_asked_for_again_and_a_strangers_token_sees_no_app(
-    checkout: Checkout, app: App, token: str, committed_crew: Crew
+    checkout: Checkout, app: App, token: str, committed_people: People
 ) -> None:
     checkout.commit()
     assert "Authentication failed" in checkout.push("hello", "slip_wrong").stderr
     assert "Git needs one of your tokens" in checkout.push("hello", "slip_wrong").stderr
-    strangers = checkout.push("hello", committed_crew.token(committed_crew.stranger))
+    strangers = checkout.push("hello", committed_people.token(committed_people.stranger))
     assert "App hello does not exist, or you do not have access to it" in strangers.stderr
     assert "not found" in checkout.push("nothing", token).stderr
 
 
-def test_a_team_over_its_quota_is_refused_with_limit_use_and_admins(checkout: Checkout, shipyard: Shipyard, app: App, token: str) -> None:
+def test_a_team_over_its_quota_is_refused_with_limit_use_and_admins(
+    checkout: Checkout, fake_workers: FakeWorkers, app: App, token: str
+) -> None:
     checkout.commit()
     Quota.objects.update(instances=0)
     pushed = checkout.push("hello", token)
@@ -223,15 +225,15 @@ def test_a_team_over_its_quota_is_refused_with_limit_use_and_admins(checkout: Ch
     assert not Build.objects.exists()
 
 
-def test_a_refused_push_leaves_no_objects_behind(checkout: Checkout, shipyard: Shipyard, app: App, token: str) -> None:
+def test_a_refused_push_leaves_no_objects_behind(checkout: Checkout, fake_workers: FakeWorkers, app: App, token: str) -> None:
     checkout.commit(Procfile="web: x\n" + "y" * 5000)
-    shipyard.fails_with = "no"
+    fake_workers.fails_with = "no"
     checkout.push("hello", token)
     objects = [path for path in (repository.path_of(app) / "objects").rglob("*") if path.is_file()]
     assert objects == []
 
 
-def test_a_push_larger_than_gits_buffer_is_sent_in_chunks(checkout: Checkout, shipyard: Shipyard, app: App, token: str) -> None:
+def test_a_push_larger_than_gits_buffer_is_sent_in_chunks(checkout: Checkout, fake_workers: FakeWorkers, app: App, token: str) -> None:
     (checkout.folder / "noise").write_bytes(os.urandom(8 * 2**20))
     checkout.commit()
     pushed = checkout.push("hello", token)
@@ -239,15 +241,17 @@ def test_a_push_larger_than_gits_buffer_is_sent_in_chunks(checkout: Checkout, sh
     assert path_of(Build.objects.get().source).stat().st_size > 8 * 2**20
 
 
-def test_two_simultaneous_pushes_both_end(checkout: Checkout, shipyard: Shipyard, app: App, committed_crew: Crew, token: str) -> None:
-    other = committed_crew.app("other")
+def test_two_simultaneous_pushes_both_end(
+    checkout: Checkout, fake_workers: FakeWorkers, app: App, committed_people: People, token: str
+) -> None:
+    other = committed_people.app("other")
     checkout.commit()
     ends: dict[str, int] = {}
 
     def push(name: str, person: Person) -> None:
         ends[name] = checkout.push(name, token).returncode
 
-    threads = [threading.Thread(target=push, args=(name, committed_crew.owner)) for name in ("hello", other.name)]
+    threads = [threading.Thread(target=push, args=(name, committed_people.owner)) for name in ("hello", other.name)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -15,9 +15,9 @@ from portal.apps.models import App
 from portal.builds.models import Build
 from portal.gitserver import repository
 from runtime.containers.cgroup import PORTAL, Cgroups
-from tests.portal.conftest import Crew
+from tests.portal.conftest import People
 from tests.portal.packs import Pack, Peak, Pushed, body_of, push, watched
-from tests.portal.shipyard import Shipyard
+from tests.portal.shipyard import FakeWorkers
 from tests.portal.test_git import Checkout
 
 MIB = 2**20
@@ -42,11 +42,11 @@ def subtrees(portal_groups: Cgroups) -> list[Path]:
 
 
 @pytest.fixture
-def target(portal_url: str, committed_crew: Crew, shipyard: Shipyard, subtrees: list[Path]) -> Iterator[Target]:
+def target(portal_url: str, committed_people: People, fake_workers: FakeWorkers, subtrees: list[Path]) -> Iterator[Target]:
     """Check after each test that the limit was not reached and that nothing is left."""
-    app = committed_crew.app()
+    app = committed_people.app()
     with watched(subtrees) as peak:
-        yield Target(portal_url, app, committed_crew.token(committed_crew.owner), peak)
+        yield Target(portal_url, app, committed_people.token(committed_people.owner), peak)
     assert peak.groups, "git ran in no group"
     assert peak.bytes <= settings.PUSH_MEMORY
     until_nothing_is_left(subtrees, repository.path_of(app))
@@ -79,14 +79,14 @@ def test_trees_that_name_ten_billion_files_are_refused_before_they_are_written(t
 
 
 def test_a_delta_of_three_gigabytes_ends_at_the_limit_while_another_team_pushes(
-    target: Target, committed_crew: Crew, tmp_path: Path
+    target: Target, committed_people: People, tmp_path: Path
 ) -> None:
     pack = Pack()
     commit = pack.commit(pack.tree([("100644", b"boom", pack.repeated(os.urandom(4095) * 4096, 192))]))
     checkout = Checkout(tmp_path, target.portal)
     checkout.commit()
-    create_app(committed_crew.stranger, team=committed_crew.red, name="neighbour")
-    token = committed_crew.token(committed_crew.stranger)
+    create_app(committed_people.stranger, team=committed_people.red, name="neighbour")
+    token = committed_people.token(committed_people.stranger)
     neighbour = subprocess.Popen(
         ("git", "push", checkout.remote("neighbour", token), "main"),
         cwd=tmp_path,

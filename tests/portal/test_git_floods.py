@@ -21,22 +21,22 @@ from portal.gitserver import allowances, leftovers, repository, slots
 from portal.gitserver.slots import Kind, Limit, Slots
 from portal.quotas.models import Quota
 from runtime.containers.cgroup import PORTAL, Cgroups
-from tests.portal.conftest import Crew, listening_portal
+from tests.portal.conftest import People, listening_portal
 from tests.portal.packs import Pack, body_of, groups_in, push
-from tests.portal.shipyard import Shipyard
+from tests.portal.shipyard import FakeWorkers
 from tests.portal.test_git import Checkout
 
 MIB = 2**20
 
 
 @pytest.fixture
-def app(committed_crew: Crew) -> App:
-    return committed_crew.app()
+def app(committed_people: People) -> App:
+    return committed_people.app()
 
 
 @pytest.fixture
-def token(committed_crew: Crew) -> str:
-    return committed_crew.token(committed_crew.owner)
+def token(committed_people: People) -> str:
+    return committed_people.token(committed_people.owner)
 
 
 def small_push(message: bytes = b"Hello\n", *, ballast: int = 0) -> bytes:
@@ -56,9 +56,9 @@ def hold(limits: list[Limit]) -> list[Slots]:
 
 
 def test_a_push_over_the_limit_is_refused_with_a_reason_and_a_time(
-    portal_url: str, app: App, token: str, committed_crew: Crew, tmp_path: Path
+    portal_url: str, app: App, token: str, committed_people: People, tmp_path: Path
 ) -> None:
-    held = hold(allowances.open_pushes(app, committed_crew.owner))
+    held = hold(allowances.open_pushes(app, committed_people.owner))
     assert len(held) == allowances.MOST_OPEN
     try:
         checkout = Checkout(tmp_path, portal_url)
@@ -72,8 +72,10 @@ def test_a_push_over_the_limit_is_refused_with_a_reason_and_a_time(
             each.free()
 
 
-def test_a_push_waits_for_a_slot_and_then_deploys(portal_url: str, shipyard: Shipyard, app: App, token: str, committed_crew: Crew) -> None:
-    held = hold(allowances.unpacking(app, committed_crew.owner))
+def test_a_push_waits_for_a_slot_and_then_deploys(
+    portal_url: str, fake_workers: FakeWorkers, app: App, token: str, committed_people: People
+) -> None:
+    held = hold(allowances.unpacking(app, committed_people.owner))
     assert len(held) == 2
     threading.Timer(2, held[0].free).start()
     pushed = push(portal_url, "hello", token, small_push())
@@ -82,20 +84,20 @@ def test_a_push_waits_for_a_slot_and_then_deploys(portal_url: str, shipyard: Shi
     assert pushed.seconds > 1.5
 
 
-def test_a_push_that_waits_too_long_for_a_slot_is_refused(app: App, committed_crew: Crew) -> None:
-    held = hold(allowances.unpacking(app, committed_crew.owner))
-    assert asyncio.run(slots.wait(allowances.unpacking(app, committed_crew.owner), patience=0.3)) is None
+def test_a_push_that_waits_too_long_for_a_slot_is_refused(app: App, committed_people: People) -> None:
+    held = hold(allowances.unpacking(app, committed_people.owner))
+    assert asyncio.run(slots.wait(allowances.unpacking(app, committed_people.owner), patience=0.3)) is None
     held[0].free()
-    held.append(slots.take(allowances.unpacking(app, committed_crew.owner)) or pytest.fail("the slot was not freed"))
+    held.append(slots.take(allowances.unpacking(app, committed_people.owner)) or pytest.fail("the slot was not freed"))
     for held_slots in held[1:]:
         held_slots.free()
 
 
-def test_a_person_with_two_teams_has_one_limit(committed_crew: Crew) -> None:
-    first = committed_crew.app()
-    second = create_app(committed_crew.owner, team=create_team(committed_crew.owner, name="green"), name="second")
-    held = hold(allowances.unpacking(first, committed_crew.owner))
-    assert slots.take(allowances.unpacking(second, committed_crew.owner)) is None
+def test_a_person_with_two_teams_has_one_limit(committed_people: People) -> None:
+    first = committed_people.app()
+    second = create_app(committed_people.owner, team=create_team(committed_people.owner, name="green"), name="second")
+    held = hold(allowances.unpacking(first, committed_people.owner))
+    assert slots.take(allowances.unpacking(second, committed_people.owner)) is None
     for held_slots in held:
         held_slots.free()
 
@@ -115,10 +117,10 @@ def test_a_slot_is_held_as_long_as_a_program_has_it() -> None:
 
 
 def test_nothing_is_left_of_a_killed_portal_after_the_next_start(
-    redis_server: str, shipyard: Shipyard, app: App, token: str, portal_groups: Cgroups
+    redis_server: str, fake_workers: FakeWorkers, app: App, token: str, portal_groups: Cgroups
 ) -> None:
     subtrees = [root / PORTAL for root in portal_groups.held]
-    shipyard.waits_for.clear()
+    fake_workers.waits_for.clear()
     with listening_portal() as url:
         cut = threading.Thread(target=lambda: _push_cut(url, token))
         cut.start()
@@ -145,8 +147,8 @@ def _push_cut(url: str, token: str) -> None:
         push(url, "hello", token, small_push())
 
 
-def test_a_repository_with_a_writer_is_not_cleaned(committed_crew: Crew) -> None:
-    app = committed_crew.app()
+def test_a_repository_with_a_writer_is_not_cleaned(committed_people: People) -> None:
+    app = committed_people.app()
     draft = repository.path_of(app) / "objects" / "tmp_objdir-incoming-x"
     draft.mkdir(parents=True)
     writer = slots.take([allowances.writing(app)])
@@ -158,7 +160,9 @@ def test_a_repository_with_a_writer_is_not_cleaned(committed_crew: Crew) -> None
     repository.remove(app)
 
 
-def test_repositories_count_as_disk_usage_of_the_team(portal_url: str, shipyard: Shipyard, app: App, token: str, tmp_path: Path) -> None:
+def test_repositories_count_as_disk_usage_of_the_team(
+    portal_url: str, fake_workers: FakeWorkers, app: App, token: str, tmp_path: Path
+) -> None:
     Quota.objects.update(disk=18 * MIB, disk_per_instance=15 * MIB)
     assert "ok refs/heads/main" in push(portal_url, "hello", token, small_push(ballast=3 * MIB)).report
     assert repository.size_of(repository.path_of(app)) > 3 * MIB
@@ -168,7 +172,7 @@ def test_repositories_count_as_disk_usage_of_the_team(portal_url: str, shipyard:
     assert "remote: The quota of team blue is 18 MiB of disk in total. It uses 15 MiB; the change would need 18" in output
 
 
-def test_a_pack_larger_than_the_teams_disk_is_cut_off(portal_url: str, shipyard: Shipyard, app: App, token: str) -> None:
+def test_a_pack_larger_than_the_teams_disk_is_cut_off(portal_url: str, fake_workers: FakeWorkers, app: App, token: str) -> None:
     Quota.objects.update(disk=MIB, disk_per_instance=MIB)
     pushed = push(portal_url, "hello", token, small_push(ballast=3 * MIB))
     assert "! The sent data is larger than 9" in pushed.said
@@ -176,7 +180,7 @@ def test_a_pack_larger_than_the_teams_disk_is_cut_off(portal_url: str, shipyard:
     _until(lambda: not [path for path in repository.path_of(app).glob("objects/**/*") if path.is_file()], "a part of the pack stays")
 
 
-def test_many_packs_are_joined(portal_url: str, shipyard: Shipyard, app: App, token: str) -> None:
+def test_many_packs_are_joined(portal_url: str, fake_workers: FakeWorkers, app: App, token: str) -> None:
     path = repository.path_of(app)
     assert "ok refs/heads/main" in push(portal_url, "hello", token, small_push()).report
     for number in range(35):

@@ -23,7 +23,7 @@ from portal.releases.declared import Declared, Health
 from runtime.builds import appfile_toml
 from runtime.errors import BadSource
 from runtime.health import CheckKind, HealthCheck
-from tests.portal.conftest import Crew
+from tests.portal.conftest import People
 from tests.portal.pages import fleet
 from tests.portal.shipyard import roll_out, submit_archive
 from tests.portal.test_api import Caller
@@ -33,10 +33,10 @@ FORM = {"kind": "http", "path": "/", "command": "", "timeout": "5", "interval": 
 OF_DOCKERFILE: dict[str, Any] = {**fleet.APP_FILE["health"], "kind": "command", "command": ["./well"], "words": "`./well`"}
 
 
-def live_app(crew: Crew, **said: Any) -> App:
+def live_app(people: People, **said: Any) -> App:
     """Create a live app with checks from its manifest and its Dockerfile, if any."""
-    app = crew.app()
-    build = submit_archive(crew.owner, app)
+    app = people.app()
+    build = submit_archive(people.owner, app)
     builds.mark_building(build)
     file = {**fleet.APP_FILE, "crons": [], "health": None, "image_health": None, **said}
     rollout = builds.succeed(build, "sha256:" + "0" * 64, {"web": "run"}, file)
@@ -54,23 +54,23 @@ def check_for_node(app: App) -> HealthCheck:
 
 
 @pytest.fixture
-def owner(crew: Crew) -> Caller:
-    return Caller(crew.token(crew.owner))
+def owner(people: People) -> Caller:
+    return Caller(people.token(people.owner))
 
 
 @pytest.fixture
-def browser(crew: Crew) -> Client:
+def browser(people: People) -> Client:
     client = Client()
-    client.force_login(crew.owner)
+    client.force_login(people.owner)
     return client
 
 
-def test_the_default_of_the_portal_is_the_default_of_the_node(crew: Crew) -> None:
-    assert check_for_node(live_app(crew)) == HealthCheck()
+def test_the_default_of_the_portal_is_the_default_of_the_node(people: People) -> None:
+    assert check_for_node(live_app(people)) == HealthCheck()
 
 
-def test_a_command_from_the_page_is_the_command_that_the_node_runs(crew: Crew, browser: Client) -> None:
-    app = live_app(crew)
+def test_a_command_from_the_page_is_the_command_that_the_node_runs(people: People, browser: Client) -> None:
+    app = live_app(people)
     typed = {"kind": "command", "command": "python manage.py check --deploy", "timeout": "2.5", "interval": "60", "attempts": "5"}
     answer = browser.post("/apps/hello/settings/health", {**FORM, **typed, "start_period": "120"}, follow=True)
     assert "For instances that start from now on it is `python manage.py check --deploy`." in answer.content.decode()
@@ -90,8 +90,8 @@ def test_a_command_from_the_page_is_the_command_that_the_node_runs(crew: Crew, b
     )
 
 
-def test_an_empty_field_is_the_default_and_fields_of_other_kinds_are_kept(crew: Crew, browser: Client) -> None:
-    app = live_app(crew)
+def test_an_empty_field_is_the_default_and_fields_of_other_kinds_are_kept(people: People, browser: Client) -> None:
+    app = live_app(people)
     browser.post("/apps/hello/settings/health", {**FORM, "path": "/up", "command": "./well", "attempts": "7"})
     browser.post("/apps/hello/settings/health", {"kind": "tcp", "path": "/up", "command": "./well"})
     assert check_for_node(app) == HealthCheck(kind=CheckKind.TCP)
@@ -128,17 +128,17 @@ def test_the_page_accepts_the_same_numbers_as_the_manifest(field: str) -> None:
 @pytest.mark.parametrize(
     ("file", "page", "image", "source"), [(1, 1, 1, "file"), (0, 1, 1, "settings"), (0, 0, 1, "dockerfile"), (0, 0, 0, "default")]
 )
-def test_precedence_is_manifest_settings_dockerfile(crew: Crew, file: int, page: int, image: int, source: str) -> None:
-    app = crew.app()
+def test_precedence_is_manifest_settings_dockerfile(people: People, file: int, page: int, image: int, source: str) -> None:
+    app = people.app()
     if page:
-        actions.set_health(crew.owner, app=app, changes={"kind": "tcp"})
+        actions.set_health(people.owner, app=app, changes={"kind": "tcp"})
     of_file, of_image = Health.of(fleet.APP_FILE["health"]), Health.of(OF_DOCKERFILE)
     declared = Declared(health=of_file if file else None, image_health=of_image if image else None)
     assert counting_for(app, declared).source == source
 
 
-def test_a_check_in_the_settings_replaces_the_dockerfiles_check_until_it_is_removed(crew: Crew, browser: Client) -> None:
-    app = live_app(crew, image_health=OF_DOCKERFILE)
+def test_a_check_in_the_settings_replaces_the_dockerfiles_check_until_it_is_removed(people: People, browser: Client) -> None:
+    app = live_app(people, image_health=OF_DOCKERFILE)
     page = browser.get("/apps/hello/settings").content.decode()
     assert "Active check: HEALTHCHECK of the Dockerfile:" in page
     assert 'name="remove"' not in page[page.index('id="health"') : page.index('id="danger"')]
@@ -151,8 +151,8 @@ def test_a_check_in_the_settings_replaces_the_dockerfiles_check_until_it_is_remo
     assert audit_of_app(app)[0].text == "removed the health check of the settings"
 
 
-def test_the_page_shows_that_the_manifest_has_precedence(crew: Crew, browser: Client) -> None:
-    live_app(crew, health=fleet.APP_FILE["health"])
+def test_the_page_shows_that_the_manifest_has_precedence(people: People, browser: Client) -> None:
+    live_app(people, health=fleet.APP_FILE["health"])
     page = browser.post("/apps/hello/settings/health", {**FORM, "kind": "tcp"}, follow=True).content.decode()
     assert "slipway.toml has precedence: GET /healthz." in page
     assert "Active check: from slipway.toml:" in page
@@ -198,8 +198,10 @@ def test_an_invalid_value_is_refused_at_its_field(field: str, value: object, say
         ({"attempts": "2.5"}, "attempts", "This is not a whole number. From 1 to 100. Empty: 3."),
     ],
 )
-def test_the_page_keeps_the_input_and_marks_the_field(crew: Crew, browser: Client, typed: dict[str, str], field: str, says: str) -> None:
-    app = crew.app()
+def test_the_page_keeps_the_input_and_marks_the_field(
+    people: People, browser: Client, typed: dict[str, str], field: str, says: str
+) -> None:
+    app = people.app()
     answer = browser.post("/apps/hello/settings/health", {**FORM, **typed})
     page = answer.content.decode()
     assert answer.status_code == 422
@@ -209,8 +211,8 @@ def test_the_page_keeps_the_input_and_marks_the_field(crew: Crew, browser: Clien
     assert health_of(app) is None
 
 
-def test_the_api_shows_the_source_and_changes_only_what_is_sent(crew: Crew, owner: Caller) -> None:
-    app = live_app(crew, image_health=OF_DOCKERFILE)
+def test_the_api_shows_the_source_and_changes_only_what_is_sent(people: People, owner: Caller) -> None:
+    app = live_app(people, image_health=OF_DOCKERFILE)
     status, answer = owner("get", "/apps/hello/health")
     assert (status, answer["source"], answer["counts"]["check"], answer["settings"]) == (200, "dockerfile", "`./well`", None)
     status, answer = owner("patch", "/apps/hello/health", {"kind": "tcp", "interval": 2})
@@ -247,8 +249,8 @@ def test_the_api_shows_the_source_and_changes_only_what_is_sent(crew: Crew, owne
     assert owner("get", "/apps/hello/health")[1]["source"] == "dockerfile"
 
 
-def test_an_empty_or_identical_change_has_no_effect(crew: Crew, owner: Caller) -> None:
-    app = crew.app()
+def test_an_empty_or_identical_change_has_no_effect(people: People, owner: Caller) -> None:
+    app = people.app()
     assert owner("patch", "/apps/hello/health", {})[1]["settings"] is None
     for _ in range(2):
         owner("patch", "/apps/hello/health", {"path": "/up"})
@@ -267,16 +269,16 @@ def test_the_openapi_document_has_the_schemas(db: None) -> None:
     assert set(contract["components"]["schemas"]["HealthIn"]["properties"]) == set(FORM)
 
 
-def test_other_teams_can_neither_see_nor_change_it(crew: Crew) -> None:
-    app = crew.app()
-    caller = Caller(crew.token(crew.stranger))
+def test_other_teams_can_neither_see_nor_change_it(people: People) -> None:
+    app = people.app()
+    caller = Caller(people.token(people.stranger))
     assert caller("get", "/apps/hello/health")[0] == 404
     assert caller("patch", "/apps/hello/health", {"kind": "tcp"})[0] == 404
     assert caller("delete", "/apps/hello/health")[0] == 404
     with pytest.raises(NotAllowed):
-        actions.set_health(crew.stranger, app=app, changes={"kind": "tcp"})
+        actions.set_health(people.stranger, app=app, changes={"kind": "tcp"})
     with pytest.raises(NotAllowed):
-        actions.unset_health(crew.stranger, app=app)
+        actions.unset_health(people.stranger, app=app)
     assert not HealthSettings.objects.exists()
 
 

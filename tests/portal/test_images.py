@@ -19,14 +19,14 @@ from portal.images.facts import ImageView, picture
 from portal.images.models import ImageJob, ImageLayer, ImageTag, JobState
 from portal.images.sums import compared, summed
 from portal.releases.models import Release
-from tests.portal.conftest import Crew
+from tests.portal.conftest import People
 from tests.portal.pages.images import CHANGES, answer, image
 from tests.portal.shipyard import deploy, submit_archive
 from tests.portal.test_api import Caller
 
 
-def released(crew: Crew, app: App, number: int) -> Release:
-    build: Build = submit_archive(crew.owner if app.team == crew.blue else crew.stranger, app, f"{app.name} {number}".encode())
+def released(people: People, app: App, number: int) -> Release:
+    build: Build = submit_archive(people.owner if app.team == people.blue else people.stranger, app, f"{app.name} {number}".encode())
     rollout = deploy(build, image=image(app.name, number))
     assert rollout is not None
     app.refresh_from_db()
@@ -38,16 +38,16 @@ def instance(app: App) -> Instance:
 
 
 @pytest.fixture
-def shop(crew: Crew) -> App:
+def shop(people: People) -> App:
     """An app with two releases. `docs-site` is of the same team with the same base, `chat` is of
     another team."""
-    app = crew.app("shop")
+    app = people.app("shop")
     for number in (1, 2):
-        released(crew, app, number)
-    released(crew, crew.app("docs-site"), 3)
+        released(people, app, number)
+    released(people, people.app("docs-site"), 3)
     from portal.apps.actions import create_app
 
-    released(crew, create_app(crew.stranger, team=crew.red, name="chat"), 4)
+    released(people, create_app(people.stranger, team=people.red, name="chat"), 4)
     return app
 
 
@@ -66,34 +66,34 @@ def test_a_layer_lists_the_teams_apps_by_name_and_others_as_a_number(shop: App) 
     assert (view(shop, "v2").own, view(shop, "v2").shared) == (code.facts.size, view(shop, "v2").size - code.facts.size)
 
 
-def test_a_deleted_image_shares_nothing(shop: App, crew: Crew) -> None:
+def test_a_deleted_image_shares_nothing(shop: App, people: People) -> None:
     docs = App.objects.get(name="docs-site")
     docs.deleted_at = timezone.now()
     docs.save()
     assert view(shop, "v2").layers[2].apps == ()
 
 
-def test_the_picture_puts_apps_that_share_all_below_on_one_block(shop: App, crew: Crew) -> None:
-    (ground,) = picture(live_views(images_of(crew.owner)))
+def test_the_picture_puts_apps_that_share_all_below_on_one_block(shop: App, people: People) -> None:
+    (ground,) = picture(live_views(images_of(people.owner)))
     assert (ground.name, ground.apps, ground.others) == ("debian-13", ("docs-site", "shop"), 1)
     (python,) = ground.above
     assert python.name == "python-3.13"
     assert [(block.name, block.tops) for block in python.above] == [("App code", ("docs-site",)), (python.above[1].name, ())]
     assert python.above[1].above[0].tops == ("shop",)
-    sums = summed(list(live_views(images_of(crew.owner)).values()))
+    sums = summed(list(live_views(images_of(people.owner)).values()))
     assert sums.stored < sums.alone
     assert sums.layers == 5
 
 
-def test_small_layers_of_a_long_chain_are_drawn_as_one_block(crew: Crew) -> None:
-    app = crew.app("shop")
-    release = released(crew, app, 1)
+def test_small_layers_of_a_long_chain_are_drawn_as_one_block(people: People) -> None:
+    app = people.app("shop")
+    release = released(people, app, 1)
     row = ImageLayer.objects.filter(image__digest=release.image, position=0).get().image
     ImageLayer.objects.bulk_create(
         ImageLayer(image=row, position=10 + number, diff_id=f"sha256:{number}", digest=f"sha256:{number}", size=10 + number, unpacked=0)
         for number in range(20)
     )
-    (block,) = picture(live_views(images_of(crew.owner)))
+    (block,) = picture(live_views(images_of(people.owner)))
     drawn = []
     while True:
         drawn.append((block.name, block.more))
@@ -112,8 +112,8 @@ def test_the_layers_of_two_images_are_compared_immediately(shop: App) -> None:
     assert compared(None, view(shop, "v2")) is None
 
 
-def test_a_job_is_done_once_by_the_node_and_then_answered_from_its_row(shop: App, crew: Crew) -> None:
-    owner, before, after = crew.owner, named(shop, "v1"), named(shop, "v2")
+def test_a_job_is_done_once_by_the_node_and_then_answered_from_its_row(shop: App, people: People) -> None:
+    owner, before, after = people.owner, named(shop, "v1"), named(shop, "v2")
     job = actions.compare(owner, before=before, after=after)
     assert actions.compare(owner, before=before, after=after) == job
     assert "Comparing" in jobs.sentence_of(job)
@@ -128,23 +128,23 @@ def test_a_job_is_done_once_by_the_node_and_then_answered_from_its_row(shop: App
     answer(first, CHANGES)
     assert actions.look_at_instance(owner, instance=web) != first, "an instance goes on writing"
     with pytest.raises(NotAllowed):
-        actions.compare(crew.stranger, before=before, after=after)
+        actions.compare(people.stranger, before=before, after=after)
 
 
-def test_the_open_jobs_of_a_team_are_limited(shop: App, crew: Crew) -> None:
+def test_the_open_jobs_of_a_team_are_limited(shop: App, people: People) -> None:
     for number in range(actions.MOST_OPEN):
         actions.commit(
-            crew.owner,
+            people.owner,
             instance=Instance.objects.create(id=f"w{number}", app=shop, process="web", release_number=1, node="n", state="live"),
             tag="x",
             deploy=False,
         )
     with pytest.raises(Conflict, match="4 open image jobs"):
-        actions.save(crew.owner, image=named(shop, "v1"), form="oci-archive")
+        actions.save(people.owner, image=named(shop, "v1"), form="oci-archive")
 
 
-def test_a_commit_tags_an_image_and_can_make_a_release(shop: App, crew: Crew) -> None:
-    job = actions.commit(crew.owner, instance=instance(shop), tag="with-data", deploy=True)
+def test_a_commit_tags_an_image_and_can_make_a_release(shop: App, people: People) -> None:
+    job = actions.commit(people.owner, instance=instance(shop), tag="with-data", deploy=True)
     digest = image("shop", 99)
     assert actions.begin(job)
     assert actions.finish_commit(job, digest, 5000)
@@ -153,34 +153,34 @@ def test_a_commit_tags_an_image_and_can_make_a_release(shop: App, crew: Crew) ->
     release = Release.objects.get(app=shop, number=3)
     assert (release.image, release.processes) == (digest, Release.objects.get(app=shop, number=2).processes)
     assert jobs.sentence_of(job) == "Saved as with-data, and deployed as v3."
-    assert image_for(crew.owner, "shop", "with-data").digest == digest
+    assert image_for(people.owner, "shop", "with-data").digest == digest
 
 
-def test_a_tag_keeps_an_image_after_its_release_and_its_name_is_validated(shop: App, crew: Crew, settings: object) -> None:
+def test_a_tag_keeps_an_image_after_its_release_and_its_name_is_validated(shop: App, people: People, settings: object) -> None:
     settings.KEPT_RELEASES = 1  # type: ignore[attr-defined]  # pytest-django's settings accept any name
     assert not named(shop, "v1").is_kept
     with pytest.raises(Conflict, match="has been deleted"):
-        actions.add_tag(crew.owner, image=named(shop, "v1"), tag="old")
-    actions.add_tag(crew.owner, image=named(shop, "v2"), tag="good")
-    released(crew, shop, 7)
+        actions.add_tag(people.owner, image=named(shop, "v1"), tag="old")
+    actions.add_tag(people.owner, image=named(shop, "v2"), tag="good")
+    released(people, shop, 7)
     assert named(shop, "v2").is_kept
-    assert actions.deploy(crew.owner, image=named(shop, "good")).release.image == named(shop, "v2").digest
+    assert actions.deploy(people.owner, image=named(shop, "good")).release.image == named(shop, "v2").digest
     for name in ("v3", "build-1", "latest", "Upper", "a/b", "", "-x", "x" * 65):
         with pytest.raises(ValueRefused):
-            actions.add_tag(crew.owner, image=named(shop, "good"), tag=name)
+            actions.add_tag(people.owner, image=named(shop, "good"), tag=name)
     ImageTag.objects.bulk_create(ImageTag(app=shop, name=f"t{number}", digest="sha256:0") for number in range(actions.MOST_TAGS - 1))
     with pytest.raises(Conflict, match="20 tags"):
-        actions.add_tag(crew.owner, image=named(shop, "good"), tag="more")
-    actions.remove_tag(crew.owner, app=shop, tag="good")
+        actions.add_tag(people.owner, image=named(shop, "good"), tag="more")
+    actions.remove_tag(people.owner, app=shop, tag="good")
     with pytest.raises(NotFound):
         named(shop, "good")
 
 
-def test_results_and_archives_are_deleted_after_their_time(shop: App, crew: Crew) -> None:
+def test_results_and_archives_are_deleted_after_their_time(shop: App, people: People) -> None:
     settings.DOWNLOADS.mkdir(exist_ok=True)
     saved, compared_ = (
-        actions.save(crew.owner, image=named(shop, "v1"), form="oci-archive"),
-        actions.look_at_instance(crew.owner, instance=instance(shop)),
+        actions.save(people.owner, image=named(shop, "v1"), form="oci-archive"),
+        actions.look_at_instance(people.owner, instance=instance(shop)),
     )
     for job in (saved, compared_):
         answer(job, {"filename": "shop-v1-oci.tar", "bytes": 3})
@@ -191,9 +191,9 @@ def test_results_and_archives_are_deleted_after_their_time(shop: App, crew: Crew
     assert list(ImageJob.objects.all()) == [compared_]
 
 
-def test_the_api_from_list_to_download(shop: App, crew: Crew) -> None:
+def test_the_api_from_list_to_download(shop: App, people: People) -> None:
     settings.DOWNLOADS.mkdir(exist_ok=True)
-    owner, stranger = Caller(crew.token(crew.owner)), Caller(crew.token(crew.stranger))
+    owner, stranger = Caller(people.token(people.owner)), Caller(people.token(people.stranger))
     lines = owner("get", "/images")[1]
     assert [(line["app"], line["name"]) for line in lines] == [("docs-site", "v1"), ("shop", "v2"), ("shop", "v1")]
     assert owner("put", "/apps/shop/tags/good", {"image": "v2"})[0] == 204
@@ -216,8 +216,8 @@ def test_the_api_from_list_to_download(shop: App, crew: Crew) -> None:
     answer(row, {"filename": "shop-v2-oci.tar", "bytes": 3})
     jobs.archive_of(row).write_bytes(b"tar")
     for client, path in (
-        (Client(headers={"Authorization": f"Bearer {crew.token(crew.owner)}"}), f"/api/v1/apps/shop/image-jobs/{row.pk}/file"),
-        (signed_in(crew), f"/apps/shop/image-jobs/{row.pk}/file"),
+        (Client(headers={"Authorization": f"Bearer {people.token(people.owner)}"}), f"/api/v1/apps/shop/image-jobs/{row.pk}/file"),
+        (signed_in(people), f"/apps/shop/image-jobs/{row.pk}/file"),
     ):
         found = client.get(path)
         assert b"".join(found) == b"tar"
@@ -229,14 +229,14 @@ def test_the_api_from_list_to_download(shop: App, crew: Crew) -> None:
         assert stranger(method, path)[0] == 404
 
 
-def signed_in(crew: Crew) -> Client:
+def signed_in(people: People) -> Client:
     client = Client()
-    client.force_login(crew.owner)
+    client.force_login(people.owner)
     return client
 
 
-def test_pages_start_jobs_show_results_and_refuse(shop: App, crew: Crew) -> None:
-    client, web = signed_in(crew), instance(shop)
+def test_pages_start_jobs_show_results_and_refuse(shop: App, people: People) -> None:
+    client, web = signed_in(people), instance(shop)
     page = client.get("/apps/shop/compare?before=v1&after=v2").content.decode()
     assert "Compare files" in page
     page = client.post("/apps/shop/compare/files", {"before": "v1", "after": "v2"}, follow=True).content.decode()

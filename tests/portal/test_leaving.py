@@ -7,17 +7,17 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.test import Client
 
-from tests.portal.conftest import Crew, listening_portal
+from tests.portal.conftest import People, listening_portal
 
 READERS = 100
 # difference between the durations of two clients: the longest sees the first lines
 STEP_SECONDS = 0.0006
 
 
-def test_a_stream_ends_with_its_client_however_early_it_disconnects(committed_crew: Crew) -> None:
-    committed_crew.app()
+def test_a_stream_ends_with_its_client_however_early_it_disconnects(committed_people: People) -> None:
+    committed_people.app()
     client = Client()
-    client.force_login(committed_crew.owner)
+    client.force_login(committed_people.owner)
     headers = {"Cookie": f"{settings.SESSION_COOKIE_NAME}={client.cookies[settings.SESSION_COOKIE_NAME].value}"}
     with listening_portal() as url:
         for number in range(READERS):

@@ -29,7 +29,7 @@ from portal.limits.streams import Streams
 from portal.limits.turns import OpenBodies, Turns
 from portal.limits.visitor import Visitors, network_of
 from portal.quotas.models import Quota
-from tests.portal.conftest import Crew, listening_portal
+from tests.portal.conftest import People, listening_portal
 
 TIGHT = {
     "SLIPWAY_PERSON_PER_SECOND": "2",
@@ -40,7 +40,7 @@ TIGHT = {
 
 
 @pytest.fixture
-def tight_portal(committed_crew: Crew, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def portal_with_low_limits(committed_people: People, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Run a portal with low limits: bursts of 10 per person, 5 per token and 5 per address."""
     for name, value in TIGHT.items():
         monkeypatch.setenv(name, value)
@@ -63,11 +63,11 @@ def refused(url: str, headers: dict[str, str]) -> httpx.Response:
 
 
 def test_a_sender_of_too_many_requests_gets_the_reason_and_a_time_and_others_are_served(
-    tight_portal: str, committed_crew: Crew, broker: redis.Redis
+    portal_with_low_limits: str, committed_people: People, broker: redis.Redis
 ) -> None:
-    token, other = committed_crew.token(committed_crew.owner), committed_crew.token(committed_crew.stranger)
+    token, other = committed_people.token(committed_people.owner), committed_people.token(committed_people.stranger)
     broker.flushall()
-    answers = flood(f"{tight_portal}/api/v1/teams", bearer(token))
+    answers = flood(f"{portal_with_low_limits}/api/v1/teams", bearer(token))
     late = [answer for answer in answers if answer.status_code == 429]
     assert late
     assert min(answer.elapsed.total_seconds() for answer in late) >= 0.25, "a client that tries again at once is slowed down"
@@ -75,49 +75,55 @@ def test_a_sender_of_too_many_requests_gets_the_reason_and_a_time_and_others_are
     assert late[-1].json()["error"] == "Too many requests: at most 2 a second for one person and 1 a second for one token."
     assert "then send fewer requests at the same time" in late[-1].json()["hint"]
     assert 1 <= int(late[-1].headers["Retry-After"]) <= 10
-    assert httpx.get(f"{tight_portal}/api/v1/teams", headers=bearer(other)).status_code == 200
+    assert httpx.get(f"{portal_with_low_limits}/api/v1/teams", headers=bearer(other)).status_code == 200
     time.sleep(int(late[-1].headers["Retry-After"]) + 0.5)
-    assert httpx.get(f"{tight_portal}/api/v1/teams", headers=bearer(token)).status_code == 200
+    assert httpx.get(f"{portal_with_low_limits}/api/v1/teams", headers=bearer(token)).status_code == 200
 
 
-def test_a_second_token_gives_no_second_share(tight_portal: str, committed_crew: Crew, broker: redis.Redis) -> None:
-    tokens = [committed_crew.token(committed_crew.owner) for _ in range(6)]
+def test_a_second_token_gives_no_second_share(portal_with_low_limits: str, committed_people: People, broker: redis.Redis) -> None:
+    tokens = [committed_people.token(committed_people.owner) for _ in range(6)]
     broker.flushall()
     begun = time.monotonic()
-    passed = sum(answer.status_code == 200 for token in tokens for answer in flood(f"{tight_portal}/api/v1/teams", bearer(token), 8))
+    passed = sum(
+        answer.status_code == 200 for token in tokens for answer in flood(f"{portal_with_low_limits}/api/v1/teams", bearer(token), 8)
+    )
     # a burst, the lookups of each new token, and the refilled part
     assert passed <= 10 + 6 + 2 * (time.monotonic() - begun) + 2
 
 
 def test_invalid_tokens_count_for_their_address_and_people_behind_it_are_served(
-    tight_portal: str, committed_crew: Crew, broker: redis.Redis
+    portal_with_low_limits: str, committed_people: People, broker: redis.Redis
 ) -> None:
-    token = committed_crew.token(committed_crew.owner)
-    httpx.get(f"{tight_portal}/api/v1/teams", headers=bearer(token))
-    statuses = [httpx.get(f"{tight_portal}/api/v1/teams", headers=bearer(f"slip_made_up_{number}")).status_code for number in range(20)]
+    token = committed_people.token(committed_people.owner)
+    httpx.get(f"{portal_with_low_limits}/api/v1/teams", headers=bearer(token))
+    statuses = [
+        httpx.get(f"{portal_with_low_limits}/api/v1/teams", headers=bearer(f"slip_made_up_{number}")).status_code for number in range(20)
+    ]
     assert 429 in statuses
     assert set(statuses) <= {401, 429}
-    assert httpx.get(f"{tight_portal}/api/v1/teams", headers=bearer(token)).status_code == 200
+    assert httpx.get(f"{portal_with_low_limits}/api/v1/teams", headers=bearer(token)).status_code == 200
 
 
-def test_an_error_is_a_page_for_browsers_a_line_for_git_and_json_for_registry_clients(tight_portal: str, committed_crew: Crew) -> None:
-    page = refused(f"{tight_portal}/codes", {"Accept": "text/html"})
+def test_an_error_is_a_page_for_browsers_a_line_for_git_and_json_for_registry_clients(
+    portal_with_low_limits: str, committed_people: People
+) -> None:
+    page = refused(f"{portal_with_low_limits}/codes", {"Accept": "text/html"})
     assert (page.status_code, page.headers["Content-Type"]) == (429, "text/html; charset=utf-8")
     assert "Too many requests: at most 1 a second for an address without sign-in." in page.text
     assert page.headers["Content-Security-Policy"].startswith("default-src 'self'")
-    git = refused(f"{tight_portal}/git/hello.git/info/refs", {})
+    git = refused(f"{portal_with_low_limits}/git/hello.git/info/refs", {})
     assert (git.status_code, git.headers["Content-Type"]) == (429, "text/plain; charset=utf-8")
-    assert refused(f"{tight_portal}/v2/", {}).json()["errors"][0]["code"] == "TOOMANYREQUESTS"
+    assert refused(f"{portal_with_low_limits}/v2/", {}).json()["errors"][0]["code"] == "TOOMANYREQUESTS"
 
 
 def test_the_open_streams_of_a_person_are_limited_and_freed_when_they_end(
-    tight_portal: str, committed_crew: Crew, broker: redis.Redis
+    portal_with_low_limits: str, committed_people: People, broker: redis.Redis
 ) -> None:
-    committed_crew.app()
+    committed_people.app()
     client = Client()
-    client.force_login(committed_crew.owner)
+    client.force_login(committed_people.owner)
     cookies = {name: morsel.value for name, morsel in client.cookies.items()}
-    url = f"{tight_portal}/apps/hello/events"
+    url = f"{portal_with_low_limits}/apps/hello/events"
     with contextlib.ExitStack() as stack:
         first, second = (stack.enter_context(httpx.stream("GET", url, cookies=cookies, timeout=20)) for _ in range(2))
         assert first.status_code == second.status_code == 200
@@ -125,7 +131,7 @@ def test_the_open_streams_of_a_person_are_limited_and_freed_when_they_end(
         assert third.status_code == 429
         assert "You have 2 live pages and followed logs open" in third.json()["error"]
     deadline = time.monotonic() + 20
-    while broker.zcard(f"slipway:streams:person:{committed_crew.owner.pk}"):
+    while broker.zcard(f"slipway:streams:person:{committed_people.owner.pk}"):
         assert time.monotonic() < deadline
         time.sleep(0.1)
 
@@ -235,16 +241,16 @@ def test_open_bodies_are_summed_per_sender() -> None:
         again.add(100)
 
 
-def test_a_cached_sender_is_looked_up_again_in_time(crew: Crew) -> None:
+def test_a_cached_sender_is_looked_up_again_in_time(people: People) -> None:
     now = 0.0
     visitors = Visitors(clock=lambda: now)
-    token = crew.token(crew.owner)
+    token = people.token(people.owner)
     scope, headers = {"client": ("2001:db8::1", 5)}, {b"authorization": f"Bearer {token}".encode()}
     assert visitors.remembered(scope, headers) is None
-    assert visitors.look_up(scope, headers).person == crew.owner.pk
+    assert visitors.look_up(scope, headers).person == people.owner.pk
     known = visitors.remembered(scope, headers)
     assert known is not None
-    assert (known.person, known.address, known.name) == (crew.owner.pk, "2001:db8::/64", f"person:{crew.owner.pk}")
+    assert (known.person, known.address, known.name) == (people.owner.pk, "2001:db8::/64", f"person:{people.owner.pk}")
     now = 31.0
     assert visitors.remembered(scope, headers) is None
     stranger = visitors.remembered(scope, {})
@@ -259,13 +265,13 @@ def test_an_address_counts_as_one_customer(address: str, network: str) -> None:
     assert network_of(address) == network
 
 
-def test_a_list_needs_the_same_few_queries_for_any_number_of_apps(crew: Crew) -> None:
-    client = Client(headers=bearer(crew.token(crew.owner)))
-    Quota.objects.filter(team=crew.blue).update(apps=100)
+def test_a_list_needs_the_same_few_queries_for_any_number_of_apps(people: People) -> None:
+    client = Client(headers=bearer(people.token(people.owner)))
+    Quota.objects.filter(team=people.blue).update(apps=100)
     client.get("/api/v1/apps")
     counts = []
     for number in range(1, 21):
-        create_app(crew.owner, team=crew.blue, name=f"app-{number}")
+        create_app(people.owner, team=people.blue, name=f"app-{number}")
         if number in (1, 20):
             with CaptureQueriesContext(connection) as queries:
                 assert len(client.get("/api/v1/apps").json()) == number
@@ -273,10 +279,10 @@ def test_a_list_needs_the_same_few_queries_for_any_number_of_apps(crew: Crew) ->
     assert counts[0] == counts[1] <= 8
 
 
-def test_a_list_is_returned_in_pages_if_a_limit_is_given(crew: Crew) -> None:
-    client = Client(headers=bearer(crew.token(crew.owner)))
+def test_a_list_is_returned_in_pages_if_a_limit_is_given(people: People) -> None:
+    client = Client(headers=bearer(people.token(people.owner)))
     for name in ("ant", "bee", "cat"):
-        crew.app(name)
+        people.app(name)
     first = client.get("/api/v1/apps?limit=2")
     assert [app["name"] for app in first.json()] == ["ant", "bee"]
     assert first["Link"] == '</api/v1/apps?limit=2&after=bee>; rel="next"'
@@ -286,32 +292,32 @@ def test_a_list_is_returned_in_pages_if_a_limit_is_given(crew: Crew) -> None:
     assert len(client.get("/api/v1/apps").json()) == 3
 
 
-def test_an_unchanged_list_is_not_sent_again(crew: Crew) -> None:
-    client = Client(headers=bearer(crew.token(crew.owner)))
-    crew.app("ant")
+def test_an_unchanged_list_is_not_sent_again(people: People) -> None:
+    client = Client(headers=bearer(people.token(people.owner)))
+    people.app("ant")
     tag = client.get("/api/v1/apps")["ETag"]
     assert client.get("/api/v1/apps", headers={"If-None-Match": tag}).status_code == 304
-    crew.app("bee")
+    people.app("bee")
     changed = client.get("/api/v1/apps", headers={"If-None-Match": tag})
     assert (changed.status_code, len(changed.json())) == (200, 2)
 
 
-def test_a_cached_list_is_new_after_every_change(portal_url: str, committed_crew: Crew) -> None:
-    token = committed_crew.token(committed_crew.owner)
+def test_a_cached_list_is_new_after_every_change(portal_url: str, committed_people: People) -> None:
+    token = committed_people.token(committed_people.owner)
     with httpx.Client(base_url=portal_url, headers=bearer(token), timeout=20) as client:
         for number in range(5):
-            committed_crew.app(f"app-{number}")
+            committed_people.app(f"app-{number}")
             assert len(client.get("/api/v1/apps").json()) == number + 1
         App.objects.filter(name="app-0").delete()
         assert len(client.get("/api/v1/apps").json()) == 4
-        revoke_token(committed_crew.owner, token=tokens_of(committed_crew.owner)[0])
+        revoke_token(committed_people.owner, token=tokens_of(committed_people.owner)[0])
         assert client.get("/api/v1/apps").status_code == 401
 
 
-def test_a_revoked_token_is_refused_immediately(committed_crew: Crew) -> None:
-    token, text = create_token(committed_crew.owner, label="kept")
-    assert person_of_token(text) == person_of_token(text) == committed_crew.owner
-    revoke_token(committed_crew.owner, token=token)
+def test_a_revoked_token_is_refused_immediately(committed_people: People) -> None:
+    token, text = create_token(committed_people.owner, label="kept")
+    assert person_of_token(text) == person_of_token(text) == committed_people.owner
+    revoke_token(committed_people.owner, token=token)
     assert person_of_token(text) is None
 
 

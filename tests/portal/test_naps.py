@@ -14,7 +14,7 @@ from django.utils import timezone
 from portal.apps.models import App, Instance, InstanceState
 from portal.traffic import naps
 from portal.traffic.models import Nap
-from tests.portal.conftest import Crew
+from tests.portal.conftest import People
 from tests.portal.test_api import Caller
 from tests.portal.test_apps import live_app
 
@@ -23,8 +23,8 @@ GIB = 2**30
 
 
 @pytest.fixture
-def app(crew: Crew, broker: redis.Redis) -> App:
-    app = live_app(crew, {"web": "run"})
+def app(people: People, broker: redis.Redis) -> App:
+    app = live_app(people, {"web": "run"})
     App.objects.update(created_at=timezone.now() - timedelta(days=30))
     app.refresh_from_db()
     for number in (1, 2):
@@ -77,16 +77,16 @@ def test_only_the_last_week_and_the_time_since_the_apps_creation_count(app: App)
     assert Nap.objects.count() == 1
 
 
-def test_the_page_and_the_api_show_it(crew: Crew, app: App) -> None:
+def test_the_page_and_the_api_show_it(people: People, app: App) -> None:
     client = Client()
-    client.force_login(crew.owner)
+    client.force_login(people.owner)
     assert "Memory freed" not in client.get("/apps/hello/traffic").content.decode()
     slept(app, timezone.now() - timedelta(days=10), stopped=HOUR, ended=None)
     page = client.get("/apps/hello/traffic").content.decode()
     assert "100 %" in page
     assert "336 h" in page, "two instances for a week"
     assert "2 GiB" in page
-    _, body = Caller(crew.token(crew.owner))("get", "/apps/hello/sleep")
+    _, body = Caller(people.token(people.owner))("get", "/apps/hello/sleep")
     assert (body["asleep_seconds"], body["stopped_seconds"], body["naps"]) == (7 * 86400, 7 * 86400, 0)
     assert body["memory_bytes"] == 2 * GIB
     assert body["asleep_since"]

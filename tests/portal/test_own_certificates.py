@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from portal.apps.actions import create_app, delete_app
 from portal.domains import own
-from tests.portal.conftest import Crew
+from tests.portal.conftest import People
 
 
 @pytest.fixture
@@ -21,17 +21,17 @@ def public(settings: LazySettings) -> LazySettings:
     return settings
 
 
-def page(crew: Crew, address: str) -> str:
+def page(people: People, address: str) -> str:
     client = Client()
-    client.force_login(crew.admin)
+    client.force_login(people.admin)
     return client.get(address, HTTP_HOST="localhost").content.decode()
 
 
-def test_the_portal_and_each_app_have_one_or_all_apps_a_wildcard(crew: Crew, public: LazySettings) -> None:
-    app = crew.app()
-    create_app(crew.owner, team=app.team, name="second")
+def test_the_portal_and_each_app_have_one_or_all_apps_a_wildcard(people: People, public: LazySettings) -> None:
+    app = people.app()
+    create_app(people.owner, team=app.team, name="second")
     assert own.hosts() == ["slipway.example.com", "hello.apps.example.com", "second.apps.example.com"]
-    delete_app(crew.owner, app=app, typed_name="hello")
+    delete_app(people.owner, app=app, typed_name="hello")
     assert own.hosts() == ["slipway.example.com", "second.apps.example.com"]
     public.ACME_DNS_HOOK = "/usr/local/bin/dns"
     assert own.hosts() == ["slipway.example.com", "*.apps.example.com"]
@@ -43,9 +43,9 @@ def test_the_portal_and_each_app_have_one_or_all_apps_a_wildcard(crew: Crew, pub
     assert own.hosts() == [], "the proxy in front of us has them"
 
 
-def test_the_pages_show_the_state_of_each(crew: Crew, public: LazySettings) -> None:
-    crew.app()
-    assert "A certificate is being ordered." in page(crew, "/apps/hello/traffic")
+def test_the_pages_show_the_state_of_each(people: People, public: LazySettings) -> None:
+    people.app()
+    assert "A certificate is being ordered." in page(people, "/apps/hello/traffic")
     now = timezone.now()
     own.mark_refused("hello.apps.example.com", "The authority could not see it.", now=now)
     own.mark_served(
@@ -55,18 +55,18 @@ def test_the_pages_show_the_state_of_each(crew: Crew, public: LazySettings) -> N
         not_after=now + timedelta(days=90),
         renew_at=now + timedelta(days=60),
     )
-    text = page(crew, "/apps/hello/traffic")
+    text = page(people, "/apps/hello/traffic")
     assert "No certificate yet." in text
     assert "The authority could not see it." in text
-    text = page(crew, "/admin")
+    text = page(people, "/admin")
     assert text.index("hello.apps.example.com") < text.index("slipway.example.com"), "trouble comes first"
     assert "from Test Root" in text
     public.HTTPS_OURSELVES = False
-    assert "certificate is" not in page(crew, "/apps/hello/traffic")
-    assert "Test Root" not in page(crew, "/admin")
+    assert "certificate is" not in page(people, "/apps/hello/traffic")
+    assert "Test Root" not in page(people, "/admin")
 
 
-def test_a_refused_order_waits_longer_each_time_and_as_long_as_the_authority_says(crew: Crew, public: LazySettings) -> None:
+def test_a_refused_order_waits_longer_each_time_and_as_long_as_the_authority_says(people: People, public: LazySettings) -> None:
     now, waits = timezone.now(), []
     for after in (0, 0, 7200):
         own.mark_refused("slipway.example.com", "No.", now=now, after=after)

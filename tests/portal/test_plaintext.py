@@ -15,7 +15,7 @@ from portal.apps.models import App, Instance
 from portal.builds.models import Build, BuildState
 from portal.gitserver.management.commands.git_receive import say
 from portal.plaintext import printable, printable_lines
-from tests.portal.conftest import Crew
+from tests.portal.conftest import People
 from tests.portal.pages.fleet import write_log
 from tests.portal.shipyard import submit_archive
 
@@ -46,24 +46,24 @@ def test_line_ends_are_kept() -> None:
 
 
 @pytest.fixture
-def shop(crew: Crew) -> App:
-    app = crew.app()
+def shop(people: People) -> App:
+    app = people.app()
     for log in (*settings.APP_LOGS.glob("*"), *settings.BUILD_LOGS.glob("*")):
         log.unlink()
     return app
 
 
 @pytest.fixture
-def build(crew: Crew, shop: App) -> Build:
-    build = submit_archive(crew.owner, shop)
+def build(people: People, shop: App) -> Build:
+    build = submit_archive(people.owner, shop)
     Build.objects.filter(pk=build.pk).update(description=HOSTILE, state=BuildState.FAILED, reason=HOSTILE)
     build.refresh_from_db()
     return build
 
 
 @pytest.fixture
-def api(crew: Crew) -> Callable[[str], bytes]:
-    client = Client(headers={"Authorization": f"Bearer {crew.token(crew.owner)}"})
+def api(people: People) -> Callable[[str], bytes]:
+    client = Client(headers={"Authorization": f"Bearer {people.token(people.owner)}"})
     return lambda path: b"".join(client.get(f"/api/v1/apps/hello/{path}"))
 
 
@@ -85,9 +85,9 @@ def test_the_apis_reasons_and_details_are_printable(shop: App, build: Build, api
         assert PRINTABLE.replace("\\", "\\\\") in api(path).decode()
 
 
-def test_downloaded_logs_are_printable(crew: Crew, build: Build) -> None:
+def test_downloaded_logs_are_printable(people: People, build: Build) -> None:
     client = Client()
-    client.force_login(crew.owner)
+    client.force_login(people.owner)
     write_log(settings.APP_LOGS / "hello.log", [("web.1", "stdout", HOSTILE)] * 9000)
     write_log(settings.BUILD_LOGS / f"{build.pk}.log", [("build", "stdout", HOSTILE)])
     for path, lines in (("/apps/hello/logs/file", 9000), (f"/apps/hello/builds/{build.pk}/log", 1)):
@@ -96,9 +96,9 @@ def test_downloaded_logs_are_printable(crew: Crew, build: Build) -> None:
         assert "\x1b" not in text
 
 
-def test_a_line_without_an_end_is_downloaded_in_pieces(crew: Crew, shop: App) -> None:
+def test_a_line_without_an_end_is_downloaded_in_pieces(people: People, shop: App) -> None:
     client = Client()
-    client.force_login(crew.owner)
+    client.force_login(people.owner)
     (settings.APP_LOGS / "hello.log").write_bytes(b"\x1b" * (3 * 2**20))
     assert b"".join(client.get("/apps/hello/logs/file")) == rb"\x1b" * (3 * 2**20)
 
@@ -108,8 +108,8 @@ def test_the_output_for_a_pusher_is_printable(capfd: pytest.CaptureFixture[str])
     assert capfd.readouterr().err == f"Deploying {PRINTABLE}\nand more\n"
 
 
-def test_error_messages_for_git_are_printable(portal_url: str, committed_crew: Crew, tmp_path: Path) -> None:
-    token = committed_crew.token(committed_crew.owner)
+def test_error_messages_for_git_are_printable(portal_url: str, committed_people: People, tmp_path: Path) -> None:
+    token = committed_people.token(committed_people.owner)
     answer = subprocess.run(
         ("curl", "-s", "-u", f"any:{token}", f"{portal_url}/git/hello.git/info/refs?service=x"), capture_output=True, timeout=20
     )

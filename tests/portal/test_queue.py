@@ -19,7 +19,7 @@ from portal.builds import actions as builds
 from portal.queue import Task, enqueue
 from portal.quotas.actions import set_quota
 from portal.releases import actions as releases
-from tests.portal.conftest import Crew
+from tests.portal.conftest import People
 from tests.portal.shipyard import PROCESSES, roll_out, submit_archive
 
 
@@ -49,37 +49,37 @@ def test_nothing_is_enqueued_when_it_rolls_back(transactional_db: None, broker: 
     assert queued(broker) == []
 
 
-def test_each_action_enqueues_its_task(committed_crew: Crew, broker: redis.Redis) -> None:
-    crew = committed_crew
-    app = crew.app()
+def test_each_action_enqueues_its_task(committed_people: People, broker: redis.Redis) -> None:
+    people = committed_people
+    app = people.app()
     assert queued(broker) == [("node", "slipway.converge", [app.pk])]
-    build = submit_archive(crew.owner, app)
+    build = submit_archive(people.owner, app)
     assert queued(broker) == [("build", "slipway.build", [build.pk])]
     builds.mark_building(build)
     rollout = builds.succeed(build, "sha256:" + "0" * 64, PROCESSES)
     assert rollout is not None
     assert queued(broker) == [("node", "slipway.roll_out", [rollout.pk])]
     roll_out(rollout)
-    apps.scale(crew.owner, app=app, sizes={"web": Size(count=2)})
-    apps.restart(crew.owner, app=app)
+    apps.scale(people.owner, app=app, sizes={"web": Size(count=2)})
+    apps.restart(people.owner, app=app)
     assert queued(broker) == [("node", "slipway.converge", [app.pk])] * 2
-    release = apps.set_config_vars(crew.owner, app=app, changes={"A": "1"})
+    release = apps.set_config_vars(people.owner, app=app, changes={"A": "1"})
     assert release is not None
     assert queued(broker) == [("node", "slipway.roll_out", [release.rollouts.get().pk])]
-    back = releases.rollback(crew.owner, app=app, number=1)
+    back = releases.rollback(people.owner, app=app, number=1)
     assert queued(broker) == [("node", "slipway.roll_out", [back.pk])]
-    set_quota(crew.admin, team=crew.blue, limits={"cpu": 1000})
-    assert queued(broker) == [("node", "slipway.apply_quota", [crew.blue.pk])]
-    apps.delete_app(crew.owner, app=app, typed_name="hello")
+    set_quota(people.admin, team=people.blue, limits={"cpu": 1000})
+    assert queued(broker) == [("node", "slipway.apply_quota", [people.blue.pk])]
+    apps.delete_app(people.owner, app=app, typed_name="hello")
     assert queued(broker) == [("node", "slipway.remove_app", [app.pk])]
 
 
 def test_without_a_broker_the_change_is_still_made(
-    committed_crew: Crew, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    committed_people: People, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(queue, "client", queue.client_of("redis+socket:///nowhere/redis.sock"))
     began = time.monotonic()
-    committed_crew.app()
+    committed_people.app()
     assert time.monotonic() - began < 3, "a request does not wait for a broker that is away"
     assert App.objects.filter(name="hello").exists()
     assert "waits for the upkeep schedule" in caplog.text

@@ -12,27 +12,27 @@ from portal.quotas.actions import set_quota
 from portal.quotas.decision import TeamUse, held_to, over
 from portal.quotas.models import Quota
 from portal.releases.access import rollouts_of
-from tests.portal.conftest import Crew
+from tests.portal.conftest import People
 from tests.portal.shipyard import deploy, submit_archive
 
 MIB = 2**20
 
 
-def live_app(crew: Crew, name: str = "hello", processes: dict[str, str] | None = None) -> App:
-    app = crew.app(name)
-    deploy(submit_archive(crew.owner, app), processes=processes)
+def live_app(people: People, name: str = "hello", processes: dict[str, str] | None = None) -> App:
+    app = people.app(name)
+    deploy(submit_archive(people.owner, app), processes=processes)
     return app
 
 
-def limit(crew: Crew, **limits: int) -> Quota:
-    return set_quota(crew.admin, team=crew.blue, limits=limits)
+def limit(people: People, **limits: int) -> Quota:
+    return set_quota(people.admin, team=people.blue, limits=limits)
 
 
-def test_one_app_too_many_is_refused_with_limit_use_and_admins(crew: Crew) -> None:
-    limit(crew, apps=1)
-    crew.app()
+def test_one_app_too_many_is_refused_with_limit_use_and_admins(people: People) -> None:
+    limit(people, apps=1)
+    people.app()
     with pytest.raises(QuotaExceeded) as refusal:
-        crew.app("second")
+        people.app("second")
     assert refusal.value.sentence == "The quota of team blue is 1 apps in total. It uses 1; the change would need 2."
     assert refusal.value.hint == "Reduce the usage elsewhere, or ask an admin of this Slipway to raise the quota: keeper."
     assert (refusal.value.name, refusal.value.limit, refusal.value.used, refusal.value.wanted) == ("apps", "1", "1", "2")
@@ -51,68 +51,68 @@ def test_one_app_too_many_is_refused_with_limit_use_and_admins(crew: Crew) -> No
         ({"disk_per_instance": 600 * MIB}, Size(disk=700 * MIB), "at most 600 MiB of disk; web asks for 700 MiB"),
     ],
 )
-def test_scaling_beyond_each_limit_is_refused_with_its_own_message(crew: Crew, limits: dict[str, int], size: Size, words: str) -> None:
-    app = live_app(crew)
-    limit(crew, **limits)
+def test_scaling_beyond_each_limit_is_refused_with_its_own_message(people: People, limits: dict[str, int], size: Size, words: str) -> None:
+    app = live_app(people)
+    limit(people, **limits)
     with pytest.raises(QuotaExceeded) as refusal:
-        scale(crew.owner, app=app, sizes={"web": size})
+        scale(people.owner, app=app, sizes={"web": size})
     assert words in refusal.value.sentence
 
 
-def test_the_use_is_the_sum_over_all_apps_of_the_team(crew: Crew) -> None:
-    live_app(crew)
-    live_app(crew, "other", {"web": "w", "worker": "k", "release": "r"})
-    assert usage_of_team(crew.blue) == TeamUse(apps=2, instances=3, cpu=1500, memory=1536 * MIB, disk=1536 * MIB)
-    assert usage_of_team(crew.red) == TeamUse()
+def test_the_use_is_the_sum_over_all_apps_of_the_team(people: People) -> None:
+    live_app(people)
+    live_app(people, "other", {"web": "w", "worker": "k", "release": "r"})
+    assert usage_of_team(people.blue) == TeamUse(apps=2, instances=3, cpu=1500, memory=1536 * MIB, disk=1536 * MIB)
+    assert usage_of_team(people.red) == TeamUse()
 
 
-def test_a_team_over_its_quota_cannot_deploy_but_can_scale_down(crew: Crew) -> None:
-    app = live_app(crew)
-    scale(crew.owner, app=app, sizes={"web": Size(count=4)})
-    quota = limit(crew, instances=2)
-    assert over(quota, usage_of_team(crew.blue)) == ["instances (4 of 2)"]
+def test_a_team_over_its_quota_cannot_deploy_but_can_scale_down(people: People) -> None:
+    app = live_app(people)
+    scale(people.owner, app=app, sizes={"web": Size(count=4)})
+    quota = limit(people, instances=2)
+    assert over(quota, usage_of_team(people.blue)) == ["instances (4 of 2)"]
     with pytest.raises(QuotaExceeded, match="is 2 instances in total. It uses 4"):
-        submit_archive(crew.owner, app, b"two")
-    scale(crew.owner, app=app, sizes={"web": Size(count=3)})
-    scale(crew.owner, app=app, sizes={"web": Size(count=1)})
-    submit_archive(crew.owner, app, b"two")
+        submit_archive(people.owner, app, b"two")
+    scale(people.owner, app=app, sizes={"web": Size(count=3)})
+    scale(people.owner, app=app, sizes={"web": Size(count=1)})
+    submit_archive(people.owner, app, b"two")
 
 
-def test_a_first_deploy_that_does_not_fit_is_refused_immediately(crew: Crew) -> None:
-    limit(crew, memory=600 * MIB)
-    live_app(crew)
+def test_a_first_deploy_that_does_not_fit_is_refused_immediately(people: People) -> None:
+    limit(people, memory=600 * MIB)
+    live_app(people)
     with pytest.raises(QuotaExceeded, match="600 MiB of memory in total. It uses 512 MiB; the change would need 1 GiB"):
-        submit_archive(crew.owner, crew.app("second"))
+        submit_archive(people.owner, people.app("second"))
 
 
-def test_a_new_process_type_that_does_not_fit_gets_no_instance_and_the_steps_say_so(crew: Crew) -> None:
-    limit(crew, instances=1)
-    app = live_app(crew, processes={"web": "w", "worker": "k"})
+def test_a_new_process_type_that_does_not_fit_gets_no_instance_and_the_steps_say_so(people: People) -> None:
+    limit(people, instances=1)
+    app = live_app(people, processes={"web": "w", "worker": "k"})
     assert [(row.process, row.count) for row in formation_of(app)] == [("web", 1), ("worker", 0)]
     assert any("worker is new, but will have no instances" in step["text"] for step in rollouts_of(app)[0].steps)
 
 
-def test_the_default_size_is_limited_by_the_limit_per_instance(crew: Crew) -> None:
-    limit(crew, memory_per_instance=128 * MIB, cpu_per_instance=250)
-    (row,) = formation_of(live_app(crew))
+def test_the_default_size_is_limited_by_the_limit_per_instance(people: People) -> None:
+    limit(people, memory_per_instance=128 * MIB, cpu_per_instance=250)
+    (row,) = formation_of(live_app(people))
     assert (row.memory, row.cpu) == (128 * MIB, 250)
 
 
-def test_the_kernel_enforces_the_current_limit_per_instance(crew: Crew) -> None:
-    limit(crew, cpu_per_instance=100)
-    assert held_to(Size(cpu=500, memory=64 * MIB), quota_of(crew.blue)) == Size(cpu=100, memory=64 * MIB)
+def test_the_kernel_enforces_the_current_limit_per_instance(people: People) -> None:
+    limit(people, cpu_per_instance=100)
+    assert held_to(Size(cpu=500, memory=64 * MIB), quota_of(people.blue)) == Size(cpu=100, memory=64 * MIB)
 
 
-def test_only_admins_set_quotas_and_invalid_values_are_refused(crew: Crew) -> None:
+def test_only_admins_set_quotas_and_invalid_values_are_refused(people: People) -> None:
     with pytest.raises(NotAllowed, match="Only an admin"):
-        set_quota(crew.owner, team=crew.blue, limits={"apps": 99})
+        set_quota(people.owner, team=people.blue, limits={"apps": 99})
     for limits in ({"apps": -1}, {"cpu": 0}, {"memory": 1}, {"apps": 2**40}, {"teams": 1}):
         with pytest.raises(ValueRefused):
-            limit(crew, **limits)
+            limit(people, **limits)
 
 
-def test_the_admins_list_shows_teams_by_use(crew: Crew) -> None:
-    live_app(crew)
+def test_the_admins_list_shows_teams_by_use(people: People) -> None:
+    live_app(people)
     lines = team_uses()
-    assert [line.team for line in lines] == [crew.blue, crew.red]
+    assert [line.team for line in lines] == [people.blue, people.red]
     assert (lines[0].use.instances, lines[0].people, lines[0].over) == (1, 1, [])

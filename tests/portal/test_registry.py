@@ -14,7 +14,7 @@ from portal.apps.models import App
 from portal.builds.models import Build, BuildState, Origin, SourceKind
 from portal.registry import shelf, upkeep
 from portal.registry.models import Attachment, Tag
-from tests.portal.conftest import Crew
+from tests.portal.conftest import People
 from tests.portal.images import INDEX, MANIFEST, Client, blocks, config, digest_of, index, manifest, part, refused
 from tests.portal.registry import CONFIG, IMAGE, LAYER, UNKNOWN, app, clean_shelf, client
 from tests.portal.shipyard import deploy
@@ -31,7 +31,7 @@ def publish(app: App, image: str, manifest: bytes, *blobs: bytes) -> None:
     (folder / "manifest").symlink_to(digest_of(manifest).removeprefix("sha256:"))
 
 
-def test_a_client_without_a_token_is_asked_to_sign_in_and_sees_nothing(portal_url: str, app: App, committed_crew: Crew) -> None:
+def test_a_client_without_a_token_is_asked_to_sign_in_and_sees_nothing(portal_url: str, app: App, committed_people: People) -> None:
     stranger = Client(portal_url, "blue/hello")
     for answer in (
         stranger.http.get("/v2/"),
@@ -42,12 +42,12 @@ def test_a_client_without_a_token_is_asked_to_sign_in_and_sees_nothing(portal_ur
         assert refused(answer) == (401, "UNAUTHORIZED")
         assert answer.headers["WWW-Authenticate"].startswith("Basic ")
     assert refused(Client(portal_url, "blue/hello", "slip_wrong").get("tags/list")) == (401, "UNAUTHORIZED")
-    member = Client(portal_url, "blue/hello", committed_crew.token(committed_crew.owner))
+    member = Client(portal_url, "blue/hello", committed_people.token(committed_people.owner))
     answer = member.http.get("/v2/")
     assert (answer.status_code, answer.headers["Docker-Distribution-Api-Version"]) == (200, "registry/2.0")
 
 
-def test_a_push_deploys_and_can_be_pulled_immediately(client: Client, app: App, committed_crew: Crew) -> None:
+def test_a_push_deploys_and_can_be_pulled_immediately(client: Client, app: App, committed_people: People) -> None:
     client.push(LAYER, CONFIG)
     answer = client.put("1.0", IMAGE)
     assert answer.status_code == 201, answer.text
@@ -57,7 +57,7 @@ def test_a_push_deploys_and_can_be_pulled_immediately(client: Client, app: App, 
     assert (build.state, build.origin, build.created_by, build.description) == (
         BuildState.QUEUED,
         Origin.PUSH,
-        committed_crew.owner,
+        committed_people.owner,
         "image 1.0",
     )
     source = build.source
@@ -202,26 +202,26 @@ def test_a_repository_of_another_team_is_unknown(client: Client) -> None:
 
 
 def test_another_team_can_neither_read_nor_mount_a_blob_by_its_digest(
-    client: Client, app: App, portal_url: str, committed_crew: Crew
+    client: Client, app: App, portal_url: str, committed_people: People
 ) -> None:
     client.push(LAYER, CONFIG)
     client.put("latest", IMAGE)
     publish(app, UNKNOWN, IMAGE, LAYER, CONFIG)
     from portal.apps.actions import create_app
 
-    create_app(committed_crew.stranger, team=committed_crew.red, name="theirs")
-    stranger = Client(portal_url, "red/theirs", committed_crew.token(committed_crew.stranger))
+    create_app(committed_people.stranger, team=committed_people.red, name="theirs")
+    stranger = Client(portal_url, "red/theirs", committed_people.token(committed_people.stranger))
     assert refused(stranger.get(f"blobs/{digest_of(LAYER)}")) == (404, "BLOB_UNKNOWN")
     assert refused(stranger.get(f"manifests/{digest_of(IMAGE)}")) == (404, "MANIFEST_UNKNOWN")
     mount = stranger.http.post("/v2/red/theirs/blobs/uploads/", params={"mount": digest_of(LAYER), "from": "blue/hello"})
     assert mount.status_code == 202, "to be uploaded like any other"
     assert refused(stranger.put("latest", IMAGE)) == (400, "MANIFEST_BLOB_UNKNOWN")
-    assert refused(Client(portal_url, "blue/hello", committed_crew.token(committed_crew.stranger)).get("tags/list")) == (
+    assert refused(Client(portal_url, "blue/hello", committed_people.token(committed_people.stranger)).get("tags/list")) == (
         404,
         "NAME_UNKNOWN",
     )
-    create_app(committed_crew.owner, team=committed_crew.blue, name="second")
-    owner = Client(portal_url, "blue/second", committed_crew.token(committed_crew.owner))
+    create_app(committed_people.owner, team=committed_people.blue, name="second")
+    owner = Client(portal_url, "blue/second", committed_people.token(committed_people.owner))
     mounted = owner.http.post("/v2/blue/second/blobs/uploads/", params={"mount": digest_of(LAYER), "from": "blue/hello"})
     assert (mounted.status_code, mounted.headers["Location"]) == (201, f"/v2/blue/second/blobs/{digest_of(LAYER)}")
     assert owner.put("latest", manifest(CONFIG, LAYER)).status_code == 201

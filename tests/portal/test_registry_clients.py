@@ -11,7 +11,7 @@ import pytest
 from portal.builds.models import Build
 from portal.registry.access import tags_of
 from tests.podman import podman
-from tests.portal.conftest import Crew
+from tests.portal.conftest import People
 from tests.runtime.images.test_transfer import a_layout
 
 
@@ -19,9 +19,9 @@ def ran(*words: str) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(words, capture_output=True, timeout=120)
 
 
-def test_skopeo_and_podman_push_and_pull(portal_url: str, committed_crew: Crew, tmp_path: Path) -> None:
-    app = committed_crew.app()
-    host, credentials = urlsplit(portal_url).netloc, f"owner:{committed_crew.token(committed_crew.owner)}"
+def test_skopeo_and_podman_push_and_pull(portal_url: str, committed_people: People, tmp_path: Path) -> None:
+    app = committed_people.app()
+    host, credentials = urlsplit(portal_url).netloc, f"owner:{committed_people.token(committed_people.owner)}"
     layout = f"oci:{a_layout(tmp_path / 'layout')}:image"
     skopeo = ("skopeo", "--insecure-policy", "copy")
     wrong = ran(*skopeo, "--dest-tls-verify=false", "--dest-creds", "owner:wrong", layout, f"docker://{host}/blue/hello:1")

@@ -17,15 +17,15 @@ from portal.builds.models import Build, BuildState
 from portal.quotas.models import Quota
 from portal.registry import shelf, upkeep
 from portal.registry.models import Tag
-from tests.portal.conftest import Crew
+from tests.portal.conftest import People
 from tests.portal.images import Client, digest_of, refused
 from tests.portal.registry import CONFIG, IMAGE, LAYER, app, clean_shelf, client
 
 __all__ = ["app", "clean_shelf", "client"]
 
 
-def test_unreleased_blobs_count_against_the_teams_disk(client: Client, app: App, committed_crew: Crew) -> None:
-    Quota.objects.filter(team=committed_crew.blue).update(disk=2**20)
+def test_unreleased_blobs_count_against_the_teams_disk(client: Client, app: App, committed_people: People) -> None:
+    Quota.objects.filter(team=committed_people.blue).update(disk=2**20)
     client.push(b"x" * 2**19)
     location = client.begin()
     answer = client.http.patch(location, content=b"y" * 2**20)
@@ -36,8 +36,8 @@ def test_unreleased_blobs_count_against_the_teams_disk(client: Client, app: App,
     assert client.http.post(f"{client.root}/blobs/uploads/").status_code == 202
 
 
-def test_an_endless_upload_is_ended_by_the_quota(client: Client, committed_crew: Crew) -> None:
-    Quota.objects.filter(team=committed_crew.blue).update(disk=24 * 2**20)
+def test_an_endless_upload_is_ended_by_the_quota(client: Client, committed_people: People) -> None:
+    Quota.objects.filter(team=committed_people.blue).update(disk=24 * 2**20)
 
     def endless() -> Iterator[bytes]:
         while True:
@@ -53,8 +53,8 @@ def test_an_endless_upload_is_ended_by_the_quota(client: Client, committed_crew:
     assert upload.stat().st_size <= 64 * 2**20
 
 
-def test_one_digest_can_be_uploaded_simultaneously(client: Client, portal_url: str, committed_crew: Crew) -> None:
-    token, statuses = committed_crew.token(committed_crew.owner), []
+def test_one_digest_can_be_uploaded_simultaneously(client: Client, portal_url: str, committed_people: People) -> None:
+    token, statuses = committed_people.token(committed_people.owner), []
     data = os.urandom(2**20)
 
     def send() -> None:
@@ -72,7 +72,7 @@ def test_one_digest_can_be_uploaded_simultaneously(client: Client, portal_url: s
     assert not list(shelf.UPLOADS.iterdir())
 
 
-def test_two_requests_do_not_mix_their_bytes_in_one_upload(client: Client, portal_url: str, committed_crew: Crew) -> None:
+def test_two_requests_do_not_mix_their_bytes_in_one_upload(client: Client, portal_url: str, committed_people: People) -> None:
     location = client.begin()
     goes_on = threading.Event()
 
@@ -84,7 +84,7 @@ def test_two_requests_do_not_mix_their_bytes_in_one_upload(client: Client, porta
     answers: list[httpx.Response] = []
     thread = threading.Thread(target=lambda: answers.append(client.http.patch(location, content=slow())))
     thread.start()
-    other = Client(portal_url, "blue/hello", committed_crew.token(committed_crew.owner))
+    other = Client(portal_url, "blue/hello", committed_people.token(committed_people.owner))
     wait_until(lambda: other.http.get(location).headers["Range"] == f"0-{2**20 - 1}")
     assert other.http.get("/v2/").status_code == 200, "the portal serves others meanwhile"
     assert refused(other.http.patch(location, content=b"b")) == (409, "BLOB_UPLOAD_INVALID")
@@ -102,7 +102,7 @@ def test_ten_thousand_tags_are_refused(client: Client, app: App) -> None:
     assert client.put("one-more", IMAGE).status_code == 201
 
 
-def test_abandoned_uploads_are_removed_by_age(client: Client, committed_crew: Crew) -> None:
+def test_abandoned_uploads_are_removed_by_age(client: Client, committed_people: People) -> None:
     client.push(LAYER, CONFIG)
     client.put("latest", IMAGE)
     client.begin()
@@ -116,7 +116,7 @@ def test_abandoned_uploads_are_removed_by_age(client: Client, committed_crew: Cr
     assert shelf.pending(Team.objects.get(name="blue").pk) == 0
 
 
-def test_a_full_disk_is_reported_and_no_upload_begins(client: Client, app: App, committed_crew: Crew) -> None:
+def test_a_full_disk_is_reported_and_no_upload_begins(client: Client, app: App, committed_people: People) -> None:
     from portal.errors import NoRoom
     from portal.registry.actions import check_upload
 
@@ -124,7 +124,7 @@ def test_a_full_disk_is_reported_and_no_upload_begins(client: Client, app: App, 
     try:
         settings.DISK_FULL = 0
         with pytest.raises(NoRoom) as refusal:
-            check_upload(committed_crew.owner, app)
+            check_upload(committed_people.owner, app)
     finally:
         settings.DISK_FULL = before
     assert refusal.value.status == 507

@@ -14,49 +14,49 @@ from portal.jobs.access import cron_for
 from portal.jobs.models import Run, RunState
 from portal.releases.actions import finish_failed, finish_live
 from portal.releases.models import Rollout, RolloutState
-from tests.portal.conftest import Crew
+from tests.portal.conftest import People
 from tests.portal.test_manifest import cron, deployed, made, said
 
 SCRIPT = {"command": "./seed", "timeout": 5.0}
 
 
-def post(crew: Crew, path: str, person: Any = None) -> Any:
-    token = crew.token(person or crew.owner)
+def post(people: People, path: str, person: Any = None) -> Any:
+    token = people.token(person or people.owner)
     return Client().post(f"/api/v1/apps/hello/{path}", headers={"Authorization": f"Bearer {token}"})
 
 
-def test_a_run_is_stopped_once_and_only_by_members(crew: Crew, broker: redis.Redis, django_capture_on_commit_callbacks: Any) -> None:
-    app = crew.app()
-    deployed(crew, app, said(crons=[cron("sweep")]))
-    run = jobs.run_now(crew.owner, app=app, job=cron_for(app, "sweep"))
+def test_a_run_is_stopped_once_and_only_by_members(people: People, broker: redis.Redis, django_capture_on_commit_callbacks: Any) -> None:
+    app = people.app()
+    deployed(people, app, said(crons=[cron("sweep")]))
+    run = jobs.run_now(people.owner, app=app, job=cron_for(app, "sweep"))
     jobs.take_up(run, most=4)
-    assert post(crew, f"runs/{run.pk}/stop", crew.stranger).status_code == 404
+    assert post(people, f"runs/{run.pk}/stop", people.stranger).status_code == 404
     broker.delete("node")
     with django_capture_on_commit_callbacks(execute=True):
-        answer = post(crew, f"runs/{run.pk}/stop")
+        answer = post(people, f"runs/{run.pk}/stop")
     assert answer.status_code == 202
     assert (answer.json()["state"], answer.json()["reason"]) == ("stopped", "owner stopped it.")
     assert answer.json()["finished_at"] is not None
     assert broker.llen("node") == 1, "a worker must stop its container"
-    assert post(crew, f"runs/{run.pk}/stop").status_code == 409
-    assert post(crew, "runs/4711/stop").status_code == 404
+    assert post(people, f"runs/{run.pk}/stop").status_code == 409
+    assert post(people, "runs/4711/stop").status_code == 404
     assert not jobs.finish(run, RunState.SUCCEEDED), "what its container came to afterwards says nothing"
 
 
-def test_only_a_failed_post_deploy_script_can_be_retried(crew: Crew) -> None:
-    app = crew.app()
-    rollout = deployed(crew, app, said(postdeploy=SCRIPT))
+def test_only_a_failed_post_deploy_script_can_be_retried(people: People) -> None:
+    app = people.app()
+    rollout = deployed(people, app, said(postdeploy=SCRIPT))
     first = Run.objects.get()
-    assert post(crew, f"runs/{first.pk}/again").status_code == 409
+    assert post(people, f"runs/{first.pk}/again").status_code == 409
     jobs.take_up(first, most=4)
     jobs.finish(first, RunState.FAILED, "It exited with code 1.")
-    answer = post(crew, f"runs/{first.pk}/again")
+    answer = post(people, f"runs/{first.pk}/again")
     assert (answer.status_code, answer.json()["state"], answer.json()["command"]) == (202, "queued", "./seed")
-    assert post(crew, f"runs/{first.pk}/again").status_code == 409, "it runs again already"
+    assert post(people, f"runs/{first.pk}/again").status_code == 409, "it runs again already"
     second = Run.objects.get(pk=answer.json()["id"])
     jobs.take_up(second, most=4)
     jobs.finish(second, RunState.SUCCEEDED)
-    assert post(crew, f"runs/{second.pk}/again").status_code == 409
+    assert post(people, f"runs/{second.pk}/again").status_code == 409
     rollout.refresh_from_db()
     assert [step["text"] for step in rollout.steps][-2:] == [
         "The post-deploy script failed. It exited with code 1.",
@@ -64,31 +64,31 @@ def test_only_a_failed_post_deploy_script_can_be_retried(crew: Crew) -> None:
     ]
 
 
-def test_only_the_newest_failed_release_can_be_rolled_out_again(crew: Crew) -> None:
-    app = crew.app()
-    deployed(crew, app)
-    failed = made(crew, app)
-    assert post(crew, "releases/2/again").status_code == 409, "it is still open"
+def test_only_the_newest_failed_release_can_be_rolled_out_again(people: People) -> None:
+    app = people.app()
+    deployed(people, app)
+    failed = made(people, app)
+    assert post(people, "releases/2/again").status_code == 409, "it is still open"
     finish_failed(failed, "The release phase exited with code 1.")
-    assert post(crew, "releases/2/again", crew.stranger).status_code == 404
-    assert post(crew, "releases/2/again").status_code == 202
+    assert post(people, "releases/2/again", people.stranger).status_code == 404
+    assert post(people, "releases/2/again").status_code == 202
     second = Rollout.objects.get(release=failed.release, state=RolloutState.PENDING)
     finish_failed(second, "The release phase exited with code 1.")
-    deployed(crew, app)
-    assert post(crew, "releases/2/again").status_code == 409, "a newer one came"
+    deployed(people, app)
+    assert post(people, "releases/2/again").status_code == 409, "a newer one came"
 
 
 @pytest.mark.parametrize("kind", ["stop", "again", "release"])
-def test_the_pages_have_a_working_button_for_each(crew: Crew, kind: str) -> None:
-    app = crew.app()
-    deployed(crew, app, said(postdeploy=SCRIPT))
+def test_the_pages_have_a_working_button_for_each(people: People, kind: str) -> None:
+    app = people.app()
+    deployed(people, app, said(postdeploy=SCRIPT))
     run = Run.objects.get()
     if kind == "again":
         jobs.finish(run, RunState.FAILED, "It exited with code 1.")
     if kind == "release":
-        finish_failed(made(crew, app), "The release phase exited with code 1.")
+        finish_failed(made(people, app), "The release phase exited with code 1.")
     client = Client()
-    client.force_login(crew.owner)
+    client.force_login(people.owner)
     page = client.get("/apps/hello/deploys" if kind == "release" else "/apps/hello").content.decode()
     address = {
         "stop": f"/apps/hello/runs/{run.pk}/stop",

@@ -19,7 +19,7 @@ from portal.traffic import actions
 from portal.traffic.access import scalings_of
 from portal.traffic.models import Scaling
 from portal.traffic.scaling import KEPT, autoscale
-from tests.portal.conftest import Crew
+from tests.portal.conftest import People
 from tests.portal.test_api import Caller
 from tests.portal.test_apps import live_app
 
@@ -27,9 +27,9 @@ REASON = "37 requests in flight per instance, target 20"
 
 
 @pytest.fixture
-def app(crew: Crew) -> App:
-    app = live_app(crew, {"web": "run", "worker": "run"})
-    actions.change(crew.owner, app=app, changes={"autoscale": True, "autoscale_least": 1, "autoscale_most": 8})
+def app(people: People) -> App:
+    app = live_app(people, {"web": "run", "worker": "run"})
+    actions.change(people.owner, app=app, changes={"autoscale": True, "autoscale_least": 1, "autoscale_most": 8})
     return app
 
 
@@ -48,18 +48,18 @@ def test_a_decision_sets_the_count_and_its_reason_is_in_the_audit_log(app: App) 
     assert len(scalings_of(app)) == 1
 
 
-def test_nothing_is_scaled_after_it_is_turned_off(crew: Crew, app: App) -> None:
-    actions.change(crew.owner, app=app, changes={"autoscale": False})
+def test_nothing_is_scaled_after_it_is_turned_off(people: People, app: App) -> None:
+    actions.change(people.owner, app=app, changes={"autoscale": False})
     autoscale(app, count=3, reason=REASON)
     assert (web(app).count, scalings_of(app)) == (1, [])
 
 
-def test_a_count_set_by_a_person_is_refused_but_a_size_is_not(crew: Crew, app: App) -> None:
+def test_a_count_set_by_a_person_is_refused_but_a_size_is_not(people: People, app: App) -> None:
     size = Size.of(web(app))
     with pytest.raises(Conflict, match="is autoscaled: web has between 1 and 8 instances"):
-        scale(crew.owner, app=app, sizes={"web": replace(size, count=2)})
-    scale(crew.owner, app=app, sizes={"web": replace(size, memory=size.memory // 2)})
-    scale(crew.owner, app=app, sizes={"worker": replace(size, count=0)})
+        scale(people.owner, app=app, sizes={"web": replace(size, count=2)})
+    scale(people.owner, app=app, sizes={"web": replace(size, memory=size.memory // 2)})
+    scale(people.owner, app=app, sizes={"worker": replace(size, count=0)})
     assert web(app).memory == size.memory // 2
 
 
@@ -100,14 +100,14 @@ def test_old_decisions_are_deleted(app: App) -> None:
         ({"autoscale": 1}, "autoscale"),
     ],
 )
-def test_invalid_settings_are_refused_at_their_field(crew: Crew, app: App, changes: dict[str, object], field: str) -> None:
+def test_invalid_settings_are_refused_at_their_field(people: People, app: App, changes: dict[str, object], field: str) -> None:
     with pytest.raises(ValueRefused) as refused:
-        actions.change(crew.owner, app=app, changes=changes)
+        actions.change(people.owner, app=app, changes=changes)
     assert refused.value.field == field
 
 
-def test_the_page_saves_the_card_and_shows_the_last_decisions(crew: Crew, app: App, client: Client) -> None:
-    client.force_login(crew.owner)
+def test_the_page_saves_the_card_and_shows_the_last_decisions(people: People, app: App, client: Client) -> None:
+    client.force_login(people.owner)
     sent = {"autoscale": "on", "autoscale_least": 2, "autoscale_most": 6, "autoscale_target": "latency", "autoscale_value": 250}
     assert client.post(f"/apps/{app.name}/traffic/autoscale", sent).status_code == 302
     autoscale(app, count=2, reason="95 % of requests take up to 400 ms, target 250 ms")
@@ -121,8 +121,8 @@ def test_the_page_saves_the_card_and_shows_the_last_decisions(crew: Crew, app: A
     assert "The minimum of 2 instances is larger than the maximum of 1." in refused.content.decode()
 
 
-def test_the_api_sets_it_and_lists_the_decisions(crew: Crew, app: App) -> None:
-    caller = Caller(crew.token(crew.owner))
+def test_the_api_sets_it_and_lists_the_decisions(people: People, app: App) -> None:
+    caller = Caller(people.token(people.owner))
     status, body = caller("patch", f"/apps/{app.name}/traffic", {"autoscale_target": "cpu", "autoscale_value": 70})
     assert (status, body["autoscale"], body["autoscale_target"]) == (200, True, "cpu")
     autoscale(app, count=3, reason="95 % of its CPU in use per instance, target 70 %")

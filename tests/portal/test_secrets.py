@@ -18,13 +18,13 @@ from portal.apps.rotation import reencrypt_all
 from portal.builds.models import Build
 from portal.releases.access import config_of_release
 from portal.releases.models import Release
-from tests.portal.conftest import Crew
+from tests.portal.conftest import People
 from tests.portal.shipyard import deploy, submit_archive
 
 
-def test_a_config_var_is_not_readable_in_its_row(crew: Crew) -> None:
-    app = crew.app()
-    set_config_vars(crew.owner, app=app, changes={"PASSWORD": "swordfish"})
+def test_a_config_var_is_not_readable_in_its_row(people: People) -> None:
+    app = people.app()
+    set_config_vars(people.owner, app=app, changes={"PASSWORD": "swordfish"})
     stored = bytes(ConfigVar.objects.get().encrypted_value)
     assert b"swordfish" not in stored
     assert secrets.decrypt(stored) == "swordfish"
@@ -40,10 +40,10 @@ def test_a_missing_key_is_named(settings: Settings) -> None:
         secrets.encrypt("x")
 
 
-def test_rotation_encrypts_everything_with_the_newest_key(crew: Crew, settings: Settings) -> None:
-    app = crew.app()
-    set_config_vars(crew.owner, app=app, changes={"A": "1"})
-    deploy(submit_archive(crew.owner, app))
+def test_rotation_encrypts_everything_with_the_newest_key(people: People, settings: Settings) -> None:
+    app = people.app()
+    set_config_vars(people.owner, app=app, changes={"A": "1"})
+    deploy(submit_archive(people.owner, app))
     assert Build.objects.exists()
     new = Fernet.generate_key().decode()
     settings.CONFIG_KEYS = [new, *settings.CONFIG_KEYS]

@@ -24,7 +24,7 @@ from portal.accounts.attempts import OF_A_NAME, OF_AN_ADDRESS, OF_BOTH, Price
 from portal.accounts.hashing import PatientHasher
 from portal.accounts.proof import Ticket
 from portal.errors import TooManyRequests
-from tests.portal.conftest import PASSWORD, Crew
+from tests.portal.conftest import PASSWORD, People
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE, THERE = "192.0.2.7", "192.0.2.8"
@@ -66,7 +66,7 @@ class Visitor:
 
 
 @pytest.fixture(autouse=True)
-def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
+def low_costs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Use lower costs."""
     for name, price in (("OF_A_NAME", OF_A_NAME), ("OF_AN_ADDRESS", OF_AN_ADDRESS), ("OF_BOTH", OF_BOTH)):
         monkeypatch.setattr(attempts, name, replace(price, bits=8, most=10))
@@ -76,18 +76,18 @@ def guess(count: int, *, name: str = "owner", address: str = HERE) -> list[str]:
     return [Visitor(address).sign_in(f"guess {number}", name=name) for number in range(count)]
 
 
-def test_the_eleventh_guess_of_a_name_needs_a_proof_of_work_from_any_address(crew: Crew) -> None:
+def test_the_eleventh_guess_of_a_name_needs_a_proof_of_work_from_any_address(people: People) -> None:
     assert guess(5) + guess(5, address=THERE) == ["wrong"] * 10
     assert Visitor("192.0.2.9").sign_in("guess") == "costs"
     assert Visitor("192.0.2.9").sign_in("guess", name="OWNER ") == "costs"
 
 
-def test_people_with_the_address_of_a_guesser_sign_in_immediately(crew: Crew) -> None:
+def test_people_with_the_address_of_a_guesser_sign_in_immediately(people: People) -> None:
     guess(12)
     assert Visitor().sign_in(name="stranger") == "in"
 
 
-def test_people_with_an_address_with_many_failures_sign_in_after_a_proof(crew: Crew) -> None:
+def test_people_with_an_address_with_many_failures_sign_in_after_a_proof(people: People) -> None:
     for number in range(30):
         assert Visitor().sign_in("guess", name=f"person-{number}") == "wrong"
     visitor = Visitor()
@@ -95,19 +95,19 @@ def test_people_with_an_address_with_many_failures_sign_in_after_a_proof(crew: C
     assert visitor.sign_in(name="stranger", **visitor.pay()) == "in"
 
 
-def test_the_owner_of_a_guessed_name_signs_in_after_a_proof(crew: Crew) -> None:
+def test_the_owner_of_a_guessed_name_signs_in_after_a_proof(people: People) -> None:
     guess(10)
     owner = Visitor(THERE)
     assert owner.sign_in() == "costs"
     assert owner.sign_in(**owner.pay()) == "in"
 
 
-def test_a_right_password_is_not_checked_without_the_proof(crew: Crew) -> None:
+def test_a_right_password_is_not_checked_without_the_proof(people: People) -> None:
     guess(10)
     assert Visitor().sign_in(PASSWORD) == Visitor().sign_in("guess") == "costs"
 
 
-def test_a_proof_is_valid_once_and_for_its_own_address(crew: Crew) -> None:
+def test_a_proof_is_valid_once_and_for_its_own_address(people: People) -> None:
     guess(10)
     visitor = Visitor()
     visitor.sign_in()
@@ -118,7 +118,7 @@ def test_a_proof_is_valid_once_and_for_its_own_address(crew: Crew) -> None:
 
 
 @pytest.mark.parametrize("forged", ["", "0,0,0,0,0,0,0,0", "1,2,3", ",,,,,,,", "-1,-1,-1,-1,-1,-1,-1,-1", "٣,٣,٣,٣,٣,٣,٣,٣", "9" * 150])
-def test_another_text_is_not_a_valid_proof(crew: Crew, forged: str) -> None:
+def test_another_text_is_not_a_valid_proof(people: People, forged: str) -> None:
     guess(10)
     visitor = Visitor()
     visitor.sign_in()
@@ -126,7 +126,7 @@ def test_another_text_is_not_a_valid_proof(crew: Crew, forged: str) -> None:
     assert visitor.sign_in(ticket=ticket, proof=forged) == "costs"
 
 
-def test_a_forged_or_old_ticket_is_not_valid(crew: Crew, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_forged_or_old_ticket_is_not_valid(people: People, monkeypatch: pytest.MonkeyPatch) -> None:
     easy = Ticket.make(22, HERE)
     assert Ticket.read(easy.text, HERE) == easy
     assert Ticket.read(signing.dumps([easy.nonce, 22, HERE, 0.0], salt="another"), HERE) is None
@@ -136,7 +136,7 @@ def test_a_forged_or_old_ticket_is_not_valid(crew: Crew, monkeypatch: pytest.Mon
     assert Ticket.read(easy.text, HERE) is None
 
 
-def test_an_easier_ticket_does_not_pay_for_an_attempt_that_costs_more(crew: Crew) -> None:
+def test_an_easier_ticket_does_not_pay_for_an_attempt_that_costs_more(people: People) -> None:
     guess(10)
     visitor = Visitor()
     visitor.sign_in()
@@ -148,7 +148,7 @@ def test_an_easier_ticket_does_not_pay_for_an_attempt_that_costs_more(crew: Crew
     assert visitor.sign_in(**paid) == "costs"
 
 
-def test_a_browser_without_scripts_waits_and_a_guesser_gains_only_one_attempt(crew: Crew, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_browser_without_scripts_waits_and_a_guesser_gains_only_one_attempt(people: People, monkeypatch: pytest.MonkeyPatch) -> None:
     guess(10)
     visitors = [Visitor() for _ in range(3)]
     for visitor in visitors:
@@ -161,26 +161,26 @@ def test_a_browser_without_scripts_waits_and_a_guesser_gains_only_one_attempt(cr
     assert elsewhere.sign_in(ticket=elsewhere.ticket["ticket"]) == "in", "the guesser has not used up the owner's turn"
 
 
-def test_a_sign_in_removes_the_persons_failures(crew: Crew) -> None:
+def test_a_sign_in_removes_the_persons_failures(people: People) -> None:
     for _ in range(4):
         assert guess(9) == ["wrong"] * 9
         assert Visitor().sign_in() == "in"
 
 
-def test_a_sign_in_to_the_own_account_removes_no_failures_of_others(crew: Crew) -> None:
+def test_a_sign_in_to_the_own_account_removes_no_failures_of_others(people: People) -> None:
     guess(10)
     assert Visitor().sign_in(name="stranger") == "in"
     assert Visitor().sign_in("guess") == "costs"
 
 
-def test_attempts_without_proof_do_not_raise_the_cost(crew: Crew) -> None:
+def test_attempts_without_proof_do_not_raise_the_cost(people: People) -> None:
     guess(10)
     for _ in range(50):
         Visitor().sign_in("guess")
     assert attempts.price_of("owner", HERE) == 8
 
 
-def test_a_hundred_simultaneous_guesses_count_as_a_hundred(committed_crew: Crew) -> None:
+def test_a_hundred_simultaneous_guesses_count_as_a_hundred(committed_people: People) -> None:
     with ThreadPoolExecutor(16) as pool:
         passed = sum(pool.map(lambda _: attempts.begin("owner", HERE, paid=0), range(100)))
     assert passed == 10
@@ -211,13 +211,13 @@ def test_the_browsers_script_solves_what_we_check() -> None:
     assert result[0] == solved("ab" * 16, 12)
 
 
-def test_a_known_name_takes_as_long_as_an_unknown_one(crew: Crew, settings: Settings) -> None:
+def test_a_known_name_takes_as_long_as_an_unknown_one(people: People, settings: Settings) -> None:
     settings.PASSWORD_HASHERS = ["portal.accounts.hashing.PatientHasher"]
     hashers.get_hashers.cache_clear()
     hashers.get_hashers_by_algorithm.cache_clear()
     try:
-        crew.owner.set_password(PASSWORD)
-        crew.owner.save()
+        people.owner.set_password(PASSWORD)
+        people.owner.save()
         took: dict[str, list[float]] = {"owner": [], "nobody": []}
         for number in range(6):
             for name, times in took.items():

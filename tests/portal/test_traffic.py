@@ -19,14 +19,14 @@ from runtime.converge.desired import Sleep
 from runtime.converge.strategy import Kind, Step
 from runtime.router.policy import credential_digest
 from runtime.router.table import PathRoute
-from tests.portal.conftest import Crew
+from tests.portal.conftest import People
 from tests.portal.test_api import Caller
 from tests.portal.test_apps import live_app
 from workers import wishes
 
 
-def test_the_defaults_are_rolling_and_no_limits(crew: Crew) -> None:
-    row = traffic_of(crew.app())
+def test_the_defaults_are_rolling_and_no_limits(people: People) -> None:
+    row = traffic_of(people.app())
     assert row.pk is None
     assert wishes.strategy_of(row).kind is Kind.ROLLING
     policy = wishes.policy_of(row)
@@ -34,10 +34,10 @@ def test_the_defaults_are_rolling_and_no_limits(crew: Crew) -> None:
     assert wishes.paths_of(row) == ()
 
 
-def test_a_setting_reaches_the_runtime_and_the_audit_log(crew: Crew) -> None:
-    app = live_app(crew, {"web": "run", "api": "run"})
+def test_a_setting_reaches_the_runtime_and_the_audit_log(people: People) -> None:
+    app = live_app(people, {"web": "run", "api": "run"})
     actions.change(
-        crew.owner,
+        people.owner,
         app=app,
         changes={
             "way": "canary",
@@ -60,15 +60,15 @@ def test_a_setting_reaches_the_runtime_and_the_audit_log(crew: Crew) -> None:
     assert any("canary steps" in entry.text for entry in audit_of_app(app))
 
 
-def test_a_password_is_stored_as_the_digest_that_the_router_compares(crew: Crew) -> None:
-    app = crew.app()
-    actions.admit(crew.owner, app=app, name="press", password="long enough for it")
+def test_a_password_is_stored_as_the_digest_that_the_router_compares(people: People) -> None:
+    app = people.app()
+    actions.admit(people.owner, app=app, name="press", password="long enough for it")
     row = traffic_of(app)
     auth = wishes.policy_of(row).auth
     assert auth is not None
     assert auth.credentials[0].digest == credential_digest(auth.salt, "press", "long enough for it")
     assert "long enough" not in str(row.auth)
-    actions.turn_away(crew.owner, app=app, name="press")
+    actions.turn_away(people.owner, app=app, name="press")
     assert wishes.policy_of(traffic_of(app)).auth is None
 
 
@@ -102,27 +102,27 @@ def test_an_invalid_value_is_refused_at_its_field(field: str, value: object, say
     assert says in refused.value.explain()
 
 
-def test_a_short_password_and_a_malformed_name_are_refused(crew: Crew) -> None:
-    app = crew.app()
+def test_a_short_password_and_a_malformed_name_are_refused(people: People) -> None:
+    app = people.app()
     with pytest.raises(ValueRefused, match="too short"):
-        actions.admit(crew.owner, app=app, name="press", password="short")
+        actions.admit(people.owner, app=app, name="press", password="short")
     with pytest.raises(ValueRefused, match="cannot be a name"):
-        actions.admit(crew.owner, app=app, name="a:b", password="long enough for it")
+        actions.admit(people.owner, app=app, name="a:b", password="long enough for it")
 
 
-def test_other_teams_can_neither_see_nor_change_it(crew: Crew) -> None:
-    crew.app()
-    caller = Caller(crew.token(crew.stranger))
+def test_other_teams_can_neither_see_nor_change_it(people: People) -> None:
+    people.app()
+    caller = Caller(people.token(people.stranger))
     assert caller("get", "/apps/hello/traffic")[0] == 404
     assert caller("patch", "/apps/hello/traffic", {"maintenance": True})[0] == 404
     assert not TrafficSettings.objects.exists()
     with pytest.raises(NotAllowed):
-        actions.change(crew.stranger, app=crew.app("other"), changes={"maintenance": True})
+        actions.change(people.stranger, app=people.app("other"), changes={"maintenance": True})
 
 
-def test_the_api_changes_only_what_is_sent_and_returns_all(crew: Crew) -> None:
-    crew.app()
-    caller = Caller(crew.token(crew.owner))
+def test_the_api_changes_only_what_is_sent_and_returns_all(people: People) -> None:
+    people.app()
+    caller = Caller(people.token(people.owner))
     status, body = caller("patch", "/apps/hello/traffic", {"way": "recreate", "hold_seconds": 60})
     assert status == 200
     assert (body["way"], body["hold_seconds"], body["drain_seconds"], body["auth_names"]) == ("recreate", 60, 30, [])
@@ -133,10 +133,10 @@ def test_the_api_changes_only_what_is_sent_and_returns_all(crew: Crew) -> None:
     assert caller("delete", "/apps/hello/traffic/auth/press")[0] == 204
 
 
-def test_each_card_of_the_page_saves_its_fields_and_marks_wrong_ones(crew: Crew) -> None:
-    app = crew.app()
+def test_each_card_of_the_page_saves_its_fields_and_marks_wrong_ones(people: People) -> None:
+    app = people.app()
     client = Client()
-    client.force_login(crew.owner)
+    client.force_login(people.owner)
     rollout = {"way": "canary", "canary_steps": "1 % for 60s, 25% 5m", "preview_token": "", "drain_seconds": "20", "hold_seconds": "15"}
     assert client.post("/apps/hello/traffic/rollout", rollout, follow=True).status_code == 200
     assert traffic_of(app).canary_steps == [[1, 60], [25, 300]]
@@ -161,15 +161,15 @@ def test_each_card_of_the_page_saves_its_fields_and_marks_wrong_ones(crew: Crew)
     assert traffic_of(app).auth == {}
 
 
-def test_an_app_sleeps_by_its_own_setting_or_the_teams_quota(crew: Crew) -> None:
-    app = crew.app()
+def test_an_app_sleeps_by_its_own_setting_or_the_teams_quota(people: People) -> None:
+    app = people.app()
     quota = quota_of(app.team)
     assert wishes.sleep_of(traffic_of(app), quota) is None
-    set_quota(crew.admin, team=app.team, limits={"sleep_minutes": 30})
+    set_quota(people.admin, team=app.team, limits={"sleep_minutes": 30})
     assert wishes.sleep_of(traffic_of(app), quota_of(app.team)) == Sleep(after=1800.0, stop_after=3600.0)
-    actions.change(crew.owner, app=app, changes={"sleep_minutes": 0})
+    actions.change(people.owner, app=app, changes={"sleep_minutes": 0})
     assert wishes.sleep_of(traffic_of(app), quota_of(app.team)) is None
-    caller = Caller(crew.token(crew.owner))
+    caller = Caller(people.token(people.owner))
     assert caller("patch", "/apps/hello/traffic", {"sleep_minutes": 5, "stop_minutes": 0})[0] == 200
     assert wishes.sleep_of(traffic_of(app), quota_of(app.team)) == Sleep(after=300.0, stop_after=0.0)
     assert caller("patch", "/apps/hello/traffic", {"sleep_minutes": None})[1]["sleep_minutes"] is None

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from portal.builds import actions, turns
 from portal.builds.models import BuildState
 from portal.builds.progress import progress_of
-from tests.portal.conftest import Crew
+from tests.portal.conftest import People
 from tests.portal.shipyard import submit_archive
 
 
@@ -59,8 +59,8 @@ def test_a_position_is_described_in_words(position, words) -> None:
 
 
 @pytest.mark.django_db
-def test_a_page_shows_the_position_in_the_queue_until_the_build_starts(crew: Crew) -> None:
-    builds = [submit_archive(crew.owner, crew.app(name)) for name in ("one", "two", "three")]
+def test_a_page_shows_the_position_in_the_queue_until_the_build_starts(people: People) -> None:
+    builds = [submit_archive(people.owner, people.app(name)) for name in ("one", "two", "three")]
     assert [turns.position_of(build) for build in builds] == [1, 2, 3]
     assert progress_of(builds[2]).sentence == "3rd in the queue, about 2 builds before yours."
     actions.mark_building(builds[0])
@@ -70,12 +70,12 @@ def test_a_page_shows_the_position_in_the_queue_until_the_build_starts(crew: Cre
 
 
 @pytest.mark.django_db
-def test_a_newer_build_of_an_app_cancels_only_its_older_ones(crew: Crew) -> None:
-    app, other = crew.app(), crew.app("other")
-    running, elsewhere = submit_archive(crew.owner, app, b"one"), submit_archive(crew.owner, other)
+def test_a_newer_build_of_an_app_cancels_only_its_older_ones(people: People) -> None:
+    app, other = people.app(), people.app("other")
+    running, elsewhere = submit_archive(people.owner, app, b"one"), submit_archive(people.owner, other)
     actions.mark_building(running)
-    waiting = submit_archive(crew.owner, app, b"two")
-    newest = submit_archive(crew.owner, app, b"three")
+    waiting = submit_archive(people.owner, app, b"two")
+    newest = submit_archive(people.owner, app, b"three")
     for build in (running, waiting, newest, elsewhere):
         build.refresh_from_db()
     assert (running.state, running.reason) == (BuildState.CANCELLED, f"Build {waiting.pk} replaced it.")

@@ -26,7 +26,7 @@ from portal.releases.models import Release, Rollout
 from tests.portal.access.rules import Role
 from tests.portal.access.table import API, GIT, PAGES, REGISTRY, Route
 from tests.portal.access.world import World, made
-from tests.portal.conftest import PASSWORD, Crew, listening_portal
+from tests.portal.conftest import PASSWORD, People, listening_portal
 from tests.portal.pages.fleet import write_log
 
 # without a slash, so that it fits into URLs
@@ -174,7 +174,7 @@ ELSEWHERE = [
 
 
 @pytest.mark.parametrize("target", ELSEWHERE)
-def test_sign_in_does_not_redirect_to_another_site(crew: Crew, target: str) -> None:
+def test_sign_in_does_not_redirect_to_another_site(people: People, target: str) -> None:
     for client in (Client(),):
         answer = client.post(f"/sign-in?{httpx.QueryParams({'next': target})}", {"username": "owner", "password": PASSWORD, "next": target})
         assert (answer.status_code, answer["Location"]) == (302, "/")
@@ -183,7 +183,7 @@ def test_sign_in_does_not_redirect_to_another_site(crew: Crew, target: str) -> N
         assert client.post("/sign-out", {"next": target})["Location"] == "/sign-in"
 
 
-def test_a_session_id_chosen_by_another_is_replaced_at_sign_in(crew: Crew) -> None:
+def test_a_session_id_chosen_by_another_is_replaced_at_sign_in(people: People) -> None:
     attacker = Client()
     attacker.get("/sign-in")
     session = attacker.session
@@ -202,7 +202,7 @@ def test_a_session_id_chosen_by_another_is_replaced_at_sign_in(crew: Crew) -> No
     assert made_up.cookies[settings.SESSION_COOKIE_NAME].value != "chosen-by-an-attacker-0000000000"
 
 
-def test_a_changed_password_ends_all_other_sessions_and_signing_out_ends_the_own_one(crew: Crew) -> None:
+def test_a_changed_password_ends_all_other_sessions_and_signing_out_ends_the_own_one(people: People) -> None:
     here, there = Client(), Client()
     for client in (here, there):
         client.post("/sign-in", {"username": "owner", "password": PASSWORD})
@@ -222,7 +222,7 @@ def test_a_changed_password_ends_all_other_sessions_and_signing_out_ends_the_own
     assert stale.get("/account").status_code == 302
 
 
-def test_cookies_are_limited_to_the_portals_host_and_hidden_from_scripts(crew: Crew) -> None:
+def test_cookies_are_limited_to_the_portals_host_and_hidden_from_scripts(people: People) -> None:
     client = Client()
     client.post("/sign-in", {"username": "owner", "password": PASSWORD})
     client.get("/account")
@@ -233,13 +233,13 @@ def test_cookies_are_limited_to_the_portals_host_and_hidden_from_scripts(crew: C
 
 
 def test_with_https_an_app_cannot_set_a_cookie_for_the_portal(
-    redis_server: str, committed_crew: Crew, monkeypatch: pytest.MonkeyPatch
+    redis_server: str, committed_people: People, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Browsers accept a `__Host-` cookie only from this exact host over TLS (RFC 6265bis,
     4.1.3.2)."""
     monkeypatch.setenv("SLIPWAY_SCHEME", "https")
     session = Client()
-    session.force_login(committed_crew.owner)
+    session.force_login(committed_people.owner)
     key = session.cookies[settings.SESSION_COOKIE_NAME].value
     with listening_portal() as url, httpx.Client(base_url=url, headers={"X-Forwarded-Proto": "https"}, timeout=20) as browser:
         for line in browser.get("/sign-in").headers.get_list("Set-Cookie"):
@@ -256,11 +256,11 @@ def test_with_https_an_app_cannot_set_a_cookie_for_the_portal(
 @pytest.mark.parametrize(
     "host", ["evil.example", "localhost.evil.example", "shop.slipway.localhost", "localhost:8080@evil.example", "", "localhost/x"]
 )
-def test_a_host_that_is_not_the_portals_is_refused(crew: Crew, host: str) -> None:
+def test_a_host_that_is_not_the_portals_is_refused(people: People, host: str) -> None:
     assert Client().get("/sign-in", headers={"Host": host}).status_code == 400
 
 
-def test_forged_headers_change_neither_host_nor_scheme_nor_the_signed_in_person(crew: Crew) -> None:
+def test_forged_headers_change_neither_host_nor_scheme_nor_the_signed_in_person(people: People) -> None:
     forged = {
         "X-Forwarded-Host": "evil.example",
         "X-Forwarded-Port": "666",
@@ -275,7 +275,7 @@ def test_forged_headers_change_neither_host_nor_scheme_nor_the_signed_in_person(
     answer = Client(headers=forged).get("/account")
     assert (answer.status_code, answer["Location"]) == (302, "/sign-in?next=/account")
     client = Client(headers=forged)
-    client.force_login(crew.owner)
+    client.force_login(people.owner)
     assert "evil.example" not in client.get("/account").content.decode()
     assert client.get("/admin").status_code == 403
 
@@ -307,10 +307,10 @@ def test_forged_headers_change_neither_host_nor_scheme_nor_the_signed_in_person(
         "",
     ],
 )
-def test_a_custom_domain_cannot_be_a_name_of_the_portal_or_of_another_app_or_an_address(crew: Crew, host: str) -> None:
-    app = crew.app()
+def test_a_custom_domain_cannot_be_a_name_of_the_portal_or_of_another_app_or_an_address(people: People, host: str) -> None:
+    app = people.app()
     with pytest.raises(Refused):
-        add(crew.owner, app=app, host=host)
+        add(people.owner, app=app, host=host)
     assert not Domain.objects.exists()
 
 

@@ -11,7 +11,7 @@ from tests.portal.pages import fleet
 
 
 @pytest.fixture
-def filled(db: None, broker: redis.Redis) -> None:
+def sample_portal(db: None, broker: redis.Redis) -> None:
     """Create the sample portal in a transaction that is rolled back."""
     fleet.fill()
 
@@ -29,18 +29,18 @@ def signed_in_as(db: None) -> Callable[[str], Client]:
 
 
 @pytest.fixture
-def member(filled: None, signed_in_as: Callable[[str], Client]) -> Client:
+def member(sample_portal: None, signed_in_as: Callable[[str], Client]) -> Client:
     """A client of a member of team harbour, which owns the apps."""
     return signed_in_as("member")
 
 
 @pytest.fixture
-def stranger(filled: None, signed_in_as: Callable[[str], Client]) -> Client:
+def stranger(sample_portal: None, signed_in_as: Callable[[str], Client]) -> Client:
     """A client of a member of another team without apps."""
     return signed_in_as("newcomer")
 
 
 @pytest.fixture
-def admin(filled: None, signed_in_as: Callable[[str], Client]) -> Client:
+def admin(sample_portal: None, signed_in_as: Callable[[str], Client]) -> Client:
     """A client of an admin."""
     return signed_in_as("admin")

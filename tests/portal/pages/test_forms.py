@@ -190,7 +190,7 @@ def test_a_password_is_changed_without_signing_out(member: Client) -> None:
     assert Person.objects.get(username="member").check_password("sails and ropes 9")
 
 
-def test_a_wrong_password_is_reported_and_the_name_is_kept(filled: None) -> None:
+def test_a_wrong_password_is_reported_and_the_name_is_kept(sample_portal: None) -> None:
     answer = Client().post("/sign-in", {"username": "member", "password": "wrong"})
     assert "Wrong name or password" in answer.content.decode()
     assert 'value="member"' in answer.content.decode()

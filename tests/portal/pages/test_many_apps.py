@@ -11,7 +11,7 @@ from portal.images.actions import write_facts
 from portal.images.facts import Config, LayerFacts
 from portal.images.models import ImageTag
 from portal.releases.models import Release, Rollout, RolloutState
-from tests.portal.conftest import Crew
+from tests.portal.conftest import People
 
 CONFIG = Config(
     environment={}, working_directory="/", user="", entrypoint=[], command=[], labels={}, exposed_ports=[], volumes=[], stop_signal=""
@@ -23,17 +23,17 @@ def layer(name: str) -> LayerFacts:
     return LayerFacts(diff_id=f"sha256:{name}", digest=f"sha256:{name}", size=1000, unpacked=2000, created_by=name)
 
 
-def add_apps(crew: Crew, numbers: range) -> None:
+def add_apps(people: People, numbers: range) -> None:
     """Create apps with two releases (the second is live), a failed build, an instance, and a tag of another image."""
     source = Source.objects.get_or_create(digest="0" * 64, defaults={"size": 1})[0]
     for number in numbers:
-        app = App.objects.create(team=crew.blue, name=f"app-{number}")
+        app = App.objects.create(team=people.blue, name=f"app-{number}")
         ProcessFormation.objects.create(app=app, process="web", count=1)
         for version in (1, 2):
             image = f"sha256:{number}-{version}"
             write_facts(image, [layer("base"), layer(f"code-{number}-{version}")], CONFIG)
             build = Build.objects.create(
-                app=app, source=source, state=BuildState.SUCCEEDED, description=f"code {version}", created_by=crew.owner
+                app=app, source=source, state=BuildState.SUCCEEDED, description=f"code {version}", created_by=people.owner
             )
             release = Release.objects.create(
                 app=app,
@@ -43,15 +43,15 @@ def add_apps(crew: Crew, numbers: range) -> None:
                 build=build,
                 encrypted_config=b"",
                 description="Deploy",
-                created_by=crew.owner,
+                created_by=people.owner,
             )
             Rollout.objects.create(release=release, state=RolloutState.LIVE)
         app.current_release = release
         app.save()
-        Build.objects.create(app=app, source=source, state=BuildState.FAILED, description="broken", created_by=crew.owner)
+        Build.objects.create(app=app, source=source, state=BuildState.FAILED, description="broken", created_by=people.owner)
         Instance.objects.create(id=f"{app.name}-1", app=app, process="web", release_number=2, node="n", state="live")
         write_facts(f"sha256:{number}-kept", [layer("base")], CONFIG)
-        ImageTag.objects.create(app=app, name="kept", digest=f"sha256:{number}-kept", created_by=crew.owner)
+        ImageTag.objects.create(app=app, name="kept", digest=f"sha256:{number}-kept", created_by=people.owner)
 
 
 def queries_of(client: Client, path: str, *, apps: int) -> list[str]:
@@ -64,13 +64,13 @@ def queries_of(client: Client, path: str, *, apps: int) -> list[str]:
 
 
 @pytest.mark.parametrize("path", ["/", "/images", "/api/v1/apps", "/api/v1/images"])
-def test_a_page_of_fifty_apps_needs_the_same_queries_as_one_of_five(crew: Crew, path: str) -> None:
-    client = Client(headers={"Authorization": f"Bearer {crew.token(crew.owner)}"}) if path.startswith("/api") else Client()
-    client.force_login(crew.owner)
-    add_apps(crew, range(FEW))
+def test_a_page_of_fifty_apps_needs_the_same_queries_as_one_of_five(people: People, path: str) -> None:
+    client = Client(headers={"Authorization": f"Bearer {people.token(people.owner)}"}) if path.startswith("/api") else Client()
+    client.force_login(people.owner)
+    add_apps(people, range(FEW))
     client.get(path)  # reads things that are cached, such as the session
     few = queries_of(client, path, apps=FEW)
-    add_apps(crew, range(FEW, MANY))
+    add_apps(people, range(FEW, MANY))
     many = queries_of(client, path, apps=MANY)
     assert len(many) == len(few), "\n".join(many)
     assert len(many) <= 25

@@ -92,7 +92,7 @@ async def all_of(answer: StreamingHttpResponse) -> str:
 
 
 @pytest.fixture
-def exposed(filled: None, broker: redis.Redis) -> None:
+def prometheus_samples(sample_portal: None, broker: redis.Redis) -> None:
     """Write what the supervisor would write for apps of two teams, and for requests to no app."""
     for app, count in (("shop", 3), ("ticker", 2), ("", 1)):
         tally = Tally()
@@ -101,7 +101,7 @@ def exposed(filled: None, broker: redis.Redis) -> None:
         broker.hset("slipway:exposition", app, exposition(Metrics(apps={app: tally}), {app: count}))
 
 
-def test_prometheus_gets_the_apps_of_its_token(exposed: None) -> None:
+def test_prometheus_gets_the_apps_of_its_token(prometheus_samples: None) -> None:
     status, text = bearer("member")
     assert status == 200
     assert 'slipway_requests_total{app="shop",status="2xx"} 3\n' in text
@@ -118,7 +118,7 @@ def test_prometheus_gets_the_apps_of_its_token(exposed: None) -> None:
     assert bearer("newcomer", "/metrics?team=harbour")[0] == 404
 
 
-def test_prometheus_without_a_token_gets_nothing(exposed: None, signed_in_as: Callable[[str], Client]) -> None:
+def test_prometheus_without_a_token_gets_nothing(prometheus_samples: None, signed_in_as: Callable[[str], Client]) -> None:
     assert Client().get("/metrics").status_code == 401
     assert signed_in_as("admin").get("/metrics").status_code == 401
     assert Client().get("/metrics", headers={"Authorization": "Bearer slip_nothing"}).status_code == 401

@@ -24,7 +24,7 @@ def test_the_first_page_of_a_new_team_shows_the_ways_to_deploy(stranger: Client)
     assert "All apps" not in page
 
 
-def test_a_person_without_a_team_is_asked_to_create_one(filled: None, signed_in_as: Callable[[str], Client]) -> None:
+def test_a_person_without_a_team_is_asked_to_create_one(sample_portal: None, signed_in_as: Callable[[str], Client]) -> None:
     from portal.accounts.actions import create_person
 
     create_person(None, username="alone", password="a quiet harbour 8")

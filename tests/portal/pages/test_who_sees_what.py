@@ -46,14 +46,14 @@ def test_a_stranger_gets_not_found(stranger: Client, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", [*PAGES, *ADMIN_PAGES])
-def test_visitors_without_sign_in_are_redirected_to_sign_in_and_back(filled: None, path: str) -> None:
+def test_visitors_without_sign_in_are_redirected_to_sign_in_and_back(sample_portal: None, path: str) -> None:
     answer = Client().get(path)
     assert answer.status_code == 302
     assert answer["Location"].startswith("/sign-in?next=/")
 
 
 @pytest.mark.parametrize("path", OPEN_PAGES)
-def test_pages_for_visitors_of_an_app_need_no_sign_in(filled: None, member: Client, path: str) -> None:
+def test_pages_for_visitors_of_an_app_need_no_sign_in(sample_portal: None, member: Client, path: str) -> None:
     assert Client().get(path).status_code == member.get(path).status_code == 200
 
 
