@@ -17,7 +17,7 @@ def test_the_creator_of_a_team_owns_it_and_it_has_a_quota(people: People) -> Non
     team = actions.create_team(people.owner, name="green")
     assert [(member.person, member.role) for member in members_of(team)] == [(people.owner, Role.OWNER)]
     assert Quota.objects.get(team=team).apps == 10
-    assert AuditEntry.objects.filter(person=people.owner, team=team, text="made the team green").exists()
+    assert AuditEntry.objects.filter(person=people.owner, team=team, text="created the team green").exists()
 
 
 def test_a_team_name_is_unique(people: People) -> None:

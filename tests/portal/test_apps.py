@@ -123,7 +123,7 @@ def test_sizes_too_small_to_start_are_refused(people: People) -> None:
 
 
 def test_a_restart_raises_the_generation_and_needs_something_to_restart(people: People) -> None:
-    with pytest.raises(Conflict, match="Nothing of empty is running"):
+    with pytest.raises(Conflict, match="empty has no running instances"):
         actions.restart(people.owner, app=people.app("empty"))
     app = live_app(people)
     actions.restart(people.owner, app=app)

@@ -184,7 +184,7 @@ def test_a_team_has_at_most_twenty_open_builds(people: People) -> None:
 def test_a_deploy_is_refused_with_the_reason_if_the_disk_is_full(people: People, settings: Settings) -> None:
     source, app = upload(), people.app()
     settings.DISK_FULL = 1
-    with pytest.raises(NoRoom, match=r"so nothing new is built\. Running apps are not affected") as refusal:
+    with pytest.raises(NoRoom, match=r"so no new builds start\. Running apps are not affected") as refusal:
         actions.submit(people.owner, app=app, source=source, origin=Origin.API)
     assert refusal.value.status == 507
 

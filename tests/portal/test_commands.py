@@ -16,5 +16,5 @@ def test_create_admin_creates_an_admin_with_a_working_password(db: None) -> None
     person = authenticate(username="keeper", password=password)
     assert isinstance(person, Person)
     assert person.is_staff
-    with pytest.raises(CommandError, match="taken"):
+    with pytest.raises(CommandError, match="already in use"):
         call_command("create_admin", "keeper", stdout=output)

@@ -73,7 +73,7 @@ def test_a_command_from_the_page_is_the_command_that_the_node_runs(people: Peopl
     app = live_app(people)
     typed = {"kind": "command", "command": "python manage.py check --deploy", "timeout": "2.5", "interval": "60", "attempts": "5"}
     answer = browser.post("/apps/hello/settings/health", {**FORM, **typed, "start_period": "120"}, follow=True)
-    assert "For instances that start from now on it is `python manage.py check --deploy`." in answer.content.decode()
+    assert "Instances that start from now on use: `python manage.py check --deploy`." in answer.content.decode()
     assert check_for_node(app) == HealthCheck(
         kind=CheckKind.COMMAND,
         command=("/bin/sh", "-c", "python manage.py check --deploy"),
@@ -193,7 +193,7 @@ def test_an_invalid_value_is_refused_at_its_field(field: str, value: object, say
         ({"path": "healthz now"}, "path", "it starts with a slash"),
         ({"kind": "command", "command": " "}, "command", "A check by command needs a command."),
         ({"timeout": "soon"}, "timeout", "This is not a valid number of seconds. From 0.1 to 30. Empty: 5."),
-        ({"interval": "0"}, "interval", "It is a number of seconds from 1 to 3,600."),
+        ({"interval": "0"}, "interval", "Use a number of seconds from 1 to 3,600."),
         ({"start_period": "4000"}, "start_period", "The start period cannot be 4000"),
         ({"attempts": "2.5"}, "attempts", "This is not a whole number. From 1 to 100. Empty: 3."),
     ],
@@ -259,7 +259,7 @@ def test_an_empty_or_identical_change_has_no_effect(people: People, owner: Calle
     assert [entry.text for entry in audit_of_app(app)][:3] == [
         "removed the health check of the settings",
         "set the health check to GET /up, timeout 5 s, every 10 s, 3 attempts, start period 30 s",
-        "made the app hello",
+        "created the app hello",
     ]
 
 

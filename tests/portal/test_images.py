@@ -259,7 +259,7 @@ def test_pages_start_jobs_show_results_and_refuse(shop: App, people: People) -> 
     assert "Fewer dependencies help." in client.get(f"/apps/shop/instances/{web.pk}").content.decode()
     assert client.get("/apps/shop/instances/gone").status_code == 404
     page = client.post("/apps/shop/images/v2/tag", {"tag": "good"}, follow=True).content.decode()
-    assert "is good too" in page
-    assert "and 1 app of others" in client.get("/images").content.decode()
+    assert "now has the tag good" in page
+    assert "and 1 app of other teams" in client.get("/images").content.decode()
     assert "was removed" in client.post("/apps/shop/tags/good/remove", follow=True).content.decode()
     assert ImageJob.objects.filter(state=JobState.FAILED).count() == 1

@@ -164,7 +164,7 @@ def test_a_formation_over_the_quota_is_reduced_and_reported(people: People) -> N
     quota = people.blue.quota
     row = ProcessFormation.objects.get(app=app)
     assert (row.count, row.memory) == (1, quota.memory_per_instance)
-    assert "less than slipway.toml asks for. " in rollout.steps[0]["text"]
+    assert "less than slipway.toml declares. " in rollout.steps[0]["text"]
 
 
 def test_cron_jobs_change_with_the_live_release(people: People) -> None:

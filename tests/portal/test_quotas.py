@@ -45,10 +45,10 @@ def test_one_app_too_many_is_refused_with_limit_use_and_admins(people: People) -
         ({"cpu": 1000}, Size(count=3), "1 CPU in total. It uses 0.5 CPU; the change would need 1.5 CPU"),
         ({"memory": 1024 * MIB}, Size(count=3), "1 GiB of memory in total. It uses 512 MiB; the change would need 1.5 GiB"),
         ({"disk": 600 * MIB}, Size(count=2), "600 MiB of disk in total. It uses 512 MiB; the change would need 1 GiB"),
-        ({"cpu_per_instance": 600}, Size(cpu=700), "at most 0.6 CPU; web asks for 0.7 CPU"),
-        ({"memory_per_instance": 600 * MIB}, Size(memory=700 * MIB), "at most 600 MiB of memory; web asks for 700 MiB"),
-        ({"processes_per_instance": 200}, Size(processes=201), "at most 200 processes; web asks for 201"),
-        ({"disk_per_instance": 600 * MIB}, Size(disk=700 * MIB), "at most 600 MiB of disk; web asks for 700 MiB"),
+        ({"cpu_per_instance": 600}, Size(cpu=700), "at most 0.6 CPU; web needs 0.7 CPU"),
+        ({"memory_per_instance": 600 * MIB}, Size(memory=700 * MIB), "at most 600 MiB of memory; web needs 700 MiB"),
+        ({"processes_per_instance": 200}, Size(processes=201), "at most 200 processes; web needs 201"),
+        ({"disk_per_instance": 600 * MIB}, Size(disk=700 * MIB), "at most 600 MiB of disk; web needs 700 MiB"),
     ],
 )
 def test_scaling_beyond_each_limit_is_refused_with_its_own_message(people: People, limits: dict[str, int], size: Size, words: str) -> None:

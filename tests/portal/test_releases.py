@@ -69,7 +69,7 @@ def test_the_last_releases_and_the_live_one_are_kept_and_a_rollback_beyond_them_
         roll_out(coming(people, app, content), never_live="It did not answer.")
     app.refresh_from_db()
     assert [release.number for release in kept_releases(app)] == [4, 3, 2]
-    with pytest.raises(Conflict, match="The image of v1 is has been deleted: the last 2 releases") as refusal:
+    with pytest.raises(Conflict, match="The image of v1 has been deleted. Only the images of the last 2 releases") as refusal:
         actions.rollback(people.owner, app=app, number=1)
     assert refusal.value.hint == "Deploy its source again."
     assert actions.rollback(people.owner, app=app, number=3).release.number == 5
@@ -151,5 +151,5 @@ def test_an_exchanged_image_makes_a_similar_release_unless_the_app_has_a_newer_o
     new = actions.exchange_image(people.admin, app=app, of=old, image="sha256:" + "b" * 64, description="Upgrade").release
     assert (new.number, new.processes, new.build, config_of_release(new)) == (2, old.processes, old.build, {"A": "1"})
     assert actions.rollback(people.owner, app=app, number=1).release.image == old.image
-    with pytest.raises(Conflict, match="got a newer release than v1 meanwhile"):
+    with pytest.raises(Conflict, match="got a newer release than v1 in the meantime"):
         actions.exchange_image(None, app=app, of=old, image="sha256:" + "c" * 64, description="Upgrade")

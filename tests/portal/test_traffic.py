@@ -106,7 +106,7 @@ def test_a_short_password_and_a_malformed_name_are_refused(people: People) -> No
     app = people.app()
     with pytest.raises(ValueRefused, match="too short"):
         actions.admit(people.owner, app=app, name="press", password="short")
-    with pytest.raises(ValueRefused, match="cannot be a name"):
+    with pytest.raises(ValueRefused, match="is not a valid user name"):
         actions.admit(people.owner, app=app, name="a:b", password="long enough for it")
 
 
@@ -127,7 +127,7 @@ def test_the_api_changes_only_what_is_sent_and_returns_all(people: People) -> No
     assert status == 200
     assert (body["way"], body["hold_seconds"], body["drain_seconds"], body["auth_names"]) == ("recreate", 60, 30, [])
     status, body = caller("patch", "/apps/hello/traffic", {"hold_seconds": 301})
-    assert (status, body["hint"]) == (400, "It is a number from 0 to 300.")
+    assert (status, body["hint"]) == (400, "Use a number from 0 to 300.")
     assert caller("put", "/apps/hello/traffic/auth/press", {"password": "long enough for it"})[0] == 204
     assert caller("get", "/apps/hello/traffic")[1]["auth_names"] == ["press"]
     assert caller("delete", "/apps/hello/traffic/auth/press")[0] == 204
