@@ -18,13 +18,13 @@ down: python ## Stop the platform and all apps; leave no mount, namespace, cgrou
 purge: python ## `make down`, then delete the state: every app, image, log and account (asks; YES=1 does not)
 	@YES=$(YES) exec $(SETUP) purge
 
-doctor: python ## Tell what this machine lacks; change nothing
+doctor: python ## Report what this machine lacks; change nothing
 	@exec $(SETUP) doctor
 
 status: ## List the platform's own processes
 	@$(PY) -m supervisor.supervisorctl -s unix://$${SLIPWAY_RUN:-/run/slipway}/processes.sock status
 
-check: python ## Lint, types, layers, templates, links in the docs
+check: python ## Lint, types, layers, templates, prose, links in the docs
 	@$(SETUP) check
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
@@ -37,7 +37,7 @@ test: python ## Run all tests, in two lanes (as root: they make real containers)
 	@$(SETUP) test
 	$(PY) -m pytest -p tests.lanes -n 2 $(ARGS)
 
-attack: python ## Attack a platform from its apps, builds, uploads and pushes, beside a victim; safe beside `make up`; ONLY=word,word TABLE=file
+attack: python ## Attack a platform from its apps, builds, uploads and pushes, next to a victim; safe during `make up`; ONLY=word,word TABLE=file
 	@$(SETUP) test
 	$(PY) -m bench.attack only=$(ONLY) table=$(TABLE)
 
@@ -45,7 +45,7 @@ fuzz: python ## Change inputs by chance and see what breaks, in a throw-away roo
 	@$(SETUP) test
 	$(PY) -m tests.fuzz minutes=$(MINUTES) target=$(TARGET) input=$(INPUT)
 
-chaos: python ## Kill processes by chance under load and deploys, beside `make up` or on its own; SECONDS=600 KILLS=150 SEED=n
+chaos: python ## Kill random processes under load and deploys, during `make up` or alone; SECONDS=600 KILLS=150 SEED=n
 	@$(SETUP) test
 	$(PY) -m bench.chaos seconds=$(SECONDS) kills=$(KILLS) seed=$(SEED)
 
@@ -53,7 +53,7 @@ bench: python ## Measure against peers and print medians
 	@$(SETUP) test
 	$(PY) -m bench
 
-soak: python ## Roll out, scale, restart the router and sleep under load, beside `make up`; SOAK="rollouts=20 sleeps=10" is shorter
+soak: python ## Roll out, scale, restart the router and sleep under load, during `make up`; SOAK="rollouts=20 sleeps=10" is shorter
 	@$(SETUP) test
 	$(PY) -m bench.soak $(SOAK)
 
