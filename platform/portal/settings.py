@@ -20,8 +20,7 @@ def _secret(name: str) -> list[str]:
     return path.read_text("ascii").split() if path.exists() else []
 
 
-# --- Paths
-# -----------------------------------------------------------------------------------------------------------
+# --- Paths ----------------------------------------------------------------------------------------
 STATE = Path(os.environ.get("SLIPWAY_STATE") or "/var/lib/slipway")
 RUN = Path(os.environ.get("SLIPWAY_RUN") or "/run/slipway")
 USER = os.environ.get("SLIPWAY_USER") or "slipway"
@@ -51,8 +50,7 @@ REDIS_URL = os.environ.get("REDIS_URL") or f"redis+socket://{RUN}/redis.sock"
 BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1)  # in Celery's form of a socket URL
 REDIS_CLIENT_URL = REDIS_URL.replace("redis+socket://", "unix://", 1)  # in the form of redis-py
 
-# --- Keys, addresses and sessions
-# --------------------------------------------------------------------------------------
+# --- Keys, addresses and sessions -----------------------------------------------------------------
 DEBUG = False
 SECRET_KEY, *SECRET_KEY_FALLBACKS = _secret("django.key") or [""]
 CONFIG_KEYS = _secret("config.key")  # Fernet keys; the first encrypts, all decrypt
@@ -98,8 +96,7 @@ AUTH_PASSWORD_VALIDATORS = [
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator", "NumericPasswordValidator")
 ]
 
-# --- Limits of requests
-# -----------------------------------------------------------------------------------------------
+# --- Limits of requests ---------------------------------------------------------------------------
 MAX_UPLOAD = 2**30  # for one archive or one push
 MAX_FORM = 2**20  # for any other body
 MAX_ANONYMOUS_FORM = 2**16  # for a body from an unknown sender
@@ -134,8 +131,7 @@ GIT_HOOK_ENVIRONMENT = {
 # a descriptor, inside the hook
 GIT_PUSH_TAKEN = int(os.environ["SLIPWAY_PUSH_TAKEN"]) if os.environ.get("SLIPWAY_PUSH_TAKEN") else None
 
-# --- Programs that process tenants' data
-# ------------------------------------------------------------------------------
+# --- Programs that process tenants' data ----------------------------------------------------------
 # below each control group hierarchy; root makes our user its owner
 CGROUP = f"{os.environ.get('SLIPWAY_NAME') or 'slipway'}/portal"
 # systemd's `Delegate=yes`: the group in which we were started
@@ -143,8 +139,7 @@ CGROUP_DELEGATED = os.environ.get("SLIPWAY_CGROUP_DELEGATED") == "yes"
 PUSH_MEMORY = int(os.environ.get("SLIPWAY_PUSH_MEMORY") or 256) * 2**20  # for one push or fetch
 TEAM_PROGRAMS_MEMORY = 4 * PUSH_MEMORY  # for all programs of a team together
 
-# --- Django applications and middleware
-# -------------------------------------------------------------------------------
+# --- Django applications and middleware -----------------------------------------------------------
 INSTALLED_APPS = [
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -199,9 +194,9 @@ APPEND_SLASH = False
 USE_TZ = True
 TIME_ZONE = "UTC"
 
-# --- Static files
-# -----------------------------------------------------------------------------------------------------
-# example in tests, files are served from their source folder.
+# --- Static files ---------------------------------------------------------------------------------
+# After `collectstatic`, file names contain a hash and are cached permanently. Before it, for example
+# in tests, files are served from their source folder.
 STATIC_URL = "/static/"
 STATICFILES_DIRS = [folder for folder in (ROOT / "platform" / "portal" / "static" / "dist",) if folder.exists()]
 STATIC_ROOT = ROOT / "build" / "static"
@@ -216,8 +211,7 @@ STORAGES = {
     },
 }
 
-# --- Database
-# ---------------------------------------------------------------------------------------------------------
+# --- Database -------------------------------------------------------------------------------------
 DATABASES = {"default": dj_database_url.parse(os.environ.get("DATABASE_URL") or f"sqlite:///{STATE}/db/slipway.sqlite3", conn_max_age=0)}
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     # IMMEDIATE takes the write lock at the beginning of a transaction, so that a decision read in

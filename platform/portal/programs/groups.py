@@ -186,7 +186,8 @@ class Subtree:
                 swap.write_text("0")
             return
         files = [folders["memory"] / name for name in ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes")]
-        # the soft limit may never exceed the hard limit, so the order depends on the direction
+        # the limit of memory may never exceed that of memory and swap, so the order depends on the
+        # direction
         shrinks = memory <= int(_read(files[0]) or 0)
         for file in files if shrinks else reversed(files):
             if file.exists():
