@@ -47,7 +47,7 @@ def test_the_count_follows_the_samples(target, value, measured, count, expected,
 
 @pytest.mark.parametrize(("count", "expected"), [(1, 2), (9, 6)])
 def test_a_count_outside_the_bounds_is_corrected(count, expected):
-    assert decide([], wish(least=2, most=6), NOW, count) == Decision(count=expected, reason="between 2 and 6 are wanted")
+    assert decide([], wish(least=2, most=6), NOW, count) == Decision(count=expected, reason="the bounds are 2 and 6")
 
 
 def test_a_sudden_rise_of_six_seconds_adds_instances_immediately():

@@ -161,7 +161,7 @@ def test_the_page_shows_that_the_manifest_has_precedence(people: People, browser
 @pytest.mark.parametrize(
     ("field", "value", "says"),
     [
-        ("kind", "grpc", "There are http, tcp, command."),
+        ("kind", "grpc", "Use one of http, tcp, command."),
         ("path", "healthz", "it starts with a slash"),
         ("path", "/a b", "it starts with a slash"),
         ("path", "/" + "a" * 200, "at most 200 characters"),
@@ -177,7 +177,7 @@ def test_the_page_shows_that_the_manifest_has_precedence(people: People, browser
         ("attempts", 0, "a whole number from 1 to 100"),
         ("attempts", 2.5, "The number of attempts cannot be 2.5."),
         ("attempts", True, "cannot be True"),
-        ("retries", 1, "It has kind, path, command, timeout"),
+        ("retries", 1, "The fields are kind, path, command, timeout"),
     ],
 )
 def test_an_invalid_value_is_refused_at_its_field(field: str, value: object, says: str) -> None:

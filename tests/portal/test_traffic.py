@@ -85,14 +85,14 @@ def test_a_password_is_stored_as_the_digest_that_the_router_compares(people: Peo
         ("canary_steps", "1 %", "at most 10 steps"),
         ("preview_token", "a b", "preview token"),
         ("allowed", ["somewhere"], "not a valid address or network"),
-        ("paths", [["/api", "nobody"]], "no process type"),
+        ("paths", [["/api", "nobody"]], "does not exist"),
         ("paths", [["/api", "web"], ["/api", "web"]], "has two routes"),
         ("paths", [["api", "web"]], "not a valid path route"),
         ("paths", [["/a b", "web"]], "not a valid path route"),
         ("canonical_host", "elsewhere.example", "is not a host of this app"),
-        ("error_page", "x" * 12_000, "takes 12,040 bytes in the router"),
+        ("error_page", "x" * 12_000, "needs 12,040 bytes in the router"),
         ("paths", [["/api/*", "web"]], "/api/*"),
-        ("nonsense", 1, "no traffic setting nonsense"),
+        ("nonsense", 1, "nonsense is not a valid traffic setting"),
     ],
 )
 def test_an_invalid_value_is_refused_at_its_field(field: str, value: object, says: str) -> None:
