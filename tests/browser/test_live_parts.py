@@ -136,7 +136,7 @@ def test_a_rollout_is_told_step_by_step_on_the_page_of_deploys(browse: Browse) -
     expect(newest.get_by_text("The instance web did not become healthy.")).to_be_visible()
     expect(newest.get_by_text("Failed", exact=True)).to_be_visible()
     page.locator("[sse-swap=deploys]").get_by_role("button", name=re.compile("Retry")).click()  # a form that came by the stream
-    expect(page.get_by_text("v2 is rolled out again.")).to_be_visible()
+    expect(page.get_by_text("v2 is being rolled out again.")).to_be_visible()
 
 
 def test_a_log_is_filtered_and_paused(browse: Browse) -> None:
@@ -181,7 +181,7 @@ def test_a_name_is_judged_while_it_is_typed(browse: Browse) -> None:
     expect(name).to_have_value("my-boat")
     expect(page.get_by_text("http://my-boat.slipway.localhost:8080")).to_be_visible()
     name.fill("shop")
-    expect(page.get_by_text("The name shop is taken.")).to_be_visible()
+    expect(page.get_by_text("The name shop is already in use.")).to_be_visible()
 
 
 def test_scaling_shows_the_limit_before_it_is_hit(browse: Browse) -> None:
@@ -190,7 +190,7 @@ def test_scaling_shows_the_limit_before_it_is_hit(browse: Browse) -> None:
         page.get_by_role("button", name="One web more").click()
     expect(page.locator("#quota-preview")).to_contain_text("4.75 CPU")
     page.get_by_role("button", name="Scale").click()
-    expect(page.get_by_text("may have 4 CPU in all").first).to_be_visible()
+    expect(page.get_by_text("is 4 CPU in total").first).to_be_visible()
     expect(page.locator("#id_web-count")).to_have_value("7")
 
 
@@ -209,7 +209,7 @@ def test_danger_is_armed_by_the_typed_name(browse: Browse) -> None:
     expect(button).to_be_disabled()
     page.get_by_label("Type empty-hull to delete it").fill("empty-hull")
     button.click()
-    expect(page.get_by_text("empty-hull is deleted.")).to_be_visible()
+    expect(page.get_by_text("empty-hull was deleted.")).to_be_visible()
 
 
 def test_the_theme_follows_the_system_until_it_is_chosen(browse: Browse) -> None:
@@ -243,7 +243,7 @@ def test_on_a_phone_log_and_roll_back_are_at_the_thumb(browse: Browse) -> None:
         assert box is not None
         assert box["y"] > 844 / 2
     bar.get_by_role("button", name="Roll back to v2").click()
-    expect(page.get_by_text("v5 is v2 again")).to_be_visible()
+    expect(page.get_by_text("Rolling back to v2 as v5")).to_be_visible()
 
 
 def test_everything_but_the_live_parts_works_without_scripts(browse: Browse, archive: Path) -> None:
@@ -256,7 +256,7 @@ def test_everything_but_the_live_parts_works_without_scripts(browse: Browse, arc
     expect(page.get_by_label("SECRET_KEY", exact=True)).to_have_value("not-so-secret")
     page.get_by_label("Type shop to delete it").fill("shop")
     page.get_by_role("button", name="Delete shop").click()
-    expect(page.get_by_text("shop is deleted.")).to_be_visible()
+    expect(page.get_by_text("shop was deleted.")).to_be_visible()
 
 
 def test_a_deleted_app_ends_its_streams(browse: Browse) -> None:

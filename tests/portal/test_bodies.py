@@ -95,14 +95,14 @@ def test_a_file_just_over_the_limit_is_refused_with_a_message_even_if_the_csrf_c
     client = Client(enforce_csrf_checks=True, headers={"Authorization": f"Bearer {people.token(people.owner)}"})
     answer = client.post("/api/v1/apps/hello/builds", {"archive": SimpleUploadedFile("hello.zip", b"1" * 1001)})
     assert answer.status_code == 413
-    assert answer.json()["error"].startswith("The archive hello.zip is larger than")
+    assert answer.json()["error"].startswith("The archive hello.zip is too large.")
     client.force_login(people.owner)
     answer = client.post("/apps/hello/deploy", {"archive": SimpleUploadedFile("hello.zip", b"1" * 1001)})
     assert answer.status_code == 403, "the CSRF check has read the form, and found no token in it"
     client = Client()
     client.force_login(people.owner)
     answer = client.post("/apps/hello/deploy", {"archive": SimpleUploadedFile("hello.zip", b"1" * 1001)}, follow=True)
-    assert "is larger than" in answer.content.decode()
+    assert "is too large" in answer.content.decode()
 
 
 @pytest.mark.parametrize(

@@ -200,7 +200,7 @@ class Chaos:
         for app in APPS:
             for build, version in deploys.accepted[app]:
                 found = self._build_over(app, build, deadline)
-                if found.get("state") != "succeeded" and "took its place" not in str(found.get("reason")):
+                if found.get("state") != "succeeded" and "replaced it" not in str(found.get("reason")):
                     faults.append(f"accepted deploy {version} of {app} (build {build}) is {found.get('state')}: {found.get('reason')}")
         for app in APPS:
             if not deploys.accepted[app]:

@@ -165,7 +165,7 @@ def test_the_ticker_s_file_is_heeded_from_sizes_to_the_clock(live, box, admin, p
     until(lambda: f" postdeploy first deploy of {name} is live" in admin.log(name), within=30, what="its line is in the log")
     page.goto(f"/apps/{name}")
     page.get_by_role("button", name=re.compile(r"Run now\s*: chime")).click()
-    expect(page.get_by_text("chime runs now.")).to_be_visible()
+    expect(page.get_by_text("chime was started.")).to_be_visible()
     until(lambda: run(kind="cron", name="chime", state="succeeded", by=admin.username), within=60, what="the job ran")
     until(lambda: " cron.chime hello from the clock: it is " in admin.log(name), within=30, what="the job's line is in the log")
     assert "the key has 64 digits" in admin.log(name)

@@ -61,7 +61,7 @@ def test_skopeo_pulls_a_release_and_pushes_it_as_another_app(box, admin, host, c
     reserved = skopeo(
         "copy", "--dest-tls-verify=false", "--dest-creds", credentials, layout, f"docker://{host}/{repository}:v9", check=False
     )
-    assert b"is a release's" in reserved.stderr, reserved.stderr
+    assert b"is reserved for releases" in reserved.stderr, reserved.stderr
     skopeo("copy", "--dest-tls-verify=false", "--dest-creds", credentials, layout, target)
     live(admin, 1)
     assert box.ask(APP).status_code == 200
