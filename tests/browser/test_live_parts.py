@@ -103,7 +103,7 @@ def test_a_lost_stream_says_so_and_goes_on_where_it_was(browse: Browse) -> None:
     page.route("**/logs/events*", lambda route: route.fulfill(status=503))
     page.evaluate("document.querySelector('[sse-connect]')['htmx-internal-data'].sseEventSource.close()")
     page.evaluate("document.querySelector('[sse-connect]')['htmx-internal-data'].sseEventSource.onerror()")
-    expect(notice).to_have_text("Connection lost, trying again", timeout=15_000)
+    expect(notice).to_have_text("Connection lost. Reconnecting…", timeout=15_000)
     write_log(settings.APP_LOGS / "shop.log", [("web.1", "stdout", "during the outage")], ago=0)
     page.unroute("**/logs/events*")
     expect(page.get_by_text("during the outage")).to_be_visible(timeout=15_000)

@@ -10,7 +10,7 @@ window.htmx.createEventSource = (address) => {
   if (after) url.searchParams.set("after", after);
   const source = new EventSource(url);
   source.addEventListener("error", () => {
-    if (source.readyState !== EventSource.OPEN) setState("lost", "Connection lost, trying again");
+    if (source.readyState !== EventSource.OPEN) setState("lost", "Connection lost. Reconnecting…");
   });
   return source;
 };

@@ -83,6 +83,6 @@ function proveIn(box) {
     if (proof.value) return;
     event.preventDefault();
     submitted = true;
-    note.textContent = "One moment: your browser still computes, then it signs in.";
+    note.textContent = "Please wait: your browser signs in when the computation is done.";
   });
 }

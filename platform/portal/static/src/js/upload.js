@@ -52,7 +52,7 @@ function send(form, zone) {
     if (event.lengthComputable) show(bar, words, event.loaded / event.total, file);
   });
   request.addEventListener("load", () => finish(request, zone, form));
-  request.addEventListener("error", () => fail(zone, form, "The upload did not arrive: the connection broke. Choose the file again to retry."));
+  request.addEventListener("error", () => fail(zone, form, "The upload failed because the connection was lost. Choose the file again to retry."));
   zone.querySelector("[data-upload-cancel]").onclick = () => {
     request.abort();
     fail(zone, form, "");
@@ -91,7 +91,7 @@ function finish(request, zone, form) {
   try {
     answer = JSON.parse(request.responseText);
   } catch {
-    answer = { error: `The portal answered with status ${request.status} instead of taking the archive. Reload the page and try again.` };
+    answer = { error: `The upload failed: the portal answered with status ${request.status}. Reload the page and try again.` };
   }
   if (answer.location) location.assign(answer.location);
   else fail(zone, form, [answer.error, answer.hint].filter(Boolean).join(" "));
