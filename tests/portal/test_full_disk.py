@@ -85,7 +85,7 @@ def test_an_unexpected_error_of_the_api_is_json_too(people: People) -> None:
     client = Client(headers={"Authorization": f"Bearer {people.token(people.owner)}"})
     missing = client.get("/api/v1/nowhere")
     assert (missing.status_code, missing["Content-Type"]) == (404, "application/json")
-    assert missing.json()["error"] == "/api/v1/nowhere is not an address of the API."
+    assert missing.json()["error"] == "/api/v1/nowhere is not a URL of the API."
 
 
 @pytest.mark.parametrize(
