@@ -102,7 +102,8 @@ def names(source: str) -> Iterator[tuple[int, str]]:
 
 def of_markdown(source: str) -> Iterator[tuple[int, str]]:
     """Yield (line, text) of paragraphs, list items and table cells; code blocks and link targets are left out."""
-    source = re.sub(r"^```.*?^```", lambda block: "\n" * block[0].count("\n"), source, flags=re.DOTALL | re.MULTILINE)
+    others = r"^```.*?^```|<!-- \w+: written by .*?<!-- end"  # code, and tables that a program writes
+    source = re.sub(others, lambda block: "\n" * block[0].count("\n"), source, flags=re.DOTALL | re.MULTILINE)
     source = re.sub(r"\]\([^)]*\)", "]", source)
     line = 1
     for part in re.split(r"(\n\s*\n|\n(?=\s*(?:[-*|#]|\d+\.)\s?)|(?<=\|)\n)", source):

@@ -61,6 +61,7 @@ def test_a_planted_riddle_is_found(name, source):
         ("a.py", '"""Resolve the effective health check. There is no default."""\nFIRST = "is_no_sentence"\n'),
         ("a.md", "```\nwhoever\n```\nAn app is no longer served. Use `tell`.\n"),
         ("a.html", '<p class="beside">{{ text|told }} {% if told %}{% endif %}</p>'),
+        ("a.md", "<!-- rows: written by make attack -->\n| an app beside another |\n<!-- end of rows -->\n"),
         ("a.css", ".beside { }\n/* next to */\n.beside { }"),
         ("a.md", f"| {'cell | ' * 30}\n|---|\n"),
     ],
