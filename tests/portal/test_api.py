@@ -100,7 +100,7 @@ def test_errors_are_json_with_a_sentence_and_a_hint(people: People, owner: Calle
         },
     )
     status, answer = owner("post", "/apps", {"name": "A B"})
-    assert (status, answer["error"]) == (400, "'A B' not a valid hostname.")
+    assert (status, answer["error"]) == (400, "'A B' is not a valid hostname.")
     status, answer = owner("post", "/apps", {})
     assert status == 422
     assert "name" in answer["error"]

@@ -221,7 +221,7 @@ def test_a_team_over_its_quota_is_refused_with_limit_use_and_admins(
     pushed = checkout.push("hello", token)
     assert pushed.returncode != 0
     assert "The quota of team blue is 0 instances in total. It uses 0; the change would need 1." in pushed.stderr
-    assert "ask an admin of this Slipway to raise it: keeper" in pushed.stderr
+    assert "ask an admin of this Slipway to raise the quota: keeper" in pushed.stderr
     assert not Build.objects.exists()
 
 

@@ -72,7 +72,7 @@ def test_a_sender_of_too_many_requests_gets_the_reason_and_a_time_and_others_are
     assert late
     assert min(answer.elapsed.total_seconds() for answer in late) >= 0.25, "a client that tries again at once is slowed down"
     assert answers[0].status_code == 200
-    assert late[-1].json()["error"] == "Too many requests: at most 2 a second for one person and 1 a second for one token."
+    assert late[-1].json()["error"] == "Too many requests. The limit is 2 per second for one person and 1 per second for one token."
     assert "then send fewer requests at the same time" in late[-1].json()["hint"]
     assert 1 <= int(late[-1].headers["Retry-After"]) <= 10
     assert httpx.get(f"{portal_with_low_limits}/api/v1/teams", headers=bearer(other)).status_code == 200
@@ -109,7 +109,7 @@ def test_an_error_is_a_page_for_browsers_a_line_for_git_and_json_for_registry_cl
 ) -> None:
     page = refused(f"{portal_with_low_limits}/codes", {"Accept": "text/html"})
     assert (page.status_code, page.headers["Content-Type"]) == (429, "text/html; charset=utf-8")
-    assert "Too many requests: at most 1 a second for an address without sign-in." in page.text
+    assert "Too many requests. The limit is 1 per second for an address without sign-in." in page.text
     assert page.headers["Content-Security-Policy"].startswith("default-src 'self'")
     git = refused(f"{portal_with_low_limits}/git/hello.git/info/refs", {})
     assert (git.status_code, git.headers["Content-Type"]) == (429, "text/plain; charset=utf-8")

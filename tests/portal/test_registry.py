@@ -82,7 +82,7 @@ def test_releases_are_pulled_by_number_in_the_form_they_were_pushed(client: Clie
     assert refused(client.get("manifests/v1")) == (404, "MANIFEST_UNKNOWN"), "the node has not published it yet"
     publish(app, ours, IMAGE, LAYER, CONFIG)
     shelf.settle(app, digest_of(IMAGE))
-    assert not list(shelf.RECEIVED.iterdir()), "nothing is has two routes"
+    assert not list(shelf.RECEIVED.iterdir()), "nothing is there twice"
     for reference in ("v1", "1.0"):
         assert client.get(f"manifests/{reference}").content == IMAGE
     assert client.get(f"blobs/{digest_of(LAYER)}").content == LAYER
