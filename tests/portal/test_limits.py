@@ -129,7 +129,7 @@ def test_the_open_streams_of_a_person_are_limited_and_freed_when_they_end(
         assert first.status_code == second.status_code == 200
         third = httpx.get(url, cookies=cookies, timeout=20)
         assert third.status_code == 429
-        assert "You have 2 live pages and followed logs open" in third.json()["error"]
+        assert "You already have 2 live pages and followed logs open" in third.json()["error"]
     deadline = time.monotonic() + 20
     while broker.zcard(f"slipway:streams:person:{committed_people.owner.pk}"):
         assert time.monotonic() < deadline

@@ -37,7 +37,7 @@ def test_a_team_is_open_until_an_admin_changes_it(people: People) -> None:
 def test_an_admin_sets_a_policy_by_form_and_it_is_audited(people: People) -> None:
     client = as_admin(people)
     answer = client.post("/admin/teams/blue/network", WANTED, follow=True)
-    assert "The network policy of blue is set." in answer.content.decode()
+    assert "The network policy of blue was saved." in answer.content.decode()
     policy = NetworkPolicy.objects.get(team=people.blue)
     assert (policy.egress, policy.lines, policy.bandwidth) == ("allow-list", ["api.example.com:443", "192.0.2.0/24"], 10_000_000)
     assert 'value="10 Mbit/s"' in client.get("/admin/teams/blue").content.decode()
@@ -45,7 +45,7 @@ def test_an_admin_sets_a_policy_by_form_and_it_is_audited(people: People) -> Non
         "set the network policy: egress open → allow-list, allow list +192.0.2.0/24 +api.example.com:443, bandwidth unlimited → 10 Mbit/s"
     )
     client.post("/admin/teams/blue/network", {**WANTED, "builds_open": "on", "bandwidth": ""})
-    assert "builds may reach the internet, bandwidth 10 Mbit/s → unlimited" in audit_of_team(people.blue)[0].text
+    assert "builds may connect to the internet, bandwidth 10 Mbit/s → unlimited" in audit_of_team(people.blue)[0].text
 
 
 def test_only_a_real_change_is_sent_to_the_node(committed_people: People, broker: redis.Redis) -> None:
@@ -60,11 +60,11 @@ def test_only_a_real_change_is_sent_to_the_node(committed_people: People, broker
     ("field", "value", "words"),
     [
         ("egress", "some", "Select a valid choice"),
-        ("bandwidth", "fast", "fast is not a speed"),
+        ("bandwidth", "fast", "Invalid bandwidth: fast"),
         ("bandwidth", "1k", "The bandwidth cannot be 1 kbit/s"),
         ("destinations", "*.example.com", "addresses of a wildcard cannot be looked up"),
         ("destinations", "", "The allow list is empty"),
-        ("destinations", "example.com } ; flush ruleset", "cannot be used"),
+        ("destinations", "example.com } ; flush ruleset", "is not valid"),
     ],
 )
 def test_a_wrong_value_is_shown_at_its_field_and_nothing_is_set(people: People, field: str, value: str, words: str) -> None:
@@ -94,7 +94,7 @@ def test_the_api_shows_a_policy_to_members_and_sets_it_for_admins(people: People
     assert stranger("get", "/teams/blue/network")[0] == 404
     status, refused = admin("put", "/teams/blue/network", {"egress": "allow-list", "destinations": ["a b"]})
     assert status == 400
-    assert "'a b' cannot be used" in refused["error"]
+    assert "'a b' is not valid" in refused["error"]
 
 
 def test_the_team_page_shows_the_egress_of_this_month(people: People, broker: redis.Redis) -> None:
@@ -103,7 +103,7 @@ def test_the_team_page_shows_the_egress_of_this_month(people: People, broker: re
     client = Client()
     client.force_login(people.owner)
     page = client.get("/team/blue").content.decode()
-    assert "3 GiB, and 1 MiB received" in page
+    assert "3 GiB sent, 1 MiB received" in page
     assert "Open: any address outside" in page
     assert egress_of(people.red) == Egress()
 
