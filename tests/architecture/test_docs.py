@@ -47,8 +47,8 @@ def direct() -> set[str]:
 
 
 def test_every_dependency_has_its_line():
-    told = set(re.findall(r"^- `?([@\w./-]+)`?:", (ROOT / "docs/dependencies.md").read_text(), re.MULTILINE))
-    assert direct() <= {name.lower() for name in told}, f"missing: {sorted(direct() - {name.lower() for name in told})}"
+    described = set(re.findall(r"^- `?([@\w./-]+)`?:", (ROOT / "docs/dependencies.md").read_text(), re.MULTILINE))
+    assert direct() <= {name.lower() for name in described}, f"missing: {sorted(direct() - {name.lower() for name in described})}"
 
 
 def test_every_pinned_package_is_named():

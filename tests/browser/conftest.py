@@ -1,4 +1,5 @@
-"""Headless Chromium before a portal that really listens, filled with apps in every state. No node behind it."""
+"""Headless Chromium with a listening portal that has sample apps in every state. There is no
+node."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -10,24 +11,24 @@ from django.test import Client
 from playwright.sync_api import Browser, BrowserContext
 
 from portal.accounts.models import Person
-from tests.portal.conftest import portal_url  # noqa: F401  # a fixture of the portal's own tests
+from tests.portal.conftest import portal_url  # noqa: F401  # a fixture of the portal's tests
 from tests.portal.pages import fleet
 
-# Playwright keeps an event loop in this thread, for which Django would refuse the tests' own look at the database.
+# Playwright runs an event loop in this thread, so Django would refuse database access of the tests.
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def sample_portal(transactional_db: None, broker: object, portal_url: str) -> str:  # noqa: F811  # pytest's way to ask for a fixture
-    """The address of a portal with the fleet in it, really committed."""
+def sample_portal(transactional_db: None, broker: object, portal_url: str) -> str:  # noqa: F811  # requests the fixture
+    """Create the sample portal with committed rows. Return its URL."""
     fleet.fill()
     return portal_url
 
 
 @pytest.fixture
 def browse(chromium: Browser, sample_portal: str) -> Iterator[Callable[..., BrowserContext]]:
-    """A signed-in browser of some width and colour scheme."""
+    """Return a function that opens a signed-in browser with a width and a colour scheme."""
     contexts = []
 
     def sign_in(username: str = "member", *, width: int = 1440, scheme: str = "light", scripts: bool = True) -> BrowserContext:

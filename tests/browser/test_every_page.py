@@ -1,4 +1,5 @@
-"""Every page in a real browser: accessible, light, nothing refused by the content security policy, nothing sticking out."""
+"""Every page in a real browser: accessible, small, without violations of the content security
+policy, without overflow."""
 
 from collections.abc import Callable
 
@@ -11,7 +12,7 @@ from tests.portal.pages.fleet import REQUEST
 
 AXE = (ROOT / "node_modules" / "axe-core" / "axe.min.js").read_text()
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-# Of what passed, nothing is described and brought over: that took more time than the looking.
+# Leave out the passed checks: to describe and transfer them takes longer than the checks.
 VIOLATIONS = """rules => axe.run(document, {runOnly: rules, resultTypes: ["violations"], selectors: false})
     .then(result => result.violations)"""
 MOST_BYTES = 300_000
@@ -64,7 +65,7 @@ def test_every_page_is_accessible_light_and_fits(browse: Callable[..., BrowserCo
 
 
 def complaints_of(page: Page) -> list[str]:
-    """What the browser has to say against it, from now on."""
+    """Return a list that collects the page's console errors from now on."""
     complaints: list[str] = []
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" and "404 (" not in message.text else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))
@@ -72,7 +73,7 @@ def complaints_of(page: Page) -> list[str]:
 
 
 def look(page: Page, path: str) -> list[str]:
-    """What is wrong with a page, in words."""
+    """Return the problems of a page as text."""
     page.goto(path)
     page.wait_for_function("document.fonts.status === 'loaded'")
     findings: list[str] = []
@@ -90,7 +91,7 @@ def look(page: Page, path: str) -> list[str]:
 
 
 def address(path: str) -> str:
-    """Pages of builds have numbers that only the database knows."""
+    """Return the path with the build's number from the database."""
     if path.startswith("/"):
         return path
     build = Build.objects.select_related("app").get(state=path.lower())

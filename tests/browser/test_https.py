@@ -1,4 +1,4 @@
-"""Two apps over HTTPS, each under its own name's certificate, seen by a real browser through a real HAProxy."""
+"""Two apps over HTTPS, each with its own certificate, in a real browser through a real HAProxy."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_a_browser_sees_two_apps_over_https_each_with_its_own_certificate(
         args=[
             *QUIET_BROWSER,
             "--host-resolver-rules=MAP *.example.com 127.0.0.1",
-            # No other authority's word is taken, and no error of another chain is overlooked.
+            # Other authorities are not trusted, and errors of other chains are not ignored.
             f"--ignore-certificate-errors-spki-list={pin(issuer)},{pin(root.certificate)}",
         ],
     )
@@ -102,7 +102,7 @@ def test_a_browser_sees_two_apps_over_https_each_with_its_own_certificate(
 
 
 def led(people: People, front: RouterUnderTest, names: NameServer, name: str, host: str) -> Domain:
-    """A proven domain of an app that wants nothing but HTTPS; it answers behind the router."""
+    """Create a verified domain of an app that allows only HTTPS and answers behind the router."""
     app = people.app(name)
     domain = verified(people, app, host, names)
     change(people.owner, app=app, changes={"https_only": True, "hsts_seconds": YEAR})
@@ -113,6 +113,7 @@ def led(people: People, front: RouterUnderTest, names: NameServer, name: str, ho
 
 
 def pin(certificate) -> str:
-    """What Chromium knows a key by: the SHA-256 of its SubjectPublicKeyInfo, in base64."""
+    """Return the SHA-256 of the certificate's SubjectPublicKeyInfo in base64, by which Chromium
+    identifies a key."""
     key = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return base64.b64encode(hashlib.sha256(key).digest()).decode()

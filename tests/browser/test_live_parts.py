@@ -1,4 +1,5 @@
-"""What moves by itself, and what a script makes nicer: uploads, logs, states, themes, copies. Then the same without any script."""
+"""Live parts and scripts of pages: uploads, logs, states, themes, copying. Then the same without
+scripts."""
 
 import json
 import re
@@ -40,8 +41,8 @@ def opened(context: BrowserContext, path: str) -> Page:
     return page
 
 
-def test_signing_in_leads_to_where_one_wanted_to_go(browse: Browse) -> None:
-    # The tests' settings hash passwords in haste; the portal's own do not know that way.
+def test_signing_in_redirects_to_the_requested_page(browse: Browse) -> None:
+    # The tests' settings use a fast hash, which the portal's own settings do not know.
     Person.objects.filter(username="member").update(password=PBKDF2PasswordHasher().encode(PASSWORD, "salt"))
     page = opened(browse(""), "/apps/shop")
     page.get_by_label("Name").fill("member")
@@ -50,7 +51,7 @@ def test_signing_in_leads_to_where_one_wanted_to_go(browse: Browse) -> None:
     page.wait_for_url(re.compile("/apps/shop$"))
 
 
-def test_choosing_an_archive_uploads_it_and_leads_to_its_build(browse: Browse, archive: Path) -> None:
+def test_choosing_an_archive_uploads_it_and_opens_its_build(browse: Browse, archive: Path) -> None:
     page = opened(browse(), "/apps/empty-hull")
     page.get_by_label("Drop an archive here, or choose one").set_input_files(archive)
     page.wait_for_url(re.compile("/apps/empty-hull/builds/"))
@@ -58,7 +59,7 @@ def test_choosing_an_archive_uploads_it_and_leads_to_its_build(browse: Browse, a
     expect(page.get_by_text(re.compile(r"(1st|\d+\w\w) in the queue"))).to_be_visible()
 
 
-def test_dropping_an_archive_on_the_first_page_makes_the_app_of_its_name(browse: Browse, archive: Path) -> None:
+def test_dropping_an_archive_on_the_first_page_creates_an_app_with_its_name(browse: Browse, archive: Path) -> None:
     page = opened(browse("newcomer"), "/")
     transfer = page.evaluate_handle(
         """() => { const data = new DataTransfer(); data.items.add(new File(["PK"], "little-boat.zip")); return data; }"""
@@ -69,7 +70,7 @@ def test_dropping_an_archive_on_the_first_page_makes_the_app_of_its_name(browse:
     page.wait_for_url(re.compile("/apps/little-boat/builds/"))
 
 
-def test_a_refused_upload_says_why_without_leaving_the_page(browse: Browse, tmp_path: Path) -> None:
+def test_a_refused_upload_shows_the_reason_on_the_same_page(browse: Browse, tmp_path: Path) -> None:
     wrong = tmp_path / "notes.txt"
     wrong.write_text("no archive")
     page = opened(browse(), "/apps/empty-hull")
@@ -78,7 +79,7 @@ def test_a_refused_upload_says_why_without_leaving_the_page(browse: Browse, tmp_
     assert page.url.endswith("/apps/empty-hull")
 
 
-def test_a_build_log_and_its_end_arrive_by_themselves(browse: Browse) -> None:
+def test_a_build_log_and_its_end_arrive_without_a_reload(browse: Browse) -> None:
     build = Build.objects.get(state="building")
     log = settings.BUILD_LOGS / f"{build.pk}.log"
     page = opened(browse(), f"/apps/chat/builds/{build.pk}")
@@ -92,14 +93,15 @@ def test_a_build_log_and_its_end_arrive_by_themselves(browse: Browse) -> None:
     expect(page.locator("#announcements")).to_contain_text("its rollout is queued")
 
 
-def test_a_lost_stream_says_so_and_goes_on_where_it_was(browse: Browse) -> None:
+def test_a_lost_stream_is_shown_and_continues_where_it_ended(browse: Browse) -> None:
     context = browse()
     page = opened(context, "/apps/shop/logs")
     notice = page.locator("[data-connection]")
     expect(notice).to_have_text("Following")
     write_log(settings.APP_LOGS / "shop.log", [("web.1", "stdout", "before the outage")], ago=0)
     expect(page.get_by_text("before the outage")).to_be_visible()
-    # An answer that is no stream closes it for good, as when the portal is away behind its router; the page must open a new one.
+    # A response that is not a stream closes the EventSource permanently, for example while the
+    # portal restarts. The page must open a new one.
     page.route("**/logs/events*", lambda route: route.fulfill(status=503))
     page.evaluate("document.querySelector('[sse-connect]')['htmx-internal-data'].sseEventSource.close()")
     page.evaluate("document.querySelector('[sse-connect]')['htmx-internal-data'].sseEventSource.onerror()")
@@ -111,16 +113,16 @@ def test_a_lost_stream_says_so_and_goes_on_where_it_was(browse: Browse) -> None:
     expect(notice).to_have_text("Following")
 
 
-def test_the_overview_follows_what_happens(browse: Browse) -> None:
+def test_the_overview_follows_changes(browse: Browse) -> None:
     page = opened(browse(), "/apps/docs-site")
     expect(page.get_by_text("v1 is live, 1 of 1 instance healthy.")).to_be_visible()
-    assert page.locator("#announcements").text_content() == ""  # only what changes is announced
+    assert page.locator("#announcements").text_content() == ""  # only changes are announced
     App.objects.get(name="docs-site").instances.update(state="crashed", detail="It exited with code 3.", restarts=2)
     expect(page.get_by_text("It exited with code 3.").first).to_be_visible()
     expect(page.get_by_role("cell", name="Crashed")).to_be_visible()
 
 
-def test_a_rollout_is_told_step_by_step_on_the_page_of_deploys(browse: Browse) -> None:
+def test_the_steps_of_a_rollout_appear_on_the_page_of_deploys(browse: Browse) -> None:
     page = opened(browse(), "/apps/docs-site/deploys")
     newest = page.locator("[sse-swap=newest]")
     expect(newest.get_by_text("v1 live")).to_be_visible()
@@ -135,11 +137,12 @@ def test_a_rollout_is_told_step_by_step_on_the_page_of_deploys(browse: Browse) -
     releases.finish_failed(rollout, "The instance web did not become healthy.")
     expect(newest.get_by_text("The instance web did not become healthy.")).to_be_visible()
     expect(newest.get_by_text("Failed", exact=True)).to_be_visible()
-    page.locator("[sse-swap=deploys]").get_by_role("button", name=re.compile("Retry")).click()  # a form that came by the stream
+    # a form that arrived through the stream
+    page.locator("[sse-swap=deploys]").get_by_role("button", name=re.compile("Retry")).click()
     expect(page.get_by_text("v2 is being rolled out again.")).to_be_visible()
 
 
-def test_a_log_is_filtered_and_paused(browse: Browse) -> None:
+def test_a_log_can_be_filtered_and_paused(browse: Browse) -> None:
     page = opened(browse(), "/apps/shop/logs")
     page.get_by_label("Filter lines").fill("POST /cart")
     expect(page.locator(".log-lines li:visible")).to_have_count(20)
@@ -152,7 +155,7 @@ def test_a_log_is_filtered_and_paused(browse: Browse) -> None:
     expect(page.get_by_text("while paused")).to_be_visible()
 
 
-def test_charts_zoom_together_and_follow_what_is_counted(browse: Browse) -> None:
+def test_charts_zoom_together_and_show_new_data(browse: Browse) -> None:
     page = opened(browse(), "/apps/shop/metrics")
     times = [page.locator(f"[data-chart={name}] .u-over") for name in ("requests", "latency", "cpu", "memory")]
     expect(times[-1]).to_be_visible()
@@ -174,7 +177,7 @@ def test_charts_zoom_together_and_follow_what_is_counted(browse: Browse) -> None
     expect(page.get_by_text("1234 requests/s").first).to_be_visible()
 
 
-def test_a_name_is_judged_while_it_is_typed(browse: Browse) -> None:
+def test_a_name_is_checked_while_it_is_typed(browse: Browse) -> None:
     page = opened(browse(), "/new")
     name = page.get_by_label("Name")
     name.press_sequentially("My Boat")
@@ -184,7 +187,7 @@ def test_a_name_is_judged_while_it_is_typed(browse: Browse) -> None:
     expect(page.get_by_text("The name shop is already in use.")).to_be_visible()
 
 
-def test_scaling_shows_the_limit_before_it_is_hit(browse: Browse) -> None:
+def test_scaling_shows_the_limit_before_it_is_exceeded(browse: Browse) -> None:
     page = opened(browse(), "/apps/shop/settings")
     for _ in range(5):
         page.get_by_role("button", name="One web more").click()
@@ -203,7 +206,7 @@ def test_a_value_is_revealed_changed_and_hidden_in_place(browse: Browse) -> None
     assert page.url.endswith("/settings")
 
 
-def test_danger_is_armed_by_the_typed_name(browse: Browse) -> None:
+def test_a_delete_button_needs_the_typed_name(browse: Browse) -> None:
     page = opened(browse(), "/apps/empty-hull/settings")
     button = page.get_by_role("button", name="Delete empty-hull")
     expect(button).to_be_disabled()
@@ -231,7 +234,7 @@ def test_a_command_is_copied_with_one_click(browse: Browse) -> None:
     assert "git push slipway HEAD:main" in page.evaluate("navigator.clipboard.readText()")
 
 
-def test_on_a_phone_log_and_roll_back_are_at_the_thumb(browse: Browse) -> None:
+def test_on_a_phone_log_and_rollback_are_in_the_bottom_bar(browse: Browse) -> None:
     page = opened(browse(width=390), "/apps/shop")
     status = page.get_by_text("v3 is live, 3 of 3 instances healthy.")
     expect(status).to_be_in_viewport()
@@ -266,7 +269,7 @@ def test_a_deleted_app_ends_its_streams(browse: Browse) -> None:
     expect(page.locator("main").get_by_text("This app was deleted.")).to_be_visible(timeout=30_000)
 
 
-def test_an_app_deleted_before_its_stream_was_open_is_told_of_as_well(browse: Browse) -> None:
+def test_a_page_whose_app_was_deleted_before_its_stream_opened_shows_that(browse: Browse) -> None:
     page = browse().new_page()
 
     def delete_first(route: Route) -> None:
@@ -282,7 +285,7 @@ def test_an_app_deleted_before_its_stream_was_open_is_told_of_as_well(browse: Br
 
 
 @pytest.mark.parametrize("scripts", [True, False])
-def test_a_comparison_is_asked_for_and_its_answer_appears(browse: Browse, scripts: bool) -> None:
+def test_a_comparison_is_started_and_its_result_appears(browse: Browse, scripts: bool) -> None:
     page = opened(browse(scripts=scripts), "/apps/shop/compare?before=v2&after=v4")
     page.get_by_role("button", name="Compare files").click()
     expect(page.get_by_text("Comparing the files.")).to_be_visible(timeout=20_000)

@@ -1,4 +1,4 @@
-"""Signing in after many failures: the browser computes its proof by itself."""
+"""Sign-in after many failures: the browser computes its proof automatically."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,8 @@ from portal.accounts import attempts
 from portal.accounts.models import Person
 from tests.portal.pages.fleet import PASSWORD
 
-HASHED = PBKDF2PasswordHasher().encode(PASSWORD, "salt", iterations=1000)  # the listening portal has no other kind
+# the listening portal supports no other hasher
+HASHED = PBKDF2PasswordHasher().encode(PASSWORD, "salt", iterations=1000)
 
 
 def test_a_browser_signs_in_after_many_failures_with_its_name_and_from_its_address(browse: Callable[..., BrowserContext]) -> None:
@@ -22,8 +23,10 @@ def test_a_browser_signs_in_after_many_failures_with_its_name_and_from_its_addre
     page.get_by_label("Name").fill("member")
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
-    expect(page.get_by_text("Enter your password again")).to_be_visible(timeout=60_000)  # the name costs more than the address did
+    # the name needs a larger proof than the address did
+    expect(page.get_by_text("Enter your password again")).to_be_visible(timeout=60_000)
     page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Sign in").click()  # at once: the form waits for its proof and is sent then
+    # immediately: the form waits for its proof and is then sent
+    page.get_by_role("button", name="Sign in").click()
     expect(page).not_to_have_url("/sign-in", timeout=60_000)
     expect(page.get_by_role("link", name="shop", exact=True).first).to_be_visible()
