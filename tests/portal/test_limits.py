@@ -233,9 +233,9 @@ def test_open_bodies_are_summed_per_sender() -> None:
         first.add(60)
         second.add(40)
         other.add(100)
-        with pytest.raises(TooManyRequests, match="disk"):
+        with pytest.raises(TooManyRequests, match="open requests together"):
             second.add(1)
-        with bodies.of("one"), pytest.raises(TooManyRequests, match="3 request bodies"), bodies.of("one"):
+        with bodies.of("one"), pytest.raises(TooManyRequests, match="3 of your request bodies"), bodies.of("one"):
             pass
     with bodies.of("one") as again:
         again.add(100)
