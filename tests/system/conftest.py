@@ -17,6 +17,7 @@ from tests.system.person import Person
 
 ORDER = (
     "test_examples",
+    "test_confined",
     "test_push",
     "test_registry",
     "test_traffic",

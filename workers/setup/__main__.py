@@ -14,10 +14,11 @@ from runtime import journal
 from runtime.config import NodeConfig, from_environment, process_environment
 from runtime.errors import ProcessFailed, RuntimeFailure
 from runtime.host import Lack, lacks, look
+from runtime.kernel import Kernel
 from runtime.packages import PLATFORM, PYTHON_VENV, TESTS, Need, command_line, install, missing
 from runtime.router import haproxy
 from runtime.router.listeners import Listeners
-from workers.setup import folders, strays
+from workers.setup import confinement, folders, strays
 from workers.setup.foreground import Foreground
 from workers.setup.frontend import ensure_front_end
 from workers.setup.manage import manage
@@ -99,6 +100,7 @@ def prepare(config: NodeConfig, environment: Environment) -> None:
     ensure_packages(environment)
     ensure_front_end(environment)
     folders.ensure_folders(config, folders.ensure_user(config.user, environment))
+    _ensure_confinement(config, environment)
     manage(environment, "prepare_node")
 
 
@@ -114,6 +116,7 @@ def down(environment: Environment) -> None:
     strays.end(strays.routers(config))
     if VENV.exists() and config.state.exists():
         manage(environment, "tear_down")
+    confinement.remove(config)
     shutil.rmtree(config.run, ignore_errors=True)
 
 
@@ -171,6 +174,14 @@ def _examine(config: NodeConfig, *, port_is_ours: bool) -> None:
     if found:
         _tell_lacks(found)
         raise CannotGoOn
+
+
+def _ensure_confinement(config: NodeConfig, environment: Environment) -> None:
+    """The workers' mount namespace. Apps of a version that had none stand on mounts of the host: they are stopped, and start again in it."""
+    if not confinement.is_made(config) and Kernel().mounts_below(config.instances):
+        with step("Stop apps of an earlier version; they start again"):
+            manage(environment, "tear_down")
+    confinement.ensure(config, environment)
 
 
 def _tell_lacks(found: list[Lack]) -> None:

@@ -24,6 +24,7 @@ from runtime.engines.node import NodeEngine
 from runtime.errors import RuntimeFailure
 from runtime.kernel import Kernel
 from runtime.stacks.builder import ensure_platform_images
+from workers.setup import confinement
 from workers.setup.frontend import BUILT
 from workers.setup.steps import step
 from workers.setup.tree import fingerprint, is_done, mark_done
@@ -49,6 +50,7 @@ def prepare() -> None:
     _collect_static_files()
     _migrate()
     _first_admin()
+    confinement.enter(config)
     _base_stack()
     engine = NodeEngine(config)
     engine.prepare()
