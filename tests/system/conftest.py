@@ -24,6 +24,7 @@ ORDER = (
     "test_soak",
     "test_killed",
     "test_chaos",
+    "test_full_disk",
     "test_quotas",
     "test_bad_archives",
     "test_bad_apps",

@@ -17,6 +17,7 @@ from runtime.host import Lack, lacks, look
 from runtime.kernel import Kernel
 from runtime.packages import PLATFORM, PYTHON_VENV, TESTS, Need, command_line, install, missing
 from runtime.process import run
+from runtime.reserve import Reserve
 from runtime.router import haproxy
 from runtime.router.listeners import Listeners
 from workers.setup import confinement, folders, strays, systemd, units
@@ -208,6 +209,8 @@ def doctor(environment: Environment) -> None:
     if absent := missing(PLATFORM):
         print("`make up` would install:")
         _tell_needs(absent)
+    if short := Reserve(config).describe():
+        print(short)
     print("This machine has all that Slipway needs.")
 
 
