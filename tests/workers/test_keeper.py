@@ -35,7 +35,7 @@ def keeper(tmp_path: Path, logs: Path) -> Iterator[subprocess.Popen[bytes]]:
     (tmp_path / "keeper.conf").write_text(
         f"[supervisord]\nnodaemon=true\nsilent=true\nuser=root\nlogfile={logs}/keeper.log\nlogfile_maxbytes=64KB\npidfile={tmp_path}/pid\n"
         f"[program:talker]\ncommand={sys.executable} {tmp_path}/talks.py\nstdout_logfile={logs}/talker.log\n"
-        "stdout_logfile_maxbytes=64KB\nstdout_logfile_backups=1\nstartsecs=0\nstartretries=1000\n"
+        "stdout_logfile_maxbytes=64KB\nredirect_stderr=true\nstdout_logfile_backups=1\nstartsecs=0\nstartretries=1000\n"
     )
     with (logs / "keeper.out").open("ab") as out:
         process = subprocess.Popen(
