@@ -45,14 +45,19 @@ def written(folder: Path, texts: dict[str, str]) -> list[Path]:
 
 def test_each_program_has_its_unit_under_one_target(config):
     texts = rendered(config)
-    assert list(texts) == ["slipway.target", "slipway-prepare.service", *(f"slipway-{name}.service" for name in NAMES)]
+    assert list(texts) == [
+        "slipway.target",
+        "slipway-prepare.service",
+        "slipway-router.socket",
+        *(f"slipway-{name}.service" for name in NAMES),
+    ]
     wanted = parsed(texts["slipway.target"])
-    assert wanted["Unit"]["Wants"].split() == [f"slipway-{name}.service" for name in NAMES]
+    assert wanted["Unit"]["Wants"].split() == ["slipway-router.socket", *(f"slipway-{name}.service" for name in NAMES)]
     assert wanted["Install"]["WantedBy"] == "multi-user.target"
     for name in NAMES:
         unit = parsed(texts[f"slipway-{name}.service"])
         assert unit["Service"]["Restart"] == "always"
-        assert unit["Unit"]["Requires"] == "slipway-prepare.service"
+        assert "slipway-prepare.service" in unit["Unit"]["Requires"].split()
         assert unit["Unit"]["PartOf"] == "slipway.target"
 
 
@@ -62,6 +67,15 @@ def test_a_second_platform_has_names_of_its_own(tmp_path):
     assert set(texts).isdisjoint(rendered(NodeConfig()))
     assert "slipway-blue.target" in texts
     assert "slipway-blue-prepare.service" in texts["slipway-blue-portal.service"]
+
+
+def test_systemd_holds_the_sockets_of_the_router(tmp_path):
+    config = NodeConfig(state=tmp_path / "state", run=tmp_path / "run", http_bind="::", http_port=80, https_port=443)
+    texts = rendered(config)
+    assert "ListenStream=[::]:80\nListenStream=[::]:443\n" in texts["slipway-router.socket"]
+    unit = parsed(texts["slipway-router.service"])
+    assert unit["Service"]["Sockets"] == "slipway-router.socket"
+    assert "slipway-router.socket" in unit["Unit"]["Requires"]
 
 
 def test_a_redis_of_ones_own_has_no_unit(config):

@@ -94,4 +94,4 @@ def _placed(config: NodeConfig) -> list[Path]:
     begins = f"{units.prefix(config)}-"
     known = {"prepare", "redis", "router", "portal", "worker-build", "worker-node", "supervisor"}
     services = [path for path in sorted(UNITS.glob(f"{begins}*.service")) if path.stem.removeprefix(begins) in known]
-    return [*services, *UNITS.glob(units.target(config))]
+    return [*services, *UNITS.glob(units.listeners(config)), *UNITS.glob(units.target(config))]

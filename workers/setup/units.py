@@ -11,6 +11,8 @@ from pathlib import Path
 
 from runtime.config import NodeConfig
 from runtime.process import pasteable
+from runtime.router.listeners import QUEUE
+from runtime.router.places import Place, places
 from workers.setup import confinement
 from workers.setup.folders import FOLDERS
 from workers.setup.processes import SPARING, Program, code_in_sight
@@ -36,6 +38,8 @@ _CLOSED = (  # for what serves and makes no containers
     "SystemCallArchitectures=native",
     "SystemCallFilter=@system-service",
 )
+_OPEN_HOME = tuple("ProtectHome=read-only" if line == "ProtectHome=yes" else line for line in _CLOSED)  # the checkout may lie there
+_PUSHES = ("Delegate=cpu memory pids", "Environment=SLIPWAY_CGROUP_DELEGATED=yes")  # git runs in groups below the portal's own
 _NO_CONTROL_GROUPS = "ProtectControlGroups=yes"
 _NETWORK = "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6"
 _ROOTLESS = "CapabilityBoundingSet="
@@ -48,8 +52,8 @@ _CONFINED = (
 )
 _OWN: Mapping[str, tuple[str, ...]] = {
     "redis": (*_CLOSED, _NO_CONTROL_GROUPS, "RestrictAddressFamilies=AF_UNIX", _ROOTLESS, "MemoryMax=1G", "OOMScoreAdjust=-900"),
-    "router": (*_CLOSED, _NO_CONTROL_GROUPS, _NETWORK, _ROUTERS, "MemoryMax=2G", "OOMScoreAdjust=-900"),
-    "portal": (*_CLOSED, _NO_CONTROL_GROUPS, _NETWORK, _ROOTLESS, "MemoryMax=2G"),
+    "router": (*_OPEN_HOME, _NO_CONTROL_GROUPS, _NETWORK, _ROUTERS, "MemoryMax=2G", "OOMScoreAdjust=-900"),
+    "portal": (*_CLOSED, *_PUSHES, _NETWORK, _ROOTLESS, "MemoryMax=4G"),
     "worker-build": (*_CONFINED, "MemoryMax=4G"),
     "worker-node": (*_CONFINED, "MemoryMax=2G"),
     "supervisor": (*_CONFINED, "MemoryMax=1G", "OOMScoreAdjust=-500"),
@@ -72,6 +76,11 @@ def service(config: NodeConfig, name: str) -> str:
     return f"{prefix(config)}-{name}.service"
 
 
+def listeners(config: NodeConfig) -> str:
+    """The unit of the sockets that visitors connect to: systemd holds them, so a killed router refuses nobody."""
+    return f"{prefix(config)}-router.socket"
+
+
 def environment_file(config: NodeConfig) -> Path:
     """The settings that all of them are started with; it may hold a password of a database."""
     return config.state / "secrets" / "units.env"
@@ -86,7 +95,11 @@ def render_environment(environment: Mapping[str, str]) -> str:
 def render(config: NodeConfig, items: Sequence[Program], *, root: Path, python: Path) -> dict[str, str]:
     """The text of each unit by its name."""
     services = [service(config, program.name) for program in items]
-    units = {target(config): _target(config, services), service(config, "prepare"): _prepare(config, root, python)}
+    units = {
+        target(config): _target(config, [listeners(config), *services]),
+        service(config, "prepare"): _prepare(config, root, python),
+        listeners(config): _listeners(config),
+    }
     before = [service(config, "prepare")]
     for program in items:
         units[service(config, program.name)] = _service(config, program, before, root)
@@ -100,6 +113,19 @@ def _target(config: NodeConfig, services: Sequence[str]) -> str:
         Unit=(f"Description=Slipway ({config.name})", f"Wants={' '.join(services)}", f"After={' '.join(services)}"),
         Install=("WantedBy=multi-user.target",),
     )
+
+
+def _listeners(config: NodeConfig) -> str:
+    return _sections(
+        Unit=(f"Description=Slipway ({config.name}): listening sockets", f"PartOf={target(config)}"),
+        Socket=(*(f"ListenStream={_address(place)}" for place in places(config)), f"Backlog={QUEUE}", "TriggerLimitIntervalSec=0"),
+    )
+
+
+def _address(place: Place) -> str:
+    """As systemd.socket(5) reads it: IPv6 in brackets, and no word for every address."""
+    host = {"*": "0.0.0.0"}.get(place.host, place.host.strip("[]"))  # what the admin wrote
+    return f"[{host}]:{place.port}" if ":" in host else f"{host}:{place.port}"
 
 
 def _prepare(config: NodeConfig, root: Path, python: Path) -> str:
@@ -126,6 +152,7 @@ def _prepare(config: NodeConfig, root: Path, python: Path) -> str:
 
 def _service(config: NodeConfig, program: Program, before: Sequence[str], root: Path) -> str:
     words = confinement.command(config, root, list(program.command), rights=[]) if program.confined else list(program.command)
+    needed = [service(config, "prepare"), *([listeners(config)] if program.name == "router" else [])]
     lines = [
         "Type=exec",
         f"ExecStart={_command(words)}",
@@ -146,14 +173,16 @@ def _service(config: NodeConfig, program: Program, before: Sequence[str], root: 
         ]
     else:
         lines.append("WorkingDirectory=/")
+    if program.name == "router":
+        lines.append(f"Sockets={listeners(config)}")
     if not program.confined:
         lines.append(f"ReadWritePaths={' '.join(_quoted(str(path)) for path in _written(config, program.name))}")
     return _sections(
         Unit=(
             f"Description=Slipway ({config.name}): {program.name}",
             f"PartOf={target(config)}",
-            f"Requires={service(config, 'prepare')}",
-            f"After={' '.join(before)}",
+            f"Requires={' '.join(needed)}",
+            f"After={' '.join(dict.fromkeys((*before, *needed)))}",
             "StartLimitIntervalSec=0",
         ),
         Service=(*lines, *_EVERYWHERE, *_OWN[program.name]),
