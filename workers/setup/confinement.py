@@ -34,6 +34,7 @@ CAPABILITIES = (
     "setuid",
     "sys_admin",
     "sys_chroot",
+    "sys_nice",
     "sys_ptrace",
 )
 _READ_ONLY_STATE = ("secrets", "redis")  # below the state folder: read by workers, or nothing to them
