@@ -92,6 +92,21 @@ def test_a_second_start_keeps_the_namespace_and_its_mounts(inside: Inside, confi
     assert inside("readlink", "/proc/self/ns/mnt", check=True).stdout == number
 
 
+def test_a_state_on_a_disk_of_its_own_is_the_workers_too(config: NodeConfig, environment: dict[str, str]) -> None:
+    kernel = Kernel()
+    kernel.mount("tmpfs", config.state, "tmpfs")
+    try:
+        for name in ("secrets", "redis"):
+            (config.state / name).mkdir()
+        confinement.ensure(config, environment)
+        run(confinement.command(config, ROOT, ["touch", str(config.state / "new"), "/tmp/temporary"], rights=[]), env=environment)
+        assert (config.state / "new").exists()
+        assert (config.state / "tmp" / "temporary").exists()
+    finally:
+        confinement.remove(config)
+        kernel.unmount(config.state)
+
+
 def test_only_the_capabilities_of_the_work_are_held(inside: Inside) -> None:
     held = inside("setpriv", "--dump", check=True).stdout.decode()
     bounding = next(line for line in held.splitlines() if line.startswith("Capability bounding set"))

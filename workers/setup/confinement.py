@@ -116,11 +116,11 @@ def confine(config: NodeConfig, kernel: Kernel, root: Path) -> None:
 
 def _cover(kernel: Kernel, place: Path, by: Path, kept: Mapping[Path, MountFlag]) -> None:
     """Show the folder `by` at `place`, and what is kept below `place` where it was. Other mounts below it are let go of."""
-    shown = {path: kernel.clone_tree(path, flags=flags) for path, flags in kept.items() if path.is_relative_to(place)}
+    shown = {place: kernel.clone_tree(by)}  # what is kept may itself be a mount that is let go of, and `by` lies in it
+    shown |= {path: kernel.clone_tree(path, flags=flags) for path, flags in kept.items() if path.is_relative_to(place)}
     try:
         for mounted in kernel.mounts_below(place):
             kernel.unmount(mounted, lazily=True)
-        kernel.bind(by, place)
         for path, mount in shown.items():
             path.mkdir(parents=True, exist_ok=True)
             kernel.attach(mount, path)
