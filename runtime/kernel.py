@@ -25,7 +25,6 @@ from runtime.errors import HostLacks, KernelRefused
 
 _OPEN_TREE, _MOVE_MOUNT, _FSOPEN, _FSCONFIG, _FSMOUNT, _MOUNT_SETATTR = 428, 429, 430, 431, 432, 442
 _AT_FDCWD, _AT_EMPTY_PATH, _AT_RECURSIVE, _AT_NO_AUTOMOUNT = -100, 0x1000, 0x8000, 0x800
-_CLONE_NEWNS = 0x00020000
 _OPEN_TREE_CLONE, _MOVE_MOUNT_F_EMPTY_PATH, _CLOEXEC = 1, 4, 1
 _FSCONFIG_SET_STRING, _FSCONFIG_SET_FD, _FSCONFIG_CMD_CREATE = 1, 5, 6
 _MS_BIND, _MS_PRIVATE, _MNT_DETACH, _UMOUNT_NOFOLLOW = 4096, 1 << 18, 2, 8
@@ -123,11 +122,6 @@ class Kernel:
         self._call(
             f"make {target} read-only", _MOUNT_SETATTR, _AT_FDCWD, os.fsencode(target), _AT_NO_AUTOMOUNT, attributes, len(attributes)
         )
-
-    def join_mounts(self, namespace: Path) -> None:
-        """Move this process, which has one thread, into another mount namespace (setns(2)); the working folder is then its root."""
-        with _opened(namespace, os.O_RDONLY) as fd:
-            self._check(self._libc.setns(fd, _CLONE_NEWNS), f"join the mount namespace {namespace}")
 
     def attach(self, mount: int, target: Path) -> None:
         """Put a detached mount into the file tree (move_mount(2))."""

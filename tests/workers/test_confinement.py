@@ -117,7 +117,8 @@ def test_only_the_capabilities_of_the_work_are_held(inside: Inside) -> None:
 def test_a_command_of_the_admin_enters_and_keeps_its_folder(inside: Inside, config: NodeConfig, environment: dict[str, str]) -> None:
     code = (
         "import os; from runtime.config import from_environment; from workers.setup import confinement; config = from_environment();"
-        "confinement.enter(config); confinement.enter(config); print(os.readlink('/proc/self/ns/mnt'), os.getcwd())"
+        "import threading; threading.Thread(target=threading.Event().wait, daemon=True).start();"
+        "confinement.enter(config); print(os.readlink('/proc/self/ns/mnt'), os.getcwd())"
     )
     told = run([sys.executable, "-c", code], env=environment, cwd=ROOT).stdout.decode().split()
     assert told == [inside("readlink", "/proc/self/ns/mnt", check=True).stdout.decode().strip(), str(ROOT)]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 
 from runtime.config import NodeConfig, from_environment
@@ -80,13 +79,19 @@ def remove(config: NodeConfig) -> None:
 
 
 def enter(config: NodeConfig) -> None:
-    """Move this process into the namespace, where there is one: for commands that work on what workers have mounted."""
-    if _number(pin(config)) in (None, _number(_OWN)):
-        return
-    place = Path.cwd()
-    Kernel().join_mounts(pin(config))
-    with suppress(FileNotFoundError):
-        os.chdir(place)
+    """Start this program anew in the namespace, where there is one: for commands that work on what workers have mounted.
+
+    The process itself cannot move there: by then it may have threads, and the kernel moves no process that has (setns(2)).
+    """
+    if is_made(config) and not is_inside(config):
+        words = ["nsenter", f"--mount={pin(config)}", "--", "env", f"--chdir={Path.cwd()}", sys.executable, *sys.orig_argv[1:]]
+        sys.stdout.flush()
+        os.execvp(words[0], words)  # noqa: S606  # the words that this process was started with
+
+
+def is_inside(config: NodeConfig) -> bool:
+    """Whether this process runs in the namespace."""
+    return is_made(config) and _number(pin(config)) == _number(_OWN)
 
 
 def command(config: NodeConfig, root: Path, words: list[str], *, rights: list[str]) -> list[str]:

@@ -46,11 +46,12 @@ class Command(BaseCommand):
 def prepare() -> None:
     """The steps in their order; one that has nothing to do says nothing."""
     config = from_environment()
-    call_command("make_secrets", stdout=io.StringIO())
-    _collect_static_files()
-    _migrate()
-    _first_admin()
-    confinement.enter(config)
+    if not confinement.is_inside(config):
+        call_command("make_secrets", stdout=io.StringIO())
+        _collect_static_files()
+        _migrate()
+        _first_admin()
+        confinement.enter(config)  # begins anew, inside, where keys and static files are read-only
     _base_stack()
     engine = NodeEngine(config)
     engine.prepare()
