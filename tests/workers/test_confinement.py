@@ -118,7 +118,7 @@ def test_a_command_of_the_admin_enters_and_keeps_its_folder(inside: Inside, conf
     code = (
         "import os; from runtime.config import from_environment; from workers.setup import confinement; config = from_environment();"
         "import threading; threading.Thread(target=threading.Event().wait, daemon=True).start();"
-        "confinement.enter(config); print(os.readlink('/proc/self/ns/mnt'), os.getcwd())"
+        "confinement.enter(config); assert confinement.is_inside(config); print(os.readlink('/proc/self/ns/mnt'), os.getcwd())"
     )
     told = run([sys.executable, "-c", code], env=environment, cwd=ROOT).stdout.decode().split()
     assert told == [inside("readlink", "/proc/self/ns/mnt", check=True).stdout.decode().strip(), str(ROOT)]
@@ -128,4 +128,5 @@ def test_where_there_is_no_namespace_a_command_stays_where_it_is(config: NodeCon
     own = Path("/proc/self/ns/mnt").readlink()
     confinement.enter(config)
     assert not confinement.is_made(config)
+    assert not confinement.is_inside(config)
     assert Path("/proc/self/ns/mnt").readlink() == own

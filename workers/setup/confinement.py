@@ -49,8 +49,11 @@ def pin(config: NodeConfig) -> Path:
 
 
 def is_made(config: NodeConfig) -> bool:
-    """Whether the namespace exists."""
-    return _number(pin(config)) is not None
+    """Whether the namespace exists, asked from outside."""
+    try:
+        return pin(config).stat().st_dev == _OWN.stat().st_dev  # both on nsfs
+    except FileNotFoundError:
+        return False
 
 
 def ensure(config: NodeConfig, environment: Mapping[str, str]) -> None:
@@ -90,8 +93,8 @@ def enter(config: NodeConfig) -> None:
 
 
 def is_inside(config: NodeConfig) -> bool:
-    """Whether this process runs in the namespace."""
-    return is_made(config) and _number(pin(config)) == _number(_OWN)
+    """Whether this process runs in the namespace. Its file is not seen there: the kernel copies no mount of such a file."""
+    return _is_mounted(Kernel(), config.state / _READ_ONLY_STATE[0])
 
 
 def command(config: NodeConfig, root: Path, words: list[str], *, rights: list[str]) -> list[str]:
@@ -164,15 +167,6 @@ def _is_mounted(kernel: Kernel, folder: Path) -> bool:
 
 def _folder(config: NodeConfig) -> Path:
     return config.run / "confined"
-
-
-def _number(namespace: Path) -> int | None:
-    """A namespace's number; None where the file does not stand for one."""
-    try:
-        found = namespace.stat()
-    except FileNotFoundError:
-        return None
-    return found.st_ino if found.st_dev == _OWN.stat().st_dev else None
 
 
 def main() -> int:
