@@ -24,7 +24,7 @@ from pathlib import Path
 from runtime.errors import HostLacks, KernelRefused
 
 _OPEN_TREE, _MOVE_MOUNT, _FSOPEN, _FSCONFIG, _FSMOUNT, _MOUNT_SETATTR = 428, 429, 430, 431, 432, 442
-_AT_FDCWD, _AT_EMPTY_PATH, _AT_RECURSIVE = -100, 0x1000, 0x8000
+_AT_FDCWD, _AT_EMPTY_PATH, _AT_RECURSIVE, _AT_NO_AUTOMOUNT = -100, 0x1000, 0x8000, 0x800
 _OPEN_TREE_CLONE, _MOVE_MOUNT_F_EMPTY_PATH, _CLOEXEC = 1, 4, 1
 _FSCONFIG_SET_STRING, _FSCONFIG_SET_FD, _FSCONFIG_CMD_CREATE = 1, 5, 6
 _MS_BIND, _MS_PRIVATE, _MNT_DETACH, _UMOUNT_NOFOLLOW = 4096, 1 << 18, 2, 8
@@ -115,6 +115,13 @@ class Kernel:
             os.close(fd)
             raise
         return fd
+
+    def make_read_only(self, target: Path) -> None:
+        """Forbid writing through one mount of this namespace; its other flags and other mounts of the file system stay (mount_setattr(2))."""
+        attributes = struct.pack("QQQQ", int(MountFlag.READ_ONLY), 0, 0, 0)
+        self._call(
+            f"make {target} read-only", _MOUNT_SETATTR, _AT_FDCWD, os.fsencode(target), _AT_NO_AUTOMOUNT, attributes, len(attributes)
+        )
 
     def attach(self, mount: int, target: Path) -> None:
         """Put a detached mount into the file tree (move_mount(2))."""

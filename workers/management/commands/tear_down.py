@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand
 from runtime.config import from_environment
 from runtime.engines.node import NodeEngine
 from runtime.errors import RuntimeFailure
+from workers.setup import confinement
 from workers.setup.steps import step
 
 
@@ -19,7 +20,9 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             with step("Stop the apps and remove what they stood on"):
-                NodeEngine(from_environment()).tear_down()
+                config = from_environment()
+                confinement.enter(config)
+                NodeEngine(config).tear_down()
         except RuntimeFailure as failure:
             self.stderr.write(failure.explain())
             raise SystemExit(1) from None

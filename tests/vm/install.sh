@@ -1,0 +1,87 @@
+#!/bin/bash
+# The job of `make test-vm ARGS=install`: the platform as systemd units. It answers, comes back when killed, and leaves nothing behind.
+set -euo pipefail
+export HOME=/root LANG=C.UTF-8
+# pip, uv and Node trust authorities of their own; here those of the host, which may have a proxy with one more.
+for name in PIP_CERT SSL_CERT_FILE NODE_EXTRA_CA_CERTS; do export "$name=/etc/ssl/certs/ca-certificates.crt"; done
+trap 'systemctl list-units --all --no-pager "slipway*"; journalctl --no-pager --lines=150 --unit="slipway*"' ERR
+
+main() {
+    git config --global safe.directory '*' # the host's files belong to whoever cloned them
+    git clone -q file:///host /root/slipway
+    cd /root/slipway
+    footprint > /root/before
+    echo "== make install"
+    make install
+    answers
+    make status
+    echo "== what systemd says of them"
+    for unit in portal router redis; do systemd-analyze security --no-pager "slipway-$unit" | grep Overall; done
+    systemd-analyze security --no-pager --threshold=50 slipway-portal > /dev/null
+    systemd-analyze security --no-pager --threshold=50 slipway-router > /dev/null
+    echo "== the workers cannot write to the machine"
+    for unit in worker-build worker-node supervisor; do
+        pid=$(systemctl show --value --property=MainPID "slipway-$unit")
+        for folder in / /etc /usr /root /home /var /run /root/slipway; do
+            if nsenter "--mount=/proc/$pid/ns/mnt" touch "$folder/written" 2> /dev/null; then echo "$unit could write to $folder"; exit 1; fi
+        done
+        grep CapBnd "/proc/$pid/status"
+    done
+    echo "== kill -9 of each; apps run on"
+    apps=$(app_pids)
+    for unit in redis router portal worker-build worker-node supervisor; do
+        pid=$(systemctl show --value --property=MainPID "slipway-$unit")
+        kill -9 "$pid"
+        until [ "$(systemctl show --value --property=MainPID "slipway-$unit")" != "$pid" ] && systemctl is-active --quiet "slipway-$unit"; do sleep 1; done
+        echo "slipway-$unit is back"
+    done
+    systemctl restart slipway-router slipway-worker-node
+    until_answers
+    [ "$(app_pids)" = "$apps" ]
+    echo "== make up says so; make install again"
+    make up
+    make install
+    answers
+    [ "$(app_pids)" = "$apps" ]
+    echo "== make down, and a start as after a reboot"
+    make down
+    [ ! -e /run/slipway ]
+    [ -z "$(app_pids)" ]
+    systemctl start slipway.target
+    until_answers
+    echo "== make uninstall"
+    make uninstall
+    [ -z "$(find /etc/systemd/system -name 'slipway*')" ]
+    [ -z "$(systemctl list-units --all --no-legend 'slipway*')" ]
+    [ -e /var/lib/slipway/.slipway ]
+    for _ in $(seq 60); do # network namespaces and cgroups go away a little after they are let go
+        footprint > /root/after
+        cmp -s /root/before /root/after && break
+        sleep 1
+    done
+    diff /root/before /root/after
+    echo "nothing is left but the state"
+}
+
+app_pids() {
+    cat /sys/fs/cgroup/slipway/team*/*/cgroup.procs /sys/fs/cgroup/slipway/team*/*/*/cgroup.procs 2> /dev/null | sort -n | head -1
+}
+
+answers() {
+    curl -sS --fail --location -o /dev/null -w 'the portal: %{http_code}\n' http://localhost:8080/
+    curl -sS --fail -H 'Host: hello.slipway.localhost' -o /dev/null -w 'the example: %{http_code}\n' http://127.0.0.1:8080/
+}
+
+until_answers() {
+    for _ in $(seq 300); do
+        answers > /dev/null 2>&1 && break
+        sleep 1
+    done
+    answers
+}
+
+footprint() {
+    python3 -B -c 'from tests.system.footprint import footprint; print(*sorted(footprint("slipway")), sep="\n")'
+}
+
+main
