@@ -17,7 +17,7 @@ from runtime.process import run
 from runtime.reserve import Reserve
 from tests import warm
 from tests.system import archives
-from tests.system.box import ROOT, Box
+from tests.system.box import PARTS, ROOT, Box
 from tests.system.person import Person
 from tests.system.waiting import until
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 
 TEAM, APP = "crew", "steady"
 SIZE = 6 * 2**30
-KEPT = ("redis", "router", "portal", "supervisor", "process manager")  # a worker ends when Redis takes nothing, and is started again
+KEPT = tuple(PARTS)
 
 
 class Ballast:
@@ -152,7 +152,7 @@ def instance_of(box: Box) -> int:
 
 
 def kept(box: Box) -> dict[str, list[int]]:
-    """The processes that no full disk may end."""
+    """The processes of the platform: no full disk ends one."""
     now = box.all_pids()
     return {part: now[part] for part in KEPT}
 

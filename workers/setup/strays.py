@@ -65,7 +65,7 @@ def _naming(file: str) -> list[int]:
     for pid, command in _commands():
         words = command.split(b"\0")
         program = words[0].rpartition(b"/")[2]
-        if program not in {b"env", b"setpriv", b"sh", b"unshare"} and any(word.split(b",")[0] == file.encode() for word in words[1:]):
+        if program not in {b"env", b"nsenter", b"setpriv", b"sh", b"unshare"} and any(word.split(b",")[0] == file.encode() for word in words[1:]):
             found.append(pid)
     return sorted(found)
 
