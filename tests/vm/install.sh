@@ -1,14 +1,22 @@
 #!/bin/bash
 # The job of `make test-vm ARGS=install`: the platform as systemd units. It answers, comes back when killed, and leaves nothing behind.
+# Runs wherever systemd is PID 1 and nothing of the machine is needed any more; the settings of .env.example may be given by environment.
 set -euo pipefail
 export HOME=/root LANG=C.UTF-8
 # pip, uv and Node trust authorities of their own; here those of the host, which may have a proxy with one more.
 for name in PIP_CERT SSL_CERT_FILE NODE_EXTRA_CA_CERTS; do export "$name=/etc/ssl/certs/ca-certificates.crt"; done
-trap 'systemctl list-units --all --no-pager "slipway*"; journalctl --no-pager --lines=150 --unit="slipway*"' ERR
+name=${SLIPWAY_NAME:-slipway}
+run=${SLIPWAY_RUN:-/run/slipway}
+state=${SLIPWAY_STATE:-/var/lib/slipway}
+port=${SLIPWAY_HTTP_PORT:-8080}
+units=slipway
+[ "$name" = slipway ] || units=slipway-$name
+all="redis router portal worker-build worker-node supervisor"
+trap 'systemctl list-units --all --no-pager "$units*"; journalctl --no-pager --lines=150 --unit="$units*"' ERR
 
 main() {
     git config --global safe.directory '*' # the host's files belong to whoever cloned them
-    git clone -q file:///host /root/slipway
+    git clone -q "${CLONED:-file:///host}" /root/slipway
     cd /root/slipway
     footprint > /root/before
     echo "== make install"
@@ -16,26 +24,29 @@ main() {
     answers
     make status
     echo "== what systemd says of them"
-    for unit in portal router redis; do systemd-analyze security --no-pager "slipway-$unit" | grep Overall; done
-    systemd-analyze security --no-pager --threshold=50 slipway-portal > /dev/null
-    systemd-analyze security --no-pager --threshold=50 slipway-router > /dev/null
+    for unit in portal router redis; do systemd-analyze security --no-pager "$units-$unit" | grep Overall; done
+    systemd-analyze security --no-pager --threshold=50 "$units-portal" > /dev/null
+    systemd-analyze security --no-pager --threshold=50 "$units-router" > /dev/null
     echo "== the workers cannot write to the machine"
     for unit in worker-build worker-node supervisor; do
-        pid=$(systemctl show --value --property=MainPID "slipway-$unit")
+        pid=$(main_pid "$unit")
         for folder in / /etc /usr /root /home /var /run /root/slipway; do
-            if nsenter "--mount=/proc/$pid/ns/mnt" touch "$folder/written" 2> /dev/null; then echo "$unit could write to $folder"; exit 1; fi
+            if nsenter "--mount=/proc/$pid/ns/mnt" touch "$folder/written" 2> /dev/null; then
+                echo "$unit could write to $folder"
+                exit 1
+            fi
         done
-        grep CapBnd "/proc/$pid/status"
+        echo "$unit: $(grep CapBnd "/proc/$pid/status")"
     done
     echo "== kill -9 of each; apps run on"
     apps=$(app_pids)
-    for unit in redis router portal worker-build worker-node supervisor; do
-        pid=$(systemctl show --value --property=MainPID "slipway-$unit")
+    for unit in $all; do
+        pid=$(main_pid "$unit")
         kill -9 "$pid"
-        until [ "$(systemctl show --value --property=MainPID "slipway-$unit")" != "$pid" ] && systemctl is-active --quiet "slipway-$unit"; do sleep 1; done
-        echo "slipway-$unit is back"
+        until [ "$(main_pid "$unit")" != "$pid" ] && systemctl is-active --quiet "$units-$unit"; do sleep 1; done
+        echo "$units-$unit is back"
     done
-    systemctl restart slipway-router slipway-worker-node
+    systemctl restart "$units-router" "$units-worker-node"
     until_answers
     [ "$(app_pids)" = "$apps" ]
     echo "== make up says so; make install again"
@@ -45,15 +56,15 @@ main() {
     [ "$(app_pids)" = "$apps" ]
     echo "== make down, and a start as after a reboot"
     make down
-    [ ! -e /run/slipway ]
+    [ ! -e "$run" ]
     [ -z "$(app_pids)" ]
-    systemctl start slipway.target
+    systemctl start "$units.target"
     until_answers
     echo "== make uninstall"
     make uninstall
-    [ -z "$(find /etc/systemd/system -name 'slipway*')" ]
-    [ -z "$(systemctl list-units --all --no-legend 'slipway*')" ]
-    [ -e /var/lib/slipway/.slipway ]
+    [ -z "$(find /etc/systemd/system -name "$units*")" ]
+    [ -z "$(systemctl list-units --all --no-legend "$units*")" ]
+    [ -e "$state/.slipway" ]
     for _ in $(seq 60); do # network namespaces and cgroups go away a little after they are let go
         footprint > /root/after
         cmp -s /root/before /root/after && break
@@ -63,13 +74,17 @@ main() {
     echo "nothing is left but the state"
 }
 
-app_pids() {
-    cat /sys/fs/cgroup/slipway/team*/*/cgroup.procs /sys/fs/cgroup/slipway/team*/*/*/cgroup.procs 2> /dev/null | sort -n | head -1
+main_pid() {
+    systemctl show --value --property=MainPID "$units-$1"
+}
+
+app_pids() { # of every instance, of cgroup v1 or v2
+    find /sys/fs/cgroup -path "*/$name/team*" -name cgroup.procs -exec cat {} + | sort -nu
 }
 
 answers() {
-    curl -sS --fail --location -o /dev/null -w 'the portal: %{http_code}\n' http://localhost:8080/
-    curl -sS --fail -H 'Host: hello.slipway.localhost' -o /dev/null -w 'the example: %{http_code}\n' http://127.0.0.1:8080/
+    curl -sS --fail --location -o /dev/null -w 'the portal: %{http_code}\n' "http://localhost:$port/"
+    curl -sS --fail -H 'Host: hello.slipway.localhost' -o /dev/null -w 'the example: %{http_code}\n' "http://127.0.0.1:$port/"
 }
 
 until_answers() {
@@ -81,7 +96,7 @@ until_answers() {
 }
 
 footprint() {
-    python3 -B -c 'from tests.system.footprint import footprint; print(*sorted(footprint("slipway")), sep="\n")'
+    python3 -B -c "from tests.system.footprint import footprint; print(*sorted(footprint('$name')), sep='\n')"
 }
 
 main
