@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from runtime.config import NodeConfig, from_environment
-from runtime.errors import KernelRefused, RuntimeFailure
+from runtime.errors import KernelRefused, ProcessFailed, RuntimeFailure
 from runtime.kernel import Kernel, Mount, MountFlag
 from runtime.process import run
 from workers.setup.tree import ROOT
@@ -69,7 +69,7 @@ def ensure(config: NodeConfig, environment: Mapping[str, str]) -> None:
         kernel.bind(folder, folder)  # private: the kernel pins a mount namespace nowhere else
     pin(config).touch(mode=0o600)
     try:
-        run(["unshare", f"--mount={pin(config)}", "--propagation", "slave", "--", *program], env=environment, cwd=ROOT)
+        _make(config, program, environment)
     except BaseException:
         remove(config)
         raise
@@ -120,6 +120,27 @@ def confine(config: NodeConfig, kernel: Kernel, root: Path) -> None:
     for mount in kernel.mounts():
         if _is_the_hosts(mount, config):
             _make_read_only(kernel, mount.target)
+
+
+def _make(config: NodeConfig, program: list[str], environment: Mapping[str, str]) -> None:
+    """Make and pin the namespace, and run `program` in it.
+
+    The kernel pins a namespace only from one with a lower number. Since Linux 6.18 each processor counts on its own, so within a
+    container, whose namespace has a high number, it may refuse on one processor (EINVAL) and not on another.
+    """
+    words = ["unshare", f"--mount={pin(config)}", "--propagation", "slave", "--", *program]
+    failure: ProcessFailed | None = None
+    for processor in sorted(os.sched_getaffinity(0)):
+        try:
+            run(["taskset", "--cpu-list", str(processor), *words], env=environment, cwd=ROOT)
+        except ProcessFailed as error:
+            if is_made(config):
+                raise  # it was pinned: `program` is what failed
+            failure = error
+        else:
+            return
+    assert failure is not None
+    raise failure
 
 
 def _cover(kernel: Kernel, place: Path, by: Path, kept: Mapping[Path, MountFlag]) -> None:
