@@ -78,6 +78,12 @@ def test_systemd_holds_the_sockets_of_the_router(tmp_path):
     assert "slipway-router.socket" in unit["Unit"]["Requires"]
 
 
+def test_the_portal_sees_the_checkout_where_its_user_may_go(config):
+    unit = parsed(rendered(config)["slipway-portal.service"])["Service"]
+    assert unit["BindReadOnlyPaths"] == f'"{ROOT}":"{config.run}/code"'
+    assert unit["WorkingDirectory"] == f"{config.run}/code"
+
+
 def test_a_redis_of_ones_own_has_no_unit(config):
     texts = rendered(config, private_redis=False)
     assert "slipway-redis.service" not in texts

@@ -156,6 +156,7 @@ def _service(config: NodeConfig, program: Program, before: Sequence[str], root: 
     lines = [
         "Type=exec",
         f"ExecStart={_command(words)}",
+        f"SyslogIdentifier={prefix(config)}-{program.name}",
         f"EnvironmentFile={_escaped(str(environment_file(config)))}",
         *(f"Environment={_quoted(f'{name}={value}')}" for name, value in {**SPARING, **program.environment}.items()),
         "Restart=always",
@@ -168,7 +169,7 @@ def _service(config: NodeConfig, program: Program, before: Sequence[str], root: 
         lines += [f"User={program.user}", f"Group={program.user}"]
     if program.needs_checkout:
         lines += [
-            f"BindReadOnlyPaths={_quoted(f'{root}:{code_in_sight(config)}')}",
+            f"BindReadOnlyPaths={_quoted(str(root))}:{_quoted(str(code_in_sight(config)))}",  # quoted as one, it would name one folder
             f"WorkingDirectory={_escaped(str(code_in_sight(config)))}",
         ]
     else:
