@@ -1,7 +1,7 @@
 #!/bin/bash
 # The job of `make test-vm ARGS=install`: the platform as systemd units. It answers, comes back when killed, and leaves nothing behind.
 # Runs wherever systemd is PID 1 and nothing of the machine is needed any more; the settings of .env.example may be given by environment.
-set -euo pipefail
+set -Eeuo pipefail # E: the trap below is for functions too
 export HOME=/root LANG=C.UTF-8
 # pip, uv and Node trust authorities of their own; here those of the host, which may have a proxy with one more.
 for name in PIP_CERT SSL_CERT_FILE NODE_EXTRA_CA_CERTS; do export "$name=/etc/ssl/certs/ca-certificates.crt"; done

@@ -114,6 +114,7 @@ def test_workers_run_in_their_mount_namespace_and_with_no_more_capabilities(conf
     for name in ("worker-build", "worker-node", "supervisor"):
         unit = parsed(texts[f"slipway-{name}.service"])["Service"]
         assert unit["ExecStart"].startswith(f"nsenter --mount={config.run}/confined/mnt -- ")
+        assert unit["KillMode"] == "process", "the monitors of apps outlive a worker"
         assert "CAP_SYS_MODULE" not in unit["CapabilityBoundingSet"]
         assert not any(setting.startswith(("Protect", "Private", "Restrict")) for setting in unit), "containers would inherit it"
 

@@ -37,6 +37,7 @@ _CLOSED = (  # for what serves and makes no containers
     "RestrictSUIDSGID=yes",
     "SystemCallArchitectures=native",
     "SystemCallFilter=@system-service",
+    "KillMode=mixed",
 )
 _OPEN_HOME = tuple("ProtectHome=read-only" if line == "ProtectHome=yes" else line for line in _CLOSED)  # the checkout may lie there
 _PUSHES = ("Delegate=cpu memory pids", "Environment=SLIPWAY_CGROUP_DELEGATED=yes")  # git runs in groups below the portal's own
@@ -49,6 +50,8 @@ _ROUTERS = "CapabilityBoundingSet=CAP_NET_BIND_SERVICE CAP_SETUID CAP_SETGID CAP
 _CONFINED = (
     f"CapabilityBoundingSet={' '.join(f'CAP_{name.upper()}' for name in confinement.CAPABILITIES)}",
     "SystemCallFilter=~@clock @module @raw-io @reboot @swap",
+    "KillMode=process",  # the monitors of apps are in the unit's control group too
+    "OOMPolicy=continue",
 )
 _OWN: Mapping[str, tuple[str, ...]] = {
     "redis": (*_CLOSED, _NO_CONTROL_GROUPS, "RestrictAddressFamilies=AF_UNIX", _ROOTLESS, "MemoryMax=1G", "OOMScoreAdjust=-900"),
@@ -162,7 +165,6 @@ def _service(config: NodeConfig, program: Program, before: Sequence[str], root: 
         "Restart=always",
         "RestartSec=200ms",
         f"KillSignal=SIG{program.stop_signal}",
-        "KillMode=mixed",
         f"TimeoutStopSec={program.stop_seconds}",
     ]
     if program.user != "root":
