@@ -43,9 +43,9 @@ test: python ## Run all tests, in two lanes (as root: they make real containers)
 	@$(SETUP) test
 	$(PY) -m pytest -p tests.lanes -n 2 $(ARGS)
 
-attack: python ## Attack a platform from its apps, builds, uploads and pushes, beside a victim; safe beside `make up`; ONLY=word
+attack: python ## Attack a platform from its apps, builds, uploads and pushes, beside a victim; safe beside `make up`; ONLY=word,word TABLE=file
 	@$(SETUP) test
-	$(PY) -m bench.attack only=$(ONLY)
+	$(PY) -m bench.attack only=$(ONLY) table=$(TABLE)
 
 fuzz: python ## Change inputs by chance and see what breaks, in a throw-away root; MINUTES=n TARGET=name, or TARGET=name INPUT=file
 	@$(SETUP) test

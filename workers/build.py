@@ -62,9 +62,13 @@ def _build(row: Build, engine: NodeEngine, *, again: bool) -> None:
         log.exception("Build %s could not begin", row.pk)
         builds.fail(row, _BROKE)
         return
-    said = BuildLog(engine.config.build_logs / f"{row.pk}.log", user=engine.config.user, mask=mask)
-    if again:
-        said.say("The worker of this build was lost; it begins again.")
+    with BuildLog(engine.config.build_logs / f"{row.pk}.log", user=engine.config.user, mask=mask) as said:
+        if again:
+            said.say("The worker of this build was lost; it begins again.")
+        _build_and_record(row, request, engine, said, mask)
+
+
+def _build_and_record(row: Build, request: BuildRequest, engine: NodeEngine, said: BuildLog, mask: Mask) -> None:
     cancelled = _cancelled(row)
     try:
         built = _built_at_last(row, request, engine, said, cancelled)

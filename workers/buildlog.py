@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from runtime.engines import logs
 from runtime.masking import Mask
@@ -12,12 +15,28 @@ MOST = 16 * 2**20  # bytes; nobody reads further, and a program that prints with
 
 
 class BuildLog:
-    """Appends in the one log line format, without what `mask` knows. A build that is taken up again goes on in the same file."""
+    """Appends in the one log line format, without what `mask` knows. A build that is taken up again goes on in the same file.
+
+    The file is opened by the first line and stays open until `close`: a build may print a million lines.
+    """
 
     def __init__(self, path: Path, *, user: str, most: int = MOST, mask: Mask | None = None) -> None:
         self._path, self._user, self._left = path, user, most
         self._kept, self._dropped = most, 0
         self._mask = mask or Mask(())
+        self._fd: int | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; a line that comes later opens it again."""
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
 
     def say(self, text: str) -> None:
         """A line of ours, after one that says how much of the build's output was dropped since the last."""
@@ -39,5 +58,8 @@ class BuildLog:
     def _write(self, source: str, stream: str, text: str) -> int:
         stamp = logs.timestamp(time.time())
         lines = [logs.line(stamp, source, stream, part) for part in self._mask(text).splitlines() or [""]]
-        logs.append(self._path, lines, user=self._user)
+        if self._fd is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._fd = logs.open_to_append(self._path, user=self._user)
+        logs.write_whole(self._fd, lines)
         return sum(map(len, lines))

@@ -14,25 +14,33 @@ from workers.roster import Roster
 
 _SETTLE = 0.5  # seconds the monitor has to write down how it ended
 _LOOK = 0.005
+_AGAIN = (
+    3.0  # seconds until an instance that is still there is told again: the message may be lost with Redis, or with the worker that had it
+)
 
 
 class ExitWatch:
-    """Calls `ended` with each instance whose process has gone, after the router was told."""
+    """Calls `ended` with each instance whose process has gone, after the router was told; and again until it is removed."""
 
-    def __init__(self, engine: NodeEngine, roster: Roster, ended: Callable[[Container], None]) -> None:
-        self._engine, self._roster, self._ended = engine, roster, ended
+    def __init__(
+        self, engine: NodeEngine, roster: Roster, ended: Callable[[Container], None], *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._engine, self._roster, self._ended, self._clock = engine, roster, ended, clock
         self._selector = selectors.DefaultSelector()
         self._watched: dict[str, int] = {}
-        self._done: set[str] = set()
+        self._done: dict[str, float] = {}  # when each that has ended was told
 
     def watch(self, timeout: float) -> None:
         """Take in new instances, then wait for ends for at most `timeout` seconds."""
         present = {container.id: container for container in self._roster.instances()}
-        self._done &= present.keys()
+        self._done = {name: told for name, told in self._done.items() if name in present}
         for gone in self._watched.keys() - present.keys():
             self._forget(gone)
         for container in present.values():
             self._take_in(container)
+        for name in [name for name, told in self._done.items() if self._clock() - told >= _AGAIN]:
+            self._done[name] = self._clock()
+            self._ended(present[name])
         for key, _ in self._selector.select(timeout):
             self._forget(key.data.id)
             self._tell(key.data)
@@ -63,7 +71,7 @@ class ExitWatch:
         self._selector.register(fd, selectors.EVENT_READ, container)
 
     def _tell(self, container: Container) -> None:
-        self._done.add(container.id)
+        self._done[container.id] = self._clock()
         if container.spec.labels["kind"] == INSTANCE:
             self._engine.take_out(container.spec.app, container.id)
         deadline = time.monotonic() + _SETTLE

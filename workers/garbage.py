@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 
-from portal.apps.models import App
 from portal.builds import sources
 from portal.builds.models import Build, BuildState, SourceKind
 from portal.images.models import ImageTag
-from portal.releases.access import kept_releases
+from portal.releases.access import all_kept_releases
 from runtime.engines import locks
 from runtime.engines.node import NodeEngine
 from runtime.images.collect import Roots
@@ -31,7 +30,7 @@ def collect(engine: NodeEngine) -> Collected | None:
 
 def kept() -> Roots:
     """Images of the releases that each app keeps, the names those have, and images that teams named."""
-    releases = [(app, release) for app in App.objects.filter(deleted_at=None) for release in kept_releases(app)]
+    releases = all_kept_releases()
     numbers = {f"{app.name}:v{release.number}" for app, release in releases}
     builds = {f"{app.name}:build-{release.build_id}" for app, release in releases if release.build_id}
     tagged = set(ImageTag.objects.filter(app__deleted_at=None).values_list("digest", flat=True))
@@ -40,7 +39,7 @@ def kept() -> Roots:
 
 def needed_sources() -> set[str]:
     """Digests of archives that a build still reads, or that a kept release was made of."""
-    of_releases = {release.build_id for app in App.objects.filter(deleted_at=None) for release in kept_releases(app)}
+    of_releases = {release.build_id for _, release in all_kept_releases()}
     waiting = Build.objects.filter(state__in=(BuildState.QUEUED, BuildState.BUILDING), source__kind=SourceKind.ARCHIVE)
     return {*waiting.values_list("source__digest", flat=True), *_digests(of_releases)}
 

@@ -10,11 +10,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from portal.apps.models import App
 from portal.images import actions as images
 from portal.images import jobs
 from portal.images.models import Image, ImageJob, ImageTag, JobKind, JobState
-from portal.releases.access import kept_releases
+from portal.releases.access import all_kept_releases
 from runtime import journal
 from runtime.engines.node import NodeEngine
 from runtime.errors import RuntimeFailure
@@ -57,7 +56,7 @@ def lost(engine: NodeEngine, late: Iterable[int]) -> Iterator[int]:
 
 def note_kept(engine: NodeEngine) -> None:
     """Tell the portal of kept images that it knows nothing of: those from before it asked, and those a killed worker did not tell of."""
-    wanted = {release.image for app in App.objects.filter(deleted_at=None) for release in kept_releases(app) if release.image}
+    wanted = {release.image for _, release in all_kept_releases() if release.image}
     wanted |= set(ImageTag.objects.values_list("digest", flat=True))
     for digest in sorted(wanted - set(Image.objects.filter(digest__in=wanted).values_list("digest", flat=True))):
         note(digest, engine)

@@ -169,7 +169,7 @@ class Draft:
     def free_at(self, place: Place) -> float:
         """When an empty place may be filled: now, or at the end of its back-off."""
         crashes = self.observed.crashes.get(place)
-        return crashes.at + backoff.delay(crashes.count) if crashes is not None else self.now
+        return crashes.at + backoff.delay(crashes.count, lost=crashes.lost) if crashes is not None else self.now
 
     def in_service(self) -> list[ObservedInstance]:
         """Running, and on nobody's way out."""

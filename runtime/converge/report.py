@@ -48,7 +48,7 @@ def report(observed: ObservedApp, now: float) -> tuple[InstanceReport, ...]:
             process=place.process,
             release=place.group.release,
             state=State.CRASHED,
-            detail=f"{crashes.reason}\n{_when(crashes.at + backoff.delay(crashes.count), now)}",
+            detail=f"{crashes.reason}\n{_when(crashes.at + backoff.delay(crashes.count, lost=crashes.lost), now)}",
             restarts=crashes.count,
             started_at=None,
         )

@@ -86,6 +86,7 @@ def _situation(draft: Draft, endpoints: list[Endpoint], process: str) -> AppSitu
     places = [place for one in staff(draft) for place, _ in one.places() if place.process == process]
     if not places:
         return AppSituation.NO_INSTANCE
-    # Where all that should serve waits for its back-off, or boots after one, it will hardly be there in time.
-    counts = [draft.observed.crashes[place].count if place in draft.observed.crashes else 0 for place in places]
-    return AppSituation.CRASHED if all(count > backoff.AT_ONCE for count in counts) else AppSituation.HOLDING
+    # Where all that should serve waits for its back-off, or boots after one, it will hardly be there in time. A lost one is back sooner.
+    crashes = [draft.observed.crashes.get(place) for place in places]
+    hopeless = all(found is not None and found.count > backoff.AT_ONCE and not found.lost for found in crashes)
+    return AppSituation.CRASHED if hopeless else AppSituation.HOLDING

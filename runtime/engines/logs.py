@@ -43,23 +43,33 @@ def append(path: Path, lines: Sequence[str], *, user: str, rotate: bool = False)
     path.parent.mkdir(parents=True, exist_ok=True)
     if rotate and path.exists() and path.stat().st_size > ROTATE_AT:
         lines = [*_rotate(path, lines[0].split(" ", 1)[0]), *lines]
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
+    fd = open_to_append(path, user=user)
     try:
-        fd = os.open(path, flags)
-    except FileNotFoundError:
-        _make(path, user)
-        fd = os.open(path, flags)
-    try:
-        size = os.fstat(fd).st_size
-        view = memoryview("".join(lines).encode(errors="replace"))
-        try:
-            while view:
-                view = view[os.write(fd, view) :]
-        except OSError:  # the disk is full: the caller tries again later, and then no half line stands before it
-            os.ftruncate(fd, size)
-            raise
+        write_whole(fd, lines)
     finally:
         os.close(fd)
+
+
+def open_to_append(path: Path, *, user: str) -> int:
+    """Return a descriptor that adds at the end of a log; make the log where there is none. The folder must be there."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
+    try:
+        return os.open(path, flags)
+    except FileNotFoundError:
+        _make(path, user)
+        return os.open(path, flags)
+
+
+def write_whole(fd: int, lines: Sequence[str]) -> None:
+    """Add all of these lines or, where the disk is full, none: then it raises, and no half line is left before the next attempt."""
+    size = os.fstat(fd).st_size
+    view = memoryview("".join(lines).encode(errors="replace"))
+    try:
+        while view:
+            view = view[os.write(fd, view) :]
+    except OSError:
+        os.ftruncate(fd, size)
+        raise
 
 
 def count_lines(fd: int, begin: int, end: int) -> int:

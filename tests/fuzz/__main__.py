@@ -22,13 +22,14 @@ START = 60  # seconds that a worker may take to begin and to end
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     name: str
-    executions: int
+    executions: int  # inputs; Hypothesis makes no example of some
+    examples: str  # of which so many were refused
     coverage: str  # edges and features that libFuzzer counts
     corpus: str
     crashes: tuple[str, ...]  # files, or what the worker said
 
     def __str__(self) -> str:
-        return f"| {self.name} | {self.executions:,} | {self.coverage} | {self.corpus} | {', '.join(self.crashes) or 'none'} |"
+        return f"| {self.name} | {self.executions:,} | {self.examples} | {self.coverage} | {self.corpus} | {', '.join(self.crashes) or 'none'} |"
 
 
 def main(words: list[str]) -> int:
@@ -44,7 +45,7 @@ def main(words: list[str]) -> int:
     names = [said["target"]] if said["target"] else list(TARGETS)
     share = max(5, round(float(said["minutes"]) * 60 / len(names)))
     rows = []
-    print("| target | executions | edges, features | corpus | crashes |\n|---|---|---|---|---|", flush=True)
+    print("| target | executions | examples | edges, features | corpus | crashes |\n|---|---|---|---|---|---|", flush=True)
     for name in names:
         rows.append(fuzzed(name, share))
         print(rows[-1], flush=True)
@@ -72,11 +73,13 @@ def fuzzed(name: str, seconds: int) -> Row:
 def row_of(name: str, ended: Ended, crashes: tuple[str, ...]) -> Row:
     """From what libFuzzer prints: `#4711 DONE cov: 96 ft: 201 corp: 38/1kb …` and `stat::number_of_executed_units: 4711`."""
     executions = re.search(r"number_of_executed_units:\s*(\d+)", ended.said)
+    examples = re.findall(r"^(\d+ examples, \d+ refused)$", ended.said, re.MULTILINE)
     progress = re.findall(r"cov: (\d+) ft: (\d+) corp: (\d+)/(\S+)", ended.said)
     edges, features, count, size = progress[-1] if progress else ("?", "?", "?", "?")
     return Row(
         name=name,
         executions=int(executions[1]) if executions else 0,
+        examples=examples[-1] if examples else "?",
         coverage=f"{edges}, {features}",
         corpus=f"{count} inputs, {size}",
         crashes=crashes,

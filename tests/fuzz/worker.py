@@ -6,10 +6,13 @@ one input that atheris kept, run once more.
 
 from __future__ import annotations
 
+import importlib
 import os
+import random
 import sys
 import tempfile
 import warnings
+from collections import Counter
 from pathlib import Path
 
 from hypothesis import HealthCheck, Phase, given, settings
@@ -24,6 +27,9 @@ INSTRUMENTED = (
     "tarfile",
     "zipfile",
 )
+IMPORTED_LATE = ("portal.registry.manifests", "portal.domains.hosts", "portal.gitserver.receive")  # by targets: only with Django's settings
+SEED_LENGTHS = (16, 64, 256, 1024, 4096)  # bytes: Hypothesis discards an input that is too short for an example
+TELL_EVERY = 20  # examples
 MEMORY = 1024  # MiB: what takes more is a crash
 FEW = {"git-tree": 10}  # examples, of targets that are slow: this one makes a repository each time
 LONGEST = 20  # seconds for one example
@@ -69,15 +75,22 @@ def prepare(name: str):
     from tests.fuzz.sandbox import Sandbox
     from tests.fuzz.targets import TARGETS
 
+    for module in IMPORTED_LATE:  # now, so that they are instrumented
+        importlib.import_module(module)
     target = TARGETS[name]
     sandbox = Sandbox(Path(tempfile.mkdtemp()))
 
+    counted = Counter(examples=0, refused=0)
+
     def run(example) -> None:
         sandbox.reset()
+        counted["examples"] += 1
+        if counted["examples"] % TELL_EVERY == 0:  # libFuzzer ends the process without a last word of ours
+            print(f"{counted['examples']} examples, {counted['refused']} refused", flush=True)
         try:
             target.run(example, sandbox)
         except target.refusals:
-            pass  # the right answer to most examples
+            counted["refused"] += 1  # the right answer to most examples
         sandbox.check()
 
     @given(target.examples)
@@ -107,10 +120,11 @@ def fuzz(name: str, target, check, once, seconds: int, results: Path) -> None:
     settings(database=None, deadline=None, suppress_health_check=list(HealthCheck))(check)
     corpus = results / "corpus" / name
     corpus.mkdir(parents=True, exist_ok=True)
-    for number, seed in enumerate(target.seeds() if target.seeds is not None else []):
+    seeds = target.seeds() if target.seeds is not None else [random.Random(length).randbytes(length) for length in SEED_LENGTHS]
+    for number, seed in enumerate(seeds):
         (corpus / f"seed{number}").write_bytes(seed)
     options = [f"-max_total_time={seconds}", f"-artifact_prefix={results}/{name}-", f"-rss_limit_mb={MEMORY}", f"-timeout={LONGEST}"]
-    atheris.Setup(["fuzz", str(corpus), *options, "-max_len=16384", "-print_final_stats=1"], once)
+    atheris.Setup(["fuzz", str(corpus), *options, "-max_len=16384", "-len_control=0", "-print_final_stats=1"], once)
     atheris.Fuzz()
 
 

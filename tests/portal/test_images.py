@@ -14,7 +14,7 @@ from portal.apps.models import App, Instance
 from portal.builds.models import Build
 from portal.errors import Conflict, NotAllowed, NotFound, ValueRefused
 from portal.images import actions, jobs
-from portal.images.access import image_for, live_views, named, view_of
+from portal.images.access import image_for, images_of, live_views, named, view_of
 from portal.images.facts import ImageView, picture
 from portal.images.models import ImageJob, ImageLayer, ImageTag, JobState
 from portal.images.sums import compared, summed
@@ -73,13 +73,13 @@ def test_what_is_kept_no_more_shares_nothing(shop: App, crew: Crew) -> None:
 
 
 def test_the_picture_puts_apps_that_share_all_below_on_one_block(shop: App, crew: Crew) -> None:
-    (ground,) = picture(live_views(crew.owner))
+    (ground,) = picture(live_views(images_of(crew.owner)))
     assert (ground.name, ground.apps, ground.others) == ("debian-13", ("docs-site", "shop"), 1)
     (python,) = ground.above
     assert python.name == "python-3.13"
     assert [(one.name, one.tops) for one in python.above] == [("App code", ("docs-site",)), (python.above[1].name, ())]
     assert python.above[1].above[0].tops == ("shop",)
-    sums = summed(list(live_views(crew.owner).values()))
+    sums = summed(list(live_views(images_of(crew.owner)).values()))
     assert sums.stored < sums.alone
     assert sums.layers == 5
 
@@ -92,7 +92,7 @@ def test_a_long_chain_is_drawn_with_its_small_layers_as_one(crew: Crew) -> None:
         ImageLayer(image=row, position=10 + number, diff_id=f"sha256:{number}", digest=f"sha256:{number}", size=10 + number, unpacked=0)
         for number in range(20)
     )
-    (block,) = picture(live_views(crew.owner))
+    (block,) = picture(live_views(images_of(crew.owner)))
     drawn = []
     while True:
         drawn.append((block.name, block.more))

@@ -26,6 +26,7 @@ from tests.system import archives
 from tests.system.api import OVER, Api
 from tests.system.footprint import OF_A_TEAM, footprint
 from tests.system.pace import Answer, Pace
+from tests.system.stretches import stretches
 from tests.system.victims import LAUNCH, PARTS, Killed, Victims
 from tests.system.waiting import until
 
@@ -36,7 +37,6 @@ RATE = 10  # requests a second to each app, kept and fresh each
 AFTER_ROUTER = 2.0  # seconds after a killed router, or the manager it belongs to, in which failed requests are counted apart
 ROUTER = {"router", "process manager"}
 MISSING = 60.0  # seconds until a part that cannot be found to kill is a fault
-TOLD = 20  # failed requests that are described one by one
 SETTLE_WITHIN = 240  # seconds for queues to empty after the last kill
 QUIET_WITHIN = 60  # seconds for instances of deleted apps to be gone
 
@@ -128,12 +128,7 @@ class Chaos:
             faults += [f"no {part} was killed" for part in PARTS if part not in {killed.part for killed in kills}]
             faults += self._settle(deploys)
         _, failed = split_failures(pace.answers, kills)
-        faults += [
-            f"request failed: {answer.host} answered {answer.status} after {answer.took:.2f} s" + _near(answer, kills)
-            for answer in failed[:TOLD]
-        ]
-        if len(failed) > TOLD:
-            faults.append(f"and {len(failed) - TOLD} more requests failed")
+        faults += [stretch.describe(kills) for stretch in stretches(failed)]
         faults += self._verify()
         self.clean()
         faults += self._leaks()
@@ -308,12 +303,6 @@ def split_failures(answers: list[Answer], kills: list[Killed]) -> tuple[list[Ans
 def source(version: str) -> bytes:
     """examples/hello, which answers with this version and nothing else."""
     return archives.python(PROGRAM.format(version=version))
-
-
-def _near(answer: Answer, kills: list[Killed]) -> str:
-    """What had been killed before."""
-    before = [killed for killed in kills if killed.at <= answer.at + answer.took]
-    return f", {answer.at - before[-1].at:.2f} s after the kill of a {before[-1].part}" if before else ", before any kill"
 
 
 def _number(version: str) -> int:

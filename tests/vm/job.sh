@@ -5,6 +5,7 @@ mkdir /root/slipway
 if [ -b /dev/vdb ]; then # stacks that the host has made for its own tests
     mkdir -p /var/cache/slipway/tests
     mount /dev/vdb /var/cache/slipway/tests
+    export TMPDIR=/var/cache/slipway/tests/tmp # the tests' own states there link those files, where another disk would need copies
 fi
 cd /host
 cp -r runtime tests /root/slipway/

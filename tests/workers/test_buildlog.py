@@ -1,5 +1,6 @@
 """What of a build's words is kept."""
 
+import os
 import pwd
 import subprocess
 import sys
@@ -25,6 +26,19 @@ def test_a_build_that_prints_without_end_fills_no_disk_and_its_reader_is_told(tm
     ]
 
 
+def test_a_log_is_opened_once_for_all_lines_and_each_line_is_there_at_once(tmp_path: Path) -> None:
+    path, moved = tmp_path / "logs" / "1.log", tmp_path / "moved.log"
+    with BuildLog(path, user="nobody-here") as log:
+        log.output("first")
+        path.rename(moved)  # who opens the file again does not find it
+        for number in range(100):
+            log.output(f"line {number}")
+            assert moved.read_text().endswith(f" line {number}\n")
+        assert not path.exists()
+        assert open_files().count(moved) == 1
+    assert moved not in open_files()
+
+
 def test_known_values_are_masked_whole_and_line_by_line_and_short_ones_are_words_like_any(tmp_path: Path) -> None:
     mask = Mask(["s3cr3t-value", "s3cr3t-value-and-more", "-----BEGIN-----\nMIIEabcdefgh\n-----END-----", "true", "a.c+d(e)f"])
     log = BuildLog(tmp_path / "1.log", user="nobody-here", mask=mask)
@@ -33,6 +47,11 @@ def test_known_values_are_masked_whole_and_line_by_line_and_short_ones_are_words
     log.say("failed with s3cr3t-value")
     words = [line.split(" ", 3)[3] for line in (tmp_path / "1.log").read_text().splitlines()]
     assert words == ["token=****; ****, true", "it printed ****", "and ****", "failed with ****"]
+
+
+def open_files() -> list[Path]:
+    """Files that this process has open."""
+    return [Path(entry.path).readlink() for entry in os.scandir("/proc/self/fd") if os.path.lexists(entry.path)]
 
 
 READER = """

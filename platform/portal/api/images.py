@@ -17,10 +17,10 @@ from portal.api.schemas import (
     TagIn,
 )
 from portal.api.shapes import image_job_out, image_line_out, image_out, rollout_out
-from portal.apps.access import app_for, apps_of
+from portal.apps.access import app_for
 from portal.errors import NotFound
 from portal.images import actions
-from portal.images.access import image_for, instance_for, job_for, listed, named, tags_of, view_of
+from portal.images.access import image_for, images_of, instance_for, job_for, listed, named, tags_of, view_of
 from portal.images.jobs import archive_of
 from portal.images.models import JobKind, JobState
 from portal.sending import file_response
@@ -30,7 +30,7 @@ router = Router(tags=["images"])
 
 @router.get("/images", response=list[ImageLineOut], summary="The kept images of all your apps: what each takes alone and shared")
 def list_images(request: HttpRequest) -> list[ImageLineOut]:
-    return [image_line_out(line) for app in apps_of(person_of(request)) for line in listed(app)]
+    return [image_line_out(line) for _, lines in images_of(person_of(request)) for line in lines]
 
 
 @router.get("/apps/{name}/images", response=list[ImageLineOut], summary="The kept images of one app")

@@ -27,7 +27,7 @@ from portal.builds.forms import submit_upload
 from portal.errors import NameRefused, NotFound, Refused
 from portal.metrics.series import Pulse, pulses_of
 from portal.middleware import json_of, wants_json
-from portal.releases.story import Deploy, previous_good, story_of
+from portal.releases.story import Deploy, previous_good, stories_of
 from portal.sending import log_response
 
 SHOWN_LINES = 500
@@ -59,7 +59,18 @@ def home(request: SignedInRequest) -> HttpResponse:
     apps = list(apps_of(request.user))
     pulses = pulses_of(app.name for app in apps)
     statuses, live = statuses_of(apps), live_counts_of(apps)
-    lines = [_line(app, statuses[app.pk], live.get(app.pk, 0), pulses.get(app.name)) for app in apps]
+    stories = stories_of(apps, most=1)
+    lines = [
+        AppLine(
+            app=app,
+            url=url_of(app),
+            status=statuses[app.pk],
+            live_instances=live.get(app.pk, 0),
+            last=next(iter(stories[app.pk]), None),
+            pulse=pulses.get(app.name),
+        )
+        for app in apps
+    ]
     teams = list(teams_of(request.user))
     if not lines:
         context = {
@@ -180,15 +191,3 @@ def _deploy_first(request: SignedInRequest, app: App) -> HttpResponse:
         refusals.notice(request, refused)
         location = reverse("app", args=[app.name])
     return JsonResponse({"location": location}, status=201) if wants_json(request) else redirect(location)
-
-
-def _line(app: App, status: AppStatus, live_instances: int, pulse: Pulse | None) -> AppLine:
-    last = story_of(app, most=1)
-    return AppLine(
-        app=app,
-        url=url_of(app),
-        status=status,
-        live_instances=live_instances,
-        last=last[0] if last else None,
-        pulse=pulse,
-    )

@@ -12,10 +12,10 @@ from django.views.decorators.http import require_POST
 
 from portal import crumbs, refusals
 from portal.accounts.signed_in import SignedInRequest, signed_in
-from portal.apps.access import app_for, apps_of
+from portal.apps.access import app_for
 from portal.errors import NotFound, Refused
 from portal.images import actions
-from portal.images.access import Named, image_for, instance_for, job_for, last_job, listed, live_views, named, tags_of, view_of
+from portal.images.access import Named, image_for, images_of, instance_for, job_for, last_job, listed, live_views, named, tags_of, view_of
 from portal.images.facts import picture
 from portal.images.forms import CommitForm, CompareForm, SaveForm, TagForm
 from portal.images.jobs import archive_of, job_context
@@ -27,10 +27,10 @@ from portal.sending import file_response
 @signed_in
 def images(request: SignedInRequest) -> HttpResponse:
     """Who stands on what: each app's live image in one picture, then all that is kept."""
-    apps = [(app, listed(app)) for app in apps_of(request.user)]
+    apps = images_of(request.user)
     views = [line.view for _, lines in apps for line in lines if line.view is not None]
     context = {
-        "picture": picture(live_views(request.user)),
+        "picture": picture(live_views(apps)),
         "apps": [(app, lines) for app, lines in apps if lines],
         "sums": summed(views),
         "crumbs": crumbs.of_page("Images"),

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import TypeVar, cast
 
 from django.conf import settings
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet, Window
+from django.db.models.functions import RowNumber
 
 from portal.apps import secrets
 from portal.apps.models import App
 from portal.errors import NotFound
 from portal.releases.models import FAILURES, Release, Rollout, RolloutState
 
+T = TypeVar("T", bound=Model)
 OPEN = tuple(state for state in RolloutState if not state.is_over)
 
 
@@ -55,11 +58,36 @@ def release_waiting_for(app: App, config: Mapping[str, str]) -> Release | None:
 
 def kept_releases(app: App) -> list[Release]:
     """Those whose images stay: the newest settings.KEPT_RELEASES, the live one, and what is on its way."""
-    newest = list(releases_of(app)[: settings.KEPT_RELEASES])
-    known = {release.pk for release in newest}
-    under_way = Rollout.objects.filter(release__app=app, state__in=OPEN).values_list("release_id", flat=True)
-    needed = {*under_way, *((app.current_release_id,) if app.current_release_id else ())} - known
-    return [*newest, *releases_of(app).filter(pk__in=needed)]
+    return kept_releases_of([app])[app.pk]
+
+
+def kept_releases_of(apps: Iterable[App]) -> dict[int, list[Release]]:
+    """The same of many apps by row id, in as many queries as for one."""
+    apps = list(apps)
+    ids = [app.pk for app in apps]
+    releases = Release.objects.select_related("created_by", "build").defer("encrypted_config", "app_file")
+    found: dict[int, list[Release]] = {pk: [] for pk in ids}
+    for release in newest_of_each_app(releases.filter(app__in=ids), "-number", settings.KEPT_RELEASES):
+        found[release.app_id].append(release)
+    known = {release.pk for kept in found.values() for release in kept}
+    under_way = Rollout.objects.filter(release__app__in=ids, state__in=OPEN).values_list("release_id", flat=True)
+    live = {app.current_release_id for app in apps if app.current_release_id}
+    for release in releases.filter(pk__in={*under_way, *live} - known).order_by("-number"):
+        found[release.app_id].append(release)
+    return found
+
+
+def all_kept_releases() -> list[tuple[App, Release]]:
+    """The same of every app that is not deleted."""
+    apps = list(App.objects.filter(deleted_at=None))
+    kept = kept_releases_of(apps)
+    return [(app, release) for app in apps for release in kept[app.pk]]
+
+
+def newest_of_each_app(rows: QuerySet[T], order: str, most: int) -> QuerySet[T]:
+    """Return at most so many rows of each app, the first by `order`, in one query."""
+    rank = Window(RowNumber(), partition_by="app_id", order_by=order)
+    return cast("QuerySet[T]", rows.annotate(rank=rank).filter(rank__lte=most).order_by(order))
 
 
 def config_of_release(release: Release) -> dict[str, str]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from portal.accounts.models import Person
 from portal.apps.models import App
 from portal.builds.models import Build, BuildState
-from portal.releases.access import rollouts_of
+from portal.releases.access import newest_of_each_app, rollouts_of
 from portal.releases.models import Release, Rollout, RolloutState
 from portal.releases.timeline import Step, moments_of, steps_of
 
@@ -48,15 +49,26 @@ class Deploy:
 
 def story_of(app: App, *, most: int = LONGEST) -> list[Deploy]:
     """Newest first."""
-    releases = list(Release.objects.filter(app=app).select_related("created_by", "build").order_by("-number")[:most])
-    rollouts: dict[int, Rollout] = {}
-    for rollout in Rollout.objects.filter(release__in=[release.pk for release in releases]).select_related("release").order_by("id"):
-        rollouts[rollout.release_id] = rollout
-    builds = Build.objects.filter(app=app, releases=None).select_related("created_by").order_by("-id")[:most]
-    entries = [
-        _released(app, release, rollouts.get(release.pk), is_newest=release.number == releases[0].number) for release in releases
-    ] + [_unreleased(build) for build in builds]
-    return sorted(entries, key=lambda entry: entry.at, reverse=True)[:most]
+    return stories_of([app], most=most)[app.pk]
+
+
+def stories_of(apps: Iterable[App], *, most: int) -> dict[int, list[Deploy]]:
+    """The same of many apps by row id, in as many queries as for one."""
+    by_id = {app.pk: app for app in apps}
+    rows = Release.objects.filter(app__in=by_id).select_related("created_by", "build").defer("encrypted_config", "app_file")
+    releases: dict[int, list[Release]] = {pk: [] for pk in by_id}
+    for release in newest_of_each_app(rows, "-number", most):
+        releases[release.app_id].append(release)
+    told = {release.pk for some in releases.values() for release in some}
+    rollouts = {rollout.release_id: rollout for rollout in Rollout.objects.filter(release__in=told).order_by("id")}  # the newest is last
+    entries: dict[int, list[Deploy]] = {
+        pk: [_released(by_id[pk], release, rollouts.get(release.pk), is_newest=release.number == some[0].number) for release in some]
+        for pk, some in releases.items()
+    }
+    unreleased = Build.objects.filter(app__in=by_id, releases=None).select_related("created_by")
+    for build in newest_of_each_app(unreleased, "-id", most):
+        entries[build.app_id].append(_unreleased(build))
+    return {pk: sorted(some, key=lambda entry: entry.at, reverse=True)[:most] for pk, some in entries.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

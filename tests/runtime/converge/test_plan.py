@@ -115,6 +115,21 @@ def test_a_crash_loop_is_started_at_the_exact_times_of_the_table():
     assert world.routes.situation is AppSituation.CRASHED
 
 
+def test_a_place_that_loses_instance_after_instance_is_empty_for_seconds_at_most():
+    world = live({WEB: 1})
+    empty, longest = 0, 0
+    for second in range(200):
+        if second % 20 == 0:
+            for key in world.serving():
+                world.instances[key].phase = Phase.LOST
+        world.run(1, tick=0.1)
+        assert world.routes.situation in {AppSituation.SERVING, AppSituation.HOLDING}  # no request is refused
+        empty = 0 if world.serving() else empty + 1
+        longest = max(longest, empty)
+    assert next(iter(world.record.crashes.values())).count == 10
+    assert 10 <= longest <= 17
+
+
 def test_five_minutes_of_health_clear_the_counter_and_less_do_not():
     world = live({WEB: 1})
     victim = world.serving()[0]

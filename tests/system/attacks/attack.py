@@ -28,6 +28,11 @@ class Attack:
     act: Callable[[Range], str]
     in_suite: bool = False  # also in `make test`
 
+    @property
+    def title(self) -> str:
+        """Its name in docs/security.md."""
+        return f"{self.kind}: {self.name}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:

@@ -1,0 +1,78 @@
+"""Pages and lists of all apps cost the same queries for few apps and for many."""
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from portal.apps.models import App, Instance, ProcessFormation
+from portal.builds.models import Build, BuildState, Source
+from portal.images.actions import write_facts
+from portal.images.facts import Config, LayerFacts
+from portal.images.models import ImageTag
+from portal.releases.models import Release, Rollout, RolloutState
+from tests.portal.conftest import Crew
+
+CONFIG = Config(
+    environment={}, working_directory="/", user="", entrypoint=[], command=[], labels={}, exposed_ports=[], volumes=[], stop_signal=""
+)
+FEW, MANY = 5, 50
+
+
+def layer(name: str) -> LayerFacts:
+    return LayerFacts(diff_id=f"sha256:{name}", digest=f"sha256:{name}", size=1000, unpacked=2000, created_by=name)
+
+
+def add_apps(crew: Crew, numbers: range) -> None:
+    """Apps with two releases, of which the second is live, a failed build, an instance, and a tag of an image that no release has."""
+    source = Source.objects.get_or_create(digest="0" * 64, defaults={"size": 1})[0]
+    for number in numbers:
+        app = App.objects.create(team=crew.blue, name=f"app-{number}")
+        ProcessFormation.objects.create(app=app, process="web", count=1)
+        for version in (1, 2):
+            image = f"sha256:{number}-{version}"
+            write_facts(image, [layer("base"), layer(f"code-{number}-{version}")], CONFIG)
+            build = Build.objects.create(
+                app=app, source=source, state=BuildState.SUCCEEDED, description=f"code {version}", created_by=crew.owner
+            )
+            release = Release.objects.create(
+                app=app,
+                number=version,
+                image=image,
+                processes={"web": "run"},
+                build=build,
+                encrypted_config=b"",
+                description="Deploy",
+                created_by=crew.owner,
+            )
+            Rollout.objects.create(release=release, state=RolloutState.LIVE)
+        app.current_release = release
+        app.save()
+        Build.objects.create(app=app, source=source, state=BuildState.FAILED, description="broken", created_by=crew.owner)
+        Instance.objects.create(id=f"{app.name}-1", app=app, process="web", release_number=2, node="n", state="live")
+        write_facts(f"sha256:{number}-kept", [layer("base")], CONFIG)
+        ImageTag.objects.create(app=app, name="kept", digest=f"sha256:{number}-kept", created_by=crew.owner)
+
+
+def queries_of(client: Client, path: str, *, apps: int) -> list[str]:
+    """Return what a page asks the database; each of the apps is on it."""
+    with CaptureQueriesContext(connection) as asked:
+        answer = client.get(path)
+    assert answer.status_code == 200
+    assert all(f"app-{number}" in answer.text for number in range(apps))
+    return [query["sql"] for query in asked.captured_queries]
+
+
+@pytest.mark.parametrize("path", ["/", "/images", "/api/v1/apps", "/api/v1/images"])
+def test_a_page_of_fifty_apps_costs_the_queries_of_one_of_five(crew: Crew, path: str) -> None:
+    client = Client(headers={"Authorization": f"Bearer {crew.token(crew.owner)}"}) if path.startswith("/api") else Client()
+    client.force_login(crew.owner)
+    add_apps(crew, range(FEW))
+    client.get(path)  # what is read once in a while, such as the session, is read
+    few = queries_of(client, path, apps=FEW)
+    add_apps(crew, range(FEW, MANY))
+    many = queries_of(client, path, apps=MANY)
+    assert len(many) == len(few), "\n".join(many)
+    assert len(many) <= 25
+    if path == "/":
+        assert client.get(path).text.count("Deploy broken") == MANY

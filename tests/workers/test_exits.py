@@ -1,0 +1,28 @@
+"""The supervisor tells the workers of an instance that has ended until they have removed it."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+from runtime.containers.container import Status
+from runtime.converge.instance import INSTANCE
+from workers.exits import ExitWatch
+
+
+def test_an_ended_instance_is_told_again_every_three_seconds_until_it_is_removed() -> None:
+    spec = SimpleNamespace(app="a", labels={"kind": INSTANCE})
+    ended = SimpleNamespace(id="a-web-1", spec=spec, status=Status.EXITED, pid=None)
+    there, told, taken_out, now = [ended], [], [], [100.0]
+    engine = SimpleNamespace(containers=SimpleNamespace(state=lambda _: ended), take_out=lambda app, name: taken_out.append((app, name)))
+    watch = ExitWatch(
+        engine, SimpleNamespace(instances=lambda: list(there)), lambda one: told.append((now[0], one.id)), clock=lambda: now[0]
+    )
+    for second in (0.0, 1.0, 2.9, 3.0, 5.0, 6.5):
+        now[0] = 100.0 + second
+        watch.watch(0)
+    there.clear()
+    now[0] = 200.0
+    watch.watch(0)
+    watch.close()
+    assert told == [(100.0, "a-web-1"), (103.0, "a-web-1"), (106.5, "a-web-1")]
+    assert taken_out == [("a", "a-web-1")]
