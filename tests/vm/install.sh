@@ -83,8 +83,8 @@ app_pids() { # of every instance, of cgroup v1 or v2
 }
 
 answers() {
-    curl -sS --fail --location -o /dev/null -w 'the portal: %{http_code}\n' "http://localhost:$port/"
-    curl -sS --fail -H 'Host: hello.slipway.localhost' -o /dev/null -w 'the example: %{http_code}\n' "http://127.0.0.1:$port/"
+    curl -sS --fail --location -o /dev/null -w 'the portal: %{http_code}\n' "http://localhost:$port/" \
+        && curl -sS --fail -H 'Host: hello.slipway.localhost' -o /dev/null -w 'the example: %{http_code}\n' "http://127.0.0.1:$port/"
 }
 
 until_answers() {
