@@ -85,6 +85,18 @@ def test_without_a_broker_the_change_is_made_all_the_same(
     assert "waits for upkeep" in caplog.text
 
 
+def test_with_a_broker_that_refuses_to_write_the_change_is_made_all_the_same(
+    committed_crew: Crew, broker: redis.Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    broker.config_set("min-replicas-to-write", 1)  # it has none, and answers as it does when its disk is full
+    try:
+        committed_crew.app()
+    finally:
+        broker.config_set("min-replicas-to-write", 0)
+    assert App.objects.filter(name="hello").exists()
+    assert "waits for upkeep" in caplog.text
+
+
 def test_the_portal_runs_nothing_of_workers_or_runtime() -> None:
     """The bare name `workers` is installed for its commands; its package is empty."""
     code = "import portal.asgi, portal.urls, sys; print([name for name in sys.modules if name.startswith(('workers.', 'runtime'))])"
