@@ -19,9 +19,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
+            config = from_environment()
+            confinement.enter(config)  # what they stand on is mounted there
             with step("Stop the apps and remove what they stood on"):
-                config = from_environment()
-                confinement.enter(config)
                 NodeEngine(config).tear_down()
         except RuntimeFailure as failure:
             self.stderr.write(failure.explain())
