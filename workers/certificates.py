@@ -13,7 +13,6 @@ from portal.domains.models import CertificateState, Domain
 from runtime import journal
 from runtime.engines.node import NodeEngine
 from runtime.errors import CertificateRefused, RuntimeFailure
-from runtime.router.acme import Authority
 from runtime.router.certificate import Certificate, check
 from runtime.router.certificates import ONLY, Certificates, known_roots, name_for
 from workers import node
@@ -170,6 +169,8 @@ def _order_own(engine: NodeEngine, host: str) -> None:
 
 def _ordered(engine: NodeEngine, host: str) -> Certificate:
     """A fresh one, which is served already."""
+    from runtime.router.acme import Authority  # here: its libraries take twelve megabytes, and a node without HTTPS never needs them
+
     authority = Authority(engine.config, publish=engine.router.answer_challenge, withdraw=engine.router.forget_challenge)
     found = authority.order([host])
     Certificates(engine.config).install(name_for(host), found)
