@@ -104,6 +104,9 @@ def parse_manifest(data: bytes, _: Sandbox) -> None:
     from portal.registry import manifests  # needs Django's settings
 
     document = manifests.parse(data)
+    for part in document.parts:
+        assert re.fullmatch(r"[0-9a-f]{64}", part.digest), part
+        assert 0 <= part.size < 2**63, part
     manifests.for_machine(document, "amd64") if document.manifests else manifests.check_machine(data, "amd64")
 
 
@@ -142,18 +145,42 @@ def _refused() -> tuple[type[BaseException], ...]:
 
 
 documents = values.map(lambda value: json.dumps(value).encode())
+DIGESTS = (f"sha256:{'a' * 64}", f"sha256:{'b' * 64}", f"sha256:{'A' * 64}", f"sha512:{'a' * 128}", "sha256:..", "a" * 64)
+KINDS = (manifest.CONFIG, manifest.LAYER_GZIP, manifest.LAYER_ZSTD, manifest.MANIFEST, manifest.INDEX, "x")
+descriptors = st.fixed_dictionaries(
+    {"mediaType": st.sampled_from(KINDS), "digest": st.sampled_from((*DIGESTS[:2] * 3, *DIGESTS)), "size": st.integers(0, 2**40) | values},
+    optional={"platform": st.just({"os": "linux", "architecture": "amd64"}) | values, "urls": values, "annotations": values},
+)
+parts = st.lists(descriptors | descriptors | values, max_size=3) | values
 manifest_documents = st.fixed_dictionaries(
-    {"schemaVersion": st.sampled_from((2, 1, "2")), "mediaType": st.sampled_from((manifest.MANIFEST, "x", "", None))},
+    {
+        "schemaVersion": st.sampled_from((2, 2, 2, 2, 1, "2")),
+        "mediaType": st.sampled_from((manifest.MANIFEST, manifest.MANIFEST, manifest.INDEX, "x", "", None)),
+        "config": descriptors | descriptors | values,
+        "layers": parts,
+        "manifests": parts,
+    },
+    optional={"annotations": st.dictionaries(words, words, max_size=2) | values, "subject": descriptors | values, "artifactType": values},
+).map(lambda value: json.dumps(value).encode())
+config_documents = st.fixed_dictionaries(
+    {
+        "config": st.dictionaries(
+            st.sampled_from(
+                ("Env", "Cmd", "Entrypoint", "WorkingDir", "User", "Labels", "Volumes", "ExposedPorts", "Healthcheck", "OnBuild")
+            ),
+            values | st.lists(words, max_size=2) | st.dictionaries(words, words, max_size=2),
+        ),
+        "rootfs": st.fixed_dictionaries({"diff_ids": st.lists(st.sampled_from(DIGESTS), max_size=3) | values}),
+    },
     optional={
-        "config": values,
-        "layers": values,
-        "manifests": values,
-        "annotations": values,
-        "subject": values,
-        "rootfs": values,
-        "history": values,
+        "history": st.lists(st.dictionaries(words, values, max_size=2), max_size=2) | values,
+        "author": values,
+        "architecture": words,
     },
 ).map(lambda value: json.dumps(value).encode())
+COMMITS = ("0" * 40, "a" * 40, "b" * 64, "A" * 40, "HEAD", "--all", "")
+REFS = ("refs/heads/main", "refs/heads/master", "refs/tags/main", "refs/heads/../main", "HEAD")
+updates = st.builds("{} {} {}".format, st.sampled_from(COMMITS), st.sampled_from(COMMITS), st.sampled_from((*REFS[:2] * 3, *REFS)) | words)
 hosts = st.text(alphabet="abz09-.*:/[]%\n\t \x00@é_", max_size=80) | st.sampled_from(
     ("a.example.com", "*.example.com", "a.b.", "xn--a.example.com")
 )
@@ -169,8 +196,13 @@ TARGETS = (
         run=read_app_files,
         refusals=(BadSource, UnicodeError),
     ),
-    Target(name="manifest", examples=manifest_documents | documents | st.binary(max_size=100), run=parse_manifest, refusals=_refused()),
-    Target(name="image", examples=manifest_documents | documents | st.binary(max_size=100), run=read_image, refusals=()),
+    Target(
+        name="manifest",
+        examples=manifest_documents | manifest_documents | documents | st.binary(max_size=100),
+        run=parse_manifest,
+        refusals=_refused(),
+    ),
+    Target(name="image", examples=manifest_documents | config_documents | documents | st.binary(max_size=100), run=read_image, refusals=()),
     Target(name="host", examples=hosts, run=check_host, refusals=_refused()),
-    Target(name="push", examples=st.lists(words, min_size=3, max_size=9).map(" ".join), run=parse_push, refusals=_refused()),
+    Target(name="push", examples=st.lists(updates | words, min_size=1, max_size=3).map("\n".join), run=parse_push, refusals=_refused()),
 )

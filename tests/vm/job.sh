@@ -10,6 +10,9 @@ fi
 cd /host
 cp -r runtime tests /root/slipway/
 cd /root/slipway
+packages=$(python3 -c 'import site; print(site.getsitepackages()[0])') # a confined helper's environment has no PYTHONPATH
+mkdir -p "$packages"
+echo /opt/python > "$packages/slipway.pth"
 export PYTHONPATH=/root/slipway:/opt/python PYTHONDONTWRITEBYTECODE=1 LANG=C.UTF-8
 echo "guest: kernel $(uname -r), $(stat -fc %T /sys/fs/cgroup), controllers $(cat /sys/fs/cgroup/cgroup.controllers), in $(cut -d: -f3 /proc/self/cgroup)"
 # The runtime knows no Django, and neither does this run of its tests: settings of its own, less what the portal's tests need.

@@ -11,6 +11,7 @@ from runtime.builds.dockerfile.syntax import Instruction, Words
 from runtime.quantities import Bytes
 
 _DEFAULT_TMPFS = Bytes(256 << 20)
+_OF_THE_CONTAINER = ("/proc", "/sys", "/dev/init")  # what a container stands on; /dev itself has its devices and its init
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
@@ -69,7 +70,7 @@ def _mount(run: Instruction, text: str, words: Words, directory: str) -> Mount:
     elif not target:
         raise run.wrong(f"--mount=type={kind} needs a target.", hint=f"Write --mount=type={kind},target=/FOLDER.")
     target = posixpath.normpath(posixpath.join(directory, target)) if target else ""
-    if target in ("/", "//") or target.startswith(("/proc", "/sys", "/dev/init")):
+    if target in ("/", "//", "/dev") or any(target == place or target.startswith(f"{place}/") for place in _OF_THE_CONTAINER):
         raise run.wrong(f"Nothing can be mounted on {target}.")
     writable = _truth(run, options, "rw") if kind is Kind.BIND else not _truth(run, options, "ro")
     return Mount(

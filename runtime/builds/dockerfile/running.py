@@ -36,6 +36,7 @@ CACHE_LIMIT = Bytes(4 << 30)  # of all cache mounts of a team
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _SCRIPTS = "/dev/pipes"  # where BuildKit shows a heredoc that is a script
 _QUIET = MountFlag.NO_SETUID | MountFlag.NO_DEVICES
+_OF_MOUNTS = ("open()ing /dev/", "`/dev/init` not found")  # what it says where a mount hides /dev, by way of a link
 _OF_NAMES = ("chdir `", "openat2 `")  # what the OCI runtime could not do because of a name that the Dockerfile chose
 _LOOK = 5.0  # seconds between two looks at the size of a cache
 
@@ -115,7 +116,7 @@ class RunStep:
             try:
                 end = run_within(self.containers, spec, self.job.allowance, on_output=lambda _, line: _say(line, log), cancelled=watch)
             except LaunchFailed as failure:
-                if not any(call in failure.what for call in _OF_NAMES):
+                if not any(call in failure.what for call in (*_OF_NAMES, *(_OF_MOUNTS if self.asked.mounts else ()))):
                     raise
                 what = f"Dockerfile, line {of.line}: the step's container could not be created. {failure.what}"
                 raise BuildFailed(
@@ -141,8 +142,13 @@ class RunStep:
         return self.config.cache / "mounts" / str(self.job.team)
 
     def _cached_bytes(self) -> int:
-        with self.helper.tree(self._caches, as_written=True) as top:
-            return self.helper.call(removal.measure, top=top)
+        """Of each cache by itself: the folder that holds them is root's, which the helper cannot read. Their names are ours."""
+        total = 0
+        for folder in self._caches.iterdir():
+            if not folder.name.startswith("."):  # a fresh one is renamed once it is filled
+                with self.helper.tree(folder, as_written=True) as top:
+                    total += self.helper.call(removal.measure, top=top)
+        return total
 
     def _spec(self, stack: ExitStack) -> tuple[ContainerSpec, list[Path]]:
         run, job, who = self.asked, self.job, self.asked.account

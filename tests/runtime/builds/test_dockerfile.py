@@ -156,6 +156,12 @@ def test_a_cache_mount_lasts_from_build_to_build_of_a_team_and_is_in_no_image(fo
     assert (forge.store.unpacked(made.layers[-1]) / "count").read_text().strip() == "1"
 
 
+def test_a_step_with_a_cache_mount_may_run_longer_than_until_the_cache_is_measured(forge: Forge, tmp_path: Path) -> None:
+    steps = "RUN --mount=type=cache,target=/cache,mode=0700 echo x > /cache/n && mkdir -m 0 /cache/closed && sleep 6\nCMD x\n"
+    made = build(forge, source(tmp_path / "s", f"FROM debian-13\n{steps}"), team=9)
+    assert len(made.layers) == 2
+
+
 def test_a_failing_step_names_its_line_and_leaves_nothing(forge: Forge, tmp_path: Path) -> None:
     with pytest.raises(BuildFailed, match=r"Dockerfile, line 3: `RUN exit 3` failed. It exited with code 3."):
         build(forge, source(tmp_path / "s", "FROM debian-13\n\nRUN exit 3\n"))

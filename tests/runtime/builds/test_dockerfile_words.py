@@ -130,6 +130,19 @@ def test_what_is_wrong_is_named_with_its_line(text: str, sentence: str) -> None:
     assert sentence in caught.value.what
 
 
+@pytest.mark.parametrize(
+    ("target", "is_taken"),
+    [
+        *((target, False) for target in ("/dev", "/etc/../dev/", "/dev/init", "/proc/sys", "/sys", "/")),
+        *((target, True) for target in ("/dev/shm", "/devices", "/processed", "/system", "/dev/initial")),
+    ],
+)
+def test_nothing_is_mounted_on_what_a_container_stands_on_and_anything_beside_it(target, is_taken):
+    (run,) = parse(f"FROM scratch\nRUN --mount=type=tmpfs,target={target} true\n").instructions[1:]
+    with contextlib.nullcontext() if is_taken else pytest.raises(BadSource, match="Nothing can be mounted on"):
+        assert mounts_of(run, Words("\\", {}), "/")
+
+
 def test_a_mount_belongs_to_any_id_up_to_65535() -> None:
     first, second = parse(
         "FROM x\nRUN --mount=type=cache,target=/c,uid=65535,gid=65535 a\nRUN --mount=type=cache,target=/c,uid=65536 a\n"
