@@ -44,7 +44,12 @@ def _tables() -> list[str]:
 
 
 def _loops(mark: str) -> list[str]:
-    return [f"loop device on {line}" for path in Path("/sys/block").glob("loop*/loop/backing_file") for line in _read(path, mark)]
+    """Loop devices of this node's workers, and those on files of the machine.
+
+    Another node's lie in a mount namespace that is not ours: the kernel tells the end of their path alone.
+    """
+    files = [line for path in Path("/sys/block").glob("loop*/loop/backing_file") for line in _read(path, mark)]
+    return [f"loop device on {file}" for file in files if mark in file or Path(file).exists()]
 
 
 def _read(path: str | Path, mark: str) -> list[str]:
