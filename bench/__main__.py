@@ -20,7 +20,7 @@ def main() -> int:
 
 
 def _measure(config: NodeConfig, manager: int, token: str) -> None:
-    from bench import builds, launch, memory, route, wake
+    from bench import builds, launch, memory, neighbour, route, wake
     from bench.redeploy import Redeploys
     from tests.system.api import Api
 
@@ -35,7 +35,9 @@ def _measure(config: NodeConfig, manager: int, token: str) -> None:
         for line in launch.report(config, _image_of("hello")):
             _print("launch of hello", "less bare <= 50 ms", line)
         _print("memory afterwards", "< 400 MB", memory.report(manager))
-        for what, promise, found in chain(wake.report(config, redeploys.api, TEAM, _image_of("hello")), builds.report()):
+        for what, promise, found in chain(
+            wake.report(config, redeploys.api, TEAM, _image_of("hello")), builds.report(), neighbour.report()
+        ):
             _print(what, promise, found)
     finally:
         redeploys.clean()

@@ -28,6 +28,8 @@ INIT_PROCESSES = 1  # the init we add is not the app's to pay for
 PERIOD = 100_000  # microseconds over which a CPU limit is counted
 SMALLEST_QUOTA = 1_000  # the kernel takes no less
 MONITORS = "monitors"
+TEAM_MONITORS = "team-monitors"  # once a container runs, its monitor is held to what its team's monitors may use
+MONITOR_QUOTA = 20_000  # microseconds of CPU in a period, for all monitors of a team: some megabytes of output a second
 BUILDS = "builds"
 PORTAL = "portal"  # the portal's own part: see `delegation`
 _PATIENCE = 5.0  # seconds until the last process of a killed group is gone
@@ -94,6 +96,15 @@ class Cgroups(ABC):
     def monitor_files(self) -> tuple[Path, ...]:
         """Where a monitor's pid is written, so that whoever ends our service's group does not end it too."""
 
+    def hold_monitor(self, team: int, pid: int) -> None:
+        """Let a monitor use no more processor time than its team's monitors have together, whatever its container prints. Fine if it ended."""
+        with suppress(ProcessLookupError):
+            (self._monitors_of(team) / "cgroup.procs").write_text(str(pid))
+
+    @abstractmethod
+    def _monitors_of(self, team: int) -> Path:
+        """The group of a team's monitors, made if there is none, that limits their processor time."""
+
     @abstractmethod
     def freeze(self, team: int, id: str, *, frozen: bool) -> None:
         """Let no process of a container run, or let them run again. Fine if there is no such group, or this machine has no freezer."""
@@ -156,7 +167,7 @@ class Cgroups(ABC):
         which are killed here.
         """
         for root in self.roots:
-            for group in (root / MONITORS, *_tree(root / PORTAL)):
+            for group in (root / MONITORS, *_tree(root / TEAM_MONITORS), *_tree(root / PORTAL)):
                 for pid in _pids(group):
                     with suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)

@@ -13,8 +13,10 @@ from pathlib import Path
 from runtime.containers.cgroup import (
     BUILDS,
     INIT_PROCESSES,
+    MONITOR_QUOTA,
     MONITORS,
     PERIOD,
+    TEAM_MONITORS,
     Cgroups,
     Counted,
     flat,
@@ -159,6 +161,13 @@ class LegacyCgroups(Cgroups):
         group = systemd / self.parent / MONITORS
         group.mkdir(parents=True, exist_ok=True)
         return (group / "cgroup.procs",)
+
+    def _monitors_of(self, team: int) -> Path:
+        group = self._controllers["cpu"] / self.parent / TEAM_MONITORS / f"team{team}"
+        if not group.exists():
+            group.mkdir(parents=True, exist_ok=True)
+            _set_quota(group, MONITOR_QUOTA)
+        return group
 
     def _group(self, controller: str, team: int, id: str) -> Path:
         return group_below(self._controllers[controller] / self.parent, team, id)

@@ -5,7 +5,21 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
-from runtime.containers.cgroup import BUILDS, INIT_PROCESSES, MONITORS, PERIOD, Cgroups, Counted, flat, group_below, quota_of, read, write
+from runtime.containers.cgroup import (
+    BUILDS,
+    INIT_PROCESSES,
+    MONITOR_QUOTA,
+    MONITORS,
+    PERIOD,
+    TEAM_MONITORS,
+    Cgroups,
+    Counted,
+    flat,
+    group_below,
+    quota_of,
+    read,
+    write,
+)
 from runtime.containers.spec import Limits, TeamLimits
 from runtime.errors import HostLacks
 
@@ -42,6 +56,8 @@ class UnifiedCgroups(Cgroups):
         parent.mkdir(exist_ok=True)
         _pass_down(parent)
         (parent / MONITORS).mkdir(exist_ok=True)
+        (parent / TEAM_MONITORS).mkdir(exist_ok=True)
+        _pass_down(parent / TEAM_MONITORS)
 
     def create(self, team: int, id: str, limits: Limits, *, build: bool = False) -> None:
         (self._team(team, build=build) / id).mkdir(exist_ok=True)
@@ -91,6 +107,12 @@ class UnifiedCgroups(Cgroups):
 
     def monitor_files(self) -> tuple[Path, ...]:
         return (self._mount / self.parent / MONITORS / "cgroup.procs",)
+
+    def _monitors_of(self, team: int) -> Path:
+        group = self._mount / self.parent / TEAM_MONITORS / f"team{team}"
+        group.mkdir(exist_ok=True)
+        write(group / "cpu.max", f"{MONITOR_QUOTA} {PERIOD}")
+        return group
 
     def _group(self, team: int, id: str) -> Path:
         return group_below(self._mount / self.parent, team, id)

@@ -45,6 +45,7 @@ class Creation:
             netns, address = attaching.result()
         self._write_files(folder, spec, userns, netns, address)
         pid, monitor = self._monitor.create(folder, self._cgroups.monitor_files(), build=spec.purpose is Purpose.BUILD)
+        self._cgroups.hold_monitor(spec.team, monitor)
         _give_streams(pid, spec)
         folder.write_made(_made(folder, pid, monitor, address))
 

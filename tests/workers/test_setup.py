@@ -18,6 +18,7 @@ from runtime import journal
 from runtime.config import NodeConfig, from_environment, process_environment
 from runtime.errors import HostLacks
 from workers.setup import folders, strays
+from workers.setup.bytecode import compile_folders
 from workers.setup.processes import control_socket, programs, render
 from workers.setup.python import lines_of, open_to_all, uv_settings
 from workers.setup.running import holder, taken
@@ -84,6 +85,13 @@ def test_a_percent_sign_in_a_path_survives_the_manager(tmp_path):
     config = NodeConfig(state=tmp_path / "100%", run=tmp_path / "run")
     items = programs(config, venv=ROOT / ".venv", router=ROUTER, private_redis=True)
     assert "100%%" in render(config, items, root=ROOT)
+
+
+def test_modules_are_compiled_whatever_the_shell_says_and_a_broken_one_is_left_out(tmp_path):
+    (tmp_path / "good.py").write_text("x = 1\n")
+    (tmp_path / "broken.py").write_text("x = = 1\n")
+    compile_folders((tmp_path,), {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"})
+    assert [path.name.split(".")[0] for path in (tmp_path / "__pycache__").iterdir()] == ["good"]
 
 
 def test_pips_settings_are_told_to_uv():

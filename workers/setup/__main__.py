@@ -21,6 +21,7 @@ from runtime.reserve import Reserve
 from runtime.router import haproxy
 from runtime.router.listeners import Listeners
 from workers.setup import confinement, folders, strays, systemd, units
+from workers.setup.bytecode import ensure_bytecode
 from workers.setup.foreground import Foreground
 from workers.setup.frontend import ensure_front_end
 from workers.setup.manage import manage
@@ -158,6 +159,7 @@ def prepare(config: NodeConfig, environment: Environment) -> None:
         shutil.copyfile(ROOT / ".env.example", ENV)
         print(f"  Settings are in {ENV}; each is explained there.")
     ensure_packages(environment)
+    ensure_bytecode(environment)
     ensure_front_end(environment)
     _prepare_node(config, environment)
 

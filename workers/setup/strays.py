@@ -15,7 +15,7 @@ from workers.setup.processes import control_socket
 
 _LOOK = 0.05  # seconds between two looks
 _PROGRAMS = (b"redis-server", b"gunicorn", b"workers.serve", b"workers.supervisor")  # in their command lines, however started
-_WRAPPERS = (b"env", b"nsenter", b"setpriv", b"sh", b"unshare")  # they become another program
+_WRAPPERS = (b"env", b"nice", b"nsenter", b"setpriv", b"sh", b"unshare")  # they become another program
 _PATIENCE = 30.0  # seconds that a process gets to end by itself
 
 

@@ -166,6 +166,7 @@ def _service(config: NodeConfig, program: Program, before: Sequence[str], root: 
         "RestartSec=200ms",
         f"KillSignal=SIG{program.stop_signal}",
         f"TimeoutStopSec={program.stop_seconds}",
+        f"Nice={program.niceness}",
     ]
     if program.user != "root":
         lines += [f"User={program.user}", f"Group={program.user}"]

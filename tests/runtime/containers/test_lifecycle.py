@@ -98,7 +98,7 @@ def test_a_foreground_run_that_prints_without_end_is_stopped(containers: Contain
 
     ended = containers.run(spec("python3", "-c", endless, id="endless"), on_output=count, timeout=60)
     assert ended.explain() == "It printed more than 128 MiB and was stopped."
-    assert 0 < lines < 128 * 2**20 / 8000
+    assert 0 < lines < 128 * 2**20 / 8000 + 1000  # its size is looked at every thousand lines
 
 
 def test_an_error_of_the_one_who_listens_stops_the_run(containers: Containers, spec: Spec) -> None:

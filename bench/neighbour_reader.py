@@ -1,0 +1,19 @@
+"""Reads what a container prints, as the supervisor and the build worker do: `python -m bench.neighbour_reader LOG NICENESS`."""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+from runtime.containers.logs import ConsoleReader
+from runtime.engines import logs
+
+if __name__ == "__main__":
+    os.nice(int(sys.argv[2]))
+    reader = ConsoleReader(Path(sys.argv[1]))
+    with Path(sys.argv[1]).with_name("bench.log").open("w") as carried:
+        while True:
+            for line in reader.lines():
+                carried.write(logs.line(line.at, "web", line.stream, line.text))
+            carried.flush()
+            time.sleep(0.05)
