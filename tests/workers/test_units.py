@@ -11,7 +11,7 @@ import pytest
 from runtime.config import NodeConfig
 from runtime.process import run
 from workers.setup import units
-from workers.setup.processes import programs
+from workers.setup.processes import ROUTER_NICENESS, programs
 
 ROOT = Path(__file__).parents[2]
 NAMES = ["redis", "router", "portal", "worker-build", "worker-node", "supervisor"]
@@ -82,6 +82,12 @@ def test_the_portal_sees_the_checkout_where_its_user_may_go(config):
     unit = parsed(rendered(config)["slipway-portal.service"])["Service"]
     assert unit["BindReadOnlyPaths"] == f'"{ROOT}":"{config.run}/code"'
     assert unit["WorkingDirectory"] == f"{config.run}/code"
+
+
+def test_the_router_goes_before_builds(config):
+    texts = rendered(config)
+    assert parsed(texts["slipway-router.service"])["Service"]["Nice"] == str(ROUTER_NICENESS)
+    assert parsed(texts["slipway-worker-build.service"])["Service"]["Nice"] == "10"
 
 
 def test_a_redis_of_ones_own_has_no_unit(config):
