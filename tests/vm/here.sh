@@ -19,9 +19,9 @@ main() {
     kept=$(sysctl net.unix.max_dgram_qlen fs.file-max | sed 's/ = /=/') # systemd raises them
     trap clean EXIT
     (cd "$project" && env "${settings[@]}" SLIPWAY_RUN="$place/run" .venv/bin/python -c '
-from runtime.config import from_environment, process_environment
+from runtime.config import from_environment
 from tests import warm
-warm.seed(from_environment(process_environment()))')
+warm.seed(from_environment())')
     for hierarchy in /sys/fs/cgroup/*/; do # systemd takes the group that it is started in for its root
         mkdir -p "$hierarchy$name-boot"
         for file in cpuset.cpus cpuset.mems; do
