@@ -98,7 +98,10 @@ class Kernel:
         return [mount.target for mount in reversed(self.mounts()) if f"{mount.target}/".startswith(prefix)]
 
     def clone_tree(self, source: Path, *, idmap: int | None = None, flags: MountFlag = MountFlag.NONE) -> int:
-        """A detached copy of the mount at `source`, its ids shifted by the user namespace `idmap` (mount_setattr(2)). An fd to close."""
+        """A detached copy of the mount at `source`, its ids shifted by the user namespace `idmap` (mount_setattr(2)). An fd to close.
+
+        It is private: as a peer of a shared mount it would take part in what is mounted and unmounted there.
+        """
         return self._cloned(_AT_FDCWD, source, _OPEN_TREE_CLONE | os.O_CLOEXEC, idmap, flags)
 
     def clone_below(self, folder: int, *, idmap: int | None = None, flags: MountFlag = MountFlag.NONE) -> int:
@@ -109,7 +112,7 @@ class Kernel:
         name = b"" if how & _AT_EMPTY_PATH else os.fsencode(source)
         fd = self._call(f"clone the mount of {source}", _OPEN_TREE, folder, name, how)
         try:
-            attributes = struct.pack("QQQQ", int(flags) | (_ATTR_IDMAP if idmap is not None else 0), 0, 0, idmap or 0)
+            attributes = struct.pack("QQQQ", int(flags) | (_ATTR_IDMAP if idmap is not None else 0), 0, _MS_PRIVATE, idmap or 0)
             self._call(f"map the ids of {source}", _MOUNT_SETATTR, fd, b"", _AT_EMPTY_PATH, attributes, len(attributes))
         except BaseException:
             os.close(fd)

@@ -36,7 +36,7 @@ CACHE_LIMIT = Bytes(4 << 30)  # of all cache mounts of a team
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _SCRIPTS = "/dev/pipes"  # where BuildKit shows a heredoc that is a script
 _QUIET = MountFlag.NO_SETUID | MountFlag.NO_DEVICES
-_OF_MOUNTS = ("open()ing /dev/", "`/dev/init` not found")  # what it says where a mount hides /dev, by way of a link
+_OF_MOUNTS = ("open()ing /dev/", "create device `/dev/", "`/dev/init` not found")  # what it says where a mount hides /dev, by way of a link
 _OF_NAMES = ("chdir `", "openat2 `")  # what the OCI runtime could not do because of a name that the Dockerfile chose
 _LOOK = 5.0  # seconds between two looks at the size of a cache
 
