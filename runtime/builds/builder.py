@@ -302,7 +302,7 @@ class _Build:
     def _pull(self, name: str) -> Digest:
         if self.request.team_limits is not None:
             check_registry(self.request.team_limits.network, name)
-        return self.pulls.find(name, self.log, deadline=time.monotonic() + self.allowance.left())
+        return self.pulls.find(name, self.log, deadline=time.monotonic() + self.allowance.left(), team=self.request.team)
 
     def _dockerfile(self, tree: Checkout, text: bytes) -> BuiltImage:
         """The source's own Dockerfile decides; see runtime.builds.dockerfile."""
