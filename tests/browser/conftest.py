@@ -10,7 +10,7 @@ from django.test import Client
 from playwright.sync_api import Browser, BrowserContext
 
 from portal.accounts.models import Person
-from tests.portal.conftest import portal_url  # noqa: F401  # a fixture of the portal's own tests
+from tests.portal.conftest import portal_groups, portal_url  # noqa: F401  # fixtures of the portal's own tests
 from tests.portal.pages import fleet
 
 # Playwright keeps an event loop in this thread, for which Django would refuse the tests' own look at the database.
