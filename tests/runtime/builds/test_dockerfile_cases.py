@@ -206,13 +206,15 @@ def test_the_python_image_has_pip(forge: Forge) -> None:
 
 @pytest.mark.slow
 def test_pip_in_the_python_image_can_replace_itself(forge: Forge) -> None:
-    dockerfile = "FROM python-3.13\nRUN pip install --upgrade --force-reinstall pip && python -m pip --version > /version\nCMD cut -d. -f1 /version\n"
+    dockerfile = "FROM python-3.13\nRUN pip install --no-index --force-reinstall /usr/share/python-wheels/pip-*.whl && python -m pip --version > /version\nCMD cut -d. -f1 /version\n"
     assert int(built(forge, dockerfile, {}).run()[0].removeprefix("pip ")) >= 25
 
 
 @pytest.mark.slow
 def test_the_node_image_has_the_tools_of_the_official_one(forge: Forge) -> None:
-    dockerfile = "FROM node-22\nRUN corepack enable && npm --version && npx --version\nCMD yarn --version; ls /usr/local/bin\n"
+    dockerfile = (
+        "FROM node-22\nRUN yarn --version > /yarn && corepack enable && npm --version && npx --version\nCMD cat /yarn; ls /usr/local/bin\n"
+    )
     version, *names = built(forge, dockerfile, {}).run()
     assert version.startswith("1.22.")
     assert {"corepack", "node", "npm", "npx", "pnpm", "pnpx", "yarn", "yarnpkg"} <= set(names)
