@@ -4,7 +4,7 @@ SETUP := python3 -m workers.setup
 PY := .venv/bin/python
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 .DEFAULT_GOAL := help
-.PHONY: help up down purge doctor status check test attack fuzz chaos bench soak test-vm format python
+.PHONY: help up down purge install uninstall doctor status check test attack fuzz chaos bench soak test-vm format python
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -18,11 +18,17 @@ down: python ## Stop the platform and all apps; leave no mount, namespace, cgrou
 purge: python ## `make down`, then delete the state: every app, image, log and account (asks; YES=1 does not)
 	@YES=$(YES) exec $(SETUP) purge
 
+install: python ## Like `make up`, but as systemd units that start at boot
+	@exec $(SETUP) install
+
+uninstall: python ## Stop platform and apps, remove the systemd units; keep the state
+	@exec $(SETUP) uninstall
+
 doctor: python ## Report what this machine lacks; change nothing
 	@exec $(SETUP) doctor
 
 status: ## List the platform's own processes
-	@$(PY) -m supervisor.supervisorctl -s unix://$${SLIPWAY_RUN:-/run/slipway}/processes.sock status
+	@exec $(SETUP) status
 
 check: python ## Lint, types, layers, templates, prose, links in the docs
 	@$(SETUP) check

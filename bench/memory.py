@@ -9,7 +9,7 @@ NAMES = {
     "worker-build": "build worker",
     "worker-node": "node worker",
     "workers.supervisor": "supervisor",
-    "supervisord": "process manager",
+    "workers.setup.keeper": "process manager",
     "workers.setup": "make up",
 }
 

@@ -47,6 +47,7 @@ class NodeConfig:
     disk_high: int = 85  # percent of the state's disk in use: from here on caches are given up…
     disk_low: int = 75  # …until no more than this is in use
     disk_full: int = 95  # and from here on no build begins
+    disk_reserve: int = 256 * 2**20  # bytes held back, and given up when the disk is full
     cache_size: int = 10 * 2**30  # bytes of layers kept only to be reused
     package_cache: int = 4 * 2**30  # bytes of downloads, for each team
     memory_stall_high: int = 20  # percent of time in which something waits for memory: from here on builds are frozen…
@@ -356,6 +357,7 @@ _READERS: dict[str, Callable[[str], object]] = {
     "disk_high": _percent,
     "disk_low": _percent,
     "disk_full": _percent,
+    "disk_reserve": Bytes.parse,
     "cache_size": Bytes.parse,
     "package_cache": Bytes.parse,
     "memory_stall_high": _percent,

@@ -102,7 +102,7 @@ def look(config: NodeConfig, *, port_is_ours: bool = False) -> Host:
         missing_features=tuple(feature for feature in FEATURES if not _offers(feature)),
         user_namespaces=int(_read("/proc/sys/user/max_user_namespaces") or 1),
         controllers=frozenset(_controllers()),
-        cgroups_writable=os.access("/sys/fs/cgroup", os.W_OK),
+        cgroups_writable=all(os.access(hierarchy, os.W_OK) for hierarchy in _hierarchies()),
         state_filesystem=_filesystem(folder),
         state_exists=config.state.exists() and any(config.state.iterdir()),
         disk_free=Bytes(shutil.disk_usage(folder).free),
@@ -228,6 +228,14 @@ def _controllers() -> Iterator[str]:
         kind, _, options = line.partition(" - ")[2].split(" ", 2)
         if kind == "cgroup":
             yield from options.split(" ")[-1].split(",")
+
+
+def _hierarchies() -> Iterator[str]:
+    """Where control groups are mounted. With v1 that is below /sys/fs/cgroup, which systemd itself makes read-only."""
+    for line in _read("/proc/self/mountinfo").splitlines():
+        left, _, right = line.partition(" - ")
+        if right.split()[0] in ("cgroup", "cgroup2"):
+            yield left.split()[4]
 
 
 def _filesystem(folder: Path) -> str:

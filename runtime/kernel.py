@@ -24,7 +24,7 @@ from pathlib import Path
 from runtime.errors import HostLacks, KernelRefused
 
 _OPEN_TREE, _MOVE_MOUNT, _FSOPEN, _FSCONFIG, _FSMOUNT, _MOUNT_SETATTR = 428, 429, 430, 431, 432, 442
-_AT_FDCWD, _AT_EMPTY_PATH, _AT_RECURSIVE = -100, 0x1000, 0x8000
+_AT_FDCWD, _AT_EMPTY_PATH, _AT_RECURSIVE, _AT_NO_AUTOMOUNT = -100, 0x1000, 0x8000, 0x800
 _OPEN_TREE_CLONE, _MOVE_MOUNT_F_EMPTY_PATH, _CLOEXEC = 1, 4, 1
 _FSCONFIG_SET_STRING, _FSCONFIG_SET_FD, _FSCONFIG_CMD_CREATE = 1, 5, 6
 _MS_BIND, _MS_PRIVATE, _MNT_DETACH, _UMOUNT_NOFOLLOW = 4096, 1 << 18, 2, 8
@@ -98,7 +98,10 @@ class Kernel:
         return [mount.target for mount in reversed(self.mounts()) if f"{mount.target}/".startswith(prefix)]
 
     def clone_tree(self, source: Path, *, idmap: int | None = None, flags: MountFlag = MountFlag.NONE) -> int:
-        """A detached copy of the mount at `source`, its ids shifted by the user namespace `idmap` (mount_setattr(2)). An fd to close."""
+        """A detached copy of the mount at `source`, its ids shifted by the user namespace `idmap` (mount_setattr(2)). An fd to close.
+
+        It is private: as a peer of a shared mount it would take part in what is mounted and unmounted there.
+        """
         return self._cloned(_AT_FDCWD, source, _OPEN_TREE_CLONE | os.O_CLOEXEC, idmap, flags)
 
     def clone_below(self, folder: int, *, idmap: int | None = None, flags: MountFlag = MountFlag.NONE) -> int:
@@ -109,12 +112,19 @@ class Kernel:
         name = b"" if how & _AT_EMPTY_PATH else os.fsencode(source)
         fd = self._call(f"clone the mount of {source}", _OPEN_TREE, folder, name, how)
         try:
-            attributes = struct.pack("QQQQ", int(flags) | (_ATTR_IDMAP if idmap is not None else 0), 0, 0, idmap or 0)
+            attributes = struct.pack("QQQQ", int(flags) | (_ATTR_IDMAP if idmap is not None else 0), 0, _MS_PRIVATE, idmap or 0)
             self._call(f"map the ids of {source}", _MOUNT_SETATTR, fd, b"", _AT_EMPTY_PATH, attributes, len(attributes))
         except BaseException:
             os.close(fd)
             raise
         return fd
+
+    def make_read_only(self, target: Path) -> None:
+        """Forbid writing through one mount of this namespace; its other flags and other mounts of the file system stay (mount_setattr(2))."""
+        attributes = struct.pack("QQQQ", int(MountFlag.READ_ONLY), 0, 0, 0)
+        self._call(
+            f"make {target} read-only", _MOUNT_SETATTR, _AT_FDCWD, os.fsencode(target), _AT_NO_AUTOMOUNT, attributes, len(attributes)
+        )
 
     def attach(self, mount: int, target: Path) -> None:
         """Put a detached mount into the file tree (move_mount(2))."""

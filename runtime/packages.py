@@ -116,6 +116,7 @@ TESTS = (
         fedora="golang-github-letsencrypt-pebble",
     ),
     Need(found=("curl",), purpose="a plain client", debian="curl", fedora="curl"),
+    Need(found=("systemd-analyze",), purpose="tests: a check and a score of our units", debian="systemd", fedora="systemd"),
     Need(found=("ip",), purpose="a second opinion on interfaces and namespaces", debian="iproute2", fedora="iproute"),
 )
 

@@ -48,16 +48,18 @@ def run(
     on_output: Callable[[bytes], None] | None = None,
     stoppable: bool = False,
     watch: Callable[[], None] | None = None,
+    groups: Sequence[Path] = (),
 ) -> Completed:
     """Run to the end and collect both streams; `env` replaces ours whole.
 
     `on_output` gets each line of both streams as it arrives, without its newline. ProcessFailed: a status other than 0
     (unless `check` is off), or `timeout` seconds passed, after which the whole process group is killed. So it is when it is `stoppable`
     and what it is part of is cancelled (see runtime.stopping). `watch` is asked a few times a second; what it raises ends the program, too.
+    `groups` are files cgroup.procs of control groups that the program is in before it starts (cgroups(7)).
     """
     words = tuple(str(word) for word in command)
     stdin = subprocess.PIPE if input is not None else subprocess.DEVNULL
-    process = spawn(words, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env, cwd=cwd)
+    process = spawn(_entering(groups, words), stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env, cwd=cwd)
     try:
         checks = [check for check in (stopping.check if stoppable else None, watch) if check is not None]
         exchange = _Exchange(process, input or b"", on_output, checks)
@@ -101,6 +103,14 @@ def spawn(
 def pasteable(command: Sequence[str | Path]) -> str:
     """The command as one line a shell would take."""
     return shlex.join(str(word) for word in command)
+
+
+def _entering(groups: Sequence[Path], words: Sequence[str]) -> Sequence[str]:
+    """The command after a shell that puts itself into the groups: no thread of the program can then be outside of them."""
+    if not groups:
+        return words
+    enter = 'while [ "$1" != -- ]; do echo 0 > "$1" || exit 126; shift; done; shift; exec "$@"'
+    return ["/bin/sh", "-c", enter, "sh", *(str(group) for group in groups), "--", *words]
 
 
 class _OutOfTime(Exception):

@@ -70,6 +70,7 @@ app.conf.update(
         "slipway.image_job": {"queue": "node"},
     },
     broker_connection_retry_on_startup=True,
+    broker_channel_error_retry=True,  # Redis refuses to write while its disk is full: the worker connects again until it does not
     broker_transport_options={"visibility_timeout": LONGEST_TASK, "socket_connect_timeout": 2},
     worker_enable_remote_control=False,  # nobody asks, and it costs a connection and a thread
     worker_send_task_events=False,

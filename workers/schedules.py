@@ -19,6 +19,7 @@ SAMPLE_DEMAND = 2.0
 CHECK_HEALTH = 1.0  # how late a health check that is due begins at most
 SHIP_LOGS = 0.25
 LOOK_AT_PRESSURE = 0.5
+KEEP_RESERVE = 0.5
 COUNT_REQUESTS = 1.0
 LOOK_UP_NAMES = 30.0  # where the hosts of teams' allow lists lead
 KEEP_SERIES = 10.0  # one point of an app's charts

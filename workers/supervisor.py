@@ -23,6 +23,7 @@ from runtime.containers.container import Container
 from runtime.converge.instance import RUN
 from runtime.engines.node import NodeEngine
 from runtime.errors import RuntimeFailure
+from runtime.reserve import Reserve
 from workers.demand import DemandSampling
 from workers.exits import ExitWatch
 from workers.metering import Metering
@@ -34,6 +35,7 @@ from workers.schedules import (
     CHECK_HEALTH,
     CONVERGE_ALL,
     COUNT_REQUESTS,
+    KEEP_RESERVE,
     KEEP_SERIES,
     LOOK_AT_PRESSURE,
     LOOK_UP_NAMES,
@@ -104,6 +106,7 @@ class Supervisor:
             outside=self._metering.by_app,
             refused=router.refused,
         )
+        self._reserve = Reserve(engine.config)
         self._broker_away = False
         self.stop = threading.Event()
 
@@ -127,6 +130,7 @@ class Supervisor:
         return (
             Duty(name="exits", every=0.0, do=lambda: self._exits.watch(WATCH)),
             Duty(name="logs", every=SHIP_LOGS, do=self._shipping.round),
+            Duty(name="disk", every=KEEP_RESERVE, do=self._keep_reserve),
             Duty(name="usage", every=SAMPLE_USAGE, do=self._sampling.round),
             Duty(name="pressure", every=LOOK_AT_PRESSURE, do=self._giving_way.round),
             Duty(name="demand", every=SAMPLE_DEMAND, do=self._demand.round),
@@ -153,6 +157,10 @@ class Supervisor:
     def _converge_all(self) -> None:
         if not self._ask("slipway.converge_all"):
             self._converge_here("")
+
+    def _keep_reserve(self) -> None:
+        if told := self._reserve.round():
+            log.warning("%s", told)
 
     def _reconcile(self) -> None:
         for difference in self._engine.router.reconcile():
@@ -194,7 +202,7 @@ def _sender(app: Celery) -> Send:
     def send(task: str, arguments: Sequence[object]) -> None:
         try:
             app.send_task(task, list(arguments), expires=60, retry=False)
-        except OperationalError as error:
+        except (OperationalError, redis.RedisError) as error:  # the latter: it is there and takes nothing, its disk being full
             raise ConnectionError(str(error)) from error
 
     return send

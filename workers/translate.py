@@ -235,6 +235,7 @@ def image_to_take_in(build: Build, engine: NodeEngine) -> PushedImage | Referred
             name=build.source.filename,
             access=access,
             most=most,
+            team=build.app.team_id,
             policy=network_policy(build.app.team_id),
         )
     apps = App.objects.filter(team=build.app.team_id, deleted_at=None).values_list("pk", flat=True)

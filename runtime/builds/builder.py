@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from runtime import stopping
-from runtime.builds import procfile
+from runtime.builds import authorities, procfile
 from runtime.builds.allowance import Allowance
 from runtime.builds.appfile import AppFile
 from runtime.builds.cache import StepCache
@@ -34,7 +34,7 @@ from runtime.builds.plan import BuildPlan, plan
 from runtime.builds.sandbox import WORKSPACE, Order
 from runtime.builds.steps import Install
 from runtime.builds.workshop import Workshop
-from runtime.config import NodeConfig
+from runtime.config import NodeConfig, package_environment
 from runtime.confined.session import Confinement, Session
 from runtime.containers.lifecycle import Containers
 from runtime.containers.spec import Limits, TeamLimits
@@ -302,7 +302,7 @@ class _Build:
     def _pull(self, name: str) -> Digest:
         if self.request.team_limits is not None:
             check_registry(self.request.team_limits.network, name)
-        return self.pulls.find(name, self.log, deadline=time.monotonic() + self.allowance.left())
+        return self.pulls.find(name, self.log, deadline=time.monotonic() + self.allowance.left(), team=self.request.team)
 
     def _dockerfile(self, tree: Checkout, text: bytes) -> BuiltImage:
         """The source's own Dockerfile decides; see runtime.builds.dockerfile."""
@@ -319,6 +319,7 @@ class _Build:
             arguments=self._arguments,
             secrets=self.request.secrets,
             proxies=dockerfile.proxies(),
+            authorities=authorities.extended_bundle(package_environment()),
         )
         made = dockerfile.build(
             self.config,

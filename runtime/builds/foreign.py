@@ -64,6 +64,7 @@ class ReferredImage:
     name: str  # HOST/NAME:TAG, as Docker takes it
     access: Access  # the team's own way in; it is not for others, so nothing of it is kept
     most: Bytes  # that its layers may unpack to
+    team: int  # whose limits the fetching is held to
     policy: NetworkPolicy = field(default_factory=NetworkPolicy)  # the team's
 
 
@@ -123,7 +124,7 @@ def _pull(config: NodeConfig, store: Store, image: ReferredImage, log: Callable[
     asked = registries.asked(name) if mirrored else name
     access = replace(image.access, plain_http=registries.is_plain(asked), reach=reach(registries, name, asked))
     log(f"Pulling {name}" + (f" from {asked.host}" if asked != name else "") + (f" as {access.user}" if access.user else ""))
-    transfer = Transfer(config, store, time_limit=config.pull_timeout, progress=log)
+    transfer = Transfer(config, store, time_limit=config.pull_timeout, team=image.team, progress=log)
     try:
         adopted = transfer.bring(f"docker://{asked}", access, most=image.most)
     except (TransferFailed, ImageDamaged) as failure:

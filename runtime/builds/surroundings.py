@@ -19,13 +19,12 @@ from urllib.parse import unquote, urlsplit
 
 from uv import find_uv_bin
 
-from runtime.builds import registries
+from runtime.builds import authorities, registries
 from runtime.builds.steps import Tool
 from runtime.config import package_environment
 from runtime.containers.spec import Bind
 from runtime.errors import HostLacks
 
-_CA_BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem")
 _PROXIES = re.compile(r"(?i:https?_proxy|all_proxy|no_proxy)")
 _UV = re.compile(
     r"UV_(?:DEFAULT_INDEX|INDEX|INDEX_URL|EXTRA_INDEX_URL|FIND_LINKS|INSECURE_HOST|HTTP_TIMEOUT|INDEX_STRATEGY|INDEX_\w+_(?:USERNAME|PASSWORD))"
@@ -56,9 +55,9 @@ def surroundings(tool: Tool, workspace: Path) -> Surroundings:
         "CI": "1",
     }  # inside
     binds = []
-    if authorities := next((Path(path) for path in (host.get("SSL_CERT_FILE"), *_CA_BUNDLES) if path and Path(path).is_file()), None):
+    if trusted := authorities.bundle(host):
         inside = f"{_INSIDE}/authorities.crt"
-        binds.append(Bind(source=authorities, target=inside))
+        binds.append(Bind(source=trusted, target=inside))
         environment |= dict.fromkeys(("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "NPM_CONFIG_CAFILE"), inside)
     if tool is Tool.SHELL:
         return Surroundings(environment=environment, binds=tuple(binds), identity={})
@@ -141,7 +140,7 @@ def _for_yarn(settings: Mapping[str, str], registry: str, host: Mapping[str, str
         "YARN_NPM_REGISTRY_SERVER": registry.rstrip("/"),
         "YARN_HTTP_PROXY": settings.get("proxy") or proxies.get("http_proxy", ""),
         "YARN_HTTPS_PROXY": settings.get("https-proxy") or proxies.get("https_proxy", ""),
-        "YARN_HTTPS_CA_FILE_PATH": f"{_INSIDE}/authorities.crt" if any(Path(path).is_file() for path in _CA_BUNDLES) else "",
+        "YARN_HTTPS_CA_FILE_PATH": f"{_INSIDE}/authorities.crt" if authorities.bundle(host) else "",
         "YARN_NPM_AUTH_TOKEN": next((value for name, value in settings.items() if name.endswith(":_authToken")), ""),
         "YARN_UNSAFE_HTTP_WHITELIST": urlsplit(registry).hostname or "" if registry.startswith("http:") else "",
     }

@@ -25,9 +25,9 @@ def remove(top: Folder, name: str) -> None:
 
 @confined
 def measure(top: Folder) -> int:
-    """Bytes on disk of all that is below a folder; a file with several names counts once."""
+    """Bytes on disk of all that is below a folder; a file with several names counts once. Builds may write in it meanwhile."""
     total, seen = 0, set[tuple[int, int]]()
-    for found in walk(top):
+    for found in walk(top, is_in_use=True):
         status = found.status
         inode = (status.st_dev, status.st_ino)
         if stat.S_ISDIR(status.st_mode) or status.st_nlink == 1 or inode not in seen:

@@ -57,8 +57,8 @@ class Group(Protocol):
 class Groups(Protocol):
     """Control groups for helpers, under their team's limits."""
 
-    def helper(self, team: int) -> AbstractContextManager[Group]:
-        """One for a helper of this team; it goes with the block."""
+    def helper(self, team: int, *, processes: int | None = None) -> AbstractContextManager[Group]:
+        """One for a helper of this team, of that many processes and threads at most; it goes with the block."""
 
 
 def first_id_of(team: int) -> int:
@@ -224,6 +224,13 @@ _in_use: list[Groups] = []
 def use_groups(groups: Groups) -> None:
     """Put this process's helpers into such control groups from now on; without, only their address space is limited."""
     _in_use[:] = [groups]
+
+
+@contextmanager
+def group_for(team: int, *, processes: int) -> Iterator[Group | None]:
+    """A control group for another program that handles a team's bytes; None where this process was given no groups."""
+    with _in_use[-1].helper(team, processes=processes) if _in_use else nullcontext(None) as group:
+        yield group
 
 
 class _Zygote:

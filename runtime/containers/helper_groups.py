@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from runtime.config import NodeConfig
@@ -56,12 +56,15 @@ class HelperGroups:
         self._parent, self._kernel = config.cgroup_parent, kernel or Kernel()
 
     @contextmanager
-    def helper(self, team: int) -> Iterator[HelperGroup]:
-        """Make a group for one helper of a team, and remove it at the end, when the helper has ended."""
+    def helper(self, team: int, *, processes: int | None = None) -> Iterator[HelperGroup]:
+        """Make a group for one helper of a team, and remove it at the end, when the helper has ended.
+
+        `processes`: how many processes and threads it may have, where that is not the number of LIMITS.
+        """
         cgroups = open_cgroups(self._parent, self._kernel)
         cgroups.prepare()
         group = HelperGroup(cgroups, team, f"{PREFIX}{os.urandom(6).hex()}")
-        cgroups.create(team, group.id, LIMITS, build=True)
+        cgroups.create(team, group.id, replace(LIMITS, processes=processes or LIMITS.processes), build=True)
         try:
             yield group
         finally:

@@ -18,6 +18,7 @@ from typing import Any
 
 from runtime import journal, stopping
 from runtime.config import NodeConfig, proxy_ports
+from runtime.confined.session import PLATFORM
 from runtime.errors import BuildFailed, ImageDamaged, NotAllowed, TransferFailed, Unreachable
 from runtime.images.digest import Digest
 from runtime.images.remote import Reach, Registries, RemoteName, bare_host
@@ -47,8 +48,9 @@ class Pulls:
         self._config, self._store, self._now = config, store, now
         self._registries = Registries.of(config)
 
-    def find(self, text: str, log: Callable[[str], None], *, deadline: float) -> Digest:
+    def find(self, text: str, log: Callable[[str], None], *, deadline: float, team: int = PLATFORM) -> Digest:
         """The image a name stands for, fetched if need be; `deadline` of time.monotonic(). The caller holds a lease.
+        `team`: whose build asks, and pays for the fetching.
 
         TransferFailed: no such name, no right, or not a registry of the allowed ones (NotAllowed), or none that answers (Unreachable).
         ImageDamaged: what came is not what it says, or for another machine. BuildFailed: out of time, or cancelled.
@@ -62,7 +64,7 @@ class Pulls:
             limit = min(self._config.pull_timeout, max(deadline - time.monotonic(), 1.0))
 
             def transfer(seconds: float) -> Transfer:
-                return Transfer(self._config, self._store, time_limit=seconds, progress=log)
+                return Transfer(self._config, self._store, time_limit=seconds, team=team, progress=log)
 
             try:
                 return self._ask(transfer(min(limit, _FIRST_ANSWER)), transfer(limit), name, note, log)

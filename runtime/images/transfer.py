@@ -16,7 +16,8 @@ from pathlib import Path
 
 from runtime import journal, process
 from runtime.config import NodeConfig, package_environment
-from runtime.errors import HostLacks, ImageDamaged, ProcessFailed, TransferFailed, Unreachable
+from runtime.confined.session import PLATFORM, group_for
+from runtime.errors import HostLacks, ImageDamaged, LimitReached, ProcessFailed, TransferFailed, Unreachable
 from runtime.images import manifest
 from runtime.images.adoption import Adopted, adopt
 from runtime.images.compression import Compression
@@ -28,6 +29,7 @@ from runtime.images.scratch import scratch
 from runtime.images.store import Store
 from runtime.quantities import Bytes
 
+_THREADS = 256  # skopeo is a Go program, with a thread for each file that it waits for
 TIME_LIMIT = 1800.0  # seconds a transfer may take
 _ANOTHER_TIME = re.compile(  # what skopeo says when a registry does not answer, or not as it should
     r"did not end within|no such host|connection refused|connection reset|i/o timeout|timeout exceeded|no route to host"
@@ -55,7 +57,7 @@ class Access:
 
 
 class Transfer:
-    """Brings images into one store and out of it."""
+    """Brings images into one store and out of it. `team`: in whose control group, under whose limits, skopeo runs."""
 
     def __init__(
         self,
@@ -63,10 +65,11 @@ class Transfer:
         store: Store,
         *,
         time_limit: float = TIME_LIMIT,
+        team: int = PLATFORM,
         progress: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._config, self._store, self._time_limit = config, store, time_limit
-        self._progress = progress
+        self._progress, self._team = progress, team
 
     def bring(self, source: str, access: Access = Access(), *, most: int | None = None) -> Adopted:
         """Import an image by skopeo's name of it, such as `docker://registry.example/app:1` or `oci-archive:/tmp/app.tar`.
@@ -122,13 +125,25 @@ class Transfer:
         group = ["--regid", str(access.reach.value), "--clear-groups"] if access.reach else []
         command = ["setpriv", "--pdeathsig", "KILL", *group, "skopeo", "--insecure-policy", verb, "--authfile", str(credentials), *rest]
         try:
-            return process.run(command, timeout=self._time_limit, env=environment, on_output=self._tell, stoppable=True, watch=watch).stdout
+            return self._limited(command, environment, what, watch)
         except HostLacks:
             raise HostLacks("skopeo, which moves images, is not on this machine.", hint="apt-get install skopeo") from None
         except ProcessFailed as failure:
             kind = Unreachable if _ANOTHER_TIME.search(str(failure)) else TransferFailed
             hint = _NOT_FOLLOWED if access.reach and "connection refused" in str(failure) else _remedy(str(failure))
             raise kind(f"{what} could not be transferred. {_said(failure)}", hint=hint) from None
+
+    def _limited(self, command: Sequence[str], environment: dict[str, str], what: str, watch: Callable[[], None] | None) -> bytes:
+        with group_for(self._team, processes=_THREADS) as group:
+            doors = group.doors if group else ()
+            try:
+                return process.run(
+                    command, timeout=self._time_limit, env=environment, on_output=self._tell, stoppable=True, watch=watch, groups=doors
+                ).stdout
+            except ProcessFailed:
+                if group and (limit := group.reached()):
+                    raise LimitReached(f"{what} could not be transferred: that needed more than {limit}.", hint=_SMALLER) from None
+                raise
 
     def _tell(self, line: bytes) -> None:
         if match := _BLOB.fullmatch(line.strip()):

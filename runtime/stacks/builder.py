@@ -7,6 +7,7 @@ a team's is ever built here. Two who want the same at once: one builds, the othe
 from __future__ import annotations
 
 import platform
+import shlex
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -236,7 +237,7 @@ def _install(config: NodeConfig, store: Store, runtime: DebianRuntime, on: Versi
     layer = store.layer(on.diff_id)
     assert layer is not None  # found or built just now, and marked
     base = store.unpacked(layer)
-    _bootstrap(config, runtime.stack, runtime.packages, tree, progress)
+    _bootstrap(config, runtime.stack, runtime.packages, tree, progress, runtime.commands)
     _write_files((*runtime.stack.files, *runtime.files), runtime.links, tree)
     _trust_bytecode(tree)
     subtract(base, tree)
@@ -247,8 +248,10 @@ def _install(config: NodeConfig, store: Store, runtime: DebianRuntime, on: Versi
 _CONTAINED = ("setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child")
 
 
-def _bootstrap(config: NodeConfig, stack: Stack, packages: tuple[str, ...], tree: Path, progress: Progress) -> None:
-    """A root filesystem of the stack's packages and some more, without a trace of this host."""
+def _bootstrap(
+    config: NodeConfig, stack: Stack, packages: tuple[str, ...], tree: Path, progress: Progress, commands: tuple[str, ...] = ()
+) -> None:
+    """A root filesystem of the stack's packages and some more, without a trace of this host. `commands` are run in it at the end."""
     mirror = find_mirror(config, stack.suite)
     wanted = ",".join(("usr-is-merged", *stack.packages, *packages))
     options = [f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in _LEFT_OUT]
@@ -256,6 +259,7 @@ def _bootstrap(config: NodeConfig, stack: Stack, packages: tuple[str, ...], tree
     command = [*_CONTAINED, "mmdebstrap", "--mode=root", "--variant=essential", f"--hook-dir={_HOOKS}", f"--include={wanted}", *options]
     if packages:
         command.append(f"--setup-hook={_MAN_FOLDER}")
+    command += [f'--customize-hook=chroot "$1" unshare --net sh -ec {shlex.quote(line)}' for line in commands]
     environment = {**package_environment(), **_PATH, "SOURCE_DATE_EPOCH": str(_EPOCH), "DEBIAN_FRONTEND": "noninteractive"}
     from_host = ("-",) if mirror.sources else ()  # "-": the sources are on standard input
     try:

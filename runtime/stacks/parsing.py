@@ -17,10 +17,11 @@ _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")  # Debian policy 5.6.7
 _SUITE = re.compile(r"[a-z][a-z0-9-]*")
 _VERSION = re.compile(r"\d+(?:\.\d+)*")
 _REFERENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]*")
+_COMMAND = re.compile(r"[^\0\n]+")
 _APT = re.compile(r'[A-Za-z][A-Za-z0-9:._/-]* "[^"\n]*";')
 _KEYS = {"name", "suite", "packages", "from", "apt", "files", "revision", "languages"}
 _OF_PACKAGES = ("suite", "packages", "apt")  # what makes no sense beside `from`
-_LANGUAGE_KEYS = {"version", "packages", "files", "links", "program"}
+_LANGUAGE_KEYS = {"version", "packages", "files", "links", "program", "commands"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +76,9 @@ def _languages(reader: _Table, stack: Stack) -> list[DebianRuntime]:
         if stack.image and packages:
             raise table.wrong("packages", "cannot be added to an image of a registry: choose an image that holds them")
         program = table.path("program")
+        commands = table.texts("commands", _COMMAND, "shell commands, each on one line")
+        if commands and not packages:
+            raise table.wrong("commands", "needs packages: nothing is run in a tree that was not made of Debian packages here")
         if not packages and not program:
             raise table.wrong("packages", "is missing; a language that the stack holds already has `program` instead")
         found.append(
@@ -85,6 +89,7 @@ def _languages(reader: _Table, stack: Stack) -> list[DebianRuntime]:
                 files=table.pairs("files"),
                 links=table.pairs("links"),
                 program=f"/{program}" if program else "",
+                commands=commands,
             )
         )
     return found

@@ -14,7 +14,7 @@ from runtime import process
 from runtime.errors import BadSource, HostLacks, ProcessFailed
 from runtime.stacks.package_manager import PackageManager
 
-_COMMANDS = {"npm": ("npm", "npx"), "pnpm": ("pnpm", "pnpx"), "yarn": ("yarn", "yarnpkg")}
+_COMMANDS = {"npm": ("npm", "npx"), "pnpm": ("pnpm", "pnpx"), "yarn": ("yarn", "yarnpkg"), "corepack": ("corepack",)}
 
 
 def view(package: str) -> list[str]:

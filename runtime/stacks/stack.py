@@ -32,6 +32,7 @@ class DebianRuntime:
     files: tuple[tuple[str, str], ...] = ()  # as a stack's
     links: tuple[tuple[str, str], ...] = ()  # path -> where it points
     program: str = ""  # path of its program, where that is not /usr/bin and the first package
+    commands: tuple[str, ...] = ()  # shell commands run as root inside the finished tree, without a network
     revision: int = 1
 
     @property
@@ -70,5 +71,8 @@ Runtime = DebianRuntime | NodeRuntime | PackageManager
 
 def key(definition: Stack | Runtime | Bare, machine: str) -> str:
     """The identity of a definition on a machine architecture: 64 hex digits, changed by any change of content."""
-    document = {"kind": type(definition).__name__, "machine": machine, **asdict(definition)}
+    content = asdict(definition)
+    if not content.get("commands"):  # a later field: what does not use it keeps the identity that it had
+        content.pop("commands", None)
+    document = {"kind": type(definition).__name__, "machine": machine, **content}
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()

@@ -11,6 +11,7 @@ from runtime import stopping
 from runtime.trees.folder import Entry, Folder
 
 DEEPEST = 4096  # folders in each other, each of which is open meanwhile
+_VANISHED = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
 class TooDeep(OSError):
@@ -31,11 +32,14 @@ class Found:
         return Entry(name=self.name, status=self.status).is_folder
 
 
-def walk(top: Folder, *, enters: Callable[[str], bool] = lambda _: True) -> Iterator[Found]:
-    """`enters` is asked with a folder's path before it is opened. TooDeep: more than 4096 folders in each other."""
+def walk(top: Folder, *, enters: Callable[[str], bool] = lambda _: True, is_in_use: bool = False) -> Iterator[Found]:
+    """`enters` is asked with a folder's path before it is opened. TooDeep: more than 4096 folders in each other.
+
+    Where a tree `is_in_use` by others, folders that vanish meanwhile, or become something else, are left out.
+    """
     stack = [_Level(folder=top.subfolder("."), prefix="")]
     try:
-        yield from stack[-1].entries()
+        yield from stack[-1].told(top.entries())
         while stack:
             level = stack[-1]
             if not level.below:
@@ -47,8 +51,14 @@ def walk(top: Folder, *, enters: Callable[[str], bool] = lambda _: True) -> Iter
                 continue
             if len(stack) >= DEEPEST:
                 raise TooDeep(errno.ENAMETOOLONG, f"more than {DEEPEST} folders in each other", path[:200])
-            stack.append(_Level(folder=level.folder.subfolder(name), prefix=f"{path}/"))
-            yield from stack[-1].entries()
+            try:
+                stack.append(_Level(folder=level.folder.subfolder(name), prefix=f"{path}/"))
+                found = stack[-1].folder.entries()
+            except OSError as error:
+                if is_in_use and error.errno in _VANISHED:
+                    continue
+                raise
+            yield from stack[-1].told(found)
     finally:
         for level in stack:
             level.folder.close()
@@ -62,8 +72,9 @@ class _Level:
     prefix: str
     below: list[str] = field(default_factory=list)  # folders in it that are still to be entered, the next one last
 
-    def entries(self) -> Iterator[Found]:
-        for entry in self.folder.entries():
+    def told(self, entries: list[Entry]) -> Iterator[Found]:
+        """Tell of each entry, then remember which are folders."""
+        for entry in entries:
             stopping.check()
             yield Found(path=f"{self.prefix}{entry.name}", folder=self.folder, name=entry.name, status=entry.status)
             if entry.is_folder:

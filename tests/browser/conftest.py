@@ -11,7 +11,7 @@ from django.test import Client
 from playwright.sync_api import Browser, BrowserContext
 
 from portal.accounts.models import Person
-from tests.portal.conftest import portal_url  # noqa: F401  # a fixture of the portal's tests
+from tests.portal.conftest import portal_groups, portal_url  # noqa: F401  # fixtures of the portal's tests
 from tests.portal.pages import fleet
 
 # Playwright runs an event loop in this thread, so Django would refuse database access of the tests.

@@ -85,6 +85,18 @@ def test_without_a_broker_the_change_is_still_made(
     assert "waits for the upkeep schedule" in caplog.text
 
 
+def test_a_change_is_made_even_if_the_broker_refuses_to_write(
+    committed_people: People, broker: redis.Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    broker.config_set("min-replicas-to-write", 1)  # Redis has no replica, and refuses writes as with a full disk
+    try:
+        committed_people.app()
+    finally:
+        broker.config_set("min-replicas-to-write", 0)
+    assert App.objects.filter(name="hello").exists()
+    assert "waits for upkeep" in caplog.text
+
+
 def test_the_portal_imports_nothing_of_workers_or_runtime() -> None:
     """Only the package `workers` is installed as a Django app for its commands, and it is empty."""
     code = "import portal.asgi, portal.urls, sys; print([name for name in sys.modules if name.startswith(('workers.', 'runtime'))])"

@@ -3,13 +3,17 @@
 import dataclasses
 import ipaddress
 import socket
+import sys
+from pathlib import Path
 
 import pytest
 
 from runtime.config import NodeConfig
 from runtime.host import CAPABILITIES, CONTROLLERS, FEATURES, Host, lacks, look
+from runtime.process import run
 from runtime.quantities import Bytes
 
+ROOT = Path(__file__).parents[2]
 CONFIG = NodeConfig()
 FINE = Host(
     root=True,
@@ -78,6 +82,16 @@ def test_this_machine_is_read_and_nothing_is_made(tmp_path):
     assert host.kernel > (4, 0)
     assert host.state_filesystem
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("read_only", "writable"), [("-maxdepth 0", "True"), ("-mindepth 1 -maxdepth 1 -name pids", "False")])
+def test_control_groups_are_writable_where_only_the_folder_of_their_mounts_is_not(read_only, writable):
+    if not Path("/sys/fs/cgroup/pids").is_mount():
+        pytest.skip("this machine has cgroup v2 alone: there is one mount")
+    made = f"find /sys/fs/cgroup {read_only} -exec mount -o remount,bind,ro {{}} \\;"
+    asked = "from runtime.host import look; from runtime.config import NodeConfig; print(look(NodeConfig()).cgroups_writable)"
+    told = run(["unshare", "--mount", "sh", "-c", f'{made} && exec "$0" -c "$1"', sys.executable, asked], cwd=ROOT).stdout.decode()
+    assert told.split()[-1] == writable
 
 
 def test_the_program_on_our_port_is_named():

@@ -60,6 +60,22 @@ def test_a_busy_mount_is_refused_and_can_be_let_go_lazily(kernel: Kernel, tmp_pa
         assert kernel.unmount(tmp_path, lazily=True)
 
 
+def test_what_is_unmounted_in_a_copy_of_a_shared_mount_stays_mounted_in_the_original(kernel: Kernel, tmp_path: Path) -> None:
+    shared, copy = tmp_path / "shared", tmp_path / "copy"
+    for folder in (shared, copy):
+        folder.mkdir()
+    kernel.mount("none", shared, "tmpfs")
+    run(["mount", "--make-shared", shared])  # as systemd makes all mounts of a machine
+    (shared / "inner").mkdir()
+    clone = kernel.clone_tree(shared)
+    kernel.attach(clone, copy)
+    os.close(clone)
+    kernel.mount("none", shared / "inner", "tmpfs")
+    assert kernel.mounts_below(copy) == [copy]
+    kernel.unmount(copy, lazily=True)
+    assert kernel.mounts_below(shared) == [shared / "inner", shared]
+
+
 def test_a_loop_device_lives_as_long_as_its_mount_and_names_no_folder_of_its_file(kernel: Kernel, tmp_path: Path) -> None:
     image, target = tmp_path / "image", tmp_path / "target"
     target.mkdir()

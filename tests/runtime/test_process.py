@@ -92,3 +92,15 @@ def test_a_long_lived_one_leads_a_session_of_its_own() -> None:
 
 def test_a_command_is_pasteable() -> None:
     assert pasteable(["a b", Path("/x"), "$y"]) == "'a b' /x '$y'"
+
+
+def test_a_program_is_in_its_control_groups_before_it_starts(tmp_path: Path) -> None:
+    door = tmp_path / "cgroup.procs"  # stands in for the kernel's file: what is written there first is all that counts
+    door.touch()
+    assert run(["cat", door], groups=[door]).stdout == b"0\n"
+
+
+def test_a_control_group_that_is_gone_ends_the_program_before_it_starts(tmp_path: Path) -> None:
+    with pytest.raises(ProcessFailed, match="exited with 126"):
+        run(["touch", tmp_path / "ran"], groups=[tmp_path / "gone" / "cgroup.procs"])
+    assert not (tmp_path / "ran").exists()

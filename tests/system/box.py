@@ -27,7 +27,7 @@ PARTS = {  # what the process manager keeps running, by what its command line ho
     "build worker": "worker-build",
     "node worker": "worker-node",
     "supervisor": "workers.supervisor",
-    "process manager": "supervisor.supervisord",
+    "process manager": "workers.setup.keeper",
 }
 
 

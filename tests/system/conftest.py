@@ -17,12 +17,14 @@ from tests.system.person import Person
 
 ORDER = (
     "test_examples",
+    "test_confined",
     "test_push",
     "test_registry",
     "test_traffic",
     "test_soak",
     "test_killed",
     "test_chaos",
+    "test_full_disk",
     "test_quotas",
     "test_bad_archives",
     "test_bad_apps",

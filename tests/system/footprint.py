@@ -19,7 +19,7 @@ def footprint(mark: str) -> set[str]:
 
     What carries another node's name is left out.
     """
-    things = {*_links(), *_mounts(), *_cgroups(mark), *_tables(), *_loops(), *_processes(mark)}
+    things = {*_links(), *_mounts(mark), *_cgroups(mark), *_tables(), *_loops(mark), *_processes(mark)}
     return {thing for thing in things if mark in thing or not OTHERS.search(thing)}
 
 
@@ -28,8 +28,9 @@ def _links() -> list[str]:
     return named + [f"link {name}" for name in _entries("/sys/class/net")]
 
 
-def _mounts() -> list[str]:
-    return [f"mount {line.split()[4]} of {line.rpartition(' - ')[2]}" for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+def _mounts(mark: str) -> list[str]:
+    lines = _read("/proc/self/mountinfo", mark)
+    return [f"mount {line.split()[4]} of {line.rpartition(' - ')[2]}" for line in lines]
 
 
 def _cgroups(mark: str) -> list[str]:
@@ -42,8 +43,31 @@ def _tables() -> list[str]:
     return [f"nftables {line}" for line in run(["nft", "list", "tables"]).stdout.decode().splitlines()]
 
 
-def _loops() -> list[str]:
-    return [f"loop device on {path.read_text().strip()}" for path in Path("/sys/block").glob("loop*/loop/backing_file")]
+def _loops(mark: str) -> list[str]:
+    """Loop devices of this node's workers, and those on files of the machine.
+
+    Another node's lie in a mount namespace that is not ours: the kernel tells the end of their path alone.
+    """
+    files = [line for path in Path("/sys/block").glob("loop*/loop/backing_file") for line in _read(path, mark)]
+    return [f"loop device on {file}" for file in files if mark in file or Path(file).exists()]
+
+
+def _read(path: str | Path, mark: str) -> list[str]:
+    """Return the lines of a file as this process sees it, and as the node's workers do, who have a mount namespace of their own."""
+    words = [["cat", path], *(["nsenter", f"--mount=/proc/{pid}/ns/mnt", "cat", path] for pid in _workers(mark))]
+    return [line for command in words for line in run(command, check=False).stdout.decode().splitlines()]
+
+
+def _workers(mark: str) -> list[int]:
+    """Return one process of each mount namespace that the node's workers run in."""
+    found: dict[Path, int] = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if b"-m\0workers.s" in (entry / "cmdline").read_bytes() and mark.encode() in (entry / "environ").read_bytes():
+                found[(entry / "ns/mnt").readlink()] = int(entry.name)
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue  # it ended while we looked
+    return sorted(found.values())
 
 
 def _processes(mark: str) -> list[str]:

@@ -1,6 +1,6 @@
 #!/bin/bash
 # `make test-vm`: checks the host, builds the guest where needed, runs a job in it.
-# Usage: run.sh [TEST...] (job.sh; default: what it names), or run.sh up (up.sh)
+# Usage: run.sh [TEST...] (job.sh; default: what it names), or run.sh up (up.sh), run.sh install (install.sh)
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -46,7 +46,7 @@ case "$*" in
         ;;
 esac
 case "$*" in
-    up) cat "$here/up.sh" ;;
+    up | install) cat "$here/$*.sh" ;;
     *) echo "SLIPWAY_VM_TESTS='$*'" && cat "$here/job.sh" ;;
 esac > "$job"
 "$here/boot.sh" "$image" "$job" "${SLIPWAY_VM_SECONDS:-3600}"

@@ -9,7 +9,9 @@ from typing import Any, ClassVar
 from django.core.management.base import BaseCommand, CommandError
 
 from runtime.errors import RuntimeFailure
+from workers import node
 from workers.imageverbs import Answer
+from workers.setup import confinement
 
 Verbs = Mapping[str, tuple[Callable[..., Answer], str]]  # name to what it does and a line on it
 
@@ -18,6 +20,7 @@ class VerbCommand(BaseCommand):
     """Ends with 1 where a verb failed, and tells a failure in its own words, with the remedy."""
 
     verbs: ClassVar[Verbs]
+    confined: ClassVar[frozenset[str]] = frozenset()  # verbs that see, or make, what the workers mount
     requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -33,6 +36,8 @@ class VerbCommand(BaseCommand):
     def handle(self, *_: Any, **options: Any) -> None:
         verb = self.verbs[options["verb"]][0]
         try:
+            if options["verb"] in self.confined:
+                confinement.enter(node.engine().config)
             answer = verb(**options)
         except RuntimeFailure as failure:
             raise CommandError(failure.explain()) from None

@@ -11,22 +11,25 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from runtime import journal
-from runtime.config import NodeConfig, from_environment, process_environment
+from runtime.config import NodeConfig, from_environment, package_environment, process_environment
 from runtime.errors import ProcessFailed, RuntimeFailure
 from runtime.host import Lack, lacks, look
+from runtime.kernel import Kernel
 from runtime.packages import PLATFORM, PYTHON_VENV, TESTS, Need, command_line, install, missing
+from runtime.process import run
+from runtime.reserve import Reserve
 from runtime.router import haproxy
 from runtime.router.listeners import Listeners
-from workers.setup import folders, strays
+from workers.setup import confinement, folders, strays, systemd, units
 from workers.setup.bytecode import ensure_bytecode
 from workers.setup.foreground import Foreground
 from workers.setup.frontend import ensure_front_end
 from workers.setup.manage import manage
-from workers.setup.processes import platform_logs, programs, render
+from workers.setup.processes import Program, control_socket, platform_logs, programs, render
 from workers.setup.python import ensure_packages
 from workers.setup.running import ask_to_stop, holder, taken
 from workers.setup.steps import step
-from workers.setup.tree import ENV, ROOT, VENV
+from workers.setup.tree import ENV, PYTHON, ROOT, VENV
 
 Environment = Mapping[str, str]
 PORTAL_WITHIN = 300  # seconds: a slow or busy machine's; a portal that ends instead of answering is told at once
@@ -42,6 +45,10 @@ def main() -> int:
         "up": up,
         "down": down,
         "purge": purge,
+        "install": install_units,
+        "uninstall": uninstall_units,
+        "boot": boot,
+        "status": status,
         "doctor": doctor,
         "test": set_up_tests,
         "check": set_up_checks,
@@ -63,13 +70,14 @@ def main() -> int:
 def up(environment: Environment) -> None:
     """From whatever state the machine is in to a running platform, in the foreground until Ctrl-C."""
     config = from_environment(environment)
+    if systemd.is_installed(config):
+        _tell_installed(config, environment)
+        return
     if pid := holder(config):
         print(f"Slipway runs already (process {pid}): press Ctrl-C where it runs, or `make down` anywhere, to stop it.")
         manage(environment, "show_addresses")
         return
-    strays.end(strays.managers(config))  # of a `make up` that was killed
-    strays.end(strays.programs(config))
-    strays.end(strays.routers(config))
+    _end_strays(config)
     _examine(config, port_is_ours=False)
     with ExitStack() as held:
         held.enter_context(taken(config))
@@ -91,6 +99,59 @@ def up(environment: Environment) -> None:
                 platform.stop()
 
 
+def install_units(environment: Environment) -> None:
+    """The platform as systemd units that start at boot; run again, it starts them anew with the code and settings of now."""
+    config = from_environment(environment)
+    systemd.require()
+    _examine(config, port_is_ours=holder(config) is not None or systemd.is_active(config))
+    if pid := holder(config):
+        with step("Stop the platform in the foreground; apps run on"):
+            ask_to_stop(config, pid)
+    if not systemd.is_active(config):  # else the router is no stray
+        _end_strays(config)
+    prepare(config, environment)
+    with step("Install the units") as current:
+        texts = units.render(config, _programs(config, environment), root=ROOT, python=PYTHON)
+        journal.write_atomic(units.environment_file(config), units.render_environment(_settings(environment)).encode())
+        systemd.put(config, texts)
+        current.note = f"{len(texts)} in {systemd.UNITS}"
+    with step("Start the platform"):
+        systemd.start(config)
+    with step("Wait for the portal"):
+        systemd.until_answering(config, PORTAL_WITHIN)
+    _deploy_example(environment)
+    manage(environment, "show_addresses")
+
+
+def uninstall_units(environment: Environment) -> None:
+    """Stop platform and apps, and take the units away. The state stays."""
+    config = from_environment(environment)
+    _require_root("make uninstall")
+    if not systemd.is_installed(config):
+        print("Slipway is not installed as systemd units; nothing was changed.")
+        return
+    down(environment)
+    with step("Remove the units"):
+        systemd.take_away(config)
+    print(f"The state is still in {config.state}: `make up` or `make install` go on with it, `make purge` deletes it.")
+
+
+def boot(environment: Environment) -> None:
+    """What the units need before they start, each time: a reboot takes away folders of the run folder, network and namespaces."""
+    config = from_environment(environment)
+    _prepare_node(config, environment)
+
+
+def status(environment: Environment) -> None:
+    """List the platform's processes."""
+    config = from_environment(environment)
+    if systemd.is_installed(config):
+        print(systemd.list_units(config), end="")
+        return
+    words: list[str | Path] = [PYTHON, "-m", "supervisor.supervisorctl", "-s", f"unix://{control_socket(config)}", "status"]
+    print(run(words, check=False).stdout.decode(), end="")
+
+
 def prepare(config: NodeConfig, environment: Environment) -> None:
     """Everything a start needs and that lasts: run again, it finds nothing to do."""
     _install(PLATFORM, environment)
@@ -100,7 +161,12 @@ def prepare(config: NodeConfig, environment: Environment) -> None:
     ensure_packages(environment)
     ensure_bytecode(environment)
     ensure_front_end(environment)
+    _prepare_node(config, environment)
+
+
+def _prepare_node(config: NodeConfig, environment: Environment) -> None:
     folders.ensure_folders(config, folders.ensure_user(config.user, environment))
+    _ensure_confinement(config, environment)
     manage(environment, "prepare_node")
 
 
@@ -111,11 +177,13 @@ def down(environment: Environment) -> None:
     if pid := holder(config):
         with step("Stop the platform"):
             ask_to_stop(config, pid)
-    strays.end(strays.managers(config))  # of a `make up` that was killed
-    strays.end(strays.programs(config))
-    strays.end(strays.routers(config))
+    if systemd.is_installed(config):
+        with step("Stop the units; they start again at boot"):
+            systemd.stop(config)
+    _end_strays(config)
     if VENV.exists() and config.state.exists():
         manage(environment, "tear_down")
+    confinement.remove(config)
     shutil.rmtree(config.run, ignore_errors=True)
 
 
@@ -139,10 +207,12 @@ def purge(environment: Environment) -> None:
 def doctor(environment: Environment) -> None:
     """Tell what this machine lacks, and what set-up would install."""
     config = from_environment(environment)
-    _examine(config, port_is_ours=holder(config) is not None)
+    _examine(config, port_is_ours=holder(config) is not None or systemd.is_active(config))
     if absent := missing(PLATFORM):
         print("`make up` would install:")
         _tell_needs(absent)
+    if short := Reserve(config).describe():
+        print(short)
     print("This machine has all that Slipway needs.")
 
 
@@ -175,6 +245,14 @@ def _examine(config: NodeConfig, *, port_is_ours: bool) -> None:
         raise CannotGoOn
 
 
+def _ensure_confinement(config: NodeConfig, environment: Environment) -> None:
+    """The workers' mount namespace. Apps of a version that had none stand on mounts of the host: they are stopped, and start again in it."""
+    if not confinement.is_made(config) and Kernel().mounts_below(config.instances):
+        with step("Stop apps of an earlier version; they start again"):
+            manage(environment, "tear_down")
+    confinement.ensure(config, environment)
+
+
 def _tell_lacks(found: list[Lack]) -> None:
     print("Slipway cannot run here yet; nothing was changed.", file=sys.stderr)
     for lack in found:
@@ -205,6 +283,34 @@ def _tell_needs(needs: Iterable[Need]) -> None:
         print(f"  {need.debian:34} {need.purpose}")
 
 
+def _end_strays(config: NodeConfig) -> None:
+    """End what a `make up` that was killed left."""
+    strays.end(strays.managers(config))
+    strays.end(strays.programs(config))
+    strays.end(strays.routers(config))
+
+
+def _tell_installed(config: NodeConfig, environment: Environment) -> None:
+    name = units.target(config)
+    if systemd.is_active(config):
+        print(f"Slipway is installed as systemd units and runs: `make install` starts it anew, `systemctl stop {name}` stops it.")
+        manage(environment, "show_addresses")
+    else:
+        print(f"Slipway is installed as systemd units: `systemctl start {name}` starts it, `make uninstall` takes the units away.")
+
+
+def _programs(config: NodeConfig, environment: Environment) -> list[Program]:
+    return programs(config, venv=VENV, router=haproxy.command(config), private_redis=not environment.get("REDIS_URL"))
+
+
+def _settings(environment: Environment) -> dict[str, str]:
+    """What units are started with: our settings, and what the shell tells package managers. Nothing else of the shell's."""
+    ours = {
+        name: value for name, value in environment.items() if name.startswith("SLIPWAY_") or name in ("DATABASE_URL", "REDIS_URL", "PATH")
+    }
+    return {**package_environment(environment), **ours, "DJANGO_SETTINGS_MODULE": "portal.settings"}
+
+
 def _deploy_example(environment: Environment) -> None:
     """Its trouble is told, and is no reason to take the platform down: the portal is where one looks why."""
     try:
@@ -215,9 +321,8 @@ def _deploy_example(environment: Environment) -> None:
 
 def _write_configuration(config: NodeConfig, environment: Environment) -> Path:
     platform_logs(config).mkdir(parents=True, exist_ok=True)
-    items = programs(config, venv=VENV, router=haproxy.command(config), private_redis=not environment.get("REDIS_URL"))
     path = config.run / "processes.conf"
-    journal.write_atomic(path, render(config, items, root=ROOT).encode())
+    journal.write_atomic(path, render(config, _programs(config, environment), root=ROOT).encode())
     return path
 
 

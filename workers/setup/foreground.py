@@ -11,6 +11,7 @@ import re
 import signal
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from runtime.config import NodeConfig
@@ -38,7 +39,7 @@ class Foreground:
             "--",
             PYTHON,
             "-m",
-            "supervisor.supervisord",
+            "workers.setup.keeper",
             "-c",
             configuration,
         ]
@@ -81,7 +82,7 @@ class Foreground:
     def _look(self) -> None:
         self._look_at_log()
         if (status := self._manager.poll()) is not None:
-            print(f"  The process manager ended ({_outcome(status)}) and is started again.", flush=True)
+            _say(f"  The process manager ended ({_outcome(status)}) and is started again.")
             self._old_routers = strays.routers(self._config)
             self._end_orphans()
             self._manager = self._start()
@@ -103,7 +104,7 @@ class Foreground:
     def _tell(self, name: str, how: str) -> None:
         now = time.monotonic()
         if now - self._told.get(name, -_TOLD_AGAIN) >= _TOLD_AGAIN:
-            print(f"  {name} ended ({how}) and is started again. Its log: {platform_logs(self._config) / name}.log", flush=True)
+            _say(f"  {name} ended ({how}) and is started again. Its log: {platform_logs(self._config) / name}.log")
             self._told[name] = now
 
     def _end_orphans(self) -> None:
@@ -113,6 +114,11 @@ class Foreground:
     def _start(self) -> Running[bytes]:
         with (platform_logs(self._config) / "manager.out").open("ab") as out:
             return spawn(self._command, stdout=out, stderr=out, env=self._environment, cwd=ROOT)
+
+
+def _say(text: str) -> None:
+    with suppress(OSError):  # our output is a file on a full disk: what is watched over is worth more than the line
+        print(text, flush=True)
 
 
 def answers(config: NodeConfig) -> bool:

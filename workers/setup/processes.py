@@ -15,6 +15,7 @@ from pathlib import Path
 from runtime.config import NodeConfig
 from runtime.containers.delegation import entrances
 from runtime.process import pasteable
+from workers.setup import confinement
 
 LOG_SIZE = "10MB"
 LOG_BACKUPS = 3
@@ -39,6 +40,8 @@ class Program:
     outlives_manager: bool = False  # traffic goes on: `Foreground` ends it once the next manager has started its successor
     needs_checkout: bool = False  # reads our code as another user: see `_in_sight`
     has_groups: bool = False  # runs in the control groups that the portal's user has got
+    niceness: int = 0  # see nice(1)
+    confined: bool = False  # runs in the workers' mount namespace, see `confinement`
 
 
 def programs(config: NodeConfig, *, venv: Path, router: Sequence[str], private_redis: bool) -> list[Program]:
@@ -46,11 +49,11 @@ def programs(config: NodeConfig, *, venv: Path, router: Sequence[str], private_r
     redis = [_redis(config)] if private_redis else []
     return [
         *redis,
-        Program(name="router", command=("nice", "-n", str(ROUTER_NICENESS), *router), outlives_manager=True),
+        Program(name="router", command=tuple(router), niceness=ROUTER_NICENESS, outlives_manager=True),
         _portal(config),
         _worker(venv, "worker-build", niceness=10),  # it unpacks, packs and hashes: like the builds themselves, after all that serves
         _worker(venv, "worker-node"),
-        Program(name="supervisor", command=(str(venv / "bin/python"), "-m", "workers.supervisor"), stop_seconds=15),
+        Program(name="supervisor", command=(str(venv / "bin/python"), "-m", "workers.supervisor"), stop_seconds=15, confined=True),
     ]
 
 
@@ -108,7 +111,11 @@ def _section(config: NodeConfig, program: Program, order: int, root: Path) -> li
     rights = [] if program.outlives_manager else ["--pdeathsig", "TERM"]
     if program.user != "root":
         rights += [f"--reuid={program.user}", f"--regid={program.user}", "--init-groups", "--no-new-privs"]
-    words = ["setpriv", *rights, "--", *program.command] if rights else list(program.command)
+    words = [*(["nice", "-n", str(program.niceness)] if program.niceness else []), *program.command]
+    if program.confined:
+        words = confinement.command(config, root, words, rights=rights)
+    elif rights:
+        words = ["setpriv", *rights, "--", *words]
     if program.needs_checkout:
         words = _in_sight(config, root, words, has_groups=program.has_groups)
     lines = [
@@ -193,5 +200,5 @@ def _portal(config: NodeConfig) -> Program:
 def _worker(venv: Path, name: str, *, niceness: int = 0) -> Program:
     """SIGTERM lets it finish what is at hand; a build that takes longer is taken up again by the next start."""
     environment = {"CELERY_SKIP_CHECKS": "1"}  # Django's checks would load all pages and the API: twenty megabytes
-    command = (*(("nice", "-n", str(niceness)) if niceness else ()), str(venv / "bin/python"), "-m", "workers.serve", name)
-    return Program(name=name, command=command, stop_seconds=20, environment=environment)
+    command = (str(venv / "bin/python"), "-m", "workers.serve", name)
+    return Program(name=name, command=command, niceness=niceness, stop_seconds=20, environment=environment, confined=True)

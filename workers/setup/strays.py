@@ -15,6 +15,7 @@ from workers.setup.processes import control_socket
 
 _LOOK = 0.05  # seconds between two looks
 _PROGRAMS = (b"redis-server", b"gunicorn", b"workers.serve", b"workers.supervisor")  # in their command lines, however started
+_WRAPPERS = (b"env", b"nice", b"nsenter", b"setpriv", b"sh", b"unshare")  # they become another program
 _PATIENCE = 30.0  # seconds that a process gets to end by itself
 
 
@@ -65,7 +66,7 @@ def _naming(file: str) -> list[int]:
     for pid, command in _commands():
         words = command.split(b"\0")
         program = words[0].rpartition(b"/")[2]
-        if program not in {b"env", b"setpriv", b"sh", b"unshare"} and any(word.split(b",")[0] == file.encode() for word in words[1:]):
+        if program not in _WRAPPERS and any(word.split(b",")[0] == file.encode() for word in words[1:]):
             found.append(pid)
     return sorted(found)
 

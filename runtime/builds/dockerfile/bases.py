@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from runtime.builds.dockerfile.syntax import Instruction
+from runtime.builds.ground import further
 from runtime.config import NodeConfig
 from runtime.errors import ImageDamaged, TransferFailed
 from runtime.images.manifest import ImageConfig, Layer
@@ -14,6 +15,7 @@ from runtime.stacks.builder import ensure_runtime, ensure_stack
 from runtime.stacks.definition import NODE_NEWEST, node, stack_of
 from runtime.stacks.foundation import Foundation
 from runtime.stacks.offer import Offer, offer
+from runtime.stacks.package_manager import IN_NODE_IMAGES
 from runtime.stacks.stack import NodeRuntime
 
 Resolve = Callable[[str], str]  # the name of a registry's image to its digest in the store; TransferFailed, ImageDamaged
@@ -44,7 +46,10 @@ class Bases:
             stack = stack_of(runtime)
             settings = ensure_stack(self._config, self._store, stack.name, self._log).config
             layers = ensure_runtime(self._config, self._store, runtime, stack, self._log)
-            foundation = Foundation(stack=stack.name, runtimes=(runtime.name,), layers=len(layers))
+            tools = IN_NODE_IMAGES if isinstance(runtime, NodeRuntime) else ()
+            layers.extend(further(self._config, self._store, tools, stack, self._log))
+            names = (runtime.name, *(tool.name for tool in tools))
+            foundation = Foundation(stack=stack.name, runtimes=names, layers=len(layers))
             return layers, replace(settings, labels={**settings.labels, **foundation.label()})
         try:
             digest = self._resolve(name)

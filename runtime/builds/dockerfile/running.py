@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runtime import journal
+from runtime.builds import authorities
 from runtime.builds.allowance import Allowance
 from runtime.builds.dockerfile import work
 from runtime.builds.dockerfile.accounts import Account, Read
@@ -36,8 +37,9 @@ CACHE_LIMIT = Bytes(4 << 30)  # of all cache mounts of a team
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _SCRIPTS = "/dev/pipes"  # where BuildKit shows a heredoc that is a script
 _QUIET = MountFlag.NO_SETUID | MountFlag.NO_DEVICES
-_OF_MOUNTS = ("open()ing /dev/", "`/dev/init` not found")  # what it says where a mount hides /dev, by way of a link
+_OF_MOUNTS = ("open()ing /dev/", "create device `/dev/", "`/dev/init` not found")  # what it says where a mount hides /dev, by way of a link
 _OF_NAMES = ("chdir `", "openat2 `")  # what the OCI runtime could not do because of a name that the Dockerfile chose
+_AUTHORITIES = "/dev/authorities.crt"  # /dev is the container's own tmpfs, so no trace of it gets into a layer
 _LOOK = 5.0  # seconds between two looks at the size of a cache
 
 
@@ -54,6 +56,7 @@ class Job:
     arguments: Mapping[str, str]  # --build-arg
     secrets: Mapping[str, str]  # by id
     proxies: Mapping[str, str]  # how this host reaches the network: for RUN, never in the image or a key
+    authorities: Path | None = None  # a bundle of certificates that RUN trusts: likewise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,7 +158,11 @@ class RunStep:
         binds: list[Bind] = []
         temporaries: list[Temporary] = []
         caches: list[Path] = []
-        environment = {"PATH": PATH, "HOME": who.home, **job.proxies, **run.environment}
+        environment = {"PATH": PATH, "HOME": who.home, **job.proxies}
+        if job.authorities is not None:
+            binds.append(Bind(source=job.authorities, target=_AUTHORITIES))
+            environment |= dict.fromkeys(authorities.VARIABLES, _AUTHORITIES)
+        environment |= run.environment
         text, script = script_of(run.of) if not run.of.exec_form else ("", None)
         command = run.of.args if run.of.exec_form else command_line(run.of, run.config.shell, (text,))
         if script is not None:

@@ -19,7 +19,6 @@ from tests import fingerprint
 from tests.danger import dangerous
 from tests.runtime.builds.conftest import LIMITS, Forge
 
-not_yet = pytest.mark.xfail(reason="builds do not do this yet", strict=False)  # goes away with the last of them
 BASE = "FROM debian-13\n"
 END = 'CMD ["/bin/true"]\n'
 
@@ -199,11 +198,26 @@ def test_the_text_of_a_link_is_kept_to_the_byte(forge: Forge) -> None:
     assert str(os.readlink(image.path("e/l"))) == "./a//b/"  # noqa: PTH115  # a Path drops the slashes
 
 
-@not_yet
 @pytest.mark.slow
 def test_the_python_image_has_pip(forge: Forge) -> None:
     dockerfile = "FROM python-3.13\nWORKDIR /app\nCOPY requirements.txt .\nRUN pip install -r requirements.txt\nCMD python3 -c 'import six; print(six.__name__)'\n"
     assert built(forge, dockerfile, {"requirements.txt": "six\n"}).run() == ["six"]
+
+
+@pytest.mark.slow
+def test_pip_in_the_python_image_can_replace_itself(forge: Forge) -> None:
+    dockerfile = "FROM python-3.13\nRUN pip install --no-index --force-reinstall /usr/share/python-wheels/pip-*.whl && python -m pip --version > /version\nCMD cut -d. -f1 /version\n"
+    assert int(built(forge, dockerfile, {}).run()[0].removeprefix("pip ")) >= 25
+
+
+@pytest.mark.slow
+def test_the_node_image_has_the_tools_of_the_official_one(forge: Forge) -> None:
+    dockerfile = (
+        "FROM node-22\nRUN yarn --version > /yarn && corepack enable && npm --version && npx --version\nCMD cat /yarn; ls /usr/local/bin\n"
+    )
+    version, *names = built(forge, dockerfile, {}).run()
+    assert version.startswith("1.22.")
+    assert {"corepack", "node", "npm", "npx", "pnpm", "pnpx", "yarn", "yarnpkg"} <= set(names)
 
 
 @dangerous

@@ -19,6 +19,7 @@ from runtime.builds.dockerfile.syntax import Words, parse
 from runtime.builds.dockerfile.tree import Tree
 from runtime.errors import BadSource
 from runtime.images.manifest import ImageConfig
+from runtime.trees.folder import Folder
 
 KEYWORDS = [
     "ADD",
@@ -176,8 +177,8 @@ def test_a_quoted_value_comes_back_as_it_was(value: str) -> None:
 @settings(max_examples=200, deadline=None)
 @given(st.text(max_size=12))
 def test_no_pattern_fails_but_by_its_own_error(pattern: str) -> None:
-    with contextlib.suppress(BadSource):
-        Tree(root=Path(__file__).parent).matches(pattern.replace("\0", ""))
+    with contextlib.suppress(BadSource), Folder.at(Path(__file__).parent) as folder:
+        Tree(root=folder).matches(pattern.replace("\0", ""))
 
 
 def test_dockerignore_by_its_real_rules(tmp_path: Path) -> None:
@@ -185,5 +186,6 @@ def test_dockerignore_by_its_real_rules(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("x")
     (tmp_path / ".dockerignore").write_text("# no\n*.log\n!keep.log\n**/*.tmp\nnode_modules\n!node_modules/keep\n.git/\n")
-    seen = {name for name, path, _ in context(tmp_path).walk(".") if path.is_file()}
+    with Folder.at(tmp_path) as folder:
+        seen = {found.path for found in context(folder).walk(".") if not found.is_folder}
     assert seen == {".dockerignore", "keep.log", "d/x.log", "node_modules/keep/me"}

@@ -52,7 +52,7 @@ def test_an_image_comes_only_from_where_the_policy_allows(policy: NetworkPolicy,
 
 def test_an_image_that_is_deployed_from_a_registry_is_held_to_it_as_well(tmp_path: Path) -> None:
     config = NodeConfig(name="tpolicy", state=tmp_path / "state", run=tmp_path / "run")
-    image = ReferredImage(build_id=1, app="hello", name="registry.test/a:1", access=Access(), most=Bytes(2**20), policy=NONE)
+    image = ReferredImage(build_id=1, app="hello", name="registry.test/a:1", access=Access(), most=Bytes(2**20), team=1, policy=NONE)
     lines: list[str] = []
     with pytest.raises(NotAllowed, match=r"registry\.test"):
         take_in(config, Store(config), image, lines.append)

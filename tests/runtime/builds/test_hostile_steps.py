@@ -41,9 +41,9 @@ def test_folders_too_deep_to_delete_never_leave_the_build_containers_disk(forge:
     assert forge.builder.sweep() == []
 
 
-def test_a_build_that_prints_without_end_still_ends_in_time(forge: Forge) -> None:
+def test_a_build_that_prints_without_end_ends_by_the_limit_of_its_output_or_of_its_time(forge: Forge) -> None:
     builder, began = Builder(forge.config, forge.store, forge.containers, time_limit=10), time.monotonic()
-    with pytest.raises(BuildFailed, match="did not end in time"):
+    with pytest.raises(BuildFailed, match="did not end in time|printed more than 128 MiB and was stopped"):  # by the machine's speed
         builder.build(forge.request(node_app("exec yes\n")), lambda _: None)
     assert time.monotonic() - began < 40
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from runtime.stacks.definition import PYTHON, SHIPPED
 from runtime.stacks.languages import php, php_named
 from runtime.stacks.offer import offer
 from runtime.stacks.parsing import parse
+from runtime.stacks.stack import DebianRuntime, Stack, key
 
 WHOLE = """
 name = "company-1"
@@ -78,6 +80,14 @@ def test_an_image_of_a_registry_is_a_stack_with_what_it_holds() -> None:
             'name = "x"\nfrom = "i:1"\n[languages.python]\nversion = "3.1"\npackages = ["python3"]',
             "x.toml: languages.python.packages cannot be added to an image",
         ),
+        (
+            'name = "x"\nfrom = "i:1"\n[languages.python]\nversion = "3.1"\nprogram = "/bin/p"\ncommands = ["true"]',
+            "x.toml: languages.python.commands needs packages",
+        ),
+        (
+            'name = "x"\nsuite = "trixie"\n[languages.python]\nversion = "3"\npackages = ["python3"]\ncommands = ["a\\nb"]',
+            "x.toml: languages.python.commands has 'a\\nb' among shell commands",
+        ),
     ],
 )
 def test_a_mistake_is_answered_with_file_and_key(text: str, sentence: str) -> None:
@@ -125,3 +135,9 @@ def test_a_php_is_found_by_its_name(version: str, extensions: tuple[str, ...]) -
 @pytest.mark.parametrize("name", ["php", "php-7.4", "php-8.4-", "php-8.4-GD", "ruby-3.3", "git"])
 def test_another_name_is_no_php(name: str) -> None:
     assert php_named(name) is None
+
+
+def test_a_language_without_commands_keeps_the_identity_it_had_before_there_were_any() -> None:
+    runtime = DebianRuntime(name="x-1", stack=Stack(name="x", suite="trixie"), packages=("x",))
+    assert key(runtime, "x86_64") == "0a9e3109760f10376b49feb39c662a6c693988ae0e04c7a8b54961b9a2612325"
+    assert key(replace(runtime, commands=("true",)), "x86_64") != key(runtime, "x86_64")

@@ -163,3 +163,23 @@ def test_no_descriptor_is_left_open(place):
         with pytest.raises(OSError, match="such file"):
             tree.status("nothing/there")
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize("change", ["remove", "replace"])
+def test_folders_that_vanish_during_a_walk_are_left_out_where_a_tree_is_in_use(tree, place, change):
+    def seen(*, is_in_use):
+        (place / "gone").mkdir()
+        for found in walk(tree, is_in_use=is_in_use):
+            if found.path == "a/file":
+                (place / "gone").rmdir()
+                if change == "replace":
+                    (place / "gone").symlink_to("z")
+            yield found.path
+
+    for name in ("a", "z"):
+        (place / name).mkdir()
+        (place / name / "file").write_text("x")
+    assert list(seen(is_in_use=True)) == ["a", "gone", "z", "a/file", "z/file"]
+    (place / "gone").unlink(missing_ok=True)
+    with pytest.raises(OSError, match="gone"):
+        list(seen(is_in_use=False))

@@ -35,6 +35,7 @@ VERBS: Verbs = {
 class Command(VerbCommand):
     help = "Images of this node: ls, history, inspect, diff, commit, tag, rm, save, load, pull, push, prune, df, verify."
     verbs = VERBS
+    confined = frozenset({"diff", "commit"})
 
     def add_verb_arguments(self, parsers: Mapping[str, ArgumentParser]) -> None:
         for name in ("history", "inspect", "tag", "save", "push"):

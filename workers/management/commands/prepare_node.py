@@ -25,6 +25,7 @@ from runtime.errors import RuntimeFailure
 from runtime.images.marks import renew_marks
 from runtime.kernel import Kernel
 from runtime.stacks.builder import ensure_platform_images
+from workers.setup import confinement
 from workers.setup.frontend import BUILT
 from workers.setup.steps import step
 from workers.setup.tree import fingerprint, is_done, mark_done
@@ -46,10 +47,12 @@ class Command(BaseCommand):
 def prepare() -> None:
     """The steps in their order; one that has nothing to do says nothing."""
     config = from_environment()
-    call_command("make_secrets", stdout=io.StringIO())
-    _collect_static_files()
-    _migrate()
-    _first_admin()
+    if not confinement.is_inside(config):
+        call_command("make_secrets", stdout=io.StringIO())
+        _collect_static_files()
+        _migrate()
+        _first_admin()
+        confinement.enter(config)  # begins anew, inside, where keys and static files are read-only
     renew_marks(config)  # before anything stands on layers of an earlier release
     _base_stack()
     engine = NodeEngine(config)

@@ -22,6 +22,7 @@ VERBS: Verbs = {
 class Command(VerbCommand):
     help = "Stacks of this node: ls, show, build, rebuild, upgrade."
     verbs = VERBS
+    confined = frozenset({"build", "rebuild", "upgrade"})
 
     def add_verb_arguments(self, parsers: Mapping[str, ArgumentParser]) -> None:
         for name in ("show", "build"):

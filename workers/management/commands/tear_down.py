@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand
 from runtime.config import from_environment
 from runtime.engines.node import NodeEngine
 from runtime.errors import RuntimeFailure
+from workers.setup import confinement
 from workers.setup.steps import step
 
 
@@ -18,8 +19,10 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
+            config = from_environment()
+            confinement.enter(config)  # what they stand on is mounted there
             with step("Stop the apps and remove what they stood on"):
-                NodeEngine(from_environment()).tear_down()
+                NodeEngine(config).tear_down()
         except RuntimeFailure as failure:
             self.stderr.write(failure.explain())
             raise SystemExit(1) from None

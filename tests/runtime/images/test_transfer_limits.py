@@ -1,0 +1,69 @@
+"""The program that moves images runs in the control group of the team whose image it is, and within its limits."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from runtime.confined import session
+from runtime.containers.cgroup import open_cgroups
+from runtime.containers.helper_groups import HelperGroups
+from runtime.errors import LimitReached
+from runtime.images.transfer import Transfer
+from runtime.kernel import Kernel
+from tests.runtime.images.conftest import Yard
+
+TEAM = 61
+NAME = "ttransfer"
+
+
+@pytest.fixture(autouse=True)
+def groups(yard: Yard) -> Iterator[None]:
+    before = list(session._in_use)
+    config = replace(yard.config, name=NAME)
+    session.use_groups(HelperGroups(config))
+    yield
+    session._in_use[:] = before
+    cgroups = open_cgroups(config.cgroup_parent, Kernel())
+    assert not cgroups.known(), "the group goes with the transfer"
+    cgroups.remove_all()
+
+
+def test_skopeo_runs_in_the_teams_group(yard: Yard, tmp_path: Path) -> None:
+    image = yard.image(yard.layer("base"))
+    seen: set[str] = set()
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.is_set():
+            for process in Path("/proc").glob("[0-9]*"):
+                try:
+                    if (process / "comm").read_text() == "skopeo\n":
+                        seen.add((process / "cgroup").read_text())
+                except OSError:
+                    continue
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    Transfer(yard.config, yard.store, team=TEAM).send(image, f"oci-archive:{tmp_path / 'image.tar'}:team/app:1")
+    over.set()
+    thread.join()
+    assert seen
+    assert all(f"/builds/team{TEAM}/helper-" in groups for groups in seen)
+
+
+def test_an_image_that_takes_too_much_memory_to_read_is_refused_with_the_limit(yard: Yard, tmp_path: Path) -> None:
+    layout = tmp_path / "layout"
+    (layout / "blobs" / "sha256").mkdir(parents=True)
+    (layout / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
+    with (layout / "index.json").open("wb") as index:
+        index.write(b'{"schemaVersion": 2, "annotations": {"long": "')
+        for _ in range(1200):
+            index.write(b"x" * (1 << 20))
+    with pytest.raises(LimitReached, match=r"could not be transferred: that needed more than 768 MiB of memory"):
+        Transfer(yard.config, yard.store, team=TEAM).bring(f"oci:{layout}:x")
+    (layout / "index.json").unlink()
