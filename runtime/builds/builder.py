@@ -103,6 +103,7 @@ class Builder:
                 stopping.when(cancelled),
                 disk.telling_when_full(),
                 self._confinement.session(request.team) as helper,
+                scratch.emptied_at_end(workspace, helper),
                 self._unmounted_at_end(workspace),
             ):
                 return _Build(

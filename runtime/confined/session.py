@@ -19,7 +19,8 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ParamSpec, Protocol, TypeVar
 
@@ -78,6 +79,8 @@ class Session:
     _stack: ExitStack
     _group: Group | None
     is_broken: bool = False
+    _outer: Session | None = None  # the session that this one shares its helper with
+    _in_call: bool = False
 
     def tree(self, path: Path, *, writable: bool = False, as_written: bool = False) -> Folder:
         """A tree of ours by its path, open until the session ends; read-only unless said otherwise.
@@ -113,16 +116,19 @@ class Session:
         """The same with a time, and with what the function says line by line."""
         if args:
             raise TypeError("a helper's function takes its arguments by name")
-        if self.is_broken:
+        if self.is_broken or (self._outer is not None and self._outer.is_broken):
             raise HelperFailed(f"The helper of team {self.team} has ended.")
         name, kinds, fds = name_of(function), wire.signature(function), list[int]()
         arguments = {key: wire.encode(value, fds) for key, value in kwargs.items()}
+        self._in_call = True
         try:
             wire.send(self._channel, {"call": name, "arguments": arguments}, fds)
             answer = self._answer(name, time.monotonic() + seconds, seconds, say)
         except BaseException:
             self.end()
             raise
+        finally:
+            self._in_call = False
         if "result" in answer:
             result: R = self._checked(name, answer["result"], kinds["return"])
             return result
@@ -131,6 +137,8 @@ class Session:
     def end(self) -> None:
         """Kill it; what it was writing stays half-written."""
         self.is_broken = True
+        if self._outer is not None:
+            self._outer.is_broken = True
         with suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._process, signal.SIGKILL)
 
@@ -200,6 +208,21 @@ class Confinement:
         self._kernel, self._groups = kernel or Kernel(), groups or (_in_use[-1] if _in_use else None)
 
     @contextmanager
+    def shared_session(self, team: int) -> Iterator[Session]:
+        """Use the helper of the innermost `session` of this thread if it serves the same team; start one otherwise.
+
+        For a step of work that is about the same tenant's bytes as the work around it: a helper costs about 8 ms.
+        If a call ends the helper, the session around it is broken too.
+        """
+        outer = _innermost.get()
+        if outer is None or outer.team != team or outer.is_broken or outer._in_call:
+            with self.session(team) as session:
+                yield session
+            return
+        with ExitStack() as stack:
+            yield replace(outer, _stack=stack, _outer=outer)
+
+    @contextmanager
     def session(self, team: int = PLATFORM, *, memory: int = MEMORY) -> Iterator[Session]:
         """A fresh helper for one team, until the block ends."""
         with ExitStack() as stack:
@@ -215,10 +238,15 @@ class Confinement:
             stack.callback(session.wait)
             stack.callback(session.end)
             session.await_ready()
-            yield session
+            token = _innermost.set(session)
+            try:
+                yield session
+            finally:
+                _innermost.reset(token)
 
 
 _in_use: list[Groups] = []
+_innermost: ContextVar[Session | None] = ContextVar("innermost helper session", default=None)
 
 
 def use_groups(groups: Groups) -> None:

@@ -32,7 +32,8 @@ TEAM_MONITORS = "team-monitors"  # once a container runs, its monitor is held to
 MONITOR_QUOTA = 20_000  # microseconds of CPU in a period, for all monitors of a team: some megabytes of output a second
 BUILDS = "builds"
 PORTAL = "portal"  # the portal's own part: see `delegation`
-_PATIENCE = 5.0  # seconds until the last process of a killed group is gone
+_PATIENCE = 5.0  # seconds until all processes of a frozen group stand still, or an empty group can be removed
+_KILL_PATIENCE = 30.0  # seconds. Processes of a build are idle to the scheduler, so on a busy machine they end slowly
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,8 +143,8 @@ class Cgroups(ABC):
         return {pid for root in self.roots for group in _tree(group_below(root, team, id)) for pid in _pids(group)}
 
     def kill(self, team: int, id: str) -> None:
-        """SIGKILL to all in a group, until none is left. LaunchFailed never: KernelRefused after five seconds in the kernel."""
-        deadline = time.monotonic() + _PATIENCE
+        """SIGKILL to all in a group, until none is left. LaunchFailed never: KernelRefused: some are still there after 30 s."""
+        deadline = time.monotonic() + _KILL_PATIENCE
         while pids := self.processes(team, id):
             for pid in pids:
                 try:

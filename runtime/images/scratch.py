@@ -11,7 +11,7 @@ from pathlib import Path
 
 from runtime import stopping
 from runtime.confined import removal
-from runtime.confined.session import PLATFORM, Confinement
+from runtime.confined.session import PLATFORM, Confinement, Session
 from runtime.errors import RuntimeFailure
 from runtime.trees.folder import Folder
 
@@ -77,6 +77,16 @@ def empty_tree(path: Path, *, team: int = PLATFORM, as_written: bool = False) ->
             raise
         with Folder.at(path) as folder:  # ids of several ranges, as an earlier release left them
             folder.empty()
+
+
+@contextmanager
+def emptied_at_end(path: Path, helper: Session) -> Iterator[None]:
+    """Empty a folder in a helper that is there already, at the end of the block. What resists is left to `remove_tree`."""
+    try:
+        yield
+    finally:
+        with suppress(OSError, RuntimeFailure), stopping.when(lambda: False):
+            helper.call(removal.empty, top=helper.tree(path, writable=True))
 
 
 def is_held(path: Path) -> bool:

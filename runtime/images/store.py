@@ -75,7 +75,7 @@ class Store:
         """
         with scratch(self._half_unpacked) as space, scratch(self._ingest) as blobs:
             unpacked, partial = space / "tree", blobs / "blob"
-            with self._confinement.session(team) as helper, partial.open("wb") as blob:
+            with self._confinement.shared_session(team) as helper, partial.open("wb") as blob:
                 if not (move and _moved(tree, unpacked)):
                     unpacked.mkdir()
                     helper.call(packing.copy, source=helper.tree(tree), target=helper.tree(unpacked, writable=True))

@@ -247,3 +247,38 @@ def test_a_helper_is_held_to_a_control_group_of_its_team_which_goes_with_it(tmp_
         assert cgroups.known() == set()
     finally:
         cgroups.remove_all()
+
+
+def test_a_step_for_the_same_team_shares_the_helper_of_the_work_around_it(tmp_path):
+    confinement = Confinement()
+    (tmp_path / "file").write_text("x")
+    with confinement.session(TEAM) as outer:
+        with confinement.shared_session(TEAM) as inner:
+            assert inner.ids == outer.ids
+            tree = inner.tree(tmp_path)
+            inner.call(probe.look, others=tree)
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(tree.fd)
+        outer.call(probe.look, others=outer.tree(tmp_path))
+        with confinement.shared_session(TEAM + 1) as other:
+            assert other.ids != outer.ids
+
+
+def test_a_shared_helper_that_ends_is_ended_for_the_work_around_it_too():
+    confinement = Confinement()
+    with confinement.session(TEAM) as outer:
+        with confinement.shared_session(TEAM) as inner:
+            inner.end()
+        assert outer.is_broken
+        with confinement.shared_session(TEAM) as fresh:
+            assert not fresh.is_broken
+            assert fresh.ids != outer.ids
+
+
+def test_without_work_around_it_a_step_starts_a_helper_of_its_own():
+    confinement = Confinement()
+    with confinement.shared_session(TEAM) as first:
+        pass
+    with confinement.shared_session(TEAM) as second:
+        assert second._outer is None
+    assert first.is_broken
