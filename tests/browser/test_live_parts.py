@@ -75,7 +75,7 @@ def test_a_refused_upload_shows_the_reason_on_the_same_page(browse: Browse, tmp_
     wrong.write_text("no archive")
     page = opened(browse(), "/apps/empty-hull")
     page.get_by_label("Drop an archive here, or choose one").set_input_files(wrong)
-    expect(page.get_by_role("alert")).to_contain_text("notes.txt is Unsupported archive type.")
+    expect(page.get_by_role("alert")).to_contain_text("Unsupported archive type: notes.txt.")
     assert page.url.endswith("/apps/empty-hull")
 
 
