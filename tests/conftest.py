@@ -12,6 +12,8 @@ import pytest
 import redis
 from hypothesis import HealthCheck, settings
 
+from runtime.confined import session
+from runtime.containers.helper_groups import HelperGroups
 from tests import fingerprint, leaks
 
 if TYPE_CHECKING:
@@ -75,6 +77,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def is_lane(config: pytest.Config) -> bool:
     """Whether this is one of several processes that run tests for the one that was started (pytest-xdist)."""
     return hasattr(config, "workerinput")
+
+
+@pytest.fixture(autouse=True)
+def _empty_helper_groups_are_removed() -> Iterator[None]:
+    """Remove the empty control groups of helpers after each test: an engine makes their parent, which only `make down` removes."""
+    before = list(session._in_use)
+    yield
+    for groups in {*before, *session._in_use}:
+        assert isinstance(groups, HelperGroups)
+        groups.remove_empty()
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from runtime.config import NodeConfig
-from runtime.containers.cgroup import Cgroups, group_below, open_cgroups
+from runtime.containers.cgroup import BUILDS, Cgroups, group_below, open_cgroups
 from runtime.containers.spec import Limits
 from runtime.kernel import Kernel
 from runtime.quantities import Bytes, Millicores
@@ -54,6 +54,14 @@ class HelperGroups:
 
     def __init__(self, config: NodeConfig, kernel: Kernel | None = None) -> None:
         self._parent, self._kernel = config.cgroup_parent, kernel or Kernel()
+
+    def remove_empty(self) -> None:
+        """Remove the groups of teams' builds, and their parents, that hold neither a process nor another group."""
+        for root in open_cgroups(self._parent, self._kernel).roots:
+            builds = root / BUILDS
+            for group in (*builds.glob("team*"), builds, root):
+                with suppress(OSError):  # in use, or gone
+                    group.rmdir()
 
     @contextmanager
     def helper(self, team: int, *, processes: int | None = None) -> Iterator[HelperGroup]:

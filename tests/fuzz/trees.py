@@ -55,6 +55,7 @@ def _mount(how: str, here: Folder, there: Folder, name: str, destination: str) -
     of = Instruction(name="RUN", flags=(), args=("true",), exec_form=False, heredocs=(), text="RUN true", line=2)
     if how == "fill":
         work.look_up(here, name, of, is_context=False)
+        there.empty()  # a cache mount is filled once, when it is new
         work.fill(here, name, there)
     elif how == "look_up":
         work.look_up(here, name, of, is_context=True)

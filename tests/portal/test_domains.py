@@ -44,8 +44,8 @@ def browser(people: People) -> Client:
 @pytest.mark.parametrize(
     ("host", "says"),
     [
-        ("https://shop.example.com/", "is an address"),
-        ("shop.example.com:8080", "is an address"),
+        ("https://shop.example.com/", "is a URL"),
+        ("shop.example.com:8080", "is a URL"),
         ("shop", "not a valid hostname"),
         ("*.com", "not a valid hostname"),
         ("a.*.example.com", "not a valid hostname"),

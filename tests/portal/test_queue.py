@@ -94,7 +94,7 @@ def test_a_change_is_made_even_if_the_broker_refuses_to_write(
     finally:
         broker.config_set("min-replicas-to-write", 0)
     assert App.objects.filter(name="hello").exists()
-    assert "waits for upkeep" in caplog.text
+    assert "waits for the upkeep schedule" in caplog.text
 
 
 def test_the_portal_imports_nothing_of_workers_or_runtime() -> None:

@@ -86,7 +86,7 @@ def test_an_image_is_found_by_name_digest_and_its_beginning(shop: Yard, image: I
 
 def test_diff_lists_what_changed_and_whiteouts_delete(shop: Yard, image: Image, tmp_path: Path) -> None:
     assert image("diff", "shop:v1", "shop:v2") == "C /app/text"
-    assert image("diff", "shop:v1", "shop:v1") == "Both images have the same files."
+    assert image("diff", "shop:v1", "shop:v1") == "They hold the same files."
     tree = tmp_path / "over"
     (tree / "app").mkdir(parents=True)
     (tree / "app" / "new").touch()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from runtime.config import NodeConfig
 from runtime.errors import NetworkRefused
 from runtime.kernel import Kernel
 from runtime.network import firewall, namespaces
@@ -201,14 +202,14 @@ def test_two_nodes_live_side_by_side_and_one_goes_without_the_other(world: World
 
 def test_tearing_down_leaves_the_machine_as_it_was(tmp_path: Path, world: World):
     config = config_of(tmp_path)
-    before = _machine()
+    before = _machine(config)
     network = Network(config)
     network.prepare()
     network.attach("one", world.userns)
-    assert _machine() != before
+    assert _machine(config) != before
     network.tear_down()
     network.tear_down()
-    assert _machine() == before
+    assert _machine(config) == before
 
 
 def test_a_range_that_is_in_use_is_refused_with_the_remedy(tmp_path: Path, world: World):
@@ -250,12 +251,14 @@ def _traces(world: World) -> dict[str, object]:
     }
 
 
-def _machine() -> dict[str, object]:
+def _machine(config: NodeConfig) -> dict[str, set[str]]:
+    """What the kernel has of this node; another lane of tests makes and removes things at the same time."""
+    mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
     return {
-        "links": set(Path("/sys/class/net").iterdir()),
-        "tables": set(run("nft", "list", "tables").splitlines()),
-        "mounts": {line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()},
-        "routes": {line.replace("linkdown", "").strip() for line in run("ip", "route").splitlines()},  # an idle bridge's comes and goes
+        "links": {path.name for path in Path("/sys/class/net").iterdir() if path.name.startswith(config.name)},
+        "tables": {table for table in run("nft", "list", "tables").splitlines() if config.name in table},
+        "mounts": {mount for mount in mounts if mount.startswith((f"{config.run}/", f"{config.state}/"))},
+        "routes": {route for route in run("ip", "route").splitlines() if config.name in route},
     }
 
 
