@@ -16,6 +16,7 @@ from tests.portal.pages import fleet
 
 # Playwright runs an event loop in this thread, so Django would refuse database access of the tests.
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+SLOWEST_PAGE = 90_000  # milliseconds: the other lane may start a whole platform meanwhile
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -35,6 +36,7 @@ def browse(chromium: Browser, sample_portal: str) -> Iterator[Callable[..., Brow
         context = chromium.new_context(
             base_url=sample_portal, viewport={"width": width, "height": 844}, color_scheme=scheme, java_script_enabled=scripts
         )
+        context.set_default_navigation_timeout(SLOWEST_PAGE)
         contexts.append(context)
         if username:
             client = Client()

@@ -34,6 +34,7 @@ pytestmark = pytest.mark.timeout(1800)  # whoever asks first waits for the langu
 @pytest.fixture(scope="module")
 def page(chromium, box, admin):
     page = chromium.new_page(base_url=box.url, viewport={"width": 1440, "height": 900})
+    page.set_default_navigation_timeout(90_000)  # milliseconds: builds of the other lane take what they can
     page.goto("/sign-in")
     page.get_by_label("Name", exact=True).fill(admin.username)
     page.get_by_label("Password").fill(admin.password)
