@@ -321,7 +321,7 @@ class RunStep:
 
 
 def reader(layers: tuple[Path, ...], helper: Session) -> Read:
-    """A function that reads a file of an image."""
+    """Return a function that reads a file of an image."""
 
     def read(name: str) -> str:
         with ExitStack() as stack:
@@ -332,7 +332,7 @@ def reader(layers: tuple[Path, ...], helper: Session) -> Read:
 
 
 class _Watch:
-    """Asked again and again while a step runs: whether to end it, cancelled or with the team's cache mounts grown too large."""
+    """A check that runs repeatedly during a step: the step ends when it is cancelled or its cache mounts are too large."""
 
     def __init__(self, measure: Callable[[], int] | None, cancelled: Callable[[], bool]) -> None:
         self._measure, self._cancelled, self._next = measure, cancelled, time.monotonic() + _LOOK

@@ -1,4 +1,4 @@
-"""Instructions that change only how the image runs. Pure: a configuration in, a configuration out."""
+"""Apply instructions that only change how the image runs. Pure: takes and returns a configuration."""
 
 from __future__ import annotations
 
