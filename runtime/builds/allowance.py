@@ -12,7 +12,10 @@ FROZEN_MOST = 1800.0  # seconds in total that do not count
 
 
 class Allowance:
-    """The time that a build has left, from the creation of this object. Events are written with `log`."""
+    """The time that a build has left, from the creation of this object.
+
+    Events are written with `log`.
+    """
 
     def __init__(self, seconds: float, log: Callable[[str], None], *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock, self._log = clock, log

@@ -1,5 +1,6 @@
-"""Values of an app's manifest: `slipway.toml`, or `app.json` in the format of Heroku and Dokku. Pure.
+"""Values of an app's manifest: `slipway.toml`, or `app.json` in the format of Heroku and Dokku.
 
+Pure.
 docs/manifest.md describes every key. These values decide nothing.
 Other modules decide what a team may use, what is already set, and what runs when.
 """
@@ -56,7 +57,10 @@ class Process:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variable:
-    """A config var of the app. It has a default, or a secret generated once, or a person sets it."""
+    """A config var of the app.
+
+    It has a default, or a secret generated once, or a person sets it.
+    """
 
     value: str | None = None
     digits: int = 0  # number of hexadecimal digits of a secret; 0 if there is none

@@ -1,4 +1,7 @@
-"""Read and validate the values of one table of a manifest. Every error names the file, the key and the remedy. Pure."""
+"""Read and validate the values of one table of a manifest.
+
+Every error names the file, the key and the remedy. Pure.
+"""
 
 from __future__ import annotations
 

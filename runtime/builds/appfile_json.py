@@ -108,7 +108,10 @@ def _variable(table: Table, name: str, notes: list[str]) -> Variable:
 
 
 def _scalar(table: Table, key: str) -> str:
-    """Return a value as text. Many files have numbers and booleans, although the format requires strings."""
+    """Return a value as text.
+
+    Many files have numbers and booleans, although the format requires strings.
+    """
     match table.values[key]:
         case bool() as flag:
             return "true" if flag else "false"

@@ -184,7 +184,10 @@ class _Tree:
             self.root.set_mode(path, mode)
 
     def check_links(self, unwrapped: str) -> None:
-        """Follow every link as the kernel does. Several links together may lead outside where no single link does."""
+        """Follow every link as the kernel does.
+
+        Several links together may lead outside where no single link does.
+        """
         for path in self._symlinks:
             if _leads_out(self.root, path.removeprefix(f"{unwrapped}/")):
                 raise BadArchive(f"The link {path!r} leads outside the archive.", hint="Links may point only to what is in the archive.")
@@ -229,7 +232,10 @@ class _Tree:
 
 
 def _parts(name: str) -> tuple[str, ...]:
-    """Return the name as path components, relative and normalized. BadArchive if it leads outside."""
+    """Return the name as path components, relative and normalized.
+
+    BadArchive if it leads outside.
+    """
     if name.startswith("/"):
         raise BadArchive(f"The archive holds the absolute name {name!r}.", hint="Pack with relative names (tar -C FOLDER .).")
     parts = tuple(part for part in name.split("/") if part not in ("", "."))
@@ -325,7 +331,10 @@ def _tar_entry(reader: TarReader, member: Member) -> _Entry:
 
 
 def _read_to_end(stream: Plain) -> None:
-    """Read the padding. The last block of a complete tar is zeros (POSIX pax, "ustar Interchange Format")."""
+    """Read the padding.
+
+    The last block of a complete tar is zeros (POSIX pax, "ustar Interchange Format").
+    """
     while stream.read(_CHUNK):
         pass
     if stream.tail[-512:].strip(b"\0") or len(stream.tail) < 512:

@@ -31,7 +31,10 @@ _LOOK = 0.2  # seconds between two attempts to lock a step that another build ru
 
 
 class StepCache:
-    """The layers that were built, by key. A layer that the store has removed is treated as not built."""
+    """The layers that were built, by key.
+
+    A layer that the store has removed is treated as not built.
+    """
 
     def __init__(self, config: NodeConfig, store: Store) -> None:
         self._config, self._store = config, store

@@ -20,7 +20,10 @@ class Checkout:
     helper: Session
 
     def unpack(self, packed: Path, filename: str) -> archive.Unpacked:
-        """Make the folder and unpack an archive, uploaded as `filename`, into it. BadArchive names the fault."""
+        """Make the folder and unpack an archive, uploaded as `filename`, into it.
+
+        BadArchive names the fault.
+        """
         self.path.mkdir(mode=0o755)
         with packed.open("rb") as file, self.helper.tree(self.path, writable=True) as target:
             return self.helper.call(archive.unpack, archive=file, filename=filename, target=target)

@@ -1,4 +1,7 @@
-"""Read an unpacked source for planning, and make it the topmost layer. Runs in a confined helper."""
+"""Read an unpacked source for planning, and make it the topmost layer.
+
+Runs in a confined helper.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +56,10 @@ def read_text_file(tree: Folder, name: str, most: int) -> bytes | None:
 
 @confined
 def read_source(tree: Folder) -> Texts:
-    """Return the listing, and the texts that determine how to build it. BadSource: one of them is not text."""
+    """Return the listing, and the texts that determine how to build it.
+
+    BadSource: one of them is not text.
+    """
     files: set[str] = set()
     texts: dict[str, str] = {}
     left = _MOST_TEXT
@@ -152,7 +158,10 @@ def dress(layer: Folder) -> None:
 
 
 def file_at(tree: Folder, name: str) -> str | None:
-    """Return the path of a regular file of this name, with links followed inside the tree. None if there is none."""
+    """Return the path of a regular file of this name, with links followed inside the tree.
+
+    None if there is none.
+    """
     place = _resolved(tree, name)
     return place if place and tree.is_file(place) else None
 

@@ -21,7 +21,10 @@ _AS_ONE = {"uv": 4, "yarn": 3}  # number of path components that these tools rem
 
 @confined
 def cut(top: Folder, most: int) -> int:
-    """Remove the least recently used parts until at most `most` bytes remain on disk. Return the removed bytes."""
+    """Remove the least recently used parts until at most `most` bytes remain on disk.
+
+    Return the removed bytes.
+    """
     parts = _parts(top)
     total = sum(size for size, _ in parts.values())
     if total <= most:

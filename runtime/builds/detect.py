@@ -1,4 +1,7 @@
-"""Detect the language of a source from its files. Pure: takes a listing and the text of small files, returns a value."""
+"""Detect the language of a source from its files.
+
+Pure: takes a listing and the text of small files, returns a value.
+"""
 
 from __future__ import annotations
 
@@ -100,7 +103,10 @@ def wants_text(path: str) -> bool:
 
 
 def detect(source: Source) -> Detected:
-    """Return the language of a source. BadSource: no language was recognised; it lists the files that were looked for."""
+    """Return the language of a source.
+
+    BadSource: no language was recognised; it lists the files that were looked for.
+    """
     builder = source.app_file.building.builder
     if "Dockerfile" in source.files and not builder:
         return Detected(language=Language.DOCKERFILE, because="Dockerfile")
@@ -232,7 +238,10 @@ def _program(commands: str) -> Language | None:
 
 
 def _java(source: Source) -> str:
-    """Return the file that makes it Java, or "". BadSource: the project needs a build tool that is not installed here."""
+    """Return the file that makes it Java, or "".
+
+    BadSource: the project needs a build tool that is not installed here.
+    """
     found = [path for path in source.files if is_program_place(path) and attribute(source.texts.get(path, ""), "Main-Class")]
     if name := min(found, default="") or next((name for name in JAVA_SOURCES if name in source.files), ""):
         return name

@@ -80,7 +80,10 @@ class Taken:
 
 
 def take_in(config: NodeConfig, store: Store, image: PushedImage | ReferredImage, log: Callable[[str], None]) -> Taken:
-    """Import an image; the caller holds a lease. ImageDamaged, BadSource and TransferFailed carry the reason."""
+    """Import an image; the caller holds a lease.
+
+    ImageDamaged, BadSource and TransferFailed carry the reason.
+    """
     if isinstance(image, PushedImage):
         log(f"Image {image.name}, {image.manifest}")
         adopted = _adopt(config, store, image)
@@ -177,7 +180,10 @@ def _processes(config: ImageConfig) -> dict[str, str]:
 
 
 def _declared(text: str) -> dict[str, str]:
-    """Return the processes of a label. The rules of a Procfile apply, since anybody may write a label."""
+    """Return the processes of a label.
+
+    The rules of a Procfile apply, since anybody may write a label.
+    """
     try:
         lines = [f"{name}: {command}" for name, command in dict(json.loads(text)).items() if "\n" not in f"{name}{command}"]
     except (ValueError, TypeError, AttributeError):

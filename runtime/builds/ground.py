@@ -1,4 +1,7 @@
-"""Base layers of a plan's image and of its build steps. They are the node's own and hold nothing of a source."""
+"""Base layers of a plan's image and of its build steps.
+
+They are the node's own and hold nothing of a source.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,10 @@ class Ground:
 
 
 def lay(config: NodeConfig, store: Store, decided: BuildPlan, log: Log, progress: Log) -> Ground:
-    """Make the layers that do not exist yet. `log` gets the result, `progress` each line while a stack is made."""
+    """Make the layers that do not exist yet.
+
+    `log` gets the result, `progress` each line while a stack is made.
+    """
     started, stack = time.monotonic(), decided.stack
     if decided.bare:
         log(f"Stack: none, the image holds programs and certificates alone; {decided.runtime_words}")

@@ -34,7 +34,10 @@ _LONGEST_WISH = 100  # characters, see plan_node
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Installer:
-    """The package manager. `manager` is a layer of its own, or None for the npm that Node.js includes."""
+    """The package manager.
+
+    `manager` is a layer of its own, or None for the npm that Node.js includes.
+    """
 
     tool: Tool
     version: str
@@ -58,7 +61,10 @@ class Installer:
 
 
 def choose(source: Source, package: Mapping[str, Any]) -> Installer:
-    """Return the package manager. BadSource: the requested one is not offered, or its version is not valid."""
+    """Return the package manager.
+
+    BadSource: the requested one is not offered, or its version is not valid.
+    """
     stated = str(package.get("packageManager", "")).strip()
     locks = [name for name in _LOCKS if name in source.files]
     if stated:

@@ -68,7 +68,10 @@ class Lent:
 
 
 def keeps(tool: Tool) -> bool:
-    """Return whether this tool's downloads are kept. Go's modules and Bundler's gems are only in their own layers."""
+    """Return whether this tool's downloads are kept.
+
+    Go's modules and Bundler's gems are only in their own layers.
+    """
     return tool in _VARIABLES
 
 
@@ -115,7 +118,10 @@ class PackageCaches:
             yield
 
     def cut(self, team: int, most: int | None = None) -> int:
-        """Remove the least recently used downloads until they fit. Return the removed bytes, 0 while a step uses them."""
+        """Remove the least recently used downloads until they fit.
+
+        Return the removed bytes, 0 while a step uses them.
+        """
         folder = self._packages / str(team)
         most = self._config.package_cache if most is None else most
         with self._locked(team, fcntl.LOCK_EX | fcntl.LOCK_NB) as held:
@@ -137,7 +143,10 @@ class PackageCaches:
                 total -= sizes[mount]
 
     def collect(self, now: float, *, all_of_it: bool = False) -> int:
-        """Remove whole caches that no step used for long, or all that are idle. Return their number."""
+        """Remove whole caches that no step used for long, or all that are idle.
+
+        Return their number.
+        """
         removed = 0
         for folder in (*_folders(self._packages), *(mount for team in _folders(self._mounts) for mount in _folders(team))):
             team = folder.name if folder.parent == self._packages else folder.parent.name

@@ -1,4 +1,7 @@
-"""Plan a build: the runtime, the install steps and the processes. Pure; reads nothing and runs nothing."""
+"""Plan a build: the runtime, the install steps and the processes.
+
+Pure; reads nothing and runs nothing.
+"""
 
 from __future__ import annotations
 

@@ -87,7 +87,10 @@ def installs(source: Source) -> tuple[Install, ...]:
 
 
 def web(source: Source) -> tuple[str, str]:
-    """Return the web command by convention, and the reason. BadSource: several programs, and none at the top."""
+    """Return the web command by convention, and the reason.
+
+    BadSource: several programs, and none at the top.
+    """
     found = programs(source)
     at_top = next((name for name, folder in found.items() if folder == "."), "")
     if at_top:

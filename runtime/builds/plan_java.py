@@ -33,7 +33,10 @@ def runtime(source: Source, declared: Mapping[str, str]) -> tuple[DebianRuntime,
 
 
 def installs(source: Source) -> tuple[Install, ...]:
-    """Return the step that compiles a program of source files as a check. Its result is discarded."""
+    """Return the step that compiles a program of source files as a check.
+
+    Its result is discarded.
+    """
     file = _program(source)
     if jars(source) or not file:
         return ()

@@ -46,7 +46,10 @@ _PACKAGES = frozenset(
 
 
 def runtime(source: Source) -> tuple[DebianRuntime, str]:
-    """Return the requested PHP with its extensions, and the text for the log. BadSource lists the versions that exist."""
+    """Return the requested PHP with its extensions, and the text for the log.
+
+    BadSource lists the versions that exist.
+    """
     version, why = _version(source)
     found = extensions(source)
     words = f" with {', '.join(sorted(found))}" if found else ""
@@ -102,7 +105,10 @@ def installs(source: Source) -> tuple[Install, ...]:
 
 
 def web(source: Source) -> tuple[str, str]:
-    """Return the command that serves the app's folder, and the reason. BadSource: there is no page."""
+    """Return the command that serves the app's folder, and the reason.
+
+    BadSource: there is no page.
+    """
     for root in (*_ROOTS, ""):
         page = f"{root}/index.php".removeprefix("/")
         if page in source.files:

@@ -48,7 +48,10 @@ def of_lock(text: str, venv: str, place: str) -> Install:
 
 
 def without_lock(document: Mapping[str, Any], venv: str, place: str) -> Install:
-    """Return the step without a lock. `document` is the parsed Pipfile; uv resolves its packages."""
+    """Return the step without a lock.
+
+    `document` is the parsed Pipfile; uv resolves its packages.
+    """
     packages = document.get("packages", {})
     if not isinstance(packages, dict):
         raise BadSource("[packages] in the Pipfile is no table.", hint="pipenv install NAME writes a right one.")
@@ -66,7 +69,10 @@ def python_wish(document: Mapping[str, Any]) -> str:
 
 
 def is_stale(document: Mapping[str, Any], text: str) -> bool:
-    """Return whether Pipfile.lock was made from another Pipfile. The lock holds the hash of its Pipfile."""
+    """Return whether Pipfile.lock was made from another Pipfile.
+
+    The lock holds the hash of its Pipfile.
+    """
     stated = _json(text).get("_meta", {}).get("hash", {}).get("sha256", "")
     known = {"source", "requires", "packages", "dev-packages", "pipenv", "scripts"}
     content = {
@@ -95,7 +101,10 @@ def _install(commands: list[str], files: tuple[str, ...], texts: list[tuple[str,
 
 
 def _line(name: str, entry: Mapping[str, Any]) -> str:
-    """Return one package as a requirement line of pip. BadSource: its name or its source is not valid."""
+    """Return one package as a requirement line of pip.
+
+    BadSource: its name or its source is not valid.
+    """
     if not _NAME.fullmatch(name):
         raise BadSource(f"The Pipfile or its lock names {name!r}, which is no package.", hint="Correct the name.")
     extras = f"[{','.join(map(str, entry['extras']))}]" if entry.get("extras") else ""

@@ -59,7 +59,10 @@ def of_lock(document: dict[str, Any], python: str, venv: str, place: str) -> Ins
 
 
 def without_lock(text: str, python: str, venv: str, place: str) -> Install:
-    """Return the step without a lock. `text` is the content of pyproject.toml; uv resolves its main dependencies."""
+    """Return the step without a lock.
+
+    `text` is the content of pyproject.toml; uv resolves its main dependencies.
+    """
     lines = f"uv run --quiet --no-project --python {python} --with poetry-core=={_CORE} python {TEXTS}/lines.py > /tmp/wanted.txt"
     return Install(
         name="Dependencies",

@@ -71,7 +71,10 @@ def installs(source: Source, runtime: DebianRuntime) -> tuple[Install, ...]:
 
 
 def decides(source: Source) -> str:
-    """Return the file that determines the packages. A lock has precedence over its input. "" if there is no such file."""
+    """Return the file that determines the packages.
+
+    A lock has precedence over its input. "" if there is no such file.
+    """
     document = _pyproject(source)
     for file in PYTHON_LOCKS:
         if file in source.files and (file == "Pipfile.lock" or "pyproject.toml" in source.files):

@@ -24,7 +24,10 @@ _SERVERS = ("unicorn", "thin", "falcon", "webrick")  # tried after puma; falcon 
 
 
 def runtime(source: Source) -> tuple[DebianRuntime, str]:
-    """Return the requested Ruby, and the text for the log. BadSource lists the versions that exist."""
+    """Return the requested Ruby, and the text for the log.
+
+    BadSource lists the versions that exist.
+    """
     wish, where = _wish(source)
     if len(wish) > _LONGEST_WISH:
         raise BadSource(f"{where} is longer than any range of versions.", hint=f'Write for example "~> {_DEFAULT}".')

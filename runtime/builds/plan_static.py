@@ -1,4 +1,7 @@
-"""Plan a static site: its folder, the answer for unknown paths, and the stage of a Node.js build. Pure."""
+"""Plan a static site: its folder, the answer for unknown paths, and the stage of a Node.js build.
+
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,10 @@ def check(asked: Static) -> None:
 
 
 def folder(source: Source, asked: Static) -> str:
-    """Return the folder to serve of a source without a build, "" for all of it. BadSource: no such folder."""
+    """Return the folder to serve of a source without a build, "" for all of it.
+
+    BadSource: no such folder.
+    """
     if asked.folder:
         if not any(path.startswith(f"{asked.folder}/") for path in source.files):
             raise BadSource(f"[static] in slipway.toml names the folder {asked.folder}, which is not in the source.", hint="Correct it.")

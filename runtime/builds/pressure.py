@@ -1,5 +1,6 @@
-"""Decide which builds are frozen while the machine is short of memory, and when they continue. `decide` is pure.
+"""Decide which builds are frozen while the machine is short of memory, and when they continue.
 
+`decide` is pure.
 Memory pressure is the share of time in which some process waited for memory
 (PSI, https://docs.kernel.org/accounting/psi.html).
 On a kernel without PSI, the available memory decides.

@@ -1,4 +1,7 @@
-"""Parse a Procfile: process type to shell line. Pure. Format: https://devcenter.heroku.com/articles/procfile."""
+"""Parse a Procfile: process type to shell line.
+
+Pure. Format: https://devcenter.heroku.com/articles/procfile.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,9 @@ _EXAMPLE = "A line reads for example: web: gunicorn app:app"
 
 
 def parse(text: str) -> dict[str, str]:
-    """Return the process types in their order, each with its command. BadSource names the line with the error.
+    """Return the process types in their order, each with its command.
 
+    BadSource names the line with the error.
     Empty lines and lines starting with # are skipped.
     `release` is not a process: it is the command of the release phase.
     """

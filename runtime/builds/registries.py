@@ -40,7 +40,10 @@ _COMPOSER = re.compile(r"COMPOSER_(?:AUTH|CAFILE|DISABLE_NETWORK|MIRROR_PATH_REP
 
 
 def settings(tool: Tool, host: Mapping[str, str]) -> dict[str, str]:
-    """Return variables for `tool` from the host's variables and files, with credentials. HostLacks: a file is not readable."""
+    """Return variables for `tool` from the host's variables and files, with credentials.
+
+    HostLacks: a file is not readable.
+    """
     home = Path(host.get("HOME", "/root"))
     if tool is Tool.GO:
         file = Path(host.get("GOENV") or home / ".config/go/env")  # cmd/go, "go help environment"

@@ -1,4 +1,7 @@
-"""Install steps as values, and the key of a step's layer in the cache. Pure; the caller passes the bytes."""
+"""Install steps as values, and the key of a step's layer in the cache.
+
+Pure; the caller passes the bytes.
+"""
 
 from __future__ import annotations
 

@@ -102,7 +102,10 @@ class Workshop:
             return self.helper.call(code.read_files, tree=top, names=install.files)
 
     def _run(self, install: Install, place: Path, *, alone: bool, layers: tuple[Path, ...], inputs: Path, around: Surroundings) -> Path:
-        """Run the step in its container with the team's package cache. Without the cache if that becomes too large."""
+        """Run the step in its container with the team's package cache.
+
+        Without the cache if that becomes too large.
+        """
         if self.team_limits is not None:
             self.containers.set_team_limits(self.order.team, self.team_limits)
         order = replace(self.order, container_id=f"{self.order.container_id}-{self.steps}")

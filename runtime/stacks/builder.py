@@ -1,5 +1,6 @@
-"""Build stacks and language runtimes on first use. They are stored by the content of their definition, in several versions.
+"""Build stacks and language runtimes on first use.
 
+They are stored by the content of their definition, in several versions.
 This is trusted work of the platform: mmdebstrap, apt and npm run on the host, as root, with the
 host's own settings.
 No content of a team is ever built here. If two builds need the same stack at once, one builds it
@@ -57,7 +58,10 @@ _CHECKED_HASH, _UNCHECKED_HASH = (
 
 
 def ensure_stack(config: NodeConfig, store: Store, name: str = DEBIAN_13.name, progress: Progress = print) -> Image:
-    """Return the stack's newest version as an image of the store, and build it if it is missing. BadSource: unknown stack."""
+    """Return the stack's newest version as an image of the store, and build it if it is missing.
+
+    BadSource: unknown stack.
+    """
     version, layer = _stack(config, store, offer(config).stack(name), progress)
     foundation = Foundation(stack=name, runtimes=(), layers=1)
     settings = ImageConfig(
@@ -69,8 +73,9 @@ def ensure_stack(config: NodeConfig, store: Store, name: str = DEBIAN_13.name, p
 
 
 def ensure_runtime(config: NodeConfig, store: Store, runtime: Runtime | None, stack: Stack, progress: Progress = print) -> list[Layer]:
-    """Return the layers of a stack with a language runtime on it (or none), bottom first. Build missing layers.
+    """Return the layers of a stack with a language runtime on it (or none), bottom first.
 
+    Build missing layers.
     The packages are those of `stack`, also if the runtime was defined on another stack.
     BadStack: the stack is an image, to which no packages can be added.
     """
@@ -131,7 +136,10 @@ def rebuild(config: NodeConfig, store: Store, name: str, progress: Progress = pr
 
 
 def node_versions(config: NodeConfig) -> list[str]:
-    """Return every version of Node.js in the npm registry for this machine. The registry is queried at most once a day."""
+    """Return every version of Node.js in the npm registry for this machine.
+
+    The registry is queried at most once a day.
+    """
     remembered = config.cache / "node-versions.json"
     document = journal.read_json(remembered)
     if document is None or time.time() - document["at"] > _A_DAY:
@@ -180,7 +188,10 @@ def _kept(
     *,
     anew: bool = False,
 ) -> tuple[Version, Layer]:
-    """Return the newest version. If there is none (or with `anew`), build it in a temporary folder, and record it."""
+    """Return the newest version.
+
+    If there is none (or with `anew`), build it in a temporary folder, and record it.
+    """
     if not anew and (found := newest(config, store, identity)):
         return found
     with _turn(config.locks / f"stack-{identity[:16]}"):

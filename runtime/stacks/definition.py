@@ -15,7 +15,10 @@ PYTHON = {one.name.removeprefix("python-"): one for file in SHIPPED for one in f
 
 
 def stack_of(runtime: Runtime | None) -> Stack:
-    """Return the stack of a language. For Node.js, and without a language, it is the default stack."""
+    """Return the stack of a language.
+
+    For Node.js, and without a language, it is the default stack.
+    """
     return runtime.stack if isinstance(runtime, DebianRuntime) else DEBIAN_13
 
 

@@ -1,5 +1,6 @@
-"""Read unpacked layers for the verdict on an upgrade. Layers are given topmost first; no link in them is followed.
+"""Read unpacked layers for the verdict on an upgrade.
 
+Layers are given topmost first; no link in them is followed.
 Some of them belong to a tenant, so this runs in a confined helper.
 """
 

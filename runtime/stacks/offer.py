@@ -38,7 +38,10 @@ class Offer:
 
 
 def offer(config: NodeConfig) -> Offer:
-    """Read the files, so that a new file is used from the next build on. BadStack names a file that is not readable."""
+    """Read the files, so that a new file is used from the next build on.
+
+    BadStack names a file that is not readable.
+    """
     files = {file.stack.name: file for file in SHIPPED}
     files |= {file.stack.name: file for file in _own(config)}
     of_files = (one for file in files.values() for one in file.languages)

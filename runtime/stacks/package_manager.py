@@ -14,7 +14,10 @@ NPM_OFFERED = ("9.9.4", "11.21.2")  # in addition to the npm of every Node.js he
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackageManager:
-    """A tool that installs packages of Node.js. It is in /opt/NAME, its commands in /usr/local/bin."""
+    """A tool that installs packages of Node.js.
+
+    It is in /opt/NAME, its commands in /usr/local/bin.
+    """
 
     tool: str  # npm, pnpm, yarn or corepack
     version: str

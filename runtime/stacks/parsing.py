@@ -1,4 +1,7 @@
-"""Parse a stack file (TOML) to values. Pure. Every error names the file and the key (docs/stacks.md has the format)."""
+"""Parse a stack file (TOML) to values.
+
+Pure. Every error names the file and the key (docs/stacks.md has the format).
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,10 @@ class StackFile:
 
 
 def parse(text: str, file: str) -> StackFile:
-    """Parse a file; `file` is its name, `NAME.toml`. BadStack: not TOML, an unknown key, or a value that is not valid."""
+    """Parse a file; `file` is its name, `NAME.toml`.
+
+    BadStack: not TOML, an unknown key, or a value that is not valid.
+    """
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -1,4 +1,7 @@
-"""Definitions of stacks and language runtimes, as values. Pure: a definition's content is its identity."""
+"""Definitions of stacks and language runtimes, as values.
+
+Pure: a definition's content is its identity.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,10 @@ class Stack:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DebianRuntime:
-    """A language runtime or server as packages on top of a stack. The layer has the files that they add."""
+    """A language runtime or server as packages on top of a stack.
+
+    The layer has the files that they add.
+    """
 
     name: str
     stack: Stack
@@ -43,7 +49,10 @@ class DebianRuntime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeRuntime:
-    """Node.js and npm from the packages of the npm registry, in /opt/node. They are the same on every stack."""
+    """Node.js and npm from the packages of the npm registry, in /opt/node.
+
+    They are the same on every stack.
+    """
 
     version: str
     npm: str

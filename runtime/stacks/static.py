@@ -1,5 +1,6 @@
-"""The server of static sites: nginx, with the rules for a folder of files. A site needs no rules of its own. Pure: text only.
+"""The server of static sites: nginx, with the rules for a folder of files.
 
+A site needs no rules of its own. Pure: text only.
 Unknown paths get 404.html, or the page of a single-page app if the app is one.
 A file whose name has a hash of its content never changes, so browsers may cache it for a year.
 Browsers revalidate a page at each request. Files that `compress` has compressed are sent without

@@ -1,5 +1,6 @@
-"""Decide whether an image's upper layers work on a newer version of the layers below. Pure: takes two inventories, returns reasons.
+"""Decide whether an image's upper layers work on a newer version of the layers below.
 
+Pure: takes two inventories, returns reasons.
 The upper layers were made on the old foundation. They may hold programs linked with its
 libraries, modules for its language,
 and changed copies of its files.

@@ -60,7 +60,10 @@ def versions(config: NodeConfig) -> list[Version]:
 
 
 def newest(config: NodeConfig, store: Store, identity: str) -> tuple[Version, Layer] | None:
-    """Return the version that builds use now, and mark it as used. A version without a layer in the store is ignored."""
+    """Return the version that builds use now, and mark it as used.
+
+    A version without a layer in the store is ignored.
+    """
     for one in versions(config):
         if one.identity == identity and (layer := store.layer(one.diff_id)) is not None:
             mark(one.record)
@@ -69,7 +72,10 @@ def newest(config: NodeConfig, store: Store, identity: str) -> tuple[Version, La
 
 
 def record(config: NodeConfig, name: str, identity: str, layer: Layer, environment: Mapping[str, str], *, now: float) -> Version:
-    """Record that a layer was built. If the same layer is built again, it becomes the newest one."""
+    """Record that a layer was built.
+
+    If the same layer is built again, it becomes the newest one.
+    """
     path = config.cache / "stacks" / f"{hashlib.sha256(f'{identity} {layer.diff_id}'.encode()).hexdigest()}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     told = {"name": name, "identity": identity, "diff_id": layer.diff_id, "built_at": now, "environment": dict(environment)}

@@ -30,7 +30,10 @@ class Account:
 
 
 def account(text: str, read: Read, of: Place) -> Account:
-    """Return the account that USER means: `name`, `uid`, `name:group`, `uid:gid`. BadSource: the image has no such name."""
+    """Return the account that USER means: `name`, `uid`, `name:group`, `uid:gid`.
+
+    BadSource: the image has no such name.
+    """
     user, colon, group = text.partition(":")
     rows = _rows(read, "etc/passwd")
     row = next((one for one in rows if len(one) > 5 and (one[0] == user or (user.isdigit() and one[2] == user))), None)
@@ -46,7 +49,10 @@ def account(text: str, read: Read, of: Place) -> Account:
 
 
 def owner(text: str, read: Read, of: Place) -> Account:
-    """Return the account that --chown means. It is like USER, but a single number is also the group's number."""
+    """Return the account that --chown means.
+
+    It is like USER, but a single number is also the group's number.
+    """
     user, colon, group = text.partition(":")
     if user.isdigit() and not (colon and group):
         return Account(uid=_number(user, of), gid=_number(user, of))

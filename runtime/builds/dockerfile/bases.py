@@ -37,7 +37,10 @@ class Bases:
         self._config, self._store, self._log, self._resolve = config, store, log, resolve
 
     def find(self, name: str, of: Instruction) -> tuple[list[Layer], ImageConfig]:
-        """Return the layers, bottom first, and the configuration. BadSource: no image has that name."""
+        """Return the layers, bottom first, and the configuration.
+
+        BadSource: no image has that name.
+        """
         offered = offer(self._config)
         if name in offered.stacks:
             image = ensure_stack(self._config, self._store, name, self._log)

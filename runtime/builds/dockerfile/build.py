@@ -55,8 +55,9 @@ def build(
     resolve: Resolve,
     declared: Mapping[str, str],
 ) -> Made:
-    """Build the Dockerfile `text` with all of `source` as its context. Only `helper` reads the source.
+    """Build the Dockerfile `text` with all of `source` as its context.
 
+    Only `helper` reads the source.
     `declared` has process types in addition to the image's own. BadSource names its line,
     BuildFailed the failed step.
     """

@@ -42,7 +42,10 @@ class Copying:
     _inodes: dict[tuple[int, int], str] = field(default_factory=dict)
 
     def put(self, item: Item, destination: str, *, into_folder: bool) -> None:
-        """Copy an item. A folder's content is copied to `destination`; a file into that folder, or to that name."""
+        """Copy an item.
+
+        A folder's content is copied to `destination`; a file into that folder, or to that name.
+        """
         if item.below:
             destination = f"{destination.rstrip('/')}/{item.below}"
             into_folder = True

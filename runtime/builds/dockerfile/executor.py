@@ -1,4 +1,7 @@
-"""Build a Dockerfile: the stages that its last one needs, step by step. The cache or a step provides each layer."""
+"""Build a Dockerfile: the stages that its last one needs, step by step.
+
+The cache or a step provides each layer.
+"""
 
 from __future__ import annotations
 
@@ -276,7 +279,10 @@ class Executor:
         return reader(self._paths(state), self.helper)
 
     def _stored(self, upper: Path) -> Layer:
-        """Store the writable layer of a copy. A folder's time is the time of the copy, so it is replaced."""
+        """Store the writable layer of a copy.
+
+        A folder's time is the time of the copy, so it is replaced.
+        """
         with self.helper.tree(upper, writable=True) as top:
             self.helper.call(work.forget_times, top=top, after=self._since, instead=_FOLDER_TIME)
         return self.store.add_layer(upper, move=True, team=self.job.team)

@@ -1,4 +1,7 @@
-"""Find the files that a COPY or ADD names: patterns, --exclude, --parents. Copies nothing. Runs in a confined helper."""
+"""Find the files that a COPY or ADD names: patterns, --exclude, --parents.
+
+Copies nothing. Runs in a confined helper.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,10 @@ from runtime.builds.dockerfile.tree import Tree
 
 
 def find(one: Instruction, asked: Wanted, tree: Tree, excluded: Sequence[str]) -> list[Item]:
-    """Return the items that match the patterns. BadSource: a pattern leads out, or nothing matches."""
+    """Return the items that match the patterns.
+
+    BadSource: a pattern leads out, or nothing matches.
+    """
     where = "the image it comes from" if one.flag("from") else "the build context"
     found: list[Item] = []
     for pattern in asked.patterns:

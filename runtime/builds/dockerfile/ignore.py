@@ -1,4 +1,7 @@
-"""The build context: the unpacked source without the files in .dockerignore. Each file's digest is computed at most once."""
+"""The build context: the unpacked source without the files in .dockerignore.
+
+Each file's digest is computed at most once.
+"""
 
 from __future__ import annotations
 

@@ -36,7 +36,10 @@ def chain(layers: Iterable[Layer]) -> str:
 
 
 def step_key(what: str, parent: str, team: int | None, inputs: Mapping[str, object]) -> str:
-    """Return 64 hex digits. `team` is None if all inputs of the step are declared; then others may share it."""
+    """Return 64 hex digits.
+
+    `team` is None if all inputs of the step are declared; then others may share it.
+    """
     document = {"dockerfile": _REVISION, "what": what, "parent": parent, "team": team, "inputs": dict(inputs)}
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()
 

@@ -1,4 +1,7 @@
-"""RUN: one container of the team with the mounts of --mount. Its writable layer is the step's layer."""
+"""RUN: one container of the team with the mounts of --mount.
+
+Its writable layer is the step's layer.
+"""
 
 from __future__ import annotations
 
@@ -117,7 +120,10 @@ class RunStep:
     kernel: Kernel
 
     def run(self, log: Callable[[str], None], cancelled: Callable[[], bool]) -> Layer:
-        """Return the layer of its changes. BuildFailed names the line; the log then has its output."""
+        """Return the layer of its changes.
+
+        BuildFailed names the line; the log then has its output.
+        """
         of = self.asked.of
         with ExitStack() as stack:
             spec, caches = self._spec(stack)
@@ -215,8 +221,9 @@ class RunStep:
         return spec, caches
 
     def _show(self, lent: Lent, number: int, stack: ExitStack, *, writable: bool) -> Path:
-        """Return a place where the container runtime finds the content of a bind mount. Writes to it are discarded.
+        """Return a place where the container runtime finds the content of a bind mount.
 
+        Writes to it are discarded.
         The name comes from a tenant, so the kernel resolves it only inside the union. Its target
         is mounted by descriptor.
         """

@@ -1,4 +1,7 @@
-"""Apply instructions that only change how the image runs. Pure: takes and returns a configuration."""
+"""Apply instructions that only change how the image runs.
+
+Pure: takes and returns a configuration.
+"""
 
 from __future__ import annotations
 

@@ -58,14 +58,20 @@ class Recipe:
 
 
 def platform_arguments(machine: str) -> dict[str, str]:
-    """Return the arguments that BuildKit predefines. `machine` is the name that uname(2) returns."""
+    """Return the arguments that BuildKit predefines.
+
+    `machine` is the name that uname(2) returns.
+    """
     architecture = _ARCHITECTURES.get(machine, machine)
     one = {"PLATFORM": f"linux/{architecture}", "OS": "linux", "ARCH": architecture, "VARIANT": ""}
     return {f"{side}{name}": value for side in ("TARGET", "BUILD") for name, value in one.items()}
 
 
 def divide(script: Script, given: Mapping[str, str], machine: str) -> Recipe:
-    """Return the stages. BadSource: no FROM, an instruction before it, or a stage that refers to itself or a later one."""
+    """Return the stages.
+
+    BadSource: no FROM, an instruction before it, or a stage that refers to itself or a later one.
+    """
     platform = platform_arguments(machine)
     arguments: dict[str, str] = {}
     groups: list[list[Instruction]] = []

@@ -95,7 +95,10 @@ def parse(data: bytes | str) -> Script:
 
 
 def trigger(onbuild: Instruction, text: str, escape: str) -> Instruction:
-    """Return the instruction of an ONBUILD. BadSource: none, several, or one that ONBUILD does not allow."""
+    """Return the instruction of an ONBUILD.
+
+    BadSource: none, several, or one that ONBUILD does not allow.
+    """
     try:
         parsed = parse_dockerfile_ast(f"# escape={escape}\n{text}\n")
     except (ValueError, RecursionError, IndexError) as error:

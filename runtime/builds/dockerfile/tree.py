@@ -27,7 +27,10 @@ class Tree:
     moments: bool = False  # its times have no meaning: derive them from the content
 
     def place(self, name: str, *, follow: bool = True) -> str:
-        """Return the name with its links followed inside the tree (as chroot would). BadSource: links in a circle."""
+        """Return the name with its links followed inside the tree (as chroot would).
+
+        BadSource: links in a circle.
+        """
         try:
             return self.root.resolve(name, follow_last=follow)
         except LinksInCircle:
@@ -86,7 +89,10 @@ class Tree:
                 yield f"{prefix}{found.path}"
 
     def walk(self, name: str) -> Iterator[Found]:
-        """Yield the visible entries below a folder, each folder before its content. Paths are relative to `name`."""
+        """Yield the visible entries below a folder, each folder before its content.
+
+        Paths are relative to `name`.
+        """
         outer = self.place(name)
         skipped: set[str] = set()
         with self.root.subfolder(outer) as top:
@@ -109,7 +115,10 @@ def _is_wild(part: str) -> bool:
 
 
 def wildcard(part: str) -> re.Pattern[str]:
-    """Return one path component of Go's filepath.Match as an expression. BadSource: an open bracket."""
+    """Return one path component of Go's filepath.Match as an expression.
+
+    BadSource: an open bracket.
+    """
     out, at = "", 0
     while at < len(part):
         mark = part[at]

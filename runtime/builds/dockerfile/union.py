@@ -1,4 +1,7 @@
-"""The union of layers as a detached file tree to copy into and out of. It ends with the process that holds it."""
+"""The union of layers as a detached file tree to copy into and out of.
+
+It ends with the process that holds it.
+"""
 
 from __future__ import annotations
 
