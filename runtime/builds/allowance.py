@@ -1,15 +1,21 @@
-"""How long a build may still take. While it is frozen its time stands still, within reason: a build must end some day."""
+"""Time limit of a build.
+
+Time in which the build is frozen does not count, up to FROZEN_MOST: a build must end at some time.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 
-FROZEN_MOST = 1800.0  # seconds in all that do not count
+FROZEN_MOST = 1800.0  # seconds in total that do not count
 
 
 class Allowance:
-    """Begins to count when it is made. What happens to it is said in `log`."""
+    """The time that a build has left, from the creation of this object.
+
+    Events are written with `log`.
+    """
 
     def __init__(self, seconds: float, log: Callable[[str], None], *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock, self._log = clock, log
@@ -18,15 +24,15 @@ class Allowance:
         self._credit = FROZEN_MOST
 
     def left(self) -> float:
-        """Seconds; 0 when it is used up."""
+        """Return the seconds that are left; 0 when the time is used up."""
         standing = min(self._clock() - self._frozen_at, self._credit) if self._frozen_at is not None else 0.0
         return max(self._deadline + standing - self._clock(), 0.0)
 
     def is_over(self) -> bool:
         return self.left() <= 0
 
-    def freeze(self, frozen: bool) -> None:  # what a container says of itself
-        """The build was frozen, or goes on."""
+    def freeze(self, frozen: bool) -> None:  # called with the state that the container reports
+        """Record that the build was frozen, or continues."""
         if frozen and self._frozen_at is None:
             self._frozen_at = self._clock()
             self._log("This machine is short of memory: the build is frozen until there is more. Apps go first.")

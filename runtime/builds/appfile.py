@@ -1,6 +1,8 @@
-"""What an app's file says, as values: `slipway.toml`, or `app.json` as Heroku and Dokku have it. Pure.
+"""Values of an app's manifest: `slipway.toml`, or `app.json` in the format of Heroku and Dokku.
 
-docs/manifest.md has every key. Nothing is decided here: what a team may have, what is set already, what runs when is others'.
+Pure.
+docs/manifest.md describes every key. These values decide nothing.
+Other modules decide what a team may use, what is already set, and what runs when.
 """
 
 from __future__ import annotations
@@ -13,12 +15,12 @@ from runtime.health import HealthCheck
 from runtime.quantities import Bytes, Millicores
 
 TOML, JSON = "slipway.toml", "app.json"
-LARGEST = 64 * 2**10  # bytes; far more than anyone writes by hand
+LARGEST = 64 * 2**10  # bytes; far more than a manifest written by hand
 MINUTE, HOUR = 60.0, 3600.0
 
 
 class Overlap(StrEnum):
-    """What becomes of a run that is due while the last one goes on."""
+    """The action for a run that is due while the last run continues."""
 
     SKIP = "skip"
     ALLOW = "allow"
@@ -27,7 +29,7 @@ class Overlap(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sizes:
-    """What one instance may use; None where the file does not say."""
+    """The resources that one instance may use; None where the file does not specify them."""
 
     cpu: Millicores | None = None
     memory: Bytes | None = None
@@ -35,7 +37,7 @@ class Sizes:
     pids: int | None = None
 
     def over(self, others: Sizes) -> Sizes:
-        """These, and `others` where these say nothing."""
+        """Return these values, with those of `others` where these are None."""
         return Sizes(
             cpu=others.cpu if self.cpu is None else self.cpu,
             memory=others.memory if self.memory is None else self.memory,
@@ -46,7 +48,7 @@ class Sizes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Process:
-    """One process type. Without a command it is the Procfile's, or the code's."""
+    """One process type. If `command` is empty, the Procfile or the code gives the command."""
 
     command: str = ""
     count: int | None = None
@@ -55,17 +57,20 @@ class Process:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variable:
-    """A config var the app wants: with a default, with a secret drawn once, or by a person."""
+    """A config var of the app.
+
+    It has a default, or a secret generated once, or a person sets it.
+    """
 
     value: str | None = None
-    digits: int = 0  # hexadecimal, of a secret; 0 for none
+    digits: int = 0  # number of hexadecimal digits of a secret; 0 if there is none
     required: bool = False
     description: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Script:
-    """What runs once, in an instance of its own."""
+    """A command that runs once, in its own instance."""
 
     command: str = ""
     timeout: float = 20 * MINUTE
@@ -73,7 +78,7 @@ class Script:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CronJob:
-    """What runs by the clock. `schedule` is five fields of crontab(5)."""
+    """A scheduled command. `schedule` is five fields of crontab(5)."""
 
     name: str
     schedule: str
@@ -86,7 +91,7 @@ class CronJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Building:
-    """How it wants to be built."""
+    """The build settings of the app."""
 
     builder: str = ""
     dockerfile: str = ""
@@ -95,7 +100,10 @@ class Building:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Static:
-    """How a static site wants to be served. `folder` is "" where the builder is to find it, else without a slash at its end."""
+    """The settings of a static site.
+
+    `folder` has no slash at its end; it is "" where the builder has to find the folder.
+    """
 
     folder: str = ""
     single_page: bool = False
@@ -103,11 +111,11 @@ class Static:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppFile:
-    """All of it. `file` is "" where the source has none."""
+    """The whole manifest. `file` is "" where the source has none."""
 
     file: str = ""
     processes: Mapping[str, Process] = field(default_factory=dict)
-    limits: Sizes = field(default_factory=Sizes)  # of process types that are not among these
+    limits: Sizes = field(default_factory=Sizes)  # of process types that are not in `processes`
     variables: Mapping[str, Variable] = field(default_factory=dict)
     release: Script = field(default_factory=Script)
     postdeploy: Script = field(default_factory=Script)
@@ -118,7 +126,7 @@ class AppFile:
     notes: tuple[str, ...] = ()  # for the build log
 
     def covering(self, names: Collection[str]) -> AppFile:
-        """With the limits for these process types too, which a Procfile or the code named."""
+        """Return the manifest with the limits for these process types too, which a Procfile or the code named."""
         if self.limits == Sizes():
             return self
         others = {name: Process(sizes=self.limits) for name in names if name not in self.processes and name != "release"}
@@ -126,6 +134,9 @@ class AppFile:
 
     @property
     def commands(self) -> dict[str, str]:
-        """Process types and release phase that the file gives a command, to it: they win over a Procfile's."""
+        """Return the commands of the process types and of the release phase that the file specifies.
+
+        They have precedence over those of a Procfile.
+        """
         found = {name: process.command for name, process in self.processes.items() if process.command}
         return {**found, **({"release": self.release.command} if self.release.command else {})}

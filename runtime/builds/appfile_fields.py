@@ -1,4 +1,7 @@
-"""One table of an app's file, its values read as what they should be. Every refusal names the file, the key and the remedy. Pure."""
+"""Read and validate the values of one table of a manifest.
+
+Every error names the file, the key and the remedy. Pure.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,7 @@ Choice = TypeVar("Choice", bound=StrEnum)
 
 
 class Table:
-    """A table at `place` ("" for the file itself)."""
+    """A table at the path `place` ("" for the file itself)."""
 
     def __init__(self, file: str, place: str, values: Mapping[str, object]) -> None:
         self.file, self.place, self.values = file, place, values
@@ -45,15 +48,15 @@ class Table:
         return key in self.values
 
     def wrong(self, key: str, what: str, hint: str) -> BadSource:
-        """The refusal of one key."""
+        """Return the error for one key."""
         return BadSource(f"{self.file}: {self._path(key)} {what}.", hint=hint)
 
     def unknown(self, known: Iterable[str]) -> list[str]:
-        """Keys that are none of these."""
+        """Return the keys that are not among `known`."""
         return sorted(self.values.keys() - set(known))
 
     def only(self, known: Iterable[str]) -> None:
-        """BadSource for a key that is none of these, with the nearest that is."""
+        """Raise BadSource for a key that is not among `known`, with the most similar key that is."""
         names = list(known)
         for key in self.unknown(names):
             near = difflib.get_close_matches(key, names, n=1)
@@ -61,13 +64,13 @@ class Table:
             raise self.wrong(key[:60], "is not a known key", hint)
 
     def text(self, key: str, default: str = "", *, most: int = 1000) -> str:
-        """A string."""
+        """Return a string."""
         if key not in self.values:
             return default
         return self._text(key, self.values[key], most)
 
     def command(self, key: str) -> str:
-        """A shell line."""
+        """Return a shell line."""
         line = self.text(key, most=LONGEST_COMMAND).strip()
         if key in self.values and not line:
             raise self.wrong(key, "is empty", "Give it a shell line, or leave the key out.")
@@ -76,21 +79,21 @@ class Table:
         return line
 
     def flag(self, key: str, default: bool = False) -> bool:
-        """True or false."""
+        """Return true or false."""
         found = self.values.get(key, default)
         if not isinstance(found, bool):
             raise self.wrong(key, f"is {_shown(found)}", "Write true or false.")
         return found
 
     def whole(self, key: str, default: int, *, least: int, most: int) -> int:
-        """A whole number."""
+        """Return a whole number."""
         found = self.values.get(key, default)
         if not isinstance(found, int) or isinstance(found, bool) or not least <= found <= most:
             raise self.wrong(key, f"is {_shown(found)}", f"Write a whole number from {least} to {most}.")
         return found
 
     def seconds(self, key: str, default: float, *, least: float, most: float) -> float:
-        """A duration: a number of seconds, or a text with a unit."""
+        """Return a duration in seconds: the file has a number of seconds, or a text with a unit."""
         found = self.values.get(key, default)
         match = _DURATION.fullmatch(found.strip()) if isinstance(found, str) else None
         if match is not None:
@@ -102,7 +105,7 @@ class Table:
         return float(found)
 
     def choice(self, key: str, kind: type[Choice], default: Choice) -> Choice:
-        """One of a few words."""
+        """Return one of the values of `kind`."""
         found = self.values.get(key, default)
         try:
             return kind(found)  # type: ignore[arg-type]  # anything else is a ValueError, or for what cannot be hashed a TypeError
@@ -110,22 +113,22 @@ class Table:
             raise self.wrong(key, f"is {_shown(found)}", f"Write one of {', '.join(kind)}.") from None
 
     def sizes(self) -> Sizes:
-        """`cpu`, `memory`, `disk` and `pids`, as far as they are there."""
+        """Return `cpu`, `memory`, `disk` and `pids`; None for each that is missing."""
         pids = self.whole("pids", 128, least=8, most=2**31 - 1) if "pids" in self else None
         return Sizes(cpu=self._cpu(), memory=self._size("memory", 32 * 2**20), disk=self._size("disk", 16 * 2**20), pids=pids)
 
     def table(self, key: str) -> Table:
-        """A table within; an empty one where there is none."""
+        """Return a nested table; an empty table if there is none."""
         return self._table(key, self.values.get(key, {}))
 
     def named_tables(self, key: str) -> Iterator[tuple[str, Table]]:
-        """The tables within a table, by name."""
+        """Yield the name and the value of each table within a table."""
         outer = self.table(key)
         for name, value in outer.values.items():
             yield name, outer._table(name, value)
 
     def tables(self, key: str, *, most: int) -> Iterator[Table]:
-        """A list of tables."""
+        """Yield the tables of a list."""
         found = self.values.get(key, [])
         if not isinstance(found, list) or len(found) > most:
             raise self.wrong(
@@ -135,7 +138,10 @@ class Table:
             yield self._table(f"{key} number {number}", value)
 
     def path(self, key: str) -> str:
-        """A file or folder of the source, without a slash at its end; "" where there is none, or it is the top."""
+        """Return the path of a file or folder of the source, without a slash at its end.
+
+        The path is "" if the key is missing, or names the top of the source.
+        """
         text = self.text(key, most=500)
         parts = [part for part in text.split("/") if part not in ("", ".")]
         if text.startswith("/") or ".." in parts or "\n" in text:
@@ -143,14 +149,14 @@ class Table:
         return "/".join(parts)
 
     def health_path(self, key: str) -> str:
-        """What a GET asks for."""
+        """Return the path that a GET of the health check requests."""
         path = self.text(key, "/")
         if not re.fullmatch(r"/[!-~]{0,199}", path):
             raise self.wrong(key, f"is {_shown(path)}", "Write it like /healthz: a slash first, no spaces, at most 200 characters.")
         return path
 
     def schedule(self, key: str) -> str:
-        """Five fields of crontab(5)."""
+        """Return five fields of crontab(5)."""
         text = self.text(key, most=300).strip()
         if not text:
             raise self.wrong(key, "is missing", 'Write for example "*/15 * * * *" or "@daily".')
@@ -162,7 +168,12 @@ class Table:
             next(CronSim(line, datetime(2024, 1, 1, tzinfo=UTC)))
         except StopIteration:
             raise self.wrong(key, f"{_shown(text)} never comes", "Correct the day and the month.") from None
-        except (CronSimError, AssertionError, TypeError, ValueError) as error:  # the last three: its mixtures of L, # and steps
+        except (
+            CronSimError,
+            AssertionError,
+            TypeError,
+            ValueError,
+        ) as error:  # cronsim raises the last three for some combinations of L, # and steps
             why = f": {str(error)[:1].lower()}{str(error)[1:]}" if isinstance(error, CronSimError) else ""
             raise self.wrong(
                 key, f"{_shown(text)} is no schedule{why}", 'Write minute, hour, day, month, weekday: "0 7 * * MON-FRI".'
@@ -170,7 +181,7 @@ class Table:
         return line
 
     def timezone(self, key: str) -> str:
-        """A name of the time zone database."""
+        """Return a name of the time zone database."""
         name = self.text(key, "UTC", most=100)
         try:
             zoneinfo.ZoneInfo(name)
@@ -179,7 +190,7 @@ class Table:
         return name
 
     def variable_name(self, name: str) -> str:
-        """A config var's name."""
+        """Return the name of a config var if it is valid."""
         if not VARIABLE.fullmatch(name):
             hint = "Use letters, digits and underscores, no digit first, at most 128 of them."
             raise self.wrong(name[:60], "cannot be the name of a config var", hint)
@@ -188,7 +199,7 @@ class Table:
         return name
 
     def process_name(self, name: str) -> str:
-        """A process type's or job's name."""
+        """Return the name of a process type or job if it is valid."""
         if not NAME.fullmatch(name):
             raise self.wrong(name[:60], "cannot be a name", "Use up to 63 letters, digits, - and _, not at the ends.")
         return name
@@ -232,7 +243,7 @@ class Table:
 
 
 def _shown(value: object) -> str:
-    """A value as a refusal quotes it."""
+    """Return a value as an error message quotes it."""
     match value:
         case None:
             return "missing"

@@ -1,6 +1,9 @@
-"""`app.json` read as Heroku (devcenter.heroku.com/articles/app-json-schema) and Dokku (dokku.com/docs/appendices/file-formats/app-json) have it.
+"""Read `app.json` in the format of Heroku and Dokku. Pure.
 
-It is other platforms' file too: what has no meaning here is left out, with a note. What has one and is wrong is a mistake. Pure.
+Heroku: devcenter.heroku.com/articles/app-json-schema
+Dokku: dokku.com/docs/appendices/file-formats/app-json
+Other platforms use the same file. So keys without a meaning here are ignored, with a note.
+A key that has a meaning and a wrong value is an error.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ _SILENT = ("$schema", "name", "description", "keywords", "repository", "website"
 _READ = ("formation", "env", "scripts", "healthchecks", "cron")
 _MIB = 2**20
 _SMALL = Sizes(memory=Bytes(512 * _MIB))
-_HEROKU = {  # by names without private- and shield-
+_HEROKU = {  # keys are without the prefixes private- and shield-
     "free": _SMALL,
     "eco": _SMALL,
     "hobby": _SMALL,
@@ -35,7 +38,7 @@ _POLICIES = {"forbid": Overlap.SKIP, "allow": Overlap.ALLOW, "replace": Overlap.
 
 
 def read(text: str) -> AppFile:
-    """BadSource names the line or the key."""
+    """Return the manifest. BadSource names the line or the key."""
     try:
         document = json.loads(text)
     except RecursionError:
@@ -62,7 +65,7 @@ def _left_out(table: Table, key: str) -> str:
 
 
 def _quiet(text: str) -> str:
-    """A name out of the file, as a line of a log takes it."""
+    """Return a name from the file in a form that is safe for a line of a log."""
     return re.sub(r"[^ -~]", "?", text)[:60]
 
 
@@ -105,7 +108,10 @@ def _variable(table: Table, name: str, notes: list[str]) -> Variable:
 
 
 def _scalar(table: Table, key: str) -> str:
-    """Numbers and booleans stand in many files, though strings are asked for."""
+    """Return a value as text.
+
+    Many files have numbers and booleans, although the format requires strings.
+    """
     match table.values[key]:
         case bool() as flag:
             return "true" if flag else "false"
@@ -124,7 +130,7 @@ def _postdeploy(top: Table, notes: list[str]) -> Script:
 
 
 def _health(top: Table) -> HealthCheck | None:
-    """The one of `web` that says when it may have traffic."""
+    """Return the check of `web` that decides when an instance may receive traffic."""
     checks = list(top.table("healthchecks").tables("web", most=20))
     chosen = next((one for one in checks if one.values.get("type") in ("startup", "readiness")), checks[0] if checks else None)
     if chosen is None:
@@ -143,7 +149,7 @@ def _health(top: Table) -> HealthCheck | None:
 
 
 def _words(table: Table) -> tuple[str, ...]:
-    """Dokku writes a command as a list of words."""
+    """Return the words of a command, which Dokku writes as a list."""
     words = table.values["command"]
     if not isinstance(words, list):
         line = table.command("command")
@@ -174,7 +180,7 @@ def _crons(top: Table, notes: list[str]) -> tuple[CronJob, ...]:
 
 
 def _names(wished: str, number: int, taken: Mapping[str, object]) -> Iterator[str]:
-    """The name of its own, or one by its number that nobody has yet."""
+    """Yield the job's own name, then names by its number that are not yet used."""
     if wished and wished not in taken:
         yield wished
     candidates = (f"cron-{one}" for one in range(number, number + MOST_CRONS + 1))

@@ -1,4 +1,4 @@
-"""Which of an app's files counts, and reading it: bytes in, one value out. Pure."""
+"""Choose and parse an app's manifest (slipway.toml or app.json). Pure: no I/O."""
 
 from __future__ import annotations
 
@@ -10,12 +10,16 @@ from runtime.builds.appfile import JSON, LARGEST, TOML, AppFile
 from runtime.errors import BadSource
 from runtime.quantities import Bytes
 
-_READERS = {TOML: appfile_toml.read, JSON: appfile_json.read}  # the first that is there counts
+_READERS = {TOML: appfile_toml.read, JSON: appfile_json.read}  # the first that exists has precedence
 NAMES = tuple(_READERS)
 
 
 def read(files: Mapping[str, bytes]) -> AppFile:
-    """`files` are those of NAMES that the source has, or as much of each as shows that it is too large. BadSource and nothing else."""
+    """Return the manifest. Raise only BadSource.
+
+    `files` has those of NAMES that the source has, by name.
+    Of a file that is too large, it has at least as many bytes as show that.
+    """
     name = next((name for name in NAMES if name in files), None)
     if name is None:
         return AppFile()

@@ -1,4 +1,4 @@
-"""`slipway.toml` read: a key that is not ours is a mistake. Pure."""
+"""Read `slipway.toml`. An unknown key is an error. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TOP = ("processes", "limits", "env", "release", "postdeploy", "health", "cron",
 
 
 def read(text: str) -> AppFile:
-    """BadSource names the line or the key."""
+    """Return the manifest. BadSource names the line or the key."""
     try:
         document = tomllib.loads(text)
     except RecursionError:

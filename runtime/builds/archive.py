@@ -1,8 +1,9 @@
 """Unpack a source without trusting it: names, links, modes, sizes and counts are checked before anything is written.
 
-What an archive is, its bytes decide; a name that says otherwise is an error, since one of both is a mistake. The unpacked tree
-holds folders, regular files and links that stay inside, with the modes of the archive but for setuid and sticky bits, owned by root. Nothing is ever written through a
-link. Memory use does not grow with the sizes inside the archive. Runs in a confined helper.
+The content decides the type of an archive. A name with another type is an error, since one of them is wrong.
+The unpacked tree holds folders, regular files and links that stay inside. All are owned by root.
+They have the modes of the archive, without setuid and sticky bits. Nothing is ever written through a link.
+Memory use does not grow with the sizes inside the archive. Runs in a confined helper.
 """
 
 from __future__ import annotations
@@ -24,17 +25,17 @@ from runtime.trees.folder import Folder
 from runtime.trees.plain import Source
 from runtime.trees.tar import Kind, Member, TarDamaged, TarLimits, TarReader, TarTooLarge
 
-MAX_BYTES = 1 << 30  # unpacked
+MAX_BYTES = 1 << 30  # after unpacking
 MAX_ENTRIES = 50_000
-_MAX_DIRECTORY = 32 << 20  # of a zip's central directory, which is read whole
+_MAX_DIRECTORY = 32 << 20  # of a zip's central directory, which zipfile reads as a whole
 _MAX_NAME, _MAX_PATH, _MAX_DEPTH = 255, 2048, 64
 _CHUNK = 1 << 18
-_MOST_LINKS = 40  # as the kernel
+_MOST_LINKS = 40  # as in the kernel
 _TAR_LIMITS = TarLimits(name_bytes=1 << 20, part_bytes=1 << 20, check_owners=False)  # names are checked here, owners not used
 _JUNK = frozenset({"__MACOSX", ".DS_Store", ".git", ".hg", ".svn", "Thumbs.db"})
 _AGAIN = "Make the archive again from the app's own files."
 
-# ending -> what it promises; the longest that fits counts
+# file name ending -> type of the archive; the longest ending that matches is used
 _ENDINGS = {
     ".zip": "zip",
     ".tar": "tar",
@@ -45,7 +46,7 @@ _ENDINGS = {
     ".tar.xz": "tar.xz",
     ".txz": "tar.xz",
 }
-_FOREIGN = {  # magic -> the name people know
+_FOREIGN = {  # magic -> the name for a message
     b"BZh": "bzip2",
     b"7z\xbc\xaf\x27\x1c": "7-Zip",
     b"Rar!": "RAR",
@@ -56,19 +57,19 @@ _FOREIGN = {  # magic -> the name people know
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unpacked:
-    """What came out."""
+    """The result of unpacking."""
 
     kind: str  # zip, tar, tar.gz, tar.zst, tar.xz
     files: int
     size: int  # bytes
-    unwrapped: str  # the one top folder that was taken away, or ""
+    unwrapped: str  # the single top folder that was removed, or ""
 
 
 @confined
 def unpack(archive: BinaryIO, filename: str, target: Folder, max_bytes: int = MAX_BYTES, max_entries: int = MAX_ENTRIES) -> Unpacked:
     """Unpack `archive`, uploaded as `filename`, into the empty folder `target`.
 
-    BadArchive says what is wrong with it; `target` may then hold a part, and nothing outside of it was touched.
+    BadArchive names the fault. `target` may then hold a part; nothing outside of it was changed.
     """
     kind = _kind(archive, filename)
     tree = _Tree(target, max_bytes=max_bytes, max_entries=max_entries)
@@ -116,21 +117,21 @@ def _sniff(archive: BinaryIO, filename: str) -> str:
 
 @dataclass(slots=True, kw_only=True)
 class _Entry:
-    """One entry of an archive, whatever its format."""
+    """One entry of an archive of any format."""
 
     name: str
     mode: int
     is_folder: bool = False
     symlink: str | None = None
     hard_link: str | None = None
-    strange: str = ""  # a device, pipe, …: what it is
+    strange: str = ""  # the type of a device, pipe or similar entry
     size: int = 0
     content: Source | None = None
 
 
 @dataclass(slots=True)
 class _Tree:
-    """The tree being unpacked: the checks that need to know what came before."""
+    """The tree that is unpacked, with the checks that depend on earlier entries."""
 
     root: Folder
     max_bytes: int = field(kw_only=True)
@@ -178,12 +179,15 @@ class _Tree:
         self.files += 1
 
     def set_folder_modes(self) -> None:
-        """Give each folder the mode that the archive has for it, once nothing is written into it any more."""
+        """Give each folder its mode of the archive, after everything is written into it."""
         for path, mode in self._folder_modes.items():
             self.root.set_mode(path, mode)
 
     def check_links(self, unwrapped: str) -> None:
-        """Follow every link as the kernel does: several links together may lead out where none does alone."""
+        """Follow every link as the kernel does.
+
+        Several links together may lead outside where no single link does.
+        """
         for path in self._symlinks:
             if _leads_out(self.root, path.removeprefix(f"{unwrapped}/")):
                 raise BadArchive(f"The link {path!r} leads outside the archive.", hint="Links may point only to what is in the archive.")
@@ -228,7 +232,10 @@ class _Tree:
 
 
 def _parts(name: str) -> tuple[str, ...]:
-    """The name as path components, relative and clean; BadArchive if it leads anywhere else."""
+    """Return the name as path components, relative and normalized.
+
+    BadArchive if it leads outside.
+    """
     if name.startswith("/"):
         raise BadArchive(f"The archive holds the absolute name {name!r}.", hint="Pack with relative names (tar -C FOLDER .).")
     parts = tuple(part for part in name.split("/") if part not in ("", "."))
@@ -248,13 +255,13 @@ def _unpack_zip(archive: BinaryIO, tree: _Tree) -> None:
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, struct.error, UnicodeError, ValueError) as error:
         raise BadArchive(f"The zip archive ends too early or is damaged: {str(error).rstrip('.')}.", hint=_AGAIN) from None
     except OSError as error:
-        if error.errno != errno.EINVAL:  # of lseek(2): the zip names a place before its own beginning
+        if error.errno != errno.EINVAL:  # from lseek(2): the zip names an offset before its own beginning
             raise
         raise BadArchive("The zip archive is damaged: it names a place outside of itself.", hint=_AGAIN) from None
 
 
 def _check_directory(archive: BinaryIO, max_entries: int) -> None:
-    """Look at the zip's end record before zipfile reads the whole directory into memory (APPNOTE.TXT, 4.3.16)."""
+    """Check the zip's end record before zipfile reads the whole directory into memory (APPNOTE.TXT, 4.3.16)."""
     length = archive.seek(0, os.SEEK_END)
     archive.seek(max(0, length - 65_557))
     tail = archive.read()
@@ -272,7 +279,7 @@ def _check_directory(archive: BinaryIO, max_entries: int) -> None:
 
 def _unpack_zip_entry(packed: zipfile.ZipFile, info: zipfile.ZipInfo, tree: _Tree) -> None:
     name = info.orig_filename
-    if info.create_system == 0:  # made on Windows, where some tools write its separator
+    if info.create_system == 0:  # made on Windows, where some tools write backslashes
         name = name.replace("\\", "/")
     mode = info.external_attr >> 16 if info.create_system == 3 else 0o644
     kind = stat.S_IFMT(mode)
@@ -324,7 +331,10 @@ def _tar_entry(reader: TarReader, member: Member) -> _Entry:
 
 
 def _read_to_end(stream: Plain) -> None:
-    """The rest is padding; the last block of a whole tar is zeros (POSIX pax, "ustar Interchange Format")."""
+    """Read the padding.
+
+    The last block of a complete tar is zeros (POSIX pax, "ustar Interchange Format").
+    """
     while stream.read(_CHUNK):
         pass
     if stream.tail[-512:].strip(b"\0") or len(stream.tail) < 512:
@@ -332,7 +342,7 @@ def _read_to_end(stream: Plain) -> None:
 
 
 def _unwrap(target: Folder) -> str:
-    """If all lies in one folder, that folder is the source; returns its name."""
+    """If everything is in one folder, make that folder the source. Return its name, or ""."""
     names = target.names()
     if len(names) != 1 or not target.is_folder(names[0]):
         return ""
@@ -346,7 +356,10 @@ def _unwrap(target: Folder) -> str:
 
 
 def _leads_out(tree: Folder, name: str) -> bool:
-    """Whether following a link, and those that it leads to, leaves the tree. One that leads in a circle or to nothing does not."""
+    """Return whether a link leads out of the tree, also through other links.
+
+    A link that leads in a circle or to nothing does not.
+    """
     waiting = list(reversed(name.split("/")))
     at: list[str] = []
     links = 0

@@ -1,4 +1,7 @@
-"""Certificate authorities of this host, for programs in builds: where a proxy re-signs TLS, no download works without them."""
+"""Certificate authorities of this host, for programs in builds.
+
+Where a proxy re-signs TLS, no download works without them.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem")
-# Where operators put an authority of their own: update-ca-certificates(8) on Debian, update-ca-trust(8) on Fedora, SUSE's p11-kit.
+# Folders where operators put their own authorities: update-ca-certificates(8) on Debian,
+# update-ca-trust(8) on Fedora, p11-kit on SUSE.
 ADDED = ("/usr/local/share/ca-certificates", "/etc/pki/ca-trust/source/anchors", "/etc/pki/trust/anchors")
 # The variables by which OpenSSL, requests, pip, curl, Node.js, Git and Cargo find a bundle.
 VARIABLES = (
@@ -27,7 +31,10 @@ def bundle(environment: Mapping[str, str], places: Iterable[str] = BUNDLES) -> P
 
 
 def extended_bundle(environment: Mapping[str, str], places: Iterable[str] = BUNDLES, added: Iterable[str] = ADDED) -> Path | None:
-    """Return the bundle only if the operator named one or added an authority to it; else an image's own bundle is as good."""
+    """Return the bundle only if the operator named one or added an authority to it.
+
+    Otherwise an image's own bundle is sufficient.
+    """
     has_own = "SSL_CERT_FILE" in environment or any(
         found.suffix in (".crt", ".pem") for folder in added if Path(folder).is_dir() for found in Path(folder).iterdir()
     )

@@ -1,7 +1,8 @@
-"""From an archive to an image: unpack, plan, install, add the code, write. Every step is said in the log.
+"""Build an image from an archive: unpack, plan, install, add the code, write. The log has every step.
 
-Whatever happens, a kill included, no folder, container or mount stays: all work lies in one workspace held by flock, and `sweep`
-takes what nobody holds.
+No folder, container or mount remains after a build, even after a kill. A build works in one
+workspace with a flock.
+`sweep` removes workspaces whose lock is free.
 """
 
 from __future__ import annotations
@@ -59,22 +60,22 @@ TIME_LIMIT = 1800.0  # seconds, a whole build
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildRequest:
-    """What to build, for whom, with what limits."""
+    """The source, the owner and the limits of a build."""
 
     build_id: int
     app: str
     team: int
     archive: Path
-    filename: str  # as uploaded: its ending is checked against the content
+    filename: str  # as uploaded; its ending is checked against the content
     limits: Limits
     team_limits: TeamLimits | None = None
     arguments: Mapping[str, str] = field(default_factory=dict)  # a Dockerfile's build arguments
-    secrets: Mapping[str, str] = field(default_factory=dict)  # what RUN --mount=type=secret may ask for, by id
+    secrets: Mapping[str, str] = field(default_factory=dict)  # by the id that RUN --mount=type=secret names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuiltImage:
-    """What came of it: the manifest's digest, and process type to shell line (`release` among them is the release phase)."""
+    """The result: the manifest's digest, and the shell line of each process type (and of `release`)."""
 
     digest: str
     processes: dict[str, str]
@@ -83,7 +84,7 @@ class BuiltImage:
 
 
 class Builder:
-    """Builds on this node; any number at once."""
+    """Builder of images on this node. Any number of builds may run at the same time."""
 
     def __init__(self, config: NodeConfig, store: Store, containers: Containers, *, time_limit: float = TIME_LIMIT) -> None:
         self._config, self._store, self._containers, self._time_limit = config, store, containers, time_limit
@@ -92,12 +93,12 @@ class Builder:
         self.packages = PackageCaches(config)
 
     def build(self, request: BuildRequest, log: Log, cancelled: Callable[[], bool] = lambda: False) -> BuiltImage:
-        """Build, saying each step in `log` in a line or more. BadArchive, BadSource and BuildFailed carry the reason."""
+        """Build, and write each step to `log`. BadArchive, BadSource and BuildFailed carry the reason."""
         self._config.workspaces.mkdir(parents=True, exist_ok=True)
-        self._config.workspaces.chmod(0o711)  # nobody else lists them, and their names cannot be guessed
+        self._config.workspaces.chmod(0o711)  # other users cannot list them, and the names cannot be guessed
         disk.check_room(self._config)
         with self._store.lease(), scratch.scratch(self._config.workspaces) as workspace:
-            workspace.chmod(0o711)  # a container's root, nobody here, has to reach what is bound into it
+            workspace.chmod(0o711)  # a container's root, unprivileged here, must reach its bind mounts
             allowance = Allowance(self._time_limit, log)
             with (
                 stopping.when(cancelled),
@@ -122,7 +123,7 @@ class Builder:
                 ).run()
 
     def take_in(self, image: PushedImage | ReferredImage, log: Log, cancelled: Callable[[], bool] = lambda: False) -> BuiltImage:
-        """Make an image of ours from one that was made elsewhere; the errors of `build`, and ImageDamaged."""
+        """Import an image that was made elsewhere. Raise the errors of `build`, and ImageDamaged."""
         disk.check_room(self._config)
         started = time.monotonic()
         with self._store.lease(), stopping.when(cancelled), disk.telling_when_full():
@@ -135,7 +136,7 @@ class Builder:
         return BuiltImage(digest=digest, processes=taken.processes, health=health_of(taken.config))
 
     def sweep(self) -> list[str]:
-        """Remove what killed builds left: workspaces nobody holds, and their containers; returns what, in words."""
+        """Remove the remains of killed builds: workspaces without a lock, and their containers. Return messages."""
         self._config.workspaces.mkdir(parents=True, exist_ok=True)
         for mount in self._kernel.mounts_below(self._config.workspaces):
             if not scratch.is_held(self._config.workspaces / mount.relative_to(self._config.workspaces).parts[0]):
@@ -150,7 +151,7 @@ class Builder:
 
     @contextmanager
     def _unmounted_at_end(self, workspace: Path) -> Iterator[None]:
-        """What was mounted for a step is unmounted before the workspace is removed, however the build ends."""
+        """Unmount everything below the workspace before it is removed, also after an error."""
         try:
             yield
         finally:
@@ -160,7 +161,7 @@ class Builder:
 
 @dataclass(slots=True)
 class _Build:
-    """One build under way."""
+    """One build that runs."""
 
     config: NodeConfig
     store: Store
@@ -173,7 +174,7 @@ class _Build:
     log: Log
     cancelled: Callable[[], bool]
     allowance: Allowance
-    helper: Session  # the only one that looks into the source
+    helper: Session  # the only process that reads the source
     started: float = 0.0
     app_file: AppFile = field(default_factory=AppFile)
     workshop: Workshop = field(init=False)
@@ -218,7 +219,7 @@ class _Build:
         return self._image(layers, decided, ground)
 
     def _layers(self, decided: BuildPlan, tree: Checkout) -> tuple[Ground, list[Layer]]:
-        """All that the plan makes of the source, bottom first; an earlier stage's is made first, and what it gives is the source then."""
+        """Make all layers of the plan, bottom first. An earlier stage is built first; its output is then the source."""
         if decided.earlier is not None:
             _, made = self._layers(decided.earlier, tree)
             self._go_on()
@@ -261,7 +262,7 @@ class _Build:
         return {**self.app_file.building.arguments, **self.request.arguments}
 
     def _dockerfile_text(self, tree: Checkout) -> bytes | None:
-        """The Dockerfile, if one decides. BadSource: the app's file names one that is not there."""
+        """Return the Dockerfile, if the build uses one. BadSource: the file that the manifest names is missing."""
         builder = self.app_file.building.builder
         if builder not in ("", DOCKERFILE):
             return None
@@ -273,13 +274,13 @@ class _Build:
         return text
 
     def _declared(self, tree: Checkout) -> dict[str, str]:
-        """Process types that the source of a Dockerfile names: those of its Procfile, and above them those of the app's file."""
+        """Return the process types that a Dockerfile's source declares. The manifest overrides the Procfile."""
         text = tree.text("Procfile", MAX_TEXT)
         declared = {} if text is None else procfile.parse(text.decode(errors="replace"))
         return {**declared, **self.app_file.commands}
 
     def _instead_of_dockerfile(self, tree: Checkout, foreign: tuple[str, ...]) -> BuildPlan | None:
-        """How else to build what has a Dockerfile whose base cannot be had: as if it had none, if that is enough to go by."""
+        """Return a plan without the Dockerfile if its base is not available and the other files suffice."""
         if self.app_file.building.builder:
             return None
         try:
@@ -292,12 +293,12 @@ class _Build:
                 decided = self._plan(replace(found, files=found.files - {dockerfile.FILE}))
             except BadSource:
                 return None
-            if decided.detected.language is Language.PLAIN:  # a Procfile says what to run, not how to build it
+            if decided.detected.language is Language.PLAIN:  # a Procfile names commands, but no way to build
                 return None
             self.log(f"The Dockerfile begins with {', '.join(foreign)}. {failure.what} Going by the other files.")
             return decided
         except (TransferFailed, ImageDamaged):
-            return None  # building it tells which line it is
+            return None  # the build itself reports the line with the error
         return None
 
     def _pull(self, name: str) -> Digest:
@@ -306,7 +307,7 @@ class _Build:
         return self.pulls.find(name, self.log, deadline=time.monotonic() + self.allowance.left(), team=self.request.team)
 
     def _dockerfile(self, tree: Checkout, text: bytes) -> BuiltImage:
-        """The source's own Dockerfile decides; see runtime.builds.dockerfile."""
+        """Build with the source's own Dockerfile; see runtime.builds.dockerfile."""
         self.log("Detected: Dockerfile")
         if self.request.team_limits is not None:
             self.containers.set_team_limits(self.request.team, self.request.team_limits)
@@ -385,7 +386,7 @@ class _Build:
         return BuiltImage(digest=digest, processes=processes, app_file=self.app_file.covering(processes), health=health_of(config))
 
     def _progress(self, line: str) -> None:
-        """A stack in the making says so, and can be given up."""
+        """Log a line while a stack is made, and stop if the build has to end."""
         self.log(line)
         self._go_on()
 

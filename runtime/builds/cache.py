@@ -1,4 +1,7 @@
-"""Layers of install steps by key, shared by all apps and teams: the same bytes in, the same command, the same layer out."""
+"""Layers of install steps by key, shared by all apps and teams.
+
+The same input and the same command give the same layer.
+"""
 
 from __future__ import annotations
 
@@ -17,18 +20,21 @@ from runtime.images.use import mark
 
 
 class Step(Protocol):
-    """What the cache's record tells about a step."""
+    """The properties of a step that the cache records."""
 
     @property
     def name(self) -> str: ...
     def reads(self) -> str: ...
 
 
-_LOOK = 0.2  # seconds between two tries for a step somebody else runs
+_LOOK = 0.2  # seconds between two attempts to lock a step that another build runs
 
 
 class StepCache:
-    """What was built under which key; a layer that the store no longer has counts as never built."""
+    """The layers that were built, by key.
+
+    A layer that the store has removed is treated as not built.
+    """
 
     def __init__(self, config: NodeConfig, store: Store) -> None:
         self._config, self._store = config, store
@@ -36,10 +42,10 @@ class StepCache:
 
     def find(self, key: str) -> Layer | None:
         path = self._folder / f"{key}.json"
-        mark(path)  # what is used last is collected last
+        mark(path)  # the collector removes the least recently used first
         try:
             return self._store.layer(Digest(journal.read_json(path)["diff_id"]))
-        except (KeyError, TypeError, ValueError):  # nothing there, or damaged: made again, and written anew
+        except (KeyError, TypeError, ValueError):  # missing or damaged: it is built and written again
             return None
 
     def keep(self, key: str, layer: Layer, install: Step) -> None:
@@ -48,7 +54,10 @@ class StepCache:
 
     @contextmanager
     def turn(self, key: str, allowance: Allowance) -> Iterator[None]:
-        """One at a time under a key; the next finds what the first has made. BuildFailed: cancelled, or out of time, while waiting."""
+        """Hold the lock of a key, so that the next build finds the layer that the first has made.
+
+        BuildFailed: the build was cancelled, or its time is over, while it waited.
+        """
         path = self._config.locks / f"step-{key[:16]}"
         while True:
             with journal.lock(path, timeout=_LOOK) as held:

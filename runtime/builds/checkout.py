@@ -1,4 +1,4 @@
-"""An unpacked source in the workspace of its build. A confined helper alone looks into it and changes it."""
+"""An unpacked source in the workspace of its build. Only a confined helper reads and changes it."""
 
 from __future__ import annotations
 
@@ -14,47 +14,50 @@ from runtime.confined.session import Session
 
 @dataclass(frozen=True, slots=True)
 class Checkout:
-    """The source at `path`, a folder of ours."""
+    """The source at `path`, a folder that Slipway made."""
 
     path: Path
     helper: Session
 
     def unpack(self, packed: Path, filename: str) -> archive.Unpacked:
-        """Make the folder and unpack an archive that was uploaded as `filename` into it. BadArchive says what is wrong with it."""
+        """Make the folder and unpack an archive, uploaded as `filename`, into it.
+
+        BadArchive names the fault.
+        """
         self.path.mkdir(mode=0o755)
         with packed.open("rb") as file, self.helper.tree(self.path, writable=True) as target:
             return self.helper.call(archive.unpack, archive=file, filename=filename, target=target)
 
     def take(self, layer: Path, name: str) -> None:
-        """Make the folder and fill it with a folder of a layer, to go on with as the source."""
+        """Make the folder and fill it with a folder of a layer, which is then the source."""
         self.path.mkdir(mode=0o755)
         with self.helper.tree(layer) as made, self.helper.tree(self.path, writable=True) as target:
             self.helper.call(code.take, made=made, name=name, into=target)
 
     def app_file(self) -> AppFile:
-        """Read slipway.toml or app.json. BadSource says what is wrong with it."""
+        """Read slipway.toml or app.json. BadSource names the fault."""
         with self.helper.tree(self.path) as tree:
             return appfile_reading.read(self.helper.call(code.read_app_files, tree=tree))
 
     def source(self, app_file: AppFile) -> Source:
-        """List the files, with the texts that tell how to build them."""
+        """List the files, with the texts that determine how to build them."""
         with self.helper.tree(self.path) as tree:
             found = self.helper.call(code.read_source, tree=tree)
         return Source(files=found.files, texts=found.texts, app_file=app_file)
 
     def text(self, name: str, most: int) -> bytes | None:
-        """Read at most `most` bytes of a file; None: it is not there."""
+        """Read at most `most` bytes of a file. None if there is no such file."""
         with self.helper.tree(self.path) as tree:
             return self.helper.call(code.read_text_file, tree=tree, name=name, most=most)
 
     def leave_out(self, names: Sequence[str]) -> None:
-        """Remove top folders that are made anew."""
+        """Remove top folders that the build makes again."""
         if names:
             with self.helper.tree(self.path, writable=True) as tree:
                 self.helper.call(code.leave_out, tree=tree, names=tuple(names))
 
     def become_layer(self, place: Path) -> Path:
-        """Move the source to the folder /app of a new tree at `place`, owned by the app's user; the source is there no more."""
+        """Move the source to the folder /app of a new tree at `place`, owned by the app's user."""
         place.mkdir(mode=0o755)
         self.path.rename(place / "app")
         with self.helper.tree(place, writable=True) as layer:

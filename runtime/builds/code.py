@@ -1,4 +1,7 @@
-"""The app's own code: read from an unpacked source to plan with, and made into the topmost layer. Runs in a confined helper."""
+"""Read an unpacked source for planning, and make it the topmost layer.
+
+Runs in a confined helper.
+"""
 
 from __future__ import annotations
 
@@ -17,15 +20,15 @@ from runtime.trees.folder import Folder, LinksInCircle
 from runtime.trees.walk import walk
 
 APP_UID = APP_GID = 1000
-_LARGEST_TEXT = 8 << 20  # lock files grow large
-_MOST_TEXT = 32 << 20  # of all that only may matter: a source of text files must not end up in our memory
-_FOLDER_TIME = 1_000_000_000  # seconds; folders have no content to take a time from
+_LARGEST_TEXT = 8 << 20  # lock files can be large
+_MOST_TEXT = 32 << 20  # of all optional texts: a large source must not fill our memory
+_FOLDER_TIME = 1_000_000_000  # seconds; folders have no content that could decide a time
 _FIRST_TIME, _SPAN = 631_152_000, 946_080_000  # 1990, and 30 years
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Texts:
-    """A source as it is planned with: all names, and the texts of files that tell how to build it."""
+    """The part of a source that planning needs: all names, and the texts that determine the build."""
 
     files: frozenset[str]
     texts: dict[str, str]
@@ -33,7 +36,10 @@ class Texts:
 
 @confined
 def read_app_files(tree: Folder) -> dict[str, bytes]:
-    """Those of slipway.toml and app.json at the top, or as much of each as shows that it is too large."""
+    """Return slipway.toml and app.json at the top, if they exist.
+
+    Of a file that is too large, return enough to show that.
+    """
     found: dict[str, bytes] = {}
     for name in appfile_reading.NAMES:
         if (place := file_at(tree, name)) is not None:
@@ -43,14 +49,17 @@ def read_app_files(tree: Folder) -> dict[str, bytes]:
 
 @confined
 def read_text_file(tree: Folder, name: str, most: int) -> bytes | None:
-    """At most `most` bytes of one file; None: it is not there."""
+    """Return at most `most` bytes of one file. None if there is no such file."""
     place = file_at(tree, name)
     return None if place is None else tree.read(place, most)
 
 
 @confined
 def read_source(tree: Folder) -> Texts:
-    """The listing, and the texts that tell how to build it. BadSource: one is not text."""
+    """Return the listing, and the texts that determine how to build it.
+
+    BadSource: one of them is not text.
+    """
     files: set[str] = set()
     texts: dict[str, str] = {}
     left = _MOST_TEXT
@@ -65,7 +74,7 @@ def read_source(tree: Folder) -> Texts:
             texts[path] = _manifest(tree, path)
             continue
         size = found.status.st_size if path not in ALWAYS_READ else 0
-        if size <= left:  # what is not read is not known to be needed: an include of it makes the step read the whole source
+        if size <= left:  # an unread file is not known to be needed: if one includes it, the step reads the whole source
             left -= size
             texts[path] = _read_text(tree, path)
     return Texts(files=frozenset(files), texts=texts)
@@ -73,7 +82,11 @@ def read_source(tree: Folder) -> Texts:
 
 @confined
 def read_files(tree: Folder, names: tuple[str, ...]) -> dict[str, bytes]:
-    """The bytes of some files, for a step's key; they name dependencies, so a huge one is a mistake, or meant to take our memory."""
+    """Return the bytes of some files, for a step's key.
+
+    They name dependencies, so a huge file is a mistake or an attempt to fill our memory.
+    BadSource.
+    """
     found: dict[str, bytes] = {}
     for name in names:
         place = file_at(tree, name)
@@ -87,7 +100,7 @@ def read_files(tree: Folder, names: tuple[str, ...]) -> dict[str, bytes]:
 
 @confined
 def read_whole(tree: Folder) -> dict[str, bytes]:
-    """A digest of every file by its name, for the key of a step that reads the whole source."""
+    """Return a digest of every file by its name, for the key of a step that reads the whole source."""
     found: dict[str, bytes] = {}
     for entry in walk(tree):
         if entry.is_folder:
@@ -100,7 +113,7 @@ def read_whole(tree: Folder) -> dict[str, bytes]:
 
 @confined
 def leave_out(tree: Folder, names: tuple[str, ...]) -> None:
-    """Remove top folders that are made anew."""
+    """Remove top folders that the build makes again."""
     for name in names:
         if tree.is_folder(name):
             tree.remove(name)
@@ -108,7 +121,10 @@ def leave_out(tree: Folder, names: tuple[str, ...]) -> None:
 
 @confined
 def take(made: Folder, name: str, into: Folder) -> None:
-    """Copy a folder that a build step made, to go on with as the source. BuildFailed: it holds what is no file, folder or link."""
+    """Copy a folder that a build step made, to use it as the source.
+
+    BuildFailed: it contains something that is not a file, folder or link.
+    """
     if not made.is_folder(name):
         raise BuildFailed("The build made no folder to go on with.", hint="Its own words are in the build log.")
     with made.subfolder(name) as top:
@@ -124,7 +140,8 @@ def take(made: Folder, name: str, into: Folder) -> None:
 def dress(layer: Folder) -> None:
     """Give the files of a layer to the app's user, and each the time that its content decides.
 
-    So the same source makes the same layer, while whoever compares times (a static server's ETag, an import's cache) still sees every
+    So the same source makes the same layer.
+    Programs that compare times (a static server's ETag, an import's cache) still see every
     change.
     """
     folders = []
@@ -141,7 +158,10 @@ def dress(layer: Folder) -> None:
 
 
 def file_at(tree: Folder, name: str) -> str | None:
-    """Where a regular file of this name is, links followed inside the tree; None if there is none."""
+    """Return the path of a regular file of this name, with links followed inside the tree.
+
+    None if there is none.
+    """
     place = _resolved(tree, name)
     return place if place and tree.is_file(place) else None
 
@@ -176,5 +196,5 @@ def _read_text(tree: Folder, name: str) -> str:
         if "/" in name or name.endswith(".py"):
             return ""
         if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-            return data.decode("utf-16")  # what PowerShell's > writes
+            return data.decode("utf-16")  # the encoding that PowerShell's > writes
         raise BadSource(f"{name} is not UTF-8 text.", hint="Save it as UTF-8.") from None

@@ -1,4 +1,7 @@
-"""Cut a team's downloads to size, least recently used first. What lies there is the tenant's: runs in a confined helper."""
+"""Reduce a team's package caches to a size, least recently used first.
+
+The content belongs to the tenant, so this runs in a confined helper.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,17 @@ from runtime.confined.registry import confined
 from runtime.trees.folder import Folder
 from runtime.trees.walk import walk
 
-CUT_TO = 0.8  # of its size, so that it is not cut again after the next download
+CUT_TO = 0.8  # share of the limit, so that the next download does not exceed it again
 _GONE = ".gone-"
-_AS_ONE = {"uv": 4, "yarn": 3}  # how many names of a path make what these remove as a whole; others check each file they find
+_AS_ONE = {"uv": 4, "yarn": 3}  # number of path components that these tools remove as a whole; others check each file that they find
 
 
 @confined
 def cut(top: Folder, most: int) -> int:
-    """Remove what was used least recently until the rest has `most` bytes on disk; bytes removed."""
+    """Remove the least recently used parts until at most `most` bytes remain on disk.
+
+    Return the removed bytes.
+    """
     parts = _parts(top)
     total = sum(size for size, _ in parts.values())
     if total <= most:
@@ -33,7 +39,7 @@ def cut(top: Folder, most: int) -> int:
 
 
 def _parts(top: Folder) -> dict[tuple[str, ...], tuple[int, float]]:
-    """What may go by itself: (bytes, last use as Unix seconds) by the names that lead to it."""
+    """Return the parts that can be removed separately: (bytes, last use as Unix seconds) by their path components."""
     found: dict[tuple[str, ...], tuple[int, float]] = {}
     for entry in walk(top):
         if entry.is_folder:
@@ -45,18 +51,21 @@ def _parts(top: Folder) -> dict[tuple[str, ...], tuple[int, float]]:
 
 
 def _part_of(names: tuple[str, ...]) -> tuple[str, ...]:
-    """An unpacked wheel of uv's must not lose a file: whoever installs it next would not notice."""
+    """Return the part that a path belongs to.
+
+    An unpacked wheel of uv must stay complete: the next install would not notice a missing file.
+    """
     if names[0] == "uv" and len(names) > 1 and names[1].startswith("archive-"):
         return names[:3]
     return names[: _AS_ONE.get(names[0], len(names))]
 
 
 def _remove(top: Folder, names: tuple[str, ...]) -> None:
-    """A folder goes by a rename first, so that nobody finds a part of it."""
+    """Remove a part. A folder is renamed first, so that no program finds an incomplete one."""
     place = "/".join(names)
     found = top.find(place)
     if found is None:
-        return  # gone, or turned into something else, meanwhile
+        return  # removed or replaced in the meantime
     if stat.S_ISDIR(found.st_mode):
         aside = "/".join((*names[:-1], f"{_GONE}{os.urandom(6).hex()}"))
         top.rename(place, aside)

@@ -1,4 +1,4 @@
-"""Plain bytes out of a compressed archive: a reader that counts, and that refuses what unpacks out of all proportion."""
+"""Reader of a compressed archive that counts its plain bytes and refuses decompression bombs."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from runtime.trees import plain as trees
 from runtime.trees.plain import Packing, PlainDamaged
 
 _CHUNK = 1 << 16
-_FREE = 64 << 20  # up to here no proportion is too large: a small file of zeros is no bomb
+_FREE = 64 << 20  # no ratio is checked up to this size: a small file of zeros is harmless
 _RATIO = 250
 
 
 class Plain(io.RawIOBase):
-    """What the archive unpacks to, as it is read; `position` counts bytes, `tail` keeps the last block."""
+    """The unpacked bytes of an archive. `position` counts bytes, `tail` keeps the last block."""
 
     def __init__(self, source: trees.Plain, limit: int) -> None:
         self._source, self._limit = source, limit
@@ -49,5 +49,8 @@ def too_large(limit: int) -> str:
 
 
 def plain(packed: BinaryIO, packing: str, limit: int) -> Plain:
-    """The plain bytes of a file packed as `gz`, `zst`, `xz` or not at all (``""``); reading past `limit` bytes raises BadArchive."""
+    """Return the plain bytes of a file packed as `gz`, `zst`, `xz` or not at all (``""``).
+
+    Reading past `limit` bytes raises BadArchive.
+    """
     return Plain(trees.Plain(packed, Packing(packing)), limit)

@@ -1,4 +1,7 @@
-"""Which language a source is in, told by its files. Pure: a listing and the text of small files in, a value out."""
+"""Detect the language of a source from its files.
+
+Pure: takes a listing and the text of small files, returns a value.
+"""
 
 from __future__ import annotations
 
@@ -28,12 +31,12 @@ class Language(StrEnum):
 DOCKERFILE = "dockerfile"
 BUILDERS = {
     "procfile" if language is Language.PLAIN else language.name.lower(): language for language in Language
-}  # as slipway.toml says it
+}  # the name in slipway.toml
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """An unpacked source: every file's relative path, and the text of those that tell how to build it."""
+    """An unpacked source: the relative path of every file, and the texts that determine how to build it."""
 
     files: frozenset[str]
     texts: Mapping[str, str]
@@ -43,7 +46,7 @@ class Source:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Detected:
     language: Language
-    because: str  # the file that told
+    because: str  # the file that decided
     first: tuple[Language, ...] = ()  # other languages of the source, which are built before this one, in this order
 
 
@@ -70,7 +73,7 @@ _LOOKED_FOR = (
     "manage.py, go.mod, composer.json, index.php, Gemfile, config.ru, a .jar with a Main-Class, Main.java, index.html (also in public, "
     "dist, build, site)"
 )
-# Each of these at the top tells a language, whatever else is there, but for an app that Node.js starts.
+# Each of these at the top decides the language despite other files, unless Node.js starts the app.
 _SURE = {
     "go.mod": Language.GO,
     "composer.json": Language.PHP,
@@ -86,7 +89,8 @@ _TEXTS = re.compile(
 )
 _RUNS_PYTHON = re.compile(r"\b(?:python3?|gunicorn|uvicorn|hypercorn|daphne|waitress-serve|flask|celery|django-admin)\b")
 _RUNS_NODE = re.compile(r"(?<![\w/.-])(?:node|npm|npx|pnpm|yarn)\b")
-# Start scripts that serve a bundler's own development server: what such a project is for is the folder that its build makes.
+# Start scripts that run a bundler's own development server. Such a project is a static site: the
+# folder that its build makes.
 _DEVELOPS = re.compile(
     r"(?:[A-Z_]+=\S+ +)*(?:npx +)?(?:vite(?: +(?:dev|serve|preview))?|react-scripts +start|ng +serve|vue-cli-service +serve|astro +(?:dev|preview)|gatsby +develop"
     r"|parcel|webpack(?:-dev-server| +serve)|docusaurus +start|eleventy +--serve)(?: [^&;|]*)?"
@@ -94,12 +98,15 @@ _DEVELOPS = re.compile(
 
 
 def wants_text(path: str) -> bool:
-    """Whether a file may tell how to build its source."""
+    """Return whether a file may determine how to build its source."""
     return _TEXTS.fullmatch(path) is not None or is_program_place(path)
 
 
 def detect(source: Source) -> Detected:
-    """BadSource: nothing is known that could build it; it says what was looked for."""
+    """Return the language of a source.
+
+    BadSource: no language was recognised; it lists the files that were looked for.
+    """
     builder = source.app_file.building.builder
     if "Dockerfile" in source.files and not builder:
         return Detected(language=Language.DOCKERFILE, because="Dockerfile")
@@ -108,7 +115,10 @@ def detect(source: Source) -> Detected:
 
 
 def _main(source: Source) -> Detected:
-    """The language of what runs in the end: of the Procfile's web process, else of what tells how to start."""
+    """Return the language of the process that finally runs.
+
+    It is that of the Procfile's web process, or of the file that determines how to start.
+    """
     python = next((name for name in PYTHON_FILES if name in source.files), "")
     starts = "Procfile" in source.files or bool(source.app_file.commands)
     if not starts and source.app_file.static != Static():
@@ -133,7 +143,11 @@ def _main(source: Source) -> Detected:
 
 
 def _first(source: Source, main: Language) -> Iterator[Language]:
-    """Node.js first where it builds what another language serves, or runs beside it; Python first where only a process needs it."""
+    """Yield the languages to build first.
+
+    Node.js is first where it builds files for another language, or runs as another process.
+    Python is first where only another process needs it.
+    """
     commands = _commands(source)
     has_python = any(name in source.files for name in PYTHON_FILES)
     if main is Language.NODE and has_python and _RUNS_PYTHON.search(commands):
@@ -145,8 +159,9 @@ def _first(source: Source, main: Language) -> Iterator[Language]:
 
 
 def _prefers_other(source: Source) -> bool:
-    """Of a source with a package.json and files of another language, whether that serves: the Procfile says so, or Node.js has
-    nothing to start.
+    """Return whether the other language serves, in a source with a package.json and files of that language.
+
+    It does if the Procfile says so, or if Node.js has nothing to start.
     """
     lines = _commands(source).splitlines()
     web = next((line for line in lines if line.lstrip().startswith("web:")), "\n".join(lines))
@@ -156,7 +171,7 @@ def _prefers_other(source: Source) -> bool:
 
 
 def _of_package(source: Source) -> Detected:
-    """A Node.js app, or a static site that a build script makes, or one beside a package.json with tools alone."""
+    """Return a Node.js app, or a static site: one that a build script makes, or one whose package.json only has tools."""
     if "Procfile" not in source.files and not source.app_file.commands and not _starts(source):
         if "build" in _scripts(source):
             return Detected(language=Language.STATIC, because="package.json")
@@ -166,7 +181,10 @@ def _of_package(source: Source) -> Detected:
 
 
 def _of_procfile(source: Source) -> Detected:
-    """A Procfile alone, or slipway.toml's commands: in Python if it has a Python file and a command that runs one."""
+    """Return the language of a source that only has a Procfile or slipway.toml's commands.
+
+    It is Python if it has a Python file and a command that runs Python.
+    """
     commands = _commands(source)
     because = "Procfile" if "Procfile" in source.files else source.app_file.file
     if _RUNS_PYTHON.search(commands) and any(path.endswith(".py") for path in source.files):
@@ -177,7 +195,7 @@ def _of_procfile(source: Source) -> Detected:
 
 
 def _asked_for(source: Source, builder: str) -> Detected:
-    """The builder that slipway.toml names."""
+    """Return the language of the builder that slipway.toml names."""
     language = BUILDERS[builder]
     if language is not Language.STATIC or "build" in _scripts(source):
         return Detected(language=language, because=f"builder in {TOML}")
@@ -188,7 +206,7 @@ def _asked_for(source: Source, builder: str) -> Detected:
 
 
 def _commands(source: Source) -> str:
-    """What is started, as lines of a Procfile: those of the app's file, which win, and the Procfile's own."""
+    """Return the commands as lines of a Procfile: those of the manifest, which have precedence, and the Procfile's own."""
     said = (f"{name}: {command}" for name, command in source.app_file.commands.items())
     return "\n".join((*said, source.texts.get("Procfile", "")))
 
@@ -199,7 +217,7 @@ def _static_folders(source: Source) -> tuple[str, ...]:
 
 
 def _of_program(source: Source) -> Detected | None:
-    """Told by nothing but what there is to serve or to start."""
+    """Return the language of the files that can be served or started, if there is no other evidence."""
     if "public/index.php" in source.files:
         return Detected(language=Language.PHP, because="public/index.php")
     if name := _java(source):
@@ -212,7 +230,7 @@ def _of_program(source: Source) -> Detected | None:
 
 
 def _program(commands: str) -> Language | None:
-    """The language of a program that lines of a Procfile start."""
+    """Return the language of a program that lines of a Procfile start."""
     for program, language in _PROGRAMS.items():
         if re.search(rf"^\s*[\w-]+:\s*(?:\w+=\S+\s+)*(?:exec\s+)?{program}\b", commands, re.MULTILINE):
             return language
@@ -220,7 +238,10 @@ def _program(commands: str) -> Language | None:
 
 
 def _java(source: Source) -> str:
-    """The file that makes it Java, or "". BadSource: a project that has to be built by a tool which is not here."""
+    """Return the file that makes it Java, or "".
+
+    BadSource: the project needs a build tool that is not installed here.
+    """
     found = [path for path in source.files if is_program_place(path) and attribute(source.texts.get(path, ""), "Main-Class")]
     if name := min(found, default="") or next((name for name in JAVA_SOURCES if name in source.files), ""):
         return name
@@ -239,7 +260,7 @@ def _page(source: Source) -> str:
 
 
 def _starts(source: Source) -> bool:
-    """Whether package.json, or the name of a file, tells how to start a server in Node.js."""
+    """Return whether package.json, or the name of a file, determines how to start a server in Node.js."""
     start = str(_scripts(source).get("start", ""))
     if start:
         return _DEVELOPS.fullmatch(start) is None
@@ -252,7 +273,7 @@ def _scripts(source: Source) -> Mapping[str, object]:
 
 
 def _package(source: Source) -> Mapping[str, object]:
-    """package.json as far as it can be read: who builds it says what is wrong with it."""
+    """Return package.json, or {} if it cannot be read: its builder reports the fault."""
     try:
         document = json.loads(source.texts.get("package.json", ""))
     except (ValueError, RecursionError):

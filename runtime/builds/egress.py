@@ -1,6 +1,7 @@
-"""Which registries a team's network policy lets its images come from.
+"""Check an image's registry against a team's network policy.
 
-A build's own connections go through the firewall. An image is fetched by the node instead, so its registry is compared by name.
+A build's own connections pass the firewall. The node fetches images, so their registry is
+compared by name.
 """
 
 from __future__ import annotations
@@ -13,7 +14,10 @@ _HTTPS = 443
 
 
 def check_registry(policy: NetworkPolicy, text: str) -> None:
-    """Return if builds of a team may fetch an image; NotAllowed says what the policy lacks. A text that is no name is refused elsewhere."""
+    """Return if builds of a team may fetch an image. NotAllowed names what the policy lacks.
+
+    Other code refuses a text that is not a valid name.
+    """
     egress = policy.egress_of(build=True)
     if egress is Egress.OPEN:
         return

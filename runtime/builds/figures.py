@@ -1,4 +1,4 @@
-"""Sizes, times and counts as the log of a build says them."""
+"""Format sizes, times and counts for a build log."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def sizes(layers: Iterable[Layer]) -> str:
 
 
 def seconds(since: float) -> str:
-    """`since` is a time.monotonic()."""
+    """Return the time since `since`, a value of time.monotonic()."""
     return f"{time.monotonic() - since:.1f} s"
 
 

@@ -1,6 +1,7 @@
-"""From an image that was pushed here, or is in another registry, to one of ours: checked, its user looked up, what to run named.
+"""Import an image that was pushed here or is in another registry: verify it, resolve its user, find its processes.
 
-Its layers stay as they are and are shared like any others. Only the configuration is written anew, with what an instance needs to know.
+Its layers stay unchanged and are shared like any others.
+Only the configuration is written again, with the facts that an instance needs.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ from runtime.images.transfer import Access, Transfer
 from runtime.network.policy import NetworkPolicy
 from runtime.quantities import Bytes
 
-PORT_LABEL = "slipway.port"  # the one port that the image says it listens on
-_PROCESSES_LABEL = "slipway.processes"  # of an image that was built by some Slipway: JSON, process type to shell line
+PORT_LABEL = "slipway.port"  # the only port that the image declares with EXPOSE
+_PROCESSES_LABEL = "slipway.processes"  # of an image that some Slipway built: JSON, process type to shell line
 _TYPES = {
     "application/vnd.docker.image.rootfs.diff.tar.gzip": manifest.LAYER_GZIP,
     "application/vnd.docker.image.rootfs.diff.tar.zstd": manifest.LAYER_ZSTD,
@@ -43,34 +44,34 @@ _TYPES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PushedImage:
-    """One whose parts the portal received, or that an image of the same team has."""
+    """An image whose parts the portal received, or that another image of the team already has."""
 
     build_id: int
     app: str
-    name: str  # for people: team/app:tag
+    name: str  # for messages: team/app:tag
     manifest: Digest
     received: Path  # a part is received/TEAM-HEX…
     team: int
     served: tuple[Path, ...]  # …or FOLDER/HEX
-    most: Bytes  # that its layers may unpack to
+    most: Bytes  # the limit of its unpacked layers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReferredImage:
-    """One that another registry has."""
+    """An image in another registry."""
 
     build_id: int
     app: str
-    name: str  # HOST/NAME:TAG, as Docker takes it
-    access: Access  # the team's own way in; it is not for others, so nothing of it is kept
-    most: Bytes  # that its layers may unpack to
-    team: int  # whose limits the fetching is held to
+    name: str  # HOST/NAME:TAG, in Docker's format
+    access: Access  # the team's own credentials; they are not for other teams, so they are not stored
+    most: Bytes  # the limit of its unpacked layers
+    team: int  # the team whose limits apply to the download
     policy: NetworkPolicy = field(default_factory=NetworkPolicy)  # the team's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
-    """What came of it, for the store to write."""
+    """The imported image, for the store to write."""
 
     layers: tuple[Layer, ...]  # bottom first
     config: ImageConfig
@@ -79,7 +80,10 @@ class Taken:
 
 
 def take_in(config: NodeConfig, store: Store, image: PushedImage | ReferredImage, log: Callable[[str], None]) -> Taken:
-    """Make it ours; the caller holds a lease. ImageDamaged, BadSource and TransferFailed carry the reason."""
+    """Import an image; the caller holds a lease.
+
+    ImageDamaged, BadSource and TransferFailed carry the reason.
+    """
     if isinstance(image, PushedImage):
         log(f"Image {image.name}, {image.manifest}")
         adopted = _adopt(config, store, image)
@@ -99,7 +103,11 @@ def take_in(config: NodeConfig, store: Store, image: PushedImage | ReferredImage
 
 
 def _adopt(config: NodeConfig, store: Store, image: PushedImage) -> Adopted:
-    """Killed at any moment, what was received is where it was: it gets a second name, and its first one goes with the release."""
+    """Adopt a pushed image.
+
+    After a kill at any moment, the received parts are still in their place.
+    Each part gets a second name here; its first name is removed with the release.
+    """
     with scratch(config.images / "ingest") as space:
 
         def take(digest: Digest) -> Path:
@@ -116,9 +124,13 @@ def _adopt(config: NodeConfig, store: Store, image: PushedImage) -> Adopted:
 
 
 def _pull(config: NodeConfig, store: Store, image: ReferredImage, log: Callable[[str], None]) -> Adopted:
-    """Asked for anew each time: whoever deploys a tag again wants what it is now, and what their credentials let them have."""
+    """Pull an image.
+
+    It is pulled again each time: a new deploy of a tag needs its present image, as far as the
+    credentials allow.
+    """
     registries = Registries.of(config)
-    mirrored = not image.access.user  # a password is for the registry it was given for
+    mirrored = not image.access.user  # a password is only for the registry that it was given for
     check_registry(image.policy, image.name)
     name = allowed(registries, image.name, mirrored=mirrored)
     asked = registries.asked(name) if mirrored else name
@@ -158,7 +170,7 @@ def _json(path: Path) -> dict[str, object]:
 
 
 def _processes(config: ImageConfig) -> dict[str, str]:
-    """What the Slipway that built it says, else its ENTRYPOINT and CMD."""
+    """Return the processes in the label of the Slipway that built it, or its ENTRYPOINT and CMD."""
     if told := config.labels.get(_PROCESSES_LABEL):
         return _declared(told)
     own = _own(config)
@@ -168,7 +180,10 @@ def _processes(config: ImageConfig) -> dict[str, str]:
 
 
 def _declared(text: str) -> dict[str, str]:
-    """Held to what a Procfile may say, since anybody may write a label."""
+    """Return the processes of a label.
+
+    The rules of a Procfile apply, since anybody may write a label.
+    """
     try:
         lines = [f"{name}: {command}" for name, command in dict(json.loads(text)).items() if "\n" not in f"{name}{command}"]
     except (ValueError, TypeError, AttributeError):
@@ -181,7 +196,7 @@ def _own(config: ImageConfig) -> str:
 
 
 class _User:
-    """Where the name of the user stands."""
+    """The origin of the user name, for error messages."""
 
     def wrong(self, what: str, *, hint: str) -> BadSource:
         return BadSource(f"The image's user: {what}", hint=hint)

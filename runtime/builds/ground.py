@@ -1,4 +1,7 @@
-"""What a plan's image begins with, and what its steps stand on: the node's own layers, which hold nothing of a source."""
+"""Base layers of a plan's image and of its build steps.
+
+They are the node's own and hold nothing of a source.
+"""
 
 from __future__ import annotations
 
@@ -20,16 +23,19 @@ Log = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ground:
-    """Layers, bottom first."""
+    """The base layers, bottom first."""
 
     image: tuple[Layer, ...]
     steps: tuple[Layer, ...]
-    environment: Mapping[str, str] = field(default_factory=dict)  # what the stack sets
-    labels: Mapping[str, str] = field(default_factory=dict)  # which of the image's layers an upgrade may exchange
+    environment: Mapping[str, str] = field(default_factory=dict)  # the variables that the stack sets
+    labels: Mapping[str, str] = field(default_factory=dict)  # names the image's layers that an upgrade may replace
 
 
 def lay(config: NodeConfig, store: Store, decided: BuildPlan, log: Log, progress: Log) -> Ground:
-    """Make what is not there yet. `log` is told what it came to, `progress` each line of a stack in the making."""
+    """Make the layers that do not exist yet.
+
+    `log` gets the result, `progress` each line while a stack is made.
+    """
     started, stack = time.monotonic(), decided.stack
     if decided.bare:
         log(f"Stack: none, the image holds programs and certificates alone; {decided.runtime_words}")
@@ -51,17 +57,21 @@ def lay(config: NodeConfig, store: Store, decided: BuildPlan, log: Log, progress
 
 
 def further(config: NodeConfig, store: Store, runtimes: Iterable[Runtime], stack: Stack, progress: Log) -> tuple[Layer, ...]:
-    """The layers of other languages and tools, without the stack's own."""
+    """Return the layers of other languages and tools, without the stack's own."""
     return tuple(layer for one in runtimes for layer in ensure_runtime(config, store, one, stack, progress)[1:])
 
 
 def beside(config: NodeConfig, store: Store, runtimes: Iterable[Runtime], stack: Stack, progress: Log) -> tuple[Layer, ...]:
-    """What a step stands on, too. A stack that is an image of a registry brings its own tools: nothing can be added to it."""
+    """Return additional layers for a step.
+
+    None if the stack is an image of a registry: it has its own tools, and nothing can be added to
+    it.
+    """
     return () if stack.image else further(config, store, runtimes, stack, progress)
 
 
 def _toolchain(config: NodeConfig, store: Store, decided: BuildPlan, log: Log, progress: Log) -> tuple[Layer, ...]:
-    """What the steps stand on where that is not what the app does; else nothing."""
+    """Return the base layers of the steps if they differ from those of the app, else nothing."""
     if decided.toolchain is None or not decided.installs:
         return ()
     started = time.monotonic()

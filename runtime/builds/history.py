@@ -1,4 +1,4 @@
-"""What an image's configuration tells of how its layers came to be: an entry a layer, and for a Dockerfile an entry an instruction.
+"""History of the layers in an image's configuration: an entry for each layer, or for each Dockerfile instruction.
 
 It holds no time and no machine, so the same source on the same base still has the same digest.
 """
@@ -15,16 +15,18 @@ _LONGEST = 2000  # characters of one entry; a heredoc may be a megabyte
 
 
 def with_step(config: ImageConfig, created_by: str, *, empty: bool = False) -> ImageConfig:
-    """The configuration after one step more."""
+    """Return the configuration with one more step."""
     text = " ".join(created_by.split())
     text = text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
     return replace(config, history=(*config.history, Step(created_by=text, empty=empty)))
 
 
 def complete(config: ImageConfig, layers: Sequence[Layer], names: Mapping[Digest, str]) -> ImageConfig:
-    """With a history that tells of exactly these layers, bottom first: its own where it does, else their names by diff ID.
+    """Return the configuration with a history of exactly these layers, bottom first.
 
-    One that tells of more or fewer is of no use to anyone who builds on it: nobody could say any more which layer a later entry is of.
+    Its own history is kept if it has one entry for each layer. Otherwise the entries are the
+    layers' names by diff ID.
+    With a wrong number of entries, an image built on it could not assign later entries to layers.
     """
     if sum(not step.empty for step in config.history) == len(layers):
         return config

@@ -1,4 +1,4 @@
-"""What a .jar says of itself: its manifest, read without unpacking the rest."""
+"""Read the manifest of a .jar without unpacking the rest."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _LONGEST = 256 << 10  # bytes
 
 
 def is_program_place(path: str) -> bool:
-    """Whether a jar lies where people leave the one to run: at the top, or where Maven and Gradle put it."""
+    """Return whether a jar is in a usual place for programs: at the top, or in the output of Maven or Gradle."""
     return _PLACE.fullmatch(path) is not None
 
 
 def manifest(file: BinaryIO) -> str:
-    """The manifest's text with its folded lines joined; "" where there is none, or this is no jar."""
+    """Return the manifest's text with its folded lines joined; "" if there is none, or the file is not a jar."""
     try:
         with zipfile.ZipFile(file) as jar, jar.open(MANIFEST) as content:
             text = content.read(_LONGEST).decode(errors="replace")
@@ -28,7 +28,7 @@ def manifest(file: BinaryIO) -> str:
 
 
 def attribute(text: str, name: str) -> str:
-    """An attribute of the manifest's main section, or ""."""
+    """Return an attribute of the manifest's main section, or ""."""
     main = re.split(r"\r?\n\r?\n", text, maxsplit=1)[0]
     match = re.search(rf"^{re.escape(name)}[ \t]*:[ \t]*(\S.*?)\s*$", main, re.MULTILINE | re.IGNORECASE)
     return match[1] if match else ""

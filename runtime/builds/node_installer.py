@@ -1,7 +1,8 @@
-"""Which of npm, pnpm and yarn installs a source's packages, in which version. Pure.
+"""Choose npm, pnpm or yarn to install a source's packages, and its version. Pure.
 
-`packageManager` of package.json decides; else the lock file does, in the newest version that reads its format and leaves it as it is,
-within `engines`.
+`packageManager` of package.json decides. Without it, the lock file decides.
+Then it is the newest version within `engines` that reads the lock file's format and leaves it
+unchanged.
 """
 
 from __future__ import annotations
@@ -33,12 +34,15 @@ _LONGEST_WISH = 100  # characters, see plan_node
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Installer:
-    """What installs; `manager` is a layer of its own, or None for the npm that comes with Node.js."""
+    """The package manager.
+
+    `manager` is a layer of its own, or None for the npm that Node.js includes.
+    """
 
     tool: Tool
     version: str
     manager: PackageManager | None
-    lock: str  # the lock file it goes by, or ""
+    lock: str  # the lock file that it uses, or ""
     because: str  # for the log
     linker: str = ""  # of yarn 2 and later: pnp, node-modules or pnpm
 
@@ -48,7 +52,7 @@ class Installer:
 
     @property
     def plays(self) -> bool:
-        """Yarn's Plug'n'Play: no node_modules, but a map of archives that Node.js is told to load first."""
+        """Return whether yarn uses Plug'n'Play: no node_modules, but a map of archives that Node.js loads first."""
         return self.linker == "pnp"
 
     @property
@@ -57,7 +61,10 @@ class Installer:
 
 
 def choose(source: Source, package: Mapping[str, Any]) -> Installer:
-    """BadSource: what is asked for is not offered, or no version at all."""
+    """Return the package manager.
+
+    BadSource: the requested one is not offered, or its version is not valid.
+    """
     stated = str(package.get("packageManager", "")).strip()
     locks = [name for name in _LOCKS if name in source.files]
     if stated:
@@ -74,13 +81,13 @@ def choose(source: Source, package: Mapping[str, Any]) -> Installer:
 
 
 def engine(package: Mapping[str, Any], name: str) -> str:
-    """The range of versions that `engines` asks for, or ""."""
+    """Return the range of versions that `engines` requires, or ""."""
     engines = package.get("engines")
     return str(engines.get(name, "")).strip() if isinstance(engines, dict) else ""
 
 
 def unread(source: Source, installer: Installer) -> tuple[str, ...]:
-    """Lock files that lie there and decide nothing."""
+    """Return the lock files that exist but are not used."""
     return tuple(name for name in (*_LOCKS, *_NOT_READ) if name in source.files and name != installer.lock)
 
 
@@ -108,7 +115,7 @@ def _installer(source: Source, manager: PackageManager, lock: str, because: str)
 
 
 def _candidates(source: Source, tool: Tool, lock: str) -> tuple[str, tuple[str, ...]]:
-    """(the version without a wish, all that read this lock file)."""
+    """Return (the version without a wish, all versions that read this lock file)."""
     if tool is Tool.NPM:
         return NODE_NPM, (NODE_NPM, *offered.NPM_OFFERED)
     text = source.texts.get(lock, "")

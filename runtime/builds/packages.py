@@ -1,8 +1,11 @@
-"""What package managers downloaded, kept for each team from build to build: never in a layer, never seen by another team, limited.
+"""Package caches: downloads of package managers, kept for each team from build to build.
 
-Whatever runs in a build may write there what it likes, so what is found there is an input nobody declared. Hence a step whose layer
-others may share begins with an empty cache, all alone, which is the team's afterwards if it had none. Steps of one team use
-theirs at the same time; it is cut to size only while none does. Dockerfiles' own cache mounts are held the same way.
+They are never in a layer, no other team sees them, and their size is limited.
+Any program in a build may write there, so their content is an input that nobody declared.
+So a step whose layer others may share starts with its own empty cache. That becomes the team's
+cache if the team has none.
+Steps of one team use its cache at the same time. It is reduced only while no step uses it.
+Dockerfiles' own cache mounts are kept in the same way.
 """
 
 from __future__ import annotations
@@ -24,16 +27,17 @@ from runtime.confined.session import Confinement
 from runtime.containers.spec import Bind
 from runtime.images.scratch import remove_tree
 
-KEPT = 14 * 86_400.0  # seconds after its last use
-OVERFLOW = 2  # times its size: then the step is stopped, and done again without the cache
-_LOOK = 3.0  # seconds between two looks at the size of what is being written
+KEPT = 14 * 86_400.0  # seconds after the last use
+OVERFLOW = 2  # factor of its limit at which the step is stopped, and run again without the cache
+_LOOK = 3.0  # seconds between two measurements of the cache while a step writes to it
 _INSIDE = "/build/cache"
 _VARIABLES = {
     Tool.UV: {"UV_CACHE_DIR": f"{_INSIDE}/uv", "PIP_CACHE_DIR": f"{_INSIDE}/pip"},
     Tool.NPM: {"NPM_CONFIG_CACHE": f"{_INSIDE}/npm", "NPM_CONFIG_LOGS_MAX": "0"},
-    Tool.PNPM: dict.fromkeys(("NPM_CONFIG_STORE_DIR", "PNPM_CONFIG_STORE_DIR"), f"{_INSIDE}/pnpm"),  # up to version 10, and since 11
-    # Yarn 1 reads npm's variables. Later ones mirror in their folder what they put into the app's, where Plug'n'Play runs from;
-    # YARN_CACHE_FOLDER would take it away from there.
+    Tool.PNPM: dict.fromkeys(("NPM_CONFIG_STORE_DIR", "PNPM_CONFIG_STORE_DIR"), f"{_INSIDE}/pnpm"),  # up to version 10, and from 11 on
+    # Yarn 1 reads npm's variables. Later versions mirror in their folder the archives of the app's
+    # folder,
+    # from where Plug'n'Play runs. YARN_CACHE_FOLDER would move them out of the app's folder.
     Tool.YARN: {"NPM_CONFIG_CACHE_FOLDER": f"{_INSIDE}/yarn", "YARN_GLOBAL_FOLDER": f"{_INSIDE}/berry"},
     Tool.COMPOSER: {"COMPOSER_CACHE_DIR": f"{_INSIDE}/composer"},
 }
@@ -50,13 +54,13 @@ class Lent:
     overflowed: bool = False
 
     def around(self, step: Surroundings, tool: Tool) -> Surroundings:
-        """The step's surroundings with the cache in them."""
+        """Return the step's surroundings with the cache added."""
         environment = {name: value for name, value in step.environment.items() if name != "UV_NO_CACHE"}
         binds = (*step.binds, Bind(source=self.folder, target=_INSIDE, writable=True))
         return replace(step, environment={**environment, **_VARIABLES[tool]}, binds=binds)
 
     def overflows(self) -> bool:
-        """Asked again and again while the step runs."""
+        """Return whether the cache is too large. Called repeatedly while the step runs."""
         if not self.overflowed and time.monotonic() - self._looked > _LOOK:
             self.overflowed = _size(self.folder, self.team) > self.most * OVERFLOW
             self._looked = time.monotonic()
@@ -64,12 +68,15 @@ class Lent:
 
 
 def keeps(tool: Tool) -> bool:
-    """Whether what it downloads is kept. Go's modules and Bundler's gems are in layers of their own and nowhere else."""
+    """Return whether this tool's downloads are kept.
+
+    Go's modules and Bundler's gems are only in their own layers.
+    """
     return tool in _VARIABLES
 
 
 class PackageCaches:
-    """Those of all teams of this node."""
+    """The package caches of all teams of this node."""
 
     def __init__(self, config: NodeConfig) -> None:
         self._config = config
@@ -77,9 +84,11 @@ class PackageCaches:
 
     @contextmanager
     def lent(self, team: int, owner: int, place: Path, *, alone: bool) -> Iterator[Lent]:
-        """A team's cache for one step. `owner`: the host id of its root; `alone`: an empty one in `place`, for a layer others may share.
+        """Yield a team's cache for one step.
 
-        It becomes the team's if the step succeeds and the team has none.
+        `owner` is the host id of the container's root.
+        `alone` means an empty cache in `place`, for a layer that others may share.
+        That cache becomes the team's if the step succeeds and the team has none.
         """
         theirs = self._packages / str(team)
         if alone:
@@ -87,7 +96,7 @@ class PackageCaches:
             yield (lent := Lent(folder=fresh, team=team, most=self._config.package_cache))
             if not lent.overflowed:
                 self._packages.mkdir(mode=0o711, parents=True, exist_ok=True)
-                with self.using(team), suppress(OSError):  # there is one already, or it is on another disk
+                with self.using(team), suppress(OSError):  # the team has a cache already, or it is on another disk
                     fresh.rename(theirs)
         else:
             with self.using(team):
@@ -96,12 +105,12 @@ class PackageCaches:
         self.cut(team)
 
     def has(self, team: int) -> bool:
-        """Whether anything was downloaded for the team that is still here."""
+        """Return whether there are downloads for the team."""
         return (self._packages / str(team)).is_dir()
 
     @contextmanager
     def using(self, team: int) -> Iterator[None]:
-        """Nothing of the team's caches is removed inside the block."""
+        """Prevent removals from the team's caches inside the block."""
         with self._locked(team, fcntl.LOCK_SH):
             for folder in (self._packages / str(team), self._mounts / str(team)):
                 with suppress(FileNotFoundError):
@@ -109,7 +118,10 @@ class PackageCaches:
             yield
 
     def cut(self, team: int, most: int | None = None) -> int:
-        """Remove what was used least recently until the team's downloads fit; bytes removed, 0 while a step uses them."""
+        """Remove the least recently used downloads until they fit.
+
+        Return the removed bytes, 0 while a step uses them.
+        """
         folder = self._packages / str(team)
         most = self._config.package_cache if most is None else most
         with self._locked(team, fcntl.LOCK_EX | fcntl.LOCK_NB) as held:
@@ -119,7 +131,7 @@ class PackageCaches:
                 return helper.call(cut, top=helper.tree(folder, writable=True, as_written=True), most=most)
 
     def cut_mounts(self, team: int, most: int) -> None:
-        """Remove the team's cache mounts that were used least recently until the rest fit; none while a step uses any."""
+        """Remove the team's least recently used cache mounts until the rest fits; none while a step uses any."""
         with self._locked(team, fcntl.LOCK_EX | fcntl.LOCK_NB) as held:
             mounts = sorted(_folders(self._mounts / str(team)), key=lambda path: path.stat().st_mtime) if held else []
             sizes = {mount: _size(mount, team) for mount in mounts}
@@ -131,7 +143,10 @@ class PackageCaches:
                 total -= sizes[mount]
 
     def collect(self, now: float, *, all_of_it: bool = False) -> int:
-        """Remove whole caches that no step used for long, or all that are idle; how many went."""
+        """Remove whole caches that no step used for long, or all that are idle.
+
+        Return their number.
+        """
         removed = 0
         for folder in (*_folders(self._packages), *(mount for team in _folders(self._mounts) for mount in _folders(team))):
             team = folder.name if folder.parent == self._packages else folder.parent.name
@@ -165,7 +180,7 @@ def _made(folder: Path, owner: int) -> Path:
 
 
 def _size(folder: Path, team: int) -> int:
-    """Bytes on disk of what a team's containers wrote."""
+    """Return the bytes on disk that a team's containers wrote."""
     with Confinement().session(team) as helper:
         return helper.call(removal.measure, top=helper.tree(folder, as_written=True))
 

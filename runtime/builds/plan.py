@@ -1,4 +1,7 @@
-"""How a source is built: the runtime, the install steps and the processes. Pure; nothing is read, run or asked here."""
+"""Plan a build: the runtime, the install steps and the processes.
+
+Pure; reads nothing and runs nothing.
+"""
 
 from __future__ import annotations
 
@@ -16,25 +19,28 @@ from runtime.stacks.static import STATIC
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildPlan:
-    """All that is to be done, decided before any of it is."""
+    """All steps of a build, decided before the first one runs."""
 
     detected: Detected
     runtime: Runtime | None
-    runtime_words: str  # for the log: what and why, or ""
-    also: tuple[Runtime, ...] = ()  # further languages and tools of the image, each a layer
-    earlier: BuildPlan | None = None  # a stage before: none of its layers is in the image, but what it `takes` of the last of them
-    takes: str = ""  # a folder that the earlier stage makes; it is the source of this one
+    runtime_words: str  # for the log: the runtime and the reason, or ""
+    also: tuple[Runtime, ...] = ()  # further languages and tools of the image, each in its own layer
+    earlier: BuildPlan | None = None  # a preceding stage; the image has none of its layers, only the folder `takes` of the last one
+    takes: str = ""  # a folder that the earlier stage makes; it is the source of this stage
     installs: tuple[Install, ...]
     environment: Mapping[str, str]
     processes: Mapping[str, str]
     left_out: tuple[str, ...] = ()  # top folders that do not go into the image
-    toolchain: Runtime | None = None  # what the install steps stand on, where that is not what the app does
-    bare: bool = False  # the image holds what the steps made and certificates: no stack, no code, no shell
+    toolchain: Runtime | None = None  # the base of the install steps, if it differs from that of the app
+    bare: bool = False  # the image holds the results of the steps and certificates: no stack, no code, no shell
     notes: tuple[str, ...] = field(default=())  # for the log
 
     @property
     def stack(self) -> Stack:
-        """What all of it stands on: that of the first language which is packages of one, since Node.js goes on any."""
+        """Return the stack of the first language that consists of its packages.
+
+        Node.js runs on any stack.
+        """
         return next((stack_of(one) for one in (self.runtime, *self.also) if isinstance(one, DebianRuntime)), stack_of(None))
 
 
@@ -43,7 +49,10 @@ _PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
 def plan(source: Source, node_versions: Callable[[], list[str]], pythons: Mapping[str, DebianRuntime] = PYTHON) -> BuildPlan:
-    """BadSource says what is missing or contradicts itself; `node_versions` is asked only for unusual wishes."""
+    """Return the plan. BadSource names the missing or contradicting part.
+
+    `node_versions` is called only for unusual versions.
+    """
     detected = detect(source)
     declared = procfile.parse(source.texts["Procfile"]) if "Procfile" in source.files else {}
     declared |= source.app_file.commands
@@ -56,7 +65,7 @@ def plan(source: Source, node_versions: Callable[[], list[str]], pythons: Mappin
     return decided
 
 
-_NO_PROCESS = {"none": ""}  # of a language that builds for another: nothing of it is started, so nothing is missing
+_NO_PROCESS = {"none": ""}  # for a language that builds for another: nothing of it is started, so nothing is missing
 
 
 def _of_language(
@@ -83,7 +92,10 @@ def _of_language(
 
 
 def joined(first: BuildPlan, last: BuildPlan) -> BuildPlan:
-    """Two languages in one image: the layers of both, the first's commands behind the last's in PATH, the last's processes."""
+    """Join two languages in one image: the layers of both, and the last one's processes.
+
+    In PATH, the first one's commands come after those of the last.
+    """
     further = [one for one in (first.runtime, *first.also, *last.also) if one is not None]
     own, usual = (plan.environment["PATH"].removesuffix(_PATH) for plan in (last, first))
     why = f"{first.detected.language} is built first, then {last.detected.language}, which serves"
@@ -198,7 +210,7 @@ def _java(source: Source, detected: Detected, declared: Mapping[str, str]) -> Bu
 
 
 def _static(source: Source, detected: Detected, versions: Callable[[], list[str]]) -> BuildPlan:
-    """The folder as it is, or what a Node.js build makes: then the image holds that alone, and nothing of what made it."""
+    """Plan a static site: the folder as it is, or the result of a Node.js build without the files that made it."""
     asked = source.app_file.static
     plan_static.check(asked)
     earlier = None
@@ -223,7 +235,10 @@ def _static(source: Source, detected: Detected, versions: Callable[[], list[str]
 
 
 def _with_default(declared: Mapping[str, str], default: tuple[str, str] | None) -> tuple[Mapping[str, str], tuple[str, ...]]:
-    """The Procfile's processes; without any (a release phase is none), a web process by convention and the note that says so."""
+    """Return the Procfile's processes.
+
+    If there are none except a release phase, add a conventional web process, and a note about it.
+    """
     if _serves(declared):
         return declared, ()
     if default is None:
@@ -235,5 +250,5 @@ def _with_default(declared: Mapping[str, str], default: tuple[str, str] | None) 
 
 
 def _serves(declared: Mapping[str, str]) -> bool:
-    """Whether the Procfile names what runs; a release phase alone is nothing that runs."""
+    """Return whether the Procfile names a process to run. A release phase is not one."""
     return any(name != "release" for name in declared)

@@ -1,4 +1,4 @@
-"""Building Go: which version, which programs, which steps, and what is said of files that stay behind. Pure.
+"""Plan a Go build: the version, programs, steps, and notes about files that the image lacks. Pure.
 
 The image holds the programs, statically linked, and certificates; no stack, no shell, no source.
 """
@@ -17,7 +17,7 @@ from runtime.stacks.languages import GO
 from runtime.stacks.stack import DebianRuntime
 
 BIN = "/usr/local/bin"
-_BUILD = 'go build -trimpath -tags timetzdata -ldflags="-s -w"'  # time zones are in the program: the image has no files of them
+_BUILD = 'go build -trimpath -tags timetzdata -ldflags="-s -w"'  # the program includes time zones, since the image has no files of them
 _DIRECTIVE = re.compile(r"^go[ \t]+(\d+)\.(\d+)\S*[ \t]*(?://.*)?$", re.MULTILINE)
 _TOOLCHAIN = re.compile(r"^toolchain[ \t]+go(\d+\.\d+)(\S*)", re.MULTILINE)
 _MODULE = re.compile(r'^module[ \t]+"?([^\s"]+)"?', re.MULTILINE)
@@ -29,7 +29,10 @@ _READ_AT_RUN_TIME = ("templates", "views", "static", "public", "assets", "migrat
 
 
 def runtime(source: Source) -> tuple[DebianRuntime, str]:
-    """The toolchain for what go.mod asks for, with the words for the log. An older Go is no other: each builds what was written before."""
+    """Return the toolchain that go.mod requires, and the text for the log.
+
+    A newer Go toolchain also builds code for older versions.
+    """
     match = _DIRECTIVE.search(source.texts.get("go.mod", ""))
     wanted = (int(match[1]), int(match[2])) if match else (1, 16)
     for version in sorted(GO, key=_number):
@@ -43,7 +46,7 @@ def runtime(source: Source) -> tuple[DebianRuntime, str]:
 
 
 def programs(source: Source) -> dict[str, str]:
-    """Name of each program to its package's folder: the top of the source if it is a main package, and each such in cmd/."""
+    """Return the package folder of each program: the top of the source and folders in cmd/, if they are main packages."""
     found: dict[str, str] = {}
     if any("/" not in path and _is_main(source, path) for path in source.files):
         found[_name(source)] = "."
@@ -61,7 +64,10 @@ def programs(source: Source) -> dict[str, str]:
 
 
 def installs(source: Source) -> tuple[Install, ...]:
-    """The standard library once for all apps, modules by go.mod and go.sum, and the programs; only these go into the image."""
+    """Return the steps: the standard library once for all apps, the modules of go.mod and go.sum, and the programs.
+
+    Only the programs go into the image.
+    """
     go_mod = source.texts.get("go.mod", "")
     steps = [
         Install(name="Standard library", tool=Tool.GO, files=(), whole=False, command=f"{_BUILD} std", keep=("opt/go/cache",), ships=False)
@@ -81,7 +87,10 @@ def installs(source: Source) -> tuple[Install, ...]:
 
 
 def web(source: Source) -> tuple[str, str]:
-    """The web command by convention, and why. BadSource: there are several programs, and none is at the top."""
+    """Return the web command by convention, and the reason.
+
+    BadSource: several programs, and none at the top.
+    """
     found = programs(source)
     at_top = next((name for name, folder in found.items() if folder == "."), "")
     if at_top:
@@ -96,7 +105,7 @@ def web(source: Source) -> tuple[str, str]:
 
 
 def check(declared: Mapping[str, str], source: Source) -> None:
-    """BadSource: a line of the Procfile starts what this image will not have, a shell included."""
+    """Raise BadSource if a line of the Procfile starts a program that this image lacks, such as a shell."""
     found = programs(source)
     for process, line in declared.items():
         try:
@@ -114,7 +123,7 @@ def check(declared: Mapping[str, str], source: Source) -> None:
 
 
 def notes(source: Source) -> tuple[str, ...]:
-    """What does not come along: folders a program may want to open, and a toolchain line that is not followed."""
+    """Return notes about what is missing: folders that a program may open, and a toolchain line that is not used."""
     said = []
     folders = [folder for folder in _READ_AT_RUN_TIME if any(path.startswith(f"{folder}/") for path in source.files)]
     behind = [name for name in folders if not any(re.search(rf"^//go:embed\b.*\b{name}\b", t, re.MULTILINE) for t in source.texts.values())]
@@ -132,7 +141,10 @@ def _is_main(source: Source, path: str) -> bool:
 
 
 def _name(source: Source) -> str:
-    """What `go build` calls the program at the top: the module path's last element, without a major version."""
+    """Return the name of the program at the top, as `go build` forms it.
+
+    It is the module path's last element, without a major version.
+    """
     match = _MODULE.search(source.texts.get("go.mod", ""))
     if match is None:
         raise BadSource("go.mod has no line `module`.", hint="go mod init NAME writes a right one.")

@@ -1,4 +1,4 @@
-"""Building Java: a .jar that runs, or a program of one source file. Which version, which check, which web process. Pure."""
+"""Plan a Java build of a runnable .jar or of a source file: the version, the check and the web process. Pure."""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ from runtime.stacks.languages import JAVA, JAVA_TOOLCHAIN
 from runtime.stacks.stack import DebianRuntime
 
 _DEFAULT = "21"
-_SEVERAL_FILES = 22  # from here on `java Main.java` finds classes in files beside it (JEP 458)
+_SEVERAL_FILES = 22  # from this version on, `java Main.java` finds classes in neighbouring files (JEP 458)
 
 
 def runtime(source: Source, declared: Mapping[str, str]) -> tuple[DebianRuntime, str]:
-    """Java without a compiler for a .jar, with one for a source file; and the words for the log. BadSource says which exist."""
+    """Return Java and the text for the log; with a compiler for a source file, without for a .jar.
+
+    BadSource lists the versions that exist.
+    """
     version, why = _version(source)
     if version not in JAVA:
         raise BadSource(
@@ -30,7 +33,10 @@ def runtime(source: Source, declared: Mapping[str, str]) -> tuple[DebianRuntime,
 
 
 def installs(source: Source) -> tuple[Install, ...]:
-    """A program of source files is compiled once to see that it can be; what comes of it is thrown away."""
+    """Return the step that compiles a program of source files as a check.
+
+    Its result is discarded.
+    """
     file = _program(source)
     if jars(source) or not file:
         return ()
@@ -40,7 +46,7 @@ def installs(source: Source) -> tuple[Install, ...]:
 
 
 def web(source: Source) -> tuple[str, str] | None:
-    """A web command by convention, and why; None where nothing tells."""
+    """Return a web command by convention, and the reason; None if no file determines one."""
     found = jars(source)
     if len(found) > 1:
         raise BadSource(
@@ -55,7 +61,7 @@ def web(source: Source) -> tuple[str, str] | None:
 
 
 def jars(source: Source) -> list[str]:
-    """Jars that say which class to start."""
+    """Return the jars that name the class to start."""
     return sorted(path for path in source.files if is_program_place(path) and attribute(source.texts.get(path, ""), "Main-Class"))
 
 
@@ -64,7 +70,7 @@ def _program(source: Source) -> str:
 
 
 def _version(source: Source) -> tuple[str, str]:
-    """(major version, a sentence's beginning that says who wants it)."""
+    """Return (major version, the beginning of a sentence that names the file which requires it)."""
     if match := re.search(r"^\s*java\.runtime\.version\s*[=:]\s*(\S+)", source.texts.get("system.properties", ""), re.MULTILINE):
         return _major(match[1]), "system.properties asks for"
     if line := source.texts.get(".java-version", "").strip():
@@ -77,7 +83,7 @@ def _version(source: Source) -> tuple[str, str]:
 
 
 def _major(text: str) -> str:
-    """`21`, `21.0.4`, `openjdk-21`, `temurin-21.0.4+7`, `1.8` to the number people call it by."""
+    """Return the usual version number of `21`, `21.0.4`, `openjdk-21`, `temurin-21.0.4+7` or `1.8`."""
     match = re.search(r"(\d+)(?:\.(\d+))?", text[:60])
     if match is None:
         return text[:60]

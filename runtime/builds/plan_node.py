@@ -1,4 +1,4 @@
-"""Building Node.js: which version, which install steps, which default web process. Pure."""
+"""Plan a Node.js build: the version, install steps and default web process. Pure."""
 
 from __future__ import annotations
 
@@ -18,20 +18,23 @@ from runtime.errors import BadSource
 from runtime.stacks.definition import GIT, NODE_DEFAULT, NODE_MAJORS, NODE_NEWEST, node
 from runtime.stacks.stack import NodeRuntime, Runtime
 
-LONGEST_WISH = 100  # characters; the time nodesemver takes grows with their square, and with it all other builds wait
-_MOST_INNER = 200  # folders of packages that are kept one by one
-_HOOKS = ("preinstall", "install", "postinstall", "prepare")  # scripts npm runs while installing, which may read any file
+LONGEST_WISH = 100  # characters; nodesemver's time grows with their square, and all other builds wait for it
+_MOST_INNER = 200  # folders of packages that are kept separately
+_HOOKS = ("preinstall", "install", "postinstall", "prepare")  # scripts that npm runs while it installs; they may read any file
 _QUIET = "--no-audit --no-fund --no-update-notifier --no-progress"
 _GIT = re.compile(r"git\+(?:ssh|https?|file):|git://|\"(?:github|gitlab|bitbucket):")
-# files of package managers' own that decide what they install
+# settings files of package managers that decide what is installed
 _SETTINGS = (".npmrc", ".yarnrc", ".yarnrc.yml", "pnpm-workspace.yaml", ".pnpmfile.cjs", ".pnpmfile.mjs")
 _PARTS = re.compile(r"\.yarn/(?:releases|plugins|patches|versions)/|patches/")
-# What a build makes belongs to the app, as its code does; packages stay root's.
+# The results of a build belong to the app's user, as its code does; packages remain owned by root.
 _OWN = r"find /app \( -name node_modules -o -name .yarn \) -prune -o -user 0 -exec chown -h 1000:1000 {} +"
 
 
 def runtime(source: Source, versions: Callable[[], list[str]]) -> tuple[NodeRuntime, str]:
-    """The Node.js asked for, with the words for the log; `versions` lists all there are, asked only if ours do not do."""
+    """Return the requested Node.js, and the text for the log.
+
+    `versions` lists all versions that exist. It is called only if the known ones do not match.
+    """
     wish, where = _wish(source)
     if len(wish) > LONGEST_WISH:
         raise BadSource(f"{where} is longer than any range of versions.", hint='Write for example "22.x".')
@@ -54,7 +57,10 @@ def installer(source: Source) -> Installer:
 
 
 def installs(source: Source, by: Installer) -> tuple[Install, ...]:
-    """The packages by the lock file; then the `build` script, if there is one, and what only it needed goes again."""
+    """Return the steps: the packages of the lock file, then the `build` script, if there is one.
+
+    Packages that only the build needs are removed afterwards.
+    """
     document, inner = package(source), _inner(source)
     builds = has_build(source)
     if not builds and not any(document.get(kind) for kind in ("dependencies", "devDependencies", "optionalDependencies", "workspaces")):
@@ -76,7 +82,10 @@ def installs(source: Source, by: Installer) -> tuple[Install, ...]:
 
 
 def build_script(source: Source, by: Installer) -> Install:
-    """The build on the code, and the removal of what only it needed, where the tool can do that without fetching anew."""
+    """Return the step that runs the build script on the code, and removes what only the build needs.
+
+    It removes packages only where the tool can do that without downloading again.
+    """
     prune = ""
     if _has_development(source) and not _inner(source):
         prune = {Tool.NPM: f"npm prune --omit=dev --ignore-scripts {_QUIET}", Tool.PNPM: "pnpm prune --prod --ignore-scripts"}.get(
@@ -89,7 +98,7 @@ def build_script(source: Source, by: Installer) -> Install:
 
 
 def web(source: Source, by: Installer) -> tuple[str, str] | None:
-    """A web command by convention, and why; None where nothing tells."""
+    """Return a web command by convention, and the reason; None if no file determines one."""
     document = package(source)
     if "start" in document.get("scripts", {}):
         return f"{'yarn' if by.plays else 'npm'} start", "package.json has a start script"
@@ -104,7 +113,7 @@ def further(by: Installer) -> tuple[Runtime, ...]:
 
 
 def environment(by: Installer) -> dict[str, str]:
-    """What running takes, beside PATH."""
+    """Return the variables of instances except PATH."""
     loads = {"NODE_OPTIONS": "--require /app/.pnp.cjs"} if by.plays else {}
     return {"NODE_ENV": "production", **loads}
 
@@ -127,7 +136,7 @@ def notes(source: Source, by: Installer) -> tuple[str, ...]:
 
 
 def package(source: Source) -> dict[str, Any]:
-    """package.json, or nothing where there is none."""
+    """Return the content of package.json, or {} if there is none."""
     return _parsed(source, "package.json") if "package.json" in source.files else {}
 
 
@@ -149,12 +158,16 @@ def _install(by: Installer, *, builds: bool) -> str:
     return f"{mirror} && {install}" if by.lock else install
 
 
-# A lock of yarn 1 names the registry it was made with. Where the host has another, its packages come from there; hashes stay.
+# A lock of yarn 1 names the registry that it was made with. If the host uses another,
+# the packages come from that one; the hashes stay.
 _OF_HERE = r'sed -i -E "s#https?://registry\.(npmjs\.org|yarnpkg\.com)#$YARN_NPM_REGISTRY_SERVER#" yarn.lock'
 
 
 def _reads_all(source: Source, document: dict[str, Any], inner: tuple[str, ...], by: Installer) -> bool:
-    """Whether installing may need more than what names the packages: scripts of the app's own, packages in its folders."""
+    """Return whether the installation may need more than the files that name the packages.
+
+    It does for the app's own scripts, and for packages in its folders.
+    """
     texts = [source.texts.get("package.json", ""), *(source.texts.get(f"{folder}/package.json", "") for folder in inner)]
     local = any(re.search(r'"(?:file|link|portal):', text) for text in texts)
     scripts = [document.get("scripts", {})]
@@ -172,7 +185,7 @@ def _read(source: Source, by: Installer, inner: tuple[str, ...]) -> set[str]:
 
 
 def _inner(source: Source) -> tuple[str, ...]:
-    """Folders with packages of their own, where the source says that it has any (`workspaces`, or pnpm's file of them)."""
+    """Return the folders with their own packages, if the source declares any (`workspaces`, or pnpm's file)."""
     if "workspaces" not in package(source) and "pnpm-workspace.yaml" not in source.files:
         return ()
     found = (posixpath.split(path) for path in source.files if path.endswith("/package.json"))
@@ -185,7 +198,7 @@ def _has_development(source: Source) -> bool:
 
 
 def _wish(source: Source) -> tuple[str, str]:
-    """(a semver range or "", where it says so)."""
+    """Return (a semver range or "", the place that specifies it)."""
     if wish := node_installer.engine(package(source), "node"):
         return wish, "engines.node in package.json"
     for file in (".node-version", ".nvmrc"):

@@ -1,4 +1,4 @@
-"""Building PHP: which version and extensions, what Composer installs, which folder is served. Pure."""
+"""Plan a PHP build: the version, extensions, Composer packages and the folder to serve. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from runtime.stacks.stack import DebianRuntime
 _LONGEST_WISH = 200  # characters
 _FLAGS = "--no-dev --no-interaction --no-ansi"
 _ROOTS = ("public", "web", "htdocs", "www", "webroot")  # of Laravel and Symfony, Drupal, older hosts, CakePHP
-# In Debian's php-common and php-cli themselves.
+# Extensions in Debian's php-common and php-cli themselves.
 _BUILT_IN = frozenset(
     (
         *("calendar", "core", "ctype", "date", "exif", "ffi", "fileinfo", "filter", "ftp", "gettext", "hash"),
@@ -27,7 +27,7 @@ _BUILT_IN = frozenset(
         *("tokenizer", "zlib"),
     )
 )
-_INSIDE = {  # extension -> the package it is in, where that has another name
+_INSIDE = {  # extension -> its package, if that has another name
     **dict.fromkeys(("dom", "simplexml", "xmlreader", "xmlwriter", "xsl"), "xml"),
     **dict.fromkeys(("mysqli", "mysqlnd", "pdo_mysql"), "mysql"),
     "pdo_pgsql": "pgsql",
@@ -46,7 +46,10 @@ _PACKAGES = frozenset(
 
 
 def runtime(source: Source) -> tuple[DebianRuntime, str]:
-    """The PHP and extensions asked for, with the words for the log; BadSource says which exist."""
+    """Return the requested PHP with its extensions, and the text for the log.
+
+    BadSource lists the versions that exist.
+    """
     version, why = _version(source)
     found = extensions(source)
     words = f" with {', '.join(sorted(found))}" if found else ""
@@ -58,7 +61,10 @@ def toolchain(source: Source) -> DebianRuntime:
 
 
 def extensions(source: Source) -> frozenset[str]:
-    """Packages of the extensions that composer.json, or a package in the lock file, requires. BadSource names one nobody has."""
+    """Return the packages of the extensions that composer.json, or a package in the lock file, requires.
+
+    BadSource names an extension that is not offered.
+    """
     found = set()
     for who, requires in _requirements(source):
         for name in requires:
@@ -75,9 +81,11 @@ def extensions(source: Source) -> frozenset[str]:
 
 
 def installs(source: Source) -> tuple[Install, ...]:
-    """Composer's packages by its files, without what only development needs; then the autoloader, which knows the app's classes too.
+    """Return the steps: Composer's packages without those for development, then the autoloader.
 
-    None where nothing is required or to be loaded, or where packages were packed along without a lock file.
+    The autoloader also knows the app's classes.
+    There are no steps if nothing is required or loaded, or if the source contains the packages
+    and no lock file.
     """
     document = _json(source, "composer.json")
     vendor = _vendor(document)
@@ -97,7 +105,10 @@ def installs(source: Source) -> tuple[Install, ...]:
 
 
 def web(source: Source) -> tuple[str, str]:
-    """The command that serves the app's folder, and why that one. BadSource: there is no page."""
+    """Return the command that serves the app's folder, and the reason.
+
+    BadSource: there is no page.
+    """
     for root in (*_ROOTS, ""):
         page = f"{root}/index.php".removeprefix("/")
         if page in source.files:
@@ -109,7 +120,7 @@ def web(source: Source) -> tuple[str, str]:
 
 
 def left_out(source: Source) -> tuple[str, ...]:
-    """Packages that were packed along and are installed anew."""
+    """Return the folder of packages that the source contains and the build installs again."""
     vendor = _vendor(_json(source, "composer.json"))
     return (vendor,) if installs(source) and "/" not in vendor else ()
 
@@ -122,7 +133,7 @@ def notes(source: Source) -> tuple[str, ...]:
 
 
 def _version(source: Source) -> tuple[str, str]:
-    """The newest version that the requirement takes, and where it is from."""
+    """Return the newest version that the requirement accepts, and its origin."""
     wish = str(_mapping(_json(source, "composer.json"), "require").get("php", "")).strip()
     if len(wish) > _LONGEST_WISH:
         raise BadSource("The php requirement in composer.json is longer than any range of versions.", hint='Write for example "^8.2".')
@@ -138,10 +149,13 @@ def _version(source: Source) -> tuple[str, str]:
 
 
 def _meets(version: str, wish: str) -> bool:
-    """Whether some patch of a minor version is in Composer's range (getcomposer.org/doc/articles/versions.md), put in npm's words."""
+    """Return whether some patch version of a minor version is in Composer's range, translated to npm's syntax.
+
+    Source: getcomposer.org/doc/articles/versions.md
+    """
     text = re.sub(r"@\w+|(?<=\d)-(?:dev|stable)\b", "", wish)
     text = re.sub(r"\s*\|\|?\s*", " || ", text).replace(",", " ")
-    text = re.sub(r"~\s*(\d+(?:\.\d+)?)(?![\d.])", r"^\1", text)  # ~8.2 there is up to 9
+    text = re.sub(r"~\s*(\d+(?:\.\d+)?)(?![\d.])", r"^\1", text)  # Composer's ~8.2 means below 9
     try:
         return any(nodesemver.satisfies(f"{version}.{patch}", text, loose=False) for patch in range(100))
     except ValueError:
@@ -156,7 +170,7 @@ def _requirements(source: Source) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _vendor(document: dict[str, Any]) -> str:
-    """The folder that Composer installs into."""
+    """Return the folder that Composer installs into."""
     folder = str(_mapping(document, "config").get("vendor-dir", "vendor")).strip("/")
     if not re.fullmatch(r"[\w.-]+(?:/[\w.-]+)*", folder) or ".." in folder.split("/"):
         raise BadSource(f"config.vendor-dir in composer.json reads {folder!r}, which is no folder of the app.", hint='Write "vendor".')

@@ -1,7 +1,8 @@
-"""Pipenv projects: Pipfile.lock, or the Pipfile alone, as the requirement lines that uv installs. Pure.
+"""Convert Pipfile.lock, or the Pipfile alone, to the requirement lines that uv installs. Pure.
 
-Every locked version is installed with its hashes checked and its markers honoured; `develop` is not installed. What pipenv reads into
-these files is told in https://pipenv.pypa.io/en/latest/pipfile.html.
+Every locked version is installed with its hashes checked and its markers applied; `develop` is
+not installed.
+https://pipenv.pypa.io/en/latest/pipfile.html describes how pipenv reads these files.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ _KEEP = ("opt/venv",)
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 _MARKERS = ("os_name", "sys_platform", "platform_machine", "platform_python_implementation", "platform_system", "python_version",
             "python_full_version", "implementation_name")  # fmt: skip
-_INDEX = "pypi"  # the name pipenv gives the public index: where this host says it is
+_INDEX = "pypi"  # pipenv's name of the public index; the host's settings decide its address
 
 
 def of_lock(text: str, venv: str, place: str) -> Install:
-    """`text` is Pipfile.lock's."""
+    """Return the step for a lock. `text` is the content of Pipfile.lock."""
     lock = _json(text)
     packages = lock.get("default", {})
     if not isinstance(packages, dict) or not all(isinstance(entry, dict) for entry in packages.values()):
@@ -47,7 +48,10 @@ def of_lock(text: str, venv: str, place: str) -> Install:
 
 
 def without_lock(document: Mapping[str, Any], venv: str, place: str) -> Install:
-    """`document` is the Pipfile, read. Its packages, resolved by uv."""
+    """Return the step without a lock.
+
+    `document` is the parsed Pipfile; uv resolves its packages.
+    """
     packages = document.get("packages", {})
     if not isinstance(packages, dict):
         raise BadSource("[packages] in the Pipfile is no table.", hint="pipenv install NAME writes a right one.")
@@ -59,13 +63,16 @@ def without_lock(document: Mapping[str, Any], venv: str, place: str) -> Install:
 
 
 def python_wish(document: Mapping[str, Any]) -> str:
-    """The version that [requires] names, or ""."""
+    """Return the version that [requires] names, or ""."""
     requires = document.get("requires", {})
     return str(requires.get("python_full_version") or requires.get("python_version") or "") if isinstance(requires, dict) else ""
 
 
 def is_stale(document: Mapping[str, Any], text: str) -> bool:
-    """Whether Pipfile.lock was made from another Pipfile than this: it holds the hash of the one it was made from."""
+    """Return whether Pipfile.lock was made from another Pipfile.
+
+    The lock holds the hash of its Pipfile.
+    """
     stated = _json(text).get("_meta", {}).get("hash", {}).get("sha256", "")
     known = {"source", "requires", "packages", "dev-packages", "pipenv", "scripts"}
     content = {
@@ -94,7 +101,10 @@ def _install(commands: list[str], files: tuple[str, ...], texts: list[tuple[str,
 
 
 def _line(name: str, entry: Mapping[str, Any]) -> str:
-    """One package as pip's requirement line. BadSource: it has a name or a source that is none."""
+    """Return one package as a requirement line of pip.
+
+    BadSource: its name or its source is not valid.
+    """
     if not _NAME.fullmatch(name):
         raise BadSource(f"The Pipfile or its lock names {name!r}, which is no package.", hint="Correct the name.")
     extras = f"[{','.join(map(str, entry['extras']))}]" if entry.get("extras") else ""
@@ -116,7 +126,7 @@ def _line(name: str, entry: Mapping[str, Any]) -> str:
 
 
 def _place(entry: Mapping[str, Any]) -> str:
-    """Where a package is that no index has: a repository, an address, or a path in the source."""
+    """Return the place of a package that is not in an index: a repository, an address, or a path in the source."""
     if git := entry.get("git"):
         part = f"#subdirectory={entry['subdirectory']}" if entry.get("subdirectory") else ""
         reference = f"@{entry['ref']}" if entry.get("ref") else ""
@@ -126,7 +136,7 @@ def _place(entry: Mapping[str, Any]) -> str:
 
 
 def _sources(sources: Any) -> list[str]:
-    """Indexes beside the public one, asked as well: the hashes decide what is taken."""
+    """Return the options for further indexes. The hashes decide which packages are accepted."""
     tables = [source for source in sources if isinstance(source, dict)]
     return [f"--extra-index-url {source['url']}" for source in tables if source.get("name") != _INDEX and source.get("url")]
 

@@ -1,7 +1,9 @@
-"""Poetry projects: poetry itself, with its own plugin, turns poetry.lock into pinned lines with hashes and markers; uv installs those.
+"""Plan a Poetry project: poetry exports poetry.lock as pinned lines with hashes and markers, and uv installs those.
 
-Not `poetry install`: it knows no mirror, and it takes ten times as long. What the lock says is honoured to the letter: exact versions,
-hashes of every archive, markers, the main group alone, path and git dependencies. Pure.
+`poetry install` is not used: it supports no mirror, and it takes ten times as long.
+The lock is followed exactly: versions, hashes of every archive, markers, path and git
+dependencies.
+Only the main group is installed. Pure.
 """
 
 from __future__ import annotations
@@ -17,13 +19,14 @@ from runtime.stacks.definition import GIT
 
 _POETRY, _EXPORT, _CORE = "2.5.1", "1.10.1", "2.5.0"
 _KEEP = ("opt/venv",)
-# Lines end in a backslash until an entry is over. Without a hash are only git and path dependencies, which have none.
+# A line that ends in a backslash continues its entry. Only git and path dependencies have no hash.
 _SPLIT = (
     r"sed -e ':a' -e '/\\$/N; s/\\\n//; ta' /tmp/locked.txt > /tmp/entries.txt"
     r" && { grep -e '--hash=' -e '^--' /tmp/entries.txt > /tmp/hashed.txt || true; }"
     r" && { grep -v -e '--hash=' /tmp/entries.txt > /tmp/unhashed.txt || true; }"
 )
-# A project without a lock: its main dependencies as lines that every installer reads, by the library poetry itself has for that.
+# Without a lock: the project's main dependencies as lines that every installer reads.
+# Poetry's own library writes them.
 _LINES = """from pathlib import Path
 from poetry.core.factory import Factory
 for dependency in Factory().create_poetry(Path(".")).package.requires:
@@ -33,7 +36,10 @@ _BOUND = re.compile(r"(\^|~=?|==|!=|>=|<=|>|<|=)?\s*v?(\d+(?:\.\d+)*(?:\.\*)?|\*
 
 
 def of_lock(document: dict[str, Any], python: str, venv: str, place: str) -> Install:
-    """`document` is poetry.lock, read; `venv` the command that makes `place`, with `python`."""
+    """Return the step for a lock.
+
+    `document` is the parsed poetry.lock; `venv` is the command that makes `place`, with `python`.
+    """
     kinds = {str(package.get("source", {}).get("type", "")) for package in document.get("package", ())}
     tool = f"uv tool run --quiet --python {python} --from poetry=={_POETRY} --with poetry-plugin-export=={_EXPORT} poetry"
     export = f"{tool} export --no-interaction --only main --format requirements.txt --output /tmp/locked.txt"
@@ -53,7 +59,10 @@ def of_lock(document: dict[str, Any], python: str, venv: str, place: str) -> Ins
 
 
 def without_lock(text: str, python: str, venv: str, place: str) -> Install:
-    """`text` is pyproject.toml's. Its main dependencies, resolved by uv."""
+    """Return the step without a lock.
+
+    `text` is the content of pyproject.toml; uv resolves its main dependencies.
+    """
     lines = f"uv run --quiet --no-project --python {python} --with poetry-core=={_CORE} python {TEXTS}/lines.py > /tmp/wanted.txt"
     return Install(
         name="Dependencies",
@@ -69,7 +78,7 @@ def without_lock(text: str, python: str, venv: str, place: str) -> Install:
 
 
 def python_ranges(constraint: str) -> tuple[SpecifierSet, ...]:
-    """A constraint of Poetry's on Python's version (`^3.11`, `~3.12 || >=3.14`) as ranges, one of which has to hold."""
+    """Return Poetry's constraint on Python's version (`^3.11`, `~3.12 || >=3.14`) as ranges, one of which must match."""
     try:
         return tuple(SpecifierSet(",".join(_bounds(part))) for part in re.split(r"\s*\|\|?\s*", constraint))
     except InvalidSpecifier:

@@ -1,4 +1,4 @@
-"""Building Python: which version, which install steps, which default web process. Pure."""
+"""Plan a Python build: the version, install steps and default web process. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ from runtime.stacks.stack import DebianRuntime
 VENV = "/opt/venv"
 _LONGEST_WISH = 200  # characters
 _KEEP = ("opt/venv",)
-_MADE = re.compile(r"^(\w+)[ \t]*(?::[^=\n]+)?=[ \t]*(FastAPI|Starlette|Quart|Flask)\(", re.MULTILINE)  # within a line: linear in the file
+_MADE = re.compile(
+    r"^(\w+)[ \t]*(?::[^=\n]+)?=[ \t]*(FastAPI|Starlette|Quart|Flask)\(", re.MULTILINE
+)  # within a line, so the time is linear in the file
 _INCLUDE = re.compile(r"(?:-r|-c|--requirement|--constraint)[ =]*(\S+)")
 _LOCAL = re.compile(
     r"(?:-e|--editable)\b|\.{0,2}/|file:|\.(?:\s|\[|$)|\S+\s*@\s*(?:file:|\.{0,2}/)|\S+\.(?:whl|tar\.gz|zip)(?:\s|$)|(?:-f|--find-links)[ =]\."
@@ -28,7 +30,10 @@ _LOCAL = re.compile(
 
 
 def runtime(source: Source, offered: Mapping[str, DebianRuntime] = PYTHON) -> tuple[DebianRuntime, str]:
-    """The Python asked for, of those `offered` by version, with the words for the log; BadSource says which exist."""
+    """Return the requested Python of those `offered` by version, and the text for the log.
+
+    BadSource lists the versions that exist.
+    """
     wanted, where = _wish(source, offered)
     if wanted in offered:
         return offered[wanted], f"Python {wanted}, {where}"
@@ -39,7 +44,7 @@ def runtime(source: Source, offered: Mapping[str, DebianRuntime] = PYTHON) -> tu
 
 
 def installs(source: Source, runtime: DebianRuntime) -> tuple[Install, ...]:
-    """The steps that make /opt/venv; none where nothing is asked for."""
+    """Return the steps that make /opt/venv; none if the source requires no packages."""
     python = runtime.executable
     venv = f"uv venv --quiet --python {python} {VENV}"
     editable = f"uv pip install --python {VENV} --no-deps -e ."
@@ -66,7 +71,10 @@ def installs(source: Source, runtime: DebianRuntime) -> tuple[Install, ...]:
 
 
 def decides(source: Source) -> str:
-    """The file that says what is installed: a lock before what it was made from, and "" where nothing is."""
+    """Return the file that determines the packages.
+
+    A lock has precedence over its input. "" if there is no such file.
+    """
     document = _pyproject(source)
     for file in PYTHON_LOCKS:
         if file in source.files and (file == "Pipfile.lock" or "pyproject.toml" in source.files):
@@ -82,7 +90,7 @@ def decides(source: Source) -> str:
 
 
 def web(source: Source) -> tuple[str, str] | None:
-    """A web command by convention, and why; None where nothing tells."""
+    """Return a web command by convention, and the reason; None if no file determines one."""
     packages = _packages(source)
     if "manage.py" in source.files:
         wsgi = next((path for path in sorted(source.files) if re.fullmatch(r"[^/]+/wsgi\.py", path)), "")
@@ -113,12 +121,12 @@ def web(source: Source) -> tuple[str, str] | None:
 
 
 def import_path(source: Source) -> str:
-    """PYTHONPATH: the app's folder, and `src` where a project keeps its packages there."""
+    """Return PYTHONPATH: the app's folder, and `src` if the project has its packages there."""
     return "/app/src:/app" if any(path.startswith("src/") for path in source.files) else "/app"
 
 
 def left_out(source: Source) -> tuple[str, ...]:
-    """Virtual environments that were packed along: they are of another machine."""
+    """Return virtual environments that the source contains: they were made for another machine."""
     return tuple(sorted(path.partition("/")[0] for path in source.files if re.fullmatch(r"[^/]+/pyvenv\.cfg", path)))
 
 
@@ -137,7 +145,7 @@ def notes(source: Source) -> tuple[str, ...]:
 
 
 def _wish(source: Source, offered: Mapping[str, DebianRuntime]) -> tuple[str, str]:
-    """(major.minor, where it says so)."""
+    """Return (major.minor, the place that specifies it)."""
     for file, pattern in ((".python-version", r"(?:cpython-|python-?)?(\d+\.\d+)\S*"), ("runtime.txt", r"python-(\d+\.\d+)\S*")):
         if file not in source.files:
             continue
@@ -158,7 +166,7 @@ def _wish(source: Source, offered: Mapping[str, DebianRuntime]) -> tuple[str, st
 
 
 def _ranges(source: Source) -> tuple[tuple[SpecifierSet, ...], str, str]:
-    """(ranges one of which has to hold, as they are written, what the place is called)."""
+    """Return (ranges one of which must match, the original text, the name of its place)."""
     document = _pyproject(source)
     required, where = str(document.get("project", {}).get("requires-python", "")), "requires-python"
     poetrys = "" if required else str(_poetry(document).get("dependencies", {}).get("python", ""))
@@ -192,7 +200,10 @@ def _of_pyproject(source: Source, venv: str) -> Install:
 
 
 def _of_setup(file: str, venv: str) -> Install:
-    """The project where it lies, so that what runs is the code of the release; compiled modules are put beside it and stay, too."""
+    """Install the project in its own folder, so that the code of the release runs.
+
+    Compiled modules are written next to it and stay, too.
+    """
     own = "find /app -user 0 -exec chown -h 1000:1000 {} +"
     command = f"{venv} && uv pip install --python {VENV} -e . && rm -rf /app/build && {own}"
     says = f"uv pip install -e ., which {file} describes"
@@ -219,7 +230,7 @@ def _of_lock(source: Source, venv: str) -> tuple[Install, ...]:
 
 
 def _project(source: Source, command: str) -> tuple[Install, ...]:
-    """A project with commands of its own is installed too: a step that reads the whole source."""
+    """Return the step that installs a project with its own commands. It reads the whole source."""
     document = _pyproject(source)
     commands = {"scripts", "entry-points", "gui-scripts"} & document.get("project", {}).keys() | {"scripts", "plugins"} & _poetry(
         document
@@ -230,7 +241,7 @@ def _project(source: Source, command: str) -> tuple[Install, ...]:
 
 
 def _requirements(source: Source) -> tuple[set[str], bool]:
-    """The files a requirements.txt is made of, and whether it points into the source itself."""
+    """Return the files that a requirements.txt includes, and whether it refers to the source itself."""
     reads: set[str] = set()
     pending, whole = ["requirements.txt"], False
     while pending:
@@ -257,7 +268,7 @@ def _requirements(source: Source) -> tuple[set[str], bool]:
 
 
 def _packages(source: Source) -> set[str]:
-    """Names of what is depended on, roughly: enough to choose a server."""
+    """Return names of dependencies, approximately: sufficient to choose a server."""
     texts = [source.texts[file] for file in PYTHON_FILES if file in source.texts and not file.startswith("requirements")]
     texts += [source.texts[file] for file in source.texts if file.startswith("requirements")]
     return {
@@ -266,7 +277,7 @@ def _packages(source: Source) -> set[str]:
 
 
 def _is_poetrys(source: Source) -> bool:
-    """Whether pyproject.toml names its dependencies in Poetry's own way."""
+    """Return whether pyproject.toml names its dependencies in Poetry's own format."""
     document = _pyproject(source)
     return bool(_poetry(document)) and "dependencies" not in document.get("project", {}) and "dependencies" in _poetry(document)
 

@@ -1,4 +1,4 @@
-"""Building Ruby: which version, which gems, what Rails needs, which web process. Pure."""
+"""Plan a Ruby build: the version, gems, the assets of Rails and the web process. Pure."""
 
 from __future__ import annotations
 
@@ -20,11 +20,14 @@ _QUOTED = re.compile(r"[\"']([^\"']*)[\"']")
 _LOCAL = re.compile(
     r"^[ \t]*(?:gemspec\b|eval_gemfile\b|path\b)|\bpath:[ \t]*|:path[ \t]*=>|\bFile\.|\bDir\b|require_relative", re.MULTILINE
 )
-_SERVERS = ("unicorn", "thin", "falcon", "webrick")  # after puma; falcon and thin by rackup's ways
+_SERVERS = ("unicorn", "thin", "falcon", "webrick")  # tried after puma; falcon and thin run through rackup
 
 
 def runtime(source: Source) -> tuple[DebianRuntime, str]:
-    """The Ruby asked for, with the words for the log; BadSource says which exist."""
+    """Return the requested Ruby, and the text for the log.
+
+    BadSource lists the versions that exist.
+    """
     wish, where = _wish(source)
     if len(wish) > _LONGEST_WISH:
         raise BadSource(f"{where} is longer than any range of versions.", hint=f'Write for example "~> {_DEFAULT}".')
@@ -38,19 +41,20 @@ def runtime(source: Source) -> tuple[DebianRuntime, str]:
 
 
 def toolchain(runtime: DebianRuntime) -> DebianRuntime:
-    """The same Ruby with compilers and headers, for gems with a native part."""
+    """Return the same Ruby with compilers and headers, for gems with a native part."""
     return RUBY_TOOLCHAIN[runtime.name.removeprefix("ruby-")]
 
 
 def installs(source: Source) -> tuple[Install, ...]:
-    """`bundle install`, by the lock file where there is one; and the assets of a Rails app."""
+    """Return the steps: `bundle install`, with the lock file if there is one, and the assets of a Rails app."""
     if "Gemfile" not in source.files:
         return ()
     gemfile = source.texts.get("Gemfile", "")
     files = tuple(name for name in ("Gemfile", "Gemfile.lock", ".ruby-version", ".tool-versions") if name in source.files)
     vendored = any(path.startswith("vendor/cache/") for path in source.files)
     whole = _LOCAL.search(gemfile) is not None or vendored
-    # where the stack's own gems do, no registry is asked: `bundle install --prefer-local` would ask all the same
+    # if the stack's own gems suffice, no registry is used; `bundle install --prefer-local` would
+    # still use one
     way = "bundle install --local" if vendored else "(bundle install --local >/dev/null 2>&1 || bundle install --jobs 2 --retry 1)"
     frozen = "export BUNDLE_FROZEN=true && " if "Gemfile.lock" in source.files else ""
     command = f"mkdir -p {GEMS} && {frozen}{way}"
@@ -62,7 +66,7 @@ def installs(source: Source) -> tuple[Install, ...]:
 
 
 def environment(source: Source) -> dict[str, str]:
-    """For instances."""
+    """Return the variables of instances."""
     found = {"GEM_HOME": GEMS, "RACK_ENV": "production", "APP_ENV": "production", "MALLOC_ARENA_MAX": "2"}
     if "Gemfile" in source.files:
         found |= {
@@ -76,7 +80,7 @@ def environment(source: Source) -> dict[str, str]:
 
 
 def web(source: Source) -> tuple[str, str] | None:
-    """A web command by convention, and why; None where nothing tells."""
+    """Return a web command by convention, and the reason; None if no file determines one."""
     bundled = "bundle exec " if "Gemfile" in source.files else ""
     if _is_rails(source):
         return f"{bundled}rails server -b 0.0.0.0 -p $PORT", "config/application.rb is Rails'"
@@ -117,7 +121,7 @@ def _is_rails(source: Source) -> bool:
 
 
 def _has(source: Source, gems: tuple[str, ...]) -> bool:
-    """Whether a gem is asked for, or came along by the lock file."""
+    """Return whether the Gemfile or the lock file contains one of the gems."""
     gemfile, lock = source.texts.get("Gemfile", ""), source.texts.get("Gemfile.lock", "")
     return any(
         re.search(rf"^[ \t]*gem[ \t(]+[\"']{re.escape(gem)}[\"']", gemfile, re.MULTILINE)
@@ -127,7 +131,10 @@ def _has(source: Source, gems: tuple[str, ...]) -> bool:
 
 
 def _wish(source: Source) -> tuple[str, str]:
-    """(a range as gems have it, or "", where it says so). `ruby file: ".ruby-version"` leads to that file."""
+    """Return (a range in RubyGems' syntax, or "", the place that specifies it).
+
+    `ruby file: ".ruby-version"` refers to that file.
+    """
     for match in _RUBY_LINE.finditer(source.texts.get("Gemfile", "")):
         if re.match(r"file\b|:file\b", match[1]) or "RUBY_VERSION" in match[1]:
             continue
@@ -139,7 +146,10 @@ def _wish(source: Source) -> tuple[str, str]:
 
 
 def _meets(version: str, wish: str) -> bool:
-    """Whether some patch of a minor version is in a range of gems' (guides.rubygems.org/patterns, "pessimistic")."""
+    """Return whether some patch version of a minor version is in a range of RubyGems.
+
+    Source: guides.rubygems.org/patterns, "pessimistic".
+    """
     parts = [_as_npm(part.strip()) for part in wish.split(",")]
     if not all(parts):
         raise BadSource(f"{wish!r} is no range of Ruby versions.", hint=f'Write for example "~> {_DEFAULT}.0".')
@@ -150,7 +160,10 @@ def _meets(version: str, wish: str) -> bool:
 
 
 def _as_npm(part: str) -> str:
-    """One condition in npm's words; "" where it is none. An exact version asks for its minor one: bundler sees to the rest."""
+    """Return one condition in npm's syntax; "" if it is not valid.
+
+    For an exact version, only its minor version is required: bundler checks the rest.
+    """
     match = re.fullmatch(r"(~>|>=|<=|>|<|=|!=)?\s*(\d+(?:\.\d+){0,2})(?:[-.]?(?:p|preview|rc|dev)\w*)?", part)
     if match is None:
         return ""

@@ -1,4 +1,7 @@
-"""Static sites: what is served, how paths that are no file are answered, and how a Node.js project's build becomes one. Pure."""
+"""Plan a static site: its folder, the answer for unknown paths, and the stage of a Node.js build.
+
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -12,19 +15,22 @@ from runtime.builds.node_installer import Installer
 from runtime.builds.steps import Install, Tool
 from runtime.errors import BadSource
 
-SITE = "srv/site"  # where a build's outcome is put, to be taken from
-_MADE = ("dist", "build", "out", "_site", "dist/*/browser", "dist/*", "public", "www")  # where builds put their pages, by convention
-_FOLDER = re.compile(r"[\w.-]+(?:/[\w.-]+)*")  # goes into a shell line
+SITE = "srv/site"  # the folder for a build's result, from which the image takes it
+_MADE = ("dist", "build", "out", "_site", "dist/*/browser", "dist/*", "public", "www")  # usual output folders of builds
+_FOLDER = re.compile(r"[\w.-]+(?:/[\w.-]+)*")  # is part of a shell line
 
 
 def check(asked: Static) -> None:
-    """BadSource: the folder is none of the source, or has a name that a shell would not take for one word."""
+    """Raise BadSource if the folder is not in the source, or its name is not a single word for a shell."""
     if asked.folder and (not _FOLDER.fullmatch(asked.folder) or ".." in asked.folder.split("/")):
         raise BadSource(f"[static] folder in slipway.toml reads {asked.folder!r}, which is no folder of the source.", hint='Write "dist".')
 
 
 def folder(source: Source, asked: Static) -> str:
-    """What is served of a source that nothing is made of, "" for all of it. BadSource: no such folder."""
+    """Return the folder to serve of a source without a build, "" for all of it.
+
+    BadSource: no such folder.
+    """
     if asked.folder:
         if not any(path.startswith(f"{asked.folder}/") for path in source.files):
             raise BadSource(f"[static] in slipway.toml names the folder {asked.folder}, which is not in the source.", hint="Correct it.")
@@ -33,7 +39,7 @@ def folder(source: Source, asked: Static) -> str:
 
 
 def serve(folder: str, asked: Static) -> str:
-    """The web process."""
+    """Return the command of the web process."""
     return f"/opt/static/serve {f'/app/{folder}'.rstrip('/')}{' index.html' if asked.single_page else ''}"
 
 
@@ -44,7 +50,10 @@ def installs(folder: str) -> tuple[Install, ...]:
 
 
 def made_by_node(source: Source, by: Installer, asked: Static) -> tuple[Install, ...]:
-    """The steps of the stage that makes the site: it is thrown away but for SITE, so nothing has to be removed from it."""
+    """Return the steps of the stage that makes the site.
+
+    Only SITE remains of that stage, so nothing has to be removed from it.
+    """
     *before, build = plan_node.installs(source, by)
     looked = asked.folder or " ".join(_MADE)
     find = f'for folder in {looked}; do if [ -f "$folder/index.html" ]; then break; fi; folder=; done'

@@ -1,7 +1,9 @@
-"""Builds give way: which are frozen while the machine is short of memory, and when they go on. Decided from values alone.
+"""Decide which builds are frozen while the machine is short of memory, and when they continue.
 
-Pressure is the kernel's own word for it: the share of time in which something waited for memory (PSI,
-https://docs.kernel.org/accounting/psi.html). A kernel that does not tell is judged by how much memory is available.
+`decide` is pure.
+Memory pressure is the share of time in which some process waited for memory
+(PSI, https://docs.kernel.org/accounting/psi.html).
+On a kernel without PSI, the available memory decides.
 """
 
 from __future__ import annotations
@@ -13,17 +15,21 @@ from pathlib import Path
 
 from runtime.config import NodeConfig
 
-PAUSE = 3.0  # seconds between two builds that go on: each may bring the pressure back
+PAUSE = 3.0  # seconds between two builds that continue: each may cause new pressure
 _SOME = re.compile(r"^some avg10=([0-9.]+)", re.MULTILINE)
 _KIB = re.compile(r"^(MemTotal|MemAvailable):\s+([0-9]+) kB", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pressure:
-    """Percent. `stalled`: of the last ten seconds, in which some process waited for memory; None: the kernel does not tell."""
+    """Memory pressure in percent.
+
+    `stalled`: the share of the last ten seconds in which some process waited for memory; None
+    without PSI.
+    """
 
     stalled: float | None
-    available: float  # of all memory, that could be had without swapping
+    available: float  # share of all memory that is available without swapping
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,24 +56,24 @@ class Thaw:
 
 
 def read(proc: Path = Path("/proc")) -> Pressure:
-    """What the kernel says now."""
+    """Return the present values of the kernel."""
     try:
         some = _SOME.search((proc / "pressure" / "memory").read_text())
-    except OSError:  # built without PSI, or it is switched off (psi=0: EOPNOTSUPP)
+    except OSError:  # a kernel without PSI, or PSI is switched off (psi=0: EOPNOTSUPP)
         some = None
     sizes = {name: int(size) for name, size in _KIB.findall((proc / "meminfo").read_text())}
     return Pressure(stalled=float(some[1]) if some else None, available=100 * sizes["MemAvailable"] / sizes["MemTotal"])
 
 
 def is_tight(pressure: Pressure, marks: NodeConfig) -> bool:
-    """From here on builds are frozen."""
+    """Return whether builds must be frozen."""
     if pressure.stalled is not None:
         return pressure.stalled >= marks.memory_stall_high
     return pressure.available <= marks.memory_free_low
 
 
 def is_easy(pressure: Pressure, marks: NodeConfig) -> bool:
-    """From here on they go on; between the two, all stays as it is."""
+    """Return whether builds may continue. Between both limits, nothing changes."""
     if pressure.stalled is not None:
         return pressure.stalled <= marks.memory_stall_low
     return pressure.available >= marks.memory_free_enough
@@ -76,7 +82,10 @@ def is_easy(pressure: Pressure, marks: NodeConfig) -> bool:
 def decide(
     pressure: Pressure, builds: Iterable[BuildContainer], marks: NodeConfig, *, now: float, thawed_at: float
 ) -> tuple[Freeze | Thaw, ...]:
-    """All stop at once, and go on one by one, the oldest first. `thawed_at`: when the last one went on; seconds, like `now`."""
+    """Freeze all builds at once, and let them continue one after another, the oldest first.
+
+    `thawed_at`: the time in seconds, like `now`, when the last build continued.
+    """
     if is_tight(pressure, marks):
         return tuple(Freeze(id=one.id) for one in builds if not one.frozen)
     frozen = sorted((one for one in builds if one.frozen), key=lambda one: one.created_at)

@@ -1,4 +1,7 @@
-"""The Procfile: process type to shell line. Pure. Format: https://devcenter.heroku.com/articles/procfile."""
+"""Parse a Procfile: process type to shell line.
+
+Pure. Format: https://devcenter.heroku.com/articles/procfile.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,16 @@ from runtime.errors import BadSource
 
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?")
 MOST_PROCESSES = 30
-LONGEST_COMMAND = 16 * 2**10  # characters; execve(2) takes 128 KiB a word
+LONGEST_COMMAND = 16 * 2**10  # characters; the limit of execve(2) is 128 KiB for each word
 _EXAMPLE = "A line reads for example: web: gunicorn app:app"
 
 
 def parse(text: str) -> dict[str, str]:
-    """Process types in their order, each with its command; BadSource names the line that is wrong.
+    """Return the process types in their order, each with its command.
 
-    Empty lines and lines starting with # are skipped. `release` is no process but the command of the release phase.
+    BadSource names the line with the error.
+    Empty lines and lines starting with # are skipped.
+    `release` is not a process: it is the command of the release phase.
     """
     processes: dict[str, str] = {}
     for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), start=1):

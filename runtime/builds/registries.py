@@ -1,4 +1,4 @@
-"""What the host says of the registries of Go, Composer and Bundler, and how each of them is to work in a build container."""
+"""The host's settings for the registries of Go, Composer and Bundler, and the variables of these tools in a build container."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from pathlib import Path
 from runtime.builds.steps import Tool
 from runtime.errors import HostLacks
 
-REVISION = 1  # of WAYS: raised when they change what a step makes
+REVISION = 1  # of WAYS; increased when a change of WAYS changes the result of a step
 WAYS: Mapping[Tool, Mapping[str, str]] = {
     Tool.GO: {
-        "CGO_ENABLED": "0",  # static: what runs in an image without libraries
-        "GOTOOLCHAIN": "local",  # the version was chosen, and said, when the build was planned
+        "CGO_ENABLED": "0",  # static, since the program runs in an image without libraries
+        "GOTOOLCHAIN": "local",  # the version was chosen and logged when the build was planned
         "GOMODCACHE": "/opt/go/modules",
         "GOCACHE": "/opt/go/cache",
         "GOTELEMETRY": "off",
     },
     Tool.COMPOSER: {
-        "COMPOSER_ALLOW_SUPERUSER": "1",  # of the container's own user namespace
+        "COMPOSER_ALLOW_SUPERUSER": "1",  # root of the container's own user namespace
         "COMPOSER_CACHE_DIR": "/dev/null",
         "COMPOSER_HOME": "/tmp/composer",  # noqa: S108  # inside the container
         "COMPOSER_NO_AUDIT": "1",
@@ -40,7 +40,10 @@ _COMPOSER = re.compile(r"COMPOSER_(?:AUTH|CAFILE|DISABLE_NETWORK|MIRROR_PATH_REP
 
 
 def settings(tool: Tool, host: Mapping[str, str]) -> dict[str, str]:
-    """Variables for `tool` out of the host's variables and files, credentials among them. HostLacks: a file cannot be read."""
+    """Return variables for `tool` from the host's variables and files, with credentials.
+
+    HostLacks: a file is not readable.
+    """
     home = Path(host.get("HOME", "/root"))
     if tool is Tool.GO:
         file = Path(host.get("GOENV") or home / ".config/go/env")  # cmd/go, "go help environment"

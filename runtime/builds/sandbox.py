@@ -1,4 +1,7 @@
-"""Run one install step in a build container: the team's limits, no config vars, the source read-only. Its folders become a layer."""
+"""Run an install step in a build container with the team's limits, no config vars and a read-only source.
+
+The folders that the step writes become a layer.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from runtime.errors import BuildFailed, CacheTooLarge, Cancelled
 from runtime.images import taming
 from runtime.quantities import Bytes
 
-WORKSPACE = "slipway.workspace"  # label: the folder of the build a container belongs to
+WORKSPACE = "slipway.workspace"  # label: the folder of the build that a container belongs to
 _SOURCE = "/build/source"
 _SCRIPT = """set -e
 mkdir -p /app "$HOME"
@@ -29,7 +32,7 @@ cd /app
 
 
 class BuildContainers(Protocol):
-    """What a build needs of runtime.containers.lifecycle.Containers."""
+    """The methods of runtime.containers.lifecycle.Containers that a build needs."""
 
     def run(
         self,
@@ -47,7 +50,7 @@ class BuildContainers(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """Whose step it is, and what it may use."""
+    """The owner of a step, and the resources that it may use."""
 
     container_id: str
     app: str
@@ -70,9 +73,10 @@ def run_install(
     cancelled: Callable[[], bool],
     cache: Lent | None = None,
 ) -> Path:
-    """The tree of what the step made, below the workspace; BuildFailed names the step, and its own words are in the log by then.
+    """Run a step and return the tree that it made, below the workspace.
 
-    CacheTooLarge: it was stopped for what it wrote to `cache`.
+    BuildFailed names the step; the log then has its output.
+    CacheTooLarge: the step was stopped because it wrote too much to `cache`.
     """
     around = cache.around(around, install.tool) if cache is not None else around
     spec = ContainerSpec(
@@ -82,7 +86,7 @@ def run_install(
         layers=layers,
         command=("/bin/sh", "-c", _SCRIPT.format(source=_SOURCE, command=install.command)),
         environment=around.environment,
-        uid=0,  # of the container's own user namespace: nobody outside; the app, as 1000, cannot change what is installed
+        uid=0,  # root only in the container's own user namespace; the app, as 1000, cannot change the installed files
         gid=0,
         limits=order.limits,
         binds=(Bind(source=inputs, target=_SOURCE), Bind(source=texts, target=TEXTS), *around.binds),
@@ -121,12 +125,15 @@ def run_within(
     on_output: Callable[[str, str], None],
     cancelled: Callable[[], bool],
 ) -> Exit:
-    """Run a build container until it ends, is cancelled or has used up the build's time, which stands still while it is frozen."""
+    """Run a build container until it ends, is cancelled, or has used up the build's time.
+
+    Time in which the container is frozen does not count.
+    """
 
     def is_to_end() -> bool:
         return cancelled() or allowance.is_over()
 
-    longest = allowance.left() + FROZEN_MOST + 1  # the allowance ends it before
+    longest = allowance.left() + FROZEN_MOST + 1  # the allowance ends it earlier
     try:
         return containers.run(spec, on_output=on_output, timeout=longest, cancelled=is_to_end, on_freeze=allowance.freeze)
     finally:
@@ -134,7 +141,7 @@ def run_within(
 
 
 def _collect(upper: Path, install: Install, made: Path, order: Order) -> Path:
-    """Copy the step's folders out of a stopped container's writable layer, in a confined helper of the team's."""
+    """Copy the step's folders from a stopped container's writable layer, in a confined helper of the team."""
     made.mkdir(mode=0o755)
     with Confinement().session(order.team) as helper:
         helper.call(

@@ -1,4 +1,7 @@
-"""Install steps as values, and the key under which a step's layer is found again. Pure but for the bytes handed in."""
+"""Install steps as values, and the key of a step's layer in the cache.
+
+Pure; the caller passes the bytes.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from runtime.images.digest import Digest
 from runtime.stacks.stack import Runtime
 
 TEXTS = "/build/texts"  # in a build container
-_REVISION = 2  # raised when steps are run in another way, so that old layers are not taken for new
+_REVISION = 2  # increased when steps run differently, so that old layers are not used for new ones
 
 
 class Tool(StrEnum):
@@ -20,7 +23,7 @@ class Tool(StrEnum):
     NPM = "npm"
     PNPM = "pnpm"
     YARN = "yarn"
-    SHELL = "sh"  # nothing is fetched
+    SHELL = "sh"  # downloads nothing
     GO = "go"
     COMPOSER = "composer"
     BUNDLER = "bundler"
@@ -29,30 +32,31 @@ class Tool(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Install:
-    """One step in a build container, which makes one layer.
+    """One step in a build container. It makes one layer.
 
-    A step `on_code` runs after all others, on the layer of the app's code: what it makes in /app lies above that and wins. The
-    others see `files`, or the whole source, as a copy.
+    A step with `on_code` runs after all others, on the layer of the app's code. Its files in /app
+    are above the code and hide it.
+    The other steps see `files`, or the whole source, as a copy.
     """
 
     name: str
     tool: Tool
-    files: tuple[str, ...]  # what it reads of the source, if not all of it
+    files: tuple[str, ...]  # the files of the source that it reads, if it does not read all of it
     whole: bool  # it reads the whole source
-    command: str  # a shell line, run where the files lie
+    command: str  # a shell line, run in the folder of the files
     keep: tuple[str, ...]  # folders of the container that become the layer
-    says: str = ""  # the command in a few words, for the log; "" for its last part
+    says: str = ""  # the command in a few words, for the log; if "", the last part of `command`
     on_code: bool = False
-    ships: bool = True  # the layer goes into the image; off, only later steps stand on it
-    texts: tuple[tuple[str, str], ...] = ()  # name -> content: files of ours that the command finds in TEXTS
-    beside: tuple[Runtime, ...] = ()  # layers that the step stands on, too, and the image does not
+    ships: bool = True  # the layer is part of the image; if False, only later steps use it
+    texts: tuple[tuple[str, str], ...] = ()  # name -> content: files that Slipway writes to TEXTS for the command
+    beside: tuple[Runtime, ...] = ()  # additional layers below the step, which the image does not have
 
     @property
     def reads_all(self) -> bool:
         return self.whole or self.on_code
 
     def reads(self) -> str:
-        """For the log: "requirements.txt", "pyproject.toml and uv.lock", "the source"."""
+        """Return the inputs for the log: "requirements.txt", "pyproject.toml and uv.lock", "the source"."""
         if self.reads_all:
             return "the source"
         return " and ".join(self.files) or "the toolchain"
@@ -62,21 +66,22 @@ class Install:
         return self.says or self.command.rpartition(" && ")[2]
 
     def describe(self) -> str:
-        """For the image's history: what was run, and for what."""
+        """Return the command and its inputs, for the image's history."""
         return f"{self.name}: {self.shown}, for {self.reads()}"
 
 
 def in_order(installs: tuple[Install, ...]) -> tuple[Install, ...]:
-    """As they are, but those on the code last."""
+    """Return the steps in their order, but those on the code last."""
     return tuple(sorted(installs, key=lambda install: install.on_code))
 
 
 def step_key(
     install: Install, parent: Digest, contents: Mapping[str, bytes], surroundings: Mapping[str, str], *, team: int | None = None
 ) -> str:
-    """64 hex digits over all that decides the outcome: the layers below, the bytes read, the command, tools and settings.
+    """Return 64 hex digits over all inputs of the step: lower layers, bytes read, command, tools and settings.
 
-    `team` is given for a step that saw more than declared inputs, such as a whole source; nobody else finds its layer.
+    `team` is set for a step that saw more than declared inputs, such as a whole source. No other
+    team finds its layer.
     """
     document = {
         "revision": _REVISION,

@@ -1,8 +1,10 @@
-"""What this host knows about package registries, handed to build steps: indexes, proxies, certificates, npm's settings.
+"""The host's settings for package registries, passed to build steps: indexes, proxies, certificates, npm's settings.
 
-Read from where pip, uv, npm, go, bundler and composer keep it: their files and their variables. Only what is needed to fetch packages is passed on. It
-does include credentials in an index address or an `_authToken`, since a private registry cannot be asked without: whoever may
-deploy here can read them in a build. Nothing of it goes into a layer.
+They are read from the files and variables of pip, uv, npm, go, bundler and composer.
+Only settings for downloads are passed on.
+These include credentials in an index address or an `_authToken`, since a private registry
+requires them.
+So everybody who may deploy here can read them in a build. They are never in a layer.
 """
 
 from __future__ import annotations
@@ -36,15 +38,15 @@ _INSIDE = "/build"  # where binds appear in a build container
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """What a tool is given beside the source."""
+    """The variables and binds that a tool gets in addition to the source."""
 
     environment: Mapping[str, str]
     binds: tuple[Bind, ...]
-    identity: Mapping[str, str]  # what of it decides the outcome: part of a step's key
+    identity: Mapping[str, str]  # the settings that decide the result: part of a step's key
 
 
 def surroundings(tool: Tool, workspace: Path) -> Surroundings:
-    """Read the host's settings for a tool; files made for it lie in `workspace`."""
+    """Read the host's settings for a tool. Files made for it are in `workspace`."""
     host = package_environment()
     environment = {name: value for name, value in host.items() if _PROXIES.fullmatch(name)}
     environment |= {
@@ -66,7 +68,11 @@ def surroundings(tool: Tool, workspace: Path) -> Surroundings:
 
 
 def _for_uv(host: Mapping[str, str]) -> Surroundings:
-    """Uv reads no pip.conf: its words become uv's variables, which win if the host sets them itself."""
+    """Return the settings of uv.
+
+    Uv reads no pip.conf, so pip's settings become uv's variables. Variables of uv on the host
+    have precedence.
+    """
     pip = _pip_settings(host)
     found = {
         "UV_DEFAULT_INDEX": pip.get("index-url", ""),
@@ -76,7 +82,7 @@ def _for_uv(host: Mapping[str, str]) -> Surroundings:
     }
     environment = {name: value for name, value in found.items() if value}
     if "UV_INDEX" in environment:
-        environment["UV_INDEX_STRATEGY"] = "unsafe-best-match"  # pip's way with several indexes
+        environment["UV_INDEX_STRATEGY"] = "unsafe-best-match"  # as pip handles several indexes
     environment |= {name: value for name, value in host.items() if _UV.fullmatch(name)}
     places = " ".join(environment.get(name, "").replace(",", " ") for name in ("UV_DEFAULT_INDEX", "UV_INDEX", "UV_FIND_LINKS"))
     folders = sorted({folder for place in places.split() if (folder := _folder(place))})
@@ -92,7 +98,7 @@ def _for_uv(host: Mapping[str, str]) -> Surroundings:
         "UV_NO_CACHE": "1",
         "UV_LINK_MODE": "copy",
         "UV_COMPILE_BYTECODE": "1",
-        "PYC_INVALIDATION_MODE": "UNCHECKED_HASH",  # no look at the source's time when a module is imported
+        "PYC_INVALIDATION_MODE": "UNCHECKED_HASH",  # Python does not check the source's time when it imports a module
         "UV_PYTHON_DOWNLOADS": "never",
         "UV_NO_PROGRESS": "1",
     }
@@ -113,7 +119,7 @@ def _for(tool: Tool, host: Mapping[str, str], workspace: Path) -> Surroundings:
 
 
 def _for_npm(host: Mapping[str, str], workspace: Path) -> Surroundings:
-    """Npm's own files, cut down to what fetching needs."""
+    """Return npm's own settings, reduced to those that downloads need."""
     files = [Path("/etc/npmrc"), Path("/usr/etc/npmrc"), Path("/usr/local/etc/npmrc"), Path(host.get("HOME", "/root"), ".npmrc")]
     files += [Path(host[name]) for name in ("NPM_CONFIG_GLOBALCONFIG", "NPM_CONFIG_USERCONFIG") if name in host]
     settings: dict[str, str] = {}
@@ -134,7 +140,10 @@ def _for_npm(host: Mapping[str, str], workspace: Path) -> Surroundings:
 
 
 def _for_yarn(settings: Mapping[str, str], registry: str, host: Mapping[str, str]) -> dict[str, str]:
-    """Yarn 2 and later read no npmrc (https://yarnpkg.com/configuration/yarnrc); yarn 1 and pnpm do, and pass over these words."""
+    """Return the settings of yarn 2 and later, which read no npmrc (https://yarnpkg.com/configuration/yarnrc).
+
+    Yarn 1 and pnpm read npmrc and ignore these variables.
+    """
     proxies = {name.lower(): value for name, value in host.items() if _PROXIES.fullmatch(name)}
     found = {
         "YARN_NPM_REGISTRY_SERVER": registry.rstrip("/"),
@@ -146,14 +155,17 @@ def _for_yarn(settings: Mapping[str, str], registry: str, host: Mapping[str, str
     }
     return {
         **{name: value for name, value in found.items() if value},
-        "YARN_ENABLE_GLOBAL_CACHE": "0",  # what Plug'n'Play runs from lies in the app's folder, not in somebody's home
+        "YARN_ENABLE_GLOBAL_CACHE": "0",  # the archives that Plug'n'Play runs from are in the app's folder, not in a home folder
         "YARN_ENABLE_PROGRESS_BARS": "0",
         "YARN_ENABLE_TELEMETRY": "0",
     }
 
 
 def _pip_settings(host: Mapping[str, str]) -> dict[str, str]:
-    """Pip's [global] and [install] settings, later files over earlier, variables over all (pip's documentation, "Configuration")."""
+    """Return pip's [global] and [install] settings (pip's documentation, "Configuration").
+
+    Later files have precedence over earlier files, and variables over all files.
+    """
     home = Path(host.get("HOME", "/root"))
     files = [Path("/etc/xdg/pip/pip.conf"), Path("/etc/pip.conf"), home / ".pip/pip.conf", home / ".config/pip/pip.conf"]
     if chosen := host.get("PIP_CONFIG_FILE"):
@@ -173,16 +185,16 @@ def _pip_settings(host: Mapping[str, str]) -> dict[str, str]:
 
 
 def _usable(words: str) -> list[str]:
-    """Places of packages; a folder that this machine does not have is left out."""
+    """Return the package locations; a folder that this machine does not have is omitted."""
     return [word for word in words.split() if "://" in word.removeprefix("file://") or _folder(word)]
 
 
 def _folder(place: str) -> str:
-    """The folder a place of packages needs on this machine, or ""."""
+    """Return the folder on this machine that a package location needs, or ""."""
     path = unquote(urlsplit(place).path) if place.startswith("file://") else place
     if not path.startswith("/") or not Path(path).is_dir():
         return ""
-    # an index's pages point to files beside it
+    # an index's pages refer to files next to it
     return str(Path(path).parent) if place.startswith("file://") and Path(path).name == "simple" else path
 
 

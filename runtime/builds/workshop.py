@@ -1,4 +1,4 @@
-"""Where the install steps of one build become layers: found in the cache, or made now in a build container of the team."""
+"""Make layers of the install steps of a build: from the cache, or in a build container of the team."""
 
 from __future__ import annotations
 
@@ -30,23 +30,26 @@ _QUIET = MountFlag.READ_ONLY | MountFlag.NO_SETUID | MountFlag.NO_DEVICES
 
 @dataclass(slots=True, kw_only=True)
 class Workshop:
-    """That of one build."""
+    """The runner of the install steps of one build."""
 
     store: Store
     containers: Containers
     cache: StepCache
     packages: PackageCaches
-    order: Order  # its container's name is what those of the steps begin with
+    order: Order  # its container's name is the prefix of the names of the steps' containers
     team_limits: TeamLimits | None
     log: Callable[[str], None]
     cancelled: Callable[[], bool]
     helper: Session
     kernel: Kernel = field(default_factory=Kernel)
-    steps: int = 0  # begun so far
+    steps: int = 0  # number of steps that were started
     told: dict[Digest, str] = field(default_factory=dict)  # what made each layer, by diff ID
 
     def layer(self, install: Install, tree: Path | None, below: list[Layer]) -> Layer:
-        """The step's, which stands on `below`, bottom first. Without a `tree` the code is below already. BuildFailed says what went wrong."""
+        """Return the layer of a step on top of `below`, bottom first.
+
+        Without a `tree`, the code is already in `below`. BuildFailed names the fault.
+        """
         self.steps += 1
         place = self.order.workspace / f"step{self.steps}"
         place.mkdir(mode=0o711)
@@ -76,7 +79,10 @@ class Workshop:
 
     @contextmanager
     def _shown(self, inputs: Path, place: Path) -> Iterator[Path]:
-        """The inputs at a second place, with the owners that they have on disk: a file for its owner's eyes alone is root's inside."""
+        """Yield a second mount of the inputs with the owners that they have on disk.
+
+        Inside the container, root owns a file that only its owner may read.
+        """
         place.mkdir()
         mount = self.kernel.clone_tree(inputs, idmap=self.helper.ids, flags=_QUIET)
         try:
@@ -89,14 +95,17 @@ class Workshop:
             self.kernel.unmount(place, lazily=True)
 
     def _contents(self, install: Install, tree: Path) -> dict[str, bytes]:
-        """What of the source decides the step: the files that it reads, or a digest of each."""
+        """Return the part of the source that decides the step's key: the files that it reads, or a digest of each file."""
         with self.helper.tree(tree) as top:
             if install.reads_all:
                 return self.helper.call(code.read_whole, tree=top)
             return self.helper.call(code.read_files, tree=top, names=install.files)
 
     def _run(self, install: Install, place: Path, *, alone: bool, layers: tuple[Path, ...], inputs: Path, around: Surroundings) -> Path:
-        """The step in its container, with the team's package cache, or without where it does not fit in."""
+        """Run the step in its container with the team's package cache.
+
+        Without the cache if that becomes too large.
+        """
         if self.team_limits is not None:
             self.containers.set_team_limits(self.order.team, self.team_limits)
         order = replace(self.order, container_id=f"{self.order.container_id}-{self.steps}")
@@ -127,7 +136,7 @@ class Workshop:
 
 
 def _written(folder: Path, contents: Mapping[str, bytes]) -> Path:
-    """A folder with exactly these files."""
+    """Make a folder with exactly these files."""
     folder.mkdir(mode=0o755)
     for name, data in contents.items():
         path = folder / name

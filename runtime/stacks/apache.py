@@ -1,12 +1,14 @@
-"""How PHP is served: Apache with PHP inside each of its processes.
+"""Configuration of the PHP server: Apache with PHP inside each of its processes.
 
-One family of processes, so one that dies takes the instance with it and is replaced; and the `.htaccess` files that PHP apps bring
-are honoured. nginx with php-fpm would be two servers to watch, and would leave those files unread.
+Apache is one group of processes: if it dies, the instance ends and is replaced.
+It also applies the `.htaccess` files of PHP apps.
+nginx with php-fpm would be two servers to watch, and would not read those files.
 """
 
 from __future__ import annotations
 
-# Each process holds PHP, and a request may take `memory_limit`: as many processes as the container's memory carries.
+# Each process holds PHP, and a request may use `memory_limit`: the container's memory limits the
+# number of processes.
 SERVE = """#!/bin/sh
 # Serve the folder $1 on $PORT, with what is in the container's memory limit for each PHP process.
 set -eu

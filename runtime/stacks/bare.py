@@ -1,4 +1,4 @@
-"""The layer below a program that needs no libraries: certificates, the names of users, and a folder of its own."""
+"""The layer below a program that needs no libraries: certificates, the names of users, and the folder /app."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
-_CERTIFICATES = "etc/ssl/certs/ca-certificates.crt"  # where Go, curl and most others look first
+_CERTIFICATES = "etc/ssl/certs/ca-certificates.crt"  # the first place where Go, curl and most others look
 _NAMES = ("etc/passwd", "etc/group")
 _APP = 1000  # uid and gid
 
@@ -20,7 +20,7 @@ def fill(base: Path, tree: Path) -> None:
     (tree / "usr" / "local" / "bin").mkdir(parents=True)
     app = tree / "app"
     app.mkdir()
-    (app / "bin").symlink_to("/usr/local/bin")  # Procfiles say bin/NAME
+    (app / "bin").symlink_to("/usr/local/bin")  # Procfiles use bin/NAME
     os.chown(app, _APP, _APP)
     for folder, _, _ in os.walk(tree):
         Path(folder).chmod(0o755)

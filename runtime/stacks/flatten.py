@@ -1,4 +1,7 @@
-"""An image of a registry as one tree, to be a stack's single layer. Its files are a stranger's: none is run, no link of it followed."""
+"""Merge an image of a registry into one tree, a stack's single layer.
+
+Its files are not trusted: none is run, and no link is followed.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +11,21 @@ from pathlib import Path
 from runtime import process
 from runtime.errors import BadStack, ProcessFailed
 
-MOST_LAYERS = 50  # their names have to fit into one page of mount options
+MOST_LAYERS = 50  # their names must fit into one page of mount options
 _SCRIPT = 'mount -t overlay overlay -o "ro,lowerdir=$1" "$2" && cp -a --reflink=auto "$2"/. "$3"'
 
 
 def flatten(layers: tuple[Path, ...], space: Path, tree: Path) -> None:
-    """Copy what unpacked layers, topmost first and in one folder, show together. The mount is of a namespace that ends with the copying."""
+    """Copy the union of unpacked layers. They are topmost first and in one folder.
+
+    The mount is in a namespace that ends with the copying.
+    """
     if len(layers) > MOST_LAYERS:
         raise BadStack(f"The image has {len(layers)} layers; a stack is made of at most {MOST_LAYERS}.", hint="Squash it first.")
     empty, union = space / "empty", space / "union"
     for folder in (empty, union, tree):
         folder.mkdir(mode=0o755)
-    lower = ":".join([*(layer.name for layer in layers), str(empty)])  # an overlay wants two
+    lower = ":".join([*(layer.name for layer in layers), str(empty)])  # an overlay needs two
     contained = ("setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--propagation", "private", "--kill-child", "--fork")
     try:
         process.run([*contained, "sh", "-c", _SCRIPT, "sh", lower, union, tree], cwd=layers[0].parent, timeout=600)
@@ -28,7 +34,10 @@ def flatten(layers: tuple[Path, ...], space: Path, tree: Path) -> None:
 
 
 def inside(tree: Path, name: str) -> Path:
-    """The place of a relative path in a tree, its folders made; BadStack: it leads through something that is no real folder."""
+    """Return the place of a relative path in a tree, and make its folders.
+
+    BadStack: a part of the path is not a real folder.
+    """
     path = tree
     *folders, last = name.split("/")
     for part in folders:

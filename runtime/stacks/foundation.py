@@ -1,6 +1,7 @@
-"""Which of an image's lowest layers are a stack's and its languages', said in a label of the image: what an upgrade may exchange.
+"""The label of an image that names which of its lowest layers belong to a stack and its languages.
 
-Whoever builds on such an image inherits the label with the layers, so it stays true.
+An upgrade may replace these layers.
+An image built on such an image inherits the label with the layers, so it stays true.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class Foundation:
 
 
 def foundation_of(labels: Mapping[str, str]) -> Foundation | None:
-    """None: the image stands on no stack, or its label is none of ours."""
+    """Return the foundation of an image; None if it has no stack, or Slipway did not write its label."""
     try:
         told = json.loads(labels.get(LABEL, ""))
         found = Foundation(stack=str(told["stack"]), runtimes=tuple(map(str, told["runtimes"])), layers=int(told["layers"]))

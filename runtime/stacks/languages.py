@@ -1,6 +1,6 @@
-"""Go, PHP, Ruby and Java as Debian packages on a stack: what builds them, and the less that runs them. Pure.
+"""Go, PHP, Ruby and Java as Debian packages on a stack: toolchains that build, and smaller runtimes. Pure.
 
-A toolchain (compilers, headers, a resolver) is for build steps alone; an image never stands on one.
+A toolchain (compilers, headers, a resolver) is only for build steps; an image never contains one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ GO = {
     )
 }
 
-# Libraries that gems with a native part are most often linked with, and, for the toolchain, their headers.
+# The usual libraries of gems with a native part, and, for the toolchain, their headers.
 _GEM_LIBRARIES = ("libffi8", "libmariadb3", "libpq5", "libsqlite3-0", "libxml2", "libxslt1.1", "libyaml-0-2", "zlib1g")
 _GEM_HEADERS = ("libffi-dev", "libmariadb-dev", "libpq-dev", "libsqlite3-dev", "libxml2-dev", "libxslt1-dev", "libyaml-dev", "zlib1g-dev")
 _RUBY = ("ruby3.3", "ruby", "ruby-bundler", "puma", "ruby-rack", "ruby-rackup", "ruby-webrick", *_GEM_LIBRARIES)
@@ -30,8 +30,10 @@ RUBY_TOOLCHAIN = {
     )
 }
 
-# Three quarters of the instance's memory are the heap's, and the rest threads', code's and buffers'; by itself Java takes a quarter, and on
-# cgroup v1, where it does not see its limit, a quarter of the machine's. What an app says itself comes later, and wins.
+# The heap gets three quarters of the instance's memory; threads, code and buffers use the rest.
+# By default, Java uses a quarter.
+# On cgroup v1, where it does not see its limit, that is a quarter of the machine's memory.
+# The app's own options come later and have precedence.
 _JAVA = """#!/bin/sh
 exec /usr/bin/java ${SLIPWAY_MEMORY:+-XX:MaxRAM=$SLIPWAY_MEMORY} -XX:MaxRAMPercentage=75 -XX:+ExitOnOutOfMemoryError "$@"
 """
@@ -40,17 +42,17 @@ JAVA = {
     version: DebianRuntime(name=f"java-{version}", stack=DEBIAN_13, packages=(f"openjdk-{version}-jre-headless",), files=_JAVA_FILES)
     for version in ("21", "25")
 }
-JAVA_TOOLCHAIN = {  # one that also runs: `java Main.java` compiles at each start
+JAVA_TOOLCHAIN = {  # these also run: `java Main.java` compiles at each start
     version: DebianRuntime(name=f"java-{version}-jdk", stack=DEBIAN_13, packages=(f"openjdk-{version}-jdk-headless",), files=_JAVA_FILES)
     for version in JAVA
 }
 
 PHP_VERSIONS = ("8.4",)
-PHP_ALWAYS = ("curl", "mbstring", "opcache", "sqlite3", "xml", "zip")  # nearly every app and framework wants these
+PHP_ALWAYS = ("curl", "mbstring", "opcache", "sqlite3", "xml", "zip")  # nearly every app and framework needs these
 
 
 def php(version: str, extensions: frozenset[str]) -> DebianRuntime:
-    """Apache with PHP inside, and packages of `extensions` beside those that are always there."""
+    """Return Apache with PHP inside, with packages of `extensions` in addition to the standard ones."""
     more = tuple(sorted(extensions - set(PHP_ALWAYS)))
     return DebianRuntime(
         name="-".join(("php", version, *more)),
@@ -61,19 +63,22 @@ def php(version: str, extensions: frozenset[str]) -> DebianRuntime:
 
 
 def php_named(name: str) -> DebianRuntime | None:
-    """The PHP that `php` calls so; None: it is none, or of no version offered."""
+    """Return the PHP of a name that `php` gives; None for any other name or version."""
     match = re.fullmatch(r"php-(\d+\.\d+)((?:-[a-z0-9]+)*)", name)
     return php(match[1], frozenset(match[2].split("-")[1:])) if match and match[1] in PHP_VERSIONS else None
 
 
 def php_toolchain(version: str, extensions: frozenset[str]) -> DebianRuntime:
-    """PHP on the command line with Composer, and the same extensions, since packages ask for them when they are installed."""
+    """Return PHP on the command line with Composer.
+
+    It has the same extensions, since packages require them when they are installed.
+    """
     below = php(version, extensions)
     names = (f"php{version}-cli", *below.packages[2:], "composer", "git", "unzip")
     return DebianRuntime(name=f"{below.name}-toolchain", stack=DEBIAN_13, packages=names)
 
 
-LANGUAGES = (  # what a Dockerfile may begin with, by name
+LANGUAGES = (  # the languages that FROM of a Dockerfile may name
     *GO.values(),
     *(php(version, frozenset()) for version in PHP_VERSIONS),
     *(php_toolchain(version, frozenset()) for version in PHP_VERSIONS),

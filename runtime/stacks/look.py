@@ -1,6 +1,7 @@
-"""Read of unpacked layers what the verdict on an upgrade needs. Layers are given topmost first; no link in them is followed.
+"""Read unpacked layers for the verdict on an upgrade.
 
-Some of them are a tenant's, so this runs in a confined helper.
+Layers are given topmost first; no link in them is followed.
+Some of them belong to a tenant, so this runs in a confined helper.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _CODENAME = re.compile(r"^VERSION_CODENAME=\"?([\w.-]*)", re.MULTILINE)
 
 @confined
 def contents(stack: str, runtimes: tuple[str, ...], layers: tuple[Folder, ...]) -> Contents:
-    """What a foundation offers."""
+    """Return the contents of a foundation."""
     release = _text(layers, "usr/lib/os-release") or _text(layers, "etc/os-release")
     codename = _CODENAME.search(release)
     return Contents(
@@ -40,7 +41,7 @@ def contents(stack: str, runtimes: tuple[str, ...], layers: tuple[Folder, ...]) 
 
 @confined
 def upper(layers: tuple[Folder, ...], old: tuple[Folder, ...], new: tuple[Folder, ...]) -> Upper:
-    """What layers above the foundation `old` would hide of `new`."""
+    """Return the files of `new` that layers above the foundation `old` would hide."""
     hidden: set[str] = set()
     for layer in layers:
         hidden.update(_hidden(layer, "", old, new))
@@ -50,7 +51,7 @@ def upper(layers: tuple[Folder, ...], old: tuple[Folder, ...], new: tuple[Folder
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where a union of layers shows a path."""
+    """The place where a union of layers shows a path."""
 
     layer: Folder
     name: str
@@ -58,10 +59,10 @@ class Place:
 
 
 def find(layers: Sequence[Folder], name: str) -> Place | None:
-    """Where the union of layers shows a path, as overlayfs decides it (Documentation/filesystems/overlayfs.rst)."""
+    """Return where the union of layers shows a path, as overlayfs decides it (Documentation/filesystems/overlayfs.rst)."""
     parts = name.split("/")
     for layer in layers:
-        covers = False  # what is below in this path is not seen
+        covers = False  # lower layers are hidden in this path
         for number in range(1, len(parts) + 1):
             path = "/".join(parts[:number])
             status = layer.find(path)
@@ -80,13 +81,13 @@ def find(layers: Sequence[Folder], name: str) -> Place | None:
 
 
 def _hidden(layer: Folder, below: str, old: Sequence[Folder], new: Sequence[Folder]) -> Iterator[str]:
-    """Paths of a layer that exist below it, in either foundation, and are not the same in both."""
+    """Yield paths of a layer that exist in either foundation below it and differ between both."""
     for entry in layer.entries(below):
         name = f"{below}/{entry.name}".lstrip("/")
         before, after = find(old, name), find(new, name)
         if before is None and after is None:
             continue
-        merged = entry.is_folder and not is_opaque(layer, name)  # else it hides all that is below
+        merged = entry.is_folder and not is_opaque(layer, name)  # otherwise it hides everything below
         if _print(before) != _print(after) or (not merged and _listing(old, name) != _listing(new, name)):
             yield name
         elif merged:
@@ -94,7 +95,7 @@ def _hidden(layer: Folder, below: str, old: Sequence[Folder], new: Sequence[Fold
 
 
 def _print(place: Place | None) -> tuple[object, ...]:
-    """What makes two files the same to who uses them: times do not."""
+    """Return the properties that make two files equal for their users. Times are not among them."""
     if place is None:
         return ()
     status = place.status
@@ -107,7 +108,7 @@ def _print(place: Place | None) -> tuple[object, ...]:
 
 
 def _listing(layers: Sequence[Folder], name: str) -> list[tuple[str, tuple[object, ...]]]:
-    """All files that a folder of a foundation holds; none where it is not a folder."""
+    """Return all files in a folder of a foundation; none if it is not a folder."""
     names: set[str] = set()
     for layer in layers:
         top = find((layer,), name)
@@ -125,11 +126,11 @@ def _packages(status: str) -> Iterator[tuple[str, str]]:
 
 
 def _libraries(layers: Sequence[Folder]) -> Iterator[str]:
-    """Names and ABI versions from the packages' own declarations (deb-shlibs(5))."""
+    """Yield names and ABI versions from the packages' own declarations (deb-shlibs(5))."""
     names = {name for layer in layers if layer.is_folder(_INFO) for name in layer.names(_INFO) if name.endswith(".shlibs")}
     for name in names:
         for line in _text(layers, f"{_INFO}/{name}").splitlines():
-            words = [word for word in line.split() if not word.endswith(":")]  # a kind of package may stand in front
+            words = [word for word in line.split() if not word.endswith(":")]  # the line may start with a package type
             if len(words) >= 2:
                 yield f"{words[0]} {words[1]}"
 

@@ -1,6 +1,7 @@
-"""Where Debian packages come from on this machine: the setting `debian_mirror`, the host's own apt, or mmdebstrap's default.
+"""Find the source of Debian packages: the setting `debian_mirror`, the host's own apt, or mmdebstrap's default.
 
-No address is known here. On a host that is no Debian its apt tells of none, and mmdebstrap takes the mirror it was packaged with.
+This code has no address. On a host other than Debian, apt has none, and mmdebstrap uses the
+mirror of its package.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from runtime.errors import HostLacks
 
 _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _FIELDS = "$(CREATED_BY)|$(REPO_URI)|$(COMPONENT)|$(ORIGIN)|$(LABEL)"
-# apt's settings on how to fetch; all else of the host's apt is not for a stack
+# apt's settings for downloads; a stack does not use the other settings of the host's apt
 _FETCHING = (
     "Acquire::http",
     "Acquire::https",
@@ -29,14 +30,17 @@ _CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mirror:
-    """Package sources for one suite, and how apt is to fetch from them."""
+    """Package sources for one suite, and apt's settings for downloads from them."""
 
-    sources: tuple[str, ...]  # lines of a sources.list; none where mmdebstrap is to use its own
+    sources: tuple[str, ...]  # lines of a sources.list; none if mmdebstrap has to use its own
     settings: tuple[str, ...]  # lines of an apt.conf
 
 
 def find_mirror(config: NodeConfig, suite: str, *, of_apt: Callable[[], tuple[str, str]] | None = None) -> Mirror:
-    """The host's Debian mirror (and its security archive, if it has one) for `suite`; HostLacks when Debian's keys are missing."""
+    """Return the host's Debian mirror (and its security archive, if it has one) for `suite`.
+
+    HostLacks: Debian's keys are missing.
+    """
     main, security = (config.debian_mirror, "") if config.debian_mirror else (of_apt or _from_apt)()
     if not _KEYRING.exists():
         raise HostLacks(f"The keys of Debian's archive are missing: {_KEYRING}.", hint="apt-get install debian-archive-keyring")
@@ -49,7 +53,7 @@ def find_mirror(config: NodeConfig, suite: str, *, of_apt: Callable[[], tuple[st
 
 
 def _from_apt() -> tuple[str, str]:
-    """(main, security) addresses from apt's own list of what it fetches; "" where there is none."""
+    """Return (main, security) addresses from apt's own list of its downloads; "" if there is none."""
     listed = process.run(["apt-get", "indextargets", "--format", _FIELDS]).stdout.decode()
     rows = [line.split("|") for line in listed.splitlines()]
     packages = [(uri, origin, label) for by, uri, component, origin, label in rows if by == "Packages" and component == "main"]
@@ -66,7 +70,7 @@ def _from_apt() -> tuple[str, str]:
 
 
 def _settings() -> list[str]:
-    """The host's ways of fetching: proxy, certificates, time-outs."""
+    """Return the host's settings for downloads: proxy, certificates, time-outs."""
     dumped = process.run(["apt-config", "dump"]).stdout.decode().splitlines()
     lines = [line for line in dumped if line.startswith(_FETCHING) and not line.endswith('"";')]
     if _CA_BUNDLE.exists() and not any(line.startswith("Acquire::https::CAInfo") for line in lines):

@@ -1,4 +1,4 @@
-"""The stacks and languages of this node: what the release ships, and over it the operator's own files in STATE/stacks."""
+"""The stacks and languages of this node: those of the release, overridden by the operator's own files in STATE/stacks."""
 
 from __future__ import annotations
 
@@ -16,29 +16,32 @@ from runtime.stacks.static import STATIC
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
-    """What builds may choose from."""
+    """The stacks and languages that a build may use."""
 
     stacks: Mapping[str, Stack]
     languages: Mapping[str, DebianRuntime]  # by name, such as python-3.13
 
     @property
     def pythons(self) -> dict[str, DebianRuntime]:
-        """By version, such as 3.13."""
+        """Return the Pythons by version, such as 3.13."""
         return {name.removeprefix("python-"): one for name, one in self.languages.items() if name.startswith("python-")}
 
     def stack(self, name: str) -> Stack:
-        """BadSource: none has that name; it says which there are."""
+        """Return a stack. BadSource: no stack has that name; the error lists all names."""
         if name not in self.stacks:
             raise BadSource(f"There is no stack {name!r}.", hint=f"Choose one of: {', '.join(self.stacks)}.")
         return self.stacks[name]
 
     def current(self, runtime: Runtime) -> Runtime:
-        """The language on its stack as this node defines it."""
+        """Return the language on its stack as this node defines it."""
         return replace(runtime, stack=self.stack(runtime.stack.name)) if isinstance(runtime, DebianRuntime) else runtime
 
 
 def offer(config: NodeConfig) -> Offer:
-    """Read anew each time, so that a file put there counts from the next build on. BadStack names a file that cannot be read."""
+    """Read the files, so that a new file is used from the next build on.
+
+    BadStack names a file that is not readable.
+    """
     files = {file.stack.name: file for file in SHIPPED}
     files |= {file.stack.name: file for file in _own(config)}
     of_files = (one for file in files.values() for one in file.languages)

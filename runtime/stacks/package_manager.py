@@ -1,24 +1,27 @@
-"""pnpm, yarn and other versions of npm: each a layer of its own, from the npm registry's packages of them. Pure: values alone."""
+"""pnpm, yarn and other versions of npm: each in its own layer, from the packages of the npm registry. Pure: only values."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-PNPM = {"5": "7.33.7", "6": "8.15.9", "9": "10.34.9"}  # by the lock file's major format: the newest that reads it and keeps it
+PNPM = {"5": "7.33.7", "6": "8.15.9", "9": "10.34.9"}  # by the lock file's major format: the newest version that reads it and keeps it
 PNPM_OFFERED = ("7.33.7", "8.15.9", "9.15.9", "10.34.9", "11.28.11", "12.21.0")
 YARN_CLASSIC = "1.22.22"
 COREPACK = "0.34.7"
 YARN_BERRY = {"4": "2.4.2", "6": "3.8.7", "8": "4.13.0", "9": "4.14.1", "10": "4.18.1"}  # by `__metadata: version` of yarn.lock
-NPM_OFFERED = ("9.9.4", "11.21.2")  # beside the one every Node here has
+NPM_OFFERED = ("9.9.4", "11.21.2")  # in addition to the npm of every Node.js here
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackageManager:
-    """A tool that installs packages of Node.js, in /opt/NAME, its commands in /usr/local/bin."""
+    """A tool that installs packages of Node.js.
+
+    It is in /opt/NAME, its commands in /usr/local/bin.
+    """
 
     tool: str  # npm, pnpm, yarn or corepack
     version: str
-    checksum: str = ""  # "sha512.HEX" of the packed tool, as `packageManager` in package.json may state it
+    checksum: str = ""  # "sha512.HEX" of the packed tool, as `packageManager` in package.json may give it
     revision: int = 1
 
     @property
@@ -27,16 +30,16 @@ class PackageManager:
 
     @property
     def package(self) -> str:
-        """What it is called in the npm registry."""
+        """Return the tool's name in the npm registry."""
         return "@yarnpkg/cli-dist" if self.is_berry else self.tool
 
     @property
     def is_berry(self) -> bool:
-        """Yarn 2 and later, which has little but its name in common with yarn 1."""
+        """Return whether this is yarn 2 or later, which is largely different from yarn 1."""
         return self.tool == "yarn" and not self.version.startswith("1.")
 
 
-IN_NODE_IMAGES = (  # what Docker's official images of Node.js have on the PATH next to npm
+IN_NODE_IMAGES = (  # the tools that Docker's official images of Node.js have on the PATH next to npm
     PackageManager(tool="yarn", version=YARN_CLASSIC),
     PackageManager(tool="corepack", version=COREPACK),
 )

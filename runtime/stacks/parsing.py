@@ -1,4 +1,7 @@
-"""A stack file, TOML, to values. Pure; every complaint names the file and the key (docs/stacks.md tells the format)."""
+"""Parse a stack file (TOML) to values.
+
+Pure. Every error names the file and the key (docs/stacks.md has the format).
+"""
 
 from __future__ import annotations
 
@@ -20,20 +23,23 @@ _REFERENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]*")
 _COMMAND = re.compile(r"[^\0\n]+")
 _APT = re.compile(r'[A-Za-z][A-Za-z0-9:._/-]* "[^"\n]*";')
 _KEYS = {"name", "suite", "packages", "from", "apt", "files", "revision", "languages"}
-_OF_PACKAGES = ("suite", "packages", "apt")  # what makes no sense beside `from`
+_OF_PACKAGES = ("suite", "packages", "apt")  # not allowed together with `from`
 _LANGUAGE_KEYS = {"version", "packages", "files", "links", "program", "commands"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StackFile:
-    """What one file says: the stack, and the languages offered on it."""
+    """The content of one file: the stack, and the languages offered on it."""
 
     stack: Stack
     languages: tuple[DebianRuntime, ...] = ()
 
 
 def parse(text: str, file: str) -> StackFile:
-    """`file` is its name, `NAME.toml`. BadStack: not TOML, a key that is none, a value that cannot be."""
+    """Parse a file; `file` is its name, `NAME.toml`.
+
+    BadStack: not TOML, an unknown key, or a value that is not valid.
+    """
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -96,7 +102,7 @@ def _languages(reader: _Table, stack: Stack) -> list[DebianRuntime]:
 
 
 class _Table:
-    """A TOML table that complains with file and key."""
+    """A TOML table whose errors name the file and the key."""
 
     def __init__(self, document: Mapping[str, Any], file: str, prefix: str = "") -> None:
         self._document, self._file, self._prefix = document, file, prefix
@@ -135,13 +141,13 @@ class _Table:
         return value
 
     def path(self, key: str) -> str:
-        """A path below the root, without its leading slash; "" where there is none."""
+        """Return a path below the root, without its leading slash; "" if there is none."""
         if key not in self._document:
             return ""
         return self._path(key, self._document[key])
 
     def pairs(self, key: str) -> tuple[tuple[str, str], ...]:
-        """A table of path = text."""
+        """Return a table of path = text."""
         value = self._document.get(key, {})
         if not isinstance(value, dict):
             raise self.wrong(key, "is no table of path = text")

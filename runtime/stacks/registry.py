@@ -1,6 +1,7 @@
-"""Packages of the npm registry that are layers of ours: Node.js itself, and the tools that install packages.
+"""Packages of the npm registry that become our layers: Node.js itself, and the tools that install packages.
 
-Trusted work of the platform, as root, with the host's own npm and its settings: no script of a package ever runs here.
+This is trusted work of the platform, as root, with the host's own npm and its settings.
+No script of a package ever runs here.
 """
 
 from __future__ import annotations
@@ -18,17 +19,20 @@ _COMMANDS = {"npm": ("npm", "npx"), "pnpm": ("pnpm", "pnpx"), "yarn": ("yarn", "
 
 
 def view(package: str) -> list[str]:
-    """Every version of a package, in the order of their publication."""
+    """Return every version of a package, in the order of publication."""
     return list(json.loads(_npm(["view", package, "versions", "--json"], Path("/")).stdout))
 
 
 def pack(packages: list[str], into: Path) -> None:
-    """Fetch packages as NAME-VERSION.tgz (npm checks their integrity)."""
+    """Download packages as NAME-VERSION.tgz (npm checks their integrity)."""
     _npm(["pack", "--loglevel=error", "--ignore-scripts", "--pack-destination", str(into), *packages], into)
 
 
 def unpack_manager(manager: PackageManager, tree: Path) -> None:
-    """A package manager with what it depends on, and its commands. BadSource: there is no such version, or it is not what was stated."""
+    """Unpack a package manager with its dependencies and commands.
+
+    BadSource: there is no such version, or its checksum differs from the stated one.
+    """
     packed, home = tree.with_name("packages"), tree / "opt" / manager.tool
     packed.mkdir()
     home.mkdir(parents=True)
@@ -52,7 +56,10 @@ def unpack_manager(manager: PackageManager, tree: Path) -> None:
 
 
 def _check(manager: PackageManager, tarball: Path) -> None:
-    """Corepack's checksum: of the packed tool, and for yarn 2 and later of its program alone."""
+    """Check Corepack's checksum, which is of the packed tool.
+
+    For yarn 2 and later it is only of the program, so it is not checked.
+    """
     algorithm, _, stated = manager.checksum.partition(".")
     if not stated or manager.is_berry:
         return
@@ -66,7 +73,7 @@ def _check(manager: PackageManager, tarball: Path) -> None:
 
 
 def _npm(arguments: list[str], folder: Path) -> process.Completed:
-    ours = Path(sys.prefix) / "bin" / "npm"  # of the lock file
+    ours = Path(sys.prefix) / "bin" / "npm"  # the npm of the lock file
     try:
         return process.run([ours if ours.exists() else "npm", *arguments], timeout=300, cwd=folder, stoppable=True)
     except HostLacks:

@@ -1,7 +1,10 @@
-"""The server of static sites: nginx, with the rules that a folder of files needs and none that a site has to write. Pure: text alone.
+"""The server of static sites: nginx, with the rules for a folder of files.
 
-Unknown paths get 404.html, or a single-page app's page where one is asked for. A file whose name holds a hash of its content never
-changes, so browsers may keep it for a year; a page is asked for each time. Files compressed beforehand (`compress`) go out as they are.
+A site needs no rules of its own. Pure: text only.
+Unknown paths get 404.html, or the page of a single-page app if the app is one.
+A file whose name has a hash of its content never changes, so browsers may cache it for a year.
+Browsers revalidate a page at each request. Files that `compress` has compressed are sent without
+a change.
 """
 
 from __future__ import annotations
@@ -9,7 +12,7 @@ from __future__ import annotations
 from runtime.stacks.definition import DEBIAN_13
 from runtime.stacks.stack import DebianRuntime
 
-# nginx reads no environment: the start script writes the port into a copy of the template.
+# nginx does not read the environment: the start script writes the port into a copy of the template.
 _SERVE = r"""#!/bin/sh
 # Serve the folder $1 on $PORT; $2 is the page for unknown paths, if there is one. A 200.html is one, too.
 set -eu
@@ -22,7 +25,7 @@ sed -e "s|@PORT@|${PORT:-8000}|" -e "s|@ROOT@|$root|" -e "s|@UNKNOWN@|${page:+/}
 exec /usr/sbin/nginx -e stderr -p /tmp/nginx -c /tmp/nginx/nginx.conf
 """
 
-# A compressed file takes its original's time (gzip and brotli see to that), which its ETag is made of.
+# gzip and brotli give a compressed file its original's time, from which its ETag is made.
 _COMPRESS = r"""#!/bin/sh
 # Beside each file of the folder $1 that compresses well, put it compressed: once and well, instead of at each request.
 set -eu

@@ -1,4 +1,4 @@
-"""An image on a newer version of its stack, its upper layers as they are, where that is sound; where it is not, the reasons."""
+"""Move an image to a newer version of its stack with its upper layers unchanged, if that is sound; otherwise give the reasons."""
 
 from __future__ import annotations
 
@@ -31,7 +31,10 @@ _MANAGER = re.compile(r"(npm|pnpm|yarn)-(\d+\.\d+\.\d+\S*)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upgrade:
-    """What came of it: another image, or none and why. No image and no reason: it stands on the newest version already."""
+    """The result: another image, or none and the reasons.
+
+    No image and no reason: the image uses the newest version already.
+    """
 
     image: Digest | None = None
     stack: str = ""
@@ -40,7 +43,7 @@ class Upgrade:
     reasons: tuple[str, ...] = ()
 
     def explain(self) -> str:
-        """One text for people."""
+        """Return one text for people."""
         if self.reasons:
             return f"Not sound: {' '.join(self.reasons)} {_REBUILD}"
         if self.image is None:
@@ -49,7 +52,10 @@ class Upgrade:
 
 
 def upgrade(config: NodeConfig, store: Store, digest: str, progress: Callable[[str], None] = print) -> Upgrade:
-    """Write the image anew on today's newest version of what it stands on. The caller holds a lease. ImageDamaged: it is not whole."""
+    """Write the image again on the newest version of its stack. The caller holds a lease.
+
+    ImageDamaged: the image is not complete.
+    """
     document = store.manifest(digest)
     settings, _ = store.configuration(document)
     layers, foundation = store.layers_of(digest), foundation_of(settings.labels)
@@ -83,7 +89,7 @@ def upgrade(config: NodeConfig, store: Store, digest: str, progress: Callable[[s
 def _newest(
     config: NodeConfig, store: Store, offered: Offer, foundation: Foundation, runtimes: list[Runtime], progress: Callable[[str], None]
 ) -> list[Layer]:
-    """The layers a build would begin with today."""
+    """Return the layers that a build would begin with today."""
     stack = offered.stacks[foundation.stack]
     layers = ensure_runtime(config, store, None, stack, progress)
     for runtime in runtimes:
@@ -92,7 +98,10 @@ def _newest(
 
 
 def _runtime(offered: Offer, stack: str, name: str) -> Runtime | None:
-    """The language of that name on the stack; of Node.js and what installs its packages the very version, which the app may have asked for."""
+    """Return the language of that name on the stack.
+
+    For Node.js and its package managers, return the same version, which the app may require.
+    """
     if match := _NODE.fullmatch(name):
         return node(match[1])
     if match := _MANAGER.fullmatch(name):
@@ -104,14 +113,14 @@ def _runtime(offered: Offer, stack: str, name: str) -> Runtime | None:
 def _history(
     config: NodeConfig, store: Store, digest: Digest, told: Upgrade, foundation: Foundation, fresh: Sequence[Layer]
 ) -> tuple[Step, ...]:
-    """What made each layer, bottom first; the lowest says that it was exchanged."""
+    """Return the step that made each layer, bottom first. The lowest one names the upgrade."""
     stories = [one.created_by for one in reversed(Catalogue(config, store).history(digest))]
     stack = f"{foundation.stack} {told.after}, upgraded from {told.before}"
     return tuple(Step(created_by=text) for text in (stack, *foundation.runtimes[: len(fresh) - 1], *stories[foundation.layers :]))
 
 
 def _label(config: NodeConfig, layer: Layer) -> str:
-    """A version as people see it."""
+    """Return the label of a version for people."""
     return next((one.label for one in versions(config) if one.diff_id == layer.diff_id), layer.diff_id.hex[:12])
 
 

@@ -1,8 +1,12 @@
-"""Whether an image's upper layers may stand on a newer version of what is below them. Pure: two inventories in, reasons out.
+"""Decide whether an image's upper layers work on a newer version of the layers below.
 
-The upper layers were made over the old foundation, and may hold programs linked with its libraries, modules for its language, and
-changed copies of its files. They are sound over the new one when all that they can have relied on is there, and nothing of theirs
-hides what is new. What cannot be told is not sound.
+Pure: takes two inventories, returns reasons.
+The upper layers were made on the old foundation. They may hold programs linked with its
+libraries, modules for its language,
+and changed copies of its files.
+They are sound on the new foundation if it has everything that they may depend on, and they hide
+none of its new files.
+If that cannot be decided, they are not sound.
 """
 
 from __future__ import annotations
@@ -12,15 +16,15 @@ from dataclasses import dataclass
 
 from runtime.stacks.debversion import earlier
 
-_SHOWN = 5  # names in a reason
+_SHOWN = 5  # number of names in a reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contents:
-    """What upper layers can rely on in a foundation."""
+    """The parts of a foundation on which upper layers may depend."""
 
     stack: str
-    runtimes: tuple[str, ...]  # names: a Python's with its minor version, Node.js's with its whole
+    runtimes: tuple[str, ...]  # names: Python's with the minor version, Node.js's with the full version
     suite: str  # VERSION_CODENAME of its os-release
     packages: Mapping[str, str]  # installed Debian packages -> version
     libraries: frozenset[str]  # "libssl 3": name and ABI, as packages declare them
@@ -28,15 +32,15 @@ class Contents:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upper:
-    """What the layers above do to the foundation."""
+    """The changes of the upper layers to the foundation."""
 
-    hidden: tuple[str, ...] = ()  # paths they replace or delete which the two foundations have differently
-    package_state: bool = False  # they hold changes of dpkg's own records
+    hidden: tuple[str, ...] = ()  # paths that they replace or delete, and that differ between the two foundations
+    package_state: bool = False  # they change dpkg's own records
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """Sound without a reason against it."""
+    """The verdict: sound if there is no reason against it."""
 
     reasons: tuple[str, ...] = ()  # sentences
 
@@ -46,7 +50,7 @@ class Verdict:
 
 
 def judge(old: Contents, new: Contents, upper: Upper) -> Verdict:
-    """Every reason against it, not only the first."""
+    """Return the verdict with every reason against it, not only the first."""
     reasons = []
     if old.stack != new.stack:
         reasons.append(f"The stack is another: {old.stack} before, {new.stack} now.")

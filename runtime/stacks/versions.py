@@ -1,7 +1,9 @@
-"""What was built under a definition, one version beside the other, and which of them builds take: the newest.
+"""Versions of the layers that were built from a definition. Builds use the newest.
 
-A version is told by the digest of what is in it, so building again without newer packages gives the same version. Records lie among
-the notes of the build cache, where the collector finds them: a version nobody used for 60 days goes, unless an image stands on it.
+A version is identified by the digest of its content, so a new build without newer packages gives
+the same version.
+Records are among the notes of the build cache, where the collector finds them.
+It removes a version that was not used for 60 days, unless an image uses it.
 """
 
 from __future__ import annotations
@@ -26,35 +28,42 @@ from runtime.stacks.stack import Bare, Runtime, Stack, key
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Version:
-    """One layer that came of a definition."""
+    """One layer that was built from a definition."""
 
     name: str  # of the stack or language
-    identity: str  # 64 hex digits: of the definition, and for a language of the stack's version below it
+    identity: str  # 64 hex digits of the definition, and for a language also of the stack's version below it
     diff_id: Digest
     built_at: float  # Unix seconds
     used_at: float
-    environment: Mapping[str, str] = field(default_factory=dict)  # what an image of a registry sets beside ours
+    environment: Mapping[str, str] = field(default_factory=dict)  # the variables that an image of a registry sets in addition to ours
     record: Path
 
     @property
     def label(self) -> str:
-        """What people see and type: `20261125-3f9c2a1b0d4e`."""
+        """Return the name that people see and type: `20261125-3f9c2a1b0d4e`."""
         return f"{time.strftime('%Y%m%d', time.gmtime(self.built_at))}-{self.diff_id.hex[:12]}"
 
 
 def identity_of(definition: Stack | Runtime | Bare, base: Digest | None = None) -> str:
-    """`base`: what a language was made for, which decides what of it is a difference; of a bare layer, what its files are of."""
+    """Return the identity of a definition on a base.
+
+    For a language, `base` is the stack's version, which decides the files of its layer.
+    For a bare layer, `base` is the origin of its files.
+    """
     own = key(definition, platform.machine())
     return own if base is None else hashlib.sha256(f"{own} on {base}".encode()).hexdigest()
 
 
 def versions(config: NodeConfig) -> list[Version]:
-    """All that are recorded, newest first."""
+    """Return all recorded versions, newest first."""
     return sorted(_read(config), key=lambda one: one.built_at, reverse=True)
 
 
 def newest(config: NodeConfig, store: Store, identity: str) -> tuple[Version, Layer] | None:
-    """What builds take now, marked as used; one whose layer the store lost counts as never built."""
+    """Return the version that builds use now, and mark it as used.
+
+    A version without a layer in the store is ignored.
+    """
     for one in versions(config):
         if one.identity == identity and (layer := store.layer(one.diff_id)) is not None:
             mark(one.record)
@@ -63,7 +72,10 @@ def newest(config: NodeConfig, store: Store, identity: str) -> tuple[Version, La
 
 
 def record(config: NodeConfig, name: str, identity: str, layer: Layer, environment: Mapping[str, str], *, now: float) -> Version:
-    """Note that a layer was built; the same layer again becomes the newest once more."""
+    """Record that a layer was built.
+
+    If the same layer is built again, it becomes the newest one.
+    """
     path = config.cache / "stacks" / f"{hashlib.sha256(f'{identity} {layer.diff_id}'.encode()).hexdigest()}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     told = {"name": name, "identity": identity, "diff_id": layer.diff_id, "built_at": now, "environment": dict(environment)}
@@ -79,7 +91,7 @@ def _read(config: NodeConfig) -> Iterator[Version]:
         if {"name", "identity", "diff_id", "built_at"} <= note.keys():
             try:
                 used_at = path.stat().st_mtime
-            except FileNotFoundError:  # collected meanwhile
+            except FileNotFoundError:  # removed by the collector in the meantime
                 continue
             yield Version(
                 name=note["name"],

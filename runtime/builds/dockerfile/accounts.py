@@ -8,20 +8,20 @@ from typing import Protocol
 
 from runtime.errors import BadSource
 
-_MOST = 65_535  # the last of the ids that a team's user namespace has
-Read = Callable[[str], str]  # the text of a file of the image by its name, empty if it has none
+_MOST = 65_535  # the last id of a team's user namespace
+Read = Callable[[str], str]  # returns the text of a file of the image by its name, empty if there is none
 
 
 class Place(Protocol):
-    """Where a name stands, such as an instruction."""
+    """The origin of a name, such as an instruction."""
 
     def wrong(self, what: str, *, hint: str) -> BadSource:
-        """The error that names the place."""
+        """Return the error that names the place."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """Who a step runs as, or whom a copied file belongs to."""
+    """The user of a step, or the owner of a copied file."""
 
     uid: int
     gid: int
@@ -30,7 +30,10 @@ class Account:
 
 
 def account(text: str, read: Read, of: Place) -> Account:
-    """USER's meaning: `name`, `uid`, `name:group`, `uid:gid`. BadSource: the image has no such name."""
+    """Return the account that USER means: `name`, `uid`, `name:group`, `uid:gid`.
+
+    BadSource: the image has no such name.
+    """
     user, colon, group = text.partition(":")
     rows = _rows(read, "etc/passwd")
     row = next((one for one in rows if len(one) > 5 and (one[0] == user or (user.isdigit() and one[2] == user))), None)
@@ -46,7 +49,10 @@ def account(text: str, read: Read, of: Place) -> Account:
 
 
 def owner(text: str, read: Read, of: Place) -> Account:
-    """--chown's meaning: like USER, but a number alone is the group's number too."""
+    """Return the account that --chown means.
+
+    It is like USER, but a single number is also the group's number.
+    """
     user, colon, group = text.partition(":")
     if user.isdigit() and not (colon and group):
         return Account(uid=_number(user, of), gid=_number(user, of))

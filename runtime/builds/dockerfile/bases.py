@@ -1,4 +1,4 @@
-"""What FROM and --from may name beside a stage: the stacks of this node, with or without a language, and what a registry gave."""
+"""Base images for FROM and --from other than stages: the stacks of this node, with or without a language, and pulled images."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from runtime.stacks.offer import Offer, offer
 from runtime.stacks.package_manager import IN_NODE_IMAGES
 from runtime.stacks.stack import NodeRuntime
 
-Resolve = Callable[[str], str]  # the name of a registry's image to its digest in the store; TransferFailed, ImageDamaged
+Resolve = Callable[[str], str]  # returns the digest in the store of a registry's image; TransferFailed, ImageDamaged
 
 
 def _nodes() -> dict[str, NodeRuntime]:
@@ -26,18 +26,21 @@ def _nodes() -> dict[str, NodeRuntime]:
 
 
 def is_made_here(name: str, offered: Offer) -> bool:
-    """Whether FROM can have it on this node, without a registry."""
+    """Return whether this node can provide the base of FROM without a registry."""
     return name in offered.stacks or name in offered.languages or name in _nodes()
 
 
 class Bases:
-    """Images to begin with; what is not there yet of a stack is built."""
+    """Base images. A stack that does not exist yet is built."""
 
     def __init__(self, config: NodeConfig, store: Store, log: Callable[[str], None], resolve: Resolve) -> None:
         self._config, self._store, self._log, self._resolve = config, store, log, resolve
 
     def find(self, name: str, of: Instruction) -> tuple[list[Layer], ImageConfig]:
-        """The layers, bottom first, and the configuration. BadSource: nothing here has that name."""
+        """Return the layers, bottom first, and the configuration.
+
+        BadSource: no image has that name.
+        """
         offered = offer(self._config)
         if name in offered.stacks:
             image = ensure_stack(self._config, self._store, name, self._log)

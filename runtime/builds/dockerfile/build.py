@@ -1,4 +1,4 @@
-"""The door of this package: a source with a Dockerfile in, layers, configuration and processes out."""
+"""Entry point of this package: build a source with a Dockerfile to layers, configuration and processes."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from runtime.images.store import Store
 from runtime.stacks.offer import Offer
 
 FILE = "Dockerfile"
-USER_LABEL, WEB_LABEL = "slipway.user", "slipway.web"  # numbers of USER; the web process that is ENTRYPOINT and CMD
+USER_LABEL, WEB_LABEL = "slipway.user", "slipway.web"  # the numbers of USER; the web process that is ENTRYPOINT and CMD
 _PROXY = re.compile(r"(?i:https?_proxy|all_proxy|no_proxy)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Made:
-    """What a Dockerfile came to."""
+    """The result of a Dockerfile."""
 
     layers: list[Layer]  # bottom first
-    config: ImageConfig  # as the Dockerfile says it
+    config: ImageConfig  # as the Dockerfile specifies it
     processes: dict[str, str]
     user: str  # uid:gid of its USER
 
@@ -55,9 +55,11 @@ def build(
     resolve: Resolve,
     declared: Mapping[str, str],
 ) -> Made:
-    """Build the Dockerfile `text` with all of `source` as its context; `helper` alone looks into it.
+    """Build the Dockerfile `text` with all of `source` as its context.
 
-    `declared` are process types besides the image's own. BadSource names its line; BuildFailed the step that failed.
+    Only `helper` reads the source.
+    `declared` has process types in addition to the image's own. BadSource names its line,
+    BuildFailed the failed step.
     """
     script = parse(text)
     for warning in script.warnings:
@@ -90,7 +92,10 @@ def build(
 
 
 def foreign_bases(text: bytes, arguments: Mapping[str, str], offered: Offer) -> tuple[str, ...]:
-    """What a Dockerfile begins with and only a registry has. One that cannot be read has none: building it tells."""
+    """Return the bases of a Dockerfile that only a registry has.
+
+    Return () if the Dockerfile is not valid: its build reports the error.
+    """
     try:
         recipe = divide(parse(text), arguments, platform.machine())
     except BadSource:
@@ -100,7 +105,7 @@ def foreign_bases(text: bytes, arguments: Mapping[str, str], offered: Offer) -> 
 
 
 def labelled(made: Made) -> ImageConfig:
-    """The configuration with what an instance of ours needs to know of it."""
+    """Return the configuration with the labels that an instance needs."""
     labels = {USER_LABEL: made.user, "slipway.language": "Dockerfile", "slipway.processes": json.dumps(made.processes, sort_keys=True)}
     own = shlex.join((*made.config.entrypoint, *made.config.command))
     if made.processes.get("web") == own:
@@ -109,7 +114,7 @@ def labelled(made: Made) -> ImageConfig:
 
 
 def proxies() -> dict[str, str]:
-    """How this host reaches the network: what Docker hands to builds from its own settings."""
+    """Return this host's proxy settings, as Docker passes them to builds from its own settings."""
     return {name: value for name, value in package_environment().items() if _PROXY.fullmatch(name)}
 
 

@@ -1,6 +1,6 @@
-"""COPY and ADD: from trees into a root, following no link out of either. What is copied is decided before (see `finding`).
+"""COPY and ADD: copy from trees into a root, without following a link out of either.
 
-Runs in a confined helper.
+The module `finding` selects the items. Runs in a confined helper.
 """
 
 from __future__ import annotations
@@ -33,16 +33,19 @@ class Item:
 
 @dataclass(slots=True)
 class Copying:
-    """One COPY or ADD under way: into `root`, all of it owned by `owner`."""
+    """One running COPY or ADD into `root`. `owner` owns all copies."""
 
     root: Tree
-    owner: Account | None  # None: as the source has it
+    owner: Account | None  # None: the owner in the source
     chmod: int | None
     of: Instruction
     _inodes: dict[tuple[int, int], str] = field(default_factory=dict)
 
     def put(self, item: Item, destination: str, *, into_folder: bool) -> None:
-        """Copy an item; a folder's content goes to `destination`, a file into it or to that very name."""
+        """Copy an item.
+
+        A folder's content is copied to `destination`; a file into that folder, or to that name.
+        """
         if item.below:
             destination = f"{destination.rstrip('/')}/{item.below}"
             into_folder = True
@@ -61,7 +64,7 @@ class Copying:
         self._put_one(item.tree.root, source, status, place, moment=item.tree.moments)
 
     def write(self, data: bytes, destination: str, name: str, *, into_folder: bool) -> None:
-        """A heredoc's content as a file."""
+        """Write a heredoc's content as a file."""
         place = self.root.place(destination)
         if into_folder or self.root.is_folder(place):
             place = _joined(self.folder(destination), name)
@@ -76,7 +79,7 @@ class Copying:
         self.root.root.set_times(place, moment, moment)
 
     def folder(self, name: str) -> str:
-        """A folder of the root, made with its parents where it is not there; its place."""
+        """Make a folder of the root with its parents if it does not exist. Return its place."""
         made: list[str] = []
         for part in name.split("/"):
             if part in ("", "."):
@@ -87,7 +90,7 @@ class Copying:
                 continue
             if self.root.status(place) is not None:
                 raise self.of.wrong(f"/{'/'.join(made)} is a file, not a folder.")
-            if not self.root.is_folder(parent := posixpath.dirname(place)):  # behind a link to what is not there
+            if not self.root.is_folder(parent := posixpath.dirname(place)):  # through a link whose target does not exist
                 self.folder(parent)
             self.root.root.make_folder(place)
             if self.owner is not None:
@@ -95,7 +98,7 @@ class Copying:
         return self.root.place(name)
 
     def make_way(self, place: str) -> None:
-        """Remove a file or link that is to be replaced."""
+        """Remove a file or link that will be replaced."""
         if self.root.is_folder(place):
             raise self.of.wrong(f"A file would replace the folder /{place}.", hint="End the destination with /.")
         self.root.root.remove(place)
@@ -146,7 +149,7 @@ class Copying:
         root.set_times(place, *when)
 
     def _dress(self, folder: Folder, name: str, status: os.stat_result, place: str) -> None:
-        """Owner, mode and attributes, in the order in which the kernel keeps them."""
+        """Set owner, mode and attributes, in an order in which the kernel keeps all of them."""
         owner = self.owner or Account(uid=status.st_uid, gid=status.st_gid)
         self.root.root.set_owner(place, owner.uid, owner.gid)
         self.root.root.set_mode(place, self.chmod if self.chmod is not None else stat.S_IMODE(status.st_mode))
@@ -160,7 +163,7 @@ def _joined(folder: str, name: str) -> str:
 
 
 def _moment(folder: Folder, name: str) -> int:
-    """A time that the content decides: the same source makes the same layer."""
+    """Return a time that the content decides: the same source makes the same layer."""
     return _moment_of(folder.digest(name))
 
 

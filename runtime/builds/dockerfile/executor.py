@@ -1,4 +1,7 @@
-"""A Dockerfile built: the stages its last one needs, step by step, each step's layer made or found in the cache."""
+"""Build a Dockerfile: the stages that its last one needs, step by step.
+
+The cache or a step provides each layer.
+"""
 
 from __future__ import annotations
 
@@ -35,26 +38,26 @@ from runtime.quantities import Bytes
 from runtime.stacks.builder import layer_names
 from runtime.trees.folder import Folder
 
-MAX_LAYERS = 120  # an overlay takes 500, and older kernels fewer
-_LEAST_SECRET = 4  # characters; what a step was given is no everyday word
+MAX_LAYERS = 120  # the limit of an overlay is 500, and lower in older kernels
+_LEAST_SECRET = 4  # characters; a shorter secret may be a part of ordinary words
 _FOLDER_TIME = 1_000_000_000  # seconds; of folders that a COPY wrote into
 
 
 @dataclass(slots=True, kw_only=True)
 class State:
-    """A stage so far."""
+    """The state of a stage after some of its steps."""
 
     layers: list[Layer]  # bottom first
     settings: Settings
     arguments: dict[str, str] = field(default_factory=dict)
-    private: bool = False  # it saw the whole source, a secret or a cache: nobody else's build may share what follows
+    private: bool = False  # a step saw the whole source, a secret or a cache: other teams may not share later layers
 
     @property
     def config(self) -> ImageConfig:
         return self.settings.config
 
     def tell(self, one: Instruction, *, empty: bool) -> None:
-        """Add an instruction to the image's history, as it is written: values of build arguments do not stand there."""
+        """Add an instruction to the image's history as it is written, without values of build arguments."""
         self.settings = replace(self.settings, config=with_step(self.config, one.text, empty=empty))
 
 
@@ -72,14 +75,14 @@ class Executor:
     source: Path
     log: Callable[[str], None]
     cancelled: Callable[[], bool]
-    helper: Session  # which alone looks into trees
+    helper: Session  # the only process that reads trees
     kernel: Kernel = field(default_factory=Kernel)
     _done: dict[int, State] = field(default_factory=dict)
     _counted: int = 0
-    _lent: set[str] = field(default_factory=set)  # secrets that a step was given: no later line may hold them
+    _lent: set[str] = field(default_factory=set)  # secrets that a step had; they are masked in later lines
 
     def run(self) -> State:
-        """The last stage, built."""
+        """Build all needed stages, and return the last one."""
         needed = self.recipe.needed()
         for stage in needed:
             self._done[stage.number] = self._stage(stage)
@@ -188,8 +191,8 @@ class Executor:
                 state.private = True
 
     def _lend(self, one: Instruction, mount: Mount, stage: Stage) -> Lent:
-        """Where a mount's content is: the context, an earlier stage or an image."""
-        name = posixpath.normpath(f"/{mount.source}").lstrip("/")  # `..` at the top stays there, as after chroot(2)
+        """Return the origin of a mount's content: the context, an earlier stage or an image."""
+        name = posixpath.normpath(f"/{mount.source}").lstrip("/")  # `..` at the top has no effect, as after chroot(2)
         if not mount.origin:
             return Lent(layers=(self.source,), name=name, is_context=True)
         return Lent(layers=self._paths(self._state_of(mount.origin, one, stage)), name=name, is_context=False)
@@ -200,7 +203,7 @@ class Executor:
 
     @contextmanager
     def _opened(self, layers: tuple[Path, ...], *, is_context: bool) -> Iterator[Folder]:
-        """A tree to read from, for the helper."""
+        """Yield a tree that the helper can read."""
         if is_context:
             with self.helper.tree(self.source) as context:
                 yield context
@@ -272,17 +275,20 @@ class Executor:
         self._layer(state, one, label, [key], make)
 
     def _reader(self, state: State) -> Read:
-        """Reads a file of a stage."""
+        """Return a reader for the files of a stage."""
         return reader(self._paths(state), self.helper)
 
     def _stored(self, upper: Path) -> Layer:
-        """The writable layer of a copy; a folder's time says when we copied, and so is forgotten."""
+        """Store the writable layer of a copy.
+
+        A folder's time is the time of the copy, so it is replaced.
+        """
         with self.helper.tree(upper, writable=True) as top:
             self.helper.call(work.forget_times, top=top, after=self._since, instead=_FOLDER_TIME)
         return self.store.add_layer(upper, move=True, team=self.job.team)
 
     def _layer(self, state: State, one: Instruction, label: str, keys: list[str], make: Callable[[Path], Layer]) -> None:
-        """Add the step's layer: from the cache under one of its keys, else made now and kept under all."""
+        """Add the step's layer, from the cache under one of its keys, or made now and cached under all keys."""
         title = f"{label} {_title(one)}"
         started = time.monotonic()
         with self.cache.turn(keys[-1], self.job.allowance):
@@ -314,7 +320,7 @@ class Executor:
         return tuple(self.store.unpacked(layer) for layer in reversed(state.layers))
 
     def _space(self) -> Path:
-        """A fresh folder in the workspace, gone with the workspace."""
+        """Make a new folder in the workspace. It is removed with the workspace."""
         self._counted += 1
         space = self.job.workspace / f"space{self._counted}"
         space.mkdir(mode=0o711)
@@ -342,7 +348,7 @@ class Executor:
 
 
 def _reads(mount: Mount) -> bool:
-    """Whether a mount shows something that is there already."""
+    """Return whether a mount shows existing content."""
     return mount.kind is Kind.BIND or (mount.kind is Kind.CACHE and bool(mount.origin))
 
 

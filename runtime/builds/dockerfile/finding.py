@@ -1,4 +1,7 @@
-"""What a COPY or ADD names, found in a tree: patterns, --exclude, --parents. Nothing is copied here. Runs in a confined helper."""
+"""Find the files that a COPY or ADD names: patterns, --exclude, --parents.
+
+Copies nothing. Runs in a confined helper.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,10 @@ from runtime.builds.dockerfile.tree import Tree
 
 
 def find(one: Instruction, asked: Wanted, tree: Tree, excluded: Sequence[str]) -> list[Item]:
-    """The items behind the patterns. BadSource: one leads out, or nothing is there."""
+    """Return the items that match the patterns.
+
+    BadSource: a pattern leads out, or nothing matches.
+    """
     where = "the image it comes from" if one.flag("from") else "the build context"
     found: list[Item] = []
     for pattern in asked.patterns:
@@ -36,7 +42,7 @@ def find(one: Instruction, asked: Wanted, tree: Tree, excluded: Sequence[str]) -
 
 
 def content_of(items: Iterable[Item], digests: Digests) -> str:
-    """One digest over names, kinds, modes, owners and bytes of what is copied."""
+    """Return one digest over names, kinds, modes, owners and bytes of the items."""
     hashed = hashlib.sha256()
 
     def add(*words: object) -> None:

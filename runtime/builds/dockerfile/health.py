@@ -1,4 +1,7 @@
-"""A Dockerfile's HEALTHCHECK as the check of an instance. Pure. Defaults are Docker's (docs.docker.com/reference/dockerfile/#healthcheck)."""
+"""Convert a Dockerfile's HEALTHCHECK to the check of an instance. Pure.
+
+Defaults are Docker's (docs.docker.com/reference/dockerfile/#healthcheck).
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ _LONGEST = 3600.0
 
 
 def health_of(config: ImageConfig) -> HealthCheck | None:
-    """None where the image has none, or says NONE."""
+    """Return the check; None if the image has none, or HEALTHCHECK NONE."""
     check = config.healthcheck
     if check is None or not check.test or check.test[0] not in ("CMD", "CMD-SHELL"):
         return None

@@ -1,4 +1,7 @@
-"""The build context: the unpacked source without what .dockerignore leaves out, and each file's digest at most once."""
+"""The build context: the unpacked source without the files in .dockerignore.
+
+Each file's digest is computed at most once.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from runtime.trees.folder import Folder
 
 
 def matcher(patterns: list[str], file: str) -> PatternMatcher:
-    """BadSource names a pattern that is none."""
+    """Return the matcher of the patterns. BadSource names a pattern that is not valid."""
     try:
         return PatternMatcher(patterns)
     except ValueError as error:
@@ -22,7 +25,7 @@ def matcher(patterns: list[str], file: str) -> PatternMatcher:
 
 
 def read_ignored(root: Folder) -> PatternMatcher | None:
-    """The rules of Dockerfile.dockerignore, else of .dockerignore."""
+    """Return the rules of Dockerfile.dockerignore, else of .dockerignore."""
     for name in ("Dockerfile.dockerignore", ".dockerignore"):
         if root.is_file(name):
             text = root.read(name, 1 << 20).decode("utf-8-sig", "surrogateescape")
@@ -31,7 +34,7 @@ def read_ignored(root: Folder) -> PatternMatcher | None:
 
 
 def context(root: Folder) -> Tree:
-    """The context as a tree to copy from."""
+    """Return the context as a tree to copy from."""
     ignored = read_ignored(root)
     return Tree(root=root, hidden=ignored.matches if ignored else None, holds=ignored.may_match_under if ignored else None, moments=True)
 
@@ -43,7 +46,7 @@ class Digests:
     _known: dict[tuple[int, int, int, int], str] = field(default_factory=dict)
 
     def of(self, folder: Folder, name: str, status: os.stat_result) -> str:
-        """What decides a file's content: its digest, a link's text, a device's number."""
+        """Return the value that represents a file's content: its digest, a link's text, a device's number."""
         if stat.S_ISLNK(status.st_mode):
             return folder.read_link(name)
         if not stat.S_ISREG(status.st_mode):

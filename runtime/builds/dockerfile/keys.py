@@ -1,4 +1,7 @@
-"""The key of a step: equal keys, equal layers. It covers the layers below, the instruction, what it reads, and build arguments."""
+"""Cache key of a Dockerfile step: equal keys mean equal layers.
+
+It covers the lower layers, the instruction, the files that it reads, and build arguments.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,12 @@ from dataclasses import dataclass
 from runtime.images.digest import Digest, chain_id
 from runtime.images.manifest import Layer
 
-_REVISION = 1  # raised when steps are run in another way, so that old layers are not taken for new
+_REVISION = 1  # increased when steps run differently, so that old layers are not used for new ones
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """What the cache's record says of a step."""
+    """The properties of a step that the cache records."""
 
     text: str
 
@@ -33,9 +36,12 @@ def chain(layers: Iterable[Layer]) -> str:
 
 
 def step_key(what: str, parent: str, team: int | None, inputs: Mapping[str, object]) -> str:
-    """64 hex digits. `team` is None for a step whose inputs are all declared, and which others may then share."""
+    """Return 64 hex digits.
+
+    `team` is None if all inputs of the step are declared; then others may share it.
+    """
     document = {"dockerfile": _REVISION, "what": what, "parent": parent, "team": team, "inputs": dict(inputs)}
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-EMPTY = Digest.of(bytes(1024))  # the tar of a layer in which nothing is
+EMPTY = Digest.of(bytes(1024))  # the tar of an empty layer

@@ -1,4 +1,4 @@
-"""RUN --mount=…: what is lent to one step and is never part of its layer. Pure."""
+"""RUN --mount=…: mounts that only one step sees and that are never part of its layer. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from runtime.builds.dockerfile.syntax import Instruction, Words
 from runtime.quantities import Bytes
 
 _DEFAULT_TMPFS = Bytes(256 << 20)
-_OF_THE_CONTAINER = ("/proc", "/sys", "/dev/init")  # what a container stands on; /dev itself has its devices and its init
+_OF_THE_CONTAINER = ("/proc", "/sys", "/dev/init")  # folders that the container itself needs; /dev contains its devices and its init
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
@@ -27,7 +27,7 @@ class Mount:
     """One --mount."""
 
     kind: Kind
-    target: str  # absolute; "" of a secret that is only a variable
+    target: str  # absolute; "" for a secret that is only a variable
     source: str = "/"  # inside `origin`
     origin: str = ""  # a stage or image; "": the build context
     id: str = ""  # of a cache or a secret
@@ -38,11 +38,11 @@ class Mount:
     uid: int = 0
     gid: int = 0
     size: Bytes = _DEFAULT_TMPFS
-    locked: bool = False  # a cache that one step at a time may use
+    locked: bool = False  # a cache that only one step may use at a time
 
 
 def mounts_of(run: Instruction, words: Words, directory: str) -> tuple[Mount, ...]:
-    """BadSource names a mount that cannot be."""
+    """Return the mounts of a RUN. BadSource names a mount that is not possible."""
     return tuple(_mount(run, text, words, directory) for text in run.every("mount"))
 
 

@@ -1,4 +1,7 @@
-"""RUN: one container of the team's, with what --mount lends it; its writable layer is the step's."""
+"""RUN: one container of the team with the mounts of --mount.
+
+Its writable layer is the step's layer.
+"""
 
 from __future__ import annotations
 
@@ -35,17 +38,21 @@ from runtime.quantities import Bytes
 
 CACHE_LIMIT = Bytes(4 << 30)  # of all cache mounts of a team
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_SCRIPTS = "/dev/pipes"  # where BuildKit shows a heredoc that is a script
+_SCRIPTS = "/dev/pipes"  # the folder in which BuildKit shows a heredoc that is a script
 _QUIET = MountFlag.NO_SETUID | MountFlag.NO_DEVICES
-_OF_MOUNTS = ("open()ing /dev/", "create device `/dev/", "`/dev/init` not found")  # what it says where a mount hides /dev, by way of a link
-_OF_NAMES = ("chdir `", "openat2 `")  # what the OCI runtime could not do because of a name that the Dockerfile chose
-_AUTHORITIES = "/dev/authorities.crt"  # /dev is the container's own tmpfs, so no trace of it gets into a layer
-_LOOK = 5.0  # seconds between two looks at the size of a cache
+_OF_MOUNTS = (
+    "open()ing /dev/",
+    "create device `/dev/",
+    "`/dev/init` not found",
+)  # messages of the OCI runtime when a mount hides /dev through a link
+_OF_NAMES = ("chdir `", "openat2 `")  # calls of the OCI runtime that fail because of a name that the Dockerfile chose
+_AUTHORITIES = "/dev/authorities.crt"  # /dev is the container's own tmpfs, so no trace of the file gets into a layer
+_LOOK = 5.0  # seconds between two measurements of a cache
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """Whose build it is, and what it may use."""
+    """The owner of a build, and the resources that it may use."""
 
     build_id: int
     app: str
@@ -55,22 +62,22 @@ class Job:
     allowance: Allowance
     arguments: Mapping[str, str]  # --build-arg
     secrets: Mapping[str, str]  # by id
-    proxies: Mapping[str, str]  # how this host reaches the network: for RUN, never in the image or a key
-    authorities: Path | None = None  # a bundle of certificates that RUN trusts: likewise
+    proxies: Mapping[str, str]  # this host's proxies: for RUN, never in the image or a key
+    authorities: Path | None = None  # a bundle of certificates that RUN trusts, also never in the image or a key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lent:
-    """What a mount shows: a name in the context, or in the union of a stage's or image's layers."""
+    """The content of a mount: a name in the context, or in the union of a stage's or image's layers."""
 
-    layers: tuple[Path, ...]  # topmost first; the source alone for the context
+    layers: tuple[Path, ...]  # topmost first; only the source for the context
     name: str
     is_context: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One RUN, decided."""
+    """One RUN with all its values."""
 
     of: Instruction
     id: str  # of its container
@@ -81,11 +88,15 @@ class Run:
     source: Path  # the build context
     account: Account
     mounts: tuple[Mount, ...]
-    lent: Mapping[int, Lent]  # number of a mount -> what it shows
+    lent: Mapping[int, Lent]  # number of a mount -> its content
 
 
 def script_of(run: Instruction) -> tuple[str, bytes | None]:
-    """(shell text, script): a lone heredoc that begins with #! is a program of its own; other heredocs are the shell's."""
+    """Return (shell text, script).
+
+    A single heredoc that begins with #! is a separate program; other heredocs belong to the
+    shell.
+    """
     bodies = run.heredocs
     if not bodies:
         return run.args[0], None
@@ -98,7 +109,7 @@ def script_of(run: Instruction) -> tuple[str, bytes | None]:
 
 @dataclass(slots=True)
 class RunStep:
-    """One RUN under way."""
+    """One RUN that runs."""
 
     config: NodeConfig
     store: Store
@@ -109,7 +120,10 @@ class RunStep:
     kernel: Kernel
 
     def run(self, log: Callable[[str], None], cancelled: Callable[[], bool]) -> Layer:
-        """The layer of what it changed; BuildFailed names the line, and its own words are in the log by then."""
+        """Return the layer of its changes.
+
+        BuildFailed names the line; the log then has its output.
+        """
         of = self.asked.of
         with ExitStack() as stack:
             spec, caches = self._spec(stack)
@@ -145,10 +159,15 @@ class RunStep:
         return self.config.cache / "mounts" / str(self.job.team)
 
     def _cached_bytes(self) -> int:
-        """Of each cache by itself: the folder that holds them is root's, which the helper cannot read. Their names are ours."""
+        """Return the total bytes of the team's caches.
+
+        Each cache is measured separately, since the helper cannot read their parent folder, which
+        root owns.
+        Slipway chose the names of the caches.
+        """
         total = 0
         for folder in self._caches.iterdir():
-            if not folder.name.startswith("."):  # a fresh one is renamed once it is filled
+            if not folder.name.startswith("."):  # a new cache is renamed after it is filled
                 with self.helper.tree(folder, as_written=True) as top:
                     total += self.helper.call(removal.measure, top=top)
         return total
@@ -194,7 +213,7 @@ class RunStep:
             limits=job.limits,
             binds=tuple(binds),
             temporaries=tuple(temporaries),
-            own_tmp=False,  # what a step leaves in /tmp is the next one's to find
+            own_tmp=False,  # the next step must find the files that a step leaves in /tmp
             networked=run.of.flag("network") != "none",
             purpose=Purpose.BUILD,
             labels={WORKSPACE: job.workspace.name},
@@ -202,9 +221,11 @@ class RunStep:
         return spec, caches
 
     def _show(self, lent: Lent, number: int, stack: ExitStack, *, writable: bool) -> Path:
-        """A place of ours where the container runtime finds what a bind mount lends; what a step writes there is thrown away.
+        """Return a place where the container runtime finds the content of a bind mount.
 
-        The name is a tenant's, so the kernel follows it inside the union alone, and what it leads to is mounted by its descriptor.
+        Writes to it are discarded.
+        The name comes from a tenant, so the kernel resolves it only inside the union. Its target
+        is mounted by descriptor.
         """
         layers = lent.layers
         if lent.is_context and self._has_rules():
@@ -213,7 +234,7 @@ class RunStep:
         with union(layers, self._folder(f"union{number}"), self.helper, self.kernel, attached=True) as united:
             try:
                 found = united.root.open_in_root(lent.name)
-            except OSError as error:  # a link on the way leads to what is not in the image
+            except OSError as error:  # a link in the path leads to a file that is not in the image
                 raise self.asked.of.wrong(f"source={lent.name} is not there to be mounted: {error.strerror}.") from None
             try:
                 mount = self.kernel.clone_below(found, flags=flags)
@@ -222,7 +243,7 @@ class RunStep:
         return self._attach(mount, number, stack)
 
     def _attach(self, mount: int, number: int, stack: ExitStack) -> Path:
-        """Attach a detached mount to a new folder or file of ours, until the step has ended."""
+        """Attach a detached mount to a new folder or file in the workspace, until the step has ended."""
         place = self.asked.place / f"mount{number}"
         try:
             if stat.S_ISDIR(os.fstat(mount).st_mode):
@@ -265,7 +286,11 @@ class RunStep:
 
     @contextmanager
     def _cache(self, mount: Mount, number: int) -> Iterator[Path]:
-        """A team's folder that outlives the build, filled at first from what `from` names. Its files have the ids of the team's containers."""
+        """Yield a team's cache folder, which remains after the build.
+
+        At first, it is filled with the content that `from` names. Its files have the ids of the
+        team's containers.
+        """
         job, of = self.job, self.asked.of
         name = hashlib.sha256(mount.id.encode()).hexdigest()[:32]
         self._caches.mkdir(mode=0o711, parents=True, exist_ok=True)
@@ -281,12 +306,12 @@ class RunStep:
                     raise BuildFailed(f"Dockerfile, line {of.line}: another build held the cache mount {mount.id} all the time.")
             if not folder.exists():
                 self._fill_cache(mount, number, folder)
-            os.utime(folder)  # its last use, for whoever collects
+            os.utime(folder)  # its last use, for the collector
             yield folder
 
     def _fill_cache(self, mount: Mount, number: int, folder: Path) -> None:
         first = first_id_of(self.job.team)
-        fresh = folder.with_name(f".{folder.name}")  # appears whole, or not at all
+        fresh = folder.with_name(f".{folder.name}")  # appears complete, or not at all
         remove_tree(fresh, team=self.job.team, as_written=True)
         fresh.mkdir(mode=0o700)
         os.chown(fresh, first, first)
@@ -303,7 +328,7 @@ class RunStep:
 
 
 def reader(layers: tuple[Path, ...], helper: Session) -> Read:
-    """A function that reads a file of an image."""
+    """Return a function that reads a file of an image."""
 
     def read(name: str) -> str:
         with ExitStack() as stack:
@@ -314,7 +339,7 @@ def reader(layers: tuple[Path, ...], helper: Session) -> Read:
 
 
 class _Watch:
-    """Asked again and again while a step runs: whether to end it, cancelled or with the team's cache mounts grown too large."""
+    """A check that runs repeatedly during a step: the step ends when it is cancelled or its cache mounts are too large."""
 
     def __init__(self, measure: Callable[[], int] | None, cancelled: Callable[[], bool]) -> None:
         self._measure, self._cancelled, self._next = measure, cancelled, time.monotonic() + _LOOK

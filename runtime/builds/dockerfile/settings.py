@@ -1,4 +1,7 @@
-"""Instructions that change only how the image runs. Pure: a configuration in, a configuration out."""
+"""Apply instructions that only change how the image runs.
+
+Pure: takes and returns a configuration.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +22,10 @@ _PORT = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?(?:/(tcp|udp|sctp))?", re.IGNORECAS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What an image is to be, so far."""
+    """The state of an image's configuration."""
 
     config: ImageConfig
-    command_is_own: bool = False  # CMD was given in this stage: an ENTRYPOINT leaves it
+    command_is_own: bool = False  # this stage has a CMD, so an ENTRYPOINT keeps it
     escape: str = "\\"
 
 
@@ -31,18 +34,18 @@ def applies_to(name: str) -> bool:
 
 
 def change(settings: Settings, one: Instruction, words: Words) -> Settings:
-    """The settings after an instruction. BadSource: its argument is none."""
+    """Return the settings after an instruction. BadSource: its argument is not valid."""
     return _CHANGES[one.name](settings, one, words)
 
 
 def command_line(one: Instruction, shell: tuple[str, ...], args: tuple[str, ...] | None = None) -> tuple[str, ...]:
-    """Exec form as it is, shell form by the shell."""
+    """Return the exec form unchanged, and the shell form as a command of the shell."""
     args = one.args if args is None else args
     return args if one.exec_form or not args else (*(shell or DEFAULT_SHELL), args[0])
 
 
 def _env(settings: Settings, one: Instruction, words: Words) -> Settings:
-    pairs = zip(one.args[::2], one.args[1::2], strict=True)  # all see the values from before the line
+    pairs = zip(one.args[::2], one.args[1::2], strict=True)  # all use the values from before the line
     new = {check_variable(words.one(name, one), one): words.one(value, one) for name, value in pairs}
     return _with(settings, replace(settings.config, environment={**settings.config.environment, **new}))
 

@@ -1,4 +1,4 @@
-"""What the words of a COPY or ADD ask for: patterns, heredocs, a destination. No I/O."""
+"""Parse the arguments of a COPY or ADD: patterns, heredocs, a destination. No I/O."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _REMOTE = ("http://", "https://", "git@", "git://", "ssh://")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """The words of a COPY or ADD, variables replaced."""
+    """The arguments of a COPY or ADD, with variables replaced."""
 
     patterns: tuple[str, ...]
     files: tuple[tuple[str, bytes], ...]  # heredocs: name and content
@@ -23,7 +23,7 @@ class Wanted:
 
 
 def wanted(one: Instruction, words: Words, raw: Words, directory: str) -> Wanted:
-    """BadSource: several sources for one name, or a remote one."""
+    """Return the arguments. BadSource: several sources for one file name, or a remote source."""
     bodies = list(one.heredocs)
     patterns: list[str] = []
     files: list[tuple[str, bytes]] = []

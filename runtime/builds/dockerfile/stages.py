@@ -1,4 +1,4 @@
-"""Instructions grouped into stages, and which of them the last one needs. Pure."""
+"""Group instructions into stages, and select those that the last stage needs. Pure."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """One FROM and what follows it."""
+    """One FROM and the instructions after it."""
 
     number: int
-    name: str  # in small letters; "" without AS
-    base: str  # as written after variables were replaced
-    parent: int | None  # the earlier stage that `base` is
+    name: str  # in lower case; "" without AS
+    base: str  # with variables replaced
+    parent: int | None  # the number of the earlier stage that `base` names
     start: Instruction
     steps: tuple[Instruction, ...]
 
@@ -34,12 +34,12 @@ class Recipe:
     """A whole Dockerfile."""
 
     stages: tuple[Stage, ...]
-    arguments: Mapping[str, str]  # ARG before the first FROM, with what the build was given
-    platform: Mapping[str, str]  # TARGETARCH and the like, for who declares them
+    arguments: Mapping[str, str]  # ARG before the first FROM, with the arguments of the build
+    platform: Mapping[str, str]  # TARGETARCH and similar, for stages that declare them
     escape: str
 
     def find(self, name: str, before: int) -> Stage | None:
-        """A stage by name or number, earlier than the stage `before`."""
+        """Return a stage by name or number that is earlier than the stage `before`."""
         wanted = name.lower()
         for stage in reversed(self.stages[:before]):
             if stage.name == wanted or str(stage.number) == wanted:
@@ -47,7 +47,7 @@ class Recipe:
         return None
 
     def needed(self) -> tuple[Stage, ...]:
-        """What the last stage stands on, in order, itself last."""
+        """Return the last stage and all stages that it needs, in order."""
         wanted = {len(self.stages) - 1}
         for stage in reversed(self.stages):  # a stage only refers to earlier ones
             if stage.number in wanted:
@@ -58,14 +58,20 @@ class Recipe:
 
 
 def platform_arguments(machine: str) -> dict[str, str]:
-    """What BuildKit predefines; `machine` as uname(2) says it."""
+    """Return the arguments that BuildKit predefines.
+
+    `machine` is the name that uname(2) returns.
+    """
     architecture = _ARCHITECTURES.get(machine, machine)
     one = {"PLATFORM": f"linux/{architecture}", "OS": "linux", "ARCH": architecture, "VARIANT": ""}
     return {f"{side}{name}": value for side in ("TARGET", "BUILD") for name, value in one.items()}
 
 
 def divide(script: Script, given: Mapping[str, str], machine: str) -> Recipe:
-    """BadSource: no FROM, something before it, a stage that refers to itself or a later one."""
+    """Return the stages.
+
+    BadSource: no FROM, an instruction before it, or a stage that refers to itself or a later one.
+    """
     platform = platform_arguments(machine)
     arguments: dict[str, str] = {}
     groups: list[list[Instruction]] = []
@@ -91,7 +97,7 @@ def divide(script: Script, given: Mapping[str, str], machine: str) -> Recipe:
 
 
 def arguments_of(one: Instruction, words: Words) -> list[tuple[str, str | None]]:
-    """(name, default) of an ARG; None without a default."""
+    """Return (name, default) of an ARG; None without a default."""
     found: list[tuple[str, str | None]] = []
     for word in one.args:
         name, equals, value = word.partition("=")
@@ -122,7 +128,7 @@ def _stage(
 
 
 def _origins(stage: Stage) -> list[str]:
-    """What COPY --from and RUN --mount=from name."""
+    """Return the names in COPY --from and RUN --mount=from."""
     return [name for step in stage.steps for name in origins_of(step)]
 
 
@@ -132,7 +138,7 @@ def origins_of(step: Instruction) -> list[str]:
         try:
             fields = next(csv.reader([text]), [])
         except csv.Error:
-            continue  # said when the mount itself is read
+            continue  # reported when the mount itself is parsed
         found += [field.partition("=")[2] for field in fields if field.strip().lower().startswith("from=")]
     return found
 

@@ -1,6 +1,7 @@
-"""A Dockerfile's text as instructions. Pure; reading is e2b-dockerfile-utils', a port of BuildKit's own parser and shell lexer.
+"""Parse a Dockerfile into instructions. Pure.
 
-Whatever the text, the one error is BadSource, and it names the line.
+e2b-dockerfile-utils does the parsing; it is a port of BuildKit's own parser and shell lexer.
+For any text, the only error is BadSource, and it names the line.
 """
 
 from __future__ import annotations
@@ -25,14 +26,14 @@ _FLAGS: Mapping[str, frozenset[str]] = {
 }
 _REPEATED = frozenset({"mount", "exclude"})
 _SWITCHES = frozenset({"link", "parents", "keep-git-dir", "unpack"})
-_LEAST = {"ADD": 2, "COPY": 2, "HEALTHCHECK": 1}  # arguments; of others, those that may be empty have 0
+_LEAST = {"ADD": 2, "COPY": 2, "HEALTHCHECK": 1}  # minimum numbers of arguments; 0 for those of _MAY_BE_EMPTY, else 1
 _MAY_BE_EMPTY = frozenset({"CMD", "ENTRYPOINT"})
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heredoc:
-    """What stands between <<NAME and NAME."""
+    """The text between <<NAME and NAME."""
 
     name: str
     content: str
@@ -41,14 +42,14 @@ class Heredoc:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instruction:
-    """One instruction as written, its variables not yet replaced."""
+    """One instruction as written, with its variables not yet replaced."""
 
     name: str  # in capitals
     flags: tuple[tuple[str, str], ...]
     args: tuple[str, ...]  # of ENV and LABEL: name, value, name, value
     exec_form: bool  # a JSON array
     heredocs: tuple[Heredoc, ...]
-    text: str  # for people: the line with its continuations joined
+    text: str  # for messages: the line with its continuations joined
     line: int
 
     def flag(self, name: str) -> str | None:
@@ -61,7 +62,7 @@ class Instruction:
         return self.flag(name) == "true"
 
     def wrong(self, what: str, *, hint: str = _REFERENCE) -> BadSource:
-        """The error that names this line."""
+        """Return the error that names this line."""
         return BadSource(f"Dockerfile, line {self.line}: {what}", hint=hint)
 
 
@@ -75,7 +76,7 @@ class Script:
 
 
 def parse(data: bytes | str) -> Script:
-    """BadSource names the line of what cannot be read."""
+    """Parse a Dockerfile. BadSource names the line with the error."""
     text = data if isinstance(data, str) else _decode(data)
     if len(text) > MAX_TEXT:
         raise BadSource(f"The Dockerfile is larger than {MAX_TEXT >> 20} MiB.", hint="Move what is long into files and COPY them.")
@@ -94,7 +95,10 @@ def parse(data: bytes | str) -> Script:
 
 
 def trigger(onbuild: Instruction, text: str, escape: str) -> Instruction:
-    """The instruction that an ONBUILD holds back. BadSource: none, several, or one that may not wait."""
+    """Return the instruction of an ONBUILD.
+
+    BadSource: none, several, or one that ONBUILD does not allow.
+    """
     try:
         parsed = parse_dockerfile_ast(f"# escape={escape}\n{text}\n")
     except (ValueError, RecursionError, IndexError) as error:
@@ -108,7 +112,7 @@ def trigger(onbuild: Instruction, text: str, escape: str) -> Instruction:
 
 
 class Words:
-    """Variables and quotes replaced as BuildKit does, over one set of values."""
+    """Replacement of variables and quotes as in BuildKit, with one set of values."""
 
     def __init__(self, escape: str, values: Mapping[str, str]) -> None:
         self._lexer = ShellLex(escape, env=values, skip_unset_env=False)
@@ -127,7 +131,7 @@ class Words:
 
 
 class Unquoted(Words):
-    """For heredocs: variables are replaced, quotes stay."""
+    """Replacement in heredocs: variables are replaced, quotes stay."""
 
     def __init__(self, escape: str, values: Mapping[str, str]) -> None:
         super().__init__(escape, values)
@@ -196,7 +200,7 @@ def _flags(of: Instruction, words: list[str]) -> tuple[tuple[str, str], ...]:
 
 
 def check_variable(name: str, of: Instruction) -> str:
-    """A variable's name, or BadSource."""
+    """Return a variable's name if it is valid, else raise BadSource."""
     if not name or "=" in name or "\0" in name:
         raise of.wrong(f"{name!r} is no name for a variable.")
     return name

@@ -1,5 +1,6 @@
-"""A file tree seen as a root of its own: links are followed inside it, never out of it. Nobody else writes to it meanwhile.
+"""A file tree with its own root: links are followed inside it, never out of it.
 
+No other process writes to it at the same time.
 Runs in a confined helper. Names are relative to the tree, "" is its top.
 """
 
@@ -18,34 +19,40 @@ from runtime.trees.walk import Found, walk
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tree:
-    """A context or a stage to copy from, or the root that is copied into."""
+    """A context or a stage to copy from, or the root to copy into."""
 
     root: Folder
-    hidden: Callable[[str], bool] | None = None  # of .dockerignore: takes a relative name
-    holds: Callable[[str], bool] | None = None  # whether a hidden folder may hold something that is not
-    moments: bool = False  # its times mean nothing: derive them from the content
+    hidden: Callable[[str], bool] | None = None  # from .dockerignore: takes a relative name
+    holds: Callable[[str], bool] | None = None  # whether a hidden folder may contain names that are not hidden
+    moments: bool = False  # its times have no meaning: derive them from the content
 
     def place(self, name: str, *, follow: bool = True) -> str:
-        """The name with its links followed inside the tree (as chroot would). BadSource: links in a circle."""
+        """Return the name with its links followed inside the tree (as chroot would).
+
+        BadSource: links in a circle.
+        """
         try:
             return self.root.resolve(name, follow_last=follow)
         except LinksInCircle:
             raise BadSource(f"The links at {name} lead in a circle.", hint="Remove one of them.") from None
 
     def status(self, name: str) -> os.stat_result | None:
-        """What has this name, which is a place; None if nothing has."""
+        """Return the status of a place; None if it does not exist."""
         return self.root.find(name) if name else self.root.status()
 
     def is_folder(self, name: str) -> bool:
-        """Whether a place is a folder, not a link to one."""
+        """Return whether a place is a folder, and not a link to one."""
         return not name or self.root.is_folder(name)
 
     def sees(self, name: str) -> bool:
-        """Whether .dockerignore leaves a name in."""
+        """Return whether .dockerignore keeps a name."""
         return name in ("", ".") or self.hidden is None or not self.hidden(name)
 
     def matches(self, pattern: str) -> list[str]:
-        """Names that a pattern of Go's filepath.Match, with `**` for any depth, stands for, sorted; the pattern itself without a wildcard."""
+        """Return the sorted names that match a pattern of Go's filepath.Match, with `**` for any depth.
+
+        A pattern without a wildcard is returned itself.
+        """
         parts = [part for part in posixpath.normpath(f"/{pattern}").split("/") if part]
         if not any(_is_wild(part) for part in parts):
             return ["/".join(parts)]
@@ -73,7 +80,7 @@ class Tree:
                 yield f"{prefix}{entry.name}"
 
     def _at_any_depth(self, folder: str, *, last: bool) -> Iterator[str]:
-        """The folder and all below it; as the last part of a pattern, the files too."""
+        """Yield the folder and all folders below it; for the last part of a pattern, the files too."""
         prefix = f"{folder}/" if folder else ""
         if not last:
             yield folder
@@ -82,7 +89,10 @@ class Tree:
                 yield f"{prefix}{found.path}"
 
     def walk(self, name: str) -> Iterator[Found]:
-        """What is seen below a folder, each folder before what it holds; paths are relative to `name`."""
+        """Yield the visible entries below a folder, each folder before its content.
+
+        Paths are relative to `name`.
+        """
         outer = self.place(name)
         skipped: set[str] = set()
         with self.root.subfolder(outer) as top:
@@ -94,7 +104,7 @@ class Tree:
                     skipped.add(found.path)
 
     def _holds_any(self, name: str) -> bool:
-        """Whether a hidden folder holds anything that `!` brings back."""
+        """Return whether a hidden folder contains anything that a `!` rule includes again."""
         holds = self.holds or (lambda _: False)
         with self.root.subfolder(name) as folder:
             return any(self.sees(f"{name}/{found.path}") for found in walk(folder, enters=lambda path: holds(f"{name}/{path}")))
@@ -105,7 +115,10 @@ def _is_wild(part: str) -> bool:
 
 
 def wildcard(part: str) -> re.Pattern[str]:
-    """One path component of Go's filepath.Match as an expression. BadSource: an open bracket."""
+    """Return one path component of Go's filepath.Match as an expression.
+
+    BadSource: an open bracket.
+    """
     out, at = "", 0
     while at < len(part):
         mark = part[at]

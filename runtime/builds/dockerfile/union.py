@@ -1,4 +1,7 @@
-"""The union of layers as a file tree to copy in and out of, in nobody's file tree and gone with its holder."""
+"""The union of layers as a detached file tree to copy into and out of.
+
+It ends with the process that holds it.
+"""
 
 from __future__ import annotations
 
@@ -24,10 +27,13 @@ class Union:
 
 @contextmanager
 def union(layers: Sequence[Path], space: Path, helper: Session, kernel: Kernel, *, attached: bool = False) -> Iterator[Union]:
-    """Mount `layers`, topmost first; `space` is a fresh folder to work in.
+    """Mount `layers`, topmost first; `space` is a new folder for the mount's own files.
 
-    The mount is let go of at once and lives by our open file alone, so that a kill leaves none. `attached`: only at the end, for the
-    kernel copies no part of a mount that has no place (open_tree(2)); a sweep takes what a kill left.
+    The mount is detached at once, and only our open file keeps it, so it does not remain after a
+    kill.
+    With `attached`, it is detached only at the end: the kernel copies no part of a detached mount
+    (open_tree(2)).
+    A sweep removes it after a kill.
     """
     for name in ("upper", "work", "root", "nothing"):
         (space / name).mkdir(mode=0o755, parents=True)

@@ -1,4 +1,4 @@
-"""ADD of a local tar: unpacked into the root as chroot would, so that no name or link of it leads out."""
+"""ADD of a local tar: unpack it into the root as chroot would, so that no name or link leads out."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from runtime.trees.copying import is_kept
 from runtime.trees.plain import Plain, Unreadable
 from runtime.trees.tar import Kind, Member, TarLimits, TarReader, TarTooLarge
 
-_NOBODY = 65_535  # the last id of a team: whom a higher one of an archive becomes
+_NOBODY = 65_535  # the last id of a team: a higher id in an archive becomes this one
 _LIMITS = TarLimits(entries=500_000, content_bytes=8 << 30)
 _OF_THE_ARCHIVE = frozenset(  # errors that the names, links or times of an entry cause
     {errno.ENOENT, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL, errno.EMLINK}
@@ -18,20 +18,23 @@ _OF_THE_ARCHIVE = frozenset(  # errors that the names, links or times of an entr
 
 
 def is_archive(tree: Tree, place: str) -> bool:
-    """Whether a file is a tar, plain or packed by gzip, zstd, xz or bzip2: by its first header, as Docker has it, not by its name."""
+    """Return whether a file is a tar, plain or packed by gzip, zstd, xz or bzip2.
+
+    Its first header decides, as in Docker, and not its name.
+    """
     if not tree.root.is_file(place):
         return False
     with tree.root.open_file(place) as file:
         try:
             return next(TarReader(Plain(file), limits=_LIMITS), None) is not None
         except TarTooLarge:
-            return True  # what is wrong with it, unpacking tells
+            return True  # `unpack_into` reports the fault
         except Unreadable:
             return False
 
 
 def unpack_into(tree: Tree, archive: str, copying: Copying, destination: str) -> None:
-    """Unpack below `destination`, owners and times as the archive has them, unless --chown says otherwise."""
+    """Unpack below `destination` with the owners and times of the archive, unless --chown sets the owner."""
     base = copying.folder(destination)
     name = archive.rpartition("/")[2]
     with tree.root.open_file(archive) as file:
@@ -50,7 +53,7 @@ def _unpack(reader: TarReader, member: Member, copying: Copying, base: str) -> N
     if ".." in parts:
         raise copying.of.wrong(f"The archive holds the name {member.name!r}, which leads out of it.")
     if not parts:
-        return  # the destination itself, which Docker leaves as it is, whatever the entry says
+        return  # the destination itself, which Docker leaves unchanged for any such entry
     if member.kind in (Kind.CHARACTER_DEVICE, Kind.BLOCK_DEVICE, Kind.OTHER):
         raise copying.of.wrong(f"{member.name!r} of the archive is a {member.kind}, which a build may not create.", hint="Leave it out.")
     try:

@@ -1,4 +1,7 @@
-"""What a Dockerfile does to trees, as calls of a confined helper: one helper a build, so that a file is read once for ten COPYs."""
+"""Operations of a Dockerfile on trees, as calls of a confined helper.
+
+Each build has one helper, so ten COPYs of one file read it once.
+"""
 
 from __future__ import annotations
 
@@ -24,12 +27,12 @@ from runtime.trees.folder import Folder
 from runtime.trees.walk import walk
 
 _LARGEST_TEXT = 4 << 20
-_digests = Digests()  # of this helper, which is of one build
+_digests = Digests()  # of this helper, which belongs to one build
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One COPY or ADD, variables replaced."""
+    """One COPY or ADD with variables replaced."""
 
     of: Instruction
     asked: Wanted
@@ -42,7 +45,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
-    """What a COPY would copy."""
+    """The files that a COPY would copy."""
 
     digest: str
     items: int
@@ -50,7 +53,7 @@ class Content:
 
 @confined
 def content(source: Folder, request: Request) -> Content:
-    """Find what is asked for, and digest it. BadSource names what is not there."""
+    """Find the requested files, and return their digest. BadSource names a missing one."""
     with _checked_names(request.of):
         items = _items(source, request)
         return Content(digest=content_of(items, _digests), items=len(items))
@@ -58,10 +61,10 @@ def content(source: Folder, request: Request) -> Content:
 
 @confined
 def copy(source: Folder, root: Folder, request: Request) -> None:
-    """Copy it into a stage's root."""
+    """Copy the requested files into a stage's root."""
     items = _items(source, request)
     into = request.asked.into_folder or len(items) > 1
-    kept = Account(uid=0, gid=0) if request.is_context else None  # what comes from a stage keeps its owners
+    kept = Account(uid=0, gid=0) if request.is_context else None  # files of a stage keep their owners
     copying = Copying(root=Tree(root=root), owner=request.owner or kept, chmod=request.chmod, of=request.of)
     unpacking = Copying(root=Tree(root=root), owner=request.owner, chmod=request.chmod, of=request.of)
     destination = request.asked.destination
@@ -78,7 +81,7 @@ def copy(source: Folder, root: Folder, request: Request) -> None:
 
 @confined
 def look_up(source: Folder, name: str, of: Instruction, is_context: bool) -> str:
-    """Digest of what a mount of RUN lends. BadSource: nothing has that name."""
+    """Return the digest of a mount's content. BadSource: no file has that name."""
     tree = context(source) if is_context else Tree(root=source)
     place = tree.place(name)
     if tree.status(place) is None:
@@ -88,13 +91,13 @@ def look_up(source: Folder, name: str, of: Instruction, is_context: bool) -> str
 
 @confined
 def has_rules(source: Folder) -> bool:
-    """Whether a .dockerignore hides part of the context."""
+    """Return whether a .dockerignore hides part of the context."""
     return context(source).hidden is not None
 
 
 @confined
 def copy_seen(source: Folder, target: Folder) -> None:
-    """Copy what .dockerignore leaves of the context into an empty folder."""
+    """Copy the part of the context that .dockerignore keeps into an empty folder."""
     tree = context(source)
     seen = {found.path for found in tree.walk("")}
     copy_tree(source, target, wanted=lambda path: path in seen)
@@ -102,7 +105,7 @@ def copy_seen(source: Folder, target: Folder) -> None:
 
 @confined
 def fill(source: Folder, name: str, target: Folder) -> None:
-    """Copy a folder of a tree, or the one file, into the empty folder of a cache mount."""
+    """Copy a folder of a tree, or a single file, into the empty folder of a cache mount."""
     tree = Tree(root=source)
     place = tree.place(name)
     if tree.is_folder(place):
@@ -114,14 +117,14 @@ def fill(source: Folder, name: str, target: Folder) -> None:
 
 @confined
 def make_directory(root: Folder, name: str, owner: Account, of: Instruction) -> None:
-    """WORKDIR: a folder with those above it."""
+    """Make the folder of a WORKDIR with its parents."""
     with _checked_names(of):
         Copying(root=Tree(root=root), owner=owner, chmod=None, of=of).folder(name)
 
 
 @confined
 def forget_times(top: Folder, after: float, instead: int) -> None:
-    """Give all that was written `after` a moment (Unix time) another time, so that building again gives the same bytes."""
+    """Give another time to all files written `after` a moment (Unix time), so that a new build gives the same bytes."""
     moment = instead * 10**9
     for found in walk(top):
         if found.status.st_mtime > after:
@@ -132,7 +135,10 @@ def forget_times(top: Folder, after: float, instead: int) -> None:
 
 @confined
 def read_text(layers: tuple[Folder, ...], name: str) -> str:
-    """A regular file of the union of layers, topmost first; empty: it is not there, is behind a link, or is larger than 4 MiB."""
+    """Return the text of a regular file in the union of layers, topmost first.
+
+    Return "" if it does not exist, is behind a link, or is larger than 4 MiB.
+    """
     parts = name.split("/")
     for layer in layers:
         for depth in range(1, len(parts) + 1):
@@ -156,7 +162,7 @@ def _items(source: Folder, request: Request) -> list[Item]:
 
 @contextmanager
 def _checked_names(of: Instruction) -> Iterator[None]:
-    """BadSource instead of OSError where a name is too long for a file."""
+    """Raise BadSource instead of OSError if a name is too long for a file."""
     try:
         yield
     except OSError as error:
