@@ -37,6 +37,7 @@ class Forge:
     containers: Containers
     builder: Builder
     log: list[str] = field(default_factory=list)
+    last: int = 0  # number of the last build
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def request(self, files: Mapping[str, str], *, app: str = "app", team: int = 1) -> BuildRequest:
@@ -49,7 +50,7 @@ class Forge:
         return self.request_of(buffer.getvalue(), app=app, team=team)
 
     def request_of(self, archive: bytes, *, app: str = "app", team: int = 1) -> BuildRequest:
-        number = next(self._numbers)
+        number = self.last = next(self._numbers)
         path = self.config.state / f"source{number}"
         path.write_bytes(archive)
         return BuildRequest(build_id=number, app=app, team=team, archive=path, filename="source.tar.gz", limits=LIMITS)

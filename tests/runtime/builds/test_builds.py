@@ -87,6 +87,7 @@ def test_a_flask_app_is_built_and_answers_and_the_next_app_reuses_its_dependenci
     started = time.monotonic()
     second = forge.build({**FLASK, "app.py": FLASK["app.py"].replace("layers", "bricks")}, app="two", team=62)
     assert time.monotonic() - started < 5
+    name = f"two:build-{forge.last}"
     assert "Dependencies: cached, reused layer sha256:" in forge.said()
     assert "(same requirements.txt)" in forge.said()
     one, two = forge.store.image(first.digest), forge.store.image(second.digest)
@@ -96,9 +97,7 @@ def test_a_flask_app_is_built_and_answers_and_the_next_app_reuses_its_dependenci
     assert (below, code) == (["debian-13", "python-3.13"], "App code")
     assert install.startswith("Dependencies: uv pip install")
     assert install.endswith(", for requirements.txt")
-    found = subprocess.run(
-        ["skopeo", "inspect", f"oci:{forge.config.images}:two:build-2"], check=True, capture_output=True, text=True
-    ).stdout
+    found = subprocess.run(["skopeo", "inspect", f"oci:{forge.config.images}:{name}"], check=True, capture_output=True, text=True).stdout
     assert second.digest in found
 
 
