@@ -39,10 +39,15 @@ _until_the_end = ExitStack()
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The examples first, since the others use them; taking the platform down last. Other folders' tests keep their places."""
-    places = [place for place, item in enumerate(items) if item.path.stem in ORDER and "system" in item.path.parts]
-    ours = sorted((items[place] for place in places), key=lambda item: ORDER.index(item.path.stem))
+    places = [place for place, item in enumerate(items) if "system" in item.path.parts]
+    ours = sorted((items[place] for place in places), key=_order_of)
     for place, item in zip(places, ours, strict=True):
         items[place] = item
+
+
+def _order_of(item: pytest.Item) -> float:
+    """Return the place of a test's file. A file that is not listed comes before the last one, never between tests of one file."""
+    return ORDER.index(item.path.stem) if item.path.stem in ORDER else len(ORDER) - 1.5
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

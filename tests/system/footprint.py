@@ -36,7 +36,16 @@ def _mounts(mark: str) -> list[str]:
 def _cgroups(mark: str) -> list[str]:
     """The top of each hierarchy, and all that is ours; what other daemons do below their own is their business."""
     folders = [Path(folder) for folder, _, _ in os.walk("/sys/fs/cgroup")]
-    return [f"cgroup {folder}" for folder in folders if mark in str(folder) or folder.parent.is_mount()]
+    found = [folder for folder in folders if (mark in str(folder) or folder.parent.is_mount()) and not _is_at_work(folder)]
+    return [f"cgroup {folder}" for folder in found]
+
+
+def _is_at_work(folder: Path) -> bool:
+    """Return whether this is the group of a helper that has a process: it works for a moment, for upkeep too. An empty one is a leak."""
+    try:
+        return folder.name.startswith("helper-") and bool((folder / "cgroup.procs").read_text())
+    except OSError:  # it ended meanwhile
+        return True
 
 
 def _tables() -> list[str]:
