@@ -53,9 +53,10 @@ def copy(example: tuple[list[Entry], list[Entry], str, list[str], str, str], san
 def _mount(how: str, here: Folder, there: Folder, name: str, destination: str) -> None:
     """What RUN --mount, WORKDIR and USER do to trees."""
     of = Instruction(name="RUN", flags=(), args=("true",), exec_form=False, heredocs=(), text="RUN true", line=2)
+    if how in ("fill", "copy_seen"):
+        there.empty()  # both fill a folder that is new
     if how == "fill":
         work.look_up(here, name, of, is_context=False)
-        there.empty()  # a cache mount is filled once, when it is new
         work.fill(here, name, there)
     elif how == "look_up":
         work.look_up(here, name, of, is_context=True)
