@@ -39,9 +39,9 @@ check: python ## Lint, types, layers, templates, prose, links in the docs
 	$(PY) -m djlint templates --lint --quiet
 	$(PY) -m pytest -q tests/architecture
 
-test: python ## Run all tests, in two lanes (as root: they make real containers)
+test: python ## Run all tests in two lanes (as root: they make real containers), failed ones once more alone; ARGS=...
 	@$(SETUP) test
-	$(PY) -m pytest -p tests.lanes -n 2 $(ARGS)
+	$(PY) -m tests $(ARGS)
 
 attack: python ## Attack a platform from its apps, builds, uploads and pushes, next to a victim; safe during `make up`; ONLY=word,word TABLE=file
 	@$(SETUP) test

@@ -36,4 +36,4 @@ def pytest_xdist_make_scheduler(config, log) -> Lanes:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: next(place for place, folder in enumerate(ORDER) if item.nodeid.startswith(folder)))
+    items.sort(key=lambda item: next((place for place, folder in enumerate(ORDER) if item.nodeid.startswith(folder)), len(ORDER)))

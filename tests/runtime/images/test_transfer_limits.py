@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,25 +36,27 @@ def groups(yard: Yard) -> Iterator[None]:
 
 def test_skopeo_runs_in_the_teams_group(yard: Yard, tmp_path: Path) -> None:
     image = yard.image(yard.layer("base"))
+    target = tmp_path / "image.tar"
     seen: set[str] = set()
     over = threading.Event()
 
     def watch() -> None:
         while not over.is_set():
             for process in Path("/proc").glob("[0-9]*"):
-                try:
-                    if (process / "comm").read_text() == "skopeo\n":
-                        seen.add((process / "cgroup").read_text())
-                except OSError:
-                    continue
+                with suppress(OSError):
+                    groups = (process / "cgroup").read_text()
+                    # Read after the groups: an exiting process has no command line any more, and version 1 shows "/" for it.
+                    command = (process / "cmdline").read_bytes()
+                    if command.startswith(b"skopeo\0") and str(target).encode() in command:
+                        seen.add(groups)
 
     thread = threading.Thread(target=watch)
     thread.start()
-    Transfer(yard.config, yard.store, team=TEAM).send(image, f"oci-archive:{tmp_path / 'image.tar'}:team/app:1")
+    Transfer(yard.config, yard.store, team=TEAM).send(image, f"oci-archive:{target}:team/app:1")
     over.set()
     thread.join()
     assert seen
-    assert all(f"/builds/team{TEAM}/helper-" in groups for groups in seen)
+    assert all(f"/builds/team{TEAM}/helper-" in groups for groups in seen), seen
 
 
 def test_an_image_that_takes_too_much_memory_to_read_is_refused_with_the_limit(yard: Yard, tmp_path: Path) -> None:
