@@ -30,7 +30,7 @@ app = Celery(
     "workers",
     broker=settings.BROKER_URL,
     include=[
-        f"workers.{name}"
+        f"workers.tasks.{name}"
         for name in (
             "autoscale",
             "build",
@@ -39,8 +39,8 @@ app = Celery(
             "converge",
             "domains",
             "images",
+            "job_runs",
             "publishing",
-            "runs",
             "upkeep",
             "upgrade",
         )

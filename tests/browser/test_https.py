@@ -25,8 +25,8 @@ from tests.runtime.router.authority import TestAuthority, pebble
 from tests.runtime.router.conftest import RouterUnderTest, end, free_port, router_of_its_own
 from tests.workers.nameserver import NameServer
 from tests.workers.test_domains import verified, working_with
-from workers.certificates import tend_certificate
-from workers.translate import desired_app
+from workers.bridge.translate import desired_app
+from workers.tasks.certificates import tend_certificate
 
 ORDERED, UPLOADED, BARE = "one.example.com", "two.example.com", "three.example.com"
 APPS = (("one", ORDERED), ("two", UPLOADED), ("three", BARE))

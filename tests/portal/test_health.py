@@ -27,7 +27,7 @@ from tests.portal.conftest import People
 from tests.portal.pages import fleet
 from tests.portal.shipyard import roll_out, submit_archive
 from tests.portal.test_api import Caller
-from workers import translate
+from workers.bridge import translate
 
 FORM = {"kind": "http", "path": "/", "command": "", "timeout": "5", "interval": "10", "attempts": "3", "start_period": "30"}
 OF_DOCKERFILE: dict[str, Any] = {**fleet.APP_FILE["health"], "kind": "command", "command": ["./well"], "words": "`./well`"}

@@ -22,16 +22,16 @@ from runtime.router.table import PathRoute
 from tests.portal.conftest import People
 from tests.portal.test_api import Caller
 from tests.portal.test_apps import live_app
-from workers import wishes
+from workers.bridge import traffic_settings
 
 
 def test_the_defaults_are_rolling_and_no_limits(people: People) -> None:
     row = traffic_of(people.app())
     assert row.pk is None
-    assert wishes.strategy_of(row).kind is Kind.ROLLING
-    policy = wishes.policy_of(row)
+    assert traffic_settings.strategy_of(row).kind is Kind.ROLLING
+    policy = traffic_settings.policy_of(row)
     assert (policy.hold_seconds, policy.allowed, policy.auth, policy.limits.rate) == (30, (), None, 0)
-    assert wishes.paths_of(row) == ()
+    assert traffic_settings.paths_of(row) == ()
 
 
 def test_a_setting_reaches_the_runtime_and_the_audit_log(people: People) -> None:
@@ -51,12 +51,12 @@ def test_a_setting_reaches_the_runtime_and_the_audit_log(people: People) -> None
         },
     )
     row = traffic_of(app)
-    strategy, policy = wishes.strategy_of(row), wishes.policy_of(row)
+    strategy, policy = traffic_settings.strategy_of(row), traffic_settings.policy_of(row)
     assert strategy.kind is Kind.CANARY
     assert strategy.steps == (Step(percent=5, seconds=30.0), Step(percent=50, seconds=120.0))
     assert policy.allowed == (ip_network("203.0.113.7/32"), ip_network("2001:db8::/32"))
     assert (policy.limits.client_rate, policy.limits.body, policy.sticky) == (20, 10 * 2**20, True)
-    assert wishes.paths_of(row) == (PathRoute(prefix="/api", process="api"),)
+    assert traffic_settings.paths_of(row) == (PathRoute(prefix="/api", process="api"),)
     assert any("canary steps" in entry.text for entry in audit_of_app(app))
 
 
@@ -64,12 +64,12 @@ def test_a_password_is_stored_as_the_digest_that_the_router_compares(people: Peo
     app = people.app()
     actions.admit(people.owner, app=app, name="press", password="long enough for it")
     row = traffic_of(app)
-    auth = wishes.policy_of(row).auth
+    auth = traffic_settings.policy_of(row).auth
     assert auth is not None
     assert auth.credentials[0].digest == credential_digest(auth.salt, "press", "long enough for it")
     assert "long enough" not in str(row.auth)
     actions.turn_away(people.owner, app=app, name="press")
-    assert wishes.policy_of(traffic_of(app)).auth is None
+    assert traffic_settings.policy_of(traffic_of(app)).auth is None
 
 
 @pytest.mark.parametrize(
@@ -164,12 +164,12 @@ def test_each_card_of_the_page_saves_its_fields_and_marks_wrong_ones(people: Peo
 def test_an_app_sleeps_by_its_own_setting_or_the_teams_quota(people: People) -> None:
     app = people.app()
     quota = quota_of(app.team)
-    assert wishes.sleep_of(traffic_of(app), quota) is None
+    assert traffic_settings.sleep_of(traffic_of(app), quota) is None
     set_quota(people.admin, team=app.team, limits={"sleep_minutes": 30})
-    assert wishes.sleep_of(traffic_of(app), quota_of(app.team)) == Sleep(after=1800.0, stop_after=3600.0)
+    assert traffic_settings.sleep_of(traffic_of(app), quota_of(app.team)) == Sleep(after=1800.0, stop_after=3600.0)
     actions.change(people.owner, app=app, changes={"sleep_minutes": 0})
-    assert wishes.sleep_of(traffic_of(app), quota_of(app.team)) is None
+    assert traffic_settings.sleep_of(traffic_of(app), quota_of(app.team)) is None
     caller = Caller(people.token(people.owner))
     assert caller("patch", "/apps/hello/traffic", {"sleep_minutes": 5, "stop_minutes": 0})[0] == 200
-    assert wishes.sleep_of(traffic_of(app), quota_of(app.team)) == Sleep(after=300.0, stop_after=0.0)
+    assert traffic_settings.sleep_of(traffic_of(app), quota_of(app.team)) == Sleep(after=300.0, stop_after=0.0)
     assert caller("patch", "/apps/hello/traffic", {"sleep_minutes": None})[1]["sleep_minutes"] is None

@@ -179,7 +179,7 @@ def plant(transactional_db: None, broker: redis.Redis, config: NodeConfig, engin
             if child.poll() is None:
                 made.kill(child)
         App.objects.update(deleted_at=timezone.now())
-        from workers.converge import remove_app
+        from workers.tasks.converge import remove_app
 
         for app_id in App.objects.values_list("pk", flat=True):
             remove_app(app_id)

@@ -13,7 +13,7 @@ from portal.releases.models import Rollout
 from runtime.builds.builder import BuildRequest
 from runtime.errors import BuildFailed
 from tests.portal.shipyard import submit_archive
-from workers.build import build
+from workers.tasks.build import build
 
 
 def test_a_failed_build_says_why_in_its_row_and_its_log(plant, failure):

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from runtime.masking import Mask
-from workers.buildlog import BuildLog
+from workers.tasks.build_log import BuildLog
 
 
 def test_a_build_that_prints_without_end_fills_no_disk_and_its_reader_is_told(tmp_path: Path) -> None:

@@ -17,9 +17,9 @@ from runtime.router.metrics import Tally, bucket_of
 from runtime.router.table import AppRoutes, AppSituation, Endpoint
 from tests.portal.conftest import make_crew
 from tests.portal.test_apps import live_app
-from workers import demand
-from workers.autoscale import autoscale_all
-from workers.demand import DemandSampling
+from workers.store import demand
+from workers.store.demand import DemandSampling
+from workers.tasks.autoscale import autoscale_all
 
 
 @dataclass

@@ -37,10 +37,10 @@ from tests.runtime.router.authority import TestAuthority, pebble
 from tests.runtime.router.conftest import RouterUnderTest, end, free_port, router_of_its_own
 from tests.workers.nameserver import NameServer
 from workers import node
-from workers.certificates import tend_certificate
-from workers.domains import check_domain, tend_domains
-from workers.ownership import Ownership
-from workers.translate import desired_app
+from workers.bridge.translate import desired_app
+from workers.tasks.certificates import tend_certificate
+from workers.tasks.domain_ownership import Ownership
+from workers.tasks.domains import check_domain, tend_domains
 
 ROOT_CA = TestAuthority("Test Root")
 MIDDLE = TestAuthority("Test Middle", ROOT_CA)

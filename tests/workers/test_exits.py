@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 from runtime.containers.container import Status
 from runtime.converge.instance import INSTANCE
-from workers.exits import ExitWatch
+from workers.supervisor.exit_watcher import ExitWatch
 
 
 def test_an_ended_instance_is_told_again_every_three_seconds_until_it_is_removed() -> None:

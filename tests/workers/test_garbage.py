@@ -17,8 +17,8 @@ from portal.builds.models import Build, BuildState
 from portal.releases.actions import rollback
 from runtime.errors import ImageDamaged
 from runtime.images.manifest import ImageConfig
-from workers import garbage, upkeep
-from workers.build import build
+from workers.tasks import garbage_collection, upkeep
+from workers.tasks.build import build
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_images_and_sources_beyond_the_kept_releases_go(plant, store, settings, 
     made = [a_release(plant, store, app, number) for number in range(4)]
     for _, _, paths in made:
         age(paths)
-    with caplog.at_level(logging.INFO, logger="workers.garbage"):
+    with caplog.at_level(logging.INFO, logger="workers.tasks.garbage_collection"):
         upkeep.collect_garbage()
     for (image, layer, paths), stays in zip(made, (False, False, True, True), strict=True):
         assert [path.exists() for path in paths] == [stays] * len(paths)
@@ -79,7 +79,7 @@ def test_what_a_running_container_stands_on_stays(plant, store):
     app = plant.app()
     image, _, paths = a_release(plant, store, app, 1)
     age(paths)
-    roots = plant.engine._roots(garbage.kept())
+    roots = plant.engine._roots(garbage_collection.kept())
     assert image in roots.images
     standing = {path.name for container in plant.engine.containers.list() for path in container.spec.layers}
     assert standing <= {digest.hex for digest in roots.layers}
@@ -115,6 +115,6 @@ def test_a_build_on_a_full_disk_fails_with_that_reason(plant, store, monkeypatch
 def test_locks_of_what_is_over_are_removed(plant):
     for name in ("build-4711", "published-4711", "step-abc", "images-collect"):
         (plant.config.locks / name).touch()
-    garbage.collect(plant.engine)
+    garbage_collection.collect(plant.engine)
     assert not {"build-4711", "published-4711", "step-abc"} & {path.name for path in plant.config.locks.iterdir()}
     assert (plant.config.locks / "images-collect").exists()

@@ -6,8 +6,8 @@ from django.test import Client
 
 from portal.releases.models import RolloutState
 from runtime.health import CheckKind, HealthCheck
-from workers import translate
-from workers.rollout import roll_out
+from workers.bridge import translate
+from workers.tasks.rollout import roll_out
 
 QUICK = {"timeout": "2", "interval": "1", "attempts": "1", "start_period": "2"}
 

@@ -17,9 +17,9 @@ from portal.images.models import Image, ImageJob, ImageTag, JobState
 from portal.releases.models import Rollout
 from runtime.images.manifest import ImageConfig
 from tests.workers.test_tasks import deploy, queued
-from workers import garbage, images, upkeep
-from workers.images import image_job
-from workers.rollout import roll_out
+from workers.tasks import garbage_collection, images, upkeep
+from workers.tasks.images import image_job
+from workers.tasks.rollout import roll_out
 
 WRITES = "mkdir -p /srv/data && echo kept > /srv/data/note; exec sleep 1000"
 
@@ -65,7 +65,7 @@ def test_an_instance_is_looked_at_kept_deployed_and_saved(plant, broker, capsys)
     live = named(app, "v2").digest
     note = plant.engine.images.image(live).layers[0] / "srv/data/note"
     assert (note.read_text(), note.stat().st_uid) == ("kept\n", 0)
-    assert live in garbage.kept().images
+    assert live in garbage_collection.kept().images
 
     compare = actions.compare(owner, before=named(app, "v1"), after=named(app, "v2"))
     image_job(compare.pk)

@@ -17,9 +17,9 @@ from runtime.images.transfer import Transfer
 from runtime.quantities import Bytes
 from tests.runtime.images.test_pulls import MACHINE, server
 from tests.runtime.images.test_transfer import PASSWORD, USER, registry
-from workers import translate
-from workers.build import build
-from workers.rollout import roll_out
+from workers.bridge import translate
+from workers.tasks.build import build
+from workers.tasks.rollout import roll_out
 
 __all__ = ["registry", "server"]
 

@@ -21,8 +21,8 @@ from runtime.network.leases import Owner
 from runtime.network.policy import Destination, Egress, NetworkPolicy
 from runtime.network.traffic import Amount, Counted, Dropped, month_of
 from tests.portal.conftest import Crew, make_crew
-from workers import translate
-from workers.metering import TOLD_EVERY, Metering
+from workers.bridge import translate
+from workers.supervisor.traffic_meter import TOLD_EVERY, Metering
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ from tests.portal.conftest import Crew
 from tests.runtime.router.authority import pebble
 from tests.runtime.router.conftest import RouterUnderTest, free_port
 from tests.workers.test_domains import crew, front, names, shown, working_with
-from workers.certificates import due, order_certificates
-from workers.domains import tend_domains
+from workers.tasks.certificates import due, order_certificates
+from workers.tasks.domains import tend_domains
 
 __all__ = ["crew", "front", "names"]
 

@@ -14,7 +14,7 @@ from runtime.converge.explain import Answer
 from runtime.converge.instance import INSTANCE
 from runtime.converge.observed import Pulse
 from runtime.health import HealthCheck
-from workers.pulses import OF_ONE_APP, Pulses
+from workers.supervisor.health_checks import OF_ONE_APP, Pulses
 
 CHECK = HealthCheck(interval=10.0, attempts=2)
 FINE, BAD = Answer(status=200), Answer(status=500)

@@ -17,10 +17,10 @@ from portal.registry.actions import put_manifest
 from portal.releases.models import Release, Rollout, RolloutState
 from runtime.builds.builder import Builder
 from tests.portal.images import CONFIG, MACHINE, MANIFEST, digest_of, part
-from workers import translate
-from workers.build import build
-from workers.publishing import publish_images
-from workers.rollout import roll_out
+from workers.bridge import translate
+from workers.tasks.build import build
+from workers.tasks.publishing import publish_images
+from workers.tasks.rollout import roll_out
 
 
 @pytest.fixture

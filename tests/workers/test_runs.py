@@ -27,9 +27,10 @@ from runtime.engines.runs import RunOrder
 from runtime.health import CheckKind, HealthCheck
 from runtime.quantities import Bytes, Millicores
 from tests.workers.test_tasks import queued
-from workers import runs, translate
-from workers.converge import converge, remove_app
-from workers.rollout import roll_out
+from workers.bridge import translate
+from workers.tasks import job_runs
+from workers.tasks.converge import converge, remove_app
+from workers.tasks.rollout import roll_out
 
 SMALL = Sizes(cpu=Millicores(500), memory=Bytes(64 * 2**20), disk=Bytes(32 * 2**20), pids=32)
 
@@ -57,7 +58,7 @@ def live(plant, *crons: Cron, mode: str = "ok", **changes: Any):
 
 def begin(plant, app: App, name: str) -> Run:
     run = jobs.run_now(plant.crew.owner, app=app, job=cron_for(app, name))
-    runs.tend_runs(app.pk)
+    job_runs.tend_runs(app.pk)
     run.refresh_from_db()
     return run
 
@@ -66,7 +67,7 @@ def over(plant, run: Run) -> Run:
     """After it ended, and was looked at."""
 
     def looked() -> bool:
-        runs.tend_runs(run.app_id)
+        job_runs.tend_runs(run.app_id)
         run.refresh_from_db()
         return RunState(run.state).is_over
 
@@ -88,7 +89,7 @@ def test_a_due_job_runs_once_with_its_output_in_the_log_and_a_failure_tells_why(
     CronJob.objects.update(next_at=timezone.now() - timedelta(seconds=1))
     broker.delete("node")
     for _ in range(3):
-        runs.tick()
+        job_runs.tick()
     assert set(map(str, queued(broker, "node"))) == {str(("slipway.tend_runs", [app.pk]))}
     bad, good = Run.objects.order_by("name")
     over(plant, good), over(plant, bad)
@@ -124,7 +125,7 @@ def test_a_run_is_stopped_by_a_person_while_it_goes_on_and_while_it_waits(plant)
     for run in (slow, waits):
         jobs.stop(plant.crew.owner, app=app, run=run)
     assert plant.engine.runs.of(app.name).keys() == {slow.pk}
-    runs.tend_runs(app.pk)
+    job_runs.tend_runs(app.pk)
     assert plant.engine.runs.all() == []
     outcomes = {(run.state, run.reason, run.finished_at is not None) for run in Run.objects.all()}
     assert outcomes == {(RunState.STOPPED, "owner stopped it.", True)}
@@ -161,7 +162,7 @@ def test_a_worker_killed_between_two_steps_neither_loses_a_run_nor_starts_it_twi
     app, _ = live(plant, cron("count", "echo counted; sleep 2"))
     run = jobs.run_now(plant.crew.owner, app=app, job=cron_for(app, "count"))
     jobs.take_up(run, most=4)  # and killed
-    runs.tend_runs(app.pk)
+    job_runs.tend_runs(app.pk)
     run.refresh_from_db()
     assert run.started_at is not None
     Run.objects.filter(pk=run.pk).update(started_at=None)  # killed before it wrote that down
@@ -176,23 +177,23 @@ def test_a_worker_killed_between_two_steps_neither_loses_a_run_nor_starts_it_twi
     desired = translate.desired_app(app)
     plant.engine.runs.start(desired, desired.current, order)
     jobs.finish(left, RunState.FAILED, "and killed before its container was removed")
-    runs.tend_runs(app.pk)
+    job_runs.tend_runs(app.pk)
     assert plant.engine.runs.all() == []
 
 
 def test_a_team_has_so_many_at_once_and_a_deleted_app_none(plant):
-    app, _ = live(plant, *(cron(f"job{number}", "sleep 300") for number in range(runs.AT_ONCE_A_TEAM + 1)))
-    started = [begin(plant, app, f"job{number}") for number in range(runs.AT_ONCE_A_TEAM + 1)]
-    assert [run.state for run in started] == [RunState.RUNNING] * runs.AT_ONCE_A_TEAM + [RunState.QUEUED]
+    app, _ = live(plant, *(cron(f"job{number}", "sleep 300") for number in range(job_runs.AT_ONCE_A_TEAM + 1)))
+    started = [begin(plant, app, f"job{number}") for number in range(job_runs.AT_ONCE_A_TEAM + 1)]
+    assert [run.state for run in started] == [RunState.RUNNING] * job_runs.AT_ONCE_A_TEAM + [RunState.QUEUED]
     delete_app(plant.crew.owner, app=app, typed_name=app.name)
-    runs.tend_runs(app.pk)
+    job_runs.tend_runs(app.pk)
     assert set(Run.objects.values_list("state", flat=True)) == {RunState.STOPPED}
     assert plant.engine.runs.all() == []
     order = RunOrder(number=999, source="cron.late", command="sleep 60", limits=translate.run_limits(started[0], app.team.quota))
     desired = translate.desired_app(app)
     remove_app(app.pk)
     plant.engine.runs.start(desired, desired.current, order)  # by a worker that had not seen that the app goes
-    runs.tick()
+    job_runs.tick()
     assert plant.engine.runs.all() == []
     assert not App.objects.filter(pk=app.pk).exists()
 
@@ -248,5 +249,5 @@ def test_a_run_keeps_its_app_awake_unless_its_owner_says_otherwise(plant):
     assert active_at() > time.time() - 10
     assert active_at(jobs_count=False) == begun
     jobs.stop(plant.crew.owner, app=app, run=run)
-    runs.tend_runs(app.pk)
+    job_runs.tend_runs(app.pk)
     assert active_at() == begun

@@ -7,10 +7,10 @@ import redis
 
 from portal.releases.models import RolloutState
 from runtime.router.notices import MEMORY_EXCEEDED
-from workers.converge import converge
-from workers.rollout import roll_out
-from workers.roster import Roster
-from workers.sampling import UsageSampling
+from workers.supervisor.instance_cache import Roster
+from workers.supervisor.usage_samples import UsageSampling
+from workers.tasks.converge import converge
+from workers.tasks.rollout import roll_out
 
 pytestmark = pytest.mark.slow
 

@@ -17,9 +17,9 @@ from runtime.router.accessline import AccessLine
 from runtime.router.codes import Code
 from runtime.router.metrics import Tally
 from runtime.router.render import PORTAL
-from workers import series
-from workers.sampling import AppUsage
-from workers.series import ROUTER, Series
+from workers.store import series
+from workers.store.series import ROUTER, Series
+from workers.supervisor.usage_samples import AppUsage
 
 START = 1_800_000_020.0  # twenty seconds into five minutes of the clock
 USED = AppUsage(cpu=250, memory=100, memory_limit=400)
@@ -137,7 +137,7 @@ def test_while_redis_is_away_it_is_said_once_and_no_request_is_lost(broker: redi
     node.serve("hello", 5)
     kept.round()
     there, kept._client = kept._client, redis.Redis(port=1, socket_connect_timeout=1)
-    with caplog.at_level(logging.WARNING, "workers.series"):
+    with caplog.at_level(logging.WARNING, "workers.store.series"):
         for _ in range(3):
             node.now += 10
             node.serve("hello", 7)

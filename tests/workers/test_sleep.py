@@ -25,8 +25,8 @@ from runtime.engines.waking import WOKEN
 from runtime.router.table import AppSituation, PathRoute
 from tests.workers.conftest import Plant
 from tests.workers.test_traffic import websocket
-from workers import translate
-from workers.rollout import roll_out
+from workers.bridge import translate
+from workers.tasks.rollout import roll_out
 
 pytestmark = pytest.mark.slow
 

@@ -22,7 +22,7 @@ from tests.portal.conftest import Crew, crew
 from tests.portal.shipyard import submit_archive
 from tests.runtime.stacks.test_upgrades import Yard
 from workers import node
-from workers.upgrade import upgrade_stack
+from workers.tasks.upgrade import upgrade_stack
 
 __all__ = ["crew"]
 Stack = Callable[..., str]

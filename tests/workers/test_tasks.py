@@ -18,10 +18,10 @@ from portal.quotas.models import Quota
 from portal.releases.actions import rollback
 from portal.releases.models import Rollout, RolloutState
 from runtime import journal
-from workers import upkeep
-from workers.build import build
-from workers.converge import apply_quota, converge, remove_app
-from workers.rollout import AT_ONCE_A_TEAM, roll_out
+from workers.tasks import upkeep
+from workers.tasks.build import build
+from workers.tasks.converge import apply_quota, converge, remove_app
+from workers.tasks.rollout import AT_ONCE_A_TEAM, roll_out
 
 
 def queued(broker, queue):
@@ -228,7 +228,8 @@ def test_upkeep_removes_a_release_phase_whose_worker_was_killed(plant):
     from dataclasses import replace
 
     from runtime.converge.instance import spec_for_release_phase
-    from workers import rollout, translate
+    from workers.bridge import translate
+    from workers.tasks import rollout
 
     app = plant.app()
     row = plant.release(app).release

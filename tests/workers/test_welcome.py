@@ -12,7 +12,7 @@ from portal.accounts.models import Person, Token
 from runtime.config import NodeConfig
 from tests.runtime.router.conftest import free_port
 from workers.setup.steps import Step
-from workers.welcome import ADMIN, Example, ExampleFailed
+from workers.setup.welcome import ADMIN, Example, ExampleFailed
 
 
 @pytest.mark.django_db

@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from runtime.errors import RuntimeFailure
 from workers import node
-from workers.imageverbs import Answer
+from workers.cli.answer import Answer
 from workers.setup import confinement
 
 Verbs = Mapping[str, tuple[Callable[..., Answer], str]]  # name to what it does and a line on it

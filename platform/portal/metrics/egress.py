@@ -1,5 +1,5 @@
 """Read the egress traffic of teams in this month, which the supervisor writes to Redis
-(`workers/metering.py`)."""
+(`workers/supervisor/traffic_meter.py`)."""
 
 from __future__ import annotations
 

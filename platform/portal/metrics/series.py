@@ -1,4 +1,4 @@
-"""Read an app's time series, which the supervisor writes to Redis (`workers/series.py`). Empty
+"""Read an app's time series, which the supervisor writes to Redis (`workers/store/series.py`). Empty
 while Redis is not available."""
 
 from __future__ import annotations

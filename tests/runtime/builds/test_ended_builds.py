@@ -24,7 +24,7 @@ from runtime.images.verify import verify
 from runtime.kernel import Kernel
 from tests.runtime.builds.conftest import Forge
 from tests.runtime.containers.conftest import settle
-from workers.pressure import GivingWay
+from workers.supervisor.memory_pressure import GivingWay
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # a busy machine, whose disk others sync, takes a multiple of a minute
 SEED = 20_260_801

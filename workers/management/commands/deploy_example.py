@@ -10,7 +10,7 @@ from portal.apps.models import App
 from runtime.config import from_environment
 from runtime.errors import RuntimeFailure
 from workers.setup.steps import step
-from workers.welcome import EXAMPLE, example
+from workers.setup.welcome import EXAMPLE, example
 
 
 class Command(BaseCommand):

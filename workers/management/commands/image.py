@@ -8,27 +8,27 @@ from argparse import ArgumentParser
 from collections.abc import Mapping
 from typing import Any
 
-from workers import imageverbs
+from workers.cli import image
 from workers.management.verbs import VerbCommand, Verbs
 
 VERBS: Verbs = {
-    "ls": (imageverbs.ls, "List images: what each takes alone, and what it shares with others."),
-    "history": (imageverbs.history, "List an image's layers: what made each, its size, and who shares it."),
-    "inspect": (imageverbs.inspect, "Print an image's manifest and configuration."),
+    "ls": (image.ls, "List images: what each takes alone, and what it shares with others."),
+    "history": (image.history, "List an image's layers: what made each, its size, and who shares it."),
+    "inspect": (image.inspect, "Print an image's manifest and configuration."),
     "diff": (
-        imageverbs.diff,
+        image.diff,
         "List the files that differ from one image to another, or that an instance wrote: A added, C changed, D deleted.",
     ),
-    "commit": (imageverbs.commit, "Make an image of an instance: its own image, and what it wrote as one layer more."),
-    "tag": (imageverbs.tag, "Give an image a name of your own; it stays until you take the name away."),
-    "rm": (imageverbs.rm, "Take a name of your own away; an image nobody needs goes with the next collection."),
-    "save": (imageverbs.save, "Write an image into an archive."),
-    "load": (imageverbs.load, "Read an image from an archive."),
-    "pull": (imageverbs.pull, "Fetch an image from a registry."),
-    "push": (imageverbs.push, "Send an image to a registry."),
-    "prune": (imageverbs.prune, "Collect garbage now: images, layers and sources nothing needs."),
-    "df": (imageverbs.df, "Tell what takes how much of the disk."),
-    "verify": (imageverbs.verify, "Read the whole store and name what is damaged."),
+    "commit": (image.commit, "Make an image of an instance: its own image, and what it wrote as one layer more."),
+    "tag": (image.tag, "Give an image a name of your own; it stays until you take the name away."),
+    "rm": (image.rm, "Take a name of your own away; an image nobody needs goes with the next collection."),
+    "save": (image.save, "Write an image into an archive."),
+    "load": (image.load, "Read an image from an archive."),
+    "pull": (image.pull, "Fetch an image from a registry."),
+    "push": (image.push, "Send an image to a registry."),
+    "prune": (image.prune, "Collect garbage now: images, layers and sources nothing needs."),
+    "df": (image.df, "Tell what takes how much of the disk."),
+    "verify": (image.verify, "Read the whole store and name what is damaged."),
 }
 
 

@@ -29,7 +29,7 @@ from workers.setup import confinement
 from workers.setup.frontend import BUILT
 from workers.setup.steps import step
 from workers.setup.tree import fingerprint, is_done, mark_done
-from workers.welcome import ADMIN, PASSWORD_FILE, TEAM
+from workers.setup.welcome import ADMIN, PASSWORD_FILE, TEAM
 
 
 class Command(BaseCommand):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from workers import routerverbs
+from workers.cli import router
 from workers.management.verbs import VerbCommand, Verbs
 
 VERBS: Verbs = {
-    "ls": (routerverbs.ls, "List apps with their hosts and how many instances each is sent to."),
-    "check": (routerverbs.check, "Compare the running router with its files, repair it, and tell what differed."),
-    "reload": (routerverbs.reload, "Have a fresh worker of the HAProxy that is installed now; nothing is refused or cut."),
+    "ls": (router.ls, "List apps with their hosts and how many instances each is sent to."),
+    "check": (router.check, "Compare the running router with its files, repair it, and tell what differed."),
+    "reload": (router.reload, "Have a fresh worker of the HAProxy that is installed now; nothing is refused or cut."),
 }
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from runtime.config import from_environment
-from workers.welcome import three_lines
+from workers.setup.welcome import three_lines
 
 
 class Command(BaseCommand):

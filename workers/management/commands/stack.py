@@ -7,15 +7,15 @@ from argparse import ArgumentParser
 from collections.abc import Mapping
 from typing import Any
 
-from workers import stackverbs
+from workers.cli import stack
 from workers.management.verbs import VerbCommand, Verbs
 
 VERBS: Verbs = {
-    "ls": (stackverbs.ls, "List stacks: what each is made of, the languages on it, its newest version."),
-    "show": (stackverbs.show, "List a stack's versions, and the apps that stand on each."),
-    "build": (stackverbs.build, "Build a stack now, and languages on it, that a first deploy need not wait."),
-    "rebuild": (stackverbs.rebuild, "Build a stack anew from today's packages, as a version beside the old one."),
-    "upgrade": (stackverbs.upgrade, "Bring apps to the newest version of their stack without rebuilding them, where that is sound."),
+    "ls": (stack.ls, "List stacks: what each is made of, the languages on it, its newest version."),
+    "show": (stack.show, "List a stack's versions, and the apps that stand on each."),
+    "build": (stack.build, "Build a stack now, and languages on it, that a first deploy need not wait."),
+    "rebuild": (stack.rebuild, "Build a stack anew from today's packages, as a version beside the old one."),
+    "upgrade": (stack.upgrade, "Bring apps to the newest version of their stack without rebuilding them, where that is sound."),
 }
 
 

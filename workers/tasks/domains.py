@@ -6,8 +6,9 @@ from django.utils import timezone
 
 from portal.domains import access, actions
 from portal.domains.models import Domain, DomainState
-from workers import certificates, node
+from workers import node
 from workers.celery import app as celery
+from workers.tasks import certificates
 
 MOST_AT_ONCE = 20  # of each kind, in one round of the clock
 
@@ -32,7 +33,9 @@ def check_domain(domain_id: int) -> None:
     domain = Domain.objects.select_related("app__team").filter(pk=domain_id, state=DomainState.WAITING, app__deleted_at=None).first()
     if domain is None:
         return
-    from workers.ownership import Ownership  # here: its libraries for DNS and HTTP take ten megabytes, and most workers never need them
+    from workers.tasks.domain_ownership import (
+        Ownership,  # here: its libraries for DNS and HTTP take ten megabytes, and most workers never need them
+    )
 
     finding = Ownership(node.engine().config).look(domain.host, domain.token)
     if finding.proven:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from runtime.engines.node import NodeEngine
-from workers.roster import Roster
+from workers.supervisor.instance_cache import Roster
 
 
 class LogShipping:

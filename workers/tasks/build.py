@@ -15,9 +15,11 @@ from runtime.builds.builder import BuildRequest, BuiltImage
 from runtime.engines.node import NodeEngine
 from runtime.errors import RuntimeFailure
 from runtime.masking import Mask
-from workers import images, node, publishing, translate
-from workers.buildlog import BuildLog
+from workers import node
+from workers.bridge import translate
 from workers.celery import app as celery
+from workers.tasks import images, publishing
+from workers.tasks.build_log import BuildLog
 
 log = logging.getLogger(__name__)
 

@@ -21,8 +21,9 @@ from portal.traffic import naps
 from runtime import journal
 from runtime.engines.node import NodeEngine
 from runtime.images.disk import disk_of
-from workers import build, garbage, images, node, rollout
+from workers import node
 from workers.celery import app as celery
+from workers.tasks import build, garbage_collection, images, rollout
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +78,7 @@ def tidy_up() -> None:
 @celery.task(name="slipway.collect_garbage")
 def collect_garbage() -> None:
     """Remove images, layers, cached steps and sources that nothing needs any more."""
-    garbage.collect(node.engine())
+    garbage_collection.collect(node.engine())
 
 
 @celery.task(name="slipway.watch_disk")
@@ -85,7 +86,7 @@ def watch_disk() -> None:
     """Do not wait for the hour when the disk fills."""
     engine = node.engine()
     if disk_of(engine.config).percent >= engine.config.disk_high:
-        garbage.collect(engine)
+        garbage_collection.collect(engine)
 
 
 def _lost_builds(engine: NodeEngine) -> Iterator[Lost]:

@@ -10,8 +10,11 @@ from portal.apps.models import App
 from portal.quotas.models import Quota
 from portal.releases.models import Release
 from runtime import journal
-from workers import convergence, node, series, translate
+from workers import node
+from workers.bridge import translate
 from workers.celery import app as celery
+from workers.store import series
+from workers.tasks import reconcile
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +24,7 @@ SECONDS = 15.0  # then the clock goes on with it: a task must not hold its threa
 @celery.task(name="slipway.converge")
 def converge(app_id: int) -> None:
     """Make an app what it should be, as far as that goes in a quarter of a minute."""
-    if convergence.tend(app_id, node.engine(), seconds=SECONDS):
+    if reconcile.tend(app_id, node.engine(), seconds=SECONDS):
         _let_go(app_id)
 
 
@@ -44,7 +47,7 @@ def converge_all() -> None:
     with journal.lock(engine.config.locks / "converge-all", blocking=False) as held:
         for app_id in App.objects.values_list("pk", flat=True) if held else ():
             try:
-                wanting = convergence.is_wanting(app_id, engine)
+                wanting = reconcile.is_wanting(app_id, engine)
             except Exception:  # the edge of one app: it is recorded, and the others are looked at all the same
                 log.exception("The look at app %d broke off.", app_id)
                 wanting = False

@@ -19,8 +19,8 @@ from runtime.stacks.offer import Offer, offer
 from runtime.stacks.stack import Stack
 from runtime.stacks.versions import Version, identity_of, versions
 from workers import node
-from workers.imageverbs import Answer
-from workers.upgrade import upgrade_app
+from workers.cli.answer import Answer
+from workers.tasks.upgrade import upgrade_app
 
 Progress = Callable[[str], None]
 

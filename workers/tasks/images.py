@@ -20,7 +20,8 @@ from runtime.errors import RuntimeFailure
 from runtime.images.diff import Change
 from runtime.images.scratch import scratch
 from runtime.images.transfer import Transfer
-from workers import node, translate
+from workers import node
+from workers.bridge import translate
 from workers.celery import app as celery
 
 log = logging.getLogger(__name__)

@@ -24,13 +24,6 @@ from runtime.converge.instance import RUN
 from runtime.engines.node import NodeEngine
 from runtime.errors import RuntimeFailure
 from runtime.reserve import Reserve
-from workers.demand import DemandSampling
-from workers.exits import ExitWatch
-from workers.metering import Metering
-from workers.pressure import GivingWay
-from workers.pulses import Pulses
-from workers.roster import Roster
-from workers.sampling import UsageSampling
 from workers.schedules import (
     CHECK_HEALTH,
     CONVERGE_ALL,
@@ -44,9 +37,16 @@ from workers.schedules import (
     SAMPLE_USAGE,
     SHIP_LOGS,
 )
-from workers.series import Series
-from workers.shipping import LogShipping
-from workers.visitors import Visitors
+from workers.store.demand import DemandSampling
+from workers.store.series import Series
+from workers.supervisor.exit_watcher import ExitWatch
+from workers.supervisor.health_checks import Pulses
+from workers.supervisor.instance_cache import Roster
+from workers.supervisor.log_shipping import LogShipping
+from workers.supervisor.memory_pressure import GivingWay
+from workers.supervisor.traffic_meter import Metering
+from workers.supervisor.usage_samples import UsageSampling
+from workers.supervisor.visitors import Visitors
 
 log = logging.getLogger(__name__)
 
@@ -216,15 +216,12 @@ def _converge_here(app: str) -> None:
     from django.db import connections
 
     from portal.apps.models import App
-    from workers import convergence, node
+    from workers import node
+    from workers.tasks import reconcile
 
     try:
         apps = App.objects.filter(name=app) if app else App.objects.all()
         for app_id in apps.values_list("pk", flat=True):
-            convergence.tend(app_id, node.engine(), seconds=3.0)
+            reconcile.tend(app_id, node.engine(), seconds=3.0)
     finally:
         connections.close_all()
-
-
-if __name__ == "__main__":
-    main()

@@ -43,7 +43,7 @@ from runtime.images.digest import Digest
 from runtime.images.transfer import Access
 from runtime.network.policy import Destination, Egress, NetworkPolicy
 from runtime.quantities import Bytes, Millicores
-from workers import wishes
+from workers.bridge import traffic_settings
 
 log = logging.getLogger(__name__)
 BUILD_DISK = Bytes(8 * 2**30)  # at most; sparse, so only what is written counts
@@ -63,10 +63,10 @@ def desired_app(app: App) -> DesiredApp:
         current=desired_release(app, app.current_release, quota) if app.current_release else None,
         candidate=desired_release(app, rollout.release, quota, attempt=str(rollout.pk)) if rollout else None,
         deleted=app.deleted_at is not None,
-        strategy=wishes.strategy_of(traffic),
-        policy=wishes.policy_of(traffic),
-        paths=wishes.paths_of(traffic),
-        sleep=wishes.sleep_of(traffic, quota),
+        strategy=traffic_settings.strategy_of(traffic),
+        policy=traffic_settings.policy_of(traffic),
+        paths=traffic_settings.paths_of(traffic),
+        sleep=traffic_settings.sleep_of(traffic, quota),
     )
 
 

@@ -6,7 +6,6 @@ import json
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,38 +23,9 @@ from runtime.images.transfer import Access, Transfer
 from runtime.images.verify import repair as repair_layer
 from runtime.images.verify import verify as verify_store
 from runtime.quantities import Bytes
-from workers import garbage, node
-
-_AMOUNTS = (int, float)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """`rows` under `columns`, or a sentence; `value` is the same for programs."""
-
-    value: object
-    columns: tuple[str, ...] = ()
-    rows: Sequence[Sequence[object]] = ()
-    sentence: str = ""
-    failed: bool = False
-
-    def as_json(self) -> str:
-        return json.dumps(self.value, indent=2, ensure_ascii=False)
-
-    def as_table(self) -> str:
-        """Columns as wide as their widest text, amounts to the right."""
-        if not self.columns:
-            return self.sentence
-        texts = [self.columns, *([str(cell) for cell in row] for row in self.rows)]
-        widths = [max(len(row[column]) for row in texts) for column in range(len(self.columns))]
-        right = [bool(self.rows) and isinstance(self.rows[0][column], _AMOUNTS) for column in range(len(self.columns))]
-        lines = [
-            "  ".join(
-                cell.rjust(width) if to_right else cell.ljust(width) for cell, width, to_right in zip(row, widths, right, strict=True)
-            )
-            for row in texts
-        ]
-        return "\n".join([*(line.rstrip() for line in lines), *([self.sentence] if self.sentence else [])])
+from workers import node
+from workers.cli.answer import Answer
+from workers.tasks import garbage_collection
 
 
 def ls(**_: Any) -> Answer:
@@ -193,9 +163,9 @@ def push(
 def prune(*, dry_run: bool, **_: Any) -> Answer:
     engine = _engine()
     if dry_run:
-        preview, size = engine.preview_garbage(garbage.kept)
+        preview, size = engine.preview_garbage(garbage_collection.kept)
         return Answer(sentence=f"Would {preview.describe()}: {size}.", value={"bytes": int(size), "images": list(preview.images)})
-    done = garbage.collect(engine)
+    done = garbage_collection.collect(engine)
     if done is None:
         return Answer(sentence="Another collection is under way; nothing was done.", value=None, failed=True)
     told = {"images": done.images, "layers": done.layers, "blobs": done.blobs, "notes": done.notes, "freed_bytes": done.freed}
@@ -204,7 +174,7 @@ def prune(*, dry_run: bool, **_: Any) -> Answer:
 
 def df(**_: Any) -> Answer:
     engine = _engine()
-    size = engine.preview_garbage(garbage.kept)[1]
+    size = engine.preview_garbage(garbage_collection.kept)[1]
     uses, disk = Catalogue(engine.config, engine.images).disk_use(size), disk_of(engine.config)
     return Answer(
         columns=("WHAT", "NUMBER", "SIZE"),

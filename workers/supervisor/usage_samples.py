@@ -12,7 +12,7 @@ import redis
 from runtime.containers.container import Container, Status
 from runtime.engines.node import NodeEngine
 from runtime.router.notices import MEMORY_EXCEEDED
-from workers.roster import Roster
+from workers.supervisor.instance_cache import Roster
 
 log = logging.getLogger(__name__)
 EXPIRY = 15  # seconds

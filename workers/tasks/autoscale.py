@@ -15,8 +15,8 @@ from portal.traffic.access import WEB
 from portal.traffic.autoscale import Sample, Target, Wish, decide
 from portal.traffic.models import TrafficSettings
 from portal.traffic.scaling import autoscale
-from workers import demand
 from workers.celery import app as celery
+from workers.store import demand
 
 log = logging.getLogger(__name__)
 

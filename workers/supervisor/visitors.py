@@ -29,7 +29,7 @@ from runtime.router.metrics import Tally
 from runtime.router.render import PORTAL
 from runtime.router.table import Endpoint
 from runtime.router.wake import WakeService, serving_endpoint
-from workers.roster import Roster
+from workers.supervisor.instance_cache import Roster
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

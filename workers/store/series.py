@@ -19,8 +19,8 @@ from runtime.network import traffic
 from runtime.network.traffic import Amount
 from runtime.router.metrics import Metrics, Tally, exposition, exposition_of_router
 from runtime.router.render import PORTAL
-from workers.sampling import AppUsage
 from workers.schedules import KEEP_SERIES
+from workers.supervisor.usage_samples import AppUsage
 
 log = logging.getLogger(__name__)
 FINE_KEPT = 720  # points: two hours of ten seconds

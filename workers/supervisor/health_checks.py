@@ -20,7 +20,7 @@ from runtime.converge.instance import INSTANCE
 from runtime.converge.observed import Pulse
 from runtime.engines.node import NodeEngine
 from runtime.health import HealthCheck
-from workers.roster import Roster
+from workers.supervisor.instance_cache import Roster
 
 log = logging.getLogger(__name__)
 SIDE_BY_SIDE = 32  # threads, made as they are needed

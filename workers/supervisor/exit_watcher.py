@@ -10,7 +10,7 @@ from collections.abc import Callable
 from runtime.containers.container import Container, Status
 from runtime.converge.instance import INSTANCE
 from runtime.engines.node import NodeEngine
-from workers.roster import Roster
+from workers.supervisor.instance_cache import Roster
 
 _SETTLE = 0.5  # seconds the monitor has to write down how it ended
 _LOOK = 0.005

@@ -6,7 +6,7 @@ from typing import Any
 
 from runtime.router.table import AppRoutes
 from workers import node
-from workers.imageverbs import Answer
+from workers.cli.answer import Answer
 
 
 def ls(**_: Any) -> Answer:

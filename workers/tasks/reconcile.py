@@ -21,7 +21,8 @@ from runtime.converge.plan import OutcomeState
 from runtime.converge.report import report
 from runtime.engines.node import Look, NodeEngine
 from runtime.errors import RuntimeFailure
-from workers import node, translate
+from workers import node
+from workers.bridge import translate
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,8 @@ from runtime.containers.container import Container, Status
 from runtime.engines.node import NodeEngine
 from runtime.engines.runs import RunOrder
 from runtime.errors import RuntimeFailure
-from workers import node, translate
+from workers import node
+from workers.bridge import translate
 from workers.celery import app as celery
 
 log = logging.getLogger(__name__)

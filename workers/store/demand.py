@@ -18,8 +18,8 @@ from runtime.containers.container import Container, Status
 from runtime.engines.node import NodeEngine
 from runtime.router.metrics import Tally
 from runtime.router.table import WEB
-from workers.roster import Roster
 from workers.schedules import SAMPLE_DEMAND
+from workers.supervisor.instance_cache import Roster
 
 log = logging.getLogger(__name__)
 _WANTED = "slipway:autoscaled"  # a set of apps' names

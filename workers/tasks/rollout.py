@@ -16,8 +16,10 @@ from portal.releases.models import Rollout, RolloutState
 from runtime import journal
 from runtime.engines.node import NodeEngine
 from runtime.errors import RuntimeFailure
-from workers import convergence, node, translate
+from workers import node
+from workers.bridge import translate
 from workers.celery import app as celery
+from workers.tasks import reconcile
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +101,7 @@ def _launch(rollout: Rollout, engine: NodeEngine) -> None:
     over = _over(rollout, every=0.0)
     deadline = time.monotonic() + LAUNCH_SECONDS
     while not over() and time.monotonic() < deadline:
-        convergence.tend(rollout.release.app_id, engine, seconds=5.0, until=over)
+        reconcile.tend(rollout.release.app_id, engine, seconds=5.0, until=over)
 
 
 def _over(rollout: Rollout, *, every: float = 1.0) -> Callable[[], bool]:

@@ -1,0 +1,1 @@
+"""The bridge between the portal's rows and the runtime's values."""

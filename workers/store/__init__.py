@@ -1,0 +1,1 @@
+"""The formats in which supervisor and workers keep samples in Redis."""

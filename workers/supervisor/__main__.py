@@ -1,0 +1,6 @@
+"""`python -m workers.supervisor`: what the process manager runs."""
+
+from workers.supervisor.main import main
+
+if __name__ == "__main__":
+    main()

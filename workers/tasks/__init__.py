@@ -1,0 +1,1 @@
+"""The Celery tasks: builds, rollouts, reconciling, domains, jobs and the regular clean-up."""
