@@ -20,10 +20,10 @@ from runtime.builds.builder import Builder, BuildRequest
 from runtime.config import NodeConfig
 from runtime.containers.lifecycle import Containers
 from runtime.containers.spec import Limits
+from runtime.contract.quantities import Bytes, Millicores
 from runtime.images.store import Store
 from runtime.network.links import Network
 from runtime.process import run
-from runtime.quantities import Bytes, Millicores
 from runtime.stacks.builder import ensure_stack
 from tests.podman import short_folder
 from tests.ranges import free_range

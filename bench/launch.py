@@ -21,9 +21,9 @@ from pathlib import Path
 from runtime.config import NodeConfig
 from runtime.containers.lifecycle import Containers
 from runtime.containers.spec import ContainerSpec, Limits
+from runtime.contract.quantities import Bytes, Millicores
 from runtime.images.store import Store
 from runtime.network.links import Network
-from runtime.quantities import Bytes, Millicores
 
 ROUNDS = 10
 PORT = 8000

@@ -23,9 +23,9 @@ from bench.neighbour_client import FAILED
 from runtime.config import NodeConfig
 from runtime.containers.lifecycle import Containers
 from runtime.containers.spec import ContainerSpec, Limits, Purpose, TeamLimits
+from runtime.contract.quantities import Bytes, Millicores
 from runtime.network.links import Network
 from runtime.process import spawn
-from runtime.quantities import Bytes, Millicores
 from runtime.router.control import Router
 from runtime.router.runtime_api import RouterDown
 from runtime.router.table import AppRoutes, Endpoint

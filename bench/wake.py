@@ -12,8 +12,8 @@ from bench.launch import Hello
 from runtime.config import NodeConfig
 from runtime.containers.container import Status
 from runtime.containers.lifecycle import Containers
+from runtime.contract.quantities import Millicores
 from runtime.network.links import Network
-from runtime.quantities import Millicores
 from runtime.router.control import Router
 from tests.system.api import Api
 from tests.system.sleepers import PATIENCE, Sleepers, asleep

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from runtime.contract.quantities import Bytes
 from runtime.errors import HostLacks
-from runtime.quantities import Bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runtime.config import NodeConfig
-from runtime.quantities import Bytes
+from runtime.contract.quantities import Bytes
 
 OLDEST_KERNEL = (6, 1)
 OLDEST_PYTHON = (3, 11)

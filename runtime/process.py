@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from runtime import stopping
+from runtime import cancellation
 from runtime.errors import HostLacks, ProcessFailed
 
 Running = subprocess.Popen  # what `spawn` gives; names for use outside this door
@@ -54,14 +54,14 @@ def run(
 
     `on_output` gets each line of both streams as it arrives, without its newline. ProcessFailed: a status other than 0
     (unless `check` is off), or `timeout` seconds passed, after which the whole process group is killed. So it is when it is `stoppable`
-    and what it is part of is cancelled (see runtime.stopping). `watch` is asked a few times a second; what it raises ends the program, too.
+    and what it is part of is cancelled (see runtime.cancellation). `watch` is asked a few times a second; what it raises ends the program, too.
     `groups` are files cgroup.procs of control groups that the program is in before it starts (cgroups(7)).
     """
     words = tuple(str(word) for word in command)
     stdin = subprocess.PIPE if input is not None else subprocess.DEVNULL
     process = spawn(_entering(groups, words), stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env, cwd=cwd)
     try:
-        checks = [check for check in (stopping.check if stoppable else None, watch) if check is not None]
+        checks = [check for check in (cancellation.check if stoppable else None, watch) if check is not None]
         exchange = _Exchange(process, input or b"", on_output, checks)
         exchange.until_exit(time.monotonic() + timeout)
     except _OutOfTime:

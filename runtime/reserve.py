@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from runtime.config import NodeConfig
-from runtime.quantities import Bytes
+from runtime.contract.quantities import Bytes
 
 LOW = 16 * 2**20  # bytes available: below, a portion is given up
 PORTION = 32 * 2**20

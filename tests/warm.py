@@ -17,11 +17,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from runtime import journal
-from runtime.builds import appfile_reading
-from runtime.builds.code import read_app_files, read_source
-from runtime.builds.detect import Source
-from runtime.builds.ground import beside, lay
+from runtime.builds.base_layers import beside, lay
+from runtime.builds.languages.detect import Source
+from runtime.builds.manifest import load
 from runtime.builds.plan import BuildPlan, plan
+from runtime.builds.source.code import read_app_files, read_source
 from runtime.config import NodeConfig
 from runtime.images.store import Store
 from runtime.stacks.builder import ensure_platform_images, ensure_runtime, node_versions
@@ -78,7 +78,7 @@ def fill() -> None:
 
 def _ground(warm: NodeConfig, example: Path) -> None:
     with Folder.at(example) as tree:
-        app_file, found = appfile_reading.read(read_app_files(tree)), read_source(tree)
+        app_file, found = load.read(read_app_files(tree)), read_source(tree)
     source = Source(files=found.files, texts=found.texts, app_file=app_file)
     decided = plan(source, lambda: node_versions(warm), offer(warm).pythons)
     with _making():

@@ -14,34 +14,36 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from runtime import stopping
-from runtime.builds import authorities, procfile
-from runtime.builds.allowance import Allowance
-from runtime.builds.appfile import AppFile
-from runtime.builds.cache import StepCache
-from runtime.builds.checkout import Checkout
-from runtime.builds.detect import DOCKERFILE, Language, Source
+from runtime import cancellation
+from runtime.builds import authorities
+from runtime.builds.base_layers import Ground, beside, lay
+from runtime.builds.budget import Budget
 from runtime.builds.dockerfile import build as dockerfile
 from runtime.builds.dockerfile.health import health_of
 from runtime.builds.dockerfile.running import Job
 from runtime.builds.dockerfile.syntax import MAX_TEXT
 from runtime.builds.egress import check_registry
-from runtime.builds.figures import count, seconds, sizes
-from runtime.builds.foreign import PushedImage, ReferredImage, take_in
-from runtime.builds.ground import Ground, beside, lay
 from runtime.builds.history import complete
-from runtime.builds.packages import PackageCaches
+from runtime.builds.import_image import PushedImage, ReferredImage, take_in
+from runtime.builds.install_steps import Workshop
+from runtime.builds.languages.detect import DOCKERFILE, Language, Source
+from runtime.builds.layer_cache import StepCache
+from runtime.builds.log_figures import count, seconds, sizes
+from runtime.builds.manifest import procfile
+from runtime.builds.package_cache import PackageCaches
 from runtime.builds.plan import BuildPlan, plan
 from runtime.builds.sandbox import WORKSPACE, Order
+from runtime.builds.source.checkout import Checkout
 from runtime.builds.steps import Install
-from runtime.builds.workshop import Workshop
 from runtime.config import NodeConfig, package_environment
 from runtime.confined.session import Confinement, Session
 from runtime.containers.lifecycle import Containers
 from runtime.containers.spec import Limits, TeamLimits
 from runtime.containers.words import NO_SHELL, words
+from runtime.contract.health import HealthCheck
+from runtime.contract.manifest import AppFile
+from runtime.contract.quantities import Bytes
 from runtime.errors import BadSource, BuildFailed, ImageDamaged, NotAllowed, TransferFailed, Unreachable
-from runtime.health import HealthCheck
 from runtime.images import disk, scratch
 from runtime.images.digest import Digest
 from runtime.images.manifest import ImageConfig, Layer
@@ -49,7 +51,6 @@ from runtime.images.published import ORIGINAL
 from runtime.images.pulls import Pulls
 from runtime.images.store import Store
 from runtime.kernel import Kernel
-from runtime.quantities import Bytes
 from runtime.stacks.builder import layer_names, node_versions
 from runtime.stacks.offer import offer
 
@@ -99,9 +100,9 @@ class Builder:
         disk.check_room(self._config)
         with self._store.lease(), scratch.scratch(self._config.workspaces) as workspace:
             workspace.chmod(0o711)  # a container's root, unprivileged here, must reach its bind mounts
-            allowance = Allowance(self._time_limit, log)
+            budget = Budget(self._time_limit, log)
             with (
-                stopping.when(cancelled),
+                cancellation.when(cancelled),
                 disk.telling_when_full(),
                 self._confinement.session(request.team) as helper,
                 scratch.emptied_at_end(workspace, helper),
@@ -118,7 +119,7 @@ class Builder:
                     workspace,
                     log,
                     cancelled,
-                    allowance,
+                    budget,
                     helper,
                 ).run()
 
@@ -126,9 +127,9 @@ class Builder:
         """Import an image that was made elsewhere. Raise the errors of `build`, and ImageDamaged."""
         disk.check_room(self._config)
         started = time.monotonic()
-        with self._store.lease(), stopping.when(cancelled), disk.telling_when_full():
+        with self._store.lease(), cancellation.when(cancelled), disk.telling_when_full():
             taken = take_in(self._config, self._store, image, log)
-            stopping.check()
+            cancellation.check()
             digest = self._store.write_image(taken.layers, taken.config, {ORIGINAL: taken.original})
             self._store.tag(f"{image.app}:build-{image.build_id}", digest)
         log(f"Processes: {', '.join(taken.processes)}")
@@ -173,7 +174,7 @@ class _Build:
     workspace: Path
     log: Log
     cancelled: Callable[[], bool]
-    allowance: Allowance
+    budget: Budget
     helper: Session  # the only process that reads the source
     started: float = 0.0
     app_file: AppFile = field(default_factory=AppFile)
@@ -192,7 +193,7 @@ class _Build:
                 team=request.team,
                 limits=request.limits,
                 workspace=self.workspace,
-                allowance=self.allowance,
+                budget=self.budget,
             ),
             team_limits=request.team_limits,
             log=self.log,
@@ -304,7 +305,7 @@ class _Build:
     def _pull(self, name: str) -> Digest:
         if self.request.team_limits is not None:
             check_registry(self.request.team_limits.network, name)
-        return self.pulls.find(name, self.log, deadline=time.monotonic() + self.allowance.left(), team=self.request.team)
+        return self.pulls.find(name, self.log, deadline=time.monotonic() + self.budget.left(), team=self.request.team)
 
     def _dockerfile(self, tree: Checkout, text: bytes) -> BuiltImage:
         """Build with the source's own Dockerfile; see runtime.builds.dockerfile."""
@@ -317,7 +318,7 @@ class _Build:
             team=self.request.team,
             limits=self.request.limits,
             workspace=self.workspace,
-            allowance=self.allowance,
+            budget=self.budget,
             arguments=self._arguments,
             secrets=self.request.secrets,
             proxies=dockerfile.proxies(),
@@ -391,7 +392,7 @@ class _Build:
         self._go_on()
 
     def _go_on(self) -> None:
-        stopping.check()
-        if self.allowance.is_over():
+        cancellation.check()
+        if self.budget.is_over():
             minutes = (time.monotonic() - self.started) / 60
             raise BuildFailed(f"The build took longer than it may, {minutes:.0f} minutes, and was stopped.", hint="Deploy again.")

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from runtime.builds import plan_go, plan_java, plan_node, plan_php, plan_python, plan_ruby, plan_static, procfile
-from runtime.builds.detect import Detected, Language, Source, detect
+from runtime.builds.languages import go, java, node, php, python, ruby, static
+from runtime.builds.languages.detect import Detected, Language, Source, detect
+from runtime.builds.manifest import procfile
 from runtime.builds.steps import Install, in_order
 from runtime.errors import BadSource
 from runtime.stacks.definition import PYTHON, stack_of
@@ -111,11 +112,11 @@ def joined(first: BuildPlan, last: BuildPlan) -> BuildPlan:
 
 
 def _python(source: Source, detected: Detected, declared: Mapping[str, str], pythons: Mapping[str, DebianRuntime]) -> BuildPlan:
-    runtime, words = plan_python.runtime(source, pythons)
-    installs = plan_python.installs(source, runtime)
-    processes, notes = _with_default(declared, plan_python.web(source))
+    runtime, words = python.runtime(source, pythons)
+    installs = python.installs(source, runtime)
+    processes, notes = _with_default(declared, python.web(source))
     path = f"/opt/venv/bin:{_PATH}" if installs else _PATH
-    environment = {**_ENVIRONMENT, "PATH": path, "PYTHONUNBUFFERED": "1", "PYTHONPATH": plan_python.import_path(source)}
+    environment = {**_ENVIRONMENT, "PATH": path, "PYTHONUNBUFFERED": "1", "PYTHONPATH": python.import_path(source)}
     if installs:
         environment["VIRTUAL_ENV"] = "/opt/venv"
     return BuildPlan(
@@ -125,84 +126,84 @@ def _python(source: Source, detected: Detected, declared: Mapping[str, str], pyt
         installs=installs,
         environment=environment,
         processes=processes,
-        left_out=plan_python.left_out(source),
-        notes=(*notes, *plan_python.notes(source)),
+        left_out=python.left_out(source),
+        notes=(*notes, *python.notes(source)),
     )
 
 
 def _node(source: Source, detected: Detected, declared: Mapping[str, str], versions: Callable[[], list[str]]) -> BuildPlan:
-    runtime, words = plan_node.runtime(source, versions)
-    by = plan_node.installer(source)
-    processes, notes = _with_default(declared, plan_node.web(source, by))
+    runtime, words = node.runtime(source, versions)
+    by = node.installer(source)
+    processes, notes = _with_default(declared, node.web(source, by))
     return BuildPlan(
         detected=detected,
         runtime=runtime,
         runtime_words=f"{words}{f'; {by.tool} {by.version}, by {by.because}' if by.manager else ''}",
-        also=plan_node.further(by),
-        installs=in_order(plan_node.installs(source, by)),
-        environment={**_ENVIRONMENT, "PATH": f"/app/node_modules/.bin:{_PATH}", **plan_node.environment(by)},
+        also=node.further(by),
+        installs=in_order(node.installs(source, by)),
+        environment={**_ENVIRONMENT, "PATH": f"/app/node_modules/.bin:{_PATH}", **node.environment(by)},
         processes=processes,
         left_out=("node_modules",) if "package.json" in source.files else (),
-        notes=(*notes, *plan_node.notes(source, by)),
+        notes=(*notes, *node.notes(source, by)),
     )
 
 
 def _go(source: Source, detected: Detected, declared: Mapping[str, str]) -> BuildPlan:
-    toolchain, words = plan_go.runtime(source)
-    plan_go.check(declared, source)
-    processes, notes = (declared, ()) if _serves(declared) else _with_default(declared, plan_go.web(source))
+    toolchain, words = go.runtime(source)
+    go.check(declared, source)
+    processes, notes = (declared, ()) if _serves(declared) else _with_default(declared, go.web(source))
     return BuildPlan(
         detected=detected,
         runtime=None,
         runtime_words=words,
         toolchain=toolchain,
         bare=True,
-        installs=plan_go.installs(source),
-        environment={**_ENVIRONMENT, "PATH": plan_go.BIN},
+        installs=go.installs(source),
+        environment={**_ENVIRONMENT, "PATH": go.BIN},
         processes=processes,
-        notes=(*notes, *plan_go.notes(source)),
+        notes=(*notes, *go.notes(source)),
     )
 
 
 def _php(source: Source, detected: Detected, declared: Mapping[str, str]) -> BuildPlan:
-    runtime, words = plan_php.runtime(source)
-    processes, notes = (declared, ()) if _serves(declared) else _with_default(declared, plan_php.web(source))
+    runtime, words = php.runtime(source)
+    processes, notes = (declared, ()) if _serves(declared) else _with_default(declared, php.web(source))
     return BuildPlan(
         detected=detected,
         runtime=runtime,
         runtime_words=words,
-        toolchain=plan_php.toolchain(source),
-        installs=plan_php.installs(source),
+        toolchain=php.toolchain(source),
+        installs=php.installs(source),
         environment={**_ENVIRONMENT, "PATH": f"/app/vendor/bin:{_PATH}"},
         processes=processes,
-        left_out=plan_php.left_out(source),
-        notes=(*notes, *plan_php.notes(source)),
+        left_out=php.left_out(source),
+        notes=(*notes, *php.notes(source)),
     )
 
 
 def _ruby(source: Source, detected: Detected, declared: Mapping[str, str]) -> BuildPlan:
-    runtime, words = plan_ruby.runtime(source)
-    processes, notes = _with_default(declared, plan_ruby.web(source))
+    runtime, words = ruby.runtime(source)
+    processes, notes = _with_default(declared, ruby.web(source))
     return BuildPlan(
         detected=detected,
         runtime=runtime,
         runtime_words=words,
-        toolchain=plan_ruby.toolchain(runtime),
-        installs=plan_ruby.installs(source),
-        environment={**_ENVIRONMENT, "PATH": f"/app/bin:{plan_ruby.GEMS}/bin:{_PATH}", **plan_ruby.environment(source)},
+        toolchain=ruby.toolchain(runtime),
+        installs=ruby.installs(source),
+        environment={**_ENVIRONMENT, "PATH": f"/app/bin:{ruby.GEMS}/bin:{_PATH}", **ruby.environment(source)},
         processes=processes,
-        notes=(*notes, *plan_ruby.notes(source)),
+        notes=(*notes, *ruby.notes(source)),
     )
 
 
 def _java(source: Source, detected: Detected, declared: Mapping[str, str]) -> BuildPlan:
-    runtime, words = plan_java.runtime(source, declared)
-    processes, notes = (declared, ()) if _serves(declared) else _with_default(declared, plan_java.web(source))
+    runtime, words = java.runtime(source, declared)
+    processes, notes = (declared, ()) if _serves(declared) else _with_default(declared, java.web(source))
     return BuildPlan(
         detected=detected,
         runtime=runtime,
         runtime_words=words,
-        installs=plan_java.installs(source),
+        installs=java.installs(source),
         environment={**_ENVIRONMENT, "PATH": _PATH},
         processes=processes,
         notes=notes,
@@ -212,13 +213,13 @@ def _java(source: Source, detected: Detected, declared: Mapping[str, str]) -> Bu
 def _static(source: Source, detected: Detected, versions: Callable[[], list[str]]) -> BuildPlan:
     """Plan a static site: the folder as it is, or the result of a Node.js build without the files that made it."""
     asked = source.app_file.static
-    plan_static.check(asked)
+    static.check(asked)
     earlier = None
     if detected.first:
         made = _node(source, detected, _NO_PROCESS, versions)
-        installs = plan_static.made_by_node(source, plan_node.installer(source), asked)
+        installs = static.made_by_node(source, node.installer(source), asked)
         earlier = replace(made, installs=in_order(installs), notes=())
-    folder = "" if earlier else plan_static.folder(source, asked)
+    folder = "" if earlier else static.folder(source, asked)
     words = "nginx serves the files" + (", unknown paths get index.html" if asked.single_page else "")
     by_node = "Node.js builds the site; the image takes what the build makes, and neither Node.js nor node_modules."
     return BuildPlan(
@@ -226,10 +227,10 @@ def _static(source: Source, detected: Detected, versions: Callable[[], list[str]
         runtime=STATIC,
         runtime_words=words,
         earlier=earlier,
-        takes=plan_static.SITE if earlier else "",
-        installs=plan_static.installs(folder),
+        takes=static.SITE if earlier else "",
+        installs=static.installs(folder),
         environment={**_ENVIRONMENT, "PATH": _PATH},
-        processes={"web": plan_static.serve(folder, asked), **source.app_file.commands},
+        processes={"web": static.serve(folder, asked), **source.app_file.commands},
         notes=(by_node, *(note for note in made.notes if note.startswith("Warning"))) if earlier else (),
     )
 

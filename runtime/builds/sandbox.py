@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from runtime.builds.allowance import FROZEN_MOST, Allowance
-from runtime.builds.packages import OVERFLOW, Lent
+from runtime.builds.budget import FROZEN_MOST, Budget
+from runtime.builds.package_cache import OVERFLOW, Lent
+from runtime.builds.package_sources import Surroundings
 from runtime.builds.steps import TEXTS, Install
-from runtime.builds.surroundings import Surroundings
 from runtime.confined.session import Confinement
 from runtime.containers.container import Exit
 from runtime.containers.spec import Bind, ContainerSpec, Limits, Purpose, TeamLimits
+from runtime.contract.quantities import Bytes
 from runtime.errors import BuildFailed, CacheTooLarge, Cancelled
 from runtime.images import taming
-from runtime.quantities import Bytes
 
 WORKSPACE = "slipway.workspace"  # label: the folder of the build that a container belongs to
 _SOURCE = "/build/source"
@@ -57,7 +57,7 @@ class Order:
     team: int
     limits: Limits
     workspace: Path
-    allowance: Allowance
+    budget: Budget
 
 
 def run_install(
@@ -98,7 +98,7 @@ def run_install(
         end = run_within(
             containers,
             spec,
-            order.allowance,
+            order.budget,
             on_output=lambda _, line: _say(line, log),
             cancelled=lambda: cancelled() or (cache is not None and cache.overflows()),
         )
@@ -106,7 +106,7 @@ def run_install(
             raise Cancelled("The build was cancelled.")
         if cache is not None and cache.overflowed:
             raise CacheTooLarge(f"{install.name}: the package cache grew over {Bytes(cache.most * OVERFLOW)}.")
-        if order.allowance.is_over():
+        if order.budget.is_over():
             raise BuildFailed(
                 f"{install.name}: `{install.shown}` did not end in time and was stopped.", hint="Fewer or smaller dependencies help."
             )
@@ -120,7 +120,7 @@ def run_install(
 def run_within(
     containers: BuildContainers,
     spec: ContainerSpec,
-    allowance: Allowance,
+    budget: Budget,
     *,
     on_output: Callable[[str, str], None],
     cancelled: Callable[[], bool],
@@ -131,13 +131,13 @@ def run_within(
     """
 
     def is_to_end() -> bool:
-        return cancelled() or allowance.is_over()
+        return cancelled() or budget.is_over()
 
-    longest = allowance.left() + FROZEN_MOST + 1  # the allowance ends it earlier
+    longest = budget.left() + FROZEN_MOST + 1  # the budget ends it earlier
     try:
-        return containers.run(spec, on_output=on_output, timeout=longest, cancelled=is_to_end, on_freeze=allowance.freeze)
+        return containers.run(spec, on_output=on_output, timeout=longest, cancelled=is_to_end, on_freeze=budget.freeze)
     finally:
-        allowance.freeze(False)
+        budget.freeze(False)
 
 
 def _collect(upper: Path, install: Install, made: Path, order: Order) -> Path:

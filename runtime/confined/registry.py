@@ -10,9 +10,9 @@ R = TypeVar("R")
 
 # Loaded by the zygote while it still has a file tree. A function elsewhere that is marked is refused by `confined` itself.
 MODULES = (
-    "runtime.builds.archive",
-    "runtime.builds.code",
-    "runtime.builds.cutting",
+    "runtime.builds.source.archive",
+    "runtime.builds.source.code",
+    "runtime.builds.package_cache_size",
     "runtime.builds.dockerfile.work",
     "runtime.confined.probe",
     "runtime.confined.removal",

@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ParamSpec, Protocol, TypeVar
 
-from runtime import errors, stopping
+from runtime import cancellation, errors
 from runtime.confined import wire
 from runtime.confined.registry import name_of
 from runtime.confined.wire import Closed, Malformed
@@ -157,7 +157,7 @@ class Session:
 
     def _answer(self, name: str, deadline: float, seconds: float, say: Callable[[str], None]) -> dict[str, Any]:
         while True:
-            stopping.check()
+            cancellation.check()
             if time.monotonic() > deadline:
                 raise LimitReached(f"`{name}` did not end within {seconds:g} s and was stopped.", hint="Make the source smaller.")
             if not select.select([self._channel], [], [], _LOOK)[0]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from runtime.containers.spec import ContainerSpec
-from runtime.quantities import Bytes
+from runtime.contract.quantities import Bytes
 
 
 class Status(StrEnum):

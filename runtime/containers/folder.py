@@ -25,7 +25,7 @@ from typing import Any
 from runtime import journal
 from runtime.containers.container import Exit
 from runtime.containers.spec import Bind, ContainerSpec, Limits, Purpose, Temporary
-from runtime.quantities import Bytes, Millicores
+from runtime.contract.quantities import Bytes, Millicores
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from runtime.containers import identity
 from runtime.containers.folder import Folder, Made
 from runtime.containers.logs import ConsoleReader
-from runtime.quantities import Bytes
+from runtime.contract.quantities import Bytes
 
 MOST = Bytes(128 * 2**20)  # of output, with the time of each line: nobody reads it, and to carry it takes from who serves
 _LOOK = 0.02  # seconds between two looks at a log that is followed

@@ -11,8 +11,8 @@ from pathlib import Path
 from runtime.config import NodeConfig
 from runtime.containers.cgroup import BUILDS, Cgroups, group_below, open_cgroups
 from runtime.containers.spec import Limits
+from runtime.contract.quantities import Bytes, Millicores
 from runtime.kernel import Kernel
-from runtime.quantities import Bytes, Millicores
 
 PREFIX = "helper-"
 LIMITS = Limits(cpu=Millicores(2000), memory=Bytes(768 << 20), processes=4, disk=Bytes(0))

@@ -9,9 +9,9 @@ import os
 from pathlib import Path
 
 from runtime import journal
+from runtime.contract.quantities import Bytes
 from runtime.kernel import Kernel, MountFlag
 from runtime.process import run
-from runtime.quantities import Bytes
 
 SMALLEST = Bytes(8 * 2**20)
 _MKFS = ("-q", "-F", "-b", "4096", "-O", "^has_journal,^resize_inode", "-m", "0", "-i", "8192", "-E", "lazy_itable_init=1,nodiscard")

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from runtime.contract.quantities import Bytes, Millicores
 from runtime.network.policy import NetworkPolicy
-from runtime.quantities import Bytes, Millicores
 
 FIRST_ID = 1_000_000  # host ids below belong to people and daemons of the host
 IDS_A_TEAM = 65_536

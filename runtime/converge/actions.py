@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from runtime.containers.spec import Limits
+from runtime.contract.health import HealthCheck
 from runtime.converge.desired import DesiredProcess, DesiredRelease
 from runtime.converge.observed import Group, Place
-from runtime.health import HealthCheck
 from runtime.router.table import AppRoutes, AppSituation
 
 

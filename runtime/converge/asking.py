@@ -8,10 +8,10 @@ from typing import Protocol
 
 from runtime.containers.container import Container
 from runtime.containers.execution import Executed
+from runtime.contract.health import CheckKind, HealthCheck
 from runtime.converge.explain import Answer
 from runtime.converge.readiness import Ask, Connect, ask, connect
 from runtime.errors import RuntimeFailure
-from runtime.health import CheckKind, HealthCheck
 
 
 class Execute(Protocol):

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from runtime.containers.spec import Limits, TeamLimits
+from runtime.contract.health import HealthCheck
 from runtime.converge.strategy import Strategy
-from runtime.health import HealthCheck
 from runtime.router.policy import Policy
 from runtime.router.table import WEB, PathRoute
 

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from runtime.containers.container import Exit
-from runtime.health import CheckKind, HealthCheck
-from runtime.quantities import Bytes
+from runtime.contract.health import CheckKind, HealthCheck
+from runtime.contract.quantities import Bytes
 
 AT_ONCE_SECONDS = 3.0
 

@@ -11,9 +11,9 @@ from contextlib import suppress
 from runtime.containers.container import Container
 from runtime.containers.spec import ContainerSpec, Limits
 from runtime.containers.words import NO_SHELL, words
+from runtime.contract.health import HealthCheck, from_document, to_document
 from runtime.converge.desired import DesiredApp, DesiredRelease
 from runtime.converge.observed import WEB, Group, Place
-from runtime.health import HealthCheck, from_document, to_document
 from runtime.images.store import Image
 
 PORT = 8000  # each instance has a network of its own, so all may have the same

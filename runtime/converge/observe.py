@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from runtime.containers.container import Container, Status, Usage
+from runtime.contract.health import CheckKind, HealthCheck
 from runtime.converge import explain, instance
 from runtime.converge.asking import Asker
 from runtime.converge.desired import DesiredApp, DesiredRelease
@@ -17,7 +18,6 @@ from runtime.converge.observed import Group, Marks, ObservedApp, ObservedInstanc
 from runtime.converge.record import Record
 from runtime.converge.requests import Requests
 from runtime.errors import RuntimeFailure
-from runtime.health import CheckKind, HealthCheck
 from runtime.router.table import AppRoutes
 
 COMMAND_EVERY = 1.0  # seconds between two health commands in an instance that starts

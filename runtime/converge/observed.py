@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from runtime.containers.spec import Limits
+from runtime.contract.health import HealthCheck
 from runtime.converge.evidence import Traffic
-from runtime.health import HealthCheck
 from runtime.router import table
 from runtime.router.table import AppRoutes
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from runtime.contract.health import HealthCheck
 from runtime.converge import backoff
 from runtime.converge.actions import (
     Action,
@@ -34,7 +35,6 @@ from runtime.converge.sleep import settle_sleep
 from runtime.converge.staffing import Staff, places_of, staff, whole
 from runtime.converge.strategy import Kind
 from runtime.converge.traffic import routes_of
-from runtime.health import HealthCheck
 
 __all__ = ["Outcome", "OutcomeState", "Plan", "healthy", "plan"]
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from runtime import journal
+from runtime.contract.health import HealthCheck, from_document, to_document
 from runtime.converge.actions import (
     Action,
     Bury,
@@ -26,7 +27,6 @@ from runtime.converge.actions import (
     WakeUp,
 )
 from runtime.converge.observed import Asleep, Crashes, Group, Marks, Place, Stage, Verdict
-from runtime.health import HealthCheck, from_document, to_document
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

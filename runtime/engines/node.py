@@ -14,14 +14,16 @@ from pathlib import Path
 
 from runtime import journal
 from runtime.builds.builder import Builder, BuildRequest, BuiltImage
-from runtime.builds.foreign import PushedImage, ReferredImage
-from runtime.builds.packages import PackageCaches
+from runtime.builds.import_image import PushedImage, ReferredImage
+from runtime.builds.package_cache import PackageCaches
 from runtime.config import NodeConfig
 from runtime.confined.session import use_groups
 from runtime.containers.container import Container, Exit, Status, Usage
 from runtime.containers.helper_groups import HelperGroups
 from runtime.containers.lifecycle import Containers
 from runtime.containers.spec import Limits, Purpose, TeamLimits
+from runtime.contract.health import HealthCheck
+from runtime.contract.quantities import Bytes
 from runtime.converge import explain, instance, pulses, record, requests
 from runtime.converge.apply import Applier
 from runtime.converge.asking import Asker
@@ -39,7 +41,6 @@ from runtime.engines.shipping import Shipper
 from runtime.engines.stories import ImageTale, tell
 from runtime.engines.waking import Booting, Waker
 from runtime.errors import LaunchFailed, RuntimeFailure
-from runtime.health import HealthCheck
 from runtime.images.collect import Garbage, Roots
 from runtime.images.digest import Digest
 from runtime.images.disk import disk_of
@@ -52,7 +53,6 @@ from runtime.kernel import Kernel
 from runtime.masking import Mask
 from runtime.network.leases import Owner
 from runtime.network.links import Network
-from runtime.quantities import Bytes
 from runtime.router.control import Router
 from runtime.router.table import AppSituation
 from runtime.stacks.upgrade import Upgrade, upgrade

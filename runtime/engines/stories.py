@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from runtime.builds.history import complete
 from runtime.config import NodeConfig
+from runtime.contract.quantities import Bytes
 from runtime.images.digest import Digest
 from runtime.images.inventory import read_note
 from runtime.images.manifest import ImageConfig
 from runtime.images.store import Store
-from runtime.quantities import Bytes
 from runtime.stacks.builder import layer_names
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from runtime.containers.container import Container, Status
 from runtime.containers.lifecycle import Containers
+from runtime.contract.health import CheckKind, HealthCheck
 from runtime.converge import instance, record
 from runtime.converge.actions import MarkReady
 from runtime.converge.asking import Asker
 from runtime.converge.observed import WEB, Marks, Place
 from runtime.engines.shipping import Shipper
-from runtime.health import CheckKind, HealthCheck
 from runtime.router.control import Router
 from runtime.router.table import AppRoutes, AppSituation, Endpoint
 

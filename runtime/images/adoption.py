@@ -7,12 +7,12 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
+from runtime.contract.quantities import Bytes
 from runtime.errors import ImageDamaged
 from runtime.images import manifest
 from runtime.images.digest import Digest
 from runtime.images.manifest import Descriptor, ImageConfig, Layer
 from runtime.images.store import Store
-from runtime.quantities import Bytes
 
 _LARGEST_DOCUMENT = 4 << 20  # bytes, of a manifest or a configuration; registries take no larger one
 

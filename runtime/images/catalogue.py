@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from runtime.config import NodeConfig
+from runtime.contract.quantities import Bytes
 from runtime.errors import NoSuchImage
 from runtime.images.collect import is_of_platform
 from runtime.images.digest import Digest
 from runtime.images.inventory import ImageFacts, Inventory, read_note, take_inventory
 from runtime.images.store import Store
-from runtime.quantities import Bytes
 
 _PREFIX = re.compile(r"(?:sha256:)?([0-9a-f]{4,64})")
 

@@ -13,9 +13,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from runtime.contract.quantities import Bytes
 from runtime.images.digest import Digest
 from runtime.images.inventory import CacheEntry, ImageFacts, Inventory, PullNote
-from runtime.quantities import Bytes
 
 STEP_KEPT = 14 * 86_400.0  # seconds since its last use
 STACK_KEPT = 60 * 86_400.0  # a minute to build again, and under most apps

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runtime.config import NodeConfig
+from runtime.contract.quantities import Bytes
 from runtime.errors import BuildFailed, ImageDamaged, KernelRefused, ProcessFailed
-from runtime.quantities import Bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

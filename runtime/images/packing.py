@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from runtime.confined.registry import confined
+from runtime.contract.quantities import Bytes
 from runtime.errors import ImageDamaged
 from runtime.images.compression import Compression, Hashing, HashingReader, compressing, plain_of
 from runtime.images.layers import normalise_opaque, unpack_tar, write_tar
-from runtime.quantities import Bytes
 from runtime.trees.copying import copy_tree
 from runtime.trees.folder import Folder
 from runtime.trees.plain import Unreadable

@@ -16,16 +16,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runtime import journal, stopping
+from runtime import cancellation, journal
 from runtime.config import NodeConfig, proxy_ports
 from runtime.confined.session import PLATFORM
+from runtime.contract.quantities import Bytes
 from runtime.errors import BuildFailed, ImageDamaged, NotAllowed, TransferFailed, Unreachable
 from runtime.images.digest import Digest
 from runtime.images.remote import Reach, Registries, RemoteName, bare_host
 from runtime.images.store import Store
 from runtime.images.transfer import Access, Transfer
 from runtime.images.use import mark
-from runtime.quantities import Bytes
 
 FRESH = 3600.0  # seconds
 _FIRST_ANSWER = 60.0  # seconds a registry has to say what is under a name
@@ -103,7 +103,7 @@ class Pulls:
                 if held:
                     yield
                     return
-            stopping.check()
+            cancellation.check()
             if time.monotonic() > deadline:
                 raise BuildFailed(f"The build ran out of time while another one pulled {name}.", hint="Deploy again.")
 

@@ -15,13 +15,13 @@ from runtime import journal
 from runtime.config import NodeConfig
 from runtime.confined import removal
 from runtime.confined.session import Confinement
+from runtime.contract.quantities import Bytes
 from runtime.images.collect import Garbage, Roots, decide, size_of
 from runtime.images.digest import Digest
 from runtime.images.disk import disk_of
 from runtime.images.inventory import changed, take_inventory
 from runtime.images.scratch import scratch
 from runtime.images.store import Store
-from runtime.quantities import Bytes
 
 GRACE = 600.0  # seconds that everything is kept after its last use, lease or not
 _AT_ONCE = 200  # things removed within one hold of the gate: a few milliseconds

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from runtime import stopping
+from runtime import cancellation
 from runtime.confined import removal
 from runtime.confined.session import PLATFORM, Confinement, Session
 from runtime.errors import RuntimeFailure
@@ -70,7 +70,7 @@ def empty_tree(path: Path, *, team: int = PLATFORM, as_written: bool = False) ->
         if not folder.names():  # files alone: nothing to be entered
             return
     try:
-        with stopping.when(lambda: False), Confinement().session(team) as helper:  # also what was cancelled is cleaned up
+        with cancellation.when(lambda: False), Confinement().session(team) as helper:  # also what was cancelled is cleaned up
             helper.call(removal.empty, top=helper.tree(path, writable=True, as_written=as_written))
     except OSError as error:
         if error.errno not in (errno.EOVERFLOW, errno.EPERM, errno.EACCES):
@@ -85,7 +85,7 @@ def emptied_at_end(path: Path, helper: Session) -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(OSError, RuntimeFailure), stopping.when(lambda: False):
+        with suppress(OSError, RuntimeFailure), cancellation.when(lambda: False):
             helper.call(removal.empty, top=helper.tree(path, writable=True))
 
 

@@ -11,8 +11,8 @@ import stat
 from collections.abc import Iterator
 
 from runtime.confined.registry import confined
+from runtime.contract.quantities import Bytes
 from runtime.errors import BuildFailed
-from runtime.quantities import Bytes
 from runtime.trees.copying import copy_tree
 from runtime.trees.folder import Folder
 from runtime.trees.walk import Found, walk

@@ -17,6 +17,7 @@ from pathlib import Path
 from runtime import journal, process
 from runtime.config import NodeConfig, package_environment
 from runtime.confined.session import PLATFORM, group_for
+from runtime.contract.quantities import Bytes
 from runtime.errors import HostLacks, ImageDamaged, LimitReached, ProcessFailed, TransferFailed, Unreachable
 from runtime.images import manifest
 from runtime.images.adoption import Adopted, adopt
@@ -27,7 +28,6 @@ from runtime.images.manifest import Descriptor
 from runtime.images.remote import Reach
 from runtime.images.scratch import scratch
 from runtime.images.store import Store
-from runtime.quantities import Bytes
 
 _THREADS = 256  # skopeo is a Go program, with a thread for each file that it waits for
 TIME_LIMIT = 1800.0  # seconds a transfer may take

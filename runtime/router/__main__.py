@@ -2,7 +2,7 @@
 
 import sys
 
-from runtime.router.codes import as_json, manual
+from runtime.contract.error_codes import as_json, manual
 
 if __name__ == "__main__":
     print(as_json() if sys.argv[1:] == ["json"] else manual(), end="")

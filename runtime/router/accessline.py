@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from runtime.router.codes import EXPLAINED, Code, code_of
+from runtime.contract.error_codes import EXPLAINED, Code, code_of
 from runtime.router.render import ACCESS_FIELDS, instance_of
 
 

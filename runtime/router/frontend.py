@@ -7,8 +7,8 @@ without a policy passes by all rules that ask for one.
 from __future__ import annotations
 
 from runtime.config import NodeConfig
+from runtime.contract.error_codes import EXPLAINED, Code
 from runtime.router import connections, headers
-from runtime.router.codes import EXPLAINED, Code
 from runtime.router.record import FIELDS, PATH_FIELDS, PLAIN, RATE_PERIOD, SITUATIONS, Maps
 from runtime.router.table import AppSituation
 

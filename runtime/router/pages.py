@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from html import escape
 from urllib.parse import quote
 
-from runtime.router.codes import EXPLAINED, Code
-from runtime.router.notices import Explanation
+from runtime.contract.error_codes import EXPLAINED, Code
+from runtime.contract.notices import Explanation
 from runtime.router.policy import Policy
 
 CUSTOM_AT_MOST = 10_000  # bytes of an app's own page as it lies in the map: an answer must fit HAProxy's buffer of 16 KiB

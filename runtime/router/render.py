@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runtime.config import NodeConfig
+from runtime.contract.error_codes import Code
 from runtime.router import connections, frontend, headers
-from runtime.router.codes import Code
 from runtime.router.policy import Link
 from runtime.router.record import SITUATIONS, Maps, slot_name
 from runtime.router.table import AppSituation, Endpoint

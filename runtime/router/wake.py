@@ -16,8 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from runtime.config import NodeConfig
+from runtime.contract.error_codes import Code
 from runtime.errors import LaunchFailed, RuntimeFailure
-from runtime.router.codes import Code
 from runtime.router.table import WEB, AppRoutes, AppSituation, Endpoint
 
 _BACKLOG = 4_096

@@ -17,8 +17,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from runtime import journal, process, stopping
+from runtime import cancellation, journal, process
 from runtime.config import NodeConfig, package_environment
+from runtime.contract.quantities import Bytes
 from runtime.errors import BadStack, HostLacks
 from runtime.images.digest import Digest
 from runtime.images.manifest import ImageConfig, Layer, Step
@@ -26,7 +27,6 @@ from runtime.images.remote import Registries, RemoteName
 from runtime.images.scratch import scratch
 from runtime.images.store import Image, Store
 from runtime.images.transfer import Access, Transfer
-from runtime.quantities import Bytes
 from runtime.stacks import bare
 from runtime.stacks.definition import DEBIAN_13, PYTHON, PYTHON_DEFAULT
 from runtime.stacks.difference import empty, forget_times, subtract
@@ -218,7 +218,7 @@ def _turn(lock: Path) -> Iterator[None]:
             if held:
                 yield
                 return
-        stopping.check()
+        cancellation.check()
 
 
 def _build_stack(config: NodeConfig, store: Store, stack: Stack, tree: Path, progress: Progress) -> Mapping[str, str]:

@@ -11,7 +11,7 @@ from typing import BinaryIO, Protocol, cast
 
 import zstandard
 
-from runtime import stopping
+from runtime import cancellation
 
 _WINDOW = 1 << 27  # zstd: bytes of memory that a stream may ask for; its own highest level asks for that
 _XZ_MEMORY = 1 << 28  # xz -9 asks for 65 MiB
@@ -117,7 +117,7 @@ class _Counted:
         return self._head
 
     def read(self, size: int = -1, /) -> bytes:
-        stopping.check()
+        cancellation.check()
         if size < 0:
             size = _CHUNK
         data = self._head[:size] or self._stream.read(size)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 
-from runtime import stopping
+from runtime import cancellation
 from runtime.trees import sparse
 from runtime.trees.fields import LARGEST_ID, Malformed, checked_moment, decimal, has_valid_checksum, moment, number, records, text
 from runtime.trees.plain import Source, Unreadable
@@ -159,7 +159,7 @@ class TarReader:
     def copy_to(self, write: Callable[[bytes], object], *, hole: Callable[[int], object] | None = None) -> None:
         """Give the rest of the content to `write`; the lengths of a sparse file's holes to `hole`, or as zeros to `write`."""
         while True:
-            stopping.check()
+            cancellation.check()
             if hole is not None and self._spans is not None and (stretch := self._stretch())[0] and stretch[1]:
                 hole(stretch[1])
                 self._position += stretch[1]
@@ -206,7 +206,7 @@ class TarReader:
         left = self._left + self._padding
         self._left = self._padding = 0
         while left > 0:
-            stopping.check()
+            cancellation.check()
             left -= len(self._pull(left))
 
     def _header(self) -> bytes | None:
@@ -227,7 +227,7 @@ class TarReader:
         return None
 
     def _next(self) -> Member | None:
-        stopping.check()
+        cancellation.check()
         extended = _Extended()
         for _ in range(self._limits.extended_in_a_row + 1):
             block = self._header()

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from runtime import stopping
+from runtime import cancellation
 from runtime.trees.folder import Entry, Folder
 
 DEEPEST = 4096  # folders in each other, each of which is open meanwhile
@@ -75,7 +75,7 @@ class _Level:
     def told(self, entries: list[Entry]) -> Iterator[Found]:
         """Tell of each entry, then remember which are folders."""
         for entry in entries:
-            stopping.check()
+            cancellation.check()
             yield Found(path=f"{self.prefix}{entry.name}", folder=self.folder, name=entry.name, status=entry.status)
             if entry.is_folder:
                 self.below.append(entry.name)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
-from runtime.builds import archive
+from runtime.builds.source import archive
 from runtime.errors import BadArchive, ImageDamaged
 from runtime.images.layers import unpack_tar
 from runtime.trees.folder import Folder

@@ -9,10 +9,10 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from runtime.builds import appfile_reading, procfile
 from runtime.builds.dockerfile import settings, sources, stages, syntax
 from runtime.builds.dockerfile.ignore import matcher
 from runtime.builds.dockerfile.mounts import mounts_of
+from runtime.builds.manifest import load, procfile
 from runtime.errors import BadSource
 from runtime.images import manifest
 from runtime.images.manifest import ImageConfig
@@ -96,7 +96,7 @@ def read_app_files(example: tuple[str, bytes], _: Sandbox) -> None:
         for process in procfile.parse(data.decode("utf-8", "replace")):
             assert re.fullmatch(r"[A-Za-z0-9_-]+", process), process
     else:
-        appfile_reading.read({name: data})
+        load.read({name: data})
 
 
 def parse_manifest(data: bytes, _: Sandbox) -> None:

@@ -20,9 +20,9 @@ from portal.apps.models import App, HealthSettings
 from portal.builds import actions as builds
 from portal.errors import NotAllowed, ValueRefused
 from portal.releases.declared import Declared, Health
-from runtime.builds import appfile_toml
+from runtime.builds.manifest import toml
+from runtime.contract.health import CheckKind, HealthCheck
 from runtime.errors import BadSource
-from runtime.health import CheckKind, HealthCheck
 from tests.portal.conftest import People
 from tests.portal.pages import fleet
 from tests.portal.shipyard import roll_out, submit_archive
@@ -117,12 +117,12 @@ def test_the_patience_matches_the_node() -> None:
 def test_the_page_accepts_the_same_numbers_as_the_manifest(field: str) -> None:
     _, least, most = NUMBERS[field]
     for value in (least, most):
-        assert getattr(appfile_toml.read(f"[health]\n{field} = {value}").health, field) == checked({field: value})[field]
+        assert getattr(toml.read(f"[health]\n{field} = {value}").health, field) == checked({field: value})[field]
     for value in (least - (1 if field == "attempts" else 0.01), most + 1):
         with pytest.raises(ValueRefused):
             checked({field: value})
         with pytest.raises(BadSource):
-            appfile_toml.read(f"[health]\n{field} = {value}")
+            toml.read(f"[health]\n{field} = {value}")
 
 
 @pytest.mark.parametrize(

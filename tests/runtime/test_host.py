@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from runtime.config import NodeConfig
+from runtime.contract.quantities import Bytes
 from runtime.host import CAPABILITIES, CONTROLLERS, FEATURES, Host, lacks, look
 from runtime.process import run
-from runtime.quantities import Bytes
 
 ROOT = Path(__file__).parents[2]
 CONFIG = NodeConfig()

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.config import NodeConfig
+from runtime.contract.quantities import Bytes
 from runtime.kernel import Kernel
-from runtime.quantities import Bytes
 from runtime.reserve import Reserve, decide
 
 MiB = 2**20

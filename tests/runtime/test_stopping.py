@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from runtime import journal, process, stopping
-from runtime.builds.allowance import Allowance
-from runtime.builds.archive import unpack
-from runtime.builds.cache import StepCache
+from runtime import cancellation, journal, process
+from runtime.builds.budget import Budget
+from runtime.builds.layer_cache import StepCache
+from runtime.builds.source.archive import unpack
 from runtime.config import NodeConfig
 from runtime.errors import Cancelled
 from runtime.images.store import Store
@@ -54,7 +54,7 @@ def test_an_archive_is_unpacked_no_further(tmp_path: Path) -> None:
             info = tarfile.TarInfo(f"folder/{number}")
             info.size = 3
             tar.addfile(info, io.BytesIO(b"abc"))
-    with stopping.when(after(100)), pytest.raises(Cancelled):
+    with cancellation.when(after(100)), pytest.raises(Cancelled):
         (tmp_path / "tree").mkdir()
         with (tmp_path / "source.tar").open("rb") as archive, Folder.at(tmp_path / "tree") as target:
             unpack(archive, "source.tar", target)
@@ -64,7 +64,7 @@ def test_an_archive_is_unpacked_no_further(tmp_path: Path) -> None:
 def test_a_layer_is_packed_no_further_and_nothing_half_made_stays(tmp_path: Path) -> None:
     config = NodeConfig(state=tmp_path / "state", run=tmp_path / "run")
     store = Store(config)
-    with stopping.when(after(1)), pytest.raises(Cancelled):
+    with cancellation.when(after(1)), pytest.raises(Cancelled):
         store.add_layer(folder_of(3000, tmp_path / "tree"), move=True)
     left = [path for folder in (config.images, config.layers) for path in folder.glob("ingest/*")]
     assert left == []
@@ -76,7 +76,7 @@ def test_a_layer_is_unpacked_no_further(tmp_path: Path) -> None:
     store = Store(config)
     layer = store.add_layer(folder_of(3000, tmp_path / "tree"))
     (config.layers / layer.diff_id.hex).rename(tmp_path / "away")
-    with stopping.when(after(1)), pytest.raises(Cancelled):
+    with cancellation.when(after(1)), pytest.raises(Cancelled):
         store.unpacked(layer)
     assert not (config.layers / layer.diff_id.hex).exists()
     assert store.unpacked(layer).is_dir()
@@ -85,7 +85,7 @@ def test_a_layer_is_unpacked_no_further(tmp_path: Path) -> None:
 def test_what_a_step_made_is_looked_through_no_further(tmp_path: Path) -> None:
     for number in range(50):
         (tmp_path / f"{number}").mkdir()
-    with stopping.when(after(10)), pytest.raises(Cancelled), Folder.at(tmp_path) as top:
+    with cancellation.when(after(10)), pytest.raises(Cancelled), Folder.at(tmp_path) as top:
         tame(top, most=1 << 20)
 
 
@@ -94,16 +94,16 @@ def test_who_waits_for_another_builds_step_or_stack_waits_no_longer(tmp_path: Pa
     store = Store(config)
     step, stack = "0" * 64, identity_of(DEBIAN_13)
     with journal.lock(config.locks / f"step-{step[:16]}"), journal.lock(config.locks / f"stack-{stack[:16]}"):
-        turn = StepCache(config, store).turn(step, Allowance(600, print))
-        with stopping.when(after_seconds(0.3)), pytest.raises(Cancelled), turn:
+        turn = StepCache(config, store).turn(step, Budget(600, print))
+        with cancellation.when(after_seconds(0.3)), pytest.raises(Cancelled), turn:
             pytest.fail("another holds it")
-        with stopping.when(after_seconds(0.3)), pytest.raises(Cancelled):
+        with cancellation.when(after_seconds(0.3)), pytest.raises(Cancelled):
             ensure_stack(config, store)
 
 
 def test_a_program_ends_with_all_it_started(tmp_path: Path) -> None:
     command = ["sh", "-c", f"sleep 600 & echo $! > {tmp_path}/pid; wait"]
-    with stopping.when(lambda: (tmp_path / "pid").exists() and bool((tmp_path / "pid").read_text())), pytest.raises(Cancelled):
+    with cancellation.when(lambda: (tmp_path / "pid").exists() and bool((tmp_path / "pid").read_text())), pytest.raises(Cancelled):
         process.run(command, timeout=600, stoppable=True)
     pid = int((tmp_path / "pid").read_text())
     deadline = time.monotonic() + 20
@@ -113,11 +113,11 @@ def test_a_program_ends_with_all_it_started(tmp_path: Path) -> None:
 
 
 def test_what_cleans_up_and_other_threads_are_not_stopped() -> None:
-    with stopping.when(lambda: True):
+    with cancellation.when(lambda: True):
         assert process.run(["echo", "tidy"]).stdout == b"tidy\n"
         elsewhere: list[str] = []
-        thread = threading.Thread(target=lambda: (stopping.check(), elsewhere.append("went on")))
+        thread = threading.Thread(target=lambda: (cancellation.check(), elsewhere.append("went on")))
         thread.start()
         thread.join()
         assert elsewhere == ["went on"]
-    stopping.check()
+    cancellation.check()

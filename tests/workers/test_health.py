@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.test import Client
 
 from portal.releases.models import RolloutState
-from runtime.health import CheckKind, HealthCheck
+from runtime.contract.health import CheckKind, HealthCheck
 from workers.bridge import translate
 from workers.tasks.rollout import roll_out
 

@@ -10,10 +10,10 @@ from types import SimpleNamespace
 import pytest
 
 from runtime.containers.container import Status
+from runtime.contract.health import HealthCheck
 from runtime.converge.explain import Answer
 from runtime.converge.instance import INSTANCE
 from runtime.converge.observed import Pulse
-from runtime.health import HealthCheck
 from workers.supervisor.health_checks import OF_ONE_APP, Pulses
 
 CHECK = HealthCheck(interval=10.0, attempts=2)

@@ -18,14 +18,14 @@ from portal.jobs.access import cron_for
 from portal.jobs.models import CronJob, Run, RunState
 from portal.releases import actions as releases
 from portal.releases.models import RolloutState
-from runtime.builds.appfile import AppFile, Overlap, Process, Script, Sizes, Variable
-from runtime.builds.appfile import CronJob as Cron
 from runtime.builds.builder import BuiltImage
+from runtime.contract.health import CheckKind, HealthCheck
+from runtime.contract.manifest import AppFile, Overlap, Process, Script, Sizes, Variable
+from runtime.contract.manifest import CronJob as Cron
+from runtime.contract.quantities import Bytes, Millicores
 from runtime.converge.desired import Sleep
 from runtime.converge.requests import Requests
 from runtime.engines.runs import RunOrder
-from runtime.health import CheckKind, HealthCheck
-from runtime.quantities import Bytes, Millicores
 from tests.workers.test_tasks import queued
 from workers.bridge import translate
 from workers.tasks import job_runs

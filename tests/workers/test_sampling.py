@@ -6,7 +6,7 @@ import pytest
 import redis
 
 from portal.releases.models import RolloutState
-from runtime.router.notices import MEMORY_EXCEEDED
+from runtime.contract.notices import MEMORY_EXCEEDED
 from workers.supervisor.instance_cache import Roster
 from workers.supervisor.usage_samples import UsageSampling
 from workers.tasks.converge import converge

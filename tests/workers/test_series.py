@@ -12,9 +12,9 @@ import redis
 
 from portal.metrics.exposition import joined, texts_of
 from portal.metrics.series import Span, points_of, pulses_of
+from runtime.contract.error_codes import Code
 from runtime.network.traffic import Amount
 from runtime.router.accessline import AccessLine
-from runtime.router.codes import Code
 from runtime.router.metrics import Tally
 from runtime.router.render import PORTAL
 from workers.store import series

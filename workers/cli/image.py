@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from runtime.contract.quantities import Bytes
 from runtime.converge.instance import source_of
 from runtime.engines.node import NodeEngine
 from runtime.errors import ImageDamaged, NoSuchImage
@@ -22,7 +23,6 @@ from runtime.images.reference import Tag
 from runtime.images.transfer import Access, Transfer
 from runtime.images.verify import repair as repair_layer
 from runtime.images.verify import verify as verify_store
-from runtime.quantities import Bytes
 from workers import node
 from workers.cli.answer import Answer
 from workers.tasks import garbage_collection

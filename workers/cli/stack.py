@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from portal.apps.models import App
+from runtime.contract.quantities import Bytes
 from runtime.errors import NoSuchImage
 from runtime.images.catalogue import Catalogue
 from runtime.images.collect import is_of_stack
 from runtime.images.digest import Digest
-from runtime.quantities import Bytes
 from runtime.stacks.builder import ensure_runtime, ensure_stack
 from runtime.stacks.builder import rebuild as rebuild_stack
 from runtime.stacks.definition import STACKS

@@ -15,11 +15,11 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from runtime.containers.container import Container, Status
+from runtime.contract.health import HealthCheck
 from runtime.converge.explain import Answer
 from runtime.converge.instance import INSTANCE
 from runtime.converge.observed import Pulse
 from runtime.engines.node import NodeEngine
-from runtime.health import HealthCheck
 from workers.supervisor.instance_cache import Roster
 
 log = logging.getLogger(__name__)

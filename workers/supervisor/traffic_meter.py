@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import redis
 
+from runtime.contract.notices import NETWORK_LIMITED
 from runtime.network.floods import FloodLimits
 from runtime.network.traffic import Amount, Counted, Dropped, month_of
-from runtime.router.notices import NETWORK_LIMITED
 
 log = logging.getLogger(__name__)
 TOLD_EVERY = 3600.0  # seconds between two lines of one kind in an app's log

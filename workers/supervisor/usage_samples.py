@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import redis
 
 from runtime.containers.container import Container, Status
+from runtime.contract.notices import MEMORY_EXCEEDED
 from runtime.engines.node import NodeEngine
-from runtime.router.notices import MEMORY_EXCEEDED
 from workers.supervisor.instance_cache import Roster
 
 log = logging.getLogger(__name__)

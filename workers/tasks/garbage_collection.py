@@ -8,11 +8,11 @@ from portal.builds import sources
 from portal.builds.models import Build, BuildState, SourceKind
 from portal.images.models import ImageTag
 from portal.releases.access import all_kept_releases
+from runtime.contract.quantities import Bytes
 from runtime.engines import locks
 from runtime.engines.node import NodeEngine
 from runtime.images.collect import Roots
 from runtime.images.removal import Collected
-from runtime.quantities import Bytes
 
 log = logging.getLogger(__name__)
 

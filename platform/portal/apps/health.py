@@ -76,7 +76,7 @@ def describe(row: HealthSettings) -> str:
 
 
 def _words(row: HealthSettings) -> str:
-    """Describe the check in the same words as the node (runtime/health.py). A test compares the
+    """Describe the check in the same words as the node (runtime/contract/health.py). A test compares the
     two."""
     match row.kind:
         case CheckKind.TCP:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from runtime.builds.base_layers import further
 from runtime.builds.dockerfile.syntax import Instruction
-from runtime.builds.ground import further
 from runtime.config import NodeConfig
 from runtime.errors import ImageDamaged, TransferFailed
 from runtime.images.manifest import ImageConfig, Layer

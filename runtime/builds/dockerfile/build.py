@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from runtime.builds.cache import StepCache
 from runtime.builds.dockerfile.accounts import account
 from runtime.builds.dockerfile.bases import Bases, Resolve, is_made_here
 from runtime.builds.dockerfile.executor import Executor
 from runtime.builds.dockerfile.running import Job, reader
 from runtime.builds.dockerfile.stages import SCRATCH, divide
 from runtime.builds.dockerfile.syntax import parse
+from runtime.builds.layer_cache import StepCache
 from runtime.builds.sandbox import BuildContainers
 from runtime.config import NodeConfig, package_environment
 from runtime.confined.session import Session

@@ -12,8 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from runtime import stopping
-from runtime.builds.cache import StepCache
+from runtime import cancellation
 from runtime.builds.dockerfile import settings as configuration
 from runtime.builds.dockerfile import sources, work
 from runtime.builds.dockerfile.accounts import Read, account, owner
@@ -26,15 +25,16 @@ from runtime.builds.dockerfile.stages import SCRATCH, Recipe, Stage, arguments_o
 from runtime.builds.dockerfile.syntax import Instruction, Unquoted, Words, trigger
 from runtime.builds.dockerfile.union import union
 from runtime.builds.history import complete, with_step
+from runtime.builds.layer_cache import StepCache
 from runtime.builds.sandbox import BuildContainers
 from runtime.config import NodeConfig
 from runtime.confined.session import Session
+from runtime.contract.quantities import Bytes
 from runtime.errors import BuildFailed
 from runtime.images.manifest import ImageConfig, Layer
 from runtime.images.store import Store
 from runtime.kernel import Kernel
 from runtime.masking import Mask
-from runtime.quantities import Bytes
 from runtime.stacks.builder import layer_names
 from runtime.trees.folder import Folder
 
@@ -291,7 +291,7 @@ class Executor:
         """Add the step's layer, from the cache under one of its keys, or made now and cached under all keys."""
         title = f"{label} {_title(one)}"
         started = time.monotonic()
-        with self.cache.turn(keys[-1], self.job.allowance):
+        with self.cache.turn(keys[-1], self.job.budget):
             layer = next((found for key in keys if (found := self.cache.find(key))), None)
             if layer is not None:
                 self.log(f"{title}: cached, {Bytes(layer.size)}")
@@ -338,8 +338,8 @@ class Executor:
         self.log(Mask(self._lent, least=_LEAST_SECRET)(line) if self._lent else line)
 
     def _go_on(self) -> None:
-        stopping.check()
-        if self.job.allowance.is_over():
+        cancellation.check()
+        if self.job.budget.is_over():
             raise BuildFailed("The build ran out of time and was stopped.", hint="Deploy again: what is built is kept.")
 
     @property

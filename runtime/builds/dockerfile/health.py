@@ -5,7 +5,7 @@ Defaults are Docker's (docs.docker.com/reference/dockerfile/#healthcheck).
 
 from __future__ import annotations
 
-from runtime.health import CheckKind, HealthCheck
+from runtime.contract.health import CheckKind, HealthCheck
 from runtime.images.manifest import ImageConfig
 
 _NANOSECONDS = 10**9

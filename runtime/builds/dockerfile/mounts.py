@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from runtime.builds.dockerfile.syntax import Instruction, Words
-from runtime.quantities import Bytes
+from runtime.contract.quantities import Bytes
 
 _DEFAULT_TMPFS = Bytes(256 << 20)
 _OF_THE_CONTAINER = ("/proc", "/sys", "/dev/init")  # folders that the container itself needs; /dev contains its devices and its init

@@ -16,25 +16,25 @@ from pathlib import Path
 
 from runtime import journal
 from runtime.builds import authorities
-from runtime.builds.allowance import Allowance
+from runtime.builds.budget import Budget
 from runtime.builds.dockerfile import work
 from runtime.builds.dockerfile.accounts import Account, Read
 from runtime.builds.dockerfile.mounts import Kind, Mount
 from runtime.builds.dockerfile.settings import command_line
 from runtime.builds.dockerfile.syntax import Instruction
 from runtime.builds.dockerfile.union import union
-from runtime.builds.packages import PackageCaches
+from runtime.builds.package_cache import PackageCaches
 from runtime.builds.sandbox import WORKSPACE, BuildContainers, run_within
 from runtime.config import NodeConfig
 from runtime.confined import removal
 from runtime.confined.session import Session
 from runtime.containers.spec import Bind, ContainerSpec, Limits, Purpose, Temporary, first_id_of
+from runtime.contract.quantities import Bytes
 from runtime.errors import BuildFailed, Cancelled, LaunchFailed
 from runtime.images.manifest import ImageConfig, Layer
 from runtime.images.scratch import remove_tree
 from runtime.images.store import Store
 from runtime.kernel import Kernel, MountFlag
-from runtime.quantities import Bytes
 
 CACHE_LIMIT = Bytes(4 << 30)  # of all cache mounts of a team
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -59,7 +59,7 @@ class Job:
     team: int
     limits: Limits
     workspace: Path
-    allowance: Allowance
+    budget: Budget
     arguments: Mapping[str, str]  # --build-arg
     secrets: Mapping[str, str]  # by id
     proxies: Mapping[str, str]  # this host's proxies: for RUN, never in the image or a key
@@ -131,7 +131,7 @@ class RunStep:
             stack.callback(self.containers.remove, spec.id)
             watch = _Watch(self._cached_bytes if caches else None, cancelled)
             try:
-                end = run_within(self.containers, spec, self.job.allowance, on_output=lambda _, line: _say(line, log), cancelled=watch)
+                end = run_within(self.containers, spec, self.job.budget, on_output=lambda _, line: _say(line, log), cancelled=watch)
             except LaunchFailed as failure:
                 if not any(call in failure.what for call in (*_OF_NAMES, *(_OF_MOUNTS if self.asked.mounts else ()))):
                     raise
@@ -146,7 +146,7 @@ class RunStep:
                     remove_tree(folder, team=self.job.team, as_written=True)
                 what = f"Dockerfile, line {of.line}: the team's cache mounts grew over {CACHE_LIMIT}."
                 raise BuildFailed(what, hint="Those of this step were emptied; keep less in them.")
-            if self.job.allowance.is_over():
+            if self.job.budget.is_over():
                 raise BuildFailed(f"Dockerfile, line {of.line}: `{_short(of)}` did not end in time and was stopped.")
             if end.code != 0:
                 raise BuildFailed(
@@ -301,7 +301,7 @@ class RunStep:
         with ExitStack() as stack:
             stack.enter_context(caches.using(job.team))
             if mount.locked:
-                left = max(job.allowance.left(), 1)
+                left = max(job.budget.left(), 1)
                 if not stack.enter_context(journal.lock(self.config.locks / f"mount-{job.team}-{name}", timeout=left)):
                     raise BuildFailed(f"Dockerfile, line {of.line}: another build held the cache mount {mount.id} all the time.")
             if not folder.exists():

@@ -17,9 +17,9 @@ from runtime.builds.builder import Builder, BuildRequest, BuiltImage
 from runtime.config import NodeConfig
 from runtime.containers.lifecycle import Containers
 from runtime.containers.spec import Limits
+from runtime.contract.quantities import Bytes, Millicores
 from runtime.images.store import Store
 from runtime.network.links import Network
-from runtime.quantities import Bytes, Millicores
 from tests.podman import short_folder
 from tests.ranges import free_range
 from tests.warm import seed

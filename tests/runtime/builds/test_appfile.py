@@ -8,13 +8,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from runtime.builds.appfile import AppFile, CronJob, Overlap, Process, Script, Sizes, Variable
-from runtime.builds.appfile_reading import read
-from runtime.builds.detect import Language, Source
+from runtime.builds.languages.detect import Language, Source
+from runtime.builds.manifest.load import read
 from runtime.builds.plan import plan
+from runtime.contract.health import CheckKind, HealthCheck
+from runtime.contract.manifest import AppFile, CronJob, Overlap, Process, Script, Sizes, Variable
+from runtime.contract.quantities import Bytes, Millicores
 from runtime.errors import BadSource
-from runtime.health import CheckKind, HealthCheck
-from runtime.quantities import Bytes, Millicores
 
 WHOLE = """
 [processes.web]

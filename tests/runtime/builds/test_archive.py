@@ -18,7 +18,7 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runtime.builds import archive as archives
+from runtime.builds.source import archive as archives
 from runtime.errors import BadArchive
 from runtime.trees.folder import Folder
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from runtime.containers.spec import ContainerSpec
+from runtime.contract.health import CheckKind, HealthCheck
 from runtime.errors import BadSource, BuildFailed
-from runtime.health import CheckKind, HealthCheck
 from tests.runtime.builds.conftest import LIMITS, Forge
 from tests.runtime.builds.test_dockerfile_reference import build
 

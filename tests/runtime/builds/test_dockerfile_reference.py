@@ -20,12 +20,12 @@ from pathlib import Path
 
 import pytest
 
-from runtime.builds.allowance import Allowance
-from runtime.builds.cache import StepCache
+from runtime.builds.budget import Budget
 from runtime.builds.dockerfile import build as dockerfile
 from runtime.builds.dockerfile.build import Made
 from runtime.builds.dockerfile.running import Job
-from runtime.builds.procfile import parse
+from runtime.builds.layer_cache import StepCache
+from runtime.builds.manifest.procfile import parse
 from runtime.confined.session import Confinement
 from runtime.containers.overlay import MountRoot
 from runtime.images.manifest import ImageConfig, parse_config
@@ -88,7 +88,7 @@ def build(forge: Forge, source: Path, *, team: int = 1, **more) -> Made:
         team=team,
         limits=LIMITS,
         workspace=workspace,
-        allowance=Allowance(120, print),
+        budget=Budget(120, print),
         arguments=more.get("arguments", {}),
         secrets=more.get("secrets", {}),
         proxies={},

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from runtime.builds.egress import check_registry
-from runtime.builds.foreign import ReferredImage, take_in
+from runtime.builds.import_image import ReferredImage, take_in
 from runtime.config import NodeConfig
+from runtime.contract.quantities import Bytes
 from runtime.errors import NotAllowed
 from runtime.images.store import Store
 from runtime.images.transfer import Access
 from runtime.network.policy import Destination, Egress, NetworkPolicy
-from runtime.quantities import Bytes
 
 NONE = NetworkPolicy(egress=Egress.NONE)
 

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from runtime.builds.foreign import PORT_LABEL, PushedImage, Taken, take_in
+from runtime.builds.import_image import PORT_LABEL, PushedImage, Taken, take_in
 from runtime.config import NodeConfig
+from runtime.contract.quantities import Bytes
 from runtime.errors import BadSource, ImageDamaged
 from runtime.images import manifest
 from runtime.images.digest import Digest
 from runtime.images.store import Store
-from runtime.quantities import Bytes
 
 PASSWD = "root:x:0:0::/:/bin/sh\nweb:x:1234:1235::/:/bin/sh\n"
 

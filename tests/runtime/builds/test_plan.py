@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from runtime.builds import appfile_reading
-from runtime.builds.code import read_source
-from runtime.builds.detect import Language, Source, wants_text
+from runtime.builds.languages.detect import Language, Source, wants_text
+from runtime.builds.manifest import load
 from runtime.builds.plan import BuildPlan, plan
+from runtime.builds.source.code import read_source
 from runtime.builds.steps import Install, Tool, step_key
 from runtime.errors import BadSource
 from runtime.images.digest import Digest
@@ -27,7 +27,7 @@ def planned(**files: str) -> BuildPlan:
 
 def source(files: dict[str, str]) -> Source:
     named = {name.replace("__", "/"): text for name, text in files.items()}
-    app_file = appfile_reading.read({name: text.encode() for name, text in named.items() if name in appfile_reading.NAMES})
+    app_file = load.read({name: text.encode() for name, text in named.items() if name in load.NAMES})
     return Source(files=frozenset(named), texts={name: text for name, text in named.items() if wants_text(name)}, app_file=app_file)
 
 

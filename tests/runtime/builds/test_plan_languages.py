@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from runtime.builds import jar, registries
-from runtime.builds.code import read_source
-from runtime.builds.detect import Language, Source, wants_text
+from runtime.builds import registry_settings
+from runtime.builds.languages import jar
+from runtime.builds.languages.detect import Language, Source, wants_text
 from runtime.builds.plan import BuildPlan, plan
+from runtime.builds.source.code import read_source
 from runtime.builds.steps import Tool
 from runtime.errors import BadSource, HostLacks
 from runtime.stacks.stack import DebianRuntime
@@ -269,10 +270,10 @@ def test_the_hosts_registries_reach_each_tool(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).write_text(text)
     home = {"HOME": str(tmp_path)}
-    assert registries.settings(Tool.GO, home) == {"GOPROXY": "https://go.example"}
-    assert registries.settings(Tool.GO, {**home, "GOPROXY": "off"}) == {"GOPROXY": "off"}
-    assert registries.settings(Tool.BUNDLER, home) == {"BUNDLE_MIRROR__ALL": "https://gems.example"}
-    assert registries.settings(Tool.COMPOSER, home) == {"COMPOSER_AUTH": '{"http-basic": {}}'}
+    assert registry_settings.settings(Tool.GO, home) == {"GOPROXY": "https://go.example"}
+    assert registry_settings.settings(Tool.GO, {**home, "GOPROXY": "off"}) == {"GOPROXY": "off"}
+    assert registry_settings.settings(Tool.BUNDLER, home) == {"BUNDLE_MIRROR__ALL": "https://gems.example"}
+    assert registry_settings.settings(Tool.COMPOSER, home) == {"COMPOSER_AUTH": '{"http-basic": {}}'}
     (tmp_path / ".config/composer/auth.json").write_text("{")
     with pytest.raises(HostLacks, match="cannot be read"):
-        registries.settings(Tool.COMPOSER, home)
+        registry_settings.settings(Tool.COMPOSER, home)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.builds import plan_pipenv, plan_poetry
-from runtime.builds.detect import Language
+from runtime.builds.languages import pipenv, poetry
+from runtime.builds.languages.detect import Language
 from runtime.builds.plan import BuildPlan
 from runtime.builds.steps import Tool
 from runtime.errors import BadSource
@@ -188,7 +188,7 @@ def test_steps_on_the_code_come_after_all_that_read_a_few_files() -> None:
     ],
 )
 def test_an_entry_of_pipenv_s_becomes_a_requirement(entry: dict[str, object], line: str) -> None:
-    install = plan_pipenv.of_lock(json.dumps({"default": {"x": entry}}), "venv", "/opt/venv")
+    install = pipenv.of_lock(json.dumps({"default": {"x": entry}}), "venv", "/opt/venv")
     ((_, text),) = install.texts
     assert text == f"{line}\n"
     assert ("--require-hashes" in install.command) is ("--hash" in line)
@@ -201,8 +201,8 @@ def test_a_lock_of_another_pipfile_is_noticed() -> None:
     content = {"_meta": {"sources": [{"name": "pypi"}], "requires": {}}, "default": {"x": "*"}, "develop": {}}
     digest = hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
     lock = json.dumps({"_meta": {"hash": {"sha256": digest}}})
-    assert not plan_pipenv.is_stale(pipfile, lock)
-    assert plan_pipenv.is_stale({**pipfile, "packages": {"x": ">=2"}}, lock)
+    assert not pipenv.is_stale(pipfile, lock)
+    assert pipenv.is_stale({**pipfile, "packages": {"x": ">=2"}}, lock)
 
 
 @pytest.mark.parametrize(
@@ -220,7 +220,7 @@ def test_a_lock_of_another_pipfile_is_noticed() -> None:
     ],
 )
 def test_poetry_s_constraints_are_ranges(constraint: str, holds: str, fails: str | None) -> None:
-    ranges = plan_poetry.python_ranges(constraint)
+    ranges = poetry.python_ranges(constraint)
     assert any(one.contains(holds) for one in ranges)
     assert fails is None or not any(one.contains(fails) for one in ranges)
 
@@ -228,7 +228,7 @@ def test_poetry_s_constraints_are_ranges(constraint: str, holds: str, fails: str
 @given(st.text(max_size=60))
 def test_any_text_as_poetry_s_constraint_is_a_range_or_a_mistake_with_a_remedy(text: str) -> None:
     try:
-        plan_poetry.python_ranges(text)
+        poetry.python_ranges(text)
     except BadSource as error:
         assert error.hint  # noqa: PT017  # either outcome is right
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.builds.allowance import FROZEN_MOST, Allowance
+from runtime.builds.budget import FROZEN_MOST, Budget
 from runtime.builds.pressure import BuildContainer, Freeze, Pressure, Thaw, decide, read
 from runtime.config import NodeConfig
 
@@ -50,15 +50,15 @@ def test_pressure_is_read_as_the_kernel_writes_it_and_without_psi_from_the_memor
 
 def test_time_stands_still_while_a_build_is_frozen_but_not_for_ever() -> None:
     now, said = [0.0], list[str]()
-    allowance = Allowance(60, said.append, clock=lambda: now[0])
+    budget = Budget(60, said.append, clock=lambda: now[0])
     now[0] = 10
-    allowance.freeze(True)
+    budget.freeze(True)
     now[0] = 500
-    assert allowance.left() == 50
-    allowance.freeze(False)
-    assert (allowance.left(), said[1]) == (50, "There is memory again: the build goes on after 490 s.")
-    allowance.freeze(True)
+    assert budget.left() == 50
+    budget.freeze(False)
+    assert (budget.left(), said[1]) == (50, "There is memory again: the build goes on after 490 s.")
+    budget.freeze(True)
     now[0] = 500 + FROZEN_MOST - 490 + 49
-    assert allowance.left() == 1
+    assert budget.left() == 1
     now[0] += 1
-    assert allowance.is_over()
+    assert budget.is_over()

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.builds.procfile import MOST_PROCESSES, parse
+from runtime.builds.manifest.procfile import MOST_PROCESSES, parse
 from runtime.errors import BadSource
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime import stopping
+from runtime import cancellation
 from runtime.config import NodeConfig
 from runtime.confined import probe, registry, removal, zygote
 from runtime.confined.session import Confinement, first_id_of
@@ -97,7 +97,7 @@ def test_a_call_ends_when_nobody_wants_it_any_more(confinement, tree):
 
     with confinement.session(TEAM) as helper:
         blocked, other = os.pipe()
-        with stopping.when(is_cancelled), pytest.raises(Cancelled):
+        with cancellation.when(is_cancelled), pytest.raises(Cancelled):
             helper.call(probe.wait_for, pipe=os.fdopen(blocked, "rb"))
         os.close(other)
         with pytest.raises(HelperFailed):

@@ -18,7 +18,7 @@ from runtime.containers.container import Exit
 from runtime.containers.lifecycle import Containers
 from runtime.containers.logs import ConsoleReader
 from runtime.containers.spec import ContainerSpec, Limits
-from runtime.quantities import Bytes, Millicores
+from runtime.contract.quantities import Bytes, Millicores
 from tests.runtime.containers.layers import make_layers
 
 LIMITS = Limits(cpu=Millicores(2000), memory=Bytes(128 * 2**20), processes=64, disk=Bytes(64 * 2**20))

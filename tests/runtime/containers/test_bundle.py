@@ -12,8 +12,8 @@ from runtime.containers.container import exit_of
 from runtime.containers.seccomp import rules
 from runtime.containers.sockets import parse
 from runtime.containers.spec import Bind, ContainerSpec, Limits, Purpose
+from runtime.contract.quantities import Bytes, Millicores
 from runtime.kernel import ALLOW
-from runtime.quantities import Bytes, Millicores
 
 SPEC = ContainerSpec(
     id="web-1",

@@ -18,8 +18,8 @@ from runtime.containers.cgroup_v2 import UnifiedCgroups
 from runtime.containers.container import Exit, Status
 from runtime.containers.lifecycle import Containers
 from runtime.containers.spec import ContainerSpec, Purpose, TeamLimits
+from runtime.contract.quantities import Bytes, Millicores
 from runtime.errors import KernelRefused
-from runtime.quantities import Bytes, Millicores
 from tests.runtime.containers.conftest import LIMITS, printed, settle
 
 Output = Callable[..., tuple[Exit, list[str]]]

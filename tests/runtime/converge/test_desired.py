@@ -3,8 +3,8 @@
 import pytest
 
 from runtime.containers.spec import Limits, TeamLimits
+from runtime.contract.quantities import Bytes, Millicores
 from runtime.converge.desired import DesiredApp, DesiredProcess
-from runtime.quantities import Bytes, Millicores
 
 TEAM = TeamLimits(cpu=Millicores(1000), memory=Bytes(2**30), processes=100)
 LIMITS = Limits(cpu=Millicores(1000), memory=Bytes(2**30), processes=100, disk=Bytes(2**30))

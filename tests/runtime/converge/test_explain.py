@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from runtime.containers.container import Exit
+from runtime.contract.health import CheckKind, HealthCheck
+from runtime.contract.quantities import Bytes
 from runtime.converge.explain import Answer, Seen, exited, not_ready
-from runtime.health import CheckKind, HealthCheck
-from runtime.quantities import Bytes
 
 SEEN = Seen(port=8000, health=HealthCheck(), listening=(), answer=Answer(trouble="was refused"), memory=Bytes(512 * 2**20), waited=60.2)
 END = Exit(code=3, signal=None, out_of_memory=False, at=0.0, memory=Bytes(512 * 2**20))

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from runtime.contract.health import CheckKind, HealthCheck
 from runtime.converge import pulses, record
 from runtime.converge.actions import Bury, TakeBack, TakeOut
 from runtime.converge.observed import WEB, Marks, Place, Pulse
@@ -15,7 +16,6 @@ from runtime.converge.plan import plan
 from runtime.converge.record import Record
 from runtime.converge.report import State, report
 from runtime.converge.strategy import Kind, Step, Strategy
-from runtime.health import CheckKind, HealthCheck
 from tests.runtime.converge.test_plan import live
 from tests.runtime.converge.world import Killed, World
 

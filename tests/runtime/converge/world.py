@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from runtime.containers.spec import Limits, TeamLimits
+from runtime.contract.health import HealthCheck
+from runtime.contract.quantities import Bytes, Millicores
 from runtime.converge.actions import Action, Bury, Freeze, Launch, MakeReady, RemoveRoutes, Retire, SetLimits, SetRoutes, Thaw
 from runtime.converge.desired import DesiredApp, DesiredProcess, DesiredRelease, Sleep
 from runtime.converge.evidence import Traffic
@@ -13,8 +15,6 @@ from runtime.converge.observed import WEB, Group, ObservedApp, ObservedInstance,
 from runtime.converge.plan import OutcomeState, Plan, plan
 from runtime.converge.record import Record
 from runtime.converge.strategy import Strategy
-from runtime.health import HealthCheck
-from runtime.quantities import Bytes, Millicores
 from runtime.router.table import AppRoutes, AppSituation, PathRoute
 
 SMALL = Limits(cpu=Millicores(100), memory=Bytes(64 * 2**20), processes=32, disk=Bytes(64 * 2**20))

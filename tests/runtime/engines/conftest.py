@@ -18,12 +18,12 @@ import pytest
 from runtime import process
 from runtime.config import NodeConfig
 from runtime.containers.spec import Limits, TeamLimits
+from runtime.contract.quantities import Bytes, Millicores
 from runtime.converge.desired import DesiredApp, DesiredProcess, DesiredRelease
 from runtime.converge.plan import OutcomeState
 from runtime.engines.node import Look, NodeEngine
 from runtime.images.manifest import ImageConfig
 from runtime.images.store import Image
-from runtime.quantities import Bytes, Millicores
 from tests.ranges import free_range
 from tests.runtime.containers.conftest import layers, place
 

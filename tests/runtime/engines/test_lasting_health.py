@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import httpx
 
+from runtime.contract.health import HealthCheck
 from runtime.converge.observed import Pulse
 from runtime.converge.plan import OutcomeState
-from runtime.health import HealthCheck
 from runtime.router.table import PathRoute
 from tests.runtime.engines.conftest import release, release_with
 

@@ -14,10 +14,10 @@ import pytest
 
 from runtime.containers.container import Status
 from runtime.containers.spec import TeamLimits
+from runtime.contract.quantities import Bytes, Millicores
 from runtime.converge.observed import Phase
 from runtime.converge.plan import OutcomeState
 from runtime.errors import LaunchFailed
-from runtime.quantities import Bytes, Millicores
 from runtime.router.table import AppRoutes, AppSituation, Canary, Endpoint, PathRoute
 from tests.runtime.engines.conftest import SMALL, release
 

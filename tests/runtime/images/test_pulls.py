@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime import stopping
+from runtime import cancellation
 from runtime.config import NodeConfig, from_environment
 from runtime.errors import BuildFailed, Cancelled, HostLacks, ImageDamaged, NotAllowed, TransferFailed, Unreachable
 from runtime.images.pulls import FRESH, Pulls, allowed
@@ -144,7 +144,7 @@ class Shelf:
 
     def find(self, name: str, *, seconds: float = 60, cancelled: Callable[[], bool] = lambda: False) -> str:
         pulls = Pulls(self.config, self.store, now=lambda: self.now)
-        with self.store.lease(), stopping.when(cancelled):
+        with self.store.lease(), cancellation.when(cancelled):
             return pulls.find(name, self.said.append, deadline=time.monotonic() + seconds)
 
 

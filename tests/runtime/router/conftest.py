@@ -17,7 +17,7 @@ import pytest
 
 from runtime import process
 from runtime.config import NodeConfig
-from runtime.router.codes import EXPLAINED, Code
+from runtime.contract.error_codes import EXPLAINED, Code
 from runtime.router.control import Router
 from runtime.router.runtime_api import RouterDown
 from runtime.router.table import AppRoutes, AppSituation, Endpoint

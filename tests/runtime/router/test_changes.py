@@ -18,8 +18,8 @@ from pathlib import Path
 
 import pytest
 
+from runtime.contract.error_codes import Code
 from runtime.errors import RouterRefused
-from runtime.router.codes import Code
 from runtime.router.control import _UNDER_WAY, Router
 from runtime.router.delta import live_servers
 from runtime.router.ledger import SLOTS_AT_FIRST, Ledger

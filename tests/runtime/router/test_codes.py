@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from runtime.router.codes import EXPLAINED, Code, as_json, code_of, manual
-from runtime.router.notices import MEMORY_EXCEEDED, NETWORK_LIMITED, NOTED
+from runtime.contract.error_codes import EXPLAINED, Code, as_json, code_of, manual
+from runtime.contract.notices import MEMORY_EXCEEDED, NETWORK_LIMITED, NOTED
 from tests.architecture.tree import ROOT
 
 

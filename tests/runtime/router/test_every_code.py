@@ -10,7 +10,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from runtime.router.codes import EXPLAINED, Code
+from runtime.contract.error_codes import EXPLAINED, Code
 from runtime.router.policy import BasicAuth, Limits, Policy
 from runtime.router.table import AppSituation, Endpoint
 from tests.runtime.router.conftest import Crowd, RouterUnderTest, check_page, router_of_its_own, wait_for

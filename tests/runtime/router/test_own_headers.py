@@ -8,7 +8,7 @@ from ipaddress import IPv4Network
 
 import pytest
 
-from runtime.router.codes import Code
+from runtime.contract.error_codes import Code
 from runtime.router.headers import OWN_PREFIX, REMOVED
 from runtime.router.policy import BasicAuth, Credential, Policy, credential_digest
 from runtime.router.table import Canary

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from runtime.router.codes import Code
+from runtime.contract.error_codes import Code
 from runtime.router.policy import BasicAuth, Policy
 from runtime.router.table import AppSituation, PathRoute
 from tests.runtime.router.conftest import RouterUnderTest, check_page, end, router_of_its_own, wait_for

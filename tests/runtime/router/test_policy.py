@@ -17,9 +17,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runtime.contract.error_codes import Code
 from runtime.errors import RouterRefused
 from runtime.router import haproxy
-from runtime.router.codes import Code
 from runtime.router.delta import live_servers
 from runtime.router.document import from_document, to_document
 from runtime.router.pages import custom_parts

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from runtime.router.codes import Code
+from runtime.contract.error_codes import Code
 from tests.runtime.router.conftest import RouterUnderTest, router_of_its_own, routes_to
 from tests.runtime.router.recorder import Recorder, exchange, http2_request, http2_status
 

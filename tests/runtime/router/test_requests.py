@@ -9,8 +9,8 @@ import time
 import httpx
 import pytest
 
+from runtime.contract.error_codes import EXPLAINED, Code
 from runtime.router import pages
-from runtime.router.codes import EXPLAINED, Code
 from runtime.router.table import AppSituation, Endpoint
 from tests.runtime.router.conftest import UPGRADE, RouterUnderTest, check_page, end, free_port, routes_to
 

@@ -17,11 +17,11 @@ from types import SimpleNamespace
 import httpx
 import pytest
 
+from runtime.contract.error_codes import Code
 from runtime.errors import CertificateRefused, RouterRefused
 from runtime.router.acme import Authority
 from runtime.router.certificate import Certificate, check, self_signed
 from runtime.router.certificates import Certificates, known_roots
-from runtime.router.codes import Code
 from runtime.router.policy import Policy
 from runtime.router.table import AppSituation
 from tests.runtime.router.authority import TestAuthority, pebble

@@ -18,8 +18,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from runtime.contract.error_codes import Code
 from runtime.errors import LaunchFailed
-from runtime.router.codes import Code
 from runtime.router.delta import live_servers
 from runtime.router.ledger import Ledger
 from runtime.router.policy import BasicAuth, Policy

@@ -18,7 +18,7 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime import stopping
+from runtime import cancellation
 from runtime.errors import Cancelled
 from runtime.trees.plain import Packing, Plain, PlainDamaged, sniff
 
@@ -179,5 +179,5 @@ def test_384_mib_pass_a_process_with_256_mib(packing: Packing) -> None:
 
 def test_reading_ends_when_nobody_wants_it() -> None:
     plain = Plain(io.BytesIO(gzip.compress(b"") * 100_000))
-    with stopping.when(lambda: True), pytest.raises(Cancelled):
+    with cancellation.when(lambda: True), pytest.raises(Cancelled):
         plain.read(1)

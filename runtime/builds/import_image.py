@@ -12,13 +12,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from runtime.builds import procfile
 from runtime.builds.dockerfile.accounts import account
 from runtime.builds.dockerfile.build import USER_LABEL, WEB_LABEL
 from runtime.builds.dockerfile.running import reader
 from runtime.builds.egress import check_registry
+from runtime.builds.manifest import procfile
 from runtime.config import NodeConfig
 from runtime.confined.session import Confinement
+from runtime.contract.quantities import Bytes
 from runtime.errors import BadSource, ImageDamaged, TransferFailed
 from runtime.images import manifest
 from runtime.images.adoption import Adopted, adopt
@@ -31,7 +32,6 @@ from runtime.images.scratch import scratch
 from runtime.images.store import Store
 from runtime.images.transfer import Access, Transfer
 from runtime.network.policy import NetworkPolicy
-from runtime.quantities import Bytes
 
 PORT_LABEL = "slipway.port"  # the only port that the image declares with EXPOSE
 _PROCESSES_LABEL = "slipway.processes"  # of an image that some Slipway built: JSON, process type to shell line

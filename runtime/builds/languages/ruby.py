@@ -6,7 +6,7 @@ import re
 
 import nodesemver
 
-from runtime.builds.detect import Source
+from runtime.builds.languages.detect import Source
 from runtime.builds.steps import Install, Tool
 from runtime.errors import BadSource
 from runtime.stacks.languages import RUBY, RUBY_TOOLCHAIN

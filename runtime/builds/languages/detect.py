@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from runtime.builds.appfile import TOML, AppFile, Static
-from runtime.builds.jar import attribute, is_program_place
+from runtime.builds.languages.jar import attribute, is_program_place
+from runtime.contract.manifest import TOML, AppFile, Static
 from runtime.errors import BadSource
 
 

@@ -17,8 +17,8 @@ import zlib
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-from runtime import stopping
-from runtime.builds.decompress import Plain, plain, too_large
+from runtime import cancellation
+from runtime.builds.source.decompress import Plain, plain, too_large
 from runtime.confined.registry import confined
 from runtime.errors import BadArchive
 from runtime.trees.folder import Folder
@@ -144,7 +144,7 @@ class _Tree:
     _folder_modes: dict[str, int] = field(default_factory=dict)
 
     def count(self) -> None:
-        stopping.check()
+        cancellation.check()
         self._entries += 1
         if self._entries > self.max_entries:
             raise BadArchive(

@@ -21,7 +21,7 @@ from urllib.parse import unquote, urlsplit
 
 from uv import find_uv_bin
 
-from runtime.builds import authorities, registries
+from runtime.builds import authorities, registry_settings
 from runtime.builds.steps import Tool
 from runtime.config import package_environment
 from runtime.containers.spec import Bind
@@ -110,11 +110,11 @@ def _for(tool: Tool, host: Mapping[str, str], workspace: Path) -> Surroundings:
         return _for_uv(host)
     if tool in (Tool.NPM, Tool.PNPM, Tool.YARN):
         return _for_npm(host, workspace)
-    settings = registries.settings(tool, host)
+    settings = registry_settings.settings(tool, host)
     return Surroundings(
-        environment={**settings, **registries.WAYS.get(tool, {})},
+        environment={**settings, **registry_settings.WAYS.get(tool, {})},
         binds=(),
-        identity={"settings": _hash(settings), "ways": str(registries.REVISION)},
+        identity={"settings": _hash(settings), "ways": str(registry_settings.REVISION)},
     )
 
 

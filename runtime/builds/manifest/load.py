@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from runtime.builds import appfile_json, appfile_toml
-from runtime.builds.appfile import JSON, LARGEST, TOML, AppFile
+from runtime.builds.manifest import app_json, toml
+from runtime.contract.manifest import JSON, LARGEST, TOML, AppFile
+from runtime.contract.quantities import Bytes
 from runtime.errors import BadSource
-from runtime.quantities import Bytes
 
-_READERS = {TOML: appfile_toml.read, JSON: appfile_json.read}  # the first that exists has precedence
+_READERS = {TOML: toml.read, JSON: app_json.read}  # the first that exists has precedence
 NAMES = tuple(_READERS)
 
 

@@ -18,9 +18,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from runtime.builds.cutting import CUT_TO, cut
+from runtime.builds.package_cache_size import CUT_TO, cut
+from runtime.builds.package_sources import Surroundings
 from runtime.builds.steps import Tool
-from runtime.builds.surroundings import Surroundings
 from runtime.config import NodeConfig
 from runtime.confined import removal
 from runtime.confined.session import Confinement

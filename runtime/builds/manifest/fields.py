@@ -15,10 +15,10 @@ from typing import TypeVar
 
 from cronsim import CronSim, CronSimError
 
-from runtime.builds.appfile import Sizes
-from runtime.builds.procfile import LONGEST_COMMAND
+from runtime.builds.manifest.procfile import LONGEST_COMMAND
+from runtime.contract.manifest import Sizes
+from runtime.contract.quantities import Bytes, Millicores
 from runtime.errors import BadSource
-from runtime.quantities import Bytes, Millicores
 
 NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")

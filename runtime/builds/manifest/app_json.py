@@ -13,12 +13,12 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from runtime.builds.appfile import HOUR, JSON, AppFile, CronJob, Overlap, Process, Script, Sizes, Variable
-from runtime.builds.appfile_fields import LONGEST_VALUE, Table
-from runtime.builds.appfile_toml import MOST_CRONS, MOST_VARIABLES, SECRET_DIGITS
+from runtime.builds.manifest.fields import LONGEST_VALUE, Table
+from runtime.builds.manifest.toml import MOST_CRONS, MOST_VARIABLES, SECRET_DIGITS
+from runtime.contract.health import CheckKind, HealthCheck
+from runtime.contract.manifest import HOUR, JSON, AppFile, CronJob, Overlap, Process, Script, Sizes, Variable
+from runtime.contract.quantities import Bytes, Millicores
 from runtime.errors import BadSource
-from runtime.health import CheckKind, HealthCheck
-from runtime.quantities import Bytes, Millicores
 
 _SILENT = ("$schema", "name", "description", "keywords", "repository", "website", "logo", "success_url", "stack")
 _READ = ("formation", "env", "scripts", "healthchecks", "cron")

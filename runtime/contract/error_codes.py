@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from enum import StrEnum
 
-from runtime.router.notices import NOTED, Explanation
+from runtime.contract.notices import NOTED, Explanation
 
 
 class Code(StrEnum):
@@ -354,5 +354,5 @@ in the header `X-Slipway-Code`, and in the access log. The request's id stands b
 the request, H80 and up about the platform, R14 and R15 about an instance. The portal has a page for each, `/codes/H12`, which error pages link
 to and which is read without signing in.
 
-This page is written by `python -m runtime.router > docs/codes.md` from `runtime/router/codes.py`; a test compares them.
+This page is written by `python -m runtime.router > docs/codes.md` from `runtime/contract/error_codes.py`; a test compares them.
 """

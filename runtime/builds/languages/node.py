@@ -10,9 +10,9 @@ from typing import Any
 
 import nodesemver
 
-from runtime.builds import node_installer
-from runtime.builds.detect import Source
-from runtime.builds.node_installer import Installer
+from runtime.builds.languages import node_package_manager
+from runtime.builds.languages.detect import Source
+from runtime.builds.languages.node_package_manager import Installer
 from runtime.builds.steps import Install, Tool
 from runtime.errors import BadSource
 from runtime.stacks.definition import GIT, NODE_DEFAULT, NODE_MAJORS, NODE_NEWEST, node
@@ -53,7 +53,7 @@ def runtime(source: Source, versions: Callable[[], list[str]]) -> tuple[NodeRunt
 
 
 def installer(source: Source) -> Installer:
-    return node_installer.choose(source, package(source))
+    return node_package_manager.choose(source, package(source))
 
 
 def installs(source: Source, by: Installer) -> tuple[Install, ...]:
@@ -122,7 +122,7 @@ def notes(source: Source, by: Installer) -> tuple[str, ...]:
     if "package.json" not in source.files:
         return ()
     said = []
-    unread = node_installer.unread(source, by)
+    unread = node_package_manager.unread(source, by)
     if not by.lock and unread:
         said.append(f"Warning: {' and '.join(unread)} is not read; {by.tool} chooses versions itself. Commit its own lock file.")
     elif not by.lock:
@@ -199,7 +199,7 @@ def _has_development(source: Source) -> bool:
 
 def _wish(source: Source) -> tuple[str, str]:
     """Return (a semver range or "", the place that specifies it)."""
-    if wish := node_installer.engine(package(source), "node"):
+    if wish := node_package_manager.engine(package(source), "node"):
         return wish, "engines.node in package.json"
     for file in (".node-version", ".nvmrc"):
         if line := source.texts.get(file, "").strip():

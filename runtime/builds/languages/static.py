@@ -8,11 +8,11 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from runtime.builds import plan_node
-from runtime.builds.appfile import Static
-from runtime.builds.detect import STATIC_FOLDERS, Source
-from runtime.builds.node_installer import Installer
+from runtime.builds.languages import node
+from runtime.builds.languages.detect import STATIC_FOLDERS, Source
+from runtime.builds.languages.node_package_manager import Installer
 from runtime.builds.steps import Install, Tool
+from runtime.contract.manifest import Static
 from runtime.errors import BadSource
 
 SITE = "srv/site"  # the folder for a build's result, from which the image takes it
@@ -54,7 +54,7 @@ def made_by_node(source: Source, by: Installer, asked: Static) -> tuple[Install,
 
     Only SITE remains of that stage, so nothing has to be removed from it.
     """
-    *before, build = plan_node.installs(source, by)
+    *before, build = node.installs(source, by)
     looked = asked.folder or " ".join(_MADE)
     find = f'for folder in {looked}; do if [ -f "$folder/index.html" ]; then break; fi; folder=; done'
     missing = (

@@ -9,12 +9,13 @@ import os
 import stat
 from dataclasses import dataclass
 
-from runtime.builds import appfile_reading, jar
-from runtime.builds.appfile import LARGEST
-from runtime.builds.detect import ALWAYS_READ, wants_text
+from runtime.builds.languages import jar
+from runtime.builds.languages.detect import ALWAYS_READ, wants_text
+from runtime.builds.manifest import load
 from runtime.confined.registry import confined
+from runtime.contract.manifest import LARGEST
+from runtime.contract.quantities import Bytes
 from runtime.errors import BadSource, BuildFailed
-from runtime.quantities import Bytes
 from runtime.trees.copying import copy_tree
 from runtime.trees.folder import Folder, LinksInCircle
 from runtime.trees.walk import walk
@@ -41,7 +42,7 @@ def read_app_files(tree: Folder) -> dict[str, bytes]:
     Of a file that is too large, return enough to show that.
     """
     found: dict[str, bytes] = {}
-    for name in appfile_reading.NAMES:
+    for name in load.NAMES:
         if (place := file_at(tree, name)) is not None:
             found[name] = tree.read(place, LARGEST + 1)
     return found

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import tomllib
 
-from runtime.builds.appfile import HOUR, MINUTE, TOML, AppFile, Building, CronJob, Overlap, Process, Script, Sizes, Static, Variable
-from runtime.builds.appfile_fields import LONGEST_VALUE, Table
-from runtime.builds.detect import BUILDERS, DOCKERFILE
+from runtime.builds.languages.detect import BUILDERS, DOCKERFILE
+from runtime.builds.manifest.fields import LONGEST_VALUE, Table
+from runtime.contract.health import CheckKind, HealthCheck
+from runtime.contract.manifest import HOUR, MINUTE, TOML, AppFile, Building, CronJob, Overlap, Process, Script, Sizes, Static, Variable
 from runtime.errors import BadSource
-from runtime.health import CheckKind, HealthCheck
 
 MOST_CRONS = 50
 MOST_VARIABLES = 200

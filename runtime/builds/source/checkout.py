@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from runtime.builds import appfile_reading, archive, code
-from runtime.builds.appfile import AppFile
-from runtime.builds.detect import Source
+from runtime.builds.languages.detect import Source
+from runtime.builds.manifest import load
+from runtime.builds.source import archive, code
 from runtime.confined.session import Session
+from runtime.contract.manifest import AppFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class Checkout:
     def app_file(self) -> AppFile:
         """Read slipway.toml or app.json. BadSource names the fault."""
         with self.helper.tree(self.path) as tree:
-            return appfile_reading.read(self.helper.call(code.read_app_files, tree=tree))
+            return load.read(self.helper.call(code.read_app_files, tree=tree))
 
     def source(self, app_file: AppFile) -> Source:
         """List the files, with the texts that determine how to build them."""

@@ -6,8 +6,8 @@ import re
 import shlex
 from collections.abc import Mapping
 
-from runtime.builds.detect import JAVA_SOURCES, Source
-from runtime.builds.jar import attribute, is_program_place
+from runtime.builds.languages.detect import JAVA_SOURCES, Source
+from runtime.builds.languages.jar import attribute, is_program_place
 from runtime.builds.steps import Install, Tool
 from runtime.errors import BadSource
 from runtime.stacks.languages import JAVA, JAVA_TOOLCHAIN

@@ -9,7 +9,7 @@ import posixpath
 import re
 from collections.abc import Mapping
 
-from runtime.builds.detect import Source
+from runtime.builds.languages.detect import Source
 from runtime.builds.steps import Install, Tool
 from runtime.containers.words import words
 from runtime.errors import BadSource

@@ -11,8 +11,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from runtime.health import HealthCheck
-from runtime.quantities import Bytes, Millicores
+from runtime.contract.health import HealthCheck
+from runtime.contract.quantities import Bytes, Millicores
 
 TOML, JSON = "slipway.toml", "app.json"
 LARGEST = 64 * 2**10  # bytes; far more than a manifest written by hand

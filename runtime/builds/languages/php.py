@@ -9,7 +9,7 @@ from typing import Any
 
 import nodesemver
 
-from runtime.builds.detect import Source
+from runtime.builds.languages.detect import Source
 from runtime.builds.steps import Install, Tool
 from runtime.errors import BadSource
 from runtime.stacks.languages import PHP_VERSIONS, php, php_toolchain

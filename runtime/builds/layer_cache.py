@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from runtime import journal, stopping
-from runtime.builds.allowance import Allowance
+from runtime import cancellation, journal
+from runtime.builds.budget import Budget
 from runtime.config import NodeConfig
 from runtime.errors import BuildFailed
 from runtime.images.digest import Digest
@@ -53,7 +53,7 @@ class StepCache:
         journal.write_json(self._folder / f"{key}.json", {"diff_id": layer.diff_id, "step": install.name, "reads": install.reads()})
 
     @contextmanager
-    def turn(self, key: str, allowance: Allowance) -> Iterator[None]:
+    def turn(self, key: str, budget: Budget) -> Iterator[None]:
         """Hold the lock of a key, so that the next build finds the layer that the first has made.
 
         BuildFailed: the build was cancelled, or its time is over, while it waited.
@@ -64,6 +64,6 @@ class StepCache:
                 if held:
                     yield
                     return
-            stopping.check()
-            if allowance.is_over():
+            cancellation.check()
+            if budget.is_over():
                 raise BuildFailed("The build ran out of time while another build made the same dependencies.", hint="Deploy again.")

@@ -9,21 +9,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from runtime.builds import code
-from runtime.builds.cache import StepCache
-from runtime.builds.packages import Lent, PackageCaches, keeps
+from runtime.builds.layer_cache import StepCache
+from runtime.builds.package_cache import Lent, PackageCaches, keeps
+from runtime.builds.package_sources import Surroundings, surroundings
 from runtime.builds.sandbox import Order, run_install
+from runtime.builds.source import code
 from runtime.builds.steps import Install, step_key
-from runtime.builds.surroundings import Surroundings, surroundings
 from runtime.confined.session import Session
 from runtime.containers.lifecycle import Containers
 from runtime.containers.spec import TeamLimits, first_id_of
+from runtime.contract.quantities import Bytes
 from runtime.errors import CacheTooLarge
 from runtime.images.digest import Digest, chain_id
 from runtime.images.manifest import Layer
 from runtime.images.store import Store
 from runtime.kernel import Kernel, MountFlag
-from runtime.quantities import Bytes
 
 _QUIET = MountFlag.READ_ONLY | MountFlag.NO_SETUID | MountFlag.NO_DEVICES
 
@@ -59,7 +59,7 @@ class Workshop:
         key = step_key(install, parent, contents, around.identity)
         own_key = step_key(install, parent, contents, around.identity, team=self.order.team)
         keys = (own_key,) if install.reads_all else (key, own_key)
-        with self.cache.turn(keys[0], self.order.allowance):
+        with self.cache.turn(keys[0], self.order.budget):
             if layer := next((found for one in keys if (found := self.cache.find(one))), None):
                 self.told[layer.diff_id] = install.describe()
                 self.log(f"{install.name}: cached, reused layer {layer.digest.short} (same {install.reads()}), {Bytes(layer.size)}")

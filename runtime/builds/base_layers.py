@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from runtime.builds.figures import seconds, sizes
+from runtime.builds.log_figures import seconds, sizes
 from runtime.builds.plan import BuildPlan
 from runtime.config import NodeConfig
 from runtime.images.manifest import Layer

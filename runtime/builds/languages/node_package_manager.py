@@ -14,7 +14,7 @@ from typing import Any
 
 import nodesemver
 
-from runtime.builds.detect import Source
+from runtime.builds.languages.detect import Source
 from runtime.builds.steps import Tool
 from runtime.errors import BadSource
 from runtime.stacks import package_manager as offered

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 
+from runtime.contract.quantities import Bytes
 from runtime.images.manifest import Layer
-from runtime.quantities import Bytes
 
 
 def sizes(layers: Iterable[Layer]) -> str:

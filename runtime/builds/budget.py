@@ -11,7 +11,7 @@ from collections.abc import Callable
 FROZEN_MOST = 1800.0  # seconds in total that do not count
 
 
-class Allowance:
+class Budget:
     """The time that a build has left, from the creation of this object.
 
     Events are written with `log`.

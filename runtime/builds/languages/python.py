@@ -10,8 +10,8 @@ from typing import Any
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-from runtime.builds import plan_pipenv, plan_poetry
-from runtime.builds.detect import PYTHON_FILES, PYTHON_LOCKS, Source
+from runtime.builds.languages import pipenv, poetry
+from runtime.builds.languages.detect import PYTHON_FILES, PYTHON_LOCKS, Source
 from runtime.builds.steps import Install, Tool
 from runtime.errors import BadSource
 from runtime.stacks.definition import GIT, PYTHON, PYTHON_DEFAULT
@@ -52,16 +52,16 @@ def installs(source: Source, runtime: DebianRuntime) -> tuple[Install, ...]:
         case "uv.lock":
             return _of_lock(source, venv)
         case "poetry.lock":
-            first = plan_poetry.of_lock(_toml(source, "poetry.lock"), python, venv, VENV)
+            first = poetry.of_lock(_toml(source, "poetry.lock"), python, venv, VENV)
             return (first, *_project(source, editable))
         case "Pipfile.lock":
-            return (plan_pipenv.of_lock(source.texts.get("Pipfile.lock", ""), venv, VENV),)
+            return (pipenv.of_lock(source.texts.get("Pipfile.lock", ""), venv, VENV),)
         case "requirements.txt":
             return (_of_requirements(source, venv),)
         case "Pipfile":
-            return (plan_pipenv.without_lock(_toml(source, "Pipfile"), venv, VENV),)
+            return (pipenv.without_lock(_toml(source, "Pipfile"), venv, VENV),)
         case "pyproject.toml" if _is_poetrys(source):
-            first = plan_poetry.without_lock(source.texts.get("pyproject.toml", ""), python, venv, VENV)
+            first = poetry.without_lock(source.texts.get("pyproject.toml", ""), python, venv, VENV)
             return (first, *_project(source, editable))
         case "pyproject.toml":
             return (_of_pyproject(source, venv), *_project(source, editable))
@@ -136,7 +136,7 @@ def notes(source: Source) -> tuple[str, ...]:
     if unread := [name for name in (*PYTHON_LOCKS, "requirements.txt") if name in source.files and name != file and file]:
         said.append(f"Note: {file} decides; {' and '.join(unread)} is not read.")
     pipfile = _toml(source, "Pipfile") if file == "Pipfile.lock" and "Pipfile" in source.files else {}
-    if pipfile and plan_pipenv.is_stale(pipfile, source.texts.get("Pipfile.lock", "")):
+    if pipfile and pipenv.is_stale(pipfile, source.texts.get("Pipfile.lock", "")):
         said.append("Warning: Pipfile.lock was made from another Pipfile than this one, and decides. `pipenv lock` makes it anew.")
     lock = {"Pipfile": "Pipfile.lock", "pyproject.toml": "poetry.lock" if _is_poetrys(source) else "uv.lock"}.get(file)
     if lock:
@@ -156,7 +156,7 @@ def _wish(source: Source, offered: Mapping[str, DebianRuntime]) -> tuple[str, st
         raise BadSource(
             f"{file} reads {line!r}, which is no Python version.", hint=f"Write {PYTHON_DEFAULT} or python-{PYTHON_DEFAULT} there."
         )
-    if "Pipfile" in source.files and (found := plan_pipenv.python_wish(_toml(source, "Pipfile"))):
+    if "Pipfile" in source.files and (found := pipenv.python_wish(_toml(source, "Pipfile"))):
         return ".".join(found[:_LONGEST_WISH].split(".")[:2]), "[requires] in the Pipfile"
     ranges, required, where = _ranges(source)
     for version in sorted(offered, key=lambda version: (version == PYTHON_DEFAULT, _parts(version)), reverse=True):
@@ -175,7 +175,7 @@ def _ranges(source: Source) -> tuple[tuple[SpecifierSet, ...], str, str]:
     if len(required) > _LONGEST_WISH:
         raise BadSource(f"{where} in pyproject.toml is longer than any range of versions.", hint='Write ">=3.11".')
     if poetrys:
-        return plan_poetry.python_ranges(poetrys), required, where
+        return poetry.python_ranges(poetrys), required, where
     try:
         return (SpecifierSet(required),), required, where
     except InvalidSpecifier:

@@ -1,0 +1,1 @@
+"""Parsing of an app's manifest (`slipway.toml`, `app.json`) and Procfile. Pure."""
