@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from runtime.containers.logs import ConsoleReader
-from runtime.engines import logs
+from runtime.logs import logfile
 
 if __name__ == "__main__":
     os.nice(int(sys.argv[2]))
@@ -14,6 +14,6 @@ if __name__ == "__main__":
     with Path(sys.argv[1]).with_name("bench.log").open("w") as carried:
         while True:
             for line in reader.lines():
-                carried.write(logs.line(line.at, "web", line.stream, line.text))
+                carried.write(logfile.line(line.at, "web", line.stream, line.text))
             carried.flush()
             time.sleep(0.05)

@@ -1,4 +1,4 @@
-"""How an instance is asked whether it is well, as a value. Pure; asking is `runtime.converge.readiness`'."""
+"""How an instance is asked whether it is well, as a value. Pure; asking is `runtime.converge.probe_network`'."""
 
 from __future__ import annotations
 

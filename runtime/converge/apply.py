@@ -15,7 +15,7 @@ from typing import Protocol, TypeVar
 
 from runtime.containers.container import Container
 from runtime.containers.spec import ContainerSpec, Limits, TeamLimits
-from runtime.converge import instance, record
+from runtime.converge import app_state, container_spec
 from runtime.converge.actions import (
     Action,
     Bury,
@@ -30,9 +30,9 @@ from runtime.converge.actions import (
     TakeOut,
     Thaw,
 )
+from runtime.converge.app_state import Record
 from runtime.converge.desired import DesiredApp
 from runtime.converge.observed import limits_text
-from runtime.converge.record import Record
 from runtime.errors import RuntimeFailure
 from runtime.images.store import Image
 from runtime.router.table import AppRoutes
@@ -82,17 +82,17 @@ class Applier:
 
     def apply(self, desired: DesiredApp, actions: Iterable[Action], path: Path, *, present: Collection[str]) -> None:
         """Do all of `actions` for one app, whose record is at `path` and whose instances are `present`; the caller holds the app's lock."""
-        known = record.load(path).of(present)
+        known = app_state.load(path).of(present)
         for kind, alike in groupby(actions, key=_kind):
             batch = list(alike)
             noted = known
             for action in batch:
                 noted = noted.noting(action)
             if noted != known:
-                record.save(path, noted)
+                app_state.save(path, noted)
             known = self._do(kind, desired, batch, noted)
             if known != noted:
-                record.save(path, known)
+                app_state.save(path, known)
 
     def _do(self, kind: str, desired: DesiredApp, batch: list[Action], known: Record) -> Record:
         if kind == "start":
@@ -127,7 +127,7 @@ class Applier:
 
     def _start(self, desired: DesiredApp, launches: list[Launch | MakeReady], known: Record) -> Record:
         self.containers.set_team_limits(desired.team, desired.team_limits)
-        named = [(launch, instance.new_name(desired.app, launch.place.process, self.new_suffix())) for launch in launches]
+        named = [(launch, container_spec.new_name(desired.app, launch.place.process, self.new_suffix())) for launch in launches]
         for (launch, fresh), trouble in zip(named, _side_by_side(lambda one: self._launch(desired, *one), named), strict=True):
             if trouble:  # ours, not the release's, so it is tried again like a lost one
                 reason = f"It could not be started: {trouble}"
@@ -138,7 +138,7 @@ class Applier:
         """Start one instance; the reason if that fails, which is an event like a crash and not the end of the others."""
         try:
             image = self.images.image(launch.release.image)
-            spec = instance.spec_for(
+            spec = container_spec.spec_for(
                 desired, launch.release, image, id=fresh, place=launch.place, command=launch.process.command, limits=launch.process.limits
             )
             if isinstance(launch, Launch):

@@ -10,13 +10,13 @@ from typing import Protocol
 
 from runtime.containers.container import Container, Status, Usage
 from runtime.contract.health import CheckKind, HealthCheck
-from runtime.converge import explain, instance
-from runtime.converge.asking import Asker
+from runtime.converge import container_spec, explain
+from runtime.converge.app_state import Record
+from runtime.converge.canary_analysis import Traffic
 from runtime.converge.desired import DesiredApp, DesiredRelease
-from runtime.converge.evidence import Traffic
 from runtime.converge.observed import Group, Marks, ObservedApp, ObservedInstance, Phase, Place, Pulse
-from runtime.converge.record import Record
-from runtime.converge.requests import Requests
+from runtime.converge.probe import Asker
+from runtime.converge.request_counts import Requests
 from runtime.errors import RuntimeFailure
 from runtime.router.table import AppRoutes
 
@@ -97,7 +97,7 @@ class Observer:
     def _has_run(self, app: str) -> bool:
         found = (self.containers.state(folder.name) for folder in self.folder.glob(f"{app}-*"))
         return any(
-            one is not None and one.spec.app == app and one.spec.labels.get("kind") == instance.RUN and one.status is Status.RUNNING
+            one is not None and one.spec.app == app and one.spec.labels.get("kind") == container_spec.RUN and one.status is Status.RUNNING
             for one in found
         )
 
@@ -107,7 +107,7 @@ class Observer:
             container = self.containers.state(folder.name)
             if container is None or container.spec.app != app:
                 continue
-            place = instance.place_of(container)
+            place = container_spec.place_of(container)
             if place is not None:
                 yield container, place
 

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from runtime.containers.spec import Limits
 from runtime.contract.health import HealthCheck
-from runtime.converge.evidence import Traffic
+from runtime.converge.canary_analysis import Traffic
 from runtime.router import table
 from runtime.router.table import AppRoutes
 

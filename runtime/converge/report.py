@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from runtime.converge import backoff
-from runtime.converge.draft import fails, healthy, why_it_fails
 from runtime.converge.observed import ObservedApp, ObservedInstance, Phase
+from runtime.converge.planning import backoff
+from runtime.converge.planning.plan_builder import fails, healthy, why_it_fails
 
 _STARTS_WITHIN = 5.0  # seconds of waking, which starts all that is made
 

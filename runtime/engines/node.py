@@ -1,6 +1,6 @@
 """A machine of our own as an engine: the verbs that workers call, wired from containers, network, router, images and builds.
 
-It decides nothing itself: `runtime.converge.plan` does. Another engine offers the same verbs on other machines.
+It decides nothing itself: `runtime.converge.planning.plan` does. Another engine offers the same verbs on other machines.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from runtime import journal
 from runtime.builds.builder import Builder, BuildRequest, BuiltImage
+from runtime.builds.image_description import ImageTale, tell
 from runtime.builds.import_image import PushedImage, ReferredImage
 from runtime.builds.package_cache import PackageCaches
 from runtime.config import NodeConfig
@@ -24,22 +25,19 @@ from runtime.containers.lifecycle import Containers
 from runtime.containers.spec import Limits, Purpose, TeamLimits
 from runtime.contract.health import HealthCheck
 from runtime.contract.quantities import Bytes
-from runtime.converge import explain, instance, pulses, record, requests
+from runtime.converge import app_state, container_spec, explain, probe_results, request_counts
 from runtime.converge.apply import Applier
-from runtime.converge.asking import Asker
+from runtime.converge.commit import commit
 from runtime.converge.desired import DesiredApp, DesiredRelease
 from runtime.converge.explain import Answer
 from runtime.converge.observe import Observer
 from runtime.converge.observed import ObservedApp, Pulse
-from runtime.converge.plan import Plan, plan
-from runtime.converge.readiness import Ask, ask
-from runtime.converge.requests import Requests
-from runtime.engines import logs
-from runtime.engines.commits import commit
-from runtime.engines.runs import Runs
-from runtime.engines.shipping import Shipper
-from runtime.engines.stories import ImageTale, tell
-from runtime.engines.waking import Booting, Waker
+from runtime.converge.one_off import Runs
+from runtime.converge.planning.plan import Plan, plan
+from runtime.converge.probe import Asker
+from runtime.converge.probe_network import Ask, ask
+from runtime.converge.request_counts import Requests
+from runtime.converge.wake import Booting, Waker
 from runtime.errors import LaunchFailed, RuntimeFailure
 from runtime.images.collect import Garbage, Roots
 from runtime.images.digest import Digest
@@ -50,6 +48,8 @@ from runtime.images.store import Store
 from runtime.images.verify import remove_replaced
 from runtime.images.written import MOST_CHANGES, Written
 from runtime.kernel import Kernel
+from runtime.logs import logfile
+from runtime.logs.shipping import Shipper
 from runtime.masking import Mask
 from runtime.network.leases import Owner
 from runtime.network.links import Network
@@ -134,7 +134,7 @@ class NodeEngine:
         )
         self.containers.prepare()
         self.router.prepare()
-        swept = [line for folder in (self.config.app_logs, self.config.build_logs) for line in logs.sweep(folder, now=self._clock())]
+        swept = [line for folder in (self.config.app_logs, self.config.build_logs) for line in logfile.sweep(folder, now=self._clock())]
         return [*self.containers.sweep(), *self.builder.sweep(), *swept]
 
     def tear_down(self) -> None:
@@ -163,7 +163,7 @@ class NodeEngine:
     def look(self, desired: DesiredApp) -> Look:
         """Observe and plan; changes nothing. The caller holds the app."""
         now = self._clock()
-        observed = self._observer.observe(desired, record.load(self._record(desired.app)), now)
+        observed = self._observer.observe(desired, app_state.load(self._record(desired.app)), now)
         return Look(observed=observed, plan=plan(desired, observed, now), at=now)
 
     def act(self, desired: DesiredApp, look: Look) -> None:
@@ -177,8 +177,8 @@ class NodeEngine:
         """Run a release's own preparation once, its output into the app's log. LaunchFailed: it did not succeed, with its last lines."""
         self.remove_release_phases(desired.app)
         image = self.images.image(release.image)
-        one_off = instance.new_name(desired.app, "release", secrets.token_hex(4))
-        spec = instance.spec_for_release_phase(desired, release, image, id=one_off, command=command, limits=limits)
+        one_off = container_spec.new_name(desired.app, "release", secrets.token_hex(4))
+        spec = container_spec.spec_for_release_phase(desired, release, image, id=one_off, command=command, limits=limits)
         self.containers.set_team_limits(desired.team, desired.team_limits)
         last: list[str] = []
         mask = Mask(release.environment.values())
@@ -186,7 +186,7 @@ class NodeEngine:
         def keep(stream: str, text: str) -> None:
             text = mask(text)
             last[:] = [*last, text][-10:]
-            self.shipper.say(desired.app, text, at=self._clock(), source=instance.source_of(one_off, "release"), stream=stream)
+            self.shipper.say(desired.app, text, at=self._clock(), source=container_spec.source_of(one_off, "release"), stream=stream)
 
         try:
             end = self.containers.run(spec, on_output=keep, timeout=timeout, cancelled=cancelled)
@@ -202,7 +202,7 @@ class NodeEngine:
 
     def release_phases(self) -> list[Container]:
         """The one-off containers there are, under way or left by a killed worker."""
-        return [container for container in self.containers.list() if container.spec.labels.get("kind") == instance.RELEASE_PHASE]
+        return [container for container in self.containers.list() if container.spec.labels.get("kind") == container_spec.RELEASE_PHASE]
 
     def collect_garbage(self, kept: Callable[[], Roots]) -> Collected | None:
         """Remove from the store what neither `kept` nor a container of this node needs. None: another process is at it."""
@@ -268,7 +268,7 @@ class NodeEngine:
         What had to be started is given back, to be asked for by `lets_in`. `keep_woken` follows either, once the request has its answer.
         LaunchFailed: something else is at the app for too long.
         """
-        if record.load(self._record(app)).asleep is None:
+        if app_state.load(self._record(app)).asleep is None:
             return ()  # it is held for another reason: there is nothing to wake, and no lock to wait for
         with self.holding(app, timeout=_WAKE_WAIT) as held:
             if not held:
@@ -295,22 +295,26 @@ class NodeEngine:
         if each is None:
             return
         for container in self.instances():
-            clamped = instance.clamp(container.spec.limits, each)
+            clamped = container_spec.clamp(container.spec.limits, each)
             if container.spec.team == team and container.status is Status.RUNNING and clamped != container.spec.limits:
                 self._clamp(container, clamped)
 
     def _instances_of(self, app: str) -> list[Container]:
         """An app's own, without a look at the others of the node."""
         found = self.containers.list(f"{app}-")  # another app's name may begin so, too
-        return [one for one in found if one.spec.app == app and one.spec.labels.get("kind") == instance.INSTANCE]
+        return [one for one in found if one.spec.app == app and one.spec.labels.get("kind") == container_spec.INSTANCE]
 
     def instances(self) -> list[Container]:
         """All instances of all apps on this node; no builds."""
-        return [container for container in self.containers.list() if container.spec.labels.get("kind") == instance.INSTANCE]
+        return [container for container in self.containers.list() if container.spec.labels.get("kind") == container_spec.INSTANCE]
 
     def watched(self) -> list[Container]:
         """All whose end and whose output somebody waits for: instances and runs."""
-        return [container for container in self.containers.list() if container.spec.labels.get("kind") in (instance.INSTANCE, instance.RUN)]
+        return [
+            container
+            for container in self.containers.list()
+            if container.spec.labels.get("kind") in (container_spec.INSTANCE, container_spec.RUN)
+        ]
 
     def build_containers(self) -> list[Container]:
         """Containers in which steps of builds run."""
@@ -329,16 +333,16 @@ class NodeEngine:
     def ship_last(self, id: str) -> None:
         """Carry the rest, before the instance's files go."""
         container = self.containers.state(id)
-        if container is not None and container.spec.labels.get("kind") in (instance.INSTANCE, instance.RUN):
+        if container is not None and container.spec.labels.get("kind") in (container_spec.INSTANCE, container_spec.RUN):
             self.shipper.ship(container.spec.app, id, _source(container), last=True)
 
     def requests_of(self, app: str) -> Requests | None:
         """What was counted of an app's requests; None where nobody counts."""
-        return requests.load(self._requests(app))
+        return request_counts.load(self._requests(app))
 
     def note_requests(self, app: str, counted: Requests) -> None:
         """Write it down for whoever converges."""
-        requests.save(self._requests(app), counted)
+        request_counts.save(self._requests(app), counted)
 
     def to_be_asked(self, app: str) -> Mapping[str, HealthCheck]:
         """The instances whose health is checked for life, and how: ready, and neither asleep nor on their way out."""
@@ -348,7 +352,7 @@ class NodeEngine:
             return {}
         before, checks = self._checks.get(app, (0, {}))
         if written != before:
-            checks = record.load(self._record(app)).to_be_asked()
+            checks = app_state.load(self._record(app)).to_be_asked()
             self._checks[app] = (written, checks)
         return checks
 
@@ -359,11 +363,11 @@ class NodeEngine:
 
     def pulses_of(self, app: str) -> Mapping[str, Pulse]:
         """Which of an app's instances fail their health checks."""
-        return pulses.load(self._pulses(app))
+        return probe_results.load(self._pulses(app))
 
     def note_pulses(self, app: str, failing: Mapping[str, Pulse]) -> None:
         """Write it down for whoever converges."""
-        pulses.save(self._pulses(app), failing)
+        probe_results.save(self._pulses(app), failing)
 
     def _clamp(self, container: Container, limits: Limits) -> None:
         try:
@@ -384,9 +388,9 @@ class NodeEngine:
 
 
 def _source(container: Container) -> str:
-    if container.spec.labels["kind"] == instance.RUN:
+    if container.spec.labels["kind"] == container_spec.RUN:
         return container.spec.labels["process"]
-    return instance.source_of(container.id, container.spec.labels["process"])
+    return container_spec.source_of(container.id, container.spec.labels["process"])
 
 
 def _check_release_phase(end: Exit, command: str, last: list[str]) -> None:

@@ -44,7 +44,7 @@ ALLOWED = {
     "runtime/containers/removal.py": "a container's own folder once all in it is unmounted: the names left are ours",
     "runtime/containers/cgroup.py": "control groups, in a file system of the kernel's",
     "runtime/containers/delegation.py": "the same",
-    "runtime/engines/logs.py": "a log of an app, by the app's name, before anybody else can open it",
+    "runtime/logs/logfile.py": "a log of an app, by the app's name, before anybody else can open it",
     "runtime/images/disk.py": "what skopeo downloads, by digests, in a folder of root's",
     "runtime/images/published.py": "folders of hard links to blobs, by digests",
     "runtime/images/receipt.py": "blobs by their digests, by an open file",

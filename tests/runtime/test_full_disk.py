@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from runtime import journal
-from runtime.engines import logs
 from runtime.kernel import Kernel
+from runtime.logs import logfile
 
-LINES = [logs.line("2026-11-24T00:50:09.179Z", "web.1", "stdout", "x" * 100)] * 100
+LINES = [logfile.line("2026-11-24T00:50:09.179Z", "web.1", "stdout", "x" * 100)] * 100
 
 
 @pytest.fixture
@@ -29,12 +29,12 @@ def test_no_half_line_stays_in_a_log_and_none_comes_twice(disk: Path) -> None:
     log, written = disk / "app.log", 0
     with pytest.raises(OSError, match="No space") as caught:  # how many fit is the disk's affair
         while True:
-            logs.append(log, LINES, user="nobody-here")
+            logfile.append(log, LINES, user="nobody-here")
             written += len(LINES)
     assert caught.value.errno == errno.ENOSPC
     assert log.read_text() == LINES[0] * written
     with pytest.raises(OSError, match="No space"):
-        logs.append(log, LINES, user="nobody-here")
+        logfile.append(log, LINES, user="nobody-here")
     assert log.read_text() == LINES[0] * written
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 from runtime.containers.container import Status
-from runtime.converge.instance import INSTANCE
+from runtime.converge.container_spec import INSTANCE
 from workers.supervisor.exit_watcher import ExitWatch
 
 

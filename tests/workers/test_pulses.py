@@ -11,8 +11,8 @@ import pytest
 
 from runtime.containers.container import Status
 from runtime.contract.health import HealthCheck
+from runtime.converge.container_spec import INSTANCE
 from runtime.converge.explain import Answer
-from runtime.converge.instance import INSTANCE
 from runtime.converge.observed import Pulse
 from workers.supervisor.health_checks import OF_ONE_APP, Pulses
 

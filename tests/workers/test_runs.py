@@ -24,8 +24,8 @@ from runtime.contract.manifest import AppFile, Overlap, Process, Script, Sizes, 
 from runtime.contract.manifest import CronJob as Cron
 from runtime.contract.quantities import Bytes, Millicores
 from runtime.converge.desired import Sleep
-from runtime.converge.requests import Requests
-from runtime.engines.runs import RunOrder
+from runtime.converge.one_off import RunOrder
+from runtime.converge.request_counts import Requests
 from tests.workers.test_tasks import queued
 from workers.bridge import translate
 from workers.tasks import job_runs

@@ -19,9 +19,9 @@ from django.conf import settings
 from portal.apps.models import App
 from portal.releases.models import RolloutState
 from runtime.containers.container import Status
-from runtime.converge import record
+from runtime.converge import app_state
 from runtime.converge.desired import DesiredApp, Sleep
-from runtime.engines.waking import WOKEN
+from runtime.converge.wake import WOKEN
 from runtime.router.table import AppSituation, PathRoute
 from tests.workers.conftest import Plant
 from tests.workers.test_traffic import websocket
@@ -123,7 +123,7 @@ def test_one_that_was_started_is_let_in_by_its_first_good_check_as_converging_wo
         sleeper.until(lambda: plant.engine.lets_in(booting))
         assert sleeper.situation is AppSituation.SERVING
         assert [end.instance for end in plant.engine.router.route(name).endpoints] == [booting.container.id]
-        assert record.load(plant.engine._record(name)).marks[booting.container.id].check == booting.check
+        assert app_state.load(plant.engine._record(name)).marks[booting.container.id].check == booting.check
         assert plant.get(sleeper.app).status_code == 200
         assert plant.engine.lets_in(booting), "it is open already"
     assert plant.engine.wake(name) == (), "it is awake"
@@ -158,7 +158,7 @@ def test_who_is_killed_before_the_thaw_leaves_no_app_frozen_even_if_it_may_sleep
     with plant.engine.holding(name, timeout=20) as held:  # what `wake` has done by then
         assert held
         path = plant.engine._record(name)
-        record.save(path, record.load(path).woken(time.time()))
+        app_state.save(path, app_state.load(path).woken(time.time()))
         sleeper.desired = replace(sleeper.desired, sleep=None)
     sleeper.until(lambda: sleeper.frozen() == [False] and sleeper.situation is AppSituation.SERVING)
     assert plant.get(sleeper.app).status_code == 200

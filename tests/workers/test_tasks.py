@@ -227,7 +227,7 @@ def test_upkeep_hands_out_what_was_lost_and_only_that(plant, broker):
 def test_upkeep_removes_a_release_phase_whose_worker_was_killed(plant):
     from dataclasses import replace
 
-    from runtime.converge.instance import spec_for_release_phase
+    from runtime.converge.container_spec import spec_for_release_phase
     from workers.bridge import translate
     from workers.tasks import rollout
 

@@ -18,7 +18,7 @@ from django.conf import settings as django_settings
 from portal.apps.models import Instance, InstanceState
 from portal.releases.models import Rollout, RolloutState
 from portal.traffic.models import TrafficSettings
-from runtime.converge.evidence import Traffic, judge
+from runtime.converge.canary_analysis import Traffic, judge
 from tests.system.load import Load, Tally
 
 pytestmark = pytest.mark.slow

@@ -30,16 +30,16 @@ from portal.releases.models import Release, Rollout, RolloutState
 from portal.traffic import naps
 from portal.traffic.access import traffic_of
 from runtime.builds.builder import BuildRequest, BuiltImage
+from runtime.builds.image_description import ImageTale
 from runtime.builds.import_image import PushedImage, ReferredImage
 from runtime.containers.spec import Limits, TeamLimits
 from runtime.contract.health import CheckKind, HealthCheck
 from runtime.contract.quantities import Bytes, Millicores
+from runtime.converge.container_spec import clamp
 from runtime.converge.desired import DesiredApp, DesiredProcess, DesiredRelease
-from runtime.converge.instance import clamp
 from runtime.converge.observed import ObservedApp, Phase
 from runtime.converge.report import InstanceReport
 from runtime.engines.node import NodeEngine
-from runtime.engines.stories import ImageTale
 from runtime.images.digest import Digest
 from runtime.images.transfer import Access
 from runtime.network.policy import Destination, Egress, NetworkPolicy

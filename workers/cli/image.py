@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from runtime.contract.quantities import Bytes
-from runtime.converge.instance import source_of
+from runtime.converge.container_spec import source_of
 from runtime.engines.node import NodeEngine
 from runtime.errors import ImageDamaged, NoSuchImage
 from runtime.images import diff as difference

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from runtime.containers.container import Container, Status
-from runtime.converge.instance import INSTANCE
+from runtime.converge.container_spec import INSTANCE
 from runtime.engines.node import NodeEngine
 from workers.supervisor.instance_cache import Roster
 

@@ -1,7 +1,7 @@
 """Asks every instance that is ready for its health, as long as it lives, and writes down which ones fail.
 
 Asking is done by a pool of threads that nobody waits for, and no app has more than a few of them: one whose instances hang holds
-up neither the others nor whoever converges. Deciding what follows is `runtime.converge.fitness`'.
+up neither the others nor whoever converges. Deciding what follows is `runtime.converge.planning.liveness`'.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from runtime.containers.container import Container, Status
 from runtime.contract.health import HealthCheck
+from runtime.converge.container_spec import INSTANCE
 from runtime.converge.explain import Answer
-from runtime.converge.instance import INSTANCE
 from runtime.converge.observed import Pulse
 from runtime.engines.node import NodeEngine
 from workers.supervisor.instance_cache import Roster

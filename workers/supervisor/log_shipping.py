@@ -1,4 +1,4 @@
-"""Carries what instances print into their apps' logs, a few times a second. The carrying itself is `runtime.engines.shipping`'s."""
+"""Carries what instances print into their apps' logs, a few times a second. The carrying itself is `runtime.logs.shipping`'s."""
 
 from __future__ import annotations
 

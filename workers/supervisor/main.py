@@ -20,7 +20,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 
 from runtime.containers.container import Container
-from runtime.converge.instance import RUN
+from runtime.converge.container_spec import RUN
 from runtime.engines.node import NodeEngine
 from runtime.errors import RuntimeFailure
 from runtime.reserve import Reserve

@@ -16,12 +16,12 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from runtime.containers.container import Container, Status
-from runtime.converge import instance
-from runtime.converge.evidence import Traffic
+from runtime.converge import container_spec
+from runtime.converge.canary_analysis import Traffic
 from runtime.converge.observed import WEB, Group
-from runtime.converge.requests import Requests
+from runtime.converge.request_counts import Requests
+from runtime.converge.wake import Booting
 from runtime.engines.node import NodeEngine
-from runtime.engines.waking import Booting
 from runtime.errors import LaunchFailed
 from runtime.router.accessline import AccessLine
 from runtime.router.accesslog import Collector
@@ -155,7 +155,7 @@ class Visitors:
         tallies: dict[Group, list[Tally]] = {}
         kills: dict[Group, int] = {}
         for container in containers:
-            place = instance.place_of(container)
+            place = container_spec.place_of(container)
             if place is None:
                 continue
             now = self._collector.metrics.instances.get(app, {}).get(container.id, Tally()).copy()

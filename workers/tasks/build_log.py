@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from runtime.engines import logs
+from runtime.logs import logfile
 from runtime.masking import Mask
 
 MOST = 16 * 2**20  # bytes; nobody reads further, and a program that prints without end must not fill the disk
@@ -56,10 +56,10 @@ class BuildLog:
             self.say("It prints more than is kept: the rest of the build's own words is left out.")
 
     def _write(self, source: str, stream: str, text: str) -> int:
-        stamp = logs.timestamp(time.time())
-        lines = [logs.line(stamp, source, stream, part) for part in self._mask(text).splitlines() or [""]]
+        stamp = logfile.timestamp(time.time())
+        lines = [logfile.line(stamp, source, stream, part) for part in self._mask(text).splitlines() or [""]]
         if self._fd is None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._fd = logs.open_to_append(self._path, user=self._user)
-        logs.write_whole(self._fd, lines)
+            self._fd = logfile.open_to_append(self._path, user=self._user)
+        logfile.write_whole(self._fd, lines)
         return sum(map(len, lines))

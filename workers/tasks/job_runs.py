@@ -15,8 +15,8 @@ from portal.jobs.models import CronJob, Run, RunState
 from portal.quotas.access import quota_of
 from runtime import journal
 from runtime.containers.container import Container, Status
+from runtime.converge.one_off import RunOrder
 from runtime.engines.node import NodeEngine
-from runtime.engines.runs import RunOrder
 from runtime.errors import RuntimeFailure
 from workers import node
 from workers.bridge import translate

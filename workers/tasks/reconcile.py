@@ -17,7 +17,7 @@ from portal.releases import actions as releases
 from portal.releases.models import Rollout
 from runtime import journal
 from runtime.converge.actions import Forgive
-from runtime.converge.plan import OutcomeState
+from runtime.converge.planning.plan import OutcomeState
 from runtime.converge.report import report
 from runtime.engines.node import Look, NodeEngine
 from runtime.errors import RuntimeFailure

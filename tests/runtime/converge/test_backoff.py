@@ -1,4 +1,4 @@
-from runtime.converge.backoff import delay
+from runtime.converge.planning.backoff import delay
 
 
 def test_the_first_three_restarts_are_at_once_then_waits_double_from_30_seconds_to_16_minutes():

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.converge.evidence import Traffic, judge
+from runtime.converge.canary_analysis import Traffic, judge
 
 
 def said(canary: Traffic, rest: Traffic) -> str:

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.contract.health import CheckKind, HealthCheck
-from runtime.converge import pulses, record
+from runtime.converge import app_state, probe_results
 from runtime.converge.actions import Bury, TakeBack, TakeOut
+from runtime.converge.app_state import Record
 from runtime.converge.observed import WEB, Marks, Place, Pulse
-from runtime.converge.plan import plan
-from runtime.converge.record import Record
+from runtime.converge.planning.plan import plan
 from runtime.converge.report import State, report
 from runtime.converge.strategy import Kind, Step, Strategy
 from tests.runtime.converge.test_plan import live
@@ -176,8 +176,8 @@ def _check_pool(world: World) -> None:
 )
 def test_how_an_instance_is_asked_survives_a_restart_of_whoever_converges(tmp_path, check):
     known = Record(marks={"i1": Marks(ready_at=5.0, check=check, failing_since=7.0)})
-    record.save(tmp_path / "app.json", known)
-    assert record.load(tmp_path / "app.json") == known
+    app_state.save(tmp_path / "app.json", known)
+    assert app_state.load(tmp_path / "app.json") == known
 
 
 def test_only_what_is_ready_and_stays_is_asked():
@@ -193,13 +193,13 @@ def test_only_what_is_ready_and_stays_is_asked():
 
 def test_pulses_are_read_as_written_and_damage_says_nothing(tmp_path):
     path = tmp_path / "pulses" / "app.json"
-    assert pulses.load(path) == {}
+    assert probe_results.load(path) == {}
     failing = {"i1": Pulse(failures=2, at=3.0, trouble="was refused")}
-    pulses.save(path, failing)
-    assert pulses.load(path) == failing
+    probe_results.save(path, failing)
+    assert probe_results.load(path) == failing
     path.write_text('["no')
-    assert pulses.load(path) == {}
-    pulses.save(path, {})
+    assert probe_results.load(path) == {}
+    probe_results.save(path, {})
     assert not path.exists()
 
 

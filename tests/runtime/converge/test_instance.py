@@ -5,8 +5,8 @@ import pytest
 from runtime.containers.spec import Limits, TeamLimits
 from runtime.containers.words import NO_SHELL
 from runtime.contract.quantities import Bytes, Millicores
+from runtime.converge.container_spec import command_of, new_name, source_of, spec_for_release_phase
 from runtime.converge.desired import DesiredApp, DesiredRelease
-from runtime.converge.instance import command_of, new_name, source_of, spec_for_release_phase
 from runtime.images.digest import Digest
 from runtime.images.manifest import ImageConfig
 from runtime.images.store import Image

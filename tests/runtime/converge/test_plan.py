@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from runtime.contract.quantities import Bytes
 from runtime.converge.actions import Bury, Condemn, Launch, Promote, SetLimits, SetRoutes
+from runtime.converge.app_state import Record
 from runtime.converge.observed import WEB, Phase
-from runtime.converge.plan import OutcomeState, plan
-from runtime.converge.record import Record
+from runtime.converge.planning.plan import OutcomeState, plan
 from runtime.converge.strategy import Kind, Step, Strategy
 from runtime.router.table import AppSituation
 from tests.runtime.converge.world import SMALL, Killed, Temper, World, scaled

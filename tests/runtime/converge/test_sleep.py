@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from runtime.converge.actions import Launch, MakeReady
 from runtime.converge.desired import Sleep
 from runtime.converge.observed import WEB, Phase
-from runtime.converge.plan import plan
+from runtime.converge.planning.plan import plan
 from runtime.converge.report import State, report
 from runtime.router.table import AppSituation
 from tests.runtime.converge.test_plan import live

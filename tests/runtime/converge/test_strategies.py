@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.converge.actions import SetRoutes, Shift
-from runtime.converge.evidence import Traffic
+from runtime.converge.canary_analysis import Traffic
 from runtime.converge.observed import WEB, Group, Phase
-from runtime.converge.plan import OutcomeState
+from runtime.converge.planning.plan import OutcomeState
 from runtime.converge.strategy import Kind, Step, Strategy
 from runtime.router.table import AppSituation
 from tests.runtime.converge.test_plan import DIES, NEVER, live

@@ -9,11 +9,11 @@ from runtime.containers.spec import Limits, TeamLimits
 from runtime.contract.health import HealthCheck
 from runtime.contract.quantities import Bytes, Millicores
 from runtime.converge.actions import Action, Bury, Freeze, Launch, MakeReady, RemoveRoutes, Retire, SetLimits, SetRoutes, Thaw
+from runtime.converge.app_state import Record
+from runtime.converge.canary_analysis import Traffic
 from runtime.converge.desired import DesiredApp, DesiredProcess, DesiredRelease, Sleep
-from runtime.converge.evidence import Traffic
 from runtime.converge.observed import WEB, Group, ObservedApp, ObservedInstance, Phase, Place, Pulse
-from runtime.converge.plan import OutcomeState, Plan, plan
-from runtime.converge.record import Record
+from runtime.converge.planning.plan import OutcomeState, Plan, plan
 from runtime.converge.strategy import Strategy
 from runtime.router.table import AppRoutes, AppSituation, PathRoute
 

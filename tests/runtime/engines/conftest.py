@@ -20,7 +20,7 @@ from runtime.config import NodeConfig
 from runtime.containers.spec import Limits, TeamLimits
 from runtime.contract.quantities import Bytes, Millicores
 from runtime.converge.desired import DesiredApp, DesiredProcess, DesiredRelease
-from runtime.converge.plan import OutcomeState
+from runtime.converge.planning.plan import OutcomeState
 from runtime.engines.node import Look, NodeEngine
 from runtime.images.manifest import ImageConfig
 from runtime.images.store import Image

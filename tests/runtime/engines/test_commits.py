@@ -15,7 +15,7 @@ from runtime.config import NodeConfig
 from runtime.containers.container import Status
 from runtime.containers.lifecycle import Containers
 from runtime.containers.spec import ContainerSpec
-from runtime.engines.commits import commit
+from runtime.converge.commit import commit
 from runtime.errors import BuildFailed, LaunchFailed, NoSuchImage
 from runtime.images.manifest import ImageConfig
 from runtime.images.store import Store

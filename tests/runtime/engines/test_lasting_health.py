@@ -9,7 +9,7 @@ import httpx
 
 from runtime.contract.health import HealthCheck
 from runtime.converge.observed import Pulse
-from runtime.converge.plan import OutcomeState
+from runtime.converge.planning.plan import OutcomeState
 from runtime.router.table import PathRoute
 from tests.runtime.engines.conftest import release, release_with
 

@@ -16,7 +16,7 @@ from runtime.containers.container import Status
 from runtime.containers.spec import TeamLimits
 from runtime.contract.quantities import Bytes, Millicores
 from runtime.converge.observed import Phase
-from runtime.converge.plan import OutcomeState
+from runtime.converge.planning.plan import OutcomeState
 from runtime.errors import LaunchFailed
 from runtime.router.table import AppRoutes, AppSituation, Canary, Endpoint, PathRoute
 from tests.runtime.engines.conftest import SMALL, release

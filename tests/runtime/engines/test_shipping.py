@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.config import NodeConfig
-from runtime.engines import logs
-from runtime.engines.shipping import Shipper
 from runtime.kernel import Kernel
+from runtime.logs import logfile
+from runtime.logs.shipping import Shipper
 from tests.architecture.tree import ROOT
 
 
@@ -109,9 +109,9 @@ def test_a_monitor_that_begins_a_new_file_is_followed_there(shipper, config, tmp
 
 def test_a_log_is_rotated_by_rename_at_ten_mebibytes(config):
     path = config.app_logs / "shop.log"
-    line = logs.line("2026-11-24T00:50:09.179Z", "web.1", "stdout", "x" * 1000)
+    line = logfile.line("2026-11-24T00:50:09.179Z", "web.1", "stdout", "x" * 1000)
     for _ in range(3):
-        logs.append(path, [line] * 6000, user="nobody", rotate=True)
+        logfile.append(path, [line] * 6000, user="nobody", rotate=True)
     assert path.with_name("shop.log.1").stat().st_size > 10 * 2**20
     assert path.stat().st_size < 10 * 2**20
     assert path.stat().st_mode & 0o777 == 0o640
@@ -119,9 +119,9 @@ def test_a_log_is_rotated_by_rename_at_ten_mebibytes(config):
 
 def test_a_log_that_drops_its_oldest_lines_says_how_many(config):
     path = config.app_logs / "shop.log"
-    line = logs.line("2026-11-24T00:50:09.179Z", "web.1", "stdout", "x" * 1000)
+    line = logfile.line("2026-11-24T00:50:09.179Z", "web.1", "stdout", "x" * 1000)
     for count in (11_000, 12_000, 1):
-        logs.append(path, [line] * count, user="nobody", rotate=True)
+        logfile.append(path, [line] * count, user="nobody", rotate=True)
     told = "slipway system The oldest 11000 lines were dropped, because an app's log keeps its last 10 to 20 MiB.\n"
     assert path.read_text() == f"2026-11-24T00:50:09.179Z {told}{line}"
     assert path.with_name("shop.log.1").read_text() == line * 12_000
@@ -140,10 +140,10 @@ logs.append(pathlib.Path({str(path)!r}), ["a line"], user="nobody")
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == -9
     (left,) = config.app_logs.glob(".*")
     made_at = left.stat().st_mtime
-    assert bool(not logs.sweep(config.app_logs, now=made_at + 60)) == left.exists() == left_at_once
-    assert bool(logs.sweep(config.app_logs, now=made_at + 400)) == left_at_once
+    assert bool(not logfile.sweep(config.app_logs, now=made_at + 60)) == left.exists() == left_at_once
+    assert bool(logfile.sweep(config.app_logs, now=made_at + 400)) == left_at_once
     assert not left.exists()
-    logs.append(path, ["t s stdout one\n"], user="nobody")
+    logfile.append(path, ["t s stdout one\n"], user="nobody")
     assert [(file.name, file.read_text()) for file in config.app_logs.iterdir()] == [("shop.log", "t s stdout one\n")]
 
 
@@ -151,9 +151,9 @@ def test_only_what_was_made_for_a_log_is_swept(config):
     config.app_logs.mkdir(parents=True)
     for name in ("shop.log", "shop.log.1", ".keep", ".shop.log.swp"):
         (config.app_logs / name).touch()
-    assert logs.sweep(config.app_logs, now=2e9 + 1e9) == []
+    assert logfile.sweep(config.app_logs, now=2e9 + 1e9) == []
     assert len(list(config.app_logs.iterdir())) == 4
-    assert logs.sweep(config.build_logs, now=3e9) == [], "no build has begun yet"
+    assert logfile.sweep(config.build_logs, now=3e9) == [], "no build has begun yet"
 
 
 @settings(max_examples=60, deadline=None)
@@ -177,7 +177,7 @@ def test_however_often_it_is_killed_no_line_is_lost_and_only_the_last_append_com
     shipper.ship("shop", "i", "web.1")
     path = config.app_logs / "shop.log"
     got = [line.split(" ", 3)[3] for line in path.read_text().split("\n")[:-1]] if path.exists() else []
-    expected = [logs.line("t", "s", "x", text)[6:-1] for text, _ in written]
+    expected = [logfile.line("t", "s", "x", text)[6:-1] for text, _ in written]
     rest = iter(got)
     assert all(any(text == one for one in rest) for text in expected)
     assert set(got) <= set(expected)

@@ -9,11 +9,11 @@ from pathlib import Path
 from runtime.containers.container import Container, Status
 from runtime.containers.lifecycle import Containers
 from runtime.contract.health import CheckKind, HealthCheck
-from runtime.converge import instance, record
+from runtime.converge import app_state, container_spec
 from runtime.converge.actions import MarkReady
-from runtime.converge.asking import Asker
 from runtime.converge.observed import WEB, Marks, Place
-from runtime.engines.shipping import Shipper
+from runtime.converge.probe import Asker
+from runtime.logs.shipping import Shipper
 from runtime.router.control import Router
 from runtime.router.table import AppRoutes, AppSituation, Endpoint
 
@@ -39,11 +39,11 @@ class Waker:
 
     def wake(self, app: str, path: Path, instances: Sequence[Container]) -> tuple[Booting, ...]:
         """Let an app's instances run again; what had to be started is given back. Killed in between, the app is known to be awake."""
-        known = record.load(path)
+        known = app_state.load(path)
         if known.asleep is None:
             return ()
         routes = self._router.route(app)
-        record.save(path, known.woken(self._clock()))
+        app_state.save(path, known.woken(self._clock()))
         booting = []
         for container in instances:
             if container.status is Status.RUNNING:
@@ -65,7 +65,7 @@ class Waker:
 
         Written down as converging would: a request goes to it like all others, is counted, and is waited for when it drains.
         """
-        known, routes = record.load(path), self._router.route(one.container.spec.app)
+        known, routes = app_state.load(path), self._router.route(one.container.spec.app)
         process = one.endpoint.process
         situation = routes.situation_of(process) if routes is not None else None
         if routes is None or situation is not AppSituation.HOLDING:
@@ -77,7 +77,7 @@ class Waker:
             return False  # a deploy came in between
         now = self._clock()
         after = now - (found.started_at or now)
-        record.save(path, known.noting(MarkReady(instance=one.container.id, place=one.place, at=now, after=after, check=one.check)))
+        app_state.save(path, known.noting(MarkReady(instance=one.container.id, place=one.place, at=now, after=after, check=one.check)))
         self._router.set(
             replace(routes.with_situation(process, AppSituation.SERVING), endpoints=(*routes.endpoints, one.endpoint)), durable=False
         )
@@ -85,7 +85,7 @@ class Waker:
 
     def _booting(self, container: Container, routes: AppRoutes | None) -> list[Booting]:
         """Nothing for those whose check is a command: to run one is too much to do a hundred times a second."""
-        check, place = instance.check_of(container), instance.place_of(container)
+        check, place = container_spec.check_of(container), container_spec.place_of(container)
         if routes is None or check is None or check.kind is CheckKind.COMMAND or place is None or container.address is None:
             return []
         if place.process != WEB and not any(path.process == place.process for path in routes.paths):

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from runtime.contract.health import HealthCheck
-from runtime.converge import backoff
 from runtime.converge.actions import Action, Drain, Retire, SetRoutes
 from runtime.converge.desired import DesiredApp, DesiredRelease
 from runtime.converge.observed import WEB, Asleep, Group, ObservedApp, ObservedInstance, Phase, Place, Stage
+from runtime.converge.planning import backoff
 from runtime.converge.strategy import Kind
 from runtime.router.table import AppRoutes, AppSituation
 

@@ -10,7 +10,7 @@ from runtime.containers.container import Container
 from runtime.containers.execution import Executed
 from runtime.contract.health import CheckKind, HealthCheck
 from runtime.converge.explain import Answer
-from runtime.converge.readiness import Ask, Connect, ask, connect
+from runtime.converge.probe_network import Ask, Connect, ask, connect
 from runtime.errors import RuntimeFailure
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from runtime.converge.desired import DesiredProcess, DesiredRelease
-from runtime.converge.draft import Draft, group_of, healthy, well
 from runtime.converge.observed import WEB, Group, Place
+from runtime.converge.planning.plan_builder import Draft, group_of, healthy, well
 from runtime.converge.strategy import Kind
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from runtime.containers.container import Container, Exit
 from runtime.containers.lifecycle import Containers
 from runtime.containers.spec import Limits
-from runtime.converge import explain, instance
+from runtime.converge import container_spec, explain
 from runtime.converge.desired import DesiredApp, DesiredRelease
 from runtime.images.store import Store
 
@@ -39,8 +39,8 @@ class Runs:
     def start(self, desired: DesiredApp, release: DesiredRelease, order: RunOrder) -> None:
         """RuntimeFailure: nothing of it is left. A second container for the same number is refused."""
         image = self.images.image(release.image)
-        name = instance.new_name(desired.app, order.source, f"run{order.number}")
-        spec = instance.spec_for_run(
+        name = container_spec.new_name(desired.app, order.source, f"run{order.number}")
+        spec = container_spec.spec_for_run(
             desired, release, image, id=name, run=order.number, source=order.source, command=order.command, limits=order.limits
         )
         self.containers.set_team_limits(desired.team, desired.team_limits)
@@ -48,7 +48,7 @@ class Runs:
 
     def all(self) -> list[Container]:
         """Every run's container on this node, whether it goes on or has ended."""
-        return [container for container in self.containers.list() if container.spec.labels.get("kind") == instance.RUN]
+        return [container for container in self.containers.list() if container.spec.labels.get("kind") == container_spec.RUN]
 
     def of(self, app: str) -> dict[int, Container]:
         """An app's, by number."""

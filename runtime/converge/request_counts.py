@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from runtime import journal
-from runtime.converge.evidence import Traffic
+from runtime.converge.canary_analysis import Traffic
 from runtime.converge.observed import Group
 
 

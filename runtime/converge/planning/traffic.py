@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from runtime.converge import backoff
-from runtime.converge.draft import Draft, Outcome, OutcomeState, group_of, healthy
-from runtime.converge.fitness import pool_of
 from runtime.converge.observed import WEB, ObservedInstance, Phase
-from runtime.converge.staffing import staff
+from runtime.converge.planning import backoff
+from runtime.converge.planning.liveness import pool_of
+from runtime.converge.planning.plan_builder import Draft, Outcome, OutcomeState, group_of, healthy
+from runtime.converge.planning.replicas import staff
 from runtime.converge.strategy import Kind
 from runtime.router.table import AppRoutes, AppSituation, Canary, Endpoint
 

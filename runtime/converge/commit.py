@@ -12,7 +12,7 @@ from runtime.builds.history import complete, with_step
 from runtime.config import NodeConfig
 from runtime.containers.container import Container
 from runtime.containers.lifecycle import Containers
-from runtime.converge import instance
+from runtime.converge import container_spec
 from runtime.errors import ImageDamaged, LaunchFailed, NoSuchImage
 from runtime.images.digest import Digest
 from runtime.images.disk import check_room
@@ -24,7 +24,7 @@ from runtime.stacks.builder import layer_names
 def commit(config: NodeConfig, images: Store, containers: Containers, id: str) -> Digest:
     """The new image's digest; the caller holds a lease until it is named. LaunchFailed, NoSuchImage, BuildFailed say why not."""
     container = containers.state(id)
-    if container is None or container.spec.labels.get("kind") != instance.INSTANCE:
+    if container is None or container.spec.labels.get("kind") != container_spec.INSTANCE:
         raise LaunchFailed(f"There is no instance {id}.", hint="Look which instances run.")
     check_room(config)
     base = image_of(images, container)
@@ -41,7 +41,7 @@ def commit(config: NodeConfig, images: Store, containers: Containers, id: str) -
 def described(container: Container) -> str:
     """For history: "Commit of web.1a2b3c4d of v12"."""
     labels = container.spec.labels
-    return f"Commit of {instance.source_of(container.id, labels['process'])} of v{labels['release']}"
+    return f"Commit of {container_spec.source_of(container.id, labels['process'])} of v{labels['release']}"
 
 
 def image_of(images: Store, container: Container) -> Digest:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from runtime.converge.actions import FallAsleep, Freeze, Thaw, WakeUp
-from runtime.converge.draft import Draft, healthy, web_count
 from runtime.converge.observed import Asleep, ObservedInstance, Phase
-from runtime.converge.staffing import whole
+from runtime.converge.planning.plan_builder import Draft, healthy, web_count
+from runtime.converge.planning.replicas import whole
 
 
 def settle_sleep(draft: Draft) -> None:

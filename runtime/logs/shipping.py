@@ -14,7 +14,7 @@ from pathlib import Path
 
 from runtime import journal
 from runtime.config import NodeConfig
-from runtime.engines import logs
+from runtime.logs import logfile
 
 AT_MOST = 4 * 2**20  # bytes of one instance carried at a time, so that each gets its turn
 TOO_FAR_BEHIND = 64 * 2**20  # an instance that prints faster than anyone reads loses the middle, and is told so
@@ -48,7 +48,7 @@ class Shipper:
             path = self._progress(instance)
             progress = _read(path)
             lines, after = self._read(self.console(instance), progress, source, last=last)
-            logs.append(self.config.app_logs / f"{app}.log", lines, user=self.config.user, rotate=True)
+            logfile.append(self.config.app_logs / f"{app}.log", lines, user=self.config.user, rotate=True)
             if after != progress:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 journal.write_json(path, {"offset": after.offset, "freed": after.freed, "inode": after.inode}, durable=False)
@@ -58,16 +58,16 @@ class Shipper:
 
     def say(self, app: str, text: str, *, at: float, source: str = "slipway", stream: str = "system") -> None:
         """Add lines of our own to an app's log."""
-        stamp = logs.timestamp(at)
-        lines = [logs.line(stamp, source, stream, part) for part in text.splitlines()]
+        stamp = logfile.timestamp(at)
+        lines = [logfile.line(stamp, source, stream, part) for part in text.splitlines()]
         with journal.lock(self.config.locks / f"log-{app}"):
-            logs.append(self.config.app_logs / f"{app}.log", lines, user=self.config.user, rotate=True)
+            logfile.append(self.config.app_logs / f"{app}.log", lines, user=self.config.user, rotate=True)
 
     def add(self, app: str, texts: Sequence[tuple[float, str]], *, source: str, stream: str = "system") -> None:
         """Add lines that others made, each with its own time (unix seconds), such as the router's access log."""
-        lines = [logs.line(logs.timestamp(at), source, stream, text) for at, text in texts]
+        lines = [logfile.line(logfile.timestamp(at), source, stream, text) for at, text in texts]
         with journal.lock(self.config.locks / f"log-{app}"):
-            logs.append(self.config.app_logs / f"{app}.log", lines, user=self.config.user, rotate=True)
+            logfile.append(self.config.app_logs / f"{app}.log", lines, user=self.config.user, rotate=True)
 
     def last_lines(self, instance: str, count: int = 10) -> list[str]:
         """The texts of the last lines an instance printed."""
@@ -133,21 +133,21 @@ def _read(path: Path) -> Progress:
 def _skip(fd: int, offset: int, progress: Progress, source: str) -> tuple[list[str], Progress]:
     """Leave out the middle, up to the first line that starts after `offset`."""
     offset += os.pread(fd, 65_536, offset).find(b"\n") + 1
-    count, size = logs.count_lines(fd, progress.offset, offset), (offset - progress.offset) // 2**20
+    count, size = logfile.count_lines(fd, progress.offset, offset), (offset - progress.offset) // 2**20
     text = f"{count} lines ({size} MiB) were dropped here, because it prints faster than they can be kept."
-    return [logs.line(_stamp_at(fd, offset), source, "system", text)], replace(progress, offset=offset)
+    return [logfile.line(_stamp_at(fd, offset), source, "system", text)], replace(progress, offset=offset)
 
 
 def _cut(fd: int, source: str) -> str:
     """The monitor began a new file because the old one had reached its greatest length; what was not carried by then is gone."""
-    return logs.line(
+    return logfile.line(
         _stamp_at(fd, 0), source, "system", "Lines may have been dropped here, because it prints faster than they can be kept."
     )
 
 
 def _stamp_at(fd: int, offset: int) -> str:
     parsed = _parse(os.pread(fd, 65_536, offset).split(b"\n", 1)[0])
-    return parsed[0] if parsed else logs.timestamp(0)
+    return parsed[0] if parsed else logfile.timestamp(0)
 
 
 def _lines(data: bytes, source: str, *, last: bool) -> tuple[list[str], int]:
@@ -161,19 +161,19 @@ def _lines(data: bytes, source: str, *, last: bool) -> tuple[list[str], int]:
         if parsed is not None:
             stamp, stream, text, whole = parsed
             parts.setdefault(stream, []).append(text)
-            if whole or sum(map(len, parts[stream])) > logs.LONGEST_TEXT:
-                lines.append(logs.line(stamp, source, stream, "".join(parts.pop(stream))))
+            if whole or sum(map(len, parts[stream])) > logfile.LONGEST_TEXT:
+                lines.append(logfile.line(stamp, source, stream, "".join(parts.pop(stream))))
         if not parts:
             done, whole_lines = position, len(lines)
     if parts and (last or position - done > _LONGEST_WAIT):
         stamp = _last_stamp(data)
-        return lines + [logs.line(stamp, source, stream, "".join(texts)) for stream, texts in parts.items()], position
+        return lines + [logfile.line(stamp, source, stream, "".join(texts)) for stream, texts in parts.items()], position
     return lines[:whole_lines], done  # what came after a line's first part is read again, together with its end
 
 
 def _last_stamp(data: bytes) -> str:
     parsed = _parse(data.rstrip(b"\n").rsplit(b"\n", 1)[-1])
-    return parsed[0] if parsed else logs.timestamp(0)
+    return parsed[0] if parsed else logfile.timestamp(0)
 
 
 def _parse(raw: bytes) -> tuple[str, str, str, bool] | None:

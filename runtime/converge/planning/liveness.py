@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from runtime.converge.actions import TakeBack, TakeOut
-from runtime.converge.draft import Draft, fails, healthy, is_given_up, why_it_fails
 from runtime.converge.observed import ObservedInstance, Phase, Place
-from runtime.converge.staffing import Staff
+from runtime.converge.planning.plan_builder import Draft, fails, healthy, is_given_up, why_it_fails
+from runtime.converge.planning.replicas import Staff
 from runtime.router.table import Endpoint
 
 

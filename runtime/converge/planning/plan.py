@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from runtime.contract.health import HealthCheck
-from runtime.converge import backoff
 from runtime.converge.actions import (
     Action,
     Bury,
@@ -26,15 +25,16 @@ from runtime.converge.actions import (
     SetLimits,
     Shift,
 )
+from runtime.converge.canary_analysis import Traffic, judge
 from runtime.converge.desired import DesiredApp, DesiredProcess, DesiredRelease
-from runtime.converge.draft import Draft, Outcome, OutcomeState, Plan, group_of, healthy, is_given_up, why_it_fails
-from runtime.converge.evidence import Traffic, judge
-from runtime.converge.fitness import choose_restarts, note_failing
 from runtime.converge.observed import WEB, Group, ObservedApp, ObservedInstance, Phase, Place, Stage, limits_text
-from runtime.converge.sleep import settle_sleep
-from runtime.converge.staffing import Staff, places_of, staff, whole
+from runtime.converge.planning import backoff
+from runtime.converge.planning.idle import settle_sleep
+from runtime.converge.planning.liveness import choose_restarts, note_failing
+from runtime.converge.planning.plan_builder import Draft, Outcome, OutcomeState, Plan, group_of, healthy, is_given_up, why_it_fails
+from runtime.converge.planning.replicas import Staff, places_of, staff, whole
+from runtime.converge.planning.traffic import routes_of
 from runtime.converge.strategy import Kind
-from runtime.converge.traffic import routes_of
 
 __all__ = ["Outcome", "OutcomeState", "Plan", "healthy", "plan"]
 

@@ -1,0 +1,1 @@
+"""Pure planning: from the desired and the observed app to the next actions."""
