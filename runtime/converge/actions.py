@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from runtime.containers.spec import Limits
 from runtime.contract.health import HealthCheck
 from runtime.converge.desired import DesiredProcess, DesiredRelease
-from runtime.converge.observed import Group, Place
+from runtime.converge.observed import Group, Slot
 from runtime.router.table import AppRoutes, AppSituation
 
 
@@ -16,7 +16,7 @@ class MarkReady:
     """The instance is healthy: written down once, so that a later look need not ask it again."""
 
     instance: str
-    place: Place
+    place: Slot
     at: float
     after: float  # seconds from its start
     check: HealthCheck | None = None  # that it passed
@@ -26,11 +26,11 @@ class MarkReady:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TakeOut:
+class TakeOutOfRotation:
     """An instance that was ready fails its health check: others get its requests, if there are others."""
 
     instance: str
-    place: Place
+    place: Slot
     at: float
     reason: str
 
@@ -39,11 +39,11 @@ class TakeOut:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TakeBack:
+class ReturnToRotation:
     """It passes its health check again, or nobody knows any more that it does not."""
 
     instance: str
-    place: Place
+    place: Slot
     after: float  # seconds of failing
     known: bool = True
 
@@ -54,7 +54,7 @@ class TakeBack:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Promote:
+class PromoteGroup:
     """From now on `group` is the one that serves; what served before it drains. Written down in one piece, before the router is told."""
 
     group: Group
@@ -66,7 +66,7 @@ class Promote:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shift:
+class SetCanaryWeight:
     """A canary gets a larger share of the requests. Written down before the router is told."""
 
     group: Group
@@ -104,10 +104,10 @@ class RemoveRoutes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Launch:
+class StartInstance:
     """A new instance in an empty place. Its id is drawn when it is applied."""
 
-    place: Place
+    place: Slot
     release: DesiredRelease
     process: DesiredProcess
 
@@ -120,7 +120,7 @@ class SetLimits:
     """New limits for a running instance, without a restart."""
 
     instance: str
-    place: Place
+    place: Slot
     limits: Limits
 
     def describe(self) -> str:
@@ -128,7 +128,7 @@ class SetLimits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FallAsleep:
+class PutToSleep:
     """The app had no visitors for long: the router asks for it to be woken from now on."""
 
     at: float
@@ -139,7 +139,7 @@ class FallAsleep:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WakeUp:
+class WakeApp:
     """The app is not to sleep any more, though nobody asked for it: it is deployed anew, or its settings changed."""
 
     at: float
@@ -149,32 +149,32 @@ class WakeUp:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Freeze:
+class FreezeInstance:
     """Let no process of the instance run."""
 
     instance: str
-    place: Place
+    place: Slot
 
     def describe(self) -> str:
         return f"Freeze {self.place}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Thaw:
+class ThawInstance:
     """Let a frozen instance run again."""
 
     instance: str
-    place: Place
+    place: Slot
 
     def describe(self) -> str:
         return f"Thaw {self.place}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MakeReady:
+class CreateInstance:
     """A new instance of a sleeping app, made and not started: to wake it is then quick."""
 
-    place: Place
+    place: Slot
     release: DesiredRelease
     process: DesiredProcess
 
@@ -183,11 +183,11 @@ class MakeReady:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Drain:
+class DrainInstance:
     """The instance gets nothing new; it is stopped when its connections are done or their time is up."""
 
     instance: str
-    place: Place
+    place: Slot
     at: float
 
     def describe(self) -> str:
@@ -195,11 +195,11 @@ class Drain:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bury:
+class RecordCrash:
     """An instance ended that should run: counted in its place, then removed."""
 
     instance: str
-    place: Place
+    place: Slot
     at: float
     reason: str
     lost: bool
@@ -209,17 +209,17 @@ class Bury:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Forgive:
+class ResetBackoff:
     """The crashes of a place are forgotten: it was healthy long enough, or its group is gone."""
 
-    place: Place
+    place: Slot
 
     def describe(self) -> str:
         return f"Forget the crashes of {self.place}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Condemn:
+class FailCandidate:
     """The candidate failed: the verdict and its instances' end, written down in one piece."""
 
     group: Group
@@ -233,36 +233,36 @@ class Condemn:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Retire:
+class StopInstance:
     """Stop an instance (SIGTERM, then SIGKILL) and remove all that belongs to it."""
 
     instance: str
-    place: Place
+    place: Slot
 
     def describe(self) -> str:
         return f"Stop {self.place}"
 
 
 Action = (
-    FallAsleep
-    | WakeUp
-    | Freeze
-    | Thaw
-    | MakeReady
+    PutToSleep
+    | WakeApp
+    | FreezeInstance
+    | ThawInstance
+    | CreateInstance
     | MarkReady
-    | TakeOut
-    | TakeBack
-    | Promote
-    | Shift
+    | TakeOutOfRotation
+    | ReturnToRotation
+    | PromoteGroup
+    | SetCanaryWeight
     | SetRoutes
     | RemoveRoutes
-    | Launch
+    | StartInstance
     | SetLimits
-    | Drain
-    | Bury
-    | Forgive
-    | Condemn
-    | Retire
+    | DrainInstance
+    | RecordCrash
+    | ResetBackoff
+    | FailCandidate
+    | StopInstance
 )
 
 

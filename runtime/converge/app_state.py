@@ -14,72 +14,72 @@ from runtime import journal
 from runtime.contract.health import HealthCheck, from_document, to_document
 from runtime.converge.actions import (
     Action,
-    Bury,
-    Condemn,
-    Drain,
-    FallAsleep,
-    Forgive,
+    DrainInstance,
+    FailCandidate,
     MarkReady,
-    Promote,
-    Shift,
-    TakeBack,
-    TakeOut,
-    WakeUp,
+    PromoteGroup,
+    PutToSleep,
+    RecordCrash,
+    ResetBackoff,
+    ReturnToRotation,
+    SetCanaryWeight,
+    TakeOutOfRotation,
+    WakeApp,
 )
-from runtime.converge.observed import Asleep, Crashes, Group, Marks, Place, Stage, Verdict
+from runtime.converge.observed import Asleep, CanaryStage, Crashes, FailedAttempt, Group, InstanceState, Slot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class AppState:
     """Only ever replaced as a whole."""
 
     serving: Group | None = None
-    marks: Mapping[str, Marks] = field(default_factory=dict)
-    crashes: Mapping[Place, Crashes] = field(default_factory=dict)
-    verdict: Verdict | None = None
-    stage: Stage | None = None
+    marks: Mapping[str, InstanceState] = field(default_factory=dict)
+    crashes: Mapping[Slot, Crashes] = field(default_factory=dict)
+    verdict: FailedAttempt | None = None
+    stage: CanaryStage | None = None
     asleep: Asleep | None = None
     woken_at: float = 0.0
 
-    def noting(self, action: Action) -> Record:
+    def noting(self, action: Action) -> AppState:
         """The record once `action` is under way; the same one for actions that leave no note."""
         match action:
-            case MarkReady() | TakeOut() | TakeBack() | Drain():
+            case MarkReady() | TakeOutOfRotation() | ReturnToRotation() | DrainInstance():
                 return self._marked(action.instance, **_marks_of(action))
-            case Promote():
+            case PromoteGroup():
                 record = replace(self, serving=action.group, stage=_promoted(self.stage, action))
                 for instance in action.drained:
                     record = record._marked(instance, draining_since=action.at)
                 return record
-            case Shift():
-                return replace(self, stage=Stage(group=action.group, attempt=action.attempt, step=action.step, since=action.at))
-            case FallAsleep():
+            case SetCanaryWeight():
+                return replace(self, stage=CanaryStage(group=action.group, attempt=action.attempt, step=action.step, since=action.at))
+            case PutToSleep():
                 return replace(self, asleep=Asleep(since=action.at))
-            case WakeUp():
+            case WakeApp():
                 return self.woken(action.at)
-            case Condemn():
+            case FailCandidate():
                 crashes = {place: crashes for place, crashes in self.crashes.items() if place.group != action.group}
-                verdict = Verdict(
+                verdict = FailedAttempt(
                     release=action.group.release, attempt=action.attempt, reason=action.reason, rolled_back=action.rolled_back
                 )
                 record = replace(self, crashes=crashes, verdict=verdict)
                 for instance in action.instances:
                     record = record._marked(instance, condemned=True)
                 return record
-            case Bury():
+            case RecordCrash():
                 return self.crashed(action.place, at=action.at, reason=action.reason, instance=action.instance, lost=action.lost)
-            case Forgive():
+            case ResetBackoff():
                 return replace(self, crashes={place: crashes for place, crashes in self.crashes.items() if place != action.place})
             case _:
                 return self
 
-    def crashed(self, place: Place, *, at: float, reason: str, instance: str = "", lost: bool = False) -> Record:
+    def crashed(self, place: Slot, *, at: float, reason: str, instance: str = "", lost: bool = False) -> AppState:
         """One more crash in a place."""
         count = self.crashes[place].count + 1 if place in self.crashes else 1
         crashes = Crashes(count=count, at=at, reason=reason, instance=instance, lost=lost)
         return replace(self, crashes={**self.crashes, place: crashes})
 
-    def woken(self, at: float) -> Record:
+    def woken(self, at: float) -> AppState:
         """It sleeps no more."""
         return replace(self, asleep=None, woken_at=at)
 
@@ -88,46 +88,46 @@ class Record:
         lasting = {key: marks.check for key, marks in self.marks.items() if marks.draining_since is None and not marks.condemned}
         return {key: check for key, check in lasting.items() if check is not None} if self.asleep is None else {}
 
-    def refused(self, instance: str, limits: str) -> Record:
+    def refused(self, instance: str, limits: str) -> AppState:
         """The kernel did not take these limits for a running instance."""
         return self._marked(instance, refused=limits)
 
-    def of(self, instances: Collection[str]) -> Record:
+    def of(self, instances: Collection[str]) -> AppState:
         """Without notes on instances that are no more: `make down` removes them past us."""
         if self.marks.keys() <= set(instances):
             return self
         return replace(self, marks={key: marks for key, marks in self.marks.items() if key in instances})
 
-    def without(self, instance: str) -> Record:
+    def without(self, instance: str) -> AppState:
         """Nothing is left of the instance."""
         return replace(self, marks={key: marks for key, marks in self.marks.items() if key != instance})
 
-    def _marked(self, instance: str, **changes: float | bool | str | HealthCheck | None) -> Record:
-        marks = replace(self.marks.get(instance, Marks()), **changes)  # type: ignore[arg-type]  # keys are those of the callers above
+    def _marked(self, instance: str, **changes: float | bool | str | HealthCheck | None) -> AppState:
+        marks = replace(self.marks.get(instance, InstanceState()), **changes)  # type: ignore[arg-type]  # keys are those of the callers above
         return replace(self, marks={**self.marks, instance: marks})
 
 
-def load(path: Path) -> Record:
+def load(path: Path) -> AppState:
     """The record of an app, or an empty one: without it, running instances are asked again whether they are healthy."""
     try:
         raw = journal.read_json(path)
     except ValueError:  # cut short by a power failure, after which nothing runs anyway
-        return Record()
+        return AppState()
     if raw is None:
-        return Record()
+        return AppState()
     serving, verdict, stage = raw.get("serving"), raw.get("verdict"), raw.get("stage")
-    return Record(
+    return AppState(
         serving=Group(*serving) if serving else None,
         marks={key: _read_marks(marks) for key, marks in raw.get("marks", {}).items()},
         crashes={_place(entry.pop("place")): Crashes(**entry) for entry in raw.get("crashes", [])},
-        verdict=Verdict(**verdict) if verdict else None,
+        verdict=FailedAttempt(**verdict) if verdict else None,
         asleep=Asleep(since=raw["asleep"]) if raw.get("asleep") else None,
         woken_at=raw.get("woken_at", 0.0),
-        stage=Stage(group=Group(*stage.pop("group")), **stage) if stage else None,
+        stage=CanaryStage(group=Group(*stage.pop("group")), **stage) if stage else None,
     )
 
 
-def save(path: Path, record: Record) -> None:
+def save(path: Path, record: AppState) -> None:
     """Replace the file in one piece; safe against kill -9, which is what happens while instances run."""
     path.parent.mkdir(parents=True, exist_ok=True)
     journal.write_json(
@@ -147,42 +147,42 @@ def save(path: Path, record: Record) -> None:
     )
 
 
-def _marks_of(action: MarkReady | TakeOut | TakeBack | Drain) -> dict[str, float | HealthCheck | None]:
+def _marks_of(action: MarkReady | TakeOutOfRotation | ReturnToRotation | DrainInstance) -> dict[str, float | HealthCheck | None]:
     match action:
         case MarkReady():
             return {"ready_at": action.at, "check": action.check}
-        case TakeOut():
+        case TakeOutOfRotation():
             return {"failing_since": action.at}
-        case TakeBack():
+        case ReturnToRotation():
             return {"failing_since": None}
-        case Drain():
+        case DrainInstance():
             return {"draining_since": action.at}
 
 
-def _read_marks(raw: dict[str, Any]) -> Marks:
+def _read_marks(raw: dict[str, Any]) -> InstanceState:
     check = raw.pop("check", None)
-    return Marks(**raw, check=from_document(check) if check else None)
+    return InstanceState(**raw, check=from_document(check) if check else None)
 
 
-def _fields(value: Marks | Crashes | Verdict) -> dict[str, object]:
+def _fields(value: InstanceState | Crashes | FailedAttempt) -> dict[str, object]:
     return {name: getattr(value, name) for name in value.__dataclass_fields__}
 
 
-def _stage(stage: Stage) -> dict[str, object]:
+def _stage(stage: CanaryStage) -> dict[str, object]:
     return {"group": [stage.group.release, stage.group.generation], "attempt": stage.attempt, "step": stage.step, "since": stage.since}
 
 
-def _promoted(stage: Stage | None, action: Promote) -> Stage | None:
+def _promoted(stage: CanaryStage | None, action: PromoteGroup) -> CanaryStage | None:
     """A canary that has it all: its old share's connections still drain, from now on."""
     if stage is None or stage.group != action.group:
         return None
     return replace(stage, step=stage.step + 1, since=action.at)
 
 
-def _text(place: Place) -> str:
+def _text(place: Slot) -> str:
     return f"{place.group.release}/{place.group.generation}/{place.process}/{place.number}"
 
 
-def _place(text: str) -> Place:
+def _place(text: str) -> Slot:
     release, generation, process, number = text.split("/")
-    return Place(Group(int(release), int(generation)), process, int(number))
+    return Slot(Group(int(release), int(generation)), process, int(number))

@@ -18,19 +18,19 @@ from runtime.containers.spec import ContainerSpec, Limits, TeamLimits
 from runtime.converge import app_state, container_spec
 from runtime.converge.actions import (
     Action,
-    Bury,
-    Freeze,
-    Launch,
-    MakeReady,
+    CreateInstance,
+    FreezeInstance,
+    RecordCrash,
     RemoveRoutes,
-    Retire,
+    ReturnToRotation,
     SetLimits,
     SetRoutes,
-    TakeBack,
-    TakeOut,
-    Thaw,
+    StartInstance,
+    StopInstance,
+    TakeOutOfRotation,
+    ThawInstance,
 )
-from runtime.converge.app_state import Record
+from runtime.converge.app_state import AppState
 from runtime.converge.desired import DesiredApp
 from runtime.converge.observed import limits_text
 from runtime.errors import RuntimeFailure
@@ -94,22 +94,22 @@ class Applier:
             if known != noted:
                 app_state.save(path, known)
 
-    def _do(self, kind: str, desired: DesiredApp, batch: list[Action], known: Record) -> Record:
+    def _do(self, kind: str, desired: DesiredApp, batch: list[Action], known: AppState) -> AppState:
         if kind == "start":
-            return self._start(desired, [action for action in batch if isinstance(action, (Launch, MakeReady))], known)
+            return self._start(desired, [action for action in batch if isinstance(action, (StartInstance, CreateInstance))], known)
         if kind == "end":
-            return self._end(desired, [action for action in batch if isinstance(action, (Retire, Bury))], known)
+            return self._end(desired, [action for action in batch if isinstance(action, (StopInstance, RecordCrash))], known)
         for action in batch:
             match action:
                 case SetRoutes():
                     self.router.set(action.routes)
                 case RemoveRoutes():
                     self.router.remove(action.app)
-                case Freeze() | Thaw():
-                    self.containers.freeze(action.instance, frozen=isinstance(action, Freeze))
-                    if isinstance(action, Freeze):
+                case FreezeInstance() | ThawInstance():
+                    self.containers.freeze(action.instance, frozen=isinstance(action, FreezeInstance))
+                    if isinstance(action, FreezeInstance):
                         self.containers.reclaim(action.instance)
-                case TakeOut() | TakeBack():
+                case TakeOutOfRotation() | ReturnToRotation():
                     self.say(desired.app, action.describe())
                 case SetLimits():
                     known = self._set_limits(desired.app, action, known)
@@ -117,7 +117,7 @@ class Applier:
                     pass  # a note, and nothing else
         return known
 
-    def _set_limits(self, app: str, action: SetLimits, known: Record) -> Record:
+    def _set_limits(self, app: str, action: SetLimits, known: AppState) -> AppState:
         try:
             self.containers.set_limits(action.instance, action.limits)
         except RuntimeFailure as failure:  # more memory in use than the new limit, or just gone
@@ -125,7 +125,7 @@ class Applier:
             return known.refused(action.instance, limits_text(action.limits))
         return known
 
-    def _start(self, desired: DesiredApp, launches: list[Launch | MakeReady], known: Record) -> Record:
+    def _start(self, desired: DesiredApp, launches: list[StartInstance | CreateInstance], known: AppState) -> AppState:
         self.containers.set_team_limits(desired.team, desired.team_limits)
         named = [(launch, container_spec.new_name(desired.app, launch.place.process, self.new_suffix())) for launch in launches]
         for (launch, fresh), trouble in zip(named, _side_by_side(lambda one: self._launch(desired, *one), named), strict=True):
@@ -134,14 +134,14 @@ class Applier:
                 known = known.crashed(launch.place, at=self.clock(), reason=reason, instance=fresh, lost=True)
         return known
 
-    def _launch(self, desired: DesiredApp, launch: Launch | MakeReady, fresh: str) -> str:
+    def _launch(self, desired: DesiredApp, launch: StartInstance | CreateInstance, fresh: str) -> str:
         """Start one instance; the reason if that fails, which is an event like a crash and not the end of the others."""
         try:
             image = self.images.image(launch.release.image)
             spec = container_spec.spec_for(
                 desired, launch.release, image, id=fresh, place=launch.place, command=launch.process.command, limits=launch.process.limits
             )
-            if isinstance(launch, Launch):
+            if isinstance(launch, StartInstance):
                 self.containers.launch(spec)
             else:
                 self.containers.create(spec)
@@ -150,12 +150,12 @@ class Applier:
             return failure.explain()
         return ""
 
-    def _end(self, desired: DesiredApp, ends: list[Retire | Bury], known: Record) -> Record:
+    def _end(self, desired: DesiredApp, ends: list[StopInstance | RecordCrash], known: AppState) -> AppState:
         for _ in _side_by_side(lambda one: self._remove(one.instance), ends):
             pass
         for end in ends:
             known = known.without(end.instance)
-            if isinstance(end, Bury):
+            if isinstance(end, RecordCrash):
                 self.say(desired.app, end.describe())
         return known
 
@@ -169,11 +169,11 @@ class Applier:
 
 def _kind(action: Action) -> str:
     match action:
-        case Launch() | MakeReady():
+        case StartInstance() | CreateInstance():
             return "start"
-        case Retire() | Bury():
+        case StopInstance() | RecordCrash():
             return "end"
-        case SetRoutes() | RemoveRoutes() | SetLimits() | Freeze() | Thaw():
+        case SetRoutes() | RemoveRoutes() | SetLimits() | FreezeInstance() | ThawInstance():
             return "change"
         case _:
             return "note"

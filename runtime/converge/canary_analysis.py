@@ -21,7 +21,7 @@ TAIL_SLOWER, TAIL_AT_LEAST = 2.0, 0.02  # the same of the 95th percentile, of ma
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Traffic:
+class GroupTraffic:
     """What was answered, over some time, by one instance or a group of them."""
 
     requests: int = 0
@@ -32,7 +32,7 @@ class Traffic:
     instances: int = 1  # that shared these requests
 
 
-def judge(canary: Traffic, rest: Traffic, *, who: str, beside: str) -> str:
+def judge(canary: GroupTraffic, rest: GroupTraffic, *, who: str, beside: str) -> str:
     """Why the canary must go, with the numbers; empty as long as nothing speaks against it."""
     if canary.memory_kills > rest.memory_kills:
         return f"{who} ran out of memory: the kernel ended {_count(canary.memory_kills, 'process', 'processes')} of it."
@@ -49,14 +49,14 @@ def judge(canary: Traffic, rest: Traffic, *, who: str, beside: str) -> str:
     return ""
 
 
-def _fails_more(canary: Traffic, rest: Traffic) -> bool:
+def _fails_more(canary: GroupTraffic, rest: GroupTraffic) -> bool:
     if canary.failed < FEWEST_FAILURES:
         return False
     expected = max(TOLERATED, WORSE * rest.failed / rest.requests if rest.requests else 0.0)
     return _chance_of_so_many(canary.failed, canary.requests, min(expected, 1.0)) < SURE
 
 
-def _is_slower(canary: Traffic, rest: Traffic) -> bool:
+def _is_slower(canary: GroupTraffic, rest: GroupTraffic) -> bool:
     if canary.requests * rest.instances > BUSIER * rest.requests * canary.instances:
         return False
     fewest = min(canary.requests, rest.requests)
@@ -86,7 +86,7 @@ def _chance_of_so_many(failed: int, requests: int, share: float) -> float:
     return total
 
 
-def _share(traffic: Traffic) -> str:
+def _share(traffic: GroupTraffic) -> str:
     percent = 100 * traffic.failed / traffic.requests if traffic.requests else 0.0
     return f"{traffic.failed:,} of {traffic.requests:,} ({percent:.2g} %)"
 

@@ -13,7 +13,7 @@ from runtime.containers.spec import ContainerSpec, Limits
 from runtime.containers.words import NO_SHELL, words
 from runtime.contract.health import HealthCheck, from_document, to_document
 from runtime.converge.desired import DesiredApp, DesiredRelease
-from runtime.converge.observed import WEB, Group, Place
+from runtime.converge.observed import WEB, Group, Slot
 from runtime.images.store import Image
 
 PORT = 8000  # each instance has a network of its own, so all may have the same
@@ -80,7 +80,7 @@ def source_of(instance: str, process: str) -> str:
 
 
 def spec_for(
-    desired: DesiredApp, release: DesiredRelease, image: Image, *, id: str, place: Place, command: str, limits: Limits
+    desired: DesiredApp, release: DesiredRelease, image: Image, *, id: str, place: Slot, command: str, limits: Limits
 ) -> ContainerSpec:
     """The container that fills a place."""
     labels = {
@@ -112,12 +112,12 @@ def spec_for_run(
     return _spec(desired, release, image, id=id, process=source, command=command, limits=limits, labels=labels)
 
 
-def place_of(container: Container) -> Place | None:
+def slot_of(container: Container) -> Slot | None:
     """Where a container stands; None for builds, release phases and runs."""
     labels = container.spec.labels
     if labels.get("kind") != INSTANCE:
         return None
-    return Place(Group(int(labels["release"]), int(labels["generation"])), labels["process"], int(labels["place"]))
+    return Slot(Group(int(labels["release"]), int(labels["generation"])), labels["process"], int(labels["place"]))
 
 
 def check_of(container: Container) -> HealthCheck | None:

@@ -17,7 +17,7 @@ AT_ONCE_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class ProbeAnswer:
     """What a health check met: a `status` of HTTP, or that it `passed`; else `trouble` says what happened."""
 
     status: int | None = None
@@ -34,13 +34,13 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class ProbeFindings:
     """A running web instance that is not ready, looked at from all sides."""
 
     port: int  # it was told, in $PORT
     health: HealthCheck
     listening: tuple[tuple[str, int], ...]  # (address, port)
-    answer: Answer
+    answer: ProbeAnswer
     memory: Bytes
     oom_kills: int = 0
     waited: float
@@ -62,7 +62,7 @@ def exited(end: Exit | None, *, lived: float | None, log: Sequence[str]) -> str:
     return _with_log(text, log)
 
 
-def not_ready(seen: Seen, log: Sequence[str]) -> str:
+def not_ready(seen: ProbeFindings, log: Sequence[str]) -> str:
     """Why a web instance that runs gets no traffic."""
     found = _how_it_checks(seen) if seen.health.kind is CheckKind.COMMAND else _where_it_listens(seen)
     text = f"{found} (Waited {seen.waited:.0f} s.)"
@@ -71,7 +71,7 @@ def not_ready(seen: Seen, log: Sequence[str]) -> str:
     return _with_log(text, log)
 
 
-def _where_it_listens(seen: Seen) -> str:
+def _where_it_listens(seen: ProbeFindings) -> str:
     told = f"it must listen on 0.0.0.0 and the port in $PORT ({seen.port})"
     if not seen.listening:
         return (
@@ -86,13 +86,13 @@ def _where_it_listens(seen: Seen) -> str:
     return f"It listens on {_sockets(seen.listening)}, where nobody but itself can reach it; {told}."
 
 
-def _how_it_checks(seen: Seen) -> str:
+def _how_it_checks(seen: ProbeFindings) -> str:
     return (
         f"Its health check {seen.health.describe()} {seen.answer.trouble or 'did not succeed'}; it counts as healthy when that ends with 0."
     )
 
 
-def _how_it_answers(seen: Seen) -> str:
+def _how_it_answers(seen: ProbeFindings) -> str:
     if seen.health.kind is CheckKind.TCP:
         return f"It listens, but a connection to port {seen.port} {seen.answer.trouble or 'got no answer'}."
     asked = f"GET {seen.health.path} on port {seen.port}"

@@ -11,11 +11,11 @@ from typing import Protocol
 from runtime.containers.container import Container, Status, Usage
 from runtime.contract.health import CheckKind, HealthCheck
 from runtime.converge import container_spec, explain
-from runtime.converge.app_state import Record
-from runtime.converge.canary_analysis import Traffic
+from runtime.converge.app_state import AppState
+from runtime.converge.canary_analysis import GroupTraffic
 from runtime.converge.desired import DesiredApp, DesiredRelease
-from runtime.converge.observed import Group, Marks, ObservedApp, ObservedInstance, Phase, Place, Pulse
-from runtime.converge.probe import Asker
+from runtime.converge.observed import Group, InstanceState, ObservedApp, ObservedInstance, Phase, ProbeResult, Slot
+from runtime.converge.probe import Prober
 from runtime.converge.request_counts import Requests
 from runtime.errors import RuntimeFailure
 from runtime.router.table import AppRoutes
@@ -50,12 +50,14 @@ class Observer:
     containers: ContainersToLookAt
     router: RouterToLookAt
     last_lines: Callable[[str], list[str]]  # of an instance's output
-    asker: Asker
-    asked: dict[str, tuple[float, explain.Answer]] = field(default_factory=dict)  # commands, which cost more than a request, by instance
+    asker: Prober
+    asked: dict[str, tuple[float, explain.ProbeAnswer]] = field(
+        default_factory=dict
+    )  # commands, which cost more than a request, by instance
     requests: Callable[[str], Requests | None] = lambda _: None  # of an app
-    pulses: Callable[[str], Mapping[str, Pulse]] = lambda _: {}  # of an app's instances that fail
+    pulses: Callable[[str], Mapping[str, ProbeResult]] = lambda _: {}  # of an app's instances that fail
 
-    def observe(self, desired: DesiredApp, record: Record, now: float) -> ObservedApp:
+    def observe(self, desired: DesiredApp, record: AppState, now: float) -> ObservedApp:
         """One app as it is now. `desired` says how to ask for health, and no more."""
         found = [(container, place) for container, place in self._containers(desired.app)]
         answers = self._answers(desired, found, record, now)
@@ -74,19 +76,19 @@ class Observer:
             routes=self.router.route(desired.app),
         )
 
-    def _traffic(self, desired: DesiredApp, record: Record) -> Mapping[Group, Traffic]:
+    def _traffic(self, desired: DesiredApp, record: AppState) -> Mapping[Group, GroupTraffic]:
         """Only of a canary's step that is under way: what was counted before says nothing about it."""
         requests = self.requests(desired.app) if record.stage is not None and desired.candidate is not None else None
         return requests.groups if requests is not None else {}
 
-    def _is_idle(self, desired: DesiredApp, record: Record, now: float) -> bool:
+    def _is_idle(self, desired: DesiredApp, record: AppState, now: float) -> bool:
         """It may fall asleep, or has: then what is open counts."""
         if desired.sleep is None or record.asleep is not None:
             return record.asleep is not None
         active = self._active_at(desired, record, now)
         return active is not None and now - active >= desired.sleep.after
 
-    def _active_at(self, desired: DesiredApp, record: Record, now: float) -> float | None:
+    def _active_at(self, desired: DesiredApp, record: AppState, now: float) -> float | None:
         requests = self.requests(desired.app) if desired.sleep is not None else None
         if requests is None or desired.sleep is None:
             return None
@@ -101,25 +103,25 @@ class Observer:
             for one in found
         )
 
-    def _containers(self, app: str) -> Iterator[tuple[Container, Place]]:
+    def _containers(self, app: str) -> Iterator[tuple[Container, Slot]]:
         """By the names of their folders: cheaper than a look at every container of the node."""
         for folder in sorted(self.folder.glob(f"{app}-*")):
             container = self.containers.state(folder.name)
             if container is None or container.spec.app != app:
                 continue
-            place = container_spec.place_of(container)
+            place = container_spec.slot_of(container)
             if place is not None:
                 yield container, place
 
     def _answers(
-        self, desired: DesiredApp, found: list[tuple[Container, Place]], record: Record, now: float
-    ) -> Mapping[str, explain.Answer]:
+        self, desired: DesiredApp, found: list[tuple[Container, Slot]], record: AppState, now: float
+    ) -> Mapping[str, explain.ProbeAnswer]:
         public = [container for container, place in found if place.process in desired.public]
         unready = [container for container in public if _is_to_be_asked(container, record.marks.get(container.id))]
         if not unready:
             return {}
 
-        def one(container: Container) -> explain.Answer:
+        def one(container: Container) -> explain.ProbeAnswer:
             return self._check(desired, container, now)
 
         if len(unready) == 1:
@@ -127,13 +129,13 @@ class Observer:
         with ThreadPoolExecutor(max_workers=8) as pool:
             return dict(zip((container.id for container in unready), pool.map(one, unready), strict=True))
 
-    def _check(self, desired: DesiredApp, container: Container, now: float) -> explain.Answer:
+    def _check(self, desired: DesiredApp, container: Container, now: float) -> explain.ProbeAnswer:
         """A command once a second at most; in between, what it said last."""
         health = _health(desired, container)
         host = desired.hosts[0] if desired.hosts else desired.app
         if health.kind is not CheckKind.COMMAND:
             return self.asker.check(container, host, health)
-        at, last = self.asked.get(container.id, (float("-inf"), explain.Answer()))
+        at, last = self.asked.get(container.id, (float("-inf"), explain.ProbeAnswer()))
         if now - at < COMMAND_EVERY:
             return last
         answer = self.asker.check(container, host, health)
@@ -145,14 +147,14 @@ class Observer:
     def _instance(
         self,
         desired: DesiredApp,
-        record: Record,
+        record: AppState,
         container: Container,
-        place: Place,
-        answers: Mapping[str, explain.Answer],
-        pulses: Mapping[str, Pulse],
+        place: Slot,
+        answers: Mapping[str, explain.ProbeAnswer],
+        pulses: Mapping[str, ProbeResult],
         now: float,
     ) -> ObservedInstance:
-        marks = record.marks.get(container.id, Marks())
+        marks = record.marks.get(container.id, InstanceState())
         answer = answers.get(container.id)
         phase = _PHASES[container.status]
         public = place.process in desired.public
@@ -185,7 +187,7 @@ class Observer:
         except RuntimeFailure:
             return 1  # not known, so perhaps; the drain's deadline ends it
 
-    def _evidence(self, desired: DesiredApp, container: Container, answer: explain.Answer | None, now: float) -> str:
+    def _evidence(self, desired: DesiredApp, container: Container, answer: explain.ProbeAnswer | None, now: float) -> str:
         started = container.started_at
         if container.status is Status.EXITED or container.status is Status.BROKEN:
             lived = container.exit.at - started if container.exit and started is not None else None
@@ -193,7 +195,7 @@ class Observer:
         if answer is None or answer.healthy or started is None or now - started < min(EVIDENCE_AFTER, _boot_seconds(desired, container)):
             return ""
         usage = self.containers.usage(container.id)
-        seen = explain.Seen(
+        seen = explain.ProbeFindings(
             port=int(container.spec.labels["port"]),
             health=_health(desired, container),
             listening=tuple(self.containers.listening(container.id)),
@@ -205,7 +207,7 @@ class Observer:
         return explain.not_ready(seen, self.last_lines(container.id))
 
 
-def _is_to_be_asked(container: Container, marks: Marks | None) -> bool:
+def _is_to_be_asked(container: Container, marks: InstanceState | None) -> bool:
     waits = marks is None or (marks.ready_at is None and not marks.condemned)
     return container.status is Status.RUNNING and container.address is not None and waits
 

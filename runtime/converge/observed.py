@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from runtime.containers.spec import Limits
 from runtime.contract.health import HealthCheck
-from runtime.converge.canary_analysis import Traffic
+from runtime.converge.canary_analysis import GroupTraffic
 from runtime.router import table
 from runtime.router.table import AppRoutes
 
@@ -36,7 +36,7 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Place:
+class Slot:
     """What one instance stands for: the n-th of its process type in its group. At most one instance fills it."""
 
     group: Group
@@ -48,7 +48,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Marks:
+class InstanceState:
     """What we wrote down about an instance, so that the next process of ours knows."""
 
     ready_at: float | None = None
@@ -60,7 +60,7 @@ class Marks:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pulse:
+class ProbeResult:
     """How an instance fails its health checks."""
 
     failures: int  # in a row
@@ -78,7 +78,7 @@ class ObservedInstance:
     """One container of the app."""
 
     id: str
-    place: Place
+    place: Slot
     phase: Phase
     limits: Limits
     public: bool  # gets requests: `web`, and what a path leads to
@@ -90,8 +90,8 @@ class ObservedInstance:
     connections: int = 0  # open through the router; asked only of draining ones, and of those that may fall asleep
     frozen: bool = False
     evidence: str = ""  # why it exited, or is not ready yet: what was seen, the remedy, the last log lines
-    pulse: Pulse | None = None  # None: its last health check was passed, or it is not asked
-    marks: Marks = Marks()
+    pulse: ProbeResult | None = None  # None: its last health check was passed, or it is not asked
+    marks: InstanceState = InstanceState()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +106,7 @@ class Crashes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class FailedAttempt:
     """Why one attempt to roll out a release failed; kept until the next attempt, so that a repeat says the same."""
 
     release: int
@@ -116,7 +116,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
+class CanaryStage:
     """How far a canary has come: the step it was last moved to, and since when; one past the last when all was its."""
 
     group: Group
@@ -139,10 +139,10 @@ class ObservedApp:
     app: str
     instances: tuple[ObservedInstance, ...] = ()
     serving: Group | None = None  # the group that traffic was last switched to
-    crashes: Mapping[Place, Crashes] = field(default_factory=dict)
-    verdict: Verdict | None = None
-    stage: Stage | None = None
-    traffic: Mapping[Group, Traffic] = field(default_factory=dict)  # since the canary's last step; empty without a canary
+    crashes: Mapping[Slot, Crashes] = field(default_factory=dict)
+    verdict: FailedAttempt | None = None
+    stage: CanaryStage | None = None
+    traffic: Mapping[Group, GroupTraffic] = field(default_factory=dict)  # since the canary's last step; empty without a canary
     asleep: Asleep | None = None
     woken_at: float = 0.0  # when it was woken last; 0: never
     active_at: float | None = None  # the last request, wake or begin of counting; None while nobody counts

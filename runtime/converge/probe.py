@@ -9,7 +9,7 @@ from typing import Protocol
 from runtime.containers.container import Container
 from runtime.containers.execution import Executed
 from runtime.contract.health import CheckKind, HealthCheck
-from runtime.converge.explain import Answer
+from runtime.converge.explain import ProbeAnswer
 from runtime.converge.probe_network import Ask, Connect, ask, connect
 from runtime.errors import RuntimeFailure
 
@@ -21,14 +21,14 @@ class Execute(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asker:
+class Prober:
     """The ways to ask; each can be another in a test."""
 
     execute: Execute
     ask: Ask = ask
     connect: Connect = connect
 
-    def check(self, container: Container, host: str, health: HealthCheck) -> Answer:
+    def check(self, container: Container, host: str, health: HealthCheck) -> ProbeAnswer:
         """Takes `health.timeout` seconds at most. `host` goes into the Host header."""
         address, port = container.address or "", int(container.spec.labels["port"])
         match health.kind:
@@ -39,12 +39,12 @@ class Asker:
             case CheckKind.COMMAND:
                 return self._run_inside(container.id, health)
 
-    def _run_inside(self, id: str, health: HealthCheck) -> Answer:
+    def _run_inside(self, id: str, health: HealthCheck) -> ProbeAnswer:
         try:
             done = self.execute(id, health.command, timeout=health.timeout)
         except RuntimeFailure as failure:  # it ended just now
-            return Answer(trouble=f"could not be run: {failure.what}")
+            return ProbeAnswer(trouble=f"could not be run: {failure.what}")
         if done.code is None:
-            return Answer(trouble=f"did not end within {health.timeout:g} s")
+            return ProbeAnswer(trouble=f"did not end within {health.timeout:g} s")
         said = f", saying: {done.output[-300:]}" if done.output else ""
-        return Answer(passed=done.code == 0, trouble=f"ended with code {done.code}{said}" if done.code else "")
+        return ProbeAnswer(passed=done.code == 0, trouble=f"ended with code {done.code}{said}" if done.code else "")

@@ -11,7 +11,7 @@ import socket
 import time
 from typing import Protocol
 
-from runtime.converge.explain import Answer
+from runtime.converge.explain import ProbeAnswer
 
 PATIENCE = 5.0  # seconds for one answer; a first request may well fill caches
 
@@ -19,13 +19,13 @@ PATIENCE = 5.0  # seconds for one answer; a first request may well fill caches
 class Ask(Protocol):
     """`ask`, or another in a test."""
 
-    def __call__(self, address: str, port: int, host: str, path: str, *, patience: float = PATIENCE) -> Answer: ...
+    def __call__(self, address: str, port: int, host: str, path: str, *, patience: float = PATIENCE) -> ProbeAnswer: ...
 
 
 class Connect(Protocol):
     """`connect`, or another in a test."""
 
-    def __call__(self, address: str, port: int, *, patience: float = PATIENCE) -> Answer: ...
+    def __call__(self, address: str, port: int, *, patience: float = PATIENCE) -> ProbeAnswer: ...
 
 
 _MOST = 65_536  # bytes, of interim answers and the status line
@@ -33,7 +33,7 @@ _STATUS = re.compile(rb"HTTP/1\.[01] ([1-5]\d\d)(?: [^\r\n]*)?\r?\n")
 _END_OF_HEAD = re.compile(rb"\r?\n\r?\n")
 
 
-def ask(address: str, port: int, host: str, path: str, *, patience: float = PATIENCE) -> Answer:
+def ask(address: str, port: int, host: str, path: str, *, patience: float = PATIENCE) -> ProbeAnswer:
     """GET `path` with `host` in the Host header. Follows no redirect: a 301 is an answer."""
     deadline = time.monotonic() + patience
     try:
@@ -41,25 +41,25 @@ def ask(address: str, port: int, host: str, path: str, *, patience: float = PATI
             connection.sendall(_request(host, path))
             status = _read_status(connection, deadline)
     except ConnectionRefusedError:
-        return Answer(trouble="was refused")
+        return ProbeAnswer(trouble="was refused")
     except TimeoutError:
-        return Answer(trouble=f"got no answer within {patience:.0f} s")
+        return ProbeAnswer(trouble=f"got no answer within {patience:.0f} s")
     except OSError as error:
-        return Answer(trouble=f"ended without an HTTP answer ({type(error).__name__})")
-    return Answer(status=status) if status else Answer(trouble="ended without an HTTP answer")
+        return ProbeAnswer(trouble=f"ended without an HTTP answer ({type(error).__name__})")
+    return ProbeAnswer(status=status) if status else ProbeAnswer(trouble="ended without an HTTP answer")
 
 
-def connect(address: str, port: int, *, patience: float = PATIENCE) -> Answer:
+def connect(address: str, port: int, *, patience: float = PATIENCE) -> ProbeAnswer:
     """Whether the port accepts."""
     try:
         socket.create_connection((address, port), timeout=patience).close()
     except ConnectionRefusedError:
-        return Answer(trouble="was refused")
+        return ProbeAnswer(trouble="was refused")
     except TimeoutError:
-        return Answer(trouble=f"got no answer within {patience:.0f} s")
+        return ProbeAnswer(trouble=f"got no answer within {patience:.0f} s")
     except OSError as error:
-        return Answer(trouble=f"failed ({type(error).__name__})")
-    return Answer(passed=True)
+        return ProbeAnswer(trouble=f"failed ({type(error).__name__})")
+    return ProbeAnswer(passed=True)
 
 
 def _request(host: str, path: str) -> bytes:

@@ -10,19 +10,19 @@ from dataclasses import asdict
 from pathlib import Path
 
 from runtime import journal
-from runtime.converge.observed import Pulse
+from runtime.converge.observed import ProbeResult
 
 
-def load(path: Path) -> Mapping[str, Pulse]:
+def load(path: Path) -> Mapping[str, ProbeResult]:
     """By instance. Empty where nobody asks, or what they wrote is damaged: then nothing follows from it."""
     try:
         raw = journal.read_json(path)
-        return {key: Pulse(**pulse) for key, pulse in raw.items()} if raw is not None else {}
+        return {key: ProbeResult(**pulse) for key, pulse in raw.items()} if raw is not None else {}
     except (ValueError, TypeError, AttributeError):
         return {}
 
 
-def save(path: Path, pulses: Mapping[str, Pulse]) -> None:
+def save(path: Path, pulses: Mapping[str, ProbeResult]) -> None:
     """Replace the file in one piece; without failures there is none."""
     if not pulses:
         path.unlink(missing_ok=True)

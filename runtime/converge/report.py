@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from runtime.converge.observed import ObservedApp, ObservedInstance, Phase
 from runtime.converge.planning import backoff
-from runtime.converge.planning.plan_builder import fails, healthy, why_it_fails
+from runtime.converge.planning.plan_builder import fails_checks, is_healthy, why_it_fails
 
 _STARTS_WITHIN = 5.0  # seconds of waking, which starts all that is made
 
@@ -65,7 +65,7 @@ def _present(observed: ObservedApp, one: ObservedInstance, now: float) -> Instan
         process=one.place.process,
         release=one.place.group.release,
         state=State.ASLEEP if observed.asleep is not None and one.public else _state(observed, one, now),
-        detail=one.evidence or (f"It fails its health check: {why_it_fails(one)}" if fails(one, now) else ""),
+        detail=one.evidence or (f"It fails its health check: {why_it_fails(one)}" if fails_checks(one, now) else ""),
         restarts=crashes.count if crashes else 0,
         started_at=one.started_at,
     )
@@ -76,7 +76,7 @@ def _state(observed: ObservedApp, one: ObservedInstance, now: float) -> State:
         return State.CRASHED if one.marks.draining_since is None and not one.marks.condemned else State.DRAINING
     if one.marks.draining_since is not None or one.marks.condemned:
         return State.DRAINING
-    if healthy(one, now):
+    if is_healthy(one, now):
         return State.LIVE
     return State.WAKING if _was_started_by_waking(observed, one) else State.STARTING
 

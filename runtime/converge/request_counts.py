@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from runtime import journal
-from runtime.converge.canary_analysis import Traffic
+from runtime.converge.canary_analysis import GroupTraffic
 from runtime.converge.observed import Group
 
 
@@ -20,7 +20,7 @@ class Requests:
 
     counted_since: float
     last_at: float = 0.0  # 0: none since `counted_since`
-    groups: Mapping[Group, Traffic] = field(default_factory=dict)
+    groups: Mapping[Group, GroupTraffic] = field(default_factory=dict)
 
 
 def load(path: Path) -> Requests | None:
@@ -29,7 +29,7 @@ def load(path: Path) -> Requests | None:
         raw = journal.read_json(path)
         if raw is None:
             return None
-        groups = {_group(text): Traffic(**counts) for text, counts in raw["groups"].items()}
+        groups = {_group(text): GroupTraffic(**counts) for text, counts in raw["groups"].items()}
         return Requests(counted_since=float(raw["counted_since"]), last_at=float(raw["last_at"]), groups=groups)
     except (ValueError, KeyError, TypeError):
         return None

@@ -16,7 +16,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class CanaryStep:
     """One share of a canary's requests, and how long it is watched before the next."""
 
     percent: int  # 1 to 99
@@ -33,5 +33,5 @@ class Strategy:
 
     kind: Kind = Kind.ROLLING
     surge: int = 1  # instances that a rolling one starts above the wanted number
-    steps: tuple[Step, ...] = (Step(percent=1, seconds=60.0), Step(percent=10, seconds=60.0))
+    steps: tuple[CanaryStep, ...] = (CanaryStep(percent=1, seconds=60.0), CanaryStep(percent=10, seconds=60.0))
     token: str = ""

@@ -11,8 +11,8 @@ from runtime.containers.lifecycle import Containers
 from runtime.contract.health import CheckKind, HealthCheck
 from runtime.converge import app_state, container_spec
 from runtime.converge.actions import MarkReady
-from runtime.converge.observed import WEB, Marks, Place
-from runtime.converge.probe import Asker
+from runtime.converge.observed import WEB, InstanceState, Slot
+from runtime.converge.probe import Prober
 from runtime.logs.shipping import Shipper
 from runtime.router.control import Router
 from runtime.router.table import AppRoutes, AppSituation, Endpoint
@@ -26,7 +26,7 @@ class Booting:
 
     container: Container
     endpoint: Endpoint
-    place: Place
+    place: Slot
     check: HealthCheck
     host: str
 
@@ -34,7 +34,7 @@ class Booting:
 class Waker:
     """The caller holds the app's lock for `wake` and `admit`, and not for `answers`. `path` is of the app's record."""
 
-    def __init__(self, *, containers: Containers, router: Router, asker: Asker, shipper: Shipper, clock: Callable[[], float]) -> None:
+    def __init__(self, *, containers: Containers, router: Router, asker: Prober, shipper: Shipper, clock: Callable[[], float]) -> None:
         self._containers, self._router, self._asker, self._shipper, self._clock = containers, router, asker, shipper, clock
 
     def wake(self, app: str, path: Path, instances: Sequence[Container]) -> tuple[Booting, ...]:
@@ -70,7 +70,7 @@ class Waker:
         situation = routes.situation_of(process) if routes is not None else None
         if routes is None or situation is not AppSituation.HOLDING:
             return situation is AppSituation.SERVING
-        found, marks = self._containers.state(one.container.id), known.marks.get(one.container.id, Marks())
+        found, marks = self._containers.state(one.container.id), known.marks.get(one.container.id, InstanceState())
         if found is None or found.status is not Status.RUNNING or marks.condemned or marks.draining_since is not None:
             return False  # it ended, or is on its way out
         if known.asleep is not None or known.serving != one.place.group or one.endpoint in routes.endpoints:
@@ -85,7 +85,7 @@ class Waker:
 
     def _booting(self, container: Container, routes: AppRoutes | None) -> list[Booting]:
         """Nothing for those whose check is a command: to run one is too much to do a hundred times a second."""
-        check, place = container_spec.check_of(container), container_spec.place_of(container)
+        check, place = container_spec.check_of(container), container_spec.slot_of(container)
         if routes is None or check is None or check.kind is CheckKind.COMMAND or place is None or container.address is None:
             return []
         if place.process != WEB and not any(path.process == place.process for path in routes.paths):

@@ -29,12 +29,12 @@ from runtime.converge import app_state, container_spec, explain, probe_results, 
 from runtime.converge.apply import Applier
 from runtime.converge.commit import commit
 from runtime.converge.desired import DesiredApp, DesiredRelease
-from runtime.converge.explain import Answer
+from runtime.converge.explain import ProbeAnswer
 from runtime.converge.observe import Observer
-from runtime.converge.observed import ObservedApp, Pulse
+from runtime.converge.observed import ObservedApp, ProbeResult
 from runtime.converge.one_off import Runs
 from runtime.converge.planning.plan import Plan, plan
-from runtime.converge.probe import Asker
+from runtime.converge.probe import Prober
 from runtime.converge.probe_network import Ask, ask
 from runtime.converge.request_counts import Requests
 from runtime.converge.wake import Booting, Waker
@@ -96,7 +96,7 @@ class NodeEngine:
         self._checks: dict[str, tuple[int, Mapping[str, HealthCheck]]] = {}  # app -> when its record was written, and what it says
         self.shipper = Shipper(config=config, console=self.containers.log_path, free=Kernel().punch_hole)
         self.runs = Runs(containers=self.containers, images=self.images, ship_last=self.ship_last, last_lines=self.shipper.last_lines)
-        self._asker = Asker(execute=self.containers.execute, ask=ask)
+        self._asker = Prober(execute=self.containers.execute, ask=ask)
         self._waker = Waker(containers=self.containers, router=self.router, asker=self._asker, shipper=self.shipper, clock=clock)
         self._observer = Observer(
             folder=config.instances,
@@ -356,16 +356,16 @@ class NodeEngine:
             self._checks[app] = (written, checks)
         return checks
 
-    def check_health(self, container: Container, check: HealthCheck) -> Answer:
+    def check_health(self, container: Container, check: HealthCheck) -> ProbeAnswer:
         """Ask one instance; takes as long as the check's time limit says at most."""
         routes = self.router.route(container.spec.app)
         return self._asker.check(container, routes.hosts[0] if routes is not None and routes.hosts else container.spec.app, check)
 
-    def pulses_of(self, app: str) -> Mapping[str, Pulse]:
+    def pulses_of(self, app: str) -> Mapping[str, ProbeResult]:
         """Which of an app's instances fail their health checks."""
         return probe_results.load(self._pulses(app))
 
-    def note_pulses(self, app: str, failing: Mapping[str, Pulse]) -> None:
+    def note_pulses(self, app: str, failing: Mapping[str, ProbeResult]) -> None:
         """Write it down for whoever converges."""
         probe_results.save(self._pulses(app), failing)
 

@@ -16,7 +16,7 @@ from portal.traffic.access import traffic_of
 from portal.traffic.checks import checked
 from portal.traffic.models import TrafficSettings
 from runtime.converge.desired import Sleep
-from runtime.converge.strategy import Kind, Step
+from runtime.converge.strategy import CanaryStep, Kind
 from runtime.router.policy import credential_digest
 from runtime.router.table import PathRoute
 from tests.portal.conftest import People
@@ -53,7 +53,7 @@ def test_a_setting_reaches_the_runtime_and_the_audit_log(people: People) -> None
     row = traffic_of(app)
     strategy, policy = traffic_settings.strategy_of(row), traffic_settings.policy_of(row)
     assert strategy.kind is Kind.CANARY
-    assert strategy.steps == (Step(percent=5, seconds=30.0), Step(percent=50, seconds=120.0))
+    assert strategy.steps == (CanaryStep(percent=5, seconds=30.0), CanaryStep(percent=50, seconds=120.0))
     assert policy.allowed == (ip_network("203.0.113.7/32"), ip_network("2001:db8::/32"))
     assert (policy.limits.client_rate, policy.limits.body, policy.sticky) == (20, 10 * 2**20, True)
     assert traffic_settings.paths_of(row) == (PathRoute(prefix="/api", process="api"),)

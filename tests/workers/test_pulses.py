@@ -12,12 +12,12 @@ import pytest
 from runtime.containers.container import Status
 from runtime.contract.health import HealthCheck
 from runtime.converge.container_spec import INSTANCE
-from runtime.converge.explain import Answer
-from runtime.converge.observed import Pulse
+from runtime.converge.explain import ProbeAnswer
+from runtime.converge.observed import ProbeResult
 from workers.supervisor.health_checks import OF_ONE_APP, Pulses
 
 CHECK = HealthCheck(interval=10.0, attempts=2)
-FINE, BAD = Answer(status=200), Answer(status=500)
+FINE, BAD = ProbeAnswer(status=200), ProbeAnswer(status=500)
 
 
 @dataclass
@@ -25,7 +25,7 @@ class Engine:
     """A node's verbs for this, in memory; also the roster and the clock. `answers` are by app, a callable may block."""
 
     answers: dict[str, object] = field(default_factory=dict)
-    written: dict[str, dict[str, Pulse]] = field(default_factory=dict)
+    written: dict[str, dict[str, ProbeResult]] = field(default_factory=dict)
     containers: list[SimpleNamespace] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     notes: int = 0
@@ -112,7 +112,10 @@ def test_failures_are_counted_in_a_row_and_told_from_the_limit_on(node, pulses, 
 
 def test_a_supervisor_that_is_started_again_goes_on_counting(node, pulses):
     one = node.add("blog", 1)
-    node.written["blog"] = {one: Pulse(failures=5, at=990.0, trouble="was refused"), "blog-gone": Pulse(failures=1, at=990.0, trouble="")}
+    node.written["blog"] = {
+        one: ProbeResult(failures=5, at=990.0, trouble="was refused"),
+        "blog-gone": ProbeResult(failures=1, at=990.0, trouble=""),
+    }
     node.answers["blog"] = BAD
     rounds(pulses, node, 10)
     assert {key: pulse.failures for key, pulse in node.written["blog"].items()} == {one: 6}

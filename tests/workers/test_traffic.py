@@ -18,7 +18,7 @@ from django.conf import settings as django_settings
 from portal.apps.models import Instance, InstanceState
 from portal.releases.models import Rollout, RolloutState
 from portal.traffic.models import TrafficSettings
-from runtime.converge.canary_analysis import Traffic, judge
+from runtime.converge.canary_analysis import GroupTraffic, judge
 from tests.system.load import Load, Tally
 
 pytestmark = pytest.mark.slow
@@ -186,10 +186,10 @@ def evident_at(log: Path, old: str) -> float:
     raise AssertionError("nothing in the log condemns the canary")
 
 
-def traffic(took: list[float], failed: int) -> Traffic:
+def traffic(took: list[float], failed: int) -> GroupTraffic:
     if len(took) < 2:
-        return Traffic(requests=len(took), failed=failed)
-    return Traffic(requests=len(took), failed=failed, median=statistics.median(took), tail=statistics.quantiles(took, n=20)[-1])
+        return GroupTraffic(requests=len(took), failed=failed)
+    return GroupTraffic(requests=len(took), failed=failed, median=statistics.median(took), tail=statistics.quantiles(took, n=20)[-1])
 
 
 def scaled(plant, app, count: int, *, process: str = "web", beside: int = 0) -> None:

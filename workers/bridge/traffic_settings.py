@@ -7,14 +7,14 @@ from ipaddress import ip_network
 from portal.quotas.models import Quota
 from portal.traffic.models import TrafficSettings
 from runtime.converge.desired import Sleep
-from runtime.converge.strategy import Kind, Step, Strategy
+from runtime.converge.strategy import CanaryStep, Kind, Strategy
 from runtime.router.policy import BasicAuth, Credential, Limits, Policy
 from runtime.router.table import PathRoute
 
 
 def strategy_of(row: TrafficSettings) -> Strategy:
     """How traffic moves to a new release."""
-    steps = tuple(Step(percent=percent, seconds=float(seconds)) for percent, seconds in row.canary_steps)
+    steps = tuple(CanaryStep(percent=percent, seconds=float(seconds)) for percent, seconds in row.canary_steps)
     return Strategy(kind=Kind(row.way), surge=row.surge, steps=steps, token=row.preview_token)
 
 

@@ -17,8 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from runtime.containers.container import Container, Status
 from runtime.contract.health import HealthCheck
 from runtime.converge.container_spec import INSTANCE
-from runtime.converge.explain import Answer
-from runtime.converge.observed import Pulse
+from runtime.converge.explain import ProbeAnswer
+from runtime.converge.observed import ProbeResult
 from runtime.engines.node import NodeEngine
 from workers.supervisor.instance_cache import Roster
 
@@ -40,7 +40,7 @@ class Pulses:
         self._due: dict[str, float] = {}  # instance -> when it is asked next
         self._asked: Counter[str] = Counter()  # app -> how many of it are being asked
         self._under_way: set[str] = set()  # instances
-        self._failing: dict[str, dict[str, Pulse]] = {}  # app -> instance -> how it fails
+        self._failing: dict[str, dict[str, ProbeResult]] = {}  # app -> instance -> how it fails
 
     def round(self) -> None:
         """Begin to ask those that are due; the answers are written down as they come."""
@@ -95,7 +95,7 @@ class Pulses:
         if follows:
             self._changed(app)
 
-    def _note(self, app: str, id: str, answer: Answer) -> int:
+    def _note(self, app: str, id: str, answer: ProbeAnswer) -> int:
         """Write down what changed; how many failures in a row there are, or were before this success."""
         with self._lock:
             failing = self._known(app)
@@ -105,11 +105,11 @@ class Pulses:
             if answer.healthy:
                 del failing[id]
             else:
-                failing[id] = Pulse(failures=before + 1, at=self._clock(), trouble=answer.describe()[:LONGEST_TROUBLE])
+                failing[id] = ProbeResult(failures=before + 1, at=self._clock(), trouble=answer.describe()[:LONGEST_TROUBLE])
             self._engine.note_pulses(app, failing)
             return before if answer.healthy else before + 1
 
-    def _known(self, app: str) -> dict[str, Pulse]:
+    def _known(self, app: str) -> dict[str, ProbeResult]:
         """Goes on from what a supervisor before us wrote down."""
         if app not in self._failing:
             self._failing[app] = dict(self._engine.pulses_of(app))
@@ -117,7 +117,7 @@ class Pulses:
 
     def _forget_others(self, app: str, asked: set[str]) -> None:
         with self._lock:
-            failing: Mapping[str, Pulse] = self._known(app)
+            failing: Mapping[str, ProbeResult] = self._known(app)
             if failing.keys() <= asked:
                 return
             self._failing[app] = {key: pulse for key, pulse in failing.items() if key in asked}

@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from runtime.containers.container import Container, Status
 from runtime.converge import container_spec
-from runtime.converge.canary_analysis import Traffic
+from runtime.converge.canary_analysis import GroupTraffic
 from runtime.converge.observed import WEB, Group
 from runtime.converge.request_counts import Requests
 from runtime.converge.wake import Booting
@@ -150,12 +150,12 @@ class Visitors:
             app, Requests(counted_since=self._since, last_at=tally.last_at if tally is not None else 0.0, groups=groups)
         )
 
-    def _groups(self, app: str, containers: Iterable[Container], written: _Written) -> dict[Group, Traffic]:
+    def _groups(self, app: str, containers: Iterable[Container], written: _Written) -> dict[Group, GroupTraffic]:
         """What web instances answered, and lost to the kernel, since this step began, by group: other process types have other requests, and no canary."""
         tallies: dict[Group, list[Tally]] = {}
         kills: dict[Group, int] = {}
         for container in containers:
-            place = container_spec.place_of(container)
+            place = container_spec.slot_of(container)
             if place is None:
                 continue
             now = self._collector.metrics.instances.get(app, {}).get(container.id, Tally()).copy()
@@ -239,11 +239,11 @@ class Visitors:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
 
 
-def _traffic(instances: Sequence[Tally], memory_kills: int) -> Traffic:
+def _traffic(instances: Sequence[Tally], memory_kills: int) -> GroupTraffic:
     tally = Tally()
     for one in instances:
         tally = tally.plus(one)
-    return Traffic(
+    return GroupTraffic(
         requests=tally.requests,
         failed=tally.classes["5xx"],
         median=(tally.percentile(0.5) or 0.0) / 1000,

@@ -16,7 +16,7 @@ from portal.apps.models import App
 from portal.releases import actions as releases
 from portal.releases.models import Rollout
 from runtime import journal
-from runtime.converge.actions import Forgive
+from runtime.converge.actions import ResetBackoff
 from runtime.converge.planning.plan import OutcomeState
 from runtime.converge.report import report
 from runtime.engines.node import Look, NodeEngine
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 FIRST_PAUSE = 0.02  # seconds; an app that boots in 100 ms is live after 120
 LONGEST_PAUSE = 0.25
 STEADY_PAUSES = 150  # at the first pause's length: three seconds in which most apps have booted
-_QUIET = (Forgive,)
+_QUIET = (ResetBackoff,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,64 +2,66 @@
 
 from __future__ import annotations
 
-from runtime.converge.actions import FallAsleep, Freeze, Thaw, WakeUp
+from runtime.converge.actions import FreezeInstance, PutToSleep, ThawInstance, WakeApp
 from runtime.converge.observed import Asleep, ObservedInstance, Phase
-from runtime.converge.planning.plan_builder import Draft, healthy, web_count
-from runtime.converge.planning.replicas import whole
+from runtime.converge.planning.plan_builder import PlanBuilder, is_healthy, web_count
+from runtime.converge.planning.replicas import is_complete
 
 
-def settle_sleep(draft: Draft) -> None:
+def settle_sleep(builder: PlanBuilder) -> None:
     """Whether the app sleeps from now on, or no more; and each instance is frozen or thawed accordingly."""
-    wakes = draft.asleep is not None and not _may_sleep(draft)
+    wakes = builder.asleep is not None and not _may_sleep(builder)
     if wakes:
-        draft.asleep = None
-    elif draft.asleep is None and _may_sleep(draft):
-        _fall_asleep(draft)
-    for one in draft.instances:
-        _freeze_or_thaw(draft, one)
+        builder.asleep = None
+    elif builder.asleep is None and _may_sleep(builder):
+        _fall_asleep(builder)
+    for one in builder.instances:
+        _freeze_or_thaw(builder, one)
     if wakes:
-        draft.marks.append(WakeUp(at=draft.now))  # after the thawing: killed in between, it is still known to sleep
-    if draft.asleep is not None and draft.desired.sleep is not None and not draft.stopped:
-        draft.look_at(draft.asleep.since + draft.desired.sleep.stop_after)
+        builder.marks.append(WakeApp(at=builder.now))  # after the thawing: killed in between, it is still known to sleep
+    if builder.asleep is not None and builder.desired.sleep is not None and not builder.stopped:
+        builder.look_at(builder.asleep.since + builder.desired.sleep.stop_after)
 
 
-def _may_sleep(draft: Draft) -> bool:
-    target = draft.desired.current
+def _may_sleep(builder: PlanBuilder) -> bool:
+    target = builder.desired.current
     return (
-        draft.desired.sleep is not None
-        and draft.desired.candidate is None
+        builder.desired.sleep is not None
+        and builder.desired.candidate is None
         and target is not None
-        and draft.moving is None
-        and draft.serving is not None
+        and builder.moving is None
+        and builder.serving is not None
         and web_count(target) > 0
-        and not (draft.desired.sleep.workers_count and any(one.count for one in target.processes if one.name not in draft.desired.public))
+        and not (
+            builder.desired.sleep.workers_count and any(one.count for one in target.processes if one.name not in builder.desired.public)
+        )
     )
 
 
-def _fall_asleep(draft: Draft) -> None:
-    sleep, target, active = draft.desired.sleep, draft.desired.current, draft.observed.active_at
+def _fall_asleep(builder: PlanBuilder) -> None:
+    sleep, target, active = builder.desired.sleep, builder.desired.current, builder.observed.active_at
     assert sleep is not None
     assert target is not None
-    public = [one for one in draft.in_service() if one.public]
-    if active is None or not whole(draft, target) or any(one.connections for one in public):
+    public = [one for one in builder.in_service() if one.public]
+    if active is None or not is_complete(builder, target) or any(one.connections for one in public):
         return
-    idle = draft.now - max([active, *(one.marks.ready_at or draft.now for one in public)])
+    idle = builder.now - max([active, *(one.marks.ready_at or builder.now for one in public)])
     if idle < sleep.after:
-        draft.look_at(draft.now + sleep.after - idle)
+        builder.look_at(builder.now + sleep.after - idle)
         return
-    draft.asleep = Asleep(since=draft.now)
-    draft.marks.append(FallAsleep(at=draft.now, idle=idle))
+    builder.asleep = Asleep(since=builder.now)
+    builder.marks.append(PutToSleep(at=builder.now, idle=idle))
 
 
-def _freeze_or_thaw(draft: Draft, one: ObservedInstance) -> None:
+def _freeze_or_thaw(builder: PlanBuilder, one: ObservedInstance) -> None:
     if one.phase is not Phase.RUNNING:
         return
-    if one.frozen and (draft.asleep is None or not one.public):
-        draft.marks.append(Thaw(instance=one.id, place=one.place))
-    elif draft.asleep is not None and one.public and not one.frozen and one.id not in draft.gone and healthy(one, draft.now):
-        if draft.stopped:
+    if one.frozen and (builder.asleep is None or not one.public):
+        builder.marks.append(ThawInstance(instance=one.id, place=one.place))
+    elif builder.asleep is not None and one.public and not one.frozen and one.id not in builder.gone and is_healthy(one, builder.now):
+        if builder.stopped:
             return  # it ends as soon as it might be frozen
-        if draft.is_quiet(one):
-            draft.ends.append(Freeze(instance=one.id, place=one.place))
+        if builder.is_quiet(one):
+            builder.ends.append(FreezeInstance(instance=one.id, place=one.place))
         else:
-            draft.waiting = True  # until the router sends it nothing, and what it has is answered
+            builder.waiting = True  # until the router sends it nothing, and what it has is answered

@@ -9,40 +9,40 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from runtime.converge.actions import TakeBack, TakeOut
-from runtime.converge.observed import ObservedInstance, Phase, Place
-from runtime.converge.planning.plan_builder import Draft, fails, healthy, is_given_up, why_it_fails
-from runtime.converge.planning.replicas import Staff
+from runtime.converge.actions import ReturnToRotation, TakeOutOfRotation
+from runtime.converge.observed import ObservedInstance, Phase, Slot
+from runtime.converge.planning.plan_builder import PlanBuilder, fails_checks, is_given_up, is_healthy, why_it_fails
+from runtime.converge.planning.replicas import ReplicaSet
 from runtime.router.table import Endpoint
 
 
-def note_failing(draft: Draft) -> None:
+def note_failing(builder: PlanBuilder) -> None:
     """Write down and tell who fails from now on, and who does no more."""
-    for one in draft.instances:
-        if one.id in draft.draining | draft.condemned | draft.gone:
+    for one in builder.instances:
+        if one.id in builder.draining | builder.condemned | builder.gone:
             continue  # on its way out, and not asked any more
-        since, failing = one.marks.failing_since, fails(one, draft.now)
+        since, failing = one.marks.failing_since, fails_checks(one, builder.now)
         if failing and since is None:
-            draft.marks.append(TakeOut(instance=one.id, place=one.place, at=draft.now, reason=why_it_fails(one)))
+            builder.marks.append(TakeOutOfRotation(instance=one.id, place=one.place, at=builder.now, reason=why_it_fails(one)))
         elif not failing and since is not None and one.phase is Phase.RUNNING:
-            draft.marks.append(TakeBack(instance=one.id, place=one.place, after=draft.now - since, known=one.pulse is None))
+            builder.marks.append(ReturnToRotation(instance=one.id, place=one.place, after=builder.now - since, known=one.pulse is None))
 
 
-def choose_restarts(draft: Draft, staffs: Sequence[Staff]) -> None:
+def choose_restarts(builder: PlanBuilder, staffs: Sequence[ReplicaSet]) -> None:
     """At most one of each process type at a time: what fails may be a database all of them need, and to restart all at once helps nobody."""
-    if draft.asleep is not None:
+    if builder.asleep is not None:
         return
-    filled = {one.place: one for one in draft.in_service()}
+    filled = {one.place: one for one in builder.in_service()}
     for one in staffs:
         for places in _by_process(one):
-            given_up = [filled[place] for place in places if place in filled and is_given_up(filled[place], draft.now)]
-            if given_up and not any(_is_coming(draft, place, filled.get(place)) for place in places):
-                draft.restarting.add(given_up[0].id)
+            given_up = [filled[place] for place in places if place in filled and is_given_up(filled[place], builder.now)]
+            if given_up and not any(_is_coming(builder, place, filled.get(place)) for place in places):
+                builder.restarting.add(given_up[0].id)
 
 
-def pool_of(draft: Draft, endpoints: Sequence[Endpoint]) -> list[Endpoint]:
+def pool_of(builder: PlanBuilder, endpoints: Sequence[Endpoint]) -> list[Endpoint]:
     """`endpoints` with those that fail only draining, unless none of their pool is well: then all of it goes on, for want of better."""
-    failing = {one.id for one in draft.instances if fails(one, draft.now)}
+    failing = {one.id for one in builder.instances if fails_checks(one, builder.now)}
     well = {(end.process, end.canary) for end in endpoints if not end.draining and end.instance not in failing}
     return [replace(end, draining=True) if end.instance in failing and _has_others(end, well) else end for end in endpoints]
 
@@ -52,12 +52,12 @@ def _has_others(end: Endpoint, well: set[tuple[str, bool]]) -> bool:
     return (end.process, end.canary) in well or (end.process, False) in well
 
 
-def _by_process(staff: Staff) -> Iterator[list[Place]]:
+def _by_process(staff: ReplicaSet) -> Iterator[list[Slot]]:
     for process in staff.release.processes:
         yield [place for place, _ in staff.places() if place.process == process.name]
 
 
-def _is_coming(draft: Draft, place: Place, occupant: ObservedInstance | None) -> bool:
+def _is_coming(builder: PlanBuilder, place: Slot, occupant: ObservedInstance | None) -> bool:
     if occupant is not None:
-        return not healthy(occupant, draft.now)
-    return draft.free_at(place) <= draft.now
+        return not is_healthy(occupant, builder.now)
+    return builder.free_at(place) <= builder.now

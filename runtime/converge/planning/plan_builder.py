@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from runtime.contract.health import HealthCheck
-from runtime.converge.actions import Action, Drain, Retire, SetRoutes
+from runtime.converge.actions import Action, DrainInstance, SetRoutes, StopInstance
 from runtime.converge.desired import DesiredApp, DesiredRelease
-from runtime.converge.observed import WEB, Asleep, Group, ObservedApp, ObservedInstance, Phase, Place, Stage
+from runtime.converge.observed import WEB, Asleep, CanaryStage, Group, ObservedApp, ObservedInstance, Phase, Slot
 from runtime.converge.planning import backoff
 from runtime.converge.strategy import Kind
 from runtime.router.table import AppRoutes, AppSituation
@@ -57,7 +57,7 @@ class Plan:
 
 
 @dataclass(slots=True, kw_only=True)
-class Draft:
+class PlanBuilder:
     """A plan in the making: what is known, and the actions found so far by kind, since their order is not that of finding."""
 
     desired: DesiredApp
@@ -73,9 +73,9 @@ class Draft:
     draining: set[str] = field(default_factory=set)
     condemned: set[str] = field(default_factory=set)  # of a candidate that failed
     restarting: set[str] = field(default_factory=set)  # for failing their health checks too long
-    stage: Stage | None = None  # of the candidate, if it is a canary that has come to one
+    stage: CanaryStage | None = None  # of the candidate, if it is a canary that has come to one
     asleep: Asleep | None = None
-    occupants: dict[Place, ObservedInstance] = field(default_factory=dict)
+    occupants: dict[Slot, ObservedInstance] = field(default_factory=dict)
     waiting: bool = False
     look_again_at: float | None = None
     instances: tuple[ObservedInstance, ...] = ()
@@ -87,7 +87,7 @@ class Draft:
         self.instances = tuple(
             sorted(
                 self.observed.instances,
-                key=lambda one: (one.phase is not Phase.RUNNING, not healthy(one, self.now), one.started_at or 0.0, one.id),
+                key=lambda one: (one.phase is not Phase.RUNNING, not is_healthy(one, self.now), one.started_at or 0.0, one.id),
             )
         )
         self.draining = {one.id for one in self.instances if one.marks.draining_since is not None}
@@ -131,7 +131,7 @@ class Draft:
     @property
     def bereft(self) -> bool:
         """Of the group that serves, nothing does."""
-        return not any(one.place.group == self.serving and healthy(one, self.now) for one in self.in_service())
+        return not any(one.place.group == self.serving and is_healthy(one, self.now) for one in self.in_service())
 
     @property
     def step(self) -> int:
@@ -166,7 +166,7 @@ class Draft:
             (one for one in (self.desired.candidate, self.desired.current) if one is not None and one.number == group.release), None
         )
 
-    def free_at(self, place: Place) -> float:
+    def free_at(self, place: Slot) -> float:
         """When an empty place may be filled: now, or at the end of its back-off."""
         crashes = self.observed.crashes.get(place)
         return crashes.at + backoff.delay(crashes.count, lost=crashes.lost) if crashes is not None else self.now
@@ -184,7 +184,9 @@ class Draft:
         process = instance.place.process
         wanted = min((count_of(release, process) for release, _ in self.staffed), default=0)
         watched = group_of(self.candidate) if self.candidate is not None and self.moving is Kind.CANARY else None
-        others = [one for one in self.in_service() if one.place.process == process and one.place.group != watched and well(one, self.now)]
+        others = [
+            one for one in self.in_service() if one.place.process == process and one.place.group != watched and is_live(one, self.now)
+        ]
         return sum(one.id != instance.id for one in others) >= wanted
 
     def routed(self, instance: str) -> bool:
@@ -211,13 +213,13 @@ class Draft:
         if not self.may_leave(instance):
             self.waiting = True
         elif instance.phase is Phase.RUNNING and self.known_to_router(instance.id):
-            self.marks.append(Drain(instance=instance.id, place=instance.place, at=self.now))
+            self.marks.append(DrainInstance(instance=instance.id, place=instance.place, at=self.now))
             self.draining.add(instance.id)
         else:
             self.retire(instance)
 
     def retire(self, instance: ObservedInstance) -> None:
-        self.ends.append(Retire(instance=instance.id, place=instance.place))
+        self.ends.append(StopInstance(instance=instance.id, place=instance.place))
         self.gone.add(instance.id)
 
     def look_at(self, moment: float) -> None:
@@ -233,7 +235,7 @@ class Draft:
         )
 
 
-def healthy(instance: ObservedInstance, now: float) -> bool:
+def is_healthy(instance: ObservedInstance, now: float) -> bool:
     """Ready for traffic or, without a port, up long enough."""
     if instance.phase is not Phase.RUNNING:
         return False
@@ -244,12 +246,12 @@ def healthy(instance: ObservedInstance, now: float) -> bool:
     return instance.started_at is not None and now - instance.started_at >= SETTLE_SECONDS
 
 
-def well(instance: ObservedInstance, now: float) -> bool:
+def is_live(instance: ObservedInstance, now: float) -> bool:
     """Healthy, and still passing its health checks."""
-    return healthy(instance, now) and not fails(instance, now)
+    return is_healthy(instance, now) and not fails_checks(instance, now)
 
 
-def fails(instance: ObservedInstance, now: float) -> bool:
+def fails_checks(instance: ObservedInstance, now: float) -> bool:
     """It was ready, and failed as many health checks in a row as are too many."""
     return _failures(instance, now) >= (instance.marks.check or HealthCheck()).attempts
 

@@ -9,28 +9,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.converge.canary_analysis import Traffic, judge
+from runtime.converge.canary_analysis import GroupTraffic, judge
 
 
-def said(canary: Traffic, rest: Traffic) -> str:
+def said(canary: GroupTraffic, rest: GroupTraffic) -> str:
     return judge(canary, rest, who="v2", beside="v1")
 
 
-GOOD = Traffic(requests=10_000, failed=2, median=0.020, tail=0.060)
+GOOD = GroupTraffic(requests=10_000, failed=2, median=0.020, tail=0.060)
 
 
 def test_without_requests_nothing_is_said():
-    assert said(Traffic(), Traffic()) == ""
-    assert said(Traffic(), GOOD) == ""
+    assert said(GroupTraffic(), GroupTraffic()) == ""
+    assert said(GroupTraffic(), GOOD) == ""
 
 
 def test_a_canary_like_the_rest_is_good():
-    assert said(Traffic(requests=1000, failed=0, median=0.021, tail=0.066), GOOD) == ""
+    assert said(GroupTraffic(requests=1000, failed=0, median=0.021, tail=0.066), GOOD) == ""
     assert said(GOOD, GOOD) == ""
 
 
 def test_five_in_a_hundred_are_told_with_both_sides_numbers():
-    reason = said(Traffic(requests=200, failed=10, median=0.020, tail=0.060), GOOD)
+    reason = said(GroupTraffic(requests=200, failed=10, median=0.020, tail=0.060), GOOD)
     assert reason == (
         "v2 failed 10 of 200 (5 %) of its requests with a 5xx or without an answer; v1 failed 2 of 10,000 (0.02 %) in the same time."
     )
@@ -42,7 +42,7 @@ def test_five_in_a_hundred_are_found_within_a_few_hundred_requests_and_one_in_a_
         failed, found = 0, None
         for number in range(1, 1001):
             failed += dice.random() < 0.05
-            if said(Traffic(requests=number, failed=failed), Traffic(requests=number * 9)):
+            if said(GroupTraffic(requests=number, failed=failed), GroupTraffic(requests=number * 9)):
                 found = number
                 break
         assert found is not None
@@ -51,47 +51,47 @@ def test_five_in_a_hundred_are_found_within_a_few_hundred_requests_and_one_in_a_
         failed = 0
         for number in range(1, 3001):
             failed += dice.random() < 0.001
-            assert not said(Traffic(requests=number, failed=failed), Traffic(requests=number * 9))
+            assert not said(GroupTraffic(requests=number, failed=failed), GroupTraffic(requests=number * 9))
 
 
 def test_when_the_rest_fails_as_often_the_canary_is_not_to_blame():
-    assert said(Traffic(requests=500, failed=30), Traffic(requests=5000, failed=300)) == ""
-    assert said(Traffic(requests=500, failed=90), Traffic(requests=5000, failed=300)) != ""
+    assert said(GroupTraffic(requests=500, failed=30), GroupTraffic(requests=5000, failed=300)) == ""
+    assert said(GroupTraffic(requests=500, failed=90), GroupTraffic(requests=5000, failed=300)) != ""
 
 
 def test_a_doubled_time_is_told_and_a_few_percent_are_not():
-    assert "takes 40 ms for half of its requests" in said(Traffic(requests=200, median=0.040, tail=0.120), GOOD)
-    assert "takes 60 ms for half of its requests" in said(Traffic(requests=60, median=0.060, tail=0.120), GOOD)
-    swift = Traffic(requests=1000, median=0.004, tail=0.012)
-    assert said(Traffic(requests=60, median=0.014, tail=0.030), swift) == ""  # so much of it may be a busy machine's
-    assert said(Traffic(requests=200, median=0.014, tail=0.030), swift) != ""
-    assert said(Traffic(requests=100, median=0.025, tail=0.070), GOOD) == ""
-    assert said(Traffic(requests=20, median=0.400, tail=0.900), GOOD) == ""
-    assert said(Traffic(requests=300, median=0.020, tail=0.300), GOOD) != ""
-    quick = Traffic(requests=1000, median=0.001, tail=0.002)
-    assert said(Traffic(requests=1000, median=0.002, tail=0.004), quick) == ""  # a millisecond more is the machine's noise
+    assert "takes 40 ms for half of its requests" in said(GroupTraffic(requests=200, median=0.040, tail=0.120), GOOD)
+    assert "takes 60 ms for half of its requests" in said(GroupTraffic(requests=60, median=0.060, tail=0.120), GOOD)
+    swift = GroupTraffic(requests=1000, median=0.004, tail=0.012)
+    assert said(GroupTraffic(requests=60, median=0.014, tail=0.030), swift) == ""  # so much of it may be a busy machine's
+    assert said(GroupTraffic(requests=200, median=0.014, tail=0.030), swift) != ""
+    assert said(GroupTraffic(requests=100, median=0.025, tail=0.070), GOOD) == ""
+    assert said(GroupTraffic(requests=20, median=0.400, tail=0.900), GOOD) == ""
+    assert said(GroupTraffic(requests=300, median=0.020, tail=0.300), GOOD) != ""
+    quick = GroupTraffic(requests=1000, median=0.001, tail=0.002)
+    assert said(GroupTraffic(requests=1000, median=0.002, tail=0.004), quick) == ""  # a millisecond more is the machine's noise
 
 
 def test_a_process_that_the_kernel_ended_for_memory_is_enough():
-    assert said(Traffic(memory_kills=1), GOOD) == "v2 ran out of memory: the kernel ended 1 process of it."
+    assert said(GroupTraffic(memory_kills=1), GOOD) == "v2 ran out of memory: the kernel ended 1 process of it."
 
 
-@pytest.mark.parametrize("rest", [Traffic(), Traffic(requests=1), GOOD])
+@pytest.mark.parametrize("rest", [GroupTraffic(), GroupTraffic(requests=1), GOOD])
 def test_everything_failing_is_told_after_three(rest):
-    assert said(Traffic(requests=2, failed=2), rest) == ""
-    assert said(Traffic(requests=3, failed=3), rest) != ""
+    assert said(GroupTraffic(requests=2, failed=2), rest) == ""
+    assert said(GroupTraffic(requests=3, failed=3), rest) != ""
 
 
 @given(st.integers(0, 10**6), st.floats(0, 1), st.integers(0, 10**6), st.floats(0, 1))
 def test_whatever_is_counted_it_answers(requests, share, others, their_share):
-    canary = Traffic(requests=requests, failed=int(requests * share))
-    rest = Traffic(requests=others, failed=int(others * their_share))
+    canary = GroupTraffic(requests=requests, failed=int(requests * share))
+    rest = GroupTraffic(requests=others, failed=int(others * their_share))
     assert isinstance(said(canary, rest), str)
     if requests and others and canary.failed / requests <= rest.failed / others:
         assert said(canary, rest) == ""
 
 
 def test_a_canary_with_more_to_do_an_instance_is_not_called_slow_for_it():
-    slow, quick = Traffic(requests=1000, median=0.06, tail=0.13), Traffic(requests=1000, median=0.02, tail=0.08, instances=2)
+    slow, quick = GroupTraffic(requests=1000, median=0.06, tail=0.13), GroupTraffic(requests=1000, median=0.02, tail=0.08, instances=2)
     assert judge(slow, quick, who="v2", beside="v1") == ""
     assert "for half of its requests" in judge(slow, replace(quick, instances=1), who="v2", beside="v1")

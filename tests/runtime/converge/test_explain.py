@@ -7,34 +7,44 @@ import pytest
 from runtime.containers.container import Exit
 from runtime.contract.health import CheckKind, HealthCheck
 from runtime.contract.quantities import Bytes
-from runtime.converge.explain import Answer, Seen, exited, not_ready
+from runtime.converge.explain import ProbeAnswer, ProbeFindings, exited, not_ready
 
-SEEN = Seen(port=8000, health=HealthCheck(), listening=(), answer=Answer(trouble="was refused"), memory=Bytes(512 * 2**20), waited=60.2)
+SEEN = ProbeFindings(
+    port=8000, health=HealthCheck(), listening=(), answer=ProbeAnswer(trouble="was refused"), memory=Bytes(512 * 2**20), waited=60.2
+)
 END = Exit(code=3, signal=None, out_of_memory=False, at=0.0, memory=Bytes(512 * 2**20))
 
 
 @pytest.mark.parametrize(
     ("listening", "answer", "said"),
     [
-        ((), Answer(trouble="was refused"), "It listens on no port; it must listen on 0.0.0.0 and the port in $PORT (8000)."),
+        ((), ProbeAnswer(trouble="was refused"), "It listens on no port; it must listen on 0.0.0.0 and the port in $PORT (8000)."),
         (
             (("127.0.0.1", 5000),),
-            Answer(trouble="was refused"),
+            ProbeAnswer(trouble="was refused"),
             "It listens on 127.0.0.1:5000, where nobody but itself can reach it; it must listen",
         ),
-        ((("::1", 8000),), Answer(trouble="was refused"), "It listens on [::1]:8000, where nobody but itself can reach it; it must listen"),
+        (
+            (("::1", 8000),),
+            ProbeAnswer(trouble="was refused"),
+            "It listens on [::1]:8000, where nobody but itself can reach it; it must listen",
+        ),
         (
             (("0.0.0.0", 5000),),
-            Answer(trouble="was refused"),
+            ProbeAnswer(trouble="was refused"),
             "It listens on 0.0.0.0:5000; it must listen on 0.0.0.0 and the port in $PORT (8000).",
         ),
-        ((("0.0.0.0", 5000), ("127.0.0.1", 9)), Answer(), "It listens on 0.0.0.0:5000; it must"),
+        ((("0.0.0.0", 5000), ("127.0.0.1", 9)), ProbeAnswer(), "It listens on 0.0.0.0:5000; it must"),
         (
             (("::", 8000),),
-            Answer(status=500),
+            ProbeAnswer(status=500),
             "It answers GET / on port 8000 with status 500; it counts as healthy with a status below 500.",
         ),
-        ((("0.0.0.0", 8000),), Answer(trouble="got no answer within 5 s"), "It listens, but GET / on port 8000 got no answer within 5 s."),
+        (
+            (("0.0.0.0", 8000),),
+            ProbeAnswer(trouble="got no answer within 5 s"),
+            "It listens, but GET / on port 8000 got no answer within 5 s.",
+        ),
     ],
 )
 def test_where_it_listens_and_how_it_answers_is_told_with_the_remedy(listening, answer, said):
@@ -73,8 +83,8 @@ def test_an_end_is_told_with_the_remedy(end, lived, said):
 
 
 def test_only_an_answer_below_500_is_healthy():
-    assert [Answer(status=status).healthy for status in (200, 301, 404, 499, 500, 503)] == [True, True, True, True, False, False]
-    assert not Answer(trouble="was refused").healthy
+    assert [ProbeAnswer(status=status).healthy for status in (200, 301, 404, 499, 500, 503)] == [True, True, True, True, False, False]
+    assert not ProbeAnswer(trouble="was refused").healthy
 
 
 @pytest.mark.parametrize(
@@ -94,6 +104,6 @@ def test_only_an_answer_below_500_is_healthy():
 )
 def test_a_check_of_another_kind_is_told_by_what_it_met(health, trouble, words):
     listening = (("0.0.0.0", 8000),)
-    text = not_ready(replace(SEEN, health=health, listening=listening, answer=Answer(trouble=trouble)), [])
+    text = not_ready(replace(SEEN, health=health, listening=listening, answer=ProbeAnswer(trouble=trouble)), [])
     assert text.startswith(words)
-    assert Answer(passed=True).healthy
+    assert ProbeAnswer(passed=True).healthy

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from runtime.contract.health import CheckKind, HealthCheck
 from runtime.converge import app_state, probe_results
-from runtime.converge.actions import Bury, TakeBack, TakeOut
-from runtime.converge.app_state import Record
-from runtime.converge.observed import WEB, Marks, Place, Pulse
+from runtime.converge.actions import RecordCrash, ReturnToRotation, TakeOutOfRotation
+from runtime.converge.app_state import AppState
+from runtime.converge.observed import WEB, InstanceState, ProbeResult, Slot
 from runtime.converge.planning.plan import plan
 from runtime.converge.report import State, report
-from runtime.converge.strategy import Kind, Step, Strategy
+from runtime.converge.strategy import CanaryStep, Kind, Strategy
 from tests.runtime.converge.test_plan import live
 from tests.runtime.converge.world import Killed, World
 
@@ -41,7 +41,7 @@ def test_what_fails_leaves_the_pool_finishes_what_it_has_and_returns_with_one_su
     fall_sick(world, sick)
     assert played(world, 29) == []
     (note, _) = played(world, 5)
-    assert isinstance(note, TakeOut)
+    assert isinstance(note, TakeOutOfRotation)
     assert (
         note.describe() == "web 1 of v1 gets no new requests while another one is well: GET / got no answer within 5 s, 3 times in a row."
     )
@@ -49,7 +49,7 @@ def test_what_fails_leaves_the_pool_finishes_what_it_has_and_returns_with_one_su
     assert [one.instance for one in world.routes.endpoints if one.draining] == [sick]
     assert played(world, 20) == []
     world.instances[sick].sick_since = None
-    assert isinstance(played(world, 1)[0], TakeBack)
+    assert isinstance(played(world, 1)[0], ReturnToRotation)
     assert sorted(world.serving()) == [sick, well]
     assert not world.record.crashes
 
@@ -72,7 +72,7 @@ def test_what_goes_on_failing_is_restarted_as_a_crash_and_the_back_off_counts_it
     for times in range(1, 6):
         (now_there,) = [key for key, one in world.instances.items() if one.place == place]
         fall_sick(world, now_there)
-        (buried,) = [action for action in played(world, 92) if isinstance(action, Bury)]
+        (buried,) = [action for action in played(world, 92) if isinstance(action, RecordCrash)]
         assert buried.instance == now_there
         assert buried.reason == "It no longer answered its health check: GET / got no answer within 5 s, 9 times in a row."
         assert world.record.crashes[place].count == times
@@ -99,7 +99,7 @@ def test_when_all_fail_all_go_on_serving_and_are_restarted_one_after_the_other()
 def test_a_canary_that_stops_answering_loses_its_share_and_is_then_rolled_back():
     world = live({WEB: 2})
     old = world.serving()
-    world.strategy = Strategy(kind=Kind.CANARY, steps=(Step(percent=10, seconds=600.0),))
+    world.strategy = Strategy(kind=Kind.CANARY, steps=(CanaryStep(percent=10, seconds=600.0),))
     world.candidate = world.release(2)
     world.run(5)
     (canary,) = filter(world.is_canary, world.serving())
@@ -116,7 +116,7 @@ def test_nothing_follows_from_what_was_written_down_long_ago():
     world = live({WEB: 2})
     observed = world.observe()
     sick, *others = observed.instances
-    old = Pulse(failures=99, at=world.now - 46, trouble="was refused")
+    old = ProbeResult(failures=99, at=world.now - 46, trouble="was refused")
     assert plan(world.desired, replace(observed, instances=(replace(sick, pulse=old), *others)), world.now).settled
 
 
@@ -126,7 +126,7 @@ def test_what_leaves_for_good_is_not_said_to_be_well_again():
     fall_sick(world, sick)
     played(world, 35)
     world.current = replace(world.current, generation=1)
-    notes = [action for action in played(world, 120) if isinstance(action, TakeBack | Bury)]
+    notes = [action for action in played(world, 120) if isinstance(action, ReturnToRotation | RecordCrash)]
     assert notes == []
     assert sick not in world.instances
     assert len(world.serving()) == 2
@@ -137,7 +137,9 @@ def test_a_restart_for_failing_leaves_a_sleeping_app_alone():
     (only,) = world.serving()
     fall_sick(world, only)
     observed = replace(world.observe(), instances=tuple(replace(one, frozen=True) for one in world.observe().instances))
-    assert not [action for action in plan(world.desired, observed, world.now + 500).actions if isinstance(action, Bury | TakeOut)]
+    assert not [
+        action for action in plan(world.desired, observed, world.now + 500).actions if isinstance(action, RecordCrash | TakeOutOfRotation)
+    ]
 
 
 @settings(max_examples=60, deadline=None)
@@ -175,7 +177,7 @@ def _check_pool(world: World) -> None:
     "check", [None, HealthCheck(), HealthCheck(kind=CheckKind.COMMAND, command=("/bin/sh", "-c", "true"), interval=2.0, attempts=5)]
 )
 def test_how_an_instance_is_asked_survives_a_restart_of_whoever_converges(tmp_path, check):
-    known = Record(marks={"i1": Marks(ready_at=5.0, check=check, failing_since=7.0)})
+    known = AppState(marks={"i1": InstanceState(ready_at=5.0, check=check, failing_since=7.0)})
     app_state.save(tmp_path / "app.json", known)
     assert app_state.load(tmp_path / "app.json") == known
 
@@ -183,18 +185,18 @@ def test_how_an_instance_is_asked_survives_a_restart_of_whoever_converges(tmp_pa
 def test_only_what_is_ready_and_stays_is_asked():
     check = HealthCheck()
     marks = {
-        "ready": Marks(ready_at=1.0, check=check),
-        "worker": Marks(ready_at=1.0),
-        "draining": Marks(ready_at=1.0, check=check, draining_since=2.0),
-        "condemned": Marks(ready_at=1.0, check=check, condemned=True),
+        "ready": InstanceState(ready_at=1.0, check=check),
+        "worker": InstanceState(ready_at=1.0),
+        "draining": InstanceState(ready_at=1.0, check=check, draining_since=2.0),
+        "condemned": InstanceState(ready_at=1.0, check=check, condemned=True),
     }
-    assert Record(marks=marks).to_be_asked() == {"ready": check}
+    assert AppState(marks=marks).to_be_asked() == {"ready": check}
 
 
 def test_pulses_are_read_as_written_and_damage_says_nothing(tmp_path):
     path = tmp_path / "pulses" / "app.json"
     assert probe_results.load(path) == {}
-    failing = {"i1": Pulse(failures=2, at=3.0, trouble="was refused")}
+    failing = {"i1": ProbeResult(failures=2, at=3.0, trouble="was refused")}
     probe_results.save(path, failing)
     assert probe_results.load(path) == failing
     path.write_text('["no')
@@ -207,5 +209,5 @@ def test_places_of_other_process_types_do_not_wait_for_each_other():
     world = live({WEB: 1, "worker": 2})
     (only,) = world.serving()
     fall_sick(world, only)
-    (buried,) = [action for action in played(world, 95) if isinstance(action, Bury)]
-    assert buried.place == Place(world.record.serving, WEB, 1)
+    (buried,) = [action for action in played(world, 95) if isinstance(action, RecordCrash)]
+    assert buried.place == Slot(world.record.serving, WEB, 1)

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.converge.actions import Bury, SetRoutes
+from runtime.converge.actions import RecordCrash, SetRoutes
 from runtime.converge.observed import WEB, Phase
-from runtime.converge.strategy import Kind, Step, Strategy
+from runtime.converge.strategy import CanaryStep, Kind, Strategy
 from runtime.router.table import AppRoutes, AppSituation, PathRoute
 from tests.runtime.converge.test_plan import DIES
 from tests.runtime.converge.test_strategies import watch
@@ -87,7 +87,7 @@ def test_when_the_old_stops_first_paths_are_held_with_web():
 
 def test_nobody_waits_for_what_starts_only_after_a_canary_was_watched():
     world = live({WEB: 1})
-    world.strategy = Strategy(kind=Kind.CANARY, steps=(Step(percent=10, seconds=60.0),))
+    world.strategy = Strategy(kind=Kind.CANARY, steps=(CanaryStep(percent=10, seconds=60.0),))
     world.candidate = world.release(2, counts={WEB: 1, API: 1})
     world.run(30)
     assert situations(world.routes) == (AppSituation.SERVING, AppSituation.NO_INSTANCE)
@@ -157,7 +157,7 @@ def test_what_a_path_leads_to_is_asked_from_then_on_and_no_more_when_it_ends():
     world.paths = ()
     buried = []
     for _ in range(200):
-        buried += [action for action in world.step().actions if isinstance(action, Bury)]
+        buried += [action for action in world.step().actions if isinstance(action, RecordCrash)]
         world.now += 1.0
     assert buried == [], "it answers nobody's requests, and need not"
     assert set(world.record.to_be_asked()) == set(of(world, WEB))

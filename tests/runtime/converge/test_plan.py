@@ -10,11 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from runtime.contract.quantities import Bytes
-from runtime.converge.actions import Bury, Condemn, Launch, Promote, SetLimits, SetRoutes
-from runtime.converge.app_state import Record
+from runtime.converge.actions import FailCandidate, PromoteGroup, RecordCrash, SetLimits, SetRoutes, StartInstance
+from runtime.converge.app_state import AppState
 from runtime.converge.observed import WEB, Phase
 from runtime.converge.planning.plan import OutcomeState, plan
-from runtime.converge.strategy import Kind, Step, Strategy
+from runtime.converge.strategy import CanaryStep, Kind, Strategy
 from runtime.router.table import AppSituation
 from tests.runtime.converge.world import SMALL, Killed, Temper, World, scaled
 
@@ -92,7 +92,7 @@ def test_a_crashed_instance_leaves_the_router_at_once_and_is_started_again():
     world.instances[victim].phase, world.instances[victim].exited_at = Phase.EXITED, world.now
     made = world.step()
     assert isinstance(made.actions[0], SetRoutes)
-    assert any(isinstance(action, Bury) for action in made.actions)
+    assert any(isinstance(action, RecordCrash) for action in made.actions)
     assert victim not in world.serving()
     assert len(world.serving()) == 1
     world.run(2)
@@ -226,7 +226,7 @@ def test_deletion_takes_the_app_out_of_the_router_before_it_stops_anything():
 def test_lost_notes_do_not_restart_anything():
     world = live()
     before = set(world.instances)
-    world.record = Record()
+    world.record = AppState()
     world.settle()
     assert set(world.instances) == before
     assert set(world.serving()) == before
@@ -314,7 +314,7 @@ def play(world: World, event: str, value: object, number: int) -> None:
         case "wait":
             world.run(value, tick=0.25 if value < 10 else 5.0)
         case "forget":
-            world.record = Record()
+            world.record = AppState()
 
 
 WAYS = st.sampled_from(
@@ -322,7 +322,7 @@ WAYS = st.sampled_from(
         Strategy(),
         Strategy(surge=2),
         Strategy(kind=Kind.BLUE_GREEN),
-        Strategy(kind=Kind.CANARY, steps=(Step(percent=1, seconds=2.0), Step(percent=50, seconds=2.0))),
+        Strategy(kind=Kind.CANARY, steps=(CanaryStep(percent=1, seconds=2.0), CanaryStep(percent=50, seconds=2.0))),
         Strategy(kind=Kind.CANARY, steps=()),
         Strategy(kind=Kind.RECREATE),
     ]
@@ -389,9 +389,9 @@ def test_the_same_look_gives_the_same_plan_and_its_notes_are_noted_once(way, eve
     observed = world.observe()
     first, second = plan(world.desired, observed, world.now), plan(world.desired, observed, world.now)
     assert first == second
-    ids = [action.instance for action in first.actions if isinstance(action, Bury)]
+    ids = [action.instance for action in first.actions if isinstance(action, RecordCrash)]
     assert len(ids) == len(set(ids))
-    places = [action.place for action in first.actions if isinstance(action, Launch)]
+    places = [action.place for action in first.actions if isinstance(action, StartInstance)]
     assert len(places) == len(set(places))
-    assert sum(isinstance(action, Promote) for action in first.actions) <= 2
-    assert sum(isinstance(action, Condemn) for action in first.actions) <= 1
+    assert sum(isinstance(action, PromoteGroup) for action in first.actions) <= 2
+    assert sum(isinstance(action, FailCandidate) for action in first.actions) <= 1

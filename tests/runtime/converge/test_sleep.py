@@ -7,7 +7,7 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.converge.actions import Launch, MakeReady
+from runtime.converge.actions import CreateInstance, StartInstance
 from runtime.converge.desired import Sleep
 from runtime.converge.observed import WEB, Phase
 from runtime.converge.planning.plan import plan
@@ -154,7 +154,9 @@ def test_it_is_kept_ready_with_the_present_release_after_the_ready_ones_are_lost
         one.phase = Phase.LOST if one.phase is Phase.RUNNING else one.phase
     world.instances = {key: one for key, one in world.instances.items() if one.phase is not Phase.CREATED}
     made = world.step()
-    assert {type(action) for action in made.actions if isinstance(action, (Launch, MakeReady))} == {MakeReady} or world.run(5) is None
+    assert {type(action) for action in made.actions if isinstance(action, (StartInstance, CreateInstance))} == {
+        CreateInstance
+    } or world.run(5) is None
     world.run(5)
     assert phases(world) == [("web", "created", False), ("web", "created", False), ("worker", "running", False)]
 

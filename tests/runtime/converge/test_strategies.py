@@ -6,16 +6,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.converge.actions import SetRoutes, Shift
-from runtime.converge.canary_analysis import Traffic
+from runtime.converge.actions import SetCanaryWeight, SetRoutes
+from runtime.converge.canary_analysis import GroupTraffic
 from runtime.converge.observed import WEB, Group, Phase
 from runtime.converge.planning.plan import OutcomeState
-from runtime.converge.strategy import Kind, Step, Strategy
+from runtime.converge.strategy import CanaryStep, Kind, Strategy
 from runtime.router.table import AppSituation
 from tests.runtime.converge.test_plan import DIES, NEVER, live
 from tests.runtime.converge.world import Killed, Temper
 
-CANARY = Strategy(kind=Kind.CANARY, steps=(Step(percent=1, seconds=30.0), Step(percent=50, seconds=60.0)), token="sesame")
+CANARY = Strategy(kind=Kind.CANARY, steps=(CanaryStep(percent=1, seconds=30.0), CanaryStep(percent=50, seconds=60.0)), token="sesame")
 RECREATE = Strategy(kind=Kind.RECREATE)
 
 
@@ -78,7 +78,7 @@ def test_a_canary_gets_its_shares_in_time_and_everything_in_the_end():
     world.candidate = world.release(2, counts={WEB: 4, "worker": 1})
     began, shifts, canaries = world.now, [], set()
     for made in watch(world):
-        shifts += [(round(action.at - began), action.percent) for action in made.actions if isinstance(action, Shift)]
+        shifts += [(round(action.at - began), action.percent) for action in made.actions if isinstance(action, SetCanaryWeight)]
         if world.routes.canary is not None:
             canaries.add((world.routes.canary.percent, sum(map(world.is_canary, world.serving()))))
             assert world.routes.canary.token == "sesame"
@@ -128,7 +128,7 @@ def test_a_canary_that_fails_its_visitors_is_rolled_back_by_itself_with_the_evid
     while world.routes.canary is None:
         world.step()
         world.now += 0.2
-    world.traffic = {Group(1, 0): Traffic(requests=9000, failed=1), Group(2, 0): Traffic(requests=120, failed=9)}
+    world.traffic = {Group(1, 0): GroupTraffic(requests=9000, failed=1), Group(2, 0): GroupTraffic(requests=120, failed=9)}
     made = world.step()
     assert made.outcome.state is OutcomeState.FAILED
     assert made.outcome.rolled_back
@@ -219,4 +219,4 @@ def test_a_moment_without_instances_is_held_and_a_crash_loop_is_not():
 
 def test_a_step_that_is_no_share_is_refused():
     with pytest.raises(ValueError, match="1 to 99 %"):
-        Step(percent=0, seconds=1.0)
+        CanaryStep(percent=0, seconds=1.0)

@@ -8,11 +8,22 @@ from dataclasses import dataclass, field, replace
 from runtime.containers.spec import Limits, TeamLimits
 from runtime.contract.health import HealthCheck
 from runtime.contract.quantities import Bytes, Millicores
-from runtime.converge.actions import Action, Bury, Freeze, Launch, MakeReady, RemoveRoutes, Retire, SetLimits, SetRoutes, Thaw
-from runtime.converge.app_state import Record
-from runtime.converge.canary_analysis import Traffic
+from runtime.converge.actions import (
+    Action,
+    CreateInstance,
+    FreezeInstance,
+    RecordCrash,
+    RemoveRoutes,
+    SetLimits,
+    SetRoutes,
+    StartInstance,
+    StopInstance,
+    ThawInstance,
+)
+from runtime.converge.app_state import AppState
+from runtime.converge.canary_analysis import GroupTraffic
 from runtime.converge.desired import DesiredApp, DesiredProcess, DesiredRelease, Sleep
-from runtime.converge.observed import WEB, Group, ObservedApp, ObservedInstance, Phase, Place, Pulse
+from runtime.converge.observed import WEB, Group, ObservedApp, ObservedInstance, Phase, ProbeResult, Slot
 from runtime.converge.planning.plan import OutcomeState, Plan, plan
 from runtime.converge.strategy import Strategy
 from runtime.router.table import AppRoutes, AppSituation, PathRoute
@@ -31,7 +42,7 @@ class Temper:
 
 @dataclass(slots=True, kw_only=True)
 class SimInstance:
-    place: Place
+    place: Slot
     phase: Phase
     limits: Limits
     temper: Temper
@@ -52,7 +63,7 @@ class World:
 
     now: float = 1000.0
     instances: dict[str, SimInstance] = field(default_factory=dict)
-    record: Record = field(default_factory=Record)
+    record: AppState = field(default_factory=AppState)
     routes: AppRoutes | None = None
     tempers: dict[int, Temper] = field(default_factory=dict)
     current: DesiredRelease | None = None
@@ -63,10 +74,10 @@ class World:
     health: HealthCheck = field(default_factory=HealthCheck)
     sleep: Sleep | None = None
     asked_at: float = 1000.0  # the last request
-    traffic: dict[Group, Traffic] = field(default_factory=dict)
+    traffic: dict[Group, GroupTraffic] = field(default_factory=dict)
     born: int = 0
     lives_left: int | None = None  # effects until the process is killed
-    launches: list[tuple[float, Place]] = field(default_factory=list)
+    launches: list[tuple[float, Slot]] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
     def release(
@@ -127,10 +138,10 @@ class World:
         boots_in = one.temper.boots_in
         return one.phase is Phase.RUNNING and one.started_at is not None and boots_in is not None and self.now >= one.started_at + boots_in
 
-    def pulse(self, one: SimInstance) -> Pulse | None:
+    def pulse(self, one: SimInstance) -> ProbeResult | None:
         """What the supervisor would have written down of it by now."""
         failures = int((self.now - one.sick_since) // self.health.interval) if one.sick_since is not None else 0
-        return Pulse(failures=failures, at=self.now, trouble="got no answer within 5 s") if failures else None
+        return ProbeResult(failures=failures, at=self.now, trouble="got no answer within 5 s") if failures else None
 
     def step(self) -> Plan:
         """One look, decision and deed; then the rows are told of the outcome, as the workers do."""
@@ -236,18 +247,18 @@ class World:
                 yield lambda: setattr(self, "routes", None)
             case SetLimits():
                 yield lambda: setattr(self.instances[action.instance], "limits", action.limits)
-            case Freeze() | Thaw():
-                yield lambda: setattr(self.instances[action.instance], "frozen", isinstance(action, Freeze))
-            case Launch() | MakeReady():
+            case FreezeInstance() | ThawInstance():
+                yield lambda: setattr(self.instances[action.instance], "frozen", isinstance(action, FreezeInstance))
+            case StartInstance() | CreateInstance():
                 self.born += 1
                 fresh = f"i{self.born}"
                 one = SimInstance(
                     place=action.place, phase=Phase.CREATED, limits=action.process.limits, temper=self.tempers[action.release.number]
                 )
                 yield lambda: self.instances.__setitem__(fresh, one)
-                if isinstance(action, Launch):
+                if isinstance(action, StartInstance):
                     yield lambda: self._start(one)
-            case Retire() | Bury():
+            case StopInstance() | RecordCrash():
                 yield lambda: self._stop(action.instance)
                 yield lambda: self.instances.pop(action.instance, None)
                 yield lambda: setattr(self, "record", self.record.without(action.instance))

@@ -8,7 +8,7 @@ from dataclasses import replace
 import httpx
 
 from runtime.contract.health import HealthCheck
-from runtime.converge.observed import Pulse
+from runtime.converge.observed import ProbeResult
 from runtime.converge.planning.plan import OutcomeState
 from runtime.router.table import PathRoute
 from tests.runtime.engines.conftest import release, release_with
@@ -24,7 +24,7 @@ def ask_all(station, app):
     for container in engine.instances():
         if container.id in checks and not (answer := engine.check_health(container, checks[container.id])).healthy:
             failures = before[container.id].failures + 1 if container.id in before else 1
-            failing[container.id] = Pulse(failures=failures, at=time.time(), trouble=answer.describe())
+            failing[container.id] = ProbeResult(failures=failures, at=time.time(), trouble=answer.describe())
     engine.note_pulses(app, failing)
     return {key: pulse.failures for key, pulse in failing.items()}
 
