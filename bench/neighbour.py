@@ -26,9 +26,9 @@ from runtime.containers.spec import ContainerSpec, Limits, Purpose, TeamLimits
 from runtime.contract.quantities import Bytes, Millicores
 from runtime.network.links import Network
 from runtime.process import spawn
-from runtime.router.control import Router
+from runtime.router.router import Router
+from runtime.router.routes import AppRoutes, Endpoint
 from runtime.router.runtime_api import RouterDown
-from runtime.router.table import AppRoutes, Endpoint
 from tests.ranges import free_range
 from tests.runtime.containers.layers import make_layers
 from workers.setup.processes import ROUTER_NICENESS

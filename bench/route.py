@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from runtime.config import NodeConfig
-from runtime.router.control import Router
-from runtime.router.table import AppRoutes, Endpoint
+from runtime.router.router import Router
+from runtime.router.routes import AppRoutes, Endpoint
 
 APP = "slipway-bench-route"
 SWITCHES = 50

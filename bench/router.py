@@ -19,10 +19,10 @@ from statistics import median
 
 from bench.router_peers import PEERS, Candidate, addresses, bare, free_port, sink, started
 from runtime.config import NodeConfig
-from runtime.router.control import Router
 from runtime.router.document import to_document
 from runtime.router.policy import Policy
-from runtime.router.table import WEB, AppRoutes, Endpoint
+from runtime.router.router import Router
+from runtime.router.routes import WEB, AppRoutes, Endpoint
 
 ROUNDS, SECONDS, CONNECTIONS, SPREAD = 5, 3, 32, 1000  # SPREAD: hosts of the second load, in turn, evenly from all apps
 KEEN = """

@@ -14,7 +14,7 @@ from runtime.containers.container import Status
 from runtime.containers.lifecycle import Containers
 from runtime.contract.quantities import Millicores
 from runtime.network.links import Network
-from runtime.router.control import Router
+from runtime.router.router import Router
 from tests.system.api import Api
 from tests.system.sleepers import PATIENCE, Sleepers, asleep
 

@@ -8,7 +8,7 @@ from runtime.containers.spec import Limits
 from runtime.contract.health import HealthCheck
 from runtime.converge.desired import DesiredProcess, DesiredRelease
 from runtime.converge.observed import Group, Slot
-from runtime.router.table import AppRoutes, AppSituation
+from runtime.router.routes import AppRoutes, AppSituation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,7 +35,7 @@ from runtime.converge.desired import DesiredApp
 from runtime.converge.observed import limits_text
 from runtime.errors import RuntimeFailure
 from runtime.images.store import Image
-from runtime.router.table import AppRoutes
+from runtime.router.routes import AppRoutes
 
 SIDE_BY_SIDE = 4
 GRACE_SECONDS = 10.0
@@ -56,7 +56,7 @@ class ContainersToChange(Protocol):
 
 
 class RouterToChange(Protocol):
-    """What applying needs of `runtime.router.control.Router`."""
+    """What applying needs of `runtime.router.router.Router`."""
 
     def set(self, routes: AppRoutes) -> None: ...
     def remove(self, app: str) -> None: ...

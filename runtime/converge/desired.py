@@ -10,7 +10,7 @@ from runtime.containers.spec import Limits, TeamLimits
 from runtime.contract.health import HealthCheck
 from runtime.converge.strategy import Strategy
 from runtime.router.policy import Policy
-from runtime.router.table import WEB, PathRoute
+from runtime.router.routes import WEB, PathRoute
 
 # Names become folders, cgroups and router sections, and whoever writes rows is less trusted than this process, which is root.
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?", re.IGNORECASE)

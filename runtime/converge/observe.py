@@ -18,7 +18,7 @@ from runtime.converge.observed import Group, InstanceState, ObservedApp, Observe
 from runtime.converge.probe import Prober
 from runtime.converge.request_counts import Requests
 from runtime.errors import RuntimeFailure
-from runtime.router.table import AppRoutes
+from runtime.router.routes import AppRoutes
 
 COMMAND_EVERY = 1.0  # seconds between two health commands in an instance that starts
 REMEMBERED = 500  # instances
@@ -36,7 +36,7 @@ class ContainersToLookAt(Protocol):
 
 
 class RouterToLookAt(Protocol):
-    """What observing needs of `runtime.router.control.Router`."""
+    """What observing needs of `runtime.router.router.Router`."""
 
     def route(self, app: str) -> AppRoutes | None: ...
     def connections(self, app: str, instance: str) -> int: ...

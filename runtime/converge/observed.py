@@ -9,10 +9,10 @@ from enum import StrEnum
 from runtime.containers.spec import Limits
 from runtime.contract.health import HealthCheck
 from runtime.converge.canary_analysis import GroupTraffic
-from runtime.router import table
-from runtime.router.table import AppRoutes
+from runtime.router import routes
+from runtime.router.routes import AppRoutes
 
-WEB = table.WEB  # the process type that gets what no path leads elsewhere
+WEB = routes.WEB  # the process type that gets what no path leads elsewhere
 
 
 class Phase(StrEnum):

@@ -14,8 +14,8 @@ from runtime.converge.actions import MarkReady
 from runtime.converge.observed import WEB, InstanceState, Slot
 from runtime.converge.probe import Prober
 from runtime.logs.shipping import Shipper
-from runtime.router.control import Router
-from runtime.router.table import AppRoutes, AppSituation, Endpoint
+from runtime.router.router import Router
+from runtime.router.routes import AppRoutes, AppSituation, Endpoint
 
 WOKEN = "It slept, and was woken by a request."
 

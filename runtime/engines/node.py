@@ -53,8 +53,8 @@ from runtime.logs.shipping import Shipper
 from runtime.masking import Mask
 from runtime.network.leases import Owner
 from runtime.network.links import Network
-from runtime.router.control import Router
-from runtime.router.table import AppSituation
+from runtime.router.router import Router
+from runtime.router.routes import AppSituation
 from runtime.stacks.upgrade import Upgrade, upgrade
 
 _WAKE_WAIT = 25.0  # seconds for the app's lock: whoever stops instances holds it until they are gone

@@ -11,7 +11,7 @@ from ipaddress import ip_network
 from typing import Any
 
 from runtime.router.policy import BasicAuth, Credential, Limits, Policy
-from runtime.router.table import WEB, AppRoutes, AppSituation, Canary, Endpoint, PathRoute
+from runtime.router.routes import WEB, AppRoutes, AppSituation, Canary, Endpoint, PathRoute
 
 
 def to_document(routes: AppRoutes, slots: Mapping[str, int]) -> dict[str, Any]:

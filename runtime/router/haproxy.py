@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from runtime.config import NodeConfig
+from runtime.router.addresses import places
 from runtime.router.listeners import handover_socket
-from runtime.router.places import places
 
 # Each request's variables are small pieces of memory, many at a time: glibc keeps seven of a size at hand, and looks long for the eighth
 # (glibc manual, Memory Allocation Tunables). Other C libraries do not look at it.

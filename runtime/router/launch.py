@@ -15,7 +15,7 @@ from typing import NoReturn
 from runtime.config import passed_descriptors
 from runtime.errors import RuntimeFailure
 from runtime.router import listeners
-from runtime.router.places import Place
+from runtime.router.addresses import Place
 
 
 def main(arguments: Sequence[str]) -> NoReturn:

@@ -16,7 +16,7 @@ from typing import Self
 
 from runtime.config import NodeConfig
 from runtime.errors import HostLacks
-from runtime.router.places import Place, places
+from runtime.router.addresses import Place, places
 
 QUEUE = 8000  # connections that wait for HAProxy; the kernel takes no more than net.core.somaxconn (4096 if not set)
 _WAIT = 5.0  # seconds for the other side of the handover

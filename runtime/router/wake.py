@@ -18,7 +18,7 @@ from pathlib import Path
 from runtime.config import NodeConfig
 from runtime.contract.error_codes import Code
 from runtime.errors import LaunchFailed, RuntimeFailure
-from runtime.router.table import WEB, AppRoutes, AppSituation, Endpoint
+from runtime.router.routes import WEB, AppRoutes, AppSituation, Endpoint
 
 _BACKLOG = 4_096
 _ASK = 10.0  # seconds for HAProxy to say what it wants

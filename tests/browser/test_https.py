@@ -17,8 +17,8 @@ from playwright.sync_api import Browser, Error
 from portal.domains import certificates
 from portal.domains.models import Domain, DomainCertificate
 from portal.traffic.actions import change
-from runtime.router.certificates import Certificates, name_for
-from runtime.router.table import AppRoutes
+from runtime.router.routes import AppRoutes
+from runtime.router.tls.certificate_store import Certificates, name_for
 from tests.conftest import QUIET_BROWSER
 from tests.portal.conftest import People, make_people
 from tests.runtime.router.authority import TestAuthority, pebble

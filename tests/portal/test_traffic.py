@@ -18,7 +18,7 @@ from portal.traffic.models import TrafficSettings
 from runtime.converge.desired import Sleep
 from runtime.converge.strategy import CanaryStep, Kind
 from runtime.router.policy import credential_digest
-from runtime.router.table import PathRoute
+from runtime.router.routes import PathRoute
 from tests.portal.conftest import People
 from tests.portal.test_api import Caller
 from tests.portal.test_apps import live_app

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 import httpx
 
 from runtime.config import NodeConfig
-from runtime.router.control import Router
-from runtime.router.table import AppSituation
+from runtime.router.router import Router
+from runtime.router.routes import AppSituation
 from tests.system import archives
 from tests.system.api import Api
 

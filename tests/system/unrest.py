@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from runtime.config import NodeConfig
-from runtime.router.control import Router
+from runtime.router.router import Router
 from tests.system import archives
 from tests.system.api import Api
 from tests.system.load import Load, Tally

@@ -13,8 +13,8 @@ from portal.apps.models import Instance, InstanceState, ProcessFormation
 from portal.traffic import actions
 from portal.traffic.access import scalings_of
 from runtime.containers.container import Status
-from runtime.router.metrics import Tally, bucket_of
-from runtime.router.table import AppRoutes, AppSituation, Endpoint
+from runtime.router.access_log.metrics import Tally, bucket_of
+from runtime.router.routes import AppRoutes, AppSituation, Endpoint
 from tests.portal.conftest import make_crew
 from tests.portal.test_apps import live_app
 from workers.store import demand

@@ -28,10 +28,10 @@ from portal.domains import access, actions, certificates
 from portal.domains.models import Domain, DomainCertificate, DomainState
 from runtime.config import NodeConfig
 from runtime.engines.node import NodeEngine
-from runtime.router.certificate import check
-from runtime.router.certificates import Certificates, name_for
-from runtime.router.frontend import PROOF_PATH
-from runtime.router.table import AppRoutes
+from runtime.router.config.frontend import PROOF_PATH
+from runtime.router.routes import AppRoutes
+from runtime.router.tls.certificate import check
+from runtime.router.tls.certificate_store import Certificates, name_for
 from tests.portal.conftest import Crew, make_crew
 from tests.runtime.router.authority import TestAuthority, pebble
 from tests.runtime.router.conftest import RouterUnderTest, end, free_port, router_of_its_own

@@ -13,7 +13,7 @@ from django.utils import timezone
 from portal.apps.models import App
 from portal.domains import own
 from portal.domains.models import OwnCertificate
-from runtime.router.certificates import Certificates, name_for
+from runtime.router.tls.certificate_store import Certificates, name_for
 from tests.portal.conftest import Crew
 from tests.runtime.router.authority import pebble
 from tests.runtime.router.conftest import RouterUnderTest, free_port

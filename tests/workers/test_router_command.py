@@ -14,8 +14,8 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from runtime.engines.node import NodeEngine
-from runtime.router.ledger import Ledger
-from runtime.router.table import AppSituation, PathRoute
+from runtime.router.route_store import Ledger
+from runtime.router.routes import AppSituation, PathRoute
 from tests.runtime.router.conftest import UPGRADE, RouterUnderTest, end, router_of_its_own, routes_to
 from workers import node
 

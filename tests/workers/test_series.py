@@ -14,9 +14,9 @@ from portal.metrics.exposition import joined, texts_of
 from portal.metrics.series import Span, points_of, pulses_of
 from runtime.contract.error_codes import Code
 from runtime.network.traffic import Amount
-from runtime.router.accessline import AccessLine
-from runtime.router.metrics import Tally
-from runtime.router.render import PORTAL
+from runtime.router.access_log.line import AccessLine
+from runtime.router.access_log.metrics import Tally
+from runtime.router.config.render import PORTAL
 from workers.store import series
 from workers.store.series import ROUTER, Series
 from workers.supervisor.usage_samples import AppUsage

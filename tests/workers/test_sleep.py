@@ -22,7 +22,7 @@ from runtime.containers.container import Status
 from runtime.converge import app_state
 from runtime.converge.desired import DesiredApp, Sleep
 from runtime.converge.wake import WOKEN
-from runtime.router.table import AppSituation, PathRoute
+from runtime.router.routes import AppSituation, PathRoute
 from tests.workers.conftest import Plant
 from tests.workers.test_traffic import websocket
 from workers.bridge import translate

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from portal.errors import ValueRefused
 from portal.traffic import checks
-from runtime.router.check import check
 from runtime.router.policy import Policy
-from runtime.router.table import AppRoutes, PathRoute
+from runtime.router.routes import AppRoutes, PathRoute
+from runtime.router.validate import check
 
 PATHS = st.text(st.sampled_from("/ab.~_-%+,:@=*();$&!' é"), min_size=1, max_size=300).map(lambda text: f"/{text}")
 PAGES = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=3000) | st.integers(0, 3400).map(

@@ -9,7 +9,7 @@ from portal.traffic.models import TrafficSettings
 from runtime.converge.desired import Sleep
 from runtime.converge.strategy import CanaryStep, Kind, Strategy
 from runtime.router.policy import BasicAuth, Credential, Limits, Policy
-from runtime.router.table import PathRoute
+from runtime.router.routes import PathRoute
 
 
 def strategy_of(row: TrafficSettings) -> Strategy:

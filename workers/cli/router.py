@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from runtime.router.table import AppRoutes
+from runtime.router.routes import AppRoutes
 from workers import node
 from workers.cli.answer import Answer
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from runtime.config import NodeConfig
 from runtime.process import pasteable
+from runtime.router.addresses import Place, places
 from runtime.router.listeners import QUEUE
-from runtime.router.places import Place, places
 from workers.setup import confinement
 from workers.setup.folders import FOLDERS
 from workers.setup.processes import SPARING, Program, code_in_sight

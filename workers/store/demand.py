@@ -16,8 +16,8 @@ import redis
 from portal.traffic.autoscale import DOWN, STABLE, Sample
 from runtime.containers.container import Container, Status
 from runtime.engines.node import NodeEngine
-from runtime.router.metrics import Tally
-from runtime.router.table import WEB
+from runtime.router.access_log.metrics import Tally
+from runtime.router.routes import WEB
 from workers.schedules import SAMPLE_DEMAND
 from workers.supervisor.instance_cache import Roster
 

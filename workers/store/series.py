@@ -17,8 +17,8 @@ import redis
 
 from runtime.network import traffic
 from runtime.network.traffic import Amount
-from runtime.router.metrics import Metrics, Tally, exposition, exposition_of_router
-from runtime.router.render import PORTAL
+from runtime.router.access_log.metrics import Metrics, Tally, exposition, exposition_of_router
+from runtime.router.config.render import PORTAL
 from workers.schedules import KEEP_SERIES
 from workers.supervisor.usage_samples import AppUsage
 

@@ -23,11 +23,11 @@ from runtime.converge.request_counts import Requests
 from runtime.converge.wake import Booting
 from runtime.engines.node import NodeEngine
 from runtime.errors import LaunchFailed
-from runtime.router.accessline import AccessLine
-from runtime.router.accesslog import Collector
-from runtime.router.metrics import Tally
-from runtime.router.render import PORTAL
-from runtime.router.table import Endpoint
+from runtime.router.access_log.line import AccessLine
+from runtime.router.access_log.metrics import Tally
+from runtime.router.access_log.receiver import Collector
+from runtime.router.config.render import PORTAL
+from runtime.router.routes import Endpoint
 from runtime.router.wake import WakeService, serving_endpoint
 from workers.supervisor.instance_cache import Roster
 

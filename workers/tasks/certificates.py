@@ -13,8 +13,8 @@ from portal.domains.models import CertificateState, Domain
 from runtime import journal
 from runtime.engines.node import NodeEngine
 from runtime.errors import CertificateRefused, RuntimeFailure
-from runtime.router.certificate import Certificate, check
-from runtime.router.certificates import ONLY, Certificates, known_roots, name_for
+from runtime.router.tls.certificate import Certificate, check
+from runtime.router.tls.certificate_store import ONLY, Certificates, known_roots, name_for
 from workers import node
 from workers.celery import app as celery
 
@@ -169,7 +169,7 @@ def _order_own(engine: NodeEngine, host: str) -> None:
 
 def _ordered(engine: NodeEngine, host: str) -> Certificate:
     """A fresh one, which is served already."""
-    from runtime.router.acme import Authority  # here: its libraries take twelve megabytes, and a node without HTTPS never needs them
+    from runtime.router.tls.acme import Authority  # here: its libraries take twelve megabytes, and a node without HTTPS never needs them
 
     authority = Authority(engine.config, publish=engine.router.answer_challenge, withdraw=engine.router.forget_challenge)
     found = authority.order([host])

@@ -1,7 +1,7 @@
 """Whose a domain is: a TXT record in its DNS, or a file where it leads today. Looks, and decides nothing about rows.
 
 A file counts only at a place that is not ours: a name that leads here already would let any app here speak for it. So our
-router answers the file's path itself, and never with a token (runtime.router.frontend).
+router answers the file's path itself, and never with a token (runtime.router.config.frontend).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import dns.resolver
 import httpx
 
 from runtime.config import NodeConfig
-from runtime.router.frontend import PROOF_HEADER, PROOF_PATH
+from runtime.router.config.frontend import PROOF_HEADER, PROOF_PATH
 
 DNS_SECONDS = 5.0
 HTTP_SECONDS = 10.0  # from the connection to the last byte

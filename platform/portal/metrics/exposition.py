@@ -1,4 +1,4 @@
-"""Join the Prometheus texts of apps, which the supervisor writes (`runtime/router/metrics.py` has
+"""Join the Prometheus texts of apps, which the supervisor writes (`runtime/router/access_log/metrics.py` has
 the names)."""
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from runtime.converge.actions import ReturnToRotation, TakeOutOfRotation
 from runtime.converge.observed import ObservedInstance, Phase, Slot
 from runtime.converge.planning.plan_builder import PlanBuilder, fails_checks, is_given_up, is_healthy, why_it_fails
 from runtime.converge.planning.replicas import ReplicaSet
-from runtime.router.table import Endpoint
+from runtime.router.routes import Endpoint
 
 
 def note_failing(builder: PlanBuilder) -> None:

@@ -15,7 +15,7 @@ from runtime.converge.desired import DesiredApp, DesiredRelease
 from runtime.converge.observed import WEB, Asleep, CanaryStage, Group, ObservedApp, ObservedInstance, Phase, Slot
 from runtime.converge.planning import backoff
 from runtime.converge.strategy import Kind
-from runtime.router.table import AppRoutes, AppSituation
+from runtime.router.routes import AppRoutes, AppSituation
 
 PATIENT = 2  # times the attempts that take an instance out of the pool, until it is restarted
 STALE_AFTER = 3  # health checks that were due and not made: then nothing is known

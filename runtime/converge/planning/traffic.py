@@ -10,7 +10,7 @@ from runtime.converge.planning.liveness import pool_of
 from runtime.converge.planning.plan_builder import Outcome, OutcomeState, PlanBuilder, group_of, is_healthy
 from runtime.converge.planning.replicas import replica_sets
 from runtime.converge.strategy import Kind
-from runtime.router.table import AppRoutes, AppSituation, Canary, Endpoint
+from runtime.router.routes import AppRoutes, AppSituation, Canary, Endpoint
 
 
 def routes_of(builder: PlanBuilder) -> AppRoutes:

@@ -13,8 +13,8 @@ from django.test import Client
 from portal.accounts.actions import create_token
 from portal.accounts.models import Person
 from portal.metrics.series import Span, grouped, points_of, pulses_of
-from runtime.router.accessline import AccessLine
-from runtime.router.metrics import Metrics, Tally, exposition
+from runtime.router.access_log.line import AccessLine
+from runtime.router.access_log.metrics import Metrics, Tally, exposition
 from tests.portal.pages import fleet
 
 

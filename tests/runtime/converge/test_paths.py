@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from runtime.converge.actions import RecordCrash, SetRoutes
 from runtime.converge.observed import WEB, Phase
 from runtime.converge.strategy import CanaryStep, Kind, Strategy
-from runtime.router.table import AppRoutes, AppSituation, PathRoute
+from runtime.router.routes import AppRoutes, AppSituation, PathRoute
 from tests.runtime.converge.test_plan import DIES
 from tests.runtime.converge.test_strategies import watch
 from tests.runtime.converge.world import Killed, World, scaled

@@ -15,7 +15,7 @@ from runtime.converge.app_state import AppState
 from runtime.converge.observed import WEB, Phase
 from runtime.converge.planning.plan import OutcomeState, plan
 from runtime.converge.strategy import CanaryStep, Kind, Strategy
-from runtime.router.table import AppSituation
+from runtime.router.routes import AppSituation
 from tests.runtime.converge.world import SMALL, Killed, Temper, World, scaled
 
 NEVER = Temper(boots_in=None)

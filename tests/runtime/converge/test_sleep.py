@@ -12,7 +12,7 @@ from runtime.converge.desired import Sleep
 from runtime.converge.observed import WEB, Phase
 from runtime.converge.planning.plan import plan
 from runtime.converge.report import State, report
-from runtime.router.table import AppSituation
+from runtime.router.routes import AppSituation
 from tests.runtime.converge.test_plan import live
 from tests.runtime.converge.world import Killed, Temper
 

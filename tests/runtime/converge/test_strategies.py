@@ -11,7 +11,7 @@ from runtime.converge.canary_analysis import GroupTraffic
 from runtime.converge.observed import WEB, Group, Phase
 from runtime.converge.planning.plan import OutcomeState
 from runtime.converge.strategy import CanaryStep, Kind, Strategy
-from runtime.router.table import AppSituation
+from runtime.router.routes import AppSituation
 from tests.runtime.converge.test_plan import DIES, NEVER, live
 from tests.runtime.converge.world import Killed, Temper
 

@@ -26,7 +26,7 @@ from runtime.converge.desired import DesiredApp, DesiredProcess, DesiredRelease,
 from runtime.converge.observed import WEB, Group, ObservedApp, ObservedInstance, Phase, ProbeResult, Slot
 from runtime.converge.planning.plan import OutcomeState, Plan, plan
 from runtime.converge.strategy import Strategy
-from runtime.router.table import AppRoutes, AppSituation, PathRoute
+from runtime.router.routes import AppRoutes, AppSituation, PathRoute
 
 SMALL = Limits(cpu=Millicores(100), memory=Bytes(64 * 2**20), processes=32, disk=Bytes(64 * 2**20))
 TEAM = TeamLimits(cpu=Millicores(1000), memory=Bytes(2**30), processes=512)

@@ -10,7 +10,7 @@ import httpx
 from runtime.contract.health import HealthCheck
 from runtime.converge.observed import ProbeResult
 from runtime.converge.planning.plan import OutcomeState
-from runtime.router.table import PathRoute
+from runtime.router.routes import PathRoute
 from tests.runtime.engines.conftest import release, release_with
 
 CHECK = HealthCheck(path="/healthz", interval=1.0, attempts=2, timeout=5.0)

@@ -18,7 +18,7 @@ from runtime.contract.quantities import Bytes, Millicores
 from runtime.converge.observed import Phase
 from runtime.converge.planning.plan import OutcomeState
 from runtime.errors import LaunchFailed
-from runtime.router.table import AppRoutes, AppSituation, Canary, Endpoint, PathRoute
+from runtime.router.routes import AppRoutes, AppSituation, Canary, Endpoint, PathRoute
 from tests.runtime.engines.conftest import SMALL, release
 
 

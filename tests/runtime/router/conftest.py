@@ -18,9 +18,9 @@ import pytest
 from runtime import process
 from runtime.config import NodeConfig
 from runtime.contract.error_codes import EXPLAINED, Code
-from runtime.router.control import Router
+from runtime.router.router import Router
+from runtime.router.routes import AppRoutes, AppSituation, Endpoint
 from runtime.router.runtime_api import RouterDown
-from runtime.router.table import AppRoutes, AppSituation, Endpoint
 from tests.runtime.router.sample_app import SampleApp
 
 UPGRADE = (

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from runtime.router.policy import Policy
-from runtime.router.table import AppRoutes
+from runtime.router.routes import AppRoutes
 from tests.runtime.router.conftest import RouterUnderTest, end, router_of_its_own
 
 

@@ -10,7 +10,7 @@ from typing import Self
 
 from hpack import Decoder, Encoder
 
-from runtime.router.table import Endpoint
+from runtime.router.routes import Endpoint
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\x04\0\0\0\0\0"  # with an empty SETTINGS frame (RFC 9113, 3.4)

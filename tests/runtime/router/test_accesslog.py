@@ -17,10 +17,10 @@ from pathlib import Path
 import pytest
 
 from runtime.contract.error_codes import Code
-from runtime.router.accessline import AccessLine, parse
-from runtime.router.accesslog import Collector
-from runtime.router.metrics import Metrics, Tally, exposition
-from runtime.router.render import ACCESS_FIELDS
+from runtime.router.access_log.line import AccessLine, parse
+from runtime.router.access_log.metrics import Metrics, Tally, exposition
+from runtime.router.access_log.receiver import Collector
+from runtime.router.config.render import ACCESS_FIELDS
 from tests.runtime.router.conftest import RouterUnderTest, end, router_of_its_own, routes_to, wait_for
 
 

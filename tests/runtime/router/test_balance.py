@@ -10,7 +10,7 @@ import pytest
 
 from runtime.contract.error_codes import Code
 from runtime.errors import RouterRefused
-from runtime.router.table import AppSituation, Canary, PathRoute
+from runtime.router.routes import AppSituation, Canary, PathRoute
 from tests.runtime.router.conftest import Crowd, check_page, end, router_of_its_own, wait_for
 from tests.runtime.router.owner import Owner, owner, shared
 

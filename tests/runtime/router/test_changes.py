@@ -20,13 +20,13 @@ import pytest
 
 from runtime.contract.error_codes import Code
 from runtime.errors import RouterRefused
-from runtime.router.control import _UNDER_WAY, Router
-from runtime.router.delta import live_servers
-from runtime.router.ledger import SLOTS_AT_FIRST, Ledger
+from runtime.router.config.render import slot_config
+from runtime.router.map_entries import slot_name
 from runtime.router.policy import Policy
-from runtime.router.record import slot_name
-from runtime.router.render import slot_config
-from runtime.router.table import AppRoutes, AppSituation, Canary, Endpoint
+from runtime.router.route_store import SLOTS_AT_FIRST, Ledger
+from runtime.router.router import _UNDER_WAY, Router
+from runtime.router.routes import AppRoutes, AppSituation, Canary, Endpoint
+from runtime.router.server_diff import live_servers
 from tests.runtime.router.conftest import UPGRADE, RouterUnderTest, end, routes_to
 
 
@@ -256,8 +256,8 @@ def killed_writer(running: RouterUnderTest, routes: AppRoutes, files: int, *, te
         from ipaddress import IPv4Network
         from runtime import journal
         from runtime.config import NodeConfig
-        from runtime.router.control import Router
-        from runtime.router.table import AppRoutes, AppSituation, Endpoint
+        from runtime.router.router import Router
+        from runtime.router.routes import AppRoutes, AppSituation, Endpoint
         config = {running.config!r}
         left, write = {files}, journal.write_atomic
         def counted(*arguments, **named):

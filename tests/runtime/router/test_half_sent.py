@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from runtime.router import connections
+from runtime.router.config import connections
 from tests.runtime.router.conftest import RouterUnderTest, end, router_of_its_own, routes_to, wait_for
 
 ADDRESSES, EACH = 3, 2800

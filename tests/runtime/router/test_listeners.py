@@ -18,8 +18,8 @@ import pytest
 from runtime.config import NodeConfig, passed_descriptors
 from runtime.errors import HostLacks
 from runtime.router import haproxy, listeners
+from runtime.router.addresses import Place
 from runtime.router.listeners import Listeners
-from runtime.router.places import Place
 from tests.runtime.router.conftest import RouterUnderTest, end, free_port, router_of_its_own, routes_to, wait_for
 from tests.runtime.router.load import CLIENTS, Load
 

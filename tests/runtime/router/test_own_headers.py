@@ -9,9 +9,9 @@ from ipaddress import IPv4Network
 import pytest
 
 from runtime.contract.error_codes import Code
-from runtime.router.headers import OWN_PREFIX, REMOVED
+from runtime.router.config.headers import OWN_PREFIX, REMOVED
 from runtime.router.policy import BasicAuth, Credential, Policy, credential_digest
-from runtime.router.table import Canary
+from runtime.router.routes import Canary
 from tests.runtime.router.conftest import RouterUnderTest, router_of_its_own, routes_to
 from tests.runtime.router.recorder import OK, Recorder, exchange, frame, http2_request
 

@@ -11,7 +11,7 @@ import pytest
 
 from runtime.contract.error_codes import Code
 from runtime.router.policy import BasicAuth, Policy
-from runtime.router.table import AppSituation, PathRoute
+from runtime.router.routes import AppSituation, PathRoute
 from tests.runtime.router.conftest import RouterUnderTest, check_page, end, router_of_its_own, wait_for
 from tests.runtime.router.test_wake import Sleeper, service_that_waits
 

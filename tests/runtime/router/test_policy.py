@@ -20,12 +20,12 @@ from hypothesis import strategies as st
 from runtime.contract.error_codes import Code
 from runtime.errors import RouterRefused
 from runtime.router import haproxy
-from runtime.router.delta import live_servers
 from runtime.router.document import from_document, to_document
+from runtime.router.map_entries import hex_beginnings, slot_name
 from runtime.router.pages import custom_parts
 from runtime.router.policy import BasicAuth, Credential, Limits, Policy, credential_digest
-from runtime.router.record import hex_beginnings, slot_name
-from runtime.router.table import WEB, AppRoutes, AppSituation, Canary, Endpoint, PathRoute
+from runtime.router.routes import WEB, AppRoutes, AppSituation, Canary, Endpoint, PathRoute
+from runtime.router.server_diff import live_servers
 from tests.runtime.router.conftest import check_page, end, router_of_its_own, wait_for
 from tests.runtime.router.h2_app import H2App
 from tests.runtime.router.owner import Owner, owner, shared

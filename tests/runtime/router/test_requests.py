@@ -11,7 +11,7 @@ import pytest
 
 from runtime.contract.error_codes import EXPLAINED, Code
 from runtime.router import pages
-from runtime.router.table import AppSituation, Endpoint
+from runtime.router.routes import AppSituation, Endpoint
 from tests.runtime.router.conftest import UPGRADE, RouterUnderTest, check_page, end, free_port, routes_to
 
 

@@ -18,10 +18,10 @@ from pathlib import Path
 import pytest
 
 from runtime.errors import RouterRefused
-from runtime.router.control import Router
 from runtime.router.document import to_document
-from runtime.router.ledger import Ledger
-from runtime.router.table import WEB, AppRoutes, Endpoint
+from runtime.router.route_store import Ledger
+from runtime.router.router import Router
+from runtime.router.routes import WEB, AppRoutes, Endpoint
 from tests.runtime.router.conftest import RouterUnderTest, end, free_port, router_of_its_own, routes_to
 
 

@@ -10,8 +10,8 @@ from contextlib import ExitStack, contextmanager, suppress
 import pytest
 
 from runtime.config import NodeConfig
-from runtime.router import connections, frontend
-from runtime.router.record import Maps
+from runtime.router.config import connections, frontend
+from runtime.router.map_entries import Maps
 from tests.runtime.router.conftest import RouterUnderTest, end, free_port, router_of_its_own, routes_to, wait_for
 
 SHARE = connections.MOST // 100  # of client_share=1

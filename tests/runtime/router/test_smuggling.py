@@ -18,7 +18,7 @@ import httpx
 import pytest
 
 from runtime.router.policy import Policy
-from runtime.router.table import AppRoutes, Endpoint
+from runtime.router.routes import AppRoutes, Endpoint
 from tests.runtime.router.conftest import RouterUnderTest, free_port, router_of_its_own, wait_for
 from tests.runtime.router.recorder import Recorder, exchange, http2_request, http2_status
 

@@ -19,11 +19,11 @@ import pytest
 
 from runtime.contract.error_codes import Code
 from runtime.errors import CertificateRefused, RouterRefused
-from runtime.router.acme import Authority
-from runtime.router.certificate import Certificate, check, self_signed
-from runtime.router.certificates import Certificates, known_roots
 from runtime.router.policy import Policy
-from runtime.router.table import AppSituation
+from runtime.router.routes import AppSituation
+from runtime.router.tls.acme import Authority
+from runtime.router.tls.certificate import Certificate, check, self_signed
+from runtime.router.tls.certificate_store import Certificates, known_roots
 from tests.runtime.router.authority import TestAuthority, pebble
 from tests.runtime.router.conftest import RouterUnderTest, check_page, end, free_port, router_of_its_own, routes_to
 

@@ -20,12 +20,12 @@ import pytest
 
 from runtime.contract.error_codes import Code
 from runtime.errors import LaunchFailed
-from runtime.router.delta import live_servers
-from runtime.router.ledger import Ledger
+from runtime.router.map_entries import FEW_HOSTS, Maps, slot_name
 from runtime.router.policy import BasicAuth, Policy
-from runtime.router.record import FEW_HOSTS, Maps, slot_name
+from runtime.router.route_store import Ledger
+from runtime.router.routes import WEB, AppRoutes, AppSituation, Endpoint
 from runtime.router.runtime_api import RuntimeApi
-from runtime.router.table import WEB, AppRoutes, AppSituation, Endpoint
+from runtime.router.server_diff import live_servers
 from runtime.router.wake import WakeService, serving_endpoint
 from tests.runtime.router.conftest import UPGRADE, RouterUnderTest, check_page, end, free_port, router_of_its_own, wait_for
 from tests.runtime.router.h2_app import H2App

@@ -22,9 +22,9 @@ from pathlib import Path
 
 from runtime.config import NodeConfig
 from runtime.errors import RuntimeFailure
-from runtime.router.accessline import AccessLine, parse
-from runtime.router.metrics import Metrics
-from runtime.router.render import PORTAL
+from runtime.router.access_log.line import AccessLine, parse
+from runtime.router.access_log.metrics import Metrics
+from runtime.router.config.render import PORTAL
 
 log = logging.getLogger(__name__)
 _READ = 262_144  # bytes

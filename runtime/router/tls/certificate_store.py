@@ -16,8 +16,8 @@ from cryptography import x509
 from runtime import journal
 from runtime.config import NodeConfig
 from runtime.errors import CertificateRefused, RouterRefused
-from runtime.router.certificate import Certificate, read, self_signed
 from runtime.router.runtime_api import RouterDown, RuntimeApi
+from runtime.router.tls.certificate import Certificate, read, self_signed
 
 _DEFAULT = "default"
 ONLY = "for_"  # begins the names that `name_for` gives

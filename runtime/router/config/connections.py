@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from runtime.config import NodeConfig
-from runtime.router.places import places
+from runtime.router.addresses import places
 
 MOST = 8000  # open at once, of all clients together; the rest wait in the kernel
 FREE = 8  # of each address, however full the router is: a browser opens six

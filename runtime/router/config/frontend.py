@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from runtime.config import NodeConfig
 from runtime.contract.error_codes import EXPLAINED, Code
-from runtime.router import connections, headers
-from runtime.router.record import FIELDS, PATH_FIELDS, PLAIN, RATE_PERIOD, SITUATIONS, Maps
-from runtime.router.table import AppSituation
+from runtime.router.config import connections, headers
+from runtime.router.map_entries import FIELDS, PATH_FIELDS, PLAIN, RATE_PERIOD, SITUATIONS, Maps
+from runtime.router.routes import AppSituation
 
 ANSWERS = "answers"
 _SPECIAL = "/.well-known/"  # above all paths that are the router's own

@@ -16,12 +16,13 @@ from pathlib import Path
 
 from runtime import journal
 from runtime.config import NodeConfig
-from runtime.router import haproxy, pages, render
+from runtime.router import haproxy, pages
+from runtime.router.config import render
+from runtime.router.config.render import Identity
 from runtime.router.document import from_document, to_document
+from runtime.router.map_entries import Maps, app_entries, app_of, groups, members, slot_name
 from runtime.router.policy import Link
-from runtime.router.record import Maps, app_entries, app_of, groups, members, slot_name
-from runtime.router.render import Identity
-from runtime.router.table import AppRoutes, Endpoint
+from runtime.router.routes import AppRoutes, Endpoint
 
 _FEW = 8  # entries: more are looked for in the whole map at once
 SLOTS_AT_FIRST = 64

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from runtime.config import NodeConfig
 from runtime.contract.error_codes import Code
-from runtime.router import connections, frontend, headers
+from runtime.router.config import connections, frontend, headers
+from runtime.router.map_entries import SITUATIONS, Maps, slot_name
 from runtime.router.policy import Link
-from runtime.router.record import SITUATIONS, Maps, slot_name
-from runtime.router.table import AppSituation, Endpoint
+from runtime.router.routes import AppSituation, Endpoint
 
 PORTAL = "@portal"  # stands in records where an app's name would; no app can be called so
 PORTAL_BACKEND = "portal"

@@ -24,7 +24,7 @@ from josepy.jwk import JWK, JWKEC
 from runtime import journal, process
 from runtime.config import NodeConfig
 from runtime.errors import CertificateRefused, RuntimeFailure
-from runtime.router.certificate import Certificate, check, request
+from runtime.router.tls.certificate import Certificate, check, request
 
 _AGENT = "slipway"
 _ORDER_WAIT = timedelta(seconds=90)

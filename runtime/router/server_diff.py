@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
 
+from runtime.router.config.render import instance_of, server_name, server_options
+from runtime.router.map_entries import slot_name
 from runtime.router.policy import Link
-from runtime.router.record import slot_name
-from runtime.router.render import instance_of, server_name, server_options
-from runtime.router.table import Endpoint
+from runtime.router.routes import Endpoint
 
 _MAINTENANCE = 0x01 | 0x02 | 0x04  # SRV_ADMF_FMAINT, IMAINT, CMAINT (haproxy, server-t.h)
 

@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterator
 
 from runtime.errors import RouterRefused
+from runtime.router.map_entries import members
 from runtime.router.pages import CUSTOM_AT_MOST, custom_parts
 from runtime.router.policy import Policy
-from runtime.router.record import members
-from runtime.router.table import AppRoutes, Endpoint
+from runtime.router.routes import AppRoutes, Endpoint
 
 _APP = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _HOST = re.compile(r"(?=.{1,253}$)(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*")

@@ -15,7 +15,7 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
 from runtime.router import pages
-from runtime.router.table import WEB, AppRoutes, AppSituation, Endpoint, PathRoute
+from runtime.router.routes import WEB, AppRoutes, AppSituation, Endpoint, PathRoute
 
 CANARY = "@canary"  # the group of canary endpoints; no process type can be called so
 RATE_PERIOD = 10  # seconds over which rates are averaged

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from runtime.router.accessline import AccessLine
+from runtime.router.access_log.line import AccessLine
 
 OCTAVES = 22  # the last holds what took over half an hour
 FINE = 8  # buckets in which an octave, 2**n to 2**(n+1) ms, is told apart: to an eighth of its beginning

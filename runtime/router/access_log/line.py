@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from runtime.contract.error_codes import EXPLAINED, Code, code_of
-from runtime.router.render import ACCESS_FIELDS, instance_of
+from runtime.router.config.render import ACCESS_FIELDS, instance_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

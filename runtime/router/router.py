@@ -20,15 +20,16 @@ from pathlib import Path
 from runtime import journal, process
 from runtime.config import NodeConfig
 from runtime.errors import RouterRefused
-from runtime.router import haproxy, render
-from runtime.router.certificates import Certificates
-from runtime.router.check import check, is_app
-from runtime.router.delta import LiveServer, SlotDelta, live_servers, slot_delta
-from runtime.router.ledger import Ledger, Placed
-from runtime.router.record import slot_name
-from runtime.router.render import Identity, instance_of, server_name
+from runtime.router import haproxy
+from runtime.router.config import render
+from runtime.router.config.render import Identity, instance_of, server_name
+from runtime.router.map_entries import slot_name
+from runtime.router.route_store import Ledger, Placed
+from runtime.router.routes import AppRoutes
 from runtime.router.runtime_api import RouterDown, RuntimeApi, in_flight, refused
-from runtime.router.table import AppRoutes
+from runtime.router.server_diff import LiveServer, SlotDelta, live_servers, slot_delta
+from runtime.router.tls.certificate_store import Certificates
+from runtime.router.validate import check, is_app
 
 _BASE64URL = re.compile(r"[A-Za-z0-9_.-]{1,512}")
 _CHECK_WAIT = 60  # seconds; tens of thousands of slots take about two

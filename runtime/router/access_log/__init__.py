@@ -1,0 +1,1 @@
+"""The router's access log: its line format, its receiver, and the metrics counted from it."""

@@ -1,0 +1,1 @@
+"""HAProxy's configuration as text. Pure."""

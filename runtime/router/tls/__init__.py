@@ -1,0 +1,1 @@
+"""TLS: certificates, their store, and their issue by ACME."""
