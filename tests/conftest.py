@@ -13,7 +13,7 @@ import redis
 from hypothesis import HealthCheck, settings
 
 from runtime.confined import session
-from runtime.containers.helper_groups import HelperGroups
+from runtime.containers.cgroups.helper_groups import HelperGroups
 from tests import fingerprint, leaks
 
 if TYPE_CHECKING:

@@ -37,22 +37,22 @@ from runtime.builds.source.checkout import Checkout
 from runtime.builds.steps import Install
 from runtime.config import NodeConfig, package_environment
 from runtime.confined.session import Confinement, Session
+from runtime.containers.command_line import NO_SHELL, words
 from runtime.containers.lifecycle import Containers
 from runtime.containers.spec import Limits, TeamLimits
-from runtime.containers.words import NO_SHELL, words
 from runtime.contract.health import HealthCheck
 from runtime.contract.manifest import AppFile
 from runtime.contract.quantities import Bytes
 from runtime.errors import BadSource, BuildFailed, ImageDamaged, NotAllowed, TransferFailed, Unreachable
 from runtime.images import disk, scratch
 from runtime.images.digest import Digest
+from runtime.images.exchange.published import ORIGINAL
+from runtime.images.exchange.pulls import Pulls
 from runtime.images.manifest import ImageConfig, Layer
-from runtime.images.published import ORIGINAL
-from runtime.images.pulls import Pulls
 from runtime.images.store import Store
 from runtime.kernel import Kernel
+from runtime.stacks.available import offer
 from runtime.stacks.builder import layer_names, node_versions
-from runtime.stacks.offer import offer
 
 Log = Callable[[str], None]
 

@@ -7,7 +7,7 @@ compared by name.
 from __future__ import annotations
 
 from runtime.errors import NotAllowed
-from runtime.images.remote import RemoteName, bare_host
+from runtime.images.exchange.registry_reference import RemoteName, bare_host
 from runtime.network.policy import Egress, NetworkPolicy
 
 _HTTPS = 443

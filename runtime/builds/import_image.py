@@ -22,15 +22,15 @@ from runtime.confined.session import Confinement
 from runtime.contract.quantities import Bytes
 from runtime.errors import BadSource, ImageDamaged, TransferFailed
 from runtime.images import manifest
-from runtime.images.adoption import Adopted, adopt
 from runtime.images.digest import Digest
+from runtime.images.exchange.ownership import take_over
+from runtime.images.exchange.pulls import allowed, not_had, reach
+from runtime.images.exchange.registry_reference import Registries
+from runtime.images.exchange.transfer import Access, Transfer
+from runtime.images.exchange.verified_import import Adopted, adopt
 from runtime.images.manifest import Descriptor, ImageConfig, Layer
-from runtime.images.pulls import allowed, not_had, reach
-from runtime.images.receipt import take_over
-from runtime.images.remote import Registries
 from runtime.images.scratch import scratch
 from runtime.images.store import Store
-from runtime.images.transfer import Access, Transfer
 from runtime.network.policy import NetworkPolicy
 
 PORT_LABEL = "slipway.port"  # the only port that the image declares with EXPOSE

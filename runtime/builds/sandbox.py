@@ -19,7 +19,7 @@ from runtime.containers.container import Exit
 from runtime.containers.spec import Bind, ContainerSpec, Limits, Purpose, TeamLimits
 from runtime.contract.quantities import Bytes
 from runtime.errors import BuildFailed, CacheTooLarge, Cancelled
-from runtime.images import taming
+from runtime.images.layers import sanitizing
 
 WORKSPACE = "slipway.workspace"  # label: the folder of the build that a container belongs to
 _SOURCE = "/build/source"
@@ -145,7 +145,7 @@ def _collect(upper: Path, install: Install, made: Path, order: Order) -> Path:
     made.mkdir(mode=0o755)
     with Confinement().session(order.team) as helper:
         helper.call(
-            taming.collect,
+            sanitizing.collect,
             upper=helper.tree(upper, writable=True),
             into=helper.tree(made, writable=True),
             folders=install.keep,

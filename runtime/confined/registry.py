@@ -16,11 +16,11 @@ MODULES = (
     "runtime.builds.dockerfile.work",
     "runtime.confined.probe",
     "runtime.confined.removal",
-    "runtime.images.diff",
-    "runtime.images.packing",
-    "runtime.images.taming",
-    "runtime.images.written",
-    "runtime.stacks.look",
+    "runtime.images.layers.diff",
+    "runtime.images.layers.packing",
+    "runtime.images.layers.sanitizing",
+    "runtime.images.layers.written",
+    "runtime.stacks.upgrade_facts",
 )
 
 _marked: dict[str, Callable[..., object]] = {}

@@ -11,12 +11,13 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from runtime import journal
-from runtime.containers import accounts, bundle, identity, scratch, seccomp
+from runtime.containers import bundle, identity, kernel_accounts, seccomp
 from runtime.containers.attachment import Network
-from runtime.containers.cgroup import Cgroups
+from runtime.containers.cgroups.cgroup import Cgroups
+from runtime.containers.disk import scratch
+from runtime.containers.disk.overlay import MountRoot
 from runtime.containers.folder import Folder, Made
 from runtime.containers.monitor import Monitor, program
-from runtime.containers.overlay import MountRoot
 from runtime.containers.spec import ContainerSpec, Purpose
 from runtime.containers.userns import UserNamespaces
 from runtime.errors import LaunchFailed
@@ -95,7 +96,7 @@ class Creation:
             show_cgroup=self._cgroups.is_unified,
             disks=_disks(),
             open_files=min(_OPEN_FILES, resource.getrlimit(resource.RLIMIT_NOFILE)[1]),
-            accounts=accounts.rlimits(),
+            accounts=kernel_accounts.rlimits(),
             seccomp=seccomp.program(bundle.capabilities(spec)),
         )
         config = json.dumps(bundle.config(spec, host)).encode()

@@ -20,11 +20,14 @@ from typing import TypeAlias
 from runtime import journal
 from runtime.config import NodeConfig
 from runtime.confined.session import Confinement
-from runtime.containers import identity, scratch, seccomp, sockets
+from runtime.containers import identity, seccomp, sockets
 from runtime.containers.attachment import Network
-from runtime.containers.cgroup import Cgroups, open_cgroups, unless_gone
+from runtime.containers.cgroups.cgroup import Cgroups, unless_gone
+from runtime.containers.cgroups.version import open_cgroups
 from runtime.containers.container import Container, Exit, Status, Usage, exit_of
 from runtime.containers.creation import Creation
+from runtime.containers.disk import scratch
+from runtime.containers.disk.writable import Writable
 from runtime.containers.execution import Executed, execute
 from runtime.containers.folder import Folder, Journalled, Made
 from runtime.containers.following import Following
@@ -32,9 +35,8 @@ from runtime.containers.monitor import Monitor
 from runtime.containers.removal import Removal
 from runtime.containers.spec import ContainerSpec, Limits, Purpose, TeamLimits
 from runtime.containers.userns import UserNamespaces
-from runtime.containers.writable import Writable
 from runtime.errors import HostLacks, LaunchFailed
-from runtime.images.written import MOST_CHANGES, Written
+from runtime.images.layers.written import MOST_CHANGES, Written
 from runtime.kernel import Kernel
 
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,79}")

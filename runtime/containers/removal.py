@@ -13,9 +13,10 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from runtime.containers import helper_groups, identity
+from runtime.containers import identity
 from runtime.containers.attachment import Network
-from runtime.containers.cgroup import Cgroups
+from runtime.containers.cgroups import helper_groups
+from runtime.containers.cgroups.cgroup import Cgroups
 from runtime.containers.folder import Folder, Made
 from runtime.containers.monitor import Monitor, at_work
 from runtime.errors import KernelRefused

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from runtime import journal
-from runtime.containers import accounts
+from runtime.containers import kernel_accounts
 from runtime.containers.spec import IDS_A_TEAM
 from runtime.errors import LaunchFailed
 from runtime.kernel import Kernel
@@ -61,7 +61,7 @@ class UserNamespaces:
             for kind in ("uid_map", "gid_map"):
                 Path(f"/proc/{holder.pid}/{kind}").write_text(ids)
             if owner is not None:
-                accounts.apply_settings(namespace)
+                kernel_accounts.apply_settings(namespace)
             self._kernel.bind(namespace, pin)
         finally:
             holder.kill()
@@ -86,7 +86,7 @@ def _as_user(owner: int | None) -> list[str]:
     """
     if owner is None:
         return []
-    limits = [f"--{name.removeprefix('RLIMIT_').lower()}={most}:{most}" for name, most in accounts.rlimits().items()]
+    limits = [f"--{name.removeprefix('RLIMIT_').lower()}={most}:{most}" for name, most in kernel_accounts.rlimits().items()]
     user = [f"--reuid={owner}", f"--regid={owner}", "--clear-groups", "--inh-caps=-all,+sys_admin", "--ambient-caps=+sys_admin"]
     return ["prlimit", *limits, "setpriv", *user]
 

@@ -8,9 +8,9 @@ import shlex
 from collections.abc import Mapping
 from contextlib import suppress
 
+from runtime.containers.command_line import NO_SHELL, words
 from runtime.containers.container import Container
 from runtime.containers.spec import ContainerSpec, Limits
-from runtime.containers.words import NO_SHELL, words
 from runtime.contract.health import HealthCheck, from_document, to_document
 from runtime.converge.desired import DesiredApp, DesiredRelease
 from runtime.converge.observed import WEB, Group, Slot

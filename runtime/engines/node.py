@@ -19,8 +19,8 @@ from runtime.builds.import_image import PushedImage, ReferredImage
 from runtime.builds.package_cache import PackageCaches
 from runtime.config import NodeConfig
 from runtime.confined.session import use_groups
+from runtime.containers.cgroups.helper_groups import HelperGroups
 from runtime.containers.container import Container, Exit, Status, Usage
-from runtime.containers.helper_groups import HelperGroups
 from runtime.containers.lifecycle import Containers
 from runtime.containers.spec import Limits, Purpose, TeamLimits
 from runtime.contract.health import HealthCheck
@@ -42,11 +42,11 @@ from runtime.errors import LaunchFailed, RuntimeFailure
 from runtime.images.collect import Garbage, Roots
 from runtime.images.digest import Digest
 from runtime.images.disk import disk_of
-from runtime.images.published import Published
+from runtime.images.exchange.published import Published
+from runtime.images.layers.written import MOST_CHANGES, Written
 from runtime.images.removal import Collected, Collector
 from runtime.images.store import Store
 from runtime.images.verify import remove_replaced
-from runtime.images.written import MOST_CHANGES, Written
 from runtime.kernel import Kernel
 from runtime.logs import logfile
 from runtime.logs.shipping import Shipper

@@ -21,10 +21,11 @@ from runtime import journal, process
 from runtime.config import NodeConfig
 from runtime.confined.session import PLATFORM, Confinement
 from runtime.errors import ImageDamaged
-from runtime.images import manifest, packing
-from runtime.images.compression import Compression
-from runtime.images.diff import Change, compare
+from runtime.images import manifest
 from runtime.images.digest import Digest
+from runtime.images.layers import packing
+from runtime.images.layers.compression import Compression
+from runtime.images.layers.diff import Change, compare
 from runtime.images.manifest import Descriptor, ImageConfig, Layer, Manifest
 from runtime.images.reference import Tag
 from runtime.images.scratch import scratch, sweep

@@ -17,7 +17,7 @@ from typing import Any
 
 from runtime import process
 from runtime.errors import NetworkRefused, ProcessFailed
-from runtime.images.remote import Reach
+from runtime.images.exchange.registry_reference import Reach
 from runtime.kernel import Kernel
 from runtime.network import teams
 from runtime.network.addresses import METADATA, PRIVATE, gateway, hardware_address, interface_prefix

@@ -22,20 +22,20 @@ from runtime.config import NodeConfig, package_environment
 from runtime.contract.quantities import Bytes
 from runtime.errors import BadStack, HostLacks
 from runtime.images.digest import Digest
+from runtime.images.exchange.registry_reference import Registries, RemoteName
+from runtime.images.exchange.transfer import Access, Transfer
 from runtime.images.manifest import ImageConfig, Layer, Step
-from runtime.images.remote import Registries, RemoteName
 from runtime.images.scratch import scratch
 from runtime.images.store import Image, Store
-from runtime.images.transfer import Access, Transfer
 from runtime.stacks import bare
+from runtime.stacks.available import offer
 from runtime.stacks.definition import DEBIAN_13, PYTHON, PYTHON_DEFAULT
 from runtime.stacks.difference import empty, forget_times, subtract
 from runtime.stacks.flatten import flatten, inside
 from runtime.stacks.foundation import Foundation
-from runtime.stacks.mirror import find_mirror
-from runtime.stacks.offer import offer
-from runtime.stacks.package_manager import PackageManager
-from runtime.stacks.registry import pack, unpack_manager, view
+from runtime.stacks.packages.debian_mirror import find_mirror
+from runtime.stacks.packages.npm_registry import pack, unpack_manager, view
+from runtime.stacks.packages.package_manager import PackageManager
 from runtime.stacks.stack import Bare, DebianRuntime, NodeRuntime, Runtime, Stack
 from runtime.stacks.static import STATIC
 from runtime.stacks.versions import Version, identity_of, newest, record, versions

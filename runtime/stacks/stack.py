@@ -9,7 +9,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 
-from runtime.stacks.package_manager import PackageManager
+from runtime.stacks.packages.package_manager import PackageManager
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,14 +13,14 @@ from runtime.images.catalogue import Catalogue
 from runtime.images.digest import Digest
 from runtime.images.manifest import Layer, Step
 from runtime.images.store import Store
+from runtime.stacks.available import Offer, offer
 from runtime.stacks.builder import ensure_runtime
 from runtime.stacks.definition import node
 from runtime.stacks.foundation import Foundation, foundation_of
 from runtime.stacks.languages import php_named
-from runtime.stacks.look import contents, upper
-from runtime.stacks.offer import Offer, offer
-from runtime.stacks.package_manager import PackageManager
+from runtime.stacks.packages.package_manager import PackageManager
 from runtime.stacks.stack import Runtime
+from runtime.stacks.upgrade_facts import contents, upper
 from runtime.stacks.verdict import judge
 from runtime.stacks.versions import versions
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from runtime.stacks.debversion import earlier
+from runtime.stacks.packages.debian_version import earlier
 
 _SHOWN = 5  # number of names in a reason
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from runtime.builds.source import archive
 from runtime.errors import BadArchive, ImageDamaged
-from runtime.images.layers import unpack_tar
+from runtime.images.layers.layer import unpack_tar
 from runtime.trees.folder import Folder
 from runtime.trees.plain import Plain, Unreadable
 from runtime.trees.tar import TarLimits, TarReader

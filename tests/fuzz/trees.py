@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from runtime.builds.dockerfile import sources, work
 from runtime.builds.dockerfile.syntax import Instruction, Words, parse
 from runtime.errors import BadSource, ImageDamaged
-from runtime.images.layers import unpack_tar
+from runtime.images.layers.layer import unpack_tar
 from runtime.trees.folder import Folder, LinksInCircle
 from runtime.trees.plain import Unreadable
 from tests.fuzz.names import Entry, entries, paths, tar_of

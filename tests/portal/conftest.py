@@ -21,8 +21,9 @@ from portal.accounts.actions import create_person, create_team, create_token
 from portal.accounts.models import Person, Team
 from portal.apps.actions import create_app
 from portal.apps.models import App
-from runtime.containers.cgroup import Cgroups, open_cgroups
-from runtime.containers.delegation import delegate
+from runtime.containers.cgroups.cgroup import Cgroups
+from runtime.containers.cgroups.delegation import delegate
+from runtime.containers.cgroups.version import open_cgroups
 from runtime.kernel import Kernel
 from tests.portal.shipyard import FakeWorkers
 

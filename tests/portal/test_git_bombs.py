@@ -14,7 +14,7 @@ from portal.apps.actions import create_app
 from portal.apps.models import App
 from portal.builds.models import Build
 from portal.gitserver import repository
-from runtime.containers.cgroup import PORTAL, Cgroups
+from runtime.containers.cgroups.cgroup import PORTAL, Cgroups
 from tests.portal.conftest import People
 from tests.portal.packs import Pack, Peak, Pushed, body_of, push, watched
 from tests.portal.shipyard import FakeWorkers

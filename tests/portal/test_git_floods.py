@@ -20,7 +20,7 @@ from portal.builds.models import Build
 from portal.gitserver import allowances, leftovers, repository, slots
 from portal.gitserver.slots import Kind, Limit, Slots
 from portal.quotas.models import Quota
-from runtime.containers.cgroup import PORTAL, Cgroups
+from runtime.containers.cgroups.cgroup import PORTAL, Cgroups
 from tests.portal.conftest import People, listening_portal
 from tests.portal.packs import Pack, body_of, groups_in, push
 from tests.portal.shipyard import FakeWorkers

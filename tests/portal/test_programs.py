@@ -15,8 +15,8 @@ from django.conf import settings
 from portal.programs import confinement, groups, running
 from portal.programs.limits import MIB, Limits, Reached
 from portal.programs.running import Completed
-from runtime.containers.cgroup import PORTAL, Cgroups
-from runtime.containers.delegation import delegate, entrances
+from runtime.containers.cgroups.cgroup import PORTAL, Cgroups
+from runtime.containers.cgroups.delegation import delegate, entrances
 from tests.portal.packs import groups_in
 
 ENVIRONMENT = {"PATH": os.environ["PATH"]}

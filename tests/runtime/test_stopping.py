@@ -17,8 +17,8 @@ from runtime.builds.layer_cache import StepCache
 from runtime.builds.source.archive import unpack
 from runtime.config import NodeConfig
 from runtime.errors import Cancelled
+from runtime.images.layers.sanitizing import tame
 from runtime.images.store import Store
-from runtime.images.taming import tame
 from runtime.stacks.builder import ensure_stack
 from runtime.stacks.definition import DEBIAN_13
 from runtime.stacks.versions import identity_of

@@ -13,8 +13,8 @@ from portal.builds.models import BuildState, Origin
 from portal.releases.models import Release, Rollout, RolloutState
 from runtime.builds.builder import Builder
 from runtime.contract.quantities import Bytes
+from runtime.images.exchange.transfer import Transfer
 from runtime.images.manifest import ImageConfig
-from runtime.images.transfer import Transfer
 from tests.runtime.images.test_pulls import MACHINE, server
 from tests.runtime.images.test_transfer import PASSWORD, USER, registry
 from workers.bridge import translate

@@ -41,7 +41,7 @@ from runtime.converge.observed import ObservedApp, Phase
 from runtime.converge.report import InstanceReport
 from runtime.engines.node import NodeEngine
 from runtime.images.digest import Digest
-from runtime.images.transfer import Access
+from runtime.images.exchange.transfer import Access
 from runtime.network.policy import Destination, Egress, NetworkPolicy
 from workers.bridge import traffic_settings
 

@@ -13,14 +13,14 @@ from runtime.contract.quantities import Bytes
 from runtime.converge.container_spec import source_of
 from runtime.engines.node import NodeEngine
 from runtime.errors import ImageDamaged, NoSuchImage
-from runtime.images import diff as difference
 from runtime.images.catalogue import Catalogue
 from runtime.images.collect import is_of_platform, is_of_stack
-from runtime.images.compression import Compression
 from runtime.images.digest import Digest
 from runtime.images.disk import disk_of
+from runtime.images.exchange.transfer import Access, Transfer
+from runtime.images.layers import diff as difference
+from runtime.images.layers.compression import Compression
 from runtime.images.reference import Tag
-from runtime.images.transfer import Access, Transfer
 from runtime.images.verify import repair as repair_layer
 from runtime.images.verify import verify as verify_store
 from workers import node

@@ -12,10 +12,10 @@ from runtime.errors import NoSuchImage
 from runtime.images.catalogue import Catalogue
 from runtime.images.collect import is_of_stack
 from runtime.images.digest import Digest
+from runtime.stacks.available import Offer, offer
 from runtime.stacks.builder import ensure_runtime, ensure_stack
 from runtime.stacks.builder import rebuild as rebuild_stack
 from runtime.stacks.definition import STACKS
-from runtime.stacks.offer import Offer, offer
 from runtime.stacks.stack import Stack
 from runtime.stacks.versions import Version, identity_of, versions
 from workers import node

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from runtime.config import NodeConfig
-from runtime.containers.delegation import entrances
+from runtime.containers.cgroups.delegation import entrances
 from runtime.process import pasteable
 from workers.setup import confinement
 

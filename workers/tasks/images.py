@@ -17,9 +17,9 @@ from portal.releases.access import all_kept_releases
 from runtime import journal
 from runtime.engines.node import NodeEngine
 from runtime.errors import RuntimeFailure
-from runtime.images.diff import Change
+from runtime.images.exchange.transfer import Transfer
+from runtime.images.layers.diff import Change
 from runtime.images.scratch import scratch
-from runtime.images.transfer import Transfer
 from workers import node
 from workers.bridge import translate
 from workers.celery import app as celery

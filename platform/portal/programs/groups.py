@@ -1,7 +1,7 @@
 """Control groups for the portal's programs: `<subtree>/team<N>/<id>`. The portal creates and
 removes them without root.
 
-Root creates the subtree and makes the portal's user its owner (runtime/containers/delegation.py).
+Root creates the subtree and makes the portal's user its owner (runtime/containers/cgroups/delegation.py).
 With systemd's `Delegate=yes`, the subtree is the service's own group.
 https://docs.kernel.org/admin-guide/cgroup-v2.html#delegation,
 https://docs.kernel.org/admin-guide/cgroup-v1/.

@@ -11,11 +11,11 @@ from runtime.config import NodeConfig
 from runtime.errors import ImageDamaged, TransferFailed
 from runtime.images.manifest import ImageConfig, Layer
 from runtime.images.store import Store
+from runtime.stacks.available import Offer, offer
 from runtime.stacks.builder import ensure_runtime, ensure_stack
 from runtime.stacks.definition import NODE_NEWEST, node, stack_of
 from runtime.stacks.foundation import Foundation
-from runtime.stacks.offer import Offer, offer
-from runtime.stacks.package_manager import IN_NODE_IMAGES
+from runtime.stacks.packages.package_manager import IN_NODE_IMAGES
 from runtime.stacks.stack import NodeRuntime
 
 Resolve = Callable[[str], str]  # returns the digest in the store of a registry's image; TransferFailed, ImageDamaged

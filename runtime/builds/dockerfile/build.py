@@ -23,7 +23,7 @@ from runtime.confined.session import Session
 from runtime.errors import BadSource
 from runtime.images.manifest import ImageConfig, Layer
 from runtime.images.store import Store
-from runtime.stacks.offer import Offer
+from runtime.stacks.available import Offer
 
 FILE = "Dockerfile"
 USER_LABEL, WEB_LABEL = "slipway.user", "slipway.web"  # the numbers of USER; the web process that is ENTRYPOINT and CMD

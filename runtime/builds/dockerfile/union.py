@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runtime.confined.session import Session, first_id_of
-from runtime.containers.overlay import MountRoot
+from runtime.containers.disk.overlay import MountRoot
 from runtime.kernel import Kernel
 from runtime.trees.folder import Folder
 

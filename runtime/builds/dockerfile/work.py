@@ -21,7 +21,7 @@ from runtime.builds.dockerfile.syntax import Instruction
 from runtime.builds.dockerfile.tree import Tree
 from runtime.builds.dockerfile.unpacking import is_archive, unpack_into
 from runtime.confined.registry import confined
-from runtime.images.layers import is_opaque, is_whiteout
+from runtime.images.layers.layer import is_opaque, is_whiteout
 from runtime.trees.copying import copy_tree
 from runtime.trees.folder import Folder
 from runtime.trees.walk import walk

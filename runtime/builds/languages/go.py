@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from runtime.builds.languages.detect import Source
 from runtime.builds.steps import Install, Tool
-from runtime.containers.words import words
+from runtime.containers.command_line import words
 from runtime.errors import BadSource
 from runtime.stacks.languages import GO
 from runtime.stacks.stack import DebianRuntime

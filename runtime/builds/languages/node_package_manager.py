@@ -17,9 +17,9 @@ import nodesemver
 from runtime.builds.languages.detect import Source
 from runtime.builds.steps import Tool
 from runtime.errors import BadSource
-from runtime.stacks import package_manager as offered
 from runtime.stacks.definition import NODE_NPM
-from runtime.stacks.package_manager import PackageManager
+from runtime.stacks.packages import package_manager as offered
+from runtime.stacks.packages.package_manager import PackageManager
 
 _LOCKS = {
     "npm-shrinkwrap.json": Tool.NPM,

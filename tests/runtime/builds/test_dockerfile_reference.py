@@ -27,9 +27,9 @@ from runtime.builds.dockerfile.running import Job
 from runtime.builds.layer_cache import StepCache
 from runtime.builds.manifest.procfile import parse
 from runtime.confined.session import Confinement
-from runtime.containers.overlay import MountRoot
+from runtime.containers.disk.overlay import MountRoot
+from runtime.images.exchange.pulls import Pulls
 from runtime.images.manifest import ImageConfig, parse_config
-from runtime.images.pulls import Pulls
 from runtime.images.scratch import remove_tree
 from runtime.kernel import Kernel
 from tests.runtime.builds.conftest import LIMITS, Forge

@@ -11,8 +11,8 @@ from runtime.builds.import_image import ReferredImage, take_in
 from runtime.config import NodeConfig
 from runtime.contract.quantities import Bytes
 from runtime.errors import NotAllowed
+from runtime.images.exchange.transfer import Access
 from runtime.images.store import Store
-from runtime.images.transfer import Access
 from runtime.network.policy import Destination, Egress, NetworkPolicy
 
 NONE = NetworkPolicy(egress=Egress.NONE)

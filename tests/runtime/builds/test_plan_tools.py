@@ -15,7 +15,7 @@ from runtime.builds.plan import BuildPlan
 from runtime.builds.steps import Tool
 from runtime.errors import BadSource
 from runtime.stacks.definition import GIT
-from runtime.stacks.package_manager import PackageManager
+from runtime.stacks.packages.package_manager import PackageManager
 from runtime.stacks.stack import NodeRuntime
 from tests.runtime.builds.test_plan import PROCFILE, of
 

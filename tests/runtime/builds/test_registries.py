@@ -14,8 +14,8 @@ from runtime.builds.builder import Builder
 from runtime.config import NodeConfig
 from runtime.containers.spec import ContainerSpec
 from runtime.errors import BadSource
+from runtime.images.exchange.transfer import Access, Transfer
 from runtime.images.store import Image, Store
-from runtime.images.transfer import Access, Transfer
 from runtime.images.verify import verify
 from runtime.stacks.builder import ensure_stack
 from tests.podman import short_folder

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.containers.cgroup_v2 import UnifiedCgroups
+from runtime.containers.cgroups.v2 import UnifiedCgroups
 from runtime.kernel import Kernel
 from tests.runtime.containers.conftest import settle
 

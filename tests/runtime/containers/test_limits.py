@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from runtime.containers.bundle import DIES_FIRST
-from runtime.containers.cgroup import flat
-from runtime.containers.cgroup_v2 import UnifiedCgroups
+from runtime.containers.cgroups.cgroup import flat
+from runtime.containers.cgroups.v2 import UnifiedCgroups
 from runtime.containers.container import Exit, Status
 from runtime.containers.lifecycle import Containers
 from runtime.containers.spec import ContainerSpec, Purpose, TeamLimits

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from runtime.config import NodeConfig
-from runtime.containers.cgroup import MONITOR_QUOTA, PERIOD, TEAM_MONITORS
+from runtime.containers.cgroups.cgroup import MONITOR_QUOTA, PERIOD, TEAM_MONITORS
 from runtime.containers.lifecycle import Containers
 from runtime.containers.spec import ContainerSpec
 

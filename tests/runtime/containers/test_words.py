@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runtime.containers.words import words
+from runtime.containers.command_line import words
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from runtime.containers.command_line import NO_SHELL
 from runtime.containers.spec import Limits, TeamLimits
-from runtime.containers.words import NO_SHELL
 from runtime.contract.quantities import Bytes, Millicores
 from runtime.converge.container_spec import command_of, new_name, source_of, spec_for_release_phase
 from runtime.converge.desired import DesiredApp, DesiredRelease

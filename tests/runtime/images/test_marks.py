@@ -3,7 +3,7 @@
 import os
 
 from runtime.config import NodeConfig
-from runtime.images.marks import renew_marks
+from runtime.images.layers.opaque_marks import renew_marks
 
 
 def test_opaque_folders_of_an_earlier_release_get_the_mark_that_overlays_read_now(tmp_path):

@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 from runtime import cancellation
 from runtime.config import NodeConfig, from_environment
 from runtime.errors import BuildFailed, Cancelled, HostLacks, ImageDamaged, NotAllowed, TransferFailed, Unreachable
-from runtime.images.pulls import FRESH, Pulls, allowed
-from runtime.images.remote import Registries, RemoteName
+from runtime.images.exchange.pulls import FRESH, Pulls, allowed
+from runtime.images.exchange.registry_reference import Registries, RemoteName
 from runtime.images.store import Store
 from tests.runtime.images.conftest import Yard
 from tests.runtime.images.test_transfer import Registry, registry, texts

@@ -9,8 +9,8 @@ import pytest
 
 from runtime.errors import ImageDamaged
 from runtime.images.digest import Digest
-from runtime.images.published import ORIGINAL, Published
-from runtime.images.receipt import take_over
+from runtime.images.exchange.ownership import take_over
+from runtime.images.exchange.published import ORIGINAL, Published
 from tests.runtime.images.conftest import Yard
 
 USER = "nobody"

@@ -24,9 +24,9 @@ import pytest
 
 from runtime.config import NodeConfig
 from runtime.errors import ImageDamaged, TransferFailed
-from runtime.images.compression import Compression
+from runtime.images.exchange.transfer import Access, Transfer
+from runtime.images.layers.compression import Compression
 from runtime.images.store import Store
-from runtime.images.transfer import Access, Transfer
 from runtime.images.verify import verify
 from tests.runtime.images.conftest import Yard
 

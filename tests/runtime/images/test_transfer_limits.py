@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from runtime.confined import session
-from runtime.containers.cgroup import open_cgroups
-from runtime.containers.helper_groups import HelperGroups
+from runtime.containers.cgroups.helper_groups import HelperGroups
+from runtime.containers.cgroups.version import open_cgroups
 from runtime.errors import LimitReached
-from runtime.images.transfer import Transfer
+from runtime.images.exchange.transfer import Transfer
 from runtime.kernel import Kernel
 from tests.runtime.images.conftest import Yard
 

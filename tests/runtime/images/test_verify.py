@@ -20,9 +20,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from runtime.errors import ImageDamaged
-from runtime.images.compression import Compression
 from runtime.images.digest import Digest
-from runtime.images.layers import unpack_tar
+from runtime.images.layers.compression import Compression
+from runtime.images.layers.layer import unpack_tar
 from runtime.images.manifest import LAYER_GZIP, ImageConfig, Layer
 from runtime.images.verify import remove_replaced, repair, verify
 from runtime.trees.folder import Folder

@@ -15,10 +15,10 @@ import pytest
 
 from runtime.config import proxy_ports
 from runtime.errors import TransferFailed, Unreachable
-from runtime.images.pulls import Pulls, reach
-from runtime.images.remote import Reach, Registries, RemoteName
+from runtime.images.exchange.pulls import Pulls, reach
+from runtime.images.exchange.registry_reference import Reach, Registries, RemoteName
+from runtime.images.exchange.transfer import Access, Transfer
 from runtime.images.store import Store
-from runtime.images.transfer import Access, Transfer
 from tests.ranges import free_range
 from tests.runtime.network.conftest import HIDDEN, HOST, OUTSIDE, World, end, run
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from runtime.config import NodeConfig
 from runtime.errors import BadSource, BadStack
+from runtime.stacks.available import offer
 from runtime.stacks.definition import PYTHON, SHIPPED
 from runtime.stacks.languages import php, php_named
-from runtime.stacks.offer import offer
 from runtime.stacks.parsing import parse
 from runtime.stacks.stack import DebianRuntime, Stack, key
 

@@ -15,12 +15,12 @@ import pytest
 from runtime.config import NodeConfig
 from runtime.errors import BadSource, BadStack
 from runtime.images.store import Store
+from runtime.stacks.available import offer
 from runtime.stacks.builder import ensure_runtime, ensure_stack, rebuild
 from runtime.stacks.definition import DEBIAN_13, NODE_DEFAULT, PYTHON, node
 from runtime.stacks.difference import subtract
 from runtime.stacks.flatten import flatten, inside
-from runtime.stacks.mirror import find_mirror
-from runtime.stacks.offer import offer
+from runtime.stacks.packages.debian_mirror import find_mirror
 from runtime.stacks.stack import DebianRuntime, key
 from runtime.stacks.static import STATIC
 from runtime.stacks.versions import identity_of, versions

@@ -20,13 +20,13 @@ from runtime.images.digest import Digest
 from runtime.images.manifest import ImageConfig, Layer
 from runtime.images.store import Store
 from runtime.stacks.builder import ensure_bare, ensure_runtime
-from runtime.stacks.debversion import earlier
 from runtime.stacks.definition import DEBIAN_13, GIT, NODE_DEFAULT, PYTHON, STACKS, node
 from runtime.stacks.foundation import LABEL, Foundation, foundation_of
 from runtime.stacks.languages import php
-from runtime.stacks.look import find
-from runtime.stacks.package_manager import PackageManager
+from runtime.stacks.packages.debian_version import earlier
+from runtime.stacks.packages.package_manager import PackageManager
 from runtime.stacks.upgrade import Upgrade, upgrade
+from runtime.stacks.upgrade_facts import find
 from runtime.stacks.verdict import Contents, Upper, judge
 from runtime.stacks.versions import identity_of, newest, record, versions
 from runtime.trees.folder import Folder

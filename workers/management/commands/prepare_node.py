@@ -17,12 +17,12 @@ from portal.accounts.actions import create_person, create_team
 from portal.accounts.models import Person
 from runtime import journal
 from runtime.config import from_environment
-from runtime.containers.cgroup import open_cgroups
-from runtime.containers.delegation import delegate
+from runtime.containers.cgroups.delegation import delegate
+from runtime.containers.cgroups.version import open_cgroups
 from runtime.containers.userns import owner
 from runtime.engines.node import NodeEngine
 from runtime.errors import RuntimeFailure
-from runtime.images.marks import renew_marks
+from runtime.images.layers.opaque_marks import renew_marks
 from runtime.kernel import Kernel
 from runtime.stacks.builder import ensure_platform_images
 from workers.setup import confinement

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from runtime.config import NodeConfig
-from runtime.containers import accounts
+from runtime.containers import kernel_accounts
 from runtime.containers.lifecycle import Containers
 from runtime.containers.spec import ContainerSpec
 from runtime.containers.userns import owner
@@ -57,11 +57,13 @@ def test_a_process_of_a_container_has_the_limits_of_its_accounts(containers: Con
     limits = {line[:26].strip(): line[26:].split()[:2] for line in lines}
     words = {"RLIMIT_SIGPENDING": "Max pending signals", "RLIMIT_MSGQUEUE": "Max msgqueue size"}
     words |= {"RLIMIT_MEMLOCK": "Max locked memory", "RLIMIT_NPROC": "Max processes"}
-    assert {name: limits[word] for name, word in words.items()} == {name: [str(most)] * 2 for name, most in accounts.rlimits().items()}
+    assert {name: limits[word] for name, word in words.items()} == {
+        name: [str(most)] * 2 for name, most in kernel_accounts.rlimits().items()
+    }
 
 
 def test_a_teams_namespace_is_owned_by_its_first_id_and_has_settings_of_its_own(containers: Containers, spec: Spec) -> None:
-    settings = accounts.settings()
+    settings = kernel_accounts.settings()
     shown = 'cd /proc/sys/user && for name in "$@"; do echo "$name $(cat $name)"; done; sleep 60'
     wanted = spec("sh", "-c", shown, "sh", *settings, team=3)
     pid = containers.launch(wanted).pid

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from runtime.containers.cgroup import (
+from runtime.containers.cgroups.cgroup import (
     BUILDS,
     INIT_PROCESSES,
     MONITOR_QUOTA,

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from runtime.config import NodeConfig
-from runtime.containers.cgroup import BUILDS, Cgroups, group_below, open_cgroups
+from runtime.containers.cgroups.cgroup import BUILDS, Cgroups, group_below
+from runtime.containers.cgroups.version import open_cgroups
 from runtime.containers.spec import Limits
 from runtime.contract.quantities import Bytes, Millicores
 from runtime.kernel import Kernel

@@ -13,14 +13,14 @@ from pathlib import Path
 from runtime import journal
 from runtime.confined.session import Confinement
 from runtime.containers import bundle
-from runtime.containers.cgroup import Cgroups
+from runtime.containers.cgroups.cgroup import Cgroups
 from runtime.containers.folder import Folder
 from runtime.containers.spec import ContainerSpec, Purpose
 from runtime.errors import LaunchFailed
-from runtime.images import packing
+from runtime.images.layers import packing
+from runtime.images.layers.sanitizing import measure, prune, tame
+from runtime.images.layers.written import MOST_CHANGES, Written, written
 from runtime.images.scratch import remove_tree
-from runtime.images.taming import measure, prune, tame
-from runtime.images.written import MOST_CHANGES, Written, written
 
 _MARK, _LOCK = "still", "still.lock"
 _COPY_SECONDS = 300.0

@@ -22,9 +22,9 @@ from runtime.confined.session import PLATFORM
 from runtime.contract.quantities import Bytes
 from runtime.errors import BuildFailed, ImageDamaged, NotAllowed, TransferFailed, Unreachable
 from runtime.images.digest import Digest
-from runtime.images.remote import Reach, Registries, RemoteName, bare_host
+from runtime.images.exchange.registry_reference import Reach, Registries, RemoteName, bare_host
+from runtime.images.exchange.transfer import Access, Transfer
 from runtime.images.store import Store
-from runtime.images.transfer import Access, Transfer
 from runtime.images.use import mark
 
 FRESH = 3600.0  # seconds

@@ -22,7 +22,6 @@ from pathlib import Path
 
 from runtime.containers.spec import Limits, TeamLimits
 from runtime.errors import HostLacks, KernelRefused
-from runtime.kernel import Kernel
 
 INIT_PROCESSES = 1  # the init we add is not the app's to pay for
 PERIOD = 100_000  # microseconds over which a CPU limit is counted
@@ -173,26 +172,6 @@ class Cgroups(ABC):
                     with suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
             _remove_tree(root)
-
-
-def open_cgroups(parent: str, kernel: Kernel) -> Cgroups:
-    """The version this machine runs. HostLacks: no hierarchy holds the controllers that limits need."""
-    from runtime.containers.cgroup_v1 import LegacyCgroups  # here: both are built on this module
-    from runtime.containers.cgroup_v2 import UnifiedCgroups
-
-    legacy: dict[str, Path] = {}
-    unified: Path | None = None
-    for mount in kernel.mounts():
-        if mount.kind == "cgroup2":
-            unified = unified or mount.target
-        elif mount.kind == "cgroup":
-            names = mount.options - {"rw", "ro", "xattr", "clone_children", "none"}
-            legacy |= {name: mount.target for name in names if not name.startswith("release_agent=")}
-    if {"cpu", "cpuacct", "memory", "pids"} <= legacy.keys():
-        return LegacyCgroups(parent, legacy)
-    if unified is not None:
-        return UnifiedCgroups(parent, unified)
-    raise HostLacks("This machine has no control groups for cpu, memory and pids.", hint="Mount cgroup2 on /sys/fs/cgroup.")
 
 
 def group_below(root: Path, team: int, id: str) -> Path:

@@ -11,8 +11,8 @@ from typing import BinaryIO
 from runtime.confined.registry import confined
 from runtime.contract.quantities import Bytes
 from runtime.errors import ImageDamaged
-from runtime.images.compression import Compression, Hashing, HashingReader, compressing, plain_of
-from runtime.images.layers import normalise_opaque, unpack_tar, write_tar
+from runtime.images.layers.compression import Compression, Hashing, HashingReader, compressing, plain_of
+from runtime.images.layers.layer import normalise_opaque, unpack_tar, write_tar
 from runtime.trees.copying import copy_tree
 from runtime.trees.folder import Folder
 from runtime.trees.plain import Unreadable

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from runtime import process
 from runtime.errors import BadSource, HostLacks, ProcessFailed
-from runtime.stacks.package_manager import PackageManager
+from runtime.stacks.packages.package_manager import PackageManager
 
 _COMMANDS = {"npm": ("npm", "npx"), "pnpm": ("pnpm", "pnpx"), "yarn": ("yarn", "yarnpkg"), "corepack": ("corepack",)}
 

@@ -13,7 +13,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from runtime.containers.cgroup import PORTAL, Cgroups, write
+from runtime.containers.cgroups.cgroup import PORTAL, Cgroups, write
 
 SERVING = "serving"
 _GIVEN = ("cgroup.procs", "cgroup.threads", "cgroup.subtree_control", "tasks")  # limits of the subtree itself stay root's

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
-from runtime.containers.cgroup import (
+from runtime.containers.cgroups.cgroup import (
     BUILDS,
     INIT_PROCESSES,
     MONITOR_QUOTA,

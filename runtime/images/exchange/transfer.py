@@ -20,12 +20,12 @@ from runtime.confined.session import PLATFORM, group_for
 from runtime.contract.quantities import Bytes
 from runtime.errors import HostLacks, ImageDamaged, LimitReached, ProcessFailed, TransferFailed, Unreachable
 from runtime.images import manifest
-from runtime.images.adoption import Adopted, adopt
-from runtime.images.compression import Compression
 from runtime.images.digest import Digest
 from runtime.images.disk import size_of
+from runtime.images.exchange.registry_reference import Reach
+from runtime.images.exchange.verified_import import Adopted, adopt
+from runtime.images.layers.compression import Compression
 from runtime.images.manifest import Descriptor
-from runtime.images.remote import Reach
 from runtime.images.scratch import scratch
 from runtime.images.store import Store
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from runtime.confined.registry import confined
-from runtime.images.layers import is_opaque, is_whiteout
+from runtime.images.layers.layer import is_opaque, is_whiteout
 from runtime.trees.folder import Folder
 from runtime.trees.walk import walk
 

@@ -2,7 +2,7 @@
 
 The overlay says "deleted" with a character device 0/0 and "replaces all below" with an `opaque` attribute
 (Documentation/filesystems/overlayfs.rst); the tarball says both with `.wh.` names. Nothing here compresses or stores. Trees are
-a tenant's, so this runs in a confined helper (see runtime.images.packing), and names are opened below a descriptor alone.
+a tenant's, so this runs in a confined helper (see runtime.images.layers.packing), and names are opened below a descriptor alone.
 """
 
 from __future__ import annotations

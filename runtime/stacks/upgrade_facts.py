@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from runtime.confined.registry import confined
-from runtime.images.layers import is_opaque, is_whiteout
+from runtime.images.layers.layer import is_opaque, is_whiteout
 from runtime.stacks.verdict import Contents, Upper
 from runtime.trees.folder import Folder
 from runtime.trees.walk import walk

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from runtime.confined.registry import confined
-from runtime.images.diff import Change, Kind
-from runtime.images.layers import is_opaque, is_whiteout
+from runtime.images.layers.diff import Change, Kind
+from runtime.images.layers.layer import is_opaque, is_whiteout
 from runtime.trees.folder import Folder
 
 MOST_CHANGES = 100_000

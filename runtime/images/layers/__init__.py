@@ -1,0 +1,1 @@
+"""Layers: packed and unpacked, compared, and checked before they leave their disk."""

@@ -1,0 +1,1 @@
+"""Packages that stacks are made from: Debian, npm."""
