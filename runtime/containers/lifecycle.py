@@ -1,7 +1,6 @@
 """Containers on this node: made, started, watched, held to their limits, and taken away without a trace.
 
-All truth is in the folders and in the kernel, none in this process: any number of processes may hold a `Containers`, and one made
-after everything of ours was killed finds them all again. Not a scheduler: what should run is decided in runtime.converge.
+All state is in the folders and in the kernel, so any number of processes may hold a `Containers`. runtime.converge decides what runs.
 """
 
 from __future__ import annotations
@@ -249,14 +248,6 @@ class Containers:
     def log_path(self, id: str) -> Path:
         """What it printed, in the monitor's format (see runtime.containers.logs)."""
         return self._folder(id).console
-
-    def rotate_log(self, id: str) -> Path:
-        """Begin a new console log; the old one's path, complete once the monitor has made the new one."""
-        folder = self._folder(id)
-        old = folder.console.with_suffix(".log.1")
-        folder.console.rename(old)
-        self._monitor.reopen_log(folder)
-        return old
 
     def sweep(self) -> Words:
         """Remove what a launcher killed half-way left, and traces nobody's journal claims; what was done, in words."""

@@ -93,14 +93,6 @@ class Monitor:
         """What `prepare` made."""
         shutil.rmtree(self._state, ignore_errors=True)
 
-    def reopen_log(self, folder: Folder) -> None:
-        """After its console log was renamed (conmon's control fifo: 2 is reopen)."""
-        fifo = os.open(folder.bundle / "ctl", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        try:
-            os.write(fifo, b"2 0 0\n")
-        finally:
-            os.close(fifo)
-
     def records(self) -> list[str]:
         """Containers the runtime knows."""
         try:

@@ -12,7 +12,6 @@ import pytest
 from runtime.config import NodeConfig
 from runtime.containers.container import Exit, Status
 from runtime.containers.lifecycle import Containers
-from runtime.containers.logs import ConsoleReader
 from runtime.containers.spec import ContainerSpec
 from runtime.errors import LaunchFailed
 from tests.runtime.containers.conftest import printed, settle, traces
@@ -191,16 +190,6 @@ def test_many_are_launched_at_once(containers: Containers, spec: Spec) -> None:
     assert failures == []
     assert {container.status for container in containers.list()} == {Status.RUNNING}
     assert len(containers.list()) == 6
-
-
-def test_a_console_log_is_rotated_without_losing_a_line(containers: Containers, spec: Spec) -> None:
-    wanted = spec("python3", "-c", "import time\nfor n in range(60): print(n, flush=True); time.sleep(0.02)")
-    containers.launch(wanted)
-    settle(lambda: len(printed(containers, wanted.id)) > 10, 30)
-    old = containers.rotate_log(wanted.id)
-    _wait(containers, wanted.id)
-    old.write_text(old.read_text() + containers.log_path(wanted.id).read_text())
-    assert [line.text for line in ConsoleReader(old).lines()] == [str(number) for number in range(60)]
 
 
 def _wait(containers: Containers, id: str) -> Exit:
