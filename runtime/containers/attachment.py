@@ -1,4 +1,7 @@
-"""What this package needs of a network, as a shape: `runtime.network` has it, a test may bring its own."""
+"""The network interface that containers need.
+
+`runtime.network` implements it. Tests may pass their own implementation.
+"""
 
 from __future__ import annotations
 
@@ -11,34 +14,40 @@ from runtime.network.policy import NetworkPolicy
 
 
 class Attachment(Protocol):
-    """A container's place in the network."""
+    """A container's connection to the network."""
 
     @property
     def netns(self) -> Path:
-        """A pinned network namespace, owned by the user namespace it was attached with."""
+        """Return the path of a pinned network namespace.
+
+        Its owner is the user namespace that the container was attached with.
+        """
         ...
 
     @property
     def address(self) -> IPv4Address:
-        """Where the host reaches the container."""
+        """Return the address at which the host reaches the container."""
         ...
 
 
 class Network(Protocol):
-    """Gives containers an address, and takes it back. All verbs may be repeated."""
+    """Assigns addresses to containers and releases them. Every method may be called again."""
 
     def attach(self, container_id: str, userns: Path, *, team: int, app: str, build: bool) -> Attachment:
-        """Make or find the container's place. Its team's policy counts for it, and its traffic is its app's."""
+        """Return the container's attachment; create it if it does not exist.
+
+        The policy of `team` applies to the container. Its traffic is counted for `app`.
+        """
         ...
 
     def detach(self, container_id: str) -> None:
-        """Remove it; fine if there is none."""
+        """Remove the container's attachment. Do nothing if it does not exist."""
         ...
 
     def set_policy(self, team: int, policy: NetworkPolicy) -> None:
-        """Hold a team's containers to a policy, those that run included."""
+        """Apply a policy to all containers of a team, including those that already run."""
         ...
 
     def attachments(self) -> Mapping[str, Attachment]:
-        """All places there are, by container."""
+        """Return all attachments, by container id."""
         ...

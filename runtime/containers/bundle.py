@@ -1,4 +1,6 @@
-"""From a spec to the OCI runtime's config.json. Pure: paths and host facts are arguments, nothing is read or written.
+"""The OCI runtime's config.json for a container spec.
+
+Pure: paths and host facts are arguments, nothing is read or written.
 
 https://github.com/opencontainers/runtime-spec/blob/main/config-linux.md
 """
@@ -18,9 +20,11 @@ TEMPORARY = "/tmp"  # noqa: S108 -- the path inside the container
 OWN_FILES = ("hosts", "hostname", "resolv.conf")
 SHARED_MEMORY = 64 * 2**20
 TERMINALS = 64  # the whole machine has kernel.pty.max
-DIES_FIRST = 900  # of 1000: where the whole machine runs out of memory, a build goes before what serves (proc_pid_oom_score_adj(5))
+# Of 1000. If the whole machine runs out of memory, the kernel kills builds before instances
+# (proc_pid_oom_score_adj(5)).
+DIES_FIRST = 900
 
-# What root needs to install packages inside its own user namespace, and no more; an app gets none at all.
+# The capabilities that root needs to install packages inside its own user namespace. Apps get none.
 _CAPABILITIES_OF_ROOT = (
     "CAP_CHOWN",
     "CAP_DAC_OVERRIDE",
@@ -33,8 +37,9 @@ _CAPABILITIES_OF_ROOT = (
     "CAP_SYS_CHROOT",
 )
 
-# What /proc and /sys tell or take about the whole machine (as Docker and Podman hide them), and all about disks: each instance has one,
-# so their names, counters and files tell what other teams run and how much they write.
+# Files of /proc and /sys that show or change the whole machine; Docker and Podman hide these too.
+# The files about disks are also hidden. Each instance has a disk, so its name and counters would
+# show what other teams run and how much they write.
 _MASKED = (
     "/proc/acpi",
     "/proc/asound",
@@ -69,34 +74,38 @@ _READ_ONLY = ("/proc/bus", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
-    """What this machine adds: where things are, and how far limits may go."""
+    """Facts of this machine: paths, namespaces and the highest limits."""
 
     rootfs: Path
     etc: Path  # hosts, hostname, resolv.conf
     temporary: Path  # becomes /tmp
     init: Path
     userns: Path
-    netns: Path | None  # None: the runtime makes an empty one
-    cgroup: str  # below each hierarchy's root, with a leading slash
-    show_cgroup: bool  # mount the container's own cgroup, read-only: runtimes like node and java read their limits there
-    disks: tuple[str, ...]  # folders below /sys of the machine's real disks
+    netns: Path | None  # None: the runtime creates an empty one
+    cgroup: str  # path below each hierarchy's root, with a leading slash
+    # Mount the container's own cgroup read-only: node and java read their limits there.
+    show_cgroup: bool
+    disks: tuple[str, ...]  # folders below /sys of the machine's physical disks
     open_files: int
-    accounts: Mapping[str, int]  # limits of resources that the kernel counts by user
+    accounts: Mapping[str, int]  # limits of resources that the kernel counts per user
     seccomp: bytes
 
 
 def capabilities(spec: ContainerSpec) -> tuple[str, ...]:
-    """A build step that is root gets what a package manager needs; everything else none."""
+    """Return the capabilities of a container.
+
+    A build step that runs as root gets those that a package manager needs. All others get none.
+    """
     return _CAPABILITIES_OF_ROOT if spec.purpose is Purpose.BUILD and spec.uid == 0 else ()
 
 
 def hostname(spec: ContainerSpec) -> str:
-    """At most 63 bytes, no dash at the end (RFC 1123)."""
+    """Return the host name: at most 63 bytes, without a dash at the end (RFC 1123)."""
     return spec.id[:63].rstrip("-")
 
 
 def config(spec: ContainerSpec, host: Host) -> dict[str, Any]:
-    """The whole config.json."""
+    """Return the content of config.json."""
     return {
         "ociVersion": "1.0.0",
         "root": {"path": str(host.rootfs), "readonly": False},
@@ -110,7 +119,7 @@ def config(spec: ContainerSpec, host: Host) -> dict[str, Any]:
             "readonlyPaths": list(_READ_ONLY),
             "rootfsPropagation": "private",
             "sysctl": {"net.ipv4.ip_unprivileged_port_start": "0"},
-            # The program itself travels compiled, in the annotation: a millisecond against fifteen.
+            # The compiled program is in the annotation: the runtime needs 1 ms instead of 15 ms.
             "seccomp": {"defaultAction": "SCMP_ACT_ALLOW"},
         },
         "annotations": {"run.oci.seccomp_bpf_data": base64.b64encode(host.seccomp).decode()},
@@ -141,7 +150,9 @@ def _groups(spec: ContainerSpec) -> dict[str, list[int]]:
 
 
 def _temporaries(spec: ContainerSpec) -> list[dict[str, Any]]:
-    return [_mount(one.target, "tmpfs", ("nosuid", "nodev", "mode=1777", f"size={int(one.size)}")) for one in spec.temporaries]
+    return [
+        _mount(temporary.target, "tmpfs", ("nosuid", "nodev", "mode=1777", f"size={int(temporary.size)}")) for temporary in spec.temporaries
+    ]
 
 
 def _namespaces(host: Host) -> list[dict[str, str]]:
@@ -182,20 +193,24 @@ def _mount(target: str, kind: str, options: Sequence[str], *, source: str = "") 
 
 
 def mount_points(spec: ContainerSpec) -> tuple[str, ...]:
-    """Where the runtime makes an empty file or folder, if the layers have none, to mount on."""
+    """Return the paths on which the runtime mounts.
+
+    Where the layers have no such path, the runtime creates an empty file or folder.
+    """
     own = ("/proc", "/dev", "/sys", *((TEMPORARY,) if spec.own_tmp else ()), *(f"/etc/{name}" for name in OWN_FILES))
-    return (*own, *(one.target for one in spec.temporaries), *(bind.target for bind in spec.binds))
+    return (*own, *(temporary.target for temporary in spec.temporaries), *(bind.target for bind in spec.binds))
 
 
 def hosts_file(spec: ContainerSpec, address: str | None) -> str:
-    """/etc/hosts: itself, by its own address where it has one."""
+    """Return the text of /etc/hosts. The container's name has its own address, or 127.0.1.1."""
     return f"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n{address or '127.0.1.1'}\t{hostname(spec)}\n"
 
 
 def resolver_file(of_host: str, *, unstubbed: str = "", fallback: Sequence[str] = ("1.1.1.1", "9.9.9.9")) -> str:
-    """/etc/resolv.conf from the host's, without what is only reachable there.
+    """Return the text of /etc/resolv.conf: the host's, without servers on the host's loopback.
 
-    A stub on the host's loopback (systemd-resolved) is replaced by the servers behind it (`unstubbed`), else by `fallback`.
+    If the host has only a stub on its loopback (systemd-resolved), the servers behind the stub
+    (`unstubbed`) are used, or else those of `fallback`.
     """
     for text in (of_host, unstubbed):
         lines = [line.split() for line in text.splitlines()]

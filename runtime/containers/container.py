@@ -1,4 +1,4 @@
-"""A container as it is found: its status, how it ended, what it uses. Values only."""
+"""Values that describe an existing container: status, exit and resource usage."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from runtime.contract.quantities import Bytes
 
 
 class Status(StrEnum):
-    """created → running → exited; broken is one that can only be removed (half-made, or its monitor is gone)."""
+    """Status of a container: created → running → exited.
+
+    A broken container can only be removed: its creation did not finish, or its monitor is gone.
+    """
 
     CREATED = "created"
     RUNNING = "running"
@@ -21,18 +24,22 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exit:
-    """How a container ended. `code` is 128 + signal for a signal, as a shell says it; `because` is ours, if we ended it."""
+    """The end of a container.
+
+    `code` is 128 + signal if a signal ended it, as in a shell. `because` is the reason if the
+    platform ended it.
+    """
 
     code: int
     signal: int | None
-    out_of_memory: bool  # the kernel killed it, or a process of it, for reaching the memory limit
+    out_of_memory: bool  # the kernel killed the container or a process in it at the memory limit
     at: float
-    memory: Bytes | None = None  # its own limit
-    of_team: bool = False  # it was the team's memory, not its own, that was used up
+    memory: Bytes | None = None  # the container's own limit
+    of_team: bool = False  # the team's memory limit was reached, not the container's own
     because: str = ""
 
     def explain(self) -> str:
-        """One sentence for people."""
+        """Return one sentence that explains the end to a user."""
         if self.because:
             return self.because
         if self.out_of_memory and self.of_team:
@@ -51,23 +58,23 @@ class Exit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """What a container uses now, as its cgroup and its scratch disk count it."""
+    """Resources that a container uses now, from its cgroup and its scratch disk."""
 
-    cpu_seconds: float  # since it was created
-    memory_bytes: int  # without file cache that can be dropped at once
-    processes: int  # and threads, init not counted
+    cpu_seconds: float  # since the container was created
+    memory_bytes: int  # without file cache that the kernel can drop at once
+    processes: int  # processes and threads, without init
     disk_bytes: int
     oom_kills: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Container:
-    """One container: what was asked for, and what is."""
+    """A container: its spec and its current state."""
 
     id: str
     spec: ContainerSpec
     status: Status
-    pid: int | None  # its init, seen from the host
+    pid: int | None  # of its init, in the host's PID namespace
     address: str | None
     created_at: float
     started_at: float | None
@@ -75,7 +82,7 @@ class Container:
 
 
 def exit_of(code: int, *, at: float, oom_kills: int, memory: Bytes, of_team: bool = False, because: str = "") -> Exit:
-    """Read a shell-like exit code."""
+    """Return the Exit for an exit code in the shell's form (128 + signal)."""
     number = code - 128
     ended_by = number if number in {int(known) for known in signal.Signals} else None
     killed = bool(oom_kills) and code != 0

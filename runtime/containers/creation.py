@@ -1,4 +1,7 @@
-"""Making one container, step by step; each step's traces are found again from the container's folder alone (see removal)."""
+"""The steps that create a container.
+
+Removal finds the traces of each step from the container's folder alone (see removal).
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ _RESOLVER, _UNSTUBBED = Path("/etc/resolv.conf"), Path("/run/systemd/resolve/res
 
 
 class Creation:
-    """The steps, with all they need."""
+    """Creates containers from specs."""
 
     def __init__(
         self, *, kernel: Kernel, cgroups: Cgroups, namespaces: UserNamespaces, monitor: Monitor, network: Network | None, templates: Path
@@ -37,9 +40,13 @@ class Creation:
         self._network, self._templates = network, templates
 
     def make(self, folder: Folder, spec: ContainerSpec) -> None:
-        """All but start. A failure leaves a half-made container for removal."""
+        """Do all steps before the start.
+
+        If a step fails, the container is half-made, and the caller removes it.
+        """
         userns = self._namespaces.of_team(spec.team, spec.first_id)
-        with ThreadPoolExecutor(1) as aside:  # the network is half of the time and needs nothing of the rest
+        # The network takes half of the time and depends on nothing else here.
+        with ThreadPoolExecutor(1) as aside:
             attaching = aside.submit(self._attach, spec, userns)
             self._cgroups.create(spec.team, spec.id, spec.limits, build=spec.purpose is Purpose.BUILD)
             self._mount_root(folder, spec, userns)
@@ -104,20 +111,24 @@ class Creation:
 
 
 def _disks() -> tuple[str, ...]:
-    """Return the folders below /sys/devices that hold real disks; those of loop devices and the like are always masked."""
+    """Return the folders below /sys/devices that contain physical disks.
+
+    The folders of virtual disks, such as loop devices, are always masked.
+    """
     places = {disk.resolve().parent for disk in Path("/sys/block").iterdir()}
     return tuple(sorted(str(place) for place in places if not place.is_relative_to("/sys/devices/virtual")))
 
 
 def _give_streams(pid: int, spec: ContainerSpec) -> None:
-    """Let the container's processes open /dev/stdout and /dev/stderr: the monitor's pipes belong to the host's root.
+    """Allow the container's processes to open /dev/stdout and /dev/stderr.
 
-    The process is still the OCI runtime's own, which waits to be started, so nobody else has put anything in its place.
+    The monitor's pipes belong to the host's root. The process is still the OCI runtime, which waits
+    for the start. So the app cannot have replaced its file descriptors yet.
     """
     for number in (1, 2):
         try:
             fd = os.open(f"/proc/{pid}/fd/{number}", os.O_WRONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        except OSError:  # it ended; `_made` says so
+        except OSError:  # the process has ended; `_made` reports that
             return
         try:
             if stat.S_ISFIFO(os.fstat(fd).st_mode):
@@ -130,7 +141,7 @@ def _give_streams(pid: int, spec: ContainerSpec) -> None:
 def _made(folder: Folder, pid: int, monitor: int, address: str | None) -> Made:
     pid_started, monitor_started = identity.started(pid), identity.started(monitor)
     if pid_started is None or monitor_started is None:
-        raise LaunchFailed(f"Container {folder.id} ended while it was being created.", hint="Too little memory for its init is one cause.")
+        raise LaunchFailed(f"Container {folder.id} ended while it was being created.", hint="Its memory may be too small for its init.")
     return Made(pid=pid, pid_started=pid_started, monitor=monitor, monitor_started=monitor_started, boot=identity.boot(), address=address)
 
 

@@ -1,6 +1,8 @@
-"""One command more inside a running container: as its user, with its environment, limits and seccomp program.
+"""Execution of an additional command inside a running container.
 
-What it prints is the tenant's and may never end: only the last of it is kept. Nothing of it runs on past its time.
+The command has the container's user, environment, limits and seccomp program. Its output comes
+from the tenant and may be endless: only the last bytes are kept. After the timeout all its
+processes are killed.
 """
 
 from __future__ import annotations
@@ -25,14 +27,18 @@ _ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Executed:
-    """How it ended. `code` is None when its time was up."""
+    """Result of a command. `code` is None if it reached its timeout."""
 
     code: int | None
-    output: str  # the last of both streams
+    output: str  # the end of both streams
 
 
 def execute(runtime: Sequence[str], folder: Folder, made: Made, command: Sequence[str], *, timeout: float) -> Executed:
-    """`runtime` is the OCI runtime with its global options; ProcessFailed or HostLacks: it could not be asked at all."""
+    """Run a command in a container and return its exit code and output.
+
+    `runtime` is the OCI runtime with its global options. Raises ProcessFailed or HostLacks if the
+    runtime cannot be started.
+    """
     process = json.loads((folder.bundle / "config.json").read_text())["process"]
     process |= {"args": list(command), "terminal": False}
     with tempfile.TemporaryDirectory(prefix="exec-", dir=folder.path) as place:
@@ -48,7 +54,10 @@ def execute(runtime: Sequence[str], folder: Folder, made: Made, command: Sequenc
 
 
 def _follow(child: Running[bytes], deadline: float) -> tuple[bytes, bool]:
-    """The last of its output, and whether it ended before `deadline`. A grandchild that keeps the pipes open is not waited for."""
+    """Return the end of the output, and whether the command ended before `deadline`.
+
+    Do not wait for grandchildren that keep the pipes open.
+    """
     kept = b""
     pidfd = os.pidfd_open(child.pid)
     pipes = [pipe.fileno() for pipe in (child.stdout, child.stderr) if pipe is not None]
@@ -70,11 +79,11 @@ def _follow(child: Running[bytes], deadline: float) -> tuple[bytes, bool]:
 
 
 def _end(child: Running[bytes], pid_file: Path, made: Made) -> None:
-    """Its group inside first, then the runtime that waits for it."""
+    """Kill the command's process group inside the container, then the runtime that waits for it."""
     if child.poll() is None:
-        with suppress(OSError, ValueError):  # it had not begun, or is just gone
+        with suppress(OSError, ValueError):  # it has not started yet, or has just ended
             pid = int(pid_file.read_text())
-            group = os.getpgid(pid)  # the runtime began a session for it, whose leader has ended
+            group = os.getpgid(pid)  # the runtime created a session for it, whose leader has ended
             if os.getsid(pid) == group not in (os.getsid(0), child.pid) and _is_inside(pid, made):
                 os.killpg(group, signal.SIGKILL)
         with suppress(StillRunning):

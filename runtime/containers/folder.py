@@ -1,16 +1,17 @@
-"""One instance's folder: where each of its files lives, and its journal's form.
+"""The folder of a container: its files, and the format of its journal.
 
-    container.json   the spec and when it was made; written first, so that whatever follows can be found and removed
-    made.json        pid, monitor, address; written last: without it the container is half-made
-    started.json     when it was told to start
-    ended.json       how it ended, kept once it was seen
+    container.json   the spec and the time of creation. Written first, for removal to find the rest
+    made.json        pid, monitor, address. Written last: without it the container is half-made
+    started.json     the time of the start
+    ended.json       the exit, kept after it was first observed
     bundle/          config.json for the OCI runtime
-    scratch.img      its private disk, mounted at scratch/ (upper, work, tmp, and etc: its own hosts, hostname and resolv.conf)
-    rootfs/          the union it sees as /
+    scratch.img      the private disk, mounted at scratch/ (upper, work, tmp, and etc for hosts, hostname, resolv.conf)
+    rootfs/          the overlay mount that is / inside the container
     exit/ID          the exit code, written by the monitor
-    console.log      what it printed, written by the monitor (k8s-file format)
+    console.log      the container's output, written by the monitor (k8s-file format)
 
-None of it outlives a reboot with meaning, so nothing is synced to disk: kill -9 of a writer cannot tear a rename.
+After a reboot none of these files is of use, so nothing is synced to disk. A rename is atomic even
+if its writer is killed.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from runtime.contract.quantities import Bytes, Millicores
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Journalled:
-    """container.json."""
+    """The content of container.json."""
 
     spec: ContainerSpec
     created_at: float
@@ -38,7 +39,11 @@ class Journalled:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Made:
-    """made.json. A process is known by pid and start time together: pids come round again (proc_pid_stat(5), field 22)."""
+    """The content of made.json.
+
+    A process is identified by pid and start time, because the kernel reuses pids
+    (proc_pid_stat(5), field 22).
+    """
 
     pid: int
     pid_started: int
@@ -50,69 +55,80 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """Paths below one instance's folder, and its journal."""
+    """Paths below a container's folder, and its journal."""
 
     path: Path
 
     @property
     def id(self) -> str:
-        """The container's id is the folder's name."""
+        """Return the container's id: the name of the folder."""
         return self.path.name
 
     @property
     def bundle(self) -> Path:
-        """What the OCI runtime is pointed at."""
+        """Return the path of the bundle for the OCI runtime."""
         return self.path / "bundle"
 
     @property
     def rootfs(self) -> Path:
-        """Where the union is mounted."""
+        """Return the mount point of the overlay."""
         return self.path / "rootfs"
 
     @property
     def scratch(self) -> Path:
-        """Where the private disk is mounted."""
+        """Return the mount point of the private disk."""
         return self.path / "scratch"
 
     @property
     def image(self) -> Path:
-        """The private disk's file."""
+        """Return the path of the private disk's file."""
         return self.path / "scratch.img"
 
     @property
     def clones(self) -> Path:
-        """Where id-mapped layers are attached for a moment, on kernels that need that."""
+        """Return the folder for id-mapped layers, which some kernels need attached briefly."""
         return self.path / "layers"
 
     @property
     def etc(self) -> Path:
-        """The container's own files of /etc: on its disk, because it sees the path that a bind has below its file system's root."""
+        """Return the folder of the container's own files of /etc.
+
+        It is on the private disk, because a container can see a bind mount's path below its file
+        system's root.
+        """
         return self.scratch / "etc"
 
     @property
     def exits(self) -> Path:
-        """Where the monitor writes the exit code."""
+        """Return the folder in which the monitor writes the exit code."""
         return self.path / "exit"
 
     @property
     def console(self) -> Path:
-        """What the container printed."""
+        """Return the path of the file with the container's output."""
         return self.path / "console.log"
 
     @property
     def monitor_pid(self) -> Path:
-        """Written by the monitor."""
+        """Return the path of the monitor's pid file. The monitor writes it."""
         return self.path / "monitor.pid"
 
     def make(self) -> None:
-        """The folders. The container's root must be able to pass through, and sees nothing: files are 0600."""
+        """Create the folders.
+
+        The container's root user can traverse them, but cannot read their files (mode 0600).
+        """
         self.path.mkdir(mode=0o711)
         for folder in (self.bundle, self.rootfs, self.scratch, self.exits):
             folder.mkdir(mode=0o711)
 
     @contextmanager
     def claimed(self, *, wait: bool = True) -> Iterator[bool]:
-        """Hold this folder alone. False: it does not exist (any more), or another holds it and we do not wait."""
+        """Lock this folder. Yield whether the lock is held.
+
+        It is not held if the folder does not exist, or if another process holds it and `wait` is
+        false.
+        """
         while True:
             if not self.path.is_dir():
                 yield False
@@ -120,7 +136,7 @@ class Folder:
             try:
                 fd = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             except FileNotFoundError:
-                continue  # removed since we looked
+                continue  # removed after the check
             try:
                 if not journal.take(fd, blocking=wait):
                     yield False
@@ -132,18 +148,21 @@ class Folder:
                 os.close(fd)
 
     def _is_ours(self, fd: int) -> bool:
-        """Whether the lock we got is still this folder's: while we waited it may have been removed, or made anew."""
+        """Return whether the lock file still belongs to this folder.
+
+        The folder may have been removed, or created again, while this process waited.
+        """
         try:
             return os.path.samestat(os.fstat(fd), (self.path / "lock").stat())
         except FileNotFoundError:
             return False
 
     def write_journalled(self, value: Journalled) -> None:
-        """Say what this container is to be."""
+        """Record the container's spec."""
         journal.write_json(self.path / "container.json", {"spec": spec_record(value.spec), "created_at": value.created_at}, durable=False)
 
     def journalled(self) -> Journalled | None:
-        """None: no journal, or one cut short by a power failure."""
+        """Return the recorded spec, or None if it is missing or truncated by a power failure."""
         if (value := self._read("container.json")) is None:
             return None
         try:
@@ -152,51 +171,51 @@ class Folder:
             return None
 
     def write_made(self, value: Made) -> None:
-        """Say that creation is complete."""
+        """Record that the creation is complete."""
         journal.write_json(self.path / "made.json", asdict(value), durable=False)
 
     def made(self) -> Made | None:
-        """None: half-made."""
+        """Return the record of the complete creation, or None if the container is half-made."""
         value = self._read("made.json")
         return Made(**value) if value else None
 
     def write_started(self, at: float) -> None:
-        """Say that it was told to start."""
+        """Record the time of the start."""
         journal.write_json(self.path / "started.json", {"at": at}, durable=False)
 
     def started_at(self) -> float | None:
-        """When it was told to start."""
+        """Return the time of the start, or None if it was not started."""
         value = self._read("started.json")
         return float(value["at"]) if value else None
 
     def write_reason(self, because: str) -> None:
-        """Say why we are about to end it."""
+        """Record why the platform is about to end the container."""
         journal.write_json(self.path / "reason.json", {"because": because}, durable=False)
 
     def reason(self) -> str:
-        """Why we ended it; empty if we did not."""
+        """Return why the platform ended the container; empty if it did not."""
         value = self._read("reason.json")
         return str(value["because"]) if value else ""
 
     def write_ended(self, value: Exit) -> None:
-        """Keep how it ended."""
+        """Record the container's exit."""
         journal.write_json(self.path / "ended.json", asdict(value), durable=False)
 
     def ended(self) -> Exit | None:
-        """How it ended, if that was seen before."""
+        """Return the recorded exit, or None."""
         if (value := self._read("ended.json")) is None:
             return None
         return Exit(**{**value, "memory": None if value["memory"] is None else Bytes(value["memory"])})
 
     def exit_code(self) -> tuple[int, float] | None:
-        """What the monitor wrote, and when."""
+        """Return the exit code that the monitor wrote, and the time; None if there is none."""
         path = self.exits / self.id
         try:
             return int(path.read_text()), path.stat().st_mtime
-        except (FileNotFoundError, ValueError):  # not there, or being written
+        except (FileNotFoundError, ValueError):  # missing, or being written
             return None
 
-    def _read(self, name: str) -> Any:  # JSON of our own making; each reader above gives it a type
+    def _read(self, name: str) -> Any:  # our own JSON; each caller above checks its type
         try:
             return journal.read_json(self.path / name)
         except ValueError:
@@ -204,7 +223,7 @@ class Folder:
 
 
 def spec_record(spec: ContainerSpec) -> dict[str, Any]:
-    """A spec as JSON has it."""
+    """Return a spec as a JSON value."""
     limits = spec.limits
     return {
         "id": spec.id,
@@ -218,7 +237,7 @@ def spec_record(spec: ContainerSpec) -> dict[str, Any]:
         "gid": spec.gid,
         "limits": {"cpu": limits.cpu, "memory": limits.memory, "processes": limits.processes, "disk": limits.disk},
         "groups": list(spec.groups),
-        "temporaries": [{"target": one.target, "size": int(one.size)} for one in spec.temporaries],
+        "temporaries": [{"target": temporary.target, "size": int(temporary.size)} for temporary in spec.temporaries],
         "own_tmp": spec.own_tmp,
         "networked": spec.networked,
         "binds": [{"source": str(bind.source), "target": bind.target, "writable": bind.writable} for bind in spec.binds],
@@ -228,7 +247,10 @@ def spec_record(spec: ContainerSpec) -> dict[str, Any]:
 
 
 def read_spec(value: dict[str, Any]) -> ContainerSpec:
-    """The inverse. KeyError, TypeError or ValueError: not written by us."""
+    """Return the spec of a JSON value.
+
+    Raises KeyError, TypeError or ValueError if the value is not from `spec_record`.
+    """
     limits = value["limits"]
     return ContainerSpec(
         id=value["id"],
@@ -243,8 +265,10 @@ def read_spec(value: dict[str, Any]) -> ContainerSpec:
         limits=Limits(
             cpu=Millicores(limits["cpu"]), memory=Bytes(limits["memory"]), processes=limits["processes"], disk=Bytes(limits["disk"])
         ),
-        groups=tuple(value.get("groups", ())),  # absent in what an earlier release wrote
-        temporaries=tuple(Temporary(target=one["target"], size=Bytes(one["size"])) for one in value.get("temporaries", ())),
+        groups=tuple(value.get("groups", ())),  # missing in journals of earlier releases
+        temporaries=tuple(
+            Temporary(target=temporary["target"], size=Bytes(temporary["size"])) for temporary in value.get("temporaries", ())
+        ),
         own_tmp=value.get("own_tmp", True),
         networked=value.get("networked", True),
         binds=tuple(Bind(source=Path(bind["source"]), target=bind["target"], writable=bind["writable"]) for bind in value["binds"]),

@@ -1,4 +1,4 @@
-"""A container watched in the foreground: its lines as they come, and its end, by itself or by us."""
+"""A container that is followed in the foreground: its output lines, its timeout, its end."""
 
 from __future__ import annotations
 
@@ -11,30 +11,36 @@ from runtime.containers.folder import Folder, Made
 from runtime.containers.logs import ConsoleReader
 from runtime.contract.quantities import Bytes
 
-MOST = Bytes(128 * 2**20)  # of output, with the time of each line: nobody reads it, and to carry it takes from who serves
-_LOOK = 0.02  # seconds between two looks at a log that is followed
-_LOOK_AT_FREEZER = 0.2
-_LOOK_AT_SIZE = 1000  # lines between two looks at how much was printed
+# The most output, including the time of each line. Nobody reads more, and reading it takes CPU
+# time from instances that serve requests.
+MOST = Bytes(128 * 2**20)
+_LOOK = 0.02  # seconds between two reads of the log
+_LOOK_AT_FREEZER = 0.2  # seconds between two reads of the freezer
+_LOOK_AT_SIZE = 1000  # lines between two reads of the log's size
 
 
 @dataclass(slots=True, kw_only=True)
 class Following:
-    """One container that was just started."""
+    """A container that was just started."""
 
     folder: Folder
     end: Callable[[Folder, Made], None]
     is_frozen: Callable[[], bool]
     on_freeze: Callable[[bool], None]
-    most: Bytes = MOST  # output
+    most: Bytes = MOST  # of output
     _frozen: bool = False
     _looked: float = 0.0
 
     def until_over(self, on_output: Callable[[str, str], None], timeout: float, cancelled: Callable[[], bool]) -> None:
-        """Give each line to `on_output(stream, text)`; end the container after `timeout` seconds, or when it is cancelled."""
+        """Pass each line to `on_output(stream, text)` until the container has ended.
+
+        End the container after `timeout` seconds, or when `cancelled()` is true.
+        """
         made, reader, deadline = self.folder.made(), ConsoleReader(self.folder.console), time.monotonic() + timeout
         assert made is not None  # it was just created
         over = came = ours = False
-        while not over or (came and not ours):  # what it printed before we ended it may be more than anyone waits for
+        # Output from before the platform ended the container may be too much to wait for.
+        while not over or (came and not ours):
             over = over or identity.wait(made.monitor, made.monitor_started, 0 if came else _LOOK)
             came = False
             too_much = False
@@ -57,11 +63,11 @@ class Following:
             self.on_freeze(False)
 
     def _prints_too_much(self) -> bool:
-        """By its monitor's file, which can be far ahead of the reader."""
+        """Return whether the monitor's file is too long. It can be far ahead of the reader."""
         try:
             return self.folder.console.stat().st_size > self.most
         except FileNotFoundError:
-            return False  # its monitor begins a new one
+            return False  # the monitor is starting a new file
 
     def _look_at_freezer(self) -> None:
         now = time.monotonic()

@@ -1,4 +1,4 @@
-"""Who a process is, beyond a number that comes round again."""
+"""Identity of processes: pid and start time, because the kernel reuses pids."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from pathlib import Path
 
 
 def started(pid: int) -> int | None:
-    """Start time in clock ticks since boot (proc_pid_stat(5), field 22); None: no such process, or only its exit status is left."""
+    """Return a process's start time in clock ticks since boot (proc_pid_stat(5), field 22).
+
+    None: there is no such process, or it is a zombie.
+    """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
@@ -21,12 +24,12 @@ def started(pid: int) -> int | None:
 
 
 def alive(pid: int, since: int) -> bool:
-    """Whether it is still the one that started then."""
+    """Return whether the pid is still the process that started at `since`."""
     return started(pid) == since
 
 
 def send(pid: int, since: int, number: signal.Signals) -> bool:
-    """Signal exactly this process (pidfd_send_signal(2)); False: it is gone."""
+    """Send a signal to exactly this process (pidfd_send_signal(2)); False: it is gone."""
     try:
         fd = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -43,7 +46,10 @@ def send(pid: int, since: int, number: signal.Signals) -> bool:
 
 
 def wait(pid: int, since: int, timeout: float) -> bool:
-    """Until it has ended, anyone's child or not; False after `timeout` seconds."""
+    """Wait until the process has ended, whether or not it is our child.
+
+    Return False after `timeout` seconds.
+    """
     try:
         fd = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -59,14 +65,14 @@ def wait(pid: int, since: int, timeout: float) -> bool:
 
 
 def command_lines() -> Iterator[tuple[int, tuple[str, ...]]]:
-    """All processes with their words; kernel threads and the dead have none."""
+    """Yield each process's pid and arguments. Kernel threads and zombies have none."""
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
-            with suppress(OSError):  # gone meanwhile
+            with suppress(OSError):  # the process has ended
                 yield int(entry.name), tuple((entry / "cmdline").read_bytes().decode(errors="replace").split("\0"))
 
 
 @cache
 def boot() -> str:
-    """The id of this boot: pids and pins of another mean nothing."""
+    """Return the id of this boot. Pids and pins of another boot are not valid."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()

@@ -1,7 +1,9 @@
-"""What a team may hold of the kernel's accounts by user: pending signals, locked memory, message queues, inotify, namespaces.
+"""Limits of a team for the resources that the kernel counts per user.
 
-The kernel counts these by user and adds them up along the owners of user namespaces (user_namespaces(7), getrlimit(2)). A team's
-namespace is owned by the team's own first id, so its sum is the team's own and never that of the host or of another team.
+They are pending signals, locked memory, message queues, inotify watches and namespaces. The kernel
+adds them up along the owners of user namespaces (user_namespaces(7), getrlimit(2)). The owner of a
+team's namespace is the team's first id. So the sum belongs to the team alone, not to the host or
+to another team.
 """
 
 from __future__ import annotations
@@ -11,22 +13,23 @@ from pathlib import Path
 
 from runtime.process import run
 
-# The same for one process and for all of a team's together: the kernel compares both with one count.
+# The same limit applies to one process and to all processes of a team: the kernel has one count.
 RESOURCES = {
     "RLIMIT_MEMLOCK": 8 * 2**20,  # bytes; the kernel's own default
     "RLIMIT_MSGQUEUE": 819_200,  # bytes; the kernel's own default
-    "RLIMIT_NPROC": 65_536,  # the team's control group holds it lower
+    "RLIMIT_NPROC": 65_536,  # the team's control group has a lower limit
     "RLIMIT_SIGPENDING": 8192,  # queued signals and timers
 }
-_NAMESPACES = 4096  # of each kind: an instance or a build step takes one
+_NAMESPACES = 4096  # of each kind: an instance or a build step needs one
 _SETTINGS = {
-    "max_user_namespaces": 0,  # nothing makes one inside another
+    "max_user_namespaces": 0,  # nothing creates nested ones
     "max_time_namespaces": 0,
     "max_fanotify_groups": 0,
     "max_fanotify_marks": 0,
     **{f"max_{kind}_namespaces": _NAMESPACES for kind in ("cgroup", "ipc", "mnt", "net", "pid", "uts")},
 }
-_AS_ON_HOST = ("max_inotify_instances", "max_inotify_watches")  # a team may hold what one user of the host may
+# The same limit as that of one user of the host.
+_AS_ON_HOST = ("max_inotify_instances", "max_inotify_watches")
 _FOLDER = Path("/proc/sys/user")
 _SET = """
 cd /proc/sys/user || exit 1
@@ -39,7 +42,10 @@ done
 
 
 def rlimits() -> dict[str, int]:
-    """Return the limits of resources for a process of a container, none higher than our own: raising one may be refused to us."""
+    """Return the resource limits for a container's processes.
+
+    None is higher than this process's own limit, which we may not be allowed to raise.
+    """
     return {name: _at_most_ours(name, wanted) for name, wanted in RESOURCES.items()}
 
 
@@ -49,7 +55,11 @@ def settings() -> dict[str, int]:
 
 
 def apply_settings(namespace: Path) -> None:
-    """Set them in a user namespace whose ids are mapped. ProcessFailed: the kernel did not take one. A kind it lacks is left out."""
+    """Apply the settings in a user namespace whose ids are mapped.
+
+    Files that this kernel does not have are skipped. Raises ProcessFailed if the kernel rejects a
+    value.
+    """
     pairs = [f"{name}={value}" for name, value in settings().items()]
     run(["nsenter", f"--user={namespace}", "sh", "-c", _SET, "sh", *pairs])
 

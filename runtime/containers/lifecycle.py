@@ -1,6 +1,7 @@
-"""Containers on this node: made, started, watched, held to their limits, and taken away without a trace.
+"""Containers on this node: their creation, start, limits and removal.
 
-All state is in the folders and in the kernel, so any number of processes may hold a `Containers`. runtime.converge decides what runs.
+All state is in the folders and in the kernel, so any number of processes may use a `Containers`.
+runtime.converge decides what runs.
 """
 
 from __future__ import annotations
@@ -33,20 +34,21 @@ from runtime.containers.following import Following
 from runtime.containers.monitor import Monitor
 from runtime.containers.removal import Removal
 from runtime.containers.spec import ContainerSpec, Limits, Purpose, TeamLimits
+from runtime.containers.traversal import make_traversable
 from runtime.containers.userns import UserNamespaces
-from runtime.errors import HostLacks, LaunchFailed
+from runtime.errors import LaunchFailed
 from runtime.images.layers.written import MOST_CHANGES, Written
 from runtime.kernel import Kernel
 
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,79}")
 
-Found: TypeAlias = list[Container]  # inside the class `list` is its verb
+Found: TypeAlias = list[Container]  # inside the class, `list` is a method
 Endpoints: TypeAlias = list[tuple[str, int]]
 Words: TypeAlias = list[str]
 
 
 class Containers:
-    """The one door to this node's containers. `network` None: each gets an empty network of its own."""
+    """The only interface to this node's containers. Without `network`, each has an empty one."""
 
     def __init__(self, config: NodeConfig, network: Network | None = None, *, kernel: Kernel | None = None) -> None:
         self._config, self._network, self._kernel = config, network, kernel or Kernel()
@@ -54,16 +56,19 @@ class Containers:
         self._namespaces = UserNamespaces(config.run / "userns", self._kernel)
 
     def prepare(self) -> None:
-        """Once at start, and any number of times: folders, control groups, what the runtime needs. HostLacks tells what is missing."""
+        """Create folders and control groups, and check the programs. May be called again.
+
+        Raises HostLacks, which names what is missing.
+        """
         for folder, mode in ((self._config.instances, 0o711), (self._config.run / "userns", 0o700), (self._templates, 0o700)):
             folder.mkdir(mode=mode, parents=True, exist_ok=True)
-        _open_way(self._config.instances, ours=self._config.state)
+        make_traversable(self._config.instances, ours=self._config.state)
         self._cgroups.prepare()
         self._monitor.prepare()
         seccomp.program(())
 
     def launch(self, spec: ContainerSpec) -> Container:
-        """Create and start."""
+        """Create and start a container."""
         self.create(spec)
         try:
             self.start(spec.id)
@@ -73,9 +78,12 @@ class Containers:
         return self._known(spec.id)
 
     def create(self, spec: ContainerSpec) -> Container:
-        """Everything but start. LaunchFailed or KernelRefused: nothing of it is left."""
+        """Create a container without starting it.
+
+        Raises LaunchFailed or KernelRefused. Nothing of the container is left then.
+        """
         if not _ID.fullmatch(spec.id):
-            raise LaunchFailed(f"{spec.id!r} is no container id.", hint="Use 1 to 80 of a-z, 0-9 and dash.")
+            raise LaunchFailed(f"{spec.id!r} is not a valid container id.", hint="Use 1 to 80 of a-z, 0-9 and dash.")
         folder = self._folder(spec.id)
         with self._born(folder):
             try:
@@ -87,7 +95,7 @@ class Containers:
         return self._known(spec.id)
 
     def start(self, id: str) -> None:
-        """Run the command of a created container; fine if it runs already."""
+        """Run the command of a created container. Do nothing if it already runs."""
         folder = self._folder(id)
         with folder.claimed() as held:
             journalled = folder.journalled()
@@ -107,9 +115,11 @@ class Containers:
         cancelled: Callable[[], bool] = lambda: False,
         on_freeze: Callable[[bool], None] = lambda _: None,
     ) -> Exit:
-        """In the foreground, each printed line given to `on_output(stream, line)`. Ends it after `timeout` seconds or when cancelled.
+        """Run a container in the foreground; pass each line of output to `on_output(stream, line)`.
 
-        It is left stopped, not removed: a build's writable layer is still to be read. `on_freeze` hears when somebody freezes or thaws it.
+        It ends after `timeout` seconds, or when `cancelled()` is true. It is stopped, not removed,
+        so that the caller can read a build's writable layer. `on_freeze` is called at each freeze
+        and thaw.
         """
         self.create(spec)
         try:
@@ -123,25 +133,25 @@ class Containers:
             self.stop(spec.id, grace=0)
 
     def freeze(self, id: str, *, frozen: bool = True) -> None:
-        """Let it do nothing for a while, memory and all left as they are; or let it go on. Fine if it has ended or never was.
+        """Freeze or thaw a container. Do nothing if it has ended or does not exist.
 
-        What is being copied goes on by itself at the copy's end, and not before.
+        A container that is being copied is not thawed here: the copy thaws it at its end.
         """
         folder = self._folder(id)
         if (journalled := folder.journalled()) and (frozen or not self._writable.is_held(folder)):
             self._cgroups.freeze(journalled.spec.team, id, frozen=frozen)
 
     def reclaim(self, id: str) -> None:
-        """Give back the memory that it can do without for as long as it is frozen. Fine if it has ended or never was."""
+        """Release memory that a frozen container does not need. Do nothing if it has ended."""
         if journalled := self._folder(id).journalled():
             self._cgroups.reclaim(journalled.spec.team, id)
 
     def is_frozen(self, id: str) -> bool:
-        """Whether it was told to do nothing for a while."""
+        """Return whether the container was frozen."""
         return (known := self._folder(id).journalled()) is not None and self._cgroups.is_frozen(known.spec.team, id)
 
     def execute(self, id: str, command: Sequence[str], *, timeout: float) -> Executed:
-        """Run one command more in a running container. LaunchFailed: there is none."""
+        """Run an additional command in a container. Raises LaunchFailed if it does not run."""
         folder = self._folder(id)
         made = folder.made()
         if made is None or not self._runs(made) or self._monitor.is_waiting(id):
@@ -149,7 +159,7 @@ class Containers:
         return execute(self._monitor.runtime, folder, made, command, timeout=timeout)
 
     def stop(self, id: str, grace: float = 10) -> None:
-        """SIGTERM, `grace` seconds, then SIGKILL to all of it. Fine if it has ended or never was."""
+        """Send SIGTERM, and after `grace` seconds SIGKILL. Do nothing if it has ended."""
         folder = self._folder(id)
         made = folder.made()
         if made is None or folder.exit_code() is not None:
@@ -157,18 +167,18 @@ class Containers:
         if grace > 0 and made.boot == identity.boot() and not self._monitor.is_waiting(id):
             identity.send(made.pid, made.pid_started, signal.SIGTERM)
             if not identity.wait(made.pid, made.pid_started, grace):
-                folder.write_reason(f"It did not end within {grace:g} s of being asked to, and was killed.")
+                folder.write_reason(f"It did not end within {grace:g} s after SIGTERM, and was killed.")
         self._removal.end(folder, made)
 
     def remove(self, id: str) -> None:
-        """All traces of a container, in whatever state; fine if there is none."""
+        """Remove all traces of a container in any state. Do nothing if it does not exist."""
         folder = self._folder(id)
         with folder.claimed() as held:
             if held:
                 self._removal.remove(folder)
 
     def state(self, id: str) -> Container | None:
-        """What is now. None: no such container."""
+        """Return the container's current state, or None if it does not exist."""
         folder = self._folder(id)
         journalled, made = folder.journalled(), folder.made()
         if journalled is None:
@@ -186,12 +196,12 @@ class Containers:
         )
 
     def list(self, beginning: str = "") -> Found:
-        """All of this node's whose id begins so, by id, half-made ones too."""
+        """Return containers, also half-made ones, whose id starts with `beginning`, by id."""
         folders = (folder for folder in self._folders() if folder.id.startswith(beginning))
         return [container for folder in folders if (container := self.state(folder.id)) is not None]
 
     def usage(self, id: str) -> Usage | None:
-        """What it uses now. None: no such container, or its kernel resources are gone."""
+        """Return the container's resource usage, or None if its kernel resources are gone."""
         folder = self._folder(id)
         journalled = folder.journalled()
         counted = self._cgroups.counted(journalled.spec.team, id) if journalled else None
@@ -206,16 +216,19 @@ class Containers:
         )
 
     def set_limits(self, id: str, limits: Limits) -> None:
-        """Live, but for the disk, whose size is that of the next launch. KernelRefused: more memory is in use than the new limit."""
+        """Change a container's limits while it runs. A new disk size applies from the next launch.
+
+        Raises KernelRefused if more memory is in use than the new limit.
+        """
         folder = self._folder(id)
         with folder.claimed() as held:
             if not held or (journalled := folder.journalled()) is None:
-                raise LaunchFailed(f"There is no container {id} to set limits of.")
+                raise LaunchFailed(f"Could not set limits: there is no container {id}.")
             self._cgroups.set_limits(journalled.spec.team, id, limits)
             folder.write_journalled(replace(journalled, spec=replace(journalled.spec, limits=limits)))
 
     def set_team_limits(self, team: int, limits: TeamLimits) -> None:
-        """Live, for all containers of a team in sum; also before its first one is made."""
+        """Change the limits of a team, which may have running containers or none."""
         self._cgroups.set_team_limits(team, limits)
         if self._network is not None:
             self._network.set_policy(team, limits.network)
@@ -225,36 +238,42 @@ class Containers:
                     self._cgroups.set_limits(team, container.id, container.spec.limits)
 
     def upper(self, id: str) -> Path:
-        """The writable layer of a build container that has ended, with real ids and without the mount points we made in it."""
+        """Return the writable layer of a build container that has ended.
+
+        It has real ids, and the mount points that the platform created are removed.
+        """
         return self._writable.of_build(self._folder(id))
 
     def written(self, id: str, *, most: int = MOST_CHANGES) -> Written:
-        """What an instance wrote beside its image; LaunchFailed: there is no such instance."""
+        """Return an instance's changes to its image. Raises LaunchFailed if it does not exist."""
         return self._writable.changes(self._folder(id), most=most)
 
     def copy_written(self, id: str, into: Path, *, most: int, while_still: Callable[[], None] = lambda: None) -> None:
-        """Copy it with real ids, while all its processes stand still; BuildFailed: it is more than `most` bytes."""
+        """Copy an instance's changes, with real ids, while it is frozen.
+
+        Raises BuildFailed if they have more than `most` bytes.
+        """
         self._writable.copy(self._folder(id), into, most=most, while_still=while_still)
 
     def wake_forgotten(self) -> Words:
-        """Thaw what a killed process of ours left frozen; what, in words."""
+        """Thaw the containers that a killed platform process left frozen. Return log lines."""
         return self._writable.wake_forgotten(self._folders())
 
     def listening(self, id: str) -> Endpoints:
-        """(address, port) on which anything inside listens."""
+        """Return each (address, port) on which a process inside listens."""
         made = self._folder(id).made()
         return sockets.listening(made.pid) if made and self._runs(made) else []
 
     def log_path(self, id: str) -> Path:
-        """What it printed, in the monitor's format (see runtime.containers.logs)."""
+        """Return the path of its output, in the monitor's format (see runtime.containers.logs)."""
         return self._folder(id).console
 
     def sweep(self) -> Words:
-        """Remove what a launcher killed half-way left, and traces nobody's journal claims; what was done, in words."""
+        """Remove half-made containers and traces without a journal. Return log lines."""
         if not self._config.instances.is_dir():
             return []
         done: Words = self.wake_forgotten()
-        with journal.lock(self._births):  # a folder seen from here on is locked by whoever makes it
+        with journal.lock(self._births):  # afterwards, each new folder is locked by its creator
             folders = [*self._folders()]
         for folder in folders:
             if folder.made() is None:
@@ -318,13 +337,13 @@ class Containers:
 
     @contextmanager
     def _born(self, folder: Folder) -> Iterator[None]:
-        """A new folder, locked from its first moment on, so that no sweep takes it for a leftover."""
+        """Create a folder, locked from the start, so that a sweep does not remove it."""
         with ExitStack() as stack:
             with journal.lock(self._births):
                 try:
                     folder.make()
                 except FileExistsError:
-                    raise LaunchFailed(f"There is a container {folder.id} already.", hint="Remove it first.") from None
+                    raise LaunchFailed(f"Container {folder.id} already exists.", hint="Remove it first.") from None
                 stack.enter_context(folder.claimed())
             yield
 
@@ -335,7 +354,7 @@ class Containers:
 
     def _exit_of(self, id: str) -> Exit:
         if (ended := self._known(id).exit) is None:
-            raise LaunchFailed(f"The monitor of container {id} was killed; how the container ended is not known.")
+            raise LaunchFailed(f"The monitor of container {id} was killed, so the container's exit code is not known.")
         return ended
 
     def _runs(self, made: Made) -> bool:
@@ -346,7 +365,7 @@ class Containers:
             return Status.EXITED
         if made is None:
             with folder.claimed(wait=False) as held:
-                return Status.BROKEN if held else Status.CREATED  # whoever holds it is making it
+                return Status.BROKEN if held else Status.CREATED  # another process is creating it
         if not _is_watched(made):
             return Status.BROKEN
         return Status.CREATED if self._monitor.is_waiting(folder.id) else Status.RUNNING
@@ -355,7 +374,8 @@ class Containers:
         if (known := folder.ended()) is not None:
             return known
         made = folder.made()
-        gone = made is not None and not _is_watched(made)  # asked first: the code is written before the monitor goes
+        # Check the monitor first: it writes the exit code before it ends.
+        gone = made is not None and not _is_watched(made)
         if (code := folder.exit_code()) is None:
             return None
         counted = self._cgroups.counted(spec.team, spec.id)
@@ -368,26 +388,11 @@ class Containers:
             because=folder.reason(),
         )
         if gone:
-            with suppress(FileNotFoundError):  # removed meanwhile
+            with suppress(FileNotFoundError):  # removed by another process
                 folder.write_ended(ended)
         return ended
 
 
 def _is_watched(made: Made) -> bool:
-    """Whether its monitor lives: without one there is no log and no exit code."""
+    """Return whether the monitor runs. Without it there is no log and no exit code."""
     return made.boot == identity.boot() and identity.alive(made.monitor, made.monitor_started)
-
-
-def _open_way(folder: Path, *, ours: Path) -> None:
-    """A container's root is nobody on the host, and its own folders' names are resolved as that nobody: each parent lets it pass.
-
-    Passing is not reading: files keep their modes. Folders of ours are opened, others not.
-    """
-    for place in (folder, *folder.parents):
-        mode = place.stat().st_mode
-        if mode & 0o001:
-            continue
-        if not place.is_relative_to(ours):
-            what = f"Containers cannot pass through {place} to {folder}."
-            raise HostLacks(what, hint=f"Run `chmod o+x {place}`, or set SLIPWAY_STATE to another folder.")
-        place.chmod(mode & 0o7777 | 0o001)

@@ -1,6 +1,7 @@
-"""Reading what a container printed, as its monitor keeps it (the k8s-file format): `TIME stdout|stderr F|P TEXT`.
+"""Reader of a container's output in the monitor's k8s-file format.
 
-P is a part of a line that was longer than the monitor's buffer, or not ended; the rest follows.
+A line is `TIME stdout|stderr F|P TEXT`. P marks a part of a line that was longer than the
+monitor's buffer, or has not ended; the rest follows.
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-_PIECE = 4 * 1024 * 1024  # read at a time; the monitor's lines are far shorter
-_LONGEST = 1024 * 1024  # a line without end is given out in pieces
+_PIECE = 4 * 1024 * 1024  # bytes per read; the monitor's lines are much shorter
+_LONGEST = 1024 * 1024  # a longer line is returned in pieces
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """One printed line, without its end. `at` is RFC 3339."""
+    """A line of output, without the newline. `at` is a time of RFC 3339."""
 
     at: str
     stream: str
@@ -24,7 +25,10 @@ class Line:
 
 
 class ConsoleReader:
-    """Follows one console log from an offset; `offset` is where whole lines were read up to, to go on from later."""
+    """Follows one console log.
+
+    `offset` is the end of the last complete line that was read. A later reader can continue there.
+    """
 
     def __init__(self, path: Path, offset: int = 0) -> None:
         self._path = path
@@ -32,7 +36,10 @@ class ConsoleReader:
         self._parts: dict[str, tuple[str, str]] = {}
 
     def lines(self) -> Iterator[Line]:
-        """Lines that are new since the last call, a piece of the file at most: who prints without end holds nobody in here."""
+        """Yield the lines since the last call.
+
+        A call reads at most one piece of the file, so endless output cannot block the caller.
+        """
         for raw in self._new():
             at, _, rest = raw.decode(errors="replace").partition(" ")
             stream, _, rest = rest.partition(" ")
@@ -44,7 +51,7 @@ class ConsoleReader:
                 yield Line(at=first, stream=stream, text=before + text)
 
     def rest(self) -> Iterator[Line]:
-        """Begun lines that were never ended; for when the container has exited."""
+        """Yield lines without an end. Call it after the container has exited."""
         for stream, (at, text) in self._parts.items():
             yield Line(at=at, stream=stream, text=text)
         self._parts.clear()
@@ -52,7 +59,8 @@ class ConsoleReader:
     def _new(self) -> list[bytes]:
         try:
             with self._path.open("rb") as file:
-                if os.fstat(file.fileno()).st_size < self.offset:  # grown to its greatest length, and begun anew by the monitor
+                # The log reached its greatest size, and the monitor started a new file.
+                if os.fstat(file.fileno()).st_size < self.offset:
                     self.offset = 0
                 file.seek(self.offset)
                 whole, end, _ = file.read(_PIECE).rpartition(b"\n")
@@ -63,7 +71,7 @@ class ConsoleReader:
 
 
 def last_lines(path: Path, count: int) -> list[Line]:
-    """The end of a console log, for a failure's message."""
+    """Return the last lines of a console log, for an error message."""
     try:
         size = path.stat().st_size
     except FileNotFoundError:

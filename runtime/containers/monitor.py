@@ -1,6 +1,8 @@
-"""conmon and the OCI runtime: one small process a container, which keeps its log and exit code while ours come and go.
+"""conmon and the OCI runtime.
 
-https://github.com/containers/conmon: a byte on the start pipe lets it begin, a line of JSON on the sync pipe says how it went.
+Each container has a small monitor process, conmon. It keeps the log and the exit code even when
+platform processes restart. A byte on the start pipe starts it. It answers with a line of JSON on
+the sync pipe. See https://github.com/containers/conmon.
 """
 
 from __future__ import annotations
@@ -24,26 +26,34 @@ from runtime.process import StillRunning, run, spawn
 PROGRAM_FOLDERS = tuple(
     map(Path, ("/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin", "/bin", "/usr/libexec/podman", "/usr/libexec/catatonit"))
 )
-CONSOLE_MOST = 256 * 2**20  # bytes; whoever ships the log rotates long before, and else the host's disk must not fill
+# Bytes. The supervisor rotates the log long before. If it does not run, this limit keeps the host's
+# disk from filling up.
+CONSOLE_MOST = 256 * 2**20
 _ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
-_PATIENCE = 30.0  # seconds for a container to be created…
-_PATIENCE_WITH_BUILDS = 300.0  # …and for one that runs only when nothing else wants to, which holds for its creation, too
+_PATIENCE = 30.0  # seconds for the creation of a container
+_PATIENCE_WITH_BUILDS = 300.0  # seconds, for builds: their processes are idle to the scheduler
 
 
 class Monitor:
-    """Starts containers from their bundles. `state` is the runtime's own folder; it must not outlive a reboot."""
+    """Starts containers from their bundles.
+
+    `state` is the OCI runtime's own folder. It must not survive a reboot.
+    """
 
     def __init__(self, state: Path, kernel: Kernel) -> None:
         self._state, self._kernel = state, kernel
 
     def prepare(self) -> None:
-        """The runtime's folder. HostLacks: a program is not installed."""
+        """Create the runtime's folder. Raises HostLacks if a program is not installed."""
         self._state.mkdir(mode=0o700, parents=True, exist_ok=True)
         for name in ("conmon", "crun", "catatonit"):
             program(name)
 
     def create(self, folder: Folder, cgroup: Iterable[Path], *, build: bool) -> tuple[int, int]:
-        """Everything but start: (pid of the container's init, pid of its monitor). LaunchFailed says the runtime's own words."""
+        """Create a container. Return the pid of its init and the pid of its monitor.
+
+        Raises LaunchFailed with the runtime's own message.
+        """
         patience = _PATIENCE_WITH_BUILDS if build else _PATIENCE
         sync_read, sync_write = os.pipe()
         start_read, start_write = os.pipe()
@@ -59,42 +69,45 @@ class Monitor:
                 file.write_text(str(process.pid))
             os.write(start_write, b"\0")
             try:
-                process.wait(patience)  # it goes on in the background
+                process.wait(patience)  # conmon continues in the background
                 return _answer(folder, sync_read, patience), int(folder.monitor_pid.read_text())
             except (StillRunning, FileNotFoundError, ValueError) as error:
-                raise LaunchFailed(f"The monitor of container {folder.id} did not come up ({error}).{_words(folder)}") from None
+                raise LaunchFailed(f"The monitor of container {folder.id} did not start ({error}).{_words(folder)}") from None
         finally:
             for fd in (sync_read, sync_write, start_read, start_write):
                 if fd >= 0:
                     os.close(fd)
 
     def start(self, id: str, *, build: bool) -> None:
-        """Let a created container run its command."""
+        """Start the command of a created container."""
         patience = _PATIENCE_WITH_BUILDS if build else _PATIENCE
         try:
             run([program("crun"), *self._globals, "start", id], env=_ENVIRONMENT, timeout=patience)
         except ProcessFailed as failure:
-            raise LaunchFailed(f"Container {id} could not be started: {failure.what}") from None
+            raise LaunchFailed(f"Could not start container {id}: {failure.what}") from None
 
     @property
     def runtime(self) -> tuple[str, ...]:
-        """The runtime with its global options, for verbs that look at control groups."""
+        """Return the runtime with its global options, for commands that use control groups."""
         return (*self._runtime, *self._globals)
 
     def is_waiting(self, id: str) -> bool:
-        """Whether it was created and not yet started: the runtime's fifo is still there."""
+        """Return whether a container waits for its start: the runtime's FIFO still exists."""
         return (self._state / id / "exec.fifo").exists()
 
     def forget(self, id: str) -> None:
-        """The runtime's record of a container. All else that its own `delete` does, we have done by then: 15 ms saved."""
+        """Delete the runtime's record of a container.
+
+        The removal has already done all else that the runtime's `delete` does. This saves 15 ms.
+        """
         shutil.rmtree(self._state / id, ignore_errors=True)
 
     def tear_down(self) -> None:
-        """What `prepare` made."""
+        """Remove the folder that `prepare` created."""
         shutil.rmtree(self._state, ignore_errors=True)
 
     def records(self) -> list[str]:
-        """Containers the runtime knows."""
+        """Return the ids of containers that the runtime has a record of."""
         try:
             return [entry.name for entry in self._state.iterdir() if entry.is_dir()]
         except FileNotFoundError:
@@ -102,9 +115,12 @@ class Monitor:
 
     @cached_property
     def _runtime(self) -> tuple[str, ...]:
-        """The runtime as `create` needs it. It refuses to run beside a cgroup2 next to version 1 ("hybrid"), so there it gets a
-        mount namespace in which a tmpfs hides that: uncovering the folder below would let it make folders there, for good.
-        `slave`, because a private one would not see network namespaces pinned later.
+        """Return the command that starts the runtime.
+
+        The runtime does not support a host with both control group versions ("hybrid"). There it
+        gets a mount namespace in which a tmpfs hides cgroup2. An unmount instead would expose the
+        folder below, where the runtime would leave folders permanently. The propagation is `slave`,
+        because a private mount namespace would not see network namespaces that are pinned later.
         """
         runtime = str(program("crun"))
         if (unified := _cgroup2_beside_version_1(self._kernel)) is None:
@@ -127,12 +143,12 @@ class Monitor:
 
 
 def program(name: str) -> Path:
-    """Where a program is. HostLacks: nowhere."""
+    """Return the path of a program. Raises HostLacks if it is not installed."""
     for folder in PROGRAM_FOLDERS:
         for place in (folder / name, folder):
             if place.name == name and place.is_file():
                 return place
-    raise HostLacks(f"The program {name} is not on this machine.", hint=f"Install the package {name}, or run `make up`.")
+    raise HostLacks(f"The program {name} is not installed on this machine.", hint=f"Install the package {name}, or run `make up`.")
 
 
 def _cgroup2_beside_version_1(kernel: Kernel) -> Path | None:
@@ -147,8 +163,8 @@ def _answer(folder: Folder, sync: int, patience: float) -> int:
     while not line.endswith(b"\n"):
         readable, _, _ = select.select([sync], [], [], max(deadline - time.monotonic(), 0))
         if not readable:
-            what = f"The monitor of container {folder.id} said nothing within {patience:g} s."
-            raise LaunchFailed(what, hint="This machine is very busy; it is tried again.")
+            what = f"The monitor of container {folder.id} did not answer within {patience:g} s."
+            raise LaunchFailed(what, hint="This machine is very busy. The platform tries again.")
         chunk = os.read(sync, 65_536)
         if not chunk:
             break
@@ -156,11 +172,11 @@ def _answer(folder: Folder, sync: int, patience: float) -> int:
     try:
         answer = json.loads(line)
     except ValueError:
-        raise LaunchFailed(f"The monitor of container {folder.id} ended without a word.{_words(folder)}") from None
+        raise LaunchFailed(f"The monitor of container {folder.id} ended without an answer.{_words(folder)}") from None
     pid = int(answer["data"])
     if pid <= 0:
         raise LaunchFailed(
-            f"Container {folder.id} could not be created: {answer.get('message', '').strip() or 'no reason given'}.{_words(folder)}"
+            f"Could not create container {folder.id}: {answer.get('message', '').strip() or 'no reason given'}.{_words(folder)}"
         )
     return pid
 
@@ -171,7 +187,10 @@ def _words(folder: Folder) -> str:
 
 
 def at_work() -> dict[Path, list[int]]:
-    """Monitors and runtimes by the bundle they are given: how what a launcher killed half-way left is found."""
+    """Return the pids of monitors and runtimes by their bundle.
+
+    Removal finds processes of half-made containers with it.
+    """
     found: dict[Path, list[int]] = {}
     for pid, words in identity.command_lines():
         for option, value in pairwise(words):

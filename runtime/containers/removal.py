@@ -1,6 +1,7 @@
-"""Taking containers away: whole ones, half-made ones, and traces nobody's journal claims. Every step may be repeated.
+"""The removal of containers, half-made containers, and traces without a journal.
 
-The order is the reverse of creation, the folder last: while anything is left, it can be found.
+Every step may be repeated. The order is the reverse of creation. The folder is removed last, so
+that a later removal can find what is left.
 """
 
 from __future__ import annotations
@@ -22,20 +23,20 @@ from runtime.containers.monitor import Monitor, at_work
 from runtime.errors import KernelRefused
 from runtime.kernel import Kernel
 
-_GONE = ".gone-"  # a folder that only has to be deleted
-_MONITOR_PATIENCE = 10.0  # seconds to write the exit code
+_GONE = ".gone-"  # prefix of a folder that only has to be deleted
+_MONITOR_PATIENCE = 10.0  # seconds for the monitor to write the exit code
 _BUSY_PATIENCE = 1.0  # seconds until a mount in use is detached lazily
 
 
 class Removal:
-    """`instances` is the folder of all containers' folders."""
+    """Removes containers. `instances` is the folder that contains all containers' folders."""
 
     def __init__(self, *, instances: Path, kernel: Kernel, cgroups: Cgroups, monitor: Monitor, network: Network | None) -> None:
         self._instances, self._kernel, self._cgroups = instances, kernel, cgroups
         self._monitor, self._network = monitor, network
 
     def remove(self, folder: Folder) -> None:
-        """Whatever there is of a container. The caller has claimed the folder."""
+        """Remove all traces of a container. The caller holds the folder's lock."""
         self._end_processes(folder)
         self._monitor.forget(folder.id)
         for team in self._teams(folder):
@@ -45,10 +46,10 @@ class Removal:
             self._network.detach(folder.id)
         gone = folder.path.with_name(f"{_GONE}{folder.id}-{time.monotonic_ns()}")
         folder.path.rename(gone)
-        shutil.rmtree(gone, ignore_errors=True)  # a sweep may be at it too, and does the rest
+        shutil.rmtree(gone, ignore_errors=True)  # a sweep may delete it at the same time
 
     def end(self, folder: Folder, made: Made) -> None:
-        """SIGKILL to all of a whole container, and its exit code written by its monitor."""
+        """Kill all processes of a container, and wait until its monitor wrote the exit code."""
         for team in self._teams(folder):
             self._cgroups.kill(team, folder.id)
         if made.boot != identity.boot():
@@ -58,7 +59,11 @@ class Removal:
             identity.send(made.monitor, made.monitor_started, signal.SIGKILL)
 
     def sweep(self, folders: Iterator[Folder]) -> list[str]:
-        """Traces without a folder. `folders` is read after the traces were listed: a folder is made before and removed after them."""
+        """Remove traces of containers that have no folder. Return log lines.
+
+        `folders` is read after the traces are listed: a folder is created before the traces and
+        removed after them.
+        """
         groups, records = self._cgroups.known(), self._monitor.records()
         places = list(self._network.attachments()) if self._network is not None else []
         processes = self._processes_by_id()
@@ -99,7 +104,8 @@ class Removal:
         if made is not None:
             self.end(folder, made)
             return
-        # Half-made: the monitor may be at work this moment, and what it starts next is not there yet. Twice nobody is nobody.
+        # The container is half-made: the monitor may run and be about to start another process. So
+        # require two consecutive scans without processes.
         quiet, deadline = 0, time.monotonic() + _MONITOR_PATIENCE
         while quiet < 2 and time.monotonic() < deadline:
             pids = at_work().get(folder.bundle, [])
@@ -109,12 +115,15 @@ class Removal:
                 self._cgroups.kill(team, folder.id)
 
     def _teams(self, folder: Folder) -> set[int]:
-        """Usually the journal's; all that know the id where it is unreadable."""
+        """Return the team in the journal. If that is unreadable, return all teams with this id."""
         journalled = folder.journalled()
         return {journalled.spec.team} if journalled else {team for team, name in self._cgroups.known() if name == folder.id}
 
     def _unmount(self, folder: Folder) -> None:
-        """All mounts below the folder: nothing may be deleted through one. The private disk is not written back first."""
+        """Unmount all mounts below the folder, so that nothing is deleted through a mount.
+
+        Data of the private disk that is not written yet is dropped.
+        """
         for target in self._kernel.mounts_below(folder.path):
             if target == folder.scratch:
                 self._kernel.drop_unwritten(target)
@@ -126,7 +135,7 @@ class Removal:
             try:
                 self._kernel.unmount(target)
                 return
-            except KernelRefused:  # busy: a dying mount namespace lets go in a moment
+            except KernelRefused:  # busy: a mount namespace that is ending will release it soon
                 time.sleep(0.002)
         self._kernel.unmount(target, lazily=True)
 

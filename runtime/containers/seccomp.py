@@ -1,8 +1,10 @@
-"""Which syscalls a container may make: the distribution's default profile, tightened, compiled once to BPF.
+"""The seccomp filter of containers: the distribution's profile with our restrictions, as BPF.
 
-The profile is that of containers-common (seccomp.json). Ours on top: no new namespaces, above all no user namespace, and no
-mounting, so that the kernel's largest attack surface stays shut whatever capabilities a namespace would hand out. Sockets are of a short
-list of families: AF_VSOCK has no network namespace, so the firewall does not see it, and AF_ALG reaches much code that no app needs.
+The profile is that of containers-common (seccomp.json). In addition, containers cannot create
+namespaces, above all user namespaces, and cannot mount. This closes the kernel's largest attack
+surface, whatever capabilities a namespace would give. Sockets are limited to a few families.
+AF_VSOCK has no network namespace, so the firewall does not see it. AF_ALG reaches much kernel code
+that no app needs.
 """
 
 from __future__ import annotations
@@ -58,26 +60,30 @@ _REFUSED = frozenset(
         "name_to_handle_at",
         "pidfd_getfd",
         "reboot",
-        "sched_setattr",  # a slice of one's own choice (Linux 6.12) gets ahead of others on the same core
-        "syslog",  # the kernel's log names other teams' containers
+        "sched_setattr",  # a custom time slice (Linux 6.12) gets ahead of others on the same core
+        "syslog",  # the kernel log contains the names of other teams' containers
     )
 )
-# Told "no such call", programs take another way. clone3 hides its flags in memory that a filter cannot read; io_setup takes from one
-# number of the whole machine (fs.aio-max-nr).
+# These fail with ENOSYS, so that programs use another call. The flags of clone3 are in memory,
+# which a filter cannot read. io_setup uses up a limit of the whole machine (fs.aio-max-nr).
 _UNKNOWN = frozenset(("clone3", "socketcall", "io_setup", "io_uring_setup", "io_uring_enter", "io_uring_register"))
 _DECIDED_HERE = _REFUSED | _UNKNOWN | {"clone", "unshare", "socket", "socketpair"}
 
 _FAMILIES = 64  # of sockets; the kernel has fewer (AF_MAX)
 _UNIX, _INET, _INET6, _NETLINK = 1, 2, 10, 16  # include/linux/socket.h
 _ROUTE, _NETLINK_PROTOCOLS = 0, 32  # include/uapi/linux/netlink.h, MAX_LINKS
-# The profile's word, and libseccomp's further ABIs. The 32-bit one of x86 is not among them, so its programs are ended by SIGSYS: its
-# socketcall hides the family of a socket in memory that a filter cannot read, and libseccomp then lets all of them through.
+# For each machine: the profile's name and libseccomp's additional ABIs. The 32-bit ABI of x86 is
+# left out, so SIGSYS ends its programs. Its socketcall passes a socket's family in memory, which a
+# filter cannot read, and libseccomp would then allow all families.
 _ARCHITECTURES: dict[str, tuple[str, tuple[str, ...]]] = {"x86_64": ("amd64", ()), "aarch64": ("arm64", ("arm",))}
 
 
 @cache
 def program(capabilities: tuple[str, ...]) -> bytes:
-    """The BPF for a container with these capabilities. HostLacks: no profile or no libseccomp on this machine."""
+    """Return the BPF program for a container with these capabilities.
+
+    Raises HostLacks if this machine has no profile or no libseccomp.
+    """
     profile = _profile()
     architecture, further = _ARCHITECTURES.get(platform.machine(), (platform.machine(), ()))
     default = errno_action(int(profile.get("defaultErrnoRet", errno.EPERM)))
@@ -86,7 +92,10 @@ def program(capabilities: tuple[str, ...]) -> bytes:
 
 
 def rules(profile: dict[str, Any], architecture: str, capabilities: frozenset[str]) -> Iterator[SeccompRule]:
-    """Those of a profile that hold for an architecture and a set of capabilities, less what we decide ourselves. Pure."""
+    """Yield a profile's rules for an architecture and a set of capabilities. Pure.
+
+    Rules for syscalls that this module decides are left out.
+    """
     for entry in profile["syscalls"]:
         if not _applies(entry, architecture, capabilities):
             continue
@@ -111,7 +120,11 @@ def _own_rules() -> Iterator[SeccompRule]:
 
 
 def _socket_rules() -> Iterator[SeccompRule]:
-    """Allow the families that apps use, and of netlink what tells a container's own addresses; the rest is "not supported"."""
+    """Yield rules that allow the families that apps use.
+
+    Of netlink, only the protocol that shows a container's own addresses is allowed. The others
+    fail as "not supported".
+    """
     no_family, no_protocol = errno_action(errno.EAFNOSUPPORT), errno_action(errno.EPROTONOSUPPORT)
     for family in range(_FAMILIES):
         is_family = (0, _MASKED_EQUAL, _LOW_WORD, family)

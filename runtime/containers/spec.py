@@ -1,4 +1,7 @@
-"""What a container is to be, as values. Pure: says nothing of how it comes about."""
+"""Values that specify a container: its layers, command, limits and binds. Pure.
+
+This module does not contain how a container is created.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,15 @@ from pathlib import Path
 from runtime.contract.quantities import Bytes, Millicores
 from runtime.network.policy import NetworkPolicy
 
-FIRST_ID = 1_000_000  # host ids below belong to people and daemons of the host
+FIRST_ID = 1_000_000  # lower ids belong to users and daemons of the host
 IDS_A_TEAM = 65_536
 
 
 class Purpose(StrEnum):
-    """Why a container exists: a build's writable layer keeps real ids and becomes a layer; a run's is thrown away."""
+    """Purpose of a container.
+
+    A build's writable layer keeps real ids and becomes an image layer. A run's is discarded.
+    """
 
     RUN = "run"
     BUILD = "build"
@@ -23,17 +29,20 @@ class Purpose(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What one container may use; the kernel holds it to each."""
+    """Resource limits of one container, enforced by the kernel."""
 
     cpu: Millicores
     memory: Bytes  # memory and swap together
     processes: int
-    disk: Bytes  # of its private writable layer
+    disk: Bytes  # size of its private writable layer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TeamLimits:
-    """What all containers of a team may use together (the team's cgroup, parent of its containers'), and what they may reach."""
+    """Limits for the sum of a team's containers, and the team's network policy.
+
+    The team's cgroup is the parent of its containers' cgroups.
+    """
 
     cpu: Millicores
     memory: Bytes
@@ -43,7 +52,7 @@ class TeamLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bind:
-    """One host path made visible inside, read-only unless said otherwise."""
+    """A host path that is mounted inside a container, read-only by default."""
 
     source: Path
     target: str
@@ -52,7 +61,7 @@ class Bind:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Temporary:
-    """A file system in memory, counted to the container's memory."""
+    """A file system in memory. It counts as the container's memory."""
 
     target: str
     size: Bytes
@@ -60,7 +69,10 @@ class Temporary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerSpec:
-    """One container, whole. `team` is the team's number (its row id), which also fixes its id range and cgroup."""
+    """The full specification of a container.
+
+    `team` is the team's row id. It also determines the range of user ids and the cgroup.
+    """
 
     id: str  # unique on the node: [a-z0-9-]{1,80}
     app: str
@@ -69,23 +81,25 @@ class ContainerSpec:
     command: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
     working_directory: str = "/"
-    uid: int = 1000  # inside
+    uid: int = 1000  # inside the container
     gid: int = 1000
-    groups: tuple[int, ...] = ()  # supplementary ones
+    groups: tuple[int, ...] = ()  # supplementary groups
     limits: Limits
     binds: tuple[Bind, ...] = ()
     temporaries: tuple[Temporary, ...] = ()
-    own_tmp: bool = True  # /tmp is its own and not the layers'; off, what is written there becomes part of a build's layer
-    networked: bool = True  # off: a network of its own with nothing in it
+    # False: /tmp belongs to the layers, and what is written there becomes part of a build's layer.
+    own_tmp: bool = True
+    networked: bool = True  # False: an empty network of its own
     purpose: Purpose = Purpose.RUN
-    labels: Mapping[str, str] = field(default_factory=dict)  # kept in the journal, given back by `list()`
+    # Kept in the journal and returned by `list()`.
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def first_id(self) -> int:
-        """The host id that root inside the container is (user_namespaces(7))."""
+        """Return the host id of root inside the container (user_namespaces(7))."""
         return first_id_of(self.team)
 
 
 def first_id_of(team: int) -> int:
-    """The host id that root in any container of a team is."""
+    """Return the host id of root inside a team's containers."""
     return FIRST_ID + team * IDS_A_TEAM

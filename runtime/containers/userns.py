@@ -1,10 +1,14 @@
-"""User namespaces, pinned to files: one a team for its containers, and one that only shifts the ids of mounts.
+"""User namespaces, pinned to files.
 
-A pin is a bind mount of the namespace's file (namespaces(7)); it outlives every process of ours, and goes with the reboot.
+Each team has one for its containers, and one that only shifts the ids of mounts.
 
-The namespace of a team's containers is owned by the team's first id, so that the kernel counts what they hold to the team (see
-accounts). The other is owned by root: no process is ever in it. Earlier releases had root own all of them, under other names
-of pins. What they pinned stays until `make down` or the reboot; only instances that were started before the upgrade use it.
+A pin is a bind mount of the namespace's file (namespaces(7)). It outlives the platform's
+processes, and ends with the reboot.
+
+The owner of the containers' namespace is the team's first id, so that the kernel counts their
+resources for the team (see kernel_accounts). Root owns the other one: no process is ever in it.
+In earlier releases root owned all of them, and pins had other names. Those pins stay until
+`make down` or the reboot. Only instances that were started before the upgrade use them.
 """
 
 from __future__ import annotations
@@ -26,21 +30,27 @@ _OWNER_UID = 0xB704
 
 
 class UserNamespaces:
-    """Pins below one folder."""
+    """The pinned user namespaces below one folder."""
 
     def __init__(self, folder: Path, kernel: Kernel) -> None:
         self._folder, self._kernel = folder, kernel
 
     def of_team(self, team: int, first_id: int) -> Path:
-        """Root inside is the host's `first_id`, and so on for all ids a team has."""
+        """Return the namespace of a team's containers. Create it if it does not exist.
+
+        Root inside is the host's `first_id`; the team's other ids follow.
+        """
         return self._ensure(f"{team}-own", f"0 {first_id} {IDS_A_TEAM}", owner=first_id)
 
     def of_written(self, team: int, first_id: int) -> Path:
-        """The way back: what was written with a team's ids reads as with those it has inside."""
+        """Return the namespace with the reverse mapping. Create it if it does not exist.
+
+        Through it, files with a team's host ids have the ids that they have inside.
+        """
         return self._ensure(f"{team}-written", f"{first_id} 0 {IDS_A_TEAM}")
 
     def remove_all(self) -> None:
-        """Unpin all; a namespace in use lives on until its last process ends."""
+        """Unpin all namespaces. A namespace in use remains until its last process ends."""
         for pin in self._kernel.mounts_below(self._folder):
             self._kernel.unmount(pin, lazily=True)
 
@@ -54,7 +64,8 @@ class UserNamespaces:
 
     def _pin(self, pin: Path, ids: str, owner: int | None) -> None:
         pin.touch(mode=0o600)
-        holder = spawn([*_as_user(owner), "unshare", "--user", "cat"], stdin=PIPE, stdout=NOWHERE)  # ends with its stdin
+        # `cat` ends with its standard input.
+        holder = spawn([*_as_user(owner), "unshare", "--user", "cat"], stdin=PIPE, stdout=NOWHERE)
         try:
             namespace = Path(f"/proc/{holder.pid}/ns/user")
             _await_own(namespace, holder)
@@ -71,7 +82,10 @@ class UserNamespaces:
 
 
 def owner(pid: int) -> int | None:
-    """Return the host id that owns a process's user namespace (NS_GET_OWNER_UID, ioctl_ns(2)); None: the process is gone."""
+    """Return the host id that owns a process's user namespace (NS_GET_OWNER_UID, ioctl_ns(2)).
+
+    None: the process is gone.
+    """
     try:
         with Path(f"/proc/{pid}/ns/user").open("rb") as namespace:
             return int(struct.unpack("I", fcntl.ioctl(namespace, _OWNER_UID, bytes(4)))[0])
@@ -80,9 +94,11 @@ def owner(pid: int) -> int | None:
 
 
 def _as_user(owner: int | None) -> list[str]:
-    """Return the words that make a program run as this user, whose namespace gets the limits it has (setrlimit(2)).
+    """Return the command prefix that runs a program as this user.
 
-    It keeps one capability: some distributions let nobody else make a namespace (kernel.unprivileged_userns_clone, AppArmor).
+    It also sets the limits, which apply to the namespace that the program creates (setrlimit(2)).
+    The program keeps CAP_SYS_ADMIN. Some distributions require it for a new user namespace
+    (kernel.unprivileged_userns_clone, AppArmor).
     """
     if owner is None:
         return []
@@ -102,5 +118,5 @@ def _await_own(namespace: Path, holder: Running[bytes]) -> None:
     deadline = time.monotonic() + _PATIENCE
     while namespace.stat().st_ino == Path("/proc/self/ns/user").stat().st_ino:
         if holder.poll() is not None or time.monotonic() > deadline:
-            raise LaunchFailed("No user namespace could be made.", hint="Check that `sysctl user.max_user_namespaces` is not 0.")
+            raise LaunchFailed("Could not create a user namespace.", hint="Check that `sysctl user.max_user_namespaces` is not 0.")
         time.sleep(0.0005)

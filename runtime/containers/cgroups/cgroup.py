@@ -1,10 +1,13 @@
-"""Control groups: `<parent>/team<N>/<id>`, on version 1 and on version 2 alike. The kernel's hold on what was allowed.
+"""Control groups, which enforce limits: `<parent>/team<N>/<id>`, on version 1 and on version 2.
 
-Builds stand apart, below `<parent>/builds/team<N>`: all of them together get what processors and disks have to spare, and a team's
-builds are held to its limits like its instances, without taking of theirs.
+The groups of builds are separate, below `<parent>/builds/team<N>`. All builds together get the
+spare time of processors and disks. The team's limits apply to the sum of its instances, and
+separately to the sum of its builds.
 
-https://docs.kernel.org/admin-guide/cgroup-v2.html, https://docs.kernel.org/admin-guide/cgroup-v1/. On a systemd host our parent
-stands beside its slices and enables its own controllers; systemd cannot take them away while our children use them (EBUSY).
+See https://docs.kernel.org/admin-guide/cgroup-v2.html and
+https://docs.kernel.org/admin-guide/cgroup-v1/. On a systemd host, our parent is a sibling of
+systemd's slices and enables its own controllers. systemd cannot disable them while our children
+use them (EBUSY).
 """
 
 from __future__ import annotations
@@ -23,126 +26,157 @@ from pathlib import Path
 from runtime.containers.spec import Limits, TeamLimits
 from runtime.errors import HostLacks, KernelRefused
 
-INIT_PROCESSES = 1  # the init we add is not the app's to pay for
+INIT_PROCESSES = 1  # the platform's init does not count toward the app's limit
 PERIOD = 100_000  # microseconds over which a CPU limit is counted
-SMALLEST_QUOTA = 1_000  # the kernel takes no less
+SMALLEST_QUOTA = 1_000  # the kernel's minimum
 MONITORS = "monitors"
-TEAM_MONITORS = "team-monitors"  # once a container runs, its monitor is held to what its team's monitors may use
-MONITOR_QUOTA = 20_000  # microseconds of CPU in a period, for all monitors of a team: some megabytes of output a second
+TEAM_MONITORS = "team-monitors"  # the monitors of running containers, with a limit per team
+# Microseconds of CPU in a period for all monitors of a team: some megabytes of output per second.
+MONITOR_QUOTA = 20_000
 BUILDS = "builds"
-PORTAL = "portal"  # the portal's own part: see `delegation`
-_PATIENCE = 5.0  # seconds until all processes of a frozen group stand still, or an empty group can be removed
-_KILL_PATIENCE = 30.0  # seconds. Processes of a build are idle to the scheduler, so on a busy machine they end slowly
+PORTAL = "portal"  # the portal's own subtree: see `delegation`
+_PATIENCE = 5.0  # seconds for a group to freeze, or for an empty group to be removable
+# Seconds. Processes of a build are idle to the scheduler, so on a busy machine they end slowly.
+_KILL_PATIENCE = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counted:
-    """What a group's counters say."""
+    """The counters of a control group."""
 
     cpu_seconds: float
     memory_bytes: int
     processes: int
     oom_kills: int
-    reached_own_limit: bool  # of memory; an oom kill without it was for the team's limit
+    # The group reached its own memory limit. An OOM kill without it was due to the team's limit.
+    reached_own_limit: bool
 
 
 class Cgroups(ABC):
-    """One node's groups. Every verb may be repeated; removing what is gone succeeds."""
+    """The control groups of a node.
+
+    Every method may be called again. Removing a missing group succeeds.
+    """
 
     def __init__(self, parent: str) -> None:
         self.parent = parent
 
     def path_of(self, team: int, id: str) -> str:
-        """As the OCI runtime wants it: below each hierarchy's root, with a leading slash."""
+        """Return a group's path for the OCI runtime: below each hierarchy's root, with a slash."""
         among = f"{BUILDS}/" if any(_is_build(root, team, id) for root in self.roots) else ""
         return f"/{self.parent}/{among}team{team}/{id}"
 
     @property
     @abstractmethod
     def is_unified(self) -> bool:
-        """Version 2, whose groups can be shown inside safely."""
+        """Return whether this is version 2. Only its groups can be mounted in containers safely."""
 
     @property
     @abstractmethod
     def roots(self) -> tuple[Path, ...]:
-        """Our parent in each hierarchy."""
+        """Return our parent group in each hierarchy."""
 
     @property
     @abstractmethod
     def held(self) -> tuple[Path, ...]:
-        """Our parent in the hierarchies whose controllers limit and count memory, processors and processes."""
+        """Return our parent group in the hierarchies for memory, processors and processes."""
 
     @abstractmethod
     def prepare(self) -> None:
-        """Make our parent."""
+        """Create our parent group."""
 
     @abstractmethod
     def create(self, team: int, id: str, limits: Limits, *, build: bool = False) -> None:
-        """A container's group under its team's, held to its limits; a build's is served after all others."""
+        """Create a container's group under its team's group, with its limits.
+
+        A build's group is served after all others.
+        """
 
     @abstractmethod
     def set_limits(self, team: int, id: str, limits: Limits) -> None:
-        """Live. KernelRefused: memory in use cannot be pushed under the new limit."""
+        """Change a container's limits while it runs.
+
+        Raises KernelRefused if the memory in use cannot be reduced to the new limit.
+        """
 
     @abstractmethod
     def set_team_limits(self, team: int, limits: TeamLimits) -> None:
-        """Live, for all instances of a team together, and for all its builds together; makes the groups if there are none."""
+        """Change a team's limits while its containers run. Create missing groups.
+
+        The limits apply to all its instances together, and to all its builds together.
+        """
 
     @abstractmethod
     def counted(self, team: int, id: str) -> Counted | None:
-        """None: no such group."""
+        """Return a container's counters, or None if it has no group."""
 
     @abstractmethod
     def monitor_files(self) -> tuple[Path, ...]:
-        """Where a monitor's pid is written, so that whoever ends our service's group does not end it too."""
+        """Return the files to which a monitor's pid is written.
+
+        In that group the monitor survives when the service manager stops the group of our service.
+        """
 
     def hold_monitor(self, team: int, pid: int) -> None:
-        """Let a monitor use no more processor time than its team's monitors have together, whatever its container prints. Fine if it ended."""
+        """Put a monitor under the CPU limit of its team's monitors. Do nothing if it has ended.
+
+        The limit applies whatever its container prints.
+        """
         with suppress(ProcessLookupError):
             (self._monitors_of(team) / "cgroup.procs").write_text(str(pid))
 
     @abstractmethod
     def _monitors_of(self, team: int) -> Path:
-        """The group of a team's monitors, made if there is none, that limits their processor time."""
+        """Return the group that limits a team's monitors. Create it if it is missing."""
 
     @abstractmethod
     def freeze(self, team: int, id: str, *, frozen: bool) -> None:
-        """Let no process of a container run, or let them run again. Fine if there is no such group, or this machine has no freezer."""
+        """Freeze or thaw all processes of a container.
+
+        Do nothing if there is no such group, or if this machine has no freezer.
+        """
 
     @abstractmethod
     def reclaim(self, team: int, id: str) -> None:
-        """Give back what a container keeps of files it has read: they can be read again. Fine if there is no such group."""
+        """Release a container's file cache. Do nothing if there is no such group."""
 
     @abstractmethod
     def is_frozen(self, team: int, id: str) -> bool:
-        """Whether it was told to freeze."""
+        """Return whether a freeze was requested."""
 
     @abstractmethod
     def stands_still(self, team: int, id: str) -> bool:
-        """Whether all its processes obeyed, or there are none (any more)."""
+        """Return whether all its processes are frozen, or it has none."""
 
     def await_still(self, team: int, id: str) -> None:
-        """After `freeze`: until all stand still. KernelRefused: after five seconds something still moves. HostLacks: there is no freezer."""
+        """Wait until all processes are frozen. Call it after `freeze`.
+
+        Raises KernelRefused if a process is not frozen after five seconds, and HostLacks if this
+        machine has no freezer.
+        """
         if not self.is_frozen(team, id) and self.processes(team, id):
-            what = "This machine has no freezer among its control groups, so an instance cannot be held still."
+            what = "This machine has no freezer among its control groups, so an instance cannot be frozen."
             raise HostLacks(what, hint="Mount the freezer controller, or use control groups version 2.")
         deadline = time.monotonic() + _PATIENCE
         while not self.stands_still(team, id):
             if time.monotonic() > deadline:
-                what = f"The processes of container {id} do not stand still."
+                what = f"The processes of container {id} do not freeze."
                 raise KernelRefused(what, errno=errno.EBUSY, hint="One hangs in the kernel; look at /proc/PID/stack.")
             time.sleep(0.001)
 
     def known(self) -> set[tuple[int, str]]:
-        """All containers that have a group in any hierarchy."""
+        """Return the team and id of each container that has a group in any hierarchy."""
         return {(team, group.name) for root in self.roots for team, folder in _teams(root) for group in _children(folder)}
 
     def processes(self, team: int, id: str) -> set[int]:
-        """Pids in a container's group."""
+        """Return the pids in a container's group."""
         return {pid for root in self.roots for group in _tree(group_below(root, team, id)) for pid in _pids(group)}
 
     def kill(self, team: int, id: str) -> None:
-        """SIGKILL to all in a group, until none is left. LaunchFailed never: KernelRefused: some are still there after 30 s."""
+        """Send SIGKILL to all processes in a group, until none is left.
+
+        Raises KernelRefused, never LaunchFailed, if some are still there after 30 seconds.
+        """
         deadline = time.monotonic() + _KILL_PATIENCE
         while pids := self.processes(team, id):
             for pid in pids:
@@ -150,21 +184,23 @@ class Cgroups(ABC):
                     os.kill(pid, signal.SIGKILL)
                 except ProcessLookupError:
                     continue
-            self.freeze(team, id, frozen=False)  # on version 1 the frozen do not even die
+            self.freeze(team, id, frozen=False)  # on version 1, frozen processes do not end
             if time.monotonic() > deadline:
                 what = f"Processes {sorted(pids)} of container {id} do not end."
                 raise KernelRefused(what, errno=errno.EBUSY, hint="They hang in the kernel; look at /proc/PID/stack.")
             time.sleep(0.001)
 
     def remove(self, team: int, id: str) -> None:
-        """A container's group in every hierarchy, and whatever was made inside it."""
+        """Remove a container's group in every hierarchy, with all groups inside it."""
         for root in self.roots:
             for among in (root, root / BUILDS):
                 _remove_tree(among / f"team{team}" / id)
 
     def remove_all(self) -> None:
-        """Our parent, with all that is left below. Its processes must have ended, but for monitors and what the portal has left (git),
-        which are killed here.
+        """Remove our parent group with all groups below it.
+
+        Their processes must have ended. Only monitors and processes of the portal's subtree (git)
+        are killed here.
         """
         for root in self.roots:
             for group in (root / MONITORS, *_tree(root / TEAM_MONITORS), *_tree(root / PORTAL)):
@@ -175,41 +211,42 @@ class Cgroups(ABC):
 
 
 def group_below(root: Path, team: int, id: str) -> Path:
-    """A container's group below our parent in one hierarchy."""
+    """Return a container's group below our parent group in one hierarchy."""
     return (root / BUILDS if _is_build(root, team, id) else root) / f"team{team}" / id
 
 
 def quota_of(cpu: int) -> int:
-    """Microseconds of CPU in a period, from millicores."""
+    """Convert millicores to microseconds of CPU in a period."""
     return max(cpu * PERIOD // 1000, SMALLEST_QUOTA)
 
 
 def read(path: Path) -> str | None:
-    """A control file's text, None once its group is gone."""
+    """Return a control file's text, or None if its group is gone."""
     try:
         return path.read_text()
     except (FileNotFoundError, ProcessLookupError):
         return None
     except OSError as error:
-        if error.errno == errno.ENODEV:  # removed while it was open
+        if error.errno == errno.ENODEV:  # the group was removed while the file was open
             return None
         raise
 
 
 def write(path: Path, value: int | str) -> None:
-    """A control file; KernelRefused names it."""
+    """Write a control file. Raises KernelRefused, which names the file."""
     try:
-        path.write_text(str(int(value)) if isinstance(value, int) else value)  # Bytes print with a unit
+        # str() of Bytes has a unit.
+        path.write_text(str(int(value)) if isinstance(value, int) else value)
     except OSError as error:
         code = error.errno or 0
         raise KernelRefused(
-            f"The kernel did not take {value} for {path}: {os.strerror(code)}.", errno=code, hint=_HINTS.get(code, "")
+            f"The kernel did not accept {value} for {path}: {os.strerror(code)}.", errno=code, hint=_HINTS.get(code, "")
         ) from None
 
 
 @contextmanager
 def unless_gone() -> Iterator[None]:
-    """For a group that may end at any moment: that it did is no failure."""
+    """Ignore KernelRefused if the group is gone. For groups that may be removed at any time."""
     try:
         yield
     except KernelRefused as refused:
@@ -219,13 +256,13 @@ def unless_gone() -> Iterator[None]:
 
 _HINTS = {
     errno.EBUSY: "More is in use than the new limit allows; restart the instance to apply it.",
-    errno.ENOENT: "The container is not there any more, or this kernel lacks the controller.",
-    errno.ENOSPC: "The kernel's number of control groups is used up.",
+    errno.ENOENT: "The container no longer exists, or this kernel lacks the controller.",
+    errno.ENOSPC: "The kernel's limit on the number of control groups is reached.",
 }
 
 
 def flat(text: str | None) -> dict[str, int]:
-    """`name value` lines."""
+    """Parse lines of the form `name value`."""
     pairs = (line.split() for line in (text or "").splitlines())
     return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdecimal()}
 
@@ -248,7 +285,7 @@ def _children(folder: Path) -> list[Path]:
 
 
 def _tree(folder: Path) -> Iterator[Path]:
-    """Innermost first."""
+    """Yield the groups of a subtree, innermost first."""
     for child in _children(folder):
         yield from _tree(child)
     if folder.is_dir():
@@ -272,8 +309,8 @@ def _rmdir(group: Path) -> None:
             return
         except FileNotFoundError:
             return
-        except OSError as error:  # a killed process leaves its group a moment after it is gone from view
+        except OSError as error:  # a killed process stays in its group briefly after it disappears
             if time.monotonic() > deadline:
-                who = sorted(_pids(group))
-                raise KernelRefused(f"The control group {group} is in use by processes {who}.", errno=error.errno or 0) from None
+                pids = sorted(_pids(group))
+                raise KernelRefused(f"The control group {group} is in use by processes {pids}.", errno=error.errno or 0) from None
         time.sleep(0.001)

@@ -1,10 +1,12 @@
-"""The part of our control groups that the portal's user gets: in it the portal makes groups for git, without being root.
+"""The subtree of control groups that is delegated to the portal's user.
 
-    <parent>/portal/serving          the portal's own processes; root moves them in when it starts them
-    <parent>/portal/team<N>/<id>     a program that runs on a team's bytes; made, limited and removed by the portal
+In it the portal creates groups for git without being root.
 
-https://docs.kernel.org/admin-guide/cgroup-v2.html#delegation. On version 1 the owner of a group's files may do the same, hierarchy by
-hierarchy.
+    <parent>/portal/serving          the portal's own processes; root moves them in at their start
+    <parent>/portal/team<N>/<id>     a program that processes a team's data; managed by the portal
+
+See https://docs.kernel.org/admin-guide/cgroup-v2.html#delegation. On version 1, the owner of a
+group's files may do the same in each hierarchy.
 """
 
 from __future__ import annotations
@@ -16,12 +18,16 @@ from pathlib import Path
 from runtime.containers.cgroups.cgroup import PORTAL, Cgroups, write
 
 SERVING = "serving"
-_GIVEN = ("cgroup.procs", "cgroup.threads", "cgroup.subtree_control", "tasks")  # limits of the subtree itself stay root's
+# Root keeps the files with the limits of the subtree itself.
+_GIVEN = ("cgroup.procs", "cgroup.threads", "cgroup.subtree_control", "tasks")
 _CONTROLLERS = ("cpu", "memory", "pids")
 
 
 def delegate(cgroups: Cgroups, uid: int, gid: int) -> None:
-    """Make the subtree and give it to the portal's user, after `Cgroups.prepare`. Run again, it sets right what is wrong."""
+    """Create the subtree and make the portal's user its owner. Call `Cgroups.prepare` before.
+
+    It may be called again, and then corrects owners that are wrong.
+    """
     for root in cgroups.held:
         root.mkdir(exist_ok=True)
         subtree = root / PORTAL
@@ -34,7 +40,10 @@ def delegate(cgroups: Cgroups, uid: int, gid: int) -> None:
 
 
 def entrances(parent: str) -> str:
-    """Return the shell's pattern of the files through which root moves the portal into its group, on version 1 and 2 alike."""
+    """Return the shell pattern of the files through which root moves the portal into its group.
+
+    It covers versions 1 and 2.
+    """
     inside = f"{parent}/{PORTAL}/{SERVING}/cgroup.procs"
     return f"/sys/fs/cgroup/{inside} /sys/fs/cgroup/*/{inside}"
 

@@ -1,4 +1,8 @@
-"""Control groups for confined helpers: beside a team's builds, under the same sum, so that a tenant's bytes cost the tenant."""
+"""Control groups for confined helpers.
+
+They are siblings of the team's builds and count toward the same limit. So the team pays for the
+processing of its own data.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +23,11 @@ PREFIX = "helper-"
 LIMITS = Limits(cpu=Millicores(2000), memory=Bytes(768 << 20), processes=4, disk=Bytes(0))
 
 
-_SURELY_IN_USE = 60.0  # seconds from a group's making to its helper's joining, at the very most
+_SURELY_IN_USE = 60.0  # the most seconds between a group's creation and its helper's entry
 
 
 def is_abandoned(cgroups: Cgroups, team: int, id: str, *, now: float) -> bool:
-    """Whether a helper's group was left by a killed process: it is empty, and not because it was made just now."""
+    """Return whether a killed process left a helper's group: it is empty and not new."""
     if cgroups.processes(team, id):
         return False
     places = (group_below(root, team, id) for root in cgroups.roots)
@@ -32,7 +36,7 @@ def is_abandoned(cgroups: Cgroups, team: int, id: str, *, now: float) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class HelperGroup:
-    """The group of one helper."""
+    """The control group of a helper."""
 
     cgroups: Cgroups
     team: int
@@ -40,24 +44,30 @@ class HelperGroup:
 
     @property
     def doors(self) -> tuple[Path, ...]:
-        """Where a process writes itself to be in it, one a hierarchy (cgroups(7))."""
+        """Return the files to which a process writes its pid to enter the group (cgroups(7)).
+
+        There is one for each hierarchy.
+        """
         groups = (group_below(root, self.team, self.id) for root in self.cgroups.roots)
         return tuple(group / "cgroup.procs" for group in groups if group.is_dir())
 
     def reached(self) -> str:
-        """Which limit the kernel ended it for; empty: none."""
+        """Return the limit for which the kernel killed the helper; empty: none."""
         counted = self.cgroups.counted(self.team, self.id)
         return f"{LIMITS.memory} of memory" if counted is not None and counted.oom_kills else ""
 
 
 class HelperGroups:
-    """Those of one node."""
+    """The groups of all helpers of a node."""
 
     def __init__(self, config: NodeConfig, kernel: Kernel | None = None) -> None:
         self._parent, self._kernel = config.cgroup_parent, kernel or Kernel()
 
     def remove_empty(self) -> None:
-        """Remove the groups of teams' builds, and their parents, that hold neither a process nor another group."""
+        """Remove empty groups of teams' builds, and their empty parents.
+
+        An empty group contains neither a process nor another group.
+        """
         for root in open_cgroups(self._parent, self._kernel).roots:
             builds = root / BUILDS
             for group in (*builds.glob("team*"), builds, root):
@@ -66,9 +76,9 @@ class HelperGroups:
 
     @contextmanager
     def helper(self, team: int, *, processes: int | None = None) -> Iterator[HelperGroup]:
-        """Make a group for one helper of a team, and remove it at the end, when the helper has ended.
+        """Create a group for one helper of a team, and remove it after the helper has ended.
 
-        `processes`: how many processes and threads it may have, where that is not the number of LIMITS.
+        `processes` is the limit of processes and threads, if it differs from that of LIMITS.
         """
         cgroups = open_cgroups(self._parent, self._kernel)
         cgroups.prepare()

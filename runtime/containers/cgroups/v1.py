@@ -1,4 +1,7 @@
-"""Control groups, version 1: one hierarchy a controller, a container under the same path in each."""
+"""Control groups, version 1.
+
+Each controller has a hierarchy. A container has the same path in each of them.
+"""
 
 from __future__ import annotations
 
@@ -32,12 +35,17 @@ from runtime.errors import KernelRefused
 _UNLIMITED = -1
 _PATIENCE = 2.0  # seconds
 _LEAST_SHARES = 2
-_LEAST_DISK_WEIGHTS = {"blkio.bfq.weight": 1, "blkio.weight": 10}  # of whichever scheduler the disk has; some have neither
-_HELD = ("cpu", "memory", "pids")  # the hierarchies whose groups we make; the OCI runtime makes the others
+# The file depends on the disk's I/O scheduler; some have neither.
+_LEAST_DISK_WEIGHTS = {"blkio.bfq.weight": 1, "blkio.weight": 10}
+# The hierarchies in which we create groups. The OCI runtime creates those of the others.
+_HELD = ("cpu", "memory", "pids")
 
 
 class LegacyCgroups(Cgroups):
-    """`controllers` says where each is mounted; two may share a mount (cpu,cpuacct)."""
+    """The groups of version 1.
+
+    `controllers` has the mount point of each controller. Two may share one (cpu,cpuacct).
+    """
 
     def __init__(self, parent: str, controllers: Mapping[str, Path]) -> None:
         super().__init__(parent)
@@ -71,7 +79,8 @@ class LegacyCgroups(Cgroups):
     def set_limits(self, team: int, id: str, limits: Limits) -> None:
         self._set_memory(self._group("memory", team, id), limits.memory)
         write(self._group("pids", team, id) / "pids.max", limits.processes + INIT_PROCESSES)
-        # Version 1 refuses a child more than its parent has (EINVAL); after raising a team's limit, set its containers' again.
+        # Version 1 rejects a child's limit above its parent's (EINVAL). After raising a team's
+        # limit, set the limits of its containers again.
         group = self._group("cpu", team, id)
         wanted = quota_of(limits.cpu)
         with _held(group.parent):
@@ -88,12 +97,19 @@ class LegacyCgroups(Cgroups):
             self._set_team_cpu(self._team("cpu", team, build=build), quota_of(limits.cpu))
 
     def freeze(self, team: int, id: str, *, frozen: bool) -> None:
-        """https://docs.kernel.org/admin-guide/cgroup-v1/freezer-subsystem.html. The group is made by the OCI runtime."""
+        """Freeze or thaw all processes of a container.
+
+        See https://docs.kernel.org/admin-guide/cgroup-v1/freezer-subsystem.html. The OCI runtime
+        creates the group.
+        """
         if (state := self._freezer(team, id)) is not None and state.exists():
             write(state, "FROZEN" if frozen else "THAWED")
 
     def reclaim(self, team: int, id: str) -> None:
-        """Version 1 gives back only the memory of a group without processes (memory.force_empty), so all of it stays."""
+        """Do nothing: version 1 cannot release the file cache of a group that has processes.
+
+        memory.force_empty works only for a group without processes.
+        """
 
     def is_frozen(self, team: int, id: str) -> bool:
         state = self._freezer(team, id)
@@ -107,7 +123,9 @@ class LegacyCgroups(Cgroups):
         return self._group("freezer", team, id) / "freezer.state" if "freezer" in self._controllers else None
 
     def _prepare_builds(self) -> None:
-        """The group of all builds: run when nothing else wants to, and served last by the disk."""
+        """Create the group of all builds. They run when the processor is idle, and the disk serves
+        them last.
+        """
         for controller in _HELD:
             (self._controllers[controller] / self.parent / BUILDS).mkdir(exist_ok=True)
         group = self._controllers["cpu"] / self.parent / BUILDS
@@ -123,7 +141,10 @@ class LegacyCgroups(Cgroups):
                     write(disk / name, least)
 
     def _set_team_cpu(self, group: Path, quota: int) -> None:
-        """Those below first, where they have more; one without a quota of its own has no more than its parent."""
+        """Set a team's quota. First reduce children that have more than the new quota.
+
+        A child without a quota has at most its parent's.
+        """
         deadline = time.monotonic() + _PATIENCE
         with _held(group):
             while True:
@@ -136,7 +157,7 @@ class LegacyCgroups(Cgroups):
                 except KernelRefused as refused:
                     if refused.errno != errno.EINVAL or time.monotonic() > deadline:
                         raise
-                    time.sleep(0.005)  # a group that was removed counts a moment longer than it is seen
+                    time.sleep(0.005)  # a removed group still counts for a moment
                 else:
                     return
 
@@ -157,7 +178,7 @@ class LegacyCgroups(Cgroups):
     def monitor_files(self) -> tuple[Path, ...]:
         systemd = self._controllers.get("name=systemd")
         if systemd is None or not Path("/run/systemd/system").is_dir():
-            return ()  # nobody ends processes by group
+            return ()  # no service manager stops processes by group
         group = systemd / self.parent / MONITORS
         group.mkdir(parents=True, exist_ok=True)
         return (group / "cgroup.procs",)
@@ -176,7 +197,10 @@ class LegacyCgroups(Cgroups):
         return self._controllers[controller] / self.parent / (BUILDS if build else "") / f"team{team}"
 
     def _set_memory(self, group: Path, limit: int) -> None:
-        """Memory and swap together. Neither may pass the other on the way, so the order depends on the direction."""
+        """Set the limit of memory, and of memory and swap together, to the same value.
+
+        The first must never be more than the second, so the order depends on the direction.
+        """
         together = group / "memory.memsw.limit_in_bytes"
         files = [together, group / "memory.limit_in_bytes"] if together.exists() else [group / "memory.limit_in_bytes"]
         growing = limit >= int(read(files[0]) or 0)
@@ -186,7 +210,10 @@ class LegacyCgroups(Cgroups):
 
 @contextmanager
 def _held(team: Path) -> Iterator[None]:
-    """Alone with a team's quota and those below it: no child may get more than its parent between two looks. The folder is the lock (flock(2))."""
+    """Lock a team's quota and those of its children, with the folder as the lock (flock(2)).
+
+    Otherwise a child could get more than its parent between the read and the write.
+    """
     fd = os.open(team, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)

@@ -1,4 +1,4 @@
-"""Control groups, version 2: one hierarchy, whose controllers are passed down level by level."""
+"""Control groups, version 2: one hierarchy, whose controllers are enabled level by level."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from runtime.containers.spec import Limits, TeamLimits
 from runtime.errors import HostLacks
 
 _NEEDED = ("cpu", "memory", "pids")
-_WELCOME = ("io",)  # passed down where there is one
+_WELCOME = ("io",)  # enabled where the kernel has it
 
 
 class UnifiedCgroups(Cgroups):
-    """`mount` is where cgroup2 is mounted."""
+    """The groups of version 2. `mount` is the mount point of cgroup2."""
 
     def __init__(self, parent: str, mount: Path) -> None:
         super().__init__(parent)
@@ -75,14 +75,17 @@ class UnifiedCgroups(Cgroups):
             write(switch, int(frozen))
 
     def reclaim(self, team: int, id: str) -> None:
-        """https://docs.kernel.org/admin-guide/cgroup-v2.html#memory-interface-files, memory.reclaim (Linux 5.19). Of its own data nothing is
-        asked for: to bring that back from swap would cost the first visitor more than its memory is worth.
+        """Release a container's file cache with memory.reclaim (Linux 5.19).
+
+        See https://docs.kernel.org/admin-guide/cgroup-v2.html#memory-interface-files. Its own data
+        stays in memory. To read it back from swap would delay the next request, which costs more
+        than the memory is worth.
         """
         group = self._group(team, id)
         stat = flat(read(group / "memory.stat"))
         cached = stat.get("active_file", 0) + stat.get("inactive_file", 0)
         if cached and (switch := group / "memory.reclaim").exists():
-            with suppress(OSError):  # EAGAIN: less than asked for was given back
+            with suppress(OSError):  # EAGAIN: the kernel released less than requested
                 switch.write_text(str(cached))
 
     def is_frozen(self, team: int, id: str) -> bool:
@@ -118,7 +121,7 @@ class UnifiedCgroups(Cgroups):
         return group_below(self._mount / self.parent, team, id)
 
     def _team(self, team: int, *, build: bool) -> Path:
-        """A team's group, for its instances or for its builds, made if there is none."""
+        """Return the group of a team's instances or builds. Create it if it is missing."""
         place = self._builds() if build else self._mount / self.parent
         group = place / f"team{team}"
         group.mkdir(exist_ok=True)
@@ -126,7 +129,10 @@ class UnifiedCgroups(Cgroups):
         return group
 
     def _builds(self) -> Path:
-        """The group of all builds: run when nothing else wants to, and served last by the disk."""
+        """Return the group of all builds. Create it if it is missing.
+
+        Builds run when the processor is idle, and the disk serves them last.
+        """
         group = self._mount / self.parent / BUILDS
         group.mkdir(exist_ok=True)
         _pass_down(group)
@@ -150,6 +156,6 @@ def _pass_down(group: Path) -> None:
 def _set(group: Path, *, cpu: int, memory: int, processes: int) -> None:
     write(group / "cpu.max", f"{quota_of(cpu)} {PERIOD}")
     write(group / "memory.max", memory)
-    if (swap := group / "memory.swap.max").exists():  # not where swap accounting is off
+    if (swap := group / "memory.swap.max").exists():  # missing if swap accounting is off
         write(swap, 0)
     write(group / "pids.max", processes)

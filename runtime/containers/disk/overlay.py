@@ -1,7 +1,9 @@
-"""A container's root: its image's shared layers under one writable layer of its own (Documentation/filesystems/overlayfs.rst).
+"""A container's root file system: the image's shared layers below one private writable layer.
 
-Layers are never chowned: the kernel shifts their ids for each mount (mount_setattr(2), idmapped mounts). A run container's
-writable layer holds shifted ids and is thrown away; a build's is shifted too, so that it holds real ids and becomes a layer.
+See Documentation/filesystems/overlayfs.rst. Layers are never chowned: the kernel shifts their ids
+for each mount (mount_setattr(2), idmapped mounts). A run container's writable layer has shifted ids
+and is discarded. A build's writable layer is mounted with shifted ids, so that it has real ids on
+the disk and becomes an image layer.
 """
 
 from __future__ import annotations
@@ -19,36 +21,41 @@ from runtime.errors import KernelRefused, LaunchFailed
 from runtime.kernel import Kernel, MountFlag
 
 _FLAGS = MountFlag.NO_DEVICES | MountFlag.NO_SETUID
-# volatile: an fsync inside need not reach a disk that is thrown away. userxattr: the overlay's marks are attributes that a confined
-# helper, which has no right over the host, can read and write. The rest: a writable layer stands by itself, as OCI wants.
+# volatile: an fsync inside need not reach a disk that is discarded. userxattr: a confined helper,
+# which has no privileges on the host, can read and write the attributes that are the overlay's
+# marks. The rest: a writable layer does not refer to other layers, as the OCI specification
+# requires.
 _OPTIONS = ("volatile", "userxattr", "redirect_dir=nofollow", "metacopy=off", "index=off")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MountRoot:
-    """The union of `layers` (topmost first) under scratch/upper, on `target`."""
+    """Mount an overlay of `layers` (topmost first) below scratch/upper on `target`."""
 
     layers: tuple[Path, ...]
     scratch: Path  # holds upper/ and work/
     target: Path
-    clones: Path  # a folder of our own, for kernels that take layers by path only
-    layer_ids: int | None  # user namespaces' fds: how ids of the layers are shifted; None: not at all
-    upper_ids: int | None  # and of the writable layer; None: not at all
-    owner: int = 0  # of what the overlay itself makes in it, such as marks of deleted files; as the writable layer's mount counts
+    clones: Path  # our own folder, for kernels that take layers only by path
+    layer_ids: int | None  # fd of a user namespace that shifts the layers' ids; None: no shift
+    upper_ids: int | None  # the same for the writable layer
+    # Owner of files that the overlay itself creates, such as marks of deleted files. It is an id as
+    # the writable layer's mount shows it.
+    owner: int = 0
 
     def describe(self) -> str:
-        """For the log."""
+        """Return the line for the log."""
         return f"mount {len(self.layers)} layers on {self.target}"
 
     def execute(self, kernel: Kernel) -> None:
-        """KernelRefused, or LaunchFailed where a layer is not there."""
+        """Mount the overlay. Raises KernelRefused, or LaunchFailed if a layer does not exist."""
         for layer in self.layers:
             if not layer.is_dir():
                 raise LaunchFailed(f"The layer {layer} does not exist.", hint="Deploy the app again to rebuild it.")
         with ExitStack() as stack:
             layers = [_detached(kernel, stack, layer, self.layer_ids, MountFlag.READ_ONLY) for layer in self.layers]
             writable = _detached(kernel, stack, self.scratch, self.upper_ids, MountFlag.NONE)
-            with ThreadPoolExecutor(1) as thread:  # an overlay works with the rights of the thread that mounted it
+            # An overlay has the rights of the thread that mounted it.
+            with ThreadPoolExecutor(1) as thread:
                 thread.submit(self._mount, kernel, layers, writable).result()
 
     def _mount(self, kernel: Kernel, layers: Sequence[int], writable: int) -> None:
@@ -62,7 +69,7 @@ class MountRoot:
             self._by_path(kernel, layers, writable)
 
     def _by_fd(self, kernel: Kernel, layers: Sequence[int], writable: int) -> None:
-        """Nothing is visible in the file tree but the result (lowerdir+ by fd, Linux 6.13)."""
+        """Mount by file descriptors (lowerdir+, Linux 6.13). Only the result is visible."""
         with _folder("upper", writable) as upper, _folder("work", writable) as work:
             root = kernel.new_overlay(layers, upper, work, options=_OPTIONS, flags=_FLAGS)
         try:
@@ -71,9 +78,11 @@ class MountRoot:
             os.close(root)
 
     def _by_path(self, kernel: Kernel, layers: Sequence[int], writable: int) -> None:
-        """Attach the clones for the moment of mounting; the overlay keeps its own hold on them afterwards.
+        """Mount by paths.
 
-        They are given as descriptors' paths: a container reads these options, and no path of the host belongs there.
+        The clones are attached only during the mount; the overlay keeps them open afterwards.
+        The options have the descriptors' paths. A container can read the options, so they must not
+        contain paths of the host.
         """
         self.clones.mkdir(mode=0o700, exist_ok=True)
         attached: list[Path] = []

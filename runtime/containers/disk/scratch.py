@@ -1,6 +1,7 @@
-"""A container's private disk: a file with an ext4 in it, so that the kernel itself says "no space left" at the limit.
+"""A container's private disk: a file that contains an ext4 file system.
 
-Made once a size as an empty sparse template, copied for each container. No journal in it: it is thrown away after a crash.
+The kernel itself returns "no space left" at the limit. An empty sparse template is made once per
+size and copied for each container. The file system has no journal: after a crash it is discarded.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _FOLDERS = ("upper", "work", "tmp", "etc")
 
 
 def mount_scratch(kernel: Kernel, templates: Path, image: Path, target: Path, size: Bytes) -> None:
-    """Make and mount an empty disk that holds `size` bytes. It lasts until `target` is unmounted."""
+    """Create and mount an empty disk of `size` bytes. It exists until `target` is unmounted."""
     kernel.copy_sparse(_template(templates, max(size, SMALLEST)), image)
     with kernel.loop_device(image) as device:
         kernel.mount(device, target, "ext4", flags=MountFlag.NO_DEVICES | MountFlag.NO_SETUID, options="noinit_itable")
@@ -28,7 +29,7 @@ def mount_scratch(kernel: Kernel, templates: Path, image: Path, target: Path, si
 
 
 def used(target: Path) -> int:
-    """Bytes in use on a mounted scratch disk."""
+    """Return the bytes in use on a mounted scratch disk."""
     disk = os.statvfs(target)
     return (disk.f_blocks - disk.f_bfree) * disk.f_frsize
 

@@ -1,7 +1,8 @@
-"""A container's writable layer, for who asks what is in it: looked at while it runs, or copied whole while all in it stands still.
+"""The content of a container's writable layer.
 
-Standing still is the control group's freezer. Who freezes leaves a mark first, so that a killed process of ours leaves nobody
-frozen: `wake_forgotten` thaws what is marked and held by no one.
+Changes can be listed while the container runs. A full copy is made while the control group's
+freezer stops all its processes. A mark is written before the freeze. If the copying process is
+killed, `wake_forgotten` thaws containers that have a mark and are not locked.
 """
 
 from __future__ import annotations
@@ -33,7 +34,10 @@ class Writable:
         self._cgroups, self._confinement = cgroups, confinement
 
     def of_build(self, folder: Folder) -> Path:
-        """Of a build container that has ended: with real ids, and without the mount points we made in it."""
+        """Return the writable layer of a build container that has ended.
+
+        It has real ids, and the mount points that the platform created are removed.
+        """
         journalled = folder.journalled()
         if journalled is None or journalled.spec.purpose is not Purpose.BUILD or not folder.scratch.is_mount():
             raise LaunchFailed(f"There is no build container {folder.id} with a writable layer.")
@@ -43,7 +47,7 @@ class Writable:
         return upper
 
     def changes(self, folder: Folder, *, most: int = MOST_CHANGES) -> Written:
-        """What an instance wrote so far. It goes on meanwhile."""
+        """Return an instance's changes so far. The instance continues to run."""
         spec = _instance(folder)
         ours = frozenset(bundle.mount_points(spec))
         with self._confinement.session(spec.team) as helper:
@@ -51,19 +55,21 @@ class Writable:
             return helper.call(written, upper=upper, layers=helper.trees(spec.layers), ignored=ours, most=most)
 
     def copy(self, folder: Folder, into: Path, *, most: int, while_still: Callable[[], None] = lambda: None) -> None:
-        """Copy what an instance wrote to a new folder, with real ids and without setuid bits. Frozen meanwhile.
+        """Copy an instance's changes to a new folder, with real ids and without setuid bits.
 
-        BuildFailed: it reads as more than `most` bytes, or is too much otherwise. An instance that slept and was woken meanwhile is not
-        kept waiting: it is copied anew, then held by us. `while_still` is called once nothing in it moves.
+        The instance is frozen during the copy. `while_still` is called when it is frozen. If it was
+        asleep and is woken during the copy, it does not wait: the copy starts again, and then
+        freezes it. Raises BuildFailed if the changes have more than `most` bytes or exceed another
+        limit.
         """
         spec = _instance(folder)
         if not self._copied_still(folder, spec, into, most, while_still):
             remove_tree(into)
             if not self._copied_still(folder, spec, into, most, while_still):
-                raise LaunchFailed(f"{folder.id} did not stand still while it was copied.", hint="Try again, unless it has ended.")
+                raise LaunchFailed(f"{folder.id} did not stay frozen while it was copied.", hint="Try again, unless it has ended.")
 
     def is_held(self, folder: Folder) -> bool:
-        """Whether somebody froze it to copy it, and will let it go on in a moment."""
+        """Return whether a process froze it for a copy, and will thaw it afterwards."""
         if not (folder.path / _MARK).exists():
             return False
         with journal.lock(folder.path / _LOCK, blocking=False) as free:
@@ -72,17 +78,17 @@ class Writable:
     def _copied_still(self, folder: Folder, spec: ContainerSpec, into: Path, most: int, while_still: Callable[[], None]) -> bool:
         into.mkdir(mode=0o755)
         with self._still(folder, spec), self._confinement.session(spec.team) as helper:
-            stood = self._cgroups.is_frozen(spec.team, spec.id)
+            was_frozen = self._cgroups.is_frozen(spec.team, spec.id)
             while_still()
             upper, target = helper.tree(folder.scratch / "upper", as_written=True), helper.tree(into, writable=True)
             helper.call(measure, top=upper, most=most, who="the instance")
             helper.call_for(_COPY_SECONDS, lambda _: None, packing.copy, source=upper, target=target)
             helper.call(tame, top=target, most=most)
             helper.call(prune, upper=target, names=bundle.mount_points(spec))
-            return not stood or self._cgroups.is_frozen(spec.team, spec.id)
+            return not was_frozen or self._cgroups.is_frozen(spec.team, spec.id)
 
     def wake_forgotten(self, folders: Iterable[Folder]) -> list[str]:
-        """Thaw what a killed process of ours froze; returns what, in words."""
+        """Thaw containers that a killed platform process froze. Return log lines."""
         woken = []
         for folder in folders:
             if not (folder.path / _MARK).exists():
@@ -98,7 +104,7 @@ class Writable:
     def _still(self, folder: Folder, spec: ContainerSpec) -> Iterator[None]:
         with journal.lock(folder.path / _LOCK):
             if self._cgroups.is_frozen(spec.team, spec.id) and not (folder.path / _MARK).exists():
-                yield  # another has put it to sleep, and will wake it
+                yield  # another process froze it because it is asleep, and will thaw it
                 return
             (folder.path / _MARK).touch()
             try:
@@ -116,7 +122,7 @@ class Writable:
 def _instance(folder: Folder) -> ContainerSpec:
     journalled = folder.journalled()
     if journalled is None or not folder.scratch.is_mount():
-        raise LaunchFailed(f"There is no container {folder.id} any more.", hint="Look which instances run.")
+        raise LaunchFailed(f"Container {folder.id} no longer exists.", hint="Check which instances run.")
     if journalled.spec.purpose is not Purpose.RUN:
-        raise LaunchFailed(f"{folder.id} is a build, and no instance.")
+        raise LaunchFailed(f"{folder.id} is a build, not an instance.")
     return journalled.spec

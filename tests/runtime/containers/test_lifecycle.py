@@ -60,7 +60,7 @@ def test_stop_kills_what_does_not_listen_after_its_grace(containers: Containers,
     assert 0.5 <= time.monotonic() - start < 10
     ended = _wait(containers, wanted.id)
     assert (ended.code, ended.signal) == (137, signal.SIGKILL)
-    assert ended.explain() == "It did not end within 0.5 s of being asked to, and was killed."
+    assert ended.explain() == "It did not end within 0.5 s after SIGTERM, and was killed."
     containers.stop(wanted.id)  # fine twice
 
 
