@@ -1,4 +1,4 @@
-"""The docs: no dead link, and a line for every dependency."""
+"""Tests of the docs: every link leads to a file or heading, and every dependency is described."""
 
 import json
 import re
@@ -13,18 +13,20 @@ PAGES = tracked("*.md")
 
 
 def anchors(text: str) -> set[str]:
-    """A heading's anchor as forges make it: lower case, spaces to hyphens, the rest of the signs dropped."""
+    """Return the anchors of all headings, as GitHub makes them: lower case, hyphens for spaces, no
+    other signs.
+    """
     headings = re.findall(r"^#+\s+(.*)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_every_link_of_a_page_leads_somewhere(page):
+def test_every_link_of_a_page_has_a_target(page):
     text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
     for match in LINK.finditer(text):
         link = next(group for group in match.groups() if group)
         if re.match(r"[a-z]+:", link):
-            continue  # the web: not looked up by a test
+            continue  # the web: a test does not look it up
         place, _, anchor = link.partition("#")
         target = (page.parent / place) if place else page
         assert target.exists(), f"{page.relative_to(ROOT)} links to {link}, which is not there"
@@ -46,12 +48,12 @@ def direct() -> set[str]:
     }
 
 
-def test_every_dependency_has_its_line():
+def test_every_dependency_is_described():
     described = set(re.findall(r"^- `?([@\w./-]+)`?:", (ROOT / "docs/dependencies.md").read_text(), re.MULTILINE))
     assert direct() <= {name.lower() for name in described}, f"missing: {sorted(direct() - {name.lower() for name in described})}"
 
 
-def test_every_pinned_package_is_named():
+def test_the_dependency_page_names_every_pinned_package():
     text = (ROOT / "docs/dependencies.md").read_text().lower()
     missing = [name for name in sorted(names_of_lock()) if not re.search(rf"(?<![\w-]){re.escape(name.lower())}(?![\w-])", text)]
     assert not missing, f"docs/dependencies.md does not name {', '.join(missing)}"

@@ -1,4 +1,6 @@
-"""One door to each dangerous thing, and files that a newcomer can read in one sitting."""
+"""Tests of the source files: each dangerous module is used in its adapter only, and no file is too
+long.
+"""
 
 import ast
 from collections.abc import Iterator
@@ -18,15 +20,16 @@ DOORS = {
     "os.environ": {
         "runtime/config.py",
         "platform/portal/settings.py",
-        "workers/celery.py",  # names the settings module, as manage.py does: Celery looks for it there
+        "workers/celery.py",  # names the settings module for Celery, as manage.py does for Django
     },
 }
-ALSO = {"multiprocessing", "pty", "os.system", "os.popen", "os.posix_spawn", "os.getenv", "os.putenv"}  # ways round the doors
+# ways around the adapters
+ALSO = {"multiprocessing", "pty", "os.system", "os.popen", "os.posix_spawn", "os.getenv", "os.putenv"}
 LONGEST = 400
 
 
 def uses(source: str) -> Iterator[tuple[int, str]]:
-    """Modules imported and `os.something` named, with their lines."""
+    """Yield the line and name of each imported module and of each use of `os.something`."""
     for node in ast.walk(ast.parse(source)):
         match node:
             case ast.Import(names=names):
@@ -43,7 +46,7 @@ def door_of(use: str) -> str | None:
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_dangerous_thing_is_reached_through_its_door_only(path):
+def test_a_dangerous_module_is_used_in_its_adapter_only(path):
     place = str(path.relative_to(ROOT))
     for line, use in uses(path.read_text()):
         door = door_of(use)
@@ -52,16 +55,20 @@ def test_a_dangerous_thing_is_reached_through_its_door_only(path):
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_no_file_grows_past_the_limit(path):
+def test_no_file_is_longer_than_the_limit(path):
     length = len(path.read_text().splitlines())
-    assert length <= LONGEST, f"{path.relative_to(ROOT)} has {length} lines; one noun a file, {LONGEST} at most"
+    assert length <= LONGEST, f"{path.relative_to(ROOT)} has {length} lines; one noun per file, {LONGEST} at most"
 
 
 def test_the_platform_folder_holds_only_the_portal():
-    """With an __init__.py, or a package named like a stdlib module, `platform` would hide Python's own."""
+    """Check that `platform` stays a namespace for the portal only.
+
+    With an __init__.py, or with a package named like a module of the standard library, it would
+    hide Python's own `platform`.
+    """
     assert [entry.name for entry in sorted((ROOT / "platform").iterdir()) if entry.name != "__pycache__"] == ["portal"]
 
 
 @pytest.mark.parametrize("word", ["utils", "helpers", "common", "base", "manager"])
-def test_no_module_is_named_after_nothing(word):
+def test_no_module_has_a_vague_name(word):
     assert not [str(path) for path in SOURCES if path.stem == word]

@@ -1,14 +1,17 @@
-"""Two lanes collect the tests apart, and refuse to run when the names that they gave differ."""
+"""Tests of test ids.
+
+Two groups of workers collect the tests separately, and pytest-xdist needs equal ids.
+"""
 
 import gzip
 
 from tests.conftest import pytest_make_parametrize_id
 
 
-def test_packed_bytes_name_a_test_the_same_at_any_time() -> None:
+def test_the_id_of_compressed_bytes_does_not_depend_on_the_time() -> None:
     names = {pytest_make_parametrize_id(gzip.compress(b"text", mtime=second), "data") for second in (1, 2)}
     assert names == {"data-of-24-bytes"}
 
 
-def test_short_bytes_name_a_test_themselves() -> None:
+def test_short_bytes_keep_their_own_id() -> None:
     assert pytest_make_parametrize_id(b"BZh9", "data") is None

@@ -1,4 +1,7 @@
-"""`make test` runs failed tests a second time, alone: chance is listed, a fault still fails the run."""
+"""Tests of the second run: `make test` runs failed tests again, alone.
+
+A test that fails again fails the run; one that passes is listed as unstable.
+"""
 
 from __future__ import annotations
 

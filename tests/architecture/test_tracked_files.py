@@ -1,4 +1,6 @@
-"""What is committed works on any machine: no registry's host name, no path of somebody's computer."""
+"""Committed files work on any machine: they name no registry host and no path of a developer's
+computer.
+"""
 
 import re
 

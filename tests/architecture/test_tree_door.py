@@ -1,4 +1,7 @@
-"""Tenants' trees are reached through runtime/trees alone: what acts on a path string stands where all names are ours, with the reason."""
+"""Tests that code reaches tenants' file trees through runtime/trees only.
+
+A file that uses path strings is in ALLOWED, with the reason why it is safe.
+"""
 
 import ast
 from pathlib import Path
@@ -30,26 +33,26 @@ OF_MODULES = {
 OF_PATHS = {"chmod", "lchmod", "rglob", "symlink_to", "hardlink_to", "link_to"}  # methods of pathlib.Path
 PROGRAMS = {"cp", "rm", "mv", "tar", "chown", "chmod", "unzip", "find"}
 
-# Each file that may, and why no tenant chose a name in what it touches.
+# Each file that may use path strings, and why no tenant chose a name in those paths.
 ALLOWED = {
     "runtime/trees/": "the door itself",
     "runtime/confined/probe.py": "tries what a helper must not be able to do",
-    "runtime/builds/builder.py": "the mode of the folder of workspaces, whose names are ours",
-    "runtime/builds/package_cache.py": "the owner of a team's cache folder, which is called by the team's number",
+    "runtime/builds/builder.py": "the mode of the folder of workspaces, whose names the node chooses",
+    "runtime/builds/package_cache.py": "the owner of a team's cache folder, which is named by the team's number",
     "runtime/builds/install_steps.py": "files that the node writes for a step, by the names of a plan",
-    "runtime/builds/dockerfile/running.py": "the owner and mode of a cache mount's own folder and of a secret's file, whose names are ours",
+    "runtime/builds/dockerfile/running.py": "the owner and mode of a cache mount's own folder and of a secret's file, whose names the node chooses",
     "runtime/containers/creation.py": "upper, tmp and the files of etc in a container's own folder, before anything runs in it",
     "runtime/containers/lifecycle.py": "folders of the state, and pins of namespaces",
-    "runtime/containers/monitor.py": "folders of the OCI runtime, which are called by a container's id",
-    "runtime/containers/removal.py": "a container's own folder once all in it is unmounted: the names left are ours",
+    "runtime/containers/monitor.py": "folders of the OCI runtime, which are named by a container's id",
+    "runtime/containers/removal.py": "a container's own folder after everything in it is unmounted: the node chose the remaining names",
     "runtime/containers/cgroups/cgroup.py": "control groups, in a file system of the kernel's",
     "runtime/containers/cgroups/delegation.py": "the same",
-    "runtime/logs/logfile.py": "a log of an app, by the app's name, before anybody else can open it",
-    "runtime/images/disk.py": "what skopeo downloads, by digests, in a folder of root's",
+    "runtime/logs/logfile.py": "a log of an app, by the app's name, before any other process can open it",
+    "runtime/images/disk.py": "what skopeo downloads, by digests, in a folder that belongs to root",
     "runtime/images/exchange/published.py": "folders of hard links to blobs, by digests",
     "runtime/images/exchange/ownership.py": "blobs by their digests, by an open file",
     "runtime/images/store.py": "the modes of the store's own folders and blobs",
-    "runtime/images/exchange/transfer.py": "a link of ours to the store's blobs",
+    "runtime/images/exchange/transfer.py": "a link that the node makes to the store's blobs",
     "runtime/router/": "files of the router",
     "runtime/stacks/": "root file systems of the distribution's packages, or of an image that the operator names",
     "runtime/packages.py": "a policy file of the package manager, while set-up runs",
@@ -59,7 +62,7 @@ ALLOWED = {
 
 
 def uses(source: str) -> list[tuple[int, str]]:
-    """Operations on paths, with their lines."""
+    """Return the line and name of each operation on a path string."""
     found = []
     for node in ast.walk(ast.parse(source)):
         match node:
@@ -77,12 +80,12 @@ def uses(source: str) -> list[tuple[int, str]]:
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_no_path_operation_outside_the_door_can_meet_a_tenants_name(path):
+def test_path_operations_never_use_a_name_chosen_by_a_tenant(path):
     place = str(path.relative_to(ROOT))
     if any(place.startswith(room) for room in ALLOWED):
         return
     wrong = [f"{place}:{line} uses {name}" for line, name in uses(path.read_text())]
-    assert not wrong, f"{wrong}: use runtime.trees.folder in a confined helper, or say in ALLOWED why all names there are ours"
+    assert not wrong, f"{wrong}: use runtime.trees.folder in a confined helper, or say in ALLOWED why no tenant chose a name there"
 
 
 @pytest.mark.parametrize(
@@ -104,6 +107,6 @@ def test_a_planted_path_operation_is_found(planted):
     assert uses(planted)
 
 
-def test_nothing_is_allowed_that_is_not_there():
+def test_every_allowed_path_exists():
     places = [str(path.relative_to(ROOT)) for path in SOURCES]
     assert [room for room in ALLOWED if not any(place.startswith(room) for place in places)] == []

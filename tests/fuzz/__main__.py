@@ -1,6 +1,8 @@
-"""`make fuzz MINUTES=n`: every target for its share of the time, then a table. Ends with 1 if an input crashed one.
+"""Command `make fuzz MINUTES=n`: run each target for an equal share of the time and print a table.
 
-`make fuzz TARGET=layer` is one of them alone; `make fuzz TARGET=layer INPUT=var/fuzz/layer-crash-…` runs one input again.
+The exit code is 1 if an input crashed a target.
+`make fuzz TARGET=layer` runs one target. `make fuzz TARGET=layer INPUT=var/fuzz/layer-crash-…` runs
+one input again.
 """
 
 from __future__ import annotations
@@ -16,17 +18,17 @@ from tests.fuzz.root import PACKAGES, RESULTS, ROOT, Ended, in_root
 from tests.fuzz.targets import TARGETS
 
 LOCK = ROOT / "tests" / "fuzz" / "requirements.txt"
-START = 60  # seconds that a worker may take to begin and to end
+START = 60  # seconds that a worker may need to start and to end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     name: str
-    executions: int  # inputs; Hypothesis makes no example of some
-    examples: str  # of which so many were refused
+    executions: int  # inputs; Hypothesis cannot make an example of some
+    examples: str  # the number of examples, and how many of them were refused
     coverage: str  # edges and features that libFuzzer counts
     corpus: str
-    crashes: tuple[str, ...]  # files, or what the worker said
+    crashes: tuple[str, ...]  # files, or the output of the worker
 
     def __str__(self) -> str:
         return f"| {self.name} | {self.executions:,} | {self.examples} | {self.coverage} | {self.corpus} | {', '.join(self.crashes) or 'none'} |"
@@ -53,7 +55,7 @@ def main(words: list[str]) -> int:
 
 
 def install() -> None:
-    """atheris, which only this needs, beside the results."""
+    """Install atheris next to the results: only this command needs it."""
     if not (PACKAGES / "atheris").exists():
         uv = Path(sys.executable).with_name("uv")
         run([uv, "pip", "install", "--quiet", "--require-hashes", "--no-deps", "--target", PACKAGES, "-r", LOCK], timeout=300)
@@ -71,7 +73,11 @@ def fuzzed(name: str, seconds: int) -> Row:
 
 
 def row_of(name: str, ended: Ended, crashes: tuple[str, ...]) -> Row:
-    """From what libFuzzer prints: `#4711 DONE cov: 96 ft: 201 corp: 38/1kb …` and `stat::number_of_executed_units: 4711`."""
+    """Parse the output of libFuzzer.
+
+    It contains `#4711 DONE cov: 96 ft: 201 corp: 38/1kb …` and `stat::number_of_executed_units:
+    4711`.
+    """
     executions = re.search(r"number_of_executed_units:\s*(\d+)", ended.said)
     examples = re.findall(r"^(\d+ examples, \d+ refused)$", ended.said, re.MULTILINE)
     progress = re.findall(r"cov: (\d+) ft: (\d+) corp: (\d+)/(\S+)", ended.said)

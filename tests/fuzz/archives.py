@@ -1,4 +1,4 @@
-"""Targets that unpack: uploads, layers, and trees of git."""
+"""Targets that unpack archives: uploads, layers, and trees of git."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ def unpack(data: bytes, sandbox: Sandbox) -> None:
     assert size <= MOST_BYTES, f"{size} bytes were unpacked, and {MOST_BYTES} were allowed"
     for path in sandbox.target.rglob("*"):
         if path.is_symlink():
-            leads_to = os.path.realpath(path)  # a link in a circle leads nowhere, and counts as where it lies
+            # a loop of links has no target: realpath returns the link's own place
+            leads_to = os.path.realpath(path)
             assert Path(leads_to).is_relative_to(os.path.realpath(sandbox.target)), f"{path} leads to {leads_to}"
 
 
@@ -47,7 +48,10 @@ def unpack_layer(data: bytes, sandbox: Sandbox) -> None:
 
 
 def read_tar(data: bytes, _: Sandbox) -> None:
-    """Any packing, every byte of every entry; `-rss_limit_mb` of the run sees what would be read into memory whole."""
+    """Read every byte of every entry of any archive.
+
+    The run's `-rss_limit_mb` detects a reader that loads a whole entry into memory.
+    """
     reader = TarReader(Plain(io.BytesIO(data)), limits=TarLimits(entries=MOST_ENTRIES, content_bytes=MOST_BYTES))
     read = 0
     for member in reader:
@@ -59,7 +63,9 @@ def read_tar(data: bytes, _: Sandbox) -> None:
 
 
 def unpack_commit(tree: list[tuple[bytes, str, bytes]], sandbox: Sandbox) -> None:
-    """A tree object with these entries, made without git's checks, as a client of its own could send it; then what the hook does."""
+    """Write a tree object with these entries without git's checks, as a hostile client could, then
+    unpack it as the hook does.
+    """
     repository = sandbox.input.with_name("work") / "target"
     repository.mkdir()
 
@@ -79,7 +85,8 @@ def unpack_commit(tree: list[tuple[bytes, str, bytes]], sandbox: Sandbox) -> Non
             of = git("hash-object", "-w", "--stdin", given=text).decode()
         listing += mode + b" " + name.encode("utf-8", "surrogateescape").replace(b"\0", b"") + b"\0" + bytes.fromhex(of)
     made = git("hash-object", "-w", "-t", "tree", "--literally", "--stdin", given=listing).decode()
-    git("fsck", "--strict", "--no-dangling")  # a push has transfer.fsckObjects
+    # a push is checked in the same way: transfer.fsckObjects
+    git("fsck", "--strict", "--no-dangling")
     packed = git_archive(repository, made)
     (repository / "unpacked").mkdir()
     with Folder.at(repository / "unpacked") as target:

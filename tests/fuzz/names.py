@@ -1,4 +1,4 @@
-"""Names, links, kinds and modes of files as an attacker would choose them, for Hypothesis."""
+"""Hypothesis strategies for names, links, kinds and modes of files that an attacker would choose."""
 
 from __future__ import annotations
 
@@ -68,7 +68,9 @@ entries = st.builds(
 
 
 def tar_of(chosen: list[Entry]) -> bytes:
-    """These entries as they are; sizes and headers may contradict what follows them."""
+    """Return a tar of these entries, unchecked: sizes and headers may contradict the data after
+    them.
+    """
     blocks = []
     for entry in chosen:
         info = tarfile.TarInfo(entry.name)
@@ -80,6 +82,6 @@ def tar_of(chosen: list[Entry]) -> bytes:
         try:
             blocks.append(info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape"))
         except (ValueError, UnicodeError):
-            continue  # a number that the header cannot hold, or a character that no encoding has
+            continue  # a number that the header cannot hold, or a character that cannot be encoded
         blocks.append(entry.text + bytes(-len(entry.text) % tarfile.BLOCKSIZE))
     return b"".join([*blocks, bytes(2 * tarfile.BLOCKSIZE)])

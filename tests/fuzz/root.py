@@ -1,4 +1,7 @@
-"""Starts a worker in a throw-away root (root.sh), where an escape changes nothing but a layer in memory."""
+"""Start of a worker in a throw-away root (root.sh).
+
+An escape changes only a layer in memory there.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from pathlib import Path
 from runtime.process import run
 
 ROOT = Path(__file__).parents[2]
-RESULTS = ROOT / "var" / "fuzz"  # corpus and crashing inputs stay here
+RESULTS = ROOT / "var" / "fuzz"  # the corpus and crashing inputs stay here
 PACKAGES = RESULTS / "python"  # atheris
 
 
@@ -22,7 +25,7 @@ class Ended:
 
 
 def in_root(*words: str, seconds: float) -> Ended:
-    """Run `python -m tests.fuzz.worker WORDS` for at most so long."""
+    """Run `python -m tests.fuzz.worker WORDS` for at most this many seconds."""
     RESULTS.mkdir(parents=True, exist_ok=True)
     environment = {
         "PATH": os.environ["PATH"],

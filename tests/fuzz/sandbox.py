@@ -1,4 +1,7 @@
-"""Where an example works, and how a change outside of it is seen: canaries beside it, and the layer over the host's files."""
+"""The folder in which an example runs, and the detection of changes outside of it.
+
+Canary files next to the target, and the overlay on the host's files, reveal such changes.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import os
 import shutil
 from pathlib import Path
 
-CHANGED = Path("/mnt/changed")  # of root.sh: what was changed in the host's tree
+CHANGED = Path("/mnt/changed")  # mounted by root.sh: the changes to the host's files
 
 
 class Escaped(AssertionError):
@@ -14,7 +17,11 @@ class Escaped(AssertionError):
 
 
 class Sandbox:
-    """`target` is for the example; everything beside it must stay as it is. `reset` before each example, `check` after it."""
+    """Folder for examples. An example may change `target` only; all files around it must stay
+    unchanged.
+
+    Call `reset` before each example and `check` after it.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -25,18 +32,20 @@ class Sandbox:
         self._planted = _looks(folder)
 
     def reset(self) -> None:
-        """An absent target, in an empty work folder."""
+        """Remove the target and the input; keep the work folder."""
         shutil.rmtree(self.target, ignore_errors=True)
         if os.path.lexists(self.target):
             self.target.unlink()
         self.input.unlink(missing_ok=True)
 
     def check(self) -> None:
-        """Escaped names what was changed."""
+        """Raise Escaped, with the names of the changed files, if anything outside the target
+        changed.
+        """
         found = _looks(self.folder)
         if found != self._planted:
             changed = sorted({name for name, _ in found.items() ^ self._planted.items()})
-            raise Escaped(f"changed beside the target: {', '.join(changed)}")
+            raise Escaped(f"changed outside the target: {', '.join(changed)}")
         if (host := _names(CHANGED)) != self._host:
             raise Escaped(f"changed in the host's tree: {', '.join(sorted(host - self._host))}")
 
@@ -49,7 +58,9 @@ class Sandbox:
 
 
 def _looks(folder: Path) -> dict[str, tuple[object, ...]]:
-    """Name to kind, mode, owner, time of change and content, of all but the target and the input."""
+    """Map each name to its mode, owner, time of change, links and content, except the target and
+    the input.
+    """
     found: dict[str, tuple[object, ...]] = {}
     for top, folders, files in os.walk(folder):
         for name in [*folders, *files]:
@@ -59,7 +70,8 @@ def _looks(folder: Path) -> dict[str, tuple[object, ...]]:
                 continue
             status = path.lstat()
             content = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
-            moment = 0 if shown == "work" else status.st_mtime_ns  # the target comes and goes in it
+            # the target is created and removed in it
+            moment = 0 if shown == "work" else status.st_mtime_ns
             links = 0 if path.is_dir() else status.st_nlink
             found[shown] = (status.st_mode, status.st_uid, status.st_gid, moment, links, content)
         if top.endswith("/work") and "target" in folders:

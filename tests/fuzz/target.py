@@ -1,4 +1,6 @@
-"""One thing that is fuzzed: how its examples are made, what is done with each, and which errors are right answers."""
+"""One fuzzed function: the strategy of its examples, the call, and the errors that are correct
+results.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +15,15 @@ from tests.fuzz.sandbox import Sandbox
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """`run` raises one of `refusals`, or returns; anything else is a crash. `examples` are of bytes where `seeds` are given."""
+    """Function under test.
+
+    `run` returns or raises one of `refusals`; any other exception is a crash. With `seeds`,
+    `examples` draws bytes.
+    """
 
     name: str
     examples: SearchStrategy[Any]
     run: Callable[[Any, Sandbox], None]
     refusals: tuple[type[BaseException], ...]
-    seeds: Callable[[], list[bytes]] | None = None  # files of the format: then the bytes are changed as such
+    # files of the format: atheris then changes their bytes directly
+    seeds: Callable[[], list[bytes]] | None = None

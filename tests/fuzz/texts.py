@@ -1,4 +1,6 @@
-"""Targets that parse: Dockerfiles, patterns, app files, manifests of images, host names and pushed refs."""
+"""Targets that parse texts: Dockerfiles, patterns, app files, image manifests, host names and
+pushed refs.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +68,10 @@ values = st.recursive(
 
 
 def read_dockerfile(data: bytes, _: Sandbox) -> None:
-    """Parse it, divide it, and read every option and word of every instruction, as the executor does before it does anything."""
+    """Parse the file, divide it into stages, and read every option and word of every instruction.
+
+    The executor does the same before it executes anything.
+    """
     script = syntax.parse(data)
     recipe = stages.divide(script, {}, "x86_64")
     for stage in recipe.stages:
@@ -100,7 +105,7 @@ def read_app_files(example: tuple[str, bytes], _: Sandbox) -> None:
 
 
 def parse_manifest(data: bytes, _: Sandbox) -> None:
-    """As the portal does with what a client sends."""
+    """Parse a manifest as the portal does when a client sends one."""
     from portal.registry import manifests  # needs Django's settings
 
     document = manifests.parse(data)
@@ -111,7 +116,7 @@ def parse_manifest(data: bytes, _: Sandbox) -> None:
 
 
 def read_image(data: bytes, _: Sandbox) -> None:
-    """As the runtime does with the same bytes."""
+    """Parse the same bytes as the runtime does."""
     for parse in (manifest.parse_manifest, manifest.parse_config, manifest.parse_index):
         _refused_as_promised(parse, data)
 
@@ -124,7 +129,9 @@ def _refused_as_promised(parse: Callable[[bytes], Any], data: bytes) -> None:
 
 
 def check_host(text: str, _: Sandbox) -> None:
-    """A name that is taken is one word of a map of the router, and is taken again as it is."""
+    """Check that an accepted name is one word of a router map, and that it is accepted again
+    unchanged.
+    """
     from portal.domains.hosts import check_host as check  # needs Django's settings
 
     host = check(text)

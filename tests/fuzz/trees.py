@@ -1,4 +1,7 @@
-"""Targets that copy between trees as a Dockerfile's instructions do: COPY and ADD into a root full of links, mounts and folders of a stage."""
+"""Targets that copy between trees as the instructions COPY and ADD of a Dockerfile do.
+
+The trees contain links, and the copied folders and mounts come from other stages.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,8 @@ examples = st.tuples(trees, trees, st.sampled_from(("COPY", "ADD", *MOUNTED)), s
 
 def copy(example: tuple[list[Entry], list[Entry], str, list[str], str, str], sandbox: Sandbox) -> None:
     source, root, how, flags, name, destination = example
-    name, destination = name.replace("\0", ""), destination.replace("\0", "")  # refused where the words are read
+    # the parser of the instruction refuses NUL bytes
+    name, destination = name.replace("\0", ""), destination.replace("\0", "")
     sandbox.target.mkdir()
     with _made(sandbox, "source", source) as here, _made(sandbox, "root", root) as there:
         if how in MOUNTED:
@@ -51,10 +55,10 @@ def copy(example: tuple[list[Entry], list[Entry], str, list[str], str, str], san
 
 
 def _mount(how: str, here: Folder, there: Folder, name: str, destination: str) -> None:
-    """What RUN --mount, WORKDIR and USER do to trees."""
+    """Change the trees as RUN --mount, WORKDIR and USER do."""
     of = Instruction(name="RUN", flags=(), args=("true",), exec_form=False, heredocs=(), text="RUN true", line=2)
     if how in ("fill", "copy_seen"):
-        there.empty()  # both fill a folder that is new
+        there.empty()  # both need a new, empty folder
     if how == "fill":
         work.look_up(here, name, of, is_context=False)
         work.fill(here, name, there)
@@ -67,7 +71,7 @@ def _mount(how: str, here: Folder, there: Folder, name: str, destination: str) -
 
 
 def _made(sandbox: Sandbox, name: str, chosen: list[Entry]) -> Folder:
-    """A folder with what unpacks of these entries."""
+    """Create a folder from these entries. An entry that cannot be unpacked ends the unpacking."""
     path = sandbox.target / name
     path.mkdir()
     folder = Folder.at(path)

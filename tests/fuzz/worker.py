@@ -1,7 +1,8 @@
-"""Runs one target inside the throw-away root: `python -m tests.fuzz.worker TARGET seconds=N RESULTS`, `… examples=N` or `… FILE`.
+"""Run of one target inside the throw-away root.
 
-With seconds, atheris changes the bytes and sees what the code does with them. With examples, Hypothesis draws that many. A file is
-one input that atheris kept, run once more.
+The command is `python -m tests.fuzz.worker TARGET seconds=N RESULTS`, `… examples=N` or `… FILE`.
+With seconds, atheris mutates the bytes and measures the coverage of the code. With examples,
+Hypothesis draws that many. A file is an input that atheris kept; it is run once more.
 """
 
 from __future__ import annotations
@@ -27,23 +28,24 @@ INSTRUMENTED = (
     "tarfile",
     "zipfile",
 )
-IMPORTED_LATE = ("portal.registry.manifests", "portal.domains.hosts", "portal.gitserver.receive")  # by targets: only with Django's settings
+# imported late, by targets: they need Django's settings
+IMPORTED_LATE = ("portal.registry.manifests", "portal.domains.hosts", "portal.gitserver.receive")
 SEED_LENGTHS = (16, 64, 256, 1024, 4096)  # bytes: Hypothesis discards an input that is too short for an example
 TELL_EVERY = 20  # examples
-MEMORY = 1024  # MiB: what takes more is a crash
-FEW = {"git-tree": 10}  # examples, of targets that are slow: this one makes a repository each time
+MEMORY = 1024  # MiB: a process that uses more counts as a crash
+FEW = {"git-tree": 10}  # examples of slow targets: this one makes a repository for each example
 LONGEST = 20  # seconds for one example
 
 
 def main(words: list[str]) -> None:
-    warnings.simplefilter("ignore")  # zipfile's, of a name twice
+    warnings.simplefilter("ignore")  # zipfile warns about duplicate names
     name, how, *folder = words
     if name == "planted-escape":
         escape(how)
         return
     kind, _, number = how.partition("=")
     if kind == "seconds":
-        import atheris  # only where it is installed: tests/fuzz/requirements.txt
+        import atheris  # installed by `make fuzz` only: tests/fuzz/requirements.txt
 
         with atheris.instrument_imports(include=list(INSTRUMENTED), enable_loader_override=False):
             target, check, once = prepare(name)
@@ -55,29 +57,30 @@ def main(words: list[str]) -> None:
 
 
 def draw(name: str, number: int) -> None:
-    """So many examples of one target, or of all; prints each target's name once it is done."""
+    """Run this many examples of one target, or of all, and print the name of each finished target."""
     from tests.fuzz.targets import TARGETS
 
     phases = (Phase.generate, Phase.shrink)
-    for one in TARGETS if name == "all" else [name]:
-        _, check, _ = prepare(one)
-        most = min(number, FEW.get(one, number))
+    for target_name in TARGETS if name == "all" else [name]:
+        _, check, _ = prepare(target_name)
+        most = min(number, FEW.get(target_name, number))
         settings(max_examples=most, database=None, deadline=None, derandomize=True, phases=phases, suppress_health_check=list(HealthCheck))(
             check
         )()
-        print(f"{one} is done", flush=True)
+        print(f"{target_name} is done", flush=True)
 
 
 def prepare(name: str):
-    """The target, its Hypothesis test, and a function that runs one input of atheris."""
+    """Return the target, its Hypothesis test, and a function that runs one input of atheris."""
     import django
 
-    os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"  # a state folder of this process's own, in the root's /tmp
+    # a state folder of this process's own, in the root's /tmp
+    os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
     django.setup()
     from tests.fuzz.sandbox import Sandbox
     from tests.fuzz.targets import TARGETS
 
-    for module in IMPORTED_LATE:  # now, so that they are instrumented
+    for module in IMPORTED_LATE:  # import them now, so that atheris instruments them
         importlib.import_module(module)
     target = TARGETS[name]
     sandbox = Sandbox(Path(tempfile.mkdtemp()))
@@ -87,12 +90,13 @@ def prepare(name: str):
     def run(example) -> None:
         sandbox.reset()
         counted["examples"] += 1
-        if counted["examples"] % TELL_EVERY == 0:  # libFuzzer ends the process without a last word of ours
+        # libFuzzer ends the process before we could print a summary
+        if counted["examples"] % TELL_EVERY == 0:
             print(f"{counted['examples']} examples, {counted['refused']} refused", flush=True)
         try:
             target.run(example, sandbox)
         except target.refusals:
-            counted["refused"] += 1  # the right answer to most examples
+            counted["refused"] += 1  # a refusal is the correct result for most examples
         sandbox.check()
 
     @given(target.examples)
@@ -104,7 +108,7 @@ def prepare(name: str):
 
 
 def escape(where: str) -> None:
-    """What a target must never do, for the test that this is seen."""
+    """Change a file that no target may change, so that a test can check the detection."""
     from tests.fuzz.sandbox import Sandbox
 
     sandbox = Sandbox(Path(tempfile.mkdtemp()))
@@ -116,7 +120,7 @@ def escape(where: str) -> None:
 
 
 def fuzz(name: str, target, check, once, seconds: int, results: Path) -> None:
-    """Does not return: libFuzzer ends the process."""
+    """Fuzz the target. Does not return: libFuzzer ends the process."""
     import atheris
 
     settings(database=None, deadline=None, suppress_health_check=list(HealthCheck))(check)
