@@ -1,4 +1,7 @@
-"""Every change that converging makes, as a value with one sentence. Deciding is `plan`'s, doing is `apply`'s."""
+"""The changes that reconciliation makes, as values with one sentence each.
+
+`plan` chooses them, `apply` executes them.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +16,13 @@ from runtime.router.routes import AppRoutes, AppSituation
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarkReady:
-    """The instance is healthy: written down once, so that a later look need not ask it again."""
+    """Record that the instance is healthy, so that later observations need not check it again."""
 
     instance: str
     place: Slot
     at: float
-    after: float  # seconds from its start
-    check: HealthCheck | None = None  # that it passed
+    after: float  # seconds since its start
+    check: HealthCheck | None = None  # the check that it passed
 
     def describe(self) -> str:
         return f"{self.place} is healthy after {self.after:.1f} s"
@@ -27,7 +30,10 @@ class MarkReady:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TakeOutOfRotation:
-    """An instance that was ready fails its health check: others get its requests, if there are others."""
+    """Record that a ready instance fails its health check.
+
+    Other instances, if any, get its requests.
+    """
 
     instance: str
     place: Slot
@@ -35,12 +41,12 @@ class TakeOutOfRotation:
     reason: str
 
     def describe(self) -> str:
-        return f"{self.place} gets no new requests while another one is well: {self.reason}"
+        return f"{self.place} gets no new requests while another instance is healthy: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReturnToRotation:
-    """It passes its health check again, or nobody knows any more that it does not."""
+    """Record that the instance passes its health check again, or that its last result is stale."""
 
     instance: str
     place: Slot
@@ -49,13 +55,16 @@ class ReturnToRotation:
 
     def describe(self) -> str:
         if not self.known:
-            return f"{self.place} gets requests: its health was not checked lately"
+            return f"{self.place} gets requests: its health was not checked recently"
         return f"{self.place} answers its health check again after {self.after:.0f} s, and gets requests"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromoteGroup:
-    """From now on `group` is the one that serves; what served before it drains. Written down in one piece, before the router is told."""
+    """Make `group` the one that serves; the instances that served before it drain.
+
+    All of it is stored in one write, before the router receives the change.
+    """
 
     group: Group
     drained: tuple[str, ...]  # instances
@@ -67,7 +76,10 @@ class PromoteGroup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetCanaryWeight:
-    """A canary gets a larger share of the requests. Written down before the router is told."""
+    """Give a canary a larger share of the requests.
+
+    Stored before the router receives the change.
+    """
 
     group: Group
     attempt: str
@@ -81,7 +93,7 @@ class SetCanaryWeight:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetRoutes:
-    """The router's whole knowledge of the app, replaced in one go."""
+    """Replace the app's whole configuration in the router."""
 
     routes: AppRoutes
 
@@ -95,17 +107,17 @@ class SetRoutes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoveRoutes:
-    """The router forgets the app and its hosts."""
+    """Remove the app and its hosts from the router."""
 
     app: str
 
     def describe(self) -> str:
-        return f"Take {self.app} out of the router"
+        return f"Remove {self.app} from the router"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartInstance:
-    """A new instance in an empty place. Its id is drawn when it is applied."""
+    """Start a new instance in an empty slot. `apply` draws its id at random."""
 
     place: Slot
     release: DesiredRelease
@@ -117,19 +129,19 @@ class StartInstance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetLimits:
-    """New limits for a running instance, without a restart."""
+    """Set new limits for a running instance, without a restart."""
 
     instance: str
     place: Slot
     limits: Limits
 
     def describe(self) -> str:
-        return f"Give {self.place} {self.limits.cpu}, {self.limits.memory} and {self.limits.processes} processes"
+        return f"Limit {self.place} to {self.limits.cpu}, {self.limits.memory} and {self.limits.processes} processes"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PutToSleep:
-    """The app had no visitors for long: the router asks for it to be woken from now on."""
+    """Put an app without requests to sleep. From now on, the router requests that it be woken."""
 
     at: float
     idle: float  # seconds
@@ -140,7 +152,7 @@ class PutToSleep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WakeApp:
-    """The app is not to sleep any more, though nobody asked for it: it is deployed anew, or its settings changed."""
+    """End the app's sleep without a request: it is deployed again, or its settings changed."""
 
     at: float
 
@@ -150,7 +162,7 @@ class WakeApp:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FreezeInstance:
-    """Let no process of the instance run."""
+    """Freeze all processes of the instance."""
 
     instance: str
     place: Slot
@@ -161,7 +173,7 @@ class FreezeInstance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ThawInstance:
-    """Let a frozen instance run again."""
+    """Thaw the processes of a frozen instance."""
 
     instance: str
     place: Slot
@@ -172,19 +184,19 @@ class ThawInstance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateInstance:
-    """A new instance of a sleeping app, made and not started: to wake it is then quick."""
+    """Create an instance of a sleeping app without starting it, so that a wake is fast."""
 
     place: Slot
     release: DesiredRelease
     process: DesiredProcess
 
     def describe(self) -> str:
-        return f"Keep {self.place} ready to be started"
+        return f"Create {self.place} without starting it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrainInstance:
-    """The instance gets nothing new; it is stopped when its connections are done or their time is up."""
+    """Send the instance nothing new. It stops when its connections end, or at the deadline."""
 
     instance: str
     place: Slot
@@ -196,7 +208,7 @@ class DrainInstance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordCrash:
-    """An instance ended that should run: counted in its place, then removed."""
+    """Count a crash of an instance that should run, and remove the instance."""
 
     instance: str
     place: Slot
@@ -205,28 +217,28 @@ class RecordCrash:
     lost: bool
 
     def describe(self) -> str:
-        return f"{self.place} ended: {self.reason.splitlines()[0] if self.reason else 'nothing is known of why'}"
+        return f"{self.place} ended: {self.reason.splitlines()[0] if self.reason else 'unknown reason'}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResetBackoff:
-    """The crashes of a place are forgotten: it was healthy long enough, or its group is gone."""
+    """Reset the crashes of a slot: it was healthy long enough, or its group is gone."""
 
     place: Slot
 
     def describe(self) -> str:
-        return f"Forget the crashes of {self.place}"
+        return f"Reset the crash count of {self.place}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailCandidate:
-    """The candidate failed: the verdict and its instances' end, written down in one piece."""
+    """Record in one write that the candidate failed and that its instances are to stop."""
 
     group: Group
     attempt: str
     reason: str
     instances: tuple[str, ...]
-    rolled_back: bool = False  # from a share of the requests that it had
+    rolled_back: bool = False  # it had a share of the requests
 
     def describe(self) -> str:
         return f"{'Roll back' if self.rolled_back else 'Give up'} {self.group}: {self.reason.splitlines()[0]}"

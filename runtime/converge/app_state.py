@@ -1,6 +1,9 @@
-"""What we wrote down about an app: who serves, who is ready or draining, who crashed how often. One file an app.
+"""The stored state of an app: the serving group, ready and draining instances, crashes.
 
-`Record.noting` is pure: the record after an action. Facts that the node itself knows (is it running?) are not in here.
+One file per app.
+
+`AppState.noting` is pure: it returns the state after an action.
+Facts that the node itself knows, such as whether a container runs, are not stored here.
 """
 
 from __future__ import annotations
@@ -31,7 +34,7 @@ from runtime.converge.observed import Asleep, CanaryStage, Crashes, FailedAttemp
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppState:
-    """Only ever replaced as a whole."""
+    """The stored state of one app. A change replaces the whole file."""
 
     serving: Group | None = None
     marks: Mapping[str, InstanceState] = field(default_factory=dict)
@@ -42,15 +45,18 @@ class AppState:
     woken_at: float = 0.0
 
     def noting(self, action: Action) -> AppState:
-        """The record once `action` is under way; the same one for actions that leave no note."""
+        """Return the state after `action` has begun.
+
+        Actions that store nothing return the same state.
+        """
         match action:
             case MarkReady() | TakeOutOfRotation() | ReturnToRotation() | DrainInstance():
                 return self._marked(action.instance, **_marks_of(action))
             case PromoteGroup():
-                record = replace(self, serving=action.group, stage=_promoted(self.stage, action))
+                state = replace(self, serving=action.group, stage=_promoted(self.stage, action))
                 for instance in action.drained:
-                    record = record._marked(instance, draining_since=action.at)
-                return record
+                    state = state._marked(instance, draining_since=action.at)
+                return state
             case SetCanaryWeight():
                 return replace(self, stage=CanaryStage(group=action.group, attempt=action.attempt, step=action.step, since=action.at))
             case PutToSleep():
@@ -62,10 +68,10 @@ class AppState:
                 verdict = FailedAttempt(
                     release=action.group.release, attempt=action.attempt, reason=action.reason, rolled_back=action.rolled_back
                 )
-                record = replace(self, crashes=crashes, verdict=verdict)
+                state = replace(self, crashes=crashes, verdict=verdict)
                 for instance in action.instances:
-                    record = record._marked(instance, condemned=True)
-                return record
+                    state = state._marked(instance, condemned=True)
+                return state
             case RecordCrash():
                 return self.crashed(action.place, at=action.at, reason=action.reason, instance=action.instance, lost=action.lost)
             case ResetBackoff():
@@ -74,41 +80,44 @@ class AppState:
                 return self
 
     def crashed(self, place: Slot, *, at: float, reason: str, instance: str = "", lost: bool = False) -> AppState:
-        """One more crash in a place."""
+        """Return the state with one more crash in a slot."""
         count = self.crashes[place].count + 1 if place in self.crashes else 1
         crashes = Crashes(count=count, at=at, reason=reason, instance=instance, lost=lost)
         return replace(self, crashes={**self.crashes, place: crashes})
 
     def woken(self, at: float) -> AppState:
-        """It sleeps no more."""
+        """Return the state of an app that no longer sleeps."""
         return replace(self, asleep=None, woken_at=at)
 
     def to_be_asked(self) -> Mapping[str, HealthCheck]:
-        """How each instance is asked for its health from now on; nobody is while the app sleeps."""
+        """Return the health checks to repeat, by instance. Empty while the app sleeps."""
         lasting = {key: marks.check for key, marks in self.marks.items() if marks.draining_since is None and not marks.condemned}
         return {key: check for key, check in lasting.items() if check is not None} if self.asleep is None else {}
 
     def refused(self, instance: str, limits: str) -> AppState:
-        """The kernel did not take these limits for a running instance."""
+        """Record that the kernel refused these limits for a running instance."""
         return self._marked(instance, refused=limits)
 
     def of(self, instances: Collection[str]) -> AppState:
-        """Without notes on instances that are no more: `make down` removes them past us."""
+        """Drop the state of removed instances: `make down` removes them without this module."""
         if self.marks.keys() <= set(instances):
             return self
         return replace(self, marks={key: marks for key, marks in self.marks.items() if key in instances})
 
     def without(self, instance: str) -> AppState:
-        """Nothing is left of the instance."""
+        """Return the state without the instance."""
         return replace(self, marks={key: marks for key, marks in self.marks.items() if key != instance})
 
     def _marked(self, instance: str, **changes: float | bool | str | HealthCheck | None) -> AppState:
-        marks = replace(self.marks.get(instance, InstanceState()), **changes)  # type: ignore[arg-type]  # keys are those of the callers above
+        marks = replace(self.marks.get(instance, InstanceState()), **changes)  # type: ignore[arg-type]  # keys: see the callers
         return replace(self, marks={**self.marks, instance: marks})
 
 
 def load(path: Path) -> AppState:
-    """The record of an app, or an empty one: without it, running instances are asked again whether they are healthy."""
+    """Return the stored state of an app, or an empty one.
+
+    Without it, running instances are checked again.
+    """
     try:
         raw = journal.read_json(path)
     except ValueError:  # cut short by a power failure, after which nothing runs anyway
@@ -128,7 +137,10 @@ def load(path: Path) -> AppState:
 
 
 def save(path: Path, record: AppState) -> None:
-    """Replace the file in one piece; safe against kill -9, which is what happens while instances run."""
+    """Replace the file atomically.
+
+    Safe against kill -9, but not flushed to disk: after a power failure no instance runs anyway.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     journal.write_json(
         path,
@@ -173,7 +185,10 @@ def _stage(stage: CanaryStage) -> dict[str, object]:
 
 
 def _promoted(stage: CanaryStage | None, action: PromoteGroup) -> CanaryStage | None:
-    """A canary that has it all: its old share's connections still drain, from now on."""
+    """Return the stage of a canary that gets all requests.
+
+    Its old share's connections drain from now on.
+    """
     if stage is None or stage.group != action.group:
         return None
     return replace(stage, step=stage.step + 1, since=action.at)

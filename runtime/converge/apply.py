@@ -1,7 +1,9 @@
-"""Does what a plan says, in its order, and decides nothing. May be killed between any two effects.
+"""The execution of a plan's actions, in order.
 
-Notes come before the deeds they speak of, so that whoever goes on knows what was meant. Starts that stand next to each other
-run side by side, and so do ends.
+It decides nothing, and may be killed between any two effects.
+
+State is saved before the effect that it describes, so that the next run knows what was intended.
+Consecutive starts run in parallel, and so do consecutive stops.
 """
 
 from __future__ import annotations
@@ -43,7 +45,7 @@ Item = TypeVar("Item")
 
 
 class ContainersToChange(Protocol):
-    """What applying needs of `runtime.containers.lifecycle.Containers`."""
+    """The methods of `runtime.containers.lifecycle.Containers` that `Applier` uses."""
 
     def launch(self, spec: ContainerSpec) -> Container: ...
     def create(self, spec: ContainerSpec) -> Container: ...
@@ -56,32 +58,35 @@ class ContainersToChange(Protocol):
 
 
 class RouterToChange(Protocol):
-    """What applying needs of `runtime.router.router.Router`."""
+    """The methods of `runtime.router.router.Router` that `Applier` uses."""
 
     def set(self, routes: AppRoutes) -> None: ...
     def remove(self, app: str) -> None: ...
 
 
 class ImagesToRun(Protocol):
-    """What applying needs of `runtime.images.store.Store`."""
+    """The method of `runtime.images.store.Store` that `Applier` uses."""
 
     def image(self, digest: str) -> Image: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Applier:
-    """The hands of the converging process; each can be another in a test."""
+    """The dependencies of applying a plan; tests pass others."""
 
     containers: ContainersToChange
     router: RouterToChange
     images: ImagesToRun
-    before_removal: Callable[[str], None]  # the last moment to read what an instance printed
+    before_removal: Callable[[str], None]  # called last, to read the rest of the instance's output
     new_suffix: Callable[[], str]
     clock: Callable[[], float]
-    say: Callable[[str, str], None]  # app, sentence: into the app's log
+    say: Callable[[str, str], None]  # write a sentence into the app's log: (app, sentence)
 
     def apply(self, desired: DesiredApp, actions: Iterable[Action], path: Path, *, present: Collection[str]) -> None:
-        """Do all of `actions` for one app, whose record is at `path` and whose instances are `present`; the caller holds the app's lock."""
+        """Execute all `actions` for one app. The caller holds the app's lock.
+
+        The app's state is stored at `path`; `present` are its instances.
+        """
         known = app_state.load(path).of(present)
         for kind, alike in groupby(actions, key=_kind):
             batch = list(alike)
@@ -114,13 +119,13 @@ class Applier:
                 case SetLimits():
                     known = self._set_limits(desired.app, action, known)
                 case _:
-                    pass  # a note, and nothing else
+                    pass  # it changes only the stored state
         return known
 
     def _set_limits(self, app: str, action: SetLimits, known: AppState) -> AppState:
         try:
             self.containers.set_limits(action.instance, action.limits)
-        except RuntimeFailure as failure:  # more memory in use than the new limit, or just gone
+        except RuntimeFailure as failure:  # it uses more memory, or has just ended
             self.say(app, f"{action.place} keeps its limits until it is restarted: {failure.explain()}")
             return known.refused(action.instance, limits_text(action.limits))
         return known
@@ -128,14 +133,17 @@ class Applier:
     def _start(self, desired: DesiredApp, launches: list[StartInstance | CreateInstance], known: AppState) -> AppState:
         self.containers.set_team_limits(desired.team, desired.team_limits)
         named = [(launch, container_spec.new_name(desired.app, launch.place.process, self.new_suffix())) for launch in launches]
-        for (launch, fresh), trouble in zip(named, _side_by_side(lambda one: self._launch(desired, *one), named), strict=True):
-            if trouble:  # ours, not the release's, so it is tried again like a lost one
+        for (launch, fresh), trouble in zip(named, _side_by_side(lambda pair: self._launch(desired, *pair), named), strict=True):
+            if trouble:  # not the release's fault, so it is retried like a lost instance
                 reason = f"It could not be started: {trouble}"
                 known = known.crashed(launch.place, at=self.clock(), reason=reason, instance=fresh, lost=True)
         return known
 
     def _launch(self, desired: DesiredApp, launch: StartInstance | CreateInstance, fresh: str) -> str:
-        """Start one instance; the reason if that fails, which is an event like a crash and not the end of the others."""
+        """Start one instance, and return "" or the reason for the failure.
+
+        A failure is recorded like a crash. It does not stop the starts of others.
+        """
         try:
             image = self.images.image(launch.release.image)
             spec = container_spec.spec_for(
@@ -151,7 +159,7 @@ class Applier:
         return ""
 
     def _end(self, desired: DesiredApp, ends: list[StopInstance | RecordCrash], known: AppState) -> AppState:
-        for _ in _side_by_side(lambda one: self._remove(one.instance), ends):
+        for _ in _side_by_side(lambda action: self._remove(action.instance), ends):
             pass
         for end in ends:
             known = known.without(end.instance)
@@ -160,7 +168,7 @@ class Applier:
         return known
 
     def _remove(self, id: str) -> str:
-        self.containers.freeze(id, frozen=False)  # a frozen process hears no signal
+        self.containers.freeze(id, frozen=False)  # a frozen process does not handle signals
         self.containers.stop(id, GRACE_SECONDS)
         self.before_removal(id)
         self.containers.remove(id)

@@ -1,7 +1,8 @@
-"""Is a canary worse than what serves beside it? A judgement on counted requests. Pure.
+"""The comparison of a canary with the old release, from counted requests. Pure.
 
-It is made again at each look, from the requests since the canary's last step, so it has to be sure before it says so: a good release must
-not be rolled back for bad luck. Both sides are counted over the same time, for a database that is slow is slow for both.
+It is repeated at each plan, with the requests since the canary's last step. It must be certain
+before it reports a fault: a good release must not be rolled back by chance. Both sides are counted
+over the same time, because a slow database is slow for both.
 """
 
 from __future__ import annotations
@@ -9,42 +10,46 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-FEWEST_FAILURES = 3  # fewer say nothing, whatever the share
-SURE = 1e-4  # how unlikely the failures must be if the canary were as good as the rest
-TOLERATED = 0.005  # share of failures that is nobody's surprise, even where the rest has none
-WORSE = 1.5  # so many times the rest's share of failures is still taken for the same
+FEWEST_FAILURES = 3  # fewer are ignored, whatever their share
+# Probability of so many failures in an equally good release, below which a canary fails.
+SURE = 1e-4
+TOLERATED = 0.005  # share of failures that is accepted even if the rest has none
+WORSE = 1.5  # up to this multiple of the rest's share of failures, both count as equal
 FEWEST_TIMED = 50  # requests on each side before their times are compared
-SLOWER, SLOWER_AT_LEAST = 1.5, 0.003  # times the rest's median, and seconds on top of it
-BUSIER = 1.25  # times the rest's requests an instance; one that has more to do is slower for that
-MANY_TIMED, SLOWER_OF_FEW = 200, 0.01  # fewer need so many seconds on top: a busy machine alone makes that difference
-TAIL_SLOWER, TAIL_AT_LEAST = 2.0, 0.02  # the same of the 95th percentile, of many
+SLOWER, SLOWER_AT_LEAST = 1.5, 0.003  # multiple of the rest's median, plus seconds
+BUSIER = 1.25  # multiple of the rest's requests per instance; above it, slowness may come from load
+# With fewer requests the median needs this many seconds more: a busy machine causes that
+# difference.
+MANY_TIMED, SLOWER_OF_FEW = 200, 0.01
+# Of the 95th percentile: multiple of the rest's, plus seconds.
+TAIL_SLOWER, TAIL_AT_LEAST = 2.0, 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupTraffic:
-    """What was answered, over some time, by one instance or a group of them."""
+    """The requests to one instance or a group of instances, over some time."""
 
     requests: int = 0
-    failed: int = 0  # 5xx, or none at all
-    median: float = 0.0  # seconds until the answer was complete
-    tail: float = 0.0  # the 95th percentile
-    memory_kills: int = 0  # processes that the kernel ended for want of memory
-    instances: int = 1  # that shared these requests
+    failed: int = 0  # answered with 5xx, or not at all
+    median: float = 0.0  # seconds until the response was complete
+    tail: float = 0.0  # the 95th percentile, in seconds
+    memory_kills: int = 0  # processes that the kernel killed because memory ran out
+    instances: int = 1  # number of instances that shared these requests
 
 
-def judge(canary: GroupTraffic, rest: GroupTraffic, *, who: str, beside: str) -> str:
-    """Why the canary must go, with the numbers; empty as long as nothing speaks against it."""
+def judge(canary: GroupTraffic, rest: GroupTraffic, *, name: str, other: str) -> str:
+    """Return why the canary must be rolled back, with the numbers, or "" if no fault is found."""
     if canary.memory_kills > rest.memory_kills:
-        return f"{who} ran out of memory: the kernel ended {_count(canary.memory_kills, 'process', 'processes')} of it."
+        return f"{name} ran out of memory: the kernel killed {_count(canary.memory_kills, 'process', 'processes')} of it."
     if _fails_more(canary, rest):
         return (
-            f"{who} failed {_share(canary)} of its requests with a 5xx or without an answer; "
-            f"{beside} failed {_share(rest)} in the same time."
+            f"{name} failed {_share(canary)} of its requests with a 5xx or without an answer; "
+            f"{other} failed {_share(rest)} in the same time."
         )
     if _is_slower(canary, rest):
         return (
-            f"{who} takes {_milliseconds(canary.median)} for half of its requests and {_milliseconds(canary.tail)} for 95 %; "
-            f"{beside} takes {_milliseconds(rest.median)} and {_milliseconds(rest.tail)} in the same time."
+            f"{name} takes {_milliseconds(canary.median)} for half of its requests and {_milliseconds(canary.tail)} for 95 %; "
+            f"{other} takes {_milliseconds(rest.median)} and {_milliseconds(rest.tail)} in the same time."
         )
     return ""
 
@@ -68,7 +73,11 @@ def _is_slower(canary: GroupTraffic, rest: GroupTraffic) -> bool:
 
 
 def _chance_of_so_many(failed: int, requests: int, share: float) -> float:
-    """P(X >= failed) of a binomial distribution, summed until the rest does not matter: above the mean, terms only shrink."""
+    """Return P(X >= failed) of a binomial distribution.
+
+    The sum ends when further terms do not matter: above the mean, each term is smaller than the
+    last.
+    """
     if share >= 1.0 or failed <= requests * share:
         return 1.0
     total = 0.0
@@ -95,5 +104,5 @@ def _milliseconds(seconds: float) -> str:
     return f"{seconds * 1000:,.0f} ms"
 
 
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number} {one if number == 1 else many}"
+def _count(number: int, singular: str, plural: str) -> str:
+    return f"{number} {singular if number == 1 else plural}"

@@ -1,4 +1,4 @@
-"""From a place to the container that fills it, and back from a container's labels to its place. Pure."""
+"""The container specification of a slot, and the slot of a container, from its labels. Pure."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from runtime.converge.desired import DesiredApp, DesiredRelease
 from runtime.converge.observed import WEB, Group, Slot
 from runtime.images.store import Image
 
-PORT = 8000  # each instance has a network of its own, so all may have the same
-PORT_LABEL = "slipway.port"  # of an image that was not built here: the one port it says it listens on
+PORT = 8000  # each instance has its own network, so all use the same port
+PORT_LABEL = "slipway.port"  # of an image that was not built here: the one port that it exposes
 INSTANCE = "instance"
 RELEASE_PHASE = "release-phase"
 RUN = "run"
@@ -69,20 +69,20 @@ _BUILTINS = frozenset(
 
 
 def new_name(app: str, process: str, suffix: str) -> str:
-    """An instance's id: app, process type and a suffix drawn at random, as far as 80 characters go."""
+    """Return an instance's id: app, process type and a random suffix, within 80 characters."""
     kind = re.sub(r"[^a-z0-9]+", "-", process.lower()).strip("-") or "process"
     return f"{app}-{kind[:24].rstrip('-')}-{suffix}"
 
 
 def source_of(instance: str, process: str) -> str:
-    """How an instance is called in its app's log: `web.1a2b3c4d`."""
+    """Return the name of an instance in its app's log: `web.1a2b3c4d`."""
     return f"{process}.{instance.rsplit('-', 1)[-1]}"
 
 
 def spec_for(
     desired: DesiredApp, release: DesiredRelease, image: Image, *, id: str, place: Slot, command: str, limits: Limits
 ) -> ContainerSpec:
-    """The container that fills a place."""
+    """Return the specification of the container for a slot."""
     labels = {
         "kind": INSTANCE,
         "process": place.process,
@@ -99,7 +99,7 @@ def spec_for(
 def spec_for_release_phase(
     desired: DesiredApp, release: DesiredRelease, image: Image, *, id: str, command: str, limits: Limits
 ) -> ContainerSpec:
-    """The one-off container in which a release's own preparation runs, before any instance of it."""
+    """Return the specification of the release phase, which runs before any instance."""
     labels = {"kind": RELEASE_PHASE, "process": "release", "release": str(release.number)}
     return _spec(desired, release, image, id=id, process="release", command=command, limits=limits, labels=labels)
 
@@ -107,13 +107,13 @@ def spec_for_release_phase(
 def spec_for_run(
     desired: DesiredApp, release: DesiredRelease, image: Image, *, id: str, run: int, source: str, command: str, limits: Limits
 ) -> ContainerSpec:
-    """The container of a run: one command beside the instances. `source` is how its lines are called in the app's log."""
+    """Return the specification of a one-off run. `source` is its name in the app's log."""
     labels = {"kind": RUN, "process": source, "release": str(release.number), "run": str(run)}
     return _spec(desired, release, image, id=id, process=source, command=command, limits=limits, labels=labels)
 
 
 def slot_of(container: Container) -> Slot | None:
-    """Where a container stands; None for builds, release phases and runs."""
+    """Return the slot of a container; None for builds, release phases and runs."""
     labels = container.spec.labels
     if labels.get("kind") != INSTANCE:
         return None
@@ -121,15 +121,18 @@ def slot_of(container: Container) -> Slot | None:
 
 
 def check_of(container: Container) -> HealthCheck | None:
-    """How an instance of web, or of a type that a path led to, was to be asked for its health when it was made; None for others."""
+    """Return the health check of an instance at its creation; None if it gets no requests."""
     text = container.spec.labels.get("health")
     return from_document(json.loads(text)) if text else None
 
 
 def command_of(line: str) -> tuple[str, ...]:
-    """A Procfile line as a command. A simple one replaces its shell, so that it gets the signals itself.
+    """Return a Procfile line as a command.
 
-    `exec` takes no assignments, lists or builtins, so those lines keep the shell as their parent.
+    A simple command replaces its shell, so that it gets signals.
+
+    `exec` does not accept assignments, lists or builtins, so those lines keep the shell as their
+    parent.
     """
     line = line.strip()
     return ("/bin/sh", "-c", line if _needs_shell(line) else f"exec {line}")
@@ -140,7 +143,7 @@ def _needs_shell(line: str) -> bool:
     lexer.commenters = ""
     try:
         words = list(lexer)
-    except ValueError:  # an open quote: the shell shall say so
+    except ValueError:  # an open quote: the shell reports it
         return True
     first = words[0] if words else ""
     assigns = re.match(r"[A-Za-z_][A-Za-z0-9_]*=", line) is not None
@@ -159,7 +162,8 @@ def _spec(
     labels: Mapping[str, str],
 ) -> ContainerSpec:
     uid, gid = _user(image.config.labels.get("slipway.user", image.config.user))
-    if command == image.config.labels.get("slipway.web"):  # a Dockerfile's own: an image need not have a shell
+    # The image's own command: an image may have no shell.
+    if command == image.config.labels.get("slipway.web"):
         command = ""
     home = image.config.working_directory or "/"
     ours = {
@@ -168,7 +172,8 @@ def _spec(
         "SLIPWAY_PROCESS": process,
         "SLIPWAY_RELEASE": f"v{release.number}",
         "SLIPWAY_INSTANCE": id,
-        "SLIPWAY_MEMORY": str(int(limits.memory)),  # bytes: on cgroup v1 an app cannot look it up
+        # Bytes: on cgroup v1 an app cannot read its limit.
+        "SLIPWAY_MEMORY": str(int(limits.memory)),
     }
     environment = {"PATH": _PATH, "HOME": home, **image.config.environment, **release.environment, **ours}
     return ContainerSpec(
@@ -187,11 +192,12 @@ def _spec(
 
 
 def _command(line: str, image: Image, environment: Mapping[str, str]) -> tuple[str, ...]:
-    """A line for a shell, where the image has one; its words, where the builder knows that there is none."""
+    """Return a shell command, or the line's words if the image is known to have no shell."""
     if not line.strip():
         return _default_command(image)
     if NO_SHELL in image.config.labels:
-        with suppress(ValueError):  # a line that came from elsewhere since: the shell it asks for is what the instance will miss
+        # A later line may need a shell, and then the instance fails because it has none.
+        with suppress(ValueError):
             return words(line, environment)
     return command_of(line)
 
@@ -201,13 +207,19 @@ def _default_command(image: Image) -> tuple[str, ...]:
 
 
 def _port(image: Image) -> int:
-    """Told to the program and asked by the router, so both kinds of image work: those that read $PORT, and those that have their own."""
-    told = image.config.labels.get(PORT_LABEL, "")
-    return int(told) if told.isdecimal() and len(told) <= 5 and 0 < int(told) < 65536 else PORT
+    """Return the port that $PORT contains and the router uses.
+
+    It works for images that read $PORT, and for those with a fixed port.
+    """
+    label = image.config.labels.get(PORT_LABEL, "")
+    return int(label) if label.isdecimal() and len(label) <= 5 and 0 < int(label) < 65536 else PORT
 
 
 def _user(text: str) -> tuple[int, int]:
-    """Our own images say numbers; a name would need the image's /etc/passwd and falls back to the app's user."""
+    """Return the user and group ids. Our images have numbers.
+
+    A name would need the image's /etc/passwd, so the app's user (1000) is used instead.
+    """
     uid, _, gid = text.partition(":")
     if not uid.isdecimal():
         return 1000, 1000
@@ -215,7 +227,7 @@ def _user(text: str) -> tuple[int, int]:
 
 
 def clamp(limits: Limits, most: Limits) -> Limits:
-    """An instance's limits, none above what its team may have for one."""
+    """Return an instance's limits, each at most the team's limit for one instance."""
     return Limits(
         cpu=min(limits.cpu, most.cpu),
         memory=min(limits.memory, most.memory),

@@ -1,4 +1,4 @@
-"""What should run, as values: written by the portal's rows, read by the plan. Pure."""
+"""The desired state of an app, as values: made from the portal's rows, read by the plan. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from runtime.converge.strategy import Strategy
 from runtime.router.policy import Policy
 from runtime.router.routes import WEB, PathRoute
 
-# Names become folders, cgroups and router sections, and whoever writes rows is less trusted than this process, which is root.
+# Names become folders, cgroups and router sections. This process is root and must not trust the
+# process that writes the rows.
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?", re.IGNORECASE)
 
 
@@ -20,7 +21,7 @@ _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?", re.IGNORECASE)
 class DesiredProcess:
     """One process type of a release with its formation."""
 
-    name: str  # `web` gets requests, others if a path leads to them
+    name: str  # `web` gets requests; other types get them if a path leads to them
     command: str  # a shell line, as in the Procfile
     count: int
     limits: Limits
@@ -40,25 +41,28 @@ class DesiredRelease:
     health: HealthCheck = field(default_factory=HealthCheck)
     boot_seconds: float = 60.0
     drain_seconds: float = 30.0
-    generation: int = 0  # raised by "restart": instances of a lower one are replaced by rolling
-    attempt: str = ""  # of a candidate: which rollout this is, so that a failed release may be tried again
+    generation: int = 0  # raised by "restart": a rolling rollout replaces instances of a lower one
+    attempt: str = ""  # of a candidate: the rollout's id, so that a failed release can be retried
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sleep:
-    """When an app without visitors rests. Seconds without a request."""
+    """The rules by which an app without requests falls asleep. Times are in seconds."""
 
-    after: float  # until its public instances are frozen: they keep their memory and use no CPU
-    stop_after: float = 3600.0  # asleep so long, they are stopped, and others made ready to be started
-    jobs_count: bool = True  # while a cron job or another run is at work, the app is not without visitors
-    workers_count: bool = False  # with an instance of a process type that gets no requests it never sleeps
+    after: float  # without a request; then public instances are frozen: they use memory but no CPU
+    # Asleep; then they are stopped, and new ones are created, not started.
+    stop_after: float = 3600.0
+    jobs_count: bool = True  # a cron job or another run keeps the app awake
+    workers_count: bool = False  # an instance of a type without requests keeps the app awake
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DesiredApp:
-    """An app as it should be. `candidate` is being rolled out beside `current`; either may be absent.
+    """The desired state of one app.
 
-    With neither, or with `deleted`, nothing of the app is to run.
+    `candidate` is rolled out next to `current`; either may be None.
+
+    With neither, or with `deleted`, nothing of the app should run.
     """
 
     app: str
@@ -69,13 +73,13 @@ class DesiredApp:
     candidate: DesiredRelease | None = None
     deleted: bool = False
     strategy: Strategy = Strategy()
-    policy: Policy = Policy()  # what the router is asked to do beside sending requests on
+    policy: Policy = Policy()  # what the router does in addition to forwarding requests
     paths: tuple[PathRoute, ...] = ()
-    sleep: Sleep | None = None  # never
+    sleep: Sleep | None = None  # None: the app never sleeps
 
     @property
     def public(self) -> frozenset[str]:
-        """Process types that get requests."""
+        """Return the process types that get requests."""
         return frozenset((WEB, *(path.process for path in self.paths)))
 
     def __post_init__(self) -> None:

@@ -1,6 +1,6 @@
-"""Why an instance ended or is not ready, in words that tell the remedy. Pure: what was seen goes in, a text comes out.
+"""The explanation of why an instance ended or is not ready, with the remedy. Pure.
 
-The first line is the finding; the process's own last words follow below it.
+The first line is the finding; the last lines of the process's output follow.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ AT_ONCE_SECONDS = 3.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeAnswer:
-    """What a health check met: a `status` of HTTP, or that it `passed`; else `trouble` says what happened."""
+    """The result of a health check: an HTTP `status`, `passed`, or the failure in `trouble`."""
 
     status: int | None = None
     passed: bool = False
@@ -29,15 +29,15 @@ class ProbeAnswer:
         return self.passed or (self.status is not None and self.status < 500)
 
     def describe(self) -> str:
-        """After the name of what was asked."""
+        """Return the result as the end of a sentence that begins with the check's name."""
         return self.trouble or (f"was answered with status {self.status}" if self.status is not None else "did not succeed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeFindings:
-    """A running web instance that is not ready, looked at from all sides."""
+    """The findings about a running web instance that is not ready."""
 
-    port: int  # it was told, in $PORT
+    port: int  # the value of $PORT
     health: HealthCheck
     listening: tuple[tuple[str, int], ...]  # (address, port)
     answer: ProbeAnswer
@@ -47,7 +47,7 @@ class ProbeFindings:
 
 
 def exited(end: Exit | None, *, lived: float | None, log: Sequence[str]) -> str:
-    """Why an instance that should run ended."""
+    """Return why an instance that should run ended."""
     if end is None:
         return "It is gone without an exit status: the machine restarted, or its monitor was killed."
     text = end.explain()
@@ -56,54 +56,50 @@ def exited(end: Exit | None, *, lived: float | None, log: Sequence[str]) -> str:
     if end.out_of_memory:
         text += " Give it more memory, or make it use less."
     elif end.code == 0 and not end.because:
-        text += " A process must stay in the foreground: one that ends, even well, counts as crashed."
+        text += " A process must stay in the foreground: if it ends, even with code 0, it counts as crashed."
     elif end.code == 127 and end.signal is None:
         text += " Check the command in the Procfile, and that its package is among the dependencies."
     return _with_log(text, log)
 
 
 def not_ready(seen: ProbeFindings, log: Sequence[str]) -> str:
-    """Why a web instance that runs gets no traffic."""
+    """Return why a running web instance gets no traffic."""
     found = _how_it_checks(seen) if seen.health.kind is CheckKind.COMMAND else _where_it_listens(seen)
     text = f"{found} (Waited {seen.waited:.0f} s.)"
     if seen.oom_kills:
-        text = f"A process of it was killed for using all of its {seen.memory} of memory, {_times(seen.oom_kills)}; give it more. {text}"
+        text = f"Out of memory: the kernel killed a process of it {_times(seen.oom_kills)} at its limit of {seen.memory}; raise it. {text}"
     return _with_log(text, log)
 
 
 def _where_it_listens(seen: ProbeFindings) -> str:
-    told = f"it must listen on 0.0.0.0 and the port in $PORT ({seen.port})"
+    remedy = f"it must listen on 0.0.0.0 and the port in $PORT ({seen.port})"
     if not seen.listening:
         return (
-            f"It listens on no port; {told}. "
-            "A process that serves no requests belongs under another name than web in the Procfile, for example worker, to which no path leads."
+            f"It does not listen on a port; {remedy}. "
+            "If the process does not serve requests, give it a name without routes in the Procfile: worker, not web."
         )
     reachable = [(address, port) for address, port in seen.listening if not ipaddress.ip_address(address).is_loopback]
     if any(port == seen.port for _, port in reachable):
         return _how_it_answers(seen)
     if reachable:
-        return f"It listens on {_sockets(reachable)}; {told}."
-    return f"It listens on {_sockets(seen.listening)}, where nobody but itself can reach it; {told}."
+        return f"It listens on {_sockets(reachable)}; {remedy}."
+    return f"It listens on {_sockets(seen.listening)}, which only the instance itself can reach; {remedy}."
 
 
 def _how_it_checks(seen: ProbeFindings) -> str:
-    return (
-        f"Its health check {seen.health.describe()} {seen.answer.trouble or 'did not succeed'}; it counts as healthy when that ends with 0."
-    )
+    return f"Its health check {seen.health.describe()} {seen.answer.trouble or 'did not succeed'}; it is healthy when the command ends with code 0."
 
 
 def _how_it_answers(seen: ProbeFindings) -> str:
     if seen.health.kind is CheckKind.TCP:
         return f"It listens, but a connection to port {seen.port} {seen.answer.trouble or 'got no answer'}."
-    asked = f"GET {seen.health.path} on port {seen.port}"
+    request = f"GET {seen.health.path} on port {seen.port}"
     if seen.answer.status is not None:
         return (
-            f"It answers {asked} with status {seen.answer.status}; it counts as healthy with a status below 500. "
-            "Its log should say why; another health check can be set on the app's settings page or in its file."
+            f"It answers {request} with status {seen.answer.status}; it is healthy with a status below 500. "
+            "Look for the reason in its log, or set another health check in the app's settings or its manifest."
         )
-    return (
-        f"It listens, but {asked} {seen.answer.trouble or 'got no answer'}. Make that path answer quickly, or choose another health check."
-    )
+    return f"It listens, but {request} {seen.answer.trouble or 'got no answer'}. Make that path answer quickly, or choose another health check."
 
 
 def _sockets(sockets: Sequence[tuple[str, int]]) -> str:

@@ -1,4 +1,7 @@
-"""Reads what runs of an app: containers, their health, the record, the router. Changes nothing, decides nothing."""
+"""The observation of one app: its containers, their health, its stored state, the router.
+
+It changes nothing and decides nothing.
+"""
 
 from __future__ import annotations
 
@@ -21,13 +24,13 @@ from runtime.errors import RuntimeFailure
 from runtime.router.routes import AppRoutes
 
 COMMAND_EVERY = 1.0  # seconds between two health commands in an instance that starts
-REMEMBERED = 500  # instances
-EVIDENCE_AFTER = 3.0  # seconds; an instance that boots as usual needs no explaining
+REMEMBERED = 500  # instances whose last answer is kept
+EVIDENCE_AFTER = 3.0  # seconds; an instance that boots normally needs no explanation
 _PHASES = {Status.CREATED: Phase.CREATED, Status.RUNNING: Phase.RUNNING, Status.EXITED: Phase.EXITED, Status.BROKEN: Phase.LOST}
 
 
 class ContainersToLookAt(Protocol):
-    """What observing needs of `runtime.containers.lifecycle.Containers`."""
+    """The methods of `runtime.containers.lifecycle.Containers` that `Observer` uses."""
 
     def state(self, id: str) -> Container | None: ...
     def usage(self, id: str) -> Usage | None: ...
@@ -36,7 +39,7 @@ class ContainersToLookAt(Protocol):
 
 
 class RouterToLookAt(Protocol):
-    """What observing needs of `runtime.router.router.Router`."""
+    """The methods of `runtime.router.router.Router` that `Observer` uses."""
 
     def route(self, app: str) -> AppRoutes | None: ...
     def connections(self, app: str, instance: str) -> int: ...
@@ -44,21 +47,25 @@ class RouterToLookAt(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observer:
-    """The senses of the converging process; each can be another in a test."""
+    """The dependencies of observing an app; tests pass others."""
 
     folder: Path  # of instances, one subfolder each
     containers: ContainersToLookAt
     router: RouterToLookAt
     last_lines: Callable[[str], list[str]]  # of an instance's output
     asker: Prober
-    asked: dict[str, tuple[float, explain.ProbeAnswer]] = field(
-        default_factory=dict
-    )  # commands, which cost more than a request, by instance
+    # The last answers of health commands, which cost more than a request: by instance, with their
+    # time.
+    asked: dict[str, tuple[float, explain.ProbeAnswer]] = field(default_factory=dict)
     requests: Callable[[str], Requests | None] = lambda _: None  # of an app
-    pulses: Callable[[str], Mapping[str, ProbeResult]] = lambda _: {}  # of an app's instances that fail
+    # Of an app's failing instances.
+    pulses: Callable[[str], Mapping[str, ProbeResult]] = lambda _: {}
 
     def observe(self, desired: DesiredApp, record: AppState, now: float) -> ObservedApp:
-        """One app as it is now. `desired` says how to ask for health, and no more."""
+        """Return the present state of one app.
+
+        `desired` only supplies the health checks and settings.
+        """
         found = [(container, place) for container, place in self._containers(desired.app)]
         answers = self._answers(desired, found, record, now)
         pulses = self.pulses(desired.app)
@@ -77,12 +84,12 @@ class Observer:
         )
 
     def _traffic(self, desired: DesiredApp, record: AppState) -> Mapping[Group, GroupTraffic]:
-        """Only of a canary's step that is under way: what was counted before says nothing about it."""
+        """Return the counts of a canary's current step, or {}: earlier counts do not matter."""
         requests = self.requests(desired.app) if record.stage is not None and desired.candidate is not None else None
         return requests.groups if requests is not None else {}
 
     def _is_idle(self, desired: DesiredApp, record: AppState, now: float) -> bool:
-        """It may fall asleep, or has: then what is open counts."""
+        """Return whether the app sleeps or may fall asleep: then its open connections matter."""
         if desired.sleep is None or record.asleep is not None:
             return record.asleep is not None
         active = self._active_at(desired, record, now)
@@ -93,18 +100,22 @@ class Observer:
         if requests is None or desired.sleep is None:
             return None
         active = max(requests.counted_since, requests.last_at, record.woken_at)
-        # Looked at only when it decides: a run that has just ended leaves the app idle for as long as the visitors did.
+        # Runs are read only when the time without requests is over. A run that has just ended does
+        # not start that time again.
         return now if desired.sleep.jobs_count and now - active >= desired.sleep.after and self._has_run(desired.app) else active
 
     def _has_run(self, app: str) -> bool:
         found = (self.containers.state(folder.name) for folder in self.folder.glob(f"{app}-*"))
         return any(
-            one is not None and one.spec.app == app and one.spec.labels.get("kind") == container_spec.RUN and one.status is Status.RUNNING
-            for one in found
+            container is not None
+            and container.spec.app == app
+            and container.spec.labels.get("kind") == container_spec.RUN
+            and container.status is Status.RUNNING
+            for container in found
         )
 
     def _containers(self, app: str) -> Iterator[tuple[Container, Slot]]:
-        """By the names of their folders: cheaper than a look at every container of the node."""
+        """Yield the app's instances by the names of folders: faster than reading all containers."""
         for folder in sorted(self.folder.glob(f"{app}-*")):
             container = self.containers.state(folder.name)
             if container is None or container.spec.app != app:
@@ -121,16 +132,19 @@ class Observer:
         if not unready:
             return {}
 
-        def one(container: Container) -> explain.ProbeAnswer:
+        def check(container: Container) -> explain.ProbeAnswer:
             return self._check(desired, container, now)
 
         if len(unready) == 1:
-            return {unready[0].id: one(unready[0])}
+            return {unready[0].id: check(unready[0])}
         with ThreadPoolExecutor(max_workers=8) as pool:
-            return dict(zip((container.id for container in unready), pool.map(one, unready), strict=True))
+            return dict(zip((container.id for container in unready), pool.map(check, unready), strict=True))
 
     def _check(self, desired: DesiredApp, container: Container, now: float) -> explain.ProbeAnswer:
-        """A command once a second at most; in between, what it said last."""
+        """Check an instance.
+
+        A command runs once per `COMMAND_EVERY`; until then its last answer is used.
+        """
         health = _health(desired, container)
         host = desired.hosts[0] if desired.hosts else desired.app
         if health.kind is not CheckKind.COMMAND:
@@ -172,7 +186,8 @@ class Observer:
             exited_at=container.exit.at if container.exit else None,
             answers=answer is not None and answer.healthy,
             connections=self._connections(desired.app, container.id) if draining or (runs and self._is_idle(desired, record, now)) else 0,
-            # Also one that woke and may sleep no more: whoever woke it may have been killed before it was thawed.
+            # Also read for an awake app that may no longer sleep: the process that woke it may have
+            # been killed before it thawed the instances.
             frozen=runs
             and (record.asleep is not None or desired.sleep is not None or record.woken_at > 0)
             and self.containers.is_frozen(container.id),
@@ -185,7 +200,7 @@ class Observer:
         try:
             return self.router.connections(app, id)
         except RuntimeFailure:
-            return 1  # not known, so perhaps; the drain's deadline ends it
+            return 1  # unknown, so assume one; the drain's deadline ends the wait
 
     def _evidence(self, desired: DesiredApp, container: Container, answer: explain.ProbeAnswer | None, now: float) -> str:
         started = container.started_at
@@ -214,7 +229,7 @@ def _is_to_be_asked(container: Container, marks: InstanceState | None) -> bool:
 
 def _release_of(desired: DesiredApp, container: Container) -> DesiredRelease | None:
     number = int(container.spec.labels["release"])
-    return next((one for one in (desired.candidate, desired.current) if one is not None and one.number == number), None)
+    return next((release for release in (desired.candidate, desired.current) if release is not None and release.number == number), None)
 
 
 def _health(desired: DesiredApp, container: Container) -> HealthCheck:

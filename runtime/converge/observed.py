@@ -1,4 +1,7 @@
-"""What runs, as values: one app on one node at one moment. Pure; `observe` fills it in, `plan` reads it."""
+"""The observed state, as values: one app on one node at one moment.
+
+Pure; `observe` creates it, `plan` reads it.
+"""
 
 from __future__ import annotations
 
@@ -12,21 +15,21 @@ from runtime.converge.canary_analysis import GroupTraffic
 from runtime.router import routes
 from runtime.router.routes import AppRoutes
 
-WEB = routes.WEB  # the process type that gets what no path leads elsewhere
+WEB = routes.WEB  # the process type that gets the requests that match no path
 
 
 class Phase(StrEnum):
-    """How far a container is."""
+    """The phase of a container's life."""
 
-    CREATED = "created"  # made but never started: its maker was killed in between
+    CREATED = "created"  # never started: kept ready for a sleeping app, or its creator was killed
     RUNNING = "running"
     EXITED = "exited"
-    LOST = "lost"  # gone without an exit status: the machine restarted, or its monitor was killed with it
+    LOST = "lost"  # gone without an exit status: the machine restarted, or its monitor was killed
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Group:
-    """All instances that were started alike: one release, one generation."""
+    """The instances of one generation of one release."""
 
     release: int
     generation: int
@@ -37,7 +40,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Slot:
-    """What one instance stands for: the n-th of its process type in its group. At most one instance fills it."""
+    """The n-th position of a process type in a group. At most one instance fills it."""
 
     group: Group
     process: str
@@ -49,27 +52,29 @@ class Slot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceState:
-    """What we wrote down about an instance, so that the next process of ours knows."""
+    """The stored facts about an instance. They survive a restart of the platform."""
 
     ready_at: float | None = None
     draining_since: float | None = None
-    condemned: bool = False  # of a candidate that failed
-    refused: str = ""  # limits the kernel would not set while it runs: they wait for its next start
-    check: HealthCheck | None = None  # that it passed to become ready, and is asked for the rest of its life; None without a port
-    failing_since: float | None = None  # out of the pool, if there are others
+    condemned: bool = False  # it belongs to a candidate that failed
+    refused: str = ""  # limits that the kernel refused while it runs; its next start applies them
+    # The check that it passed to become ready, and that is repeated while it runs. None without a
+    # port.
+    check: HealthCheck | None = None
+    failing_since: float | None = None  # out of the pool while there are other instances
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeResult:
-    """How an instance fails its health checks."""
+    """The failed health checks of an instance."""
 
-    failures: int  # in a row
-    at: float  # of the last one
-    trouble: str  # what the last one met: "was refused"
+    failures: int  # consecutive
+    at: float  # time of the last failure
+    trouble: str  # of the last failure: "was refused"
 
 
 def limits_text(limits: Limits) -> str:
-    """Limits in a form to keep and compare."""
+    """Return limits as text that can be stored and compared."""
     return f"{int(limits.cpu)} {int(limits.memory)} {limits.processes} {int(limits.disk)}"
 
 
@@ -81,43 +86,51 @@ class ObservedInstance:
     place: Slot
     phase: Phase
     limits: Limits
-    public: bool  # gets requests: `web`, and what a path leads to
+    public: bool  # gets requests: `web`, and types that a path leads to
     address: str = ""
     port: int = 0
     started_at: float | None = None
     exited_at: float | None = None
-    answers: bool = False  # its health path answered just now; asked only of a public instance not yet ready
-    connections: int = 0  # open through the router; asked only of draining ones, and of those that may fall asleep
+    # Passed its check just now; only public instances that are not ready are checked.
+    answers: bool = False
+    connections: int = 0  # open through the router; read only while it drains or may fall asleep
     frozen: bool = False
-    evidence: str = ""  # why it exited, or is not ready yet: what was seen, the remedy, the last log lines
-    pulse: ProbeResult | None = None  # None: its last health check was passed, or it is not asked
+    # Why it exited or is not ready yet: the finding, the remedy, the last log lines.
+    evidence: str = ""
+    pulse: ProbeResult | None = None  # None: it passed its last health check, or is not checked
     marks: InstanceState = InstanceState()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Crashes:
-    """The run of crashes in one place."""
+    """The consecutive crashes in one slot."""
 
     count: int
-    at: float  # of the last
+    at: float  # time of the last crash
     reason: str
-    instance: str = ""  # that crashed last, so that it is counted once
-    lost: bool = False  # the last was lost or could not be started, which says nothing against the release
+    instance: str = ""  # the instance that crashed last, so that it is counted only once
+    lost: bool = False  # the last instance was lost or could not start: not the release's fault
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailedAttempt:
-    """Why one attempt to roll out a release failed; kept until the next attempt, so that a repeat says the same."""
+    """The failed attempt to roll out a release, with its reason.
+
+    It is kept until the next attempt, so that planning the same attempt again has the same result.
+    """
 
     release: int
     attempt: str
     reason: str
-    rolled_back: bool = False  # it had a share of the requests already
+    rolled_back: bool = False  # it already received a share of the requests
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CanaryStage:
-    """How far a canary has come: the step it was last moved to, and since when; one past the last when all was its."""
+    """The current step of a canary, and the time of its start.
+
+    `step` is one past the last step when the canary receives all requests.
+    """
 
     group: Group
     attempt: str
@@ -127,23 +140,27 @@ class CanaryStage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asleep:
-    """An app that had no visitors for long. The first request wakes it, past all plans: see `engines.node.wake`."""
+    """The sleep of an app without requests.
+
+    The first request wakes it without a plan (`converge.wake`).
+    """
 
     since: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObservedApp:
-    """Everything the plan needs to know. `routes` is what the router was last told, None for nothing."""
+    """The observed state of one app. `routes` is what the router last received, or None."""
 
     app: str
     instances: tuple[ObservedInstance, ...] = ()
-    serving: Group | None = None  # the group that traffic was last switched to
+    serving: Group | None = None  # the group that last took over the traffic
     crashes: Mapping[Slot, Crashes] = field(default_factory=dict)
     verdict: FailedAttempt | None = None
     stage: CanaryStage | None = None
-    traffic: Mapping[Group, GroupTraffic] = field(default_factory=dict)  # since the canary's last step; empty without a canary
+    # Since the canary's last step.
+    traffic: Mapping[Group, GroupTraffic] = field(default_factory=dict)
     asleep: Asleep | None = None
-    woken_at: float = 0.0  # when it was woken last; 0: never
-    active_at: float | None = None  # the last request, wake or begin of counting; None while nobody counts
+    woken_at: float = 0.0  # time of the last wake; 0: never
+    active_at: float | None = None  # last request, wake or start of counting; None: not counted
     routes: AppRoutes | None = None

@@ -1,5 +1,7 @@
-"""Runs on a node: one command each, in a container of its own beside the instances. It is started and left to its monitor, so that
-neither waiting for it takes a thread nor a killed worker ends it; whoever looks next finds it by its number.
+"""One-off runs on a node: one command each, in its own container next to the instances.
+
+A run is started and left to its monitor. Waiting for it takes no thread, and a killed worker does
+not end it. Any later process finds it by its number.
 """
 
 from __future__ import annotations
@@ -19,17 +21,20 @@ GRACE_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOrder:
-    """What is to run. `number` is unique among all runs there ever were."""
+    """A command to run. `number` is unique among all runs of all time."""
 
     number: int
-    source: str  # in the app's log: cron.NAME
+    source: str  # its name in the app's log: cron.NAME
     command: str
     limits: Limits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runs:
-    """The caller holds a lock an app, so that nobody else starts or removes its runs."""
+    """The one-off runs of a node.
+
+    The caller holds the app's lock, so that no other process changes its runs.
+    """
 
     containers: Containers
     images: Store
@@ -37,7 +42,10 @@ class Runs:
     last_lines: Callable[[str], list[str]]
 
     def start(self, desired: DesiredApp, release: DesiredRelease, order: RunOrder) -> None:
-        """RuntimeFailure: nothing of it is left. A second container for the same number is refused."""
+        """Start a run. A second container with the same number is refused.
+
+        Raises RuntimeFailure; then nothing of the run is left.
+        """
         image = self.images.image(release.image)
         name = container_spec.new_name(desired.app, order.source, f"run{order.number}")
         spec = container_spec.spec_for_run(
@@ -47,28 +55,28 @@ class Runs:
         self.containers.launch(spec)
 
     def all(self) -> list[Container]:
-        """Every run's container on this node, whether it goes on or has ended."""
+        """Return the containers of all runs on this node, running or ended."""
         return [container for container in self.containers.list() if container.spec.labels.get("kind") == container_spec.RUN]
 
     def of(self, app: str) -> dict[int, Container]:
-        """An app's, by number."""
+        """Return the containers of an app's runs, by number."""
         return {int(container.spec.labels["run"]): container for container in self.all() if container.spec.app == app}
 
     def why(self, container: Container, end: Exit | None) -> str:
-        """How it ended, with its last lines."""
+        """Return the reason why it ended, with its last log lines."""
         return explain.exited(end, lived=None, log=self.last_lines(container.id))
 
     def stop(self, container: Container) -> None:
-        """SIGTERM, then SIGKILL; its log stays until it is removed."""
+        """Stop a run with SIGTERM, then SIGKILL. Its log stays until the run is removed."""
         self.containers.stop(container.id, GRACE_SECONDS)
 
     def remove(self, container: Container) -> None:
-        """All of it, after its last words reached the app's log."""
+        """Stop a run, ship the rest of its log, and remove its container."""
         self.containers.stop(container.id, GRACE_SECONDS)
         self.ship_last(container.id)
         self.containers.remove(container.id)
 
     def remove_all(self, app: str) -> None:
-        """Of an app that goes."""
+        """Remove all runs of an app that is deleted."""
         for container in self.of(app).values():
             self.remove(container)

@@ -1,4 +1,7 @@
-"""Asks one instance by its health check, whichever kind that is. Decides nothing: an answer is a value."""
+"""The health check of one instance: HTTP, TCP or a command.
+
+It decides nothing: the answer is a value.
+"""
 
 from __future__ import annotations
 
@@ -22,14 +25,14 @@ class Execute(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prober:
-    """The ways to ask; each can be another in a test."""
+    """The ways to check an instance; tests pass others."""
 
     execute: Execute
     ask: Ask = ask
     connect: Connect = connect
 
     def check(self, container: Container, host: str, health: HealthCheck) -> ProbeAnswer:
-        """Takes `health.timeout` seconds at most. `host` goes into the Host header."""
+        """Check the instance within `health.timeout` seconds. `host` is the Host header."""
         address, port = container.address or "", int(container.spec.labels["port"])
         match health.kind:
             case CheckKind.HTTP:
@@ -42,9 +45,9 @@ class Prober:
     def _run_inside(self, id: str, health: HealthCheck) -> ProbeAnswer:
         try:
             done = self.execute(id, health.command, timeout=health.timeout)
-        except RuntimeFailure as failure:  # it ended just now
+        except RuntimeFailure as failure:  # the instance has just ended
             return ProbeAnswer(trouble=f"could not be run: {failure.what}")
         if done.code is None:
             return ProbeAnswer(trouble=f"did not end within {health.timeout:g} s")
-        said = f", saying: {done.output[-300:]}" if done.output else ""
-        return ProbeAnswer(passed=done.code == 0, trouble=f"ended with code {done.code}{said}" if done.code else "")
+        output = f", with the output: {done.output[-300:]}" if done.output else ""
+        return ProbeAnswer(passed=done.code == 0, trouble=f"ended with code {done.code}{output}" if done.code else "")

@@ -1,7 +1,8 @@
-"""Asking an instance whether it is ready: one GET on its health path, as a visitor's request would arrive, or a mere connection.
+"""Health checks over the network: one GET on the health path like a client, or a TCP connection.
 
-The instance is a tenant's and may answer anything, for ever, a byte at a time: all of it has one deadline, and only its status
-line is read. A client library's time-out is for each read, and whoever asks is needed by all other apps.
+The instance is untrusted. It may send anything, without end, one byte at a time. So the whole check
+has one deadline, and only the status line is read. A client library's timeout applies to each read,
+and a blocked checker would delay the checks of all other apps.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Protocol
 
 from runtime.converge.explain import ProbeAnswer
 
-PATIENCE = 5.0  # seconds for one answer; a first request may well fill caches
+PATIENCE = 5.0  # seconds for one answer; the first request may have to fill caches
 
 
 class Ask(Protocol):
@@ -34,7 +35,10 @@ _END_OF_HEAD = re.compile(rb"\r?\n\r?\n")
 
 
 def ask(address: str, port: int, host: str, path: str, *, patience: float = PATIENCE) -> ProbeAnswer:
-    """GET `path` with `host` in the Host header. Follows no redirect: a 301 is an answer."""
+    """Send GET `path` with `host` in the Host header.
+
+    Redirects are not followed: a 301 is an answer.
+    """
     deadline = time.monotonic() + patience
     try:
         with socket.create_connection((address, port), timeout=patience) as connection:
@@ -50,7 +54,7 @@ def ask(address: str, port: int, host: str, path: str, *, patience: float = PATI
 
 
 def connect(address: str, port: int, *, patience: float = PATIENCE) -> ProbeAnswer:
-    """Whether the port accepts."""
+    """Check whether the port accepts a connection."""
     try:
         socket.create_connection((address, port), timeout=patience).close()
     except ConnectionRefusedError:
@@ -68,7 +72,10 @@ def _request(host: str, path: str) -> bytes:
 
 
 def _read_status(connection: socket.socket, deadline: float) -> int | None:
-    """The final answer's status, past interim ones (RFC 9110, 15.2); None for what is not HTTP, or for too much of it."""
+    """Return the final status after interim ones (RFC 9110, 15.2).
+
+    None if it is too long or not HTTP.
+    """
     data = b""
     while len(data) < _MOST:
         left = deadline - time.monotonic()

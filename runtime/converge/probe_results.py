@@ -1,6 +1,7 @@
-"""Which instances of an app failed their last health checks, and how often in a row.
+"""The failing instances of an app, with the number of consecutive failed health checks.
 
-Whoever asks them writes it down, a small file an app that does not outlive a reboot; whoever converges reads it. What is well is not in it.
+The supervisor writes one small file per app, which does not survive a reboot; reconciliation reads
+it. Healthy instances are not in it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,10 @@ from runtime.converge.observed import ProbeResult
 
 
 def load(path: Path) -> Mapping[str, ProbeResult]:
-    """By instance. Empty where nobody asks, or what they wrote is damaged: then nothing follows from it."""
+    """Return the failures by instance.
+
+    Empty if the file is missing or damaged: then none are assumed.
+    """
     try:
         raw = journal.read_json(path)
         return {key: ProbeResult(**pulse) for key, pulse in raw.items()} if raw is not None else {}
@@ -23,7 +27,7 @@ def load(path: Path) -> Mapping[str, ProbeResult]:
 
 
 def save(path: Path, pulses: Mapping[str, ProbeResult]) -> None:
-    """Replace the file in one piece; without failures there is none."""
+    """Replace the file atomically; without failures, remove it."""
     if not pulses:
         path.unlink(missing_ok=True)
         return

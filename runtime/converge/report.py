@@ -1,4 +1,4 @@
-"""What people see of an app's instances: one state and one sentence each, from what was observed. Pure."""
+"""The report of an app's instances for people: one state and one sentence each. Pure."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from runtime.converge.observed import ObservedApp, ObservedInstance, Phase
 from runtime.converge.planning import backoff
 from runtime.converge.planning.plan_builder import fails_checks, is_healthy, why_it_fails
 
-_STARTS_WITHIN = 5.0  # seconds of waking, which starts all that is made
+_STARTS_WITHIN = 5.0  # seconds after a wake, which starts all created instances
 
 
 class State(StrEnum):
-    """Of an instance, as shown."""
+    """The state of an instance, as shown."""
 
     STARTING = "starting"
     WAKING = "waking"
@@ -25,7 +25,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceReport:
-    """One instance, or the last one of a place that waits for its back-off."""
+    """One instance, or the last instance of a slot that waits for its back-off."""
 
     id: str
     process: str
@@ -37,11 +37,11 @@ class InstanceReport:
 
 
 def report(observed: ObservedApp, now: float) -> tuple[InstanceReport, ...]:
-    """All instances of an app that exist, and the crashed ones that will be started again."""
-    there = {one.id for one in observed.instances}
-    made = [one for one in observed.instances if one.phase is not Phase.CREATED or observed.asleep is not None]
-    present = tuple(_present(observed, one, now) for one in made)
-    filled = {one.place for one in observed.instances}
+    """Return all existing instances of an app, and the crashed ones that will be started again."""
+    there = {instance.id for instance in observed.instances}
+    made = [instance for instance in observed.instances if instance.phase is not Phase.CREATED or observed.asleep is not None]
+    present = tuple(_present(observed, instance, now) for instance in made)
+    filled = {instance.place for instance in observed.instances}
     absent = tuple(
         InstanceReport(
             id=crashes.instance,
@@ -58,32 +58,32 @@ def report(observed: ObservedApp, now: float) -> tuple[InstanceReport, ...]:
     return present + absent
 
 
-def _present(observed: ObservedApp, one: ObservedInstance, now: float) -> InstanceReport:
-    crashes = observed.crashes.get(one.place)
+def _present(observed: ObservedApp, instance: ObservedInstance, now: float) -> InstanceReport:
+    crashes = observed.crashes.get(instance.place)
     return InstanceReport(
-        id=one.id,
-        process=one.place.process,
-        release=one.place.group.release,
-        state=State.ASLEEP if observed.asleep is not None and one.public else _state(observed, one, now),
-        detail=one.evidence or (f"It fails its health check: {why_it_fails(one)}" if fails_checks(one, now) else ""),
+        id=instance.id,
+        process=instance.place.process,
+        release=instance.place.group.release,
+        state=State.ASLEEP if observed.asleep is not None and instance.public else _state(observed, instance, now),
+        detail=instance.evidence or (f"It fails its health check: {why_it_fails(instance)}" if fails_checks(instance, now) else ""),
         restarts=crashes.count if crashes else 0,
-        started_at=one.started_at,
+        started_at=instance.started_at,
     )
 
 
-def _state(observed: ObservedApp, one: ObservedInstance, now: float) -> State:
-    if one.phase is not Phase.RUNNING:
-        return State.CRASHED if one.marks.draining_since is None and not one.marks.condemned else State.DRAINING
-    if one.marks.draining_since is not None or one.marks.condemned:
+def _state(observed: ObservedApp, instance: ObservedInstance, now: float) -> State:
+    if instance.phase is not Phase.RUNNING:
+        return State.CRASHED if instance.marks.draining_since is None and not instance.marks.condemned else State.DRAINING
+    if instance.marks.draining_since is not None or instance.marks.condemned:
         return State.DRAINING
-    if is_healthy(one, now):
+    if is_healthy(instance, now):
         return State.LIVE
-    return State.WAKING if _was_started_by_waking(observed, one) else State.STARTING
+    return State.WAKING if _was_started_by_waking(observed, instance) else State.STARTING
 
 
-def _was_started_by_waking(observed: ObservedApp, one: ObservedInstance) -> bool:
-    woken = one.started_at is not None and abs(one.started_at - observed.woken_at) < _STARTS_WITHIN
-    return woken and one.public and one.place.group == observed.serving and one.place not in observed.crashes
+def _was_started_by_waking(observed: ObservedApp, instance: ObservedInstance) -> bool:
+    woken = instance.started_at is not None and abs(instance.started_at - observed.woken_at) < _STARTS_WITHIN
+    return woken and instance.public and instance.place.group == observed.serving and instance.place not in observed.crashes
 
 
 def _when(moment: float, now: float) -> str:

@@ -1,6 +1,7 @@
-"""What is known of an app's requests: when the last one ended, and how each group of instances answered them.
+"""The request counts of an app: the time of the last request, and the traffic of each group.
 
-Whoever reads the router's access log writes it down, a small file an app that does not outlive a reboot; whoever converges reads it.
+The reader of the router's access log writes one small file per app, which does not survive a
+reboot. Reconciliation reads it.
 """
 
 from __future__ import annotations
@@ -16,15 +17,18 @@ from runtime.converge.observed import Group
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Requests:
-    """Times are unix seconds. `groups` is counted since the present step of a canary, and empty without one."""
+    """The counts of one app. Times are unix seconds.
+
+    `groups` is counted since the current step of a canary, and empty without one.
+    """
 
     counted_since: float
-    last_at: float = 0.0  # 0: none since `counted_since`
+    last_at: float = 0.0  # 0: no request since `counted_since`
     groups: Mapping[Group, GroupTraffic] = field(default_factory=dict)
 
 
 def load(path: Path) -> Requests | None:
-    """None where nobody counts, or what they wrote is damaged: then nothing follows from it."""
+    """Return the counts, or None if the file is missing or damaged: then there is no data."""
     try:
         raw = journal.read_json(path)
         if raw is None:
@@ -36,7 +40,7 @@ def load(path: Path) -> Requests | None:
 
 
 def save(path: Path, requests: Requests) -> None:
-    """Replace the file in one piece."""
+    """Replace the file atomically."""
     groups = {f"{group.release}/{group.generation}": asdict(traffic) for group, traffic in requests.groups.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     journal.write_json(path, {"counted_since": requests.counted_since, "last_at": requests.last_at, "groups": groups}, durable=False)

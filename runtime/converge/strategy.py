@@ -1,4 +1,4 @@
-"""How traffic moves from one release to the next, as an app's owner wishes it: values only. Pure."""
+"""The rollout strategies: how traffic moves from one release to the next. Values only. Pure."""
 
 from __future__ import annotations
 
@@ -7,17 +7,21 @@ from enum import StrEnum
 
 
 class Kind(StrEnum):
-    """Which of the four ways."""
+    """The kind of a rollout."""
 
-    ROLLING = "rolling"  # one by one: a fresh instance takes traffic, an old one leaves
-    BLUE_GREEN = "blue-green"  # all of the new beside all of the old, then traffic switches at once
-    CANARY = "canary"  # a small share of the requests first, watched, then all
-    RECREATE = "recreate"  # the old stops before the new starts, for what two must not write; requests are held meanwhile
+    ROLLING = "rolling"  # one by one: a new instance takes traffic, then an old one leaves
+    # All new instances start next to all old ones, then traffic switches at once.
+    BLUE_GREEN = "blue-green"
+    # A small share of the requests first, compared with the old release, then all.
+    CANARY = "canary"
+    # The old instances stop before the new ones start, for data that only one may write. Requests
+    # wait.
+    RECREATE = "recreate"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CanaryStep:
-    """One share of a canary's requests, and how long it is watched before the next."""
+    """One share of the requests for a canary, and its duration before the next step."""
 
     percent: int  # 1 to 99
     seconds: float
@@ -29,9 +33,12 @@ class CanaryStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Strategy:
-    """A way and its measures. `token` lets people meet a canary on purpose, by header or cookie."""
+    """A kind with its settings.
+
+    `token`, in a header or cookie, sends a client's requests to the canary.
+    """
 
     kind: Kind = Kind.ROLLING
-    surge: int = 1  # instances that a rolling one starts above the wanted number
+    surge: int = 1  # instances that a rolling rollout starts above the desired number
     steps: tuple[CanaryStep, ...] = (CanaryStep(percent=1, seconds=60.0), CanaryStep(percent=10, seconds=60.0))
     token: str = ""

@@ -1,4 +1,7 @@
-"""Waking a sleeping app for the first request that comes: past all plans, which are looked at afterwards."""
+"""The wake of a sleeping app by its first request.
+
+It does not wait for a plan; the next plan follows.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,10 @@ WOKEN = "It slept, and was woken by a request."
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Booting:
-    """An instance that waking has started, of web or of a path's process type: it is let in as soon as it passes `check`."""
+    """An instance with requests that a wake has started.
+
+    It gets traffic as soon as it passes `check`.
+    """
 
     container: Container
     endpoint: Endpoint
@@ -32,13 +38,19 @@ class Booting:
 
 
 class Waker:
-    """The caller holds the app's lock for `wake` and `admit`, and not for `answers`. `path` is of the app's record."""
+    """The wake of apps. `path` is the file of the app's stored state.
+
+    The caller holds the app's lock for `wake` and `admit`, and not for `answers`.
+    """
 
     def __init__(self, *, containers: Containers, router: Router, asker: Prober, shipper: Shipper, clock: Callable[[], float]) -> None:
         self._containers, self._router, self._asker, self._shipper, self._clock = containers, router, asker, shipper, clock
 
     def wake(self, app: str, path: Path, instances: Sequence[Container]) -> tuple[Booting, ...]:
-        """Let an app's instances run again; what had to be started is given back. Killed in between, the app is known to be awake."""
+        """Thaw or start an app's instances, and return the started ones.
+
+        If this process is killed in between, the app is already recorded as awake.
+        """
         known = app_state.load(path)
         if known.asleep is None:
             return ()
@@ -56,35 +68,41 @@ class Waker:
         self._shipper.say(app, WOKEN, at=self._clock())
         return tuple(booting)
 
-    def answers(self, one: Booting) -> bool:
-        """Whether it passes its check now. Takes the check's timeout at most."""
-        return self._asker.check(one.container, one.host, one.check).healthy
+    def answers(self, booting: Booting) -> bool:
+        """Return whether the instance passes its check now. Takes at most the check's timeout."""
+        return self._asker.check(booting.container, booting.host, booting.check).healthy
 
-    def admit(self, path: Path, one: Booting) -> bool:
-        """Open its process type's routes to an instance that passes its check, unless converging was quicker; whether they are open.
+    def admit(self, path: Path, booting: Booting) -> bool:
+        """Route requests to an instance that passed its check, and return whether they are served.
 
-        Written down as converging would: a request goes to it like all others, is counted, and is waited for when it drains.
+        Does nothing if reconciliation was faster. The instance is recorded as reconciliation would
+        do it: its requests are counted, and draining waits for them.
         """
-        known, routes = app_state.load(path), self._router.route(one.container.spec.app)
-        process = one.endpoint.process
+        known, routes = app_state.load(path), self._router.route(booting.container.spec.app)
+        process = booting.endpoint.process
         situation = routes.situation_of(process) if routes is not None else None
         if routes is None or situation is not AppSituation.HOLDING:
             return situation is AppSituation.SERVING
-        found, marks = self._containers.state(one.container.id), known.marks.get(one.container.id, InstanceState())
+        found, marks = self._containers.state(booting.container.id), known.marks.get(booting.container.id, InstanceState())
         if found is None or found.status is not Status.RUNNING or marks.condemned or marks.draining_since is not None:
-            return False  # it ended, or is on its way out
-        if known.asleep is not None or known.serving != one.place.group or one.endpoint in routes.endpoints:
+            return False  # it ended or is to be stopped
+        if known.asleep is not None or known.serving != booting.place.group or booting.endpoint in routes.endpoints:
             return False  # a deploy came in between
         now = self._clock()
         after = now - (found.started_at or now)
-        app_state.save(path, known.noting(MarkReady(instance=one.container.id, place=one.place, at=now, after=after, check=one.check)))
+        app_state.save(
+            path, known.noting(MarkReady(instance=booting.container.id, place=booting.place, at=now, after=after, check=booting.check))
+        )
         self._router.set(
-            replace(routes.with_situation(process, AppSituation.SERVING), endpoints=(*routes.endpoints, one.endpoint)), durable=False
+            replace(routes.with_situation(process, AppSituation.SERVING), endpoints=(*routes.endpoints, booting.endpoint)), durable=False
         )
         return True
 
     def _booting(self, container: Container, routes: AppRoutes | None) -> list[Booting]:
-        """Nothing for those whose check is a command: to run one is too much to do a hundred times a second."""
+        """Return the instance as booting, or nothing if its check is a command.
+
+        A command is too expensive to run a hundred times a second.
+        """
         check, place = container_spec.check_of(container), container_spec.slot_of(container)
         if routes is None or check is None or check.kind is CheckKind.COMMAND or place is None or container.address is None:
             return []

@@ -1,4 +1,7 @@
-"""Lock files that come and go with one build, step, app or job. Those of the node itself are a fixed few, and stay."""
+"""The temporary lock files, of one build, step, app or job each.
+
+The node's own few locks remain.
+"""
 
 from __future__ import annotations
 
@@ -11,5 +14,5 @@ PASSING = re.compile(r"(app|build|image-job|log|mount|published|pull|rollouts?|r
 
 
 def remove_free_locks(config: NodeConfig) -> int:
-    """Remove those that nobody holds, and return their number."""
+    """Remove temporary lock files that no process holds, and return their number."""
     return journal.remove_free_locks(config.locks, PASSING)

@@ -1,6 +1,6 @@
-"""A machine of our own as an engine: the verbs that workers call, wired from containers, network, router, images and builds.
+"""The engine of one node: the operations that workers call. Another engine would offer the same.
 
-It decides nothing itself: `runtime.converge.planning.plan` does. Another engine offers the same verbs on other machines.
+It decides nothing: `runtime.converge.planning.plan` does.
 """
 
 from __future__ import annotations
@@ -57,12 +57,12 @@ from runtime.router.router import Router
 from runtime.router.routes import AppSituation
 from runtime.stacks.upgrade import Upgrade, upgrade
 
-_WAKE_WAIT = 25.0  # seconds for the app's lock: whoever stops instances holds it until they are gone
+_WAKE_WAIT = 25.0  # seconds for the app's lock, which is held while instances are stopped
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """What was seen of an app and what follows from it."""
+    """The observed state of an app, and the plan that follows from it."""
 
     observed: ObservedApp
     plan: Plan
@@ -70,7 +70,7 @@ class Look:
 
 
 class NodeEngine:
-    """All that may be asked of a node. Any number of processes may hold one at a time: locks and journals are on disk."""
+    """The operations of a node. Many processes may use it: locks and journals are on disk."""
 
     def __init__(
         self,
@@ -93,7 +93,7 @@ class NodeEngine:
         self.published = Published(config, self.images)
         self._builder = builder
         self._clock = clock
-        self._checks: dict[str, tuple[int, Mapping[str, HealthCheck]]] = {}  # app -> when its record was written, and what it says
+        self._checks: dict[str, tuple[int, Mapping[str, HealthCheck]]] = {}  # app: mtime, checks
         self.shipper = Shipper(config=config, console=self.containers.log_path, free=Kernel().punch_hole)
         self.runs = Runs(containers=self.containers, images=self.images, ship_last=self.ship_last, last_lines=self.shipper.last_lines)
         self._asker = Prober(execute=self.containers.execute, ask=ask)
@@ -119,12 +119,12 @@ class NodeEngine:
 
     @property
     def builder(self) -> Builder:
-        """Made when first needed: most processes never build."""
+        """Return the builder, created at the first use: most processes never build."""
         self._builder = self._builder or Builder(self.config, self.images, self.containers)
         return self._builder
 
     def prepare(self) -> list[str]:
-        """Once at start: folders, network, router files; then what a killed process left half-made is removed and told."""
+        """Prepare folders, network and router files. Remove and list what killed processes left."""
         self.config.locks.mkdir(parents=True, exist_ok=True)
         self.network.prepare(
             {
@@ -138,43 +138,43 @@ class NodeEngine:
         return [*self.containers.sweep(), *self.builder.sweep(), *swept]
 
     def tear_down(self) -> None:
-        """Remove everything of ours from the kernel; files stay."""
+        """Remove everything of Slipway from the kernel; files stay."""
         self.containers.tear_down()
         self.network.tear_down()
 
     def build(self, request: BuildRequest, log: Callable[[str], None], *, cancelled: Callable[[], bool]) -> BuiltImage:
-        """Turn a source into an image. BadArchive, BadSource, BuildFailed say what is wrong with it."""
+        """Build an image from a source. Raises BadArchive, BadSource or BuildFailed."""
         return self.builder.build(request, log, cancelled=cancelled)
 
     def take_in(self, image: PushedImage | ReferredImage, log: Callable[[str], None], *, cancelled: Callable[[], bool]) -> BuiltImage:
-        """Make an image of ours from one that was made elsewhere. ImageDamaged, BadSource say what is wrong with it."""
+        """Import an image that was built elsewhere. Raises ImageDamaged or BadSource."""
         return self.builder.take_in(image, log, cancelled=cancelled)
 
     def upgrade(self, digest: str, progress: Callable[[str], None]) -> Upgrade:
-        """An image on the newest version of its stack, where that is sound. Hold a lease until a row names what came of it."""
+        """Move an image to its newest stack, if safe. Hold a lease until a row names it."""
         return upgrade(self.config, self.images, digest, progress)
 
     @contextmanager
     def holding(self, app: str, *, timeout: float = 0.0) -> Iterator[bool]:
-        """Hold an app alone for a step; False if another process is at it."""
+        """Hold the lock of an app. Yields False if another process holds it."""
         with journal.lock(self.config.locks / f"app-{app}", timeout=timeout) as held:
             yield held
 
     def look(self, desired: DesiredApp) -> Look:
-        """Observe and plan; changes nothing. The caller holds the app."""
+        """Observe and plan; change nothing. The caller holds the app's lock."""
         now = self._clock()
         observed = self._observer.observe(desired, app_state.load(self._record(desired.app)), now)
         return Look(observed=observed, plan=plan(desired, observed, now), at=now)
 
     def act(self, desired: DesiredApp, look: Look) -> None:
-        """Do what the look asks for. The caller holds the app."""
-        present = {one.id for one in look.observed.instances}
+        """Execute the plan of the look. The caller holds the app's lock."""
+        present = {instance.id for instance in look.observed.instances}
         self._applier.apply(desired, look.plan.actions, self._record(desired.app), present=present)
 
     def run_release_phase(
         self, desired: DesiredApp, release: DesiredRelease, command: str, limits: Limits, *, timeout: float, cancelled: Callable[[], bool]
     ) -> None:
-        """Run a release's own preparation once, its output into the app's log. LaunchFailed: it did not succeed, with its last lines."""
+        """Run the release phase, logging to the app. Raises LaunchFailed with its last lines."""
         self.remove_release_phases(desired.app)
         image = self.images.image(release.image)
         one_off = container_spec.new_name(desired.app, "release", secrets.token_hex(4))
@@ -195,27 +195,27 @@ class NodeEngine:
         _check_release_phase(end, command, last)
 
     def remove_release_phases(self, app: str) -> None:
-        """Remove one-off containers that a killed worker left; the caller is the only one to run any."""
+        """Remove release phases of killed workers. The caller is the only one to run any."""
         for container in self.release_phases():
             if container.spec.app == app:
                 self.containers.remove(container.id)
 
     def release_phases(self) -> list[Container]:
-        """The one-off containers there are, under way or left by a killed worker."""
+        """Return the containers of release phases, running or left by a killed worker."""
         return [container for container in self.containers.list() if container.spec.labels.get("kind") == container_spec.RELEASE_PHASE]
 
     def collect_garbage(self, kept: Callable[[], Roots]) -> Collected | None:
-        """Remove from the store what neither `kept` nor a container of this node needs. None: another process is at it."""
-        standing: dict[str, float] = {}
+        """Remove what neither `kept` nor a container needs. None: another process does it."""
+        mounted: dict[str, float] = {}
         for container in self.containers.list():
             for path in container.spec.layers:
-                standing[path.name] = min(container.created_at, standing.get(path.name, container.created_at))
-        remove_replaced(self.config, standing)
+                mounted[path.name] = min(container.created_at, mounted.get(path.name, container.created_at))
+        remove_replaced(self.config, mounted)
         PackageCaches(self.config).collect(self._clock(), all_of_it=disk_of(self.config).percent >= self.config.disk_high)
         return Collector(self.config, self.images).collect(lambda: self._roots(kept()))
 
     def preview_garbage(self, kept: Callable[[], Roots]) -> tuple[Garbage, Bytes]:
-        """What a collection would remove now, and nearly how much that is."""
+        """Return what a collection would remove now, and its approximate size."""
         return Collector(self.config, self.images).preview(lambda: self._roots(kept()))
 
     def _roots(self, kept: Roots) -> Roots:
@@ -223,7 +223,7 @@ class NodeEngine:
         return replace(kept, layers=kept.layers | {Digest(f"sha256:{name}") for name in used})
 
     def remove_app(self, app: str, *, images: tuple[str, ...] = ()) -> None:
-        """Remove what is left of an app that runs no more: its notes, its logs, the names of its images."""
+        """Remove the rest of a stopped app: its state, its logs, the names of its images."""
         self.remove_release_phases(app)
         self.runs.remove_all(app)
         self.router.remove(app)
@@ -236,7 +236,7 @@ class NodeEngine:
         self.network.forget(app)
 
     def take_out(self, app: str, ended: str) -> bool:
-        """Stop sending requests to an instance that is known to have ended; True if the router had it."""
+        """Send no requests to an ended instance. Return whether the router had it."""
         routes = self.router.route(app)
         if routes is None or all(endpoint.instance != ended for endpoint in routes.endpoints):
             return False
@@ -244,39 +244,39 @@ class NodeEngine:
         canary = routes.canary if any(endpoint.canary for endpoint in remaining) else None
         left = replace(routes, endpoints=remaining, canary=canary)
         for process in {endpoint.process for endpoint in routes.endpoints if endpoint.instance == ended}:
-            # Held, and not refused: most are back in a moment, and converging knows soon if this one is not.
+            # Hold requests: most instances are back soon, and reconciliation refuses them if not.
             if not left.taking(process) and left.situation_of(process) is AppSituation.SERVING:
                 left = left.with_situation(process, AppSituation.HOLDING)
         self.router.set(left)
         return True
 
     def written(self, id: str, *, most: int = MOST_CHANGES) -> Written:
-        """What an instance wrote beside its image. LaunchFailed: there is no such instance."""
+        """Return what an instance wrote over its image. Raises LaunchFailed if it is gone."""
         return self.containers.written(id, most=most)
 
     def tell(self, digest: str) -> ImageTale:
-        """An image's layers and configuration. ImageDamaged: it is not in the store."""
+        """Return an image's layers and configuration. Raises ImageDamaged if it is missing."""
         return tell(self.config, self.images, digest)
 
     def commit(self, id: str) -> Digest:
-        """A new image: that of an instance, and what it wrote as one layer more. It is nobody's until it is named or released."""
+        """Create an image, without an owner, from an instance and the files that it wrote."""
         return commit(self.config, self.images, self.containers, id)
 
     def wake(self, app: str) -> tuple[Booting, ...]:
-        """Let a sleeping app run again, now: for the first request that comes. What it needs beyond that, converging does afterwards.
+        """Wake a sleeping app for its first request. Reconciliation does the rest afterwards.
 
-        What had to be started is given back, to be asked for by `lets_in`. `keep_woken` follows either, once the request has its answer.
-        LaunchFailed: something else is at the app for too long.
+        Returns the started instances: call `lets_in` with each, and `keep_woken` after the
+        request's answer. Raises LaunchFailed if another process holds the app's lock for too long.
         """
         if app_state.load(self._record(app)).asleep is None:
-            return ()  # it is held for another reason: there is nothing to wake, and no lock to wait for
+            return ()  # requests wait for another reason: nothing is asleep, and no lock is needed
         with self.holding(app, timeout=_WAKE_WAIT) as held:
             if not held:
-                raise LaunchFailed(f"{app} was being changed for {_WAKE_WAIT:.0f} s, and could not be woken.", hint="Ask again.")
+                raise LaunchFailed(f"Could not wake {app}: another change took longer than {_WAKE_WAIT:.0f} s.", hint="Try again.")
             return self._waker.wake(app, self._record(app), self._instances_of(app))
 
     def lets_in(self, booting: Booting) -> bool:
-        """Whether an instance that waking has started passes its check now; then requests go to it."""
+        """Route requests to a booting instance if it passes its check; return whether it does."""
         if not self._waker.answers(booting):
             return False
         app = booting.container.spec.app
@@ -284,13 +284,13 @@ class NodeEngine:
             return held and self._waker.admit(self._record(app), booting)
 
     def keep_woken(self, app: str) -> None:
-        """See what waking changed through to the disk, for which no request was to wait."""
+        """Flush the routes that a wake changed to disk, after the request has its answer."""
         self.router.make_durable(app)
 
     def set_team_limits(self, team: int, limits: TeamLimits, each: Limits | None = None) -> None:
-        """New limits for a team's running containers: in sum, and as the most any one may have."""
+        """Set the limits of a team's running containers: in total, and the maximum for each."""
         if limits.network.names:
-            self.network.refresh_names(limits.network.names)  # first, so that an allow list does not close what it lists
+            self.network.refresh_names(limits.network.names)  # first, or allow lists block them
         self.containers.set_team_limits(team, limits)
         if each is None:
             return
@@ -300,16 +300,16 @@ class NodeEngine:
                 self._clamp(container, clamped)
 
     def _instances_of(self, app: str) -> list[Container]:
-        """An app's own, without a look at the others of the node."""
-        found = self.containers.list(f"{app}-")  # another app's name may begin so, too
-        return [one for one in found if one.spec.app == app and one.spec.labels.get("kind") == container_spec.INSTANCE]
+        """Return an app's instances, without reading the others of the node."""
+        found = self.containers.list(f"{app}-")  # another app's name may have the same start
+        return [item for item in found if item.spec.app == app and item.spec.labels.get("kind") == container_spec.INSTANCE]
 
     def instances(self) -> list[Container]:
-        """All instances of all apps on this node; no builds."""
+        """Return all instances of all apps on this node, without builds."""
         return [container for container in self.containers.list() if container.spec.labels.get("kind") == container_spec.INSTANCE]
 
     def watched(self) -> list[Container]:
-        """All whose end and whose output somebody waits for: instances and runs."""
+        """Return the instances and runs, whose output and exit the supervisor handles."""
         return [
             container
             for container in self.containers.list()
@@ -317,35 +317,37 @@ class NodeEngine:
         ]
 
     def build_containers(self) -> list[Container]:
-        """Containers in which steps of builds run."""
+        """Return the containers in which steps of builds run."""
         return [
-            one for one in self.containers.list() if one.spec.purpose is Purpose.BUILD and one.status in (Status.CREATED, Status.RUNNING)
+            container
+            for container in self.containers.list()
+            if container.spec.purpose is Purpose.BUILD and container.status in (Status.CREATED, Status.RUNNING)
         ]
 
     def usage(self, id: str) -> Usage | None:
-        """What an instance uses now; None when it is gone."""
+        """Return the resources that an instance uses now; None when it is gone."""
         return self.containers.usage(id)
 
     def ship(self, container: Container) -> int:
-        """Carry what an instance printed since the last time into its app's log."""
+        """Copy an instance's output since the last call into its app's log."""
         return self.shipper.ship(container.spec.app, container.id, _source(container))
 
     def ship_last(self, id: str) -> None:
-        """Carry the rest, before the instance's files go."""
+        """Copy the rest of the output, before the instance's files are removed."""
         container = self.containers.state(id)
         if container is not None and container.spec.labels.get("kind") in (container_spec.INSTANCE, container_spec.RUN):
             self.shipper.ship(container.spec.app, id, _source(container), last=True)
 
     def requests_of(self, app: str) -> Requests | None:
-        """What was counted of an app's requests; None where nobody counts."""
+        """Return the counts of an app's requests; None if they are not counted."""
         return request_counts.load(self._requests(app))
 
     def note_requests(self, app: str, counted: Requests) -> None:
-        """Write it down for whoever converges."""
+        """Store the counts for reconciliation."""
         request_counts.save(self._requests(app), counted)
 
     def to_be_asked(self, app: str) -> Mapping[str, HealthCheck]:
-        """The instances whose health is checked for life, and how: ready, and neither asleep nor on their way out."""
+        """Return the health checks of ready, awake and staying instances, by instance."""
         try:
             written = self._record(app).stat().st_mtime_ns
         except FileNotFoundError:
@@ -357,25 +359,24 @@ class NodeEngine:
         return checks
 
     def check_health(self, container: Container, check: HealthCheck) -> ProbeAnswer:
-        """Ask one instance; takes as long as the check's time limit says at most."""
+        """Check one instance, within the check's time limit."""
         routes = self.router.route(container.spec.app)
         return self._asker.check(container, routes.hosts[0] if routes is not None and routes.hosts else container.spec.app, check)
 
     def pulses_of(self, app: str) -> Mapping[str, ProbeResult]:
-        """Which of an app's instances fail their health checks."""
+        """Return the failed health checks of an app, by instance."""
         return probe_results.load(self._pulses(app))
 
     def note_pulses(self, app: str, failing: Mapping[str, ProbeResult]) -> None:
-        """Write it down for whoever converges."""
+        """Store the failed health checks for reconciliation."""
         probe_results.save(self._pulses(app), failing)
 
     def _clamp(self, container: Container, limits: Limits) -> None:
         try:
             self.containers.set_limits(container.id, limits)
-        except RuntimeFailure as failure:  # it uses more than that now; the team's limit holds it meanwhile
-            self.shipper.say(
-                container.spec.app, f"{container.id} keeps its limits until it is restarted: {failure.explain()}", at=self._clock()
-            )
+        except RuntimeFailure as failure:  # it uses more now; until then the team's limit applies
+            text = f"{container.id} keeps its limits until it is restarted: {failure.explain()}"
+            self.shipper.say(container.spec.app, text, at=self._clock())
 
     def _requests(self, app: str) -> Path:
         return self.config.requests / f"{app}.json"
@@ -395,4 +396,4 @@ def _source(container: Container) -> str:
 
 def _check_release_phase(end: Exit, command: str, last: list[str]) -> None:
     if end.code != 0:
-        raise LaunchFailed(f"The release phase `{command}` did not succeed. {explain.exited(end, lived=None, log=last)}")
+        raise LaunchFailed(f"The release phase `{command}` failed. {explain.exited(end, lived=None, log=last)}")

@@ -1,4 +1,6 @@
-"""Jobs with images on a real node: what an instance wrote, an image of it that runs, an archive that other tools read."""
+"""Jobs with images on a real node: what an instance wrote, an image of it that runs, an archive
+that other tools read.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,8 @@ WRITES = "mkdir -p /srv/data && echo kept > /srv/data/note; exec sleep 1000"
 @pytest.mark.slow
 def test_an_instance_is_looked_at_kept_deployed_and_saved(plant, broker, capsys):
     app, store = plant.app(), plant.engine.images
-    as_root = ImageConfig(environment={"PATH": "/usr/bin:/bin"}, working_directory="/tmp", user="0:0")  # who may write to /srv
+    # Who may write to /srv.
+    as_root = ImageConfig(environment={"PATH": "/usr/bin:/bin"}, working_directory="/tmp", user="0:0")
     plant.builder.digest = store.write_image(store.layers_of(plant.builder.digest), as_root)
     rollout = deploy(plant, app, worker=WRITES)
     worker = Instance.objects.get(app=app, process="worker")
@@ -105,6 +108,6 @@ def test_a_job_that_cannot_be_done_says_why_and_a_lost_one_is_taken_up(plant, br
     assert ("slipway.image_job", [job.pk]) in queued(broker, "node")
     image_job(job.pk)
     job.refresh_from_db()
-    assert (job.state, job.reason) == (JobState.FAILED, "There is no instance gone-web-1. Look which instances run.")
+    assert (job.state, job.reason) == (JobState.FAILED, "There is no instance gone-web-1. List the running instances of the app.")
     image_job(job.pk)
     assert not ImageTag.objects.exists()

@@ -1,4 +1,6 @@
-"""Runs with real containers: by the clock and by hand, to their end, past their time, past a kill, and once each."""
+"""Runs with real containers: by the clock and by hand, to their end, past their time, past a kill,
+and once each.
+"""
 
 from __future__ import annotations
 
@@ -148,7 +150,8 @@ def test_a_failed_post_deploy_script_and_a_failed_release_phase_run_again(plant)
         build, plant.builder.digest, processes, translate.app_file(BuiltImage(digest=plant.builder.digest, processes={}))
     )
     releases.advance(first, RolloutState.RELEASING)
-    releases.finish_failed(first, "The release phase exited with code 1.")  # as when its database was away
+    # As when its database was away.
+    releases.finish_failed(first, "The release phase exited with code 1.")
     second = releases.try_again(plant.crew.owner, app=app, number=first.release.number)
     roll_out(second.pk)
     converge(app.pk)
@@ -192,7 +195,8 @@ def test_a_team_has_so_many_at_once_and_a_deleted_app_none(plant):
     order = RunOrder(number=999, source="cron.late", command="sleep 60", limits=translate.run_limits(started[0], app.team.quota))
     desired = translate.desired_app(app)
     remove_app(app.pk)
-    plant.engine.runs.start(desired, desired.current, order)  # by a worker that had not seen that the app goes
+    # By a worker that had not seen that the app goes.
+    plant.engine.runs.start(desired, desired.current, order)
     job_runs.tick()
     assert plant.engine.runs.all() == []
     assert not App.objects.filter(pk=app.pk).exists()
@@ -224,7 +228,7 @@ def test_a_release_is_asked_for_its_health_as_its_file_says(plant):
     roll_out(never.pk)
     never.refresh_from_db()
     assert never.state == RolloutState.FAILED
-    assert "Its health check `echo looked; test -e /tmp/ready` ended with code 1, saying: looked" in never.reason
+    assert "Its health check `echo looked; test -e /tmp/ready` ended with code 1, with the output: looked" in never.reason
     build = plant.submit(app)
     builds.mark_building(build)
     ready = builds.succeed(build, built.digest, {"web": "touch /tmp/ready; python3 /srv/app.py ready ok"}, translate.app_file(built))

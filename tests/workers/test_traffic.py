@@ -1,4 +1,6 @@
-"""Rollouts of every strategy under requests that never pause, by the real worker, supervisor and router; and canaries that judge themselves."""
+"""Rollouts of every strategy under requests that never pause, by the real worker, supervisor and
+router; and canaries that judge themselves.
+"""
 
 from __future__ import annotations
 
@@ -167,11 +169,13 @@ def test_what_the_old_release_lost_before_does_not_excuse_a_canary_that_runs_out
     plant.get(app, "/glut", **preview)
     plant.until(lambda: over(rollout), seconds=30)
     assert rollout.state == RolloutState.ROLLED_BACK
-    assert "ran out of memory: the kernel ended 1 process of it" in rollout.reason
+    assert "ran out of memory: the kernel killed 1 process of it" in rollout.reason
 
 
 def evident_at(log: Path, old: str) -> float:
-    """When the requests that an app's log tells of were enough to condemn its canary, the one that is not `old`. Unix seconds."""
+    """When the requests that an app's log tells of were enough to condemn its canary, the one that
+    is not `old`. Unix seconds.
+    """
     took: dict[bool, list[float]] = {True: [], False: []}
     failed = {True: 0, False: 0}
     for line in sorted(log.read_text().splitlines()):
@@ -181,7 +185,7 @@ def evident_at(log: Path, old: str) -> float:
             continue  # both are counted from the canary's first request
         took[is_canary].append(int(found["took"]) / 1000)
         failed[is_canary] += found["status"] == "-" or found["status"] >= "500"
-        if judge(*(traffic(took[side], failed[side]) for side in (True, False)), who="it", beside="the rest"):
+        if judge(*(traffic(took[side], failed[side]) for side in (True, False)), name="it", other="the rest"):
             return datetime.fromisoformat(found["at"]).timestamp()
     raise AssertionError("nothing in the log condemns the canary")
 

@@ -1,1 +1,1 @@
-"""Pure planning: from the desired and the observed app to the next actions."""
+"""Pure planning: the next actions, from the desired and the observed state of an app."""

@@ -1,4 +1,7 @@
-"""Falling asleep and what follows from it. Pure. Waking is the first request's, and does not wait for a plan (`engines.node.wake`)."""
+"""The decision to put an app to sleep, and its consequences. Pure.
+
+The first request wakes an app without waiting for a plan (`converge.wake`).
+"""
 
 from __future__ import annotations
 
@@ -9,16 +12,17 @@ from runtime.converge.planning.replicas import is_complete
 
 
 def settle_sleep(builder: PlanBuilder) -> None:
-    """Whether the app sleeps from now on, or no more; and each instance is frozen or thawed accordingly."""
+    """Decide whether the app falls asleep or wakes, and freeze or thaw its instances."""
     wakes = builder.asleep is not None and not _may_sleep(builder)
     if wakes:
         builder.asleep = None
     elif builder.asleep is None and _may_sleep(builder):
         _fall_asleep(builder)
-    for one in builder.instances:
-        _freeze_or_thaw(builder, one)
+    for instance in builder.instances:
+        _freeze_or_thaw(builder, instance)
     if wakes:
-        builder.marks.append(WakeApp(at=builder.now))  # after the thawing: killed in between, it is still known to sleep
+        # After thawing: if killed between, it still counts as asleep.
+        builder.marks.append(WakeApp(at=builder.now))
     if builder.asleep is not None and builder.desired.sleep is not None and not builder.stopped:
         builder.look_at(builder.asleep.since + builder.desired.sleep.stop_after)
 
@@ -33,7 +37,8 @@ def _may_sleep(builder: PlanBuilder) -> bool:
         and builder.serving is not None
         and web_count(target) > 0
         and not (
-            builder.desired.sleep.workers_count and any(one.count for one in target.processes if one.name not in builder.desired.public)
+            builder.desired.sleep.workers_count
+            and any(process.count for process in target.processes if process.name not in builder.desired.public)
         )
     )
 
@@ -42,10 +47,10 @@ def _fall_asleep(builder: PlanBuilder) -> None:
     sleep, target, active = builder.desired.sleep, builder.desired.current, builder.observed.active_at
     assert sleep is not None
     assert target is not None
-    public = [one for one in builder.in_service() if one.public]
-    if active is None or not is_complete(builder, target) or any(one.connections for one in public):
+    public = [instance for instance in builder.in_service() if instance.public]
+    if active is None or not is_complete(builder, target) or any(instance.connections for instance in public):
         return
-    idle = builder.now - max([active, *(one.marks.ready_at or builder.now for one in public)])
+    idle = builder.now - max([active, *(instance.marks.ready_at or builder.now for instance in public)])
     if idle < sleep.after:
         builder.look_at(builder.now + sleep.after - idle)
         return
@@ -53,15 +58,21 @@ def _fall_asleep(builder: PlanBuilder) -> None:
     builder.marks.append(PutToSleep(at=builder.now, idle=idle))
 
 
-def _freeze_or_thaw(builder: PlanBuilder, one: ObservedInstance) -> None:
-    if one.phase is not Phase.RUNNING:
+def _freeze_or_thaw(builder: PlanBuilder, instance: ObservedInstance) -> None:
+    if instance.phase is not Phase.RUNNING:
         return
-    if one.frozen and (builder.asleep is None or not one.public):
-        builder.marks.append(ThawInstance(instance=one.id, place=one.place))
-    elif builder.asleep is not None and one.public and not one.frozen and one.id not in builder.gone and is_healthy(one, builder.now):
+    if instance.frozen and (builder.asleep is None or not instance.public):
+        builder.marks.append(ThawInstance(instance=instance.id, place=instance.place))
+    elif (
+        builder.asleep is not None
+        and instance.public
+        and not instance.frozen
+        and instance.id not in builder.gone
+        and is_healthy(instance, builder.now)
+    ):
         if builder.stopped:
-            return  # it ends as soon as it might be frozen
-        if builder.is_quiet(one):
-            builder.ends.append(FreezeInstance(instance=one.id, place=one.place))
+            return  # it is stopped instead, under the same condition
+        if builder.is_quiet(instance):
+            builder.ends.append(FreezeInstance(instance=instance.id, place=instance.place))
         else:
-            builder.waiting = True  # until the router sends it nothing, and what it has is answered
+            builder.waiting = True  # until the router sends it nothing and its open requests end

@@ -1,7 +1,10 @@
-"""Health checks for life: what follows when an instance that was ready fails them. Pure; asking is the supervisor's.
+"""The consequences of failed health checks of an instance that was ready.
 
-`attempts` failures in a row take it out of the pool, if another one there is well; one success brings it back; twice as many
-more and it is restarted, one after the other, and counted as a crash.
+Pure; the supervisor does the checks.
+
+After `attempts` consecutive failures it leaves the pool, if another instance there is healthy.
+One success returns it to the pool. After three times `attempts` failures it is restarted.
+A restart counts as a crash, and only one instance of a process type restarts at a time.
 """
 
 from __future__ import annotations
@@ -17,38 +20,51 @@ from runtime.router.routes import Endpoint
 
 
 def note_failing(builder: PlanBuilder) -> None:
-    """Write down and tell who fails from now on, and who does no more."""
-    for one in builder.instances:
-        if one.id in builder.draining | builder.condemned | builder.gone:
-            continue  # on its way out, and not asked any more
-        since, failing = one.marks.failing_since, fails_checks(one, builder.now)
+    """Record and log the instances that begin or cease to fail their health checks."""
+    for instance in builder.instances:
+        if instance.id in builder.draining | builder.condemned | builder.gone:
+            continue  # it is to be stopped and is no longer checked
+        since, failing = instance.marks.failing_since, fails_checks(instance, builder.now)
         if failing and since is None:
-            builder.marks.append(TakeOutOfRotation(instance=one.id, place=one.place, at=builder.now, reason=why_it_fails(one)))
-        elif not failing and since is not None and one.phase is Phase.RUNNING:
-            builder.marks.append(ReturnToRotation(instance=one.id, place=one.place, after=builder.now - since, known=one.pulse is None))
+            builder.marks.append(
+                TakeOutOfRotation(instance=instance.id, place=instance.place, at=builder.now, reason=why_it_fails(instance))
+            )
+        elif not failing and since is not None and instance.phase is Phase.RUNNING:
+            builder.marks.append(
+                ReturnToRotation(instance=instance.id, place=instance.place, after=builder.now - since, known=instance.pulse is None)
+            )
 
 
 def choose_restarts(builder: PlanBuilder, staffs: Sequence[ReplicaSet]) -> None:
-    """At most one of each process type at a time: what fails may be a database all of them need, and to restart all at once helps nobody."""
+    """Choose at most one instance of each process type to restart.
+
+    The cause may be a database that all of them need. A restart of all at once would not help.
+    """
     if builder.asleep is not None:
         return
-    filled = {one.place: one for one in builder.in_service()}
-    for one in staffs:
-        for places in _by_process(one):
+    filled = {instance.place: instance for instance in builder.in_service()}
+    for replica_set in staffs:
+        for places in _by_process(replica_set):
             given_up = [filled[place] for place in places if place in filled and is_given_up(filled[place], builder.now)]
             if given_up and not any(_is_coming(builder, place, filled.get(place)) for place in places):
                 builder.restarting.add(given_up[0].id)
 
 
 def pool_of(builder: PlanBuilder, endpoints: Sequence[Endpoint]) -> list[Endpoint]:
-    """`endpoints` with those that fail only draining, unless none of their pool is well: then all of it goes on, for want of better."""
-    failing = {one.id for one in builder.instances if fails_checks(one, builder.now)}
+    """Return `endpoints`, with failing ones set to drain if their pool has a healthy one.
+
+    If a whole pool fails, it keeps its traffic: there is no better choice.
+    """
+    failing = {instance.id for instance in builder.instances if fails_checks(instance, builder.now)}
     well = {(end.process, end.canary) for end in endpoints if not end.draining and end.instance not in failing}
     return [replace(end, draining=True) if end.instance in failing and _has_others(end, well) else end for end in endpoints]
 
 
 def _has_others(end: Endpoint, well: set[tuple[str, bool]]) -> bool:
-    """A canary's share can be taken by the rest; not so the other way round."""
+    """Return whether the endpoint's pool has healthy endpoints.
+
+    The old release can also serve a canary's share; a canary cannot serve the old release's.
+    """
     return (end.process, end.canary) in well or (end.process, False) in well
 
 

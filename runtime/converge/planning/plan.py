@@ -1,8 +1,10 @@
-"""From what is wanted and what runs to the next actions. Pure: the same three arguments give the same plan.
+"""The plan: the next actions, from the desired and the observed state.
 
-One function does first deploys, rollouts, restarts, scaling, crashes and deletion, because each is the same question:
-which group of instances is the target, which one serves, and what is missing between the two. Every action may be the
-last one before a `kill -9`: the next plan starts from what is then true.
+Pure: same arguments, same plan.
+
+One function handles first deploys, rollouts, restarts, scaling, crashes and deletion.
+In each case it finds the target group, the serving group, and the difference between them.
+Every action may be the last one before a `kill -9`: the next plan starts from the state after it.
 """
 
 from __future__ import annotations
@@ -40,7 +42,7 @@ __all__ = ["Outcome", "OutcomeState", "Plan", "is_healthy", "plan"]
 
 
 def plan(desired: DesiredApp, observed: ObservedApp, now: float) -> Plan:
-    """The next actions for one app. `now` is in unix seconds, as are the observed times."""
+    """Return the next actions for one app. `now` and the observed times are unix seconds."""
     if desired.deleted:
         return _plan_removal(observed)
     builder = PlanBuilder(desired=desired, observed=observed, now=now)
@@ -54,8 +56,8 @@ def plan(desired: DesiredApp, observed: ObservedApp, now: float) -> Plan:
     choose_restarts(builder, staffs)
     for instance in builder.instances:
         _place_or_dismiss(builder, staffs, instance)
-    for one in staffs:
-        _fill_places(builder, one)
+    for replica_set in staffs:
+        _fill_places(builder, replica_set)
     _forgive(builder)
     return builder.finish(routes_of(builder))
 
@@ -67,7 +69,10 @@ def _plan_removal(observed: ObservedApp) -> Plan:
 
 
 def _judge_candidate(builder: PlanBuilder) -> None:
-    """Has the candidate failed, now or before? Once it serves it is judged no more: its crashes are restarts then."""
+    """Decide whether the candidate has failed, now or before.
+
+    Once it serves it can no longer fail: a crash then only causes a restart.
+    """
     candidate, verdict = builder.candidate, builder.observed.verdict
     if candidate is None:
         return
@@ -78,7 +83,7 @@ def _judge_candidate(builder: PlanBuilder) -> None:
         builder.candidate = None
         builder.outcome = Outcome(state=OutcomeState.FAILED, reason=verdict.reason, rolled_back=verdict.rolled_back)
         return
-    members = [one for one in builder.instances if one.place.group == group and one.id not in builder.condemned]
+    members = [instance for instance in builder.instances if instance.place.group == group and instance.id not in builder.condemned]
     reason = next(_failures(builder, candidate, members), None)
     if reason is None:
         builder.outcome = Outcome(state=OutcomeState.PENDING)
@@ -86,26 +91,26 @@ def _judge_candidate(builder: PlanBuilder) -> None:
     rolled_back = builder.moving is Kind.CANARY and builder.stage is not None
     builder.candidate = None
     builder.outcome = Outcome(state=OutcomeState.FAILED, reason=reason, rolled_back=rolled_back)
-    instances = tuple(sorted(one.id for one in members))
+    instances = tuple(sorted(instance.id for instance in members))
     builder.marks.append(FailCandidate(group=group, attempt=candidate.attempt, reason=reason, instances=instances, rolled_back=rolled_back))
-    builder.condemned.update(one.id for one in members)
+    builder.condemned.update(instance.id for instance in members)
 
 
 def _failures(builder: PlanBuilder, candidate: DesiredRelease, members: list[ObservedInstance]) -> Iterator[str]:
-    for one in members:
-        if one.phase is Phase.EXITED:
-            yield _finding(one.place, one.evidence or "It exited.")
-        elif _overdue(one, candidate, builder.now):
-            yield _finding(one.place, one.evidence or f"It was not ready within {candidate.boot_seconds:.0f} s.")
-        elif is_given_up(one, builder.now):
-            yield f"{one.place} became ready, and then no longer answered its health check: {why_it_fails(one)}"
+    for instance in members:
+        if instance.phase is Phase.EXITED:
+            yield _finding(instance.place, instance.evidence or "It exited.")
+        elif _overdue(instance, candidate, builder.now):
+            yield _finding(instance.place, instance.evidence or f"It was not ready within {candidate.boot_seconds:.0f} s.")
+        elif is_given_up(instance, builder.now):
+            yield f"{instance.place} became ready, and then no longer answered its health check: {why_it_fails(instance)}"
     group = group_of(candidate)
     for place, crashes in sorted(builder.observed.crashes.items()):
         if place.group == group and (not crashes.lost or crashes.count > backoff.AT_ONCE):
             yield _finding(place, crashes.reason)
     if builder.moving is Kind.CANARY and builder.stage is not None and builder.serving is not None:
         watched, rest = builder.observed.traffic.get(group, GroupTraffic()), builder.observed.traffic.get(builder.serving, GroupTraffic())
-        if evidence := judge(watched, rest, who=str(group), beside=str(builder.serving)):
+        if evidence := judge(watched, rest, name=str(group), other=str(builder.serving)):
             yield evidence
 
 
@@ -121,23 +126,28 @@ def _overdue(instance: ObservedInstance, release: DesiredRelease, now: float) ->
 
 
 def _mark_ready(builder: PlanBuilder) -> None:
-    """Once, and again when a path begins or ends to lead to it: what gets requests is asked for its health from then on, and nothing else."""
-    for one in builder.instances:
-        if not is_healthy(one, builder.now) or one.id in builder.gone | builder.condemned:
+    """Mark healthy instances as ready, once, and again when a path starts or stops leading to them.
+
+    The health checks of instances that get requests are repeated from then on. Others have none.
+    """
+    for instance in builder.instances:
+        if not is_healthy(instance, builder.now) or instance.id in builder.gone | builder.condemned:
             continue
-        check, at = _check_for_life(builder, one), one.marks.ready_at
-        if at is None or (check is None) != (one.marks.check is None):
+        check, at = _check_for_life(builder, instance), instance.marks.ready_at
+        if at is None or (check is None) != (instance.marks.check is None):
             at = builder.now if at is None else at
-            builder.marks.append(MarkReady(instance=one.id, place=one.place, at=at, after=at - (one.started_at or at), check=check))
+            builder.marks.append(
+                MarkReady(instance=instance.id, place=instance.place, at=at, after=at - (instance.started_at or at), check=check)
+            )
 
 
-def _check_for_life(builder: PlanBuilder, one: ObservedInstance) -> HealthCheck | None:
-    release = builder.release_of(one.place.group)
-    return (one.marks.check or (release.health if release is not None else None)) if one.public else None
+def _check_for_life(builder: PlanBuilder, instance: ObservedInstance) -> HealthCheck | None:
+    release = builder.release_of(instance.place.group)
+    return (instance.marks.check or (release.health if release is not None else None)) if instance.public else None
 
 
 def _shift(builder: PlanBuilder) -> None:
-    """Give a canary its next share, once the instances for it are healthy and the last was watched long enough."""
+    """Give a canary its next share when the last step is over and its instances are healthy."""
     candidate, steps = builder.candidate, builder.desired.strategy.steps
     if builder.moving is not Kind.CANARY or candidate is None:
         return
@@ -156,10 +166,14 @@ def _shift(builder: PlanBuilder) -> None:
 
 
 def _promote(builder: PlanBuilder) -> None:
-    """Move traffic to the target's group when it is whole; a group that nothing serves beside takes over at once."""
+    """Move traffic to the target's group when it is complete.
+
+    The current release takes over at once if the serving group has no healthy instance left.
+    """
     current, target = builder.desired.current, builder.target
     if builder.serving is None and current is not None:
-        _switch_to(builder, group_of(current))  # a first look, or the notes were lost
+        # The first plan of the app, or its state file was lost.
+        _switch_to(builder, group_of(current))
     if target is None or builder.serving == group_of(target):
         return
     watched = builder.moving is Kind.CANARY and not builder.may_have_all
@@ -168,15 +182,15 @@ def _promote(builder: PlanBuilder) -> None:
 
 
 def _switch_to(builder: PlanBuilder, group: Group) -> None:
-    first_look = builder.serving is None
-    drained = [] if first_look else [one.id for one in builder.in_service() if one.place.group != group]
+    is_first = builder.serving is None
+    drained = [] if is_first else [instance.id for instance in builder.in_service() if instance.place.group != group]
     builder.marks.append(PromoteGroup(group=group, drained=tuple(sorted(drained)), at=builder.now))
     builder.draining.update(drained)
     builder.serving = group
 
 
 def _place_or_dismiss(builder: PlanBuilder, staffs: tuple[ReplicaSet, ...], instance: ObservedInstance) -> None:
-    """Each instance either fills a place, or drains, or leaves."""
+    """Decide whether an instance fills a slot, drains, or is stopped."""
     if instance.id in builder.gone:
         return
     staffed = _staff_of(staffs, instance)
@@ -197,7 +211,7 @@ def _place_or_dismiss(builder: PlanBuilder, staffs: tuple[ReplicaSet, ...], inst
 
 
 def _stop_asleep(builder: PlanBuilder, instance: ObservedInstance) -> None:
-    """Not before the router sends it nothing, and what slipped in until then is answered."""
+    """Stop an instance of a sleeping app when it gets no requests and its open ones have ended."""
     if instance.frozen or instance.phase is not Phase.RUNNING or builder.is_quiet(instance):
         builder.retire(instance)
     else:
@@ -212,7 +226,11 @@ def _ready_or_half_made(builder: PlanBuilder, instance: ObservedInstance, staffe
 
 
 def _stands_in(builder: PlanBuilder, instance: ObservedInstance) -> bool:
-    """Of a release that is no longer current and so not kept at strength, but all there is until the target is whole."""
+    """Return whether an instance must stay until the target is complete.
+
+    Its release is no longer current, so exited instances of it are not replaced, but it still
+    serves.
+    """
     group = instance.place.group
     known = any(group == staffed for _, staffed in builder.staffed)
     waits = builder.target is not None and builder.desired.strategy.kind is not Kind.RECREATE
@@ -221,9 +239,9 @@ def _stands_in(builder: PlanBuilder, instance: ObservedInstance) -> bool:
 
 def _drain_on(builder: PlanBuilder, instance: ObservedInstance) -> None:
     since = instance.marks.draining_since
-    told = not builder.routed(instance.id)
+    unrouted = not builder.routed(instance.id)
     over = since is not None and builder.now - since >= _drain_seconds(builder.desired)
-    if instance.phase is not Phase.RUNNING or (told and (over or instance.connections == 0)):
+    if instance.phase is not Phase.RUNNING or (unrouted and (over or instance.connections == 0)):
         builder.retire(instance)
     else:
         builder.waiting = True
@@ -235,7 +253,7 @@ def _drain_seconds(desired: DesiredApp) -> float:
 
 
 def _staff_of(staffs: tuple[ReplicaSet, ...], instance: ObservedInstance) -> tuple[DesiredRelease, DesiredProcess] | None:
-    return next(((one.release, process) for one in staffs for place, process in one.places() if place == instance.place), None)
+    return next(((replicas.release, process) for replicas in staffs for slot, process in replicas.places() if slot == instance.place), None)
 
 
 def _keep(builder: PlanBuilder, instance: ObservedInstance, release: DesiredRelease, process: DesiredProcess) -> None:
@@ -258,18 +276,19 @@ def _keep(builder: PlanBuilder, instance: ObservedInstance, release: DesiredRele
 def _bury(builder: PlanBuilder, instance: ObservedInstance, reason: str) -> None:
     crashes = builder.observed.crashes.get(instance.place)
     if crashes is not None and crashes.instance == instance.id:
-        builder.retire(instance)  # counted already, and we were killed before it was removed
+        builder.retire(instance)  # already counted: this process was killed before the removal
         return
     at = instance.exited_at if instance.exited_at is not None else builder.now
     builder.ends.append(RecordCrash(instance=instance.id, place=instance.place, at=at, reason=reason, lost=instance.phase is Phase.LOST))
     builder.gone.add(instance.id)
-    builder.occupants[instance.place] = instance  # the place is free when it is buried, not before
+    # The slot is free only after the instance is removed.
+    builder.occupants[instance.place] = instance
 
 
 def _fill_places(builder: PlanBuilder, replica_sets: ReplicaSet) -> None:
     apart = builder.desired.strategy.kind is Kind.RECREATE
-    if apart and any(one.place.group != replica_sets.group for one in builder.instances):
-        builder.waiting = True  # until nothing else is there that might write what the new one writes
+    if apart and any(instance.place.group != replica_sets.group for instance in builder.instances):
+        builder.waiting = True  # until no old instance is left that could write the same data
         return
     for place, process in replica_sets.places():
         if place in builder.occupants:
@@ -295,7 +314,8 @@ def _forgive(builder: PlanBuilder) -> None:
         occupant = builder.occupants.get(place)
         ready_at = occupant.marks.ready_at if occupant is not None and occupant.id not in builder.gone else None
         failing = occupant is not None and occupant.pulse is not None
-        # What is only kept ready says nothing of itself, for or against: the last crash is too long ago to tell of it.
+        # A container that is created but not started has no health. Its crashes count as old when
+        # the last one is long ago.
         rests = occupant is not None and occupant.phase is Phase.CREATED
         well_since = builder.observed.crashes[place].at if rests else ready_at
         if place not in wanted or (well_since is not None and not failing and builder.now - well_since >= backoff.CLEARED_AFTER):

@@ -1,6 +1,6 @@
-"""A plan in the making: what is known of one app, and the actions found so far. Pure.
+"""The builder of a plan: the state of one app, and the actions found so far. Pure.
 
-`plan` fills it in; what it says of an instance or a group holds for the whole of one plan.
+`plan` fills it in. Its answers about an instance or a group are valid for one plan.
 """
 
 from __future__ import annotations
@@ -17,13 +17,15 @@ from runtime.converge.planning import backoff
 from runtime.converge.strategy import Kind
 from runtime.router.routes import AppRoutes, AppSituation
 
-PATIENT = 2  # times the attempts that take an instance out of the pool, until it is restarted
-STALE_AFTER = 3  # health checks that were due and not made: then nothing is known
-SETTLE_SECONDS = 2.0  # a process without a port is ready when it stayed up so long: a bad import or setting ends it sooner
+# More failures until a restart, as a multiple of the attempts that take it out of the pool.
+PATIENT = 2
+STALE_AFTER = 3  # missed health checks after which the last result is ignored
+# A process without a port is ready after this uptime: a wrong import or setting ends it sooner.
+SETTLE_SECONDS = 2.0
 
 
 class OutcomeState(StrEnum):
-    """How the candidate fares; NONE when there is no candidate."""
+    """The state of the candidate; NONE when there is no candidate."""
 
     NONE = "none"
     PENDING = "pending"
@@ -35,21 +37,21 @@ class OutcomeState(StrEnum):
 class Outcome:
     state: OutcomeState
     reason: str = ""  # why it failed
-    rolled_back: bool = False  # it failed with a share of the requests, which it lost again
+    rolled_back: bool = False  # it failed after it had received a share of the requests
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What to do now, in order, and when to look again."""
+    """The actions to execute now, in order, and the time of the next plan."""
 
     actions: tuple[Action, ...]
     outcome: Outcome
-    waiting: bool = False  # something boots or drains: look again soon
-    look_again_at: float | None = None  # the next back-off's end
+    waiting: bool = False  # an instance boots or drains: plan again soon
+    look_again_at: float | None = None  # when the next back-off or time limit ends
 
     @property
     def settled(self) -> bool:
-        """Nothing to do and nothing under way: the next look may wait for an event."""
+        """Return whether nothing is to do or in progress: the next plan can wait for an event."""
         return not self.actions and not self.waiting
 
     def describe(self) -> str:
@@ -58,7 +60,10 @@ class Plan:
 
 @dataclass(slots=True, kw_only=True)
 class PlanBuilder:
-    """A plan in the making: what is known, and the actions found so far by kind, since their order is not that of finding."""
+    """The state of one app and the actions found so far.
+
+    Actions are kept by kind, because they are executed in another order than they are found.
+    """
 
     desired: DesiredApp
     observed: ObservedApp
@@ -66,14 +71,14 @@ class PlanBuilder:
     serving: Group | None = None
     candidate: DesiredRelease | None = None  # unless it failed
     outcome: Outcome = field(default_factory=lambda: Outcome(state=OutcomeState.NONE))
-    marks: list[Action] = field(default_factory=list)  # written down first
+    marks: list[Action] = field(default_factory=list)  # stored first
     starts: list[Action] = field(default_factory=list)
     ends: list[Action] = field(default_factory=list)
-    gone: set[str] = field(default_factory=set)  # instances that are not to be counted on any more
+    gone: set[str] = field(default_factory=set)  # instances that this plan removes
     draining: set[str] = field(default_factory=set)
     condemned: set[str] = field(default_factory=set)  # of a candidate that failed
-    restarting: set[str] = field(default_factory=set)  # for failing their health checks too long
-    stage: CanaryStage | None = None  # of the candidate, if it is a canary that has come to one
+    restarting: set[str] = field(default_factory=set)  # they failed their health checks too long
+    stage: CanaryStage | None = None  # of the candidate, if it is a canary with a step
     asleep: Asleep | None = None
     occupants: dict[Slot, ObservedInstance] = field(default_factory=dict)
     waiting: bool = False
@@ -83,15 +88,20 @@ class PlanBuilder:
     def __post_init__(self) -> None:
         self.serving = self.observed.serving
         self.candidate = self.desired.candidate
-        # The healthiest, then the oldest first: the first in a place keeps it.
+        # Healthy instances first, then the oldest: the first instance of a slot keeps it.
         self.instances = tuple(
             sorted(
                 self.observed.instances,
-                key=lambda one: (one.phase is not Phase.RUNNING, not is_healthy(one, self.now), one.started_at or 0.0, one.id),
+                key=lambda instance: (
+                    instance.phase is not Phase.RUNNING,
+                    not is_healthy(instance, self.now),
+                    instance.started_at or 0.0,
+                    instance.id,
+                ),
             )
         )
-        self.draining = {one.id for one in self.instances if one.marks.draining_since is not None}
-        self.condemned = {one.id for one in self.instances if one.marks.condemned}
+        self.draining = {instance.id for instance in self.instances if instance.marks.draining_since is not None}
+        self.condemned = {instance.id for instance in self.instances if instance.marks.condemned}
         self.asleep = self.observed.asleep
         stage, candidate = self.observed.stage, self.candidate
         if stage is not None and candidate is not None and (stage.group, stage.attempt) == (group_of(candidate), candidate.attempt):
@@ -103,7 +113,7 @@ class PlanBuilder:
 
     @property
     def staffed(self) -> list[tuple[DesiredRelease, Group]]:
-        """The groups that are kept at full strength: the target, and the one that serves meanwhile, if it is still known."""
+        """Return the groups to keep complete: the target, and the serving group if current."""
         known: list[tuple[DesiredRelease, Group]] = []
         if self.target is not None:
             known.append((self.target, group_of(self.target)))
@@ -117,7 +127,7 @@ class PlanBuilder:
 
     @property
     def moving(self) -> Kind | None:
-        """How traffic is being moved from the group that serves to the target; None when there is nothing to move."""
+        """Return how traffic moves from the serving group to the target; None if it does not."""
         target = self.target
         if target is None or self.serving is None or self.serving == group_of(target):
             return None
@@ -125,17 +135,19 @@ class PlanBuilder:
         if kind is not Kind.CANARY:
             return kind
         if self.candidate is None or not web_count(target):
-            return Kind.ROLLING  # a restart is no news to be watched, and without visitors nothing can be
-        return Kind.BLUE_GREEN if self.bereft else kind  # a share of what nobody else serves is all of it
+            # A restart has no new code to compare. Without requests there is nothing to compare.
+            return Kind.ROLLING
+        # No old instance could serve the other share.
+        return Kind.BLUE_GREEN if self.bereft else kind
 
     @property
     def bereft(self) -> bool:
-        """Of the group that serves, nothing does."""
-        return not any(one.place.group == self.serving and is_healthy(one, self.now) for one in self.in_service())
+        """Return whether the serving group has no healthy instance."""
+        return not any(instance.place.group == self.serving and is_healthy(instance, self.now) for instance in self.in_service())
 
     @property
     def step(self) -> int:
-        """Of a canary: the step it is to be made ready for, the number of all steps when it may have everything."""
+        """Return the step that a canary is prepared for, or the number of steps at the end."""
         if self.stage is None:
             return 0
         steps = self.desired.strategy.steps
@@ -144,40 +156,51 @@ class PlanBuilder:
 
     @property
     def may_have_all(self) -> bool:
-        """The canary was watched at each of its steps."""
+        """Return whether all steps of the canary are over, so that it may receive all requests."""
         return self.step >= len(self.desired.strategy.steps)
 
     @property
     def canary_places(self) -> int:
-        """How many instances of the candidate meet its share: so many that none has more to do than one beside it, as far as there are."""
+        """Return the number of canary instances for the current share of requests.
+
+        It is large enough that none gets more requests than an old instance, within the formation.
+        """
         assert self.candidate is not None
         web, share = web_count(self.candidate), self.desired.strategy.steps[self.step].percent
         return min(web, max(1, math.ceil(web * share / (100 - share))))
 
     @property
     def stopped(self) -> bool:
-        """Asleep so long that its public instances are not to run at all."""
+        """Return whether the app has slept so long that its public instances must be stopped."""
         sleep = self.desired.sleep
         return self.asleep is not None and sleep is not None and self.now - self.asleep.since >= sleep.stop_after
 
     def release_of(self, group: Group) -> DesiredRelease | None:
-        """The release of a group; None if it is neither the candidate nor current."""
+        """Return the release of a group, or None if it is neither the candidate nor current."""
         return next(
-            (one for one in (self.desired.candidate, self.desired.current) if one is not None and one.number == group.release), None
+            (
+                release
+                for release in (self.desired.candidate, self.desired.current)
+                if release is not None and release.number == group.release
+            ),
+            None,
         )
 
     def free_at(self, place: Slot) -> float:
-        """When an empty place may be filled: now, or at the end of its back-off."""
+        """Return the time when an empty slot may be filled: now, or the end of its back-off."""
         crashes = self.observed.crashes.get(place)
         return crashes.at + backoff.delay(crashes.count, lost=crashes.lost) if crashes is not None else self.now
 
     def in_service(self) -> list[ObservedInstance]:
-        """Running, and on nobody's way out."""
+        """Return the running instances that are not removed, draining or condemned."""
         away = self.gone | self.draining | self.condemned
-        return [one for one in self.instances if one.phase is Phase.RUNNING and one.id not in away]
+        return [instance for instance in self.instances if instance.phase is Phase.RUNNING and instance.id not in away]
 
     def may_leave(self, instance: ObservedInstance) -> bool:
-        """Whether as many of its process type as are wanted take requests without it. One that takes none may always go."""
+        """Return whether enough other instances of its process type take requests.
+
+        An instance that takes no requests may always leave.
+        """
         takes = self.routed(instance.id) and instance.public and self.asleep is None
         if not takes or self.desired.strategy.kind is Kind.RECREATE:
             return True
@@ -185,31 +208,36 @@ class PlanBuilder:
         wanted = min((count_of(release, process) for release, _ in self.staffed), default=0)
         watched = group_of(self.candidate) if self.candidate is not None and self.moving is Kind.CANARY else None
         others = [
-            one for one in self.in_service() if one.place.process == process and one.place.group != watched and is_live(one, self.now)
+            other
+            for other in self.in_service()
+            if other.place.process == process and other.place.group != watched and is_live(other, self.now)
         ]
-        return sum(one.id != instance.id for one in others) >= wanted
+        return sum(other.id != instance.id for other in others) >= wanted
 
     def routed(self, instance: str) -> bool:
-        """The router was told to send it new requests."""
+        """Return whether the router sends it new requests."""
         routes = self.observed.routes
-        return routes is not None and any(one.instance == instance and not one.draining for one in routes.endpoints)
+        return routes is not None and any(endpoint.instance == instance and not endpoint.draining for endpoint in routes.endpoints)
 
     def is_quiet(self, instance: ObservedInstance) -> bool:
-        """The router was told that the app sleeps, and nothing is open to this instance."""
+        """Return whether the app is asleep in the router and the instance has no connection."""
         routes = self.observed.routes
         return routes is not None and routes.situation is AppSituation.ASLEEP and not instance.connections
 
     def known_to_router(self, instance: str) -> bool:
         routes = self.observed.routes
-        return routes is not None and any(one.instance == instance for one in routes.endpoints)
+        return routes is not None and any(endpoint.instance == instance for endpoint in routes.endpoints)
 
     def was_canary(self, instance: str) -> bool:
-        """The router knows it among a canary's endpoints."""
+        """Return whether the router has it as an endpoint of a canary."""
         routes = self.observed.routes
-        return routes is not None and any(one.instance == instance and one.canary for one in routes.endpoints)
+        return routes is not None and any(endpoint.instance == instance and endpoint.canary for endpoint in routes.endpoints)
 
     def dismiss(self, instance: ObservedInstance) -> None:
-        """Send it home: by way of draining if it has traffic, and not before others have it."""
+        """Remove an instance when others can take its requests.
+
+        If the router knows it, it drains first.
+        """
         if not self.may_leave(instance):
             self.waiting = True
         elif instance.phase is Phase.RUNNING and self.known_to_router(instance.id):
@@ -236,7 +264,7 @@ class PlanBuilder:
 
 
 def is_healthy(instance: ObservedInstance, now: float) -> bool:
-    """Ready for traffic or, without a port, up long enough."""
+    """Return whether the instance is ready or, without a port, has been up long enough."""
     if instance.phase is not Phase.RUNNING:
         return False
     if instance.marks.ready_at is not None:
@@ -247,28 +275,31 @@ def is_healthy(instance: ObservedInstance, now: float) -> bool:
 
 
 def is_live(instance: ObservedInstance, now: float) -> bool:
-    """Healthy, and still passing its health checks."""
+    """Return whether the instance is healthy and still passes its health checks."""
     return is_healthy(instance, now) and not fails_checks(instance, now)
 
 
 def fails_checks(instance: ObservedInstance, now: float) -> bool:
-    """It was ready, and failed as many health checks in a row as are too many."""
+    """Return whether a ready instance has failed `attempts` consecutive health checks or more."""
     return _failures(instance, now) >= (instance.marks.check or HealthCheck()).attempts
 
 
 def is_given_up(instance: ObservedInstance, now: float) -> bool:
-    """It goes on failing: only a restart may help."""
+    """Return whether the instance has failed so many checks that only a restart may help."""
     return _failures(instance, now) >= (1 + PATIENT) * (instance.marks.check or HealthCheck()).attempts
 
 
 def why_it_fails(instance: ObservedInstance) -> str:
-    """What its last health check met; empty for one that is not known to fail."""
+    """Return the failure of its last health check, or "" if it is not known to fail."""
     check, pulse = instance.marks.check, instance.pulse
     return f"{check.describe()} {pulse.trouble}, {pulse.failures} times in a row." if check is not None and pulse is not None else ""
 
 
 def _failures(instance: ObservedInstance, now: float) -> int:
-    """In a row. None are known of what is not asked, or was not for long: whoever asks is away, or it slept."""
+    """Return the number of consecutive failures; 0 if there is no check or the result is stale.
+
+    A result is stale if the supervisor is not running, or if the instance slept.
+    """
     check, pulse = instance.marks.check, instance.pulse
     if check is None or pulse is None or instance.frozen or instance.phase is not Phase.RUNNING:
         return 0
@@ -284,4 +315,4 @@ def web_count(release: DesiredRelease) -> int:
 
 
 def count_of(release: DesiredRelease, process: str) -> int:
-    return next((one.count for one in release.processes if one.name == process), 0)
+    return next((process_type.count for process_type in release.processes if process_type.name == process), 0)

@@ -1,4 +1,4 @@
-"""How many places of which group are to be filled right now: the arithmetic of the rollout strategies. Pure."""
+"""The number of instances that each group should have now, by rollout strategy. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from runtime.converge.strategy import Kind
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplicaSet:
-    """A group that is kept at strength: places 1 to `counts` of each process type."""
+    """A group that is kept complete: slots 1 to `counts` of each process type."""
 
     release: DesiredRelease
     group: Group
@@ -26,7 +26,7 @@ class ReplicaSet:
 
 
 def replica_sets(builder: PlanBuilder) -> tuple[ReplicaSet, ...]:
-    """The target, and the group that serves meanwhile, each as strong as the strategy wants it at this moment."""
+    """Return the target and the serving group, each with the counts that the strategy wants now."""
     full = tuple(ReplicaSet(release=release, group=group, counts=_counts(release)) for release, group in builder.staffed)
     if builder.moving is Kind.RECREATE:
         return full[:1]
@@ -38,23 +38,23 @@ def replica_sets(builder: PlanBuilder) -> tuple[ReplicaSet, ...]:
 
 
 def is_complete(builder: PlanBuilder, release: DesiredRelease, counts: Mapping[str, int] | None = None) -> bool:
-    """Every place is filled by an instance that is well and that nobody sends away; of all places, or of `counts`."""
-    filled = {one.place for one in builder.in_service() if is_live(one, builder.now)}
+    """Return whether every slot, or every slot of `counts`, has a live instance in service."""
+    filled = {instance.place for instance in builder.in_service() if is_live(instance, builder.now)}
     wanted = ReplicaSet(release=release, group=group_of(release), counts=_counts(release) if counts is None else counts)
     return all(place in filled for place, _ in wanted.places())
 
 
 def slots_of(release: DesiredRelease, group: Group) -> Iterator[Slot]:
-    """All places of a group at full strength."""
+    """Return all slots of a complete group."""
     return (place for place, _ in ReplicaSet(release=release, group=group, counts=_counts(release)).places())
 
 
 def _rolling(builder: PlanBuilder, target: ReplicaSet, serving: ReplicaSet) -> tuple[ReplicaSet, ReplicaSet]:
-    """Each fresh instance that is healthy takes the place of an old one; `surge` more are on their way."""
+    """Replace one old instance for each new healthy one, and start up to `surge` more new ones."""
     ready: dict[str, int] = {}
-    for one in builder.in_service():
-        if one.place.group == target.group and is_healthy(one, builder.now):
-            ready[one.place.process] = ready.get(one.place.process, 0) + 1
+    for instance in builder.in_service():
+        if instance.place.group == target.group and is_healthy(instance, builder.now):
+            ready[instance.place.process] = ready.get(instance.place.process, 0) + 1
     fresh = {
         name: min(count, ready.get(name, 0) + builder.desired.strategy.surge) if name in serving.counts else count
         for name, count in target.counts.items()

@@ -1,4 +1,4 @@
-"""What the router is to know of an app, from a plan in the making. Pure."""
+"""The app's routes, derived from a plan builder. Pure."""
 
 from __future__ import annotations
 
@@ -14,8 +14,13 @@ from runtime.router.routes import AppRoutes, AppSituation, Canary, Endpoint
 
 
 def routes_of(builder: PlanBuilder) -> AppRoutes:
-    """Also settles whether the candidate is live: when the router was told so."""
-    endpoints = pool_of(builder, [end for one in sorted(builder.instances, key=lambda one: one.id) for end in _endpoints(builder, one)])
+    """Return the app's routes.
+
+    Also sets the outcome: the candidate is live when the router has them.
+    """
+    endpoints = pool_of(
+        builder, [end for instance in sorted(builder.instances, key=lambda instance: instance.id) for end in _endpoints(builder, instance)]
+    )
     desired = builder.desired
     routes = AppRoutes(
         app=desired.app,
@@ -27,34 +32,37 @@ def routes_of(builder: PlanBuilder) -> AppRoutes:
         canary=_canary(builder, endpoints),
     )
     if builder.candidate is not None and builder.observed.serving == group_of(builder.candidate):
-        told = routes == builder.observed.routes
-        builder.outcome = Outcome(state=OutcomeState.LIVE if told else OutcomeState.PENDING)
+        is_routed = routes == builder.observed.routes
+        builder.outcome = Outcome(state=OutcomeState.LIVE if is_routed else OutcomeState.PENDING)
     return routes
 
 
-def _endpoints(builder: PlanBuilder, one: ObservedInstance) -> list[Endpoint]:
-    if one.place.process not in builder.desired.public or one.phase is not Phase.RUNNING:
+def _endpoints(builder: PlanBuilder, instance: ObservedInstance) -> list[Endpoint]:
+    if instance.place.process not in builder.desired.public or instance.phase is not Phase.RUNNING:
         return []
-    # Also while it is being stopped: at its deadline it hears SIGTERM with its connections open, and closes them itself.
-    if one.id in builder.gone and one.id not in builder.draining:
+    # A draining instance keeps its endpoint while it is stopped. At its deadline it gets SIGTERM
+    # with
+    # open connections, and closes them itself.
+    if instance.id in builder.gone and instance.id not in builder.draining:
         return []
-    if one.id in builder.draining:
-        return [_endpoint(one, draining=True, canary=builder.was_canary(one.id))] if builder.known_to_router(one.id) else []
-    if not is_healthy(one, builder.now):
+    if instance.id in builder.draining:
+        return [_endpoint(instance, draining=True, canary=builder.was_canary(instance.id))] if builder.known_to_router(instance.id) else []
+    if not is_healthy(instance, builder.now):
         return []
-    if one.place.group == builder.serving:
-        return [_endpoint(one), *_left_behind(builder, one)]
-    if one.id not in builder.condemned and builder.target is not None and one.place.group == group_of(builder.target):
+    if instance.place.group == builder.serving:
+        return [_endpoint(instance), *_left_behind(builder, instance)]
+    if instance.id not in builder.condemned and builder.target is not None and instance.place.group == group_of(builder.target):
         if builder.moving is Kind.CANARY:
-            return [_endpoint(one, canary=True)] if builder.stage is not None and one.place.process == WEB else []
+            return [_endpoint(instance, canary=True)] if builder.stage is not None and instance.place.process == WEB else []
         if builder.moving is Kind.ROLLING:
-            return [_endpoint(one)]
-    return [_endpoint(one, canary=builder.was_canary(one.id))] if builder.routed(one.id) else []  # until it may leave
+            return [_endpoint(instance)]
+    # Until it may leave.
+    return [_endpoint(instance, canary=builder.was_canary(instance.id))] if builder.routed(instance.id) else []
 
 
-def _left_behind(builder: PlanBuilder, one: ObservedInstance) -> list[Endpoint]:
-    """What a promoted canary still answers on its old side: it is not cut off, but drains like any other."""
-    if not builder.was_canary(one.id):
+def _left_behind(builder: PlanBuilder, instance: ObservedInstance) -> list[Endpoint]:
+    """Return the draining canary endpoint of a promoted instance, for its open requests."""
+    if not builder.was_canary(instance.id):
         return []
     stage = builder.observed.stage
     since = builder.now if builder.serving != builder.observed.serving else (stage.since if stage is not None else None)
@@ -62,11 +70,13 @@ def _left_behind(builder: PlanBuilder, one: ObservedInstance) -> list[Endpoint]:
     if since is None or release is None or builder.now - since >= release.drain_seconds:
         return []
     builder.look_at(since + release.drain_seconds)
-    return [_endpoint(one, draining=True, canary=True)]
+    return [_endpoint(instance, draining=True, canary=True)]
 
 
-def _endpoint(one: ObservedInstance, *, draining: bool = False, canary: bool = False) -> Endpoint:
-    return Endpoint(instance=one.id, address=one.address, port=one.port, draining=draining, process=one.place.process, canary=canary)
+def _endpoint(instance: ObservedInstance, *, draining: bool = False, canary: bool = False) -> Endpoint:
+    return Endpoint(
+        instance=instance.id, address=instance.address, port=instance.port, draining=draining, process=instance.place.process, canary=canary
+    )
 
 
 def _canary(builder: PlanBuilder, endpoints: list[Endpoint]) -> Canary | None:
@@ -78,15 +88,19 @@ def _canary(builder: PlanBuilder, endpoints: list[Endpoint]) -> Canary | None:
 
 
 def _situation(builder: PlanBuilder, endpoints: list[Endpoint], process: str) -> AppSituation:
-    """Requests for a process type are held while an instance of it is on its way, and refused with the reason when none is."""
+    """Return whether requests for a process type are served, held or refused.
+
+    They are held while an instance of it is starting, and refused with the reason otherwise.
+    """
     if any(not end.draining and not end.canary and end.process == process for end in endpoints):
         return AppSituation.SERVING
     if builder.serving is None or builder.target is None:
         return AppSituation.NOT_DEPLOYED
-    places = [place for one in replica_sets(builder) for place, _ in one.places() if place.process == process]
+    places = [place for replicas in replica_sets(builder) for place, _ in replicas.places() if place.process == process]
     if not places:
         return AppSituation.NO_INSTANCE
-    # Where all that should serve waits for its back-off, or boots after one, it will hardly be there in time. A lost one is back sooner.
+    # If all instances that should serve wait for a back-off, or boot after one, they will hardly be
+    # ready in time. A lost instance is back sooner.
     crashes = [builder.observed.crashes.get(place) for place in places]
     hopeless = all(found is not None and found.count > backoff.AT_ONCE and not found.lost for found in crashes)
     return AppSituation.CRASHED if hopeless else AppSituation.HOLDING

@@ -13,7 +13,7 @@ from runtime.converge.canary_analysis import GroupTraffic, judge
 
 
 def said(canary: GroupTraffic, rest: GroupTraffic) -> str:
-    return judge(canary, rest, who="v2", beside="v1")
+    return judge(canary, rest, name="v2", other="v1")
 
 
 GOOD = GroupTraffic(requests=10_000, failed=2, median=0.020, tail=0.060)
@@ -63,17 +63,19 @@ def test_a_doubled_time_is_told_and_a_few_percent_are_not():
     assert "takes 40 ms for half of its requests" in said(GroupTraffic(requests=200, median=0.040, tail=0.120), GOOD)
     assert "takes 60 ms for half of its requests" in said(GroupTraffic(requests=60, median=0.060, tail=0.120), GOOD)
     swift = GroupTraffic(requests=1000, median=0.004, tail=0.012)
-    assert said(GroupTraffic(requests=60, median=0.014, tail=0.030), swift) == ""  # so much of it may be a busy machine's
+    # So much of it may be a busy machine's.
+    assert said(GroupTraffic(requests=60, median=0.014, tail=0.030), swift) == ""
     assert said(GroupTraffic(requests=200, median=0.014, tail=0.030), swift) != ""
     assert said(GroupTraffic(requests=100, median=0.025, tail=0.070), GOOD) == ""
     assert said(GroupTraffic(requests=20, median=0.400, tail=0.900), GOOD) == ""
     assert said(GroupTraffic(requests=300, median=0.020, tail=0.300), GOOD) != ""
     quick = GroupTraffic(requests=1000, median=0.001, tail=0.002)
-    assert said(GroupTraffic(requests=1000, median=0.002, tail=0.004), quick) == ""  # a millisecond more is the machine's noise
+    # A millisecond more is the machine's noise.
+    assert said(GroupTraffic(requests=1000, median=0.002, tail=0.004), quick) == ""
 
 
 def test_a_process_that_the_kernel_ended_for_memory_is_enough():
-    assert said(GroupTraffic(memory_kills=1), GOOD) == "v2 ran out of memory: the kernel ended 1 process of it."
+    assert said(GroupTraffic(memory_kills=1), GOOD) == "v2 ran out of memory: the kernel killed 1 process of it."
 
 
 @pytest.mark.parametrize("rest", [GroupTraffic(), GroupTraffic(requests=1), GOOD])
@@ -93,5 +95,5 @@ def test_whatever_is_counted_it_answers(requests, share, others, their_share):
 
 def test_a_canary_with_more_to_do_an_instance_is_not_called_slow_for_it():
     slow, quick = GroupTraffic(requests=1000, median=0.06, tail=0.13), GroupTraffic(requests=1000, median=0.02, tail=0.08, instances=2)
-    assert judge(slow, quick, who="v2", beside="v1") == ""
-    assert "for half of its requests" in judge(slow, replace(quick, instances=1), who="v2", beside="v1")
+    assert judge(slow, quick, name="v2", other="v1") == ""
+    assert "for half of its requests" in judge(slow, replace(quick, instances=1), name="v2", other="v1")

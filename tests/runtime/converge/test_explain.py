@@ -18,16 +18,16 @@ END = Exit(code=3, signal=None, out_of_memory=False, at=0.0, memory=Bytes(512 * 
 @pytest.mark.parametrize(
     ("listening", "answer", "said"),
     [
-        ((), ProbeAnswer(trouble="was refused"), "It listens on no port; it must listen on 0.0.0.0 and the port in $PORT (8000)."),
+        ((), ProbeAnswer(trouble="was refused"), "It does not listen on a port; it must listen on 0.0.0.0 and the port in $PORT (8000)."),
         (
             (("127.0.0.1", 5000),),
             ProbeAnswer(trouble="was refused"),
-            "It listens on 127.0.0.1:5000, where nobody but itself can reach it; it must listen",
+            "It listens on 127.0.0.1:5000, which only the instance itself can reach; it must listen",
         ),
         (
             (("::1", 8000),),
             ProbeAnswer(trouble="was refused"),
-            "It listens on [::1]:8000, where nobody but itself can reach it; it must listen",
+            "It listens on [::1]:8000, which only the instance itself can reach; it must listen",
         ),
         (
             (("0.0.0.0", 5000),),
@@ -38,7 +38,7 @@ END = Exit(code=3, signal=None, out_of_memory=False, at=0.0, memory=Bytes(512 * 
         (
             (("::", 8000),),
             ProbeAnswer(status=500),
-            "It answers GET / on port 8000 with status 500; it counts as healthy with a status below 500.",
+            "It answers GET / on port 8000 with status 500; it is healthy with a status below 500.",
         ),
         (
             (("0.0.0.0", 8000),),
@@ -57,7 +57,7 @@ def test_where_it_listens_and_how_it_answers_is_told_with_the_remedy(listening, 
 def test_workers_of_it_that_were_killed_for_memory_are_told_first():
     text = not_ready(replace(SEEN, oom_kills=3), [])
     assert text.startswith(
-        "A process of it was killed for using all of its 512 MiB of memory, 3 times; give it more. It listens on no port"
+        "Out of memory: the kernel killed a process of it 3 times at its limit of 512 MiB; raise it. It does not listen on a port"
     )
     assert text.endswith("\nIt printed nothing.")
 
@@ -92,8 +92,8 @@ def test_only_an_answer_below_500_is_healthy():
     [
         (
             HealthCheck(kind=CheckKind.COMMAND, command=("/bin/sh", "-c", "./up")),
-            "ended with code 1, saying: no database",
-            "Its health check `./up` ended with code 1, saying: no database; it counts as healthy when that ends with 0.",
+            "ended with code 1, with the output: no database",
+            "Its health check `./up` ended with code 1, with the output: no database; it is healthy when the command ends with code 0.",
         ),
         (
             HealthCheck(kind=CheckKind.TCP),

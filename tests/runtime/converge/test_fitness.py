@@ -1,4 +1,7 @@
-"""Health checks for life, played out in a world in memory. The default check: every 10 s, three failures are too many, nine end it."""
+"""Health checks for life, played out in a world in memory.
+
+The default check: every 10 s, three failures are too many, nine end it.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,8 @@ def test_what_fails_leaves_the_pool_finishes_what_it_has_and_returns_with_one_su
     (note, _) = played(world, 5)
     assert isinstance(note, TakeOutOfRotation)
     assert (
-        note.describe() == "web 1 of v1 gets no new requests while another one is well: GET / got no answer within 5 s, 3 times in a row."
+        note.describe()
+        == "web 1 of v1 gets no new requests while another instance is healthy: GET / got no answer within 5 s, 3 times in a row."
     )
     assert world.serving() == [well]
     assert [one.instance for one in world.routes.endpoints if one.draining] == [sick]
@@ -91,7 +95,8 @@ def test_when_all_fail_all_go_on_serving_and_are_restarted_one_after_the_other()
             world.step()
             world.now += 0.5
         assert len(first & set(world.instances)) == left
-        assert len(world.serving()) >= left  # the others of the first are not stopped until the fresh one is well
+        # The others of the first are not stopped until the fresh one is well.
+        assert len(world.serving()) >= left
     world.run(5)
     assert len(world.serving()) == 3
 

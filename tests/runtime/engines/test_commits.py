@@ -1,4 +1,6 @@
-"""What an instance wrote, and an image made of it: real containers with shifted ids, whiteouts, and names that mean no good."""
+"""What an instance wrote, and an image made of it: real containers with shifted ids, whiteouts, and
+names that mean no good.
+"""
 
 from __future__ import annotations
 
@@ -131,7 +133,7 @@ def test_a_layer_that_would_harm_the_host_is_refused_and_the_instance_goes_on(no
     store.untag("shop:v12")
     path = node.images / "index.json"
     path.write_text(path.read_text().replace(store.index()[1][0].digest, f"sha256:{'0' * 64}"))
-    with pytest.raises(NoSuchImage, match="is not in the store any more"):
+    with pytest.raises(NoSuchImage, match="is no longer in the store"):
         commit(node, store, containers, web)
     assert [*node.workspaces.iterdir()] == []
 

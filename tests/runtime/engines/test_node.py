@@ -1,4 +1,6 @@
-"""A real node from the first deploy to the last removal: containers, network and HAProxy are the true ones."""
+"""A real node from the first deploy to the last removal: containers, network and HAProxy are the
+true ones.
+"""
 
 from __future__ import annotations
 
@@ -82,7 +84,7 @@ def test_a_request_under_way_is_finished_by_the_old_release(station, app):
         ("eat", ("It used all of its 96 MiB of memory", "Give it more memory")),
         ("loopback", ("listens on 127.0.0.1:5000", "it must listen on 0.0.0.0 and the port in $PORT (8000)")),
         ("elsewhere", ("listens on 0.0.0.0:5000", "the port in $PORT (8000)")),
-        ("silent", ("listens on no port", "worker")),
+        ("silent", ("does not listen on a port", "worker")),
         ("broken", ("with status 500", "below 500")),
     ],
 )
@@ -208,7 +210,7 @@ def test_the_release_phase_runs_once_with_its_output_in_the_log(station, app):
     run = {"limits": SMALL, "timeout": 20.0, "cancelled": lambda: False}
     station.engine.run_release_phase(app, one, 'echo "$WORD everything with $KEY"', **run)
     assert " stdout migrate everything with ****\n" in station.log(app.app)
-    with pytest.raises(LaunchFailed, match=r"(?s)did not succeed. It exited with code 4.*no such table"):
+    with pytest.raises(LaunchFailed, match=r"(?s)failed. It exited with code 4.*no such table"):
         station.engine.run_release_phase(app, one, "echo no such table >&2; exit 4", **run)
     with pytest.raises(LaunchFailed):
         station.engine.run_release_phase(app, one, "sleep 60", **{**run, "timeout": 0.5})
