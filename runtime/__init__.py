@@ -1,1 +1,4 @@
-"""What a node does: images, builds, containers, network, router. Knows no Django, no Celery, no Redis."""
+"""The node's part of the platform: images, builds, containers, network and router.
+
+It does not import Django, Celery or Redis.
+"""

@@ -1,6 +1,7 @@
-"""Whether what is being done should end: asked in the middle of long work, far below whoever knows.
+"""Cooperative cancellation: long work calls `check`, which raises Cancelled.
 
-Only work that can be given up at any moment asks; what cleans up never does, so that nothing is left half-removed.
+Only work that can stop at any time calls it. Code that cleans up never does, so that nothing is
+left half-removed.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _asked: ContextVar[Callable[[], bool]] = ContextVar("asked", default=_never)
 
 @contextmanager
 def when(cancelled: Callable[[], bool]) -> Iterator[None]:
-    """Inside the block, `check` asks this; in this thread alone."""
+    """Use `cancelled` in all calls of `check` inside the block, only in this thread."""
     token = _asked.set(cancelled)
     try:
         yield
@@ -30,6 +31,9 @@ def when(cancelled: Callable[[], bool]) -> Iterator[None]:
 
 
 def check() -> None:
-    """Cancelled: nobody wants what is being done any more. Cheap enough for every entry of an archive."""
+    """Raise Cancelled if the current work was cancelled.
+
+    A call is cheap enough for every entry of an archive.
+    """
     if _asked.get()():
         raise Cancelled("The build was cancelled.")

@@ -1,4 +1,4 @@
-"""One node's settings, and where each of its files lives. The runtime's only reader of the environment."""
+"""Settings of a node and paths of its files. Only this module reads the runtime's environment."""
 
 from __future__ import annotations
 
@@ -18,182 +18,189 @@ from runtime.errors import HostLacks
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeConfig:
-    """Settings of this node. Two nodes with different names, folders, networks and ports live on one machine.
+    """Settings of this node.
 
-    `name` prefixes everything global to the kernel: bridge, cgroup parent, nftables table; 1 to 8 of [a-z0-9].
+    Nodes with different names, folders, networks and ports can share a machine. `name` is the
+    prefix of all global names in the kernel: bridge, cgroup parent, nftables table. It has 1 to 8
+    of [a-z0-9].
     """
 
     name: str = "slipway"
     state: Path = Path("/var/lib/slipway")  # durable
     run: Path = Path("/run/slipway")  # sockets and namespace pins; gone after a reboot
-    user: str = "slipway"  # portal, git and router run as this one
+    user: str = "slipway"  # the user of portal, git and router
     network: ipaddress.IPv4Network = ipaddress.IPv4Network("10.210.0.0/16")
     http_bind: str = "127.0.0.1"
     http_port: int = 8080
-    https_port: int = 0  # 0: no HTTPS of our own
+    https_port: int = 0  # 0: the router does not offer HTTPS
     acme_directory: str = "https://acme-v02.api.letsencrypt.org/directory"
-    acme_contact: str = ""  # an e-mail address that the authority may write to
+    acme_contact: str = ""  # an e-mail address for messages of the certificate authority
     acme_dns_hook: Path | None = None  # a program that writes DNS records, for certificates of wildcards
-    resolver: str = ""  # address or address:port of the DNS server that domains are proven by; empty: this machine's own
-    proxy_protocol: bool = False  # every connection from browsers begins with the PROXY protocol's line
-    trusted_proxies: tuple[str, ...] = ()  # networks of HTTP proxies in front, whose headers about the visitor are believed
-    queue_seconds: int = 30  # how long a request waits in the router for an instance that is not full
-    portal_workers: int = 0  # processes of the portal; 0: one a core, four at most
-    client_share: int = 50  # percent of the router's connections that one client's address alone may hold; 100: no limit
+    resolver: str = ""  # address[:port] of the DNS server for domain checks; empty: this machine's
+    proxy_protocol: bool = False  # every connection from clients starts with a PROXY protocol line
+    # Networks of HTTP proxies whose headers about the client are trusted.
+    trusted_proxies: tuple[str, ...] = ()
+    queue_seconds: int = 30  # the most seconds that a request waits for a free instance
+    portal_workers: int = 0  # processes of the portal; 0: one per core, at most four
+    client_share: int = 50  # the most percent of the router's connections per client address
     scheme: str = "http"
     portal_host: str = "localhost"
     base_domain: str = "slipway.localhost"
     debian_mirror: str = ""  # for hosts whose apt has no Debian repository
-    disk_high: int = 85  # percent of the state's disk in use: from here on caches are given up…
-    disk_low: int = 75  # …until no more than this is in use
-    disk_full: int = 95  # and from here on no build begins
-    disk_reserve: int = 256 * 2**20  # bytes held back, and given up when the disk is full
-    cache_size: int = 10 * 2**30  # bytes of layers kept only to be reused
+    disk_high: int = 85  # percent of the state's disk in use at which caches are deleted,
+    disk_low: int = 75  # until the use is at most this
+    disk_full: int = 95  # percent in use at which no build starts
+    disk_reserve: int = 256 * 2**20  # bytes that are reserved, and released when the disk is full
+    cache_size: int = 10 * 2**30  # bytes of layers that are kept only for reuse
     package_cache: int = 4 * 2**30  # bytes of downloads, for each team
-    memory_stall_high: int = 20  # percent of time in which something waits for memory: from here on builds are frozen…
-    memory_stall_low: int = 5  # …until it is no more than this
-    memory_free_low: int = 5  # percent of memory available: the same, where the kernel does not tell of stalls…
+    memory_stall_high: int = 20  # percent of time with stalls for memory at which builds are frozen,
+    memory_stall_low: int = 5  # until it is at most this
+    memory_free_low: int = 5  # percent of memory available, if the kernel does not report stalls
     memory_free_enough: int = 10
     registries: tuple[str, ...] = ()  # patterns of HOST or HOST/PATH that builds may pull from; none: any
-    registry_mirrors: tuple[tuple[str, str], ...] = ()  # (host, HOST[/PATH] that is asked in its place)
-    plain_registries: tuple[str, ...] = ()  # hosts spoken to without TLS, or whatever their certificate
-    pull_timeout: int = 600  # seconds one image may take
+    registry_mirrors: tuple[tuple[str, str], ...] = ()  # (host, HOST[/PATH] that replaces it)
+    plain_registries: tuple[str, ...] = ()  # hosts without TLS, or with unchecked certificates
+    pull_timeout: int = 600  # the most seconds for the pull of an image
 
     @property
     def images(self) -> Path:
-        """OCI image layout: oci-layout, index.json, blobs/."""
+        """Return the OCI image layout: oci-layout, index.json, blobs/."""
         return self.state / "images"
 
     @property
     def layers(self) -> Path:
-        """Unpacked layers, one folder a diff ID (hex)."""
+        """Return the folder of unpacked layers, one folder per diff ID (hex)."""
         return self.state / "layers"
 
     @property
     def cache(self) -> Path:
-        """Build steps by key, and package downloads."""
+        """Return the folder of build steps by key, and of package downloads."""
         return self.state / "cache"
 
     @property
     def stacks(self) -> Path:
-        """The operator's own stack files, NAME.toml."""
+        """Return the folder of the operator's own stack files, NAME.toml."""
         return self.state / "stacks"
 
     @property
     def workspaces(self) -> Path:
-        """One folder a build or stack in progress; gone when it ends."""
+        """Return the folder of running builds, one folder each, which is removed at the end."""
         return self.state / "builds"
 
     @property
     def sources(self) -> Path:
-        """Uploaded archives by sha256 hex; written by the portal, read by builds."""
+        """Return the folder of uploads by sha256 hex. The portal writes them; builds read them."""
         return self.state / "sources"
 
     @property
     def registry(self) -> Path:
-        """What the registry receives and hands out."""
+        """Return the folder of the registry."""
         return self.state / "registry"
 
     @property
     def received(self) -> Path:
-        """TEAM-HEX: blobs that the portal received and checked, until a release is made of them."""
+        """Return the folder of TEAM-HEX: checked blobs that are not in a release yet."""
         return self.registry / "received"
 
     @property
     def served(self) -> Path:
-        """APP/IMAGE/HEX: hard links to blobs of releases, for the portal to hand out."""
+        """Return the folder of APP/IMAGE/HEX: hard links to releases' blobs, which clients pull."""
         return self.registry / "served"
 
     @property
     def instances(self) -> Path:
-        """One folder an instance: its journal, bundle, scratch disk, console log."""
+        """Return the folder of instances: each has a journal, bundle, disk and console log."""
         return self.state / "instances"
 
     @property
     def locks(self) -> Path:
-        """Files held by flock: the kernel lets go when the holder dies."""
+        """Return the folder of flock files. The kernel releases a lock when its holder ends."""
         return self.state / "locks"
 
     @property
     def app_logs(self) -> Path:
-        """APP.log: what all instances of an app printed, in the one log line format."""
+        """Return the folder of APP.log: the output of all instances, in the format of log lines."""
         return self.state / "logs" / "apps"
 
     @property
     def build_logs(self) -> Path:
-        """BUILD_ID.log, in the one log line format."""
+        """Return the folder of BUILD_ID.log, in the format of log lines."""
         return self.state / "logs" / "builds"
 
     @property
     def downloads(self) -> Path:
-        """JOB_ID.tar: archives of images that somebody asked for, read by the portal."""
+        """Return the folder of JOB_ID.tar: requested image archives, which the portal reads."""
         return self.state / "downloads"
 
     @property
     def router(self) -> Path:
-        """Maps and configuration of the router."""
+        """Return the folder of the router's maps and configuration."""
         return self.state / "router"
 
     @property
     def certificates(self) -> Path:
-        """Certificates with their keys, one PEM file each, and the account at their authority."""
+        """Return the folder of certificates with keys (PEM) and of the ACME account."""
         return self.state / "router" / "certificates"
 
     @property
     def router_socket(self) -> Path:
-        """HAProxy's Runtime API."""
+        """Return the socket of HAProxy's Runtime API."""
         return self.run / "router.sock"
 
     @property
     def access_address(self) -> tuple[str, int]:
-        """Where the collector of the access log listens for HAProxy: on a loopback address of this node's own, told by its folder."""
+        """Return the address of the access log's collector: a loopback address from the folder."""
         own = hashlib.sha256(bytes(self.run.absolute())).digest()
-        port = 20_000 + int.from_bytes(own[3:5]) % 10_000  # below those that the kernel gives away, and nobody's by custom
+        # Below the kernel's ephemeral ports, and not used by common programs.
+        port = 20_000 + int.from_bytes(own[3:5]) % 10_000
         return f"127.{own[0]}.{own[1]}.{own[2] % 254 + 1}", port
 
     @property
     def requests(self) -> Path:
-        """APP.json: what is known of an app's requests since the node was started."""
+        """Return the folder of APP.json: an app's requests since the node's start."""
         return self.run / "requests"
 
     @property
     def pulses(self) -> Path:
-        """APP.json: which instances fail their health checks, since the node was started."""
+        """Return the folder of APP.json: results of health checks since the node's start."""
         return self.run / "pulses"
 
     @property
     def wake_socket(self) -> Path:
-        """Where HAProxy asks to have a sleeping app woken."""
+        """Return the socket on which HAProxy requests that a sleeping app is woken."""
         return self.run / "wake.sock"
 
     @property
     def portal_socket(self) -> Path:
-        """Where the portal listens for the router."""
+        """Return the socket on which the portal listens for the router."""
         return self.run / "portal.sock"
 
     @property
     def bridge(self) -> str:
-        """The bridge's interface name (at most 15 bytes, IFNAMSIZ)."""
+        """Return the bridge's interface name (at most 15 bytes, IFNAMSIZ)."""
         return f"{self.name}0"
 
     @property
     def cgroup_parent(self) -> str:
-        """Below each hierarchy's root, without a leading slash."""
+        """Return the path of our parent group below each hierarchy's root, without a slash."""
         return self.name
 
     @property
     def https_ourselves(self) -> bool:
-        """Whether people reach us by HTTPS and the router speaks it, not something in front of it."""
+        """Return whether the router itself terminates HTTPS."""
         return self.scheme == "https" and bool(self.https_port)
 
     @property
     def portal_has_certificate(self) -> bool:
-        """Whether browsers can be led to HTTPS there: no authority speaks for addresses, nor for names of this very machine."""
+        """Return whether the portal's host can have a certificate.
+
+        Authorities do not issue them for addresses and for names of the local machine.
+        """
         top = self.portal_host.rpartition(".")[2]
         return self.https_ourselves and "." in self.portal_host and not top.isdecimal() and top not in ("localhost", "invalid")
 
     def url_of(self, host: str) -> str:
-        """The address a browser opens for one of our hosts."""
+        """Return the URL of one of our hosts."""
         standard = {"http": 80, "https": 443}[self.scheme]
         open_port = self.https_port if self.https_ourselves else self.http_port
         port = "" if open_port == standard else f":{open_port}"
@@ -207,30 +214,33 @@ _PACKAGE_VARIABLES = re.compile(
 
 
 def package_environment(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """What this host tells pip, uv, npm, go, bundler, composer and apt by environment: registries, proxies, certificates, and where HOME is."""
+    """Return the variables for package managers: registries, proxies, certificates, HOME.
+
+    The package managers are pip, uv, npm, go, bundler, composer and apt.
+    """
     return {name: value for name, value in environment.items() if _PACKAGE_VARIABLES.fullmatch(name)}
 
 
 def passed_descriptors(process: int, environment: Mapping[str, str] = os.environ) -> list[int]:
-    """Open sockets that the service manager passed to this process (sd_listen_fds(3)); none where it passed them to another."""
+    """Return the sockets that the service manager passed to this process (sd_listen_fds(3))."""
     if environment.get("LISTEN_PID") != str(process):
         return []
     return list(range(3, 3 + int(environment.get("LISTEN_FDS", "0"))))
 
 
 def proxy_ports(environment: Mapping[str, str] = os.environ) -> tuple[int, ...]:
-    """Where the proxies listen that this host's environment names; one may be on this machine."""
+    """Return the ports of the proxies in the environment; a proxy may be on this machine."""
     ports: set[int] = set()
     for name, value in environment.items():
         if name.lower() in ("http_proxy", "https_proxy", "all_proxy") and value:
             parts = urlsplit(value if "://" in value else f"http://{value}")
-            with suppress(ValueError):  # no number: whoever uses the proxy says so
+            with suppress(ValueError):  # not a number: the program that uses the proxy reports it
                 ports.add(parts.port or {"https": 443, "socks5": 1080}.get(parts.scheme, 80))
     return tuple(sorted(ports))
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> NodeConfig:
-    """Read SLIPWAY_* settings (see .env.example for each); HostLacks names a bad one and how to write it."""
+    """Read the SLIPWAY_* settings (see .env.example). Raises HostLacks, which names a bad one."""
     values: dict[str, object] = {}
     for field, read in _READERS.items():
         variable = f"SLIPWAY_{field.upper()}"
@@ -238,14 +248,15 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> NodeConfig:
             try:
                 values[field] = read(text)
             except ValueError as error:
-                raise HostLacks(f"The setting {variable}={text!r} is not usable: {error}.", hint="Correct it in .env.") from None
-    return NodeConfig(**values)  # type: ignore[arg-type]  # keys and types are those of _READERS, one a field
+                raise HostLacks(f"The setting {variable}={text!r} is not valid: {error}.", hint="Correct it in .env.") from None
+    return NodeConfig(**values)  # type: ignore[arg-type]  # keys and types are those of _READERS, one for each field
 
 
 def process_environment(file: Path) -> dict[str, str]:
-    """What our processes are started with: the lines NAME=value of `.env`, and over them what the shell has set.
+    """Return the environment of the platform's processes.
 
-    HostLacks names a line that is neither that, nor empty, nor a comment.
+    It has the lines NAME=value of `.env`. The shell's own variables have precedence. Raises
+    HostLacks, which names a line that is not a setting, a comment or empty.
     """
     settings: dict[str, str] = {}
     for number, line in enumerate(file.read_text().splitlines() if file.exists() else (), 1):
@@ -253,13 +264,13 @@ def process_environment(file: Path) -> dict[str, str]:
         if match:
             settings[match[1]] = match[2].strip("\"'")
         elif line.strip() and not line.lstrip().startswith("#"):
-            raise HostLacks(f"Line {number} of {file} is not a setting: {line.strip()!r}.", hint="Write NAME=value, or # before a remark.")
+            raise HostLacks(f"Line {number} of {file} is not a setting: {line.strip()!r}.", hint="Write NAME=value, or # before a comment.")
     return {**settings, **os.environ}
 
 
 def _name(text: str) -> str:
     if not re.fullmatch(r"[a-z][a-z0-9]{0,7}", text):
-        raise ValueError("1 to 8 lower-case letters and digits, a letter first")
+        raise ValueError("use 1 to 8 lower-case letters and digits, a letter first")
     return text
 
 
@@ -290,13 +301,13 @@ def _absolute(text: str) -> Path:
 
 def _scheme(text: str) -> str:
     if text not in ("http", "https"):
-        raise ValueError("http or https")
+        raise ValueError("use http or https")
     return text
 
 
 def _yes(text: str) -> bool:
     if text not in ("yes", "no"):
-        raise ValueError("yes or no")
+        raise ValueError("use yes or no")
     return text == "yes"
 
 
@@ -327,7 +338,7 @@ def _mirrors(text: str) -> tuple[tuple[str, str], ...]:
     for word in _words(text):
         host, equals, mirror = word.partition("=")
         if not (host and equals and mirror) or "://" in mirror:
-            raise ValueError("each reads HOST=MIRROR, such as docker.io=mirror.internal:5000/hub, without http://")
+            raise ValueError("write each as HOST=MIRROR, such as docker.io=mirror.internal:5000/hub, without http://")
         found.append((host, mirror.rstrip("/")))
     return tuple(found)
 

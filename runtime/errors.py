@@ -1,57 +1,57 @@
-"""The runtime's one tree of errors.
+"""All errors of the runtime, as one tree.
 
-    RuntimeFailure                what failed, on what, and the remedy
-    ├── HostLacks                 a kernel feature, program or right is missing
-    ├── ProcessFailed             a program we started did not succeed
-    ├── HelperFailed              a confined helper ended, or answered what it must not
-    ├── LimitReached              work on a tenant's bytes needed more memory or time than it may have
+    RuntimeFailure                names what failed, on what, and the remedy
+    ├── HostLacks                 a kernel feature, program or privilege is missing
+    ├── ProcessFailed             a program that we started did not succeed
+    ├── HelperFailed              a confined helper ended, or sent an invalid answer
+    ├── LimitReached              work on a tenant's data needed more memory or time than allowed
     ├── KernelRefused             a syscall was refused
     ├── BadArchive                a source that cannot be unpacked safely
-    ├── BadSource                 nothing to build was found, or it contradicts itself
+    ├── BadSource                 a source with nothing to build, or with contradictory files
     ├── BuildFailed               a build step did not succeed
-    │   ├── Cancelled             nobody wants it any more
-    │   └── CacheTooLarge         a step wrote more into its package cache than that may hold
-    ├── BadStack                  a stack file that cannot be read or followed
-    ├── ImageDamaged              bytes of the store do not match their digest
-    ├── NoSuchImage               no image of the store has that name or digest
-    ├── TransferFailed            an image could not be had from, or given to, a registry or archive
-    │   ├── Unreachable           the registry did not answer, or not in time, or not now
-    │   └── NotAllowed            the operator lets builds take nothing from there
+    │   ├── Cancelled             the build was cancelled
+    │   └── CacheTooLarge         a step wrote more into its package cache than allowed
+    ├── BadStack                  a stack file that is not valid
+    ├── ImageDamaged              bytes in the store do not match their digest
+    ├── NoSuchImage               the store has no image with that name or digest
+    ├── TransferFailed            an image could not be pulled, pushed, read or written
+    │   ├── Unreachable           the registry did not answer in time, or is not available now
+    │   └── NotAllowed            the operator does not allow this registry
     ├── LaunchFailed              an instance could not be created or started
     ├── NetworkRefused            an address, link or rule could not be set
-    ├── RouterRefused             the router did not take a change
-    └── CertificateRefused        a certificate does not hold together, or its authority did not give it
+    ├── RouterRefused             the router rejected a change
+    └── CertificateRefused        a certificate is not valid, or its authority did not issue it
 
-Each is raised with a full sentence; `hint` is the remedy, shown on its own line.
+Each error has a full sentence; `hint` is the remedy, shown on its own line.
 """
 
 
 class RuntimeFailure(Exception):
-    """Root of the tree: `str()` names what failed and on what, `hint` tells the remedy."""
+    """Root of the tree: `str()` names what failed and on what; `hint` is the remedy."""
 
     def __init__(self, what: str, *, hint: str = "") -> None:
         self.what, self.hint = _sayable(what), _sayable(hint)
         super().__init__(self.what)
 
     def explain(self) -> str:
-        """One text for logs and the portal: the sentence, then the remedy."""
+        """Return one text for logs and the portal: the sentence, then the remedy."""
         return f"{self.what} {self.hint}".strip()
 
 
 class HostLacks(RuntimeFailure):
-    """The machine has no such feature, program or right."""
+    """The machine lacks a feature, program or privilege."""
 
 
 class ProcessFailed(RuntimeFailure):
-    """A program we started exited with an error, or ran out of time."""
+    """A program that we started exited with an error, or reached its timeout."""
 
 
 class HelperFailed(RuntimeFailure):
-    """A confined helper has a fault, was killed from outside, or was broken into."""
+    """A confined helper has a bug, was killed from outside, or was compromised."""
 
 
 class LimitReached(RuntimeFailure):
-    """Work on a tenant's bytes reached its limit of memory, processor or time."""
+    """Work on a tenant's data reached its limit of memory, processor or time."""
 
 
 class KernelRefused(RuntimeFailure):
@@ -63,27 +63,27 @@ class KernelRefused(RuntimeFailure):
 
 
 class BadArchive(RuntimeFailure):
-    """An archive that is damaged, hostile or of a kind we do not take."""
+    """An archive that is damaged, malicious or of an unsupported type."""
 
 
 class BadSource(RuntimeFailure):
-    """The source unpacked, but there is nothing in it we know how to build."""
+    """A source that was unpacked, but contains nothing that the platform can build."""
 
 
 class BuildFailed(RuntimeFailure):
-    """A build step failed; its own words are in the build log."""
+    """A build step failed; its output is in the build log."""
 
 
 class Cancelled(BuildFailed):
-    """Whoever asked for it, or something newer, ended it."""
+    """A user, or a newer build, cancelled the work."""
 
 
 class CacheTooLarge(BuildFailed):
-    """A step wrote more into its package cache than that may hold; without the cache it may well succeed."""
+    """A step wrote more into its package cache than allowed. Without the cache it may succeed."""
 
 
 class BadStack(RuntimeFailure):
-    """A stack file says what cannot be; it names the file and the key."""
+    """A stack file is not valid. The message names the file and the key."""
 
 
 class ImageDamaged(RuntimeFailure):
@@ -91,19 +91,19 @@ class ImageDamaged(RuntimeFailure):
 
 
 class NoSuchImage(RuntimeFailure):
-    """No image goes by that name, or more than one; or a name that may not be given."""
+    """No image, or more than one, has that name; or the name is not allowed."""
 
 
 class TransferFailed(RuntimeFailure):
-    """A registry or an archive did not give an image, or did not take one."""
+    """An image could not be read from or written to a registry or an archive."""
 
 
 class Unreachable(TransferFailed):
-    """The other side did not answer, or said that it cannot now: another time may be better."""
+    """The registry did not answer, or is not available now. A later attempt may succeed."""
 
 
 class NotAllowed(TransferFailed):
-    """The node's settings leave this registry out."""
+    """The node's settings do not allow this registry."""
 
 
 class LaunchFailed(RuntimeFailure):
@@ -115,21 +115,29 @@ class NetworkRefused(RuntimeFailure):
 
 
 class RouterRefused(RuntimeFailure):
-    """The router did not take a change, or its live state contradicts its files."""
+    """The router rejected a change, or its live state contradicts its files."""
 
 
 class CertificateRefused(RuntimeFailure):
-    """A certificate that cannot be served, or an authority that gave none; `retry_after` is seconds, 0 where it said nothing."""
+    """A certificate cannot be served, or its authority did not issue it.
+
+    `retry_after` is in seconds, or 0 if the authority did not name a time.
+    """
 
     def __init__(self, what: str, *, hint: str = "", retry_after: float = 0) -> None:
         super().__init__(what, hint=hint)
         self.retry_after = retry_after
 
 
-_LONGEST = 16_384  # characters; what is wrong may quote a file of megabytes, and goes into rows and pages
+# Characters. A message may quote a file of megabytes, and goes into database rows and pages.
+_LONGEST = 16_384
 
 
 def _sayable(text: str) -> str:
-    """Names of files may be any bytes, which Python carries as lone surrogates (PEP 383); neither a database nor a page takes those."""
+    """Shorten a text, and escape lone surrogates in it.
+
+    File names may contain any bytes, which Python represents as lone surrogates (PEP 383).
+    Databases and pages do not accept those.
+    """
     text = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
     return text.encode(errors="backslashreplace").decode()

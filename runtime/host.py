@@ -1,7 +1,7 @@
-"""The doctor: what this machine has, what it lacks for us, and the remedy. Looks only; changes nothing.
+"""The check of this machine (`make doctor`): what the platform needs, what is missing, the remedy.
 
-Runs on any Python 3.11 before a single package is installed, so it imports the standard library and its neighbours alone.
-`look` reads the machine, `lacks` decides from what was read, and is pure.
+It changes nothing. It runs on Python 3.11 before any package is installed, so it imports only the
+standard library and modules of this package. `look` reads the machine; `lacks` decides and is pure.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_SYS_ADMIN": 21}  # linux/capability.h
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feature:
-    """Something the kernel must have been built with: its option, and the module where it is one."""
+    """A feature that the kernel needs: its build option, and its module, if it can be one."""
 
     name: str
     option: str
@@ -58,7 +58,10 @@ FEATURES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
-    """What was seen. Text that could not be read is empty; a feature nobody can tell about counts as present."""
+    """The observed facts of the machine.
+
+    Text that could not be read is empty. A feature that cannot be checked counts as present.
+    """
 
     root: bool
     capabilities: frozenset[str]
@@ -67,7 +70,7 @@ class Host:
     machine: str
     kernel: tuple[int, int]
     missing_features: tuple[Feature, ...]
-    user_namespaces: int  # how many may exist
+    user_namespaces: int  # the most that may exist
     controllers: frozenset[str]
     cgroups_writable: bool
     state_filesystem: str
@@ -80,7 +83,7 @@ class Host:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lack:
-    """One thing that is missing, and what to do about it."""
+    """A missing requirement and its remedy."""
 
     what: str
     remedy: str
@@ -90,7 +93,7 @@ class Lack:
 
 
 def look(config: NodeConfig, *, port_is_ours: bool = False) -> Host:
-    """Read the machine. `port_is_ours`: the platform runs, and the port is taken by itself."""
+    """Read the machine. `port_is_ours`: the platform runs, and itself uses the port."""
     folder = next(path for path in (config.state, *config.state.parents) if path.exists())
     return Host(
         root=os.geteuid() == 0,
@@ -113,22 +116,22 @@ def look(config: NodeConfig, *, port_is_ours: bool = False) -> Host:
 
 
 def lacks(host: Host, config: NodeConfig) -> list[Lack]:
-    """All that stands in the way, each with its remedy; an empty list means `make up` can go ahead."""
+    """Return all missing requirements with remedies. If the list is empty, `make up` can start."""
     return [Lack(what=what, remedy=remedy) for what, remedy in (*_rights(host), *_kernel_lacks(host, config), *_room(host, config))]
 
 
 def _rights(host: Host) -> Iterator[tuple[str, str]]:
     if not host.root:
-        yield "Slipway makes namespaces, mounts and firewall rules, which takes root", "run it as root, for example `sudo make up`"
+        yield "Slipway needs root to create namespaces, mounts and firewall rules", "run it as root, for example `sudo make up`"
     elif absent := sorted(CAPABILITIES.keys() - host.capabilities):
         yield f"This root lacks {' and '.join(absent)}", "run on the machine itself, or in a container started with --privileged"
     if host.python < OLDEST_PYTHON:
         yield (
-            f"Python is {host.python[0]}.{host.python[1]}, and {OLDEST_PYTHON[0]}.{OLDEST_PYTHON[1]} is the oldest that will do",
+            f"Python is {host.python[0]}.{host.python[1]}, but Slipway needs {OLDEST_PYTHON[0]}.{OLDEST_PYTHON[1]} or newer",
             "install a newer python3 (Debian 12, Ubuntu 24.04 and Fedora have one)",
         )
     if not host.package_tool:
-        yield "Neither apt-get nor dnf is here to install packages with", "use Debian 12 or newer, Ubuntu 24.04 or newer, or Fedora"
+        yield "Neither apt-get nor dnf is installed", "use Debian 12 or newer, Ubuntu 24.04 or newer, or Fedora"
     if host.machine not in {"x86_64", "aarch64"}:
         yield f"The processor is {host.machine}", "use an x86_64 or aarch64 machine"
 
@@ -136,24 +139,24 @@ def _rights(host: Host) -> Iterator[tuple[str, str]]:
 def _kernel_lacks(host: Host, config: NodeConfig) -> Iterator[tuple[str, str]]:
     if host.kernel < OLDEST_KERNEL:
         old, new = (".".join(map(str, version)) for version in (host.kernel, OLDEST_KERNEL))
-        yield f"The kernel is {old}, and layers shared between teams need {new} or newer", "boot a newer kernel"
+        yield f"The kernel is {old}, but layers that teams share need {new} or newer", "boot a newer kernel"
     for feature in host.missing_features:
         remedy = f"boot a kernel with {feature.option}"
         if feature.module:
             remedy += f", or install the package with its module {feature.module} (and reboot, if the kernel was just upgraded)"
-        yield f"The kernel offers no {feature.name}", remedy
+        yield f"The kernel does not support {feature.name}", remedy
     if host.user_namespaces == 0:
-        yield "User namespaces are switched off", "run `sysctl user.max_user_namespaces=15000` and put the line in /etc/sysctl.d"
+        yield "User namespaces are disabled", "run `sysctl user.max_user_namespaces=15000` and put the line in /etc/sysctl.d"
     if absent := sorted(CONTROLLERS - host.controllers):
         yield (
             f"The cgroup controllers {', '.join(absent)} are not available",
-            "mount cgroup v2 at /sys/fs/cgroup, and add `cgroup_enable=memory` to the kernel's command line if memory is the one",
+            "mount cgroup v2 at /sys/fs/cgroup, and if memory is missing, add `cgroup_enable=memory` to the kernel's command line",
         )
     elif host.root and not host.cgroups_writable:
         yield "/sys/fs/cgroup is read-only", "run on the machine itself, or in a container started with --privileged"
     if host.state_filesystem in CANNOT_IDMAP:
         yield (
-            f"The state folder {config.state} would lie on {host.state_filesystem}, which cannot show a layer under other ids",
+            f"The state folder {config.state} is on {host.state_filesystem}, which does not support idmapped mounts",
             "set SLIPWAY_STATE in .env to a folder on ext4, XFS or Btrfs",
         )
 
@@ -169,13 +172,16 @@ def _room(host: Host, config: NodeConfig) -> Iterator[tuple[str, str]]:
             )
     needed = DISK_LATER if host.state_exists else DISK_FRESH
     if host.disk_free < needed:
-        yield f"{config.state} has {host.disk_free} free of the {needed} needed", "free some, or set SLIPWAY_STATE in .env to a larger disk"
-    if host.memory < MEMORY * 0.95:  # firmware keeps a little of a 1 GiB machine
+        yield (
+            f"{config.state} has {host.disk_free} free of the {needed} needed",
+            "delete files, or set SLIPWAY_STATE in .env to a folder on a larger disk",
+        )
+    if host.memory < MEMORY * 0.95:  # firmware reserves some memory of a 1 GiB machine
         yield f"The machine has {host.memory} of memory", f"use one with {MEMORY} or more"
 
 
 def free_network(host: Host) -> ipaddress.IPv4Network:
-    """A private /16 no interface uses."""
+    """Return a private /16 network that no interface uses."""
     candidates = (ipaddress.IPv4Network(f"10.{second}.0.0/16") for second in range(211, 255))
     return next(
         (each for each in candidates if not any(each.overlaps(used) for used, _ in host.used_networks)),
@@ -195,7 +201,10 @@ def _kernel(release: str) -> tuple[int, int]:
 
 
 def _offers(feature: Feature) -> bool:
-    """Running already, built in, or a module that is there to be loaded; unknown counts as yes (the use of it will tell)."""
+    """Return whether the kernel has a feature: built in, loaded, or loadable as a module.
+
+    If that is unknown, return true: its first use will fail with an error.
+    """
     release = platform.release()
     if feature.module and (Path("/sys/module") / feature.module).exists():
         return True
@@ -222,7 +231,7 @@ def _kernel_options(release: str) -> frozenset[str]:
 
 
 def _controllers() -> Iterator[str]:
-    """Of cgroup v2 at its root, and of every v1 hierarchy that is mounted (cgroups(7))."""
+    """Yield the controllers of cgroup v2's root and of all mounted v1 hierarchies (cgroups(7))."""
     yield from _read("/sys/fs/cgroup/cgroup.controllers").split()
     for line in _read("/proc/self/mountinfo").splitlines():
         kind, _, options = line.partition(" - ")[2].split(" ", 2)
@@ -231,7 +240,10 @@ def _controllers() -> Iterator[str]:
 
 
 def _hierarchies() -> Iterator[str]:
-    """Where control groups are mounted. With v1 that is below /sys/fs/cgroup, which systemd itself makes read-only."""
+    """Yield the mount points of control groups.
+
+    With v1 they are below /sys/fs/cgroup, which systemd itself makes read-only.
+    """
     for line in _read("/proc/self/mountinfo").splitlines():
         left, _, right = line.partition(" - ")
         if right.split()[0] in ("cgroup", "cgroup2"):
@@ -239,7 +251,7 @@ def _hierarchies() -> Iterator[str]:
 
 
 def _filesystem(folder: Path) -> str:
-    """The kind of file system a folder lies on: the longest mount point above it."""
+    """Return the type of a folder's file system: that of the longest mount point above it."""
     best, kind = "", ""
     for line in _read("/proc/self/mountinfo").splitlines():
         left, _, right = line.partition(" - ")
@@ -258,18 +270,18 @@ def _port_trouble(address: str, port: int) -> str:
         except OSError as error:
             match error.errno:
                 case errno.EADDRINUSE:
-                    return f"Port {port} on {address} is taken by {_holder(port)}"
+                    return f"Port {port} on {address} is in use by {_holder(port)}"
                 case errno.EADDRNOTAVAIL:
                     return f"The address {address} of SLIPWAY_HTTP_BIND belongs to no interface of this machine"
                 case errno.EACCES:
-                    return ""  # a low port and no root, which is told already
+                    return ""  # a low port without root, which is already reported
                 case _:
                     raise
     return ""
 
 
 def _holder(port: int) -> str:
-    """The program that listens on a port, by the socket's inode among everybody's open files."""
+    """Return the program that listens on a port: the process with the socket's inode open."""
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         for line in _read(table).splitlines()[1:]:
             fields = line.split()
@@ -284,12 +296,15 @@ def _owner(link: str) -> str:
             if any(str(entry.readlink()) == link for entry in folder.iterdir()):
                 return f"{_read(folder.parent / 'comm').strip()} (process {folder.parent.name})"
         except OSError:
-            continue  # it ended, or is not ours to look at
+            continue  # the process ended, or is not readable for us
     return ""
 
 
 def _networks(*, ours: str) -> Iterator[tuple[ipaddress.IPv4Network, str]]:
-    """Destinations in the routing table but for the default route and our own bridges (proc_pid_net(5): hex, host byte order)."""
+    """Yield the destinations in the routing table, without the default route and our own bridges.
+
+    The format is hex in host byte order (proc_pid_net(5)).
+    """
     for line in _read("/proc/net/route").splitlines()[1:]:
         interface, destination, *rest = line.split()
         mask = int(rest[5], 16)

@@ -1,6 +1,7 @@
-"""Durable state as small files: written whole or not at all, and locks the kernel lets go of when their holder dies.
+"""Durable state in small files, and file locks.
 
-Not a database: one writer a file at a time, which the lock ensures, and readers that always see a complete one.
+Writes are atomic, and the kernel releases a lock when its holder ends. This is not a database: a
+lock ensures one writer per file, and readers always see a complete file.
 """
 
 from __future__ import annotations
@@ -20,15 +21,17 @@ _POLL = 0.01  # seconds between two tries for a lock with a timeout
 
 
 def write_atomic(path: Path, data: bytes, mode: int = 0o600, *, durable: bool = True) -> None:
-    """Replace `path` with `data`: a crash or a reader meets either the old file or the new one (rename(2)).
+    """Replace `path` with `data` atomically (rename(2)).
 
-    `durable=False` leaves out the syncs: safe against kill -9, not against a power failure. For what a reboot voids anyway.
+    After a crash, and for readers, there is either the old file or the new one. `durable=False`
+    skips the syncs: this is safe against kill -9, but not against a power failure. Use it for
+    files that are useless after a reboot.
     """
     fresh = path.with_name(f".{path.name}.{os.getpid()}-{time.monotonic_ns()}.tmp")
     fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         try:
-            os.fchmod(fd, mode)  # whatever the umask
+            os.fchmod(fd, mode)  # regardless of the umask
             view = memoryview(data)
             while view:
                 view = view[os.write(fd, view) :]
@@ -45,7 +48,7 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o600, *, durable: bool = 
 
 
 def sync_file(path: Path) -> None:
-    """Make a file written without it durable, its name included; nothing to do where it is gone."""
+    """Sync a file that was written without `durable`, and its name. Do nothing if it is gone."""
     with suppress(FileNotFoundError):
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -56,7 +59,7 @@ def sync_file(path: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make renames and removals in a folder durable (fsync(2): the entry needs its own fsync)."""
+    """Sync renames and removals in a folder (fsync(2): the entry needs its own fsync)."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
@@ -70,7 +73,10 @@ def write_json(path: Path, value: Any, mode: int = 0o600, *, durable: bool = Tru
 
 
 def read_json(path: Path) -> Any:
-    """The document, or None where there is no file. ValueError: the file is not JSON (not written by us)."""
+    """Return the document, or None if there is no file.
+
+    Raises ValueError if the file is not JSON (not written by us).
+    """
     try:
         return json.loads(path.read_bytes())
     except FileNotFoundError:
@@ -81,10 +87,11 @@ def read_json(path: Path) -> Any:
 
 @contextmanager
 def lock(path: Path, *, blocking: bool = True, timeout: float | None = None) -> Iterator[bool]:
-    """Hold `path` by flock(2) inside the block; yields whether it was got.
+    """Lock `path` with flock(2) inside the block. Yield whether the lock is held.
 
-    Waits for ever by default, `timeout` seconds if given, not at all with `blocking=False`. The file stays; `remove_free_locks`
-    removes it later. So a file that was opened may be gone when it is got: then it is opened anew.
+    By default it waits without limit; with `timeout`, that many seconds; with `blocking=False`,
+    not at all. The file remains until `remove_free_locks` removes it. So the opened file may be
+    gone when the lock is acquired. Then it is opened again.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     while True:
@@ -96,11 +103,14 @@ def lock(path: Path, *, blocking: bool = True, timeout: float | None = None) -> 
             yield got
             return
         finally:
-            os.close(fd)  # lets go
+            os.close(fd)  # releases the lock
 
 
 def remove_free_locks(folder: Path, names: re.Pattern[str]) -> int:
-    """Remove the lock files of these names that nobody holds, and return their number. They must be taken by `lock` alone."""
+    """Remove the lock files with these names that are not held, and return their number.
+
+    Only `lock` may acquire locks on these files.
+    """
     removed = 0
     for path in folder.iterdir():
         if not names.fullmatch(path.name):
@@ -113,7 +123,10 @@ def remove_free_locks(folder: Path, names: re.Pattern[str]) -> int:
 
 
 def _is_at(fd: int, path: Path) -> bool:
-    """Whether `path` still is the open file, or went away with its whole folder, which is not to come back for a lock."""
+    """Return whether `path` is still the open file, or whether its whole folder is gone.
+
+    A removed folder must not be created again for a lock.
+    """
     try:
         found = path.stat()
     except FileNotFoundError:
@@ -123,7 +136,10 @@ def _is_at(fd: int, path: Path) -> bool:
 
 
 def take(fd: int, *, blocking: bool = True, timeout: float | None = None) -> bool:
-    """The same for a file the caller has opened; closing it lets go. Whether it was got."""
+    """Lock a file that the caller has opened, and return whether the lock was acquired.
+
+    Closing the file releases the lock.
+    """
     if blocking and timeout is None:
         fcntl.flock(fd, fcntl.LOCK_EX)
         return True

@@ -1,7 +1,7 @@
-"""The runtime's only door to ctypes: one small method a syscall, all failing through one place as KernelRefused.
+"""System calls that change the machine, through ctypes: one small method per call.
 
-Numbers and structures are those of include/uapi/linux; the newer calls have the same number on every 64-bit machine.
-Not a policy: what is mounted where, and why, is said by the callers.
+All fail with KernelRefused. Numbers and structures are those of include/uapi/linux; the newer calls
+have the same number on every 64-bit machine. Callers decide what is mounted and where.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _FALLOC_FL_KEEP_SIZE, _FALLOC_FL_PUNCH_HOLE = 1, 2
 
 
 class MountFlag(IntFlag):
-    """What a mount forbids (mount(2)); the new mount API uses the same low bits (MOUNT_ATTR_*)."""
+    """Restrictions of a mount (mount(2)). The new mount API has the same bits (MOUNT_ATTR_*)."""
 
     NONE = 0
     READ_ONLY = 1
@@ -50,7 +50,7 @@ _MS_NOATIME = 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mount:
-    """One line of /proc/self/mountinfo (proc(5))."""
+    """A line of /proc/self/mountinfo (proc(5))."""
 
     target: Path
     kind: str
@@ -59,28 +59,28 @@ class Mount:
 
 
 class Kernel:
-    """Syscalls this runtime makes. Tests may hand in one that lacks the newer ones."""
+    """The system calls. Tests may pass an instance that lacks the newer ones."""
 
     def __init__(self, *, layers_by_fd: bool = True) -> None:
         self._libc = ctypes.CDLL(None, use_errno=True)
-        self.layers_by_fd = layers_by_fd  # off: behave as a kernel before 6.13 does
+        self.layers_by_fd = layers_by_fd  # False: behave as a kernel before 6.13
 
     # Mounts
 
     def mount(self, source: str | Path, target: Path, kind: str, *, flags: MountFlag = MountFlag.NONE, options: str = "") -> None:
-        """Mount a filesystem, without access times (the old call)."""
+        """Mount a file system without access times (mount(2))."""
         arguments = (os.fsencode(source), os.fsencode(target), kind.encode(), ctypes.c_ulong(int(flags) | _MS_NOATIME), options.encode())
         self._check(self._libc.mount(*arguments), f"mount {kind} on {target}")
 
     def bind(self, source: str | Path, target: Path) -> None:
-        """Make a file or folder visible at a second path; private, so that it does not spread to other mount namespaces."""
+        """Bind-mount a file or folder. It is private: other mount namespaces do not get it."""
         self._check(
             self._libc.mount(os.fsencode(source), os.fsencode(target), None, ctypes.c_ulong(_MS_BIND), None), f"bind {source} to {target}"
         )
         self._check(self._libc.mount(None, os.fsencode(target), None, ctypes.c_ulong(_MS_PRIVATE), None), f"make {target} private")
 
     def unmount(self, target: Path, *, lazily: bool = False) -> bool:
-        """umount2(2); False where nothing was mounted. KernelRefused EBUSY: in use."""
+        """Unmount (umount2(2)); False: nothing was mounted. KernelRefused (EBUSY): in use."""
         flags = _UMOUNT_NOFOLLOW | (_MNT_DETACH if lazily else 0)
         if self._libc.umount2(os.fsencode(target), flags) == 0:
             return True
@@ -89,23 +89,24 @@ class Kernel:
         raise self._refusal(f"unmount {target}")
 
     def mounts(self) -> list[Mount]:
-        """All mounts of our mount namespace, in the order they were made."""
+        """Return all mounts of our mount namespace, in the order of their creation."""
         return [_parse_mount(line) for line in Path("/proc/self/mountinfo").read_text().splitlines()]
 
     def mounts_below(self, folder: Path) -> list[Path]:
-        """Targets at or below a folder, innermost and latest first: the order in which they can be unmounted."""
+        """Return the mount points at or below a folder, in the order in which to unmount them."""
         prefix = f"{folder}/"
         return [mount.target for mount in reversed(self.mounts()) if f"{mount.target}/".startswith(prefix)]
 
     def clone_tree(self, source: Path, *, idmap: int | None = None, flags: MountFlag = MountFlag.NONE) -> int:
-        """A detached copy of the mount at `source`, its ids shifted by the user namespace `idmap` (mount_setattr(2)). An fd to close.
+        """Return an fd of a detached copy of the mount at `source`. The caller closes it.
 
-        It is private: as a peer of a shared mount it would take part in what is mounted and unmounted there.
+        The user namespace `idmap` shifts its ids (mount_setattr(2)). The copy is private: a peer of
+        a shared mount would get the mounts and unmounts there.
         """
         return self._cloned(_AT_FDCWD, source, _OPEN_TREE_CLONE | os.O_CLOEXEC, idmap, flags)
 
     def clone_below(self, folder: int, *, idmap: int | None = None, flags: MountFlag = MountFlag.NONE) -> int:
-        """The same for an open folder or file: no name is looked up."""
+        """Do the same for an open folder or file, without resolving a name."""
         return self._cloned(folder, Path(), _OPEN_TREE_CLONE | _AT_EMPTY_PATH | os.O_CLOEXEC, idmap, flags)
 
     def _cloned(self, folder: int, source: Path, how: int, idmap: int | None, flags: MountFlag) -> int:
@@ -120,20 +121,23 @@ class Kernel:
         return fd
 
     def make_read_only(self, target: Path) -> None:
-        """Forbid writing through one mount of this namespace; its other flags and other mounts of the file system stay (mount_setattr(2))."""
+        """Make a mount of this namespace read-only, and change nothing else (mount_setattr(2))."""
         attributes = struct.pack("QQQQ", int(MountFlag.READ_ONLY), 0, 0, 0)
         self._call(
             f"make {target} read-only", _MOUNT_SETATTR, _AT_FDCWD, os.fsencode(target), _AT_NO_AUTOMOUNT, attributes, len(attributes)
         )
 
     def attach(self, mount: int, target: Path) -> None:
-        """Put a detached mount into the file tree (move_mount(2))."""
+        """Attach a detached mount to the file tree (move_mount(2))."""
         self._call(f"attach to {target}", _MOVE_MOUNT, mount, b"", _AT_FDCWD, os.fsencode(target), _MOVE_MOUNT_F_EMPTY_PATH)
 
     def new_overlay(self, layers: Sequence[int], upper: int | Path, work: int | Path, *, options: Sequence[str], flags: MountFlag) -> int:
-        """A detached overlay over detached layers, topmost first. KernelRefused EINVAL: this kernel takes paths only (before 6.13)."""
+        """Return a detached overlay of detached layers, topmost first.
+
+        Raises KernelRefused (EINVAL) if this kernel accepts only paths (before 6.13).
+        """
         if not self.layers_by_fd:
-            raise KernelRefused("This kernel takes the layers of an overlay by path only.", errno=errno.EINVAL)
+            raise KernelRefused("This kernel accepts the layers of an overlay only by path.", errno=errno.EINVAL)
         context = self._call("open an overlay", _FSOPEN, b"overlay", _CLOEXEC)
         try:
             for layer in layers:
@@ -156,9 +160,11 @@ class Kernel:
 
     @contextmanager
     def loop_device(self, image: Path) -> Iterator[Path]:
-        """A block device over a file. It goes away with its last user: after the block, that is the mount made inside it.
+        """Create a block device for a file. It exists until its last user ends.
 
-        The file is opened below a detached mount of its folder, so that the name the kernel shows to all (backing_file) has no folder.
+        After the block, that is the mount that was made inside it. The file is opened below a
+        detached mount of its folder. So the path that the kernel shows (backing_file) has no
+        folder.
         """
         folder = self.clone_tree(image.parent)
         try:
@@ -175,12 +181,15 @@ class Kernel:
             os.close(fd)
 
     def drop_unwritten(self, mounted: Path) -> None:
-        """Shut an ext4 down without writing its dirty pages: its content is about to be thrown away (EXT4_IOC_SHUTDOWN)."""
-        with _opened(mounted, os.O_RDONLY | os.O_DIRECTORY) as fd, contextlib.suppress(OSError):  # then unmounting just takes longer
+        """Shut down an ext4 file system that will be deleted (EXT4_IOC_SHUTDOWN).
+
+        Its dirty pages are not written.
+        """
+        with _opened(mounted, os.O_RDONLY | os.O_DIRECTORY) as fd, contextlib.suppress(OSError):  # if it fails, the unmount takes longer
             fcntl.ioctl(fd, _EXT4_IOC_SHUTDOWN, struct.pack("I", _EXT4_GOING_FLAGS_NOLOGFLUSH))
 
     def copy_sparse(self, source: Path, target: Path) -> None:
-        """Copy a file, holes as holes; at once where the filesystem shares extents (ioctl_ficlone(2))."""
+        """Copy a file and keep its holes. Share its extents if possible (ioctl_ficlone(2))."""
         with _opened(source, os.O_RDONLY) as old, _opened(target, os.O_RDWR | os.O_CREAT | os.O_EXCL) as new:
             try:
                 fcntl.ioctl(new, _FICLONE, old)
@@ -189,7 +198,10 @@ class Kernel:
                 _copy_extents(old, new)
 
     def punch_hole(self, file: int, start: int, end: int) -> None:
-        """Give a part of a file back to the disk; its size and offsets stay (fallocate(2)). Where that is not known, nothing happens."""
+        """Free a part of a file; its size and offsets stay (fallocate(2)).
+
+        Do nothing if the file system does not support this.
+        """
         mode = _FALLOC_FL_KEEP_SIZE | _FALLOC_FL_PUNCH_HOLE
         if (
             self._libc.fallocate(file, mode, ctypes.c_int64(start), ctypes.c_int64(end - start)) < 0
@@ -201,7 +213,7 @@ class Kernel:
         information = struct.pack("5Q4I64s64s32s2Q", 0, 0, 0, 0, 0, 0, 0, 0, _LO_FLAGS_AUTOCLEAR, b"", b"", b"", 0, 0)
         request = struct.pack("II", file, 4096) + information + bytes(64)
         with _opened(Path("/dev/loop-control"), os.O_RDWR) as control:
-            for _ in range(64):  # another process may take the number first
+            for _ in range(64):  # another process may use the number first
                 number = fcntl.ioctl(control, _LOOP_CTL_GET_FREE)
                 device = Path(f"/dev/loop{number}")
                 if not device.exists():  # no devtmpfs
@@ -214,7 +226,7 @@ class Kernel:
                 except OSError as error:
                     os.close(fd)
                     if error.errno != errno.EBUSY:
-                        raise KernelRefused(f"The kernel would not set up {device}: {error.strerror}.", errno=error.errno or 0) from None
+                        raise KernelRefused(f"The kernel did not set up {device}: {error.strerror}.", errno=error.errno or 0) from None
         raise HostLacks(
             "No loop device is free on this machine.", hint="Raise the loop module's max_loop, or detach unused ones (losetup -d)."
         )
@@ -222,17 +234,20 @@ class Kernel:
     # Firewall
 
     def nft(self, commands: str) -> str:
-        """What `nft -f -` would do, without a process: 0.1 ms instead of 4 (libnftables(3)). The complaint, empty if it was done."""
+        """Run commands as `nft -f -` does (libnftables(3)). Return the error, or an empty text.
+
+        Without a process this takes 0.1 ms instead of 4 ms.
+        """
         return _run_nft(commands)[1]
 
     def nft_json(self, command: str) -> tuple[str, str]:
-        """Run a command that reads, as `nft -j` does: its answer, and the complaint, empty if it was done."""
+        """Run a read command as `nft -j` does. Return its output, and the error if any."""
         return _run_nft(command, flags=_NFT_JSON)
 
     # Seccomp
 
     def seccomp_program(self, default: int, rules: Sequence[SeccompRule], architectures: Sequence[str]) -> bytes:
-        """Compile rules to the BPF the kernel runs (libseccomp, seccomp_export_bpf(3)). Unknown syscalls are left out."""
+        """Compile rules to BPF with libseccomp (seccomp_export_bpf(3)); skip unknown syscalls."""
         return _compile_seccomp(default, rules, architectures)
 
     # Below the methods
@@ -255,9 +270,9 @@ class Kernel:
 
 
 _HINTS = {
-    errno.EPERM: "Run as root, outside of a container that takes CAP_SYS_ADMIN away.",
+    errno.EPERM: "Run as root, not in a container without CAP_SYS_ADMIN.",
     errno.ENOSYS: "Linux 6.1 or later is needed.",
-    errno.EBUSY: "Something still uses it; `fuser -vm` on the path shows who.",
+    errno.EBUSY: "A process still uses it; `fuser -vm` on the path shows which one.",
 }
 
 
@@ -278,7 +293,7 @@ def _copy_extents(old: int, new: int) -> None:
         try:
             start = os.lseek(old, start, os.SEEK_DATA)
         except OSError as error:
-            if error.errno == errno.ENXIO:  # only a hole is left
+            if error.errno == errno.ENXIO:  # the rest is a hole
                 return
             raise
         end = os.lseek(old, start, os.SEEK_HOLE)
@@ -301,31 +316,33 @@ ALLOW = 0x7FFF0000  # SECCOMP_RET_ALLOW
 
 
 def errno_action(code: int) -> int:
-    """The call fails with this error number (SECCOMP_RET_ERRNO)."""
+    """Return the action that fails a call with this errno (SECCOMP_RET_ERRNO)."""
     return 0x00050000 | code
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeccompRule:
-    """One syscall's fate where all of its conditions on arguments hold (seccomp_rule_add(3))."""
+    """The action for a syscall if all conditions on its arguments hold (seccomp_rule_add(3))."""
 
     syscall: str
     action: int
     conditions: tuple[tuple[int, int, int, int], ...] = ()  # argument, operator, datum a, datum b
 
 
-_nft_turn = threading.Lock()  # libnftables promises nothing about threads
+_nft_turn = threading.Lock()  # libnftables is not documented as thread-safe
 
 
 _NFT_JSON = 1 << 4  # NFT_CTX_OUTPUT_JSON
 
 
 def _run_nft(commands: str, *, flags: int = 0) -> tuple[str, str]:
-    """The output and the complaint."""
+    """Return the output and the error."""
     try:
         library = ctypes.CDLL("libnftables.so.1")
     except OSError:
-        raise HostLacks("The library libnftables.so.1 is not on this machine.", hint="Install nftables, or run `make up`.") from None
+        raise HostLacks(
+            "The library libnftables.so.1 is not installed on this machine.", hint="Install nftables, or run `make up`."
+        ) from None
     library.nft_ctx_new.restype = ctypes.c_void_p
     library.nft_ctx_get_error_buffer.restype = ctypes.c_char_p
     library.nft_ctx_get_output_buffer.restype = ctypes.c_char_p
@@ -354,7 +371,9 @@ def _compile_seccomp(default: int, rules: Sequence[SeccompRule], architectures: 
     try:
         library = ctypes.CDLL("libseccomp.so.2")
     except OSError:
-        raise HostLacks("The library libseccomp.so.2 is not on this machine.", hint="Install libseccomp2, or run `make up`.") from None
+        raise HostLacks(
+            "The library libseccomp.so.2 is not installed on this machine.", hint="Install libseccomp2, or run `make up`."
+        ) from None
     library.seccomp_init.restype = ctypes.c_void_p
     context = ctypes.c_void_p(library.seccomp_init(ctypes.c_uint32(default)))
     try:

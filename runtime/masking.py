@@ -1,20 +1,21 @@
-"""Keeps known secrets out of logs. Pure: what is masked is told, nothing is guessed."""
+"""Masking of known secrets in logs. Pure: only the given values are masked."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
 
-LEAST = 8  # characters; what is shorter is too often an everyday word
+LEAST = 8  # characters; shorter values are too often common words
 _INSTEAD = "****"
 
 
 class Mask:
-    """Replaces values, and each line of those that have several, wherever they stand in a text."""
+    """Replaces secret values in a text, and also each line of values with several lines."""
 
     def __init__(self, values: Iterable[str], *, least: int = LEAST) -> None:
         parts = {part.strip() for value in values for part in (value, *value.splitlines())}
-        known = sorted((part for part in parts if len(part) >= least), key=len, reverse=True)  # the whole before what is in it
+        # The longest first: a value may contain another one.
+        known = sorted((part for part in parts if len(part) >= least), key=len, reverse=True)
         self._pattern = re.compile("|".join(map(re.escape, known))) if known else None
 
     def __call__(self, text: str) -> str:

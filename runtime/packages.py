@@ -1,6 +1,7 @@
-"""Programs and libraries of the host's distribution that we stand on: which, what for, and how the missing ones are installed.
+"""Programs and libraries of the distribution that the platform needs, and their installation.
 
-A need is met by what is there, whoever put it there: a Node.js from elsewhere is not installed again.
+An existing program meets a need, regardless of its origin: a Node.js from elsewhere is not
+installed again.
 """
 
 from __future__ import annotations
@@ -15,19 +16,23 @@ from runtime.errors import HostLacks
 from runtime.process import pasteable, run
 
 _MINUTES = 60.0
-_POLICY = Path("/usr/sbin/policy-rc.d")  # Debian's question "may this service start now?" (invoke-rc.d(8)); 101 says no
+# A script that Debian runs before it starts a service (invoke-rc.d(8)); exit status 101 forbids it.
+_POLICY = Path("/usr/sbin/policy-rc.d")
 _POLICY_TEXT = "#!/bin/sh\n# Put here by Slipway's set-up for the time of one installation.\nexit 101\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Need:
-    """One thing to have. `found` are programs in PATH or patterns of files (absolute); any one of them will do."""
+    """A requirement.
+
+    `found` has programs in PATH or absolute patterns of files. Any of them meets the need.
+    """
 
     found: tuple[str, ...]
     purpose: str
     debian: str
     fedora: str
-    service: str = ""  # the unit its package would start by itself; ours runs under our own process manager
+    service: str = ""  # the unit that its package starts; our own process manager runs ours
 
     def met(self) -> bool:
         return any(_is_there(place) for place in self.found)
@@ -42,11 +47,11 @@ PYTHON_VENV = Need(
 
 PLATFORM = (
     Need(found=("crun",), purpose="runs containers", debian="crun", fedora="crun"),
-    Need(found=("conmon",), purpose="watches each container, so that it outlives us", debian="conmon", fedora="conmon"),
+    Need(found=("conmon",), purpose="monitors each container while the platform restarts", debian="conmon", fedora="conmon"),
     Need(found=("catatonit",), purpose="init inside containers", debian="catatonit", fedora="catatonit"),
     Need(
         found=("/usr/share/containers/seccomp.json", "/etc/containers/seccomp.json"),
-        purpose="the list of system calls apps may make",
+        purpose="the list of system calls that apps may use",
         debian="golang-github-containers-common",
         fedora="containers-common",
     ),
@@ -104,7 +109,7 @@ TESTS = (
     ),
     Need(
         found=("podman",),
-        purpose="tests: another engine that runs images of ours",
+        purpose="tests: another engine that runs our images",
         debian="podman",
         fedora="podman",
         service="podman.socket",
@@ -122,12 +127,15 @@ TESTS = (
 
 
 def missing(needs: Iterable[Need]) -> list[Need]:
-    """Those not met."""
+    """Return the needs that are not met."""
     return [need for need in needs if not need.met()]
 
 
 def install(needs: Iterable[Need], *, tool: str, environment: Mapping[str, str], on_output: Callable[[bytes], None] | None = None) -> None:
-    """Install the packages of these needs with `apt-get` or `dnf`, starting none of their services. ProcessFailed on trouble."""
+    """Install the packages of these needs with `apt-get` or `dnf`, without starting services.
+
+    Raises ProcessFailed if the package manager fails.
+    """
     needs = list(needs)
     if tool == "dnf":
         run(["dnf", "install", "-y", *sorted({need.fedora for need in needs})], timeout=30 * _MINUTES, env=environment, on_output=on_output)
@@ -135,7 +143,7 @@ def install(needs: Iterable[Need], *, tool: str, environment: Mapping[str, str],
         _apt_install(sorted({need.debian for need in needs}), environment, on_output)
     else:
         raise HostLacks(
-            "There is neither apt-get nor dnf to install packages with.",
+            "Cannot install packages: neither apt-get nor dnf is installed.",
             hint=f"Install by hand: {', '.join(need.debian for need in needs)}.",
         )
     _switch_off([need.service for need in needs if need.service], environment)
@@ -145,15 +153,16 @@ def install(needs: Iterable[Need], *, tool: str, environment: Mapping[str, str],
 
 
 def command_line(needs: Iterable[Need], *, tool: str) -> str:
-    """What a person would type for the same."""
+    """Return the command that installs the same packages by hand."""
     packages = sorted({need.fedora if tool == "dnf" else need.debian for need in needs})
     return pasteable([tool, "install", *packages])
 
 
 def _apt_install(packages: list[str], environment: Mapping[str, str], on_output: Callable[[bytes], None] | None) -> None:
     quiet = {**environment, "DEBIAN_FRONTEND": "noninteractive"}
-    wait = ["-o", "DPkg::Lock::Timeout=300"]  # another installation may be going on
-    ours = not _POLICY.exists() or _POLICY.read_text() == _POLICY_TEXT  # the latter: we were killed in the middle of an installation
+    wait = ["-o", "DPkg::Lock::Timeout=300"]  # another installation may be running
+    # A file with our text is from a set-up that was killed during an installation.
+    ours = not _POLICY.exists() or _POLICY.read_text() == _POLICY_TEXT
     if ours:
         _POLICY.write_text(_POLICY_TEXT)
         _POLICY.chmod(0o755)
@@ -171,7 +180,7 @@ def _apt_install(packages: list[str], environment: Mapping[str, str], on_output:
 
 
 def _switch_off(services: list[str], environment: Mapping[str, str]) -> None:
-    """A freshly installed service would start with the next boot and take a port or memory for nothing."""
+    """Disable services: otherwise they start with the next boot and use a port or memory."""
     if services and Path("/run/systemd/system").exists():  # systemd is PID 1 (sd_booted(3))
         run(["systemctl", "disable", "--now", *services], env=environment, check=False)
 

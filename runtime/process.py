@@ -1,6 +1,7 @@
-"""The runtime's only door to subprocess: run a program to its end, or start a long-lived one.
+"""The runtime's only module that uses subprocess: run a program to its end, or start one.
 
-Not a shell and not a job queue: a command is a list of words, and a failure names it in a form that can be pasted.
+This is not a shell and not a job queue. A command is a list of words, and an error shows it in a
+form that can be pasted into a shell.
 """
 
 from __future__ import annotations
@@ -19,17 +20,17 @@ from typing import IO
 from runtime import cancellation
 from runtime.errors import HostLacks, ProcessFailed
 
-Running = subprocess.Popen  # what `spawn` gives; names for use outside this door
-StillRunning = subprocess.TimeoutExpired  # what waiting for it raises
+Running = subprocess.Popen  # the result of `spawn`, for use in other modules
+StillRunning = subprocess.TimeoutExpired  # raised by `Running.wait`
 PIPE, NOWHERE = subprocess.PIPE, subprocess.DEVNULL
 _CHUNK = 65_536
-_LOOK = 0.1  # seconds between two questions whether to go on
-_LAST_LINES = 8  # of stderr, told in a failure
+_LOOK = 0.1  # seconds between two calls of the checks
+_LAST_LINES = 8  # of stderr, shown in an error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completed:
-    """A program that ended: `returncode` is negative for a signal, as in subprocess."""
+    """A program that has ended. `returncode` is negative for a signal, as in subprocess."""
 
     command: tuple[str, ...]
     returncode: int
@@ -50,12 +51,15 @@ def run(
     watch: Callable[[], None] | None = None,
     groups: Sequence[Path] = (),
 ) -> Completed:
-    """Run to the end and collect both streams; `env` replaces ours whole.
+    """Run a program to its end and collect both streams. `env` replaces our whole environment.
 
-    `on_output` gets each line of both streams as it arrives, without its newline. ProcessFailed: a status other than 0
-    (unless `check` is off), or `timeout` seconds passed, after which the whole process group is killed. So it is when it is `stoppable`
-    and what it is part of is cancelled (see runtime.cancellation). `watch` is asked a few times a second; what it raises ends the program, too.
-    `groups` are files cgroup.procs of control groups that the program is in before it starts (cgroups(7)).
+    `on_output` gets each line of both streams when it arrives, without the newline. `groups` are
+    files cgroup.procs of control groups that the program enters before it starts (cgroups(7)).
+
+    Raises ProcessFailed if the status is not 0 (unless `check` is off), or after `timeout` seconds.
+    The whole process group is killed at the timeout. It is also killed if `stoppable` is set and
+    the surrounding work is cancelled (see runtime.cancellation). `watch` is called several times
+    per second, and an exception from it also kills the group.
     """
     words = tuple(str(word) for word in command)
     stdin = subprocess.PIPE if input is not None else subprocess.DEVNULL
@@ -84,7 +88,10 @@ def spawn(
     cwd: Path | None = None,
     pass_fds: Sequence[int] = (),
 ) -> subprocess.Popen[bytes]:
-    """Start a program in a session of its own, with only `pass_fds` open besides its streams; the caller waits for it."""
+    """Start a program in its own session. The caller waits for it.
+
+    Only its streams and `pass_fds` are open in it.
+    """
     words = [str(word) for word in command]
     try:
         return subprocess.Popen(
@@ -94,19 +101,22 @@ def spawn(
         if cwd is not None and str(error.filename) == str(cwd):
             raise ProcessFailed(f"`{pasteable(words)}` cannot start: the folder {cwd} does not exist.") from None
         raise HostLacks(
-            f"The program {words[0]} is not on this machine.", hint="Install the package that holds it, or run `make up`."
+            f"The program {words[0]} is not installed on this machine.", hint="Install its package, or run `make up`."
         ) from None
     except PermissionError:
-        raise HostLacks(f"The program {words[0]} may not be run by us.", hint="Check its mode and the mount's noexec.") from None
+        raise HostLacks(f"No permission to run the program {words[0]}.", hint="Check its mode and the mount's noexec.") from None
 
 
 def pasteable(command: Sequence[str | Path]) -> str:
-    """The command as one line a shell would take."""
+    """Return the command as a line for a shell."""
     return shlex.join(str(word) for word in command)
 
 
 def _entering(groups: Sequence[Path], words: Sequence[str]) -> Sequence[str]:
-    """The command after a shell that puts itself into the groups: no thread of the program can then be outside of them."""
+    """Return the command, started by a shell that first enters the groups.
+
+    So no thread of the program can be outside of them.
+    """
     if not groups:
         return words
     enter = 'while [ "$1" != -- ]; do echo 0 > "$1" || exit 126; shift; done; shift; exec "$@"'
@@ -114,11 +124,14 @@ def _entering(groups: Sequence[Path], words: Sequence[str]) -> Sequence[str]:
 
 
 class _OutOfTime(Exception):
-    """The program ran longer than it may."""
+    """The program reached its timeout."""
 
 
 class _Exchange:
-    """Feeds stdin and drains both outputs until the program itself ends, even if a grandchild keeps the pipes open."""
+    """Writes stdin and reads both outputs until the program itself ends.
+
+    It does not wait for a grandchild that keeps the pipes open.
+    """
 
     def __init__(
         self,
@@ -154,7 +167,7 @@ class _Exchange:
                 self._on_output(rest)
 
     def _step(self, selector: selectors.BaseSelector, deadline: float) -> bool:
-        """Handle what is ready; True once the program has ended and its pipes are drained."""
+        """Handle ready events. Return true when the program has ended and its pipes are empty."""
         left = deadline - time.monotonic()
         if left <= 0:
             raise _OutOfTime
@@ -186,7 +199,7 @@ class _Exchange:
             self._process.stdin.close()
 
     def _drain(self, fd: int, into: bytearray) -> bool:
-        """Read all there is; False at the end of the stream."""
+        """Read all available output. Return false at the end of the stream."""
         while True:
             try:
                 chunk = os.read(fd, _CHUNK)
@@ -202,12 +215,12 @@ class _Exchange:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Whatever happened: nothing of it runs on (its group, if it did not end by itself), and its pipes are closed."""
+    """Close the program's pipes. If it has not ended by itself, kill its process group."""
     if process.poll() is None:
         try:
             os.killpg(process.pid, signal.SIGKILL)
         except ProcessLookupError:
-            process.kill()  # it ended, but has not been waited for
+            process.kill()  # it has ended, but was not waited for
         process.wait()
     for pipe in (process.stdin, process.stdout, process.stderr):
         if pipe is not None and not pipe.closed:

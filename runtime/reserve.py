@@ -1,7 +1,9 @@
-"""A file that holds a part of the state's disk, to be given up when the disk is full, so that the platform can go on.
+"""A file that reserves a part of the state's disk.
 
-Without it a full disk stops everything that writes: queue, rows, journals, the start of an instance. It is given up in portions,
-so that whoever fills the disk does not get all of it at once, and taken again when there is room.
+When the disk is full, the reserve is released, so that the platform continues to work. Without it a
+full disk stops everything that writes: queue, database, journals, the start of an instance. The
+reserve is released in portions, so that a program that fills the disk does not get all of it at
+once. It is allocated again when there is space.
 """
 
 from __future__ import annotations
@@ -13,14 +15,14 @@ from pathlib import Path
 from runtime.config import NodeConfig
 from runtime.contract.quantities import Bytes
 
-LOW = 16 * 2**20  # bytes available: below, a portion is given up
+LOW = 16 * 2**20  # available bytes below which a portion is released
 PORTION = 32 * 2**20
-ENOUGH = LOW + PORTION  # available after it was taken again, at the least
-SHARE = 20  # the reserve is no more than the disk's size divided by this
+ENOUGH = LOW + PORTION  # the least available bytes after the reserve was allocated again
+SHARE = 20  # the reserve is at most the disk's size divided by this
 
 
 def decide(*, available: int, held: int, wanted: int) -> int:
-    """How large the reserve should be now. Pure."""
+    """Return the size that the reserve should have now, in bytes. Pure."""
     if available < LOW:
         return max(held - PORTION, 0)
     if held < wanted and available - (wanted - held) >= max(wanted, ENOUGH):
@@ -29,14 +31,14 @@ def decide(*, available: int, held: int, wanted: int) -> int:
 
 
 class Reserve:
-    """The reserve of one node. `round` is called again and again by one process."""
+    """The reserve of a node. One process calls `round` repeatedly."""
 
     def __init__(self, config: NodeConfig) -> None:
         self._path, self._most = config.state / "reserve", int(config.disk_reserve)
 
     @property
     def held(self) -> Bytes:
-        """How much there is of it now."""
+        """Return its current size."""
         try:
             return Bytes(self._path.stat().st_size)
         except FileNotFoundError:
@@ -44,12 +46,12 @@ class Reserve:
 
     @property
     def wanted(self) -> Bytes:
-        """How large it is on a disk that is not full."""
+        """Return its size on a disk that is not full."""
         disk = os.statvfs(self._path.parent)
         return Bytes(min(self._most, disk.f_blocks * disk.f_frsize // SHARE))
 
     def round(self) -> str:
-        """Give up or take what is due; a sentence about it, empty where nothing was."""
+        """Release or allocate what is due. Return a sentence about it, empty if nothing was due."""
         disk = os.statvfs(self._path.parent)
         held, wanted = self.held, self.wanted
         size = decide(available=disk.f_bavail * disk.f_frsize, held=held, wanted=wanted)
@@ -57,17 +59,17 @@ class Reserve:
             return ""
         if size < held:
             os.truncate(self._path, size)
-            return f"The disk of the state is full: {Bytes(held - size)} of the reserve were given up, {Bytes(size)} are left. Make room"
-        with suppress(OSError):  # somebody was faster: the next round sees it
+            return f"The state's disk is full: {Bytes(held - size)} of the reserve were released, {Bytes(size)} are left. Free some space"
+        with suppress(OSError):  # another process used the space first: the next round tries again
             _grow(self._path, held, size)
-            return f"The reserve of the state's disk is whole again: {Bytes(size)}" if held else ""
+            return f"The reserve of the state's disk is complete again: {Bytes(size)}" if held else ""
         return ""
 
     def describe(self) -> str:
-        """A sentence for the doctor; empty where the reserve is whole, or was never made."""
+        """Return a sentence for `make doctor`; empty if the reserve is complete or missing."""
         if not self._path.exists() or self.held >= self.wanted:
             return ""
-        return f"The disk of {self._path.parent} was full: {self.held} of the reserve of {self.wanted} are left. Make room on it."
+        return f"The disk of {self._path.parent} was full: {self.held} of the reserve of {self.wanted} are left. Free some space on it."
 
 
 def _grow(path: Path, held: int, size: int) -> None:

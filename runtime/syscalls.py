@@ -1,7 +1,9 @@
-"""System calls that Python lacks and that a process makes about itself or about one descriptor: names below a folder, confinement.
+"""System calls that Python lacks, and that affect only the calling process or a descriptor.
 
-The second door to ctypes, beside `runtime.kernel`, which acts on the machine. Each call fails as OSError with the kernel's errno.
-Numbers and structures are those of include/uapi/linux; openat2 has the same number on every machine.
+They open names below a folder and confine a process. This module and `runtime.kernel`, which
+changes the machine, are the only ones that use ctypes. Each call fails with OSError and the
+kernel's errno. Numbers and structures are those of include/uapi/linux; openat2 has the same number
+on every machine.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Resolve(IntFlag):
-    """How a name is followed (openat2(2))."""
+    """Flags for the resolution of a name (openat2(2))."""
 
     NO_MAGIC_LINKS = 2
     NO_LINKS = 4
@@ -56,7 +58,10 @@ class Capability(IntFlag):
 
 
 def openat2(folder: int, name: bytes, flags: int, mode: int = 0, *, resolve: Resolve) -> int:
-    """Open a name relative to a directory's descriptor; a descriptor to close. A race with a rename is tried again (EAGAIN)."""
+    """Open a name relative to a directory's descriptor. The caller closes the result.
+
+    After a race with a rename (EAGAIN) it tries again.
+    """
     how = struct.pack("QQQ", flags | os.O_CLOEXEC, mode, int(resolve))
     for _ in range(_RETRIES):
         fd = _libc.syscall(
@@ -70,27 +75,31 @@ def openat2(folder: int, name: bytes, flags: int, mode: int = 0, *, resolve: Res
 
 
 def unshare(kinds: Namespace) -> None:
-    """Leave namespaces for fresh ones (unshare(2)); the caller must have one thread only."""
+    """Move this process into new namespaces (unshare(2)). It must have only one thread."""
     _check(_libc.unshare(ctypes.c_int(int(kinds))), "unshare")
 
 
 def empty_root(place: str) -> None:
-    """Make an empty, read-only tmpfs at `place` this process's root, and let the old file tree go (pivot_root(2)).
+    """Make an empty, read-only tmpfs at `place` this process's root (pivot_root(2)).
 
-    The caller is in a mount namespace of its own. Nothing can be opened by path afterwards, /proc included.
+    The old file tree is unmounted. The caller is in its own mount namespace. Afterwards nothing can
+    be opened by path, not even in /proc.
     """
     quiet = _MS_NOSUID | _MS_NODEV | _MS_NOEXEC
     _mount(None, "/", None, _MS_REC | _MS_PRIVATE)
     _mount("tmpfs", place, "tmpfs", quiet, "size=4k,mode=0555")
     os.chdir(place)
-    _check(_libc.pivot_root(b".", b"."), "pivot_root")  # the old root lies on top of the new one now
+    _check(_libc.pivot_root(b".", b"."), "pivot_root")  # now the old root is on top of the new one
     _check(_libc.umount2(b".", ctypes.c_int(_MNT_DETACH)), "umount2")
     os.chdir("/")
     _mount(None, "/", None, _MS_REMOUNT | _MS_BIND | _MS_RDONLY | quiet)
 
 
 def drop_capabilities(keep: Capability) -> None:
-    """Give up all capabilities but `keep`, for ever: the bounding set as well (capset(2), prctl(2))."""
+    """Drop all capabilities except `keep` permanently (capset(2), prctl(2)).
+
+    They are also removed from the bounding set.
+    """
     for number in range(_CAP_LAST + 1):
         if not int(keep) >> number & 1 and _libc.prctl(_PR_CAPBSET_DROP, ctypes.c_ulong(number), 0, 0, 0) < 0:
             if ctypes.get_errno() == errno.EINVAL:  # beyond the last one that this kernel knows
@@ -103,11 +112,12 @@ def drop_capabilities(keep: Capability) -> None:
 
 
 def write_files_as(owner: int) -> None:
-    """Let this thread, for ever, own the files it makes by this user and group; it keeps its capabilities (setfsuid(2), capset(2)).
+    """Set the owner of files that this thread creates, permanently (setfsuid(2), capset(2)).
 
-    Call it in a thread that ends soon. OSError EPERM: the caller lacks CAP_SETUID or CAP_SETGID.
+    The thread keeps its capabilities. Call it in a thread that ends soon. Raises OSError (EPERM) if
+    the caller lacks CAP_SETUID or CAP_SETGID.
     """
-    for change in (_libc.setfsgid, _libc.setfsuid):  # neither tells of a failure, but what was in force before
+    for change in (_libc.setfsgid, _libc.setfsuid):  # they return the previous id, and no errors
         change(ctypes.c_uint(owner))
         if change(ctypes.c_uint(owner)) != owner:
             raise OSError(errno.EPERM, os.strerror(errno.EPERM), f"setfsuid({owner})")
@@ -119,22 +129,25 @@ def write_files_as(owner: int) -> None:
 
 
 def forbid_new_privileges() -> None:
-    """No program that is run may gain rights (PR_SET_NO_NEW_PRIVS)."""
+    """Forbid that an executed program gains privileges (PR_SET_NO_NEW_PRIVS)."""
     _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, ctypes.c_ulong(1), 0, 0, 0), "prctl(PR_SET_NO_NEW_PRIVS)")
 
 
 def die_with_parent(number: int) -> None:
-    """Get this signal when the parent ends (PR_SET_PDEATHSIG). A change of user clears it."""
+    """Request this signal for the parent's end (PR_SET_PDEATHSIG). A change of user clears it."""
     _check(_libc.prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(number), 0, 0, 0), "prctl(PR_SET_PDEATHSIG)")
 
 
 def hide_memory() -> None:
-    """No other process of the same user may read this one's memory (PR_SET_DUMPABLE)."""
+    """Forbid other processes of the same user to read this one's memory (PR_SET_DUMPABLE)."""
     _check(_libc.prctl(_PR_SET_DUMPABLE, ctypes.c_ulong(0), 0, 0, 0), "prctl(PR_SET_DUMPABLE)")
 
 
 def filter_calls(program: bytes) -> None:
-    """Let the kernel hold this process to a seccomp program, as libseccomp exports it (seccomp(2), SECCOMP_SET_MODE_FILTER)."""
+    """Apply a seccomp program to this process (seccomp(2), SECCOMP_SET_MODE_FILTER).
+
+    The program has the format that libseccomp exports.
+    """
     instructions = ctypes.create_string_buffer(program, len(program))
     pointer = struct.pack("@HP", len(program) // 8, ctypes.addressof(instructions))
     _check(_libc.prctl(_PR_SET_SECCOMP, ctypes.c_ulong(_SECCOMP_MODE_FILTER), ctypes.c_char_p(pointer), 0, 0), "prctl(PR_SET_SECCOMP)")

@@ -43,7 +43,7 @@ def test_a_good_machine_lacks_nothing():
 @pytest.mark.parametrize(
     ("change", "said", "remedy"),
     [
-        ({"root": False}, "takes root", "sudo make up"),
+        ({"root": False}, "needs root", "sudo make up"),
         ({"capabilities": frozenset({"CAP_NET_ADMIN"})}, "CAP_SYS_ADMIN", "--privileged"),
         ({"python": (3, 9)}, "3.9", "newer python3"),
         ({"package_tool": ""}, "apt-get", "Debian"),
@@ -54,7 +54,7 @@ def test_a_good_machine_lacks_nothing():
         ({"controllers": frozenset({"cpu", "pids"})}, "memory", "cgroup_enable=memory"),
         ({"cgroups_writable": False}, "read-only", "--privileged"),
         ({"state_filesystem": "nfs4"}, "nfs4", "SLIPWAY_STATE"),
-        ({"port_trouble": "Port 8080 on 127.0.0.1 is taken by nginx (process 7)"}, "nginx", "SLIPWAY_HTTP_PORT"),
+        ({"port_trouble": "Port 8080 on 127.0.0.1 is in use by nginx (process 7)"}, "nginx", "SLIPWAY_HTTP_PORT"),
         ({"used_networks": ELSEWHERE}, "10.210.8.0/24", "10.212.0.0/16"),
         ({"disk_free": Bytes.parse("1G")}, "1 GiB", "SLIPWAY_STATE"),
         ({"memory": Bytes.parse("512M")}, "512 MiB", "1 GiB"),
@@ -68,7 +68,7 @@ def test_each_lack_is_a_sentence_with_its_remedy(change, said, remedy):
 
 
 def test_all_lacks_are_told_at_once():
-    poor = dataclasses.replace(FINE, root=False, kernel=(4, 19), memory=Bytes(0), port_trouble="Port 80 is taken by x")
+    poor = dataclasses.replace(FINE, root=False, kernel=(4, 19), memory=Bytes(0), port_trouble="Port 80 is in use by x")
     assert len(lacks(poor, CONFIG)) == 4
 
 
@@ -100,7 +100,7 @@ def test_the_program_on_our_port_is_named():
         taken.listen()
         config = NodeConfig(http_port=taken.getsockname()[1])
         trouble = look(config).port_trouble
-    assert "is taken by" in trouble
+    assert "is in use by" in trouble
     assert "another program" not in trouble
     assert look(config, port_is_ours=True).port_trouble == ""
 

@@ -45,7 +45,7 @@ def test_it_is_given_up_in_portions_and_taken_again(config: NodeConfig) -> None:
     assert reserve.held == 80 * MiB
     assert reserve.describe() == ""
     ballast = fill(config.state)
-    assert "32 MiB of the reserve were given up, 48 MiB are left" in reserve.round()
+    assert "32 MiB of the reserve were released, 48 MiB are left" in reserve.round()
     assert reserve.round() == "", "there is room now"
     assert "48 MiB of the reserve of 80 MiB are left" in reserve.describe()
     (config.state / "queue").write_bytes(bytes(20 * MiB))
@@ -55,7 +55,7 @@ def test_it_is_given_up_in_portions_and_taken_again(config: NodeConfig) -> None:
     fill(config.state)
     assert reserve.round() == "", "there is nothing left to give"
     ballast.unlink()
-    assert "whole again" in reserve.round() or reserve.held == 80 * MiB
+    assert "complete again" in reserve.round() or reserve.held == 80 * MiB
     assert reserve.held == 80 * MiB
 
 
