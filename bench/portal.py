@@ -27,7 +27,7 @@ import portal.settings, django
 django.setup()
 from django.core.management import call_command
 call_command("migrate", verbosity=0)
-from portal.accounts.actions import create_person, create_team, create_token
+from portal.lifecycle.account_actions import create_person, create_team, create_token
 from portal.apps.models import App, Instance, ProcessFormation
 from portal.builds.models import Build, Source
 from portal.releases.models import Release, Rollout

@@ -28,8 +28,8 @@ def token(team_name: str, limits: Mapping[str, int], *, label: str) -> Iterator[
 
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
     django.setup()
-    from portal.accounts.actions import create_team, create_token, revoke_token
     from portal.accounts.models import Person, Team
+    from portal.lifecycle.account_actions import create_team, create_token, revoke_token
     from portal.quotas.actions import set_quota
 
     admin = Person.objects.filter(is_staff=True).earliest("id")

@@ -15,7 +15,7 @@ from django.conf import settings  # noqa: E402  # Django must be set up first
 from django.urls import reverse  # noqa: E402  # as above
 
 from portal.gitserver import leftovers  # noqa: E402  # as above
-from portal.handling import PortalHandler  # noqa: E402  # Django must be set up first
+from portal.server.handler import PortalHandler  # noqa: E402  # Django must be set up first
 
 import_module(settings.ROOT_URLCONF)  # with all views, so that gunicorn's workers share its memory
 reverse("home")  # loads all URLs, for the same reason

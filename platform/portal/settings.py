@@ -147,6 +147,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "portal.accounts",
+    "portal.lifecycle",  # only its management commands
     "portal.quotas",
     "portal.apps",
     "portal.builds",
@@ -162,7 +163,7 @@ INSTALLED_APPS = [
     "workers",  # only by name: its management commands, including set-up
 ]
 MIDDLEWARE = [
-    "portal.middleware.SecurityPolicy",
+    "portal.server.middleware.SecurityPolicy",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -171,7 +172,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "portal.middleware.Refusals",
+    "portal.server.middleware.Refusals",
 ]
 TEMPLATES = [
     {

@@ -5,21 +5,21 @@ from __future__ import annotations
 from django.urls import include, path
 
 from portal.api.router import api
-from portal.middleware import page_not_found, server_error
+from portal.server.middleware import page_not_found, server_error
 
 urlpatterns = [
-    path("", include("portal.apps.urls")),
-    path("", include("portal.accounts.urls")),
-    path("", include("portal.builds.urls")),
-    path("", include("portal.releases.urls")),
-    path("", include("portal.domains.urls")),
-    path("", include("portal.traffic.urls")),
-    path("", include("portal.metrics.urls")),
-    path("", include("portal.requests.urls")),
-    path("", include("portal.jobs.urls")),
-    path("", include("portal.images.urls")),
-    path("", include("portal.activity.urls")),
-    path("", include("portal.quotas.urls")),
+    path("", include("portal.pages.apps.urls")),
+    path("", include("portal.pages.accounts.urls")),
+    path("", include("portal.pages.builds.urls")),
+    path("", include("portal.pages.releases.urls")),
+    path("", include("portal.pages.domains.urls")),
+    path("", include("portal.pages.traffic.urls")),
+    path("", include("portal.pages.metrics.urls")),
+    path("", include("portal.pages.requests.urls")),
+    path("", include("portal.pages.jobs.urls")),
+    path("", include("portal.pages.images.urls")),
+    path("", include("portal.pages.live.urls")),
+    path("", include("portal.pages.quotas.urls")),
     path("", include("portal.gitserver.urls")),
     path("v2/", include("portal.registry.urls")),
     path("api/", api.urls),

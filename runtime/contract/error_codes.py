@@ -6,7 +6,6 @@ Numbers known from other platforms mean the same here.
 
 from __future__ import annotations
 
-import json
 from enum import StrEnum
 
 from runtime.contract.notices import NOTED, Explanation
@@ -324,26 +323,14 @@ def manual() -> str:
     parts = [
         f"## {code} {what.name}\n\n{what.title} {what.seen}\n\n"
         f"- **Means:** {what.meaning}\n- **Look at:** {what.look_at}\n- **Fix:** {what.fix}\n"
-        for code, what in _all()
+        for code, what in explained()
     ]
     return "\n".join([_MANUAL_HEAD, *parts])
 
 
-def as_json() -> str:
-    """platform/portal/requests/codes.json: what the portal, which may not import this, tells on each code's page."""
-    told = ("name", "seen", "title", "meaning", "look_at", "fix")
-    document = {code: {"about": _about(code)} | {name: getattr(what, name) for name in told} for code, what in _all()}
-    return json.dumps(document, indent=2) + "\n"
-
-
-def _all() -> list[tuple[str, Explanation]]:
+def explained() -> list[tuple[str, Explanation]]:
+    """Return all codes with their explanations, in the order of the manual."""
     return [*((code.value, what) for code, what in EXPLAINED.items()), *NOTED.items()]
-
-
-def _about(code: str) -> str:
-    if code in NOTED:
-        return "an instance"
-    return "the app" if code < "H40" else "the request" if code < "H80" else "the platform"
 
 
 _MANUAL_HEAD = """\

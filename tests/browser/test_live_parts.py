@@ -13,12 +13,12 @@ from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from playwright.sync_api import BrowserContext, Page, Route, expect
 
 from portal.accounts.models import Person
-from portal.activity.events import client
-from portal.apps import actions as apps
 from portal.apps.models import App
-from portal.builds import actions as builds
 from portal.builds.models import Build
+from portal.deploys import actions as builds
+from portal.events import client
 from portal.images.models import ImageJob
+from portal.lifecycle import app_actions as apps
 from portal.releases import actions as releases
 from portal.releases.access import open_rollout
 from portal.releases.models import RolloutState

@@ -17,10 +17,10 @@ import pytest
 import redis
 from django.conf import settings
 
-from portal.accounts.actions import create_person, create_team, create_token
 from portal.accounts.models import Person, Team
-from portal.apps.actions import create_app
 from portal.apps.models import App
+from portal.lifecycle.account_actions import create_person, create_team, create_token
+from portal.lifecycle.app_actions import create_app
 from runtime.containers.cgroups.cgroup import Cgroups
 from runtime.containers.cgroups.delegation import delegate
 from runtime.containers.cgroups.version import open_cgroups

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from portal.apps.models import App
-from portal.registry import shelf
+from portal.registry import blob_store
 from tests.portal.conftest import People
 from tests.portal.images import Client, config, manifest
 
@@ -27,6 +27,6 @@ def client(portal_url: str, committed_people: People, app: App) -> Client:
 @pytest.fixture(autouse=True)
 def clean_shelf() -> Iterator[None]:
     yield
-    for folder in (shelf.UPLOADS, shelf.RECEIVED):
+    for folder in (blob_store.UPLOADS, blob_store.RECEIVED):
         for path in folder.iterdir():
             path.unlink()

@@ -12,10 +12,11 @@ from django.utils import timezone
 
 from portal.accounts.models import Person
 from portal.apps.models import App
-from portal.builds import actions as builds
 from portal.builds import logs
 from portal.builds.models import Build, BuildState, Origin, Source
 from portal.builds.sources import store_upload
+from portal.deploys import actions as builds
+from portal.deploys import going_live
 from portal.releases import actions as releases
 from portal.releases.models import Rollout, RolloutState
 
@@ -73,7 +74,7 @@ def roll_out(rollout: Rollout, *, never_live: str = "") -> None:
     if never_live:
         releases.finish_failed(rollout, never_live)
     else:
-        releases.finish_live(rollout)
+        going_live.finish_live(rollout)
 
 
 def deploy(build: Build, *, image: str = "sha256:" + "0" * 64, processes: dict[str, str] | None = None) -> Rollout | None:

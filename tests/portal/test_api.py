@@ -10,14 +10,14 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
 from portal.accounts.access import tokens_of
-from portal.accounts.actions import revoke_token
 from portal.apps import logs as app_logs
-from portal.apps.actions import create_app
 from portal.apps.models import App, Instance
-from portal.apps.rotation import reencrypt_all
 from portal.apps.secrets import decrypt_config
-from portal.builds import actions as builds
 from portal.builds.models import Build, BuildState, SourceKind
+from portal.deploys import actions as builds
+from portal.lifecycle.account_actions import revoke_token
+from portal.lifecycle.app_actions import create_app
+from portal.lifecycle.key_rotation import reencrypt_all
 from portal.quotas.models import Quota
 from tests.portal.conftest import People
 from tests.portal.pages import fleet

@@ -6,12 +6,13 @@ import pytest
 import redis
 
 from portal.activity.access import audit_of_app
-from portal.apps import actions
-from portal.apps.access import app_for, apps_of, config_of, formation_of, instances_of, status_of, url_of, usage_of
+from portal.apps.access import app_for, apps_of, config_of, formation_of, instances_of, url_of, usage_of
 from portal.apps.models import App, Instance, InstanceState, ProcessFormation
 from portal.apps.sizes import Size
 from portal.builds.models import BuildState
+from portal.deploys.app_status import status_of
 from portal.errors import Conflict, NameRefused, NotAllowed, NotFound, ValueRefused
+from portal.lifecycle import app_actions
 from portal.releases.access import config_of_release, open_rollout, rollouts_of
 from portal.releases.models import RolloutState
 from tests.portal.conftest import People
@@ -33,18 +34,18 @@ def test_only_the_team_of_an_app_sees_it(people: People) -> None:
     with pytest.raises(NotFound):
         app_for(people.stranger, "hello")
     with pytest.raises(NotAllowed):
-        actions.create_app(people.stranger, team=people.blue, name="other")
+        app_actions.create_app(people.stranger, team=people.blue, name="other")
 
 
 def test_an_app_name_is_unique_on_the_platform(people: People) -> None:
     people.app()
     with pytest.raises(NameRefused, match="hello is already in use"):
-        actions.create_app(people.stranger, team=people.red, name="hello")
+        app_actions.create_app(people.stranger, team=people.red, name="hello")
 
 
 def test_config_vars_are_stored_before_the_first_deploy(people: People) -> None:
     app = people.app()
-    assert actions.set_config_vars(people.owner, app=app, changes={"A": "1", "B": "2"}) is None
+    assert app_actions.set_config_vars(people.owner, app=app, changes={"A": "1", "B": "2"}) is None
     rollout = deploy(submit_archive(people.owner, app))
     assert rollout is not None
     assert config_of_release(rollout.release) == {"A": "1", "B": "2"}
@@ -52,11 +53,11 @@ def test_config_vars_are_stored_before_the_first_deploy(people: People) -> None:
 
 def test_a_config_change_of_a_deployed_app_makes_a_release(people: People) -> None:
     app = live_app(people)
-    release = actions.set_config_vars(people.owner, app=app, changes={"B": "2", "A": "1"})
+    release = app_actions.set_config_vars(people.owner, app=app, changes={"B": "2", "A": "1"})
     assert release is not None
     assert (release.number, release.description) == (2, "Set A, B")
     assert config_of_release(release) == {"A": "1", "B": "2"}
-    second = actions.set_config_vars(people.owner, app=app, changes={"A": None, "B": "3"})
+    second = app_actions.set_config_vars(people.owner, app=app, changes={"A": None, "B": "3"})
     assert second is not None
     assert second.description == "Set B and unset A"
     assert config_of_release(release) == {"A": "1", "B": "2"}, "releases are immutable"
@@ -66,19 +67,19 @@ def test_a_config_change_of_a_deployed_app_makes_a_release(people: People) -> No
 
 def test_a_config_change_that_changes_nothing_makes_no_release(people: People) -> None:
     app = live_app(people)
-    actions.set_config_vars(people.owner, app=app, changes={"A": "1"})
-    assert actions.set_config_vars(people.owner, app=app, changes={"A": "1", "NOT_THERE": None}) is None
+    app_actions.set_config_vars(people.owner, app=app, changes={"A": "1"})
+    assert app_actions.set_config_vars(people.owner, app=app, changes={"A": "1", "NOT_THERE": None}) is None
 
 
 def test_a_config_change_during_a_rollout_keeps_the_new_code(people: People) -> None:
     app = live_app(people)
     build = submit_archive(people.owner, app, b"newer")
-    from portal.builds.actions import mark_building, succeed
+    from portal.deploys.actions import mark_building, succeed
 
     mark_building(build)
     coming = succeed(build, "sha256:" + "1" * 64, {"web": "new"})
     assert coming is not None
-    release = actions.set_config_vars(people.owner, app=app, changes={"A": "1"})
+    release = app_actions.set_config_vars(people.owner, app=app, changes={"A": "1"})
     assert release is not None
     assert release.image == "sha256:" + "1" * 64
     assert [rollout.state for rollout in rollouts_of(app)[:2]] == [RolloutState.PENDING, RolloutState.SUPERSEDED]
@@ -89,7 +90,7 @@ def test_a_config_change_during_a_rollout_keeps_the_new_code(people: People) -> 
 )
 def test_config_vars_that_no_process_can_have_are_refused(people: People, name: str, value: str) -> None:
     with pytest.raises(ValueRefused):
-        actions.set_config_vars(people.owner, app=people.app(), changes={name: value})
+        app_actions.set_config_vars(people.owner, app=people.app(), changes={name: value})
 
 
 def test_each_new_process_type_gets_one_instance_but_the_release_phase_none(people: People) -> None:
@@ -100,7 +101,7 @@ def test_each_new_process_type_gets_one_instance_but_the_release_phase_none(peop
 
 def test_scaling_survives_a_deploy_and_removed_types_disappear(people: People) -> None:
     app = live_app(people, {"web": "w", "worker": "k"})
-    actions.scale(people.owner, app=app, sizes={"web": Size(count=3, memory=256 * 2**20)})
+    app_actions.scale(people.owner, app=app, sizes={"web": Size(count=3, memory=256 * 2**20)})
     deploy(submit_archive(people.owner, app, b"two"), processes={"web": "w"})
     rows = list(formation_of(app))
     assert [(row.process, row.count, row.memory) for row in rows] == [("web", 3, 256 * 2**20)]
@@ -109,24 +110,24 @@ def test_scaling_survives_a_deploy_and_removed_types_disappear(people: People) -
 def test_scaling_an_unknown_process_type_lists_the_known_ones(people: People) -> None:
     app = live_app(people, {"web": "w", "worker": "k"})
     with pytest.raises(NotFound) as refusal:
-        actions.scale(people.owner, app=app, sizes={"wbe": Size(count=1)})
+        app_actions.scale(people.owner, app=app, sizes={"wbe": Size(count=1)})
     assert refusal.value.explain() == "hello has no process type wbe. It has web, worker."
     with pytest.raises(NotFound, match="no process type web"):
-        actions.scale(people.owner, app=people.app("empty"), sizes={"web": Size(count=1)})
+        app_actions.scale(people.owner, app=people.app("empty"), sizes={"web": Size(count=1)})
 
 
 def test_sizes_too_small_to_start_are_refused(people: People) -> None:
     app = live_app(people)
     for size in (Size(memory=2**20), Size(cpu=1), Size(processes=1), Size(count=-1), Size(count=2**40)):
         with pytest.raises(ValueRefused):
-            actions.scale(people.owner, app=app, sizes={"web": size})
+            app_actions.scale(people.owner, app=app, sizes={"web": size})
 
 
 def test_a_restart_raises_the_generation_and_needs_something_to_restart(people: People) -> None:
     with pytest.raises(Conflict, match="empty has no running instances"):
-        actions.restart(people.owner, app=people.app("empty"))
+        app_actions.restart(people.owner, app=people.app("empty"))
     app = live_app(people)
-    actions.restart(people.owner, app=app)
+    app_actions.restart(people.owner, app=app)
     app.refresh_from_db()
     assert app.generation == 1
 
@@ -135,23 +136,23 @@ def test_deleting_needs_the_name_and_ends_open_builds_and_rollouts(people: Peopl
     app = live_app(people)
     build = submit_archive(people.owner, app, b"two")
     with pytest.raises(ValueRefused, match="does not match"):
-        actions.delete_app(people.owner, app=app, typed_name="helo")
-    actions.delete_app(people.owner, app=app, typed_name="hello")
+        app_actions.delete_app(people.owner, app=app, typed_name="helo")
+    app_actions.delete_app(people.owner, app=app, typed_name="hello")
     build.refresh_from_db()
     assert (build.state, build.reason) == (BuildState.CANCELLED, "The app was deleted.")
     assert not apps_of(people.owner).exists()
     with pytest.raises(NotFound):
-        actions.restart(people.owner, app=app)
+        app_actions.restart(people.owner, app=app)
     with pytest.raises(NameRefused, match="still being deleted"):
         people.app()
     app.refresh_from_db()
-    actions.forget(app)
+    app_actions.forget(app)
     assert people.app().pk != app.pk
 
 
 def test_an_app_that_was_not_deleted_is_not_forgotten(people: People) -> None:
     app = people.app()
-    actions.forget(app)
+    app_actions.forget(app)
     assert App.objects.filter(pk=app.pk).exists()
 
 
@@ -174,7 +175,7 @@ def test_the_status_describes_each_state_of_an_app(people: People) -> None:
     Instance.objects.filter(pk=web.pk).update(state=InstanceState.LIVE)
     build = submit_archive(people.owner, app, b"two")
     assert status_of(app).word == "changing"
-    from portal.builds.actions import fail
+    from portal.deploys.actions import fail
 
     fail(build, "No Procfile.")
     assert status_of(app).sentence == "v1 is live, 1 of 1 instance healthy. The last build failed: No Procfile."

@@ -14,8 +14,8 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from pytest_django import Settings
 
-from portal.accounts.actions import create_person
 from portal.builds.models import Build, Source
+from portal.lifecycle.account_actions import create_person
 from tests.portal.conftest import PASSWORD, People
 
 

@@ -10,9 +10,10 @@ from django.conf import settings as django_settings
 from django.core.files.uploadedfile import SimpleUploadedFile
 from pytest_django import Settings
 
-from portal.builds import actions, sources
-from portal.builds.access import build_for, builds_of, rollout_of
+from portal.builds import sources
 from portal.builds.models import Build, BuildState, Origin, Source
+from portal.deploys import actions
+from portal.deploys.access import build_for, builds_of, rollout_of
 from portal.errors import Conflict, NoRoom, NotAllowed, NotFound, SourceRefused, SourceTooLarge
 from portal.quotas.models import Quota
 from portal.releases.models import Release
@@ -157,7 +158,7 @@ def test_a_build_that_ends_after_its_app_was_deleted_makes_no_release(people: Pe
     app = people.app()
     build = submit_archive(people.owner, app)
     actions.mark_building(build)
-    from portal.apps.actions import delete_app
+    from portal.lifecycle.app_actions import delete_app
 
     delete_app(people.owner, app=app, typed_name="hello")
     assert actions.succeed(build, IMAGE, PROCESSES) is None

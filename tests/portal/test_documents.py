@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from portal.activity.logfile import tail
 from portal.documents import parse_json
 from portal.errors import RegistryRefused, SourceRefused
 from portal.gitserver.objects import Census, subject_of
+from portal.logs.logfile import tail
 from portal.registry import manifests
 from tests.portal.conftest import People
 

@@ -12,11 +12,12 @@ from django.test import Client
 from django.utils import timezone
 
 from portal.activity.access import audit_of_app
-from portal.apps.rotation import reencrypt_all
 from portal.domains import access, actions, certificates
 from portal.domains.hosts import check_host
 from portal.domains.models import Domain, DomainCertificate, DomainState
 from portal.errors import Conflict, ValueRefused
+from portal.lifecycle import domain_removal
+from portal.lifecycle.key_rotation import reencrypt_all
 from portal.traffic import actions as traffic
 from portal.traffic.access import traffic_of
 from tests.portal.conftest import People
@@ -135,7 +136,7 @@ def test_a_domain_that_is_verified_elsewhere_is_refused(people: People) -> None:
     with pytest.raises(Conflict, match="Another app already has this domain"):
         actions.add(people.owner, app=other, host=domain.host)
     actions.add(people.owner, app=other, host="www.shop.example.com")
-    actions.remove(people.owner, domain=domain)
+    domain_removal.remove(people.owner, domain=domain)
     assert actions.add(people.owner, app=other, host=domain.host).state == DomainState.WAITING
 
 
@@ -153,7 +154,7 @@ def test_a_verified_domain_can_be_the_canonical_host_until_it_is_removed(people:
         with pytest.raises(ValueRefused, match="is not a host of this app"):
             traffic.change(people.owner, app=app, changes={"canonical_host": host})
         assert browser.post("/apps/hello/domains/addresses", {**form, "canonical_host": host}).status_code == 422
-    actions.remove(people.owner, domain=domain)
+    domain_removal.remove(people.owner, domain=domain)
     assert traffic_of(app).canonical_host == ""
 
 

@@ -9,11 +9,11 @@ import pytest
 import redis
 from pytest_django import Settings
 
-from portal.activity import events
-from portal.activity.events import Kind, publish, subscribe
-from portal.activity.stream import moved_within
+from portal import events
 from portal.apps.access import usage_of
 from portal.apps.models import Instance
+from portal.events import Kind, publish, subscribe
+from portal.pages.live.stream import moved_within
 from tests.portal.conftest import People
 
 

@@ -11,8 +11,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import OperationalError, connection
 from django.test import Client
 
-from portal.middleware import refused_by_full_disk
 from portal.quotas.models import Quota
+from portal.server.middleware import refused_by_full_disk
 from tests.portal.conftest import People, listening_portal
 
 

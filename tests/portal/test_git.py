@@ -10,11 +10,11 @@ from urllib.parse import quote
 
 import pytest
 
+from portal import repositories
 from portal.accounts.models import Person
 from portal.apps.models import App
 from portal.builds.models import Build, BuildState, Origin
 from portal.builds.sources import path_of
-from portal.gitserver import repository
 from portal.quotas.models import Quota
 from portal.releases.models import Release
 from tests.portal.conftest import People
@@ -229,7 +229,7 @@ def test_a_refused_push_leaves_no_objects_behind(checkout: Checkout, fake_worker
     checkout.commit(Procfile="web: x\n" + "y" * 5000)
     fake_workers.fails_with = "no"
     checkout.push("hello", token)
-    objects = [path for path in (repository.path_of(app) / "objects").rglob("*") if path.is_file()]
+    objects = [path for path in (repositories.path_of(app) / "objects").rglob("*") if path.is_file()]
     assert objects == []
 
 

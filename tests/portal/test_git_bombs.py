@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
-from portal.apps.actions import create_app
+from portal import repositories
 from portal.apps.models import App
 from portal.builds.models import Build
-from portal.gitserver import repository
+from portal.lifecycle.app_actions import create_app
 from runtime.containers.cgroups.cgroup import PORTAL, Cgroups
 from tests.portal.conftest import People
 from tests.portal.packs import Pack, Peak, Pushed, body_of, push, watched
@@ -49,7 +49,7 @@ def target(portal_url: str, committed_people: People, fake_workers: FakeWorkers,
         yield Target(portal_url, app, committed_people.token(committed_people.owner), peak)
     assert peak.groups, "git ran in no group"
     assert peak.bytes <= settings.PUSH_MEMORY
-    until_nothing_is_left(subtrees, repository.path_of(app))
+    until_nothing_is_left(subtrees, repositories.path_of(app))
 
 
 def until_nothing_is_left(subtrees: list[Path], path: Path) -> None:

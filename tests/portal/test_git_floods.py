@@ -12,13 +12,14 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
-from portal.accounts.actions import create_team
+from portal import repositories
 from portal.accounts.models import Person
-from portal.apps.actions import create_app
 from portal.apps.models import App
 from portal.builds.models import Build
-from portal.gitserver import allowances, leftovers, repository, slots
+from portal.gitserver import git_limits, leftovers, slots
 from portal.gitserver.slots import Kind, Limit, Slots
+from portal.lifecycle.account_actions import create_team
+from portal.lifecycle.app_actions import create_app
 from portal.quotas.models import Quota
 from runtime.containers.cgroups.cgroup import PORTAL, Cgroups
 from tests.portal.conftest import People, listening_portal
@@ -58,8 +59,8 @@ def hold(limits: list[Limit]) -> list[Slots]:
 def test_a_push_over_the_limit_is_refused_with_a_reason_and_a_time(
     portal_url: str, app: App, token: str, committed_people: People, tmp_path: Path
 ) -> None:
-    held = hold(allowances.open_pushes(app, committed_people.owner))
-    assert len(held) == allowances.MOST_OPEN
+    held = hold(git_limits.open_pushes(app, committed_people.owner))
+    assert len(held) == git_limits.MOST_OPEN
     try:
         checkout = Checkout(tmp_path, portal_url)
         checkout.commit()
@@ -75,7 +76,7 @@ def test_a_push_over_the_limit_is_refused_with_a_reason_and_a_time(
 def test_a_push_waits_for_a_slot_and_then_deploys(
     portal_url: str, fake_workers: FakeWorkers, app: App, token: str, committed_people: People
 ) -> None:
-    held = hold(allowances.unpacking(app, committed_people.owner))
+    held = hold(git_limits.unpacking(app, committed_people.owner))
     assert len(held) == 2
     threading.Timer(2, held[0].free).start()
     pushed = push(portal_url, "hello", token, small_push())
@@ -85,10 +86,10 @@ def test_a_push_waits_for_a_slot_and_then_deploys(
 
 
 def test_a_push_that_waits_too_long_for_a_slot_is_refused(app: App, committed_people: People) -> None:
-    held = hold(allowances.unpacking(app, committed_people.owner))
-    assert asyncio.run(slots.wait(allowances.unpacking(app, committed_people.owner), patience=0.3)) is None
+    held = hold(git_limits.unpacking(app, committed_people.owner))
+    assert asyncio.run(slots.wait(git_limits.unpacking(app, committed_people.owner), patience=0.3)) is None
     held[0].free()
-    held.append(slots.take(allowances.unpacking(app, committed_people.owner)) or pytest.fail("the slot was not freed"))
+    held.append(slots.take(git_limits.unpacking(app, committed_people.owner)) or pytest.fail("the slot was not freed"))
     for held_slots in held[1:]:
         held_slots.free()
 
@@ -96,8 +97,8 @@ def test_a_push_that_waits_too_long_for_a_slot_is_refused(app: App, committed_pe
 def test_a_person_with_two_teams_has_one_limit(committed_people: People) -> None:
     first = committed_people.app()
     second = create_app(committed_people.owner, team=create_team(committed_people.owner, name="green"), name="second")
-    held = hold(allowances.unpacking(first, committed_people.owner))
-    assert slots.take(allowances.unpacking(second, committed_people.owner)) is None
+    held = hold(git_limits.unpacking(first, committed_people.owner))
+    assert slots.take(git_limits.unpacking(second, committed_people.owner)) is None
     for held_slots in held:
         held_slots.free()
 
@@ -127,7 +128,7 @@ def test_nothing_is_left_of_a_killed_portal_after_the_next_start(
         _until(Build.objects.exists, "the push did not come as far as its build")
         (group, *_) = groups_in(subtrees)
         pids = [int(pid) for pid in (group / "cgroup.procs").read_text().split()]
-        assert list(repository.path_of(app).glob("objects/*incoming*")), "git has a quarantine"
+        assert list(repositories.path_of(app).glob("objects/*incoming*")), "git has a quarantine"
         (settings.INCOMING / "git-abandoned.tar").write_bytes(b"half")
         os.kill(int(group.name.partition("-")[0]), signal.SIGKILL)
         cut.join()
@@ -135,9 +136,9 @@ def test_nothing_is_left_of_a_killed_portal_after_the_next_start(
     with listening_portal():
         _until(lambda: not list(groups_in(subtrees)), "groups are left")
         assert not [pid for pid in pids if Path(f"/proc/{pid}/exe").exists()]
-        assert not list(repository.path_of(app).glob("objects/*incoming*"))
+        assert not list(repositories.path_of(app).glob("objects/*incoming*"))
         assert not list(settings.INCOMING.glob("git-*"))
-        free = slots.take(allowances.open_pushes(app, Person.objects.get(username="owner")))
+        free = slots.take(git_limits.open_pushes(app, Person.objects.get(username="owner")))
         assert free is not None
         free.free()
 
@@ -149,15 +150,15 @@ def _push_cut(url: str, token: str) -> None:
 
 def test_a_repository_with_a_writer_is_not_cleaned(committed_people: People) -> None:
     app = committed_people.app()
-    draft = repository.path_of(app) / "objects" / "tmp_objdir-incoming-x"
+    draft = repositories.path_of(app) / "objects" / "tmp_objdir-incoming-x"
     draft.mkdir(parents=True)
-    writer = slots.take([allowances.writing(app)])
+    writer = slots.take([git_limits.writing(app)])
     assert writer is not None
     assert leftovers.clean(app.pk) == 0
     writer.free()
     assert leftovers.clean(app.pk) == 1
     assert not draft.exists()
-    repository.remove(app)
+    repositories.remove(app)
 
 
 def test_repositories_count_as_disk_usage_of_the_team(
@@ -165,7 +166,7 @@ def test_repositories_count_as_disk_usage_of_the_team(
 ) -> None:
     Quota.objects.update(disk=18 * MIB, disk_per_instance=15 * MIB)
     assert "ok refs/heads/main" in push(portal_url, "hello", token, small_push(ballast=3 * MIB)).report
-    assert repository.size_of(repository.path_of(app)) > 3 * MIB
+    assert repositories.size_of(repositories.path_of(app)) > 3 * MIB
     checkout = Checkout(tmp_path, portal_url)
     checkout.commit()
     output = checkout.push("hello", token, "+main").stderr
@@ -177,11 +178,11 @@ def test_a_pack_larger_than_the_teams_disk_is_cut_off(portal_url: str, fake_work
     pushed = push(portal_url, "hello", token, small_push(ballast=3 * MIB))
     assert "! The sent data is larger than 9" in pushed.said
     assert " KiB, the remaining disk quota of team blue." in pushed.said
-    _until(lambda: not [path for path in repository.path_of(app).glob("objects/**/*") if path.is_file()], "a part of the pack stays")
+    _until(lambda: not [path for path in repositories.path_of(app).glob("objects/**/*") if path.is_file()], "a part of the pack stays")
 
 
 def test_many_packs_are_joined(portal_url: str, fake_workers: FakeWorkers, app: App, token: str) -> None:
-    path = repository.path_of(app)
+    path = repositories.path_of(app)
     assert "ok refs/heads/main" in push(portal_url, "hello", token, small_push()).report
     for number in range(35):
         pack = Pack()

@@ -13,13 +13,13 @@ from django.db.migrations.executor import MigrationExecutor
 from django.test import Client
 
 from portal.activity.access import audit_of_app
-from portal.apps import actions
-from portal.apps.checks import NUMBERS, checked
+from portal.apps.declared import Declared, Health
 from portal.apps.health import check_of, counting_for, health_of
+from portal.apps.health_validation import NUMBERS, checked
 from portal.apps.models import App, HealthSettings
-from portal.builds import actions as builds
+from portal.deploys import actions as builds
 from portal.errors import NotAllowed, ValueRefused
-from portal.releases.declared import Declared, Health
+from portal.lifecycle import app_actions
 from runtime.builds.manifest import toml
 from runtime.contract.health import CheckKind, HealthCheck
 from runtime.errors import BadSource
@@ -131,7 +131,7 @@ def test_the_page_accepts_the_same_numbers_as_the_manifest(field: str) -> None:
 def test_precedence_is_manifest_settings_dockerfile(people: People, file: int, page: int, image: int, source: str) -> None:
     app = people.app()
     if page:
-        actions.set_health(people.owner, app=app, changes={"kind": "tcp"})
+        app_actions.set_health(people.owner, app=app, changes={"kind": "tcp"})
     of_file, of_image = Health.of(fleet.APP_FILE["health"]), Health.of(OF_DOCKERFILE)
     declared = Declared(health=of_file if file else None, image_health=of_image if image else None)
     assert counting_for(app, declared).source == source
@@ -276,9 +276,9 @@ def test_other_teams_can_neither_see_nor_change_it(people: People) -> None:
     assert caller("patch", "/apps/hello/health", {"kind": "tcp"})[0] == 404
     assert caller("delete", "/apps/hello/health")[0] == 404
     with pytest.raises(NotAllowed):
-        actions.set_health(people.stranger, app=app, changes={"kind": "tcp"})
+        app_actions.set_health(people.stranger, app=app, changes={"kind": "tcp"})
     with pytest.raises(NotAllowed):
-        actions.unset_health(people.stranger, app=app)
+        app_actions.unset_health(people.stranger, app=app)
     assert not HealthSettings.objects.exists()
 
 

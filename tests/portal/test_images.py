@@ -45,7 +45,7 @@ def shop(people: People) -> App:
     for number in (1, 2):
         released(people, app, number)
     released(people, people.app("docs-site"), 3)
-    from portal.apps.actions import create_app
+    from portal.lifecycle.app_actions import create_app
 
     released(people, create_app(people.stranger, team=people.red, name="chat"), 4)
     return app

@@ -18,16 +18,17 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from portal.accounts.access import person_of_token, tokens_of
-from portal.accounts.actions import create_token, revoke_token
-from portal.apps.actions import create_app
 from portal.apps.models import App
 from portal.dataversion import Kept, Watcher
 from portal.errors import TooManyRequests
+from portal.lifecycle.account_actions import create_token, revoke_token
+from portal.lifecycle.app_actions import create_app
 from portal.limits.client import connect
 from portal.limits.rates import Bucket, Rates
 from portal.limits.streams import Streams
 from portal.limits.turns import OpenBodies, Turns
-from portal.limits.visitor import Visitors, network_of
+from portal.limits.visitor import Visitors
+from portal.networks import network_of
 from portal.quotas.models import Quota
 from tests.portal.conftest import People, listening_portal
 

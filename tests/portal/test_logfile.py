@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portal.activity import logfile
-from portal.activity.logfile import LogLine, Reader, follow, tail
+from portal.logs import logfile
+from portal.logs.logfile import LogLine, Reader, follow, tail
 
 
 def line(text: str, source: str = "web.1", stream: str = "stdout") -> str:

@@ -9,17 +9,17 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from portal.apps.actions import scale, set_config_vars
 from portal.apps.config import config_of
 from portal.apps.models import App, GeneratedSecret, ProcessFormation
-from portal.apps.rotation import reencrypt_all
 from portal.apps.sizes import Size
-from portal.builds import actions as builds
+from portal.deploys import actions as builds
 from portal.errors import Conflict, NotAllowed, NotFound
 from portal.jobs import actions as jobs
 from portal.jobs.access import cron_for, jobs_of
 from portal.jobs.models import CronJob, Run, RunKind, RunState
 from portal.jobs.schedule import next_after
+from portal.lifecycle.app_actions import scale, set_config_vars
+from portal.lifecycle.key_rotation import reencrypt_all
 from portal.releases.access import config_of_release
 from portal.releases.actions import finish_failed, rollback
 from portal.releases.models import Rollout, RolloutState

@@ -12,7 +12,7 @@ from django.test import Client
 from django.utils import timezone
 
 from portal.apps.models import App, Instance, InstanceState
-from portal.traffic import naps
+from portal.traffic import sleep_history
 from portal.traffic.models import Nap
 from tests.portal.conftest import People
 from tests.portal.test_api import Caller
@@ -35,11 +35,11 @@ def app(people: People, broker: redis.Redis) -> App:
 
 
 def slept(app: App, began: datetime, *, stopped: timedelta | None, ended: timedelta | None) -> None:
-    naps.note(app, since=began, stopped=False, now=began)
+    sleep_history.note(app, since=began, stopped=False, now=began)
     if stopped is not None:
-        naps.note(app, since=began, stopped=True, now=began + stopped)
+        sleep_history.note(app, since=began, stopped=True, now=began + stopped)
     if ended is not None:
-        naps.note(app, since=None, stopped=False, now=began + ended)
+        sleep_history.note(app, since=None, stopped=False, now=began + ended)
 
 
 def test_a_sleep_period_is_recorded_once_with_its_savings(app: App) -> None:
@@ -47,33 +47,33 @@ def test_a_sleep_period_is_recorded_once_with_its_savings(app: App) -> None:
     began = now - 10 * HOUR
     for _ in range(2):
         slept(app, began, stopped=HOUR, ended=None)
-    naps.note(app, since=began, stopped=True, now=now)
+    sleep_history.note(app, since=began, stopped=True, now=now)
     (nap,) = Nap.objects.all()
     assert (nap.instances, nap.memory, nap.stopped_at, nap.ended_at) == (2, 2 * GIB, began + HOUR, None)
-    saved = naps.saved_by(app, now)
+    saved = sleep_history.saved_by(app, now)
     assert saved is not None
     assert (saved.asleep, saved.stopped, saved.instance_time, saved.since) == (10 * HOUR, 9 * HOUR, 20 * HOUR, began)
     assert (saved.share, saved.memory) == (6, round(2 * GIB * 9 / (24 * 7)))
-    naps.note(app, since=None, stopped=False, now=now)
-    naps.note(app, since=None, stopped=False, now=now + HOUR)
+    sleep_history.note(app, since=None, stopped=False, now=now)
+    sleep_history.note(app, since=None, stopped=False, now=now + HOUR)
     assert Nap.objects.get().ended_at == now
-    naps.note(app, since=now + HOUR, stopped=False, now=now + HOUR)
+    sleep_history.note(app, since=now + HOUR, stopped=False, now=now + HOUR)
     assert Nap.objects.count() == 2
 
 
 def test_only_the_last_week_and_the_time_since_the_apps_creation_count(app: App) -> None:
     now = timezone.now()
-    assert naps.saved_by(app, now) is None
+    assert sleep_history.saved_by(app, now) is None
     slept(app, now - timedelta(days=20), stopped=HOUR, ended=2 * HOUR)
-    assert naps.saved_by(app, now) is None
+    assert sleep_history.saved_by(app, now) is None
     slept(app, now - timedelta(days=8), stopped=HOUR, ended=timedelta(days=2))
-    saved = naps.saved_by(app, now)
+    saved = sleep_history.saved_by(app, now)
     assert saved is not None
     assert (saved.asleep, saved.stopped, saved.naps) == (timedelta(days=1), timedelta(days=1), 0)
     app.created_at = now - timedelta(days=6, hours=12)
-    assert (young := naps.saved_by(app, now)) is not None
+    assert (young := sleep_history.saved_by(app, now)) is not None
     assert (young.asleep, young.share) == (timedelta(hours=12), 8)
-    naps.forget_old(now + timedelta(days=15))
+    sleep_history.forget_old(now + timedelta(days=15))
     assert Nap.objects.count() == 1
 
 

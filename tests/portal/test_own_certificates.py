@@ -9,8 +9,8 @@ from django.conf import LazySettings
 from django.test import Client
 from django.utils import timezone
 
-from portal.apps.actions import create_app, delete_app
-from portal.domains import own
+from portal.domains import platform_certificates
+from portal.lifecycle.app_actions import create_app, delete_app
 from tests.portal.conftest import People
 
 
@@ -30,25 +30,25 @@ def page(people: People, address: str) -> str:
 def test_the_portal_and_each_app_have_one_or_all_apps_a_wildcard(people: People, public: LazySettings) -> None:
     app = people.app()
     create_app(people.owner, team=app.team, name="second")
-    assert own.hosts() == ["slipway.example.com", "hello.apps.example.com", "second.apps.example.com"]
+    assert platform_certificates.hosts() == ["slipway.example.com", "hello.apps.example.com", "second.apps.example.com"]
     delete_app(people.owner, app=app, typed_name="hello")
-    assert own.hosts() == ["slipway.example.com", "second.apps.example.com"]
+    assert platform_certificates.hosts() == ["slipway.example.com", "second.apps.example.com"]
     public.ACME_DNS_HOOK = "/usr/local/bin/dns"
-    assert own.hosts() == ["slipway.example.com", "*.apps.example.com"]
+    assert platform_certificates.hosts() == ["slipway.example.com", "*.apps.example.com"]
     public.PORTAL_HOST = "192.0.2.7"
-    assert own.hosts() == ["*.apps.example.com"], "no address has a certificate"
+    assert platform_certificates.hosts() == ["*.apps.example.com"], "no address has a certificate"
     public.BASE_DOMAIN = "slipway.localhost"
-    assert own.hosts() == []
+    assert platform_certificates.hosts() == []
     public.BASE_DOMAIN, public.HTTPS_OURSELVES = "apps.example.com", False
-    assert own.hosts() == [], "the proxy in front of us has them"
+    assert platform_certificates.hosts() == [], "the proxy in front of us has them"
 
 
 def test_the_pages_show_the_state_of_each(people: People, public: LazySettings) -> None:
     people.app()
     assert "A certificate is being ordered." in page(people, "/apps/hello/traffic")
     now = timezone.now()
-    own.mark_refused("hello.apps.example.com", "The authority could not see it.", now=now)
-    own.mark_served(
+    platform_certificates.mark_refused("hello.apps.example.com", "The authority could not see it.", now=now)
+    platform_certificates.mark_served(
         "slipway.example.com",
         issuer="Test Root",
         names=["slipway.example.com"],
@@ -69,8 +69,8 @@ def test_the_pages_show_the_state_of_each(people: People, public: LazySettings) 
 def test_a_refused_order_waits_longer_each_time_and_as_long_as_the_authority_says(people: People, public: LazySettings) -> None:
     now, waits = timezone.now(), []
     for after in (0, 0, 7200):
-        own.mark_refused("slipway.example.com", "No.", now=now, after=after)
-        row = own.rows()["slipway.example.com"]
+        platform_certificates.mark_refused("slipway.example.com", "No.", now=now, after=after)
+        row = platform_certificates.rows()["slipway.example.com"]
         assert row is not None
         assert row.next_try_at is not None
         waits.append(row.next_try_at - now)

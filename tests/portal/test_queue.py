@@ -12,10 +12,10 @@ import redis
 from django.db import transaction
 
 from portal import queue
-from portal.apps import actions as apps
 from portal.apps.models import App
 from portal.apps.sizes import Size
-from portal.builds import actions as builds
+from portal.deploys import actions as builds
+from portal.lifecycle import app_actions as apps
 from portal.queue import Task, enqueue
 from portal.quotas.actions import set_quota
 from portal.releases import actions as releases
@@ -97,9 +97,12 @@ def test_a_change_is_made_even_if_the_broker_refuses_to_write(
     assert "waits for the upkeep schedule" in caplog.text
 
 
-def test_the_portal_imports_nothing_of_workers_or_runtime() -> None:
+def test_the_portal_imports_nothing_of_workers_or_runtime_but_the_contract() -> None:
     """Only the package `workers` is installed as a Django app for its commands, and it is empty."""
-    code = "import portal.asgi, portal.urls, sys; print([name for name in sys.modules if name.startswith(('workers.', 'runtime'))])"
+    code = (
+        "import portal.asgi, portal.urls, sys; "
+        "print([name for name in sys.modules if name.startswith(('workers.', 'runtime.')) and not name.startswith('runtime.contract')])"
+    )
     done = subprocess.run((sys.executable, "-c", code), capture_output=True, text=True, check=True, env=_environment())
     assert done.stdout.strip() == "[]"
 

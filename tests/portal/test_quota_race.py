@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 from django.db import connection
 
-from portal.apps.actions import create_app, scale, set_config_vars
 from portal.apps.models import App, ProcessFormation
 from portal.apps.sizes import Size
 from portal.errors import QuotaExceeded
+from portal.lifecycle.app_actions import create_app, scale, set_config_vars
 from portal.quotas.actions import set_quota
 from portal.quotas.models import Quota
 from portal.releases.models import Release

@@ -3,10 +3,10 @@
 import pytest
 
 from portal.apps.access import formation_of
-from portal.apps.actions import scale
 from portal.apps.models import App
 from portal.apps.sizes import Size
 from portal.errors import NotAllowed, QuotaExceeded, ValueRefused
+from portal.lifecycle.app_actions import scale
 from portal.quotas.access import quota_of, team_uses, usage_of_team
 from portal.quotas.actions import set_quota
 from portal.quotas.decision import TeamUse, held_to, over

@@ -12,7 +12,7 @@ import httpx
 
 from portal.apps.models import App
 from portal.builds.models import Build, BuildState, Origin, SourceKind
-from portal.registry import shelf, upkeep
+from portal.registry import blob_store, upkeep
 from portal.registry.models import Attachment, Tag
 from tests.portal.conftest import People
 from tests.portal.images import INDEX, MANIFEST, Client, blocks, config, digest_of, index, manifest, part, refused
@@ -24,7 +24,7 @@ __all__ = ["app", "clean_shelf", "client"]
 
 def publish(app: App, image: str, manifest: bytes, *blobs: bytes) -> None:
     """Publish the image of a release like the node."""
-    folder = shelf.SERVED / str(app.pk) / image.removeprefix("sha256:")
+    folder = blob_store.SERVED / str(app.pk) / image.removeprefix("sha256:")
     folder.mkdir(parents=True)
     for data in (manifest, *blobs):
         (folder / digest_of(data).removeprefix("sha256:")).write_bytes(data)
@@ -81,8 +81,8 @@ def test_releases_are_pulled_by_number_in_the_form_they_were_pushed(client: Clie
     deploy(Build.objects.get(), image=ours)
     assert refused(client.get("manifests/v1")) == (404, "MANIFEST_UNKNOWN"), "the node has not published it yet"
     publish(app, ours, IMAGE, LAYER, CONFIG)
-    shelf.settle(app, digest_of(IMAGE))
-    assert not list(shelf.RECEIVED.iterdir()), "nothing is there twice"
+    blob_store.settle(app, digest_of(IMAGE))
+    assert not list(blob_store.RECEIVED.iterdir()), "nothing is there twice"
     for reference in ("v1", "1.0"):
         assert client.get(f"manifests/{reference}").content == IMAGE
     assert client.get(f"blobs/{digest_of(LAYER)}").content == LAYER
@@ -97,7 +97,7 @@ def test_a_blob_can_be_pushed_in_every_way(client: Client) -> None:
         assert answer.status_code == 201, f"{how}: {answer.text}"
         assert answer.headers["Location"] == f"/v2/blue/hello/blobs/{digest_of(data)}"
         assert client.get(f"blobs/{digest_of(data)}").content == data
-        assert not list(shelf.UPLOADS.iterdir())
+        assert not list(blob_store.UPLOADS.iterdir())
 
 
 def send(client: Client, data: bytes, how: str) -> httpx.Response:
@@ -179,7 +179,7 @@ def test_a_wrong_digest_is_refused_and_leaves_nothing(client: Client) -> None:
     assert client.http.get(location).status_code == 404, "and the upload is over"
     for digest in ("", "sha512:" + "0" * 128, "md5:1"):
         assert refused(client.http.put(client.begin(), params={"digest": digest}, content=b"x")) == (400, "DIGEST_INVALID")
-    assert not list(shelf.RECEIVED.iterdir())
+    assert not list(blob_store.RECEIVED.iterdir())
     assert refused(client.put(UNKNOWN, IMAGE)) == (400, "DIGEST_INVALID")
 
 
@@ -207,7 +207,7 @@ def test_another_team_can_neither_read_nor_mount_a_blob_by_its_digest(
     client.push(LAYER, CONFIG)
     client.put("latest", IMAGE)
     publish(app, UNKNOWN, IMAGE, LAYER, CONFIG)
-    from portal.apps.actions import create_app
+    from portal.lifecycle.app_actions import create_app
 
     create_app(committed_people.stranger, team=committed_people.red, name="theirs")
     stranger = Client(portal_url, "red/theirs", committed_people.token(committed_people.stranger))

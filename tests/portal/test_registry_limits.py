@@ -15,7 +15,7 @@ from portal.accounts.models import Team
 from portal.apps.models import App
 from portal.builds.models import Build, BuildState
 from portal.quotas.models import Quota
-from portal.registry import shelf, upkeep
+from portal.registry import blob_store, upkeep
 from portal.registry.models import Tag
 from tests.portal.conftest import People
 from tests.portal.images import Client, digest_of, refused
@@ -49,7 +49,7 @@ def test_an_endless_upload_is_ended_by_the_quota(client: Client, committed_peopl
         pass  # it closed the connection before we could read the reason
     else:
         assert refused(answer) == (403, "DENIED")
-    (upload,) = shelf.UPLOADS.iterdir()
+    (upload,) = blob_store.UPLOADS.iterdir()
     assert upload.stat().st_size <= 64 * 2**20
 
 
@@ -67,9 +67,9 @@ def test_one_digest_can_be_uploaded_simultaneously(client: Client, portal_url: s
     for thread in threads:
         thread.join()
     assert statuses == [201] * 6
-    (blob,) = shelf.RECEIVED.iterdir()
+    (blob,) = blob_store.RECEIVED.iterdir()
     assert blob.read_bytes() == data
-    assert not list(shelf.UPLOADS.iterdir())
+    assert not list(blob_store.UPLOADS.iterdir())
 
 
 def test_two_requests_do_not_mix_their_bytes_in_one_upload(client: Client, portal_url: str, committed_people: People) -> None:
@@ -106,14 +106,14 @@ def test_abandoned_uploads_are_removed_by_age(client: Client, committed_people: 
     client.push(LAYER, CONFIG)
     client.put("latest", IMAGE)
     client.begin()
-    for path in (*shelf.UPLOADS.iterdir(), *shelf.RECEIVED.iterdir()):
+    for path in (*blob_store.UPLOADS.iterdir(), *blob_store.RECEIVED.iterdir()):
         os.utime(path, (0, 0))
     client.begin()
     assert upkeep.sweep() == 1, "the old upload; what a queued deploy needs stays"
     Build.objects.update(state=BuildState.FAILED)
     assert upkeep.sweep() == 3
-    assert len(list(shelf.UPLOADS.iterdir())) == 1
-    assert shelf.pending(Team.objects.get(name="blue").pk) == 0
+    assert len(list(blob_store.UPLOADS.iterdir())) == 1
+    assert blob_store.pending(Team.objects.get(name="blue").pk) == 0
 
 
 def test_a_full_disk_is_reported_and_no_upload_begins(client: Client, app: App, committed_people: People) -> None:
@@ -139,6 +139,6 @@ def wait_until(reached: Callable[[], bool]) -> None:
 
 def test_files_of_the_registry_are_not_readable_by_everybody(client: Client) -> None:
     client.push(LAYER)
-    (blob,) = shelf.RECEIVED.iterdir()
+    (blob,) = blob_store.RECEIVED.iterdir()
     assert blob.stat().st_mode & 0o007 == 0
-    assert Path(settings.REGISTRY) == shelf.RECEIVED.parent
+    assert Path(settings.REGISTRY) == blob_store.RECEIVED.parent

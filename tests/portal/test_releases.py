@@ -5,11 +5,12 @@ import redis
 from pytest_django import Settings
 
 from portal.activity.models import AuditEntry
-from portal.apps.actions import set_config_vars
 from portal.apps.config import config_of
 from portal.apps.models import App
-from portal.builds.actions import mark_building, succeed
+from portal.deploys import going_live
+from portal.deploys.actions import mark_building, succeed
 from portal.errors import Conflict, NotAllowed, NotFound
+from portal.lifecycle.app_actions import set_config_vars
 from portal.releases import actions
 from portal.releases.access import config_of_release, kept_releases, open_rollout, release_of, releases_of, rollouts_of
 from portal.releases.models import Rollout, RolloutState
@@ -91,12 +92,12 @@ def test_a_newer_rollout_replaces_an_open_one(people: People) -> None:
     assert actions.advance(first, RolloutState.LAUNCHING)
     second = coming(people, app, b"22")
     assert not actions.advance(first, RolloutState.LAUNCHING)
-    assert not actions.finish_live(first)
+    assert not going_live.finish_live(first)
     assert not actions.finish_failed(first, "late")
     first.refresh_from_db()
     assert (first.state, first.reason) == (RolloutState.SUPERSEDED, "v2 replaced it.")
     assert open_rollout(app) == second
-    assert actions.finish_live(second)
+    assert going_live.finish_live(second)
     app.refresh_from_db()
     assert app.current_release == second.release
 
@@ -107,7 +108,7 @@ def test_a_rollout_only_moves_forward(people: People) -> None:
     assert actions.advance(rollout, RolloutState.LAUNCHING)
     assert not actions.advance(rollout, RolloutState.RELEASING)
     assert actions.advance(rollout, RolloutState.LAUNCHING), "taken up again after a lost worker"
-    assert actions.finish_live(rollout)
+    assert going_live.finish_live(rollout)
     assert not actions.advance(rollout, RolloutState.LAUNCHING)
 
 

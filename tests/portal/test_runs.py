@@ -9,10 +9,11 @@ import pytest
 import redis
 from django.test import Client
 
+from portal.deploys.going_live import finish_live
 from portal.jobs import actions as jobs
 from portal.jobs.access import cron_for
 from portal.jobs.models import Run, RunState
-from portal.releases.actions import finish_failed, finish_live
+from portal.releases.actions import finish_failed
 from portal.releases.models import Rollout, RolloutState
 from tests.portal.conftest import People
 from tests.portal.test_manifest import cron, deployed, made, said

@@ -10,10 +10,10 @@ from django.test import Client
 from django.utils import timezone
 
 from portal.activity.access import audit_of_app
-from portal.apps.actions import scale
 from portal.apps.models import App, ProcessFormation
 from portal.apps.sizes import Size
 from portal.errors import Conflict, ValueRefused
+from portal.lifecycle.app_actions import scale
 from portal.quotas.access import quota_of
 from portal.traffic import actions
 from portal.traffic.access import scalings_of

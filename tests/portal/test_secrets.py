@@ -11,11 +11,11 @@ from django.core.management import call_command
 from pytest_django import Settings
 
 from portal.apps import secrets
-from portal.apps.actions import set_config_vars
 from portal.apps.config import config_of
 from portal.apps.models import ConfigVar
-from portal.apps.rotation import reencrypt_all
 from portal.builds.models import Build
+from portal.lifecycle.app_actions import set_config_vars
+from portal.lifecycle.key_rotation import reencrypt_all
 from portal.releases.access import config_of_release
 from portal.releases.models import Release
 from tests.portal.conftest import People

@@ -13,8 +13,8 @@ from portal.quotas.access import quota_of
 from portal.quotas.actions import set_quota
 from portal.traffic import actions
 from portal.traffic.access import traffic_of
-from portal.traffic.checks import checked
 from portal.traffic.models import TrafficSettings
+from portal.traffic.validation import checked
 from runtime.converge.desired import Sleep
 from runtime.converge.strategy import CanaryStep, Kind
 from runtime.router.policy import credential_digest

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portal.builds import actions, turns
+from portal.builds import queue_order
 from portal.builds.models import BuildState
-from portal.builds.progress import progress_of
+from portal.deploys import actions
+from portal.deploys.progress import progress_of
 from tests.portal.conftest import People
 from tests.portal.shipyard import submit_archive
 
@@ -25,7 +26,7 @@ from tests.portal.shipyard import submit_archive
     ],
 )
 def test_teams_take_turns_and_within_a_team_the_oldest_is_first(waiting, running, expected) -> None:
-    assert turns.order(waiting, running) == expected
+    assert queue_order.order(waiting, running) == expected
 
 
 @given(
@@ -33,7 +34,7 @@ def test_teams_take_turns_and_within_a_team_the_oldest_is_first(waiting, running
     st.lists(st.integers(1, 6), max_size=10),
 )
 def test_every_build_has_one_position_and_no_waiting_team_is_two_behind_another(waiting, running) -> None:
-    found = turns.order(waiting.items(), running)
+    found = queue_order.order(waiting.items(), running)
     assert sorted(found) == sorted(waiting)
     begun = {team: running.count(team) for team in range(1, 7)}
     for place, build in enumerate(found):
@@ -55,17 +56,17 @@ def test_every_build_has_one_position_and_no_waiting_team_is_two_behind_another(
     ],
 )
 def test_a_position_is_described_in_words(position, words) -> None:
-    assert turns.words_of(position) == words
+    assert queue_order.words_of(position) == words
 
 
 @pytest.mark.django_db
 def test_a_page_shows_the_position_in_the_queue_until_the_build_starts(people: People) -> None:
     builds = [submit_archive(people.owner, people.app(name)) for name in ("one", "two", "three")]
-    assert [turns.position_of(build) for build in builds] == [1, 2, 3]
+    assert [queue_order.position_of(build) for build in builds] == [1, 2, 3]
     assert progress_of(builds[2]).sentence == "3rd in the queue, about 2 builds before yours."
     actions.mark_building(builds[0])
     builds[0].refresh_from_db()
-    assert turns.position_of(builds[0]) is None
+    assert queue_order.position_of(builds[0]) is None
     assert progress_of(builds[2]).sentence == "2nd in the queue, about 1 build before yours."
 
 

@@ -21,8 +21,8 @@ from django.conf import settings
 from django.utils import timezone
 
 from portal.apps.models import App
-from portal.builds import actions as builds
 from portal.builds.models import Build
+from portal.deploys import actions as builds
 from portal.releases.models import Rollout
 from runtime import process
 from runtime.builds.builder import BuildRequest, BuiltImage

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 
-from portal.apps.actions import create_app
 from portal.apps.models import ConfigVar
 from portal.apps.secrets import encrypt
-from portal.builds import actions as builds
 from portal.builds.models import Build, BuildState
+from portal.deploys import actions as builds
+from portal.lifecycle.app_actions import create_app
 from portal.releases.models import Rollout
 from runtime.builds.builder import BuildRequest
 from runtime.errors import BuildFailed

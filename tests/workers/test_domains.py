@@ -22,10 +22,11 @@ from cryptography import x509
 from django.utils import timezone
 
 from portal.activity.access import audit_of_app
-from portal.apps.actions import create_app
 from portal.apps.models import App
 from portal.domains import access, actions, certificates
 from portal.domains.models import Domain, DomainCertificate, DomainState
+from portal.lifecycle import domain_removal
+from portal.lifecycle.app_actions import create_app
 from runtime.config import NodeConfig
 from runtime.engines.node import NodeEngine
 from runtime.router.config.frontend import PROOF_PATH
@@ -277,7 +278,7 @@ def test_two_domains_get_certificates_and_are_served_by_name_and_renewed(
             assert DomainCertificate.objects.get(domain=wild).names == ["*.example.com"], "proven by the DNS hook"
             assert shown(front, "any.example.com").serial_number != shown(front, "two.example.com").serial_number
 
-            actions.remove(crew.owner, domain=one)
+            domain_removal.remove(crew.owner, domain=one)
             tend_domains()
             assert name_for("one.example.com") not in Certificates(config).names()
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from django.conf import settings as django_settings
 
-from portal.builds import actions as builds
 from portal.builds import sources
 from portal.builds.models import Build, BuildState
+from portal.deploys import actions as builds
 from portal.releases.actions import rollback
 from runtime.errors import ImageDamaged
 from runtime.images.manifest import ImageConfig

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from portal.builds import actions as builds
 from portal.builds.models import BuildState, Origin
+from portal.deploys import actions as builds
 from portal.releases.models import Release, Rollout, RolloutState
 from runtime.builds.builder import Builder
 from runtime.contract.quantities import Bytes

@@ -11,7 +11,7 @@ from django.conf import LazySettings
 from django.utils import timezone
 
 from portal.apps.models import App
-from portal.domains import own
+from portal.domains import platform_certificates
 from portal.domains.models import OwnCertificate
 from runtime.router.tls.certificate_store import Certificates, name_for
 from tests.portal.conftest import Crew
@@ -39,7 +39,7 @@ def test_the_portal_and_apps_have_certificates_for_their_own_names(
             tend_domains()
             assert broker.llen("upkeep") == 1
             order_certificates()
-            for host in own.hosts():
+            for host in platform_certificates.hosts():
                 assert "Pebble" in shown(front, host).issuer.rfc4514_string()
             assert due(engine, timezone.now()) == []
             serial = shown(front, "slipway.example.com").serial_number

@@ -9,10 +9,10 @@ import tarfile
 
 import pytest
 
-from portal.builds import actions as builds
 from portal.builds.models import Build, BuildState
+from portal.deploys import actions as builds
 from portal.quotas.models import Quota
-from portal.registry import access, shelf
+from portal.registry import access, blob_store
 from portal.registry.actions import put_manifest
 from portal.releases.models import Release, Rollout, RolloutState
 from runtime.builds.builder import Builder
@@ -30,13 +30,13 @@ def dock(plant):
     plant.engine._builder = Builder(plant.config, plant.engine.images, plant.engine.containers)
     yield plant
     plant.engine._builder = pretender
-    for path in shelf.RECEIVED.iterdir():
+    for path in blob_store.RECEIVED.iterdir():
         path.unlink()
 
 
 def receive(app, *blobs):
     for data in blobs:
-        shelf.keep(app.team_id, data)
+        blob_store.keep(app.team_id, data)
 
 
 def push(plant, app, layers, diff_ids, **config):
@@ -76,12 +76,12 @@ def test_a_pushed_image_runs_though_its_first_worker_was_killed(dock):
     )  # fmt: skip
     builds.mark_building(row)
     dock.engine.take_in(translate.image_to_take_in(row, dock.engine), lambda _: None, cancelled=lambda: False)
-    assert any(shelf.RECEIVED.iterdir()), "killed here: the image is in the store, its release is not made"
+    assert any(blob_store.RECEIVED.iterdir()), "killed here: the image is in the store, its release is not made"
     build(row.pk)
     row.refresh_from_db()
     assert row.state == BuildState.SUCCEEDED, row.reason
     assert row.processes == {"web": "python3 /srv/app.py pushed ok"}
-    assert not list(shelf.RECEIVED.iterdir()), "what was received has one name, in the store"
+    assert not list(blob_store.RECEIVED.iterdir()), "what was received has one name, in the store"
     release = Release.objects.get(app=app)
     config = dock.engine.images.image(release.image).config
     assert config.labels["slipway.user"] == "1000:1000", "a name of the image's own /etc/passwd"
@@ -123,7 +123,7 @@ def test_lies_are_found_out_before_anything_is_released(dock):
     nothing.refresh_from_db()
     assert "says nothing to run" in nothing.reason
     gone, _ = push(dock, app, [entry], [digest_of(a_layer())], Cmd=["/y"])
-    shelf.received(app.team_id, entry["digest"].removeprefix("sha256:")).unlink()
+    blob_store.received(app.team_id, entry["digest"].removeprefix("sha256:")).unlink()
     build(gone.pk)
     gone.refresh_from_db()
     assert gone.reason.endswith("is not here any more. Push the image again.")

@@ -12,12 +12,12 @@ from typing import Any
 
 from django.utils import timezone
 
-from portal.apps.actions import delete_app, set_config_vars
 from portal.apps.models import App
-from portal.builds import actions as builds
+from portal.deploys import actions as builds
 from portal.jobs import actions as jobs
 from portal.jobs.access import cron_for
 from portal.jobs.models import CronJob, Run, RunState
+from portal.lifecycle.app_actions import delete_app, set_config_vars
 from portal.releases import actions as releases
 from portal.releases.models import RolloutState
 from runtime.builds.builder import BuiltImage

@@ -12,10 +12,10 @@ from django.core.management import CommandError, call_command
 
 from portal.activity.models import AuditEntry
 from portal.apps.models import App
-from portal.builds import actions as builds
 from portal.builds.models import Build, BuildState
+from portal.deploys import actions as builds
+from portal.deploys.going_live import finish_live
 from portal.releases.access import open_rollout, release_of
-from portal.releases.actions import finish_live
 from runtime.config import NodeConfig
 from runtime.engines.node import NodeEngine
 from tests.portal.conftest import Crew, crew

@@ -8,12 +8,12 @@ from contextlib import ExitStack
 
 import pytest
 
-from portal.apps.actions import restart, scale
 from portal.apps.models import App, ConfigVar, Instance, InstanceState, ProcessFormation
 from portal.apps.secrets import encrypt
 from portal.apps.sizes import Size
-from portal.builds import actions as builds
 from portal.builds.models import Build, BuildState
+from portal.deploys import actions as builds
+from portal.lifecycle.app_actions import restart, scale
 from portal.quotas.models import Quota
 from portal.releases.actions import rollback
 from portal.releases.models import Rollout, RolloutState
@@ -189,7 +189,7 @@ def test_a_lowered_quota_holds_running_instances_without_a_restart(plant):
 
 
 def test_a_deleted_app_leaves_nothing_behind(plant):
-    from portal.apps.actions import delete_app
+    from portal.lifecycle.app_actions import delete_app
 
     app = plant.app()
     deploy(plant, app)

@@ -197,8 +197,8 @@ def traffic(took: list[float], failed: int) -> GroupTraffic:
 
 
 def scaled(plant, app, count: int, *, process: str = "web", beside: int = 0) -> None:
-    from portal.apps.actions import scale
     from portal.apps.sizes import Size
+    from portal.lifecycle.app_actions import scale
 
     scale(plant.crew.owner, app=app, sizes={process: Size(count=count, cpu=500, memory=96 * 2**20, processes=64, disk=64 * 2**20)})
     plant.until(lambda: Instance.objects.filter(app=app, state=InstanceState.LIVE).count() == count + beside)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portal.errors import ValueRefused
-from portal.traffic import checks
+from portal.traffic import validation
 from runtime.router.policy import Policy
 from runtime.router.routes import AppRoutes, PathRoute
 from runtime.router.validate import check
@@ -20,7 +20,7 @@ PAGES = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=
 
 def accepted(field: str, value: object) -> object | None:
     try:
-        return checks.checked({field: value}, processes=("web", "api"), hosts=())[field]
+        return validation.checked({field: value}, processes=("web", "api"), hosts=())[field]
     except ValueRefused:
         return None
 

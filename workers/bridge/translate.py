@@ -10,7 +10,6 @@ from pathlib import Path
 
 from django.utils import timezone
 
-from portal.activity.events import Kind, publish
 from portal.apps.config import config_of
 from portal.apps.health import counting_for
 from portal.apps.models import App, Instance, InstanceState, ProcessFormation
@@ -18,6 +17,7 @@ from portal.apps.secrets import decrypt_config
 from portal.apps.sizes import Size
 from portal.builds.models import Build, SourceKind
 from portal.domains.access import hosts_of
+from portal.events import Kind, publish
 from portal.images.actions import write_facts
 from portal.images.facts import Config, LayerFacts
 from portal.jobs.models import Run
@@ -27,7 +27,7 @@ from portal.quotas.models import Quota
 from portal.releases.access import config_of_release
 from portal.releases.actions import RELEASE_PHASE
 from portal.releases.models import Release, Rollout, RolloutState
-from portal.traffic import naps
+from portal.traffic import sleep_history
 from portal.traffic.access import traffic_of
 from runtime.builds.builder import BuildRequest, BuiltImage
 from runtime.builds.image_description import ImageTale
@@ -117,7 +117,7 @@ def health_check(app: App, release: Release) -> HealthCheck:
 
 
 def app_file(built: BuiltImage) -> dict[str, object]:
-    """What the app's file says, as the portal keeps it (portal.releases.declared)."""
+    """What the app's file says, as the portal keeps it (portal.apps.declared)."""
     said = built.app_file
     return {
         "file": said.file,
@@ -270,7 +270,7 @@ def write_nap(app: App, observed: ObservedApp, now: float) -> None:
     """Mirror whether an app sleeps, and since when it does so without any process."""
     since = _moment(observed.asleep.since) if observed.asleep is not None else None
     stopped = all(one.phase is Phase.CREATED for one in observed.instances if one.public)
-    naps.note(app, since=since, stopped=stopped, now=_moment(now))
+    sleep_history.note(app, since=since, stopped=stopped, now=_moment(now))
 
 
 def _moment(at: float) -> datetime:

@@ -177,7 +177,7 @@ def _portal(config: NodeConfig) -> Program:
         "-m",
         "gunicorn",
         "portal.asgi:application",
-        "--worker-class=portal.serving.Worker",
+        "--worker-class=portal.gunicorn_worker.Worker",
         f"--workers={workers}",
         "--preload",  # they share the memory of what is imported
         f"--bind=unix:{config.portal_socket}",

@@ -14,9 +14,9 @@ from typing import Any
 import httpx
 from django.conf import settings
 
-from portal.accounts.actions import create_token, revoke_token
 from portal.accounts.models import Person
 from portal.apps.models import App
+from portal.lifecycle.account_actions import create_token, revoke_token
 from runtime import journal
 from runtime.config import NodeConfig
 from runtime.errors import RuntimeFailure

@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from portal.builds import actions as builds
-from portal.builds import turns
+from portal.builds import queue_order
 from portal.builds.models import Build, BuildState, SourceKind
+from portal.deploys import actions as builds
 from runtime import journal
 from runtime.builds.builder import BuildRequest, BuiltImage
 from runtime.engines.node import NodeEngine
@@ -32,7 +32,7 @@ def build(build_id: int) -> None:
     """Do one build: this one where its worker was lost, else the one whose turn it is. Each build sends one such task."""
     engine = node.engine()
     is_lost = Build.objects.filter(pk=build_id, state=BuildState.BUILDING).exists()
-    for number in [build_id] if is_lost else turns.queue():
+    for number in [build_id] if is_lost else queue_order.queue():
         if _take(number, engine):
             return
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from django.conf import settings
 from django.utils import timezone
 
-from portal.domains import access, certificates, own
+from portal.domains import access, certificates, platform_certificates
 from portal.domains.models import CertificateState, Domain
 from runtime import journal
 from runtime.engines.node import NodeEngine
@@ -52,7 +52,7 @@ def order_certificates() -> None:
 def _tend(engine: NodeEngine, wanted: Domain | str) -> None:
     """One of what was due; it may be gone by now."""
     if isinstance(wanted, str):
-        if wanted in own.hosts():
+        if wanted in platform_certificates.hosts():
             _order_own(engine, wanted)
         return
     domain = access.verified_domains().filter(pk=wanted.pk).first()
@@ -63,13 +63,13 @@ def _tend(engine: NodeEngine, wanted: Domain | str) -> None:
 def tidy(engine: NodeEngine) -> None:
     """Serve none for a name that is gone: a domain, an app's own. What another certificate is to replace stays until that one is there."""
     served = Certificates(engine.config)
-    files, wanted, ours = served.names(), own.hosts(), own.living()
+    files, wanted, ours = served.names(), platform_certificates.hosts(), platform_certificates.living()
     all_there = bool(wanted) and {name_for(host) for host in wanted if host != settings.PORTAL_HOST} <= files
     kept = [*(wanted if all_there else [*wanted, *ours]), *(domain.host for domain in access.verified_domains())]
     for gone in files - {name_for(host) for host in kept}:
         if gone.startswith(ONLY):
             served.remove(gone)
-    own.forget_all_but([*wanted, *ours])
+    platform_certificates.forget_all_but([*wanted, *ours])
 
 
 def due(engine: NodeEngine, now: datetime) -> list[Domain | str]:
@@ -83,9 +83,9 @@ def due(engine: NodeEngine, now: datetime) -> list[Domain | str]:
         elif row is not None and (row.next_try_at is None or row.next_try_at > now):
             continue  # nothing is due
         found.append((True, _since(row), domain))
-    for host, own_row in own.rows().items():
+    for host, own_row in platform_certificates.rows().items():
         if own_row is not None and own_row.not_after is not None and name_for(host) not in files:
-            own.mark_lost(host)
+            platform_certificates.mark_lost(host)
         elif own_row is not None and own_row.next_try_at is not None and own_row.next_try_at > now:
             continue
         found.append((host != settings.PORTAL_HOST, _since(own_row), host))
@@ -151,7 +151,7 @@ def _order_anew(engine: NodeEngine, domain: Domain) -> None:
 
 
 def _order_own(engine: NodeEngine, host: str) -> None:
-    row, now = own.rows().get(host), timezone.now()
+    row, now = platform_certificates.rows().get(host), timezone.now()
     if row is not None and row.next_try_at is not None and row.next_try_at > now:
         return  # another worker was quicker
     served = Certificates(engine.config).get(name_for(host))
@@ -162,9 +162,11 @@ def _order_own(engine: NodeEngine, host: str) -> None:
         else:
             Certificates(engine.config).install(name_for(host), served)  # as above
     except RuntimeFailure as failure:
-        own.mark_refused(host, failure.explain(), now=timezone.now(), after=_not_before(failure))
+        platform_certificates.mark_refused(host, failure.explain(), now=timezone.now(), after=_not_before(failure))
     else:
-        own.mark_served(host, issuer=served.issuer, names=served.names, not_after=served.not_after, renew_at=_renew_at(served))
+        platform_certificates.mark_served(
+            host, issuer=served.issuer, names=served.names, not_after=served.not_after, renew_at=_renew_at(served)
+        )
 
 
 def _ordered(engine: NodeEngine, host: str) -> Certificate:

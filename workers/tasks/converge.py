@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 
-from portal.activity import events
-from portal.apps.actions import forget
+from portal import events
 from portal.apps.models import App
+from portal.lifecycle.app_actions import forget
 from portal.quotas.models import Quota
 from portal.releases.models import Release
 from runtime import journal

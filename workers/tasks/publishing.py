@@ -6,7 +6,7 @@ import logging
 
 from portal.apps.models import App
 from portal.builds.models import Build, BuildState, SourceKind
-from portal.registry import shelf
+from portal.registry import blob_store
 from portal.registry.upkeep import forget_unreachable_tags, sweep
 from portal.releases.access import kept_releases
 from runtime import journal
@@ -42,4 +42,4 @@ def settle(build: Build, engine: NodeEngine) -> None:
     """The release of a build is made: its image may be pulled, and what was received for it is there twice no more."""
     publish(build.app, engine)
     if build.source.kind == SourceKind.PUSHED:
-        shelf.settle(build.app, f"sha256:{build.source.digest}")
+        blob_store.settle(build.app, f"sha256:{build.source.digest}")

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from django.db import transaction
 
 from portal.apps.models import App
+from portal.deploys import going_live
 from portal.releases import actions as releases
 from portal.releases.models import Rollout
 from runtime import journal
@@ -120,7 +121,7 @@ def _tell_outcome(rollout: Rollout, look: Look) -> None:
     """Before acting: live is live from the moment the router has it, not when the old instances are gone."""
     outcome = look.plan.outcome
     name = f"{rollout.release.app.name} v{rollout.release.number}"
-    if outcome.state is OutcomeState.LIVE and releases.finish_live(rollout):
+    if outcome.state is OutcomeState.LIVE and going_live.finish_live(rollout):
         log.info("%s is live", name)
     elif outcome.state is OutcomeState.FAILED and releases.finish_failed(rollout, outcome.reason, rolled_back=outcome.rolled_back):
         log.info("%s %s: %s", name, "was rolled back" if outcome.rolled_back else "failed", outcome.reason.partition("\n")[0])

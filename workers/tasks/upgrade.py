@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from portal.accounts.models import Person
 from portal.apps.models import App
-from portal.builds import actions as builds
+from portal.deploys import actions as builds
 from portal.errors import Refused
 from portal.releases import actions as releases
 from portal.releases.access import intended_release

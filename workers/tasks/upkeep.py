@@ -17,7 +17,7 @@ from portal.images.models import ImageJob, JobState
 from portal.jobs.actions import forget_old
 from portal.releases.access import OPEN
 from portal.releases.models import Rollout
-from portal.traffic import naps
+from portal.traffic import sleep_history
 from runtime import journal
 from runtime.engines.node import NodeEngine
 from runtime.images.disk import disk_of
@@ -64,7 +64,7 @@ def tidy_up() -> None:
     """Forget instances that stopped long ago, runs and naps long past, answers about images, and locks of builds; note images nobody told of."""
     Instance.objects.filter(state=InstanceState.STOPPED, stopped_at__lt=timezone.now() - KEPT_INSTANCES).delete()
     forget_old()
-    naps.forget_old(timezone.now())
+    sleep_history.forget_old(timezone.now())
     engine = node.engine()
     engine.images.sweep()
     images.tidy(engine)

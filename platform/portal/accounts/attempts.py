@@ -17,8 +17,8 @@ from dataclasses import dataclass
 
 import redis
 
-from portal.activity.events import client
-from portal.limits.visitor import network_of
+from portal.events import client
+from portal.networks import network_of
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from typing import Self
 
 from django.core import signing
 
-from portal.limits.visitor import network_of
+from portal.networks import network_of
 
 PARTS_BITS = 3  # eight parts
 LIFE_SECONDS = 600

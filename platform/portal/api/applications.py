@@ -10,15 +10,15 @@ from ninja import Body, Router, Status
 
 from portal.accounts.access import team_for, teams_of
 from portal.accounts.models import Person
-from portal.api.asking import person_of
+from portal.api.authentication import person_of
 from portal.api.pages import Page
 from portal.api.schemas import AppIn, AppOut, ConfigIn, ConfigOut, InstanceOut, SizeIn, SizeOut, TeamOut
 from portal.api.shapes import app_out, apps_out, instance_out, size_out
-from portal.apps import actions
 from portal.apps.access import app_for, config_of, formation_of, instances_of, listed_apps_of, usage_of
 from portal.apps.sizes import Size
 from portal.dataversion import Kept
 from portal.errors import ValueRefused
+from portal.lifecycle import app_actions
 
 router = Router(tags=["apps"])
 _MOST_LISTED = 1000  # the most apps on a page, if a limit is given
@@ -52,7 +52,7 @@ def create_app(request: HttpRequest, body: AppIn) -> Status[AppOut]:
                 hint=f"Your teams are {names}." if teams else "Create a team in the portal first.",
             )
         team = teams[0]
-    return Status(201, app_out(actions.create_app(person, team=team, name=body.name)))
+    return Status(201, app_out(app_actions.create_app(person, team=team, name=body.name)))
 
 
 @router.get("/apps/{name}", response=AppOut, summary="One app")
@@ -63,7 +63,7 @@ def show_app(request: HttpRequest, name: str) -> AppOut:
 @router.delete("/apps/{name}", response={202: None}, summary="Delete an app permanently; `confirm` must be its name")
 def delete_app(request: HttpRequest, name: str, confirm: str) -> Status[None]:
     person = person_of(request)
-    actions.delete_app(person, app=app_for(person, name), typed_name=confirm)
+    app_actions.delete_app(person, app=app_for(person, name), typed_name=confirm)
     return Status(202, None)
 
 
@@ -76,7 +76,7 @@ def show_config(request: HttpRequest, name: str) -> ConfigOut:
 def change_config(request: HttpRequest, name: str, body: ConfigIn) -> ConfigOut:
     person = person_of(request)
     app = app_for(person, name)
-    release = actions.set_config_vars(person, app=app, changes=body.changes)
+    release = app_actions.set_config_vars(person, app=app, changes=body.changes)
     return ConfigOut(config=config_of(app), release=release.number if release else None)
 
 
@@ -91,14 +91,14 @@ def change_formation(request: HttpRequest, name: str, body: Body[dict[str, SizeI
     app = app_for(person, name)
     now = {row.process: Size.of(row) for row in formation_of(app)}
     wanted = {process: replace(now.get(process, Size()), **change.dict(exclude_none=True)) for process, change in body.items()}
-    actions.scale(person, app=app, sizes=wanted)
+    app_actions.scale(person, app=app, sizes=wanted)
     return [size_out(row) for row in formation_of(app)]
 
 
 @router.post("/apps/{name}/restart", response={202: None}, summary="Replace all instances, one after the other")
 def restart(request: HttpRequest, name: str) -> Status[None]:
     person = person_of(request)
-    actions.restart(person, app=app_for(person, name))
+    app_actions.restart(person, app=app_for(person, name))
     return Status(202, None)
 
 

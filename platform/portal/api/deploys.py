@@ -13,17 +13,17 @@ from ninja import File, Router, Schema, Status
 from ninja.files import UploadedFile
 
 from portal.accounts.access import person_of_token
-from portal.api.asking import person_of
+from portal.api.authentication import person_of
 from portal.api.schemas import BuildOut, ReleaseOut, RolloutOut
 from portal.api.shapes import build_out, release_out, rollout_out
 from portal.apps import logs as app_logs
 from portal.apps.access import app_for
 from portal.apps.models import App
 from portal.builds import logs as build_logs
-from portal.builds.access import build_for, builds_of
-from portal.builds.actions import cancel, submit, submit_image
 from portal.builds.models import BuildState, Origin
 from portal.builds.sources import store_upload
+from portal.deploys.access import build_for, builds_of
+from portal.deploys.actions import cancel, submit, submit_image
 from portal.errors import NotFound
 from portal.plaintext import printable
 from portal.releases.access import releases_of, rollouts_of

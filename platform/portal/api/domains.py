@@ -5,11 +5,12 @@ from __future__ import annotations
 from django.http import HttpRequest
 from ninja import Router, Status
 
-from portal.api.asking import person_of
+from portal.api.authentication import person_of
 from portal.api.traffic_schemas import CertificateIn, CertificateOut, DomainIn, DomainOut, DomainProofOut
 from portal.apps.access import app_for
 from portal.domains import access, actions, certificates
 from portal.domains.models import Domain
+from portal.lifecycle import domain_removal
 
 router = Router(tags=["domains"])
 
@@ -34,7 +35,7 @@ def verify_domain(request: HttpRequest, name: str, host: str) -> Status[DomainOu
 @router.delete("/apps/{name}/domains/{host}", response={204: None}, summary="Remove a domain")
 def remove_domain(request: HttpRequest, name: str, host: str) -> Status[None]:
     person = person_of(request)
-    actions.remove(person, domain=access.domain_for(person, name, host))
+    domain_removal.remove(person, domain=access.domain_for(person, name, host))
     return Status(204, None)
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from django.http import HttpRequest
 from ninja import Router, Status
 
-from portal.api.asking import person_of
+from portal.api.authentication import person_of
 from portal.api.schemas import HealthIn, HealthOut
 from portal.api.shapes import health_out
-from portal.apps import actions
 from portal.apps.access import app_for
+from portal.lifecycle import app_actions
 
 router = Router(tags=["health"])
 
@@ -23,7 +23,7 @@ def show_health(request: HttpRequest, name: str) -> HealthOut:
 def change_health(request: HttpRequest, name: str, body: HealthIn) -> HealthOut:
     person = person_of(request)
     app = app_for(person, name)
-    actions.set_health(person, app=app, changes=body.dict(exclude_unset=True))
+    app_actions.set_health(person, app=app, changes=body.dict(exclude_unset=True))
     return health_out(app)
 
 
@@ -32,5 +32,5 @@ def change_health(request: HttpRequest, name: str, body: HealthIn) -> HealthOut:
 )
 def unset_health(request: HttpRequest, name: str) -> Status[None]:
     person = person_of(request)
-    actions.unset_health(person, app=app_for(person, name))
+    app_actions.unset_health(person, app=app_for(person, name))
     return Status(204, None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.http import HttpRequest, StreamingHttpResponse
 from ninja import Router, Status
 
-from portal.api.asking import person_of
+from portal.api.authentication import person_of
 from portal.api.schemas import (
     CommitIn,
     CompareIn,
@@ -19,11 +19,11 @@ from portal.api.schemas import (
 from portal.api.shapes import image_job_out, image_line_out, image_out, rollout_out
 from portal.apps.access import app_for
 from portal.errors import NotFound
+from portal.http.file_responses import file_response
 from portal.images import actions
 from portal.images.access import image_for, images_of, instance_for, job_for, listed, named, tags_of, view_of
 from portal.images.jobs import archive_of
 from portal.images.models import JobKind, JobState
-from portal.sending import file_response
 
 router = Router(tags=["images"])
 

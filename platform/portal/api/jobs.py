@@ -5,13 +5,13 @@ from __future__ import annotations
 from django.http import HttpRequest
 from ninja import Router, Status
 
-from portal.api.asking import person_of
+from portal.api.authentication import person_of
 from portal.api.schemas import AppFileOut, CronOut, RunOut
 from portal.api.shapes import app_file_out, cron_out, run_out
 from portal.apps.access import app_for, config_of
+from portal.apps.declared import Declared
 from portal.jobs.access import cron_for, crons_of, run_for, runs_of
 from portal.jobs.actions import run_again, run_now, stop
-from portal.releases.declared import Declared
 
 router = Router(tags=["jobs"])
 _SHOWN = 100

@@ -7,7 +7,7 @@ from ninja import Router
 
 from portal.accounts.access import team_for
 from portal.accounts.models import Team
-from portal.api.asking import person_of
+from portal.api.authentication import person_of
 from portal.api.schemas import NetworkIn, NetworkOut
 from portal.metrics.egress import egress_of
 from portal.quotas.access import network_policy_of

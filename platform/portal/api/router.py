@@ -10,10 +10,10 @@ from ninja.errors import AuthenticationError, ValidationError
 from ninja.parser import Parser
 
 from portal.api import applications, deploys, domains, health, images, jobs, network, traffic
-from portal.api.asking import TokenAuth
+from portal.api.authentication import TokenAuth
 from portal.documents import parse_json
 from portal.errors import NotSignedIn, Refused
-from portal.middleware import json_of
+from portal.http.error_responses import json_of
 
 
 class BoundedParser(Parser):

@@ -30,24 +30,25 @@ from portal.api.schemas import (
     UsageOut,
 )
 from portal.api.traffic_schemas import SavedOut, TrafficIn, TrafficOut
-from portal.apps.access import AppStatus, Usage, statuses_of, url_of
-from portal.apps.checks import FIELDS
+from portal.apps.access import Usage, url_of
+from portal.apps.declared import Declared, Health
 from portal.apps.health import Source, counting_for, counting_now, health_of
+from portal.apps.health_validation import FIELDS
 from portal.apps.models import App, Instance, ProcessFormation
 from portal.apps.sizes import Size
-from portal.builds.access import rollout_of
 from portal.builds.models import Build
-from portal.builds.turns import position_of
+from portal.builds.queue_order import position_of
+from portal.deploys.access import rollout_of
+from portal.deploys.app_status import AppStatus, statuses_of
 from portal.images.access import Listed, Named
 from portal.images.facts import ImageView
 from portal.images.jobs import changes_of
 from portal.images.models import ImageJob
 from portal.jobs.models import CronJob, Run
 from portal.plaintext import printable_lines
-from portal.releases.declared import Declared, Health
 from portal.releases.models import Release, Rollout
 from portal.traffic.models import TrafficSettings
-from portal.traffic.naps import Saved
+from portal.traffic.sleep_history import Saved
 
 
 def app_out(app: App) -> AppOut:

@@ -6,14 +6,14 @@ from django.http import HttpRequest
 from django.utils import timezone
 from ninja import Router, Status
 
-from portal.api.asking import person_of
+from portal.api.authentication import person_of
 from portal.api.shapes import saved_out, traffic_out
 from portal.api.traffic_schemas import CredentialIn, SavedOut, ScalingOut, TrafficIn, TrafficOut
 from portal.apps.access import app_for
 from portal.traffic import actions
 from portal.traffic.access import scalings_of, traffic_of
 from portal.traffic.models import Scaling
-from portal.traffic.naps import saved_by
+from portal.traffic.sleep_history import saved_by
 
 router = Router(tags=["traffic"])
 

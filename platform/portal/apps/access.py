@@ -9,16 +9,14 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.db.models import Count, QuerySet
 
+from portal import events
 from portal.accounts.access import teams_of
 from portal.accounts.models import Person
-from portal.activity import events
 from portal.apps.config import config_of
 from portal.apps.models import App, Instance, InstanceState, ProcessFormation
-from portal.apps.status import AppStatus, status_of, statuses_of
 from portal.errors import NotFound
 
 __all__ = [
-    "AppStatus",
     "Usage",
     "app_for",
     "apps_of",
@@ -28,8 +26,6 @@ __all__ = [
     "instances_of",
     "listed_apps_of",
     "live_counts_of",
-    "status_of",
-    "statuses_of",
     "url_of",
     "usage_of",
 ]

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from portal.apps.declared import Declared, Health
 from portal.apps.models import App, CheckKind, HealthSettings
-from portal.releases.declared import Declared, Health
 
 
 class Source(StrEnum):

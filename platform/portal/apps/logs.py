@@ -7,8 +7,8 @@ from pathlib import Path
 
 from django.conf import settings
 
-from portal.activity.logfile import LogLine, follow, tail
 from portal.apps.models import App
+from portal.logs.logfile import LogLine, follow, tail
 
 __all__ = ["LogLine", "follow", "path_of", "tail"]
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from django.conf import settings
 
-from portal.activity.logfile import LogLine, follow, tail
 from portal.builds.models import Build
+from portal.logs.logfile import LogLine, follow, tail
 
 __all__ = ["LogLine", "follow", "path_of", "tail"]
 

@@ -66,7 +66,7 @@ class Build(models.Model):
     processes = models.JSONField(default=dict)  # process type -> command, as detected
     # JSON object, for the registry of its image; deleted when the build ends
     encrypted_credentials = models.BinaryField(null=True)
-    # the content of slipway.toml or app.json: see portal.releases.declared
+    # the content of slipway.toml or app.json: see portal.apps.declared
     app_file = models.JSONField(default=dict)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)

@@ -9,16 +9,16 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from portal import events
 from portal.accounts.access import require_member
 from portal.accounts.models import Person
-from portal.activity import audit, events
+from portal.activity import audit
 from portal.apps.models import App
 from portal.domains.hosts import check_host
 from portal.domains.models import Domain, DomainState
 from portal.errors import Conflict, NotFound, ValueRefused
 from portal.queue import Task, enqueue
-from portal.releases.actions import lock_app
-from portal.traffic.models import TrafficSettings
+from portal.quotas.app_lock import lock_app
 
 MOST = 100  # of one app
 FIRST_PAUSE = timedelta(seconds=15)
@@ -51,7 +51,7 @@ def add(actor: Person, *, app: App, host: str) -> Domain:
 def verify(actor: Person, *, domain: Domain) -> Domain:
     """Check the domain now, and start some days of automatic checks. A verified domain does not
     change."""
-    domain = _locked(actor, domain)
+    domain = locked(actor, domain)
     if domain.state == DomainState.VERIFIED:
         return domain
     _check_free(domain.host)
@@ -61,18 +61,6 @@ def verify(actor: Person, *, domain: Domain) -> Domain:
     audit.record(actor, f"asked to check the domain {domain.host}", app=domain.app)
     enqueue(Task.CHECK_DOMAIN, domain.pk)
     return domain
-
-
-@transaction.atomic
-def remove(actor: Person, *, domain: Domain) -> None:
-    """Remove the domain from the app, and its certificate."""
-    domain = _locked(actor, domain)
-    TrafficSettings.objects.filter(app=domain.app, canonical_host=domain.host).update(canonical_host="")
-    domain.delete()
-    audit.record(actor, f"removed the domain {domain.host}", app=domain.app)
-    enqueue(Task.CONVERGE, domain.app_id)
-    enqueue(Task.TEND_DOMAINS)
-    events.announce(domain.app.name, events.Kind.APP)
 
 
 def mark_verified(domain: Domain, how: str, now: datetime) -> bool:
@@ -117,7 +105,9 @@ def _waiting(domain: Domain) -> QuerySet[Domain]:
     return Domain.objects.filter(pk=domain.pk, state=DomainState.WAITING)
 
 
-def _locked(actor: Person, domain: Domain) -> Domain:
+def locked(actor: Person, domain: Domain) -> Domain:
+    """Return the current row of the domain, locked together with its app. The caller is in a
+    transaction."""
     require_member(actor, domain.app.team)
     app = lock_app(domain.app)
     locked = Domain.objects.select_for_update().select_related("app__team").filter(pk=domain.pk, app=app).first()

@@ -11,14 +11,15 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.utils import timezone
 
+from portal import events
 from portal.accounts.access import require_member
 from portal.accounts.models import Person
-from portal.activity import audit, events
+from portal.activity import audit
 from portal.apps import secrets
 from portal.domains.models import Domain, DomainCertificate, DomainState
 from portal.errors import Conflict, ValueRefused
 from portal.queue import Task, enqueue
-from portal.releases.actions import lock_app
+from portal.quotas.app_lock import lock_app
 
 LONGEST = 64 * 2**10  # characters, for a chain and for a key
 FIRST_PAUSE = timedelta(minutes=5)  # authorities count failures per hour

@@ -12,7 +12,7 @@ from pathlib import Path
 from portal.accounts.models import Person
 from portal.apps.models import App
 from portal.errors import Refused
-from portal.gitserver import allowances, leftovers, packing, repository, slots
+from portal.gitserver import git_limits, leftovers, packing, repository, slots
 from portal.gitserver.pktlines import Answer, remote_error
 from portal.gitserver.slots import Slots
 from portal.programs import running
@@ -33,14 +33,14 @@ async def push(
     If the client disconnects, the push continues: its deploy is not stopped, and its ref should be
     updated.
     """
-    turn = await slots.wait(allowances.unpacking(app, person), patience=allowances.QUEUE_SECONDS)
+    turn = await slots.wait(git_limits.unpacking(app, person), patience=git_limits.QUEUE_SECONDS)
     if turn is None:
         held.release()
         yield remote_error(
-            f"Team {app.team.name} has too many pushes that are still being read. Push again in {allowances.RETRY_SECONDS} s."
+            f"Team {app.team.name} has too many pushes that are still being read. Push again in {git_limits.RETRY_SECONDS} s."
         )
         return
-    limits = allowances.push_limits(most_bytes)
+    limits = git_limits.push_limits(most_bytes)
     reader, writer = os.pipe()
     try:
         program = await running.start(
@@ -83,7 +83,7 @@ async def push(
 
 async def fetch(app: App, person: Person, path: Path, body: AsyncIterator[bytes], *, held: Slots, protocol: str) -> AsyncIterator[bytes]:
     """Yield git's response to a fetch. The fetch ends when its client disconnects."""
-    limits = allowances.fetch_limits()
+    limits = git_limits.fetch_limits()
     try:
         program = await running.start(
             repository.serve("upload-pack", path, advertise=False),

@@ -7,7 +7,7 @@ import logging
 from pathlib import Path
 
 from portal.apps.models import App
-from portal.gitserver import allowances, repository, slots
+from portal.gitserver import git_limits, repository, slots
 from portal.gitserver.slots import Kind, Limit
 from portal.programs import running
 
@@ -21,14 +21,14 @@ async def pack_if_needed(app: App, path: Path) -> None:
     again."""
     if len(list((path / "objects" / "pack").glob("*.pack"))) <= _MOST_PACKS:
         return
-    turn = slots.take([Limit(kind=Kind.TEAM_PACKING, holder=app.team_id, most=1), *allowances.fetching(app), allowances.writing(app)])
+    turn = slots.take([Limit(kind=Kind.TEAM_PACKING, holder=app.team_id, most=1), *git_limits.fetching(app), git_limits.writing(app)])
     if turn is None:
         return
     try:
         done = await running.run(
             (*repository.git(path, {"gc.cruftPacks": "true"}), "-C", str(path), "gc", "--quiet", f"--prune={_KEPT}"),
             environment=repository.environment(),
-            limits=allowances.pack_limits(),
+            limits=git_limits.pack_limits(),
             team=app.team_id,
         )
     finally:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from django.conf import settings
 
 from portal.errors import Conflict, SourceRefused, SourceTooLarge
-from portal.gitserver import allowances, repository
+from portal.gitserver import git_limits, repository
 from portal.gitserver.objects import Census, subject_of
 from portal.programs import running
 from portal.programs.running import Completed, RecordsCut
@@ -24,7 +24,7 @@ async def subject(commit: str) -> str:
     done = await running.run(
         ("git", "cat-file", "--batch"),
         environment=_environment(),
-        limits=allowances.short_limits(),
+        limits=git_limits.short_limits(),
         team=None,
         stdin_bytes=f"{commit}\n".encode(),
         most=_MOST_OF_COMMIT,
@@ -44,7 +44,7 @@ async def measure(commit: str) -> Census:
     listing = running.records(
         ("git", "ls-tree", "-r", "-t", "-l", "-z", "--full-tree", commit),
         environment=_environment(),
-        limits=allowances.push_limits(0),
+        limits=git_limits.push_limits(0),
         team=None,
     )
     try:
@@ -68,7 +68,7 @@ async def archive(commit: str, target: int) -> None:
         ("git", "archive", "--format=tar", "--worktree-attributes", commit),
         target,
         environment=_environment(),
-        limits=allowances.push_limits(0),
+        limits=git_limits.push_limits(0),
         team=None,
         most=settings.MAX_UPLOAD,
     )

@@ -22,10 +22,10 @@ from django.conf import settings
 from portal.accounts.models import Person
 from portal.apps.access import url_of
 from portal.apps.models import App
-from portal.builds import logs, sources, turns
-from portal.builds.access import rollout_of
-from portal.builds.actions import submit
+from portal.builds import logs, queue_order, sources
 from portal.builds.models import Build, BuildState, Origin, Source
+from portal.deploys.access import rollout_of
+from portal.deploys.actions import submit
 from portal.errors import Conflict
 from portal.gitserver import pushed, repository
 from portal.releases.models import FAILURES, Rollout, RolloutState
@@ -114,8 +114,8 @@ async def _watch_build(build: Build, say: Say, deadline: float) -> None:
             raise Conflict(f"App {build.app.name} was deleted in the meantime.") from None
         if build.state == BuildState.QUEUED and time.monotonic() >= look_again:
             look_again = time.monotonic() + _QUEUE_EVERY
-            position = await sync_to_async(turns.position_of)(build)
-            if position and (words := turns.words_of(position)) != reported:
+            position = await sync_to_async(queue_order.position_of)(build)
+            if position and (words := queue_order.words_of(position)) != reported:
                 say(words)
                 reported = words
         return BuildState(build.state).is_over or time.monotonic() > deadline

@@ -7,19 +7,17 @@ deleted app does not inherit its code.
 
 from __future__ import annotations
 
-import os
-import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 from django.conf import settings
 
-from portal.accounts.models import Person, Team
+from portal import repositories
+from portal.accounts.models import Person
 from portal.apps.models import App
 from portal.errors import Conflict
-from portal.gitserver import allowances
+from portal.gitserver import git_limits
 from portal.programs import running
 
 BRANCHES = ("refs/heads/main", "refs/heads/master")  # only these are deployed
@@ -45,21 +43,16 @@ _SPARING = {
 }
 
 
-def path_of(app: App) -> Path:
-    """Return the path of the repository, even if it does not exist yet."""
-    return Path(settings.REPOSITORIES) / f"{app.pk}.git"
-
-
 async def ensure(app: App) -> Path:
     """Create the repository if it does not exist. It is created completely or not at all."""
-    path = path_of(app)
+    path = repositories.path_of(app)
     if path.exists():
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".new-") as folder:
         draft = Path(folder) / path.name
         command = ("git", "init", "--quiet", "--bare", "--initial-branch=main", "--template=", str(draft))
-        done = await running.run(command, environment=environment(), limits=allowances.short_limits(), team=app.team_id)
+        done = await running.run(command, environment=environment(), limits=git_limits.short_limits(), team=app.team_id)
         if done.code != 0:
             raise Conflict(
                 f"The repository of {app.name} could not be created: {done.stderr}",
@@ -68,11 +61,6 @@ async def ensure(app: App) -> Path:
         if not path.exists():
             draft.rename(path)
     return path
-
-
-def remove(app: App) -> None:
-    """Delete the repository, if it exists."""
-    shutil.rmtree(path_of(app), ignore_errors=True)
 
 
 def serve(service: str, path: Path, *, advertise: bool, most_bytes: int = 0) -> tuple[str, ...]:
@@ -121,34 +109,8 @@ def serving_environment(app: App, person: Person, *, protocol: str = "", taken: 
     return environment() | variables
 
 
-def size_of(path: Path) -> int:
-    """Return the bytes on disk of a repository, half-received packs included."""
-    return sum(status.st_blocks * 512 for status in _statuses(path))
-
-
-def size_of_team(team: Team) -> int:
-    """Return the bytes on disk of all repositories of a team."""
-    return sum(size_of(path_of(app)) for app in App.objects.filter(team=team, deleted_at=None))
-
-
 def environment() -> dict[str, str]:
     """Return an environment that ignores the git configuration of the machine and of the home
     folder."""
     ours = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C.UTF-8"}
     return settings.GIT_ENVIRONMENT | ours
-
-
-def _statuses(folder: Path) -> Iterator[os.stat_result]:
-    """Yield the status of every file below a folder. Files that disappear in the meantime are
-    skipped."""
-    try:
-        entries = list(os.scandir(folder))
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    for entry in entries:
-        try:
-            yield entry.stat(follow_symlinks=False)
-        except FileNotFoundError:
-            continue
-        if entry.is_dir(follow_symlinks=False):
-            yield from _statuses(Path(entry.path))

@@ -19,7 +19,7 @@ from portal.accounts.models import Person
 from portal.apps.access import app_for
 from portal.apps.models import App
 from portal.errors import NotSignedIn, Refused, SourceRefused, SourceTooLarge, TooBusy
-from portal.gitserver import allowances, exchanges, repository, room, slots
+from portal.gitserver import disk_space, exchanges, git_limits, repository, slots
 from portal.gitserver.pktlines import frame
 from portal.gitserver.slots import Slots
 from portal.limits.visitor import password_of
@@ -66,14 +66,14 @@ async def info_refs(request: HttpRequest, name: str) -> HttpResponseBase:
         raise Refused("This git client supports only the dumb protocol.", hint="Use git 1.6.6 or later.")
     path = await repository.ensure(app)
     if asked == "git-receive-pack":
-        await sync_to_async(room.bytes_left)(app)
+        await sync_to_async(disk_space.bytes_left)(app)
         _held_for_push(app, person).free()
     held = await _held_for_fetch(app)
     try:
         done = await running.run(
             repository.serve(SERVICES[asked], path, advertise=True),
             environment=repository.serving_environment(app, person, protocol=request.headers.get("Git-Protocol", "")),
-            limits=allowances.short_limits(),
+            limits=git_limits.short_limits(),
             team=app.team_id,
         )
     finally:
@@ -96,7 +96,7 @@ async def exchange(request: HttpRequest, name: str, service: str) -> HttpRespons
     path = await repository.ensure(app)
     protocol = request.headers.get("Git-Protocol", "")
     if service == "git-receive-pack":
-        left = await sync_to_async(room.bytes_left)(app)
+        left = await sync_to_async(disk_space.bytes_left)(app)
         held = _held_for_push(app, person)
         most = min(left, settings.MAX_UPLOAD)
         body = _body(
@@ -114,23 +114,23 @@ async def exchange(request: HttpRequest, name: str, service: str) -> HttpRespons
 
 
 def _held_for_push(app: App, person: Person) -> Slots:
-    held = slots.take(allowances.open_pushes(app, person))
+    held = slots.take(git_limits.open_pushes(app, person))
     if held is None:
         raise TooBusy(
-            f"Team {app.team.name}, or you, already have {allowances.MOST_OPEN} pushes in progress, which is the maximum.",
+            f"Team {app.team.name}, or you, already have {git_limits.MOST_OPEN} pushes in progress, which is the maximum.",
             hint="Push again when one of them has ended.",
-            retry_after=allowances.RETRY_SECONDS,
+            retry_after=git_limits.RETRY_SECONDS,
         )
     return held
 
 
 async def _held_for_fetch(app: App) -> Slots:
-    held = await slots.wait(allowances.fetching(app), patience=allowances.QUEUE_SECONDS)
+    held = await slots.wait(git_limits.fetching(app), patience=git_limits.QUEUE_SECONDS)
     if held is None:
         raise TooBusy(
             f"Team {app.team.name} has too many fetches in progress.",
-            hint=f"Try again in {allowances.RETRY_SECONDS} s.",
-            retry_after=allowances.RETRY_SECONDS,
+            hint=f"Try again in {git_limits.RETRY_SECONDS} s.",
+            retry_after=git_limits.RETRY_SECONDS,
         )
     return held
 

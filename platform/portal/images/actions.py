@@ -9,19 +9,21 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
+from portal import events
 from portal.accounts.access import require_member
 from portal.accounts.models import Person
-from portal.activity import audit, events
+from portal.activity import audit
 from portal.apps.config import config_of
 from portal.apps.models import App, Instance
-from portal.builds.room import check_room
+from portal.builds.disk_space import check_room
 from portal.errors import Conflict, NotFound, ValueRefused
 from portal.images.access import Named, last_job
 from portal.images.facts import Config, LayerFacts
 from portal.images.models import Image, ImageJob, ImageLayer, ImageTag, JobKind, JobState
 from portal.queue import Task, enqueue
+from portal.quotas.app_lock import lock_app
 from portal.releases.access import intended_release
-from portal.releases.actions import lock_app, make_release
+from portal.releases.actions import make_release
 from portal.releases.models import Rollout
 
 MOST_TAGS = 20  # per app: each keeps an image on the disk

@@ -7,9 +7,10 @@ from datetime import datetime, timedelta
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from portal import events
 from portal.accounts.access import require_member
 from portal.accounts.models import Person
-from portal.activity import audit, events
+from portal.activity import audit
 from portal.apps.models import App
 from portal.errors import Conflict
 from portal.jobs.access import OPEN
@@ -17,7 +18,8 @@ from portal.jobs.models import CronJob, Run, RunKind, RunState
 from portal.jobs.schedule import next_after
 from portal.queue import Task, enqueue
 from portal.quotas import decision
-from portal.releases.actions import add_step, lock_app
+from portal.quotas.app_lock import lock_app
+from portal.releases.actions import add_step
 from portal.releases.models import Release, Rollout, RolloutState
 
 MOST_OPEN = 20  # queued or running, per app

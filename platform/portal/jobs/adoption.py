@@ -7,11 +7,11 @@ from dataclasses import asdict
 
 from django.utils import timezone
 
+from portal.apps.declared import Declared
 from portal.apps.models import App
 from portal.jobs.models import CronJob, Run, RunKind
 from portal.jobs.schedule import next_after
 from portal.queue import Task, enqueue
-from portal.releases.declared import Declared
 from portal.releases.models import Release
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import ipaddress
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -23,6 +22,7 @@ from django.contrib.auth import SESSION_KEY
 from django.db import DatabaseError, connection
 
 from portal.accounts.access import person_of_token
+from portal.networks import network_of
 
 _KEPT_SECONDS = 30.0
 _MOST = 4096
@@ -83,15 +83,6 @@ def address_of(scope: Mapping[str, Any]) -> str:
     it passes the address."""
     client = scope.get("client")
     return network_of(client[0] if client else "")
-
-
-def network_of(address: str) -> str:
-    """Return the IPv4 address or IPv6 /64; `unknown` for anything else."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return "unknown"
-    return str(parsed) if parsed.version == 4 else str(ipaddress.ip_network((parsed, 64), strict=False))
 
 
 def password_of(credentials: str) -> str:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import redis
 
 from portal.accounts.models import Team
-from portal.activity.events import client
+from portal.events import client
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 
 import redis
 
-from portal.activity.events import client
+from portal.events import client
 
 log = logging.getLogger(__name__)
 KEY = "slipway:exposition"

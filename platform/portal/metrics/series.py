@@ -13,7 +13,7 @@ from typing import Any
 
 import redis
 
-from portal.activity.events import client
+from portal.events import client
 
 log = logging.getLogger(__name__)
 FRESH_SECONDS = 30.0  # an older point does not describe the present

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from portal.apps.models import App
 from portal.errors import NotFound, RegistryRefused
-from portal.registry import shelf
+from portal.registry import blob_store
 from portal.registry.models import Attachment, Tag
 from portal.registry.names import check_tag, hex_of, is_digest, release_number
 from portal.releases.access import kept_releases, release_of
@@ -17,12 +17,12 @@ def manifest_path(app: App, reference: str) -> tuple[str, Path]:
     MANIFEST_UNKNOWN otherwise."""
     if is_digest(reference):
         digest = hex_of(reference)
-        path = shelf.find_own(app, digest)
+        path = blob_store.find_own(app, digest)
     elif (number := release_number(check_tag(reference))) is not None:
         path = _of_release(app, number)
     else:
         tag = Tag.objects.filter(app=app, name=reference).first()
-        path = shelf.find_own(app, tag.digest) if tag else None
+        path = blob_store.find_own(app, tag.digest) if tag else None
     if path is None:
         raise _unknown(app, reference)
     return path.name.rpartition("-")[2], path
@@ -30,9 +30,9 @@ def manifest_path(app: App, reference: str) -> tuple[str, Path]:
 
 def tags_of(app: App) -> list[str]:
     """Return all names that can be pulled, in byte order."""
-    there = shelf.reachable(app)
+    there = blob_store.reachable(app)
     named = [name for name, digest in Tag.objects.filter(app=app).values_list("name", "digest") if digest in there]
-    numbered = [f"v{release.number}" for release in kept_releases(app) if shelf.handed_out(app, release.image) is not None]
+    numbered = [f"v{release.number}" for release in kept_releases(app) if blob_store.handed_out(app, release.image) is not None]
     return sorted({*named, *numbered})
 
 
@@ -49,7 +49,7 @@ def blob_path(app: App, digest: str) -> tuple[str, Path]:
     team.
     """
     name = hex_of(digest)
-    path = shelf.find(app, name)
+    path = blob_store.find(app, name)
     if path is None:
         raise RegistryRefused("BLOB_UNKNOWN", f"{app.team.name}/{app.name} has no blob {digest}.", status=404)
     return name, path
@@ -57,7 +57,7 @@ def blob_path(app: App, digest: str) -> tuple[str, Path]:
 
 def _of_release(app: App, number: int) -> Path | None:
     try:
-        return shelf.handed_out(app, release_of(app, number).image)
+        return blob_store.handed_out(app, release_of(app, number).image)
     except NotFound:
         return None
 

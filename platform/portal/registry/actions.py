@@ -8,17 +8,17 @@ from dataclasses import dataclass
 
 from django.db import transaction
 
+from portal import repositories
 from portal.accounts.access import require_member
 from portal.accounts.models import Person
 from portal.activity import audit
 from portal.apps.models import App
-from portal.builds.actions import submit
+from portal.builds.disk_space import check_room
 from portal.builds.models import Build, BuildState, Origin, Source, SourceKind
-from portal.builds.room import check_room
+from portal.deploys.actions import submit
 from portal.errors import RegistryRefused
-from portal.gitserver import repository
 from portal.quotas import decision
-from portal.registry import manifests, shelf
+from portal.registry import blob_store, manifests
 from portal.registry.manifests import Document, Part
 from portal.registry.models import Attachment, Tag
 from portal.registry.names import check_tag, hex_of, is_digest, release_number
@@ -46,7 +46,7 @@ def check_upload(actor: Person, app: App) -> None:
     """
     require_member(actor, app.team)
     check_room()
-    decision.check_received(app.team, shelf.pending(app.team_id) + repository.size_of_team(app.team))
+    decision.check_received(app.team, blob_store.pending(app.team_id) + repositories.size_of_team(app.team))
 
 
 def put_manifest(actor: Person, *, app: App, reference: str, data: bytes, content_type: str) -> Put:
@@ -62,7 +62,7 @@ def put_manifest(actor: Person, *, app: App, reference: str, data: bytes, conten
     tag = "" if is_digest(reference) else reference
     image = _image_of(app, document, digest) if tag else None
     check_upload(actor, app)
-    shelf.keep(app.team_id, data)
+    blob_store.keep(app.team_id, data)
     if image is not None:
         return Put(digest=digest, subject="", build=_deploy(actor, app=app, tag=tag, image=image))
     if not document.is_runnable and not (document.is_index and not document.subject):
@@ -144,7 +144,7 @@ def _check_reference(reference: str, digest: str) -> None:
 def _check_parts(app: App, document: Document) -> None:
     """Check that all parts of the manifest were pushed, with the right size."""
     for part in document.parts:
-        path = shelf.find(app, part.digest)
+        path = blob_store.find(app, part.digest)
         if path is None:
             raise RegistryRefused(
                 "MANIFEST_BLOB_UNKNOWN",
@@ -181,7 +181,7 @@ def _image_of(app: App, document: Document, digest: str) -> Part | None:
 
 
 def _read(app: App, part: Part) -> bytes:
-    path = shelf.find(app, part.digest)
+    path = blob_store.find(app, part.digest)
     if path is None or part.size > manifests.LARGEST:
         raise RegistryRefused("MANIFEST_INVALID", f"sha256:{part.digest} is too large to be a manifest or a configuration.", status=400)
     return path.read_bytes()

@@ -13,14 +13,14 @@ from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 
 from portal.apps.models import App
-from portal.bodies import blocks_of
 from portal.errors import RegistryRefused
-from portal.registry import shelf, uploads
+from portal.http.request_bodies import blocks_of
+from portal.registry import blob_store, uploads
 from portal.registry.access import blob_path
 from portal.registry.actions import check_upload
-from portal.registry.answers import for_registry_clients
 from portal.registry.credentials import repository_of
 from portal.registry.names import hex_of
+from portal.registry.responses import for_registry_clients
 
 _BLOCK = 2**18
 _ONE_RANGE = re.compile(r"bytes=([0-9]{0,19})-([0-9]{0,19})")
@@ -60,7 +60,7 @@ async def _begin(request: HttpRequest, team: str, app: str) -> HttpResponseBase:
     """Begin an upload. It ends in the same request if the whole blob is included or a mount finds
     it here."""
     person, found = await sync_to_async(repository_of)(request, team, app)
-    if (mounted := request.GET.get("mount")) and await sync_to_async(shelf.find)(found, hex_of(mounted)):
+    if (mounted := request.GET.get("mount")) and await sync_to_async(blob_store.find)(found, hex_of(mounted)):
         return _created(found, mounted)
     await sync_to_async(check_upload)(person, found)
     digest = request.GET.get("digest")

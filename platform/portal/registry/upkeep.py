@@ -8,7 +8,7 @@ from pathlib import Path
 
 from portal.apps.models import App
 from portal.builds.models import Build, BuildState, SourceKind
-from portal.registry import shelf
+from portal.registry import blob_store
 from portal.registry.models import Attachment, Tag
 
 UPLOAD_KEPT = 6 * 3600.0  # seconds since its last byte
@@ -18,13 +18,13 @@ RECEIVED_KEPT = 24 * 3600.0  # seconds since it was received, if no release or a
 def sweep(*, upload_kept: float = UPLOAD_KEPT, received_kept: float = RECEIVED_KEPT) -> int:
     """Remove abandoned uploads, and blobs that are not used. Return their number."""
     removed = 0
-    for path in shelf.UPLOADS.iterdir():
+    for path in blob_store.UPLOADS.iterdir():
         if _age(path) > upload_kept and not _is_written(path):
             path.unlink(missing_ok=True)
             removed += 1
     attached = {f"{row.app.team_id}-{digest}" for row in Attachment.objects.select_related("app") for digest in row.blobs}
     pushing = _teams_that_push()
-    for path in shelf.RECEIVED.iterdir():
+    for path in blob_store.RECEIVED.iterdir():
         team = path.name.partition("-")[0]
         if path.name not in attached and team not in pushing and _age(path) > received_kept:
             path.unlink(missing_ok=True)
@@ -40,7 +40,7 @@ def forget_unreachable_tags() -> int:
     pushing, forgotten = _teams_that_push(), 0
     for app in App.objects.filter(deleted_at=None, tags__isnull=False).distinct():
         if str(app.team_id) not in pushing:
-            gone = [tag.pk for tag in Tag.objects.filter(app=app) if tag.digest not in shelf.reachable(app)]
+            gone = [tag.pk for tag in Tag.objects.filter(app=app) if tag.digest not in blob_store.reachable(app)]
             forgotten += Tag.objects.filter(pk__in=gone).delete()[0]
     return forgotten
 

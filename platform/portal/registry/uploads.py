@@ -20,7 +20,7 @@ from django.conf import settings
 
 from portal.apps.models import App
 from portal.errors import NoRoom, RegistryRefused
-from portal.registry import shelf
+from portal.registry import blob_store
 
 MOST = 100  # open uploads per team
 _BLOCK = 2**20  # bytes per write
@@ -30,7 +30,7 @@ Check = Callable[[], Awaitable[None]]
 
 def begin(app: App) -> str:
     """Begin an upload. Return its id."""
-    if sum(path.name.startswith(f"{app.team_id}-") for path in shelf.UPLOADS.iterdir()) >= MOST:
+    if sum(path.name.startswith(f"{app.team_id}-") for path in blob_store.UPLOADS.iterdir()) >= MOST:
         raise RegistryRefused(
             "TOOMANYREQUESTS",
             f"Team {app.team.name} already has {MOST} open uploads.",
@@ -98,7 +98,7 @@ async def finish(app: App, id: str, digest: str) -> None:
             raise RegistryRefused(
                 "DIGEST_INVALID", f"The received data has the digest sha256:{found}, not sha256:{digest}.", status=400, hint="Push again."
             )
-        shelf.place(_path(app, id), app.team_id, digest)
+        blob_store.place(_path(app, id), app.team_id, digest)
 
 
 def headers_of(size: int) -> dict[str, str]:
@@ -156,7 +156,7 @@ def _opened(app: App, id: str) -> BinaryIO:
 
 def _path(app: App, id: str) -> Path:
     try:
-        return shelf.UPLOADS / f"{app.team_id}-{app.pk}-{uuid.UUID(hex=id).hex}"
+        return blob_store.UPLOADS / f"{app.team_id}-{app.pk}-{uuid.UUID(hex=id).hex}"
     except ValueError:
         raise _unknown() from None
 

@@ -9,12 +9,12 @@ from urllib.parse import quote
 from asgiref.sync import sync_to_async
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 
-from portal.bodies import blocks_of
 from portal.errors import RegistryRefused
+from portal.http.request_bodies import blocks_of
 from portal.registry import access, actions, manifests
-from portal.registry.answers import for_registry_clients
 from portal.registry.credentials import person_of, repository_of
 from portal.registry.names import hex_of, is_digest
+from portal.registry.responses import for_registry_clients
 
 _MOST_AT_ONCE = 1000
 

@@ -11,21 +11,21 @@ from django.db import transaction
 from django.db.models import Max
 from django.utils import timezone
 
+from portal import events
 from portal.accounts.access import require_admin, require_member
 from portal.accounts.models import Person
-from portal.activity import audit, events
+from portal.activity import audit
 from portal.apps import secrets
 from portal.apps.config import write_config
+from portal.apps.declared import Declared
 from portal.apps.defaults import set_defaults
-from portal.apps.models import App, ProcessFormation
+from portal.apps.models import App
 from portal.builds.models import Build, BuildState
 from portal.errors import Conflict, NotFound
-from portal.jobs.adoption import adopt_crons, queue_postdeploy
 from portal.queue import Task, enqueue
-from portal.quotas import decision
-from portal.releases import lacking
+from portal.quotas.app_lock import lock_app
+from portal.releases import missing_config
 from portal.releases.access import OPEN, config_of_release, intended_release, kept_releases, release_of
-from portal.releases.declared import Declared
 from portal.releases.formation import RELEASE_PHASE, form
 from portal.releases.models import FAILURES, Release, Rollout, RolloutState
 
@@ -111,7 +111,7 @@ def try_again(actor: Person, *, app: App, number: int) -> Rollout:
     if Release.objects.filter(app=app, number__gt=number).exists():
         raise Conflict(f"v{number} is not the newest release.", hint="Deploy again, or roll back to a release that was live.")
     if missing := release.declared.lacks(config_of_release(release)):
-        raise Conflict(lacking.explain(release, missing).partition("\n")[0], hint="Set the config var. This creates a new release.")
+        raise Conflict(missing_config.explain(release, missing).partition("\n")[0], hint="Set the config var. This creates a new release.")
     audit.record(actor, f"retried the rollout of v{number}", app=app)
     rollout = Rollout.objects.create(release=release)
     enqueue(Task.ROLL_OUT, rollout.pk)
@@ -161,16 +161,6 @@ def tell_of_upgrade(app: App, text: str) -> None:
     audit.record(None, text, app=app)
 
 
-def lock_app(app: App) -> App:
-    """Return the app's current row, locked until the transaction ends. The team's quota row is
-    always locked first."""
-    decision.lock(app.team)
-    locked = App.objects.select_for_update().filter(pk=app.pk, deleted_at=None).first()
-    if locked is None:
-        raise NotFound(f"App {app.name} was deleted.")
-    return locked
-
-
 def make_release(
     app: App,
     *,
@@ -204,7 +194,7 @@ def make_release(
     audit.record(actor, f"made v{number}: {description}", app=app)
     if missing := release.declared.lacks(config):
         rollout = Rollout.objects.create(release=release, steps=[_step(text) for text in notes])
-        finish_failed(rollout, lacking.explain(release, missing))
+        finish_failed(rollout, missing_config.explain(release, missing))
         rollout.refresh_from_db()
         return rollout
     supersede_open_rollouts(app, reason=f"v{number} replaced it.")
@@ -242,38 +232,18 @@ def add_step(rollout: Rollout, text: str) -> None:
 
 
 @transaction.atomic
-def finish_live(rollout: Rollout) -> bool:
-    """Make the release the app's current release. Return False if a newer rollout replaced this
-    one."""
-    try:
-        app = lock_app(rollout.release.app)
-    except NotFound:
-        return False
-    is_first = not Rollout.objects.filter(release__app=app, state=RolloutState.LIVE).exists()
-    if not _finish(rollout, RolloutState.LIVE, reason=""):
-        return False
-    declared = rollout.release.declared
-    adopt_crons(app, declared)
-    if is_first:
-        queue_postdeploy(app, rollout.release, declared)
-    App.objects.filter(pk=app.pk).update(current_release=rollout.release)
-    ProcessFormation.objects.filter(app=app).exclude(process__in=rollout.release.processes).delete()
-    audit.record(None, f"v{rollout.release.number} went live", app=app)
-    return True
-
-
-@transaction.atomic
 def finish_failed(rollout: Rollout, reason: str, *, rolled_back: bool = False) -> bool:
     """End the rollout as failed. The live release keeps serving. Return False if the rollout had
     already ended."""
     state = RolloutState.ROLLED_BACK if rolled_back else RolloutState.FAILED
-    failed = _finish(rollout, state, reason=reason)
+    failed = end_rollout(rollout, state, reason=reason)
     if failed:
         audit.record(None, f"v{rollout.release.number} {FAILURES[state]}: {reason}", app=rollout.release.app)
     return failed
 
 
-def _finish(rollout: Rollout, state: RolloutState, *, reason: str) -> bool:
+def end_rollout(rollout: Rollout, state: RolloutState, *, reason: str) -> bool:
+    """Move the rollout to a final state. Return False if it has already ended."""
     row = Rollout.objects.filter(pk=rollout.pk, state__in=_BEFORE[state])
     if row.update(state=state, reason=reason, finished_at=timezone.now()) == 0:
         return False

@@ -5,9 +5,9 @@ from __future__ import annotations
 from django.conf import settings
 from django.db import models
 
+from portal.apps.declared import Declared
 from portal.apps.models import App
 from portal.builds.models import Build
-from portal.releases.declared import Declared
 
 
 class Release(models.Model):
@@ -19,7 +19,7 @@ class Release(models.Model):
     build = models.ForeignKey(Build, null=True, blank=True, on_delete=models.SET_NULL, related_name="releases")
     encrypted_config = models.BinaryField()  # JSON object name -> value, encrypted
     processes = models.JSONField(default=dict)  # process type -> command; `release` is the release phase
-    # the manifest of its build: see portal.releases.declared
+    # the manifest of its build: see portal.apps.declared
     app_file = models.JSONField(default=dict)
     description = models.CharField(max_length=200)  # "Deploy hello.zip", "Set DEBUG", "Roll back to v3"
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")

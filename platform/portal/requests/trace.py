@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from portal.accounts.models import Person
-from portal.activity.logfile import LogLine
-from portal.activity.logsearch import Found, find
 from portal.apps.access import app_for, apps_of
 from portal.apps.logs import path_of
 from portal.apps.models import App, Instance
 from portal.errors import NotFound
+from portal.logs.logfile import LogLine
+from portal.logs.search import Found, find
 from portal.releases.models import Rollout, RolloutState
-from portal.requests.codes import Meaning, meaning_of
+from runtime.contract.code_meanings import Meaning, meaning_of
 
 _ID = re.compile(r"[0-9a-fA-F-]{8,64}")
 _LINE = re.compile(r"(?P<method>\S+) (?P<path>.*) (?P<status>\d{3}|-) (?:code=(?P<code>\S+) \S+ )?(?P<rest>took=.*)")

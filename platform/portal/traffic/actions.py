@@ -10,16 +10,17 @@ from collections.abc import Mapping
 
 from django.db import transaction
 
+from portal import events
 from portal.accounts.access import require_member
 from portal.accounts.models import Person
-from portal.activity import audit, events
+from portal.activity import audit
 from portal.apps.models import App, ProcessFormation
 from portal.domains.access import hosts_of
 from portal.errors import ValueRefused
 from portal.queue import Task, enqueue
-from portal.releases.actions import lock_app
-from portal.traffic.checks import MOST_NAMES, check_autoscaling, checked
+from portal.quotas.app_lock import lock_app
 from portal.traffic.models import TrafficSettings
+from portal.traffic.validation import MOST_NAMES, check_autoscaling, checked
 
 _NAME = re.compile(r"[A-Za-z0-9._@-]{1,64}")
 LEAST_PASSWORD = 12

@@ -9,13 +9,14 @@ from datetime import timedelta
 from django.db import transaction
 from django.utils import timezone
 
-from portal.activity import audit, events
+from portal import events
+from portal.activity import audit
 from portal.apps.models import App, ProcessFormation
 from portal.apps.sizes import Size
 from portal.errors import QuotaExceeded
 from portal.queue import Task, enqueue
 from portal.quotas import decision
-from portal.releases.actions import lock_app
+from portal.quotas.app_lock import lock_app
 from portal.traffic.access import WEB, traffic_of
 from portal.traffic.models import Scaling
 

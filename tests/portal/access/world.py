@@ -22,16 +22,16 @@ from django.http import HttpResponseBase
 from django.test import AsyncClient, Client
 from django.utils import timezone
 
-from portal.accounts.actions import add_member, create_person, create_token
 from portal.accounts.models import Person, Team
-from portal.activity.events import client
 from portal.apps.models import App
-from portal.bodies import UNREAD
 from portal.builds.models import Build, BuildState
+from portal.events import client
+from portal.http.request_bodies import UNREAD
 from portal.images.models import ImageJob, JobKind, JobState
 from portal.jobs.models import Run
+from portal.lifecycle.account_actions import add_member, create_person, create_token
 from portal.metrics import exposition
-from portal.registry import shelf, uploads
+from portal.registry import blob_store, uploads
 from portal.registry.models import Attachment
 from portal.releases.models import Release
 from portal.traffic.actions import admit
@@ -76,9 +76,9 @@ def made() -> Iterator[World]:
     files = [settings.DOWNLOADS / f"{save.pk}.tar"]
     layer, image_config = b"a layer" * 100, config()
     image = manifest(image_config, layer)
-    files += [shelf.received(harbour.pk, shelf.keep(harbour.pk, data)) for data in (layer, image_config, image)]
+    files += [blob_store.received(harbour.pk, blob_store.keep(harbour.pk, data)) for data in (layer, image_config, image)]
     upload = uploads.begin(shop)
-    signature = shelf.keep(harbour.pk, b'{"a": "signature"}')
+    signature = blob_store.keep(harbour.pk, b'{"a": "signature"}')
     Attachment.objects.create(app=shop, digest=signature, media_type="application/json", size=18, blobs=[signature])
     assert run is not None
     client().hset(exposition.KEY, "docs-site", '# HELP requests Requests.\n# TYPE requests counter\nrequests{app="docs-site"} 1\n')
@@ -97,12 +97,12 @@ def made() -> Iterator[World]:
     try:
         yield World(
             people=people,
-            upload=next(shelf.UPLOADS.glob(f"*{upload}")),
+            upload=next(blob_store.UPLOADS.glob(f"*{upload}")),
             tokens={role: create_token(person, label="walk")[1] for role, person in people.items()},
             values=values,
         )
     finally:
-        for path in (*files, *shelf.UPLOADS.iterdir(), *shelf.RECEIVED.iterdir()):
+        for path in (*files, *blob_store.UPLOADS.iterdir(), *blob_store.RECEIVED.iterdir()):
             path.unlink(missing_ok=True)
 
 

@@ -12,20 +12,21 @@ from django.conf import settings
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.utils import timezone
 
-from portal.accounts import actions as accounts
 from portal.accounts.models import Person, Team
-from portal.apps import actions as apps
 from portal.apps.models import App, Instance, ProcessFormation
 from portal.apps.sizes import Size
-from portal.builds import actions as builds
 from portal.builds import sources
 from portal.builds.models import Build, Origin
+from portal.deploys import actions as builds
+from portal.deploys import going_live
 from portal.domains import actions as domains
 from portal.domains import certificates
 from portal.domains.models import Domain
 from portal.images import actions as image_actions
 from portal.images.access import named
 from portal.jobs.models import CronJob, Run, RunState
+from portal.lifecycle import account_actions as accounts
+from portal.lifecycle import app_actions as apps
 from portal.quotas.actions import set_quota
 from portal.releases import actions as releases
 from portal.releases.models import Release, Rollout, RolloutState
@@ -95,7 +96,7 @@ def fill() -> None:
 def sample_usage() -> None:
     """Write what the node's supervisor writes every two seconds: the usage of each live
     instance."""
-    from portal.activity.events import client
+    from portal.events import client
 
     for number, instance in enumerate(Instance.objects.filter(state="live")):
         wave = (int(timezone.now().timestamp() * 3) + number * 31) % 60
@@ -172,7 +173,7 @@ REQUEST = "3f1f8c5e-8a8e-4a53-9d0e-6b2f6c1f9a11"
 
 def write_series(app: str, *, points: int = 300) -> None:
     """Write the time series of the last hour, and of the last day in steps of five minutes."""
-    from portal.activity.events import client
+    from portal.events import client
 
     now = timezone.now().timestamp()
     for name, step, count in (("fine", 10, points), ("coarse", 300, 280)):
@@ -307,7 +308,7 @@ def _live(
         releases.add_step(rollout, "start web on this node")
         releases.add_step(rollout, "web answered GET / with 200 after 0.4 s")
         releases.add_step(rollout, f"send traffic to v{rollout.release.number}")
-        releases.finish_live(rollout)
+        going_live.finish_live(rollout)
     app.refresh_from_db()
     _age(app)
     _instances(app)
@@ -335,7 +336,7 @@ def _submit(person: Person, app: App, filename: str) -> Build:
 
 def _finish_open(app: App) -> None:
     for rollout in Rollout.objects.filter(release__app=app, state=RolloutState.PENDING):
-        releases.finish_live(rollout)
+        going_live.finish_live(rollout)
     app.refresh_from_db()
 
 

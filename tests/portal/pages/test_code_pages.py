@@ -6,7 +6,7 @@ import pytest
 from django.conf import settings
 from django.test import Client
 
-from portal.requests.codes import Meaning, by_subject, meaning_of
+from runtime.contract.code_meanings import Meaning, by_subject, meaning_of
 from tests.portal.pages.fleet import REQUEST, write_log
 
 CODES = [what for _, codes in by_subject() for what in codes]

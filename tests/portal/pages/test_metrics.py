@@ -10,8 +10,8 @@ import redis
 from django.http import StreamingHttpResponse
 from django.test import Client
 
-from portal.accounts.actions import create_token
 from portal.accounts.models import Person
+from portal.lifecycle.account_actions import create_token
 from portal.metrics.series import Span, grouped, points_of, pulses_of
 from runtime.router.access_log.line import AccessLine
 from runtime.router.access_log.metrics import Metrics, Tally, exposition

@@ -9,7 +9,7 @@ from django.test import Client
 from django.utils import timezone
 
 from portal.releases.models import Rollout
-from portal.requests.codes import meaning_of
+from runtime.contract.code_meanings import meaning_of
 from tests.portal.pages.fleet import REQUEST, write_log
 
 

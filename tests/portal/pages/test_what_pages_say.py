@@ -25,7 +25,7 @@ def test_the_first_page_of_a_new_team_shows_the_ways_to_deploy(stranger: Client)
 
 
 def test_a_person_without_a_team_is_asked_to_create_one(sample_portal: None, signed_in_as: Callable[[str], Client]) -> None:
-    from portal.accounts.actions import create_person
+    from portal.lifecycle.account_actions import create_person
 
     create_person(None, username="alone", password="a quiet harbour 8")
     assert "Create a team first" in text_of(signed_in_as("alone"), "/")

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from runtime.contract.error_codes import EXPLAINED, Code, as_json, code_of, manual
+from runtime.contract.error_codes import EXPLAINED, Code, code_of, manual
 from runtime.contract.notices import MEMORY_EXCEEDED, NETWORK_LIMITED, NOTED
 from tests.architecture.tree import ROOT
 
@@ -28,11 +28,6 @@ def test_the_manual_is_written_from_the_codes():
 def test_the_line_in_an_app_s_log_begins_with_its_code():
     assert MEMORY_EXCEEDED == "R14 memory-exceeded"
     assert NETWORK_LIMITED == "R15 network-limit-reached"
-
-
-def test_the_portal_tells_the_same_of_each_code():
-    told = (ROOT / "platform/portal/requests/codes.json").read_text()
-    assert told == as_json(), "write it again: python -m runtime.router json > platform/portal/requests/codes.json"
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ from django.core.management.base import BaseCommand
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.migrations.executor import MigrationExecutor
 
-from portal.accounts.actions import create_person, create_team
 from portal.accounts.models import Person
+from portal.lifecycle.account_actions import create_person, create_team
 from runtime import journal
 from runtime.config import from_environment
 from runtime.containers.cgroups.delegation import delegate

@@ -1,0 +1,1 @@
+"""Deploys: from a source to a build, a release and its rollout."""

@@ -1,0 +1,1 @@
+"""HTTP helpers of views: request bodies, disconnects, file responses."""

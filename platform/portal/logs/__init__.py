@@ -1,0 +1,1 @@
+"""Log files: their lines, and search in them."""

@@ -1,0 +1,61 @@
+"""Render log lines as HTML list items. Python code does it: a template per line would be too
+slow."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString, mark_safe
+
+from portal.logs.logfile import LogLine
+from runtime.contract.code_meanings import meaning_of
+
+_ERRORS = ("error", "fatal", "critical", "panic", "traceback")
+# The places of error codes in a line, by its source. Apps may print anything, so only lines of the
+# platform are searched.
+_CODES = {"router": re.compile(r"(?<= code=)[A-Z]\d\d\b"), "slipway": re.compile(r"^[A-Z]\d\d\b")}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogPiece:
+    """Some lines in order."""
+
+    lines: Sequence[LogLine]
+    marked: AbstractSet[int] = frozenset()  # indices of highlighted lines
+
+    @property
+    def place(self) -> str:
+        """Return the id of the last line, to continue after it; empty if there are no lines."""
+        return self.lines[-1].id if self.lines else ""
+
+    def html(self) -> SafeString:
+        """Return the lines as list items."""
+        return mark_safe("".join(_item(line, marked=number in self.marked) for number, line in enumerate(self.lines)))  # noqa: S308  # format_html has escaped each item
+
+
+def _item(line: LogLine, *, marked: bool) -> SafeString:
+    is_error = line.stream != "system" and line.text.lower().startswith(_ERRORS)
+    kind = "is-error" if is_error else {"stderr": "is-stderr", "system": "is-system"}.get(line.stream, "is-stdout")
+    kind += " is-this" if marked else ""
+    moment = source = SafeString("")
+    if line.at is not None:
+        exact = line.at.isoformat(timespec="milliseconds")
+        moment = format_html('<time datetime="{}" title="{}">{}</time>', exact, exact, f"{line.at:%H:%M:%S}")
+    if line.source:
+        source = format_html('<span class="log-source">{}</span>', line.source)
+    return format_html('<li class="{}">{}{}<span class="log-text">{}</span></li>', kind, moment, source, _text(line))
+
+
+def _text(line: LogLine) -> SafeString:
+    """Return the line's text. An error code in it links to its page."""
+    place = _CODES.get(line.source)
+    found = place.search(line.text) if place else None
+    if found is None or meaning_of(found[0]) is None:
+        return format_html("{}", line.text)
+    before, after = line.text[: found.start()], line.text[found.end() :]
+    return format_html('{}<a class="link" href="{}">{}</a>{}', before, reverse("code", args=[found[0]]), found[0], after)

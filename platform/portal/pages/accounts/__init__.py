@@ -1,0 +1,1 @@
+"""Pages for signing in, people, teams and tokens."""

@@ -1,0 +1,1 @@
+"""Pages of an app: overview, settings, processes, logs."""

@@ -1,0 +1,1 @@
+"""Pages of cron jobs and runs."""

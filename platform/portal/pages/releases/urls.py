@@ -1,0 +1,14 @@
+"""URLs of deploys."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from portal.pages.releases import views
+
+urlpatterns = [
+    path("apps/<slug:name>/deploys", views.deploys, name="deploys"),
+    path("apps/<slug:name>/stack", views.upgrade_stack, name="upgrade-stack"),
+    path("apps/<slug:name>/rollback", views.rollback, name="rollback"),
+    path("apps/<slug:name>/releases/<int:number>/again", views.try_again, name="try-again"),
+]

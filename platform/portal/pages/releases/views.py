@@ -1,0 +1,83 @@
+"""Views of an app's deploys, and of rollbacks."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_POST
+
+from portal.accounts.signed_in import SignedInRequest, signed_in
+from portal.apps.access import app_for
+from portal.errors import NotFound, Refused
+from portal.pages import breadcrumbs, form_errors
+from portal.pages.apps.commands import commands_for
+from portal.pages.releases.forms import RollbackForm
+from portal.releases import actions
+from portal.releases.history import newest_rollout, previous_good, story_of
+
+
+@signed_in
+def deploys(request: SignedInRequest, name: str) -> HttpResponse:
+    """Show all deploys, newest first."""
+    app = app_for(request.user, name)
+    context = {
+        "app": app,
+        "deploys": story_of(app),
+        "newest": newest_rollout(app),
+        "previous": previous_good(app),
+        "commands": commands_for(request.user, app.team.name, app.name),
+        "crumbs": breadcrumbs.of_app(app, "Deploys"),
+        "tab": "deploys",
+    }
+    return render(request, "releases/deploys.html", context)
+
+
+@signed_in
+@require_POST
+def rollback(request: SignedInRequest, name: str) -> HttpResponse:
+    """Roll back to an earlier release."""
+    app, form = app_for(request.user, name), RollbackForm(request.POST)
+    if not form.is_valid():
+        raise NotFound("This release does not exist.", hint="Check the list of deploys.")
+    try:
+        rollout = actions.rollback(request.user, app=app, number=form.cleaned_data["number"])
+    except Refused as refused:
+        form_errors.notice(request, refused)
+        return redirect("deploys", name)
+    messages.success(
+        request,
+        f"Rolling back to v{form.cleaned_data['number']} as v{rollout.release.number}.\nThe live release serves until the new one is healthy.",
+    )
+    return redirect("app", name)
+
+
+@signed_in
+@require_POST
+def upgrade_stack(request: SignedInRequest, name: str) -> HttpResponse:
+    """Move one app to the newest version of its stack."""
+    app = app_for(request.user, name)
+    try:
+        actions.ask_for_upgrade(request.user, app=app)
+    except Refused as refused:
+        form_errors.notice(request, refused)
+    else:
+        messages.success(
+            request,
+            "The stack is being checked.\nIf the app can be moved, a new release appears here. If not, the team's page shows the reason.",
+        )
+    return redirect("deploys", name)
+
+
+@signed_in
+@require_POST
+def try_again(request: SignedInRequest, name: str, number: int) -> HttpResponse:
+    """Retry a failed rollout."""
+    app = app_for(request.user, name)
+    try:
+        actions.try_again(request.user, app=app, number=number)
+    except Refused as refused:
+        form_errors.notice(request, refused)
+        return redirect("deploys", name)
+    messages.success(request, f"v{number} is being rolled out again.\nThe live release serves until it is healthy.")
+    return redirect("app", name)

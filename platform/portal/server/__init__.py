@@ -1,0 +1,1 @@
+"""The ASGI application: its handler, middleware, refusals and gunicorn worker."""

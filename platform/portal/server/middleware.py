@@ -1,0 +1,92 @@
+"""Middleware of all requests: the content security policy, and the conversion of errors to
+responses."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from http import HTTPStatus
+
+from django.conf import settings
+from django.db import OperationalError
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.template.loader import render_to_string
+from django.utils.deprecation import MiddlewareMixin
+from django.views import defaults
+
+from portal.errors import NoRoom, Refused
+from portal.http.error_responses import json_of, wants_json, with_headers_of
+
+_DISK_FULL = "53100"  # PostgreSQL's code for a full disk (postgresql.org/docs/current/errcodes-appendix.html)
+
+
+class SecurityPolicy(MiddlewareMixin):
+    """Adds a policy that allows browsers to load only our own files (w3.org/TR/CSP3)."""
+
+    def process_response(self, _: HttpRequest, response: HttpResponse) -> HttpResponse:
+        response.headers.setdefault("Content-Security-Policy", settings.CONTENT_SECURITY_POLICY)
+        response.headers.setdefault("Permissions-Policy", "camera=(), microphone=(), geolocation=()")
+        return response
+
+
+class Refusals(MiddlewareMixin):
+    """Converts a Refused that no view has caught, and a full disk, to a page or to JSON."""
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        refused = error if isinstance(error, Refused) else refused_by_full_disk(error)
+        if refused is None:
+            return None
+        return json_of(refused) if wants_json(request) else _page(request, refused)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Return the response to an unexpected error: JSON for programs, and a specific message if the
+    disk is full."""
+    refused = refused_by_full_disk(sys.exc_info()[1])
+    if not wants_json(request):
+        if refused is None:
+            return defaults.server_error(request)
+        context = {"error": refused, "status": refused.status, "title": "The disk is full"}
+        return HttpResponse(render_to_string("errors/early.html", context), status=refused.status)
+    if refused is not None:
+        return json_of(refused)
+    sentence = "Something went wrong in the portal."
+    return JsonResponse(
+        {"error": sentence, "hint": "Try again. If it happens again, send the time of the error to an admin of this Slipway."}, status=500
+    )
+
+
+def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Return the response for a URL that does not exist."""
+    if request.path.startswith("/api/"):
+        return JsonResponse({"error": f"{request.path[:200]} is not a URL of the API.", "hint": "See /api/openapi.json."}, status=404)
+    return defaults.page_not_found(request, exception)
+
+
+def refused_by_full_disk(error: BaseException | None) -> NoRoom | None:
+    """Return the error for a file or row that could not be written because the disk is full, or
+    None for other errors."""
+    seen = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        if _is_full_disk(error):
+            return NoRoom(
+                "The disk of this Slipway is full. Nothing was changed.",
+                hint="Running apps are not affected. Try again when an admin has freed space on the disk of the state folder.",
+            )
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _is_full_disk(error: BaseException) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    if isinstance(error, OperationalError):
+        return "database or disk is full" in str(error) or getattr(error.__cause__, "sqlstate", "") == _DISK_FULL
+    return False
+
+
+def _page(request: HttpRequest, error: Refused) -> HttpResponse:
+    status = HTTPStatus(error.status)
+    context = {"error": error, "status": status.value, "title": status.phrase}
+    return with_headers_of(HttpResponse(render_to_string("errors/refused.html", context, request), status=error.status), error)
