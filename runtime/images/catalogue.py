@@ -1,4 +1,7 @@
-"""Images as people look for them: by name, by what they take on disk alone and shared, by how each layer came to be. Changes nothing."""
+"""The catalogue of images for people: names, sizes on disk, and the history of layers.
+
+It changes nothing.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,10 @@ _PREFIX = re.compile(r"(?:sha256:)?([0-9a-f]{4,64})")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListedImage:
-    """One line of `ls`: bytes of blobs in no other image, and of those in others too."""
+    """One line of `ls`.
+
+    `own` are bytes of blobs in this image only, `shared` of blobs in others too.
+    """
 
     digest: Digest
     names: tuple[str, ...]
@@ -38,7 +44,7 @@ class LayerStory:
     created_by: str
     size: Bytes  # of the blob
     unpacked: Bytes
-    shared_with: tuple[str, ...]  # apps, and names that people gave, of other images
+    shared_with: tuple[str, ...]  # apps and given names of other images
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,14 +57,17 @@ class DiskUse:
 
 
 class Catalogue:
-    """One look at a store."""
+    """The content of a store at one moment."""
 
     def __init__(self, config: NodeConfig, store: Store) -> None:
         self._config, self._store = config, store
         self.inventory: Inventory = take_inventory(config, store)
 
     def find(self, reference: str) -> Digest:
-        """An image by name, digest, or the beginning of one. NoSuchImage: none, or more than one."""
+        """Find an image by name, digest, or the start of a digest.
+
+        Raises NoSuchImage if none or several match.
+        """
         for image in self.inventory.images.values():
             if reference in image.names:
                 return image.digest
@@ -67,27 +76,29 @@ class Catalogue:
         if len(found) == 1:
             return found[0]
         if found:
-            raise NoSuchImage(f"{len(found)} images have a digest that begins with {reference}.", hint="Write more of it.")
+            raise NoSuchImage(f"{len(found)} images have a digest that begins with {reference}.", hint="Write more digits of it.")
         raise NoSuchImage(f"There is no image {reference}.", hint="`manage.py image ls` lists names and digests.")
 
     def images(self) -> list[ListedImage]:
-        """All, those with names first, by name."""
+        """Return all images by name, those without a name last."""
         users: dict[Digest, int] = {}
         for image in self.inventory.images.values():
             for digest in image.blobs:
                 users[digest] = users.get(digest, 0) + 1
-        return sorted((self._listed(image, users) for image in self.inventory.images.values()), key=lambda one: (not one.names, one.names))
+        return sorted(
+            (self._listed(image, users) for image in self.inventory.images.values()), key=lambda image: (not image.names, image.names)
+        )
 
     def history(self, digest: Digest) -> list[LayerStory]:
-        """Its layers, topmost first."""
+        """Return the layers of an image with their history, topmost first."""
         document = self._store.manifest(digest)
         config, diff_ids = self._store.configuration(document)
         layers, noted = self._store.pair(document, diff_ids), self._notes()
-        told = [step.created_by for step in config.history if not step.empty]
+        steps = [step.created_by for step in config.history if not step.empty]
         is_app = any(is_of_platform(name) for name in self.inventory.images[digest].names)
         stories = []
         for number, layer in enumerate(layers):
-            created_by = (told[number] if len(told) == len(layers) else "") or noted.get(layer.diff_id, "")
+            created_by = (steps[number] if len(steps) == len(layers) else "") or noted.get(layer.diff_id, "")
             if not created_by and is_app and number == len(layers) - 1:
                 created_by = "App code"
             facts = self.inventory.layers.get(layer.diff_id)
@@ -104,7 +115,7 @@ class Catalogue:
         return stories[::-1]
 
     def disk_use(self, reclaimable: Bytes) -> list[DiskUse]:
-        """What of the disk the store takes, and how much of it a collection would give back."""
+        """Return the disk usage of the store, and what a collection would free."""
         blobs, layers = self.inventory.blobs.values(), self.inventory.layers.values()
         needed = {diff_id for image in self.inventory.images.values() for diff_id in image.diff_ids}
         spare = {entry.diff_id for entry in self.inventory.cache} - needed
@@ -113,7 +124,9 @@ class Catalogue:
         return [
             DiskUse(what="Images, compressed", count=len(self.inventory.images), size=Bytes(sum(blob.size for blob in blobs))),
             DiskUse(what="Layers, unpacked", count=len(layers), size=Bytes(sum(layer.unpacked for layer in layers))),
-            DiskUse(what="  of these kept for reuse alone", count=len(cached), size=Bytes(sum(one.size + one.unpacked for one in cached))),
+            DiskUse(
+                what="  of these only kept for reuse", count=len(cached), size=Bytes(sum(layer.size + layer.unpacked for layer in cached))
+            ),
             DiskUse(what="Sources", count=len(sources), size=Bytes(sum(sources))),
             DiskUse(what="Garbage, for the next collection", count=0, size=reclaimable),
         ]
@@ -131,11 +144,13 @@ class Catalogue:
         )
 
     def _sharers(self, diff_id: Digest, but: Digest) -> tuple[str, ...]:
-        names = (name for one in self.inventory.images.values() if diff_id in one.diff_ids and one.digest != but for name in one.names)
+        names = (
+            name for image in self.inventory.images.values() if diff_id in image.diff_ids and image.digest != but for name in image.names
+        )
         return tuple(sorted(_owners(names)))
 
     def _notes(self) -> dict[Digest, str]:
-        """What the build cache knows of layers."""
+        """Return the descriptions of layers in the build cache."""
         found = {}
         for entry in self.inventory.cache:
             note = read_note(entry.path) or {}
@@ -144,5 +159,5 @@ class Catalogue:
 
 
 def _owners(names: Iterable[str]) -> set[str]:
-    """Apps by name for the platform's own names, other names as they are."""
+    """Return the apps of the platform's own names, and other names unchanged."""
     return {name.partition(":")[0] if is_of_platform(name) else name for name in names}

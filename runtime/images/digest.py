@@ -1,4 +1,7 @@
-"""A content address, as in the OCI image spec: `sha256:` and 64 hex digits. No other algorithm is taken."""
+"""The content address of the OCI image spec: `sha256:` and 64 hex digits.
+
+No other algorithm is supported.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +15,15 @@ _CHUNK = 1 << 20
 
 
 class Digest(str):
-    """`sha256:<hex>`; the text itself is the value, so it goes into JSON and rows as it is."""
+    """A digest as text, `sha256:<hex>`, as it is stored in JSON and rows."""
 
     __slots__ = ()
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """ValueError names a text that is no digest."""
+        """Parse a digest. Raises ValueError if the text is not one."""
         if not _PATTERN.fullmatch(text):
-            raise ValueError(f"{text!r} is not a digest; one reads sha256: and 64 hex digits")
+            raise ValueError(f"{text!r} is not a digest; a digest is sha256: and 64 hex digits")
         return cls(text)
 
     @classmethod
@@ -41,12 +44,12 @@ class Digest(str):
 
     @property
     def short(self) -> str:
-        """Enough for people to tell two apart: sha256: and 12 digits."""
+        """Return the short form for people: sha256: and 12 digits."""
         return self[:19]
 
 
 def chain_id(diff_ids: list[Digest]) -> Digest:
-    """The identity of a stack of layers, bottom first (image-spec, config.md, "Layer ChainID")."""
+    """Return the id of a stack of layers, bottom first (image-spec, config.md, "Layer ChainID")."""
     chain = diff_ids[0]
     for diff_id in diff_ids[1:]:
         chain = Digest.of(f"{chain} {diff_id}".encode())

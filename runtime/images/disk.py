@@ -1,4 +1,4 @@
-"""How full the disk of the state is, and whether a build may still begin on it."""
+"""The disk usage of the state folder, and the check for room before a build."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from runtime.errors import BuildFailed, ImageDamaged, KernelRefused, ProcessFail
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disk:
-    """Bytes as df(1) counts them: what only root may use is in neither."""
+    """The usage of a disk in bytes, like df(1): neither value has the blocks reserved for root."""
 
     used: Bytes
     available: Bytes
@@ -30,24 +30,24 @@ class Disk:
 
 
 def disk_of(config: NodeConfig) -> Disk:
-    """The file system that holds `config.state`."""
+    """Return the usage of the file system that holds `config.state`."""
     status = os.statvfs(config.state)
     return Disk(used=Bytes((status.f_blocks - status.f_bfree) * status.f_frsize), available=Bytes(status.f_bavail * status.f_frsize))
 
 
 def check_room(config: NodeConfig) -> None:
-    """BuildFailed: the disk is at its last mark, so nothing new is begun and what runs keeps the rest."""
+    """Raise BuildFailed if the disk is above `disk_full`: running apps need the rest of it."""
     disk = disk_of(config)
     if disk.percent >= config.disk_full:
         raise BuildFailed(
-            f"The disk of this node is {disk.describe()}; from {config.disk_full} % on no build begins. Apps that run are not affected.",
-            hint="Ask an admin to make room: `manage.py image df` shows what takes it.",
+            f"The disk of this node is {disk.describe()}; builds do not start at {config.disk_full} % or more. Running apps are not affected.",
+            hint="Ask an admin to free disk space: `manage.py image df` shows what uses it.",
         )
 
 
 @contextmanager
 def telling_when_full() -> Iterator[None]:
-    """BuildFailed in place of whatever a full disk made of the work inside."""
+    """Raise BuildFailed instead of errors that a full disk causes inside the block."""
     try:
         yield
     except (OSError, KernelRefused) as error:
@@ -62,22 +62,23 @@ def telling_when_full() -> Iterator[None]:
 
 def _full() -> BuildFailed:
     return BuildFailed(
-        "The disk of this node filled up while the app was built. Apps that run are not affected.",
-        hint="Ask an admin to make room: `manage.py image df` shows what takes it. Then deploy again.",
+        "The disk of this node became full during the build. Running apps are not affected.",
+        hint="Ask an admin to free disk space: `manage.py image df` shows what uses it. Then deploy again.",
     )
 
 
 def size_of(folder: Path) -> int:
-    """Bytes on disk below a folder that others may write to meanwhile; no link of theirs is followed."""
+    """Return the bytes on disk below a folder, which others may change. Links are not followed."""
     total = 0
     for _, _, names, at in os.fwalk(folder, follow_symlinks=False, onerror=unless_gone):
         for name in names:
             with suppress(FileNotFoundError):
-                total += os.stat(name, dir_fd=at, follow_symlinks=False).st_blocks * 512  # of an open folder
+                # Relative to the open folder, so that no replaced folder is followed.
+                total += os.stat(name, dir_fd=at, follow_symlinks=False).st_blocks * 512
     return total
 
 
 def unless_gone(error: OSError) -> None:
-    """For os.fwalk: a folder that went away while it was walked is no error."""
+    """Raise the error unless a folder was removed during the walk. It is a callback of os.fwalk."""
     if not isinstance(error, FileNotFoundError):
         raise error

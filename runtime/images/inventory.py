@@ -1,6 +1,7 @@
-"""What the store holds, as values to decide on: images, layers, blobs, and the notes of what was built under which key.
+"""The inventory of the store, as values: images, layers, blobs, and the records of the build cache.
 
-Only names of our own form are looked at, so a file that is not ours is never in an inventory, and never removed.
+Files with names of another form are ignored. So foreign files are never in an inventory and never
+removed.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ _HEX = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageFacts:
-    """One image of the index. `blobs` are its manifest, configuration and layers; what cannot be read is left out."""
+    """One image of the index.
+
+    `blobs` are its manifest, configuration and layers, as far as readable.
+    """
 
     digest: Digest
     names: tuple[str, ...]
@@ -34,12 +38,12 @@ class ImageFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerFacts:
-    """One layer: its record, its unpacked tree, or both."""
+    """One layer that has a record, an unpacked tree, or both."""
 
     diff_id: Digest
-    digest: Digest | None  # of its blob, where a record tells
+    digest: Digest | None  # of its blob, if it has a record
     size: int  # bytes of the blob
-    unpacked: int  # bytes of its tar, nearly what the tree takes
+    unpacked: int  # bytes of its tar, approximately the size of the tree
     used_at: float
 
 
@@ -52,7 +56,7 @@ class BlobFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheEntry:
-    """A note that a key was built before: a step of a build, or a stack."""
+    """A record of the build cache: the layer of a build step or of a stack, by its key."""
 
     path: Path
     diff_id: Digest
@@ -62,7 +66,7 @@ class CacheEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PullNote:
-    """A note that an image came from a registry, for builds to begin with."""
+    """A record of an image that was pulled from a registry as the base of builds."""
 
     path: Path
     image: Digest
@@ -79,11 +83,14 @@ class Inventory:
 
 
 def take_inventory(config: NodeConfig, store: Store, *, also: Iterable[str] = ()) -> Inventory:
-    """Look at everything once; what comes or goes meanwhile may be in it or not. `also`: images to look at, listed or not."""
+    """Read the whole store once. Objects that appear or vanish in the meantime may be missing.
+
+    `also` are images to include even if the index does not list them.
+    """
     return Inventory(
-        images={one.digest: one for one in _images(store, also)},
-        layers={one.diff_id: one for one in _layers(config)},
-        blobs={one.digest: one for one in _blobs(config)},
+        images={image.digest: image for image in _images(store, also)},
+        layers={layer.diff_id: layer for layer in _layers(config)},
+        blobs={blob.digest: blob for blob in _blobs(config)},
         cache=tuple(_cache(config)),
         pulls=tuple(_pulls(config)),
     )
@@ -91,11 +98,11 @@ def take_inventory(config: NodeConfig, store: Store, *, also: Iterable[str] = ()
 
 def _images(store: Store, also: Iterable[str]) -> Iterator[ImageFacts]:
     named, unnamed = store.index()
-    names: dict[Digest, list[str]] = {one.digest: [] for one in (*named.values(), *unnamed)}
+    names: dict[Digest, list[str]] = {image.digest: [] for image in (*named.values(), *unnamed)}
     names |= {Digest(digest): [] for digest in also if Digest(digest) not in names and store.blob(Digest(digest)).exists()}
-    for name, one in sorted(named.items()):
-        names[one.digest].append(name)
-    for digest, of_it in names.items():
+    for name, image in sorted(named.items()):
+        names[image.digest].append(name)
+    for digest, image_names in names.items():
         blobs: set[Digest] = {digest}
         diff_ids: tuple[Digest, ...] = ()
         try:
@@ -103,9 +110,9 @@ def _images(store: Store, also: Iterable[str]) -> Iterator[ImageFacts]:
             blobs |= {document.config.digest, *(layer.digest for layer in document.layers)}
             _, diff_ids = store.configuration(document)
         except (ImageDamaged, ValueError, KeyError):
-            pass  # `verify` names it; what is known of it is kept with it
+            pass  # `verify` reports it; its known parts are kept
         used_at = _used(store.blob(digest)) or 0.0
-        yield ImageFacts(digest=digest, names=tuple(of_it), blobs=frozenset(blobs), diff_ids=diff_ids, used_at=used_at)
+        yield ImageFacts(digest=digest, names=tuple(image_names), blobs=frozenset(blobs), diff_ids=diff_ids, used_at=used_at)
 
 
 def _layers(config: NodeConfig) -> Iterator[LayerFacts]:
@@ -146,14 +153,14 @@ def _pulls(config: NodeConfig) -> Iterator[PullNote]:
         try:
             document = journal.read_json(path)
             image = Digest.parse(document["image"])
-        except (ValueError, KeyError, TypeError):  # damaged, or gone meanwhile: the same as never written
+        except (ValueError, KeyError, TypeError):  # damaged or just removed: same as none
             continue
         if used_at is not None and _HEX.fullmatch(path.stem):
             yield PullNote(path=path, image=image, used_at=used_at)
 
 
 def read_note(path: Path) -> dict[str, Any] | None:
-    """A record of ours; None where there is none, or a damaged one: the same as never written."""
+    """Return a record; None if there is none or it is damaged, which has the same effect."""
     try:
         note = journal.read_json(path)
     except ValueError:
@@ -162,9 +169,9 @@ def read_note(path: Path) -> dict[str, Any] | None:
 
 
 def changed(folder: Path) -> float | None:
-    """When a tree came to its place; its own times are the layer's content."""
+    """Return when a tree was renamed to its place. Its mtime is part of the layer."""
     try:
-        return os.stat(folder).st_ctime  # noqa: PTH116 - beside _used, which reads the other time
+        return os.stat(folder).st_ctime  # noqa: PTH116 - like _used, which reads the other time
     except FileNotFoundError:
         return None
 

@@ -1,7 +1,9 @@
-"""The three JSON documents of an OCI image: index, manifest, configuration. Pure: values to bytes and back.
+"""The three JSON documents of an OCI image: index, manifest, configuration.
 
-Bytes are deterministic (sorted keys, no time of creation), so the same layers and configuration have the same digest.
-Source: github.com/opencontainers/image-spec, v1.1.
+Pure: values to bytes and back.
+
+Bytes are deterministic (sorted keys, no time of creation), so the same layers and configuration
+have the same digest. Source: github.com/opencontainers/image-spec, v1.1.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER_ZSTD = "application/vnd.oci.image.layer.v1.tar+zstd"
 LAYER_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
 REFERENCE_NAME = "org.opencontainers.image.ref.name"
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}  # uname(2) to Go's names, which the spec uses
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}  # uname(2) to Go's names, as in the spec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +36,10 @@ class Layer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Healthcheck:
-    """How to ask a container whether it is well; times in nanoseconds, 0 for the default (moby's image-spec, "Healthcheck")."""
+    """The health check of an image (moby's image-spec, "Healthcheck").
+
+    Times in nanoseconds, 0: default.
+    """
 
     test: tuple[str, ...]  # ("NONE",), ("CMD", …) or ("CMD-SHELL", line)
     interval: int = 0
@@ -46,15 +51,15 @@ class Healthcheck:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One line of an image's history (config.md, "history"). It says no time: the same steps have the same digest."""
+    """One line of an image's history (config.md, "history"), without time for a stable digest."""
 
     created_by: str = ""
-    empty: bool = False  # it changed only how the image runs, and made no layer
+    empty: bool = False  # it changed only the configuration, and made no layer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageConfig:
-    """How to run the image (image-spec, config.md)."""
+    """The configuration for running an image (image-spec, config.md)."""
 
     environment: Mapping[str, str] = field(default_factory=dict)
     working_directory: str = "/"
@@ -66,10 +71,10 @@ class ImageConfig:
     volumes: tuple[str, ...] = ()
     stop_signal: str = ""
     healthcheck: Healthcheck | None = None
-    shell: tuple[str, ...] = ()  # of a Dockerfile's shell forms; () is /bin/sh -c
-    on_build: tuple[str, ...] = ()  # instructions of a Dockerfile that begins with this image
+    shell: tuple[str, ...] = ()  # for shell forms in a Dockerfile; () is /bin/sh -c
+    on_build: tuple[str, ...] = ()  # instructions for a Dockerfile that starts from this image
     author: str = ""
-    history: tuple[Step, ...] = ()  # first step first; () where nothing is known
+    history: tuple[Step, ...] = ()  # first step first; () if unknown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +99,7 @@ class Manifest:
 
 
 def render_config(config: ImageConfig, diff_ids: Sequence[Digest], *, machine: str) -> bytes:
-    """The configuration blob; `machine` as uname(2) says it, `diff_ids` bottom first."""
+    """Return the configuration blob. `machine` is as in uname(2), `diff_ids` are bottom first."""
     return _bytes(
         {
             "architecture": architecture(machine),
@@ -116,12 +121,12 @@ def render_config(config: ImageConfig, diff_ids: Sequence[Digest], *, machine: s
 
 
 def architecture(machine: str) -> str:
-    """What image-spec calls the machine that uname(2) names so."""
+    """Return the image-spec's name of a machine that uname(2) reports."""
     return _ARCHITECTURES.get(machine, machine)
 
 
 def parse_config(data: bytes) -> tuple[ImageConfig, tuple[Digest, ...]]:
-    """The configuration and the diff IDs, bottom first. ValueError or KeyError: not a configuration."""
+    """Return the configuration and the diff IDs, bottom first. Raises ValueError or KeyError."""
     document = json.loads(data)
     inner = document.get("config") or {}
     config = ImageConfig(
@@ -144,7 +149,7 @@ def parse_config(data: bytes) -> tuple[ImageConfig, tuple[Digest, ...]]:
 
 
 def render_manifest(config: Descriptor, layers: Sequence[Layer], annotations: Mapping[str, str]) -> bytes:
-    """The manifest blob; `layers` bottom first."""
+    """Return the manifest blob. `layers` are bottom first."""
     described = [Descriptor(media_type=layer.media_type, digest=layer.digest, size=layer.size).document() for layer in layers]
     return _bytes(
         {
@@ -158,7 +163,7 @@ def render_manifest(config: Descriptor, layers: Sequence[Layer], annotations: Ma
 
 
 def parse_manifest(data: bytes) -> Manifest:
-    """ValueError or KeyError: not a manifest."""
+    """Parse a manifest. Raises ValueError or KeyError if it is not one."""
     document = json.loads(data)
     return Manifest(
         config=_descriptor(document["config"]),
@@ -168,14 +173,14 @@ def parse_manifest(data: bytes) -> Manifest:
 
 
 def render_index(named: Mapping[str, Descriptor], unnamed: Sequence[Descriptor]) -> bytes:
-    """index.json: every image of the layout, with its reference name where it has one."""
-    entries = [{**one.document(), "annotations": {REFERENCE_NAME: name}} for name, one in sorted(named.items())]
-    entries += [one.document() for one in unnamed]
+    """Return index.json: every image of the layout, with its reference name if it has one."""
+    entries = [{**image.document(), "annotations": {REFERENCE_NAME: name}} for name, image in sorted(named.items())]
+    entries += [image.document() for image in unnamed]
     return _bytes({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries})
 
 
 def parse_index(data: bytes) -> tuple[dict[str, Descriptor], list[Descriptor]]:
-    """The named images, and those without a name."""
+    """Return the images with names, and those without."""
     named: dict[str, Descriptor] = {}
     unnamed: list[Descriptor] = []
     for entry in json.loads(data)["manifests"]:
@@ -190,7 +195,10 @@ _TIMES = {"Interval": "interval", "Timeout": "timeout", "StartPeriod": "start_pe
 
 
 def _rare(config: ImageConfig) -> dict[str, Any]:
-    """What few images have: absent where it is, so that the others' digests do not know of it."""
+    """Return the rarely used fields.
+
+    They are left out if empty, so that other images keep their digest.
+    """
     document: dict[str, Any] = {}
     if config.exposed_ports:
         document["ExposedPorts"] = {port: {} for port in config.exposed_ports}

@@ -1,4 +1,4 @@
-"""The name an image goes by in our own store. A name is a way to find an image; the digest is what it is."""
+"""The name of an image in the store. A name is used to find an image; the digest identifies it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Tag(str):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """ValueError names a text that cannot be a reference name."""
+        """Parse a reference name. Raises ValueError if the text is not valid."""
         if len(text) > 255 or not _PATTERN.fullmatch(text):
-            raise ValueError(f"{text!r} is not an image name; letters and digits, joined by one of - . _ : @ + /")
+            raise ValueError(f"{text!r} is not a valid image name: use letters and digits, joined by one of - . _ : @ + /")
         return cls(text)

@@ -1,7 +1,10 @@
-"""Take out of the store what `collect` decided, while builds run; killed at any moment, the store still verifies.
+"""The removal of the garbage that `collect` chose, while builds run.
 
-Order: the index forgets an image before its parts go, and parts go by rename into a folder that is swept, so nothing is ever half
-there. What was used since the decision stays: under the gate each mark is looked at once more.
+It may be killed at any moment.
+
+An image leaves the index before its parts are removed. Parts are renamed into a folder that is
+swept, so no part is ever incomplete. Under the gate each mark is checked again: recently used
+objects stay.
 """
 
 from __future__ import annotations
@@ -23,24 +26,24 @@ from runtime.images.inventory import changed, take_inventory
 from runtime.images.scratch import scratch
 from runtime.images.store import Store
 
-GRACE = 600.0  # seconds that everything is kept after its last use, lease or not
-_AT_ONCE = 200  # things removed within one hold of the gate: a few milliseconds
-_TRIES = 3  # when an image is taken up between decision and removal, decide anew
+GRACE = 600.0  # seconds that every object is kept after its last use, even without a lease
+_AT_ONCE = 200  # objects removed while the gate is held once: a few milliseconds
+_TRIES = 3  # decisions, in case an image is used between decision and removal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collected:
-    """What a collection did."""
+    """The result of a garbage collection."""
 
     images: int = 0
     layers: int = 0
     blobs: int = 0
     notes: int = 0
     freed: int = 0  # bytes on disk
-    percent: float = 0.0  # of the disk in use, afterwards
+    percent: float = 0.0  # disk usage afterwards
 
     def describe(self) -> str:
-        what = f"{self.images} images, {self.layers} layers, {self.blobs} blobs, {self.notes} notes of the build cache"
+        what = f"{self.images} images, {self.layers} layers, {self.blobs} blobs, {self.notes} records of the build cache"
         return f"removed {what}: {Bytes(self.freed)} freed, the disk is {self.percent:.0f} % full"
 
     def __add__(self, other: Collected) -> Collected:
@@ -55,22 +58,23 @@ class Collected:
 
 
 class Collector:
-    """Collects one store's garbage; any number of processes may try, one does."""
+    """The garbage collector of one store. If several processes try, one of them collects."""
 
     def __init__(self, config: NodeConfig, store: Store, *, grace: float = GRACE) -> None:
         self._config, self._store, self._grace = config, store, grace
 
     def preview(self, roots: Callable[[], Roots]) -> tuple[Garbage, Bytes]:
-        """What `collect` would remove now, with the cache at its usual size; and how much that is."""
+        """Return what `collect` would remove now with the cache at its usual size, and its size."""
         cutoff, needed = self._cutoff(), roots()
         inventory = take_inventory(self._config, self._store, also=needed.images)
         garbage = decide(inventory, needed, now=time.time(), cutoff=cutoff, cache_size=self._config.cache_size)
         return garbage, size_of(garbage, inventory)
 
     def collect(self, roots: Callable[[], Roots]) -> Collected | None:
-        """Remove what nobody needs; above the high mark of the disk, also the build cache, until the low one. None: another is at it.
+        """Remove garbage. Return None if another process is collecting.
 
-        `roots` is asked after the leases were looked at, so what a build ended with meanwhile is among them.
+        Above `disk_high` the build cache is also reduced, until the disk is below `disk_low`.
+        `roots` is called after the leases are read, so it includes builds that end in the meantime.
         """
         with journal.lock(self._config.locks / "images-collect", blocking=False) as held:
             if not held:
@@ -104,7 +108,10 @@ class Collector:
         return self._store.uses.since() - self._grace
 
     def _forget_images(self, garbage: Garbage, cutoff: float) -> bool:
-        """Drop images from the index, and manifests with them: from then on nobody can take them up. False: somebody just did."""
+        """Remove images from the index with their manifests, so that they can no longer be used.
+
+        Return False if one of them was used just now.
+        """
         if not garbage.images and not garbage.names:
             return True
         going = set(garbage.images)
@@ -112,11 +119,11 @@ class Collector:
             if any(_used_since(self._store.blob(digest), cutoff) for digest in going):
                 return False
             with self._store.changing_index() as (named, unnamed):
-                for name in [name for name, one in named.items() if one.digest in going or name in garbage.names]:
-                    one = named.pop(name)
-                    if one.digest not in {other.digest for other in (*named.values(), *unnamed)}:
-                        unnamed.append(one)
-                unnamed[:] = [one for one in unnamed if one.digest not in going]
+                for name in [name for name, image in named.items() if image.digest in going or name in garbage.names]:
+                    image = named.pop(name)
+                    if image.digest not in {other.digest for other in (*named.values(), *unnamed)}:
+                        unnamed.append(image)
+                unnamed[:] = [image for image in unnamed if image.digest not in going]
             for digest in going:
                 self._store.blob(digest).unlink(missing_ok=True)
         return True
@@ -130,9 +137,12 @@ class Collector:
         return removed
 
     def _remove_parts(self, garbage: Garbage, cutoff: float) -> tuple[int, int, int]:
-        """Layers, blobs and bytes that went."""
+        """Remove layers and blobs. Return the numbers of layers, blobs and bytes."""
         layers = blobs = freed = 0
-        pending: list[tuple[Digest, bool]] = [*((one, True) for one in garbage.layers), *((one, False) for one in garbage.blobs)]
+        pending: list[tuple[Digest, bool]] = [
+            *((digest, True) for digest in garbage.layers),
+            *((digest, False) for digest in garbage.blobs),
+        ]
         for start in range(0, len(pending), _AT_ONCE):
             with scratch(self._config.layers / "ingest") as trees, scratch(self._config.images / "ingest") as files:
                 with self._store.uses.removing():
@@ -149,7 +159,7 @@ class Collector:
         tree, record = self._config.layers / diff_id.hex, self._config.layers / f"{diff_id.hex}.json"
         if _used_since(record, cutoff) or (not record.exists() and (changed(tree) or 0.0) >= cutoff):
             return False
-        record.unlink(missing_ok=True)  # first: without it nobody finds the layer
+        record.unlink(missing_ok=True)  # first: without it the layer cannot be found
         return _rename(tree, aside / diff_id.hex)
 
     def _put_aside_blob(self, digest: Digest, aside: Path, cutoff: float) -> bool:
@@ -173,7 +183,7 @@ def _rename(path: Path, to: Path) -> bool:
 
 
 def _remove_trees(folder: Path) -> int:
-    """Remove unpacked layers, which hold what tenants wrote; how many bytes of disk that gives back."""
+    """Remove unpacked layers, whose content is untrusted. Return the bytes freed."""
     if not any(folder.iterdir()):
         return 0
     with Confinement().session() as helper:
@@ -184,7 +194,7 @@ def _remove_trees(folder: Path) -> int:
 
 
 def _remove_files(folder: Path) -> int:
-    """Remove blobs; one with another name elsewhere gives nothing back."""
+    """Remove blobs and return the bytes freed. A blob with another hard link frees nothing."""
     size = 0
     for path in folder.iterdir():
         status = path.lstat()

@@ -1,4 +1,7 @@
-"""A folder for work in progress: held by flock while in use, so that whoever comes later can tell a leftover from work."""
+"""Folders for work in progress.
+
+They are held by flock while in use, so that leftovers can be found.
+"""
 
 from __future__ import annotations
 
@@ -18,23 +21,26 @@ from runtime.trees.folder import Folder
 
 @contextmanager
 def scratch(parent: Path) -> Iterator[Path]:
-    """A fresh folder below `parent` (which must hold nothing else), gone at the end."""
+    """Create a folder below `parent`, and remove it at the end.
+
+    `parent` must hold only such folders.
+    """
     path = parent / f"{os.getpid()}-{os.urandom(6).hex()}"
     with _opened(parent) as gate:
-        fcntl.flock(gate, fcntl.LOCK_SH)  # no sweep between making and holding it
+        fcntl.flock(gate, fcntl.LOCK_SH)  # no sweep between creating it and holding it
         path.mkdir(mode=0o700)
         held = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         fcntl.flock(held, fcntl.LOCK_EX)
     try:
         yield path
     finally:
-        with suppress(OSError, RuntimeFailure):  # what resists is the next sweep's
+        with suppress(OSError, RuntimeFailure):  # the next sweep tries again
             remove_tree(path)
         os.close(held)
 
 
 def sweep(parent: Path) -> list[str]:
-    """Remove the folders nobody holds any more; returns what, in words."""
+    """Remove the folders that no process holds, and return a sentence for each."""
     removed = []
     with _opened(parent) as gate:
         fcntl.flock(gate, fcntl.LOCK_EX)
@@ -44,15 +50,18 @@ def sweep(parent: Path) -> list[str]:
             try:
                 remove_tree(path)
                 removed.append(f"removed the half-made {path}")
-            except (OSError, RuntimeFailure) as error:  # a program of the dead holder may still write there
+            except (OSError, RuntimeFailure) as error:  # a child of it may still write
                 removed.append(f"left the half-made {path} to the next sweep: {error}")
     return removed
 
 
 def remove_tree(path: Path, *, team: int = PLATFORM, as_written: bool = False) -> None:
-    """Remove a folder whose own name is ours and whose content may be a tenant's. Fine if it is gone.
+    """Remove a folder whose name is trusted and whose content may be untrusted.
 
-    The content goes in a confined helper, with the ids on disk, or `as_written` with those that the team's containers have.
+    Succeeds if it is gone.
+
+    A confined helper removes the content. It sees the ids on disk, or with `as_written` the ids
+    that the team's containers see.
     """
     try:
         empty_tree(path, team=team, as_written=as_written)
@@ -62,26 +71,30 @@ def remove_tree(path: Path, *, team: int = PLATFORM, as_written: bool = False) -
 
 
 def empty_tree(path: Path, *, team: int = PLATFORM, as_written: bool = False) -> None:
-    """The same, but for the folder itself."""
+    """Remove the content of a folder like `remove_tree`, and keep the folder."""
     with Folder.at(path) as folder:
         for name in folder.names():
             if not folder.is_folder(name):
                 folder.remove(name)
-        if not folder.names():  # files alone: nothing to be entered
+        if not folder.names():  # it had only files: no folder is left to enter
             return
     try:
-        with cancellation.when(lambda: False), Confinement().session(team) as helper:  # also what was cancelled is cleaned up
+        # A cancelled task is cleaned up too.
+        with cancellation.when(lambda: False), Confinement().session(team) as helper:
             helper.call(removal.empty, top=helper.tree(path, writable=True, as_written=as_written))
     except OSError as error:
         if error.errno not in (errno.EOVERFLOW, errno.EPERM, errno.EACCES):
             raise
-        with Folder.at(path) as folder:  # ids of several ranges, as an earlier release left them
+        with Folder.at(path) as folder:  # ids of several ranges, left by an earlier release
             folder.empty()
 
 
 @contextmanager
 def emptied_at_end(path: Path, helper: Session) -> Iterator[None]:
-    """Empty a folder in a helper that is there already, at the end of the block. What resists is left to `remove_tree`."""
+    """Empty a folder at the end of the block, in an existing helper.
+
+    On errors `remove_tree` does it later.
+    """
     try:
         yield
     finally:
@@ -90,7 +103,7 @@ def emptied_at_end(path: Path, helper: Session) -> Iterator[None]:
 
 
 def is_held(path: Path) -> bool:
-    """Whether somebody works in a folder."""
+    """Return whether a process holds the folder."""
     return path.exists() and not _is_abandoned(path)
 
 

@@ -1,8 +1,9 @@
-"""Images of this node: an OCI image layout on disk (image-layout.md), and each layer unpacked once for all its users.
+"""The image store of a node: an OCI image layout (image-layout.md), and its unpacked layers.
 
-`config.images` opens with skopeo, podman or any registry tool. `config.layers/<diff ID hex>` is that layer as a directory tree,
-ready to be an overlay's lower one; it can always be made again from its blob. Every file and folder appears whole or not at all:
-it is written beside its place, synced and renamed. What is half-made is held by flock, so a sweep can tell it from a leftover.
+Skopeo, podman and registry tools can read `config.images`. `config.layers/<diff ID hex>` is a layer
+as a directory tree, ready as an overlay's lower layer. It can always be unpacked again from its
+blob. Each file and folder is written elsewhere, synced and renamed, so it is never incomplete. Work
+in progress is held by flock, so that a sweep removes only leftovers.
 """
 
 from __future__ import annotations
@@ -38,12 +39,12 @@ _ANY = 1 << 62
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
-    """An image that can be run: its layers are on disk, topmost first."""
+    """An image that can be run: its layers are unpacked on disk, topmost first."""
 
     digest: Digest
     config: ImageConfig
     layers: tuple[Path, ...]
-    size: int  # bytes, all layers compressed
+    size: int  # bytes of all layers, compressed
 
 
 class Store:
@@ -54,7 +55,8 @@ class Store:
         self._blobs = config.images / "blobs" / "sha256"
         self._ingest = config.images / "ingest"
         self._half_unpacked = config.layers / "ingest"
-        for folder in (config.images, config.layers):  # tenants' code, and whatever modes their builds gave it: for root's eyes alone
+        # Only root may read the tenants' code, whatever modes their builds have set.
+        for folder in (config.images, config.layers):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             folder.chmod(0o700)
         for folder in (self._blobs, self._ingest, self._half_unpacked):
@@ -65,14 +67,14 @@ class Store:
         self.uses = Uses(config)
 
     def lease(self) -> AbstractContextManager[None]:
-        """Hold this while building or importing: nothing that is found or made meanwhile is collected before it ends."""
+        """Hold a lease during a build or import: objects used since its start are kept."""
         return self.uses.lease()
 
     def add_layer(self, tree: Path, *, move: bool = False, compression: Compression = Compression.ZSTD, team: int = PLATFORM) -> Layer:
-        """Store a tree (an overlay's upper with real ids) as a layer: its blob, and the tree itself as the unpacked one.
+        """Store a tree (an overlay's upper with real ids) as a layer, packed and unpacked.
 
-        `move` gives the tree away, which costs nothing on one file system; else it is copied. A layer already there is shared.
-        The tree is read in a confined helper, under the limits of `team`.
+        `move` takes the tree instead of copying it, which is free on the same file system. An
+        existing layer is shared. A confined helper reads the tree, under the limits of `team`.
         """
         with scratch(self._half_unpacked) as space, scratch(self._ingest) as blobs:
             unpacked, partial = space / "tree", blobs / "blob"
@@ -92,19 +94,22 @@ class Store:
         return layer
 
     def layer(self, diff_id: Digest) -> Layer | None:
-        """A layer by the digest of its tar, or None where the store has no such (or lost its blob)."""
+        """Return a layer by the digest of its tar, or None if the layer or its blob is missing."""
         path = self.record(diff_id)
         with self.uses.taking():
             try:
                 record = journal.read_json(path)
                 kind = record.get("media_type", manifest.LAYER_ZSTD)
                 layer = Layer(digest=Digest(record["digest"]), diff_id=diff_id, size=record["size"], media_type=kind)
-            except (KeyError, TypeError, ValueError, AttributeError):  # nothing there, or damaged: the same as never built
+            except (KeyError, TypeError, ValueError, AttributeError):  # missing or damaged
                 return None
             return layer if mark(self.blob(layer.digest)) and mark(path) else None
 
     def write_image(self, layers: Sequence[Layer], config: ImageConfig, annotations: Mapping[str, str] | None = None) -> Digest:
-        """Store an image of `layers`, bottom first, and list it in the index; the same input gives the same digest."""
+        """Store an image of `layers`, bottom first, and list it in the index.
+
+        Same input, same digest.
+        """
         with self.uses.taking():
             self._mark(layers)
             diff_ids = [layer.diff_id for layer in layers]
@@ -115,13 +120,13 @@ class Store:
         return digest
 
     def list_image(self, image: Descriptor) -> None:
-        """Write an image whose parts are all here into the index."""
+        """Add an image, whose parts are all in the store, to the index."""
         with self.changing_index() as (named, unnamed):
-            if image.digest not in {one.digest for one in (*named.values(), *unnamed)}:
+            if image.digest not in {listed.digest for listed in (*named.values(), *unnamed)}:
                 unnamed.append(image)
 
     def take_blob(self, path: Path, digest: Digest) -> None:
-        """Take over a file that was found to have this digest, unless its like is here."""
+        """Move a file, whose digest was verified, into the store, unless the blob exists."""
         journal.sync_file(path)
         with self.uses.taking():
             if not mark(self.blob(digest)):
@@ -129,14 +134,17 @@ class Store:
                 self._place_blob(path, digest)
 
     def image(self, digest: str) -> Image:
-        """An image ready to run; a layer that is not unpacked is unpacked now. ImageDamaged: it, or a blob of it, is not there."""
+        """Return an image ready to run, and unpack its layers if needed.
+
+        Raises ImageDamaged if a part is missing.
+        """
         document = self.manifest(digest)
         config, diff_ids = self.configuration(document)
         paths = [self.unpacked(layer) for layer in reversed(self.pair(document, diff_ids))]
         return Image(digest=Digest(digest), config=config, layers=tuple(paths), size=sum(blob.size for blob in document.layers))
 
     def layers_of(self, digest: str) -> tuple[Layer, ...]:
-        """The layers of an image, bottom first, to build another on."""
+        """Return the layers of an image, bottom first, as the base of another image."""
         document = self.manifest(digest)
         _, diff_ids = self.configuration(document)
         layers = self.pair(document, diff_ids)
@@ -145,40 +153,46 @@ class Store:
         return layers
 
     def tag(self, name: str, digest: str) -> None:
-        """Give an image of the store a name; the name leaves whatever had it."""
+        """Give an image of the store a name, and remove the name from any other image."""
         tag = Tag.parse(name)
         with self.uses.taking(), self.changing_index() as (named, unnamed):
             if not mark(self.blob(Digest.parse(digest))):
-                raise ImageDamaged(f"{digest} is not in the image store {self._config.images}.", hint="Name an image that `ls` lists.")
+                raise ImageDamaged(f"{digest} is not in the image store {self._config.images}.", hint="Use an image that `ls` lists.")
             size = self.blob(Digest(digest)).stat().st_size
             previous = named.get(tag)
             named[tag] = Descriptor(media_type=manifest.MANIFEST, digest=Digest(digest), size=size)
-            unnamed[:] = [one for one in unnamed if one.digest != digest]
-            if previous and previous.digest not in {one.digest for one in (*named.values(), *unnamed)}:
+            unnamed[:] = [image for image in unnamed if image.digest != digest]
+            if previous and previous.digest not in {image.digest for image in (*named.values(), *unnamed)}:
                 unnamed.append(previous)
 
     def untag(self, name: str) -> None:
-        """Take a name away; the image stays. A name that is not there is fine."""
+        """Remove a name; the image stays. Succeeds if the name does not exist."""
         with self.changing_index() as (named, unnamed):
             previous = named.pop(name, None)
-            if previous and previous.digest not in {one.digest for one in (*named.values(), *unnamed)}:
+            if previous and previous.digest not in {image.digest for image in (*named.values(), *unnamed)}:
                 unnamed.append(previous)
 
     def find(self, name: str) -> Digest | None:
-        """The digest an image name stands for."""
+        """Return the digest of a named image, or None."""
         named, _ = self.index()
         return named[name].digest if name in named else None
 
     def manifest(self, digest: str) -> Manifest:
-        """ImageDamaged: it is not there, or is not what its digest says."""
+        """Return an image's manifest.
+
+        Raises ImageDamaged if it is missing or has another digest.
+        """
         return self._document(Digest.parse(digest), manifest.parse_manifest)
 
     def configuration(self, document: Manifest) -> tuple[ImageConfig, tuple[Digest, ...]]:
-        """An image's configuration, and its diff IDs, bottom first."""
+        """Return an image's configuration and its diff IDs, bottom first."""
         return self._document(document.config.digest, manifest.parse_config)
 
     def unpacked(self, layer: Layer) -> Path:
-        """The layer's directory tree, unpacked now if it is not there. ImageDamaged: its blob is not what it says."""
+        """Return the layer's directory tree, and unpack it if needed.
+
+        Raises ImageDamaged if its blob is damaged.
+        """
         path = self._config.layers / layer.diff_id.hex
         if not path.is_dir():
             with scratch(self._half_unpacked) as space:
@@ -193,18 +207,18 @@ class Store:
         return self._blobs / digest.hex
 
     def index(self) -> tuple[dict[str, Descriptor], list[Descriptor]]:
-        """The images that have names, and those that have none."""
+        """Return the images with names, and those without."""
         path = self._config.images / "index.json"
         try:
             return manifest.parse_index(path.read_bytes())
         except (ValueError, KeyError) as error:
-            raise ImageDamaged(f"{path} is not an index of images: {error}.", hint="Put it back from a back-up.") from None
+            raise ImageDamaged(f"{path} is not an index of images: {error}.", hint="Restore it from a backup.") from None
         except FileNotFoundError:
             return {}, []
 
     @contextmanager
     def changing_index(self) -> Iterator[tuple[dict[str, Descriptor], list[Descriptor]]]:
-        """The index to change in place, under its lock; written if it changed."""
+        """Yield the index to change in place, under its lock, and write it if it changed."""
         with journal.lock(self._config.locks / "images"):
             named, unnamed = self.index()
             yield named, unnamed
@@ -213,32 +227,35 @@ class Store:
                 journal.write_atomic(path, data, 0o644)
 
     def verify(self) -> list[str]:
-        """Read every blob and name, in a sentence each, those whose bytes are not what their name says, and those that lack."""
+        """Read every blob. Return a sentence for each one that is damaged or missing."""
         named, unnamed = self.index()
-        listed = {one.digest for one in (*named.values(), *unnamed)}
+        listed = {image.digest for image in (*named.values(), *unnamed)}
         missing = sorted(digest for digest in listed if not self.blob(digest).exists())
         return [*self.damaged_blobs(), *(f"The index lists {digest}, which is not in {self._blobs}." for digest in missing)]
 
     def damaged_blobs(self) -> list[str]:
-        """Read every blob; a sentence for each whose bytes are not what its name says."""
+        """Read every blob. Return a sentence for each one whose content has another digest."""
         found = ((blob, Digest.of_file(blob)) for blob in sorted(self._blobs.glob("[0-9a-f]*")) if blob.is_file())
         return [f"The blob {blob} is damaged: its bytes have the digest {digest}." for blob, digest in found if digest.hex != blob.name]
 
     def sweep(self) -> list[str]:
-        """Remove what a killed process left half-made; returns what, in words."""
+        """Remove unfinished work of killed processes, and return a sentence for each."""
         return [*sweep(self._ingest), *sweep(self._half_unpacked)]
 
     def pair(self, document: Manifest, diff_ids: Sequence[Digest]) -> tuple[Layer, ...]:
-        """The layers of a manifest, bottom first. ImageDamaged: its configuration tells of more or fewer."""
+        """Return the layers of a manifest, bottom first.
+
+        Raises ImageDamaged if the configuration has more or fewer.
+        """
         if len(document.layers) != len(diff_ids):
             raise ImageDamaged(
-                f"The image has {len(document.layers)} layers and {len(diff_ids)} diff IDs.", hint="Import it again from where it came."
+                f"The image has {len(document.layers)} layers and {len(diff_ids)} diff IDs.", hint="Import it again from its source."
             )
         pairs = zip(document.layers, diff_ids, strict=True)
         return tuple(Layer(digest=blob.digest, diff_id=diff_id, size=blob.size, media_type=blob.media_type) for blob, diff_id in pairs)
 
     def _mark(self, layers: Sequence[Layer]) -> None:
-        """Note, within the gate, that an image is made of these now."""
+        """Mark the layers as used by an image. The caller holds the gate."""
         for layer in layers:
             mark(self.record(layer.diff_id))
             if not mark(self.blob(layer.digest)):
@@ -256,17 +273,20 @@ class Store:
         journal.sync_folder(self._blobs)
 
     def _place(self, unpacked: Path, diff_id: Digest) -> None:
-        """Bring a synced tree to its name."""
+        """Rename a synced tree to its final name."""
         try:
             unpacked.rename(self._config.layers / diff_id.hex)
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
-            return  # another build made the same layer: theirs is as good
+            return  # another build has made the same layer
         journal.sync_folder(self._config.layers)
 
     def unpack(self, digest: Digest, diff_id: Digest, tree: Path) -> packing.Unpacked:
-        """Unpack a layer into a new folder, in a helper of its own, checked and synced. ImageDamaged: it is not what it says."""
+        """Unpack, check and sync a layer into a new folder, in its own helper.
+
+        Raises ImageDamaged.
+        """
         again = "Deploy the app again, or import the image again."
         tree.mkdir(mode=0o755)
         try:
@@ -277,7 +297,9 @@ class Store:
         except ImageDamaged as error:
             raise ImageDamaged(f"The layer {digest} cannot be unpacked: {error.what}", hint=error.hint or again) from None
         except OSError as error:
-            raise ImageDamaged(f"The layer {digest} could not be unpacked: {error.strerror}.", hint="Is the disk full?") from None
+            raise ImageDamaged(
+                f"The layer {digest} could not be unpacked: {error.strerror}.", hint="Check that the disk is not full."
+            ) from None
         if done.diff_id != diff_id:
             raise ImageDamaged(f"The layer {digest} holds {done.diff_id} instead of {diff_id}.", hint=again)
         if not done.synced:
@@ -285,17 +307,23 @@ class Store:
         return done
 
     def content(self, blob: Path, most: int | None) -> packing.Content:
-        """What the blob of a stranger holds. ImageDamaged: it cannot be read, or has more than `most` bytes."""
+        """Read an untrusted blob.
+
+        Raises ImageDamaged if it is unreadable or has more than `most` bytes.
+        """
         with blob.open("rb") as file, self._confinement.session() as helper:
             return helper.call(packing.read, blob=file, most=_ANY if most is None else most)
 
     def compare(self, before: Sequence[Path], after: Sequence[Path]) -> list[Change]:
-        """Changes from one stack of unpacked layers to another, both topmost first."""
+        """Return the changes from one stack of unpacked layers to another, both topmost first."""
         with self._confinement.session() as helper:
             return helper.call(compare, before=helper.trees(before), after=helper.trees(after))
 
     def fingerprint(self, tree: Path) -> Digest:
-        """The digest of a tree as our own tar of it; for layers that we made, the diff ID."""
+        """Return the digest of the tar that we would write of a tree.
+
+        For our own layers it is the diff ID.
+        """
         with self._confinement.session() as helper:
             return Digest(helper.call(packing.fingerprint, top=helper.tree(tree)))
 
@@ -305,27 +333,33 @@ class Store:
         except FileNotFoundError:
             raise ImageDamaged(f"{digest} is not in the image store {self._config.images}.", hint="Deploy the app again.") from None
         if Digest.of(data) != digest:
-            raise ImageDamaged(f"The blob {self.blob(digest)} is not what its name says.", hint="Deploy the app again.")
+            raise ImageDamaged(f"The blob {self.blob(digest)} has another digest than its name.", hint="Deploy the app again.")
         return parse(data)
 
     def _remember(self, layer: Layer, *, unpacked: int, tree: Digest) -> None:
-        """`unpacked` is the length of its tar in bytes, `tree` the fingerprint of what came of it."""
-        told = {"digest": layer.digest, "size": layer.size, "media_type": layer.media_type, "unpacked": unpacked, "tree": tree}
-        journal.write_json(self.record(layer.diff_id), told, 0o644)
+        """Store the layer's record.
+
+        `unpacked` is the length of its tar in bytes, `tree` its fingerprint.
+        """
+        record = {"digest": layer.digest, "size": layer.size, "media_type": layer.media_type, "unpacked": unpacked, "tree": tree}
+        journal.write_json(self.record(layer.diff_id), record, 0o644)
 
     def record(self, diff_id: Digest) -> Path:
         return self._config.layers / f"{diff_id.hex}.json"
 
 
 def _layer(packed: packing.Packed, blob: Path, compression: Compression) -> Layer:
-    """The layer in a blob that a helper wrote. Its digest, by which everybody finds it, is worked out here."""
+    """Return the layer of a blob that a helper wrote.
+
+    The digest is computed here, not by the helper.
+    """
     digest = Digest.of_file(blob)
     kind = manifest.LAYER_ZSTD if compression is Compression.ZSTD else manifest.LAYER_GZIP
     return Layer(digest=digest, diff_id=Digest.parse(packed.diff_id), size=blob.stat().st_size, media_type=kind)
 
 
 def _moved(tree: Path, unpacked: Path) -> bool:
-    """Whether a rename brought the tree there: it is on the same file system."""
+    """Rename a tree. Return False if the target is on another file system."""
     try:
         tree.rename(unpacked)
     except OSError as error:
@@ -336,5 +370,5 @@ def _moved(tree: Path, unpacked: Path) -> bool:
 
 
 def _sync_file_system(tree: Path) -> None:
-    """Make a tree of many files durable before its name is (sync(1) -f)."""
+    """Sync a tree of many files to disk before it is renamed (sync(1) -f)."""
     process.run(["sync", "-f", tree], timeout=600, stoppable=True)

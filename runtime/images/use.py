@@ -1,9 +1,11 @@
-"""Who uses the store right now: leases of work in progress, and the gate between those who take and the one who removes.
+"""The current uses of the store: leases of work in progress, and the gate between use and removal.
 
-The rule that makes collecting safe at any moment: whoever takes something (finds a layer to build on, writes a blob that may be
-there already) checks and marks it as used within the gate, shared; the collector looks at the mark again and removes within the
-gate, alone. What is marked since the oldest lease began is not removed. Leases are folders held by flock, so they end with their
-holder.
+Three rules make garbage collection safe at any moment:
+1. A process that uses an object (a layer to build on, an existing blob) checks it and marks it as used.
+   It does so while it holds the gate shared.
+2. The collector checks the mark again and removes the object while it holds the gate alone.
+3. Objects marked since the oldest lease began are not removed.
+Leases are folders held by flock, so they end with their holder.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from runtime.images.scratch import scratch, sweep
 
 
 class Uses:
-    """Leases and gate of one store."""
+    """The leases and the gate of one store."""
 
     def __init__(self, config: NodeConfig) -> None:
         self._gate = config.locks / "images-gate"
@@ -29,14 +31,15 @@ class Uses:
 
     @contextmanager
     def lease(self) -> Iterator[None]:
-        """For as long as a build, a pull or the like lasts, and until what came of it is named by a row or a tag."""
+        """Hold a lease during a build, pull or the like, until a row or tag names the result."""
         with scratch(self._leases):
             yield
 
     def since(self) -> float:
-        """Whatever was used at this moment or later may be in use: when the oldest lease began, or now, by the file system's clock.
+        """Return the start of the oldest lease, or now. Objects used since then may be in use.
 
-        Now is asked first, so a lease that begins meanwhile is younger; time.time() runs ahead of that clock by some milliseconds.
+        Times are of the file system's clock: time.time() is ahead of it by some milliseconds.
+        Now is read first, so a lease that begins in the meantime is younger.
         """
         moments = [self._now()]
         sweep(self._leases)
@@ -44,7 +47,7 @@ class Uses:
             try:
                 moments.append(path.stat().st_mtime)
             except FileNotFoundError:
-                continue  # it ended while we looked
+                continue  # it has just ended
         return min(moments)
 
     def _now(self) -> float:
@@ -57,13 +60,16 @@ class Uses:
 
     @contextmanager
     def taking(self) -> Iterator[None]:
-        """Nothing is removed inside the block. Keep it short: no hashing, no copying."""
+        """Prevent removals inside the block. Keep it short: no hashing, no copying."""
         with self._at_gate(fcntl.LOCK_SH):
             yield
 
     @contextmanager
     def removing(self) -> Iterator[None]:
-        """Nothing is taken inside the block. Keep it short: rename away here, delete afterwards."""
+        """Prevent uses inside the block.
+
+        Keep it short: rename objects here, delete them afterwards.
+        """
         with self._at_gate(fcntl.LOCK_EX):
             yield
 
@@ -78,7 +84,7 @@ class Uses:
 
 
 def mark(path: Path) -> bool:
-    """Note that something is used now; False if it is not there."""
+    """Mark a file as used now. Return False if it does not exist."""
     try:
         os.utime(path)
     except FileNotFoundError:

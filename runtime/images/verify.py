@@ -1,6 +1,8 @@
-"""Is the store what it says? Every blob read again, every image's parts looked for, every unpacked layer compared; and repair.
+"""The verification of the store, and its repair.
 
-A blob cannot be made again here: its damage is named, with who needs it. An unpacked layer can, from its blob.
+It reads every blob, looks for every part of an image, and compares every unpacked layer.
+A damaged blob cannot be repaired here, so it is reported with the images that need it.
+A damaged unpacked layer can be unpacked again from its blob.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from runtime.images.store import Store
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Damage:
-    """One thing that is not what its name says. `layer`: the diff ID of an unpacked layer, which can be repaired."""
+    """One damaged object. `layer` is the diff ID of an unpacked layer, which can be repaired."""
 
     what: str
     layer: Digest | None = None
@@ -32,20 +34,21 @@ class Damage:
 
 
 def verify(config: NodeConfig, store: Store) -> list[Damage]:
-    """Read everything; what is wrong, in a sentence each. Work in progress is not looked at."""
-    with journal.lock(config.locks / "images-collect"):  # what is being removed is no damage
+    """Read everything and return the damage found. Work in progress is ignored."""
+    with journal.lock(config.locks / "images-collect"):  # a removal in progress is not damage
         return [*_damaged_blobs(store), *_damaged_images(config, store), *_damaged_layers(config, store)]
 
 
 def repair(config: NodeConfig, store: Store, damage: Damage) -> str:
-    """Unpack a damaged layer anew from its blob; what was done, in a sentence. ImageDamaged: its blob is damaged too.
+    """Unpack a damaged layer again from its blob, and return a sentence about it.
 
-    Containers that stand on the damaged tree keep it, under another name, until `remove_replaced`; new ones get the good one.
+    Containers that use the damaged tree keep it, under another name, until `remove_replaced`.
+    New containers get the repaired one. Raises ImageDamaged if the blob is damaged too.
     """
     assert damage.layer is not None, "only unpacked layers can be repaired"
     record = read_note(store.record(damage.layer))
     if record is None:
-        raise ImageDamaged(f"Nothing tells which blob the layer {damage.layer} is in.", hint="Deploy the app again.")
+        raise ImageDamaged(f"The record of the layer {damage.layer} is missing, so its blob is unknown.", hint="Deploy the app again.")
     place = config.layers / damage.layer.hex
     with scratch(config.layers / "ingest") as space, store.lease():
         tree = space / "tree"
@@ -55,11 +58,14 @@ def repair(config: NodeConfig, store: Store, damage: Damage) -> str:
                 place.rename(place.with_name(f"{place.name}.replaced-{time.time_ns()}"))
             tree.rename(place)
         journal.write_json(store.record(damage.layer), {**record, "tree": done.fingerprint}, 0o644)
-    return f"The layer {damage.layer.short} was unpacked anew; instances that run on it get it with their next restart."
+    return f"The layer {damage.layer.short} was unpacked again; running instances get it with their next restart."
 
 
 def remove_replaced(config: NodeConfig, standing: Mapping[str, float]) -> list[str]:
-    """Remove damaged trees no container stands on. `standing`: layer (hex) to when its oldest container was made, Unix seconds."""
+    """Remove damaged trees that no container uses.
+
+    `standing` maps a layer (hex) to the creation time of its oldest container, in Unix seconds.
+    """
     removed = []
     for path in sorted(config.layers.glob("*.replaced-*")):
         name, _, moment = path.name.partition(".replaced-")
@@ -74,7 +80,7 @@ def _damaged_blobs(store: Store) -> list[Damage]:
 
 
 def _damaged_images(config: NodeConfig, store: Store) -> list[Damage]:
-    """Images of the index that lack a part."""
+    """Return the images of the index that lack a part."""
     found = []
     for image in take_inventory(config, store).images.values():
         names = ", ".join(image.names) or "without a name"
@@ -89,7 +95,10 @@ def _damaged_images(config: NodeConfig, store: Store) -> list[Damage]:
 
 
 def _damaged_layers(config: NodeConfig, store: Store) -> list[Damage]:
-    """Unpacked layers that differ from what they were when they were unpacked, but for the times of their top folder."""
+    """Return the layers whose tree has changed since it was unpacked.
+
+    The times of their top folder are ignored.
+    """
     found = []
     for path in sorted(config.layers.glob("[0-9a-f]*.json")):
         diff_id, record = Digest(f"sha256:{path.stem}"), read_note(path)

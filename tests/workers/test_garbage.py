@@ -107,7 +107,7 @@ def test_a_build_on_a_full_disk_fails_with_that_reason(plant, store, monkeypatch
     build(row.pk)
     row = Build.objects.get(pk=row.pk)
     assert row.state == BuildState.FAILED
-    assert "from 1 % on no build begins. Apps that run are not affected." in row.reason
+    assert "builds do not start at 1 % or more. Running apps are not affected." in row.reason
     assert "image df" in row.reason
     assert plant.config.state == django_settings.STATE
 

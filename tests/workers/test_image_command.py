@@ -105,7 +105,7 @@ def test_names_of_ones_own_come_and_go_and_the_platforms_do_not(shop: Yard, imag
     for words in (("tag", "shop:v1", "shop:v9"), ("rm", "shop:v1"), ("tag", "shop:v1", "stack/mine")):
         with pytest.raises(CommandError, match="platform's own names"):
             image(*words)
-    with pytest.raises(CommandError, match="is not an image name"):
+    with pytest.raises(CommandError, match="is not a valid image name"):
         image("tag", "shop:v1", "../x")
     with pytest.raises(CommandError, match="There is no name keep/this:1"):
         image("rm", "keep/this:1")
@@ -158,7 +158,7 @@ def test_verify_names_damage_fails_and_repairs(shop: Yard, image: Image) -> None
     (shop.store.image(digest).layers[0] / "app" / "text").write_text("changed")
     with pytest.raises(SystemExit):
         image("verify")
-    assert "unpacked anew" in image("verify", "--repair")
+    assert "unpacked again" in image("verify", "--repair")
     assert image("verify") == "Every blob and layer is what its name says."
 
 

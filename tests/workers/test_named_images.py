@@ -1,4 +1,6 @@
-"""From the name of an image in another registry to a release that runs; and what is said when it cannot be had."""
+"""From the name of an image in another registry to a release that runs; and what is said when it
+cannot be had.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ __all__ = ["registry", "server"]
 
 @pytest.fixture
 def dock(plant, registry):
-    """The plant with the real builder, which may speak plain HTTP to that registry, as its admin says."""
+    """The plant with the real builder, which may speak plain HTTP to that registry, as its admin
+    says.
+    """
     pretender = plant.engine._builder
     config = replace(plant.config, plain_registries=(registry.address,))
     plant.engine._builder = Builder(config, plant.engine.images, plant.engine.containers)
@@ -90,16 +94,16 @@ def test_a_build_whose_password_cannot_be_read_any_more_ends_with_a_reason(dock)
 
 def test_what_cannot_be_had_is_named_with_the_remedy(dock, elsewhere):
     for reference, who, what, remedy in (
-        (elsewhere, {}, f"The image {elsewhere} could not be had", "Check user name and password"),
+        (elsewhere, {}, f"Could not pull the image {elsewhere}", "Check user name and password"),
         (
             elsewhere,
             {"username": USER, "password": "wrong horse"},
-            f"The image {elsewhere} could not be had",
+            f"Could not pull the image {elsewhere}",
             "Check user name and password",
         ),
         (f"{elsewhere}-none", {"username": USER, "password": PASSWORD}, "manifest unknown", "Check the name and the tag."),
-        ("localhost:9/team/app", {}, "may not take images from localhost:9/team/app", "SLIPWAY_REGISTRIES"),
-        ("Team/App", {}, "no name of an image", "HOST/NAME:TAG"),
+        ("localhost:9/team/app", {}, "may not use images from localhost:9/team/app", "SLIPWAY_REGISTRIES"),
+        ("Team/App", {}, "not a valid image name", "HOST/NAME:TAG"),
     ):
         row, _, said = fetched(dock, reference, **who)
         assert row.state == BuildState.FAILED, said
@@ -137,7 +141,7 @@ def test_a_registry_that_misbehaves_fails_the_deploy_with_a_remedy_and_leaves_no
     with before(plant, server, seconds=4 if mode == "hangs" else 60):
         row, app, said = fetched(plant, f"{server.address}/team/app:1")
     assert row.state == BuildState.FAILED, said
-    assert row.reason.startswith(f"The image {server.address}/team/app:1 could not be had: ")
+    assert row.reason.startswith(f"Could not pull the image {server.address}/team/app:1: ")
     assert remedy in row.reason
     assert not Release.objects.filter(app=app).exists()
     assert not list((plant.config.images / "ingest").iterdir())

@@ -1,4 +1,6 @@
-"""From what the registry received to a release that runs, with a real store; and what happens when that is cut short."""
+"""From what the registry received to a release that runs, with a real store; and what happens
+when that is cut short.
+"""
 
 from __future__ import annotations
 
@@ -126,7 +128,7 @@ def test_lies_are_found_out_before_anything_is_released(dock):
     blob_store.received(app.team_id, entry["digest"].removeprefix("sha256:")).unlink()
     build(gone.pk)
     gone.refresh_from_db()
-    assert gone.reason.endswith("is not here any more. Push the image again.")
+    assert gone.reason.endswith("no longer exists. Push the image again.")
     assert not Release.objects.exists()
     assert not any((dock.config.images / "ingest").iterdir())
 

@@ -1,1 +1,1 @@
-"""Images in and out: registries, archives, pushes and pulls."""
+"""The import and export of images: registries, archives, pushes and pulls."""

@@ -1,8 +1,9 @@
-"""Files that the portal received, taken over by root without copying them.
+"""The transfer of files that the portal received into root's ownership, without copying them.
 
-The portal runs as another user and may be broken into, so a file of its is believed only once nobody else can change it: it is given a
-second name in a folder of root's, made root's own, and then a read lease is asked for, which the kernel grants only while no process
-has the file open for writing (fcntl(2), F_RDLCK). What is read after that stays as it is.
+The portal runs as another user and may be compromised, so root trusts a file only when nobody else
+can change it. The file gets a second name in root's folder, root becomes its owner, and root
+requests a read lease. The kernel grants it only while no process has the file open for writing
+(fcntl(2), F_RDLCK). After that the content cannot change.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from runtime.images.digest import Digest
 
 
 def take_over(digest: Digest, into: Path, places: Sequence[Path], *, user: str) -> None:
-    """Give the file of the first place that is there the name `into/HEX`. ImageDamaged: none is, or it cannot be taken over.
+    """Take ownership of the first existing file of `places`, and link it as `into/HEX`.
 
-    Places are files that `user` wrote or that are root's already, in folders which `user` cannot swap for others.
+    Places are files of `user` or root, in folders that `user` cannot replace. Raises ImageDamaged
+    if no file exists or its owner cannot be changed.
     """
     name = into / digest.hex
     for place in places:
@@ -31,11 +33,11 @@ def take_over(digest: Digest, into: Path, places: Sequence[Path], *, user: str) 
             continue
         _make_ours(name, digest, user)
         return
-    raise ImageDamaged(f"The part {digest} of the image is not here any more.", hint="Push the image again.")
+    raise ImageDamaged(f"The part {digest} of the image no longer exists.", hint="Push the image again.")
 
 
 def _make_ours(path: Path, digest: Digest, user: str) -> None:
-    refused = ImageDamaged(f"The part {digest} of the image cannot be taken over.", hint="Push the image again.")
+    refused = ImageDamaged(f"The part {digest} of the image has the wrong owner or type.", hint="Push the image again.")
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
@@ -51,11 +53,11 @@ def _make_ours(path: Path, digest: Digest, user: str) -> None:
     except BlockingIOError:
         raise ImageDamaged(f"The part {digest} of the image is still being written.", hint="Push the image again.") from None
     finally:
-        os.close(fd)  # ends the lease; nobody can open it for writing any more
+        os.close(fd)  # ends the lease; no other user can open the file for writing now
 
 
 def _owners(user: str) -> set[int]:
     try:
         return {0, pwd.getpwnam(user).pw_uid}
-    except KeyError:  # a node without the portal's user: all is root's
+    except KeyError:  # the node has no user for the portal: root owns all files
         return {0}

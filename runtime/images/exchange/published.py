@@ -1,10 +1,11 @@
-"""What the portal may hand out: for each app a folder of root's, in it one for each image, in that hard links to the image's blobs.
+"""The images that the portal may serve: per app and image, a folder with links to the blobs.
 
-The store itself is for root's eyes alone, so a digest that somebody guesses opens nothing: the portal reads what stands in the folder of
-an app whose team asks, and no more. Links cost no disk, and keep what was pushed as long as the release made of it.
+Only root can read the store, so a guessed digest gives no access: the portal reads only the folder
+of an app whose team makes the request. Hard links use no disk space. They keep a pushed image as
+long as the release that was made from it.
 
     served/APP/IMAGE/HEX        a blob; APP is the app's number, IMAGE the hex of the release's image
-    served/APP/IMAGE/manifest   a symbolic link whose text is the hex of the manifest to hand out
+    served/APP/IMAGE/manifest   a symbolic link whose text is the hex of the manifest to serve
 """
 
 from __future__ import annotations
@@ -23,37 +24,39 @@ from runtime.images.digest import Digest
 from runtime.images.scratch import scratch, sweep
 from runtime.images.store import Store
 
-ORIGINAL = "slipway.pushed"  # annotation of an image made from a pushed one: the digest of what was pushed
+# Annotation: the digest of the pushed image that this image was made from.
+ORIGINAL = "slipway.pushed"
 POINTER = "manifest"
 
 
 class Published:
-    """The folders of one node."""
+    """The served folders of one node."""
 
     def __init__(self, config: NodeConfig, store: Store) -> None:
         self._config, self._store = config, store
         self._place, self._drafts = config.served, config.registry / "ingest"
 
     def folders(self, app: int) -> tuple[Path, ...]:
-        """One for each image of an app."""
+        """Return the folders of an app, one for each image."""
         place = self._place / str(app)
         return tuple(sorted(path for path in place.iterdir() if len(path.name) == 64)) if place.is_dir() else ()
 
     def set(self, app: int, images: Iterable[str], *, keep: bool = False) -> None:
-        """Hand out these images of an app; withdraw others unless `keep`. One that the store has lost is left out.
+        """Serve these images of an app, and remove its others unless `keep`.
 
-        The caller holds a lock of the app.
+        An image that is missing in the store is skipped. The caller holds a lock of the app.
         """
         wanted = {Digest(image).hex for image in images}
         present = {path.name for path in self.folders(app)}
         for name in sorted(wanted - present):
-            with suppress(ImageDamaged, FileNotFoundError):  # `verify` names it, and a deploy of the app does
+            # `verify` and a deploy of the app report it.
+            with suppress(ImageDamaged, FileNotFoundError):
                 self._add(app, Digest(f"sha256:{name}"))
         for name in sorted(set() if keep else present - wanted):
             shutil.rmtree(self._place / str(app) / name)
 
     def withdraw_others(self, apps: Iterable[int]) -> None:
-        """Remove the folders of apps that are none of these, and half-made ones."""
+        """Remove the folders of all other apps, and half-made folders."""
         self._drafts.mkdir(mode=0o700, parents=True, exist_ok=True)
         sweep(self._drafts)
         known = {str(app) for app in apps}
@@ -70,7 +73,8 @@ class Published:
             handed_out = image
             document = self._store.manifest(image)
             blobs = {image, document.config.digest, *(layer.digest for layer in document.layers)}
-            with suppress(ImageDamaged, ValueError, KeyError):  # pushed long ago: what was made of it serves as well
+            # The pushed image is gone: serve the release's.
+            with suppress(ImageDamaged, ValueError, KeyError):
                 original = Digest.parse(document.annotations[ORIGINAL])
                 pushed = self._store.manifest(original)
                 if self._store.blob(pushed.config.digest).exists():
@@ -85,7 +89,7 @@ class Published:
         journal.sync_folder(home)
 
     def _open_to_portal(self, folder: Path) -> None:
-        """Root's, and the portal's to look into; where there is no such user, root's alone."""
+        """Let the portal's user read a folder of root. Without such a user, only root can."""
         folder.mkdir(exist_ok=True)
         folder.chmod(0o750)
         with suppress(KeyError):

@@ -1,7 +1,10 @@
-"""Images that builds begin with, fetched from registries: once for all who name them, kept by their last use.
+"""The pulls of base images from registries.
 
-A name is asked for anew an hour after it was last found; while the registry has the same under it nothing is fetched. Does the
-registry not answer then, the image that is here serves. A name with a digest is never asked for twice.
+All builds share them, and the collector keeps recently used ones.
+
+An hour after the last check, the registry is asked again for a name. Nothing is fetched if the
+digest is the same. If the registry does not answer, the stored image is used. A name with a digest
+is pulled once.
 """
 
 from __future__ import annotations
@@ -28,32 +31,33 @@ from runtime.images.store import Store
 from runtime.images.use import mark
 
 FRESH = 3600.0  # seconds
-_FIRST_ANSWER = 60.0  # seconds a registry has to say what is under a name
-_LOOK = 0.2  # seconds between two tries for a pull that somebody else does
+_FIRST_ANSWER = 60.0  # seconds for a registry to return the digest of a name
+_LOOK = 0.2  # seconds between two attempts while another process pulls
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Note:
-    """What was pulled under a name."""
+    """The record of a pulled name."""
 
-    image: Digest  # of our store
-    source: str  # the digest the registry had under the name
+    image: Digest  # in our store
+    source: str  # the digest that the registry returned for the name
     asked_at: float  # Unix seconds
 
 
 class Pulls:
-    """One store's pulled images."""
+    """The pulled images of one store."""
 
     def __init__(self, config: NodeConfig, store: Store, *, now: Callable[[], float] = time.time) -> None:
         self._config, self._store, self._now = config, store, now
         self._registries = Registries.of(config)
 
     def find(self, text: str, log: Callable[[str], None], *, deadline: float, team: int = PLATFORM) -> Digest:
-        """The image a name stands for, fetched if need be; `deadline` of time.monotonic(). The caller holds a lease.
-        `team`: whose build asks, and pays for the fetching.
+        """Return the image of a name, and pull it if needed. The caller holds a lease.
 
-        TransferFailed: no such name, no right, or not a registry of the allowed ones (NotAllowed), or none that answers (Unreachable).
-        ImageDamaged: what came is not what it says, or for another machine. BuildFailed: out of time, or cancelled.
+        `deadline` is of time.monotonic(). The pull runs under the limits of `team`. Raises
+        TransferFailed: the name does not exist or access is denied; NotAllowed: the registry is not
+        allowed; Unreachable: it does not answer; ImageDamaged: the image is damaged or for another
+        machine; BuildFailed: out of time or cancelled.
         """
         name = allowed(self._registries, text)
         with self._turn(name, deadline):
@@ -71,12 +75,12 @@ class Pulls:
             except Unreachable as failure:
                 if note is None:
                     raise
-                log(f"{failure.what} Going on with the image that was pulled before, {note.image.short}.")
+                log(f"{failure.what} Using the image of an earlier pull, {note.image.short}.")
                 mark(self._path(name))
                 return note.image
 
     def _ask(self, first: Transfer, then: Transfer, name: RemoteName, note: _Note | None, log: Callable[[str], None]) -> Digest:
-        """The image as the registry has it now: `first` asks which it is, `then` fetches it."""
+        """Return the registry's current image. `first` requests its digest, `then` pulls it."""
         asked = self._registries.asked(name)
         access = Access(plain_http=self._registries.is_plain(asked), reach=reach(self._registries, name, asked))
         source, started = f"docker://{asked}", time.monotonic()
@@ -97,7 +101,7 @@ class Pulls:
 
     @contextmanager
     def _turn(self, name: RemoteName, deadline: float) -> Iterator[None]:
-        """One at a time under a name; the next finds what the first has fetched."""
+        """Hold the lock of a name, so that a second build uses the image of the first pull."""
         while True:
             with journal.lock(self._config.locks / f"pull-{_key(name)[:16]}", timeout=_LOOK) as held:
                 if held:
@@ -105,7 +109,7 @@ class Pulls:
                     return
             cancellation.check()
             if time.monotonic() > deadline:
-                raise BuildFailed(f"The build ran out of time while another one pulled {name}.", hint="Deploy again.")
+                raise BuildFailed(f"The build ran out of time while another build pulled {name}.", hint="Deploy again.")
 
     def _path(self, name: RemoteName) -> Path:
         return self._config.cache / "pulls" / f"{_key(name)}.json"
@@ -115,48 +119,57 @@ class Pulls:
             document: dict[str, Any] = journal.read_json(self._path(name))
             note = _Note(image=Digest.parse(document["image"]), source=document["source"], asked_at=float(document["asked_at"]))
             self._store.layers_of(note.image)
-        except (KeyError, TypeError, ValueError, ImageDamaged):  # nothing there, damaged, or collected: fetched anew
+        except (KeyError, TypeError, ValueError, ImageDamaged):  # none, or damaged
             return None
         return note
 
     def _write(self, name: RemoteName, note: _Note) -> None:
         self._path(name).parent.mkdir(parents=True, exist_ok=True)
-        told = {"name": str(name), "image": note.image, "source": note.source, "asked_at": note.asked_at}
-        journal.write_json(self._path(name), told)
+        record = {"name": str(name), "image": note.image, "source": note.source, "asked_at": note.asked_at}
+        journal.write_json(self._path(name), record)
 
 
 def allowed(registries: Registries, text: str, *, mirrored: bool = True) -> RemoteName:
-    """The name, if builds may have the image: TransferFailed: it is no name; NotAllowed: not from there. `mirrored`: a mirror may be asked."""
+    """Return the parsed name if builds may use the image. `mirrored`: a mirror may be used.
+
+    Raises TransferFailed if the name is not valid, and NotAllowed if its registry is not allowed.
+    """
     try:
         name = RemoteName.parse(text)
     except ValueError as error:
         raise TransferFailed(f"{error}.", hint="An image is named HOST/NAME:TAG.") from None
     if not registries.allows(name):
         raise NotAllowed(
-            f"Builds on this node may not take images from {name.repository}.",
-            hint=f"Allowed: {', '.join(registries.allowed) or 'any registry but this machine itself'}. An admin sets SLIPWAY_REGISTRIES.",
+            f"Builds on this node may not use images from {name.repository}.",
+            hint=f"Allowed: {', '.join(registries.allowed) or 'any registry except this machine itself'}. An admin sets SLIPWAY_REGISTRIES.",
         )
     asked = registries.asked(name) if mirrored else name
-    if asked == name and not registries.are_named(name) and any(registries.is_inside(one) or _is_own(one) for one in _addresses(name.host)):
-        what = f"Builds on this node may not take images from {name.repository}: that name leads to this machine or to an app on it."
-        raise NotAllowed(what, hint="Name a registry elsewhere, or have an admin name it in SLIPWAY_REGISTRIES.")
+    if (
+        asked == name
+        and not registries.are_named(name)
+        and any(registries.is_inside(address) or _is_own(address) for address in _addresses(name.host))
+    ):
+        what = f"Builds on this node may not use images from {name.repository}: that name leads to this machine or to an app on it."
+        raise NotAllowed(what, hint="Use another registry, or ask an admin to add it to SLIPWAY_REGISTRIES.")
     return name
 
 
 def reach(registries: Registries, name: RemoteName, asked: RemoteName) -> Reach:
-    """How far `asked` may lead us. A registry in a private network may keep its blobs there, and so may whom the operator speaks of.
+    """Return where the registry `asked` may redirect.
 
-    By a proxy that is in one, public registries are reached too; then it is the proxy that is led on.
+    A registry in a private network may redirect there, and a registry that the operator names may
+    too. A proxy in a private network also reaches public registries; then redirects are followed by
+    the proxy.
     """
     if asked != name or registries.are_named(name):
         return Reach.ANYWHERE
     found = _addresses(name.host)
-    public = bool(found) and all(ipaddress.ip_address(one).is_global for one in found)
+    public = bool(found) and all(ipaddress.ip_address(address).is_global for address in found)
     return Reach.PUBLIC if public and not proxy_ports() else Reach.OUTWARD
 
 
 def _addresses(host: str) -> set[str]:
-    """What a name leads to now; nothing where it leads nowhere, which whoever asks is told in the registry's client's words."""
+    """Return the current addresses of a name. If it has none, skopeo reports the error."""
     try:
         return {str(found[4][0]).partition("%")[0] for found in socket.getaddrinfo(bare_host(host), None, type=socket.SOCK_STREAM)}
     except (OSError, UnicodeError):
@@ -164,7 +177,7 @@ def _addresses(host: str) -> set[str]:
 
 
 def _is_own(address: str) -> bool:
-    """Whether an interface of this machine has it: only to such an address can one bind (ip(7))."""
+    """Return whether this machine has the address: only then can it be bound (ip(7))."""
     with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.bind((address, 0))
@@ -174,9 +187,9 @@ def _is_own(address: str) -> bool:
 
 
 def not_had(name: RemoteName, failure: TransferFailed | ImageDamaged) -> TransferFailed | ImageDamaged:
-    """The same failure, told of the name that people gave."""
-    said = failure.what.partition(" could not be transferred. ")[2] or failure.what
-    return type(failure)(f"The image {name} could not be had: {said}", hint=failure.hint)
+    """Return the same failure with the name that people gave."""
+    reason = failure.what.partition(" could not be transferred. ")[2] or failure.what
+    return type(failure)(f"Could not pull the image {name}: {reason}", hint=failure.hint)
 
 
 def _key(name: RemoteName) -> str:

@@ -1,4 +1,7 @@
-"""The name of an image of a registry, as FROM and `docker pull` take it; and from which registries it may come. Pure."""
+"""The name of an image in a registry, as for FROM and `docker pull`, and the allowed registries.
+
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -21,39 +24,42 @@ _NAME = re.compile(
 
 
 class Reach(IntEnum):
-    """How far who fetches may be led by a registry: the group it runs in, by which the firewall knows it (`runtime.network.firewall`).
+    """The addresses that a registry may redirect a pull to.
 
-    A registry may redirect, or hand out its tokens elsewhere. The last ids before those of teams.
+    Values are group ids, the last before those of teams. The client runs in that group, and the
+    firewall applies the rules of the group (`runtime.network.firewall`). A registry may redirect,
+    or name another server for its tokens.
     """
 
     ANYWHERE = 0
     OUTWARD = 999_999  # not to this machine or its apps
-    PUBLIC = 999_998  # nor into private networks
+    PUBLIC = 999_998  # also not into private networks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteName:
-    """`docker.io/library/debian:12`: nothing left to guess."""
+    """A complete name of an image, such as `docker.io/library/debian:12`."""
 
     host: str
     path: str
     tag: str = ""
-    digest: str = ""  # goes before the tag
+    digest: str = ""  # has precedence over the tag
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """By Docker's rules: without a host it is Docker Hub, there without a folder `library`, without a tag `latest`.
+        """Parse a name by Docker's rules. Raises ValueError if it is not valid.
 
-        ValueError names a text that cannot be such a name.
+        The default host is Docker Hub, its default folder is `library`, the default tag is
+        `latest`.
         """
         match = _NAME.fullmatch(text) if len(text) <= 512 else None
         if match is None:
-            raise ValueError(f"{text[:80]!r} is no name of an image")
+            raise ValueError(f"{text[:80]!r} is not a valid image name")
         host, path = match["host"] or "", match["path"]
         if host and not (set(host) & {".", ":"} or host == "localhost"):  # `user/app` of Docker Hub
             host, path = "", f"{host}/{path}"
             if not re.fullmatch(rf"{_PATH}(?:/{_PATH})*", path):
-                raise ValueError(f"{text[:80]!r} is no name of an image: capitals can only be in a host or a tag")
+                raise ValueError(f"{text[:80]!r} is not a valid image name: only a host or a tag may have capital letters")
         if host in ("", "index.docker.io"):
             host, path = HUB, path if "/" in path else f"library/{path}"
         digest = match["digest"] or ""
@@ -64,33 +70,33 @@ class RemoteName:
         return f"{self.host}/{self.path}"
 
     def __str__(self) -> str:
-        """As skopeo takes it, which wants a tag or a digest, not both."""
+        """Return the name for skopeo, which accepts a tag or a digest, not both."""
         return f"{self.repository}@{self.digest}" if self.digest else f"{self.repository}:{self.tag}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registries:
-    """What the operator of a node says of registries."""
+    """The operator's settings for registries."""
 
-    allowed: tuple[str, ...] = ()  # patterns of HOST or HOST/PATH; none: all are
-    mirrors: tuple[tuple[str, str], ...] = ()  # (host, HOST[/PATH] that is asked instead)
-    plain: tuple[str, ...] = ()  # hosts without TLS, or with a certificate nobody vouches for
-    network: ipaddress.IPv4Network | None = None  # the apps' own, in which nothing is a registry
+    allowed: tuple[str, ...] = ()  # patterns of HOST or HOST/PATH; none: all are allowed
+    mirrors: tuple[tuple[str, str], ...] = ()  # (host, HOST[/PATH] that is used instead)
+    plain: tuple[str, ...] = ()  # hosts without TLS, or with an untrusted certificate
+    network: ipaddress.IPv4Network | None = None  # the apps' network, which has no registries
 
     @classmethod
     def of(cls, config: NodeConfig) -> Self:
         return cls(allowed=config.registries, mirrors=config.registry_mirrors, plain=config.plain_registries, network=config.network)
 
     def allows(self, name: RemoteName) -> bool:
-        """A stranger's Dockerfile may not have this machine itself spoken to, unless the operator named the address."""
+        """Return whether builds may use the registry. This machine itself must be named."""
         return self.are_named(name) or (not self.allowed and not _is_this_machine(name.host))
 
     def are_named(self, name: RemoteName) -> bool:
-        """Whether the operator speaks of this one."""
+        """Return whether the operator's settings name this registry."""
         return any(_covers(pattern, name) for pattern in self.allowed) or name.host in self.plain
 
     def is_inside(self, address: str) -> bool:
-        """Whether an address, as a name was looked up, is this machine's or an app's."""
+        """Return whether a resolved address belongs to this machine or to an app."""
         found = ipaddress.ip_address(address)
         if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None:
             found = found.ipv4_mapped
@@ -98,7 +104,7 @@ class Registries:
         return own or (self.network is not None and found.version == 4 and found in self.network)
 
     def asked(self, name: RemoteName) -> RemoteName:
-        """Where the image is fetched."""
+        """Return the name under which the image is pulled: the mirror's, if there is one."""
         mirror = dict(self.mirrors).get(name.host)
         if mirror is None:
             return name
@@ -110,7 +116,10 @@ class Registries:
 
 
 def _is_this_machine(host: str) -> bool:
-    """Loopback and link-local addresses, as they are written; what a name leads to is looked up before it is asked."""
+    """Return whether the host is written as a loopback or link-local address.
+
+    Addresses of names are checked before the pull.
+    """
     bare = bare_host(host)
     if bare == "localhost" or bare.endswith(".localhost"):
         return True
@@ -122,7 +131,7 @@ def _is_this_machine(host: str) -> bool:
 
 
 def bare_host(host: str) -> str:
-    """Without port and brackets."""
+    """Return the host without port and brackets."""
     return host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
 
 

@@ -1,6 +1,7 @@
-"""Images in and out: registries and archives, through skopeo, which knows their formats, credentials and habits.
+"""The transfer of images from and to registries and archives, with skopeo.
 
-What comes in is first a layout of its own; it becomes ours only when every digest, size and diff ID was found true.
+An import is first stored in its own layout. It is added to the store only when every digest, size
+and diff ID has been verified.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ from runtime.images.manifest import Descriptor
 from runtime.images.scratch import scratch
 from runtime.images.store import Store
 
-_THREADS = 256  # skopeo is a Go program, with a thread for each file that it waits for
+_THREADS = 256  # skopeo is a Go program: it has a thread for each file that it waits for
 TIME_LIMIT = 1800.0  # seconds a transfer may take
-_ANOTHER_TIME = re.compile(  # what skopeo says when a registry does not answer, or not as it should
+_ANOTHER_TIME = re.compile(  # skopeo's errors if a registry is not available
     r"did not end within|no such host|connection refused|connection reset|i/o timeout|timeout exceeded|no route to host"
     r"|network is unreachable|server misbehaving|toomanyrequests|too many requests|\bstatus(?: code)?(?: from registry)?:? (?:429|5\d\d)\b"
     r"|\b(?:429|5\d\d) (?:Too Many|Internal|Bad Gateway|Service|Gateway)|TLS handshake|EOF",
@@ -40,24 +41,27 @@ _ANOTHER_TIME = re.compile(  # what skopeo says when a registry does not answer,
 _BLOB = re.compile(rb"Copying blob (?:sha256:)?([0-9a-f]{12})[0-9a-f]*.*")
 _SMALLER = "Make the image smaller, or ask an admin for more disk."
 _NOT_FOLLOWED = (
-    "Check that the registry runs. One that leads on to this machine, to an app on it or from outside into a private network "
-    "is not followed there, unless an admin names it in SLIPWAY_REGISTRIES."
+    "Check that the registry runs. Redirects to this machine, to an app on it, or from outside into a private network "
+    "are not followed, unless an admin adds the registry to SLIPWAY_REGISTRIES."
 )
-_ENTRY = "image"  # what the one image of a layout in between is called
+_ENTRY = "image"  # the name of the one image in a temporary layout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """How to speak with a registry. Credentials reach skopeo in a file, never on its command line."""
+    """The access to a registry.
+
+    Credentials are passed to skopeo in a file, never on its command line.
+    """
 
     user: str = ""
     password: str = ""
-    plain_http: bool = False  # also accept a certificate nobody vouches for
+    plain_http: bool = False  # also accept an untrusted certificate
     reach: Reach = Reach.ANYWHERE
 
 
 class Transfer:
-    """Brings images into one store and out of it. `team`: in whose control group, under whose limits, skopeo runs."""
+    """The import and export of images of one store. Skopeo runs in the control group of `team`."""
 
     def __init__(
         self,
@@ -72,9 +76,11 @@ class Transfer:
         self._progress, self._team = progress, team
 
     def bring(self, source: str, access: Access = Access(), *, most: int | None = None) -> Adopted:
-        """Import an image by skopeo's name of it, such as `docker://registry.example/app:1` or `oci-archive:/tmp/app.tar`.
+        """Import an image by skopeo's name: `docker://HOST/app:1` or `oci-archive:/a.tar`.
 
-        `most`: bytes that all its layers may unpack to; a download beyond that is ended on its way. TransferFailed: it cannot be had; Unreachable: not now. ImageDamaged: it was, but is not what it says.
+        `most` is the maximum size of all unpacked layers in bytes; a larger download is stopped.
+        Raises TransferFailed; Unreachable if the failure is temporary; ImageDamaged if the image is
+        damaged.
         """
         with self._store.lease(), scratch(self._config.images / "ingest") as space:
             words = ["--src-tls-verify=false"] if access.plain_http else []
@@ -83,7 +89,10 @@ class Transfer:
             return self._adopt(layout, most)
 
     def digest_of(self, source: str, access: Access = Access()) -> Digest:
-        """What a registry has under a name now: the digest of its manifest, or of its list of manifests. Errors as of `bring`."""
+        """Return the digest that a name has in a registry: of a manifest or a list of manifests.
+
+        Raises the errors of `bring`.
+        """
         with scratch(self._config.images / "ingest") as space:
             words = ["inspect", "--raw", *(["--tls-verify=false"] if access.plain_http else []), source]
             return Digest.of(self._skopeo(words, space, source, access))
@@ -91,11 +100,18 @@ class Transfer:
     def send(
         self, digest: str, target: str, access: Access = Access(), *, compression: Compression | None = None, docker: bool = False
     ) -> None:
-        """Export an image; `compression` packs its layers anew where they are not so, `docker` gives Docker's own kind of manifest."""
+        """Export an image.
+
+        `compression` compresses layers again if they use another; `docker` writes Docker's manifest
+        format.
+        """
         with self._store.lease(), scratch(self._config.images / "ingest") as space:
-            self._store.layers_of(digest)  # marks them: none goes while it is sent
+            # Marks the layers as used, so that none is removed meanwhile.
+            self._store.layers_of(digest)
             source = f"oci:{self._lend(Digest(digest), space / 'layout')}:{_ENTRY}"
-            if docker:  # its manifests know no zstd, and skopeo packs anew on the way to a layout, but not to them
+            # Docker's manifests do not support zstd. Skopeo compresses layers again when it writes
+            # a layout, but not when it writes such manifests.
+            if docker:
                 packed = f"oci:{space / 'packed'}:{_ENTRY}"
                 self._copy(["--dest-compress-format", Compression.GZIP.value, source, packed], space, target, access)
                 source, compression = packed, None
@@ -112,7 +128,7 @@ class Transfer:
         self._skopeo(["copy", *words], space, what, access, watch=watch)
 
     def _skopeo(self, words: Sequence[str], space: Path, what: str, access: Access, *, watch: Callable[[], None] | None = None) -> bytes:
-        """Its standard output; `what` is the other side's name."""
+        """Run skopeo and return its standard output. `what` is the name of the other side."""
         credentials = space / "auth.json"
         auths = {}
         if access.user:
@@ -127,7 +143,7 @@ class Transfer:
         try:
             return self._limited(command, environment, what, watch)
         except HostLacks:
-            raise HostLacks("skopeo, which moves images, is not on this machine.", hint="apt-get install skopeo") from None
+            raise HostLacks("The program skopeo, which transfers images, is not installed.", hint="apt-get install skopeo") from None
         except ProcessFailed as failure:
             kind = Unreachable if _ANOTHER_TIME.search(str(failure)) else TransferFailed
             hint = _NOT_FOLLOWED if access.reach and "connection refused" in str(failure) else _remedy(str(failure))
@@ -150,16 +166,16 @@ class Transfer:
             self._progress(f"    layer {match[1].decode()}")
 
     def _adopt(self, layout: Path, most: int | None = None) -> Adopted:
-        """Take the one image of a layout into the store."""
+        """Import the one image of a layout into the store."""
         try:
             named, unnamed = manifest.parse_index((layout / "index.json").read_bytes())
             (pointer,) = [*named.values(), *unnamed]
         except (ValueError, KeyError, TypeError) as error:
-            raise ImageDamaged(f"What came is no image: {error}.", hint="Ask its author, or name another.") from None
+            raise ImageDamaged(f"The received files are not an image: {error}.", hint="Ask its author, or use another.") from None
         return adopt(self._store, layout / "blobs" / "sha256", pointer, most=most)
 
     def _lend(self, digest: Digest, layout: Path) -> Path:
-        """A layout with this one image, on the store's own blobs."""
+        """Create a layout with this one image, which links to the store's blobs."""
         layout.mkdir()
         (layout / "blobs").symlink_to(self._config.images / "blobs")
         pointer = Descriptor(media_type=manifest.MANIFEST, digest=digest, size=self._store.blob(digest).stat().st_size)
@@ -173,11 +189,11 @@ def _host(name: str) -> str:
 
 
 def _said(failure: ProcessFailed) -> str:
-    """Skopeo's own words, without its time stamps and our command line."""
+    """Return skopeo's message, without its time stamps and our command line."""
     if late := re.search(r"did not end within (\S+ s)", str(failure)):
-        return f"It was not done within {late[1]}."
-    _, _, said = str(failure).partition(" It said: ")
-    text = said or str(failure)
+        return f"It did not end within {late[1]}."
+    _, _, output = str(failure).partition(" It said: ")
+    text = output or str(failure)
     words = text.partition('msg="')[2].rpartition('"')[0].replace('\\"', '"') or text
     return re.sub(r'^Error (?:parsing|initializing) (?:image name|source) "?\S+?"?: ', "", words)
 
@@ -185,21 +201,19 @@ def _said(failure: ProcessFailed) -> str:
 def _remedy(text: str) -> str:
     lower = text.lower()
     if "unauthorized" in lower or "authentication required" in lower or "denied" in lower:
-        return "Check user name and password, and whether they may do this there."
+        return "Check user name and password, and that they have access to this image."
     if "server gave http response to https client" in lower:
-        return "If this registry is meant to speak plain HTTP, an admin names it in SLIPWAY_PLAIN_REGISTRIES (`manage.py image` takes --plain-http)."
+        return "If this registry should use plain HTTP, an admin adds it to SLIPWAY_PLAIN_REGISTRIES (`manage.py image` has --plain-http)."
     if "manifest unknown" in lower or "name unknown" in lower or "not found" in lower:
         return "Check the name and the tag."
     if "no space left" in lower:
-        return "Make room on the disk: `manage.py image df` shows what takes it."
+        return "Free disk space: `manage.py image df` shows what uses it."
     if "no image found in manifest list" in lower or "no image found in image index" in lower:
-        return f"Name an image for linux/{manifest.architecture(platform.machine())}."
+        return f"Use an image for linux/{manifest.architecture(platform.machine())}."
     if "toomanyrequests" in lower or "too many requests" in lower or " 429" in lower:
-        return "The registry wants fewer requests: wait, or give it a user name and a password."
+        return "The registry limits requests: wait, or use a user name and a password."
     if "did not end within" in lower:
-        return (
-            "The other side hangs or is slow: try again, or have an admin raise SLIPWAY_PULL_TIMEOUT (`manage.py image` takes --timeout)."
-        )
+        return "The registry hangs or is slow: try again, or ask an admin to raise SLIPWAY_PULL_TIMEOUT (`manage.py image` has --timeout)."
     if "no such host" in lower:
-        return "No such registry is known here: check its name, or this machine's DNS."
+        return "The registry's name has no address: check the name, and this machine's DNS."
     return "Check the name, the network, and that the registry runs."

@@ -1,4 +1,4 @@
-"""Taking strangers' blobs into the store: nothing of an image is listed before every digest, size and diff ID was found true."""
+"""The import of untrusted images: all digests, sizes and diff IDs are verified before listing."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from runtime.images.digest import Digest
 from runtime.images.manifest import Descriptor, ImageConfig, Layer
 from runtime.images.store import Store
 
-_LARGEST_DOCUMENT = 4 << 20  # bytes, of a manifest or a configuration; registries take no larger one
+# Bytes of a manifest or a configuration; registries accept no larger one.
+_LARGEST_DOCUMENT = 4 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Adopted:
-    """An image that is ours now."""
+    """An imported image."""
 
     digest: Digest
     config: ImageConfig
@@ -27,18 +28,20 @@ class Adopted:
 
 
 def adopt(store: Store, blobs: Path, pointer: Descriptor, *, most: int | None = None) -> Adopted:
-    """Take an image whose parts lie in `blobs`, by the hex of their digests; the caller holds a lease.
+    """Import an image whose parts are in `blobs`, named by the hex of their digests.
 
-    `most`: bytes that all its layers may unpack to. ImageDamaged: something is not what it claims, is for another kind of machine,
-    or is too large; then nothing is listed.
+    The caller holds a lease.
+
+    `most` is the maximum size of all unpacked layers in bytes. Raises ImageDamaged, without listing
+    the image, if a part is wrong, the image is for another machine, or it is too large.
     """
     try:
         document = manifest.parse_manifest(_document(blobs, pointer))
-        told = _document(blobs, document.config)
-        config, diff_ids = manifest.parse_config(told)
+        configuration = _document(blobs, document.config)
+        config, diff_ids = manifest.parse_config(configuration)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ImageDamaged(f"What came is no image: {error}.", hint="Ask its author, or name another.") from None
-    _check_machine(told)
+        raise ImageDamaged(f"The received files are not an image: {error}.", hint="Ask its author, or use another.") from None
+    _check_machine(configuration)
     layers = store.pair(document, diff_ids)
     left = most
     for layer in layers:
@@ -53,25 +56,33 @@ def adopt(store: Store, blobs: Path, pointer: Descriptor, *, most: int | None = 
     return Adopted(digest=pointer.digest, config=config, layers=layers)
 
 
-def _document(blobs: Path, one: Descriptor) -> bytes:
-    _check(blobs, one)
-    if one.size > _LARGEST_DOCUMENT:
-        raise ImageDamaged(f"{one.digest} is larger than {Bytes(_LARGEST_DOCUMENT)}.", hint="No manifest or configuration is.")
-    return (blobs / one.digest.hex).read_bytes()
+def _document(blobs: Path, descriptor: Descriptor) -> bytes:
+    _check(blobs, descriptor)
+    if descriptor.size > _LARGEST_DOCUMENT:
+        raise ImageDamaged(
+            f"{descriptor.digest} is larger than {Bytes(_LARGEST_DOCUMENT)}.",
+            hint="Use an image with a smaller manifest and configuration.",
+        )
+    return (blobs / descriptor.digest.hex).read_bytes()
 
 
-def _check(blobs: Path, one: Descriptor) -> None:
-    path = blobs / one.digest.hex
+def _check(blobs: Path, descriptor: Descriptor) -> None:
+    path = blobs / descriptor.digest.hex
     if not path.is_file() or path.is_symlink():
-        raise ImageDamaged(f"The image lacks its part {one.digest}.", hint="Import it again from where it came.")
-    if path.stat().st_size != one.size:
-        raise ImageDamaged(f"{one.digest} has {path.stat().st_size} bytes, not the {one.size} it claims.", hint="Do not trust this image.")
-    if (found := Digest.of_file(path)) != one.digest:
-        raise ImageDamaged(f"{one.digest} has the digest {found}.", hint="Do not trust this image.")
+        raise ImageDamaged(f"The part {descriptor.digest} of the image is missing.", hint="Import it again from its source.")
+    if path.stat().st_size != descriptor.size:
+        raise ImageDamaged(
+            f"{descriptor.digest} has {path.stat().st_size} bytes, not {descriptor.size} as declared.", hint="Do not trust this image."
+        )
+    if (found := Digest.of_file(path)) != descriptor.digest:
+        raise ImageDamaged(f"{descriptor.digest} has the digest {found}.", hint="Do not trust this image.")
 
 
 def _check_content(store: Store, blob: Path, layer: Layer, most: int | None) -> int:
-    """The length of the tar in a blob. Also where a tree of that diff ID is here: whoever names one must have it."""
+    """Return the length of the tar in a blob, after checking its diff ID.
+
+    It is read even if a tree of that diff ID exists: a client must have the layers that it names.
+    """
     again = "Push or import the image again."
     try:
         content = store.content(blob, most)
@@ -84,9 +95,9 @@ def _check_content(store: Store, blob: Path, layer: Layer, most: int | None) -> 
 
 
 def _check_machine(configuration: bytes) -> None:
-    told = json.loads(configuration)
-    meant, ours = told.get("architecture") or "", manifest.architecture(platform.machine())
+    document = json.loads(configuration)
+    meant, ours = document.get("architecture") or "", manifest.architecture(platform.machine())
     if meant and meant != ours:
-        raise ImageDamaged(f"The image is for {meant}; this machine is {ours}.", hint=f"Name an image for linux/{ours}.")
-    if (system := told.get("os") or "linux") != "linux":
-        raise ImageDamaged(f"The image is for {system}; this machine runs Linux.", hint=f"Name an image for linux/{ours}.")
+        raise ImageDamaged(f"The image is for {meant}; this machine is {ours}.", hint=f"Use an image for linux/{ours}.")
+    if (system := document.get("os") or "linux") != "linux":
+        raise ImageDamaged(f"The image is for {system}; this machine runs Linux.", hint=f"Use an image for linux/{ours}.")

@@ -1,1 +1,1 @@
-"""Layers: packed and unpacked, compared, and checked before they leave their disk."""
+"""The operations on layers: packing, unpacking, comparison, and sanitizing."""

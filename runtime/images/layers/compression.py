@@ -1,4 +1,8 @@
-"""Layers' compression: zstd, gzip or none in, told by their first bytes; zstd out, or gzip where an old registry wants it."""
+"""The compression of layers.
+
+Reads zstd, gzip or plain tar, recognised by the first bytes. Writes zstd, or gzip for old
+registries.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +23,7 @@ _GZIP_LEVEL = 6
 
 
 class Compression(StrEnum):
-    """As layers' media types say it."""
+    """The compression of a layer, as in its media type."""
 
     ZSTD = "zstd"
     GZIP = "gzip"
@@ -30,7 +34,7 @@ class Sink(Protocol):
 
 
 class Hashing:
-    """Passes writes on, and knows their digest and length."""
+    """A sink that forwards writes and computes their digest and length."""
 
     def __init__(self, sink: Sink | None = None) -> None:
         self._sink, self._hashed, self.size = sink, hashlib.sha256(), 0
@@ -43,14 +47,14 @@ class Hashing:
         return len(data)
 
     def flush(self) -> None:
-        """For those who ask; whoever owns the file below syncs it."""
+        """Do nothing: writers call it, and the owner of the file below syncs it."""
 
     def digest(self) -> Digest:
         return Digest(f"sha256:{self._hashed.hexdigest()}")
 
 
 class HashingReader:
-    """Reads from a stream, and knows the digest and length of what was read."""
+    """A reader of a stream that computes the digest and length of the data."""
 
     def __init__(self, source: Source) -> None:
         self._source, self._hashed, self.size = source, hashlib.sha256(), 0
@@ -71,7 +75,7 @@ class HashingReader:
 
 @contextmanager
 def compressing(sink: Sink, compression: Compression) -> Iterator[Sink]:
-    """A sink whose bytes end compressed in `sink`; the same bytes in give the same bytes out."""
+    """Yield a sink that compresses into `sink`. The same input gives the same output."""
     if compression is Compression.ZSTD:
         compressor = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True)
         with compressor.stream_writer(cast(BinaryIO, sink), closefd=False) as compressed:
@@ -82,7 +86,7 @@ def compressing(sink: Sink, compression: Compression) -> Iterator[Sink]:
 
 
 def plain_of(blob: BinaryIO) -> Plain:
-    """The tar in a blob, whatever its compression of those that layers have. Unreadable is raised while reading what is damaged."""
+    """Return the tar in a blob, decompressed. Reading damaged data raises Unreadable."""
     packing = sniff(blob.read(LONGEST_MAGIC))
     blob.seek(0)
     return Plain(blob, packing if packing in (Packing.ZSTD, Packing.GZIP) else Packing.NONE)

@@ -1,4 +1,7 @@
-"""Compare the files of two images, as `docker diff` does: A added, C changed, D deleted. Runs in a confined helper."""
+"""The comparison of the files of two images, like `docker diff`: A added, C changed, D deleted.
+
+It runs in a confined helper.
+"""
 
 from __future__ import annotations
 
@@ -25,19 +28,25 @@ class Kind(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     kind: Kind
-    path: str  # absolute, as a container sees it; any bytes but zero, as os.fsdecode gives them
-    size: int = 0  # bytes of the file as it is afterwards
+    path: str  # absolute, as in the container; any bytes except zero, decoded by os.fsdecode
+    size: int = 0  # bytes of the file after the change
 
     @property
     def text(self) -> str:
-        """The path as it may be shown: a name can hold bytes that are no text, line ends, and sequences that a terminal obeys."""
+        """Return the path in a form that is safe to show.
+
+        A name can contain bytes that are not text, line ends, and control sequences for a terminal.
+        """
         readable = os.fsencode(self.path).decode(errors="backslashreplace")
-        return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in readable)
+        return "".join(character if character.isprintable() else character.encode("unicode_escape").decode() for character in readable)
 
 
 @confined
 def compare(before: tuple[Folder, ...], after: tuple[Folder, ...]) -> list[Change]:
-    """Changes from one stack of unpacked layers to another, both topmost first, by path. What lies below a new folder is told too."""
+    """Return the changes from one stack of unpacked layers to another, by path.
+
+    Both are topmost first. The content of a new folder is included.
+    """
     old, new = _merged(before), _merged(after)
     changes = [Change(kind=Kind.DELETED, path=f"/{name}") for name in old.keys() - new.keys()]
     changes += [Change(kind=Kind.ADDED, path=f"/{name}", size=new[name].size) for name in new.keys() - old.keys()]
@@ -48,7 +57,7 @@ def compare(before: tuple[Folder, ...], after: tuple[Folder, ...]) -> list[Chang
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Shown:
-    """What a container sees under a name, and the layer that it is of."""
+    """The file or folder that a container sees under a name, and its layer."""
 
     layer: Folder
     status: os.stat_result
@@ -59,7 +68,7 @@ class _Shown:
 
 
 def _merged(layers: Sequence[Folder]) -> dict[str, _Shown]:
-    """What a container would see: name to the entry that counts."""
+    """Return the entries that a container would see, by name."""
     seen: dict[str, _Shown] = {}
     for layer in reversed(layers):
         for found in walk(layer):
@@ -82,21 +91,21 @@ def _forget_below(seen: dict[str, _Shown], prefix: str) -> None:
         del seen[name]
 
 
-def _same(name: str, one: _Shown, two: _Shown) -> bool:
-    a, b = one.status, two.status
+def _same(name: str, old: _Shown, new: _Shown) -> bool:
+    a, b = old.status, new.status
     if os.path.samestat(a, b):
         return True
     if (a.st_mode, a.st_uid, a.st_gid) != (b.st_mode, b.st_uid, b.st_gid):
         return False
     if stat.S_ISLNK(a.st_mode):
-        return one.layer.read_link(name) == two.layer.read_link(name)
+        return old.layer.read_link(name) == new.layer.read_link(name)
     if stat.S_ISREG(a.st_mode):
-        return a.st_size == b.st_size and _same_bytes(name, one.layer, two.layer)
+        return a.st_size == b.st_size and _same_bytes(name, old.layer, new.layer)
     return a.st_rdev == b.st_rdev
 
 
-def _same_bytes(name: str, one: Folder, two: Folder) -> bool:
-    with one.open_file(name) as first, two.open_file(name) as second:
+def _same_bytes(name: str, before: Folder, after: Folder) -> bool:
+    with before.open_file(name) as first, after.open_file(name) as second:
         while data := first.read(_PIECE):
             if data != second.read(_PIECE):
                 return False

@@ -1,8 +1,9 @@
-"""One layer between its two forms: an overlay's directory tree and the OCI layer tarball (image-spec, layer.md).
+"""The conversion of a layer between overlay tree and OCI layer tarball (image-spec, layer.md).
 
-The overlay says "deleted" with a character device 0/0 and "replaces all below" with an `opaque` attribute
-(Documentation/filesystems/overlayfs.rst); the tarball says both with `.wh.` names. Nothing here compresses or stores. Trees are
-a tenant's, so this runs in a confined helper (see runtime.images.layers.packing), and names are opened below a descriptor alone.
+An overlay marks a deleted name with a character device 0/0, and a folder that hides all layers
+below with an `opaque` attribute (Documentation/filesystems/overlayfs.rst). The tarball uses `.wh.`
+names for both. Nothing here compresses or stores. Trees are untrusted, so this runs in a confined
+helper (see runtime.images.layers.packing), and names are only opened relative to a descriptor.
 """
 
 from __future__ import annotations
@@ -22,12 +23,13 @@ from runtime.trees.walk import Found, walk
 
 _WHITEOUT = ".wh."
 _OPAQUE_MARK = ".wh..wh..opq"
-_OWN_ATTRIBUTES = ("trusted.overlay.", "user.overlay.")  # the overlay's bookkeeping: never part of a layer
-_XATTR = "SCHILY.xattr."  # the pax key GNU tar, bsdtar and Docker agree on
+# The overlay's own attributes: never part of a layer.
+_OWN_ATTRIBUTES = ("trusted.overlay.", "user.overlay.")
+_XATTR = "SCHILY.xattr."  # the pax key that GNU tar, bsdtar and Docker use
 _BLOCK = tarfile.BLOCKSIZE
 _CHUNK = 1 << 20
-_HOLE = 1 << 16  # bytes of zeros from which on they are not written
-_LARGEST_ID = 65_535  # of a team's range; what an image gives to a higher one belongs to nobody
+_HOLE = 1 << 16  # bytes of zeros that become a hole instead of being written
+_LARGEST_ID = 65_535  # of a team's range; files with a higher id get the id of nobody
 _NOBODY = 65_534
 _OF_THE_LAYER = frozenset(  # errors that the names, links, times or attributes of an entry cause
     {
@@ -44,7 +46,7 @@ _OF_THE_LAYER = frozenset(  # errors that the names, links, times or attributes 
         errno.EOPNOTSUPP,
     }
 )
-_AGAIN = "Import the image again from where it came."
+_AGAIN = "Import the image again from its source."
 
 
 class Sink(Protocol):
@@ -52,10 +54,11 @@ class Sink(Protocol):
 
 
 def write_tar(top: Folder, sink: Sink) -> int:
-    """Write the tree below `top` as a layer tarball; returns the bytes written.
+    """Write the tree below `top` as a layer tarball, and return the number of bytes written.
 
-    Entries are sorted and carry numeric owners, modes, extended attributes and nanosecond times as they are, so the same
-    tree gives the same bytes. Sockets are left out: they mean nothing outside the process that made them.
+    Entries are sorted and keep numeric owners, modes, extended attributes and nanosecond times, so
+    the same tree gives the same bytes. Sockets are left out: only the process that made them can
+    use them.
     """
     written = 0
     links: dict[tuple[int, int], str] = {}  # inode -> first name
@@ -80,10 +83,11 @@ def write_tar(top: Folder, sink: Sink) -> int:
 def unpack_tar(source: Source, target: Folder) -> None:
     """Unpack a layer tarball below the empty folder `target`, in the overlay's form.
 
-    The tarball may be a stranger's. A later entry of the same name takes the place of an earlier one. Devices are left out, since no
-    container may open one. ImageDamaged names an entry that climbs out; runtime.trees.plain.Unreadable: not a tarball.
+    The tarball may be untrusted. A later entry replaces an earlier one of the same name. Devices
+    are left out, since containers may not open them. Raises ImageDamaged for an entry outside
+    `target`, and runtime.trees.plain.Unreadable if the source is not a tarball.
     """
-    folders: dict[str, int] = {}  # their times are set last: making a file inside changes them
+    folders: dict[str, int] = {}  # their times are set last: creating a file inside changes them
     reader = TarReader(source)
     for member in reader:
         name = _inside(target, member.name)
@@ -102,7 +106,7 @@ def unpack_tar(source: Source, target: Folder) -> None:
 
 
 def normalise_opaque(top: Folder) -> None:
-    """Drop the overlay's bookkeeping from an upper's folders and say `opaque` the one way every later mount reads."""
+    """Remove the overlay's own attributes from an upper's folders, except the `opaque` mark."""
     for found in walk(top):
         if not found.is_folder:
             continue
@@ -114,12 +118,12 @@ def normalise_opaque(top: Folder) -> None:
 
 
 def is_opaque(folder: Folder, name: str = "") -> bool:
-    """Whether a folder of an overlay hides all that is below it."""
+    """Return whether a folder of an overlay hides the same folder of lower layers."""
     return folder.attributes(name).get(OPAQUE) == b"y"
 
 
 def is_whiteout(status: os.stat_result) -> bool:
-    """Whether this says that a layer deletes the name."""
+    """Return whether the file marks its name as deleted by the layer."""
     return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
 
 
@@ -167,23 +171,23 @@ def _copy(found: Found, size: int, sink: Sink) -> int:
             sink.write(chunk)
             left -= len(chunk)
     if left:
-        raise ImageDamaged(f"{found.path} shrank while it was read into a layer.", hint="Nothing may write to a tree that becomes a layer.")
+        raise ImageDamaged(f"{found.path} shrank while it was read into a layer.", hint="Do not write to a tree that becomes a layer.")
     padding = -size % _BLOCK
     sink.write(bytes(padding))
     return size + padding
 
 
 def _inside(target: Folder, name: str) -> str:
-    """The entry's place, its parents made where they are missing; "" for the entry `./`."""
+    """Return the entry's path, after creating missing parents; "" for the entry `./`."""
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if ".." in parts:
-        raise ImageDamaged(f"The layer holds the name {name!r}, which leaves it.", hint=_AGAIN)
+        raise ImageDamaged(f"The layer has the name {name!r}, which leads outside of it.", hint=_AGAIN)
     try:
         target.make_folders("/".join(parts[:-1]))
     except NotADirectoryError as error:
         raise ImageDamaged(
-            f"The layer holds the name {name!r}, which goes through {error.filename!r}, and that is not a folder in it.",
-            hint="An image made by other means than a builder's may do that; do not trust it.",
+            f"The layer has the name {name!r}, but {error.filename!r} is not a folder in it.",
+            hint="Builders do not make such images; do not trust it.",
         ) from None
     return "/".join(parts)
 
@@ -202,7 +206,7 @@ def _unpack_whiteout(target: Folder, name: str) -> None:
     folder, _, leaf = name.rpartition("/")
     gone = leaf.removeprefix(_WHITEOUT)
     if gone.startswith(_WHITEOUT):
-        return  # bookkeeping of other union file systems
+        return  # internal files of other union file systems
     if gone in ("", ".", ".."):
         raise ImageDamaged(f"The layer deletes {leaf!r}, which is not a name.", hint=_AGAIN)
     place = f"{folder}/{gone}".lstrip("/")
@@ -212,7 +216,7 @@ def _unpack_whiteout(target: Folder, name: str) -> None:
 
 def _unpack_member(reader: TarReader, member: Member, name: str, target: Folder) -> None:
     if member.kind is Kind.OTHER:
-        raise ImageDamaged(f"The layer's entry {member.name!r} is of a type that is not known.", hint=_AGAIN)
+        raise ImageDamaged(f"The layer's entry {member.name!r} has an unknown type.", hint=_AGAIN)
     if not name and member.kind is not Kind.FOLDER:
         raise ImageDamaged("The layer's own top folder is not a folder.", hint=_AGAIN)
     if member.kind in (Kind.CHARACTER_DEVICE, Kind.BLOCK_DEVICE):
@@ -220,14 +224,14 @@ def _unpack_member(reader: TarReader, member: Member, name: str, target: Folder)
         return
     if not (member.kind is Kind.FOLDER and target.is_folder(name)):
         target.remove(name)
-    if member.kind is Kind.HARD_LINK:  # of a name in this layer; it was unpacked before
+    if member.kind is Kind.HARD_LINK:  # to an earlier name in this layer
         _unpack_hard_link(member, name, target)
         return
     _make(reader, member, name, target)
     target.set_owner(name, *(owner if owner <= _LARGEST_ID else _NOBODY for owner in (member.uid, member.gid)))
     target.set_mode(name, member.mode)
     for key, value in member.attributes.items():
-        if is_kept(key):  # a stranger's redirect would lead the overlay astray
+        if is_kept(key):  # an untrusted redirect would mislead the overlay
             target.set_attribute(name, key, value)
     target.set_times(name, member.modified, member.modified)
 
@@ -236,7 +240,7 @@ def _unpack_hard_link(member: Member, name: str, target: Folder) -> None:
     existing = _inside(target, member.link)
     found = target.find(existing) if existing else None
     if found is None or stat.S_ISDIR(found.st_mode):
-        what = f"The layer's entry {member.name!r} is a hard link to {member.link!r}, which is not an earlier file of it."
+        what = f"The layer's entry {member.name!r} is a hard link to {member.link!r}, which is not an earlier file of the layer."
         raise ImageDamaged(what, hint=_AGAIN)
     target.make_hard_link(name, existing)
 
@@ -261,7 +265,7 @@ class File(Protocol):
 
 
 def _write_content(reader: TarReader, file: File) -> None:
-    """A file's bytes; a hole stays one, and long zeros become one."""
+    """Write a file's content. Holes are kept, and long runs of zeros become holes."""
 
     def write(data: bytes) -> None:
         for start in range(0, len(data), _HOLE):

@@ -1,4 +1,4 @@
-"""Layers that an earlier release unpacked: their opaque folders get the mark that overlays read now, `user.overlay.opaque`."""
+"""The migration of older unpacked layers: opaque folders get `user.overlay.opaque`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from runtime.trees.copying import OPAQUE
 from runtime.trees.folder import Folder
 from runtime.trees.walk import walk
 
-_EARLIER = "trusted.overlay.opaque"  # which root alone may read, so this runs in no helper
+_EARLIER = "trusted.overlay.opaque"  # only root may read it, so this does not run in a helper
 
 
 def renew_marks(config: NodeConfig) -> int:
-    """Mark each opaque folder of each unpacked layer once more; how many that were. Done once for a state folder."""
+    """Mark the opaque folders of all unpacked layers, and return their number.
+
+    Runs once per state folder.
+    """
     done = config.layers / ".marks"
     if done.exists() or not config.layers.is_dir():
         return 0

@@ -1,4 +1,4 @@
-"""Layers packed and unpacked, in a confined helper: what a tenant's tree or blob holds never reaches the host's own file tree."""
+"""The packing and unpacking of layers, in a confined helper because the files are untrusted."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ from runtime.trees.folder import Folder
 from runtime.trees.plain import Unreadable
 from runtime.trees.walk import walk
 
-FEW_FILES = 64  # up to here each file is synced by itself; above, the whole file system at once
+FEW_FILES = 64  # up to this number each file is synced; above it, the whole file system
 _READ = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Packed:
-    """A layer that was written."""
+    """The facts about a layer that was written."""
 
     digest: str  # of the blob
     size: int
     diff_id: str  # of the tar in it
     length: int
-    synced: bool  # the tree is on the disk
+    synced: bool  # the tree is synced to disk
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unpacked:
-    """A layer that was read."""
+    """The facts about a layer that was unpacked."""
 
     diff_id: str
     length: int  # bytes of its tar
-    fingerprint: str  # digest of the tree as our own tar of it
+    fingerprint: str  # digest of the tar that we would write of the tree
     synced: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
-    """What a blob holds."""
+    """The digest and length of the tar in a blob."""
 
     diff_id: str
     length: int
@@ -59,7 +59,10 @@ def copy(source: Folder, target: Folder) -> None:
 
 @confined
 def pack(top: Folder, blob: BinaryIO, compression: str) -> Packed:
-    """Write an overlay's upper, which becomes an unpacked layer by this, to `blob` as a compressed tar."""
+    """Write an overlay's upper to `blob` as a compressed tar.
+
+    The tree becomes an unpacked layer.
+    """
     normalise_opaque(top)
     written = Hashing(blob)
     with compressing(written, Compression(compression)) as compressed:
@@ -71,7 +74,7 @@ def pack(top: Folder, blob: BinaryIO, compression: str) -> Packed:
 
 @confined
 def unpack(blob: BinaryIO, top: Folder) -> Unpacked:
-    """Unpack a layer's blob into an empty folder. ImageDamaged: it cannot be read."""
+    """Unpack a layer's blob into an empty folder. Raises ImageDamaged if it cannot be read."""
     tar = HashingReader(plain_of(blob))
     try:
         unpack_tar(tar, top)
@@ -83,7 +86,10 @@ def unpack(blob: BinaryIO, top: Folder) -> Unpacked:
 
 @confined
 def fingerprint(top: Folder) -> str:
-    """The digest of a tree as our own tar of it; for layers that we made, the diff ID."""
+    """Return the digest of the tar that we would write of a tree.
+
+    For our own layers it is the diff ID.
+    """
     tar = Hashing()
     write_tar(top, tar)
     return tar.digest()
@@ -91,7 +97,10 @@ def fingerprint(top: Folder) -> str:
 
 @confined
 def read(blob: BinaryIO, most: int) -> Content:
-    """The tar in a blob, read and thrown away. ImageDamaged: it cannot be read, or has more than `most` bytes."""
+    """Read the tar in a blob, and return its digest and length.
+
+    Raises ImageDamaged if it cannot be read or has more than `most` bytes.
+    """
     hashed, length, plain = hashlib.sha256(), 0, plain_of(blob)
     try:
         while data := plain.read(_READ):
@@ -99,7 +108,7 @@ def read(blob: BinaryIO, most: int) -> Content:
             length += len(data)
             if length > most:
                 raise ImageDamaged(
-                    f"The image's layers unpack to more than the {Bytes(most)} left for them.",
+                    f"The image's unpacked layers are larger than the remaining {Bytes(most)}.",
                     hint="Make the image smaller, or ask an admin.",
                 )
     except Unreadable as error:
@@ -108,7 +117,7 @@ def read(blob: BinaryIO, most: int) -> Content:
 
 
 def _sync_few(top: Folder) -> bool:
-    """Sync the files of a small tree; False: there are more of them, and nothing was done."""
+    """Sync the files of a small tree. Return False, without syncing, if there are too many."""
     names = []
     for found in walk(top):
         if stat.S_ISREG(found.status.st_mode):

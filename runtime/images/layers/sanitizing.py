@@ -1,8 +1,10 @@
-"""What a build step leaves in its writable layer is the tenant's work: looked through here before anything of it leaves its disk.
+"""The checks of a build step's writable layer, before anything is copied from its disk.
 
-As root inside its own user namespace a step may make what nobody should read, copy or run on the host: files far longer than the
-disk that holds them (sparse), folders nested deeper than programs recurse, and setuid programs, which a build's layer holds with
-real ids. Runs in a confined helper.
+The files are untrusted.
+
+A step is root inside its own user namespace. It can make files that must not be read, copied or run
+on the host: sparse files longer than the disk, folders nested too deep for recursion, and setuid
+programs. A build's layer has real ids. The checks run in a confined helper.
 """
 
 from __future__ import annotations
@@ -25,22 +27,27 @@ _STEP = "the build step"
 
 @confined
 def tame(top: Folder, most: int, entries: int = MOST_ENTRIES, deepest: int = DEEPEST) -> None:
-    """Take setuid bits and file capabilities away. BuildFailed: more than `most` bytes as read, more than `entries`, or too deep."""
+    """Remove setuid bits and file capabilities.
+
+    Raises BuildFailed if the tree has more than `most` bytes to read, more than `entries` files, or
+    is nested too deep.
+    """
     _tame(top, most=most, entries=entries, deepest=deepest)
 
 
 @confined
 def measure(top: Folder, most: int, who: str, entries: int = MOST_ENTRIES, deepest: int = DEEPEST) -> None:
-    """The same BuildFailed, and nothing is changed: before a tree that `who` made is copied."""
+    """Raise BuildFailed like `tame`, without changes, before a tree that `who` made is copied."""
     for _ in _files(top, most=most, entries=entries, deepest=deepest, who=who):
         pass
 
 
 @confined
 def collect(upper: Folder, into: Folder, folders: tuple[str, ...], most: int) -> None:
-    """Copy a step's folders out of a stopped container's writable layer, without setuid bits; one that it did not make is left out.
+    """Copy a step's folders from a stopped container's writable layer, without setuid bits.
 
-    BuildFailed: as of `tame`, and where something else has the name of a folder or of one above it.
+    Folders that the step did not make are skipped. Raises BuildFailed like `tame`, and if a folder
+    or one of its parents is not a folder.
     """
     for folder in folders:
         parts = folder.split("/")
@@ -50,14 +57,19 @@ def collect(upper: Folder, into: Folder, folders: tuple[str, ...], most: int) ->
             if found is None:
                 break
             if not stat.S_ISDIR(found.st_mode):
-                raise BuildFailed(f"The build step replaced the folder /{folder} by something else.", hint="An install script did that.")
+                raise BuildFailed(
+                    f"The build step replaced the folder /{folder} with a file or link.", hint="Look for an install script that does this."
+                )
         else:
             _collect(upper, into, folder, most)
 
 
 @confined
 def prune(upper: Folder, names: tuple[str, ...]) -> None:
-    """Take away the empty files and folders that were made to mount on (absolute names); what is behind a link stays."""
+    """Remove the empty files and folders that were made as mount points (absolute names).
+
+    Links are not followed.
+    """
     for name in names:
         found = upper.find(name.strip("/"))
         if found is None:
@@ -96,22 +108,24 @@ def _tame(top: Folder, *, most: int, entries: int, deepest: int) -> None:
 
 
 def _files(top: Folder, *, most: int, entries: int, deepest: int, who: str) -> Iterator[Found]:
-    """Each regular file once."""
+    """Yield each regular file once, and raise BuildFailed at a limit."""
     size = 0
     known: set[tuple[int, int]] = set()
     for count, found in enumerate(walk(top), start=1):
         status = found.status
         if count > entries:
-            raise BuildFailed(f"{who.capitalize()} made more than {entries:,} files.", hint="Fewer dependencies help.")
+            raise BuildFailed(f"{who.capitalize()} made more than {entries:,} files.", hint="Use fewer dependencies.")
         if found.is_folder:
             if found.path.count("/") + 2 > deepest:
-                raise BuildFailed(f"{who.capitalize()} made folders nested more than {deepest} deep.", hint="A script of its own did that.")
+                raise BuildFailed(
+                    f"{who.capitalize()} made folders nested more than {deepest} deep.", hint="Look for a script that does this."
+                )
         elif stat.S_ISREG(status.st_mode) and (status.st_dev, status.st_ino) not in known:
             if status.st_nlink > 1:
                 known.add((status.st_dev, status.st_ino))
             size += status.st_size
             if size > most:
                 raise BuildFailed(
-                    f"What {who} made reads as more than {Bytes(most)}.", hint="Make no files with holes larger than the disk."
+                    f"The files of {who} are larger than {Bytes(most)}.", hint="Do not make sparse files larger than the disk."
                 )
             yield found

@@ -1,7 +1,8 @@
-"""What one writable layer says beside the image below it, as `docker diff` tells it: what an instance wrote.
+"""The changes in an instance's writable layer compared with its image, like `docker diff`.
 
-Runs in a confined helper. The instance may go on writing, and means no good: folders are opened one below the other and never through
-a link, what vanishes meanwhile is passed over, and there is an end to what is looked at.
+It runs in a confined helper. The instance is untrusted and may continue to write. So folders are
+opened one below the other, never through a link. Files that vanish are skipped, and the walk has
+limits.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ from runtime.images.layers.layer import is_opaque, is_whiteout
 from runtime.trees.folder import Folder
 
 MOST_CHANGES = 100_000
-MOST_ENTRIES = 1_000_000  # looked at, changes or not
-DEEPEST = 200  # folders, each of which is a file descriptor
+MOST_ENTRIES = 1_000_000  # read, changed or not
+DEEPEST = 200  # folders, each with an open file descriptor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """Changes by path; not `whole` where there were more than anyone reads."""
+    """The changes by path. `whole` is False if a limit ended the walk."""
 
     changes: tuple[Change, ...]
     whole: bool
@@ -31,9 +32,13 @@ class Written:
 
 @confined
 def written(upper: Folder, layers: tuple[Folder, ...], ignored: frozenset[str], most: int) -> Written:
-    """An overlay's upper beside its `layers`, topmost first, all with the ids that are seen inside; `ignored` are mount points of ours.
+    """Compare an overlay's upper with its `layers`, topmost first.
 
-    A file that was opened to be written counts as changed, for the overlay has copied it; a folder only where its mode or owner did.
+    `ignored` are the platform's mount points.
+
+    All folders have the ids that are seen inside the container. A file that was opened for writing
+    counts as changed, because the overlay has copied it. A folder counts only if its mode or owner
+    changed.
     """
     walk = _Walk(ignored=ignored, most=most)
     walk.run(upper, layers)
@@ -42,12 +47,12 @@ def written(upper: Folder, layers: tuple[Folder, ...], ignored: frozenset[str], 
 
 @dataclass(slots=True, kw_only=True)
 class _Open:
-    """A folder of the upper that is being looked through."""
+    """A folder of the upper whose entries are being read."""
 
     folder: Folder
     path: str  # "" is the top
     names: list[str]
-    below: list[Folder]  # the folders of the layers that it hides or joins, topmost first
+    below: list[Folder]  # the same folder in the layers below, topmost first
 
 
 class _Walk:
@@ -73,7 +78,7 @@ class _Walk:
                 _close(folder)
 
     def _look(self, folder: _Open, name: str) -> _Open | None:
-        """Note what became of a name; the folder to go on with, if it is one."""
+        """Record the change of a name. Return the folder to continue with, if the name is one."""
         path = f"{folder.path}/{name}"
         if path in self._ignored:
             return None
@@ -97,7 +102,7 @@ class _Walk:
     def _entered(self, folder: _Open, name: str, path: str, joined: list[_Place]) -> _Open | None:
         try:
             below = folder.folder.subfolder(name)
-        except (FileNotFoundError, NotADirectoryError):  # it became something else just now
+        except (FileNotFoundError, NotADirectoryError):  # it was just removed or replaced
             return None
         opaque = is_opaque(below)
         hidden = [place.folder.subfolder(place.name) for place in joined]
@@ -106,8 +111,8 @@ class _Walk:
             kept = set(child.names)
             for gone in sorted(_names(hidden) - kept):
                 self._note(Kind.DELETED, f"{path}/{gone}", 0)
-            for one in hidden:
-                one.close()
+            for folder_below in hidden:
+                folder_below.close()
         return child
 
     def _note(self, kind: Kind, path: str, size: int) -> None:
@@ -119,7 +124,7 @@ class _Walk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Place:
-    """A name in a folder of a layer."""
+    """The place of a name: a folder of a layer, and the name in it."""
 
     folder: Folder
     name: str
@@ -135,7 +140,7 @@ def _close(opened: _Open) -> None:
 
 
 def _beneath(folders: Sequence[Folder], name: str) -> tuple[os.stat_result | None, list[_Place]]:
-    """What the layers have under a name, and the folders that join there where it is one."""
+    """Return the topmost entry under a name, and the folders that are merged there."""
     first: os.stat_result | None = None
     joined: list[_Place] = []
     for folder in folders:
@@ -154,7 +159,7 @@ def _beneath(folders: Sequence[Folder], name: str) -> tuple[os.stat_result | Non
 
 
 def _names(folders: Sequence[Folder]) -> set[str]:
-    """What a container would see in folders that join, topmost first."""
+    """Return the names that a container would see in merged folders, topmost first."""
     seen: set[str] = set()
     gone: set[str] = set()
     for folder in folders:

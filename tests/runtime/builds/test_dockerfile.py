@@ -62,7 +62,7 @@ def test_a_dockerfile_whose_base_only_a_registry_has_leaves_the_build_to_the_oth
     built = forge.build({"Dockerfile": dockerfile, "index.html": "hello"})
     assert "The Dockerfile begins with registry.invalid/python:3.12-slim. " in forge.said()
     assert forge.store.image(built.digest).config.labels["slipway.language"] == "static site"
-    with pytest.raises(BadSource, match=r"line 1: The image registry\.invalid/python:3\.12-slim could not be had"):
+    with pytest.raises(BadSource, match=r"line 1: Could not pull the image registry\.invalid/python:3\.12-slim"):
         forge.build({"Dockerfile": dockerfile})
 
 
@@ -187,7 +187,7 @@ def test_a_link_of_the_image_leads_no_copy_out_of_it(forge: Forge, tmp_path: Pat
         ("FROM debian-13\nCOPY gone /x\nCMD x", "line 2: gone is not in the build context"),
         ("FROM debian-13\nADD https://example.org/x /x\nCMD x", "line 2: https://example.org/x is not fetched"),
         ("FROM debian-13\nCOPY Dockerfile .dockerignore /x\nCMD x", "needs a folder as its destination"),
-        ("FROM nowhere.invalid/image:1\nCMD x", "line 1: The image nowhere.invalid/image:1 could not be had: "),
+        ("FROM nowhere.invalid/image:1\nCMD x", "line 1: Could not pull the image nowhere.invalid/image:1: "),
         ("FROM debian-13\nUSER nobody-here\nRUN true\nCMD x", "has no user 'nobody-here'"),
         ("FROM scratch\nRUN true\n", "line 2: RUN has nothing to run in"),
         ("FROM scratch\nCMD x\n", "nothing in it"),

@@ -1,4 +1,6 @@
-"""Builds that are killed, cancelled, frozen or out of space, at any moment: the reason is told, the store verifies, nothing is left."""
+"""Builds that are killed, cancelled, frozen or out of space, at any moment: the reason is told,
+the store verifies, nothing is left.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,8 @@ from tests.runtime.builds.conftest import Forge
 from tests.runtime.containers.conftest import settle
 from workers.supervisor.memory_pressure import GivingWay
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # a busy machine, whose disk others sync, takes a multiple of a minute
+# A busy machine, whose disk others sync, takes a multiple of a minute.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 SEED = 20_260_801
 KILLS, CANCELS = 30, 10
 TIGHT, EASY = Pressure(stalled=80.0, available=50.0), Pressure(stalled=0.0, available=50.0)
@@ -77,7 +80,9 @@ for line in sys.stdin:
 
 @contextmanager
 def yard(forge: Forge) -> Iterator[subprocess.Popen[str]]:
-    """A process that builds, each time in a child of its own, so that a kill costs no start of Python."""
+    """A process that builds, each time in a child of its own, so that a kill costs no start of
+    Python.
+    """
     process = subprocess.Popen(
         [sys.executable, "-c", YARD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[3]
     )
@@ -158,7 +163,8 @@ def test_a_build_cancelled_at_ten_moments_ends_soon_and_leaves_nothing(forge: Fo
             cancelled += 1
             assert time.monotonic() - until < 10  # usually far within one second
         nothing_left(forge)
-    assert cancelled >= CANCELS // 2  # that the store verifies is asked once, at the end of this file
+    # That the store verifies is asked once, at the end of this file.
+    assert cancelled >= CANCELS // 2
 
 
 def test_a_build_gives_way_to_pressure_says_so_goes_on_and_can_be_cancelled_frozen(forge: Forge) -> None:
@@ -225,7 +231,7 @@ def full(folder: Path) -> Iterator[None]:
 def test_a_full_disk_in_the_middle_of_a_step_is_told_and_the_next_build_goes_well(forge: Forge, place: str, source: object) -> None:
     assert callable(source)
     files = source(f"full {place}".replace("/", "-").replace(" ", "-"))
-    with full(forge.config.state / place), pytest.raises(BuildFailed, match="The disk of this node filled up") as caught:
+    with full(forge.config.state / place), pytest.raises(BuildFailed, match="The disk of this node became full") as caught:
         forge.build(files)
     assert "manage.py image df" in caught.value.hint
     nothing_left(forge)

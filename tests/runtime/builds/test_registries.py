@@ -1,4 +1,6 @@
-"""Images that go out to a registry and to other engines and run there, and images of a registry that Dockerfiles begin with."""
+"""Images that go out to a registry and to other engines and run there, and images of a registry
+that Dockerfiles begin with.
+"""
 
 from __future__ import annotations
 
@@ -86,17 +88,17 @@ def test_without_its_registry_a_dockerfile_gives_way_to_other_files_if_they_suff
     dockerfile = f'FROM {name}\nCMD ["true"]\n'
     built = reaching.build({"Dockerfile": dockerfile, "index.html": "hello"})
     assert "web" in built.processes
-    assert f"The Dockerfile begins with {name}. The image {name} could not be had: " in reaching.said()
+    assert f"The Dockerfile begins with {name}. Could not pull the image {name}: " in reaching.said()
     assert "Going by the other files." in reaching.said()
-    with pytest.raises(BadSource, match=r"line 1: The image .* could not be had: .*connection refused") as refused:
+    with pytest.raises(BadSource, match=r"line 1: Could not pull the image .*: .*connection refused") as refused:
         reaching.build({"Dockerfile": dockerfile, "Procfile": "web: sh run", "run": "true"})
     assert "This node itself has debian-12, debian-13" in refused.value.hint
 
 
 def test_a_wrong_name_is_the_dockerfiles_fault_whatever_else_there_is(reaching: Forge, open_registry: str, base: str) -> None:
-    with pytest.raises(BadSource, match=r"line 2: The image .* could not be had: .*unknown"):
+    with pytest.raises(BadSource, match=r"line 2: Could not pull the image .*: .*unknown"):
         reaching.build({"Dockerfile": f"# x\nFROM {open_registry}/library/none:1\n", "Procfile": "web: true"})
-    with pytest.raises(BadSource, match="no name of an image"):
+    with pytest.raises(BadSource, match="not a valid image name"):
         reaching.build({"Dockerfile": "FROM Not/AName\n"})
 
 
@@ -135,7 +137,8 @@ def test_an_image_is_copied_to_podman_and_runs_there(forge: Forge, short_path: P
     subprocess.run(["skopeo", "--insecure-policy", "copy", "--quiet", source, target], check=True, capture_output=True, timeout=120)
     podman = ["podman", "--root", f"{short_path}/root", "--runroot", f"{short_path}/run", "--storage-driver", "overlay"]
     podman += ["--cgroup-manager", "cgroupfs"]
-    limits = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"]  # no more than root may give here
+    # No more than root may give here.
+    limits = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"]
     command = [*podman, "run", "--rm", "--network", "none", *limits, "localhost/travels:1"]
     if UNIFIED.is_dir():  # crun wants no controllers of both kinds (KERNEL: hybrid cgroups)
         hide = f'mount -t tmpfs none {UNIFIED} && exec "$@"'

@@ -123,7 +123,7 @@ def test_a_layer_that_would_harm_the_host_is_refused_and_the_instance_goes_on(no
     hole = "f = open('/app/hole', 'w'); f.truncate(10**12); f.close(); print('wrote', flush=True)\n"
     web = launched(containers, store, spec, "python3", "-c", hole + GOES_ON)
     settle(lambda: "wrote" in printed(containers, web), 20, lambda: str(printed(containers, web)))
-    with pytest.raises(BuildFailed, match="What the instance made reads as more than 64 MiB"):
+    with pytest.raises(BuildFailed, match="The files of the instance are larger than 64 MiB"):
         commit(node, store, containers, web)
     count = containers._folder(web).scratch / "upper/app/count"
     before = count.read_text()

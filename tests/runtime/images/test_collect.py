@@ -1,4 +1,6 @@
-"""What goes and what stays: decided from values, then done to real stores, with builds under way and with kill -9."""
+"""What goes and what stays: decided from values, then done to real stores, with builds under way
+and with kill -9.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ def digest(number: int) -> Digest:
 def inventory(
     images: dict[int, tuple[tuple[str, ...], tuple[int, ...]]], notes: dict[int, float] | None = None, used: float = 0.0
 ) -> Inventory:
-    """Images as number -> (names, layers); layer n has diff ID n and blob 1000 + n; notes as layer -> last use."""
+    """Images as number -> (names, layers); layer n has diff ID n and blob 1000 + n; notes as
+    layer -> last use.
+    """
     layers = {n for _, of in images.values() for n in of} | set(notes or {})
     blobs = [*(1000 + n for n in layers), *images]
     return Inventory(
@@ -67,7 +71,7 @@ def test_what_a_release_a_name_or_a_container_needs_stays_and_the_rest_goes() ->
     assert garbage.names == ("shop:build-2",)
     assert set(garbage.layers) == {digest(12), digest(16)}
     assert set(garbage.blobs) == {digest(1), digest(4), digest(5), digest(1012), digest(1016)}
-    assert garbage.describe() == "remove 3 images, 1 name, 2 layers, 5 blobs and 0 notes of the build cache"
+    assert garbage.describe() == "remove 3 images, 1 name, 2 layers, 5 blobs and 0 records of the build cache"
 
 
 def test_what_was_used_since_the_oldest_lease_stays_whoever_needs_it() -> None:
@@ -83,7 +87,8 @@ def test_the_cache_keeps_the_latest_used_within_its_size_and_none_that_is_old() 
 
 
 def test_pulled_images_stay_by_their_last_use_within_the_size_of_the_cache() -> None:
-    seen = inventory({1: ((), (11, 12)), 2: ((), (11, 13)), 3: ((), (14,)), 4: ((), (15,))})  # a layer counts 100
+    # A layer counts 100.
+    seen = inventory({1: ((), (11, 12)), 2: ((), (11, 13)), 3: ((), (14,)), 4: ((), (15,))})
     used = {1: NOW - 10, 2: NOW - 20, 3: NOW - 30, 4: NOW - STEP_KEPT - 1, 9: NOW - 5}
     pulls = tuple(PullNote(path=Path(f"/{n}"), image=digest(n), used_at=at) for n, at in used.items())
     garbage = decide(replace(seen, pulls=pulls), Roots(), now=NOW, cutoff=NOW, cache_size=300)
@@ -141,7 +146,9 @@ def collector(yard: Yard) -> Collector:
 
 
 def settle() -> None:
-    """The kernel's clock for files ticks in milliseconds: let one pass, so that `before` is before."""
+    """The kernel's clock for files ticks in milliseconds: let one pass, so that `before` is
+    before.
+    """
     time.sleep(0.02)
 
 
@@ -260,7 +267,7 @@ def test_above_the_high_mark_the_cache_goes_and_releases_stay(yard: Yard, loaded
 
 def test_at_the_last_mark_no_build_begins_and_the_reason_names_it(yard: Yard) -> None:
     check_room(yard.config)
-    with pytest.raises(BuildFailed, match=r"from 1 % on no build begins. Apps that run are not affected") as refused:
+    with pytest.raises(BuildFailed, match=r"builds do not start at 1 % or more. Running apps are not affected") as refused:
         check_room(replace(yard.config, disk_full=1))
     assert "image df" in refused.value.hint
 

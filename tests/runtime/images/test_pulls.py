@@ -1,4 +1,6 @@
-"""Images for FROM, pulled from a real registry, and from one of our own that does everything wrong."""
+"""Images for FROM, pulled from a real registry, and from one of our own that does everything
+wrong.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +58,7 @@ def test_names_are_completed_as_docker_does(text: str, whole: str) -> None:
     "text", ["", "UPPER", "a b", "a//b", "x:", "x@sha256:1", "../x", "-x", "http://host/x", "x:tag:tag", "a/" * 300, "Team/app", "x:\u0663"]
 )
 def test_what_is_no_name_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="no name of an image"):
+    with pytest.raises(ValueError, match="not a valid image name"):
         RemoteName.parse(text)
 
 
@@ -104,8 +106,10 @@ def test_what_a_name_leads_to_is_looked_at(address: str, inside: bool) -> None:
 
 def test_a_name_that_leads_to_this_machine_is_refused_unless_the_operator_names_it() -> None:
     with pytest.raises(NotAllowed, match="leads to this machine"):
-        allowed(Registries(), "127.1:5000/x")  # a name to us, and to the resolver another way to write 127.0.0.1
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as way_out:  # sends nothing: it only asks which address it would have
+        # A name to us, and to the resolver another way to write 127.0.0.1.
+        allowed(Registries(), "127.1:5000/x")
+    # Sends nothing: it only asks which address it would have.
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as way_out:
         way_out.connect(("192.0.2.1", 9))
         own = way_out.getsockname()[0]
     with pytest.raises(NotAllowed, match="leads to this machine"):
@@ -179,7 +183,7 @@ def test_an_image_is_pulled_once_an_hour_and_fetched_only_when_it_changed(shelf:
     shelf.now += FRESH + 1
     shelf.said.clear()
     assert shelf.find(f"{server.address}/team/app:1") == second
-    assert "Going on with the image that was pulled before" in shelf.said[-1]
+    assert "Using the image of an earlier pull" in shelf.said[-1]
 
 
 def test_a_registry_that_wants_a_password_says_so(shelf: Shelf, registry: Registry) -> None:
@@ -199,7 +203,7 @@ def test_a_mirror_is_asked_in_the_place_of_a_host(shelf: Shelf, server: Server) 
 def test_a_registry_that_is_not_allowed_is_not_asked(shelf: Shelf, server: Server) -> None:
     plain(shelf, server.address, registries=("ghcr.io",))
     shelf.config = replace(shelf.config, plain_registries=())
-    with pytest.raises(NotAllowed, match="may not take images from") as refused:
+    with pytest.raises(NotAllowed, match="may not use images from") as refused:
         shelf.find(f"{server.address}/team/app:1")
     assert "Allowed: ghcr.io" in refused.value.hint
     assert server.asked == []
@@ -226,7 +230,7 @@ def test_a_registry_that_misbehaves_is_told_with_a_remedy(
     server.mode = mode
     with pytest.raises(kind) as failed:
         shelf.find(f"{server.address}/team/app:1")
-    assert failed.value.what.startswith(f"The image {server.address}/team/app:1 could not be had: ")  # type: ignore[attr-defined]
+    assert failed.value.what.startswith(f"Could not pull the image {server.address}/team/app:1: ")  # type: ignore[attr-defined]
     assert words in failed.value.hint  # type: ignore[attr-defined]
     assert failed.value.hint  # type: ignore[attr-defined]
     assert (kind is Unreachable) or not isinstance(failed.value, Unreachable) or mode == "half"
@@ -280,7 +284,7 @@ def test_who_waits_for_another_pull_can_be_cancelled(shelf: Shelf, server: Serve
             time.sleep(0.01)
         with pytest.raises(BuildFailed, match="cancelled"):
             shelf.find(name, cancelled=lambda: True)
-        with pytest.raises(BuildFailed, match="ran out of time while another one pulled"):
+        with pytest.raises(BuildFailed, match="ran out of time while another build pulled"):
             shelf.find(name, seconds=0)
     finally:
         over.set()

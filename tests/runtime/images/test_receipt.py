@@ -41,7 +41,8 @@ def test_a_received_file_becomes_roots_without_a_copy(place: Path, tmp_path: Pat
     assert ours.st_ino == path.stat().st_ino
     assert (ours.st_uid, ours.st_gid, ours.st_mode & 0o777) == (0, 0, 0o644)
     (tmp_path / "again").mkdir()
-    take_over(digest, tmp_path / "again", [path], user=USER)  # after a worker that was killed in between
+    # After a worker that was killed in between.
+    take_over(digest, tmp_path / "again", [path], user=USER)
 
 
 def test_a_file_that_somebody_can_still_write_is_not_believed(place: Path, tmp_path: Path) -> None:
@@ -60,12 +61,12 @@ def test_links_devices_and_other_peoples_files_are_not_taken(place: Path, tmp_pa
     foreign.write_text("x")
     os.chown(foreign, 12345, 12345)
     for path in (link, pipe, foreign):
-        with pytest.raises(ImageDamaged, match="cannot be taken over"):
+        with pytest.raises(ImageDamaged, match="has the wrong owner or type"):
             take_over(digest, tmp_path / "ours", [path], user=USER)
         (tmp_path / "ours" / digest.hex).unlink()
     assert secret.stat().st_mode & 0o777 == 0o600
     assert foreign.stat().st_uid == 12345
-    with pytest.raises(ImageDamaged, match="is not here any more"):
+    with pytest.raises(ImageDamaged, match="no longer exists"):
         take_over(digest, tmp_path / "ours", [place / "none"], user=USER)
 
 

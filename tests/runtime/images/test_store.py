@@ -1,4 +1,6 @@
-"""The image store against the real file system, and against skopeo as an outsider's reading of it."""
+"""The image store against the real file system, and against skopeo as an outsider's reading of
+it.
+"""
 
 from __future__ import annotations
 
@@ -109,7 +111,7 @@ def test_names_move_and_go_but_images_stay_listed(config: NodeConfig, tmp_path: 
     store.untag("app:live")
     assert store.find("app:live") is None
     assert new in (config.images / "index.json").read_text()
-    with pytest.raises(ValueError, match="not an image name"):
+    with pytest.raises(ValueError, match="not a valid image name"):
         store.tag("../x", new)
 
 

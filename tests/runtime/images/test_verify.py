@@ -1,4 +1,6 @@
-"""Damage is named and, where a blob has it right, repaired; layers of strangers come in whatever way they are packed."""
+"""Damage is named and, where a blob has it right, repaired; layers of strangers come in whatever
+way they are packed.
+"""
 
 from __future__ import annotations
 
@@ -92,7 +94,7 @@ def test_a_damaged_unpacked_layer_is_rebuilt_from_its_blob(yard: Yard, harm: str
     (damage,) = verify(yard.config, yard.store)
     assert damage.layer == layer.diff_id
     reader = os.open(text.parent, os.O_RDONLY)  # as a container that stands on it
-    assert "unpacked anew" in repair(yard.config, yard.store, damage)
+    assert "unpacked again" in repair(yard.config, yard.store, damage)
     assert verify(yard.config, yard.store) == []
     assert text.read_text() == "as it was"
     replaced = list(yard.config.layers.glob("*.replaced-*"))
