@@ -1,4 +1,7 @@
-"""The record of the host (tests/fingerprint.py): every kind of change is seen, and what belongs to others is not compared."""
+"""Tests of the record of the host (tests/fingerprint.py).
+
+It detects every kind of change, and ignores what other programs own.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,8 @@ from tests import fingerprint
 from tests.fingerprint import Thing, differences
 
 ROOT = Path(__file__).parents[2]
-# Runs in a mount namespace of its own, where /etc and /dev are copies in memory: the host keeps its own.
+# Runs in a mount namespace of its own, where /etc and /dev are copies in memory. The host does not
+# change.
 CHANGED = """
 import os, subprocess, sys
 from pathlib import Path
@@ -44,13 +48,13 @@ def thing(owner: str = "0:0 0644", content: str = "a") -> Thing:
     return Thing(owner, content)
 
 
-def test_changes_of_owner_mode_content_accounts_links_and_mounts_are_told() -> None:
+def test_changes_of_files_accounts_and_mounts_are_reported() -> None:
     command = ["unshare", "--mount", "--propagation", "private", sys.executable, "-c", CHANGED]
     done = subprocess.run(
         command, cwd=ROOT, env={"PYTHONPATH": str(ROOT), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    told = done.stdout
+    printed = done.stdout
     for line in (
         "changed: file /etc: 0:0 0755 -> 165536:165536 0755",
         "changed: file /etc/passwd: 0:0 0644 -> 0:0 0666",
@@ -59,10 +63,10 @@ def test_changes_of_owner_mode_content_accounts_links_and_mounts_are_told() -> N
         "added: file /etc/intruder-link",
         "added: mount /srv (tmpfs rw",
     ):
-        assert line in told, f"{line!r} is not in: {told}"
+        assert line in printed, f"{line!r} is not in: {printed}"
 
 
-def test_the_host_itself_does_not_differ_from_one_moment_to_the_next_and_a_record_is_cheap() -> None:
+def test_two_records_of_the_same_host_are_equal_and_cheap() -> None:
     begun = time.process_time()
     before = fingerprint.take()
     assert time.process_time() - begun < 1
@@ -70,30 +74,30 @@ def test_the_host_itself_does_not_differ_from_one_moment_to_the_next_and_a_recor
 
 
 @pytest.mark.parametrize(
-    ("after", "told"),
+    ("after", "expected"),
     [
         ({"packages": thing("", "2"), "file /etc/new": thing()}, []),
         ({"packages": thing("", "2"), "file /etc/old": thing("100000:0 0644", "b")}, ["changed: file /etc/old"]),
         ({"packages": thing("", "1"), "file /etc/new": thing()}, ["added: file /etc/new", "removed: file /etc/old"]),
     ],
 )
-def test_an_installed_package_may_bring_files_and_may_not_change_an_owner(after, told) -> None:
+def test_a_package_may_add_files_and_may_not_change_an_owner(after, expected) -> None:
     before = {"packages": thing("", "1"), "file /etc/old": thing()}
     found = differences(before, after)
-    assert len(found) == len(told), found
-    assert all(any(line.startswith(start) for line in found) for start in told)
+    assert len(found) == len(expected), found
+    assert all(any(line.startswith(start) for line in found) for start in expected)
 
 
-def test_kernel_objects_are_left_out_beside_another_run() -> None:
+def test_kernel_objects_are_ignored_during_another_run() -> None:
     assert differences({}, {"mount /x": thing()}, kernel_objects=False) == []
     assert differences({}, {"mount /x": thing()}) == ["added: mount /x (0:0 0644 a)"]
 
 
-def test_the_keys_of_a_state_folder_are_compared_whole(tmp_path: Path) -> None:
+def test_all_keys_of_a_state_folder_are_compared(tmp_path: Path) -> None:
     (tmp_path / "secrets").mkdir()
     (tmp_path / "secrets" / "django.key").write_text("one")
     before = fingerprint.take(tmp_path)
     (tmp_path / "secrets" / "django.key").write_text("two")
     (tmp_path / "secrets").chmod(0o777)
-    told = differences(before, fingerprint.take(tmp_path), kernel_objects=False)
-    assert [line.partition(": ")[2].partition(":")[0] for line in told] == ["state secrets", "state secrets/django.key"]
+    changes = differences(before, fingerprint.take(tmp_path), kernel_objects=False)
+    assert [line.partition(": ")[2].partition(":")[0] for line in changes] == ["state secrets", "state secrets/django.key"]

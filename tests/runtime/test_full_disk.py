@@ -1,4 +1,6 @@
-"""A disk without space: what was there stays whole, nothing half stays behind, and all goes on when there is space again."""
+"""Tests of a full disk: existing data stays complete, no partial data remains, and work continues
+when there is space again.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ LINES = [logfile.line("2026-11-24T00:50:09.179Z", "web.1", "stdout", "x" * 100)]
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """Of 64 KiB."""
+    """Mount a disk of 64 KiB."""
     place = tmp_path / "disk"
     place.mkdir()
     Kernel().mount("tmpfs", place, "tmpfs", options="size=64k")
@@ -25,9 +27,10 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     Kernel().unmount(place)
 
 
-def test_no_half_line_stays_in_a_log_and_none_comes_twice(disk: Path) -> None:
+def test_a_log_on_a_full_disk_has_no_partial_and_no_repeated_line(disk: Path) -> None:
     log, written = disk / "app.log", 0
-    with pytest.raises(OSError, match="No space") as caught:  # how many fit is the disk's affair
+    # the number of lines that fit depends on the disk
+    with pytest.raises(OSError, match="No space") as caught:
         while True:
             logfile.append(log, LINES, user="nobody-here")
             written += len(LINES)
@@ -38,7 +41,7 @@ def test_no_half_line_stays_in_a_log_and_none_comes_twice(disk: Path) -> None:
     assert log.read_text() == LINES[0] * written
 
 
-def test_a_journals_file_keeps_what_it_said_and_takes_the_next_once_there_is_space(disk: Path) -> None:
+def test_a_journal_file_survives_a_full_disk_and_accepts_the_next_write(disk: Path) -> None:
     journal.write_json(disk / "app.json", {"serving": 1})
     ballast = disk / "ballast"
     with pytest.raises(OSError, match="No space"), ballast.open("wb") as file:

@@ -1,4 +1,6 @@
-"""The doctor: each lack is one sentence with its remedy, and all are told at once."""
+"""Tests of the doctor: each missing requirement is one sentence with its remedy, and all are
+reported at once.
+"""
 
 import dataclasses
 import ipaddress
@@ -36,7 +38,7 @@ FINE = Host(
 ELSEWHERE = ((ipaddress.IPv4Network("10.210.8.0/24"), "tun0"), (ipaddress.IPv4Network("10.211.0.0/16"), "eth1"))
 
 
-def test_a_good_machine_lacks_nothing():
+def test_a_good_machine_passes():
     assert lacks(FINE, CONFIG) == []
 
 
@@ -60,23 +62,23 @@ def test_a_good_machine_lacks_nothing():
         ({"memory": Bytes.parse("512M")}, "512 MiB", "1 GiB"),
     ],
 )
-def test_each_lack_is_a_sentence_with_its_remedy(change, said, remedy):
+def test_each_missing_requirement_is_a_sentence_with_its_remedy(change, said, remedy):
     [lack] = lacks(dataclasses.replace(FINE, **change), CONFIG)
     assert said in lack.what
     assert remedy in lack.remedy
     assert lack.describe().endswith(".")
 
 
-def test_all_lacks_are_told_at_once():
+def test_all_missing_requirements_are_reported_at_once():
     poor = dataclasses.replace(FINE, root=False, kernel=(4, 19), memory=Bytes(0), port_trouble="Port 80 is in use by x")
     assert len(lacks(poor, CONFIG)) == 4
 
 
-def test_a_full_disk_matters_less_once_the_stack_is_built():
+def test_less_free_space_is_enough_after_the_stack_is_built():
     assert lacks(dataclasses.replace(FINE, disk_free=Bytes.parse("1G"), state_exists=True), CONFIG) == []
 
 
-def test_this_machine_is_read_and_nothing_is_made(tmp_path):
+def test_looking_at_this_machine_creates_nothing(tmp_path):
     config = NodeConfig(state=tmp_path / "state", run=tmp_path / "run", http_port=1)
     host = look(config)
     assert host.kernel > (4, 0)
@@ -85,13 +87,13 @@ def test_this_machine_is_read_and_nothing_is_made(tmp_path):
 
 
 @pytest.mark.parametrize(("read_only", "writable"), [("-maxdepth 0", "True"), ("-mindepth 1 -maxdepth 1 -name pids", "False")])
-def test_control_groups_are_writable_where_only_the_folder_of_their_mounts_is_not(read_only, writable):
+def test_control_groups_are_writable_if_only_the_parent_folder_is_read_only(read_only, writable):
     if not Path("/sys/fs/cgroup/pids").is_mount():
-        pytest.skip("this machine has cgroup v2 alone: there is one mount")
+        pytest.skip("this machine has only cgroup v2: there is one mount")
     made = f"find /sys/fs/cgroup {read_only} -exec mount -o remount,bind,ro {{}} \\;"
     asked = "from runtime.host import look; from runtime.config import NodeConfig; print(look(NodeConfig()).cgroups_writable)"
-    told = run(["unshare", "--mount", "sh", "-c", f'{made} && exec "$0" -c "$1"', sys.executable, asked], cwd=ROOT).stdout.decode()
-    assert told.split()[-1] == writable
+    printed = run(["unshare", "--mount", "sh", "-c", f'{made} && exec "$0" -c "$1"', sys.executable, asked], cwd=ROOT).stdout.decode()
+    assert printed.split()[-1] == writable
 
 
 def test_the_program_on_our_port_is_named():
@@ -105,5 +107,5 @@ def test_the_program_on_our_port_is_named():
     assert look(config, port_is_ours=True).port_trouble == ""
 
 
-def test_an_address_of_another_machine_is_told():
+def test_an_address_of_another_machine_is_reported():
     assert "belongs to no interface" in look(NodeConfig(http_bind="192.0.2.250", http_port=8080)).port_trouble

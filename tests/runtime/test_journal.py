@@ -1,4 +1,6 @@
-"""Files written whole or not at all, and locks that die with their holder."""
+"""Tests of files that are written completely or not at all, and of locks that end with their
+process.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,7 @@ HOLDER += "with journal.lock(Path(sys.argv[1])): print('held', flush=True); time
 
 
 @pytest.mark.parametrize("durable", [True, False])
-def test_what_is_written_is_read_and_nothing_else_lies_about(tmp_path: Path, durable: bool) -> None:
+def test_written_data_can_be_read_and_no_other_file_remains(tmp_path: Path, durable: bool) -> None:
     path = tmp_path / "a.json"
     assert journal.read_json(path) is None
     for value in ({"b": [1, 2], "ä": None}, "second"):
@@ -31,7 +33,7 @@ def test_what_is_written_is_read_and_nothing_else_lies_about(tmp_path: Path, dur
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.json"]
 
 
-def test_the_mode_holds_whatever_the_umask(tmp_path: Path) -> None:
+def test_the_mode_does_not_depend_on_the_umask(tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:
         journal.write_atomic(tmp_path / "a", b"x", 0o644)
@@ -41,7 +43,7 @@ def test_the_mode_holds_whatever_the_umask(tmp_path: Path) -> None:
     assert [(tmp_path / name).stat().st_mode & 0o777 for name in "ab"] == [0o644, 0o600]
 
 
-def test_a_failed_write_leaves_the_old_file_alone(tmp_path: Path) -> None:
+def test_a_failed_write_leaves_the_old_file_unchanged(tmp_path: Path) -> None:
     journal.write_json(tmp_path / "a", 1)
     with pytest.raises(TypeError):
         journal.write_json(tmp_path / "a", object())
@@ -52,7 +54,7 @@ def test_a_failed_write_leaves_the_old_file_alone(tmp_path: Path) -> None:
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["a", "folder"]
 
 
-def test_a_writer_killed_at_any_moment_tears_nothing(tmp_path: Path) -> None:
+def test_a_writer_that_is_killed_leaves_no_partial_file(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     for moment in (0.0, 0.01, 0.03, 0.06):
         with subprocess.Popen([sys.executable, "-c", WRITER, path], stdout=subprocess.PIPE) as writer:
@@ -64,7 +66,7 @@ def test_a_writer_killed_at_any_moment_tears_nothing(tmp_path: Path) -> None:
         assert value is None or len(value) == 20000
 
 
-def test_a_lock_keeps_others_out_threads_too_and_can_be_waited_for(tmp_path: Path) -> None:
+def test_a_lock_excludes_processes_and_threads_and_can_be_waited_for(tmp_path: Path) -> None:
     path = tmp_path / "locks" / "a"
     with journal.lock(path) as held:
         assert held
@@ -92,7 +94,7 @@ def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
         assert held
 
 
-def test_free_locks_are_removed_and_held_and_other_ones_stay(tmp_path: Path) -> None:
+def test_free_locks_are_removed_and_held_locks_stay(tmp_path: Path) -> None:
     for name in ("build-1", "build-2", "images"):
         with journal.lock(tmp_path / name):
             pass
@@ -101,7 +103,7 @@ def test_free_locks_are_removed_and_held_and_other_ones_stay(tmp_path: Path) -> 
         assert sorted(path.name for path in tmp_path.iterdir()) == ["build-2", "images"]
 
 
-def test_a_lock_whose_file_is_removed_again_and_again_is_held_by_one_at_a_time(tmp_path: Path) -> None:
+def test_a_lock_whose_file_is_removed_repeatedly_has_one_holder(tmp_path: Path) -> None:
     path, inside, most, over = tmp_path / "build-1", 0, 0, threading.Event()
 
     def hold() -> None:

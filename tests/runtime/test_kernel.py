@@ -1,4 +1,4 @@
-"""The one door to syscalls: mounts, loop devices, sparse copies, and how a refusal reads."""
+"""Tests of the syscall adapter: mounts, loop devices, sparse copies, and the messages of errors."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from runtime.process import run
 
 @pytest.fixture
 def kernel(tmp_path: Path) -> Iterator[Kernel]:
-    """Whatever is mounted below the test's folder goes with it."""
+    """Return a kernel, and unmount everything below the test's folder at the end."""
     made = Kernel()
     yield made
     for target in made.mounts_below(tmp_path):
         made.unmount(target, lazily=True)
 
 
-def test_a_mount_is_listed_and_taken_away_and_taking_it_twice_is_fine(kernel: Kernel, tmp_path: Path) -> None:
+def test_a_mount_is_listed_and_unmounting_it_twice_succeeds(kernel: Kernel, tmp_path: Path) -> None:
     target = tmp_path / "with space\tand tab"
     target.mkdir()
     kernel.mount("none", target, "tmpfs", flags=MountFlag.NO_EXEC, options="size=1m")
@@ -35,7 +35,7 @@ def test_a_mount_is_listed_and_taken_away_and_taking_it_twice_is_fine(kernel: Ke
     assert kernel.mounts_below(tmp_path) == []
 
 
-def test_mounts_below_come_innermost_first_and_only_those(kernel: Kernel, tmp_path: Path) -> None:
+def test_mounts_below_lists_only_these_innermost_first(kernel: Kernel, tmp_path: Path) -> None:
     for name in ("a", "ab"):
         (tmp_path / name).mkdir()
         kernel.mount("none", tmp_path / name, "tmpfs")
@@ -44,13 +44,13 @@ def test_mounts_below_come_innermost_first_and_only_those(kernel: Kernel, tmp_pa
     assert kernel.mounts_below(tmp_path / "a") == [tmp_path / "a" / "in", tmp_path / "a"]
 
 
-def test_a_refusal_says_what_on_what_and_why(kernel: Kernel, tmp_path: Path) -> None:
+def test_an_error_says_what_failed_on_which_path_and_why(kernel: Kernel, tmp_path: Path) -> None:
     with pytest.raises(KernelRefused, match=r"mount nosuchfs on .*: No such device \(ENODEV\)") as raised:
         kernel.mount("none", tmp_path, "nosuchfs")
     assert raised.value.errno == errno.ENODEV
 
 
-def test_a_busy_mount_is_refused_and_can_be_let_go_lazily(kernel: Kernel, tmp_path: Path) -> None:
+def test_a_busy_mount_is_refused_and_can_be_unmounted_lazily(kernel: Kernel, tmp_path: Path) -> None:
     kernel.mount("none", tmp_path, "tmpfs")
     with (tmp_path / "held").open("w"):
         with pytest.raises(KernelRefused) as raised:
@@ -60,12 +60,12 @@ def test_a_busy_mount_is_refused_and_can_be_let_go_lazily(kernel: Kernel, tmp_pa
         assert kernel.unmount(tmp_path, lazily=True)
 
 
-def test_what_is_unmounted_in_a_copy_of_a_shared_mount_stays_mounted_in_the_original(kernel: Kernel, tmp_path: Path) -> None:
+def test_unmounting_in_a_copied_namespace_keeps_the_original_mount(kernel: Kernel, tmp_path: Path) -> None:
     shared, copy = tmp_path / "shared", tmp_path / "copy"
     for folder in (shared, copy):
         folder.mkdir()
     kernel.mount("none", shared, "tmpfs")
-    run(["mount", "--make-shared", shared])  # as systemd makes all mounts of a machine
+    run(["mount", "--make-shared", shared])  # systemd makes all mounts of a machine shared, too
     (shared / "inner").mkdir()
     clone = kernel.clone_tree(shared)
     kernel.attach(clone, copy)
@@ -76,7 +76,7 @@ def test_what_is_unmounted_in_a_copy_of_a_shared_mount_stays_mounted_in_the_orig
     assert kernel.mounts_below(shared) == [shared / "inner", shared]
 
 
-def test_a_loop_device_lives_as_long_as_its_mount_and_names_no_folder_of_its_file(kernel: Kernel, tmp_path: Path) -> None:
+def test_a_loop_device_ends_with_its_mount_and_hides_the_file_path(kernel: Kernel, tmp_path: Path) -> None:
     image, target = tmp_path / "image", tmp_path / "target"
     target.mkdir()
     with image.open("wb") as file:
@@ -110,7 +110,7 @@ def test_a_sparse_copy_keeps_bytes_and_holes(kernel: Kernel, tmp_path: Path) -> 
     run(["cmp", source, target])
 
 
-def test_ids_are_mapped_by_a_user_namespace_and_the_files_stay_as_they_are(kernel: Kernel, tmp_path: Path) -> None:
+def test_a_user_namespace_maps_ids_and_leaves_the_files_unchanged(kernel: Kernel, tmp_path: Path) -> None:
     from runtime.containers.userns import UserNamespaces
 
     source, target, pins = tmp_path / "source", tmp_path / "target", tmp_path / "pins"
@@ -133,7 +133,7 @@ def test_ids_are_mapped_by_a_user_namespace_and_the_files_stay_as_they_are(kerne
         (target / "other").touch()
 
 
-def test_a_filter_is_compiled_and_leaves_out_calls_nobody_knows(kernel: Kernel) -> None:
+def test_a_compiled_filter_leaves_out_unknown_calls(kernel: Kernel) -> None:
     rules = [SeccompRule(syscall="getpid", action=errno_action(errno.EPERM)), SeccompRule(syscall="no_such_call", action=errno_action(1))]
     program = kernel.seccomp_program(ALLOW, rules, ())
     assert len(program) % 8 == 0  # struct sock_filter
@@ -141,8 +141,8 @@ def test_a_filter_is_compiled_and_leaves_out_calls_nobody_knows(kernel: Kernel) 
 
 
 def _is_backed(backing: Path) -> bool:
-    """Whether the device is still over our file; another test may have taken its number meanwhile."""
+    """Return True if the device still uses our file. Another test may have taken its number."""
     try:
         return backing.read_text() == "/image\n"
     except OSError:
-        return False  # gone, or going away
+        return False  # removed, or being removed

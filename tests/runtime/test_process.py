@@ -1,4 +1,4 @@
-"""The one door to programs."""
+"""Tests of runtime.process, the only module that starts programs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from runtime.errors import HostLacks, ProcessFailed
 from runtime.process import pasteable, run, spawn
 
 
-def test_input_goes_in_and_both_streams_come_out() -> None:
+def test_input_is_passed_and_both_streams_are_returned() -> None:
     done = run(["sh", "-c", "cat; echo bad >&2"], input=b"x" * 3_000_000)
     assert (len(done.stdout), done.stderr, done.returncode) == (3_000_000, b"bad\n", 0)
 
@@ -23,7 +23,7 @@ def test_lines_arrive_as_they_are_printed() -> None:
     assert seen[1][1] - seen[0][1] > 0.1
 
 
-def test_a_failure_names_a_command_that_can_be_pasted_and_the_last_words() -> None:
+def test_a_failure_shows_a_pasteable_command_and_the_last_output() -> None:
     with pytest.raises(ProcessFailed, match=r"`sh -c 'echo no luck >&2; exit 3'` exited with 3. It said: no luck"):
         run(["sh", "-c", "echo no luck >&2; exit 3"])
     assert run(["false"], check=False).returncode == 1
@@ -31,27 +31,27 @@ def test_a_failure_names_a_command_that_can_be_pasted_and_the_last_words() -> No
         run(["sh", "-c", "kill $$"])
 
 
-def test_running_out_of_time_ends_the_whole_group(tmp_path: Path) -> None:
+def test_a_timeout_ends_the_whole_process_group(tmp_path: Path) -> None:
     with pytest.raises(ProcessFailed, match="did not end within"):
         run(["sh", "-c", f"(sleep 0.6; touch {tmp_path}/late) & sleep 60"], timeout=0.2)
     time.sleep(0.7)
     assert not (tmp_path / "late").exists()
 
 
-def test_a_background_child_that_keeps_the_pipes_does_not_hold_us_up() -> None:
+def test_a_background_child_that_keeps_the_pipes_does_not_block() -> None:
     start = time.monotonic()
     assert run(["sh", "-c", "sleep 2 & echo done"]).stdout == b"done\n"
     assert time.monotonic() - start < 1
 
 
-def test_an_error_of_the_listener_ends_the_program() -> None:
+def test_an_exception_of_the_output_callback_ends_the_program() -> None:
     start = time.monotonic()
     with pytest.raises(ZeroDivisionError):
         run(["sh", "-c", "echo x; sleep 60"], on_output=lambda _: print(1 // 0))
     assert time.monotonic() - start < 5
 
 
-def test_who_watches_ends_the_program_by_what_it_raises() -> None:
+def test_an_exception_of_the_watch_callback_ends_the_program() -> None:
     looks = iter(range(3))
 
     def watch() -> None:
@@ -64,7 +64,7 @@ def test_who_watches_ends_the_program_by_what_it_raises() -> None:
     assert time.monotonic() - before < 30
 
 
-def test_what_is_not_there_is_said_with_its_remedy(tmp_path: Path) -> None:
+def test_a_missing_program_is_reported_with_its_remedy(tmp_path: Path) -> None:
     with pytest.raises(HostLacks, match="no-such-program") as raised:
         run(["no-such-program"])
     assert raised.value.hint
@@ -72,15 +72,16 @@ def test_what_is_not_there_is_said_with_its_remedy(tmp_path: Path) -> None:
         run(["true"], cwd=tmp_path / "nowhere")
 
 
-def test_the_environment_is_replaced_whole_and_descriptors_are_closed(tmp_path: Path) -> None:
+def test_the_environment_is_replaced_and_descriptors_are_closed(tmp_path: Path) -> None:
     with (tmp_path / "open").open("w"):
         listed = run(["/bin/sh", "-c", "env; ls /proc/self/fd"], env={"PATH": "/usr/bin:/bin", "ONLY": "1"}).stdout.decode().split()
     assert "ONLY=1" in listed
     assert not any(word.startswith("HOME=") for word in listed)
-    assert {word for word in listed if word.isdecimal()} <= {"0", "1", "2", "3"}  # 3 is ls's own
+    # 3 belongs to ls itself
+    assert {word for word in listed if word.isdecimal()} <= {"0", "1", "2", "3"}
 
 
-def test_a_long_lived_one_leads_a_session_of_its_own() -> None:
+def test_a_long_lived_program_leads_its_own_session() -> None:
     process = spawn(["sleep", "60"])
     try:
         fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
@@ -94,13 +95,14 @@ def test_a_command_is_pasteable() -> None:
     assert pasteable(["a b", Path("/x"), "$y"]) == "'a b' /x '$y'"
 
 
-def test_a_program_is_in_its_control_groups_before_it_starts(tmp_path: Path) -> None:
-    door = tmp_path / "cgroup.procs"  # stands in for the kernel's file: what is written there first is all that counts
+def test_a_program_joins_its_control_groups_before_it_starts(tmp_path: Path) -> None:
+    # replaces the kernel's file: only the first write to it matters
+    door = tmp_path / "cgroup.procs"
     door.touch()
     assert run(["cat", door], groups=[door]).stdout == b"0\n"
 
 
-def test_a_control_group_that_is_gone_ends_the_program_before_it_starts(tmp_path: Path) -> None:
+def test_a_missing_control_group_ends_the_program_before_it_starts(tmp_path: Path) -> None:
     with pytest.raises(ProcessFailed, match="exited with 126"):
         run(["touch", tmp_path / "ran"], groups=[tmp_path / "gone" / "cgroup.procs"])
     assert not (tmp_path / "ran").exists()

@@ -1,4 +1,7 @@
-"""The part of the disk that is held back: given up in portions when the disk is full, and taken again when there is room."""
+"""Tests of the disk reserve.
+
+The node releases it in portions when the disk is full, and allocates it again when there is room.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ DISK = 2048 * MiB
 
 @pytest.fixture
 def config(tmp_path: Path) -> Iterator[NodeConfig]:
-    """A node whose state is a disk of its own."""
+    """Return the configuration of a node whose state is on its own disk."""
     state = tmp_path / "state"
     state.mkdir()
     Kernel().mount("tmpfs", state, "tmpfs", options=f"size={DISK}")
@@ -30,7 +33,7 @@ def config(tmp_path: Path) -> Iterator[NodeConfig]:
 
 
 def fill(folder: Path, left: int = 0) -> Path:
-    """Take all of the disk but `left` bytes, without writing it."""
+    """Fill the disk except for `left` bytes. Allocate the space without writing it."""
     disk = os.statvfs(folder)
     path = folder / "ballast"
     with path.open("ab") as file:
@@ -39,7 +42,7 @@ def fill(folder: Path, left: int = 0) -> Path:
     return path
 
 
-def test_it_is_given_up_in_portions_and_taken_again(config: NodeConfig) -> None:
+def test_the_reserve_is_released_in_portions_and_restored(config: NodeConfig) -> None:
     reserve = Reserve(config)
     assert reserve.round() == ""
     assert reserve.held == 80 * MiB
@@ -59,16 +62,18 @@ def test_it_is_given_up_in_portions_and_taken_again(config: NodeConfig) -> None:
     assert reserve.held == 80 * MiB
 
 
-def test_it_is_a_small_part_of_a_small_disk(config: NodeConfig) -> None:
+def test_the_reserve_is_a_small_part_of_a_small_disk(config: NodeConfig) -> None:
     small = Reserve(NodeConfig(state=config.state, run=config.run, disk_reserve=DISK))
     assert small.wanted == Bytes(DISK // 20)
 
 
 @given(available=st.integers(0, 2**40), held=st.integers(0, 2**30), wanted=st.integers(0, 2**30))
-def test_it_never_goes_to_and_fro(available: int, held: int, wanted: int) -> None:
+def test_the_reserve_does_not_oscillate(available: int, held: int, wanted: int) -> None:
     size = decide(available=available, held=held, wanted=wanted)
     after = available - (size - held)
     assert after >= 0
-    assert decide(available=after, held=size, wanted=wanted) <= size or size > held, "what was given up is not taken back at once"
+    assert decide(available=after, held=size, wanted=wanted) <= size or size > held, (
+        "space that was released is not allocated again at once"
+    )
     if size > held:
-        assert decide(available=after, held=size, wanted=wanted) == size, "what was taken is not given up at once"
+        assert decide(available=after, held=size, wanted=wanted) == size, "space that was allocated is not released at once"

@@ -1,4 +1,6 @@
-"""What is cancelled stops wherever it is: in the middle of unpacking, packing, copying, waiting for another, or running a program."""
+"""Tests of cancellation while the runtime unpacks, packs or copies files, waits for a lock, or runs
+a program.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,7 @@ from runtime.trees.folder import Folder
 
 
 def after(questions: int) -> Callable[[], bool]:
-    """Somebody cancels when it was asked so many times."""
+    """Return a function that reports a cancellation after this many calls."""
     asked = [0]
 
     def cancelled() -> bool:
@@ -48,7 +50,7 @@ def folder_of(files: int, place: Path) -> Path:
     return place
 
 
-def test_an_archive_is_unpacked_no_further(tmp_path: Path) -> None:
+def test_cancellation_stops_the_unpacking_of_an_archive(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "source.tar", "w") as tar:
         for number in range(500):
             info = tarfile.TarInfo(f"folder/{number}")
@@ -61,7 +63,7 @@ def test_an_archive_is_unpacked_no_further(tmp_path: Path) -> None:
     assert 10 < len(list((tmp_path / "tree/folder").iterdir())) < 110
 
 
-def test_a_layer_is_packed_no_further_and_nothing_half_made_stays(tmp_path: Path) -> None:
+def test_cancellation_stops_the_packing_of_a_layer_and_leaves_no_part(tmp_path: Path) -> None:
     config = NodeConfig(state=tmp_path / "state", run=tmp_path / "run")
     store = Store(config)
     with cancellation.when(after(1)), pytest.raises(Cancelled):
@@ -71,7 +73,7 @@ def test_a_layer_is_packed_no_further_and_nothing_half_made_stays(tmp_path: Path
     assert list((config.images / "blobs/sha256").iterdir()) == []
 
 
-def test_a_layer_is_unpacked_no_further(tmp_path: Path) -> None:
+def test_cancellation_stops_the_unpacking_of_a_layer(tmp_path: Path) -> None:
     config = NodeConfig(state=tmp_path / "state", run=tmp_path / "run")
     store = Store(config)
     layer = store.add_layer(folder_of(3000, tmp_path / "tree"))
@@ -82,14 +84,14 @@ def test_a_layer_is_unpacked_no_further(tmp_path: Path) -> None:
     assert store.unpacked(layer).is_dir()
 
 
-def test_what_a_step_made_is_looked_through_no_further(tmp_path: Path) -> None:
+def test_cancellation_stops_the_sanitizing_of_a_step(tmp_path: Path) -> None:
     for number in range(50):
         (tmp_path / f"{number}").mkdir()
     with cancellation.when(after(10)), pytest.raises(Cancelled), Folder.at(tmp_path) as top:
         tame(top, most=1 << 20)
 
 
-def test_who_waits_for_another_builds_step_or_stack_waits_no_longer(tmp_path: Path) -> None:
+def test_cancellation_stops_waiting_for_a_step_or_stack(tmp_path: Path) -> None:
     config = NodeConfig(state=tmp_path / "state", run=tmp_path / "run")
     store = Store(config)
     step, stack = "0" * 64, identity_of(DEBIAN_13)
@@ -101,7 +103,7 @@ def test_who_waits_for_another_builds_step_or_stack_waits_no_longer(tmp_path: Pa
             ensure_stack(config, store)
 
 
-def test_a_program_ends_with_all_it_started(tmp_path: Path) -> None:
+def test_cancellation_ends_a_program_and_its_children(tmp_path: Path) -> None:
     command = ["sh", "-c", f"sleep 600 & echo $! > {tmp_path}/pid; wait"]
     with cancellation.when(lambda: (tmp_path / "pid").exists() and bool((tmp_path / "pid").read_text())), pytest.raises(Cancelled):
         process.run(command, timeout=600, stoppable=True)
@@ -112,7 +114,7 @@ def test_a_program_ends_with_all_it_started(tmp_path: Path) -> None:
         time.sleep(0.02)
 
 
-def test_what_cleans_up_and_other_threads_are_not_stopped() -> None:
+def test_cleanup_and_other_threads_are_not_cancelled() -> None:
     with cancellation.when(lambda: True):
         assert process.run(["echo", "tidy"]).stdout == b"tidy\n"
         elsewhere: list[str] = []

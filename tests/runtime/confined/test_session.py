@@ -1,4 +1,6 @@
-"""Confined helpers with the real kernel: what they can do, what they cannot, and how they end."""
+"""Tests of confined helpers with the real kernel: allowed and forbidden operations, limits, and how
+they end.
+"""
 
 import os
 import secrets
@@ -37,7 +39,7 @@ def tree(tmp_path):
     return folder
 
 
-def test_a_helper_can_do_nothing_but_work_on_what_it_is_given(confinement, tree):
+def test_a_helper_can_only_use_the_trees_that_it_was_given(confinement, tree):
     with confinement.session(TEAM) as helper:
         sight = helper.call(probe.look, others=helper.tree(tree))
     assert sight.possible == ()
@@ -45,15 +47,15 @@ def test_a_helper_can_do_nothing_but_work_on_what_it_is_given(confinement, tree)
     assert sight.uid == 0
 
 
-def test_a_helper_sees_the_ids_on_disk_and_writes_with_them(confinement, tree):
+def test_a_helper_sees_and_uses_the_ids_on_disk(confinement, tree):
     os.chown(tree / "file", 1234, 4321)
     with confinement.session(TEAM) as helper:
         helper.call(removal.remove, top=helper.tree(tree, writable=True), name="file")
     assert not (tree / "file").exists()
 
 
-def test_a_file_of_the_hosts_high_ids_is_out_of_reach(confinement, tree):
-    """What another team's container wrote has ids that this helper's range does not have."""
+def test_a_helper_cannot_reach_files_with_ids_outside_its_range(confinement, tree):
+    """Refuse to remove a file of another team: its ids are outside this helper's range."""
     other = first_id_of(TEAM + 1)
     os.chown(tree / "file", other, other)
     os.chown(tree, other, other)
@@ -73,7 +75,7 @@ def test_a_tree_is_removed_without_following_its_links(confinement, tree):
     assert (kept / "precious").exists()
 
 
-def test_a_tree_as_deep_as_a_tenant_can_make_it_is_removed(confinement, tmp_path):
+def test_a_very_deep_tree_is_removed(confinement, tmp_path):
     top = tmp_path / "deep"
     top.mkdir()
     here = os.open(top, os.O_RDONLY)
@@ -88,7 +90,7 @@ def test_a_tree_as_deep_as_a_tenant_can_make_it_is_removed(confinement, tmp_path
     assert list(top.iterdir()) == []
 
 
-def test_a_call_ends_when_nobody_wants_it_any_more(confinement, tree):
+def test_a_cancelled_call_ends(confinement, tree):
     asked = []
 
     def is_cancelled():
@@ -104,7 +106,7 @@ def test_a_call_ends_when_nobody_wants_it_any_more(confinement, tree):
             helper.call(removal.measure, top=helper.tree(tree))
 
 
-def test_a_call_ends_with_its_time(confinement):
+def test_a_call_ends_at_its_timeout(confinement):
     with confinement.session(TEAM) as helper:
         blocked, other = os.pipe()
         with pytest.raises(LimitReached, match="within 0.3 s"):
@@ -112,14 +114,14 @@ def test_a_call_ends_with_its_time(confinement):
         os.close(other)
 
 
-def test_a_call_that_needs_too_much_memory_fails_with_a_sentence(confinement):
+def test_a_call_that_needs_too_much_memory_fails_with_a_message(confinement):
     with confinement.session(TEAM, memory=256 << 20) as helper:
         with pytest.raises(LimitReached, match="more memory"):
             helper.call(probe.hold, size=1 << 30)
-        assert helper.call(probe.hold, size=1 << 20) == 1 << 20  # it lives on
+        assert helper.call(probe.hold, size=1 << 20) == 1 << 20  # the helper still runs
 
 
-def test_a_helper_that_is_killed_is_told_and_leaves_no_process(confinement, tree):
+def test_a_killed_helper_is_reported_and_leaves_no_process(confinement, tree):
     with confinement.session(TEAM) as helper:
         folder = helper.tree(tree)
         helper.end()
@@ -137,11 +139,11 @@ def test_the_next_session_works_after_the_zygote_was_killed(confinement, tree):
     assert _zygote() != pid
 
 
-def test_helpers_live_on_when_the_thread_that_started_the_zygote_ends(confinement, tree):
+def test_helpers_survive_the_end_of_the_thread_that_started_the_zygote(confinement, tree):
     if found := [pid for pid in [_zygote_or_none()] if pid]:
         os.kill(found[0], 9)
     with ThreadPoolExecutor(1) as short:
-        with suppress(HelperFailed, HostLacks):  # notices that the last one was killed
+        with suppress(HelperFailed, HostLacks):  # notices that the previous zygote was killed
             short.submit(_measure, confinement, tree).result()
         short.submit(_measure, confinement, tree).result()
         pid = _zygote()
@@ -152,7 +154,7 @@ def test_helpers_live_on_when_the_thread_that_started_the_zygote_ends(confinemen
     assert _zygote() == pid
 
 
-def test_sessions_of_many_threads_do_not_meet(confinement, tmp_path):
+def test_sessions_of_many_threads_are_independent(confinement, tmp_path):
     sizes = {}
 
     def work(number):
@@ -234,7 +236,7 @@ def _parent(entry):
         return 0
 
 
-def test_a_helper_is_held_to_a_control_group_of_its_team_which_goes_with_it(tmp_path):
+def test_a_helper_runs_in_a_control_group_of_its_team_which_is_removed(tmp_path):
     config = NodeConfig(name=f"t{secrets.token_hex(3)}", state=tmp_path / "state", run=tmp_path / "run")
     cgroups = open_cgroups(config.cgroup_parent, Kernel())
     try:
@@ -249,7 +251,7 @@ def test_a_helper_is_held_to_a_control_group_of_its_team_which_goes_with_it(tmp_
         cgroups.remove_all()
 
 
-def test_a_step_for_the_same_team_shares_the_helper_of_the_work_around_it(tmp_path):
+def test_a_nested_session_of_the_same_team_shares_the_helper(tmp_path):
     confinement = Confinement()
     (tmp_path / "file").write_text("x")
     with confinement.session(TEAM) as outer:
@@ -264,7 +266,7 @@ def test_a_step_for_the_same_team_shares_the_helper_of_the_work_around_it(tmp_pa
             assert other.ids != outer.ids
 
 
-def test_a_shared_helper_that_ends_is_ended_for_the_work_around_it_too():
+def test_a_shared_helper_that_ends_also_ends_the_outer_session():
     confinement = Confinement()
     with confinement.session(TEAM) as outer:
         with confinement.shared_session(TEAM) as inner:
@@ -275,7 +277,7 @@ def test_a_shared_helper_that_ends_is_ended_for_the_work_around_it_too():
             assert fresh.ids != outer.ids
 
 
-def test_without_work_around_it_a_step_starts_a_helper_of_its_own():
+def test_a_shared_session_without_an_outer_session_starts_a_helper():
     confinement = Confinement()
     with confinement.shared_session(TEAM) as first:
         pass

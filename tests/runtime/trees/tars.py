@@ -1,4 +1,4 @@
-"""Make tar archives by the byte, and read them."""
+"""Functions that make tar archives byte by byte, and read them."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def record(key: bytes, value: bytes) -> bytes:
 
 
 def pax(*records: tuple[bytes, bytes], kind: bytes = b"x") -> bytes:
-    data = b"".join(record(*one) for one in records)
+    data = b"".join(record(*item) for item in records)
     return header(b"pax", kind, len(data)) + padded(data)
 
 

@@ -1,4 +1,7 @@
-"""The door to tenants' names, with real files: nothing leaves the folder, no link is followed."""
+"""Tests of Folder, the access to tenants' files, with real files.
+
+No name leads out of the folder, and no link is followed.
+"""
 
 import os
 import stat
@@ -49,7 +52,7 @@ def test_a_magic_link_is_not_followed(place):
         Folder.at(place / "magic")
 
 
-def test_owner_mode_times_and_attributes_are_of_the_link_itself_or_refused(tree, place):
+def test_metadata_is_set_on_the_link_itself_or_refused(tree, place):
     outside = place.parent / "outside"
     before = outside.stat()
     tree.make_link("link", "../outside")
@@ -74,7 +77,7 @@ def test_a_pipe_or_device_is_never_opened_as_a_file(tree):
     assert tree.attributes("gone") == {}
 
 
-def test_a_hard_link_to_a_link_is_one_to_the_link_itself(tree, place):
+def test_a_hard_link_to_a_link_links_the_link_itself(tree, place):
     tree.make_link("link", "/etc/passwd")
     tree.make_hard_link("second", "link")
     assert stat.S_ISLNK((place / "second").lstat().st_mode)
@@ -98,7 +101,7 @@ def test_links_are_resolved_as_after_chroot(tree, place):
 
 
 @given(name=some.text(alphabet=some.characters(blacklist_categories=("Cs",)), max_size=40))
-def test_whatever_name_stays_inside(tmp_path_factory, name):
+def test_any_name_stays_inside(tmp_path_factory, name):
     top = tmp_path_factory.mktemp("any") / "tree"
     top.mkdir()
     with Folder.at(top) as tree:
@@ -109,7 +112,7 @@ def test_whatever_name_stays_inside(tmp_path_factory, name):
     assert [path.name for path in top.parent.iterdir()] == ["tree"]
 
 
-def test_odd_bytes_in_names_and_links_are_kept(tree, place):
+def test_invalid_utf8_in_names_and_links_is_kept(tree, place):
     name = os.fsdecode(b"\xff\xfe name")
     tree.write_file(name, b"x")
     tree.make_link("link", os.fsdecode(b"a//b/./\xff"))
@@ -118,7 +121,7 @@ def test_odd_bytes_in_names_and_links_are_kept(tree, place):
     assert tree.read_link("link") == os.fsdecode(b"a//b/./\xff")
 
 
-def test_walking_sees_each_folder_before_what_it_holds_and_follows_nothing(tree, place):
+def test_a_walk_yields_folders_before_their_content_and_follows_no_link(tree, place):
     (place / "b" / "c").mkdir(parents=True)
     (place / "b" / "c" / "f").write_text("x")
     (place / "a").symlink_to("b")
@@ -166,7 +169,7 @@ def test_no_descriptor_is_left_open(place):
 
 
 @pytest.mark.parametrize("change", ["remove", "replace"])
-def test_folders_that_vanish_during_a_walk_are_left_out_where_a_tree_is_in_use(tree, place, change):
+def test_a_walk_skips_vanished_folders_only_if_the_tree_is_in_use(tree, place, change):
     def seen(*, is_in_use):
         (place / "gone").mkdir()
         for found in walk(tree, is_in_use=is_in_use):

@@ -1,4 +1,6 @@
-"""Plain bytes of compressed streams: every form, several after each other, damage, and what asks for too much memory."""
+"""Tests of the decompression of streams: each format, concatenated streams, damage, and streams
+that need too much memory.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,7 @@ def read_all(packed: bytes, size: int = 1 << 16) -> bytes:
 
 
 @packings
-def test_each_form_is_told_by_its_first_bytes(packing: Packing) -> None:
+def test_the_first_bytes_show_the_format(packing: Packing) -> None:
     plain = Plain(io.BytesIO(PACK[packing](TEXT)))
     assert plain.packing is packing
     assert b"".join(iter(lambda: plain.read(1000), b"")) == TEXT
@@ -57,7 +59,7 @@ def test_very_short_content(packing: Packing, data: bytes) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(pieces=st.lists(st.binary(max_size=4000), min_size=1, max_size=4), packing=st.sampled_from(list(PACK)), size=st.integers(1, 5000))
-def test_streams_one_after_the_other_are_one(pieces: list[bytes], packing: Packing, size: int) -> None:
+def test_concatenated_streams_are_read_as_one(pieces: list[bytes], packing: Packing, size: int) -> None:
     plain = Plain(io.BytesIO(b"".join(PACK[packing](piece) for piece in pieces)), packing)
     assert b"".join(iter(lambda: plain.read(size), b"")) == b"".join(pieces)
 
@@ -71,14 +73,14 @@ def test_zeros_after_a_stream_are_padding_and_other_bytes_are_damage(packing: Pa
         read_all(packed + b"garbage" * 10)
 
 
-def test_a_zstd_frame_to_be_skipped_is_skipped() -> None:
+def test_a_skippable_zstd_frame_is_skipped() -> None:
     skipped = b"\x5a\x2a\x4d\x18" + (3).to_bytes(4, "little") + b"abc"
     assert sniff(skipped) is Packing.ZSTD
     assert read_all(skipped + PACK[Packing.ZSTD](TEXT)) == TEXT
 
 
 @compressed
-def test_damage_is_one_kind_of_error(packing: Packing) -> None:
+def test_damage_always_raises_the_same_error(packing: Packing) -> None:
     packed = bytearray(PACK[packing](TEXT))
     packed[len(packed) // 2] ^= 0xFF
     packed[len(packed) // 3] ^= 0xFF
@@ -95,7 +97,7 @@ def test_a_missing_end_is_damage(packing: Packing) -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(packing=st.sampled_from([packing for packing in PACK if packing]), rest=st.binary(max_size=200), kept=st.integers(0, 60))
-def test_arbitrary_bytes_raise_nothing_else(packing: Packing, rest: bytes, kept: int) -> None:
+def test_arbitrary_bytes_raise_no_other_error(packing: Packing, rest: bytes, kept: int) -> None:
     try:
         Plain(io.BytesIO(PACK[packing](b"abc" * 50)[:kept] + rest), packing).read(1000)
     except PlainDamaged:
@@ -108,7 +110,7 @@ class Failing(io.RawIOBase):
 
 
 @packings
-def test_an_error_of_the_disk_is_no_damage(packing: Packing) -> None:
+def test_a_disk_error_is_not_reported_as_damage(packing: Packing) -> None:
     with pytest.raises(OSError, match="Input/output"):
         Plain(Failing(), packing).read(10)
 
@@ -125,7 +127,8 @@ def test_an_xz_dictionary_of_more_than_256_mib_is_refused() -> None:
     filters = [{"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": 4096}]
     packed = bytearray(lzma.compress(TEXT, filters=filters))
     block = packed[12 : 12 + (packed[12] + 1) * 4 - 4]
-    place = block.index(b"\x21\x01") + 2  # the filter's one property: the size of its dictionary
+    # the only property of the filter: the size of its dictionary
+    place = block.index(b"\x21\x01") + 2
     block[place] = 38  # 2 GiB
     packed[12 : 12 + len(block)] = block
     packed[12 + len(block) : 16 + len(block)] = zlib.crc32(bytes(block)).to_bytes(4, "little")
@@ -134,7 +137,7 @@ def test_an_xz_dictionary_of_more_than_256_mib_is_refused() -> None:
 
 
 @compressed
-def test_a_bomb_takes_little_memory_however_it_is_read(packing: Packing) -> None:
+def test_a_bomb_needs_little_memory_with_any_read_size(packing: Packing) -> None:
     packed = PACK[packing](bytes(100 * MIB))
     tracemalloc.start()
     try:
@@ -163,7 +166,7 @@ print(total)
 
 
 @compressed
-def test_384_mib_pass_a_process_with_256_mib(packing: Packing) -> None:
+def test_a_process_with_256_mib_reads_384_mib(packing: Packing) -> None:
     packer = {
         Packing.GZIP: lambda: zlib.compressobj(1, 8, 31),
         Packing.ZSTD: lambda: zstandard.ZstdCompressor().compressobj(),
@@ -177,7 +180,7 @@ def test_384_mib_pass_a_process_with_256_mib(packing: Packing) -> None:
     assert (ended.stdout.decode().strip(), ended.stderr.decode()) == (str(384 << 20), "")
 
 
-def test_reading_ends_when_nobody_wants_it() -> None:
+def test_reading_ends_after_cancellation() -> None:
     plain = Plain(io.BytesIO(gzip.compress(b"") * 100_000))
     with cancellation.when(lambda: True), pytest.raises(Cancelled):
         plain.read(1)

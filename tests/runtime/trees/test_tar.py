@@ -1,4 +1,4 @@
-"""The tar reader: every form of header, damage and limits."""
+"""Tests of the tar reader: every form of header, damage and limits."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_kinds(typeflag: bytes, kind: Kind) -> None:
     assert only(header(kind=typeflag, link=b"t")).kind is kind
 
 
-def test_a_v7_name_that_ends_in_a_slash_is_a_folder_and_a_ustar_file_is_not() -> None:
+def test_a_v7_name_with_a_final_slash_is_a_folder() -> None:
     assert only(header(b"d/", b"\0", magic=bytes(8))).kind is Kind.FOLDER
     assert only(header(b"d/", b"0")).kind is Kind.FILE
 
@@ -58,7 +58,7 @@ def test_every_magic_is_read(magic: bytes) -> None:
     assert only(header(b"name", magic=magic)).name == "name"
 
 
-def test_the_prefix_counts_for_ustar_alone_and_is_shorter_for_star() -> None:
+def test_the_prefix_is_used_for_ustar_and_is_shorter_for_star() -> None:
     prefix = b"some/folder".ljust(155, b"\0") + bytes(12)
     times = b"some/folder".ljust(131, b"\0") + b"00000000005\0" * 2 + bytes(8)
     assert only(header(b"n", rest=prefix)).name == "some/folder/n"
@@ -67,7 +67,7 @@ def test_the_prefix_counts_for_ustar_alone_and_is_shorter_for_star() -> None:
     assert only(header(b"n", rest=prefix, magic=bytes(8))).name == "n"
 
 
-def test_an_empty_first_name_is_given_as_it_is() -> None:
+def test_an_empty_first_name_is_returned_unchanged() -> None:
     assert [member.name for member in members(header(b"") + header(b"f") + END)] == ["", "f"]
 
 
@@ -89,7 +89,7 @@ def test_numbers_are_read_in_every_form(written: bytes, size: int) -> None:
 @pytest.mark.parametrize(
     "written", [b"0000000000x\0", b"-1\0\0\0\0\0\0\0\0\0\0", b"1_0".ljust(12, b"\0"), b"0o7".ljust(12, b"\0"), b"9" * 12]
 )
-def test_a_size_that_is_no_octal_number_is_refused(written: bytes) -> None:
+def test_a_size_that_is_not_an_octal_number_is_refused(written: bytes) -> None:
     with pytest.raises(TarDamaged, match="'a': its size is not a number"):
         only(header(size=written))
 
@@ -103,14 +103,14 @@ def test_a_negative_size_is_refused() -> None:
         only(header(kind=b"x", size=b"\xff" * 12))
 
 
-def test_a_huge_size_is_a_limit_not_an_allocation() -> None:
+def test_a_huge_size_is_refused_and_not_allocated() -> None:
     with pytest.raises(TarTooLarge, match="'a'"):
         only(header(size=b"\x80" + b"\xff" * 11))
     with pytest.raises(TarTooLarge, match="'a'"):
         only(pax((b"size", b"9" * 20)) + header())
 
 
-def test_owners_out_of_range_are_refused_unless_they_do_not_count() -> None:
+def test_owners_out_of_range_are_refused_unless_they_are_ignored() -> None:
     for damaged in (header(uid=b"\xff" * 8), header(uid=b"\x80\0\0\0\xff\xff\xff\xff"), pax((b"uid", b"4294967295")) + header()):
         with pytest.raises(TarDamaged, match="its owner is out of range"):
             only(damaged)
@@ -135,27 +135,28 @@ def test_pax_times_are_exact(value: bytes, nanoseconds: int) -> None:
 
 
 @pytest.mark.parametrize("value", [b"nan", b"inf", b"-inf", b"1e9", b"1.5.5", b"0x1", b" 1", b"9" * 20, b"9" * 5000, b"1_0", b"-"])
-def test_times_that_are_no_times_are_refused(value: bytes) -> None:
+def test_invalid_times_are_refused(value: bytes) -> None:
     with pytest.raises(TarDamaged, match="'a': its time"):
         only(pax((b"mtime", value)) + header())
 
 
-def test_a_header_time_may_be_before_1970_or_too_far_off() -> None:
+def test_a_header_time_may_be_before_1970_or_far_in_the_future() -> None:
     assert only(header(mtime=b"\xff" * 12)).modified == -1_000_000_000
     with pytest.raises(TarDamaged, match="time is out of range"):
         only(header(mtime=b"\x80" + b"\xff" * 11))
 
 
-def test_pax_records_override_the_header_and_an_empty_one_does_not() -> None:
+def test_pax_records_override_the_header_unless_they_are_empty() -> None:
     member = only(pax((b"path", "é/\udcff".encode("utf-8", "surrogateescape")), (b"hdrcharset", b"BINARY")) + header())
     assert member.name == "é/\udcff"
     assert only(pax((b"path", b"")) + header()).name == "a"
     assert only(pax((b"path", b"first"), (b"path", b"second")) + header()).name == "second"
     assert only(pax((b"linkpath", b"x" * 300)) + header(kind=b"2", link=b"y")).link == "x" * 300
-    assert only(pax((b"path", b"one")) + pax((b"uid", b"9")) + header()).name == "a"  # the later header replaces the earlier
+    # the later header replaces the earlier one
+    assert only(pax((b"path", b"one")) + pax((b"uid", b"9")) + header()).name == "a"
 
 
-def test_a_pax_size_decides_where_the_next_entry_starts() -> None:
+def test_a_pax_size_sets_the_start_of_the_next_entry() -> None:
     data = pax((b"size", b"600")) + header(size=0) + padded(b"z" * 600) + header(b"b") + END
     assert [(member.name, len(content)) for member, content in contents(data)] == [("a", 600), ("b", 0)]
 
@@ -176,21 +177,22 @@ def test_extended_attributes() -> None:
     assert dict(member.attributes) == {"security.capability": b"\x01\0=\n", "user.e": b""}
 
 
-def test_a_global_header_holds_for_all_that_follow_and_a_local_one_wins() -> None:
+def test_a_global_header_applies_to_later_entries_and_a_local_one_wins() -> None:
     data = (
         pax((b"uid", b"77"), (b"SCHILY.xattr.user.a", b"x"), kind=b"g") + header(b"a") + pax((b"uid", b"5")) + header(b"b") + header(b"c")
     )
     found = members(data + END)
     assert [member.uid for member in found] == [77, 5, 77]
     assert not any(member.attributes for member in found)
-    assert members(pax((b"comment", b"c" * 40), kind=b"g") + END) == []  # as an empty git archive has it
+    # an empty git archive looks like this
+    assert members(pax((b"comment", b"c" * 40), kind=b"g") + END) == []
 
 
 def test_solaris_headers_are_pax_headers() -> None:
     assert only(pax((b"path", b"solaris"), kind=b"X") + header()).name == "solaris"
 
 
-def test_gnu_long_names_come_before_pax_paths() -> None:
+def test_gnu_long_names_have_precedence_over_pax_paths() -> None:
     name, target = b"n" * 200 + b"/" + b"m" * 200, b"t" * 400
     member = only(long(b"K", target) + long(b"L", name) + pax((b"path", b"other")) + header(kind=b"2"))
     assert (member.name.encode(), member.link.encode()) == (name, target)
@@ -243,7 +245,7 @@ def test_devices() -> None:
         only(signed(block))
 
 
-def test_a_wrong_checksum_names_the_entry_before() -> None:
+def test_a_wrong_checksum_names_the_previous_entry() -> None:
     with pytest.raises(TarDamaged, match="at the entry 'first': the header that follows has a wrong checksum"):
         members(header(b"first") + b"x" * 512)
     with pytest.raises(TarDamaged, match="at its start"):
@@ -264,7 +266,7 @@ def test_a_cut_off_archive_is_refused(cut: int) -> None:
         members(whole[:cut])
 
 
-def test_an_end_without_its_mark_is_an_end_and_what_follows_the_mark_is_not_read() -> None:
+def test_an_archive_may_end_without_its_mark_and_ends_at_the_mark() -> None:
     assert len(members(header())) == 1
     assert members(b"") == []
     assert len(members(header() + bytes(512))) == 1
@@ -285,14 +287,14 @@ def test_after_an_error_there_is_no_further_entry() -> None:
     assert list(reader) == []
 
 
-def test_going_on_skips_the_rest_of_the_content() -> None:
+def test_the_next_entry_skips_the_remaining_content() -> None:
     data = b"".join(header(b"%d" % number, size=2000) + padded(b"%d" % number * 2000) for number in range(3)) + END
     reader = TarReader(io.BytesIO(data))
     assert [reader.read(10) for _ in reader] == [b"0" * 10, b"1" * 10, b"2" * 10]
 
 
 class Dripping:
-    """A stream that gives a few bytes at a time, as a pipe may."""
+    """Stream that returns a few bytes at a time, as a pipe may."""
 
     def __init__(self, data: bytes) -> None:
         self._stream = io.BytesIO(data)

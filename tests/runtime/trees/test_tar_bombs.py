@@ -1,4 +1,4 @@
-"""Archives made to harm: all are generated, none is ever whole in memory or on the disk."""
+"""Tests with hostile archives. All are generated: none is ever complete in memory or on disk."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.runtime.trees.tars import END, MIB, header, padded, pax, record
 
 
 class Generated:
-    """A stream made of pieces."""
+    """Stream that consists of generated pieces."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces, self._rest = pieces, b""
@@ -78,15 +78,15 @@ def test_a_bomb_is_refused_in_little_memory_and_time(bomb: str) -> None:
     assert time.process_time() - started < 5
 
 
-def test_the_densest_extended_header_that_is_allowed_costs_little() -> None:
-    """A MiB of the shortest attributes and of the shortest sparse records, again and again."""
+def test_the_densest_allowed_extended_header_is_cheap() -> None:
+    """Read two headers of 1 MiB with the shortest attributes, and measure memory and time."""
     attributes = b"".join(record(b"SCHILY.xattr.%x" % number, b"") for number in range(40_000))[: MIB - 4096]
     attributes = attributes[: attributes.rindex(b"\n") + 1]
-    one = header(kind=b"x", size=len(attributes)) + padded(attributes) + header()
+    archive = header(kind=b"x", size=len(attributes)) + padded(attributes) + header()
     tracemalloc.start()
     try:
         started = time.process_time()
-        assert sum(1 for _ in TarReader(piecewise(b"", one, 2))) == 2
+        assert sum(1 for _ in TarReader(piecewise(b"", archive, 2))) == 2
         spent = time.process_time() - started
         _, peak = tracemalloc.get_traced_memory()
     finally:
@@ -125,7 +125,7 @@ for kind in sys.stdin.buffer.read(5):
 """
 
 
-def test_headers_of_800_mib_pass_a_process_with_256_mib() -> None:
+def test_a_process_with_256_mib_reads_headers_of_800_mib() -> None:
     root = Path(__file__).parents[3]
     ended = subprocess.run([sys.executable, "-c", CHILD, root], input=b"xXgLK", capture_output=True, timeout=60, check=False)
     assert ended.stderr == b""

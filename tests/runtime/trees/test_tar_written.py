@@ -1,4 +1,6 @@
-"""Archives that tarfile and GNU tar write, their sparse files, and the same with damage."""
+"""Tests with archives that tarfile and GNU tar write, with their sparse files, and with damaged
+copies.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ from runtime.trees.tar import Kind, TarDamaged, TarLimits, TarReader
 from tests.runtime.trees.tars import END, MIB, contents, header, long, members, only, padded, pax, signed, sparse_1_0
 
 
-def test_a_sparse_file_is_given_with_its_holes() -> None:
+def test_a_sparse_file_is_read_with_its_holes() -> None:
     data = sparse_1_0([(1000, 3), (5000, 2), (9000, 0)], b"abcde", 9000) + header(b"next", size=1) + padded(b"n") + END
     [(member, content), (following, after)] = contents(data)
     assert (member.name, member.size, member.sparse) == ("real", 9000, True)
@@ -25,7 +27,7 @@ def test_a_sparse_file_is_given_with_its_holes() -> None:
     assert (following.name, after) == ("next", b"n")
 
 
-def test_holes_can_be_told_apart_when_copying() -> None:
+def test_copying_distinguishes_holes_from_data() -> None:
     reader = TarReader(
         io.BytesIO(sparse_1_0([(1000, 3), (1 << 40, 2)], b"abcde", (1 << 40) + 2) + END), limits=TarLimits(content_bytes=1 << 41)
     )
@@ -67,7 +69,7 @@ def test_sparse_maps_have_a_limit() -> None:
         members(extended)
 
 
-def test_sparse_forms_that_are_not_known_are_refused_by_name() -> None:
+def test_unknown_sparse_forms_are_refused_by_name() -> None:
     with pytest.raises(TarDamaged, match="'a': its sparse format"):
         only(pax((b"GNU.sparse.major", b"2"), (b"GNU.sparse.minor", b"0")) + header())
     with pytest.raises(TarDamaged, match="'a': the sparse format of star"):
@@ -156,7 +158,7 @@ def written_entries(draw: st.DrawFn) -> tuple[tarfile.TarInfo, bytes]:
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(entries=st.lists(written_entries(), max_size=5), form=st.sampled_from([tarfile.PAX_FORMAT, tarfile.GNU_FORMAT]))
-def test_what_tarfile_writes_comes_back(entries: list[tuple[tarfile.TarInfo, bytes]], form: int) -> None:
+def test_archives_of_tarfile_are_read_unchanged(entries: list[tuple[tarfile.TarInfo, bytes]], form: int) -> None:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=form, encoding="utf-8", errors="surrogateescape") as tar:
         for info, content in entries:
@@ -189,11 +191,11 @@ SEED = (
     changes=st.lists(st.tuples(st.integers(0, len(SEED) - 1), st.binary(min_size=1, max_size=12)), max_size=6),
     cut=st.integers(0, len(SEED)),
 )
-def test_damaged_bytes_raise_nothing_else(changes: list[tuple[int, bytes]], cut: int) -> None:
+def test_damaged_bytes_raise_no_other_error(changes: list[tuple[int, bytes]], cut: int) -> None:
     data = bytearray(SEED)
     for place, new in changes:
         data[place : place + len(new)] = new
-    for at in range(0, len(data) - 511, 512):  # checksums made right again where there was a header
+    for at in range(0, len(data) - 511, 512):  # correct the checksums at the places of headers
         if SEED[at + 257 : at + 262] == b"ustar":
             data[at : at + 512] = signed(data[at : at + 512])
     reader = TarReader(io.BytesIO(bytes(data[: cut or None])), limits=TarLimits(content_bytes=1 << 24))
