@@ -1,4 +1,4 @@
-"""The container specification of a slot, and the slot of a container, from its labels. Pure."""
+"""The container specification of a slot, and the slot of a container, from its labels. No I/O."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The firewall rules of one team as text: where its instances may send, and where its builds may. Pure.
+"""The firewall rules of one team as text: where its instances may send, and where its builds may. No I/O.
 
 Each team has four chains: `team-N` and `build-N` hold the limit of connections, and jump to `team-N-egress` and
 `build-N-egress`, which hold the policy. So a new policy, or a new address of a listed host, replaces rules without losing the

@@ -43,6 +43,7 @@ ALLOWED = {
     "runtime/builds/dockerfile/running.py": "the owner and mode of a cache mount's own folder and of a secret's file, whose names the node chooses",
     "runtime/containers/creation.py": "upper, tmp and the files of etc in a container's own folder, before anything runs in it",
     "runtime/containers/lifecycle.py": "folders of the state, and pins of namespaces",
+    "runtime/containers/traversal.py": "the state folder and its parents, whose names the operator chose",
     "runtime/containers/monitor.py": "folders of the OCI runtime, which are named by a container's id",
     "runtime/containers/removal.py": "a container's own folder after everything in it is unmounted: the node chose the remaining names",
     "runtime/containers/cgroups/cgroup.py": "control groups, in a file system of the kernel's",

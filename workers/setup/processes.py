@@ -1,4 +1,4 @@
-"""The platform's own processes as values, and the process manager's configuration made of them. Pure: starts nothing.
+"""The platform's own processes as values, and the process manager's configuration made of them. Starts nothing.
 
 Each lives as long as the process manager does and no longer (PR_SET_PDEATHSIG, through setpriv(1)), so a killed manager
 leaves no second Redis behind to fight with the next. The router alone stays, so that nobody who visits an app notices: the next one

@@ -1,4 +1,4 @@
-"""The platform as systemd units, made of the same programs that `make up` runs. Pure: writes and starts nothing.
+"""The platform as systemd units, made of the same programs that `make up` runs. Writes and starts nothing.
 
 Each unit may do what its work needs and no more (systemd.exec(5)). Workers and supervisor run in the mount namespace that `make up`
 gives them too, so their units have no mount settings of their own.

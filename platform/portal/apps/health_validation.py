@@ -1,4 +1,4 @@
-"""Validate the settings of a health check. Pure: returns the value to store, or raises
+"""Validate the settings of a health check. Returns the value to store, or raises
 ValueRefused.
 
 The bounds are those of `[health]` in a manifest (docs/manifest.md), so a check can move from one to

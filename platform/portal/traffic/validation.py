@@ -1,4 +1,4 @@
-"""Validate traffic settings. Pure: returns the value to store, or raises ValueRefused."""
+"""Validate traffic settings. Returns the value to store, or raises ValueRefused."""
 
 from __future__ import annotations
 
