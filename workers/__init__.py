@@ -1,1 +1,4 @@
-"""The Celery app and its thin tasks, the node supervisor, the one bridge between rows and runtime values."""
+"""The Celery app and its tasks, the node supervisor, and the bridge between rows and the runtime.
+
+The bridge is the only code that translates between rows of the portal and values of the runtime.
+"""

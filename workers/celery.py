@@ -1,10 +1,13 @@
-"""The Celery app: three queues on Redis, JSON only, every task taken up again if its worker is lost.
+"""The Celery app: three queues on Redis, JSON only.
 
-    build     turn sources into images
-    node      roll out, converge, remove; quick, and never behind a build
-    upkeep    look for what was lost, and tidy
+A task is delivered again if its worker is lost.
 
-Workers run with a pool of threads: nothing forks, and one set of sockets and caches serves all tasks of a process.
+    build     turns sources into images
+    node      rolls out, reconciles, removes; quick, and never queued behind a build
+    upkeep    sends lost tasks again, and cleans up
+
+Workers use a pool of threads: nothing forks, and all tasks of a process share its sockets and
+caches.
 """
 
 from __future__ import annotations
@@ -17,14 +20,17 @@ from celery import Celery
 from celery.exceptions import SecurityWarning
 from kombu import Exchange, Queue
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")  # before the app exists: its Django fix-up looks for it
+# Set before the app is created: Celery's Django fix-up reads it.
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
 
 from django.conf import settings  # see above
 
 from workers.clock import Clock  # see above
 from workers.schedules import SCHEDULE  # see above
 
-LONGEST_TASK = 2 * 3600  # seconds; a task not done by then is handed out again by Redis (upkeep is far quicker than that)
+# Seconds until Redis delivers an unfinished task again. The upkeep task finds lost work much
+# sooner.
+LONGEST_TASK = 2 * 3600
 
 app = Celery(
     "workers",
@@ -52,7 +58,7 @@ app.conf.update(
     result_serializer="json",
     task_ignore_result=True,
     task_acks_late=True,
-    task_acks_on_failure_or_timeout=True,  # a failure is recorded in its row; trying the same again would not help
+    task_acks_on_failure_or_timeout=True,  # the row records a failure; a retry would not help
     task_reject_on_worker_lost=True,
     worker_prefetch_multiplier=1,
     task_queues=tuple(Queue(name, Exchange(name), routing_key=name) for name in ("build", "node", "upkeep")),
@@ -70,17 +76,21 @@ app.conf.update(
         "slipway.image_job": {"queue": "node"},
     },
     broker_connection_retry_on_startup=True,
-    broker_channel_error_retry=True,  # Redis refuses to write while its disk is full: the worker connects again until it does not
+    # Redis refuses writes while its disk is full: reconnect until it accepts them.
+    broker_channel_error_retry=True,
     broker_transport_options={"visibility_timeout": LONGEST_TASK, "socket_connect_timeout": 2},
-    worker_enable_remote_control=False,  # nobody asks, and it costs a connection and a thread
+    worker_enable_remote_control=False,  # unused, and it costs a connection and a thread
     worker_send_task_events=False,
-    worker_hijack_root_logger=False,  # Django's logging settings hold here too
+    worker_hijack_root_logger=False,  # Django's logging settings apply here too
     beat_schedule=SCHEDULE,
-    beat_scheduler="celery.beat:Scheduler",  # in memory: every entry may run a little early after a restart
+    # In memory: an entry may run a little early after a restart.
+    beat_scheduler="celery.beat:Scheduler",
     timezone="UTC",
 )
 app.steps["worker"].add(Clock)
 
-warnings.filterwarnings("ignore", category=SecurityWarning)  # root it is, for the kernel's sake; messages are JSON, never pickles
+# The workers run as root because of their system calls. Messages are JSON, never pickle.
+warnings.filterwarnings("ignore", category=SecurityWarning)
 for _name in ("celery.app.trace", "celery.worker.strategy", "celery.beat"):
-    logging.getLogger(_name).setLevel(logging.WARNING)  # two lines for each look at each app tell nobody anything
+    # They log two useless lines per app and round.
+    logging.getLogger(_name).setLevel(logging.WARNING)

@@ -1,6 +1,7 @@
-"""The clock of the schedule, as a thread of whichever worker serves `upkeep`.
+"""The scheduler (Celery beat) as a thread of the worker that serves the `upkeep` queue.
 
-Celery's own way (`-B`) forks a process for it: sixty megabytes, and an orphan that goes on ticking when the worker is killed.
+Celery's own option (`-B`) forks a process for it. That process takes 60 MB, and it keeps running
+as an orphan when the worker is killed.
 """
 
 from __future__ import annotations
@@ -12,7 +13,10 @@ from celery.beat import EmbeddedService
 
 
 class Clock(bootsteps.StartStopStep):
-    """Starts and stops with the worker (docs.celeryq.dev, "Extensions and bootsteps")."""
+    """Boot step that starts and stops the scheduler with the worker.
+
+    See docs.celeryq.dev, "Extensions and bootsteps".
+    """
 
     requires = ("celery.worker.components:Pool",)
 

@@ -1,4 +1,4 @@
-"""The engine of this process: made once, on first use, since most of what it needs is costly to import and cheap to keep."""
+"""The engine of this process. It is created once, on first use, because its imports are slow."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ _given: list[NodeEngine] = []
 
 
 def engine() -> NodeEngine:
-    """The node that this process runs on."""
+    """Return the engine of the node that this process runs on."""
     return _given[-1] if _given else _own()
 
 
 def use(engine: NodeEngine | None) -> None:
-    """Work with this engine instead of the environment's; None ends that. For tests, and for nodes within one process."""
+    """Use this engine instead of one from the environment; None restores the default.
+
+    For tests, and for several nodes in one process.
+    """
     if engine is None:
         _given.clear()
     else:
@@ -26,7 +29,7 @@ def use(engine: NodeEngine | None) -> None:
 
 @cache
 def name() -> str:
-    """What the node is called in rows and pages."""
+    """Return the node's name in rows and pages."""
     return os.uname().nodename
 
 

@@ -1,4 +1,7 @@
-"""`python -m workers.serve NAME`: one worker process. Celery without its command line, which would cost ten megabytes more."""
+"""`python -m workers.serve NAME`: one worker process.
+
+It starts Celery without Celery's command line, which would take 10 MB more.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,15 @@ import sys
 
 from workers.celery import app
 
-WORKERS = {  # name: queues, and how many tasks at once
+WORKERS = {  # name: queues, and number of tasks at once
     "worker-build": (("build",), 2),
-    "worker-node": (("node", "upkeep"), 12),  # a rollout holds one while its app boots, which costs nothing but the place
+    # A rollout occupies a thread while its app boots, which costs little.
+    "worker-node": (("node", "upkeep"), 12),
 }
 
 
 def main(name: str) -> int:
-    """Serve until SIGTERM, which lets tasks at hand end (Celery's warm shutdown)."""
+    """Serve until SIGTERM. Running tasks then finish first (Celery's warm shutdown)."""
     queues, at_once = WORKERS[name]
     worker = app.Worker(
         hostname=name,

@@ -61,7 +61,7 @@ def test_a_build_whose_worker_is_killed_is_taken_up_again(steady, box, admin):
     box.kill("build worker")
     over = admin.built("interrupted", number, within=180)
     assert over["state"] == "succeeded", f"{over['reason']}\n{admin.build_log('interrupted', number)}"
-    assert "begins again" in admin.build_log("interrupted", number)
+    assert "The build starts again" in admin.build_log("interrupted", number)
     assert admin.settled("interrupted", 1)["state"] == "live"
 
 

@@ -194,7 +194,7 @@ def test_a_file_proves_a_domain_where_it_leads_today_and_nowhere_else(front: Rou
         found = owned.look("site.example", "the-token")
         assert (found.proven, found.how) == (True, "by a file")
         assert good.asked == [("site.example", PROOF_PATH)]
-        assert "says something else than the token" in owned.look("site.example", "another").reason
+        assert "does not contain the token" in owned.look("site.example", "another").reason
         assert not owned.look("*.site.example", "the-token").proven, "no file speaks for a wildcard"
         names.records["site.example", "A"] = [good.address, empty.address]
         assert f"answered 404, at {empty.address}" in owned.look("site.example", "the-token").reason
@@ -208,9 +208,9 @@ def test_a_file_proves_a_domain_where_it_leads_today_and_nowhere_else(front: Rou
         assert not owned.look("site.example", "x").proven
     names.records["site.example", "A"] = ["127.3.3.3"]
     assert "did not answer, at 127.3.3.3" in owned.look("site.example", "the-token").reason
-    assert "leads to 127.3.3.3, which is not asked for a file" in Ownership(front.config).look("site.example", "the-token").reason
+    assert "points to 127.3.3.3. Slipway does not request a file" in Ownership(front.config).look("site.example", "the-token").reason
     names.records["site.example", "A"] = ["169.254.169.254"]
-    assert "is not asked for a file" in Ownership(front.config).look("site.example", "the-token").reason
+    assert "does not request a file" in Ownership(front.config).look("site.example", "the-token").reason
     silent = Ownership(replace(front.config, resolver=f"127.0.0.1:{free_port()}"))
     assert "DNS did not answer" in silent.look("site.example", "the-token").reason
 
@@ -227,7 +227,7 @@ def test_no_app_can_prove_a_name_that_leads_here_already(front: RouterUnderTest,
         names.records["a.led.example", "A"] = [address]
         found = Ownership(front.config, reachable=lambda _: True).look("a.led.example", "the-token")
     assert not found.proven
-    assert "leads to this Slipway already" in found.reason
+    assert "already points to this Slipway" in found.reason
 
 
 @pytest.mark.slow

@@ -89,7 +89,7 @@ def test_a_build_whose_password_cannot_be_read_any_more_ends_with_a_reason(dock)
     build(row.pk)
     row.refresh_from_db()
     assert (row.state, row.encrypted_credentials) == (BuildState.FAILED, None)
-    assert "not the app's" in row.reason
+    assert "internal error" in row.reason
 
 
 def test_what_cannot_be_had_is_named_with_the_remedy(dock, elsewhere):

@@ -109,7 +109,7 @@ def test_a_due_job_runs_once_with_its_output_in_the_log_and_a_failure_tells_why(
 def test_a_run_past_its_time_is_stopped_and_a_newer_one_replaces_it(plant):
     app, _ = live(plant, cron("slow", "sleep 300", timeout=1.0), cron("again", "sleep 300", overlap=Overlap.REPLACE))
     slow = over(plant, begin(plant, app, "slow"))
-    assert (slow.state, slow.reason) == (RunState.FAILED, "It ran for more than 1 s and was stopped.")
+    assert (slow.state, slow.reason) == (RunState.FAILED, "The run took more than 1 s and was stopped.")
     first = begin(plant, app, "again")
     assert first.state == RunState.RUNNING
     second = begin(plant, app, "again")
@@ -173,7 +173,7 @@ def test_a_worker_killed_between_two_steps_neither_loses_a_run_nor_starts_it_twi
     assert log_of(plant, app).count("counted") == 1
     lost = begin(plant, app, "count")
     plant.engine.runs.remove_all(app.name)
-    assert over(plant, lost).reason == "The node was taken down while it ran."
+    assert over(plant, lost).reason == "The node was shut down during the run."
     left = jobs.run_now(plant.crew.owner, app=app, job=cron_for(app, "count"))
     jobs.take_up(left, most=4)
     order = RunOrder(number=left.pk, source=left.source, command="sleep 60", limits=translate.run_limits(left, app.team.quota))

@@ -1,4 +1,7 @@
-"""Scales apps that want it, by what the supervisor measured. The decision is `portal.traffic.autoscale`'s."""
+"""The task that scales autoscaled apps by the supervisor's samples.
+
+`portal.traffic.autoscale` makes the decision.
+"""
 
 from __future__ import annotations
 
@@ -23,14 +26,14 @@ log = logging.getLogger(__name__)
 
 @celery.task(name="slipway.autoscale")
 def autoscale_all() -> None:
-    """A look at every app that is autoscaled and has something to scale."""
+    """Decide for every autoscaled app that has a release, and scale it."""
     rows = list(
         TrafficSettings.objects.filter(autoscale=True, app__deleted_at=None).exclude(app__current_release=None).select_related("app")
     )
     try:
         samples = demand.samples_of(_client(), [row.app.name for row in rows])
     except redis.RedisError as error:
-        log.warning("Nothing is autoscaled while Redis is away: %s", error)
+        log.warning("Autoscaling is paused, because Redis does not answer: %s", error)
         return
     for row in rows:
         _autoscale(row, samples[row.app.name])
@@ -39,7 +42,7 @@ def autoscale_all() -> None:
 def _autoscale(row: TrafficSettings, samples: list[Sample]) -> None:
     web = ProcessFormation.objects.filter(app=row.app, process=WEB).first()
     if web is None or Instance.objects.filter(app=row.app, state=InstanceState.ASLEEP).exists():
-        return  # what sleeps has no load to go by
+        return  # a sleeping app has no load to measure
     wish = Wish(
         target=Target(row.autoscale_target),
         value=row.autoscale_value,

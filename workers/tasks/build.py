@@ -1,4 +1,4 @@
-"""Turning a source into an image, and its image into a release."""
+"""The build task: builds an image from a source, and creates a release of the image."""
 
 from __future__ import annotations
 
@@ -23,13 +23,16 @@ from workers.tasks.build_log import BuildLog
 
 log = logging.getLogger(__name__)
 
-_BROKE = "The build broke for a reason that is not the app's. Try again, or ask who runs this platform."
-LOOK = 0.25  # seconds; whoever cancels a build sees it end within one
+_BROKE = "The build failed because of an internal error, not because of the app. Try again, or ask the administrator of this platform."
+LOOK = 0.25  # seconds between two checks; a cancelled build ends within a second
 
 
 @celery.task(name="slipway.build")
 def build(build_id: int) -> None:
-    """Do one build: this one where its worker was lost, else the one whose turn it is. Each build sends one such task."""
+    """Run one build: this one if its worker was lost, else the next one of the queue.
+
+    Each build sends one such task.
+    """
     engine = node.engine()
     is_lost = Build.objects.filter(pk=build_id, state=BuildState.BUILDING).exists()
     for number in [build_id] if is_lost else queue_order.queue():
@@ -38,7 +41,7 @@ def build(build_id: int) -> None:
 
 
 def _take(build_id: int, engine: NodeEngine) -> bool:
-    """Do this build, unless another worker is at it or it is over; then False."""
+    """Run this build. Return False if another worker runs it, or if it is over."""
     row = Build.objects.select_related("app__team", "source", "created_by").filter(pk=build_id).first()
     if row is None:
         return False
@@ -46,13 +49,13 @@ def _take(build_id: int, engine: NodeEngine) -> bool:
         again = row.state == BuildState.BUILDING
         if not held or not builds.mark_building(row):
             return False
-        with engine.images.lease():  # until a row names the image
+        with engine.images.lease():  # keeps the image until a row names it
             _build(row, engine, again=again)
     return True
 
 
 def lock_of(build_id: int, engine: NodeEngine) -> Path:
-    """Held while a worker is at this build."""
+    """Return the path of the lock that a worker holds while it runs this build."""
     return engine.config.locks / f"build-{build_id}"
 
 
@@ -60,34 +63,36 @@ def _build(row: Build, engine: NodeEngine, *, again: bool) -> None:
     try:
         request = translate.build_request(row, engine.config.sources)
         mask = Mask((*request.secrets.values(), translate.credentials_of(row).get("password", "")))
-    except Exception:  # such as a key that is gone; without an end the build would be taken up for ever
-        log.exception("Build %s could not begin", row.pk)
+    except Exception:
+        # Such as a missing key; without a final state the build would be retried forever.
+        log.exception("Build %s could not start", row.pk)
         builds.fail(row, _BROKE)
         return
-    with BuildLog(engine.config.build_logs / f"{row.pk}.log", user=engine.config.user, mask=mask) as said:
+    with BuildLog(engine.config.build_logs / f"{row.pk}.log", user=engine.config.user, mask=mask) as log_file:
         if again:
-            said.say("The worker of this build was lost; it begins again.")
-        _build_and_record(row, request, engine, said, mask)
+            log_file.say("The worker of this build was lost. The build starts again.")
+        _build_and_record(row, request, engine, log_file, mask)
 
 
-def _build_and_record(row: Build, request: BuildRequest, engine: NodeEngine, said: BuildLog, mask: Mask) -> None:
+def _build_and_record(row: Build, request: BuildRequest, engine: NodeEngine, log_file: BuildLog, mask: Mask) -> None:
     cancelled = _cancelled(row)
     try:
-        built = _built_at_last(row, request, engine, said, cancelled)
+        built = _built_at_last(row, request, engine, log_file, cancelled)
     except RuntimeFailure as failure:
         if cancelled():
             row.refresh_from_db(fields=("reason",))
-            said.say(f"The build was cancelled: {row.reason}")
+            log_file.say(f"The build was cancelled: {row.reason}")
             return
-        said.say(failure.explain())
+        log_file.say(failure.explain())
         builds.fail(row, mask(failure.explain()))
         log.info("Build %s of %s failed: %s", row.pk, row.app.name, failure.what)
-    except Exception:  # the edge of the task: whatever went wrong, the person waiting for this build is told
+    except Exception:
+        # The edge of the task: every error must end the build for the person who waits.
         log.exception("Build %s broke", row.pk)
-        said.say("The build broke for a reason that is not the app's; the node's own log has it.")
+        log_file.say("The build failed because of an internal error, not because of the app. See the node's own log.")
         builds.fail(row, _BROKE)
     else:
-        said.say(f"Built {built.digest}")
+        log_file.say(f"Built {built.digest}")
         log.info("Build %s of %s made %s", row.pk, row.app.name, built.digest)
         rollout = builds.succeed(row, built.digest, built.processes, translate.app_file(built))
         if rollout is not None:
@@ -96,26 +101,32 @@ def _build_and_record(row: Build, request: BuildRequest, engine: NodeEngine, sai
             publishing.settle(row, engine)
 
 
-def _built_at_last(row: Build, request: BuildRequest, engine: NodeEngine, said: BuildLog, cancelled: Callable[[], bool]) -> BuiltImage:
-    """What breaks for a reason of ours may be a moment's thing, as when two builds meet: it is told, and tried once more."""
+def _built_at_last(row: Build, request: BuildRequest, engine: NodeEngine, log_file: BuildLog, cancelled: Callable[[], bool]) -> BuiltImage:
+    """Build, and try once more after an internal error.
+
+    Such an error may be temporary, for example when two builds interfere. The build's log shows it.
+    """
     try:
-        return _built(row, request, engine, said, cancelled)
+        return _built(row, request, engine, log_file, cancelled)
     except RuntimeFailure:
         raise
-    except Exception:  # recorded; what breaks again is the task's to tell
-        log.exception("Build %s broke, and begins again", row.pk)
-        said.say("The build broke for a reason that is not the app's; it begins again.")
-        return _built(row, request, engine, said, cancelled)
+    except Exception:  # recorded; the caller reports a second failure
+        log.exception("Build %s broke, and starts again", row.pk)
+        log_file.say("The build failed because of an internal error, not because of the app. It starts again.")
+        return _built(row, request, engine, log_file, cancelled)
 
 
-def _built(row: Build, request: BuildRequest, engine: NodeEngine, said: BuildLog, cancelled: Callable[[], bool]) -> BuiltImage:
+def _built(row: Build, request: BuildRequest, engine: NodeEngine, log_file: BuildLog, cancelled: Callable[[], bool]) -> BuiltImage:
     if row.source.kind == SourceKind.ARCHIVE:
-        return engine.build(request, said.output, cancelled=cancelled)
-    return engine.take_in(translate.image_to_take_in(row, engine), said.output, cancelled=cancelled)
+        return engine.build(request, log_file.output, cancelled=cancelled)
+    return engine.take_in(translate.image_to_take_in(row, engine), log_file.output, cancelled=cancelled)
 
 
 def _cancelled(row: Build) -> Callable[[], bool]:
-    """Whether someone or something ended it; the row is read at most every LOOK seconds."""
+    """Return a function that reports if the build was ended.
+
+    It reads the row at most every LOOK seconds.
+    """
     state = {"at": 0.0, "cancelled": False}
 
     def cancelled() -> bool:

@@ -1,4 +1,4 @@
-"""One build's log, written while it is watched: each line reaches the file as it is said."""
+"""The log of one build. Each line is written at once, so that people can follow it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from typing import Self
 from runtime.logs import logfile
 from runtime.masking import Mask
 
-MOST = 16 * 2**20  # bytes; nobody reads further, and a program that prints without end must not fill the disk
+# Bytes. Nobody reads further, and a program that prints endlessly must not fill the disk.
+MOST = 16 * 2**20
 
 
 class BuildLog:
-    """Appends in the one log line format, without what `mask` knows. A build that is taken up again goes on in the same file.
+    """A log file in our log line format. Secrets that `mask` knows are hidden.
 
-    The file is opened by the first line and stays open until `close`: a build may print a million lines.
+    A build that runs again continues in the same file. The first line opens the file, and it stays
+    open until `close`: a build may print a million lines.
     """
 
     def __init__(self, path: Path, *, user: str, most: int = MOST, mask: Mask | None = None) -> None:
@@ -33,13 +35,16 @@ class BuildLog:
         self.close()
 
     def close(self) -> None:
-        """Close the file; a line that comes later opens it again."""
+        """Close the file. A later line opens it again."""
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
 
     def say(self, text: str) -> None:
-        """A line of ours, after one that says how much of the build's output was dropped since the last."""
+        """Write a line of the platform.
+
+        If output was dropped before, first write how many lines.
+        """
         if self._dropped:
             kept = f"a build's log keeps {self._kept // 2**20} MiB of output"
             self._write("slipway", "system", f"{self._dropped} lines of output were dropped here, because {kept}.")
@@ -47,13 +52,13 @@ class BuildLog:
         self._write("slipway", "system", text)
 
     def output(self, text: str) -> None:
-        """A line of the build's own programs; beyond the most that is kept, it is only counted."""
+        """Write a line of the build's programs. Beyond the limit, the line is only counted."""
         if self._left <= 0:
             self._dropped += 1
             return
         self._left -= self._write("build", "stdout", text)
         if self._left <= 0:
-            self.say("It prints more than is kept: the rest of the build's own words is left out.")
+            self.say("The build prints more output than its log keeps: the rest of its output is left out.")
 
     def _write(self, source: str, stream: str, text: str) -> int:
         stamp = logfile.timestamp(time.time())

@@ -1,4 +1,4 @@
-"""Tasks of certificates: each verified domain has a good one, and each name that this Slipway itself gives."""
+"""Certificate tasks: keep a valid certificate for each verified domain and platform host name."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ORDERING_SECONDS = 60.0  # of one task; an order takes some seconds
 
 @celery.task(name="slipway.tend_certificate")
 def tend_certificate(domain_id: int) -> None:
-    """Take over an upload, or order a certificate that is missing or due."""
+    """Install an uploaded certificate, or order one that is missing or due."""
     engine = node.engine()
     domain = access.verified_domains().filter(pk=domain_id).first()
     if domain is None or not engine.config.https_port:
@@ -31,13 +31,17 @@ def tend_certificate(domain_id: int) -> None:
     if _take_upload(engine, domain):
         return
     with journal.lock(engine.config.locks / "certificate-orders", blocking=False) as held:
-        if held:  # one order at a time: they share an account; the clock hands the others out again
+        if held:
+            # One order at a time, as they share an account; the schedule sends the others again.
             _order(engine, domain)
 
 
 @celery.task(name="slipway.order_certificates")
 def order_certificates() -> None:
-    """Order what is missing or due, one after the other for a minute at most; the clock asks again."""
+    """Order certificates that are missing or due, one after the other, for a minute at most.
+
+    The schedule runs this again for the rest.
+    """
     engine = node.engine()
     if not engine.config.https_port:
         return
@@ -50,7 +54,7 @@ def order_certificates() -> None:
 
 
 def _tend(engine: NodeEngine, wanted: Domain | str) -> None:
-    """One of what was due; it may be gone by now."""
+    """Order one certificate that was due. Its domain may be gone by now."""
     if isinstance(wanted, str):
         if wanted in platform_certificates.hosts():
             _order_own(engine, wanted)
@@ -61,7 +65,10 @@ def _tend(engine: NodeEngine, wanted: Domain | str) -> None:
 
 
 def tidy(engine: NodeEngine) -> None:
-    """Serve none for a name that is gone: a domain, an app's own. What another certificate is to replace stays until that one is there."""
+    """Remove certificates of domains and app host names that are gone.
+
+    A certificate that another one will replace stays until that one is installed.
+    """
     served = Certificates(engine.config)
     files, wanted, ours = served.names(), platform_certificates.hosts(), platform_certificates.living()
     all_there = bool(wanted) and {name_for(host) for host in wanted if host != settings.PORTAL_HOST} <= files
@@ -73,7 +80,10 @@ def tidy(engine: NodeEngine) -> None:
 
 
 def due(engine: NodeEngine, now: datetime) -> list[Domain | str]:
-    """Verified domains, and names of our own, without a good certificate: the portal first, then who waits longest for a try."""
+    """Return verified domains and platform host names without a valid certificate.
+
+    The portal's host comes first, then those that have waited longest for a try.
+    """
     files = Certificates(engine.config).names()
     found: list[tuple[bool, datetime, Domain | str]] = []
     for domain in access.verified_domains():
@@ -89,7 +99,7 @@ def due(engine: NodeEngine, now: datetime) -> list[Domain | str]:
         elif own_row is not None and own_row.next_try_at is not None and own_row.next_try_at > now:
             continue
         found.append((host != settings.PORTAL_HOST, _since(own_row), host))
-    return [wanted for _, _, wanted in sorted(found, key=lambda one: one[:2])]
+    return [wanted for _, _, wanted in sorted(found, key=lambda entry: entry[:2])]
 
 
 def _since(row: CertificateState | None) -> datetime:
@@ -97,7 +107,11 @@ def _since(row: CertificateState | None) -> datetime:
 
 
 def _take_upload(engine: NodeEngine, domain: Domain) -> bool:
-    """True if there was one. The row is wiped before it is looked at: whatever comes of it, the key lies nowhere but with the router."""
+    """Check and install an uploaded certificate. Return False if there is none.
+
+    The row is cleared before the check. So the key is only in the router's files, whatever the
+    outcome.
+    """
     row = access.certificate_of(domain)
     upload = certificates.take_upload(row) if row is not None else None
     if upload is None:
@@ -107,7 +121,7 @@ def _take_upload(engine: NodeEngine, domain: Domain) -> bool:
         found = check(upload.chain, upload.key, now=now, roots=known_roots())
         if not found.covers(domain.host):
             raise CertificateRefused(
-                f"The certificate is for {', '.join(found.names)}, and not for {domain.host}.", hint="Upload the one that names it."
+                f"The certificate is for {', '.join(found.names)}, and not for {domain.host}.", hint="Upload a certificate that names it."
             )
         Certificates(engine.config).install(name_for(domain.host), found)
     except RuntimeFailure as failure:
@@ -122,7 +136,7 @@ def _order(engine: NodeEngine, domain: Domain) -> None:
     row, now = access.certificate_of(domain), timezone.now()
     served = Certificates(engine.config).get(name_for(domain.host))
     if row is not None and row.next_try_at is not None and row.next_try_at > now:
-        return  # another worker was quicker
+        return  # another worker was faster
     if row is not None and row.uploaded and served is not None:
         certificates.rest(domain, None)
     elif served is not None and not served.due(now) and (row is None or row.not_after != served.not_after):
@@ -132,7 +146,10 @@ def _order(engine: NodeEngine, domain: Domain) -> None:
 
 
 def _tell_again(engine: NodeEngine, domain: Domain, served: Certificate) -> None:
-    """Whoever installed it was killed, or the router did not take it, before it was told."""
+    """Install a certificate again whose row does not know of it.
+
+    The worker was killed before it updated the row, or the router did not accept the certificate.
+    """
     try:
         Certificates(engine.config).install(name_for(domain.host), served)
     except RuntimeFailure as failure:
@@ -153,14 +170,14 @@ def _order_anew(engine: NodeEngine, domain: Domain) -> None:
 def _order_own(engine: NodeEngine, host: str) -> None:
     row, now = platform_certificates.rows().get(host), timezone.now()
     if row is not None and row.next_try_at is not None and row.next_try_at > now:
-        return  # another worker was quicker
+        return  # another worker was faster
     served = Certificates(engine.config).get(name_for(host))
-    told = row is not None and served is not None and row.not_after == served.not_after
+    is_recorded = row is not None and served is not None and row.not_after == served.not_after
     try:
-        if served is None or served.due(now) or told:
+        if served is None or served.due(now) or is_recorded:
             served = _ordered(engine, host)
         else:
-            Certificates(engine.config).install(name_for(host), served)  # as above
+            Certificates(engine.config).install(name_for(host), served)  # as in _tell_again
     except RuntimeFailure as failure:
         platform_certificates.mark_refused(host, failure.explain(), now=timezone.now(), after=_not_before(failure))
     else:
@@ -170,8 +187,9 @@ def _order_own(engine: NodeEngine, host: str) -> None:
 
 
 def _ordered(engine: NodeEngine, host: str) -> Certificate:
-    """A fresh one, which is served already."""
-    from runtime.router.tls.acme import Authority  # here: its libraries take twelve megabytes, and a node without HTTPS never needs them
+    """Order a certificate, install it and return it."""
+    # Imported here: its libraries take 12 MB, and a node without HTTPS never needs them.
+    from runtime.router.tls.acme import Authority
 
     authority = Authority(engine.config, publish=engine.router.answer_challenge, withdraw=engine.router.forget_challenge)
     found = authority.order([host])
@@ -180,21 +198,21 @@ def _ordered(engine: NodeEngine, host: str) -> Certificate:
 
 
 def _not_before(failure: RuntimeFailure) -> float:
-    """Seconds that the authority wants to be left alone."""
+    """Return the seconds that the authority asks to wait before the next order."""
     return failure.retry_after if isinstance(failure, CertificateRefused) else 0
 
 
-def _tell(domain: Domain, one: Certificate, *, uploaded: bool) -> None:
+def _tell(domain: Domain, certificate: Certificate, *, uploaded: bool) -> None:
     certificates.mark_served(
         domain,
         uploaded=uploaded,
-        issuer=one.issuer,
-        names=one.names,
-        not_after=one.not_after,
-        renew_at=None if uploaded else _renew_at(one),
+        issuer=certificate.issuer,
+        names=certificate.names,
+        not_after=certificate.not_after,
+        renew_at=None if uploaded else _renew_at(certificate),
     )
 
 
-def _renew_at(one: Certificate) -> datetime:
-    """When a third of its life is left."""
-    return one.not_after - (one.not_after - one.not_before) / 3
+def _renew_at(certificate: Certificate) -> datetime:
+    """Return the time when a third of the certificate's lifetime is left."""
+    return certificate.not_after - (certificate.not_after - certificate.not_before) / 3

@@ -1,4 +1,4 @@
-"""Tasks that make what runs what is wanted: after a change, after an exit, by the clock, and when an app or a limit goes."""
+"""Tasks that reconcile apps: after a change, after an exit, on a schedule, and after a deletion."""
 
 from __future__ import annotations
 
@@ -18,19 +18,23 @@ from workers.tasks import reconcile
 
 log = logging.getLogger(__name__)
 
-SECONDS = 15.0  # then the clock goes on with it: a task must not hold its thread while an app boots for ever
+# Then the schedule continues: a task must not hold its thread while an app boots endlessly.
+SECONDS = 15.0
 
 
 @celery.task(name="slipway.converge")
 def converge(app_id: int) -> None:
-    """Make an app what it should be, as far as that goes in a quarter of a minute."""
+    """Reconcile an app for at most SECONDS."""
     if reconcile.tend(app_id, node.engine(), seconds=SECONDS):
         _let_go(app_id)
 
 
 @celery.task(name="slipway.instance_ended")
 def instance_ended(app_name: str) -> None:
-    """The supervisor saw an instance end, and knows its app by name."""
+    """Reconcile an app after the supervisor saw one of its instances end.
+
+    It knows the app by name.
+    """
     app_id = App.objects.filter(name=app_name).values_list("pk", flat=True).first()
     if app_id is not None:
         converge(app_id)
@@ -38,18 +42,20 @@ def instance_ended(app_name: str) -> None:
 
 @celery.task(name="slipway.converge_all")
 def converge_all() -> None:
-    """Look at every app, and have done what there is to do. Those that are as they should be cost some milliseconds each.
+    """Compare every app with its desired state, and send a task for each that differs.
 
-    One after the other: all threads at it at once would hold each app's lock for as long as the whole takes, and a request that wakes
-    one would wait for that.
+    An app without a difference takes a few milliseconds. The apps are compared one after the other.
+    With all threads at once, each app's lock would be held as long as the whole round takes. A
+    request that wakes an app would wait for that.
     """
     engine = node.engine()
     with journal.lock(engine.config.locks / "converge-all", blocking=False) as held:
         for app_id in App.objects.values_list("pk", flat=True) if held else ():
             try:
                 wanting = reconcile.is_wanting(app_id, engine)
-            except Exception:  # the edge of one app: it is recorded, and the others are looked at all the same
-                log.exception("The look at app %d broke off.", app_id)
+            except Exception:
+                # The edge of one app: recorded, and the other apps are still compared.
+                log.exception("Could not compare app %d with its desired state.", app_id)
                 wanting = False
             if wanting:
                 celery.send_task("slipway.converge", [app_id], expires=10)
@@ -63,7 +69,7 @@ def remove_app(app_id: int) -> None:
 
 @celery.task(name="slipway.apply_quota")
 def apply_quota(team_id: int) -> None:
-    """A team's limits were changed: hold what runs to them now."""
+    """Apply a team's changed limits to everything of it that runs."""
     quota = Quota.objects.select_related("team").filter(team_id=team_id).first()
     if quota is None:
         return
@@ -73,7 +79,7 @@ def apply_quota(team_id: int) -> None:
 
 
 def _let_go(app_id: int) -> None:
-    """Once nothing of a deleted app runs: its files, then its row."""
+    """Remove a deleted app's files and then its row, once nothing of it runs."""
     app = App.objects.filter(pk=app_id, deleted_at__isnull=False).first()
     if app is None:
         return

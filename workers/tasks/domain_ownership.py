@@ -1,7 +1,8 @@
-"""Whose a domain is: a TXT record in its DNS, or a file where it leads today. Looks, and decides nothing about rows.
+"""The check of a domain's ownership, by a TXT record or by a file on the web server it points to.
 
-A file counts only at a place that is not ours: a name that leads here already would let any app here speak for it. So our
-router answers the file's path itself, and never with a token (runtime.router.config.frontend).
+It changes no rows. A file proves nothing if the domain already points to this platform: any app
+here could then prove that it owns the domain. So our router answers the file's path itself, and
+never with a token (runtime.router.config.frontend).
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ MOST_ADDRESSES = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """What was seen: `how` it is proven, or why it is not."""
+    """The result of a check: `how` ownership was proven, or the reason why it was not."""
 
     proven: bool
     how: str = ""
@@ -35,19 +36,22 @@ class Finding:
 
 
 def ordinary(address: IPv4Address) -> bool:
-    """Whether a request may go there: not to this machine, nor to a cloud's metadata service."""
+    """Return True unless the address is this machine's or a cloud's metadata service."""
     return not (address.is_loopback or address.is_link_local or address.is_multicast or address.is_unspecified or address.is_reserved)
 
 
 class Ownership:
-    """One look at a time. `reachable` says which addresses may be asked for the file."""
+    """The ownership check, for one thread.
+
+    `reachable` decides which addresses may be asked for the file.
+    """
 
     def __init__(self, config: NodeConfig, *, reachable: Callable[[IPv4Address], bool] = ordinary) -> None:
         self._address, self._network = config.resolver, IPv4Network(config.network)
         self._reachable = reachable
 
     def look(self, host: str, token: str) -> Finding:
-        """By DNS, then by HTTP, which cannot speak for a wildcard."""
+        """Check by DNS, then by HTTP. HTTP cannot prove a wildcard domain."""
         base = host.removeprefix("*.")
         found, record = self._by_record(f"_slipway.{base}", token)
         if found:
@@ -67,20 +71,21 @@ class Ownership:
         values = [b"".join(row.strings).decode(errors="replace").strip() for row in answer]
         if any(secrets.compare_digest(value.encode(), token.encode()) for value in values):
             return True, ""
-        return False, f"The TXT record {name} says {_quoted(values)}, and not the token."
+        return False, f"The TXT record {name} contains {_quoted(values)}, and not the token."
 
     def _by_file(self, host: str, token: str) -> tuple[bool, str]:
         try:
             answer = self._resolver().resolve(host, "A", search=False)
         except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
-            return False, f"{host} has no address yet, so no file was asked for."
+            return False, f"{host} has no address yet, so the file was not requested."
         except dns.exception.DNSException as error:
             return False, f"DNS did not answer for {host}: {_said(error)}"
-        # All of them have to say so: one of many may lead here, or to somebody who shares the others.
+        # Every address must return the token. One of several addresses may be this platform's, or
+        # that of somebody who shares the domain's other addresses.
         addresses = sorted(IPv4Address(row.address) for row in answer)[:MOST_ADDRESSES]
         for address in addresses:
             if not self._reachable(address) or address in self._network:
-                return False, f"{host} leads to {address}, which is not asked for a file."
+                return False, f"{host} points to {address}. Slipway does not request a file from that address."
             if reason := asyncio.run(_fetch(address, host, token)):
                 return False, reason
         return True, ""
@@ -88,7 +93,7 @@ class Ownership:
     def _resolver(self) -> dns.resolver.Resolver:
         resolver = dns.resolver.Resolver(configure=not self._address)
         resolver.lifetime = DNS_SECONDS
-        resolver.cache = None  # a record that was just made has to be seen
+        resolver.cache = None  # so that a new record is seen at once
         if self._address:
             address, _, port = self._address.partition(":")
             resolver.nameservers = [address]
@@ -97,14 +102,17 @@ class Ownership:
 
 
 async def _fetch(address: IPv4Address, host: str, token: str) -> str:
-    """Why the file at one address does not prove it; empty if it does. Connects to that address whatever DNS says meanwhile."""
+    """Return why the file at one address does not prove ownership, or an empty text if it does.
+
+    Connects to that address, whatever DNS answers meanwhile.
+    """
     where = f"http://{host}{PROOF_PATH}"
     try:
         async with asyncio.timeout(HTTP_SECONDS), httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=5) as client:
             headers = {"Host": host, "Accept-Encoding": "identity", "User-Agent": "slipway"}
             async with client.stream("GET", f"http://{address}{PROOF_PATH}", headers=headers) as answer:
                 if PROOF_HEADER in answer.headers:
-                    return f"{host} leads to this Slipway already, where a file proves nothing: make the DNS record."
+                    return f"{host} already points to this Slipway, where a file proves nothing. Create the DNS record instead."
                 if answer.status_code != httpx.codes.OK:
                     return f"{where} answered {answer.status_code}, at {address}."
                 body = b""
@@ -116,7 +124,7 @@ async def _fetch(address: IPv4Address, host: str, token: str) -> str:
         return f"{where} did not answer within {HTTP_SECONDS:g} s, at {address}."
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         return f"{where} did not answer, at {address}: {_said(error)}"
-    return "" if secrets.compare_digest(body.strip(), token.encode()) else f"{where} says something else than the token, at {address}."
+    return "" if secrets.compare_digest(body.strip(), token.encode()) else f"{where} does not contain the token, at {address}."
 
 
 def _said(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""Tasks of custom domains: look for their proofs, and hand out what is to be done about certificates."""
+"""Tasks of custom domains: check their ownership, and start the certificate tasks that are due."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from workers import node
 from workers.celery import app as celery
 from workers.tasks import certificates
 
-MOST_AT_ONCE = 20  # of each kind, in one round of the clock
+MOST_AT_ONCE = 20  # domains to check per run of the schedule
 
 
 @celery.task(name="slipway.tend_domains")
 def tend_domains() -> None:
-    """Hand out what is due, and take away certificates of names that are gone."""
+    """Send the tasks that are due, and remove certificates of host names that are gone."""
     now = timezone.now()
     for domain_id in access.checks_due(now)[:MOST_AT_ONCE]:
         celery.send_task("slipway.check_domain", [domain_id], expires=15)
@@ -29,13 +29,12 @@ def tend_domains() -> None:
 
 @celery.task(name="slipway.check_domain")
 def check_domain(domain_id: int) -> None:
-    """Look once whether a domain is proven."""
+    """Check the ownership of a domain once."""
     domain = Domain.objects.select_related("app__team").filter(pk=domain_id, state=DomainState.WAITING, app__deleted_at=None).first()
     if domain is None:
         return
-    from workers.tasks.domain_ownership import (
-        Ownership,  # here: its libraries for DNS and HTTP take ten megabytes, and most workers never need them
-    )
+    # Imported here: its libraries for DNS and HTTP take 10 MB, and most workers never need them.
+    from workers.tasks.domain_ownership import Ownership
 
     finding = Ownership(node.engine().config).look(domain.host, domain.token)
     if finding.proven:

@@ -1,4 +1,7 @@
-"""What rows say is needed of images and sources; the rest is collected. The collecting itself is the runtime's and the portal's."""
+"""Garbage collection of images and sources: collects the digests that rows still need.
+
+The runtime and the portal remove the rest.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,10 @@ log = logging.getLogger(__name__)
 
 
 def collect(engine: NodeEngine) -> Collected | None:
-    """Remove what is not needed and log what it came to. None: another worker is at it."""
+    """Remove unneeded images and sources, and log the result.
+
+    Return None if another worker does it.
+    """
     done = engine.collect_garbage(kept)
     sources.sweep_incoming()
     removed, freed = sources.collect(needed_sources())
@@ -29,7 +35,7 @@ def collect(engine: NodeEngine) -> Collected | None:
 
 
 def kept() -> Roots:
-    """Images of the releases that each app keeps, the names those have, and images that teams named."""
+    """Return the images of kept releases, with their names, and the images that teams tagged."""
     releases = all_kept_releases()
     numbers = {f"{app.name}:v{release.number}" for app, release in releases}
     builds = {f"{app.name}:build-{release.build_id}" for app, release in releases if release.build_id}
@@ -38,7 +44,7 @@ def kept() -> Roots:
 
 
 def needed_sources() -> set[str]:
-    """Digests of archives that a build still reads, or that a kept release was made of."""
+    """Return digests of archives that unfinished builds read or kept releases were built from."""
     of_releases = {release.build_id for _, release in all_kept_releases()}
     waiting = Build.objects.filter(state__in=(BuildState.QUEUED, BuildState.BUILDING), source__kind=SourceKind.ARCHIVE)
     return {*waiting.values_list("source__digest", flat=True), *_digests(of_releases)}

@@ -1,4 +1,4 @@
-"""What is asked of a node about images: which files differ, what an instance wrote, an image of it, an archive to download."""
+"""Image jobs: compare images, list changed files, commit an instance, save an archive."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from workers.celery import app as celery
 
 log = logging.getLogger(__name__)
 
-MOST_TOLD = 2000  # changes in a row; the rest is counted
+MOST_TOLD = 2000  # changes in a result; the rest is only counted
 
 
 @celery.task(name="slipway.image_job")
 def image_job(job_id: int) -> None:
-    """Do one job, unless another worker is at it or it is over."""
+    """Run one job, unless another worker runs it or it is over."""
     engine = node.engine()
     job = ImageJob.objects.select_related("app__team", "created_by").filter(pk=job_id).first()
     if job is None:
@@ -42,12 +42,12 @@ def image_job(job_id: int) -> None:
 
 
 def lock_of(job_id: int, engine: NodeEngine) -> Path:
-    """Held while a worker is at this job."""
+    """Return the path of the lock that a worker holds while it runs this job."""
     return engine.config.locks / f"image-job-{job_id}"
 
 
 def lost(engine: NodeEngine, late: Iterable[int]) -> Iterator[int]:
-    """Jobs nobody is at: `late` ones that wait, and those whose worker is gone."""
+    """Yield jobs that no worker runs: `late` ones that wait, and those whose worker is gone."""
     yield from late
     for number in ImageJob.objects.filter(state=JobState.WORKING).values_list("pk", flat=True):
         with journal.lock(lock_of(number, engine), blocking=False) as free:
@@ -56,7 +56,10 @@ def lost(engine: NodeEngine, late: Iterable[int]) -> Iterator[int]:
 
 
 def note_kept(engine: NodeEngine) -> None:
-    """Tell the portal of kept images that it knows nothing of: those from before it asked, and those a killed worker did not tell of."""
+    """Write rows for kept images that have none.
+
+    These are images that are older than the rows, and images of killed workers.
+    """
     wanted = {release.image for _, release in all_kept_releases() if release.image}
     wanted |= set(ImageTag.objects.values_list("digest", flat=True))
     for digest in sorted(wanted - set(Image.objects.filter(digest__in=wanted).values_list("digest", flat=True))):
@@ -64,15 +67,19 @@ def note_kept(engine: NodeEngine) -> None:
 
 
 def note(digest: str, engine: NodeEngine) -> None:
-    """Tell the portal of one image. One that the store does not have is logged: its release cannot be rolled back to either."""
+    """Write the rows of one image.
+
+    An image that the store does not have is logged: a rollback to its release is not possible
+    either.
+    """
     try:
         translate.write_image(engine.tell(digest))
     except (RuntimeFailure, ValueError) as failure:
-        log.info("Of the image %s nothing can be told: %s", digest, failure)
+        log.info("Could not describe image %s: %s", digest, failure)
 
 
 def tidy(engine: NodeEngine) -> None:
-    """Forget jobs that were done some time ago, with their archives, and the locks of those."""
+    """Delete old finished jobs with their archives, and the locks of finished jobs."""
     jobs.forget_old()
     under_way = {f"image-job-{number}" for number in ImageJob.objects.exclude(finished_at__isnull=False).values_list("pk", flat=True)}
     for path in engine.config.locks.glob("image-job-*"):
@@ -92,10 +99,13 @@ def _do(job: ImageJob, engine: NodeEngine) -> None:
             _commit(job, engine)
     except RuntimeFailure as failure:
         images.fail(job, failure.explain())
-    except Exception as failure:  # the edge of the task: whatever went wrong, the person who waits is told
+    except Exception as failure:
+        # The edge of the task: every error must end the job for the person who waits.
         log.exception("Image job %s broke", job.pk)
-        explain = getattr(failure, "explain", None)  # a refusal of the portal's own, such as a deleted app's
-        images.fail(job, explain() if explain else "It broke for a reason that is not the app's. Ask who runs this platform.")
+        # An error of the portal, for example about a deleted app.
+        explain = getattr(failure, "explain", None)
+        message = "This failed because of an internal error, not because of the app. Ask the administrator of this platform."
+        images.fail(job, explain() if explain else message)
 
 
 def _compare(job: ImageJob, engine: NodeEngine) -> dict[str, Any]:
@@ -111,19 +121,23 @@ def _written(job: ImageJob, engine: NodeEngine) -> dict[str, Any]:
 
 
 def _commit(job: ImageJob, engine: NodeEngine) -> None:
-    with engine.images.lease():  # until a row names it
+    with engine.images.lease():  # keeps the image until a row names it
         digest = engine.commit(job.arguments["instance"])
-        tale = engine.tell(digest)
-        translate.write_image(tale)
-        images.finish_commit(job, digest, tale.layers[-1].size)
+        description = engine.tell(digest)
+        translate.write_image(description)
+        images.finish_commit(job, digest, description.layers[-1].size)
 
 
 def _save(job: ImageJob, engine: NodeEngine) -> dict[str, Any]:
-    """The archive appears whole, readable by the portal's group."""
+    """Save an image as an archive.
+
+    It appears only when complete, and the portal's group can read it.
+    """
     form, name = job.arguments["format"], job.arguments["name"]
     folder = engine.config.downloads
     folder.mkdir(mode=0o750, exist_ok=True)
-    ingest = engine.config.images / "ingest"  # swept by whoever comes after a kill
+    # After a kill, the next user of this folder cleans it up.
+    ingest = engine.config.images / "ingest"
     with scratch(ingest) as space:
         partial = space / "archive.tar"
         target = f"{form}:{partial}:{job.app.team.name}/{job.app.name}:{name}"
@@ -137,12 +151,12 @@ def _save(job: ImageJob, engine: NodeEngine) -> dict[str, Any]:
 def _group(user: str) -> int:
     try:
         return pwd.getpwnam(user).pw_gid
-    except KeyError:  # nobody but root runs anything here
+    except KeyError:  # there is no such user: everything here runs as root
         return 0
 
 
 def _told(changes: Iterable[Change], *, whole: bool) -> dict[str, Any]:
-    """The first MOST_TOLD by path, and numbers of all."""
+    """Return the first MOST_TOLD changes by path, and the numbers of all."""
     found = list(changes)
     counts = Counter(change.kind.value for change in found)
     return {

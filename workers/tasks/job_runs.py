@@ -1,5 +1,7 @@
-"""Jobs by the clock, and runs from their start to their end. Nothing here waits: a run's container lives by itself, and whoever looks
-next, for its end, its deadline or by the clock, goes on from the rows and from what is there.
+"""Tasks of cron jobs and one-off runs, from a run's start to its end.
+
+Nothing here waits. A run's container runs by itself. The next task continues from the rows and the
+containers: after the run's end, at its deadline, or on a schedule.
 """
 
 from __future__ import annotations
@@ -29,7 +31,10 @@ AT_ONCE_A_TEAM = 4
 
 @celery.task(name="slipway.tick")
 def tick() -> None:
-    """Make the runs that are due, and look after those there are. Any number of these at once make each tick's run once."""
+    """Create the runs that are due, and send a task for each app with runs.
+
+    Several of these tasks at once create each due run only once.
+    """
     for job in CronJob.objects.filter(next_at__lte=timezone.now()).order_by("next_at"):
         jobs.tick(job, timezone.now())
     apps = set(Run.objects.filter(state__in=OPEN).values_list("app", flat=True))
@@ -39,7 +44,7 @@ def tick() -> None:
 
 @celery.task(name="slipway.runs_ended")
 def runs_ended(app_name: str) -> None:
-    """The supervisor saw one end, and knows its app by name."""
+    """Handle an app's runs after the supervisor saw one end. It knows the app by name."""
     app_id = App.objects.filter(name=app_name).values_list("pk", flat=True).first()
     if app_id is not None:
         tend_runs(app_id)
@@ -47,7 +52,7 @@ def runs_ended(app_name: str) -> None:
 
 @celery.task(name="slipway.tend_runs")
 def tend_runs(app_id: int) -> None:
-    """Start an app's runs that wait, and write down those that ended, unless another worker is at it."""
+    """Start an app's waiting runs and record those that ended, unless another worker does it."""
     engine = node.engine()
     app = App.objects.select_related("team", "current_release").filter(pk=app_id).first()
     if app is None:
@@ -58,7 +63,7 @@ def tend_runs(app_id: int) -> None:
 
 
 def _with_containers(engine: NodeEngine) -> set[int]:
-    """Apps that have any, by row id; those of an app that has no row any more are removed."""
+    """Return ids of apps with run containers. Containers of an app without a row are removed."""
     names = {container.spec.app for container in engine.runs.all()}
     known = dict(App.objects.filter(name__in=names).values_list("name", "pk"))
     for name in names - known.keys():
@@ -86,16 +91,16 @@ def _start(app: App, run: Run, engine: NodeEngine) -> None:
     try:
         engine.runs.start(translate.desired_app(app), translate.desired_release(app, run.release, quota), order)
     except RuntimeFailure as failure:
-        jobs.finish(run, RunState.FAILED, f"It could not be started: {failure.explain()}")
+        jobs.finish(run, RunState.FAILED, f"The run could not be started: {failure.explain()}")
     else:
         jobs.mark_started(run)
 
 
 def _go_on(app: App, run: Run, container: Container | None, engine: NodeEngine) -> None:
-    """A run that was taken up: by a worker that was killed before it started, or the usual way."""
+    """Start a run if its worker was killed before the start; else check if it ended."""
     if container is None or container.status is Status.CREATED:
         if run.started_at is not None:
-            jobs.finish(run, RunState.FAILED, "The node was taken down while it ran.")
+            jobs.finish(run, RunState.FAILED, "The node was shut down during the run.")
             return
         if container is not None:
             engine.runs.remove(container)
@@ -104,7 +109,7 @@ def _go_on(app: App, run: Run, container: Container | None, engine: NodeEngine) 
         jobs.mark_started(run)
         if container.started_at is not None and timezone.now().timestamp() - container.started_at > run.timeout:
             engine.runs.stop(container)
-            _end(run, container, engine, RunState.FAILED, f"It ran for more than {run.timeout:g} s and was stopped.")
+            _end(run, container, engine, RunState.FAILED, f"The run took more than {run.timeout:g} s and was stopped.")
     elif container.exit is not None and container.exit.code == 0:
         _end(run, container, engine, RunState.SUCCEEDED, "")
     else:
@@ -112,7 +117,11 @@ def _go_on(app: App, run: Run, container: Container | None, engine: NodeEngine) 
 
 
 def _end(run: Run, container: Container, engine: NodeEngine, state: RunState, reason: str) -> None:
-    """Its outcome first: whoever is killed in between leaves a container whose run is over, which the next look removes."""
+    """Record the outcome first, then remove the container.
+
+    If the worker is killed in between, the next task removes the container, because its run is
+    over.
+    """
     jobs.mark_started(run)
     jobs.finish(run, state, reason)
     engine.runs.remove(container)

@@ -1,4 +1,4 @@
-"""Letting the portal hand out the images of kept releases, and tidying what it received once a release is made of it."""
+"""Publishing: makes images of kept releases available to pull, and deletes used uploads."""
 
 from __future__ import annotations
 
@@ -19,18 +19,24 @@ log = logging.getLogger(__name__)
 
 @celery.task(name="slipway.publish_images")
 def publish_images() -> None:
-    """Make what may be pulled equal what is kept, also where a killed worker did not come to it; forget what nobody finished to push."""
+    """Publish the images of all kept releases and withdraw others; delete unfinished pushes.
+
+    This also does what a killed worker left undone.
+    """
     engine = node.engine()
     engine.published.withdraw_others(App.objects.values_list("pk", flat=True))
     for app in App.objects.filter(deleted_at=None):
         publish(app, engine)
     if removed := sweep():
-        log.info("Registry: removed %s files that no push finished with", removed)
+        log.info("Registry: removed %s files of unfinished pushes", removed)
     forget_unreachable_tags()
 
 
 def publish(app: App, engine: NodeEngine) -> None:
-    """Images of one app. While a push of its team is under way none is withdrawn: it may build on their layers."""
+    """Publish the images of one app.
+
+    During a push of its team, no image is withdrawn: the push may use the layers of the images.
+    """
     with journal.lock(engine.config.locks / f"published-{app.pk}"):
         pushing = Build.objects.filter(
             app__team=app.team_id, source__kind=SourceKind.PUSHED, state__in=(BuildState.QUEUED, BuildState.BUILDING)
@@ -39,7 +45,7 @@ def publish(app: App, engine: NodeEngine) -> None:
 
 
 def settle(build: Build, engine: NodeEngine) -> None:
-    """The release of a build is made: its image may be pulled, and what was received for it is there twice no more."""
+    """Publish the image of a finished build, and delete the uploaded blobs it was made from."""
     publish(build.app, engine)
     if build.source.kind == SourceKind.PUSHED:
         blob_store.settle(build.app, f"sha256:{build.source.digest}")

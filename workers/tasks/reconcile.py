@@ -1,6 +1,7 @@
-"""Looks at one app again and again until what runs is what is wanted: the loop around the engine's look and act.
+"""The reconciliation loop of one app: observe and act until it is in the desired state.
 
-Any process may be at it, and any may be killed: each step holds the app's lock, reads the rows anew and starts from what is true.
+Any process may run it, and may be killed. So each step holds the app's lock, reads the rows again
+and observes again.
 """
 
 from __future__ import annotations
@@ -27,24 +28,25 @@ from workers.bridge import translate
 
 log = logging.getLogger(__name__)
 
-FIRST_PAUSE = 0.02  # seconds; an app that boots in 100 ms is live after 120
+FIRST_PAUSE = 0.02  # seconds; an app that boots in 100 ms is live after 120 ms
 LONGEST_PAUSE = 0.25
-STEADY_PAUSES = 150  # at the first pause's length: three seconds in which most apps have booted
+STEADY_PAUSES = 150  # pauses of the first length: three seconds, in which most apps have booted
 _QUIET = (ResetBackoff,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """What one step came to."""
+    """The result of one step."""
 
     settled: bool = False
     acted: bool = False
 
 
 def tend(app_id: int, engine: NodeEngine, *, seconds: float, until: Callable[[], bool] = lambda: False) -> bool:
-    """Step until the app is settled, `until` says so, or `seconds` have passed; True if it is settled.
+    """Step until the app is settled, `until` returns True, or `seconds` have passed.
 
-    Only one process tends an app; another that comes meanwhile leaves at once: its news will be seen by the next step.
+    Return True if the app is settled. Only one process reconciles an app at a time. Another process
+    gives up after two seconds: the next step of the first one sees every change.
     """
     app = App.objects.filter(pk=app_id).first()
     if app is None:
@@ -67,7 +69,10 @@ def tend(app_id: int, engine: NodeEngine, *, seconds: float, until: Callable[[],
 
 
 def is_wanting(app_id: int, engine: NodeEngine) -> bool:
-    """Whether there is something to do about an app; it is not done here. What somebody else is at is in good hands."""
+    """Return True if there is something to do about an app, without doing it.
+
+    Return False while another process works on the app.
+    """
     name = App.objects.filter(pk=app_id).values_list("name", flat=True).first()
     if name is None:
         return False
@@ -83,7 +88,7 @@ def is_wanting(app_id: int, engine: NodeEngine) -> bool:
 
 
 def step(app_id: int, engine: NodeEngine) -> Step:
-    """One look at an app, and what follows from it."""
+    """Observe an app once, and act on the difference."""
     name = App.objects.filter(pk=app_id).values_list("name", flat=True).first()
     if name is None:
         return Step(settled=True)
@@ -105,7 +110,7 @@ def _step(app: App, engine: NodeEngine) -> Step:
         engine.act(desired, look)
     except RuntimeFailure as failure:
         log.warning("%s: %s", app.name, failure.explain())
-        return Step()  # looked at again after a pause
+        return Step()  # the next step, after a pause, tries again
     finally:
         if rollout is not None:
             _tell_steps(rollout, look)
@@ -118,7 +123,10 @@ def _mirror(app: App, look: Look) -> None:
 
 
 def _tell_outcome(rollout: Rollout, look: Look) -> None:
-    """Before acting: live is live from the moment the router has it, not when the old instances are gone."""
+    """Record the rollout's outcome, before the actions are applied.
+
+    A release is live as soon as the router sends requests to it. The old instances may still run.
+    """
     outcome = look.plan.outcome
     name = f"{rollout.release.app.name} v{rollout.release.number}"
     if outcome.state is OutcomeState.LIVE and going_live.finish_live(rollout):
@@ -137,5 +145,5 @@ def _tell_steps(rollout: Rollout, look: Look) -> None:
 
 
 def _pause(pauses: int) -> float:
-    """Short while most apps boot, longer for the slow ones."""
+    """Return the next pause in seconds: short while most apps boot, longer for slow ones."""
     return FIRST_PAUSE if pauses <= STEADY_PAUSES else min(FIRST_PAUSE * 1.2 ** (pauses - STEADY_PAUSES), LONGEST_PAUSE)

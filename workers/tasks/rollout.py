@@ -1,4 +1,4 @@
-"""Moving an app to a new release: its release phase once, then instances until they serve or have failed."""
+"""The rollout task: runs the release phase once, then starts instances until they serve or fail."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ from workers.tasks import reconcile
 
 log = logging.getLogger(__name__)
 
-LAUNCH_SECONDS = 10 * 60.0  # far past any boot deadline; upkeep goes on from here
-AT_ONCE_A_TEAM = 3  # of the node worker's threads
-AFTERWARDS_SECONDS = 45.0  # to drain what served before
+LAUNCH_SECONDS = 10 * 60.0  # much longer than any boot deadline; then upkeep continues the rollout
+AT_ONCE_A_TEAM = 3  # threads of the node worker per team
+AFTERWARDS_SECONDS = 45.0  # to drain the old instances
 
 
 @celery.task(name="slipway.roll_out")
 def roll_out(rollout_id: int) -> None:
-    """Bring one rollout to its end, unless another worker is at it or it is over."""
+    """Run one rollout to its end, unless another worker runs it or it is over."""
     engine = node.engine()
     rollout = Rollout.objects.select_related("release__app__team").filter(pk=rollout_id, state__in=OPEN).first()
     if rollout is None:
         return
     with _place_of(rollout.release.app.team_id, engine) as free:
         if not free:
-            return  # whoever holds a place hands it on
+            return  # a worker that holds one of the places sends the next rollout
         with journal.lock(lock_of(rollout.release.app.name, engine), timeout=10.0) as held:
             if held and _prepare(rollout, engine):
                 _launch(rollout, engine)
@@ -46,12 +46,12 @@ def roll_out(rollout_id: int) -> None:
 
 
 def lock_of(app_name: str, engine: NodeEngine) -> Path:
-    """Held while a worker is at a rollout of this app."""
+    """Return the path of the lock that a worker holds while it runs a rollout of this app."""
     return engine.config.locks / f"rollout-{app_name}"
 
 
 def _hand_on(rollout: Rollout) -> None:
-    """The team's next, if any waited for a place; upkeep finds those that this misses."""
+    """Send the team's waiting rollouts again. The upkeep task finds any that this misses."""
     waiting = Rollout.objects.filter(state__in=OPEN, release__app__team=rollout.release.app.team_id).exclude(pk=rollout.pk)
     for next_one in waiting.order_by("pk").values_list("pk", flat=True)[:AT_ONCE_A_TEAM]:
         celery.send_task("slipway.roll_out", [next_one])
@@ -59,8 +59,10 @@ def _hand_on(rollout: Rollout) -> None:
 
 @contextmanager
 def _place_of(team: int, engine: NodeEngine) -> Iterator[bool]:
-    """One of a team's places among this node's rollouts, if one is free. A rollout holds its thread while a release phase runs or an
-    app boots; a team with many apps must not hold them all.
+    """Hold one of the team's places for rollouts on this node. Yield False if none is free.
+
+    A rollout occupies a thread while a release phase runs or an app boots. A team with many apps
+    must not occupy all threads.
     """
     with ExitStack() as stack:
         locks = (engine.config.locks / f"rollouts-{team}-{place}" for place in range(AT_ONCE_A_TEAM))
@@ -68,7 +70,10 @@ def _place_of(team: int, engine: NodeEngine) -> Iterator[bool]:
 
 
 def _prepare(rollout: Rollout, engine: NodeEngine) -> bool:
-    """Run the release phase, if there is one and it has not run. False when the rollout is over."""
+    """Run the release phase, if there is one and it has not run.
+
+    Return False if the rollout is over.
+    """
     command = rollout.release.processes.get(releases.RELEASE_PHASE, "")
     if rollout.state == RolloutState.LAUNCHING:
         return True
@@ -105,7 +110,10 @@ def _launch(rollout: Rollout, engine: NodeEngine) -> None:
 
 
 def _over(rollout: Rollout, *, every: float = 1.0) -> Callable[[], bool]:
-    """Whether the rollout has ended, by us or by a newer one that took its place; the row is read at most once in `every` seconds."""
+    """Return a function that reports if the rollout ended, here or because a newer one replaced it.
+
+    The function reads the row at most once in `every` seconds.
+    """
     state = {"at": 0.0, "over": False}
 
     def over() -> bool:

@@ -1,4 +1,4 @@
-"""An app's release on a newer version of its stack: a release of its own, through the same door as every other."""
+"""Stack upgrades: create a release on a newer version of an app's stack, and roll it out."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """What became of one app."""
+    """The result of one app's upgrade."""
 
     app: str
     outcome: str  # current, upgraded, unsound, rebuilding, failed
@@ -33,32 +33,35 @@ class Told:
 
 @celery.task(name="slipway.upgrade_stack")
 def upgrade_stack(app_id: int, person_id: int) -> None:
-    """Do one app, for an admin who asked for it."""
+    """Upgrade one app, for an admin who requested it."""
     app = App.objects.filter(pk=app_id, deleted_at=None).first()
     if app is not None:
-        told = upgrade_app(app, node.engine(), Person.objects.filter(pk=person_id).first())
-        log.info("Stack of %s: %s", told.app, told.sentence)
+        result = upgrade_app(app, node.engine(), Person.objects.filter(pk=person_id).first())
+        log.info("Stack of %s: %s", result.app, result.sentence)
 
 
 def upgrade_app(
     app: App, engine: NodeEngine, actor: Person | None, *, rebuild: bool = False, progress: Callable[[str], None] = lambda _: None
 ) -> Told:
-    """Exchange what the app's release stands on, where that is sound; else leave it, say why, and with `rebuild` build its source anew."""
+    """Replace the stack under the app's release, if that is safe.
+
+    Otherwise leave the release and report the reasons. With `rebuild`, build its source again.
+    """
     release = intended_release(app)
     if release is None:
         return Told(app=app.name, outcome="current", sentence="Nothing was deployed yet.")
-    with engine.images.lease():  # until a row names the image
+    with engine.images.lease():  # keeps the image until a row names it
         try:
             done = engine.upgrade(release.image, progress)
             if done.image is not None:
                 return _release(app, release, engine, actor, done)
         except (RuntimeFailure, Refused) as failure:
-            releases.tell_of_upgrade(app, f"could not be brought to a newer stack: {failure.explain()}")
+            releases.tell_of_upgrade(app, f"could not be upgraded to a newer stack: {failure.explain()}")
             return Told(app=app.name, outcome="failed", sentence=failure.explain())
     if not done.reasons:
         return Told(app=app.name, outcome="current", sentence=done.explain())
-    if rebuild and (told := _rebuild(app, release, done)):
-        return told
+    if rebuild and (result := _rebuild(app, release, done)):
+        return result
     releases.tell_of_upgrade(app, f"stays on its stack. {done.explain()}")
     return Told(app=app.name, outcome="unsound", sentence=done.explain())
 
@@ -71,9 +74,12 @@ def _release(app: App, release: Release, engine: NodeEngine, actor: Person | Non
 
 
 def _rebuild(app: App, release: Release, done: Upgrade) -> Told | None:
-    """Deploy the same source again; None where nobody is left who deployed it, or its source is gone."""
+    """Deploy the same source again.
+
+    Return None if the build or the person who deployed it is gone.
+    """
     build = release.build
     if build is None or build.created_by is None:
         return None
     again = builds.submit(build.created_by, app=app, source=build.source, origin=build.origin, description=build.description)
-    return Told(app=app.name, outcome="rebuilding", sentence=f"Build {again.pk} makes it anew, since: {' '.join(done.reasons)}")
+    return Told(app=app.name, outcome="rebuilding", sentence=f"Build {again.pk} builds the app again, because: {' '.join(done.reasons)}")

@@ -1,4 +1,4 @@
-"""Looks for work whose worker was lost or whose message never arrived, and hands it out again; tidies what is old."""
+"""Upkeep tasks: send lost work again (its worker or its message was lost), and delete old data."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from workers.tasks import build, garbage_collection, images, rollout
 
 log = logging.getLogger(__name__)
 
-LATE = timedelta(seconds=10)  # a message not taken up by then may have been lost
-AGAIN_AFTER = 60.0  # seconds until the same thing is handed out once more: behind a long queue it just waits
+LATE = timedelta(seconds=10)  # a message that no worker received by then may be lost
+AGAIN_AFTER = 60.0  # seconds until the same task is sent again: it may only wait in a long queue
 KEPT_INSTANCES = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lost:
-    """A row nobody is at, in the state in which it was found."""
+    """A row that no worker handles, in the state in which it was found."""
 
     task: str
     row: int
@@ -46,7 +46,7 @@ _handed_out: dict[Lost, float] = {}
 
 @celery.task(name="slipway.take_up_lost")
 def take_up_lost() -> None:
-    """Hand out again what nobody is at."""
+    """Send the tasks of lost rows again."""
     engine, now = node.engine(), time.monotonic()
     for lost in (*_lost_builds(engine), *_lost_rollouts(engine), *_lost_removals(), *_lost_image_jobs(engine)):
         if now - _handed_out.get(lost, -AGAIN_AFTER) >= AGAIN_AFTER:
@@ -61,7 +61,10 @@ def take_up_lost() -> None:
 
 @celery.task(name="slipway.tidy_up")
 def tidy_up() -> None:
-    """Forget instances that stopped long ago, runs and naps long past, answers about images, and locks of builds; note images nobody told of."""
+    """Delete old rows and locks, and write missing rows of images.
+
+    Old rows are those of stopped instances, runs, sleep periods and image jobs.
+    """
     Instance.objects.filter(state=InstanceState.STOPPED, stopped_at__lt=timezone.now() - KEPT_INSTANCES).delete()
     forget_old()
     sleep_history.forget_old(timezone.now())
@@ -77,13 +80,13 @@ def tidy_up() -> None:
 
 @celery.task(name="slipway.collect_garbage")
 def collect_garbage() -> None:
-    """Remove images, layers, cached steps and sources that nothing needs any more."""
+    """Remove images, layers, cached steps and sources that nothing needs."""
     garbage_collection.collect(node.engine())
 
 
 @celery.task(name="slipway.watch_disk")
 def watch_disk() -> None:
-    """Do not wait for the hour when the disk fills."""
+    """Collect garbage at once when the disk is nearly full, instead of once per hour."""
     engine = node.engine()
     if disk_of(engine.config).percent >= engine.config.disk_high:
         garbage_collection.collect(engine)
