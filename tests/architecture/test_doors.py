@@ -23,7 +23,7 @@ DOORS = {
         "workers/celery.py",  # names the settings module for Celery, as manage.py does for Django
     },
 }
-# ways around the adapters
+# Ways around the adapters.
 ALSO = {"multiprocessing", "pty", "os.system", "os.popen", "os.posix_spawn", "os.getenv", "os.putenv"}
 LONGEST = 400
 

@@ -36,7 +36,7 @@ def unpack(data: bytes, sandbox: Sandbox) -> None:
     assert size <= MOST_BYTES, f"{size} bytes were unpacked, and {MOST_BYTES} were allowed"
     for path in sandbox.target.rglob("*"):
         if path.is_symlink():
-            # a loop of links has no target: realpath returns the link's own place
+            # A loop of links has no target: realpath returns the link's own place.
             leads_to = os.path.realpath(path)
             assert Path(leads_to).is_relative_to(os.path.realpath(sandbox.target)), f"{path} leads to {leads_to}"
 
@@ -85,7 +85,7 @@ def unpack_commit(tree: list[tuple[bytes, str, bytes]], sandbox: Sandbox) -> Non
             of = git("hash-object", "-w", "--stdin", given=text).decode()
         listing += mode + b" " + name.encode("utf-8", "surrogateescape").replace(b"\0", b"") + b"\0" + bytes.fromhex(of)
     made = git("hash-object", "-w", "-t", "tree", "--literally", "--stdin", given=listing).decode()
-    # a push is checked in the same way: transfer.fsckObjects
+    # A push is checked in the same way: transfer.fsckObjects.
     git("fsck", "--strict", "--no-dangling")
     packed = git_archive(repository, made)
     (repository / "unpacked").mkdir()

@@ -70,7 +70,7 @@ def _looks(folder: Path) -> dict[str, tuple[object, ...]]:
                 continue
             status = path.lstat()
             content = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
-            # the target is created and removed in it
+            # The target is created and removed in it.
             moment = 0 if shown == "work" else status.st_mtime_ns
             links = 0 if path.is_dir() else status.st_nlink
             found[shown] = (status.st_mode, status.st_uid, status.st_gid, moment, links, content)

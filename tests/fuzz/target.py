@@ -25,5 +25,5 @@ class Target:
     examples: SearchStrategy[Any]
     run: Callable[[Any, Sandbox], None]
     refusals: tuple[type[BaseException], ...]
-    # files of the format: atheris then changes their bytes directly
+    # Files of the format: atheris then changes their bytes directly.
     seeds: Callable[[], list[bytes]] | None = None

@@ -30,7 +30,7 @@ examples = st.tuples(trees, trees, st.sampled_from(("COPY", "ADD", *MOUNTED)), s
 
 def copy(example: tuple[list[Entry], list[Entry], str, list[str], str, str], sandbox: Sandbox) -> None:
     source, root, how, flags, name, destination = example
-    # the parser of the instruction refuses NUL bytes
+    # The parser of the instruction refuses NUL bytes.
     name, destination = name.replace("\0", ""), destination.replace("\0", "")
     sandbox.target.mkdir()
     with _made(sandbox, "source", source) as here, _made(sandbox, "root", root) as there:

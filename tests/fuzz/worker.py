@@ -28,7 +28,7 @@ INSTRUMENTED = (
     "tarfile",
     "zipfile",
 )
-# imported late, by targets: they need Django's settings
+# Imported late, by targets: they need Django's settings.
 IMPORTED_LATE = ("portal.registry.manifests", "portal.domains.hosts", "portal.gitserver.receive")
 SEED_LENGTHS = (16, 64, 256, 1024, 4096)  # bytes: Hypothesis discards an input that is too short for an example
 TELL_EVERY = 20  # examples
@@ -74,7 +74,7 @@ def prepare(name: str):
     """Return the target, its Hypothesis test, and a function that runs one input of atheris."""
     import django
 
-    # a state folder of this process's own, in the root's /tmp
+    # A state folder of this process's own, in the root's /tmp.
     os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
     django.setup()
     from tests.fuzz.sandbox import Sandbox

@@ -29,7 +29,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_log_on_a_full_disk_has_no_partial_and_no_repeated_line(disk: Path) -> None:
     log, written = disk / "app.log", 0
-    # the number of lines that fit depends on the disk
+    # The number of lines that fit depends on the disk.
     with pytest.raises(OSError, match="No space") as caught:
         while True:
             logfile.append(log, LINES, user="nobody-here")

@@ -96,7 +96,7 @@ def test_a_command_is_pasteable() -> None:
 
 
 def test_a_program_joins_its_control_groups_before_it_starts(tmp_path: Path) -> None:
-    # replaces the kernel's file: only the first write to it matters
+    # Replaces the kernel's file: only the first write to it matters.
     door = tmp_path / "cgroup.procs"
     door.touch()
     assert run(["cat", door], groups=[door]).stdout == b"0\n"

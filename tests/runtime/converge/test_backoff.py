@@ -1,7 +1,7 @@
 from runtime.converge.planning.backoff import delay
 
 
-def test_the_first_three_restarts_are_at_once_then_waits_double_from_30_seconds_to_16_minutes():
+def test_three_restarts_are_immediate_then_waits_double_up_to_16_minutes():
     assert [delay(crashes) for crashes in range(12)] == [0, 0, 0, 0, 30, 60, 120, 240, 480, 960, 960, 960]
 
 

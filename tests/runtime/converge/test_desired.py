@@ -1,4 +1,6 @@
-"""What the portal's rows may ask for: names that are safe as folders, cgroups and router sections."""
+"""Tests of names that come from the portal's rows: all are safe as folders, cgroups and router
+sections.
+"""
 
 import pytest
 
@@ -12,7 +14,7 @@ UNSAFE = ["", ".", "..", "../../etc", "a/b", "a b", "a\nbackend x", "-rf", "a" *
 
 
 @pytest.mark.parametrize("name", UNSAFE)
-def test_a_name_that_is_no_label_goes_no_further(name: str) -> None:
+def test_an_invalid_label_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="cannot be the name"):
         DesiredApp(app=name, team=1, hosts=("shop.example",), team_limits=TEAM)
     with pytest.raises(ValueError, match="cannot be the name"):
@@ -21,6 +23,6 @@ def test_a_name_that_is_no_label_goes_no_further(name: str) -> None:
         DesiredProcess(name=name, command="true", count=1, limits=LIMITS)
 
 
-def test_the_names_people_use_pass() -> None:
+def test_usual_names_are_accepted() -> None:
     assert DesiredApp(app="my-shop2", team=1, hosts=("my-shop2.example.org",), team_limits=TEAM).app == "my-shop2"
     assert DesiredProcess(name="Mail_worker", command="true", count=1, limits=LIMITS).name == "Mail_worker"

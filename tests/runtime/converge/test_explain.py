@@ -1,4 +1,6 @@
-"""What people read when an instance does not come up: the finding, the remedy, the last lines."""
+"""Tests of the messages about an instance that does not start: the finding, the remedy and the last
+lines of its log.
+"""
 
 from dataclasses import replace
 
@@ -47,14 +49,14 @@ END = Exit(code=3, signal=None, out_of_memory=False, at=0.0, memory=Bytes(512 * 
         ),
     ],
 )
-def test_where_it_listens_and_how_it_answers_is_told_with_the_remedy(listening, answer, said):
+def test_listening_address_and_answer_are_reported_with_the_remedy(listening, answer, said):
     text = not_ready(replace(SEEN, listening=listening, answer=answer), ["Booting", "Ready on my own"])
     assert text.startswith(said)
     assert "(Waited 60 s.)" in text
     assert text.endswith("\nIts last lines:\nBooting\nReady on my own")
 
 
-def test_workers_of_it_that_were_killed_for_memory_are_told_first():
+def test_workers_that_were_killed_for_memory_are_reported_first():
     text = not_ready(replace(SEEN, oom_kills=3), [])
     assert text.startswith(
         "Out of memory: the kernel killed a process of it 3 times at its limit of 512 MiB; raise it. It does not listen on a port"
@@ -78,11 +80,11 @@ def test_workers_of_it_that_were_killed_for_memory_are_told_first():
         (None, None, "It is gone without an exit status"),
     ],
 )
-def test_an_end_is_told_with_the_remedy(end, lived, said):
+def test_an_exit_is_reported_with_the_remedy(end, lived, said):
     assert exited(end, lived=lived, log=["last words"]).startswith(said)
 
 
-def test_only_an_answer_below_500_is_healthy():
+def test_only_a_status_below_500_is_healthy():
     assert [ProbeAnswer(status=status).healthy for status in (200, 301, 404, 499, 500, 503)] == [True, True, True, True, False, False]
     assert not ProbeAnswer(trouble="was refused").healthy
 
@@ -102,7 +104,7 @@ def test_only_an_answer_below_500_is_healthy():
         ),
     ],
 )
-def test_a_check_of_another_kind_is_told_by_what_it_met(health, trouble, words):
+def test_other_kinds_of_checks_are_reported_with_their_failure(health, trouble, words):
     listening = (("0.0.0.0", 8000),)
     text = not_ready(replace(SEEN, health=health, listening=listening, answer=ProbeAnswer(trouble=trouble)), [])
     assert text.startswith(words)

@@ -1,6 +1,7 @@
-"""Health checks for life, played out in a world in memory.
+"""Tests of liveness checks in a simulated world.
 
-The default check: every 10 s, three failures are too many, nine end it.
+The default check runs every 10 s. Three failures in a row remove an instance from the pool; nine
+restart it.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ from tests.runtime.converge.world import Killed, World
 
 
 def fall_sick(world: World, *instances: str) -> None:
-    for one in instances:
-        world.instances[one].sick_since = world.now
+    for key in instances:
+        world.instances[key].sick_since = world.now
 
 
 def played(world: World, seconds: float) -> list[object]:
-    """The actions of that time."""
+    """Return the actions of the next `seconds`."""
     done, until = [], world.now + seconds
     while world.now < until:
         made = world.step()
@@ -38,7 +39,7 @@ def played(world: World, seconds: float) -> list[object]:
     return done
 
 
-def test_what_fails_leaves_the_pool_finishes_what_it_has_and_returns_with_one_success():
+def test_a_failing_instance_leaves_the_pool_and_returns_after_one_success():
     world = live({WEB: 2})
     sick, well = world.serving()
     fall_sick(world, sick)
@@ -50,7 +51,7 @@ def test_what_fails_leaves_the_pool_finishes_what_it_has_and_returns_with_one_su
         == "web 1 of v1 gets no new requests while another instance is healthy: GET / got no answer within 5 s, 3 times in a row."
     )
     assert world.serving() == [well]
-    assert [one.instance for one in world.routes.endpoints if one.draining] == [sick]
+    assert [endpoint.instance for endpoint in world.routes.endpoints if endpoint.draining] == [sick]
     assert played(world, 20) == []
     world.instances[sick].sick_since = None
     assert isinstance(played(world, 1)[0], ReturnToRotation)
@@ -58,7 +59,7 @@ def test_what_fails_leaves_the_pool_finishes_what_it_has_and_returns_with_one_su
     assert not world.record.crashes
 
 
-def test_the_last_one_keeps_its_traffic_and_what_was_seen_of_it_is_shown():
+def test_the_last_instance_keeps_its_traffic_and_its_failures_are_shown():
     world = live({WEB: 1})
     (only,) = world.serving()
     fall_sick(world, only)
@@ -69,12 +70,12 @@ def test_the_last_one_keeps_its_traffic_and_what_was_seen_of_it_is_shown():
     assert shown.detail == "It fails its health check: GET / got no answer within 5 s, 4 times in a row."
 
 
-def test_what_goes_on_failing_is_restarted_as_a_crash_and_the_back_off_counts_it():
+def test_an_instance_that_keeps_failing_is_restarted_and_counts_as_a_crash():
     world = live({WEB: 2})
     sick, _ = world.serving()
     place = world.instances[sick].place
     for times in range(1, 6):
-        (now_there,) = [key for key, one in world.instances.items() if one.place == place]
+        (now_there,) = [key for key, instance in world.instances.items() if instance.place == place]
         fall_sick(world, now_there)
         (buried,) = [action for action in played(world, 92) if isinstance(action, RecordCrash)]
         assert buried.instance == now_there
@@ -84,7 +85,7 @@ def test_what_goes_on_failing_is_restarted_as_a_crash_and_the_back_off_counts_it
             world.run(30.0 * 2 ** (times - 4) + 5)
 
 
-def test_when_all_fail_all_go_on_serving_and_are_restarted_one_after_the_other():
+def test_if_all_fail_all_keep_serving_and_are_restarted_in_turn():
     world = live({WEB: 3})
     first = set(world.serving())
     fall_sick(world, *first)
@@ -95,13 +96,13 @@ def test_when_all_fail_all_go_on_serving_and_are_restarted_one_after_the_other()
             world.step()
             world.now += 0.5
         assert len(first & set(world.instances)) == left
-        # The others of the first are not stopped until the fresh one is well.
+        # The next old instance is not stopped until the fresh one is healthy.
         assert len(world.serving()) >= left
     world.run(5)
     assert len(world.serving()) == 3
 
 
-def test_a_canary_that_stops_answering_loses_its_share_and_is_then_rolled_back():
+def test_a_canary_that_stops_answering_loses_its_share_and_is_rolled_back():
     world = live({WEB: 2})
     old = world.serving()
     world.strategy = Strategy(kind=Kind.CANARY, steps=(CanaryStep(percent=10, seconds=600.0),))
@@ -117,7 +118,7 @@ def test_a_canary_that_stops_answering_loses_its_share_and_is_then_rolled_back()
     assert "web 1 of v2 became ready, and then no longer answered its health check: GET / got no answer" in world.failures[0]
 
 
-def test_nothing_follows_from_what_was_written_down_long_ago():
+def test_stale_probe_results_are_ignored():
     world = live({WEB: 2})
     observed = world.observe()
     sick, *others = observed.instances
@@ -125,7 +126,7 @@ def test_nothing_follows_from_what_was_written_down_long_ago():
     assert plan(world.desired, replace(observed, instances=(replace(sick, pulse=old), *others)), world.now).settled
 
 
-def test_what_leaves_for_good_is_not_said_to_be_well_again():
+def test_an_instance_that_is_being_removed_is_not_returned_to_the_pool():
     world = live({WEB: 2})
     sick, _ = world.serving()
     fall_sick(world, sick)
@@ -137,11 +138,11 @@ def test_what_leaves_for_good_is_not_said_to_be_well_again():
     assert len(world.serving()) == 2
 
 
-def test_a_restart_for_failing_leaves_a_sleeping_app_alone():
+def test_a_failing_instance_of_a_sleeping_app_is_not_restarted():
     world = live({WEB: 1})
     (only,) = world.serving()
     fall_sick(world, only)
-    observed = replace(world.observe(), instances=tuple(replace(one, frozen=True) for one in world.observe().instances))
+    observed = replace(world.observe(), instances=tuple(replace(instance, frozen=True) for instance in world.observe().instances))
     assert not [
         action for action in plan(world.desired, observed, world.now + 500).actions if isinstance(action, RecordCrash | TakeOutOfRotation)
     ]
@@ -149,12 +150,12 @@ def test_a_restart_for_failing_leaves_a_sleeping_app_alone():
 
 @settings(max_examples=60, deadline=None)
 @given(st.data())
-def test_whoever_fails_and_whenever_we_are_killed_a_well_one_is_never_left_out_and_the_pool_is_never_empty_without_need(data):
+def test_healthy_instances_always_return_to_the_pool_despite_kills(data):
     world = live({WEB: data.draw(st.integers(1, 4)), "worker": 1})
     for _ in range(data.draw(st.integers(1, 12))):
-        known = sorted(key for key, one in world.instances.items() if one.place.process == WEB)
-        for one in data.draw(st.sets(st.sampled_from(known))) if known else ():
-            world.instances[one].sick_since = world.now if world.instances[one].sick_since is None else None
+        known = sorted(key for key, instance in world.instances.items() if instance.place.process == WEB)
+        for key in data.draw(st.sets(st.sampled_from(known))) if known else ():
+            world.instances[key].sick_since = world.now if world.instances[key].sick_since is None else None
         world.lives_left = data.draw(st.one_of(st.none(), st.integers(0, 6)))
         played_for = world.now + data.draw(st.floats(1, 60))
         while world.now < played_for:
@@ -165,14 +166,14 @@ def test_whoever_fails_and_whenever_we_are_killed_a_well_one_is_never_left_out_a
             if not made.actions:
                 _check_pool(world)
                 world.now += 1.0
-    for one in world.instances.values():
-        one.sick_since = None
+    for instance in world.instances.values():
+        instance.sick_since = None
     world.run(1200, tick=5.0)
-    assert len(world.serving()) == sum(one.place.process == WEB for one in world.instances.values()) > 0
+    assert len(world.serving()) == sum(instance.place.process == WEB for instance in world.instances.values()) > 0
 
 
 def _check_pool(world: World) -> None:
-    up = [key for key, one in world.instances.items() if one.place.process == WEB and world.answers(key)]
+    up = [key for key, instance in world.instances.items() if instance.place.process == WEB and world.answers(key)]
     failing = {key for key in up if (pulse := world.pulse(world.instances[key])) is not None and pulse.failures >= world.health.attempts}
     expected = set(up) - failing or set(up)
     assert set(world.serving()) == expected
@@ -181,13 +182,13 @@ def _check_pool(world: World) -> None:
 @pytest.mark.parametrize(
     "check", [None, HealthCheck(), HealthCheck(kind=CheckKind.COMMAND, command=("/bin/sh", "-c", "true"), interval=2.0, attempts=5)]
 )
-def test_how_an_instance_is_asked_survives_a_restart_of_whoever_converges(tmp_path, check):
+def test_the_probes_of_an_instance_are_kept_across_a_restart(tmp_path, check):
     known = AppState(marks={"i1": InstanceState(ready_at=5.0, check=check, failing_since=7.0)})
     app_state.save(tmp_path / "app.json", known)
     assert app_state.load(tmp_path / "app.json") == known
 
 
-def test_only_what_is_ready_and_stays_is_asked():
+def test_only_ready_instances_that_stay_are_probed():
     check = HealthCheck()
     marks = {
         "ready": InstanceState(ready_at=1.0, check=check),
@@ -198,7 +199,7 @@ def test_only_what_is_ready_and_stays_is_asked():
     assert AppState(marks=marks).to_be_asked() == {"ready": check}
 
 
-def test_pulses_are_read_as_written_and_damage_says_nothing(tmp_path):
+def test_probe_results_are_read_as_written_and_damage_reads_as_none(tmp_path):
     path = tmp_path / "pulses" / "app.json"
     assert probe_results.load(path) == {}
     failing = {"i1": ProbeResult(failures=2, at=3.0, trouble="was refused")}
@@ -210,7 +211,7 @@ def test_pulses_are_read_as_written_and_damage_says_nothing(tmp_path):
     assert not path.exists()
 
 
-def test_places_of_other_process_types_do_not_wait_for_each_other():
+def test_slots_of_different_process_types_are_independent():
     world = live({WEB: 1, "worker": 2})
     (only,) = world.serving()
     fall_sick(world, only)

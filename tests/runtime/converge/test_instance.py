@@ -45,11 +45,11 @@ def test_a_simple_line_replaces_its_shell(line):
         "x $(nproc)",
     ],
 )
-def test_a_line_that_exec_cannot_take_keeps_its_shell(line):
+def test_a_line_that_exec_cannot_run_keeps_its_shell(line):
     assert command_of(line) == ("/bin/sh", "-c", line)
 
 
-def test_an_instance_is_named_so_that_every_part_of_the_node_takes_the_name():
+def test_every_part_of_the_node_accepts_the_name_of_an_instance():
     name = new_name("a" * 40, "Sidekiq_Worker-with.a.very.long.name.indeed", "1a2b3c4d")
     assert name == f"{'a' * 40}-sidekiq-worker-with-a-ve-1a2b3c4d"
     assert len(name) <= 80
@@ -64,7 +64,7 @@ def test_an_instance_is_named_so_that_every_part_of_the_node_takes_the_name():
         ({NO_SHELL: "true"}, ("shop", "--port", "8000", "--name", "two words")),
     ],
 )
-def test_a_line_is_taken_apart_here_where_the_image_has_no_shell(labels, command):
+def test_a_line_is_split_here_if_the_image_has_no_shell(labels, command):
     limits = Limits(cpu=Millicores(500), memory=Bytes(64 << 20), processes=32, disk=Bytes(1 << 20))
     team = TeamLimits(cpu=Millicores(500), memory=Bytes(64 << 20), processes=32)
     app = DesiredApp(app="shop", team=1, hosts=(), team_limits=team)

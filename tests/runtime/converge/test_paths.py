@@ -1,4 +1,8 @@
-"""Process types that a path leads to: held, kept at their count and asked for life as web is, each on its own."""
+"""Tests of process types that serve a path.
+
+Their requests are held, their count is kept and their instances are probed as those of web are,
+separately for each type.
+"""
 
 from __future__ import annotations
 
@@ -26,26 +30,29 @@ def live(counts: dict[str, int], *, paths: tuple[PathRoute, ...] = PATHS) -> Wor
 
 
 def of(world: World, process: str) -> list[str]:
-    return [key for key, one in world.instances.items() if one.place.process == process]
+    return [key for key, instance in world.instances.items() if instance.place.process == process]
 
 
 def serving(world: World, process: str) -> list[str]:
-    """That the router sends requests to, and that answer them."""
+    """Return the instances of the process type that receive requests and answer them."""
     return [key for key in world.serving() if world.instances[key].place.process == process and world.answers(key)]
 
 
 def crash(world: World, *instances: str) -> None:
-    for one in instances:
-        world.instances[one].phase, world.instances[one].exited_at = Phase.EXITED, world.now
+    for key in instances:
+        world.instances[key].phase, world.instances[key].exited_at = Phase.EXITED, world.now
 
 
 def situations(routes: AppRoutes) -> tuple[AppSituation, AppSituation]:
-    """Of web and of the paths, which are one process type's and so all alike."""
+    """Return the situation of web and of the paths.
+
+    All paths belong to one process type and so have the same situation.
+    """
     (path,) = {path.situation for path in routes.paths}
     return routes.situation, path
 
 
-def test_a_moment_without_instances_is_held_on_its_paths_and_a_crash_loop_is_not():
+def test_paths_are_held_during_a_restart_and_not_during_a_crash_loop():
     world = live({WEB: 1, API: 1})
     assert situations(world.routes) == (AppSituation.SERVING, AppSituation.SERVING)
     crash(world, *of(world, API))
@@ -59,14 +66,14 @@ def test_a_moment_without_instances_is_held_on_its_paths_and_a_crash_loop_is_not
     assert situations(world.routes) == (AppSituation.SERVING, AppSituation.CRASHED)
 
 
-def test_a_path_is_not_held_for_web_s_sake():
+def test_a_path_is_not_held_while_only_web_restarts():
     world = live({WEB: 1, API: 1})
     crash(world, *of(world, WEB))
     world.step()
     assert situations(world.routes) == (AppSituation.HOLDING, AppSituation.SERVING)
 
 
-def test_a_path_waits_for_its_first_instance_and_for_none_that_nobody_wants():
+def test_a_path_waits_for_its_first_instance_unless_none_is_desired():
     world = live({WEB: 1, API: 0})
     assert situations(world.routes) == (AppSituation.SERVING, AppSituation.NO_INSTANCE)
     world.current = scaled(world.current, {API: 1})
@@ -76,16 +83,16 @@ def test_a_path_waits_for_its_first_instance_and_for_none_that_nobody_wants():
     assert situations(world.routes) == (AppSituation.SERVING, AppSituation.SERVING)
 
 
-def test_when_the_old_stops_first_paths_are_held_with_web():
+def test_recreate_holds_the_paths_with_web():
     world = live({WEB: 1, API: 1})
     world.strategy = Strategy(kind=Kind.RECREATE)
     world.candidate = world.release(2, counts={WEB: 1, API: 1})
     seen = {situations(action.routes) for made in watch(world) for action in made.actions if isinstance(action, SetRoutes)}
     assert (AppSituation.HOLDING, AppSituation.HOLDING) in seen
-    assert all(one in (AppSituation.HOLDING, AppSituation.SERVING) for pair in seen for one in pair)
+    assert all(situation in (AppSituation.HOLDING, AppSituation.SERVING) for pair in seen for situation in pair)
 
 
-def test_nobody_waits_for_what_starts_only_after_a_canary_was_watched():
+def test_a_path_of_the_candidate_is_not_held_while_its_canary_runs():
     world = live({WEB: 1})
     world.strategy = Strategy(kind=Kind.CANARY, steps=(CanaryStep(percent=10, seconds=60.0),))
     world.candidate = world.release(2, counts={WEB: 1, API: 1})
@@ -95,7 +102,7 @@ def test_nobody_waits_for_what_starts_only_after_a_canary_was_watched():
     assert situations(world.routes) == (AppSituation.SERVING, AppSituation.SERVING)
 
 
-def test_an_old_one_stays_while_its_place_in_the_count_is_needed():
+def test_an_old_instance_stays_while_the_count_needs_it():
     world = live({WEB: 1, API: 2})
     victim, other = serving(world, API)
     world.candidate = world.release(2, counts={WEB: 1, API: 2})
@@ -103,14 +110,14 @@ def test_an_old_one_stays_while_its_place_in_the_count_is_needed():
         world.now += 0 if world.step().actions else 0.1
     crash(world, victim)
     world.step()
-    assert other in serving(world, API), "with it there are two, as are wanted"
+    assert other in serving(world, API), "two instances are desired, and this is the second"
     world.settle()
     assert len(serving(world, API)) == 2
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.data())
-def test_rolling_takes_nobody_out_whom_the_count_needs_whoever_crashes_and_whenever_we_are_killed(data):
+def test_rolling_keeps_the_count_of_every_process_type_despite_kills(data):
     counts = {WEB: data.draw(st.integers(1, 3)), API: data.draw(st.integers(1, 3))}
     world = live(counts)
     world.candidate = world.release(2, counts=counts)
@@ -129,7 +136,7 @@ def test_rolling_takes_nobody_out_whom_the_count_needs_whoever_crashes_and_whene
         world.now += 0 if made is None or made.actions else 0.3
 
 
-def test_one_that_fails_leaves_its_pool_and_is_restarted_while_web_is_left_alone():
+def test_a_failing_instance_of_a_path_is_restarted_and_web_is_unchanged():
     world = live({WEB: 1, API: 2})
     sick, well = serving(world, API)
     (web,) = serving(world, WEB)
@@ -142,7 +149,7 @@ def test_one_that_fails_leaves_its_pool_and_is_restarted_while_web_is_left_alone
     assert len(serving(world, API)) == 2
 
 
-def test_what_a_path_leads_to_is_asked_from_then_on_and_no_more_when_it_ends():
+def test_instances_of_a_path_are_probed_only_while_the_path_exists():
     world = live({WEB: 1, API: 2}, paths=())
     assert set(world.record.to_be_asked()) == set(of(world, WEB))
     ready = {key: marks.ready_at for key, marks in world.record.marks.items()}
@@ -159,12 +166,12 @@ def test_what_a_path_leads_to_is_asked_from_then_on_and_no_more_when_it_ends():
     for _ in range(200):
         buried += [action for action in world.step().actions if isinstance(action, RecordCrash)]
         world.now += 1.0
-    assert buried == [], "it answers nobody's requests, and need not"
+    assert buried == [], "it receives no requests, so it need not answer"
     assert set(world.record.to_be_asked()) == set(of(world, WEB))
 
 
 @pytest.mark.parametrize("process", [WEB, API])
-def test_what_is_asked_of_a_process_type_is_told_by_the_path_that_leads_there(process):
+def test_the_situation_of_a_process_type_is_that_of_its_path(process):
     path = PathRoute(prefix="/x", process=process, situation=AppSituation.HOLDING)
     routes = AppRoutes(app="demo", hosts=(), paths=(path,), situation=AppSituation.HOLDING)
     assert routes.situation_of(process) is AppSituation.HOLDING

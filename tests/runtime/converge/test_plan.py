@@ -1,4 +1,4 @@
-"""Plans played out in a world in memory: tables for what is known, Hypothesis for what is not."""
+"""Tests that run plans in a simulated world: examples of known situations, Hypothesis for others."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def live(counts: dict[str, int] | None = None) -> World:
     return world
 
 
-def test_a_first_deploy_serves_when_all_are_healthy_and_not_before():
+def test_a_first_deploy_serves_only_when_all_are_healthy():
     world = World()
     world.candidate = world.release(1, counts={WEB: 3})
     world.run(0.9, tick=0.1)
@@ -42,7 +42,7 @@ def test_a_first_deploy_serves_when_all_are_healthy_and_not_before():
     assert world.current.number == 1
 
 
-def test_a_blue_green_rollout_switches_in_one_message_and_drains_the_old():
+def test_blue_green_switches_in_one_message_and_drains_the_old():
     world = live({WEB: 2})
     world.strategy = Strategy(kind=Kind.BLUE_GREEN)
     old = set(world.serving())
@@ -52,8 +52,8 @@ def test_a_blue_green_rollout_switches_in_one_message_and_drains_the_old():
         made = world.step()
         switches += [action.routes for action in made.actions if isinstance(action, SetRoutes)]
         world.now += 0 if made.actions else 0.2
-    draining = {one.instance for one in switches[0].endpoints if one.draining}
-    fresh = {one.instance for one in switches[0].endpoints if not one.draining}
+    draining = {endpoint.instance for endpoint in switches[0].endpoints if endpoint.draining}
+    fresh = {endpoint.instance for endpoint in switches[0].endpoints if not endpoint.draining}
     assert draining == old
     assert len(fresh) == 2
     assert not fresh & old
@@ -62,7 +62,7 @@ def test_a_blue_green_rollout_switches_in_one_message_and_drains_the_old():
 
 
 @pytest.mark.parametrize("temper", [NEVER, DIES, Temper(boots_in=2.0, dies_in=1.0)])
-def test_a_failing_candidate_keeps_the_old_serving_and_says_why(temper):
+def test_a_failing_candidate_keeps_the_old_release_and_says_why(temper):
     world = live()
     old = world.serving()
     world.candidate = world.release(2, temper=temper)
@@ -73,7 +73,7 @@ def test_a_failing_candidate_keeps_the_old_serving_and_says_why(temper):
     assert "of v2 did not become ready" in world.failures[0]
 
 
-def test_a_failed_release_may_be_tried_again_but_one_attempt_fails_once():
+def test_a_failed_release_may_be_retried_but_one_attempt_fails_once():
     world = live()
     candidate = world.candidate = world.release(2, temper=NEVER)
     world.settle()
@@ -86,7 +86,7 @@ def test_a_failed_release_may_be_tried_again_but_one_attempt_fails_once():
     assert world.current.number == 2
 
 
-def test_a_crashed_instance_leaves_the_router_at_once_and_is_started_again():
+def test_a_crashed_instance_leaves_the_router_and_is_restarted():
     world = live()
     victim = world.serving()[0]
     world.instances[victim].phase, world.instances[victim].exited_at = Phase.EXITED, world.now
@@ -99,7 +99,7 @@ def test_a_crashed_instance_leaves_the_router_at_once_and_is_started_again():
     assert len(world.serving()) == 2
 
 
-def test_a_crash_loop_is_started_at_the_exact_times_of_the_table():
+def test_a_crash_loop_is_restarted_at_the_times_of_the_table():
     world = live({WEB: 1})
     world.tempers[1] = DIES
     world.launches.clear()
@@ -115,7 +115,7 @@ def test_a_crash_loop_is_started_at_the_exact_times_of_the_table():
     assert world.routes.situation is AppSituation.CRASHED
 
 
-def test_a_place_that_loses_instance_after_instance_is_empty_for_seconds_at_most():
+def test_a_slot_that_keeps_losing_instances_is_empty_for_seconds_only():
     world = live({WEB: 1})
     empty, longest = 0, 0
     for second in range(200):
@@ -130,7 +130,7 @@ def test_a_place_that_loses_instance_after_instance_is_empty_for_seconds_at_most
     assert 10 <= longest <= 17
 
 
-def test_five_minutes_of_health_clear_the_counter_and_less_do_not():
+def test_five_healthy_minutes_reset_the_crash_counter_and_less_does_not():
     world = live({WEB: 1})
     victim = world.serving()[0]
     world.instances[victim].phase, world.instances[victim].exited_at = Phase.EXITED, world.now
@@ -140,18 +140,18 @@ def test_five_minutes_of_health_clear_the_counter_and_less_do_not():
     assert not world.record.crashes
 
 
-def test_a_crash_is_counted_once_though_its_counter_was_killed_before_it_had_tidied_up():
+def test_a_crash_is_counted_once_even_if_the_process_is_killed_meanwhile():
     world = live({WEB: 1})
     victim = world.serving()[0]
     world.instances[victim].phase, world.instances[victim].exited_at = Phase.EXITED, world.now
-    world.lives_left = 2  # the routes and the note
+    world.lives_left = 2  # enough for two effects: the routes and the record
     with pytest.raises(Killed):
         world.step()
     world.settle()
     assert [crashes.count for crashes in world.record.crashes.values()] == [1]
 
 
-def test_scaling_up_and_down_touches_only_what_it_must():
+def test_scaling_changes_no_other_instances():
     world = live({WEB: 2, "worker": 1})
     before = set(world.instances)
     world.current = scaled(world.current, {WEB: 4})
@@ -165,17 +165,17 @@ def test_scaling_up_and_down_touches_only_what_it_must():
     assert set(world.instances) < before
 
 
-def test_a_new_size_is_given_without_a_restart():
+def test_new_limits_are_applied_without_a_restart():
     world = live({WEB: 1})
     bigger = replace(SMALL, memory=Bytes(2**27))
-    world.current = replace(world.current, processes=tuple(replace(one, limits=bigger) for one in world.current.processes))
+    world.current = replace(world.current, processes=tuple(replace(process, limits=bigger) for process in world.current.processes))
     before = set(world.instances)
     assert [type(action) for action in world.step().actions] == [SetLimits]
     world.settle()
     assert set(world.instances) == before
 
 
-def test_a_restart_replaces_by_rolling_and_waits_for_a_fresh_one_that_crashes():
+def test_a_restart_is_rolling_and_waits_for_a_fresh_instance_that_crashes():
     world = live()
     old = set(world.serving())
     world.tempers[1] = DIES
@@ -188,7 +188,7 @@ def test_a_restart_replaces_by_rolling_and_waits_for_a_fresh_one_that_crashes():
     assert not set(world.serving()) & old
 
 
-def test_a_current_instance_that_crashes_during_a_rollout_is_started_again():
+def test_a_current_instance_that_crashes_during_a_rollout_is_restarted():
     world = live()
     world.candidate = world.release(2, temper=Temper(boots_in=50))
     world.run(2)
@@ -196,7 +196,7 @@ def test_a_current_instance_that_crashes_during_a_rollout_is_started_again():
     world.instances[victim].phase, world.instances[victim].exited_at = Phase.EXITED, world.now
     world.run(4)
     assert len(world.serving()) == 2
-    assert {world.instances[one].place.group.release for one in world.serving()} == {1}
+    assert {world.instances[key].place.group.release for key in world.serving()} == {1}
     world.settle()
     assert world.current.number == 2
 
@@ -209,12 +209,12 @@ def test_a_superseded_candidate_never_serves():
     while world.candidate:
         world.step()
         world.now += 0.1
-        assert {world.instances[one].place.group.release for one in world.serving()} <= {1, 3}
+        assert {world.instances[key].place.group.release for key in world.serving()} <= {1, 3}
     world.settle()
-    assert {one.place.group.release for one in world.instances.values()} == {3}
+    assert {instance.place.group.release for instance in world.instances.values()} == {3}
 
 
-def test_deletion_takes_the_app_out_of_the_router_before_it_stops_anything():
+def test_deletion_removes_the_app_from_the_router_before_it_stops_it():
     world = live()
     world.deleted = True
     world.settle()
@@ -223,7 +223,7 @@ def test_deletion_takes_the_app_out_of_the_router_before_it_stops_anything():
     assert world.record.marks == {}
 
 
-def test_lost_notes_do_not_restart_anything():
+def test_a_lost_record_does_not_restart_anything():
     world = live()
     before = set(world.instances)
     world.record = AppState()
@@ -232,15 +232,15 @@ def test_lost_notes_do_not_restart_anything():
     assert set(world.serving()) == before
 
 
-def test_after_a_reboot_everything_is_started_again_without_back_off():
+def test_after_a_reboot_everything_starts_without_back_off():
     world = live()
-    for one in world.instances.values():
-        one.phase = Phase.LOST
+    for instance in world.instances.values():
+        instance.phase = Phase.LOST
     world.run(3)
     assert len(world.serving()) == 2
 
 
-def test_an_old_web_instance_is_stopped_when_its_connections_are_done_or_its_time_is_up():
+def test_an_old_web_instance_stops_when_it_is_drained_or_its_time_is_up():
     world = live({WEB: 1})
     old = world.serving()[0]
     world.instances[old].connections = 3
@@ -257,7 +257,7 @@ def test_an_old_web_instance_is_stopped_when_its_connections_are_done_or_its_tim
     assert [action.describe() for action in plan(world.desired, world.observe(), since + 1).actions][-1] == "Stop web 1 of v1"
 
 
-def test_every_action_says_what_it_does_in_one_line():
+def test_every_action_describes_itself_in_one_line():
     world = live()
     world.candidate = world.release(2, temper=NEVER, boot_seconds=3)
     said = []
@@ -288,10 +288,10 @@ EVENTS = st.lists(
 
 
 def play(world: World, event: str, value: object, number: int) -> None:
-    victims = [one for one in world.instances.values() if one.phase is Phase.RUNNING]
+    victims = [instance for instance in world.instances.values() if instance.phase is Phase.RUNNING]
     match event:
         case "deploy":
-            counts = {one.name: one.count for one in (world.current.processes if world.current else ())} or {WEB: 2, "worker": 1}
+            counts = {entry.name: entry.count for entry in (world.current.processes if world.current else ())} or {WEB: 2, "worker": 1}
             world.candidate = world.release(number, temper=value, counts=counts)
         case "scale" | "workers":
             counts = {WEB if event == "scale" else "worker": value}
@@ -332,7 +332,7 @@ NEVER_LESS = WAYS.filter(lambda way: way.kind is not Kind.RECREATE)
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(WAYS, EVENTS)
-def test_whatever_happens_it_converges_to_exactly_what_is_wanted(way, events):
+def test_any_events_converge_to_the_desired_state(way, events):
     world = World(strategy=way)
     world.candidate = world.release(1, counts={WEB: 2, "worker": 1})
     for number, (event, value) in enumerate(events, start=2):
@@ -343,12 +343,15 @@ def test_whatever_happens_it_converges_to_exactly_what_is_wanted(way, events):
         if temper in (NEVER, DIES) and (world.current is None or world.current.number != number)
     }
     world.tempers = {number: temper if number in bad else Temper(boots_in=0.0) for number, temper in world.tempers.items()}
-    for one in world.instances.values():
-        one.temper = world.tempers[one.place.group.release]
+    for instance in world.instances.values():
+        instance.temper = world.tempers[instance.place.group.release]
     world.settle()
-    wanted = sorted((one.name, number) for one in (world.current.processes if world.current else ()) for number in range(1, one.count + 1))
-    assert sorted((one.place.process, one.place.number) for one in world.instances.values()) == wanted
-    assert all(one.phase is Phase.RUNNING and one.place.group.release == world.current.number for one in world.instances.values())
+    desired = world.current.processes if world.current else ()
+    wanted = sorted((process.name, number) for process in desired for number in range(1, process.count + 1))
+    assert sorted((instance.place.process, instance.place.number) for instance in world.instances.values()) == wanted
+    assert all(
+        instance.phase is Phase.RUNNING and instance.place.group.release == world.current.number for instance in world.instances.values()
+    )
     assert len(world.serving()) == sum(1 for name, _ in wanted if name == WEB)
     assert plan(world.desired, world.observe(), world.now).actions == ()
 
@@ -359,7 +362,7 @@ def test_whatever_happens_it_converges_to_exactly_what_is_wanted(way, events):
     st.integers(1, 4),
     st.lists(st.tuples(st.sampled_from([Temper(), Temper(boots_in=7.0), NEVER, DIES]), st.integers(0, 30)), max_size=4),
 )
-def test_rollouts_and_kills_never_leave_fewer_healthy_instances_than_wanted(way, count, rollouts):
+def test_rollouts_never_leave_fewer_healthy_instances_than_desired(way, count, rollouts):
     world = live({WEB: count})
     world.strategy = way
     for number, (temper, lives) in enumerate(rollouts, start=2):
@@ -371,17 +374,17 @@ def test_rollouts_and_kills_never_leave_fewer_healthy_instances_than_wanted(way,
             except Killed:
                 continue
             finally:
-                assert sum(1 for one in world.serving() if world.answers(one) and not world.is_canary(one)) >= count
+                assert sum(1 for key in world.serving() if world.answers(key) and not world.is_canary(key)) >= count
             world.now += 0 if made.actions else 0.7
             if world.candidate is None and made.settled:
                 break
         assert world.candidate is None
-    assert len({one.place.group for one in world.instances.values()}) == 1
+    assert len({instance.place.group for instance in world.instances.values()}) == 1
 
 
 @settings(max_examples=100, deadline=None)
 @given(WAYS, EVENTS)
-def test_the_same_look_gives_the_same_plan_and_its_notes_are_noted_once(way, events):
+def test_equal_observations_give_equal_plans_and_notes_are_recorded_once(way, events):
     world = World(strategy=way)
     world.candidate = world.release(1, counts={WEB: 2, "worker": 1})
     for number, (event, value) in enumerate(events, start=2):

@@ -1,4 +1,4 @@
-"""The health question, and answers that mean to keep whoever asks."""
+"""Tests of the readiness request, and of answers that try to delay the client."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from runtime.converge.probe_network import ask
 
 @contextmanager
 def instance(answer: Callable[[socket.socket], None]) -> Iterator[int]:
-    """A port where one connection is answered like this."""
+    """Serve one connection with this answer, and return the port."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve() -> None:
@@ -59,7 +59,7 @@ def flood(connection: socket.socket) -> None:
         (b"", None),
     ],
 )
-def test_the_status_of_the_final_answer_is_told(sent: bytes, status: int | None) -> None:
+def test_the_status_of_the_final_answer_is_returned(sent: bytes, status: int | None) -> None:
     with instance(lambda connection: connection.sendall(sent)) as port:
         answer = ask("127.0.0.1", port, "a.example", "/")
     assert answer.status == status
@@ -67,7 +67,7 @@ def test_the_status_of_the_final_answer_is_told(sent: bytes, status: int | None)
 
 
 @pytest.mark.parametrize("answer", [dribble, interim, flood, lambda connection: time.sleep(2)])
-def test_no_answer_keeps_whoever_asks_beyond_the_deadline(answer: Callable[[socket.socket], None]) -> None:
+def test_no_answer_delays_the_client_beyond_the_deadline(answer: Callable[[socket.socket], None]) -> None:
     with instance(answer) as port:
         began = time.monotonic()
         got = ask("127.0.0.1", port, "a.example", "/", patience=0.5)
@@ -75,7 +75,7 @@ def test_no_answer_keeps_whoever_asks_beyond_the_deadline(answer: Callable[[sock
     assert got.status is None
 
 
-def test_a_closed_port_refuses() -> None:
+def test_a_closed_port_refuses_the_connection() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     assert ask("127.0.0.1", port, "a.example", "/").trouble == "was refused"

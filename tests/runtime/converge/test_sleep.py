@@ -1,4 +1,4 @@
-"""Falling asleep, resting and waking, played out in a world in memory."""
+"""Tests of how apps fall asleep, stop and wake, in a simulated world."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def idle(counts=None, *, seconds=700.0):
 
 
 def phases(world):
-    return sorted((one.place.process, one.phase.value, one.frozen) for one in world.instances.values())
+    return sorted((instance.place.process, instance.phase.value, instance.frozen) for instance in world.instances.values())
 
 
-def test_an_app_without_visitors_is_frozen_after_its_time_and_not_before():
+def test_an_app_without_requests_is_frozen_after_its_idle_time():
     world = live()
     world.sleep = SLEEP
     world.asked_at = world.now
@@ -39,24 +39,24 @@ def test_an_app_without_visitors_is_frozen_after_its_time_and_not_before():
     assert world.routes.situation is AppSituation.SERVING
     world.run(30, tick=5.0)
     assert world.routes.situation is AppSituation.ASLEEP
-    assert all(one.frozen for one in world.instances.values())
+    assert all(instance.frozen for instance in world.instances.values())
 
 
-def test_workers_go_on_while_the_web_sleeps():
+def test_workers_keep_running_while_web_sleeps():
     assert phases(idle()) == [("web", "running", True), ("web", "running", True), ("worker", "running", False)]
 
 
-def test_the_first_request_is_answered_and_the_app_is_awake_again():
+def test_the_first_request_is_answered_and_wakes_the_app():
     world = idle()
     before = set(world.instances)
     assert world.ask()
     world.run(60)
     assert world.routes.situation is AppSituation.SERVING
     assert set(world.instances) == before
-    assert not any(one.frozen for one in world.instances.values())
+    assert not any(instance.frozen for instance in world.instances.values())
 
 
-def test_a_worker_keeps_an_app_awake_where_its_owner_wants_that():
+def test_a_worker_keeps_an_app_awake_if_the_owner_wants_that():
     world = live({WEB: 1, "worker": 1})
     world.sleep = replace(SLEEP, workers_count=True)
     world.asked_at = world.now
@@ -67,7 +67,7 @@ def test_a_worker_keeps_an_app_awake_where_its_owner_wants_that():
     assert world.routes.situation is AppSituation.ASLEEP
 
 
-def test_what_is_open_keeps_an_app_awake_and_what_slips_in_is_not_frozen():
+def test_open_connections_keep_an_app_awake_and_late_ones_prevent_freezing():
     world = live({WEB: 1})
     world.sleep = SLEEP
     (only,) = world.instances.values()
@@ -77,7 +77,7 @@ def test_what_is_open_keeps_an_app_awake_and_what_slips_in_is_not_frozen():
     only.connections = 0
     world.step()
     assert world.routes.situation is AppSituation.ASLEEP
-    only.connections = 1  # it came in just before the router was told
+    only.connections = 1  # it connected just before the router got the new routes
     world.run(20)
     assert not only.frozen
     only.connections = 0
@@ -85,7 +85,7 @@ def test_what_is_open_keeps_an_app_awake_and_what_slips_in_is_not_frozen():
     assert only.frozen
 
 
-def test_what_slips_in_is_answered_before_an_app_that_is_stopped_at_once_is():
+def test_a_late_request_is_answered_before_an_app_is_stopped():
     world = live({WEB: 1})
     world.sleep = replace(SLEEP, stop_after=0.0)
     world.asked_at = world.now
@@ -94,7 +94,7 @@ def test_what_slips_in_is_answered_before_an_app_that_is_stopped_at_once_is():
     while world.routes.situation is not AppSituation.ASLEEP:
         world.step()
         world.now += 1
-    only.connections = 1  # it came in just before the router was told
+    only.connections = 1  # it connected just before the router got the new routes
     world.run(20)
     assert only.phase is Phase.RUNNING
     only.connections = 0
@@ -102,20 +102,20 @@ def test_what_slips_in_is_answered_before_an_app_that_is_stopped_at_once_is():
     assert phases(world) == [("web", "created", False)]
 
 
-def test_later_it_is_stopped_and_others_are_kept_ready():
+def test_a_frozen_app_is_stopped_later_and_created_instances_are_kept_ready():
     world = idle(seconds=700.0 + 3700.0)
     assert phases(world) == [("web", "created", False), ("web", "created", False), ("worker", "running", False)]
     assert plan(world.desired, world.observe(), world.now).actions == ()
-    assert not world.ask()  # it is started, and held until it is there
+    assert not world.ask()  # its instances start, and the request is held until they are ready
     assert world.routes.situation is AppSituation.HOLDING
     world.run(5)
     assert world.ask()
     assert len(world.serving()) == 2
 
 
-def test_what_a_request_started_is_waking_until_it_is_healthy():
+def test_an_instance_that_a_request_started_is_waking_until_it_is_healthy():
     def states():
-        return {(one.process, one.state) for one in report(world.observe(), world.now)}
+        return {(row.process, row.state) for row in report(world.observe(), world.now)}
 
     world = idle(seconds=700.0 + 3700.0)
     assert states() == {("web", State.ASLEEP), ("worker", State.LIVE)}
@@ -128,7 +128,7 @@ def test_what_a_request_started_is_waking_until_it_is_healthy():
     assert State.WAKING not in {state for _, state in states()}, "a new release starts"
 
 
-def test_a_deploy_wakes_it_and_so_does_the_end_of_the_wish():
+def test_a_deploy_or_the_end_of_the_sleep_setting_wakes_the_app():
     world = idle()
     world.candidate = world.release(2, counts={WEB: 2, "worker": 1})
     world.run(20)
@@ -138,21 +138,21 @@ def test_a_deploy_wakes_it_and_so_does_the_end_of_the_wish():
     world.sleep = None
     world.run(5)
     assert world.routes.situation is AppSituation.SERVING
-    assert not any(one.frozen for one in world.instances.values())
+    assert not any(instance.frozen for instance in world.instances.values())
 
 
-def test_while_nobody_counts_requests_nothing_falls_asleep():
+def test_without_request_counts_nothing_falls_asleep():
     world = live()
     world.sleep = Sleep(after=1.0)
     observed = replace(world.observe(), active_at=None)
     assert plan(world.desired, observed, world.now + 1e6).actions == ()
 
 
-def test_it_is_kept_ready_with_the_present_release_after_the_ready_ones_are_lost():
+def test_lost_ready_instances_are_created_again_for_the_current_release():
     world = idle(seconds=4500.0)
-    for one in world.instances.values():
-        one.phase = Phase.LOST if one.phase is Phase.RUNNING else one.phase
-    world.instances = {key: one for key, one in world.instances.items() if one.phase is not Phase.CREATED}
+    for instance in world.instances.values():
+        instance.phase = Phase.LOST if instance.phase is Phase.RUNNING else instance.phase
+    world.instances = {key: instance for key, instance in world.instances.items() if instance.phase is not Phase.CREATED}
     made = world.step()
     assert {type(action) for action in made.actions if isinstance(action, (StartInstance, CreateInstance))} == {
         CreateInstance
@@ -176,11 +176,11 @@ def test_it_is_kept_ready_with_the_present_release_after_the_ready_ones_are_lost
         max_size=14,
     )
 )
-def test_whatever_happens_a_request_is_answered_within_the_time_it_takes_to_boot(events):
+def test_after_any_events_a_request_is_answered_within_the_boot_time(events):
     world = live({WEB: 1, "worker": 1})
     world.sleep = SLEEP
     for number, (event, value) in enumerate(events, start=2):
-        running = [one for one in world.instances.values() if one.phase is Phase.RUNNING]
+        running = [instance for instance in world.instances.values() if instance.phase is Phase.RUNNING]
         match event:
             case "wait":
                 world.run(value, tick=0.5 if value < 10 else 10.0)
@@ -192,7 +192,8 @@ def test_whatever_happens_a_request_is_answered_within_the_time_it_takes_to_boot
                 world.lives_left = value
             case "scale":
                 world.current = replace(
-                    world.current, processes=tuple(replace(one, count=value if one.name == WEB else 1) for one in world.current.processes)
+                    world.current,
+                    processes=tuple(replace(process, count=value if process.name == WEB else 1) for process in world.current.processes),
                 )
             case "crash" if running:
                 victim = running[value % len(running)]

@@ -1,4 +1,4 @@
-"""Each way of moving traffic, played out in a world in memory."""
+"""Tests of each rollout strategy in a simulated world."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ RECREATE = Strategy(kind=Kind.RECREATE)
 
 
 def releases(world, instances):
-    return sorted(world.instances[one].place.group.release for one in instances)
+    return sorted(world.instances[key].place.group.release for key in instances)
 
 
 def watch(world, *, tick=0.2, most=2000):
-    """Step until the candidate is decided; yields after each step."""
+    """Step until the candidate is live or has failed. Yield after each step."""
     for _ in range(most):
         if world.candidate is None:
             return
@@ -34,32 +34,32 @@ def watch(world, *, tick=0.2, most=2000):
     raise AssertionError("the rollout does not end")
 
 
-def test_rolling_replaces_one_by_one_and_never_has_more_than_one_too_many():
+def test_rolling_replaces_one_instance_at_a_time_with_one_extra_at_most():
     world = live({WEB: 3})
     world.candidate = world.release(2, counts={WEB: 3})
     mixtures = []
     for _ in watch(world):
         mixtures.append(releases(world, world.serving()))
-        draining = {one.instance for one in world.routes.endpoints if one.draining}
-        running = [key for key, one in world.instances.items() if one.phase is Phase.RUNNING and key not in draining]
+        draining = {endpoint.instance for endpoint in world.routes.endpoints if endpoint.draining}
+        running = [key for key, instance in world.instances.items() if instance.phase is Phase.RUNNING and key not in draining]
         assert len(running) <= 4
         assert len(world.serving()) == 3
     seen = [mix for number, mix in enumerate(mixtures) if number == 0 or mix != mixtures[number - 1]]
     assert seen == [[1, 1, 1], [1, 1, 2], [1, 2, 2], [2, 2, 2]]
 
 
-def test_a_rolling_candidate_that_fails_half_way_gives_its_places_back_before_it_leaves():
+def test_a_rolling_candidate_that_fails_half_way_is_replaced_before_removal():
     world = live({WEB: 3})
     world.candidate = world.release(2, counts={WEB: 3}, temper=Temper(boots_in=1.0, dies_in=2.5))
     for _ in watch(world):
-        assert sum(world.answers(one) for one in world.serving()) >= 2  # the one that died is the app's own doing
+        assert sum(world.answers(key) for key in world.serving()) >= 2  # a crash of the app itself may cost one instance
     assert "of v2 did not become ready" in world.failures[0]
     world.settle()
     assert releases(world, world.serving()) == [1, 1, 1]
     assert releases(world, world.instances) == [1, 1, 1]
 
 
-def test_a_candidate_that_is_overtaken_half_way_leaves_only_when_others_serve():
+def test_a_superseded_candidate_leaves_only_when_others_serve():
     world = live({WEB: 3})
     world.candidate = world.release(2, counts={WEB: 3})
     while releases(world, world.serving()) != [1, 2, 2]:
@@ -72,7 +72,7 @@ def test_a_candidate_that_is_overtaken_half_way_leaves_only_when_others_serve():
     assert releases(world, world.instances) == [3, 3, 3]
 
 
-def test_a_canary_gets_its_shares_in_time_and_everything_in_the_end():
+def test_a_canary_gets_its_shares_in_time_and_all_traffic_at_the_end():
     world = live({WEB: 4, "worker": 1})
     world.strategy = CANARY
     world.candidate = world.release(2, counts={WEB: 4, "worker": 1})
@@ -82,7 +82,7 @@ def test_a_canary_gets_its_shares_in_time_and_everything_in_the_end():
         if world.routes.canary is not None:
             canaries.add((world.routes.canary.percent, sum(map(world.is_canary, world.serving()))))
             assert world.routes.canary.token == "sesame"
-        old = [one for one in world.serving() if not world.is_canary(one)]
+        old = [key for key in world.serving() if not world.is_canary(key)]
         assert releases(world, old) in ([1, 1, 1, 1], [2, 2, 2, 2])
     assert [percent for _, percent in shifts] == [1, 50]
     assert shifts[1][0] - shifts[0][0] >= 30
@@ -93,21 +93,21 @@ def test_a_canary_gets_its_shares_in_time_and_everything_in_the_end():
     assert world.routes.canary is None
 
 
-def test_what_a_canary_has_open_on_its_side_is_not_cut_when_it_takes_over():
+def test_open_connections_of_a_canary_survive_its_promotion():
     world = live({WEB: 1})
     world.strategy = CANARY
     world.candidate = world.release(2, counts={WEB: 1})
     for _ in watch(world):
         pass
     (fresh,) = world.serving()
-    sides = [(one.canary, one.draining) for one in world.routes.endpoints if one.instance == fresh]
+    sides = [(endpoint.canary, endpoint.draining) for endpoint in world.routes.endpoints if endpoint.instance == fresh]
     assert sorted(sides) == [(False, False), (True, True)]
     world.run(31)
-    assert [(one.canary, one.draining) for one in world.routes.endpoints] == [(False, False)]
+    assert [(endpoint.canary, endpoint.draining) for endpoint in world.routes.endpoints] == [(False, False)]
 
 
 @pytest.mark.parametrize("temper", [NEVER, DIES, Temper(boots_in=1.0, dies_in=10.0)])
-def test_a_canary_that_fails_loses_its_share_and_nobody_else_notices(temper):
+def test_a_failing_canary_loses_its_share_and_other_users_notice_nothing(temper):
     world = live({WEB: 2})
     old = world.serving()
     world.strategy = CANARY
@@ -120,7 +120,7 @@ def test_a_canary_that_fails_loses_its_share_and_nobody_else_notices(temper):
     assert world.routes.canary is None
 
 
-def test_a_canary_that_fails_its_visitors_is_rolled_back_by_itself_with_the_evidence():
+def test_a_canary_with_failing_requests_is_rolled_back_with_the_evidence():
     world = live({WEB: 2})
     old = world.serving()
     world.strategy = CANARY
@@ -139,7 +139,7 @@ def test_a_canary_that_fails_its_visitors_is_rolled_back_by_itself_with_the_evid
     assert sorted(world.instances) == old
 
 
-def test_a_restart_of_an_app_with_canaries_rolls():
+def test_a_restart_of_an_app_with_canaries_is_rolling():
     world = live({WEB: 2})
     world.strategy = CANARY
     world.current = world.release(1)
@@ -148,17 +148,17 @@ def test_a_restart_of_an_app_with_canaries_rolls():
         **{name: getattr(world.current, name) for name in world.current.__slots__} | {"generation": generation}
     )
     world.run(10)
-    assert not any(one.canary for one in world.routes.endpoints)
-    assert {one.place.group.generation for one in world.instances.values()} == {generation}
+    assert not any(endpoint.canary for endpoint in world.routes.endpoints)
+    assert {instance.place.group.generation for instance in world.instances.values()} == {generation}
 
 
-def test_recreate_starts_nothing_before_everything_old_is_gone_and_holds_requests_meanwhile():
+def test_recreate_stops_all_old_instances_first_and_holds_requests():
     world = live({WEB: 2, "worker": 1})
     world.strategy = RECREATE
     world.candidate = world.release(2, counts={WEB: 2, "worker": 1})
     situations = []
     for made in watch(world):
-        assert len({one.place.group for one in world.instances.values()}) <= 1
+        assert len({instance.place.group for instance in world.instances.values()}) <= 1
         situations += [action.routes.situation for action in made.actions if isinstance(action, SetRoutes)]
     assert AppSituation.HOLDING in situations
     assert not {AppSituation.CRASHED, AppSituation.NO_INSTANCE, AppSituation.NOT_DEPLOYED} & set(situations)
@@ -166,13 +166,13 @@ def test_recreate_starts_nothing_before_everything_old_is_gone_and_holds_request
     assert releases(world, world.instances) == [2, 2, 2]
 
 
-def test_recreate_brings_the_old_back_when_the_new_fails_and_holds_requests_until_then():
+def test_recreate_restores_the_old_release_on_failure_and_holds_requests():
     world = live({WEB: 1})
     world.strategy = RECREATE
     world.candidate = world.release(2, counts={WEB: 1}, temper=DIES)
     for _ in range(200):
         made = world.step()
-        assert len({one.place.group for one in world.instances.values()}) <= 1
+        assert len({instance.place.group for instance in world.instances.values()}) <= 1
         assert world.routes.situation in (AppSituation.SERVING, AppSituation.HOLDING)
         world.now += 0 if made.actions else 0.2
         if made.settled and world.candidate is None:
@@ -183,7 +183,7 @@ def test_recreate_brings_the_old_back_when_the_new_fails_and_holds_requests_unti
 
 @settings(max_examples=80, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from([Temper(), Temper(boots_in=7.0), NEVER, DIES]), st.integers(0, 30)), max_size=4))
-def test_under_recreate_two_releases_never_run_at_once_whatever_is_killed(rollouts):
+def test_recreate_never_runs_two_releases_at_once_despite_kills(rollouts):
     world = live({WEB: 2})
     world.strategy = RECREATE
     for number, (temper, lives) in enumerate(rollouts, start=2):
@@ -195,14 +195,14 @@ def test_under_recreate_two_releases_never_run_at_once_whatever_is_killed(rollou
             except Killed:
                 continue
             finally:
-                assert len({one.place.group for one in world.instances.values() if one.phase is Phase.RUNNING}) <= 1
+                assert len({instance.place.group for instance in world.instances.values() if instance.phase is Phase.RUNNING}) <= 1
             world.now += 0 if made.actions else 0.7
             if world.candidate is None and made.settled:
                 break
         assert world.candidate is None
 
 
-def test_a_moment_without_instances_is_held_and_a_crash_loop_is_not():
+def test_requests_are_held_during_a_restart_and_not_during_a_crash_loop():
     world = live({WEB: 1})
     victim = world.serving()[0]
     world.instances[victim].phase, world.instances[victim].exited_at = Phase.EXITED, world.now
@@ -217,6 +217,6 @@ def test_a_moment_without_instances_is_held_and_a_crash_loop_is_not():
     assert world.routes.situation is AppSituation.CRASHED
 
 
-def test_a_step_that_is_no_share_is_refused():
+def test_an_invalid_canary_share_is_refused():
     with pytest.raises(ValueError, match="1 to 99 %"):
         CanaryStep(percent=0, seconds=1.0)

@@ -1,4 +1,7 @@
-"""A node in memory, to play plans on: every action falls into the small effects between which a process can be killed."""
+"""A simulated node in memory that executes plans.
+
+Each action consists of small effects. The process can be killed between two effects.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ TEAM = TeamLimits(cpu=Millicores(1000), memory=Bytes(2**30), processes=512)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Temper:
-    """How instances of a release behave."""
+    """Boot time and lifetime of the instances of a release."""
 
     boots_in: float | None = 1.0  # None: never ready
     dies_in: float | None = None
@@ -50,16 +53,16 @@ class SimInstance:
     exited_at: float | None = None
     connections: int = 0
     frozen: bool = False
-    sick_since: float | None = None  # its health checks fail, one each interval
+    sick_since: float | None = None  # since then its health checks fail, one per interval
 
 
 class Killed(Exception):
-    """The converging process was killed here."""
+    """The reconciling process was killed at this point."""
 
 
 @dataclass(slots=True, kw_only=True)
 class World:
-    """Containers, the record, the router and the rows of one app."""
+    """Containers, app record, routes and database rows of one app."""
 
     now: float = 1000.0
     instances: dict[str, SimInstance] = field(default_factory=dict)
@@ -73,7 +76,7 @@ class World:
     paths: tuple[PathRoute, ...] = ()
     health: HealthCheck = field(default_factory=HealthCheck)
     sleep: Sleep | None = None
-    asked_at: float = 1000.0  # the last request
+    asked_at: float = 1000.0  # time of the last request
     traffic: dict[Group, GroupTraffic] = field(default_factory=dict)
     born: int = 0
     lives_left: int | None = None  # effects until the process is killed
@@ -115,13 +118,18 @@ class World:
         )
 
     def observe(self) -> ObservedApp:
-        for one in self.instances.values():
-            dies_in = one.temper.dies_in
-            if one.phase is Phase.RUNNING and one.started_at is not None and dies_in is not None and self.now >= one.started_at + dies_in:
-                one.phase, one.exited_at = Phase.EXITED, one.started_at + dies_in
+        for instance in self.instances.values():
+            dies_in = instance.temper.dies_in
+            if (
+                instance.phase is Phase.RUNNING
+                and instance.started_at is not None
+                and dies_in is not None
+                and self.now >= instance.started_at + dies_in
+            ):
+                instance.phase, instance.exited_at = Phase.EXITED, instance.started_at + dies_in
         return ObservedApp(
             app="demo",
-            instances=tuple(self._observed(key, one) for key, one in self.instances.items()),
+            instances=tuple(self._observed(key, instance) for key, instance in self.instances.items()),
             serving=self.record.serving,
             crashes=self.record.crashes,
             verdict=self.record.verdict,
@@ -134,17 +142,25 @@ class World:
         )
 
     def answers(self, id: str) -> bool:
-        one = self.instances[id]
-        boots_in = one.temper.boots_in
-        return one.phase is Phase.RUNNING and one.started_at is not None and boots_in is not None and self.now >= one.started_at + boots_in
+        instance = self.instances[id]
+        boots_in = instance.temper.boots_in
+        return (
+            instance.phase is Phase.RUNNING
+            and instance.started_at is not None
+            and boots_in is not None
+            and self.now >= instance.started_at + boots_in
+        )
 
-    def pulse(self, one: SimInstance) -> ProbeResult | None:
-        """What the supervisor would have written down of it by now."""
-        failures = int((self.now - one.sick_since) // self.health.interval) if one.sick_since is not None else 0
+    def pulse(self, instance: SimInstance) -> ProbeResult | None:
+        """Return the probe result that the supervisor would have recorded by now."""
+        failures = int((self.now - instance.sick_since) // self.health.interval) if instance.sick_since is not None else 0
         return ProbeResult(failures=failures, at=self.now, trouble="got no answer within 5 s") if failures else None
 
     def step(self) -> Plan:
-        """One look, decision and deed; then the rows are told of the outcome, as the workers do."""
+        """Observe, plan and apply once.
+
+        Then update the database rows with the outcome, as the workers do.
+        """
         made = plan(self.desired, self.observe(), self.now)
         for action in made.actions:
             for effect in self._effects(action):
@@ -163,7 +179,10 @@ class World:
         return made
 
     def run(self, seconds: float, *, tick: float = 0.5) -> None:
-        """Converge again and again while time passes; kills are survived as by a process manager."""
+        """Reconcile repeatedly while time passes.
+
+        After a kill, continue as if a process manager had restarted the process.
+        """
         until = self.now + seconds
         while self.now < until:
             try:
@@ -174,7 +193,7 @@ class World:
                 self.now += tick
 
     def settle(self) -> Plan:
-        """Until nothing is left to do; fails when that takes for ever."""
+        """Reconcile until nothing is left to do. Fail after 400 rounds."""
         for _ in range(400):
             try:
                 made = self.step()
@@ -187,56 +206,61 @@ class World:
         raise AssertionError(f"does not settle: {made.describe()}")
 
     def check(self) -> None:
-        """What must hold after every single effect."""
+        """Check the conditions that must hold after every effect."""
         for endpoint in self.routes.endpoints if self.routes else ():
             if not endpoint.draining:
-                one = self.instances.get(endpoint.instance)
-                assert one is not None, f"routes to {endpoint.instance}, which is gone"
-                assert one.phase is not Phase.RUNNING or self.answers(endpoint.instance), (
+                instance = self.instances.get(endpoint.instance)
+                assert instance is not None, f"routes to {endpoint.instance}, which is gone"
+                assert instance.phase is not Phase.RUNNING or self.answers(endpoint.instance), (
                     f"routes to {endpoint.instance}, which is not ready"
                 )
 
     def ask(self) -> bool:
-        """A request comes: what the router, the wake service and the engine make of it. True if it is answered at once."""
+        """Simulate a request as the router, the wake service and the engine handle it.
+
+        Return True if it is answered immediately.
+        """
         self.asked_at = self.now
         if self.routes is not None and self.routes.situation is AppSituation.ASLEEP:
-            for one in self.instances.values():
-                one.frozen = False
-                if one.phase is Phase.CREATED:
-                    self._start(one)
+            for instance in self.instances.values():
+                instance.frozen = False
+                if instance.phase is Phase.CREATED:
+                    self._start(instance)
             self.record = self.record.woken(self.now)
             serving = AppSituation.SERVING if self.serving() else AppSituation.HOLDING
             self.routes = replace(self.routes, situation=serving)
         open_to_all = self.routes is not None and self.routes.situation is AppSituation.SERVING
-        return open_to_all and any(self.answers(one) and not self.instances[one].frozen for one in self.serving())
+        return open_to_all and any(self.answers(key) and not self.instances[key].frozen for key in self.serving())
 
     def serving(self) -> list[str]:
-        return [one.instance for one in self.routes.endpoints if not one.draining] if self.routes else []
+        return [endpoint.instance for endpoint in self.routes.endpoints if not endpoint.draining] if self.routes else []
 
     def is_canary(self, id: str) -> bool:
-        return any(one.instance == id and one.canary and not one.draining for one in self.routes.endpoints)
+        return any(endpoint.instance == id and endpoint.canary and not endpoint.draining for endpoint in self.routes.endpoints)
 
-    def _observed(self, id: str, one: SimInstance) -> ObservedInstance:
+    def _observed(self, id: str, instance: SimInstance) -> ObservedInstance:
         return ObservedInstance(
             id=id,
-            place=one.place,
-            phase=one.phase,
-            limits=one.limits,
-            public=one.place.process in self.desired.public,
+            place=instance.place,
+            phase=instance.phase,
+            limits=instance.limits,
+            public=instance.place.process in self.desired.public,
             address="10.0.0.2",
             port=8000,
-            started_at=one.started_at,
-            exited_at=one.exited_at,
+            started_at=instance.started_at,
+            exited_at=instance.exited_at,
             answers=self.answers(id),
-            connections=one.connections,
-            frozen=one.frozen,
-            pulse=self.pulse(one),
-            evidence="It exited with code 1." if one.phase is Phase.EXITED else "",
+            connections=instance.connections,
+            frozen=instance.frozen,
+            pulse=self.pulse(instance),
+            evidence="It exited with code 1." if instance.phase is Phase.EXITED else "",
             marks=self.record.marks.get(id) or ObservedInstance.__dataclass_fields__["marks"].default,
         )
 
     def _effects(self, action: Action) -> Iterator[object]:
-        """The order in which `apply` does it: notes first, then the world, then notes of what is gone."""
+        """Yield the effects in the order of `apply`: first the new record, then the world, then the
+        record of removed objects.
+        """
         noted = self.record.noting(action)
         if noted != self.record:
             yield lambda: setattr(self, "record", noted)
@@ -252,12 +276,12 @@ class World:
             case StartInstance() | CreateInstance():
                 self.born += 1
                 fresh = f"i{self.born}"
-                one = SimInstance(
+                instance = SimInstance(
                     place=action.place, phase=Phase.CREATED, limits=action.process.limits, temper=self.tempers[action.release.number]
                 )
-                yield lambda: self.instances.__setitem__(fresh, one)
+                yield lambda: self.instances.__setitem__(fresh, instance)
                 if isinstance(action, StartInstance):
-                    yield lambda: self._start(one)
+                    yield lambda: self._start(instance)
             case StopInstance() | RecordCrash():
                 yield lambda: self._stop(action.instance)
                 yield lambda: self.instances.pop(action.instance, None)
@@ -265,9 +289,9 @@ class World:
             case _:
                 pass
 
-    def _start(self, one: SimInstance) -> None:
-        one.phase, one.started_at = Phase.RUNNING, self.now
-        self.launches.append((self.now, one.place))
+    def _start(self, instance: SimInstance) -> None:
+        instance.phase, instance.started_at = Phase.RUNNING, self.now
+        self.launches.append((self.now, instance.place))
 
     def _stop(self, id: str) -> None:
         if id in self.instances and self.instances[id].phase is Phase.RUNNING:
@@ -276,4 +300,6 @@ class World:
 
 
 def scaled(release: DesiredRelease, counts: dict[str, int]) -> DesiredRelease:
-    return replace(release, processes=tuple(replace(one, count=counts.get(one.name, one.count)) for one in release.processes))
+    return replace(
+        release, processes=tuple(replace(process, count=counts.get(process.name, process.count)) for process in release.processes)
+    )

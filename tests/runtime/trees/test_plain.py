@@ -127,7 +127,7 @@ def test_an_xz_dictionary_of_more_than_256_mib_is_refused() -> None:
     filters = [{"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": 4096}]
     packed = bytearray(lzma.compress(TEXT, filters=filters))
     block = packed[12 : 12 + (packed[12] + 1) * 4 - 4]
-    # the only property of the filter: the size of its dictionary
+    # The only property of the filter: the size of its dictionary.
     place = block.index(b"\x21\x01") + 2
     block[place] = 38  # 2 GiB
     packed[12 : 12 + len(block)] = block

@@ -152,7 +152,7 @@ def test_pax_records_override_the_header_unless_they_are_empty() -> None:
     assert only(pax((b"path", b"")) + header()).name == "a"
     assert only(pax((b"path", b"first"), (b"path", b"second")) + header()).name == "second"
     assert only(pax((b"linkpath", b"x" * 300)) + header(kind=b"2", link=b"y")).link == "x" * 300
-    # the later header replaces the earlier one
+    # The later header replaces the earlier one.
     assert only(pax((b"path", b"one")) + pax((b"uid", b"9")) + header()).name == "a"
 
 
@@ -184,7 +184,7 @@ def test_a_global_header_applies_to_later_entries_and_a_local_one_wins() -> None
     found = members(data + END)
     assert [member.uid for member in found] == [77, 5, 77]
     assert not any(member.attributes for member in found)
-    # an empty git archive looks like this
+    # An empty git archive looks like this.
     assert members(pax((b"comment", b"c" * 40), kind=b"g") + END) == []
 
 
