@@ -136,7 +136,7 @@ def load(path: Path) -> AppState:
     )
 
 
-def save(path: Path, record: AppState) -> None:
+def save(path: Path, state: AppState) -> None:
     """Replace the file atomically.
 
     Safe against kill -9, but not flushed to disk: after a power failure no instance runs anyway.
@@ -145,15 +145,15 @@ def save(path: Path, record: AppState) -> None:
     journal.write_json(
         path,
         {
-            "serving": [record.serving.release, record.serving.generation] if record.serving else None,
+            "serving": [state.serving.release, state.serving.generation] if state.serving else None,
             "marks": {
-                key: {**_fields(marks), "check": to_document(marks.check) if marks.check else None} for key, marks in record.marks.items()
+                key: {**_fields(marks), "check": to_document(marks.check) if marks.check else None} for key, marks in state.marks.items()
             },
-            "crashes": [{"place": _text(place), **_fields(crashes)} for place, crashes in record.crashes.items()],
-            "verdict": _fields(record.verdict) if record.verdict else None,
-            "asleep": record.asleep.since if record.asleep else None,
-            "woken_at": record.woken_at,
-            "stage": _stage(record.stage) if record.stage else None,
+            "crashes": [{"place": _text(place), **_fields(crashes)} for place, crashes in state.crashes.items()],
+            "verdict": _fields(state.verdict) if state.verdict else None,
+            "asleep": state.asleep.since if state.asleep else None,
+            "woken_at": state.woken_at,
+            "stage": _stage(state.stage) if state.stage else None,
         },
         durable=False,
     )

@@ -87,23 +87,23 @@ class Applier:
 
         The app's state is stored at `path`; `present` are its instances.
         """
-        known = app_state.load(path).of(present)
+        state = app_state.load(path).of(present)
         for kind, alike in groupby(actions, key=_kind):
             batch = list(alike)
-            noted = known
+            updated = state
             for action in batch:
-                noted = noted.noting(action)
-            if noted != known:
-                app_state.save(path, noted)
-            known = self._do(kind, desired, batch, noted)
-            if known != noted:
-                app_state.save(path, known)
+                updated = updated.noting(action)
+            if updated != state:
+                app_state.save(path, updated)
+            state = self._do(kind, desired, batch, updated)
+            if state != updated:
+                app_state.save(path, state)
 
-    def _do(self, kind: str, desired: DesiredApp, batch: list[Action], known: AppState) -> AppState:
+    def _do(self, kind: str, desired: DesiredApp, batch: list[Action], state: AppState) -> AppState:
         if kind == "start":
-            return self._start(desired, [action for action in batch if isinstance(action, (StartInstance, CreateInstance))], known)
+            return self._start(desired, [action for action in batch if isinstance(action, (StartInstance, CreateInstance))], state)
         if kind == "end":
-            return self._end(desired, [action for action in batch if isinstance(action, (StopInstance, RecordCrash))], known)
+            return self._end(desired, [action for action in batch if isinstance(action, (StopInstance, RecordCrash))], state)
         for action in batch:
             match action:
                 case SetRoutes():
@@ -117,27 +117,27 @@ class Applier:
                 case TakeOutOfRotation() | ReturnToRotation():
                     self.say(desired.app, action.describe())
                 case SetLimits():
-                    known = self._set_limits(desired.app, action, known)
+                    state = self._set_limits(desired.app, action, state)
                 case _:
                     pass  # it changes only the stored state
-        return known
+        return state
 
-    def _set_limits(self, app: str, action: SetLimits, known: AppState) -> AppState:
+    def _set_limits(self, app: str, action: SetLimits, state: AppState) -> AppState:
         try:
             self.containers.set_limits(action.instance, action.limits)
         except RuntimeFailure as failure:  # it uses more memory, or has just ended
             self.say(app, f"{action.place} keeps its limits until it is restarted: {failure.explain()}")
-            return known.refused(action.instance, limits_text(action.limits))
-        return known
+            return state.refused(action.instance, limits_text(action.limits))
+        return state
 
-    def _start(self, desired: DesiredApp, launches: list[StartInstance | CreateInstance], known: AppState) -> AppState:
+    def _start(self, desired: DesiredApp, launches: list[StartInstance | CreateInstance], state: AppState) -> AppState:
         self.containers.set_team_limits(desired.team, desired.team_limits)
         named = [(launch, container_spec.new_name(desired.app, launch.place.process, self.new_suffix())) for launch in launches]
         for (launch, fresh), trouble in zip(named, _side_by_side(lambda pair: self._launch(desired, *pair), named), strict=True):
             if trouble:  # not the release's fault, so it is retried like a lost instance
                 reason = f"It could not be started: {trouble}"
-                known = known.crashed(launch.place, at=self.clock(), reason=reason, instance=fresh, lost=True)
-        return known
+                state = state.crashed(launch.place, at=self.clock(), reason=reason, instance=fresh, lost=True)
+        return state
 
     def _launch(self, desired: DesiredApp, launch: StartInstance | CreateInstance, fresh: str) -> str:
         """Start one instance, and return "" or the reason for the failure.
@@ -158,14 +158,14 @@ class Applier:
             return failure.explain()
         return ""
 
-    def _end(self, desired: DesiredApp, ends: list[StopInstance | RecordCrash], known: AppState) -> AppState:
+    def _end(self, desired: DesiredApp, ends: list[StopInstance | RecordCrash], state: AppState) -> AppState:
         for _ in _side_by_side(lambda action: self._remove(action.instance), ends):
             pass
         for end in ends:
-            known = known.without(end.instance)
+            state = state.without(end.instance)
             if isinstance(end, RecordCrash):
                 self.say(desired.app, end.describe())
-        return known
+        return state
 
     def _remove(self, id: str) -> str:
         self.containers.freeze(id, frozen=False)  # a frozen process does not handle signals

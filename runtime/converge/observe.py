@@ -61,45 +61,45 @@ class Observer:
     # Of an app's failing instances.
     pulses: Callable[[str], Mapping[str, ProbeResult]] = lambda _: {}
 
-    def observe(self, desired: DesiredApp, record: AppState, now: float) -> ObservedApp:
+    def observe(self, desired: DesiredApp, state: AppState, now: float) -> ObservedApp:
         """Return the present state of one app.
 
         `desired` only supplies the health checks and settings.
         """
         found = [(container, place) for container, place in self._containers(desired.app)]
-        answers = self._answers(desired, found, record, now)
+        answers = self._answers(desired, found, state, now)
         pulses = self.pulses(desired.app)
         return ObservedApp(
             app=desired.app,
-            instances=tuple(self._instance(desired, record, container, place, answers, pulses, now) for container, place in found),
-            serving=record.serving,
-            crashes=record.crashes,
-            verdict=record.verdict,
-            stage=record.stage,
-            traffic=self._traffic(desired, record),
-            asleep=record.asleep,
-            woken_at=record.woken_at,
-            active_at=self._active_at(desired, record, now),
+            instances=tuple(self._instance(desired, state, container, place, answers, pulses, now) for container, place in found),
+            serving=state.serving,
+            crashes=state.crashes,
+            verdict=state.verdict,
+            stage=state.stage,
+            traffic=self._traffic(desired, state),
+            asleep=state.asleep,
+            woken_at=state.woken_at,
+            active_at=self._active_at(desired, state, now),
             routes=self.router.route(desired.app),
         )
 
-    def _traffic(self, desired: DesiredApp, record: AppState) -> Mapping[Group, GroupTraffic]:
+    def _traffic(self, desired: DesiredApp, state: AppState) -> Mapping[Group, GroupTraffic]:
         """Return the counts of a canary's current step, or {}: earlier counts do not matter."""
-        requests = self.requests(desired.app) if record.stage is not None and desired.candidate is not None else None
+        requests = self.requests(desired.app) if state.stage is not None and desired.candidate is not None else None
         return requests.groups if requests is not None else {}
 
-    def _is_idle(self, desired: DesiredApp, record: AppState, now: float) -> bool:
+    def _is_idle(self, desired: DesiredApp, state: AppState, now: float) -> bool:
         """Return whether the app sleeps or may fall asleep: then its open connections matter."""
-        if desired.sleep is None or record.asleep is not None:
-            return record.asleep is not None
-        active = self._active_at(desired, record, now)
+        if desired.sleep is None or state.asleep is not None:
+            return state.asleep is not None
+        active = self._active_at(desired, state, now)
         return active is not None and now - active >= desired.sleep.after
 
-    def _active_at(self, desired: DesiredApp, record: AppState, now: float) -> float | None:
+    def _active_at(self, desired: DesiredApp, state: AppState, now: float) -> float | None:
         requests = self.requests(desired.app) if desired.sleep is not None else None
         if requests is None or desired.sleep is None:
             return None
-        active = max(requests.counted_since, requests.last_at, record.woken_at)
+        active = max(requests.counted_since, requests.last_at, state.woken_at)
         # Runs are read only when the time without requests is over. A run that has just ended does
         # not start that time again.
         return now if desired.sleep.jobs_count and now - active >= desired.sleep.after and self._has_run(desired.app) else active
@@ -125,10 +125,10 @@ class Observer:
                 yield container, place
 
     def _answers(
-        self, desired: DesiredApp, found: list[tuple[Container, Slot]], record: AppState, now: float
+        self, desired: DesiredApp, found: list[tuple[Container, Slot]], state: AppState, now: float
     ) -> Mapping[str, explain.ProbeAnswer]:
         public = [container for container, place in found if place.process in desired.public]
-        unready = [container for container in public if _is_to_be_asked(container, record.marks.get(container.id))]
+        unready = [container for container in public if _is_to_be_asked(container, state.marks.get(container.id))]
         if not unready:
             return {}
 
@@ -161,14 +161,14 @@ class Observer:
     def _instance(
         self,
         desired: DesiredApp,
-        record: AppState,
+        state: AppState,
         container: Container,
         place: Slot,
         answers: Mapping[str, explain.ProbeAnswer],
         pulses: Mapping[str, ProbeResult],
         now: float,
     ) -> ObservedInstance:
-        marks = record.marks.get(container.id, InstanceState())
+        marks = state.marks.get(container.id, InstanceState())
         answer = answers.get(container.id)
         phase = _PHASES[container.status]
         public = place.process in desired.public
@@ -185,11 +185,11 @@ class Observer:
             started_at=container.started_at,
             exited_at=container.exit.at if container.exit else None,
             answers=answer is not None and answer.healthy,
-            connections=self._connections(desired.app, container.id) if draining or (runs and self._is_idle(desired, record, now)) else 0,
+            connections=self._connections(desired.app, container.id) if draining or (runs and self._is_idle(desired, state, now)) else 0,
             # Also read for an awake app that may no longer sleep: the process that woke it may have
             # been killed before it thawed the instances.
             frozen=runs
-            and (record.asleep is not None or desired.sleep is not None or record.woken_at > 0)
+            and (state.asleep is not None or desired.sleep is not None or state.woken_at > 0)
             and self.containers.is_frozen(container.id),
             evidence=self._evidence(desired, container, answer, now),
             pulse=pulses.get(container.id),

@@ -51,11 +51,11 @@ class Waker:
 
         If this process is killed in between, the app is already recorded as awake.
         """
-        known = app_state.load(path)
-        if known.asleep is None:
+        state = app_state.load(path)
+        if state.asleep is None:
             return ()
         routes = self._router.route(app)
-        app_state.save(path, known.woken(self._clock()))
+        app_state.save(path, state.woken(self._clock()))
         booting = []
         for container in instances:
             if container.status is Status.RUNNING:
@@ -78,20 +78,20 @@ class Waker:
         Does nothing if reconciliation was faster. The instance is recorded as reconciliation would
         do it: its requests are counted, and draining waits for them.
         """
-        known, routes = app_state.load(path), self._router.route(booting.container.spec.app)
+        state, routes = app_state.load(path), self._router.route(booting.container.spec.app)
         process = booting.endpoint.process
         situation = routes.situation_of(process) if routes is not None else None
         if routes is None or situation is not AppSituation.HOLDING:
             return situation is AppSituation.SERVING
-        found, marks = self._containers.state(booting.container.id), known.marks.get(booting.container.id, InstanceState())
+        found, marks = self._containers.state(booting.container.id), state.marks.get(booting.container.id, InstanceState())
         if found is None or found.status is not Status.RUNNING or marks.condemned or marks.draining_since is not None:
             return False  # it ended or is to be stopped
-        if known.asleep is not None or known.serving != booting.place.group or booting.endpoint in routes.endpoints:
+        if state.asleep is not None or state.serving != booting.place.group or booting.endpoint in routes.endpoints:
             return False  # a deploy came in between
         now = self._clock()
         after = now - (found.started_at or now)
         app_state.save(
-            path, known.noting(MarkReady(instance=booting.container.id, place=booting.place, at=now, after=after, check=booting.check))
+            path, state.noting(MarkReady(instance=booting.container.id, place=booting.place, at=now, after=after, check=booting.check))
         )
         self._router.set(
             replace(routes.with_situation(process, AppSituation.SERVING), endpoints=(*routes.endpoints, booting.endpoint)), durable=False

@@ -35,7 +35,7 @@ def note_failing(builder: PlanBuilder) -> None:
             )
 
 
-def choose_restarts(builder: PlanBuilder, staffs: Sequence[ReplicaSet]) -> None:
+def choose_restarts(builder: PlanBuilder, replicas: Sequence[ReplicaSet]) -> None:
     """Choose at most one instance of each process type to restart.
 
     The cause may be a database that all of them need. A restart of all at once would not help.
@@ -43,7 +43,7 @@ def choose_restarts(builder: PlanBuilder, staffs: Sequence[ReplicaSet]) -> None:
     if builder.asleep is not None:
         return
     filled = {instance.place: instance for instance in builder.in_service()}
-    for replica_set in staffs:
+    for replica_set in replicas:
         for places in _by_process(replica_set):
             given_up = [filled[place] for place in places if place in filled and is_given_up(filled[place], builder.now)]
             if given_up and not any(_is_coming(builder, place, filled.get(place)) for place in places):
@@ -68,9 +68,9 @@ def _has_others(end: Endpoint, well: set[tuple[str, bool]]) -> bool:
     return (end.process, end.canary) in well or (end.process, False) in well
 
 
-def _by_process(staff: ReplicaSet) -> Iterator[list[Slot]]:
-    for process in staff.release.processes:
-        yield [place for place, _ in staff.places() if place.process == process.name]
+def _by_process(replicas: ReplicaSet) -> Iterator[list[Slot]]:
+    for process in replicas.release.processes:
+        yield [place for place, _ in replicas.places() if place.process == process.name]
 
 
 def _is_coming(builder: PlanBuilder, place: Slot, occupant: ObservedInstance | None) -> bool:

@@ -52,11 +52,11 @@ def plan(desired: DesiredApp, observed: ObservedApp, now: float) -> Plan:
     _shift(builder)
     _promote(builder)
     settle_sleep(builder)
-    staffs = replica_sets(builder)
-    choose_restarts(builder, staffs)
+    replicas = replica_sets(builder)
+    choose_restarts(builder, replicas)
     for instance in builder.instances:
-        _place_or_dismiss(builder, staffs, instance)
-    for replica_set in staffs:
+        _place_or_dismiss(builder, replicas, instance)
+    for replica_set in replicas:
         _fill_places(builder, replica_set)
     _forgive(builder)
     return builder.finish(routes_of(builder))
@@ -189,11 +189,11 @@ def _switch_to(builder: PlanBuilder, group: Group) -> None:
     builder.serving = group
 
 
-def _place_or_dismiss(builder: PlanBuilder, staffs: tuple[ReplicaSet, ...], instance: ObservedInstance) -> None:
+def _place_or_dismiss(builder: PlanBuilder, replicas: tuple[ReplicaSet, ...], instance: ObservedInstance) -> None:
     """Decide whether an instance fills a slot, drains, or is stopped."""
     if instance.id in builder.gone:
         return
-    staffed = _staff_of(staffs, instance)
+    staffed = _staff_of(replicas, instance)
     if instance.phase is Phase.CREATED:
         _ready_or_half_made(builder, instance, staffed is not None)
     elif instance.id in builder.draining:
@@ -252,8 +252,8 @@ def _drain_seconds(desired: DesiredApp) -> float:
     return release.drain_seconds if release is not None else 0.0
 
 
-def _staff_of(staffs: tuple[ReplicaSet, ...], instance: ObservedInstance) -> tuple[DesiredRelease, DesiredProcess] | None:
-    return next(((replicas.release, process) for replicas in staffs for slot, process in replicas.places() if slot == instance.place), None)
+def _staff_of(replicas: tuple[ReplicaSet, ...], instance: ObservedInstance) -> tuple[DesiredRelease, DesiredProcess] | None:
+    return next(((group.release, process) for group in replicas for slot, process in group.places() if slot == instance.place), None)
 
 
 def _keep(builder: PlanBuilder, instance: ObservedInstance, release: DesiredRelease, process: DesiredProcess) -> None:
@@ -285,24 +285,22 @@ def _bury(builder: PlanBuilder, instance: ObservedInstance, reason: str) -> None
     builder.occupants[instance.place] = instance
 
 
-def _fill_places(builder: PlanBuilder, replica_sets: ReplicaSet) -> None:
+def _fill_places(builder: PlanBuilder, replicas: ReplicaSet) -> None:
     apart = builder.desired.strategy.kind is Kind.RECREATE
-    if apart and any(instance.place.group != replica_sets.group for instance in builder.instances):
+    if apart and any(instance.place.group != replicas.group for instance in builder.instances):
         builder.waiting = True  # until no old instance is left that could write the same data
         return
-    for place, process in replica_sets.places():
+    for place, process in replicas.places():
         if place in builder.occupants:
             continue
         free_at = builder.free_at(place)
         if builder.stopped and process.name in builder.desired.public:
             builder.starts.append(
-                CreateInstance(
-                    place=place, release=replace(replica_sets.release, generation=replica_sets.group.generation), process=process
-                )
+                CreateInstance(place=place, release=replace(replicas.release, generation=replicas.group.generation), process=process)
             )
         elif free_at <= builder.now:
             builder.starts.append(
-                StartInstance(place=place, release=replace(replica_sets.release, generation=replica_sets.group.generation), process=process)
+                StartInstance(place=place, release=replace(replicas.release, generation=replicas.group.generation), process=process)
             )
         else:
             builder.look_at(free_at)
