@@ -11,7 +11,7 @@ import pytest
 
 from tests.architecture.tree import ROOT, tracked
 
-# "Pure." or "Pure: no I/O." as a sentence. "Pure, except for the clock." is no promise that can be checked.
+# "Pure." or "Pure: no I/O." as a sentence. "Pure, except for the clock." cannot be checked.
 PROMISE = re.compile(r"(?:^|[.:;)`]\s+)Pure\b(?! planning)(?!,? except)")
 HELD = frozenset(
     module
