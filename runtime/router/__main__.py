@@ -1,4 +1,4 @@
-"""`python -m runtime.router` prints docs/codes.md."""
+"""Print docs/codes.md, the documentation of the error codes: `python -m runtime.router`."""
 
 from runtime.contract.error_codes import manual
 

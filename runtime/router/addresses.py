@@ -1,4 +1,7 @@
-"""Where the router listens: addresses and ports, and the variables that HAProxy's configuration reads them from. Pure."""
+"""The addresses and ports that the router listens on. Pure.
+
+HAProxy's configuration reads each of them from an environment variable.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from runtime.config import NodeConfig
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """One address and port to listen on. `name` is http or https."""
+    """An address and port to listen on. `name` is http or https."""
 
     name: str
     host: str
@@ -17,16 +20,19 @@ class Place:
 
     @property
     def variable(self) -> str:
-        """The environment variable that HAProxy's configuration reads the place from."""
+        """Return the name of the environment variable from which HAProxy reads this address."""
         return f"SLIPWAY_{self.name.upper()}_LISTENER"
 
     @property
     def text(self) -> str:
-        """As HAProxy's `bind` takes it, for a HAProxy that opens its sockets itself."""
+        """Return HOST:PORT, as HAProxy's `bind` expects it.
+
+        Used if HAProxy opens its own sockets.
+        """
         return f"{self.host}:{self.port}"
 
 
 def places(config: NodeConfig) -> tuple[Place, ...]:
-    """Where this node listens."""
+    """Return the addresses and ports that this node listens on."""
     ports = {"http": config.http_port, "https": config.https_port}
     return tuple(Place(name=name, host=config.http_bind, port=port) for name, port in ports.items() if port)

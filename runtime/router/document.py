@@ -1,6 +1,7 @@
-"""An app's routes as the JSON document that `ledger` keeps, and back. Pure.
+"""Conversion of an app's routes to and from the JSON document that `Ledger` stores. Pure.
 
-Fields that an older document lacks have their defaults, so that a node serves on across an upgrade.
+A field that is missing in an older document gets its default. So a node continues to serve its apps
+after an upgrade.
 """
 
 from __future__ import annotations
@@ -15,17 +16,20 @@ from runtime.router.routes import WEB, AppRoutes, AppSituation, Canary, Endpoint
 
 
 def to_document(routes: AppRoutes, slots: Mapping[str, int]) -> dict[str, Any]:
-    """What `json.dumps` takes."""
+    """Return the routes and slots as a value for `json.dumps`."""
     document = asdict(routes)
     document["policy"]["allowed"] = [str(network) for network in routes.policy.allowed]
     return {"slots": dict(slots), **document}
 
 
 def from_document(document: Mapping[str, Any]) -> tuple[AppRoutes, dict[str, int]]:
-    """Routes and slots; ValueError, KeyError, TypeError or AttributeError where it is no such document."""
+    """Return the routes and slots of a document.
+
+    Raise ValueError, KeyError, TypeError or AttributeError for an invalid document.
+    """
     slots = document["slots"] if "slots" in document else {WEB: document["slot"]}
     if not all(isinstance(slot, int) for slot in slots.values()):
-        raise TypeError(f"not slots: {slots}")
+        raise TypeError(f"invalid slots: {slots}")
     canary = document.get("canary")
     routes = AppRoutes(
         app=str(document["app"]),
@@ -50,6 +54,8 @@ def _policy(document: Mapping[str, Any]) -> Policy:
     return Policy(
         limits=Limits(**fields.pop("limits", {})),
         allowed=tuple(ip_network(network) for network in fields.pop("allowed", ())),
-        auth=BasicAuth(salt=auth["salt"], credentials=tuple(Credential(**one) for one in auth["credentials"])) if auth else None,
+        auth=BasicAuth(salt=auth["salt"], credentials=tuple(Credential(**credential) for credential in auth["credentials"]))
+        if auth
+        else None,
         **fields,
     )

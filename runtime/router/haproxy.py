@@ -1,4 +1,7 @@
-"""The command that starts HAProxy, and the files it starts from: so little that the process manager's side needs nothing else of the router."""
+"""The command that starts HAProxy, and the paths of the files that it reads at its start.
+
+The process manager's side needs only this module of the router.
+"""
 
 from __future__ import annotations
 
@@ -10,37 +13,44 @@ from runtime.config import NodeConfig
 from runtime.router.addresses import places
 from runtime.router.listeners import handover_socket
 
-# Each request's variables are small pieces of memory, many at a time: glibc keeps seven of a size at hand, and looks long for the eighth
-# (glibc manual, Memory Allocation Tunables). Other C libraries do not look at it.
+# HAProxy allocates many small pieces of memory of the same size for the variables of a request. By
+# default, glibc caches only seven pieces per size; allocations beyond those are slow (glibc manual,
+# Memory Allocation Tunables). Other C libraries ignore this variable.
 _MEMORY = "GLIBC_TUNABLES=glibc.malloc.tcache_count=1000"
 _ROOT = Path(__file__).parents[2]
 
 
 def master_socket(config: NodeConfig) -> Path:
-    """Where its master is asked to reload."""
+    """Return the path of the master's command socket, which accepts `reload`."""
     return config.run / "router-master.sock"
 
 
 def fixed_file(config: NodeConfig) -> Path:
-    """All of its configuration but the slots; read first."""
+    """Return the path of the configuration file without the slots. HAProxy reads it first."""
     return config.router / "00-fixed.cfg"
 
 
 def pool_folder(config: NodeConfig) -> Path:
-    """The slots, a file each."""
+    """Return the folder with the files of the slots."""
     return config.router / "pool"
 
 
 def threads() -> int:
-    """How many HAProxy has: half of the cores. The others are for the apps, and each thread costs every request of the others wake-ups."""
+    """Return the number of HAProxy's threads: half of the cores, at least one.
+
+    The other cores are for the apps. Also, each thread adds wake-ups to the requests of all others.
+    """
     return max(1, len(os.sched_getaffinity(0)) // 2)
 
 
 def command(config: NodeConfig) -> list[str]:
-    """What the process manager keeps running in the foreground, as root: `launch` gets the listening sockets and becomes the master,
-    whose workers drop their rights.
+    """Return the command that the process manager keeps running in the foreground, as root.
 
-    SIGTERM ends it at once, SIGUSR1 after its connections have. A killed worker takes the master with it: start it again.
+    `launch` gets the listening sockets and replaces itself with HAProxy's master, whose workers
+    drop their privileges.
+
+    SIGTERM ends HAProxy at once, SIGUSR1 after its connections have ended. If a worker is killed,
+    the master exits too: start the command again.
     """
     master = f"{master_socket(config)},mode,600"
     wanted = [f"{place.name}={place.text}" for place in places(config)]
@@ -50,6 +60,6 @@ def command(config: NodeConfig) -> list[str]:
 
 
 def check_command(config: NodeConfig, files: list[Path]) -> list[str]:
-    """What looks at files without starting from them, and without opening a socket."""
+    """Return the command that validates configuration files without opening a socket."""
     settings = [f"{place.variable}={place.text}" for place in places(config)]
     return ["env", *settings, "haproxy", "-c", *(word for path in files for word in ("-f", str(path)))]

@@ -1,7 +1,10 @@
-"""`python -m runtime.router.launch HANDOVER NAME=HOST:PORT... -- COMMAND...`: become COMMAND, with the listening sockets open.
+"""Program that replaces itself with a command that inherits the router's listening sockets.
 
-The sockets are those that the service manager passed (sd_listen_fds(3)), else those of the holder at HANDOVER (`listeners`). Where there
-is neither, as in tests, HAProxy opens its sockets itself. HAProxy's configuration finds each by an environment variable.
+Usage: `python -m runtime.router.launch HANDOVER NAME=HOST:PORT... -- COMMAND...`
+
+The sockets come from the service manager (sd_listen_fds(3)), else from the process that serves the
+Unix socket HANDOVER (see `listeners`). If neither exists, as in tests, HAProxy opens its own
+sockets. HAProxy's configuration reads each socket from an environment variable.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from runtime.router.addresses import Place
 
 
 def main(arguments: Sequence[str]) -> NoReturn:
-    """Become the command, or exit with a sentence that tells why not."""
+    """Replace this process with the command, or exit with an error message."""
     mark = arguments.index("--")
     handover, *words = arguments[:mark]
     try:
@@ -32,7 +35,7 @@ def main(arguments: Sequence[str]) -> NoReturn:
 def _settings(handover: Path, wanted: tuple[Place, ...]) -> list[str]:
     descriptors = passed_descriptors(os.getpid()) or listeners.fetch(handover)
     if descriptors is None:
-        print("Nobody holds the router's sockets: HAProxy opens them itself, and they close when it ends.", file=sys.stderr)
+        print("No process holds the router's sockets: HAProxy opens them itself, and they close when it exits.", file=sys.stderr)
         return [f"{place.variable}={place.text}" for place in wanted]
     found = listeners.chosen(wanted, descriptors)
     for descriptor in found.values():

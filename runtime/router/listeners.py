@@ -1,7 +1,8 @@
-"""The sockets that visitors connect to, opened by a process that outlives HAProxy and handed to each HAProxy that starts.
+"""The listening sockets of the router, opened by a process that outlives HAProxy.
 
-The kernel queues connections while no HAProxy runs, and the next HAProxy accepts them: a killed HAProxy refuses nobody. This module
-does not start HAProxy; `launch` does.
+The process passes them to each HAProxy that starts. While no HAProxy runs, the kernel queues
+connections, and the next HAProxy accepts them. So a killed HAProxy causes no refused connections.
+This module does not start HAProxy; `launch` does.
 """
 
 from __future__ import annotations
@@ -18,21 +19,23 @@ from runtime.config import NodeConfig
 from runtime.errors import HostLacks
 from runtime.router.addresses import Place, places
 
-QUEUE = 8000  # connections that wait for HAProxy; the kernel takes no more than net.core.somaxconn (4096 if not set)
-_WAIT = 5.0  # seconds for the other side of the handover
-_MOST = 8  # descriptors in one handover
+# connections that wait for HAProxy; the kernel's limit is net.core.somaxconn (default 4096)
+QUEUE = 8000
+_WAIT = 5.0  # seconds; timeout of the handover
+_MOST = 8  # most descriptors in a handover
 _PEER = struct.Struct("3i")  # struct ucred: pid, uid, gid (unix(7))
 
 
 def handover_socket(config: NodeConfig) -> Path:
-    """Where a starting HAProxy gets the sockets."""
+    """Return the path of the Unix socket from which a starting HAProxy gets the sockets."""
     return config.run / "listeners.sock"
 
 
 class Listeners:
-    """Opens all sockets on entry, hands them to any process of the same user or root that connects, and closes them on exit.
+    """Context manager that holds the listening sockets.
 
-    HostLacks: an address or port cannot be opened.
+    It opens all sockets on entry and closes them on exit. It passes them to each process of the
+    same user or root that connects. Raises HostLacks if an address or port cannot be opened.
     """
 
     def __init__(self, config: NodeConfig) -> None:
@@ -59,8 +62,9 @@ class Listeners:
 
 
 def open_listener(place: Place) -> socket.socket:
-    """A listening TCP socket; HostLacks tells why there is none."""
-    host = {"*": "0.0.0.0"}.get(place.host, place.host.strip("[]"))  # HAProxy's word for every address
+    """Open a listening TCP socket. Raise HostLacks with the reason if that fails."""
+    # HAProxy's notation for all addresses
+    host = {"*": "0.0.0.0"}.get(place.host, place.host.strip("[]"))
     listener: socket.socket | None = None
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, place.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
@@ -78,7 +82,10 @@ def open_listener(place: Place) -> socket.socket:
 
 
 def fetch(path: Path) -> list[int] | None:
-    """Descriptors of the sockets that a holder hands over at `path`, not inheritable; None where nobody holds any."""
+    """Return the descriptors that the holder process passes at `path`; they are not inheritable.
+
+    Return None if no process holds the sockets.
+    """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(_WAIT)
         try:
@@ -92,14 +99,17 @@ def fetch(path: Path) -> list[int] | None:
 
 
 def chosen(wanted: tuple[Place, ...], descriptors: list[int]) -> dict[str, int]:
-    """The descriptor for each place, by its variable. The port decides. HostLacks names a port that nobody listens on."""
+    """Return the descriptor of each place by its environment variable. The port decides.
+
+    Raise HostLacks for a port without a listening socket.
+    """
     ports = {_port(descriptor): descriptor for descriptor in descriptors}
     for place in wanted:
         if place.port not in ports:
             held = ", ".join(str(port) for port in sorted(ports)) or "none"
             raise HostLacks(
-                f"The router was handed no socket for port {place.port} ({place.name}); it was handed: {held}.",
-                hint="The port was changed: stop Slipway and start it again, so that its sockets are opened anew.",
+                f"The router received no socket for port {place.port} ({place.name}). Ports of the received sockets: {held}.",
+                hint="The port was changed: stop Slipway and start it again, so that it opens the sockets again.",
             )
     return {place.variable: ports[place.port] for place in wanted}
 
@@ -122,15 +132,15 @@ def _hand_over(door: socket.socket, sockets: list[socket.socket]) -> None:
         try:
             connection, _ = door.accept()
         except OSError:
-            return  # `Listeners` is left
-        with connection, suppress(OSError):  # the other side ended; the next HAProxy asks again
+            return  # `Listeners` has exited
+        with connection, suppress(OSError):  # the client exited; the next HAProxy connects again
             connection.settimeout(_WAIT)
             if _peer(connection) in (0, os.geteuid()):
                 socket.send_fds(connection, [b"."], [listener.fileno() for listener in sockets])
 
 
 def _peer(connection: socket.socket) -> int:
-    """The user of the process at the other end."""
+    """Return the user id of the process at the other end."""
     _, user, _ = _PEER.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
     return int(user)
 

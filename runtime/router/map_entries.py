@@ -1,10 +1,14 @@
 """An app's routes as entries of HAProxy's maps. Pure.
 
-`host.map` and `wild.map` lead from a host to its app's whole record, `app|slot|situation|flags|…`: a change of it is one command, so a
-policy changes between two requests, and one lookup finds it, which with many apps is what a request costs most. An app of many hosts
-has its record in `app.map`, where the others lead: HAProxy looks through a whole map for each entry that is to be another. A flag is a
-letter that says "this field counts"; the frontend's rules look at the letters first. `path.map` holds a shorter record for each path,
-`slot|situation|process`.
+`host.map` and `wild.map` map a host to its app's whole record, `app|slot|situation|flags|…`. A
+change of the record is a single command, so a policy takes effect between two requests. A request
+needs a single lookup; with many apps, lookups are the largest part of its cost.
+
+The record of an app with many hosts is in `app.map`, and its host entries only name the app.
+Without that, a change would need a search through the whole map for each host.
+
+A flag is a letter that says that a field is in use. The frontend's rules check the letters first.
+`path.map` holds a shorter record for each path, `slot|situation|process`.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ from pathlib import Path
 from runtime.router import pages
 from runtime.router.routes import WEB, AppRoutes, AppSituation, Endpoint, PathRoute
 
-CANARY = "@canary"  # the group of canary endpoints; no process type can be called so
+CANARY = "@canary"  # the group of canary endpoints; not a valid process type
 RATE_PERIOD = 10  # seconds over which rates are averaged
 
 SITUATIONS = {
@@ -28,7 +32,8 @@ SITUATIONS = {
     AppSituation.HOLDING: "W",
     AppSituation.NOT_DEPLOYED: "D",
 }
-# The record's fields, in order; each is read under the flag beside it. Most apps' ends with the flags, and has none.
+# The record's fields, in order. The comment names the flag under which a field is read. The records
+# of most apps end after the flags.
 FIELDS = (
     "app",
     "slot",
@@ -50,107 +55,125 @@ FIELDS = (
     "hold",  # milliseconds
 )
 PATH_FIELDS = ("slot", "situation", "process")
-FEW_HOSTS = 4  # so many have the record themselves
+FEW_HOSTS = 4  # an app with at most this many hosts has its record in the host map
 _ALWAYS = FIELDS.index("flags") + 1
-PLAIN = f"|{SITUATIONS[AppSituation.SERVING]}|-"  # how the record of an app ends that serves and wishes for nothing
+PLAIN = f"|{SITUATIONS[AppSituation.SERVING]}|-"  # end of a record of an app that serves without a policy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Maps:
-    """Where HAProxy finds its maps; the path is also a map's name in the Runtime API."""
+    """Paths of HAProxy's map files. The path is also the map's name in the Runtime API."""
 
     folder: Path
 
     @property
     def hosts(self) -> Path:
-        """Host to its app's record, or to the app."""
+        """Return the path of the map from a host to its app's record or to its app."""
         return self.folder / "host.map"
 
     @property
     def wild(self) -> Path:
-        """What follows a host's first label, to the same."""
+        """Return the path of the map for wildcard hosts. Its keys lack the host's first label."""
         return self.folder / "wild.map"
 
     @property
     def apps(self) -> Path:
-        """An app of many hosts to its record."""
+        """Return the path of the map from an app with many hosts to its record."""
         return self.folder / "app.map"
 
     @property
     def paths(self) -> Path:
-        """`APP/PREFIX/` to a path's record; the longest match counts."""
+        """Return the path of the map from `APP/PREFIX/` to a path's record.
+
+        The longest match wins.
+        """
         return self.folder / "path.map"
 
     @property
     def allow(self) -> Path:
-        """`APP/4HEX` or `APP/6HEX`, the beginning of an allowed address in hexadecimal; the longest match counts."""
+        """Return the path of the map of allowed addresses.
+
+        Its keys are `APP/4HEX` or `APP/6HEX`: the beginning of an allowed address in hexadecimal.
+        The longest match wins.
+        """
         return self.folder / "allow.map"
 
     @property
     def auth(self) -> Path:
-        """`APP/DIGEST` to name."""
+        """Return the path of the map from `APP/DIGEST` to the user's name."""
         return self.folder / "auth.map"
 
     @property
     def custom(self) -> Path:
-        """`APP/KIND` and `APP/KIND-tail` to the two halves of an app's own page."""
+        """Return the path of the map from `APP/KIND` and `APP/KIND-tail` to the halves of a custom
+        page.
+        """
         return self.folder / "custom.map"
 
     @property
     def acme(self) -> Path:
-        """An ACME challenge's token to its answer."""
+        """Return the path of the map from an ACME challenge's token to its answer."""
         return self.folder / "acme.map"
 
     @property
     def pages(self) -> Path:
-        """Code and form to body."""
+        """Return the path of the map from an error code and a format to the page's body."""
         return self.folder / "pages.map"
 
     @property
     def of_apps(self) -> tuple[Path, ...]:
-        """Those rendered from the apps' routes, in the order in which they may be changed: a record follows what it speaks of."""
+        """Return the maps that are rendered from the apps' routes, in the order of changes.
+
+        A record comes after the entries that it refers to.
+        """
         return (self.paths, self.allow, self.auth, self.custom, self.apps, self.wild, self.hosts)
 
     def looks_up_beginnings(self, path: Path) -> bool:
-        """`get map` on such a map finds the longest beginning, and so does not tell whether a key is there."""
+        """Return whether `get map` finds the longest prefix in this map.
+
+        Then it does not show whether a key exists.
+        """
         return path in (self.paths, self.allow)
 
 
 def slot_name(slot: int) -> str:
-    """The backend's name."""
+    """Return the name of a slot's backend."""
     return f"b{slot:05d}"
 
 
 def groups(routes: AppRoutes) -> list[str]:
-    """The groups of servers an app needs a slot for: web, each process type with a path, the canary."""
+    """Return the groups of servers that each need a slot.
+
+    These are web, each process type with a path, and the canary.
+    """
     found = {WEB, *(path.process for path in routes.paths), *(_group(end) for end in routes.endpoints)}
     return sorted(found | ({CANARY} if routes.canary else set()))
 
 
 def members(routes: AppRoutes, group: str) -> tuple[Endpoint, ...]:
-    """A group's endpoints."""
+    """Return a group's endpoints."""
     return tuple(end for end in routes.endpoints if _group(end) == group)
 
 
 def app_entries(maps: Maps, routes: AppRoutes, slots: Mapping[str, int]) -> dict[Path, dict[str, str]]:
-    """All of an app's entries, by map."""
+    """Return all entries of an app, by map."""
     policy, record = routes.policy, app_record(routes, slots)
     few = len(routes.hosts) <= FEW_HOSTS
-    told = record if few else routes.app
-    auth = {f"{routes.app}/{one.digest}": one.name for one in policy.auth.credentials} if policy.auth else {}
+    value = record if few else routes.app
+    auth = {f"{routes.app}/{credential.digest}": credential.name for credential in policy.auth.credentials} if policy.auth else {}
     return {
         maps.paths: {f"{routes.app}{path.prefix}/": path_record(path, slots) for path in routes.paths},
         maps.allow: {f"{routes.app}/{start}": "1" for network in policy.allowed for start in hex_beginnings(network)},
         maps.auth: auth,
         maps.custom: dict(pages.custom_entries(routes.app, policy)),
         maps.apps: {} if few else {routes.app: record},
-        maps.wild: {host.removeprefix("*."): told for host in routes.hosts if host.startswith("*.")},
-        maps.hosts: {host: told for host in routes.hosts if not host.startswith("*.")},
+        maps.wild: {host.removeprefix("*."): value for host in routes.hosts if host.startswith("*.")},
+        maps.hosts: {host: value for host in routes.hosts if not host.startswith("*.")},
     }
 
 
 def app_record(routes: AppRoutes, slots: Mapping[str, int]) -> str:
-    """An app's record."""
+    """Return an app's record."""
     policy, limits, canary = routes.policy, routes.policy.limits, routes.canary
     values = {
         "app": routes.app,
@@ -178,18 +201,21 @@ def app_record(routes: AppRoutes, slots: Mapping[str, int]) -> str:
     return "|".join([record, *(str(values[field]) or "-" for field in FIELDS[_ALWAYS:])])
 
 
-def app_of(told: str) -> str:
-    """Which app a host leads to, by its value in `host.map` or `wild.map`."""
-    return told.partition("|")[0]
+def app_of(value: str) -> str:
+    """Return the app of a host from the host's value in `host.map` or `wild.map`."""
+    return value.partition("|")[0]
 
 
 def path_record(path: PathRoute, slots: Mapping[str, int]) -> str:
-    """A path's value in `path.map`."""
+    """Return a path's value in `path.map`."""
     return f"{slot_name(slots[path.process])}|{SITUATIONS[path.situation]}|{path.process}"
 
 
 def hex_beginnings(network: IPv4Network | IPv6Network) -> list[str]:
-    """The beginnings, in hexadecimal, of exactly the network's addresses: one, or up to eight where it ends within a digit."""
+    """Return the hexadecimal prefixes that match exactly the network's addresses.
+
+    There is one, or up to eight if the network's prefix ends within a digit.
+    """
     whole, rest = divmod(network.prefixlen, 4)
     digits = network.network_address.packed.hex().upper()
     family = "4" if isinstance(network, IPv4Network) else "6"
@@ -227,4 +253,4 @@ def _flags(routes: AppRoutes) -> str:
         "v": canary and canary.token,
         "2": policy.http2,
     }
-    return "".join(letter for letter, counts in wanted.items() if counts)
+    return "".join(letter for letter, is_set in wanted.items() if is_set)

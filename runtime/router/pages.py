@@ -1,9 +1,11 @@
-"""The router's own answers: one status sentence and what to do next, as HTML or JSON. Pure.
+"""The router's error pages, each with a sentence and the next step, as HTML or JSON. Pure.
 
-HAProxy picks a body from one map (`pages.map`, key `CODE-html` or `CODE-json`, the body on one line up to the request's id)
-and goes on with `mid-html` or `mid-json`, the id once more, and `tail-html` or `tail-json`. So nothing here may hold a line
-break, and every page ends with the request's id, as text and in the address of its page in the portal.
-An app's own pages lie in `custom.map`, cut in two at the place of the id.
+HAProxy builds a page from entries of `pages.map`. The first entry is `CODE-html` or `CODE-json`:
+the body, on one line, up to the request id. Then follow the id, `mid-html` or `mid-json`, the id
+again, and `tail-html` or `tail-json`. So no entry may contain a line break. Every page ends with
+the request id as text and in the link to the request's page in the portal.
+
+An app's custom pages are in `custom.map`, split in two at the place of the id.
 """
 
 from __future__ import annotations
@@ -18,23 +20,25 @@ from runtime.contract.error_codes import EXPLAINED, Code
 from runtime.contract.notices import Explanation
 from runtime.router.policy import Policy
 
-CUSTOM_AT_MOST = 10_000  # bytes of an app's own page as it lies in the map: an answer must fit HAProxy's buffer of 16 KiB
+# bytes of a custom page in the map: an answer must fit HAProxy's buffer of 16 KiB
+CUSTOM_AT_MOST = 10_000
 _ID = "{request_id}"
 
 
 def pages_map(portal: str) -> str:
-    """The map file: each page's body in both forms, the ends, and what else HAProxy wants to know of a code.
+    """Return the text of `pages.map`: the bodies in both formats, their ends, status and retry
+    times.
 
-    `portal` is the portal's address: each page leads to the page of its code there, and the app's owner to what happened around
-    this request.
+    `portal` is the portal's address. Each page links to its code's page there, and to the portal's
+    page about this request for the app's owner.
     """
-    shown = {code: what for code, what in EXPLAINED.items() if what.status}
+    shown = {code: explanation for code, explanation in EXPLAINED.items() if explanation.status}
     lines: list[str] = []
-    for code, what in shown.items():
+    for code, explanation in shown.items():
         docs = f"{portal}/codes/{code}"
-        lines += [f"{code}-html {_html(code, what, docs)}", f"{code}-json {_json(code, what, docs)}"]
-    lines += [f"{code}-status {what.status}" for code, what in shown.items()]
-    lines += [f"{code}-retry {what.refresh}" for code, what in shown.items() if what.refresh]
+        lines += [f"{code}-html {_html(code, explanation, docs)}", f"{code}-json {_json(code, explanation, docs)}"]
+    lines += [f"{code}-status {explanation.status}" for code, explanation in shown.items()]
+    lines += [f"{code}-retry {explanation.refresh}" for code, explanation in shown.items() if explanation.refresh]
     lines += [f"{form}-plain {plain}" for form, plain in (("own", "html"), ("html", "html"), ("json", "json"))]
     lines += [f"{key}-end {code}" for key, code in ENDS.items()]
     details = f"{portal}/requests/"
@@ -42,12 +46,13 @@ def pages_map(portal: str) -> str:
     return "\n".join([*lines, f"tail-html {_HTML_TAIL}", f"tail-json {_JSON_TAIL}"]) + "\n"
 
 
-# What a 503 in a slot was: by whether a server could have been chosen (nbsrv) and whether one was (srv_id); see `answers`.
+# Codes of a 503 in a slot. The key says whether a server was available (nbsrv) and whether one was
+# chosen (srv_id); see `no_server_error` in `config.frontend`.
 ENDS = {"0": Code.NO_INSTANCE, "2": Code.QUEUED_TOO_LONG, "3": Code.UNREACHABLE}
 
 
 def custom_entries(app: str, policy: Policy) -> Mapping[str, str]:
-    """An app's entries in `custom.map`."""
+    """Return an app's entries in `custom.map`."""
     entries: dict[str, str] = {}
     for kind, html in (("error", policy.error_page), ("maintenance", policy.maintenance_page)):
         if html:
@@ -57,9 +62,10 @@ def custom_entries(app: str, policy: Policy) -> Mapping[str, str]:
 
 
 def custom_parts(html: str) -> tuple[str, str]:
-    """An app's page on one line, before and after the request's id, in the signs that `url_dec` makes whole again.
+    """Return the parts of a custom page before and after the request id, each on one line.
 
-    HAProxy writes characters outside ASCII and line breaks as `%XX`, so those become entities and spaces.
+    The parts are percent-encoded for HAProxy's `url_dec`. HAProxy writes line breaks and characters
+    outside ASCII as `%XX`, so line breaks become spaces and such characters become entities.
     """
     line = re.sub(r"\s*[\r\n]+\s*", " ", html).encode("ascii", "xmlcharrefreplace").decode()
     line = re.sub(r"[\x00-\x1f\x7f]", " ", line)
@@ -90,25 +96,25 @@ _HTML_TAIL = '">For the owner: what happened</a></footer></main></body></html>'
 _JSON_TAIL = '"}'
 
 
-def _html(code: Code, what: Explanation, docs: str) -> str:
-    refresh = f'<meta http-equiv="refresh" content="{what.refresh}">' if what.refresh else ""
+def _html(code: Code, explanation: Explanation, docs: str) -> str:
+    refresh = f'<meta http-equiv="refresh" content="{explanation.refresh}">' if explanation.refresh else ""
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width,initial-scale=1"><meta name="robots" content="noindex">{refresh}'
-        f"<title>{escape(what.title)}</title><style>{_STYLE}</style></head><body><main>"
-        f'<p class="status">{what.status} &middot; <a href="{escape(docs)}">{code}</a></p>'
-        f"<h1>{escape(what.title)}</h1><p>{escape(what.next_step)}</p>"
+        f"<title>{escape(explanation.title)}</title><style>{_STYLE}</style></head><body><main>"
+        f'<p class="status">{explanation.status} &middot; <a href="{escape(docs)}">{code}</a></p>'
+        f"<h1>{escape(explanation.title)}</h1><p>{escape(explanation.next_step)}</p>"
         "<footer>Request <code>"
     )
 
 
-def _json(code: Code, what: Explanation, docs: str) -> str:
+def _json(code: Code, explanation: Explanation, docs: str) -> str:
     document = {
-        "error": what.name,
+        "error": explanation.name,
         "code": code.value,
-        "status": what.status,
-        "message": what.title,
-        "next_step": what.next_step,
+        "status": explanation.status,
+        "message": explanation.title,
+        "next_step": explanation.next_step,
         "docs": docs,
         "request_id": "",
     }

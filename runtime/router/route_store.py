@@ -1,8 +1,9 @@
-"""The router's files: `routes/APP.json` is the truth, everything HAProxy reads is rendered from it.
+"""The router's files. `routes/APP.json` is the source; HAProxy's files are rendered from it.
 
-Each file is replaced whole: a new slot's claim, then the truth, then, once the running HAProxy has been told, the rest. A writer killed
-in between leaves files that HAProxy still starts from, one step behind at the worst; `repair` brings them up to the truth. The caller
-holds the router's lock.
+Each file is replaced as a whole, in this order: the claim of a new slot, `routes/APP.json`, and
+HAProxy's files. Before the last step, the running HAProxy gets the change. If the writer is killed
+in between, HAProxy can still start from the files, at most one change behind. Then `repair` renders
+them again. The caller holds the router's lock.
 """
 
 from __future__ import annotations
@@ -24,20 +25,21 @@ from runtime.router.map_entries import Maps, app_entries, app_of, groups, member
 from runtime.router.policy import Link
 from runtime.router.routes import AppRoutes, Endpoint
 
-_FEW = 8  # entries: more are looked for in the whole map at once
+_FEW = 8  # entries; for more, the whole map is parsed
 SLOTS_AT_FIRST = 64
-SLOTS_A_FILE = 64  # HAProxy names all its files in one environment variable, which the kernel limits to 128 KiB
+# HAProxy lists its files in an environment variable, which the kernel limits to 128 KiB
+SLOTS_A_FILE = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placed:
-    """An app's routes and the slots it owns, by group of servers. An app keeps a slot once it has it."""
+    """An app's routes and its slots, by group of servers. An app never changes its slots."""
 
     routes: AppRoutes
     slots: Mapping[str, int]
 
     def filled(self) -> dict[int, tuple[Endpoint, ...]]:
-        """What each slot should hold."""
+        """Return the endpoints that each slot should contain."""
         return {slot: members(self.routes, group) for group, slot in self.slots.items()}
 
 
@@ -49,16 +51,19 @@ class Ledger:
         self._routes = config.router / "routes"
         self._claims = config.router / "claims.map"
         self._cookie_key = config.router / "cookie-key"
-        self._read: dict[str, tuple[tuple[int, int], Placed]] = {}  # the truth as last read, by app, with its file's version
-        self._texts: dict[Path, tuple[tuple[int, int], str]] = {}  # maps as last read, each behind a line's end
+        # by app: the version of its file, and the routes
+        self._read: dict[str, tuple[tuple[int, int], Placed]] = {}
+        # map files as last read, each after a newline
+        self._texts: dict[Path, tuple[tuple[int, int], str]] = {}
         self.maps = Maps(folder=config.router / "maps")
         self.fixed = haproxy.fixed_file(config)
         self.slots = haproxy.pool_folder(config)
 
     def prepare(self, identity: Identity | None, *, accept: Callable[[list[Path]], None]) -> bool:
-        """Make the folders and the fixed files, and a first pool of slots; whether the fixed part differs from before.
+        """Create the folders, the fixed files and a first pool of slots.
 
-        `accept` raises for files that HAProxy would not start from; a new fixed part takes the old one's place only after it.
+        Return whether the fixed configuration changed. `accept` raises for files that HAProxy would
+        not start from. A new fixed configuration replaces the old one only after `accept` returned.
         """
         for folder in (self._config.router, self._routes, self.maps.folder, self.slots):
             folder.mkdir(parents=True, exist_ok=True)
@@ -83,12 +88,16 @@ class Ledger:
         return True
 
     def all(self) -> dict[str, Placed]:
-        """The truth, whole."""
+        """Return the routes and slots of all apps, by app."""
         found = (self.placed(path.stem) for path in sorted(self._routes.glob("[!.]*.json")))
         return {placed.routes.app: placed for placed in found if placed is not None}
 
     def placed(self, app: str) -> Placed | None:
-        """One app's truth; None for an app the router does not know, or whose file was damaged (then it is set anew)."""
+        """Return an app's routes and slots.
+
+        Return None for an unknown app and for a damaged file. A damaged file is written again by
+        the next `place`.
+        """
         path = self._path(app)
         try:
             version = _version(path)
@@ -102,14 +111,18 @@ class Ledger:
             return None
 
     def owner(self, host: str) -> str | None:
-        """The app a host leads to."""
+        """Return the app of a host, or None."""
         path, key = (self.maps.wild, host[2:]) if host.startswith("*.") else (self.maps.hosts, host)
         text = self._map_text(path)
         start = text.find(f"\n{key} ")
         return app_of(text[start + len(key) + 2 :].split("\n", 1)[0]) if start >= 0 else None
 
     def place(self, routes: AppRoutes) -> tuple[Placed, Placed | None, bool]:
-        """Write an app's truth: what it is now, what it was, and whether the pool grew (then HAProxy must load it). `render` is next."""
+        """Write an app's routes, and claim its slots. The caller calls `render` next.
+
+        Return the new state, the previous state, and whether the pool grew. HAProxy must reload if
+        it grew.
+        """
         before = self.placed(routes.app)
         slots, grew = self._claim(routes, dict(before.slots) if before else {})
         now = Placed(routes=routes, slots=slots)
@@ -119,7 +132,7 @@ class Ledger:
         return now, before, grew
 
     def render(self, now: Placed, before: Placed | None) -> None:
-        """Write what HAProxy reads of an app, from its truth."""
+        """Write the slots and map entries of an app for HAProxy."""
         for slot, endpoints in now.filled().items():
             self._write_slot(slot, endpoints, link=now.routes.policy.link)
         old = self.entries(before) if before else {}
@@ -127,23 +140,26 @@ class Ledger:
             self._edit_map(path, entries, drop=set(old.get(path, {})) - set(entries))
 
     def entries(self, placed: Placed) -> dict[Path, dict[str, str]]:
-        """An app's entries in the maps."""
+        """Return an app's entries in the maps."""
         return app_entries(self.maps, placed.routes, placed.slots)
 
     def challenges(self) -> dict[str, str]:
-        """Answers to ACME challenges, by token."""
+        """Return the answers to ACME challenges, by token."""
         return render.map_entries(self._text(self.maps.acme))
 
     def edit_challenges(self, put: Mapping[str, str], *, drop: Iterable[str] = ()) -> None:
-        """Add and remove such answers."""
+        """Add and remove answers to ACME challenges."""
         self._edit_map(self.maps.acme, put, drop=drop)
 
     def make_durable(self, app: str) -> None:
-        """See an app's truth through to the disk, or that it is gone. After the change is in effect: nobody waits for a disk to be served."""
+        """Sync the file of an app's routes, or its removal, to the disk.
+
+        Called after the change is in effect, so that no request waits for the disk.
+        """
         journal.sync_file(self._path(app))
 
     def forget(self, app: str) -> Placed | None:
-        """Remove an app's files and empty its slots; what it was."""
+        """Remove an app's files, empty its slots, and return its previous state."""
         before = self.placed(app)
         if before is None:
             return None
@@ -156,11 +172,11 @@ class Ledger:
         return before
 
     def repair(self, truth: Mapping[str, Placed]) -> list[str]:
-        """Render everything from the whole truth again; says in words what was behind."""
+        """Render all files from the routes of all apps, and describe what was out of date."""
         behind = []
         for path, entries in self.map_entries(truth).items():
             if _write(path, render.map_text(entries)):
-                behind.append(f"The map {path.stem} was behind the routes.")
+                behind.append(f"The map {path.stem} was out of date.")
         claims = {_claim_key(app, group): str(slot) for app, placed in truth.items() for group, slot in placed.slots.items()}
         _write(self._claims, render.map_text(claims))
         filled = {slot: (ends, placed.routes.policy.link) for placed in truth.values() for slot, ends in placed.filled().items()}
@@ -170,11 +186,11 @@ class Ledger:
             first = number * SLOTS_A_FILE
             chunk = (render.slot_config(slot, *filled.get(slot, empty)) for slot in range(first, first + SLOTS_A_FILE))
             if _write(self._slot_path(first), "".join(chunk)):
-                behind.append(f"The file of the slots from {first} was behind the routes.")
+                behind.append(f"The file of the slots from {first} was out of date.")
         return behind
 
     def map_entries(self, truth: Mapping[str, Placed]) -> dict[Path, dict[str, str]]:
-        """All maps of apps as they should be."""
+        """Return the desired entries of all maps."""
         whole: dict[Path, dict[str, str]] = {path: {} for path in self.maps.of_apps}
         for _, placed in sorted(truth.items()):
             for path, entries in self.entries(placed).items():
@@ -185,17 +201,20 @@ class Ledger:
         return whole
 
     def pool(self) -> int:
-        """How many slots there are."""
+        """Return the number of slots."""
         return SLOTS_A_FILE * sum(1 for _ in self.slots.glob("[0-9]*.cfg"))
 
     def grow(self, size: int) -> None:
-        """Add empty slots up to `size`, in whole files."""
+        """Add empty slots up to `size`, rounded up to whole files."""
         for first in range(0, size, SLOTS_A_FILE):
             if not self._slot_path(first).exists():
                 _write(self._slot_path(first), "".join(render.slot_config(slot) for slot in range(first, first + SLOTS_A_FILE)))
 
     def _claim(self, routes: AppRoutes, slots: dict[str, int]) -> tuple[dict[str, int], bool]:
-        """Slots for every group of an app, those it has and free ones; and whether the pool grew for it."""
+        """Return the slots of all groups of an app, and whether the pool grew.
+
+        Groups without a slot claim free ones.
+        """
         missing = [group for group in groups(routes) if group not in slots]
         if not missing:
             return slots, False
@@ -213,7 +232,10 @@ class Ledger:
         return slots, grew
 
     def _write_slot(self, slot: int, endpoints: tuple[Endpoint, ...], *, link: Link = Link.FRESH) -> None:
-        """Replace one slot's part of its file; in a file that was damaged there may be none, and `repair` writes it whole."""
+        """Replace a slot's part of its file.
+
+        A damaged file may lack that part; `repair` writes the whole file again.
+        """
         text = self._text(self._slot_path(slot))
         start = text.find(f"backend {slot_name(slot)} ")
         if start < 0:
@@ -222,7 +244,10 @@ class Ledger:
         _write(self._slot_path(slot), text[:start] + render.slot_config(slot, endpoints, link) + text[end:])
 
     def _edit_map(self, path: Path, put: Mapping[str, str], *, drop: Iterable[str]) -> None:
-        """Change some entries of a map's file. Most changes of an app are to few that are there: a large map is not taken apart for those."""
+        """Change some entries of a map file.
+
+        Most changes update a few existing entries; a large map is not parsed for those.
+        """
         text, gone = self._map_text(path), set(drop)
         if not gone and len(put) <= _FEW and all(f"\n{key} " in text for key in put):
             changed = reduce(_with_entry, put.items(), text)
@@ -236,7 +261,10 @@ class Ledger:
         return path.read_text() if path.exists() else ""
 
     def _map_text(self, path: Path) -> str:
-        """Kept until the file is another: most changes of an app only look at it, and it may be large."""
+        """Return a map's text after a newline, from a cache until the file changes.
+
+        Most changes of an app only read the map, and it may be large.
+        """
         try:
             version = _version(path)
         except FileNotFoundError:
@@ -254,7 +282,10 @@ class Ledger:
 
 
 def _with_entry(text: str, entry: tuple[str, str]) -> str:
-    """A map's text, a line's end before it, with another value for a key that it has."""
+    """Return a map's text with another value for an existing key.
+
+    The text starts with a newline.
+    """
     key, value = entry
     start = text.index(f"\n{key} ") + 1
     return f"{text[:start]}{key} {value}" + text[text.index("\n", start) :]
@@ -262,7 +293,7 @@ def _with_entry(text: str, entry: tuple[str, str]) -> str:
 
 def _version(path: Path) -> tuple[int, int]:
     status = path.stat()
-    return status.st_ino, status.st_mtime_ns  # a replaced file is another inode
+    return status.st_ino, status.st_mtime_ns  # a replaced file has another inode
 
 
 def _claim_key(app: str, group: str) -> str:
@@ -270,7 +301,10 @@ def _claim_key(app: str, group: str) -> str:
 
 
 def _write(path: Path, text: str) -> bool:
-    """Replace a file whose content differs; whether it did. Not durable: a reboot ends all instances, and `prepare` renders anew."""
+    """Write a file if its content differs. Return whether it did.
+
+    The write is not durable: a reboot ends all instances, and `prepare` renders the files again.
+    """
     data = text.encode()
     if path.exists() and path.read_bytes() == data:
         return False

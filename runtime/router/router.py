@@ -1,8 +1,9 @@
-"""The router of a node: which host leads to which instances, changed while it runs and without a reload.
+"""The router of a node. It maps hosts to instances; changes need no reload of HAProxy.
 
-Any root process may call it: a lock, not a process, makes the single writer. The truth is written first, then HAProxy is told by its
-Runtime API, then its files are rendered: whoever is killed at whichever moment, the next look at the truth repairs the rest. It
-refuses to judge health: who is in the table gets traffic.
+Any process of root may call it; a lock ensures a single writer. A change writes the routes, then
+sends commands to HAProxy's Runtime API, then renders HAProxy's files. If a process is killed in
+between, the next reconciliation repairs the rest. The router does not judge health: each endpoint
+in the routes gets traffic.
 """
 
 from __future__ import annotations
@@ -33,14 +34,17 @@ from runtime.router.validate import check, is_app
 
 _BASE64URL = re.compile(r"[A-Za-z0-9_.-]{1,512}")
 _CHECK_WAIT = 60  # seconds; tens of thousands of slots take about two
-_DELETE_TRIES = 5  # a cut connection leaves its server a moment later
+_DELETE_TRIES = 5  # HAProxy removes a closed connection from its server a moment later
 _DELETE_PAUSE = 0.002
-Entries = Mapping[Path, Mapping[str, str]]  # of maps
-_UNDER_WAY = 0.02  # seconds, many times what it takes a request to get from the look at its app's record to a server
+Entries = Mapping[Path, Mapping[str, str]]  # entries of maps, by map
+# seconds; a request needs much less from the lookup of its app's record to a server
+_UNDER_WAY = 0.02
 
 
 class Router:
-    """HAProxy under one node's name: `prepare` once, keep `command` running, `set` and `remove` apps at any time."""
+    """HAProxy on one node: call `prepare` once, keep `command` running, and call `set` and `remove`
+    at any time.
+    """
 
     def __init__(self, config: NodeConfig) -> None:
         self._config = config
@@ -49,7 +53,10 @@ class Router:
         self._api = RuntimeApi(config.router_socket, haproxy.master_socket(config))
 
     def prepare(self) -> None:
-        """Write all of HAProxy's files from the journalled routes; a running HAProxy is left alone unless they changed under it."""
+        """Write all of HAProxy's files from the stored routes.
+
+        A running HAProxy reloads only if its fixed configuration changed.
+        """
         self._config.run.mkdir(parents=True, exist_ok=True)
         with journal.lock(self._lock):
             if self._config.https_port:
@@ -61,28 +68,36 @@ class Router:
                 self._reload()
 
     def reload(self) -> None:
-        """Have a fresh worker of the program as it is installed now: how it is upgraded. The port stays open, and what is under
-        way ends in the old worker. RouterRefused: it does not start from its files; the old one goes on.
+        """Start a new worker of the installed HAProxy program, for example after an upgrade.
+
+        The port stays open, and requests in progress finish in the old worker. Raise RouterRefused
+        if HAProxy cannot start from its files; then the old worker continues.
         """
         with journal.lock(self._lock):
             _accept(self._config, [self._ledger.fixed, self._ledger.slots])
             self._reload()
 
     def workers(self) -> list[int]:
-        """Process ids of HAProxy's workers, the one that takes new connections first; empty when it is down."""
+        """Return the process ids of HAProxy's workers, the current one first; empty if HAProxy is
+        down.
+        """
         with suppress(RouterDown):
             return self._api.workers()
         return []
 
     def command(self) -> list[str]:
-        """What the process manager keeps running; see `runtime.router.haproxy`."""
+        """Return the command that the process manager keeps running; see `runtime.router.haproxy`."""
         return haproxy.command(self._config)
 
     def set(self, routes: AppRoutes, *, durable: bool = True) -> None:
-        """Make an app's routes these; in effect on return. RouterRefused: a name is unusable, a host is another app's, or
-        HAProxy did not take it. With HAProxy down the files alone are written, and its start picks them up.
+        """Set an app's routes. The change is in effect on return.
 
-        `durable=False` leaves the wait for the disk to a later `make_durable`: for changes that a request waits for.
+        Raise RouterRefused if a name is invalid, a host belongs to another app, or HAProxy rejects
+        the change. If HAProxy is down, only the files are written, and HAProxy reads them at its
+        start.
+
+        `durable=False` leaves the sync to the disk to a later `make_durable`. Use it for changes
+        that a request waits for.
         """
         check(routes)
         try:
@@ -95,19 +110,22 @@ class Router:
                     return
                 try:
                     self._apply(now, before)
-                finally:  # also for a HAProxy that is down: its next start reads the files
+                finally:  # also if HAProxy is down: its next start reads the files
                     self._ledger.render(now, before)
         finally:
             if durable:
                 self.make_durable(routes.app)
 
     def make_durable(self, app: str) -> None:
-        """See an app's routes through to the disk; without the lock, as no other app's change should wait for that."""
+        """Sync an app's routes to the disk.
+
+        This needs no lock, so it delays no other app's change.
+        """
         if is_app(app):
             self._ledger.make_durable(app)
 
     def remove(self, app: str) -> None:
-        """Forget an app and cut what it still has open. Removing an unknown one succeeds."""
+        """Remove an app and close its connections. Removing an unknown app succeeds."""
         if not is_app(app):
             return
         try:
@@ -122,13 +140,15 @@ class Router:
             self._ledger.make_durable(app)
 
     def answer_challenge(self, token: str, answer: str) -> None:
-        """Answer an ACME HTTP-01 challenge, on every host and whatever its app's policy or situation."""
+        """Answer an ACME HTTP-01 challenge on every host, regardless of its app's policy or
+        situation.
+        """
         if not (_BASE64URL.fullmatch(token) and _BASE64URL.fullmatch(answer)):
-            raise RouterRefused(f"The challenge {token!r} of the certificate authority is no token.")
+            raise RouterRefused(f"The challenge {token!r} of the certificate authority is not a valid token.")
         self._edit_challenges({token: answer}, f"add map {self._ledger.maps.acme} {token} {answer}")
 
     def forget_challenge(self, token: str) -> None:
-        """Leave such requests to the apps again. Forgetting an unknown one succeeds."""
+        """Stop answering a challenge. Succeed if the token is unknown."""
         self._edit_challenges({}, f"del map {self._ledger.maps.acme} {token}", drop=(token,))
 
     def _edit_challenges(self, put: dict[str, str], command: str, *, drop: tuple[str, ...] = ()) -> None:
@@ -139,16 +159,19 @@ class Router:
                 self._api.tell([command])
 
     def routes(self) -> dict[str, AppRoutes]:
-        """What is wanted of the router, by app; from its files."""
+        """Return the desired routes by app, from the files."""
         return {app: placed.routes for app, placed in self._ledger.all().items()}
 
     def route(self, app: str) -> AppRoutes | None:
-        """What is wanted for one app; None where the router knows nothing of it."""
+        """Return the desired routes of an app, or None for an unknown app."""
         placed = self._ledger.placed(app) if is_app(app) else None
         return placed.routes if placed else None
 
     def connections(self, app: str, instance: str) -> int:
-        """Requests and tunnels an instance has open, also in workers that outlive a reload; 0 when HAProxy is down."""
+        """Return the number of open requests and tunnels of an instance; 0 if HAProxy is down.
+
+        Workers that remain after a reload are included.
+        """
         placed = self._ledger.placed(app)
         if placed is None:
             return 0
@@ -163,19 +186,27 @@ class Router:
         return sum(int(fields[6]) for server, fields in servers if instance_of(server) == instance)
 
     def in_flight(self) -> dict[str, int]:
-        """Requests and tunnels open now, by app; of the present worker alone, and empty when HAProxy is down."""
+        """Return the number of open requests and tunnels by app; empty if HAProxy is down.
+
+        Only the current worker's are counted.
+        """
         with suppress(RouterDown):
             return in_flight(self._api.ask("show table by_app"))
         return {}
 
     def refused(self) -> int:
-        """Connections turned away because their address held its share; of the present worker alone, and 0 when HAProxy is down."""
+        """Return the number of connections rejected because their address exceeded its share.
+
+        Only the current worker's are counted; 0 if HAProxy is down.
+        """
         with suppress(RouterDown):
             return refused(self._api.ask("show stat web 1 -1"))
         return 0
 
     def reconcile(self) -> list[str]:
-        """Compare files and HAProxy with the journalled routes, repair, and say in words what differed."""
+        """Compare the files and HAProxy with the stored routes, repair them, and describe the
+        differences.
+        """
         with journal.lock(self._lock):
             truth = self._ledger.all()
             found = self._ledger.repair(truth)
@@ -189,7 +220,7 @@ class Router:
         backends = set(self._api.ask("show backend").split())
         if any(slot_name(slot) not in backends for slot in range(self._ledger.pool())):
             self._reload()
-            found.append("The router had fewer slots than there are files; it was reloaded.")
+            found.append("HAProxy had fewer slots than its files; it was reloaded.")
         for path, entries in self._ledger.map_entries(truth).items():
             live = self._api.map(path)
             commands = [f"del map {path} {key}" for key in live if key not in entries]
@@ -209,13 +240,15 @@ class Router:
         return found
 
     def _apply(self, now: Placed, before: Placed | None) -> None:
-        """Have HAProxy take an app's routes. What has changed since `before` it is told at once, so that no change waits for a question
-        whose answer is nearly always known; then it is looked at, and told what differs all the same.
+        """Send an app's routes to HAProxy.
+
+        If possible, first send the difference from `before` without a query, so that the change
+        takes effect at once. Then read HAProxy's state, and send the remaining differences.
         """
         entries, old = self._ledger.entries(now), self._ledger.entries(before) if before else {}
         seen = {path: wanted for path, wanted in entries.items() if not self._ledger.maps.looks_up_beginnings(path)}
         unseen, gone = _edits({path: wanted for path, wanted in entries.items() if path not in seen}, old), _drops(entries, old)
-        # A key that is there all the same would be there twice after `add map`: none is added without a look.
+        # `add map` for an existing key creates a duplicate: no key is added without a query.
         if before and all(old[path].keys() >= wanted.keys() for path, wanted in entries.items()):
             expected = [_delta(slot, now, _servers(before, slot)) for slot in now.slots.values()]
             self._tell(now, expected, [*unseen, *_edits(seen, old), *gone])
@@ -227,14 +260,16 @@ class Router:
             deltas, there = self._look(now, seen)
             if any(deltas) or _edits(seen, there):
                 raise RouterRefused(
-                    f"The router did not take the routes of {now.routes.app}. It said: {said}", hint="It is tried again by itself."
+                    f"HAProxy did not accept the routes of {now.routes.app}. Its answer: {said}", hint="Slipway retries this automatically."
                 )
         for delta in deltas:
             self._delete(delta.delete)
 
     def _tell(self, now: Placed, deltas: list[SlotDelta], edits: list[str]) -> str:
-        """New servers first, then what the app's record speaks of, the record, then the old servers: never a moment without an answer,
-        nor one with half a policy. What HAProxy had to say to it.
+        """Send commands to HAProxy, and return its output.
+
+        The order is: new servers, entries that the app's record refers to, the record, old servers.
+        So the app always has a server, and no request meets an incomplete policy.
         """
         opening = [command for delta in deltas for command in delta.open]
         closing = [command for delta in deltas for command in delta.close]
@@ -245,7 +280,9 @@ class Router:
         return said + self._api.tell(closing)
 
     def _look(self, placed: Placed, entries: Entries) -> tuple[list[SlotDelta], Entries]:
-        """What differs in each of an app's slots, and which of some entries of maps HAProxy has, with its values."""
+        """Return the difference in each of an app's slots, and HAProxy's values of the given map
+        entries.
+        """
         question = "; ".join(f"show servers state {slot_name(slot)}" for slot in placed.slots.values())
         lookups = [(path, key) for path, wanted in entries.items() for key in wanted]
         state, values = self._api.ask_with_lookups(question, lookups)
@@ -262,7 +299,11 @@ class Router:
         self._delete(delta.delete)
 
     def _delete(self, commands: tuple[str, ...]) -> None:
-        """Delete closed servers; one whose connections do not let go yet stays closed until the next look at its slot."""
+        """Delete closed servers.
+
+        A server that still has connections stays closed. The next reconciliation of its slot
+        deletes it.
+        """
         for _ in range(_DELETE_TRIES):
             commands = tuple(command for command in commands if "still has" in self._api.ask(command))
             if not commands:
@@ -288,11 +329,11 @@ class Router:
 
 
 def _accept(config: NodeConfig, files: list[Path]) -> None:
-    """Have HAProxy look at its files without starting; RouterRefused quotes what it does not like."""
+    """Validate HAProxy's files without starting it. Raise RouterRefused with HAProxy's alerts."""
     checked = process.run(haproxy.check_command(config, files), timeout=_CHECK_WAIT, check=False)
     if checked.returncode != 0:
         said = "; ".join(line.strip() for line in checked.stderr.decode(errors="replace").splitlines() if "[ALERT]" in line)
-        raise RouterRefused(f"HAProxy does not take its new configuration: {said}", hint="What runs goes on with the old one.")
+        raise RouterRefused(f"HAProxy rejects its new configuration: {said}", hint="The running HAProxy continues with the old one.")
 
 
 def _delta(slot: int, owner: Placed | None, live: Iterable[LiveServer]) -> SlotDelta:
@@ -303,7 +344,7 @@ def _delta(slot: int, owner: Placed | None, live: Iterable[LiveServer]) -> SlotD
 
 
 def _servers(placed: Placed, slot: int) -> list[LiveServer]:
-    """What a slot holds if HAProxy has what it was told."""
+    """Return the expected servers of a slot."""
     link = placed.routes.policy.link
     return [
         LiveServer(name=server_name(end, link), address=end.address, port=end.port, maintenance=end.draining, weight=end.weight)
@@ -312,7 +353,7 @@ def _servers(placed: Placed, slot: int) -> list[LiveServer]:
 
 
 def _edits(wanted: Entries, there: Entries) -> list[str]:
-    """Commands for maps that have `there` to hold what is wanted, in the order of the maps."""
+    """Return the commands that change entries from `there` to `wanted`, in the order of the maps."""
     return [
         f"{'set' if key in there.get(path, {}) else 'add'} map {path} {key} {value}"
         for path, entries in wanted.items()
@@ -322,18 +363,24 @@ def _edits(wanted: Entries, there: Entries) -> list[str]:
 
 
 def _drops(wanted: Entries, there: Entries) -> list[str]:
-    """Commands that take out what is wanted no more, hosts first."""
+    """Return the commands that remove entries of `there` that are not in `wanted`, hosts first."""
     return [f"del map {path} {key}" for path in reversed(list(there)) for key in there[path] if key not in wanted[path]]
 
 
 def _empties(placed: Placed, deltas: Iterable[SlotDelta]) -> bool:
-    """Whether a slot loses the last that took new requests: those that chose it an instant before would find it so, and be refused."""
+    """Return whether a slot loses its last server that accepts new requests.
+
+    Requests that chose this server a moment before would be refused.
+    """
     slots = zip(deltas, placed.filled().values(), strict=True)
     return any(delta.close and all(end.draining for end in ends) for delta, ends in slots)
 
 
 def _identity(user: str) -> Identity | None:
-    """Whom HAProxy becomes: the configured user, else `nobody`; no one else if we are not root to begin with."""
+    """Return the user of HAProxy's workers: the configured user, else `nobody`.
+
+    Return None if this process does not run as root.
+    """
     if os.geteuid() != 0:
         return None
     for name in (user, "nobody"):

@@ -1,4 +1,7 @@
-"""HAProxy's two command sockets: the worker's Runtime API and the master's. Sends text, gives back text; decides nothing."""
+"""Client of HAProxy's command sockets: the worker's Runtime API and the master's.
+
+It sends commands and returns the answers; it makes no decisions.
+"""
 
 from __future__ import annotations
 
@@ -10,59 +13,81 @@ from pathlib import Path
 
 from runtime.errors import RouterRefused
 
-_LINE = 8_000  # bytes of one command line; HAProxy takes less than its buffer of 16 KiB
+_LINE = 8_000  # bytes of a command line; HAProxy's limit is below its buffer of 16 KiB
 _FOUND = re.compile(r'found=yes.*, value="(.*)", type=')
 _OPEN = re.compile(r" key=(\S+) .*\bconn_cur=([1-9]\d*)")
-_WAIT = 5.0  # seconds for an answer
-_READY_WAIT = 20.0  # for a new worker: tens of thousands of slots start in about a second
+_WAIT = 5.0  # seconds; timeout of an answer
+_READY_WAIT = 20.0  # seconds for a new worker; tens of thousands of slots start in about one
 
 
 class RouterDown(Exception):
-    """Nobody listens: HAProxy is not running, or is just starting. Its files are complete, so this is no failure."""
+    """HAProxy is not running, or is starting.
+
+    This is not a failure, because its files are complete.
+    """
 
 
 class RuntimeApi:
-    """One running HAProxy. Each question is a connection of its own, as HAProxy wants it."""
+    """A running HAProxy. Each command uses its own connection, as HAProxy requires."""
 
     def __init__(self, worker: Path, master: Path) -> None:
         self._worker = worker
         self._master = master
 
     def ask(self, command: str) -> str:
-        """One line to the worker (several commands joined by `;`), and all it answers. RouterDown: nobody listens."""
+        """Send one line to the worker, and return its answer.
+
+        A line may hold several commands, joined by `;`. Raise RouterDown if HAProxy does not
+        listen.
+        """
         return _exchange(self._worker, command)
 
     def give(self, command: str, payload: str) -> str:
-        """One command with lines of data behind it, none of which may be empty: an empty one ends them."""
+        """Send one command with lines of data after it.
+
+        No line may be empty: an empty line ends the data.
+        """
         return _exchange(self._worker, f"{command} <<\n{payload.strip()}\n")
 
     def tell(self, commands: Sequence[str]) -> str:
-        """Many commands in as few lines as fit; the answers that are more than an empty line, joined."""
+        """Send commands in as few lines as possible.
+
+        Return the answers' non-empty lines, joined.
+        """
         answers = [self.ask(line) for line in _lines(commands)]
         return " ".join(line for answer in answers for line in answer.splitlines() if line.strip())
 
     def ask_with_lookups(self, command: str, lookups: Iterable[tuple[Path, str]]) -> tuple[str, list[str | None]]:
-        """A command's answer and, for each (map, key), the value or None: one question for all, if they fit."""
+        """Return a command's answer and, for each (map, key), the value or None.
+
+        All lookups are in the same line if they fit.
+        """
         answers = "\n".join(self.ask(line) for line in _lines([command, *(f"get map {path} {key}" for path, key in lookups)]))
         found = [_FOUND.search(line) for line in answers.splitlines() if line.startswith("type=")]
         return answers, [match[1] if match else None for match in found]
 
     def map(self, path: Path) -> dict[str, str]:
-        """A whole map."""
+        """Return all entries of a map."""
         entries = (line.split(" ", 2) for line in self.ask(f"show map {path}").splitlines())
         return {fields[1]: fields[2] for fields in entries if len(fields) == 3}
 
     def workers(self) -> list[int]:
-        """Process ids of all workers, the current one first; the others finish what they had before a reload."""
+        """Return the process ids of all workers, the current one first.
+
+        The others finish their requests from before a reload.
+        """
         answer = _exchange(self._master, "show proc")
         return [int(line.split()[0]) for line in answer.splitlines() if line.split()[1:2] == ["worker"]]
 
     def ask_worker(self, pid: int, command: str) -> str:
-        """A question to one worker, by way of the master."""
+        """Send a command to one worker through the master."""
         return _exchange(self._master, f"@!{pid} {command}")
 
     def reload(self) -> None:
-        """Have the master start a worker on the files as they are; returns once that one answers. The old ones end by themselves."""
+        """Make the master start a worker with the current files. Return once that worker answers.
+
+        Old workers exit by themselves.
+        """
         deadline = time.monotonic() + _READY_WAIT
         before = self._workers_once_started(deadline)
         _exchange(self._master, "reload")
@@ -75,32 +100,38 @@ class RuntimeApi:
             except RouterDown:
                 continue
         raise RouterRefused(
-            f"The router did not load its new configuration within {_READY_WAIT:g} s and goes on with the old one.",
-            hint="Its output says which line it did not like.",
+            f"HAProxy did not load its new configuration within {_READY_WAIT:g} s and continues with the old one.",
+            hint="HAProxy's output names the line that it rejected.",
         )
 
     def _workers_once_started(self, deadline: float) -> list[int]:
-        """The workers; a master that has just forked its first one listens a moment after that one does."""
+        """Return the workers.
+
+        A master that has just forked its first worker may listen later than that worker.
+        """
         while True:
             try:
                 return self.workers()
             except RouterDown:
-                self.ask("show info")  # RouterDown: there is no worker either
+                self.ask("show info")  # RouterDown: no worker listens either
                 if time.monotonic() > deadline:
                     raise
             time.sleep(0.01)
 
 
 def in_flight(answer: str) -> dict[str, int]:
-    """Open requests by key, from the answer to `show table`."""
+    """Return the number of open requests by key, from the answer to `show table`."""
     return {match[1]: int(match[2]) for match in _OPEN.finditer(answer)}
 
 
 def refused(answer: str) -> int:
-    """Connections and sessions that rules turned away, from the answer to `show stat` for one frontend: a line of names, one of values."""
+    """Return how many connections and sessions the rules rejected.
+
+    `answer` is HAProxy's to `show stat` for one frontend: a line of names and a line of values.
+    """
     names, values = (line.split(",") for line in answer.splitlines()[:2])
-    told = dict(zip(names, values, strict=True))
-    return int(told["dcon"]) + int(told["dses"])
+    columns = dict(zip(names, values, strict=True))
+    return int(columns["dcon"]) + int(columns["dses"])
 
 
 def _lines(commands: Iterable[str]) -> list[str]:
@@ -124,9 +155,7 @@ def _exchange(path: Path, line: str) -> str:
             while chunk := connection.recv(65_536):
                 answer += chunk
         except TimeoutError:
-            raise RouterRefused(
-                f"The router did not answer within {_WAIT:g} s on {path}.", hint="Restart it; it loses no route by that."
-            ) from None
-        except OSError as error:  # absent, refused, or gone in mid-answer
+            raise RouterRefused(f"HAProxy did not answer within {_WAIT:g} s on {path}.", hint="Restart it; it keeps all routes.") from None
+        except OSError as error:  # no socket, connection refused, or closed during the answer
             raise RouterDown(f"{path}: {error.strerror}") from None
     return answer.decode(errors="replace")

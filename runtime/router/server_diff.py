@@ -1,4 +1,7 @@
-"""What to tell a running HAProxy so that a slot's servers are the wanted ones. Pure: reads no socket, sends nothing."""
+"""Commands that make a slot's servers in a running HAProxy equal to the desired ones. Pure.
+
+The module reads no socket and sends nothing.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ _MAINTENANCE = 0x01 | 0x02 | 0x04  # SRV_ADMF_FMAINT, IMAINT, CMAINT (haproxy, s
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveServer:
-    """One server as HAProxy has it now."""
+    """The current state of a server in HAProxy."""
 
     name: str
     address: str
@@ -26,11 +29,12 @@ class LiveServer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlotDelta:
-    """Commands in three steps, so that at no moment an app is without its best servers."""
+    """Commands in three steps, so that an app always has its best servers."""
 
-    open: tuple[str, ...] = ()  # new servers, and those that take traffic again
-    close: tuple[str, ...] = ()  # nothing new for these
-    delete: tuple[str, ...] = ()  # cut what is left and forget them; a server still in use is met again later
+    open: tuple[str, ...] = ()  # new servers, and those that get traffic again
+    close: tuple[str, ...] = ()  # servers that get no new requests
+    # close connections and delete servers; one still in use is retried later
+    delete: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.open or self.close)
@@ -39,7 +43,10 @@ class SlotDelta:
 def slot_delta(
     slot: int, wanted: Iterable[Endpoint], live: Iterable[LiveServer], *, link: Link = Link.FRESH, kept: Container[str] = ()
 ) -> SlotDelta:
-    """From the servers a slot has to those it should have. `kept`: instances the app still has elsewhere, whose requests are not cut."""
+    """Return the commands that change a slot's servers from `live` to `wanted`.
+
+    `kept` names instances that the app still has in other slots; their requests are not cut.
+    """
     backend = slot_name(slot)
     present = {server.name: server for server in live}
     opening: list[str] = []
@@ -50,7 +57,8 @@ def slot_delta(
         name = f"{backend}/{server_name(end, link)}"
         if server is None:
             added = True
-            opening.append(f"add server {name} {server_options(end, link)}")  # begins in maintenance
+            # starts in maintenance
+            opening.append(f"add server {name} {server_options(end, link)}")
             opening += [] if end.draining else [f"enable server {name}"]
             continue
         if (server.address, server.port) != (end.address, end.port):
@@ -62,7 +70,8 @@ def slot_delta(
         elif end.draining and not server.maintenance:
             closing.append(f"set server {name} state maint")
     if added:
-        opening.append(f"enable dynamic-cookie backend {backend}")  # else an added server has no cookie to be found by again
+        # else an added server has no sticky cookie
+        opening.append(f"enable dynamic-cookie backend {backend}")
     closing += [f"set server {backend}/{name} state maint" for name, server in present.items() if not server.maintenance]
     deleting = [
         f"del server {backend}/{name}"
@@ -74,7 +83,7 @@ def slot_delta(
 
 
 def live_servers(answer: str) -> dict[str, list[LiveServer]]:
-    """Servers by backend, from the answer to `show servers state`."""
+    """Return the servers by backend, from the answer to `show servers state`."""
     servers: dict[str, list[LiveServer]] = {}
     for line in answer.splitlines():
         fields = line.split()

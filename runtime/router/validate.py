@@ -1,4 +1,7 @@
-"""What may be in an app's routes. They go into files and commands as they are, so nothing but names and numbers may pass. Pure."""
+"""Validation of an app's routes. Pure.
+
+Their values go into files and commands without escaping, so only names and numbers are valid.
+"""
 
 from __future__ import annotations
 
@@ -20,28 +23,28 @@ _PREFIX = re.compile(r"(/[A-Za-z0-9_.~%+,:@=-]+)+")
 _WORD = re.compile(r"[A-Za-z0-9-]{1,128}")
 _PERSON = re.compile(r"[A-Za-z0-9._@+-]{1,64}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_LARGEST = 2**53  # of any number: more is a mistake, and HAProxy's own end at 2**63
+_LARGEST = 2**53  # largest value of any number; HAProxy's own limit is 2**63
 
 
 def is_app(name: str) -> bool:
-    """Whether an app can be called so."""
+    """Return whether this is a valid name of an app."""
     return _APP.fullmatch(name) is not None
 
 
 def check(routes: AppRoutes) -> None:
-    """RouterRefused names the first thing that is not usable."""
+    """Raise RouterRefused with the first invalid value."""
     for wrong in _unusable(routes):
-        raise RouterRefused(f"The routes of {routes.app!r} hold {wrong!r}, which is no usable name, address or number.")
+        raise RouterRefused(f"The routes of {routes.app!r} contain {wrong!r}, which is not a valid name, address or number.")
     for group in {(end.canary, end.process) for end in routes.endpoints}:
         names = [end.instance for end in routes.endpoints if (end.canary, end.process) == group]
         if len(set(names)) != len(names):
-            raise RouterRefused(f"The routes of {routes.app} name one instance twice.")
+            raise RouterRefused(f"The routes of {routes.app} contain an instance twice.")
     for page in (routes.policy.maintenance_page, routes.policy.error_page):
         size = sum(map(len, custom_parts(page)))
         if size > CUSTOM_AT_MOST:
             raise RouterRefused(
-                f"An own page of {routes.app} takes {size} bytes, and the router keeps pages of at most {CUSTOM_AT_MOST}.",
-                hint="Leave out images and long styles: link to them, or make the page plainer.",
+                f"A custom page of {routes.app} has {size} bytes; the limit is {CUSTOM_AT_MOST}.",
+                hint="Remove embedded images and long styles: link to them, or make the page shorter.",
             )
 
 
@@ -80,6 +83,6 @@ def _unusable_policy(policy: Policy) -> Iterator[str]:
         yield policy.canonical_host
     if policy.auth:
         yield from [] if _WORD.fullmatch(policy.auth.salt) else [policy.auth.salt]
-        for one in policy.auth.credentials:
-            yield from [] if _PERSON.fullmatch(one.name) else [one.name]
-            yield from [] if _DIGEST.fullmatch(one.digest) else [one.digest]
+        for credential in policy.auth.credentials:
+            yield from [] if _PERSON.fullmatch(credential.name) else [credential.name]
+            yield from [] if _DIGEST.fullmatch(credential.digest) else [credential.digest]

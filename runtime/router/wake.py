@@ -1,7 +1,8 @@
-"""Answers HAProxy's question "where is this app now?" for requests that it holds, and has the app woken for that.
+"""Service that wakes an app for requests that HAProxy holds, and returns an endpoint.
 
-One flight an app and process type: however many ask, it is woken once, and all get the same answer. Who gives up does not stop the flight.
-No request passes through here: HAProxy holds it, and proxies it itself once it knows the endpoint.
+Each app and process type has at most one wake in progress: all requests share it and get the same
+answer. A client that disconnects does not stop it. No request passes through this module: HAProxy
+holds it, and proxies it itself once it has the endpoint.
 """
 
 from __future__ import annotations
@@ -21,18 +22,19 @@ from runtime.errors import LaunchFailed, RuntimeFailure
 from runtime.router.routes import WEB, AppRoutes, AppSituation, Endpoint
 
 _BACKLOG = 4_096
-_ASK = 10.0  # seconds for HAProxy to say what it wants
+_ASK = 10.0  # seconds for HAProxy to send its request
 _HOPELESS = (AppSituation.CRASHED, AppSituation.NO_INSTANCE, AppSituation.NOT_DEPLOYED)
-_LOOK = 0.03  # seconds between two looks at an app's routes
+_LOOK = 0.03  # seconds between two reads of an app's routes
 
 log = logging.getLogger(__name__)
 
 
 class WakeService:
-    """Serves `config.wake_socket` between `start` and `stop`, on the running event loop.
+    """Server on `config.wake_socket` between `start` and `stop`, on the running event loop.
 
-    `wake` brings an app up, or waits while others do, and gives one endpoint of a process type that serves; RuntimeFailure if none will.
-    It may be cancelled only by `stop`. `held` counts by app the requests that wait now.
+    `wake` starts an app, or waits for a start in progress, and returns an endpoint of a process
+    type. It raises RuntimeFailure if that fails. Only `stop` may cancel it. `held` counts the
+    waiting requests by app.
     """
 
     def __init__(self, config: NodeConfig, wake: Callable[[str, str], Awaitable[Endpoint]]) -> None:
@@ -50,7 +52,11 @@ class WakeService:
         _only_for_haproxy(path, self._config.user)
 
     async def stop(self) -> None:
-        """Nobody is woken any more. Who still waits gets no answer, and asks the next service until its time is over."""
+        """Stop the server and cancel the wakes in progress.
+
+        Waiting requests get no answer. HAProxy asks the next service for them until their time is
+        over.
+        """
         if self._server is not None:
             self._server.close()
         self._config.wake_socket.unlink(missing_ok=True)
@@ -70,13 +76,13 @@ class WakeService:
                 writer.write(f"{answer}\n".encode())
                 await writer.drain()
         except (ConnectionError, TimeoutError):
-            return  # the client gave up, and HAProxy with it
+            return  # the client disconnected, so HAProxy did too
         finally:
             self._asking.discard(task)
             writer.close()
 
     async def _answer(self, app: str, process: str, hold: float) -> str:
-        """An endpoint, or the code of what went wrong; empty when we stop."""
+        """Return an endpoint or an error code; empty if the service stops."""
         self.held[app] += 1
         try:
             endpoint = await asyncio.wait_for(asyncio.shield(self._flight(app, process)), hold)
@@ -101,22 +107,25 @@ class WakeService:
         try:
             return await self._wake(app, process)
         except RuntimeFailure as failure:
-            log.warning("%s was asked for and did not wake: %s", app, failure.explain())
-        except Exception:  # the edge of a request: whatever it is, it is recorded, and all who wait get an answer
-            log.exception("Waking %s broke off.", app)
+            log.warning("Could not wake %s for a request: %s", app, failure.explain())
+        # the edge of a request: record any error, and answer all waiting requests
+        except Exception:
+            log.exception("Waking %s failed.", app)
         return None
 
 
 async def serving_endpoint(routes: Callable[[str], AppRoutes | None], app: str, process: str = WEB) -> Endpoint:
-    """Wait until a process type of an app serves again, and give one of its endpoints: the second half of every `wake`.
+    """Wait until a process type of an app serves again, and return one of its endpoints.
 
-    LaunchFailed: there is nothing to wait for. It is gone, crashes again and again, or is to have no instance.
+    This is the second half of every `wake`. Raise LaunchFailed if there is nothing to wait for: the
+    app is gone, keeps crashing, or has no instances.
     """
-    found = routes(app)  # at once: most are awake by now, and a thread of all that the loop hands out may be long in coming
+    # without a thread first: most apps are awake by now, and a free thread may take long
+    found = routes(app)
     while True:
         situation = found.situation_of(process) if found is not None else AppSituation.NOT_DEPLOYED
         if found is None or situation in _HOPELESS:
-            raise LaunchFailed(f"{app} has no instance that could answer.", hint="Its page in the portal tells why.")
+            raise LaunchFailed(f"{app} has no instance that can answer.", hint="The app's page in the portal shows the reason.")
         if situation is AppSituation.SERVING and (taking := found.taking(process)):
             return taking[0]
         await asyncio.sleep(_LOOK)
@@ -124,7 +133,7 @@ async def serving_endpoint(routes: Callable[[str], AppRoutes | None], app: str, 
 
 
 def _only_for_haproxy(path: Path, user: str) -> None:
-    """HAProxy's workers run as the unprivileged user, and nobody else has anything to say there."""
+    """Allow only the unprivileged user of HAProxy's workers to connect."""
     path.chmod(0o600)
     if os.geteuid() == 0:
         for name in (user, "nobody"):

@@ -289,7 +289,7 @@ def test_an_order_that_fails_says_why_and_waits_longer_each_time(crew: Crew, fro
         domain = verified(crew, crew.app(), "unlucky.example", names)
         tend_certificate(domain.pk)
         row = DomainCertificate.objects.get(domain=domain)
-        assert "did not answer as it should" in row.reason
+        assert "gave an unexpected answer" in row.reason
         assert row.next_try_at is not None
         first = row.next_try_at - timezone.now()
         tend_certificate(domain.pk)

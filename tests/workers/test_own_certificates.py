@@ -70,7 +70,7 @@ def test_the_portal_and_apps_have_certificates_for_their_own_names(
             OwnCertificate.objects.filter(host="slipway.example.com").update(next_try_at=timezone.now())
         with working_with(front, replace(config, acme_directory=f"http://127.0.0.1:{free_port()}/dir")) as engine:
             order_certificates()
-            assert "did not answer as it should" in OwnCertificate.objects.get(host="slipway.example.com").reason
+            assert "gave an unexpected answer" in OwnCertificate.objects.get(host="slipway.example.com").reason
             assert due(engine, timezone.now()) == []
             tend_domains()
             assert set(OwnCertificate.objects.values_list("host", flat=True)) == {"slipway.example.com", "*.apps.example.com"}

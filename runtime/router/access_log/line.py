@@ -1,4 +1,4 @@
-"""One line of the router's access log: how HAProxy writes it, how it is read, how an app's owner sees it. Pure."""
+"""A line of the router's access log: its parser and its text for the app's owner. Pure."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from runtime.router.config.render import ACCESS_FIELDS, instance_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessLine:
-    """One finished request. Times are milliseconds, -1 where it never came so far."""
+    """A finished request. Times are milliseconds; -1 if the request ended before that step."""
 
-    at: float  # unix seconds, when it ended
+    at: float  # unix seconds of its end
     app: str  # empty: no app
-    status: int  # -1: nothing was answered
+    status: int  # -1: no answer
     code: Code | None
-    instance: str  # empty: none had it
+    instance: str  # empty: no instance got the request
     received: int  # bytes from the client
     sent: int
-    took: int  # all of it, but for waiting for the client's next request
+    took: int  # total time, without the wait for the client's next request
     queued: int
     client: str
     request_id: str
@@ -28,11 +28,11 @@ class AccessLine:
 
     @property
     def tunnel(self) -> bool:
-        """A WebSocket or the like: how long it took says nothing."""
+        """Return whether this is a tunnel, such as a WebSocket. Its duration is not a latency."""
         return self.status == 101
 
     def text(self) -> str:
-        """As it stands in the app's log."""
+        """Return the text for the app's log."""
         words = [
             f"{self.method} {self.path} {self.status if self.status > 0 else '-'}",
             f"took={self.took}ms",
@@ -48,7 +48,7 @@ class AccessLine:
 
 
 def parse(line: str) -> AccessLine | None:
-    """None for what is no line of ours: HAProxy's own words, or the rest of one that was cut."""
+    """Parse a line. Return None for HAProxy's own messages and for the rest of a truncated line."""
     fields = line.strip().split(" ", len(ACCESS_FIELDS) - 1)
     if len(fields) != len(ACCESS_FIELDS) or not fields[0].isdecimal():
         return None

@@ -1,4 +1,7 @@
-"""What the access log adds up to, by app and instance: counts that only grow, and a histogram of latency. Pure; no clock, no I/O."""
+"""Metrics from the access log, by app and instance: counters and a latency histogram. Pure.
+
+The counters only increase. No clock, no I/O.
+"""
 
 from __future__ import annotations
 
@@ -9,24 +12,25 @@ from dataclasses import dataclass, field
 
 from runtime.router.access_log.line import AccessLine
 
-OCTAVES = 22  # the last holds what took over half an hour
-FINE = 8  # buckets in which an octave, 2**n to 2**(n+1) ms, is told apart: to an eighth of its beginning
+OCTAVES = 22  # the last one holds requests of over half an hour
+FINE = 8  # buckets per octave (2**n to 2**(n+1) ms); each is an eighth of the octave's start wide
 BUCKETS = (OCTAVES - 1) * FINE + 1
 _COUNTED = ("1xx", "2xx", "3xx", "4xx", "5xx")
 
 
 @dataclass(slots=True, kw_only=True)
 class Tally:
-    """Of one app, or of one instance of it."""
+    """Counters of one app or of one of its instances."""
 
-    classes: Counter[str] = field(default_factory=Counter)  # `2xx` and so on; `none` where nothing was answered
+    # `2xx` and so on; `none` without an answer
+    classes: Counter[str] = field(default_factory=Counter)
     codes: Counter[str] = field(default_factory=Counter)
     received: int = 0
     sent: int = 0
-    took: int = 0  # milliseconds of all together, tunnels left out
-    queued: int = 0  # milliseconds that all together waited for an instance to be free
+    took: int = 0  # total milliseconds, without tunnels
+    queued: int = 0  # total milliseconds of waiting for a free instance
     latency: list[int] = field(default_factory=lambda: [0] * BUCKETS)
-    last_at: float = 0.0  # unix seconds: what sleeping goes by
+    last_at: float = 0.0  # unix seconds; decides when the app falls asleep
 
     def add(self, line: AccessLine) -> None:
         self.classes[f"{line.status // 100}xx" if 100 <= line.status < 600 else "none"] += 1
@@ -45,7 +49,10 @@ class Tally:
         return self.classes.total()
 
     def percentile(self, share: float) -> float | None:
-        """Milliseconds that this share (0 to 1) of requests stays below, between a bucket's bounds in proportion; None without any."""
+        """Return the latency in milliseconds below which this share (0 to 1) of requests is.
+
+        Interpolate within a bucket. Return None without requests.
+        """
         total = sum(self.latency)
         if not total:
             return None
@@ -58,7 +65,7 @@ class Tally:
         return begin_of(BUCKETS - 1)
 
     def since(self, earlier: Tally) -> Tally:
-        """What was added since; both are of the same app, and `earlier` is a copy."""
+        """Return the difference from `earlier`, a copy of the same app's tally."""
         return Tally(
             classes=self.classes - earlier.classes,
             codes=self.codes - earlier.codes,
@@ -81,14 +88,14 @@ class Tally:
             sent=self.sent + other.sent,
             took=self.took + other.took,
             queued=self.queued + other.queued,
-            latency=[one + two for one, two in zip(self.latency, other.latency, strict=True)],
+            latency=[ours + theirs for ours, theirs in zip(self.latency, other.latency, strict=True)],
             last_at=max(self.last_at, other.last_at),
         )
 
 
 @dataclass(slots=True, kw_only=True)
 class Metrics:
-    """Of all apps. An instance's tally is kept as long as its app's is; `forget_instances` drops those that are gone."""
+    """Metrics of all apps. An instance's tally remains until `forget_instances` or `forget`."""
 
     apps: dict[str, Tally] = field(default_factory=dict)
     instances: dict[str, dict[str, Tally]] = field(default_factory=dict)
@@ -99,7 +106,7 @@ class Metrics:
             self.instances.setdefault(line.app, {}).setdefault(line.instance, Tally()).add(line)
 
     def of(self, app: str, instances: Iterable[str]) -> Tally:
-        """What some instances of an app did together, such as all of one release."""
+        """Return the sum over some instances of an app, such as all of one release."""
         found, whole = self.instances.get(app, {}), Tally()
         for instance in instances:
             if instance in found:
@@ -118,7 +125,7 @@ class Metrics:
 
 
 def bucket_of(milliseconds: int) -> int:
-    """Bucket 0 is for less than a millisecond; the others begin at `begin_of`."""
+    """Return the bucket of a latency. Bucket 0 is below one millisecond; see `begin_of`."""
     if milliseconds < 1:
         return 0
     octave = milliseconds.bit_length() - 1
@@ -126,7 +133,7 @@ def bucket_of(milliseconds: int) -> int:
 
 
 def begin_of(bucket: int) -> float:
-    """The least that a bucket holds, in milliseconds."""
+    """Return the lower bound of a bucket in milliseconds."""
     if bucket == 0:
         return 0.0
     octave, part = divmod(bucket - 1, FINE)
@@ -134,35 +141,38 @@ def begin_of(bucket: int) -> float:
 
 
 def exposition(metrics: Metrics, in_flight: Mapping[str, int]) -> str:
-    """Prometheus' text format, version 0.0.4. Requests to no app are those of the app `""`."""
+    """Return the metrics in Prometheus' text format, version 0.0.4.
+
+    Requests to no app have the app `""`.
+    """
     return "".join(f"{line}\n" for line in _exposed(metrics, in_flight))
 
 
 def exposition_of_router(refused: int) -> str:
-    """What is told of no app: how many connections were turned away before they were anybody's."""
-    name, what = "slipway_connections_refused_total", "Connections turned away, as their address held its share of all."
-    return f"# HELP {name} {what}\n# TYPE {name} counter\n{name} {refused}\n"
+    """Return the metric that belongs to no app: the number of rejected connections."""
+    name, description = "slipway_connections_refused_total", "Connections rejected because their address exceeded its share."
+    return f"# HELP {name} {description}\n# TYPE {name} counter\n{name} {refused}\n"
 
 
 def _exposed(metrics: Metrics, in_flight: Mapping[str, int]) -> Iterator[str]:
     apps = sorted(metrics.apps.items())
-    yield "# HELP slipway_requests_total Requests by class of status; none: nothing was answered."
+    yield "# HELP slipway_requests_total Requests by class of status; none: no answer."
     yield "# TYPE slipway_requests_total counter"
     for app, tally in apps:
         kinds = [*_COUNTED, *(["none"] if tally.classes["none"] else [])]
         yield from (f"slipway_requests_total{_labels(app=app, status=kind)} {tally.classes[kind]}" for kind in kinds)
-    yield "# HELP slipway_answers_by_router_total Requests that ended with a code of the router's."
+    yield "# HELP slipway_answers_by_router_total Requests that ended with an error code of the router."
     yield "# TYPE slipway_answers_by_router_total counter"
     for app, tally in apps:
         yield from (f"slipway_answers_by_router_total{_labels(app=app, code=code)} {count}" for code, count in sorted(tally.codes.items()))
-    for name, what in (("received", "from clients"), ("sent", "to clients")):
-        yield f"# HELP slipway_{name}_bytes_total Bytes {what}."
+    for name, description in (("received", "from clients"), ("sent", "to clients")):
+        yield f"# HELP slipway_{name}_bytes_total Bytes {description}."
         yield f"# TYPE slipway_{name}_bytes_total counter"
         yield from (f"slipway_{name}_bytes_total{_labels(app=app)} {getattr(tally, name)}" for app, tally in apps)
     yield "# HELP slipway_requests_in_flight Requests and tunnels open now."
     yield "# TYPE slipway_requests_in_flight gauge"
     yield from (f"slipway_requests_in_flight{_labels(app=app)} {count}" for app, count in sorted(in_flight.items()))
-    yield "# HELP slipway_request_seconds How long requests took, tunnels left out."
+    yield "# HELP slipway_request_seconds Duration of requests, without tunnels."
     yield "# TYPE slipway_request_seconds histogram"
     for app, tally in apps:
         for octave in range(OCTAVES - 1):

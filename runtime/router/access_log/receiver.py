@@ -1,10 +1,12 @@
-"""Receives the access log from HAProxy, counts it, and passes each app's lines on. One a router host.
+"""Receiver of HAProxy's access log; it counts the lines and passes each app's lines on.
 
-HAProxy keeps the last lines in a ring and sends them over a stream, so a collector that is away for a while misses none as
-long as the ring holds them. It refuses to block HAProxy: what it cannot deliver it counts and drops.
+There is one per router host. HAProxy keeps the last lines in a ring buffer and sends them over a
+stream. So a collector that is away for a while misses no line that is still in the ring. The
+collector never blocks HAProxy: it counts and drops lines that it cannot deliver.
 
-The stream is TCP, as HAProxy (2.6) tries a refused Unix socket again at once and for ever, with a whole core, but a port once a
-second. A port is open to every user of the host, so only HAProxy's own is listened to.
+The stream is TCP. HAProxy (2.6) retries a refused Unix socket in a busy loop that uses a whole
+core, but a TCP port only once a second. Any user of the host can connect to a port, so the
+collector accepts only HAProxy's connections.
 """
 
 from __future__ import annotations
@@ -28,14 +30,15 @@ from runtime.router.config.render import PORTAL
 
 log = logging.getLogger(__name__)
 _READ = 262_144  # bytes
-_AGAIN = 2.0  # seconds between two tries for an address that is in use
-_GOODBYE = 5.0  # seconds for HAProxy to close after we said that we will
+_AGAIN = 2.0  # seconds between two attempts to listen on an address that is in use
+_GOODBYE = 5.0  # seconds for HAProxy to close after our shutdown
 
 
 class Collector:
-    """Serves `config.access_address` between `start` and `stop`, on the running event loop.
+    """Server on `config.access_address` between `start` and `stop`, on the running event loop.
 
-    `deliver` gets the lines of one app in the order of their end, in a thread of its own. Without it lines are only counted.
+    `deliver` gets the lines of one app in the order of their end, in a separate thread. Without it,
+    lines are only counted.
     """
 
     def __init__(self, config: NodeConfig, deliver: Callable[[str, Sequence[AccessLine]], None] | None = None) -> None:
@@ -48,12 +51,15 @@ class Collector:
         self._readers: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     async def start(self) -> None:
-        """Listen, now or as soon as nobody else does there; HAProxy connects by itself within a second or two."""
+        """Listen, now or once the address is free.
+
+        HAProxy connects by itself within two seconds.
+        """
         if not await self._listens():
             host, port = self._config.access_address
             log.error(
-                "The address %s:%d, where the router sends its access log, is in use: requests are neither counted nor told. "
-                "Stop what listens there (`ss -ltnp sport = %d` names it), or set SLIPWAY_RUN to another folder.",
+                "The address %s:%d, where the router sends its access log, is in use: requests are neither counted nor logged. "
+                "Stop the process that listens there (`ss -ltnp sport = %d` shows it), or set SLIPWAY_RUN to another folder.",
                 host,
                 port,
                 port,
@@ -78,14 +84,17 @@ class Collector:
         log.info("The address of the access log is free; requests are counted again.")
 
     async def stop(self) -> None:
-        """Take what has been sent, then leave. What comes later waits in HAProxy's ring for the next collector."""
+        """Receive all lines that were sent, then stop.
+
+        Later lines wait in HAProxy's ring for the next collector.
+        """
         if self._trying is not None:
             self._trying.cancel()
         if self._server is not None:
             self._server.close()
         for writer in self._readers.values():
             with suppress(OSError):
-                writer.write_eof()  # HAProxy closes in answer, and what it sent until then is read to its end
+                writer.write_eof()  # HAProxy then closes; everything it sent before is read
         if self._readers:
             await asyncio.wait(list(self._readers), timeout=_GOODBYE)
         for task in list(self._readers):
@@ -93,7 +102,7 @@ class Collector:
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if _owner(*writer.get_extra_info("peername")) not in self._speakers:
-            log.warning("Somebody who is not the router connected to the collector of its access log, and was not listened to.")
+            log.warning("Closed a connection to the access log's collector: the client is not the router.")
             writer.close()
             return
         task = asyncio.current_task()
@@ -105,7 +114,7 @@ class Collector:
                 *lines, rest = (rest + data).split(b"\n")
                 await self._take([parsed for line in lines if (parsed := parse(line.decode(errors="replace"))) is not None])
         except ConnectionError:
-            return  # HAProxy ended; a new one connects anew
+            return  # HAProxy ended; a new one connects again
         finally:
             self._readers.pop(task, None)
             writer.close()
@@ -121,20 +130,23 @@ class Collector:
         for app, some in by_app.items():
             try:
                 await asyncio.to_thread(self._deliver, app, some)
-            except (OSError, RuntimeFailure):  # a full disk must not end the counting, nor make the ring run over
-                log.exception("%d lines of the access log of %s could not be kept.", len(some), app)
+            # a full disk must not stop the counting or overflow the ring
+            except (OSError, RuntimeFailure):
+                log.exception("Could not store %d lines of the access log of %s.", len(some), app)
 
 
 def _user(name: str) -> tuple[int, ...]:
-    """Whom HAProxy's workers become: the configured user, else `nobody`."""
-    for one in (name, "nobody"):
+    """Return the user id of HAProxy's workers: the configured user's, else that of `nobody`."""
+    for user in (name, "nobody"):
         with suppress(KeyError):
-            return (pwd.getpwnam(one).pw_uid,)
+            return (pwd.getpwnam(user).pw_uid,)
     return ()
 
 
 def _owner(address: str, port: int) -> int | None:
-    """The user whose socket on this machine has this address (proc_net(5), /proc/net/tcp); None where there is none."""
+    """Return the user id of the local socket with this address (proc_net(5), /proc/net/tcp), or
+    None.
+    """
     wanted = f"{int.from_bytes(socket.inet_aton(address), sys.byteorder):08X}:{port:04X}"
     rows = (row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:])
     return next((int(row[7]) for row in rows if row[1] == wanted), None)

@@ -1,28 +1,34 @@
-"""Which connections HAProxy accepts, as its text: the ports, and how many one address may hold. Pure."""
+"""HAProxy's configuration of ports, and of the connection limit per client address. Pure."""
 
 from __future__ import annotations
 
 from runtime.config import NodeConfig
 from runtime.router.addresses import places
 
-MOST = 8000  # open at once, of all clients together; the rest wait in the kernel
-FREE = 8  # of each address, however full the router is: a browser opens six
+MOST = 8000  # open connections of all clients; more wait in the kernel
+FREE = 8  # always allowed per address, even if the router is full: a browser opens six
 
 
 def binds(config: NodeConfig) -> str:
-    """HTTP, and HTTPS with the certificate that fits the name asked for (SNI)."""
+    """Return the `bind` lines of HTTP and HTTPS.
+
+    The requested name (SNI) selects the certificate.
+    """
     proxied = " accept-proxy" if config.proxy_protocol else ""
     options = {"http": "", "https": f" ssl crt-list {config.certificates / 'list'} alpn h2,http/1.1"}
     return "\n".join(f'  bind "${{{place.variable}}}"{proxied}{options[place.name]}' for place in places(config))
 
 
 def share(config: NodeConfig) -> str:
-    """Reject what is over an address's share: own connections times (100 - share), plus all connections times share, over MOST times share.
+    """Return the rules that reject connections beyond an address's share.
 
-    So an address alone holds `share` percent. K addresses that take all they can hold 1/(K+1) of the whole each, at 50 percent, and
-    leave as much to all others (dynamic thresholds: Choudhury and Hahne, 1998). Connections count from the moment they are accepted,
-    before TLS and headers: those are what slow clients never finish. With the PROXY protocol the address is known only once its line is
-    there: what sends none is the balancer's.
+    The condition is: own connections * (100 - share) + all connections * share > MOST * share. So a
+    single address can hold `share` percent. At 50 percent, K addresses at their limit get 1/(K+1)
+    of MOST each, and leave as much for all others (dynamic thresholds: Choudhury and Hahne, 1998).
+
+    A connection counts from its acceptance, before TLS and headers, because slow clients never
+    finish those. With the PROXY protocol the address is known only after its line. A connection
+    without that line counts for the load balancer.
     """
     percent = config.client_share
     if percent == 100:
@@ -36,7 +42,10 @@ def share(config: NodeConfig) -> str:
 
 
 def table() -> str:
-    """Counts connections by address, for more addresses than can have one open."""
+    """Return the table that counts connections by address.
+
+    It has room for more addresses than can have an open connection.
+    """
     return f"""\
 backend by_address from table
   stick-table type ipv6 size {2 * MOST} expire 10s store conn_cur"""

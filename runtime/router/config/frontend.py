@@ -1,7 +1,7 @@
-"""What a request meets on its way in, as HAProxy's text: host, app, record, the app's policy, then its slot or an answer. Pure.
+"""HAProxy's rules for an incoming request: host, app, record, policy, and slot or answer. Pure.
 
-A rule that refuses sets `txn.code`, the first one that does so wins, and one backend gives all such answers. A request of an app
-without a policy passes by all rules that ask for one.
+A rule that refuses a request sets `txn.code`. The first such rule wins, and one backend gives all
+these answers. A request of an app without a policy skips all rules of policies.
 """
 
 from __future__ import annotations
@@ -13,17 +13,18 @@ from runtime.router.map_entries import FIELDS, PATH_FIELDS, PLAIN, RATE_PERIOD, 
 from runtime.router.routes import AppSituation
 
 ANSWERS = "answers"
-_SPECIAL = "/.well-known/"  # above all paths that are the router's own
-PROOF_PATH = f"{_SPECIAL}slipway-domain.txt"  # of the file that proves whose a domain is
+_SPECIAL = "/.well-known/"  # prefix of all paths that the router itself answers
+PROOF_PATH = f"{_SPECIAL}slipway-domain.txt"  # of the file that proves the ownership of a domain
 _ACME_PATH = f"{_SPECIAL}acme-challenge/"
-PORTAL_FLAG = "P"  # in the portal's own record: people who come by HTTP are led to HTTPS
+PORTAL_FLAG = "P"  # flag in the portal's record: redirect HTTP to HTTPS
 PROOF_HEADER = "X-Slipway-Domain"
-_HTML = "!{ var(txn.as) -m found }"  # what an answer of ours is, if nothing else was asked for
+# the format of the router's answers, unless the client asks for another
+_HTML = "!{ var(txn.as) -m found }"
 _NO_CODE = "!{ var(txn.code) -m found }"
 
 
 def frontend(config: NodeConfig, maps: Maps) -> str:
-    """The one frontend."""
+    """Return the frontend."""
     parts = [
         _head(config),
         _lookup(maps),
@@ -40,7 +41,10 @@ def frontend(config: NodeConfig, maps: Maps) -> str:
 
 
 def counters() -> str:
-    """The tables that limits count in: by app, by app and client, and connections by address, for more of them than can be open."""
+    """Return the tables of the limits: by app, by app and client, and connections by address.
+
+    The last one has room for more addresses than can have an open connection.
+    """
     stored = f"gpc0,gpc0_rate({RATE_PERIOD}s),conn_cur"
     return f"""\
 backend by_app from table
@@ -53,7 +57,7 @@ backend by_client from table
 
 
 def answers(maps: Maps) -> str:
-    """The backend of all answers that need no look at an app's servers."""
+    """Return the backend of all answers that do not depend on an app's servers."""
     statuses = sorted({what.status for what in EXPLAINED.values() if what.status})
     returns = "\n".join(
         f"  http-request return status {status} {body(maps)} if {{ var(txn.status) -m str {status} }}" for status in statuses
@@ -65,26 +69,33 @@ backend {ANSWERS} from slot
 
 
 def woken() -> str:
-    """Where held requests go from a worker whose maps still say that the app sleeps: to the endpoint they were told."""
+    """Return the backends for requests that the router held in an old worker.
+
+    The maps of such a worker still say that the app sleeps. The wake service's answer contains the
+    endpoint.
+    """
     return "\n\n".join(
         f"""\
 backend {name} from slot
   ignore-persist if TRUE
   http-request set-dst var(txn.endpoint),field(1,:)
   http-request set-dst-port var(txn.endpoint),field(2,:)
-  server told 0.0.0.0:0 pool-max-conn 0{options}"""
+  server endpoint 0.0.0.0:0 pool-max-conn 0{options}"""
         for name, options in (("woken", ""), ("woken_http2", " proto h2"))
     )
 
 
 def body(maps: Maps) -> str:
-    """The body of the page for `txn.code`, in the form `txn.as`, around the request's id, twice; an app's own page is `txn.own`."""
-    # A lookup that finds nothing: only the variable is wanted.
+    """Return the body of the page for `txn.code`, in the format `txn.as`.
+
+    The page contains the request id twice. `txn.own` is the key of an app's custom page.
+    """
+    # This lookup finds nothing: only its variable is needed.
     form = f"%[var(txn.as,html),set-var(txn.as),map_str({maps.pages})]"
     # %ID is empty inside a `return`; unique-id is not.
     own = f"%[var(txn.own),map_str({maps.custom}),url_dec]"
     head = f"%[var(txn.code),concat(-,txn.as),map_str({maps.pages})]"
-    # An app's own page has no middle: then the lookup fails, and the second id with it.
+    # A custom page has no middle: then this lookup fails, and the second id is left out.
     mid = f"%[str(mid-),concat(,txn.as),map_str({maps.pages}),concat(,txn.id)]"
     tail = f"%[str(tail-),concat(,txn.as),map_str({maps.pages})]"
     own_tail = f"%[var(txn.own),concat(-tail),map_str({maps.custom}),url_dec]"
@@ -92,20 +103,27 @@ def body(maps: Maps) -> str:
 
 
 def error(maps: Maps, status: int, code: Code) -> str:
-    """The page for an error that HAProxy itself finds; it has one code."""
-    # The lookup without a form finds nothing: only the variable is wanted.
+    """Return the page for an error that HAProxy itself detects; it has one code."""
+    # The lookup without a format finds nothing: only its variable is needed.
     return f"  http-error status {status} {_prefixed(f'%[str({code}),set-var(txn.code),map_str({maps.pages})]', maps)}"
 
 
 def fault_error(maps: Maps) -> str:
-    """The page for a fault of the router's own: never the app's, which may be what had no room."""
+    """Return the page for an internal error of the router.
+
+    It is never the app's custom page, which may be too large for HAProxy's buffer and so the cause.
+    """
     plain = f"%[str(),set-var(txn.own)]%[var(txn.as),concat(-plain),map_str({maps.pages}),set-var(txn.as),map_str({maps.pages})]"
     code = f"%[str({Code.ROUTER_FAULT}),set-var(txn.code),map_str({maps.pages})]"
     return f"  http-error status 500 {_prefixed(plain + code, maps)}"
 
 
 def no_server_error(maps: Maps) -> str:
-    """The 503 of a slot: no server there (0), none free in time (2), or one chosen and not reached (3); `pages.ENDS` has the codes."""
+    """Return the page for a 503 of a slot. `pages.ENDS` has the codes.
+
+    The cases are: no server (0), no server free in time (2), and a chosen server that was not
+    reached (3).
+    """
     end = f"%[nbsrv,bool,mul(2),set-var(txn.end),map_str({maps.pages})]%[srv_id,bool,add(2),set-var(txn.end),map_str({maps.pages})]"
     code = f"%[var(txn.end),concat(-end),map_str({maps.pages}),set-var(txn.code),map_str({maps.pages})]"
     return f"  http-error status 503 {_prefixed(end + code, maps)}"
@@ -138,7 +156,9 @@ def _lookup(maps: Maps) -> str:
 
 
 def _record(maps: Maps, when: str = "") -> str:
-    """The record, by the host; where that leads to an app only, by the app."""
+    """Return the rules that look up the record by the host, or by the app if the host names only
+    it.
+    """
     return f"""\
   http-request set-var(txn.record) var(txn.host),map_str({maps.hosts}){f" if {when}" if when else ""}
   http-request set-var(txn.record) var(txn.host),field(2,.,0),map_str({maps.wild}) if {when} !{{ var(txn.record) -m found }}
@@ -146,7 +166,10 @@ def _record(maps: Maps, when: str = "") -> str:
 
 
 def _plain() -> str:
-    """An app that serves and wishes for nothing is done here: all that follows asks for a flag, a situation or a code."""
+    """Return the rules that end early for an app that serves without a policy.
+
+    All later rules check a flag, a situation or a code.
+    """
     return f"""\
   http-request allow if {{ var(txn.record) -m end "{PLAIN}" }} !{{ path_beg {_SPECIAL} }}
 {_state()}
@@ -155,7 +178,10 @@ def _plain() -> str:
 
 
 def _state(when: str = "") -> str:
-    """What most apps have is no variable: then each rule below that asks for one is done at once."""
+    """Return the rules that set the situation and the flags.
+
+    The common values set no variable, so that each later rule that checks one ends at once.
+    """
     situation, flags = (f"var(txn.record),{_field(name)}" for name in ("situation", "flags"))
     return f"""\
   http-request set-var(txn.situation) {situation} if {when} !{{ {situation} -m str {SITUATIONS[AppSituation.SERVING]} }}
@@ -163,8 +189,11 @@ def _state(when: str = "") -> str:
 
 
 def _special(maps: Maps) -> str:
-    """Paths that are the router's on any host, before anything that could refuse or redirect: HTTP-01 (RFC 8555, 8.3), and the
-    proof of a domain. No app can answer there: a file proves a domain only at the place where it leads before it leads to us.
+    """Return the rules for paths that the router answers on any host, before any refusal or
+    redirect.
+
+    These are HTTP-01 (RFC 8555, 8.3) and the proof of a domain. No app can answer there. A file
+    proves a domain only on the server that the domain leads to before it leads to us.
     """
     answer = f"path,field(4,/),map_str({maps.acme})"
     return f"""\
@@ -173,7 +202,10 @@ def _special(maps: Maps) -> str:
 
 
 def _redirects(config: NodeConfig) -> str:
-    """To the canonical host and to HTTPS in one step; 308, so that a POST stays one."""
+    """Return the redirects to the canonical host and to HTTPS, in one step.
+
+    The status is 308, so that a POST remains a POST.
+    """
     secure = f"""
   http-request set-var(txn.to) var(txn.host) if {_flag("t")} !{{ ssl_fc }}
   http-request set-var(txn.proto) str(https) if {_flag("t")} !{{ ssl_fc }}"""
@@ -192,7 +224,10 @@ def _redirects(config: NodeConfig) -> str:
 
 
 def _port(config: NodeConfig, scheme: str) -> str:
-    """What follows a host in an address; the port that browsers know is the one of the scheme we are told to be seen under."""
+    """Return the port of an address with its colon, or nothing for the scheme's default port.
+
+    The scheme is the one that clients see.
+    """
     port = config.https_port if scheme == "https" and config.https_port else config.http_port
     return "" if port == {"http": 80, "https": 443}[scheme] else f":{port}"
 
@@ -238,7 +273,10 @@ def _refusals(maps: Maps) -> str:
 
 
 def _path(maps: Maps, when: str = "") -> str:
-    """The process type of the path that takes the request. How that one fares counts in place of web, unless the whole app sleeps."""
+    """Return the rules that find the process type of the request's path.
+
+    Its situation then applies instead of web's, unless the whole app sleeps.
+    """
     awake = f"{{ var(txn.path) -m found }} !{_situation(AppSituation.ASLEEP)}"
     situation = f"var(txn.path),{_path_field('situation')}"
     return f"""\
@@ -250,9 +288,10 @@ def _path(maps: Maps, when: str = "") -> str:
 
 
 def _hold(maps: Maps) -> str:
-    """Ask for the app to be woken, and wait; nobody is woken for a request that would be refused. Then its record is another.
+    """Return the rules that wake the app and wait. Then they look up the app's record again.
 
-    A worker from before a reload keeps its old maps: there the answer itself leads to the endpoint.
+    A request that would be refused wakes nothing. A worker from before a reload keeps its old maps.
+    There the wake service's answer contains the endpoint.
     """
     asleep, holding = _situation(AppSituation.ASLEEP), _situation(AppSituation.HOLDING)
     awake = "{ var(txn.endpoint) -m found }"
@@ -269,7 +308,9 @@ def _hold(maps: Maps) -> str:
 
 
 def _choice() -> str:
-    """Which of the app's groups: a path's process type, the canary, or web; or who else answers."""
+    """Return the rules that choose a group (a path's process type, the canary, or web) or an
+    answer.
+    """
     path = "{ var(txn.path) -m found }"
     past = "{ var(txn.endpoint) -m found } { var(txn.situation) -m found }"
     return f"""\

@@ -1,7 +1,8 @@
-"""The form that a request must have, and the headers that only the router may set, as HAProxy's text. Pure.
+"""HAProxy's rules for the syntax of a request and for headers that only the router sets. Pure.
 
-It comes before any lookup, so nothing that is read in two ways decides where a request goes. A usual request passes one regular
-expression over its headers; only one that fails it is looked at name by name.
+They come before any lookup, so that ambiguous syntax never decides where a request goes. A usual
+request passes a single regular expression over its headers. Only a request that fails it is checked
+name by name.
 """
 
 from __future__ import annotations
@@ -9,9 +10,11 @@ from __future__ import annotations
 from runtime.config import NodeConfig
 
 OWN_PREFIX = "x-slipway-"
-PREVIEW = f"{OWN_PREFIX}preview"  # the one header of ours that a client may send; `slot_rules` removes it once it was read
-# Removed from every request. A name that ends in a hyphen stands for all that begin so. docs/router.md says why each group.
-ADDRESS = (  # who the client is, in the words of proxies and content delivery networks
+# the only X-Slipway header that a client may send; `slot_rules` removes it
+PREVIEW = f"{OWN_PREFIX}preview"
+# Removed from every request. A name that ends in a hyphen matches all names with this prefix.
+# docs/router.md gives the reason for each group.
+ADDRESS = (  # the client's address, as proxies and content delivery networks send it
     "x-forwarded-",
     "x-forwarded",
     "x-forwarder-",
@@ -34,7 +37,7 @@ ADDRESS = (  # who the client is, in the words of proxies and content delivery n
     "fastly-",
     "fly-",
 )
-TARGET = (  # which host, scheme or path was asked for, in place of the request's own
+TARGET = (  # replacements of the request's host, scheme or path
     "x-original-",
     "x-rewrite-url",
     "x-host",
@@ -45,7 +48,7 @@ TARGET = (  # which host, scheme or path was asked for, in place of the request'
     "x-arr-",
     "front-end-https",
 )
-OWN = (  # the router's own, the variable HTTP_PROXY of CGI, and a second way to HTTP/2 (RFC 9113, 3.1: obsolete)
+OWN = (  # headers of the router, the variable HTTP_PROXY of CGI, and HTTP/2 upgrades (RFC 9113, 3.1: obsolete)
     "x-request-id",
     OWN_PREFIX,
     "proxy",
@@ -53,23 +56,28 @@ OWN = (  # the router's own, the variable HTTP_PROXY of CGI, and a second way to
 )
 REMOVED = (*ADDRESS, *TARGET, *OWN)
 
-# A name as `check` lets an app have one, of 253 bytes at most (RFC 1035, 2.3.4) and one dot, or an address; a port may follow.
+# A host name that `check` accepts, of at most 253 bytes (RFC 1035, 2.3.4) and an optional final
+# dot, or an address; a port may follow.
 _NAME = r"(?=[^:\r]{1,254}[:\r])[A-Za-z0-9_-]++(?:\.[A-Za-z0-9_-]++)*+\.?+"
 _HOST = rf"(?:{_NAME}|\[[0-9A-Fa-f:.]{{2,45}}\])(?::[0-9]{{1,5}})?\r"
 _BAD_LINES = (
     rf"host: (?!{_HOST})",
-    "content-length: [0-9]{19}",  # HAProxy 2.6 reads 2**64 + 3 as 3, and passes it on as it is
+    "content-length: [0-9]{19}",  # HAProxy 2.6 reads 2**64 + 3 as 3, and forwards it unchanged
 )
-_CONTROL = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|(?<!\r)\n"  # RFC 9110, 5.5: what a field's value cannot hold
+_CONTROL = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|(?<!\r)\n"  # RFC 9110, 5.5: invalid in a field's value
 _REFUSED = rf"{_CONTROL}|(?:^|\n)(?:{'|'.join(_BAD_LINES)})"
-_HOPS = ("upgrade:", r"connection: (?!(?:keep-alive|close)\r)")  # what more than a usual client says of its connection
-_URL = r"^https?://[^/?#@\\]+/"  # as clients send it to a proxy: there is always a path
+# connection headers that usual clients do not send
+_HOPS = ("upgrade:", r"connection: (?!(?:keep-alive|close)\r)")
+_URL = r"^https?://[^/?#@\\]+/"  # absolute URL, as clients send it to a proxy: it always has a path
 
 
 def rules(config: NodeConfig) -> str:
-    """Refuse with 400 what can be read in two ways, remove what only the router may set, and set it."""
+    """Return the rules that answer ambiguous requests with 400, and remove and set the router's
+    headers.
+    """
     proxy = f"{{ src {' '.join(config.trusted_proxies)} }}" if config.trusted_proxies else ""
-    # Names with other characters go first: application servers read X_Forwarded_For as X-Forwarded-For.
+    # Names with other characters are removed first: application servers read X_Forwarded_For as
+    # X-Forwarded-For.
     return f"""\
   option http-restrict-req-hdr-names delete
   unique-id-format %[uuid]
@@ -87,19 +95,26 @@ def rules(config: NodeConfig) -> str:
 
 
 def slot_rules() -> str:
-    """What every backend does: an app sees no header of ours, and an answer of its own cannot pass for one of the router's."""
+    """Return the rules of every backend.
+
+    They remove the X-Slipway headers of the request and of the app's answer. So an app's answer
+    cannot look like one of the router.
+    """
     return f"""\
   http-request del-header {PREVIEW} if {{ var(txn.odd) -m found }}
   http-response del-header {OWN_PREFIX} -m beg"""
 
 
 def scheme(config: NodeConfig) -> str:
-    """Of what comes without TLS of our own: there may be TLS before us."""
+    """Return the scheme of requests without our TLS: a proxy before us may have ended TLS."""
     return "http" if config.https_ourselves else config.scheme
 
 
 def _usual() -> str:
-    """All header lines of a request of which nothing is to be refused, removed or changed. What begins alike is tried together."""
+    """Return the regular expression of a request whose headers need no refusal, removal or change.
+
+    Names with the same beginning are tried together.
+    """
     lines = [*(name if name.endswith("-") else f"{name}:" for name in REMOVED), *_BAD_LINES, *_HOPS]
     groups: dict[str, list[str]] = {}
     for line in lines:
@@ -110,7 +125,11 @@ def _usual() -> str:
 
 
 def _removal(proxy: str) -> str:
-    """A trusted proxy may say who the visitor is and what was asked for, and nothing of the router's own."""
+    """Return the rules that remove headers.
+
+    A trusted proxy may set the client's address and the requested host, scheme and path, but not
+    the router's own headers.
+    """
     odd = "{ var(txn.odd) -m found }"
     if not proxy:
         return f"  http-request del-header '{_removed(REMOVED)}' -m reg if {odd}"
@@ -124,14 +143,17 @@ def _removed(names: tuple[str, ...]) -> str:
 
 
 def _forwarded(config: NodeConfig, proxy: str) -> str:
-    """The router's own X-Forwarded-*, but for what a trusted proxy has said. From then on the visitor's address is the one it told last."""
+    """Return the rules that set X-Forwarded-*, unless a trusted proxy has set them.
+
+    From then on, the client's address is the last one in the trusted proxy's X-Forwarded-For.
+    """
     values = [("For", "%[src]", ""), ("Proto", scheme(config), ""), ("Host", "%[req.fhdr(host)]", "")]
     if config.https_port:
         values[1:2] = [("Proto", scheme(config), "!{ ssl_fc }"), ("Proto", "https", "{ ssl_fc }")]
     lines = []
     for name, value, when in values:
-        told = f"{{ req.hdr(x-forwarded-{name.lower()}) -m found }}"
-        others = [f"{when} !{proxy}".strip(), f"{when} !{told}".strip()] if proxy else [when] if when else []
+        sent = f"{{ req.hdr(x-forwarded-{name.lower()}) -m found }}"
+        others = [f"{when} !{proxy}".strip(), f"{when} !{sent}".strip()] if proxy else [when] if when else []
         lines.append(f"  http-request set-header X-Forwarded-{name} {value}{' if ' + ' or '.join(others) if others else ''}")
     if proxy:
         lines.append(f"  http-request set-src req.hdr_ip(x-forwarded-for,-1) if {proxy} {{ req.hdr(x-forwarded-for) -m found }}")

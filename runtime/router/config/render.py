@@ -1,7 +1,9 @@
-"""HAProxy's files as text: the fixed part, the slots, and the maps. Pure; `ledger` writes them.
+"""HAProxy's files as text: the fixed part, the slots, and the maps. Pure; `route_store` writes
+them.
 
-A slot is a backend that an app owns for as long as it exists: HAProxy cannot make backends at run time, but fills and
-empties them. What a request meets on its way to one is told in `frontend`.
+A slot is a backend that an app owns for as long as the app exists. HAProxy cannot create backends
+at run time, but it can add and remove servers. `frontend` has the rules that a request passes
+before it reaches a slot.
 """
 
 from __future__ import annotations
@@ -17,16 +19,18 @@ from runtime.router.map_entries import SITUATIONS, Maps, slot_name
 from runtime.router.policy import Link
 from runtime.router.routes import AppSituation, Endpoint
 
-PORTAL = "@portal"  # stands in records where an app's name would; no app can be called so
+PORTAL = "@portal"  # the portal's name in records; not a valid name of an app
 PORTAL_BACKEND = "portal"
-CONNECTIONS_AN_INSTANCE = 500  # open at once; more wait their turn in the router
+CONNECTIONS_AN_INSTANCE = 500  # concurrent connections; more requests wait in the router's queue
 LUA = Path(__file__).with_name("wake.lua")
 STICKY_COOKIE = "slipway-instance"
-# TLS 1.2: forward secrecy and authenticated encryption only. TLS 1.3 has nothing else.
+# TLS 1.2: only forward secrecy and authenticated encryption. All of TLS 1.3's ciphers have both.
 _CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
-_RING = 16 * 2**20  # bytes of access log for a collector that is away: about 80,000 lines
-LONGEST_LINE = 2_048  # bytes of the access log; what is longer is cut, which can only be the path
-# The access log's fields, a space between, the path last and without its query: queries carry tokens, and logs are read by many.
+_RING = 16 * 2**20  # bytes of access log while the collector is away: about 80,000 lines
+# bytes of a line of the access log; a longer line is truncated, which affects only the path
+LONGEST_LINE = 2_048
+# The access log's fields, separated by spaces. The path is last and without its query: queries
+# contain tokens, and many people read logs.
 ACCESS_FIELDS = (
     "%[date(0,ms)]",
     "%[var(txn.app)]",
@@ -47,63 +51,67 @@ ACCESS_FIELDS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """Whom the router's workers become after they have opened what only root may."""
+    """User and group of the router's workers, once the master has opened what needs root."""
 
     user: str
     group: str
 
 
 def slot_config(slot: int, endpoints: tuple[Endpoint, ...] = (), link: Link = Link.FRESH) -> str:
-    """One slot: complete, so that a restart needs nothing else."""
+    """Return the complete configuration of a slot, so that a restart needs nothing else."""
     lines = [f"backend {slot_name(slot)} from slot", "  ignore-persist unless { var(txn.flags) -m sub k }"]
     lines += [f"  server {server_name(end, link)} {server_options(end, link)}{' disabled' if end.draining else ''}" for end in endpoints]
     return "\n".join(lines) + "\n"
 
 
 def server_name(endpoint: Endpoint, link: Link) -> str:
-    """A server's name. It tells the link, which a server keeps for life: to change it is to make another server."""
+    """Return a server's name. It contains the kind of connections, which a server never changes.
+
+    Another kind needs another server.
+    """
     return f"{endpoint.instance}:{link}" if link else endpoint.instance
 
 
 def instance_of(server: str) -> str:
-    """The reverse of `server_name`."""
+    """Return the instance of a server's name: the inverse of `server_name`."""
     return server.partition(":")[0]
 
 
 def server_options(endpoint: Endpoint, link: Link = Link.FRESH) -> str:
-    """What follows a server's name, the same in the file and in `add server`.
+    """Return a server's options, the same in the file and in `add server`.
 
-    Without a pool a connection is used for one request, so no request meets one that the app is just closing, and a
-    server can be deleted as soon as it is drained. With one, half of what is idle beyond need is let go of every few seconds.
+    Without a connection pool, each connection serves one request. So no request uses a connection
+    that the app is closing, and a drained server can be deleted at once. With a pool, HAProxy
+    closes half of the unneeded idle connections every few seconds.
     """
     options = {Link.FRESH: "pool-max-conn 0", Link.KEPT: "pool-max-conn 64 pool-purge-delay 5s", Link.HTTP2: "pool-max-conn 0 proto h2"}
     return f"{endpoint.address}:{endpoint.port} weight {endpoint.weight} maxconn {CONNECTIONS_AN_INSTANCE} {options[link]}"
 
 
 def portal_hosts(config: NodeConfig) -> tuple[str, ...]:
-    """The hosts that lead to the portal."""
+    """Return the hosts of the portal."""
     return (config.portal_host, "localhost", "127.0.0.1")
 
 
 def portal_entries(config: NodeConfig, maps: Maps) -> dict[Path, dict[str, str]]:
-    """The portal's own entries, by map; its hosts cannot be taken by an app."""
+    """Return the portal's entries, by map. No app can use its hosts."""
     flags = frontend.PORTAL_FLAG if config.portal_has_certificate else "-"
     record = "|".join([PORTAL, PORTAL_BACKEND, SITUATIONS[AppSituation.SERVING], flags])
     return {maps.hosts: dict.fromkeys(portal_hosts(config), record)}
 
 
 def map_text(entries: Mapping[str, str]) -> str:
-    """A map file: a key and its value a line, sorted."""
+    """Return the text of a map file: one key and value per line, sorted."""
     return "".join(f"{key} {value}\n" for key, value in sorted(entries.items()))
 
 
 def map_entries(text: str) -> dict[str, str]:
-    """The reverse of `map_text`."""
+    """Parse the text of a map file: the inverse of `map_text`."""
     return dict(line.split(" ", 1) for line in text.splitlines() if " " in line)
 
 
 def fixed_config(config: NodeConfig, maps: Maps, identity: Identity | None, *, cookie_key: str, threads: int) -> str:
-    """Everything but the slots."""
+    """Return the configuration without the slots."""
     parts = [
         _global(config, identity, threads),
         _defaults(config, maps, cookie_key),
@@ -144,8 +152,9 @@ ring access
 
 
 def _defaults(config: NodeConfig, maps: Maps, cookie_key: str) -> str:
-    # A request is sent again only if nothing of it can have been acted on: connection refused, or a GET without an answer.
-    # Frontends need a section of their own: HAProxy lets no section with rules serve both kinds.
+    # HAProxy retries a request only if no instance can have acted on it: the connection was
+    # refused, or a GET got no answer. Frontends need a separate `defaults` section: HAProxy allows
+    # no section with rules for both kinds.
     return f"""\
 defaults front
   mode http

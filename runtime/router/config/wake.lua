@@ -1,9 +1,9 @@
--- Holds a request of an app that sleeps or is being replaced: asks the wake service (runtime/router/wake.py), and waits.
--- It says `APP MILLISECONDS`, and a process type behind it where a path leads to another one than web.
--- While the service is away, killed or being upgraded, it is asked again until the time is over: it is back in a moment.
--- Decides nothing: the answer is an endpoint, `10.0.0.2:8000`, or a code, `H20`. HAProxy proxies the request itself.
+-- Holds a request of an app that sleeps or is being replaced: queries the wake service (runtime/router/wake.py), and waits.
+-- It sends `APP MILLISECONDS`, followed by the process type if a path leads to another one than web.
+-- While the service is down or being upgraded, the query is repeated until the time is over.
+-- The answer is an endpoint, `10.0.0.2:8000`, or an error code, `H20`. HAProxy proxies the request itself.
 
-local PAUSE = 100 -- ms between two questions
+local PAUSE = 100 -- ms between two queries
 
 local function ask(txn, left)
   local socket = core.tcp()

@@ -1,8 +1,10 @@
-"""Certificates by ACME (RFC 8555): the account, an order, HTTP-01 answered by the router, DNS-01 by the operator's program for wildcards.
+"""Certificates from ACME authorities (RFC 8555): the account, orders and challenges.
 
-The protocol is the `acme` library's.
+The router answers HTTP-01 challenges. The operator's program answers DNS-01 challenges for
+wildcards. The library `acme` implements the protocol.
 
-One call, one certificate. When to call, and how often to try, is the caller's; authorities limit both.
+One call gets one certificate. The caller decides when and how often, because authorities limit
+both.
 """
 
 from __future__ import annotations
@@ -29,12 +31,15 @@ from runtime.router.tls.certificate import Certificate, check, request
 _AGENT = "slipway"
 _ORDER_WAIT = timedelta(seconds=90)
 _NONCE_TRIES = 4
-_HOOK_WAIT = 300  # seconds: some name servers take minutes to show a record everywhere
-_CALL_WAIT = 30  # seconds for one answer of the authority
+_HOOK_WAIT = 300  # seconds: some name servers need minutes to publish a record everywhere
+_CALL_WAIT = 30  # seconds; timeout of an answer of the authority
 
 
 class _Network(client.ClientNetwork):
-    """Takes more than one refused nonce in a row as what it is, a request to come again (RFC 8555, 6.5); the library takes one."""
+    """Network client that retries a request after several refused nonces (RFC 8555, 6.5).
+
+    The library retries only once.
+    """
 
     def post(self, *args: Any, **kwargs: Any) -> requests.Response:
         for _ in range(_NONCE_TRIES):
@@ -47,9 +52,10 @@ class _Network(client.ClientNetwork):
 
 
 class Authority:
-    """One node's account at the authority of `config.acme_directory`.
+    """A node's account at the authority `config.acme_directory`.
 
-    `publish(token, answer)` and `withdraw(token)` are the router's; `ca` is a file of roots for an authority of one's own.
+    `publish(token, answer)` and `withdraw(token)` are functions of the router. `ca` is a file with
+    root certificates for a private authority.
     """
 
     def __init__(
@@ -61,14 +67,16 @@ class Authority:
         self._ca = ca
 
     def order(self, names: Sequence[str]) -> Certificate:
-        """A certificate for these names, from an order to the last check; up to a minute and a half.
+        """Get a certificate for these names, from the order to the final check. Takes up to 90
+        seconds.
 
-        CertificateRefused: the authority is down, does not like the names, does not reach them, or has had enough of us.
+        Raise CertificateRefused if the authority is down, rejects or cannot reach the names, or
+        limits our rate.
         """
         wildcard = next((name for name in names if name.startswith("*.")), None)
         if wildcard and self._config.acme_dns_hook is None:
             raise CertificateRefused(
-                f"A certificate for {wildcard} cannot be proven over HTTP.",
+                f"A certificate for {wildcard} cannot be validated over HTTP.",
                 hint="Upload one for the wildcard, order names one by one, or set SLIPWAY_ACME_DNS_HOOK.",
             )
         try:
@@ -79,8 +87,8 @@ class Authority:
             raise _failed(failed, names) from None
         except (errors.Error, requests.RequestException, JoseError, ValueError) as error:
             raise CertificateRefused(
-                f"The certificate authority at {self._config.acme_directory} did not answer as it should: {error}.",
-                hint="It is tried again by itself; what is served now stays.",
+                f"The certificate authority at {self._config.acme_directory} gave an unexpected answer: {error}.",
+                hint="Slipway retries this automatically. The current certificate stays in use.",
             ) from None
 
     def _order(self, names: Sequence[str]) -> Certificate:
@@ -91,20 +99,22 @@ class Authority:
             for authorization in order.authorizations:
                 if authorization.body.status != messages.STATUS_VALID:
                     self._answer(acme, authorization, answers)
-            # The library compares with the local clock, without a zone.
+            # The library compares with the local clock, without a time zone.
             done = acme.poll_and_finalize(order, deadline=datetime.now() + _ORDER_WAIT)  # noqa: DTZ005 - see above
         found = check(done.fullchain_pem, key, now=datetime.now(UTC))
         if missing := [name for name in names if not found.covers(name)]:
-            raise CertificateRefused(f"The authority's certificate is not for {missing[0]}.", hint="Order it again.")
+            raise CertificateRefused(f"The authority's certificate is not valid for {missing[0]}.", hint="Order it again.")
         return found
 
     def _answer(self, acme: client.ClientV2, authorization: messages.AuthorizationResource, answers: ExitStack) -> None:
-        """Show that a name is ours, until `answers` ends; then ask the authority to look."""
+        """Publish the answer to a challenge until `answers` closes, and ask the authority to check
+        it.
+        """
         wanted = challenges.DNS01 if authorization.body.wildcard else challenges.HTTP01
-        challenge = next((one for one in authorization.body.challenges if isinstance(one.chall, wanted)), None)
+        challenge = next((offered for offered in authorization.body.challenges if isinstance(offered.chall, wanted)), None)
         if challenge is None:
             name = authorization.body.identifier.value
-            raise CertificateRefused(f"The certificate authority offers no way to prove {name} that is known here.", hint="Choose another.")
+            raise CertificateRefused(f"The certificate authority offers no supported challenge for {name}.", hint="Use another authority.")
         response, answer = challenge.response_and_validation(acme.net.key)
         if isinstance(challenge.chall, challenges.DNS01):
             record = challenge.chall.validation_domain_name(authorization.body.identifier.value)
@@ -121,11 +131,11 @@ class Authority:
             process.run([str(self._config.acme_dns_hook), verb, record, value], timeout=_HOOK_WAIT)
         except RuntimeFailure as failure:
             raise CertificateRefused(
-                f"The program that writes DNS records did not {verb} {record}. {failure.explain()}", hint="See SLIPWAY_ACME_DNS_HOOK."
+                f"The program that writes DNS records failed to {verb} {record}. {failure.explain()}", hint="See SLIPWAY_ACME_DNS_HOOK."
             ) from None
 
     def _sign_in(self) -> client.ClientV2:
-        """The account that is written down, or a new one."""
+        """Return a client with the stored account, or with a new one."""
         path = self._config.certificates / "account.json"
         known = journal.read_json(path) or {}
         key = JWK.from_json(known["key"]) if known else JWKEC(key=ec.generate_private_key(ec.SECP256R1()))
@@ -135,7 +145,8 @@ class Authority:
         acme = client.ClientV2(client.ClientV2.get_directory(self._config.acme_directory, net), net)
         if known and known["directory"] == self._config.acme_directory:
             net.account = messages.RegistrationResource.from_json(known["account"])
-            with suppress(messages.Error):  # the authority no longer knows it: make it anew, with the same key
+            # the authority no longer has it: create it again, with the same key
+            with suppress(messages.Error):
                 net.account = acme.query_registration(net.account)
                 return acme
         net.account = None
@@ -147,25 +158,25 @@ class Authority:
             net.account = account
         document = {"directory": self._config.acme_directory, "key": key.to_json(), "account": account.to_json()}
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        journal.write_atomic(path, json.dumps(document, default=lambda one: one.to_json()).encode())
+        journal.write_atomic(path, json.dumps(document, default=lambda value: value.to_json()).encode())
         return acme
 
 
 def _refusal(refused: messages.Error, names: Sequence[str]) -> CertificateRefused:
     said = f"The certificate authority refused the order for {', '.join(names)}: {refused.detail or refused.typ}."
     if refused.code == "rateLimited":
-        return CertificateRefused(said, hint="It counts orders by week and by hour: wait, and order less often.", retry_after=3600)
-    return CertificateRefused(said, hint="Check that the domain is spelled right and leads to this machine.")
+        return CertificateRefused(said, hint="It limits orders per hour and per week: wait, and order less often.", retry_after=3600)
+    return CertificateRefused(said, hint="Check the spelling of the domain, and that its DNS record leads to this machine.")
 
 
 def _failed(failed: errors.ValidationError, names: Sequence[str]) -> CertificateRefused:
     why = [
-        f"{one.body.identifier.value}: {challenge.error.detail}"
-        for one in failed.failed_authzrs
-        for challenge in one.body.challenges
+        f"{authorization.body.identifier.value}: {challenge.error.detail}"
+        for authorization in failed.failed_authzrs
+        for challenge in authorization.body.challenges
         if challenge.error is not None
     ]
     return CertificateRefused(
-        f"The certificate authority could not see that {', '.join(names)} leads here. {'; '.join(why)}",
+        f"The certificate authority could not verify that {', '.join(names)} leads here. {'; '.join(why)}",
         hint="Its DNS record must lead to this machine, and port 80 must be open from the internet.",
     )

@@ -1,4 +1,4 @@
-"""One certificate with its key and chain: checked before anything serves it. Pure; the moment is an argument."""
+"""A certificate with its key and chain, checked before use. Pure; the time is an argument."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from cryptography.x509.oid import NameOID
 
 from runtime.errors import CertificateRefused
 
-_BITS = 2048  # of an RSA key, at least
+_BITS = 2048  # minimum of an RSA key
 _NAME = re.compile(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Certificate:
-    """Certificate, chain and key as one PEM text, and what is to be known of it."""
+    """Certificate, chain and key as one PEM text, and their main properties."""
 
     pem: str
     names: tuple[str, ...]  # lower case; `*.example.com` for all names one level below
@@ -32,18 +32,21 @@ class Certificate:
     issuer: str
 
     def covers(self, host: str) -> bool:
-        """Whether a browser accepts it for this host (RFC 6125: a wildcard stands for one label)."""
+        """Return whether a browser accepts it for this host (RFC 6125: a wildcard matches one
+        label).
+        """
         return host in self.names or f"*.{host.partition('.')[2]}" in self.names
 
     def due(self, now: datetime) -> bool:
-        """Whether to renew: a third of its life is left."""
+        """Return whether to renew it: at most a third of its lifetime is left."""
         return now >= self.not_after - (self.not_after - self.not_before) / 3
 
 
 def check(chain: str, key: str, *, now: datetime, roots: frozenset[bytes] = frozenset()) -> Certificate:
-    """A usable certificate from what was uploaded or issued; CertificateRefused tells what is wrong with it.
+    """Return a valid certificate from uploaded or issued texts, or raise CertificateRefused.
 
-    `chain`: PEM, the host's own first. `roots`: names (DER) of authorities that browsers know, which need not be in the chain.
+    `chain` is PEM, with the host's certificate first. `roots` contains the names (DER) of
+    authorities that browsers know. Their certificates may be absent from the chain.
     """
     certificates = _certificates(chain)
     leaf, private = certificates[0], _key(key)
@@ -53,7 +56,7 @@ def check(chain: str, key: str, *, now: datetime, roots: frozenset[bytes] = froz
         )
     if isinstance(private, rsa.RSAPrivateKey) and private.key_size < _BITS:
         raise CertificateRefused(
-            f"The key has {private.key_size} bits.", hint=f"Browsers want {_BITS} or more: request one with a new key."
+            f"The key has {private.key_size} bits.", hint=f"Browsers require {_BITS} or more: request a certificate with a new key."
         )
     _check_time(leaf, now)
     _check_chain(certificates, roots)
@@ -61,7 +64,10 @@ def check(chain: str, key: str, *, now: datetime, roots: frozenset[bytes] = froz
 
 
 def self_signed(name: str, *, now: datetime, days: int = 3650) -> Certificate:
-    """What is shown for names without a certificate of their own. No browser trusts it, which is what it is for."""
+    """Return a self-signed certificate for names without their own certificate.
+
+    No browser trusts it; that is intended.
+    """
     private = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     certificate = (
@@ -79,7 +85,7 @@ def self_signed(name: str, *, now: datetime, days: int = 3650) -> Certificate:
 
 
 def request(names: Sequence[str]) -> tuple[str, str]:
-    """A fresh key and a request for a certificate of these names, both PEM."""
+    """Return a new key and a certificate signing request for these names, both PEM."""
     private = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
     builder = x509.CertificateSigningRequestBuilder().subject_name(subject)
@@ -88,7 +94,10 @@ def request(names: Sequence[str]) -> tuple[str, str]:
 
 
 def read(pem: str) -> Certificate:
-    """One that was checked before; CertificateRefused if the text was damaged since."""
+    """Parse a certificate that was checked before.
+
+    Raise CertificateRefused if its text is damaged.
+    """
     return _whole(_certificates(pem), _key(pem))
 
 
@@ -107,12 +116,12 @@ def _key(text: str) -> CertificateIssuerPrivateKeyTypes:
         private = serialization.load_pem_private_key(start[0].encode() if start else b"", password=None)
     except TypeError:
         raise CertificateRefused(
-            "The key is locked by a password.", hint="Upload it without: openssl pkey -in key.pem -out open.pem"
+            "The key is protected by a password.", hint="Upload it without one: openssl pkey -in key.pem -out open.pem"
         ) from None
     except (ValueError, UnsupportedAlgorithm):
         raise CertificateRefused("The key is not in PEM form.", hint="It begins with -----BEGIN PRIVATE KEY-----.") from None
     if not isinstance(private, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
-        raise CertificateRefused("The key is of a kind that browsers do not take.", hint="Use RSA or an elliptic curve.")
+        raise CertificateRefused("Browsers do not support keys of this type.", hint="Use RSA or an elliptic curve.")
     return private
 
 
@@ -145,7 +154,7 @@ def _check_chain(certificates: Sequence[x509.Certificate], roots: frozenset[byte
 
 def _whole(certificates: Sequence[x509.Certificate], private: CertificateIssuerPrivateKeyTypes) -> Certificate:
     leaf = certificates[0]
-    chain = "".join(one.public_bytes(serialization.Encoding.PEM).decode() for one in certificates)
+    chain = "".join(certificate.public_bytes(serialization.Encoding.PEM).decode() for certificate in certificates)
     return Certificate(
         pem=chain + _key_pem(private),
         names=_names(leaf),
@@ -163,7 +172,7 @@ def _names(leaf: x509.Certificate) -> tuple[str, ...]:
     names = tuple(name.lower() for name in found if _NAME.fullmatch(name.lower()))
     if not names:
         raise CertificateRefused(
-            "The certificate is for no host name.", hint="Browsers read the subject alternative names; request it with them."
+            "The certificate names no host.", hint="Browsers read the subject alternative names; request a certificate with them."
         )
     return names
 

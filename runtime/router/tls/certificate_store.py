@@ -1,7 +1,8 @@
-"""The certificates that the router serves: one file each, told to a running HAProxy without a reload.
+"""The certificates of the router: one file each, sent to a running HAProxy without a reload.
 
-The file first, then the same by the Runtime API; a start reads the files. Which one a browser is shown is decided by the
-name it asks for (SNI); for a name without one it is a self-signed certificate that no browser trusts.
+A change writes the file first, then sends it to the Runtime API. HAProxy reads the files at its
+start. The name that a browser requests (SNI) selects the certificate. For other names HAProxy uses
+a self-signed certificate, which no browser trusts.
 """
 
 from __future__ import annotations
@@ -20,19 +21,25 @@ from runtime.router.runtime_api import RouterDown, RuntimeApi
 from runtime.router.tls.certificate import Certificate, read, self_signed
 
 _DEFAULT = "default"
-ONLY = "for_"  # begins the names that `name_for` gives
+ONLY = "for_"  # prefix of the names that `name_for` returns
 _NAME = re.compile(r"[a-z0-9_-][a-z0-9_.-]{0,250}")
 
 
 def name_for(host: str) -> str:
-    """What to call a certificate that is shown for one host alone, whatever else it names: what one team uploads for its domain
-    must not be shown for another's. A host with `*` is a wildcard; none has `_` in it.
+    """Return the name of a certificate that is used for one host only, even if it covers more
+    hosts.
+
+    So a certificate that one team uploads for its domain is never used for another team's. The name
+    has `_` for the `*` of a wildcard; no host contains `_`.
     """
     return ONLY + host.replace("*", "_")
 
 
 class Certificates:
-    """Of one node. Names are the caller's: a custom domain's, for example. Any root process may call it, one at a time."""
+    """A node's certificates. The caller chooses names, for example a custom domain's.
+
+    Any process of root may call it; a lock ensures that they do so one at a time.
+    """
 
     def __init__(self, config: NodeConfig) -> None:
         self._folder = config.certificates
@@ -41,7 +48,9 @@ class Certificates:
         self._api = RuntimeApi(config.router_socket, config.run / "router-master.sock")
 
     def prepare(self) -> None:
-        """See that HAProxy can start: the folder, the default, and a list that fits the files."""
+        """Create what HAProxy needs to start: the folder, the default certificate, and the list of
+        files.
+        """
         with journal.lock(self._lock):
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             if not self._path(_DEFAULT).exists():
@@ -49,7 +58,10 @@ class Certificates:
             self._write_list()
 
     def install(self, name: str, certificate: Certificate) -> None:
-        """Serve a checked certificate for its names, from now on; one of the same name is replaced without a gap."""
+        """Use a checked certificate for its names from now on.
+
+        It replaces a certificate of the same name without an interruption.
+        """
         with journal.lock(self._lock):
             path = self._path(name)
             before = self._read(name)
@@ -70,7 +82,7 @@ class Certificates:
                 return  # its next start reads the files
 
     def remove(self, name: str) -> None:
-        """Serve it no more. Removing an unknown one succeeds."""
+        """Stop using a certificate and delete it. Removing an unknown one succeeds."""
         with journal.lock(self._lock):
             path = self._path(name)
             path.unlink(missing_ok=True)
@@ -82,25 +94,28 @@ class Certificates:
                 return
 
     def names(self) -> set[str]:
-        """What there are files of, without the default and without a look inside."""
+        """Return the names of all files except the default. Their content is not read."""
         return {path.stem for path in self._folder.glob("[!.]*.pem")} - {_DEFAULT}
 
     def get(self, name: str) -> Certificate | None:
-        """One of them; None where there is none, or a damaged one."""
+        """Return a certificate; None if it is missing or damaged."""
         return self._read(name)
 
     def all(self) -> dict[str, Certificate]:
-        """What is served, by name, without the default."""
+        """Return the certificates in use, by name, without the default."""
         return {name: found for name in sorted(self.names()) if (found := self._read(name)) is not None}
 
     def due(self, now: datetime) -> list[str]:
-        """Names of those to renew, the first to expire first."""
+        """Return the names of the certificates to renew, the first to expire first."""
         found = self.all()
         return sorted((name for name in found if found[name].due(now)), key=lambda name: found[name].not_after)
 
     def _write_list(self) -> None:
-        """HAProxy takes the first as the default; one that is damaged is left out, so that the rest is served."""
-        lines = [str(self._path(_DEFAULT)), *(self._line(name, one) for name, one in self.all().items())]
+        """Write HAProxy's list of certificates; its first entry is the default.
+
+        Damaged ones are left out, so that HAProxy can use the others.
+        """
+        lines = [str(self._path(_DEFAULT)), *(self._line(name, certificate) for name, certificate in self.all().items())]
         text = "".join(f"{line}\n" for line in lines).encode()
         if not self._list.exists() or self._list.read_bytes() != text:
             journal.write_atomic(self._list, text)
@@ -117,18 +132,20 @@ class Certificates:
 
     def _path(self, name: str) -> Path:
         if not _NAME.fullmatch(name):
-            raise RouterRefused(f"No certificate can be called {name!r}.", hint="Use the host's name, with _ for the star of a wildcard.")
+            raise RouterRefused(
+                f"{name!r} is not a valid name of a certificate.", hint="Use the host's name, with _ for the star of a wildcard."
+            )
         return self._folder / f"{name}.pem"
 
     @staticmethod
     def _expect(word: str, said: str) -> None:
         if word.lower() not in said.lower():
             raise RouterRefused(
-                f"The router did not take the certificate. It said: {' '.join(said.split())}", hint="It is tried again by itself."
+                f"HAProxy did not accept the certificate. Its answer: {' '.join(said.split())}", hint="Slipway retries this automatically."
             )
 
 
 def known_roots() -> frozenset[bytes]:
-    """Names of the authorities that this machine trusts, for `certificate.check`."""
+    """Return the names of the authorities that this machine trusts, for `certificate.check`."""
     context = ssl.create_default_context()
-    return frozenset(x509.load_der_x509_certificate(one).subject.public_bytes() for one in context.get_ca_certs(binary_form=True))
+    return frozenset(x509.load_der_x509_certificate(root).subject.public_bytes() for root in context.get_ca_certs(binary_form=True))

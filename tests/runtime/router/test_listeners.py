@@ -172,7 +172,8 @@ def test_a_changed_port_is_told_with_its_remedy(held: RouterUnderTest):
     told = subprocess.run([*command[: command.index("--") + 1], "true"], check=False, capture_output=True, text=True)
     assert told.returncode == 1
     assert re.search(
-        rf"no socket for port {other.http_port} \(http\); it was handed: {held.config.http_port}\..*start it again", told.stderr
+        rf"no socket for port {other.http_port} \(http\)\. Ports of the received sockets: {held.config.http_port}\..*start it again",
+        told.stderr,
     )
 
 
