@@ -1,4 +1,6 @@
-"""A node that can build: warm stacks, real containers on a network of its own, and nothing left of it afterwards."""
+"""A node for builds: warm stacks, real containers on their own network, and a check that nothing
+remains.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,7 @@ EXAMPLES = Path(__file__).parents[3] / "examples"
 
 @dataclass(slots=True)
 class Forge:
-    """Builds sources given as files, and keeps what each build said."""
+    """Builder of sources that are given as files. Keeps the log lines of the builds."""
 
     config: NodeConfig
     store: Store
@@ -65,7 +67,9 @@ class Forge:
         return "\n".join(self.log)
 
     def leftovers(self) -> list[str]:
-        """What a build must not leave: workspaces, containers, half-made images and layers."""
+        """Return what a build must not leave: workspaces, containers, and incomplete images and
+        layers.
+        """
         folders = (self.config.workspaces, self.config.images / "ingest", self.config.layers / "ingest")
         return [str(path) for folder in folders for path in folder.iterdir()] + [container.id for container in self.containers.list()]
 

@@ -1,4 +1,6 @@
-"""ADD of a local tar: which files count as one, where its entries go, and that what is wrong with it is the user's to mend."""
+"""Tests of ADD with a local tar: the detection of archives, the places of their entries, and errors
+that name the Dockerfile's line.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,7 @@ ADD = Instruction(name="ADD", flags=(), args=("a.tar", "/"), exec_form=False, he
 
 
 def tar(*entries: tuple[str, bytes, str], form: int = tarfile.PAX_FORMAT) -> bytes:
-    """Entries as (name, type, link target or content)."""
+    """Return a tar of entries, each given as (name, type, link target or content)."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=form) as written:
         for name, kind, value in entries:
@@ -59,7 +61,9 @@ def add(tmp_path: Path) -> Callable[[bytes], Path]:
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress, bz2.compress, lzma.compress, zstandard.compress])
-def test_every_packing_that_docker_takes_is_unpacked(pack: Callable[[bytes], bytes], add: Callable[[bytes], Path], tmp_path: Path) -> None:
+def test_every_compression_that_docker_accepts_is_unpacked(
+    pack: Callable[[bytes], bytes], add: Callable[[bytes], Path], tmp_path: Path
+) -> None:
     root = add(pack(tar(("d", tarfile.DIRTYPE, ""), ("d/f", tarfile.REGTYPE, "content"), ("d/h", tarfile.LNKTYPE, "d/f"))))
     assert looks_like_one(tmp_path, "a.tar")
     assert (root / "d/f").read_text() == "content"
@@ -71,7 +75,7 @@ def test_every_packing_that_docker_takes_is_unpacked(pack: Callable[[bytes], byt
 @pytest.mark.parametrize(
     "data", [b"", b"text" * 500, bytes(2048), b"\x1f\x8bnot really", gzip.compress(b"text" * 500), b"BZh9", lzma.compress(b"")]
 )
-def test_what_is_not_a_tar_is_copied(data: bytes, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_tar_is_copied(data: bytes, tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(data)
     assert not looks_like_one(tmp_path, "a")
     assert not looks_like_one(tmp_path, "")
@@ -98,13 +102,15 @@ def test_an_entry_for_the_destination_itself_changes_nothing(add: Callable[[byte
         ([("n" * 300, tarfile.REGTYPE, "")], "part of more than 255 bytes"),
     ],
 )
-def test_an_entry_that_cannot_be_made_is_the_users_fault(entries: list[tuple[str, bytes, str]], sentence: str, add: Callable) -> None:
+def test_an_entry_that_cannot_be_created_is_an_error_of_the_dockerfile(
+    entries: list[tuple[str, bytes, str]], sentence: str, add: Callable
+) -> None:
     with pytest.raises(BadSource, match=r"Dockerfile, line 2") as caught:
         add(tar(*entries))
     assert sentence in caught.value.what
 
 
-def test_a_cut_off_archive_is_the_users_fault(add: Callable[[bytes], Path]) -> None:
+def test_a_truncated_archive_is_an_error_of_the_dockerfile(add: Callable[[bytes], Path]) -> None:
     with pytest.raises(BadSource, match=r"a\.tar is damaged: at the entry 'f'"):
         add(tar(("f", tarfile.REGTYPE, "x" * 2000))[:2000])
     with pytest.raises(BadSource, match=r"a\.tar is damaged"):
@@ -112,7 +118,7 @@ def test_a_cut_off_archive_is_the_users_fault(add: Callable[[bytes], Path]) -> N
 
 
 @pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME])
-def test_a_header_of_800_mib_is_refused_in_little_memory(kind: bytes, add: Callable[[bytes], Path], tmp_path: Path) -> None:
+def test_a_header_of_800_mib_is_refused_with_little_memory(kind: bytes, add: Callable[[bytes], Path], tmp_path: Path) -> None:
     header = tarfile.TarInfo("x")
     header.type, header.size = kind, 800 << 20
     packer = zstandard.ZstdCompressor().compressobj()

@@ -1,4 +1,4 @@
-"""slipway.toml and app.json: what each key comes to, and that whatever stands in them ends in a value or in a refusal that helps."""
+"""Tests of slipway.toml and app.json: the value of each key, and useful errors for everything else."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def app_json(document: object) -> AppFile:
     return read({"app.json": json.dumps(document).encode()})
 
 
-def test_every_key_of_slipway_toml_comes_to_something():
+def test_every_key_of_slipway_toml_has_its_value():
     found = toml(WHOLE)
     limits = {"pids": 64}
     assert found.processes == {
@@ -170,14 +170,14 @@ def test_every_key_of_slipway_toml_comes_to_something():
         ("[x\n", "at line 1, column 3"),
     ],
 )
-def test_a_mistake_is_named_by_its_key_with_the_remedy(text, words):
+def test_a_mistake_is_reported_with_its_key_and_a_remedy(text, words):
     with pytest.raises(BadSource) as refused:
         toml(text)
     assert words in refused.value.explain()
     assert refused.value.hint
 
 
-def test_heroku_s_and_dokku_s_app_json():
+def test_app_json_of_heroku_and_dokku_is_read():
     found = app_json(
         {
             "name": "shop",
@@ -246,20 +246,20 @@ def test_heroku_s_and_dokku_s_app_json():
         ({"healthchecks": {"web": [{"command": []}]}}, "is no command"),
     ],
 )
-def test_what_has_a_meaning_in_app_json_and_is_wrong_is_refused(document, words):
+def test_a_wrong_value_of_a_known_key_in_app_json_is_refused(document, words):
     with pytest.raises(BadSource) as refused:
         app_json(document)
     assert words in refused.value.explain()
 
 
-def test_a_check_of_dokku_s_by_words_and_by_listening():
+def test_dokku_checks_by_command_and_by_listening_are_read():
     assert app_json({"healthchecks": {"web": [{"command": ["./up", "a b"]}]}}).health == HealthCheck(
         kind=CheckKind.COMMAND, command=("./up", "a b")
     )
     assert app_json({"healthchecks": {"web": [{"listening": True}]}}).health == HealthCheck(kind=CheckKind.TCP)
 
 
-def test_slipway_toml_counts_beside_app_json_and_a_file_of_another_encoding_or_size_is_refused():
+def test_slipway_toml_has_precedence_and_an_unreadable_file_is_refused():
     found = read({"slipway.toml": b"[env]\nA = 'toml'", "app.json": b"not even json"})
     assert found.variables == {"A": Variable(value="toml")}
     assert "app.json beside it is not read" in found.notes[0]
@@ -324,7 +324,7 @@ SCHEDULES = st.lists(st.text(alphabet="0123456789*,/-#LWMONSUN", min_size=1, max
 @given(st.dictionaries(KEYS, TREES, max_size=6))
 @example({"formation": {"web": {"quantity": 10**300}}})
 @example({"cron": [{"command": "a", "schedule": "* * 1,L/2 * *"}]})
-def test_no_document_does_anything_but_be_read_or_refused(document):
+def test_any_document_is_read_or_refused(document):
     for text in (json.dumps(document), _toml(document)):
         for name in ("app.json", "slipway.toml"):
             try:
@@ -335,7 +335,7 @@ def test_no_document_does_anything_but_be_read_or_refused(document):
 
 @settings(deadline=None)
 @given(st.binary(max_size=200))
-def test_no_bytes_do_anything_but_be_read_or_refused(data):
+def test_any_bytes_are_read_or_refused(data):
     for name in ("app.json", "slipway.toml"):
         try:
             assert isinstance(read({name: data}), AppFile)
@@ -345,7 +345,7 @@ def test_no_bytes_do_anything_but_be_read_or_refused(data):
 
 @settings(deadline=None)
 @given(SCHEDULES)
-def test_no_schedule_does_anything_but_be_read_or_refused(schedule):
+def test_any_schedule_is_read_or_refused(schedule):
     try:
         assert app_json({"cron": [{"command": "a", "schedule": schedule}]}).crons[0].schedule
     except BadSource as refused:
@@ -353,7 +353,7 @@ def test_no_schedule_does_anything_but_be_read_or_refused(schedule):
 
 
 def _toml(document: dict[str, object]) -> str:
-    """Inline: every value as JSON, which TOML mostly takes."""
+    """Return the document as TOML with inline values in JSON, which TOML mostly accepts."""
     return "\n".join(f"{key} = {json.dumps(value)}" for key, value in document.items())
 
 
@@ -362,14 +362,14 @@ def planned(text: str, **files: str):
     return plan(Source(files=frozenset(named), texts=named, app_file=toml(text)), lambda: ["24.1.0"])
 
 
-def test_its_commands_stand_in_for_a_procfile_and_win_over_one():
+def test_its_commands_replace_and_override_those_of_a_procfile():
     alone = planned("[processes.web]\ncommand = 'python3 serve.py'", **{"serve.py": ""})
     assert (alone.detected.language, alone.detected.because) == (Language.PYTHON, "slipway.toml")
     both = planned("[processes.web]\ncommand = 'new'\n[release]\ncommand='r'", Procfile="web: old\nworker: w\nrelease: o")
     assert both.processes == {"web": "new", "worker": "w", "release": "r"}
 
 
-def test_the_builder_it_names_is_taken():
+def test_the_named_builder_is_used():
     assert planned("[build]\nbuilder = 'static'", **{"package.json": "{}", "public/index.html": ""}).detected.because == "public/index.html"
     assert planned("[static]\nfolder = 'out'", **{"out/index.html": ""}).processes == {"web": "/opt/static/serve /app/out"}
     with pytest.raises(BadSource, match=r"no index.html in out"):

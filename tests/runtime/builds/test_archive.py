@@ -1,4 +1,6 @@
-"""Sources are unpacked without trust: every hostile shape gets a sentence, and nothing appears outside the folder."""
+"""Tests of the unpacking of untrusted sources: each hostile archive is refused with a clear
+message, and nothing is written outside the folder.
+"""
 
 from __future__ import annotations
 
@@ -63,14 +65,14 @@ def names_below(folder: Path) -> set[str]:
 
 
 def unpacked(place: Path, filename: str) -> archives.Unpacked:
-    """What unpacking place/archive into place/tree says."""
+    """Unpack place/archive into place/tree and return the result."""
     (place / "tree").mkdir()
     with (place / "archive").open("rb") as file, Folder.at(place / "tree") as tree:
         return archives.unpack(file, filename, tree)
 
 
 def refusal(data: bytes, filename: str, tmp_path: Path) -> str:
-    """The sentence a bad archive gets; checks that nothing was written outside the target."""
+    """Return the message for a bad archive. Check that nothing was written outside the target."""
     work = Path(tempfile.mkdtemp(dir=tmp_path))
     (work / "archive").write_bytes(data)
     with pytest.raises(BadArchive) as caught:
@@ -99,21 +101,21 @@ ZIP = zip_bytes(*FILES.items())
         ("old.tar", tar_bytes(*FILES.items(), form=tarfile.GNU_FORMAT), "tar"),
     ],
 )
-def test_every_kind_unpacks_and_one_top_folder_is_taken_away(filename: str, data: bytes, kind: str, tmp_path: Path) -> None:
+def test_every_kind_is_unpacked_and_a_single_top_folder_is_removed(filename: str, data: bytes, kind: str, tmp_path: Path) -> None:
     (tmp_path / "archive").write_bytes(data)
     done = unpacked(tmp_path, filename)
     assert names_below(tmp_path / "tree") == {"main.py", "static/a.css", "Procfile"}
     assert (done.kind, done.files, done.size, done.unwrapped) == (kind, 3, sum(map(len, FILES.values())), "app")
 
 
-def test_several_top_entries_stay_and_junk_goes(tmp_path: Path) -> None:
+def test_several_top_entries_stay_and_junk_is_removed(tmp_path: Path) -> None:
     members = [("a/x", b"1"), ("b/y", b"2"), ("__MACOSX/._x", b""), (".DS_Store", b""), ("a/._x", b""), (".git/config", b""), ("./c", b"3")]
     (tmp_path / "archive").write_bytes(tar_bytes(*members))
     assert unpacked(tmp_path, "a.tar").unwrapped == ""
     assert names_below(tmp_path / "tree") == {"a/x", "b/y", "c"}
 
 
-def test_links_inside_stay_links_and_modes_stay_but_for_special_bits(tmp_path: Path) -> None:
+def test_inner_links_are_kept_and_special_mode_bits_are_removed(tmp_path: Path) -> None:
     script = special("bin/run", tarfile.REGTYPE, mode=0o700)
     members = [script, ("bin/data", b"x"), special("run", tarfile.SYMTYPE, "bin/run"), special("hard", tarfile.LNKTYPE, "bin/data")]
     (tmp_path / "archive").write_bytes(tar_bytes(*members, special("shared/", tarfile.DIRTYPE, mode=0o2775)))
@@ -155,7 +157,9 @@ BAD_TARS: list[tuple[str, list[tuple[str, bytes] | tarfile.TarInfo], str]] = [
 
 
 @pytest.mark.parametrize(("members", "sentence"), [case[1:] for case in BAD_TARS], ids=[case[0] for case in BAD_TARS])
-def test_a_hostile_tar_gets_a_clear_refusal(members: list[tuple[str, bytes] | tarfile.TarInfo], sentence: str, tmp_path: Path) -> None:
+def test_a_hostile_tar_is_refused_with_a_clear_message(
+    members: list[tuple[str, bytes] | tarfile.TarInfo], sentence: str, tmp_path: Path
+) -> None:
     assert sentence in refusal(tar_bytes(*members), "a.tar", tmp_path)
 
 
@@ -176,12 +180,12 @@ def test_a_hostile_tar_gets_a_clear_refusal(members: list[tuple[str, bytes] | ta
         ),
     ],
 )
-def test_a_hostile_zip_gets_a_clear_refusal(data: bytes, sentence: str, tmp_path: Path) -> None:
+def test_a_hostile_zip_is_refused_with_a_clear_message(data: bytes, sentence: str, tmp_path: Path) -> None:
     assert sentence in refusal(data, "a.zip", tmp_path)
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_a_zip_with_a_name_twice_is_refused(tmp_path: Path) -> None:
+def test_a_zip_with_a_duplicate_name_is_refused(tmp_path: Path) -> None:
     assert "twice" in refusal(zip_bytes(("a", b"1"), ("a", b"2")), "a.zip", tmp_path)
 
 
@@ -194,13 +198,13 @@ def test_an_encrypted_zip_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("pack", [gzip.compress, zstandard.compress, lzma.compress, bytes])
 @pytest.mark.parametrize("left", [0.3, 0.6, 0.9])
-def test_a_truncated_archive_is_named_so(pack: Callable[[bytes], bytes], left: float, tmp_path: Path) -> None:
+def test_a_truncated_archive_is_reported_as_truncated(pack: Callable[[bytes], bytes], left: float, tmp_path: Path) -> None:
     data = pack(tar_bytes(("noise", os.urandom(200_000)), ("more", os.urandom(20_000))))
     ending = {gzip.compress: ".tar.gz", zstandard.compress: ".tar.zst", lzma.compress: ".tar.xz", bytes: ".tar"}[pack]
     assert "too early" in refusal(data[: int(len(data) * left)], f"a{ending}", tmp_path)
 
 
-def test_a_tar_cut_between_two_entries_is_noticed(tmp_path: Path) -> None:
+def test_a_tar_that_is_cut_between_two_entries_is_detected(tmp_path: Path) -> None:
     assert "too early" in refusal(tar_bytes(("a", b"x" * 512), ("b", b"y" * 512))[:2048], "a.tar", tmp_path)
 
 
@@ -249,8 +253,8 @@ def special_with_size(name: str, size: int) -> bytes:
 
 @pytest.mark.slow
 def test_a_hundred_thousand_entries_are_refused(tmp_path: Path) -> None:
-    one = [special(f"f{number}", tarfile.REGTYPE).tobuf() for number in range(100_000)]
-    assert "more than 50,000 entries" in refusal(gzip.compress(b"".join(one) + bytes(1024), 1), "a.tar.gz", tmp_path)
+    entries = [special(f"f{number}", tarfile.REGTYPE).tobuf() for number in range(100_000)]
+    assert "more than 50,000 entries" in refusal(gzip.compress(b"".join(entries) + bytes(1024), 1), "a.tar.gz", tmp_path)
     many = zip_bytes(*((f"f{number}", b"") for number in range(60_000)))
     assert "more than 50,000 entries" in refusal(many, "a.zip", tmp_path)
 
@@ -267,7 +271,7 @@ kinds = st.sampled_from([tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE, tarf
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(members=st.lists(st.tuples(names, kinds, names), min_size=1, max_size=6))
-def test_no_archive_ever_writes_or_points_outside(members: list[tuple[str, bytes, str]], tmp_path: Path) -> None:
+def test_no_archive_writes_or_links_outside(members: list[tuple[str, bytes, str]], tmp_path: Path) -> None:
     with tempfile.TemporaryDirectory(dir=tmp_path) as name:
         work = Path(name)
         (work / "archive").write_bytes(tar_bytes(*(special(name, kind, link) for name, kind, link in members)))
@@ -283,7 +287,7 @@ def test_no_archive_ever_writes_or_points_outside(members: list[tuple[str, bytes
         assert list((work / "witness").iterdir()) == []
 
 
-def test_a_name_in_bytes_that_are_not_utf_8_gets_a_refusal_a_database_takes(tmp_path: Path) -> None:
+def test_a_name_that_is_not_utf_8_is_refused_with_valid_text(tmp_path: Path) -> None:
     (tmp_path / "archive").write_bytes(tar_bytes(special("a/\udcff", tarfile.REGTYPE, mode=0o4755), form=tarfile.GNU_FORMAT))
     with pytest.raises(BadArchive) as caught:
         unpacked(tmp_path, "a.tar")
@@ -291,12 +295,12 @@ def test_a_name_in_bytes_that_are_not_utf_8_gets_a_refusal_a_database_takes(tmp_
     caught.value.explain().encode()
 
 
-def test_a_zip_that_names_a_place_before_its_own_beginning_is_damaged(tmp_path: Path) -> None:
+def test_a_zip_with_an_offset_before_its_start_is_damaged(tmp_path: Path) -> None:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as written:
         written.writestr("index.html", "x")
     data = bytearray(packed.getvalue())
-    at = data.rindex(b"PK\5\6") + 16  # where its table of contents begins (APPNOTE.TXT, 4.3.16)
+    at = data.rindex(b"PK\5\6") + 16  # offset of the central directory (APPNOTE.TXT, 4.3.16)
     data[at : at + 4] = (int.from_bytes(data[at : at + 4], "little") + 50).to_bytes(4, "little")
     (tmp_path / "archive").write_bytes(data)
     with pytest.raises(BadArchive, match="outside of itself"):

@@ -1,4 +1,4 @@
-"""Certificate authorities of the host in builds."""
+"""Tests of the host's certificate authorities in builds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def place(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_bundle_is_lent_only_where_the_operator_added_an_authority(place: Path) -> None:
+def test_the_bundle_is_mounted_only_if_the_operator_added_an_authority(place: Path) -> None:
     places, added = [str(place / "none.crt"), str(place / "all.crt")], [str(place / "absent"), str(place / "added")]
     assert bundle({}, places) == place / "all.crt"
     assert extended_bundle({}, places, added) is None
@@ -26,13 +26,13 @@ def test_a_bundle_is_lent_only_where_the_operator_added_an_authority(place: Path
     assert extended_bundle({}, [], added) is None
 
 
-def test_the_environment_names_another_bundle(place: Path) -> None:
+def test_the_environment_selects_another_bundle(place: Path) -> None:
     (place / "own.pem").write_text("x")
     assert bundle({"SSL_CERT_FILE": str(place / "own.pem")}, [str(place / "all.crt")]) == place / "own.pem"
     assert bundle({"SSL_CERT_FILE": str(place / "absent")}, [str(place / "all.crt")]) == place / "all.crt"
 
 
-def test_a_step_of_a_dockerfile_reads_the_bundle_and_the_image_has_no_trace_of_it(
+def test_a_dockerfile_step_reads_the_bundle_and_the_image_does_not_have_it(
     forge: Forge, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(place / "all.crt"))

@@ -1,4 +1,4 @@
-"""Real builds: real registries, real build containers, and the images they make, run."""
+"""Tests of real builds with real registries and build containers. The resulting images run."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ from runtime.stacks.definition import node as node_of
 from tests.runtime.builds.conftest import EXAMPLES, LIMITS, Forge
 from tests.warm import add
 
-pytestmark = pytest.mark.timeout(900)  # on a new machine, the first to want a language waits for its packages
+# On a new machine, the first test of a language waits for its packages.
+pytestmark = pytest.mark.timeout(900)
 FLASK = {
     "requirements.txt": "flask==3.1.3\ngunicorn==27.0.1\n",
     "app.py": "from flask import Flask\napp = Flask(__name__)\n@app.get('/')\ndef home(): return 'made of layers'\n",
@@ -34,7 +35,7 @@ FLASK = {
 
 @contextmanager
 def served(forge: Forge, built: BuiltImage) -> Iterator[str]:
-    """The image's web process in a container; gives its address once it answers."""
+    """Run the image's web process in a container, and yield its URL when it answers."""
     image = forge.store.image(built.digest)
     spec = ContainerSpec(
         id="served",
@@ -77,8 +78,9 @@ def layers(image: Image) -> set[Path]:
     return set(image.layers)
 
 
-def test_a_flask_app_is_built_and_answers_and_the_next_app_reuses_its_dependencies(forge: Forge) -> None:
-    first = forge.build(FLASK, app="one", team=61)  # a team without downloads: what it makes is for all
+def test_a_flask_app_answers_and_the_next_app_reuses_its_dependencies(forge: Forge) -> None:
+    # This team has no downloads yet, so all teams may share the layer.
+    first = forge.build(FLASK, app="one", team=61)
     assert "Dependencies: `uv pip install" in forge.said()
     assert " + flask==3.1.3" in forge.said()
     assert "Web process: `gunicorn --bind 0.0.0.0:$PORT app:app`" in forge.said()
@@ -90,10 +92,10 @@ def test_a_flask_app_is_built_and_answers_and_the_next_app_reuses_its_dependenci
     name = f"two:build-{forge.last}"
     assert "Dependencies: cached, reused layer sha256:" in forge.said()
     assert "(same requirements.txt)" in forge.said()
-    one, two = forge.store.image(first.digest), forge.store.image(second.digest)
-    assert len(layers(one) & layers(two)) == 3
+    first_image, second_image = forge.store.image(first.digest), forge.store.image(second.digest)
+    assert len(layers(first_image) & layers(second_image)) == 3
     assert forge.build(FLASK, app="three").digest == first.digest
-    *below, install, code = (step.created_by for step in one.config.history)
+    *below, install, code = (step.created_by for step in first_image.config.history)
     assert (below, code) == (["debian-13", "python-3.13"], "App code")
     assert install.startswith("Dependencies: uv pip install")
     assert install.endswith(", for requirements.txt")
@@ -113,7 +115,7 @@ http.server.HTTPServer(("", int(os.environ["PORT"])), Page).serve_forever()
 
 
 @pytest.mark.parametrize(("version", "stack"), [("3.11", "debian-12"), ("3.14", "debian-14")])
-def test_a_python_app_runs_on_the_version_its_file_asks_for(forge: Forge, version: str, stack: str) -> None:
+def test_a_python_app_runs_on_the_requested_version(forge: Forge, version: str, stack: str) -> None:
     add(forge.config, PYTHON[version])
     files = {".python-version": version, "requirements.txt": "itsdangerous==2.2.0\n", "app.py": TELLS_ITS_VERSION}
     with served(forge, forge.build(files)) as url:
@@ -122,7 +124,7 @@ def test_a_python_app_runs_on_the_version_its_file_asks_for(forge: Forge, versio
 
 
 @pytest.mark.parametrize("version", [version for version in NODE_NEWEST if version != NODE_DEFAULT])
-def test_a_node_app_runs_on_the_version_its_engines_ask_for(forge: Forge, version: str) -> None:
+def test_a_node_app_runs_on_the_version_of_its_engines(forge: Forge, version: str) -> None:
     add(forge.config, node_of(version))
     package = f'{{"engines":{{"node":"{version.partition(".")[0]}.x"}},"scripts":{{"start":"node s.js"}}}}'
     server = "require('http').createServer((q,r)=>r.end(process.version)).listen(process.env.PORT)"
@@ -130,7 +132,7 @@ def test_a_node_app_runs_on_the_version_its_engines_ask_for(forge: Forge, versio
         assert get(url)[1] == f"v{version}"
 
 
-def test_what_is_installed_belongs_to_root_and_the_code_to_the_app(forge: Forge) -> None:
+def test_dependencies_belong_to_root_and_the_code_to_the_app(forge: Forge) -> None:
     image = forge.store.image(forge.build(FLASK).digest)
     code, dependencies = image.layers[0], image.layers[1]
     assert {(path.lstat().st_uid, path.lstat().st_gid) for path in (code / "app").rglob("*")} == {(1000, 1000)}
@@ -139,7 +141,7 @@ def test_what_is_installed_belongs_to_root_and_the_code_to_the_app(forge: Forge)
     assert any(dependencies.rglob("*.pyc"))
 
 
-def test_a_node_app_is_built_by_its_lock_and_answers(forge: Forge) -> None:
+def test_a_node_app_is_built_from_its_lock_file_and_answers(forge: Forge) -> None:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
         tar.add(EXAMPLES / "express-chat", arcname="chat", filter=lambda member: None if "node_modules" in member.name else member)
@@ -150,7 +152,7 @@ def test_a_node_app_is_built_by_its_lock_and_answers(forge: Forge) -> None:
         assert get(url)[0] == 200
 
 
-def test_a_build_script_runs_on_the_whole_source_and_its_output_is_served(forge: Forge) -> None:
+def test_a_build_script_gets_the_whole_source_and_its_output_is_served(forge: Forge) -> None:
     package = '{"scripts":{"build":"mkdir out && cp page.txt out/","start":"node s.js"}}'
     server = "require('http').createServer((q,r)=>r.end(require('fs').readFileSync('out/page.txt'))).listen(process.env.PORT)"
     with served(forge, forge.build({"package.json": package, "page.txt": "compiled", "s.js": server})) as url:
@@ -158,7 +160,7 @@ def test_a_build_script_runs_on_the_whole_source_and_its_output_is_served(forge:
     assert "Build script: `npm run build` for the source" in forge.said()
 
 
-def test_a_static_site_is_served_with_types_compression_and_cache_rules(forge: Forge) -> None:
+def test_a_static_site_is_served_with_types_compression_and_caching(forge: Forge) -> None:
     files = {"index.html": "<h1>home</h1>", "a.css": "body{}" * 200, "about.html": "about", "docs/index.html": "docs", ".env": "SECRET=1"}
     with served(forge, forge.build(files)) as url:
         status, text, headers = get(url)
@@ -205,14 +207,16 @@ def test_local_packages_and_editable_installs_work(forge: Forge) -> None:
         ({"package.json": '{"dependencies":{"express":"999.0.0"}}', "index.js": ""}, "ETARGET", "Dependencies: `npm` failed."),
     ],
 )
-def test_what_does_not_resolve_fails_in_the_resolvers_own_words(forge: Forge, files: dict[str, str], words: str, sentence: str) -> None:
+def test_unresolvable_dependencies_fail_with_the_message_of_the_resolver(
+    forge: Forge, files: dict[str, str], words: str, sentence: str
+) -> None:
     with pytest.raises(BuildFailed) as caught:
         forge.build(files)
     assert caught.value.what.startswith(sentence)
     assert words in forge.said()
 
 
-def test_a_bad_archive_or_source_ends_the_build_with_its_sentence(forge: Forge) -> None:
+def test_a_bad_archive_or_source_ends_the_build_with_its_message(forge: Forge) -> None:
     with pytest.raises(BadSource, match="looked for Dockerfile, Procfile"):
         forge.build({"notes.md": ""})
     with pytest.raises(BadArchive, match="leads out"):
@@ -235,13 +239,13 @@ def test_a_build_that_takes_too_long_is_stopped(forge: Forge) -> None:
         hasty.build(forge.request(SLOW), forge.log.append)
 
 
-def test_a_step_that_replaces_its_folder_by_a_link_gets_nothing_of_the_host(forge: Forge) -> None:
+def test_a_step_that_replaces_its_folder_by_a_link_reads_nothing_of_the_host(forge: Forge) -> None:
     package = '{"scripts":{"postinstall":"cd / && rm -rf /app/node_modules && ln -s /etc /app/node_modules","start":"x"},"dependencies":{"ms":"2.1.3"}}'
     with pytest.raises(BuildFailed, match="replaced the folder /app/node_modules"):
         forge.build({"package.json": package})
 
 
-def test_two_builds_of_the_same_dependencies_at_once_install_them_once(forge: Forge) -> None:
+def test_two_builds_at_once_install_equal_dependencies_once(forge: Forge) -> None:
     logs: list[list[str]] = [[], []]
     files = {"requirements.txt": "itsdangerous==2.2.0\nmarkupsafe==3.0.4\n", "app.py": ""}
     requests = [forge.request(files, app=f"twin{number}", team=number + 63) for number in range(2)]
@@ -255,7 +259,7 @@ def test_two_builds_of_the_same_dependencies_at_once_install_them_once(forge: Fo
     assert all("Image: sha256:" in text for text in said)
 
 
-def test_a_killed_build_is_swept_away_and_the_next_one_works(forge: Forge) -> None:
+def test_a_killed_build_is_cleaned_up_and_the_next_one_works(forge: Forge) -> None:
     request = forge.request(SLOW)
     program = f"""
 from ipaddress import IPv4Network

@@ -1,4 +1,4 @@
-"""Dockerfiles end to end: the step cache, the sandbox, secrets, and input that is wrong."""
+"""End-to-end tests of Dockerfiles: the step cache, the sandbox, secrets, and invalid input."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def source(folder: Path, dockerfile: str, **files: str) -> Path:
     return folder
 
 
-def test_an_app_with_a_dockerfile_is_built_and_its_entrypoint_is_the_web_process(forge: Forge) -> None:
+def test_the_entrypoint_of_a_dockerfile_is_the_web_process(forge: Forge) -> None:
     files = {"Dockerfile": 'FROM python-3.13\nUSER app\nCOPY site /site\nENTRYPOINT ["python3"]\nCMD ["-c", "print(1 + 1)"]\n'}
     built = forge.build({**files, "site/index.html": "hello"})
     assert built.processes == {"web": "python3 -c 'print(1 + 1)'"}
@@ -57,7 +57,7 @@ def test_an_app_with_a_dockerfile_is_built_and_its_entrypoint_is_the_web_process
     assert "COPY site /site: cached" in forge.said()
 
 
-def test_a_dockerfile_whose_base_only_a_registry_has_leaves_the_build_to_the_other_files(forge: Forge) -> None:
+def test_other_files_are_built_if_the_base_image_is_not_available(forge: Forge) -> None:
     dockerfile = "FROM registry.invalid/python:3.12-slim AS build\nRUN true\nFROM build\nCMD python3 app.py\n"
     built = forge.build({"Dockerfile": dockerfile, "index.html": "hello"})
     assert "The Dockerfile begins with registry.invalid/python:3.12-slim. " in forge.said()
@@ -66,7 +66,7 @@ def test_a_dockerfile_whose_base_only_a_registry_has_leaves_the_build_to_the_oth
         forge.build({"Dockerfile": dockerfile})
 
 
-def test_slipway_toml_names_the_dockerfile_its_arguments_and_commands_and_healthcheck_is_carried(forge: Forge) -> None:
+def test_slipway_toml_configures_the_dockerfile_and_the_healthcheck_is_kept(forge: Forge) -> None:
     dockerfile = 'FROM debian-13\nARG FLAVOUR\nRUN echo "$FLAVOUR" > /flavour\nHEALTHCHECK --interval=5s --retries=2 CMD test -e /flavour\n'
     said = "[build]\ndockerfile = 'deploy/Dockerfile'\nargs = { FLAVOUR = 'plain' }\n[processes.web]\ncommand = 'cat /flavour'\n[processes.odd]\n"
     built = forge.build({"deploy/Dockerfile": dockerfile, "slipway.toml": said, "app.json": "{", "package.json": "{}"})
@@ -85,13 +85,13 @@ def test_slipway_toml_names_the_dockerfile_its_arguments_and_commands_and_health
         forge.build({"slipway.toml": "[webs]", "Procfile": "web: x"})
 
 
-def test_a_procfile_wins_over_the_image_for_the_processes_it_names(forge: Forge) -> None:
+def test_a_procfile_overrides_the_image_for_the_processes_it_names(forge: Forge) -> None:
     dockerfile = 'FROM debian-13\nCMD ["sleep", "1"]\n'
     assert forge.build({"Dockerfile": dockerfile, "Procfile": "worker: sleep 2\n"}).processes == {"web": "sleep 1", "worker": "sleep 2"}
     assert forge.build({"Dockerfile": dockerfile, "Procfile": "web: sleep 3\n"}).processes == {"web": "sleep 3"}
 
 
-def test_only_what_changed_and_what_follows_it_is_built_again(forge: Forge, tmp_path: Path) -> None:
+def test_only_changed_steps_and_later_ones_are_built_again(forge: Forge, tmp_path: Path) -> None:
     dockerfile = "FROM debian-13\nARG V=1\nCOPY a /a\nRUN cat /a > /fresh1\nCOPY b /b\nRUN cat /b > /fresh2\nCMD x\n"
     tree = source(tmp_path / "s", dockerfile, a="cache-a", b="1")
     build(forge, tree)
@@ -112,9 +112,7 @@ def test_only_what_changed_and_what_follows_it_is_built_again(forge: Forge, tmp_
     assert "COPY a /a: cached" in forge.said()
 
 
-def test_a_step_that_reads_only_declared_files_is_shared_by_teams_and_one_that_saw_the_whole_source_is_not(
-    forge: Forge, tmp_path: Path
-) -> None:
+def test_a_step_is_shared_by_teams_unless_it_reads_the_whole_source(forge: Forge, tmp_path: Path) -> None:
     tree = source(
         tmp_path / "s",
         "FROM debian-13\nCOPY list /list\nRUN cat /list > /shared\nCOPY . /app\nRUN ls /app > /own\nCMD x\n",
@@ -128,7 +126,7 @@ def test_a_step_that_reads_only_declared_files_is_shared_by_teams_and_one_that_s
     assert "RUN ls /app > /own: cached" not in forge.said()
 
 
-def test_a_secret_reaches_the_step_and_neither_the_layer_nor_the_log(forge: Forge, tmp_path: Path) -> None:
+def test_a_secret_is_in_the_step_and_not_in_the_layer_or_the_log(forge: Forge, tmp_path: Path) -> None:
     dockerfile = (
         "FROM debian-13\n"
         "RUN --mount=type=secret,id=TOKEN cat /run/secrets/TOKEN && wc -c < /run/secrets/TOKEN > /length\n"
@@ -145,7 +143,7 @@ def test_a_secret_reaches_the_step_and_neither_the_layer_nor_the_log(forge: Forg
         build(forge, source(tmp_path / "t", "FROM debian-13\nRUN --mount=type=secret,id=NOPE,required=true true\nCMD x\n"))
 
 
-def test_a_cache_mount_lasts_from_build_to_build_of_a_team_and_is_in_no_image(forge: Forge, tmp_path: Path) -> None:
+def test_a_cache_mount_is_kept_for_the_team_and_is_not_in_the_image(forge: Forge, tmp_path: Path) -> None:
     line = "RUN --mount=type=cache,target=/cache,sharing=locked echo x >> /cache/n && wc -l < /cache/n > /count\n"
     made = build(forge, source(tmp_path / "a", f"FROM debian-13\n{line}CMD x\n"), team=7)
     made = build(forge, source(tmp_path / "b", f"FROM debian-13\nENV OTHER=1\n{line}CMD x\n"), team=7)
@@ -156,18 +154,18 @@ def test_a_cache_mount_lasts_from_build_to_build_of_a_team_and_is_in_no_image(fo
     assert (forge.store.unpacked(made.layers[-1]) / "count").read_text().strip() == "1"
 
 
-def test_a_step_with_a_cache_mount_may_run_longer_than_until_the_cache_is_measured(forge: Forge, tmp_path: Path) -> None:
+def test_a_step_with_a_cache_mount_outlives_a_measurement_of_the_cache(forge: Forge, tmp_path: Path) -> None:
     steps = "RUN --mount=type=cache,target=/cache,mode=0700 echo x > /cache/n && mkdir -m 0 /cache/closed && sleep 6\nCMD x\n"
     made = build(forge, source(tmp_path / "s", f"FROM debian-13\n{steps}"), team=9)
     assert len(made.layers) == 2
 
 
-def test_a_failing_step_names_its_line_and_leaves_nothing(forge: Forge, tmp_path: Path) -> None:
+def test_a_failed_step_names_its_line_and_leaves_nothing(forge: Forge, tmp_path: Path) -> None:
     with pytest.raises(BuildFailed, match=r"Dockerfile, line 3: `RUN exit 3` failed. It exited with code 3."):
         build(forge, source(tmp_path / "s", "FROM debian-13\n\nRUN exit 3\n"))
 
 
-def test_a_link_of_the_image_leads_no_copy_out_of_it(forge: Forge, tmp_path: Path) -> None:
+def test_a_copy_does_not_follow_a_link_out_of_the_image(forge: Forge, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     dockerfile = f"FROM debian-13\nRUN ln -s {outside} /way && ln -s {outside}/file /file\nCOPY evil /way/\nCOPY evil /file\nCMD x\n"
@@ -194,15 +192,13 @@ def test_a_link_of_the_image_leads_no_copy_out_of_it(forge: Forge, tmp_path: Pat
         ("FROM debian-13\n", "says nothing to run"),
     ],
 )
-def test_a_dockerfile_that_cannot_be_built_is_answered_with_a_sentence(
-    dockerfile: str, sentence: str, forge: Forge, tmp_path: Path
-) -> None:
+def test_an_invalid_dockerfile_is_refused_with_a_message(dockerfile: str, sentence: str, forge: Forge, tmp_path: Path) -> None:
     with pytest.raises(BadSource) as caught:
         build(forge, source(tmp_path / "s", dockerfile))
     assert sentence in caught.value.what
 
 
-def test_five_hundred_stages_are_built_and_those_not_needed_are_not(forge: Forge, tmp_path: Path) -> None:
+def test_five_hundred_stages_are_built_and_unneeded_ones_are_not(forge: Forge, tmp_path: Path) -> None:
     chain = "".join(f"FROM s{n} AS s{n + 1}\nENV N={n}\n" for n in range(500))
     made = build(forge, source(tmp_path / "s", f"FROM debian-13 AS s0\n{chain}CMD x\n"))
     assert made.config.environment["N"] == "499"

@@ -1,4 +1,6 @@
-"""Small Dockerfiles that people write, and those that reach for the host's own files: each with its right outcome."""
+"""Tests of small Dockerfiles: those that people write, and those that try to reach the host's
+files.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,7 @@ END = 'CMD ["/bin/true"]\n'
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One entry of an archive; `link` or `kind` where it is no file."""
+    """One entry of an archive. An entry that is not a regular file has `link` or `kind`."""
 
     text: str = ""
     mode: int = 0o644
@@ -51,24 +53,24 @@ def packed(entries: Mapping[str, Entry | str], *, mode: str = "w:gz") -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """What a build made, looked at from outside."""
+    """A built image, inspected without running the builder."""
 
     forge: Forge
     digest: str
 
     def path(self, name: str) -> Path:
-        """Where the topmost layer that has this file keeps it."""
+        """Return the path of the file in the topmost layer that has it."""
         found = [layer / name for layer in self.forge.store.image(self.digest).layers if os.path.lexists(layer / name)]
         assert found, f"no layer has {name}"
         return found[0]
 
     def names(self, folder: str) -> set[str]:
-        """Files below a folder, in all layers."""
+        """Return the names of the files below a folder, in all layers."""
         tops = [layer / folder for layer in self.forge.store.image(self.digest).layers]
         return {str(path.relative_to(top)) for top in tops for path in top.rglob("*") if not path.is_dir()}
 
     def run(self, *command: str) -> list[str]:
-        """Lines that the command prints, or the image's own command."""
+        """Run the command, or the image's own command, and return the lines that it prints."""
         image, lines = self.forge.store.image(self.digest), []
         user, _, group = (image.config.labels.get("slipway.user") or "1000:1000").partition(":")
         spec = ContainerSpec(
@@ -96,13 +98,13 @@ def built(forge: Forge, dockerfile: str, files: Mapping[str, Entry | str] | None
     try:
         return Image(forge, forge.builder.build(request, forge.log.append).digest)
     except BuildFailed:
-        print(forge.said())  # for whoever reads why the test failed
+        print(forge.said())  # shows the log when the test fails
         raise
 
 
 @pytest.fixture
 def host() -> Iterator[None]:
-    """The host is the same afterwards."""
+    """Check that the test did not change the host."""
     before = fingerprint.take()
     yield
     assert fingerprint.differences(before, fingerprint.take(), kernel_objects=False) == []
@@ -114,7 +116,7 @@ def test_a_tar_whose_first_entry_has_an_empty_name_is_unpacked(forge: Forge) -> 
 
 
 def built_with_tar(forge: Forge, entries: Mapping[str, Entry | str], target: str = "/") -> Image:
-    """An image to which `ADD` brought a tar of these entries."""
+    """Build an image in which `ADD` unpacks a tar of these entries."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
         for name, data in (("Dockerfile", f"{BASE}ADD a.tar {target}\n{END}".encode()), ("a.tar", packed(entries, mode="w"))):
@@ -134,13 +136,13 @@ def built_with_tar(forge: Forge, entries: Mapping[str, Entry | str], target: str
         ({"../outside": "x"}, "outside"),
     ],
 )
-def test_a_fault_of_a_tar_is_told_with_the_name_of_the_entry(entries, named, forge: Forge, host) -> None:
+def test_an_error_of_a_tar_names_the_entry(entries, named, forge: Forge, host) -> None:
     with pytest.raises((BadSource, BuildFailed), match=named):
         built_with_tar(forge, entries)
 
 
 @pytest.mark.parametrize("user", ["nobody:nogroup", "65534:65534", "65535", "nobody"])
-def test_files_are_given_to_any_id_up_to_65535(user: str, forge: Forge) -> None:
+def test_files_may_belong_to_any_id_up_to_65535(user: str, forge: Forge) -> None:
     image = built(forge, f"{BASE}COPY --chown={user} f /f\n{END}", {"f": "f"})
     found = image.path("f").stat()
     assert found.st_uid == (65535 if user == "65535" else 65534)
@@ -166,13 +168,13 @@ def test_modes_of_an_upload_are_kept(forge: Forge) -> None:
 
 @pytest.mark.parametrize("user", ["root", "nobody", "1000"])
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
-def test_a_build_step_of_any_user_opens_its_own_output(stream: str, user: str, forge: Forge) -> None:
+def test_a_step_of_any_user_can_open_its_own_output(stream: str, user: str, forge: Forge) -> None:
     built(forge, f"{BASE}USER {user}\nRUN echo spoken by {user} > /dev/{stream}\n{END}")
     assert any(line.endswith(f"spoken by {user}") for line in forge.log)
 
 
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
-def test_an_instance_writes_its_log_to_a_link_to_its_own_output(stream: str, forge: Forge) -> None:
+def test_an_instance_can_log_through_a_link_to_its_own_output(stream: str, forge: Forge) -> None:
     image = built(forge, f"{BASE}RUN ln -sf /dev/{stream} /var/log/access.log\nUSER nobody\nCMD echo line > /var/log/access.log\n")
     assert image.run() == ["line"]
 
@@ -188,12 +190,12 @@ def test_two_stars_match_any_depth_and_parents_are_kept(forge: Forge) -> None:
     assert image.names("d") == set(files)
 
 
-def test_the_pivot_of_parents_is_seen_with_and_without_a_leading_dot(forge: Forge) -> None:
+def test_the_pivot_of_parents_works_with_and_without_a_leading_dot(forge: Forge) -> None:
     image = built(forge, f"{BASE}COPY --parents ./x/./y/*.txt /a/\nCOPY --parents x/./y/*.txt /b/\n{END}", {"x/y/f.txt": "1"})
     assert (image.names("a"), image.names("b")) == ({"y/f.txt"}, {"y/f.txt"})
 
 
-def test_the_text_of_a_link_is_kept_to_the_byte(forge: Forge) -> None:
+def test_the_target_of_a_link_is_kept_byte_for_byte(forge: Forge) -> None:
     image = built(forge, f"{BASE}COPY . /e\n{END}", {"l": Entry(link="./a//b/"), "a/b/f": "x"})
     assert str(os.readlink(image.path("e/l"))) == "./a//b/"  # noqa: PTH115  # a Path drops the slashes
 
@@ -210,7 +212,7 @@ with zipfile.ZipFile("six-1.0-py3-none-any.whl", "w") as wheel:
 
 @pytest.mark.slow
 def test_the_python_image_has_pip(forge: Forge) -> None:
-    dockerfile = (  # the package is made on the spot: how this machine reaches PyPI is not what is tested
+    dockerfile = (  # the package is created here, because access to PyPI is not under test
         "FROM python-3.13\nWORKDIR /app\nCOPY . .\nRUN python make.py && pip install --no-index --find-links . -r requirements.txt\n"
         "CMD python3 -c 'import six; print(six.__name__)'\n"
     )
@@ -224,7 +226,7 @@ def test_pip_in_the_python_image_can_replace_itself(forge: Forge) -> None:
 
 
 @pytest.mark.slow
-def test_the_node_image_has_the_tools_of_the_official_one(forge: Forge) -> None:
+def test_the_node_image_has_the_tools_of_the_official_image(forge: Forge) -> None:
     dockerfile = (
         "FROM node-22\nRUN yarn --version > /yarn && corepack enable && npm --version && npx --version\nCMD cat /yarn; ls /usr/local/bin\n"
     )
@@ -245,14 +247,17 @@ def test_the_whole_tree_of_a_stage_is_copied(source: str, forge: Forge, host) ->
 
 @pytest.mark.parametrize("kind", ["bind", "cache"])
 def test_a_mount_of_a_whole_stage_shows_the_stage_and_not_the_host(kind: str, forge: Forge, host) -> None:
-    """The two Dockerfiles that once changed the host's own files. They have passed in the guest, so they run everywhere."""
+    """Build the two Dockerfiles that once changed the host's files.
+
+    They passed in the virtual machine, so they run everywhere.
+    """
     mount_a_stage(forge, kind, "")
 
 
 @dangerous
 @pytest.mark.parametrize("kind", ["bind", "cache", "bind,rw", "cache,sharing=locked"])
 @pytest.mark.parametrize("source", [",source=/", ",source=.", ",source=/../..", ",source=etc/.."])
-def test_a_mount_of_a_part_of_a_stage_shows_the_stage_and_not_the_host(source: str, kind: str, forge: Forge, host) -> None:
+def test_a_mount_of_part_of_a_stage_shows_the_stage_and_not_the_host(source: str, kind: str, forge: Forge, host) -> None:
     mount_a_stage(forge, kind, source)
 
 
@@ -261,7 +266,7 @@ def mount_a_stage(forge: Forge, kind: str, source: str) -> None:
         "FROM debian-13 AS base\nRUN echo of the stage > /mark\n"
         f"{BASE}RUN --mount=type={kind},from=base{source},target=/base cat /base/mark && stat -c 'owner %u' /base/etc/passwd\n{END}"
     )
-    for _ in range(2):  # a cache mount has its folder the second time
+    for _ in range(2):  # the second time, the cache mount already has its folder
         built(forge, dockerfile + f"LABEL again={os.urandom(4).hex()}\n")
         said = forge.said()
         assert "of the stage" in said or "cached" in said, said
@@ -280,8 +285,8 @@ LINKS = (
 
 @dangerous
 @pytest.mark.parametrize("leads_to", LINKS)
-def test_a_link_made_by_a_step_is_followed_by_no_later_instruction(leads_to: str, forge: Forge, host) -> None:
-    """Each later instruction goes through the link in its own way; whatever it does happens in the image."""
+def test_no_later_instruction_follows_a_link_of_a_step_to_the_host(leads_to: str, forge: Forge, host) -> None:
+    """Use the link in each later instruction. The effect must stay inside the image."""
     link = f"RUN mkdir -p /w && ln -s {leads_to} /w/link\n"
     for name, step in {
         "copy into it": "COPY f /w/link/planted-by-tests\n",
@@ -295,7 +300,8 @@ def test_a_link_made_by_a_step_is_followed_by_no_later_instruction(leads_to: str
         "bind onto it": "RUN --mount=type=bind,target=/w/link/planted-by-tests true\n",
         "parents": "FROM debian-13\nCOPY --parents --from=base /w/link/./passwd /taken/\n",
     }.items():
-        with suppress(BadSource, BuildFailed):  # any other error is not the app's fault, and fails this test
+        # Any other error fails this test, because the app did not cause it.
+        with suppress(BadSource, BuildFailed):
             built(forge, f"FROM debian-13 AS base\n{link}{step}{END}", {"f": "planted"})
         assert not Path("/planted-by-tests").exists(), name
         assert not Path("/etc/planted-by-tests").exists(), name
@@ -304,6 +310,7 @@ def test_a_link_made_by_a_step_is_followed_by_no_later_instruction(leads_to: str
 @dangerous
 @pytest.mark.parametrize("target", ["/dev", "/proc", "/sys", "/", "/etc/../dev", "/dev/shm", "/proc/sys", "/to-dev"])
 @pytest.mark.parametrize("kind", ["cache", "tmpfs", "bind"])
-def test_a_mount_onto_a_folder_of_the_kernel_is_the_users_fault_or_works(kind: str, target: str, forge: Forge, host) -> None:
-    with suppress(BadSource, BuildFailed):  # any other error is not the app's fault, and fails this test
+def test_a_mount_onto_a_kernel_folder_works_or_is_refused(kind: str, target: str, forge: Forge, host) -> None:
+    # Any other error fails this test, because the app did not cause it.
+    with suppress(BadSource, BuildFailed):
         built(forge, f"{BASE}RUN ln -s /dev /to-dev\nRUN --mount=type={kind},target={target} true\n{END}")

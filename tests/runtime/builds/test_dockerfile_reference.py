@@ -1,6 +1,8 @@
-"""Each Dockerfile of dockerfiles/ built by us and by Debian's buildah: the same files, the same configuration.
+"""Comparison of each Dockerfile in dockerfiles/ with Debian's buildah: equal files and equal
+configuration.
 
-Where that buildah does not know a feature (heredocs, --exclude, …), Dockerfile.reference says the same in older words.
+If that buildah lacks a feature (heredocs, --exclude, …), Dockerfile.reference expresses it with
+older instructions.
 """
 
 from __future__ import annotations
@@ -35,7 +37,8 @@ from runtime.kernel import Kernel
 from tests.runtime.builds.conftest import LIMITS, Forge
 
 CASES = Path(__file__).parent / "dockerfiles"
-NOT_COMPARED = {"proc", "sys", "dev", "run", "etc/hosts", "etc/resolv.conf", "etc/hostname"}  # mount points and what is mounted
+# Mount points and mounted files.
+NOT_COMPARED = {"proc", "sys", "dev", "run", "etc/hosts", "etc/resolv.conf", "etc/hostname"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,8 @@ class Buildah:
 def buildah(node: Forge, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Buildah]:
     run = Buildah(tmp_path_factory.mktemp("buildah"))
     image = run("pull", f"oci:{node.config.images}:stack/debian-13").splitlines()[-1]
-    run("commit", "--squash", run("from", image), "localhost/debian-13")  # gives it the history that `bud` counts on
+    # Adds the history that `bud` needs.
+    run("commit", "--squash", run("from", image), "localhost/debian-13")
     yield run
     run("rm", "--all", check=False)
     run("rmi", "--all", "--force", check=False)
@@ -140,13 +144,16 @@ def ours(forge: Forge, made: Made, space: Path) -> dict[str, tuple]:
 
 
 def snapshot(root: Path) -> dict[str, tuple]:
-    """Name to kind, mode, owners, content or link; hard links by the first name of their inode."""
+    """Map each name to its kind, mode, owners, and content or link.
+
+    Hard links have the first name of their inode as content.
+    """
     found: dict[str, tuple] = {}
     names: dict[int, list[str]] = {}
     pending = [""]
     while pending:
         prefix = pending.pop()
-        for entry in sorted(os.scandir(root / prefix), key=lambda one: one.name):
+        for entry in sorted(os.scandir(root / prefix), key=lambda item: item.name):
             name = f"{prefix}{entry.name}"
             if name in NOT_COMPARED:
                 continue
@@ -170,12 +177,13 @@ def snapshot(root: Path) -> dict[str, tuple]:
 
 def comparable(config: ImageConfig) -> dict:
     own = {name: value for name, value in config.labels.items() if not name.startswith(("io.buildah", "slipway"))}
-    document = asdict(replace(config, labels=own, user=config.user or "0:0", history=()))  # told in each builder's own words
+    # Each builder describes them differently.
+    document = asdict(replace(config, labels=own, user=config.user or "0:0", history=()))
     return json.loads(json.dumps(document))
 
 
 @pytest.mark.parametrize("case", sorted(path.name for path in CASES.iterdir()))
-def test_a_dockerfile_makes_the_same_image_as_the_reference_builder(case: str, forge: Forge, buildah: Buildah, tmp_path: Path) -> None:
+def test_a_dockerfile_builds_the_same_image_as_the_reference_builder(case: str, forge: Forge, buildah: Buildah, tmp_path: Path) -> None:
     source = prepared(case, tmp_path)
     made = build(forge, source)
     file = source / "Dockerfile.reference" if (source / "Dockerfile.reference").exists() else source / "Dockerfile"
@@ -183,7 +191,8 @@ def test_a_dockerfile_makes_the_same_image_as_the_reference_builder(case: str, f
     raw = json.loads(buildah("inspect", "--type", "image", "reference"))["Docker"]
     config, _ = parse_config(json.dumps(raw).encode())
     found = ours(forge, made, tmp_path / "union")
-    expected = found if config.on_build else reference_tree(buildah)  # `from` would run the triggers
+    # `from` would run the triggers.
+    expected = found if config.on_build else reference_tree(buildah)
     assert {
         name: (found.get(name), expected.get(name)) for name in found.keys() | expected.keys() if found.get(name) != expected.get(name)
     } == {}

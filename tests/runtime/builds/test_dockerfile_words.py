@@ -1,4 +1,7 @@
-"""The pure half of Dockerfiles: reading, variables, patterns, .dockerignore; and that no text makes it fail but by its own error."""
+"""Tests of the pure functions for Dockerfiles: parsing, variables, patterns and .dockerignore.
+
+Any text raises only the expected error.
+"""
 
 from __future__ import annotations
 
@@ -46,10 +49,10 @@ KEYWORDS = [
 def settled(text: str, values: dict[str, str] | None = None) -> ImageConfig:
     script = parse(text)
     state = Settings(config=ImageConfig(), escape=script.escape)
-    for one in script.instructions:
-        if configuration.applies_to(one.name):
+    for instruction in script.instructions:
+        if configuration.applies_to(instruction.name):
             words = Words(script.escape, {**(values or {}), **state.config.environment})
-            state = configuration.change(state, one, words)
+            state = configuration.change(state, instruction, words)
     return state.config
 
 
@@ -76,8 +79,8 @@ def settled(text: str, values: dict[str, str] | None = None) -> ImageConfig:
     ],
 )
 def test_variables_are_replaced_as_in_the_reference(written: str, value: str) -> None:
-    one = parse(f"LABEL x={written}").instructions[0]
-    assert Words("\\", {"a": "one", "empty": "", "path": "a/b/c"}).one(one.args[1], one) == value
+    instruction = parse(f"LABEL x={written}").instructions[0]
+    assert Words("\\", {"a": "one", "empty": "", "path": "a/b/c"}).one(instruction.args[1], instruction) == value
 
 
 def test_settings_of_the_image() -> None:
@@ -88,7 +91,7 @@ def test_settings_of_the_image() -> None:
     assert settled('FROM x\nCMD ["a"]\nENTRYPOINT []\nCMD []\n').command == ()
 
 
-def test_a_heredoc_is_the_script_the_shell_or_a_program() -> None:
+def test_a_heredoc_is_a_script_for_the_shell_or_a_program() -> None:
     runs = parse("FROM x\nRUN <<E\na\nE\nRUN <<-E\n\t#!/bin/sh\n\tE\nRUN cat <<E > f\nx\nE\n").instructions[1:]
     assert script_of(runs[0]) == ("a\n", None)
     assert script_of(runs[1]) == ("/dev/pipes/E", b"#!/bin/sh\n")
@@ -124,7 +127,7 @@ def test_a_heredoc_is_the_script_the_shell_or_a_program() -> None:
         ("FROM x\nSHELL /bin/sh", "line 2: SHELL needs a JSON array"),
     ],
 )
-def test_what_is_wrong_is_named_with_its_line(text: str, sentence: str) -> None:
+def test_a_mistake_is_reported_with_its_line(text: str, sentence: str) -> None:
     with pytest.raises(BadSource) as caught:
         divide(parse(text), {}, "x86_64")
         settled(text)
@@ -138,7 +141,7 @@ def test_what_is_wrong_is_named_with_its_line(text: str, sentence: str) -> None:
         *((target, True) for target in ("/dev/shm", "/devices", "/processed", "/system", "/dev/initial")),
     ],
 )
-def test_nothing_is_mounted_on_what_a_container_stands_on_and_anything_beside_it(target, is_taken):
+def test_mounts_on_kernel_folders_are_refused_and_similar_names_are_not(target, is_taken):
     (run,) = parse(f"FROM scratch\nRUN --mount=type=tmpfs,target={target} true\n").instructions[1:]
     with contextlib.nullcontext() if is_taken else pytest.raises(BadSource, match="Nothing can be mounted on"):
         assert mounts_of(run, Words("\\", {}), "/")
@@ -156,32 +159,32 @@ def test_a_mount_belongs_to_any_id_up_to_65535() -> None:
 
 @settings(max_examples=400, deadline=None)
 @given(st.lists(st.one_of(st.sampled_from([*KEYWORDS, " ", "\n", "\\\n", "<<E", "E", '["a"]', "--mount=type=cache,target=", "--from=", "${a:-", "}", "'", '"', "# escape=`\n", "x=y", "["]), st.text(max_size=6)), max_size=40).map("".join))  # fmt: skip
-def test_no_text_fails_but_by_its_own_error(text: str) -> None:
+def test_any_text_raises_only_the_expected_error(text: str) -> None:
     with contextlib.suppress(BadSource):
         script = parse(text.encode("utf-8", "surrogatepass"))
         divide(script, {}, "x86_64")
-        for one in script.instructions:
-            if one.name == "RUN":
-                mounts_of(one, Words(script.escape, {}), "/")
-                script_of(one)
+        for instruction in script.instructions:
+            if instruction.name == "RUN":
+                mounts_of(instruction, Words(script.escape, {}), "/")
+                script_of(instruction)
         settled(text)
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.text(st.characters(exclude_characters="\0\r\n", exclude_categories=("Cs",)), max_size=30))
-def test_a_quoted_value_comes_back_as_it_was(value: str) -> None:
+def test_a_quoted_value_is_read_back_unchanged(value: str) -> None:
     quoted = '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$") + '"'
     assert settled(f"FROM x\nENV A={quoted} B=1\n").environment["A"] == value
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.text(max_size=12))
-def test_no_pattern_fails_but_by_its_own_error(pattern: str) -> None:
+def test_any_pattern_raises_only_the_expected_error(pattern: str) -> None:
     with contextlib.suppress(BadSource), Folder.at(Path(__file__).parent) as folder:
         Tree(root=folder).matches(pattern.replace("\0", ""))
 
 
-def test_dockerignore_by_its_real_rules(tmp_path: Path) -> None:
+def test_dockerignore_follows_the_rules_of_docker(tmp_path: Path) -> None:
     for name in ("a.log", "keep.log", "d/x.log", "d/sub/y.tmp", "node_modules/m/i.js", "node_modules/keep/me", ".git/x"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("x")

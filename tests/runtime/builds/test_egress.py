@@ -1,4 +1,4 @@
-"""A team's network policy and the registries its images come from."""
+"""Tests of a team's network policy and the registries of its images."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ def allowing(*lines: str) -> NetworkPolicy:
         (allowing("192.0.2.0/24:5000"), "192.0.2.9:5000/a", True),
         (allowing("192.0.2.0/24"), "198.51.100.1:5000/a", False),
         (allowing("192.0.2.0/24"), "[2001:db8::1]:5000/a", False),
-        (NONE, "not a name", True),  # what parses names refuses it, in its own words
+        (NONE, "not a name", True),  # the parser of names refuses it with its own message
     ],
 )
-def test_an_image_comes_only_from_where_the_policy_allows(policy: NetworkPolicy, image: str, fits: bool) -> None:
+def test_an_image_is_pulled_only_from_registries_that_the_policy_allows(policy: NetworkPolicy, image: str, fits: bool) -> None:
     if fits:
         check_registry(policy, image)
         return
@@ -50,10 +50,10 @@ def test_an_image_comes_only_from_where_the_policy_allows(policy: NetworkPolicy,
         check_registry(policy, image)
 
 
-def test_an_image_that_is_deployed_from_a_registry_is_held_to_it_as_well(tmp_path: Path) -> None:
+def test_a_deployed_image_of_a_registry_follows_the_policy_too(tmp_path: Path) -> None:
     config = NodeConfig(name="tpolicy", state=tmp_path / "state", run=tmp_path / "run")
     image = ReferredImage(build_id=1, app="hello", name="registry.test/a:1", access=Access(), most=Bytes(2**20), team=1, policy=NONE)
     lines: list[str] = []
     with pytest.raises(NotAllowed, match=r"registry\.test"):
         take_in(config, Store(config), image, lines.append)
-    assert lines == [], "nothing was asked"
+    assert lines == [], "no request was sent"

@@ -1,5 +1,6 @@
-"""Builds that are killed, cancelled, frozen or out of space, at any moment: the reason is told,
-the store verifies, nothing is left.
+"""Tests of builds that are killed, cancelled, frozen or out of space at any moment.
+
+The reason is reported, the store is valid, and nothing remains.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from tests.runtime.builds.conftest import Forge
 from tests.runtime.containers.conftest import settle
 from workers.supervisor.memory_pressure import GivingWay
 
-# A busy machine, whose disk others sync, takes a multiple of a minute.
+# On a busy machine with a shared disk, these tests take several minutes.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 SEED = 20_260_801
 KILLS, CANCELS = 30, 10
@@ -36,7 +37,7 @@ TIGHT, EASY = Pressure(stalled=80.0, available=50.0), Pressure(stalled=0.0, avai
 
 
 def dockerfile_app(mark: str) -> dict[str, str]:
-    """Several steps of each kind; `mark` makes all of them new."""
+    """Return a Dockerfile app with several steps of each kind. `mark` makes all of them new."""
     return {
         "Dockerfile": f"FROM debian-13 AS first\nRUN echo {mark} > /one && cp -r /usr/share/zoneinfo/Europe /zones\n"
         f"FROM first\nCOPY . /app\nWORKDIR /new/{mark}\n"
@@ -46,7 +47,7 @@ def dockerfile_app(mark: str) -> dict[str, str]:
 
 
 def script_app(mark: str) -> dict[str, str]:
-    """An install step of the whole source, then the code."""
+    """Return an app with an install step that reads the whole source."""
     package = {"name": "x", "scripts": {"build": "mkdir -p out && cp -r files out/", "start": "x"}}
     return {"package.json": json.dumps(package), **{f"files/{number}": f"{mark} {number}\n" * 50 for number in range(20)}}
 
@@ -80,9 +81,7 @@ for line in sys.stdin:
 
 @contextmanager
 def yard(forge: Forge) -> Iterator[subprocess.Popen[str]]:
-    """A process that builds, each time in a child of its own, so that a kill costs no start of
-    Python.
-    """
+    """Start a process that forks a child for each build, so that a kill needs no new Python."""
     process = subprocess.Popen(
         [sys.executable, "-c", YARD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[3]
     )
@@ -99,7 +98,7 @@ def yard(forge: Forge) -> Iterator[subprocess.Popen[str]]:
 
 
 def ordered(process: subprocess.Popen[str], forge: Forge, files: dict[str, str]) -> int:
-    """Begin a build there; the pid of its process."""
+    """Start a build in that process, and return the pid of its child."""
     request = forge.request(files)
     assert process.stdin is not None
     assert process.stdout is not None
@@ -109,13 +108,15 @@ def ordered(process: subprocess.Popen[str], forge: Forge, files: dict[str, str])
 
 
 def moments(whole: float, count: int) -> list[float]:
-    """Random ones, as many in each part of a build as in any other."""
+    """Return random moments, evenly spread over the build."""
     chance = random.Random(SEED)
     return [whole * (number + chance.random()) / count for number in range(count)]
 
 
 def nothing_left(forge: Forge) -> None:
-    """No container, mount, workspace, half-made thing or control group of a build."""
+    """Check that no container, mount, workspace, temporary file or control group of a build
+    remains.
+    """
     assert forge.leftovers() == []
     places = (str(forge.config.instances), str(forge.config.workspaces))
     assert [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if any(place in line for place in places)] == []
@@ -123,10 +124,11 @@ def nothing_left(forge: Forge) -> None:
     assert [group for parent in parents for group in parent.glob("team*/*") if group.is_dir()] == []
 
 
-def test_a_worker_killed_at_thirty_moments_of_builds_leaves_a_store_that_verifies_and_nothing_else(forge: Forge) -> None:
+def test_killed_builds_leave_a_valid_store_and_nothing_else(forge: Forge) -> None:
     with yard(forge) as process:
         assert process.stdout is not None
-        for name in ("first", "whole"):  # the first of each makes what the others find
+        # The first build of each kind fills the caches for the others.
+        for name in ("first", "whole"):
             began = time.monotonic()
             for source in SOURCES:
                 ordered(process, forge, source(name))
@@ -136,7 +138,7 @@ def test_a_worker_killed_at_thirty_moments_of_builds_leaves_a_store_that_verifie
         for number, moment in enumerate(moments(whole, KILLS)):
             pid = ordered(process, forge, SOURCES[number % 2](f"kill{number}"))
             time.sleep(moment)
-            with suppress(ProcessLookupError):  # it was done already
+            with suppress(ProcessLookupError):  # it has ended already
                 os.kill(pid, signal.SIGKILL)
             assert process.stdout.readline() == "gone\n"
             words = [*forge.containers.sweep(), *forge.builder.sweep()]
@@ -149,7 +151,7 @@ def test_a_worker_killed_at_thirty_moments_of_builds_leaves_a_store_that_verifie
     assert again.digest == forge.build(dockerfile_app("kill3"), app="other").digest
 
 
-def test_a_build_cancelled_at_ten_moments_ends_soon_and_leaves_nothing(forge: Forge) -> None:
+def test_cancelled_builds_end_soon_and_leave_nothing(forge: Forge) -> None:
     began = time.monotonic()
     for source in SOURCES:
         forge.build(source("uncancelled"))
@@ -161,13 +163,13 @@ def test_a_build_cancelled_at_ten_moments_ends_soon_and_leaves_nothing(forge: Fo
             forge.build(SOURCES[number % 2](f"cancel{number}"), cancelled=lambda: time.monotonic() > until)  # noqa: B023  # called in this round
         except Cancelled:
             cancelled += 1
-            assert time.monotonic() - until < 10  # usually far within one second
+            assert time.monotonic() - until < 10  # usually much less than one second
         nothing_left(forge)
-    # That the store verifies is asked once, at the end of this file.
+    # The last test of this file verifies the store.
     assert cancelled >= CANCELS // 2
 
 
-def test_a_build_gives_way_to_pressure_says_so_goes_on_and_can_be_cancelled_frozen(forge: Forge) -> None:
+def test_a_build_freezes_under_memory_pressure_and_can_be_cancelled(forge: Forge) -> None:
     engine = NodeEngine(forge.config, containers=forge.containers, images=forge.store, builder=forge.builder)
     now = [EASY]
     giving_way = GivingWay(engine, read=lambda: now[0])
@@ -192,7 +194,7 @@ def test_a_build_gives_way_to_pressure_says_so_goes_on_and_can_be_cancelled_froz
         now[0] = TIGHT
         giving_way.round()
         settle(lambda: "the build is frozen until there is more" in forge.said(), 30)
-        time.sleep(0.3)  # what it printed before
+        time.sleep(0.3)  # time for lines that it printed before
         still = ticks()
         time.sleep(0.5)
         assert ticks() == still
@@ -213,7 +215,7 @@ def test_a_build_gives_way_to_pressure_says_so_goes_on_and_can_be_cancelled_froz
 
 @contextmanager
 def full(folder: Path) -> Iterator[None]:
-    """That folder on a disk without space."""
+    """Mount a full disk at that folder."""
     folder.mkdir(parents=True, exist_ok=True)
     Kernel().mount("tmpfs", folder, "tmpfs", options="size=256k,mode=755")
     try:
@@ -228,7 +230,7 @@ def full(folder: Path) -> Iterator[None]:
 
 @pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize("place", ["builds", "instances", "layers/ingest", "images/ingest", "cache/steps"])
-def test_a_full_disk_in_the_middle_of_a_step_is_told_and_the_next_build_goes_well(forge: Forge, place: str, source: object) -> None:
+def test_a_full_disk_is_reported_and_the_next_build_succeeds(forge: Forge, place: str, source: object) -> None:
     assert callable(source)
     files = source(f"full {place}".replace("/", "-").replace(" ", "-"))
     with full(forge.config.state / place), pytest.raises(BuildFailed, match="The disk of this node became full") as caught:
@@ -239,5 +241,5 @@ def test_a_full_disk_in_the_middle_of_a_step_is_told_and_the_next_build_goes_wel
     forge.build(files)
 
 
-def test_after_all_that_the_store_verifies(forge: Forge) -> None:
+def test_the_store_is_valid_after_all_of_these_builds(forge: Forge) -> None:
     assert verify(forge.config, forge.store) == []

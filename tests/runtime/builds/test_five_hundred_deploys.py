@@ -1,4 +1,7 @@
-"""An app that is deployed all day long does not fill the disk: with a small limit of kept releases, and a disk that is measured."""
+"""Test that frequent deploys of an app do not fill the disk.
+
+It uses a small limit of kept releases and a disk of its own.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,10 @@ DEPLOYS, EARLY, KEPT = 500, 20, 5
 
 @pytest.fixture
 def config(tmp_path: Path) -> Iterator[NodeConfig]:
-    """On a disk of its own, in memory: all that is used of it is seen, and nothing waits for a sync."""
+    """Return the configuration of a node on its own disk in memory.
+
+    All use of it is visible, and there is no sync to wait for.
+    """
     disk = tmp_path / "disk"
     disk.mkdir()
     Kernel().mount("tmpfs", disk, "tmpfs", options="size=512m,mode=755")
@@ -36,7 +42,9 @@ def config(tmp_path: Path) -> Iterator[NodeConfig]:
 
 
 def a_small_stack(config: NodeConfig, store: Store, tmp_path: Path) -> None:
-    """In place of 129 MB, which are there once however many deploys there are."""
+    """Record a small stack in place of the real one of 129 MB, which is stored once for all
+    deploys.
+    """
     tree = tmp_path / "stack"
     (tree / "etc").mkdir(parents=True)
     (tree / "etc/debian_version").write_text("13\n")
@@ -44,7 +52,7 @@ def a_small_stack(config: NodeConfig, store: Store, tmp_path: Path) -> None:
 
 
 def an_archive(path: Path, number: int) -> Path:
-    """The app's code; half of it is new with each deploy."""
+    """Write the app's code; half of it is new in each deploy."""
     with tarfile.open(path, "w") as tar:
         for name, data in {"Procfile": b"web: sh run.sh\n", "run.sh": b"true\n", "data": os.urandom(30_000) + bytes(30_000)}.items():
             info = tarfile.TarInfo(name)
@@ -54,12 +62,12 @@ def an_archive(path: Path, number: int) -> Path:
 
 
 def used(config: NodeConfig) -> tuple[int, int]:
-    """Bytes and files of the whole disk."""
+    """Return the bytes and the files that are used on the whole disk."""
     disk = os.statvfs(config.state)
     return (disk.f_blocks - disk.f_bfree) * disk.f_frsize, disk.f_files - disk.f_ffree
 
 
-def test_deploy_number_500_takes_no_more_of_the_disk_than_number_20(config: NodeConfig, tmp_path: Path) -> None:
+def test_deploy_500_uses_as_much_disk_as_deploy_20(config: NodeConfig, tmp_path: Path) -> None:
     store = Store(config)
     a_small_stack(config, store, tmp_path)
     builder, collector = Builder(config, store, Containers(config)), Collector(config, store, grace=0)
@@ -72,7 +80,7 @@ def test_deploy_number_500_takes_no_more_of_the_disk_than_number_20(config: Node
         store.tag(f"shop:v{number}", images[-1])
         if number % 10 == 0:
             newest = range(number - KEPT + 1, number + 1)
-            names = frozenset(f"shop:{kind}{one}" for one in newest for kind in ("v", "build-"))
+            names = frozenset(f"shop:{kind}{version}" for version in newest for kind in ("v", "build-"))
             roots = Roots(images=frozenset(images[-KEPT:]), names=names)
             assert collector.collect(lambda: roots) is not None  # noqa: B023  # called at once
         if number == EARLY:

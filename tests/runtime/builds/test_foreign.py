@@ -1,6 +1,4 @@
-"""Images that were made elsewhere, taken into a store of our own: no container is needed for
-that.
-"""
+"""Tests of images that were built elsewhere and are imported into our store, without a container."""
 
 from __future__ import annotations
 
@@ -28,7 +26,7 @@ PASSWD = "root:x:0:0::/:/bin/sh\nweb:x:1234:1235::/:/bin/sh\n"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dock:
-    """A store, and what a portal received for it."""
+    """A store, and the blobs that a portal received for it."""
 
     config: NodeConfig
     store: Store
@@ -41,7 +39,7 @@ class Dock:
     def take(
         self, *, served: tuple[Path, ...] = (), most: int = 1 << 20, diff_id: str = "", os_name: str = "linux", **config: object
     ) -> Taken:
-        """Push an image of one layer with an /etc/passwd, and take it in."""
+        """Push an image of one layer with an /etc/passwd, and import it."""
         tar = a_tar("etc/passwd", PASSWD)
         layer = self.receive(gzip.compress(tar, mtime=0))
         document = {
@@ -51,9 +49,9 @@ class Dock:
             "rootfs": {"type": "layers", "diff_ids": [diff_id or f"sha256:{hashlib.sha256(tar).hexdigest()}"]},
         }
         pointer = self.receive(json.dumps(document).encode())
-        told = json.dumps({"schemaVersion": 2, "config": pointer, "layers": [layer]}).encode()
-        self.receive(told)
-        return self.pushed(Digest.of(told), served=served, most=most)
+        pushed = json.dumps({"schemaVersion": 2, "config": pointer, "layers": [layer]}).encode()
+        self.receive(pushed)
+        return self.pushed(Digest.of(pushed), served=served, most=most)
 
     def pushed(self, digest: Digest, *, served: tuple[Path, ...] = (), most: int = 1 << 20) -> Taken:
         image = PushedImage(
@@ -86,14 +84,14 @@ def dock(tmp_path: Path) -> Dock:
     return Dock(config=config, store=Store(config))
 
 
-def test_what_to_run_as_whom_and_where_to_listen_come_from_the_image(dock: Dock) -> None:
+def test_command_user_and_port_come_from_the_image(dock: Dock) -> None:
     taken = dock.take(User="web", ExposedPorts={"3000/tcp": {}, "3000/udp": {}}, Labels={"a": "b", "slipway.user": "0:0"})
     assert taken.processes == {"web": "/run 'a b'"}
     assert taken.config.labels["slipway.user"] == "1234:1235"
     assert taken.config.labels["slipway.web"] == "/run 'a b'"
     assert taken.config.labels[PORT_LABEL] == "3000"
     assert taken.config.labels["a"] == "b"
-    assert [layer.media_type for layer in taken.layers] == [manifest.LAYER_GZIP], "in the words of the kind of manifest we write"
+    assert [layer.media_type for layer in taken.layers] == [manifest.LAYER_GZIP], "the media type of our own manifests"
     (path,) = dock.store.image(dock.store.write_image(taken.layers, taken.config)).layers
     assert (path / "etc/passwd").read_text() == PASSWD
     blob = dock.store.blob(taken.layers[0].digest)
@@ -101,12 +99,12 @@ def test_what_to_run_as_whom_and_where_to_listen_come_from_the_image(dock: Dock)
     assert not any((dock.config.images / "ingest").iterdir())
 
 
-def test_several_ports_or_none_leave_the_choice_to_us(dock: Dock) -> None:
+def test_without_exactly_one_port_the_platform_chooses(dock: Dock) -> None:
     assert PORT_LABEL not in dock.take(ExposedPorts={"80/tcp": {}, "443/tcp": {}}, Labels={PORT_LABEL: "22"}).config.labels
     assert PORT_LABEL not in dock.take().config.labels
 
 
-def test_an_image_that_a_slipway_built_keeps_its_processes(dock: Dock) -> None:
+def test_an_image_that_slipway_built_keeps_its_processes(dock: Dock) -> None:
     processes = {"web": "gunicorn app", "worker": "celery", "release": "migrate"}
     assert dock.take(Labels={"slipway.processes": json.dumps(processes)}).processes == processes
     for label in ("[]", "{", '{"web": ""}', '{"../x": "y"}', "[[[]]]", "7"):
@@ -114,7 +112,7 @@ def test_an_image_that_a_slipway_built_keeps_its_processes(dock: Dock) -> None:
             dock.take(Labels={"slipway.processes": label})
 
 
-def test_what_cannot_be_run_or_is_not_what_it_says_is_refused(dock: Dock) -> None:
+def test_an_image_that_cannot_run_or_is_damaged_is_refused(dock: Dock) -> None:
     with pytest.raises(BadSource, match="says nothing to run"):
         dock.take(Cmd=[])
     with pytest.raises(BadSource, match="no user 'nobody-here'"):
@@ -133,7 +131,7 @@ def test_what_cannot_be_run_or_is_not_what_it_says_is_refused(dock: Dock) -> Non
     assert not any((dock.config.images / "ingest").iterdir())
 
 
-def test_a_layer_of_the_teams_other_image_need_not_come_again(dock: Dock, tmp_path: Path) -> None:
+def test_a_layer_of_another_image_of_the_team_need_not_be_pushed_again(dock: Dock, tmp_path: Path) -> None:
     taken = dock.take()
     digest = taken.layers[0].digest
     (folder := tmp_path / "state" / "served").mkdir()
@@ -141,4 +139,4 @@ def test_a_layer_of_the_teams_other_image_need_not_come_again(dock: Dock, tmp_pa
     (dock.config.received / f"7-{digest.hex}").unlink()
     assert dock.pushed(taken.original, served=(folder,)).layers == taken.layers
     with pytest.raises(ImageDamaged, match="no longer exists"):
-        dock.pushed(taken.original)  # in the store it is still, but no image of this team has it
+        dock.pushed(taken.original)  # the store still has it, but no image of this team does

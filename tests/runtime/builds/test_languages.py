@@ -1,4 +1,6 @@
-"""Each way to name dependencies, built for real from its example: locked versions, what is pruned, and what answers in the end."""
+"""Tests of each way to declare dependencies, with a real build of its example: locked versions,
+pruning, and the answers of the app.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ from tests.runtime.builds.test_builds import get, served
 
 
 def example(forge: Forge, name: str, changes: dict[str, str] | None = None) -> BuiltImage:
-    """examples/NAME built; `changes` replaces files, or adds them."""
+    """Build examples/NAME. `changes` replaces or adds files."""
     files = {path.relative_to(EXAMPLES / name).as_posix(): path.read_text() for path in _files(EXAMPLES / name)}
     return forge.build({**files, **(changes or {})}, app=name)
 
@@ -29,7 +31,9 @@ def _files(folder: Path) -> list[Path]:
 
 
 def seen(image: Image, path: str) -> Path | None:
-    """The file as the container sees it: the topmost layer's, unless a layer above took it away."""
+    """Return the file that the container sees: the one of the topmost layer, or None if a layer
+    above deleted it.
+    """
     for layer in image.layers:
         found = layer / path
         if found.is_char_device():
@@ -41,7 +45,7 @@ def seen(image: Image, path: str) -> Path | None:
     return None
 
 
-def test_poetry_s_lock_is_installed_with_its_hashes_and_without_the_groups_of_developers(forge: Forge) -> None:
+def test_a_poetry_lock_is_installed_with_hashes_and_without_dev_groups(forge: Forge) -> None:
     built = example(forge, "python-poetry")
     assert "Dependencies: `poetry export, uv pip install --require-hashes` for poetry.lock and pyproject.toml" in forge.said()
     assert " + flask==3.1.3" in forge.said()
@@ -50,7 +54,7 @@ def test_poetry_s_lock_is_installed_with_its_hashes_and_without_the_groups_of_de
         assert "Asia/Tokyo" in get(url)[1]
 
 
-def test_a_lock_whose_hash_is_another_s_is_refused(forge: Forge) -> None:
+def test_a_lock_file_with_a_wrong_hash_is_refused(forge: Forge) -> None:
     lock = json.loads((EXAMPLES / "python-pipenv/Pipfile.lock").read_text())
     lock["default"]["bottle"]["hashes"] = ["sha256:" + "0" * 64]
     with pytest.raises(BuildFailed):
@@ -58,14 +62,14 @@ def test_a_lock_whose_hash_is_another_s_is_refused(forge: Forge) -> None:
     assert "Hash mismatch" in forge.said()
 
 
-def test_pipenv_s_lock_is_installed_and_the_one_of_another_pipfile_warned_of(forge: Forge) -> None:
+def test_a_pipenv_lock_is_installed_and_a_stale_one_causes_a_warning(forge: Forge) -> None:
     built = example(forge, "python-pipenv")
     assert "Dependencies: `uv pip install --require-hashes, of what Pipfile.lock names` for Pipfile.lock" in forge.said()
     with served(forge, built) as url:
         assert "smooth sea" in get(f"{url}/all.json")[1]
 
 
-def test_a_setup_py_is_installed_where_it_lies_with_its_commands_and_its_compiled_parts(forge: Forge) -> None:
+def test_a_setup_py_is_installed_in_place_with_commands_and_extensions(forge: Forge) -> None:
     files = {
         "setup.py": "from setuptools import setup\nsetup(name='tool', version='1', py_modules=['tool'], install_requires=['itsdangerous'],\n"
         "      entry_points={'console_scripts': ['serve = tool:main']})\n",
@@ -79,7 +83,7 @@ def test_a_setup_py_is_installed_where_it_lies_with_its_commands_and_its_compile
     assert "Project: `uv pip install -e ., which setup.py describes` for the source" in forge.said()
 
 
-def test_pnpm_installs_by_its_lock_builds_and_prunes_what_only_the_build_needed(forge: Forge) -> None:
+def test_pnpm_installs_from_its_lock_builds_and_prunes(forge: Forge) -> None:
     built = example(forge, "node-pnpm")
     assert "pnpm 10.34.9, by packageManager" in forge.said()
     assert "Dependencies: `pnpm install --frozen-lockfile` for package.json and pnpm-lock.yaml" in forge.said()
@@ -98,7 +102,7 @@ def test_pnpm_installs_by_its_lock_builds_and_prunes_what_only_the_build_needed(
 
 
 @pytest.mark.parametrize("linker", ["pnp", "node-modules"])
-def test_yarn_installs_workspaces_by_its_lock_with_either_linker(forge: Forge, linker: str) -> None:
+def test_yarn_installs_workspaces_from_its_lock_with_either_linker(forge: Forge, linker: str) -> None:
     built = example(forge, "node-yarn", {".yarnrc.yml": f"nodeLinker: {linker}\n"})
     assert "yarn 4.18.1, by packageManager" in forge.said()
     assert (seen(forge.store.image(built.digest), "app/.pnp.cjs") is not None) is (linker == "pnp")
@@ -106,7 +110,7 @@ def test_yarn_installs_workspaces_by_its_lock_with_either_linker(forge: Forge, l
         assert json.loads(get(f"{url}/sloop/2h")[1]) == {"boat": "sloop", "time": "2h", "euros": 90}
 
 
-def test_yarn_1_installs_by_its_lock(forge: Forge) -> None:
+def test_yarn_1_installs_from_its_lock(forge: Forge) -> None:
     lock = (
         '# yarn lockfile v1\n\n\nms@2.1.3:\n  version "2.1.3"\n'
         f'  resolved "https://{"registry"}.yarnpkg.com/ms/-/ms-2.1.3.tgz#574c8138ce1d2b5861f0b44579dbadd60c6615b2"\n'
@@ -119,14 +123,14 @@ def test_yarn_1_installs_by_its_lock(forge: Forge) -> None:
     assert "yarn 1.22.22, by yarn.lock" in forge.said()
 
 
-def test_a_version_of_a_package_manager_that_nobody_made_is_told(forge: Forge) -> None:
+def test_an_unknown_version_of_a_package_manager_is_reported(forge: Forge) -> None:
     with pytest.raises(BadSource, match=r"The npm registry has no pnpm 10\.999\.0"):
         forge.build({"package.json": '{"packageManager":"pnpm@10.999.0"}', "server.js": ""})
     with pytest.raises(BadSource, match="has not the sha512 that packageManager"):
         forge.build({"package.json": f'{{"packageManager":"pnpm@9.15.9+sha512.{"0" * 128}"}}', "server.js": ""})
 
 
-def test_a_single_page_app_is_served_without_what_built_it(forge: Forge) -> None:
+def test_a_single_page_app_is_served_without_its_build_tools(forge: Forge) -> None:
     built = example(forge, "static-spa")
     image = forge.store.image(built.digest)
     assert not [path for layer in image.layers for path in layer.rglob("*") if path.name in ("node_modules", "package.json", "node")]
@@ -145,7 +149,7 @@ def test_a_single_page_app_is_served_without_what_built_it(forge: Forge) -> None
         assert get(f"{url}/slipway.toml")[0] == 404
 
 
-def test_a_static_site_has_pages_for_unknown_paths_and_caches_by_the_names_of_files(forge: Forge) -> None:
+def test_a_static_site_has_error_pages_and_caches_by_file_names(forge: Forge) -> None:
     year, hour = "public, max-age=31536000, immutable", "public, max-age=3600"
     names = {
         "app.3f2a1b4c.js": year,
@@ -166,7 +170,7 @@ def test_a_static_site_has_pages_for_unknown_paths_and_caches_by_the_names_of_fi
         assert get(f"{url}/any/where")[:2] == (200, "the app")
 
 
-def test_node_builds_what_python_serves_and_a_change_of_the_code_installs_nothing(forge: Forge) -> None:
+def test_node_builds_assets_for_python_and_a_code_change_installs_nothing(forge: Forge) -> None:
     built = example(forge, "python-with-assets")
     assert "Several languages: Node.js is built first, then Python, which serves." in forge.said()
     with served(forge, built) as url:
@@ -194,7 +198,7 @@ def test_node_builds_what_python_serves_and_a_change_of_the_code_installs_nothin
         ),
     ],
 )
-def test_without_a_lock_what_is_named_is_resolved_and_warned_of(forge: Forge, files: dict[str, str], words: str) -> None:
+def test_without_a_lock_packages_are_resolved_with_a_warning(forge: Forge, files: dict[str, str], words: str) -> None:
     forge.build({**files, "Procfile": "worker: python -c 'import itsdangerous'"})
     assert words in forge.said()
     assert " + itsdangerous==2.2.0" in forge.said()

@@ -1,4 +1,4 @@
-"""Names that are too long for a file are the Dockerfile's fault, and are told with its line."""
+"""Tests of names that are too long for a file: the error names the line of the Dockerfile."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def make_directory(_: Folder, root: Folder) -> None:
 
 
 @pytest.mark.parametrize("act", [copy, make_directory])
-def test_a_name_that_is_too_long_is_told_with_its_line(act: Callable[[Folder, Folder], None], tmp_path: Path) -> None:
+def test_a_name_that_is_too_long_is_reported_with_its_line(act: Callable[[Folder, Folder], None], tmp_path: Path) -> None:
     for name in ("source", "root"):
         (tmp_path / name).mkdir()
     (tmp_path / "source" / "f").write_text("x")

@@ -1,4 +1,6 @@
-"""Downloads kept for a team: what is cut, what stays, what nobody else ever sees, and which layers are shared because of it."""
+"""Tests of the package caches of teams: the eviction, the isolation of teams, and the layers that
+are shared.
+"""
 
 from __future__ import annotations
 
@@ -38,11 +40,12 @@ def lend(caches: PackageCaches, team: int, tmp_path: Path) -> Path:
         return lent.folder
 
 
-def test_what_was_used_least_recently_goes_first_and_unpacked_wheels_go_whole(caches: PackageCaches, tmp_path: Path) -> None:
+def test_the_least_recently_used_files_are_removed_first(caches: PackageCaches, tmp_path: Path) -> None:
     folder = lend(caches, 1, tmp_path)
     put(folder, "uv/archive-v0/old/flask/a.py", 3 * MIB, 100)
     put(folder, "uv/archive-v0/used/django/a.py", 2 * MIB, 50)
-    put(folder, "uv/archive-v0/used/django/b.py", 1 * MIB, 900)  # one file of it was read lately: all of it stays
+    # One of its files was read lately, so all of them stay.
+    put(folder, "uv/archive-v0/used/django/b.py", 1 * MIB, 900)
     put(folder, "npm/_cacache/content-v2/sha512/aa/bb/one", 3 * MIB, 200)
     put(folder, "npm/_cacache/content-v2/sha512/aa/cc/two", 3 * MIB, 800)
     freed = caches.cut(1)
@@ -54,7 +57,7 @@ def test_what_was_used_least_recently_goes_first_and_unpacked_wheels_go_whole(ca
     assert caches.cut(1) == 0
 
 
-def test_nothing_is_removed_while_a_step_uses_it(caches: PackageCaches, tmp_path: Path) -> None:
+def test_nothing_is_removed_while_a_step_uses_the_cache(caches: PackageCaches, tmp_path: Path) -> None:
     put(lend(caches, 1, tmp_path), "npm/large", 12 * MIB, 1)
     held, done = threading.Event(), threading.Event()
 
@@ -75,7 +78,7 @@ def test_nothing_is_removed_while_a_step_uses_it(caches: PackageCaches, tmp_path
     assert caches.cut(1) >= 12 * MIB
 
 
-def test_a_link_in_a_cache_leads_nobody_out_of_it(caches: PackageCaches, tmp_path: Path) -> None:
+def test_a_link_in_a_cache_leads_nowhere_outside_it(caches: PackageCaches, tmp_path: Path) -> None:
     folder, outside = lend(caches, 1, tmp_path), tmp_path / "outside"
     put(outside, "precious", 12 * MIB, 1)
     (folder / "npm").symlink_to(outside)
@@ -86,7 +89,7 @@ def test_a_link_in_a_cache_leads_nobody_out_of_it(caches: PackageCaches, tmp_pat
     assert (outside / "precious").stat().st_size == 12 * MIB
 
 
-def test_caches_that_nobody_used_for_long_are_collected_and_others_are_not(caches: PackageCaches, tmp_path: Path) -> None:
+def test_caches_that_are_unused_for_long_are_collected(caches: PackageCaches, tmp_path: Path) -> None:
     old, young = lend(caches, 1, tmp_path), lend(caches, 2, tmp_path)
     mount = old.parents[1] / "mounts" / "1" / "abc"
     mount.mkdir(parents=True)
@@ -99,32 +102,33 @@ def test_caches_that_nobody_used_for_long_are_collected_and_others_are_not(cache
 
 
 def python_app(*packages: str) -> dict[str, str]:
-    return {"requirements.txt": "".join(f"{one}\n" for one in packages), "app.py": ""}
+    return {"requirements.txt": "".join(f"{package}\n" for package in packages), "app.py": ""}
 
 
-def test_only_layers_made_from_declared_inputs_alone_are_shared_and_no_team_sees_anothers_downloads(forge: Forge) -> None:
-    one, two, three = 701, 702, 703
+def test_layers_are_shared_only_if_they_depend_on_declared_inputs(forge: Forge) -> None:
+    first_team, second_team, third_team = 701, 702, 703
     folder = forge.config.cache / "packages"
-    forge.build(python_app("itsdangerous==2.2.0"), team=one)
+    forge.build(python_app("itsdangerous==2.2.0"), team=first_team)
     assert "Dependencies: installed in" in forge.said()
-    assert any((folder / str(one) / "uv").glob("archive-v*/*"))
-    assert {path.stat().st_uid for path in (folder / str(one)).rglob("*")} == {first_id_of(one)}
-    assert (folder / str(one)).stat().st_mode & 0o077 == 0
+    assert any((folder / str(first_team) / "uv").glob("archive-v*/*"))
+    assert {path.stat().st_uid for path in (folder / str(first_team)).rglob("*")} == {first_id_of(first_team)}
+    assert (folder / str(first_team)).stat().st_mode & 0o077 == 0
 
-    forge.build(python_app("itsdangerous==2.2.0"), team=two)  # was made with an empty cache: declared inputs alone
+    # Made with an empty cache, so it depends on declared inputs only.
+    forge.build(python_app("itsdangerous==2.2.0"), team=second_team)
     assert "Dependencies: cached, reused layer" in forge.said()
-    assert not (folder / str(two)).exists()
+    assert not (folder / str(second_team)).exists()
 
-    poison = next((folder / str(one) / "uv").glob("archive-v*/*/itsdangerous/__init__.py"))
+    poison = next((folder / str(first_team) / "uv").glob("archive-v*/*/itsdangerous/__init__.py"))
     poison.write_text("POISONED = True\n")
     hostile = forge.build(
-        python_app("itsdangerous==2.2.0", "# again"), team=one
-    )  # another key, from the cache that a build of theirs spoilt
+        python_app("itsdangerous==2.2.0", "# again"), team=first_team
+    )  # another key, and a cache that the team's own build has poisoned
     assert any("POISONED" in path.read_text() for layer in forge.store.image(hostile.digest).layers for path in _modules(layer))
-    innocent = forge.build(python_app("itsdangerous==2.2.0", "# again"), team=three)
+    innocent = forge.build(python_app("itsdangerous==2.2.0", "# again"), team=third_team)
     assert "Dependencies: installed in" in forge.said()
     assert not any("POISONED" in path.read_text() for layer in forge.store.image(innocent.digest).layers for path in _modules(layer))
-    forge.build(python_app("itsdangerous==2.2.0", "# again"), team=one)
+    forge.build(python_app("itsdangerous==2.2.0", "# again"), team=first_team)
     assert "Dependencies: cached" in forge.said()
 
 
@@ -132,7 +136,7 @@ def _modules(layer: Path) -> list[Path]:
     return list(layer.glob("opt/venv/lib/python3*/site-packages/itsdangerous/__init__.py"))
 
 
-def test_a_step_that_reads_the_whole_source_is_never_shared_with_another_team(forge: Forge) -> None:
+def test_a_step_that_reads_the_whole_source_is_not_shared_between_teams(forge: Forge) -> None:
     files = {"package.json": '{"scripts":{"build":"mkdir -p out && cp page.txt out/","start":"x"}}', "page.txt": "the team's own"}
     forge.build(files, team=711)
     forge.build(files, team=711, app="second")
@@ -141,7 +145,7 @@ def test_a_step_that_reads_the_whole_source_is_never_shared_with_another_team(fo
     assert "Build script: installed in" in forge.said()
 
 
-def test_a_cache_that_overflows_costs_the_step_its_cache_and_not_the_build(forge: Forge) -> None:
+def test_a_step_whose_cache_overflows_runs_again_without_it(forge: Forge) -> None:
     grow = "if [ -d /build/cache ]; then dd if=/dev/zero of=/build/cache/junk bs=1M count=24 2>/dev/null; sleep 30; fi; touch made"
     small = Forge(forge.config, forge.store, forge.containers, type(forge.builder)(_with_small_cache(forge), forge.store, forge.containers))
     small.build({"package.json": '{"scripts":{"build":"sh grow.sh","start":"x"}}', "grow.sh": grow}, team=721)

@@ -1,4 +1,4 @@
-"""What a source is taken for and how it will be built, as tables: nothing is run here."""
+"""Pure tests of build plans: the detected language of a source and the steps of its build."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ PROCFILE = {"Procfile": "web: start"}
         ({"start": "", "Procfile": "web: ./start"}, Language.PLAIN, "Procfile"),
     ],
 )
-def test_a_source_is_taken_for_what_its_files_say(files: dict[str, str], language: Language, because: str) -> None:
+def test_the_language_is_detected_from_the_files(files: dict[str, str], language: Language, because: str) -> None:
     detected = of(files).detected
     assert (detected.language, detected.because) == (language, because)
 
@@ -106,7 +106,7 @@ def test_a_source_is_taken_for_what_its_files_say(files: dict[str, str], languag
         ({"Procfile": "web"}, "line 1"),
     ],
 )
-def test_a_source_that_cannot_be_built_gets_a_sentence_and_a_remedy(files: dict[str, str], sentence: str) -> None:
+def test_an_unbuildable_source_gets_a_message_and_a_remedy(files: dict[str, str], sentence: str) -> None:
     with pytest.raises(BadSource, match=sentence) as caught:
         of(files)
     assert caught.value.hint
@@ -125,7 +125,7 @@ def test_a_source_that_cannot_be_built_gets_a_sentence_and_a_remedy(files: dict[
         ({"pyproject.toml": "[project]\nrequires-python='<3.13'"}, "3.11", "debian-12"),
     ],
 )
-def test_each_python_stands_on_the_stack_that_has_it(files: dict[str, str], version: str, stack: str) -> None:
+def test_each_python_version_uses_the_stack_that_has_it(files: dict[str, str], version: str, stack: str) -> None:
     runtime = of({"app.py": "", **files}).runtime
     assert isinstance(runtime, DebianRuntime)
     assert (runtime.name, runtime.stack.name) == (f"python-{version}", stack)
@@ -135,7 +135,7 @@ def test_each_python_stands_on_the_stack_that_has_it(files: dict[str, str], vers
     ("wish", "version"),
     [(">=20", "22."), ("24.x", "24."), ("^20.1", "20."), ("20.11.1", "20.11.1"), ("22.3", "22.3.0"), ("18 || 24", "24."), ("*", "22.")],
 )
-def test_engines_node_is_a_range_of_what_there_is(wish: str, version: str) -> None:
+def test_engines_node_selects_from_the_available_versions(wish: str, version: str) -> None:
     assert version in planned(**{"package.json": f'{{"engines":{{"node":"{wish}"}}}}', "index.js": ""}).runtime_words
 
 
@@ -164,7 +164,7 @@ def test_without_a_procfile_the_web_process_follows_convention(files: dict[str, 
     assert decided.detected.language is Language.STATIC or command in decided.notes[0]
 
 
-def test_a_procfile_decides_alone() -> None:
+def test_only_the_procfile_sets_the_processes() -> None:
     decided = planned(**{"Procfile": "worker: python w.py", "requirements.txt": "flask", "app.py": "app = Flask(__name__)"})
     assert decided.processes == {"worker": "python w.py"}
     assert decided.notes == ()
@@ -196,37 +196,37 @@ def test_a_procfile_decides_alone() -> None:
         ({"package.json": '{"dependencies":{"x":"1"},"scripts":{"postinstall":"y"}}'}, {"package.json"}, True),
     ],
 )
-def test_an_install_reads_exactly_what_decides_it(files: dict[str, str], reads: set[str], whole: bool) -> None:
+def test_an_install_reads_exactly_the_files_that_affect_it(files: dict[str, str], reads: set[str], whole: bool) -> None:
     install = of({**files, **PROCFILE}).installs[0]
     assert set(install.files) >= reads
     assert install.whole is whole
 
 
-def test_nothing_to_install_is_no_step() -> None:
+def test_an_empty_install_has_no_step() -> None:
     assert planned(**{".python-version": "3.13", **PROCFILE}).installs == ()
     assert planned(**{"package.json": '{"scripts":{"start":"x"}}'}).installs == ()
     assert of({"uv.lock": "", "requirements.txt": "x", **PROCFILE}).installs[0].files == ("requirements.txt",)
 
 
-def test_a_project_with_commands_of_its_own_is_installed_with_its_source() -> None:
+def test_a_project_with_its_own_commands_is_installed_with_its_source() -> None:
     text = "[project]\nname='x'\ndependencies=[]\n[project.scripts]\nserve='x:main'\n[build-system]\nrequires=[]"
     first, second = planned(**{"pyproject.toml": text, "uv.lock": "", **PROCFILE}).installs
     assert (first.whole, second.on_code) == (False, True)
 
 
-def test_a_build_script_installs_more_and_runs_on_the_whole_source() -> None:
+def test_a_build_script_gets_dev_packages_and_the_whole_source() -> None:
     first, second = planned(**{"package.json": '{"scripts":{"build":"vite","start":"x"},"devDependencies":{"vite":"1"}}'}).installs
     assert "--include=dev" in first.command
     assert (second.shown, second.on_code, second.keep) == ("npm run build", True, ("app",))
     assert "npm prune --omit=dev" in second.command
 
 
-def test_what_is_made_anew_does_not_go_into_the_image() -> None:
+def test_generated_folders_are_left_out_of_the_image() -> None:
     assert planned(**{"package.json": "{}", "index.js": "", "node_modules__x.js": ""}).left_out == ("node_modules",)
     assert of({"requirements.txt": "", "env/pyvenv.cfg": "", **PROCFILE}).left_out == ("env",)
 
 
-def test_missing_lock_files_are_warned_of() -> None:
+def test_missing_lock_files_cause_a_warning() -> None:
     assert "package-lock.json" in planned(**{"package.json": "{}", **PROCFILE}).notes[0]
     assert "bun.lockb is not read; npm chooses" in planned(**{"package.json": "{}", "bun.lockb": "", **PROCFILE}).notes[0]
     assert "without a poetry.lock" in planned(**{"pyproject.toml": "[tool.poetry.dependencies]\nflask='^3'", **PROCFILE}).notes[0]
@@ -235,19 +235,19 @@ def test_missing_lock_files_are_warned_of() -> None:
     assert decided.notes == ("Note: package-lock.json decides; yarn.lock is not read.",)
 
 
-def test_the_key_changes_with_each_thing_that_decides() -> None:
+def test_the_step_key_changes_with_each_input() -> None:
     install = Install(name="Dependencies", tool=Tool.UV, files=("a",), whole=False, command="x", keep=("opt",))
     other = Install(name="Dependencies", tool=Tool.UV, files=("a",), whole=False, command="y", keep=("opt",))
-    one, two = Digest.of(b"1"), Digest.of(b"2")
+    first_base, second_base = Digest.of(b"1"), Digest.of(b"2")
     keys = {
-        step_key(install, one, {"a": b"1"}, {"uv": "1"}),
-        step_key(install, two, {"a": b"1"}, {"uv": "1"}),
-        step_key(install, one, {"a": b"2"}, {"uv": "1"}),
-        step_key(install, one, {"a": b"1"}, {"uv": "2"}),
-        step_key(other, one, {"a": b"1"}, {"uv": "1"}),
+        step_key(install, first_base, {"a": b"1"}, {"uv": "1"}),
+        step_key(install, second_base, {"a": b"1"}, {"uv": "1"}),
+        step_key(install, first_base, {"a": b"2"}, {"uv": "1"}),
+        step_key(install, first_base, {"a": b"1"}, {"uv": "2"}),
+        step_key(other, first_base, {"a": b"1"}, {"uv": "1"}),
     }
     assert len(keys) == 5
-    assert step_key(install, one, {"a": b"1"}, {"uv": "1"}) in keys
+    assert step_key(install, first_base, {"a": b"1"}, {"uv": "1"}) in keys
 
 
 @pytest.mark.parametrize(
@@ -265,7 +265,7 @@ def test_the_key_changes_with_each_thing_that_decides() -> None:
         ({"pyproject.toml": f"[tool.poetry.dependencies]\npython = '{'>=3,' * 50_000}'\n", "app.py": ""}, "python in .* is longer than"),
     ],
 )
-def test_a_text_made_to_be_slow_to_read_holds_up_no_other_build(files: dict[str, str], sentence: str) -> None:
+def test_a_text_that_is_slow_to_parse_delays_no_other_build(files: dict[str, str], sentence: str) -> None:
     began = time.monotonic()
     if sentence:
         with pytest.raises(BadSource, match=sentence):

@@ -1,4 +1,4 @@
-"""How Go, PHP, Ruby and Java are built, as tables: nothing is run here."""
+"""Pure tests of build plans for Go, PHP, Ruby and Java."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def composer(**requires: str) -> str:
         ({"Procfile": "web: ./java-like"}, Language.PLAIN, "Procfile"),
     ],
 )
-def test_a_source_is_taken_for_what_its_files_say(files: dict[str, str], language: Language, because: str) -> None:
+def test_the_language_is_detected_from_the_files(files: dict[str, str], language: Language, because: str) -> None:
     detected = of(files).detected
     assert (detected.language, detected.because) == (language, because)
 
@@ -91,7 +91,7 @@ def test_a_source_is_taken_for_what_its_files_say(files: dict[str, str], languag
         ({"pom.xml": "", "src/main/java/X.java": ""}, "Maven and Gradle are not run here"),
     ],
 )
-def test_a_source_that_cannot_be_built_gets_a_sentence_and_a_remedy(files: dict[str, str], sentence: str) -> None:
+def test_an_unbuildable_source_gets_a_message_and_a_remedy(files: dict[str, str], sentence: str) -> None:
     with pytest.raises(BadSource, match=sentence) as caught:
         of(files)
     assert caught.value.hint
@@ -120,7 +120,7 @@ def test_without_a_procfile_the_web_process_follows_convention(files: dict[str, 
     assert command in decided.notes[0]
 
 
-def test_go_programs_are_built_on_a_toolchain_and_the_image_holds_nothing_of_it() -> None:
+def test_go_programs_are_built_on_a_toolchain_that_is_not_in_the_image() -> None:
     decided = of(
         {"go.mod": GO_MOD + "require x v1\n", "go.sum": "", "x.go": MAIN, "cmd/tick/t.go": MAIN, "Procfile": "web: bin/shop\nw: tick"}
     )
@@ -142,7 +142,7 @@ def test_go_programs_are_built_on_a_toolchain_and_the_image_holds_nothing_of_it(
         ({"go.mod": GO_MOD + "require (\n\tx v1\n)\n"}, ["Standard library", "Modules", "Compile"]),
     ],
 )
-def test_go_modules_are_fetched_where_there_are_any_and_none_is_vendored(more: dict[str, str], names: list[str]) -> None:
+def test_go_modules_are_fetched_unless_they_are_vendored(more: dict[str, str], names: list[str]) -> None:
     assert [step.name for step in of({"go.mod": GO_MOD, "x.go": MAIN, **more}).installs] == names
 
 
@@ -151,7 +151,7 @@ def test_a_local_go_module_makes_the_step_read_the_source() -> None:
     assert decided.installs[1].whole
 
 
-def test_files_that_a_go_program_may_miss_are_told_of_unless_they_are_embedded() -> None:
+def test_files_missing_from_a_go_image_are_reported_unless_embedded() -> None:
     files = {"go.mod": GO_MOD + "toolchain go1.26.1\n", "x.go": MAIN, "templates/a.html": "", "static/a.css": ""}
     notes = "\n".join(of(files).notes)
     assert "What it opens of templates, static has to be in it by //go:embed" in notes
@@ -172,7 +172,7 @@ def test_a_php_requirement_that_is_not_met_is_refused(wish: str) -> None:
         of({"composer.json": composer(php=wish), "index.php": ""})
 
 
-def test_php_extensions_become_packages_whoever_requires_them() -> None:
+def test_php_extensions_of_all_packages_become_debian_packages() -> None:
     lock = json.dumps(
         {"packages": [{"name": "a/b", "require": {"ext-intl": "*", "ext-json": "*"}}], "packages-dev": [{"require": {"ext-xdebug": "*"}}]}
     )
@@ -183,7 +183,7 @@ def test_php_extensions_become_packages_whoever_requires_them() -> None:
     assert decided.toolchain.name == "php-8.4-intl-mysql-toolchain"
 
 
-def test_composer_runs_where_there_is_something_to_install() -> None:
+def test_composer_runs_only_if_there_is_something_to_install() -> None:
     assert of({"index.php": ""}).installs == ()
     assert of({"composer.json": composer(php="^8"), "index.php": ""}).installs == ()
     packed = {"composer.json": composer(**{"a/b": "1"}), "vendor/autoload.php": "", "index.php": ""}
@@ -203,7 +203,7 @@ def test_a_ruby_requirement_is_read_as_gems_read_it(wish: str) -> None:
     assert "Ruby 3.3" in of({"Gemfile": f"source 'x'\nruby {wish} # why\n", "config.ru": ""}).runtime_words
 
 
-def test_gems_are_installed_by_what_decides_them() -> None:
+def test_gems_are_installed_from_the_files_that_affect_them() -> None:
     (step,) = of({"Gemfile": "gem 'a'", "Gemfile.lock": "", ".ruby-version": "3.3", "config.ru": ""}).installs
     assert (step.files, step.whole) == (("Gemfile", "Gemfile.lock", ".ruby-version"), False)
     assert of({"Gemfile": "gem 'a', path: 'lib'", "config.ru": ""}).installs[0].whole
@@ -231,19 +231,19 @@ def test_rails_gets_its_assets_and_its_settings() -> None:
         ({"a.jar": RUNS, "Procfile": "web: java X.java"}, "openjdk-21-jdk-headless"),
     ],
 )
-def test_java_comes_with_a_compiler_only_where_one_is_needed(files: dict[str, str], package: str) -> None:
+def test_java_gets_a_compiler_only_if_it_needs_one(files: dict[str, str], package: str) -> None:
     assert packages(of(files)) == (package,)
 
 
-def test_a_java_source_is_compiled_before_it_is_deployed_and_its_classes_are_thrown_away() -> None:
+def test_a_java_source_is_compiled_as_a_check_and_the_classes_are_deleted() -> None:
     (step,) = of({"Main.java": "", "Other.java": ""}).installs
     assert (step.tool, step.whole, step.ships) == (Tool.JAVA, True, False)
-    assert "-sourcepath" in step.command, "Java 21 finds no class in another file when it runs, so it shall not when it is checked"
+    assert "-sourcepath" in step.command, "Java 21 finds no class in another file at run time, so the check must not find one either"
     assert "-sourcepath" not in of({"Main.java": "", ".java-version": "25"}).installs[0].command
     assert of({"a.jar": RUNS}).installs == ()
 
 
-def test_a_jar_is_read_for_its_manifest_alone(tmp_path: Path) -> None:
+def test_only_the_manifest_of_a_jar_is_read(tmp_path: Path) -> None:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(
@@ -261,7 +261,7 @@ def test_a_jar_is_read_for_its_manifest_alone(tmp_path: Path) -> None:
     assert {texts["cut.jar"], texts["none.jar"], texts["loop.jar"]} == {""}
 
 
-def test_the_hosts_registries_reach_each_tool(tmp_path: Path) -> None:
+def test_the_registries_of_the_host_are_passed_to_each_tool(tmp_path: Path) -> None:
     for name, text in {
         ".config/go/env": "GOPROXY=https://go.example\nGOFLAGS=-x\n",
         ".bundle/config": '---\nBUNDLE_MIRROR__ALL: "https://gems.example"\nBUNDLE_PATH: "vendor"\n',

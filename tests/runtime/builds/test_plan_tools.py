@@ -1,4 +1,4 @@
-"""Which tool installs what, in which version and with which words: tables, nothing is run."""
+"""Pure tests of the tool, version and command that install packages."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ def node(package: dict[str, object], **files: str) -> BuildPlan:
         ({"engines": {"yarn": "please-use-npm"}}, {}, Tool.NPM, ""),
     ],
 )
-def test_the_package_manager_is_the_stated_one_or_the_lock_file_s(
+def test_the_package_manager_is_the_declared_one_or_that_of_the_lock(
     package: dict[str, object], files: dict[str, str], tool: Tool, version: str
 ) -> None:
     decided = node(package, **files)
     assert decided.installs[0].tool is tool
-    assert [one.version for one in decided.also if isinstance(one, PackageManager)] == ([version] if version else [])
+    assert [part.version for part in decided.also if isinstance(part, PackageManager)] == ([version] if version else [])
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_an_install_is_frozen_by_its_lock(files: dict[str, str], command: str) -
     assert node({}, **files).installs[0].shown == command
 
 
-def test_workspaces_are_read_by_their_package_files_and_keep_their_own_folders() -> None:
+def test_workspaces_use_their_package_files_and_keep_their_folders() -> None:
     files = {"packages/a/package.json": "{}", "packages/a/index.js": "", "packages/b/package.json": "{}", "package-lock.json": ""}
     (install,) = node({"workspaces": ["packages/*"]}, **files).installs
     assert not install.whole
@@ -86,7 +86,7 @@ def test_plug_n_play_is_loaded_before_the_app() -> None:
     assert "NODE_OPTIONS" not in linked.environment
 
 
-def test_the_image_of_a_site_takes_what_its_build_makes_and_nothing_else() -> None:
+def test_the_image_of_a_site_has_only_the_output_of_its_build() -> None:
     decided = of({"package.json": '{"scripts":{"build":"vite build"},"devDependencies":{"vite":"6"}}', "index.html": ""})
     assert decided.earlier is not None
     assert isinstance(decided.earlier.runtime, NodeRuntime)
@@ -95,7 +95,7 @@ def test_the_image_of_a_site_takes_what_its_build_makes_and_nothing_else() -> No
     assert decided.processes == {"web": "/opt/static/serve /app"}
 
 
-def test_a_site_says_its_folder_and_its_page_for_unknown_paths() -> None:
+def test_a_site_sets_its_folder_and_its_page_for_unknown_paths() -> None:
     asked = "[static]\nfolder = 'pages/'\nsingle_page = true\n"
     assert of({"slipway.toml": asked, "pages/index.html": ""}).processes["web"] == "/opt/static/serve /app/pages index.html"
     assert of({"index.html": ""}).processes["web"] == "/opt/static/serve /app"
@@ -137,9 +137,7 @@ def test_a_site_says_its_folder_and_its_page_for_unknown_paths() -> None:
         ({"package.json": "{}", "requirements.txt": "x", "app.py": ""}, (), Language.PYTHON, "/opt/venv/bin:/usr/local"),
     ],
 )
-def test_several_languages_have_an_order_and_it_is_told(
-    files: dict[str, str], first: tuple[Language, ...], main: Language, path: str
-) -> None:
+def test_several_languages_are_ordered_and_reported(files: dict[str, str], first: tuple[Language, ...], main: Language, path: str) -> None:
     decided = of(files)
     assert (decided.detected.first, decided.detected.language) == (first, main)
     assert decided.environment["PATH"].startswith(path)
@@ -166,11 +164,11 @@ def test_several_languages_have_an_order_and_it_is_told(
         ({"go.mod": "module x\n", "main.go": "package main\nfunc main() {}"}, "debian-13"),
     ],
 )
-def test_all_of_an_image_stands_on_the_stack_that_has_its_python(files: dict[str, str], stack: str) -> None:
+def test_the_image_uses_the_stack_that_has_its_python(files: dict[str, str], stack: str) -> None:
     assert of(files).stack.name == stack
 
 
-def test_steps_on_the_code_come_after_all_that_read_a_few_files() -> None:
+def test_steps_that_read_the_code_come_last() -> None:
     package = '{"scripts":{"build":"x"},"devDependencies":{"esbuild":"1"}}'
     decided = of({"package.json": package, "requirements.txt": "flask", "Procfile": "web: gunicorn a:b"})
     assert [(install.tool, install.on_code) for install in decided.installs] == [(Tool.NPM, False), (Tool.UV, False), (Tool.NPM, True)]
@@ -187,7 +185,7 @@ def test_steps_on_the_code_come_after_all_that_read_a_few_files() -> None:
         ({"file": "https://forge/x.whl", "hashes": ["sha256:a"]}, "x @ https://forge/x.whl --hash=sha256:a"),
     ],
 )
-def test_an_entry_of_pipenv_s_becomes_a_requirement(entry: dict[str, object], line: str) -> None:
+def test_a_pipenv_entry_becomes_a_requirement(entry: dict[str, object], line: str) -> None:
     install = pipenv.of_lock(json.dumps({"default": {"x": entry}}), "venv", "/opt/venv")
     ((_, text),) = install.texts
     assert text == f"{line}\n"
@@ -196,7 +194,7 @@ def test_an_entry_of_pipenv_s_becomes_a_requirement(entry: dict[str, object], li
     assert install.beside == ((GIT,) if "git" in entry else ())
 
 
-def test_a_lock_of_another_pipfile_is_noticed() -> None:
+def test_a_lock_of_another_pipfile_is_detected() -> None:
     pipfile = {"source": [{"name": "pypi"}], "packages": {"x": "*"}}
     content = {"_meta": {"sources": [{"name": "pypi"}], "requires": {}}, "default": {"x": "*"}, "develop": {}}
     digest = hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
@@ -219,21 +217,21 @@ def test_a_lock_of_another_pipfile_is_noticed() -> None:
         ("*", "3.13", None),
     ],
 )
-def test_poetry_s_constraints_are_ranges(constraint: str, holds: str, fails: str | None) -> None:
+def test_poetry_constraints_become_ranges(constraint: str, holds: str, fails: str | None) -> None:
     ranges = poetry.python_ranges(constraint)
-    assert any(one.contains(holds) for one in ranges)
-    assert fails is None or not any(one.contains(fails) for one in ranges)
+    assert any(part.contains(holds) for part in ranges)
+    assert fails is None or not any(part.contains(fails) for part in ranges)
 
 
 @given(st.text(max_size=60))
-def test_any_text_as_poetry_s_constraint_is_a_range_or_a_mistake_with_a_remedy(text: str) -> None:
+def test_any_poetry_constraint_is_a_range_or_an_error_with_a_remedy(text: str) -> None:
     try:
         poetry.python_ranges(text)
     except BadSource as error:
         assert error.hint  # noqa: PT017  # either outcome is right
 
 
-def test_poetry_s_lock_reads_the_source_only_for_packages_in_it() -> None:
+def test_a_poetry_lock_reads_the_source_only_for_packages_in_it() -> None:
     pyproject = "[project]\nname='x'\ndependencies=['flask']\n"
     lock = '[[package]]\nname = "lib"\n[package.source]\ntype = "{}"\nurl = "lib"\n'
     plain, local, git = (

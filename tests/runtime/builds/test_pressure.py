@@ -1,4 +1,6 @@
-"""When builds stop for want of memory and when they go on: tables; and what it does to a build's time."""
+"""Pure tests of memory pressure: when builds are frozen and thawed, and the effect on a build's
+time limit.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +21,11 @@ OLD_ICE, YOUNG_ICE = BuildContainer(id="old", created_at=1, frozen=True), BuildC
     ("stalled", "available", "builds", "since_thaw", "expected"),
     [
         (0.0, 50.0, (OLD, YOUNG), 60, ()),
-        (19.9, 1.0, (OLD, YOUNG), 60, ()),  # where the kernel tells of stalls, they alone decide
+        (19.9, 1.0, (OLD, YOUNG), 60, ()),  # if the kernel reports stalls, only they are used
         (20.0, 50.0, (YOUNG, OLD), 60, (Freeze(id="young"), Freeze(id="old"))),
         (90.0, 50.0, (OLD_ICE, YOUNG), 60, (Freeze(id="young"),)),
         (90.0, 50.0, (OLD_ICE, YOUNG_ICE), 60, ()),
-        (10.0, 50.0, (OLD_ICE, YOUNG), 60, ()),  # between the marks all stays as it is
+        (10.0, 50.0, (OLD_ICE, YOUNG), 60, ()),  # between the two thresholds nothing changes
         (5.0, 50.0, (YOUNG_ICE, OLD_ICE), 60, (Thaw(id="old"),)),
         (5.0, 50.0, (YOUNG_ICE, OLD), 2.9, ()),
         (5.0, 50.0, (YOUNG_ICE, OLD), 3.0, (Thaw(id="young"),)),
@@ -33,11 +35,11 @@ OLD_ICE, YOUNG_ICE = BuildContainer(id="old", created_at=1, frozen=True), BuildC
         (99.0, 1.0, (), 60, ()),
     ],
 )
-def test_all_builds_stop_at_once_and_go_on_one_by_one(stalled, available, builds, since_thaw, expected) -> None:
+def test_all_builds_freeze_at_once_and_thaw_one_by_one(stalled, available, builds, since_thaw, expected) -> None:
     assert decide(Pressure(stalled=stalled, available=available), builds, MARKS, now=100, thawed_at=100 - since_thaw) == expected
 
 
-def test_pressure_is_read_as_the_kernel_writes_it_and_without_psi_from_the_memory_there_is(tmp_path: Path) -> None:
+def test_pressure_comes_from_psi_or_from_the_available_memory(tmp_path: Path) -> None:
     (tmp_path / "meminfo").write_text("MemTotal:       1000000 kB\nMemFree:          10000 kB\nMemAvailable:    250000 kB\n")
     assert read(tmp_path) == Pressure(stalled=None, available=25.0)
     (tmp_path / "pressure").mkdir()
@@ -48,7 +50,7 @@ def test_pressure_is_read_as_the_kernel_writes_it_and_without_psi_from_the_memor
     assert 0 < read().available <= 100
 
 
-def test_time_stands_still_while_a_build_is_frozen_but_not_for_ever() -> None:
+def test_frozen_time_is_not_counted_up_to_a_limit() -> None:
     now, said = [0.0], list[str]()
     budget = Budget(60, said.append, clock=lambda: now[0])
     now[0] = 10

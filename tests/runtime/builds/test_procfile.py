@@ -1,4 +1,4 @@
-"""The Procfile's grammar: what it takes, and which line it names when it does not."""
+"""Tests of the Procfile parser: accepted lines, and the line that an error names."""
 
 import pytest
 from hypothesis import given
@@ -36,7 +36,7 @@ def test_a_wrong_line_is_named(text: str, sentence: str) -> None:
 
 
 @given(st.text(max_size=200))
-def test_any_text_gives_processes_or_a_sentence(text: str) -> None:
+def test_any_text_gives_processes_or_an_error(text: str) -> None:
     processes, sentence = {"web": "x"}, ""
     try:
         processes = parse(text)
@@ -55,5 +55,5 @@ def test_any_text_gives_processes_or_a_sentence(text: str) -> None:
         max_size=MOST_PROCESSES,
     )
 )
-def test_what_is_written_is_read(processes: dict[str, str]) -> None:
+def test_a_written_procfile_is_read_back_unchanged(processes: dict[str, str]) -> None:
     assert parse("".join(f"{name}: {command}\n" for name, command in processes.items())) == processes

@@ -1,5 +1,6 @@
-"""Images that go out to a registry and to other engines and run there, and images of a registry
-that Dockerfiles begin with.
+"""Tests of images that go to a registry and to other engines and run there.
+
+Other tests use images of a registry as base images of Dockerfiles.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ UNIFIED = Path("/sys/fs/cgroup/unified")
 
 @pytest.fixture(scope="module")
 def base(node: Forge, open_registry: str) -> str:
-    """A stack of ours in a registry that asks for no password, as anybody's image there."""
+    """Push one of our stacks to a registry without passwords, and return its name."""
     digest = ensure_stack(node.config, node.store, progress=node.log.append).digest
     name = f"{open_registry}/library/base:1"
     Transfer(node.config, node.store).send(digest, f"docker://{name}", Access(plain_http=True))
@@ -40,7 +41,7 @@ def base(node: Forge, open_registry: str) -> str:
 
 @pytest.fixture
 def reaching(forge: Forge, open_registry: str) -> Iterator[Forge]:
-    """The node that may speak plain HTTP to that registry."""
+    """Return the node, configured to use plain HTTP with that registry."""
     forge.config, usual, builder = replace(forge.config, plain_registries=(open_registry,)), forge.config, forge.builder
     forge.builder = Builder(forge.config, forge.store, forge.containers)
     yield forge
@@ -48,7 +49,7 @@ def reaching(forge: Forge, open_registry: str) -> Iterator[Forge]:
 
 
 def said_by(forge: Forge, image: Image, command: tuple[str, ...]) -> list[str]:
-    """What a program of the image prints in a container here."""
+    """Return the lines that a program of the image prints in a container."""
     lines: list[str] = []
     spec = ContainerSpec(
         id="round", app="app", team=1, layers=image.layers, command=command, environment=image.config.environment, limits=LIMITS
@@ -61,7 +62,7 @@ def said_by(forge: Forge, image: Image, command: tuple[str, ...]) -> list[str]:
     return lines
 
 
-def test_a_dockerfile_begins_with_an_image_of_a_registry_and_copies_from_one(reaching: Forge, base: str) -> None:
+def test_a_dockerfile_uses_and_copies_from_images_of_a_registry(reaching: Forge, base: str) -> None:
     dockerfile = f"""
 ARG BASE={base}
 FROM $BASE AS made
@@ -74,14 +75,14 @@ CMD ["cat", "/made", "/copied"]
     image = reaching.store.image(reaching.build({"Dockerfile": dockerfile}).digest)
     assert sum(line.startswith(f"Pulling {base}") for line in reaching.log) == 1
     assert sum(line.startswith(f"Pulled {base}: ") for line in reaching.log) == 1
-    told = said_by(reaching, image, image.config.command)
-    assert told[0] == "trixie"
-    assert told[1].startswith("13")
+    lines = said_by(reaching, image, image.config.command)
+    assert lines[0] == "trixie"
+    assert lines[1].startswith("13")
     reaching.build({"Dockerfile": f'FROM {base}\nCMD ["true"]\n'})
-    assert "Pull" not in reaching.said(), "it was pulled a moment ago"
+    assert "Pull" not in reaching.said(), "it was pulled before"
 
 
-def test_without_its_registry_a_dockerfile_gives_way_to_other_files_if_they_suffice(reaching: Forge, server: Server) -> None:
+def test_other_files_are_built_if_the_registry_is_not_available(reaching: Forge, server: Server) -> None:
     server.stop()
     name = f"{server.address}/team/app:1"
     reaching.builder = Builder(replace(reaching.config, plain_registries=(server.address,)), reaching.store, reaching.containers)
@@ -95,17 +96,17 @@ def test_without_its_registry_a_dockerfile_gives_way_to_other_files_if_they_suff
     assert "This node itself has debian-12, debian-13" in refused.value.hint
 
 
-def test_a_wrong_name_is_the_dockerfiles_fault_whatever_else_there_is(reaching: Forge, open_registry: str, base: str) -> None:
+def test_an_unknown_image_is_always_an_error_of_the_dockerfile(reaching: Forge, open_registry: str, base: str) -> None:
     with pytest.raises(BadSource, match=r"line 2: Could not pull the image .*: .*unknown"):
         reaching.build({"Dockerfile": f"# x\nFROM {open_registry}/library/none:1\n", "Procfile": "web: true"})
     with pytest.raises(BadSource, match="not a valid image name"):
         reaching.build({"Dockerfile": "FROM Not/AName\n"})
 
 
-APP = {"Dockerfile": 'FROM debian-13\nRUN echo \'made here\' > /told && ln /told /twice\nUSER 1000:1000\nCMD ["cat", "/twice"]\n'}
+APP = {"Dockerfile": 'FROM debian-13\nRUN echo \'made here\' > /text && ln /text /twice\nUSER 1000:1000\nCMD ["cat", "/twice"]\n'}
 
 
-def test_an_image_goes_through_a_registry_and_comes_back_and_runs(forge: Forge, open_registry: str, tmp_path: Path) -> None:
+def test_an_image_is_pushed_pulled_and_runs(forge: Forge, open_registry: str, tmp_path: Path) -> None:
     digest = forge.build(APP).digest
     name, access = f"docker://{open_registry}/team/app:1", Access(plain_http=True)
     Transfer(forge.config, forge.store).send(digest, name, access)
@@ -119,7 +120,7 @@ def test_an_image_goes_through_a_registry_and_comes_back_and_runs(forge: Forge, 
 
 @pytest.fixture
 def short_path() -> Iterator[Path]:
-    """Podman refuses to keep its state under a path of more than 50 signs."""
+    """Return a short state folder: podman refuses paths of more than 50 characters."""
     path = short_folder("pod-", Path("/tmp"))
     yield path
     for line in Path("/proc/mounts").read_text().splitlines():
@@ -130,17 +131,21 @@ def short_path() -> Iterator[Path]:
 
 def test_an_image_is_copied_to_podman_and_runs_there(forge: Forge, short_path: Path) -> None:
     digest = forge.build(APP, app="travels").digest
-    (name,) = [one for one, pointer in forge.store.index()[0].items() if pointer.digest == digest and one.startswith("travels:")]
+    (name,) = [
+        name_in_store
+        for name_in_store, pointer in forge.store.index()[0].items()
+        if pointer.digest == digest and name_in_store.startswith("travels:")
+    ]
     place = f"[overlay@{short_path}/root+{short_path}/run]"
     target = f"containers-storage:{place}localhost/travels:1"
     source = f"oci:{forge.config.images}:{name}"
     subprocess.run(["skopeo", "--insecure-policy", "copy", "--quiet", source, target], check=True, capture_output=True, timeout=120)
     podman = ["podman", "--root", f"{short_path}/root", "--runroot", f"{short_path}/run", "--storage-driver", "overlay"]
     podman += ["--cgroup-manager", "cgroupfs"]
-    # No more than root may give here.
+    # Root may not set higher limits here.
     limits = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"]
     command = [*podman, "run", "--rm", "--network", "none", *limits, "localhost/travels:1"]
-    if UNIFIED.is_dir():  # crun wants no controllers of both kinds (KERNEL: hybrid cgroups)
+    if UNIFIED.is_dir():  # crun supports only one kind of controllers (KERNEL: hybrid cgroups)
         hide = f'mount -t tmpfs none {UNIFIED} && exec "$@"'
         command = ["unshare", "--mount", "--propagation", "slave", "sh", "-c", hide, "sh", *command]
     ran = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
