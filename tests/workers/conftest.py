@@ -1,4 +1,7 @@
-"""For the workers' tests: a private Redis, a real node, real rows, and worker processes that can be killed."""
+"""Fixtures for the workers' tests.
+
+A private Redis, a real node, real rows, and worker processes that a test can kill.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +48,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass(kw_only=True)
 class Builder:
-    """Builds whatever the test says, in place of the real one."""
+    """A fake builder that returns or raises what the test sets."""
 
     digest: str
     processes: dict[str, str] = field(default_factory=lambda: {"web": "python3 /srv/app.py v1 ok"})
@@ -64,7 +67,7 @@ class Builder:
 
 @dataclass(kw_only=True)
 class Plant:
-    """One node with its rows, as a worker process has it, and such processes."""
+    """A node with its database rows and the worker processes that a test starts."""
 
     config: NodeConfig
     builder: Builder
@@ -87,7 +90,7 @@ class Plant:
         return submit_archive(self.crew.owner, app, secrets.token_bytes(8))
 
     def release(self, app: App, mode: str = "ok", **processes: str) -> Rollout:
-        """A build that is done already, and so a rollout that is queued."""
+        """Create a build that has succeeded, and return its queued rollout."""
         build = self.submit(app)
         builds.mark_building(build)
         rollout = builds.succeed(build, self.builder.digest, {"web": f"python3 /srv/app.py v{build.pk} {mode}", **processes})
@@ -95,7 +98,7 @@ class Plant:
         return rollout
 
     def start(self, *words: str) -> subprocess.Popen[bytes]:
-        """A worker process or the supervisor, with this node's settings."""
+        """Start a worker process or the supervisor with this node's settings."""
         environment = {
             **os.environ,
             "DJANGO_SETTINGS_MODULE": "portal.settings",
@@ -116,7 +119,7 @@ class Plant:
         return self.start("workers.supervisor")
 
     def kill(self, child: subprocess.Popen[bytes]) -> None:
-        """kill -9 of it and what it forked."""
+        """Send SIGKILL to the process and to its children."""
         os.killpg(child.pid, signal.SIGKILL)
         child.wait()
 
@@ -148,7 +151,7 @@ def config() -> NodeConfig:
 
 @pytest.fixture(scope="package")
 def engine(config: NodeConfig, layers: tuple[Path, ...]) -> Iterator[NodeEngine]:
-    """With an image in a real store, and HAProxy before it."""
+    """Yield an engine with an image in a real store and HAProxy in front of it."""
     store = Store(config)
     code = config.state / "test-code"
     (code / "srv").mkdir(parents=True)
@@ -169,7 +172,7 @@ def engine(config: NodeConfig, layers: tuple[Path, ...]) -> Iterator[NodeEngine]
 
 @pytest.fixture
 def plant(transactional_db: None, broker: redis.Redis, config: NodeConfig, engine: NodeEngine) -> Iterator[Plant]:
-    """Afterwards its processes are gone and so is all they ran."""
+    """Yield a plant; afterwards kill its processes and remove all that they started."""
     engine._builder = Builder(digest=engine._builder.digest)
     made = Plant(config=config, builder=engine._builder, engine=engine, crew=make_crew())
     try:

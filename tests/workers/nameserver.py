@@ -1,4 +1,4 @@
-"""A real DNS server in a few lines, on loopback: TXT and A records that a test puts into it."""
+"""A small real DNS server on loopback. It serves the TXT and A records that a test adds."""
 
 from __future__ import annotations
 
@@ -14,19 +14,22 @@ import dns.rrset
 
 
 class NameServer:
-    """`records[name, type]` is a list of texts as a zone file has them; a name without any does not exist."""
+    """A server of `records[name, type]`: lists of texts as in a zone file.
+
+    A name without a record does not exist.
+    """
 
     def __init__(self) -> None:
         self.records: dict[tuple[str, str], list[str]] = {}
         self.asked: list[tuple[str, str]] = []
 
     def __enter__(self) -> Self:
-        ours = self
+        server = self
 
         class Answer(socketserver.BaseRequestHandler):
             def handle(self) -> None:
                 data, sock = self.request
-                sock.sendto(ours.answer(data), self.client_address)
+                sock.sendto(server.answer(data), self.client_address)
 
         self._server = socketserver.ThreadingUDPServer(("127.0.0.1", 0), Answer)
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()

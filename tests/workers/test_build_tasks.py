@@ -1,4 +1,5 @@
-"""Tasks that build, with real rows, a real Redis and a real node; only the builder pretends."""
+"""Tests of the build task with real rows, a real Redis and a real node; only the builder is a
+fake."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ from tests.portal.shipyard import submit_archive
 from workers.tasks.build import build
 
 
-def test_a_failed_build_says_why_in_its_row_and_its_log(plant, failure):
+def test_a_failed_build_has_its_reason_in_its_row_and_its_log(plant, failure):
     row = plant.submit(plant.app())
     plant.builder.fails_with = failure
     build(row.pk)
@@ -28,7 +29,7 @@ def test_a_failed_build_says_why_in_its_row_and_its_log(plant, failure):
     assert not Rollout.objects.exists()
 
 
-def test_a_build_that_breaks_in_an_unforeseen_way_is_failed_too(plant):
+def test_a_build_that_breaks_with_an_unexpected_error_fails_too(plant):
     row = plant.submit(plant.app())
     plant.builder.fails_with = ZeroDivisionError("half")
     build(row.pk)
@@ -37,15 +38,15 @@ def test_a_build_that_breaks_in_an_unforeseen_way_is_failed_too(plant):
     assert "internal error" in row.reason
 
 
-def test_a_build_that_broke_once_begins_again_and_says_so(plant):
+def test_a_build_that_broke_once_starts_again_and_its_log_says_so(plant):
     class Shaky:
-        def __init__(self, whole):
-            self.whole, self.tries = whole, 0
+        def __init__(self, builder):
+            self.whole, self.tries = builder, 0
 
         def build(self, request, log, cancelled=lambda: False):
             self.tries += 1
             if self.tries == 1:
-                raise FileNotFoundError("somebody else took it away")
+                raise FileNotFoundError("another process removed it")
             return self.whole.build(request, log, cancelled=cancelled)
 
     shaky = plant.engine._builder = Shaky(plant.builder)
@@ -58,7 +59,7 @@ def test_a_build_that_broke_once_begins_again_and_says_so(plant):
 
 
 def build_until_cancelled(plant, row, begun):
-    """A build that goes on until it is told to end, which `begun` brings about."""
+    """Run a build that continues until it is cancelled, which `begun` causes."""
 
     class Patient:
         def build(self, request, log, cancelled):
@@ -85,11 +86,11 @@ def test_a_cancelled_build_stays_cancelled(plant):
     assert running.state == BuildState.CANCELLED
 
 
-def test_a_team_that_queues_many_builds_lets_another_go_first(plant, broker):
+def test_a_team_with_many_queued_builds_lets_another_team_go_first(plant, broker):
     under_way, mine = plant.submit(plant.app()), plant.submit(plant.app())
     builds.mark_building(under_way)
     others = submit_archive(plant.crew.stranger, create_app(plant.crew.stranger, team=plant.crew.red, name="others"), b"stranger")
-    build(mine.pk)  # whichever build a task came with, the one whose turn it is begins
+    build(mine.pk)  # whatever build the task names, the build whose turn it is starts
     mine.refresh_from_db()
     others.refresh_from_db()
     assert (mine.state, others.state) == (BuildState.QUEUED, BuildState.SUCCEEDED)
@@ -98,14 +99,14 @@ def test_a_team_that_queues_many_builds_lets_another_go_first(plant, broker):
     assert mine.state == BuildState.SUCCEEDED
 
 
-def test_config_vars_are_a_builds_secrets_and_no_log_or_reason_holds_their_values(plant):
+def test_config_vars_are_build_secrets_and_are_masked_in_logs_and_reasons(plant):
     app = plant.app()
     ConfigVar.objects.create(app=app, name="TOKEN", encrypted_value=encrypt("very-s3cret-token"))
-    asked: list[BuildRequest] = []
+    requests: list[BuildRequest] = []
 
     class Talkative:
         def build(self, request, log, cancelled):
-            asked.append(request)
+            requests.append(request)
             log("curl -H very-s3cret-token")
             raise BuildFailed("The step `login very-s3cret-token` failed.")
 
@@ -114,14 +115,14 @@ def test_config_vars_are_a_builds_secrets_and_no_log_or_reason_holds_their_value
     build(row.pk)
     plant.engine._builder = plant.builder
     row.refresh_from_db()
-    assert asked[0].secrets == {"TOKEN": "very-s3cret-token"}
+    assert requests[0].secrets == {"TOKEN": "very-s3cret-token"}
     assert row.reason == "The step `login ****` failed."
     log = (plant.config.build_logs / f"{row.pk}.log").read_text()
     assert "curl -H ****" in log
     assert "s3cret" not in log
 
 
-def test_a_newer_build_ends_the_one_that_runs_and_its_log_says_which(plant):
+def test_a_newer_build_cancels_the_running_one_and_its_log_says_which(plant):
     app = plant.app()
     older = plant.submit(app)
     newer: list[Build] = []

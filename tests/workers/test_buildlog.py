@@ -1,4 +1,4 @@
-"""What of a build's words is kept."""
+"""Tests of build logs: size limit, masking and access."""
 
 import os
 import pwd
@@ -12,7 +12,7 @@ from runtime.masking import Mask
 from workers.tasks.build_log import BuildLog
 
 
-def test_a_build_that_prints_without_end_fills_no_disk_and_its_reader_is_told(tmp_path: Path) -> None:
+def test_a_build_that_prints_without_end_does_not_fill_the_disk(tmp_path: Path) -> None:
     log = BuildLog(tmp_path / "1.log", user="nobody-here", most=10_000)
     for _ in range(10_000):
         log.output("y\rn")
@@ -26,11 +26,11 @@ def test_a_build_that_prints_without_end_fills_no_disk_and_its_reader_is_told(tm
     ]
 
 
-def test_a_log_is_opened_once_for_all_lines_and_each_line_is_there_at_once(tmp_path: Path) -> None:
+def test_a_log_is_opened_once_and_each_line_is_written_at_once(tmp_path: Path) -> None:
     path, moved = tmp_path / "logs" / "1.log", tmp_path / "moved.log"
     with BuildLog(path, user="nobody-here") as log:
         log.output("first")
-        path.rename(moved)  # who opens the file again does not find it
+        path.rename(moved)  # a writer that opens the file again does not find it
         for number in range(100):
             log.output(f"line {number}")
             assert moved.read_text().endswith(f" line {number}\n")
@@ -39,7 +39,7 @@ def test_a_log_is_opened_once_for_all_lines_and_each_line_is_there_at_once(tmp_p
     assert moved not in open_files()
 
 
-def test_known_values_are_masked_whole_and_line_by_line_and_short_ones_are_words_like_any(tmp_path: Path) -> None:
+def test_secret_values_are_masked_as_a_whole_and_line_by_line(tmp_path: Path) -> None:
     mask = Mask(["s3cr3t-value", "s3cr3t-value-and-more", "-----BEGIN-----\nMIIEabcdefgh\n-----END-----", "true", "a.c+d(e)f"])
     log = BuildLog(tmp_path / "1.log", user="nobody-here", mask=mask)
     log.output("token=s3cr3t-value-and-more; s3cr3t-value, true")
@@ -50,7 +50,7 @@ def test_known_values_are_masked_whole_and_line_by_line_and_short_ones_are_words
 
 
 def open_files() -> list[Path]:
-    """Files that this process has open."""
+    """Return the files that this process has open."""
     return [Path(entry.path).readlink() for entry in os.scandir("/proc/self/fd") if os.path.lexists(entry.path)]
 
 
@@ -68,7 +68,7 @@ print("all read")
 """
 
 
-def test_whoever_waits_for_a_log_may_read_it_from_its_first_moment() -> None:
+def test_a_client_that_waits_for_a_log_may_read_it_at_once() -> None:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         folder.chmod(0o755)

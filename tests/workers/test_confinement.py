@@ -1,4 +1,7 @@
-"""The workers' mount namespace: what of the machine can be changed from inside, and what becomes of mounts that are made there."""
+"""Tests of the workers' mount namespace.
+
+They check which parts of the machine are read-only inside, and how long mounts last.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,8 @@ from workers.setup.tree import ROOT
 
 Inside = Callable[..., Completed]
 MACHINES = ("/", "/etc", "/usr", "/boot", "/root", "/home", "/opt", "/srv", "/var", "/var/lib", "/dev", str(ROOT), str(ROOT / "workers"))
-# Setting the owner and the mode that are there already changes nothing, and is refused where writing is.
+# Setting the owner that a file already has changes nothing. It fails where the file system is
+# read-only.
 SET_OWNER = "import os, sys; found = os.stat(sys.argv[1]); os.chown(sys.argv[1], found.st_uid, found.st_gid)"
 
 
@@ -36,7 +40,7 @@ def environment(config: NodeConfig) -> dict[str, str]:
 
 @pytest.fixture
 def inside(config: NodeConfig, environment: dict[str, str]) -> Iterator[Inside]:
-    """Run a program as a worker is run."""
+    """Yield a function that runs a program as a worker runs."""
 
     def run_inside(*words: str, check: bool = False) -> Completed:
         return run(confinement.command(config, ROOT, list(words), rights=["--pdeathsig", "TERM"]), env=environment, check=check)
@@ -77,7 +81,7 @@ def test_a_mount_is_there_for_the_next_worker_and_not_for_the_machine(inside: In
     place = config.state / "disk"
     place.mkdir()
     inside("mount", "-t", "tmpfs", "none", str(place), check=True)
-    inside("touch", str(place / "file"), check=True)  # another process; the one that mounted has ended
+    inside("touch", str(place / "file"), check=True)  # another process: the one that mounted has ended
     assert inside("ls", str(place), check=True).stdout == b"file\n"
     assert list(place.iterdir()) == []
     assert Kernel().mounts_below(place) == []
@@ -92,7 +96,7 @@ def test_a_second_start_keeps_the_namespace_and_its_mounts(inside: Inside, confi
     assert inside("readlink", "/proc/self/ns/mnt", check=True).stdout == number
 
 
-def test_a_state_on_a_disk_of_its_own_is_the_workers_too(config: NodeConfig, environment: dict[str, str]) -> None:
+def test_a_state_folder_on_its_own_disk_is_writable_for_workers(config: NodeConfig, environment: dict[str, str]) -> None:
     kernel = Kernel()
     kernel.mount("tmpfs", config.state, "tmpfs")
     try:
@@ -107,24 +111,26 @@ def test_a_state_on_a_disk_of_its_own_is_the_workers_too(config: NodeConfig, env
         kernel.unmount(config.state)
 
 
-def test_only_the_capabilities_of_the_work_are_held(inside: Inside) -> None:
+def test_workers_hold_only_the_capabilities_that_they_need(inside: Inside) -> None:
     held = inside("setpriv", "--dump", check=True).stdout.decode()
     bounding = next(line for line in held.splitlines() if line.startswith("Capability bounding set"))
     assert set(bounding.partition(": ")[2].split(",")) == set(confinement.CAPABILITIES)
     assert not {"sys_module", "sys_rawio", "sys_boot", "sys_time", "syslog", "bpf"} & set(confinement.CAPABILITIES)
 
 
-def test_a_command_of_the_admin_enters_and_keeps_its_folder(inside: Inside, config: NodeConfig, environment: dict[str, str]) -> None:
+def test_an_admins_command_enters_the_namespace_and_keeps_its_folder(
+    inside: Inside, config: NodeConfig, environment: dict[str, str]
+) -> None:
     code = (
         "import os; from runtime.config import from_environment; from workers.setup import confinement; config = from_environment();"
         "import threading; threading.Thread(target=threading.Event().wait, daemon=True).start();"
         "confinement.enter(config); assert confinement.is_inside(config); print(os.readlink('/proc/self/ns/mnt'), os.getcwd())"
     )
-    told = run([sys.executable, "-c", code], env=environment, cwd=ROOT).stdout.decode().split()
-    assert told == [inside("readlink", "/proc/self/ns/mnt", check=True).stdout.decode().strip(), str(ROOT)]
+    printed = run([sys.executable, "-c", code], env=environment, cwd=ROOT).stdout.decode().split()
+    assert printed == [inside("readlink", "/proc/self/ns/mnt", check=True).stdout.decode().strip(), str(ROOT)]
 
 
-def test_where_there_is_no_namespace_a_command_stays_where_it_is(config: NodeConfig) -> None:
+def test_without_a_namespace_a_command_stays_where_it_is(config: NodeConfig) -> None:
     own = Path("/proc/self/ns/mnt").readlink()
     confinement.enter(config)
     assert not confinement.is_made(config)

@@ -1,4 +1,7 @@
-"""From the supervisor's samples to a new formation: a real Redis and real rows; the node's verbs are in memory."""
+"""Tests of autoscaling, from samples to a new formation.
+
+Redis and the rows are real, and the node is a fake.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,10 @@ from workers.tasks.autoscale import autoscale_all
 
 @dataclass
 class Node:
-    """One app's two web instances; also the roster, the router and the clock."""
+    """A fake node: an app's two web instances.
+
+    It is also the instance cache, the router and the clock.
+    """
 
     app: str
     cpu: float = 0.0
@@ -63,11 +69,11 @@ def app(db: None, broker: redis.Redis):
     return app
 
 
-def test_a_sample_tells_what_was_in_flight_waited_and_was_used_since_the_one_before(broker: redis.Redis) -> None:
+def test_a_sample_holds_the_demand_since_the_previous_sample(broker: redis.Redis) -> None:
     node = Node(app="blog", open=3)
     sampling = DemandSampling(node, node, broker, tally=lambda _: node.counted, clock=lambda: node.now)
     sampling.round()
-    assert demand.samples_of(broker, ["blog"]) == {"blog": []}  # nobody had asked for it before
+    assert demand.samples_of(broker, ["blog"]) == {"blog": []}  # nobody had requested samples before
     sampling.round()
     node.now, node.cpu = node.now + 2, 0.5
     node.counted.took, node.counted.queued, node.counted.latency[bucket_of(100)] = 20_000, 4_000, 100
@@ -80,7 +86,7 @@ def test_a_sample_tells_what_was_in_flight_waited_and_was_used_since_the_one_bef
     assert (second.in_flight, second.waiting, second.cpu, second.p95) == (30.0, 0.0, 0.0, None)
 
 
-def test_a_busy_app_gets_instances_and_a_sleeping_one_is_left_alone(app, broker: redis.Redis) -> None:
+def test_a_busy_app_gets_instances_and_a_sleeping_app_does_not(app, broker: redis.Redis) -> None:
     autoscale_all()
     node = Node(app=app.name, open=74)
     sampling = DemandSampling(node, node, broker, tally=lambda _: node.counted, clock=lambda: node.now)
@@ -92,14 +98,14 @@ def test_a_busy_app_gets_instances_and_a_sleeping_one_is_left_alone(app, broker:
     assert scalings_of(app) == []
     row.delete()
     autoscale_all()
-    (told,) = scalings_of(app)
-    assert (told.before, told.after, told.reason) == (2, 4, "37 requests in flight per instance, target 20")
+    (scaling,) = scalings_of(app)
+    assert (scaling.before, scaling.after, scaling.reason) == (2, 4, "37 requests in flight per instance, target 20")
     assert ProcessFormation.objects.get(app=app, process="web").count == 4
     autoscale_all()
     assert len(scalings_of(app)) == 1
 
 
-def test_without_samples_nothing_moves_but_what_is_out_of_bounds(app) -> None:
+def test_without_samples_only_a_count_out_of_bounds_changes(app) -> None:
     autoscale_all()
     assert scalings_of(app) == []
     ProcessFormation.objects.filter(app=app, process="web").update(count=9)

@@ -1,4 +1,7 @@
-"""Custom domains: proven by a real DNS server and real web servers, certified by a real ACME server, served by a real HAProxy."""
+"""Tests of custom domains.
+
+The DNS server, the web servers, the ACME server and HAProxy are real.
+"""
 
 from __future__ import annotations
 
@@ -72,7 +75,7 @@ def at_the_router(front: RouterUnderTest) -> Iterator[RouterUnderTest]:
 
 @contextmanager
 def working_with(front: RouterUnderTest, config: NodeConfig) -> Iterator[NodeEngine]:
-    """Tasks of this process have this router; containers are not needed here."""
+    """Give the tasks of this process this router. Containers are not needed here."""
     before = node._given[-1] if node._given else None
     engine = NodeEngine(config, router=front.router)
     node.use(engine)
@@ -83,7 +86,7 @@ def working_with(front: RouterUnderTest, config: NodeConfig) -> Iterator[NodeEng
 
 
 class Site:
-    """A web server on port 80 of an address of its own, which says one thing."""
+    """A web server on port 80 of its own address. It always sends the same response."""
 
     def __init__(self, status: int = 200, body: bytes = b"", *, drip: bool = False, location: str = "") -> None:
         self.address = f"127.{secrets.randbelow(200) + 20}.{secrets.randbelow(250)}.{secrets.randbelow(250) + 1}"
@@ -106,7 +109,7 @@ class Site:
                 self.wfile.write(body)
 
             def log_message(self, *_: object) -> None:
-                """Nobody reads it."""
+                """Write no log."""
 
         self._server = ThreadingHTTPServer((self.address, 80), Answer)
         self._server.daemon_threads = True
@@ -130,7 +133,7 @@ def verified(crew: Crew, app: App, host: str, names: NameServer) -> Domain:
 
 
 def shown(front: RouterUnderTest, name: str) -> x509.Certificate:
-    """What a browser that asks for `name` gets."""
+    """Return the certificate that a browser gets for `name`."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     with (
@@ -140,7 +143,7 @@ def shown(front: RouterUnderTest, name: str) -> x509.Certificate:
         return x509.load_der_x509_certificate(wrapped.getpeercert(binary_form=True))
 
 
-def test_a_dns_record_proves_a_domain_and_then_it_leads_to_the_app(crew: Crew, at_the_router: RouterUnderTest, names: NameServer) -> None:
+def test_a_dns_record_proves_a_domain_and_routes_it_to_the_app(crew: Crew, at_the_router: RouterUnderTest, names: NameServer) -> None:
     app = crew.app()
     domain = actions.add(crew.owner, app=app, host="Shop.Example.")
     assert (domain.host, domain.state) == ("shop.example", DomainState.WAITING)
@@ -165,7 +168,7 @@ def test_a_dns_record_proves_a_domain_and_then_it_leads_to_the_app(crew: Crew, a
     assert access.record_name(wild) == "_slipway.shop.example"
 
 
-def test_whoever_proves_it_first_has_it(crew: Crew, at_the_router: RouterUnderTest, names: NameServer) -> None:
+def test_the_first_app_that_proves_a_domain_gets_it(crew: Crew, at_the_router: RouterUnderTest, names: NameServer) -> None:
     first = crew.app()
     late = actions.add(crew.stranger, app=create_app(crew.stranger, team=crew.red, name="other"), host="wanted.example")
     verified(crew, first, "wanted.example", names)
@@ -176,7 +179,7 @@ def test_whoever_proves_it_first_has_it(crew: Crew, at_the_router: RouterUnderTe
     assert "Another app already has this domain." in late.reason
 
 
-def test_looking_ends_after_a_week_without_proof(crew: Crew, at_the_router: RouterUnderTest) -> None:
+def test_checks_of_a_domain_end_after_a_week_without_proof(crew: Crew, at_the_router: RouterUnderTest) -> None:
     domain = actions.add(crew.owner, app=crew.app(), host="never.example")
     Domain.objects.update(asked_at=timezone.now() - timedelta(days=8))
     check_domain(domain.pk)
@@ -187,7 +190,7 @@ def test_looking_ends_after_a_week_without_proof(crew: Crew, at_the_router: Rout
     assert domain.state == DomainState.WAITING
 
 
-def test_a_file_proves_a_domain_where_it_leads_today_and_nowhere_else(front: RouterUnderTest, names: NameServer) -> None:
+def test_a_file_proves_a_domain_only_at_its_current_address(front: RouterUnderTest, names: NameServer) -> None:
     owned = Ownership(front.config, reachable=lambda _: True)
     with Site(body=b"the-token\n") as good, Site(404) as empty, Site(body=b"x" * 5000) as long, Site(drip=True) as slow:
         names.records["site.example", "A"] = [good.address]
@@ -195,7 +198,7 @@ def test_a_file_proves_a_domain_where_it_leads_today_and_nowhere_else(front: Rou
         assert (found.proven, found.how) == (True, "by a file")
         assert good.asked == [("site.example", PROOF_PATH)]
         assert "does not contain the token" in owned.look("site.example", "another").reason
-        assert not owned.look("*.site.example", "the-token").proven, "no file speaks for a wildcard"
+        assert not owned.look("*.site.example", "the-token").proven, "a file cannot prove a wildcard"
         names.records["site.example", "A"] = [good.address, empty.address]
         assert f"answered 404, at {empty.address}" in owned.look("site.example", "the-token").reason
         names.records["site.example", "A"] = [long.address]
@@ -215,8 +218,12 @@ def test_a_file_proves_a_domain_where_it_leads_today_and_nowhere_else(front: Rou
     assert "DNS did not answer" in silent.look("site.example", "the-token").reason
 
 
-def test_no_app_can_prove_a_name_that_leads_here_already(front: RouterUnderTest, names: NameServer) -> None:
-    """Else anybody could have it whose app answers there: under a wildcard, or after it was somebody else's."""
+def test_an_app_cannot_prove_a_name_that_already_leads_here(front: RouterUnderTest, names: NameServer) -> None:
+    """Check that the router answers the proof path itself.
+
+    Otherwise any app that answers at the name could claim it: under a wildcard, or after another
+    app had the name.
+    """
     app = front.app("liar")
     front.router.set(AppRoutes(app="liar", hosts=("*.led.example",), endpoints=(end(app),)))
     assert front.get("/other", host="a.led.example").status_code == 200
@@ -231,21 +238,21 @@ def test_no_app_can_prove_a_name_that_leads_here_already(front: RouterUnderTest,
 
 
 @pytest.mark.slow
-def test_two_domains_get_certificates_and_are_served_by_name_and_renewed(
+def test_two_domains_get_certificates_that_are_served_and_renewed(
     crew: Crew, front: RouterUnderTest, names: NameServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broker: redis.Redis
 ) -> None:
     with pebble(tmp_path, http_port=front.config.http_port) as (directory, ca):
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(ca))
         config = replace(front.config, acme_directory=directory, acme_dns_hook=tmp_path / "dns-hook")
         with working_with(front, config):
-            one, two = (
+            first_domain, second_domain = (
                 verified(crew, crew.app(name), host, names) for name, host in (("one", "one.example.com"), ("two", "two.example.com"))
             )
-            for domain in (one, two):
+            for domain in (first_domain, second_domain):
                 sample = front.app(f"{domain.app.name}-1")
                 front.router.set(AppRoutes(app=domain.app.name, hosts=desired_app(domain.app).hosts, endpoints=(end(sample),)))
             tend_domains()
-            for domain in (one, two):
+            for domain in (first_domain, second_domain):
                 tend_certificate(domain.pk)
                 row = DomainCertificate.objects.get(domain=domain)
                 assert (row.reason, row.names, row.uploaded) == ("", [domain.host], False)
@@ -256,34 +263,37 @@ def test_two_domains_get_certificates_and_are_served_by_name_and_renewed(
                 assert served_by(front, domain.host) == f"{domain.app.name}-1"
             first = shown(front, "one.example.com").serial_number
 
-            # A third of its life is left: it is ordered anew, by the clock, and nobody else's changes.
+            # A third of its life is left. It is ordered again, by the clock, and the other domain's
+            # certificate does not change.
             old, key = MIDDLE.issue("one.example.com", begins=timedelta(days=-60), ends=timedelta(days=20))
             Certificates(config).install(name_for("one.example.com"), check(old + MIDDLE.pem, key, now=datetime.now(UTC)))
-            DomainCertificate.objects.filter(domain=one).update(next_try_at=timezone.now(), not_after=timezone.now() + timedelta(days=20))
+            DomainCertificate.objects.filter(domain=first_domain).update(
+                next_try_at=timezone.now(), not_after=timezone.now() + timedelta(days=20)
+            )
             other = shown(front, "two.example.com").serial_number
             broker.flushall()
             tend_domains()
             assert broker.llen("upkeep") == 1
-            tend_certificate(one.pk)
+            tend_certificate(first_domain.pk)
             assert shown(front, "one.example.com").serial_number != first
             assert "Pebble" in shown(front, "one.example.com").issuer.rfc4514_string()
             assert shown(front, "two.example.com").serial_number == other
-            tend_certificate(one.pk)
+            tend_certificate(first_domain.pk)
             broker.flushall()
             tend_domains()
             assert broker.llen("upkeep") == 0, "nothing is due"
 
-            wild = verified(crew, one.app, "*.example.com", names)
+            wild = verified(crew, first_domain.app, "*.example.com", names)
             tend_certificate(wild.pk)
             assert DomainCertificate.objects.get(domain=wild).names == ["*.example.com"], "proven by the DNS hook"
             assert shown(front, "any.example.com").serial_number != shown(front, "two.example.com").serial_number
 
-            domain_removal.remove(crew.owner, domain=one)
+            domain_removal.remove(crew.owner, domain=first_domain)
             tend_domains()
             assert name_for("one.example.com") not in Certificates(config).names()
 
 
-def test_an_order_that_fails_says_why_and_waits_longer_each_time(crew: Crew, front: RouterUnderTest, names: NameServer) -> None:
+def test_a_failed_order_has_a_reason_and_waits_longer_each_time(crew: Crew, front: RouterUnderTest, names: NameServer) -> None:
     config = replace(front.config, acme_directory=f"http://127.0.0.1:{free_port()}/dir")
     with working_with(front, config):
         domain = verified(crew, crew.app(), "unlucky.example", names)
@@ -304,7 +314,7 @@ def test_an_order_that_fails_says_why_and_waits_longer_each_time(crew: Crew, fro
         assert "Upload one for the wildcard" in DomainCertificate.objects.get(domain=wild).reason
 
 
-def test_an_uploaded_certificate_is_checked_served_for_its_domain_alone_and_wiped(
+def test_an_uploaded_certificate_is_checked_and_serves_only_its_domain(
     crew: Crew, at_the_router: RouterUnderTest, names: NameServer
 ) -> None:
     front = at_the_router
@@ -330,15 +340,15 @@ def test_an_uploaded_certificate_is_checked_served_for_its_domain_alone_and_wipe
     assert (row.reason, row.encrypted_upload, row.uploaded, row.next_try_at) == ("", None, True, None)
     assert row.issuer == "CN=Test Middle"
     assert shown(front, "own.example").not_valid_after_utc == row.not_after
-    assert shown(front, "portal.test").subject.rfc4514_string() == "CN=slipway.invalid", "another's name is not taken over"
+    assert shown(front, "portal.test").subject.rfc4514_string() == "CN=slipway.invalid", "another name keeps its certificate"
     (front.config.certificates / f"{name_for('own.example')}.pem").unlink()
     tend_domains()
     row.refresh_from_db()
-    assert row.not_after is None, "the file is lost: one is ordered"
+    assert row.not_after is None, "the file is lost: a new certificate is ordered"
 
 
 def served_by(front: RouterUnderTest, host: str) -> str:
-    """Whose app answers over HTTPS."""
+    """Return the name of the app that answers over HTTPS."""
     with httpx.Client(verify=False, trust_env=False, timeout=15) as client:
         url = f"https://127.0.0.1:{front.config.https_port}/"
         return str(client.get(url, headers={"Host": host}, extensions={"sni_hostname": host}).json()["name"])
@@ -346,7 +356,7 @@ def served_by(front: RouterUnderTest, host: str) -> str:
 
 @contextmanager
 def forwarding(front: RouterUnderTest) -> Iterator[str]:
-    """An address whose port 80 leads to our router, whatever is asked for."""
+    """Yield an address whose port 80 forwards every request to our router."""
 
     class Answer(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -358,7 +368,7 @@ def forwarding(front: RouterUnderTest) -> Iterator[str]:
             self.wfile.write(answer.content)
 
         def log_message(self, *_: object) -> None:
-            """Nobody reads it."""
+            """Write no log."""
 
     address = f"127.{secrets.randbelow(200) + 20}.7.7"
     server = ThreadingHTTPServer((address, 80), Answer)

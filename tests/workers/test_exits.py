@@ -1,4 +1,7 @@
-"""The supervisor tells the workers of an instance that has ended until they have removed it."""
+"""Test of the exit watcher.
+
+The supervisor reports an ended instance until the workers have removed it.
+"""
 
 from __future__ import annotations
 
@@ -9,20 +12,23 @@ from runtime.converge.container_spec import INSTANCE
 from workers.supervisor.exit_watcher import ExitWatch
 
 
-def test_an_ended_instance_is_told_again_every_three_seconds_until_it_is_removed() -> None:
+def test_an_ended_instance_is_reported_every_3_s_until_it_is_removed() -> None:
     spec = SimpleNamespace(app="a", labels={"kind": INSTANCE})
     ended = SimpleNamespace(id="a-web-1", spec=spec, status=Status.EXITED, pid=None)
-    there, told, taken_out, now = [ended], [], [], [100.0]
+    present, reported, taken_out, now = [ended], [], [], [100.0]
     engine = SimpleNamespace(containers=SimpleNamespace(state=lambda _: ended), take_out=lambda app, name: taken_out.append((app, name)))
     watch = ExitWatch(
-        engine, SimpleNamespace(instances=lambda: list(there)), lambda one: told.append((now[0], one.id)), clock=lambda: now[0]
+        engine,
+        SimpleNamespace(instances=lambda: list(present)),
+        lambda instance: reported.append((now[0], instance.id)),
+        clock=lambda: now[0],
     )
     for second in (0.0, 1.0, 2.9, 3.0, 5.0, 6.5):
         now[0] = 100.0 + second
         watch.watch(0)
-    there.clear()
+    present.clear()
     now[0] = 200.0
     watch.watch(0)
     watch.close()
-    assert told == [(100.0, "a-web-1"), (103.0, "a-web-1"), (106.5, "a-web-1")]
+    assert reported == [(100.0, "a-web-1"), (103.0, "a-web-1"), (106.5, "a-web-1")]
     assert taken_out == [("a", "a-web-1")]

@@ -1,4 +1,4 @@
-"""What rows need stays, whatever else there is goes, and the log has the numbers."""
+"""Tests of garbage collection: it keeps what rows need, removes the rest, and logs the numbers."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from workers.tasks.build import build
 
 @pytest.fixture
 def store(plant):
-    """The node's, where only what a test makes is garbage."""
+    """Yield the node's store, in which only what a test makes is garbage."""
     plant.engine.images.tag("of-the-tests", plant.builder.digest)
     yield plant.engine.images
     plant.engine.images.untag("of-the-tests")
 
 
 def a_release(plant, store, app, number):
-    """A build whose image has one small layer of its own, as long ago as a collection wants."""
+    """Create a build whose image has one small layer of its own, old enough to be collected."""
     tree = Path(plant.config.state) / "tree"
     tree.mkdir()
     (tree / "text").write_text(f"{app.name} {number}")
@@ -49,7 +49,7 @@ def age(paths):
         os.utime(path, (time.time() - 7200,) * 2)
 
 
-def test_images_and_sources_beyond_the_kept_releases_go(plant, store, settings, caplog):
+def test_images_and_sources_beyond_the_kept_releases_are_removed(plant, store, settings, caplog):
     settings.KEPT_RELEASES = 2
     app = plant.app()
     made = [a_release(plant, store, app, number) for number in range(4)]
@@ -70,29 +70,29 @@ def test_images_and_sources_beyond_the_kept_releases_go(plant, store, settings, 
     rollback(plant.crew.owner, app=app, number=3)
     age(made[2][2])
     upkeep.collect_garbage()
-    assert store.image(made[2][0]).layers, "it is within the last releases again"
+    assert store.image(made[2][0]).layers, "the image is in one of the last releases again"
     with pytest.raises(ImageDamaged):
         store.image(made[0][0])
 
 
-def test_what_a_running_container_stands_on_stays(plant, store):
+def test_the_layers_of_a_running_container_stay(plant, store):
     app = plant.app()
     image, _, paths = a_release(plant, store, app, 1)
     age(paths)
     roots = plant.engine._roots(garbage_collection.kept())
     assert image in roots.images
-    standing = {path.name for container in plant.engine.containers.list() for path in container.spec.layers}
-    assert standing <= {digest.hex for digest in roots.layers}
+    in_use = {path.name for container in plant.engine.containers.list() for path in container.spec.layers}
+    assert in_use <= {digest.hex for digest in roots.layers}
 
 
-def test_above_the_high_mark_the_collection_does_not_wait_for_the_hour(plant, store, monkeypatch):
+def test_above_the_high_mark_garbage_is_collected_at_once(plant, store, monkeypatch):
     app = plant.app()
     _, _, paths = a_release(plant, store, app, 1)
     app.deleted_at = "2020-01-01T00:00:00Z"
     app.save()
     age(paths)
     upkeep.watch_disk()
-    assert paths[0].exists(), "the disk is not that full"
+    assert paths[0].exists(), "the disk is below the high mark"
     monkeypatch.setattr(plant.engine, "config", replace(plant.config, disk_high=1, disk_low=1))
     upkeep.watch_disk()
     assert not paths[0].exists()
@@ -112,7 +112,7 @@ def test_a_build_on_a_full_disk_fails_with_that_reason(plant, store, monkeypatch
     assert plant.config.state == django_settings.STATE
 
 
-def test_locks_of_what_is_over_are_removed(plant):
+def test_locks_of_finished_work_are_removed(plant):
     for name in ("build-4711", "published-4711", "step-abc", "images-collect"):
         (plant.config.locks / name).touch()
     garbage_collection.collect(plant.engine)

@@ -1,4 +1,4 @@
-"""A health check that was set in the portal, as real instances are asked it."""
+"""Tests of health checks that were set in the portal, on real instances."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def set_on_page(plant, app, **typed: str) -> None:
 
 
 def rolled_out(plant, app, mode: str = "ok", command: str = ""):
-    """A release of an app that has no file of its own, after its rollout."""
+    """Return the finished rollout of a release of an app that has no manifest."""
     rollout = plant.release(app, mode, **({"web": command} if command else {}))
     roll_out(rollout.pk)
     rollout.refresh_from_db()
     return rollout
 
 
-def test_a_command_set_on_the_page_decides_when_an_instance_takes_traffic(plant):
+def test_a_command_set_on_the_page_decides_when_an_instance_gets_traffic(plant):
     app = plant.app()
     set_on_page(plant, app, kind="command", command="echo looked; test -e /tmp/ready")
     never = rolled_out(plant, app)
@@ -49,13 +49,13 @@ def test_a_command_set_on_the_page_decides_when_an_instance_takes_traffic(plant)
     )
 
 
-def test_a_connection_set_on_the_page_is_enough_for_an_app_whose_every_answer_is_a_500(plant):
+def test_a_tcp_check_set_on_the_page_passes_an_app_that_answers_only_500(plant):
     app = plant.app()
     set_on_page(plant, app, kind="http", path="/")
     refused = rolled_out(plant, app, "broken")
     assert refused.state == RolloutState.FAILED
     assert "status 500" in refused.reason
     set_on_page(plant, app, kind="tcp")
-    taken = rolled_out(plant, app, "broken")
-    assert taken.state == RolloutState.LIVE, taken.reason
+    accepted = rolled_out(plant, app, "broken")
+    assert accepted.state == RolloutState.LIVE, accepted.reason
     assert plant.get(app).status_code == 500

@@ -1,4 +1,4 @@
-"""`manage.py image`: each verb as people call it."""
+"""Tests of each verb of `manage.py image`, called as people call it."""
 
 from __future__ import annotations
 
@@ -45,41 +45,41 @@ def image(yard: Yard) -> Image:
 
 @pytest.fixture
 def shop(yard: Yard) -> Yard:
-    """Two releases of one app and one of another, on one base."""
+    """Two releases of one app and one of another app, on the same base."""
     base = yard.layer("base" * 1000)
-    notes = yard.config.cache / "stacks"
-    notes.mkdir(parents=True)
-    journal.write_json(notes / f"{'a' * 64}.json", {"diff_id": base.diff_id, "name": "debian-13"})
+    stacks = yard.config.cache / "stacks"
+    stacks.mkdir(parents=True)
+    journal.write_json(stacks / f"{'a' * 64}.json", {"diff_id": base.diff_id, "name": "debian-13"})
     for name, text in (("shop:v1", "one"), ("shop:v2", "two"), ("blog:v1", "three")):
         yard.image(base, yard.layer(text), name=name)
     return yard
 
 
-def test_ls_tells_own_and_shared_size_apart(shop: Yard, image: Image) -> None:
+def test_ls_lists_own_and_shared_size(shop: Yard, image: Image) -> None:
     lines = image("ls").splitlines()
     assert lines[0].split() == ["NAME", "DIGEST", "LAYERS", "OWN", "SHARED", "USED"]
     assert [line.split()[0] for line in lines[1:4]] == ["blog:v1", "shop:v1", "shop:v2"]
     assert lines[4].startswith("3 images;")
     listed = json.loads(image("ls", "--json"))
     base = shop.store.layers_of(listed[0]["digest"])[0]
-    assert {one["shared_bytes"] for one in listed} == {base.size}
-    assert all(0 < one["own_bytes"] < 2000 for one in listed)
+    assert {row["shared_bytes"] for row in listed} == {base.size}
+    assert all(0 < row["own_bytes"] < 2000 for row in listed)
 
 
-def test_history_tells_what_made_each_layer_and_which_apps_share_it(shop: Yard, image: Image) -> None:
+def test_history_lists_the_origin_and_the_other_apps_of_each_layer(shop: Yard, image: Image) -> None:
     stories = json.loads(image("history", "shop:v2", "--json"))
-    assert [one["created_by"] for one in stories] == ["App code", "debian-13"]
-    assert [one["shared_with"] for one in stories] == [[], ["blog", "shop"]]
+    assert [row["created_by"] for row in stories] == ["App code", "debian-13"]
+    assert [row["shared_with"] for row in stories] == [[], ["blog", "shop"]]
     assert "CREATED BY" in image("history", "shop:v2")
 
 
-def test_an_image_is_found_by_name_digest_and_its_beginning(shop: Yard, image: Image) -> None:
+def test_an_image_is_found_by_name_digest_and_start_of_digest(shop: Yard, image: Image) -> None:
     digest = shop.store.find("shop:v1")
     assert digest is not None
     for reference in ("shop:v1", digest, digest.hex[:12]):
-        told = json.loads(image("inspect", reference))
-        assert (told["digest"], told["names"]) == (digest, ["shop:v1"])
-        assert told["config"]["os"] == "linux"
+        details = json.loads(image("inspect", reference))
+        assert (details["digest"], details["names"]) == (digest, ["shop:v1"])
+        assert details["config"]["os"] == "linux"
     with pytest.raises(CommandError, match=r"There is no image nothing:1\. `manage\.py image ls` lists"):
         image("inspect", "nothing:1")
 
@@ -98,7 +98,7 @@ def test_diff_lists_what_changed_and_whiteouts_delete(shop: Yard, image: Image, 
     ]
 
 
-def test_names_of_ones_own_come_and_go_and_the_platforms_do_not(shop: Yard, image: Image) -> None:
+def test_own_names_can_be_added_and_removed_but_not_the_platforms(shop: Yard, image: Image) -> None:
     image("tag", "shop:v1", "keep/this:1")
     assert shop.store.find("keep/this:1") == shop.store.find("shop:v1")
     assert "is no name any more" in image("rm", "keep/this:1")
@@ -112,7 +112,7 @@ def test_names_of_ones_own_come_and_go_and_the_platforms_do_not(shop: Yard, imag
 
 
 @pytest.mark.parametrize("form", [(), ("--docker",)])
-def test_what_is_saved_can_be_loaded(shop: Yard, image: Image, tmp_path: Path, form: tuple[str, ...]) -> None:
+def test_a_saved_image_can_be_loaded(shop: Yard, image: Image, tmp_path: Path, form: tuple[str, ...]) -> None:
     file = str(tmp_path / "shop.tar")
     assert image("save", "shop:v1", file, *form).startswith("Wrote shop:v1 to")
     with pytest.raises(CommandError, match="There is a file"):
@@ -126,9 +126,9 @@ def test_what_is_saved_can_be_loaded(shop: Yard, image: Image, tmp_path: Path, f
 
 
 @pytest.mark.django_db
-def test_prune_tells_what_would_go_and_then_removes_it(shop: Yard, image: Image) -> None:
+def test_prune_lists_what_it_would_remove_and_then_removes_it(shop: Yard, image: Image) -> None:
     image("tag", "shop:v1", "keep/this:1")
-    assert image("prune", "--dry-run").startswith("Would remove 0 images"), "what was used within ten minutes stays"
+    assert image("prune", "--dry-run").startswith("Would remove 0 images"), "images that were used within ten minutes stay"
     for path in (*shop.config.images.rglob("*"), *shop.config.layers.glob("*.json"), *shop.config.cache.rglob("*.json")):
         if path.is_file():
             os.utime(path, (time.time() - 3600,) * 2)
@@ -137,13 +137,13 @@ def test_prune_tells_what_would_go_and_then_removes_it(shop: Yard, image: Image)
     kept = shop.store.find("keep/this:1")
     assert kept is not None
     assert shop.store.image(kept).layers
-    assert [one["names"] for one in json.loads(image("ls", "--json"))] == [["keep/this:1"]]
+    assert [row["names"] for row in json.loads(image("ls", "--json"))] == [["keep/this:1"]]
 
 
 @pytest.mark.django_db
 def test_df_adds_up(shop: Yard, image: Image) -> None:
-    told = json.loads(image("df", "--json"))
-    assert told["uses"][0] == {
+    usage = json.loads(image("df", "--json"))
+    assert usage["uses"][0] == {
         "what": "Images, compressed",
         "count": 3,
         "bytes": sum(path.stat().st_size for path in shop.store._blobs.iterdir()),
@@ -151,7 +151,7 @@ def test_df_adds_up(shop: Yard, image: Image) -> None:
     assert "The disk is " in image("df")
 
 
-def test_verify_names_damage_fails_and_repairs(shop: Yard, image: Image) -> None:
+def test_verify_reports_damage_and_fails_and_repairs(shop: Yard, image: Image) -> None:
     assert image("verify") == "Every blob and layer is what its name says."
     digest = shop.store.find("shop:v1")
     assert digest is not None
@@ -162,7 +162,7 @@ def test_verify_names_damage_fails_and_repairs(shop: Yard, image: Image) -> None
     assert image("verify") == "Every blob and layer is what its name says."
 
 
-def test_push_and_pull_go_through_a_registry_with_a_password_from_standard_input(
+def test_push_and_pull_read_a_registrys_password_from_standard_input(
     shop: Yard, image: Image, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = ("--user", USER, "--plain-http")

@@ -1,5 +1,6 @@
-"""Jobs with images on a real node: what an instance wrote, an image of it that runs, an archive
-that other tools read.
+"""Tests of image jobs on a real node.
+
+They show an instance's changes, commit an image that runs, and save archives that other tools read.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ WRITES = "mkdir -p /srv/data && echo kept > /srv/data/note; exec sleep 1000"
 
 
 @pytest.mark.slow
-def test_an_instance_is_looked_at_kept_deployed_and_saved(plant, broker, capsys):
+def test_an_instance_is_inspected_committed_deployed_and_saved(plant, broker, capsys):
     app, store = plant.app(), plant.engine.images
-    # Who may write to /srv.
+    # A user who may write to /srv.
     as_root = ImageConfig(environment={"PATH": "/usr/bin:/bin"}, working_directory="/tmp", user="0:0")
     plant.builder.digest = store.write_image(store.layers_of(plant.builder.digest), as_root)
     rollout = deploy(plant, app, worker=WRITES)
@@ -89,13 +90,13 @@ def test_an_instance_is_looked_at_kept_deployed_and_saved(plant, broker, capsys)
     Image.objects.all().delete()
     ImageJob.objects.update(finished_at=timezone.now() - timedelta(days=2))
     upkeep.tidy_up()
-    assert Image.objects.filter(digest=live).exists(), "upkeep tells of what nobody told of"
+    assert Image.objects.filter(digest=live).exists(), "upkeep creates the rows that are missing"
     assert not ImageJob.objects.exists()
     assert [*plant.config.downloads.iterdir()] == []
     assert [*plant.config.locks.glob("image-job-*")] == []
 
 
-def test_a_job_that_cannot_be_done_says_why_and_a_lost_one_is_taken_up(plant, broker):
+def test_a_failed_job_has_a_reason_and_a_lost_job_is_resumed(plant, broker):
     app = plant.app()
     plant.release(app)
     gone = Instance.objects.create(id="gone-web-1", app=app, process="web", release_number=1, node="here", state="live")
@@ -103,7 +104,7 @@ def test_a_job_that_cannot_be_done_says_why_and_a_lost_one_is_taken_up(plant, br
     assert actions.begin(job)
     queued(broker, "node")
     broker.delete("node")
-    assert list(images.lost(plant.engine, [])) == [job.pk], "its worker is gone"
+    assert list(images.lost(plant.engine, [])) == [job.pk], "its worker has ended"
     upkeep.take_up_lost()
     assert ("slipway.image_job", [job.pk]) in queued(broker, "node")
     image_job(job.pk)

@@ -1,4 +1,7 @@
-"""supervisord as `make up` starts it, with its logs on a disk that fills: it keeps its processes, and writes again when there is room."""
+"""Tests of supervisord as `make up` starts it, with its logs on a disk that fills.
+
+It keeps its processes, and writes again when there is space.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ TALKS = "import os, time; print(os.getpid(), flush=True)\nwhile True: print('wor
 
 @pytest.fixture
 def logs(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 256 KiB."""
+    """Yield the folder of a disk of 256 KiB."""
     place = tmp_path / "logs"
     place.mkdir()
     Kernel().mount("tmpfs", place, "tmpfs", options="size=256k")
@@ -58,16 +61,16 @@ def talker(keeper: subprocess.Popen[bytes]) -> int:
     return int(children[0]) if children else 0
 
 
-def test_a_full_disk_ends_neither_the_manager_nor_what_it_keeps(keeper: subprocess.Popen[bytes], logs: Path) -> None:
+def test_a_full_disk_ends_neither_supervisord_nor_its_processes(keeper: subprocess.Popen[bytes], logs: Path) -> None:
     until(lambda: (logs / "talker.log").exists() and (logs / "talker.log").stat().st_size > 1000)
     ballast = logs / "ballast"
     with suppress(OSError), ballast.open("wb", buffering=0) as file:
         while True:
             file.write(bytes(1024))
     first = talker(keeper)
-    time.sleep(2)  # some hundred lines, and what would be two rotations
+    time.sleep(2)  # time for some hundred lines, which would be two rotations
     assert keeper.poll() is None
-    assert talker(keeper) == first, "its output is read on"
+    assert talker(keeper) == first, "its output is still read"
     os.kill(first, signal.SIGKILL)
     until(lambda: talker(keeper) not in (0, first))
     second = talker(keeper)

@@ -1,4 +1,7 @@
-"""What a worker loads when it starts: what few nodes need is loaded by the task that needs it."""
+"""Test of the modules that a worker imports when it starts.
+
+A task imports those that only few nodes need.
+"""
 
 import os
 import subprocess
@@ -13,7 +16,7 @@ print(*sorted({name.split(".")[0] for name in sys.modules}))
 """
 
 
-def test_a_worker_starts_without_the_libraries_of_certificates_domains_and_pages() -> None:
+def test_a_worker_starts_without_the_libraries_that_few_tasks_need() -> None:
     environment = {**os.environ, "CELERY_SKIP_CHECKS": "1", "DJANGO_SETTINGS_MODULE": "tests.settings"}
     done = subprocess.run((sys.executable, "-c", LOAD), env=environment, check=True, capture_output=True, text=True, timeout=120)
     loaded = set(done.stdout.split())

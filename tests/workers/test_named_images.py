@@ -1,5 +1,6 @@
-"""From the name of an image in another registry to a release that runs; and what is said when it
-cannot be had.
+"""Tests of the deployment of an image from another registry.
+
+They also check the messages when an image cannot be pulled.
 """
 
 from __future__ import annotations
@@ -28,19 +29,17 @@ __all__ = ["registry", "server"]
 
 @pytest.fixture
 def dock(plant, registry):
-    """The plant with the real builder, which may speak plain HTTP to that registry, as its admin
-    says.
-    """
-    pretender = plant.engine._builder
+    """Yield the plant with the real builder, for which plain HTTP to that registry is allowed."""
+    fake = plant.engine._builder
     config = replace(plant.config, plain_registries=(registry.address,))
     plant.engine._builder = Builder(config, plant.engine.images, plant.engine.containers)
     yield plant
-    plant.engine._builder = pretender
+    plant.engine._builder = fake
 
 
 @pytest.fixture
 def elsewhere(dock, registry):
-    """The name under which that registry has an app, for its owner only."""
+    """Return the reference of an app's image in that registry. Only its owner may pull it."""
     store = dock.engine.images
     config = ImageConfig(
         environment={"PATH": "/usr/bin:/bin"}, command=("python3", "/srv/app.py", "fetched", "ok"), working_directory="/tmp"
@@ -51,21 +50,21 @@ def elsewhere(dock, registry):
     return f"{registry.address}/team/app:1"
 
 
-def fetched(dock, reference, **who):
-    """The row of a build that is over, its app, and what its log says."""
+def fetched(dock, reference, **credentials):
+    """Return the row of a finished build, its app, and the text of its log."""
     app = dock.app()
-    row = builds.submit_image(dock.crew.owner, app=app, reference=reference, origin=Origin.API, **who)
+    row = builds.submit_image(dock.crew.owner, app=app, reference=reference, origin=Origin.API, **credentials)
     build(row.pk)
     row.refresh_from_db()
     return row, app, (dock.config.build_logs / f"{row.pk}.log").read_text()
 
 
-def test_an_image_of_another_registry_is_fetched_with_the_owners_password_and_runs(dock, elsewhere):
+def test_an_image_is_pulled_with_the_owners_password_and_runs(dock, elsewhere):
     row, app, said = fetched(dock, elsewhere, username=USER, password=PASSWORD)
     assert row.state == BuildState.SUCCEEDED, row.reason
     assert f"Pulling {elsewhere} as {USER}" in said
     assert PASSWORD not in said
-    assert row.encrypted_credentials is None, "nothing of them stays"
+    assert row.encrypted_credentials is None, "the credentials are deleted"
     rollout = Rollout.objects.get(release=Release.objects.get(app=app))
     roll_out(rollout.pk)
     rollout.refresh_from_db()
@@ -74,7 +73,7 @@ def test_an_image_of_another_registry_is_fetched_with_the_owners_password_and_ru
     assert dock.engine.images.verify() == []
 
 
-def test_an_image_larger_than_the_team_may_have_is_refused(dock, elsewhere, monkeypatch):
+def test_an_image_over_the_teams_limit_is_refused(dock, elsewhere, monkeypatch):
     monkeypatch.setattr(translate, "BUILD_DISK", Bytes(1000))
     row, _, said = fetched(dock, elsewhere, username=USER, password=PASSWORD)
     assert row.state == BuildState.FAILED, said
@@ -82,7 +81,7 @@ def test_an_image_larger_than_the_team_may_have_is_refused(dock, elsewhere, monk
     assert not list((dock.config.images / "ingest").iterdir())
 
 
-def test_a_build_whose_password_cannot_be_read_any_more_ends_with_a_reason(dock):
+def test_a_build_whose_password_cannot_be_decrypted_fails_with_a_reason(dock):
     row = builds.submit_image(dock.crew.owner, app=dock.app(), reference="ghcr.io/me/app:1", origin=Origin.API, username="me", password="x")
     row.encrypted_credentials = b"by a key that is gone"
     row.save(update_fields=("encrypted_credentials",))
@@ -92,8 +91,8 @@ def test_a_build_whose_password_cannot_be_read_any_more_ends_with_a_reason(dock)
     assert "internal error" in row.reason
 
 
-def test_what_cannot_be_had_is_named_with_the_remedy(dock, elsewhere):
-    for reference, who, what, remedy in (
+def test_a_failed_pull_names_the_image_and_the_remedy(dock, elsewhere):
+    for reference, credentials, what, remedy in (
         (elsewhere, {}, f"Could not pull the image {elsewhere}", "Check user name and password"),
         (
             elsewhere,
@@ -105,7 +104,7 @@ def test_what_cannot_be_had_is_named_with_the_remedy(dock, elsewhere):
         ("localhost:9/team/app", {}, "may not use images from localhost:9/team/app", "SLIPWAY_REGISTRIES"),
         ("Team/App", {}, "not a valid image name", "HOST/NAME:TAG"),
     ):
-        row, _, said = fetched(dock, reference, **who)
+        row, _, said = fetched(dock, reference, **credentials)
         assert row.state == BuildState.FAILED, said
         assert what in row.reason
         assert remedy in row.reason
@@ -115,14 +114,14 @@ def test_what_cannot_be_had_is_named_with_the_remedy(dock, elsewhere):
 
 @contextmanager
 def before(plant, server, *, seconds):
-    """The plant with the real builder, which has so many seconds for a pull from this registry."""
-    pretender = plant.engine._builder
+    """Give the plant the real builder, which has `seconds` for a pull from this registry."""
+    fake = plant.engine._builder
     config = replace(plant.config, plain_registries=(server.address,), pull_timeout=seconds)
     plant.engine._builder = Builder(config, plant.engine.images, plant.engine.containers)
     try:
         yield
     finally:
-        plant.engine._builder = pretender
+        plant.engine._builder = fake
 
 
 @pytest.mark.parametrize(
@@ -134,7 +133,7 @@ def before(plant, server, *, seconds):
         ("gone", "that the registry runs"),
     ],
 )
-def test_a_registry_that_misbehaves_fails_the_deploy_with_a_remedy_and_leaves_nothing(plant, server, mode, remedy):
+def test_a_registry_that_misbehaves_fails_the_deploy_and_leaves_no_file(plant, server, mode, remedy):
     if mode == "gone":
         server.stop()
     server.mode = mode
@@ -147,7 +146,7 @@ def test_a_registry_that_misbehaves_fails_the_deploy_with_a_remedy_and_leaves_no
     assert not list((plant.config.images / "ingest").iterdir())
 
 
-def test_a_deploy_by_name_is_cancelled_in_the_middle_of_its_pull(plant, server):
+def test_a_deploy_of_an_image_can_be_cancelled_during_its_pull(plant, server):
     server.mode = "hangs"
     row = builds.submit_image(plant.crew.owner, app=plant.app(), reference=f"{server.address}/team/app:1", origin=Origin.API)
     with before(plant, server, seconds=60), ThreadPoolExecutor(1) as worker:

@@ -1,4 +1,7 @@
-"""A policy on its way from the portal's row to the node, and what the node counts on its way back."""
+"""Tests of network policies and traffic counters.
+
+A policy goes from the portal's row to the node, and the node's counters come back.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,7 @@ def test_a_row_becomes_the_nodes_policy(crew: Crew) -> None:
     assert translate.team_limits(crew.blue.quota).network == expected
 
 
-def test_a_line_that_the_node_does_not_take_is_left_out_and_told(crew: Crew, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_line_that_the_node_refuses_is_left_out_and_logged(crew: Crew, caplog: pytest.LogCaptureFixture) -> None:
     Row.objects.create(team=crew.blue, egress="allow-list", destinations="a }; flush ruleset\nexample.com")
     assert translate.network_policy(crew.blue.pk).destinations == (Destination.parse("example.com"),)
     assert "has a line that is left out" in caplog.text
@@ -53,7 +56,7 @@ def test_a_line_that_the_node_does_not_take_is_left_out_and_told(crew: Crew, cap
         "a b", "*.x.y", "x:0", "x:65536", "x:9-8", "::1", "a..b", "-a", "a" * 64, "x:1:2", "10.0.0.0/33", "http://x", "é.com", "x:١",
     ],
 )  # fmt: skip
-def test_portal_and_node_take_the_same_lines(line: str) -> None:
+def test_portal_and_node_accept_the_same_lines(line: str) -> None:
     try:
         Destination.parse(line)
     except ValueError:
@@ -65,7 +68,7 @@ def test_portal_and_node_take_the_same_lines(line: str) -> None:
 
 @dataclass(kw_only=True)
 class Kernel:
-    """What the node's counters would tell."""
+    """Fake counters of the node."""
 
     dropped: dict[str, Dropped] = field(default_factory=dict)
     teams: dict[int, Amount] = field(default_factory=dict)
@@ -82,7 +85,7 @@ class Kernel:
         )
 
 
-def test_an_apps_log_is_told_of_dropped_queries_once_an_hour(broker: redis.Redis) -> None:
+def test_an_apps_log_reports_dropped_queries_once_an_hour(broker: redis.Redis) -> None:
     kernel = Kernel(dropped={"a-1": Dropped(), "a-2": Dropped(), "b-1": Dropped()})
     metering = kernel.metering(broker)
     metering.round()
@@ -101,10 +104,10 @@ def test_an_apps_log_is_told_of_dropped_queries_once_an_hour(broker: redis.Redis
     assert [app for app, _ in kernel.lines] == ["a", "b", "b"]
     kernel.now += TOLD_EVERY / 2
     metering.round()
-    assert "7 DNS queries were dropped" in kernel.lines[3][1], "those since the line before"
+    assert "7 DNS queries were dropped" in kernel.lines[3][1], "the drops since the previous line"
     kernel.now += 2 * TOLD_EVERY
     metering.round()
-    assert len(kernel.lines) == 4, "nothing new, nothing to tell"
+    assert len(kernel.lines) == 4, "without a new drop there is no new line"
 
 
 def test_a_teams_month_is_shown_and_survives_an_empty_redis(crew: Crew, broker: redis.Redis) -> None:
@@ -120,7 +123,7 @@ def test_a_teams_month_is_shown_and_survives_an_empty_redis(crew: Crew, broker: 
     assert metering.by_app() == {"a": Amount(sent=5)}
 
 
-def test_without_redis_it_is_said_once_and_drops_are_told_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
+def test_without_redis_one_warning_is_logged_and_drops_are_reported(caplog: pytest.LogCaptureFixture) -> None:
     kernel = Kernel(dropped={"a-1": Dropped()})
     metering = kernel.metering(redis.Redis(unix_socket_path="/nowhere/redis.sock"))
     with caplog.at_level(logging.WARNING):

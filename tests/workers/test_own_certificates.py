@@ -1,4 +1,4 @@
-"""Certificates of names that this Slipway itself gives, by a real ACME server and at a real HAProxy."""
+"""Tests of certificates for the platform's own names, with real ACME and HAProxy servers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["crew", "front", "names"]
 
 
 @pytest.mark.slow
-def test_the_portal_and_apps_have_certificates_for_their_own_names(
+def test_the_portal_and_apps_get_certificates_for_their_own_names(
     crew: Crew, front: RouterUnderTest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broker: redis.Redis, settings: LazySettings
 ) -> None:
     settings.HTTPS_OURSELVES, settings.PORTAL_HOST, settings.BASE_DOMAIN = True, "slipway.example.com", "apps.example.com"
@@ -60,7 +60,7 @@ def test_the_portal_and_apps_have_certificates_for_their_own_names(
             settings.HTTPS_OURSELVES, settings.ACME_DNS_HOOK = True, str(config.acme_dns_hook)
             tend_domains()
             single = shown(front, "hello.apps.example.com").serial_number
-            assert single != shown(front, "any.apps.example.com").serial_number, "it stays until the wildcard is there"
+            assert single != shown(front, "any.apps.example.com").serial_number, "it stays until there is a wildcard certificate"
             order_certificates()
             tend_domains()
             assert name_for("hello.apps.example.com") not in Certificates(config).names()
@@ -74,4 +74,6 @@ def test_the_portal_and_apps_have_certificates_for_their_own_names(
             assert due(engine, timezone.now()) == []
             tend_domains()
             assert set(OwnCertificate.objects.values_list("host", flat=True)) == {"slipway.example.com", "*.apps.example.com"}
-            assert shown(front, "slipway.example.com").issuer.rfc4514_string().startswith("CN=Pebble"), "the old one is served on"
+            assert shown(front, "slipway.example.com").issuer.rfc4514_string().startswith("CN=Pebble"), (
+                "the old certificate is still served"
+            )

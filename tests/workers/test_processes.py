@@ -1,4 +1,4 @@
-"""The real worker and supervisor as processes of their own, and what becomes of the work when they are killed."""
+"""Tests of the real worker and supervisor as separate processes, and of kills of them."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def live(rollout):
 
 
 def running(plant):
-    return [one for one in plant.engine.instances() if one.status is Status.RUNNING]
+    return [instance for instance in plant.engine.instances() if instance.status is Status.RUNNING]
 
 
-def test_a_rollout_goes_live_through_the_queue_and_its_output_and_usage_are_to_be_seen(plant, broker):
+def test_a_rollout_goes_live_through_the_queue_with_output_and_usage(plant, broker):
     plant.worker()
     plant.supervisor()
     app = plant.app()
@@ -42,8 +42,8 @@ def test_a_rollout_goes_live_through_the_queue_and_its_output_and_usage_are_to_b
     sample = json.loads(broker.get(f"slipway:usage:{instance.id}"))
     assert sample.keys() == {"cpu_millicores", "memory_bytes", "memory_limit", "processes", "disk_bytes", "at"}
     assert 2**20 < sample["memory_bytes"] < sample["memory_limit"] == 512 * 2**20
-    told = plant.config.app_logs / f"{app.name}.log"
-    plant.until(lambda: told.exists() and f"web.{instance.id[-8:]} stdout hello from" in told.read_text())
+    log = plant.config.app_logs / f"{app.name}.log"
+    plant.until(lambda: log.exists() and f"web.{instance.id[-8:]} stdout hello from" in log.read_text())
     assert 0 < broker.ttl(f"slipway:usage:{instance.id}") <= 15
     plant.until(lambda: sum(point.requests for point in points_of(app.name, Span.HOUR)) == 1)
     plant.until(lambda: points_of(app.name, Span.HOUR)[-1].memory > 2**20)
@@ -54,12 +54,12 @@ def test_a_rollout_goes_live_through_the_queue_and_its_output_and_usage_are_to_b
     assert trace.rollout == rollout
 
 
-def test_kill_9_of_worker_and_supervisor_restarts_no_instance_and_loses_no_line(plant):
+def test_kill_9_of_worker_and_supervisor_restarts_and_loses_nothing(plant):
     worker, supervisor = plant.worker(), plant.supervisor()
     app = plant.app()
     rollout = plant.release(app, ticker="i=0; while :; do i=$((i+1)); echo tick $i end; sleep 0.02; done")
     plant.until(lambda: live(rollout))
-    before = {one.id: one.pid for one in running(plant)}
+    before = {instance.id: instance.pid for instance in running(plant)}
     for _ in range(3):
         time.sleep(1.1)
         plant.kill(supervisor)
@@ -67,7 +67,7 @@ def test_kill_9_of_worker_and_supervisor_restarts_no_instance_and_loses_no_line(
     plant.kill(worker)
     plant.worker()
     time.sleep(3)
-    assert {one.id: one.pid for one in running(plant)} == before
+    assert {instance.id: instance.pid for instance in running(plant)} == before
     assert plant.get(app).status_code == 200
 
     def ticks():
@@ -80,7 +80,7 @@ def test_kill_9_of_worker_and_supervisor_restarts_no_instance_and_loses_no_line(
     assert sorted(set(seen)) == list(range(1, max(seen) + 1))
 
 
-def test_a_killed_instance_leaves_the_router_at_once_and_is_back_by_itself(plant):
+def test_a_killed_instance_leaves_the_router_at_once_and_is_replaced(plant):
     plant.worker()
     plant.supervisor()
     app = plant.app()
@@ -90,7 +90,7 @@ def test_a_killed_instance_leaves_the_router_at_once_and_is_back_by_itself(plant
     plant.until(lambda: Instance.objects.filter(pk=victim.id, state=InstanceState.LIVE).exists())
     os.kill(victim.pid, signal.SIGKILL)
     began = time.monotonic()
-    plant.until(lambda: all(one.instance != victim.id for one in plant.engine.router.routes()[app.name].endpoints))
+    plant.until(lambda: all(endpoint.instance != victim.id for endpoint in plant.engine.router.routes()[app.name].endpoints))
     out = time.monotonic() - began
     plant.until(lambda: plant.get(app).status_code == 200)
     assert out < 2
@@ -99,11 +99,11 @@ def test_a_killed_instance_leaves_the_router_at_once_and_is_back_by_itself(plant
     plant.until(lambda: Instance.objects.filter(pk=victim.id, state=InstanceState.STOPPED).exists())
 
 
-def test_a_rollout_whose_worker_is_killed_is_taken_up_again(plant):
+def test_a_rollout_whose_worker_is_killed_is_resumed(plant):
     app = plant.app()
     first = plant.release(app)
     worker = plant.worker()
-    plant.supervisor()  # by its clock goes what served before, if the worker ends between the switch and that
+    plant.supervisor()  # removes the old release if the worker ends before that
     plant.until(lambda: live(first))
     for pause in (0.05, 0.3, 0.8):
         rollout = plant.release(app)
@@ -115,13 +115,13 @@ def test_a_rollout_whose_worker_is_killed_is_taken_up_again(plant):
         plant.until(lambda: len(plant.engine.instances()) == 1)
 
 
-def test_the_supervisor_looks_after_the_apps_itself_while_redis_is_away(plant, broker):
+def test_the_supervisor_reconciles_apps_itself_while_redis_is_away(plant, broker):
     worker = plant.worker()
     app = plant.app()
     rollout = plant.release(app)
     plant.until(lambda: live(rollout))
     plant.kill(worker)
-    broker.config_set("maxclients", 1)  # everybody else is turned away
+    broker.config_set("maxclients", 1)  # Redis refuses all other clients
     try:
         plant.supervisor()
         (victim,) = running(plant)

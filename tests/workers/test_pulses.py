@@ -1,4 +1,4 @@
-"""Who is asked when, and what is written down of it: the supervisor's side of health checks for life."""
+"""Tests of repeated health checks: when an instance is checked, and what is recorded."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FINE, BAD = ProbeAnswer(status=200), ProbeAnswer(status=500)
 
 @dataclass
 class Engine:
-    """A node's verbs for this, in memory; also the roster and the clock. `answers` are by app, a callable may block."""
+    """A fake node, instance cache and clock. `answers` are by app; a callable may block."""
 
     answers: dict[str, object] = field(default_factory=dict)
     written: dict[str, dict[str, ProbeResult]] = field(default_factory=dict)
@@ -40,7 +40,7 @@ class Engine:
         return list(self.containers)
 
     def to_be_asked(self, app):
-        return {one.id: CHECK for one in self.containers if one.spec.app == app}
+        return {container.id: CHECK for container in self.containers if container.spec.app == app}
 
     def check_health(self, container, _check):
         self.asked.append(container.id)
@@ -73,11 +73,11 @@ def pulses(node, changed):
 
 
 def rounds(pulses, node, seconds):
-    """One round a second; each waits until what it began to ask has answered."""
+    """Do a round per second. Each round waits until its health checks have answered."""
     for _ in range(seconds):
         node.now += 1.0
         pulses.round()
-        until(lambda: not pulses._under_way)  # nothing else tells when a round's answers have come
+        until(lambda: not pulses._under_way)  # nothing else shows that all answers of a round are there
 
 
 def until(true):
@@ -87,22 +87,22 @@ def until(true):
         time.sleep(0.005)
 
 
-def test_what_is_well_is_asked_each_interval_and_nothing_is_written_of_it(node, pulses, changed):
+def test_a_healthy_instance_is_checked_each_interval_without_a_record(node, pulses, changed):
     for number in range(20):
         node.add("blog", number)
     rounds(pulses, node, 30)
-    asked = [node.asked.count(one.id) for one in node.containers]
+    asked = [node.asked.count(container.id) for container in node.containers]
     assert min(asked) >= 2
     assert max(asked) <= 3
     assert (node.notes, changed) == (0, [])
 
 
-def test_failures_are_counted_in_a_row_and_told_from_the_limit_on(node, pulses, changed):
-    one = node.add("blog", 1)
+def test_failures_in_a_row_are_counted_and_reported_from_the_limit_on(node, pulses, changed):
+    instance = node.add("blog", 1)
     node.answers["blog"] = BAD
     rounds(pulses, node, 20)
-    assert node.written["blog"][one].failures == 2
-    assert node.written["blog"][one].trouble == "was answered with status 500"
+    assert node.written["blog"][instance].failures == 2
+    assert node.written["blog"][instance].trouble == "was answered with status 500"
     assert changed == ["blog"]
     node.answers["blog"] = FINE
     rounds(pulses, node, 10)
@@ -110,18 +110,18 @@ def test_failures_are_counted_in_a_row_and_told_from_the_limit_on(node, pulses, 
     assert changed == ["blog", "blog"]
 
 
-def test_a_supervisor_that_is_started_again_goes_on_counting(node, pulses):
-    one = node.add("blog", 1)
+def test_a_restarted_supervisor_continues_the_count(node, pulses):
+    instance = node.add("blog", 1)
     node.written["blog"] = {
-        one: ProbeResult(failures=5, at=990.0, trouble="was refused"),
+        instance: ProbeResult(failures=5, at=990.0, trouble="was refused"),
         "blog-gone": ProbeResult(failures=1, at=990.0, trouble=""),
     }
     node.answers["blog"] = BAD
     rounds(pulses, node, 10)
-    assert {key: pulse.failures for key, pulse in node.written["blog"].items()} == {one: 6}
+    assert {key: pulse.failures for key, pulse in node.written["blog"].items()} == {instance: 6}
 
 
-def test_an_app_whose_instances_hang_holds_up_no_other(node, pulses):
+def test_an_app_whose_instances_hang_does_not_delay_other_apps(node, pulses):
     let_go = threading.Event()
 
     def hang():
@@ -137,7 +137,7 @@ def test_an_app_whose_instances_hang_holds_up_no_other(node, pulses):
             node.now += 1.0
             pulses.round()
         until(lambda: set(others) <= set(node.asked))
-        assert sum(one.startswith("tarpit") for one in node.asked) == OF_ONE_APP
+        assert sum(instance.startswith("tarpit") for instance in node.asked) == OF_ONE_APP
     finally:
         let_go.set()
-    until(lambda: not pulses._under_way)  # see above
+    until(lambda: not pulses._under_way)  # see `rounds`

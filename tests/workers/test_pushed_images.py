@@ -1,5 +1,6 @@
-"""From what the registry received to a release that runs, with a real store; and what happens
-when that is cut short.
+"""Tests of pushed images, from the registry to a release that runs.
+
+The store is real. Some tests check builds that are interrupted or refused.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ from workers.tasks.rollout import roll_out
 
 @pytest.fixture
 def dock(plant):
-    """The plant with the real builder, and nothing received."""
-    pretender = plant.engine._builder
+    """Yield the plant with the real builder and an empty folder of received blobs."""
+    fake = plant.engine._builder
     plant.engine._builder = Builder(plant.config, plant.engine.images, plant.engine.containers)
     yield plant
-    plant.engine._builder = pretender
+    plant.engine._builder = fake
     for path in blob_store.RECEIVED.iterdir():
         path.unlink()
 
@@ -42,7 +43,7 @@ def receive(app, *blobs):
 
 
 def push(plant, app, layers, diff_ids, **config):
-    """What a client's push ends with; the blobs of `layers` are there already."""
+    """Put the manifest, which ends a client's push. The blobs of `layers` were received before."""
     document = {"architecture": MACHINE, "os": "linux", "rootfs": {"type": "layers", "diff_ids": diff_ids}, "config": config}
     configuration = json.dumps(document).encode()
     receive(app, configuration)
@@ -52,7 +53,7 @@ def push(plant, app, layers, diff_ids, **config):
 
 
 def parts_of(plant):
-    """Layers of the plant's image, as a client holds them."""
+    """Return the layers of the plant's image as a client has them: entries, diff IDs and contents."""
     store = plant.engine.images
     layers = store.layers_of(plant.builder.digest)
     entries = [{"mediaType": layer.media_type, "digest": layer.digest, "size": layer.size} for layer in layers]
@@ -68,7 +69,7 @@ def a_layer(size=10):
     return packed.getvalue()
 
 
-def test_a_pushed_image_runs_though_its_first_worker_was_killed(dock):
+def test_a_pushed_image_runs_although_its_first_worker_was_killed(dock):
     app = dock.app()
     entries, diff_ids, blobs = parts_of(dock)
     receive(app, *blobs)
@@ -83,10 +84,10 @@ def test_a_pushed_image_runs_though_its_first_worker_was_killed(dock):
     row.refresh_from_db()
     assert row.state == BuildState.SUCCEEDED, row.reason
     assert row.processes == {"web": "python3 /srv/app.py pushed ok"}
-    assert not list(blob_store.RECEIVED.iterdir()), "what was received has one name, in the store"
+    assert not list(blob_store.RECEIVED.iterdir()), "the store has the only name of the received blobs"
     release = Release.objects.get(app=app)
     config = dock.engine.images.image(release.image).config
-    assert config.labels["slipway.user"] == "1000:1000", "a name of the image's own /etc/passwd"
+    assert config.labels["slipway.user"] == "1000:1000", "a user of the image's own /etc/passwd"
     digest, path = access.manifest_path(app, "v1")
     assert (f"sha256:{digest}", path.read_bytes()) == (digest_of(manifest), manifest), "pulled as it was pushed"
     assert access.manifest_path(app, "latest")[0] == digest
@@ -98,14 +99,14 @@ def test_a_pushed_image_runs_though_its_first_worker_was_killed(dock):
     rollout.refresh_from_db()
     assert rollout.state == RolloutState.LIVE, rollout.reason
     assert dock.get(app).text.startswith("pushed ")
-    (instance,) = [one for one in dock.engine.instances() if one.spec.app == app.name]
+    (instance,) = [found for found in dock.engine.instances() if found.spec.app == app.name]
     assert instance.spec.environment["PORT"] == "3000"
     publish_images()
     assert access.tags_of(app) == ["latest", "v1"]
     assert dock.engine.images.verify() == []
 
 
-def test_lies_are_found_out_before_anything_is_released(dock):
+def test_false_digests_are_found_before_anything_is_released(dock):
     app = dock.app()
     layer, other = gzip.compress(a_layer(), mtime=0), a_layer(20)
     receive(app, layer)
@@ -119,7 +120,7 @@ def test_lies_are_found_out_before_anything_is_released(dock):
     stolen, _ = push(dock, app, [entry], [diff_ids[0]], Cmd=["/x"])
     build(stolen.pk)
     stolen.refresh_from_db()
-    assert stolen.state == BuildState.FAILED, "naming the diff ID of a layer that is here does not give it"
+    assert stolen.state == BuildState.FAILED, "the diff ID of a layer of the store does not give access to the layer"
     nothing, _ = push(dock, app, [entry], [digest_of(a_layer())])
     build(nothing.pk)
     nothing.refresh_from_db()
@@ -133,7 +134,7 @@ def test_lies_are_found_out_before_anything_is_released(dock):
     assert not any((dock.config.images / "ingest").iterdir())
 
 
-def test_a_layer_that_unpacks_to_more_than_the_team_may_have_is_refused(dock):
+def test_a_layer_that_unpacks_to_more_than_the_teams_disk_is_refused(dock):
     app = dock.app()
     tar = a_layer(64 * 2**20)
     receive(app, bomb := gzip.compress(tar, 9, mtime=0))

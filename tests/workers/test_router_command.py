@@ -1,4 +1,4 @@
-"""`manage.py router`: what the router is told, its repair, and its upgrade under load."""
+"""Tests of `manage.py router`: the routes, their repair, and an upgrade under load."""
 
 from __future__ import annotations
 
@@ -42,18 +42,18 @@ def router(front: RouterUnderTest) -> Iterator[Callable[..., str]]:
     node._given[:] = before
 
 
-def test_an_upgrade_by_command_refuses_nothing_and_cuts_nothing(front: RouterUnderTest, router: Callable[..., str]) -> None:
+def test_an_upgrade_by_command_refuses_and_cuts_no_connection(front: RouterUnderTest, router: Callable[..., str]) -> None:
     front.router.set(routes_to(end(front.app("web-1"))))
     seen, stop, workers = Counter[str](), threading.Event(), set[int]()
 
-    def ask() -> None:
+    def request() -> None:
         while not stop.is_set():
             try:
-                seen[str(front.get().status_code)] += 1  # a new connection each
+                seen[str(front.get().status_code)] += 1  # a new connection for each
             except OSError as error:
                 seen[type(error).__name__] += 1
 
-    threads = [threading.Thread(target=ask) for _ in range(3)]
+    threads = [threading.Thread(target=request) for _ in range(3)]
     with socket.create_connection(("127.0.0.1", front.config.http_port), 5) as tunnel:
         tunnel.sendall(UPGRADE)
         assert tunnel.recv(1000).startswith(b"HTTP/1.1 101 ")
@@ -73,9 +73,7 @@ def test_an_upgrade_by_command_refuses_nothing_and_cuts_nothing(front: RouterUnd
     assert set(seen) == {"200"}
 
 
-def test_files_that_haproxy_would_not_take_are_no_reason_to_lose_the_worker_that_runs(
-    front: RouterUnderTest, router: Callable[..., str]
-) -> None:
+def test_files_that_haproxy_refuses_leave_the_running_worker_alone(front: RouterUnderTest, router: Callable[..., str]) -> None:
     slot, before = Ledger(front.config).slots / "00000.cfg", front.router.workers()[0]
     good = slot.read_text()
     slot.write_text("backend b00000 from slot\n  nonsense\n")
@@ -85,7 +83,7 @@ def test_files_that_haproxy_would_not_take_are_no_reason_to_lose_the_worker_that
     slot.write_text(good)
 
 
-def test_what_the_router_is_told_can_be_looked_at_and_repaired(front: RouterUnderTest, router: Callable[..., str]) -> None:
+def test_the_routers_routes_can_be_listed_and_repaired(front: RouterUnderTest, router: Callable[..., str]) -> None:
     front.router.set(routes_to(end(front.app("web-1"))))
     assert [line.split() for line in router("ls").splitlines()[1:]] == [["hello", "serving", "1", "hello.test"]]
     assert json.loads(router("ls", "--json"))[0]["instances"] == ["web-1"]
@@ -99,7 +97,7 @@ def test_what_the_router_is_told_can_be_looked_at_and_repaired(front: RouterUnde
     assert front.get().status_code == 200
 
 
-def test_a_reload_of_a_router_that_does_not_run_says_so(front: RouterUnderTest, router: Callable[..., str]) -> None:
+def test_a_reload_without_a_running_router_fails(front: RouterUnderTest, router: Callable[..., str]) -> None:
     front.kill()
     with pytest.raises(SystemExit):
         router("reload")

@@ -1,4 +1,7 @@
-"""HAProxy and the process manager are killed under load: `make up` holds the listening sockets, so nobody is refused."""
+"""Tests of kills of HAProxy and the process manager under load.
+
+`make up` holds the listening sockets, so no client is refused.
+"""
 
 from __future__ import annotations
 
@@ -26,10 +29,10 @@ KILLS = 8
 
 @contextmanager
 def platform_of(running: RouterUnderTest) -> Iterator[None]:
-    """The router alone, kept running as `make up` keeps it."""
+    """Keep the router alone running, as `make up` does."""
     config = running.config
-    every = programs(config, venv=VENV, router=haproxy.command(config), private_redis=False)
-    items = [program for program in every if program.name == "router"] + [Program(name="other", command=("sleep", "1000"))]
+    all_programs = programs(config, venv=VENV, router=haproxy.command(config), private_redis=False)
+    items = [program for program in all_programs if program.name == "router"] + [Program(name="other", command=("sleep", "1000"))]
     platform_logs(config).mkdir(parents=True)
     configuration = config.run / "processes.conf"
     journal.write_atomic(configuration, render(config, items, root=ROOT).encode())
@@ -52,7 +55,7 @@ def platform_of(running: RouterUnderTest) -> Iterator[None]:
 
 
 @pytest.mark.slow
-def test_nobody_is_refused_while_haproxy_and_the_process_manager_are_killed():
+def test_no_client_is_refused_while_haproxy_and_its_manager_are_killed():
     with router_of_its_own() as running:
         running.router.set(routes_to(end(running.app("web-1"))))
         running.kill()

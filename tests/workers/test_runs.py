@@ -1,5 +1,6 @@
-"""Runs with real containers: by the clock and by hand, to their end, past their time, past a kill,
-and once each.
+"""Tests of one-off runs with real containers.
+
+They start by schedule and by hand. They end, time out, survive kills, and start only once.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def cron(name: str, command: str, **changes: Any) -> Cron:
 
 
 def live(plant, *crons: Cron, mode: str = "ok", **changes: Any):
-    """An app that serves a release whose file says so."""
+    """Create an app with a live release whose manifest has these settings."""
     app = plant.app()
     build = plant.submit(app)
     builds.mark_building(build)
@@ -66,14 +67,14 @@ def begin(plant, app: App, name: str) -> Run:
 
 
 def over(plant, run: Run) -> Run:
-    """After it ended, and was looked at."""
+    """Return the run after it has ended and the worker has noticed it."""
 
-    def looked() -> bool:
+    def is_over() -> bool:
         job_runs.tend_runs(run.app_id)
         run.refresh_from_db()
         return RunState(run.state).is_over
 
-    plant.until(looked)
+    plant.until(is_over)
     return run
 
 
@@ -81,7 +82,7 @@ def log_of(plant, app: App) -> str:
     return (plant.config.app_logs / f"{app.name}.log").read_text()
 
 
-def test_a_due_job_runs_once_with_its_output_in_the_log_and_a_failure_tells_why(plant, broker):
+def test_a_due_job_runs_once_with_its_output_logged_and_its_failure_shown(plant, broker):
     app, rollout = live(
         plant,
         cron("good", "echo $WORD from $SLIPWAY_PROCESS"),
@@ -106,7 +107,7 @@ def test_a_due_job_runs_once_with_its_output_in_the_log_and_a_failure_tells_why(
     assert rollout.release == good.release
 
 
-def test_a_run_past_its_time_is_stopped_and_a_newer_one_replaces_it(plant):
+def test_a_run_past_its_time_is_stopped_and_a_newer_run_replaces_it(plant):
     app, _ = live(plant, cron("slow", "sleep 300", timeout=1.0), cron("again", "sleep 300", overlap=Overlap.REPLACE))
     slow = over(plant, begin(plant, app, "slow"))
     assert (slow.state, slow.reason) == (RunState.FAILED, "The run took more than 1 s and was stopped.")
@@ -118,7 +119,7 @@ def test_a_run_past_its_time_is_stopped_and_a_newer_one_replaces_it(plant):
     assert plant.engine.runs.of(app.name).keys() == {second.pk}
 
 
-def test_a_run_is_stopped_by_a_person_while_it_goes_on_and_while_it_waits(plant):
+def test_a_person_can_stop_a_run_while_it_runs_and_while_it_waits(plant):
     app, _ = live(plant, cron("slow", "echo begun; sleep 300"), cron("later", "sleep 300"))
     slow = begin(plant, app, "slow")
     container = plant.engine.runs.of(app.name)[slow.pk]
@@ -131,7 +132,7 @@ def test_a_run_is_stopped_by_a_person_while_it_goes_on_and_while_it_waits(plant)
     assert plant.engine.runs.all() == []
     outcomes = {(run.state, run.reason, run.finished_at is not None) for run in Run.objects.all()}
     assert outcomes == {(RunState.STOPPED, "owner stopped it.", True)}
-    assert "Z cron.slow stdout begun\n" in log_of(plant, app), "its last words are kept"
+    assert "Z cron.slow stdout begun\n" in log_of(plant, app), "its last output is kept"
     assert plant.get(app).status_code == 200
 
 
@@ -150,7 +151,7 @@ def test_a_failed_post_deploy_script_and_a_failed_release_phase_run_again(plant)
         build, plant.builder.digest, processes, translate.app_file(BuiltImage(digest=plant.builder.digest, processes={}))
     )
     releases.advance(first, RolloutState.RELEASING)
-    # As when its database was away.
+    # As when the app's database was not available.
     releases.finish_failed(first, "The release phase exited with code 1.")
     second = releases.try_again(plant.crew.owner, app=app, number=first.release.number)
     roll_out(second.pk)
@@ -161,14 +162,14 @@ def test_a_failed_post_deploy_script_and_a_failed_release_phase_run_again(plant)
     assert plant.get(app).text.startswith("mended")
 
 
-def test_a_worker_killed_between_two_steps_neither_loses_a_run_nor_starts_it_twice(plant):
+def test_a_worker_killed_between_two_steps_loses_and_repeats_no_run(plant):
     app, _ = live(plant, cron("count", "echo counted; sleep 2"))
     run = jobs.run_now(plant.crew.owner, app=app, job=cron_for(app, "count"))
-    jobs.take_up(run, most=4)  # and killed
+    jobs.take_up(run, most=4)  # the worker is killed here
     job_runs.tend_runs(app.pk)
     run.refresh_from_db()
     assert run.started_at is not None
-    Run.objects.filter(pk=run.pk).update(started_at=None)  # killed before it wrote that down
+    Run.objects.filter(pk=run.pk).update(started_at=None)  # the worker was killed before it wrote the time
     assert over(plant, run).state == RunState.SUCCEEDED
     assert log_of(plant, app).count("counted") == 1
     lost = begin(plant, app, "count")
@@ -184,7 +185,7 @@ def test_a_worker_killed_between_two_steps_neither_loses_a_run_nor_starts_it_twi
     assert plant.engine.runs.all() == []
 
 
-def test_a_team_has_so_many_at_once_and_a_deleted_app_none(plant):
+def test_a_team_has_a_limit_of_runs_and_a_deleted_app_has_none(plant):
     app, _ = live(plant, *(cron(f"job{number}", "sleep 300") for number in range(job_runs.AT_ONCE_A_TEAM + 1)))
     started = [begin(plant, app, f"job{number}") for number in range(job_runs.AT_ONCE_A_TEAM + 1)]
     assert [run.state for run in started] == [RunState.RUNNING] * job_runs.AT_ONCE_A_TEAM + [RunState.QUEUED]
@@ -195,14 +196,14 @@ def test_a_team_has_so_many_at_once_and_a_deleted_app_none(plant):
     order = RunOrder(number=999, source="cron.late", command="sleep 60", limits=translate.run_limits(started[0], app.team.quota))
     desired = translate.desired_app(app)
     remove_app(app.pk)
-    # By a worker that had not seen that the app goes.
+    # Started by a worker that has not seen the deletion of the app.
     plant.engine.runs.start(desired, desired.current, order)
     job_runs.tick()
     assert plant.engine.runs.all() == []
     assert not App.objects.filter(pk=app.pk).exists()
 
 
-def test_workers_and_supervisor_take_a_run_to_its_end_by_themselves(plant):
+def test_workers_and_supervisor_complete_a_run_by_themselves(plant):
     app, rollout = live(plant, cron("quick", "echo done"), postdeploy=Script(command="echo seeded the $SLIPWAY_APP"))
     plant.supervisor()
     plant.worker()
@@ -216,7 +217,7 @@ def test_workers_and_supervisor_take_a_run_to_its_end_by_themselves(plant):
     plant.until(lambda: "Z cron.quick stdout done\n" in log_of(plant, app))
 
 
-def test_a_release_is_asked_for_its_health_as_its_file_says(plant):
+def test_a_release_is_checked_as_its_manifest_says(plant):
     script = ("/bin/sh", "-c", "echo looked; test -e /tmp/ready")
     by_command = HealthCheck(kind=CheckKind.COMMAND, command=script, start_period=2.0, interval=1.0, attempts=1)
     app, _ = live(plant, health=HealthCheck(kind=CheckKind.TCP), mode="ok")
@@ -238,7 +239,7 @@ def test_a_release_is_asked_for_its_health_as_its_file_says(plant):
     assert plant.get(app).text.startswith("ready")
 
 
-def test_a_run_keeps_its_app_awake_unless_its_owner_says_otherwise(plant):
+def test_a_run_keeps_its_app_awake_unless_its_owner_disables_that(plant):
     app, _ = live(plant, cron("long", "sleep 60"))
     begun = time.time() - 100
     plant.engine.note_requests(app.name, Requests(counted_since=begun, last_at=begun, groups={}))

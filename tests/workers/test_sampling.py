@@ -1,4 +1,4 @@
-"""What the supervisor sees of an instance's memory is told where its owner looks."""
+"""Test of the supervisor's memory notice, which appears in the app's log."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from workers.tasks.rollout import roll_out
 pytestmark = pytest.mark.slow
 
 
-def test_a_process_ended_for_its_memory_in_a_living_instance_is_told_once(plant, broker: redis.Redis) -> None:
+def test_a_process_killed_for_its_memory_in_a_running_instance_is_logged_once(plant, broker: redis.Redis) -> None:
     app = plant.app()
     rollout = plant.release(app)
     roll_out(rollout.pk)
     converge(app.pk)
     rollout.refresh_from_db()
     assert rollout.state == RolloutState.LIVE
-    told = plant.config.app_logs / f"{app.name}.log"
+    log = plant.config.app_logs / f"{app.name}.log"
     sampling = UsageSampling(plant.engine, Roster(plant.engine), broker)
     sampling.round()
     (instance,) = plant.engine.instances()
     plant.get(app, "/glut")
 
-    def is_told() -> bool:
+    def is_logged() -> bool:
         sampling.round()
-        return told.exists() and MEMORY_EXCEEDED in told.read_text()
+        return log.exists() and MEMORY_EXCEEDED in log.read_text()
 
-    plant.until(is_told)
+    plant.until(is_logged)
     sampling.round()
-    lines = [line for line in told.read_text().splitlines() if MEMORY_EXCEEDED in line]
+    lines = [line for line in log.read_text().splitlines() if MEMORY_EXCEEDED in line]
     assert len(lines) == 1
     assert f"the kernel ended 1 process of {instance.id}, which reached its 512 MiB of memory." in lines[0]
-    assert plant.get(app).status_code == 200, "the rest of it lives on"
+    assert plant.get(app).status_code == 200, "the rest of the instance still runs"
     UsageSampling(plant.engine, Roster(plant.engine), broker).round()

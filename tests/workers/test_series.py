@@ -1,4 +1,7 @@
-"""Points of apps' charts in a real Redis: how many, how folded, and what becomes of them while Redis is away."""
+"""Tests of the points of apps' charts in a real Redis.
+
+They check their number, how they are folded, and what happens while Redis is away.
+"""
 
 from __future__ import annotations
 
@@ -21,13 +24,13 @@ from workers.store import series
 from workers.store.series import ROUTER, Series
 from workers.supervisor.usage_samples import AppUsage
 
-START = 1_800_000_020.0  # twenty seconds into five minutes of the clock
+START = 1_800_000_020.0  # 20 s after a full five minutes of the clock
 USED = AppUsage(cpu=250, memory=100, memory_limit=400)
 
 
 @dataclass(kw_only=True)
 class Node:
-    """What the supervisor's other duties would tell."""
+    """Fake numbers of the supervisor's other tasks."""
 
     now: float = START
     tallies: dict[str, Tally] = field(default_factory=dict)
@@ -73,7 +76,7 @@ class Node:
             )
 
 
-def test_a_point_tells_what_was_done_since_the_one_before(broker: redis.Redis) -> None:
+def test_a_point_has_the_counts_since_the_previous_point(broker: redis.Redis) -> None:
     node = Node(in_flight={"hello": 2}, usage={"hello": USED})
     kept = node.series(broker)
     node.serve("hello", 30)
@@ -92,10 +95,10 @@ def test_a_point_tells_what_was_done_since_the_one_before(broker: redis.Redis) -
     assert (second.received, second.sent, second.in_flight) == (100, 1000, 2)
     assert (second.cpu, second.memory, second.memory_limit) == (250, 100, 400)
     assert pulses_of(["hello"], now=node.now)["hello"].rates == [3.0, 1.0]
-    assert pulses_of(["hello"], now=node.now + 60)["hello"].rate == 0.0  # an old point says nothing about now
+    assert pulses_of(["hello"], now=node.now + 60)["hello"].rate == 0.0  # an old point does not show the current rate
 
 
-def test_an_app_that_fell_silent_gets_one_zero_and_no_more(broker: redis.Redis) -> None:
+def test_an_app_without_new_requests_gets_one_point_of_zero(broker: redis.Redis) -> None:
     node = Node()
     kept = node.series(broker)
     node.serve("hello", 5)
@@ -106,7 +109,7 @@ def test_an_app_that_fell_silent_gets_one_zero_and_no_more(broker: redis.Redis) 
         node.now += 10
     assert [point.requests for point in points_of("hello", Span.HOUR, now=node.now)] == [5, 0]
     assert set(broker.scan_iter("slipway:series:*")) == {"slipway:series:hello:fine"}
-    node.usage = {"hello": USED}  # it runs again, and nobody asks for it yet
+    node.usage = {"hello": USED}  # it runs again, and has no requests yet
     kept.round()
     assert points_of("hello", Span.HOUR, now=node.now)[-1].memory == 100
 
@@ -127,11 +130,11 @@ def test_five_minutes_are_folded_exactly_and_lists_stay_bounded(broker: redis.Re
     assert last.p50 is not None
     assert last.p95 is not None
     assert last.p50 <= 32
-    assert last.p95 >= 512  # of all its requests, not of ten-second percentiles
+    assert last.p95 >= 512  # computed from all requests, not from ten-second percentiles
     assert (last.cpu, last.memory) == (250, 100)
 
 
-def test_while_redis_is_away_it_is_said_once_and_no_request_is_lost(broker: redis.Redis, caplog: pytest.LogCaptureFixture) -> None:
+def test_while_redis_is_away_one_warning_is_logged_and_no_request_is_lost(broker: redis.Redis, caplog: pytest.LogCaptureFixture) -> None:
     node = Node()
     kept = node.series(broker)
     node.serve("hello", 5)
@@ -152,7 +155,7 @@ def test_while_redis_is_away_it_is_said_once_and_no_request_is_lost(broker: redi
     assert 'slipway_requests_total{app="hello",status="2xx"} 26\n' in texts_of(["hello"])["hello"]
 
 
-def test_prometheus_text_follows_the_counts_and_comes_back_after_it_was_lost(broker: redis.Redis) -> None:
+def test_prometheus_text_follows_the_counts_and_is_written_again_if_lost(broker: redis.Redis) -> None:
     node = Node(in_flight={"hello": 1})
     broker.hset("slipway:exposition", "of-the-supervisor-before", "slipway_nothing 1\n")
     kept = node.series(broker)
@@ -162,13 +165,13 @@ def test_prometheus_text_follows_the_counts_and_comes_back_after_it_was_lost(bro
     assert set(texts_of(None)) == {"hello", "", ROUTER}
     assert 0 < broker.ttl("slipway:exposition") <= 60
     broker.delete("slipway:exposition")
-    for _ in range(2):  # noticed in the first, written again in the second
+    for _ in range(2):  # the first round notices the loss, the second writes the text again
         node.now += 10
         kept.round()
     assert 'slipway_requests_in_flight{app="hello"} 1\n' in texts_of(None)["hello"]
 
 
-def test_admins_are_told_of_connections_that_the_router_turned_away(broker: redis.Redis) -> None:
+def test_admins_see_the_connections_that_the_router_refused(broker: redis.Redis) -> None:
     node = Node()
     kept = node.series(broker)
     for node.refused in (0, 7):
@@ -177,7 +180,7 @@ def test_admins_are_told_of_connections_that_the_router_turned_away(broker: redi
         node.now += 10
 
 
-def test_a_deleted_apps_numbers_are_not_the_next_ones(broker: redis.Redis) -> None:
+def test_a_new_app_does_not_get_a_deleted_apps_numbers(broker: redis.Redis) -> None:
     node = Node()
     kept = node.series(broker)
     node.serve("hello", 9)
@@ -195,11 +198,11 @@ def test_a_deleted_apps_numbers_are_not_the_next_ones(broker: redis.Redis) -> No
     assert json.loads(broker.lindex("slipway:series:hello:fine", 0))["classes"] == {"2xx": 1}
 
 
-def test_what_an_app_sends_outside_is_part_of_its_points_and_of_its_text(broker: redis.Redis) -> None:
+def test_an_apps_outgoing_traffic_is_in_its_points_and_its_text(broker: redis.Redis) -> None:
     node = Node(outside={"worker": Amount(sent=1000, received=10)})
     kept = node.series(broker)
     kept.round()
-    assert points_of("worker", Span.HOUR, now=node.now) == [], "what was sent before this process came is no news"
+    assert points_of("worker", Span.HOUR, now=node.now) == [], "traffic from before this process started is not counted"
     for more in (500, 0, 70):
         node.now += 10
         node.outside["worker"] = Amount(sent=node.outside["worker"].sent + more, received=10)

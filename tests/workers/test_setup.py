@@ -1,4 +1,8 @@
-"""Set-up's own decisions: what goes into the process manager's configuration, where packages come from, whose folder may go."""
+"""Tests of the set-up.
+
+They check the process manager's configuration, the package sources, and which folders may be
+deleted.
+"""
 
 import configparser
 import io
@@ -40,7 +44,7 @@ def sections(config, *, private_redis=True):
     return parsed
 
 
-def test_six_processes_are_kept_running_for_ever(config):
+def test_six_processes_are_kept_running(config):
     parsed = sections(config)
     names = [name.removeprefix("program:") for name in parsed.sections() if name.startswith("program:")]
     assert names == ["redis", "router", "portal", "worker-build", "worker-node", "supervisor"]
@@ -49,24 +53,24 @@ def test_six_processes_are_kept_running_for_ever(config):
         assert int(parsed[f"program:{name}"]["startretries"]) > 10_000
 
 
-def test_a_redis_of_ones_own_means_none_of_ours(config):
+def test_with_an_external_redis_no_private_redis_runs(config):
     assert not sections(config, private_redis=False).has_section("program:redis")
 
 
-def test_what_faces_the_network_is_not_root(config):
+def test_processes_that_face_the_network_are_not_root(config):
     parsed = sections(config)
     for name in ("redis", "portal"):
         assert "--reuid=slipway" in parsed[f"program:{name}"]["command"]
         assert "--no-new-privs" in parsed[f"program:{name}"]["command"]
 
 
-def test_no_process_but_the_router_outlives_its_manager(config):
+def test_only_the_router_outlives_its_manager(config):
     parsed = sections(config)
     outlive = {name for name in parsed.sections() if name.startswith("program:") and "--pdeathsig TERM" not in parsed[name]["command"]}
     assert outlive == {"program:router"}
 
 
-def test_the_portal_has_a_process_a_core_up_to_four_that_share_what_is_imported(config):
+def test_the_portal_has_a_process_per_core_up_to_four_with_shared_imports(config):
     portal = sections(config)["program:portal"]
     workers = min(os.cpu_count() or 1, 4)
     assert f"--workers={workers} " in portal["command"]
@@ -74,7 +78,7 @@ def test_the_portal_has_a_process_a_core_up_to_four_that_share_what_is_imported(
     assert f'SLIPWAY_PORTAL_WORKERS="{workers}"' in portal["environment"]
 
 
-def test_how_many_processes_the_portal_has_is_a_setting(config):
+def test_the_number_of_portal_processes_is_a_setting(config):
     assert "--workers=7 " in sections(replace(config, portal_workers=7))["program:portal"]["command"]
     assert from_environment({"SLIPWAY_PORTAL_WORKERS": "7"}).portal_workers == 7
     with pytest.raises(HostLacks, match="SLIPWAY_PORTAL_WORKERS"):
@@ -87,26 +91,26 @@ def test_a_percent_sign_in_a_path_survives_the_manager(tmp_path):
     assert "100%%" in render(config, items, root=ROOT)
 
 
-def test_modules_are_compiled_whatever_the_shell_says_and_a_broken_one_is_left_out(tmp_path):
+def test_modules_are_compiled_in_any_shell_and_a_broken_one_is_left_out(tmp_path):
     (tmp_path / "good.py").write_text("x = 1\n")
     (tmp_path / "broken.py").write_text("x = = 1\n")
     compile_folders((tmp_path,), {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"})
     assert [path.name.split(".")[0] for path in (tmp_path / "__pycache__").iterdir()] == ["good"]
 
 
-def test_pips_settings_are_told_to_uv():
-    told = uv_settings(
+def test_pips_settings_are_passed_to_uv():
+    environment = uv_settings(
         "global.index-url='https://mirror.internal/simple'\n"
         "global.extra-index-url='https://a.internal/simple\\nhttps://b.internal/simple'\n"
         "global.find-links='/srv/wheels'\nglobal.timeout='60'\n:env:.cert='/etc/ca.pem'\nglobal.cert='/old.pem'\n"
     )
-    assert told["UV_DEFAULT_INDEX"] == "https://mirror.internal/simple"
-    assert told["UV_INDEX"].split() == ["https://a.internal/simple", "https://b.internal/simple"]
-    assert told["UV_FIND_LINKS"] == "/srv/wheels"
-    assert told["SSL_CERT_FILE"] == "/etc/ca.pem"
+    assert environment["UV_DEFAULT_INDEX"] == "https://mirror.internal/simple"
+    assert environment["UV_INDEX"].split() == ["https://a.internal/simple", "https://b.internal/simple"]
+    assert environment["UV_FIND_LINKS"] == "/srv/wheels"
+    assert environment["SSL_CERT_FILE"] == "/etc/ca.pem"
 
 
-def test_without_settings_uv_is_left_alone():
+def test_without_pip_settings_uv_gets_none():
     assert uv_settings("") == {}
 
 
@@ -126,11 +130,11 @@ def test_a_folder_below_a_closed_one_is_not_open_to_all(tmp_path):
     assert open_to_all(Path("/bin/sh"))
 
 
-def test_the_environment_s_own_python_leads_to_the_one_that_made_it(tmp_path):
+def test_the_environments_own_python_leads_to_its_base_interpreter(tmp_path):
     subprocess.run(["/usr/bin/python3", "-m", "venv", "--without-pip", tmp_path], check=True)
     asked = "from workers.setup.python import suitable_interpreter; print(suitable_interpreter())"
-    told = {subprocess.check_output([python, "-c", asked], cwd=ROOT) for python in ("/usr/bin/python3", tmp_path / "bin" / "python3")}
-    assert len(told) == 1, told
+    found = {subprocess.check_output([python, "-c", asked], cwd=ROOT) for python in ("/usr/bin/python3", tmp_path / "bin" / "python3")}
+    assert len(found) == 1, found
 
 
 def test_settings_come_from_the_file_and_the_shell_wins(tmp_path, monkeypatch):
@@ -141,7 +145,7 @@ def test_settings_come_from_the_file_and_the_shell_wins(tmp_path, monkeypatch):
     assert (read["SLIPWAY_HTTP_PORT"], read["SLIPWAY_SCHEME"], read["SLIPWAY_USER"]) == ("9000", "https", "me")
 
 
-def test_a_line_that_is_no_setting_is_named(tmp_path):
+def test_a_line_that_is_not_a_setting_is_named(tmp_path):
     (tmp_path / ".env").write_text("SLIPWAY_HTTP_PORT=1\nport 80\n")
     with pytest.raises(HostLacks, match="Line 2"):
         process_environment(tmp_path / ".env")
@@ -164,7 +168,7 @@ def test_every_setting_of_the_node_is_explained():
     assert text.count("\nDATABASE_URL=") == text.count("\nREDIS_URL=") == 1
 
 
-def test_a_folder_without_our_mark_is_never_deleted(config):
+def test_a_folder_without_slipways_mark_is_never_deleted(config):
     config.state.mkdir()
     (config.state / "thesis.txt").write_text("the only copy")
     with pytest.raises(HostLacks, match="not made by Slipway"):
@@ -184,7 +188,7 @@ def test_a_second_platform_is_noticed_by_the_lock_of_the_first(config):
         assert free
 
 
-def test_a_step_is_one_line_and_a_failing_one_shows_what_it_said():
+def test_a_step_is_one_line_and_a_failed_step_shows_its_output():
     quiet, loud = io.StringIO(), io.StringIO()
     with step("Fetch", quiet) as current:
         current.output(b"noise")
@@ -196,7 +200,7 @@ def test_a_step_is_one_line_and_a_failing_one_shows_what_it_said():
     assert "failed\n    what went wrong\n" in loud.getvalue()
 
 
-def test_what_a_killed_manager_left_is_ended_and_nobody_elses_is(config):
+def test_only_the_processes_of_a_killed_manager_are_ended(config):
     mark = {"SUPERVISOR_SERVER_URL": f"unix://{control_socket(config)}"}
     asleep = [sys.executable, "-c", "import time; time.sleep(60)"]
     left = subprocess.Popen([*asleep, "-m", "gunicorn"], env=mark)

@@ -1,6 +1,7 @@
-"""Apps that fall asleep and are woken by requests: the real supervisor and router, killed at the wrong moments too.
+"""Tests of apps that fall asleep and are woken by requests.
 
-Converging is done here with seconds in place of an app's minutes, as the workers do it otherwise.
+The supervisor and the router are real, and are killed at critical moments. The tests reconcile as
+the workers do, but with seconds in place of an app's minutes.
 """
 
 from __future__ import annotations
@@ -35,13 +36,16 @@ IDLE = 2.0  # seconds
 
 @dataclass(kw_only=True)
 class Sleeper:
-    """An app whose sleep is counted in seconds; `tend` is what a worker does for it, again and again."""
+    """An app whose sleep is counted in seconds.
+
+    `tend` does repeatedly what a worker does for it.
+    """
 
     plant: Plant
     app: App
     desired: DesiredApp
     over: threading.Event
-    turn: threading.Lock = field(default_factory=threading.Lock)  # whoever has it keeps the worker from the app
+    turn: threading.Lock = field(default_factory=threading.Lock)  # its holder keeps the worker from the app
 
     def tend(self) -> None:
         while not self.over.is_set():
@@ -57,13 +61,13 @@ class Sleeper:
         return self.plant.engine.router.route(self.app.name).situation
 
     def frozen(self) -> list[bool]:
-        return [self.plant.engine.containers.is_frozen(one.id) for one in self.plant.engine.instances()]
+        return [self.plant.engine.containers.is_frozen(instance.id) for instance in self.plant.engine.instances()]
 
     def asleep(self) -> bool:
         return self.situation is AppSituation.ASLEEP and all(self.frozen())
 
     def stopped(self) -> bool:
-        return self.situation is AppSituation.ASLEEP and {one.status for one in self.plant.engine.instances()} == {Status.CREATED}
+        return self.situation is AppSituation.ASLEEP and {instance.status for instance in self.plant.engine.instances()} == {Status.CREATED}
 
     def wakes(self) -> int:
         return (self.plant.config.app_logs / f"{self.app.name}.log").read_text().count(WOKEN)
@@ -101,21 +105,21 @@ def test_an_idle_app_is_frozen_and_the_first_requests_wake_it_once(sleeper):
     assert sleeper.frozen() == [False]
     sleeper.until(sleeper.asleep)
     assert sleeper.wakes() == 1
-    sleeper.desired = replace(sleeper.desired, sleep=Sleep(after=600.0))  # it is not to fall asleep between two of them
+    sleeper.desired = replace(sleeper.desired, sleep=Sleep(after=600.0))  # it must stay awake
     with ThreadPoolExecutor(max_workers=50) as pool:
         answers = list(pool.map(lambda _: plant.get(sleeper.app), range(50)))
-    assert {one.status_code for one in answers} == {200}
+    assert {response.status_code for response in answers} == {200}
     (after,) = plant.engine.instances()
     assert (after.id, after.pid) == (before.id, before.pid)
     assert sleeper.wakes() == 2
 
 
-def test_one_that_was_started_is_let_in_by_its_first_good_check_as_converging_would_have_it(sleeper):
+def test_a_started_instance_gets_traffic_after_its_first_good_check(sleeper):
     plant, name = sleeper.plant, sleeper.app.name
     supervisor = plant.supervisor()
     sleeper.desired = replace(sleeper.desired, sleep=Sleep(after=IDLE, stop_after=1.0))
     sleeper.until(sleeper.stopped)
-    with sleeper.turn:  # before the end of whoever counts requests is seen, which alone would wake it
+    with sleeper.turn:  # before the end of the request counter is seen, which alone would wake the app
         plant.kill(supervisor)
         sleeper.desired = replace(sleeper.desired, sleep=Sleep(after=600.0))
         (booting,) = plant.engine.wake(name)
@@ -125,11 +129,11 @@ def test_one_that_was_started_is_let_in_by_its_first_good_check_as_converging_wo
         assert [end.instance for end in plant.engine.router.route(name).endpoints] == [booting.container.id]
         assert app_state.load(plant.engine._record(name)).marks[booting.container.id].check == booting.check
         assert plant.get(sleeper.app).status_code == 200
-        assert plant.engine.lets_in(booting), "it is open already"
-    assert plant.engine.wake(name) == (), "it is awake"
+        assert plant.engine.lets_in(booting), "it has traffic already"
+    assert plant.engine.wake(name) == (), "the app is awake"
 
 
-def test_a_path_s_instance_that_was_started_is_let_in_by_its_first_good_check_too(sleeper):
+def test_a_paths_started_instance_gets_traffic_after_its_first_good_check(sleeper):
     plant, name = sleeper.plant, sleeper.app.name
     supervisor = plant.supervisor()
     (web,) = sleeper.desired.current.processes
@@ -137,10 +141,10 @@ def test_a_path_s_instance_that_was_started_is_let_in_by_its_first_good_check_to
     paths = (PathRoute(prefix="/api", process="api"),)
     sleeper.desired = replace(sleeper.desired, current=both, paths=paths, sleep=Sleep(after=IDLE, stop_after=1.0))
     sleeper.until(lambda: sleeper.stopped() and len(plant.engine.instances()) == 2)
-    with sleeper.turn:  # before the end of whoever counts requests is seen, which alone would wake it
+    with sleeper.turn:  # before the end of the request counter is seen, which alone would wake the app
         plant.kill(supervisor)
         sleeper.desired = replace(sleeper.desired, sleep=Sleep(after=600.0))
-        booting = {one.endpoint.process: one for one in plant.engine.wake(name)}
+        booting = {boot.endpoint.process: boot for boot in plant.engine.wake(name)}
         assert booting.keys() == {"web", "api"}
         sleeper.until(lambda: plant.engine.lets_in(booting["api"]))
         routes = plant.engine.router.route(name)
@@ -150,12 +154,12 @@ def test_a_path_s_instance_that_was_started_is_let_in_by_its_first_good_check_to
         assert "-web-" in plant.get(sleeper.app).text
 
 
-def test_who_is_killed_before_the_thaw_leaves_no_app_frozen_even_if_it_may_sleep_no_more(sleeper):
+def test_a_kill_before_the_thaw_leaves_no_app_frozen(sleeper):
     plant, name = sleeper.plant, sleeper.app.name
     supervisor = plant.supervisor()
     sleeper.until(sleeper.asleep)
     plant.kill(supervisor)
-    with plant.engine.holding(name, timeout=20) as held:  # what `wake` has done by then
+    with plant.engine.holding(name, timeout=20) as held:  # this block writes what `wake` has written by then
         assert held
         path = plant.engine._record(name)
         app_state.save(path, app_state.load(path).woken(time.time()))
@@ -164,7 +168,7 @@ def test_who_is_killed_before_the_thaw_leaves_no_app_frozen_even_if_it_may_sleep
     assert plant.get(sleeper.app).status_code == 200
 
 
-def test_one_that_is_stopped_is_kept_ready_and_started_by_the_first_request(sleeper):
+def test_a_stopped_instance_is_kept_ready_and_the_first_request_starts_it(sleeper):
     plant = sleeper.plant
     plant.supervisor()
     sleeper.desired = replace(sleeper.desired, sleep=Sleep(after=IDLE, stop_after=1.0))
@@ -172,11 +176,11 @@ def test_one_that_is_stopped_is_kept_ready_and_started_by_the_first_request(slee
     (ready,) = plant.engine.instances()
     with ThreadPoolExecutor(max_workers=20) as pool:
         answers = list(pool.map(lambda _: plant.get(sleeper.app), range(20)))
-    assert {one.status_code for one in answers} == {200}
-    assert {one.text.split()[1] for one in answers} == {ready.id}
+    assert {response.status_code for response in answers} == {200}
+    assert {response.text.split()[1] for response in answers} == {ready.id}
 
 
-def test_requests_on_a_path_wait_for_its_process_type_when_it_was_stopped_and_when_it_crashed(sleeper):
+def test_requests_on_a_path_wait_for_its_stopped_or_crashed_instance(sleeper):
     plant = sleeper.plant
     plant.supervisor()
     current = sleeper.desired.current
@@ -191,9 +195,9 @@ def test_requests_on_a_path_wait_for_its_process_type_when_it_was_stopped_and_wh
     assert sleeper.wakes() == 1
     sleeper.desired = replace(sleeper.desired, sleep=None)
     sleeper.until(lambda: len(plant.engine.router.route(sleeper.app.name).endpoints) == 2)
-    (api,) = (one for one in plant.engine.instances() if "-api-" in one.id)
+    (api,) = (instance for instance in plant.engine.instances() if "-api-" in instance.id)
     with ThreadPoolExecutor(max_workers=1) as pool:
-        with sleeper.turn:  # so that it is not back before it was asked for
+        with sleeper.turn:  # so that it is not back before the request
             os.kill(api.pid, signal.SIGKILL)
             sleeper.until(lambda: plant.engine.router.route(sleeper.app.name).paths[0].situation is AppSituation.HOLDING)
             held = pool.submit(plant.get, sleeper.app, "/api")
@@ -216,7 +220,7 @@ def test_an_open_websocket_keeps_an_app_awake(sleeper):
     sleeper.until(sleeper.asleep)
 
 
-def test_kill_9_of_the_supervisor_while_an_app_falls_asleep_or_wakes_leaves_one_that_answers(sleeper):
+def test_a_killed_supervisor_leaves_no_app_that_does_not_answer(sleeper):
     plant = sleeper.plant
     supervisor = plant.supervisor()
     for pause in (0.0, 0.01, 0.05, 0.3):
@@ -225,22 +229,22 @@ def test_kill_9_of_the_supervisor_while_an_app_falls_asleep_or_wakes_leaves_one_
         supervisor = plant.supervisor()
         sleeper.until(sleeper.asleep)
         with ThreadPoolExecutor(max_workers=1) as pool:
-            asked = pool.submit(plant.get, sleeper.app)
+            response = pool.submit(plant.get, sleeper.app)
             time.sleep(pause)
             plant.kill(supervisor)
             supervisor = plant.supervisor()
-            assert asked.result().status_code == 200, asked.result().text
+            assert response.result().status_code == 200, response.result().text
         assert plant.get(sleeper.app).status_code == 200
 
 
-def test_without_redis_and_without_a_worker_the_supervisor_wakes_and_converges_itself(sleeper, broker):
+def test_without_redis_and_a_worker_the_supervisor_wakes_and_reconciles(sleeper, broker):
     plant = sleeper.plant
     sleeper.desired = replace(sleeper.desired, sleep=Sleep(after=IDLE, stop_after=1.0))
     supervisor = plant.supervisor()
     sleeper.until(sleeper.stopped)
     plant.kill(supervisor)
-    sleeper.over.set()  # from now on nobody converges but the supervisor
-    broker.config_set("maxclients", 1)  # everybody else is turned away
+    sleeper.over.set()  # from now on only the supervisor reconciles
+    broker.config_set("maxclients", 1)  # Redis refuses all other clients
     try:
         plant.supervisor()
         assert plant.get(sleeper.app).status_code == 200

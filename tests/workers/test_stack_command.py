@@ -1,4 +1,4 @@
-"""`manage.py stack`: what apps stand on, and bringing them to a newer version of it."""
+"""Tests of `manage.py stack`: the list of stacks and their apps, and upgrades of apps."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def yard(tmp_path: Path) -> Iterator[Yard]:
     engine = NodeEngine(NodeConfig(name="tstacks", state=tmp_path / "state", run=tmp_path / "run", disk_high=100, disk_full=100))
     before = list(node._given)
     node.use(engine)
-    one = Yard(engine.config, engine.images, tmp_path)
-    one.version(1_000_000.0)
-    yield one
+    made = Yard(engine.config, engine.images, tmp_path)
+    made.version(1_000_000.0)
+    yield made
     node._given[:] = before
 
 
@@ -50,7 +50,7 @@ def stack(yard: Yard) -> Stack:
 
 
 def live(crew: Crew, yard: Yard, name: str, **files: str | None) -> App:
-    """An app whose v1 runs, with these files in its topmost layer."""
+    """Create an app whose v1 is live, with these files in its top layer."""
     app = crew.app(name)
     build = submit_archive(crew.owner, app, name.encode())
     builds.mark_building(build)
@@ -61,7 +61,7 @@ def live(crew: Crew, yard: Yard, name: str, **files: str | None) -> App:
     return app
 
 
-def test_ls_and_show_tell_stacks_versions_and_who_stands_on_them(yard: Yard, stack: Stack) -> None:
+def test_ls_and_show_list_stacks_versions_and_the_apps_that_use_them(yard: Yard, stack: Stack) -> None:
     lines = stack("ls").splitlines()
     assert lines[0].split()[0] == "NAME"
     assert [line.split()[0] for line in lines[1:]] == ["debian-12", "debian-13", "debian-14"]
@@ -69,13 +69,13 @@ def test_ls_and_show_tell_stacks_versions_and_who_stands_on_them(yard: Yard, sta
     assert "not built" in lines[3]
     yard.app(app__x="x")
     yard.version(2_000_000.0, ssl="3.5.4-1")
-    told = json.loads(stack("show", "debian-13", "--json"))
-    assert [one["newest"] for one in told["versions"]] == [True, False]
-    assert [one["apps"] for one in told["versions"]] == [[], ["shop"]]
+    shown = json.loads(stack("show", "debian-13", "--json"))
+    assert [version["newest"] for version in shown["versions"]] == [True, False]
+    assert [version["apps"] for version in shown["versions"]] == [[], ["shop"]]
     table = stack("show", "debian-13")
     assert "debian-13: Debian trixie" in table
-    assert told["versions"][0]["label"] in table
-    assert json.loads(stack("ls", "--json"))[1]["versions"] == [one["label"] for one in told["versions"]]
+    assert shown["versions"][0]["label"] in table
+    assert json.loads(stack("ls", "--json"))[1]["versions"] == [version["label"] for version in shown["versions"]]
     for words, sentence in (
         (("show", "beos-5"), "no stack 'beos-5'"),
         (("rebuild",), "Name a stack, or say --all"),
@@ -85,22 +85,20 @@ def test_ls_and_show_tell_stacks_versions_and_who_stands_on_them(yard: Yard, sta
             stack(*words)
 
 
-def test_an_operators_bad_file_is_named_by_every_verb(yard: Yard, stack: Stack) -> None:
+def test_every_verb_names_an_operators_invalid_file(yard: Yard, stack: Stack) -> None:
     yard.config.stacks.mkdir()
     (yard.config.stacks / "own.toml").write_text('name = "own"\nsuite = 1')
     with pytest.raises(CommandError, match=r"own\.toml: suite reads 1"):
         stack("ls")
 
 
-def test_an_upgrade_is_a_release_that_can_be_rolled_back_and_where_it_is_not_sound_the_app_stays(
-    crew: Crew, yard: Yard, stack: Stack
-) -> None:
+def test_a_sound_upgrade_is_a_release_and_an_unsound_one_leaves_the_app(crew: Crew, yard: Yard, stack: Stack) -> None:
     sound, unsound = live(crew, yard, "sound", app__x="x"), live(crew, yard, "unsound", var__lib__dpkg__status="more")
     crew.app("empty")
-    assert {one["outcome"] for one in json.loads(stack("upgrade", "--all", "--json"))} == {"current"}
+    assert {row["outcome"] for row in json.loads(stack("upgrade", "--all", "--json"))} == {"current"}
     yard.version(2_000_000.0, ssl="3.5.4-1")
-    told = {one["app"]: one for one in json.loads(stack("upgrade", "--all", "--json"))}
-    assert {name: one["outcome"] for name, one in told.items()} == {"sound": "upgraded", "unsound": "unsound", "empty": "current"}
+    rows = {row["app"]: row for row in json.loads(stack("upgrade", "--all", "--json"))}
+    assert {name: row["outcome"] for name, row in rows.items()} == {"sound": "upgraded", "unsound": "unsound", "empty": "current"}
     rollout = open_rollout(sound)
     assert rollout is not None
     old, new = release_of(sound, 1), rollout.release
@@ -111,13 +109,13 @@ def test_an_upgrade_is_a_release_that_can_be_rolled_back_and_where_it_is_not_sou
     assert yard.store.find("sound:v2") == new.image
     assert yard.store.layers_of(new.image)[2:] == yard.store.layers_of(old.image)[2:]
     assert open_rollout(unsound) is None
-    said = AuditEntry.objects.filter(app_name="unsound").order_by("-pk").first()
-    assert said is not None
-    assert "stays on its stack. Not sound: The app's layers hold packages installed by apt" in said.text
-    assert json.loads(stack("upgrade", "sound", "--json"))[0]["outcome"] == "current", "it is on its way already"
+    entry = AuditEntry.objects.filter(app_name="unsound").order_by("-pk").first()
+    assert entry is not None
+    assert "stays on its stack. Not sound: The app's layers hold packages installed by apt" in entry.text
+    assert json.loads(stack("upgrade", "sound", "--json"))[0]["outcome"] == "current", "the upgrade has begun already"
 
 
-def test_where_it_is_not_sound_the_source_can_be_built_again(crew: Crew, yard: Yard, stack: Stack) -> None:
+def test_where_an_upgrade_is_not_sound_the_source_can_be_built_again(crew: Crew, yard: Yard, stack: Stack) -> None:
     app = live(crew, yard, "unsound", etc__passwd="own")
     yard.version(2_000_000.0, ssl="3.5.4-1", passwd="changed")
     answer = json.loads(stack("upgrade", "unsound", "--rebuild", "--json"))[0]
@@ -130,7 +128,7 @@ def test_where_it_is_not_sound_the_source_can_be_built_again(crew: Crew, yard: Y
         stack("upgrade")
 
 
-def test_the_task_does_the_same_for_the_admin_who_asked(crew: Crew, yard: Yard) -> None:
+def test_the_task_upgrades_for_the_admin_who_requested_it(crew: Crew, yard: Yard) -> None:
     app = live(crew, yard, "sound", app__x="x")
     yard.version(2_000_000.0, ssl="3.5.4-1")
     upgrade_stack(app.pk, crew.admin.pk)

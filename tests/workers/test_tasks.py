@@ -1,4 +1,4 @@
-"""Tasks with real rows, a real Redis and a real node; only the builder pretends."""
+"""Tests of tasks with real rows, a real Redis and a real node; only the builder is a fake."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from workers.tasks.rollout import AT_ONCE_A_TEAM, roll_out
 
 
 def queued(broker, queue):
-    """Names and arguments of what waits in a queue, oldest first."""
+    """Return names and arguments of the queue's messages, oldest first."""
     messages = [json.loads(raw) for raw in reversed(broker.lrange(queue, 0, -1))]
     return [
         (message["headers"]["task"], json.loads(message["headers"]["argsrepr"].replace("(", "[").replace(",)", "]").replace(")", "]")))
@@ -41,7 +41,7 @@ def deploy(plant, app, mode="ok", **processes):
     return rollout
 
 
-def test_a_build_becomes_a_release_and_the_release_gets_the_traffic(plant, broker):
+def test_a_build_becomes_a_release_that_gets_the_traffic(plant, broker):
     app = plant.app()
     row = plant.submit(app)
     assert ("slipway.build", [row.pk]) in queued(broker, "build")
@@ -66,7 +66,7 @@ def test_a_build_becomes_a_release_and_the_release_gets_the_traffic(plant, broke
     assert (instance.state, instance.process, instance.release_number) == (InstanceState.LIVE, "web", 1)
 
 
-def test_a_task_that_comes_twice_does_its_work_once(plant):
+def test_a_task_that_is_delivered_twice_does_its_work_once(plant):
     app = plant.app()
     row = plant.submit(app)
     with journal.lock(plant.config.locks / f"build-{row.pk}"):
@@ -79,7 +79,7 @@ def test_a_task_that_comes_twice_does_its_work_once(plant):
     before = Instance.objects.get(app=app).pk
     roll_out(rollout.pk)
     converge(app.pk)
-    assert [one.id for one in plant.engine.instances()] == [before]
+    assert [instance.id for instance in plant.engine.instances()] == [before]
 
 
 def test_a_failed_candidate_leaves_the_old_release_serving(plant):
@@ -95,24 +95,24 @@ def test_a_failed_candidate_leaves_the_old_release_serving(plant):
     assert any(step["text"].startswith("Give up v2") for step in failed.steps)
 
 
-def test_a_rollback_is_a_release_of_its_own(plant):
+def test_a_rollback_is_a_new_release(plant):
     app = plant.app()
     first = plant.get(app)
     assert first.status_code == 404 or "deployed" in first.text
     deploy(plant, app)
-    one = plant.get(app).text.split()[0]
+    first_text = plant.get(app).text.split()[0]
     deploy(plant, app)
-    two = plant.get(app).text.split()[0]
-    assert one != two
+    second_text = plant.get(app).text.split()[0]
+    assert first_text != second_text
     app.refresh_from_db()
     rollout = rollback(plant.crew.owner, app=app, number=1)
     roll_out(rollout.pk)
-    assert plant.get(app).text.split()[0] == one
+    assert plant.get(app).text.split()[0] == first_text
     app.refresh_from_db()
     assert app.current_release.number == 3
 
 
-def test_the_release_phase_runs_before_anything_starts_and_its_failure_keeps_the_old(plant):
+def test_the_release_phase_runs_first_and_its_failure_keeps_the_old_release(plant):
     app = plant.app()
     good = deploy(plant, app, release="echo migrating the $SLIPWAY_APP")
     assert good.state == RolloutState.LIVE
@@ -129,7 +129,7 @@ def test_the_release_phase_runs_before_anything_starts_and_its_failure_keeps_the
     assert not any(step["text"].startswith("Start") for step in bad.steps)
 
 
-def test_a_newer_rollout_takes_the_place_of_one_that_still_starts(plant):
+def test_a_newer_rollout_replaces_one_that_still_starts(plant):
     app = plant.app()
     slow = plant.release(app, "silent")
     thread = threading.Thread(target=_in_thread, args=(roll_out, slow.pk))
@@ -148,17 +148,17 @@ def test_a_newer_rollout_takes_the_place_of_one_that_still_starts(plant):
 def test_scaling_and_restarting(plant):
     app = plant.app()
     deploy(plant, app)
-    first = {one.id for one in plant.engine.instances()}
+    first = {instance.id for instance in plant.engine.instances()}
     scale(plant.crew.owner, app=app, sizes={"web": Size(count=2, cpu=300, memory=64 * 2**20, processes=32, disk=64 * 2**20)})
     converge(app.pk)
     now = plant.engine.instances()
-    assert first < {one.id for one in now}
-    assert {one.spec.limits.cpu for one in now} == {300}
+    assert first < {instance.id for instance in now}
+    assert {instance.spec.limits.cpu for instance in now} == {300}
     assert Instance.objects.filter(app=app, state=InstanceState.LIVE).count() == 2
     restart(plant.crew.owner, app=app)
     converge(app.pk)
     assert len(plant.engine.instances()) == 2
-    assert not {one.id for one in plant.engine.instances()} & {one.id for one in now}
+    assert not {instance.id for instance in plant.engine.instances()} & {instance.id for instance in now}
     assert Instance.objects.filter(app=app, state=InstanceState.STOPPED).count() == 2
 
 
@@ -166,7 +166,7 @@ def test_a_crash_is_shown_with_its_reason_and_its_restart(plant):
     app = plant.app()
     deploy(plant, app)
     plant.die(app)
-    plant.until(lambda: any(one.exit for one in plant.engine.instances()))
+    plant.until(lambda: any(instance.exit for instance in plant.engine.instances()))
     converge(app.pk)
     live = Instance.objects.get(app=app, state=InstanceState.LIVE)
     assert live.restarts == 1
@@ -175,7 +175,7 @@ def test_a_crash_is_shown_with_its_reason_and_its_restart(plant):
     assert "code 7" in stopped.detail
 
 
-def test_a_lowered_quota_holds_running_instances_without_a_restart(plant):
+def test_a_lowered_quota_limits_running_instances_without_a_restart(plant):
     app = plant.app()
     deploy(plant, app)
     before = plant.engine.instances()
@@ -183,8 +183,8 @@ def test_a_lowered_quota_holds_running_instances_without_a_restart(plant):
     apply_quota(app.team_id)
     converge(app.pk)
     after = plant.engine.instances()
-    assert [one.pid for one in after] == [one.pid for one in before]
-    assert [one.spec.limits.cpu for one in after] == [100]
+    assert [instance.pid for instance in after] == [instance.pid for instance in before]
+    assert [instance.spec.limits.cpu for instance in after] == [100]
     assert ProcessFormation.objects.get(app=app).cpu == 500
 
 
@@ -205,7 +205,7 @@ def test_a_deleted_app_leaves_nothing_behind(plant):
     assert left == []
 
 
-def test_upkeep_hands_out_what_was_lost_and_only_that(plant, broker):
+def test_upkeep_queues_again_only_work_that_was_lost(plant, broker):
     waiting, lost, worked_on = plant.submit(plant.app()), plant.submit(plant.app()), plant.submit(plant.app())
     for row in (lost, worked_on):
         builds.mark_building(row)
@@ -246,7 +246,7 @@ def test_upkeep_removes_a_release_phase_whose_worker_was_killed(plant):
     assert plant.engine.release_phases() == []
 
 
-def test_tidying_up_forgets_old_instances_and_the_locks_of_builds_that_are_over(plant):
+def test_tidying_up_removes_old_instances_and_locks_of_finished_builds(plant):
     app = plant.app()
     old = {"app": app, "process": "web", "release_number": 1, "node": "n", "state": InstanceState.STOPPED}
     Instance.objects.create(id="old", stopped_at="2020-01-01T00:00:00Z", **old)
@@ -274,7 +274,7 @@ def _in_thread(task, argument):
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 
 
-def test_what_the_release_phase_prints_is_masked_too(plant):
+def test_secrets_in_the_release_phases_output_are_masked(plant):
     app = plant.app()
     ConfigVar.objects.create(app=app, name="TOKEN", encrypted_value=encrypt("very-s3cret-token"))
     failed = deploy(plant, app, release="echo with $TOKEN; exit 3")
@@ -283,7 +283,7 @@ def test_what_the_release_phase_prints_is_masked_too(plant):
     assert "s3cret" not in (plant.config.app_logs / f"{app.name}.log").read_text()
 
 
-def test_a_team_of_many_slow_rollouts_does_not_hold_all_threads(plant, broker):
+def test_a_team_with_many_slow_rollouts_does_not_hold_all_threads(plant, broker):
     with ExitStack() as busy:
         for place in range(AT_ONCE_A_TEAM):
             busy.enter_context(journal.lock(plant.config.locks / f"rollouts-{plant.crew.blue.pk}-{place}"))

@@ -1,5 +1,6 @@
-"""Rollouts of every strategy under requests that never pause, by the real worker, supervisor and
-router; and canaries that judge themselves.
+"""Tests of rollouts of every strategy under constant requests, and of canaries that are judged.
+
+Worker, supervisor and router are real.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ from tests.system.load import Load, Tally
 
 pytestmark = pytest.mark.slow
 
-WATCHED = 40  # seconds that a bad canary could have: it is to be gone long before
-FROM_EVIDENCE = 5.0  # seconds at most until it is judged
+WATCHED = 40  # seconds of a canary step: a bad canary must be removed long before
+FROM_EVIDENCE = 5.0  # seconds at most until the canary is judged
 ACCESS = re.compile(r"(?P<at>\S+) router \S+ GET \S+ (?P<status>\d+|-) .*took=(?P<took>\d+)ms .*instance=(?P<instance>\S+)")
 
 
@@ -40,7 +41,7 @@ def settings(app, **values):
 
 
 def rolled_out(plant, app, mode="ok", **processes) -> Rollout:
-    """Through the queue, to its end."""
+    """Queue a rollout and wait until it has ended."""
     from portal.queue import Task, enqueue
 
     rollout = plant.release(app, mode, **processes)
@@ -69,7 +70,7 @@ def load(plant, app, **options) -> Load:
     return Load(plant.config.http_port, f"{app.name}.{django_settings.BASE_DOMAIN}", **options)
 
 
-def test_no_strategy_fails_a_request_and_all_are_counted_and_told(plant):
+def test_no_strategy_fails_a_request_and_requests_are_counted_and_logged(plant):
     plant.worker()
     plant.supervisor()
     app = plant.app()
@@ -85,12 +86,15 @@ def test_no_strategy_fails_a_request_and_all_are_counted_and_told(plant):
     assert failures(kept, fresh) == []
     sent = kept.tally.requests + fresh.tally.requests
 
-    def told() -> int:
-        """Also in what was rotated away just now: the app itself is talkative under load."""
+    def logged() -> int:
+        """Return the number of logged requests.
+
+        Rotated files count too: the app prints much under load.
+        """
         logs = plant.config.app_logs.glob(f"{app.name}.log*")
         return sum(" router " in line for log in logs for line in log.read_text().splitlines())
 
-    plant.until(lambda: told() > min(sent, 1000) / 2)
+    plant.until(lambda: logged() > min(sent, 1000) / 2)
     plant.until(lambda: plant.engine.requests_of(app.name).last_at > 0)
 
 
@@ -111,7 +115,7 @@ def test_no_strategy_fails_a_request_on_a_path(plant):
     assert failures(kept, web) == []
 
 
-def test_at_the_deadline_of_its_drain_an_app_closes_its_websockets_itself(plant):
+def test_an_app_closes_its_websockets_itself_when_its_drain_ends(plant):
     plant.worker()
     plant.supervisor()
     app = plant.app()
@@ -127,14 +131,14 @@ def test_at_the_deadline_of_its_drain_an_app_closes_its_websockets_itself(plant)
 
 
 @pytest.mark.parametrize(("before", "bad", "word"), [("ok", "flaky", "5xx"), ("calm", "twice", "for half of its requests")])
-def test_a_worse_canary_is_rolled_back_by_itself_with_its_evidence(plant, before, bad, word):
+def test_a_worse_canary_is_rolled_back_with_its_evidence(plant, before, bad, word):
     plant.worker()
     plant.supervisor()
     app = plant.app()
     settings(app, way="canary", canary_steps=[[50, WATCHED]])
     good = rolled_out(plant, app, before)
     assert good.state == RolloutState.LIVE
-    (old,) = (one.id for one in plant.engine.instances())
+    (old,) = (instance.id for instance in plant.engine.instances())
     with load(plant, app, connections=4):
         rollout = rolled_out(plant, app, bad)
     assert rollout.state == RolloutState.ROLLED_BACK
@@ -151,7 +155,7 @@ def test_a_worse_canary_is_rolled_back_by_itself_with_its_evidence(plant, before
     assert failures(afterwards) == []
 
 
-def test_what_the_old_release_lost_before_does_not_excuse_a_canary_that_runs_out_of_memory(plant):
+def test_old_oom_kills_do_not_excuse_a_canary_that_runs_out_of_memory(plant):
     from portal.queue import Task, enqueue
 
     plant.worker()
@@ -173,8 +177,9 @@ def test_what_the_old_release_lost_before_does_not_excuse_a_canary_that_runs_out
 
 
 def evident_at(log: Path, old: str) -> float:
-    """When the requests that an app's log tells of were enough to condemn its canary, the one that
-    is not `old`. Unix seconds.
+    """Return when the logged requests were enough to fail the canary, in Unix seconds.
+
+    The canary is the instance that is not `old`.
     """
     took: dict[bool, list[float]] = {True: [], False: []}
     failed = {True: 0, False: 0}
@@ -182,12 +187,12 @@ def evident_at(log: Path, old: str) -> float:
         found = ACCESS.match(line)
         is_canary = found is not None and found["instance"] != old
         if found is None or not (is_canary or took[True]):
-            continue  # both are counted from the canary's first request
+            continue  # both sides are counted from the canary's first request
         took[is_canary].append(int(found["took"]) / 1000)
         failed[is_canary] += found["status"] == "-" or found["status"] >= "500"
         if judge(*(traffic(took[side], failed[side]) for side in (True, False)), name="it", other="the rest"):
             return datetime.fromisoformat(found["at"]).timestamp()
-    raise AssertionError("nothing in the log condemns the canary")
+    raise AssertionError("no requests in the log fail the canary")
 
 
 def traffic(took: list[float], failed: int) -> GroupTraffic:

@@ -1,4 +1,4 @@
-"""The systemd units: what systemd itself says of them, and that they run what `make up` runs."""
+"""Tests of the systemd units: systemd accepts them, and they run what `make up` runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from workers.setup.processes import ROUTER_NICENESS, programs
 ROOT = Path(__file__).parents[2]
 NAMES = ["redis", "router", "portal", "worker-build", "worker-node", "supervisor"]
 MOST = 5.0  # exposure, of 10
-USERS = "root"  # stands for the platform's user, which this machine may not have: systemd-analyze looks it up
+USERS = "root"  # systemd-analyze looks users up, and this machine may lack the platform's user
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_each_program_has_its_unit_under_one_target(config):
         assert unit["Unit"]["PartOf"] == "slipway.target"
 
 
-def test_a_second_platform_has_names_of_its_own(tmp_path):
+def test_a_second_platform_has_its_own_names(tmp_path):
     second = NodeConfig(name="blue", state=tmp_path / "state", run=tmp_path / "run")
     texts = rendered(second)
     assert set(texts).isdisjoint(rendered(NodeConfig()))
@@ -78,44 +78,46 @@ def test_systemd_holds_the_sockets_of_the_router(tmp_path):
     assert "slipway-router.socket" in unit["Unit"]["Requires"]
 
 
-def test_the_portal_sees_the_checkout_where_its_user_may_go(config):
+def test_the_portal_sees_the_checkout_where_its_user_may_read(config):
     unit = parsed(rendered(config)["slipway-portal.service"])["Service"]
     assert unit["BindReadOnlyPaths"] == f'"{ROOT}":"{config.run}/code"'
     assert unit["WorkingDirectory"] == f"{config.run}/code"
 
 
-def test_the_router_goes_before_builds(config):
+def test_the_router_has_priority_over_builds(config):
     texts = rendered(config)
     assert parsed(texts["slipway-router.service"])["Service"]["Nice"] == str(ROUTER_NICENESS)
     assert parsed(texts["slipway-worker-build.service"])["Service"]["Nice"] == "10"
 
 
-def test_a_redis_of_ones_own_has_no_unit(config):
+def test_an_external_redis_has_no_unit(config):
     texts = rendered(config, private_redis=False)
     assert "slipway-redis.service" not in texts
     assert "slipway-redis.service" not in "".join(texts.values())
 
 
-def test_systemd_finds_no_fault_in_them(config, tmp_path):
+def test_systemd_accepts_the_units(config, tmp_path):
     config.run.mkdir()
     (config.run / "code").symlink_to(ROOT)  # where the portal's unit binds the checkout
     texts = {name: re.sub(r"^(User|Group)=.*", rf"\1={USERS}", text, flags=re.MULTILINE) for name, text in rendered(config).items()}
-    told = run(["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", *written(tmp_path / "units", texts)], check=False)
-    lines = [line for line in told.stderr.decode().splitlines() if "slipway" in line]
+    result = run(["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", *written(tmp_path / "units", texts)], check=False)
+    lines = [line for line in result.stderr.decode().splitlines() if "slipway" in line]
     assert not lines, "\n".join(lines)
 
 
 @pytest.mark.parametrize("name", ["portal", "router", "redis"])
-def test_what_serves_is_exposed_no_more_than_it_may_be(config, tmp_path, name):
+def test_processes_that_serve_are_within_the_exposure_limit(config, tmp_path, name):
     written(tmp_path / "units", rendered(config))
-    told = run(["systemd-analyze", "security", "--offline=true", "--no-pager", tmp_path / "units" / f"slipway-{name}.service"], check=False)
-    found = re.search(r"Overall exposure level for \S+: ([\d.]+)", told.stdout.decode())
-    assert found, told.stderr.decode()
+    result = run(
+        ["systemd-analyze", "security", "--offline=true", "--no-pager", tmp_path / "units" / f"slipway-{name}.service"], check=False
+    )
+    found = re.search(r"Overall exposure level for \S+: ([\d.]+)", result.stdout.decode())
+    assert found, result.stderr.decode()
     print(f"{name}: {found[1]}")
-    assert float(found[1]) <= MOST, told.stdout.decode()
+    assert float(found[1]) <= MOST, result.stdout.decode()
 
 
-def test_workers_run_in_their_mount_namespace_and_with_no_more_capabilities(config):
+def test_workers_run_in_their_mount_namespace_with_limited_capabilities(config):
     texts = rendered(config)
     for name in ("worker-build", "worker-node", "supervisor"):
         unit = parsed(texts[f"slipway-{name}.service"])["Service"]
@@ -125,7 +127,7 @@ def test_workers_run_in_their_mount_namespace_and_with_no_more_capabilities(conf
         assert not any(setting.startswith(("Protect", "Private", "Restrict")) for setting in unit), "containers would inherit it"
 
 
-def test_settings_reach_a_unit_as_they_were_written():
+def test_settings_reach_a_unit_unchanged():
     value = 'p"a$s\\word %h'
     text = units.render_environment({"DATABASE_URL": value})
     assert text == 'DATABASE_URL="p\\"a\\$s\\\\word %h"\n'

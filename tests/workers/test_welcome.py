@@ -1,4 +1,4 @@
-"""The first deploy of `make up`: what is told where the portal does not answer."""
+"""Test of the first deploy of `make up` when the portal does not answer."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from workers.setup.welcome import ADMIN, Example, ExampleFailed
 
 
 @pytest.mark.django_db
-def test_a_portal_that_does_not_answer_is_told_with_the_remedy_and_leaves_no_token(tmp_path: Path) -> None:
+def test_a_portal_without_an_answer_is_an_error_with_a_remedy_and_no_token(tmp_path: Path) -> None:
     Person.objects.create_user(ADMIN)
     config = replace(NodeConfig(), state=tmp_path, http_port=free_port())
     example = Example(config=config, archive=b"", done=tmp_path / "done")
-    with pytest.raises(ExampleFailed, match=r"no answer while hello was deployed: .*refused") as told:
+    with pytest.raises(ExampleFailed, match=r"no answer while hello was deployed: .*refused") as error:
         example.deploy(Step("Deploy hello", io.StringIO()))
-    assert "make up" in str(told.value.hint)
+    assert "make up" in str(error.value.hint)
     assert not Token.objects.exists()
     assert not example.is_deployed

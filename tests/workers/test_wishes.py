@@ -1,4 +1,7 @@
-"""What the portal lets an owner wish for, the router takes: else no change of the app would come through any more."""
+"""Tests that the router accepts what the portal accepts.
+
+Otherwise no later change of the app would reach the router.
+"""
 
 from __future__ import annotations
 
@@ -26,22 +29,22 @@ def accepted(field: str, value: object) -> object | None:
 
 
 @given(PATHS)
-def test_no_path_that_the_portal_takes_is_refused_by_the_router(path: str) -> None:
-    taken = accepted("paths", [[path, "api"]])
-    if taken is not None:
+def test_every_path_that_the_portal_accepts_is_accepted_by_the_router(path: str) -> None:
+    valid = accepted("paths", [[path, "api"]])
+    if valid is not None:
         check(
-            AppRoutes(app="demo", hosts=("demo.test",), paths=tuple(PathRoute(prefix=prefix, process=process) for prefix, process in taken))
+            AppRoutes(app="demo", hosts=("demo.test",), paths=tuple(PathRoute(prefix=prefix, process=process) for prefix, process in valid))
         )
 
 
 @given(PAGES)
-def test_no_page_that_the_portal_takes_is_too_large_for_the_router(page: str) -> None:
-    taken = accepted("error_page", page)
-    if taken is not None:
-        check(AppRoutes(app="demo", hosts=("demo.test",), policy=Policy(error_page=str(taken))))
+def test_every_page_that_the_portal_accepts_is_accepted_by_the_router(page: str) -> None:
+    valid = accepted("error_page", page)
+    if valid is not None:
+        check(AppRoutes(app="demo", hosts=("demo.test",), policy=Policy(error_page=str(valid))))
 
 
 @pytest.mark.parametrize("path", ["/api", "/v1/users", "/a.b/~c/%20x", "/x:1,2@home=+"])
-def test_what_people_write_is_taken(path: str) -> None:
+def test_common_paths_and_pages_are_accepted(path: str) -> None:
     assert accepted("paths", [[path, "api"]]) == [[path, "api"]]
     assert accepted("error_page", "<h1>Back soon</h1>" * 300)
