@@ -46,7 +46,7 @@ def test_a_row_becomes_the_nodes_policy(crew: Crew) -> None:
 def test_a_line_that_the_node_refuses_is_left_out_and_logged(crew: Crew, caplog: pytest.LogCaptureFixture) -> None:
     Row.objects.create(team=crew.blue, egress="allow-list", destinations="a }; flush ruleset\nexample.com")
     assert translate.network_policy(crew.blue.pk).destinations == (Destination.parse("example.com"),)
-    assert "has a line that is left out" in caplog.text
+    assert "is invalid and is left out" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_an_apps_log_reports_dropped_queries_once_an_hour(broker: redis.Redis) -
     kernel.dropped["a-1"] = Dropped(queries=3)
     kernel.dropped["a-2"] = Dropped(queries=4)
     metering.round()
-    expected = "R15 network-limit-reached: 7 DNS queries were dropped. An instance may send 100 a second, and 500 at once."
+    expected = "R15 network-limit-reached: 7 DNS queries were dropped. An instance may send 100 per second, and 500 at once."
     assert kernel.lines == [("a", expected)]
     kernel.dropped["a-1"] = Dropped(queries=10)
     kernel.now += TOLD_EVERY / 2

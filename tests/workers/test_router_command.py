@@ -61,7 +61,7 @@ def test_an_upgrade_by_command_refuses_and_cuts_no_connection(front: RouterUnder
             thread.start()
         try:
             for _ in range(RELOADS):
-                assert router("reload").startswith("A fresh worker takes all new connections")
+                assert router("reload").startswith("A new worker takes all new connections")
                 workers.add(front.router.workers()[0])
         finally:
             stop.set()

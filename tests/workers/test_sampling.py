@@ -36,6 +36,6 @@ def test_a_process_killed_for_its_memory_in_a_running_instance_is_logged_once(pl
     sampling.round()
     lines = [line for line in log.read_text().splitlines() if MEMORY_EXCEEDED in line]
     assert len(lines) == 1
-    assert f"the kernel ended 1 process of {instance.id}, which reached its 512 MiB of memory." in lines[0]
+    assert f"the kernel killed 1 process of {instance.id}, which used all of its 512 MiB of memory." in lines[0]
     assert plant.get(app).status_code == 200, "the rest of the instance still runs"
     UsageSampling(plant.engine, Roster(plant.engine), broker).round()

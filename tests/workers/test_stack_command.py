@@ -78,8 +78,8 @@ def test_ls_and_show_list_stacks_versions_and_the_apps_that_use_them(yard: Yard,
     assert json.loads(stack("ls", "--json"))[1]["versions"] == [version["label"] for version in shown["versions"]]
     for words, sentence in (
         (("show", "beos-5"), "no stack 'beos-5'"),
-        (("rebuild",), "Name a stack, or say --all"),
-        (("build", "debian-13", "python-3.11"), "debian-13 offers no python-3.11. It offers python-3.13, static-nginx"),
+        (("rebuild",), "Give the name of a stack, or --all"),
+        (("build", "debian-13", "python-3.11"), "debian-13 does not offer python-3.11. It offers python-3.13, static-nginx"),
     ):
         with pytest.raises(CommandError, match=sentence):
             stack(*words)

@@ -1,4 +1,4 @@
-"""An app's traffic settings as what runtime understands by them: rollout strategy, router policy, path routes."""
+"""Translation of an app's traffic settings into a strategy, a router policy and path routes."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from runtime.router.routes import PathRoute
 
 
 def strategy_of(row: TrafficSettings) -> Strategy:
-    """How traffic moves to a new release."""
+    """Return the strategy by which traffic moves to a new release."""
     steps = tuple(CanaryStep(percent=percent, seconds=float(seconds)) for percent, seconds in row.canary_steps)
     return Strategy(kind=Kind(row.way), surge=row.surge, steps=steps, token=row.preview_token)
 
 
 def policy_of(row: TrafficSettings) -> Policy:
-    """What the router is asked to do beside sending requests on."""
+    """Return the router's settings for an app's requests, such as limits, access and timeouts."""
     return Policy(
         maintenance=row.maintenance,
         maintenance_page=row.maintenance_page,
@@ -46,12 +46,12 @@ def policy_of(row: TrafficSettings) -> Policy:
 
 
 def paths_of(row: TrafficSettings) -> tuple[PathRoute, ...]:
-    """Where requests below a path go."""
+    """Return the process types that receive the requests below certain paths."""
     return tuple(PathRoute(prefix=prefix, process=process) for prefix, process in row.paths)
 
 
 def sleep_of(row: TrafficSettings, quota: Quota) -> Sleep | None:
-    """When the app rests; None for never."""
+    """Return when the app falls asleep, or None for never."""
     minutes = quota.sleep_minutes if row.sleep_minutes is None else row.sleep_minutes
     if not minutes:
         return None

@@ -1,4 +1,4 @@
-"""Rows to runtime values and back: the only module that knows both sides."""
+"""Translation of rows into runtime values and back. Only this package knows both sides."""
 
 from __future__ import annotations
 
@@ -51,7 +51,10 @@ BUILD_PROCESSES = 512
 
 
 def desired_app(app: App) -> DesiredApp:
-    """What should run of an app now. Its candidate is the rollout that has come to launching, if any."""
+    """Return the desired state of an app.
+
+    Its candidate is the rollout in state launching, if any.
+    """
     quota = quota_of(app.team)
     traffic = traffic_of(app)
     rollout = launching(app)
@@ -71,7 +74,7 @@ def desired_app(app: App) -> DesiredApp:
 
 
 def launching(app: App) -> Rollout | None:
-    """The rollout whose instances are being started."""
+    """Return the rollout whose instances are being started, or None."""
     return (
         Rollout.objects.filter(release__app=app, state=RolloutState.LAUNCHING)
         .select_related("release", "release__app")
@@ -81,7 +84,10 @@ def launching(app: App) -> Rollout | None:
 
 
 def desired_release(app: App, release: Release, quota: Quota, *, attempt: str = "") -> DesiredRelease:
-    """A release with the app's formation, no instance above what its team may have for one."""
+    """Return a release with the app's formation.
+
+    No instance exceeds the team's limits per instance.
+    """
     formation = {row.process: row for row in ProcessFormation.objects.filter(app=app)}
     most = instance_limits(quota)
     processes = tuple(
@@ -103,7 +109,10 @@ def desired_release(app: App, release: Release, quota: Quota, *, attempt: str = 
 
 
 def health_check(app: App, release: Release) -> HealthCheck:
-    """What its instances are asked: the file's word, else the settings page's, else the image's, else a GET of /."""
+    """Return the health check of a release's instances.
+
+    Precedence: the app's manifest, the settings page, the image, GET /.
+    """
     found = counting_for(app, release.declared).check
     return HealthCheck(
         kind=CheckKind(found.kind),
@@ -117,22 +126,25 @@ def health_check(app: App, release: Release) -> HealthCheck:
 
 
 def app_file(built: BuiltImage) -> dict[str, object]:
-    """What the app's file says, as the portal keeps it (portal.apps.declared)."""
-    said = built.app_file
+    """Return the app's manifest as the portal stores it (portal.apps.declared)."""
+    manifest = built.app_file
     return {
-        "file": said.file,
-        "processes": {name: {"count": one.count, "sizes": asdict(one.sizes)} for name, one in said.processes.items()},
-        "variables": {name: asdict(one) for name, one in said.variables.items()},
-        "release": asdict(said.release),
-        "postdeploy": asdict(said.postdeploy),
-        "crons": [asdict(one) for one in said.crons],
-        "health": _health(said.health),
+        "file": manifest.file,
+        "processes": {name: {"count": process.count, "sizes": asdict(process.sizes)} for name, process in manifest.processes.items()},
+        "variables": {name: asdict(variable) for name, variable in manifest.variables.items()},
+        "release": asdict(manifest.release),
+        "postdeploy": asdict(manifest.postdeploy),
+        "crons": [asdict(cron) for cron in manifest.crons],
+        "health": _health(manifest.health),
         "image_health": _health(built.health),
     }
 
 
 def run_limits(run: Run, quota: Quota) -> Limits:
-    """A run's own sizes, or the usual ones of one instance, none above what its team may have for one."""
+    """Return a run's sizes, with an instance's default sizes for those not set.
+
+    None exceeds the team's limits per instance.
+    """
     usual = Size()
     wished = Limits(
         cpu=Millicores(run.sizes.get("cpu") or usual.cpu),
@@ -144,7 +156,7 @@ def run_limits(run: Run, quota: Quota) -> Limits:
 
 
 def team_limits(quota: Quota) -> TeamLimits:
-    """What all of a team's containers may use together."""
+    """Return the limits for all containers of a team together."""
     return TeamLimits(
         cpu=Millicores(quota.cpu),
         memory=Bytes(quota.memory),
@@ -154,7 +166,10 @@ def team_limits(quota: Quota) -> TeamLimits:
 
 
 def network_policy(team_id: int) -> NetworkPolicy:
-    """What a team's containers may reach. A line that the node does not take is left out, which allows less and not more."""
+    """Return the destinations that a team's containers may reach.
+
+    A line that the node cannot parse is left out, which allows less and not more.
+    """
     row = NetworkPolicyRow.objects.filter(team_id=team_id).first()
     if row is None:
         return NetworkPolicy()
@@ -163,12 +178,12 @@ def network_policy(team_id: int) -> NetworkPolicy:
         try:
             destinations.append(Destination.parse(line))
         except ValueError as error:
-            log.warning("The allow list of team %d has a line that is left out: %s.", team_id, error)
+            log.warning("A line in the allow list of team %d is invalid and is left out: %s.", team_id, error)
     return NetworkPolicy(egress=Egress(row.egress), destinations=tuple(destinations), builds_open=row.builds_open, bandwidth=row.bandwidth)
 
 
 def instance_limits(quota: Quota) -> Limits:
-    """The most that one instance may have."""
+    """Return the largest limits of one instance of a team."""
     return Limits(
         cpu=Millicores(quota.cpu_per_instance),
         memory=Bytes(quota.memory_per_instance),
@@ -178,7 +193,11 @@ def instance_limits(quota: Quota) -> Limits:
 
 
 def build_request(build: Build, sources: Path) -> BuildRequest:
-    """A build may use all that its team may, for it is short; the team's own limits hold it beside the team's instances."""
+    """Return the request for a build.
+
+    A build may use all that its team may, because it is short. The team's own limits apply to its
+    build and its instances together.
+    """
     quota = quota_of(build.app.team)
     limits = Limits(
         cpu=Millicores(quota.cpu), memory=Bytes(quota.memory), processes=BUILD_PROCESSES, disk=min(BUILD_DISK, Bytes(quota.disk))
@@ -191,44 +210,48 @@ def build_request(build: Build, sources: Path) -> BuildRequest:
         filename=build.source.filename,
         limits=limits,
         team_limits=team_limits(quota),
-        secrets=config_of(build.app),  # as the release that comes of it will have them
+        secrets=config_of(build.app),  # the same that the resulting release will have
     )
 
 
-def write_image(tale: ImageTale) -> None:
-    """Mirror what never changes of an image."""
-    one = tale.config
+def write_image(description: ImageTale) -> None:
+    """Write the parts of an image that never change to the portal's rows."""
+    image_config = description.config
     layers = [
         LayerFacts(
             diff_id=layer.diff_id, digest=layer.digest, size=int(layer.size), unpacked=int(layer.unpacked), created_by=layer.created_by
         )
-        for layer in tale.layers
+        for layer in description.layers
     ]
     config = Config(
-        environment=dict(one.environment),
-        working_directory=one.working_directory,
-        user=one.user,
-        entrypoint=list(one.entrypoint),
-        command=list(one.command),
-        labels=dict(one.labels),
-        exposed_ports=list(one.exposed_ports),
-        volumes=list(one.volumes),
-        stop_signal=one.stop_signal,
+        environment=dict(image_config.environment),
+        working_directory=image_config.working_directory,
+        user=image_config.user,
+        entrypoint=list(image_config.entrypoint),
+        command=list(image_config.command),
+        labels=dict(image_config.labels),
+        exposed_ports=list(image_config.exposed_ports),
+        volumes=list(image_config.volumes),
+        stop_signal=image_config.stop_signal,
     )
-    write_facts(tale.digest, layers, config)
+    write_facts(description.digest, layers, config)
 
 
 def credentials_of(build: Build) -> dict[str, str]:
-    """For the registry that its image is in; empty where none were given."""
+    """Return the credentials for the registry of a build's image, or an empty mapping."""
     return decrypt_config(build.encrypted_credentials) if build.encrypted_credentials else {}
 
 
 def image_to_take_in(build: Build, engine: NodeEngine) -> PushedImage | ReferredImage:
-    """Its layers may unpack to as much as a build may write; parts of a pushed one may be other images' of the team."""
+    """Return the image to import for a build.
+
+    Its layers may unpack to as much as a build may write. A pushed image may use layers of the
+    team's other images.
+    """
     most = min(BUILD_DISK, Bytes(quota_of(build.app.team).disk))
     if build.source.kind == SourceKind.REFERRED:
-        who = credentials_of(build)
-        access = Access(user=who.get("username", ""), password=who.get("password", ""))
+        credentials = credentials_of(build)
+        access = Access(user=credentials.get("username", ""), password=credentials.get("password", ""))
         return ReferredImage(
             build_id=build.pk,
             app=build.app.name,
@@ -252,13 +275,16 @@ def image_to_take_in(build: Build, engine: NodeEngine) -> PushedImage | Referred
 
 
 def write_instances(app: App, reports: Iterable[InstanceReport], node: str) -> bool:
-    """Mirror what a node tells of an app's instances; rows of those it no longer tells of are stopped. True if anything changed."""
-    told = {one.id: one for one in reports}
+    """Write a node's reports of an app's instances to rows. Return True if anything changed.
+
+    Rows of instances that are no longer reported become stopped.
+    """
+    reported = {report.id: report for report in reports}
     rows = {row.id: row for row in Instance.objects.filter(app=app, node=node).exclude(state=InstanceState.STOPPED)}
-    changed = [one for one in told.values() if one.id not in rows or _differs(rows[one.id], one)]
-    for one in changed:
-        Instance.objects.update_or_create(id=one.id, defaults={"app": app, "node": node, "stopped_at": None, **_values(one)})
-    gone = [known for known in rows if known not in told]
+    changed = [report for report in reported.values() if report.id not in rows or _differs(rows[report.id], report)]
+    for report in changed:
+        Instance.objects.update_or_create(id=report.id, defaults={"app": app, "node": node, "stopped_at": None, **_values(report)})
+    gone = [known for known in rows if known not in reported]
     if gone:
         Instance.objects.filter(id__in=gone).update(state=InstanceState.STOPPED, stopped_at=timezone.now())
     if changed or gone:
@@ -267,9 +293,9 @@ def write_instances(app: App, reports: Iterable[InstanceReport], node: str) -> b
 
 
 def write_nap(app: App, observed: ObservedApp, now: float) -> None:
-    """Mirror whether an app sleeps, and since when it does so without any process."""
+    """Write the app's sleep state: since when it sleeps, and if all its instances are stopped."""
     since = _moment(observed.asleep.since) if observed.asleep is not None else None
-    stopped = all(one.phase is Phase.CREATED for one in observed.instances if one.public)
+    stopped = all(instance.phase is Phase.CREATED for instance in observed.instances if instance.public)
     sleep_history.note(app, since=since, stopped=stopped, now=_moment(now))
 
 
@@ -285,17 +311,21 @@ def _limits(row: ProcessFormation) -> Limits:
     return Limits(cpu=Millicores(row.cpu), memory=Bytes(row.memory), processes=row.processes, disk=Bytes(row.disk))
 
 
-def _values(one: InstanceReport) -> dict[str, object]:
+def _values(report: InstanceReport) -> dict[str, object]:
     return {
-        "process": one.process,
-        "release_number": one.release,
-        "state": InstanceState(one.state.value),
-        "detail": one.detail,
-        "restarts": one.restarts,
-        "started_at": _moment(one.started_at) if one.started_at is not None else None,
+        "process": report.process,
+        "release_number": report.release,
+        "state": InstanceState(report.state.value),
+        "detail": report.detail,
+        "restarts": report.restarts,
+        "started_at": _moment(report.started_at) if report.started_at is not None else None,
     }
 
 
-def _differs(row: Instance, one: InstanceReport) -> bool:
-    """What people would see; a wait that counts down is not news."""
-    return (row.state, row.restarts, row.detail.partition("\n")[0]) != (one.state.value, one.restarts, one.detail.partition("\n")[0])
+def _differs(row: Instance, report: InstanceReport) -> bool:
+    """Return True if people would see a difference. A wait that counts down does not count."""
+    return (row.state, row.restarts, row.detail.partition("\n")[0]) != (
+        report.state.value,
+        report.restarts,
+        report.detail.partition("\n")[0],
+    )

@@ -1,1 +1,1 @@
-"""What the operator's commands (`manage.py image`, `router`, `stack`) do: each function returns an `Answer`."""
+"""The operator's commands `manage.py image`, `router` and `stack`. Functions return an `Answer`."""

@@ -1,4 +1,4 @@
-"""The result of an operator's command: printed as a table for people and as JSON for programs."""
+"""The result of an operator's command, printed as a table for people or as JSON for programs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _AMOUNTS = (int, float)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """`rows` under `columns`, or a sentence; `value` is the same for programs."""
+    """A result: `rows` under `columns`, or a sentence. `value` is the same for programs."""
 
     value: object
     columns: tuple[str, ...] = ()
@@ -23,7 +23,10 @@ class Answer:
         return json.dumps(self.value, indent=2, ensure_ascii=False)
 
     def as_table(self) -> str:
-        """Columns as wide as their widest text, amounts to the right."""
+        """Return the result as a table.
+
+        Columns are as wide as their widest text; numbers align right.
+        """
         if not self.columns:
             return self.sentence
         texts = [self.columns, *([str(cell) for cell in row] for row in self.rows)]

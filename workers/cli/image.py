@@ -1,4 +1,4 @@
-"""The verbs of `manage.py image`, each an answer that prints as a table or as JSON."""
+"""The verbs of `manage.py image`. Each returns an answer that prints as a table or as JSON."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def ls(**_: Any) -> Answer:
             (image.names[0] if image.names else "-", image.digest.hex[:12], image.layers, image.own, image.shared, _ago(image.used_at))
             for image in listed
         ],
-        sentence=f"{len(listed)} images; {total} are in one of them only.",
+        sentence=f"{len(listed)} images; {total} belong to only one of them.",
         value=[
             {
                 "digest": image.digest,
@@ -58,19 +58,25 @@ def history(*, image: str, **_: Any) -> Answer:
     return Answer(
         columns=("LAYER", "CREATED BY", "SIZE", "UNPACKED", "SHARED WITH"),
         rows=[
-            (one.digest.hex[:12], _short(one.created_by or "-", 60), one.size, one.unpacked, _short(", ".join(one.shared_with) or "-", 60))
-            for one in stories
+            (
+                layer.digest.hex[:12],
+                _short(layer.created_by or "-", 60),
+                layer.size,
+                layer.unpacked,
+                _short(", ".join(layer.shared_with) or "-", 60),
+            )
+            for layer in stories
         ],
         value=[
             {
-                "digest": one.digest,
-                "diff_id": one.diff_id,
-                "created_by": one.created_by,
-                "bytes": int(one.size),
-                "unpacked_bytes": int(one.unpacked),
-                "shared_with": list(one.shared_with),
+                "digest": layer.digest,
+                "diff_id": layer.diff_id,
+                "created_by": layer.created_by,
+                "bytes": int(layer.size),
+                "unpacked_bytes": int(layer.unpacked),
+                "shared_with": list(layer.shared_with),
             }
-            for one in stories
+            for layer in stories
         ],
     )
 
@@ -79,26 +85,26 @@ def inspect(*, image: str, **_: Any) -> Answer:
     catalogue, store = _catalogue(), _engine().images
     digest = catalogue.find(image)
     manifest = store.manifest(digest)
-    told = {
+    description = {
         "digest": digest,
         "names": list(catalogue.inventory.images[digest].names),
         "manifest": json.loads(store.blob(digest).read_bytes()),
         "config": json.loads(store.blob(manifest.config.digest).read_bytes()),
     }
-    return Answer(sentence=json.dumps(told, indent=2, ensure_ascii=False), value=told)
+    return Answer(sentence=json.dumps(description, indent=2, ensure_ascii=False), value=description)
 
 
 def diff(*, before: str, after: str, **_: Any) -> Answer:
-    """From image to image; of one name alone, from an instance's image to what it wrote."""
+    """Compare two images, or with one name, an instance's files with its image."""
     if not after:
-        told = _engine().written(_instance(before))
-        rest = "" if told.whole else "\n… and more."
-        return _changes(told.changes, f"{before} wrote nothing.", rest=rest)
+        written = _engine().written(_instance(before))
+        rest = "" if written.whole else "\n… and more."
+        return _changes(written.changes, f"{before} changed no files.", rest=rest)
     catalogue, store = _catalogue(), _engine().images
     with store.lease():
-        stacks = [store.image(catalogue.find(one)).layers for one in (before, after)]
+        stacks = [store.image(catalogue.find(image)).layers for image in (before, after)]
         changes = store.compare(*stacks)
-    return _changes(changes, "They hold the same files.")
+    return _changes(changes, "Both images contain the same files.")
 
 
 def commit(*, instance: str, name: str, **_: Any) -> Answer:
@@ -109,7 +115,7 @@ def commit(*, instance: str, name: str, **_: Any) -> Answer:
         layer = engine.images.layers_of(digest)[-1]
     size = Bytes(layer.size)
     value = {"name": own, "digest": digest, "layer": layer.digest, "layer_bytes": layer.size}
-    return Answer(sentence=f"{own} is {digest}; what {instance} wrote takes {size}.", value=value)
+    return Answer(sentence=f"{own} is {digest}; the changes of {instance} take {size}.", value=value)
 
 
 def tag(*, image: str, name: str, **_: Any) -> Answer:
@@ -122,15 +128,15 @@ def rm(*, name: str, **_: Any) -> Answer:
     images = _engine().images
     digest = images.find(_own_name(name))
     if digest is None:
-        raise NoSuchImage(f"There is no name {name}.", hint="`manage.py image ls` lists names; `prune` removes what has none.")
+        raise NoSuchImage(f"There is no name {name}.", hint="`manage.py image ls` lists names; `prune` removes images without one.")
     images.untag(name)
-    return Answer(sentence=f"{name} is no name any more.", value={"name": name, "digest": digest})
+    return Answer(sentence=f"Removed the name {name}.", value={"name": name, "digest": digest})
 
 
 def save(*, image: str, file: str, docker: bool, **_: Any) -> Answer:
     digest, path = _catalogue().find(image), Path(file)
     if path.exists():
-        raise NoSuchImage(f"There is a file {path} already.", hint="Name another, or remove it.")
+        raise NoSuchImage(f"The file {path} exists already.", hint="Choose another name, or remove the file.")
     name = image if re.fullmatch(r"[a-z0-9][a-z0-9._/-]*:[\w.-]+", image) else f"slipway/image:{digest.hex[:12]}"
     target = f"docker-archive:{path.absolute()}:{name}" if docker else f"oci-archive:{path.absolute()}:{name}"
     _transfer().send(digest, target, docker=docker)
@@ -141,7 +147,7 @@ def save(*, image: str, file: str, docker: bool, **_: Any) -> Answer:
 def load(*, file: str, name: str, docker: bool, **_: Any) -> Answer:
     path = Path(file).absolute()
     if not path.is_file():
-        raise NoSuchImage(f"There is no file {path}.", hint="Name an archive that `save`, `docker save` or `podman save` wrote.")
+        raise NoSuchImage(f"There is no file {path}.", hint="Give an archive that `save`, `docker save` or `podman save` wrote.")
     return _bring(f"{'docker' if docker else 'oci'}-archive:{path}", _own_name(name), Access(), 1800.0)
 
 
@@ -167,9 +173,9 @@ def prune(*, dry_run: bool, **_: Any) -> Answer:
         return Answer(sentence=f"Would {preview.describe()}: {size}.", value={"bytes": int(size), "images": list(preview.images)})
     done = garbage_collection.collect(engine)
     if done is None:
-        return Answer(sentence="Another collection is under way; nothing was done.", value=None, failed=True)
-    told = {"images": done.images, "layers": done.layers, "blobs": done.blobs, "notes": done.notes, "freed_bytes": done.freed}
-    return Answer(sentence=f"{done.describe()}.", value=told)
+        return Answer(sentence="Another garbage collection is running; nothing was done.", value=None, failed=True)
+    result = {"images": done.images, "layers": done.layers, "blobs": done.blobs, "notes": done.notes, "freed_bytes": done.freed}
+    return Answer(sentence=f"{done.describe()}.", value=result)
 
 
 def df(**_: Any) -> Answer:
@@ -188,18 +194,18 @@ def df(**_: Any) -> Answer:
 
 
 def verify(*, repair: bool, **_: Any) -> Answer:
-    engine, said, sound = _engine(), [], True
+    engine, lines, sound = _engine(), [], True
     for damage in verify_store(engine.config, engine.images):
-        said.append(damage.describe())
+        lines.append(damage.describe())
         repaired = False
         if repair and damage.layer is not None:
             try:
-                said.append(repair_layer(engine.config, engine.images, damage))
+                lines.append(repair_layer(engine.config, engine.images, damage))
                 repaired = True
             except ImageDamaged as failure:
-                said.append(failure.explain())
+                lines.append(failure.explain())
         sound = sound and repaired
-    return Answer(sentence="\n".join(said) or "Every blob and layer is what its name says.", value=said, failed=not sound)
+    return Answer(sentence="\n".join(lines) or "The content of every blob and layer matches its digest.", value=lines, failed=not sound)
 
 
 def _changes(changes: Sequence[difference.Change], none: str, *, rest: str = "") -> Answer:
@@ -210,8 +216,8 @@ def _changes(changes: Sequence[difference.Change], none: str, *, rest: str = "")
 
 
 def _instance(name: str) -> str:
-    """An instance's id, from it or from what logs call it (`web.1a2b3c4d`)."""
-    running = {one.id: source_of(one.id, one.spec.labels["process"]) for one in _engine().instances()}
+    """Return an instance's id, given the id or the name in logs (`web.1a2b3c4d`)."""
+    running = {container.id: source_of(container.id, container.spec.labels["process"]) for container in _engine().instances()}
     found = [known for known, called in running.items() if name in (known, called)]
     if len(found) != 1:
         what = f"There is no instance {name}." if not found else f"{name} may be {' or '.join(found)}."
@@ -240,13 +246,13 @@ def _bring(source: str, name: str, access: Access, time_limit: float) -> Answer:
 
 
 def _own_name(text: str) -> str:
-    """A name that people may give or take away."""
+    """Return the name if people may set or remove it."""
     try:
         name = Tag.parse(text)
     except ValueError as error:
         raise NoSuchImage(f"{error}.", hint="For example tools/python:3.13.") from None
     if is_of_platform(name) or is_of_stack(name):
-        raise NoSuchImage(f"{name} is one of the platform's own names.", hint="They come and go with releases, builds and stacks.")
+        raise NoSuchImage(f"{name} is a name that only the platform sets.", hint="Such names belong to releases, builds and stacks.")
     return name
 
 

@@ -1,4 +1,4 @@
-"""The verbs of `manage.py router`, each an answer that prints as a table or as JSON."""
+"""The verbs of `manage.py router`. Each returns an answer that prints as a table or as JSON."""
 
 from __future__ import annotations
 
@@ -10,19 +10,31 @@ from workers.cli.answer import Answer
 
 
 def ls(**_: Any) -> Answer:
-    routes = sorted(node.engine().router.routes().values(), key=lambda one: one.app)
+    routes = sorted(node.engine().router.routes().values(), key=lambda routes_of_app: routes_of_app.app)
     return Answer(
         columns=("APP", "SITUATION", "INSTANCES", "HOSTS", "PATHS"),
-        rows=[(one.app, str(one.situation), len(one.endpoints), ", ".join(one.hosts), _paths(one)) for one in routes],
+        rows=[
+            (
+                routes_of_app.app,
+                str(routes_of_app.situation),
+                len(routes_of_app.endpoints),
+                ", ".join(routes_of_app.hosts),
+                _paths(routes_of_app),
+            )
+            for routes_of_app in routes
+        ],
         value=[
             {
-                "app": one.app,
-                "situation": str(one.situation),
-                "instances": [end.instance for end in one.endpoints],
-                "hosts": list(one.hosts),
-                "paths": {path.prefix: {"process": path.process, "situation": str(one.situation_of(path.process))} for path in one.paths},
+                "app": routes_of_app.app,
+                "situation": str(routes_of_app.situation),
+                "instances": [end.instance for end in routes_of_app.endpoints],
+                "hosts": list(routes_of_app.hosts),
+                "paths": {
+                    path.prefix: {"process": path.process, "situation": str(routes_of_app.situation_of(path.process))}
+                    for path in routes_of_app.paths
+                },
             }
-            for one in routes
+            for routes_of_app in routes
         ],
     )
 
@@ -42,15 +54,15 @@ def reload(**_: Any) -> Answer:
     router.reload()
     after = router.workers()
     if not after:
-        said = "The router is not running; its files are good, and it starts from them."
+        sentence = "The router is not running. Its files are valid, and it will start with them."
     elif after == before:
-        said = "The router is just starting: it has its files as they are now."
+        sentence = "The router is just starting, and uses its current files."
     else:
-        said = f"A fresh worker takes all new connections since now; {_older(len(after) - 1)}."
-    return Answer(sentence=said, value={"workers": after}, failed=not after)
+        sentence = f"A new worker takes all new connections from now on; {_older(len(after) - 1)}."
+    return Answer(sentence=sentence, value={"workers": after}, failed=not after)
 
 
 def _older(count: int) -> str:
-    return {0: "no older one is left", 1: "an older one ends with what it has open"}.get(
-        count, f"{count} older ones end with what they have open"
+    return {0: "no older worker is left", 1: "an older worker finishes its open connections"}.get(
+        count, f"{count} older workers finish their open connections"
     )

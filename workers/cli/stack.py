@@ -1,4 +1,4 @@
-"""The verbs of `manage.py stack`, each an answer that prints as a table or as JSON."""
+"""The verbs of `manage.py stack`. Each returns an answer that prints as a table or as JSON."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Progress = Callable[[str], None]
 
 def ls(**_: Any) -> Answer:
     offered, built = _offer(), versions(node.engine().config)
-    mine = {name: [one.label for one in built if one.identity == identity_of(stack)] for name, stack in offered.stacks.items()}
+    mine = {name: [version.label for version in built if version.identity == identity_of(stack)] for name, stack in offered.stacks.items()}
     owner = {name: "shipped" if STACKS.get(name) == stack else "own" for name, stack in offered.stacks.items()}
     return Answer(
         columns=("NAME", "MADE OF", "LANGUAGES", "NEWEST", "VERSIONS", "FILE"),
@@ -58,21 +58,21 @@ def ls(**_: Any) -> Answer:
 def show(*, name: str, **_: Any) -> Answer:
     engine, offered = node.engine(), _offer()
     stack, catalogue = offered.stack(name), Catalogue(engine.config, engine.images)
-    built = [one for one in versions(engine.config) if one.name == name]
-    users = {one.diff_id: sorted(_apps_on(catalogue, one.diff_id)) for one in built}
-    current = next((one for one in built if one.identity == identity_of(stack)), None)
+    built = [version for version in versions(engine.config) if version.name == name]
+    users = {version.diff_id: sorted(_apps_on(catalogue, version.diff_id)) for version in built}
+    current = next((version for version in built if version.identity == identity_of(stack)), None)
     lines = [f"{name}: {_made_of(stack)}", f"Packages: {', '.join(stack.packages)}"] if stack.packages else [f"{name}: {_made_of(stack)}"]
     return Answer(
         columns=("VERSION", "BUILT", "SIZE", "APPS", ""),
         rows=[
             (
-                one.label,
-                _day(one),
-                Bytes(_size(catalogue, one.diff_id)),
-                ", ".join(users[one.diff_id]) or "-",
-                "newest" if one == current else "" if one.identity == identity_of(stack) else "of another definition",
+                version.label,
+                _day(version),
+                Bytes(_size(catalogue, version.diff_id)),
+                ", ".join(users[version.diff_id]) or "-",
+                "newest" if version == current else "" if version.identity == identity_of(stack) else "of another definition",
             )
-            for one in built
+            for version in built
         ],
         sentence="\n".join(lines),
         value={
@@ -82,14 +82,14 @@ def show(*, name: str, **_: Any) -> Answer:
             "languages": _languages(offered, name),
             "versions": [
                 {
-                    "label": one.label,
-                    "diff_id": one.diff_id,
-                    "built_at": one.built_at,
-                    "used_at": one.used_at,
-                    "newest": one == current,
-                    "apps": users[one.diff_id],
+                    "label": version.label,
+                    "diff_id": version.diff_id,
+                    "built_at": version.built_at,
+                    "used_at": version.used_at,
+                    "newest": version == current,
+                    "apps": users[version.diff_id],
                 }
-                for one in built
+                for version in built
             ],
         },
     )
@@ -99,45 +99,47 @@ def build(*, name: str, language: list[str], progress: Progress, **_: Any) -> An
     engine, offered = node.engine(), _offer()
     stack = offered.stack(name)
     wanted = []
-    for one in language:
-        if one not in offered.languages or offered.languages[one].stack.name != name:
-            raise NoSuchImage(f"{name} offers no {one}.", hint=f"It offers {', '.join(_languages(offered, name)) or 'no language'}.")
-        wanted.append(offered.languages[one])
+    for runtime_name in language:
+        if runtime_name not in offered.languages or offered.languages[runtime_name].stack.name != name:
+            raise NoSuchImage(
+                f"{name} does not offer {runtime_name}.", hint=f"It offers {', '.join(_languages(offered, name)) or 'no language'}."
+            )
+        wanted.append(offered.languages[runtime_name])
     with engine.images.lease():
         image = ensure_stack(engine.config, engine.images, name, progress)
         for runtime in wanted:
             ensure_runtime(engine.config, engine.images, runtime, stack, progress)
-    return Answer(sentence=f"{' and '.join((name, *language))} is there.", value={"name": name, "digest": image.digest})
+    return Answer(sentence=f"{' and '.join((name, *language))} is built.", value={"name": name, "digest": image.digest})
 
 
 def rebuild(*, name: list[str], every: bool, progress: Progress, **_: Any) -> Answer:
     engine, offered = node.engine(), _offer()
-    there = {one.name for one in versions(engine.config)}
+    there = {version.name for version in versions(engine.config)}
     names = [known for known in offered.stacks if known in there] if every else name
     if not names:
-        raise NoSuchImage("Name a stack, or say --all.", hint="`manage.py stack ls` lists them.")
-    lines, told = [], []
-    for one in names:
-        version, fresh = rebuild_stack(engine.config, engine.images, one, progress)
-        lines.append(f"{one}: {version.label} is new." if fresh else f"{one}: there is nothing newer than {version.label}.")
-        told.append({"name": one, "version": version.label, "new": fresh})
-    hint = "`manage.py stack upgrade --all` brings the apps to it." if any(one["new"] for one in told) else ""
-    return Answer(sentence="\n".join([*lines, *([hint] if hint else [])]), value=told)
+        raise NoSuchImage("Give the name of a stack, or --all.", hint="`manage.py stack ls` lists them.")
+    lines, results = [], []
+    for stack in names:
+        version, fresh = rebuild_stack(engine.config, engine.images, stack, progress)
+        lines.append(f"{stack}: built {version.label}." if fresh else f"{stack}: nothing is newer than {version.label}.")
+        results.append({"name": stack, "version": version.label, "new": fresh})
+    hint = "`manage.py stack upgrade --all` upgrades the apps to it." if any(result["new"] for result in results) else ""
+    return Answer(sentence="\n".join([*lines, *([hint] if hint else [])]), value=results)
 
 
 def upgrade(*, app: list[str], every: bool, from_source: bool, progress: Progress, **_: Any) -> Answer:
     rows = App.objects.filter(deleted_at=None).order_by("name")
     chosen = list(rows if every else rows.filter(name__in=app))
-    if unknown := sorted(set(app) - {one.name for one in chosen}):
-        raise NoSuchImage(f"There is no app {', '.join(unknown)}.", hint="The portal lists them.")
+    if unknown_apps := sorted(set(app) - {row.name for row in chosen}):
+        raise NoSuchImage(f"There is no app {', '.join(unknown_apps)}.", hint="The portal lists them.")
     if not chosen and not every:
-        raise NoSuchImage("Name an app, or say --all.", hint="For example: manage.py stack upgrade --all")
-    told = [upgrade_app(one, node.engine(), None, rebuild=from_source, progress=progress) for one in chosen]
+        raise NoSuchImage("Give the name of an app, or --all.", hint="For example: manage.py stack upgrade --all")
+    results = [upgrade_app(row, node.engine(), None, rebuild=from_source, progress=progress) for row in chosen]
     return Answer(
         columns=("APP", "OUTCOME", ""),
-        rows=[(one.app, one.outcome, one.sentence) for one in told],
-        value=[{"app": one.app, "outcome": one.outcome, "sentence": one.sentence} for one in told],
-        failed=any(one.outcome == "failed" for one in told),
+        rows=[(result.app, result.outcome, result.sentence) for result in results],
+        value=[{"app": result.app, "outcome": result.outcome, "sentence": result.sentence} for result in results],
+        failed=any(result.outcome == "failed" for result in results),
     )
 
 
@@ -146,7 +148,7 @@ def _offer() -> Offer:
 
 
 def _languages(offered: Offer, stack: str) -> list[str]:
-    return [one.name for one in offered.languages.values() if one.stack.name == stack]
+    return [language.name for language in offered.languages.values() if language.stack.name == stack]
 
 
 def _made_of(stack: Stack) -> str:
@@ -154,9 +156,9 @@ def _made_of(stack: Stack) -> str:
 
 
 def _apps_on(catalogue: Catalogue, diff_id: Digest) -> Iterable[str]:
-    """Apps, by their images' names, that stand on a layer."""
+    """Return the apps, by their images' names, whose images contain a layer."""
     images = catalogue.inventory.images.values()
-    return {name.partition(":")[0] for one in images if diff_id in one.diff_ids for name in one.names if not is_of_stack(name)}
+    return {name.partition(":")[0] for image in images if diff_id in image.diff_ids for name in image.names if not is_of_stack(name)}
 
 
 def _size(catalogue: Catalogue, diff_id: Digest) -> int:

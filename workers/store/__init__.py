@@ -1,1 +1,1 @@
-"""The formats in which supervisor and workers keep samples in Redis."""
+"""The formats of samples that the supervisor and the workers store in Redis."""

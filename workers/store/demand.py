@@ -1,6 +1,7 @@
-"""What autoscaled apps are asked for, sampled by the supervisor into Redis and read by whoever decides.
+"""Samples of the load of autoscaled apps, which the supervisor writes to Redis.
 
-Which apps these are, the decider says: the supervisor knows no rows. Without Redis nothing is sampled, and nothing is scaled.
+The autoscale task reads them. It also writes which apps to sample, because the supervisor knows no
+rows. Without Redis nothing is sampled, and nothing is scaled.
 """
 
 from __future__ import annotations
@@ -22,13 +23,16 @@ from workers.schedules import SAMPLE_DEMAND
 from workers.supervisor.instance_cache import Roster
 
 log = logging.getLogger(__name__)
-_WANTED = "slipway:autoscaled"  # a set of apps' names
-_FORGOTTEN = 60  # seconds after which nobody wants them sampled any more
+_WANTED = "slipway:autoscaled"  # a set of app names
+_FORGOTTEN = 60  # seconds until sampling ends if nobody reads the samples
 _KEPT = int((DOWN + STABLE) / SAMPLE_DEMAND) + 5
 
 
 def samples_of(client: redis.Redis, apps: Iterable[str]) -> dict[str, list[Sample]]:
-    """Of each app, oldest first; from now on these apps are sampled. redis.RedisError: it is away."""
+    """Return each app's samples, oldest first, and have these apps sampled from now on.
+
+    Raises redis.RedisError if Redis is away.
+    """
     names = list(apps)
     with client.pipeline(transaction=True) as pipeline:
         pipeline.delete(_WANTED)
@@ -49,7 +53,10 @@ class _Reading:
 
 
 class DemandSampling:
-    """`round` now and then, from any one thread. `tally` is what was counted of an app's requests so far."""
+    """The sampling. Call `round` regularly, always from one thread.
+
+    `tally` returns the tally of an app's requests so far.
+    """
 
     def __init__(
         self,
@@ -65,7 +72,7 @@ class DemandSampling:
         self._complained = False
 
     def round(self) -> None:
-        """Sample each app that somebody wants to scale."""
+        """Sample each app that the autoscale task named."""
         try:
             wanted = {name if isinstance(name, str) else name.decode() for name in self._client.smembers(_WANTED)}
             samples = self._samples(wanted)
@@ -77,7 +84,7 @@ class DemandSampling:
                 pipeline.execute()
         except redis.RedisError as error:
             if not self._complained:
-                log.warning("Nothing is autoscaled while Redis is away: %s", error)
+                log.warning("Autoscaling is paused, because Redis does not answer: %s", error)
             self._complained = True
         else:
             self._complained = False
@@ -93,21 +100,22 @@ class DemandSampling:
         return {app: sample for app, sample in found.items() if sample is not None}
 
     def _sample(self, app: str, containers: list[Container], open_now: int) -> Sample | None:
-        """None the first time: most of it is a difference."""
-        used = {one.id: usage.cpu_seconds for one in containers if (usage := self._engine.usage(one.id)) is not None}
+        """Return a sample, or None the first time: most values are differences of two readings."""
+        used = {container.id: usage.cpu_seconds for container in containers if (usage := self._engine.usage(container.id)) is not None}
         now = _Reading(at=self._clock(), tally=self._tally(app).copy(), cpu=used)
         before = self._before.get(app)
         self._before[app] = now
         if before is None or now.at <= before.at:
             return None
         passed, counted = now.at - before.at, now.tally.since(before.tally)
-        cpu = sum(max(seconds - before.cpu[one], 0.0) for one, seconds in used.items() if one in before.cpu)
+        cpu = sum(max(seconds - before.cpu[container], 0.0) for container, seconds in used.items() if container in before.cpu)
         routes = self._engine.router.route(app)
         serving = {end.instance for end in routes.endpoints if end.process == WEB and not end.draining} if routes is not None else set()
         return Sample(
             at=now.at,
             ready=len(serving),
-            # By Little's law (mean in the system = rate x mean time) for the short ones; the long ones are seen while they are open.
+            # Short requests by Little's law (mean number in the system = rate x mean time). Long
+            # requests are counted while they are open.
             in_flight=max(counted.took / 1000 / passed, float(open_now)),
             waiting=counted.queued / 1000 / passed,
             cpu=cpu / passed * 1000,

@@ -1,8 +1,9 @@
-"""Each app's numbers over time, for the charts of the portal: points in Redis lists of bounded length, and its text for Prometheus.
+"""Time series of each app for the portal's charts, and each app's metrics text for Prometheus.
 
-`slipway:series:APP:fine` holds a point every ten seconds, the last two hours; `…:coarse` one every five minutes, the last week.
-`slipway:exposition` is a hash of app -> text, which the portal joins for whoever may see it. None of it is the truth of
-anything: it may be lost at any moment, and nothing depends on it.
+The points are in Redis lists of bounded length. `slipway:series:APP:fine` holds a point every ten
+seconds for two hours. `…:coarse` holds one every five minutes for a week. `slipway:exposition` is
+a hash of app -> text. The portal joins the texts that the client may see. All of it may be lost at
+any moment, and nothing depends on it.
 """
 
 from __future__ import annotations
@@ -23,31 +24,37 @@ from workers.schedules import KEEP_SERIES
 from workers.supervisor.usage_samples import AppUsage
 
 log = logging.getLogger(__name__)
-FINE_KEPT = 720  # points: two hours of ten seconds
-COARSE_KEPT = 2016  # points: a week of five minutes
+FINE_KEPT = 720  # points: two hours at ten seconds
+COARSE_KEPT = 2016  # points: a week at five minutes
 COARSE = 300  # seconds
 EXPOSITION = "slipway:exposition"
-ROUTER = "@router"  # stands there where an app's name would; no app can be called so, and only admins are told
-_FINE_EXPIRY, _COARSE_EXPIRY = 3 * 3600, 8 * 86400  # of an app that says nothing more; longer than its points are looked at
-_EXPOSITION_EXPIRY = 60  # a supervisor that is away is better told by no numbers than by old ones
+# The router's key in the hash; no app can have this name, and only admins see its text.
+ROUTER = "@router"
+# Seconds after an app's last point; longer than the charts show points.
+_FINE_EXPIRY, _COARSE_EXPIRY = 3 * 3600, 8 * 86400
+_EXPOSITION_EXPIRY = 60  # without a supervisor, no numbers are better than old ones
 
 
 @dataclass(slots=True, kw_only=True)
 class _Window:
-    """Five minutes of one app under way."""
+    """The current five minutes of one app."""
 
     base: Tally
     since: float
     usage: list[AppUsage] = field(default_factory=list)
-    in_flight: int = 0  # the most
-    outside: Amount  # what the app had exchanged in all before it
+    in_flight: int = 0  # the maximum
+    outside: Amount  # the app's total network traffic before this window
 
 
 class Series:
-    """`round` every KEEP_SERIES seconds, from any one thread. What Redis did not take is part of the next point.
+    """The writer of points and texts.
 
-    `tallies` gives copies of those that differ from the counts it is handed, None for apps that are gone; `in_flight` and `usage`
-    tell of the moment, by app; `outside` of what apps have exchanged with the outside in all; `refused` of connections since the router's worker began.
+    Call `round` every KEEP_SERIES seconds, always from one thread.
+
+    If Redis does not accept a point, its numbers become part of the next point. `tallies` returns
+    copies of tallies that differ from the given counts, and None for apps that are gone.
+    `in_flight` and `usage` return the current values by app. `outside` returns the apps' total
+    network traffic. `refused` returns the connections refused since the router's worker started.
     """
 
     def __init__(
@@ -63,18 +70,23 @@ class Series:
     ) -> None:
         self._client, self._tallies, self._in_flight, self._usage, self._clock = client, tallies, in_flight, usage, clock
         self._refused, self._outside = refused, outside
-        self._now: dict[str, Tally] = {}  # as last looked at
+        self._now: dict[str, Tally] = {}  # as last read
         self._written: dict[str, Tally] = {}  # as of the last point
         self._at = clock() - KEEP_SERIES
         self._busy: set[str] = set()  # apps whose last point was not all zero
         self._windows: dict[str, _Window] = {}
-        self._told: dict[str, tuple[int, int, Amount]] = {}  # app -> requests, open ones and traffic that its text for Prometheus tells
-        self._exchanged: Mapping[str, Amount] = {}  # with the outside, as of the last point
+        # App -> number of requests, of open requests, and traffic in its current text for
+        # Prometheus.
+        self._told: dict[str, tuple[int, int, Amount]] = {}
+        self._exchanged: Mapping[str, Amount] = {}  # network traffic as of the last point
         self._began = False
         self._complained = False
 
     def round(self) -> None:
-        """Look once and write it all in one pipeline. Without Redis it is said once, and tried again the next time."""
+        """Read all numbers once, and write them in one pipeline.
+
+        An unavailable Redis is logged once, and the next round tries again.
+        """
         now = self._clock()
         self._look()
         in_flight, usage, outside = self._in_flight(), self._usage(), self._outside()
@@ -128,7 +140,7 @@ class Series:
         return folded
 
     def _texts(self, in_flight: Mapping[str, int], outside: Mapping[str, Amount]) -> dict[str, str]:
-        """Of the apps whose text would be another than what was told."""
+        """Return the texts of apps whose text has changed."""
         texts = {}
         for app in self._now.keys() | outside.keys():
             tally, amount = self._now.get(app), outside.get(app)
@@ -145,7 +157,7 @@ class Series:
         try:
             with self._client.pipeline(transaction=False) as pipeline:
                 if not self._began:
-                    pipeline.delete(EXPOSITION)  # of the supervisor before
+                    pipeline.delete(EXPOSITION)  # from an earlier supervisor
                 for app, text in texts.items():
                     pipeline.hset(EXPOSITION, app, text)
                 for name, some, kept, expiry in (
@@ -159,34 +171,40 @@ class Series:
                         pipeline.expire(key, expiry)
                 pipeline.expire(EXPOSITION, _EXPOSITION_EXPIRY)
                 pipeline.hlen(EXPOSITION)
-                told = pipeline.execute()[-1]
+                length = pipeline.execute()[-1]
         except redis.RedisError as error:
             if not self._complained:
-                log.warning("No points for charts while Redis is away: %s", error)
+                log.warning("The charts get no points while Redis is away: %s", error)
             self._complained, self._told = True, {}
             return False
-        if told != len(self._told) + 1:  # and the router's
-            self._told = {}  # it was emptied under us: all texts are written again the next time
+        if length != len(self._told) + 1:  # and the router's
+            self._told = {}  # the hash was emptied: the next round writes all texts again
         self._began, self._complained = True, False
         return True
 
 
 def forget(client: redis.Redis, app: str) -> None:
-    """Drop what there is of an app that is deleted: its name may become another team's. Without Redis it expires by itself."""
+    """Delete the points and text of a deleted app, because another team may use its name later.
+
+    Without Redis they expire by themselves.
+    """
     try:
         client.delete(f"slipway:series:{app}:fine", f"slipway:series:{app}:coarse")
         client.hdel(EXPOSITION, app)
     except redis.RedisError as error:
-        log.warning("The points of %s stay until they expire, Redis did not answer: %s", app, error)
+        log.warning("The points of %s remain until they expire, because Redis did not answer: %s", app, error)
 
 
 def _since(tally: Tally, before: Tally | None) -> Tally:
-    """What was added; all of it where the count began anew."""
+    """Return the difference to `before`, or the whole tally if the count restarted."""
     return tally.since(before) if before is not None and before.requests <= tally.requests else tally
 
 
 def _point(did: Tally, used: AppUsage, in_flight: int, outside: Amount, *, at: float, seconds: float) -> dict[str, object]:
-    """One point: what was done in `seconds` before `at`, in milliseconds and bytes, and how it stood then."""
+    """Return one point: the requests in the `seconds` before `at`, and the state at `at`.
+
+    Times are in milliseconds, sizes in bytes.
+    """
     point: dict[str, object] = {"at": round(at, 1), "seconds": round(seconds, 1), "requests": did.requests}
     point["classes"] = {kind: count for kind, count in did.classes.items() if count}
     for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99)):

@@ -1,1 +1,4 @@
-"""The supervisor: one process per node that observes instances and the router, and asks the workers to act."""
+"""The supervisor: one process per node that observes instances and the router.
+
+It sends tasks to the workers, which act.
+"""

@@ -1,4 +1,4 @@
-"""`python -m workers.supervisor`: what the process manager runs."""
+"""`python -m workers.supervisor`: the command that the process manager runs."""
 
 from workers.supervisor.main import main
 

@@ -1,4 +1,7 @@
-"""Sees instances end at the moment they do: a pidfd each (pidfd_open(2)), readable when its process is gone."""
+"""Detection of ended instances, at the moment they end.
+
+Each instance has a pidfd (pidfd_open(2)), which becomes readable when the process is gone.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +15,19 @@ from runtime.converge.container_spec import INSTANCE
 from runtime.engines.node import NodeEngine
 from workers.supervisor.instance_cache import Roster
 
-_SETTLE = 0.5  # seconds the monitor has to write down how it ended
+_SETTLE = 0.5  # seconds for the monitor to write the exit status
 _LOOK = 0.005
-_AGAIN = (
-    3.0  # seconds until an instance that is still there is told again: the message may be lost with Redis, or with the worker that had it
-)
+# Seconds until an ended instance that still exists is reported again. The message may be lost with
+# Redis, or with the worker that received it.
+_AGAIN = 3.0
 
 
 class ExitWatch:
-    """Calls `ended` with each instance whose process has gone, after the router was told; and again until it is removed."""
+    """Calls `ended` with each instance whose process is gone.
+
+    Before the first call, the router stops sending requests to the instance. The call repeats until
+    the instance is removed.
+    """
 
     def __init__(
         self, engine: NodeEngine, roster: Roster, ended: Callable[[Container], None], *, clock: Callable[[], float] = time.monotonic
@@ -28,17 +35,17 @@ class ExitWatch:
         self._engine, self._roster, self._ended, self._clock = engine, roster, ended, clock
         self._selector = selectors.DefaultSelector()
         self._watched: dict[str, int] = {}
-        self._done: dict[str, float] = {}  # when each that has ended was told
+        self._done: dict[str, float] = {}  # ended instance -> time of its last report
 
     def watch(self, timeout: float) -> None:
-        """Take in new instances, then wait for ends for at most `timeout` seconds."""
+        """Watch new instances too, then wait at most `timeout` seconds for instances to end."""
         present = {container.id: container for container in self._roster.instances()}
-        self._done = {name: told for name, told in self._done.items() if name in present}
+        self._done = {name: reported_at for name, reported_at in self._done.items() if name in present}
         for gone in self._watched.keys() - present.keys():
             self._forget(gone)
         for container in present.values():
             self._take_in(container)
-        for name in [name for name, told in self._done.items() if self._clock() - told >= _AGAIN]:
+        for name in [name for name, reported_at in self._done.items() if self._clock() - reported_at >= _AGAIN]:
             self._done[name] = self._clock()
             self._ended(present[name])
         for key, _ in self._selector.select(timeout):
@@ -46,7 +53,7 @@ class ExitWatch:
             self._tell(key.data)
 
     def close(self) -> None:
-        """Let go of all pidfds."""
+        """Close all pidfds."""
         for watched in list(self._watched):
             self._forget(watched)
         self._selector.close()
@@ -55,7 +62,7 @@ class ExitWatch:
         if container.id in self._watched or container.id in self._done:
             return
         if container.status in (Status.EXITED, Status.BROKEN):
-            self._tell(container)  # ended before we looked, or while no supervisor ran
+            self._tell(container)  # ended before this look, or while no supervisor ran
             return
         if container.status is not Status.RUNNING or container.pid is None:
             return
@@ -64,7 +71,7 @@ class ExitWatch:
         except ProcessLookupError:
             return  # the next look shows it as exited
         now = self._engine.containers.state(container.id)
-        if now is None or now.pid != container.pid:  # its number may be another process's by now
+        if now is None or now.pid != container.pid:  # another process may have its number by now
             os.close(fd)
             return
         self._watched[container.id] = fd

@@ -1,7 +1,8 @@
-"""Asks every instance that is ready for its health, as long as it lives, and writes down which ones fail.
+"""Health checks of running instances. The instances that fail are recorded.
 
-Asking is done by a pool of threads that nobody waits for, and no app has more than a few of them: one whose instances hang holds
-up neither the others nor whoever converges. Deciding what follows is `runtime.converge.planning.liveness`'.
+A pool of threads runs the checks, and nothing waits for them. Each app may use only a few of the
+threads. So an app whose instances hang delays neither the other apps nor reconciliation.
+`runtime.converge.planning.liveness` decides what to do about failures.
 """
 
 from __future__ import annotations
@@ -23,27 +24,30 @@ from runtime.engines.node import NodeEngine
 from workers.supervisor.instance_cache import Roster
 
 log = logging.getLogger(__name__)
-SIDE_BY_SIDE = 32  # threads, made as they are needed
+SIDE_BY_SIDE = 32  # threads, started as they are needed
 OF_ONE_APP = 4
 LONGEST_TROUBLE = 300  # characters
 
 
 class Pulses:
-    """`round` now and then, from any one thread. `changed` is told of an app for which something follows from its instances' health."""
+    """The health checks of the node. Call `round` regularly, always from one thread.
+
+    `changed` is called with an app when the health of its instances requires an action.
+    """
 
     def __init__(
         self, engine: NodeEngine, roster: Roster, *, changed: Callable[[str], None], clock: Callable[[], float] = time.time
     ) -> None:
         self._engine, self._roster, self._changed, self._clock = engine, roster, changed, clock
         self._pool = ThreadPoolExecutor(max_workers=SIDE_BY_SIDE, thread_name_prefix="pulse")
-        self._lock = threading.Lock()  # over what follows
-        self._due: dict[str, float] = {}  # instance -> when it is asked next
-        self._asked: Counter[str] = Counter()  # app -> how many of it are being asked
+        self._lock = threading.Lock()  # guards the attributes below
+        self._due: dict[str, float] = {}  # instance -> time of its next check
+        self._asked: Counter[str] = Counter()  # app -> number of its running checks
         self._under_way: set[str] = set()  # instances
-        self._failing: dict[str, dict[str, ProbeResult]] = {}  # app -> instance -> how it fails
+        self._failing: dict[str, dict[str, ProbeResult]] = {}  # app -> instance -> its failures
 
     def round(self) -> None:
-        """Begin to ask those that are due; the answers are written down as they come."""
+        """Start the checks that are due. Each result is recorded when it arrives."""
         now = self._clock()
         instances: dict[str, list[Container]] = {}
         for container in self._roster.instances():
@@ -52,24 +56,29 @@ class Pulses:
         living: set[str] = set()
         for app, containers in instances.items():
             checks = self._engine.to_be_asked(app)
-            asked = [one for one in containers if one.id in checks and one.status is Status.RUNNING and one.address is not None]
-            living |= {one.id for one in asked}
-            self._forget_others(app, {one.id for one in asked})
-            for one in sorted(asked, key=lambda one: self._due.get(one.id, 0.0)):
-                self._ask_if_due(one, checks[one.id], now)
+            asked = [
+                container
+                for container in containers
+                if container.id in checks and container.status is Status.RUNNING and container.address is not None
+            ]
+            living |= {container.id for container in asked}
+            self._forget_others(app, {container.id for container in asked})
+            for container in sorted(asked, key=lambda container: self._due.get(container.id, 0.0)):
+                self._ask_if_due(container, checks[container.id], now)
         with self._lock:
             self._due = {key: due for key, due in self._due.items() if key in living}
             for app in self._failing.keys() - instances.keys():
                 del self._failing[app]
 
     def stop(self) -> None:
-        """Begin no more; what is being asked has its own deadline."""
+        """Start no further checks. The running ones have their own deadline."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _ask_if_due(self, container: Container, check: HealthCheck, now: float) -> None:
         app = container.spec.app
         with self._lock:
-            if container.id not in self._due:  # spread over the interval: they may all have become ready together
+            # Spread the checks over the interval: all instances may have become ready together.
+            if container.id not in self._due:
                 self._due[container.id] = now + check.interval * (zlib.crc32(container.id.encode()) % 1000 / 1000)
             if self._due[container.id] > now or container.id in self._under_way or self._asked[app] >= OF_ONE_APP:
                 return
@@ -83,8 +92,9 @@ class Pulses:
         try:
             answer = self._engine.check_health(container, check)
             follows = check.attempts <= self._note(app, container.id, answer)
-        except Exception:  # the edge of the thread: recorded, and asked again when it is due
-            log.exception("%s could not be asked for its health", container.id)
+        except Exception:
+            # The edge of the thread: recorded, and the check runs again when it is due.
+            log.exception("The health check of %s could not run", container.id)
             follows = False
         finally:
             with self._lock:
@@ -96,7 +106,10 @@ class Pulses:
             self._changed(app)
 
     def _note(self, app: str, id: str, answer: ProbeAnswer) -> int:
-        """Write down what changed; how many failures in a row there are, or were before this success."""
+        """Record a result.
+
+        Return the number of consecutive failures, or of those before this success.
+        """
         with self._lock:
             failing = self._known(app)
             before = failing[id].failures if id in failing else 0
@@ -110,7 +123,7 @@ class Pulses:
             return before if answer.healthy else before + 1
 
     def _known(self, app: str) -> dict[str, ProbeResult]:
-        """Goes on from what a supervisor before us wrote down."""
+        """Return the app's failures. First read those that an earlier supervisor recorded."""
         if app not in self._failing:
             self._failing[app] = dict(self._engine.pulses_of(app))
         return self._failing[app]
@@ -120,5 +133,5 @@ class Pulses:
             failing: Mapping[str, ProbeResult] = self._known(app)
             if failing.keys() <= asked:
                 return
-            self._failing[app] = {key: pulse for key, pulse in failing.items() if key in asked}
+            self._failing[app] = {key: result for key, result in failing.items() if key in asked}
             self._engine.note_pulses(app, self._failing[app])

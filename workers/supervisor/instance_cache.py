@@ -1,4 +1,7 @@
-"""The node's instances and runs as last seen, shared by all that the supervisor does, so that the folders are read once and not four times."""
+"""A cache of the node's instances and runs for all duties of the supervisor.
+
+It reads the folders of instances once instead of four times.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,11 @@ import time
 from runtime.containers.container import Container
 from runtime.engines.node import NodeEngine
 
-FRESH = 0.4  # seconds; how late a new instance is noticed at most
+FRESH = 0.4  # seconds; the longest delay until a new instance is noticed
 
 
 class Roster:
-    """Safe to use from several threads."""
+    """The cached list of instances and runs. Safe to use from several threads."""
 
     def __init__(self, engine: NodeEngine) -> None:
         self._engine = engine
@@ -21,7 +24,7 @@ class Roster:
         self._at = float("-inf")
 
     def instances(self) -> list[Container]:
-        """All instances and runs, at most FRESH seconds old."""
+        """Return all instances and runs, as seen at most FRESH seconds ago."""
         with self._lock:
             if time.monotonic() - self._at > FRESH:
                 self._seen, self._at = self._engine.watched(), time.monotonic()

@@ -1,8 +1,9 @@
-"""One process a node: sees exits at once, ships logs, samples usage, keeps the router true, has builds give way when memory is short,
-and wakes the converging by the clock.
+"""The supervisor's main module: one process per node, with one thread for each duty.
 
-It decides nothing about apps and knows no rows; it may be killed at any moment, and what runs keeps running. While Redis is
-away it goes on, and looks at the apps itself instead of asking the workers to.
+It notices exits at once, ships logs, samples usage and corrects the router's state. It freezes
+builds when memory is short, and it starts reconciliation on a schedule. It makes no decisions about
+apps and reads no rows. It may be killed at any moment, and the instances keep running. While Redis
+is away, it reconciles apps itself instead of sending tasks to the workers.
 """
 
 from __future__ import annotations
@@ -52,21 +53,24 @@ log = logging.getLogger(__name__)
 
 Send = Callable[[str, Sequence[object]], None]
 WATCH = 0.5
-SWITCH = (
-    0.0005  # seconds between threads; by default, who wakes an app for a request waits 5 ms for a duty that computes, at each system call
-)
+# Seconds between switches of threads. With Python's default of 5 ms, the thread that wakes an app
+# for a request waits so long at each system call while another duty computes.
+SWITCH = 0.0005
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Duty:
-    """Something done again and again in a thread of its own."""
+    """A job that repeats in its own thread."""
 
     name: str
     every: float
     do: Callable[[], None]
 
     def keep_doing(self, stop: threading.Event) -> None:
-        """Until told to stop; a round that fails is told and does not end the duty."""
+        """Repeat the duty until `stop` is set.
+
+        A failed round is logged and does not end the duty.
+        """
         complained = ""
         while not stop.is_set():
             try:
@@ -76,14 +80,16 @@ class Duty:
                 if failure.explain() != complained:
                     log.warning("%s: %s", self.name, failure.explain())
                 complained = failure.explain()
-            except Exception:  # the edge of the loop: whatever it is, it is recorded, and the next round may do better
+            except Exception:  # the edge of the loop: recorded, and the next round may succeed
                 log.exception("%s failed", self.name)
             stop.wait(self.every)
 
 
 class Supervisor:
-    """`send` hands a task to the workers, or raises OSError when the broker is away; then `converge_here` does it in this process: for one app
-    by name, or for all with an empty one.
+    """The supervisor and its duties.
+
+    `send` sends a task to the workers, or raises OSError when the broker is away. Then
+    `converge_here` reconciles in this process: one app by name, or all apps with an empty name.
     """
 
     def __init__(self, engine: NodeEngine, *, client: redis.Redis, send: Send, converge_here: Callable[[str], None]) -> None:
@@ -111,10 +117,10 @@ class Supervisor:
         self.stop = threading.Event()
 
     def run(self) -> None:
-        """Prepare the node, then supervise until `stop` is set. Instances that run are taken over as they are."""
+        """Prepare the node, then supervise until `stop` is set. Running instances keep running."""
         for removed in self._engine.prepare():
             log.info("%s", removed)
-        log.info("Supervising %s; %d instances are there already", self._engine.config.name, len(self._engine.instances()))
+        log.info("Supervising %s; %d instances exist already", self._engine.config.name, len(self._engine.instances()))
         self._visitors.start()
         threads = [threading.Thread(target=duty.keep_doing, args=(self.stop,), name=duty.name, daemon=True) for duty in self._duties()]
         for thread in threads:
@@ -148,7 +154,7 @@ class Supervisor:
         self._ask("slipway.runs_ended" if container.spec.labels["kind"] == RUN else "slipway.instance_ended", container.spec.app)
 
     def _woken(self, app: str) -> None:
-        self._look_at(app)  # at once: what was stopped has to become healthy
+        self._look_at(app)  # at once: the stopped instances must become healthy
 
     def _look_at(self, app: str) -> None:
         if not self._ask("slipway.instance_ended", app):
@@ -159,8 +165,8 @@ class Supervisor:
             self._converge_here("")
 
     def _keep_reserve(self) -> None:
-        if told := self._reserve.round():
-            log.warning("%s", told)
+        if message := self._reserve.round():
+            log.warning("%s", message)
 
     def _reconcile(self) -> None:
         for difference in self._engine.router.reconcile():
@@ -171,7 +177,7 @@ class Supervisor:
             self._send(task, arguments)
         except OSError as error:
             if not self._broker_away:
-                log.warning("Redis is away, so this process looks after the apps itself until it is back: %s", error)
+                log.warning("Redis is away. This process reconciles the apps itself until Redis is back: %s", error)
             self._broker_away = True
             return False
         self._broker_away = False
@@ -179,10 +185,10 @@ class Supervisor:
 
 
 def main() -> None:
-    """What the process manager runs: `python -m workers.supervisor`."""
+    """Run the supervisor. The process manager calls this as `python -m workers.supervisor`."""
     from django.conf import settings
 
-    from workers import node  # only now: the settings above decide where everything is
+    from workers import node  # only now: the settings above decide the paths
     from workers.celery import app
 
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
@@ -202,14 +208,18 @@ def _sender(app: Celery) -> Send:
     def send(task: str, arguments: Sequence[object]) -> None:
         try:
             app.send_task(task, list(arguments), expires=60, retry=False)
-        except (OperationalError, redis.RedisError) as error:  # the latter: it is there and takes nothing, its disk being full
+        except (OperationalError, redis.RedisError) as error:
+            # RedisError: Redis answers, but its disk is full.
             raise ConnectionError(str(error)) from error
 
     return send
 
 
 def _converge_here(app: str) -> None:
-    """Look at an app, or at every one, in this process. Django is loaded for it now and not before: it is a third of our memory."""
+    """Reconcile one app, or every app, in this process.
+
+    Django is loaded only now, because it takes a third of this process's memory.
+    """
     import django
 
     django.setup(set_prefix=False)

@@ -1,4 +1,7 @@
-"""Freezes builds while this machine is short of memory, so that apps keep theirs. What to do is decided in `runtime.builds.pressure`."""
+"""The duty that freezes builds while the machine is short of memory, so that apps keep theirs.
+
+`runtime.builds.pressure` decides which builds to freeze.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,10 @@ log = logging.getLogger(__name__)
 
 
 class GivingWay:
-    """One for a node. What a killed supervisor left frozen is found in the first round."""
+    """The freezer of a node's builds.
+
+    Its first round finds builds that a killed supervisor left frozen.
+    """
 
     def __init__(
         self, engine: NodeEngine, *, read: Callable[[], Pressure] = pressure.read, clock: Callable[[], float] = time.monotonic
@@ -24,7 +30,7 @@ class GivingWay:
         self._thawed_at = float("-inf")
 
     def round(self) -> None:
-        """Look once, and freeze or thaw."""
+        """Read the memory pressure once, and freeze or thaw builds."""
         now = self._read()
         if not self._may_be_frozen and not pressure.is_tight(now, self._engine.config):
             return
@@ -34,16 +40,16 @@ class GivingWay:
             self._engine.containers.freeze(action.id, frozen=not isinstance(action, Thaw))
             if isinstance(action, Thaw):
                 self._thawed_at = self._clock()
-        self._may_be_frozen = any(one.frozen for one in self._builds())
+        self._may_be_frozen = any(build.frozen for build in self._builds())
 
     def let_all_go_on(self) -> None:
-        """At the end: nobody would thaw them."""
-        for one in self._builds():
-            if one.frozen:
-                self._engine.containers.freeze(one.id, frozen=False)
+        """Thaw all builds when the supervisor ends, because nothing else would thaw them."""
+        for build in self._builds():
+            if build.frozen:
+                self._engine.containers.freeze(build.id, frozen=False)
 
     def _builds(self) -> list[BuildContainer]:
         return [
-            BuildContainer(id=one.id, created_at=one.created_at, frozen=self._engine.containers.is_frozen(one.id))
-            for one in self._engine.build_containers()
+            BuildContainer(id=container.id, created_at=container.created_at, frozen=self._engine.containers.is_frozen(container.id))
+            for container in self._engine.build_containers()
         ]

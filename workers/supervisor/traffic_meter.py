@@ -1,5 +1,8 @@
-"""What apps exchange with the outside, from the kernel's counters to Redis for people to look at, and into an app's log when a limit
-drops its packets. The truth is on the node (`runtime.network.traffic`); what is in Redis may be lost at any moment.
+"""The meter of network traffic between apps and the outside.
+
+It copies the kernel's counters to Redis for display, and writes to an app's log when a limit drops
+its packets. The node has the exact numbers (`runtime.network.traffic`). Those in Redis may be lost
+at any moment.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from runtime.network.floods import FloodLimits
 from runtime.network.traffic import Amount, Counted, Dropped, month_of
 
 log = logging.getLogger(__name__)
-TOLD_EVERY = 3600.0  # seconds between two lines of one kind in an app's log
+TOLD_EVERY = 3600.0  # seconds between two lines about the same limit in an app's log
 _KEPT = 62 * 86400  # seconds
 
 Say = Callable[[str, str, float], None]  # app, sentence, when
@@ -25,7 +28,7 @@ Say = Callable[[str, str, float], None]  # app, sentence, when
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Kind:
-    """One of the limits, in words."""
+    """A limit, and the text that explains it."""
 
     of: Callable[[Dropped], int]
     what: str
@@ -33,7 +36,10 @@ class _Kind:
 
 
 class Metering:
-    """`round` every KEEP_SERIES seconds, from any one thread. `count` looks at the kernel; `say` writes into an app's log."""
+    """The meter. Call `round` every KEEP_SERIES seconds, always from one thread.
+
+    `count` reads the kernel's counters; `say` writes to an app's log.
+    """
 
     def __init__(
         self,
@@ -47,13 +53,13 @@ class Metering:
         self._client, self._count, self._say, self._clock = client, count, say, clock
         self._apps: Mapping[str, Amount] = {}
         self._dropped: Mapping[str, Dropped] = {}  # container -> as of the last round
-        self._told: dict[tuple[str, str], float] = {}  # app and limit -> when its log was last told
-        self._untold: dict[tuple[str, str], int] = {}  # what was dropped since then
+        self._told: dict[tuple[str, str], float] = {}  # app and limit -> time of the last log line
+        self._untold: dict[tuple[str, str], int] = {}  # the number dropped since then
         self._kinds = _kinds(limits or FloodLimits())
         self._complained = False
 
     def round(self) -> None:
-        """Look once. Without Redis the numbers are not shown, which is said once."""
+        """Read the counters once. Without Redis the numbers are not shown; this is logged once."""
         now = self._clock()
         counted = self._count()
         self._apps = counted.apps
@@ -67,13 +73,13 @@ class Metering:
                 pipeline.execute()
         except redis.RedisError as error:
             if not self._complained:
-                log.warning("What teams send outside is not shown while Redis is away: %s", error)
+                log.warning("The teams' network traffic is not shown while Redis is away: %s", error)
             self._complained = True
         else:
             self._complained = False
 
     def by_app(self) -> Mapping[str, Amount]:
-        """Return what each app has sent and received in all, as of the last round."""
+        """Return the total that each app has sent and received, as of the last round."""
         return self._apps
 
     def _tell_drops(self, counted: Counted, now: float) -> None:
@@ -96,16 +102,16 @@ def _kinds(limits: FloodLimits) -> tuple[_Kind, ...]:
         _Kind(
             of=lambda dropped: dropped.queries,
             what="DNS queries",
-            limit=f"An instance may send {limits.queries} a second, and {limits.queries_burst} at once.",
+            limit=f"An instance may send {limits.queries} per second, and {limits.queries_burst} at once.",
         ),
         _Kind(
             of=lambda dropped: dropped.flows,
             what="new connections",
-            limit=f"An instance may open {limits.openings} a second and hold {limits.flows}, all instances of a team {limits.team_flows}.",
+            limit=f"An instance may open {limits.openings} per second and hold {limits.flows}; a team may hold {limits.team_flows}.",
         ),
         _Kind(
             of=lambda dropped: dropped.datagrams,
             what="UDP packets",
-            limit=f"An instance may send {limits.datagrams} a second.",
+            limit=f"An instance may send {limits.datagrams} per second.",
         ),
     )

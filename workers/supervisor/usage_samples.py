@@ -1,4 +1,7 @@
-"""What each instance uses, as short-lived samples in Redis for people to look at. Limits do not depend on them."""
+"""Samples of each instance's resource usage, in Redis for a short time.
+
+They are only for display. Limits do not depend on them.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +19,16 @@ from workers.supervisor.instance_cache import Roster
 
 log = logging.getLogger(__name__)
 EXPIRY = 15  # seconds
-_YOUNG = 30.0  # seconds: what the kernel ended in an older instance may have been told by a supervisor before this one
+# Seconds. An earlier supervisor may have logged the kills in an older instance already.
+_YOUNG = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppUsage:
-    """What all instances of one app use together. Millicores and bytes; the limit is the sum of theirs."""
+    """The total usage of one app's instances, in millicores and bytes.
+
+    The limit is the sum of their limits.
+    """
 
     cpu: int = 0
     memory: int = 0
@@ -29,17 +36,18 @@ class AppUsage:
 
 
 class UsageSampling:
-    """CPU is the mean since the round before; the rest is of the moment."""
+    """The sampling of usage. CPU is the mean since the last round; the other values are current."""
 
     def __init__(self, engine: NodeEngine, roster: Roster, client: redis.Redis) -> None:
         self._engine, self._roster, self._client = engine, roster, client
         self._cpu: dict[str, tuple[float, float]] = {}  # instance -> (moment, seconds used)
         self._by_app: dict[str, AppUsage] = {}
-        self._kills: dict[str, int] = {}  # instance -> processes of it that the kernel has ended, as far as they are told of
+        # Instance -> number of its processes that the kernel killed, as logged so far.
+        self._kills: dict[str, int] = {}
         self._complained = False
 
     def round(self) -> None:
-        """Once over all instances. Without Redis the samples are lost, which is said once."""
+        """Sample all instances once. Without Redis the samples are lost; this is logged once."""
         samples: dict[str, dict[str, float]] = {}
         by_app: dict[str, AppUsage] = {}
         for container in self._roster.instances():
@@ -48,7 +56,7 @@ class UsageSampling:
                 by_app[container.spec.app] = _plus(by_app.get(container.spec.app, AppUsage()), sample)
         self._by_app = by_app
         self._cpu = {key: seen for key, seen in self._cpu.items() if key in samples}
-        self._kills = {key: told for key, told in self._kills.items() if key in samples}
+        self._kills = {key: count for key, count in self._kills.items() if key in samples}
         try:
             with self._client.pipeline(transaction=False) as pipeline:
                 for key, sample in samples.items():
@@ -62,7 +70,7 @@ class UsageSampling:
             self._complained = False
 
     def by_app(self) -> dict[str, AppUsage]:
-        """The sums of the last round, for apps with something that runs."""
+        """Return the sums of the last round, for apps with running instances."""
         return self._by_app
 
     def _sample(self, container: Container) -> dict[str, float] | None:
@@ -82,13 +90,16 @@ class UsageSampling:
         }
 
     def _tell_kills(self, container: Container, kills: int) -> None:
-        """In the app's log, when the kernel ended a process for its memory and the instance lives on: nobody else would hear of it."""
+        """Log in the app's log that the kernel killed a process for its memory.
+
+        Nothing else reports it if the instance keeps running.
+        """
         is_young = container.started_at is not None and time.time() - container.started_at < _YOUNG
         known = self._kills.setdefault(container.id, 0 if is_young else kills)
         if kills > known:
             self._kills[container.id] = kills
             count = f"{kills - known} process{'es' if kills - known > 1 else ''}"
-            text = f"{MEMORY_EXCEEDED}: the kernel ended {count} of {container.id}, which reached its {container.spec.limits.memory} of memory."
+            text = f"{MEMORY_EXCEEDED}: the kernel killed {count} of {container.id}, which used all of its {container.spec.limits.memory} of memory."
             self._engine.shipper.say(container.spec.app, text, at=time.time())
 
 
@@ -101,7 +112,7 @@ def _plus(sum: AppUsage, sample: dict[str, float]) -> AppUsage:
 
 
 def _millicores(before: tuple[float, float] | None, now: tuple[float, float]) -> int:
-    """The mean between two readings of (moment, seconds used); 0 where there is only one."""
+    """Return the mean between two readings of (moment, seconds used); 0 without the first."""
     if before is None or now[0] <= before[0]:
         return 0
     return round(max(now[1] - before[1], 0.0) / (now[0] - before[0]) * 1000)

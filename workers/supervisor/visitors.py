@@ -1,6 +1,7 @@
-"""The supervisor's side of the router: counts its access log, carries it into the apps' logs, answers its question for an app.
+"""The supervisor's part of the router: counts requests, copies access logs, wakes sleeping apps.
 
-All of it runs on one event loop in a thread of its own. HAProxy keeps lines while this is away, and no request passes through here.
+All of it runs on one event loop in its own thread. HAProxy keeps log lines while this process is
+away, and no request passes through here.
 """
 
 from __future__ import annotations
@@ -34,28 +35,33 @@ from workers.supervisor.instance_cache import Roster
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 _WAKERS = 8  # apps that are woken at the same time
-# Seconds between two checks of an instance that was started for a request: many boot in some tens of milliseconds.
+# Seconds between two checks of an instance that was started for a request: many instances boot in
+# less than 100 ms.
 _ASK_OFTEN, _OFTEN_SECONDS, _ASK_SELDOM = 0.003, 2.0, 0.05
-_ASKERS_OF_ONE_APP = 2  # of all: an app that keeps them waiting keeps no other app's
-_BEYOND_BOOT = 30.0  # seconds that converging may take to see what the check saw
-_QUIET_BOOT = 1.0  # seconds in which a booting app has the processors to itself, before converging looks at it
-QUIET_SECONDS = 5.0  # how late the last request of an app without a canary is written down at most
+_ASKERS_OF_ONE_APP = 2  # so an app that does not answer cannot block the threads of other apps
+_BEYOND_BOOT = 30.0  # seconds for reconciliation to notice a successful check
+_QUIET_BOOT = 1.0  # seconds in which an app boots undisturbed before it is reconciled
+QUIET_SECONDS = 5.0  # the longest delay until an app's last request is recorded, without a canary
 
 
 @dataclass(slots=True, kw_only=True)
 class _Written:
-    """What was last written down of an app."""
+    """The last recorded numbers of an app."""
 
     at: float = 0.0
     requests: int = 0
     percent: int | None = None  # of its canary
-    base: dict[str, Tally] = field(default_factory=dict)  # instance -> its tally when this step of the canary began
-    kills: dict[str, int] = field(default_factory=dict)  # and how many of its processes the kernel had ended by then
+    # Instance -> its tally when this step of the canary began.
+    base: dict[str, Tally] = field(default_factory=dict)
+    # Instance -> the number of its processes that the kernel had killed by then.
+    kills: dict[str, int] = field(default_factory=dict)
 
 
 class Visitors:
-    """`start` and `stop` once; `round` now and then, from any one thread. `woken` hears of each app that was asked for, in a thread of
-    its own: what the app needs beyond running again is no visitor's to wait for.
+    """The collector of access logs and the waker of apps.
+
+    Call `start` and `stop` once, and `round` regularly, always from one thread. `woken` is called
+    in its own thread with each app that was woken. No request waits for what `woken` does.
     """
 
     def __init__(self, engine: NodeEngine, roster: Roster, *, woken: Callable[[str], None], clock: Callable[[], float] = time.time) -> None:
@@ -67,18 +73,20 @@ class Visitors:
         self._waker = WakeService(engine.config, self._bring_up)
         self._written: dict[str, _Written] = {}
         self._following: set[asyncio.Task[None]] = set()
-        # Of their own: a request waits for these, and must not stand in a row with lines of logs that are written.
+        # A pool for waking only: a request waits for it, and must not wait for log lines to be
+        # written.
         self._wakers = ThreadPoolExecutor(_WAKERS, thread_name_prefix="wake")
-        # And these wait for apps, which may keep them waiting: no other app is to be woken by them.
+        # A pool for checks only: apps may answer slowly, and that must not delay the waking of
+        # others.
         self._askers = ThreadPoolExecutor(_WAKERS, thread_name_prefix="ask")
 
     @property
     def collector(self) -> Collector:
-        """Its `metrics` are written to by the event loop's thread alone."""
+        """Return the collector. Only the event loop's thread writes to its `metrics`."""
         return self._collector
 
     def tally(self, app: str) -> Tally:
-        """What was counted of an app's requests so far."""
+        """Return the tally of an app's requests so far."""
         return self._collector.metrics.apps.get(app, Tally())
 
     def start(self) -> None:
@@ -88,17 +96,17 @@ class Visitors:
         self._do(self._waker.start())
 
     def stop(self) -> None:
-        """Take what has come, and leave."""
+        """Process the lines that have arrived, and stop."""
         self._do(self._waker.stop())
         self._do(self._collector.stop())
         self._askers.shutdown(wait=False, cancel_futures=True)
-        self._wakers.shutdown()  # what is half woken is woken whole
+        self._wakers.shutdown()  # finishes the waking that has begun
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
 
     def round(self) -> None:
-        """Write down what converging goes by: an app's last request, and how a canary fares."""
+        """Record each app's last request and the numbers of a canary, for reconciliation."""
         instances: dict[str, list[Container]] = {}
         for container in self._roster.instances():
             instances.setdefault(container.spec.app, []).append(container)
@@ -106,12 +114,13 @@ class Visitors:
             self._note(app, containers)
         for gone in self._written.keys() - instances.keys():
             del self._written[gone]
-        self._do(self._forget({app: [one.id for one in containers] for app, containers in instances.items()}))
+        self._do(self._forget({app: [container.id for container in containers] for app, containers in instances.items()}))
 
     def tallies(self, seen: Mapping[str, int]) -> dict[str, Tally | None]:
-        """Copies of the tallies of apps that had requests since they stood at these counts, None for those of them that are gone.
+        """Return copies of the tallies that differ from the given counts; None for gone apps.
 
-        An app is gone, and forgotten here, when it has no instance and the router does not know it any more.
+        An app is gone when it has no instance and the router does not know it. Its numbers are then
+        deleted here.
         """
 
         async def copied() -> dict[str, Tally | None]:
@@ -140,10 +149,10 @@ class Visitors:
         if percent is None and written.percent is None and ((count == written.requests and written.at) or now - written.at < QUIET_SECONDS):
             return
         if percent != written.percent:
-            written.base = {one: tally.copy() for one, tally in self._collector.metrics.instances.get(app, {}).items()}
-            # A canary that has just begun has lost nothing yet that would not be counted against it.
+            written.base = {instance: tally.copy() for instance, tally in self._collector.metrics.instances.get(app, {}).items()}
+            # All kills in the canary's instances count against it, also those before this round.
             begun = {end.instance for end in routes.endpoints if end.canary} if routes is not None and written.percent is None else set()
-            written.kills = {one.id: self._kills(one) for one in containers if one.id not in begun}
+            written.kills = {container.id: self._kills(container) for container in containers if container.id not in begun}
         written.at, written.requests, written.percent = now, count, percent
         groups = self._groups(app, containers, written) if percent is not None else {}
         self._engine.note_requests(
@@ -151,7 +160,10 @@ class Visitors:
         )
 
     def _groups(self, app: str, containers: Iterable[Container], written: _Written) -> dict[Group, GroupTraffic]:
-        """What web instances answered, and lost to the kernel, since this step began, by group: other process types have other requests, and no canary."""
+        """Return the requests and memory kills of web instances since this step began, by group.
+
+        Requests of other process types are not counted: they differ, and have no canary.
+        """
         tallies: dict[Group, list[Tally]] = {}
         kills: dict[Group, int] = {}
         for container in containers:
@@ -177,18 +189,20 @@ class Visitors:
         waking = self._loop.run_in_executor(self._wakers, self._engine.wake, app)
         served = asyncio.Event()
         self._follow(self._then_tell(waking, served, app))
-        booting = [one for one in await waking if one.endpoint.process == process]  # it raises what went wrong
+        # Raises the error of a failed wake.
+        booting = [instance for instance in await waking if instance.endpoint.process == process]
         if not booting:
-            served.set()  # who comes now is let in by converging alone, so it is not to wait
+            served.set()  # nothing boots: only reconciliation opens the route, so do not delay it
             return await serving_endpoint(self._engine.router.route, app, process)
         share = asyncio.Semaphore(_ASKERS_OF_ONE_APP)
-        ways = [asyncio.ensure_future(self._let_in(one, share)) for one in booting]
-        ways.append(asyncio.ensure_future(serving_endpoint(self._engine.router.route, app, process)))  # converging may be quicker
+        ways = [asyncio.ensure_future(self._let_in(instance, share)) for instance in booting]
+        # Reconciliation may be faster.
+        ways.append(asyncio.ensure_future(serving_endpoint(self._engine.router.route, app, process)))
         try:
-            patience = max(one.check.boot_seconds for one in booting) + _BEYOND_BOOT
+            patience = max(instance.check.boot_seconds for instance in booting) + _BEYOND_BOOT
             done, _ = await asyncio.wait(ways, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
             if not done:
-                raise LaunchFailed(f"{app} was started for a request, and did not become healthy.", hint="Its log tells more.")
+                raise LaunchFailed(f"{app} was started for a request, and did not become healthy.", hint="See the app's log.")
             return done.pop().result()
         finally:
             served.set()
@@ -196,7 +210,10 @@ class Visitors:
                 way.cancel()
 
     async def _let_in(self, booting: Booting, share: asyncio.Semaphore) -> Endpoint:
-        """Ask an instance that was started, and open the app's routes to it: quicker than the next round of converging."""
+        """Check a started instance until it is healthy, and open the app's routes to it.
+
+        This is faster than the next round of reconciliation.
+        """
         began = self._loop.time()
         while (waited := self._loop.time() - began) < booting.check.boot_seconds:
             async with share:
@@ -210,7 +227,7 @@ class Visitors:
     async def _then_tell(self, waking: asyncio.Future[tuple[Booting, ...]], served: asyncio.Event, app: str) -> None:
         await asyncio.wait((waking,))
         if (error := waking.exception()) is not None:
-            log.error("Waking %s broke off; converging by the clock makes up for it.", app, exc_info=error)
+            log.error("Waking %s failed. The next scheduled reconciliation will do it.", app, exc_info=error)
             return
         if waking.result():
             with suppress(TimeoutError):
@@ -220,7 +237,7 @@ class Visitors:
         await asyncio.to_thread(self._woken, app)
 
     def _follow(self, work: Coroutine[object, object, None]) -> None:
-        """Do what waking an app leaves for later; no request waits for it."""
+        """Run the work that follows after an app was woken. No request waits for it."""
         task = asyncio.ensure_future(work)
         self._following.add(task)
         task.add_done_callback(self._followed)
@@ -228,7 +245,7 @@ class Visitors:
     def _followed(self, task: asyncio.Task[None]) -> None:
         self._following.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("What follows from waking an app failed; converging by the clock makes up for it.", exc_info=error)
+            log.error("The work after waking an app failed. The next scheduled reconciliation will do it.", exc_info=error)
 
     async def _forget(self, living: dict[str, list[str]]) -> None:
         metrics = self._collector.metrics
@@ -241,8 +258,8 @@ class Visitors:
 
 def _traffic(instances: Sequence[Tally], memory_kills: int) -> GroupTraffic:
     tally = Tally()
-    for one in instances:
-        tally = tally.plus(one)
+    for instance in instances:
+        tally = tally.plus(instance)
     return GroupTraffic(
         requests=tally.requests,
         failed=tally.classes["5xx"],
