@@ -127,7 +127,7 @@ def before(plant, server, *, seconds):
 @pytest.mark.parametrize(
     ("mode", "remedy"),
     [
-        ("429", "fewer requests"),
+        ("429", "limits requests"),
         ("hangs", "SLIPWAY_PULL_TIMEOUT"),
         ("other machine", f"linux/{MACHINE}"),
         ("gone", "that the registry runs"),

@@ -143,5 +143,5 @@ def test_a_layer_that_unpacks_to_more_than_the_teams_disk_is_refused(dock):
     build(row.pk)
     row.refresh_from_db()
     assert row.state == BuildState.FAILED
-    assert "unpack to more than the 1 MiB" in row.reason
+    assert "are larger than the remaining 1 MiB" in row.reason
     assert Build.objects.count() == 1

@@ -119,7 +119,7 @@ def test_an_image_that_cannot_run_or_is_damaged_is_refused(dock: Dock) -> None:
         dock.take(User="nobody-here")
     with pytest.raises(ImageDamaged, match="instead of"):
         dock.take(diff_id="sha256:" + "0" * 64)
-    with pytest.raises(ImageDamaged, match="unpack to more"):
+    with pytest.raises(ImageDamaged, match="unpacked layers are larger"):
         dock.take(most=100)
     with pytest.raises(ImageDamaged, match="runs Linux"):
         dock.take(os_name="windows")

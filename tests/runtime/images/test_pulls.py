@@ -213,7 +213,7 @@ def test_a_registry_that_is_not_allowed_is_not_asked(shelf: Shelf, server: Serve
     ("mode", "kind", "words"),
     [
         ("hangs", Unreachable, "hangs"),
-        ("429", Unreachable, "fewer requests"),
+        ("429", Unreachable, "limits requests"),
         ("500", Unreachable, ""),
         ("401", TransferFailed, "Check user name and password"),
         ("unknown", TransferFailed, "Check the name and the tag"),

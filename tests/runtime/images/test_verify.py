@@ -255,7 +255,7 @@ def test_no_tarball_writes_outside_its_folder_whatever_it_holds(tmp_path: Path, 
         ([("h", tarfile.LNKTYPE, "absent", "")], "'h' is a hard link to 'absent'"),
         ([("d", tarfile.DIRTYPE, "", ""), ("h", tarfile.LNKTYPE, "d", "")], "'h' is a hard link to 'd'"),
         ([("l", tarfile.SYMTYPE, "", "")], "entry 'l' cannot be unpacked"),
-        ([("v", b"V", "", "")], "'v' is of a type"),
+        ([("v", b"V", "", "")], "'v' has an unknown type"),
     ],
 )
 def test_an_entry_that_cannot_be_made_is_named(entries: list[tuple[str, bytes, str, str]], sentence: str, tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def test_nobody_is_sent_on_to_this_machine(stranger: Stranger, service: socket.s
         pull(stranger.world)
     assert asked.stdout is not None
     assert asked.stdout.readline() == b"/v2/\n", "the registry itself is reached"
-    assert "is not followed there" in refused.value.hint
+    assert "are not followed" in refused.value.hint
     assert not was_asked(service)
 
 
