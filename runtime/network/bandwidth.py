@@ -1,4 +1,7 @@
-"""A link's speed: a token bucket (tc-tbf(8)) at its end in the container for what is sent, at the host's end for what is received."""
+"""Bandwidth limits of a link, with a token bucket (tc-tbf(8)) at each end.
+
+The one at the container's end limits what it sends; the one at the host's end, what it receives.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,10 @@ _WAIT = 0.1  # seconds that a packet may wait before it is dropped
 
 
 def shape(route: IPRoute, index: int, bits_per_second: int) -> None:
-    """Hold what leaves by a link to a speed, in place of the one before; 0: no limit. Also while packets flow."""
+    """Limit what is sent over a link, and replace an earlier limit; 0 means no limit.
+
+    This also works while packets flow.
+    """
     if not bits_per_second:
         _remove(route, index)
         return
@@ -27,5 +33,5 @@ def _remove(route: IPRoute, index: int) -> None:
     try:
         route.tc("del", index=index, parent=_ROOT)
     except NetlinkError as error:
-        if error.code not in (errno.ENOENT, errno.EINVAL):  # there is none
+        if error.code not in (errno.ENOENT, errno.EINVAL):  # there is no limit
             raise

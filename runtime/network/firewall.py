@@ -1,10 +1,16 @@
-"""The node's nftables rules as text, and handing them to the kernel.
+"""The node's nftables rules as text, and functions that send them to the kernel.
 
-Two tables carry the node's name. `inet`: out by NAT as far as the team's policy allows (`teams`), in only what the host itself began,
-nothing between containers, to metadata services or to the host, no more of it than `floods` allows; and what fetches from a stranger's registry, known by its group (`Reach`), comes nowhere
-that containers do not come either, and from a public one into no private network. `bridge`: a container sends only as the
-addresses it was given. Every rule names our bridge, our interfaces or these groups, and the policies are accept: other
-people's traffic passes through untouched.
+Two tables carry the node's name.
+
+- `inet` filters by address. Outgoing connections use NAT and need the team's policy (`teams`).
+  Incoming packets must belong to connections that the host opened. Containers reach no other
+  container, no metadata service and not the host, and stay within `floods`. Processes that fetch
+  from a user's registry run under a group (`Reach`). They reach no address that is forbidden to
+  containers, and for a public registry no private network.
+- `bridge` allows a container to send only from its own addresses.
+
+Every rule names our bridge, our interfaces or these groups, and the default policies are accept. So
+other traffic of the machine is unaffected.
 """
 
 from __future__ import annotations
@@ -25,15 +31,17 @@ from runtime.network.floods import FloodLimits
 from runtime.network.leases import Lease
 from runtime.network.policy import NetworkPolicy
 
-SENT, RECEIVED = "sent", "received"  # sets whose elements count: what a container exchanged with the outside, the router apart
-QUERIES_DROPPED, FLOWS_REFUSED, DATAGRAMS_DROPPED = "queries_dropped", "flows_refused", "datagrams_dropped"  # what was over a limit
+# counting sets: a container's traffic with the outside, without the router's
+SENT, RECEIVED = "sent", "received"
+# packets over a limit
+QUERIES_DROPPED, FLOWS_REFUSED, DATAGRAMS_DROPPED = "queries_dropped", "flows_refused", "datagrams_dropped"
 OVER_A_LIMIT = (QUERIES_DROPPED, FLOWS_REFUSED, DATAGRAMS_DROPPED)
 COUNTED = (SENT, RECEIVED, *OVER_A_LIMIT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counter:
-    """What an element of a counting set has counted."""
+    """The counts of an element of a counting set."""
 
     packets: int = 0
     bytes: int = 0
@@ -52,12 +60,17 @@ def ruleset(
     limits: FloodLimits,
     proxies: Sequence[int] = (),
 ) -> str:
-    """Both tables, replacing what is there in one transaction: connections live on, for their state is not in the tables.
+    """Return the text of both tables. It replaces the existing tables in one transaction.
 
-    Between containers is refused before routing: later, an ICMP redirect would use up the refusal's share of the rate limit
-    (net/ipv4/route.c, ip_rt_send_redirect), and the sender would wait for nothing. What goes to any of the host's own addresses
-    leaves by `lo`. `proxies`: ports of this host by which it has others fetched; a name is looked up wherever that is done.
-    `policies`: of each team, those of `leases` among them; `known`: addresses of the names in them; `resolvers`: name servers of containers.
+    Connections survive, because their state is not in the tables.
+
+    Traffic between containers is refused before routing. Later, an ICMP redirect would use the
+    refusal's share of the rate limit (net/ipv4/route.c, ip_rt_send_redirect), and the sender would
+    wait for a timeout. Packets to any of the host's own addresses leave by `lo`.
+
+    `proxies`: ports of HTTP proxies on this host; name lookups are allowed to any server.
+    `policies`: of each team, at least those of `leases`. `known`: addresses of the host names in
+    the policies. `resolvers`: name servers of containers.
     """
     addresses = ", ".join(map(str, local_resolvers))
     metadata = ", ".join(map(str, METADATA))
@@ -168,17 +181,23 @@ table bridge {node} {{
 
 
 def admission(node: str, lease: Lease) -> str:
-    """Let a container send as its own addresses, as its team's policy allows, and count it."""
+    """Return the rules that let a container send from its addresses, and that count its traffic.
+
+    They apply its team's policy.
+    """
     return _add(node, [lease])
 
 
 def dismissal(node: str, lease: Lease) -> str:
-    """Take that back; adding first makes it succeed where it was never given."""
+    """Return the rules that undo `admission`.
+
+    They add the elements first, so that the removal of absent ones succeeds.
+    """
     return admission(node, lease) + "".join(f"delete element {place} {{ {element} }}\n" for place, element in _elements(node, lease))
 
 
 def counters(kernel: Kernel, node: str, name: str) -> dict[IPv4Address, Counter]:
-    """Return what the elements of one of the sets COUNTED have counted, by container's address; {} where there is no such set yet."""
+    """Return the counts of one of the sets COUNTED by container's address; {} if the set is absent."""
     answer, complaint = kernel.nft_json(f"list set inet {node} {name}")
     if "No such file or directory" in complaint:
         return {}
@@ -194,12 +213,12 @@ def counters(kernel: Kernel, node: str, name: str) -> dict[IPv4Address, Counter]
 
 
 def removal(node: str) -> str:
-    """Both tables gone, whether or not they were there."""
+    """Return the text that removes both tables, even if they are absent."""
     return "\n".join(f"{verb} table {family} {node}" for family in ("inet", "bridge") for verb in ("add", "delete"))
 
 
 def apply(text: str) -> None:
-    """Have the kernel take all of it or nothing. NetworkRefused: it says no."""
+    """Apply rules as one transaction. Raise NetworkRefused if the kernel rejects them."""
     try:
         process.run(["nft", "-f", "-"], input=text.encode(), timeout=60)
     except ProcessFailed as error:
@@ -207,14 +226,16 @@ def apply(text: str) -> None:
 
 
 def amend(kernel: Kernel, text: str) -> None:
-    """The same for a line or two, at once: in a launch nobody waits for a process."""
+    """Apply a few lines of rules without starting a process, so that a launch does not wait for
+    one.
+    """
     if complaint := kernel.nft(text):
         raise _refusal(complaint)
 
 
 def _refusal(complaint: str) -> NetworkRefused:
     needs = "nftables 1.0 or later and the kernel's nf_tables with bridge and NAT support are needed."
-    return NetworkRefused(f"The firewall rules were not taken. {complaint}", hint=needs)
+    return NetworkRefused(f"The kernel did not accept the firewall rules. {complaint}", hint=needs)
 
 
 def _add(node: str, leases: Iterable[Lease]) -> str:
@@ -226,7 +247,7 @@ def _add(node: str, leases: Iterable[Lease]) -> str:
 
 
 def _elements(node: str, lease: Lease) -> Iterator[tuple[str, str]]:
-    """What makes a container known: the set, and its element there."""
+    """Yield the sets and maps of a container, each with the container's element."""
     yield f"bridge {node} senders", _sender(lease)
     yield f"inet {node} teams", f"{lease.address} : jump {teams.chain_of(lease.owner)}"
     for name in COUNTED:
@@ -234,7 +255,7 @@ def _elements(node: str, lease: Lease) -> Iterator[tuple[str, str]]:
 
 
 def _rate_sets() -> str:
-    """Where the kernel keeps each container's rate; it forgets those that are silent."""
+    """Return the sets in which the kernel keeps each container's rate. Silent containers expire."""
     return "".join(
         f"  set {name} {{\n    type ipv4_addr\n    size 65535\n    flags dynamic,timeout\n    timeout 1m\n  }}\n"
         for name in ("queries", "datagrams", "openings")
@@ -242,12 +263,12 @@ def _rate_sets() -> str:
 
 
 def _counting_sets() -> str:
-    """Each element counts the packets that were looked up in its set and found."""
+    """Return the counting sets. An element counts the packets that match it."""
     return "".join(f"  set {name} {{\n    type ipv4_addr\n    counter\n  }}\n" for name in COUNTED)
 
 
 def _over(name: str, rate: int, burst: int) -> str:
-    """Match what a container sends beyond a rate."""
+    """Return the expression that matches packets of a container beyond a rate."""
     return f"update @{name} {{ ip saddr limit rate over {rate}/second burst {burst} packets }}"
 
 

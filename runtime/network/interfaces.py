@@ -1,4 +1,4 @@
-"""Links of this machine as the kernel knows them: their numbers, addresses and settings, and what its refusals mean."""
+"""Network links of this machine: their indexes, addresses and settings, and the kernel's errors."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from runtime.errors import NetworkRefused
 
-_EXFULL = 54  # br_add_if() in net/bridge/br_if.c: all 1023 ports are taken
+_EXFULL = 54  # br_add_if() in net/bridge/br_if.c: all 1023 ports are in use
 
 
 def uplinks_of(route: IPRoute) -> list[dict[str, object]]:
-    """The links behind IPv4 default routes."""
+    """Return the links of the IPv4 default routes."""
     indexes = {row.get("oif") for row in route.get_default_routes(family=2)} - {None}
     return [route.get_links(index)[0] for index in sorted(indexes)]
 
@@ -29,7 +29,10 @@ def addresses_of(route: IPRoute, index: int | None = None) -> set[IPv4Address]:
 
 
 def index_of(name: str) -> int | None:
-    """The number of a link of this thread's namespace, None where there is none of the name; quicker than asking by netlink."""
+    """Return the index of a link in this thread's network namespace, or None.
+
+    This is faster than a netlink request.
+    """
     with suppress(OSError):
         return socket.if_nametoindex(name)
     return None
@@ -43,7 +46,7 @@ def required_index(name: str) -> int:
 
 
 def missing(name: str) -> NetworkRefused:
-    return NetworkRefused(f"The interface {name} is missing.", hint="Restart the platform; that sets the network up again.")
+    return NetworkRefused(f"The interface {name} is missing.", hint="Restart the platform; its start sets up the network again.")
 
 
 def is_up(route: IPRoute, name: str) -> bool:
@@ -62,7 +65,10 @@ def delete_link(route: IPRoute, index: int) -> None:
 
 
 def set_sysctl(name: str, value: str) -> bool:
-    """Set a kernel variable; whether it was another before. One this kernel lacks (IPv6 switched off) needs no setting."""
+    """Set a kernel variable. Return whether it had another value.
+
+    A variable that this kernel lacks (IPv6 is off) needs no setting.
+    """
     path = Path("/proc/sys") / name
     with suppress(FileNotFoundError):
         if path.read_text().strip() != value:
@@ -86,7 +92,7 @@ def refusal(what: str, on: str) -> Iterator[None]:
         yield
     except NetlinkError as error:
         if error.code == _EXFULL:
-            full = f"The bridge cannot take {on}: it holds the 1023 links that a Linux bridge can."
+            full = f"Cannot connect {on} to the bridge: it has 1023 links, the limit of a Linux bridge."
             raise NetworkRefused(full, hint="Stop some instances, or run a second node with another SLIPWAY_NAME.") from None
         raise NetworkRefused(f"The kernel refused to {what} {on}: {error}.") from None
     except OSError as error:

@@ -1,4 +1,7 @@
-"""Who has which address, durably: a container keeps its own until it is detached, through restarts and reboots."""
+"""The stored addresses of containers.
+
+A container keeps its address until it is detached, also through restarts and reboots.
+"""
 
 from __future__ import annotations
 
@@ -15,19 +18,19 @@ from runtime.network.addresses import interface_name, next_address
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Owner:
-    """Whose container it is: its team's policy counts for it, and its traffic is its app's."""
+    """The owner of a container: its team's policy applies, and its traffic counts for its app."""
 
     team: int = 0
     app: str = ""
     build: bool = False
 
 
-NOBODY = Owner()  # of a lease that an older version wrote, until `set_owners`
+NOBODY = Owner()  # owner in a lease of an older version, until `set_owners`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
-    """One container's address, the name of the host's end of its link, and whose it is."""
+    """A container's address, the name of the host's end of its link, and its owner."""
 
     address: IPv4Address
     interface: str
@@ -35,7 +38,7 @@ class Lease:
 
 
 class Leases:
-    """One file for all, changed under a lock, so that workers in several processes share it."""
+    """The file of all leases. A lock guards changes, because several worker processes share it."""
 
     def __init__(self, folder: Path, *, node: str, network: IPv4Network) -> None:
         self._file = folder / "leases.json"
@@ -45,16 +48,16 @@ class Leases:
 
     @contextmanager
     def held(self) -> Iterator[Mapping[str, Lease]]:
-        """All leases, and nobody changes them inside the block."""
+        """Yield all leases. They do not change inside the block."""
         with journal.lock(self._lock):
             yield self.all()
 
     def all(self) -> dict[str, Lease]:
-        """Every lease, by container."""
+        """Return every lease, by container."""
         return _leases(self._read())
 
     def take(self, container: str, owner: Owner = NOBODY) -> Lease:
-        """The container's lease, a new one if it has none."""
+        """Return the container's lease. Create one if it has none."""
         with journal.lock(self._lock):
             document = self._read()
             leases = _leases(document)
@@ -71,7 +74,7 @@ class Leases:
             return lease
 
     def set_owners(self, owners: Mapping[str, Owner]) -> None:
-        """Write down whose containers these are, where a version before this one did not."""
+        """Add owners to the leases that an older version wrote without them."""
         with journal.lock(self._lock):
             document = self._read()
             leases = _leases(document)
@@ -84,7 +87,7 @@ class Leases:
                 self._write({**leases, **found}, last=IPv4Address(str(document["last"])), number=int(str(document["number"])))
 
     def drop(self, container: str) -> None:
-        """Free the container's lease, if it has one."""
+        """Remove the container's lease, if it has one."""
         with journal.lock(self._lock):
             document = self._read()
             leases = _leases(document)
@@ -96,7 +99,8 @@ class Leases:
             return dict(journal.read_json(self._file) or {})
         except (TypeError, ValueError):
             raise NetworkRefused(
-                f"{self._file} is damaged: who has which address is not known.", hint="Run `make down`, delete the file, and run `make up`."
+                f"{self._file} is damaged: the addresses of the containers are not known.",
+                hint="Run `make down`, delete the file, and run `make up`.",
             ) from None
 
     def _write(self, leases: Mapping[str, Lease], *, last: IPv4Address, number: int) -> None:

@@ -1,7 +1,8 @@
-"""The network of a node's containers: one bridge, one isolated link each, out by NAT, in from this host alone.
+"""The network of a node's containers: one bridge, and one isolated link per container.
 
-Any root process may call it: what is durable is in `leases` under a lock, everything else is read from the kernel. Each
-call opens its own netlink socket (0.3 ms), so threads share nothing.
+Outgoing traffic uses NAT; only this host can open connections to containers. Any process of root
+may call it: the durable state is in `leases` under a lock, and the rest is read from the kernel.
+Each call opens its own netlink socket (0.3 ms), so threads share nothing.
 """
 
 from __future__ import annotations
@@ -43,14 +44,15 @@ from runtime.network.policy import NetworkPolicy
 from runtime.network.traffic import Amount, Counted, Dropped, Sums, Traffic, month_of
 
 _INSIDE = "eth0"
-_ALIAS = "Slipway node "  # of each node's bridge, so that nodes of one machine know of each other (ip link, ifalias)
+# alias of each node's bridge, by which a machine's nodes find each other (ip link, ifalias)
+_ALIAS = "Slipway node "
 _NTF_MASTER, _NUD_NOARP = 0x04, 0x40  # a static entry of the bridge, not of the port (linux/neighbour.h)
 _ALONE = {"isolated": 1, "learning": 0, "unicast_flood": 0, "mcast_flood": 0, "bcast_flood": 0}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attachment:
-    """A container's place in the network."""
+    """A container's connection to the network."""
 
     container_id: str
     netns: Path
@@ -60,7 +62,10 @@ class Attachment:
 
 
 class Network:
-    """The node's network: `prepare` once at start, `attach` and `detach` a container, `tear_down` at the very end."""
+    """The node's network.
+
+    Call `prepare` at start, `attach` and `detach` per container, and `tear_down` at removal.
+    """
 
     def __init__(
         self,
@@ -82,9 +87,10 @@ class Network:
         self._traffic = Traffic(self._folder)
 
     def prepare(self, owners: Mapping[str, Owner] | None = None) -> None:
-        """Bridge, forwarding and firewall; again at any time, without cutting a connection. NetworkRefused: the range is in use.
+        """Set up the bridge, forwarding and the firewall. A repeated call cuts no connection.
 
-        `owners`: of the containers there are, for leases that an older version wrote.
+        Raise NetworkRefused if the address range is in use. `owners`: owners of the existing
+        containers, for leases that an older version wrote.
         """
         for folder in (self._folder, self._pins):
             folder.mkdir(parents=True, exist_ok=True)
@@ -116,27 +122,33 @@ class Network:
             self._policies.write(policies)
 
     def attach(self, container_id: str, userns: Path, *, team: int = 0, app: str = "", build: bool = False) -> Attachment:
-        """Give a container a network namespace owned by `userns`, an address and a link to the bridge; the same ones if it has them."""
+        """Give a container a network namespace owned by `userns`, an address and a link to the
+        bridge.
+
+        Keep existing ones.
+        """
         lease = self._leases.take(container_id, Owner(team=team, app=app, build=build))
         attachment = self._attachment(container_id, lease)
         with refusal("connect", container_id), IPRoute() as route:
             if namespaces.is_pinned(attachment.netns) and is_up(route, lease.interface):
                 return attachment
             if attachment.netns.exists() or index_of(lease.interface) is not None:
-                self._unplug(route, attachment)  # half made, or from before a reboot
+                self._unplug(route, attachment)  # incomplete, or from before a reboot
             policy = self._policy_of(lease.owner.team)
-            with ThreadPoolExecutor(1) as aside:  # the kernel takes some milliseconds for a change of its rules
+            # the kernel needs some milliseconds to change its rules
+            with ThreadPoolExecutor(1) as aside:
                 admitting = aside.submit(firewall.amend, self._kernel, firewall.admission(self._config.name, lease))
                 namespaces.ensure(self._kernel, attachment.netns, userns)
                 port = self._plug(route, attachment, policy.bandwidth)
                 admitting.result()
-            route.link("set", index=port, state="up")  # last: by this an attachment is known to be complete
-            if (now := self._policy_of(lease.owner.team).bandwidth) != policy.bandwidth:  # changed meanwhile
+            route.link("set", index=port, state="up")  # last: marks the attachment as complete
+            # changed in the meantime
+            if (now := self._policy_of(lease.owner.team).bandwidth) != policy.bandwidth:
                 self._shape(route, attachment, now)
         return attachment
 
     def detach(self, container_id: str) -> None:
-        """Take a container's link, namespace and address away; succeeds where there is none."""
+        """Remove a container's link, namespace and address. Succeed if it has none."""
         lease = self._leases.all().get(container_id)
         if lease is None:
             namespaces.remove(self._kernel, self._pin(container_id))
@@ -151,9 +163,10 @@ class Network:
         self._leases.drop(container_id)
 
     def set_policy(self, team: int, policy: NetworkPolicy) -> None:
-        """Hold a team's containers to a policy, those that run included. Costs nothing where it is the team's already.
+        """Apply a policy to a team's containers, also to running ones. An unchanged policy costs
+        nothing.
 
-        Host names count once they have been looked up (`refresh_names`).
+        Host names apply once they have been looked up (`refresh_names`).
         """
         with self._policies.held():
             policies = self._policies.all()
@@ -170,7 +183,10 @@ class Network:
                         self._shape(route, self._attachment(container, lease), policy.bandwidth)
 
     def refresh_names(self, more: Collection[str] = ()) -> None:
-        """Look up the hosts of all allow lists, and `more`; let their addresses count. Takes as long as the resolver does."""
+        """Look up the hosts of all allow lists and of `more`, and allow their addresses.
+
+        This takes as long as the resolver needs.
+        """
         before = self._policies.known()
         names = {name for policy in self._policies.all().values() for name in policy.names} | {*more}
         self._policies.refresh(names, self._clock())
@@ -182,7 +198,7 @@ class Network:
                 firewall.amend(self._kernel, "".join(rules))
 
     def count(self) -> Counted:
-        """Return what apps have sent and received so far, and what was dropped by a limit, by container."""
+        """Return the traffic of all apps so far, and by container the packets over a limit."""
         with self._traffic.changed() as sums:
             leases = self._leases.all()
             self._add_up(sums, leases)
@@ -199,16 +215,16 @@ class Network:
         )
 
     def forget(self, app: str) -> None:
-        """Drop what an app has sent in all: its name may become another team's."""
+        """Delete an app's traffic total, because its name may become another team's."""
         with self._traffic.changed() as sums:
             sums.apps.pop(app, None)
 
     def attachments(self) -> dict[str, Attachment]:
-        """All containers that have an address, by id; after a reboot also those whose link is gone."""
+        """Return all containers with an address, by id; after a reboot also those without a link."""
         return {container: self._attachment(container, lease) for container, lease in self._leases.all().items()}
 
     def tear_down(self) -> None:
-        """Remove every trace from the kernel, and the leases."""
+        """Remove the network from the kernel, and all leases."""
         with refusal("remove the network", self._config.name), IPRoute() as route:
             for pin in sorted(self._pins.glob("*")):
                 namespaces.remove(self._kernel, pin)
@@ -223,14 +239,14 @@ class Network:
             self._leases.drop(container)
 
     def _policies_of(self, leases: Mapping[str, Lease]) -> dict[int, NetworkPolicy]:
-        """Those that say something, and one for each team with a container."""
+        """Return the policies that differ from the default, and one for each team with a container."""
         present = {lease.owner.team for lease in leases.values()}
         known = self._policies.all()
         said = {team: policy for team, policy in known.items() if policy != NetworkPolicy()}
         return {team: NetworkPolicy() for team in present} | said
 
     def _policy_of(self, team: int) -> NetworkPolicy:
-        """A team that nobody has set a policy for gets the usual one, so that its rules are there."""
+        """Return a team's policy. Set the default one if it has none, so that its rules exist."""
         policy = self._policies.all().get(team)
         if policy is None:
             policy = NetworkPolicy()
@@ -249,7 +265,7 @@ class Network:
                 sums.add(container, lease.owner, counted, month)
 
     def _shape(self, route: IPRoute, attachment: Attachment, bits_per_second: int) -> None:
-        """Both ends of a link that is there; one that goes away meanwhile needs no limit."""
+        """Limit both ends of a link. A link that is removed in the meantime needs no limit."""
         if (port := index_of(attachment.interface)) is None:
             return
         with absent_is_fine(), suppress(FileNotFoundError):
@@ -257,7 +273,7 @@ class Network:
             namespaces.inside(attachment.netns, lambda: _shape_inside(bits_per_second))
 
     def _plug(self, route: IPRoute, attachment: Attachment, bits_per_second: int) -> int:
-        """All of the link but its last step; the number of its end on the bridge."""
+        """Create the link without its last step. Return the index of its end on the bridge."""
         bridge, mtu = self._bridge(route)
         mac = hardware_address(attachment.address)
         with attachment.netns.open("rb") as namespace:
@@ -274,7 +290,7 @@ class Network:
         return port
 
     def _bridge(self, route: IPRoute) -> tuple[int, int]:
-        """The bridge's number and MTU."""
+        """Return the bridge's index and MTU."""
         with absent_is_fine():
             for link in route.link("get", ifname=self._config.bridge):
                 return int(link["index"]), int(link.get("mtu"))
@@ -309,21 +325,24 @@ class Network:
                 holder = row.get("label") or f"interface {row['index']}"
                 raise NetworkRefused(
                     f"The range {self._config.network} for containers overlaps {other.network} on {holder}.",
-                    hint="Give the node a range nobody uses: SLIPWAY_NETWORK in .env, for example 10.211.0.0/16.",
+                    hint="Choose a free range: SLIPWAY_NETWORK in .env, for example 10.211.0.0/16.",
                 )
 
     def _forward(self, uplinks: list[dict[str, object]]) -> None:
-        """Let answers come back in: forwarding for these interfaces, not the machine's global switch."""
+        """Turn on forwarding for these interfaces, so that answers reach containers.
+
+        The machine's global switch remains as it is.
+        """
         record = self._folder / "forwarding.json"
         ours = set(journal.read_json(record) or [])
         for link in uplinks:
-            name = str(link.get("ifname"))  # pyroute2's messages look attributes up by .get()
+            name = str(link.get("ifname"))  # pyroute2's messages find attributes with .get()
             if set_sysctl(f"net/ipv4/conf/{name}/forwarding", "1"):
                 ours.add(name)
                 journal.write_json(record, sorted(ours))
 
     def _stop_forwarding(self, route: IPRoute) -> None:
-        """Put back what `_forward` changed, unless another node of this machine still needs it."""
+        """Undo `_forward`, unless another node of this machine still needs it."""
         others = any(str(link.get("ifalias") or "").startswith(_ALIAS) for link in route.get_links())
         record = self._folder / "forwarding.json"
         for name in [] if others else journal.read_json(record) or []:
@@ -349,7 +368,10 @@ def _shape_inside(bits_per_second: int) -> None:
 
 
 def _configure_inside(attachment: Attachment, bits_per_second: int) -> None:
-    """A host route and nothing on the same wire: everything goes to the gateway, so it answers at once for what is forbidden."""
+    """Configure a container's end of the link, with a host route to the gateway only.
+
+    All packets go to the gateway, so it refuses forbidden ones at once.
+    """
     set_sysctl("net/ipv6/conf/default/disable_ipv6", "1")
     set_sysctl(f"net/ipv6/conf/{_INSIDE}/disable_ipv6", "1")
     set_sysctl("net/ipv4/ip_unprivileged_port_start", "0")

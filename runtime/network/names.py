@@ -1,4 +1,4 @@
-"""Which name servers a container can use: the host's, as far as it can reach them from inside."""
+"""Name servers for containers: those of the host that a container can reach."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ from ipaddress import AddressValueError, IPv4Address
 from pathlib import Path
 
 _RESOLV_CONF = Path("/etc/resolv.conf")
-_UPSTREAM = Path("/run/systemd/resolve/resolv.conf")  # what systemd-resolved itself asks, where it listens on loopback only
+# the upstream servers of systemd-resolved, if it listens only on loopback
+_UPSTREAM = Path("/run/systemd/resolve/resolv.conf")
 
 
 def name_servers(resolv_conf: Path = _RESOLV_CONF, upstream: Path = _UPSTREAM) -> tuple[IPv4Address, ...]:
-    """The host's name servers, or those behind it if it runs one on loopback, where no container reaches it. May be none."""
+    """Return the host's name servers that containers can reach; possibly none.
+
+    If the host runs a name server on loopback, return that server's upstream servers.
+    """
     for path in (resolv_conf, upstream):
         if path.exists() and (servers := reachable_name_servers(path.read_text())):
             return servers
@@ -18,7 +22,10 @@ def name_servers(resolv_conf: Path = _RESOLV_CONF, upstream: Path = _UPSTREAM) -
 
 
 def reachable_name_servers(text: str) -> tuple[IPv4Address, ...]:
-    """IPv4 name servers of a resolv.conf(5) that are not on loopback; containers speak no IPv6."""
+    """Return the IPv4 name servers of a resolv.conf(5) that are not on loopback.
+
+    Containers do not use IPv6.
+    """
     servers = []
     for line in text.splitlines():
         words = line.split()

@@ -1,4 +1,7 @@
-"""Network namespaces that belong to a user namespace, kept by a file each (a bind mount of nsfs), and work inside them."""
+"""Network namespaces that a user namespace owns, and functions that run inside them.
+
+A bind mount of nsfs on a file keeps each namespace.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +19,11 @@ from runtime.kernel import Kernel
 
 
 def ensure(kernel: Kernel, pin: Path, userns: Path) -> None:
-    """Make a network namespace owned by `userns` and pin it.
+    """Create a network namespace owned by `userns` and pin it to a file.
 
-    Owned by it (user_namespaces(7)), because then root inside may set up ports below 1024 and the container gets a /sys of
-    its own; with one that the host owns, the OCI runtime falls back on binding the host's /sys into the container.
+    Ownership (user_namespaces(7)) lets root inside use ports below 1024, and gives the container
+    its own /sys. If the host owned the namespace, the OCI runtime would bind the host's /sys into
+    the container.
     """
     pin.parent.mkdir(parents=True, exist_ok=True)
     if is_pinned(pin):
@@ -32,11 +36,11 @@ def ensure(kernel: Kernel, pin: Path, userns: Path) -> None:
     try:
         os.close(inward[0])
         os.close(outward[1])
-        _write(inward[1], b"\n")  # cat gives it back once it runs, and then the namespace is there
+        _write(inward[1], b"\n")  # cat returns it once it runs; then the namespace exists
         said = os.read(outward[0], 4096)
         if said != b"\n":
             raise NetworkRefused(
-                f"No network namespace could be made in {userns}: {said.decode(errors='replace').strip() or 'no reason given'}."
+                f"Could not create a network namespace in {userns}: {said.decode(errors='replace').strip() or 'no reason given'}."
             )
         kernel.bind(f"/proc/{holder.pid}/ns/net", pin)
     finally:
@@ -46,21 +50,27 @@ def ensure(kernel: Kernel, pin: Path, userns: Path) -> None:
 
 
 def remove(kernel: Kernel, pin: Path) -> None:
-    """Let go of a namespace; the kernel ends it with its last process. Succeeds where there is none."""
+    """Unpin a namespace. The kernel removes it with its last process. Succeed if it is absent."""
     while kernel.unmount(pin, lazily=True):
         pass
     pin.unlink(missing_ok=True)
 
 
 def is_pinned(pin: Path) -> bool:
-    """Whether the file holds a namespace: then it lies on nsfs, another device than its folder."""
+    """Return whether the file pins a namespace.
+
+    It is then on nsfs, another device than its folder.
+    """
     with suppress(FileNotFoundError):
         return pin.stat().st_dev != pin.parent.stat().st_dev
     return False
 
 
 def inside(pin: Path, work: Callable[[], None]) -> None:
-    """Do something in a namespace: by a thread of its own, which ends there, so that nobody else is moved (setns(2))."""
+    """Call a function inside a namespace.
+
+    It runs in a new thread, because setns(2) moves the calling thread.
+    """
     failures: list[BaseException] = []
 
     def enter() -> None:
@@ -79,5 +89,5 @@ def inside(pin: Path, work: Callable[[], None]) -> None:
 
 
 def _write(fd: int, data: bytes) -> None:
-    with suppress(BrokenPipeError):  # it ended already, and its words tell why
+    with suppress(BrokenPipeError):  # it ended already, and its output gives the reason
         os.write(fd, data)

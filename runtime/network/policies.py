@@ -1,4 +1,7 @@
-"""The policy of each team, durably, and the addresses of the host names in them. Files only; `links` makes rules of them."""
+"""The stored policies of all teams, and the addresses of the host names in them.
+
+Files only; `links` turns them into rules.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +19,17 @@ from runtime.network.addresses import METADATA, PRIVATE
 from runtime.network.policy import NetworkPolicy
 
 log = logging.getLogger(__name__)
-KEPT = 3600.0  # seconds for which an address counts that a name no longer leads to: answers of many hosts take turns
+# seconds that an address stays valid after it left a name's answers: many hosts rotate their
+# answers
+KEPT = 3600.0
 MOST_ADDRESSES = 64  # of one name
-_AT_A_TIME = 8  # lookups
+_AT_A_TIME = 8  # concurrent lookups
 
 Lookup = Callable[[str], Collection[IPv4Address]]
 
 
 def look_up(name: str) -> tuple[IPv4Address, ...]:
-    """Return a host's IPv4 addresses by this machine's own resolver; none where it does not answer."""
+    """Return a host's IPv4 addresses from this machine's resolver; none if it does not answer."""
     try:
         found = socket.getaddrinfo(name, None, family=socket.AF_INET, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
@@ -33,13 +38,16 @@ def look_up(name: str) -> tuple[IPv4Address, ...]:
 
 
 def is_fit(address: IPv4Address) -> bool:
-    """Whether an address may count because a name leads to it. Whoever owns the name must not open our private networks with it."""
+    """Return whether an address from a name lookup may be allowed.
+
+    The owner of a name must not open our private networks with it.
+    """
     inside = any(address in network for network in (*PRIVATE, *METADATA))
     return not (inside or address.is_loopback or address.is_multicast or address.is_unspecified or address.packed[0] >= 240)
 
 
 class Policies:
-    """Two files, changed under one lock."""
+    """The files of policies and names, with one lock for both."""
 
     def __init__(self, folder: Path, lookup: Lookup = look_up) -> None:
         self._file, self._names, self._lock = folder / "policies.json", folder / "names.json", folder / "policies.lock"
@@ -47,12 +55,12 @@ class Policies:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Nobody else changes them inside the block."""
+        """Hold the lock: the files do not change inside the block."""
         with journal.lock(self._lock):
             yield
 
     def all(self) -> dict[int, NetworkPolicy]:
-        """Return every team's policy that has been set."""
+        """Return the policies that have been set, by team."""
         try:
             return {int(team): NetworkPolicy.from_document(row) for team, row in (journal.read_json(self._file) or {}).items()}
         except (AttributeError, KeyError, TypeError, ValueError):
@@ -62,15 +70,18 @@ class Policies:
             ) from None
 
     def write(self, policies: Mapping[int, NetworkPolicy]) -> None:
-        """Replace them. The caller holds them."""
+        """Replace all policies. The caller holds the lock."""
         journal.write_json(self._file, {str(team): policy.to_document() for team, policy in policies.items()})
 
     def known(self) -> dict[str, list[IPv4Address]]:
-        """Return the addresses of each name as last looked up."""
+        """Return the addresses of each name from the last lookups."""
         return {name: sorted(IPv4Address(address) for address in seen) for name, seen in self._seen().items()}
 
     def refresh(self, names: Collection[str], now: float) -> None:
-        """Look the names up, outside of the lock, and write down where they lead; forget other names and old addresses."""
+        """Look up the names without the lock, and store their addresses.
+
+        Other names and old addresses are removed.
+        """
         if not names:
             self._names.unlink(missing_ok=True)
             return
@@ -82,7 +93,10 @@ class Policies:
             journal.write_json(self._names, fresh, durable=False)
 
     def _seen(self) -> dict[str, dict[str, float]]:
-        """Name to address to when it was last an answer. What a crash has damaged is looked up again."""
+        """Return for each name its addresses, with the time when each was last in an answer.
+
+        A damaged file is treated as empty: all names are looked up again.
+        """
         try:
             return dict(journal.read_json(self._names) or {})
         except (TypeError, ValueError) as error:
@@ -91,7 +105,10 @@ class Policies:
 
 
 def _merged(before: Mapping[str, float], answers: Collection[IPv4Address], now: float) -> dict[str, float]:
-    """The newest MOST_ADDRESSES. Where nothing answers, all that is known goes on counting: a resolver that is away closes nothing."""
+    """Return the newest MOST_ADDRESSES addresses.
+
+    Without an answer, all known addresses remain valid, so a resolver that is down blocks nothing.
+    """
     fresh = {str(address): now for address in answers if is_fit(address)}
     if not fresh:
         return dict(before)

@@ -1,6 +1,7 @@
-"""What a team's containers may reach, and how fast: values that an admin sets and the network enforces. Pure.
+"""The network policy of a team: destinations and bandwidth that an admin sets. Pure.
 
-Rows of the portal are less trusted than this process, which is root: each text is parsed here again before it becomes a rule.
+The portal's database is less trusted than this process, which is root. So each text is parsed again
+here before it becomes a rule.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ _ENTRY = re.compile(r"(?P<host>[^:\s]+)(?::(?P<first>\d{1,5})(?:-(?P<last>\d{1,5
 
 
 class Egress(StrEnum):
-    """Which outgoing connections a team's containers may open."""
+    """The outgoing connections that a team's containers may open."""
 
     OPEN = "open"
     ALLOW_LIST = "allow-list"
@@ -26,7 +27,7 @@ class Egress(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Destination:
-    """One line of an allow list: a host name or a network, and the ports there (first and last; None: all)."""
+    """A line of an allow list: a host name or a network, and the ports (first and last; None: all)."""
 
     name: str = ""
     network: IPv4Network | None = None
@@ -34,7 +35,10 @@ class Destination:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `example.com`, `example.com:443`, `192.0.2.0/24`, `192.0.2.7:5000-5100`. ValueError says what is wrong with the text."""
+        """Parse `example.com`, `example.com:443`, `192.0.2.0/24` or `192.0.2.7:5000-5100`.
+
+        Raise ValueError with the fault of the text.
+        """
         match = _ENTRY.fullmatch(text.strip().lower())
         if match is None:
             raise ValueError(f"{text.strip()[:80]!r} is not a host, an address or a network; write HOST, HOST:PORT or NETWORK/BITS:PORT")
@@ -49,7 +53,7 @@ class Destination:
         return cls(name=host, ports=ports)
 
     def covers(self, host: str, port: int) -> bool:
-        """Whether this line allows a host, given by name or by IPv4 address, with a port."""
+        """Return whether this line allows a host, given by name or by IPv4 address, with a port."""
         if self.ports is not None and not self.ports[0] <= port <= self.ports[1]:
             return False
         if self.network is None:
@@ -69,30 +73,33 @@ class Destination:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkPolicy:
-    """A team's policy. `bandwidth` is in bits per second, for each container and each direction; 0 is unlimited."""
+    """A team's policy.
+
+    `bandwidth` is in bits per second, per container and direction; 0: unlimited.
+    """
 
     egress: Egress = Egress.OPEN
     destinations: tuple[Destination, ...] = ()
-    builds_open: bool = False  # builds may open any connection, whatever `egress` says
+    builds_open: bool = False  # builds may open any connection, regardless of `egress`
     bandwidth: int = 0
 
     def egress_of(self, *, build: bool) -> Egress:
-        """Return what counts for an instance, or for a build."""
+        """Return the egress rule of an instance or of a build."""
         return Egress.OPEN if build and self.builds_open else self.egress
 
     def is_listed(self, host: str, port: int) -> bool:
-        """Whether the allow list has a host, given by name or by IPv4 address, with a port."""
+        """Return whether the allow list has a host, given by name or by IPv4 address, with a port."""
         return any(destination.covers(host, port) for destination in self.destinations)
 
     @property
     def names(self) -> frozenset[str]:
-        """The host names whose addresses have to be looked up."""
+        """Return the host names whose addresses must be looked up."""
         if self.egress is not Egress.ALLOW_LIST:
             return frozenset()
         return frozenset(destination.name for destination in self.destinations if destination.name)
 
     def to_document(self) -> dict[str, object]:
-        """Return it as JSON values."""
+        """Return the policy as JSON values."""
         return {
             "egress": self.egress.value,
             "destinations": [str(destination) for destination in self.destinations],
@@ -102,7 +109,7 @@ class NetworkPolicy:
 
     @classmethod
     def from_document(cls, document: Mapping[str, object]) -> Self:
-        """Read what `to_document` wrote."""
+        """Parse the result of `to_document`."""
         lines = document["destinations"]
         assert isinstance(lines, list)
         return cls(

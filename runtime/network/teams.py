@@ -1,8 +1,9 @@
-"""The firewall rules of one team as text: where its instances may send, and where its builds may. No I/O.
+"""The firewall rules of one team as text: the destinations of its instances and builds. No I/O.
 
-Each team has four chains: `team-N` and `build-N` hold the limit of connections, and jump to `team-N-egress` and
-`build-N-egress`, which hold the policy. So a new policy, or a new address of a listed host, replaces rules without losing the
-count. An element of the map `teams` leads each container's packets to its chain.
+Each team has four chains. `team-N` and `build-N` limit the number of connections. They jump to
+`team-N-egress` and `build-N-egress`, which apply the policy. So a new policy, or a new address of a
+listed host, replaces rules and keeps the connection count. An element of the map `teams` sends each
+container's packets to its chain.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ Known = Mapping[str, Collection[IPv4Address]]  # host name -> its addresses
 
 
 def chain_of(owner: Owner) -> str:
-    """Return the name of the chain that a container's packets go through."""
+    """Return the name of the chain for a container's packets."""
     return f"{'build' if owner.build else 'team'}-{owner.team}"
 
 
 def chains(node: str, team: int, limits: FloodLimits) -> str:
-    """Create a team's chains, or create them anew; `rules` fills them."""
+    """Return the rules that create or replace a team's chains; `rules` fills them."""
     lines = []
     for chain in (chain_of(Owner(team=team, build=build)) for build in (False, True)):
         lines += [
@@ -37,7 +38,10 @@ def chains(node: str, team: int, limits: FloodLimits) -> str:
 
 
 def rules(node: str, team: int, policy: NetworkPolicy, known: Known, resolvers: Sequence[IPv4Address]) -> str:
-    """Replace the rules that hold a team's policy. `resolvers`: the name servers that its containers use."""
+    """Return the rules that replace a team's policy.
+
+    `resolvers`: the name servers that its containers use.
+    """
     lines = []
     for build in (False, True):
         chain = f"{chain_of(Owner(team=team, build=build))}-egress"

@@ -1,7 +1,8 @@
-"""What each app has sent to the outside and received from there, summed up durably: by month and team, and in all.
+"""Stored sums of each app's traffic with the outside: in total, and by month and team.
 
-The kernel counts by address, for as long as a container has it and until the rules are made anew (`firewall`). What is added here is
-the difference to the last look, so nothing is lost or counted twice when a container, a process or the machine starts again.
+The kernel counts by address, until the container releases the address or the rules are replaced
+(`firewall`). This module adds the difference from the previous count. So nothing is lost or counted
+twice when a container, a process or the machine restarts.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ MONTHS = 13  # kept
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Amount:
-    """Bytes both ways, seen from the app."""
+    """Bytes in both directions, from the app's view."""
 
     sent: int = 0
     received: int = 0
@@ -31,7 +32,7 @@ class Amount:
         return Amount(sent=self.sent + other.sent, received=self.received + other.received)
 
     def since(self, before: Amount) -> Amount:
-        """Return what was added; all of it where the count began anew."""
+        """Return the difference from `before`, or the whole count if it restarted from 0."""
         if self.sent < before.sent or self.received < before.received:
             return self
         return Amount(sent=self.sent - before.sent, received=self.received - before.received)
@@ -39,14 +40,17 @@ class Amount:
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """Packets of one container that were over a limit (`floods`), since it was attached or the rules were made anew."""
+    """Packets of one container over a limit (`floods`).
+
+    They are counted since the container was attached or the rules were replaced.
+    """
 
     queries: int = 0
     flows: int = 0
     datagrams: int = 0
 
     def since(self, before: Dropped) -> Dropped:
-        """Return what was added; all of it where the count began anew."""
+        """Return the difference from `before`, or the whole count if it restarted from 0."""
         if self.queries < before.queries or self.flows < before.flows or self.datagrams < before.datagrams:
             return self
         return Dropped(self.queries - before.queries, self.flows - before.flows, self.datagrams - before.datagrams)
@@ -54,7 +58,7 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counted:
-    """One look: by app in all, by team in this month, by container."""
+    """One count: totals by app, this month by team, and dropped packets by container."""
 
     apps: Mapping[str, Amount]
     teams: Mapping[int, Amount]
@@ -64,14 +68,15 @@ class Counted:
 
 @dataclass(slots=True, kw_only=True)
 class Sums:
-    """All that is written down."""
+    """The content of the file."""
 
-    seen: dict[str, Amount] = field(default_factory=dict)  # container -> its counters at the last look
-    apps: dict[str, Amount] = field(default_factory=dict)  # app -> in all
+    # container -> its counters at the last count
+    seen: dict[str, Amount] = field(default_factory=dict)
+    apps: dict[str, Amount] = field(default_factory=dict)  # app -> total
     months: dict[str, dict[int, Amount]] = field(default_factory=dict)  # "2026-11" -> team -> in that month
 
     def add(self, container: str, owner: Owner, counted: Amount, month: str) -> None:
-        """Count what a container has sent and received since the last look."""
+        """Add what a container has sent and received since the last count."""
         more = counted.since(self.seen.get(container, Amount()))
         self.seen[container] = counted
         if more == Amount():
@@ -84,29 +89,35 @@ class Sums:
 
 
 def month_of(now: float) -> str:
-    """Return a moment's month, in UTC."""
+    """Return the month of a time, in UTC."""
     return datetime.fromtimestamp(now, UTC).strftime("%Y-%m")
 
 
 def exposition(app: str, amount: Amount) -> str:
-    """Return Prometheus' text of one app."""
+    """Return one app's metrics in Prometheus' text format."""
     lines = []
-    for name, what, value in (("egress", "sent to the outside", amount.sent), ("ingress", "received from there", amount.received)):
+    for name, description, value in (("egress", "sent to the outside", amount.sent), ("ingress", "received from there", amount.received)):
         metric = f"slipway_{name}_bytes_total"
-        lines.append(f"# HELP {metric} Bytes that the app itself has {what}, requests through the router left out.\n")
+        lines.append(f"# HELP {metric} Bytes that the app itself has {description}, without requests through the router.\n")
         lines.append(f'# TYPE {metric} counter\n{metric}{{app="{app}"}} {value}\n')
     return "".join(lines)
 
 
 class Traffic:
-    """One file, changed under a lock. A file that a crash has damaged is begun anew: it is a count, and nothing depends on it."""
+    """The file of the sums, with a lock for changes.
+
+    A damaged file is replaced by an empty one: it holds only counts, and nothing depends on it.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._file, self._lock = folder / "traffic.json", folder / "traffic.lock"
 
     @contextmanager
     def changed(self) -> Iterator[Sums]:
-        """The sums, written back after the block. Not synced: a power failure loses some seconds."""
+        """Yield the sums, and write them after the block.
+
+        The file is not synced: a power failure loses some seconds.
+        """
         with journal.lock(self._lock):
             sums = self.sums()
             before = _document(sums)
@@ -115,7 +126,7 @@ class Traffic:
                 journal.write_json(self._file, after, durable=False)
 
     def sums(self) -> Sums:
-        """Return the sums as they are written down."""
+        """Return the stored sums."""
         try:
             document = journal.read_json(self._file) or {}
             return Sums(

@@ -221,14 +221,14 @@ def test_a_range_that_is_in_use_is_refused_with_the_remedy(tmp_path: Path, world
 def test_a_user_namespace_that_is_none_is_told(world: World, tmp_path: Path):
     wrong = tmp_path / "wrong"
     wrong.touch()
-    with pytest.raises(NetworkRefused, match="No network namespace could be made"):
+    with pytest.raises(NetworkRefused, match="Could not create a network namespace"):
         world.network.attach("one", wrong)
     world.network.detach("one")
     assert world.network.attachments() == {}
 
 
 def test_rules_that_the_kernel_refuses_are_told():
-    with pytest.raises(NetworkRefused, match="not taken"):
+    with pytest.raises(NetworkRefused, match="did not accept"):
         firewall.apply("add rule inet nowhere nothing drop\n")
     with pytest.raises(NetworkRefused, match=r"not taken.*No such file"):
         firewall.amend(Kernel(), "add element bridge nowhere senders { 1 }\n")
