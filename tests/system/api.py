@@ -1,4 +1,4 @@
-"""The platform over its HTTP API, with a token: what programs do."""
+"""A client of the platform's HTTP API with a token, as programs use it."""
 
 import time
 from typing import Any
@@ -12,7 +12,7 @@ SETTLED = {"live", "failed", "rolled_back", "superseded"}
 
 
 class Api:
-    """Every failed call is an AssertionError that shows the answer."""
+    """Client of the HTTP API. Every failed call is an AssertionError that shows the response."""
 
     def __init__(self, url: str, token: str) -> None:
         self.token = token
@@ -22,7 +22,7 @@ class Api:
         self._told(self.api.post("/apps", json={"team": team, "name": name}))
 
     def deploy(self, app: str, archive: bytes, filename: str = "source.tar.gz") -> int:
-        """Upload; the build's number."""
+        """Upload an archive. Return the build's number."""
         return int(self._told(self.upload(app, archive, filename))["id"])
 
     def upload(self, app: str, archive: bytes, filename: str = "source.tar.gz") -> httpx.Response:
@@ -35,21 +35,24 @@ class Api:
         return dict(self.get(f"/apps/{app}/builds/{number}"))
 
     def built(self, app: str, number: int, within: float = 120) -> dict[str, Any]:
-        """The build once it is over, however it ended."""
+        """Wait until the build is over, in any state. Return it."""
         return until(
             lambda: (found := self.build(app, number))["state"] in OVER and found, within=within, what=f"build {number} of {app} is over"
         )
 
     def settled(self, app: str, release: int, within: float = 90) -> dict[str, Any]:
-        """The rollout of a release once it is over, however it ended."""
+        """Wait until the rollout of a release is over, in any state. Return it."""
 
         def look() -> dict[str, Any] | None:
-            return next((one for one in self.get(f"/apps/{app}/rollouts") if one["release"] == release and one["state"] in SETTLED), None)
+            return next(
+                (rollout for rollout in self.get(f"/apps/{app}/rollouts") if rollout["release"] == release and rollout["state"] in SETTLED),
+                None,
+            )
 
         return until(look, within=within, what=f"the rollout of {app} v{release} is over")
 
     def deployed(self, app: str, archive: bytes, filename: str = "source.tar.gz", within: float = 120) -> int:
-        """Upload, wait until it is live; the release's number."""
+        """Upload an archive and wait until it is live. Return the release's number."""
         begun = time.monotonic()
         number = self.deploy(app, archive, filename)
         build = self.built(app, number, within)
@@ -69,14 +72,14 @@ class Api:
         self._told(self.api.post(f"/apps/{app}/restart"))
 
     def configure(self, app: str, **variables: str | None) -> int:
-        """Set config vars; the number of the release that this made."""
+        """Set config vars. Return the number of the release that this creates."""
         return int(self._told(self.api.patch(f"/apps/{app}/config", json={"changes": variables}))["release"])
 
     def change_traffic(self, app: str, **changes: object) -> None:
         self._told(self.api.patch(f"/apps/{app}/traffic", json=changes))
 
     def delete_app(self, app: str) -> None:
-        """Fine if there is none."""
+        """Delete an app. A missing app is not an error."""
         if self.api.get(f"/apps/{app}").status_code != 404:
             self._told(self.api.delete(f"/apps/{app}", params={"confirm": app}))
 

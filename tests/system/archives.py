@@ -1,4 +1,4 @@
-"""Sources to deploy, as archives in memory: the examples, small apps of one file, and archives nobody should unpack."""
+"""Archives of sources in memory: the examples, small apps of one file, and invalid archives."""
 
 import gzip
 import io
@@ -15,7 +15,7 @@ SKIPPED = {"node_modules", "__pycache__", ".venv", ".yarn", ".pnp.cjs"}
 
 
 def example(name: str, changes: Mapping[str, str] | None = None) -> bytes:
-    """examples/NAME as .tar.gz; `changes` replaces or adds files."""
+    """Return examples/NAME as .tar.gz; `changes` replaces or adds files."""
     files = {
         str(path.relative_to(EXAMPLES / name)): path.read_bytes()
         for path in sorted((EXAMPLES / name).rglob("*"))
@@ -25,12 +25,12 @@ def example(name: str, changes: Mapping[str, str] | None = None) -> bytes:
 
 
 def app(files: Mapping[str, str | bytes]) -> bytes:
-    """These files as .tar.gz."""
+    """Return these files as .tar.gz."""
     return _tar(lambda archive: [_file(archive, path, text) for path, text in files.items()])
 
 
 def zipped(files: Mapping[str, str | bytes]) -> bytes:
-    """These files as .zip."""
+    """Return these files as .zip."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         for path, text in files.items():
@@ -39,12 +39,15 @@ def zipped(files: Mapping[str, str | bytes]) -> bytes:
 
 
 def python(program: str, *, procfile: str = "web: python3 app.py", more: Mapping[str, str] | None = None) -> bytes:
-    """An app of one Python file, and `more` files."""
+    """Return an app of one Python file, and `more` files."""
     return app({"app.py": program, "Procfile": procfile + "\n", ".python-version": "3.13\n", **(more or {})})
 
 
 def hostile() -> dict[str, tuple[str, Callable[[], bytes], str]]:
-    """What it is -> file name, its maker, and a word that the refusal must hold (case does not matter)."""
+    """Return invalid archives by description.
+
+    Each has a file name, a function that makes it, and a word of the refusal.
+    """
     return {
         "a path that climbs out": ("up.zip", lambda: zipped({"index.html": "x", "../outside": "x"}), "leads out"),
         "an absolute path": ("abs.tar", lambda: _tar(lambda a: [_file(a, "/etc/x", "x")], compress=False), "/etc/x"),
@@ -92,15 +95,15 @@ def _special(archive: tarfile.TarFile, path: str, kind: bytes) -> None:
 
 
 def _bomb() -> bytes:
-    """One file of ten gigabytes of nothing; some 300 kB."""
+    """Return a file of 10 GiB of zeros, compressed to some 300 kB."""
     entry = tarfile.TarInfo("zeros")
     entry.size = 10 * 2**30
     packed = io.BytesIO()
     with zstandard.ZstdCompressor(level=1).stream_writer(packed, closefd=False) as out:
         out.write(entry.tobuf(tarfile.GNU_FORMAT))
-        nothing = bytes(16 * 2**20)
-        for _ in range(entry.size // len(nothing)):
-            out.write(nothing)
+        zeros = bytes(16 * 2**20)
+        for _ in range(entry.size // len(zeros)):
+            out.write(zeros)
         out.write(bytes(1024))
     return packed.getvalue()
 

@@ -1,4 +1,7 @@
-"""A whole platform of the tests' own: private name, folders, network and port, started as `make up` starts it."""
+"""A complete platform for the tests, with its own name, folders, network and port.
+
+It is started as `make up` starts it.
+"""
 
 import os
 import re
@@ -20,7 +23,7 @@ from tests.ranges import free_range
 from tests.system.waiting import until
 
 ROOT = Path(__file__).parents[2]
-PARTS = {  # what the process manager keeps running, by what its command line holds
+PARTS = {  # processes of the process manager, with a part of their command line
     "redis": "redis-server",
     "router": "haproxy",
     "portal": "gunicorn",
@@ -32,7 +35,10 @@ PARTS = {  # what the process manager keeps running, by what its command line ho
 
 
 class Box:
-    """Made, `start`ed, used, `down`; everything of it carries its name, `t` and six hex digits."""
+    """A test platform: create it, `start` it, use it, take it `down`.
+
+    All its objects carry its name: `t` and six hex digits.
+    """
 
     def __init__(self) -> None:
         self.name = f"t{secrets.token_hex(3)}"
@@ -46,13 +52,13 @@ class Box:
             "SLIPWAY_RUN": str(self.folder / "run"),
             "SLIPWAY_NETWORK": str(free_range()),
             "SLIPWAY_HTTP_PORT": str(self.port),
-            "DATABASE_URL": "",  # empty is the default, and wins over a developer's .env
+            "DATABASE_URL": "",  # empty means the default, and has precedence over a developer's .env
             "REDIS_URL": "",
             "DJANGO_SETTINGS_MODULE": "portal.settings",
         }
         self.config: NodeConfig = from_environment(self.environment)
         self.told = self.folder / "up.log"
-        self._said_before = 0  # bytes of `told` from an earlier start
+        self._said_before = 0  # bytes of the log from an earlier start
         self._up: subprocess.Popen[bytes] | None = None
 
     @property
@@ -63,60 +69,66 @@ class Box:
         return f"{app}.{self.config.base_domain}"
 
     def ask(self, app: str, path: str = "/", **options: object) -> httpx.Response:
-        """One request to an app, through the router."""
+        """Send a request to an app through the router."""
         return httpx.get(f"{self.url}{path}", headers={"Host": self.host(app)}, timeout=20, **options)  # type: ignore[arg-type]
 
     def start(self, within: float = 300) -> None:
-        """`make up`'s own command, until it has printed its last line."""
+        """Run the command of `make up` and wait until it has printed its last line."""
         self._said_before = self.told.stat().st_size if self.told.exists() else 0
-        with self.told.open("ab") as told:
-            self._up = spawn([sys.executable, "-m", "workers.setup", "up"], cwd=ROOT, env=self.environment, stdout=told, stderr=told)
+        with self.told.open("ab") as log:
+            self._up = spawn([sys.executable, "-m", "workers.setup", "up"], cwd=ROOT, env=self.environment, stdout=log, stderr=log)
         until(self._ready, within=within, what="the platform is up", every=0.2)
 
     def admin(self) -> tuple[str, str]:
-        """Name and password as `make up` printed them."""
+        """Return the name and the password that `make up` printed."""
         text = self.told.read_text(errors="replace")
         found = re.search(r"[Ss]ign in as (\S+) with (?:the )?password (\S+)", text)
         assert found, f"no password printed: {text[-3000:]}"
         return found[1], found[2].rstrip(".")
 
     def stop(self, within: float = 60) -> None:
-        """Ctrl-C: the platform ends, apps go on."""
+        """Stop the platform as Ctrl-C does. Apps continue to run."""
         if self._up is not None and self._up.poll() is None:
-            self._up.send_signal(signal.SIGTERM)  # Ctrl-C, for a child whose SIGINT a shell in the background may have switched off
+            self._up.send_signal(signal.SIGTERM)  # not SIGINT, which a background shell may have disabled
             self._up.wait(within)
         self._up = None
 
     def down(self) -> None:
-        """`make down`."""
+        """Run the command of `make down`."""
         self.stop()
         run([sys.executable, "-m", "workers.setup", "down"], cwd=ROOT, env=self.environment, timeout=120)
 
     def forget(self) -> None:
-        """Remove the folder, unless something is mounted in it still: then it is evidence, and others' files may be seen through it."""
+        """Remove the folder, unless something is still mounted in it.
+
+        Such a mount is evidence of a fault, and removal could delete files of others through it.
+        """
         if str(self.folder) not in Path("/proc/self/mountinfo").read_text():
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def pids(self, part: str) -> list[int]:
-        """Processes of one part of the platform: descendants of `make up`, apps' monitors not among them."""
+        """Return the processes of a part of the platform.
+
+        They are descendants of `make up`, without the apps' monitors.
+        """
         return [pid for pid, command in self._descendants() if PARTS[part] in command]
 
     def all_pids(self) -> dict[str, list[int]]:
         return {part: self.pids(part) for part in PARTS}
 
     def kill(self, part: str) -> list[int]:
-        """kill -9 to all of a part at once; its process ids."""
+        """Send SIGKILL to all processes of a part at once. Return their process ids."""
         pids = self.pids(part)
         assert pids, f"no process of the {part} runs: {self._descendants()}"
         for pid in pids:
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
-                pass  # its parent's end took it along
+                pass  # it ended together with its parent
         return pids
 
     def instance_pids(self) -> dict[str, int]:
-        """Process ids of what runs in instances, by cgroup folder."""
+        """Return the process ids of the instances, by cgroup folder."""
         found = {}
         for folder in (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/pids")):
             for procs in (folder / self.config.cgroup_parent).glob("team*/*/**/cgroup.procs"):
@@ -142,11 +154,11 @@ class Box:
             except (FileNotFoundError, ProcessLookupError):
                 continue
             children.setdefault(parent, []).append(int(entry.name))
-        found, waiting = [], [self._up.pid]
-        while waiting:
-            pid = waiting.pop()
+        found, pending = [], [self._up.pid]
+        while pending:
+            pid = pending.pop()
             found.append((pid, commands.get(pid, "")))
-            waiting += children.get(pid, [])
+            pending += children.get(pid, [])
         return found[1:]
 
 

@@ -1,6 +1,7 @@
-"""Constant load on three apps and a deploy every few seconds, while processes of the platform are killed by chance.
+"""Load on three apps and frequent deploys, while random processes of the platform are killed.
 
-Afterwards: every accepted deploy is there, the last accepted one of each app serves, nothing leaked, and the store verifies.
+Afterwards every accepted deploy exists, and the last accepted deploy of each app serves. Nothing
+leaked, and the image store verifies.
 """
 
 import itertools
@@ -32,13 +33,13 @@ from tests.system.waiting import until
 
 ROOT = Path(__file__).parents[2]
 APPS = ("slipway-chaos-a", "slipway-chaos-b", "slipway-chaos-c")
-INSTANCES = 2  # of each app: one may lose its monitor, and the other serves
-RATE = 10  # requests a second to each app, kept and fresh each
-AFTER_ROUTER = 2.0  # seconds after a killed router, or the manager it belongs to, in which failed requests are counted apart
+INSTANCES = 2  # of each app: one may lose its monitor while the other serves
+RATE = 10  # requests per second to each app, over kept and new connections each
+AFTER_ROUTER = 2.0  # seconds after a kill of the router in which failed requests are excused
 ROUTER = {"router", "process manager"}
-MISSING = 60.0  # seconds until a part that cannot be found to kill is a fault
+MISSING = 60.0  # seconds until a part without a process to kill is a fault
 SETTLE_WITHIN = 240  # seconds for queues to empty after the last kill
-QUIET_WITHIN = 60  # seconds for instances of deleted apps to be gone
+QUIET_WITHIN = 60  # seconds for instances of deleted apps to be removed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,14 +51,14 @@ class Amounts:
 
 @dataclass(slots=True)
 class Deploys:
-    """What was uploaded, and what the portal answered."""
+    """The uploads and the portal's responses."""
 
     accepted: dict[str, list[tuple[int, str]]] = field(default_factory=lambda: {app: [] for app in APPS})  # build, version
-    unknown: dict[str, list[str]] = field(default_factory=lambda: {app: [] for app in APPS})  # versions sent without an answer
+    unknown: dict[str, list[str]] = field(default_factory=lambda: {app: [] for app in APPS})  # sent, no response
     refused: Counter[str] = field(default_factory=Counter)
 
     def may_serve(self, app: str) -> set[str]:
-        """The last accepted version, and those sent after it whose answer was lost."""
+        """Return the last accepted version, and those sent after it whose response was lost."""
         last = self.accepted[app][-1][1]
         return {last, *(version for version in self.unknown[app] if _number(version) > _number(last))}
 
@@ -67,7 +68,7 @@ class Outcome:
     kills: list[Killed]
     deploys: Deploys
     answers: list[Answer]
-    faults: list[str]  # everything that must not be
+    faults: list[str]  # all faults that were found
 
     def lines(self) -> list[tuple[str, str]]:
         parts = Counter(killed.part for killed in self.kills)
@@ -85,7 +86,7 @@ class Outcome:
 
 @dataclass(slots=True, kw_only=True)
 class Chaos:
-    """`prepare`, `run`, `clean`: whatever happened, `clean` removes the apps."""
+    """A chaos run: `prepare`, `run`, `clean`. In every case, `clean` removes the apps."""
 
     config: NodeConfig
     api: Api
@@ -99,7 +100,7 @@ class Chaos:
         self.clean()
         self._before = self._shape()
         for app in APPS:
-            until(lambda app=app: self._created(app), within=QUIET_WITHIN, what=f"{app} can be made anew", every=0.5)
+            until(lambda app=app: self._created(app), within=QUIET_WITHIN, what=f"{app} can be created again", every=0.5)
             self.api.change_traffic(app, sleep_minutes=0)
         for app in APPS:
             self.api.deployed(app, source("v0"))
@@ -135,13 +136,16 @@ class Chaos:
         return Outcome(kills=kills, deploys=deploys, answers=pace.answers, faults=faults)
 
     def _kill_all(self, number: int, ends: float, victims: Victims, kills: list[Killed], tell: Callable[[str], None]) -> list[str]:
-        """Kill each part once, then any by chance, spread over the time. What is wrong if that could not be done."""
-        waiting, absent = [part for part in PARTS if part != LAUNCH], dict[str, float]()
-        others = list(waiting)
+        """Kill each part once, then random parts, spread over the time.
+
+        Return the faults if that was not possible.
+        """
+        pending, absent = [part for part in PARTS if part != LAUNCH], dict[str, float]()
+        others = list(pending)
         while len(kills) < number:
-            part = waiting.pop(0) if waiting else self.chance.choice(others)
+            part = pending.pop(0) if pending else self.chance.choice(others)
             if (killed := victims.kill(part)) is None:
-                waiting.append(part)
+                pending.append(part)
                 since = absent.setdefault(part, time.monotonic())
                 if time.monotonic() - since > MISSING:
                     return [f"there was no {part} to kill for {MISSING:g} s, after {len(kills)} kills"]
@@ -155,7 +159,10 @@ class Chaos:
         return []
 
     def _hunt(self, most: int, seconds: float, victims: Victims, kills: list[Killed], over: threading.Event) -> None:
-        """Kill a crun in the middle of a launch now and then. It lives for some ten milliseconds, so this thread comes before others."""
+        """Kill a crun in the middle of a launch from time to time.
+
+        It lives for some ten milliseconds, so this thread has a high priority.
+        """
         os.setpriority(os.PRIO_PROCESS, 0, -10)  # of the thread
         for _ in range(most):
             while (killed := victims.kill(LAUNCH)) is None:
@@ -185,15 +192,16 @@ class Chaos:
         else:
             if answer.is_success:
                 deploys.accepted[app].append((int(answer.json()["id"]), version))
-            elif answer.status_code >= 500:  # the portal or Redis was killed with the request at hand, or is not up again
+            elif answer.status_code >= 500:  # the portal or Redis was killed or is not up again
                 deploys.unknown[app].append(version)
             else:
                 deploys.refused[f"{answer.status_code} {answer.text[:200]}"] += 1
 
     def _settle(self, deploys: Deploys) -> list[str]:
-        """Wait for all builds to be over and for the last versions to serve; what did not come to pass.
+        """Wait until all builds are over and the last versions serve. Return what did not happen.
 
-        A build that waited in the queue while a later one of its app came is cancelled in favour of that one, and not lost.
+        A build that waits in the queue is cancelled when a later build of its app is queued. It is
+        not lost.
         """
         faults = []
         deadline = time.monotonic() + SETTLE_WITHIN
@@ -257,7 +265,10 @@ class Chaos:
         ]
 
     def _shape(self) -> Counter[str]:
-        """Kernel objects and processes of this platform without their numbers, and what lies in its folders of work in progress."""
+        """Count this platform's kernel objects, processes and unfinished work.
+
+        Processes have no numbers here.
+        """
         marks = (self.config.name, str(self.config.state), str(self.config.run))
         ours = [thing for thing in footprint(self.config.name) if any(mark in thing for mark in marks)]
         kept = [thing for thing in ours if not OF_A_TEAM.search(thing)]
@@ -265,7 +276,7 @@ class Chaos:
         folders = [self.config.run / "crun", self.config.instances, self.config.workspaces]
         folders += [self.config.images / "ingest", self.config.layers / "ingest"]
         things.update(f"entry {path}" for folder in folders if folder.is_dir() for path in folder.iterdir())
-        locks.remove_free_locks(self.config)  # as the platform does now and then: held ones stay
+        locks.remove_free_locks(self.config)  # as the platform does from time to time: held locks stay
         things.update(f"lock {path}" for path in self.config.locks.iterdir() if locks.PASSING.fullmatch(path.name))
         return things
 
@@ -290,7 +301,7 @@ class Chaos:
 
 
 def split_failures(answers: list[Answer], kills: list[Killed]) -> tuple[list[Answer], list[Answer]]:
-    """Failed requests that were under way while a router, or the manager it belongs to, had just been killed; and all others."""
+    """Split failed requests into those near a kill of the router or its manager, and all others."""
     moments = [killed.at for killed in kills if killed.part in ROUTER]
     excused, others = [], []
     for answer in answers:
@@ -301,7 +312,7 @@ def split_failures(answers: list[Answer], kills: list[Killed]) -> tuple[list[Ans
 
 
 def source(version: str) -> bytes:
-    """examples/hello, which answers with this version and nothing else."""
+    """Return examples/hello, changed to answer with only this version."""
     return archives.python(PROGRAM.format(version=version))
 
 

@@ -1,4 +1,4 @@
-"""One platform for all system tests, one admin, one browser."""
+"""Fixtures of the system tests: a platform, an admin and a browser."""
 
 import os
 import sys
@@ -32,13 +32,16 @@ ORDER = (
     "test_down",
 )
 TEAM = "crew"
-FIRST = os.environ.get("PYTEST_XDIST_WORKER", "gw0") == "gw0"  # of the lanes (tests/lanes.py), or the only process
+FIRST = os.environ.get("PYTEST_XDIST_WORKER", "gw0") == "gw0"  # the first lane or the only process
 
 _until_the_end = ExitStack()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The examples first, since the others use them; taking the platform down last. Other folders' tests keep their places."""
+    """Put the examples first, since the others use them, and the removal of the platform last.
+
+    Tests of other folders keep their places.
+    """
     places = [place for place, item in enumerate(items) if "system" in item.path.parts]
     ours = sorted((items[place] for place in places), key=_order_of)
     for place, item in zip(places, ours, strict=True):
@@ -46,12 +49,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _order_of(item: pytest.Item) -> float:
-    """Return the place of a test's file. A file that is not listed comes before the last one, never between tests of one file."""
+    """Return the place of a test's file.
+
+    A file that is not listed comes before the last file, never between tests of one file.
+    """
     return ORDER.index(item.path.stem) if item.path.stem in ORDER else len(ORDER) - 1.5
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Make what the examples stand on beside the tests that come before them, once for all lanes."""
+    """Build what the examples need while earlier tests run, once for all workers of pytest-xdist."""
     wanted = any("box" in getattr(item, "fixturenames", ()) for item in session.items) and not session.config.option.collectonly
     if wanted and FIRST:
         _until_the_end.enter_context(warm.filling())
@@ -63,8 +69,8 @@ def pytest_sessionfinish() -> None:
 
 @pytest.fixture(scope="session")
 def before() -> set[str]:
-    """What the machine had before any platform of ours; the box asks for it first."""
-    warm.fill()  # what is still missing of it
+    """Return what the machine had before any test platform. The box requests it first."""
+    warm.fill()  # build what is still missing
     return footprint("slipway-tests-nothing-carries-this")
 
 

@@ -1,4 +1,4 @@
-"""Requests without pause, from wrk, while something else happens; then how many there were and how many failed."""
+"""Requests without pause, from wrk, with their number and the number that failed."""
 
 import json
 import signal
@@ -29,7 +29,10 @@ class Tally:
 
 
 class Load:
-    """`with Load(port, host) as load: …`, then `load.tally`. Without `keep_alive` each request has a connection of its own."""
+    """Load on an app: `with Load(port, host) as load: …`, then `load.tally`.
+
+    Without `keep_alive` each request has its own connection.
+    """
 
     def __init__(self, port: int, host: str, *, connections: int = 8, path: str = "/", keep_alive: bool = True) -> None:
         self._port, self._connections, self._path = port, connections, path
@@ -47,18 +50,18 @@ class Load:
             stdout=self._told,
             stderr=self._told,
         )
-        time.sleep(0.3)  # it connects: what we measure is to begin under load
+        time.sleep(0.3)  # it connects: the measurement must begin under load
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._process.send_signal(signal.SIGINT)
         self._process.wait(30)
         self._told.seek(0)
-        told = self._told.read().decode()
+        output = self._told.read().decode()
         self._told.close()
         self._folder.cleanup()
-        line = next((line for line in told.splitlines() if line.startswith("{")), None)
-        assert line is not None, f"wrk told nothing: {told}"
+        line = next((line for line in output.splitlines() if line.startswith("{")), None)
+        assert line is not None, f"wrk printed no counts: {output}"
         counts = json.loads(line)
         requests = counts.pop("requests")
-        self.tally = Tally(requests=requests, failed=sum(counts.values()), how=f"{line} {told}")
+        self.tally = Tally(requests=requests, failed=sum(counts.values()), how=f"{line} {output}")

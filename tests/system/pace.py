@@ -1,6 +1,8 @@
-"""Requests at a steady rate from a process of its own; each answer with its moment, how long it took, and its status.
+"""Requests at a steady rate from a separate process.
 
-wrk (tests/system/load.py) counts; this also says when, so that failures can be told apart by what happened at that moment.
+Each response has its time, duration and status.
+
+wrk (tests/system/load.py) only counts. These times relate failures to events.
 """
 
 import http.client
@@ -20,7 +22,7 @@ from typing import Self
 from runtime.process import spawn
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 40  # seconds for an answer: longer than the router holds a request
+PATIENCE = 40  # seconds to wait for a response: longer than the router holds a request
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,7 @@ class Answer:
     at: float  # time.monotonic() when the request was sent
     took: float  # seconds
     host: str
-    status: int  # 0: no answer came
+    status: int  # 0: no response
 
     @property
     def failed(self) -> bool:
@@ -36,8 +38,10 @@ class Answer:
 
 
 class Pace:
-    """`with Pace(port, hosts) as pace: …`, then `pace.answers`. `rate` is requests a second to each host, over kept connections;
-    with `fresh`, as many again, each on a connection of its own.
+    """Steady requests: `with Pace(port, hosts) as pace: …`, then `pace.answers`.
+
+    `rate` is requests per second to each host, over kept connections. `fresh` adds as many requests
+    that have a new connection each.
     """
 
     def __init__(self, port: int, hosts: Sequence[str], *, rate: int = 200, connections: int = 4, fresh: bool = False) -> None:
@@ -47,39 +51,39 @@ class Pace:
         self.answers: list[Answer] = []
 
     def __enter__(self) -> Self:
-        bound = ("setpriv", "--pdeathsig", "TERM", "--")  # it ends with whoever started it, however that ends
+        bound = ("setpriv", "--pdeathsig", "TERM", "--")  # it ends with its parent in every case
         self._process = spawn(
             [*bound, sys.executable, "-m", "tests.system.pace", str(self._file), *self._words], cwd=ROOT, stderr=subprocess.PIPE
         )
-        time.sleep(0.5)  # it connects: what we measure is to begin under load
+        time.sleep(0.5)  # it connects: the measurement must begin under load
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._process.send_signal(signal.SIGTERM)
-        _, told = self._process.communicate(timeout=PATIENCE + 10)
+        _, errors = self._process.communicate(timeout=PATIENCE + 10)
         lines = self._file.read_text().splitlines() if self._file.exists() else []
         self._folder.cleanup()
-        assert lines, f"no request was sent: {told.decode()[-2000:]}"
+        assert lines, f"no request was sent: {errors.decode()[-2000:]}"
         self.answers = [Answer(float(at), float(took), host, int(status)) for at, took, host, status in (line.split() for line in lines)]
 
 
 def percentile(answers: Sequence[Answer], percent: int) -> float:
-    """Milliseconds that `percent` of all answers took at most."""
+    """Return the milliseconds that `percent` of all responses took at most."""
     return statistics.quantiles([answer.took * 1000 for answer in answers], n=100, method="inclusive")[percent - 1]
 
 
 def main(words: Sequence[str]) -> None:
-    """Send until SIGTERM, then write one line an answer."""
+    """Send until SIGTERM, then write a line per response."""
     file, port, rate, connections, fresh, *hosts = words
     over = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: over.set())
-    told: list[list[str]] = []
+    results: list[list[str]] = []
     senders = []
     for host in hosts:
         for kept in (True, False) if fresh == "1" else (True,):
             for number in range(int(connections)):
                 lines: list[str] = []
-                told.append(lines)
+                results.append(lines)
                 interval = int(connections) / int(rate)
                 arguments = (int(port), host, interval, interval * number / int(connections), kept, lines, over)
                 senders.append(threading.Thread(target=_send, args=arguments, daemon=True))
@@ -89,21 +93,25 @@ def main(words: Sequence[str]) -> None:
     deadline = time.monotonic() + PATIENCE
     for sender in senders:
         sender.join(max(0, deadline - time.monotonic()))
-    Path(file).write_text("".join(line for lines in told for line in lines))
+    Path(file).write_text("".join(line for lines in results for line in lines))
 
 
 def _send(port: int, host: str, interval: float, offset: float, kept: bool, lines: list[str], over: threading.Event) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
     due = time.monotonic() + offset
     while not over.wait(max(0, due - time.monotonic())):
-        due = max(due + interval, time.monotonic() - 1)  # after a pause, not all that was missed at once
+        due = max(due + interval, time.monotonic() - 1)  # after a pause, do not send all missed requests at once
         begun = time.monotonic()
         status = _ask(connection, host, kept)
         lines.append(f"{begun:.6f} {time.monotonic() - begun:.6f} {host} {status}\n")
 
 
 def _ask(connection: http.client.HTTPConnection, host: str, kept: bool) -> int:
-    """The status. A kept connection that was closed before a byte of an answer came is opened again once, as every client does."""
+    """Send a request and return its status.
+
+    A kept connection that was closed before the first byte of a response is opened again once, as
+    every client does.
+    """
     for attempt in (1, 2):
         reused = connection.sock is not None
         try:

@@ -1,4 +1,7 @@
-"""Someone who uses the platform over HTTP: signs in by the pages as a browser does, and makes a token for the API there."""
+"""A user of the platform over HTTP.
+
+The user signs in on the page as a browser does, and creates an API token there.
+"""
 
 import re
 from collections.abc import Mapping
@@ -23,7 +26,7 @@ GENEROUS = {
 
 
 class Person(Api):
-    """`pages` holds the session of a browser."""
+    """A signed-in user. `pages` holds the session of a browser."""
 
     def __init__(self, url: str, username: str, password: str) -> None:
         self.url, self.username, self.password = url, username, password
@@ -37,7 +40,7 @@ class Person(Api):
         super().__init__(url, found[0])
 
     def post(self, path: str, fields: Mapping[str, str], files: Mapping[str, tuple[str, bytes]] | None = None) -> httpx.Response:
-        """Send a form as a browser does: with the token of the page it stands on."""
+        """Send a form as a browser does, with the CSRF token of its page."""
         if "slipway-csrf" not in self.pages.cookies:
             self.pages.get("/sign-in")
         fields = {**fields, "csrfmiddlewaretoken": self.pages.cookies["slipway-csrf"]}
@@ -47,7 +50,10 @@ class Person(Api):
         self.post("/teams/new", {"name": name}).raise_for_status()
 
     def set_quota(self, team: str, **limits: int) -> None:
-        """On the admin's page; CPU in millicores, memory and disk in bytes. What is not named is set generously."""
+        """Set a team's quota on the admin's page; CPU in millicores, memory and disk in bytes.
+
+        Other limits are set to high values.
+        """
         amounts = {**GENEROUS, **limits}
         fields = {name: f"{amount}m" if name.startswith("cpu") else str(amount) for name, amount in amounts.items()}
         self.post(f"/admin/teams/{team}", fields).raise_for_status()

@@ -1,4 +1,7 @@
-"""Apps that sleep whenever nobody asks for them, and are asked for as soon as they do: by one visitor, and by many at once."""
+"""Apps that sleep when they get no requests.
+
+They get requests as soon as they sleep: from one client, and from many at once.
+"""
 
 import statistics
 import threading
@@ -16,25 +19,28 @@ from runtime.router.routes import AppSituation
 from tests.system import archives
 from tests.system.api import Api
 
-SIDE_BY_SIDE = 40  # apps: one sleeps after a minute at the earliest
-CROWD = 10  # visitors at once, every second time
+SIDE_BY_SIDE = 40  # apps: an app sleeps after a minute at the earliest
+CROWD = 10  # clients at once, every second time
 REST = 2.0  # seconds
 PATIENCE = 300.0  # seconds for an app to fall asleep
 
 
 @dataclass(slots=True, kw_only=True)
 class Sleepers:
-    """`prepare`, then `cycling` while other things happen, which ends when all cycles are done, then `clean`."""
+    """Sleeping apps: `prepare`, then `cycling` during other work, then `clean`.
+
+    `cycling` ends when all cycles are done.
+    """
 
     config: NodeConfig
     api: Api
     team: str
     cycles: int
-    stopped: int = 0  # every so-manieth is not only frozen, but stopped at once
+    stopped: int = 0  # one in this number of apps is stopped, not only frozen; 0: none
     first_answers: list[float] = field(default_factory=list)  # seconds
     requests: int = 0
     failures: list[str] = field(default_factory=list)
-    _client: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=60, trust_env=False))  # one: to make it takes long
+    _client: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=60, trust_env=False))  # slow to create
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -85,17 +91,17 @@ class Sleepers:
                     self._note([], [f"{app} did not fall asleep."], 0)
                     return
                 time.sleep(0.3)
-            if not crowd:  # who comes alone finds it fast asleep; a crowd comes while it is just being frozen
+            if not crowd:  # a single client finds the app fully asleep; a crowd arrives while it is being frozen
                 time.sleep(REST)
             self._wake(app, CROWD if crowd else 1)
 
-    def _wake(self, app: str, visitors: int) -> None:
-        with ThreadPoolExecutor(max_workers=visitors) as pool:
-            answers = list(pool.map(lambda _: self.ask(app), range(visitors)))
-        self._note([min(took for took, _ in answers)], [trouble for _, trouble in answers if trouble], visitors)
+    def _wake(self, app: str, clients: int) -> None:
+        with ThreadPoolExecutor(max_workers=clients) as pool:
+            answers = list(pool.map(lambda _: self.ask(app), range(clients)))
+        self._note([min(took for took, _ in answers)], [trouble for _, trouble in answers if trouble], clients)
 
     def ask(self, app: str) -> tuple[float, str]:
-        """Seconds, and what was wrong with the answer."""
+        """Send a request. Return its seconds, and the fault of the response."""
         begun = time.perf_counter()
         try:
             answer = self._client.get(

@@ -1,4 +1,4 @@
-"""Failed requests in stretches, each told with the kills that may have caused it."""
+"""Stretches of failed requests, each with the kills that may have caused it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BEFORE = 15.0  # seconds before a stretch in which a kill may be its cause
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stretch:
-    """Failed requests of one app with one status, shortly after each other."""
+    """Failed requests of an app with the same status, shortly after each other."""
 
     host: str
     status: int

@@ -1,4 +1,7 @@
-"""Apps that cannot be built or do not come up: failed with its reason in the portal, the release before serving, nothing left over."""
+"""Tests of apps that cannot be built or do not start.
+
+The portal shows the reason, the previous release serves, and nothing is left.
+"""
 
 from dataclasses import dataclass
 
@@ -8,7 +11,7 @@ from tests.system import archives
 from tests.system.conftest import TEAM
 from tests.system.waiting import until
 
-BUILT_WITHIN = 300  # seconds, beside all the others
+BUILT_WITHIN = 300  # seconds, at the same time as all the others
 SIDE_BY_SIDE = 3  # rollouts of one team
 GOOD = archives.example("hello")
 SERVE = """
@@ -26,10 +29,10 @@ while True:
     try:
         os.fork()
     except OSError as error:
-        print("no more processes:", error.strerror, flush=True)
+        print("process limit reached:", error.strerror, flush=True)
         time.sleep(1)
 """
-SOON = "[health]\nstart_period = 5\ninterval = 5\n"  # twenty seconds to come up; it is a minute for who says nothing
+SOON = "[health]\nstart_period = 5\ninterval = 5\n"  # 20 s to start; the default is a minute
 
 
 def not_up(program: str) -> bytes:
@@ -39,7 +42,7 @@ def not_up(program: str) -> bytes:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bad:
     archive: bytes
-    reason: tuple[str, ...]  # words of the reason, any case
+    reason: tuple[str, ...]  # words of the reason, in any case
     log: str = ""  # words of the build's or app's log
 
 
@@ -77,7 +80,7 @@ RUNS = {
     ),
     "listens-elsewhere": Bad(archive=not_up(SERVE.format(address="0.0.0.0", port=4321)), reason=("4321", "PORT")),
     "eats-memory": Bad(archive=not_up("hoard = []\nwhile True:\n    hoard.append(bytearray(2**20))\n"), reason=("memory", "killed")),
-    "forks-without-end": Bad(archive=not_up(FORKS), reason=("listen", "no more processes")),
+    "forks-without-end": Bad(archive=not_up(FORKS), reason=("listen", "process limit reached")),
     "answers-500": Bad(
         archive=not_up(SERVE.format(address="0.0.0.0", port=0).replace(", 0)", ', int(os.environ["PORT"]))').replace("204", "500")),
         reason=("500",),
@@ -87,7 +90,10 @@ RUNS = {
 
 @pytest.fixture(scope="module")
 def deployed(box, admin) -> dict[str, int]:
-    """Each app with a good release, then the bad deploy, all under way side by side: some take all the time that a boot may last."""
+    """Deploy a good release of each app, then the bad one, all at the same time.
+
+    Some take the whole start period.
+    """
     for number, name in enumerate((*BUILDS, *RUNS)):
         if number % SIDE_BY_SIDE == 0:
             team = f"{TEAM}-{number // SIDE_BY_SIDE}"
@@ -127,10 +133,14 @@ def assert_told(reason: str, bad: Bad) -> None:
 
 
 def assert_unharmed(box, admin, name: str) -> None:
-    """The portal shows the reason, v1 serves, and no instance, namespace or scratch disk of the bad one is left."""
+    """Check that the portal shows the reason and v1 serves, and that the bad release left nothing."""
     until(lambda: "v1 is live" in admin.pages.get(f"/apps/{name}").text, within=20, what="the page says that v1 is live")
     assert box.ask(name).status_code == 200
-    until(lambda: len([one for one in admin.instances(name) if one["state"] != "stopped"]) == 1, within=20, what="one instance is shown")
+    until(
+        lambda: len([instance for instance in admin.instances(name) if instance["state"] != "stopped"]) == 1,
+        within=20,
+        what="one instance is shown",
+    )
 
 
 def of_app(box, name: str) -> int:

@@ -1,4 +1,7 @@
-"""Archives nobody should unpack: a build that failed with its reason in the portal, and the release before still serving."""
+"""Tests of invalid archives.
+
+The build fails with its reason in the portal, and the previous release still serves.
+"""
 
 from pathlib import Path
 
@@ -27,7 +30,9 @@ def test_an_archive_with(kind, hardened, box, admin):
         build = admin.built(hardened, number, within=60)
         assert build["state"] == "failed"
         reason = build["reason"]
-        assert words in admin.pages.get(f"/apps/{hardened}/builds/{number}").text.replace("&#x27;", "'"), "the portal's page says why"
+        assert words in admin.pages.get(f"/apps/{hardened}/builds/{number}").text.replace("&#x27;", "'"), (
+            "the portal's page shows the reason"
+        )
     else:
         assert 400 <= refusal.status_code < 500
         reason = refusal.text
@@ -37,8 +42,11 @@ def test_an_archive_with(kind, hardened, box, admin):
 
 
 @pytest.mark.parametrize("folders", [1, 2])
-def test_one_top_folder_is_unwrapped_and_several_are_not(folders, box, admin):
-    """Two folders with an app each are no app; the reason says what was looked for."""
+def test_a_single_top_folder_is_unwrapped_and_several_are_not(folders, box, admin):
+    """Two folders with an app each are not an app.
+
+    The reason names the files that a build looks for.
+    """
     name = f"folders-{folders}"
     admin.create_app(TEAM, name)
     archive = archives.zipped({f"site{number}/index.html": "<p>found</p>" for number in range(folders)})

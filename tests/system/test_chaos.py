@@ -1,4 +1,7 @@
-"""A short `make chaos`: each part of the platform is killed at least once, under load and deploys."""
+"""Test of a short `make chaos`.
+
+Each part of the platform is killed at least once, under load and deploys.
+"""
 
 import random
 
@@ -10,14 +13,14 @@ from tests.system.victims import PARTS
 
 
 @pytest.mark.slow
-def test_kills_by_chance_lose_no_deploy_fail_no_request_and_leave_nothing(box, admin):
+def test_random_kills_lose_no_deploy_or_request_and_leave_nothing(box, admin):
     chaos = Chaos(config=box.config, api=admin, team=TEAM, environment=box.environment, chance=random.Random())
     try:
         chaos.prepare()
         outcome = chaos.run(Amounts(kills=15, seconds=30, deploy_every=3))
     finally:
         chaos.clean()
-    told = "\n".join(f"{what}: {found}" for what, found in outcome.lines())
-    assert outcome.faults == [], told
-    assert {killed.part for killed in outcome.kills} == set(PARTS), told
-    assert min(len(builds) for builds in outcome.deploys.accepted.values()) >= 1, told
+    report = "\n".join(f"{what}: {found}" for what, found in outcome.lines())
+    assert outcome.faults == [], report
+    assert {killed.part for killed in outcome.kills} == set(PARTS), report
+    assert min(len(builds) for builds in outcome.deploys.accepted.values()) >= 1, report

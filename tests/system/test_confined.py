@@ -1,4 +1,7 @@
-"""The running workers and the supervisor cannot change the machine: each is asked through its own namespace and with its own rights."""
+"""Tests that the running workers and the supervisor cannot change the machine.
+
+Each is checked through its own namespace and capabilities.
+"""
 
 import sys
 from pathlib import Path
@@ -24,7 +27,7 @@ def test_a_worker_cannot_change_the_machine(box, part):
 
 
 @pytest.mark.parametrize("part", CONFINED)
-def test_a_worker_holds_the_capabilities_of_its_work_alone(box, part):
+def test_a_worker_holds_only_the_capabilities_of_its_work(box, part):
     (pid,) = box.pids(part)
     lines = dict(line.split(":\t") for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line)
     for kind in ("CapEff", "CapPrm", "CapBnd"):

@@ -1,4 +1,4 @@
-"""All examples, deployed by upload through the real page, answer and do what they are for."""
+"""Tests of all examples: upload on the real page, response, and function."""
 
 import hmac
 import json
@@ -20,21 +20,21 @@ EXAMPLES = (
     *("python-poetry", "python-pipenv", "python-with-assets", "node-pnpm", "node-yarn", "static-spa"),
     *("go-shortener", "php-guestbook", "ruby-poll", "java-primes"),
 )
-BUILT_WITHIN = 300  # seconds, beside all the others
+BUILT_WITHIN = 300  # seconds, at the same time as all the others
 
 
 def name_of(example: str) -> str:
-    """`make up` has deployed hello already; ours is another app."""
+    """Return the name of our app of an example: `make up` has deployed hello already."""
     return f"ours-{example}"
 
 
-pytestmark = pytest.mark.timeout(1800)  # whoever asks first waits for the languages, and for all builds and rollouts
+pytestmark = pytest.mark.timeout(1800)  # the first test waits for the languages, and for all builds and rollouts
 
 
 @pytest.fixture(scope="module")
 def page(chromium, box, admin):
     page = chromium.new_page(base_url=box.url, viewport={"width": 1440, "height": 900})
-    page.set_default_navigation_timeout(90_000)  # milliseconds: builds of the other lane take what they can
+    page.set_default_navigation_timeout(90_000)  # milliseconds: builds of the other lane use most of the CPU
     page.goto("/sign-in")
     page.get_by_label("Name", exact=True).fill(admin.username)
     page.get_by_label("Password").fill(admin.password)
@@ -46,7 +46,10 @@ def page(chromium, box, admin):
 
 @pytest.fixture(scope="module")
 def uploaded(page, box, tmp_path_factory) -> dict[str, str]:
-    """Each example's app, made and uploaded on the page; they build side by side. Address of the build's page by example."""
+    """Create each example's app and upload it on the page; they build at the same time.
+
+    Return the addresses of the build pages by example.
+    """
     folder = tmp_path_factory.mktemp("archives")
     found = {}
     for example in EXAMPLES:
@@ -65,7 +68,7 @@ def uploaded(page, box, tmp_path_factory) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def live(uploaded, page, box, admin) -> None:
-    """All of them serve."""
+    """Wait until all examples serve."""
     for example in EXAMPLES:
         name = name_of(example)
         build = until(lambda name=name: admin.get(f"/apps/{name}/builds"), within=10, what=f"{name} has a build")[0]
@@ -110,16 +113,16 @@ def test_an_example_answers_by_its_host_name(live, box, example, path, words):
     assert words in answer.text
 
 
-def test_the_chat_talks_over_a_websocket(live, box):
+def test_the_chat_works_over_a_websocket(live, box):
     address = f"ws://{box.host(name_of('express-chat'))}:{box.port}/chat"
 
     def talk():
         return connect(address, sock=socket.create_connection(("127.0.0.1", box.port)), open_timeout=10)
 
-    with talk() as one, talk() as other:
-        one.send(json.dumps({"name": "ann", "text": "is anybody there?"}))
+    with talk() as first, talk() as second:
+        first.send(json.dumps({"name": "ann", "text": "is anybody there?"}))
         heard = until(
-            lambda: (found := json.loads(other.recv(timeout=10)))["kind"] == "message" and found, within=10, what="the other hears"
+            lambda: (found := json.loads(second.recv(timeout=10)))["kind"] == "message" and found, within=10, what="the other hears"
         )
     assert (heard["name"], heard["text"]) == ("ann", "is anybody there?")
 
@@ -137,19 +140,23 @@ def test_two_people_chat_in_their_browsers(live, box, chromium):
         page.close()
 
 
-def test_the_ticker_s_worker_logs_each_second(live, admin):
+def test_the_tickers_worker_logs_each_second(live, admin):
     def ticks() -> list[int]:
         return [int(number) for number in re.findall(r" worker\.\S+ tick (\d+)", admin.log(name_of("worker-ticker")))]
 
     first = until(ticks, within=10, what="a first tick")
     later = until(lambda: (now := ticks())[-1] >= first[-1] + 2 and now, within=10, what="two more ticks")
-    assert later == list(range(later[0], later[-1] + 1)), "each tick is there once, in order"
+    assert later == list(range(later[0], later[-1] + 1)), "each tick is logged once, in order"
 
 
-def test_the_ticker_s_file_is_heeded_from_sizes_to_the_clock(live, box, admin, page):
-    """slipway.toml: formation, a generated secret, health, what runs after the first deploy, and a job, by hand and by the clock."""
+def test_the_tickers_manifest_is_applied_from_sizes_to_the_schedule(live, box, admin, page):
+    """Check what slipway.toml sets.
+
+    These are the formation, a generated secret, health, a post-deploy script, and a job. The job
+    runs by hand and by its schedule.
+    """
     name = name_of("worker-ticker")
-    sizes = {one["process"]: (one["count"], one["memory"], one["cpu"]) for one in admin.get(f"/apps/{name}/formation")}
+    sizes = {row["process"]: (row["count"], row["memory"], row["cpu"]) for row in admin.get(f"/apps/{name}/formation")}
     assert sizes == {"web": (2, 64 * 2**20, 250), "worker": (1, 64 * 2**20, 100)}
     config = admin.get(f"/apps/{name}/config")["config"]
     assert re.fullmatch(r"[0-9a-f]{64}", config["SECRET_KEY"])
@@ -160,7 +167,7 @@ def test_the_ticker_s_file_is_heeded_from_sizes_to_the_clock(live, box, admin, p
 
     def run(**wanted: str) -> dict[str, object] | None:
         runs = admin.get(f"/apps/{name}/runs")
-        return next((one for one in runs if {key: one[key] for key in wanted} == wanted), None)
+        return next((row for row in runs if {key: row[key] for key in wanted} == wanted), None)
 
     until(lambda: run(kind="postdeploy", state="succeeded"), within=30, what="the post-deploy script ran")
     until(lambda: f" postdeploy first deploy of {name} is live" in admin.log(name), within=30, what="its line is in the log")
@@ -175,7 +182,7 @@ def test_the_ticker_s_file_is_heeded_from_sizes_to_the_clock(live, box, admin, p
     expect(page.get_by_role("heading", name="From slipway.toml")).to_be_visible()
 
 
-def test_the_todo_list_takes_a_task_and_says_that_it_is_fleeting(live, box, chromium):
+def test_the_todo_list_takes_a_task_and_says_that_it_is_temporary(live, box, chromium):
     page = chromium.new_page()
     page.goto(f"http://{box.host(name_of('django-todo'))}:{box.port}/")
     page.get_by_label("New task").fill("prove the whole")
@@ -191,15 +198,15 @@ def test_the_release_phase_ran_before_the_app_got_traffic(live, admin):
     assert re.search(r"^\S+ release\S* ", log, re.MULTILINE)
 
 
-def test_the_same_dependencies_are_taken_from_the_shelf(live, admin):
-    """Another app with the same packages, and the log says so."""
+def test_a_build_with_the_same_dependencies_reuses_their_layer(live, admin):
+    """Check that another app with the same packages reuses them, as its log says."""
     admin.create_app(TEAM, "second-counter")
     number = admin.deploy("second-counter", archives.example("flask-counter", {"templates/counter.html": "<p>another {{ number }}</p>"}))
     assert admin.built("second-counter", number)["state"] == "succeeded"
     assert re.search(r"reus", admin.build_log("second-counter", number), re.IGNORECASE)
 
 
-def test_a_go_app_s_image_holds_its_program_and_certificates_alone(live, admin, box):
+def test_a_go_apps_image_holds_only_its_program_and_certificates(live, admin, box):
     (release,) = admin.get(f"/apps/{name_of('go-shortener')}/releases")
     image = Store(box.config).image(release["image"])
     files = {str(path.relative_to(layer)) for layer in image.layers for path in layer.rglob("*") if not path.is_dir() or path.is_symlink()}
@@ -216,7 +223,7 @@ def test_a_guest_signs_the_book_of_the_php_app(live, box, chromium):
     page.close()
 
 
-def test_the_php_app_shows_its_pages_and_no_files_beside_them(live, box):
+def test_the_php_app_serves_its_pages_and_no_other_files(live, box):
     app = name_of("php-guestbook")
     assert [box.ask(app, path).status_code for path in ("/composer.json", "/.env", "/.git/config", "/vendor/autoload.php")] == [403] * 4
     assert "<title>Guestbook</title>" in box.ask(app, "/no/such/file").text, "the front controller answers"
@@ -229,7 +236,7 @@ def test_a_vote_in_the_ruby_app_counts(live, box):
     assert "1 vote" in box.ask(app).text
 
 
-def test_java_s_heap_follows_the_memory_of_the_instance(live, box, admin):
+def test_javas_heap_depends_on_the_memory_of_the_instance(live, box, admin):
     said = re.search(r"heap may grow to (\d+) MB", box.ask(name_of("java-primes")).text)
     assert said
     assert 0.6 < int(said[1]) / 512 < 0.8

@@ -1,4 +1,8 @@
-"""A state disk at 100 %: the platform lives, an app that dies is started again, and with room all goes on by itself."""
+"""Tests of a state disk at 100 %.
+
+The platform stays up, an app that ends is started again, and with free space all continues by
+itself.
+"""
 
 import os
 import signal
@@ -28,7 +32,7 @@ SIZE = 6 * 2**30
 
 
 class Ballast:
-    """A file that takes all that is free on a disk; `with` keeps it so, whatever is given up meanwhile."""
+    """A file that fills a disk. `with` keeps the disk full even when other files are removed."""
 
     def __init__(self, folder: Path) -> None:
         self._path, self._stop = folder / "ballast", threading.Event()
@@ -61,7 +65,7 @@ class Ballast:
 
 @pytest.fixture(scope="module")
 def small() -> Iterator[Box]:
-    """A platform whose state is on a disk of its own."""
+    """Yield a platform whose state is on its own disk."""
     box, kernel = Box(), Kernel()
     image, state = box.folder / "disk.img", box.config.state
     with image.open("wb") as file:
@@ -91,13 +95,13 @@ def user(small: Box) -> Person:
     return person
 
 
-def test_an_app_that_dies_on_a_full_disk_is_started_again_and_the_platform_lives(small, user):
+def test_on_a_full_disk_a_killed_app_is_restarted_and_the_platform_stays_up(small, user):
     reserve = Reserve(small.config)
     until(lambda: reserve.held == reserve.wanted, within=20, what="the reserve is made")
     parts = small.all_pids()
     ballast = Ballast(small.config.state)
     try:
-        for _ in range(3):  # each takes what was given up last
+        for _ in range(3):  # each fill takes the space that was freed last
             ballast.fill()
             before = instance_of(small)
             os.kill(before, signal.SIGKILL)
@@ -111,21 +115,21 @@ def test_an_app_that_dies_on_a_full_disk_is_started_again_and_the_platform_lives
     user.deployed(APP, archives.example("hello"))
 
 
-def test_nothing_ends_while_somebody_keeps_the_disk_full_and_all_goes_on_with_room(small, user):
+def test_nothing_ends_while_the_disk_stays_full_and_all_continues_with_space(small, user):
     parts = small.all_pids()
     with Ballast(small.config.state):
         until(lambda: Reserve(small.config).held == 0, within=60, what="the whole reserve is given up")
         time.sleep(10)
-        assert serves(small), "what runs is not touched"
+        assert serves(small), "running apps are not affected"
         assert small.all_pids() == parts, "no process of the platform ended"
         os.kill(instance_of(small), signal.SIGKILL)
         time.sleep(3)
-    until(lambda: serves(small), within=60, what="the app is started again as soon as there is room")
+    until(lambda: serves(small), within=60, what="the app is started again as soon as there is space")
     user.deployed(APP, archives.example("hello"))
 
 
 @pytest.mark.parametrize("moment", [0.0, 0.1, 0.3, 0.6, 1.0])
-def test_a_disk_that_fills_at_any_step_of_a_deploy_leaves_the_old_release_serving(small, user, moment):
+def test_a_disk_that_fills_during_a_deploy_leaves_the_old_release_serving(small, user, moment):
     marked = archives.example("hello", {"hello.py": hello().replace("<h1>", f"<h1>at {moment} "), "note.txt": f"{moment}\n" * 1000})
     number = user.deploy(APP, marked)
     time.sleep(moment)
@@ -141,12 +145,12 @@ def test_a_disk_that_fills_at_any_step_of_a_deploy_leaves_the_old_release_servin
     user.deployed(APP, marked)
     until(lambda: f"at {moment}" in small.ask(APP).text, within=20, what="the new release serves")
     until(lambda: not list(small.config.workspaces.glob("*")), within=60, what="no workspace of a build is left")
-    told = run([ROOT / ".venv/bin/python", ROOT / "manage.py", "image", "verify"], env=small.environment, check=False, timeout=120)
-    assert told.returncode == 0, told.stdout.decode() + told.stderr.decode()
+    verified = run([ROOT / ".venv/bin/python", ROOT / "manage.py", "image", "verify"], env=small.environment, check=False, timeout=120)
+    assert verified.returncode == 0, verified.stdout.decode() + verified.stderr.decode()
 
 
 def instance_of(box: Box) -> int:
-    """The process of the app's instance; 0 while there is none."""
+    """Return the process id of the app's instance; 0 while there is none."""
     return next((pid for group, pid in box.instance_pids().items() if f"/{APP}-web" in group), 0)
 
 

@@ -1,4 +1,4 @@
-"""Deploying with the real git."""
+"""Tests of deploys with the real git client."""
 
 import re
 from collections.abc import Callable
@@ -15,7 +15,7 @@ GIT = {"GIT_TERMINAL_PROMPT": "0", "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory) -> Path:
-    """examples/hello in a repository of its own."""
+    """Create a repository of examples/hello."""
     folder = tmp_path_factory.mktemp("clone")
     archive = folder.parent / "hello.tar.gz"
     archive.write_bytes(archives.example("hello"))
@@ -43,10 +43,10 @@ def commit(folder: Path, message: str) -> None:
 
 def test_a_push_deploys_streams_the_build_and_ends_with_the_url(push, box):
     pushed = push("pushed")
-    told = pushed.stderr.decode()
-    assert pushed.returncode == 0, told
-    remote = [line for line in told.splitlines() if line.startswith("remote:")]
-    assert any(box.config.url_of(box.host("pushed")) in line for line in remote[-4:]), told
+    output = pushed.stderr.decode()
+    assert pushed.returncode == 0, output
+    remote = [line for line in output.splitlines() if line.startswith("remote:")]
+    assert any(box.config.url_of(box.host("pushed")) in line for line in remote[-4:]), output
     assert box.ask("pushed").status_code == 200
 
 
@@ -55,11 +55,11 @@ def test_a_push_that_does_not_build_is_refused_with_the_reason(push, clone, box)
     (clone / "requirements.txt").write_text("no-such-package-of-slipway-tests==1.0\n")
     commit(clone, "Cannot be built")
     pushed = push("pushed")
-    told = pushed.stderr.decode()
+    output = pushed.stderr.decode()
     assert pushed.returncode != 0
-    assert re.search(r"\[remote rejected\]|\[rejected\]|remote: .*fail", told), told
-    assert "no-such-package-of-slipway-tests" in told, told
-    assert box.ask("pushed").status_code == 200, "the release before keeps serving"
+    assert re.search(r"\[remote rejected\]|\[rejected\]|remote: .*fail", output), output
+    assert "no-such-package-of-slipway-tests" in output, output
+    assert box.ask("pushed").status_code == 200, "the previous release still serves"
     (clone / "requirements.txt").unlink()
     (clone / "Procfile").write_text(procfile)
     commit(clone, "Repaired")

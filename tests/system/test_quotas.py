@@ -1,4 +1,7 @@
-"""A team over its quota is refused wherever it asks, and a lowered limit bites what runs."""
+"""Tests of quotas.
+
+A team over its quota is refused everywhere, and a lowered limit applies to running instances.
+"""
 
 import re
 import time
@@ -40,33 +43,33 @@ def spinner(box, admin) -> Iterator[str]:
     admin.create_app(TEAM, APP)
     admin.deployed(APP, archives.python(SPINNER))
     yield APP
-    admin.scale(APP, 0)  # two busy threads would slow all that follows
+    admin.scale(APP, 0)  # two busy threads would slow all later tests
 
 
 @pytest.fixture
 def full(spinner, admin) -> Iterator[None]:
-    """No app and no memory more."""
+    """Set a quota that allows no further app and no further memory."""
     admin.set_quota(TEAM, apps=1, memory=256 * MIB)
     yield
     admin.set_quota(TEAM)
 
 
-def test_the_page_refuses_an_app_too_many_with_limit_use_and_who_may_raise_it(full, admin):
+def test_the_page_refuses_an_extra_app_with_limit_use_and_admin(full, admin):
     page = admin.post("/new", {"team": TEAM, "name": "one-too-many"})
     assert_refused(page.text, admin, "1 apps", "It uses 1")
     assert admin.api.get("/apps/one-too-many").status_code == 404
 
 
-def test_the_api_refuses_an_app_too_many(full, admin):
-    told = admin.api.post("/apps", json={"team": TEAM, "name": "one-too-many"})
-    assert told.status_code == 403
-    assert_refused(told.text, admin, "1 apps", "It uses 1")
+def test_the_api_refuses_an_extra_app(full, admin):
+    response = admin.api.post("/apps", json={"team": TEAM, "name": "one-too-many"})
+    assert response.status_code == 403
+    assert_refused(response.text, admin, "1 apps", "It uses 1")
 
 
 def test_an_upload_is_refused(full, admin):
-    told = admin.upload(APP, archives.python(SPINNER))
-    assert told.status_code == 403
-    assert_refused(told.text, admin, "256 MiB", "512 MiB")
+    response = admin.upload(APP, archives.python(SPINNER))
+    assert response.status_code == 403
+    assert_refused(response.text, admin, "256 MiB", "512 MiB")
 
 
 def test_a_push_is_refused_and_nothing_is_built(full, box, admin, tmp_path):
@@ -86,22 +89,24 @@ def test_a_push_is_refused_and_nothing_is_built(full, box, admin, tmp_path):
     assert len(admin.get(f"/apps/{APP}/builds")) == builds
 
 
-def test_fifty_at_once_get_exactly_the_apps_the_quota_allows(spinner, admin):
+def test_fifty_requests_at_once_create_exactly_the_allowed_apps(spinner, admin):
     admin.set_quota(TEAM, apps=4)
     with ThreadPoolExecutor(50) as pool:
-        told = list(pool.map(lambda number: admin.api.post("/apps", json={"team": TEAM, "name": f"crowd-{number}"}).status_code, range(50)))
-    assert set(told) == {201, 403}, told
-    assert told.count(403) == 47
+        statuses = list(
+            pool.map(lambda number: admin.api.post("/apps", json={"team": TEAM, "name": f"crowd-{number}"}).status_code, range(50))
+        )
+    assert set(statuses) == {201, 403}, statuses
+    assert statuses.count(403) == 47
 
 
-def test_a_lowered_cpu_quota_bites_a_busy_loop_within_two_seconds(spinner, box, admin):
+def test_a_lowered_cpu_quota_limits_a_busy_loop_within_two_seconds(spinner, box, admin):
     cgroup = cpu_cgroup(box)
     until(lambda: used_of(cgroup, 0.5) > 0.35, within=20, what="the loop is busy")
     before = box.instance_pids()
     admin.set_quota(TEAM, cpu_per_instance=100)
     begun = time.monotonic()
     until(lambda: used_of(cgroup, 0.5) < 0.16, within=5, what="the loop is held to a tenth of a core")
-    assert time.monotonic() - begun < 2 + 0.5, "within two seconds, and the half that the last look took"
+    assert time.monotonic() - begun < 2 + 0.5, "within two seconds, and the half second of the last measurement"
     assert box.instance_pids() == before, "without a restart"
 
 
@@ -112,7 +117,8 @@ def assert_refused(text: str, admin, *words: str) -> None:
 
 
 def cpu_cgroup(box) -> Path:
-    """The folder that counts the CPU time of the spinner's one instance: v1's cpuacct or v2's own."""
+    """Return the folder that counts the CPU time of the spinner's instance: v1's cpuacct or v2's
+    own."""
     name = next(path for path in box.instance_pids() if APP in path)
     for root in ("/sys/fs/cgroup/cpu,cpuacct", "/sys/fs/cgroup/cpuacct", "/sys/fs/cgroup/cpu", "/sys/fs/cgroup"):
         folder = Path(root) / name
@@ -122,7 +128,7 @@ def cpu_cgroup(box) -> Path:
 
 
 def used_of(cgroup: Path, seconds: float) -> float:
-    """Cores used over the next `seconds`."""
+    """Return the cores used over the next `seconds`."""
 
     def used() -> float:
         if (cgroup / "cpuacct.usage").exists():

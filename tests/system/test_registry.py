@@ -1,4 +1,4 @@
-"""Pulling and pushing with the real clients: skopeo, podman, buildah."""
+"""Tests of pulls and pushes with the real clients: skopeo, podman, buildah."""
 
 import json
 import shutil
@@ -25,7 +25,7 @@ def credentials(admin) -> str:
 
 @pytest.fixture(scope="module")
 def released(box, admin) -> str:
-    """TEAM/hello: the example that `make up` deployed."""
+    """Return TEAM/hello: the example that `make up` deployed."""
     return f"{admin.get('/apps/hello')['team']}/hello"
 
 
@@ -41,14 +41,14 @@ def skopeo(*words: str, check: bool = True) -> Completed:
 
 def live(admin, number: int) -> None:
     admin.settled(APP, until(lambda: release_of(admin, number), within=120, what=f"v{number} of {APP} is made"))
-    (rollout,) = [one for one in admin.get(f"/apps/{APP}/rollouts") if one["release"] == number]
+    (rollout,) = [row for row in admin.get(f"/apps/{APP}/rollouts") if row["release"] == number]
     assert rollout["state"] == "live", rollout["reason"]
 
 
 def release_of(admin, number: int) -> int | None:
-    failed = [one for one in admin.get(f"/apps/{APP}/builds") if one["state"] == "failed"]
+    failed = [row for row in admin.get(f"/apps/{APP}/builds") if row["state"] == "failed"]
     assert not failed, failed[0]["reason"]
-    return next((number for one in admin.get(f"/apps/{APP}/releases") if one["number"] == number), None)
+    return next((number for row in admin.get(f"/apps/{APP}/releases") if row["number"] == number), None)
 
 
 def test_skopeo_pulls_a_release_and_pushes_it_as_another_app(box, admin, host, credentials, released, repository, tmp_path):
@@ -70,7 +70,7 @@ def test_skopeo_pulls_a_release_and_pushes_it_as_another_app(box, admin, host, c
         json.loads(skopeo("inspect", *access, f"docker://{host}/{name}").stdout)["Digest"]
         for name in (f"{released}:v1", f"{repository}:1.0", f"{repository}:v1")
     }
-    assert len(digests) == 1, "what is pulled is what was pushed"
+    assert len(digests) == 1, "the pulled image is the pushed image"
     tags = json.loads(skopeo("list-tags", *access, f"docker://{host}/{repository}").stdout)["Tags"]
     assert tags == ["1.0", "v1"]
     assert not list((box.config.received).iterdir()), "no second copy"

@@ -1,4 +1,4 @@
-"""A short `make soak`: all that must fail no request, in one minute and a half."""
+"""Test of a short `make soak`: events that must fail no request, in a minute and a half."""
 
 import pytest
 
@@ -15,13 +15,13 @@ def test_rollouts_scalings_router_restarts_and_sleep_fail_no_request(box, admin)
         unrest.prepare()
         sleepers.prepare()
         with sleepers.cycling():
-            told = unrest.under_load(rollouts=8, scalings=3, restarts=2)
-        naps = [admin.get(f"/apps/{app}/sleep") for app in sleepers.apps]
+            result = unrest.under_load(rollouts=8, scalings=3, restarts=2)
+        sleeps = [admin.get(f"/apps/{app}/sleep") for app in sleepers.apps]
     finally:
         unrest.clean()
         sleepers.clean()
-    assert told.failed == 0, told.lines()
+    assert result.failed == 0, result.lines()
     assert sleepers.failed == 0, sleepers.lines()
-    assert (len(sleepers.first_answers), told.rollouts.total()) == (2, 8)
-    assert max(nap["asleep_seconds"] for nap in naps) >= 1, naps
-    assert min(told.kept.requests, told.fresh.requests) > 100
+    assert (len(sleepers.first_answers), result.rollouts.total()) == (2, 8)
+    assert max(sleep["asleep_seconds"] for sleep in sleeps) >= 1, sleeps
+    assert min(result.kept.requests, result.fresh.requests) > 100

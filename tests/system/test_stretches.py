@@ -1,11 +1,11 @@
-"""How make chaos tells failed requests."""
+"""Test of the stretches of failed requests that `make chaos` reports."""
 
 from tests.system.pace import Answer
 from tests.system.stretches import stretches
 from tests.system.victims import Killed
 
 
-def test_failed_requests_shortly_after_each_other_are_one_stretch_told_with_the_kills_around_it():
+def test_near_failed_requests_are_one_stretch_with_the_kills_around_it():
     failed = [Answer(at, 0.1, host, 503) for at, host in ((100.0, "a"), (101.5, "a"), (100.2, "b"), (110.0, "a"))]
     kills = [Killed(at=at, part=part, pid=1) for at, part in ((80.0, "redis"), (98.0, "router"), (101.0, "portal"))]
     assert [stretch.describe(kills) for stretch in stretches(failed)] == [

@@ -1,4 +1,4 @@
-"""Redeploy and rollback under load: nobody notices."""
+"""Tests of redeploys, rollbacks and scaling under load: no request fails."""
 
 import pytest
 
@@ -48,15 +48,15 @@ def test_scaling_and_restarting_under_load_lose_no_request(busy, box, admin):
         for count in (3, 1):
             admin.scale(busy, count)
             until(lambda count=count: live(admin, busy) == count, within=60, what=f"{count} instances are live")
-        before = {one["id"] for one in admin.instances(busy)}
+        before = {instance["id"] for instance in admin.instances(busy)}
         admin.restart(busy)
         until(lambda: live(admin, busy) == 1 and not before & running(admin, busy), within=60, what="a fresh instance took over")
     assert load.tally.failed == 0, load.tally.how
 
 
 def live(admin, app: str) -> int:
-    return sum(one["state"] == "live" for one in admin.instances(app))
+    return sum(instance["state"] == "live" for instance in admin.instances(app))
 
 
 def running(admin, app: str) -> set[str]:
-    return {one["id"] for one in admin.instances(app) if one["state"] in {"live", "starting", "draining"}}
+    return {instance["id"] for instance in admin.instances(app) if instance["state"] in {"live", "starting", "draining"}}

@@ -1,4 +1,7 @@
-"""An app under requests that never pause, while it is rolled out, scaled, and its router restarted, many times."""
+"""An app under constant requests, which is rolled out and scaled many times.
+
+Its router is restarted too.
+"""
 
 import itertools
 import time
@@ -22,7 +25,7 @@ CANARY = [[10, 1], [50, 1]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """What was done, and what came of the requests meanwhile: kept alive, and each with a connection of its own."""
+    """The events and the result of the requests: kept alive, and each with its own connection."""
 
     rollouts: Counter[str]  # by strategy
     given_up: list[str]  # reasons of rollouts that did not go live
@@ -47,7 +50,7 @@ class Told:
 
 @dataclass(slots=True, kw_only=True)
 class Unrest:
-    """`prepare`, `under_load` any number of times, `clean`."""
+    """Events under load: `prepare`, `under_load` any number of times, `clean`."""
 
     config: NodeConfig
     api: Api
@@ -65,7 +68,10 @@ class Unrest:
         self.api.delete_app(APP)
 
     def under_load(self, *, rollouts: int, scalings: int, restarts: int, tell: Callable[[str], None] = lambda _: None) -> Told:
-        """All of it, the rarer things evenly among the frequent. `tell` hears now and then how far it is."""
+        """Do all events; the rare events are spread evenly among the frequent.
+
+        The callback gets the progress.
+        """
         ways, given_up, host = Counter[str](), [], f"{APP}.{self.config.base_domain}"
         counts, next_way = itertools.cycle(COUNTS[1:] + COUNTS[:1]), itertools.cycle(WAYS)
         with (
@@ -85,7 +91,7 @@ class Unrest:
         return Told(rollouts=ways, given_up=given_up, scalings=scalings, restarts=restarts, kept=kept.tally, fresh=fresh.tally)
 
     def _roll_out(self, way: str) -> list[str]:
-        """A release with another config var; why it was given up, if it was."""
+        """Roll out a release with another config var. Return why it failed, if it did."""
         self.api.change_traffic(APP, way=way)
         release = self.api.configure(APP, UNREST=f"{time.time_ns()}-{next(self._number)}")
         rollout = self.api.settled(APP, release)
@@ -96,11 +102,11 @@ class Unrest:
         until(lambda: self._live() == count, within=90, what=f"{count} instances are live", every=0.2)
 
     def _live(self) -> int:
-        return sum(one["state"] == "live" for one in self.api.instances(APP))
+        return sum(instance["state"] == "live" for instance in self.api.instances(APP))
 
 
 def _mixed(**times: int) -> Iterator[str]:
-    """Each name so many times, evenly spread."""
+    """Yield each name the given number of times, evenly spread."""
     moments = [((number + 0.5) / count, name) for name, count in times.items() for number in range(count)]
     yield from (name for _, name in sorted(moments))
 

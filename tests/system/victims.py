@@ -1,4 +1,7 @@
-"""The processes of one platform by their part, found by files and marks that only they carry; and kill -9 of one of them."""
+"""The processes of a platform by their part, and kill -9 of one of them.
+
+They are found by files and marks that only they have.
+"""
 
 import os
 import random
@@ -13,14 +16,14 @@ from runtime.containers.folder import Folder
 from workers.setup import strays
 
 LAUNCH = "crun in a launch"
-COMMANDS = {  # part -> what its command line holds
+COMMANDS = {  # part -> a part of its command line
     "portal": "gunicorn",
     "build worker": "worker-build",
     "node worker": "worker-node",
     "supervisor": "workers.supervisor",
 }
 PARTS = ("redis", *COMMANDS, "router", "process manager", "monitor of an instance", LAUNCH)
-BECOMES_CRUN = {"conmon", "crun", "sh", "unshare", "mount", "python", "celery"}  # names that a process has before it is a crun
+BECOMES_CRUN = {"conmon", "crun", "sh", "unshare", "mount", "python", "celery"}  # names that a process has before it becomes crun
 LAUNCH_WITHIN = 2.0  # seconds to wait for a crun
 
 
@@ -33,7 +36,10 @@ class Killed:
 
 @dataclass(slots=True, kw_only=True)
 class Victims:
-    """`apps` are those whose monitors may be killed. Nothing but processes of `config`'s platform is ever touched."""
+    """The processes that may be killed. `apps` are the apps whose monitors may be killed.
+
+    Only processes of `config`'s platform are killed.
+    """
 
     config: NodeConfig
     apps: Sequence[str]
@@ -41,7 +47,7 @@ class Victims:
     ended: Callable[[], bool] = lambda: False
 
     def pids(self, part: str) -> list[int]:
-        """Processes of this part now."""
+        """Return the current processes of this part."""
         if part == "router":
             return strays.routers(self.config)
         if part == "process manager":
@@ -50,13 +56,13 @@ class Victims:
             return self._monitors()
         if part == LAUNCH:
             return self._launching()
-        if part == "redis":  # it writes its title over its environment, where the others carry their mark
+        if part == "redis":  # its title overwrites its environment, which has the others' mark
             title = f"redis-server unixsocket:{self.config.run}/"
             return [pid for pid in _numbers() if _command(pid).startswith(title)]
         return [pid for pid in strays.programs(self.config) if COMMANDS[part] in _command(pid)]
 
     def kill(self, part: str) -> Killed | None:
-        """kill -9 of one process of this part, by chance which; None where there is none."""
+        """Send SIGKILL to a random process of this part. Return None if it has none."""
         found = self.pids(part)
         if not found:
             return None
@@ -68,19 +74,22 @@ class Victims:
         return Killed(at=time.monotonic(), part=part, pid=pid)
 
     def _monitors(self) -> list[int]:
-        """Monitors of apps that have another one: with its last instance an app would lose its requests, whatever the platform does."""
+        """Return monitors of apps that have another monitor.
+
+        An app without instances would lose requests in any case.
+        """
         found: dict[str, list[int]] = {app: [] for app in self.apps}
         for path in self.config.instances.iterdir():
             app = next((app for app in self.apps if path.name.startswith(f"{app}-")), None)
             file = Folder(path).monitor_pid
             if app is not None and file.exists():
                 text = file.read_text().strip()
-                if text.isdecimal() and str(path) in _command(int(text)):  # still this one: pids come round again
+                if text.isdecimal() and str(path) in _command(int(text)):  # still this monitor: pids are reused
                     found[app].append(int(text))
         return [pid for pids in found.values() if len(pids) > 1 for pid in pids]
 
     def _launching(self) -> list[int]:
-        """A crun of this node, waited for: it lives for some ten milliseconds."""
+        """Wait for a crun of this node: it lives for some ten milliseconds."""
         mark, deadline = str(self.config.run), time.monotonic() + LAUNCH_WITHIN
         others = _numbers()
         while time.monotonic() < deadline and not self.ended():

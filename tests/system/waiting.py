@@ -1,4 +1,4 @@
-"""Polling until something holds: the only way the tests wait."""
+"""Polling until a condition holds: the only way in which the tests wait."""
 
 import time
 from collections.abc import Callable
@@ -8,7 +8,10 @@ T = TypeVar("T")
 
 
 def until(look: Callable[[], T | Literal[False] | None], *, within: float, what: str, every: float = 0.05) -> T:
-    """The first truthy answer of `look`; AssertionError after `within` seconds names `what` and the last answer."""
+    """Return the first truthy result of `look`.
+
+    After `within` seconds, AssertionError names `what` and the last result.
+    """
     deadline = time.monotonic() + within
     while not (answer := look()):
         assert time.monotonic() < deadline, f"{what}: not within {within:g} s; last seen: {answer!r}"
