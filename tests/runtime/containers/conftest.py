@@ -1,4 +1,6 @@
-"""A real node of our own for each test, with real layers made from this machine's own programs, and proof that nothing is left."""
+"""Fixtures: a real node for each test, layers made from this machine's programs, and a check that
+nothing is left.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,7 @@ LIMITS = Limits(cpu=Millicores(2000), memory=Bytes(128 * 2**20), processes=64, d
 
 @pytest.fixture(scope="session")
 def place() -> Iterator[Path]:
-    """A folder that containers may pass through; pytest's own are closed."""
+    """Create a folder that containers may enter. pytest's own folders are closed."""
     path = Path(tempfile.mkdtemp(prefix="slipway-tests-"))
     path.chmod(0o711)
     yield path
@@ -35,20 +37,23 @@ def place() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def layers(place: Path) -> tuple[Path, ...]:
-    """See `make_layers`."""
+    """Return the layers of `make_layers`."""
     return make_layers(place)
 
 
 @pytest.fixture
 def node(place: Path) -> NodeConfig:
-    """A node nobody else has."""
+    """Return the configuration of a node with a unique name."""
     name = f"t{secrets.token_hex(3)}"
     return NodeConfig(name=name, state=place / name / "state", run=place / name / "run")
 
 
 @pytest.fixture
 def containers(node: NodeConfig) -> Iterator[Containers]:
-    """Ready for use; afterwards nothing of the node may be left on the machine."""
+    """Prepare the containers of a node.
+
+    Afterwards, check that nothing of the node is left on the machine.
+    """
     made = Containers(node)
     made.prepare()
     try:
@@ -60,7 +65,7 @@ def containers(node: NodeConfig) -> Iterator[Containers]:
 
 @pytest.fixture
 def spec(layers: tuple[Path, ...]) -> Callable[..., ContainerSpec]:
-    """Makes specs: `spec("sleep", "60", team=2)`."""
+    """Return a function that makes specs: `spec("sleep", "60", team=2)`."""
 
     def make(*command: str, **changes: object) -> ContainerSpec:
         wanted = ContainerSpec(
@@ -79,7 +84,10 @@ def spec(layers: tuple[Path, ...]) -> Callable[..., ContainerSpec]:
 
 @pytest.fixture
 def output(containers: Containers, spec: Callable[..., ContainerSpec]) -> Callable[..., tuple[Exit, list[str]]]:
-    """Runs a command in the foreground, removes it, and gives how it ended and what it printed."""
+    """Return a function that runs a command in the foreground and removes its container.
+
+    The function returns the exit and the printed lines.
+    """
 
     def run(*command: str, **changes: object) -> tuple[Exit, list[str]]:
         wanted, lines = spec(*command, **changes), list[str]()
@@ -90,8 +98,8 @@ def output(containers: Containers, spec: Callable[..., ContainerSpec]) -> Callab
     return run
 
 
-def settle(reached: Callable[[], object], timeout: float, otherwise: Callable[[], str] = lambda: "it did not come about") -> None:
-    """Wait until something is so."""
+def settle(reached: Callable[[], object], timeout: float, otherwise: Callable[[], str] = lambda: "the condition was not reached") -> None:
+    """Wait until the condition is true."""
     deadline = time.monotonic() + timeout
     while not reached():
         assert time.monotonic() < deadline, otherwise()
@@ -99,13 +107,16 @@ def settle(reached: Callable[[], object], timeout: float, otherwise: Callable[[]
 
 
 def printed(containers: Containers, id: str) -> list[str]:
-    """What a container printed so far."""
+    """Return the lines that a container has printed so far."""
     reader = ConsoleReader(containers.log_path(id))
     return [line.text for line in [*reader.lines(), *reader.rest()]]
 
 
 def traces(node: NodeConfig) -> list[str]:
-    """Everything on this machine that names the node: mounts, control groups, processes. A loop device ends with its mount."""
+    """Return everything on this machine that names the node: mounts, control groups and processes.
+
+    A loop device ends with its mount.
+    """
     found = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(node.run) in line or str(node.state) in line]
     groups = [hierarchy / node.cgroup_parent for hierarchy in (Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").iterdir())]
     found += [f"control group {group}" for group in groups if group.is_dir()]

@@ -23,7 +23,10 @@ PYTHON = "/usr/bin/python3"
 
 
 def make_layers(place: Path) -> tuple[Path, ...]:
-    """Two layers, topmost first: one with a word in it, and one with a shell, a few tools and Python, copied from the host."""
+    """Create two layers, topmost first.
+
+    One contains a word; the other a shell, a few tools and Python, copied from the host.
+    """
     base, top = place / "base", place / "top"
     top.mkdir()
     for folder in ("usr/bin", "etc", "proc", "sys", "dev", "tmp", "app"):
@@ -55,7 +58,7 @@ def _copy_program(root: Path, program: Path) -> None:
 
 
 def _copy_libraries(root: Path, *programs: Path) -> None:
-    """The libraries they need, at the same places (ldd(1))."""
+    """Copy the libraries that the programs need to the same paths (ldd(1))."""
     listed = subprocess.run(["ldd", *programs], capture_output=True, text=True).stdout
     for word in listed.split():
         if (

@@ -1,4 +1,4 @@
-"""The pure parts: what the OCI runtime is told, and the files of a container's own."""
+"""Pure tests of the OCI runtime's configuration and of the files in a container's own folder."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ HOST = bundle.Host(
 )
 
 
-def test_the_config_joins_the_given_namespaces_and_makes_the_others() -> None:
+def test_the_config_joins_the_given_namespaces_and_creates_the_others() -> None:
     namespaces = bundle.config(SPEC, HOST)["linux"]["namespaces"]
     assert {"type": "user", "path": "/u"} in namespaces
     assert {"type": "network", "path": "/n"} in namespaces
@@ -48,7 +48,7 @@ def test_the_config_joins_the_given_namespaces_and_makes_the_others() -> None:
     assert {"type": "network"} in bundle.config(SPEC, replace(HOST, netns=None))["linux"]["namespaces"]
 
 
-def test_the_command_runs_under_init_with_the_environment_as_given() -> None:
+def test_the_command_runs_under_init_with_the_given_environment() -> None:
     process = bundle.config(SPEC, HOST)["process"]
     assert process["args"] == ["/dev/init", "--", "python", "app.py"]
     assert process["env"] == ["PORT=5000", "MOTTO=a=b"]
@@ -66,20 +66,20 @@ def test_only_root_of_a_build_holds_capabilities(purpose: Purpose, uid: int, som
     assert held["ambient"] == []
 
 
-def test_a_bind_of_the_caller_replaces_ours_at_the_same_place() -> None:
+def test_a_bind_of_the_caller_replaces_the_default_one() -> None:
     spec = replace(SPEC, binds=(Bind(source=Path("/x"), target="/etc/hosts"),))
     sources = [mount["source"] for mount in bundle.config(spec, HOST)["mounts"] if mount["destination"] == "/etc/hosts"]
     assert sources == ["/x"]
 
 
-def test_the_cgroup_is_shown_read_only_or_not_at_all() -> None:
+def test_the_cgroup_is_mounted_read_only_or_not_at_all() -> None:
     shown = [mount for mount in bundle.config(SPEC, replace(HOST, show_cgroup=True))["mounts"] if mount["type"] == "cgroup"]
     assert len(shown) == 1
     assert "ro" in shown[0]["options"]
     assert not any(mount["type"] == "cgroup" for mount in bundle.config(SPEC, HOST)["mounts"])
 
 
-def test_a_long_id_is_a_host_name_all_the_same() -> None:
+def test_a_long_id_is_shortened_to_a_valid_host_name() -> None:
     assert bundle.hostname(replace(SPEC, id="a" * 62 + "-b")) == "a" * 62
 
 
@@ -93,7 +93,7 @@ def test_a_long_id_is_a_host_name_all_the_same() -> None:
         ("nameserver 127.0.0.1\nnameserver 192.0.2.3\n", "", "nameserver 192.0.2.3\n"),
     ],
 )
-def test_the_resolver_is_the_hosts_unless_it_is_only_reachable_there(of_host: str, unstubbed: str, expected: str) -> None:
+def test_the_resolver_is_that_of_the_host_unless_only_the_host_reaches_it(of_host: str, unstubbed: str, expected: str) -> None:
     assert bundle.resolver_file(of_host, unstubbed=unstubbed, fallback=("192.0.2.9",)) == expected
 
 
@@ -114,7 +114,7 @@ def test_an_exit_explains_itself(code: int, oom_kills: int, sentence: str) -> No
     assert exit_of(code, at=0, oom_kills=oom_kills, memory=Bytes(512 * 2**20)).explain() == sentence
 
 
-def test_listeners_are_read_from_the_kernels_tables() -> None:
+def test_listeners_are_read_from_the_tables_of_the_kernel() -> None:
     table = """  sl  local_address rem_address   st
    0: 0100007F:1F90 00000000:0000 0A 00000000:00000000
    1: 00000000:0050 00000000:0000 0A 00000000:00000000
@@ -125,7 +125,7 @@ def test_listeners_are_read_from_the_kernels_tables() -> None:
     assert parse(table) == {("127.0.0.1", 8080), ("0.0.0.0", 80), ("::", 5000), ("::1", 5001)}
 
 
-def test_rules_of_a_profile_follow_architecture_and_capabilities() -> None:
+def test_profile_rules_depend_on_architecture_and_capabilities() -> None:
     profile = {
         "syscalls": [
             {"names": ["read", "clone", "mount"], "action": "SCMP_ACT_ALLOW"},

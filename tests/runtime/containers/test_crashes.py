@@ -1,4 +1,4 @@
-"""kill -9 of anything of ours, at any moment, leaves nothing that sweep and remove do not take away."""
+"""Tests with kill -9 of our processes at any moment: sweep and remove clean up everything."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ sys.stdin.read()
 
 
 def test_a_launcher_killed_at_any_moment_leaves_nothing_after_a_sweep(node: NodeConfig, containers: Containers, spec: Spec) -> None:
-    whole = min(_seconds_of_a_launch(containers, spec("true")) for _ in range(3))  # the first may take ten times as long as the next
+    # The first launch may take ten times as long as later ones.
+    whole = min(_seconds_of_a_launch(containers, spec("true")) for _ in range(3))
     before = traces(node)
     moments = [whole * number / 14 for number in range(16)] + [random.uniform(0, whole) for _ in range(6)]
     half_made = 0
@@ -53,7 +54,8 @@ def test_a_launcher_killed_at_any_moment_leaves_nothing_after_a_sweep(node: Node
             time.sleep(moment)
             launcher.kill()
         words = containers.sweep()
-        # A child it was just starting holds its lock for another moment; so long the container counts as being made.
+        # A starting child holds its lock for a moment. The container counts as incomplete during
+        # that time.
         settle(partial(_swept, containers, words), 30)
         half_made += any("half-made" in word for word in words)
         for container in containers.list():
@@ -61,7 +63,7 @@ def test_a_launcher_killed_at_any_moment_leaves_nothing_after_a_sweep(node: Node
         settle(lambda: traces(node) == before, 30, lambda: f"victim {number}: {traces(node)}\nbefore: {before}")  # noqa: B023 -- called at once
         assert [path.name for path in node.instances.iterdir()] == [".lock"]
         assert not any((node.run / "crun").iterdir())
-    assert half_made >= 3  # else the moments were all too late or too early
+    assert half_made >= 3  # otherwise all moments were too late or too early
 
 
 def _seconds_of_a_launch(containers: Containers, wanted: ContainerSpec) -> float:
@@ -72,7 +74,7 @@ def _seconds_of_a_launch(containers: Containers, wanted: ContainerSpec) -> float
     return seconds
 
 
-def test_a_container_outlives_its_launcher_and_keeps_its_log_and_exit_code(node: NodeConfig, containers: Containers, spec: Spec) -> None:
+def test_a_container_survives_its_launcher_and_keeps_log_and_exit_code(node: NodeConfig, containers: Containers, spec: Spec) -> None:
     wanted = spec("sh", "-c", "echo one; sleep 0.6; echo two; exit 7")
     with _launcher(node, wanted) as launcher:
         assert launcher.stdout is not None
@@ -98,7 +100,7 @@ def test_a_container_whose_monitor_was_killed_is_broken_and_removable(node: Node
     assert containers.list() == []
 
 
-def test_an_app_killed_from_outside_says_by_which_signal(containers: Containers, spec: Spec) -> None:
+def test_an_app_killed_from_outside_reports_the_signal(containers: Containers, spec: Spec) -> None:
     wanted = spec("sleep", "60")
     pid = containers.launch(wanted).pid
     assert pid is not None
@@ -110,7 +112,7 @@ def test_an_app_killed_from_outside_says_by_which_signal(containers: Containers,
     assert state.exit.explain() == "It was ended by SIGKILL."
 
 
-def test_after_a_reboot_nothing_passes_for_running(node: NodeConfig, containers: Containers, spec: Spec) -> None:
+def test_after_a_reboot_no_container_counts_as_running(node: NodeConfig, containers: Containers, spec: Spec) -> None:
     wanted = spec("sleep", "60")
     containers.launch(wanted)
     record = node.instances / wanted.id / "made.json"
@@ -121,7 +123,7 @@ def test_after_a_reboot_nothing_passes_for_running(node: NodeConfig, containers:
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"spec": {}}'])
-def test_a_journal_cut_short_by_a_power_failure_is_swept(node: NodeConfig, containers: Containers, damage: str) -> None:
+def test_a_journal_truncated_by_a_power_failure_is_swept(node: NodeConfig, containers: Containers, damage: str) -> None:
     folder = folders.Folder(node.instances / "torn")
     folder.make()
     (folder.path / "container.json").write_text(damage)
@@ -129,10 +131,10 @@ def test_a_journal_cut_short_by_a_power_failure_is_swept(node: NodeConfig, conta
     assert containers.sweep() == ["removed the half-made container torn"]
 
 
-def test_traces_without_a_folder_are_swept_and_the_living_are_left(node: NodeConfig, containers: Containers, spec: Spec) -> None:
+def test_remains_without_a_folder_are_swept_and_running_ones_stay(node: NodeConfig, containers: Containers, spec: Spec) -> None:
     living, wanted = spec("sleep", "60"), spec("sleep", "60")
-    for one in (living, wanted):
-        containers.launch(one)
+    for container_spec in (living, wanted):
+        containers.launch(container_spec)
     before = traces(node)
     hidden = node.instances / ".gone-lost-1"
     (node.instances / wanted.id).rename(hidden)
@@ -154,7 +156,7 @@ def _swept(containers: Containers, words: list[str]) -> bool:
 
 
 def _launcher(node: NodeConfig, wanted: ContainerSpec) -> subprocess.Popen[bytes]:
-    """A process of its own that launches one container and then waits."""
+    """Start a process that launches one container and then waits."""
     pipe = subprocess.PIPE
     process = subprocess.Popen(
         [sys.executable, "-c", LAUNCHER], stdin=pipe, stdout=pipe, start_new_session=True, cwd=Path(__file__).parents[3]
@@ -165,8 +167,8 @@ def _launcher(node: NodeConfig, wanted: ContainerSpec) -> subprocess.Popen[bytes
     return process
 
 
-@pytest.mark.skipif(not Path("/sys/fs/cgroup/unified").is_mount(), reason="only where a cgroup2 stands beside version 1")
-def test_nothing_is_left_where_a_cgroup2_covers_it(node: NodeConfig, containers: Containers, spec: Spec) -> None:
+@pytest.mark.skipif(not Path("/sys/fs/cgroup/unified").is_mount(), reason="only on machines that have cgroup2 and version 1")
+def test_nothing_is_left_below_a_mount_over_cgroup2(node: NodeConfig, containers: Containers, spec: Spec) -> None:
     containers.launch(spec("sleep", "60"))
     look = "umount -l /sys/fs/cgroup/unified; ls /sys/fs/cgroup/unified"
     seen = subprocess.run(

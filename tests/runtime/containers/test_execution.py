@@ -1,4 +1,6 @@
-"""Commands inside a running container: as its own processes are, and gone when their time is up."""
+"""Tests of commands inside a running container: they run like its own processes, and end at their
+timeout.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ from tests.runtime.containers.conftest import settle
 Spec = Callable[..., ContainerSpec]
 
 
-def test_a_command_runs_as_the_container_s_own_processes_do(containers: Containers, spec: Spec) -> None:
+def test_a_command_runs_like_the_processes_of_the_container(containers: Containers, spec: Spec) -> None:
     wanted = spec("sleep", "60", working_directory="/tmp")
     wanted = replace(wanted, environment={**wanted.environment, "WORD": "of the app"})
     with pytest.raises(LaunchFailed, match="no running container"):
@@ -34,10 +36,10 @@ def test_a_command_runs_as_the_container_s_own_processes_do(containers: Containe
     assert "no/such/program" in missing.output
 
 
-def test_a_command_that_hangs_or_prints_for_ever_is_ended_with_what_it_started(containers: Containers, spec: Spec) -> None:
+def test_a_command_that_hangs_or_prints_endlessly_is_ended_with_children(containers: Containers, spec: Spec) -> None:
     wanted = spec("sleep", "60")
     containers.launch(wanted)
-    settle(lambda: _processes(containers, wanted.id) == 1, 30)  # init has begun the program
+    settle(lambda: _processes(containers, wanted.id) == 1, 30)  # init has started the program
     hangs = containers.execute(wanted.id, ("/bin/sh", "-c", "sleep 300 & echo waiting; sleep 301; true"), timeout=4)
     assert (hangs.code, hangs.output) == (None, "waiting")
     prints = containers.execute(wanted.id, ("/bin/sh", "-c", "while :; do echo again; done"), timeout=1)

@@ -1,4 +1,7 @@
-"""The freezer of control groups, version 2, on the machine's own hierarchy; version 1 is what the commit tests run on here."""
+"""Tests of the freezer of control groups version 2, on the machine's own hierarchy.
+
+The commit tests use version 1 here.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ COUNTS = 'number=0; while :; do number=$((number+1)); echo $number > "$0"; done'
 
 @pytest.fixture
 def group() -> Iterator[tuple[UnifiedCgroups, Path]]:
-    """A container's group without controllers, which is all the freezer needs."""
+    """Create a container's group without controllers. The freezer needs none."""
     mounts = [mount.target for mount in Kernel().mounts() if mount.kind == "cgroup2"]
     if not mounts:
         pytest.skip("cgroup2 is mounted nowhere on this machine")
@@ -28,21 +31,21 @@ def group() -> Iterator[tuple[UnifiedCgroups, Path]]:
     try:
         path.mkdir(parents=True)
     except OSError as refused:
-        pytest.skip(f"{mounts[0]} takes no groups here: {refused.strerror}")
+        pytest.skip(f"{mounts[0]} does not accept groups here: {refused.strerror}")
     yield cgroups, path
     cgroups.kill(1, "web")
     cgroups.remove_all()
     assert not path.parent.parent.exists()
 
 
-def test_a_frozen_group_stands_still_until_it_is_thawed(group: tuple[UnifiedCgroups, Path], tmp_path: Path) -> None:
+def test_a_frozen_group_stops_until_it_is_thawed(group: tuple[UnifiedCgroups, Path], tmp_path: Path) -> None:
     cgroups, path = group
     count = tmp_path / "count"
     with subprocess.Popen(["sh", "-c", COUNTS, str(count)]) as program:
         (path / "cgroup.procs").write_text(str(program.pid))
         settle(lambda: count.exists() and count.read_text(), 20)
         assert not cgroups.is_frozen(1, "web")
-        for _ in range(2):  # a second time is fine
+        for _ in range(2):  # a repetition succeeds
             cgroups.freeze(1, "web", frozen=True)
             cgroups.await_still(1, "web")
         assert cgroups.is_frozen(1, "web")
@@ -55,7 +58,7 @@ def test_a_frozen_group_stands_still_until_it_is_thawed(group: tuple[UnifiedCgro
         program.kill()
 
 
-def test_what_is_gone_is_frozen_and_thawed_without_a_word(group: tuple[UnifiedCgroups, Path]) -> None:
+def test_freezing_and_thawing_a_removed_group_succeeds(group: tuple[UnifiedCgroups, Path]) -> None:
     cgroups, _ = group
     cgroups.freeze(1, "gone", frozen=True)
     cgroups.await_still(1, "gone")

@@ -1,4 +1,4 @@
-"""What a container sees and may do. Each fact is asked for inside a real one."""
+"""Tests of a container's view and rights, each measured inside a real container."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ refused("syscall", 321, 0, b"\\0" * 64, 64)
 """
 
 
-def test_init_is_process_one_and_no_process_of_the_host_is_seen(output: Output) -> None:
+def test_init_is_process_1_and_no_process_of_the_host_is_visible(output: Output) -> None:
     ended, lines = output("sh", "-c", "cat /proc/1/cmdline; echo; ls -d /proc/[0-9]*")
     assert ended.code == 0, lines
     assert lines[0].startswith("/dev/init")
     assert len(lines[1:]) <= 3  # init, the shell, ls
 
 
-def test_it_is_not_root_and_its_ids_lie_in_the_range_of_its_team(containers: Containers, spec: Spec) -> None:
+def test_a_container_is_not_root_and_its_ids_are_in_the_range_of_its_team(containers: Containers, spec: Spec) -> None:
     wanted = spec("sleep", "60", team=3)
     pid = containers.launch(wanted).pid
     settle(lambda: b"sleep" in b"".join(Path(f"/proc/{child}/cmdline").read_bytes() for child in _children(pid)), 30)
@@ -70,7 +70,7 @@ def test_it_is_not_root_and_its_ids_lie_in_the_range_of_its_team(containers: Con
         assert status["Groups"].split() in ([], [str(wanted.first_id + 1000)])
 
 
-def test_it_holds_no_capability_gains_none_and_is_filtered(output: Output) -> None:
+def test_a_container_has_and_gains_no_capabilities_and_is_filtered(output: Output) -> None:
     _, lines = output("grep", "-E", "^(Cap|NoNewPrivs|Seccomp):?", "/proc/self/status")
     facts = dict(line.split(":\t") for line in lines if ":\t" in line)
     assert {name: value for name, value in facts.items() if name.startswith("Cap")} == dict.fromkeys(
@@ -80,7 +80,7 @@ def test_it_holds_no_capability_gains_none_and_is_filtered(output: Output) -> No
     assert facts["Seccomp"] == "2"
 
 
-def test_new_namespaces_and_mounts_are_refused_even_to_root_of_a_build(output: Output) -> None:
+def test_new_namespaces_and_mounts_are_refused_even_for_root_of_a_build(output: Output) -> None:
     for changes in ({}, {"uid": 0, "gid": 0, "purpose": Purpose.BUILD}):
         ended, lines = output("python3", "-c", CALLS_REFUSED, **changes)
         assert ended.code == 0, lines
@@ -88,25 +88,25 @@ def test_new_namespaces_and_mounts_are_refused_even_to_root_of_a_build(output: O
         assert len(lines) == 10
 
 
-def test_threads_and_children_still_work_under_the_filter(output: Output) -> None:
+def test_threads_and_children_work_under_the_filter(output: Output) -> None:
     program = "import threading, subprocess, os\nt = threading.Thread(target=print, args=('thread',)); t.start(); t.join()\n"
     program += "print(subprocess.run(['sh', '-c', 'echo child'], capture_output=True, text=True).stdout.strip())"
     assert output("python3", "-c", program)[1] == ["thread", "child"]
 
 
-def test_the_kernels_files_are_read_only(output: Output) -> None:
+def test_kernel_files_are_read_only(output: Output) -> None:
     script = "for f in /sys/kernel/uevent_seqnum /proc/sys/kernel/hostname /proc/sysrq-trigger; do (echo 1 > $f) 2>/dev/null && echo wrote $f; done"
     for changes in ({}, {"uid": 0, "gid": 0, "purpose": Purpose.BUILD}):
         ended, lines = output("sh", "-c", f"{script}; mkdir /sys/x 2>/dev/null && echo made; true", **changes)
         assert (ended.code, lines) == (0, [])
 
 
-def test_devices_are_only_the_harmless_ones(output: Output) -> None:
+def test_only_harmless_devices_exist(output: Output) -> None:
     _, lines = output("ls", "/dev")
     assert set(lines) <= DEVICES
 
 
-def test_without_a_network_there_is_only_loopback_and_it_is_its_own(output: Output) -> None:
+def test_without_a_network_there_is_only_an_own_loopback(output: Output) -> None:
     program = "import os, socket; s = socket.create_server(('127.0.0.1', 80)); socket.create_connection(('127.0.0.1', 80)); "
     program += "print(sorted(os.listdir('/sys/class/net')))"
     ended, lines = output("python3", "-c", program)
@@ -114,7 +114,7 @@ def test_without_a_network_there_is_only_loopback_and_it_is_its_own(output: Outp
     assert lines == ["['lo']"]
 
 
-def test_it_has_names_of_its_own(output: Output, spec: Spec) -> None:
+def test_a_container_has_its_own_names(output: Output, spec: Spec) -> None:
     wanted = spec("sh", "-c", "cat /etc/hostname /proc/sys/kernel/hostname /etc/hosts; grep -c nameserver /etc/resolv.conf")
     ended, lines = output(*wanted.command, id="shop-web-1")
     assert ended.code == 0, lines
@@ -123,13 +123,13 @@ def test_it_has_names_of_its_own(output: Output, spec: Spec) -> None:
     assert not any(line.startswith(os.uname().nodename) for line in lines)
 
 
-def test_tmp_and_shared_memory_are_writable_and_files_of_the_image_are_not_its_own(output: Output) -> None:
+def test_tmp_and_shared_memory_are_writable_and_image_files_are_not_owned(output: Output) -> None:
     ended, lines = output("sh", "-c", "echo a > /tmp/a; echo b > /dev/shm/b; cat /tmp/a /dev/shm/b; echo x > /word || echo refused")
     assert {"a", "b", "refused"} <= set(lines)
     assert ended.code == 0, lines
 
 
-def test_binds_are_read_only_unless_said_otherwise(output: Output, place: Path, spec: Spec) -> None:
+def test_binds_are_read_only_by_default(output: Output, place: Path, spec: Spec) -> None:
     shared, own = place / "shared", place / "own"
     for folder in (shared, own):
         folder.mkdir()
@@ -148,7 +148,7 @@ def test_open_files_and_core_dumps_are_limited(output: Output) -> None:
 
 
 @pytest.mark.skipif(not Path("/sys/fs/cgroup/cgroup.controllers").exists(), reason="version 1 is not shown inside")
-def test_it_reads_its_own_limits_and_cannot_raise_them(output: Output) -> None:
+def test_a_container_reads_its_limits_and_cannot_raise_them(output: Output) -> None:
     _, lines = output(
         "sh", "-c", "cat /sys/fs/cgroup/memory.max /proc/self/cgroup; (echo max > /sys/fs/cgroup/memory.max) 2>/dev/null || echo refused"
     )

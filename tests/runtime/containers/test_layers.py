@@ -1,4 +1,7 @@
-"""Layers are shared and never changed; what a container writes is its own; a build's writing becomes a layer."""
+"""Tests of layers: containers share them and never change them.
+
+A container's changes are its own; those of a build become a layer.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +24,7 @@ Spec = Callable[..., ContainerSpec]
 AS_ROOT = {"uid": 0, "gid": 0, "purpose": Purpose.BUILD}
 
 
-def test_two_containers_share_layers_and_see_nothing_of_each_others_writing(
-    containers: Containers, spec: Spec, layers: tuple[Path, ...]
-) -> None:
+def test_two_containers_share_layers_and_see_only_their_own_changes(containers: Containers, spec: Spec, layers: tuple[Path, ...]) -> None:
     before = _picture(layers)
     first, second = (spec("sh", "-c", f"echo {name} > /tmp/mine; cat /tmp/mine /word; sleep 60") for name in ("one", "two"))
     for wanted in (first, second):
@@ -34,7 +35,9 @@ def test_two_containers_share_layers_and_see_nothing_of_each_others_writing(
     assert _picture(layers) == before
 
 
-def test_a_builds_writable_layer_holds_real_ids_and_no_mount_points(containers: Containers, spec: Spec, layers: tuple[Path, ...]) -> None:
+def test_the_writable_layer_of_a_build_has_real_ids_and_no_mount_points(
+    containers: Containers, spec: Spec, layers: tuple[Path, ...]
+) -> None:
     script = (
         "echo changed > /word; mkdir /app/new; touch /app/new/root; touch /app/mine; chown 1000:1000 /app/mine; rm /usr/bin/true; id -u"
     )
@@ -45,14 +48,14 @@ def test_a_builds_writable_layer_holds_real_ids_and_no_mount_points(containers: 
     upper = containers.upper(wanted.id)
     assert (upper / "word").read_text() == "changed\n"
     assert [(upper / name).stat().st_uid for name in ("word", "app/new/root", "app/mine")] == [0, 0, 1000]
-    assert (upper / "usr/bin/true").is_char_device()  # how an overlay says "deleted"
+    assert (upper / "usr/bin/true").is_char_device()  # the overlay's mark of a deleted file
     assert not (upper / "etc/pip.conf").exists()
     assert not (upper / "etc/hosts").exists()
     assert not (upper / "tmp").exists()
     assert _picture(layers) == before
 
 
-def test_kernels_that_take_layers_by_path_give_the_same(node: NodeConfig, containers: Containers, spec: Spec) -> None:
+def test_kernels_that_mount_layers_by_path_give_the_same_result(node: NodeConfig, containers: Containers, spec: Spec) -> None:
     older = Containers(node, kernel=Kernel(layers_by_fd=False))
     for changes in ({}, AS_ROOT):
         wanted = spec("sh", "-c", "cat /word; echo x > /tmp/x && echo ok", **changes)
@@ -62,7 +65,7 @@ def test_kernels_that_take_layers_by_path_give_the_same(node: NodeConfig, contai
         older.remove(wanted.id)
 
 
-def test_a_build_through_an_older_kernels_way_keeps_real_ids(node: NodeConfig, containers: Containers, spec: Spec) -> None:
+def test_a_build_on_an_older_kernel_keeps_real_ids(node: NodeConfig, containers: Containers, spec: Spec) -> None:
     older = Containers(node, kernel=Kernel(layers_by_fd=False))
     wanted = spec("sh", "-c", "echo x > /app/x", **AS_ROOT)
     older.run(wanted, on_output=lambda _, __: None, timeout=30)
@@ -70,9 +73,7 @@ def test_a_build_through_an_older_kernels_way_keeps_real_ids(node: NodeConfig, c
 
 
 @pytest.mark.parametrize("by_fd", [True, False])
-def test_builds_and_apps_use_any_id_up_to_65535_and_marks_of_deleted_files_are_the_teams(
-    by_fd: bool, node: NodeConfig, containers: Containers, spec: Spec
-) -> None:
+def test_builds_and_apps_may_use_any_id_up_to_65535(by_fd: bool, node: NodeConfig, containers: Containers, spec: Spec) -> None:
     here = Containers(node, kernel=Kernel(layers_by_fd=by_fd))
     script = "rm -r /usr/bin/true /app && mkdir /app && echo x > /app/x && chown 65535:65535 /app /app/x && chmod 600 /app/x && cat /app/x"
     built = spec("sh", "-c", script, **AS_ROOT)
@@ -86,7 +87,7 @@ def test_builds_and_apps_use_any_id_up_to_65535_and_marks_of_deleted_files_are_t
     assert [_owner(written / name) - ran.first_id for name in ("app", "app/x")] == [65535, 0]
 
 
-def test_a_link_made_by_a_build_leads_no_pruning_out_of_its_layer(containers: Containers, spec: Spec, place: Path) -> None:
+def test_pruning_does_not_follow_a_link_out_of_its_layer(containers: Containers, spec: Spec, place: Path) -> None:
     (place / "outside").mkdir()
     (place / "outside" / "hosts").touch()
     containers.run(spec("true", id="linker", **AS_ROOT), on_output=lambda _, __: None, timeout=30)

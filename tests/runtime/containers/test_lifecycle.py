@@ -1,4 +1,4 @@
-"""From creation to removal, and found again by whoever comes after us."""
+"""Tests of a container from its creation to its removal, also by later processes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SERVER = "import http.server as h; h.HTTPServer(('0.0.0.0', 8000), h.SimpleHTTPR
 STUBBORN = "trap 'echo asked' TERM; echo ready; while :; do sleep 1; done"
 
 
-def test_created_then_running_then_exited_with_its_code(containers: Containers, spec: Spec) -> None:
+def test_a_container_is_created_then_running_then_exited_with_its_code(containers: Containers, spec: Spec) -> None:
     wanted = spec("sh", "-c", "echo out; echo err >&2; sleep 0.3; exit 3", labels={"release": "7"})
     created = containers.create(wanted)
     assert (created.status, created.started_at, created.exit) == (Status.CREATED, None, None)
@@ -37,11 +37,11 @@ def test_created_then_running_then_exited_with_its_code(containers: Containers, 
     assert (ended.code, ended.signal, ended.out_of_memory) == (3, None, False)
     assert ended.explain() == "It exited with code 3."
     assert sorted(printed(containers, wanted.id)) == ["err", "out"]
-    containers.start(wanted.id)  # no second run
+    containers.start(wanted.id)  # does not run it a second time
     assert _wait(containers, wanted.id) == ended
 
 
-def test_stop_asks_first_and_an_app_that_listens_ends_by_itself(containers: Containers, spec: Spec) -> None:
+def test_stop_sends_a_signal_first_and_an_app_that_handles_it_ends(containers: Containers, spec: Spec) -> None:
     program = "import signal, sys, time\nsignal.signal(signal.SIGTERM, lambda *_: (print('bye', flush=True), sys.exit(0)))\nprint('up', flush=True)\ntime.sleep(60)"
     wanted = spec("python3", "-c", program)
     containers.launch(wanted)
@@ -51,7 +51,7 @@ def test_stop_asks_first_and_an_app_that_listens_ends_by_itself(containers: Cont
     assert printed(containers, wanted.id) == ["up", "bye"]
 
 
-def test_stop_kills_what_does_not_listen_after_its_grace(containers: Containers, spec: Spec) -> None:
+def test_stop_kills_a_process_that_ignores_the_signal(containers: Containers, spec: Spec) -> None:
     wanted = spec("sh", "-c", STUBBORN)
     containers.launch(wanted)
     settle(lambda: printed(containers, wanted.id) == ["ready"], 30)
@@ -61,22 +61,22 @@ def test_stop_kills_what_does_not_listen_after_its_grace(containers: Containers,
     ended = _wait(containers, wanted.id)
     assert (ended.code, ended.signal) == (137, signal.SIGKILL)
     assert ended.explain() == "It did not end within 0.5 s after SIGTERM, and was killed."
-    containers.stop(wanted.id)  # fine twice
+    containers.stop(wanted.id)  # a repetition succeeds
 
 
-def test_a_command_that_is_not_there_says_so(output: Output) -> None:
+def test_a_missing_command_is_reported(output: Output) -> None:
     ended, lines = output("/app/no-such-program")
     assert ended.code != 0
     assert any("No such file" in line for line in lines), lines
 
 
-def test_output_arrives_line_by_line_and_unended_lines_too(output: Output) -> None:
+def test_output_arrives_line_by_line_and_so_do_unfinished_lines(output: Output) -> None:
     ended, lines = output("python3", "-c", "print('a' * 20000); print('é'); print('last', end='')")
     assert ended.code == 0
     assert lines == ["a" * 20000, "é", "last"]
 
 
-def test_a_foreground_run_ends_at_its_time_or_when_cancelled(containers: Containers, spec: Spec) -> None:
+def test_a_foreground_run_ends_at_its_timeout_or_when_cancelled(containers: Containers, spec: Spec) -> None:
     slow = spec("sleep", "60")
     assert containers.run(slow, on_output=lambda _, __: None, timeout=0.3).explain() == "It ran for more than 0.3 s and was stopped."
     cancelled, asked = spec("sh", "-c", "echo begun; sleep 60"), threading.Event()
@@ -87,7 +87,7 @@ def test_a_foreground_run_ends_at_its_time_or_when_cancelled(containers: Contain
     assert state.status is Status.EXITED
 
 
-def test_a_foreground_run_that_prints_without_end_is_stopped(containers: Containers, spec: Spec) -> None:
+def test_a_foreground_run_with_endless_output_is_stopped(containers: Containers, spec: Spec) -> None:
     endless = "import os\nwhile True: os.write(1, b'y' * 8000 + b'\\n')"
     lines = 0
 
@@ -97,10 +97,10 @@ def test_a_foreground_run_that_prints_without_end_is_stopped(containers: Contain
 
     ended = containers.run(spec("python3", "-c", endless, id="endless"), on_output=count, timeout=60)
     assert ended.explain() == "It printed more than 128 MiB and was stopped."
-    assert 0 < lines < 128 * 2**20 / 8000 + 1000  # its size is looked at every thousand lines
+    assert 0 < lines < 128 * 2**20 / 8000 + 1000  # the size is checked every thousand lines
 
 
-def test_an_error_of_the_one_who_listens_stops_the_run(containers: Containers, spec: Spec) -> None:
+def test_an_exception_of_the_output_callback_stops_the_run(containers: Containers, spec: Spec) -> None:
     wanted = spec("sh", "-c", "echo x; sleep 60")
 
     def refuse(stream: str, text: str) -> None:
@@ -113,14 +113,14 @@ def test_an_error_of_the_one_who_listens_stops_the_run(containers: Containers, s
     assert state.status is Status.EXITED
 
 
-def test_listening_sockets_are_seen_with_their_addresses(containers: Containers, spec: Spec) -> None:
+def test_listening_sockets_are_listed_with_their_addresses(containers: Containers, spec: Spec) -> None:
     wanted = spec("python3", "-c", SERVER)
     containers.launch(wanted)
     settle(lambda: containers.listening(wanted.id) == [("0.0.0.0", 8000)], 30)
     assert containers.listening("nobody") == []
 
 
-def test_a_new_containers_object_finds_what_runs_and_what_has_ended(node: NodeConfig, containers: Containers, spec: Spec) -> None:
+def test_a_new_containers_object_finds_running_and_ended_containers(node: NodeConfig, containers: Containers, spec: Spec) -> None:
     runs, ends = spec("sleep", "60"), spec("sh", "-c", "exit 5")
     launched = containers.launch(runs)
     containers.launch(ends)
@@ -137,7 +137,7 @@ def test_a_new_containers_object_finds_what_runs_and_what_has_ended(node: NodeCo
     assert containers.state(runs.id) is None
 
 
-def test_removing_is_fine_twice_at_once_and_of_nobody(containers: Containers, spec: Spec) -> None:
+def test_removing_twice_concurrently_or_an_unknown_container_succeeds(containers: Containers, spec: Spec) -> None:
     wanted = spec("sleep", "60")
     containers.launch(wanted)
     threads = [threading.Thread(target=containers.remove, args=(wanted.id,)) for _ in range(4)]
@@ -150,7 +150,7 @@ def test_removing_is_fine_twice_at_once_and_of_nobody(containers: Containers, sp
     assert containers.list() == []
 
 
-def test_removing_leaves_nothing_but_the_teams_group_and_namespace(node: NodeConfig, containers: Containers, spec: Spec) -> None:
+def test_removing_leaves_only_the_group_and_namespace_of_the_team(node: NodeConfig, containers: Containers, spec: Spec) -> None:
     first, wanted = spec("true"), spec("sh", "-c", "dd if=/dev/zero of=/tmp/f bs=1M count=30; sleep 60")
     containers.launch(first)
     containers.remove(first.id)
@@ -162,7 +162,7 @@ def test_removing_leaves_nothing_but_the_teams_group_and_namespace(node: NodeCon
     assert [path.name for path in node.instances.iterdir()] == [".lock"]
 
 
-def test_an_id_is_taken_once_and_checked(containers: Containers, spec: Spec) -> None:
+def test_an_id_is_unique_and_checked(containers: Containers, spec: Spec) -> None:
     wanted = spec("sleep", "60")
     containers.launch(wanted)
     with pytest.raises(LaunchFailed, match="already"):
@@ -173,16 +173,16 @@ def test_an_id_is_taken_once_and_checked(containers: Containers, spec: Spec) -> 
             containers.create(spec("true", id=bad))
 
 
-def test_many_are_launched_at_once(containers: Containers, spec: Spec) -> None:
+def test_many_containers_are_launched_at_once(containers: Containers, spec: Spec) -> None:
     wanted, failures = [spec("sleep", "60", team=number % 2) for number in range(6)], list[Exception]()
 
-    def launch(one: ContainerSpec) -> None:
+    def launch(wanted_spec: ContainerSpec) -> None:
         try:
-            containers.launch(one)
+            containers.launch(wanted_spec)
         except Exception as error:  # noqa: BLE001 -- the edge of a thread: shown below
             failures.append(error)
 
-    threads = [threading.Thread(target=launch, args=(one,)) for one in wanted]
+    threads = [threading.Thread(target=launch, args=(wanted_spec,)) for wanted_spec in wanted]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -1,4 +1,6 @@
-"""The kernel holds a container, and a team's containers in sum, to what they were allowed; also when that changes while they run."""
+"""Tests of the limits of a container and of a team's containers together, also when the limits
+change while they run.
+"""
 
 from __future__ import annotations
 
@@ -41,10 +43,11 @@ time.sleep(1000)
 """
 
 
-def test_a_busy_loop_gets_a_quarter_of_a_core_and_less_within_two_seconds_of_being_told(containers: Containers, spec: Spec) -> None:
+def test_a_cpu_limit_is_kept_and_a_lower_one_applies_within_seconds(containers: Containers, spec: Spec) -> None:
     wanted = spec(*BUSY, limits=replace(LIMITS, cpu=Millicores(250)))
     containers.launch(wanted)
-    assert 0.05 < _cpu_share(containers, [wanted.id]) < 0.31  # a crowded machine gives less, never more
+    # A busy machine gives less, never more.
+    assert 0.05 < _cpu_share(containers, [wanted.id]) < 0.31
     containers.set_limits(wanted.id, replace(LIMITS, cpu=Millicores(100)))
     time.sleep(0.3)
     assert 0.02 < _cpu_share(containers, [wanted.id]) < 0.14
@@ -53,12 +56,12 @@ def test_a_busy_loop_gets_a_quarter_of_a_core_and_less_within_two_seconds_of_bei
     assert state.spec.limits.cpu == 100
 
 
-def test_a_team_gets_its_sum_over_two_containers_and_its_change_is_live_both_ways(containers: Containers, spec: Spec) -> None:
+def test_a_team_limit_covers_two_containers_and_changes_while_they_run(containers: Containers, spec: Spec) -> None:
     containers.set_team_limits(1, TeamLimits(cpu=Millicores(300), memory=Bytes(512 * MIB), processes=256))
     wanted = [spec(*BUSY), spec(*BUSY)]
-    for one in wanted:
-        containers.launch(one)
-    ids = [one.id for one in wanted]
+    for container_spec in wanted:
+        containers.launch(container_spec)
+    ids = [container_spec.id for container_spec in wanted]
     assert 0.06 < _cpu_share(containers, ids) < 0.38
     containers.set_team_limits(1, TeamLimits(cpu=Millicores(100), memory=Bytes(512 * MIB), processes=256))
     time.sleep(0.2)
@@ -68,7 +71,7 @@ def test_a_team_gets_its_sum_over_two_containers_and_its_change_is_live_both_way
     assert 0.16 < _cpu_share(containers, ids) < 0.75
 
 
-def test_a_teams_limits_may_change_while_its_containers_come_and_go(containers: Containers, spec: Spec) -> None:
+def test_team_limits_may_change_while_containers_come_and_go(containers: Containers, spec: Spec) -> None:
     def come_and_go() -> None:
         for _ in range(15):
             wanted = spec("sleep", "60")
@@ -78,27 +81,27 @@ def test_a_teams_limits_may_change_while_its_containers_come_and_go(containers: 
     limits = TeamLimits(cpu=Millicores(300), memory=Bytes(512 * MIB), processes=256)
     with ThreadPoolExecutor(2) as pool:
         going = [pool.submit(come_and_go) for _ in range(2)]
-        while not all(one.done() for one in going):
+        while not all(future.done() for future in going):
             containers.set_team_limits(1, limits)
             limits = replace(limits, cpu=Millicores(400 - limits.cpu + 300))
-        assert [one.result() for one in going] == [None, None]
+        assert [future.result() for future in going] == [None, None]
 
 
-def test_who_eats_all_its_memory_is_killed_and_told_so(output: Output) -> None:
+def test_a_container_that_uses_all_its_memory_is_killed_and_says_so(output: Output) -> None:
     ended, lines = output("python3", "-c", EAT, limits=replace(LIMITS, memory=Bytes(32 * MIB)))
     assert lines == ["start"]
     assert (ended.code, ended.out_of_memory) == (137, True)
     assert ended.explain() == "It used all of its 32 MiB of memory and was killed."
 
 
-def test_a_teams_memory_holds_below_a_containers_own(containers: Containers, output: Output) -> None:
+def test_a_lower_memory_limit_of_the_team_applies(containers: Containers, output: Output) -> None:
     containers.set_team_limits(1, TeamLimits(cpu=Millicores(2000), memory=Bytes(32 * MIB), processes=256))
     ended, _ = output("python3", "-c", EAT)
     assert (ended.code, ended.out_of_memory) == (137, True)
     assert "team's memory" in ended.explain()
 
 
-def test_a_memory_limit_below_what_is_used_is_refused_or_kills_and_a_higher_one_is_taken(containers: Containers, spec: Spec) -> None:
+def test_a_memory_limit_below_the_use_is_refused_or_kills(containers: Containers, spec: Spec) -> None:
     wanted = spec("python3", "-c", "b = bytearray(b'x') * (60 * 2**20); print('full', flush=True); import time; time.sleep(60)")
     containers.launch(wanted)
     settle(lambda: printed(containers, wanted.id) == ["full"], 30)
@@ -107,11 +110,11 @@ def test_a_memory_limit_below_what_is_used_is_refused_or_kills_and_a_higher_one_
         containers.set_limits(wanted.id, replace(LIMITS, memory=Bytes(16 * MIB)))
     except KernelRefused as refusal:
         assert "restart" in refusal.hint  # noqa: PT017 -- which of the two happens is the kernel's affair
-    else:  # version 2 makes room
+    else:  # version 2 frees memory
         settle(lambda: (state := containers.state(wanted.id)) and state.exit and state.exit.out_of_memory, 30)
 
 
-def test_forking_without_end_is_held_and_seen_in_the_usage(containers: Containers, spec: Spec) -> None:
+def test_endless_forking_is_limited_and_visible_in_the_usage(containers: Containers, spec: Spec) -> None:
     program = "import os, time\ntry:\n    while True:\n        if os.fork() == 0: time.sleep(60)\nexcept OSError as error: print(error.strerror, flush=True)\ntime.sleep(60)"
     wanted = spec("python3", "-c", program, limits=replace(LIMITS, processes=20))
     containers.launch(wanted)
@@ -122,7 +125,7 @@ def test_forking_without_end_is_held_and_seen_in_the_usage(containers: Container
     assert usage.processes == 20
 
 
-def test_a_full_disk_is_told_inside_and_the_host_keeps_its_own(output: Output, node: object, place: object) -> None:
+def test_a_full_disk_is_reported_inside_and_does_not_fill_the_host(output: Output, node: object, place: object) -> None:
     before = shutil.disk_usage(str(place)).free
     ended, lines = output(
         "sh", "-c", "dd if=/dev/zero of=/tmp/fill bs=1M count=200; ls -l /tmp; rm /tmp/fill; echo again > /tmp/x && cat /tmp/x"
@@ -133,9 +136,9 @@ def test_a_full_disk_is_told_inside_and_the_host_keeps_its_own(output: Output, n
     assert before - shutil.disk_usage(str(place)).free < 100 * MIB
 
 
-def test_a_frozen_container_gives_back_what_it_keeps_of_files(containers: Containers, spec: Spec) -> None:
+def test_a_frozen_container_releases_its_page_cache(containers: Containers, spec: Spec) -> None:
     if not isinstance(containers._cgroups, UnifiedCgroups):
-        pytest.skip("version 1 has no way to ask for it")
+        pytest.skip("version 1 does not support it")
     wanted = spec("python3", "-c", KEEPS)
     containers.launch(wanted)
     stat = containers._cgroups._group(wanted.team, wanted.id) / "memory.stat"
@@ -154,7 +157,7 @@ def test_a_frozen_container_gives_back_what_it_keeps_of_files(containers: Contai
     containers.reclaim("gone")
 
 
-def test_usage_counts_what_is_used(containers: Containers, spec: Spec) -> None:
+def test_usage_is_measured(containers: Containers, spec: Spec) -> None:
     program = "b = bytearray(b'x') * (30 * 2**20)\nopen('/tmp/f', 'wb').write(b[:10 * 2**20])\nsum(range(10**6))\nprint('done', flush=True)\nimport time; time.sleep(60)"
     wanted = spec("python3", "-c", program)
     containers.launch(wanted)
@@ -168,38 +171,45 @@ def test_usage_counts_what_is_used(containers: Containers, spec: Spec) -> None:
     assert usage.oom_kills == 0
 
 
-def test_there_is_no_usage_of_what_is_not_there(containers: Containers) -> None:
+def test_a_missing_container_has_no_usage(containers: Containers) -> None:
     assert containers.usage("nobody") is None
 
 
 def _cpu_share(containers: Containers, ids: list[str], seconds: float = 1.2) -> float:
     def spent() -> float:
-        return sum(usage.cpu_seconds for one in ids if (usage := containers.usage(one)))
+        return sum(usage.cpu_seconds for id_ in ids if (usage := containers.usage(id_)))
 
     before, start = spent(), time.monotonic()
     time.sleep(seconds)
     return (spent() - before) / (time.monotonic() - start)
 
 
-def test_a_build_gets_what_the_others_leave_and_takes_nothing_of_its_teams_limits(containers: Containers, spec: Spec) -> None:
+def test_a_build_gets_spare_cpu_only_and_does_not_use_its_teams_limits(containers: Containers, spec: Spec) -> None:
     cores = os.cpu_count() or 1
     plenty = replace(LIMITS, cpu=Millicores(cores * 1000))
     containers.set_team_limits(1, TeamLimits(cpu=Millicores(cores * 1000), memory=Bytes(512 * MIB), processes=256))
     loops = ("sh", "-c", "; ".join(["while :; do :; done &"] * cores + ["wait"]).replace("&;", "&"))
     app, other = spec(*loops, limits=plenty), spec(*loops, limits=plenty, team=2)
     builds = [spec(*loops, limits=plenty, purpose=Purpose.BUILD, uid=0, gid=0, team=team) for team in (1, 2)]
-    for one in (*builds, app, other):  # builds first: beside busy apps they start with what these leave, and that is next to nothing
-        containers.launch(one)
-    before = [_spent(containers, one.id) for one in (app, other, *builds)]
-    settle(lambda: min(_spent(containers, one.id) - start for one, start in zip((app, other), before[:2], strict=True)) > 0.6, 60)
-    used = [_spent(containers, one.id) - start for one, start in zip((app, other, *builds), before, strict=True)]
+    # Builds first: next to busy apps they start with the CPU time that remains, which is almost
+    # none.
+    for container_spec in (*builds, app, other):
+        containers.launch(container_spec)
+    before = [_spent(containers, container_spec.id) for container_spec in (app, other, *builds)]
+    settle(
+        lambda: (
+            min(_spent(containers, container_spec.id) - start for container_spec, start in zip((app, other), before[:2], strict=True)) > 0.6
+        ),
+        60,
+    )
+    used = [_spent(containers, container_spec.id) - start for container_spec, start in zip((app, other, *builds), before, strict=True)]
     assert sum(used[2:]) * 4 < sum(used[:2]), used
     state = containers.state(builds[0].id)
     assert state is not None
     assert Path(f"/proc/{state.pid}/oom_score_adj").read_text().strip() == str(DIES_FIRST)
 
 
-def test_a_frozen_build_stands_still_goes_on_when_thawed_and_can_be_ended_frozen(containers: Containers, spec: Spec) -> None:
+def test_a_frozen_build_stops_continues_when_thawed_and_can_be_ended(containers: Containers, spec: Spec) -> None:
     wanted = spec(*BUSY, purpose=Purpose.BUILD, uid=0, gid=0)
     containers.launch(wanted)
     settle(lambda: _spent(containers, wanted.id) > 0.05, 30)
@@ -217,7 +227,7 @@ def test_a_frozen_build_stands_still_goes_on_when_thawed_and_can_be_ended_frozen
     assert state is not None
     assert state.status is Status.EXITED
     containers.remove(wanted.id)
-    containers.freeze(wanted.id)  # of what is gone is fine
+    containers.freeze(wanted.id)  # freezing a removed container succeeds
     assert not containers.is_frozen(wanted.id)
 
 

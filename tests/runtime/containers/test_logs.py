@@ -1,4 +1,4 @@
-"""Reading the monitor's log format, whole lines and parts."""
+"""Tests of reading the monitor's log format: complete lines and partial ones."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from runtime.containers.logs import ConsoleReader, last_lines
 TIME = "2026-11-24T00:50:09.179+00:00"
 
 
-def test_parts_are_joined_by_stream_and_offsets_go_on(tmp_path: Path) -> None:
+def test_parts_are_joined_per_stream_and_offsets_continue(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_text(f"{TIME} stdout P one \n{TIME} stderr F other\n{TIME} stdout F two\n{TIME} stdout F thr")
     reader = ConsoleReader(log)
@@ -22,18 +22,18 @@ def test_parts_are_joined_by_stream_and_offsets_go_on(tmp_path: Path) -> None:
     assert reader.offset == log.stat().st_size
 
 
-def test_a_log_that_is_not_there_yet_has_no_lines(tmp_path: Path) -> None:
+def test_a_missing_log_has_no_lines(tmp_path: Path) -> None:
     assert [*ConsoleReader(tmp_path / "log").lines()] == []
     assert last_lines(tmp_path / "log", 5) == []
 
 
-def test_the_last_lines_of_a_long_log_are_whole(tmp_path: Path) -> None:
+def test_the_last_lines_of_a_long_log_are_complete(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_text("".join(f"{TIME} stdout F line {number}\n" for number in range(5000)))
     assert [line.text for line in last_lines(log, 2)] == ["line 4998", "line 4999"]
 
 
-def test_empty_lines_and_odd_bytes_pass(tmp_path: Path) -> None:
+def test_empty_lines_and_invalid_bytes_are_accepted(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_bytes(f"{TIME} stdout F \n{TIME} stdout F ".encode() + b"\xff\n")
     assert [line.text for line in ConsoleReader(log).lines()] == ["", "�"]

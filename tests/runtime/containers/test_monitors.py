@@ -1,4 +1,6 @@
-"""Containers' monitors among the control groups: what a flood of output costs, and whom."""
+"""Tests of container monitors in control groups: the cost of a flood of output, and the group that
+pays it.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ FLOOD = "import os\nwhile True: os.write(1, b'y\\n' * 5000)"
 SECONDS = 3.0
 
 
-def test_the_monitor_of_a_flood_of_output_gets_a_small_part_of_a_processor(
+def test_the_monitor_of_a_flood_of_output_uses_little_cpu(
     containers: Containers, node: NodeConfig, spec: Callable[..., ContainerSpec]
 ) -> None:
     flooding = containers.launch(spec("python3", "-c", FLOOD))

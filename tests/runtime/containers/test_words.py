@@ -1,4 +1,4 @@
-"""Command lines for images without a shell."""
+"""Tests of command lines for images without a shell."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from runtime.containers.command_line import words
         ("server --title=$QUOTE", ("server", "--title=it's; $PORT")),
     ],
 )
-def test_a_line_is_taken_apart_with_its_variables(line: str, split: tuple[str, ...]) -> None:
+def test_a_line_is_split_and_its_variables_are_replaced(line: str, split: tuple[str, ...]) -> None:
     assert words(line, {"PORT": "8000", "NAME": "two words", "QUOTE": "it's; $PORT"}) == split
 
 
-def test_without_an_environment_variables_stay() -> None:
+def test_without_an_environment_variables_are_kept() -> None:
     assert words("server $PORT") == ("server", "$PORT")
 
 
@@ -46,6 +46,6 @@ def test_without_an_environment_variables_stay() -> None:
         "a;",
     ],
 )
-def test_what_only_a_shell_understands_is_refused(line: str) -> None:
+def test_a_line_that_needs_a_shell_is_refused(line: str) -> None:
     with pytest.raises(ValueError, match=r"\w"):
         words(line)

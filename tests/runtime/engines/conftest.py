@@ -1,4 +1,7 @@
-"""One real node for all engine tests: containers, network, HAProxy; images made of this machine's own programs."""
+"""Fixtures: one real node for all engine tests, with containers, network and HAProxy.
+
+The images consist of this machine's own programs.
+"""
 
 from __future__ import annotations
 
@@ -86,7 +89,7 @@ TEAM = TeamLimits(cpu=Millicores(2000), memory=Bytes(2**30), processes=512)
 
 @dataclass(frozen=True, kw_only=True)
 class Images:
-    """A store with a single image, whatever is asked for."""
+    """A store that returns the same image for every digest."""
 
     layers: tuple[Path, ...]
 
@@ -104,7 +107,7 @@ class Images:
 
 @dataclass(kw_only=True)
 class Station:
-    """A node under test, and what a worker would do with it."""
+    """A node under test, with methods for the work of a worker."""
 
     config: NodeConfig
     images: Images
@@ -125,7 +128,7 @@ class Station:
         return look
 
     def settle(self, desired: DesiredApp, *, seconds: float = 60) -> Look:
-        """Step until nothing is left to do, or the candidate's fate is known."""
+        """Step until nothing is left to do, or the candidate is live or failed."""
         deadline = time.monotonic() + seconds
         while True:
             look = self.step(desired)
@@ -136,7 +139,7 @@ class Station:
                 time.sleep(0.02)
 
     def roll_out(self, app: DesiredApp, release: DesiredRelease) -> tuple[DesiredApp, Look]:
-        """What the workers do with a rollout; returns the app as its rows would be then."""
+        """Roll out the release as the workers do, and return the app as its rows would be then."""
         wanted = replace(app, candidate=release)
         look = self.settle(wanted)
         app = replace(app, current=release) if look.plan.outcome.state is OutcomeState.LIVE else app
@@ -147,7 +150,7 @@ class Station:
         return httpx.get(f"http://127.0.0.1:{self.config.http_port}{path}", headers={"Host": f"{app}.test"}, timeout=15)
 
     def die(self, app: str) -> None:
-        """One instance ends in the middle of a POST, which the router must not repeat."""
+        """End one instance in the middle of a POST, which the router must not repeat."""
         httpx.post(f"http://127.0.0.1:{self.config.http_port}/die", headers={"Host": f"{app}.test"}, timeout=15)
 
     def log(self, app: str) -> str:
@@ -178,7 +181,7 @@ def release(
 
 
 def release_with(number: int, counts: dict[str, int], **changes: object) -> DesiredRelease:
-    """Of these process types, each of which answers requests."""
+    """Return a release with these process types. Each of them answers requests."""
     made = release(number, **changes)
     (web,) = made.processes
     return replace(made, processes=tuple(replace(web, name=name, count=count) for name, count in counts.items()))

@@ -1,5 +1,6 @@
-"""What an instance wrote, and an image made of it: real containers with shifted ids, whiteouts, and
-names that mean no good.
+"""Tests of an instance's file changes and of images made from them.
+
+They use real containers with shifted ids, whiteouts and hostile names.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ GOES_ON = "import time\nnumber = 0\nwhile True:\n    number += 1\n    open('/app
 
 @pytest.fixture
 def store(node: NodeConfig, layers: tuple[Path, ...], place: Path) -> Store:
-    """With the layers of the containers' tests as an image, and one more."""
+    """Create a store with an image of the containers' test layers and one more layer."""
     more = place / f"more-{node.name}"
     (more / "pair").mkdir(parents=True)
     (more / "srv").mkdir()
@@ -65,12 +66,12 @@ def launched(containers: Containers, store: Store, spec, *command: str, **change
     return wanted.id
 
 
-def test_what_an_instance_wrote_is_told_and_becomes_a_layer_with_real_ids(node, containers, store, spec):
+def test_the_changes_of_an_instance_become_a_layer_with_real_ids(node, containers, store, spec):
     web = launched(containers, store, spec, "python3", "-B", "-c", WRITES + GOES_ON)
     settle(lambda: "wrote" in printed(containers, web), 20, lambda: str(printed(containers, web)))
-    told = containers.written(web)
-    assert told.whole
-    assert {(change.kind.value, change.text) for change in told.changes} == {
+    changes = containers.written(web)
+    assert changes.whole
+    assert {(change.kind.value, change.text) for change in changes.changes} == {
         ("A", r"/app/a\nb\x1b[31m\xff"),
         ("A", "/app/armed"),
         ("A", "/app/count"),
@@ -85,7 +86,7 @@ def test_what_an_instance_wrote_is_told_and_becomes_a_layer_with_real_ids(node, 
         ("C", "/srv"),
         ("D", "/word"),
     }
-    assert {change.size for change in told.changes if change.path.endswith("/new")} == {3000}
+    assert {change.size for change in changes.changes if change.path.endswith("/new")} == {3000}
     assert not containers.written(web, most=3).whole
 
     with store.lease():
@@ -95,7 +96,7 @@ def test_what_an_instance_wrote_is_told_and_becomes_a_layer_with_real_ids(node, 
     assert container.status is Status.RUNNING
     count = containers._folder(web).scratch / "upper/app/count"
     before = count.read_text()
-    settle(lambda: count.read_text() not in ("", before), 20, lambda: "it stands still")
+    settle(lambda: count.read_text() not in ("", before), 20, lambda: "it does not continue")
     image = store.image(digest)
     told_by = [step.created_by for step in image.config.history]
     assert told_by[-1] == f"Commit of web.{web.rsplit('-', 1)[1]} of v12"
@@ -104,9 +105,9 @@ def test_what_an_instance_wrote_is_told_and_becomes_a_layer_with_real_ids(node, 
     top = image.layers[0]
     new, armed = (top / "app/data/deep/new").stat(), (top / "app/armed").stat()
     assert (new.st_uid, new.st_gid) == (0, 0)
-    assert (armed.st_uid, oct(armed.st_mode)) == (0, "0o100755"), "setuid bits of a tenant's layer are taken away"
+    assert (armed.st_uid, oct(armed.st_mode)) == (0, "0o100755"), "setuid bits of a tenant's layer are removed"
     assert (top / "app/link").is_symlink()
-    assert sorted(path.name for path in (top / "etc").iterdir()) == ["passwd"], "our own files are no part of it"
+    assert sorted(path.name for path in (top / "etc").iterdir()) == ["passwd"], "the files of the platform are not included"
     assert not (top / "tmp").exists()
     containers.remove(web)
 
@@ -119,7 +120,7 @@ def test_what_an_instance_wrote_is_told_and_becomes_a_layer_with_real_ids(node, 
     assert [*node.workspaces.iterdir()] == []
 
 
-def test_a_layer_that_would_harm_the_host_is_refused_and_the_instance_goes_on(node, containers, store, spec):
+def test_a_harmful_layer_is_refused_and_the_instance_continues(node, containers, store, spec):
     hole = "f = open('/app/hole', 'w'); f.truncate(10**12); f.close(); print('wrote', flush=True)\n"
     web = launched(containers, store, spec, "python3", "-c", hole + GOES_ON)
     settle(lambda: "wrote" in printed(containers, web), 20, lambda: str(printed(containers, web)))
@@ -127,7 +128,7 @@ def test_a_layer_that_would_harm_the_host_is_refused_and_the_instance_goes_on(no
         commit(node, store, containers, web)
     count = containers._folder(web).scratch / "upper/app/count"
     before = count.read_text()
-    settle(lambda: count.read_text() not in ("", before), 20, lambda: "it stands still")
+    settle(lambda: count.read_text() not in ("", before), 20, lambda: "it does not continue")
     with pytest.raises(LaunchFailed, match="There is no instance nobody"):
         commit(node, store, containers, "nobody")
     store.untag("shop:v12")
@@ -162,18 +163,18 @@ def test_a_killed_commit_leaves_no_instance_frozen(node, containers, store, spec
         standing = count.read_text()
         time.sleep(0.1)
         assert count.read_text() == standing
-        assert containers.wake_forgotten() == [], "who holds it is at work"
+        assert containers.wake_forgotten() == [], "its holder is still running"
         os.kill(holder.pid, signal.SIGKILL)
     assert containers.wake_forgotten() == [f"thawed {web}, which a killed process had frozen"]
-    settle(lambda: count.read_text() not in ("", standing), 20, lambda: "it stands still")
+    settle(lambda: count.read_text() not in ("", standing), 20, lambda: "it does not continue")
     assert containers.wake_forgotten() == []
 
 
-def test_one_that_is_woken_while_it_is_copied_goes_on_at_once_and_is_copied_anew(containers, store, spec, tmp_path):
+def test_an_instance_that_wakes_during_a_copy_is_copied_again(containers, store, spec, tmp_path):
     web = launched(containers, store, spec, "python3", "-c", GOES_ON)
     count = containers._folder(web).scratch / "upper/app/count"
     settle(lambda: count.exists() and count.read_text(), 20)
-    containers.freeze(web)  # it falls asleep
+    containers.freeze(web)  # as when its app falls asleep
     frozen_when_looked_at = []
 
     def wake() -> None:
@@ -181,8 +182,8 @@ def test_one_that_is_woken_while_it_is_copied_goes_on_at_once_and_is_copied_anew
         frozen_when_looked_at.append(containers.is_frozen(web))
 
     containers.copy_written(web, tmp_path / "copy", most=1 << 30, while_still=wake)
-    assert frozen_when_looked_at == [False, True], "woken, then held still for the copy by whoever copies"
-    assert (tmp_path / "copy/app/count").exists(), "empty where the program was frozen between opening and writing it"
+    assert frozen_when_looked_at == [False, True], "it was thawed, then the copy froze it again"
+    assert (tmp_path / "copy/app/count").exists(), "it is empty if the program was frozen between open and write"
     assert not containers.is_frozen(web)
     standing = count.read_text()
-    settle(lambda: count.read_text() not in ("", standing), 20, lambda: "it stands still")
+    settle(lambda: count.read_text() not in ("", standing), 20, lambda: "it does not continue")

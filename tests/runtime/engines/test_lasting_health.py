@@ -1,4 +1,6 @@
-"""Health checks for life on a real node: an instance that answers 500 leaves the pool, comes back, and is restarted in the end."""
+"""Tests of liveness checks on a real node: an instance that answers 500 leaves the pool, returns,
+and is finally restarted.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,10 @@ CHECK = HealthCheck(path="/healthz", interval=1.0, attempts=2, timeout=5.0)
 
 
 def ask_all(station, app):
-    """What the supervisor does in one round; how many failures in a row each instance has."""
+    """Probe all instances once, as the supervisor does.
+
+    Return the consecutive failures of each failing instance.
+    """
     engine = station.engine
     checks = engine.to_be_asked(app)
     before, failing = engine.pulses_of(app), {}
@@ -38,7 +43,7 @@ def served_by(station, app, path="/"):
     return {station.get(app, path).text.split()[1] for _ in range(12)}
 
 
-def test_an_instance_that_fails_its_check_leaves_the_pool_returns_and_is_restarted_when_it_goes_on(station, app):
+def test_a_failing_instance_leaves_the_pool_and_is_finally_restarted(station, app):
     app, look = station.roll_out(app, release(1, count=2, health=CHECK))
     assert look.plan.outcome.state is OutcomeState.LIVE
     both = station.ids(app.app)
@@ -56,7 +61,7 @@ def test_an_instance_that_fails_its_check_leaves_the_pool_returns_and_is_restart
     tell(station, well, "/sicken")
     assert [ask_all(station, app.app)[well] for _ in range(2)] == [1, 2]
     station.settle(app)
-    assert served_by(station, app.app) == set(both)  # for want of better
+    assert served_by(station, app.app) == set(both)  # no healthy instance is left
 
     tell(station, well, "/recover")
     ask_all(station, app.app)
@@ -72,7 +77,7 @@ def test_an_instance_that_fails_its_check_leaves_the_pool_returns_and_is_restart
     assert "It no longer answered its health check: GET /healthz was answered with status 500, 6 times in a row." in station.log(app.app)
 
 
-def test_a_check_that_is_changed_holds_for_instances_started_from_then_on(station, app):
+def test_a_changed_check_applies_to_instances_started_later(station, app):
     app, _ = station.roll_out(app, release(1, health=CHECK))
     (only,) = station.ids(app.app)
     changed = replace(app, current=replace(app.current, health=replace(CHECK, path="/elsewhere")))
@@ -80,13 +85,13 @@ def test_a_check_that_is_changed_holds_for_instances_started_from_then_on(statio
     assert station.engine.to_be_asked(app.app) == {only: CHECK}
 
 
-def test_a_process_type_that_a_path_leads_to_is_asked_as_web_is_also_when_the_path_came_later(station, app):
+def test_a_process_type_of_a_path_is_probed_even_if_the_path_came_later(station, app):
     app, _ = station.roll_out(app, release_with(1, {"web": 1, "api": 2}, health=CHECK))
     (web,) = station.engine.to_be_asked(app.app)
     app = replace(app, paths=(PathRoute(prefix="/api", process="api"),))
     station.settle(app)
     assert station.engine.to_be_asked(app.app) == dict.fromkeys(station.ids(app.app), CHECK)
-    sick, well = (one for one in station.ids(app.app) if one != web)
+    sick, well = (key for key in station.ids(app.app) if key != web)
     assert served_by(station, app.app, "/api") == {sick, well}
 
     tell(station, sick, "/sicken")

@@ -1,5 +1,5 @@
-"""A real node from the first deploy to the last removal: containers, network and HAProxy are the
-true ones.
+"""Tests of a real node from the first deploy to the last removal, with real containers, network and
+HAProxy.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from runtime.router.routes import AppRoutes, AppSituation, Canary, Endpoint, Pat
 from tests.runtime.engines.conftest import SMALL, release
 
 
-def test_a_first_deploy_answers_under_its_host_name(station, app):
+def test_a_first_deploy_answers_on_its_host_name(station, app):
     assert "Nothing" in station.get(app.app).text or station.get(app.app).status_code == 404
     began = time.monotonic()
     app, look = station.roll_out(app, release(1))
@@ -65,7 +65,7 @@ def test_a_redeploy_a_rollback_and_a_restart_lose_no_request(station, app):
     assert len(station.ids(app.app)) == 2
 
 
-def test_a_request_under_way_is_finished_by_the_old_release(station, app):
+def test_a_running_request_is_finished_by_the_old_release(station, app):
     app, _ = station.roll_out(app, release(1))
     answers = []
     visitor = threading.Thread(target=lambda: answers.append(station.get(app.app, "/linger").text))
@@ -88,7 +88,7 @@ def test_a_request_under_way_is_finished_by_the_old_release(station, app):
         ("broken", ("with status 500", "below 500")),
     ],
 )
-def test_a_failing_candidate_keeps_the_old_serving_and_says_what_was_seen(station, app, mode, expected):
+def test_a_failing_candidate_keeps_the_old_release_and_reports_the_cause(station, app, mode, expected):
     app, _ = station.roll_out(app, release(1))
     old = station.ids(app.app)
     app, look = station.roll_out(app, release(2, mode, boot_seconds=2.0 if mode != "eat" else 20.0))
@@ -100,7 +100,7 @@ def test_a_failing_candidate_keeps_the_old_serving_and_says_what_was_seen(statio
     assert "hello from v2" in station.log(app.app)
 
 
-def test_a_command_that_does_not_exist_is_told_as_such(station, app):
+def test_a_command_that_does_not_exist_is_reported(station, app):
     wrong = release(1)
     wrong = replace(wrong, processes=(replace(wrong.processes[0], command="gunicron app:app"),))
     _, look = station.roll_out(app, wrong)
@@ -108,12 +108,18 @@ def test_a_command_that_does_not_exist_is_told_as_such(station, app):
     assert station.ids(app.app) == []
 
 
-def test_a_crashed_instance_is_replaced_and_the_others_serve_meanwhile(station, app):
+def test_a_crashed_instance_is_replaced_while_the_others_serve(station, app):
     app, _ = station.roll_out(app, release(1, count=2))
     before = set(station.ids(app.app))
     station.die(app.app)
     deadline = time.monotonic() + 5
-    while not (ended := [one for one in station.engine.instances() if one.spec.app == app.app and one.status is not Status.RUNNING]):
+    while not (
+        ended := [
+            container
+            for container in station.engine.instances()
+            if container.spec.app == app.app and container.status is not Status.RUNNING
+        ]
+    ):
         assert time.monotonic() < deadline
     (victim,) = ended
     assert station.engine.take_out(app.app, victim.id)
@@ -126,7 +132,7 @@ def test_a_crashed_instance_is_replaced_and_the_others_serve_meanwhile(station, 
     assert "code 7" in station.log(app.app)
 
 
-def test_the_end_of_the_last_instance_of_a_canary_or_beside_one_leaves_routes_that_hold(station):
+def test_taking_out_the_last_canary_or_stable_instance_keeps_valid_routes(station):
     def route(*ends, canary):
         station.engine.router.set(AppRoutes(app="solo", hosts=("solo.test",), endpoints=ends, canary=canary))
 
@@ -138,11 +144,11 @@ def test_the_end_of_the_last_instance_of_a_canary_or_beside_one_leaves_routes_th
     assert (now.canary, now.situation, [end.instance for end in now.endpoints]) == (None, AppSituation.SERVING, ["old"])
     route(old, api, replace(new, canary=True), canary=Canary(percent=10))
     assert station.engine.take_out("solo", "old")
-    assert station.engine.router.route("solo").situation is AppSituation.HOLDING, "neither the canary nor the api is for everybody"
+    assert station.engine.router.route("solo").situation is AppSituation.HOLDING, "neither the canary nor the api may receive all requests"
     station.engine.router.remove("solo")
 
 
-def test_the_end_of_the_last_instance_that_a_path_leads_to_leaves_that_path_held_and_nothing_else(station):
+def test_taking_out_the_last_instance_of_a_path_holds_only_that_path(station):
     web = Endpoint(instance="web", address="127.0.0.1", port=1)
     ends = (web, *(replace(web, instance=name, process="api") for name in ("api-1", "api-2")))
     station.engine.router.set(AppRoutes(app="solo", hosts=("solo.test",), endpoints=ends, paths=(PathRoute(prefix="/api", process="api"),)))
@@ -158,24 +164,24 @@ def test_the_end_of_the_last_instance_that_a_path_leads_to_leaves_that_path_held
     station.engine.router.remove("solo")
 
 
-def test_a_fresh_engine_takes_over_what_runs_without_a_restart(station, app):
+def test_a_fresh_engine_takes_over_running_instances_without_a_restart(station, app):
     app, _ = station.roll_out(app, release(1, count=2, workers="sleep 1000"))
     left = [folder / ".7.log.4242-1" for folder in (station.config.app_logs, station.config.build_logs)]
     for file in left:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.touch()
         os.utime(file, (1, 1))
-    before = {one.id: one.pid for one in station.engine.instances() if one.spec.app == app.app}
+    before = {container.id: container.pid for container in station.engine.instances() if container.spec.app == app.app}
     station.engine = station.fresh_engine()
     assert len([line for line in station.engine.prepare() if "7.log" in line]) == 2
     assert not any(file.exists() for file in left)
     look = station.step(app)
     assert look.plan.settled
-    assert {one.id: one.pid for one in station.engine.instances() if one.spec.app == app.app} == before
+    assert {container.id: container.pid for container in station.engine.instances() if container.spec.app == app.app} == before
     assert len(before) == 3
 
 
-def test_scaling_and_new_sizes_touch_no_other_instance(station, app):
+def test_scaling_and_new_limits_change_no_other_instance(station, app):
     app, _ = station.roll_out(app, release(1))
     first = station.ids(app.app)
 
@@ -189,15 +195,15 @@ def test_scaling_and_new_sizes_touch_no_other_instance(station, app):
     three = station.ids(app.app)
     station.settle(scaled(3, bigger))
     assert station.ids(app.app) == three
-    assert {one.spec.limits for one in station.engine.instances() if one.spec.app == app.app} == {bigger}
+    assert {container.spec.limits for container in station.engine.instances() if container.spec.app == app.app} == {bigger}
     station.engine.set_team_limits(1, TeamLimits(cpu=Millicores(2000), memory=Bytes(2**30), processes=512), SMALL)
-    assert {one.spec.limits.memory for one in station.engine.instances() if one.spec.app == app.app} == {SMALL.memory}
+    assert {container.spec.limits.memory for container in station.engine.instances() if container.spec.app == app.app} == {SMALL.memory}
     station.settle(scaled(0, SMALL))
     assert station.ids(app.app) == []
     assert station.get(app.app).status_code == 503
 
 
-def test_the_environment_of_an_instance_is_image_then_config_then_ours(station, app):
+def test_the_environment_is_image_then_config_then_platform(station, app):
     shown = release(1, environment={"GREETING": "good day", "PORT": "1"}, workers="env; sleep 1000")
     app, _ = station.roll_out(app, shown)
     text = station.log(app.app)
@@ -206,14 +212,14 @@ def test_the_environment_of_an_instance_is_image_then_config_then_ours(station, 
 
 
 def test_the_release_phase_runs_once_with_its_output_in_the_log(station, app):
-    one = release(1, environment={"WORD": "migrate", "KEY": "long and secret"})
+    first_release = release(1, environment={"WORD": "migrate", "KEY": "long and secret"})
     run = {"limits": SMALL, "timeout": 20.0, "cancelled": lambda: False}
-    station.engine.run_release_phase(app, one, 'echo "$WORD everything with $KEY"', **run)
+    station.engine.run_release_phase(app, first_release, 'echo "$WORD everything with $KEY"', **run)
     assert " stdout migrate everything with ****\n" in station.log(app.app)
     with pytest.raises(LaunchFailed, match=r"(?s)failed. It exited with code 4.*no such table"):
-        station.engine.run_release_phase(app, one, "echo no such table >&2; exit 4", **run)
+        station.engine.run_release_phase(app, first_release, "echo no such table >&2; exit 4", **run)
     with pytest.raises(LaunchFailed):
-        station.engine.run_release_phase(app, one, "sleep 60", **{**run, "timeout": 0.5})
+        station.engine.run_release_phase(app, first_release, "sleep 60", **{**run, "timeout": 0.5})
     assert [each for each in station.engine.containers.list() if each.spec.app == app.app] == []
 
 
@@ -231,7 +237,7 @@ while True:
 
 
 @pytest.mark.slow
-def test_kill_9_of_the_converging_process_at_any_moment_leaves_nothing_behind_and_nothing_undone(station, app):
+def test_kill_9_of_the_reconciler_leaves_nothing_behind_or_undone(station, app):
     import pickle
 
     app, _ = station.roll_out(app, release(1, count=2))
@@ -250,7 +256,7 @@ def test_kill_9_of_the_converging_process_at_any_moment_leaves_nothing_behind_an
         app = replace(app, current=wanted.candidate)
         final = station.settle(app)
         assert len(station.ids(app.app)) == 2
-        assert all(one.phase is Phase.RUNNING and one.place.group.release == number for one in final.observed.instances)
+        assert all(instance.phase is Phase.RUNNING and instance.place.group.release == number for instance in final.observed.instances)
         assert station.get(app.app).text.startswith(f"v{number} ")
     folders = {path.name for path in station.config.instances.glob(f"{app.app}-*")}
     assert folders == set(station.ids(app.app))

@@ -1,4 +1,6 @@
-"""From the monitor's file to the app's log: nothing lost, in order, whole lines, bounded."""
+"""Tests of log shipping from the monitor's file to the app's log: no loss, right order, complete
+lines, limited size.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,7 @@ def test_lines_get_their_source_and_a_short_time(shipper, config, tmp_path):
     assert shipper.ship("shop", "i", "web.1a2b3c4d") == 0
 
 
-def test_lines_that_others_made_keep_their_own_times(shipper, config):
+def test_lines_of_other_sources_keep_their_own_times(shipper, config):
     shipper.add("hello", [(1.5, "GET / 200"), (1795573041.548, "GET /a 404")], source="router")
     assert (config.app_logs / "hello.log").read_text().splitlines() == [
         "1970-01-01T00:00:01.500Z router system GET / 200",
@@ -57,7 +59,7 @@ def test_lines_that_others_made_keep_their_own_times(shipper, config):
     ]
 
 
-def test_parts_of_a_long_line_are_joined_though_streams_mix_and_rounds_cut_between(shipper, config, tmp_path):
+def test_parts_of_a_long_line_are_joined_across_streams_and_rounds(shipper, config, tmp_path):
     console(tmp_path / "i", "stdout P one ", "stderr F other")
     shipper.ship("shop", "i", "web.1")
     console(tmp_path / "i", "stdout P two ", "stdout F three")
@@ -66,14 +68,14 @@ def test_parts_of_a_long_line_are_joined_though_streams_mix_and_rounds_cut_betwe
     assert sorted(texts) == ["one two three", "other"]
 
 
-def test_the_last_round_takes_a_line_without_an_end_and_forgets_the_instance(shipper, config, tmp_path):
+def test_the_last_round_ships_an_unfinished_line_and_forgets_the_instance(shipper, config, tmp_path):
     console(tmp_path / "i", "stdout F first", "stdout P and then it di")
     shipper.ship("shop", "i", "web.1", last=True)
     assert [line.split(" ", 3)[3] for line in log(config).splitlines()] == ["first", "and then it di"]
     assert list((config.state / "shipping").iterdir()) == []
 
 
-def test_what_was_carried_is_given_back_to_the_disk_and_nothing_is_lost(shipper, config, tmp_path):
+def test_shipped_parts_are_freed_on_disk_and_nothing_is_lost(shipper, config, tmp_path):
     path = tmp_path / "i"
     for start in range(0, 60_000, 20_000):
         console(path, *(f"stdout F line {number} {'x' * 60}" for number in range(start, start + 20_000)))
@@ -86,7 +88,7 @@ def test_what_was_carried_is_given_back_to_the_disk_and_nothing_is_lost(shipper,
     assert shipper.last_lines("i")[-1].startswith("line 59999")
 
 
-def test_who_prints_faster_than_anyone_reads_loses_the_middle_and_is_told(shipper, config, tmp_path):
+def test_an_instance_that_prints_too_fast_loses_the_middle_with_a_notice(shipper, config, tmp_path):
     shipper = replace(shipper, too_far_behind=2**20, at_most=2**18)
     console(tmp_path / "i", *(f"stdout F line {number} {'x' * 60}" for number in range(40_000)))
     while shipper.ship("shop", "i", "web.1"):
@@ -97,7 +99,7 @@ def test_who_prints_faster_than_anyone_reads_loses_the_middle_and_is_told(shippe
     assert " line 39999 " in lines[-1]
 
 
-def test_a_monitor_that_begins_a_new_file_is_followed_there(shipper, config, tmp_path):
+def test_a_new_file_of_the_monitor_is_followed(shipper, config, tmp_path):
     console(tmp_path / "i", "stdout F one", "stdout F two")
     shipper.ship("shop", "i", "web.1")
     console(tmp_path / "new", "stdout F three")
@@ -122,14 +124,17 @@ def test_a_log_that_drops_its_oldest_lines_says_how_many(config):
     line = logfile.line("2026-11-24T00:50:09.179Z", "web.1", "stdout", "x" * 1000)
     for count in (11_000, 12_000, 1):
         logfile.append(path, [line] * count, user="nobody", rotate=True)
-    told = "slipway system The oldest 11000 lines were dropped, because an app's log keeps its last 10 to 20 MiB.\n"
-    assert path.read_text() == f"2026-11-24T00:50:09.179Z {told}{line}"
+    notice = "slipway system The oldest 11000 lines were dropped, because an app's log keeps its last 10 to 20 MiB.\n"
+    assert path.read_text() == f"2026-11-24T00:50:09.179Z {notice}{line}"
     assert path.with_name("shop.log.1").read_text() == line * 12_000
 
 
 @pytest.mark.parametrize(("step", "left_at_once"), [("os.link", True), ("os.remove", False)])
-def test_a_log_whose_maker_was_killed_leaves_nothing_behind(config, step, left_at_once):
-    """Killed before the file has its name, it may be one that is just being made; after that, it surely is none."""
+def test_a_log_whose_creator_was_killed_leaves_nothing_behind(config, step, left_at_once):
+    """Kill the process before or after the file gets its name.
+
+    Before that, another process may be creating the file, so it is kept for a while.
+    """
     path = config.app_logs / "shop.log"
     code = f"""
 import os, pathlib, sys
@@ -147,13 +152,13 @@ logs.append(pathlib.Path({str(path)!r}), ["a line"], user="nobody")
     assert [(file.name, file.read_text()) for file in config.app_logs.iterdir()] == [("shop.log", "t s stdout one\n")]
 
 
-def test_only_what_was_made_for_a_log_is_swept(config):
+def test_only_temporary_log_files_are_swept(config):
     config.app_logs.mkdir(parents=True)
     for name in ("shop.log", "shop.log.1", ".keep", ".shop.log.swp"):
         (config.app_logs / name).touch()
     assert logfile.sweep(config.app_logs, now=2e9 + 1e9) == []
     assert len(list(config.app_logs.iterdir())) == 4
-    assert logfile.sweep(config.build_logs, now=3e9) == [], "no build has begun yet"
+    assert logfile.sweep(config.build_logs, now=3e9) == [], "no build has started yet"
 
 
 @settings(max_examples=60, deadline=None)
@@ -163,7 +168,7 @@ def test_only_what_was_made_for_a_log_is_swept(config):
     ),
     st.data(),
 )
-def test_however_often_it_is_killed_no_line_is_lost_and_only_the_last_append_comes_twice(tmp_path_factory, written, data):
+def test_kills_lose_no_line_and_repeat_only_the_last_append(tmp_path_factory, written, data):
     folder = tmp_path_factory.mktemp("ship")
     config = NodeConfig(name="t000000", state=folder)
     shipper = Shipper(config=config, console=lambda name: folder / name, free=lambda *_: None)
@@ -172,14 +177,14 @@ def test_however_often_it_is_killed_no_line_is_lost_and_only_the_last_append_com
         if ship:
             before = _progress(folder)
             shipper.ship("shop", "i", "web.1")
-            if data.draw(st.booleans()):  # killed after the append, before it wrote down how far it came
+            if data.draw(st.booleans()):  # killed after the append, before it stored its progress
                 _write_progress(folder, before)
     shipper.ship("shop", "i", "web.1")
     path = config.app_logs / "shop.log"
     got = [line.split(" ", 3)[3] for line in path.read_text().split("\n")[:-1]] if path.exists() else []
     expected = [logfile.line("t", "s", "x", text)[6:-1] for text, _ in written]
     rest = iter(got)
-    assert all(any(text == one for one in rest) for text in expected)
+    assert all(any(text == line for line in rest) for text in expected)
     assert set(got) <= set(expected)
 
 

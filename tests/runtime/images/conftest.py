@@ -1,4 +1,4 @@
-"""Stores with tiny layers."""
+"""Fixtures: stores with very small layers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from runtime.images.store import Store
 
 @dataclass(frozen=True, slots=True)
 class Yard:
-    """A store, and quick ways to fill it."""
+    """A store, with methods that fill it quickly."""
 
     config: NodeConfig
     store: Store
@@ -36,13 +36,13 @@ class Yard:
         return digest
 
     def disk(self) -> int:
-        """Bytes of all files below the state."""
+        """Return the bytes of all files below the state folder."""
         return sum(path.lstat().st_size for path in self.config.state.rglob("*") if path.is_file() and not path.is_symlink())
 
 
 @pytest.fixture
 def config(tmp_path: Path) -> NodeConfig:
-    # marks out of reach: how full this machine is must not matter
+    # Both limits are disabled: the tests must not depend on the disk of this machine.
     return NodeConfig(name="tstore", state=tmp_path / "state", run=tmp_path / "run", disk_high=100, disk_full=100)
 
 
@@ -53,7 +53,7 @@ def yard(config: NodeConfig, tmp_path: Path) -> Yard:
 
 @pytest.fixture
 def loaded(yard: Yard) -> Callable[[str], bool]:
-    """Whether an image can still be run."""
+    """Return a function that says if an image can still be run."""
 
     def runs(digest: str) -> bool:
         return all((path / "app" / "text").exists() for path in yard.store.image(digest).layers)

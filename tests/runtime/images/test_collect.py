@@ -1,5 +1,5 @@
-"""What goes and what stays: decided from values, then done to real stores, with builds under way
-and with kill -9.
+"""Tests of garbage collection: decisions on plain values, then real stores with builds at the same
+time and with kill -9.
 """
 
 from __future__ import annotations
@@ -39,8 +39,9 @@ def digest(number: int) -> Digest:
 def inventory(
     images: dict[int, tuple[tuple[str, ...], tuple[int, ...]]], notes: dict[int, float] | None = None, used: float = 0.0
 ) -> Inventory:
-    """Images as number -> (names, layers); layer n has diff ID n and blob 1000 + n; notes as
-    layer -> last use.
+    """Return an inventory of images, given as number -> (names, layers).
+
+    Layer n has the diff ID n and the blob 1000 + n. `notes` maps a layer to its last use.
     """
     layers = {n for _, of in images.values() for n in of} | set(notes or {})
     blobs = [*(1000 + n for n in layers), *images]
@@ -61,7 +62,7 @@ def inventory(
     )
 
 
-def test_what_a_release_a_name_or_a_container_needs_stays_and_the_rest_goes() -> None:
+def test_images_of_releases_names_and_containers_stay_and_others_go() -> None:
     seen = inventory(
         {1: (("shop:v1",), (11, 12)), 2: (("shop:v2", "shop:build-2"), (11, 13)), 3: (("mine",), (14,)), 4: ((), (15,)), 5: ((), (16,))}
     )
@@ -74,20 +75,20 @@ def test_what_a_release_a_name_or_a_container_needs_stays_and_the_rest_goes() ->
     assert garbage.describe() == "remove 3 images, 1 name, 2 layers, 5 blobs and 0 records of the build cache"
 
 
-def test_what_was_used_since_the_oldest_lease_stays_whoever_needs_it() -> None:
+def test_everything_used_since_the_oldest_lease_stays() -> None:
     garbage = decide(inventory({1: (("shop:v1",), (11,))}, used=NOW), Roots(), now=NOW, cutoff=NOW - 5, cache_size=0)
     assert not any((garbage.images, garbage.names, garbage.layers, garbage.blobs))
 
 
-def test_the_cache_keeps_the_latest_used_within_its_size_and_none_that_is_old() -> None:
+def test_the_cache_keeps_recent_entries_within_its_size() -> None:
     notes = {1: NOW - 10, 2: NOW - 20, 3: NOW - 30, 4: NOW - STEP_KEPT - 1}
     garbage = decide(inventory({}, notes), Roots(), now=NOW, cutoff=NOW, cache_size=250)
     assert garbage.cache == (Path("/3"), Path("/4"))
     assert set(garbage.layers) == {digest(3), digest(4)}
 
 
-def test_pulled_images_stay_by_their_last_use_within_the_size_of_the_cache() -> None:
-    # A layer counts 100.
+def test_pulled_images_stay_by_last_use_within_the_cache_size() -> None:
+    # Each layer has a size of 100.
     seen = inventory({1: ((), (11, 12)), 2: ((), (11, 13)), 3: ((), (14,)), 4: ((), (15,))})
     used = {1: NOW - 10, 2: NOW - 20, 3: NOW - 30, 4: NOW - STEP_KEPT - 1, 9: NOW - 5}
     pulls = tuple(PullNote(path=Path(f"/{n}"), image=digest(n), used_at=at) for n, at in used.items())
@@ -101,7 +102,7 @@ def test_pulled_images_stay_by_their_last_use_within_the_size_of_the_cache() -> 
 
 
 @pytest.mark.parametrize(("age", "stays"), [(10.0, True), (STACK_KEPT + 1, False)])
-def test_a_stacks_image_stays_as_long_as_its_layer_is_used(age: float, stays: bool) -> None:
+def test_the_image_of_a_stack_stays_as_long_as_its_layer_is_used(age: float, stays: bool) -> None:
     seen = inventory({1: (("stack/debian-13",), (11,)), 2: (("mine",), (12,))})
     note = CacheEntry(path=Path("/s"), diff_id=digest(11), stack=True, used_at=NOW - age)
     garbage = decide(replace(seen, cache=(note,)), Roots(), now=NOW, cutoff=NOW, cache_size=0)
@@ -109,7 +110,7 @@ def test_a_stacks_image_stays_as_long_as_its_layer_is_used(age: float, stays: bo
     assert garbage.layers == (() if stays else (digest(11),))
 
 
-def test_names_of_the_platform_are_told_from_those_of_people() -> None:
+def test_names_of_the_platform_differ_from_those_of_users() -> None:
     assert is_of_platform("shop:v12")
     assert is_of_platform("my-shop:build-7")
     assert not is_of_platform("shop:stable")
@@ -127,10 +128,10 @@ def test_names_of_the_platform_are_told_from_those_of_people() -> None:
     size=st.integers(0, 1000),
 )
 @settings(max_examples=200, deadline=None)
-def test_no_kept_image_ever_loses_a_part_and_nothing_kept_is_without_a_reason(images, notes, roots, size) -> None:
+def test_no_kept_image_loses_a_part_and_everything_kept_has_a_reason(images, notes, roots, size) -> None:
     seen = inventory(images, notes)
     garbage = decide(seen, Roots(images=frozenset(digest(n) for n in roots)), now=NOW, cutoff=NOW, cache_size=size)
-    kept = [image for one, image in seen.images.items() if one not in garbage.images]
+    kept = [image for key, image in seen.images.items() if key not in garbage.images]
     for image in kept:
         assert not image.blobs & set(garbage.blobs)
         assert not set(image.diff_ids) & set(garbage.layers)
@@ -146,13 +147,14 @@ def collector(yard: Yard) -> Collector:
 
 
 def settle() -> None:
-    """The kernel's clock for files ticks in milliseconds: let one pass, so that `before` is
-    before.
+    """Wait, because the kernel's clock for files ticks in milliseconds.
+
+    Later files then have a later time.
     """
     time.sleep(0.02)
 
 
-def test_a_collection_leaves_a_store_that_verifies_with_exactly_what_is_needed(yard: Yard, loaded: Callable[[str], bool]) -> None:
+def test_a_collection_leaves_a_valid_store_with_exactly_what_is_needed(yard: Yard, loaded: Callable[[str], bool]) -> None:
     base = yard.layer("base")
     old, new, own = (yard.image(base, yard.layer(text), name=name) for text, name in (("1", "shop:v1"), ("2", "shop:v2"), ("3", "mine")))
     (yard.config.layers / "notes.txt").write_text("not ours")
@@ -176,7 +178,7 @@ def test_a_collection_leaves_a_store_that_verifies_with_exactly_what_is_needed(y
     assert (again.images, again.layers, again.blobs, again.freed) == (0, 0, 0, 0)
 
 
-def test_an_image_of_a_release_survives_even_a_lost_index(yard: Yard, loaded: Callable[[str], bool]) -> None:
+def test_an_image_of_a_release_survives_a_lost_index(yard: Yard, loaded: Callable[[str], bool]) -> None:
     image = yard.image(yard.layer("1"), name="shop:v1")
     (yard.config.images / "index.json").unlink()
     settle()
@@ -184,7 +186,7 @@ def test_an_image_of_a_release_survives_even_a_lost_index(yard: Yard, loaded: Ca
     assert loaded(image)
 
 
-def test_a_layer_found_by_a_build_under_way_is_not_collected(yard: Yard, loaded: Callable[[str], bool]) -> None:
+def test_a_layer_that_a_running_build_found_is_not_collected(yard: Yard, loaded: Callable[[str], bool]) -> None:
     base = yard.layer("base")
     settle()
     with yard.store.lease():
@@ -202,7 +204,7 @@ def test_a_layer_found_by_a_build_under_way_is_not_collected(yard: Yard, loaded:
         yard.store.write_image([base], ImageConfig())
 
 
-def test_builds_and_collections_side_by_side_never_lose_an_image(yard: Yard, loaded: Callable[[str], bool]) -> None:
+def test_concurrent_builds_and_collections_never_lose_an_image(yard: Yard, loaded: Callable[[str], bool]) -> None:
     released: list[str] = []
     over = threading.Event()
     wrong: list[str] = []
@@ -235,20 +237,20 @@ def test_builds_and_collections_side_by_side_never_lose_an_image(yard: Yard, loa
     assert all(loaded(image) for image in released[-3:])
 
 
-def test_an_image_named_after_the_decision_stays_whole(yard: Yard, loaded: Callable[[str], bool]) -> None:
+def test_an_image_named_after_the_decision_stays_complete(yard: Yard, loaded: Callable[[str], bool]) -> None:
     image = yard.image(yard.layer("1"))
     settle()
-    one, decided_at = collector(yard), yard.store.uses.since()
-    decided, _ = one.preview(Roots)
+    garbage_collector, decided_at = collector(yard), yard.store.uses.since()
+    decided, _ = garbage_collector.preview(Roots)
     assert decided.images == (image,)
     settle()
     yard.store.tag("mine", image)
-    assert not one._forget_images(decided, decided_at)
-    one.collect(Roots)
+    assert not garbage_collector._forget_images(decided, decided_at)
+    garbage_collector.collect(Roots)
     assert loaded(image)
 
 
-def test_above_the_high_mark_the_cache_goes_and_releases_stay(yard: Yard, loaded: Callable[[str], bool]) -> None:
+def test_above_the_high_limit_the_cache_is_removed_and_releases_stay(yard: Yard, loaded: Callable[[str], bool]) -> None:
     release, spare = yard.image(yard.layer("1")), yard.layer("spare")
     steps = yard.config.cache / "steps"
     steps.mkdir(parents=True)
@@ -265,14 +267,14 @@ def test_above_the_high_mark_the_cache_goes_and_releases_stay(yard: Yard, loaded
     assert loaded(release)
 
 
-def test_at_the_last_mark_no_build_begins_and_the_reason_names_it(yard: Yard) -> None:
+def test_above_the_last_limit_no_build_starts_and_the_error_says_why(yard: Yard) -> None:
     check_room(yard.config)
     with pytest.raises(BuildFailed, match=r"builds do not start at 1 % or more. Running apps are not affected") as refused:
         check_room(replace(yard.config, disk_full=1))
     assert "image df" in refused.value.hint
 
 
-def test_deploy_number_500_uses_no_more_disk_than_number_20(yard: Yard, loaded: Callable[[str], bool]) -> None:
+def test_deploy_500_uses_as_much_disk_as_deploy_20(yard: Yard, loaded: Callable[[str], bool]) -> None:
     base = yard.layer("base" * 1000)
     images: list[Digest] = []
     disk: dict[int, int] = {}
@@ -281,16 +283,16 @@ def test_deploy_number_500_uses_no_more_disk_than_number_20(yard: Yard, loaded: 
             images.append(yard.image(base, yard.layer(f"code {number:03}"), name=f"shop:v{number}"))
         if number % 10 == 0:
             settle()
-            kept = Roots(images=frozenset(images[-10:]), names=frozenset(f"shop:v{one}" for one in range(number - 9, number + 1)))
+            kept = Roots(images=frozenset(images[-10:]), names=frozenset(f"shop:v{version}" for version in range(number - 9, number + 1)))
             collector(yard).collect(lambda kept=kept: kept)
             disk[number] = yard.disk()
-    assert disk[500] <= disk[20] * 1.02, disk  # names grow by a digit
+    assert disk[500] <= disk[20] * 1.02, disk  # the names get longer by one digit
     assert all(loaded(image) for image in images[-10:])
     assert yard.store.verify() == []
 
 
 @pytest.mark.slow
-def test_a_collector_killed_at_any_moment_leaves_a_store_that_verifies(yard: Yard, loaded: Callable[[str], bool]) -> None:
+def test_a_collector_killed_at_any_moment_leaves_a_valid_store(yard: Yard, loaded: Callable[[str], bool]) -> None:
     program = f"""
 from pathlib import Path
 from runtime.config import NodeConfig
@@ -326,7 +328,7 @@ collector.collect(lambda: Roots(images=frozenset(sys.argv[1:])))
     assert not any((yard.config.layers / "ingest").iterdir())
 
 
-def test_a_damaged_note_or_record_stops_no_collection(yard: Yard, loaded: Callable[[str], bool]) -> None:
+def test_a_damaged_record_does_not_stop_a_collection(yard: Yard, loaded: Callable[[str], bool]) -> None:
     image, gone = yard.image(yard.layer("1")), yard.layer("2")
     (yard.config.layers / f"{gone.diff_id.hex}.json").write_text("{half a")
     steps = yard.config.cache / "steps"

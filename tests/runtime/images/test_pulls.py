@@ -1,6 +1,4 @@
-"""Images for FROM, pulled from a real registry, and from one of our own that does everything
-wrong.
-"""
+"""Tests of pulls for FROM, from a real registry and from a test registry with every kind of fault."""
 
 from __future__ import annotations
 
@@ -57,13 +55,13 @@ def test_names_are_completed_as_docker_does(text: str, whole: str) -> None:
 @pytest.mark.parametrize(
     "text", ["", "UPPER", "a b", "a//b", "x:", "x@sha256:1", "../x", "-x", "http://host/x", "x:tag:tag", "a/" * 300, "Team/app", "x:\u0663"]
 )
-def test_what_is_no_name_is_refused(text: str) -> None:
+def test_an_invalid_name_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="not a valid image name"):
         RemoteName.parse(text)
 
 
 @given(st.text(alphabet="aB0.:/@-_\n ", max_size=40))
-def test_any_text_is_a_whole_name_or_none(text: str) -> None:
+def test_any_text_is_a_valid_name_or_refused(text: str) -> None:
     try:
         name = RemoteName.parse(text)
     except ValueError:
@@ -92,7 +90,7 @@ def test_any_text_is_a_whole_name_or_none(text: str) -> None:
         ((), "10.0.0.5:5000/x", True),
     ],
 )
-def test_only_registries_of_the_list_may_be_asked(allowed: tuple[str, ...], name: str, yes: bool) -> None:
+def test_only_listed_registries_are_allowed(allowed: tuple[str, ...], name: str, yes: bool) -> None:
     assert Registries(allowed=allowed).allows(RemoteName.parse(name)) is yes
 
 
@@ -100,15 +98,15 @@ def test_only_registries_of_the_list_may_be_asked(allowed: tuple[str, ...], name
     ("address", "inside"),
     [("127.0.0.5", True), ("::1", True), ("::ffff:127.0.0.1", True), ("169.254.169.254", True), ("10.210.3.4", True), ("10.9.3.4", False)],
 )
-def test_what_a_name_leads_to_is_looked_at(address: str, inside: bool) -> None:
+def test_the_address_of_a_name_is_checked(address: str, inside: bool) -> None:
     assert Registries.of(NodeConfig()).is_inside(address) is inside
 
 
-def test_a_name_that_leads_to_this_machine_is_refused_unless_the_operator_names_it() -> None:
+def test_a_name_of_this_machine_is_refused_unless_the_operator_allows_it() -> None:
     with pytest.raises(NotAllowed, match="leads to this machine"):
-        # A name to us, and to the resolver another way to write 127.0.0.1.
+        # Our parser reads a name here, but the resolver reads another form of 127.0.0.1.
         allowed(Registries(), "127.1:5000/x")
-    # Sends nothing: it only asks which address it would have.
+    # Connecting a UDP socket sends nothing. It only selects the local address.
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as way_out:
         way_out.connect(("192.0.2.1", 9))
         own = way_out.getsockname()[0]
@@ -117,7 +115,7 @@ def test_a_name_that_leads_to_this_machine_is_refused_unless_the_operator_names_
     assert allowed(Registries(plain=("127.1:5000",)), "127.1:5000/x").host == "127.1:5000"
 
 
-def test_settings_name_registries_mirrors_and_the_time_they_have() -> None:
+def test_settings_contain_registries_mirrors_and_the_timeout() -> None:
     config = from_environment(
         {
             "SLIPWAY_REGISTRIES": "docker.io/library, ghcr.io",
@@ -139,7 +137,7 @@ def test_settings_name_registries_mirrors_and_the_time_they_have() -> None:
 
 @dataclass
 class Shelf:
-    """Pulls into one store, and what they said."""
+    """A store for pulls, and the log lines of the pulls."""
 
     config: NodeConfig
     store: Store
@@ -162,7 +160,7 @@ def plain(shelf: Shelf, address: str, **more: object) -> Shelf:
     return shelf
 
 
-def test_an_image_is_pulled_once_an_hour_and_fetched_only_when_it_changed(shelf: Shelf, server: Server) -> None:
+def test_an_image_is_checked_once_an_hour_and_fetched_only_if_it_changed(shelf: Shelf, server: Server) -> None:
     plain(shelf, server.address)
     first = shelf.find(f"{server.address}/team/app:1")
     assert texts(shelf.store, first) == ["hello"]
@@ -174,7 +172,7 @@ def test_an_image_is_pulled_once_an_hour_and_fetched_only_when_it_changed(shelf:
     assert len(server.asked) == asked
     shelf.now += FRESH + 1
     assert shelf.find(f"{server.address}/team/app:1") == first
-    assert not [path for path in server.asked[asked:] if "/blobs/" in path], "only asked whether it is another"
+    assert not [path for path in server.asked[asked:] if "/blobs/" in path], "only the digest was requested"
     server.fill("world")
     shelf.now += FRESH + 1
     second = shelf.find(f"{server.address}/team/app:1")
@@ -186,21 +184,21 @@ def test_an_image_is_pulled_once_an_hour_and_fetched_only_when_it_changed(shelf:
     assert "Using the image of an earlier pull" in shelf.said[-1]
 
 
-def test_a_registry_that_wants_a_password_says_so(shelf: Shelf, registry: Registry) -> None:
+def test_a_registry_that_requires_a_password_is_reported(shelf: Shelf, registry: Registry) -> None:
     with pytest.raises(TransferFailed) as refused:
         plain(shelf, registry.address).find(f"{registry.address}/base/thing:1")
     assert not isinstance(refused.value, Unreachable)
     assert "Check user name and password" in refused.value.hint
 
 
-def test_a_mirror_is_asked_in_the_place_of_a_host(shelf: Shelf, server: Server) -> None:
+def test_a_mirror_replaces_its_host(shelf: Shelf, server: Server) -> None:
     plain(shelf, server.address, registry_mirrors=(("docker.io", f"{server.address}/team"),))
     server.path = "team/library/app"
     assert texts(shelf.store, shelf.find("app:1")) == ["hello"]
     assert shelf.said[0] == f"Pulling docker.io/library/app:1 from {server.address}"
 
 
-def test_a_registry_that_is_not_allowed_is_not_asked(shelf: Shelf, server: Server) -> None:
+def test_a_registry_that_is_not_allowed_gets_no_request(shelf: Shelf, server: Server) -> None:
     plain(shelf, server.address, registries=("ghcr.io",))
     shelf.config = replace(shelf.config, plain_registries=())
     with pytest.raises(NotAllowed, match="may not use images from") as refused:
@@ -223,7 +221,7 @@ def test_a_registry_that_is_not_allowed_is_not_asked(shelf: Shelf, server: Serve
         ("not json", (TransferFailed, ImageDamaged), ""),
     ],
 )
-def test_a_registry_that_misbehaves_is_told_with_a_remedy(
+def test_each_fault_of_a_registry_is_reported_with_a_remedy(
     shelf: Shelf, server: Server, mode: str, kind: type[Exception], words: str
 ) -> None:
     plain(shelf, server.address, pull_timeout=4 if mode == "hangs" else 120)
@@ -240,7 +238,7 @@ def test_a_registry_that_misbehaves_is_told_with_a_remedy(
     assert texts(shelf.store, shelf.find(f"{server.address}/team/app:1")) == ["hello"]
 
 
-def test_nobody_behind_the_address_is_unreachable(shelf: Shelf, server: Server) -> None:
+def test_a_registry_that_does_not_listen_is_unreachable(shelf: Shelf, server: Server) -> None:
     server.stop()
     with pytest.raises(Unreachable, match="connection refused"):
         plain(shelf, server.address).find(f"{server.address}/team/app:1")
@@ -254,7 +252,7 @@ def test_a_cancelled_pull_ends_and_leaves_nothing(shelf: Shelf, server: Server) 
     assert not any((shelf.config.images / "ingest").iterdir())
 
 
-def test_two_who_want_the_same_fetch_it_once(shelf: Shelf, server: Server) -> None:
+def test_two_concurrent_pulls_of_an_image_fetch_it_once(shelf: Shelf, server: Server) -> None:
     plain(shelf, server.address)
     found: list[str] = []
     threads = [threading.Thread(target=lambda: found.append(shelf.find(f"{server.address}/team/app:1"))) for _ in range(3)]
@@ -267,7 +265,7 @@ def test_two_who_want_the_same_fetch_it_once(shelf: Shelf, server: Server) -> No
     assert sum(line.startswith("Pulling") for line in shelf.said) == 1
 
 
-def test_who_waits_for_another_pull_can_be_cancelled(shelf: Shelf, server: Server) -> None:
+def test_waiting_for_another_pull_can_be_cancelled(shelf: Shelf, server: Server) -> None:
     plain(shelf, server.address)
     server.mode = "hangs"
     over = threading.Event()
@@ -292,7 +290,7 @@ def test_who_waits_for_another_pull_can_be_cancelled(shelf: Shelf, server: Serve
 
 
 class Server:
-    """A registry that serves one image, and misbehaves as `mode` says."""
+    """A registry that serves one image, with the fault that `mode` selects."""
 
     def __init__(self) -> None:
         self.mode, self.path, self.asked, self.blobs = "", "team/app", [], {}
@@ -380,14 +378,14 @@ class Server:
 
     def _manifest(self, to: BaseHTTPRequestHandler) -> None:
         if self.mode == "other machine":
-            one = {
+            entry = {
                 "mediaType": MANIFEST,
                 "digest": self.digest,
                 "size": len(self.manifest),
                 "platform": {"os": "linux", "architecture": "s390x"},
             }
             return self._send(
-                to, 200, json.dumps({"schemaVersion": 2, "mediaType": LIST, "manifests": [one]}).encode(), {"Content-Type": LIST}
+                to, 200, json.dumps({"schemaVersion": 2, "mediaType": LIST, "manifests": [entry]}).encode(), {"Content-Type": LIST}
             )
         if self.mode == "not json":
             return self._send(to, 200, b"<html>welcome to the hotel", {"Content-Type": MANIFEST})
@@ -404,7 +402,7 @@ class Server:
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    one = Server()
-    yield one
-    if not one.over.is_set():
-        one.stop()
+    registry = Server()
+    yield registry
+    if not registry.over.is_set():
+        registry.stop()

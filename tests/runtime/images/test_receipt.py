@@ -1,4 +1,6 @@
-"""Taking over files that another user wrote, and handing out images without opening the store."""
+"""Tests of two tasks: taking ownership of files that another user wrote, and publishing images as
+hard links.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ USER = "nobody"
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """Where `nobody` may write."""
+    """Create the folder in which `nobody` may write."""
     folder = tmp_path / "received"
     folder.mkdir()
     (tmp_path / "ours").mkdir()
@@ -34,24 +36,24 @@ def receive(place: Path, data: bytes = b"layer") -> tuple[Digest, Path]:
     return digest, path
 
 
-def test_a_received_file_becomes_roots_without_a_copy(place: Path, tmp_path: Path) -> None:
+def test_a_received_file_is_given_to_root_without_a_copy(place: Path, tmp_path: Path) -> None:
     digest, path = receive(place)
     take_over(digest, tmp_path / "ours", [tmp_path / "nowhere", path], user=USER)
     ours = (tmp_path / "ours" / digest.hex).stat()
     assert ours.st_ino == path.stat().st_ino
     assert (ours.st_uid, ours.st_gid, ours.st_mode & 0o777) == (0, 0, 0o644)
     (tmp_path / "again").mkdir()
-    # After a worker that was killed in between.
+    # Repeat it, as after a worker that was killed in between.
     take_over(digest, tmp_path / "again", [path], user=USER)
 
 
-def test_a_file_that_somebody_can_still_write_is_not_believed(place: Path, tmp_path: Path) -> None:
+def test_a_file_that_is_still_open_for_writing_is_refused(place: Path, tmp_path: Path) -> None:
     digest, path = receive(place)
     with path.open("r+b"), pytest.raises(ImageDamaged, match="still being written"):
         take_over(digest, tmp_path / "ours", [path], user=USER)
 
 
-def test_links_devices_and_other_peoples_files_are_not_taken(place: Path, tmp_path: Path) -> None:
+def test_links_devices_and_files_of_other_users_are_refused(place: Path, tmp_path: Path) -> None:
     digest = Digest.of(b"x")
     (secret := tmp_path / "secret").write_text("x")
     secret.chmod(0o600)
@@ -70,7 +72,7 @@ def test_links_devices_and_other_peoples_files_are_not_taken(place: Path, tmp_pa
         take_over(digest, tmp_path / "ours", [place / "none"], user=USER)
 
 
-def test_published_images_are_links_and_go_when_they_are_not_wanted(yard: Yard) -> None:
+def test_published_images_are_links_and_are_removed_when_unused(yard: Yard) -> None:
     published = Published(yard.config, yard.store)
     pushed = yard.image(yard.layer("base"), yard.layer("code"))
     layers = yard.store.layers_of(pushed)
@@ -82,7 +84,7 @@ def test_published_images_are_links_and_go_when_they_are_not_wanted(yard: Yard) 
     assert (folder / "manifest").readlink() == Path(Digest(pushed).hex)
     for layer in layers:
         assert (folder / layer.digest.hex).stat().st_ino == yard.store.blob(layer.digest).stat().st_ino
-    assert {(folder / Digest(one).hex).exists() for one in (ours, pushed)} == {True}
+    assert {(folder / Digest(image).hex).exists() for image in (ours, pushed)} == {True}
     published.set(3, [], keep=True)
     assert published.folders(3) == (folder,)
     published.set(3, [])

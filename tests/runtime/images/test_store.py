@@ -1,6 +1,4 @@
-"""The image store against the real file system, and against skopeo as an outsider's reading of
-it.
-"""
+"""Tests of the image store with the real file system, and with skopeo as an independent reader."""
 
 from __future__ import annotations
 
@@ -29,7 +27,7 @@ def config(tmp_path: Path) -> NodeConfig:
 
 
 def a_tree(at: Path) -> Path:
-    """Everything a layer can hold."""
+    """Create a tree with everything that a layer can contain."""
     (at / "app" / "empty").mkdir(parents=True)
     (at / "app" / "main.py").write_bytes(b"print('hello')\n" * 10)
     (at / "app" / "main.py").chmod(0o750)
@@ -49,7 +47,7 @@ def a_tree(at: Path) -> Path:
 
 
 def facts(tree: Path) -> dict[str, object]:
-    """What must survive a round trip, by name."""
+    """Map each name to the properties that must survive a round trip."""
     found: dict[str, object] = {}
     for path in sorted(tree.rglob("*")):
         status = path.lstat()
@@ -62,7 +60,7 @@ def facts(tree: Path) -> dict[str, object]:
     return found
 
 
-def test_a_layer_survives_the_way_into_a_blob_and_back(config: NodeConfig, tmp_path: Path) -> None:
+def test_a_layer_is_unchanged_after_packing_and_unpacking(config: NodeConfig, tmp_path: Path) -> None:
     store = Store(config)
     layer = store.add_layer(a_tree(tmp_path / "tree"))
     before = facts(store.unpacked(layer))
@@ -72,13 +70,13 @@ def test_a_layer_survives_the_way_into_a_blob_and_back(config: NodeConfig, tmp_p
     assert facts(store.unpacked(layer)) == before
 
 
-def test_the_same_tree_gives_the_same_digests_and_is_stored_once(config: NodeConfig, tmp_path: Path) -> None:
+def test_equal_trees_have_equal_digests_and_are_stored_once(config: NodeConfig, tmp_path: Path) -> None:
     store = Store(config)
-    one, two = store.add_layer(a_tree(tmp_path / "a")), store.add_layer(a_tree(tmp_path / "b"), move=True)
-    assert one == two
-    assert store.layer(one.diff_id) == one
+    first, second = store.add_layer(a_tree(tmp_path / "a")), store.add_layer(a_tree(tmp_path / "b"), move=True)
+    assert first == second
+    assert store.layer(first.diff_id) == first
     assert not (tmp_path / "b").exists()
-    assert store.write_image([one], ImageConfig()) == store.write_image([two], ImageConfig())
+    assert store.write_image([first], ImageConfig()) == store.write_image([second], ImageConfig())
 
 
 def test_skopeo_accepts_the_layout(config: NodeConfig, tmp_path: Path) -> None:
@@ -99,7 +97,7 @@ def test_skopeo_accepts_the_layout(config: NodeConfig, tmp_path: Path) -> None:
     assert back.size == layer.size
 
 
-def test_names_move_and_go_but_images_stay_listed(config: NodeConfig, tmp_path: Path) -> None:
+def test_names_can_be_moved_and_removed_and_images_stay_listed(config: NodeConfig, tmp_path: Path) -> None:
     store = Store(config)
     layer = store.add_layer(a_tree(tmp_path / "tree"))
     old, new = store.write_image([layer], ImageConfig()), store.write_image([layer], ImageConfig(user="0:0"))
@@ -115,7 +113,7 @@ def test_names_move_and_go_but_images_stay_listed(config: NodeConfig, tmp_path: 
         store.tag("../x", new)
 
 
-def test_verify_names_a_flipped_byte_and_a_damaged_layer_is_not_unpacked(config: NodeConfig, tmp_path: Path) -> None:
+def test_verify_names_a_flipped_byte_and_no_damaged_layer_is_unpacked(config: NodeConfig, tmp_path: Path) -> None:
     store = Store(config)
     layer = store.add_layer(a_tree(tmp_path / "tree"))
     digest = store.write_image([layer], ImageConfig())
@@ -133,7 +131,7 @@ def test_verify_names_a_flipped_byte_and_a_damaged_layer_is_not_unpacked(config:
         store.image(Digest.of(b"never written"))
 
 
-def test_a_kill_in_the_middle_of_adding_leaves_a_store_that_opens_and_a_sweep_that_cleans(config: NodeConfig, tmp_path: Path) -> None:
+def test_a_kill_while_adding_a_layer_leaves_a_usable_store(config: NodeConfig, tmp_path: Path) -> None:
     tree = tmp_path / "big"
     tree.mkdir()
     for number in range(30):
@@ -164,7 +162,7 @@ Store(NodeConfig(name="tstore", state=Path({str(config.state)!r}))).add_layer(Pa
     assert store.image(store.write_image([store.add_layer(small)], ImageConfig())).layers
 
 
-def test_no_user_of_the_host_reaches_what_is_in_a_layer(config: NodeConfig, tmp_path: Path) -> None:
+def test_no_user_of_the_host_can_reach_the_content_of_a_layer(config: NodeConfig, tmp_path: Path) -> None:
     store = Store(config)
     tree = tmp_path / "tree"
     tree.mkdir()

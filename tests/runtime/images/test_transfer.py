@@ -1,4 +1,6 @@
-"""Out to a real registry and to archives, and in again; and what a registry or an archive may do wrong."""
+"""Tests of transfers: to a real registry and to archives, and back, and the faults of a registry or
+an archive.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,8 @@ from runtime.images.verify import verify
 from tests.runtime.images.conftest import Yard
 
 USER, PASSWORD = "owner", "correct horse"
-CRYPTED = "$2b$05$abcdefghijklmnopqrstuuHNbAKRhpaujgo33bRWs.NLUTJO3lOy2"  # the password, as `htpasswd -B` writes it
+# The password in the format of `htpasswd -B`.
+CRYPTED = "$2b$05$abcdefghijklmnopqrstuuHNbAKRhpaujgo33bRWs.NLUTJO3lOy2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ class Registry:
 
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
-    """Debian's docker-registry on loopback, with a password."""
+    """Run Debian's docker-registry on loopback, with a password."""
     folder = tmp_path_factory.mktemp("registry")
     (folder / "htpasswd").write_text(f"{USER}:{CRYPTED}\n")
     with _running(folder, f"auth: {{htpasswd: {{realm: tests, path: {folder / 'htpasswd'}}}}}") as address:
@@ -51,7 +54,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
 
 @pytest.fixture(scope="module")
 def open_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of another that asks for none."""
+    """Run another registry, without a password, and yield its address."""
     with _running(tmp_path_factory.mktemp("open-registry"), "") as address:
         yield address
 
@@ -59,7 +62,7 @@ def open_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @contextmanager
 def _running(folder: Path, more: str) -> Iterator[str]:
     if shutil.which("docker-registry") is None:
-        pytest.skip("the registry to talk to is not installed: apt-get install docker-registry")
+        pytest.skip("the test registry is not installed: apt-get install docker-registry")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -85,7 +88,7 @@ http: {{addr: "127.0.0.1:{port}"}}
 
 @pytest.fixture
 def elsewhere(tmp_path: Path) -> Store:
-    """Another machine's store."""
+    """Return the store of another machine."""
     return Store(NodeConfig(name="tother", state=tmp_path / "elsewhere"))
 
 
@@ -105,7 +108,7 @@ def test_an_image_goes_through_a_registry_to_another_store(
     name = f"docker://{registry.address}/team/app:{compression or 'zstd'}"
     Transfer(yard.config, yard.store).send(image, name, registry.access, compression=compression)
     came = Transfer(config_of(elsewhere), elsewhere).bring(name, registry.access).digest
-    assert (came == image) is (compression is None), "packed anew, it is another manifest"
+    assert (came == image) is (compression is None), "another compression gives another manifest"
     assert texts(elsewhere, came) == ["code", "base"]
     assert elsewhere.image(came).config == yard.store.image(image).config
     assert verify(config_of(elsewhere), elsewhere) == []
@@ -113,7 +116,7 @@ def test_an_image_goes_through_a_registry_to_another_store(
     assert not any((yard.config.images / "ingest").iterdir())
 
 
-def test_dockers_own_manifest_and_gzip_go_out_when_asked(yard: Yard, elsewhere: Store, registry: Registry, tmp_path: Path) -> None:
+def test_docker_manifest_and_gzip_are_sent_on_request(yard: Yard, elsewhere: Store, registry: Registry, tmp_path: Path) -> None:
     image = yard.image(yard.layer("base"), yard.layer("code"))
     name = f"docker://{registry.address}/team/app:docker"
     Transfer(yard.config, yard.store).send(image, name, registry.access, docker=True)
@@ -142,7 +145,7 @@ def test_an_image_goes_through_an_archive_to_another_store(yard: Yard, elsewhere
     assert verify(config_of(elsewhere), elsewhere) == []
 
 
-def test_a_wrong_password_and_a_missing_tag_are_told_with_the_remedy(yard: Yard, registry: Registry) -> None:
+def test_a_wrong_password_and_a_missing_tag_are_reported_with_a_remedy(yard: Yard, registry: Registry) -> None:
     transfer = Transfer(yard.config, yard.store)
     wrong = Access(user=USER, password="wrong", plain_http=True)
     with pytest.raises(TransferFailed, match="could not be transferred") as refused:
@@ -152,7 +155,7 @@ def test_a_wrong_password_and_a_missing_tag_are_told_with_the_remedy(yard: Yard,
     with pytest.raises(TransferFailed) as missing:
         transfer.bring(f"docker://{registry.address}/team/none:1", registry.access)
     assert missing.value.hint == "Check the name and the tag."
-    assert not any((yard.config.images / "ingest").iterdir()), "no credentials stay behind"
+    assert not any((yard.config.images / "ingest").iterdir()), "no credentials remain"
 
 
 def test_credentials_are_on_no_command_line(yard: Yard, registry: Registry) -> None:
@@ -180,7 +183,7 @@ def test_credentials_are_on_no_command_line(yard: Yard, registry: Registry) -> N
 
 
 def a_layout(folder: Path, *, harm: str = "") -> Path:
-    """An image as a stranger packs it, with one lie."""
+    """Write an image as another tool packs it, with one fault."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         header = tarfile.TarInfo("app/text" if harm != "climb" else "../text")
@@ -235,12 +238,12 @@ def a_layout(folder: Path, *, harm: str = "") -> Path:
 
 
 @pytest.mark.parametrize("harm", ["diff ID", "content", "half", "size", "count", "climb", "machine", "nothing"])
-def test_a_lying_image_is_refused_and_nothing_of_it_is_listed(yard: Yard, tmp_path: Path, harm: str) -> None:
+def test_an_inconsistent_image_is_refused_and_not_listed(yard: Yard, tmp_path: Path, harm: str) -> None:
     layout = a_layout(tmp_path / "stranger", harm=harm)
     with pytest.raises((ImageDamaged, TransferFailed)) as refused:
         Transfer(yard.config, yard.store).bring(f"oci:{layout}:image")
     assert refused.value.hint
-    with pytest.raises(ImageDamaged) as again:  # also where skopeo looked away
+    with pytest.raises(ImageDamaged) as again:  # skopeo does not detect all of these faults
         Transfer(yard.config, yard.store)._adopt(layout)
     assert again.value.hint
     assert yard.store.index() == ({}, [])
@@ -248,7 +251,7 @@ def test_a_lying_image_is_refused_and_nothing_of_it_is_listed(yard: Yard, tmp_pa
     assert not (yard.config.layers / "text").exists()
 
 
-def test_a_true_stranger_comes_in(yard: Yard, tmp_path: Path) -> None:
+def test_an_intact_image_of_another_tool_is_imported(yard: Yard, tmp_path: Path) -> None:
     digest = Transfer(yard.config, yard.store).bring(f"oci:{a_layout(tmp_path / 'stranger')}:image").digest
     assert texts(yard.store, digest) == ["hello"]
     assert yard.store.image(digest).config.user == "0:0"
@@ -256,7 +259,7 @@ def test_a_true_stranger_comes_in(yard: Yard, tmp_path: Path) -> None:
 
 @pytest.fixture
 def bad_registry() -> Iterator[Callable[[int], str]]:
-    """Answers every request with one status; 0 does not answer at all."""
+    """Run servers that answer every request with one status, or, for 0, with nothing."""
     over = threading.Event()
     servers: list[ThreadingHTTPServer] = []
 
@@ -289,7 +292,7 @@ def bad_registry() -> Iterator[Callable[[int], str]]:
 
 
 @pytest.mark.parametrize("status", [401, 500, 0])
-def test_a_registry_that_misbehaves_is_left_with_a_reason(yard: Yard, bad_registry: Callable[[int], str], status: int) -> None:
+def test_a_failing_registry_ends_the_transfer_with_a_reason(yard: Yard, bad_registry: Callable[[int], str], status: int) -> None:
     started = time.monotonic()
     with pytest.raises(TransferFailed) as failed:
         Transfer(yard.config, yard.store, time_limit=3).bring(bad_registry(status), Access(plain_http=True))

@@ -1,4 +1,4 @@
-"""The program that moves images runs in the control group of the team whose image it is, and within its limits."""
+"""Tests that skopeo runs in the control group of the image's team, and within its limits."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def groups(yard: Yard) -> Iterator[None]:
     yield
     session._in_use[:] = before
     cgroups = open_cgroups(config.cgroup_parent, Kernel())
-    assert not cgroups.known(), "the group goes with the transfer"
+    assert not cgroups.known(), "the group is removed after the transfer"
     cgroups.remove_all()
 
 
@@ -45,7 +45,8 @@ def test_skopeo_runs_in_the_teams_group(yard: Yard, tmp_path: Path) -> None:
             for process in Path("/proc").glob("[0-9]*"):
                 with suppress(OSError):
                     groups = (process / "cgroup").read_text()
-                    # Read after the groups: an exiting process has no command line any more, and version 1 shows "/" for it.
+                    # Read it after the groups: an exiting process has no command line, and version
+                    # 1 then shows "/".
                     command = (process / "cmdline").read_bytes()
                     if command.startswith(b"skopeo\0") and str(target).encode() in command:
                         seen.add(groups)
@@ -59,7 +60,7 @@ def test_skopeo_runs_in_the_teams_group(yard: Yard, tmp_path: Path) -> None:
     assert all(f"/builds/team{TEAM}/helper-" in groups for groups in seen), seen
 
 
-def test_an_image_that_takes_too_much_memory_to_read_is_refused_with_the_limit(yard: Yard, tmp_path: Path) -> None:
+def test_an_image_that_needs_too_much_memory_is_refused(yard: Yard, tmp_path: Path) -> None:
     layout = tmp_path / "layout"
     (layout / "blobs" / "sha256").mkdir(parents=True)
     (layout / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')

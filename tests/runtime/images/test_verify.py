@@ -1,5 +1,6 @@
-"""Damage is named and, where a blob has it right, repaired; layers of strangers come in whatever
-way they are packed.
+"""Tests of verification: damage is reported and, if a blob is intact, repaired.
+
+Layers of other tools are accepted in every packing.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def unpack_to(tar: bytes, target: Path) -> None:
 
 
 def tarball(*entries: tuple[str, bytes, str, str], form: int = tarfile.PAX_FORMAT) -> bytes:
-    """Entries as (name, type, link target, content)."""
+    """Return a tar of entries, each given as (name, type, link target, content)."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=form) as tar:
         for name, kind, target, content in entries:
@@ -50,14 +51,14 @@ def tarball(*entries: tuple[str, bytes, str, str], form: int = tarfile.PAX_FORMA
 
 
 def put(yard: Yard, tar: bytes, pack: Callable[[bytes], bytes] = lambda plain: plain) -> Layer:
-    """A stranger's layer, as an import leaves its blob."""
+    """Store the blob of a foreign layer, as an import does."""
     packed = pack(tar)
     digest = Digest.of(packed)
     yard.store.blob(digest).write_bytes(packed)
     return Layer(digest=digest, diff_id=Digest.of(tar), size=len(packed))
 
 
-def test_a_sound_store_verifies_and_each_kind_of_damage_has_its_sentence(yard: Yard) -> None:
+def test_an_intact_store_verifies_and_each_kind_of_damage_is_described(yard: Yard) -> None:
     layer = yard.layer("1")
     image = yard.image(layer, yard.layer("2"), name="shop:v1")
     assert verify(yard.config, yard.store) == []
@@ -65,7 +66,7 @@ def test_a_sound_store_verifies_and_each_kind_of_damage_has_its_sentence(yard: Y
     (tree / "app" / "text").write_text("0")
     with yard.store.blob(layer.digest).open("r+b") as blob:
         blob.write(b"xx")
-    (other,) = [one for one in yard.store.layers_of(image) if one != layer]
+    (other,) = [candidate for candidate in yard.store.layers_of(image) if candidate != layer]
     yard.store.blob(other.digest).unlink()
     said = [damage.describe() for damage in verify(yard.config, yard.store)]
     assert len(said) == 3
@@ -93,7 +94,7 @@ def test_a_damaged_unpacked_layer_is_rebuilt_from_its_blob(yard: Yard, harm: str
             text.symlink_to("/etc/passwd")
     (damage,) = verify(yard.config, yard.store)
     assert damage.layer == layer.diff_id
-    reader = os.open(text.parent, os.O_RDONLY)  # as a container that stands on it
+    reader = os.open(text.parent, os.O_RDONLY)  # as a running container that uses the layer
     assert "unpacked again" in repair(yard.config, yard.store, damage)
     assert verify(yard.config, yard.store) == []
     assert text.read_text() == "as it was"
@@ -105,7 +106,7 @@ def test_a_damaged_unpacked_layer_is_rebuilt_from_its_blob(yard: Yard, harm: str
     assert not replaced[0].exists()
 
 
-def test_a_layer_whose_blob_is_damaged_too_cannot_be_repaired_and_says_so(yard: Yard) -> None:
+def test_a_layer_with_a_damaged_blob_cannot_be_repaired(yard: Yard) -> None:
     layer = yard.layer("1")
     (yard.store.unpacked(layer) / "app" / "text").write_text("0")
     yard.store.blob(layer.digest).write_bytes(b"not a layer")
@@ -118,7 +119,7 @@ def test_a_layer_whose_blob_is_damaged_too_cannot_be_repaired_and_says_so(yard: 
 @pytest.mark.parametrize(
     "pack", [lambda tar: tar, gzip.compress, zstandard.compress, lambda tar: gzip.compress(tar[:512]) + gzip.compress(tar[512:])]
 )
-def test_plain_gzip_and_zstd_come_in(yard: Yard, pack: Callable[[bytes], bytes]) -> None:
+def test_plain_gzip_and_zstd_layers_are_accepted(yard: Yard, pack: Callable[[bytes], bytes]) -> None:
     layer = put(
         yard,
         tarball(("./", tarfile.DIRTYPE, "", ""), ("./app", tarfile.DIRTYPE, "", ""), ("./app/text", tarfile.REGTYPE, "", "hello")),
@@ -129,7 +130,7 @@ def test_plain_gzip_and_zstd_come_in(yard: Yard, pack: Callable[[bytes], bytes])
     assert verify(yard.config, yard.store) == []
 
 
-def test_gzip_goes_out_when_asked_and_is_the_same_each_time(yard: Yard, tmp_path: Path) -> None:
+def test_gzip_is_sent_on_request_and_is_deterministic(yard: Yard, tmp_path: Path) -> None:
     made = []
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
@@ -146,7 +147,7 @@ def test_gzip_goes_out_when_asked_and_is_the_same_each_time(yard: Yard, tmp_path
     subprocess.run(["skopeo", "copy", "-q", f"oci:{yard.config.images}:x", f"dir:{tmp_path / 'copy'}"], check=True, capture_output=True)
 
 
-def test_a_layer_that_lies_about_its_content_is_refused(yard: Yard) -> None:
+def test_a_layer_with_a_wrong_digest_is_refused(yard: Yard) -> None:
     true = put(yard, tarball(("a", tarfile.REGTYPE, "", "1")), gzip.compress)
     lie = Layer(digest=true.digest, diff_id=Digest.of(b"other"), size=true.size)
     with pytest.raises(ImageDamaged, match="instead of"):
@@ -170,7 +171,7 @@ def test_a_layer_that_lies_about_its_content_is_refused(yard: Yard) -> None:
         [(".wh.", tarfile.REGTYPE, "", "")],
     ],
 )
-def test_a_layer_that_climbs_out_is_refused_and_nothing_outside_changed(tmp_path: Path, entries: list[tuple[str, bytes, str, str]]) -> None:
+def test_a_layer_that_leaves_its_folder_is_refused(tmp_path: Path, entries: list[tuple[str, bytes, str, str]]) -> None:
     outside, target = tmp_path / "outside", tmp_path / "target"
     for folder in (outside, target):
         folder.mkdir()
@@ -183,7 +184,7 @@ def test_a_layer_that_climbs_out_is_refused_and_nothing_outside_changed(tmp_path
     assert sorted(path.name for path in tmp_path.iterdir()) == ["outside", "target"]
 
 
-def test_an_entry_that_comes_again_takes_the_place_of_the_first_and_follows_no_link(tmp_path: Path) -> None:
+def test_a_repeated_entry_replaces_the_first_and_follows_no_link(tmp_path: Path) -> None:
     (tmp_path / "outside").write_text("untouched")
     target = tmp_path / "target"
     target.mkdir()
@@ -209,7 +210,7 @@ def test_an_entry_that_comes_again_takes_the_place_of_the_first_and_follows_no_l
     assert not (target / "link").is_symlink()
 
 
-def test_holes_stay_holes_and_capabilities_come_through(yard: Yard, tmp_path: Path) -> None:
+def test_sparse_files_and_capabilities_are_kept(yard: Yard, tmp_path: Path) -> None:
     tree = tmp_path / "holes"
     tree.mkdir()
     with (tree / "sparse").open("wb") as file:
@@ -234,7 +235,7 @@ targets = st.sampled_from(["a", "..", "../..", "../../outside", "/", "a/b", "b",
 
 @given(st.lists(st.tuples(names, kinds, targets, st.sampled_from(["", "x"])), max_size=8))
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_no_tarball_writes_outside_its_folder_whatever_it_holds(tmp_path: Path, entries: list[tuple[str, bytes, str, str]]) -> None:
+def test_no_tarball_writes_outside_its_folder(tmp_path: Path, entries: list[tuple[str, bytes, str, str]]) -> None:
     place = tmp_path / os.urandom(8).hex()
     target = place / "inner" / "target"
     target.mkdir(parents=True)
@@ -242,7 +243,7 @@ def test_no_tarball_writes_outside_its_folder_whatever_it_holds(tmp_path: Path, 
     try:
         unpack_to(tarball(*entries), target)
     except (ImageDamaged, Unreadable, OSError):
-        pass  # refused is fine
+        pass  # a refusal is correct, too
     assert sorted(path.name for path in place.iterdir()) == ["inner", "outside"]
     assert [path.name for path in (place / "inner").iterdir()] == ["target"]
     assert (place / "outside").read_text() == "untouched"
@@ -258,13 +259,13 @@ def test_no_tarball_writes_outside_its_folder_whatever_it_holds(tmp_path: Path, 
         ([("v", b"V", "", "")], "'v' has an unknown type"),
     ],
 )
-def test_an_entry_that_cannot_be_made_is_named(entries: list[tuple[str, bytes, str, str]], sentence: str, tmp_path: Path) -> None:
+def test_an_entry_that_cannot_be_created_is_named(entries: list[tuple[str, bytes, str, str]], sentence: str, tmp_path: Path) -> None:
     with pytest.raises(ImageDamaged, match=sentence):
         unpack_to(tarball(*entries), tmp_path)
 
 
 @pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK])
-def test_a_layer_with_a_header_of_800_mib_is_refused_in_little_memory(yard: Yard, kind: bytes) -> None:
+def test_a_layer_with_a_header_of_800_mib_is_refused_with_little_memory(yard: Yard, kind: bytes) -> None:
     header = tarfile.TarInfo("x")
     header.type, header.size = kind, 800 << 20
     packer = zstandard.ZstdCompressor().compressobj()
@@ -285,7 +286,7 @@ def test_a_layer_with_a_header_of_800_mib_is_refused_in_little_memory(yard: Yard
     assert peak < 16 << 20
 
 
-def test_times_before_1970_come_back_exactly(yard: Yard, tmp_path: Path) -> None:
+def test_times_before_1970_are_kept_exactly(yard: Yard, tmp_path: Path) -> None:
     tree = tmp_path / "old"
     tree.mkdir()
     (tree / "file").write_text("x")

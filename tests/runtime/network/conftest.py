@@ -1,4 +1,4 @@
-"""A real network of its own for a test, and an "outside": a namespace behind one more link of this host."""
+"""A real network for a test, and an "outside": a namespace behind one more link of this host."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from runtime.network.links import Attachment, Network
 from tests.ranges import free_range
 
 PEER = Path(__file__).with_name("peer.py")
-OUTSIDE = "198.18.77.2"  # RFC 2544: never anybody's real address
+OUTSIDE = "198.18.77.2"  # RFC 2544: reserved for tests, never a real address
 HOST = "198.18.77.1"
 HIDDEN = "169.254.169.254"
 
@@ -32,7 +32,7 @@ def run(*words: str | Path) -> str:
 
 
 def pin(namespace: str, path: Path, *, prepare: list[str] | None = None) -> None:
-    """Keep a new namespace of this kind by a file."""
+    """Create a namespace of this kind, and keep it alive with a bind mount on a file."""
     path.touch()
     holder = subprocess.Popen(["unshare", f"--{namespace}", "cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     holder.stdin.write(b"\n")
@@ -48,7 +48,7 @@ def pin(namespace: str, path: Path, *, prepare: list[str] | None = None) -> None
 
 @dataclass
 class World:
-    """One node's network and what is around it."""
+    """The network of one node and its surroundings."""
 
     config: NodeConfig
     network: Network
@@ -61,7 +61,7 @@ class World:
         return self.network.attach(container, self.userns, team=team, app=app, build=build)
 
     def renew(self, **parts: Any) -> None:
-        """The same network as another process would have it, with other parts."""
+        """Create the same network again, as another process would, with other parts."""
         self.network = Network(self.config, **parts)
         self.network.prepare()
 
@@ -69,13 +69,13 @@ class World:
         return run(*self._command(where, words))
 
     def peer(self, where: Path | None, *words: object) -> subprocess.Popen[bytes]:
-        """A peer that stays; its first line has been read."""
+        """Start a peer that keeps running, and read its first line."""
         started = self.start(where, *words)
         started.first = started.stdout.readline().decode().strip()
         return started
 
     def start(self, where: Path | None, *words: object) -> subprocess.Popen[bytes]:
-        """A peer that goes on by itself until it is done or the test ends."""
+        """Start a peer that runs on its own until it is done or the test ends."""
         started = subprocess.Popen(self._command(where, words), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.stack.callback(end, started)
         return started

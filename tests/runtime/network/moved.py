@@ -1,6 +1,11 @@
-"""A registry over TLS that has moved: it sends whoever asks on to another address. Run inside a namespace; standard library only.
+"""Test registry over TLS that redirects all clients to another address.
 
-moved.py PORT CERTIFICATE-WITH-KEY TARGET     no target: it has nothing. Prints `ready`, then each path it was asked for
+It runs inside a namespace and uses the standard library only.
+
+    moved.py PORT CERTIFICATE-WITH-KEY TARGET
+
+Without a target, every path except /v2/ is answered with 404. The program prints `ready`, then the
+path of each request.
 """
 
 import ssl

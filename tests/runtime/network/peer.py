@@ -1,22 +1,25 @@
-"""One end of a connection, run inside a namespace. Standard library only; says what happened in one word.
+"""One end of a connection, run inside a namespace. It prints the result in one word.
 
-listen PORT             answer each TCP connection with the peer's address, then echo
-listen-udp PORT         print the sender of each datagram
-connect HOST PORT       print `open ADDRESS-AS-SEEN-THERE`, `refused` or `silence`
-hold HOST PORT          connect, and for each line of stdin print what the echo says
-send-as SOURCE HOST PORT   one datagram with this source address
-flood HOST COUNT [LENGTH]   one datagram to each of so many ports
-sink PORT               take what TCP connections bring, and print the bytes of each at its end
-blast HOST PORT SECONDS    send by TCP for so long; print the bytes that were taken
-pull HOST PORT SECONDS  read by TCP for so long; print the bytes that came
-source PORT             send by TCP without end to whoever connects
-echo-udp PORT           send each datagram back
-blast-udp HOST PORT SECONDS [LENGTH]   datagrams as fast as they go; print how many
-count-udp PORT          count datagrams; for each line of stdin print how many came so far
-latency HOST PORT COUNT datagrams to echo-udp, 5 ms apart; print p50 and p99 in milliseconds, and how many were lost
-opens HOST PORT COUNT   open and close so many connections one after the other; print how many were opened
-frame HEX               one Ethernet frame by eth0
-sniff SECONDS           print the frames that came by eth0 in so long, in hex
+It uses the standard library only.
+
+    listen PORT             answer each TCP connection with the peer's address, then echo
+    listen-udp PORT         print the sender of each datagram
+    connect HOST PORT       print `open ADDRESS-AS-SEEN-THERE`, `refused` or `silence`
+    hold HOST PORT          connect, and for each line of stdin print the echo
+    send-as SOURCE HOST PORT   send one datagram with this source address
+    flood HOST COUNT [LENGTH]  send one datagram to each of COUNT ports
+    sink PORT               read TCP connections, and print the bytes of each at its end
+    blast HOST PORT SECONDS    send by TCP for SECONDS; print the bytes that were accepted
+    pull HOST PORT SECONDS  read by TCP for SECONDS; print the bytes that arrived
+    source PORT             send by TCP without end to each client
+    echo-udp PORT           send each datagram back
+    blast-udp HOST PORT SECONDS [LENGTH]   send datagrams as fast as possible; print their number
+    count-udp PORT          count datagrams; for each line of stdin print the number so far
+    latency HOST PORT COUNT send datagrams to echo-udp, 5 ms apart; print p50 and p99 in
+                            milliseconds, and the number of lost datagrams
+    opens HOST PORT COUNT   open and close COUNT connections in turn; print how many were opened
+    frame HEX               send one Ethernet frame on eth0
+    sniff SECONDS           print the frames that arrive on eth0 for SECONDS, in hex
 """
 
 import select
@@ -38,7 +41,7 @@ class Server(socketserver.ThreadingTCPServer):
     daemon_threads = True
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Whoever hangs up in the middle of a test is no news."""
+        """Ignore the error: a peer may disconnect in the middle of a test."""
 
 
 def main(verb: str, *words: str) -> None:
@@ -140,7 +143,7 @@ def blast_udp(host: str, port: str, seconds: str, length: str = "40") -> None:
             try:
                 sender.sendto(data, (host, int(port)))
                 sent += 1
-            except OSError:  # a refusal of an earlier one
+            except OSError:  # the refusal of an earlier datagram
                 pass
     print(sent)
 

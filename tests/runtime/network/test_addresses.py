@@ -1,4 +1,4 @@
-"""Pure: who gets which address, which name servers, which rules."""
+"""Pure tests of address allocation, name servers and firewall rules."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def test_the_next_address_is_a_free_one_of_the_network(taken: set[int], last: in
     assert chosen not in used | {gateway(SMALL), SMALL.network_address, SMALL.broadcast_address}
 
 
-def test_a_freed_address_is_not_given_again_at_once(tmp_path: Path):
+def test_a_released_address_is_not_reused_at_once(tmp_path: Path):
     leases = Leases(tmp_path, node="t", network=SMALL)
     first = leases.take("one")
     leases.drop("one")
     assert leases.take("two").address == first.address + 1
 
 
-def test_addresses_come_round_again(tmp_path: Path):
+def test_addresses_are_reused_after_a_full_round(tmp_path: Path):
     leases = Leases(tmp_path, node="t", network=SMALL)
     seen = []
     for number in range(40):
@@ -50,7 +50,7 @@ def test_addresses_come_round_again(tmp_path: Path):
     assert len({lease.interface for lease in seen}) == 40
 
 
-def test_a_lease_outlives_its_process(tmp_path: Path):
+def test_a_lease_survives_the_end_of_its_process(tmp_path: Path):
     lease = Leases(tmp_path, node="t", network=SMALL).take("one")
     assert Leases(tmp_path, node="t", network=SMALL).all() == {"one": lease}
 
@@ -74,18 +74,18 @@ def test_every_address_has_its_own_hardware_address():
         ("", []),
     ],
 )
-def test_name_servers_a_container_can_reach(text: str, servers: list[str]):
+def test_only_reachable_name_servers_are_given_to_a_container(text: str, servers: list[str]):
     assert reachable_name_servers(text) == tuple(map(IPv4Address, servers))
 
 
-def test_behind_a_resolver_on_loopback_its_upstream_is_asked(tmp_path: Path):
+def test_the_upstream_of_a_loopback_resolver_is_used(tmp_path: Path):
     (tmp_path / "resolv.conf").write_text("nameserver 127.0.0.53\n")
     (tmp_path / "upstream").write_text("nameserver 192.0.2.9\n")
     assert name_servers(tmp_path / "resolv.conf", tmp_path / "upstream") == (IPv4Address("192.0.2.9"),)
     assert name_servers(tmp_path / "resolv.conf", tmp_path / "none") == ()
 
 
-def test_only_a_resolver_on_this_host_opens_a_port_of_it():
+def test_only_a_resolver_on_this_host_opens_a_port_on_it():
     def rules(*resolvers: str) -> str:
         addresses = [IPv4Address(text) for text in resolvers]
         text = ruleset(

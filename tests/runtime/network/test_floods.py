@@ -1,4 +1,7 @@
-"""One container floods, and its neighbour of another team does not suffer. Each limit is seen from inside."""
+"""Tests of network floods: one container floods, and a container of another team is not affected.
+
+Each limit is tested from inside.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ BAD, GOOD = 7, 8  # teams
 
 @contextmanager
 def flood(world: World, netns: object, *words: object) -> Iterator[None]:
-    """A peer at work inside the block."""
+    """Run a flooding peer inside the block."""
     started = world.start(netns, *words)
     try:
         time.sleep(0.2)
@@ -32,7 +35,7 @@ def latency(world: World, netns: object, port: int) -> tuple[float, float, int]:
     return float(p50), float(p99), int(lost)
 
 
-def test_an_apps_dns_queries_are_limited_and_the_neighbours_are_answered(world: World):
+def test_dns_queries_of_an_app_are_limited_and_others_are_answered(world: World):
     bad, good = world.attach("bad", team=BAD), world.attach("good", team=GOOD)
     world.peer(world.outside, "echo-udp", 53)
     quiet = latency(world, good.netns, 53)
@@ -45,7 +48,7 @@ def test_an_apps_dns_queries_are_limited_and_the_neighbours_are_answered(world: 
     assert dropped["good"] == Dropped()
 
 
-def test_no_more_queries_leave_than_the_limit(world: World):
+def test_dns_queries_beyond_the_limit_do_not_leave(world: World):
     world.renew(limits=FloodLimits(queries=50, queries_burst=100))
     counting = world.peer(world.outside, "count-udp", 53)
     bad = world.attach("bad", team=BAD)
@@ -57,7 +60,7 @@ def test_no_more_queries_leave_than_the_limit(world: World):
     assert world.network.count().dropped["bad"].queries >= sent - came - 5
 
 
-def test_queries_by_tcp_count_as_well(world: World):
+def test_dns_queries_by_tcp_are_limited_too(world: World):
     world.renew(limits=FloodLimits(queries=1, queries_burst=30))
     world.peer(world.outside, "listen", 53)
     bad = world.attach("bad", team=BAD)
@@ -68,7 +71,7 @@ def test_queries_by_tcp_count_as_well(world: World):
     assert world.network.count().dropped["bad"].queries > 0
 
 
-def test_new_connections_are_limited_by_rate(world: World):
+def test_the_rate_of_new_connections_is_limited(world: World):
     world.renew(limits=FloodLimits(openings=20, openings_burst=50))
     world.peer(world.outside, "listen", 7000)
     bad, good = world.attach("bad", team=BAD), world.attach("good", team=GOOD)
@@ -79,10 +82,10 @@ def test_new_connections_are_limited_by_rate(world: World):
     assert world.network.count().dropped["bad"].flows >= 200 - opened
     assert world.ask(good.netns, "connect", OUTSIDE, 7000) == f"open {HOST}"
     world.peer(bad.netns, "listen", 80)
-    assert world.ask(None, "connect", bad.address, 80).startswith("open"), "the router gets in all the same"
+    assert world.ask(None, "connect", bad.address, 80).startswith("open"), "the router can still connect"
 
 
-def test_all_instances_of_a_team_together_hold_only_so_many_connections(world: World):
+def test_the_instances_of_a_team_share_a_limit_of_connections(world: World):
     world.renew(limits=FloodLimits(flows=300, team_flows=400, openings_burst=10_000))
     world.peer(world.outside, "listen", 7000)
     first, second, good = world.attach("first", team=BAD), world.attach("second", team=BAD), world.attach("good", team=GOOD)
@@ -92,10 +95,10 @@ def test_all_instances_of_a_team_together_hold_only_so_many_connections(world: W
     assert world.ask(second.netns, "connect", OUTSIDE, 7000) == "refused"
     assert world.ask(good.netns, "connect", OUTSIDE, 7000) == f"open {HOST}"
     build = world.attach("build", team=BAD, build=True)
-    assert world.ask(build.netns, "connect", OUTSIDE, 7000) == f"open {HOST}", "builds have as many of their own"
+    assert world.ask(build.netns, "connect", OUTSIDE, 7000) == f"open {HOST}", "builds have their own limit"
 
 
-def test_a_flood_of_datagrams_is_cut_and_the_neighbour_is_answered(world: World):
+def test_a_flood_of_datagrams_is_limited_and_others_are_answered(world: World):
     world.renew(limits=FloodLimits(datagrams=1000, datagrams_burst=1000))
     counting = world.peer(world.outside, "count-udp", 9)
     world.peer(world.outside, "echo-udp", 7)
@@ -113,7 +116,7 @@ def test_a_flood_of_datagrams_is_cut_and_the_neighbour_is_answered(world: World)
     assert world.network.count().dropped["bad"].datagrams > 1000
 
 
-def test_a_flood_at_a_sibling_or_the_host_opens_no_connection_in_the_kernels_table(world: World):
+def test_a_flood_at_a_sibling_or_the_host_adds_no_tracked_connection(world: World):
     bad, good = world.attach("bad", team=BAD), world.attach("good", team=GOOD)
     for address in (good.address, bad.gateway):
         before = tracked(str(bad.address))

@@ -1,6 +1,8 @@
-"""Frames that an app cannot send today, for it has no raw sockets, sent all the same: the bridge must drop them by itself.
+"""Tests with forged frames, which the bridge must drop itself. An app cannot send them, because it
+has no raw sockets.
 
-This process enters the attacker's network namespace as the host's root, and so can do more than any app.
+This process enters the attacker's network namespace as the host's root. It can do more than any
+app.
 """
 
 from __future__ import annotations
@@ -80,7 +82,7 @@ NAMES = list(frames(*(Attachment(container_id="", netns=None, address=IPv4Addres
 
 
 @pytest.mark.parametrize("attack", NAMES)
-def test_a_frame_that_lies_reaches_nobody(world: World, attack: str):
+def test_a_forged_frame_reaches_nobody(world: World, attack: str):
     bad, good = world.attach("bad", team=7), world.attach("good", team=8)
     outside = world.peer(world.outside, "count-udp", 2000)
     sibling = world.peer(good.netns, "sniff", 1)
@@ -88,17 +90,17 @@ def test_a_frame_that_lies_reaches_nobody(world: World, attack: str):
     for _ in range(3):
         world.ask(bad.netns, "frame", frames(bad, good)[attack].hex())
     seen, _ = sibling.communicate(timeout=10)
-    assert MARK.hex() not in seen.decode(), "a sibling saw it"
+    assert MARK.hex() not in seen.decode(), "a sibling received it"
     outside.stdin.write(b"\n")
     outside.stdin.flush()
-    assert outside.stdout.readline() == b"0\n", "it left"
-    assert run("ip", "neigh", "show", "dev", world.config.bridge) == neighbours, "the host believed it"
+    assert outside.stdout.readline() == b"0\n", "it left the host"
+    assert run("ip", "neigh", "show", "dev", world.config.bridge) == neighbours, "the host accepted it"
     world.peer(good.netns, "listen", 80)
     assert world.ask(None, "connect", good.address, 80) == f"open {good.gateway}"
 
 
-def test_an_honest_frame_made_by_the_same_means_arrives(world: World):
-    """Else the test above would show nothing."""
+def test_a_correct_frame_sent_in_the_same_way_arrives(world: World):
+    """Send a correct frame. Without this check, the test above would prove nothing."""
     bad = world.attach("bad", team=7)
     outside = world.peer(world.outside, "count-udp", 2000)
     honest = ipv4(source_mac=mac(bad.address), target_mac=mac(bad.gateway), source=bad.address, target=IPv4Address(OUTSIDE))

@@ -1,4 +1,7 @@
-"""The real network, seen from both sides. Traffic stays on loopback and in namespaces made here."""
+"""Tests of the real network, from both sides.
+
+Traffic stays on loopback and in namespaces made here.
+"""
 
 from __future__ import annotations
 
@@ -20,43 +23,44 @@ from tests.runtime.network.conftest import HIDDEN, HOST, OUTSIDE, World, config_
 NS_GET_USERNS = 0xB701  # ioctl_ns(2)
 
 
-def test_a_container_gets_out_and_is_seen_there_as_this_host(world: World):
+def test_a_container_reaches_the_outside_with_the_address_of_this_host(world: World):
     inside = world.attach("one")
     world.peer(world.outside, "listen", 7000)
     assert world.ask(inside.netns, "connect", OUTSIDE, 7000) == f"open {HOST}"
 
 
-def test_this_host_gets_in_at_once(world: World):
+def test_this_host_reaches_a_container_at_once(world: World):
     inside = world.attach("one")
     world.peer(inside.netns, "listen", 80)
     started = time.perf_counter()
     assert world.ask(None, "connect", inside.address, 80) == f"open {inside.gateway}"
-    assert time.perf_counter() - started < 1, "an address was asked for by ARP and the answer came late"
+    assert time.perf_counter() - started < 1, "the host sent an ARP request and the answer was late"
 
 
-def test_nobody_outside_gets_in_even_with_a_route(world: World):
+def test_the_outside_cannot_reach_a_container_even_with_a_route(world: World):
     inside = world.attach("one")
     world.peer(inside.netns, "listen", 7000)
     assert world.ask(None, "connect", inside.address, 7000).startswith("open")
     assert world.ask(world.outside, "connect", inside.address, 7000) == "refused"
 
 
-def test_one_container_does_not_reach_another(world: World):
-    one, two = world.attach("one"), world.attach("two")
-    world.peer(two.netns, "listen", 7000)
-    assert world.ask(one.netns, "connect", two.address, 7000) == "refused"
+def test_one_container_cannot_reach_another(world: World):
+    first, second = world.attach("one"), world.attach("two")
+    world.peer(second.netns, "listen", 7000)
+    assert world.ask(first.netns, "connect", second.address, 7000) == "refused"
 
 
-def test_a_container_that_puts_its_neighbour_on_its_own_wire_does_not_reach_it_either(world: World):
-    one, two = world.attach("one"), world.attach("two")
-    world.peer(two.netns, "listen", 7000)
-    enter = ["nsenter", f"--net={one.netns}", "ip"]
-    run(*enter, "route", "add", f"{two.address}/32", "dev", "eth0")
-    run(*enter, "neigh", "replace", str(two.address), "lladdr", _mac(world, two.address), "dev", "eth0", "nud", "permanent")
-    assert world.ask(one.netns, "connect", two.address, 7000) in ("silence", "refused")  # the latter with bridge-nf-call-iptables
+def test_a_container_with_a_direct_route_cannot_reach_another_either(world: World):
+    first, second = world.attach("one"), world.attach("two")
+    world.peer(second.netns, "listen", 7000)
+    enter = ["nsenter", f"--net={first.netns}", "ip"]
+    run(*enter, "route", "add", f"{second.address}/32", "dev", "eth0")
+    run(*enter, "neigh", "replace", str(second.address), "lladdr", _mac(world, second.address), "dev", "eth0", "nud", "permanent")
+    # Refused with bridge-nf-call-iptables.
+    assert world.ask(first.netns, "connect", second.address, 7000) in ("silence", "refused")
 
 
-def test_the_services_of_this_host_are_closed_to_containers(world: World):
+def test_containers_cannot_reach_the_services_of_this_host(world: World):
     inside = world.attach("one")
     world.peer(None, "listen", 7123)
     assert world.ask(None, "connect", inside.gateway, 7123).startswith("open")
@@ -64,7 +68,7 @@ def test_the_services_of_this_host_are_closed_to_containers(world: World):
         assert world.ask(inside.netns, "connect", address, 7123) == "refused"
 
 
-def test_metadata_services_are_out_of_reach(world: World):
+def test_containers_cannot_reach_metadata_services(world: World):
     inside = world.attach("one")
     world.peer(world.outside, "listen", 7000)
     rule = ["from", str(world.config.network), "to", HIDDEN, "lookup", "7177"]
@@ -77,39 +81,40 @@ def test_metadata_services_are_out_of_reach(world: World):
     assert world.ask(inside.netns, "connect", "100.100.100.200", 80) == "refused"
 
 
-def test_one_container_cannot_fill_the_machines_table_of_connections(world: World):
+def test_one_container_cannot_fill_the_connection_table_of_the_host(world: World):
     limits = FloodLimits(openings=100_000, openings_burst=100_000)
     world.renew(limits=limits)
-    one, two = world.attach("one"), world.attach("two")
+    first, second = world.attach("one"), world.attach("two")
     world.peer(world.outside, "listen", 7000)
-    world.ask(one.netns, "flood", OUTSIDE, limits.flows + 100)
-    assert world.ask(one.netns, "connect", OUTSIDE, 7000) == "refused"
-    assert world.ask(two.netns, "connect", OUTSIDE, 7000).startswith("open")
-    world.peer(one.netns, "listen", 80)
-    assert world.ask(None, "connect", one.address, 80).startswith("open")
+    world.ask(first.netns, "flood", OUTSIDE, limits.flows + 100)
+    assert world.ask(first.netns, "connect", OUTSIDE, 7000) == "refused"
+    assert world.ask(second.netns, "connect", OUTSIDE, 7000).startswith("open")
+    world.peer(first.netns, "listen", 80)
+    assert world.ask(None, "connect", first.address, 80).startswith("open")
 
 
-def test_a_forged_sender_is_dropped(world: World):
-    one, two = world.attach("one"), world.attach("two")
+def test_a_forged_source_address_is_dropped(world: World):
+    first, second = world.attach("one"), world.attach("two")
     receiver = world.peer(world.outside, "listen-udp", 7000)
-    for address in (two.address, "203.0.113.9"):
-        run("nsenter", f"--net={one.netns}", "ip", "addr", "add", f"{address}/32", "dev", "lo")
-        world.ask(one.netns, "send-as", address, OUTSIDE, 7000)
-    world.ask(one.netns, "send-as", one.address, OUTSIDE, 7000)  # the true one arrives, and is the first to
+    for address in (second.address, "203.0.113.9"):
+        run("nsenter", f"--net={first.netns}", "ip", "addr", "add", f"{address}/32", "dev", "lo")
+        world.ask(first.netns, "send-as", address, OUTSIDE, 7000)
+    # The correct address arrives, and is the first to arrive.
+    world.ask(first.netns, "send-as", first.address, OUTSIDE, 7000)
     assert receiver.stdout.readline().decode().strip() == f"{HOST} hello"
     receiver.kill()
     assert receiver.stdout.read() == b""
 
 
 def test_a_forged_hardware_address_is_dropped(world: World):
-    one = world.attach("one")
+    container = world.attach("one")
     world.peer(world.outside, "listen", 7000)
-    enter = ["nsenter", f"--net={one.netns}", "ip", "link", "set", "eth0"]
+    enter = ["nsenter", f"--net={container.netns}", "ip", "link", "set", "eth0"]
     run(*enter, "address", "02:53:00:00:00:99")
-    assert world.ask(one.netns, "connect", OUTSIDE, 7000) != f"open {HOST}"
+    assert world.ask(container.netns, "connect", OUTSIDE, 7000) != f"open {HOST}"
 
 
-def test_there_is_no_ipv6_but_on_loopback(world: World):
+def test_ipv6_exists_only_on_loopback(world: World):
     inside = world.attach("one")
     rows = run("nsenter", f"--net={inside.netns}", "ip", "-6", "-o", "addr")
     assert [row.split()[1] for row in rows.splitlines()] == ["lo"]
@@ -126,7 +131,7 @@ def test_the_namespace_belongs_to_the_containers_user_namespace(world: World):
         os.close(fd)
 
 
-def test_attaching_twice_gives_the_same_and_so_does_a_new_process(world: World):
+def test_attaching_again_or_from_a_new_process_gives_the_same_address(world: World):
     first = world.attach("one")
     assert world.attach("one") == first
     again = Network(world.config)
@@ -135,7 +140,7 @@ def test_attaching_twice_gives_the_same_and_so_does_a_new_process(world: World):
 
 
 @pytest.mark.parametrize("killed_after", ["lease", "namespace", "link"])
-def test_an_attach_that_was_killed_half_way_is_completed_by_the_next(world: World, killed_after: str):
+def test_an_interrupted_attach_is_completed_by_the_next(world: World, killed_after: str):
     whole = world.attach("one")
     match killed_after:
         case "lease":
@@ -150,7 +155,7 @@ def test_an_attach_that_was_killed_half_way_is_completed_by_the_next(world: Worl
     assert world.ask(None, "connect", whole.address, 7000).startswith("open")
 
 
-def test_detaching_twice_or_what_was_never_attached_succeeds(world: World):
+def test_detaching_twice_or_an_unknown_container_succeeds(world: World):
     world.attach("one")
     world.network.detach("one")
     world.network.detach("one")
@@ -171,7 +176,7 @@ def test_thirty_containers_come_and_go_and_leave_nothing(world: World):
     assert _traces(world) == before
 
 
-def test_preparing_again_cuts_no_connection_and_keeps_new_ones_possible(world: World):
+def test_preparing_again_keeps_old_connections_and_allows_new_ones(world: World):
     inside = world.attach("one")
     world.peer(world.outside, "listen", 7000)
     held = world.peer(inside.netns, "hold", OUTSIDE, 7000)
@@ -184,7 +189,7 @@ def test_preparing_again_cuts_no_connection_and_keeps_new_ones_possible(world: W
     assert world.ask(inside.netns, "connect", OUTSIDE, 7000) == f"open {HOST}"
 
 
-def test_two_nodes_live_side_by_side_and_one_goes_without_the_other(world: World, tmp_path: Path):
+def test_two_nodes_are_independent(world: World, tmp_path: Path):
     mine = world.attach("one")
     other = Network(config_of(tmp_path))
     other.prepare()
@@ -200,7 +205,7 @@ def test_two_nodes_live_side_by_side_and_one_goes_without_the_other(world: World
     assert world.ask(None, "connect", mine.address, 7000).startswith("open")
 
 
-def test_tearing_down_leaves_the_machine_as_it_was(tmp_path: Path, world: World):
+def test_tearing_down_leaves_the_machine_unchanged(tmp_path: Path, world: World):
     config = config_of(tmp_path)
     before = _machine(config)
     network = Network(config)
@@ -212,13 +217,13 @@ def test_tearing_down_leaves_the_machine_as_it_was(tmp_path: Path, world: World)
     assert _machine(config) == before
 
 
-def test_a_range_that_is_in_use_is_refused_with_the_remedy(tmp_path: Path, world: World):
+def test_a_range_that_is_in_use_is_refused_with_a_remedy(tmp_path: Path, world: World):
     with pytest.raises(NetworkRefused, match=r"overlaps .* on ") as caught:
         Network(config_of(tmp_path, world.config.network)).prepare()
     assert "SLIPWAY_NETWORK" in caught.value.hint
 
 
-def test_a_user_namespace_that_is_none_is_told(world: World, tmp_path: Path):
+def test_an_invalid_user_namespace_is_reported(world: World, tmp_path: Path):
     wrong = tmp_path / "wrong"
     wrong.touch()
     with pytest.raises(NetworkRefused, match="Could not create a network namespace"):
@@ -227,7 +232,7 @@ def test_a_user_namespace_that_is_none_is_told(world: World, tmp_path: Path):
     assert world.network.attachments() == {}
 
 
-def test_rules_that_the_kernel_refuses_are_told():
+def test_rules_that_the_kernel_refuses_are_reported():
     with pytest.raises(NetworkRefused, match="did not accept"):
         firewall.apply("add rule inet nowhere nothing drop\n")
     with pytest.raises(NetworkRefused, match=r"not taken.*No such file"):
@@ -252,7 +257,10 @@ def _traces(world: World) -> dict[str, object]:
 
 
 def _machine(config: NodeConfig) -> dict[str, set[str]]:
-    """What the kernel has of this node; another lane of tests makes and removes things at the same time."""
+    """Return the kernel objects of this node.
+
+    Other tests create and remove their own at the same time.
+    """
     mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
     return {
         "links": {path.name for path in Path("/sys/class/net").iterdir() if path.name.startswith(config.name)},
@@ -262,7 +270,7 @@ def _machine(config: NodeConfig) -> dict[str, set[str]]:
     }
 
 
-def test_a_damaged_list_of_addresses_is_told_with_its_remedy(world: World):
+def test_a_damaged_list_of_addresses_is_reported_with_its_remedy(world: World):
     inside = world.attach("one")
     leases = world.config.state / "network" / "leases.json"
     whole = leases.read_bytes()

@@ -1,4 +1,4 @@
-"""The egress policy of a team, seen from inside its containers."""
+"""Tests of a team's egress policy, from inside its containers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from runtime.network.policy import Destination, Egress, NetworkPolicy
 from tests.runtime.network.conftest import HOST, OUTSIDE, World, run
 
 TEAM, OTHER = 7, 8
-ELSEWHERE = "198.18.77.9"  # a second address of the outside
+ELSEWHERE = "198.18.77.9"  # a second outside address
 
 
 def allowing(*lines: str, builds_open: bool = False) -> NetworkPolicy:
@@ -25,7 +25,7 @@ NONE = NetworkPolicy(egress=Egress.NONE)
 
 def reaches(world: World, inside: object, port: int = 7000, host: str = OUTSIDE) -> bool:
     answer = world.ask(inside.netns, "connect", host, port)
-    assert answer in ("refused", f"open {HOST}"), answer  # at once, never silence
+    assert answer in ("refused", f"open {HOST}"), answer  # immediately, and never without an answer
     return answer != "refused"
 
 
@@ -34,7 +34,7 @@ def test_a_team_without_a_policy_reaches_everything_outside(world: World):
     assert reaches(world, world.attach("one", team=TEAM))
 
 
-def test_a_team_without_egress_reaches_nothing_and_still_answers_the_router(world: World):
+def test_a_team_without_egress_reaches_nothing_and_answers_the_router(world: World):
     world.renew(resolvers=lambda: [IPv4Address(OUTSIDE), IPv4Address(HOST)])
     for place in (world.outside, None):
         world.peer(place, "listen", 53)
@@ -47,10 +47,10 @@ def test_a_team_without_egress_reaches_nothing_and_still_answers_the_router(worl
     assert world.ask(neighbour.netns, "connect", HOST, 53) == f"open {neighbour.address}"
     world.peer(inside.netns, "listen", 80)
     assert world.ask(None, "connect", inside.address, 80) == f"open {inside.gateway}"
-    assert reaches(world, neighbour), "another team is not held to it"
+    assert reaches(world, neighbour), "the policy does not apply to another team"
 
 
-def test_a_new_policy_ends_connections_that_are_open(world: World):
+def test_a_new_policy_ends_open_connections(world: World):
     inside = world.attach("one", team=TEAM)
     world.peer(world.outside, "listen", 7000)
     held = world.peer(inside.netns, "hold", OUTSIDE, 7000)
@@ -61,12 +61,12 @@ def test_a_new_policy_ends_connections_that_are_open(world: World):
     held.stdin.write(b"after\n")
     held.stdin.flush()
     assert held.stdout.readline() == b""
-    assert held.wait(5) != 0, "the program inside was told by a reset"
+    assert held.wait(5) != 0, "the program inside received a reset"
     world.network.set_policy(TEAM, NetworkPolicy())
     assert reaches(world, inside)
 
 
-def test_an_allow_list_lets_listed_networks_and_ports_through_and_nothing_else(world: World):
+def test_an_allow_list_allows_listed_networks_and_ports_only(world: World):
     inside = world.attach("one", team=TEAM)
     for port in (7000, 7001, 7005):
         world.peer(world.outside, "listen", port)
@@ -81,11 +81,12 @@ def test_an_allow_list_lets_listed_networks_and_ports_through_and_nothing_else(w
     for line, expected in cases.items():
         world.network.set_policy(TEAM, allowing(line))
         assert tuple(reaches(world, inside, port) for port in (7000, 7001, 7005)) == expected, line
-    world.network.set_policy(TEAM, allowing(f"{OUTSIDE}:7000", "198.18.77.0/24:7000", f"{OUTSIDE}:7001"))  # overlapping
+    # Overlapping entries.
+    world.network.set_policy(TEAM, allowing(f"{OUTSIDE}:7000", "198.18.77.0/24:7000", f"{OUTSIDE}:7001"))
     assert tuple(reaches(world, inside, port) for port in (7000, 7001, 7005)) == (True, True, False)
 
 
-def test_an_allow_list_lets_names_be_looked_up_at_the_name_servers_only(world: World):
+def test_an_allow_list_allows_dns_queries_to_the_name_servers_only(world: World):
     world.renew(resolvers=lambda: [IPv4Address(OUTSIDE), IPv4Address(HOST)])
     world.peer(world.outside, "listen", 53)
     world.peer(None, "listen", 53)
@@ -99,35 +100,35 @@ def test_an_allow_list_lets_names_be_looked_up_at_the_name_servers_only(world: W
     assert not reaches(world, inside, port=53)
 
 
-def test_a_listed_name_opens_the_addresses_it_leads_to(world: World):
+def test_a_listed_name_allows_the_addresses_it_resolves_to(world: World):
     answers: dict[str, list[str]] = {"api.test": [ELSEWHERE]}
     clock = [1000.0]
     world.renew(lookup=lambda name: [IPv4Address(text) for text in answers.get(name, ())], clock=lambda: clock[0])
     inside = world.attach("one", team=TEAM)
     world.peer(world.outside, "listen", 7000)
     world.network.set_policy(TEAM, allowing("api.test:7000"))
-    assert not reaches(world, inside), "nothing is known of the name yet"
+    assert not reaches(world, inside), "the name has not been resolved yet"
     world.network.refresh_names()
-    assert not reaches(world, inside), "it leads elsewhere"
+    assert not reaches(world, inside), "it resolves to another address"
     answers["api.test"] = [OUTSIDE]
     world.network.refresh_names()
     assert reaches(world, inside)
-    answers["api.test"] = [ELSEWHERE]  # answers that take turns
+    answers["api.test"] = [ELSEWHERE]  # as a resolver with rotating answers
     clock[0] += 3599
     world.network.refresh_names()
     assert reaches(world, inside)
     clock[0] += 2
     world.network.refresh_names()
-    assert not reaches(world, inside), "the address was not an answer for an hour"
+    assert not reaches(world, inside), "the address was not in an answer for an hour"
     answers["api.test"] = [OUTSIDE]
     world.network.refresh_names()
-    answers.clear()  # the resolver is away
+    answers.clear()  # the resolver does not answer
     clock[0] += 7200
     world.network.refresh_names()
     assert reaches(world, inside)
 
 
-def test_a_name_that_leads_into_a_private_network_or_to_metadata_opens_nothing(world: World):
+def test_a_name_that_resolves_to_private_or_metadata_addresses_is_ignored(world: World):
     wrong = ["10.0.0.7", "127.0.0.1", "169.254.169.254", "192.168.1.1", "224.0.0.1", "255.255.255.255", "0.0.0.0"]
     world.renew(lookup=lambda _: [IPv4Address(text) for text in (*wrong, OUTSIDE)])
     world.network.set_policy(TEAM, allowing("evil.test"))
@@ -135,11 +136,12 @@ def test_a_name_that_leads_into_a_private_network_or_to_metadata_opens_nothing(w
     rules = run("nft", "list", "chain", "inet", world.config.name, f"team-{TEAM}-egress")
     assert f"ip daddr {OUTSIDE} return" in rules
     assert not [address for address in wrong if address in rules]
-    world.network.set_policy(TEAM, allowing("10.0.0.7"))  # an admin's own word counts
+    # An address that an admin lists explicitly is allowed.
+    world.network.set_policy(TEAM, allowing("10.0.0.7"))
     assert "ip daddr 10.0.0.7 return" in run("nft", "list", "chain", "inet", world.config.name, f"team-{TEAM}-egress")
 
 
-def test_metadata_stays_closed_whatever_the_allow_list_says(world: World):
+def test_metadata_stays_closed_regardless_of_the_allow_list(world: World):
     inside = world.attach("one", team=TEAM)
     world.network.set_policy(TEAM, allowing("0.0.0.0/0"))
     world.peer(world.outside, "listen", 7000)
@@ -150,7 +152,7 @@ def test_metadata_stays_closed_whatever_the_allow_list_says(world: World):
 
 
 @pytest.mark.parametrize("builds_open", [False, True])
-def test_builds_are_held_to_the_policy_unless_they_are_let_out(world: World, builds_open: bool):
+def test_builds_follow_the_policy_unless_they_are_exempt(world: World, builds_open: bool):
     build = world.attach("build", team=TEAM, build=True)
     instance = world.attach("instance", team=TEAM)
     world.peer(world.outside, "listen", 7000)
@@ -159,7 +161,7 @@ def test_builds_are_held_to_the_policy_unless_they_are_let_out(world: World, bui
     assert not reaches(world, instance)
 
 
-def test_a_policy_outlives_its_process_and_a_new_set_of_rules(world: World):
+def test_a_policy_survives_its_process_and_new_rules(world: World):
     world.peer(world.outside, "listen", 7000)
     inside = world.attach("one", team=TEAM)
     world.network.set_policy(TEAM, NONE)
@@ -170,10 +172,10 @@ def test_a_policy_outlives_its_process_and_a_new_set_of_rules(world: World):
     world.network.detach("one")
     world.network.detach("two")
     world.renew()
-    assert not reaches(world, world.attach("three", team=TEAM)), "it counts for the first container, too"
+    assert not reaches(world, world.attach("three", team=TEAM)), "it applies to the first container, too"
 
 
-def test_a_container_of_an_older_version_gets_its_team_when_the_network_is_prepared(world: World):
+def test_a_container_of_an_older_version_gets_its_team_on_preparation(world: World):
     inside = world.attach("one")
     world.network.set_policy(TEAM, NONE)
     world.peer(world.outside, "listen", 7000)
@@ -182,7 +184,7 @@ def test_a_container_of_an_older_version_gets_its_team_when_the_network_is_prepa
     assert not reaches(world, inside)
 
 
-def test_a_damaged_list_of_policies_is_told_with_its_remedy(world: World):
+def test_a_damaged_list_of_policies_is_reported_with_its_remedy(world: World):
     world.network.set_policy(TEAM, NONE)
     file = world.config.state / "network" / "policies.json"
     file.write_bytes(file.read_bytes()[:20])
@@ -198,19 +200,19 @@ def test_a_damaged_list_of_policies_is_told_with_its_remedy(world: World):
         "http://example.com", "example.com }", "a..b", "-a.com", "a" * 254, "example.com:80:90", "10.0.0.0/33", "exämple.com", "a\nb",
     ],
 )  # fmt: skip
-def test_a_line_that_is_not_a_destination_is_told(text: str):
+def test_an_invalid_destination_is_reported(text: str):
     with pytest.raises(ValueError, match="is not|has a wildcard"):
         Destination.parse(text)
 
 
 @pytest.mark.parametrize("text", ["example.com", "example.com:443", "192.0.2.7", "192.0.2.0/24:5000-5100", "db", "_x.example.com"])
-def test_a_destination_reads_back_as_it_was_written(text: str):
+def test_a_destination_is_read_back_as_it_was_written(text: str):
     assert str(Destination.parse(text)) == text
     policy = allowing(text, builds_open=True)
     assert NetworkPolicy.from_document(policy.to_document()) == policy
 
 
-def test_an_unchanged_policy_costs_no_change_of_rules(world: World):
+def test_an_unchanged_policy_does_not_change_the_rules(world: World):
     world.network.set_policy(TEAM, NONE)
     file = world.config.state / "network" / "policies.json"
     before = file.stat().st_ino

@@ -1,4 +1,6 @@
-"""A stranger's registry that sends whoever fetches an image on to this machine: the firewall keeps skopeo from going there."""
+"""Tests of foreign registries that redirect an image pull to this machine: the firewall blocks such
+connections of skopeo.
+"""
 
 from __future__ import annotations
 
@@ -28,11 +30,14 @@ NAME = f"{OUTSIDE}:{PORT}/team/app:1"
 
 @pytest.fixture
 def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Of the outside's address, and skopeo trusts it: only strangers by TLS are confined, who speaks plain HTTP was named by the operator."""
+    """Create a certificate for the outside's address that skopeo trusts.
+
+    Only registries with TLS are confined; the operator has listed those with plain HTTP.
+    """
     path = tmp_path / "moved.pem"
     words = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1", "-subj", "/CN=moved"]
-    told = ["-addext", f"subjectAltName=IP:{OUTSIDE}", "-keyout", path, "-out", f"{path}.crt"]
-    subprocess.run(["openssl", "req", *words, *told], check=True, capture_output=True)
+    options = ["-addext", f"subjectAltName=IP:{OUTSIDE}", "-keyout", path, "-out", f"{path}.crt"]
+    subprocess.run(["openssl", "req", *words, *options], check=True, capture_output=True)
     path.write_text(path.read_text() + Path(f"{path}.crt").read_text())
     monkeypatch.setenv("SSL_CERT_FILE", f"{path}.crt")
     return path
@@ -40,7 +45,7 @@ def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @dataclass
 class Stranger:
-    """Registries outside."""
+    """Registries in the outside namespace."""
 
     world: World
     certificate: Path
@@ -62,7 +67,7 @@ def stranger(world: World, certificate: Path) -> Stranger:
 
 @pytest.fixture
 def service() -> Iterator[socket.socket]:
-    """Something of this machine, on all of its addresses."""
+    """Listen on all addresses of this machine."""
     with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as listener:
         listener.settimeout(0.3)
         yield listener
@@ -84,18 +89,18 @@ def was_asked(service: socket.socket) -> bool:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "127.1.2.3", HOST])
-def test_nobody_is_sent_on_to_this_machine(stranger: Stranger, service: socket.socket, host: str) -> None:
+def test_a_redirect_to_this_machine_is_blocked(stranger: Stranger, service: socket.socket, host: str) -> None:
     asked = stranger.opens(PORT, f"http://{host}:{service.getsockname()[1]}")
     with pytest.raises(Unreachable, match="connection refused") as refused:
         pull(stranger.world)
     assert asked.stdout is not None
-    assert asked.stdout.readline() == b"/v2/\n", "the registry itself is reached"
+    assert asked.stdout.readline() == b"/v2/\n", "the registry itself is reachable"
     assert "are not followed" in refused.value.hint
     assert not was_asked(service)
 
 
 @pytest.mark.parametrize("where", ["an app", "the metadata service"])
-def test_nor_to_an_app_or_a_metadata_service(stranger: Stranger, where: str) -> None:
+def test_a_redirect_to_an_app_or_a_metadata_service_is_blocked(stranger: Stranger, where: str) -> None:
     inside = stranger.world.attach("one")
     stranger.world.peer(inside.netns, "listen", 7000)
     assert stranger.world.ask(None, "connect", inside.address, 7000).startswith("open")
@@ -105,7 +110,7 @@ def test_nor_to_an_app_or_a_metadata_service(stranger: Stranger, where: str) -> 
 
 
 @pytest.mark.parametrize("reach", [Reach.PUBLIC, Reach.OUTWARD])
-def test_from_a_public_registry_nobody_is_sent_on_into_a_private_network(stranger: Stranger, reach: Reach) -> None:
+def test_a_redirect_of_a_public_registry_to_a_private_network_is_blocked(stranger: Stranger, reach: Reach) -> None:
     world, private = stranger.world, free_range()
     run("nsenter", f"--net={world.outside}", "ip", "addr", "add", f"{private[7]}/32", "dev", "lo")
     run("ip", "route", "add", str(private), "via", OUTSIDE)
@@ -132,7 +137,9 @@ def test_from_a_public_registry_nobody_is_sent_on_into_a_private_network(strange
         ("9.9.9.9", {"mirrors": (("9.9.9.9", "10.0.0.5"),)}, Reach.ANYWHERE),
     ],
 )
-def test_how_far_a_registry_may_lead(host: str, settings: dict[str, Any], expected: Reach, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_reach_of_a_registry_depends_on_its_address_and_settings(
+    host: str, settings: dict[str, Any], expected: Reach, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
@@ -142,7 +149,7 @@ def test_how_far_a_registry_may_lead(host: str, settings: dict[str, Any], expect
     assert reach(registries, name, registries.asked(name)) is (expected and Reach.OUTWARD)
 
 
-def test_to_elsewhere_one_is_sent_on(stranger: Stranger) -> None:
+def test_a_redirect_to_another_outside_address_is_followed(stranger: Stranger) -> None:
     asked = stranger.opens(ELSEWHERE)
     stranger.opens(PORT, f"https://{OUTSIDE}:{ELSEWHERE}")
     with pytest.raises(TransferFailed) as failed:
@@ -152,18 +159,18 @@ def test_to_elsewhere_one_is_sent_on(stranger: Stranger) -> None:
     assert asked.stdout.readline() == b"/v2/team/app/manifests/1\n"
 
 
-def test_a_registry_that_the_operator_names_may_lead_to_this_machine(stranger: Stranger, service: socket.socket) -> None:
+def test_a_registry_of_the_operator_may_redirect_to_this_machine(stranger: Stranger, service: socket.socket) -> None:
     stranger.opens(PORT, f"http://127.0.0.1:{service.getsockname()[1]}")
     with pytest.raises(Unreachable):
         pull(stranger.world, registries=(f"{OUTSIDE}:{PORT}",))
     assert was_asked(service)
 
 
-def test_a_proxy_on_this_machine_is_asked(stranger: Stranger, service: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_on_this_machine_is_reachable(stranger: Stranger, service: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{service.getsockname()[1]}")
     stranger.world.network.prepare()
     if run("nft", "list", "ruleset").count("jump to_strangers") > 1:
-        pytest.skip("another platform runs on this machine, and its rules know of no proxy")
+        pytest.skip("another platform runs on this machine, and its rules do not allow a proxy")
     stranger.opens(PORT)
     with pytest.raises(Unreachable):
         pull(stranger.world)
@@ -180,5 +187,5 @@ def test_a_proxy_on_this_machine_is_asked(stranger: Stranger, service: socket.so
         ({"http_proxy": "http://proxy.lan:many"}, ()),
     ],
 )
-def test_the_ports_of_proxies(environment: dict[str, str], ports: tuple[int, ...]) -> None:
+def test_the_ports_of_proxies_are_read_from_the_environment(environment: dict[str, str], ports: tuple[int, ...]) -> None:
     assert proxy_ports(environment) == ports

@@ -1,4 +1,4 @@
-"""Bytes that apps exchange with the outside are counted, whatever starts again meanwhile."""
+"""Tests of the byte counts of apps' outside traffic, which survive restarts."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ A_LOT = 400_000  # bytes: a flood of datagrams of 1,000 each
 
 
 def send(world: World, netns: object) -> None:
-    world.ask(netns, "flood", OUTSIDE, 400, 972)  # and 28 of headers
+    world.ask(netns, "flood", OUTSIDE, 400, 972)  # plus 28 bytes of headers
 
 
 def sent(world: World, app: str = "app") -> int:
     return world.network.count().apps.get(app, Amount()).sent
 
 
-def test_what_an_app_sends_outside_is_counted_to_the_byte_through_restarts(world: World):
-    one = world.attach("one", team=TEAM, app="app")
+def test_egress_is_counted_exactly_and_across_restarts(world: World):
+    instance = world.attach("one", team=TEAM, app="app")
     assert sent(world) == 0
-    send(world, one.netns)
+    send(world, instance.netns)
     assert sent(world) == A_LOT
-    assert sent(world) == A_LOT, "looking again counts nothing twice"
-    send(world, one.netns)
-    world.network.detach("one")  # nobody looked in between
+    assert sent(world) == A_LOT, "counting again adds nothing"
+    send(world, instance.netns)
+    world.network.detach("one")  # nothing was counted in between
     assert sent(world) == 2 * A_LOT
     again = world.attach("one", team=TEAM, app="app")
     send(world, again.netns)
-    world.renew()  # new rules, which count from 0
+    world.renew()  # new rules, whose counters start at 0
     assert sent(world) == 3 * A_LOT
     send(world, again.netns)
     assert sent(world) == 4 * A_LOT
@@ -42,16 +42,17 @@ def test_what_an_app_sends_outside_is_counted_to_the_byte_through_restarts(world
     assert world.network.count().teams[TEAM].sent == 4 * A_LOT
 
 
-def test_what_comes_from_outside_is_counted(world: World):
+def test_traffic_from_outside_is_counted(world: World):
     world.peer(world.outside, "source", 7001)
     inside = world.attach("one", team=TEAM, app="app")
     came = int(world.ask(inside.netns, "pull", OUTSIDE, 7001, 1))
     counted = world.network.count().apps["app"]
-    assert came <= counted.received < came * 1.2 + 10_000_000  # what was under way when the reader went
+    # Includes data in flight when the reader stopped.
+    assert came <= counted.received < came * 1.2 + 10_000_000
     assert 0 < counted.sent < counted.received
 
 
-def test_answers_to_the_router_and_what_is_refused_are_not_egress(world: World):
+def test_answers_to_the_router_and_refused_packets_are_not_egress(world: World):
     inside = world.attach("one", team=TEAM, app="app")
     world.peer(inside.netns, "source", 80)
     world.ask(None, "pull", inside.address, 80, 0.3)
@@ -60,17 +61,17 @@ def test_answers_to_the_router_and_what_is_refused_are_not_egress(world: World):
     assert sent(world) == 0
 
 
-def test_builds_count_for_the_team_and_a_forgotten_app_begins_at_nothing(world: World):
+def test_builds_count_for_the_team_and_a_forgotten_app_starts_at_zero(world: World):
     build = world.attach("build", team=TEAM, app="app", build=True)
     send(world, build.netns)
     world.network.detach("build")
     assert world.network.count().teams[TEAM].sent == A_LOT
     world.network.forget("app")
     assert sent(world) == 0
-    assert world.network.count().teams[TEAM].sent == A_LOT, "the team has sent it all the same"
+    assert world.network.count().teams[TEAM].sent == A_LOT, "the team's own count remains"
 
 
-def test_each_month_begins_at_nothing(world: World):
+def test_each_month_starts_at_zero(world: World):
     clock = [float(calendar.timegm((2026, 11, 30, 23, 59, 0)))]
     world.renew(clock=lambda: clock[0])
     inside = world.attach("one", team=TEAM, app="app")
@@ -84,8 +85,8 @@ def test_each_month_begins_at_nothing(world: World):
 
 
 @given(st.lists(st.lists(st.integers(0, 1000), max_size=6), max_size=6))
-def test_sums_are_what_was_sent_however_often_one_looks(lives: list[list[int]]):
-    """Each life of a container counts from 0; it is looked at after each step."""
+def test_sums_do_not_depend_on_how_often_they_are_updated(lives: list[list[int]]):
+    """Update the sums after each step. The counters of a container start at 0 in each life."""
     sums = Sums()
     for life in lives:
         total = 0
@@ -98,7 +99,7 @@ def test_sums_are_what_was_sent_however_often_one_looks(lives: list[list[int]]):
     assert sums.months.get("2026-11", {}).get(1, Amount()) == sums.apps.get("app", Amount())
 
 
-def test_old_months_go():
+def test_old_months_are_removed():
     sums = Sums()
     for number in range(MONTHS + 3):
         sums.add(f"c{number}", Owner(team=1, app="app"), Amount(sent=1), f"{2024 + number // 12}-{number % 12 + 1:02}")
@@ -107,7 +108,7 @@ def test_old_months_go():
     assert month_of(0) == "1970-01"
 
 
-def test_a_damaged_count_begins_anew_and_says_so(world: World, caplog):
+def test_a_damaged_count_starts_again_and_is_logged(world: World, caplog):
     folder = world.config.state / "network"
     with Traffic(folder).changed() as sums:
         sums.add("one", Owner(team=1, app="app"), Amount(sent=1), "2026-11")

@@ -1,4 +1,4 @@
-"""Stack files as people write them: what they come to, and what each mistake is answered with."""
+"""Tests of stack files: the value of each key, and the message for each mistake."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ links = { "usr/local/bin/python" = "/usr/bin/python3" }
 """
 
 
-def test_a_whole_file_says_all_there_is_to_say() -> None:
+def test_a_complete_file_sets_every_value() -> None:
     file = parse(WHOLE, "company-1.toml")
     assert (file.stack.suite, file.stack.packages, file.stack.revision) == ("trixie", ("ca-certificates", "libpq5"), 3)
     assert file.stack.apt == ('Acquire::Retries "5";',)
@@ -42,7 +42,7 @@ def test_a_whole_file_says_all_there_is_to_say() -> None:
     assert (python.name, python.stack, python.executable) == ("python-3.13", file.stack, "/usr/bin/python3")
 
 
-def test_an_image_of_a_registry_is_a_stack_with_what_it_holds() -> None:
+def test_an_image_of_a_registry_is_a_stack_with_its_languages() -> None:
     text = 'name = "x"\nfrom = "registry.example/base:1"\n[languages.python]\nversion = "3.12"\nprogram = "/usr/local/bin/python3"\n'
     file = parse(text, "x.toml")
     assert file.stack.image == "registry.example/base:1"
@@ -90,7 +90,7 @@ def test_an_image_of_a_registry_is_a_stack_with_what_it_holds() -> None:
         ),
     ],
 )
-def test_a_mistake_is_answered_with_file_and_key(text: str, sentence: str) -> None:
+def test_a_mistake_is_reported_with_file_and_key(text: str, sentence: str) -> None:
     with pytest.raises(BadStack) as refused:
         parse(text, "x.toml")
     assert refused.value.what.startswith(sentence)
@@ -103,12 +103,16 @@ def test_any_text_is_a_stack_or_refused(text: str) -> None:
         assert parse(text, "x.toml").stack.name == "x"
 
 
-def test_what_is_shipped_has_each_python_on_one_stack() -> None:
-    assert {version: one.stack.name for version, one in PYTHON.items()} == {"3.11": "debian-12", "3.13": "debian-13", "3.14": "debian-14"}
-    assert [file.stack.name for file in SHIPPED if file.stack.apt] == ["debian-14"], "a setting for that suite alone"
+def test_the_shipped_files_have_each_python_on_one_stack() -> None:
+    assert {version: runtime.stack.name for version, runtime in PYTHON.items()} == {
+        "3.11": "debian-12",
+        "3.13": "debian-13",
+        "3.14": "debian-14",
+    }
+    assert [file.stack.name for file in SHIPPED if file.stack.apt] == ["debian-14"], "only this suite needs the setting"
 
 
-def test_an_operators_file_joins_those_that_are_shipped_and_goes_before_them(tmp_path: Path) -> None:
+def test_a_file_of_the_operator_is_added_and_overrides_a_shipped_one(tmp_path: Path) -> None:
     config = NodeConfig(state=tmp_path)
     config.stacks.mkdir()
     (config.stacks / "company-1.toml").write_text(WHOLE.replace("3.13", "3.12"))
@@ -127,17 +131,17 @@ def test_an_operators_file_joins_those_that_are_shipped_and_goes_before_them(tmp
 
 
 @pytest.mark.parametrize(("version", "extensions"), [("8.4", ()), ("8.4", ("gd", "intl")), ("8.4", ("curl",))])
-def test_a_php_is_found_by_its_name(version: str, extensions: tuple[str, ...]) -> None:
+def test_a_php_runtime_is_found_by_its_name(version: str, extensions: tuple[str, ...]) -> None:
     made = php(version, frozenset(extensions))
     assert php_named(made.name) == made
 
 
 @pytest.mark.parametrize("name", ["php", "php-7.4", "php-8.4-", "php-8.4-GD", "ruby-3.3", "git"])
-def test_another_name_is_no_php(name: str) -> None:
+def test_an_invalid_php_name_is_not_found(name: str) -> None:
     assert php_named(name) is None
 
 
-def test_a_language_without_commands_keeps_the_identity_it_had_before_there_were_any() -> None:
+def test_a_language_without_commands_keeps_its_earlier_identity() -> None:
     runtime = DebianRuntime(name="x-1", stack=Stack(name="x", suite="trixie"), packages=("x",))
     assert key(runtime, "x86_64") == "0a9e3109760f10376b49feb39c662a6c693988ae0e04c7a8b54961b9a2612325"
     assert key(replace(runtime, commands=("true",)), "x86_64") != key(runtime, "x86_64")

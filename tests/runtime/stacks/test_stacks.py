@@ -1,4 +1,6 @@
-"""Stacks as they are made on this machine, and the difference that makes a runtime a layer."""
+"""Tests of stacks that are built on this machine, and of the difference that becomes a runtime's
+layer.
+"""
 
 from __future__ import annotations
 
@@ -40,12 +42,12 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> tuple[NodeConfig, Store]:
 @pytest.mark.parametrize(
     ("setting", "of_apt", "expected"),
     [
-        ("", ("", ""), ()),  # no Debian: mmdebstrap's own
+        ("", ("", ""), ()),  # not Debian: mmdebstrap's default
         ("", ("mirror:/d", "mirror:/s"), ("mirror:/d trixie main", "mirror:/d trixie-updates main", "mirror:/s trixie-security main")),
         ("mirror:/set", ("mirror:/d", "mirror:/s"), ("mirror:/set trixie main", "mirror:/set trixie-updates main")),
     ],
 )
-def test_the_setting_goes_before_apt_and_apt_before_the_default(setting: str, of_apt: tuple[str, str], expected: tuple[str, ...]) -> None:
+def test_the_setting_overrides_apt_and_apt_overrides_the_default(setting: str, of_apt: tuple[str, str], expected: tuple[str, ...]) -> None:
     found = find_mirror(NodeConfig(debian_mirror=setting), "trixie", of_apt=lambda: of_apt)
     assert tuple(line.partition("] ")[2] for line in found.sources) == expected
 
@@ -54,7 +56,7 @@ def test_a_stack_holds_no_trace_of_the_host(store: tuple[NodeConfig, Store]) -> 
     lines: list[str] = []
     image = ensure_stack(*store, progress=lines.append)
     (root,) = image.layers
-    assert lines == []  # it was there
+    assert lines == []  # it existed already
     for path in ("etc/hostname", "etc/resolv.conf", "etc/apt/sources.list"):
         assert not (root / path).exists()
     assert (root / "etc/ssl/certs/ca-certificates.crt").stat().st_size > 100_000
@@ -65,13 +67,13 @@ def test_a_stack_holds_no_trace_of_the_host(store: tuple[NodeConfig, Store]) -> 
     assert image.digest in skopeo.stdout
 
 
-def test_an_unknown_stack_names_those_there_are(store: tuple[NodeConfig, Store]) -> None:
+def test_an_unknown_stack_is_refused_with_the_list_of_stacks(store: tuple[NodeConfig, Store]) -> None:
     with pytest.raises(BadSource) as caught:
         ensure_stack(*store, name="beos-5")
     assert "debian-13" in caught.value.hint
 
 
-def test_runtimes_are_layers_of_what_they_add(store: tuple[NodeConfig, Store]) -> None:
+def test_runtimes_are_layers_with_only_their_own_files(store: tuple[NodeConfig, Store]) -> None:
     images = store[1]
     python, static, nodejs = (
         images.unpacked(ensure_runtime(*store, runtime, DEBIAN_13, lambda line: None)[-1])
@@ -80,20 +82,21 @@ def test_runtimes_are_layers_of_what_they_add(store: tuple[NodeConfig, Store]) -
     assert (python / "usr/bin/python3").readlink() == Path("python3.13")
     assert (python / "usr/local/bin/python").readlink() == Path("/usr/bin/python3")
     assert not (python / "usr/bin/bash").exists()
-    assert {path.read_bytes()[4] for path in (python / "usr/lib").rglob("*.pyc")} == {1}  # unchecked: no source is hashed at start
+    # Unchecked: Python does not hash sources at start.
+    assert {path.read_bytes()[4] for path in (python / "usr/lib").rglob("*.pyc")} == {1}
     assert os.access(static / "opt/static/serve", os.X_OK)
     assert (nodejs / "usr/local/bin/npm").readlink() == Path("/opt/node/bin/npm")
     assert {path.lstat().st_uid for path in nodejs.rglob("*")} == {0}
 
 
-def test_a_definitions_content_is_its_identity() -> None:
+def test_the_identity_of_a_definition_depends_on_its_content() -> None:
     more = DebianRuntime(name="python-3.13", stack=DEBIAN_13, packages=("python3", "python3-venv", "sqlite3"))
     assert key(more, "x86_64") != key(PYTHON["3.13"], "x86_64")
     assert key(DEBIAN_13, "x86_64") != key(DEBIAN_13, "aarch64")
     assert len({key(definition, "x86_64") for definition in (DEBIAN_13, STATIC, node("22.1.0"), node("22.2.0"))}) == 4
 
 
-def test_a_difference_over_its_base_gives_the_whole(tmp_path: Path) -> None:
+def test_base_and_difference_together_give_the_complete_tree(tmp_path: Path) -> None:
     base, full, union = (tmp_path / name for name in ("base", "full", "union"))
     for root in (base, full):
         (root / "same").mkdir(parents=True)
@@ -125,8 +128,8 @@ files = { "etc/motd" = "Welcome", "opt/start" = "#!/bin/sh" }
 """
 
 
-@pytest.mark.timeout(600)  # a whole bootstrap, on a machine that may do more beside
-def test_an_operators_stack_is_built_as_its_file_says(tmp_path: Path) -> None:
+@pytest.mark.timeout(600)  # a complete bootstrap, on a machine that may run other work
+def test_a_stack_of_the_operator_is_built_from_its_file(tmp_path: Path) -> None:
     config = NodeConfig(name="town", state=tmp_path / "state", run=tmp_path / "run")
     config.stacks.mkdir(parents=True)
     (config.stacks / "own-1.toml").write_text(OWN)
@@ -138,10 +141,10 @@ def test_an_operators_stack_is_built_as_its_file_says(tmp_path: Path) -> None:
     (root,) = image.layers
     assert (root / "etc/motd").read_text() == "Welcome"
     assert os.access(root / "opt/start", os.X_OK)
-    assert not (root / "etc/mime.types").exists(), "it asked for no more than the essential packages"
-    assert [one.diff_id for one in versions(config)] == [version.diff_id]
+    assert not (root / "etc/mime.types").exists(), "it needs only the essential packages"
+    assert [version_record.diff_id for version_record in versions(config)] == [version.diff_id]
     (config.stacks / "own-1.toml").write_text(OWN.replace("Welcome", "Hello"))
-    assert versions(config)[0].identity != identity_of(offer(config).stack("own-1")), "another definition is built anew"
+    assert versions(config)[0].identity != identity_of(offer(config).stack("own-1")), "another definition needs another build"
 
 
 def test_an_image_of_a_registry_becomes_a_stack_of_one_layer(tmp_path: Path, server: Server) -> None:
@@ -166,10 +169,10 @@ def test_an_image_of_a_registry_becomes_a_stack_of_one_layer(tmp_path: Path, ser
     server.fill("world")
     version, fresh = rebuild(config, images, "theirs", said.append)
     assert fresh
-    assert [one.diff_id == version.diff_id for one in versions(config)] == [True, False], "the old one stays beside it"
+    assert [version_record.diff_id == version.diff_id for version_record in versions(config)] == [True, False], "the old one is kept"
 
 
-def test_what_layers_hide_stays_hidden_and_no_link_of_theirs_is_followed(tmp_path: Path) -> None:
+def test_flattening_keeps_files_hidden_and_follows_no_link_of_a_layer(tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "kept").write_text("kept")
@@ -182,7 +185,7 @@ def test_what_layers_hide_stays_hidden_and_no_link_of_theirs_is_followed(tmp_pat
     (lowest / "etc" / "gone").write_text("x")
     (lowest / "way").symlink_to(outside)
     os.mknod(middle / "etc" / "gone", stat.S_IFCHR, os.makedev(0, 0))
-    (top / "way").mkdir()  # through the link that an earlier layer planted
+    (top / "way").mkdir()  # at the path of the link that an earlier layer planted
     (top / "way" / "planted").write_text("x")
     (top / "usr").symlink_to(outside)
     tree = tmp_path / "tree"
@@ -222,13 +225,13 @@ def test_a_killed_bootstrap_leaves_no_mount_and_no_process(tmp_path: Path) -> No
 
 
 def _at_work_in(folder: Path) -> list[str]:
-    """Command lines of processes other than ours that work on a tree below `folder`."""
+    """Return the command lines of other processes that work on a tree below `folder`."""
     lines = []
     for process in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             line = process.read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except (FileNotFoundError, ProcessLookupError):
-            continue  # it ended meanwhile
+            continue  # it has ended
         if f"{folder}/builds" in line:
             lines.append(line)
     return lines

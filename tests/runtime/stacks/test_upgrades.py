@@ -1,4 +1,6 @@
-"""An image on a newer version of its stack: what is sound, what is not and why, and what comes of it."""
+"""Tests of moving an image to a newer version of its stack: allowed and refused upgrades, their
+reasons and results.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,7 @@ OLD = Contents(
 )
 
 
-def test_newer_packages_of_the_same_kind_are_sound() -> None:
+def test_newer_packages_of_the_same_kind_are_allowed() -> None:
     new = replace(
         OLD, packages={"libc6": "2.41-12+deb13u1", "libssl3t64": "3.5.4-1~deb13u2", "extra": "1"}, libraries=OLD.libraries | {"x 1"}
     )
@@ -66,7 +68,7 @@ def test_newer_packages_of_the_same_kind_are_sound() -> None:
         ({}, Upper(hidden=tuple("abcdefg")), "/a, /b, /c, /d, /e and 2 more."),
     ],
 )
-def test_what_the_upper_layers_may_rely_on_must_be_there_still(new: dict[str, object], upper: Upper, reason: str) -> None:
+def test_everything_that_upper_layers_may_need_must_still_exist(new: dict[str, object], upper: Upper, reason: str) -> None:
     verdict = judge(OLD, replace(OLD, **new), upper)  # type: ignore[arg-type]
     assert not verdict.sound
     assert reason in " ".join(verdict.reasons)
@@ -92,20 +94,23 @@ VERSIONS = [
 @pytest.mark.skipif(shutil.which("dpkg") is None, reason="the reference is Debian's own dpkg")
 @settings(max_examples=60, deadline=None)
 @given(*2 * [st.sampled_from(VERSIONS) | st.from_regex(r"\A([0-9]:)?[0-9][0-9a-z.+~]{0,8}(-[0-9a-z.+~]{1,4})?\Z")])
-def test_versions_are_ordered_as_dpkg_orders_them(one: str, other: str) -> None:
-    assert earlier(one, other) is (subprocess.run(["dpkg", "--compare-versions", one, "lt", other], check=False).returncode == 0)
+def test_versions_are_ordered_as_dpkg_orders_them(version: str, other: str) -> None:
+    assert earlier(version, other) is (subprocess.run(["dpkg", "--compare-versions", version, "lt", other], check=False).returncode == 0)
 
 
 @dataclass
 class Yard:
-    """A store with hand-made versions of the real stack: a few files each, in the form that packages leave."""
+    """A store with small versions of the real stack.
+
+    Each has a few files, in the form that packages leave.
+    """
 
     config: NodeConfig
     store: Store
     folder: Path
 
     def layer(self, **files: str | None) -> Layer:
-        """A path with __ for / to text; None deletes it."""
+        """Add a layer of files. In a path, __ means /; None marks a deleted file."""
         tree = self.folder / "tree"
         tree.mkdir()
         for name, text in files.items():
@@ -120,7 +125,7 @@ class Yard:
     def version(
         self, at: float, *, ssl: str = "3.5.1-1", passwd: str = "root", soname: str = "libssl 3 libssl3t64\n", codename: str = "trixie"
     ) -> Layer:
-        """One more version of debian-13, built `at` a moment, and of Python on it."""
+        """Record one more version of debian-13, built at the time `at`, and of Python on it."""
         packages = [("libc6", "2.41-12"), ("libssl3t64", ssl)]
         layer = self.layer(
             usr__lib__libssl=f"code of {ssl}",
@@ -128,7 +133,7 @@ class Yard:
             **{
                 "usr__lib__os-release": f"VERSION_CODENAME={codename}\n",
                 "var__lib__dpkg__status": "\n".join(
-                    f"Package: {name}\nStatus: install ok installed\nVersion: {one}\n" for name, one in packages
+                    f"Package: {name}\nStatus: install ok installed\nVersion: {number}\n" for name, number in packages
                 ),
                 "var__lib__dpkg__info__libssl3t64_DOT_shlibs": soname,
             },
@@ -139,7 +144,7 @@ class Yard:
         return layer
 
     def app(self, **files: str | None) -> Digest:
-        """An image on the newest version, with Python."""
+        """Return an image on the newest version, with Python."""
         base = self.newest(identity_of(DEBIAN_13))
         python = self.newest(identity_of(PYTHON["3.13"], base.diff_id))
         label = Foundation(stack="debian-13", runtimes=("python-3.13",), layers=2).label()
@@ -154,33 +159,34 @@ class Yard:
         return found[1]
 
     def upgrade(self, digest: Digest) -> Upgrade:
-        return upgrade(self.config, self.store, digest, progress=lambda line: pytest.fail(f"nothing is to be built: {line}"))
+        return upgrade(self.config, self.store, digest, progress=lambda line: pytest.fail(f"nothing should be built: {line}"))
 
 
 @pytest.fixture
 def yard(tmp_path: Path) -> Yard:
     config = NodeConfig(name="tupgrade", state=tmp_path / "state")
-    one = Yard(config, Store(config), tmp_path)
-    one.version(1_000_000.0)
-    return one
+    filled = Yard(config, Store(config), tmp_path)
+    filled.version(1_000_000.0)
+    return filled
 
 
-def test_a_sound_upgrade_exchanges_the_lowest_layers_and_keeps_the_rest(yard: Yard) -> None:
-    old = yard.app(app__code="hello", etc__passwd="root")  # the same in both versions: nothing is hidden
+def test_an_upgrade_replaces_the_lowest_layers_and_keeps_the_others(yard: Yard) -> None:
+    # The same in both versions, so nothing is hidden.
+    old = yard.app(app__code="hello", etc__passwd="root")
     base = yard.version(2_000_000.0, ssl="3.5.4-1")
     done = yard.upgrade(old)
     assert done.reasons == ()
     assert done.image is not None
     before, after = yard.store.layers_of(old), yard.store.layers_of(done.image)
     assert after[0] == base
-    assert after[1] != before[1], "Python of the new version"
-    assert after[2:] == before[2:], "the same layers, not built anew"
-    settings = [yard.store.configuration(yard.store.manifest(one))[0] for one in (old, done.image)]
-    assert settings[0] == replace(settings[1], history=())  # which is looked at below
+    assert after[1] != before[1], "the Python of the new version"
+    assert after[2:] == before[2:], "the same layers, without a new build"
+    settings = [yard.store.configuration(yard.store.manifest(digest))[0] for digest in (old, done.image)]
+    assert settings[0] == replace(settings[1], history=())  # the history is checked below
     assert yard.store.manifest(done.image).annotations == {"note": "kept"}
     assert (done.before, done.after) == (f"19700112-{before[0].diff_id.hex[:12]}", f"19700124-{base.diff_id.hex[:12]}")
     yard.store.tag("shop:v2", done.image)
-    stories = [one.created_by for one in Catalogue(yard.config, yard.store).history(done.image)]
+    stories = [step.created_by for step in Catalogue(yard.config, yard.store).history(done.image)]
     assert stories[-1] == f"debian-13 {done.after}, upgraded from {done.before}"
     assert stories[0] == "App code"
     again = yard.upgrade(done.image)
@@ -188,11 +194,11 @@ def test_a_sound_upgrade_exchanges_the_lowest_layers_and_keeps_the_rest(yard: Ya
     assert "newest version of debian-13 already" in again.explain()
 
 
-def test_an_upgrade_takes_every_language_and_tool_of_the_foundation_along(yard: Yard) -> None:
+def test_an_upgrade_includes_all_languages_and_tools(yard: Yard) -> None:
     tool, served = PackageManager(tool="pnpm", version="9.15.9"), php("8.4", frozenset({"gd"}))
     tools = yard.layer(opt__pnpm="pnpm"), yard.layer(opt__node="node")
-    for one, layer in zip((tool, node(NODE_DEFAULT)), tools, strict=True):
-        record(yard.config, one.name, identity_of(one), layer, {}, now=1.0)
+    for definition, layer in zip((tool, node(NODE_DEFAULT)), tools, strict=True):
+        record(yard.config, definition.name, identity_of(definition), layer, {}, now=1.0)
     made = []
     for at, ssl in ((2_000_000.0, "3.5.1-1"), (3_000_000.0, "3.5.4-1")):
         base = yard.version(at, ssl=ssl)
@@ -207,7 +213,7 @@ def test_an_upgrade_takes_every_language_and_tool_of_the_foundation_along(yard: 
     assert yard.store.layers_of(done.image) == (*made[1], code)
 
 
-def test_an_image_whose_language_moved_to_another_stack_is_built_again(yard: Yard) -> None:
+def test_an_image_whose_language_moved_to_another_stack_is_not_upgraded(yard: Yard) -> None:
     old = yard.app(app__x="x")
     yard.config.stacks.mkdir()
     moved = 'name = "company-1"\nsuite = "trixie"\n[languages.python]\nversion = "3.13"\npackages = ["python3"]\n'
@@ -215,7 +221,7 @@ def test_an_image_whose_language_moved_to_another_stack_is_built_again(yard: Yar
     assert "offers no more what the image stands on: debian-13, python-3.13" in yard.upgrade(old).explain()
 
 
-def test_a_tool_comes_from_the_stack_that_it_is_added_to(yard: Yard) -> None:
+def test_a_tool_comes_from_the_stack_to_which_it_is_added(yard: Yard) -> None:
     older = STACKS["debian-12"]
     base, git = yard.layer(usr__lib__x="bookworm"), yard.layer(usr__bin__git="bookworm")
     record(yard.config, older.name, identity_of(older), base, {}, now=1.0)
@@ -223,13 +229,13 @@ def test_a_tool_comes_from_the_stack_that_it_is_added_to(yard: Yard) -> None:
     assert ensure_runtime(yard.config, yard.store, GIT, older, pytest.fail) == [base, git]
 
 
-def test_the_certificates_of_a_bare_image_are_those_of_the_newest_version(yard: Yard) -> None:
+def test_a_bare_image_has_the_certificates_of_the_newest_version(yard: Yard) -> None:
     found = []
     for at, text in ((2_000_000.0, "old"), (3_000_000.0, "renewed")):
         files = {"etc__ssl__certs__ca-certificates_DOT_crt": text, "etc__passwd": "root", "etc__group": "root"}
         record(yard.config, "debian-13", identity_of(DEBIAN_13), yard.layer(**files), {}, now=at)
         bare = [ensure_bare(yard.config, yard.store, DEBIAN_13, lambda line: None) for _ in range(2)]
-        assert bare[0] == bare[1], "kept"
+        assert bare[0] == bare[1], "it is reused"
         found.append((yard.store.unpacked(bare[0]) / "etc/ssl/certs/ca-certificates.crt").read_text())
     assert found == ["old", "renewed"]
 
@@ -246,7 +252,7 @@ def test_the_certificates_of_a_bare_image_are_those_of_the_newest_version(yard: 
         ({"app__x": "x"}, {"codename": "forky"}, "was made of trixie and is made of forky now"),
     ],
 )
-def test_an_upgrade_that_is_not_sound_says_why_and_writes_nothing(
+def test_a_refused_upgrade_says_why_and_writes_nothing(
     yard: Yard, files: dict[str, str | None], change: dict[str, str], reason: str
 ) -> None:
     old = yard.app(**files)
@@ -259,7 +265,7 @@ def test_an_upgrade_that_is_not_sound_says_why_and_writes_nothing(
     assert yard.store.index() == listed
 
 
-def test_what_stands_on_no_stack_of_ours_stays_where_it_is(yard: Yard) -> None:
+def test_an_image_without_a_known_stack_is_not_upgraded(yard: Yard) -> None:
     stranger = yard.store.write_image([yard.layer(x="y")], ImageConfig())
     assert "not built on a stack of this node" in yard.upgrade(stranger).explain()
     gone = ImageConfig(labels=Foundation(stack="beos-5", runtimes=(), layers=1).label())
@@ -269,21 +275,21 @@ def test_what_stands_on_no_stack_of_ours_stays_where_it_is(yard: Yard) -> None:
 @pytest.mark.parametrize(
     "label", ["", "{", "[]", '{"stack": "x"}', '{"stack": "x", "runtimes": [], "layers": 0}', '{"stack":1,"runtimes":5,"layers":1}']
 )
-def test_a_label_that_is_none_is_no_foundation(label: str) -> None:
+def test_an_invalid_label_is_ignored(label: str) -> None:
     assert foundation_of({LABEL: label}) is None
 
 
-def test_a_version_is_told_by_its_content_and_the_newest_is_taken(yard: Yard) -> None:
+def test_a_version_is_identified_by_its_content_and_the_newest_is_used(yard: Yard) -> None:
     identity = identity_of(DEBIAN_13)
     first = yard.newest(identity)
     second = yard.version(2_000_000.0, ssl="3.5.4-1")
     assert yard.newest(identity) == second
-    assert [one.diff_id for one in versions(yard.config) if one.identity == identity] == [second.diff_id, first.diff_id]
+    assert [row.diff_id for row in versions(yard.config) if row.identity == identity] == [second.diff_id, first.diff_id]
     record(yard.config, "debian-13", identity, second, {}, now=3_000_000.0)
-    assert len([one for one in versions(yard.config) if one.identity == identity]) == 2
+    assert len([row for row in versions(yard.config) if row.identity == identity]) == 2
     shutil.rmtree(yard.config.layers / second.diff_id.hex)
     (yard.config.layers / f"{second.diff_id.hex}.json").unlink()
-    assert yard.newest(identity) == first, "a version whose layer the store lost counts as never built"
+    assert yard.newest(identity) == first, "a version without its layer counts as not built"
 
 
 def test_a_path_is_found_where_the_overlay_shows_it(yard: Yard, tmp_path: Path) -> None:

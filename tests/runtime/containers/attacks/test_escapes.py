@@ -1,4 +1,8 @@
-"""Ways out of a container, each tried by a real program as an app and as root of a build step, beside another team's container."""
+"""Tests of container escapes.
+
+A real program tries each one as an app and as root of a build step, next to a container of another
+team.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +43,7 @@ print("interfaces", socket.if_nameindex())
 with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as route:
     print("route socket")
 """
-# mov eax, number; xor ebx, ebx; int 0x80; ret: a system call as a 32-bit program makes it
+# mov eax, number; xor ebx, ebx; int 0x80; ret: a system call of a 32-bit program
 CALL_32 = """
 import ctypes, mmap, sys
 code = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
@@ -58,7 +62,8 @@ def test_every_way_out_is_refused(containers: Containers, spec: Spec, output: Ou
     assert ended.code == 0, lines
     assert int(lines[-1].removeprefix("tried ")) == len(lines) - 1 > 120
     assert [line for line in lines[:-1] if " refused " not in line] == []
-    # EFAULT, EINVAL or EBADF would say that the kernel looked at what it was given: it was not the sandbox that refused
+    # EFAULT, EINVAL or EBADF mean that the kernel checked the arguments, so the sandbox did not
+    # refuse the call.
     looked_at = [line for line in lines if line.startswith(("call_", "mount_")) and line.endswith(("EFAULT", "EINVAL", "EBADF"))]
     assert looked_at == []
     families = {line.split()[0]: line.split()[-1] for line in lines if line.startswith(("socket_vsock", "socket_alg", "socket_wide"))}
@@ -79,13 +84,13 @@ def test_sockets_that_apps_use_still_work(output: Output, role: str) -> None:
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="only x86 has socketcall")
-def test_a_call_as_a_32_bit_program_makes_it_ends_the_process(output: Output) -> None:
+def test_a_32_bit_system_call_ends_the_process(output: Output) -> None:
     for number in (20, 102):  # getpid, socketcall
         ended, lines = output("python3", "-c", CALL_32, str(number))
         assert ended.signal == signal.SIGSYS, (ended, lines)
 
 
-def test_a_container_opens_so_many_terminals_and_no_more(output: Output) -> None:
+def test_the_number_of_terminals_of_a_container_is_limited(output: Output) -> None:
     program = "import os\nn = 0\ntry:\n    while True:\n        os.open('/dev/ptmx', os.O_RDWR); n += 1\nexcept OSError as error: print(n, error.strerror)"
     ended, lines = output("python3", "-c", program)
     assert ended.code == 0, lines

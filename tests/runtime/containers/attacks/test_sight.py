@@ -1,4 +1,6 @@
-"""Nothing that a container can read names another app, another container, a path of the host's state folder, or a disk of another."""
+"""Tests that nothing a container can read names another app or container, the host's state folder,
+or a foreign disk.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,7 @@ OTHER = "neighbours-web-8c1f"
 
 
 def look(containers: Containers, wanted: ContainerSpec, *words: str) -> list[str]:
-    """Run the program in a container; what it found, without its last line."""
+    """Run the program in a container, and return its lines except the last one."""
     lines = list[str]()
     containers.run(wanted, on_output=lambda _, text: lines.append(text), timeout=120)
     assert lines[-1].startswith("looked "), lines
@@ -32,7 +34,7 @@ def look(containers: Containers, wanted: ContainerSpec, *words: str) -> list[str
 
 @pytest.mark.parametrize("changes", [{}, BUILD])
 @pytest.mark.parametrize("by_fd", [True, False])
-def test_no_file_or_link_names_another_app_or_the_hosts_folders(
+def test_no_file_or_link_names_another_app_or_the_host_folders(
     containers: Containers, node: NodeConfig, spec: Spec, layers: tuple[Path, ...], changes: dict[str, object], by_fd: bool
 ) -> None:
     containers.launch(spec("sleep", "300", id=OTHER, app="neighbours", team=2))
@@ -41,7 +43,7 @@ def test_no_file_or_link_names_another_app_or_the_hosts_folders(
     assert look(Containers(node, kernel=Kernel(layers_by_fd=by_fd)), wanted) == []
 
 
-def test_disks_of_the_machine_and_of_others_are_not_seen(output: Output) -> None:
+def test_disks_of_the_machine_and_of_others_are_invisible(output: Output) -> None:
     disks = [disk.resolve() for disk in Path("/sys/block").iterdir()]
     folders = {"/sys/block", "/sys/class/block", "/sys/dev/block", "/sys/class/bdi", "/proc/fs", *(str(disk.parent) for disk in disks)}
     assert "/sys/devices/virtual/block" in folders
@@ -49,7 +51,7 @@ def test_disks_of_the_machine_and_of_others_are_not_seen(output: Output) -> None
     assert (ended.code, lines) == (0, [])
 
 
-def test_it_still_reads_what_runtimes_need(output: Output) -> None:
+def test_files_that_language_runtimes_need_are_readable(output: Output) -> None:
     ended, lines = output("cat", "/sys/devices/system/cpu/online", "/proc/meminfo", "/proc/self/cgroup", "/proc/stat")
     assert ended.code == 0, lines
     assert any(line.startswith("MemTotal") for line in lines)

@@ -1,8 +1,9 @@
-"""Run inside a container: take so many of each thing that the kernel counts by user, or as many as there are; print how many.
+"""Program that runs inside a container: take NUMBER of each object that the kernel counts per user,
+and print how many it got.
 
     python3 - NUMBER
 
-A NUMBER of 0 takes all there are and keeps them.
+With a NUMBER of 0, the program takes all that are available and keeps them.
 """
 
 import ctypes
@@ -16,7 +17,7 @@ wanted = int(sys.argv[1]) or 10**6
 
 
 class Event(ctypes.Structure):
-    """struct sigevent (sigevent(7)); SIGEV_NONE is 1."""
+    """C structure sigevent (sigevent(7)); SIGEV_NONE is 1."""
 
     _fields_ = (("value", ctypes.c_void_p), ("signo", ctypes.c_int), ("notify", ctypes.c_int), ("rest", ctypes.c_char * 48))
 
@@ -39,7 +40,7 @@ def pending_signals(number: int) -> bool:
 
 
 def locked_memory(number: int) -> bool:
-    """One MiB of System V shared memory more, locked (shmctl(2), SHM_LOCK is 11)."""
+    """Lock one more MiB of System V shared memory (shmctl(2); SHM_LOCK is 11)."""
     segment = libc.shmget(0, 2**20, 0o600)
     return segment >= 0 and libc.shmctl(segment, 11, None) == 0
 

@@ -1,8 +1,9 @@
-"""Run inside a container: try one way out after the other, and print for each whether it was refused, and how.
+"""Program that runs inside a container: try each way out, and print if and how it was refused.
 
     python3 - PID ABSTRACT
 
-PID is a process of another container, as the host counts; ABSTRACT is the name of an abstract socket that it listens on.
+PID is the host's process ID of a process in another container. ABSTRACT is the name of an abstract
+socket on which that process listens.
 An attack that does not raise an OSError has succeeded.
 """
 
@@ -20,7 +21,8 @@ from pathlib import Path
 victim, abstract = int(sys.argv[1]), sys.argv[2]
 libc = ctypes.CDLL(None, use_errno=True)
 attacks: list[Callable[[], object]] = []
-NUMBERS = {  # of system calls: x86_64, aarch64; those from 424 on are the same everywhere
+# System call numbers of x86_64 and aarch64; those from 424 on are equal on all machines.
+NUMBERS = {
     "acct": (163, 89),
     "add_key": (248, 217),
     "bpf": (321, 280),
@@ -248,7 +250,10 @@ def give_a_file_to_a_user_outside_the_range() -> None:
 
 @attack
 def gain_by_a_setuid_program() -> None:
-    """A child without root runs a copy of Python that belongs to root, or another user, and is set-user-ID."""
+    """Run a set-user-ID copy of Python in a child without root.
+
+    The copy belongs to root, or to another user.
+    """
     program = Path("/tmp/setuid")
     program.write_bytes(Path("/usr/bin/python3").read_bytes())
     if os.getuid() == 0:
@@ -315,7 +320,7 @@ each(
 
 
 def socket_wide(family: int) -> int:
-    """With bits that the kernel does not look at."""
+    """Create a socket, with additional high bits that the kernel ignores."""
     return call_number(41 if platform.machine() == "x86_64" else 198, family | 1 << 32, 5, 0)
 
 
@@ -327,7 +332,7 @@ def call_number(number: int, *arguments: int) -> int:
 
 
 def netlink(kind: int, flags: int, body: bytes) -> None:
-    """Send one request to the kernel's routing tables and read its answer (netlink(7))."""
+    """Send one request to the kernel's routing tables and read the answer (netlink(7))."""
     with socket.socket(16, socket.SOCK_RAW, 0) as link:
         link.send(struct.pack("IHHII", 16 + len(body), kind, flags | 5, 1, 0) + body)
         answer = link.recv(4096)

@@ -1,8 +1,10 @@
-"""Run inside a container: walk /proc, /sys and /dev, and print each name, link and text that holds one of the given words.
+"""Program that runs inside a container: walk /proc, /sys and /dev, and print each name, link and
+text that contains a given word.
 
     python3 - WORD...
 
-The words come in reversed, so that this program's own command line does not hold them. How much was looked at comes last.
+The words are given in reverse, so that this program's own command line does not contain them. The
+last line says how many entries were read.
 """
 
 import os
@@ -22,7 +24,7 @@ def tell(kind: str, path: Path, content: bytes) -> None:
 
 
 def text(path: Path) -> bytes:
-    """Up to a MiB. A file that cannot be read, or that would wait for something, is empty."""
+    """Return at most 1 MiB. A file that cannot be read without waiting counts as empty."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
     except OSError:
