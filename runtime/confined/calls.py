@@ -1,4 +1,7 @@
-"""The system calls that a confined helper may make: work on open files and folders, memory, its channel. All others fail with EPERM."""
+"""The system calls that a confined helper may make: on open files, folders, memory and its channel.
+
+All others fail with EPERM.
+"""
 
 from __future__ import annotations
 
@@ -112,7 +115,7 @@ _MACHINES = {"x86_64": ("x86_64",), "aarch64": ("aarch64",)}
 
 
 def program() -> bytes:
-    """The list as the kernel runs it, for this machine's own calls alone."""
+    """Return the list as a seccomp program, only for this machine's native system calls."""
     rules = [SeccompRule(syscall=name, action=ALLOW) for name in _ALLOWED]
     rules.append(SeccompRule(syscall="ioctl", action=ALLOW, conditions=((1, _EQUAL, _FICLONE, 0),)))
     return Kernel().seccomp_program(errno_action(errno.EPERM), rules, _MACHINES.get(platform.machine(), ()))

@@ -1,8 +1,9 @@
-"""A helper's life: give up every right over the host, then run marked functions for one team until the host lets go.
+"""Main program of a helper: it drops all privileges on the host, then serves calls for one team.
 
-Forked by the zygote, whose root is empty and which has no network. What is left here is root of the team's ids alone (or of nobody's,
-for work that is no team's), in a user namespace that those ids own, under a seccomp list. It sees trees only as descriptors that the
-host hands it with each call.
+The zygote forks it, with an empty root and without a network. Here it becomes root of the team's
+ids only, or of the platform's ids for work of no team. It runs in a user namespace that those ids
+own, under a seccomp filter. It gets file trees only as descriptors, which the host passes with each
+call.
 """
 
 from __future__ import annotations
@@ -25,19 +26,22 @@ from runtime.errors import RuntimeFailure
 from runtime.syscalls import Capability, Namespace
 from runtime.trees.folder import Folder
 
-# Over files of the team's own ids; each counts in its user namespace alone (capabilities(7)).
+# Apply to files of the team's ids. Each one is valid only in the helper's user namespace
+# (capabilities(7)).
 KEPT = Capability.CHOWN | Capability.DAC_OVERRIDE | Capability.DAC_READ_SEARCH | Capability.FOWNER | Capability.FSETID | Capability.SETFCAP
 _LONGEST_TRACE = 4000
 
 
 def confine(first_id: int, program: bytes, mapped: socket.socket, *, memory: int) -> None:
-    """Become root of `first_id` and those after it, and of nothing else. `mapped`: asks the zygote for the map, and hears it is there.
+    """Drop all privileges except root of the range of ids from `first_id`.
 
-    `memory`: bytes of address space. `program`: a seccomp program.
+    `mapped` asks the zygote to write the id map, and receives its confirmation. `memory`: bytes of
+    address space. `program`: a seccomp program.
     """
     os.setgroups([])
     os.setresgid(first_id, first_id, first_id)
-    os.setresuid(first_id, first_id, first_id)  # the namespace is owned by the team's first id, which the kernel's accounts are kept by
+    # the team's first id owns the namespace, because the kernel's limits count by owner
+    os.setresuid(first_id, first_id, first_id)
     syscalls.unshare(Namespace.USER)
     mapped.send(b"?")
     if mapped.recv(1) != b"!":
@@ -58,7 +62,7 @@ def confine(first_id: int, program: bytes, mapped: socket.socket, *, memory: int
 
 
 def serve(channel: socket.socket) -> NoReturn:
-    """Answer calls until the host closes the channel."""
+    """Serve calls until the host closes the channel."""
     gc.enable()
     while True:
         try:
@@ -73,7 +77,7 @@ def serve(channel: socket.socket) -> NoReturn:
 
 
 def _answer(asked: Message, channel: socket.socket) -> dict[str, Any]:
-    """What one call came to, as the host reads it."""
+    """Run a call and return its result or error as the host expects it."""
     try:
         function = registry.find(asked.body["call"])
         arguments = _arguments(asked.body["arguments"], wire.signature(function), asked.fds, channel)
@@ -94,15 +98,15 @@ def _answer(asked: Message, channel: socket.socket) -> dict[str, Any]:
 
 
 def _close(arguments: Mapping[str, Any]) -> None:
-    """Close folders and files; what a folder opened goes with it."""
+    """Close folders and files. A folder closes those that it opened."""
     for value in arguments.values():
-        for one in value if isinstance(value, tuple) else (value,):
-            if isinstance(one, Folder | IOBase):
-                one.close()
+        for item in value if isinstance(value, tuple) else (value,):
+            if isinstance(item, Folder | IOBase):
+                item.close()
 
 
 def _arguments(given: Mapping[str, Any], kinds: Mapping[str, Any], fds: list[int], channel: socket.socket) -> dict[str, Any]:
-    """Arguments by name; each folder or file has a descriptor of its own."""
+    """Return the arguments by name. Each folder or file has its own descriptor."""
     found: dict[str, Any] = {}
     for name, kind in kinds.items():
         if kind == Say:
@@ -113,15 +117,16 @@ def _arguments(given: Mapping[str, Any], kinds: Mapping[str, Any], fds: list[int
 
 
 def run(channel: socket.socket, mapped: socket.socket, order: Mapping[str, Any], groups: list[int], program: bytes) -> NoReturn:
-    """The whole of a forked helper."""
+    """Run a forked helper from its start to its end."""
     try:
         for group in groups:
-            os.write(group, b"0")  # us (cgroups(7))
+            os.write(group, b"0")  # this process (cgroups(7))
             os.close(group)
         confine(order["first_id"], program, mapped, memory=order["memory"])
         mapped.close()
         wire.send(channel, {"ready": True})
-    except BaseException:  # noqa: BLE001  # the edge of the process: nothing half-confined may live on
+    # the edge of the process: a partly confined helper must not continue
+    except BaseException:  # noqa: BLE001
         with suppress(Exception):
             wire.send(channel, {"fault": traceback.format_exc()[-_LONGEST_TRACE:]})
         os._exit(1)

@@ -1,4 +1,4 @@
-"""What a confined helper can still see and do: for `doctor`, and for the tests that hold it to nothing."""
+"""Probe of what a confined helper can see and do: for `doctor`, and for the tests of confinement."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from runtime.trees.folder import Folder
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sight:
-    """One helper, by its own account."""
+    """The result of a probe in one helper."""
 
     uid: int
     root: tuple[str, ...]  # names in "/"
-    possible: tuple[str, ...]  # forbidden deeds that were not refused
+    possible: tuple[str, ...]  # forbidden actions that succeeded
 
 
 @confined
 def look(others: Folder) -> Sight:
-    """Try what a helper must not be able to do. `others`: a tree that it was given read-only."""
-    deeds: dict[str, Callable[[], object]] = {
+    """Try actions that must fail in a helper. `others`: a tree that it received read-only."""
+    actions: dict[str, Callable[[], object]] = {
         "open /proc/self/status": lambda: os.open("/proc/self/status", os.O_RDONLY),
         "open /etc/passwd": lambda: os.open("/etc/passwd", os.O_RDONLY),
         "write in /": lambda: os.open("/x", os.O_WRONLY | os.O_CREAT),
@@ -43,9 +43,9 @@ def look(others: Folder) -> Sight:
         "make a device": lambda: os.mknod("x", 0o60600, os.makedev(7, 0), dir_fd=others.fd),
     }
     possible = []
-    for name, deed in deeds.items():
+    for name, action in actions.items():
         try:
-            deed()
+            action()
         except (OSError, ValueError):
             continue
         possible.append(name)
@@ -54,11 +54,11 @@ def look(others: Folder) -> Sight:
 
 @confined
 def wait_for(pipe: BinaryIO) -> int:
-    """Block until something comes through a pipe; how much."""
+    """Wait for a byte from a pipe. Return how many bytes came."""
     return len(pipe.read(1))
 
 
 @confined
 def hold(size: int) -> int:
-    """Take this many bytes of memory."""
+    """Allocate this many bytes of memory."""
     return len(bytearray(size))

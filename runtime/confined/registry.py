@@ -1,4 +1,7 @@
-"""Which functions a confined helper may run: those marked here, in the modules it loaded before its root became empty."""
+"""The functions that a confined helper may run.
+
+They are marked with `confined`, in modules that the zygote loads before its root becomes empty.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,8 @@ from typing import ParamSpec, TypeVar
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# Loaded by the zygote while it still has a file tree. A function elsewhere that is marked is refused by `confined` itself.
+# The zygote loads these while it still has a file tree. `confined` refuses functions of other
+# modules.
 MODULES = (
     "runtime.builds.source.archive",
     "runtime.builds.source.code",
@@ -27,9 +31,10 @@ _marked: dict[str, Callable[..., object]] = {}
 
 
 def confined(function: Callable[P, R]) -> Callable[P, R]:
-    """Mark a function as one that works on tenants' bytes and so runs in a helper (see `session.Session.call`).
+    """Mark a function as one that works on tenants' bytes and so runs in a helper.
 
-    Its parameters and result are folders, open files, text, numbers, bytes, and frozen dataclasses, tuples and mappings of those.
+    See `session.Session.call`. Its parameters and result are folders, open files, text, numbers,
+    bytes, and frozen dataclasses, tuples and mappings of those.
     """
     if function.__module__ not in MODULES:
         raise TypeError(f"{function.__module__} is not among the modules of runtime.confined.registry")
@@ -38,10 +43,10 @@ def confined(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def name_of(function: Callable[..., object]) -> str:
-    """How the two sides call a function."""
+    """Return the name of a function in messages."""
     return f"{function.__module__}:{function.__qualname__}"
 
 
 def find(name: str) -> Callable[..., object]:
-    """KeyError: nothing marked has this name."""
+    """Return the marked function with this name. Raise KeyError if there is none."""
     return _marked[name]

@@ -1,4 +1,4 @@
-"""Removing and measuring trees, in a confined helper."""
+"""Removal and measurement of trees, in a confined helper."""
 
 from __future__ import annotations
 
@@ -13,19 +13,22 @@ _BLOCK = 512  # bytes of st_blocks (stat(2))
 
 @confined
 def empty(top: Folder) -> None:
-    """Remove all that is in a folder."""
+    """Remove all content of a folder."""
     top.empty()
 
 
 @confined
 def remove(top: Folder, name: str) -> None:
-    """Remove one name in a folder, with all that is below it."""
+    """Remove a name in a folder, with everything below it."""
     top.remove(name)
 
 
 @confined
 def measure(top: Folder) -> int:
-    """Bytes on disk of all that is below a folder; a file with several names counts once. Builds may write in it meanwhile."""
+    """Return the bytes on disk of everything below a folder.
+
+    A file with several names counts once. Builds may write to the folder at the same time.
+    """
     total, seen = 0, set[tuple[int, int]]()
     for found in walk(top, is_in_use=True):
         status = found.status

@@ -1,11 +1,14 @@
-"""The host's side of confined helpers: work on tenants' trees is done in them, and only descriptors and results pass between.
+"""The host's side of confined helpers, which do all work on tenants' trees.
+
+Only descriptors and results pass between the two sides.
 
     with confinement.session(team) as helper:
         helper.call(count_files, top=helper.tree(path))
 
-A helper serves one team (or, as team 0, the platform's own shared layers) and ends with its block, with the build that is cancelled, or
-with its time. It never learns a path of the host: a tree is a detached copy of its mount, seen with the ids that the tree has
-on disk, or, for what a running container wrote, with those that the container has (mount_setattr(2), idmapped mounts).
+A helper serves one team (or, as team 0, the platform's shared layers). It ends with its block, if
+the build is cancelled, or after its time limit. It never gets a path of the host. A tree is a
+detached copy of its mount, with the ids that the tree has on disk. For the data that a running
+container wrote, it has the container's ids (mount_setattr(2), idmapped mounts).
 """
 
 from __future__ import annotations
@@ -36,11 +39,11 @@ from runtime.trees.folder import Folder
 P = ParamSpec("P")
 R = TypeVar("R")
 
-PLATFORM = 0  # the team of work that is no team's
-FIRST_ID, IDS_A_TEAM = 1_000_000, 65_536  # host ids below belong to people and daemons of the host
+PLATFORM = 0  # the team number of work for no team
+FIRST_ID, IDS_A_TEAM = 1_000_000, 65_536  # lower host ids belong to users and daemons of the host
 MEMORY = 1 << 30  # bytes of address space
-PATIENCE = 1800.0  # seconds for one call
-_LOOK = 0.1  # seconds between two questions whether to go on
+PATIENCE = 1800.0  # seconds; timeout of a call
+_LOOK = 0.1  # seconds between two checks for cancellation
 _QUIET = MountFlag.NO_SETUID | MountFlag.NO_DEVICES | MountFlag.NO_EXEC
 
 
@@ -49,71 +52,81 @@ class Group(Protocol):
 
     @property
     def doors(self) -> tuple[Path, ...]:
-        """The files that a process writes itself into (cgroup.procs), one a hierarchy."""
+        """The files (cgroup.procs) to which a process writes to join the group, one per hierarchy."""
 
     def reached(self) -> str:
-        """Which limit ended it, such as "256 MiB of memory"; empty if none did."""
+        """Return the limit that ended the helper, such as "256 MiB of memory"; empty if none did."""
 
 
 class Groups(Protocol):
     """Control groups for helpers, under their team's limits."""
 
     def helper(self, team: int, *, processes: int | None = None) -> AbstractContextManager[Group]:
-        """One for a helper of this team, of that many processes and threads at most; it goes with the block."""
+        """Create a group for a helper of this team; the block removes it.
+
+        `processes` limits its processes and threads.
+        """
 
 
 def first_id_of(team: int) -> int:
-    """The host id that root of a team is."""
+    """Return the host id of a team's root user."""
     return FIRST_ID + team * IDS_A_TEAM
 
 
 @dataclass(slots=True)
 class Session:
-    """One helper, for one thread at a time."""
+    """A helper, for one thread at a time."""
 
     team: int
     _channel: socket.socket
     _process: int  # pidfd
-    _ids: int  # its user namespace
+    _ids: int  # descriptor of its user namespace
     _kernel: Kernel
     _stack: ExitStack
     _group: Group | None
     is_broken: bool = False
-    _outer: Session | None = None  # the session that this one shares its helper with
+    _outer: Session | None = None  # the session that shares its helper with this one
     _in_call: bool = False
 
     def tree(self, path: Path, *, writable: bool = False, as_written: bool = False) -> Folder:
-        """A tree of ours by its path, open until the session ends; read-only unless said otherwise.
+        """Open a tree of the host by its path. It is read-only by default, and closes with the
+        session.
 
-        Owners are those on disk. `as_written`: they are the host's ids that a container of the team has, as in its writable layer.
+        It has the owners on disk. With `as_written`, they are the host ids of the team's
+        containers, as in a container's writable layer.
         """
         flags = _QUIET if writable else _QUIET | MountFlag.READ_ONLY
         clone = self._kernel.clone_tree(path, idmap=None if as_written else self._ids, flags=flags)
         return self.keep(Folder(clone))
 
     def trees(self, paths: Iterable[Path]) -> tuple[Folder, ...]:
-        """Several, in their order, read-only and with the ids on disk."""
+        """Open several trees in order, read-only and with the ids on disk."""
         return tuple(self.tree(path) for path in paths)
 
     @property
     def ids(self) -> int:
-        """The user namespace whose ids the helper has, to show a mount to it (mount_setattr(2)); it ends with the session."""
+        """Return the helper's user namespace, for mounts that the helper uses (mount_setattr(2)).
+
+        It ends with the session.
+        """
         return self._ids
 
     def keep(self, folder: Folder) -> Folder:
-        """Close a folder with the session."""
+        """Close a folder when the session ends."""
         self._stack.callback(folder.close)
         return folder
 
     def call(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run a marked function in the helper; its arguments by name. What it raises of the runtime's errors is raised here.
+        """Run a marked function in the helper, with arguments by name.
 
-        Cancelled: nobody wants it any more. LimitReached: it needed more memory, processor or time than it may. HelperFailed: a fault.
+        Raise the function's errors if they are the runtime's. Raise Cancelled if the work was
+        cancelled. Raise LimitReached if it exceeded its memory, processor or time limit. Raise
+        HelperFailed for an internal error.
         """
         return self.call_for(PATIENCE, lambda _: None, function, *args, **kwargs)
 
     def call_for(self, seconds: float, say: Callable[[str], None], function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """The same with a time, and with what the function says line by line."""
+        """Run a function like `call`, with a timeout, and pass its output to `say` line by line."""
         if args:
             raise TypeError("a helper's function takes its arguments by name")
         if self.is_broken or (self._outer is not None and self._outer.is_broken):
@@ -135,7 +148,7 @@ class Session:
         raise self._error(name, answer)
 
     def end(self) -> None:
-        """Kill it; what it was writing stays half-written."""
+        """Kill the helper. Files that it was writing remain incomplete."""
         self.is_broken = True
         if self._outer is not None:
             self._outer.is_broken = True
@@ -143,17 +156,20 @@ class Session:
             signal.pidfd_send_signal(self._process, signal.SIGKILL)
 
     def wait(self) -> None:
-        """Until it has ended."""
+        """Wait until the helper has ended."""
         select.select([self._process], [], [], 10)
 
     def await_ready(self) -> None:
-        """Until it has given up its rights. HostLacks: this machine did not let it."""
+        """Wait until the helper has dropped its privileges.
+
+        Raise HostLacks if this machine refused that.
+        """
         try:
             answer = wire.receive(self._channel, most_fds=0).body
         except (Closed, Malformed) as fault:
             answer = {"fault": f"it ended ({fault})"}
         if not answer.get("ready"):
-            raise HostLacks(f"A confined helper could not give up its rights: {answer.get('fault')}.", hint=_LOOK_AT)
+            raise HostLacks(f"A confined helper could not drop its privileges: {answer.get('fault')}.", hint=_LOOK_AT)
 
     def _answer(self, name: str, deadline: float, seconds: float, say: Callable[[str], None]) -> dict[str, Any]:
         while True:
@@ -167,7 +183,7 @@ class Session:
             except Closed:
                 raise self._death(name) from None
             except Malformed as fault:
-                raise HelperFailed(f"The helper answered `{name}` with {fault}.") from None
+                raise HelperFailed(f"The helper's answer to `{name}` is not valid: {fault}.") from None
             if "say" not in body:
                 return body
             say(str(body["say"]))
@@ -179,7 +195,7 @@ class Session:
             return wire.decode(value, kind, [])
         except Malformed as fault:
             self.end()
-            raise HelperFailed(f"The helper answered `{name}` with what it must not: {fault}.") from None
+            raise HelperFailed(f"The helper's answer to `{name}` is not valid: {fault}.") from None
 
     def _error(self, name: str, answer: dict[str, Any]) -> Exception:
         if "failure" in answer:
@@ -192,27 +208,33 @@ class Session:
             error.add_note(f"In a confined helper, {name}:\n{answer.get('trace')}")
             return error
         if "exhausted" in answer:
-            return LimitReached(f"`{name}` needed more memory than it may have.", hint="Make the source smaller, or its files.")
+            return LimitReached(f"`{name}` needed more memory than its limit.", hint="Reduce the size of the source or of its files.")
         return HelperFailed(f"`{name}` failed in its helper: {answer.get('fault')}")
 
     def _death(self, name: str) -> RuntimeFailure:
         if self._group is not None and (limit := self._group.reached()):
-            return LimitReached(f"`{name}` needed more than {limit} and was stopped.", hint="Make the source smaller, or its files.")
+            return LimitReached(
+                f"`{name}` needed more than {limit} and was stopped.", hint="Reduce the size of the source or of its files."
+            )
         return HelperFailed(f"The helper ended while it ran `{name}`.")
 
 
 class Confinement:
-    """Starts helpers. Any number of threads may hold sessions at once; one zygote serves the whole process."""
+    """Starts helpers.
+
+    Several threads may have sessions at once; one zygote serves the whole process.
+    """
 
     def __init__(self, *, kernel: Kernel | None = None, groups: Groups | None = None) -> None:
         self._kernel, self._groups = kernel or Kernel(), groups or (_in_use[-1] if _in_use else None)
 
     @contextmanager
     def shared_session(self, team: int) -> Iterator[Session]:
-        """Use the helper of the innermost `session` of this thread if it serves the same team; start one otherwise.
+        """Use the helper of this thread's innermost `session` if it has the same team; else start
+        one.
 
-        For a step of work that is about the same tenant's bytes as the work around it: a helper costs about 8 ms.
-        If a call ends the helper, the session around it is broken too.
+        Use it for a step that works on the same tenant's bytes as the work around it: a new helper
+        costs about 8 ms. If a call ends the helper, the outer session is broken too.
         """
         outer = _innermost.get()
         if outer is None or outer.team != team or outer.is_broken or outer._in_call:
@@ -224,7 +246,7 @@ class Confinement:
 
     @contextmanager
     def session(self, team: int = PLATFORM, *, memory: int = MEMORY) -> Iterator[Session]:
-        """A fresh helper for one team, until the block ends."""
+        """Start a helper for one team; it ends with the block."""
         with ExitStack() as stack:
             group = stack.enter_context(self._groups.helper(team) if self._groups is not None else nullcontext(None))
             doors = [stack.enter_context(_opened(door, os.O_WRONLY)) for door in (group.doors if group else ())]
@@ -250,19 +272,28 @@ _innermost: ContextVar[Session | None] = ContextVar("innermost helper session", 
 
 
 def use_groups(groups: Groups) -> None:
-    """Put this process's helpers into such control groups from now on; without, only their address space is limited."""
+    """Put this process's helpers into these control groups from now on.
+
+    Without groups, only their address space is limited.
+    """
     _in_use[:] = [groups]
 
 
 @contextmanager
 def group_for(team: int, *, processes: int) -> Iterator[Group | None]:
-    """A control group for another program that handles a team's bytes; None where this process was given no groups."""
+    """Create a control group for another program that handles a team's bytes.
+
+    Yield None if this process has no groups.
+    """
     with _in_use[-1].helper(team, processes=processes) if _in_use else nullcontext(None) as group:
         yield group
 
 
 class _Zygote:
-    """The process that helpers are forked from, started when the first is wanted and again when it was killed."""
+    """The process that forks helpers.
+
+    It starts with the first helper, and again after it was killed.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -271,19 +302,19 @@ class _Zygote:
         self._of = 0
 
     def fork(self, order: dict[str, int], fds: list[int]) -> tuple[int, int]:
-        """(pidfd, descriptor of the user namespace) of a new helper."""
+        """Fork a helper. Return its pidfd and a descriptor of its user namespace."""
         with self._lock:
             for last in (False, True):
                 try:
                     wire.send(self._started(), order, fds)
                     answer = wire.receive(self._started())
                     break
-                except Closed:  # it was killed: another
+                except Closed:  # it was killed: start another
                     self._end()
                     if last:
-                        raise HostLacks("No confined helper could be started: its zygote ends at once.", hint=_LOOK_AT) from None
+                        raise HostLacks("Could not start a confined helper: its zygote exits at once.", hint=_LOOK_AT) from None
             if len(answer.fds) != 2:
-                raise HostLacks(f"No confined helper could be started: {answer.body.get('fault')}.", hint=_LOOK_AT)
+                raise HostLacks(f"Could not start a confined helper: {answer.body.get('fault')}.", hint=_LOOK_AT)
             return answer.fds[0], answer.fds[1]
 
     def _started(self) -> socket.socket:
@@ -307,7 +338,7 @@ class _Zygote:
 
 _ROOT = Path(__file__).parents[2]
 _ENVIRONMENT = {"PATH": os.defpath, "PYTHONPATH": str(_ROOT), "MALLOC_ARENA_MAX": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-_LOOK_AT = "Check `sysctl user.max_user_namespaces`, and what the worker's log says."
+_LOOK_AT = "Check `sysctl user.max_user_namespaces`, and read the worker's log."
 _ZYGOTE = _Zygote()
 
 

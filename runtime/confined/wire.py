@@ -1,6 +1,7 @@
-"""Messages between the host's side and a confined helper: JSON with a length before it, and descriptors beside it (unix(7)).
+"""Messages between the host's side and a confined helper.
 
-What comes from a helper is a stranger's: it is held to a length, read as JSON alone, and converted to the type that was expected.
+A message is JSON after its length, with descriptors (unix(7)). Messages from a helper are not
+trusted: their length is limited, they are only parsed as JSON, and converted to the expected type.
 """
 
 from __future__ import annotations
@@ -20,31 +21,31 @@ import msgspec
 
 from runtime.trees.folder import Folder
 
-LONGEST = 256 << 20  # bytes of one message
-_MOST_FDS = 250  # the kernel passes 253 at once (SCM_MAX_FD)
+LONGEST = 256 << 20  # bytes; limit of a message
+_MOST_FDS = 250  # the kernel passes at most 253 at once (SCM_MAX_FD)
 _HEAD = struct.Struct("!IH")  # length, descriptors
 _MODES = {os.O_RDONLY: "rb", os.O_WRONLY: "wb", os.O_RDWR: "rb+"}
-Say = Callable[[str], None]  # a parameter of this type is a line to the host's log
+Say = Callable[[str], None]  # a parameter of this type writes a line to the host's log
 
 
 class Closed(Exception):
-    """The other side is gone."""
+    """The other side has closed the channel."""
 
 
 class Malformed(Exception):
-    """The other side said what it must not."""
+    """The other side sent an invalid message."""
 
 
 @dataclass(slots=True)
 class Message:
-    """One message; whoever receives it owns its descriptors."""
+    """A message. The receiver owns its descriptors."""
 
     body: Mapping[str, Any]
     fds: list[int] = field(default_factory=list)
 
 
 def send(channel: socket.socket, body: Mapping[str, Any], fds: list[int] | None = None) -> None:
-    """Closed: nobody reads any more."""
+    """Send a message. Raise Closed if the other side has ended."""
     passed = fds or []
     data = json.dumps(body).encode()
     try:
@@ -58,7 +59,11 @@ def send(channel: socket.socket, body: Mapping[str, Any], fds: list[int] | None 
 
 
 def receive(channel: socket.socket, *, longest: int = LONGEST, most_fds: int = 10_000) -> Message:
-    """Closed: the other side ended. Malformed: it sent more than it may, or no message."""
+    """Receive a message.
+
+    Raise Closed if the other side has ended, and Malformed if it sent too much or an invalid
+    message.
+    """
     length, count = _HEAD.unpack(_exactly(channel, _HEAD.size))
     if length > longest or count > most_fds:
         raise Malformed(f"a message of {length} bytes and {count} descriptors")
@@ -73,50 +78,53 @@ def receive(channel: socket.socket, *, longest: int = LONGEST, most_fds: int = 1
         for fd in fds:
             os.close(fd)
         if isinstance(error, ValueError | RecursionError):
-            raise Malformed(f"a message that cannot be read: {error}") from None
+            raise Malformed(f"a message that cannot be parsed: {error}") from None
         raise
     return Message(body=body, fds=fds)
 
 
 def encode(value: object, fds: list[int]) -> Any:  # JSON
-    """An argument or result as JSON; descriptors in it go to `fds`, their number stands in their place."""
+    """Return an argument or result as JSON.
+
+    Its descriptors are added to `fds`; the JSON has their index instead.
+    """
     if isinstance(value, Folder):
         fds.append(value.fd)
         return len(fds) - 1
     if isinstance(value, IOBase) or hasattr(value, "fileno"):
         fds.append(cast(BinaryIO, value).fileno())
         return len(fds) - 1
-    if isinstance(value, tuple | list) and any(isinstance(one, Folder) for one in value):
-        return [encode(one, fds) for one in value]
+    if isinstance(value, tuple | list) and any(isinstance(item, Folder) for item in value):
+        return [encode(item, fds) for item in value]
     return msgspec.to_builtins(value, enc_hook=_plain)
 
 
-def decode(value: Any, kind: Any, fds: list[int]) -> Any:  # what `kind` says
-    """The inverse; Malformed: it is not of that kind."""
+def decode(value: Any, kind: Any, fds: list[int]) -> Any:  # of the type `kind`
+    """Convert JSON to a type: the inverse of `encode`. Raise Malformed if it does not fit."""
     try:
         if kind is Folder:
             return Folder(os.dup(fds[value]))
         if kind is BinaryIO:
             return os.fdopen(os.dup(fds[value]), _MODES[fcntl.fcntl(fds[value], fcntl.F_GETFL) & os.O_ACCMODE])
         if Folder in get_args(kind):
-            return tuple(Folder(os.dup(fds[one])) for one in value)
+            return tuple(Folder(os.dup(fds[index])) for index in value)
         return msgspec.convert(value, kind, strict=True)
     except (msgspec.ValidationError, IndexError, TypeError, ValueError) as error:
         raise Malformed(str(error)) from None
 
 
 def signature(function: Callable[..., object]) -> dict[str, Any]:
-    """Type of each parameter, and of `return`."""
+    """Return the type of each parameter, and of `return`."""
     return get_type_hints(function)
 
 
 def _plain(value: object) -> object:
-    """Our own kinds of text and numbers, such as digests and amounts, as what they are."""
+    """Return a subclass of text or number, such as a digest or an amount, as its basic type."""
     if isinstance(value, str):
         return str(value)
     if isinstance(value, int):
         return int(value)
-    raise NotImplementedError(f"{type(value).__name__} does not go over the wire")
+    raise NotImplementedError(f"{type(value).__name__} cannot be sent to a helper")
 
 
 def _exactly(channel: socket.socket, length: int) -> bytes:

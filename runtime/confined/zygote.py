@@ -1,7 +1,10 @@
-"""`python -m runtime.confined.zygote FD`: forks confined helpers, each in some three milliseconds, for the process that started it.
+"""Program that forks confined helpers for the process that started it, in about 3 ms each.
 
-It loads all that helpers run, then leaves the host's file tree, network and IPC for empty ones. It reads no byte of a tenant's: it
-hears the number of a range of ids and descriptors, forks, and writes the map of ids of the child's user namespace.
+Usage: `python -m runtime.confined.zygote FD`.
+
+It loads all modules of helpers, then replaces the host's file tree, network and IPC by empty ones.
+It reads no data of a tenant. It receives a range of ids and descriptors, forks, and writes the id
+map of the child's user namespace.
 """
 
 from __future__ import annotations
@@ -22,25 +25,26 @@ from runtime.syscalls import Namespace
 
 _IDS = 65_536
 _ENCODINGS = ("utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "latin-1", "ascii", "cp437")
-_ANY_FOLDER = "/tmp"  # noqa: S108  # only a place to mount the empty root on, in a namespace of our own
+_ANY_FOLDER = "/tmp"  # noqa: S108  # only a place to mount the empty root on, in our own namespace
 
 
 def main(fd: int) -> None:
-    """Serve orders from this socket until it is closed, as it is when its process ends.
+    """Serve orders from this socket until its process exits, which closes it.
 
-    PR_SET_PDEATHSIG would not do here: it speaks of the thread that started us, and that may end long before its process.
+    PR_SET_PDEATHSIG does not fit here: it depends on the thread that started us, which may end long
+    before its process.
     """
     for module in MODULES:
         importlib.import_module(module)
     for name in _ENCODINGS:
-        codecs.lookup(name)  # Python loads each when it is first used, which an empty root does not let it
+        codecs.lookup(name)  # Python loads each at its first use, which fails with an empty root
     program = calls.program()
     proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     syscalls.unshare(Namespace.MOUNT | Namespace.NETWORK | Namespace.IPC | Namespace.UTS)
     syscalls.empty_root(_ANY_FOLDER)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # a dead helper's host sees it by its channel
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the host notices a dead helper by its channel
     gc.collect()
-    gc.freeze()  # what is loaded is never looked at again, so children share its memory
+    gc.freeze()  # the garbage collector then ignores loaded objects, so children share their memory
     orders = socket.socket(fileno=fd)
     while True:
         try:
@@ -51,7 +55,10 @@ def main(fd: int) -> None:
 
 
 def _fork(order: Message, orders: socket.socket, proc: int, program: bytes) -> None:
-    """One helper; its process and its user namespace are answered as descriptors, or what went wrong as text."""
+    """Fork a helper.
+
+    Answer with descriptors of its process and user namespace, or with an error.
+    """
     channel, *groups = order.fds
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     pid = os.fork()

@@ -235,7 +235,7 @@ def test_an_invalid_user_namespace_is_reported(world: World, tmp_path: Path):
 def test_rules_that_the_kernel_refuses_are_reported():
     with pytest.raises(NetworkRefused, match="did not accept"):
         firewall.apply("add rule inet nowhere nothing drop\n")
-    with pytest.raises(NetworkRefused, match=r"not taken.*No such file"):
+    with pytest.raises(NetworkRefused, match=r"did not accept.*No such file"):
         firewall.amend(Kernel(), "add element bridge nowhere senders { 1 }\n")
 
 
