@@ -1,7 +1,8 @@
-"""`make test`: run all tests in two lanes, then run those that failed once more, alone.
+"""The program of `make test`: run all tests in two lanes, and run failed tests again, alone.
 
-Machines are shared: a test may miss its time limit because of what runs at the same time. One that passes alone is listed
-as unstable and does not fail the run; one that fails twice does, and so does a thing left behind or a changed host.
+Machines are shared, so a test may miss its time limit because of other work. A test that passes
+alone is listed as unstable and does not fail the run. A test that fails twice does, and so does a
+leftover or a changed host.
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ import sys
 
 import pytest
 
-MOST_RUN_AGAIN = 5  # more failures than this are not chance
+MOST_RUN_AGAIN = 5  # more failures than this are not by chance
 
 
 class Failures:
-    """Plugin: collects the node ids of the tests that failed."""
+    """Pytest plugin that collects the node ids of the failed tests."""
 
     def __init__(self) -> None:
         self.ids: dict[str, None] = {}

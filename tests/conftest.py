@@ -1,4 +1,8 @@
-"""For all tests: the run fails if a test left something of ours in the kernel or running, or changed the host (tests/fingerprint.py)."""
+"""Fixtures and hooks of all tests.
+
+The run fails if a test left our objects in the kernel or our processes, or changed the host
+(tests/fingerprint.py).
+"""
 
 from __future__ import annotations
 
@@ -29,12 +33,13 @@ QUIET_BROWSER = [
     "--disable-component-update",
     "--disable-sync",
 ]
-# How long an example takes says how busy the machine is: it is shared, and the guest of `make test-vm` is twenty times slower.
+# The time of an example depends on the load of the machine. It is shared, and the guest of `make
+# test-vm` is twenty times slower.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
 
-LEFT_BEHIND = 16  # exit code of a run that left something or changed the host; its tests are not run a second time
-PATIENCE = 10  # seconds: network namespaces and cgroups go away a little after they are let go
+LEFT_BEHIND = 16  # exit code of a run that left objects or changed the host; its tests are not run again
+PATIENCE = 10  # seconds: network namespaces and cgroups disappear shortly after their removal
 
 _before: set[str] = set()
 _left: list[str] = []
@@ -50,7 +55,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    if is_lane(session.config):  # whose end is not that of the other one's tests: the process above both looks after both
+    if is_lane(session.config):  # the other lane may still run: the main process checks both
         return
     deadline = time.monotonic() + (0 if leaks.another_run() else PATIENCE)
     while (left := leaks.leftovers() - _before) and time.monotonic() < deadline:
@@ -75,16 +80,19 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def is_lane(config: pytest.Config) -> bool:
-    """Whether this is one of several processes that run tests for the one that was started (pytest-xdist)."""
+    """Return whether this process runs tests for another pytest process (pytest-xdist)."""
     return hasattr(config, "workerinput")
 
 
 @pytest.fixture(autouse=True)
 def _empty_helper_groups_are_removed() -> Iterator[None]:
-    """Remove the empty control groups of helpers after each test: an engine makes their parent, which only `make down` removes."""
+    """Remove the helpers' empty cgroups after each test.
+
+    An engine creates their parent, which only `make down` removes.
+    """
     before = list(session._in_use)
     yield
-    made = set(session._in_use) - set(before)  # by an engine of this test alone: others are still at work
+    made = set(session._in_use) - set(before)  # by an engine of this test only: others are still in use
     session._in_use[:] = before
     for groups in made:
         assert isinstance(groups, HelperGroups)
@@ -92,25 +100,38 @@ def _empty_helper_groups_are_removed() -> Iterator[None]:
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
-    """Name longer bytes by their length: packed data holds the time, and two lanes must give a test the same name."""
+    """Name longer bytes by their length.
+
+    Compressed data contains the time, and two lanes must give a test the same name.
+    """
     return f"{argname}-of-{len(val)}-bytes" if isinstance(val, bytes) and len(val) > LONGEST_BYTES_IN_A_NAME else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Pure tests first: a wrong table of values is told in seconds, before the first container."""
+    """Put pure tests first.
+
+    They report a wrong table of values in seconds, before the first container.
+    """
     order = ("architecture", "runtime", "workers", "portal", "system", "browser")
     items.sort(key=lambda item: next((place for place, area in enumerate(order) if f"/tests/{area}/" in str(item.path)), len(order)))
 
 
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings() -> None:
-    """A lane's database keeps its name, for child processes to find: it lies in a folder of its own already."""
+    """Keep the name of a lane's database, so that child processes find it.
+
+    It is in its own folder already.
+    """
 
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """The system's own browser, none is downloaded. Playwright keeps an event loop in this thread, so no longer than a file needs it."""
-    from playwright.sync_api import sync_playwright  # not where only the runtime is tested
+    """Yield the system's own browser; none is downloaded.
+
+    Playwright keeps an event loop in this thread, so the browser lives only as long as a file needs
+    it.
+    """
+    from playwright.sync_api import sync_playwright  # not imported where only the runtime is tested
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=QUIET_BROWSER)
@@ -120,7 +141,10 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[str]:
-    """One for the whole run, where the settings look for it: what is connected once stays connected."""
+    """Yield the address of the run's only Redis, where the settings expect it.
+
+    Existing connections stay open.
+    """
     from django.conf import settings  # only after pytest-django has chosen them
 
     path = f"{settings.RUN}/redis.sock"
@@ -140,7 +164,7 @@ def redis_server() -> Iterator[str]:
 
 @pytest.fixture
 def broker(redis_server: str) -> redis.Redis:
-    """An empty Redis, to look into the queues."""
+    """Return a client of an emptied Redis, to read the queues."""
     client = redis.Redis(unix_socket_path=redis_server, decode_responses=True)
     client.flushall()
     return client

@@ -1,8 +1,10 @@
-"""Record the state of the host that no app, build or test may change, and describe the difference between two records.
+"""A record of the host's state that no app, build or test may change, and its differences.
 
-Covers owners, modes, attributes and hashes of /etc; owners, modes and entries of top-level folders and of the folders of programs;
-kernel settings; device files; mounts, namespaces, control groups, firewall tables and listening sockets; users and groups; and the
-state folder's own files. `LEFT_OUT` lists what is not compared, and why. One record takes about 0.2 s.
+A record covers owners, modes, attributes and hashes of /etc. It also covers owners, modes and
+entries of top-level folders and of program folders. It covers kernel settings, device files,
+mounts, namespaces and cgroups. It covers firewall tables, listening sockets, users, groups, and the
+state folder's own files. `LEFT_OUT` lists what is not compared, with the reason. A record takes
+about 0.2 s.
 """
 
 from __future__ import annotations
@@ -20,20 +22,21 @@ from pathlib import Path
 
 from runtime.process import run
 
-LEFT_OUT = {  # pattern of a thing's name: why it is not compared
+LEFT_OUT = {  # pattern of a name: why it is not compared
     r"file /etc/(mtab|resolv\.conf|hosts|adjtime|machine-id|fstab)": "DHCP clients, and the host's own start, rewrite them at any time",
     r"file /etc/.*(~|\.dpkg-\w+|\.lock)": "locks and backups of the package manager and of useradd",
     r"file /etc/(passwd|group|shadow|gshadow|subuid|subgid)-": "backups that useradd writes; the accounts are compared one by one",
     r"setting (kernel/random/|kernel/ns_last_pid|kernel/pty/nr|fs/(file-nr|inode|dentry|aio-nr|quota|mqueue|epoll)|kernel/cad_pid)": "counters",
-    r"setting (vm/stat_refresh|kernel/sched_domain/|kernel/keys/|fs/binfmt_misc/register)": "reading them does something, or tells nothing",
+    r"setting (vm/stat_refresh|kernel/sched_domain/|kernel/keys/|fs/binfmt_misc/register)": "reading them has an effect, or shows no value",
     r"mount /tmp/": "tools that make systems, such as mmdebstrap, mount there for a minute",
     r"setting kernel/(tainted|bootloader)": "a module that set-up loads may taint the kernel",
     r"folder /(tmp|run|proc|sys|dev|var/tmp)/": "their entries belong to every program of the machine",
     r"folder /root/\.(cache|npm|config|local|gnupg|gitconfig|wget-hsts|bash_history|python_history)": "package managers and shells write them",
-    r"device /dev/(loop|pts|mqueue|shm|vcs|dm-|nbd|zram)": "made and removed with disks and terminals",
+    r"device /dev/(loop|pts|mqueue|shm|vcs|dm-|nbd|zram)": "created and removed with disks and terminals",
 }
 _LEFT_OUT = re.compile("|".join(f"(?:{pattern})" for pattern in LEFT_OUT))
-# Other platforms and test runs on this machine: a node of a test is called `t` and six hex digits, an installed one `slipway`.
+# Other platforms and test runs on this machine: a test's node is called `t` and six hex digits, an
+# installed node `slipway`.
 OTHERS = re.compile(
     r"(?<![0-9A-Za-z])t[0-9a-f]{6}(?![a-f]|[g-zG-Z])|/pytest-of-|/tmp/slipway-[a-z]+-|(?<![\w-])slipway(?:0|-\d+)?(?![\w-])"
 )
@@ -48,17 +51,17 @@ KERNEL_OBJECTS = re.compile(r"(mount|cgroup|interface|table|network namespace|li
 
 @dataclass(frozen=True, slots=True)
 class Thing:
-    """What is compared of one file, folder or kernel object."""
+    """The compared facts of a file, folder or kernel object."""
 
-    owner: str  # "root:root 0644", empty for things without an owner
-    content: str  # a hash, a value; empty for what only has an owner
+    owner: str  # "root:root 0644"; empty for objects without an owner
+    content: str  # a hash or a value; empty for objects that only have an owner
 
 
 Fingerprint = dict[str, Thing]
 
 
 def take(state: Path | None = None) -> Fingerprint:
-    """Return what the host looks like now; with `state`, also the own files of a platform's state folder."""
+    """Return a record of the host; with `state`, also of a platform's own files."""
     parts: list[Iterable[tuple[str, Thing]]] = [
         *(_files(folder) for folder in ("/etc",)),
         _folder("/"),
@@ -79,9 +82,10 @@ def take(state: Path | None = None) -> Fingerprint:
 
 
 def differences(before: Fingerprint, after: Fingerprint, *, kernel_objects: bool = True) -> list[str]:
-    """Return one line for each difference. Without `kernel_objects`, mounts, sockets and the like are not compared.
+    """Return a line for each difference. Without `kernel_objects`, mounts and sockets are ignored.
 
-    Where packages were installed between the two, new and changed files of packages are not told; changed owners and modes still are.
+    If packages were installed between the records, new and changed files of packages are not
+    reported. Changed owners and modes still are.
     """
     installed = before.get("packages") != after.get("packages")
     lines = []
@@ -109,7 +113,10 @@ def _fields(old: Thing, new: Thing) -> tuple[tuple[str, str], tuple[str, str]]:
 
 
 def _files(top: str) -> Iterator[tuple[str, Thing]]:
-    """Every file and folder below `top`, whole. Accounts' files have only their owner here: their lines are compared one by one."""
+    """Yield every file and folder below `top`.
+
+    Account files have only their owner here: their lines are compared one by one.
+    """
     by_lines = {f"{top}/{name}" for name in ACCOUNTS}
     for folder, _, files in os.walk(top):
         yield f"file {folder}", Thing(_owner(os.lstat(folder)), "folder")
@@ -124,7 +131,7 @@ def _files(top: str) -> Iterator[tuple[str, Thing]]:
 
 
 def _folder(top: str) -> Iterator[tuple[str, Thing]]:
-    """The folder, and its entries' owners, modes and kinds."""
+    """Yield the folder, and its entries' owners, modes and types."""
     if not Path(top).is_dir():
         return
     yield f"folder {top}", Thing(_owner(Path(top).stat()), "")
@@ -132,7 +139,7 @@ def _folder(top: str) -> Iterator[tuple[str, Thing]]:
         try:
             found = entry.stat(follow_symlinks=False)
         except FileNotFoundError:
-            continue  # it was removed while we looked
+            continue  # it was removed in the meantime
         size = f" of {found.st_size} bytes" if stat.S_ISREG(found.st_mode) and not top.startswith("/var") and top != "/root" else ""
         yield f"folder {top.rstrip('/')}/{entry.name}", Thing(_owner(found), f"{_kind(found)}{size}")
 
@@ -146,7 +153,7 @@ def _looked_at(path: str, *, whole: bool) -> Thing | None:
         digest = hashlib.blake2b(Path(path).read_bytes(), digest_size=8).hexdigest() if whole else ""
         return Thing(_owner(found), f"{digest} {attributes}".strip())
     except FileNotFoundError:
-        return None  # it was removed while we looked
+        return None  # it was removed in the meantime
     except PermissionError:
         return Thing("", "not readable by this user")
 
@@ -189,7 +196,7 @@ def _settings() -> Iterator[tuple[str, Thing]]:
                 try:
                     yield title, Thing("", path.read_text(errors="replace").strip())
                 except OSError:
-                    continue  # it can only be written, or not by this user
+                    continue  # it is write-only, or not readable by this user
 
 
 def _devices() -> Iterator[tuple[str, Thing]]:
@@ -222,7 +229,7 @@ def _namespaces() -> Iterator[tuple[str, Thing]]:
 
 
 def _cgroups() -> Iterator[tuple[str, Thing]]:
-    """The top of each hierarchy; what is below belongs to the program that made it."""
+    """Yield the top of each hierarchy. Groups below belong to the program that created them."""
     root = Path("/sys/fs/cgroup")
     hierarchies = [root, *(path for path in root.iterdir() if path.is_mount())] if root.exists() else []
     for hierarchy in hierarchies:
@@ -251,7 +258,10 @@ def _tables() -> Iterator[tuple[str, Thing]]:
 
 
 def _listening() -> Iterator[tuple[str, Thing]]:
-    """Sockets below port 1024, and those of an id that only apps have. Others come and go with the machine's programs."""
+    """Yield sockets below port 1024, and those of a user id that only apps have.
+
+    Other sockets change with the machine's programs.
+    """
     for kind, state in (("tcp", "0A"), ("tcp6", "0A"), ("udp", "07"), ("udp6", "07"), ("raw", "07"), ("raw6", "07")):
         path = Path("/proc/net") / kind
         for line in path.read_text().splitlines()[1:] if path.exists() else ():
@@ -263,12 +273,18 @@ def _listening() -> Iterator[tuple[str, Thing]]:
 
 
 def _of_an_app_network(address: str) -> bool:
-    """Whether it is an address in 10.200.0.0 to 10.249.255.255, which nodes and tests give to bridges (tests/ranges.py)."""
+    """Return whether the address is in 10.200.0.0 to 10.249.255.255.
+
+    Nodes and tests give these addresses to bridges (tests/ranges.py).
+    """
     return len(address) == 8 and address.endswith("0A") and 200 <= int(address[4:6], 16) < 250
 
 
 def _state(state: Path) -> Iterator[tuple[str, Thing]]:
-    """Owners and modes of a platform's own folders, and its keys. What apps add and remove in them is not compared."""
+    """Yield owners and modes of a platform's own folders, and its keys.
+
+    Apps' entries in them are not compared.
+    """
     for path in sorted(state.iterdir()):
         found = path.lstat()
         if stat.S_ISDIR(found.st_mode):

@@ -1,6 +1,7 @@
-"""Two lanes of tests, side by side: what `make test` adds to pytest-xdist, as its plugin. A plain `pytest` knows none of this.
+"""Two lanes of tests at the same time: a plugin of pytest-xdist for `make test`.
 
-A file is of one lane, and so are folders whose tests share something dear, or something that a machine has once.
+A plain `pytest` does not use it. All tests of a file run in the same lane. So do folders whose
+tests share something expensive, or something that a machine has only once.
 """
 
 import pytest
@@ -8,12 +9,12 @@ from xdist.scheduler import LoadScopeScheduling
 from xdist.workermanage import NodeManager
 
 TOGETHER = (
-    "tests/runtime/builds/",  # a node, and what earlier builds left on its shelf
-    "tests/runtime/network/",  # the "outside" has one address
+    "tests/runtime/builds/",  # a node, and the layers that earlier builds left in its cache
+    "tests/runtime/network/",  # the "outside" has only one address
     "tests/system/",  # a platform, which the last test takes down
     "tests/workers/",  # a node and its router
 )
-ORDER = (  # what takes longest begins first, but for the platform, which waits until the languages are made
+ORDER = (  # the longest first, but the platform waits until the languages are built
     "tests/architecture/",
     "tests/runtime/builds/",
     "tests/runtime/",
@@ -21,7 +22,7 @@ ORDER = (  # what takes longest begins first, but for the platform, which waits 
     "tests/workers/",
     "tests/",
 )
-NodeManager.EXIT_TIMEOUT = 120  # seconds: after Ctrl-C a lane takes its platform down, for which the usual ten are too few
+NodeManager.EXIT_TIMEOUT = 120  # seconds: after Ctrl-C a lane takes its platform down, and the default of ten is not enough
 
 
 class Lanes(LoadScopeScheduling):
@@ -30,7 +31,7 @@ class Lanes(LoadScopeScheduling):
 
 
 def pytest_xdist_make_scheduler(config, log) -> Lanes:
-    config.option.loadscopereorder = False  # the order is ours, not that of how many tests a file has
+    config.option.loadscopereorder = False  # keep our order, not that by number of tests per file
     return Lanes(config, log)
 
 

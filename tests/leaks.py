@@ -1,6 +1,7 @@
-"""What lies about on this machine that a test could have left: looked at before and after the run, and compared.
+"""The objects on this machine that a test may have left.
 
-Only what carries a test's name counts: a node of a test is called `t` and six hex digits, and its files lie in a temporary folder.
+They are collected before and after the run, and compared. Only objects with a test's name are
+collected. A test's node is called `t` and six hex digits, and its files are in a temporary folder.
 """
 
 import os
@@ -15,12 +16,12 @@ FOLDER = re.compile(r"/(?:pytest-of-[^/]+/pytest-\d+|slipway-tests-[^/]+)/")
 
 
 def leftovers() -> set[str]:
-    """Every kernel object of a test there is now, each in words."""
+    """Return a description of every kernel object of a test that exists now."""
     return {thing for thing in (*_mounts(), *_cgroups(), *_interfaces(), *_tables(), *_processes()) if _of_a_test(thing)}
 
 
 def another_run() -> bool:
-    """Whether a second pytest is at work on this machine: its things and ours cannot be told apart."""
+    """Return whether a second pytest runs on this machine: its objects look the same as ours."""
     return any("pytest" in words and pid not in _ancestors() for pid, words in _command_lines())
 
 
@@ -43,7 +44,7 @@ def _interfaces() -> list[str]:
 
 
 def _tables() -> list[str]:
-    if shutil.which("nft") is None:  # `make check` needs no program of a node, and a machine without nft has no table of ours
+    if shutil.which("nft") is None:  # `make check` needs no program of a node, and without nft there is no table
         return []
     return [f"nftables {line}" for line in run(["nft", "list", "tables"], check=False).stdout.decode().splitlines()]
 
@@ -59,14 +60,17 @@ def _command_lines() -> list[tuple[int, str]]:
         try:
             words = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
         except (FileNotFoundError, ProcessLookupError):
-            continue  # it ended while we looked
+            continue  # it ended in the meantime
         if words:
             found.append((int(entry.name), words))
     return found
 
 
 def _ancestors() -> set[int]:
-    """This process and those above it: shells whose command line names a test, the runner itself."""
+    """Return this process and its ancestors.
+
+    They are shells whose command line names a test, and the runner itself.
+    """
     found, pid = set(), os.getpid()
     while pid > 0:
         found.add(pid)

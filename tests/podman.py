@@ -1,4 +1,4 @@
-"""Podman and Buildah with storage of the test's own."""
+"""Podman and Buildah with the test's own storage."""
 
 import os
 import secrets
@@ -12,7 +12,7 @@ from runtime.process import Completed, run
 
 
 class Podman:
-    """`folder` has a short name: podman takes no long one."""
+    """Podman and Buildah in a folder. Its name is short, because podman refuses long names."""
 
     def __init__(self, folder: Path) -> None:
         self._storage = ("--root", f"{folder}/root", "--runroot", f"{folder}/run", "--storage-driver", "vfs")
@@ -27,7 +27,10 @@ class Podman:
 
 
 def short_folder(prefix: str, where: Path | None = None) -> Path:
-    """A new one, only for us, of whose path these programs can make part of an image's name: an underscore at an end is none to them."""
+    """Create a private folder with a path that can be part of an image's name.
+
+    Podman and Buildah refuse a name with an underscore at an end.
+    """
     folder = (where or Path(tempfile.gettempdir())) / f"{prefix}{secrets.token_hex(4)}"
     folder.mkdir(mode=0o700)
     return folder
@@ -35,7 +38,7 @@ def short_folder(prefix: str, where: Path | None = None) -> Path:
 
 @contextmanager
 def podman() -> Iterator[Podman]:
-    """Gone afterwards, with all its images."""
+    """Yield Podman; afterwards its folder and all its images are deleted."""
     folder = short_folder("pod-")
     try:
         yield Podman(folder)

@@ -1,6 +1,6 @@
-"""The portal's settings for tests: state of this run's own, in a folder that goes away with it.
+"""The portal's settings for tests: this run's own state, in a folder that is deleted with it.
 
-pytest-django imports this before any test or fixture, so the environment is set here and nowhere later.
+pytest-django imports this before any test or fixture, so the environment is set only here.
 """
 
 import atexit
@@ -11,15 +11,15 @@ import tempfile
 from pathlib import Path
 
 _folder = Path(tempfile.mkdtemp(prefix="slipway-tests-"))
-_folder.chmod(0o755)  # a process that dropped root must reach its own files
+_folder.chmod(0o755)  # a process without root must reach its own files
 atexit.register(shutil.rmtree, _folder, ignore_errors=True)
 
 for _name in [name for name in os.environ if name.startswith("SLIPWAY_") or name in {"DATABASE_URL", "REDIS_URL"}]:
     if not _name.startswith("SLIPWAY_TEST_"):
-        del os.environ[_name]  # a developer's shell must not decide what the tests see
+        del os.environ[_name]  # a developer's shell must not change the tests
 os.environ["SLIPWAY_STATE"] = str(_folder / "state")
 os.environ["SLIPWAY_RUN"] = str(_folder / "run")
-os.environ["SLIPWAY_NAME"] = f"t{os.urandom(3).hex()}"  # of its control groups
+os.environ["SLIPWAY_NAME"] = f"t{os.urandom(3).hex()}"  # the name of its cgroups
 for _part in ("db", "git", "logs/apps", "logs/builds", "registry/received", "registry/uploads", "secrets", "sources"):
     (_folder / "state" / _part).mkdir(parents=True)
 (_folder / "run").mkdir()
@@ -28,5 +28,5 @@ for _name in ("django.key", "config.key"):
 
 from portal.settings import *  # noqa: E402, F403  # only after the environment is set
 
-PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # signing in a hundred times need not be slow
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # a hundred sign-ins need not be slow
 DATABASES["default"]["TEST"] = {"NAME": DATABASES["default"]["NAME"]}  # a real file, which child processes open too  # noqa: F405

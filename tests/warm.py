@@ -1,7 +1,8 @@
-"""Stacks and language runtimes for tests: built once on a machine, and handed to each test's own state without a copy.
+"""Stacks and language runtimes for tests: built once, and linked into each test's own state.
 
-They take minutes to make and are the same for all, so they live outside of any run, kept by the content of their definitions.
-`python -m tests.warm` makes all that the examples stand on: beside the first tests, which are pure and do not miss the time.
+Their build takes minutes and is the same for all tests. So they are outside of any run, stored by
+the content of their definitions. `python -m tests.warm` builds all that the examples need. It runs
+during the first tests, which are pure and are not slowed by it.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ WARM = Path("/var/cache/slipway/tests")
 
 
 def seed(config: NodeConfig) -> Store:
-    """A store in `config.state` that has already what a platform begins with, and Node.js."""
+    """Create a store in `config.state` that already has the platform's first images, and Node.js."""
     warm = _warm(config)
     config.state.mkdir(parents=True, exist_ok=True)
     with _making():
@@ -45,7 +46,7 @@ def seed(config: NodeConfig) -> Store:
 
 
 def add(config: NodeConfig, runtime: Runtime) -> None:
-    """One more language, and the stack it stands on, for a state that was seeded."""
+    """Add a language and its stack to a state that was seeded."""
     warm = _warm(config)
     with _making():
         ensure_runtime(warm, Store(warm), runtime, stack_of(runtime))
@@ -54,7 +55,7 @@ def add(config: NodeConfig, runtime: Runtime) -> None:
 
 @contextmanager
 def filling() -> Iterator[subprocess.Popen[bytes]]:
-    """A process that makes what the examples stand on, ended with the block."""
+    """Yield a process that builds what the examples need; end it with the block."""
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen((sys.executable, "-m", "tests.warm"), cwd=ROOT, stdout=said, stderr=subprocess.STDOUT)
         try:
@@ -67,7 +68,7 @@ def filling() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def fill() -> None:
-    """What the examples stand on, two examples at a time: one often waits for a mirror or a disk."""
+    """Build what the examples need, two at a time: a build often waits for a mirror or a disk."""
     with tempfile.TemporaryDirectory() as run, ThreadPoolExecutor(2) as pool:
         warm = NodeConfig(name=f"t{secrets.token_hex(3)}", state=WARM, run=Path(run))
         with _making():
@@ -87,7 +88,11 @@ def _ground(warm: NodeConfig, example: Path) -> None:
 
 @contextmanager
 def _making(*, copying: bool = False) -> Iterator[None]:
-    """Any number make things at once, but nothing is half-made while it is copied. Who came first is first, which flock(2) leaves open."""
+    """Hold the lock of the warm store: shared while things are made, exclusive for a copy.
+
+    So nothing is copied while it is incomplete. A queue keeps the order of arrival, which flock(2)
+    does not define.
+    """
     WARM.mkdir(parents=True, exist_ok=True)
     with (WARM / "lock").open("a") as file:
         with journal.lock(WARM / "queue"):
@@ -113,7 +118,7 @@ def _warm(config: NodeConfig) -> NodeConfig:
 
 
 def _hand_over(config: NodeConfig) -> None:
-    """Blobs, layers and notes that `config.state` has not, and the index where there is none."""
+    """Add the blobs, layers, notes and index that `config.state` lacks, as links or copies."""
     linked = WARM.stat().st_dev == config.state.stat().st_dev
     with _making(copying=True):
         for folder in ("images", "images/blobs/sha256", "layers", "cache", "cache/stacks"):

@@ -133,7 +133,7 @@ def assert_told(reason: str, bad: Bad) -> None:
 
 
 def assert_unharmed(box, admin, name: str) -> None:
-    """Check that the portal shows the reason and v1 serves, and that the bad release left nothing."""
+    """Check that the portal shows that v1 is live, v1 serves, and one instance is left."""
     until(lambda: "v1 is live" in admin.pages.get(f"/apps/{name}").text, within=20, what="the page says that v1 is live")
     assert box.ask(name).status_code == 200
     until(

@@ -117,8 +117,7 @@ def assert_refused(text: str, admin, *words: str) -> None:
 
 
 def cpu_cgroup(box) -> Path:
-    """Return the folder that counts the CPU time of the spinner's instance: v1's cpuacct or v2's
-    own."""
+    """Return the folder that counts the spinner's CPU time: v1's cpuacct or v2's own."""
     name = next(path for path in box.instance_pids() if APP in path)
     for root in ("/sys/fs/cgroup/cpu,cpuacct", "/sys/fs/cgroup/cpuacct", "/sys/fs/cgroup/cpu", "/sys/fs/cgroup"):
         folder = Path(root) / name

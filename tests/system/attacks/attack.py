@@ -1,4 +1,4 @@
-"""An attack as a value, running one beside the victim, and the table of what came of all."""
+"""An attack as a value, its execution while the victim is under load, and the table of results."""
 
 from __future__ import annotations
 
@@ -11,24 +11,27 @@ from tests.system.attacks.range import VICTIM, Range
 from tests.system.footprint import OF_A_TEAM, footprint
 from tests.system.pace import percentile
 
-SLOWER = 20.0  # times: the victim's p99 beyond this fails an attack, where it is also more than LATE. The figure is what matters.
+SLOWER = 20.0  # times: a victim's p99 above this fails an attack, if it is also above LATE. The table has the figure.
 LATE = 1500.0  # ms
-PATIENCE = 30.0  # seconds for what an attack left to be gone
+PATIENCE = 30.0  # seconds until an attack's remains must be gone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attack:
-    """`act` does it, asserts that it failed, and returns how it ended, in a few words for the table."""
+    """An attack.
+
+    `act` does it, asserts that it failed, and returns its outcome in a few words for the table.
+    """
 
     kind: str
     name: str
-    holds: str  # what holds it
+    holds: str  # the protection that stops it
     act: Callable[[Range], str]
     in_suite: bool = False  # also in `make test`
 
     @property
     def title(self) -> str:
-        """Its name in docs/security.md."""
+        """Return the attack's name in docs/security.md."""
         return f"{self.kind}: {self.name}"
 
 
@@ -52,16 +55,19 @@ HEAD = (
 
 
 def execute(attack: Attack, place: Range, alone: float) -> Result:
-    """Run one attack beside the victim under load. What is wrong afterwards is in the result, and nothing is raised."""
+    """Run an attack while the victim is under load.
+
+    Faults are in the result, and nothing is raised.
+    """
     host = fingerprint.take(place.config.state)
     before = _of_the_platform(place)
     wrong: list[str] = []
-    ended = "it did not end as it should"
+    ended = "it did not end as expected"
     with place.load() as load:
         try:
             ended = attack.act(place)
-        except Exception as failure:  # noqa: BLE001  # the edge of one attack: it is told, and the others still run
-            wrong.append(f"it succeeded, or ended otherwise: {type(failure).__name__}: {failure}")
+        except Exception as failure:  # noqa: BLE001  # recorded, and the other attacks still run
+            wrong.append(f"it succeeded, or ended in another way: {type(failure).__name__}: {failure}")
         time.sleep(0.5)
     failed = [answer for answer in load.answers if answer.failed]
     if failed:
@@ -79,7 +85,10 @@ def table(results: Iterable[Result]) -> str:
 
 
 def _of_the_platform(place: Range) -> set[str]:
-    """Everything of this platform but instances, which an attack may have killed: other ones are in their place then."""
+    """Return all objects of this platform except instances.
+
+    An attack may kill instances, and others replace them.
+    """
     names = place.instances()
     marks = {name for name in names if not name.startswith(VICTIM)}
     ours = (place.config.name, str(place.config.state), str(place.config.run))

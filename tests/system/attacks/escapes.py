@@ -1,4 +1,7 @@
-"""Attacks that try to leave the container: from a deployed app, and from a build step that is root inside."""
+"""Attacks that try to leave the container.
+
+They come from a deployed app, and from a build step that is root inside.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images that lie: about digests, diff IDs, sizes, media types and the machine they are for."""
+"""Images with false digests, diff IDs, sizes, media types or machine types."""
 
 from __future__ import annotations
 
@@ -26,7 +26,11 @@ def true_layer() -> bytes:
 
 
 def push(place: Range, packed: bytes, *, diff_id: str, machine: str = MACHINE, said: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Push an image of one layer; `said` changes what the manifest says of that layer. The build it makes, or why it was refused."""
+    """Push an image of one layer.
+
+    `said` changes the manifest's entry of that layer. Return the build, or the reason of the
+    refusal.
+    """
     client = place.registry()
     configuration = config(machine, rootfs={"type": "layers", "diff_ids": [diff_id]})
     client.push(packed, configuration)
@@ -56,16 +60,16 @@ def lie(name: str, **changes: Any) -> Attack:
         packed = gzip.compress(data, 1)
         build = push(place, packed, **{"diff_id": digest_of(data), **changes})
         assert build["state"] in {"failed", "refused"}, build
-        assert build["reason"], "no reason is told"
+        assert build["reason"], "the refusal has no reason"
         return "refused with the reason"
 
     return Attack(
-        kind="lying images", name=name, holds="every digest, size and diff ID is computed anew", act=act, in_suite="diff ID" in name
+        kind="lying images", name=name, holds="every digest, size and diff ID is computed again", act=act, in_suite="diff ID" in name
     )
 
 
 def lie_about_upload(place: Range) -> str:
-    """A blob that is not what its digest says."""
+    """Upload a blob whose content does not have its digest."""
     client = place.registry()
     answer = client.http.put(client.begin(), params={"digest": digest_of(b"something else")}, content=b"not that")
     assert answer.status_code == 400, answer.text
@@ -79,7 +83,7 @@ ATTACKS = (
     lie("a smaller size", said={"size": 10}),
     lie("a larger size", said={"size": 1 << 40}),
     lie("a negative size", said={"size": -1}),
-    lie("a layer that is no tar", said={"mediaType": "application/json"}),
+    lie("a layer that is not a tar", said={"mediaType": "application/json"}),
     lie(
         "a foreign layer with an address",
         said={"mediaType": LAYER.replace("layer", "layer.nondistributable"), "urls": ["http://127.0.0.1/"]},

@@ -1,4 +1,4 @@
-"""Attacks by names, links and kinds of files: in uploads, layers of pushed images, and Dockerfiles."""
+"""Attacks by names, links and file types: in uploads, layers of pushed images, and Dockerfiles."""
 
 from __future__ import annotations
 
@@ -43,7 +43,10 @@ def upload(kind: str) -> Attack:
 
 
 def pushed(name: str, make: Callable[[], bytes], *, may_run: bool = False) -> Attack:
-    """An image with one layer made by `make`. It may be taken in where all that it asks for stays inside of it."""
+    """Push an image with a layer made by `make`.
+
+    It may be accepted if all its files stay inside it.
+    """
 
     def act(place: Range) -> str:
         data = make()
@@ -70,7 +73,7 @@ def dockerfile(name: str, steps: str, *, files: dict[str, str | bytes] | None = 
 
 
 def many() -> bytes:
-    """A million empty files: some 5 MB packed."""
+    """Return a tar of a million empty files, which is some 5 MB when compressed."""
     packed = io.BytesIO()
     for number in range(1_000_000):
         info = tarfile.TarInfo(f"d{number // 10_000}/{number}")
@@ -79,7 +82,7 @@ def many() -> bytes:
 
 
 def huge_header() -> bytes:
-    """A pax header that says it has 800 MiB, which are zeros."""
+    """Return a pax header of 800 MiB of zeros."""
     head = tarfile.TarInfo("././@PaxHeader")
     head.type, head.size = tarfile.XHDTYPE, 800 << 20
     return head.tobuf(tarfile.USTAR_FORMAT) + b"800000000 path=" + bytes((800 << 20) - 15) + entry("x") + bytes(1024)

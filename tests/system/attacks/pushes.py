@@ -1,4 +1,8 @@
-"""Attacks by git: small packs that are huge once they are laid out, and trees with names that no checkout should have."""
+"""Attacks by git.
+
+They push small packs that are huge when unpacked, and trees with names that no checkout should
+have.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +23,7 @@ LONGEST = 150  # seconds for one push
 
 
 class Repository:
-    """Objects as they are, without git's own checks."""
+    """A repository that stores objects unchanged, without git's own checks."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -47,14 +51,14 @@ def pushed(name: str, holds: str, make: Callable[[Repository], str]) -> Attack:
             done = repository.push(place, make(repository))
         said = done.stderr.decode(errors="replace")
         assert done.returncode != 0, said[-1000:]
-        assert "remote" in said, f"no reason is told: {said[-1000:]}"
+        assert "remote" in said, f"the refusal has no reason: {said[-1000:]}"
         return "refused with the reason"
 
     return Attack(kind="git", name=name, holds=holds, act=act)
 
 
 def nested(repository: Repository) -> str:
-    """Ten levels of ten equal entries: 2 kB that stand for 10^10 files."""
+    """Return a tree of ten levels of ten equal entries: 2 kB that represent 10^10 files."""
     tree = repository.tree((b"100644", b"f", repository.add("blob", b"x")))
     for _ in range(10):
         tree = repository.tree(*((b"40000", f"d{number}".encode(), tree) for number in range(10)))

@@ -1,4 +1,7 @@
-"""Where attacks happen: a platform, an attacker's app that runs programs, and a victim's app of another team under load."""
+"""The place of attacks.
+
+It has a platform, an attacker's app that runs programs, and another team's victim app under load.
+"""
 
 from __future__ import annotations
 
@@ -21,16 +24,19 @@ from tests.system.waiting import until
 
 PROGRAMS = Path(__file__).parent / "programs"
 ATTACKERS, VICTIMS = "slipway-attack", "slipway-victim"  # teams
-ATTACKER, VICTIM, TARGET = "slipway-attacker", "slipway-victim", "slipway-target"  # apps; what is built goes into the third
+ATTACKER, VICTIM, TARGET = "slipway-attacker", "slipway-victim", "slipway-target"  # apps; builds go into the third
 SIZES = '[processes.web]\ncommand = "python3 app.py"\ncpu = 1\nmemory = "192M"\ndisk = "192M"\npids = 128\n\n[health]\nstart_period = 30\n'
-RATE = 100  # requests a second to the victim
+RATE = 100  # requests per second to the victim
 SECONDS = 4  # of each attack
 STARTED_AGAIN = 90  # seconds for an app that was killed by its own attack
 
 
 @dataclass(slots=True, kw_only=True)
 class Range:
-    """`prepare`, any number of attacks, `clean`. `api` may act for both teams."""
+    """The place of attacks:
+
+    `prepare`, any number of attacks, `clean`. `api` may act for both teams.
+    """
 
     config: NodeConfig
     api: Api
@@ -54,12 +60,15 @@ class Range:
         return [path.name for path in self.config.instances.iterdir() if any(path.name.startswith(f"{app}-") for app in apps)]
 
     def source(self, **files: str) -> bytes:
-        """The attacker's programs as an app, and more files."""
+        """Return the attacker's programs as an app, with more files."""
         texts: dict[str, str | bytes] = {path.name: path.read_text() for path in PROGRAMS.glob("*.py")}
         return archives.app({**texts, ".python-version": "3.13\n", "Procfile": "web: python3 app.py\n", "slipway.toml": SIZES, **files})
 
     def run(self, program: str, word: str = "-", *, seconds: int = SECONDS) -> dict[str, Any]:
-        """Run a program in the attacker's app, and what it printed; {"stopped": "killed"} where its instance did not survive."""
+        """Run a program in the attacker's app and return what it printed.
+
+        The result is {"stopped": "killed"} if its instance was killed.
+        """
         output = secrets.token_hex(4)
         assert self.ask(f"/start/{program}/{seconds}/{output}/{word}") == "started"
         ends = time.monotonic() + seconds + 15
@@ -75,11 +84,14 @@ class Range:
         return {"stopped": "killed"}
 
     def recover(self) -> None:
-        """Wait until the attacker's app answers, in whatever instance."""
+        """Wait until any instance of the attacker's app answers."""
         until(lambda: self.ask("/") == "ready", within=STARTED_AGAIN, what="the attacker's app answers again", every=0.3)
 
     def ask(self, path: str) -> str:
-        """What the attacker's app answers; empty where it does not, or says so only by a page of the router."""
+        """Return the response of the attacker's app.
+
+        It is empty without a response, or with an error page of the router.
+        """
         try:
             answer = httpx.get(f"{self.url}{path}", headers={"Host": f"{ATTACKER}.{self.config.base_domain}"}, timeout=15)
         except httpx.TransportError:
@@ -87,7 +99,7 @@ class Range:
         return answer.text if answer.status_code == 200 or answer.text == "not yet" else ""
 
     def build(self, files: Mapping[str, str | bytes], *, within: float = 240) -> tuple[dict[str, Any], str]:
-        """Upload these files to the third app: its build once it is over, and its log."""
+        """Upload these files to the third app. Return its build when it is over, and its log."""
         return self.upload(archives.app(files), within=within)
 
     def upload(self, archive: bytes, filename: str = "source.tar.gz", *, within: float = 240) -> tuple[dict[str, Any], str]:
@@ -98,15 +110,15 @@ class Range:
         return self.api.built(TARGET, number, within=within), self.api.build_log(TARGET, number)
 
     def registry(self) -> Client:
-        """A client that may push images to the third app."""
+        """Return a client that may push images to the third app."""
         return Client(self.url, f"{ATTACKERS}/{TARGET}", self.api.token)
 
     def load(self) -> Pace:
-        """Requests to the victim without pause."""
+        """Return a constant load on the victim."""
         return Pace(self.config.http_port, [f"{VICTIM}.{self.config.base_domain}"], rate=RATE, connections=4)
 
     def alone(self, seconds: float = 4) -> list[Answer]:
-        """The victim's answers while nothing is attacked."""
+        """Return the victim's responses without an attack."""
         with self.load() as load:
             time.sleep(seconds)
         return load.answers

@@ -1,4 +1,7 @@
-"""The table of attacks in docs/security.md: each row is one attack's newest result, with its day. Text in, text out."""
+"""The table of attacks in docs/security.md.
+
+Each row is an attack's newest result, with its day. Text in, text out.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,10 @@ HEAD = (
 
 
 def with_results(text: str, results: Iterable[Result], day: str, *, order: Iterable[str]) -> str:
-    """Return `text` with these results in its table. Rows of other attacks stay, in `order` of titles; rows of attacks that are gone go."""
+    """Return `text` with these results in its table.
+
+    Rows of other attacks stay, in `order` of titles. Rows of deleted attacks are removed.
+    """
     before, _, rest = text.partition(BEGIN)
     table, _, after = rest.partition(END)
     if not rest or not after:

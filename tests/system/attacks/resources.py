@@ -1,4 +1,4 @@
-"""Attacks that use something up: from an app, from a build, and through the portal."""
+"""Attacks that use up a resource: from an app, from a build, and through the portal."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ DISK = "the instance's own file system of a fixed size"
 
 
 def bomb(name: str, holds: str, *, most: int = 10**9, stopped: tuple[str, ...] = (), in_suite: bool = False) -> Attack:
-    """A bomb of programs/bombs.py that gets at most so many, or ends in one of these ways."""
+    """A bomb of programs/bombs.py that gets at most `most`, or ends in one of these ways."""
 
     def act(place: Range) -> str:
-        told = place.run("bombs", name)
-        got, why = told.get("got", 0), str(told["stopped"])
+        result = place.run("bombs", name)
+        got, why = result.get("got", 0), str(result["stopped"])
         assert got <= most, f"it got {got}, and {most} are allowed"
         assert not stopped or why in stopped, f"it was stopped by {why}, after {got}"
         return f"{why} after {got:,}" if got else why
@@ -41,7 +41,7 @@ def flood_api(place: Range) -> str:
     with ThreadPoolExecutor(50) as pool:
         answers = list(pool.map(lambda _: place.api.api.get("/apps").status_code, range(300)))
     assert set(answers) <= {200, 429}, sorted(set(answers))
-    return f"{answers.count(200)} answered, {answers.count(429)} put off"
+    return f"{answers.count(200)} answered, {answers.count(429)} deferred"
 
 
 def flood_deploys(place: Range) -> str:
@@ -53,11 +53,11 @@ def flood_deploys(place: Range) -> str:
     for answer in answers:
         if answer.is_success:
             place.api.built(TARGET, int(answer.json()["id"]), within=240)
-    return f"{sum(code < 300 for code in codes)} taken, {sum(code >= 400 for code in codes)} refused"
+    return f"{sum(code < 300 for code in codes)} accepted, {sum(code >= 400 for code in codes)} refused"
 
 
 def flood_bodies(place: Range) -> str:
-    """Bodies of 32 MiB to an endpoint that wants a few bytes, ten at once."""
+    """Send bodies of 32 MiB to an endpoint that needs a few bytes, ten at once."""
     body = b'{"team": "' + b"x" * (32 << 20) + b'"}'
     with ThreadPoolExecutor(10) as pool:
         answers = list(pool.map(lambda _: place.api.api.post("/apps", content=body).status_code, range(10)))
@@ -74,12 +74,12 @@ ATTACKS = (
     bomb("inodes", DISK, stopped=("ENOSPC", "time")),
     bomb("descriptors", "the limit on open files of a process", most=1_100_000),
     bomb("pipes", "the memory limit, and the kernel's limit on pipes of a user"),
-    bomb("dentries", "the memory limit, to which names count"),
+    bomb("dentries", "the memory limit, which includes names"),
     bomb("log", "the console log's limit, and how much of it is shipped"),
-    bomb("page-cache", "the memory limit, to which the page cache counts, and the weight of the disk"),
+    bomb("page-cache", "the memory limit, which includes the page cache, and the disk weight"),
     bomb("connections", "the network's limit on new connections", most=2000),
     bomb("datagrams", "the network's limit on new connections", most=20_000),
-    bomb("names", "the limit on questions to the name server", most=3000),
+    bomb("names", "the limit on queries to the name server", most=3000),
     bomb("spin", "the CPU limit of the instance's control group", in_suite=True),
     bomb("sleepers", "the CPU limit of the instance's control group"),
     build_of(

@@ -1,4 +1,4 @@
-"""All attacks."""
+"""The list of all attacks."""
 
 from tests.system.attacks import escapes, images, names, pushes, resources
 

@@ -1,4 +1,4 @@
-"""A few attacks of each kind. `make attack` runs all."""
+"""Tests of a few attacks of each kind. `make attack` runs all attacks."""
 
 from collections.abc import Iterator
 
@@ -27,7 +27,7 @@ def place(box, admin) -> Iterator[Range]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SOME)
-def test_an_attack_fails_and_harms_nobody(name, place):
+def test_an_attack_fails_and_does_no_harm(name, place):
     result = execute(SOME[name], place, percentile(place.alone(2), 99))
     print(table([result]))
     assert result.wrong == (), table([result])

@@ -1,4 +1,4 @@
-"""The table of attacks that make attack writes into docs/security.md."""
+"""Tests of the table of attacks that `make attack` writes into docs/security.md."""
 
 import pytest
 
@@ -13,7 +13,7 @@ def result(name: str, *wrong: str) -> Result:
     return Result(attack=attack, ended="refused | so", alone=2.0, under=3.0, failed=0, wrong=wrong)
 
 
-def test_a_run_of_some_attacks_replaces_their_rows_and_keeps_the_others_in_order():
+def test_a_run_of_some_attacks_replaces_their_rows_and_keeps_the_others():
     text = with_results(PAGE, [result("b"), result("c", "it\nsucceeded")], "2026-01-02", order=["git: c", "git: a", "git: b"])
     before, table = text.split(BEGIN)
     rows = table.partition(END)[0].strip().splitlines()[2:]
