@@ -1,5 +1,7 @@
 #!/bin/bash
-# Boots the guest once, runs JOB in it as root, shows what it prints as it prints it, and exits with its code (125: it did not finish).
+# Boots the guest once, runs JOB in it as root, shows its output at once, and exits with its code.
+# Exit code 125: the guest did not finish.
+#
 # Usage: boot.sh IMAGE JOB [SECONDS]
 set -euo pipefail
 
@@ -12,15 +14,16 @@ exchange=$(mktemp -d)
 trap 'rm -rf "$exchange"' EXIT
 cp "$job" "$exchange/job.sh"
 
-# Software emulation by default, 15 to 20 times slower: a KVM inside another virtual machine often exists and does not run.
-# One without the processor's help (PVM) runs only kernels made for it: on it the guest would hang without a word.
+# Software emulation by default, 15 to 20 times slower: KVM inside another virtual machine often
+# exists and does not work. KVM without the processor's support (PVM) runs only kernels made for it:
+# the guest would hang without a message.
 speed=(-accel tcg,thread=multi,tb-size=512 -cpu max)
 if [ -n "${SLIPWAY_VM_KVM:-}" ]; then
     grep -qwE 'vmx|svm' /proc/cpuinfo || { echo "KVM has no help of the processor here (vmx, svm): leave out SLIPWAY_VM_KVM." >&2; exit 125; }
     speed=(-accel kvm -cpu host)
 fi
 
-# SLIPWAY_VM_DISK is a file with a file system: the guest's second disk, of which nothing is kept.
+# SLIPWAY_VM_DISK is a file with a file system: the guest's second disk. Changes to it are not kept.
 disk=()
 if [ -n "${SLIPWAY_VM_DISK:-}" ]; then
     disk=(-drive "file=$SLIPWAY_VM_DISK,if=none,id=more,format=raw,snapshot=on,cache=unsafe" -device virtio-blk-pci,drive=more)

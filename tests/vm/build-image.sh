@@ -1,6 +1,9 @@
 #!/bin/bash
-# Builds a Debian 12 guest (systemd, cgroup v2 alone) from Debian packages: vmlinuz, initrd.gz and root.ext4 in OUT.
-# Usage: build-image.sh OUT      Does nothing where OUT is already what this script and requirements.txt would make.
+# Builds a Debian 12 guest (systemd, only cgroup v2) from Debian packages: vmlinuz, initrd.gz and
+# root.ext4 in OUT. It does nothing if OUT is already the result of this script and
+# requirements.txt.
+#
+# Usage: build-image.sh OUT
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -41,7 +44,7 @@ root_archive() {
     mv "$work/unfinished.tar" "$work/root-$wanted.tar"
 }
 
-kernel_tree() { # the generic kernel: the cloud flavour has no 9p
+kernel_tree() { # the generic kernel: the cloud kernel has no 9p
     [ -e "$work/kernel/done" ] && return
     rm -rf "$work/kernel" "$work/busybox" "$work"/*.deb
     local image
@@ -53,7 +56,7 @@ kernel_tree() { # the generic kernel: the cloud flavour has no 9p
     touch "$work/kernel/done"
 }
 
-python_packages() { # for Debian 12's Python 3.11, whatever Python the host has
+python_packages() { # for Debian 12's Python 3.11, for any Python of the host
     rm -rf "$work/python"
     "$project/.venv/bin/uv" pip install --quiet --target "$work/python" --python-version 3.11 --python-platform x86_64-manylinux_2_36 \
         --only-binary :all: --requirement "$project/requirements.txt"

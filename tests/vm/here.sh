@@ -1,12 +1,13 @@
 #!/bin/bash
-# Runs install.sh on this machine instead of in the guest: minutes in place of hours. systemd is PID 1 of a PID namespace, in a root of
-# which nothing is kept and where no unit but ours is started. Kernel, network and control groups are this machine's own: the platform has
-# a name of its own, and what it leaves there when the job fails is removed.
+# Runs install.sh on this machine instead of in the guest: minutes instead of hours. systemd is PID
+# 1 of a PID namespace, in a temporary root in which only our units are started. Kernel, network and
+# cgroups are this machine's own. The platform has its own name, and its objects are removed if the
+# job fails.
 set -euo pipefail
 
 project=$(cd "$(dirname "$0")/../.." && pwd)
 name=t$(od -An -N3 -tx1 /dev/urandom | tr -d ' ')
-place=/var/cache/slipway/$name # beside the stacks that tests have made, which are linked into its state
+place=/var/cache/slipway/$name # next to the stacks that tests have built, which are linked into its state
 settings=(SLIPWAY_NAME="$name" SLIPWAY_STATE="$place/state" SLIPWAY_HTTP_PORT=8481 SLIPWAY_NETWORK=10.199.0.0/16)
 
 main() {
@@ -22,7 +23,7 @@ main() {
 from runtime.config import from_environment
 from tests import warm
 warm.seed(from_environment())')
-    for hierarchy in /sys/fs/cgroup/*/; do # systemd takes the group that it is started in for its root
+    for hierarchy in /sys/fs/cgroup/*/; do # systemd uses the group that it is started in as its root
         mkdir -p "$hierarchy$name-boot"
         for file in cpuset.cpus cpuset.mems; do
             [ ! -e "$hierarchy$file" ] || cat "$hierarchy$file" > "$hierarchy$name-boot/$file"
@@ -46,7 +47,7 @@ inside() { # PLACE PROJECT SETTING...
     mount -t proc proc $root/proc
     mount --rbind /dev $root/dev
     mount --rbind /sys $root/sys
-    for hierarchy in /sys/fs/cgroup/*/; do # in a folder of their own, which systemd makes read-only
+    for hierarchy in /sys/fs/cgroup/*/; do # in separate folders, which systemd makes read-only
         mkdir "/mnt/cgroups/$(basename "$hierarchy")"
         mount --bind "$hierarchy" "/mnt/cgroups/$(basename "$hierarchy")"
     done

@@ -1,9 +1,11 @@
 #!/bin/bash
-# The job of `make test-vm ARGS=install`: the platform as systemd units. It answers, comes back when killed, and leaves nothing behind.
-# Runs wherever systemd is PID 1 and nothing of the machine is needed any more; the settings of .env.example may be given by environment.
+# The job of `make test-vm ARGS=install`: the platform as systemd units. It answers, is restarted
+# when killed, and leaves nothing. It runs where systemd is PID 1 and the machine is disposable. The
+# environment may give the settings of .env.example.
 set -Eeuo pipefail # E: the trap below is for functions too
 export HOME=/root LANG=C.UTF-8
-# pip, uv and Node trust authorities of their own; here those of the host, which may have a proxy with one more.
+# pip, uv and Node use their own authorities. Here they use those of the host, which may have a
+# proxy with its own authority.
 for name in PIP_CERT SSL_CERT_FILE NODE_EXTRA_CA_CERTS; do export "$name=/etc/ssl/certs/ca-certificates.crt"; done
 name=${SLIPWAY_NAME:-slipway}
 run=${SLIPWAY_RUN:-/run/slipway}
@@ -15,7 +17,7 @@ all="redis router portal worker-build worker-node supervisor"
 trap 'systemctl list-units --all --no-pager "$units*"; journalctl --no-pager --lines=150 --unit="$units*"' ERR
 
 main() {
-    git config --global safe.directory '*' # the host's files belong to whoever cloned them
+    git config --global safe.directory '*' # the host's files belong to the user who cloned them
     git clone -q "${CLONED:-file:///host}" /root/slipway
     cd /root/slipway
     footprint > /root/before
@@ -23,7 +25,7 @@ main() {
     make install
     answers
     make status
-    echo "== what systemd says of them"
+    echo "== the exposure levels of systemd"
     for unit in portal router redis; do systemd-analyze security --no-pager "$units-$unit" | grep Overall; done
     systemd-analyze security --no-pager --threshold=50 "$units-portal" > /dev/null
     systemd-analyze security --no-pager --threshold=50 "$units-router" > /dev/null
@@ -38,7 +40,7 @@ main() {
         done
         echo "$unit: $(grep CapBnd "/proc/$pid/status")"
     done
-    echo "== kill -9 of each; apps run on"
+    echo "== kill -9 of each; apps continue to run"
     apps=$(app_pids)
     for unit in $all; do
         pid=$(main_pid "$unit")
@@ -49,7 +51,7 @@ main() {
     systemctl restart "$units-router" "$units-worker-node"
     until_answers
     [ "$(app_pids)" = "$apps" ]
-    echo "== make up says so; make install again"
+    echo "== make up with installed units; make install again"
     make up
     make install
     answers
@@ -65,13 +67,13 @@ main() {
     [ -z "$(find /etc/systemd/system -name "$units*")" ]
     [ -z "$(systemctl list-units --all --no-legend "$units*")" ]
     [ -e "$state/.slipway" ]
-    for _ in $(seq 60); do # network namespaces and cgroups go away a little after they are let go
+    for _ in $(seq 60); do # network namespaces and cgroups disappear shortly after their removal
         footprint > /root/after
         cmp -s /root/before /root/after && break
         sleep 1
     done
     diff /root/before /root/after
-    echo "nothing is left but the state"
+    echo "only the state is left"
 }
 
 main_pid() {

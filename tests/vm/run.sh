@@ -1,6 +1,8 @@
 #!/bin/bash
-# `make test-vm`: checks the host, builds the guest where needed, runs a job in it.
-# Usage: run.sh [TEST...] (job.sh; default: what it names), or run.sh up (up.sh), run.sh install (install.sh)
+# Checks the host, builds the guest if needed, and runs a job in it: `make test-vm`.
+# Usage: run.sh [TEST...]  runs job.sh (default: the tests that it names)
+#        run.sh up         runs up.sh
+#        run.sh install    runs install.sh
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -15,7 +17,7 @@ if [ ${#missing[@]} -gt 0 ]; then
     apt-get install -y -q=2 --no-install-recommends "${missing[@]}"
 fi
 
-link_stacks() { # $1: what the host's tests have made; $2: an empty folder. SLIPWAY_VM_STACKS="debian-13 ..." takes these alone
+link_stacks() { # $1: the stacks of the host's tests; $2: an empty folder. SLIPWAY_VM_STACKS="debian-13 ..." links only these
     local note name layer
     chmod 755 "$2"
     mkdir -p "$2/layers/ingest" "$2/cache/stacks" "$2/tmp"
@@ -30,14 +32,14 @@ link_stacks() { # $1: what the host's tests have made; $2: an empty folder. SLIP
     done
 }
 
-(cd "$here/../.." && python3 -m workers.setup check) # uv, which fills the guest's Python
+(cd "$here/../.." && python3 -m workers.setup check) # uv, which installs the guest's Python packages
 "$here/build-image.sh" "$image"
 job=$(mktemp)
 disk=$(mktemp)
 stacks=
 trap 'rm -rf "$job" "$disk" "$stacks"' EXIT
 case "$*" in
-    *tests/runtime/builds*) # their stacks would take hours to make there
+    *tests/runtime/builds*) # it would take hours to build their stacks in the guest
         stacks=$(mktemp -d -p /var/cache/slipway)
         link_stacks /var/cache/slipway/tests "$stacks"
         truncate -s 8G "$disk"

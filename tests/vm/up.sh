@@ -1,12 +1,14 @@
 #!/bin/bash
-# The job of `make test-vm ARGS=up`: what the README tells a newcomer to do, where systemd is PID 1. It answers, and leaves nothing behind.
-set -meuo pipefail # m: what runs in the background hears Ctrl-C
+# The job of `make test-vm ARGS=up`: the steps of the README for a new user, where systemd is PID 1.
+# The platform answers, and leaves nothing.
+set -meuo pipefail # m: background jobs receive Ctrl-C
 export HOME=/root LANG=C.UTF-8
-# pip, uv and Node trust authorities of their own; here those of the host, which may have a proxy with one more.
+# pip, uv and Node use their own authorities. Here they use those of the host, which may have a
+# proxy with its own authority.
 for name in PIP_CERT SSL_CERT_FILE NODE_EXTRA_CA_CERTS; do export "$name=/etc/ssl/certs/ca-certificates.crt"; done
 
 main() {
-    git config --global safe.directory '*' # the host's files belong to whoever cloned them
+    git config --global safe.directory '*' # the host's files belong to the user who cloned them
     git clone -q file:///host /root/slipway
     cd /root/slipway
     footprint > /root/before
@@ -20,7 +22,7 @@ main() {
     echo "== make down"
     make down
     wait "$making" || true
-    for _ in $(seq 60); do # network namespaces and cgroups go away a little after they are let go
+    for _ in $(seq 60); do # network namespaces and cgroups disappear shortly after their removal
         footprint > /root/after
         cmp -s /root/before /root/after && break
         sleep 1
@@ -30,7 +32,7 @@ main() {
 }
 
 up() { # in a session's scope, as from a terminal; until the last line, which has the example's address
-    : > /root/up.log # before the first look, which must not find the last line of an earlier start
+    : > /root/up.log # before the first check, which must not find the last line of an earlier start
     systemd-run --quiet --scope --slice=user.slice make up > /root/up.log 2>&1 &
     making=$!
     until grep -q 'http://hello\.' /root/up.log; do

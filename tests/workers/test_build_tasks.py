@@ -1,5 +1,4 @@
-"""Tests of the build task with real rows, a real Redis and a real node; only the builder is a
-fake."""
+"""Tests of the build task with real rows, Redis and node; only the builder is a fake."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""The attacker's app: starts one of the programs beside it for some seconds, and shows what it printed.
+"""The attacker's app: it runs a program of its folder for some seconds, and shows the output.
 
-GET /start/NAME/SECONDS/OUTPUT/WORD begins, GET /result/OUTPUT answers 404 until the program has ended. Anything else answers "ready".
+GET /start/NAME/SECONDS/OUTPUT/WORD starts a program. GET /result/OUTPUT answers 404 until the
+program has ended. Any other path answers "ready".
 """
 
 import os

@@ -1,4 +1,7 @@
-"""Uses up one kind of resource for some seconds: `bombs.py`'s functions by name, each ends with what it got and what stopped it."""
+"""Programs that use up one kind of resource for some seconds.
+
+Each function ends with the amount that it got and the error that stopped it.
+"""
 
 import ctypes
 import errno
@@ -13,7 +16,10 @@ import time
 
 
 def until(seconds, step):
-    """Call `step` until the time is over or the kernel refuses; (times it worked, the refusal)."""
+    """Call `step` until the time is over or the kernel refuses.
+
+    Return (successful calls, the refusal).
+    """
     ends, count = time.monotonic() + seconds, 0
     while time.monotonic() < ends:
         try:
@@ -25,9 +31,9 @@ def until(seconds, step):
     return count, "time"
 
 
-def hold(seconds, told):
+def hold(seconds, result):
     time.sleep(max(0, seconds))
-    return told
+    return result
 
 
 def fork(seconds):
@@ -57,11 +63,11 @@ def fill(folder, size):
                 if file.write(b"x" * size) < size:
                     raise OSError(errno.ENOSPC, "full")
 
-        told = until(seconds, step)
+        result = until(seconds, step)
         for name in os.listdir(folder):
             if name.startswith("bomb-"):
                 os.unlink(f"{folder}/{name}")
-        return told
+        return result
 
     return filler
 
@@ -72,7 +78,7 @@ def descriptors(seconds):
 
 
 def pipes(seconds):
-    """Kernel memory: pipes filled with 64 KiB each."""
+    """Use kernel memory: pipes filled with 64 KiB each."""
     hoard = []
 
     def step():
@@ -84,7 +90,7 @@ def pipes(seconds):
 
 
 def dentries(seconds):
-    """Names that do not exist: each is remembered by the kernel."""
+    """Look up names that do not exist: the kernel keeps an entry for each."""
     number = iter(range(10**12))
 
     def step():
@@ -101,7 +107,7 @@ def log(seconds):
 
 
 def page_cache(seconds):
-    """Writes 64 MiB again and again, and forces it to the disk."""
+    """Write 64 MiB repeatedly, and force them to the disk."""
     file = os.open("cache", os.O_RDWR | os.O_CREAT, 0o600)
 
     def step():
@@ -113,7 +119,7 @@ def page_cache(seconds):
 
 
 def connections(seconds):
-    """Outgoing connections to a port of its own gateway that nobody listens on, at most 2,000."""
+    """Open at most 2,000 connections to a closed port of its own gateway."""
     hoard, left = [], iter(range(2000))
 
     def step():
@@ -128,7 +134,7 @@ def connections(seconds):
 
 
 def datagrams(seconds):
-    """An entry of connection tracking each: datagrams to many ports of its own gateway, at most 20,000."""
+    """Create entries of connection tracking: datagrams to at most 20,000 ports of its own gateway."""
     ports = iter(range(10_000, 30_000))
     sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 
@@ -146,7 +152,7 @@ def datagrams(seconds):
 
 
 def names(seconds):
-    """At most 3,000 questions to its name server."""
+    """Send at most 3,000 queries to its name server."""
     with open("/etc/resolv.conf") as file:
         server = next(line.split()[1] for line in file if line.startswith("nameserver"))
     asker = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -175,7 +181,7 @@ def names(seconds):
 
 
 def spin(seconds):
-    """60 processes that compute."""
+    """Start 60 processes that compute."""
     children = []
     for _ in range(60):
         try:
@@ -194,7 +200,7 @@ def spin(seconds):
 
 
 def sleepers(seconds):
-    """100 processes that wake twenty thousand times a second."""
+    """Start 100 processes that wake twenty thousand times a second."""
     nap, ends, children = struct.pack("qq", 0, 50_000), time.monotonic() + seconds, 0
     libc = ctypes.CDLL(None)
     for _ in range(100):

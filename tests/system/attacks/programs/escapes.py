@@ -1,4 +1,7 @@
-"""Tries many ways out of a container and prints a JSON object: attempt -> "refused: WHY" or "worked". `escapes.py 0 root` is a build step's."""
+"""Attempts to leave a container, printed as a JSON object: attempt -> "refused: WHY" or "worked".
+
+A build step runs `escapes.py 0 root`.
+"""
 
 import ctypes
 import errno
@@ -77,7 +80,7 @@ def read(path):
 
 
 def in_child(function):
-    """For what changes the caller: a child says by its exit code whether it worked."""
+    """Run an attempt that changes its caller in a child, whose exit code shows whether it worked."""
 
     def attempt():
         pid = os.fork()
@@ -99,7 +102,7 @@ def in_child(function):
 
 
 def others():
-    """A process that is none of this container's own: the host's init is never 1 here."""
+    """Look for a process of another container: the host's init never has number 1 here."""
     with open("/proc/1/environ", "rb") as file:
         if b"SUPERVISOR_" in file.read() or os.path.exists("/proc/1/root/work"):
             return
@@ -125,7 +128,7 @@ def named(kind):
 
 
 def sight(path, *words):
-    """A file that names what others have."""
+    """Look for names of others' objects in a file."""
 
     def attempt():
         with open(path) as file:
