@@ -1,4 +1,7 @@
-"""A `manage.py NAME VERB`: each verb gives an answer, which is printed as a table or as JSON. Thin: what is done is elsewhere."""
+"""The base of commands `manage.py NAME VERB`. It prints a verb's answer as a table or as JSON.
+
+The verbs themselves are in `workers.cli`.
+"""
 
 from __future__ import annotations
 
@@ -13,25 +16,29 @@ from workers import node
 from workers.cli.answer import Answer
 from workers.setup import confinement
 
-Verbs = Mapping[str, tuple[Callable[..., Answer], str]]  # name to what it does and a line on it
+Verbs = Mapping[str, tuple[Callable[..., Answer], str]]  # name -> function and one line of help
 
 
 class VerbCommand(BaseCommand):
-    """Ends with 1 where a verb failed, and tells a failure in its own words, with the remedy."""
+    """A command with verbs.
+
+    It ends with status 1 if a verb failed, and prints errors with the remedy.
+    """
 
     verbs: ClassVar[Verbs]
-    confined: ClassVar[frozenset[str]] = frozenset()  # verbs that see, or make, what the workers mount
+    # Verbs that use or create mounts of the workers.
+    confined: ClassVar[frozenset[str]] = frozenset()
     requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
         parsers = {name: verbs.add_parser(name, help=text, description=text) for name, (_, text) in self.verbs.items()}
         self.add_verb_arguments(parsers)
-        for one in parsers.values():
-            one.add_argument("--json", action="store_true", dest="as_json", help="for programs")
+        for verb_parser in parsers.values():
+            verb_parser.add_argument("--json", action="store_true", dest="as_json", help="for programs")
 
     def add_verb_arguments(self, parsers: Mapping[str, ArgumentParser]) -> None:
-        """What each verb takes; nothing unless a command says so."""
+        """Add each verb's arguments. By default there are none."""
 
     def handle(self, *_: Any, **options: Any) -> None:
         verb = self.verbs[options["verb"]][0]

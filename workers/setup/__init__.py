@@ -1,1 +1,4 @@
-"""Set-up: from a fresh clone to a running platform, and back. Standard library only: it runs before anything is installed."""
+"""Set-up: from a fresh clone to a running platform, and back.
+
+It uses only the standard library, because it runs before anything is installed.
+"""

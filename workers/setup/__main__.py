@@ -1,4 +1,4 @@
-"""`python3 -m workers.setup VERB`: what `make` calls. Each verb is one function, and reads as what it does."""
+"""`python3 -m workers.setup VERB`: the command that `make` calls. Each verb is one function."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ from workers.setup.steps import step
 from workers.setup.tree import ENV, PYTHON, ROOT, VENV
 
 Environment = Mapping[str, str]
-PORTAL_WITHIN = 300  # seconds: a slow or busy machine's; a portal that ends instead of answering is told at once
+PORTAL_WITHIN = 300  # seconds, for a slow or busy machine; a portal that ends is reported at once
 
 
 class CannotGoOn(Exception):
-    """The doctor found something; it has been told."""
+    """The doctor found a problem, and has printed it."""
 
 
 def main() -> int:
-    """Run one verb; a failure is told in its own words, with the remedy, and no traceback."""
+    """Run one verb. A failure is printed with its remedy and without a traceback."""
     verbs: dict[str, Callable[[Environment], None]] = {
         "up": up,
         "down": down,
@@ -54,7 +54,7 @@ def main() -> int:
         "check": set_up_checks,
     }
     for unwanted in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(unwanted, signal.default_int_handler)  # the same way out as Ctrl-C
+        signal.signal(unwanted, signal.default_int_handler)  # the same effect as Ctrl-C
     try:
         verbs[sys.argv[1]](_environment())
     except CannotGoOn:
@@ -68,13 +68,13 @@ def main() -> int:
 
 
 def up(environment: Environment) -> None:
-    """From whatever state the machine is in to a running platform, in the foreground until Ctrl-C."""
+    """Start the platform from any state of the machine, and run in the foreground until Ctrl-C."""
     config = from_environment(environment)
     if systemd.is_installed(config):
         _tell_installed(config, environment)
         return
     if pid := holder(config):
-        print(f"Slipway runs already (process {pid}): press Ctrl-C where it runs, or `make down` anywhere, to stop it.")
+        print(f"Slipway runs already (process {pid}). To stop it, press Ctrl-C in its terminal, or run `make down`.")
         manage(environment, "show_addresses")
         return
     _end_strays(config)
@@ -83,7 +83,8 @@ def up(environment: Environment) -> None:
         held.enter_context(taken(config))
         prepare(config, environment)
         configuration = _write_configuration(config, environment)
-        held.enter_context(Listeners(config))  # ours, so that they stay open when HAProxy or the process manager is killed
+        # Opened here, so that they stay open when HAProxy or the process manager is killed.
+        held.enter_context(Listeners(config))
         with step("Start the platform"):
             platform = Foreground(config, configuration, environment)
         try:
@@ -95,19 +96,22 @@ def up(environment: Environment) -> None:
         except KeyboardInterrupt:
             print()
         finally:
-            with step("Stop the platform; apps run on"):
+            with step("Stop the platform; apps keep running"):
                 platform.stop()
 
 
 def install_units(environment: Environment) -> None:
-    """The platform as systemd units that start at boot; run again, it starts them anew with the code and settings of now."""
+    """Install the platform as systemd units that start at boot.
+
+    When run again, it restarts them with the current code and settings.
+    """
     config = from_environment(environment)
     systemd.require()
     _examine(config, port_is_ours=holder(config) is not None or systemd.is_active(config))
     if pid := holder(config):
-        with step("Stop the platform in the foreground; apps run on"):
+        with step("Stop the platform in the foreground; apps keep running"):
             ask_to_stop(config, pid)
-    if not systemd.is_active(config):  # else the router is no stray
+    if not systemd.is_active(config):  # else the router belongs to systemd
         _end_strays(config)
     prepare(config, environment)
     with step("Install the units") as current:
@@ -124,7 +128,7 @@ def install_units(environment: Environment) -> None:
 
 
 def uninstall_units(environment: Environment) -> None:
-    """Stop platform and apps, and take the units away. The state stays."""
+    """Stop the platform and the apps, and remove the units. The state stays."""
     config = from_environment(environment)
     _require_root("make uninstall")
     if not systemd.is_installed(config):
@@ -133,11 +137,14 @@ def uninstall_units(environment: Environment) -> None:
     down(environment)
     with step("Remove the units"):
         systemd.take_away(config)
-    print(f"The state is still in {config.state}: `make up` or `make install` go on with it, `make purge` deletes it.")
+    print(f"The state is still in {config.state}: `make up` or `make install` continue with it, `make purge` deletes it.")
 
 
 def boot(environment: Environment) -> None:
-    """What the units need before they start, each time: a reboot takes away folders of the run folder, network and namespaces."""
+    """Prepare what the units need before each start.
+
+    A reboot removes the run folder's contents, the network and the namespaces.
+    """
     config = from_environment(environment)
     _prepare_node(config, environment)
 
@@ -153,11 +160,11 @@ def status(environment: Environment) -> None:
 
 
 def prepare(config: NodeConfig, environment: Environment) -> None:
-    """Everything a start needs and that lasts: run again, it finds nothing to do."""
+    """Install everything permanent that a start needs. When run again, it finds nothing to do."""
     _install(PLATFORM, environment)
     if not ENV.exists():
         shutil.copyfile(ROOT / ".env.example", ENV)
-        print(f"  Settings are in {ENV}; each is explained there.")
+        print(f"  The settings are in {ENV}, which explains each of them.")
     ensure_packages(environment)
     ensure_bytecode(environment)
     ensure_front_end(environment)
@@ -171,7 +178,7 @@ def _prepare_node(config: NodeConfig, environment: Environment) -> None:
 
 
 def down(environment: Environment) -> None:
-    """Stop platform and apps, and leave nothing of ours in the kernel. The state stays."""
+    """Stop the platform and the apps, and remove all our kernel resources. The state stays."""
     config = from_environment(environment)
     _require_root("make down")
     if pid := holder(config):
@@ -201,11 +208,11 @@ def purge(environment: Environment) -> None:
     with step(f"Delete {config.state}"):
         folders.delete_state(config)
     if environment.get("DATABASE_URL"):
-        print("The database of DATABASE_URL is not ours to delete: it was left as it is.")
+        print("The database of DATABASE_URL was not deleted. Delete it yourself if you no longer need it.")
 
 
 def doctor(environment: Environment) -> None:
-    """Tell what this machine lacks, and what set-up would install."""
+    """Print what this machine lacks, and what set-up would install."""
     config = from_environment(environment)
     _examine(config, port_is_ours=holder(config) is not None or systemd.is_active(config))
     if absent := missing(PLATFORM):
@@ -213,11 +220,14 @@ def doctor(environment: Environment) -> None:
         _tell_needs(absent)
     if short := Reserve(config).describe():
         print(short)
-    print("This machine has all that Slipway needs.")
+    print("This machine has everything that Slipway needs.")
 
 
 def set_up_tests(environment: Environment) -> None:
-    """All that the tests stand on; starts nothing, needs no free port, touches no state folder."""
+    """Install all that the tests need.
+
+    Starts nothing, needs no free port, changes no state folder.
+    """
     config = from_environment(environment)
     _examine(config, port_is_ours=True)
     _install((*PLATFORM, *TESTS), environment)
@@ -227,13 +237,16 @@ def set_up_tests(environment: Environment) -> None:
 
 
 def set_up_checks(environment: Environment) -> None:
-    """Python's packages alone: linters need no root."""
+    """Install only the Python packages: linters need no root."""
     _install((PYTHON_VENV,), environment)
     ensure_packages(environment)
 
 
 def _environment() -> dict[str, str]:
-    """The settings and the shell's variables; programs of the lock file (uv, node, npm) before those of the machine."""
+    """Return the settings and the shell's variables.
+
+    In PATH, programs of the lock file (uv, node, npm) come before those of the machine.
+    """
     read = process_environment(ENV if ENV.exists() else ROOT / ".env.example")
     return {**read, "PATH": f"{VENV / 'bin'}:{read.get('PATH') or os.defpath}"}
 
@@ -246,9 +259,13 @@ def _examine(config: NodeConfig, *, port_is_ours: bool) -> None:
 
 
 def _ensure_confinement(config: NodeConfig, environment: Environment) -> None:
-    """The workers' mount namespace. Apps of a version that had none stand on mounts of the host: they are stopped, and start again in it."""
+    """Create the workers' mount namespace.
+
+    Apps of a version without this namespace use mounts of the host. They are stopped, and start
+    again in the namespace.
+    """
     if not confinement.is_made(config) and Kernel().mounts_below(config.instances):
-        with step("Stop apps of an earlier version; they start again"):
+        with step("Stop apps of an earlier version; they will start again"):
             manage(environment, "tear_down")
     confinement.ensure(config, environment)
 
@@ -262,7 +279,7 @@ def _tell_lacks(found: list[Lack]) -> None:
 def _require_root(command: str) -> None:
     found = [lack for lack in lacks(look(NodeConfig(), port_is_ours=True), NodeConfig()) if "root" in lack.what]
     if found:
-        print(f"`{command}` removes mounts and network links, which takes root: run `sudo {command}`.", file=sys.stderr)
+        print(f"`{command}` removes mounts and network links, which needs root: run `sudo {command}`.", file=sys.stderr)
         raise CannotGoOn
 
 
@@ -271,7 +288,7 @@ def _install(needs: Iterable[Need], environment: Environment) -> None:
     if not absent:
         return
     tool = "dnf" if shutil.which("dnf") and not shutil.which("apt-get") else "apt-get"
-    print("Missing on this machine, and installed now:")
+    print("These packages are missing on this machine and will be installed now:")
     _tell_needs(absent)
     with step(f"{tool}: {len(absent)} packages") as current:
         current.note = command_line(absent, tool=tool) if len(absent) < 4 else ""
@@ -284,7 +301,7 @@ def _tell_needs(needs: Iterable[Need]) -> None:
 
 
 def _end_strays(config: NodeConfig) -> None:
-    """End what a `make up` that was killed left."""
+    """End the processes that a killed `make up` left."""
     strays.end(strays.managers(config))
     strays.end(strays.programs(config))
     strays.end(strays.routers(config))
@@ -293,10 +310,10 @@ def _end_strays(config: NodeConfig) -> None:
 def _tell_installed(config: NodeConfig, environment: Environment) -> None:
     name = units.target(config)
     if systemd.is_active(config):
-        print(f"Slipway is installed as systemd units and runs: `make install` starts it anew, `systemctl stop {name}` stops it.")
+        print(f"Slipway is installed as systemd units and runs: `make install` restarts it, `systemctl stop {name}` stops it.")
         manage(environment, "show_addresses")
     else:
-        print(f"Slipway is installed as systemd units: `systemctl start {name}` starts it, `make uninstall` takes the units away.")
+        print(f"Slipway is installed as systemd units: `systemctl start {name}` starts it, `make uninstall` removes the units.")
 
 
 def _programs(config: NodeConfig, environment: Environment) -> list[Program]:
@@ -304,7 +321,7 @@ def _programs(config: NodeConfig, environment: Environment) -> list[Program]:
 
 
 def _settings(environment: Environment) -> dict[str, str]:
-    """What units are started with: our settings, and what the shell tells package managers. Nothing else of the shell's."""
+    """Return the environment of the units: our settings, and variables for package managers."""
     ours = {
         name: value for name, value in environment.items() if name.startswith("SLIPWAY_") or name in ("DATABASE_URL", "REDIS_URL", "PATH")
     }
@@ -312,7 +329,10 @@ def _settings(environment: Environment) -> dict[str, str]:
 
 
 def _deploy_example(environment: Environment) -> None:
-    """Its trouble is told, and is no reason to take the platform down: the portal is where one looks why."""
+    """Deploy the example app. A failure is printed and does not stop the platform.
+
+    The portal shows the reason.
+    """
     try:
         manage(environment, "deploy_example")
     except ProcessFailed as failure:

@@ -1,7 +1,8 @@
 """Compiled modules (__pycache__) of the platform and its packages.
 
-The portal's user may not write beside the code, and whoever starts the platform may have PYTHONDONTWRITEBYTECODE set. A process that has
-to compile what it loads takes four megabytes more, for as long as it runs, and starts more slowly.
+The portal's user may not write into the folders of the code, and PYTHONDONTWRITEBYTECODE may be
+set in the shell. A process that must compile its modules takes 4 MB more as long as it runs, and
+starts more slowly.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _SECONDS = 300.0
 
 
 def ensure_bytecode(environment: Mapping[str, str]) -> None:
-    """Compile what changed: our own modules each time, the packages when the lock file is another."""
+    """Compile what changed: our own modules each time, the packages after the lock file changed."""
     compile_folders(OURS, environment)
     wanted = fingerprint([LOCK], str(ROOT))
     if is_done(_STAMP, wanted):
@@ -31,5 +32,8 @@ def ensure_bytecode(environment: Mapping[str, str]) -> None:
 
 
 def compile_folders(folders: Sequence[Path], environment: Mapping[str, str]) -> None:
-    """Compile every module below these folders. One that this Python cannot compile, such as a package's test data, is left out."""
+    """Compile every module below these folders.
+
+    A module that this Python cannot compile, such as a package's test data, is left out.
+    """
     run([PYTHON, "-m", "compileall", "-q", "-j", "0", *folders], check=False, timeout=_SECONDS, env=environment)

@@ -1,7 +1,9 @@
-"""The mount namespace that workers and supervisor run in: the machine read-only, only the platform's own folders writable.
+"""The mount namespace of workers and supervisor.
 
-A platform has one, pinned to a file in the run folder. So mounts that a killed worker made are there for the next one, and for
-`make down`. Its mounts do not show on the host; `nsenter --mount=PIN` looks at them (mount_namespaces(7)).
+Only the platform's own folders are writable in it. The rest of the machine is read-only. A platform
+has one namespace, pinned to a file in the run folder. So the mounts of a killed worker remain for
+the next worker, and for `make down`. The mounts are not visible on the host; `nsenter --mount=PIN`
+shows them (mount_namespaces(7)).
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from runtime.kernel import Kernel, Mount, MountFlag
 from runtime.process import run
 from workers.setup.tree import ROOT
 
-# What the work needs (capabilities(7)); docs/security.md has the reason of each.
+# The capabilities that the work needs (capabilities(7)); docs/security.md gives the reason of each.
 CAPABILITIES = (
     "chown",
     "dac_override",
@@ -36,20 +38,22 @@ CAPABILITIES = (
     "sys_nice",
     "sys_ptrace",
 )
-_READ_ONLY_STATE = ("secrets", "redis")  # below the state folder: read by workers, or nothing to them
+_READ_ONLY_STATE = ("secrets", "redis")  # folders of the state that workers only read or never use
 _TEMPORARY = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108 -- where programs put temporary files; ours is another folder
-_KERNELS = (Path("/proc"), Path("/sys"))  # containers get new ones only where these are as they were (mount_too_revealing, fs/namespace.c)
+# Containers can mount new ones only while these are unchanged (mount_too_revealing,
+# fs/namespace.c).
+_KERNELS = (Path("/proc"), Path("/sys"))
 _DEVICES = Path("/dev")
 _OWN = Path("/proc/self/ns/mnt")
 
 
 def pin(config: NodeConfig) -> Path:
-    """The namespace's file."""
+    """Return the path of the file that pins the namespace."""
     return _folder(config) / "mnt"
 
 
 def is_made(config: NodeConfig) -> bool:
-    """Whether the namespace exists, asked from outside."""
+    """Return True if the namespace exists. To be called outside of it."""
     try:
         return pin(config).stat().st_dev == _OWN.stat().st_dev  # both on nsfs
     except FileNotFoundError:
@@ -57,7 +61,7 @@ def is_made(config: NodeConfig) -> bool:
 
 
 def ensure(config: NodeConfig, environment: Mapping[str, str]) -> None:
-    """Make the namespace where there is none, and set each of its mounts as it should be."""
+    """Create the namespace if there is none, and set up each of its mounts."""
     program = [sys.executable, "-m", "workers.setup.confinement"]
     if is_made(config):
         run(["nsenter", f"--mount={pin(config)}", "--", "env", f"--chdir={ROOT}", *program], env=environment)
@@ -66,7 +70,8 @@ def ensure(config: NodeConfig, environment: Mapping[str, str]) -> None:
     folder = _folder(config)
     folder.mkdir(mode=0o700, exist_ok=True)
     if not _is_mounted(kernel, folder):
-        kernel.bind(folder, folder)  # private: the kernel pins a mount namespace nowhere else
+        # Private: the kernel pins a mount namespace only on a private mount.
+        kernel.bind(folder, folder)
     pin(config).touch(mode=0o600)
     try:
         _make(config, program, environment)
@@ -76,15 +81,16 @@ def ensure(config: NodeConfig, environment: Mapping[str, str]) -> None:
 
 
 def remove(config: NodeConfig) -> None:
-    """Unpin the namespace; its mounts go with its last process."""
+    """Unpin the namespace. Its mounts disappear with its last process."""
     for target in Kernel().mounts_below(_folder(config)):
         Kernel().unmount(target, lazily=True)
 
 
 def enter(config: NodeConfig) -> None:
-    """Start this program anew in the namespace, where there is one: for commands that work on what workers have mounted.
+    """Restart this program inside the namespace, if there is one.
 
-    The process itself cannot move there: by then it may have threads, and the kernel moves no process that has (setns(2)).
+    For commands that work on mounts of the workers. The process itself cannot move there: it may
+    have threads by now, and the kernel does not move a process with threads (setns(2)).
     """
     if is_made(config) and not is_inside(config):
         words = ["nsenter", f"--mount={pin(config)}", "--", "env", f"--chdir={Path.cwd()}", sys.executable, *sys.orig_argv[1:]]
@@ -93,19 +99,25 @@ def enter(config: NodeConfig) -> None:
 
 
 def is_inside(config: NodeConfig) -> bool:
-    """Whether this process runs in the namespace. Its file is not seen there: the kernel copies no mount of such a file."""
+    """Return True if this process runs in the namespace.
+
+    The pinned file is not visible there: the kernel does not copy a mount of such a file.
+    """
     return _is_mounted(Kernel(), config.state / _READ_ONLY_STATE[0])
 
 
 def command(config: NodeConfig, root: Path, words: list[str], *, rights: list[str]) -> list[str]:
-    """`words` run in the namespace, with CAPABILITIES alone; `rights` are more options of setpriv(1)."""
+    """Return a command that runs `words` in the namespace with only CAPABILITIES.
+
+    `rights` are more options of setpriv(1).
+    """
     allowed = ",".join(("-all", *(f"+{name}" for name in CAPABILITIES)))
     confined = ["setpriv", *rights, f"--bounding-set={allowed}", f"--inh-caps={allowed}", "--", *words]
     return ["nsenter", f"--mount={pin(config)}", "--", "env", f"--chdir={root}", *confined]
 
 
 def confine(config: NodeConfig, kernel: Kernel, root: Path) -> None:
-    """Set the mounts of the namespace that this process is in. Run again, it finds nothing to do but what is new."""
+    """Set up the mounts of this process's namespace. When run again, it only handles new mounts."""
     for folder in (config.state, config.run):
         if not _is_mounted(kernel, folder):
             kernel.bind(folder, folder)
@@ -123,10 +135,11 @@ def confine(config: NodeConfig, kernel: Kernel, root: Path) -> None:
 
 
 def _make(config: NodeConfig, program: list[str], environment: Mapping[str, str]) -> None:
-    """Make and pin the namespace, and run `program` in it.
+    """Create and pin the namespace, and run `program` in it.
 
-    The kernel pins a namespace only from one with a lower number. Since Linux 6.18 each processor counts on its own, so within a
-    container, whose namespace has a high number, it may refuse on one processor (EINVAL) and not on another.
+    The kernel pins a namespace only from one with a lower number. Since Linux 6.18, each processor
+    counts separately. So in a container, whose namespace has a high number, the kernel may refuse
+    on one processor (EINVAL) and not on another.
     """
     words = ["unshare", f"--mount={pin(config)}", "--propagation", "slave", "--", *program]
     failure: ProcessFailed | None = None
@@ -135,7 +148,7 @@ def _make(config: NodeConfig, program: list[str], environment: Mapping[str, str]
             run(["taskset", "--cpu-list", str(processor), *words], env=environment, cwd=ROOT)
         except ProcessFailed as error:
             if is_made(config):
-                raise  # it was pinned: `program` is what failed
+                raise  # the namespace was pinned, so `program` failed
             failure = error
         else:
             return
@@ -144,8 +157,12 @@ def _make(config: NodeConfig, program: list[str], environment: Mapping[str, str]
 
 
 def _cover(kernel: Kernel, place: Path, by: Path, kept: Mapping[Path, MountFlag]) -> None:
-    """Show the folder `by` at `place`, and what is kept below `place` where it was. Other mounts below it are let go of."""
-    shown = {place: kernel.clone_tree(by)}  # what is kept may itself be a mount that is let go of, and `by` lies in it
+    """Mount the folder `by` at `place`.
+
+    Keep the `kept` paths below `place`, and unmount the rest.
+    """
+    # Cloned first: a kept path may itself be a mount that gets unmounted, and may contain `by`.
+    shown = {place: kernel.clone_tree(by)}
     shown |= {path: kernel.clone_tree(path, flags=flags) for path, flags in kept.items() if path.is_relative_to(place)}
     try:
         for mounted in kernel.mounts_below(place):
@@ -168,7 +185,10 @@ def _ensure_read_only_copy(kernel: Kernel, folder: Path) -> None:
 
 
 def _is_the_hosts(mount: Mount, config: NodeConfig) -> bool:
-    """Whether a mount belongs neither to the platform nor to the kernel. A /dev that the kernel does not fill needs its loop devices made."""
+    """Return True if a mount belongs neither to the platform nor to the kernel.
+
+    A /dev that is not a devtmpfs stays writable, because loop devices must be created in it.
+    """
     if mount.target == _DEVICES:
         return mount.kind == "devtmpfs"
     return not any(mount.target.is_relative_to(folder) for folder in (config.state, config.run, *_TEMPORARY, *_KERNELS, _DEVICES / "pts"))
@@ -177,12 +197,15 @@ def _is_the_hosts(mount: Mount, config: NodeConfig) -> bool:
 def _make_read_only(kernel: Kernel, target: Path) -> None:
     try:
         kernel.make_read_only(target)
-    except KernelRefused:  # a user's FUSE, say, that root may not even look at
+    except KernelRefused:  # for example a user's FUSE mount, which root may not access
         kernel.unmount(target, lazily=True)
 
 
 def _is_mounted(kernel: Kernel, folder: Path) -> bool:
-    """Path.is_mount() does not see that a folder is bound to itself."""
+    """Return True if the folder is a mount point.
+
+    Path.is_mount() misses a folder bound to itself.
+    """
     return any(mount.target == folder for mount in kernel.mounts())
 
 
@@ -191,7 +214,7 @@ def _folder(config: NodeConfig) -> Path:
 
 
 def main() -> int:
-    """What `ensure` runs inside."""
+    """Set up the mounts. `ensure` runs this inside the namespace."""
     try:
         confine(from_environment(), Kernel(), ROOT)
     except RuntimeFailure as failure:

@@ -1,4 +1,7 @@
-"""The system user, and the state and run folders with their owners: what the unprivileged portal may write, and no more."""
+"""The system user, and the state and run folders with their owners.
+
+The owners allow the unprivileged portal to write what it needs and nothing else.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,8 @@ from runtime.process import run
 
 MARK = ".slipway"  # in the state folder: `purge` deletes no folder without it
 
-ROOTS, PORTALS, SHARED = (0o755, False), (0o750, True), (0o750, False)  # mode, whether the portal's user owns it; its group always has it
+# The mode, and True if the portal's user owns the folder. Its group always owns it.
+ROOTS, PORTALS, SHARED = (0o755, False), (0o750, True), (0o750, False)
 FOLDERS = {
     "db": PORTALS,
     "git": PORTALS,
@@ -35,7 +39,7 @@ FOLDERS = {
 
 
 def ensure_user(name: str, environment: Mapping[str, str]) -> pwd.struct_passwd:
-    """The system user that portal and router run as; made when missing."""
+    """Return the system user of portal and router. Create it if it is missing."""
     try:
         return pwd.getpwnam(name)
     except KeyError:
@@ -47,7 +51,10 @@ def ensure_user(name: str, environment: Mapping[str, str]) -> pwd.struct_passwd:
 
 
 def ensure_folders(config: NodeConfig, account: pwd.struct_passwd) -> None:
-    """Make them, and set right what is wrong. The state folder itself lets everybody pass: containers look through it."""
+    """Create the folders, and correct their owners and modes.
+
+    Everybody may pass through the state folder itself, because containers do.
+    """
     config.state.mkdir(parents=True, exist_ok=True)
     _own(config.state, 0o755, 0, 0)
     (config.state / MARK).touch()
@@ -56,20 +63,26 @@ def ensure_folders(config: NodeConfig, account: pwd.struct_passwd) -> None:
         folder.mkdir(exist_ok=True)
         _own(folder, mode, account.pw_uid if portals else 0, account.pw_gid)
     database = config.state / "db" / "slipway.sqlite3"
-    database.touch()  # empty is a database too; SQLite gives its journal files the same owner, also when root opens it
+    # An empty file is a valid database. SQLite gives its journal files the same owner, even when
+    # root opens it.
+    database.touch()
     _own(database, 0o640, account.pw_uid, account.pw_gid)
     config.run.mkdir(parents=True, exist_ok=True)
-    _own(config.run, 0o1775, 0, account.pw_gid)  # the portal makes its socket here; sticky: it takes away nobody else's
+    # The portal creates its socket here. The folder is sticky, so it cannot remove other files.
+    _own(config.run, 0o1775, 0, account.pw_gid)
     (config.run / "code").mkdir(exist_ok=True)
 
 
 def delete_state(config: NodeConfig) -> None:
-    """Delete state and run folder for good. HostLacks: the folder is not one of ours, or something is mounted in it."""
+    """Delete the state folder and the run folder permanently.
+
+    Raises HostLacks if Slipway did not create the folder, or if something is mounted in it.
+    """
     for folder in (config.state, config.run):
         if mounted := [point for point in _mount_points() if point.is_relative_to(folder)]:
             raise HostLacks(f"Something is still mounted at {mounted[0]}.", hint="Run `make down` first.")
     if config.state.exists() and not (config.state / MARK).exists():
-        raise HostLacks(f"{config.state} holds no {MARK}, so it was not made by Slipway.", hint="Delete it by hand if you are sure.")
+        raise HostLacks(f"{config.state} does not contain {MARK}, so Slipway did not create it.", hint="Delete it by hand if you are sure.")
     shutil.rmtree(config.state, ignore_errors=False) if config.state.exists() else None
     shutil.rmtree(config.run, ignore_errors=True)
 

@@ -1,7 +1,7 @@
-"""The process manager in the foreground: started, watched, asked to stop, and started again should anybody kill it.
+"""The process manager in the foreground: started, watched, stopped, and restarted if it is killed.
 
-It stays while the platform runs and costs ten megabytes, which is why it is not a Django command. Apps are none of its business:
-they run on under their own monitors.
+This process stays while the platform runs. As it is not a Django command, it takes only 10 MB.
+Apps do not depend on it: they keep running under their own monitors.
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ _EXITED = re.compile(r"exited: (\S+) \((.*)\)")
 
 
 class Foreground:
-    """supervisord as our child. `start`, then `until_answering` and `watch`; `stop` in the end, whatever happened."""
+    """The supervisord child process.
+
+    Call `until_answering` and `watch`, and always `stop` at the end.
+    """
 
     def __init__(self, config: NodeConfig, configuration: Path, environment: Mapping[str, str]) -> None:
         self._config = config
@@ -45,36 +48,43 @@ class Foreground:
         ]
         self._log = _Tail(platform_logs(config) / "processes.log")
         self._told: dict[str, float] = {}
-        self._old_routers: list[int] = []  # of a manager that was killed; they serve until the new one does
+        # Left by a killed manager; they serve until the new router does.
+        self._old_routers: list[int] = []
         self._manager = self._start()
 
     def watch(self) -> None:
-        """For ever: say what ended and was started again. Ctrl-C (KeyboardInterrupt) is the way out."""
+        """Print which processes ended and were restarted, until Ctrl-C (KeyboardInterrupt)."""
         while True:
             self._look()
             time.sleep(_LOOK)
 
     def until_answering(self, seconds: float) -> None:
-        """Return when the portal answers through the router; HostLacks with the last lines of its log when it does not."""
+        """Wait until the portal answers through the router.
+
+        Raises HostLacks with the last lines of the portal's log if it does not answer in time.
+        """
         deadline = time.monotonic() + seconds
         while not answers(self._config):
             self._look()
             if time.monotonic() > deadline:
-                said = last_lines(platform_logs(self._config) / "portal.log", 15)
+                lines = last_lines(platform_logs(self._config) / "portal.log", 15)
                 raise HostLacks(
-                    f"The portal did not answer within {seconds:g} s. Its log ends:\n{said}",
+                    f"The portal did not answer within {seconds:g} s. Its log ends:\n{lines}",
                     hint=f"All logs are in {self._log.path.parent}.",
                 )
             time.sleep(_LOOK)
 
     def stop(self) -> None:
-        """Ask the manager to end, which asks each process in its own way; what does not end in time is killed by it."""
+        """Stop the manager.
+
+        It stops each process with its own signal, and kills those that are too slow.
+        """
         while self._manager.poll() is None:
             try:
                 self._manager.terminate()
                 self._manager.wait()
             except KeyboardInterrupt:
-                continue  # an impatient second Ctrl-C: the way down is under way already, and short
+                continue  # a second Ctrl-C: the stop has begun already, and is short
         self._look_at_log(silently=True)
         self._end_orphans()
         strays.end(strays.routers(self._config))
@@ -82,7 +92,7 @@ class Foreground:
     def _look(self) -> None:
         self._look_at_log()
         if (status := self._manager.poll()) is not None:
-            _say(f"  The process manager ended ({_outcome(status)}) and is started again.")
+            _say(f"  The process manager ended ({_outcome(status)}) and is restarted.")
             self._old_routers = strays.routers(self._config)
             self._end_orphans()
             self._manager = self._start()
@@ -90,7 +100,10 @@ class Foreground:
             self._relieve_routers()
 
     def _relieve_routers(self) -> None:
-        """Once the new router's worker is there, which is after it listens, the old one takes nothing new and ends when it is idle."""
+        """Let the old routers finish, once the new router's worker runs and so listens.
+
+        The old ones accept no new connections, and end when they are idle.
+        """
         fresh = set(strays.routers(self._config)) - set(self._old_routers)
         if len(fresh) >= 2:  # master and worker
             strays.tell(self._old_routers, signal.SIGUSR1)
@@ -104,11 +117,11 @@ class Foreground:
     def _tell(self, name: str, how: str) -> None:
         now = time.monotonic()
         if now - self._told.get(name, -_TOLD_AGAIN) >= _TOLD_AGAIN:
-            _say(f"  {name} ended ({how}) and is started again. Its log: {platform_logs(self._config) / name}.log")
+            _say(f"  {name} ended ({how}) and is restarted. Its log: {platform_logs(self._config) / name}.log")
             self._told[name] = now
 
     def _end_orphans(self) -> None:
-        """End what the manager left, but the router, so that the next finds sockets free."""
+        """End processes that the manager left, except the router, to free their sockets."""
         strays.end(strays.programs(self._config))
 
     def _start(self) -> Running[bytes]:
@@ -117,16 +130,18 @@ class Foreground:
 
 
 def _say(text: str) -> None:
-    with suppress(OSError):  # our output is a file on a full disk: what is watched over is worth more than the line
+    with suppress(OSError):
+        # The output may be a file on a full disk, which must not end the platform.
         print(text, flush=True)
 
 
 def answers(config: NodeConfig) -> bool:
-    """Whether a request for the portal comes back through the router with anything but an error of ours."""
+    """Return True if the portal answers a request through the router with a status below 500."""
     address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(config.http_bind, config.http_bind)
     connection = http.client.HTTPConnection(address, config.http_port, timeout=10)
     try:
-        connection.request("GET", "/", headers={"Host": "localhost"})  # which is led to no other address
+        # This host is never redirected.
+        connection.request("GET", "/", headers={"Host": "localhost"})
         return connection.getresponse().status < 500
     except (OSError, http.client.HTTPException):
         return False
@@ -135,13 +150,13 @@ def answers(config: NodeConfig) -> bool:
 
 
 def last_lines(path: Path, count: int) -> str:
-    """The end of a log, indented."""
-    lines = path.read_text(errors="replace").splitlines()[-count:] if path.exists() else ["(it has no log yet)"]
+    """Return the last lines of a log, indented."""
+    lines = path.read_text(errors="replace").splitlines()[-count:] if path.exists() else ["(there is no log yet)"]
     return "\n".join(f"    {line}" for line in lines)
 
 
 class _Tail:
-    """What is appended to a file from now on, across its rotation."""
+    """A reader of the lines that are appended to a file from now on, also after its rotation."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

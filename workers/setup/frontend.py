@@ -1,4 +1,7 @@
-"""The portal's styles and scripts: packages by npm's lock file, then one build. Skipped while its inputs are what they were."""
+"""The build of the portal's styles and scripts: packages by npm's lock file, then one build.
+
+It is skipped while its inputs have not changed.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,10 @@ _MINUTES = 60.0
 
 
 def ensure_front_end(environment: Mapping[str, str]) -> None:
-    """node_modules as the lock says, and static/dist as the sources and templates say; ProcessFailed on trouble."""
+    """Update node_modules from the lock file, and static/dist from the sources and templates.
+
+    Raises ProcessFailed if a program fails.
+    """
     packages = fingerprint(_PACKAGES)
     if not is_done(_MODULES_STAMP, packages):
         with step("Front-end packages") as current:

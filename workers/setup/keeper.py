@@ -1,6 +1,8 @@
-"""supervisord with logs that may fail: a full disk costs lines of logs, and ends neither a process nor supervisord itself.
+"""A supervisord that survives failed writes to its logs.
 
-Its own logs raise an error where a line cannot be written, or print it to a file on the same disk, which raises the next one.
+On a full disk, log lines are lost, but neither a process nor supervisord itself ends. The original
+log handler raises an error when it cannot write a line. Or it prints the error to a file on the
+same disk, which raises the next error.
 """
 
 from __future__ import annotations
@@ -12,18 +14,18 @@ from supervisor import loggers, supervisord
 
 
 class ForgivingLog(loggers.RotatingFileHandler):  # type: ignore[misc]  # supervisor has no types
-    """Drops a line that cannot be written, and goes on with the next one."""
+    """A log handler that drops a line it cannot write, and continues with the next one."""
 
     stream: Any
 
     def emit(self, record: Any) -> None:
         try:
             super().emit(record)
-        except (OSError, ValueError):  # it could not be rotated; ValueError: the file was closed for that
+        except (OSError, ValueError):  # the rotation failed; ValueError: after it closed the file
             self.handleError()
 
     def handleError(self) -> None:  # noqa: N802  # supervisor's name
-        """Open the file anew: what the old one still holds back would fail again with every line."""
+        """Open the file again: the old file's buffered text would fail again with every line."""
         with suppress(OSError, ValueError):
             self.stream.close()
         with suppress(OSError):
@@ -32,7 +34,7 @@ class ForgivingLog(loggers.RotatingFileHandler):  # type: ignore[misc]  # superv
 
 
 def main() -> None:
-    """What `make up` starts."""
+    """Run supervisord with this log handler. `make up` starts this."""
     loggers.RotatingFileHandler = ForgivingLog
     supervisord.main()
 

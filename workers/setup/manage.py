@@ -1,4 +1,7 @@
-"""Commands of Django, as processes of their own: what takes the portal's rows or the runtime is not in the foreground's memory."""
+"""Django commands, each run as its own process.
+
+So the memory of the portal's models and of the runtime does not remain in the foreground process.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,10 @@ from workers.setup.tree import MANAGE, PYTHON, ROOT
 
 
 def manage(environment: Mapping[str, str], *words: str) -> None:
-    """Run one on our own terminal, and wait; ProcessFailed when it fails (it has told why)."""
+    """Run a Django command on this terminal, and wait for it.
+
+    Raises ProcessFailed if it fails. The command has then printed the reason.
+    """
     process = spawn([PYTHON, MANAGE, *words], env=environment, cwd=ROOT)
     try:
         status = process.wait()
@@ -21,4 +27,4 @@ def manage(environment: Mapping[str, str], *words: str) -> None:
         process.wait()
         raise
     if status:
-        raise ProcessFailed(f"`manage.py {' '.join(words)}` did not succeed; its last lines are above.")
+        raise ProcessFailed(f"`manage.py {' '.join(words)}` failed; its last lines are above.")

@@ -1,8 +1,9 @@
-"""The platform's own processes as values, and the process manager's configuration made of them. Starts nothing.
+"""The platform's own processes as values, and the process manager's configuration. Starts nothing.
 
-Each lives as long as the process manager does and no longer (PR_SET_PDEATHSIG, through setpriv(1)), so a killed manager
-leaves no second Redis behind to fight with the next. The router alone stays, so that nobody who visits an app notices: the next one
-accepts from the same sockets until the old one has ended (`runtime.router.listeners`).
+Each process ends with the process manager (PR_SET_PDEATHSIG, through setpriv(1)). So a killed
+manager does not leave a Redis that conflicts with the next one. Only the router stays, so that
+visitors of apps notice nothing: the next router accepts from the same sockets until the old one
+has ended (`runtime.router.listeners`).
 """
 
 from __future__ import annotations
@@ -19,17 +20,20 @@ from workers.setup import confinement
 
 LOG_SIZE = "10MB"
 LOG_BACKUPS = 3
-MOST_WORKERS = 4  # of the portal, unless the settings say more: each takes some forty megabytes
-ROUTER_NICENESS = -10  # it works a moment for each request, and runs at once beside builds and apps that use all processors
+MOST_WORKERS = 4  # of the portal, unless the settings say more; each takes about 40 MB
+# The router works only briefly for each request. So it runs at once, even while builds and apps use
+# all processors.
+ROUTER_NICENESS = -10
+# Threads share two heaps, and return freed memory to the kernel (mallopt(3)).
 SPARING = {
     "MALLOC_ARENA_MAX": "2",
     "MALLOC_TRIM_THRESHOLD_": "131072",
-}  # threads share two heaps, and give back what they free (mallopt(3))
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """One process: what is run, as whom, and how it is asked to stop."""
+    """One process: its command, its user and its stop signal."""
 
     name: str
     command: tuple[str, ...]
@@ -37,28 +41,35 @@ class Program:
     stop_signal: str = "TERM"
     stop_seconds: int = 10  # then SIGKILL
     environment: Mapping[str, str] = field(default_factory=dict)
-    outlives_manager: bool = False  # traffic goes on: `Foreground` ends it once the next manager has started its successor
+    # The process keeps serving: `Foreground` ends it after the next manager has started its
+    # successor.
+    outlives_manager: bool = False
     needs_checkout: bool = False  # reads our code as another user: see `_in_sight`
-    has_groups: bool = False  # runs in the control groups that the portal's user has got
+    has_groups: bool = False  # runs in the control groups that are delegated to the portal's user
     niceness: int = 0  # see nice(1)
     confined: bool = False  # runs in the workers' mount namespace, see `confinement`
 
 
 def programs(config: NodeConfig, *, venv: Path, router: Sequence[str], private_redis: bool) -> list[Program]:
-    """All of them, in the order they are started."""
+    """Return all processes, in the order in which they start."""
     redis = [_redis(config)] if private_redis else []
     return [
         *redis,
         Program(name="router", command=tuple(router), niceness=ROUTER_NICENESS, outlives_manager=True),
         _portal(config),
-        _worker(venv, "worker-build", niceness=10),  # it unpacks, packs and hashes: like the builds themselves, after all that serves
+        # It unpacks, packs and hashes. Like the builds themselves, it has a lower priority than
+        # processes that serve requests.
+        _worker(venv, "worker-build", niceness=10),
         _worker(venv, "worker-node"),
         Program(name="supervisor", command=(str(venv / "bin/python"), "-m", "workers.supervisor"), stop_seconds=15, confined=True),
     ]
 
 
 def render(config: NodeConfig, items: Sequence[Program], *, root: Path) -> str:
-    """The configuration of supervisord (supervisord.org/configuration.html); a percent sign is doubled, as it expands them."""
+    """Return the configuration of supervisord (supervisord.org/configuration.html).
+
+    Percent signs are doubled, because supervisord expands them.
+    """
     control = control_socket(config)
     logs = platform_logs(config)
     head = [
@@ -87,23 +98,24 @@ def render(config: NodeConfig, items: Sequence[Program], *, root: Path) -> str:
         f"serverurl=unix://{control}",
     ]
     together = ",".join(program.name for program in items if program.name not in {"redis", "router"})
-    group = f"[group:slipway]\nprograms={together}\npriority=3"  # stopped first and all at once, then the router, then Redis
+    # The group stops first and all at once, then the router, then Redis.
+    group = f"[group:slipway]\nprograms={together}\npriority=3"
     sections = ["\n".join(_section(config, program, order, root)) for order, program in enumerate(items, 1)]
     return "\n\n".join(["\n".join(head), *sections, group]).replace("%", "%%") + "\n"
 
 
 def control_socket(config: NodeConfig) -> Path:
-    """Where supervisorctl asks."""
+    """Return the path of supervisord's control socket."""
     return config.run / "processes.sock"
 
 
 def platform_logs(config: NodeConfig) -> Path:
-    """NAME.log of each process."""
+    """Return the folder with a NAME.log for each process."""
     return config.state / "logs" / "platform"
 
 
 def code_in_sight(config: NodeConfig) -> Path:
-    """Where the unprivileged processes see this checkout, wherever it lies."""
+    """Return the path where unprivileged processes see this checkout, wherever it is."""
     return config.run / "code"
 
 
@@ -144,9 +156,10 @@ def _pairs(environment: Mapping[str, str]) -> str:
 
 
 def _in_sight(config: NodeConfig, root: Path, words: list[str], *, has_groups: bool) -> list[str]:
-    """Run in a mount namespace where the checkout is bound below the run folder.
+    """Return a command that runs `words` with the checkout bind-mounted below the run folder.
 
-    A clone in /root is behind a door that the portal's user cannot pass. The namespace, and the mount in it, end with the process.
+    The portal's user cannot access a clone below /root. The mount is in a new mount namespace,
+    which ends with the process.
     """
     place = code_in_sight(config)
     enter = f"for file in {entrances(config.cgroup_parent)}; do [ ! -e $file ] || echo 0 > $file; done; " if has_groups else ""
@@ -179,7 +192,7 @@ def _portal(config: NodeConfig) -> Program:
         "portal.asgi:application",
         "--worker-class=portal.gunicorn_worker.Worker",
         f"--workers={workers}",
-        "--preload",  # they share the memory of what is imported
+        "--preload",  # the workers share the memory of imported modules
         f"--bind=unix:{config.portal_socket}",
         "--umask=7",
         "--graceful-timeout=5",
@@ -198,7 +211,8 @@ def _portal(config: NodeConfig) -> Program:
 
 
 def _worker(venv: Path, name: str, *, niceness: int = 0) -> Program:
-    """SIGTERM lets it finish what is at hand; a build that takes longer is taken up again by the next start."""
-    environment = {"CELERY_SKIP_CHECKS": "1"}  # Django's checks would load all pages and the API: twenty megabytes
+    """Return a worker. SIGTERM lets it finish its tasks; the next start repeats a longer build."""
+    # Django's checks would load all pages and the API: 20 MB.
+    environment = {"CELERY_SKIP_CHECKS": "1"}
     command = (str(venv / "bin/python"), "-m", "workers.serve", name)
     return Program(name=name, command=command, niceness=niceness, stop_seconds=20, environment=environment, confined=True)

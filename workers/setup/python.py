@@ -1,6 +1,7 @@
-"""The virtual environment from the lock file: made by venv, filled by uv, from wherever the host's pip would fetch.
+"""The virtual environment from the lock file. venv creates it, and uv installs the packages.
 
-Not pip itself: uv does in two seconds what takes pip forty, and refuses whatever is not in the lock by its hash.
+uv uses the package index of the host's pip. It takes 2 seconds instead of pip's 40, and rejects
+everything whose hash is not in the lock file.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _MINUTES = 60.0
 
 
 def ensure_packages(environment: Mapping[str, str]) -> None:
-    """Make .venv equal to the lock, if it is not; HostLacks or ProcessFailed on trouble."""
+    """Make .venv equal to the lock file. Raises HostLacks or ProcessFailed."""
     interpreter = suitable_interpreter()
     wanted = fingerprint([LOCK], str(ROOT), interpreter)
     if is_done(_STAMP, wanted) and PYTHON.exists():
@@ -33,7 +34,8 @@ def ensure_packages(environment: Mapping[str, str]) -> None:
         if not _is_made_with(interpreter):
             run([interpreter, "-m", "venv", "--clear", VENV], timeout=2 * _MINUTES, env=environment, on_output=current.output)
         if run([PYTHON, "-c", "import pip"], check=False).returncode:
-            run([PYTHON, "-m", "ensurepip"], env=environment, on_output=current.output)  # a sync took it away: it is not in the lock
+            # An earlier sync removed pip, because it is not in the lock file.
+            run([PYTHON, "-m", "ensurepip"], env=environment, on_output=current.output)
         pip: list[str | Path] = [PYTHON, "-m", "pip", "--disable-pip-version-check", "--no-input"]
         settings = run([*pip, "config", "list"], env=environment).stdout.decode()
         with tempfile.NamedTemporaryFile("w", suffix=".txt") as only_uv:
@@ -54,9 +56,10 @@ def ensure_packages(environment: Mapping[str, str]) -> None:
 
 
 def suitable_interpreter() -> str:
-    """A Python that the platform's own user can run too: one below /root is not. HostLacks: there is none.
+    """Return a Python that the platform's own user can run too, which is not possible below /root.
 
-    By its real name: from inside .venv it goes by that, and would else count as another, for which all is installed anew.
+    Raises HostLacks if there is none. The path is resolved: from inside .venv, the same Python has
+    its real path. A different path would cause a new installation of everything.
     """
     candidates = [getattr(sys, "_base_executable", sys.executable), "/usr/bin/python3", "/usr/local/bin/python3"]
     for candidate in candidates:
@@ -64,19 +67,19 @@ def suitable_interpreter() -> str:
         if path.exists() and open_to_all(path) and _is_new_enough(path):
             return str(path.resolve())
     raise HostLacks(
-        f"The portal runs as a user of its own, and that user cannot reach {candidates[0]}.",
-        hint="Install Python 3.11 or newer for everybody: `apt-get install python3 python3-venv`, or `dnf install python3`.",
+        f"The portal runs as its own system user, which cannot access {candidates[0]}.",
+        hint="Install Python 3.11 or newer for all users: `apt-get install python3 python3-venv`, or `dnf install python3`.",
     )
 
 
 def open_to_all(path: Path) -> bool:
-    """Whether anybody may run or read it: each folder above lets others pass."""
+    """Return True if everybody may read the file and pass through each folder above it."""
     real = path.resolve()
     return bool(real.stat().st_mode & stat.S_IROTH) and all(folder.stat().st_mode & stat.S_IXOTH for folder in real.parents)
 
 
 def lines_of(package: str, lock: str) -> str:
-    """One package's requirement and hashes, as the lock file has them."""
+    """Return one package's requirement and hashes from the lock file."""
     found = re.search(rf"^{re.escape(package)}==(?:[^\n]*\\\n)*[^\n]*", lock, re.MULTILINE)
     if found is None:
         raise HostLacks(
@@ -86,20 +89,25 @@ def lines_of(package: str, lock: str) -> str:
 
 
 def uv_settings(pip_config: str) -> dict[str, str]:
-    """What `pip config list` tells, in uv's words (docs.astral.sh/uv/reference/environment). Later lines win, as in pip."""
+    """Return the output of `pip config list` as environment variables of uv.
+
+    See docs.astral.sh/uv/reference/environment. Later lines have precedence, as in pip.
+    """
     read = {}
     for line in pip_config.splitlines():
         key, _, value = line.partition("=")
         section, _, name = key.partition(".")
         if section in {"global", "install", ":env:"}:
-            read[(section == ":env:", name.strip().replace("_", "-"))] = str(ast.literal_eval(value)).split()  # pip prints a Python string
+            # Pip prints a Python string.
+            read[(section == ":env:", name.strip().replace("_", "-"))] = str(ast.literal_eval(value)).split()
     words = {name: read.get((True, name)) or values for (_, name), values in sorted(read.items(), reverse=True)}
     settings = {}
     if index := words.get("index-url"):
         settings["UV_DEFAULT_INDEX"] = index[0]
     if more := words.get("extra-index-url"):
         settings["UV_INDEX"] = " ".join(more)
-        settings["UV_INDEX_STRATEGY"] = "unsafe-best-match"  # pip's way; the hashes of the lock decide what is taken
+        # As pip does; the lock file's hashes decide.
+        settings["UV_INDEX_STRATEGY"] = "unsafe-best-match"
     if links := words.get("find-links"):
         settings["UV_FIND_LINKS"] = ",".join(links)
     if certificates := words.get("cert"):

@@ -1,4 +1,7 @@
-"""Whether a `make up` holds this node: a lock the kernel lets go of when its holder dies, with the holder's number in it."""
+"""The lock that a running `make up` holds. It contains the holder's process number.
+
+The kernel releases the lock when its holder ends.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ _PATIENCE = 60.0  # seconds for a platform to stop
 
 
 def holder(config: NodeConfig) -> int | None:
-    """The process of the `make up` that runs, if one does. Makes nothing."""
+    """Return the process number of the running `make up`, or None. Creates nothing."""
     path = _path(config)
     if not path.exists() or not os.access(path, os.W_OK):
         return None
@@ -26,22 +29,25 @@ def holder(config: NodeConfig) -> int | None:
 
 @contextmanager
 def taken(config: NodeConfig) -> Iterator[None]:
-    """Hold the node while the block runs; HostLacks when another was faster."""
+    """Hold the lock while the block runs. Raises HostLacks if another process has it."""
     path = _path(config)
     with journal.lock(path, blocking=False) as got:
         if not got:
-            raise HostLacks("Another `make up` or `make down` has just begun.", hint="Wait for it to end.")
+            raise HostLacks("Another `make up` or `make down` has just started.", hint="Wait until it ends.")
         path.write_text(str(os.getpid()))
         yield
 
 
 def ask_to_stop(config: NodeConfig, pid: int) -> None:
-    """As Ctrl-C would; returns when it has ended. HostLacks: it did not."""
+    """Stop a `make up` as Ctrl-C does, and wait until it has ended.
+
+    Raises HostLacks if it does not end.
+    """
     os.kill(pid, signal.SIGTERM)
     with journal.lock(_path(config), timeout=_PATIENCE) as ended:
         if not ended:
             raise HostLacks(
-                f"Process {pid} did not stop within {_PATIENCE:g} s.", hint=f"Look at it, or end it with `kill -9 {pid}`, then try again."
+                f"Process {pid} did not stop within {_PATIENCE:g} s.", hint=f"Examine it, or end it with `kill -9 {pid}`, then try again."
             )
 
 

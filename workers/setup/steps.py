@@ -1,4 +1,7 @@
-"""How set-up talks: one line a step with how long it took; a failing step shows all it had to say. Not a log."""
+"""The output of set-up: one line per step, with its duration.
+
+A failed step shows its last output.
+"""
 
 from __future__ import annotations
 
@@ -15,25 +18,25 @@ _WIDTH = 46
 
 
 class Step:
-    """The step under way: its progress is one line on a terminal, and nothing in a file."""
+    """The current step. Its progress is one line on a terminal, and is not written to a file."""
 
     def __init__(self, title: str, out: TextIO) -> None:
         self._title, self._out = title, out
         self._live = out.isatty()
         self._kept: deque[str] = deque(maxlen=_KEPT)
-        self.note = ""  # put behind the duration
+        self.note = ""  # printed after the duration
         out.write(self._head())
         out.flush()
 
     def progress(self, text: str) -> None:
-        """Show what is being done just now."""
+        """Show the current progress."""
         if self._live:
             room = max(10, shutil.get_terminal_size().columns - _WIDTH - 4)
             self._out.write(f"\r\x1b[K{self._head()}{text.strip()[:room]}")
             self._out.flush()
 
     def output(self, line: bytes) -> None:
-        """Take a line of a program: progress now, and evidence should the step fail."""
+        """Show a line of a program as progress, and keep it in case the step fails."""
         text = line.decode(errors="replace").rstrip()
         if text:
             self._kept.append(text)
@@ -59,7 +62,10 @@ class Step:
 
 @contextmanager
 def step(title: str, out: TextIO | None = None) -> Iterator[Step]:
-    """Announce, do, tell the duration; on an error show the step's output and let the error pass."""
+    """Print the title, run the block, and print the duration.
+
+    On an error, print the step's output, and raise the error again.
+    """
     current = Step(title, out or sys.stdout)
     began = time.monotonic()
     try:

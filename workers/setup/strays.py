@@ -1,4 +1,7 @@
-"""Processes of this node that outlived who started them: known by files that only they name, and ended in their own way."""
+"""Stray processes of this node: those that outlived the process that started them.
+
+They are found by files that only they name in their command lines or environments.
+"""
 
 from __future__ import annotations
 
@@ -14,31 +17,36 @@ from runtime.router.haproxy import master_socket
 from workers.setup.processes import control_socket
 
 _LOOK = 0.05  # seconds between two looks
-_PROGRAMS = (b"redis-server", b"gunicorn", b"workers.serve", b"workers.supervisor")  # in their command lines, however started
-_WRAPPERS = (b"env", b"nice", b"nsenter", b"setpriv", b"sh", b"unshare")  # they become another program
-_PATIENCE = 30.0  # seconds that a process gets to end by itself
+# Parts of their command lines, however they were started.
+_PROGRAMS = (b"redis-server", b"gunicorn", b"workers.serve", b"workers.supervisor")
+# They execute another program.
+_WRAPPERS = (b"env", b"nice", b"nsenter", b"setpriv", b"sh", b"unshare")
+_PATIENCE = 30.0  # seconds until a process that does not end is killed
 
 
 def managers(config: NodeConfig) -> list[int]:
-    """Process managers of this node."""
+    """Return the process managers of this node."""
     return _naming(str(config.run / "processes.conf"))
 
 
 def routers(config: NodeConfig) -> list[int]:
-    """HAProxy's masters and workers of this node, of every generation that still runs."""
+    """Return all HAProxy masters and workers of this node, old ones too."""
     return _naming(str(master_socket(config)))
 
 
 def programs(config: NodeConfig) -> list[int]:
-    """The other processes of a manager that was killed. Each is told to end when the manager does, but one that was just being
-    started then heard nothing of it. The manager's mark is in their environment, and in that of the apps' monitors, which stay.
+    """Return the other processes of a killed manager.
+
+    Each of them gets a signal when the manager ends, except one that was just being started. The
+    manager sets a variable in their environment. The apps' monitors have it too, but are not
+    returned.
     """
     mark = f"SUPERVISOR_SERVER_URL=unix://{control_socket(config)}".encode()
     return [pid for pid, command in _commands() if any(part in command for part in _PROGRAMS) and mark in _environment_of(pid)]
 
 
 def end(pids: Iterable[int]) -> None:
-    """Ask each to end, and wait; what does not in half a minute is killed."""
+    """Send SIGTERM to each process, and wait. After half a minute, kill those that still run."""
     waiting = set(tell(pids, signal.SIGTERM))
     deadline = time.monotonic() + _PATIENCE
     while waiting := {pid for pid in waiting if Path(f"/proc/{pid}/exe").exists()}:
@@ -49,19 +57,19 @@ def end(pids: Iterable[int]) -> None:
 
 
 def tell(pids: Iterable[int], number: signal.Signals) -> list[int]:
-    """Send a signal; those that it reached."""
+    """Send a signal. Return the processes that received it."""
     reached = []
     for pid in pids:
         try:
             os.kill(pid, number)
         except (ProcessLookupError, PermissionError):
-            continue  # it ended by itself, or we are not root, which is told soon enough
+            continue  # it ended by itself, or we are not root, which a later step reports
         reached.append(pid)
     return reached
 
 
 def _naming(file: str) -> list[int]:
-    """Processes with this file in one of their arguments, but shells and wrappers on their way to becoming them."""
+    """Return processes with this file in their arguments, except the shells and wrappers."""
     found = []
     for pid, command in _commands():
         words = command.split(b"\0")
@@ -73,7 +81,7 @@ def _naming(file: str) -> list[int]:
 
 def _commands() -> Iterator[tuple[int, bytes]]:
     for entry in Path("/proc").glob("[0-9]*"):
-        with suppress(FileNotFoundError, ProcessLookupError):  # it ended while we looked
+        with suppress(FileNotFoundError, ProcessLookupError):  # it ended meanwhile
             yield int(entry.name), (entry / "cmdline").read_bytes()
 
 
@@ -81,4 +89,4 @@ def _environment_of(pid: int) -> list[bytes]:
     try:
         return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     except (FileNotFoundError, ProcessLookupError, PermissionError):
-        return []  # it ended while we looked, or is another user's, and then none of ours
+        return []  # it ended meanwhile, or belongs to another user, and then it is not ours

@@ -1,4 +1,7 @@
-"""The platform's units on this machine: put in place, started, stopped, taken away. What is in them is in `units`."""
+"""Installation, start, stop and removal of the platform's systemd units.
+
+`units` generates their text.
+"""
 
 from __future__ import annotations
 
@@ -15,29 +18,29 @@ from workers.setup.foreground import answers
 
 UNITS = Path("/etc/systemd/system")
 _RUNNING = Path("/run/systemd/system")  # sd_booted(3)
-_STARTS_WITHIN = 1800.0  # seconds: a slow machine's, where the base stack is missing
+_STARTS_WITHIN = 1800.0  # seconds, for a slow machine without the base stack
 _STOPS_WITHIN = 120.0
 _LOOK = 0.5  # seconds between two looks
 
 
 def require() -> None:
-    """HostLacks where systemd does not run this machine."""
+    """Raise HostLacks unless systemd manages this machine."""
     if not _RUNNING.is_dir():
         raise HostLacks("systemd is not PID 1 on this machine, so no units can be installed.", hint="`make up` runs Slipway without it.")
 
 
 def is_installed(config: NodeConfig) -> bool:
-    """Whether this platform has units."""
+    """Return True if this platform has units."""
     return (UNITS / units.target(config)).exists()
 
 
 def is_active(config: NodeConfig) -> bool:
-    """Whether they are started."""
+    """Return True if the units are started."""
     return is_installed(config) and run(["systemctl", "is-active", "--quiet", units.target(config)], check=False).returncode == 0
 
 
 def put(config: NodeConfig, texts: Mapping[str, str]) -> None:
-    """Write the units, take away those of an earlier version, and have the target start at boot."""
+    """Write the units, remove those of an earlier version, and let the target start at boot."""
     for path in _placed(config):
         if path.name not in texts:
             path.unlink()
@@ -48,40 +51,45 @@ def put(config: NodeConfig, texts: Mapping[str, str]) -> None:
 
 
 def start(config: NodeConfig) -> None:
-    """Start all, and those that run anew: their code may be another. Apps run on."""
+    """Start or restart all units, because their code may have changed. Apps keep running."""
     run(["systemctl", "restart", units.target(config)], timeout=_STARTS_WITHIN)
 
 
 def stop(config: NodeConfig) -> None:
-    """Stop the platform; apps run on, and the next boot starts it."""
+    """Stop the platform. Apps keep running, and the next boot starts the platform again."""
     run(["systemctl", "stop", units.target(config), *_services(config), units.service(config, "prepare")], timeout=_STOPS_WITHIN)
 
 
 def take_away(config: NodeConfig) -> None:
-    """Remove the units, and what systemd keeps of them."""
+    """Remove the units, and systemd's records of them."""
     run(["systemctl", "disable", "--quiet", units.target(config)], check=False)
     names = [path.name for path in _placed(config)]
     for name in names:
         (UNITS / name).unlink(missing_ok=True)
     units.environment_file(config).unlink(missing_ok=True)
     run(["systemctl", "daemon-reload"])
-    run(["systemctl", "reset-failed", *names], check=False)  # those that never failed are not known
+    run(["systemctl", "reset-failed", *names], check=False)  # fails for units that never failed
 
 
 def list_units(config: NodeConfig) -> str:
-    """The state of each unit, as systemctl prints it."""
+    """Return the state of each unit, as systemctl prints it."""
     names = [units.target(config), units.service(config, "prepare"), *_services(config)]
     return run(["systemctl", "list-units", "--all", "--no-pager", "--plain", "--no-legend", *names]).stdout.decode()
 
 
 def until_answering(config: NodeConfig, seconds: float) -> None:
-    """Return when the portal answers through the router; HostLacks with the last lines of its log when it does not."""
+    """Wait until the portal answers through the router.
+
+    Raises HostLacks with the last lines of the log if it does not answer in time.
+    """
     deadline = time.monotonic() + seconds
     while not answers(config):
         if time.monotonic() > deadline:
             names = [f"--unit={units.service(config, name)}" for name in ("prepare", "portal", "router")]
-            said = run(["journalctl", "--no-pager", "--lines=30", *names], check=False).stdout.decode(errors="replace")
-            raise HostLacks(f"The portal did not answer within {seconds:g} s. The log ends:\n{said}", hint="`make status` lists the units.")
+            lines = run(["journalctl", "--no-pager", "--lines=30", *names], check=False).stdout.decode(errors="replace")
+            raise HostLacks(
+                f"The portal did not answer within {seconds:g} s. The log ends:\n{lines}", hint="`make status` lists the units."
+            )
         time.sleep(_LOOK)
 
 
@@ -90,7 +98,7 @@ def _services(config: NodeConfig) -> list[str]:
 
 
 def _placed(config: NodeConfig) -> list[Path]:
-    """Units of this platform alone: another's name may begin with this one's."""
+    """Return only this platform's units: another platform's name may begin with this one's."""
     begins = f"{units.prefix(config)}-"
     known = {"prepare", "redis", "router", "portal", "worker-build", "worker-node", "supervisor"}
     services = [path for path in sorted(UNITS.glob(f"{begins}*.service")) if path.stem.removeprefix(begins) in known]

@@ -1,4 +1,4 @@
-"""The places of this checkout, and the stamps that let set-up skip what is done already."""
+"""The paths of this checkout, and the stamps by which set-up skips finished work."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ENV = ROOT / ".env"
 
 
 def fingerprint(paths: Iterable[Path], *words: str) -> str:
-    """SHA-256 over names and contents, in an order of its own."""
+    """Return the SHA-256 of names and contents. The order of the paths does not matter."""
     digest = hashlib.sha256("\0".join(words).encode())
     for path in sorted(paths):
         digest.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes() + b"\0")

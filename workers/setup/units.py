@@ -1,7 +1,7 @@
-"""The platform as systemd units, made of the same programs that `make up` runs. Writes and starts nothing.
+"""The platform as systemd units, with the same programs that `make up` runs. Writes nothing.
 
-Each unit may do what its work needs and no more (systemd.exec(5)). Workers and supervisor run in the mount namespace that `make up`
-gives them too, so their units have no mount settings of their own.
+Each unit has only the rights that its work needs (systemd.exec(5)). Workers and supervisor run in
+the same mount namespace as with `make up`, so their units have no mount settings.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from workers.setup.folders import FOLDERS
 from workers.setup.processes import SPARING, Program, code_in_sight
 
 _EVERYWHERE = ("LimitNOFILE=524288", "UMask=0022", "SystemCallErrorNumber=EPERM")
-_CLOSED = (  # for what serves and makes no containers
+_CLOSED = (  # for programs that serve and create no containers
     "LockPersonality=yes",
     "NoNewPrivileges=yes",
     "PrivateDevices=yes",
@@ -39,14 +39,17 @@ _CLOSED = (  # for what serves and makes no containers
     "SystemCallFilter=@system-service",
     "KillMode=mixed",
 )
-_OPEN_HOME = tuple("ProtectHome=read-only" if line == "ProtectHome=yes" else line for line in _CLOSED)  # the checkout may lie there
-_PUSHES = ("Delegate=cpu memory pids", "Environment=SLIPWAY_CGROUP_DELEGATED=yes")  # git runs in groups below the portal's own
+# The checkout may be in a home folder.
+_OPEN_HOME = tuple("ProtectHome=read-only" if line == "ProtectHome=yes" else line for line in _CLOSED)
+# git runs in control groups below the portal's own.
+_PUSHES = ("Delegate=cpu memory pids", "Environment=SLIPWAY_CGROUP_DELEGATED=yes")
 _NO_CONTROL_GROUPS = "ProtectControlGroups=yes"
 _NETWORK = "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6"
 _ROOTLESS = "CapabilityBoundingSet="
-# The master starts as root, opens ports, reads keys, and gives its workers to the platform's user.
+# The master starts as root, opens ports and reads keys. Its workers run as the platform's user.
 _ROUTERS = "CapabilityBoundingSet=CAP_NET_BIND_SERVICE CAP_SETUID CAP_SETGID CAP_DAC_OVERRIDE CAP_CHOWN CAP_FOWNER CAP_KILL"
-# Containers inherit a worker's system call filter, so it holds nothing that theirs does not. And its mounts are those of the namespace.
+# Containers inherit a worker's system call filter. So it forbids only calls that the containers'
+# own filter forbids too. There are no mount settings: the namespace has the mounts.
 _CONFINED = (
     f"CapabilityBoundingSet={' '.join(f'CAP_{name.upper()}' for name in confinement.CAPABILITIES)}",
     "SystemCallFilter=~@clock @module @raw-io @reboot @swap",
@@ -61,42 +64,46 @@ _OWN: Mapping[str, tuple[str, ...]] = {
     "worker-node": (*_CONFINED, "MemoryMax=2G"),
     "supervisor": (*_CONFINED, "MemoryMax=1G", "OOMScoreAdjust=-500"),
 }
-_WRITTEN: Mapping[str, tuple[str, ...]] = {"redis": ("redis",), "router": ("router",)}  # folders of the state that a program writes
+# Folders of the state that a program may write.
+_WRITTEN: Mapping[str, tuple[str, ...]] = {"redis": ("redis",), "router": ("router",)}
 
 
 def prefix(config: NodeConfig) -> str:
-    """What the names of all units of this platform begin with."""
+    """Return the prefix of the names of this platform's units."""
     return config.name if config.name == "slipway" else f"slipway-{config.name}"
 
 
 def target(config: NodeConfig) -> str:
-    """The unit that starts and stops the others."""
+    """Return the name of the unit that starts and stops the others."""
     return f"{prefix(config)}.target"
 
 
 def service(config: NodeConfig, name: str) -> str:
-    """The unit of one program."""
+    """Return the name of one program's unit."""
     return f"{prefix(config)}-{name}.service"
 
 
 def listeners(config: NodeConfig) -> str:
-    """The unit of the sockets that visitors connect to: systemd holds them, so a killed router refuses nobody."""
+    """Return the name of the unit with the sockets that visitors connect to.
+
+    systemd holds the sockets, so no connection is refused while a killed router restarts.
+    """
     return f"{prefix(config)}-router.socket"
 
 
 def environment_file(config: NodeConfig) -> Path:
-    """The settings that all of them are started with; it may hold a password of a database."""
+    """Return the file with the environment of all units. It may contain a database password."""
     return config.state / "secrets" / "units.env"
 
 
 def render_environment(environment: Mapping[str, str]) -> str:
-    """NAME="value" lines (systemd.exec(5), EnvironmentFile)."""
+    """Return NAME="value" lines (systemd.exec(5), EnvironmentFile)."""
     escaped = {name: value.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$") for name, value in environment.items()}
     return "".join(f'{name}="{value}"\n' for name, value in sorted(escaped.items()))
 
 
 def render(config: NodeConfig, items: Sequence[Program], *, root: Path, python: Path) -> dict[str, str]:
-    """The text of each unit by its name."""
+    """Return the text of each unit by its name."""
     services = [service(config, program.name) for program in items]
     units = {
         target(config): _target(config, [listeners(config), *services]),
@@ -126,13 +133,16 @@ def _listeners(config: NodeConfig) -> str:
 
 
 def _address(place: Place) -> str:
-    """As systemd.socket(5) reads it: IPv6 in brackets, and no word for every address."""
-    host = {"*": "0.0.0.0"}.get(place.host, place.host.strip("[]"))  # what the admin wrote
+    """Return an address for systemd.socket(5): IPv6 in brackets, and `*` as 0.0.0.0."""
+    host = {"*": "0.0.0.0"}.get(place.host, place.host.strip("[]"))  # as the admin wrote it
     return f"[{host}]:{place.port}" if ":" in host else f"{host}:{place.port}"
 
 
 def _prepare(config: NodeConfig, root: Path, python: Path) -> str:
-    """It makes the workers' mount namespace from the machine's own, so it must be in that itself: no mount settings."""
+    """Return the unit that prepares the machine. It has no mount settings.
+
+    It copies the machine's own mount namespace for the workers, so it must run in that itself.
+    """
     return _sections(
         Unit=(
             f"Description=Slipway ({config.name}): folders, network and mount namespace",
@@ -172,7 +182,8 @@ def _service(config: NodeConfig, program: Program, before: Sequence[str], root: 
         lines += [f"User={program.user}", f"Group={program.user}"]
     if program.needs_checkout:
         lines += [
-            f"BindReadOnlyPaths={_quoted(str(root))}:{_quoted(str(code_in_sight(config)))}",  # quoted as one, it would name one folder
+            # Each path is quoted separately: quoted together, they would be one path.
+            f"BindReadOnlyPaths={_quoted(str(root))}:{_quoted(str(code_in_sight(config)))}",
             f"WorkingDirectory={_escaped(str(code_in_sight(config)))}",
         ]
     else:
@@ -203,7 +214,7 @@ def _sections(**sections: Sequence[str]) -> str:
 
 
 def _command(words: Sequence[str]) -> str:
-    """For ExecStart: quoted as a shell does, with systemd's own two marks doubled."""
+    """Return words for ExecStart: quoted as in a shell, with systemd's `%` and `$` doubled."""
     return pasteable([word.replace("%", "%%").replace("$", "$$") for word in words])
 
 

@@ -1,4 +1,4 @@
-"""The first admin, the first team, the first app: what `make up` makes so that a newcomer has something to look at."""
+"""The first admin, team and app, which `make up` creates as an example for new users."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class ExampleFailed(RuntimeFailure):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
-    """The first app on its way, or already there; `done` remembers which source was deployed last."""
+    """The example app. The file `done` contains the digest of the source that was deployed last."""
 
     config: NodeConfig
     archive: bytes
@@ -49,11 +49,11 @@ class Example:
 
     @property
     def is_deployed(self) -> bool:
-        """Whether this very source was deployed before: what its owner did with the app since is the owner's."""
+        """Return True if this source was deployed before. Later changes by its owner remain."""
         return self.done.exists() and self.done.read_text() == self.digest
 
     def deploy(self, step: Step) -> None:
-        """As a person would: make the app and upload the archive with a token, watch the build, open the page."""
+        """Deploy as a person does: create the app, upload the archive, wait for its page."""
         admin = Person.objects.get(username=ADMIN)
         token, text = create_token(admin, label="make up")
         try:
@@ -61,8 +61,8 @@ class Example:
                 self._build(api, step)
         except httpx.TransportError as error:
             raise ExampleFailed(
-                f"The portal gave no answer while {EXAMPLE} was deployed: {error}.",
-                hint="Run `make up` again; what is built already is kept.",
+                f"The portal did not answer during the deploy of {EXAMPLE}: {error}.",
+                hint="Run `make up` again. Finished builds are kept.",
             ) from error
         finally:
             revoke_token(admin, token=token)
@@ -70,12 +70,12 @@ class Example:
         journal.write_atomic(self.done, self.digest.encode())
 
     def wait(self, step: Step) -> None:
-        """Until the example's own address answers; ExampleFailed when it does not."""
+        """Wait until the example's own address answers. Raises ExampleFailed if it does not."""
         step.progress("waiting for its page")
         deadline = time.monotonic() + _PATIENCE
         while (status := _status(self.config, f"{EXAMPLE}.{self.config.base_domain}")) != httpx.codes.OK:
             if time.monotonic() > deadline:
-                raise ExampleFailed(f"{EXAMPLE} does not answer ({status or 'no connection'}).", hint="Its page in the portal tells more.")
+                raise ExampleFailed(f"{EXAMPLE} does not answer ({status or 'no connection'}).", hint="See its page in the portal.")
             time.sleep(_PAUSE)
 
     def _build(self, api: httpx.Client, step: Step) -> None:
@@ -103,12 +103,12 @@ class Example:
 
 
 def example(config: NodeConfig) -> Example:
-    """The example as this checkout has it."""
+    """Return the example app of this checkout."""
     return Example(config=config, archive=archive_of(FOLDER), done=config.state / "example-deployed")
 
 
 def archive_of(folder: Path) -> bytes:
-    """The same bytes for the same files, whenever and wherever it is made."""
+    """Return an archive of the folder. The same files always give the same bytes."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as archive:
         for path in sorted(path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts):
@@ -120,11 +120,11 @@ def archive_of(folder: Path) -> bytes:
 
 
 def three_lines(config: NodeConfig) -> list[str]:
-    """Portal, admin, example."""
+    """Return three lines about the portal, the admin and the example."""
     admin = Person.objects.filter(username=ADMIN).first()
     password = PASSWORD_FILE.read_text().strip() if PASSWORD_FILE.exists() else ""
     if admin is None:
-        sign_in = "Sign in with an account of your own"
+        sign_in = "Sign in with your own account"
     elif password and admin.check_password(password):
         sign_in = f"Sign in as {ADMIN} with password {password}"
     else:
@@ -135,22 +135,23 @@ def three_lines(config: NodeConfig) -> list[str]:
         sign_in,
         f"Example: {config.url_of(f'{EXAMPLE}.{config.base_domain}')}"
         if there
-        else f"Example: {EXAMPLE} was deleted; deploy an app of your own.",
+        else f"Example: {EXAMPLE} was deleted; deploy your own app.",
     ]
 
 
 def local_url(config: NodeConfig) -> str:
-    """The router's address from this machine, whatever interface it is bound to."""
+    """Return the router's address from this machine, whatever interface it is bound to."""
     address = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(config.http_bind, config.http_bind)
     return f"http://{address}:{config.http_port}"
 
 
 def _headers(token: str) -> dict[str, str]:
-    return {"Host": "localhost", "Authorization": f"Bearer {token}", "Accept": "application/json"}  # a host that is led nowhere else
+    # The host localhost is never redirected.
+    return {"Host": "localhost", "Authorization": f"Bearer {token}", "Accept": "application/json"}
 
 
 def _status(config: NodeConfig, host: str) -> int:
-    """What a GET of the host's first page is answered with; 0 when nobody does."""
+    """Return the status of a GET of the host's first page, or 0 without an answer."""
     try:
         return httpx.get(local_url(config), headers={"Host": host}, timeout=10).status_code
     except httpx.TransportError:
@@ -158,7 +159,7 @@ def _status(config: NodeConfig, host: str) -> int:
 
 
 def _latest(answer: httpx.Response) -> dict[str, Any]:
-    """The first of a list, or nothing yet."""
+    """Return the first entry of a list, or an empty mapping if there is none yet."""
     return dict(next(iter(answer.json()), {})) if answer.is_success else {}
 
 

@@ -1,4 +1,7 @@
-"""`manage.py deploy_example`: the first app, by the way every app takes. Does nothing when this source was deployed before."""
+"""`manage.py deploy_example`: deploys the example app like every other app.
+
+It does nothing if this source was deployed before.
+"""
 
 from __future__ import annotations
 

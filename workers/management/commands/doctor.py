@@ -6,5 +6,5 @@ from workers.management.commands import up
 
 
 class Command(up.Command):
-    help = "Tell what this machine lacks; change nothing."
+    help = "Show what this machine lacks; change nothing."
     verb = "doctor"

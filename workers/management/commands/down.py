@@ -6,5 +6,5 @@ from workers.management.commands import up
 
 
 class Command(up.Command):
-    help = "Stop the platform and all apps; leave nothing of ours in the kernel."
+    help = "Stop the platform and all apps; remove all their kernel resources."
     verb = "down"

@@ -1,4 +1,7 @@
-"""`manage.py prepare_node`: what a start needs and needs Django or the runtime for. Run again, it finds nothing to do."""
+"""`manage.py prepare_node`: the preparation of a start that needs Django or the runtime.
+
+When run again, it finds nothing to do.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ from workers.setup.welcome import ADMIN, PASSWORD_FILE, TEAM
 
 
 class Command(BaseCommand):
-    help = "Make keys, database, static files, base stack and the first admin, where they are missing."
+    help = "Create keys, database, static files, base stack and the first admin, if they are missing."
     requires_system_checks = ()
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -45,15 +48,15 @@ class Command(BaseCommand):
 
 
 def prepare() -> None:
-    """The steps in their order; one that has nothing to do says nothing."""
+    """Run the steps in order. A step with nothing to do prints nothing."""
     config = from_environment()
     if not confinement.is_inside(config):
         call_command("make_secrets", stdout=io.StringIO())
         _collect_static_files()
         _migrate()
         _first_admin()
-        confinement.enter(config)  # begins anew, inside, where keys and static files are read-only
-    renew_marks(config)  # before anything stands on layers of an earlier release
+        confinement.enter(config)  # restarts this inside, where keys and static files are read-only
+    renew_marks(config)  # before anything mounts layers of an earlier release
     _base_stack()
     engine = NodeEngine(config)
     engine.prepare()
@@ -81,7 +84,7 @@ def _migrate() -> None:
 
 
 def _first_admin() -> None:
-    """An admin with a password nobody chose; kept in a file only root reads, so that it can be told again."""
+    """Create an admin with a random password. A file that only root reads keeps it for display."""
     if Person.objects.filter(is_staff=True).exists():
         return
     with step("First admin"):
@@ -98,7 +101,11 @@ def _base_stack() -> None:
 
 
 def _name_instances_of_older_releases(engine: NodeEngine) -> None:
-    """Name the apps whose instances share the kernel's accounts by user with all others: they began before an upgrade."""
+    """Print the apps with instances that have no user namespace of their own.
+
+    These instances started before an upgrade. They share the kernel's accounting per user with all
+    others.
+    """
     instances = engine.containers.list()
     if apps := sorted({instance.spec.app for instance in instances if instance.pid is not None and owner(instance.pid) == 0}):
-        print(f"  Started by an earlier release, to be restarted for their own user namespace: {', '.join(apps)}.")
+        print(f"  Restart these apps, so that they get their own user namespace: {', '.join(apps)}.")

@@ -6,5 +6,5 @@ from workers.management.commands import up
 
 
 class Command(up.Command):
-    help = "The same as down, then delete the state (asks; YES=1 does not)."
+    help = "Run down, then delete the state. Asks first, unless YES=1 is set."
     verb = "purge"

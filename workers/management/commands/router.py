@@ -1,4 +1,7 @@
-"""`manage.py router VERB`: look at what the router is told, repair it, upgrade it without a refused connection."""
+"""`manage.py router VERB`: shows and repairs the router's state, and upgrades HAProxy.
+
+An upgrade refuses no connection.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,9 @@ from workers.cli import router
 from workers.management.verbs import VerbCommand, Verbs
 
 VERBS: Verbs = {
-    "ls": (router.ls, "List apps with their hosts and how many instances each is sent to."),
-    "check": (router.check, "Compare the running router with its files, repair it, and tell what differed."),
-    "reload": (router.reload, "Have a fresh worker of the HAProxy that is installed now; nothing is refused or cut."),
+    "ls": (router.ls, "List apps with their hosts and the number of instances that receive requests."),
+    "check": (router.check, "Compare the running router with its files, repair it, and list the differences."),
+    "reload": (router.reload, "Start a new worker of the installed HAProxy. No connection is refused or cut."),
 }
 
 

@@ -1,4 +1,4 @@
-"""`manage.py show_addresses`: the three lines a newcomer needs."""
+"""`manage.py show_addresses`: prints three lines for new users."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`manage.py stack VERB`: what apps of this node stand on: look, build, fetch newer packages, bring apps to them."""
+"""`manage.py stack VERB`: commands that list, build, rebuild and upgrade this node's stacks."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from workers.cli import stack
 from workers.management.verbs import VerbCommand, Verbs
 
 VERBS: Verbs = {
-    "ls": (stack.ls, "List stacks: what each is made of, the languages on it, its newest version."),
-    "show": (stack.show, "List a stack's versions, and the apps that stand on each."),
-    "build": (stack.build, "Build a stack now, and languages on it, that a first deploy need not wait."),
-    "rebuild": (stack.rebuild, "Build a stack anew from today's packages, as a version beside the old one."),
-    "upgrade": (stack.upgrade, "Bring apps to the newest version of their stack without rebuilding them, where that is sound."),
+    "ls": (stack.ls, "List stacks, with their source, their languages and their newest version."),
+    "show": (stack.show, "List a stack's versions, and the apps that use each."),
+    "build": (stack.build, "Build a stack and languages on it now, so that the first deploy does not wait."),
+    "rebuild": (stack.rebuild, "Build a stack again from today's packages, as a version next to the old one."),
+    "upgrade": (stack.upgrade, "Upgrade apps to the newest version of their stack without a rebuild, where that is safe."),
 }
 
 
@@ -33,7 +33,7 @@ class Command(VerbCommand):
         parsers["upgrade"].add_argument("app", nargs="*", help="an app's name")
         parsers["upgrade"].add_argument("--all", action="store_true", dest="every", help="every app")
         parsers["upgrade"].add_argument(
-            "--rebuild", action="store_true", dest="from_source", help="deploy the source again where an exchange is not sound"
+            "--rebuild", action="store_true", dest="from_source", help="deploy the source again where an upgrade is not safe"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -1,4 +1,4 @@
-"""`manage.py tear_down`: stop every app and remove what we made in the kernel. The state stays on disk."""
+"""`manage.py tear_down`: stops every app and removes all our kernel resources. The state stays."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             config = from_environment()
-            confinement.enter(config)  # what they stand on is mounted there
-            with step("Stop the apps and remove what they stood on"):
+            confinement.enter(config)  # the apps' mounts are there
+            with step("Stop the apps and remove their mounts and networks"):
                 NodeEngine(config).tear_down()
         except RuntimeFailure as failure:
             self.stderr.write(failure.explain())

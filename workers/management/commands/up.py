@@ -15,5 +15,5 @@ class Command(BaseCommand):
     verb = "up"
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Become set-up, which needs no Django and stays small."""
-        os.execv(sys.executable, [sys.executable, "-m", "workers.setup", self.verb])  # noqa: S606  # nobody else's words are in it
+        """Replace this process by set-up, which needs no Django and little memory."""
+        os.execv(sys.executable, [sys.executable, "-m", "workers.setup", self.verb])  # noqa: S606  # no foreign input is in it
