@@ -1,4 +1,6 @@
-"""Certificate authorities for tests: one in a few lines, and pebble, a real ACME server, with its DNS."""
+"""Certificate authorities for tests: a small one in Python, and pebble, a real ACME server with its
+own DNS.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,7 @@ urllib.request.urlopen("http://127.0.0.1:{port}/" + what[0], json.dumps(what[1])
 
 
 class TestAuthority:
-    """Issues what it is asked for, also what is wrong."""
+    """Authority that issues every requested certificate, also invalid ones."""
 
     __test__ = False
 
@@ -58,7 +60,7 @@ class TestAuthority:
     def issue(
         self, *names: str, begins: timedelta = timedelta(days=-1), ends: timedelta = timedelta(days=90), bits: int = 0
     ) -> tuple[str, str]:
-        """Certificate and key, PEM."""
+        """Return a certificate and its key, both in PEM form."""
         key = rsa.generate_private_key(65537, bits) if bits else ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0] if names else "nobody")])
         builder = self._builder(subject, self.name, key, begins, ends)
@@ -78,9 +80,10 @@ class TestAuthority:
 
 @contextmanager
 def pebble(folder: Path, *, http_port: int) -> Iterator[tuple[str, Path]]:
-    """Its directory's address, and the root to trust it by. It looks for challenges on `http_port` of this machine, whatever the name.
+    """Run pebble, and yield its directory's URL and the root certificate that it uses.
 
-    `folder`/dns-hook is a program that writes records into the DNS that it asks.
+    For every name, pebble looks for challenges on `http_port` of this machine. The program
+    `folder`/dns-hook writes records into the DNS that pebble queries.
     """
     authority = TestAuthority("pebble's own")
     certificate, key = authority.issue("localhost")
@@ -110,9 +113,9 @@ def pebble(folder: Path, *, http_port: int) -> Iterator[tuple[str, Path]]:
         wait_for_port(ports[0])
         yield f"https://localhost:{ports[0]}/dir", folder / "ca.pem"
     finally:
-        for one in started:
-            one.kill()
-            one.wait()
+        for process in started:
+            process.kill()
+            process.wait()
 
 
 def free_port() -> int:

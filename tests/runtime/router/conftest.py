@@ -1,4 +1,4 @@
-"""A real HAProxy of its own for a test: own folders, own port."""
+"""Fixtures: a real HAProxy for a test, with its own folders and port."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ UPGRADE = (
 
 
 class RouterUnderTest:
-    """A router, the process that a process manager would keep, and apps behind it."""
+    """A router, its HAProxy process, and apps behind it. The class acts as the process manager."""
 
     def __init__(self, config: NodeConfig, apps: ExitStack) -> None:
         self.config = config
@@ -43,7 +43,8 @@ class RouterUnderTest:
         log = (self.config.state / "haproxy.log").open("ab")
         self.process = process.spawn(self.router.command(), stdout=log, stderr=log)
         log.close()
-        deadline = time.monotonic() + 60  # it is twenty times slower in the guest of `make test-vm`
+        # The virtual machine of `make test-vm` is twenty times slower.
+        deadline = time.monotonic() + 60
         while not self.answers():
             assert self.process.poll() is None, self.log()
             assert time.monotonic() < deadline, self.log()
@@ -70,7 +71,7 @@ class RouterUnderTest:
             self.process.kill()
             self.process.wait()
             self.process = None
-            while self.listens():  # the worker notices that its master is gone
+            while self.listens():  # the worker notices that its master has ended
                 time.sleep(0.01)
 
     def app(self, name: str) -> SampleApp:
@@ -92,7 +93,7 @@ def routes_to(*ends: Endpoint, app: str = "hello", host: str = "hello.test", sit
 
 
 def wait_for(reached: Callable[[], object], seconds: float = 30) -> None:
-    """Until something is so."""
+    """Wait until the condition is true."""
     deadline = time.monotonic() + seconds
     while not reached():
         assert time.monotonic() < deadline
@@ -108,10 +109,10 @@ def check_page(answer: httpx.Response, code: Code, accept: str) -> None:
     request_id = answer.headers["x-request-id"]
     if accept == "application/json":
         assert answer.headers["content-type"] == "application/json"
-        told = answer.json()
-        assert re.fullmatch(rf"http://portal\.test:\d+/requests/{request_id}", told.pop("details"))
-        assert re.fullmatch(rf"http://portal\.test:\d+/codes/{code}", told.pop("docs"))
-        assert told == {
+        document = answer.json()
+        assert re.fullmatch(rf"http://portal\.test:\d+/requests/{request_id}", document.pop("details"))
+        assert re.fullmatch(rf"http://portal\.test:\d+/codes/{code}", document.pop("docs"))
+        assert document == {
             "error": page.name,
             "code": code,
             "status": page.status,
@@ -126,13 +127,13 @@ def check_page(answer: httpx.Response, code: Code, accept: str) -> None:
         assert request_id in answer.text
         assert answer.text.endswith("</html>")
         links = re.findall(r'\S+="https?://[^"]*"', answer.text)
-        assert len(links) == answer.text.count("://") == 2, "a page fetches nothing from elsewhere"
+        assert len(links) == answer.text.count("://") == 2, "a page loads nothing from other hosts"
         assert re.fullmatch(rf'href="http://portal\.test:\d+/codes/{code}"', links[0])
         assert re.fullmatch(rf'href="http://portal\.test:\d+/requests/{request_id}"', links[1])
 
 
 class Crowd:
-    """Many connections with a request each, held open."""
+    """Many open connections with one request each."""
 
     def __init__(self, port: int, request: bytes, count: int) -> None:
         self.port, self.request, self.count = port, request, count
@@ -144,8 +145,8 @@ class Crowd:
             self.sockets[-1].sendall(self.request)
 
     def __exit__(self, *_: object) -> None:
-        for one in self.sockets:
-            one.close()
+        for connection in self.sockets:
+            connection.close()
 
 
 def free_port() -> int:
@@ -158,7 +159,8 @@ def free_port() -> int:
 def router_of_its_own(**settings: object) -> Iterator[RouterUnderTest]:
     with ExitStack() as apps:
         folder = Path(apps.enter_context(TemporaryDirectory(prefix="slipway-tests-")))
-        folder.chmod(0o755)  # the router's workers are not root, and the portal's socket lies in here
+        # The router's workers are not root, and the portal's socket is in this folder.
+        folder.chmod(0o755)
         config = NodeConfig(
             name="trouter", state=folder / "state", run=folder / "run", http_port=free_port(), portal_host="portal.test", **settings
         )

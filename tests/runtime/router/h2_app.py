@@ -1,4 +1,4 @@
-"""An app that speaks HTTP/2 without TLS, and answers as gRPC does: with trailers."""
+"""An app that serves HTTP/2 without TLS. Like gRPC, it answers with trailers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from h2.events import DataReceived, RequestReceived, StreamEnded
 
 
 class H2App:
-    """Serves on a free port of 127.0.0.1 inside the block. Sends back what it got, then `grpc-status: 0`."""
+    """App that serves on a free port of 127.0.0.1 inside the block.
+
+    It echoes the request body, then sends `grpc-status: 0`.
+    """
 
     def __init__(self) -> None:
         self.port = 0

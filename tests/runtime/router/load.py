@@ -1,4 +1,6 @@
-"""Constant load of new connections on a router, and what came of each: served, refused, or cut by a HAProxy that was killed."""
+"""A constant load of new connections on a router, with the result of each: served, refused, or cut
+by a killed HAProxy.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ REQUEST = b"GET / HTTP/1.1\r\nHost: hello.test\r\nConnection: close\r\n\r\n"
 
 
 class Load:
-    """Clients that open a connection for each request, one after another."""
+    """Clients that open a new connection for each request."""
 
     def __init__(self, port: int, clients: int = CLIENTS) -> None:
         self.seen, self.longest, self._port, self._stop = Counter[str](), 0.0, port, threading.Event()
@@ -46,7 +48,11 @@ class Load:
 
 
 def one_request(port: int) -> str:
-    """The status; `refused`: no connection was made; `cut`: HAProxy had accepted it and was killed before it answered."""
+    """Return the status code, `refused` or `cut`.
+
+    `refused` means that there was no connection. `cut` means that HAProxy accepted it and was
+    killed before the answer.
+    """
     try:
         connection = socket.create_connection(("127.0.0.1", port), 30)
     except ConnectionRefusedError:

@@ -1,4 +1,4 @@
-"""An app's owner at a real HAProxy: fixtures for tests of what they may ask of it."""
+"""Fixtures: an app with a real HAProxy, for tests of the settings that an app's owner can change."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def shared() -> Iterator[RouterUnderTest]:
 
 
 class Owner:
-    """One app, its host, and how to ask it for something."""
+    """One app with its host, and methods that change its routes and send requests."""
 
     def __init__(self, running: RouterUnderTest, name: str) -> None:
         self.running, self.name, self.host = running, name, f"{name}.test"
@@ -46,7 +46,7 @@ NUMBERS = itertools.count()
 @pytest.fixture
 def owner(shared: RouterUnderTest) -> Iterator[Owner]:
     name = f"app{next(NUMBERS)}"
-    one = Owner(shared, name)
-    one.change()
-    yield one
+    app_owner = Owner(shared, name)
+    app_owner.change()
+    yield app_owner
     shared.router.remove(name)

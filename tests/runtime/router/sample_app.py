@@ -1,4 +1,7 @@
-"""A web server with one thread and a raw protocol, as a router's other end: it can be slow, crash, stream and upgrade."""
+"""A single-threaded web server on raw sockets, used as an app behind the router.
+
+It can be slow, crash, stream and upgrade.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +15,16 @@ from typing import Self
 
 
 class SampleApp:
-    """Serves on a free port of 127.0.0.1 inside the block; `hits` counts requests by path, `connections` what they came on."""
+    """App that serves on a free port of 127.0.0.1 inside the block.
+
+    `hits` counts requests by path; `connections` counts connections.
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.port = 0
         self.hits: Counter[str] = Counter()
-        self.connections = 0  # that were ever opened
+        self.connections = 0  # all that were ever opened
         self._loop = asyncio.new_event_loop()
         self._started = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -50,7 +56,7 @@ class SampleApp:
             while await self._answer(reader, writer):
                 pass
         except (ConnectionError, asyncio.IncompleteReadError):
-            pass  # the other side left
+            pass  # the client disconnected
         finally:
             writer.close()
 
@@ -97,7 +103,9 @@ class SampleApp:
         return True
 
     async def _tunnel(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, key: str) -> bool:
-        """What a WebSocket is to a router: an upgrade (RFC 6455, 4.2.2), then bytes both ways."""
+        """Serve the protocol of a WebSocket: an upgrade (RFC 6455, 4.2.2), then bytes in both
+        directions.
+        """
         accept = base64.b64encode(hashlib.sha1(f"{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode()).digest())
         writer.write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n")
         writer.write(b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n")
@@ -109,7 +117,7 @@ class SampleApp:
     async def _events(self, writer: asyncio.StreamWriter) -> bool:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
         for _ in range(5):
-            event = f"data: {self._loop.time()}\n\n".encode()  # CLOCK_MONOTONIC, as the test's own
+            event = f"data: {self._loop.time()}\n\n".encode()  # CLOCK_MONOTONIC, as in the test
             writer.write(b"%x\r\n%s\r\n" % (len(event), event))
             await writer.drain()
             await asyncio.sleep(0.1)

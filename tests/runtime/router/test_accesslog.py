@@ -1,4 +1,6 @@
-"""Every request is one line, counted once, whatever became of it and whoever was listening."""
+"""Tests of the access log: every request has exactly one line, whatever its result and whether or
+not a collector runs.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,7 @@ def shared() -> Iterator[RouterUnderTest]:
 
 @contextmanager
 def collecting(running: RouterUnderTest, lines: list[AccessLine], metrics: list[Metrics] | None = None) -> Iterator[Collector]:
-    """A collector on a loop of its own."""
+    """Run a collector on its own event loop."""
     loop = asyncio.new_event_loop()
 
     def deliver(app: str, some: Sequence[AccessLine]) -> None:
@@ -61,7 +63,7 @@ def send(running: RouterUnderTest, text: bytes, *, then_leave: bool = False) -> 
         return raw.recv(1) if then_leave else raw.makefile("rb").read()
 
 
-def test_each_end_of_a_request_has_its_line_with_its_code(shared: RouterUnderTest):
+def test_each_end_of_a_request_is_logged_with_its_code(shared: RouterUnderTest):
     lines: list[AccessLine] = []
     head = b" HTTP/1.1\r\nHost: hello.test\r\nConnection: close\r\n\r\n"
     with collecting(shared, lines) as collector:
@@ -92,7 +94,7 @@ def test_each_end_of_a_request_has_its_line_with_its_code(shared: RouterUnderTes
     assert found["/garbage"].text().startswith("POST /garbage 502 code=H17 bad-answer took=")
 
 
-def test_no_line_is_lost_or_doubled_while_collectors_come_and_go(shared: RouterUnderTest):
+def test_no_line_is_lost_or_repeated_when_collectors_restart(shared: RouterUnderTest):
     asked, stop = Counter[str](), threading.Event()
 
     def ask(number: int) -> None:
@@ -122,10 +124,10 @@ def test_no_line_is_lost_or_doubled_while_collectors_come_and_go(shared: RouterU
         wait_for(lambda: len(lines) >= asked.total())
     seen = Counter(line.path for line in lines)
     assert seen == asked
-    assert sum(one.apps["hello"].requests for one in metrics if "hello" in one.apps) == asked.total()
+    assert sum(collected.apps["hello"].requests for collected in metrics if "hello" in collected.apps) == asked.total()
 
 
-def test_an_absent_collector_costs_haproxy_neither_requests_nor_time(shared: RouterUnderTest):
+def test_without_a_collector_haproxy_loses_no_request_and_uses_no_cpu(shared: RouterUnderTest):
     head = b" HTTP/1.1\r\nHost: hello.test\r\nConnection: close\r\n\r\n"
     for number in range(50):
         assert send(shared, f"GET /unread-{number}".encode() + head).startswith(b"HTTP/1.1 200 ")
@@ -138,7 +140,7 @@ def test_an_absent_collector_costs_haproxy_neither_requests_nor_time(shared: Rou
         wait_for(lambda: {line.path for line in lines} >= {f"/unread-{number}" for number in range(50)})
 
 
-def test_another_user_of_the_host_is_not_listened_to(shared: RouterUnderTest, caplog: pytest.LogCaptureFixture):
+def test_a_connection_of_another_user_of_the_host_is_refused(shared: RouterUnderTest, caplog: pytest.LogCaptureFixture):
     stranger = "import socket, sys; s = socket.create_connection((sys.argv[1], int(sys.argv[2]))); print(len(s.recv(1)))"
     lines: list[AccessLine] = []
     with collecting(shared, lines):
@@ -156,7 +158,7 @@ def test_another_user_of_the_host_is_not_listened_to(shared: RouterUnderTest, ca
     assert "the client is not the router" in caplog.text
 
 
-def test_while_its_address_is_taken_that_is_told_and_nothing_is_lost(shared: RouterUnderTest, caplog: pytest.LogCaptureFixture):
+def test_an_address_in_use_is_reported_and_no_line_is_lost(shared: RouterUnderTest, caplog: pytest.LogCaptureFixture):
     taken = socket.create_server(shared.config.access_address)
     lines: list[AccessLine] = []
     with collecting(shared, lines):
@@ -168,12 +170,12 @@ def test_while_its_address_is_taken_that_is_told_and_nothing_is_lost(shared: Rou
 
 
 def processor_time(pid: int) -> float:
-    """Seconds of CPU that a process used so far."""
+    """Return the CPU seconds that a process has used so far."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def test_a_disk_that_is_full_ends_neither_counting_nor_the_rest(shared: RouterUnderTest, caplog: pytest.LogCaptureFixture):
+def test_a_full_disk_does_not_stop_the_counting(shared: RouterUnderTest, caplog: pytest.LogCaptureFixture):
     def full(app: str, lines: Sequence[AccessLine]) -> None:
         raise OSError(28, "No space left on device")
 
@@ -191,7 +193,7 @@ def test_a_disk_that_is_full_ends_neither_counting_nor_the_rest(shared: RouterUn
     assert "Could not store" in caplog.text
 
 
-def test_what_is_open_now_is_known_by_app(shared: RouterUnderTest):
+def test_open_requests_are_counted_by_app(shared: RouterUnderTest):
     asking = threading.Thread(target=send, args=(shared, b"GET /wait/2 HTTP/1.1\r\nHost: hello.test\r\nConnection: close\r\n\r\n"))
     asking.start()
     wait_for(lambda: shared.router.in_flight() == {"hello": 1})
@@ -218,7 +220,7 @@ def a_line(**fields: object) -> AccessLine:
     return AccessLine(**{**whole, **fields})
 
 
-def test_percentiles_lie_in_the_bucket_of_what_they_describe():
+def test_percentiles_are_in_the_right_bucket():
     tally = Tally()
     for took in [*[3] * 90, *[700] * 10]:
         tally.add(a_line(took=took))
@@ -229,7 +231,7 @@ def test_percentiles_lie_in_the_bucket_of_what_they_describe():
     assert tally.percentile(1) <= 2**22
 
 
-def test_a_release_is_judged_by_what_its_instances_did_meanwhile():
+def test_a_release_is_compared_by_the_requests_of_its_instances():
     metrics = Metrics()
     metrics.add(a_line(instance="old-1"))
     metrics.add(a_line(instance="new-1", status=500))
@@ -247,21 +249,21 @@ def test_a_release_is_judged_by_what_its_instances_did_meanwhile():
 
 
 @pytest.mark.parametrize("took", [1, 2, 3, 31, 32, 33, 1000, 123_456])
-def test_a_percentile_is_near_what_it_describes_so_that_releases_can_be_compared(took: int):
+def test_a_percentile_is_precise_enough_to_compare_releases(took: int):
     tally = Tally()
     for _ in range(100):
         tally.add(a_line(took=took))
     assert took * 0.875 <= tally.percentile(0.5) <= took * 1.125 + 1
 
 
-def test_a_tunnel_counts_but_says_nothing_of_latency():
+def test_a_tunnel_is_counted_but_has_no_latency():
     tally = Tally()
     tally.add(a_line(status=101, took=3_600_000))
     assert tally.requests == 1
     assert tally.percentile(0.5) is None
 
 
-def test_prometheus_reads_what_we_expose():
+def test_the_metrics_are_in_the_format_of_prometheus():
     metrics = Metrics()
     metrics.add(a_line(took=0))
     metrics.add(a_line(took=5, status=-1, code=Code.CLIENT_LEFT))
@@ -278,5 +280,5 @@ def test_prometheus_reads_what_we_expose():
 
 
 @pytest.mark.parametrize("line", ["", "Proxy web started.", "1 2 3", " ".join(["x"] * len(ACCESS_FIELDS)), "1 a x" + " 1" * 11])
-def test_what_is_no_line_of_ours_is_none(line: str):
+def test_a_foreign_line_is_not_parsed(line: str):
     assert parse(line) is None

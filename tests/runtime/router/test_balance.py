@@ -1,4 +1,6 @@
-"""Which instance a request goes to: sticky, by path, by share of a canary, by weight and by how busy each is."""
+"""Tests of load balancing: sticky sessions, paths, canary shares, weights and the load of each
+instance.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ from tests.runtime.router.owner import Owner, owner, shared
 __all__ = ["owner", "shared"]
 
 
-def test_a_sticky_client_stays_with_its_instance_and_moves_when_it_is_gone(owner: Owner):
+def test_a_sticky_client_keeps_its_instance_until_it_is_removed(owner: Owner):
     others = [owner.running.app(f"{owner.name}-{number}") for number in (2, 3)]
     owner.change(endpoints=tuple(map(end, (owner.app, *others))))
     assert "set-cookie" not in owner.ask().headers
@@ -27,14 +29,14 @@ def test_a_sticky_client_stays_with_its_instance_and_moves_when_it_is_gone(owner
     names = {owner.ask(headers={"Cookie": cookie}).json()["name"] for _ in range(12)}
     assert names == {first.json()["name"]}
     assert "slipway-instance" not in owner.ask(headers={"Cookie": cookie}).json()["headers"].get("cookie", "")
-    left = [one for one in (owner.app, *others) if one.name != first.json()["name"]]
+    left = [app for app in (owner.app, *others) if app.name != first.json()["name"]]
     owner.change(endpoints=tuple(map(end, left)))
     moved = owner.ask(headers={"Cookie": cookie})
     assert moved.status_code == 200
     assert moved.headers["set-cookie"].startswith("slipway-instance=")
 
 
-def test_a_paths_requests_go_to_another_process_type_of_the_longest_prefix(owner: Owner):
+def test_requests_of_a_path_go_to_its_process_type_by_longest_prefix(owner: Owner):
     api, deep = owner.running.app(f"{owner.name}-api"), owner.running.app(f"{owner.name}-deep")
     ends = (end(owner.app), replace(end(api), process="api"), replace(end(deep), process="deep"))
     paths = (PathRoute(prefix="/api", process="api"), PathRoute(prefix="/api/v2", process="deep"))
@@ -63,7 +65,7 @@ def test_a_paths_requests_go_to_another_process_type_of_the_longest_prefix(owner
     assert owner.running.router.reconcile() == []
 
 
-def test_wildcard_hosts_cover_one_level_and_exact_ones_win(owner: Owner):
+def test_wildcard_hosts_cover_one_level_and_exact_hosts_win(owner: Owner):
     other = Owner(owner.running, f"{owner.name}x")
     owner.change(hosts=(owner.host, f"*.{owner.host}"))
     other.change(hosts=(f"shop.{owner.host}",))
@@ -75,7 +77,7 @@ def test_wildcard_hosts_cover_one_level_and_exact_ones_win(owner: Owner):
     owner.running.router.remove(other.name)
 
 
-def test_a_canary_gets_its_share_and_whoever_shows_the_token(owner: Owner):
+def test_a_canary_gets_its_share_and_all_requests_with_the_token(owner: Owner):
     fresh = owner.running.app(f"{owner.name}-new")
     ends = (end(owner.app), replace(end(fresh), canary=True))
 
@@ -112,7 +114,7 @@ def test_promoting_a_canary_cuts_none_of_its_requests(owner: Owner):
     assert owner.running.router.connections(owner.name, fresh.name) == 0
 
 
-def test_weights_share_out_and_the_least_busy_instance_is_next(owner: Owner):
+def test_weights_are_respected_and_the_least_busy_instance_is_next(owner: Owner):
     busy = owner.running.app(f"{owner.name}-busy")
     owner.change(endpoints=(replace(end(owner.app), weight=256), replace(end(busy), weight=0)))
     assert {owner.ask().json()["name"] for _ in range(10)} == {owner.app.name}
@@ -124,7 +126,7 @@ def test_weights_share_out_and_the_least_busy_instance_is_next(owner: Owner):
         assert {future.result().status_code for future in slow} == {200}
 
 
-def test_a_full_queue_ends_with_its_own_code():
+def test_a_full_queue_has_its_own_code():
     with router_of_its_own(queue_seconds=1) as running:
         slow = Owner(running, "full")
         slow.change()

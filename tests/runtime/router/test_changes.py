@@ -1,4 +1,7 @@
-"""Changing routes under load, by many writers, through restarts and kills: no request is lost and files tell the truth."""
+"""Tests of route changes under load, by many writers, and across restarts and kills.
+
+No request is lost, and the files are correct.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,10 @@ from tests.runtime.router.conftest import UPGRADE, RouterUnderTest, end, routes_
 
 @contextmanager
 def load(port: int, host: str = "hello.test"):
-    """GETs, POSTs, slow requests and new connections all the while; counts answers by status, and failures by name."""
+    """Send GETs, POSTs, slow requests and new connections continuously.
+
+    Count the answers by status and the failures by name.
+    """
     seen: Counter[str] = Counter()
     stop = threading.Event()
 
@@ -102,8 +108,11 @@ def test_a_change_is_effective_when_set_returns(running: RouterUnderTest):
     assert times[20] < 0.2
 
 
-def test_a_drain_beside_a_slot_that_was_empty_before_does_not_pause(running: RouterUnderTest):
-    """Only who takes away the last server of a slot waits for requests that have chosen it; an app keeps a canary's slot for good."""
+def test_draining_next_to_a_formerly_empty_slot_does_not_pause(running: RouterUnderTest):
+    """Wait for in-flight requests only when a slot loses its last server.
+
+    An app keeps the slot of a canary permanently.
+    """
     stays, goes = end(running.app("stays")), end(running.app("goes"))
     tried = routes_to(stays, replace(goes, canary=True))
     running.router.set(replace(tried, canary=Canary(percent=50)))
@@ -119,7 +128,7 @@ def test_a_drain_beside_a_slot_that_was_empty_before_does_not_pause(running: Rou
     assert time.perf_counter() - started > _UNDER_WAY
 
 
-def test_the_pool_grows_under_load_and_loses_nothing(running: RouterUnderTest):
+def test_the_pool_of_slots_grows_under_load_without_loss(running: RouterUnderTest):
     app = running.app("a-1")
     running.router.set(routes_to(end(app)))
     with load(running.config.http_port) as seen:
@@ -133,7 +142,7 @@ def test_the_pool_grows_under_load_and_loses_nothing(running: RouterUnderTest):
     assert Ledger(running.config).pool() == 2 * SLOTS_AT_FIRST
 
 
-def test_what_is_open_in_a_worker_from_before_a_reload_counts_as_open(running: RouterUnderTest):
+def test_connections_of_an_old_worker_count_as_open(running: RouterUnderTest):
     running.router.set(routes_to(end(running.app("a-1"))))
     with socket.create_connection(("127.0.0.1", running.config.http_port), 5) as tunnel:
         tunnel.sendall(UPGRADE)
@@ -149,7 +158,7 @@ def test_what_is_open_in_a_worker_from_before_a_reload_counts_as_open(running: R
     assert running.router.connections("hello", "a-1") == 0
 
 
-def test_an_apps_slot_is_free_again_once_it_is_removed(running: RouterUnderTest):
+def test_the_slot_of_a_removed_app_is_free_again(running: RouterUnderTest):
     app = running.app("a-1")
     for number in range(SLOTS_AT_FIRST + 5):
         running.router.set(routes_to(end(app), app=f"app{number}", host=f"app{number}.test"))
@@ -161,12 +170,12 @@ def test_an_apps_slot_is_free_again_once_it_is_removed(running: RouterUnderTest)
     assert running.router.routes() == {}
 
 
-def test_after_a_kill_the_files_alone_are_the_truth(running: RouterUnderTest):
+def test_after_a_kill_the_state_comes_from_the_files(running: RouterUnderTest):
     old, new = running.app("old-1"), running.app("new-1")
     running.router.set(routes_to(end(new), end(old, draining=True)))
     running.router.set(routes_to(app="gone", host="gone.test"))
     tired = routes_to(app="tired", host="tired.test", situation=AppSituation.ASLEEP)
-    running.router.set(replace(tired, policy=Policy(hold_seconds=1)))  # nobody wakes it here
+    running.router.set(replace(tired, policy=Policy(hold_seconds=1)))  # no wake service runs here
     running.router.remove("gone")
     running.kill()
     running.start()
@@ -177,7 +186,7 @@ def test_after_a_kill_the_files_alone_are_the_truth(running: RouterUnderTest):
     assert old.hits["/"] == 0
 
 
-def test_what_is_set_while_it_is_down_is_there_when_it_starts(running: RouterUnderTest):
+def test_routes_set_while_haproxy_is_down_are_used_at_its_start(running: RouterUnderTest):
     app = running.app("a-1")
     running.router.set(routes_to(end(app), host="old.test"))
     running.kill()
@@ -189,7 +198,7 @@ def test_what_is_set_while_it_is_down_is_there_when_it_starts(running: RouterUnd
     assert running.get(host="old.test").status_code == 404
 
 
-def test_a_killed_worker_takes_the_master_and_the_next_start_serves(running: RouterUnderTest):
+def test_a_killed_worker_ends_the_master_and_the_next_start_serves(running: RouterUnderTest):
     running.router.set(routes_to(end(running.app("a-1"))))
     worker = running.router._api.workers()[0]
     os.kill(worker, signal.SIGKILL)
@@ -198,7 +207,7 @@ def test_a_killed_worker_takes_the_master_and_the_next_start_serves(running: Rou
     assert running.get().status_code == 200
 
 
-def test_the_workers_are_nobody_special(running: RouterUnderTest):
+def test_the_workers_do_not_run_as_root(running: RouterUnderTest):
     worker = running.router._api.workers()[0]
     status = Path(f"/proc/{worker}/status").read_text()
     uids = next(line.split()[1:] for line in status.splitlines() if line.startswith("Uid:"))
@@ -206,13 +215,13 @@ def test_the_workers_are_nobody_special(running: RouterUnderTest):
 
 
 @pytest.mark.parametrize("files_before_the_kill", range(3))
-def test_a_writer_killed_between_two_files_is_made_good(running: RouterUnderTest, files_before_the_kill: int):
+def test_a_writer_killed_between_two_files_is_repaired(running: RouterUnderTest, files_before_the_kill: int):
     old, new = running.app("old-1"), running.app("new-1")
     running.router.set(routes_to(end(old)))
     routes = routes_to(end(new), end(old, draining=True), host="moved.test")
     killed_writer(running, routes, files_before_the_kill)
     running.kill()
-    running.start()  # whatever the files are, HAProxy starts from them
+    running.start()  # HAProxy starts with any state of the files
     if files_before_the_kill:
         assert running.router.reconcile() != []
         assert running.router.routes()["hello"] == routes
@@ -224,12 +233,12 @@ def test_a_writer_killed_between_two_files_is_made_good(running: RouterUnderTest
 
 
 @pytest.mark.parametrize("files_before_the_kill", range(1, 3))
-def test_a_writer_killed_after_it_has_told_the_change_is_made_good(running: RouterUnderTest, files_before_the_kill: int):
+def test_a_writer_killed_after_it_has_sent_the_change_is_repaired(running: RouterUnderTest, files_before_the_kill: int):
     old, new = running.app("old-1"), running.app("new-1")
     running.router.set(routes_to(end(old)))
     killed_writer(running, routes_to(end(new), host="moved.test"), files_before_the_kill)
     assert running.get(host="moved.test").json()["name"] == "new-1"
-    assert running.router.reconcile() != [], "its files were behind"
+    assert running.router.reconcile() != [], "its files were not up to date"
     running.kill()
     running.start()
     assert running.get(host="moved.test").json()["name"] == "new-1"
@@ -237,7 +246,7 @@ def test_a_writer_killed_after_it_has_told_the_change_is_made_good(running: Rout
     assert running.router.reconcile() == []
 
 
-def test_a_writer_killed_before_it_has_told_the_change_is_made_good_without_a_restart(running: RouterUnderTest):
+def test_a_writer_killed_before_it_has_sent_the_change_is_repaired(running: RouterUnderTest):
     old, new = running.app("old-1"), running.app("new-1")
     running.router.set(routes_to(end(old)))
     killed_writer(running, routes_to(end(new), host="moved.test"), 1, tells=False)
@@ -249,7 +258,9 @@ def test_a_writer_killed_before_it_has_told_the_change_is_made_good_without_a_re
 
 
 def killed_writer(running: RouterUnderTest, routes: AppRoutes, files: int, *, tells: bool = True) -> None:
-    """A process of its own that dies by SIGKILL when it is about to write its next file, or to tell HAProxy."""
+    """Start a process that gets SIGKILL before it writes its next file, or before it sends the
+    change to HAProxy.
+    """
     program = f"""
         import ipaddress, os, pathlib, signal
         from pathlib import PosixPath
@@ -276,7 +287,7 @@ def killed_writer(running: RouterUnderTest, routes: AppRoutes, files: int, *, te
     assert ended.returncode == -signal.SIGKILL
 
 
-def test_many_writers_at_once_leave_one_truth(running: RouterUnderTest):
+def test_many_concurrent_writers_leave_one_consistent_state(running: RouterUnderTest):
     app = running.app("a-1")
 
     def write(writer: int) -> None:
@@ -296,7 +307,7 @@ def test_many_writers_at_once_leave_one_truth(running: RouterUnderTest):
     assert all(running.get(host=f"{name}.test").status_code == 200 for name in running.router.routes())
 
 
-def test_what_was_changed_behind_our_back_is_put_right_and_told(running: RouterUnderTest):
+def test_changes_made_outside_the_router_are_reverted_and_listed(running: RouterUnderTest):
     app = running.app("a-1")
     running.router.set(routes_to(end(app)))
     running.router._api.tell(["set server b00000/a-1 state maint", f"del map {running.config.router}/maps/host.map hello.test"])
@@ -306,8 +317,11 @@ def test_what_was_changed_behind_our_back_is_put_right_and_told(running: RouterU
     assert running.get().status_code == 200
 
 
-def test_a_change_mends_what_else_was_changed_behind_our_back(running: RouterUnderTest):
-    """It is told what has changed since the last one, which is not all that there is to tell."""
+def test_a_change_also_reverts_changes_made_outside_the_router(running: RouterUnderTest):
+    """Change routes after a manual change in HAProxy.
+
+    The difference since the last change is not everything that must be sent.
+    """
     first, second, third = (end(running.app(f"a-{number}")) for number in range(3))
     running.router.set(routes_to(first, second))
     maps = f"{running.config.router}/maps/host.map"
@@ -319,7 +333,7 @@ def test_a_change_mends_what_else_was_changed_behind_our_back(running: RouterUnd
     assert running.router.reconcile() == []
 
 
-def test_a_damaged_file_is_replaced_by_the_next_set(running: RouterUnderTest):
+def test_a_damaged_file_is_replaced_by_the_next_change(running: RouterUnderTest):
     app = running.app("a-1")
     running.router.set(routes_to(end(app)))
     (running.config.router / "routes" / "hello.json").write_text("{")
@@ -351,7 +365,7 @@ def test_preparing_again_changes_nothing(running: RouterUnderTest):
         routes_to(Endpoint(instance="a", address="127.0.0.1", port=1), Endpoint(instance="a", address="127.0.0.1", port=2)),
     ],
 )
-def test_what_is_no_name_reaches_neither_file_nor_socket(running: RouterUnderTest, routes):
+def test_an_invalid_name_is_written_to_no_file_and_no_socket(running: RouterUnderTest, routes):
     with pytest.raises(RouterRefused):
         running.router.set(routes)
     assert running.router.routes() == {}
@@ -365,7 +379,7 @@ def test_a_host_of_another_app_or_of_the_portal_is_refused(running: RouterUnderT
         running.router.set(routes_to(app="other", host="portal.test"))
 
 
-def test_a_slots_file_is_complete():
+def test_the_file_of_a_slot_is_complete():
     ends = (Endpoint(instance="a", address="10.0.0.2", port=8000), Endpoint(instance="b", address="10.0.0.3", port=1, draining=True))
     lines = slot_config(42, ends).splitlines()
     assert lines[0] == "backend b00042 from slot"
@@ -374,7 +388,7 @@ def test_a_slots_file_is_complete():
     assert slot_name(42) == "b00042"
 
 
-def test_the_state_of_servers_is_read():
+def test_the_state_of_servers_is_parsed():
     answer = "1\n# be_id be_name\n3 b00000 1 a 10.0.0.2 0 5 1 1 0 1 0 0 0 0 0 0 - 8000 - 0 0 - - 0\n\n"
     (server,) = live_servers(answer)["b00000"]
     assert (server.name, server.address, server.port, server.maintenance, server.weight) == ("a", "10.0.0.2", 8000, True, 1)

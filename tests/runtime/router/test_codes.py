@@ -1,4 +1,4 @@
-"""Each code has its meaning and its section in the manual. That each is provoked: `test_every_code`."""
+"""Tests that each code is explained in the manual. `test_every_code` provokes each of them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from runtime.contract.notices import MEMORY_EXCEEDED, NETWORK_LIMITED, NOTED
 from tests.architecture.tree import ROOT
 
 
-def test_every_code_is_explained_in_full():
+def test_every_code_is_fully_explained():
     assert set(EXPLAINED) == set(Code)
     for code, what in EXPLAINED.items():
         assert all((what.name, what.title, what.meaning, what.look_at, what.fix)), code
@@ -19,13 +19,13 @@ def test_every_code_is_explained_in_full():
     assert len({what.name for what in EXPLAINED.values()}) == len(Code)
 
 
-def test_the_manual_is_written_from_the_codes():
+def test_the_manual_is_generated_from_the_codes():
     assert (ROOT / "docs/codes.md").read_text() == manual(), "write it again: python -m runtime.router > docs/codes.md"
     sections = re.findall(r"^## ([A-Z]\d\d) ", manual(), re.MULTILINE)
     assert sections == [*(code.value for code in Code), *NOTED]
 
 
-def test_the_line_in_an_app_s_log_begins_with_its_code():
+def test_a_notice_in_the_log_of_an_app_starts_with_its_code():
     assert MEMORY_EXCEEDED == "R14 memory-exceeded"
     assert NETWORK_LIMITED == "R15 network-limit-reached"
 
@@ -50,5 +50,5 @@ def test_the_line_in_an_app_s_log_begins_with_its_code():
         ({"given": "nonsense"}, None),
     ],
 )
-def test_a_logged_end_amounts_to_a_code(end: dict[str, object], code: Code | None):
+def test_the_end_of_a_request_gives_its_code(end: dict[str, object], code: Code | None):
     assert code_of(**{"given": "-", "status": 200, "termination": "--", "server": "web-1", **end}) is code

@@ -1,4 +1,7 @@
-"""Each code is provoked at a real HAProxy: the page that a visitor sees, in both forms, and the line in the access log."""
+"""Tests that provoke each code with a real HAProxy.
+
+They check the page in both forms, and the line in the access log.
+"""
 
 from __future__ import annotations
 
@@ -28,24 +31,24 @@ def shared() -> Iterator[RouterUnderTest]:
 
 @pytest.fixture(scope="module")
 def counted(shared: RouterUnderTest) -> Iterator[Callable[[Code], int]]:
-    """How many lines of the access log there were with a code."""
+    """Return a function that counts the access log lines with a code."""
     with collecting(shared, []) as collector:
         yield lambda code: sum(app.codes[code] for app in collector.metrics.apps.copy().values())
 
 
 @dataclass(frozen=True, kw_only=True)
 class Provocation:
-    """What the app is like, what is done meanwhile, and what is asked of it."""
+    """The state of the app, the load at that time, and the request that provokes a code."""
 
     routes: dict[str, object] = field(default_factory=dict)
     policy: dict[str, object] = field(default_factory=dict)
-    crowd: int = 0  # requests that are open already
+    crowd: int = 0  # other requests that are already open
     prepare: Callable[[Owner], None] = lambda _: None
     path: str = "/"
     method: str = "GET"
     headers: dict[str, str] = field(default_factory=dict)
     content: Callable[[], object] = lambda: None
-    seen_as: Code | None = None  # on the page, where that cannot tell as much as the log
+    seen_as: Code | None = None  # the code on the page, if the log can be more precise
 
 
 def in_situation(situation: AppSituation) -> Provocation:
@@ -53,7 +56,10 @@ def in_situation(situation: AppSituation) -> Provocation:
 
 
 def behind_the_routers_back(owner: Owner) -> None:
-    """A page that the router would have refused to take: an answer with it has no room in HAProxy's buffer."""
+    """Set a page that the router would refuse.
+
+    An answer with this page does not fit into HAProxy's buffer.
+    """
     page = owner.running.router._ledger.maps.custom
     for half in ("error", "error-tail"):
         owner.running.router._api.ask(f"set map {page} {owner.name}/{half} {'x' * 9_000}")
@@ -85,9 +91,11 @@ PAGES = {
     ),
 }
 FORMS = ("text/html", "application/json")
-NOT_AS_JSON = (Code.ROUTER_FAULT, "application/json")  # an app's own page is for people, and only that can be too large
+# An app's own page is only for browsers, and only such a page can be too large.
+NOT_AS_JSON = (Code.ROUTER_FAULT, "application/json")
 HEAD = "HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n"
-# What cannot be answered with a page: the answer had begun, nobody is there, or HAProxy gives its own before a rule is looked at.
+# Errors without a page: the answer has begun, the client has left, or HAProxy sends its own page
+# before it applies a rule.
 BARE = {
     Code.BROKE_OFF: (f"GET /half {HEAD}\r\n", b"HTTP/1.1 200 ", b"half of it"),
     Code.CLIENT_LEFT: (f"GET /events {HEAD}\r\n", b"", b""),
@@ -96,7 +104,7 @@ BARE = {
 }
 
 
-def test_no_code_is_left_out():
+def test_all_codes_are_covered():
     assert PAGES.keys() | BARE.keys() == set(Code)
     assert {code for code, what in EXPLAINED.items() if not what.status} == {Code.BAD_ANSWER, Code.BROKE_OFF, Code.CLIENT_LEFT}
 

@@ -1,4 +1,7 @@
-"""A few addresses that hold connections with half a request each, as many as they can: everybody else is served as before."""
+"""Tests with a few addresses that each hold as many connections with half a request as possible.
+
+Other clients are served as before.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,8 @@ from tests.runtime.router.conftest import RouterUnderTest, end, router_of_its_ow
 
 ADDRESSES, EACH = 3, 2800
 REQUESTS = 300
-# Opens connections with half a request from one address, holds them, and opens again what was closed. Prints how many are open.
+# Opens connections with half a request from one address, holds them, and reopens the closed ones.
+# Prints the number of open connections.
 ATTACKER = """
 import os, select, socket, sys, time
 os.nice(19)  # an attacker has processors of its own
@@ -55,7 +59,9 @@ HALVES = {
 
 @contextmanager
 def many_files() -> Iterator[None]:
-    """As many open files as HAProxy needs for all its connections, and this test for as many."""
+    """Raise the limit of open files for HAProxy's maximum of connections, and for the clients of
+    this test.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard < 2 * connections.MOST + 1000:
         pytest.skip(f"HAProxy needs {2 * connections.MOST + 1000} open files, and this machine allows {hard}")
@@ -68,7 +74,7 @@ def many_files() -> Iterator[None]:
 
 @contextmanager
 def attack(running: RouterUnderTest, half: str, seconds: float) -> Iterator[None]:
-    """From each address a process of its own."""
+    """Start one attacking process for each address."""
     port = running.config.http_port
     words = [[str(port), f"127.66.{number}.1", str(EACH), half, str(seconds)] for number in range(ADDRESSES)]
     attackers = [subprocess.Popen([sys.executable, "-c", ATTACKER, *each], stdout=subprocess.DEVNULL) for each in words]
@@ -81,19 +87,22 @@ def attack(running: RouterUnderTest, half: str, seconds: float) -> Iterator[None
 
 
 def held(running: RouterUnderTest) -> int:
-    """Connections that HAProxy has open."""
-    told = running.router._api.ask("show info")
-    return int(next(line for line in told.splitlines() if line.startswith("CurrConns:")).split()[1])
+    """Return the number of connections that HAProxy has open."""
+    answer = running.router._api.ask("show info")
+    return int(next(line for line in answer.splitlines() if line.startswith("CurrConns:")).split()[1])
 
 
 def times(running: RouterUnderTest) -> list[float]:
-    """Seconds for each of some requests, each with a connection of its own, from an address of its own; one that fails is an error."""
+    """Return the seconds that each of some requests needed.
+
+    Each request uses a new connection from a separate address. A failed request raises an error.
+    """
     taken = []
     for _ in range(REQUESTS):
         begun = time.monotonic()
-        with socket.create_connection(("127.0.0.1", running.config.http_port), 20, source_address=("127.0.0.9", 0)) as one:
-            one.sendall(b"GET / HTTP/1.1\r\nHost: hello.test\r\nConnection: close\r\n\r\n")
-            assert one.makefile("rb").readline() == b"HTTP/1.1 200 OK\r\n"
+        with socket.create_connection(("127.0.0.1", running.config.http_port), 20, source_address=("127.0.0.9", 0)) as connection:
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: hello.test\r\nConnection: close\r\n\r\n")
+            assert connection.makefile("rb").readline() == b"HTTP/1.1 200 OK\r\n"
         taken.append(time.monotonic() - begun)
         time.sleep(0.005)
     return taken
@@ -105,7 +114,7 @@ def p99(taken: list[float]) -> float:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("half", HALVES.values(), ids=HALVES)
-def test_three_addresses_with_2800_half_sent_requests_each_slow_nobody_down(half: str):
+def test_three_addresses_with_2800_half_requests_each_slow_nobody_down(half: str):
     with many_files(), router_of_its_own() as running:
         running.router.set(routes_to(end(running.app("web-1")), app="hello"), durable=False)
         running.router.set(routes_to(end(running.app("web-2")), app="other", host="other.test"), durable=False)
@@ -120,23 +129,29 @@ def test_three_addresses_with_2800_half_sent_requests_each_slow_nobody_down(half
         f"p50 {statistics.median(before) * 1000:.1f} -> {statistics.median(during) * 1000:.1f} ms, "
         f"p99 {p99(before):.1f} -> {p99(during):.1f} ms"
     )
-    assert refused > 0, "the attackers never met the bound: nothing was shown"
+    assert refused > 0, "the attackers never reached the limit, so the test proves nothing"
     assert most < connections.MOST * 0.8
-    assert max(during) < 5, "somebody waited for a connection of an attacker to end"
+    assert max(during) < 5, "a client waited for the end of an attacker's connection"
 
 
 @pytest.mark.slow
-def test_many_addresses_with_a_few_connections_each_fill_the_router_and_none_is_rejected():
-    """Then who comes waits in the kernel until there is room, however small the rest is that one address may have."""
+def test_many_addresses_can_fill_the_router_and_no_client_is_rejected():
+    """Fill the router.
+
+    New clients then wait in the kernel until there is room, however small the free share of an
+    address is.
+    """
     addresses = connections.MOST // connections.FREE
     with many_files(), router_of_its_own() as running, ExitStack() as opened:
         running.router.set(routes_to(end(running.app("web-1"))))
         for number in range(addresses * connections.FREE):
             source = f"127.77.{number % addresses // 250}.{number % addresses % 250 + 1}"
-            one = opened.enter_context(socket.create_connection(("127.0.0.1", running.config.http_port), 10, source_address=(source, 0)))
+            connection = opened.enter_context(
+                socket.create_connection(("127.0.0.1", running.config.http_port), 10, source_address=(source, 0))
+            )
         wait_for(lambda: held(running) == connections.MOST)
         assert running.router.refused() == 0
         with socket.create_connection(("127.0.0.1", running.config.http_port), 10, source_address=("127.0.0.9", 0)) as late:
             late.sendall(b"GET / HTTP/1.1\r\nHost: hello.test\r\nConnection: close\r\n\r\n")
-            one.close()
+            connection.close()
             assert late.makefile("rb").readline() == b"HTTP/1.1 200 OK\r\n"

@@ -1,4 +1,7 @@
-"""WebSockets over HTTP/2 (RFC 8441): browsers open them so on a connection that a page was loaded on."""
+"""Tests of WebSockets over HTTP/2 (RFC 8441).
+
+Browsers use them on the connection on which they loaded a page.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ class Connection:
     protocol: h2.connection.H2Connection
 
     def send(self, headers: list[tuple[str, str]], data: bytes = b"") -> None:
-        """Headers on stream 1, then data; the stream stays open."""
+        """Send headers on stream 1, then data. The stream stays open."""
         if headers:
             self.protocol.send_headers(1, headers)
         if data:
@@ -70,7 +73,7 @@ def opening(path: str, *more: tuple[str, str]) -> list[tuple[str, str]]:
     return [*pseudo, ("sec-websocket-version", "13"), ("origin", "https://hello.test"), *more]
 
 
-def test_a_websocket_of_http2_reaches_the_app_and_its_bytes_go_both_ways(shared: RouterUnderTest) -> None:
+def test_a_websocket_over_http2_passes_bytes_in_both_directions(shared: RouterUnderTest) -> None:
     with connected(shared) as connection:
         connection.send(opening("/tunnel"))
         answer = connection.next(h2.events.ResponseReceived)

@@ -1,4 +1,7 @@
-"""The listening sockets outlive HAProxy: whoever connects while it is down waits, and is served by the next one."""
+"""Tests of the listening sockets, which stay open when HAProxy ends.
+
+A client that connects meanwhile waits for the next HAProxy.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ KILLS = 12
 
 @contextmanager
 def held_router(**settings: object) -> Iterator[RouterUnderTest]:
-    """A router whose sockets this process holds, as `make up` does."""
+    """Run a router whose sockets this process holds, as `make up` does."""
     with router_of_its_own(**settings) as running:
         running.kill()
         with Listeners(running.config):
@@ -48,7 +51,7 @@ def held() -> Iterator[RouterUnderTest]:
 
 
 def stop(running: RouterUnderTest) -> None:
-    """End HAProxy and wait for its workers; its port stays open."""
+    """End HAProxy and wait for the end of its workers. Its port stays open."""
     workers = running.router.workers()
     if running.process is not None:
         running.process.kill()
@@ -64,8 +67,11 @@ def is_running(pid: int) -> bool:
 
 
 @pytest.mark.slow
-def test_a_haproxy_killed_again_and_again_refuses_no_connection(held: RouterUnderTest):
-    """Master, worker and both, in turn; the test restarts it as a process manager would, half a second later."""
+def test_a_haproxy_that_is_killed_repeatedly_refuses_no_connection(held: RouterUnderTest):
+    """Kill the master, the worker, or both, in turn.
+
+    Restart HAProxy half a second later, as a process manager does.
+    """
     with Load(held.config.http_port) as load:
         for number in range(KILLS):
             time.sleep(0.3)
@@ -82,8 +88,8 @@ def test_a_haproxy_killed_again_and_again_refuses_no_connection(held: RouterUnde
     assert load.seen["refused"] == 0
     assert load.seen["200"] > KILLS
     assert set(load.seen) <= {"200", "cut", "refused"}
-    assert load.seen["cut"] <= KILLS * CLIENTS, "more than was in flight"
-    assert load.longest >= 0.5, "nobody waited: nothing was shown"
+    assert load.seen["cut"] <= KILLS * CLIENTS, "more than the requests in flight"
+    assert load.longest >= 0.5, "no client waited, so the test proves nothing"
 
 
 def test_a_reload_with_held_sockets_refuses_and_cuts_nothing(held: RouterUnderTest):
@@ -94,7 +100,7 @@ def test_a_reload_with_held_sockets_refuses_and_cuts_nothing(held: RouterUnderTe
     assert set(load.seen) == {"200"}, load.describe()
 
 
-def test_no_process_but_haproxy_and_the_holder_has_the_sockets(held: RouterUnderTest):
+def test_only_haproxy_and_the_holder_have_the_sockets(held: RouterUnderTest):
     inode = listening_inode(held.config.http_port)
     having = {process for process in Path("/proc").glob("[0-9]*") if f"socket:[{inode}]" in open_files(process)}
     own = {os.getpid(), held.process.pid if held.process else 0, *held.router.workers()}
@@ -118,7 +124,7 @@ def open_files(process: Path) -> set[str]:
     return found
 
 
-def test_nothing_listens_once_the_holder_is_done():
+def test_nothing_listens_after_the_end_of_the_holder():
     with router_of_its_own() as running:
         running.kill()
         with Listeners(running.config):
@@ -127,8 +133,10 @@ def test_nothing_listens_once_the_holder_is_done():
         assert not listeners.handover_socket(running.config).exists()
 
 
-def test_sockets_of_systemd_are_used_before_all_others(tmp_path: Path):
-    """sd_listen_fds(3): descriptors from 3 on, for the process that LISTEN_PID names."""
+def test_sockets_of_systemd_have_precedence(tmp_path: Path):
+    """Pass a socket as systemd does (sd_listen_fds(3)): descriptors from 3 on, for the process in
+    LISTEN_PID.
+    """
     with router_of_its_own() as running:
         running.kill()
         place = Place(name="http", host="127.0.0.1", port=running.config.http_port)
@@ -140,13 +148,13 @@ def test_sockets_of_systemd_are_used_before_all_others(tmp_path: Path):
             wait_for(running.router.workers)
             environment = Path(f"/proc/{running.process.pid}/environ").read_bytes()
             stop(running)
-            assert running.listens(), "HAProxy opened a socket of its own, or closed ours"
+            assert running.listens(), "HAProxy opened another socket, or closed ours"
     assert b"SLIPWAY_HTTP_LISTENER=fd@3\0" in environment
     assert b"LISTEN_PID" not in environment
     assert (tmp_path / "log").read_text() == ""
 
 
-def test_descriptors_passed_to_another_process_are_not_ours():
+def test_descriptors_for_another_process_are_ignored():
     assert passed_descriptors(7, {"LISTEN_PID": "7", "LISTEN_FDS": "2"}) == [3, 4]
     assert passed_descriptors(8, {"LISTEN_PID": "7", "LISTEN_FDS": "2"}) == []
     assert passed_descriptors(8, {}) == []
@@ -155,7 +163,7 @@ def test_descriptors_passed_to_another_process_are_not_ours():
 def test_another_user_gets_no_socket(held: RouterUnderTest):
     handover = listeners.handover_socket(held.config)
     assert handover.stat().st_mode & 0o777 == 0o600
-    handover.chmod(0o666)  # also then
+    handover.chmod(0o666)  # even with these permissions
     code = f"import socket; c = socket.socket(socket.AF_UNIX); c.connect({str(handover)!r}); print(len(socket.recv_fds(c, 1, 8)[1]))"
     python = ["/usr/bin/python3", "-c", code]
     try:
@@ -166,18 +174,18 @@ def test_another_user_gets_no_socket(held: RouterUnderTest):
         handover.chmod(0o600)
 
 
-def test_a_changed_port_is_told_with_its_remedy(held: RouterUnderTest):
+def test_a_changed_port_is_reported_with_its_remedy(held: RouterUnderTest):
     other = NodeConfig(run=held.config.run, http_port=free_port())
     command = haproxy.command(other)
-    told = subprocess.run([*command[: command.index("--") + 1], "true"], check=False, capture_output=True, text=True)
-    assert told.returncode == 1
+    result = subprocess.run([*command[: command.index("--") + 1], "true"], check=False, capture_output=True, text=True)
+    assert result.returncode == 1
     assert re.search(
         rf"no socket for port {other.http_port} \(http\)\. Ports of the received sockets: {held.config.http_port}\..*start it again",
-        told.stderr,
+        result.stderr,
     )
 
 
-def test_a_port_that_is_taken_is_told_and_leaves_nothing_open(tmp_path: Path):
+def test_a_port_in_use_is_reported_and_nothing_stays_open(tmp_path: Path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         config = NodeConfig(run=tmp_path, http_port=free_port(), https_port=taken.getsockname()[1])
         with pytest.raises(HostLacks, match=r"cannot listen on 127\.0\.0\.1:.*in use"), Listeners(config):
@@ -186,6 +194,6 @@ def test_a_port_that_is_taken_is_told_and_leaves_nothing_open(tmp_path: Path):
             socket.create_connection(("127.0.0.1", config.http_port), 1)
 
 
-def test_the_launcher_needs_no_package_but_python():
+def test_the_launcher_needs_only_the_standard_library():
     code = "import sys, runtime.router.launch; print(*sorted(name for name in sys.modules if 'site-packages' in str(getattr(sys.modules[name], '__file__', ''))))"
     assert subprocess.check_output([sys.executable, "-S", "-c", code], text=True).strip() == ""

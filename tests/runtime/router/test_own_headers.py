@@ -1,4 +1,7 @@
-"""Headers that only the router may set: none of a client's reaches an app, and none of an app's passes for the router's."""
+"""Tests of headers that only the router may set.
+
+It removes them from clients' requests and from apps' answers.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from tests.runtime.router.conftest import RouterUnderTest, router_of_its_own, ro
 from tests.runtime.router.recorder import OK, Recorder, exchange, frame, http2_request
 
 ROUTERS = {"x-forwarded-for": "127.0.0.1", "x-forwarded-proto": "http", "x-forwarded-host": "hello.test"}
-KNOWN = [  # of each group some that are in use, written as they are in use
+KNOWN = [  # headers of each group that are in use, in their usual spelling
     *("X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-User", "X-Forwarded-Prefix"),
     *("X-Forwarded", "X-Forwarded-Anything", "X-Forwarder-For", "X-Forward-For", "Forwarded", "Forwarded-For"),
     *("X-Real-IP", "X-Client-IP", "X-Cluster-Client-IP", "Client-IP", "True-Client-IP", "X-Originating-IP", "X-Remote-IP", "X-Remote-Addr"),
@@ -48,7 +51,7 @@ def recorded() -> Iterator[tuple[RouterUnderTest, Recorder]]:
 
 
 def seen(recorded: tuple[RouterUnderTest, Recorder], *lines: str) -> dict[str, str]:
-    """What the app sees of a request with these header lines."""
+    """Return the headers that the app receives for a request with these header lines."""
     running, app = recorded
     app.take()
     text = "\r\n".join(["GET / HTTP/1.1", "Host: hello.test", *lines, "", ""])
@@ -57,7 +60,7 @@ def seen(recorded: tuple[RouterUnderTest, Recorder], *lines: str) -> dict[str, s
 
 
 @pytest.mark.parametrize("name", [*REMOVED, *KNOWN])
-def test_a_header_of_proxies_or_of_the_router_reaches_no_app(recorded: tuple[RouterUnderTest, Recorder], name: str):
+def test_a_header_of_proxies_or_of_the_router_is_removed(recorded: tuple[RouterUnderTest, Recorder], name: str):
     name = f"{name}anything" if name.endswith("-") else name
     for written in (name, name.upper(), name.lower()):
         headers = seen(recorded, "X-Before: 1", f"{written}: 6.6.6.6", f"{written}: evil.test", "X-After: 1")
@@ -67,20 +70,23 @@ def test_a_header_of_proxies_or_of_the_router_reaches_no_app(recorded: tuple[Rou
 
 
 @pytest.mark.parametrize("name", [name for name in KNOWN if "-" in name])
-def test_another_way_to_write_it_reaches_no_app_either(recorded: tuple[RouterUnderTest, Recorder], name: str):
-    """WSGI and CGI make HTTP_X_REAL_IP of X_Real_IP, X-Real_IP and X-Real-IP."""
+def test_another_spelling_of_such_a_header_is_removed_too(recorded: tuple[RouterUnderTest, Recorder], name: str):
+    """Send other spellings.
+
+    WSGI and CGI turn X_Real_IP, X-Real_IP and X-Real-IP into HTTP_X_REAL_IP.
+    """
     for written in (name.replace("-", "_"), name.replace("-", "_", 1), name.replace("-", ".")):
         assert "6.6.6.6" not in seen(recorded, f"{written}: 6.6.6.6").values()
 
 
-def test_no_name_is_removed_that_only_looks_alike(recorded: tuple[RouterUnderTest, Recorder]):
+def test_similar_header_names_are_kept(recorded: tuple[RouterUnderTest, Recorder]):
     headers = seen(recorded, *(f"{name}: kept" for name in KEPT), "X-Real-IP: 6.6.6.6")
     assert {name for name, value in headers.items() if value == "kept"} == {name.lower() for name in KEPT}
     assert "x-real-ip" not in headers
 
 
 @pytest.mark.parametrize("name", ["x-real-ip", "x-forwarded-for", "true-client-ip", "x-slipway-anything", "proxy", "x-request-id"])
-def test_http2_is_no_way_round(recorded: tuple[RouterUnderTest, Recorder], name: str):
+def test_http2_does_not_bypass_the_removal(recorded: tuple[RouterUnderTest, Recorder], name: str):
     running, app = recorded
     app.take()
     fields = [(b":method", b"GET"), (b":scheme", b"http"), (b":path", b"/"), (b":authority", b"hello.test"), (name.encode(), b"6.6.6.6")]
@@ -94,8 +100,12 @@ def test_http2_is_no_way_round(recorded: tuple[RouterUnderTest, Recorder], name:
     "connection",
     ["close, X-Forwarded-For", "X-Forwarded-For, X-Forwarded-Host, X-Request-Id", "keep-alive, X-Forwarded-User", "x-forwarded-proto"],
 )
-def test_a_client_cannot_name_the_routers_headers_as_its_connections_own(recorded: tuple[RouterUnderTest, Recorder], connection: str):
-    """RFC 9110, 7.6.1: what Connection names is removed by whoever passes a request on, such as a proxy in the app."""
+def test_a_client_cannot_list_headers_of_the_router_in_connection(recorded: tuple[RouterUnderTest, Recorder], connection: str):
+    """Send Connection with names of headers.
+
+    Each proxy removes the headers that Connection names, also a proxy inside the app (RFC 9110,
+    7.6.1).
+    """
     headers = seen(recorded, f"Connection: {connection}")
     assert "connection" not in headers
     assert headers.items() >= ROUTERS.items()
@@ -103,18 +113,22 @@ def test_a_client_cannot_name_the_routers_headers_as_its_connections_own(recorde
 
 @pytest.mark.parametrize("upgrade", ["h2c", "H2C", "websocket, h2c", "h2c, websocket", "HTTP/2.0", "TLS/1.2"])
 def test_a_connection_cannot_be_upgraded_past_the_router(recorded: tuple[RouterUnderTest, Recorder], upgrade: str):
-    """An app that agreed to h2c would get all that follows from the client itself: forged headers, and no limits."""
+    """Send an upgrade to h2c.
+
+    If the app agreed, it would receive all further bytes directly from the client: forged headers,
+    without limits.
+    """
     headers = seen(recorded, "Connection: Upgrade, HTTP2-Settings", f"Upgrade: {upgrade}", "HTTP2-Settings: AAMAAABk", WEBSOCKET_KEY)
     assert not {"upgrade", "connection", "http2-settings"} & headers.keys()
 
 
-def test_a_websocket_is_upgraded_and_names_nothing_else(recorded: tuple[RouterUnderTest, Recorder]):
+def test_a_websocket_upgrade_lists_nothing_else_in_connection(recorded: tuple[RouterUnderTest, Recorder]):
     headers = seen(recorded, "Connection: Upgrade, X-Forwarded-For", "Upgrade: websocket", WEBSOCKET_KEY)
     assert (headers["connection"].lower(), headers["upgrade"]) == ("upgrade", "websocket")
     assert headers.items() >= ROUTERS.items()
 
 
-def test_the_signed_in_name_comes_from_the_router_alone(recorded: tuple[RouterUnderTest, Recorder]):
+def test_the_name_of_a_signed_in_user_comes_from_the_router_only(recorded: tuple[RouterUnderTest, Recorder]):
     running, app = recorded
     auth = BasicAuth(salt="salt", credentials=(Credential(name="ann", digest=credential_digest("salt", "ann", "secret")),))
     routes = replace(routes_to(app.endpoint), policy=Policy(auth=auth))
@@ -127,11 +141,12 @@ def test_the_signed_in_name_comes_from_the_router_alone(recorded: tuple[RouterUn
         running.router.set(routes_to(app.endpoint))
 
 
-def test_the_token_of_a_preview_counts_and_is_not_shown_to_the_app(recorded: tuple[RouterUnderTest, Recorder]):
+def test_the_preview_token_works_and_is_not_sent_to_the_app(recorded: tuple[RouterUnderTest, Recorder]):
     running, app = recorded
     with Recorder() as fresh:
         canary = replace(fresh.endpoint, instance="canary-1", canary=True)
-        running.router.set(replace(routes_to(app.endpoint, canary), canary=Canary(percent=0, token="lookout")))  # a test's
+        # A token for this test.
+        running.router.set(replace(routes_to(app.endpoint, canary), canary=Canary(percent=0, token="lookout")))
         try:
             app.take()
             text = b"GET / HTTP/1.1\r\nHost: hello.test\r\nX-Slipway-Preview: lookout\r\nX-Slipway-Other: 1\r\n\r\n"
@@ -145,17 +160,17 @@ def test_the_token_of_a_preview_counts_and_is_not_shown_to_the_app(recorded: tup
 
 
 FORGED = {
-    "a page of ours": b"X-Slipway-Page: 1",
-    "a code of ours": b"X-Slipway-Code: H41",
+    "a page of the router": b"X-Slipway-Page: 1",
+    "a code of the router": b"X-Slipway-Code: H41",
     "the proof of a domain": b"X-Slipway-Domain: here",
-    "any of ours": b"x-slipway-anything: 1",
+    "any header of the router": b"x-slipway-anything: 1",
     "in capitals": b"X-SLIPWAY-PAGE: 1",
 }
 
 
 @pytest.mark.parametrize("line", FORGED.values(), ids=FORGED)
 @pytest.mark.parametrize("status", [b"200 OK", b"404 Not Found", b"503 Service Unavailable"])
-def test_an_apps_answer_cannot_pass_for_one_of_the_routers(recorded: tuple[RouterUnderTest, Recorder], line: bytes, status: bytes):
+def test_an_answer_of_an_app_cannot_imitate_one_of_the_router(recorded: tuple[RouterUnderTest, Recorder], line: bytes, status: bytes):
     running, app = recorded
     app.answer = OK.replace(b"200 OK", status).replace(b"\r\n\r\n", b"\r\n" + line + b"\r\nX-Request-Id: forged\r\nX-Kept: 1\r\n\r\n")
     try:
@@ -170,14 +185,17 @@ def test_an_apps_answer_cannot_pass_for_one_of_the_routers(recorded: tuple[Route
     assert answer.count(b"\r\nx-request-id: ") == 1
 
 
-def test_the_routers_own_answers_keep_their_code(recorded: tuple[RouterUnderTest, Recorder]):
+def test_answers_of_the_router_keep_their_code(recorded: tuple[RouterUnderTest, Recorder]):
     running, _ = recorded
     answer = exchange(running.config.http_port, b"GET / HTTP/1.1\r\nHost: nobody.test\r\nX-Slipway-Code: H10\r\n\r\n")
     assert b"\r\nx-slipway-code: " + Code.UNKNOWN_HOST.encode() + b"\r\n" in answer
 
 
-def test_a_clients_cookie_for_an_instance_is_the_routers_and_of_one_host(recorded: tuple[RouterUnderTest, Recorder]):
-    """The app neither sees it nor sets it, and it has no Domain: no other app gets it."""
+def test_the_instance_cookie_is_set_by_the_router_for_one_host_only(recorded: tuple[RouterUnderTest, Recorder]):
+    """Check that the app neither receives nor sets the cookie.
+
+    It has no Domain, so no other app receives it.
+    """
     running, app = recorded
     running.router.set(replace(routes_to(app.endpoint), policy=Policy(sticky=True)))
     app.answer = OK.replace(b"\r\n\r\n", b"\r\nSet-Cookie: slipway-instance=forged; Domain=test\r\nSet-Cookie: own=1\r\n\r\n")
@@ -196,8 +214,10 @@ def test_a_clients_cookie_for_an_instance_is_the_routers_and_of_one_host(recorde
         running.router.set(routes_to(app.endpoint))
 
 
-def test_fields_behind_a_body_stay_there(recorded: tuple[RouterUnderTest, Recorder]):
-    """Trailers are passed on (gRPC needs them), behind the body and not among the headers (RFC 9110, 6.5)."""
+def test_trailers_stay_behind_the_body(recorded: tuple[RouterUnderTest, Recorder]):
+    """Send a trailer. gRPC needs trailers, so they are passed on behind the body and not among the
+    headers (RFC 9110, 6.5).
+    """
     running, app = recorded
     app.take()
     head = b"POST / HTTP/1.1\r\nHost: hello.test\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
@@ -208,8 +228,8 @@ def test_fields_behind_a_body_stay_there(recorded: tuple[RouterUnderTest, Record
     assert b"6.6.6.6" in rest
 
 
-def test_a_frame_of_a_stranger_is_no_request(recorded: tuple[RouterUnderTest, Recorder]):
-    """HTTP/2's CONTINUATION without HEADERS, and DATA for a stream that does not exist."""
+def test_a_frame_without_its_stream_is_not_a_request(recorded: tuple[RouterUnderTest, Recorder]):
+    """Send HTTP/2's CONTINUATION without HEADERS, and DATA for a stream that does not exist."""
     running, app = recorded
     app.take()
     fields = [(b":method", b"GET"), (b":scheme", b"http"), (b":path", b"/"), (b":authority", b"hello.test")]
@@ -228,7 +248,7 @@ TOLD = [
 ]
 
 
-def test_a_trusted_proxy_is_believed_and_nobody_else_is():
+def test_only_a_trusted_proxy_may_set_proxy_headers():
     with router_of_its_own(trusted_proxies=("127.0.0.0/30",), client_share=1) as running, Recorder() as app:
         running.router.set(replace(routes_to(app.endpoint), policy=Policy(allowed=(IPv4Network("203.0.113.0/24"),))))
         headers = seen((running, app), *TOLD, "X-Slipway-Code: H10", "Proxy: evil.test", "X-Request-Id: forged")
@@ -247,4 +267,4 @@ def test_a_trusted_proxy_is_believed_and_nobody_else_is():
         assert headers.items() >= {"x-forwarded-proto": "http", "x-forwarded-host": "hello.test"}.items()
         assert not {"cf-ipcountry", "x-real-ip"} & headers.keys()
         headers = seen((running, app))
-        assert headers.items() >= ROUTERS.items(), "what the proxy does not tell is added"
+        assert headers.items() >= ROUTERS.items(), "headers that the proxy does not send are added"

@@ -1,4 +1,7 @@
-"""Requests on a path wait for the process type it leads to, and for no other: at a real HAProxy, with the real wake service."""
+"""Tests of held requests on a path: they wait only for the path's process type.
+
+A real HAProxy and the real wake service run.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ def shared() -> Iterator[RouterUnderTest]:
 
 
 class Pair(Sleeper):
-    """An app of two process types: `app` answers for web, `other` for the path."""
+    """An app with two process types: `app` answers for web, `other` for the path."""
 
     def __init__(self, running: RouterUnderTest) -> None:
         super().__init__(running)
@@ -45,26 +48,26 @@ class Pair(Sleeper):
 
 @pytest.fixture
 def pair(shared: RouterUnderTest) -> Iterator[Pair]:
-    one = Pair(shared)
-    with service_that_waits(one) as serving:
-        one.service = serving
-        yield one
-    shared.router.remove(one.name)
+    held_pair = Pair(shared)
+    with service_that_waits(held_pair) as serving:
+        held_pair.service = serving
+        yield held_pair
+    shared.router.remove(held_pair.name)
 
 
-def test_a_path_s_requests_wait_for_its_process_type_while_web_answers(pair: Pair):
+def test_requests_of_a_path_wait_for_its_process_type_while_web_answers(pair: Pair):
     with ThreadPoolExecutor(5) as pool:
         held = [pool.submit(pair.name_of, "/api/x") for _ in range(4)]
         held.append(pool.submit(pair.name_of, "/api", method="POST", content=b"once"))
         wait_for(lambda: pair.service.held[pair.name] == 5)
         assert {pair.name_of(path) for path in ("/", "/apix", "/api/docs/1")} == {pair.app.name}
-        assert not any(one.done() for one in held)
+        assert not any(request.done() for request in held)
         pair.bring_up()
-        assert {one.result() for one in held} == {pair.other.name}
+        assert {request.result() for request in held} == {pair.other.name}
     assert pair.name_of("/api/x") == pair.other.name
 
 
-def test_a_path_that_is_empty_again_is_held_again_and_no_longer_than_the_app_allows(pair: Pair):
+def test_a_path_without_instances_is_held_no_longer_than_the_app_allows(pair: Pair):
     pair.bring_up(policy=Policy(hold_seconds=1))
     assert pair.name_of("/api") == pair.other.name
     pair.change(endpoints=(pair.web,), paths=HELD)
@@ -75,7 +78,7 @@ def test_a_path_that_is_empty_again_is_held_again_and_no_longer_than_the_app_all
 
 
 @pytest.mark.parametrize(("situation", "code"), [(AppSituation.CRASHED, Code.CRASHED), (AppSituation.NO_INSTANCE, Code.NO_INSTANCE)])
-def test_what_is_not_on_its_way_is_told_at_once_on_the_path_or_beside_it(pair: Pair, situation: AppSituation, code: Code):
+def test_a_process_type_that_is_not_starting_is_reported_at_once(pair: Pair, situation: AppSituation, code: Code):
     pair.change(paths=(replace(API, situation=situation),))
     check_page(pair.get("/api"), code, "text/html")
     assert pair.name_of("/") == pair.app.name
@@ -84,7 +87,7 @@ def test_what_is_not_on_its_way_is_told_at_once_on_the_path_or_beside_it(pair: P
     assert pair.name_of("/api") == pair.other.name
 
 
-def test_while_web_is_held_a_path_that_is_served_is_not(pair: Pair):
+def test_a_served_path_is_not_held_while_web_is_held(pair: Pair):
     pair.change(endpoints=(pair.api,), paths=(API,), situation=AppSituation.HOLDING, policy=Policy(hold_seconds=1))
     began = time.monotonic()
     assert pair.name_of("/api") == pair.other.name
@@ -92,7 +95,7 @@ def test_while_web_is_held_a_path_that_is_served_is_not(pair: Pair):
     check_page(pair.get("/"), Code.HELD_TOO_LONG, "text/html")
 
 
-def test_a_request_on_a_path_of_a_sleeping_app_is_answered_by_its_process_type_though_web_is_there_first(pair: Pair):
+def test_a_path_of_a_sleeping_app_waits_for_its_own_process_type(pair: Pair):
     pair.change(endpoints=(), situation=AppSituation.ASLEEP)
     with ThreadPoolExecutor(1) as pool:
         held = pool.submit(pair.name_of, "/api")
@@ -104,7 +107,7 @@ def test_a_request_on_a_path_of_a_sleeping_app_is_answered_by_its_process_type_t
         assert held.result() == pair.other.name
 
 
-def test_what_is_held_on_a_path_while_the_router_reloads_is_served_by_the_old_worker(pair: Pair):
+def test_the_old_worker_serves_requests_held_during_a_reload(pair: Pair):
     with ThreadPoolExecutor(1) as pool:
         held = pool.submit(pair.name_of, "/api")
         wait_for(lambda: pair.service.held[pair.name])
@@ -113,13 +116,13 @@ def test_what_is_held_on_a_path_while_the_router_reloads_is_served_by_the_old_wo
         assert held.result() == pair.other.name
 
 
-def test_nobody_is_held_on_a_path_who_would_be_refused(pair: Pair):
+def test_a_request_on_a_path_that_would_be_refused_is_not_held(pair: Pair):
     pair.change(policy=Policy(auth=BasicAuth(salt="0123456789abcdef", credentials=())))
     assert pair.get("/api").status_code == 401
     assert not pair.service.held
 
 
-def test_files_running_router_and_journal_agree_on_how_a_path_is_doing(pair: Pair):
+def test_files_router_and_journal_agree_on_the_situation_of_a_path(pair: Pair):
     assert pair.running.router.reconcile() == []
     assert pair.running.router.routes()[pair.name] == pair.routes
     assert pair.running.router.route(pair.name).paths == HELD

@@ -1,4 +1,7 @@
-"""What an app's owner may ask of the router. One real HAProxy for all, an app of its own for each test."""
+"""Tests of the router settings of an app's owner.
+
+All use one real HAProxy; each has its own app.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ from tests.runtime.router.owner import Owner, owner, shared
 __all__ = ["owner", "shared"]
 
 
-def test_maintenance_shows_its_page_and_lets_nothing_through(owner: Owner):
+def test_maintenance_shows_its_page_and_blocks_all_requests(owner: Owner):
     owner.set(maintenance=True)
     check_page(owner.ask(), Code.MAINTENANCE, "text/html")
     assert owner.ask().headers["retry-after"] == "60"
@@ -49,7 +52,7 @@ def test_maintenance_shows_its_page_and_lets_nothing_through(owner: Owner):
     assert owner.ask().status_code == 200
 
 
-def test_an_app_has_its_own_page_for_errors_of_every_kind(owner: Owner):
+def test_an_error_page_of_the_app_replaces_all_error_pages(owner: Owner):
     owner.set(error_page="<h1>Oh no</h1>")
     answers = [owner.ask("/crash", "POST")]
     owner.change(situation=AppSituation.CRASHED)
@@ -62,12 +65,12 @@ def test_an_app_has_its_own_page_for_errors_of_every_kind(owner: Owner):
     check_page(owner.ask(), Code.MAINTENANCE, "text/html")
 
 
-def test_a_page_too_large_for_the_router_is_refused_with_its_size(owner: Owner):
+def test_a_page_that_is_too_large_is_refused_with_its_size(owner: Owner):
     with pytest.raises(RouterRefused, match=r"takes 12\d+ bytes"):
         owner.set(error_page="x" * 12_000)
 
 
-def test_other_hosts_are_led_to_the_canonical_one(owner: Owner):
+def test_other_hosts_redirect_to_the_canonical_one(owner: Owner):
     owner.change(hosts=(owner.host, f"www.{owner.host}"), policy=Policy(canonical_host=owner.host))
     answer = owner.ask("/a/b?c=d%20e", "POST", headers={"Host": f"www.{owner.host}"})
     assert answer.status_code == 308
@@ -75,7 +78,7 @@ def test_other_hosts_are_led_to_the_canonical_one(owner: Owner):
     assert owner.ask().status_code == 200
 
 
-def test_bodies_over_the_limit_are_refused_before_the_app_sees_them(owner: Owner):
+def test_bodies_over_the_limit_are_refused_before_the_app_gets_them(owner: Owner):
     owner.set(limits=Limits(body=1000))
     assert owner.ask("/", "POST", content=b"x" * 1000).status_code == 200
     check_page(owner.ask("/", "POST", content=b"x" * 1001), Code.BODY_TOO_LARGE, "text/html")
@@ -91,7 +94,7 @@ def test_headers_over_the_limit_are_refused(owner: Owner):
     check_page(owner.ask(headers={"Cookie": "a" * 2000}), Code.HEADERS_TOO_LARGE, "text/html")
 
 
-def test_a_rate_limit_lets_as_many_through_as_it_says_however_many_ask(owner: Owner):
+def test_a_rate_limit_admits_its_number_of_requests(owner: Owner):
     owner.set(limits=Limits(rate=2))
     answers = Counter(owner.ask().status_code for _ in range(40))
     assert 20 <= answers[200] <= 30
@@ -101,7 +104,7 @@ def test_a_rate_limit_lets_as_many_through_as_it_says_however_many_ask(owner: Ow
     assert owner.ask().status_code == 200
 
 
-def test_one_client_does_not_use_up_anothers_rate(owner: Owner):
+def test_one_client_does_not_use_up_the_rate_of_another(owner: Owner):
     owner.set(limits=Limits(client_rate=1))
     assert Counter(owner.ask().status_code for _ in range(15)) == {200: 10, 429: 5}
     with socket.create_connection(("127.0.0.1", owner.running.config.http_port), 5, source_address=("127.0.0.9", 0)) as other:
@@ -110,7 +113,7 @@ def test_one_client_does_not_use_up_anothers_rate(owner: Owner):
 
 
 @pytest.mark.parametrize("limits", [Limits(open=3), Limits(client_open=3)])
-def test_no_more_requests_are_open_than_the_limit(owner: Owner, limits: Limits):
+def test_open_requests_never_exceed_the_limit(owner: Owner, limits: Limits):
     owner.set(limits=limits)
     with ThreadPoolExecutor(8) as pool:
         answers = Counter(pool.map(lambda _: owner.ask("/wait/2").status_code, range(8)))
@@ -118,18 +121,18 @@ def test_no_more_requests_are_open_than_the_limit(owner: Owner, limits: Limits):
         open_ones = [pool.submit(owner.ask, "/wait/2") for _ in range(3)]
         wait_for(lambda: owner.app.hits["/wait/2"] == 6)
         check_page(owner.ask(), Code.TOO_MANY_OPEN, "text/html")
-        assert {one.result().status_code for one in open_ones} == {200}
+        assert {future.result().status_code for future in open_ones} == {200}
     assert owner.ask().status_code == 200
 
 
-def test_a_request_timeout_is_the_apps_own(owner: Owner):
+def test_a_request_timeout_is_set_per_app(owner: Owner):
     owner.set(timeout_seconds=1)
     check_page(owner.ask("/wait/3"), Code.TOO_SLOW, "text/html")
     owner.set(timeout_seconds=10)
     assert owner.ask("/wait/1.5").status_code == 200
 
 
-def test_only_allowed_addresses_come_in(owner: Owner):
+def test_only_allowed_addresses_are_admitted(owner: Owner):
     owner.set(allowed=(ip_network("10.0.0.0/8"), ip_network("2001:db8::/33")))
     check_page(owner.ask(), Code.NOT_ALLOWED, "text/html")
     owner.set(allowed=(ip_network("10.0.0.0/8"), ip_network("127.0.0.0/30")))
@@ -141,21 +144,21 @@ def test_only_allowed_addresses_come_in(owner: Owner):
 
 
 @given(st.ip_addresses(v=4) | st.ip_addresses(v=6), st.data())
-def test_the_hexadecimal_beginnings_are_exactly_the_network(address, data):
+def test_the_hexadecimal_prefixes_match_exactly_the_network(address, data):
     network = ip_network((address, data.draw(st.integers(0, address.max_prefixlen))), strict=False)
     beginnings = hex_beginnings(network)
     assert 1 <= len(beginnings) <= 8
 
-    def inside(one) -> bool:
-        return any(f"{one.version}{one.packed.hex().upper()}".startswith(start) for start in beginnings)
+    def inside(candidate) -> bool:
+        return any(f"{candidate.version}{candidate.packed.hex().upper()}".startswith(start) for start in beginnings)
 
     other = data.draw(st.ip_addresses(v=address.version))
     edges = [network[0], network[-1], address]
     beyond = [ip_address(int(network[0]) - 1)] if int(network[0]) > 2**33 else []
-    assert all(inside(one) == (one in network) for one in [*edges, *beyond, other])
+    assert all(inside(candidate) == (candidate in network) for candidate in [*edges, *beyond, other])
 
 
-def test_basic_auth_asks_for_a_name_and_keeps_the_password_from_the_app(owner: Owner):
+def test_basic_auth_passes_the_name_and_not_the_password_to_the_app(owner: Owner):
     salt = "0123456789abcdef"
     names = tuple(Credential(name=name, digest=credential_digest(salt, name, secret)) for name, secret in (("ann", "p:ä w"), ("bo", "x")))
     owner.set(auth=BasicAuth(salt=salt, credentials=names))
@@ -173,7 +176,7 @@ def test_basic_auth_asks_for_a_name_and_keeps_the_password_from_the_app(owner: O
     assert owner.ask(auth=("bo", "x")).status_code == 401
 
 
-def test_an_app_that_keeps_connections_gets_many_requests_on_one_and_is_replaced_without_a_gap(owner: Owner):
+def test_an_app_with_keep_alive_reuses_connections_and_is_replaced_safely(owner: Owner):
     def asked(times: int) -> set[str]:
         with httpx.Client(headers={"Host": owner.host}, trust_env=False) as visitor:
             return {visitor.get(owner.running.url("/")).json()["name"] for _ in range(times)}
@@ -191,7 +194,8 @@ def test_an_app_that_keeps_connections_gets_many_requests_on_one_and_is_replaced
     question = f"show servers state {slot_name(slot)}"
 
     def names() -> list[str]:
-        owner.running.router.reconcile()  # what the clock does: an idle connection keeps a server from being deleted at once
+        # As the periodic task does: a server with an idle connection cannot be deleted at once.
+        owner.running.router.reconcile()
         return [server.name for server in live_servers(owner.running.router._api.ask(question)).get(slot_name(slot), ())]
 
     wait_for(lambda: names() == [f"{fresh.name}:kept"], 60)
@@ -200,7 +204,7 @@ def test_an_app_that_keeps_connections_gets_many_requests_on_one_and_is_replaced
     assert fresh.connections >= 6
 
 
-def test_http2_and_its_trailers_reach_an_app_that_speaks_it_and_the_way_back(owner: Owner):
+def test_http2_and_trailers_reach_an_app_that_supports_them(owner: Owner):
     with H2App() as grpc:
         there = Endpoint(instance="grpc-1", address="127.0.0.1", port=grpc.port)
         owner.change(endpoints=(there,), policy=Policy(http2=True))
@@ -218,11 +222,11 @@ def test_http2_and_its_trailers_reach_an_app_that_speaks_it_and_the_way_back(own
         assert owner.running.router.reconcile() == []
 
 
-def test_the_proxy_protocol_tells_the_visitors_address():
+def test_the_proxy_protocol_carries_the_address_of_the_visitor():
     with router_of_its_own(proxy_protocol=True) as running:
-        one = Owner(running, "behind")
-        one.change()
-        request = f"GET / HTTP/1.1\r\nHost: {one.host}\r\nConnection: close\r\n\r\n".encode()
+        app_owner = Owner(running, "behind")
+        app_owner.change()
+        request = f"GET / HTTP/1.1\r\nHost: {app_owner.host}\r\nConnection: close\r\n\r\n".encode()
         with socket.create_connection(("127.0.0.1", running.config.http_port), 5) as raw:
             raw.sendall(b"PROXY TCP4 203.0.113.7 198.51.100.1 5000 80\r\n" + request)
             assert b'"x-forwarded-for": "203.0.113.7"' in raw.makefile("rb").read()
@@ -231,8 +235,8 @@ def test_the_proxy_protocol_tells_the_visitors_address():
             raw.recv(100)
 
 
-def test_a_change_of_many_policies_is_one_change(owner: Owner):
-    """No request may meet the one without the other: either let in without a password, or refused."""
+def test_several_policies_change_in_one_step(owner: Owner):
+    """Change two settings at once. No request may be served without a password between them."""
     salt = "0123456789abcdef"
     shut = Policy(
         auth=BasicAuth(salt=salt, credentials=(Credential(name="a", digest=credential_digest(salt, "a", "b")),)), maintenance=False
@@ -256,9 +260,9 @@ def test_a_change_of_many_policies_is_one_change(owner: Owner):
     assert owner.app.hits.total() == 0
 
 
-def test_policies_survive_a_restart_from_files_alone():
+def test_policies_are_restored_from_files_after_a_restart():
     with router_of_its_own() as running:
-        one = Owner(running, "kept")
+        app_owner = Owner(running, "kept")
         policy = Policy(
             error_page="<h1>a; b\\ c</h1>",
             maintenance_page="<h1>{request_id}</h1>",
@@ -271,26 +275,26 @@ def test_policies_survive_a_restart_from_files_alone():
             sticky=True,
         )
         api = running.app("kept-api")
-        one.change(
+        app_owner.change(
             policy=policy,
-            hosts=(one.host, f"*.{one.host}"),
-            endpoints=(end(one.app), replace(end(api), process="api")),
+            hosts=(app_owner.host, f"*.{app_owner.host}"),
+            endpoints=(end(app_owner.app), replace(end(api), process="api")),
             paths=(PathRoute(prefix="/api", process="api"),),
         )
         assert running.router.reconcile() == []
         running.kill()
         running.start()
         assert running.router.reconcile() == []
-        assert running.router.routes() == {"kept": one.routes}
-        assert one.ask("/api", auth=("a", "b")).json()["name"] == "kept-api"
-        assert one.ask(auth=("a", "c")).status_code == 401
-        assert one.ask("/", "POST", auth=("a", "b"), content=b"x" * 11).text.startswith("<h1>a; b\\ c</h1>")
+        assert running.router.routes() == {"kept": app_owner.routes}
+        assert app_owner.ask("/api", auth=("a", "b")).json()["name"] == "kept-api"
+        assert app_owner.ask(auth=("a", "c")).status_code == 401
+        assert app_owner.ask("/", "POST", auth=("a", "b"), content=b"x" * 11).text.startswith("<h1>a; b\\ c</h1>")
         files = [haproxy.fixed_file(running.config), haproxy.pool_folder(running.config)]
         checked = subprocess.run(haproxy.check_command(running.config, files), check=False, capture_output=True, text=True)
         assert not re.search("WARNING|ALERT", checked.stderr), checked.stderr
 
 
-def test_a_document_of_an_older_router_is_read():
+def test_a_document_of_an_older_version_is_read():
     old = {"app": "hello", "slot": 3, "hosts": ["hello.test"], "endpoints": [], "situation": "serving"}
     routes, slots = from_document(old)
     assert routes == AppRoutes(app="hello", hosts=("hello.test",))
@@ -317,12 +321,12 @@ def test_a_document_of_an_older_router_is_read():
         {"hosts": ("*.*.test",)},
     ],
 )
-def test_no_policy_says_more_than_it_should(owner: Owner, change: dict[str, object]):
+def test_a_policy_with_invalid_text_is_refused(owner: Owner, change: dict[str, object]):
     with pytest.raises(RouterRefused):
         owner.change(**change)
 
 
-def test_an_own_page_is_one_line_of_plain_signs():
+def test_a_custom_page_becomes_one_line_of_printable_ascii():
     head, tail = custom_parts('<p>\n  "100 %"? é;</p>\r\n{request_id} end')
     assert re.fullmatch(r"[!-~]+", head + tail)
     assert ";" not in head

@@ -1,4 +1,7 @@
-"""A request that can be read in two ways gets 400 and reaches no app: its Host, its target, its header values. HTTP/1 and HTTP/2."""
+"""Tests of ambiguous requests over HTTP/1 and HTTP/2.
+
+An ambiguous Host, target or header value gets 400, and the app does not receive the request.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +71,7 @@ GOOD_HOSTS = {
     "a dot and a port": b"hello.test.:80",
     "spaces around": b"  hello.test \t",
 }
-TARGETS = {  # request line and Host -> what the app sees of the target, or None for a refusal
+TARGETS = {  # request line and Host -> the target that the app receives, or None for a refusal
     "absolute, and Host agrees": (b"GET http://hello.test/v HTTP/1.1", b"hello.test", b"/v"),
     "absolute in capitals": (b"GET http://HELLO.test/v HTTP/1.1", b"hello.test", b"/v"),
     "absolute with the port of its scheme": (b"GET http://hello.test:80/v HTTP/1.1", b"hello.test", b"/v"),
@@ -103,7 +106,10 @@ def recorded() -> Iterator[tuple[RouterUnderTest, Recorder]]:
 
 @contextmanager
 def refused(recorded: tuple[RouterUnderTest, Recorder]) -> Iterator[int]:
-    """The router's port; what is sent there in the block must not reach the app."""
+    """Yield the router's port.
+
+    The app must not receive anything that is sent there inside the block.
+    """
     running, app = recorded
     app.take()
     yield running.config.http_port
@@ -111,20 +117,22 @@ def refused(recorded: tuple[RouterUnderTest, Recorder]) -> Iterator[int]:
 
 
 def assert_bad_request(answer: bytes) -> None:
-    """400, with our code or, where HAProxy's parser stopped, without."""
+    """Check for status 400, with our code, or without a code if HAProxy's parser refused the
+    request.
+    """
     assert answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.0 400 ")), answer[:200]
     assert answer.count(b"HTTP/1.") == 1
     assert b"x-slipway-code" not in answer or b"x-slipway-code: " + Code.BAD_REQUEST.encode() in answer
 
 
 @pytest.mark.parametrize("host", BAD_HOSTS.values(), ids=BAD_HOSTS)
-def test_a_host_that_is_not_one_name_is_refused(recorded: tuple[RouterUnderTest, Recorder], host: bytes):
+def test_an_invalid_host_is_refused(recorded: tuple[RouterUnderTest, Recorder], host: bytes):
     with refused(recorded) as port:
         assert_bad_request(exchange(port, b"GET / HTTP/1.1\r\nHost: " + host + b"\r\nConnection: close\r\n\r\n"))
 
 
 @pytest.mark.parametrize("host", GOOD_HOSTS.values(), ids=GOOD_HOSTS)
-def test_one_name_in_any_valid_form_is_served(recorded: tuple[RouterUnderTest, Recorder], host: bytes):
+def test_a_valid_host_in_any_form_is_served(recorded: tuple[RouterUnderTest, Recorder], host: bytes):
     running, app = recorded
     answer = exchange(running.config.http_port, b"GET / HTTP/1.1\r\nHost:" + host + b"\r\nConnection: close\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 200 "), answer[:200]
@@ -138,7 +146,7 @@ def test_a_request_without_host_is_refused(recorded: tuple[RouterUnderTest, Reco
         assert_bad_request(exchange(port, b"GET / " + version + b"\r\nConnection: close\r\n\r\n"))
 
 
-def test_two_different_hosts_are_refused_and_two_equal_ones_are_one(recorded: tuple[RouterUnderTest, Recorder]):
+def test_different_hosts_are_refused_and_equal_ones_are_merged(recorded: tuple[RouterUnderTest, Recorder]):
     for first, second in ((b"hello.test", b"localhost"), (b"localhost", b"hello.test"), (b"hello.test", b"hello.test:80")):
         with refused(recorded) as port:
             assert_bad_request(exchange(port, b"GET / HTTP/1.1\r\nHost: " + first + b"\r\nX: y\r\nHost: " + second + b"\r\n\r\n"))
@@ -149,7 +157,7 @@ def test_two_different_hosts_are_refused_and_two_equal_ones_are_one(recorded: tu
 
 
 @pytest.mark.parametrize(("line", "host", "seen"), TARGETS.values(), ids=TARGETS)
-def test_a_target_that_disagrees_with_host_is_refused_and_any_other_reaches_the_app_as_a_path(
+def test_a_target_that_contradicts_host_is_refused(
     recorded: tuple[RouterUnderTest, Recorder], line: bytes, host: bytes, seen: bytes | None
 ):
     running, app = recorded
@@ -173,7 +181,7 @@ def test_a_control_character_in_a_header_is_refused(recorded: tuple[RouterUnderT
 
 
 @pytest.mark.parametrize("text", [b"a\tb", "é".encode(), b"\xff\x80", b'"\\;,=', b""])
-def test_what_a_header_may_hold_reaches_the_app(recorded: tuple[RouterUnderTest, Recorder], text: bytes):
+def test_valid_header_values_reach_the_app(recorded: tuple[RouterUnderTest, Recorder], text: bytes):
     running, app = recorded
     assert exchange(running.config.http_port, b"GET / HTTP/1.1\r\nHost: hello.test\r\nX-A: " + text + b"\r\n\r\n").startswith(
         b"HTTP/1.1 200 "
@@ -181,8 +189,11 @@ def test_what_a_header_may_hold_reaches_the_app(recorded: tuple[RouterUnderTest,
     assert app.headers()["x-a"].encode("latin-1") == text
 
 
-def test_headers_that_fill_the_buffer_are_looked_at_to_the_end(recorded: tuple[RouterUnderTest, Recorder]):
-    """About 15,000 bytes in 100 headers fit; a NUL behind them is seen, and so is a name that only the router may set."""
+def test_headers_that_fill_the_buffer_are_checked_to_the_end(recorded: tuple[RouterUnderTest, Recorder]):
+    """Send about 15,000 bytes in 100 headers, which fit.
+
+    A NUL behind them is detected, and so is a header that only the router may set.
+    """
     running, app = recorded
     long = b"".join(b"X-%03d: %s\r\n" % (number, b"y" * 140) for number in range(94))
     start = b"GET / HTTP/1.1\r\nHost: hello.test\r\n" + long
@@ -198,7 +209,7 @@ FIELDS = [(b":method", b"GET"), (b":scheme", b"http"), (b":path", b"/v"), (b":au
 
 
 def changed(**fields: bytes) -> list[tuple[bytes, bytes]]:
-    """The fields of a good request, with others in their place."""
+    """Return the fields of a valid request, with some values replaced."""
     return [(name, fields.get(name[1:].decode(), value)) for name, value in FIELDS]
 
 
@@ -236,12 +247,12 @@ BAD_HTTP2 = {
 
 
 @pytest.mark.parametrize("fields", BAD_HTTP2.values(), ids=BAD_HTTP2)
-def test_http2_that_says_more_than_http1_can_is_refused(recorded: tuple[RouterUnderTest, Recorder], fields: list[tuple[bytes, bytes]]):
+def test_http2_fields_that_http1_cannot_express_are_refused(recorded: tuple[RouterUnderTest, Recorder], fields: list[tuple[bytes, bytes]]):
     with refused(recorded) as port:
         assert http2_status(exchange(port, http2_request(fields))) in ("400", "reset", "goaway")
 
 
-def test_of_authority_and_host_in_http2_the_authority_counts_and_the_app_sees_one_host(recorded: tuple[RouterUnderTest, Recorder]):
+def test_the_authority_has_precedence_over_host_in_http2(recorded: tuple[RouterUnderTest, Recorder]):
     running, app = recorded
     for extra in ([], [(b"host", b"hello.test")], [(b"host", b"localhost")]):
         assert http2_status(exchange(running.config.http_port, http2_request([*FIELDS, *extra]))) == "200"

@@ -1,4 +1,6 @@
-"""What a request meets: hosts, headers, pages, streams, failures. A real HAProxy, apps on loopback."""
+"""Tests of requests through a real HAProxy to apps on loopback: hosts, headers, pages, streams and
+failures.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +18,12 @@ from tests.runtime.router.conftest import UPGRADE, RouterUnderTest, check_page, 
 
 
 @pytest.mark.parametrize("host", ["hello.test", "HELLO.Test", "hello.test:8080", "hello.test.", "Hello.test.:80"])
-def test_a_host_is_found_in_every_way_to_write_it(running: RouterUnderTest, host: str):
+def test_a_host_is_found_in_every_spelling(running: RouterUnderTest, host: str):
     running.router.set(routes_to(end(running.app("a-1"))))
     assert running.get(host=host).json()["name"] == "a-1"
 
 
-def test_headers_only_the_router_may_set_are_stripped_and_set(running: RouterUnderTest):
+def test_headers_that_only_the_router_may_set_are_replaced(running: RouterUnderTest):
     running.router.set(routes_to(end(running.app("a-1"))))
     forged = {
         "X-Forwarded-For": "6.6.6.6",
@@ -46,7 +48,7 @@ def test_headers_only_the_router_may_set_are_stripped_and_set(running: RouterUnd
     }
 
 
-def test_two_lengths_or_a_length_beside_chunks_is_refused(running: RouterUnderTest):
+def test_two_lengths_or_a_length_with_chunks_are_refused(running: RouterUnderTest):
     app = running.app("a-1")
     running.router.set(routes_to(end(app)))
     for smuggled in (b"Content-Length: 5\r\nContent-Length: 6\r\n", b"Transfer-Encoding: chunked, identity\r\nContent-Length: 5\r\n"):
@@ -71,7 +73,7 @@ def test_each_situation_has_its_own_page(running: RouterUnderTest, accept: str):
 
 
 @pytest.mark.parametrize("accept", ["text/html,*/*", "application/json"])
-def test_pages_of_the_rest(running: RouterUnderTest, accept: str):
+def test_the_other_pages(running: RouterUnderTest, accept: str):
     check_page(running.get(host="nobody.test", accept=accept), Code.UNKNOWN_HOST, accept)
     running.router.set(routes_to())
     check_page(running.get(accept=accept), Code.NO_INSTANCE, accept)
@@ -84,7 +86,7 @@ def test_pages_of_the_rest(running: RouterUnderTest, accept: str):
 
 @pytest.mark.parametrize("host", ["portal.test", "localhost", "127.0.0.1:8080"])
 @pytest.mark.parametrize("accept", ["text/html,*/*", "application/json"])
-def test_a_portal_that_is_not_there_yet_says_so_and_tries_again(running: RouterUnderTest, host: str, accept: str):
+def test_a_starting_portal_is_reported_and_the_page_reloads(running: RouterUnderTest, host: str, accept: str):
     answer = running.get(host=host, accept=accept)
     check_page(answer, Code.PORTAL_STARTING, accept)
     assert answer.headers["retry-after"] == "3"
@@ -107,7 +109,7 @@ def test_the_portal_is_reached_over_its_socket(running: RouterUnderTest):
                 assert browser.recv(100).startswith(b"HTTP/1.1 200 OK\r\n")
 
 
-def test_a_crashing_post_runs_exactly_once_and_a_get_is_tried_again(running: RouterUnderTest):
+def test_a_crashing_post_runs_once_and_a_get_is_retried(running: RouterUnderTest):
     app = running.app("a-1")
     running.router.set(routes_to(end(app), end(running.app("b-1"))))
     crashes = [running.app(f"c-{number}") for number in range(3)]
@@ -119,7 +121,7 @@ def test_a_crashing_post_runs_exactly_once_and_a_get_is_tried_again(running: Rou
     assert sum(crash.hits["/crash"] for crash in crashes) > 2
 
 
-def test_a_dead_endpoint_costs_nobody_a_request(running: RouterUnderTest):
+def test_a_dead_endpoint_fails_no_request(running: RouterUnderTest):
     alive = running.app("a-1")
     dead = Endpoint(instance="dead-1", address="127.0.0.1", port=free_port())
     running.router.set(routes_to(dead, end(alive)))
@@ -143,20 +145,20 @@ def test_a_large_upload_streams(running: RouterUnderTest):
         running.url("/upload"), headers={"Host": "hello.test", "Content-Length": str(50 * 2**20)}, content=body(), timeout=30
     )
     assert answer.json()["received"] == 50 * 2**20
-    assert max(seen_on_the_way) > 20 * 2**20, "the app saw nothing of it until it was whole"
+    assert max(seen_on_the_way) > 20 * 2**20, "the app received nothing before the upload was complete"
 
 
-def test_server_sent_events_arrive_as_they_are_sent(running: RouterUnderTest):
+def test_server_sent_events_arrive_immediately(running: RouterUnderTest):
     running.router.set(routes_to(end(running.app("a-1"))))
     with httpx.stream("GET", running.url("/events"), headers={"Host": "hello.test"}, timeout=10) as stream:
         lines = (line for line in stream.iter_lines() if line.startswith("data: "))
         events = [(float(line.removeprefix("data: ")), time.monotonic()) for line in lines]
     print(f"delay of an event: {max(arrived - sent for sent, arrived in events) * 1000:.1f} ms at most")
     assert len(events) == 5
-    assert events[0][1] < events[-1][0], "the first came only when the last had been sent"
+    assert events[0][1] < events[-1][0], "the first event arrived only after the last was sent"
 
 
-def test_a_websocket_stays_with_the_old_instance_through_a_switch_and_ends_with_it(running: RouterUnderTest):
+def test_a_websocket_stays_with_the_old_instance_until_that_ends(running: RouterUnderTest):
     old, new = running.app("old-1"), running.app("new-1")
     running.router.set(routes_to(end(old)))
     with socket.create_connection(("127.0.0.1", running.config.http_port), 5) as tunnel:
@@ -175,12 +177,12 @@ def test_a_websocket_stays_with_the_old_instance_through_a_switch_and_ends_with_
     assert running.router.connections("hello", "new-1") == 0
 
 
-def test_pages_fit_their_map():
+def test_pages_fit_in_their_map():
     lines = pages.pages_map("https://portal.test").splitlines()
     entries = dict(line.split(" ", 1) for line in lines)
     assert len(entries) == len(lines)
     for code, what in EXPLAINED.items():
         if what.status:
-            told = json.loads("7f".join((entries[f"{code}-json"], entries["mid-json"], entries["tail-json"])))
-            assert (told["code"], told["request_id"], told["details"]) == (code, "7f", "https://portal.test/requests/7f")
-            assert len(entries[f"{code}-html"]) < 8000, "an answer of the router's own must fit its buffer"
+            document = json.loads("7f".join((entries[f"{code}-json"], entries["mid-json"], entries["tail-json"])))
+            assert (document["code"], document["request_id"], document["details"]) == (code, "7f", "https://portal.test/requests/7f")
+            assert len(entries[f"{code}-html"]) < 8000, "an answer of the router must fit in its buffer"

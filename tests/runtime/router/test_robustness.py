@@ -1,4 +1,7 @@
-"""Clients that cheat, apps that misbehave, and the router's own restarts: nobody else notices. One HAProxy for most."""
+"""Tests with hostile clients, faulty apps and restarts of the router: other clients notice nothing.
+
+Most tests share one HAProxy.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ def shared() -> Iterator[RouterUnderTest]:
 
 def exchange(running: RouterUnderTest, text: bytes) -> bytes:
     with socket.create_connection(("127.0.0.1", running.config.http_port), 20) as raw:
-        with suppress(OSError):  # it answered and closed before it had all
+        with suppress(OSError):  # the server may answer and close before it has read everything
             raw.sendall(text)
         return raw.makefile("rb").read()
 
@@ -56,7 +59,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("vector", REFUSED)
-def test_what_can_be_read_in_two_ways_is_refused_and_what_follows_is_not_read(shared: RouterUnderTest, vector: str):
+def test_an_ambiguous_request_is_refused_and_the_rest_is_not_read(shared: RouterUnderTest, vector: str):
     app = shared.app("web-1")
     shared.router.set(routes_to(end(app)))
     answer = exchange(shared, REFUSED[vector] + HIDDEN)
@@ -65,8 +68,12 @@ def test_what_can_be_read_in_two_ways_is_refused_and_what_follows_is_not_read(sh
     assert app.hits["/hidden"] == 0
 
 
-def test_a_length_beside_chunks_is_dropped_and_both_ends_read_the_same(shared: RouterUnderTest):
-    """RFC 9112, 6.3: the chunks count. What follows them is a request of its own, to router and app alike."""
+def test_a_length_with_chunks_is_dropped_so_both_ends_read_the_same(shared: RouterUnderTest):
+    """Send a request with Content-Length and chunks.
+
+    The chunks have precedence (RFC 9112, 6.3). Router and app read the text behind them as another
+    request.
+    """
     app = shared.app("web-1")
     shared.router.set(routes_to(end(app)))
     answer = exchange(
@@ -83,31 +90,31 @@ def test_a_length_beside_chunks_is_dropped_and_both_ends_read_the_same(shared: R
     "host",
     [b"", b"..", b"hello.test/", b"hello.test\\", b"\xff\xfe", b"hello.test|b00001", b"@portal", b"%68ello.test", b"a" * 5000, b"[::1]"],
 )
-def test_an_odd_host_leads_nowhere(shared: RouterUnderTest, host: bytes):
+def test_an_invalid_host_leads_nowhere(shared: RouterUnderTest, host: bytes):
     shared.router.set(routes_to(end(shared.app("web-1"))))
     answer = exchange(shared, b"GET / HTTP/1.1\r\nHost: " + host + b"\r\nConnection: close\r\n\r\n")
     assert answer.startswith((b"HTTP/1.1 404 ", b"HTTP/1.1 400 ")), answer[:200]
 
 
-def test_a_long_host_beside_long_cookies_is_no_fault_of_the_router(shared: RouterUnderTest):
+def test_a_long_host_with_long_cookies_is_a_bad_request(shared: RouterUnderTest):
     answer = exchange(
         shared, b"GET / HTTP/1.1\r\nHost: " + b"a" * 3000 + b"\r\nCookie: " + b"c" * 12_000 + b"\r\nConnection: close\r\n\r\n"
     )
     assert answer.startswith(b"HTTP/1.1 400 "), answer[:200]
 
 
-def test_slow_clients_keep_nobody_waiting(shared: RouterUnderTest):
+def test_slow_clients_do_not_delay_others(shared: RouterUnderTest):
     shared.router.set(routes_to(end(shared.app("web-1"))))
     with ExitStack() as open_ones:
         for _ in range(300):
-            one = open_ones.enter_context(socket.create_connection(("127.0.0.1", shared.config.http_port), 5))
-            one.sendall(b"GET / HTTP/1.1\r\nHost: hello.t")
+            connection = open_ones.enter_context(socket.create_connection(("127.0.0.1", shared.config.http_port), 5))
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: hello.t")
         assert [shared.get().status_code for _ in range(5)] == [200] * 5
-        one.settimeout(30)
-        assert one.recv(100).startswith(b"HTTP/1.1 408 "), "a request that never ends is let go of"
+        connection.settimeout(30)
+        assert connection.recv(100).startswith(b"HTTP/1.1 408 "), "an endless request is ended"
 
 
-def test_an_endless_answer_flows_and_costs_no_memory(shared: RouterUnderTest):
+def test_an_endless_answer_is_streamed_with_constant_memory(shared: RouterUnderTest):
     class Endless(threading.Thread):
         def run(self) -> None:
             connection, _ = listener.accept()
@@ -131,7 +138,7 @@ def test_an_endless_answer_flows_and_costs_no_memory(shared: RouterUnderTest):
                 taken += len(raw.recv(2**20))
             assert memory(shared) - before < 20 * 2**20
         endless.join(20)
-        assert endless.ended, "the app goes on for nobody"
+        assert endless.ended, "the app continues although the client has left"
 
 
 def memory(running: RouterUnderTest) -> int:
@@ -142,18 +149,18 @@ def memory(running: RouterUnderTest) -> int:
 
 @contextmanager
 def black_hole() -> Iterator[Endpoint]:
-    """A port whose accept queue is full: connections are neither taken nor refused."""
+    """Open a port with a full accept queue. It neither accepts nor refuses connections."""
     with socket.socket() as listener, ExitStack() as waiting:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
         for _ in range(4):
-            one = waiting.enter_context(socket.socket())
-            one.setblocking(False)
-            one.connect_ex(listener.getsockname())
+            waiting_client = waiting.enter_context(socket.socket())
+            waiting_client.setblocking(False)
+            waiting_client.connect_ex(listener.getsockname())
         yield Endpoint(instance="hole-1", address="127.0.0.1", port=listener.getsockname()[1])
 
 
-def test_an_endpoint_that_takes_no_connection_costs_nobody_a_request(shared: RouterUnderTest):
+def test_an_endpoint_that_accepts_no_connection_fails_no_request(shared: RouterUnderTest):
     alive = shared.app("web-1")
     with black_hole() as hole:
         shared.router.set(routes_to(hole, end(alive)))
@@ -164,7 +171,7 @@ def test_an_endpoint_that_takes_no_connection_costs_nobody_a_request(shared: Rou
     assert answers == [200] * 4
 
 
-def test_an_endpoint_killed_in_mid_service_costs_nobody_a_get(shared: RouterUnderTest):
+def test_an_endpoint_killed_while_it_serves_fails_no_get(shared: RouterUnderTest):
     port, alive = free_port(), shared.app("web-1")
     victim = subprocess.Popen([sys.executable, "-m", "http.server", "--bind", "127.0.0.1", str(port)], stdout=-3, stderr=-3)
     while shared_status_of(port) != 200:
@@ -207,7 +214,10 @@ def shared_status(running: RouterUnderTest) -> int:
 
 
 def test_an_app_that_closes_idle_connections_at_once_loses_no_request(shared: RouterUnderTest):
-    """The keep-alive race: without a pool, no request meets a connection that is just being closed."""
+    """Test the keep-alive race.
+
+    Without a connection pool, no request uses a connection that is just being closed.
+    """
     hits = Counter[str]()
 
     def serve() -> None:
@@ -222,7 +232,8 @@ def test_an_app_that_closes_idle_connections_at_once_loses_no_request(shared: Ro
         with connection:
             try:
                 while head := connection.recv(10_000):
-                    if not head.endswith(b"\r\n\r\nx") and connection.recv(1) != b"x":  # the body may come by itself
+                    # The body may arrive separately.
+                    if not head.endswith(b"\r\n\r\nx") and connection.recv(1) != b"x":
                         return
                     connection.settimeout(0.02)
                     hits[head.split(b" ", 1)[0].decode()] += 1
@@ -254,7 +265,8 @@ def test_an_upgrade_refuses_no_connection_and_cuts_no_request(shared: RouterUnde
 
     def ask() -> None:
         while not stop.is_set():
-            seen[shared_status(shared)] += 1  # a new connection each: a closed port would refuse it
+            # Each uses a new connection, which a closed port would refuse.
+            seen[shared_status(shared)] += 1
 
     threads = [threading.Thread(target=ask) for _ in range(4)]
     for thread in threads:
@@ -272,7 +284,7 @@ def test_an_upgrade_refuses_no_connection_and_cuts_no_request(shared: RouterUnde
     assert set(seen) == {200}
 
 
-def test_a_configuration_that_haproxy_does_not_take_never_replaces_the_one_it_runs(shared: RouterUnderTest, tmp_path: Path):
+def test_an_invalid_configuration_never_replaces_the_running_one(shared: RouterUnderTest, tmp_path: Path):
     shared.router.set(routes_to(end(shared.app("web-1"))))
     ledger = Ledger(shared.config)
     good, worker = ledger.fixed.read_bytes(), shared.router._api.workers()[0]
@@ -291,7 +303,7 @@ def test_a_configuration_that_haproxy_does_not_take_never_replaces_the_one_it_ru
 
 @pytest.mark.slow
 def test_a_large_table_is_served_after_a_start_from_files(tmp_path_factory: pytest.TempPathFactory):
-    """A tenth of what `bench/router.py` loads."""
+    """Load a tenth of the routes that `bench/router.py` loads."""
     with router_of_its_own() as running:
         running.kill()
         app = running.app("web-1")

@@ -1,4 +1,4 @@
-"""One client's address may hold only a share of all connections, whatever it does or leaves undone with them."""
+"""Tests that one client address can hold only a share of all connections, in any state."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from runtime.router.config import connections, frontend
 from runtime.router.map_entries import Maps
 from tests.runtime.router.conftest import RouterUnderTest, end, free_port, router_of_its_own, routes_to, wait_for
 
-SHARE = connections.MOST // 100  # of client_share=1
+SHARE = connections.MOST // 100  # the share of client_share=1
 HALF = b"GET / HTTP/1.1\r\nHost: hello.t"
 WHOLE = b"GET / HTTP/1.1\r\nHost: hello.test\r\nConnection: close\r\n\r\n"
 
@@ -39,55 +39,56 @@ def opened(running: RouterUnderTest, source: str = "127.0.0.1", *, tls: bool = F
 
 
 def answer(running: RouterUnderTest, text: bytes, source: str = "127.0.0.1") -> bytes:
-    """The first line of the answer; empty where the connection was turned away."""
-    with suppress(ConnectionError), opened(running, source) as one:
-        one.sendall(text)
-        return one.makefile("rb").readline().strip()
+    """Return the first line of the answer, or nothing if the connection was rejected."""
+    with suppress(ConnectionError), opened(running, source) as connection:
+        connection.sendall(text)
+        return connection.makefile("rb").readline().strip()
     return b""
 
 
 @contextmanager
 def full(running: RouterUnderTest, said: bytes, *, tls: bool = False) -> Iterator[None]:
-    """One address has opened as many as it may."""
-    wait_for(lambda: counted(running) == 0)  # those of the test before are closed
+    """Open as many connections from one address as it may have."""
+    wait_for(lambda: counted(running) == 0)  # those of the previous test are closed
     with ExitStack() as held:
         for _ in range(SHARE):
             held.enter_context(opened(running, tls=tls)).sendall(said)
-        wait_for(lambda: counted(running) == SHARE)  # HAProxy's threads have taken all
+        wait_for(lambda: counted(running) == SHARE)  # HAProxy's threads have accepted all
         yield
 
 
 def counted(running: RouterUnderTest) -> int:
-    """Connections that count for some address."""
+    """Return the number of connections that count against any address."""
     return sum(int(count) for count in re.findall(r"conn_cur=(\d+)", running.router._api.ask("show table by_address")))
 
 
-def test_an_address_that_fills_its_share_with_half_requests_shuts_nobody_else_out(direct: RouterUnderTest):
+def test_an_address_that_fills_its_share_does_not_block_others(direct: RouterUnderTest):
     before = direct.router.refused()
     with full(direct, HALF):
         assert [answer(direct, WHOLE) for _ in range(3)] == [b""] * 3
         assert direct.router.refused() == before + 3
         assert answer(direct, WHOLE, "127.0.0.2") == b"HTTP/1.1 200 OK"
-    wait_for(lambda: answer(direct, WHOLE) == b"HTTP/1.1 200 OK")  # what is closed counts no more
+    # Closed connections no longer count.
+    wait_for(lambda: answer(direct, WHOLE) == b"HTTP/1.1 200 OK")
 
 
 @pytest.mark.parametrize("tls", [False, True])
-def test_connections_that_say_nothing_at_all_count_too(direct: RouterUnderTest, tls: bool):
+def test_silent_connections_count_too(direct: RouterUnderTest, tls: bool):
     with full(direct, b"", tls=tls):
         assert answer(direct, WHOLE) == b""
         assert answer(direct, WHOLE, "127.0.0.2") == b"HTTP/1.1 200 OK"
 
 
 @pytest.mark.parametrize(
-    ("one", "same", "other"),
+    ("first", "same", "other"),
     [
         ("TCP4 203.0.113.7 127.0.0.1", "TCP4 203.0.113.7 127.0.0.1", "TCP4 203.0.113.8 127.0.0.1"),
         ("TCP6 2001:db8:0:1::7 ::1", "TCP6 2001:db8:0:1::8 ::1", "TCP6 2001:db8:0:2::7 ::1"),
     ],
 )
-def test_behind_a_balancer_the_address_is_the_visitors(balanced: RouterUnderTest, one: str, same: str, other: str):
+def test_behind_a_balancer_the_address_is_that_of_the_visitor(balanced: RouterUnderTest, first: str, same: str, other: str):
     before = balanced.router.refused()
-    with full(balanced, proxied(one) + HALF):
+    with full(balanced, proxied(first) + HALF):
         assert answer(balanced, proxied(same) + WHOLE) == b""
         assert balanced.router.refused() == before + 1
         assert answer(balanced, proxied(other) + WHOLE) == b"HTTP/1.1 200 OK"
@@ -97,7 +98,7 @@ def proxied(addresses: str) -> bytes:
     return f"PROXY {addresses} 1 1\r\n".encode()
 
 
-def test_the_share_is_half_and_can_be_all():
+def test_the_default_share_is_half_and_it_can_be_all():
     maps = Maps(folder=NodeConfig().router)
     assert "add(sess.all) gt 400000 }" in frontend.frontend(NodeConfig(), maps)
     assert "reject" not in frontend.frontend(NodeConfig(client_share=100), maps)

@@ -1,6 +1,8 @@
-"""Requests with a second one hidden in them, through the router to real servers: gunicorn and Node.js. None of them finds the second one.
+"""Tests of request smuggling through the router to real servers: gunicorn and Node.js. No server
+finds the hidden second request.
 
-Each vector tells what the server sees: nothing, as the router refused it, or one request with one body.
+Each vector has its expected result: the router refuses the request, or the server receives one
+request with one body.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from runtime.router.routes import AppRoutes, Endpoint
 from tests.runtime.router.conftest import RouterUnderTest, free_port, router_of_its_own, wait_for
 from tests.runtime.router.recorder import Recorder, exchange, http2_request, http2_status
 
-# Each tells of the requests that it has seen, but of those for /seen.
+# Each server returns the requests that it has received, except those for /seen.
 GUNICORN = """
 import json
 SEEN = []
@@ -49,7 +51,8 @@ HIDDEN = b"GET /hidden HTTP/1.1\r\nHost: %s.test\r\n\r\n"
 POST = b"POST /v HTTP/1.1\r\n" + HOST
 CHUNKED = b"Transfer-Encoding: chunked\r\n"
 EMPTY = b"0\r\n\r\n"
-# The bytes, with %s for the app's name; None where the router refuses, else the body that the server sees.
+# The bytes, with %s for the app's name, and the body that the server receives. The body is None if
+# the router refuses the request.
 VECTORS: dict[str, tuple[bytes, bytes | None]] = {
     "CL and TE, the chunks end first": (POST + b"Content-Length: 6\r\n" + CHUNKED + b"Connection: close\r\n\r\n" + EMPTY + HIDDEN, b""),
     "TE and CL, the length ends first": (
@@ -118,13 +121,16 @@ class Server:
     running: RouterUnderTest
 
     def seen(self) -> list[list[str]]:
-        """Method, path and body of each request so far."""
+        """Return method, path and body of each request so far."""
         return json.loads(httpx.get(f"http://127.0.0.1:{self.port}/seen", trust_env=False).content)
 
 
 @pytest.fixture(scope="module", params=["gunicorn", "node"])
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Connections to the app are kept: what one request leaves on them would meet the next."""
+    """Run the server with connections that are kept.
+
+    The remains of one request on a connection would affect the next.
+    """
     name, port = request.param, free_port()
     program = (Path(sys.executable).parent / name) if name == "gunicorn" else Path(shutil.which(name) or name)
     folder = tmp_path_factory.mktemp(name)
@@ -144,11 +150,11 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     with router_of_its_own() as running:
         process = subprocess.Popen(commands[name], cwd=folder)
         try:
-            one = Server(name=name, port=port, running=running)
-            wait_for(lambda: answers(one))
+            started = Server(name=name, port=port, running=running)
+            wait_for(lambda: answers(started))
             end = Endpoint(instance=f"{name}-1", address="127.0.0.1", port=port)
             running.router.set(AppRoutes(app=name, hosts=(f"{name}.test",), endpoints=(end,), policy=Policy(keep_alive=True)))
-            yield one
+            yield started
         finally:
             process.terminate()
             process.wait()
@@ -179,7 +185,7 @@ def test_a_hidden_request_is_never_found(server: Server, vector: str):
         assert finals == [b"200"], answer[:300]
         assert [request[1:] for request in seen] == [["/v", body.decode()]]
     clean = httpx.get(server.running.url("/clean"), headers={"Host": f"{server.name}.test"}, trust_env=False)
-    assert clean.json()[-1][:2] == ["GET", "/clean"], "the next request met what was left over"
+    assert clean.json()[-1][:2] == ["GET", "/clean"], "the next request was mixed with remaining bytes"
 
 
 HTTP2 = [(b":method", b"POST"), (b":scheme", b"http"), (b":path", b"/v")]
@@ -195,7 +201,7 @@ LENGTHS = {
 
 
 @pytest.mark.parametrize("extra", LENGTHS.values(), ids=LENGTHS)
-def test_a_length_of_http2_that_is_not_its_bodys_is_refused(server: Server, extra: list[tuple[bytes, bytes]]):
+def test_an_http2_length_that_differs_from_the_body_is_refused(server: Server, extra: list[tuple[bytes, bytes]]):
     name = server.name.encode()
     before = len(server.seen())
     fields = [*HTTP2, (b":authority", name + b".test"), *extra]
@@ -204,7 +210,7 @@ def test_a_length_of_http2_that_is_not_its_bodys_is_refused(server: Server, extr
     assert [request for request in server.seen()[before:] if request[1] == "/hidden"] == []
 
 
-def test_a_body_of_http2_reaches_the_server_whole_and_alone(server: Server):
+def test_an_http2_body_reaches_the_server_complete_and_alone(server: Server):
     name, before = server.name.encode(), len(server.seen())
     hidden = HIDDEN.replace(b"%s", name)
     answer = exchange(server.running.config.http_port, http2_request([*HTTP2, (b":authority", name + b".test")], hidden), quiet=0.2)
@@ -213,8 +219,11 @@ def test_a_body_of_http2_reaches_the_server_whole_and_alone(server: Server):
 
 
 @pytest.mark.parametrize("status", [b"200 OK", b"426 Upgrade Required", b"400 Bad Request"])
-def test_an_upgrade_that_the_app_does_not_take_opens_no_tunnel(status: bytes):
-    """What follows is a request of its own, which the router reads: its forged header is removed."""
+def test_an_upgrade_that_the_app_refuses_opens_no_tunnel(status: bytes):
+    """Send a second request behind the upgrade.
+
+    The router reads it as a request, and removes its forged header.
+    """
     with router_of_its_own() as running, Recorder() as app:
         app.answer = b"HTTP/1.1 " + status + b"\r\nContent-Length: 2\r\n\r\nok"
         running.router.set(AppRoutes(app="hello", hosts=("hello.test",), endpoints=(app.endpoint,)))

@@ -1,4 +1,6 @@
-"""HTTPS: which certificate is shown to whom, changed while it runs; ordered from a real ACME server. One HAProxy for all."""
+"""Tests of HTTPS: the certificate for each name, changes at run time, and orders from a real ACME
+server. Most tests share one HAProxy.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,7 @@ def issued(*names: str, ends: timedelta = timedelta(days=90)) -> Certificate:
 
 
 def shown(running: RouterUnderTest, name: str | None) -> set[str]:
-    """Names of the certificate that a browser asking for `name` gets."""
+    """Return the names of the certificate that a browser gets for `name`."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     with (
@@ -65,7 +67,7 @@ def ask(running: RouterUnderTest, host: str, path: str = "/", *, http2: bool = F
         return client.get(url, headers={"Host": host, "Accept": "text/html"}, extensions={"sni_hostname": host})
 
 
-def test_each_name_is_shown_its_own_certificate_and_a_change_needs_no_reload(shared: RouterUnderTest):
+def test_each_name_has_its_certificate_and_a_change_needs_no_reload(shared: RouterUnderTest):
     certificates, worker = Certificates(shared.config), shared.router._api.workers()
     assert shown(shared, "hello.test") == shown(shared, None) == {"slipway.invalid"}
     certificates.install("hello.test", issued("hello.test"))
@@ -90,7 +92,7 @@ def test_each_name_is_shown_its_own_certificate_and_a_change_needs_no_reload(sha
     assert shown(shared, "wild.test") == {"slipway.invalid"}
 
 
-def test_a_certificate_installed_while_it_is_down_is_there_when_it_starts(shared: RouterUnderTest):
+def test_a_certificate_installed_while_haproxy_is_down_is_used_at_its_start(shared: RouterUnderTest):
     certificates = Certificates(shared.config)
     shared.kill()
     certificates.install("later.test", issued("later.test"))
@@ -103,7 +105,7 @@ def test_a_certificate_installed_while_it_is_down_is_there_when_it_starts(shared
     assert shown(shared, "damaged.test") == {"damaged.test"}
 
 
-def test_browsers_speak_http2_and_old_versions_of_tls_are_refused(shared: RouterUnderTest):
+def test_browsers_use_http2_and_old_versions_of_tls_are_refused(shared: RouterUnderTest):
     Certificates(shared.config).install("hello.test", issued("hello.test"))
     answer = ask(shared, "hello.test", http2=True)
     assert (answer.http_version, answer.status_code) == ("HTTP/2", 200)
@@ -115,7 +117,7 @@ def test_browsers_speak_http2_and_old_versions_of_tls_are_refused(shared: Router
         old.wrap_socket(raw)
 
 
-def test_http_is_led_to_https_which_tells_to_come_back_there(shared: RouterUnderTest):
+def test_http_redirects_to_https_which_sends_hsts(shared: RouterUnderTest):
     Certificates(shared.config).install("hello.test", issued("hello.test", "www.hello.test"))
     routes = replace(routes_to(end(shared.app("web-2"))), hosts=("hello.test", "www.hello.test"))
     policy = Policy(https_only=True, hsts_seconds=86_400, canonical_host="www.hello.test")
@@ -133,7 +135,7 @@ def test_http_is_led_to_https_which_tells_to_come_back_there(shared: RouterUnder
     shared.router.set(routes)
 
 
-def test_a_certificate_is_ordered_and_renewed_whatever_state_its_app_is_in(shared: RouterUnderTest, tmp_path: Path):
+def test_a_certificate_is_ordered_and_renewed_in_any_state_of_the_app(shared: RouterUnderTest, tmp_path: Path):
     with pebble(tmp_path, http_port=shared.config.http_port) as (directory, ca):
         config = replace(shared.config, acme_directory=directory, acme_contact="ops@example.com")
         publish, withdraw = shared.router.answer_challenge, shared.router.forget_challenge
@@ -165,7 +167,7 @@ def test_a_certificate_is_ordered_and_renewed_whatever_state_its_app_is_in(share
             authority.order(["not a name"])
 
 
-def test_an_answer_to_a_challenge_goes_before_everything_and_survives_a_restart(shared: RouterUnderTest):
+def test_a_challenge_answer_has_precedence_and_survives_a_restart(shared: RouterUnderTest):
     shared.router.answer_challenge("tok-en_1", "tok-en_1.thumb")
     shared.router.answer_challenge("tok-en_1", "tok-en_1.thumb")
     shared.router.set(routes_to(end(shared.app("web-4"))))
@@ -173,7 +175,7 @@ def test_an_answer_to_a_challenge_goes_before_everything_and_survives_a_restart(
     shared.start()
     path = "/.well-known/acme-challenge/"
     assert shared.get(f"{path}tok-en_1", host="of-nobody.test").text == "tok-en_1.thumb"
-    assert shared.get(f"{path}other").json()["path"] == f"{path}other", "an app may prove its names itself"
+    assert shared.get(f"{path}other").json()["path"] == f"{path}other", "an app may answer its own challenges"
     shared.router.forget_challenge("tok-en_1")
     shared.router.forget_challenge("tok-en_1")
     assert shared.get(f"{path}tok-en_1").json()["path"] == f"{path}tok-en_1"
@@ -181,7 +183,7 @@ def test_an_answer_to_a_challenge_goes_before_everything_and_survives_a_restart(
         shared.router.answer_challenge("a; shutdown", "b")
 
 
-def test_an_authority_that_is_down_or_has_had_enough_says_so(shared: RouterUnderTest, tmp_path: Path):
+def test_an_unreachable_or_limiting_authority_is_reported(shared: RouterUnderTest, tmp_path: Path):
     config = replace(shared.config, state=tmp_path, acme_directory=f"http://127.0.0.1:{free_port()}/dir")
     with pytest.raises(CertificateRefused, match="gave an unexpected answer") as down:
         Authority(config, publish=lambda *_: None, withdraw=lambda *_: None).order(["hello.test"])
@@ -196,7 +198,9 @@ def test_an_authority_that_is_down_or_has_had_enough_says_so(shared: RouterUnder
 
 
 class limiting_authority:  # noqa: N801 - reads as the context manager it is
-    """Knows the directory and accounts, and refuses every order as one too many."""
+    """ACME server that serves its directory and accounts, and refuses every order with a rate
+    limit.
+    """
 
     def __enter__(self) -> str:
         class Answer(BaseHTTPRequestHandler):
@@ -224,7 +228,7 @@ class limiting_authority:  # noqa: N801 - reads as the context manager it is
                     self.wfile.write(body)
 
             def log_message(self, *_: object) -> None:
-                """Nobody reads it."""
+                """Log nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
         url = f"http://127.0.0.1:{self._server.server_port}"
@@ -243,7 +247,7 @@ def refused_for(chain: str, key: str, **rest: object) -> str:
     return str(refused.value)
 
 
-def test_what_is_wrong_with_an_uploaded_certificate_is_said():
+def test_each_fault_of_an_uploaded_certificate_is_reported():
     good, key = MIDDLE.issue("a.test")
     _, other_key = MIDDLE.issue("a.test")
     assert check(good + MIDDLE.pem, key, now=NOW).names == ("a.test",)
@@ -264,16 +268,19 @@ def test_what_is_wrong_with_an_uploaded_certificate_is_said():
     assert "names no host" in refused_for(nameless + MIDDLE.pem, its_key)
 
 
-def test_what_a_certificate_covers_and_when_it_is_due():
-    one = issued("a.test", "*.b.test", ends=timedelta(days=59))  # 60 days of life
-    assert [host for host in ("a.test", "b.test", "x.b.test", "x.y.b.test", "x.a.test") if one.covers(host)] == ["a.test", "x.b.test"]
-    assert not one.due(NOW + timedelta(days=38))
-    assert one.due(NOW + timedelta(days=40))
+def test_the_names_and_the_renewal_time_of_a_certificate():
+    certificate = issued("a.test", "*.b.test", ends=timedelta(days=59))  # valid for 60 days
+    assert [host for host in ("a.test", "b.test", "x.b.test", "x.y.b.test", "x.a.test") if certificate.covers(host)] == [
+        "a.test",
+        "x.b.test",
+    ]
+    assert not certificate.due(NOW + timedelta(days=38))
+    assert certificate.due(NOW + timedelta(days=40))
     assert self_signed("x.test", now=NOW).names == ("x.test",)
     assert all(isinstance(name, bytes) for name in known_roots())
 
 
-def test_those_due_are_told_the_first_to_expire_first(tmp_path: Path, shared: RouterUnderTest):
+def test_due_certificates_are_listed_by_expiry(tmp_path: Path, shared: RouterUnderTest):
     certificates = Certificates(replace(shared.config, state=tmp_path, run=tmp_path))
     certificates.prepare()
     for name, days in (("late", 80), ("soon", 10), ("sooner", 5)):
@@ -283,12 +290,12 @@ def test_those_due_are_told_the_first_to_expire_first(tmp_path: Path, shared: Ro
         certificates.install("../up", issued("up.test"))
 
 
-def test_people_who_come_to_the_portal_by_http_are_led_to_https_where_we_speak_it_ourselves():
+def test_the_portal_redirects_to_https_if_the_router_serves_it():
     with router_of_its_own(https_port=free_port(), scheme="https") as running:
         answer = running.get("/apps?a=b", host="portal.test")
         assert answer.status_code == 308
         assert answer.headers["location"] == f"https://portal.test:{running.config.https_port}/apps?a=b"
-        assert running.get(host="localhost").status_code == 503, "the machine's own programs come without"
+        assert running.get(host="localhost").status_code == 503, "programs of this machine may use HTTP"
         app = running.app("a-1")
         running.router.set(routes_to(end(app)))
         Certificates(running.config).install("hello.test", issued("hello.test"))
@@ -297,7 +304,7 @@ def test_people_who_come_to_the_portal_by_http_are_led_to_https_where_we_speak_i
         assert running.router.reconcile() == []
 
 
-def test_an_authority_that_offers_no_way_to_prove_a_name_is_told_as_such(shared: RouterUnderTest):
+def test_an_authority_without_a_usable_challenge_is_reported(shared: RouterUnderTest):
     authority = Authority(shared.config, publish=shared.router.answer_challenge, withdraw=shared.router.forget_challenge)
     offered = SimpleNamespace(body=SimpleNamespace(wildcard=False, challenges=[], identifier=SimpleNamespace(value="hello.test")))
     with ExitStack() as answers, pytest.raises(CertificateRefused, match=r"no way to prove hello\.test"):

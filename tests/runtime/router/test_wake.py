@@ -1,4 +1,6 @@
-"""A request for a sleeping app is held until it is awake: once woken, however many ask, whatever they send. One HAProxy for all."""
+"""Tests of sleeping apps: requests of any kind and number are held until the app is awake, and it
+is woken once. Most tests share one HAProxy.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,7 @@ LEAVES = 10
 
 
 class Sleeper:
-    """A sleeping app, and a service that takes `seconds` to wake it."""
+    """A sleeping app, and a service that needs `seconds` to wake it."""
 
     def __init__(self, running: RouterUnderTest) -> None:
         self.running, self.name = running, f"sleeper{next(NUMBERS)}"
@@ -94,27 +96,27 @@ def shared() -> Iterator[RouterUnderTest]:
 
 @pytest.fixture
 def sleeper(shared: RouterUnderTest) -> Iterator[Sleeper]:
-    one = Sleeper(shared)
-    with service(shared, one.wake) as serving:
-        one.service = serving
-        yield one
-    shared.router.remove(one.name)
+    sleeping_app = Sleeper(shared)
+    with service(shared, sleeping_app.wake) as serving:
+        sleeping_app.service = serving
+        yield sleeping_app
+    shared.router.remove(sleeping_app.name)
 
 
 async def many(sleeper: Sleeper, count: int) -> Counter[bytes]:
-    """So many connections with a request each, all at once; their status lines."""
+    """Open this many connections at once, each with a request, and count the status lines."""
 
-    async def one() -> bytes:
+    async def request_once() -> bytes:
         reader, writer = await asyncio.open_connection("127.0.0.1", sleeper.running.config.http_port)
         writer.write(f"GET / HTTP/1.1\r\nHost: {sleeper.host}\r\nConnection: close\r\n\r\n".encode())
         answer = await reader.read()
         writer.close()
         return answer.split(b"\r\n", 1)[0]
 
-    return Counter(await asyncio.gather(*(one() for _ in range(count))))
+    return Counter(await asyncio.gather(*(request_once() for _ in range(count))))
 
 
-def test_five_hundred_at_once_wake_it_once_and_all_are_served(sleeper: Sleeper):
+def test_five_hundred_requests_at_once_wake_the_app_once(sleeper: Sleeper):
     sleeper.seconds = 2
     with ThreadPoolExecutor(1) as pool:
         answers = pool.submit(asyncio.run, many(sleeper, 500))
@@ -152,35 +154,35 @@ def test_an_upload_a_websocket_and_http2_are_held_and_served(sleeper: Sleeper):
     assert sleeper.asked == 1
 
 
-def test_a_failed_start_is_a_page_with_its_code_and_the_next_request_tries_again(sleeper: Sleeper, caplog: pytest.LogCaptureFixture):
+def test_a_failed_start_shows_its_code_and_the_next_request_retries(sleeper: Sleeper, caplog: pytest.LogCaptureFixture):
     sleeper.fails = LaunchFailed("It ran out of memory.", hint="Give it more.")
     check_page(sleeper.get(), Code.WAKE_FAILED, "text/html")
     assert "It ran out of memory. Give it more." in caplog.text
-    sleeper.fails = ZeroDivisionError("a fault of ours")
+    sleeper.fails = ZeroDivisionError("a fault of the platform")
     check_page(sleeper.get(), Code.WAKE_FAILED, "text/html")
     sleeper.fails = None
     assert sleeper.get().status_code == 200
     assert sleeper.asked == 3
 
 
-def test_nobody_is_held_longer_than_the_app_allows(sleeper: Sleeper):
+def test_no_request_is_held_longer_than_the_app_allows(sleeper: Sleeper):
     sleeper.seconds = 600
     sleeper.change(policy=Policy(hold_seconds=1))
     check_page(sleeper.get(), Code.WAKE_FAILED, "text/html")
     sleeper.change(situation=AppSituation.HOLDING)
     check_page(sleeper.get(), Code.HELD_TOO_LONG, "text/html")
-    assert sleeper.asked == 1, "it was being woken already"
+    assert sleeper.asked == 1, "it was already waking"
 
 
-def test_a_pause_between_two_releases_is_waited_through(sleeper: Sleeper):
+def test_requests_wait_during_a_pause_between_two_releases(sleeper: Sleeper):
     sleeper.change(situation=AppSituation.HOLDING)
     fresh = end(sleeper.app)
     with service_that_waits(sleeper), ThreadPoolExecutor(4) as pool:
         held = [pool.submit(sleeper.get) for _ in range(4)]
         time.sleep(0.5)
-        assert not any(one.done() for one in held)
+        assert not any(request.done() for request in held)
         sleeper.change(endpoints=(fresh,), situation=AppSituation.SERVING)
-        assert {one.result().status_code for one in held} == {200}
+        assert {request.result().status_code for request in held} == {200}
 
 
 @contextmanager
@@ -194,8 +196,12 @@ def service_that_waits(sleeper: Sleeper) -> Iterator[WakeService]:
 
 @pytest.mark.parametrize("others", [0, FEW_HOSTS])
 @pytest.mark.parametrize("wild", [False, True])
-def test_a_request_that_was_held_goes_to_the_slot_like_any_other(sleeper: Sleeper, others: int, *, wild: bool):
-    """There it counts as open, so a drain waits for it; the way past the slot is for workers from before a reload."""
+def test_a_held_request_goes_to_the_slot_like_any_other(sleeper: Sleeper, others: int, *, wild: bool):
+    """Hold a request.
+
+    In the slot it counts as open, so a drain waits for it. Only workers from before a reload bypass
+    the slot.
+    """
     host, more = sleeper.host, tuple(f"other{number}.{sleeper.host}" for number in range(others))
     sleeper.change(hosts=(f"*.{host}" if wild else host, *more))
     sleeper.host = f"any.{host}" if wild else host
@@ -207,8 +213,12 @@ def test_a_request_that_was_held_goes_to_the_slot_like_any_other(sleeper: Sleepe
     assert sleeper.running.router.reconcile() == []
 
 
-def test_the_last_instance_takes_for_a_moment_more_those_that_have_already_chosen_it(sleeper: Sleeper):
-    """Their look at the app's record lies behind them: with no server left they would be refused, and not held."""
+def test_the_last_instance_still_serves_requests_that_chose_it(sleeper: Sleeper):
+    """Take out the last instance.
+
+    Requests that have already read the app's record would be refused, and not held, if no server
+    were left.
+    """
     last = end(sleeper.app)
     leaving = replace(last, draining=True)
     sleeper.change(situation=AppSituation.SERVING, endpoints=(last,))
@@ -232,12 +242,12 @@ def test_the_last_instance_takes_for_a_moment_more_those_that_have_already_chose
         over.set()
         looking.result()
     held, maintained = True, True
-    assert seen[held, maintained] > 0, "it did leave"
+    assert seen[held, maintained] > 0, "it was removed"
     assert seen[held, not maintained] > 3 * LEAVES, seen
-    assert seen[not held, maintained] <= LEAVES, "nor does it leave first"
+    assert seen[not held, maintained] <= LEAVES, "it is not removed before that"
 
 
-def test_who_gives_up_does_not_keep_it_from_waking(sleeper: Sleeper):
+def test_a_client_that_leaves_does_not_stop_the_wake(sleeper: Sleeper):
     sleeper.seconds = 1
     with socket.create_connection(("127.0.0.1", sleeper.running.config.http_port), 5) as raw:
         raw.sendall(f"GET /left HTTP/1.1\r\nHost: {sleeper.host}\r\n\r\n".encode())
@@ -246,7 +256,7 @@ def test_who_gives_up_does_not_keep_it_from_waking(sleeper: Sleeper):
     assert sleeper.asked == 1
 
 
-def test_requests_held_while_the_router_reloads_are_served_by_the_old_worker(sleeper: Sleeper):
+def test_the_old_worker_serves_requests_held_during_a_reload(sleeper: Sleeper):
     sleeper.seconds = 4
     with ThreadPoolExecutor(1) as pool:
         answers = pool.submit(asyncio.run, many(sleeper, 60))
@@ -257,7 +267,7 @@ def test_requests_held_while_the_router_reloads_are_served_by_the_old_worker(sle
     assert sleeper.get().status_code == 200
 
 
-def test_an_app_of_http2_is_reached_by_the_old_worker_too(sleeper: Sleeper):
+def test_the_old_worker_reaches_an_http2_app_too(sleeper: Sleeper):
     with H2App() as grpc:
         sleeper.app.port = grpc.port
         sleeper.seconds, sleeper.tells_router = 0.1, False
@@ -266,7 +276,7 @@ def test_an_app_of_http2_is_reached_by_the_old_worker_too(sleeper: Sleeper):
         assert grpc.paths == ["/x"]
 
 
-def test_nobody_is_woken_by_a_request_that_is_refused(sleeper: Sleeper):
+def test_a_refused_request_does_not_wake_the_app(sleeper: Sleeper):
     sleeper.change(policy=Policy(auth=BasicAuth(salt="0123456789abcdef", credentials=())))
     assert sleeper.get().status_code == 401
     sleeper.change(policy=Policy(maintenance=True))
@@ -274,22 +284,22 @@ def test_nobody_is_woken_by_a_request_that_is_refused(sleeper: Sleeper):
     assert sleeper.asked == 0
 
 
-def test_without_the_service_a_sleeping_app_says_that_it_did_not_wake(shared: RouterUnderTest):
-    one = Sleeper(shared)
-    one.change(policy=Policy(hold_seconds=1))
-    check_page(one.get(), Code.WAKE_FAILED, "text/html")
-    one.change(situation=AppSituation.HOLDING)
-    check_page(one.get(), Code.HELD_TOO_LONG, "text/html")
+def test_without_the_wake_service_a_request_fails_with_its_code(shared: RouterUnderTest):
+    sleeping_app = Sleeper(shared)
+    sleeping_app.change(policy=Policy(hold_seconds=1))
+    check_page(sleeping_app.get(), Code.WAKE_FAILED, "text/html")
+    sleeping_app.change(situation=AppSituation.HOLDING)
+    check_page(sleeping_app.get(), Code.HELD_TOO_LONG, "text/html")
 
 
-def test_who_waits_while_the_service_is_restarted_is_served_by_the_next_one(shared: RouterUnderTest):
-    one = Sleeper(shared)
-    one.seconds = 600
+def test_a_request_held_across_a_restart_of_the_service_is_served(shared: RouterUnderTest):
+    sleeping_app = Sleeper(shared)
+    sleeping_app.seconds = 600
     with ThreadPoolExecutor(1) as pool:
-        with service(shared, one.wake) as serving:
-            waiting = pool.submit(one.get)
-            wait_for(lambda: serving.held[one.name])
-        one.seconds = 0.1
-        with service(shared, one.wake):
+        with service(shared, sleeping_app.wake) as serving:
+            waiting = pool.submit(sleeping_app.get)
+            wait_for(lambda: serving.held[sleeping_app.name])
+        sleeping_app.seconds = 0.1
+        with service(shared, sleeping_app.wake):
             assert waiting.result().status_code == 200
-    assert one.asked == 2
+    assert sleeping_app.asked == 2
