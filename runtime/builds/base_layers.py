@@ -38,7 +38,7 @@ def lay(config: NodeConfig, store: Store, decided: BuildPlan, log: Log, progress
     """
     started, stack = time.monotonic(), decided.stack
     if decided.bare:
-        log(f"Stack: none, the image holds programs and certificates alone; {decided.runtime_words}")
+        log(f"Stack: none, the image has only programs and certificates;  {decided.runtime_words}")
         bare = ensure_bare(config, store, stack, progress)
         return Ground(image=(bare,), steps=_toolchain(config, store, decided, log, progress) or (bare,))
     layers = (
@@ -47,7 +47,7 @@ def lay(config: NodeConfig, store: Store, decided: BuildPlan, log: Log, progress
     )
     what = f"; {decided.runtime_words}" if decided.runtime_words else ""
     log(f"Stack: {stack.name}{what} ({sizes(layers)}, {seconds(started)})")
-    names = tuple(one.name for one in (decided.runtime, *decided.also) if one is not None)
+    names = tuple(runtime.name for runtime in (decided.runtime, *decided.also) if runtime is not None)
     return Ground(
         image=layers,
         steps=_toolchain(config, store, decided, log, progress) or layers,
@@ -58,7 +58,7 @@ def lay(config: NodeConfig, store: Store, decided: BuildPlan, log: Log, progress
 
 def further(config: NodeConfig, store: Store, runtimes: Iterable[Runtime], stack: Stack, progress: Log) -> tuple[Layer, ...]:
     """Return the layers of other languages and tools, without the stack's own."""
-    return tuple(layer for one in runtimes for layer in ensure_runtime(config, store, one, stack, progress)[1:])
+    return tuple(layer for runtime in runtimes for layer in ensure_runtime(config, store, runtime, stack, progress)[1:])
 
 
 def beside(config: NodeConfig, store: Store, runtimes: Iterable[Runtime], stack: Stack, progress: Log) -> tuple[Layer, ...]:
@@ -76,5 +76,5 @@ def _toolchain(config: NodeConfig, store: Store, decided: BuildPlan, log: Log, p
         return ()
     started = time.monotonic()
     layers = ensure_runtime(config, store, decided.toolchain, decided.stack, progress)
-    log(f"Built with: {decided.toolchain.name} ({sizes(layers)}, {seconds(started)}), which does not go into the image")
+    log(f"Built with: {decided.toolchain.name} ({sizes(layers)}, {seconds(started)}), which is not part of the image")
     return (*layers, *further(config, store, decided.also, decided.stack, progress))

@@ -25,8 +25,8 @@ class Budget:
 
     def left(self) -> float:
         """Return the seconds that are left; 0 when the time is used up."""
-        standing = min(self._clock() - self._frozen_at, self._credit) if self._frozen_at is not None else 0.0
-        return max(self._deadline + standing - self._clock(), 0.0)
+        frozen_for = min(self._clock() - self._frozen_at, self._credit) if self._frozen_at is not None else 0.0
+        return max(self._deadline + frozen_for - self._clock(), 0.0)
 
     def is_over(self) -> bool:
         return self.left() <= 0
@@ -35,10 +35,10 @@ class Budget:
         """Record that the build was frozen, or continues."""
         if frozen and self._frozen_at is None:
             self._frozen_at = self._clock()
-            self._log("This machine is short of memory: the build is frozen until there is more. Apps go first.")
+            self._log("This machine is short of memory: the build is frozen until more is free. Apps have priority.")
         elif not frozen and self._frozen_at is not None:
-            stood = self._clock() - self._frozen_at
+            frozen_for = self._clock() - self._frozen_at
             self._frozen_at = None
-            self._deadline += min(stood, self._credit)
-            self._credit = max(self._credit - stood, 0.0)
-            self._log(f"There is memory again: the build goes on after {stood:.0f} s.")
+            self._deadline += min(frozen_for, self._credit)
+            self._credit = max(self._credit - frozen_for, 0.0)
+            self._log(f"Memory is free again: the build continues after {frozen_for:.0f} s.")

@@ -133,7 +133,7 @@ class Builder:
             digest = self._store.write_image(taken.layers, taken.config, {ORIGINAL: taken.original})
             self._store.tag(f"{image.app}:build-{image.build_id}", digest)
         log(f"Processes: {', '.join(taken.processes)}")
-        log(f"Image: {digest.short}, {sizes(taken.layers)} in {count(len(taken.layers), 'layer')}, taken in in {seconds(started)}")
+        log(f"Image: {digest.short}, {sizes(taken.layers)} in {count(len(taken.layers), 'layer')}, imported in {seconds(started)}")
         return BuiltImage(digest=digest, processes=taken.processes, health=health_of(taken.config))
 
     def sweep(self) -> list[str]:
@@ -226,7 +226,7 @@ class _Build:
             self._go_on()
             layer, tree = self.store.unpacked(made[-1]), Checkout(self.workspace / "taken", self.helper)
             tree.take(layer, decided.takes)
-            self.log(f"The image takes /{decided.takes} of that, and nothing else")
+            self.log(f"The image gets only /{decided.takes} of that")
         tree.leave_out(decided.left_out)
         ground = lay(self.config, self.store, decided, self.log, self._progress)
         layers = list(ground.image)
@@ -270,7 +270,7 @@ class _Build:
         text = tree.text(self._file, MAX_TEXT + 1)
         if text is None and builder == DOCKERFILE:
             raise BadSource(
-                f"{self.app_file.file} asks for a Dockerfile at {self._file}, which is not in the source.", hint="Correct build.dockerfile."
+                f"{self.app_file.file} requires a Dockerfile at {self._file}, which is not in the source.", hint="Correct build.dockerfile."
             )
         return text
 
@@ -296,7 +296,7 @@ class _Build:
                 return None
             if decided.detected.language is Language.PLAIN:  # a Procfile names commands, but no way to build
                 return None
-            self.log(f"The Dockerfile begins with {', '.join(foreign)}. {failure.what} Going by the other files.")
+            self.log(f"The Dockerfile starts with {', '.join(foreign)}. {failure.what} The build uses the other files.")
             return decided
         except (TransferFailed, ImageDamaged):
             return None  # the build itself reports the line with the error
@@ -343,7 +343,7 @@ class _Build:
     def _unpack(self) -> Checkout:
         tree = Checkout(self.workspace / "source", self.helper)
         done = tree.unpack(self.request.archive, self.request.filename)
-        unwrapped = f", out of its top folder {done.unwrapped}" if done.unwrapped else ""
+        unwrapped = f", without its top folder {done.unwrapped}" if done.unwrapped else ""
         self.log(f"Source: {count(done.files, 'file')}, {Bytes(done.size)}, from {self.request.filename}{unwrapped}")
         return tree
 
@@ -356,7 +356,7 @@ class _Build:
         started = time.monotonic()
         place = tree.become_layer(self.workspace / f"code{self.workshop.steps}")
         layer = self.store.add_layer(place, move=True, team=self.request.team)
-        self.workshop.told[layer.diff_id] = "App code"
+        self.workshop.descriptions[layer.diff_id] = "App code"
         self.log(f"App code: {Bytes(layer.size)} in {seconds(started)}, layer {layer.digest.short}")
         return layer
 
@@ -375,14 +375,14 @@ class _Build:
                 **ground.labels,
             },
         )
-        return self._finish(layers, complete(config, layers, {**layer_names(self.config), **self.workshop.told}), processes)
+        return self._finish(layers, complete(config, layers, {**layer_names(self.config), **self.workshop.descriptions}), processes)
 
     def _finish(self, layers: list[Layer], config: ImageConfig, processes: dict[str, str]) -> BuiltImage:
         digest = self.store.write_image(layers, config)
         self.store.tag(f"{self.request.app}:build-{self.request.build_id}", digest)
         self.log(f"Processes: {', '.join(processes)}")
         for name in sorted(self.app_file.processes.keys() - processes.keys()):
-            self.log(f"Warning: {self.app_file.file} speaks of a process type {name}, which nothing gives a command.")
+            self.log(f"Warning: {self.app_file.file} configures process type {name}, but no command is defined for it.")
         self.log(f"Image: {digest.short}, {sizes(layers)} in {count(len(layers), 'layer')}, built in {seconds(self.started)}")
         return BuiltImage(digest=digest, processes=processes, app_file=self.app_file.covering(processes), health=health_of(config))
 
@@ -395,4 +395,4 @@ class _Build:
         cancellation.check()
         if self.budget.is_over():
             minutes = (time.monotonic() - self.started) / 60
-            raise BuildFailed(f"The build took longer than it may, {minutes:.0f} minutes, and was stopped.", hint="Deploy again.")
+            raise BuildFailed(f"The build reached its time limit of {minutes:.0f} minutes and was stopped.", hint="Deploy again.")

@@ -1,4 +1,7 @@
-"""An image as those who never see the store are told of it: its layers with what made each, and how to run it."""
+"""Descriptions of images for callers without access to the store.
+
+A description has the layers, what made each, and how to run the image.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from runtime.stacks.builder import layer_names
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerTale:
-    """One layer."""
+    """A layer of an image."""
 
     digest: Digest
     diff_id: Digest
@@ -27,7 +30,7 @@ class LayerTale:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageTale:
-    """One image; layers bottom first."""
+    """An image; layers bottom first."""
 
     digest: Digest
     layers: tuple[LayerTale, ...]
@@ -35,11 +38,11 @@ class ImageTale:
 
 
 def tell(config: NodeConfig, images: Store, digest: str) -> ImageTale:
-    """ImageDamaged: it is not in the store."""
+    """Describe an image of the store. Raises ImageDamaged if it is not in the store."""
     layers = images.layers_of(digest)
     document, _ = images.configuration(images.manifest(digest))
     names = layer_names(config)
-    told = [step.created_by for step in complete(document, layers, names).history if not step.empty]
+    steps = [step.created_by for step in complete(document, layers, names).history if not step.empty]
     tales = tuple(
         LayerTale(
             digest=layer.digest,
@@ -48,6 +51,6 @@ def tell(config: NodeConfig, images: Store, digest: str) -> ImageTale:
             unpacked=Bytes((read_note(images.record(layer.diff_id)) or {}).get("unpacked", 0)),
             created_by=text or names.get(layer.diff_id, ""),
         )
-        for layer, text in zip(layers, told, strict=True)
+        for layer, text in zip(layers, steps, strict=True)
     )
     return ImageTale(digest=Digest(digest), layers=tales, config=document)

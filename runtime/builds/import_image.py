@@ -92,7 +92,7 @@ def take_in(config: NodeConfig, store: Store, image: PushedImage | ReferredImage
     size = Bytes(sum(layer.size for layer in adopted.layers))
     log(f"Checked {len(adopted.layers)} layer{'' if len(adopted.layers) == 1 else 's'}, {size}")
     if not adopted.layers:
-        raise BadSource("The image has nothing in it.", hint="Name one that has a program.")
+        raise BadSource("The image is empty.", hint="Use an image that has a program.")
     processes = _processes(adopted.config)
     return Taken(
         layers=tuple(replace(layer, media_type=_TYPES.get(layer.media_type, layer.media_type)) for layer in adopted.layers),
@@ -116,9 +116,9 @@ def _adopt(config: NodeConfig, store: Store, image: PushedImage) -> Adopted:
                 take_over(digest, space, places, user=config.user)
             return space / digest.hex
 
-        told = take(image.manifest)
-        pointer = Descriptor(media_type=_kind(told), digest=image.manifest, size=told.stat().st_size)
-        for digest in _parts(told):
+        manifest = take(image.manifest)
+        pointer = Descriptor(media_type=_kind(manifest), digest=image.manifest, size=manifest.stat().st_size)
+        for digest in _parts(manifest):
             take(digest)
         return adopt(store, space, pointer, most=image.most)
 
@@ -155,7 +155,7 @@ def _parts(path: Path) -> list[Digest]:
     try:
         parsed = manifest.parse_manifest(json.dumps(document).encode())
     except (KeyError, TypeError, ValueError, AttributeError):
-        raise BadSource("What was pushed is no manifest of an image.", hint="Push the image again.") from None
+        raise BadSource("The pushed data is not a valid image manifest.", hint="Push the image again.") from None
     return [parsed.config.digest, *(layer.digest for layer in parsed.layers)]
 
 
@@ -165,17 +165,17 @@ def _json(path: Path) -> dict[str, object]:
     except ValueError:
         document = None
     if not isinstance(document, dict):
-        raise BadSource("What was pushed is no manifest of an image.", hint="Push the image again.")
+        raise BadSource("The pushed data is not a valid image manifest.", hint="Push the image again.")
     return document
 
 
 def _processes(config: ImageConfig) -> dict[str, str]:
     """Return the processes in the label of the Slipway that built it, or its ENTRYPOINT and CMD."""
-    if told := config.labels.get(_PROCESSES_LABEL):
-        return _declared(told)
+    if label := config.labels.get(_PROCESSES_LABEL):
+        return _declared(label)
     own = _own(config)
     if not own:
-        raise BadSource("The image says nothing to run.", hint="Give its Dockerfile a CMD or ENTRYPOINT.")
+        raise BadSource("The image has no command to run.", hint="Add a CMD or ENTRYPOINT to its Dockerfile.")
     return {"web": own}
 
 
@@ -187,7 +187,7 @@ def _declared(text: str) -> dict[str, str]:
     try:
         lines = [f"{name}: {command}" for name, command in dict(json.loads(text)).items() if "\n" not in f"{name}{command}"]
     except (ValueError, TypeError, AttributeError):
-        raise BadSource(f"The label {_PROCESSES_LABEL} of the image is no list of processes.", hint="Leave the label out.") from None
+        raise BadSource(f"The label {_PROCESSES_LABEL} of the image is not a valid list of processes.", hint="Remove the label.") from None
     return procfile.parse("\n".join(lines))
 
 
@@ -206,13 +206,13 @@ def _labelled(adopted: Adopted, store: Store, processes: dict[str, str], log: Ca
     config = adopted.config
     paths = tuple(store.unpacked(layer) for layer in reversed(adopted.layers))
     with Confinement().session() as helper:
-        who = account(config.user or "0", reader(paths, helper), _User())
-    labels = {USER_LABEL: f"{who.uid}:{who.gid}", _PROCESSES_LABEL: json.dumps(processes, sort_keys=True)}
+        user = account(config.user or "0", reader(paths, helper), _User())
+    labels = {USER_LABEL: f"{user.uid}:{user.gid}", _PROCESSES_LABEL: json.dumps(processes, sort_keys=True)}
     if processes.get("web") == _own(config):
         labels[WEB_LABEL] = _own(config)
     ports = [port.partition("/")[0] for port in config.exposed_ports if not port.endswith(("/udp", "/sctp"))]
     if len(ports) == 1:
         labels[PORT_LABEL] = ports[0]
-        log(f"The image listens on {ports[0]}, as its EXPOSE says; $PORT says so too")
+        log(f"The image listens on port {ports[0]} (its EXPOSE); $PORT is the same")
     ours = (USER_LABEL, WEB_LABEL, PORT_LABEL, _PROCESSES_LABEL)
     return replace(config, labels={**{name: text for name, text in config.labels.items() if name not in ours}, **labels})

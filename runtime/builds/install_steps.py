@@ -43,7 +43,7 @@ class Workshop:
     helper: Session
     kernel: Kernel = field(default_factory=Kernel)
     steps: int = 0  # number of steps that were started
-    told: dict[Digest, str] = field(default_factory=dict)  # what made each layer, by diff ID
+    descriptions: dict[Digest, str] = field(default_factory=dict)  # what made each layer, by diff ID
 
     def layer(self, install: Install, tree: Path | None, below: list[Layer]) -> Layer:
         """Return the layer of a step on top of `below`, bottom first.
@@ -60,8 +60,8 @@ class Workshop:
         own_key = step_key(install, parent, contents, around.identity, team=self.order.team)
         keys = (own_key,) if install.reads_all else (key, own_key)
         with self.cache.turn(keys[0], self.order.budget):
-            if layer := next((found for one in keys if (found := self.cache.find(one))), None):
-                self.told[layer.diff_id] = install.describe()
+            if layer := next((found for candidate in keys if (found := self.cache.find(candidate))), None):
+                self.descriptions[layer.diff_id] = install.describe()
                 self.log(f"{install.name}: cached, reused layer {layer.digest.short} (same {install.reads()}), {Bytes(layer.size)}")
                 return layer
             started = time.monotonic()
@@ -73,7 +73,7 @@ class Workshop:
                 made = self._run(install, place, alone=shared, layers=paths, inputs=seen, around=around)
             layer = self.store.add_layer(made, move=True, team=self.order.team)
             self.cache.keep(keys[0] if shared else own_key, layer, install)
-            self.told[layer.diff_id] = install.describe()
+            self.descriptions[layer.diff_id] = install.describe()
             self.log(f"{install.name}: installed in {time.monotonic() - started:.1f} s, {Bytes(layer.size)}, layer {layer.digest.short}")
             return layer
 
@@ -131,7 +131,7 @@ class Workshop:
             with self.packages.lent(self.order.team, first_id_of(self.order.team), place, alone=alone) as lent:
                 return run(lent)
         except CacheTooLarge as too_large:
-            self.log(f"{too_large.what} Once more, without it.")
+            self.log(f"{too_large.what} The step runs again without it.")
             return run(None)
 
 

@@ -66,4 +66,6 @@ class StepCache:
                     return
             cancellation.check()
             if budget.is_over():
-                raise BuildFailed("The build ran out of time while another build made the same dependencies.", hint="Deploy again.")
+                raise BuildFailed(
+                    "The build reached its time limit while another build installed the same dependencies.", hint="Deploy again."
+                )

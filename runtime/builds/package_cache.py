@@ -35,9 +35,9 @@ _VARIABLES = {
     Tool.UV: {"UV_CACHE_DIR": f"{_INSIDE}/uv", "PIP_CACHE_DIR": f"{_INSIDE}/pip"},
     Tool.NPM: {"NPM_CONFIG_CACHE": f"{_INSIDE}/npm", "NPM_CONFIG_LOGS_MAX": "0"},
     Tool.PNPM: dict.fromkeys(("NPM_CONFIG_STORE_DIR", "PNPM_CONFIG_STORE_DIR"), f"{_INSIDE}/pnpm"),  # up to version 10, and from 11 on
-    # Yarn 1 reads npm's variables. Later versions mirror in their folder the archives of the app's
-    # folder,
-    # from where Plug'n'Play runs. YARN_CACHE_FOLDER would move them out of the app's folder.
+    # Yarn 1 reads npm's variables. Later versions mirror the archives of the app's folder in their
+    # own folder. Plug'n'Play runs from the app's folder; YARN_CACHE_FOLDER would move the archives
+    # out of it.
     Tool.YARN: {"NPM_CONFIG_CACHE_FOLDER": f"{_INSIDE}/yarn", "YARN_GLOBAL_FOLDER": f"{_INSIDE}/berry"},
     Tool.COMPOSER: {"COMPOSER_CACHE_DIR": f"{_INSIDE}/composer"},
 }

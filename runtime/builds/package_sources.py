@@ -176,7 +176,7 @@ def _pip_settings(host: Mapping[str, str]) -> dict[str, str]:
         try:
             parser.read(file)
         except configparser.Error as error:
-            raise HostLacks(f"pip's settings in {file} cannot be read: {error}.", hint="Correct the file.") from None
+            raise HostLacks(f"Could not read pip's settings in {file}: {error}.", hint="Correct the file.") from None
         for section in ("global", "install"):
             if parser.has_section(section):
                 settings |= dict(parser.items(section))

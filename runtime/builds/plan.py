@@ -42,7 +42,7 @@ class BuildPlan:
 
         Node.js runs on any stack.
         """
-        return next((stack_of(one) for one in (self.runtime, *self.also) if isinstance(one, DebianRuntime)), stack_of(None))
+        return next((stack_of(runtime) for runtime in (self.runtime, *self.also) if isinstance(runtime, DebianRuntime)), stack_of(None))
 
 
 _ENVIRONMENT = {"LANG": "C.UTF-8", "HOME": "/app"}
@@ -97,7 +97,7 @@ def joined(first: BuildPlan, last: BuildPlan) -> BuildPlan:
 
     In PATH, the first one's commands come after those of the last.
     """
-    further = [one for one in (first.runtime, *first.also, *last.also) if one is not None]
+    further = [runtime for runtime in (first.runtime, *first.also, *last.also) if runtime is not None]
     own, usual = (plan.environment["PATH"].removesuffix(_PATH) for plan in (last, first))
     why = f"{first.detected.language} is built first, then {last.detected.language}, which serves"
     return replace(
@@ -221,7 +221,7 @@ def _static(source: Source, detected: Detected, versions: Callable[[], list[str]
         earlier = replace(made, installs=in_order(installs), notes=())
     folder = "" if earlier else static.folder(source, asked)
     words = "nginx serves the files" + (", unknown paths get index.html" if asked.single_page else "")
-    by_node = "Node.js builds the site; the image takes what the build makes, and neither Node.js nor node_modules."
+    by_node = "Node.js builds the site; the image gets the build's output, without Node.js and node_modules."
     return BuildPlan(
         detected=detected,
         runtime=STATIC,
@@ -244,10 +244,10 @@ def _with_default(declared: Mapping[str, str], default: tuple[str, str] | None) 
         return declared, ()
     if default is None:
         raise BadSource(
-            "There is no Procfile, and no file that tells how to start the app.", hint="Add a Procfile with a line `web: COMMAND`."
+            "There is no Procfile, and no file that defines how to start the app.", hint="Add a Procfile with a line `web: COMMAND`."
         )
     command, why = default
-    return {**declared, "web": command}, (f"Web process: `{command}`, since {why}. A Procfile says otherwise.",)
+    return {**declared, "web": command}, (f"Web process: `{command}`, since {why}. Add a Procfile to change it.",)
 
 
 def _serves(declared: Mapping[str, str]) -> bool:

@@ -52,7 +52,7 @@ class Thaw:
     id: str
 
     def describe(self) -> str:
-        return f"let {self.id} go on"
+        return f"thaw {self.id}"
 
 
 def read(proc: Path = Path("/proc")) -> Pressure:
@@ -87,8 +87,8 @@ def decide(
     `thawed_at`: the time in seconds, like `now`, when the last build continued.
     """
     if is_tight(pressure, marks):
-        return tuple(Freeze(id=one.id) for one in builds if not one.frozen)
-    frozen = sorted((one for one in builds if one.frozen), key=lambda one: one.created_at)
+        return tuple(Freeze(id=build.id) for build in builds if not build.frozen)
+    frozen = sorted((build for build in builds if build.frozen), key=lambda build: build.created_at)
     if frozen and is_easy(pressure, marks) and now - thawed_at >= PAUSE:
         return (Thaw(id=frozen[0].id),)
     return ()

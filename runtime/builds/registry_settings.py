@@ -65,7 +65,7 @@ def _object(text: str, file: Path) -> object:
     try:
         return json.loads(text)
     except ValueError as error:
-        raise HostLacks(f"Composer's credentials in {file} cannot be read: {error}.", hint="Correct the file.") from None
+        raise HostLacks(f"Could not read Composer's credentials in {file}: {error}.", hint="Correct the file.") from None
 
 
 def _text(file: Path) -> str:

@@ -105,13 +105,13 @@ def run_install(
         if cancelled():
             raise Cancelled("The build was cancelled.")
         if cache is not None and cache.overflowed:
-            raise CacheTooLarge(f"{install.name}: the package cache grew over {Bytes(cache.most * OVERFLOW)}.")
+            raise CacheTooLarge(f"{install.name}: the package cache exceeded {Bytes(cache.most * OVERFLOW)}.")
         if order.budget.is_over():
             raise BuildFailed(
-                f"{install.name}: `{install.shown}` did not end in time and was stopped.", hint="Fewer or smaller dependencies help."
+                f"{install.name}: `{install.shown}` reached its time limit and was stopped.", hint="Use fewer or smaller dependencies."
             )
         if end.code != 0:
-            raise BuildFailed(f"{install.name}: `{install.tool}` failed. {end.explain()}", hint="Its own words are in the build log.")
+            raise BuildFailed(f"{install.name}: `{install.tool}` failed. {end.explain()}", hint="See the build log.")
         return _collect(containers.upper(spec.id), install, order.workspace / f"made-{order.container_id}", order)
     finally:
         containers.remove(spec.id)

@@ -24,7 +24,7 @@ class Offer:
     @property
     def pythons(self) -> dict[str, DebianRuntime]:
         """Return the Pythons by version, such as 3.13."""
-        return {name.removeprefix("python-"): one for name, one in self.languages.items() if name.startswith("python-")}
+        return {name.removeprefix("python-"): language for name, language in self.languages.items() if name.startswith("python-")}
 
     def stack(self, name: str) -> Stack:
         """Return a stack. BadSource: no stack has that name; the error lists all names."""
@@ -44,8 +44,8 @@ def offer(config: NodeConfig) -> Offer:
     """
     files = {file.stack.name: file for file in SHIPPED}
     files |= {file.stack.name: file for file in _own(config)}
-    of_files = (one for file in files.values() for one in file.languages)
-    languages = {one.name: one for one in (*of_files, STATIC, *LANGUAGES)}
+    of_files = (language for file in files.values() for language in file.languages)
+    languages = {language.name: language for language in (*of_files, STATIC, *LANGUAGES)}
     return Offer(stacks={name: file.stack for name, file in files.items()}, languages=languages)
 
 

@@ -128,7 +128,7 @@ def rebuild(config: NodeConfig, store: Store, name: str, progress: Progress = pr
     identity = identity_of(stack)
     before = newest(config, store, identity)
     version, _ = _kept(config, store, stack, identity, progress, lambda tree: _build_stack(config, store, stack, tree, progress), anew=True)
-    used = {one.name for one in versions(config)} if before is None else _languages_on(config, before[0])
+    used = {recorded_version.name for recorded_version in versions(config)} if before is None else _languages_on(config, before[0])
     for language in offered.languages.values():
         if language.stack.name == name and language.name in used and language.packages:
             _runtime(config, store, offered.current(language), version, progress)
@@ -174,8 +174,8 @@ def _runtime(config: NodeConfig, store: Store, runtime: Runtime, on: Version, pr
 
 def _languages_on(config: NodeConfig, version: Version) -> set[str]:
     """Return the names of the languages that were built for a version of a stack."""
-    recorded, offered = {one.identity for one in versions(config)}, offer(config)
-    return {one.name for one in offered.languages.values() if identity_of(offered.current(one), version.diff_id) in recorded}
+    recorded, offered = {recorded_version.identity for recorded_version in versions(config)}, offer(config)
+    return {language.name for language in offered.languages.values() if identity_of(offered.current(language), version.diff_id) in recorded}
 
 
 def _kept(

@@ -11,7 +11,12 @@ SHIPPED = tuple(parse(path.read_text(), path.name) for path in sorted((Path(__fi
 STACKS = {file.stack.name: file.stack for file in SHIPPED}
 DEBIAN_13 = STACKS["debian-13"]
 PYTHON_DEFAULT = "3.13"
-PYTHON = {one.name.removeprefix("python-"): one for file in SHIPPED for one in file.languages if one.name.startswith("python-")}
+PYTHON = {
+    language.name.removeprefix("python-"): language
+    for file in SHIPPED
+    for language in file.languages
+    if language.name.startswith("python-")
+}
 
 
 def stack_of(runtime: Runtime | None) -> Stack:

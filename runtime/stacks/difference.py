@@ -58,8 +58,8 @@ def _same(below: os.DirEntry[str], entry: os.DirEntry[str]) -> bool:
 
 def _same_metadata(below: os.DirEntry[str], entry: os.DirEntry[str]) -> bool:
     """Compare type, mode and owner. Times are ignored, since an installation writes them again."""
-    one, two = below.stat(follow_symlinks=False), entry.stat(follow_symlinks=False)
-    return (one.st_mode, one.st_uid, one.st_gid) == (two.st_mode, two.st_uid, two.st_gid)
+    old, new = below.stat(follow_symlinks=False), entry.stat(follow_symlinks=False)
+    return (old.st_mode, old.st_uid, old.st_gid) == (new.st_mode, new.st_uid, new.st_gid)
 
 
 def empty(folder: Path) -> None:

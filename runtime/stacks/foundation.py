@@ -28,8 +28,8 @@ class Foundation:
 def foundation_of(labels: Mapping[str, str]) -> Foundation | None:
     """Return the foundation of an image; None if it has no stack, or Slipway did not write its label."""
     try:
-        told = json.loads(labels.get(LABEL, ""))
-        found = Foundation(stack=str(told["stack"]), runtimes=tuple(map(str, told["runtimes"])), layers=int(told["layers"]))
+        value = json.loads(labels.get(LABEL, ""))
+        found = Foundation(stack=str(value["stack"]), runtimes=tuple(map(str, value["runtimes"])), layers=int(value["layers"]))
     except (ValueError, KeyError, TypeError):
         return None
     return found if found.layers > 0 else None

@@ -129,9 +129,9 @@ class _Table:
         value = self._document.get(key, [])
         if not isinstance(value, list):
             raise self.wrong(key, f"reads {value!r}, which is no list of {what}")
-        for one in value:
-            if not isinstance(one, str) or not pattern.fullmatch(one):
-                raise self.wrong(key, f"has {one!r} among {what}")
+        for item in value:
+            if not isinstance(item, str) or not pattern.fullmatch(item):
+                raise self.wrong(key, f"has {item!r} among {what}")
         return tuple(value)
 
     def number(self, key: str) -> int:

@@ -67,10 +67,10 @@ def upgrade(config: NodeConfig, store: Store, digest: str, progress: Callable[[s
     if foundation.stack not in offered.stacks or None in runtimes:
         what = ", ".join((foundation.stack, *foundation.runtimes))
         return Upgrade(stack=foundation.stack, reasons=(f"This node offers no more what the image stands on: {what}.",))
-    fresh = _newest(config, store, offered, foundation, [one for one in runtimes if one is not None], progress)
-    told = Upgrade(stack=foundation.stack, before=_label(config, below[0]), after=_label(config, fresh[0]))
+    fresh = _newest(config, store, offered, foundation, [runtime for runtime in runtimes if runtime is not None], progress)
+    result = Upgrade(stack=foundation.stack, before=_label(config, below[0]), after=_label(config, fresh[0]))
     if tuple(fresh) == below:
-        return told
+        return result
     names = tuple(runtime.name for runtime in runtimes if runtime is not None)
     with Confinement().session() as helper:
         old, new = helper.trees(_paths(store, below)), helper.trees(_paths(store, fresh))
@@ -80,10 +80,10 @@ def upgrade(config: NodeConfig, store: Store, digest: str, progress: Callable[[s
             helper.call(upper, layers=helper.trees(_paths(store, above)), old=old, new=new),
         )
     if not verdict.sound:
-        return replace(told, reasons=verdict.reasons)
+        return replace(result, reasons=verdict.reasons)
     moved = replace(settings, labels={**settings.labels, **replace(foundation, layers=len(fresh)).label()})
-    history = _history(config, store, Digest(digest), told, foundation, fresh)
-    return replace(told, image=store.write_image([*fresh, *above], replace(moved, history=history), document.annotations))
+    history = _history(config, store, Digest(digest), result, foundation, fresh)
+    return replace(result, image=store.write_image([*fresh, *above], replace(moved, history=history), document.annotations))
 
 
 def _newest(
@@ -111,17 +111,17 @@ def _runtime(offered: Offer, stack: str, name: str) -> Runtime | None:
 
 
 def _history(
-    config: NodeConfig, store: Store, digest: Digest, told: Upgrade, foundation: Foundation, fresh: Sequence[Layer]
+    config: NodeConfig, store: Store, digest: Digest, result: Upgrade, foundation: Foundation, fresh: Sequence[Layer]
 ) -> tuple[Step, ...]:
     """Return the step that made each layer, bottom first. The lowest one names the upgrade."""
-    stories = [one.created_by for one in reversed(Catalogue(config, store).history(digest))]
-    stack = f"{foundation.stack} {told.after}, upgraded from {told.before}"
+    stories = [step.created_by for step in reversed(Catalogue(config, store).history(digest))]
+    stack = f"{foundation.stack} {result.after}, upgraded from {result.before}"
     return tuple(Step(created_by=text) for text in (stack, *foundation.runtimes[: len(fresh) - 1], *stories[foundation.layers :]))
 
 
 def _label(config: NodeConfig, layer: Layer) -> str:
     """Return the label of a version for people."""
-    return next((one.label for one in versions(config) if one.diff_id == layer.diff_id), layer.diff_id.hex[:12])
+    return next((version.label for version in versions(config) if version.diff_id == layer.diff_id), layer.diff_id.hex[:12])
 
 
 def _paths(store: Store, layers: Sequence[Layer]) -> tuple[Path, ...]:

@@ -64,8 +64,8 @@ def judge(old: Contents, new: Contents, upper: Upper) -> Verdict:
         reasons.append(f"Packages are gone that the app's layers may use: {_list(sorted(gone))}.")
     back = [name for name, version in old.packages.items() if name in new.packages and earlier(new.packages[name], version)]
     if back:
-        told = [f"{name} from {old.packages[name]} to {new.packages[name]}" for name in sorted(back)]
-        reasons.append(f"Packages went back to an earlier version: {_list(told)}.")
+        changes = [f"{name} from {old.packages[name]} to {new.packages[name]}" for name in sorted(back)]
+        reasons.append(f"Packages went back to an earlier version: {_list(changes)}.")
     if lost := old.libraries - new.libraries:
         reasons.append(f"Libraries are gone, or are of another ABI: {_list(sorted(lost))}.")
     if upper.package_state:

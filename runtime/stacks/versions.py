@@ -56,7 +56,7 @@ def identity_of(definition: Stack | Runtime | Bare, base: Digest | None = None) 
 
 def versions(config: NodeConfig) -> list[Version]:
     """Return all recorded versions, newest first."""
-    return sorted(_read(config), key=lambda one: one.built_at, reverse=True)
+    return sorted(_read(config), key=lambda version: version.built_at, reverse=True)
 
 
 def newest(config: NodeConfig, store: Store, identity: str) -> tuple[Version, Layer] | None:
@@ -64,10 +64,10 @@ def newest(config: NodeConfig, store: Store, identity: str) -> tuple[Version, La
 
     A version without a layer in the store is ignored.
     """
-    for one in versions(config):
-        if one.identity == identity and (layer := store.layer(one.diff_id)) is not None:
-            mark(one.record)
-            return one, layer
+    for version in versions(config):
+        if version.identity == identity and (layer := store.layer(version.diff_id)) is not None:
+            mark(version.record)
+            return version, layer
     return None
 
 
@@ -78,8 +78,8 @@ def record(config: NodeConfig, name: str, identity: str, layer: Layer, environme
     """
     path = config.cache / "stacks" / f"{hashlib.sha256(f'{identity} {layer.diff_id}'.encode()).hexdigest()}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    told = {"name": name, "identity": identity, "diff_id": layer.diff_id, "built_at": now, "environment": dict(environment)}
-    journal.write_json(path, told)
+    record = {"name": name, "identity": identity, "diff_id": layer.diff_id, "built_at": now, "environment": dict(environment)}
+    journal.write_json(path, record)
     return Version(
         name=name, identity=identity, diff_id=layer.diff_id, built_at=now, used_at=now, environment=dict(environment), record=path
     )

@@ -124,7 +124,7 @@ def test_false_digests_are_found_before_anything_is_released(dock):
     nothing, _ = push(dock, app, [entry], [digest_of(a_layer())])
     build(nothing.pk)
     nothing.refresh_from_db()
-    assert "says nothing to run" in nothing.reason
+    assert "has no command to run" in nothing.reason
     gone, _ = push(dock, app, [entry], [digest_of(a_layer())], Cmd=["/y"])
     blob_store.received(app.team_id, entry["digest"].removeprefix("sha256:")).unlink()
     build(gone.pk)

@@ -36,14 +36,14 @@ def account(text: str, read: Read, of: Place) -> Account:
     """
     user, colon, group = text.partition(":")
     rows = _rows(read, "etc/passwd")
-    row = next((one for one in rows if len(one) > 5 and (one[0] == user or (user.isdigit() and one[2] == user))), None)
+    row = next((fields for fields in rows if len(fields) > 5 and (fields[0] == user or (user.isdigit() and fields[2] == user))), None)
     if row is None and not user.isdigit():
-        raise of.wrong(f"The image has no user {user!r}.", hint=f"Make it before: RUN useradd {user}, or use a number.")
+        raise of.wrong(f"The image has no user {user!r}.", hint=f"Create it first: RUN useradd {user}, or use a number.")
     uid = _number(user if row is None else row[2], of)
     gid = _group(group, read, of) if colon and group else (0 if row is None else _number(row[3], of))
     name = row[0] if row else user
     more = () if colon and group else tuple(
-        sorted({_number(one[2], of) for one in _rows(read, "etc/group") if len(one) > 3 and name in one[3].split(",")} - {gid})
+        sorted({_number(fields[2], of) for fields in _rows(read, "etc/group") if len(fields) > 3 and name in fields[3].split(",")} - {gid})
     )  # fmt: skip
     return Account(uid=uid, gid=gid, groups=more, home=(row[5] if row else "") or "/")
 
@@ -62,15 +62,15 @@ def owner(text: str, read: Read, of: Place) -> Account:
 def _group(text: str, read: Read, of: Place) -> int:
     if text.isdigit():
         return _number(text, of)
-    row = next((one for one in _rows(read, "etc/group") if len(one) > 2 and one[0] == text), None)
+    row = next((fields for fields in _rows(read, "etc/group") if len(fields) > 2 and fields[0] == text), None)
     if row is None:
-        raise of.wrong(f"The image has no group {text!r}.", hint=f"Make it before: RUN groupadd {text}, or use a number.")
+        raise of.wrong(f"The image has no group {text!r}.", hint=f"Create it first: RUN groupadd {text}, or use a number.")
     return _number(row[2], of)
 
 
 def _number(text: str, of: Place) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 9 or int(text) > _MOST:
-        raise of.wrong(f"{text!r} is no id a container can have.", hint=f"Ids go up to {_MOST}.")
+        raise of.wrong(f"{text!r} is not a valid id in a container.", hint=f"The highest id is {_MOST}.")
     return int(text)
 
 

@@ -58,5 +58,5 @@ class Bases:
             digest = self._resolve(name)
         except (TransferFailed, ImageDamaged) as failure:
             known = ", ".join((*offered.stacks, *offered.languages, *_nodes()))
-            raise of.wrong(failure.what, hint=f"{failure.hint} This node itself has {known}.") from None
+            raise of.wrong(failure.what, hint=f"{failure.hint} Images on this node: {known}.") from None
         return list(self._store.layers_of(digest)), self._store.image(digest).config

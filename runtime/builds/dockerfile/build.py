@@ -80,14 +80,14 @@ def build(
     )
     state = executor.run()
     if not state.layers:
-        raise BadSource("The Dockerfile makes an image with nothing in it.", hint="COPY a program into it.")
+        raise BadSource("The Dockerfile builds an empty image.", hint="COPY a program into it.")
     paths = tuple(store.unpacked(layer) for layer in reversed(state.layers))
-    who = account(state.config.user or "0", reader(paths, helper), recipe.stages[-1].start)
+    user = account(state.config.user or "0", reader(paths, helper), recipe.stages[-1].start)
     return Made(
         layers=state.layers,
         config=state.config,
         processes=_processes(state.config, declared, log),
-        user=f"{who.uid}:{who.gid}",
+        user=f"{user.uid}:{user.gid}",
     )
 
 
@@ -122,7 +122,7 @@ def _processes(config: ImageConfig, declared: Mapping[str, str], log: Callable[[
     own = shlex.join((*config.entrypoint, *config.command))
     if "web" in declared or not own:
         if not declared:
-            raise BadSource("The Dockerfile says nothing to run.", hint="Add CMD or ENTRYPOINT, or a Procfile.")
+            raise BadSource("The Dockerfile has no command to run.", hint="Add CMD or ENTRYPOINT, or a Procfile.")
         return dict(declared)
     log(f"Web process: `{own}`, the image's ENTRYPOINT and CMD")
     return {"web": own, **declared}

@@ -138,7 +138,7 @@ class Copying:
         elif stat.S_ISFIFO(status.st_mode):
             root.make_pipe(place)
         else:
-            raise self.of.wrong(f"{name} is a device, which cannot be copied.", hint="Leave it out: containers have their own /dev.")
+            raise self.of.wrong(f"{name} is a device, which cannot be copied.", hint="Exclude it: containers have their own /dev.")
         if status.st_nlink > 1:
             self._inodes[inode] = place
         self._dress(folder, name, status, place)

@@ -56,9 +56,9 @@ class State:
     def config(self) -> ImageConfig:
         return self.settings.config
 
-    def tell(self, one: Instruction, *, empty: bool) -> None:
+    def tell(self, instruction: Instruction, *, empty: bool) -> None:
         """Add an instruction to the image's history as it is written, without values of build arguments."""
-        self.settings = replace(self.settings, config=with_step(self.config, one.text, empty=empty))
+        self.settings = replace(self.settings, config=with_step(self.config, instruction.text, empty=empty))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -96,9 +96,9 @@ class Executor:
         triggers = [trigger(stage.start, text, self.recipe.escape) for text in state.config.on_build]
         state.settings = replace(state.settings, config=replace(state.config, on_build=()))
         steps = (*triggers, *stage.steps)
-        for number, one in enumerate(steps, start=1):
+        for number, instruction in enumerate(steps, start=1):
             self._go_on()
-            self._step(state, one, stage, f"[{stage.called()} {number}/{len(steps)}]")
+            self._step(state, instruction, stage, f"[{stage.called()} {number}/{len(steps)}]")
         return state
 
     def _begin(self, stage: Stage) -> State:
@@ -110,49 +110,49 @@ class Executor:
         layers, config = self.bases.find(stage.base, stage.start)
         return State(layers=layers, settings=Settings(config=complete(config, layers, layer_names(self.config))))
 
-    def _step(self, state: State, one: Instruction, stage: Stage, label: str) -> None:
+    def _step(self, state: State, instruction: Instruction, stage: Stage, label: str) -> None:
         words = Words(self.recipe.escape, self._values(state))
-        if one.name == "ARG":
-            self._declare(state, one, words)
-            state.tell(one, empty=True)
-        elif one.name == "RUN":
-            self._run(state, one, words, stage, label)
-        elif one.name in ("COPY", "ADD"):
-            self._copy(state, one, words, stage, label)
-        elif configuration.applies_to(one.name):
-            state.settings = configuration.change(state.settings, one, words)
-            if one.name == "WORKDIR":
-                self._make_directory(state, one, label)
+        if instruction.name == "ARG":
+            self._declare(state, instruction, words)
+            state.tell(instruction, empty=True)
+        elif instruction.name == "RUN":
+            self._run(state, instruction, words, stage, label)
+        elif instruction.name in ("COPY", "ADD"):
+            self._copy(state, instruction, words, stage, label)
+        elif configuration.applies_to(instruction.name):
+            state.settings = configuration.change(state.settings, instruction, words)
+            if instruction.name == "WORKDIR":
+                self._make_directory(state, instruction, label)
             else:
-                state.tell(one, empty=True)
+                state.tell(instruction, empty=True)
         else:
-            raise one.wrong(f"{one.name} cannot stand here.")
+            raise instruction.wrong(f"{instruction.name} is not allowed here.")
 
     def _values(self, state: State) -> dict[str, str]:
         return {**state.arguments, **state.config.environment}
 
-    def _declare(self, state: State, one: Instruction, words: Words) -> None:
-        for name, default in arguments_of(one, words):
+    def _declare(self, state: State, instruction: Instruction, words: Words) -> None:
+        for name, default in arguments_of(instruction, words):
             outer = default if default is not None else self.recipe.arguments.get(name, self.recipe.platform.get(name))
             value = self.job.arguments.get(name, outer)
             if value is not None:
                 state.arguments[name] = value
 
-    def _run(self, state: State, one: Instruction, words: Words, stage: Stage, label: str) -> None:
+    def _run(self, state: State, instruction: Instruction, words: Words, stage: Stage, label: str) -> None:
         if not state.layers:
-            raise one.wrong("RUN has nothing to run in: the stage is empty.", hint="FROM scratch takes COPY and ADD.")
-        if (network := one.flag("network")) not in (None, "default", "none"):
-            raise one.wrong(f"--network={network} is not offered.", hint="It is default or none.")
-        if one.flag("security") not in (None, "sandbox"):
-            raise one.wrong("--security=insecure is not offered.", hint="Leave it out.")
-        mounts = mounts_of(one, words, state.config.working_directory)
-        lent = {number: self._lend(one, mount, stage) for number, mount in enumerate(mounts) if _reads(mount)}
-        digests = {number: self._digest(lent[number], one) for number in lent}
+            raise instruction.wrong("RUN is not possible: the stage is empty.", hint="After FROM scratch, use COPY or ADD first.")
+        if (network := instruction.flag("network")) not in (None, "default", "none"):
+            raise instruction.wrong(f"--network={network} is not supported.", hint="Use default or none.")
+        if instruction.flag("security") not in (None, "sandbox"):
+            raise instruction.wrong("--security=insecure is not supported.", hint="Remove it.")
+        mounts = mounts_of(instruction, words, state.config.working_directory)
+        lent = {number: self._lend(instruction, mount, stage) for number, mount in enumerate(mounts) if _reads(mount)}
+        digests = {number: self._digest(lent[number], instruction) for number in lent}
         self._mark(state, mounts)
         inputs = {
-            "run": one.args,
-            "exec": one.exec_form,
-            "heredocs": [asdict(body) for body in one.heredocs],
+            "run": instruction.args,
+            "exec": instruction.exec_form,
+            "heredocs": [asdict(body) for body in instruction.heredocs],
             "shell": state.config.shell,
             "environment": self._values(state),
             "user": state.config.user,
@@ -166,21 +166,21 @@ class Executor:
         def make(space: Path) -> Layer:
             self._counted += 1
             run = Run(
-                of=one,
+                of=instruction,
                 id=f"build-{self.job.build_id}-{self._counted}",
                 place=space,
                 config=state.config,
                 environment=self._values(state),
                 layers=self._paths(state),
                 source=self.source,
-                account=account(state.config.user or "0", self._reader(state), one),
+                account=account(state.config.user or "0", self._reader(state), instruction),
                 mounts=mounts,
                 lent=lent,
             )
             step = RunStep(self.config, self.store, self.containers, self.job, run, self.helper, self.kernel)
             return step.run(self._masked, self.cancelled)
 
-        self._layer(state, one, label, [key], make)
+        self._layer(state, instruction, label, [key], make)
 
     def _mark(self, state: State, mounts: tuple[Mount, ...]) -> None:
         for mount in mounts:
@@ -190,16 +190,16 @@ class Executor:
             if mount.kind in (Kind.CACHE, Kind.SECRET) or whole:
                 state.private = True
 
-    def _lend(self, one: Instruction, mount: Mount, stage: Stage) -> Lent:
+    def _lend(self, instruction: Instruction, mount: Mount, stage: Stage) -> Lent:
         """Return the origin of a mount's content: the context, an earlier stage or an image."""
         name = posixpath.normpath(f"/{mount.source}").lstrip("/")  # `..` at the top has no effect, as after chroot(2)
         if not mount.origin:
             return Lent(layers=(self.source,), name=name, is_context=True)
-        return Lent(layers=self._paths(self._state_of(mount.origin, one, stage)), name=name, is_context=False)
+        return Lent(layers=self._paths(self._state_of(mount.origin, instruction, stage)), name=name, is_context=False)
 
-    def _digest(self, lent: Lent, one: Instruction) -> str:
+    def _digest(self, lent: Lent, instruction: Instruction) -> str:
         with self._opened(lent.layers, is_context=lent.is_context) as tree:
-            return self.helper.call(work.look_up, source=tree, name=lent.name, of=one, is_context=lent.is_context)
+            return self.helper.call(work.look_up, source=tree, name=lent.name, of=instruction, is_context=lent.is_context)
 
     @contextmanager
     def _opened(self, layers: tuple[Path, ...], *, is_context: bool) -> Iterator[Folder]:
@@ -211,41 +211,48 @@ class Executor:
         with union(layers, self._space(), self.helper, self.kernel) as united:
             yield united.root
 
-    def _state_of(self, name: str, one: Instruction, stage: Stage) -> State:
+    def _state_of(self, name: str, instruction: Instruction, stage: Stage) -> State:
         if found := self.recipe.find(name, stage.number):
             return self._done[found.number]
-        layers, config = self.bases.find(name, one)
+        layers, config = self.bases.find(name, instruction)
         return State(layers=layers, settings=Settings(config=config))
 
-    def _copy(self, state: State, one: Instruction, words: Words, stage: Stage, label: str) -> None:
+    def _copy(self, state: State, instruction: Instruction, words: Words, stage: Stage, label: str) -> None:
         raw = Unquoted(self.recipe.escape, self._values(state))
-        asked = sources.wanted(one, words, raw, state.config.working_directory)
-        if one.flag("checksum"):
-            raise one.wrong("--checksum is of what is fetched, and nothing is.")
-        origin = one.flag("from")
-        whose = owner(text, self._reader(state), one) if (text := words.one(one.flag("chown") or "", one)) else None
+        asked = sources.wanted(instruction, words, raw, state.config.working_directory)
+        if instruction.flag("checksum"):
+            raise instruction.wrong("--checksum is for downloads, which are not supported.")
+        origin = instruction.flag("from")
+        whose = (
+            owner(text, self._reader(state), instruction) if (text := words.expand(instruction.flag("chown") or "", instruction)) else None
+        )
         request = work.Request(
-            of=one,
+            of=instruction,
             asked=asked,
-            excluded=tuple(words.one(pattern, one) for pattern in one.every("exclude")),
+            excluded=tuple(words.expand(pattern, instruction) for pattern in instruction.every("exclude")),
             is_context=not origin,
             owner=whose,
-            chmod=self._mode(one, words),
-            unpack=one.name == "ADD" and one.flag("unpack") != "false",
+            chmod=self._mode(instruction, words),
+            unpack=instruction.name == "ADD" and instruction.flag("unpack") != "false",
         )
         inputs: dict[str, object] = {
-            "what": one.name,
+            "what": instruction.name,
             "asked": {"files": [[name, data.hex()] for name, data in asked.files], "to": asked.destination, "in": asked.into_folder},
             "owner": None if whose is None else [whose.uid, whose.gid],
             "chmod": request.chmod,
-            "unpack": one.flag("unpack"),
+            "unpack": instruction.flag("unpack"),
         }
         keys: list[str] = []
         layers: tuple[Path, ...] = ()
         if origin:
-            state.private |= (earlier := self._state_of(origin, one, stage)).private
+            state.private |= (earlier := self._state_of(origin, instruction, stage)).private
             layers = self._paths(earlier)
-            quick = {**inputs, "from": chain(earlier.layers), "args": [words.one(arg, one) for arg in one.args], "flags": one.flags}
+            quick = {
+                **inputs,
+                "from": chain(earlier.layers),
+                "args": [words.expand(arg, instruction) for arg in instruction.args],
+                "flags": instruction.flags,
+            }
             keys.append(step_key("COPY", chain(state.layers), self._team(state), quick))
         elif any(pattern.strip("./") == "" for pattern in asked.patterns):
             state.private = True
@@ -260,19 +267,19 @@ class Executor:
                     self.helper.call(work.copy, source=tree, root=into.root, request=request)
                 return self._stored(into.upper)
 
-            self._layer(state, one, label, keys, make)
+            self._layer(state, instruction, label, keys, make)
 
-    def _make_directory(self, state: State, one: Instruction, label: str) -> None:
+    def _make_directory(self, state: State, instruction: Instruction, label: str) -> None:
         directory = state.config.working_directory
-        who = account(state.config.user or "0", self._reader(state), one)
-        key = step_key("WORKDIR", chain(state.layers), self._team(state), {"directory": directory, "owner": [who.uid, who.gid]})
+        user = account(state.config.user or "0", self._reader(state), instruction)
+        key = step_key("WORKDIR", chain(state.layers), self._team(state), {"directory": directory, "owner": [user.uid, user.gid]})
 
         def make(space: Path) -> Layer:
             with union(self._paths(state), space, self.helper, self.kernel) as into:
-                self.helper.call(work.make_directory, root=into.root, name=directory, owner=who, of=one)
+                self.helper.call(work.make_directory, root=into.root, name=directory, owner=user, of=instruction)
             return self._stored(into.upper)
 
-        self._layer(state, one, label, [key], make)
+        self._layer(state, instruction, label, [key], make)
 
     def _reader(self, state: State) -> Read:
         """Return a reader for the files of a stage."""
@@ -287,28 +294,28 @@ class Executor:
             self.helper.call(work.forget_times, top=top, after=self._since, instead=_FOLDER_TIME)
         return self.store.add_layer(upper, move=True, team=self.job.team)
 
-    def _layer(self, state: State, one: Instruction, label: str, keys: list[str], make: Callable[[Path], Layer]) -> None:
+    def _layer(self, state: State, instruction: Instruction, label: str, keys: list[str], make: Callable[[Path], Layer]) -> None:
         """Add the step's layer, from the cache under one of its keys, or made now and cached under all keys."""
-        title = f"{label} {_title(one)}"
+        title = f"{label} {_title(instruction)}"
         started = time.monotonic()
         with self.cache.turn(keys[-1], self.job.budget):
             layer = next((found for key in keys if (found := self.cache.find(key))), None)
             if layer is not None:
                 self.log(f"{title}: cached, {Bytes(layer.size)}")
             else:
-                if one.name == "RUN":
+                if instruction.name == "RUN":
                     self.log(title)
                 layer = make(self._space())
-                end = f"{label} done" if one.name == "RUN" else title
+                end = f"{label} done" if instruction.name == "RUN" else title
                 self.log(f"{end}: {time.monotonic() - started:.1f} s, {Bytes(layer.size)}, layer {layer.digest.short}")
             for key in keys:
-                self.cache.keep(key, layer, Step(text=one.text))
-        state.tell(one, empty=layer.diff_id == EMPTY)
+                self.cache.keep(key, layer, Step(text=instruction.text))
+        state.tell(instruction, empty=layer.diff_id == EMPTY)
         if layer.diff_id == EMPTY:
             return
         state.layers.append(layer)
         if len(state.layers) > MAX_LAYERS:
-            raise one.wrong(f"The image would have more than {MAX_LAYERS} layers.", hint="Join RUN lines by &&.")
+            raise instruction.wrong(f"The image would have more than {MAX_LAYERS} layers.", hint="Join RUN lines with &&.")
 
     def _cached(self, key: str) -> bool:
         return self.cache.find(key) is not None
@@ -326,12 +333,12 @@ class Executor:
         space.mkdir(mode=0o711)
         return space
 
-    def _mode(self, one: Instruction, words: Words) -> int | None:
-        text = words.one(one.flag("chmod") or "", one)
+    def _mode(self, instruction: Instruction, words: Words) -> int | None:
+        text = words.expand(instruction.flag("chmod") or "", instruction)
         if not text:
             return None
         if len(text) > 5 or not set(text) <= set("01234567"):
-            raise one.wrong(f"--chmod={text} is no octal mode.", hint="Write --chmod=755, for example.")
+            raise instruction.wrong(f"--chmod={text} is not a valid octal mode.", hint="Write --chmod=755, for example.")
         return int(text, 8)
 
     def _masked(self, line: str) -> None:
@@ -340,7 +347,7 @@ class Executor:
     def _go_on(self) -> None:
         cancellation.check()
         if self.job.budget.is_over():
-            raise BuildFailed("The build ran out of time and was stopped.", hint="Deploy again: what is built is kept.")
+            raise BuildFailed("The build reached its time limit and was stopped.", hint="Deploy again: finished steps are kept.")
 
     @property
     def _since(self) -> float:
@@ -352,6 +359,6 @@ def _reads(mount: Mount) -> bool:
     return mount.kind is Kind.BIND or (mount.kind is Kind.CACHE and bool(mount.origin))
 
 
-def _title(one: Instruction) -> str:
-    text = " ".join(one.text.split())
+def _title(instruction: Instruction) -> str:
+    text = " ".join(instruction.text.split())
     return text if len(text) <= 100 else f"{text[:99]}…"

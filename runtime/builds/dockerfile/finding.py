@@ -18,26 +18,28 @@ from runtime.builds.dockerfile.syntax import Instruction
 from runtime.builds.dockerfile.tree import Tree
 
 
-def find(one: Instruction, asked: Wanted, tree: Tree, excluded: Sequence[str]) -> list[Item]:
+def find(instruction: Instruction, asked: Wanted, tree: Tree, excluded: Sequence[str]) -> list[Item]:
     """Return the items that match the patterns.
 
     BadSource: a pattern leads out, or nothing matches.
     """
-    where = "the image it comes from" if one.flag("from") else "the build context"
+    where = "the image it comes from" if instruction.flag("from") else "the build context"
     found: list[Item] = []
     for pattern in asked.patterns:
         inside = pattern.lstrip("/") or "."
         if posixpath.normpath(inside).split("/")[0] == "..":
-            raise one.wrong(f"{pattern} leads out of {where}.", hint="Only what was deployed can be copied; move it into the source.")
-        pivot, cut, rest = inside.partition("/./") if one.switched("parents") else ("", "", "")
+            raise instruction.wrong(f"{pattern} leads outside {where}.", hint="Only deployed files can be copied; move it into the source.")
+        pivot, cut, rest = inside.partition("/./") if instruction.switched("parents") else ("", "", "")
         pivot = posixpath.normpath(pivot).strip("/.") if cut else ""
         names = tree.matches(f"{pivot}/{rest}" if cut else inside)
         for name in names:
-            _check(one, pattern, name, tree, where)
-            found.append(_item(tree, name, excluded, below=_below(tree, name, pivot) if one.switched("parents") else ""))
+            _check(instruction, pattern, name, tree, where)
+            found.append(_item(tree, name, excluded, below=_below(tree, name, pivot) if instruction.switched("parents") else ""))
     found = [item for item in found if not (excluded and _is_excluded(item, excluded))]
     if asked.patterns and not found and not excluded and not asked.files:
-        raise one.wrong(f"{' '.join(asked.patterns)}: nothing in {where} has that name.", hint="Look at the name, and at .dockerignore.")
+        raise instruction.wrong(
+            f"{' '.join(asked.patterns)}: {where} has no file with that name.", hint="Check the name, and .dockerignore."
+        )
     return found
 
 
@@ -64,14 +66,18 @@ def content_of(items: Iterable[Item], digests: Digests) -> str:
     return hashed.hexdigest()
 
 
-def _check(one: Instruction, pattern: str, name: str, tree: Tree, where: str) -> None:
+def _check(instruction: Instruction, pattern: str, name: str, tree: Tree, where: str) -> None:
     place = tree.place(name)
     if tree.status(tree.place(name, follow=False)) is None and tree.status(place) is None:
-        raise one.wrong(f"{pattern} is not in {where}.", hint="Look at the name, and at capital letters in it.")
+        raise instruction.wrong(f"{pattern} is not in {where}.", hint="Check the name, also its upper and lower case.")
     if tree.status(place) is None:
-        raise one.wrong(f"{pattern} is a link that leads out of {where}, or to nothing.", hint="Put the file itself there.")
+        raise instruction.wrong(
+            f"{pattern} is a link that leads outside {where}, or to a missing file.", hint="Replace the link by the file."
+        )
     if not tree.sees(name) and not (tree.is_folder(place) and tree.holds is not None and tree.holds(name)):
-        raise one.wrong(f"{pattern} is left out of the build context by .dockerignore.", hint=f"Add the line !{name} to it.")
+        raise instruction.wrong(
+            f"{pattern} is excluded from the build context by .dockerignore.", hint=f"Add the line !{name} to .dockerignore."
+        )
 
 
 def _below(tree: Tree, name: str, pivot: str) -> str:

@@ -59,7 +59,7 @@ def _mount(run: Instruction, text: str, words: Words, directory: str) -> Mount:
     options = _options(run, text, words)
     kind = _kind(run, options.pop("type", "bind"))
     if unknown := sorted(options.keys() - _KNOWN[kind] - {"rw", "ro"}):
-        raise run.wrong(f"--mount=type={kind} knows no option {unknown[0]!r}.")
+        raise run.wrong(f"--mount=type={kind} has no option {unknown[0]!r}.")
     name = options.get("id", "")
     target = options.get("target", "")
     if kind is Kind.SECRET:
@@ -71,7 +71,7 @@ def _mount(run: Instruction, text: str, words: Words, directory: str) -> Mount:
         raise run.wrong(f"--mount=type={kind} needs a target.", hint=f"Write --mount=type={kind},target=/FOLDER.")
     target = posixpath.normpath(posixpath.join(directory, target)) if target else ""
     if target in ("/", "//", "/dev") or any(target == place or target.startswith(f"{place}/") for place in _OF_THE_CONTAINER):
-        raise run.wrong(f"Nothing can be mounted on {target}.")
+        raise run.wrong(f"Cannot mount on {target}.")
     writable = _truth(run, options, "rw") if kind is Kind.BIND else not _truth(run, options, "ro")
     return Mount(
         kind=kind,
@@ -94,12 +94,12 @@ def _options(run: Instruction, text: str, words: Words) -> dict[str, str]:
     try:
         fields = next(csv.reader([text], strict=True), [])
     except csv.Error as error:
-        raise run.wrong(f"--mount={text} cannot be read: {error}.") from None
+        raise run.wrong(f"--mount={text} is not valid: {error}.") from None
     options: dict[str, str] = {}
     for field in fields:
         key, equals, value = field.partition("=")
         key = _SAME.get(key.strip().lower(), key.strip().lower())
-        options[key] = words.one(value, run) if equals else "true"
+        options[key] = words.expand(value, run) if equals else "true"
     return options
 
 
@@ -107,14 +107,14 @@ def _kind(run: Instruction, text: str) -> Kind:
     try:
         return Kind(text)
     except ValueError:
-        hint = "Use type=secret with a key." if text == "ssh" else f"It is one of {', '.join(Kind)}."
-        raise run.wrong(f"There is no --mount=type={text} here.", hint=hint) from None
+        hint = "Use type=secret with a key." if text == "ssh" else f"Use one of {', '.join(Kind)}."
+        raise run.wrong(f"--mount=type={text} is not supported.", hint=hint) from None
 
 
 def _truth(run: Instruction, options: dict[str, str], name: str) -> bool:
     text = options.get(name, "false").lower()
     if text not in ("true", "false", "1", "0"):
-        raise run.wrong(f"{name} is true or false, not {text!r}.")
+        raise run.wrong(f"{name} must be true or false, not {text!r}.")
     return text in ("true", "1")
 
 
@@ -126,7 +126,7 @@ def _number(run: Instruction, options: dict[str, str], name: str, default: int, 
     except ValueError:
         number = -1
     if not 0 <= number < (0o10000 if base == 8 else 65_536):
-        raise run.wrong(f"{name}={options[name]} is not a number that fits.")
+        raise run.wrong(f"{name}={options[name]} is not a valid number.")
     return number
 
 
@@ -134,5 +134,5 @@ def _size(run: Instruction, text: str) -> Bytes:
     digits = text.rstrip("bBkKmMgG")
     unit = text[len(digits) :].lower().removesuffix("b") if len(text) > len(digits) + 1 else text[len(digits) :].lower()
     if not digits.isascii() or not digits.isdigit() or unit not in _UNITS or len(digits) > 12:
-        raise run.wrong(f"size={text} is no size.", hint="Write size=64m, for example.")
+        raise run.wrong(f"size={text} is not a valid size.", hint="Write size=64m, for example.")
     return Bytes(int(digits) * _UNITS[unit])

@@ -135,7 +135,7 @@ class RunStep:
             except LaunchFailed as failure:
                 if not any(call in failure.what for call in (*_OF_NAMES, *(_OF_MOUNTS if self.asked.mounts else ()))):
                     raise
-                what = f"Dockerfile, line {of.line}: the step's container could not be created. {failure.what}"
+                what = f"Dockerfile, line {of.line}: could not create the step's container. {failure.what}"
                 raise BuildFailed(
                     what, hint="The working directory, or a mount's target, is not a folder there, or is behind a link."
                 ) from failure
@@ -144,14 +144,12 @@ class RunStep:
             if watch.full:
                 for folder in caches:
                     remove_tree(folder, team=self.job.team, as_written=True)
-                what = f"Dockerfile, line {of.line}: the team's cache mounts grew over {CACHE_LIMIT}."
-                raise BuildFailed(what, hint="Those of this step were emptied; keep less in them.")
+                what = f"Dockerfile, line {of.line}: the team's cache mounts exceeded {CACHE_LIMIT}."
+                raise BuildFailed(what, hint="The step's cache mounts were emptied; store less in them.")
             if self.job.budget.is_over():
-                raise BuildFailed(f"Dockerfile, line {of.line}: `{_short(of)}` did not end in time and was stopped.")
+                raise BuildFailed(f"Dockerfile, line {of.line}: `{_short(of)}` reached its time limit and was stopped.")
             if end.code != 0:
-                raise BuildFailed(
-                    f"Dockerfile, line {of.line}: `{_short(of)}` failed. {end.explain()}", hint="Its own words are in the build log."
-                )
+                raise BuildFailed(f"Dockerfile, line {of.line}: `{_short(of)}` failed. {end.explain()}", hint="See the build log.")
             return self.store.add_layer(self.containers.upper(spec.id), team=self.job.team)
 
     @property
@@ -173,11 +171,11 @@ class RunStep:
         return total
 
     def _spec(self, stack: ExitStack) -> tuple[ContainerSpec, list[Path]]:
-        run, job, who = self.asked, self.job, self.asked.account
+        run, job, user = self.asked, self.job, self.asked.account
         binds: list[Bind] = []
         temporaries: list[Temporary] = []
         caches: list[Path] = []
-        environment = {"PATH": PATH, "HOME": who.home, **job.proxies}
+        environment = {"PATH": PATH, "HOME": user.home, **job.proxies}
         if job.authorities is not None:
             binds.append(Bind(source=job.authorities, target=_AUTHORITIES))
             environment |= dict.fromkeys(authorities.VARIABLES, _AUTHORITIES)
@@ -207,9 +205,9 @@ class RunStep:
             command=command,
             environment=environment,
             working_directory=run.config.working_directory or "/",
-            uid=who.uid,
-            gid=who.gid,
-            groups=who.groups,
+            uid=user.uid,
+            gid=user.gid,
+            groups=user.groups,
             limits=job.limits,
             binds=tuple(binds),
             temporaries=tuple(temporaries),
@@ -235,7 +233,7 @@ class RunStep:
             try:
                 found = united.root.open_in_root(lent.name)
             except OSError as error:  # a link in the path leads to a file that is not in the image
-                raise self.asked.of.wrong(f"source={lent.name} is not there to be mounted: {error.strerror}.") from None
+                raise self.asked.of.wrong(f"source={lent.name} does not exist or cannot be mounted: {error.strerror}.") from None
             try:
                 mount = self.kernel.clone_below(found, flags=flags)
             finally:
@@ -303,7 +301,7 @@ class RunStep:
             if mount.locked:
                 left = max(job.budget.left(), 1)
                 if not stack.enter_context(journal.lock(self.config.locks / f"mount-{job.team}-{name}", timeout=left)):
-                    raise BuildFailed(f"Dockerfile, line {of.line}: another build held the cache mount {mount.id} all the time.")
+                    raise BuildFailed(f"Dockerfile, line {of.line}: another build used the cache mount {mount.id} until the time limit.")
             if not folder.exists():
                 self._fill_cache(mount, number, folder)
             os.utime(folder)  # its last use, for the collector

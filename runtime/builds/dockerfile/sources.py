@@ -22,34 +22,36 @@ class Wanted:
     into_folder: bool
 
 
-def wanted(one: Instruction, words: Words, raw: Words, directory: str) -> Wanted:
+def wanted(instruction: Instruction, words: Words, raw: Words, directory: str) -> Wanted:
     """Return the arguments. BadSource: several sources for one file name, or a remote source."""
-    bodies = list(one.heredocs)
+    bodies = list(instruction.heredocs)
     patterns: list[str] = []
     files: list[tuple[str, bytes]] = []
-    for arg in one.args[:-1]:
-        if bodies and not one.exec_form and parse_heredoc(arg) is not None:
+    for arg in instruction.args[:-1]:
+        if bodies and not instruction.exec_form and parse_heredoc(arg) is not None:
             body = bodies.pop(0)
             if "/" in body.name or body.name in (".", ".."):
-                raise one.wrong(f"<<{body.name} is no name for a file.")
-            files.append((body.name, _content(body, raw, one)))
+                raise instruction.wrong(f"<<{body.name} is not a valid file name.")
+            files.append((body.name, _content(body, raw, instruction)))
         else:
-            patterns.append(words.one(arg, one))
+            patterns.append(words.expand(arg, instruction))
     for pattern in patterns:
         if pattern.startswith(_REMOTE):
-            raise one.wrong(f"{pattern} is not fetched by {one.name}.", hint="Fetch it in a step: RUN curl -fsSLO … or RUN git clone …")
+            raise instruction.wrong(
+                f"{pattern} cannot be fetched by {instruction.name}.", hint="Fetch it in a step: RUN curl -fsSLO … or RUN git clone …"
+            )
         if not pattern or "\0" in pattern:
-            raise one.wrong(f"{one.name} has an empty source.")
-    last = words.one(one.args[-1], one)
+            raise instruction.wrong(f"{instruction.name} has an empty source.")
+    last = words.expand(instruction.args[-1], instruction)
     if not last or "\0" in last:
-        raise one.wrong(f"{one.name} has no destination.")
-    into = last.endswith("/") or posixpath.basename(last) in (".", "..") or one.switched("parents")
-    if len(one.args) > 2 and not into:
-        raise one.wrong(f"{one.name} with several sources needs a folder as its destination.", hint=f"Write {last}/")
+        raise instruction.wrong(f"{instruction.name} has no destination.")
+    into = last.endswith("/") or posixpath.basename(last) in (".", "..") or instruction.switched("parents")
+    if len(instruction.args) > 2 and not into:
+        raise instruction.wrong(f"{instruction.name} with several sources needs a folder as its destination.", hint=f"Write {last}/")
     absolute = posixpath.normpath(posixpath.join(directory or "/", last)).lstrip("/")
     return Wanted(patterns=tuple(patterns), files=tuple(files), destination=f"/{absolute}", into_folder=into or not absolute)
 
 
-def _content(body: Heredoc, raw: Words, one: Instruction) -> bytes:
-    text = raw.one(body.content, one) if body.expand else body.content
+def _content(body: Heredoc, raw: Words, instruction: Instruction) -> bytes:
+    text = raw.expand(body.content, instruction) if body.expand else body.content
     return text.encode("utf-8", "surrogateescape")

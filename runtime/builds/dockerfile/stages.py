@@ -63,8 +63,8 @@ def platform_arguments(machine: str) -> dict[str, str]:
     `machine` is the name that uname(2) returns.
     """
     architecture = _ARCHITECTURES.get(machine, machine)
-    one = {"PLATFORM": f"linux/{architecture}", "OS": "linux", "ARCH": architecture, "VARIANT": ""}
-    return {f"{side}{name}": value for side in ("TARGET", "BUILD") for name, value in one.items()}
+    values = {"PLATFORM": f"linux/{architecture}", "OS": "linux", "ARCH": architecture, "VARIANT": ""}
+    return {f"{side}{name}": value for side in ("TARGET", "BUILD") for name, value in values.items()}
 
 
 def divide(script: Script, given: Mapping[str, str], machine: str) -> Recipe:
@@ -75,18 +75,18 @@ def divide(script: Script, given: Mapping[str, str], machine: str) -> Recipe:
     platform = platform_arguments(machine)
     arguments: dict[str, str] = {}
     groups: list[list[Instruction]] = []
-    for one in script.instructions:
-        if one.name == "FROM":
-            groups.append([one])
+    for instruction in script.instructions:
+        if instruction.name == "FROM":
+            groups.append([instruction])
         elif groups:
-            groups[-1].append(one)
-        elif one.name == "ARG":
-            for name, value in arguments_of(one, Words(script.escape, {**platform, **arguments})):
+            groups[-1].append(instruction)
+        elif instruction.name == "ARG":
+            for name, value in arguments_of(instruction, Words(script.escape, {**platform, **arguments})):
                 arguments[name] = given.get(name, value or "")
         else:
-            raise one.wrong(f"{one.name} stands before the first FROM.", hint="Only ARG may stand there.")
+            raise instruction.wrong(f"{instruction.name} is before the first FROM.", hint="Only ARG is allowed there.")
     if not groups:
-        raise BadSource("The Dockerfile has no FROM.", hint="Begin with FROM debian-13, for example.")
+        raise BadSource("The Dockerfile has no FROM.", hint="Start with a line such as FROM debian-13.")
     stages: list[Stage] = []
     for number, (start, *steps) in enumerate(groups):
         stages.append(_stage(number, start, tuple(steps), stages, Words(script.escape, {**platform, **arguments}), platform))
@@ -96,12 +96,12 @@ def divide(script: Script, given: Mapping[str, str], machine: str) -> Recipe:
     return recipe
 
 
-def arguments_of(one: Instruction, words: Words) -> list[tuple[str, str | None]]:
+def arguments_of(instruction: Instruction, words: Words) -> list[tuple[str, str | None]]:
     """Return (name, default) of an ARG; None without a default."""
     found: list[tuple[str, str | None]] = []
-    for word in one.args:
+    for word in instruction.args:
         name, equals, value = word.partition("=")
-        found.append((check_variable(words.one(name, one), one), words.one(value, one) if equals else None))
+        found.append((check_variable(words.expand(name, instruction), instruction), words.expand(value, instruction) if equals else None))
     return found
 
 
@@ -110,19 +110,21 @@ def _stage(
 ) -> Stage:
     args = start.args
     if len(args) not in (1, 3) or (len(args) == 3 and args[1].lower() != "as"):
-        raise start.wrong("FROM reads `FROM IMAGE` or `FROM IMAGE AS NAME`.")
-    base = words.one(args[0], start)
+        raise start.wrong("FROM must be `FROM IMAGE` or `FROM IMAGE AS NAME`.")
+    base = words.expand(args[0], start)
     if not base or re.search(r"\s", base):
-        raise start.wrong(f"FROM {args[0]} names no image.", hint="Give its ARG a default, before the first FROM.")
+        raise start.wrong(f"FROM {args[0]} has no image name.", hint="Give its ARG a default, before the first FROM.")
     if wanted := start.flag("platform"):
-        asked = words.one(wanted, start)
+        asked = words.expand(wanted, start)
         if asked and asked != platform["TARGETPLATFORM"]:
-            raise start.wrong(f"--platform={asked} is not this machine's, {platform['TARGETPLATFORM']}.", hint="Leave --platform out.")
+            raise start.wrong(
+                f"--platform={asked} is not the platform of this machine, {platform['TARGETPLATFORM']}.", hint="Remove --platform."
+            )
     name = check_stage_name(args[2], start) if len(args) == 3 else ""
     if name == SCRATCH:
-        raise start.wrong("A stage cannot be called scratch.")
+        raise start.wrong("A stage cannot have the name scratch.")
     if name and any(stage.name == name for stage in earlier):
-        raise start.wrong(f"There are two stages called {name}.")
+        raise start.wrong(f"Two stages have the name {name}.")
     parent = next((stage.number for stage in reversed(earlier) if stage.name and stage.name == base.lower()), None)
     return Stage(number=number, name=name, base=base, parent=parent, start=start, steps=steps)
 

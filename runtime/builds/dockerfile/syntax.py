@@ -79,7 +79,7 @@ def parse(data: bytes | str) -> Script:
     """Parse a Dockerfile. BadSource names the line with the error."""
     text = data if isinstance(data, str) else _decode(data)
     if len(text) > MAX_TEXT:
-        raise BadSource(f"The Dockerfile is larger than {MAX_TEXT >> 20} MiB.", hint="Move what is long into files and COPY them.")
+        raise BadSource(f"The Dockerfile is larger than {MAX_TEXT >> 20} MiB.", hint="Move long texts into files, and COPY them.")
     try:
         tree = parse_dockerfile_ast(text)
     except DockerfileSyntaxError as error:
@@ -87,11 +87,13 @@ def parse(data: bytes | str) -> Script:
         where = f"Dockerfile, line {error.line}" if error.line else "Dockerfile"
         raise BadSource(f"{where}: {what}.", hint=_REFERENCE) from None
     except (ValueError, RecursionError, IndexError) as error:
-        raise BadSource(f"The Dockerfile cannot be read: {error}.", hint=_REFERENCE) from None
+        raise BadSource(f"Could not parse the Dockerfile: {error}.", hint=_REFERENCE) from None
     if len(tree.instructions) > _MAX_INSTRUCTIONS:
         raise BadSource(f"The Dockerfile has more than {_MAX_INSTRUCTIONS} instructions.", hint="Split it.")
-    read = tuple(_instruction(one) for one in tree.instructions)
-    return Script(instructions=read, escape=tree.escape_token, warnings=tuple(f"line {one.line}: {one.message}" for one in tree.warnings))
+    read = tuple(_instruction(node) for node in tree.instructions)
+    return Script(
+        instructions=read, escape=tree.escape_token, warnings=tuple(f"line {warning.line}: {warning.message}" for warning in tree.warnings)
+    )
 
 
 def trigger(onbuild: Instruction, text: str, escape: str) -> Instruction:
@@ -102,12 +104,12 @@ def trigger(onbuild: Instruction, text: str, escape: str) -> Instruction:
     try:
         parsed = parse_dockerfile_ast(f"# escape={escape}\n{text}\n")
     except (ValueError, RecursionError, IndexError) as error:
-        raise onbuild.wrong(f"ONBUILD holds no instruction: {str(error).partition(': ')[2] or error}.") from None
+        raise onbuild.wrong(f"ONBUILD has no valid instruction: {str(error).partition(': ')[2] or error}.") from None
     if len(parsed.instructions) != 1:
         raise onbuild.wrong("ONBUILD needs one instruction after it.")
     found = _instruction(parsed.instructions[0], at=onbuild.line)
     if found.name in ("ONBUILD", "FROM", "MAINTAINER"):
-        raise onbuild.wrong(f"ONBUILD may not hold {found.name}.", hint="Write the instruction itself.")
+        raise onbuild.wrong(f"ONBUILD {found.name} is not allowed.", hint="Write the instruction itself.")
     return found
 
 
@@ -117,7 +119,7 @@ class Words:
     def __init__(self, escape: str, values: Mapping[str, str]) -> None:
         self._lexer = ShellLex(escape, env=values, skip_unset_env=False)
 
-    def one(self, text: str, of: Instruction) -> str:
+    def expand(self, text: str, of: Instruction) -> str:
         try:
             return self._lexer.process_word(text)
         except (ValueError, RecursionError, IndexError, re.error) as error:
@@ -144,7 +146,7 @@ def _decode(data: bytes) -> str:
     except UnicodeDecodeError:
         raise BadSource("The Dockerfile is not UTF-8 text.", hint="Save it as UTF-8.") from None
     if "\0" in text:
-        raise BadSource("The Dockerfile holds a zero byte.", hint="Save it as plain text.")
+        raise BadSource("The Dockerfile contains a zero byte.", hint="Save it as plain text.")
     return text
 
 
@@ -155,8 +157,10 @@ def _instruction(parsed: DockerfileInstruction, *, at: int | None = None) -> Ins
     elif name == "ONBUILD":
         args = tuple(parsed.original.strip().split(None, 1)[1:])
     bodies = tuple(
-        Heredoc(name=one.name, content=chomp_heredoc_content(one.content) if one.chomp else one.content, expand=one.expand)
-        for one in parsed.heredocs
+        Heredoc(
+            name=heredoc.name, content=chomp_heredoc_content(heredoc.content) if heredoc.chomp else heredoc.content, expand=heredoc.expand
+        )
+        for heredoc in parsed.heredocs
     )
     bare = Instruction(
         name=name, flags=(), args=args, exec_form=parsed.json, heredocs=bodies, text=parsed.original.strip(), line=at or parsed.start_line
@@ -186,15 +190,15 @@ def _flags(of: Instruction, words: list[str]) -> tuple[tuple[str, str], ...]:
         name, equals, value = word.removeprefix("--").partition("=")
         if name not in _FLAGS.get(of.name, ()):
             known = ", ".join(f"--{flag}" for flag in sorted(_FLAGS.get(of.name, ()))) or "none"
-            raise of.wrong(f"{of.name} knows no flag --{name}.", hint=f"It knows {known}.")
+            raise of.wrong(f"{of.name} has no flag --{name}.", hint=f"Its flags are {known}.")
         if name in _SWITCHES:
             value = value.lower() if equals else "true"
             if value not in ("true", "false"):
-                raise of.wrong(f"--{name} is true or false, not {value!r}.")
+                raise of.wrong(f"--{name} must be true or false, not {value!r}.")
         elif not value:
             raise of.wrong(f"--{name} needs a value.", hint=f"Write --{name}=VALUE.")
         if name not in _REPEATED and any(known == name for known, _ in found):
-            raise of.wrong(f"--{name} is there twice.")
+            raise of.wrong(f"--{name} is set twice.")
         found.append((name, value))
     return tuple(found)
 
@@ -202,11 +206,11 @@ def _flags(of: Instruction, words: list[str]) -> tuple[tuple[str, str], ...]:
 def check_variable(name: str, of: Instruction) -> str:
     """Return a variable's name if it is valid, else raise BadSource."""
     if not name or "=" in name or "\0" in name:
-        raise of.wrong(f"{name!r} is no name for a variable.")
+        raise of.wrong(f"{name!r} is not a valid variable name.")
     return name
 
 
 def check_stage_name(name: str, of: Instruction) -> str:
     if not _NAME.fullmatch(name):
-        raise of.wrong(f"{name!r} is no name for a stage.", hint="Begin with a letter; then letters, digits, - _ and .")
+        raise of.wrong(f"{name!r} is not a valid stage name.", hint="Start with a letter; then use letters, digits, - _ and .")
     return name.lower()

@@ -34,7 +34,7 @@ class Tree:
         try:
             return self.root.resolve(name, follow_last=follow)
         except LinksInCircle:
-            raise BadSource(f"The links at {name} lead in a circle.", hint="Remove one of them.") from None
+            raise BadSource(f"The links at {name} form a loop.", hint="Remove one of them.") from None
 
     def status(self, name: str) -> os.stat_result | None:
         """Return the status of a place; None if it does not exist."""
@@ -133,7 +133,10 @@ def wildcard(part: str) -> re.Pattern[str]:
         elif mark == "[":
             end = part.find("]", at + (2 if part[at : at + 1] == "^" else 1))
             if end < 0:
-                raise BadSource(f"The pattern {part!r} has an open bracket.", hint="Close it with ], or write \\[ for the sign itself.")
+                raise BadSource(
+                    f"The pattern {part!r} has a bracket that is not closed.",
+                    hint="Close it with ], or write \\[ for the character itself.",
+                )
             inner = part[at:end]
             negated = inner.startswith("^")
             body = "".join(sign if sign == "-" else re.escape(sign) for sign in inner.removeprefix("^"))
@@ -144,4 +147,4 @@ def wildcard(part: str) -> re.Pattern[str]:
     try:
         return re.compile(out, re.DOTALL)
     except re.error:
-        raise BadSource(f"The pattern {part!r} cannot be read.", hint="Patterns are those of docs/dockerfile.md.") from None
+        raise BadSource(f"The pattern {part!r} is not valid.", hint="Patterns are those of docs/dockerfile.md.") from None

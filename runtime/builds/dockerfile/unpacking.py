@@ -43,7 +43,7 @@ def unpack_into(tree: Tree, archive: str, copying: Copying, destination: str) ->
             for member in reader:
                 _unpack(reader, member, copying, base)
         except TarTooLarge as error:
-            raise copying.of.wrong(f"{name} holds too much to unpack. {error}") from None
+            raise copying.of.wrong(f"{name} is too large to unpack. {error}") from None
         except Unreadable as error:
             raise copying.of.wrong(f"The archive {name} is damaged: {error}.") from None
 
@@ -51,11 +51,11 @@ def unpack_into(tree: Tree, archive: str, copying: Copying, destination: str) ->
 def _unpack(reader: TarReader, member: Member, copying: Copying, base: str) -> None:
     parts = [part for part in member.name.split("/") if part not in ("", ".")]
     if ".." in parts:
-        raise copying.of.wrong(f"The archive holds the name {member.name!r}, which leads out of it.")
+        raise copying.of.wrong(f"The archive contains the name {member.name!r}, which leads outside the archive.")
     if not parts:
         return  # the destination itself, which Docker leaves unchanged for any such entry
     if member.kind in (Kind.CHARACTER_DEVICE, Kind.BLOCK_DEVICE, Kind.OTHER):
-        raise copying.of.wrong(f"{member.name!r} of the archive is a {member.kind}, which a build may not create.", hint="Leave it out.")
+        raise copying.of.wrong(f"{member.name!r} of the archive is a {member.kind}, which a build may not create.", hint="Remove it.")
     try:
         _make(reader, member, copying, base, parts)
     except OSError as error:

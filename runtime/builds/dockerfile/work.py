@@ -85,7 +85,7 @@ def look_up(source: Folder, name: str, of: Instruction, is_context: bool) -> str
     tree = context(source) if is_context else Tree(root=source)
     place = tree.place(name)
     if tree.status(place) is None:
-        raise of.wrong(f"source={name} is not there to be mounted.")
+        raise of.wrong(f"source={name} does not exist.")
     return content_of([Item(tree=tree, name=name)], _digests)
 
 

@@ -137,7 +137,7 @@ def _main(source: Source) -> Detected:
     top = sorted({path.partition("/")[0] for path in source.files})
     shown = ", ".join(top[:8]) + (", …" if len(top) > 8 else "")
     raise BadSource(
-        f"Nothing to build was found: looked for {_LOOKED_FOR}. The top of the source holds: {shown}.",
+        f"Found nothing to build: looked for {_LOOKED_FOR}. The top of the source contains: {shown}.",
         hint="Add a Procfile with a line such as `web: ./start`, or one of these files, at the top.",
     )
 
@@ -202,7 +202,7 @@ def _asked_for(source: Source, builder: str) -> Detected:
     if page := _page(source):
         return Detected(language=language, because=page)
     where = ", ".join(folder or "the top" for folder in _static_folders(source))
-    raise BadSource(f"{TOML} asks for a static site, and there is no index.html in {where}.", hint="Name its folder as static.folder.")
+    raise BadSource(f"{TOML} configures a static site, but there is no index.html in {where}.", hint="Set static.folder to its folder.")
 
 
 def _commands(source: Source) -> str:
@@ -248,9 +248,9 @@ def _java(source: Source) -> str:
     jar = next((path for path in sorted(source.files) if is_program_place(path)), "")
     project = next((name for name in ("pom.xml", "build.gradle", "build.gradle.kts") if name in source.files), "")
     if jar or project:
-        what = f"{jar} names no Main-Class" if jar else f"The source has a {project}, and Maven and Gradle are not run here"
+        what = f"{jar} has no Main-Class" if jar else f"The source has a {project}, and the build does not run Maven or Gradle"
         raise BadSource(
-            f"{what}: there is nothing to start.", hint="Pack a jar that runs (java -jar), and deploy it, in target or at the top."
+            f"{what}: there is nothing to start.", hint="Pack an executable jar (java -jar), and deploy it in target or at the top."
         )
     return ""
 

@@ -37,11 +37,11 @@ def runtime(source: Source) -> tuple[DebianRuntime, str]:
     wanted = (int(match[1]), int(match[2])) if match else (1, 16)
     for version in sorted(GO, key=_number):
         if _number(version) >= wanted:
-            asks = f"go.mod asks for {wanted[0]}.{wanted[1]} or newer" if match else "the default"
+            asks = f"go.mod requires {wanted[0]}.{wanted[1]} or newer" if match else "the default"
             return GO[version], f"Go {version}, {asks}"
     raise BadSource(
-        f"go.mod asks for Go {wanted[0]}.{wanted[1]}, which is not offered here. Offered: {', '.join(sorted(GO, key=_number))}.",
-        hint="Lower the line `go` in go.mod, or bring a Dockerfile.",
+        f"go.mod requires Go {wanted[0]}.{wanted[1]}, which is not available. Available: {', '.join(sorted(GO, key=_number))}.",
+        hint="Lower the version in the line `go` of go.mod, or use a Dockerfile.",
     )
 
 
@@ -53,12 +53,12 @@ def programs(source: Source) -> dict[str, str]:
     for path in sorted(source.files):
         if (match := _COMMAND.fullmatch(path)) and _is_main(source, path) and found.get(match[1]) != f"./cmd/{match[1]}":
             if match[1] in found:
-                raise BadSource(f"Both the top of the source and cmd/{match[1]} make a program {match[1]}.", hint="Rename one.")
+                raise BadSource(f"Both the top of the source and cmd/{match[1]} build a program {match[1]}.", hint="Rename one.")
             found[match[1]] = f"./cmd/{match[1]}"
     if not found:
         raise BadSource(
-            "No program was found: looked for `package main` at the top of the source and in cmd/NAME.",
-            hint="Move the main package there, or bring a Dockerfile.",
+            "Found no program: looked for `package main` at the top of the source and in cmd/NAME.",
+            hint="Move the main package there, or use a Dockerfile.",
         )
     return found
 
@@ -97,7 +97,7 @@ def web(source: Source) -> tuple[str, str]:
         return at_top, "it is the program at the top of the source"
     if len(found) > 1:
         raise BadSource(
-            f"The source makes several programs, and nothing tells which serves: {', '.join(found)}.",
+            f"The source has several programs, and no file names the one to start: {', '.join(found)}.",
             hint=f"Add a Procfile with a line `web: {next(iter(found))}`.",
         )
     (name,) = found
@@ -112,13 +112,13 @@ def check(declared: Mapping[str, str], source: Source) -> None:
             program = words(line)[0]
         except ValueError as error:
             raise BadSource(
-                f"Procfile: {process} reads `{line}`, and a Go app's image has no shell: {error}.",
-                hint="Let the program do it, or bring a Dockerfile.",
+                f"Procfile: {process} reads `{line}`, but a Go app's image has no shell: {error}.",
+                hint="Do this in the program, or use a Dockerfile.",
             ) from None
         if posixpath.basename(program) not in found or posixpath.dirname(program) not in ("", "bin", "./bin", "/app/bin", BIN):
             raise BadSource(
                 f"Procfile: {process} starts {program}, which is not built from this source. Built: {', '.join(found)}.",
-                hint="Name one of these; a Go app's image holds nothing else.",
+                hint="Use one of these; a Go app's image has no other programs.",
             )
 
 
@@ -128,10 +128,10 @@ def notes(source: Source) -> tuple[str, ...]:
     folders = [folder for folder in _READ_AT_RUN_TIME if any(path.startswith(f"{folder}/") for path in source.files)]
     behind = [name for name in folders if not any(re.search(rf"^//go:embed\b.*\b{name}\b", t, re.MULTILINE) for t in source.texts.values())]
     if behind:
-        said.append(f"Note: the image holds the program alone. What it opens of {', '.join(behind)} has to be in it by //go:embed.")
+        said.append(f"Note: the image has only the program. Embed files of {', '.join(behind)} that it opens with //go:embed.")
     toolchain = _TOOLCHAIN.search(source.texts.get("go.mod", ""))
     if toolchain and toolchain[1] not in GO:
-        said.append(f"Note: the line `toolchain go{toolchain[1]}{toolchain[2]}` in go.mod is a wish, which is not followed here.")
+        said.append(f"Note: the line `toolchain go{toolchain[1]}{toolchain[2]}` in go.mod is ignored.")
     return tuple(said)
 
 
@@ -147,12 +147,14 @@ def _name(source: Source) -> str:
     """
     match = _MODULE.search(source.texts.get("go.mod", ""))
     if match is None:
-        raise BadSource("go.mod has no line `module`.", hint="go mod init NAME writes a right one.")
+        raise BadSource("go.mod has no line `module`.", hint="go mod init NAME writes a valid one.")
     parts = [part for part in match[1].split("/") if part]
     if len(parts) > 1 and re.fullmatch(r"v\d+", parts[-1]):
         parts.pop()
     if not parts or not re.fullmatch(r"[A-Za-z0-9._~-]+", parts[-1]):
-        raise BadSource(f"go.mod names the module {match[1]!r}, which gives no program a name.", hint="Write for example: module shop")
+        raise BadSource(
+            f"go.mod names the module {match[1]!r}, which is not usable as the name of a program.", hint="Write for example: module shop"
+        )
     return parts[-1]
 
 

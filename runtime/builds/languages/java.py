@@ -25,8 +25,8 @@ def runtime(source: Source, declared: Mapping[str, str]) -> tuple[DebianRuntime,
     version, why = _version(source)
     if version not in JAVA:
         raise BadSource(
-            f"{why} Java {version}, which is not offered here. Offered: {', '.join(sorted(JAVA))}.",
-            hint=f"Ask for {_DEFAULT} in system.properties (java.runtime.version={_DEFAULT}); it runs what older ones made.",
+            f"{why} Java {version}, which is not available. Available: {', '.join(sorted(JAVA))}.",
+            hint=f"Ask for {_DEFAULT} in system.properties (java.runtime.version={_DEFAULT}); it also runs classes of older versions.",
         )
     compiles = any(re.search(r"\bjava\b.*\.java\b|\bjavac\b", line) for line in declared.values()) or not jars(source)
     return (JAVA_TOOLCHAIN if compiles else JAVA)[version], f"Java {version}, {_spoken(why)}"
@@ -50,7 +50,7 @@ def web(source: Source) -> tuple[str, str] | None:
     found = jars(source)
     if len(found) > 1:
         raise BadSource(
-            f"The source has several jars that run, and nothing tells which serves: {', '.join(found)}.",
+            f"The source has several executable jars, and no file names the one to start: {', '.join(found)}.",
             hint=f"Add a Procfile with a line `web: java -jar {found[0]}`.",
         )
     if found:
@@ -72,9 +72,9 @@ def _program(source: Source) -> str:
 def _version(source: Source) -> tuple[str, str]:
     """Return (major version, the beginning of a sentence that names the file which requires it)."""
     if match := re.search(r"^\s*java\.runtime\.version\s*[=:]\s*(\S+)", source.texts.get("system.properties", ""), re.MULTILINE):
-        return _major(match[1]), "system.properties asks for"
+        return _major(match[1]), "system.properties requires"
     if line := source.texts.get(".java-version", "").strip():
-        return _major(line.splitlines()[0]), ".java-version asks for"
+        return _major(line.splitlines()[0]), ".java-version requires"
     for path in jars(source):
         made_with = attribute(source.texts[path], "Build-Jdk-Spec")
         if made_with.isdecimal() and int(made_with) > int(_DEFAULT):

@@ -37,19 +37,17 @@ def runtime(source: Source, versions: Callable[[], list[str]]) -> tuple[NodeRunt
     """
     wish, where = _wish(source)
     if len(wish) > LONGEST_WISH:
-        raise BadSource(f"{where} is longer than any range of versions.", hint='Write for example "22.x".')
+        raise BadSource(f"{where} is too long for a range of versions.", hint='Write for example "22.x".')
     if not wish:
         return node(NODE_DEFAULT), f"Node.js {NODE_DEFAULT}, the default"
     try:
         found = _choose(wish, (NODE_DEFAULT,)) or _choose(wish, NODE_NEWEST) or _choose(wish, tuple(_offered(versions())))
     except ValueError:
-        raise BadSource(f"{where} reads {wish!r}, which is no range of versions.", hint='Write for example "22.x".') from None
+        raise BadSource(f"{where} reads {wish!r}, which is not a valid range of versions.", hint='Write for example "22.x".') from None
     if found is None:
         majors = ", ".join(f"{major}.x" for major in NODE_MAJORS)
-        raise BadSource(
-            f"{where} asks for Node.js {wish}, which is not offered here. Offered: {majors}.", hint="Ask for one of these there."
-        )
-    return node(found), f"Node.js {found}, {where} asks for {wish}"
+        raise BadSource(f"{where} requires Node.js {wish}, which is not available. Available: {majors}.", hint="Write one of these there.")
+    return node(found), f"Node.js {found}, {where} requires {wish}"
 
 
 def installer(source: Source) -> Installer:
@@ -124,13 +122,13 @@ def notes(source: Source, by: Installer) -> tuple[str, ...]:
     said = []
     unread = node_package_manager.unread(source, by)
     if not by.lock and unread:
-        said.append(f"Warning: {' and '.join(unread)} is not read; {by.tool} chooses versions itself. Commit its own lock file.")
+        said.append(f"Warning: {' and '.join(unread)} is ignored; {by.tool} selects versions itself. Commit its own lock file.")
     elif not by.lock:
-        said.append("Warning: without a package-lock.json, versions are whatever is newest when they are installed first.")
+        said.append("Warning: without a package-lock.json, the first installation selects the newest versions.")
     elif unread:
-        said.append(f"Note: {by.lock} decides; {' and '.join(unread)} is not read.")
+        said.append(f"Note: {by.lock} is used; {' and '.join(unread)} is ignored.")
     if has_build(source) and _has_development(source) and (by.tool is Tool.YARN or _inner(source)):
-        why = "workspaces share them" if _inner(source) else "yarn takes none out without fetching all anew"
+        why = "workspaces share them" if _inner(source) else "yarn cannot remove them without fetching all packages again"
         said.append(f"Note: devDependencies stay in the image: {why}.")
     return tuple(said)
 
@@ -222,5 +220,5 @@ def _parsed(source: Source, file: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise BadSource(f"{file} is not valid JSON: {error}.", hint="Correct it and deploy again.") from None
     if not isinstance(document, dict) or not isinstance(document.get("scripts", {}), dict):
-        raise BadSource(f"{file} is not an object with an object of scripts.", hint="npm init -y writes a right one.")
+        raise BadSource(f"{file} is not an object, or its scripts are not an object.", hint="npm init -y writes a valid one.")
     return document

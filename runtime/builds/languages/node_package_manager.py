@@ -95,8 +95,8 @@ def _stated(source: Source, stated: str, locks: list[str]) -> Installer:
     match = _STATED.fullmatch(stated) if len(stated) < 4 * _LONGEST_WISH else None
     if match is None:
         raise BadSource(
-            f"packageManager in package.json reads {stated[:_LONGEST_WISH]!r}, which is no version of npm, pnpm or yarn.",
-            hint=f'Write for example "pnpm@{offered.PNPM["9"]}"; bun and others are not offered.',
+            f"packageManager in package.json reads {stated[:_LONGEST_WISH]!r}, which is not a version of npm, pnpm or yarn.",
+            hint=f'Write for example "pnpm@{offered.PNPM["9"]}"; bun and others are not supported.',
         )
     tool = Tool(match[1])
     manager = PackageManager(tool=tool, version=match[2], checksum=match[3] or "")
@@ -123,11 +123,13 @@ def _candidates(source: Source, tool: Tool, lock: str) -> tuple[str, tuple[str, 
         form = re.search(r"^lockfileVersion:[ \t]*[\"']?(\d+)", text, re.MULTILINE)
         if form is None or form[1] not in offered.PNPM:
             raise BadSource(
-                f"pnpm-lock.yaml has the format {form[1] if form else 'of no known pnpm'}; read are {', '.join(offered.PNPM)}.",
-                hint="Make it anew with a current pnpm (pnpm install), or state packageManager in package.json.",
+                f"pnpm-lock.yaml has the format {form[1] if form else 'of an unknown pnpm'}; supported formats are {', '.join(offered.PNPM)}.",
+                hint="Create it again with a current pnpm (pnpm install), or set packageManager in package.json.",
             )
         default = offered.PNPM[form[1]]
-        return default, tuple(one for one in offered.PNPM_OFFERED if form[1] == "9" and int(one.partition(".")[0]) >= 9) or (default,)
+        return default, tuple(version for version in offered.PNPM_OFFERED if form[1] == "9" and int(version.partition(".")[0]) >= 9) or (
+            default,
+        )
     form = re.search(r"^__metadata:[ \t]*\n(?:[ \t]+\w+:.*\n)*?[ \t]+version:[ \t]*[\"']?(\d+)", text, re.MULTILINE)
     if form is None:
         default = offered.YARN_BERRY["10"] if ".yarnrc.yml" in source.files else offered.YARN_CLASSIC
@@ -135,8 +137,8 @@ def _candidates(source: Source, tool: Tool, lock: str) -> tuple[str, tuple[str, 
     default = offered.YARN_BERRY.get(form[1], "")
     if not default:
         raise BadSource(
-            f"yarn.lock has the format {form[1]}; read are 1 and {', '.join(offered.YARN_BERRY)}.",
-            hint="State the version in package.json: yarn set version stable writes packageManager.",
+            f"yarn.lock has the format {form[1]}; supported formats are 1 and {', '.join(offered.YARN_BERRY)}.",
+            hint="Set the version in package.json: yarn set version stable writes packageManager.",
         )
     return default, (default,)
 
@@ -144,14 +146,14 @@ def _candidates(source: Source, tool: Tool, lock: str) -> tuple[str, tuple[str, 
 def _within(wish: str, tool: Tool, *offers: tuple[str, ...]) -> str:
     where = f"engines.{tool} in package.json"
     if len(wish) > _LONGEST_WISH:
-        raise BadSource(f"{where} is longer than any range of versions.", hint='Write for example ">=9".')
+        raise BadSource(f"{where} is too long for a range of versions.", hint='Write for example ">=9".')
     try:
-        found = next((one for some in offers if (one := nodesemver.max_satisfying(list(some), wish, loose=False))), None)
+        found = next((version for some in offers if (version := nodesemver.max_satisfying(list(some), wish, loose=False))), None)
     except ValueError:
-        raise BadSource(f"{where} reads {wish!r}, which is no range of versions.", hint='Write for example ">=9".') from None
+        raise BadSource(f"{where} reads {wish!r}, which is not a valid range of versions.", hint='Write for example ">=9".') from None
     if found is None:
         raise BadSource(
-            f"{where} asks for {tool} {wish}, which is not offered for this lock file. Offered: {', '.join(offers[-1])}.",
-            hint=f'State the exact version in package.json: "packageManager": "{tool}@{offers[-1][-1]}"; any that the registry has will do.',
+            f"{where} requires {tool} {wish}, which is not available for this lock file. Available: {', '.join(offers[-1])}.",
+            hint=f'Set the exact version in package.json: "packageManager": "{tool}@{offers[-1][-1]}"; any version in the registry works.',
         )
     return str(found)

@@ -66,15 +66,15 @@ def extensions(source: Source) -> frozenset[str]:
     BadSource names an extension that is not offered.
     """
     found = set()
-    for who, requires in _requirements(source):
+    for requirer, requires in _requirements(source):
         for name in requires:
             if not name.startswith("ext-") or (extension := name.removeprefix("ext-").lower()) in _BUILT_IN:
                 continue
             package = _INSIDE.get(extension, extension)
             if package not in _PACKAGES:
                 raise BadSource(
-                    f"{who} requires the PHP extension {extension}, which is not offered here. Offered: {', '.join(sorted(_PACKAGES))}.",
-                    hint="Take another package, or bring a Dockerfile.",
+                    f"{requirer} requires the PHP extension {extension}, which is not available. Available: {', '.join(sorted(_PACKAGES))}.",
+                    hint="Use another package, or a Dockerfile.",
                 )
             found.add(package)
     return frozenset(found)
@@ -114,7 +114,7 @@ def web(source: Source) -> tuple[str, str]:
         if page in source.files:
             return f"/opt/php/serve /app/{root}".rstrip("/"), f"there is a {page}"
     raise BadSource(
-        "No page was found: looked for index.php at the top and in " + ", ".join(_ROOTS) + ".",
+        "Found no page: looked for index.php at the top and in " + ", ".join(_ROOTS) + ".",
         hint="Add a Procfile, for example `web: /opt/php/serve /app/FOLDER`.",
     )
 
@@ -128,7 +128,7 @@ def left_out(source: Source) -> tuple[str, ...]:
 def notes(source: Source) -> tuple[str, ...]:
     required = any("/" in name for name in _mapping(_json(source, "composer.json"), "require"))
     if required and "composer.lock" not in source.files:
-        return ("Warning: without a composer.lock, versions are whatever is newest when they are installed first.",)
+        return ("Warning: without a composer.lock, the first installation selects the newest versions.",)
     return ()
 
 
@@ -136,14 +136,14 @@ def _version(source: Source) -> tuple[str, str]:
     """Return the newest version that the requirement accepts, and its origin."""
     wish = str(_mapping(_json(source, "composer.json"), "require").get("php", "")).strip()
     if len(wish) > _LONGEST_WISH:
-        raise BadSource("The php requirement in composer.json is longer than any range of versions.", hint='Write for example "^8.2".')
+        raise BadSource("The php requirement in composer.json is too long for a range of versions.", hint='Write for example "^8.2".')
     if not wish:
         return PHP_VERSIONS[-1], "the default"
     for version in reversed(PHP_VERSIONS):
         if _meets(version, wish):
-            return version, f"composer.json asks for {wish}"
+            return version, f"composer.json requires {wish}"
     raise BadSource(
-        f"composer.json asks for PHP {wish}, which is not offered here. Offered: {', '.join(PHP_VERSIONS)}.",
+        f"composer.json requires PHP {wish}, which is not available. Available: {', '.join(PHP_VERSIONS)}.",
         hint='Widen require.php there, for example to ">=8.2".',
     )
 
@@ -159,7 +159,9 @@ def _meets(version: str, wish: str) -> bool:
     try:
         return any(nodesemver.satisfies(f"{version}.{patch}", text, loose=False) for patch in range(100))
     except ValueError:
-        raise BadSource(f"composer.json asks for PHP {wish!r}, which is no range of versions.", hint='Write for example "^8.2".') from None
+        raise BadSource(
+            f"composer.json requires PHP {wish!r}, which is not a valid range of versions.", hint='Write for example "^8.2".'
+        ) from None
 
 
 def _requirements(source: Source) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -173,7 +175,7 @@ def _vendor(document: dict[str, Any]) -> str:
     """Return the folder that Composer installs into."""
     folder = str(_mapping(document, "config").get("vendor-dir", "vendor")).strip("/")
     if not re.fullmatch(r"[\w.-]+(?:/[\w.-]+)*", folder) or ".." in folder.split("/"):
-        raise BadSource(f"config.vendor-dir in composer.json reads {folder!r}, which is no folder of the app.", hint='Write "vendor".')
+        raise BadSource(f"config.vendor-dir in composer.json reads {folder!r}, which is not a folder of the app.", hint='Write "vendor".')
     return folder
 
 
@@ -190,5 +192,5 @@ def _json(source: Source, file: str) -> dict[str, Any]:
     except ValueError as error:
         raise BadSource(f"{file} is not valid JSON: {error}.", hint="Correct it and deploy again.") from None
     if not isinstance(document, dict):
-        raise BadSource(f"{file} is not an object.", hint="composer init writes a right one.")
+        raise BadSource(f"{file} is not an object.", hint="composer init writes a valid one.")
     return document

@@ -30,7 +30,7 @@ def of_lock(text: str, venv: str, place: str) -> Install:
     lock = _json(text)
     packages = lock.get("default", {})
     if not isinstance(packages, dict) or not all(isinstance(entry, dict) for entry in packages.values()):
-        raise BadSource("Pipfile.lock has no table of packages named default.", hint="Make it anew: pipenv lock")
+        raise BadSource("Pipfile.lock has no table of packages named default.", hint="Create it again: pipenv lock")
     lines = [_line(name, entry) for name, entry in packages.items()]
     hashed = [line for line in lines if "--hash=" in line]
     unhashed = [line for line in lines if "--hash=" not in line]
@@ -42,9 +42,7 @@ def of_lock(text: str, venv: str, place: str) -> Install:
         if some:
             commands.append(f"{pip}{strict} -r {TEXTS}/{name}")
             texts.append((name, "\n".join([*sources, *some]) + "\n"))
-    return _install(
-        commands, ("Pipfile.lock",), texts, packages.values(), says="uv pip install --require-hashes, of what Pipfile.lock names"
-    )
+    return _install(commands, ("Pipfile.lock",), texts, packages.values(), says="uv pip install --require-hashes, from Pipfile.lock")
 
 
 def without_lock(document: Mapping[str, Any], venv: str, place: str) -> Install:
@@ -54,12 +52,12 @@ def without_lock(document: Mapping[str, Any], venv: str, place: str) -> Install:
     """
     packages = document.get("packages", {})
     if not isinstance(packages, dict):
-        raise BadSource("[packages] in the Pipfile is no table.", hint="pipenv install NAME writes a right one.")
+        raise BadSource("[packages] in the Pipfile is not a table.", hint="pipenv install NAME writes a valid one.")
     entries = {name: entry if isinstance(entry, dict) else {"version": str(entry)} for name, entry in packages.items()}
     lines = [*_sources(document.get("source", ())), *(_line(name, entry) for name, entry in entries.items())]
     texts = [("wanted.txt", "\n".join(lines) + "\n")]
     commands = [venv, f"uv pip install --python {place} -r {TEXTS}/wanted.txt"]
-    return _install(commands, ("Pipfile",), texts, entries.values(), says="uv pip install, of what the Pipfile names")
+    return _install(commands, ("Pipfile",), texts, entries.values(), says="uv pip install, from the Pipfile")
 
 
 def python_wish(document: Mapping[str, Any]) -> str:
@@ -106,7 +104,7 @@ def _line(name: str, entry: Mapping[str, Any]) -> str:
     BadSource: its name or its source is not valid.
     """
     if not _NAME.fullmatch(name):
-        raise BadSource(f"The Pipfile or its lock names {name!r}, which is no package.", hint="Correct the name.")
+        raise BadSource(f"The Pipfile or its lock names {name!r}, which is not a valid package name.", hint="Correct the name.")
     extras = f"[{','.join(map(str, entry['extras']))}]" if entry.get("extras") else ""
     conditions = [f"({entry['markers']})"] if entry.get("markers") else []
     conditions += [f"({marker} {entry[marker]})" for marker in _MARKERS if entry.get(marker)]
@@ -121,7 +119,7 @@ def _line(name: str, entry: Mapping[str, Any]) -> str:
     else:
         line = f"{name}{extras}{'' if version == '*' else version}{marker}{hashes}"
     if "\n" in line or "\r" in line:
-        raise BadSource(f"The entry of {name} in the Pipfile or its lock has a line break in it.", hint="Make it anew: pipenv lock")
+        raise BadSource(f"The entry of {name} in the Pipfile or its lock contains a line break.", hint="Create it again: pipenv lock")
     return line
 
 
@@ -145,7 +143,7 @@ def _json(text: str) -> dict[str, Any]:
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise BadSource(f"Pipfile.lock is not valid JSON: {error}.", hint="Make it anew: pipenv lock") from None
+        raise BadSource(f"Pipfile.lock is not valid JSON: {error}.", hint="Create it again: pipenv lock") from None
     if not isinstance(document, dict) or not isinstance(document.get("_meta", {}), dict):
-        raise BadSource("Pipfile.lock is not an object.", hint="Make it anew: pipenv lock")
+        raise BadSource("Pipfile.lock is not an object.", hint="Create it again: pipenv lock")
     return document

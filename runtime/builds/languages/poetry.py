@@ -70,7 +70,7 @@ def without_lock(text: str, python: str, venv: str, place: str) -> Install:
         files=("pyproject.toml",),
         whole=re.search(r"\bpath\s*=", text) is not None,
         command=f"{venv} && {lines} && uv pip install --python {place} -r /tmp/wanted.txt",
-        says="uv pip install, of what pyproject.toml names",
+        says="uv pip install, from pyproject.toml",
         keep=_KEEP,
         texts=(("lines.py", _LINES),),
         beside=(GIT,) if re.search(r"\bgit\s*=", text) else (),
@@ -83,7 +83,7 @@ def python_ranges(constraint: str) -> tuple[SpecifierSet, ...]:
         return tuple(SpecifierSet(",".join(_bounds(part))) for part in re.split(r"\s*\|\|?\s*", constraint))
     except InvalidSpecifier:
         raise BadSource(
-            f"tool.poetry.dependencies.python in pyproject.toml reads {constraint!r}, which is no range of versions.",
+            f"tool.poetry.dependencies.python in pyproject.toml reads {constraint!r}, which is not a valid range of versions.",
             hint='Write "^3.13".',
         ) from None
 

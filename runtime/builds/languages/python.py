@@ -38,8 +38,8 @@ def runtime(source: Source, offered: Mapping[str, DebianRuntime] = PYTHON) -> tu
     if wanted in offered:
         return offered[wanted], f"Python {wanted}, {where}"
     raise BadSource(
-        f"{where} asks for Python {wanted}, which is not offered here. Offered: {', '.join(sorted(offered, key=_parts))}.",
-        hint=f"Ask for {PYTHON_DEFAULT} there, or for nothing.",
+        f"{where} requires Python {wanted}, which is not available. Available: {', '.join(sorted(offered, key=_parts))}.",
+        hint=f"Write {PYTHON_DEFAULT} there, or remove it.",
     )
 
 
@@ -98,7 +98,7 @@ def web(source: Source) -> tuple[str, str] | None:
             return f"gunicorn --bind 0.0.0.0:$PORT {wsgi.partition('/')[0]}.wsgi", "manage.py is Django's and gunicorn is a dependency"
         return (
             "python manage.py runserver --noreload 0.0.0.0:$PORT",
-            "manage.py is Django's; gunicorn as a dependency would serve it better",
+            "manage.py is Django's; add gunicorn as a dependency for production",
         )
     for file in ("app.py", "main.py", "server.py", "wsgi.py", "asgi.py", "web.py"):
         text, module = source.texts.get(file, ""), file.removesuffix(".py")
@@ -106,13 +106,13 @@ def web(source: Source) -> tuple[str, str] | None:
             continue
         name, kind = made[1], made[2]
         if kind != "Flask" and "uvicorn" in packages:
-            return f"uvicorn {module}:{name} --host 0.0.0.0 --port $PORT", f"{file} makes a {kind} app"
+            return f"uvicorn {module}:{name} --host 0.0.0.0 --port $PORT", f"{file} creates a {kind} app"
         if kind == "Flask" and "gunicorn" in packages:
-            return f"gunicorn --bind 0.0.0.0:$PORT {module}:{name}", f"{file} makes a Flask app"
+            return f"gunicorn --bind 0.0.0.0:$PORT {module}:{name}", f"{file} creates a Flask app"
         if kind == "Flask":
             return (
                 f"flask --app {module}:{name} run --host 0.0.0.0 --port $PORT",
-                f"{file} makes a Flask app, and gunicorn is no dependency",
+                f"{file} creates a Flask app, and gunicorn is not a dependency",
             )
     for file in ("app.py", "main.py", "server.py", "web.py"):
         if file in source.files:
@@ -134,13 +134,13 @@ def notes(source: Source) -> tuple[str, ...]:
     file = decides(source)
     said = []
     if unread := [name for name in (*PYTHON_LOCKS, "requirements.txt") if name in source.files and name != file and file]:
-        said.append(f"Note: {file} decides; {' and '.join(unread)} is not read.")
+        said.append(f"Note: {file} is used; {' and '.join(unread)} is ignored.")
     pipfile = _toml(source, "Pipfile") if file == "Pipfile.lock" and "Pipfile" in source.files else {}
     if pipfile and pipenv.is_stale(pipfile, source.texts.get("Pipfile.lock", "")):
-        said.append("Warning: Pipfile.lock was made from another Pipfile than this one, and decides. `pipenv lock` makes it anew.")
+        said.append("Warning: Pipfile.lock is not from this Pipfile, and is used. Run `pipenv lock` to update it.")
     lock = {"Pipfile": "Pipfile.lock", "pyproject.toml": "poetry.lock" if _is_poetrys(source) else "uv.lock"}.get(file)
     if lock:
-        said.append(f"Warning: without a {lock}, versions are whatever is newest when they are installed first.")
+        said.append(f"Warning: without a {lock}, the first installation selects the newest versions.")
     return tuple(said)
 
 
@@ -154,7 +154,7 @@ def _wish(source: Source, offered: Mapping[str, DebianRuntime]) -> tuple[str, st
         if match := re.fullmatch(pattern, line):
             return match[1], file
         raise BadSource(
-            f"{file} reads {line!r}, which is no Python version.", hint=f"Write {PYTHON_DEFAULT} or python-{PYTHON_DEFAULT} there."
+            f"{file} reads {line!r}, which is not a Python version.", hint=f"Write {PYTHON_DEFAULT} or python-{PYTHON_DEFAULT} there."
         )
     if "Pipfile" in source.files and (found := pipenv.python_wish(_toml(source, "Pipfile"))):
         return ".".join(found[:_LONGEST_WISH].split(".")[:2]), "[requires] in the Pipfile"
@@ -173,13 +173,15 @@ def _ranges(source: Source) -> tuple[tuple[SpecifierSet, ...], str, str]:
     if poetrys:
         required, where = poetrys, "tool.poetry.dependencies.python"
     if len(required) > _LONGEST_WISH:
-        raise BadSource(f"{where} in pyproject.toml is longer than any range of versions.", hint='Write ">=3.11".')
+        raise BadSource(f"{where} in pyproject.toml is too long for a range of versions.", hint='Write ">=3.11".')
     if poetrys:
         return poetry.python_ranges(poetrys), required, where
     try:
         return (SpecifierSet(required),), required, where
     except InvalidSpecifier:
-        raise BadSource(f"{where} in pyproject.toml reads {required!r}, which is no range of versions.", hint='Write ">=3.11".') from None
+        raise BadSource(
+            f"{where} in pyproject.toml reads {required!r}, which is not a valid range of versions.", hint='Write ">=3.11".'
+        ) from None
 
 
 def _of_requirements(source: Source, venv: str) -> Install:
@@ -206,7 +208,7 @@ def _of_setup(file: str, venv: str) -> Install:
     """
     own = "find /app -user 0 -exec chown -h 1000:1000 {} +"
     command = f"{venv} && uv pip install --python {VENV} -e . && rm -rf /app/build && {own}"
-    says = f"uv pip install -e ., which {file} describes"
+    says = f"uv pip install -e ., from {file}"
     keep = (*_KEEP, "app")
     return Install(name="Project", tool=Tool.UV, files=(), whole=True, command=command, says=says, keep=keep, on_code=True)
 
@@ -291,7 +293,7 @@ def _pyproject(source: Source) -> dict[str, Any]:
     document = _toml(source, "pyproject.toml") if "pyproject.toml" in source.files else {}
     for name in ("project", "tool"):
         if not isinstance(document.get(name, {}), dict):
-            raise BadSource(f"{name} in pyproject.toml is no table.", hint=f"Write it as [{name}].")
+            raise BadSource(f"{name} in pyproject.toml is not a table.", hint=f"Write it as [{name}].")
     return document
 
 

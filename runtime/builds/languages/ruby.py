@@ -30,13 +30,13 @@ def runtime(source: Source) -> tuple[DebianRuntime, str]:
     """
     wish, where = _wish(source)
     if len(wish) > _LONGEST_WISH:
-        raise BadSource(f"{where} is longer than any range of versions.", hint=f'Write for example "~> {_DEFAULT}".')
+        raise BadSource(f"{where} is too long for a range of versions.", hint=f'Write for example "~> {_DEFAULT}".')
     for version in sorted(RUBY, reverse=True):
         if not wish or _meets(version, wish):
-            return RUBY[version], f"Ruby {version}, " + (f"{where} asks for {wish}" if wish else "the default")
+            return RUBY[version], f"Ruby {version}, " + (f"{where} requires {wish}" if wish else "the default")
     raise BadSource(
-        f"{where} asks for Ruby {wish}, which is not offered here. Offered: {', '.join(sorted(RUBY))}.",
-        hint=f'Ask for {_DEFAULT} there (in a Gemfile: ruby "~> {_DEFAULT}.0").',
+        f"{where} requires Ruby {wish}, which is not available. Available: {', '.join(sorted(RUBY))}.",
+        hint=f'Write {_DEFAULT} there (in a Gemfile: ruby "~> {_DEFAULT}.0").',
     )
 
 
@@ -108,11 +108,11 @@ def notes(source: Source) -> tuple[str, ...]:
         and "Gemfile.lock" not in source.files
         and re.search(r"^\s*gem\b", source.texts.get("Gemfile", ""), re.MULTILINE)
     ):
-        said.append("Warning: without a Gemfile.lock, versions are whatever is newest when they are installed first.")
+        said.append("Warning: without a Gemfile.lock, the first installation selects the newest versions.")
     if _is_rails(source) and "Procfile" not in source.files and any(path.startswith("db/migrate/") for path in source.files):
-        said.append("Note: migrations run with each release once a Procfile has a line `release: bundle exec rails db:migrate`.")
+        said.append("Note: migrations run with each release if the Procfile has a line `release: bundle exec rails db:migrate`.")
     if _is_rails(source) and "config/credentials.yml.enc" in source.files:
-        said.append("Note: Rails reads its credentials with the config var RAILS_MASTER_KEY.")
+        said.append("Note: Rails needs the config var RAILS_MASTER_KEY to read its credentials.")
     return tuple(said)
 
 
@@ -152,11 +152,11 @@ def _meets(version: str, wish: str) -> bool:
     """
     parts = [_as_npm(part.strip()) for part in wish.split(",")]
     if not all(parts):
-        raise BadSource(f"{wish!r} is no range of Ruby versions.", hint=f'Write for example "~> {_DEFAULT}.0".')
+        raise BadSource(f"{wish!r} is not a valid range of Ruby versions.", hint=f'Write for example "~> {_DEFAULT}.0".')
     try:
         return any(nodesemver.satisfies(f"{version}.{patch}", " ".join(parts), loose=False) for patch in range(100))
     except ValueError:
-        raise BadSource(f"{wish!r} is no range of Ruby versions.", hint=f'Write for example "~> {_DEFAULT}.0".') from None
+        raise BadSource(f"{wish!r} is not a valid range of Ruby versions.", hint=f'Write for example "~> {_DEFAULT}.0".') from None
 
 
 def _as_npm(part: str) -> str:

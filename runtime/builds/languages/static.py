@@ -23,7 +23,9 @@ _FOLDER = re.compile(r"[\w.-]+(?:/[\w.-]+)*")  # is part of a shell line
 def check(asked: Static) -> None:
     """Raise BadSource if the folder is not in the source, or its name is not a single word for a shell."""
     if asked.folder and (not _FOLDER.fullmatch(asked.folder) or ".." in asked.folder.split("/")):
-        raise BadSource(f"[static] folder in slipway.toml reads {asked.folder!r}, which is no folder of the source.", hint='Write "dist".')
+        raise BadSource(
+            f"[static] folder in slipway.toml reads {asked.folder!r}, which is not a folder of the source.", hint='Write "dist".'
+        )
 
 
 def folder(source: Source, asked: Static) -> str:
@@ -57,9 +59,7 @@ def made_by_node(source: Source, by: Installer, asked: Static) -> tuple[Install,
     *before, build = node.installs(source, by)
     looked = asked.folder or " ".join(_MADE)
     find = f'for folder in {looked}; do if [ -f "$folder/index.html" ]; then break; fi; folder=; done'
-    missing = (
-        f"echo 'No index.html in {looked.replace(' ', ', ')} after the build: say in slipway.toml which folder it makes, [static] folder.'"
-    )
+    missing = f"echo 'No index.html in {looked.replace(' ', ', ')} after the build: set [static] folder in slipway.toml to the folder that it creates.'"
     copy = f'mkdir -p /{SITE} && cp -a "$folder/." /{SITE}/ && rm -rf /{SITE}/node_modules && echo "The site is $folder"'
     command = f'{by.tool} run build && {find} && if [ -z "$folder" ]; then {missing}; exit 1; fi && {copy}'
     return (*before, replace(build, command=command, keep=(SITE,)))

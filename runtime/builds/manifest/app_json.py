@@ -42,7 +42,7 @@ def read(text: str) -> AppFile:
     try:
         document = json.loads(text)
     except RecursionError:
-        raise BadSource(f"{JSON} nests too deeply.", hint="docs/manifest.md says what of it is read.") from None
+        raise BadSource(f"{JSON} nests too deeply.", hint="docs/manifest.md lists the supported keys.") from None
     except ValueError as error:
         raise BadSource(f"{JSON} is not valid JSON: {error}.", hint="Correct that line.") from None
     if not isinstance(document, dict):
@@ -61,7 +61,7 @@ def read(text: str) -> AppFile:
 
 
 def _left_out(table: Table, key: str) -> str:
-    return f"{JSON}: {f'{table.place}.' if table.place else ''}{_quiet(key)} has no meaning here and is left out."
+    return f"{JSON}: {f'{table.place}.' if table.place else ''}{_quiet(key)} is not supported and is ignored."
 
 
 def _quiet(text: str) -> str:
@@ -81,7 +81,7 @@ def _processes(top: Table, notes: list[str]) -> dict[str, Process]:
         word = table.text("size").lower()
         sizes = _HEROKU.get(word.removeprefix("private-").removeprefix("shield-"))
         if word and sizes is None:
-            notes.append(f"{JSON}: {table.place}.size is {_quiet(word)}, which is no size known here, and is left out.")
+            notes.append(f"{JSON}: {table.place}.size is {_quiet(word)}, which is not a known size, and is ignored.")
         found[name] = Process(count=count, sizes=sizes or Sizes())
     return found
 
@@ -96,15 +96,15 @@ def _variables(top: Table, notes: list[str]) -> dict[str, Variable]:
 def _variable(table: Table, name: str, notes: list[str]) -> Variable:
     if not isinstance(table.values[name], dict):
         return Variable(value=_scalar(table, name))
-    one = table.table(name)
-    generator = one.text("generator")
+    entry = table.table(name)
+    generator = entry.text("generator")
     if generator not in ("", "secret"):
-        raise one.wrong("generator", f"is {generator[:60]!r}", 'Write "secret".')
-    notes += [_left_out(one, key) for key in one.unknown(("value", "generator", "required", "description"))]
-    value = _scalar(one, "value") if one.values.get("value") is not None else None
-    wanted = one.flag("required", value is None and not generator)
+        raise entry.wrong("generator", f"is {generator[:60]!r}", 'Write "secret".')
+    notes += [_left_out(entry, key) for key in entry.unknown(("value", "generator", "required", "description"))]
+    value = _scalar(entry, "value") if entry.values.get("value") is not None else None
+    wanted = entry.flag("required", value is None and not generator)
     digits = SECRET_DIGITS if generator and value is None else 0
-    return Variable(value=value, digits=digits, required=wanted, description=one.text("description"))
+    return Variable(value=value, digits=digits, required=wanted, description=entry.text("description"))
 
 
 def _scalar(table: Table, key: str) -> str:
@@ -132,7 +132,7 @@ def _postdeploy(top: Table, notes: list[str]) -> Script:
 def _health(top: Table) -> HealthCheck | None:
     """Return the check of `web` that decides when an instance may receive traffic."""
     checks = list(top.table("healthchecks").tables("web", most=20))
-    chosen = next((one for one in checks if one.values.get("type") in ("startup", "readiness")), checks[0] if checks else None)
+    chosen = next((table for table in checks if table.values.get("type") in ("startup", "readiness")), checks[0] if checks else None)
     if chosen is None:
         return None
     check = HealthCheck(
@@ -155,7 +155,7 @@ def _words(table: Table) -> tuple[str, ...]:
         line = table.command("command")
         return ("/bin/sh", "-c", line)
     if not words or len(words) > 100:
-        raise table.wrong("command", "is no command", "Write its words, as many as 100.")
+        raise table.wrong("command", "is not a valid command", "Write a list of at most 100 words.")
     listed = Table(table.file, table.place, {f"command word {number}": word for number, word in enumerate(words, start=1)})
     return tuple(listed.text(key) for key in listed.values)
 
@@ -165,12 +165,12 @@ def _crons(top: Table, notes: list[str]) -> tuple[CronJob, ...]:
     for number, table in enumerate(top.tables("cron", most=MOST_CRONS), start=1):
         notes += [_left_out(table, key) for key in table.unknown(("name", "command", "schedule", "concurrency_policy", "maintenance"))]
         if table.flag("maintenance"):
-            notes.append(f"{JSON}: {table.place} runs only while the app is in maintenance, and is left out.")
+            notes.append(f"{JSON}: {table.place} runs only while the app is in maintenance, and is ignored.")
             continue
         name = next(_names(table.text("name"), number, found))
         table.process_name(name)
         if "command" not in table:
-            raise table.wrong("command", "is missing", "Write the shell line that is to run.")
+            raise table.wrong("command", "is missing", "Write the shell command to run.")
         policy = table.text("concurrency_policy", "forbid")
         if policy not in _POLICIES:
             raise table.wrong("concurrency_policy", f"is {policy[:60]!r}", f"Write one of {', '.join(_POLICIES)}.")
@@ -183,5 +183,5 @@ def _names(wished: str, number: int, taken: Mapping[str, object]) -> Iterator[st
     """Yield the job's own name, then names by its number that are not yet used."""
     if wished and wished not in taken:
         yield wished
-    candidates = (f"cron-{one}" for one in range(number, number + MOST_CRONS + 1))
+    candidates = (f"cron-{suffix}" for suffix in range(number, number + MOST_CRONS + 1))
     yield from (name for name in candidates if name not in taken)

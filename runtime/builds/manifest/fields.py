@@ -60,7 +60,7 @@ class Table:
         names = list(known)
         for key in self.unknown(names):
             near = difflib.get_close_matches(key, names, n=1)
-            hint = f"Did you mean {near[0]}?" if near else f"Known here are {', '.join(names)}."
+            hint = f"Did you mean {near[0]}?" if near else f"Known keys are {', '.join(names)}."
             raise self.wrong(key[:60], "is not a known key", hint)
 
     def text(self, key: str, default: str = "", *, most: int = 1000) -> str:
@@ -73,9 +73,9 @@ class Table:
         """Return a shell line."""
         line = self.text(key, most=LONGEST_COMMAND).strip()
         if key in self.values and not line:
-            raise self.wrong(key, "is empty", "Give it a shell line, or leave the key out.")
+            raise self.wrong(key, "is empty", "Write a shell command, or remove the key.")
         if "\n" in line or "\r" in line:
-            raise self.wrong(key, "is more than one line", "Put it into a script of the source, and name that here.")
+            raise self.wrong(key, "is more than one line", "Put it into a script in the source, and write the script's name here.")
         return line
 
     def flag(self, key: str, default: bool = False) -> bool:
@@ -152,7 +152,9 @@ class Table:
         """Return the path that a GET of the health check requests."""
         path = self.text(key, "/")
         if not re.fullmatch(r"/[!-~]{0,199}", path):
-            raise self.wrong(key, f"is {_shown(path)}", "Write it like /healthz: a slash first, no spaces, at most 200 characters.")
+            raise self.wrong(
+                key, f"is {_shown(path)}", "Write a path like /healthz: it starts with a slash, has no spaces, and at most 200 characters."
+            )
         return path
 
     def schedule(self, key: str) -> str:
@@ -167,7 +169,7 @@ class Table:
                 raise CronSimError("it must have five fields")
             next(CronSim(line, datetime(2024, 1, 1, tzinfo=UTC)))
         except StopIteration:
-            raise self.wrong(key, f"{_shown(text)} never comes", "Correct the day and the month.") from None
+            raise self.wrong(key, f"{_shown(text)} never occurs", "Correct the day and the month.") from None
         except (
             CronSimError,
             AssertionError,
@@ -176,7 +178,7 @@ class Table:
         ) as error:  # cronsim raises the last three for some combinations of L, # and steps
             why = f": {str(error)[:1].lower()}{str(error)[1:]}" if isinstance(error, CronSimError) else ""
             raise self.wrong(
-                key, f"{_shown(text)} is no schedule{why}", 'Write minute, hour, day, month, weekday: "0 7 * * MON-FRI".'
+                key, f"{_shown(text)} is not a valid schedule{why}", 'Write minute, hour, day, month, weekday: "0 7 * * MON-FRI".'
             ) from None
         return line
 
@@ -186,22 +188,22 @@ class Table:
         try:
             zoneinfo.ZoneInfo(name)
         except (KeyError, ValueError, OSError):
-            raise self.wrong(key, f"is {_shown(name)}, which is no time zone", "Write for example Europe/Berlin or UTC.") from None
+            raise self.wrong(key, f"is {_shown(name)}, which is not a known time zone", "Write for example Europe/Berlin or UTC.") from None
         return name
 
     def variable_name(self, name: str) -> str:
         """Return the name of a config var if it is valid."""
         if not VARIABLE.fullmatch(name):
-            hint = "Use letters, digits and underscores, no digit first, at most 128 of them."
+            hint = "Use at most 128 letters, digits and underscores, and do not start with a digit."
             raise self.wrong(name[:60], "cannot be the name of a config var", hint)
         if name == "PORT":
-            raise self.wrong(name, "is set by Slipway for each instance", "Take it out, and let the app listen on the port it names.")
+            raise self.wrong(name, "is set by Slipway for each instance", "Remove it, and let the app listen on the port in it.")
         return name
 
     def process_name(self, name: str) -> str:
         """Return the name of a process type or job if it is valid."""
         if not NAME.fullmatch(name):
-            raise self.wrong(name[:60], "cannot be a name", "Use up to 63 letters, digits, - and _, not at the ends.")
+            raise self.wrong(name[:60], "cannot be a name", "Use up to 63 letters, digits, - and _. Start and end with a letter or digit.")
         return name
 
     def _cpu(self) -> Millicores | None:
@@ -209,7 +211,7 @@ class Table:
             return None
         found = self.values["cpu"]
         if isinstance(found, bool) or not isinstance(found, (int, float)) or not 0.05 <= found <= 1024:
-            raise self.wrong("cpu", f"is {_shown(found)}", "Write a number of cores from 0.05 on, for example 0.5.")
+            raise self.wrong("cpu", f"is {_shown(found)}", "Write a number of cores of at least 0.05, for example 0.5.")
         return Millicores(round(found * 1000))
 
     def _size(self, key: str, least: int) -> Bytes | None:
@@ -230,7 +232,7 @@ class Table:
         if len(value) > most:
             raise self.wrong(key, f"is longer than {most:,} characters", "Shorten it.")
         if "\0" in value or any("\ud800" <= sign <= "\udfff" for sign in value):
-            raise self.wrong(key, "has characters that no environment and no page can hold", "Take them out.")
+            raise self.wrong(key, "has characters that environment variables and pages do not allow", "Remove them.")
         return value
 
     def _table(self, key: str, value: object) -> Table:

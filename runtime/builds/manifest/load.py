@@ -27,7 +27,7 @@ def read(files: Mapping[str, bytes]) -> AppFile:
     beside = [other for other in NAMES if other in files and other != name]
     if not beside:
         return found
-    return replace(found, notes=(f"{name} counts; {', '.join(beside)} beside it is not read.", *found.notes))
+    return replace(found, notes=(f"{name} is used; {', '.join(beside)} is ignored.", *found.notes))
 
 
 def _text(name: str, data: bytes) -> str:

@@ -12,7 +12,7 @@ from runtime.errors import BadSource
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?")
 MOST_PROCESSES = 30
 LONGEST_COMMAND = 16 * 2**10  # characters; the limit of execve(2) is 128 KiB for each word
-_EXAMPLE = "A line reads for example: web: gunicorn app:app"
+_EXAMPLE = "Example of a line: web: gunicorn app:app"
 
 
 def parse(text: str) -> dict[str, str]:
@@ -31,7 +31,8 @@ def parse(text: str) -> dict[str, str]:
             raise BadSource(f"Procfile, line {number}: {content!r} has no colon after a process type.", hint=_EXAMPLE)
         if not _NAME.fullmatch(name):
             raise BadSource(
-                f"Procfile, line {number}: {name!r} is no process type.", hint="Use up to 63 letters, digits, - and _, not at the ends."
+                f"Procfile, line {number}: {name!r} is not a valid process type.",
+                hint="Use up to 63 letters, digits, - and _. Start and end with a letter or digit.",
             )
         if not command or "\0" in command:
             raise BadSource(f"Procfile, line {number}: the process type {name!r} has no command.", hint=_EXAMPLE)
@@ -40,10 +41,10 @@ def parse(text: str) -> dict[str, str]:
                 f"Procfile, line {number}: the command is longer than {LONGEST_COMMAND:,} characters.", hint="Put it into a script."
             )
         if name in processes:
-            raise BadSource(f"Procfile, line {number}: the process type {name!r} is there twice.", hint="Keep one of both lines.")
+            raise BadSource(f"Procfile, line {number}: the process type {name!r} is defined twice.", hint="Remove one of the lines.")
         processes[name] = command
         if len(processes) > MOST_PROCESSES:
-            raise BadSource(f"The Procfile names more than {MOST_PROCESSES} processes, the most an app may have.", hint="Use fewer.")
+            raise BadSource(f"The Procfile has more than {MOST_PROCESSES} processes, the most that an app may have.", hint="Use fewer.")
     if not processes:
-        raise BadSource("The Procfile names no process.", hint=_EXAMPLE)
+        raise BadSource("The Procfile is empty: it has no process types.", hint=_EXAMPLE)
     return processes

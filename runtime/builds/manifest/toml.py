@@ -22,9 +22,9 @@ def read(text: str) -> AppFile:
     try:
         document = tomllib.loads(text)
     except RecursionError:
-        raise BadSource(f"{TOML} nests too deeply.", hint="Its tables are described in docs/manifest.md.") from None
+        raise BadSource(f"{TOML} nests too deeply.", hint="docs/manifest.md describes its tables.") from None
     except ValueError as error:
-        raise BadSource(f"{TOML} is not valid TOML: {error}.", hint="Correct that line; toml.io has the rules.") from None
+        raise BadSource(f"{TOML} is not valid TOML: {error}.", hint="Correct that line; see toml.io for the syntax.") from None
     top = Table(TOML, "", document)
     top.only(_TOP)
     limits = top.table("limits")
@@ -47,7 +47,7 @@ def read(text: str) -> AppFile:
 def _process(top: Table, name: str, table: Table, sizes: Sizes) -> Process:
     top.table("processes").process_name(name)
     if name == "release":
-        raise top.wrong("processes.release", "is no process type", "Write it as [release].")
+        raise top.wrong("processes.release", "is not a process type", "Write it as [release].")
     table.only(("command", "count", *_SIZES))
     count = table.whole("count", 1, least=0, most=1000) if "count" in table else None
     return Process(command=table.command("command"), count=count, sizes=table.sizes().over(sizes))
@@ -63,22 +63,22 @@ def _variables(top: Table) -> dict[str, Variable]:
 def _variable(table: Table, name: str) -> Variable:
     if not isinstance(table.values[name], dict):
         return Variable(value=table.text(name, most=LONGEST_VALUE))
-    one = table.table(name)
-    one.only(("value", "generate", "required", "description"))
-    if "value" in one and "generate" in one:
-        raise table.wrong(name, "has both a value and generate", "Keep one of them.")
-    value = one.text("value", most=LONGEST_VALUE) if "value" in one else None
-    return Variable(value=value, digits=_digits(one), required=one.flag("required"), description=one.text("description"))
+    entry = table.table(name)
+    entry.only(("value", "generate", "required", "description"))
+    if "value" in entry and "generate" in entry:
+        raise table.wrong(name, "has both a value and generate", "Remove one of them.")
+    value = entry.text("value", most=LONGEST_VALUE) if "value" in entry else None
+    return Variable(value=value, digits=_digits(entry), required=entry.flag("required"), description=entry.text("description"))
 
 
-def _digits(one: Table) -> int:
-    if "generate" not in one:
+def _digits(entry: Table) -> int:
+    if "generate" not in entry:
         return 0
-    if one.values["generate"] == "secret":
+    if entry.values["generate"] == "secret":
         return SECRET_DIGITS
-    if isinstance(one.values["generate"], str):
-        raise one.wrong("generate", "knows no other word than secret", 'Write "secret", or how many hexadecimal digits.')
-    return one.whole("generate", SECRET_DIGITS, least=16, most=256)
+    if isinstance(entry.values["generate"], str):
+        raise entry.wrong("generate", 'is not "secret" or a number', 'Write "secret", or the number of hexadecimal digits.')
+    return entry.whole("generate", SECRET_DIGITS, least=16, most=256)
 
 
 def _script(table: Table) -> Script:
@@ -91,9 +91,9 @@ def _health(table: Table) -> HealthCheck:
     kind = table.choice("kind", CheckKind, CheckKind.COMMAND if "command" in table else CheckKind.HTTP)
     for key, of in (("path", CheckKind.HTTP), ("command", CheckKind.COMMAND)):
         if key in table and kind is not of:
-            raise table.wrong(key, f"has no meaning for a check of kind {kind}", f'Take it out, or write kind = "{of}".')
+            raise table.wrong(key, f"is not supported for a check of kind {kind}", f'Remove it, or write kind = "{of}".')
     if kind is CheckKind.COMMAND and "command" not in table:
-        raise table.wrong("command", "is missing", "Write the shell line that ends with 0 when the instance is well.")
+        raise table.wrong("command", "is missing", "Write a shell command that exits with 0 when the instance is healthy.")
     line = table.command("command")
     return HealthCheck(
         kind=kind,
@@ -118,7 +118,7 @@ def _crons(top: Table, sizes: Sizes) -> tuple[CronJob, ...]:
             raise table.wrong("name", "is empty", "Give the job a name.")
         table.process_name(name)
         if name in found:
-            raise table.wrong("name", f"is {name!r}, as another job's is", "Give each job a name of its own.")
+            raise table.wrong("name", f"is {name!r}, which is the name of another job", "Give each job a different name.")
         found[name] = CronJob(
             name=name,
             schedule=table.schedule("schedule"),
@@ -138,7 +138,7 @@ def _building(table: Table) -> Building:
         raise table.wrong("builder", f"is {builder[:60]!r}", f"Known builders are {', '.join(BUILDERS)}.")
     if (dockerfile or "args" in table) and builder not in ("", DOCKERFILE):
         key = "dockerfile" if dockerfile else "args"
-        raise table.wrong(key, f"has no meaning for the builder {builder}", f'Take it out, or write builder = "{DOCKERFILE}".')
+        raise table.wrong(key, f"is not supported for the builder {builder}", f'Remove it, or write builder = "{DOCKERFILE}".')
     arguments = table.table("args")
     values = {arguments.variable_name(name): arguments.text(name, most=LONGEST_VALUE) for name in arguments.values}
     return Building(builder=DOCKERFILE if dockerfile else builder, dockerfile=dockerfile, arguments=values)

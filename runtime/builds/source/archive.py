@@ -78,7 +78,7 @@ def unpack(archive: BinaryIO, filename: str, target: Folder, max_bytes: int = MA
     else:
         _unpack_tar(archive, kind, tree)
     if not tree.files:
-        raise BadArchive(f"The archive {filename} holds no files.", hint="Pack the folder with the app's files in it.")
+        raise BadArchive(f"The archive {filename} has no files.", hint="Pack the folder that has the app's files.")
     tree.set_folder_modes()
     unwrapped = _unwrap(target)
     tree.check_links(unwrapped)
@@ -91,7 +91,7 @@ def _kind(archive: BinaryIO, filename: str) -> str:
     named = next((kind for ending, kind in sorted(_ENDINGS.items(), key=lambda item: -len(item[0])) if lowered.endswith(ending)), found)
     if named != found:
         raise BadArchive(
-            f"{filename} is named as a .{named} but its content is a .{found}.", hint=f"Rename it to end in .{found}, or pack it anew."
+            f"{filename} is named .{named}, but its content is a .{found} archive.", hint=f"Rename it to end in .{found}, or pack it again."
         )
     return found
 
@@ -110,8 +110,10 @@ def _sniff(archive: BinaryIO, filename: str) -> str:
     if block[257:262] == b"ustar" or (len(block) == 512 and not block.strip(b"\0")):
         return f"tar.{packing}" if packing else "tar"
     if packing:
-        raise BadArchive(f"{filename} is compressed ({packing}) but holds no tar archive.", hint=f"Pack the folder as .tar.{packing}.")
-    known = next((name for magic, name in _FOREIGN.items() if head.startswith(magic)), "no archive we know")
+        raise BadArchive(
+            f"{filename} is compressed ({packing}) but does not contain a tar archive.", hint=f"Pack the folder as .tar.{packing}."
+        )
+    known = next((name for magic, name in _FOREIGN.items() if head.startswith(magic)), "not a supported archive")
     raise BadArchive(f"{filename} is {known}.", hint="Upload a .zip, .tar, .tar.gz, .tar.zst or .tar.xz.")
 
 
@@ -148,8 +150,8 @@ class _Tree:
         self._entries += 1
         if self._entries > self.max_entries:
             raise BadArchive(
-                f"The archive holds more than {self.max_entries:,} entries, the most a source may have.",
-                hint="Leave out what can be installed again, such as node_modules or a virtual environment.",
+                f"The archive has more than {self.max_entries:,} entries, the most that a source may have.",
+                hint="Leave out files that the build installs, such as node_modules or a virtual environment.",
             )
 
     def add(self, entry: _Entry) -> None:
@@ -159,16 +161,20 @@ class _Tree:
         if not parts or _JUNK & set(parts) or parts[-1].startswith("._"):
             return
         if entry.strange:
-            raise BadArchive(f"The archive holds {entry.strange}: {entry.name!r}. A source has only files, folders and links.", hint=_AGAIN)
+            raise BadArchive(
+                f"The archive contains {entry.strange}: {entry.name!r}. Only files, folders and links are allowed.", hint=_AGAIN
+            )
         if entry.mode & (stat.S_ISUID | stat.S_ISGID) and not entry.is_folder:
-            raise BadArchive(f"{entry.name!r} has a setuid or setgid bit, which a source may not have.", hint=f"chmod ug-s {parts[-1]}")
+            raise BadArchive(
+                f"{entry.name!r} has a setuid or setgid bit, which is not allowed in a source.", hint=f"chmod ug-s {parts[-1]}"
+            )
         path = "/".join(parts)
         if entry.is_folder:
             self._make_folders(parts)
             self._folder_modes[path] = entry.mode & 0o777 | stat.S_IRWXU
             return
         if path in self._seen:
-            raise BadArchive(f"The archive holds the name {path!r} twice.", hint=_AGAIN)
+            raise BadArchive(f"The archive contains the name {path!r} twice.", hint=_AGAIN)
         self._make_folders(parts[:-1])
         if entry.symlink is not None:
             self._make_symlink(path, entry.symlink)
@@ -190,14 +196,14 @@ class _Tree:
         """
         for path in self._symlinks:
             if _leads_out(self.root, path.removeprefix(f"{unwrapped}/")):
-                raise BadArchive(f"The link {path!r} leads outside the archive.", hint="Links may point only to what is in the archive.")
+                raise BadArchive(f"The link {path!r} leads outside the archive.", hint="Links may point only to files in the archive.")
 
     def _make_folders(self, parts: tuple[str, ...]) -> None:
         for depth in range(1, len(parts) + 1):
             path = "/".join(parts[:depth])
             kind = self._seen.setdefault(path, "folder")
             if kind != "folder":
-                raise BadArchive(f"The archive holds the name {path!r} twice: as a {kind} and as a folder.", hint=_AGAIN)
+                raise BadArchive(f"The archive contains the name {path!r} twice: as a {kind} and as a folder.", hint=_AGAIN)
             if not self.root.is_folder(path):
                 self.root.make_folder(path)
 
@@ -205,7 +211,7 @@ class _Tree:
         inside = os.path.normpath(os.path.join(os.path.dirname(path), leads_to))  # noqa: PTH118, PTH120  # text, not files
         if not leads_to or "\0" in leads_to or leads_to.startswith("/") or inside.startswith(".."):
             raise BadArchive(
-                f"The link {path!r} points to {leads_to!r}, outside the archive.", hint="Links may point only to what is in the archive."
+                f"The link {path!r} points to {leads_to!r}, outside the archive.", hint="Links may point only to files in the archive."
             )
         self._seen[path] = "link"
         self._symlinks.append(path)
@@ -214,20 +220,22 @@ class _Tree:
     def _make_hard_link(self, path: str, name: str) -> None:
         original = "/".join(_parts(name))
         if self._seen.get(original) != "file":
-            raise BadArchive(f"{path!r} is a hard link to {name!r}, which is no earlier file of the archive.", hint=_AGAIN)
+            raise BadArchive(f"{path!r} is a hard link to {name!r}, which is not an earlier file of the archive.", hint=_AGAIN)
         self._seen[path] = "file"
         self.root.make_hard_link(path, original)
 
     def _write(self, path: str, entry: _Entry) -> None:
         if self.size + entry.size > self.max_bytes:
-            raise BadArchive(too_large(self.max_bytes), hint="Leave out what the app does not need: data, media, build output.")
+            raise BadArchive(too_large(self.max_bytes), hint="Leave out files that the app does not need: data, media, build output.")
         self._seen[path] = "file"
         mode = (entry.mode & 0o777 or 0o644) | stat.S_IRUSR
         with self.root.create_file(path, mode) as file:
             while entry.content is not None and (chunk := entry.content.read(_CHUNK)):
                 self.size += len(chunk)
                 if self.size > self.max_bytes:
-                    raise BadArchive(too_large(self.max_bytes), hint="Leave out what the app does not need: data, media, build output.")
+                    raise BadArchive(
+                        too_large(self.max_bytes), hint="Leave out files that the app does not need: data, media, build output."
+                    )
                 file.write(chunk)
 
 
@@ -237,12 +245,14 @@ def _parts(name: str) -> tuple[str, ...]:
     BadArchive if it leads outside.
     """
     if name.startswith("/"):
-        raise BadArchive(f"The archive holds the absolute name {name!r}.", hint="Pack with relative names (tar -C FOLDER .).")
+        raise BadArchive(f"The archive contains the absolute name {name!r}.", hint="Pack with relative names (tar -C FOLDER .).")
     parts = tuple(part for part in name.split("/") if part not in ("", "."))
     if ".." in parts:
-        raise BadArchive(f"The archive holds the name {name!r}, which leads out of it.", hint="Pack with names below one folder.")
+        raise BadArchive(
+            f"The archive contains the name {name!r}, which leads outside the archive.", hint="Pack with names below one folder."
+        )
     if "\0" in name or len(name) > _MAX_PATH or len(parts) > _MAX_DEPTH or any(len(os.fsencode(part)) > _MAX_NAME for part in parts):
-        raise BadArchive(f"The archive holds the name {name[:80]!r}…, which no file may have.", hint="Shorten it.")
+        raise BadArchive(f"The archive contains the name {name[:80]!r}…, which is not a valid file name.", hint="Shorten it.")
     return parts
 
 
@@ -257,7 +267,7 @@ def _unpack_zip(archive: BinaryIO, tree: _Tree) -> None:
     except OSError as error:
         if error.errno != errno.EINVAL:  # from lseek(2): the zip names an offset before its own beginning
             raise
-        raise BadArchive("The zip archive is damaged: it names a place outside of itself.", hint=_AGAIN) from None
+        raise BadArchive("The zip archive is damaged: it refers to a place outside the file.", hint=_AGAIN) from None
 
 
 def _check_directory(archive: BinaryIO, max_entries: int) -> None:
@@ -272,8 +282,8 @@ def _check_directory(archive: BinaryIO, max_entries: int) -> None:
     entries, directory = struct.unpack_from("<HI", tail, at + 10)
     if entries > max_entries or entries == 0xFFFF or directory > _MAX_DIRECTORY:
         raise BadArchive(
-            f"The archive holds more than {max_entries:,} entries, the most a source may have.",
-            hint="Leave out what can be installed again, such as node_modules or a virtual environment.",
+            f"The archive has more than {max_entries:,} entries, the most that a source may have.",
+            hint="Leave out files that the build installs, such as node_modules or a virtual environment.",
         )
 
 
@@ -284,7 +294,7 @@ def _unpack_zip_entry(packed: zipfile.ZipFile, info: zipfile.ZipInfo, tree: _Tre
     mode = info.external_attr >> 16 if info.create_system == 3 else 0o644
     kind = stat.S_IFMT(mode)
     if info.flag_bits & 1:
-        raise BadArchive(f"{name!r} is encrypted.", hint="Pack without a password; secrets belong into config vars.")
+        raise BadArchive(f"{name!r} is encrypted.", hint="Pack without a password; use config vars for secrets.")
     entry = _Entry(name=name, mode=stat.S_IMODE(mode), is_folder=name.endswith("/") or kind == stat.S_IFDIR, size=info.file_size)
     if kind == stat.S_IFLNK:
         if info.file_size > _MAX_PATH:

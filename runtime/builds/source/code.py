@@ -94,7 +94,7 @@ def read_files(tree: Folder, names: tuple[str, ...]) -> dict[str, bytes]:
         if place is None:
             raise FileNotFoundError(name)
         if tree.status(place).st_size > _LARGEST_TEXT:
-            raise BadSource(f"{name} is larger than {Bytes(_LARGEST_TEXT)}.", hint="Dependencies are named in far less.")
+            raise BadSource(f"{name} is larger than {Bytes(_LARGEST_TEXT)}.", hint="Files that list dependencies are much smaller.")
         found[name] = tree.read(place, _LARGEST_TEXT)
     return found
 
@@ -127,12 +127,12 @@ def take(made: Folder, name: str, into: Folder) -> None:
     BuildFailed: it contains something that is not a file, folder or link.
     """
     if not made.is_folder(name):
-        raise BuildFailed("The build made no folder to go on with.", hint="Its own words are in the build log.")
+        raise BuildFailed("The build did not create its output folder.", hint="See the build log.")
     with made.subfolder(name) as top:
         for found in walk(top):
             mode = found.status.st_mode
             if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode) or stat.S_ISDIR(mode)):
-                raise BuildFailed(f"The build made {found.name}, which is neither file, folder nor link.", hint="Make files alone.")
+                raise BuildFailed(f"The build created {found.name}, which is not a file, folder or link.", hint="Create only files.")
         copy_tree(top, into)
     into.set_mode("", 0o755)
 

@@ -8,9 +8,9 @@ from itertools import zip_longest
 _PARTS = re.compile(r"([^0-9]*)([0-9]*)")
 
 
-def earlier(one: str, other: str) -> bool:
+def earlier(version: str, other: str) -> bool:
     """Return whether `one` sorts before `other`."""
-    return _key(one) < _key(other)
+    return _key(version) < _key(other)
 
 
 def _key(version: str) -> _Ordered:
@@ -35,13 +35,13 @@ class _Ordered:
         return (_compare(self._upstream, other._upstream) or _compare(self._revision, other._revision)) < 0
 
 
-def _compare(one: str, other: str) -> int:
+def _compare(version: str, other: str) -> int:
     """Return a number below, equal to or above 0.
 
     Parts without digits are compared by their characters, and parts with digits by their number,
     alternately.
     """
-    for left, right in zip_longest(_PARTS.findall(one), _PARTS.findall(other), fillvalue=("", "")):
+    for left, right in zip_longest(_PARTS.findall(version), _PARTS.findall(other), fillvalue=("", "")):
         for sign, its in zip_longest(left[0], right[0], fillvalue=""):
             if difference := _weight(sign) - _weight(its):
                 return difference

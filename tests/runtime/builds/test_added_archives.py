@@ -97,7 +97,7 @@ def test_an_entry_for_the_destination_itself_changes_nothing(add: Callable[[byte
         ([("h", tarfile.LNKTYPE, "absent")], "'h' of the archive is a hard link to 'absent'"),
         ([("d", tarfile.DIRTYPE, ""), ("h", tarfile.LNKTYPE, "d")], "'h' of the archive is a hard link to 'd'"),
         ([("l", tarfile.SYMTYPE, "")], "'l' of the archive cannot be unpacked"),
-        ([("../x", tarfile.REGTYPE, "")], "'../x', which leads out of it"),
+        ([("../x", tarfile.REGTYPE, "")], "'../x', which leads outside the archive"),
         ([("d", tarfile.DIRTYPE, ""), ("d", tarfile.REGTYPE, "")], "'d' of the archive would replace a folder"),
         ([("n" * 300, tarfile.REGTYPE, "")], "part of more than 255 bytes"),
     ],

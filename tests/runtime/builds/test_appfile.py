@@ -125,7 +125,7 @@ def test_every_key_of_slipway_toml_has_its_value():
     [
         ("[process.web]", "process is not a known key. Did you mean processes?"),
         ("[processes.web]\ncomand = 'x'", "processes.web.comand is not a known key. Did you mean command?"),
-        ("[zebra]", "zebra is not a known key. Known here are processes, limits"),
+        ("[zebra]", "zebra is not a known key. Known keys are processes, limits"),
         ("[processes.web]\ncount = '2'", "processes.web.count is '2'. Write a whole number from 0 to 1000."),
         ("[processes.web]\ncount = true", "processes.web.count is true"),
         ("[processes.web]\nmemory = '12Q'", "processes.web.memory is '12Q'. Write a size of at least 32 MiB"),
@@ -141,13 +141,13 @@ def test_every_key_of_slipway_toml_has_its_value():
         ("[env]\n'2A' = '1'", "env.2A cannot be the name of a config var"),
         ("[env]\nA = 1", "env.A is 1. Write it as text, in quotes."),
         ("[env]\nA = { value = 'x', generate = 'secret' }", "env.A has both a value and generate"),
-        ("[env]\nA = { generate = 'uuid' }", "env.A.generate knows no other word than secret"),
+        ("[env]\nA = { generate = 'uuid' }", 'env.A.generate is not "secret" or a number'),
         ("[env]\nA = { generate = 8 }", "from 16 to 256"),
         ("[env]\nA = { requird = true }", "Did you mean required?"),
-        ('[env]\nA = "a\\u0000b"', "characters that no environment"),
-        ("[health]\npath = 'healthz'", "a slash first"),
+        ('[env]\nA = "a\\u0000b"', "characters that environment variables"),
+        ("[health]\npath = 'healthz'", "starts with a slash"),
         ("[health]\nkind = 'grpc'", "health.kind is 'grpc'. Write one of http, tcp, command."),
-        ("[health]\nkind = 'tcp'\npath = '/'", "health.path has no meaning for a check of kind tcp"),
+        ("[health]\nkind = 'tcp'\npath = '/'", "health.path is not supported for a check of kind tcp"),
         ("[health]\nkind = 'command'", "health.command is missing"),
         ("[health]\ntimeout = '2m'", 'health.timeout is \'2m\'. Write a duration from "0.1s" to "30s".'),
         ("[health]\ntimeout = nan", "health.timeout is nan"),
@@ -155,16 +155,16 @@ def test_every_key_of_slipway_toml_has_its_value():
         ("[release]\ntimeout = '3h'", 'to "2h"'),
         ("[[cron]]\nschedule = '@daily'\ncommand = 'x'", "cron number 1.name is missing"),
         ("[[cron]]\nname = 'a'\ncommand = 'x'", "cron number 1.schedule is missing"),
-        ("[[cron]]\nname = 'a'\nschedule = '61 * * * *'\ncommand = 'x'", "is no schedule: bad minute"),
+        ("[[cron]]\nname = 'a'\nschedule = '61 * * * *'\ncommand = 'x'", "is not a valid schedule: bad minute"),
         ("[[cron]]\nname = 'a'\nschedule = '* * * * * *'\ncommand = 'x'", "it must have five fields"),
-        ("[[cron]]\nname = 'a'\nschedule = '0 0 30 2 *'\ncommand = 'x'", "is no schedule: bad day-of-month"),
-        ("[[cron]]\nname = 'a'\nschedule = '@daily'\ntimezone = 'Europe'\ncommand = 'x'", "which is no time zone"),
-        ("[[cron]]\nname = 'a'\nschedule = '@daily'\ntimezone = '../../etc/passwd'\ncommand = 'x'", "which is no time zone"),
+        ("[[cron]]\nname = 'a'\nschedule = '0 0 30 2 *'\ncommand = 'x'", "is not a valid schedule: bad day-of-month"),
+        ("[[cron]]\nname = 'a'\nschedule = '@daily'\ntimezone = 'Europe'\ncommand = 'x'", "which is not a known time zone"),
+        ("[[cron]]\nname = 'a'\nschedule = '@daily'\ntimezone = '../../etc/passwd'\ncommand = 'x'", "which is not a known time zone"),
         ("[[cron]]\nname = 'a'\nschedule = '@daily'\ncommand = 'x'\noverlap = []", "cron number 1.overlap is a list"),
-        ("[[cron]]\nname='a'\nschedule='@daily'\ncommand='x'\n" * 2, "as another job's is"),
+        ("[[cron]]\nname='a'\nschedule='@daily'\ncommand='x'\n" * 2, "which is the name of another job"),
         ("[[cron]]\nname='a'\nschedule='@daily'\ncommand='x'\n" * 51, "has more than 50 entries"),
         ("[build]\nbuilder = 'cobol'", "Known builders are"),
-        ("[build]\nbuilder = 'python'\ndockerfile = 'D'", "has no meaning for the builder python"),
+        ("[build]\nbuilder = 'python'\ndockerfile = 'D'", "is not supported for the builder python"),
         ("[build]\ndockerfile = '../D'", "Write a path inside the source"),
         ("a = ", "slipway.toml is not valid TOML: Invalid value (at end of document)"),
         ("[x\n", "at line 1, column 3"),
@@ -224,7 +224,7 @@ def test_app_json_of_heroku_and_dokku_is_read():
     ]
     said = "\n".join(found.notes)
     for words in (
-        "addons has no",
+        "addons is not supported",
         "clock.max_parallel",
         "formation.release",
         "size is huge",
@@ -241,9 +241,9 @@ def test_app_json_of_heroku_and_dokku_is_read():
         ([], "app.json is not an object"),
         ({"formation": []}, "formation is a list. Make it a table"),
         ({"env": {"A": {"generator": "uuid"}}}, "env.A.generator is 'uuid'"),
-        ({"env": {"A": "\ud800"}}, "characters that no environment"),
+        ({"env": {"A": "\ud800"}}, "characters that environment variables"),
         ({"cron": [{"schedule": "@daily"}]}, "cron number 1.command is missing"),
-        ({"healthchecks": {"web": [{"command": []}]}}, "is no command"),
+        ({"healthchecks": {"web": [{"command": []}]}}, "is not a valid command"),
     ],
 )
 def test_a_wrong_value_of_a_known_key_in_app_json_is_refused(document, words):
@@ -262,7 +262,7 @@ def test_dokku_checks_by_command_and_by_listening_are_read():
 def test_slipway_toml_has_precedence_and_an_unreadable_file_is_refused():
     found = read({"slipway.toml": b"[env]\nA = 'toml'", "app.json": b"not even json"})
     assert found.variables == {"A": Variable(value="toml")}
-    assert "app.json beside it is not read" in found.notes[0]
+    assert "app.json is ignored" in found.notes[0]
     assert read({}) == AppFile()
     with pytest.raises(BadSource, match="line 2: this is not UTF-8"):
         read({"slipway.toml": b"\n\xff"})

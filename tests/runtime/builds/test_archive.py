@@ -140,7 +140,7 @@ BAD_TARS: list[tuple[str, list[tuple[str, bytes] | tarfile.TarInfo], str]] = [
     ),
     ("a file written through a link", [special("d", tarfile.SYMTYPE, "e"), ("d/x", b"x")], "twice"),
     ("a hard link to nothing", [special("h", tarfile.LNKTYPE, "/etc/passwd")], "absolute"),
-    ("a hard link to a link", [special("s", tarfile.SYMTYPE, "x"), special("h", tarfile.LNKTYPE, "s")], "no earlier file"),
+    ("a hard link to a link", [special("s", tarfile.SYMTYPE, "x"), special("h", tarfile.LNKTYPE, "s")], "not an earlier file"),
     ("a device", [special("null", tarfile.CHRTYPE)], "device"),
     ("a block device", [special("sda", tarfile.BLKTYPE)], "device"),
     ("a pipe", [special("pipe", tarfile.FIFOTYPE)], "device"),
@@ -151,8 +151,8 @@ BAD_TARS: list[tuple[str, list[tuple[str, bytes] | tarfile.TarInfo], str]] = [
     ("a folder that is also a file", [("a/b", b"2"), ("a", b"1")], "twice"),
     ("no files", [special("empty/", tarfile.DIRTYPE)], "no files"),
     ("only junk", [(".DS_Store", b"x")], "no files"),
-    ("an endless name", [("x" * 300, b"")], "no file may have"),
-    ("a deep name", [("d/" * 200 + "x", b"")], "no file may have"),
+    ("an endless name", [("x" * 300, b"")], "not a valid file name"),
+    ("a deep name", [("d/" * 200 + "x", b"")], "not a valid file name"),
 ]
 
 
@@ -211,14 +211,14 @@ def test_a_tar_that_is_cut_between_two_entries_is_detected(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("filename", "data", "sentence"),
     [
-        ("a.zip", gzip.compress(TAR), "is named as a .zip but its content is a .tar.gz"),
-        ("a.tar.gz", ZIP, "is named as a .tar.gz but its content is a .zip"),
+        ("a.zip", gzip.compress(TAR), "is named .zip, but its content is a .tar.gz"),
+        ("a.tar.gz", ZIP, "is named .tar.gz, but its content is a .zip"),
         ("a.tar", zstandard.compress(TAR), "content is a .tar.zst"),
         ("a.tar.gz", b"", "is empty"),
-        ("a.tar.gz", gzip.compress(b"just text" * 100, mtime=0), "holds no tar archive"),
+        ("a.tar.gz", gzip.compress(b"just text" * 100, mtime=0), "does not contain a tar archive"),
         ("a.tar.bz2", bz2.compress(TAR), "bzip2"),
         ("a.pdf", b"%PDF-1.7", "PDF"),
-        ("a.zip", b"nothing of the kind" * 100, "no archive we know"),
+        ("a.zip", b"nothing of the kind" * 100, "not a supported archive"),
     ],
 )
 def test_a_wrong_ending_or_kind_is_named(filename: str, data: bytes, sentence: str, tmp_path: Path) -> None:
@@ -303,5 +303,5 @@ def test_a_zip_with_an_offset_before_its_start_is_damaged(tmp_path: Path) -> Non
     at = data.rindex(b"PK\5\6") + 16  # offset of the central directory (APPNOTE.TXT, 4.3.16)
     data[at : at + 4] = (int.from_bytes(data[at : at + 4], "little") + 50).to_bytes(4, "little")
     (tmp_path / "archive").write_bytes(data)
-    with pytest.raises(BadArchive, match="outside of itself"):
+    with pytest.raises(BadArchive, match="outside the file"):
         unpacked(tmp_path, "a.zip")

@@ -193,7 +193,7 @@ def test_a_build_freezes_under_memory_pressure_and_can_be_cancelled(forge: Forge
         settle(lambda: ticks() > 3, 60)
         now[0] = TIGHT
         giving_way.round()
-        settle(lambda: "the build is frozen until there is more" in forge.said(), 30)
+        settle(lambda: "the build is frozen until more is free" in forge.said(), 30)
         time.sleep(0.3)  # time for lines that it printed before
         still = ticks()
         time.sleep(0.5)
@@ -201,7 +201,7 @@ def test_a_build_freezes_under_memory_pressure_and_can_be_cancelled(forge: Forge
         now[0] = EASY
         giving_way.round()
         settle(lambda: ticks() > still + 3, 30)
-        assert "There is memory again: the build goes on after" in forge.said()
+        assert "Memory is free again: the build continues after" in forge.said()
         now[0] = TIGHT
         giving_way.round()
         settle(lambda: forge.said().count("the build is frozen") == 2, 30)

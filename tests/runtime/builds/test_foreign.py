@@ -113,7 +113,7 @@ def test_an_image_that_slipway_built_keeps_its_processes(dock: Dock) -> None:
 
 
 def test_an_image_that_cannot_run_or_is_damaged_is_refused(dock: Dock) -> None:
-    with pytest.raises(BadSource, match="says nothing to run"):
+    with pytest.raises(BadSource, match="has no command to run"):
         dock.take(Cmd=[])
     with pytest.raises(BadSource, match="no user 'nobody-here'"):
         dock.take(User="nobody-here")
@@ -125,7 +125,7 @@ def test_an_image_that_cannot_run_or_is_damaged_is_refused(dock: Dock) -> None:
         dock.take(os_name="windows")
     with pytest.raises(ImageDamaged, match="no longer exists"):
         dock.pushed(Digest.of(b"never"))
-    with pytest.raises(BadSource, match="no manifest"):
+    with pytest.raises(BadSource, match="not a valid image manifest"):
         dock.receive(b"[]")
         dock.pushed(Digest.of(b"[]"))
     assert not any((dock.config.images / "ingest").iterdir())

@@ -64,7 +64,7 @@ def test_a_lock_file_with_a_wrong_hash_is_refused(forge: Forge) -> None:
 
 def test_a_pipenv_lock_is_installed_and_a_stale_one_causes_a_warning(forge: Forge) -> None:
     built = example(forge, "python-pipenv")
-    assert "Dependencies: `uv pip install --require-hashes, of what Pipfile.lock names` for Pipfile.lock" in forge.said()
+    assert "Dependencies: `uv pip install --require-hashes, from Pipfile.lock` for Pipfile.lock" in forge.said()
     with served(forge, built) as url:
         assert "smooth sea" in get(f"{url}/all.json")[1]
 
@@ -80,7 +80,7 @@ def test_a_setup_py_is_installed_in_place_with_commands_and_extensions(forge: Fo
     }
     with served(forge, forge.build(files)) as url:
         assert get(url)[1] == "by its command"
-    assert "Project: `uv pip install -e ., which setup.py describes` for the source" in forge.said()
+    assert "Project: `uv pip install -e ., from setup.py` for the source" in forge.said()
 
 
 def test_pnpm_installs_from_its_lock_builds_and_prunes(forge: Forge) -> None:

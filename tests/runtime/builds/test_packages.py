@@ -149,7 +149,7 @@ def test_a_step_whose_cache_overflows_runs_again_without_it(forge: Forge) -> Non
     grow = "if [ -d /build/cache ]; then dd if=/dev/zero of=/build/cache/junk bs=1M count=24 2>/dev/null; sleep 30; fi; touch made"
     small = Forge(forge.config, forge.store, forge.containers, type(forge.builder)(_with_small_cache(forge), forge.store, forge.containers))
     small.build({"package.json": '{"scripts":{"build":"sh grow.sh","start":"x"}}', "grow.sh": grow}, team=721)
-    assert "the package cache grew over 16 MiB. Once more, without it." in small.said()
+    assert "the package cache exceeded 16 MiB. The step runs again without it." in small.said()
     assert "Build script: installed in" in small.said()
 
 

@@ -75,18 +75,21 @@ def test_the_language_is_detected_from_the_files(files: dict[str, str], language
     [
         (
             {"notes.md": "", "src/x.c": ""},
-            r"looked for Dockerfile, Procfile, .*requirements\.txt.*The top of the source holds: notes\.md, src",
+            r"looked for Dockerfile, Procfile, .*requirements\.txt.*The top of the source contains: notes\.md, src",
         ),
-        ({"Pipfile": "[packages]"}, "no file that tells how to start"),
-        ({"Pipfile": "packages = 3", **PROCFILE}, r"\[packages\] in the Pipfile is no table"),
+        ({"Pipfile": "[packages]"}, "no file that defines how to start"),
+        ({"Pipfile": "packages = 3", **PROCFILE}, r"\[packages\] in the Pipfile is not a table"),
         ({"Pipfile.lock": "{", **PROCFILE}, r"Pipfile\.lock is not valid JSON"),
-        ({"Pipfile.lock": '{"default": {"x; rm -rf /": {}}}', **PROCFILE}, "which is no package"),
-        ({"Pipfile.lock": '{"default": {"x": {"version": "==1\\n-e ."}}}', **PROCFILE}, "has a line break"),
-        ({"pyproject.toml": "[tool.poetry.dependencies]\npython = '^3.9.x'", **PROCFILE}, r"poetry\.dependencies\.python .* no range"),
-        ({"pyproject.toml": "tool = 1", **PROCFILE}, "tool in pyproject.toml is no table"),
-        ({"package.json": '{"packageManager":"bun@1.2.3"}', "index.js": ""}, "which is no version of npm, pnpm or yarn"),
-        ({"package.json": '{"packageManager":"pnpm@^9"}', "index.js": ""}, "which is no version of npm, pnpm or yarn"),
-        ({"package.json": '{"engines":{"npm":"7.x"}}', "index.js": ""}, r"asks for npm 7\.x, which is not offered"),
+        ({"Pipfile.lock": '{"default": {"x; rm -rf /": {}}}', **PROCFILE}, "which is not a valid package name"),
+        ({"Pipfile.lock": '{"default": {"x": {"version": "==1\\n-e ."}}}', **PROCFILE}, "contains a line break"),
+        (
+            {"pyproject.toml": "[tool.poetry.dependencies]\npython = '^3.9.x'", **PROCFILE},
+            r"poetry\.dependencies\.python .* not a valid range",
+        ),
+        ({"pyproject.toml": "tool = 1", **PROCFILE}, "tool in pyproject.toml is not a table"),
+        ({"package.json": '{"packageManager":"bun@1.2.3"}', "index.js": ""}, "which is not a version of npm, pnpm or yarn"),
+        ({"package.json": '{"packageManager":"pnpm@^9"}', "index.js": ""}, "which is not a version of npm, pnpm or yarn"),
+        ({"package.json": '{"engines":{"npm":"7.x"}}', "index.js": ""}, r"requires npm 7\.x, which is not available"),
         ({"package.json": "{}", "pnpm-lock.yaml": "lockfileVersion: 3", "index.js": ""}, r"pnpm-lock\.yaml has the format 3"),
         ({"package.json": "{}", "yarn.lock": "__metadata:\n  version: 99\n", "index.js": ""}, r"yarn\.lock has the format 99"),
         ({"slipway.toml": "[static]\nfolder = 'none'", "index.html": ""}, "names the folder none, which is not in the source"),
@@ -94,15 +97,15 @@ def test_the_language_is_detected_from_the_files(files: dict[str, str], language
         ({"pyproject.toml": "[broken", **PROCFILE}, "not valid TOML"),
         ({"package.json": "{", **PROCFILE}, "not valid JSON"),
         ({"package.json": "[]", **PROCFILE}, "not an object"),
-        ({"package.json": "{}"}, "no file that tells how to start"),
-        ({"requirements.txt": "flask"}, "no file that tells how to start"),
+        ({"package.json": "{}"}, "no file that defines how to start"),
+        ({"requirements.txt": "flask"}, "no file that defines how to start"),
         ({"requirements.txt": "-r more.txt", **PROCFILE}, "line 1, includes more.txt, which is not in the source"),
-        ({".python-version": "3.9", **PROCFILE}, r"\.python-version asks for Python 3\.9.*Offered: 3\.11, 3\.13, 3\.14"),
-        ({"runtime.txt": "python-2.7.18", **PROCFILE}, r"runtime\.txt asks for Python 2\.7"),
-        ({"runtime.txt": "newest", **PROCFILE}, "no Python version"),
-        ({"pyproject.toml": "[project]\nrequires-python='<3.11'", **PROCFILE}, r"requires-python in pyproject.toml asks for Python <3\.11"),
-        ({"package.json": '{"engines":{"node":"16.x"}}', "index.js": ""}, r"asks for Node\.js 16\.x.*Offered: 20\.x, 22\.x, 24\.x"),
-        ({"package.json": '{"engines":{"node":"new ones"}}', "index.js": ""}, "asks for Node.js new ones, which is not offered"),
+        ({".python-version": "3.9", **PROCFILE}, r"\.python-version requires Python 3\.9.*Available: 3\.11, 3\.13, 3\.14"),
+        ({"runtime.txt": "python-2.7.18", **PROCFILE}, r"runtime\.txt requires Python 2\.7"),
+        ({"runtime.txt": "newest", **PROCFILE}, "not a Python version"),
+        ({"pyproject.toml": "[project]\nrequires-python='<3.11'", **PROCFILE}, r"requires-python in pyproject.toml requires Python <3\.11"),
+        ({"package.json": '{"engines":{"node":"16.x"}}', "index.js": ""}, r"requires Node\.js 16\.x.*Available: 20\.x, 22\.x, 24\.x"),
+        ({"package.json": '{"engines":{"node":"new ones"}}', "index.js": ""}, "requires Node.js new ones, which is not available"),
         ({"Procfile": "web"}, "line 1"),
     ],
 )
@@ -228,11 +231,11 @@ def test_generated_folders_are_left_out_of_the_image() -> None:
 
 def test_missing_lock_files_cause_a_warning() -> None:
     assert "package-lock.json" in planned(**{"package.json": "{}", **PROCFILE}).notes[0]
-    assert "bun.lockb is not read; npm chooses" in planned(**{"package.json": "{}", "bun.lockb": "", **PROCFILE}).notes[0]
+    assert "bun.lockb is ignored; npm selects" in planned(**{"package.json": "{}", "bun.lockb": "", **PROCFILE}).notes[0]
     assert "without a poetry.lock" in planned(**{"pyproject.toml": "[tool.poetry.dependencies]\nflask='^3'", **PROCFILE}).notes[0]
     assert "without a Pipfile.lock" in planned(**{"Pipfile": "[packages]\nflask='*'", **PROCFILE}).notes[0]
     decided = planned(**{"package.json": "{}", "yarn.lock": "", "package-lock.json": "{}", **PROCFILE})
-    assert decided.notes == ("Note: package-lock.json decides; yarn.lock is not read.",)
+    assert decided.notes == ("Note: package-lock.json is used; yarn.lock is ignored.",)
 
 
 def test_the_step_key_changes_with_each_input() -> None:
@@ -255,14 +258,14 @@ def test_the_step_key_changes_with_each_input() -> None:
     [
         (
             {"package.json": json.dumps({"engines": {"node": "1.2.3" + " " * 50_000 + "- 2"}})},
-            "engines.node in package.json is longer than",
+            "engines.node in package.json is too long",
         ),
-        ({".nvmrc": "9" * 101, "package.json": "{}"}, ".nvmrc is longer than"),
-        ({"pyproject.toml": f"[project]\nrequires-python='{'>=3,' * 50_000}>=3'\n", "app.py": ""}, "requires-python .* is longer than"),
+        ({".nvmrc": "9" * 101, "package.json": "{}"}, ".nvmrc is too long"),
+        ({"pyproject.toml": f"[project]\nrequires-python='{'>=3,' * 50_000}>=3'\n", "app.py": ""}, "requires-python .* is too long"),
         ({"app.py": "a:\n" * 300_000}, ""),
         ({"yarn.lock": "__metadata:\n" * 9 + "  a: b\n" * 300_000 + " " * 300_000, "package.json": "{}", "index.js": ""}, ""),
         ({"package.json": json.dumps({"scripts": {"build": "x", "start": "A=b " * 100_000 + "x"}}), "index.html": ""}, ""),
-        ({"pyproject.toml": f"[tool.poetry.dependencies]\npython = '{'>=3,' * 50_000}'\n", "app.py": ""}, "python in .* is longer than"),
+        ({"pyproject.toml": f"[tool.poetry.dependencies]\npython = '{'>=3,' * 50_000}'\n", "app.py": ""}, "python in .* is too long"),
     ],
 )
 def test_a_text_that_is_slow_to_parse_delays_no_other_build(files: dict[str, str], sentence: str) -> None:

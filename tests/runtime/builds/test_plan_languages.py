@@ -65,30 +65,33 @@ def test_the_language_is_detected_from_the_files(files: dict[str, str], language
 @pytest.mark.parametrize(
     ("files", "sentence"),
     [
-        ({"go.mod": "module x\ngo 1.99\n", "main.go": MAIN}, r"asks for Go 1\.99, which is not offered here\. Offered: 1\.24"),
+        ({"go.mod": "module x\ngo 1.99\n", "main.go": MAIN}, r"requires Go 1\.99, which is not available\. Available: 1\.24"),
         ({"go.mod": GO_MOD, "lib.go": "package lib"}, r"looked for `package main` at the top of the source and in cmd/NAME"),
-        ({"go.mod": GO_MOD, "x_test.go": MAIN, "gen.go": f"//go:build ignore\n{MAIN}"}, "No program was found"),
-        ({"go.mod": GO_MOD, "cmd/api/x.go": MAIN, "cmd/tick/x.go": MAIN}, "several programs, and nothing tells which serves: api, tick"),
-        ({"go.mod": GO_MOD, "x.go": MAIN, "cmd/shop/x.go": MAIN}, "make a program shop"),
+        ({"go.mod": GO_MOD, "x_test.go": MAIN, "gen.go": f"//go:build ignore\n{MAIN}"}, "Found no program"),
+        (
+            {"go.mod": GO_MOD, "cmd/api/x.go": MAIN, "cmd/tick/x.go": MAIN},
+            "several programs, and no file names the one to start: api, tick",
+        ),
+        ({"go.mod": GO_MOD, "x.go": MAIN, "cmd/shop/x.go": MAIN}, "build a program shop"),
         ({"go.mod": "go 1.24", "x.go": MAIN}, "no line `module`"),
         ({"go.mod": GO_MOD, "x.go": MAIN, "Procfile": "web: ./server"}, r"starts \./server, which is not built.*Built: shop"),
-        ({"go.mod": GO_MOD, "x.go": MAIN, "Procfile": "web: shop | tee x"}, r"has no shell: \| is a shell's"),
-        ({"composer.json": composer(php="^7.4"), "index.php": ""}, r"asks for PHP \^7\.4.*Offered: 8\.4"),
+        ({"go.mod": GO_MOD, "x.go": MAIN, "Procfile": "web: shop | tee x"}, r"has no shell: \| needs a shell"),
+        ({"composer.json": composer(php="^7.4"), "index.php": ""}, r"requires PHP \^7\.4.*Available: 8\.4"),
         ({"composer.json": composer(php="new"), "index.php": ""}, "PHP"),
-        ({"composer.json": composer(ext__parallel="*"), "index.php": ""}, "extension parallel, which is not offered here. Offered: amqp,"),
+        ({"composer.json": composer(ext__parallel="*"), "index.php": ""}, "extension parallel, which is not available. Available: amqp,"),
         ({"composer.json": "{", "index.php": ""}, "composer.json is not valid JSON"),
         ({"composer.json": "{}"}, "looked for index.php"),
-        ({"composer.json": '{"config":{"vendor-dir":"../../etc"},"autoload":{}}', "index.php": ""}, "no folder of the app"),
-        ({"Gemfile": 'ruby "~> 2.7.0"', "config.ru": ""}, r"ruby in the Gemfile asks for Ruby ~> 2\.7\.0.*Offered: 3\.3"),
-        ({"Gemfile": "", ".ruby-version": "ruby-3.1.2", "config.ru": ""}, r"\.ruby-version asks for Ruby 3\.1\.2.*Offered: 3\.3"),
-        ({"Gemfile": "", ".ruby-version": "newest", "config.ru": ""}, "no range of Ruby versions"),
-        ({"Gemfile": "gem 'x'"}, "no file that tells how to start"),
-        ({"Main.java": "", "system.properties": "java.runtime.version=17.0.9"}, r"system\.properties asks for Java 17.*Offered: 21, 25"),
-        ({"Main.java": "", ".java-version": "1.8"}, r"\.java-version asks for Java 8"),
+        ({"composer.json": '{"config":{"vendor-dir":"../../etc"},"autoload":{}}', "index.php": ""}, "not a folder of the app"),
+        ({"Gemfile": 'ruby "~> 2.7.0"', "config.ru": ""}, r"ruby in the Gemfile requires Ruby ~> 2\.7\.0.*Available: 3\.3"),
+        ({"Gemfile": "", ".ruby-version": "ruby-3.1.2", "config.ru": ""}, r"\.ruby-version requires Ruby 3\.1\.2.*Available: 3\.3"),
+        ({"Gemfile": "", ".ruby-version": "newest", "config.ru": ""}, "not a valid range of Ruby versions"),
+        ({"Gemfile": "gem 'x'"}, "no file that defines how to start"),
+        ({"Main.java": "", "system.properties": "java.runtime.version=17.0.9"}, r"system\.properties requires Java 17.*Available: 21, 25"),
+        ({"Main.java": "", ".java-version": "1.8"}, r"\.java-version requires Java 8"),
         ({"a.jar": RUNS.replace("17", "99")}, r"a\.jar was made with Java 99"),
-        ({"a.jar": RUNS, "b.jar": RUNS}, r"several jars that run, and nothing tells which serves: a\.jar, b\.jar"),
-        ({"a.jar": "Manifest-Version: 1.0"}, "a.jar names no Main-Class"),
-        ({"pom.xml": "", "src/main/java/X.java": ""}, "Maven and Gradle are not run here"),
+        ({"a.jar": RUNS, "b.jar": RUNS}, r"several executable jars, and no file names the one to start: a\.jar, b\.jar"),
+        ({"a.jar": "Manifest-Version: 1.0"}, "a.jar has no Main-Class"),
+        ({"pom.xml": "", "src/main/java/X.java": ""}, "the build does not run Maven or Gradle"),
     ],
 )
 def test_an_unbuildable_source_gets_a_message_and_a_remedy(files: dict[str, str], sentence: str) -> None:
@@ -154,8 +157,8 @@ def test_a_local_go_module_makes_the_step_read_the_source() -> None:
 def test_files_missing_from_a_go_image_are_reported_unless_embedded() -> None:
     files = {"go.mod": GO_MOD + "toolchain go1.26.1\n", "x.go": MAIN, "templates/a.html": "", "static/a.css": ""}
     notes = "\n".join(of(files).notes)
-    assert "What it opens of templates, static has to be in it by //go:embed" in notes
-    assert "`toolchain go1.26.1` in go.mod is a wish" in notes
+    assert "Embed files of templates, static that it opens with //go:embed" in notes
+    assert "`toolchain go1.26.1` in go.mod is ignored" in notes
     assert "//go:embed" not in "".join(of({**files, "x.go": MAIN + "//go:embed templates static\n"}).notes)
 
 
@@ -168,7 +171,7 @@ def test_a_php_requirement_is_read_as_composer_reads_it(wish: str) -> None:
 
 @pytest.mark.parametrize("wish", ["~8.2.0", "^7.4", "8.3.*", ">=9", "<8.4"])
 def test_a_php_requirement_that_is_not_met_is_refused(wish: str) -> None:
-    with pytest.raises(BadSource, match=r"Offered: 8\.4"):
+    with pytest.raises(BadSource, match=r"Available: 8\.4"):
         of({"composer.json": composer(php=wish), "index.php": ""})
 
 
@@ -275,5 +278,5 @@ def test_the_registries_of_the_host_are_passed_to_each_tool(tmp_path: Path) -> N
     assert registry_settings.settings(Tool.BUNDLER, home) == {"BUNDLE_MIRROR__ALL": "https://gems.example"}
     assert registry_settings.settings(Tool.COMPOSER, home) == {"COMPOSER_AUTH": '{"http-basic": {}}'}
     (tmp_path / ".config/composer/auth.json").write_text("{")
-    with pytest.raises(HostLacks, match="cannot be read"):
+    with pytest.raises(HostLacks, match="Could not read"):
         registry_settings.settings(Tool.COMPOSER, home)

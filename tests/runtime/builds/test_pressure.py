@@ -58,7 +58,7 @@ def test_frozen_time_is_not_counted_up_to_a_limit() -> None:
     now[0] = 500
     assert budget.left() == 50
     budget.freeze(False)
-    assert (budget.left(), said[1]) == (50, "There is memory again: the build goes on after 490 s.")
+    assert (budget.left(), said[1]) == (50, "Memory is free again: the build continues after 490 s.")
     budget.freeze(True)
     now[0] = 500 + FROZEN_MOST - 490 + 49
     assert budget.left() == 1

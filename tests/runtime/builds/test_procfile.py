@@ -18,15 +18,15 @@ def test_process_types_keep_their_order_and_commands_their_colons() -> None:
     [
         ("web: a\n\nworker", "line 3: 'worker' has no colon"),
         ("web:", "line 1: the process type 'web' has no command"),
-        ("web: a\nweb: b", "line 2: the process type 'web' is there twice"),
-        ("we b: a", "line 1: 'we b' is no process type"),
-        ("-web: a", "is no process type"),
-        ("../x: a", "is no process type"),
-        (f"{'x' * 64}: a", "is no process type"),
-        ("# nothing\n", "names no process"),
+        ("web: a\nweb: b", "line 2: the process type 'web' is defined twice"),
+        ("we b: a", "line 1: 'we b' is not a valid process type"),
+        ("-web: a", "is not a valid process type"),
+        ("../x: a", "is not a valid process type"),
+        (f"{'x' * 64}: a", "is not a valid process type"),
+        ("# nothing\n", "has no process types"),
         ("\n".join(f"p{number}: x" for number in range(31)), "more than 30 processes"),
         (f"web: {'x' * 16_385}", "line 1: the command is longer than"),
-        ("", "names no process"),
+        ("", "has no process types"),
     ],
 )
 def test_a_wrong_line_is_named(text: str, sentence: str) -> None:

@@ -89,11 +89,11 @@ def test_other_files_are_built_if_the_registry_is_not_available(reaching: Forge,
     dockerfile = f'FROM {name}\nCMD ["true"]\n'
     built = reaching.build({"Dockerfile": dockerfile, "index.html": "hello"})
     assert "web" in built.processes
-    assert f"The Dockerfile begins with {name}. Could not pull the image {name}: " in reaching.said()
-    assert "Going by the other files." in reaching.said()
+    assert f"The Dockerfile starts with {name}. Could not pull the image {name}: " in reaching.said()
+    assert "The build uses the other files." in reaching.said()
     with pytest.raises(BadSource, match=r"line 1: Could not pull the image .*: .*connection refused") as refused:
         reaching.build({"Dockerfile": dockerfile, "Procfile": "web: sh run", "run": "true"})
-    assert "This node itself has debian-12, debian-13" in refused.value.hint
+    assert "Images on this node: debian-12, debian-13" in refused.value.hint
 
 
 def test_an_unknown_image_is_always_an_error_of_the_dockerfile(reaching: Forge, open_registry: str, base: str) -> None:

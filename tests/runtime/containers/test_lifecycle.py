@@ -169,7 +169,7 @@ def test_an_id_is_unique_and_checked(containers: Containers, spec: Spec) -> None
         containers.launch(wanted)
     assert _is_running(containers, wanted.id)
     for bad in ("../x", "", "UPPER", "a" * 81, ".x"):
-        with pytest.raises(LaunchFailed, match="no container id"):
+        with pytest.raises(LaunchFailed, match="not a valid container id"):
             containers.create(spec("true", id=bad))
 
 
