@@ -1,4 +1,4 @@
-"""A file's bytes from one descriptor to another."""
+"""Copy of a file's bytes from one descriptor to another."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ _PIECE = 1 << 24
 
 
 def copy_content(old: int, new: int) -> None:
-    """Copy a file into an empty one, holes as holes; at once where the file system shares extents (ioctl_ficlone(2))."""
+    """Copy a file into an empty one, with its holes.
+
+    If the file system shares extents, the copy shares them and costs no time (ioctl_ficlone(2)).
+    """
     size = os.fstat(old).st_size
     try:
         fcntl.ioctl(new, _FICLONE, old)
@@ -26,14 +29,15 @@ def copy_content(old: int, new: int) -> None:
         try:
             start = os.lseek(old, start, os.SEEK_DATA)
         except OSError as error:
-            if error.errno == errno.ENXIO:  # only a hole is left
+            if error.errno == errno.ENXIO:  # only a hole remains
                 return
             raise
         end = os.lseek(old, start, os.SEEK_HOLE)
         os.lseek(old, start, os.SEEK_SET)
         os.lseek(new, start, os.SEEK_SET)
         while start < end:
-            copied = os.sendfile(new, old, None, min(end - start, _PIECE))  # both at their own offsets
-            if not copied:  # cut short meanwhile
+            # both descriptors have their own offsets
+            copied = os.sendfile(new, old, None, min(end - start, _PIECE))
+            if not copied:  # truncated in the meantime
                 return
             start += copied

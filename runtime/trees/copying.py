@@ -1,4 +1,4 @@
-"""Copy a tree: kinds, modes, owners, times, attributes and hard links as they are. Sockets are left out."""
+"""Copy of a tree with types, modes, owners, times, attributes and hard links, without sockets."""
 
 from __future__ import annotations
 
@@ -8,18 +8,22 @@ from collections.abc import Callable
 from runtime.trees.folder import Folder
 from runtime.trees.walk import Found, walk
 
-OPAQUE = "user.overlay.opaque"  # the one of the overlay's own attributes that says something about the content
+OPAQUE = "user.overlay.opaque"  # the only attribute of overlayfs that is about content
 
 
 def is_kept(attribute: str) -> bool:
-    """Whether an extended attribute is part of a tree: people's own, and a program's capabilities. Labels of the host are not."""
+    """Return whether an extended attribute is part of a tree.
+
+    These are the user's attributes and a program's capabilities, but not the host's labels.
+    """
     return attribute == "security.capability" or (attribute.startswith("user.") and not attribute.startswith("user.overlay."))
 
 
 def copy_tree(source: Folder, target: Folder, *, wanted: Callable[[str], bool] = lambda _: True) -> None:
-    """Copy what is below `source` into the empty folder `target`, and the properties of the top itself.
+    """Copy the content of `source` into the empty folder `target`, and the properties of the top.
 
-    `wanted` is asked for each path below the top; a folder that is not wanted is left out with all it holds.
+    `wanted` decides for each path below the top. A folder that is not wanted is skipped with its
+    content.
     """
     links: dict[tuple[int, int], str] = {}
     folders: list[tuple[str, int, int]] = []
@@ -55,7 +59,7 @@ def copy_tree(source: Folder, target: Folder, *, wanted: Callable[[str], bool] =
 
 
 def _make(found: Found, target: Folder) -> bool:
-    """Whether there is something now."""
+    """Create the file, folder or other entry. Return whether it was created."""
     mode = found.status.st_mode
     if stat.S_ISDIR(mode):
         target.make_folder(found.path, 0o700)
@@ -67,13 +71,16 @@ def _make(found: Found, target: Folder) -> bool:
         target.make_pipe(found.path)
     elif stat.S_ISCHR(mode) and found.status.st_rdev == 0:
         target.make_whiteout(found.path)
-    else:  # a socket, or a device that no container could have made
+    else:  # a socket, or a device that a container cannot create
         return False
     return True
 
 
 def _dress(found: Found, target: Folder) -> None:
-    """Owner first: a change of it takes setuid bits and capabilities away."""
+    """Set the owner, mode and attributes.
+
+    The owner is first, because its change removes setuid bits and capabilities.
+    """
     status = found.status
     target.set_owner(found.path, status.st_uid, status.st_gid)
     target.set_mode(found.path, stat.S_IMODE(status.st_mode))

@@ -1,4 +1,7 @@
-"""Parse the fields of a tar header: numbers, times and the records of pax headers (POSIX pax, "pax Extended Header"). No I/O."""
+"""Parser of the fields of a tar header and of pax records (POSIX pax, "pax Extended Header").
+
+No I/O.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,14 @@ import re
 from collections.abc import Iterator
 
 LARGEST_ID = 2**32 - 2  # Linux: 2**32 - 1 means "leave as it is"
-_LARGEST_SECONDS = 2**62  # what utimensat(2) takes, with room for its sums
+_LARGEST_SECONDS = 2**62  # limit of utimensat(2), with room for sums
 _DECIMAL = re.compile(rb"-?[0-9]{1,20}")
 _MOMENT = re.compile(rb"(-?)([0-9]{1,20})(?:[.]([0-9]{0,64}))?")
 _BILLION = 1_000_000_000
 
 
 class Malformed(Exception):
-    """A field that cannot be read. The text names the field."""
+    """A field that cannot be parsed. The text names the field."""
 
 
 def text(field: bytes) -> bytes:
@@ -73,7 +76,7 @@ def records(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def has_valid_checksum(block: bytes) -> bool:
-    """Whether a header's checksum is right. Old programs summed signed bytes."""
+    """Return whether a header's checksum is right. Old programs summed signed bytes."""
     try:
         written = number(block[148:156], "the checksum")
     except Malformed:

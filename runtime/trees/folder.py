@@ -1,10 +1,9 @@
-"""A directory by its descriptor: the only door to names that a tenant chose.
+"""A directory by its descriptor: the only safe access to names that a tenant chose.
 
-Every name is relative to the folder and is resolved by the kernel, which refuses to leave it and to pass through any link
-(openat2(2), RESOLVE_BENEATH, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS). What is changed is one name in a folder that is open, never
-a path, and a link is never followed. Names are text as os.fsdecode gives it; "" is the folder itself.
-
-Not a policy: which names may be is decided by the callers.
+Every name is relative to the folder. The kernel resolves it, and refuses to leave the folder or to
+follow links (openat2(2), RESOLVE_BENEATH, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS). A change
+applies to one name in an open folder, never to a path. Names are text as from os.fsdecode; "" is
+the folder itself. Callers decide which names are valid.
 """
 
 from __future__ import annotations
@@ -27,12 +26,12 @@ _STRICT = Resolve.BENEATH | Resolve.NO_MAGIC_LINKS | Resolve.NO_LINKS
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _PLACE = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW
 _MOST_OPEN = 16  # parents that are kept open
-_MOST_LINKS = 40  # as the kernel
+_MOST_LINKS = 40  # the kernel's limit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One name in a folder."""
+    """A name in a folder."""
 
     name: str
     status: os.stat_result
@@ -43,20 +42,20 @@ class Entry:
 
 
 class LinksInCircle(Exception):
-    """Links that lead to each other."""
+    """Symbolic links that form a loop."""
 
 
 class Folder:
-    """One open directory and all that is below it. Closing it closes what it opened to get there."""
+    """An open directory and its content. `close` also closes the parents that it opened."""
 
     def __init__(self, fd: int) -> None:
-        """Own a directory's descriptor, with or without O_PATH."""
+        """Take ownership of a directory's descriptor, with or without O_PATH."""
         self.fd = fd
         self._parents: dict[str, int] = {}
 
     @classmethod
     def at(cls, path: Path) -> Folder:
-        """Open a folder of our own by its path: no part of it is a tenant's to choose. A link at its end is refused."""
+        """Open a folder by its path, which no tenant chose. Refuse a link at its end."""
         return cls(os.open(path, _PLACE | os.O_CLOEXEC))
 
     def __enter__(self) -> Self:
@@ -66,23 +65,23 @@ class Folder:
         self.close()
 
     def close(self) -> None:
-        """Close it; once more is fine."""
+        """Close it. A repeated call is allowed."""
         self._forget_parents()
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
 
-    # Looking
+    # Reading
 
     def status(self, name: str = "") -> os.stat_result:
-        """lstat(2). FileNotFoundError, NotADirectoryError; OSError ELOOP: a link stands in the way."""
+        """Return lstat(2). Raise FileNotFoundError, NotADirectoryError, or ELOOP at a link."""
         if name in ("", "."):
             return os.stat(self.fd)
         parent, leaf = self._parent(name)
         return os.stat(leaf, dir_fd=parent, follow_symlinks=False)
 
     def find(self, name: str) -> os.stat_result | None:
-        """Its status; None where nothing has that name, or a link or a file stands in the way."""
+        """Return its status; None if it does not exist, or a parent is a link or a file."""
         try:
             return self.status(name)
         except (FileNotFoundError, NotADirectoryError):
@@ -93,15 +92,15 @@ class Folder:
             raise
 
     def is_folder(self, name: str = "") -> bool:
-        """A folder itself, not a link to one."""
+        """Return whether the name is a folder, not a link to one."""
         return (found := self.find(name)) is not None and stat.S_ISDIR(found.st_mode)
 
     def is_file(self, name: str) -> bool:
-        """A regular file itself, not a link to one."""
+        """Return whether the name is a regular file, not a link to one."""
         return name not in ("", ".") and (found := self.find(name)) is not None and stat.S_ISREG(found.st_mode)
 
     def names(self, name: str = "") -> list[str]:
-        """What a folder holds, sorted."""
+        """Return the names in a folder, sorted."""
         fd = self._opened(name, _FOLDER)
         try:
             return sorted(os.listdir(fd))
@@ -109,7 +108,7 @@ class Folder:
             os.close(fd)
 
     def entries(self, name: str = "") -> list[Entry]:
-        """What a folder holds, sorted by name. What vanishes meanwhile is left out."""
+        """Return the entries of a folder, sorted by name, without those that vanish meanwhile."""
         fd = self._opened(name, _FOLDER)
         found = []
         try:
@@ -125,18 +124,18 @@ class Folder:
         return Folder(self._opened(name, _FOLDER))
 
     def open_in_root(self, name: str) -> int:
-        """A descriptor of what a name leads to when links in it are followed as after chroot(2); none of /proc's (O_PATH). To be closed."""
+        """Open a name with O_PATH, following links as after chroot(2), but none of /proc's."""
         return openat2(self.fd, os.fsencode(name.strip("/") or "."), os.O_PATH, resolve=Resolve.IN_ROOT | Resolve.NO_MAGIC_LINKS)
 
     def read_link(self, name: str) -> str:
-        """The text of a link, to the byte."""
+        """Return the exact text of a link."""
         parent, leaf = self._parent(name)
         return os.readlink(leaf, dir_fd=parent)
 
     def resolve(self, name: str, *, follow_last: bool = True) -> str:
-        """The name with its links followed inside this folder, as after chroot(2). What does not exist stays as it is written.
+        """Return the name with its links resolved inside this folder, as after chroot(2).
 
-        LinksInCircle: more than 40 links.
+        Parts that do not exist are unchanged. Raise LinksInCircle after more than 40 links.
         """
         waiting = list(reversed(name.split("/")))
         at: list[str] = []
@@ -165,7 +164,7 @@ class Folder:
     # Content
 
     def open_file(self, name: str) -> BinaryIO:
-        """Open a regular file to be read. OSError EINVAL: it is none, so that no pipe or device is ever opened."""
+        """Open a regular file for reading. Raise OSError EINVAL for any other type."""
         fd = self._opened(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             os.close(fd)
@@ -173,42 +172,42 @@ class Folder:
         return cast(BinaryIO, os.fdopen(fd, "rb"))
 
     def read(self, name: str, most: int) -> bytes:
-        """At most `most` bytes of a regular file."""
+        """Return at most `most` bytes of a regular file."""
         with self.open_file(name) as file:
             return file.read(most)
 
     def digest(self, name: str) -> str:
-        """SHA-256 of a regular file, in hex."""
+        """Return the SHA-256 of a regular file, in hex."""
         with self.open_file(name) as file:
             return hashlib.file_digest(cast(Any, file), "sha256").hexdigest()
 
     def create_file(self, name: str, mode: int = 0o644) -> BinaryIO:
-        """A new file to be written, with exactly this mode. FileExistsError: something has the name."""
+        """Create a file with exactly this mode. Raise FileExistsError if the name exists."""
         parent, leaf = self._parent(name)
         fd = os.open(leaf, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=parent)
         os.fchmod(fd, mode)
         return cast(BinaryIO, os.fdopen(fd, "wb"))
 
     def write_file(self, name: str, data: bytes, mode: int = 0o644) -> None:
-        """A new file with this content."""
+        """Create a file with this content."""
         with self.create_file(name, mode) as file:
             file.write(data)
 
     def copy_file(self, name: str, into: Folder, target: str) -> None:
-        """Copy a regular file's bytes to a new name, holes as holes; at once where the file system shares extents."""
+        """Copy a regular file to a new name, with its holes. Share extents if possible."""
         with self.open_file(name) as old, into.create_file(target, 0o600) as new:
             copy_content(old.fileno(), new.fileno())
 
-    # Making and removing
+    # Creation and removal
 
     def make_folder(self, name: str, mode: int = 0o755) -> None:
-        """A new folder with exactly this mode. FileExistsError: something has the name."""
+        """Create a folder with exactly this mode. Raise FileExistsError if the name exists."""
         parent, leaf = self._parent(name)
         os.mkdir(leaf, 0o700, dir_fd=parent)
         self.set_mode(name, mode)
 
     def make_folders(self, name: str, mode: int = 0o755) -> None:
-        """A folder with those above it, where they do not exist. NotADirectoryError: something else has one of the names."""
+        """Create a folder and its missing parents. Raise NotADirectoryError for other types."""
         parts = [part for part in name.split("/") if part not in ("", ".")]
         for depth in range(1, len(parts) + 1):
             place = "/".join(parts[:depth])
@@ -219,14 +218,14 @@ class Folder:
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), place)
 
     def make_link(self, name: str, text: str) -> None:
-        """A symbolic link with this text, to the byte."""
+        """Create a symbolic link with exactly this text."""
         parent, leaf = self._parent(name)
         os.symlink(text, leaf, dir_fd=parent)
 
     def make_hard_link(self, name: str, existing: str) -> None:
-        """A second name for what `existing` names, itself and not what it leads to."""
+        """Create a hard link to `existing`. If that is a link, link it and not its target."""
         old, old_leaf = self._parent(existing)
-        old = os.dup(old)  # looking for the second parent may close the first
+        old = os.dup(old)  # opening the second parent may close the first
         try:
             parent, leaf = self._parent(name)
             os.link(old_leaf, leaf, src_dir_fd=old, dst_dir_fd=parent, follow_symlinks=False)
@@ -234,17 +233,17 @@ class Folder:
             os.close(old)
 
     def make_pipe(self, name: str) -> None:
-        """A FIFO."""
+        """Create a FIFO."""
         parent, leaf = self._parent(name)
         os.mkfifo(leaf, 0o600, dir_fd=parent)
 
     def make_whiteout(self, name: str) -> None:
-        """What an overlay says "deleted" with: a character device 0/0 (Documentation/filesystems/overlayfs.rst)."""
+        """Create an overlay's whiteout: a character device 0/0 (filesystems/overlayfs.rst)."""
         parent, leaf = self._parent(name)
         os.mknod(leaf, stat.S_IFCHR, os.makedev(0, 0), dir_fd=parent)
 
     def remove(self, name: str) -> None:
-        """Remove whatever has the name, a folder with all that is in it. Fine if there is nothing."""
+        """Remove a name, and the content of a folder. Succeed if it does not exist."""
         found = self.find(name)
         if found is None:
             return
@@ -259,7 +258,7 @@ class Folder:
         os.rmdir(leaf, dir_fd=parent)
 
     def empty(self) -> None:
-        """Remove all that is in this folder, however deep."""
+        """Remove the content of this folder, at any depth."""
         self._forget_parents()
         top = self._opened("", _FOLDER)
         stack = [(top, "", _remove_files(top))]
@@ -281,7 +280,7 @@ class Folder:
                 os.close(fd)
 
     def rename(self, name: str, target: str) -> None:
-        """Move one entry to another name below this folder; an entry of that name is replaced (rename(2))."""
+        """Move an entry to another name below this folder. Replace an existing one (rename(2))."""
         old, old_leaf = self._parent(name)
         old = os.dup(old)
         try:
@@ -294,7 +293,7 @@ class Folder:
     # Properties
 
     def set_owner(self, name: str, uid: int, gid: int) -> None:
-        """chown(2) without following a link. -1: as it is."""
+        """Call chown(2) without following a link. -1 keeps an id."""
         if name in ("", "."):
             os.chown(".", uid, gid, dir_fd=self.fd)
             return
@@ -302,13 +301,13 @@ class Folder:
         os.chown(leaf, uid, gid, dir_fd=parent, follow_symlinks=False)
 
     def set_mode(self, name: str, mode: int) -> None:
-        """chmod(2) of a folder, file or pipe; a link, device or socket keeps what it has."""
+        """Call chmod(2) on a folder, file or pipe. Links, devices and sockets keep their mode."""
         with self._readable(name) as fd:
             if fd is not None:
                 os.fchmod(fd, mode)
 
     def set_times(self, name: str, accessed: int, modified: int) -> None:
-        """Nanoseconds since 1970; a link's own."""
+        """Set times in nanoseconds since 1970, without following a link."""
         if name in ("", "."):
             os.utime(".", ns=(accessed, modified), dir_fd=self.fd)
             return
@@ -316,27 +315,27 @@ class Folder:
         os.utime(leaf, ns=(accessed, modified), dir_fd=parent, follow_symlinks=False)
 
     def attributes(self, name: str = "") -> dict[str, bytes]:
-        """Extended attributes of a folder, file or pipe; those of other things mean nothing to us."""
+        """Return the extended attributes of a folder, file or pipe; {} for other types."""
         with self._readable(name) as fd:
             return {} if fd is None else {key: os.getxattr(fd, key) for key in os.listxattr(fd)}
 
     def set_attribute(self, name: str, key: str, value: bytes) -> None:
-        """Set one."""
+        """Set an extended attribute."""
         with self._readable(name) as fd:
             if fd is not None:
                 os.setxattr(fd, key, value)
 
     def remove_attribute(self, name: str, key: str) -> None:
-        """Remove one that is there."""
+        """Remove an existing extended attribute."""
         with self._readable(name) as fd:
             if fd is not None:
                 os.removexattr(fd, key)
 
-    # Below
+    # Private
 
     @contextmanager
     def _readable(self, name: str) -> Iterator[int | None]:
-        """A descriptor of a folder, file or pipe; None for what must not be opened, or cannot be."""
+        """Open a folder, file or pipe; yield None for other types."""
         found = self.status(name)
         if not (stat.S_ISDIR(found.st_mode) or stat.S_ISREG(found.st_mode) or stat.S_ISFIFO(found.st_mode)):
             yield None
@@ -354,7 +353,7 @@ class Folder:
         return openat2(parent, os.fsencode(leaf), flags, resolve=_STRICT)
 
     def _parent(self, name: str) -> tuple[int, str]:
-        """(descriptor of the folder that holds it, its one name there). ValueError: not a name that can be looked up."""
+        """Return (parent's descriptor, name there). Raise ValueError for an invalid name."""
         folder, _, leaf = name.strip("/").rpartition("/")
         if leaf in ("", ".", "..") or "\0" in name:
             raise ValueError(f"{name!r} does not name anything in a folder")
@@ -374,7 +373,7 @@ class Folder:
 
 
 def _remove_files(fd: int) -> list[str]:
-    """Unlink what a folder holds but folders; the names of those."""
+    """Unlink all entries of a folder except folders. Return the names of the folders."""
     folders = []
     for name in os.listdir(fd):
         if stat.S_ISDIR(os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode):
@@ -386,9 +385,9 @@ def _remove_files(fd: int) -> list[str]:
 
 
 def _enter(fd: int, name: str) -> int:
-    """Open a folder that is to be emptied, whatever its mode."""
+    """Open a folder that will be emptied, with any mode."""
     try:
         return openat2(fd, os.fsencode(name), _FOLDER, resolve=_STRICT)
     except PermissionError:
-        os.chmod(name, 0o700, dir_fd=fd)  # ours, since we may change it; a link that took its place leads nowhere in a confined root
+        os.chmod(name, 0o700, dir_fd=fd)  # a link in its place leads nowhere in a confined root
         return openat2(fd, os.fsencode(name), _FOLDER, resolve=_STRICT)

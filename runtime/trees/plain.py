@@ -1,4 +1,7 @@
-"""Read the plain bytes of a compressed stream: gzip, zstd, xz, bzip2 or none, told by the first bytes, in bounded memory."""
+"""Reader of compressed streams (gzip, zstd, xz, bzip2 or none), with limited memory.
+
+The first bytes determine the compression.
+"""
 
 from __future__ import annotations
 
@@ -13,15 +16,18 @@ import zstandard
 
 from runtime import cancellation
 
-_WINDOW = 1 << 27  # zstd: bytes of memory that a stream may ask for; its own highest level asks for that
-_XZ_MEMORY = 1 << 28  # xz -9 asks for 65 MiB
+_WINDOW = 1 << 27  # zstd: limit of a stream's memory in bytes; the highest level needs exactly that
+_XZ_MEMORY = 1 << 28  # xz -9 needs 65 MiB
 _CHUNK = 1 << 16
 _LARGEST_READ = 1 << 20
 _NO_END = "the compressed stream has no end"
 
 
 class Unreadable(Exception):
-    """Bytes from a stranger that cannot be read. `what` is a full sentence or goes on after a colon."""
+    """Untrusted bytes that cannot be read.
+
+    `what` is a full sentence, or continues after a colon.
+    """
 
     def __init__(self, what: str) -> None:
         self.what = what
@@ -29,17 +35,17 @@ class Unreadable(Exception):
 
 
 class PlainDamaged(Unreadable):
-    """The compressed stream is damaged, ends too early or asks for too much memory."""
+    """The compressed stream is damaged, ends too early or needs too much memory."""
 
 
 class Source(Protocol):
-    """What a reader needs of a stream."""
+    """The interface of a stream that a reader needs."""
 
     def read(self, size: int, /) -> bytes: ...
 
 
 class Packing(StrEnum):
-    """Ways to compress, named by the ending of their files."""
+    """Compression formats, named by the extension of their files."""
 
     NONE = ""
     GZIP = "gz"
@@ -50,7 +56,7 @@ class Packing(StrEnum):
 
 LONGEST_MAGIC = 6
 _MAGIC = {b"\x1f\x8b": Packing.GZIP, b"\x28\xb5\x2f\xfd": Packing.ZSTD, b"\xfd7zXZ\x00": Packing.XZ, b"BZh": Packing.BZIP2}
-_SKIPPABLE = b"\x2a\x4d\x18"  # bytes 1 to 3 of a zstd frame to be skipped (RFC 8878, 3.1.2)
+_SKIPPABLE = b"\x2a\x4d\x18"  # bytes 1 to 3 of a skippable zstd frame (RFC 8878, 3.1.2)
 
 
 def sniff(head: bytes) -> Packing:
@@ -61,13 +67,14 @@ def sniff(head: bytes) -> Packing:
 
 
 class Plain:
-    """The plain bytes of a stream. `packed_position` counts the bytes taken from it. Does not close it.
+    """Reader of the uncompressed bytes of a stream. It does not close the stream.
 
-    A zstd stream that is cut between two of its blocks ends without an error; whatever it holds has to have an end of its own.
+    `packed_position` counts the compressed bytes that it has read. A zstd stream that is truncated
+    between two blocks ends without an error. So its content must mark its own end.
     """
 
     def __init__(self, packed: Source, packing: Packing | None = None) -> None:
-        """`packing`: None looks at the first bytes."""
+        """Read `packed`. If `packing` is None, the first bytes determine it."""
         self._packed = _Counted(packed)
         if packing is None:
             packing = sniff(self._packed.peek(LONGEST_MAGIC))
@@ -89,7 +96,7 @@ class Plain:
             raise PlainDamaged(str(error).rstrip(".")) from None
         except (OSError, ValueError) as error:
             if isinstance(error, OSError) and error.errno is not None:
-                raise  # of the disk; bz2 reports damage as an OSError without a number
+                raise  # an error of the disk; bz2 reports damage as an OSError without a number
             raise PlainDamaged(str(error).rstrip(".")) from None
 
     def _opened(self, packing: Packing) -> Callable[[int], bytes]:
@@ -106,7 +113,7 @@ class Plain:
 
 
 class _Counted:
-    """The packed stream, with a count and the first bytes put back."""
+    """The compressed stream, with a byte count and a look at its first bytes."""
 
     def __init__(self, stream: Source) -> None:
         self._stream, self._head, self.position = stream, b"", 0
@@ -127,7 +134,7 @@ class _Counted:
 
 
 class _Gzip:
-    """Members of gzip one after the other. gzip.GzipFile does the same, a Python call for every 8 KiB."""
+    """Reader of consecutive gzip members. gzip.GzipFile makes a Python call for every 8 KiB."""
 
     def __init__(self, packed: _Counted) -> None:
         self._packed, self._rest, self._member = packed, b"", zlib.decompressobj(zlib.MAX_WBITS | 16)
@@ -150,7 +157,7 @@ class _Gzip:
 
 
 class _Decompressor(Protocol):
-    """What lzma and bz2 have in common."""
+    """The common interface of lzma and bz2."""
 
     @property
     def eof(self) -> bool: ...
@@ -162,7 +169,10 @@ class _Decompressor(Protocol):
 
 
 class _Streams:
-    """Streams of xz or bzip2 one after the other. The file classes of the library take no limit of memory."""
+    """Reader of consecutive streams of xz or bzip2.
+
+    The library's file classes cannot limit memory.
+    """
 
     def __init__(self, packed: _Counted, fresh: Callable[[], _Decompressor]) -> None:
         self._packed, self._fresh, self._decompressor = packed, fresh, fresh()
@@ -184,7 +194,7 @@ class _Streams:
 
 
 def _after_padding(rest: bytes, packed: _Counted) -> bytes:
-    """Skip the zeros after a stream; returns the start of the next stream, or b"" at the end."""
+    """Skip the zeros after a stream. Return the start of the next stream, or b"" at the end."""
     while not (rest := rest.lstrip(b"\0")):
         rest = packed.read(_CHUNK)
         if not rest:

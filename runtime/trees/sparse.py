@@ -1,4 +1,7 @@
-"""Parse the map of a sparse file in its four GNU forms (GNU tar manual, "Sparse Formats"): which spans of it hold data. No I/O."""
+"""Parser of the map of a sparse file, which says where it has data. No I/O.
+
+It supports the four GNU formats (GNU tar manual, "Sparse Formats").
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,10 @@ _CUT = "its sparse map is cut off"
 
 
 def old_spans(block: bytes, more: Callable[[], bytes], max_bytes: int) -> tuple[list[tuple[int, int]], int]:
-    """Read the map of the old GNU form (type `S`): (spans, size of the whole file). `more` reads the next 512 bytes."""
+    """Parse the map of the old GNU format (type `S`). Return (spans, size of the whole file).
+
+    `more` reads the next 512 bytes.
+    """
     spans = _old(block[386:482])
     size = number(block[483:495], "its real size")
     extended, taken = block[482], 0
@@ -37,7 +43,11 @@ def _old(part: bytes) -> list[tuple[int, int]]:
 
 
 def pax_spans(values: Mapping[bytes, bytes], pairs: list[bytes]) -> list[tuple[int, int]]:
-    """Read the map of the forms 0.0 (`pairs`: values of repeated records) and 0.1 (one record, comma between numbers)."""
+    """Parse the map of format 0.0 or 0.1.
+
+    Format 0.0 has repeated records, whose values are `pairs`. Format 0.1 has one record, with
+    commas between numbers.
+    """
     numbers = values[b"GNU.sparse.map"].split(b",") if values.get(b"GNU.sparse.map") else pairs
     if len(numbers) % 2:
         raise Malformed(_CUT)
@@ -46,10 +56,10 @@ def pax_spans(values: Mapping[bytes, bytes], pairs: list[bytes]) -> list[tuple[i
 
 
 def inner_spans(more: Callable[[], bytes], max_bytes: int) -> tuple[list[tuple[int, int]], int]:
-    """Read the map of the form 1.0, which stands before the content: (spans, bytes that the map takes)."""
+    """Parse the map of format 1.0, which precedes the content. Return (spans, bytes of the map)."""
     data, taken = b"", 0
     lines: list[bytes] = []
-    expected = 1  # the count, then two numbers a span
+    expected = 1  # the count, then two numbers per span
     while len(lines) < expected:
         if taken >= max_bytes:
             raise Malformed(_TOO_LONG)
@@ -62,14 +72,17 @@ def inner_spans(more: Callable[[], bytes], max_bytes: int) -> tuple[list[tuple[i
             if not 0 <= count <= max_bytes // 4:
                 raise Malformed(_TOO_LONG)
             expected = 1 + 2 * count
-        if len(lines) < expected and len(data) > 64:  # what is after the last line is padding
+        if len(lines) < expected and len(data) > 64:  # the rest after the last line is padding
             raise Malformed("its sparse map is not a number")
     parsed = [decimal(line, "its sparse map") for line in lines[1:expected]]
     return list(zip(parsed[::2], parsed[1::2], strict=True)), taken
 
 
 def check_spans(spans: Spans, size: int, packed: int) -> None:
-    """Check that spans ascend, do not overlap, lie in the file of `size` bytes and take `packed` bytes together."""
+    """Check that spans are ascending, do not overlap, and fit the size.
+
+    The file has `size` bytes; the spans have `packed` bytes in total.
+    """
     end = total = 0
     for offset, length in spans:
         if offset < end or length < 0 or offset + length > size:

@@ -1,7 +1,9 @@
-"""Read a tar archive of a stranger as a stream: v7, ustar, pax, GNU and star headers, sparse files of GNU tar. Memory is bounded.
+"""Reader of untrusted tar streams: v7, ustar, pax, GNU and star headers, and GNU's sparse files.
 
-Where programs differ it does as Go's archive/tar, which Docker uses: the GNU long name comes before the pax path, links and folders
-have no content, an empty pax value means the header's own. Unlike it, records of a global header hold for later entries (POSIX).
+Memory is limited. Where programs differ, it behaves like Go's archive/tar, which Docker uses. The
+GNU long name has precedence over the pax path. Links and folders have no content. An empty pax
+value selects the header's own field. Unlike Go, it applies records of a global header to later
+entries (POSIX).
 """
 
 from __future__ import annotations
@@ -23,11 +25,11 @@ _XATTR = b"SCHILY.xattr."  # GNU tar, bsdtar, Docker and Go write it
 _SPARSE = b"GNU.sparse."
 _STANDARD = frozenset({b"path", b"linkpath", b"size", b"uid", b"gid", b"mtime"})
 _NO_ATTRIBUTES: Mapping[str, bytes] = MappingProxyType({})
-_LARGEST_MAJOR, _LARGEST_MINOR = 0xFFF, 0xFFFFF  # of a device of Linux
+_LARGEST_MAJOR, _LARGEST_MINOR = 0xFFF, 0xFFFFF  # limits of Linux's device numbers
 
 
 class Kind(StrEnum):
-    """What an entry is. The values go into sentences."""
+    """The type of an entry. The values are used in messages."""
 
     FILE = "file"
     FOLDER = "folder"
@@ -36,7 +38,7 @@ class Kind(StrEnum):
     FIFO = "pipe"
     CHARACTER_DEVICE = "character device"
     BLOCK_DEVICE = "block device"
-    OTHER = "special file"  # of a type that is not known; its content is skipped or read like that of a file
+    OTHER = "special file"  # an unknown type; its content is skipped or read like a file's
 
     @property
     def has_content(self) -> bool:
@@ -58,38 +60,41 @@ _KINDS = {
 
 
 class TarDamaged(Unreadable):
-    """The archive is cut off or says what cannot be. `what` names the entry."""
+    """The archive is truncated or invalid. `what` names the entry."""
 
 
 class TarTooLarge(Unreadable):
-    """The archive goes past a limit. `what` is a full sentence."""
+    """The archive exceeds a limit. `what` is a full sentence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TarLimits:
-    """What an archive may hold. All sizes are bytes."""
+    """Limits of an archive. All sizes are bytes."""
 
-    header_bytes: int = 1 << 20  # of one extended header or sparse map, which is read whole
+    header_bytes: int = 1 << 20  # of one extended header or sparse map, which is read as a whole
     extended_in_a_row: int = 8  # extended headers before one entry
-    extended_bytes: int = 512 << 20  # of all extended headers together: a MiB of the shortest records takes 0.3 s
+    extended_bytes: int = 512 << 20  # of all extended headers: a MiB can take 0.3 s
     name_bytes: int = 4095  # of a name or a link's target (PATH_MAX)
     part_bytes: int = 255  # of a name between two slashes (NAME_MAX)
     entries: int = 1_000_000
-    content_bytes: int = 1 << 36  # of all entries together, holes included
+    content_bytes: int = 1 << 36  # of all entries together, with holes
     total_bytes: int = 1 << 37  # of the stream
-    check_owners: bool = True  # refuse owners that Linux cannot have
+    check_owners: bool = True  # refuse owners that are not valid in Linux
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """One entry. Names are as the archive has them: absolute, with `..`, empty; bytes that are not UTF-8 as surrogates (PEP 383)."""
+    """An entry.
+
+    Names are as in the archive, also absolute ones; not UTF-8: surrogates (PEP 383).
+    """
 
     name: str
     kind: Kind
     mode: int  # the lower 12 bits
     uid: int
     gid: int
-    size: int  # bytes of content, holes included
+    size: int  # bytes of content, with holes
     modified: int  # nanoseconds since 1970
     link: str  # target of a symbolic or hard link, or ""
     device: tuple[int, int]  # major, minor
@@ -99,7 +104,7 @@ class Member:
 
 @dataclass(slots=True)
 class _Extended:
-    """What the extended headers before an entry say."""
+    """The content of the extended headers before an entry."""
 
     values: dict[bytes, bytes] = field(default_factory=dict)
     attributes: dict[str, bytes] = field(default_factory=dict)
@@ -110,12 +115,12 @@ class _Extended:
 
 
 class TarReader:
-    """Iterate over the entries of a tar stream; `read` or `copy_to` gives the content of the latest. Going on skips the rest of it."""
+    """Iterator over the entries of a tar stream. The next iteration skips unread content."""
 
     def __init__(self, stream: Source, *, limits: TarLimits | None = None) -> None:
         self._stream, self._limits = stream, limits or TarLimits()
         self._global: dict[bytes, bytes] = {}
-        self._at = "at its start"  # where in the archive, for errors
+        self._at = "at its start"  # position in the archive, for errors
         self._entries = self._content = self._extended = self._total = 0
         self._left = self._padding = 0  # of the latest entry, in the stream
         self._position = self._size = 0  # in the latest entry's content
@@ -129,7 +134,7 @@ class TarReader:
     def __next__(self) -> Member:
         if self._ended:
             raise StopIteration
-        self._ended = True  # also after an error: where the next header is, nobody knows
+        self._ended = True  # also after an error: then the position of the next header is unknown
         try:
             self._skip()
             member = self._next()
@@ -157,7 +162,7 @@ class TarReader:
         return data
 
     def copy_to(self, write: Callable[[bytes], object], *, hole: Callable[[int], object] | None = None) -> None:
-        """Give the rest of the content to `write`; the lengths of a sparse file's holes to `hole`, or as zeros to `write`."""
+        """Pass the remaining content to `write`, and lengths of holes to `hole` (else as zeros)."""
         while True:
             cancellation.check()
             if hole is not None and self._spans is not None and (stretch := self._stretch())[0] and stretch[1]:
@@ -169,7 +174,7 @@ class TarReader:
                 return
 
     def _stretch(self) -> tuple[bool, int]:
-        """(whether it is a hole, bytes) of what comes next in a sparse file."""
+        """Return (whether it is a hole, bytes) of the next part of a sparse file."""
         spans = self._spans or ()
         while self._span < len(spans):
             offset, length = spans[self._span]
@@ -181,7 +186,7 @@ class TarReader:
         return True, self._size - self._position
 
     def _pull(self, size: int) -> bytes:
-        """Read some of `size` bytes from the stream. TarDamaged: it is at its end."""
+        """Read some of `size` bytes from the stream. Raise TarDamaged at its end."""
         if size <= 0:
             return b""
         data = self._stream.read(min(size, _CHUNK))
@@ -210,7 +215,7 @@ class TarReader:
             left -= len(self._pull(left))
 
     def _header(self) -> bytes | None:
-        """Read one header; None at the end of the archive, which two blocks of zeros should mark."""
+        """Read a header; None at the end of the archive, normally marked by two blocks of zeros."""
         data = self._stream.read(_BLOCK)
         if not data:
             return None
@@ -218,12 +223,12 @@ class TarReader:
         block = data if len(data) == _BLOCK else data + self._exactly(_BLOCK - len(data))
         if block != _ZEROS:
             if not has_valid_checksum(block):
-                raise Malformed("the header that follows has a wrong checksum")
+                raise Malformed("the next header has a wrong checksum")
             return block
         second = self._stream.read(_BLOCK)
         self._count(second)
         if second.strip(b"\0"):
-            raise Malformed("a block of zeros stands between the entries")
+            raise Malformed("a block of zeros is between the entries")
         return None
 
     def _next(self) -> Member | None:
@@ -243,7 +248,7 @@ class TarReader:
     def _extend(self, extended: _Extended, block: bytes) -> None:
         kind, size = block[156:157], number(block[124:136], "the size of an extended header")
         if size > self._limits.header_bytes:
-            raise TarTooLarge(f"The archive holds an extended header of more than {_human(self._limits.header_bytes)}, {self._at}.")
+            raise TarTooLarge(f"The archive has an extended header of more than {_human(self._limits.header_bytes)}, {self._at}.")
         if size < 0:
             raise Malformed("an extended header has a negative size")
         self._extended += _BLOCK + size
@@ -279,7 +284,7 @@ class TarReader:
     def _member(self, block: bytes, extended: _Extended) -> Member:
         self._entries += 1
         if self._entries > self._limits.entries:
-            raise TarTooLarge(f"The archive holds more than {self._limits.entries:,} entries.")
+            raise TarTooLarge(f"The archive has more than {self._limits.entries:,} entries.")
         values = {key: value for key, value in (self._global | extended.values).items() if value}
         sparse_name = values.get(b"GNU.sparse.name") if b"GNU.sparse.major" in values or b"GNU.sparse.map" in values else None
         name = extended.long_name or sparse_name or values.get(b"path") or _name(block)
@@ -287,7 +292,7 @@ class TarReader:
         self._check_name(name)
         kind = _KINDS.get(block[156:157], Kind.OTHER)
         if block[156:157] == b"\0" and name.endswith(b"/"):
-            kind = Kind.FOLDER  # v7 has no other sign of one
+            kind = Kind.FOLDER  # v7 has no other mark of a folder
         link = b""
         if kind in (Kind.LINK, Kind.HARD_LINK):
             link = extended.long_link or values.get(b"linkpath") or text(block[157:257])
@@ -355,20 +360,21 @@ class TarReader:
         return value
 
     def _check_name(self, name: bytes, *, is_link: bool = False) -> None:
-        """Check a name, or the target of a symbolic link, whose parts the kernel does not look at."""
+        """Check a name, or a symbolic link's target, whose parts the kernel does not check."""
         if b"\0" in name:
-            raise Malformed("its name or target holds a NUL byte")
+            raise Malformed("its name or target contains a NUL byte")
         if len(name) > self._limits.name_bytes:
-            raise TarTooLarge(f"The archive holds a name of more than {self._limits.name_bytes} bytes, {self._at}.")
+            raise TarTooLarge(f"The archive has a name of more than {self._limits.name_bytes} bytes, {self._at}.")
         if not is_link and len(name) > self._limits.part_bytes and max(map(len, name.split(b"/"))) > self._limits.part_bytes:
-            raise TarTooLarge(f"The archive holds a name with a part of more than {self._limits.part_bytes} bytes, {self._at}.")
+            raise TarTooLarge(f"The archive has a name with a part of more than {self._limits.part_bytes} bytes, {self._at}.")
 
 
 def _name(block: bytes) -> bytes:
     name = text(block[:100])
-    if block[257:262] != b"ustar" or block[257:265] == b"ustar  \0":  # v7, and GNU, which has times at that place
+    if block[257:262] != b"ustar" or block[257:265] == b"ustar  \0":  # v7, or GNU (has times here)
         return name
-    prefix = text(block[345:476] if block[508:512] == b"tar\0" else block[345:500])  # star has times after it
+    # star has times after it
+    prefix = text(block[345:476] if block[508:512] == b"tar\0" else block[345:500])
     return prefix + b"/" + name if prefix else name
 
 

@@ -1,4 +1,4 @@
-"""All that is below a folder: what it holds itself, sorted by name, then what each folder in it holds."""
+"""Walk through a tree: the entries of a folder sorted by name, then those of each folder in it."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from dataclasses import dataclass, field
 from runtime import cancellation
 from runtime.trees.folder import Entry, Folder
 
-DEEPEST = 4096  # folders in each other, each of which is open meanwhile
+DEEPEST = 4096  # nested folders, all of which are open at the same time
 _VANISHED = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
 class TooDeep(OSError):
-    """More folders in each other than we follow."""
+    """The folders are nested deeper than DEEPEST."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """Something below the top. `folder` is open only until the next one is asked for."""
+    """An entry below the top. `folder` is open only until the next iteration."""
 
     path: str  # relative to the top
-    folder: Folder  # that holds it
+    folder: Folder  # its parent
     name: str  # in that folder
     status: os.stat_result
 
@@ -33,13 +33,14 @@ class Found:
 
 
 def walk(top: Folder, *, enters: Callable[[str], bool] = lambda _: True, is_in_use: bool = False) -> Iterator[Found]:
-    """`enters` is asked with a folder's path before it is opened. TooDeep: more than 4096 folders in each other.
+    """Yield everything below `top`. Raise TooDeep if more than 4096 folders are nested.
 
-    Where a tree `is_in_use` by others, folders that vanish meanwhile, or become something else, are left out.
+    `enters` decides by a folder's path whether to open it. If a tree `is_in_use` by others, skip
+    folders that vanish or change their type in the meantime.
     """
     stack = [_Level(folder=top.subfolder("."), prefix="")]
     try:
-        yield from stack[-1].told(top.entries())
+        yield from stack[-1].visit(top.entries())
         while stack:
             level = stack[-1]
             if not level.below:
@@ -50,7 +51,7 @@ def walk(top: Folder, *, enters: Callable[[str], bool] = lambda _: True, is_in_u
             if not enters(path):
                 continue
             if len(stack) >= DEEPEST:
-                raise TooDeep(errno.ENAMETOOLONG, f"more than {DEEPEST} folders in each other", path[:200])
+                raise TooDeep(errno.ENAMETOOLONG, f"more than {DEEPEST} nested folders", path[:200])
             try:
                 stack.append(_Level(folder=level.folder.subfolder(name), prefix=f"{path}/"))
                 found = stack[-1].folder.entries()
@@ -58,7 +59,7 @@ def walk(top: Folder, *, enters: Callable[[str], bool] = lambda _: True, is_in_u
                 if is_in_use and error.errno in _VANISHED:
                     continue
                 raise
-            yield from stack[-1].told(found)
+            yield from stack[-1].visit(found)
     finally:
         for level in stack:
             level.folder.close()
@@ -66,14 +67,15 @@ def walk(top: Folder, *, enters: Callable[[str], bool] = lambda _: True, is_in_u
 
 @dataclass(slots=True, kw_only=True)
 class _Level:
-    """An open folder on the way to where the walk is."""
+    """An open folder between the top and the current position."""
 
     folder: Folder
     prefix: str
-    below: list[str] = field(default_factory=list)  # folders in it that are still to be entered, the next one last
+    # its folders that are not entered yet, the next one last
+    below: list[str] = field(default_factory=list)
 
-    def told(self, entries: list[Entry]) -> Iterator[Found]:
-        """Tell of each entry, then remember which are folders."""
+    def visit(self, entries: list[Entry]) -> Iterator[Found]:
+        """Yield each entry, then remember the folders."""
         for entry in entries:
             cancellation.check()
             yield Found(path=f"{self.prefix}{entry.name}", folder=self.folder, name=entry.name, status=entry.status)

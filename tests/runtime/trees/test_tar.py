@@ -246,7 +246,7 @@ def test_devices() -> None:
 
 
 def test_a_wrong_checksum_names_the_previous_entry() -> None:
-    with pytest.raises(TarDamaged, match="at the entry 'first': the header that follows has a wrong checksum"):
+    with pytest.raises(TarDamaged, match="at the entry 'first': the next header has a wrong checksum"):
         members(header(b"first") + b"x" * 512)
     with pytest.raises(TarDamaged, match="at its start"):
         members(b"just text" * 200)

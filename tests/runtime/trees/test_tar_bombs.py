@@ -129,4 +129,4 @@ def test_a_process_with_256_mib_reads_headers_of_800_mib() -> None:
     root = Path(__file__).parents[3]
     ended = subprocess.run([sys.executable, "-c", CHILD, root], input=b"xXgLK", capture_output=True, timeout=60, check=False)
     assert ended.stderr == b""
-    assert ended.stdout.decode().splitlines() == ["The archive holds an extended header of more than 1 MiB, at its start."] * 5
+    assert ended.stdout.decode().splitlines() == ["The archive has an extended header of more than 1 MiB, at its start."] * 5
