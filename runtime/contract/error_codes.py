@@ -1,7 +1,7 @@
-"""Every way a request can end without the app's own answer: its code, and what to tell visitor and owner. Pure.
+"""The codes of requests that end without the app's own answer, explained to visitors and owners.
 
-The source of the error pages, of docs/codes.md (`manual`), of what the portal tells (`as_json`), and of codes in log lines and metrics.
-Numbers known from other platforms mean the same here.
+Pure. The error pages, docs/codes.md (`manual`), the portal's pages about codes, the log lines and
+the metrics use them. Numbers known from other platforms mean the same here.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ from runtime.contract.notices import NOTED, Explanation
 
 
 class Code(StrEnum):
-    """What stands in the body, in the header X-Slipway-Code and in the log. H10 to H39: the app; H40 to H59: the request;
-    H80 and up: the platform."""
+    """A code, as in the body, in the header X-Slipway-Code and in the log.
+
+    H10 to H39: the app; H40 to H59: the request; H80 and up: the platform.
+    """
 
     CRASHED = "H10"
     QUEUED_TOO_LONG = "H11"
@@ -47,17 +49,17 @@ EXPLAINED: dict[Code, Explanation] = {
         name="crashed",
         status=503,
         title="This app has crashed.",
-        next_step="If it is yours, its log in the portal shows the last thing it said. It is started again after a pause.",
-        meaning="All instances of the process type that the request was for ended by themselves. The platform starts them again, with longer and longer pauses.",
-        look_at="The app's log just before its end, and the exit code or signal beside the instance: 137 is often memory.",
-        fix="Correct what ended it and deploy, or roll back to the release before. If it ran out of memory, give it more.",
+        next_step="If it is yours, its log in the portal shows its last output. It restarts after a pause.",
+        meaning="All instances of the requested process type ended by themselves. The platform restarts them, with longer and longer pauses.",
+        look_at="The end of the app's log, and the exit code or signal next to the instance: 137 often means out of memory.",
+        fix="Fix the cause and deploy, or roll back to the previous release. If it ran out of memory, give it more.",
     ),
     Code.QUEUED_TOO_LONG: Explanation(
         name="queued-too-long",
         status=503,
-        title="This app has more requests than it can take.",
+        title="This app has more requests than it can handle.",
         next_step="Try again in a moment. If it is yours, give it more instances or find what makes it slow.",
-        meaning="All instances had as many requests open as they may have, and none became free while this one waited.",
+        meaning="All instances had their maximum number of open requests, and none became free while this request waited.",
         look_at="Requests in flight and the 95th percentile of the app's latency; its CPU use; slow queries.",
         fix="Scale the process type out, make the slow requests faster, or move long work to a worker process.",
         refresh=10,
@@ -67,57 +69,57 @@ EXPLAINED: dict[Code, Explanation] = {
         status=504,
         title="This app took too long to answer.",
         next_step="Try again in a moment. If this is your app, look at its log and at its CPU use.",
-        meaning="The instance had the request and did not begin to answer within the app's request timeout. It may still be at work on it.",
+        meaning="The instance received the request and did not begin to answer within the app's request timeout. It may still work on it.",
         look_at="The app's log under this request's id, its CPU use, and what it waits for: a database, another service, a lock.",
         fix="Give outgoing calls a timeout, move long work to a worker process, or raise the app's request timeout.",
     ),
     Code.NO_ANSWER: Explanation(
         name="no-answer",
         status=502,
-        title="This app broke off before it had answered.",
+        title="This app closed the connection before it answered.",
         next_step="Try again. If this is your app, its log around this moment says why.",
-        meaning="The instance took the request, then closed the connection without a whole and valid answer.",
-        look_at="The app's log at this moment: an instance that ended, a worker killed for its time or memory. The access log tells this "
-        "apart from an answer that was no HTTP (H17). On a connection that had served a request before, the visitor sees no page but a "
-        "closed connection, which tells a client to try again if it may.",
-        fix="Correct what ends the worker. A GET was tried again on other instances; anything else is never sent twice.",
+        meaning="The instance received the request, then closed the connection without a complete and valid answer.",
+        look_at="The app's log at this moment: an instance that ended, or a worker killed for its time or memory. The access log shows the "
+        "difference from an answer that was not valid HTTP (H17). On a connection that served a request before, there is no page. The "
+        "connection closes, and the client may then try again.",
+        fix="Fix what ends the worker. A GET was tried again on other instances; other requests are never sent twice.",
     ),
     Code.NO_INSTANCE: Explanation(
         name="no-instance",
         status=503,
         title="This app has no running instance.",
-        next_step="It may be starting: this page tries again by itself. If it is yours, check that its web process, or the one this path leads to, is scaled to one or more.",
-        meaning="Nothing runs that could take the request: the process type is scaled to zero, or its instances are not healthy yet.",
+        next_step="It may be starting: this page tries again by itself. If it is yours, check that the process type of this path, such as web, is scaled to one or more.",
+        meaning="No instance can take the request: the process type is scaled to zero, or its instances are not healthy yet.",
         look_at="The formation in the portal, and the health check's last result.",
-        fix="Scale the process type to one or more. If instances never become healthy, the timeline says what the check saw.",
+        fix="Scale the process type to one or more. If instances never become healthy, the timeline shows the check's result.",
         refresh=5,
     ),
     Code.BAD_ANSWER: Explanation(
         name="bad-answer",
         status=0,
-        title="The app's answer was no valid HTTP.",
+        title="The app's answer was not valid HTTP.",
         next_step="",
-        meaning="The instance sent something that is no HTTP answer, or headers of more than about 15,000 bytes. The visitor saw H13.",
-        look_at="Which port the app listens on, and whether it speaks plain HTTP/1.1 there (or HTTP/2, where that is switched on).",
+        meaning="The instance sent an invalid HTTP answer, or headers of more than about 15,000 bytes. The visitor saw H13.",
+        look_at="The app's port, and the protocol on it: plain HTTP/1.1, or HTTP/2 if that is switched on.",
         fix="Serve HTTP on $PORT, not TLS or another protocol; keep cookies and other headers small.",
     ),
     Code.BROKE_OFF: Explanation(
         name="broke-off",
         status=0,
-        title="The app broke off in the middle of its answer.",
+        title="The app closed the connection in the middle of its answer.",
         next_step="",
-        meaning="The answer had begun, so no page can be shown: the visitor got part of it, and a closed connection.",
+        meaning="The answer had begun, so no page can be shown. The visitor got a part of it, and then the connection closed.",
         look_at="The app's log at this moment; a restart or an end of the instance.",
-        fix="Correct what ends the instance. In a deploy, raise the drain time if long downloads are cut.",
+        fix="Fix what ends the instance. If a deploy cuts long downloads, raise the drain time.",
     ),
     Code.WAKE_FAILED: Explanation(
         name="wake-failed",
         status=503,
         title="This app was asleep and could not be woken.",
         next_step="Try again in a moment. If it is yours, its log says why it did not start.",
-        meaning="The app slept, the request was held while an instance was started, and none became healthy.",
-        look_at="The app's log of this moment, and the reason in its timeline.",
-        fix="An app that starts slowly needs a longer hold; one that cannot start needs a correction and a deploy.",
+        meaning="The app was asleep. The request was held while an instance started, but no instance became healthy.",
+        look_at="The app's log at this moment, and the reason in its timeline.",
+        fix="If the app starts slowly, raise its hold time. If it cannot start, fix the cause and deploy.",
         refresh=10,
     ),
     Code.UNREACHABLE: Explanation(
@@ -126,17 +128,17 @@ EXPLAINED: dict[Code, Explanation] = {
         title="This app is not answering right now.",
         next_step="Try again in a moment. If this is your app, its log says what happened.",
         meaning="No instance accepted a connection, although they were healthy a moment ago. Nothing of the request reached the app.",
-        look_at="Whether the app still listens: a full accept queue, a stuck process, an instance that has just ended.",
-        fix="Usually passes within seconds, when the health check notices. If it lasts, the app blocks: see its CPU use and log.",
+        look_at="The app's port: a full accept queue, a stuck process, or an instance that has just ended.",
+        fix="Usually this ends within seconds, when the health check notices it. If it lasts, the app is stuck: see its CPU use and log.",
         refresh=5,
     ),
     Code.CLIENT_LEFT: Explanation(
         name="client-left",
         status=0,
-        title="The client went away before the answer was complete.",
+        title="The client disconnected before the answer was complete.",
         next_step="",
-        meaning="A visitor closed the page, or a client gave up. Nobody is left to be shown anything.",
-        look_at="Latency: visitors leave when they wait. Many at once point to a slow app.",
+        meaning="A visitor closed the page, or a client gave up. No page can be shown.",
+        look_at="Latency: visitors leave when they wait. Many such requests at once can mean that the app is slow.",
         fix="Nothing, if there are few.",
     ),
     Code.BAD_REQUEST: Explanation(
@@ -144,25 +146,25 @@ EXPLAINED: dict[Code, Explanation] = {
         status=400,
         title="This request is not valid HTTP.",
         next_step="If a browser sent it, delete this site's cookies and try again.",
-        meaning="The request broke the rules of HTTP, could be read in two ways, or had headers of more than about 15,000 bytes. "
-        "Where nothing of it can be trusted, the answer is a bare one without page and code header.",
-        look_at="The client: cookies that have piled up, a hand-made client, an attempt at request smuggling.",
-        fix="Correct the client; set fewer and smaller cookies.",
+        meaning="The request broke the rules of HTTP, was ambiguous, or had headers of more than about 15,000 bytes. "
+        "If no part of it can be trusted, the answer has no page and no code header.",
+        look_at="The client: too many cookies, a self-written client, or an attempt at request smuggling.",
+        fix="Fix the client; set fewer and smaller cookies.",
     ),
     Code.SIGN_IN: Explanation(
         name="sign-in",
         status=401,
         title="This app asks for a name and a password.",
-        next_step="Its owner gives them out.",
+        next_step="Ask the app's owner for them.",
         meaning="Basic auth is switched on for the app, and the request had no name and password, or wrong ones.",
         look_at="The app's settings, under access.",
-        fix="Send the right ones, or switch basic auth off.",
+        fix="Send the correct name and password, or switch basic auth off.",
     ),
     Code.NOT_ALLOWED: Explanation(
         name="not-allowed",
         status=403,
-        title="This app does not let you in from this network.",
-        next_step="If you should get in, tell its owner your address.",
+        title="This app does not allow access from your network.",
+        next_step="If you should have access, send your address to its owner.",
         meaning="The app has a list of allowed addresses, and the client's is not on it.",
         look_at="The client's address in the access log; the list in the app's settings.",
         fix="Add the address or its network to the list.",
@@ -172,8 +174,8 @@ EXPLAINED: dict[Code, Explanation] = {
         status=404,
         title="There is no app at this address.",
         next_step="Check the address. A newly created app answers here as soon as it is deployed.",
-        meaning="The host's name leads to this machine, but to no app.",
-        look_at="The list of the app's domains; a spelling mistake in DNS or address.",
+        meaning="The host name points to this machine, but no app has it.",
+        look_at="The list of the app's domains; a spelling mistake in the DNS record or the address.",
         fix="Add the domain to the app, or correct the DNS record.",
     ),
     Code.NOT_DEPLOYED: Explanation(
@@ -181,8 +183,8 @@ EXPLAINED: dict[Code, Explanation] = {
         status=503,
         title="This app has not been deployed yet.",
         next_step="If it is yours, push its code or upload an archive in the portal.",
-        meaning="The app exists, and has no release.",
-        look_at="The list of its builds: the first may have failed.",
+        meaning="The app exists, but has no release.",
+        look_at="The list of its builds: the first build may have failed.",
         fix="Deploy it.",
     ),
     Code.BODY_TOO_LARGE: Explanation(
@@ -190,7 +192,7 @@ EXPLAINED: dict[Code, Explanation] = {
         status=413,
         title="This upload is too large.",
         next_step="Send less at a time, or ask the app's owner for a larger limit.",
-        meaning="The body's length is over the app's limit. Nothing of it reached the app.",
+        meaning="The body is longer than the app's limit. Nothing of it reached the app.",
         look_at="The limit in the app's settings, and the Content-Length in the request.",
         fix="Raise the limit, or send large files directly to an object store.",
     ),
@@ -199,9 +201,9 @@ EXPLAINED: dict[Code, Explanation] = {
         status=411,
         title="This upload does not say how long it is.",
         next_step="Send it with a Content-Length.",
-        meaning="The app limits the size of bodies, and the request streams one without stating its length, so the limit could not be kept.",
+        meaning="The app limits the size of bodies, and the request streams a body without its length. So the limit could not be checked.",
         look_at="The client: chunked transfer, or HTTP/2 without a content-length.",
-        fix="Have the client state the length, or take the limit away.",
+        fix="Let the client send the length, or remove the limit.",
     ),
     Code.HEADERS_TOO_LARGE: Explanation(
         name="headers-too-large",
@@ -216,9 +218,9 @@ EXPLAINED: dict[Code, Explanation] = {
         name="rate-limited",
         status=429,
         title="Too many requests.",
-        next_step="Wait a few seconds, then go on more slowly.",
+        next_step="Wait a few seconds, then continue more slowly.",
         meaning="The client, or all clients together, sent more requests in ten seconds than the app's settings allow.",
-        look_at="Requests a second in the metrics, and in the access log whose they are.",
+        look_at="Requests per second in the metrics, and their clients in the access log.",
         fix="Slow the client down, or raise the limit.",
         refresh=10,
     ),
@@ -228,8 +230,8 @@ EXPLAINED: dict[Code, Explanation] = {
         title="Too many requests at the same time.",
         next_step="Wait for others to finish, then try again.",
         meaning="The client, or all clients together, have more requests and WebSockets open than the app's settings allow.",
-        look_at="Requests in flight in the metrics; slow requests; WebSockets that nobody closes.",
-        fix="Close what is not used, or raise the limit.",
+        look_at="Requests in flight in the metrics; slow requests; WebSockets that are never closed.",
+        fix="Close unused connections, or raise the limit.",
         refresh=10,
     ),
     Code.REQUEST_TOO_SLOW: Explanation(
@@ -237,16 +239,16 @@ EXPLAINED: dict[Code, Explanation] = {
         status=408,
         title="This request took too long to arrive.",
         next_step="Check the connection and try again.",
-        meaning="The client did not send all headers within ten seconds. Often nobody: browsers open connections ahead of need.",
-        look_at="The client's connection. Many at once from few addresses are an attack, and cost the app nothing.",
-        fix="Nothing on the app's side. The answer is a bare one, without page and code header.",
+        meaning="The client did not send all headers within ten seconds. Often no visitor waits: browsers open connections in advance.",
+        look_at="The client's connection. Many of them at once from few addresses are an attack, which does not affect the app.",
+        fix="Nothing on the app's side. The answer has no page and no code header.",
     ),
     Code.MAINTENANCE: Explanation(
         name="maintenance",
         status=503,
         title="This app is under maintenance.",
         next_step="Come back in a little while.",
-        meaning="The owner has switched maintenance on. No request reaches the app; its processes go on.",
+        meaning="The owner has switched maintenance on. No request reaches the app; its processes keep running.",
         look_at="The activity list: who switched it on, and when.",
         fix="Switch maintenance off.",
         refresh=60,
@@ -256,8 +258,8 @@ EXPLAINED: dict[Code, Explanation] = {
         status=503,
         title="This app is being replaced and is not back yet.",
         next_step="This page tries again by itself.",
-        meaning="The request was held while its process type had no instance, and none came within the app's hold time.",
-        look_at="The timeline of the rollout that is under way.",
+        meaning="The request was held because its process type had no instance. None started within the app's hold time.",
+        look_at="The timeline of the current rollout.",
         fix="Raise the hold time, or make the app start faster. An app without a single-writer volume needs no pause: use a rolling release.",
         refresh=5,
     ),
@@ -266,29 +268,32 @@ EXPLAINED: dict[Code, Explanation] = {
         status=503,
         title="The portal is starting.",
         next_step="This page tries again by itself. Running apps are not affected.",
-        meaning="The portal's process is not there yet, or is being replaced.",
+        meaning="The portal's process has not started yet, or is being replaced.",
         look_at="`make status`, then the portal's log.",
-        fix="Wait. If it lasts, the log says what keeps it.",
+        fix="Wait. If it lasts, the log shows the reason.",
         refresh=3,
     ),
     Code.ROUTER_FAULT: Explanation(
         name="router-fault",
         status=500,
         title="The router could not handle this request.",
-        next_step="Try again. If it happens again, tell the operator the request's id.",
-        meaning="A fault of the router's own, such as no memory for a buffer.",
+        next_step="Try again. If it happens again, send the request's id to the operator.",
+        meaning="The router itself failed, for example because it had no memory for a buffer.",
         look_at="The router's log at this moment.",
-        fix="The operator's: memory and open files of the router.",
+        fix="The operator must check the router's memory and open files.",
     ),
 }
 
 
 def code_of(*, given: str, status: int, termination: str, server: str) -> Code | None:
-    """The code of a logged request: the one the router gave it, or the one its end amounts to; None for the app's own answer.
+    """Return the code of a logged request, or None for the app's own answer.
 
-    `termination` is HAProxy's two letters (configuration manual, 8.5): who ended the session, and in which phase.
+    It is the code that the router set, or the one that follows from the request's end.
+    `termination` is HAProxy's two letters (configuration manual, 8.5): the side that ended the
+    session, and the phase.
     """
-    if given in EXPLAINED and termination != "PH":  # the page for both says H13; only the log can tell
+    if given in EXPLAINED and termination != "PH":
+        # The page says H13 for both; only the log differs.
         return Code(given)
     if termination[:1] == "C" or (termination[:1] == "c" and termination != "cR"):
         return Code.CLIENT_LEFT
@@ -319,7 +324,7 @@ _ENDS = {
 
 
 def manual() -> str:
-    """docs/codes.md."""
+    """Return the text of docs/codes.md."""
     parts = [
         f"## {code} {what.name}\n\n{what.title} {what.seen}\n\n"
         f"- **Means:** {what.meaning}\n- **Look at:** {what.look_at}\n- **Fix:** {what.fix}\n"
@@ -336,10 +341,10 @@ def explained() -> list[tuple[str, Explanation]]:
 _MANUAL_HEAD = """\
 # Codes
 
-What the router answers in an app's place carries a code: on the page, as `code` in the JSON (asked for by `Accept: application/json`),
-in the header `X-Slipway-Code`, and in the access log. The request's id stands beside it. H10 to H39 are about the app, H40 to H59 about
-the request, H80 and up about the platform, R14 and R15 about an instance. The portal has a page for each, `/codes/H12`, which error pages link
-to and which is read without signing in.
+If the router answers instead of an app, its answer has a code: on the page, in the header `X-Slipway-Code`, and in the access log.
+A client that sends `Accept: application/json` gets it as `code` in the JSON. The request's id is next to it. H10 to H39 are about the app,
+H40 to H59 about the request, H80 and up about the platform, R14 and R15 about an instance. The portal has a page for each, such as
+`/codes/H12`. Error pages link to it, and it needs no login.
 
-This page is written by `python -m runtime.router > docs/codes.md` from `runtime/contract/error_codes.py`; a test compares them.
+`python -m runtime.router > docs/codes.md` writes this page from `runtime/contract/error_codes.py`; a test compares them.
 """

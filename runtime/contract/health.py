@@ -1,4 +1,7 @@
-"""How an instance is asked whether it is well, as a value. Pure; asking is `runtime.converge.probe_network`'."""
+"""The health check of an instance as a value.
+
+Pure; `runtime.converge.probe_network` runs the check.
+"""
 
 from __future__ import annotations
 
@@ -8,36 +11,39 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-LEAST_BOOT = 5.0  # seconds; processes without a port are judged by staying up for two
+LEAST_BOOT = 5.0  # seconds; a process without a port is healthy after it has run for two seconds
 
 
 class CheckKind(StrEnum):
-    """What is done to find out."""
+    """The kind of a check."""
 
     HTTP = "http"  # GET a path
     TCP = "tcp"  # connect to the port
-    COMMAND = "command"  # run something inside
+    COMMAND = "command"  # run a command inside
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthCheck:
-    """One way to ask, and how patiently. Times in seconds; the defaults give an instance a minute to come up."""
+    """A health check. Times are in seconds. The defaults allow one minute for the start."""
 
     kind: CheckKind = CheckKind.HTTP
     path: str = "/"  # of HTTP
     command: tuple[str, ...] = ()  # of COMMAND
     timeout: float = 5.0  # one check
-    start_period: float = 30.0  # after the start; failed checks do not count in it
-    interval: float = 10.0  # after that, between two that count
-    attempts: int = 3  # that many may fail in a row
+    start_period: float = 30.0  # after the start; failed checks do not count during it
+    interval: float = 10.0  # after that, between two checks
+    attempts: int = 3  # number of consecutive failures that make an instance unhealthy
 
     @property
     def boot_seconds(self) -> float:
-        """After which an instance that was never well is given up (as Docker has it: HEALTHCHECK in its reference)."""
+        """Return the seconds after which an instance that was never healthy has failed.
+
+        As in Docker: see HEALTHCHECK in its reference.
+        """
         return max(self.start_period + self.interval * self.attempts, LEAST_BOOT)
 
     def describe(self) -> str:
-        """For a sentence: "GET /healthz"."""
+        """Return the check for use in a sentence: "GET /healthz"."""
         match self.kind:
             case CheckKind.HTTP:
                 return f"GET {self.path}"
@@ -49,10 +55,10 @@ class HealthCheck:
 
 
 def to_document(check: HealthCheck) -> dict[str, Any]:
-    """As it is written down in JSON."""
+    """Return the check as it is stored in JSON."""
     return asdict(check)
 
 
 def from_document(raw: Mapping[str, Any]) -> HealthCheck:
-    """The reverse of `to_document`."""
+    """Return the check from the result of `to_document`."""
     return HealthCheck(**{**raw, "kind": CheckKind(raw["kind"]), "command": tuple(raw["command"])})

@@ -1,6 +1,5 @@
-"""Values of an app's manifest: `slipway.toml`, or `app.json` in the format of Heroku and Dokku.
+"""Values of an app's manifest: `slipway.toml`, or `app.json` as Heroku and Dokku define it. Pure.
 
-Pure.
 docs/manifest.md describes every key. These values decide nothing.
 Other modules decide what a team may use, what is already set, and what runs when.
 """
@@ -126,7 +125,7 @@ class AppFile:
     notes: tuple[str, ...] = ()  # for the build log
 
     def covering(self, names: Collection[str]) -> AppFile:
-        """Return the manifest with the limits for these process types too, which a Procfile or the code named."""
+        """Return the manifest with the limits for process types from a Procfile or the code too."""
         if self.limits == Sizes():
             return self
         others = {name: Process(sizes=self.limits) for name in names if name not in self.processes and name != "release"}
@@ -134,7 +133,7 @@ class AppFile:
 
     @property
     def commands(self) -> dict[str, str]:
-        """Return the commands of the process types and of the release phase that the file specifies.
+        """Return the file's commands of the process types and of the release phase.
 
         They have precedence over those of a Procfile.
         """

@@ -1,4 +1,7 @@
-"""What a code of `codes` is made of; and the codes that stand for no end of a request, but for a line of `slipway` in the app's log. Pure."""
+"""The explanation of a code, and the codes of lines that `slipway` writes to an app's log. Pure.
+
+The codes here are about an instance, and not about the end of a request.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """One code. `refresh`: seconds after which a browser tries again by itself, 0 for never. Status 0: seen in `seen_in` only."""
+    """The explanation of one code.
+
+    `refresh` is the seconds after which a browser tries again by itself, 0 for never. A code with
+    status 0 is only in `seen_in`.
+    """
 
     name: str
     status: int
-    title: str  # what the visitor reads first
-    next_step: str  # and then
+    title: str  # the first sentence for the visitor
+    next_step: str  # the second one
     meaning: str  # for the owner
     look_at: str
     fix: str
@@ -21,7 +28,7 @@ class Explanation:
 
     @property
     def seen(self) -> str:
-        """Where somebody meets the code, as a sentence."""
+        """Return where people see the code, as a sentence."""
         return f"Status {self.status}." if self.status else f"Seen in {self.seen_in} only."
 
 
@@ -30,12 +37,12 @@ NOTED: dict[str, Explanation] = {
         name="memory-exceeded",
         status=0,
         seen_in="the app's log",
-        title="The kernel ended a process in a running instance.",
+        title="The kernel killed a process in a running instance.",
         next_step="",
-        meaning="The instance reached its limit of memory, and one of its processes had to go; the rest of it lives on. A web server whose "
-        "workers end so answers some requests with H13.",
-        look_at="The memory chart in the metrics; how many workers the instance starts (`SLIPWAY_MEMORY` tells it its limit in bytes).",
-        fix="Start fewer workers, find what keeps memory, or give the process type more.",
+        meaning="The instance reached its memory limit, and the kernel killed one of its processes. The others keep running. If it killed a "
+        "worker of a web server, some requests end with H13.",
+        look_at="The memory chart in the metrics; the number of workers that the instance starts (`SLIPWAY_MEMORY` is its limit in bytes).",
+        fix="Start fewer workers, find what uses the memory, or give the process type more.",
     ),
     "R15": Explanation(
         name="network-limit-reached",
@@ -43,9 +50,9 @@ NOTED: dict[str, Explanation] = {
         seen_in="the app's log",
         title="The network dropped packets of a running instance.",
         next_step="",
-        meaning="It sent more DNS queries or UDP packets, or opened more connections, than the limit that the line names (once an hour).",
-        look_at="How often the app looks up names and opens connections.",
-        fix="Keep connections open (`keep-alive`, a pool), cache what names lead to, or run more instances.",
+        meaning="It sent more DNS queries or UDP packets, or opened more connections, than a limit allows. The log names the limit once per hour.",
+        look_at="The frequency of the app's DNS lookups and new connections.",
+        fix="Keep connections open (`keep-alive`, a pool), cache DNS lookups, or run more instances.",
     ),
 }
 MEMORY_EXCEEDED = f"R14 {NOTED['R14'].name}"

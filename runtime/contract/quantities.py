@@ -1,4 +1,4 @@
-"""Amounts with a unit: parsed once at the edge, compared and printed ever after. No arithmetic beyond int's."""
+"""Amounts with a unit, which are parsed once at the edge. They have only the arithmetic of int."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ class Bytes(int):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `512M`, `1.5 GiB`, `4096`; K, M, G, T are powers of 1024. ValueError names the text."""
+        """Read `512M`, `1.5 GiB`, `4096`; K, M, G, T are powers of 1024.
+
+        ValueError names the text.
+        """
         match = _BYTES.fullmatch(text)
         if match is None:
             raise ValueError(f"{text!r} is not a size; write for example 512M or 1.5GiB")
