@@ -18,7 +18,7 @@ from runtime.builds.builder import Builder
 from runtime.contract.quantities import Bytes
 from runtime.images.exchange.transfer import Transfer
 from runtime.images.manifest import ImageConfig
-from tests.runtime.images.test_pulls import MACHINE, server
+from tests.runtime.images.faulty_registry import MACHINE, server
 from tests.runtime.images.test_transfer import PASSWORD, USER, registry
 from workers.bridge import translate
 from workers.tasks.build import build

@@ -23,7 +23,7 @@ from runtime.images.verify import verify
 from runtime.stacks.builder import ensure_stack
 from tests.podman import short_folder
 from tests.runtime.builds.conftest import LIMITS, Forge
-from tests.runtime.images.test_pulls import Server, server
+from tests.runtime.images.faulty_registry import Server, server
 from tests.runtime.images.test_transfer import open_registry
 
 __all__ = ["open_registry", "server"]

@@ -26,7 +26,7 @@ from runtime.stacks.packages.debian_mirror import find_mirror
 from runtime.stacks.stack import DebianRuntime, key
 from runtime.stacks.static import STATIC
 from runtime.stacks.versions import identity_of, versions
-from tests.runtime.images.test_pulls import Server, server
+from tests.runtime.images.faulty_registry import Server, server
 from tests.warm import seed
 
 __all__ = ["server"]
