@@ -44,7 +44,7 @@ def decimal(value: bytes, what: str) -> int:
 
 
 def moment(value: bytes) -> int:
-    """Parse a time of a pax record, seconds with a fraction, to nanoseconds. Digits after the ninth are dropped."""
+    """Parse a time of a pax record, seconds with a fraction. Return nanoseconds, truncated."""
     parts = _MOMENT.fullmatch(value)
     if parts is None:
         raise Malformed("its time is not a number")
