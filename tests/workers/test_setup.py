@@ -171,7 +171,7 @@ def test_every_setting_of_the_node_is_explained():
 def test_a_folder_without_slipways_mark_is_never_deleted(config):
     config.state.mkdir()
     (config.state / "thesis.txt").write_text("the only copy")
-    with pytest.raises(HostLacks, match="not made by Slipway"):
+    with pytest.raises(HostLacks, match="Slipway did not create it"):
         folders.delete_state(config)
     assert (config.state / "thesis.txt").exists()
 

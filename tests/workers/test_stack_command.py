@@ -124,7 +124,7 @@ def test_where_an_upgrade_is_not_sound_the_source_can_be_built_again(crew: Crew,
     assert build.source == release_of(app, 1).build.source
     with pytest.raises(CommandError, match="no app other"):
         stack("upgrade", "other")
-    with pytest.raises(CommandError, match="Name an app"):
+    with pytest.raises(CommandError, match="Give the name of an app"):
         stack("upgrade")
 
 

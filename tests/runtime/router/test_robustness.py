@@ -289,7 +289,7 @@ def test_an_invalid_configuration_never_replaces_the_running_one(shared: RouterU
     ledger = Ledger(shared.config)
     good, worker = ledger.fixed.read_bytes(), shared.router._api.workers()[0]
     wrong = Router(replace(shared.config, run=tmp_path / "two words"))
-    with pytest.raises(RouterRefused, match=r"does not take its new configuration: .*unknown keyword 'words/router.sock'"):
+    with pytest.raises(RouterRefused, match=r"rejects its new configuration: .*unknown keyword 'words/router.sock'"):
         wrong.prepare()
     assert ledger.fixed.read_bytes() == good
     (ledger.slots / "00000.cfg").write_text("backend b00000 from slot\n  nonsense\n")
