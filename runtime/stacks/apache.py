@@ -66,7 +66,7 @@ TypesConfig /etc/mime.types
 DocumentRoot ${DOCUMENT_ROOT}
 DirectoryIndex index.php index.html
 AddOutputFilterByType DEFLATE text/html text/css text/plain text/javascript application/javascript application/json image/svg+xml
-# the router in front says who asks, and whether it was by https
+# the router sends the client's address, and whether it used https
 RemoteIPHeader X-Forwarded-For
 RemoteIPInternalProxy 10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 100.64.0.0/10
 SetEnvIf X-Forwarded-Proto "^https$" HTTPS=on
@@ -78,13 +78,13 @@ SetEnvIf Authorization "(.+)" HTTP_AUTHORIZATION=$1
   Options FollowSymLinks
   AllowOverride All
   Require all granted
-  # what is no file is the front controller's to answer
+  # the front controller answers requests for missing files
   FallbackResource /index.php
 </Directory>
 <FilesMatch "\.php$">
   SetHandler application/x-httpd-php
 </FilesMatch>
-# what a source holds beside pages; .well-known is for everybody
+# files of the source that are not pages; .well-known is public
 <LocationMatch "/\.(?!well-known)">
   Require all denied
 </LocationMatch>
@@ -93,7 +93,7 @@ SetEnvIf Authorization "(.+)" HTTP_AUTHORIZATION=$1
 </LocationMatch>
 """
 
-SETTINGS = """; What a container's app needs otherwise than Debian's defaults. A .htaccess or ini_set still has the last word.
+SETTINGS = """; Settings for apps in containers that differ from Debian's defaults. A .htaccess or ini_set has precedence.
 expose_php = Off
 display_errors = Off
 log_errors = On

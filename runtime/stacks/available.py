@@ -29,7 +29,7 @@ class Offer:
     def stack(self, name: str) -> Stack:
         """Return a stack. BadSource: no stack has that name; the error lists all names."""
         if name not in self.stacks:
-            raise BadSource(f"There is no stack {name!r}.", hint=f"Choose one of: {', '.join(self.stacks)}.")
+            raise BadSource(f"Stack {name!r} does not exist.", hint=f"Choose one of: {', '.join(self.stacks)}.")
         return self.stacks[name]
 
     def current(self, runtime: Runtime) -> Runtime:
@@ -55,5 +55,5 @@ def _own(config: NodeConfig) -> list[StackFile]:
         try:
             found.append(parse(path.read_text(), path.name))
         except (OSError, UnicodeDecodeError) as error:
-            raise BadStack(f"{path} cannot be read: {error}.", hint="Correct the file, or take it away.") from None
+            raise BadStack(f"Could not read {path}: {error}.", hint="Correct the file, or remove it.") from None
     return found

@@ -127,7 +127,9 @@ def rebuild(config: NodeConfig, store: Store, name: str, progress: Progress = pr
     stack = offered.stack(name)
     identity = identity_of(stack)
     before = newest(config, store, identity)
-    version, _ = _kept(config, store, stack, identity, progress, lambda tree: _build_stack(config, store, stack, tree, progress), anew=True)
+    version, _ = _kept(
+        config, store, stack, identity, progress, lambda tree: _build_stack(config, store, stack, tree, progress), force=True
+    )
     used = {recorded_version.name for recorded_version in versions(config)} if before is None else _languages_on(config, before[0])
     for language in offered.languages.values():
         if language.stack.name == name and language.name in used and language.packages:
@@ -186,16 +188,16 @@ def _kept(
     progress: Progress,
     build: Callable[[Path], Mapping[str, str]],
     *,
-    anew: bool = False,
+    force: bool = False,
 ) -> tuple[Version, Layer]:
     """Return the newest version.
 
-    If there is none (or with `anew`), build it in a temporary folder, and record it.
+    If there is none (or with `force`), build it in a temporary folder, and record it.
     """
-    if not anew and (found := newest(config, store, identity)):
+    if not force and (found := newest(config, store, identity)):
         return found
     with _turn(config.locks / f"stack-{identity[:16]}"):
-        if not anew and (found := newest(config, store, identity)):  # built by another process in the meantime
+        if not force and (found := newest(config, store, identity)):  # built by another process in the meantime
             return found
         started, moment = time.monotonic(), time.time()
         progress(f"Building {definition.name}: once, for all apps of this machine")
@@ -240,7 +242,7 @@ def _pull(config: NodeConfig, store: Store, stack: Stack, progress: Progress) ->
     try:
         name = RemoteName.parse(stack.image)
     except ValueError as error:
-        raise BadStack(f"{stack.name}.toml: from is wrong: {error}.", hint="An image is named HOST/NAME:TAG.") from None
+        raise BadStack(f"{stack.name}.toml: from is not valid: {error}.", hint="Write the image as HOST/NAME:TAG.") from None
     registries = Registries.of(config)
     asked = registries.asked(name)
     progress(f"    pulling {asked}")
@@ -252,8 +254,8 @@ def _install(config: NodeConfig, store: Store, runtime: DebianRuntime, on: Versi
     """Make the tree of the files that a language's packages add to a version of its stack."""
     if runtime.stack.image:
         raise BadStack(
-            f"{runtime.name} is Debian packages, and {runtime.stack.name} is an image of a registry, to which none can be added.",
-            hint=f"Make {runtime.stack.name} from an image that holds it, or of Debian packages.",
+            f"{runtime.name} consists of Debian packages, which cannot be added to {runtime.stack.name}, an image of a registry.",
+            hint=f"Create {runtime.stack.name} from an image that contains it, or from Debian packages.",
         )
     layer = store.layer(on.diff_id)
     assert layer is not None  # found or built just now, and marked
@@ -298,7 +300,9 @@ def _bootstrap(
             stoppable=True,
         )
     except HostLacks:
-        raise HostLacks("mmdebstrap, which builds the base system, is not on this machine.", hint="apt-get install mmdebstrap") from None
+        raise HostLacks(
+            "mmdebstrap, which builds the base system, is not installed on this machine.", hint="apt-get install mmdebstrap"
+        ) from None
     for folder in _VOLATILE:
         empty(tree / folder)
     for path in ("etc/hostname", "etc/resolv.conf", "etc/apt/sources.list", "var/cache/ldconfig/aux-cache"):
@@ -375,4 +379,4 @@ def _node_package() -> str:
     try:
         return _NODE_PACKAGES[platform.machine()]
     except KeyError:
-        raise HostLacks(f"There is no Node.js for {platform.machine()} in the npm registry.", hint="Use x86_64 or aarch64.") from None
+        raise HostLacks(f"The npm registry has no Node.js for {platform.machine()}.", hint="Use x86_64 or aarch64.") from None

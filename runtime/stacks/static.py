@@ -14,7 +14,7 @@ from runtime.stacks.stack import DebianRuntime
 
 # nginx does not read the environment: the start script writes the port into a copy of the template.
 _SERVE = r"""#!/bin/sh
-# Serve the folder $1 on $PORT; $2 is the page for unknown paths, if there is one. A 200.html is one, too.
+# Serve the folder $1 on $PORT; $2 is the optional page for unknown paths. The default is 200.html, if it exists.
 set -eu
 root=$(cd "$1" && pwd)
 page=${2:-}
@@ -27,7 +27,7 @@ exec /usr/sbin/nginx -e stderr -p /tmp/nginx -c /tmp/nginx/nginx.conf
 
 # gzip and brotli give a compressed file its original's time, from which its ETag is made.
 _COMPRESS = r"""#!/bin/sh
-# Beside each file of the folder $1 that compresses well, put it compressed: once and well, instead of at each request.
+# Write a compressed copy next to each file of the folder $1 that compresses well, once instead of at each request.
 set -eu
 find "$1" -type f -size +1 \( -name '*.html' -o -name '*.css' -o -name '*.js' -o -name '*.mjs' -o -name '*.json' -o -name '*.map' \
     -o -name '*.svg' -o -name '*.xml' -o -name '*.txt' -o -name '*.wasm' -o -name '*.webmanifest' -o -name '*.ico' -o -name '*.ttf' \) \
@@ -74,15 +74,15 @@ http {
   brotli_min_length 512;
   brotli_types text/css text/plain text/javascript application/javascript application/json application/manifest+json
                application/xml image/svg+xml application/wasm;
-  # The path of what is sent, which is not always what was asked for. Eight signs or more with a letter and a digit among them are a
-  # hash, or eight with a capital where bundlers put what they make; a year, then. A date or a version is no hash.
+  # The path of the sent file can differ from the requested one. Eight or more characters with a letter and a digit are a
+  # hash; in the folders of bundlers also eight with a capital letter. Such files are cached for a year. Dates and versions do not count.
   map $uri $by_name {
     default "public, max-age=3600";
     "~/(_app/immutable|_next/static)/" "public, max-age=31536000, immutable";
     "~[.-](?=[0-9A-Za-z]*[A-Za-z])(?=[0-9A-Za-z]*[0-9])[0-9A-Za-z]{8,}(\.chunk)?\.(js|mjs|css|map|wasm|svg|png|jpe?g|gif|webp|avif|ico|woff2?|ttf|otf|eot|mp4|webm)$" "public, max-age=31536000, immutable";
     "~/(assets|_astro)/.*[.-](?=[\w-]?[a-z0-9_-]*[A-Z])[\w-]{8}\.(js|mjs|css|map|wasm|svg|png|jpe?g|gif|webp|avif|ico|woff2?|ttf|otf|eot|mp4|webm)$" "public, max-age=31536000, immutable";
   }
-  # a page is asked for again each time, at the cost of a 304
+  # browsers revalidate a page at each request (304)
   map $sent_http_content_type $cache { default $by_name; "" ""; ~text/html "no-cache"; }
   server {
     listen @PORT@;
@@ -97,7 +97,7 @@ http {
     location / { try_files $uri $uri/ $uri.html @UNKNOWN@; }
     location ~ /\. { return 404; }
     location ~ ^/(Procfile|slipway\.toml|app\.json)$ { return 404; }
-    # a script or picture that is not there is missing, even where unknown paths are a single-page app's
+    # a missing script or picture is 404, even in a single-page app
     location ~* \.(js|mjs|css|map|json|wasm|svg|png|jpe?g|gif|webp|avif|ico|woff2?|ttf|otf|eot|mp4|webm|txt|xml)$ { try_files $uri =404; }
     location ^~ /.well-known/ { try_files $uri =404; }
   }

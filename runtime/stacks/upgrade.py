@@ -24,7 +24,7 @@ from runtime.stacks.upgrade_facts import contents, upper
 from runtime.stacks.verdict import judge
 from runtime.stacks.versions import versions
 
-_REBUILD = "Deploy its source again: then it is built on the newest version."
+_REBUILD = "Deploy its source again to build it on the newest version."
 _NODE = re.compile(r"node-(\d+\.\d+\.\d+)")
 _MANAGER = re.compile(r"(npm|pnpm|yarn)-(\d+\.\d+\.\d+\S*)")
 
@@ -45,10 +45,10 @@ class Upgrade:
     def explain(self) -> str:
         """Return one text for people."""
         if self.reasons:
-            return f"Not sound: {' '.join(self.reasons)} {_REBUILD}"
+            return f"The upgrade is not safe: {' '.join(self.reasons)} {_REBUILD}"
         if self.image is None:
-            return f"It stands on the newest version of {self.stack} already."
-        return f"{self.stack} {self.before} was exchanged for {self.after}."
+            return f"It already uses the newest version of {self.stack}."
+        return f"{self.stack} {self.before} was replaced by {self.after}."
 
 
 def upgrade(config: NodeConfig, store: Store, digest: str, progress: Callable[[str], None] = print) -> Upgrade:
@@ -66,7 +66,7 @@ def upgrade(config: NodeConfig, store: Store, digest: str, progress: Callable[[s
     runtimes = [_runtime(offered, foundation.stack, name) for name in foundation.runtimes]
     if foundation.stack not in offered.stacks or None in runtimes:
         what = ", ".join((foundation.stack, *foundation.runtimes))
-        return Upgrade(stack=foundation.stack, reasons=(f"This node offers no more what the image stands on: {what}.",))
+        return Upgrade(stack=foundation.stack, reasons=(f"This node no longer has the stack or a language of the image: {what}.",))
     fresh = _newest(config, store, offered, foundation, [runtime for runtime in runtimes if runtime is not None], progress)
     result = Upgrade(stack=foundation.stack, before=_label(config, below[0]), after=_label(config, fresh[0]))
     if tuple(fresh) == below:

@@ -53,23 +53,25 @@ def judge(old: Contents, new: Contents, upper: Upper) -> Verdict:
     """Return the verdict with every reason against it, not only the first."""
     reasons = []
     if old.stack != new.stack:
-        reasons.append(f"The stack is another: {old.stack} before, {new.stack} now.")
+        reasons.append(f"The stack is different: {old.stack} before, {new.stack} now.")
     if old.suite != new.suite:
-        reasons.append(f"{new.stack} was made of {old.suite or 'an unnamed suite'} and is made of {new.suite or 'an unnamed suite'} now.")
+        reasons.append(
+            f"{new.stack} was built from {old.suite or 'an unnamed suite'} and is built from {new.suite or 'an unnamed suite'} now."
+        )
     if old.runtimes != new.runtimes:
-        reasons.append(f"The language is another: {_list(old.runtimes)} before, {_list(new.runtimes)} now.")
+        reasons.append(f"The language is different: {_list(old.runtimes)} before, {_list(new.runtimes)} now.")
     if not old.packages or not new.packages:
-        reasons.append("The stack holds no list of Debian packages, so nothing tells whether its libraries are still the same.")
+        reasons.append("The stack has no list of Debian packages, so it is not known whether its libraries are the same.")
     if gone := old.packages.keys() - new.packages.keys():
-        reasons.append(f"Packages are gone that the app's layers may use: {_list(sorted(gone))}.")
+        reasons.append(f"Packages that the app's layers may use are gone: {_list(sorted(gone))}.")
     back = [name for name, version in old.packages.items() if name in new.packages and earlier(new.packages[name], version)]
     if back:
         changes = [f"{name} from {old.packages[name]} to {new.packages[name]}" for name in sorted(back)]
-        reasons.append(f"Packages went back to an earlier version: {_list(changes)}.")
+        reasons.append(f"Packages have an earlier version than before: {_list(changes)}.")
     if lost := old.libraries - new.libraries:
-        reasons.append(f"Libraries are gone, or are of another ABI: {_list(sorted(lost))}.")
+        reasons.append(f"Libraries are gone, or have another ABI: {_list(sorted(lost))}.")
     if upper.package_state:
-        reasons.append("The app's layers hold packages installed by apt or dpkg, whose records would contradict those of the new stack.")
+        reasons.append("The app's layers contain packages installed by apt or dpkg, whose records would contradict those of the new stack.")
     elif upper.hidden:
         reasons.append(f"The app's layers replace files that the new stack changes: {_list([f'/{path}' for path in upper.hidden])}.")
     return Verdict(reasons=tuple(reasons))

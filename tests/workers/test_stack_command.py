@@ -77,7 +77,7 @@ def test_ls_and_show_list_stacks_versions_and_the_apps_that_use_them(yard: Yard,
     assert shown["versions"][0]["label"] in table
     assert json.loads(stack("ls", "--json"))[1]["versions"] == [version["label"] for version in shown["versions"]]
     for words, sentence in (
-        (("show", "beos-5"), "no stack 'beos-5'"),
+        (("show", "beos-5"), "Stack 'beos-5' does not exist"),
         (("rebuild",), "Give the name of a stack, or --all"),
         (("build", "debian-13", "python-3.11"), "debian-13 does not offer python-3.11. It offers python-3.13, static-nginx"),
     ):
@@ -88,7 +88,7 @@ def test_ls_and_show_list_stacks_versions_and_the_apps_that_use_them(yard: Yard,
 def test_every_verb_names_an_operators_invalid_file(yard: Yard, stack: Stack) -> None:
     yard.config.stacks.mkdir()
     (yard.config.stacks / "own.toml").write_text('name = "own"\nsuite = 1')
-    with pytest.raises(CommandError, match=r"own\.toml: suite reads 1"):
+    with pytest.raises(CommandError, match=r"own\.toml: suite is 1"):
         stack("ls")
 
 
@@ -111,7 +111,7 @@ def test_a_sound_upgrade_is_a_release_and_an_unsound_one_leaves_the_app(crew: Cr
     assert open_rollout(unsound) is None
     entry = AuditEntry.objects.filter(app_name="unsound").order_by("-pk").first()
     assert entry is not None
-    assert "stays on its stack. Not sound: The app's layers hold packages installed by apt" in entry.text
+    assert "stays on its stack. The upgrade is not safe: The app's layers contain packages installed by apt" in entry.text
     assert json.loads(stack("upgrade", "sound", "--json"))[0]["outcome"] == "current", "the upgrade has begun already"
 
 

@@ -9,7 +9,7 @@ _PARTS = re.compile(r"([^0-9]*)([0-9]*)")
 
 
 def earlier(version: str, other: str) -> bool:
-    """Return whether `one` sorts before `other`."""
+    """Return whether `version` sorts before `other`."""
     return _key(version) < _key(other)
 
 

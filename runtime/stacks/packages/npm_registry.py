@@ -67,8 +67,8 @@ def _check(manager: PackageManager, tarball: Path) -> None:
         found = hashlib.file_digest(file, algorithm).hexdigest()
     if found != stated:
         raise BadSource(
-            f"{manager.tool} {manager.version} has not the {algorithm} that packageManager in package.json states.",
-            hint=f"corepack use {manager.tool}@{manager.version} writes the right one.",
+            f"{manager.tool} {manager.version} does not match the {algorithm} in packageManager of package.json.",
+            hint=f"corepack use {manager.tool}@{manager.version} writes the correct one.",
         )
 
 
@@ -77,6 +77,8 @@ def _npm(arguments: list[str], folder: Path) -> process.Completed:
     try:
         return process.run([ours if ours.exists() else "npm", *arguments], timeout=300, cwd=folder, stoppable=True)
     except HostLacks:
-        raise HostLacks("npm, which fetches Node.js, is not on this machine.", hint="Run `make up`, which installs it.") from None
+        raise HostLacks(
+            "npm, which downloads Node.js, is not installed on this machine.", hint="Run `make up`, which installs it."
+        ) from None
     except ProcessFailed as error:
-        raise ProcessFailed(f"The npm registry did not give what was asked for: {error}", hint="Check `npm ping` on the host.") from None
+        raise ProcessFailed(f"The request to the npm registry failed: {error}", hint="Check `npm ping` on the host.") from None

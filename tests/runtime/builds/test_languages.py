@@ -126,7 +126,7 @@ def test_yarn_1_installs_from_its_lock(forge: Forge) -> None:
 def test_an_unknown_version_of_a_package_manager_is_reported(forge: Forge) -> None:
     with pytest.raises(BadSource, match=r"The npm registry has no pnpm 10\.999\.0"):
         forge.build({"package.json": '{"packageManager":"pnpm@10.999.0"}', "server.js": ""})
-    with pytest.raises(BadSource, match="has not the sha512 that packageManager"):
+    with pytest.raises(BadSource, match="does not match the sha512 in packageManager"):
         forge.build({"package.json": f'{{"packageManager":"pnpm@9.15.9+sha512.{"0" * 128}"}}', "server.js": ""})
 
 

@@ -160,7 +160,7 @@ def test_a_certificate_is_ordered_and_renewed_in_any_state_of_the_app(shared: Ro
         shared.router.set(routes)
 
         lost = Authority(config, publish=lambda *_: None, withdraw=lambda *_: None, ca=ca)
-        with pytest.raises(CertificateRefused, match=r"could not see that nobody\.test leads here") as refused:
+        with pytest.raises(CertificateRefused, match=r"could not verify that nobody\.test leads here") as refused:
             lost.order(["nobody.test"])
         assert "DNS record" in refused.value.hint
         with pytest.raises(CertificateRefused, match="refused the order for not a name"):
@@ -193,7 +193,7 @@ def test_an_unreachable_or_limiting_authority_is_reported(shared: RouterUnderTes
         with pytest.raises(CertificateRefused, match="too many new orders") as limited:
             Authority(config, publish=lambda *_: None, withdraw=lambda *_: None).order(["hello.test"])
         assert limited.value.retry_after > 0
-    with pytest.raises(CertificateRefused, match=r"\*\.hello\.test cannot be proven over HTTP"):
+    with pytest.raises(CertificateRefused, match=r"\*\.hello\.test cannot be validated over HTTP"):
         Authority(config, publish=lambda *_: None, withdraw=lambda *_: None).order(["*.hello.test"])
 
 
@@ -307,5 +307,5 @@ def test_the_portal_redirects_to_https_if_the_router_serves_it():
 def test_an_authority_without_a_usable_challenge_is_reported(shared: RouterUnderTest):
     authority = Authority(shared.config, publish=shared.router.answer_challenge, withdraw=shared.router.forget_challenge)
     offered = SimpleNamespace(body=SimpleNamespace(wildcard=False, challenges=[], identifier=SimpleNamespace(value="hello.test")))
-    with ExitStack() as answers, pytest.raises(CertificateRefused, match=r"no way to prove hello\.test"):
+    with ExitStack() as answers, pytest.raises(CertificateRefused, match=r"no supported challenge for hello\.test"):
         authority._answer(None, offered, answers)

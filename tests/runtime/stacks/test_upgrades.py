@@ -52,18 +52,18 @@ def test_newer_packages_of_the_same_kind_are_allowed() -> None:
 @pytest.mark.parametrize(
     ("new", "upper", "reason"),
     [
-        ({"stack": "debian-14"}, Upper(), "The stack is another: debian-13 before, debian-14 now."),
-        ({"suite": "forky"}, Upper(), "debian-13 was made of trixie and is made of forky now."),
-        ({"runtimes": ("python-3.14",)}, Upper(), "The language is another: python-3.13 before, python-3.14 now."),
-        ({"packages": {"libc6": "2.41-12"}}, Upper(), "Packages are gone that the app's layers may use: libssl3t64."),
+        ({"stack": "debian-14"}, Upper(), "The stack is different: debian-13 before, debian-14 now."),
+        ({"suite": "forky"}, Upper(), "debian-13 was built from trixie and is built from forky now."),
+        ({"runtimes": ("python-3.14",)}, Upper(), "The language is different: python-3.13 before, python-3.14 now."),
+        ({"packages": {"libc6": "2.41-12"}}, Upper(), "Packages that the app's layers may use are gone: libssl3t64."),
         (
             {"packages": {**OLD.packages, "libc6": "2.36-9"}},
             Upper(),
-            "Packages went back to an earlier version: libc6 from 2.41-12 to 2.36-9.",
+            "Packages have an earlier version than before: libc6 from 2.41-12 to 2.36-9.",
         ),
-        ({"libraries": frozenset({"libc 6", "libssl 4"})}, Upper(), "Libraries are gone, or are of another ABI: libssl 3."),
-        ({"packages": {}}, Upper(), "The stack holds no list of Debian packages"),
-        ({}, Upper(package_state=True, hidden=("var/lib/dpkg/status",)), "The app's layers hold packages installed by apt or dpkg"),
+        ({"libraries": frozenset({"libc 6", "libssl 4"})}, Upper(), "Libraries are gone, or have another ABI: libssl 3."),
+        ({"packages": {}}, Upper(), "The stack has no list of Debian packages"),
+        ({}, Upper(package_state=True, hidden=("var/lib/dpkg/status",)), "The app's layers contain packages installed by apt or dpkg"),
         ({}, Upper(hidden=("etc/passwd",)), "The app's layers replace files that the new stack changes: /etc/passwd."),
         ({}, Upper(hidden=tuple("abcdefg")), "/a, /b, /c, /d, /e and 2 more."),
     ],
@@ -191,7 +191,7 @@ def test_an_upgrade_replaces_the_lowest_layers_and_keeps_the_others(yard: Yard) 
     assert stories[0] == "App code"
     again = yard.upgrade(done.image)
     assert (again.image, again.reasons) == (None, ())
-    assert "newest version of debian-13 already" in again.explain()
+    assert "already uses the newest version of debian-13" in again.explain()
 
 
 def test_an_upgrade_includes_all_languages_and_tools(yard: Yard) -> None:
@@ -218,7 +218,7 @@ def test_an_image_whose_language_moved_to_another_stack_is_not_upgraded(yard: Ya
     yard.config.stacks.mkdir()
     moved = 'name = "company-1"\nsuite = "trixie"\n[languages.python]\nversion = "3.13"\npackages = ["python3"]\n'
     (yard.config.stacks / "company-1.toml").write_text(moved)
-    assert "offers no more what the image stands on: debian-13, python-3.13" in yard.upgrade(old).explain()
+    assert "no longer has the stack or a language of the image: debian-13, python-3.13" in yard.upgrade(old).explain()
 
 
 def test_a_tool_comes_from_the_stack_to_which_it_is_added(yard: Yard) -> None:
@@ -246,10 +246,10 @@ def test_a_bare_image_has_the_certificates_of_the_newest_version(yard: Yard) -> 
         ({"etc__passwd": "root and app"}, {"passwd": "root and more"}, "replace files that the new stack changes: /etc/passwd"),
         ({"usr__lib__libssl": None}, {}, "replace files that the new stack changes: /usr/lib/libssl"),
         ({"usr__lib": "a file"}, {}, "replace files that the new stack changes: /usr/lib."),
-        ({"var__lib__dpkg__status": "more"}, {}, "hold packages installed by apt or dpkg"),
-        ({"app__x": "x"}, {"soname": "libssl 4 libssl4\n"}, "of another ABI: libssl 3"),
+        ({"var__lib__dpkg__status": "more"}, {}, "contain packages installed by apt or dpkg"),
+        ({"app__x": "x"}, {"soname": "libssl 4 libssl4\n"}, "have another ABI: libssl 3"),
         ({"app__x": "x"}, {"ssl": "3.0.9-1"}, "libssl3t64 from 3.5.1-1 to 3.0.9-1"),
-        ({"app__x": "x"}, {"codename": "forky"}, "was made of trixie and is made of forky now"),
+        ({"app__x": "x"}, {"codename": "forky"}, "was built from trixie and is built from forky now"),
     ],
 )
 def test_a_refused_upgrade_says_why_and_writes_nothing(
@@ -269,7 +269,7 @@ def test_an_image_without_a_known_stack_is_not_upgraded(yard: Yard) -> None:
     stranger = yard.store.write_image([yard.layer(x="y")], ImageConfig())
     assert "not built on a stack of this node" in yard.upgrade(stranger).explain()
     gone = ImageConfig(labels=Foundation(stack="beos-5", runtimes=(), layers=1).label())
-    assert "offers no more" in yard.upgrade(yard.store.write_image([yard.layer(x="y")], gone)).explain()
+    assert "no longer has the stack" in yard.upgrade(yard.store.write_image([yard.layer(x="y")], gone)).explain()
 
 
 @pytest.mark.parametrize(
