@@ -35,7 +35,7 @@ class NodeConfig:
     https_port: int = 0  # 0: the router does not offer HTTPS
     acme_directory: str = "https://acme-v02.api.letsencrypt.org/directory"
     acme_contact: str = ""  # an e-mail address for messages of the certificate authority
-    acme_dns_hook: Path | None = None  # a program that writes DNS records, for certificates of wildcards
+    acme_dns_hook: Path | None = None  # a program that writes DNS records, for wildcards
     resolver: str = ""  # address[:port] of the DNS server for domain checks; empty: this machine's
     proxy_protocol: bool = False  # every connection from clients starts with a PROXY protocol line
     # Networks of HTTP proxies whose headers about the client are trusted.
@@ -53,11 +53,11 @@ class NodeConfig:
     disk_reserve: int = 256 * 2**20  # bytes that are reserved, and released when the disk is full
     cache_size: int = 10 * 2**30  # bytes of layers that are kept only for reuse
     package_cache: int = 4 * 2**30  # bytes of downloads, for each team
-    memory_stall_high: int = 20  # percent of time with stalls for memory at which builds are frozen,
+    memory_stall_high: int = 20  # percent of time with stalls for memory: builds are frozen,
     memory_stall_low: int = 5  # until it is at most this
     memory_free_low: int = 5  # percent of memory available, if the kernel does not report stalls
     memory_free_enough: int = 10
-    registries: tuple[str, ...] = ()  # patterns of HOST or HOST/PATH that builds may pull from; none: any
+    registries: tuple[str, ...] = ()  # patterns HOST or HOST/PATH for pulls of builds; none: any
     registry_mirrors: tuple[tuple[str, str], ...] = ()  # (host, HOST[/PATH] that replaces it)
     plain_registries: tuple[str, ...] = ()  # hosts without TLS, or with unchecked certificates
     pull_timeout: int = 600  # the most seconds for the pull of an image
@@ -84,7 +84,7 @@ class NodeConfig:
 
     @property
     def workspaces(self) -> Path:
-        """Return the folder of running builds, one folder each, which is removed at the end."""
+        """Return the workspaces: one folder for each running build of an app or a stack."""
         return self.state / "builds"
 
     @property
@@ -149,7 +149,10 @@ class NodeConfig:
 
     @property
     def access_address(self) -> tuple[str, int]:
-        """Return the address of the access log's collector: a loopback address from the folder."""
+        """Return the address of the access log's collector.
+
+        It is a loopback address that is derived from the path of the folder `run`.
+        """
         own = hashlib.sha256(bytes(self.run.absolute())).digest()
         # Below the kernel's ephemeral ports, and not used by common programs.
         port = 20_000 + int.from_bytes(own[3:5]) % 10_000
@@ -222,7 +225,10 @@ def package_environment(environment: Mapping[str, str] = os.environ) -> dict[str
 
 
 def passed_descriptors(process: int, environment: Mapping[str, str] = os.environ) -> list[int]:
-    """Return the sockets that the service manager passed to this process (sd_listen_fds(3))."""
+    """Return the sockets that the service manager passed to this process (sd_listen_fds(3)).
+
+    The list is empty if it passed them to another process.
+    """
     if environment.get("LISTEN_PID") != str(process):
         return []
     return list(range(3, 3 + int(environment.get("LISTEN_FDS", "0"))))

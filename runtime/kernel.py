@@ -185,7 +185,8 @@ class Kernel:
 
         Its dirty pages are not written.
         """
-        with _opened(mounted, os.O_RDONLY | os.O_DIRECTORY) as fd, contextlib.suppress(OSError):  # if it fails, the unmount takes longer
+        # If this fails, the unmount takes longer.
+        with _opened(mounted, os.O_RDONLY | os.O_DIRECTORY) as fd, contextlib.suppress(OSError):
             fcntl.ioctl(fd, _EXT4_IOC_SHUTDOWN, struct.pack("I", _EXT4_GOING_FLAGS_NOLOGFLUSH))
 
     def copy_sparse(self, source: Path, target: Path) -> None:

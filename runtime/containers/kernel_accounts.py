@@ -50,7 +50,7 @@ def rlimits() -> dict[str, int]:
 
 
 def settings() -> dict[str, int]:
-    """Return the files below /proc/sys/user of a team's namespace and what each is set to (namespaces(7))."""
+    """Return the values of files below /proc/sys/user in a team's namespace (namespaces(7))."""
     return {**_SETTINGS, **{name: int((_FOLDER / name).read_text()) for name in _AS_ON_HOST if (_FOLDER / name).exists()}}
 
 
