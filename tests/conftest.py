@@ -81,7 +81,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def watches_the_host(config: pytest.Config) -> bool:
-    """Whether this process checks what the run left on the host. Without root a test can leave nothing there."""
+    """Return whether this process checks what the run left on the host. Without root a test can leave nothing there."""
     return not is_lane(config) and os.geteuid() == 0
 
 

@@ -1,7 +1,7 @@
 """Plugin of `make test-fast`: keep only tests that need neither root nor a service nor a database.
 
-A test is kept if neither its file nor the files of its fixtures import something that starts programs, opens sockets,
-calls the kernel or reads the database. Importing is the criterion, so no list has to be kept.
+The imports of a test's file and of its fixtures decide. The test is left out if one of them can start programs, open
+sockets, call the kernel or read the database. So no list of tests has to be kept.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def _is_fast(item: pytest.Item) -> bool:
 
 @cache
 def _needs_more(path: Path) -> bool:
-    """Whether the file, or a helper of the tests that it imports, imports one of NEEDS_MORE."""
+    """Return whether the file imports one of NEEDS_MORE, directly or through a helper of the tests."""
     for name in _imports(path):
         if any(name == module or name.startswith(f"{module}.") for module in NEEDS_MORE):
             return True
