@@ -1,4 +1,7 @@
-"""`make bench`: measures a running platform as its users meet it, and prints one line a promise. Run as root, beside `make up`."""
+"""`make bench`: measures a running platform as its users see it, and prints one line per promise.
+
+Run it as root while `make up` runs.
+"""
 
 import sys
 from itertools import chain
@@ -33,7 +36,7 @@ def _measure(config: NodeConfig, manager: int, token: str) -> None:
         _print("redeploy", "<= 2.5 s", timed)
         _print("failed under wrk", "0", failed)
         for line in launch.report(config, _image_of("hello")):
-            _print("launch of hello", "less bare <= 50 ms", line)
+            _print("launch of hello", "over bare <= 50 ms", line)
         _print("memory afterwards", "< 400 MB", memory.report(manager))
         for what, promise, found in chain(
             wake.report(config, redeploys.api, TEAM, _image_of("hello")), builds.report(), neighbour.report()
@@ -47,7 +50,7 @@ def _image_of(app: str) -> str:
     from portal.apps.models import App
 
     release = App.objects.get(name=app).current_release
-    assert release is not None, f"{app} is not deployed: `make up` does that"
+    assert release is not None, f"{app} is not deployed: `make up` deploys it"
     return release.image
 
 

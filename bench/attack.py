@@ -1,7 +1,8 @@
-"""`make attack`: every attack of tests/system/attacks beside a victim under load, and a table in Markdown. Beside `make up`, or on its own.
+"""`make attack`: runs every attack of tests/system/attacks next to a victim app under load.
 
-It makes two teams and three apps, and removes the apps. ONLY=word,word runs the attacks whose kind and name have one of the words;
-TABLE=docs/security.md writes the results into the table there.
+It prints a table in Markdown. It uses a running `make up`, or starts a platform itself. It creates
+two teams and three apps, and removes the apps. ONLY=word,word runs only attacks whose kind or name
+contains one of the words. TABLE=docs/security.md writes the results into the table there.
 """
 
 import signal
@@ -24,27 +25,27 @@ LIMITS = {"apps": 10, "instances": 50, "cpu": 100_000, "memory": 2**35, "disk": 
 
 
 def main(words: list[str]) -> int:
-    said = {"only": "", "table": ""}
+    options = {"only": "", "table": ""}
     for word in words:
         name, _, value = word.partition("=")
-        said[name] = value
-    chosen = [attack for attack in ATTACKS if any(word in attack.title for word in said["only"].split(","))]
+        options[name] = value
+    chosen = [attack for attack in ATTACKS if any(word in attack.title for word in options["only"].split(","))]
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     results: list[Result] = []
     try:
         with target() as place:
             run(place, chosen, results)
     finally:
-        if said["table"] and results:
-            write(Path(said["table"]), results)
+        if options["table"] and results:
+            write(Path(options["table"]), results)
     wrong = sum(bool(result.wrong) for result in results)
-    print(f"{len(results)} of {len(chosen)} attacks ran; {wrong} did not end as they must.", file=sys.stderr)
+    print(f"{len(results)} of {len(chosen)} attacks ran; {wrong} had a wrong result.", file=sys.stderr)
     return 1 if wrong or len(results) < len(chosen) else 0
 
 
 @contextmanager
 def target() -> Iterator[Range]:
-    """The running platform, or one of its own."""
+    """Yield the running platform, or a new one."""
     if (found := running.found(or_say=False)) is None:
         with owned_platform((ATTACKERS, VICTIMS)) as (config, api, _):
             yield Range(config=config, api=api)
@@ -54,7 +55,7 @@ def target() -> Iterator[Range]:
 
 
 def run(place: Range, chosen: Sequence[Attack], results: list[Result]) -> None:
-    """Run each attack, print its row, and add its result to `results`, which has those before an interruption too."""
+    """Run each attack, print its row, and add its result to `results` at once."""
     try:
         place.prepare()
         print(HEAD, flush=True)

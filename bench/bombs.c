@@ -1,5 +1,5 @@
-/* Loads for bench/neighbour.py, built as one static program: bombs KIND [NUMBER]. Each ends by itself after LONGEST seconds, has at
-   most MOST processes and writes at most MOST_MIB. */
+/* Loads for bench/neighbour.py, built as one static program: bombs KIND [NUMBER]. Each ends by
+   itself after LONGEST seconds, has at most MOST processes, and writes at most MOST_MIB. */
 
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -25,7 +25,7 @@ static void sleep_often(void)
         nanosleep(&moment, NULL);
 }
 
-/* Two processes pass one byte to and fro. */
+/* Two processes send one byte back and forth. */
 static void ping_pong(void)
 {
     int there[2], back[2];
@@ -53,7 +53,7 @@ static void print_lines(void)
             exit(1);
 }
 
-/* Write a file and sync it, over and over. */
+/* Write a file and sync it, repeatedly. */
 static void write_files(void)
 {
     static char block[1 << 20];
@@ -76,7 +76,7 @@ int main(int argc, char **argv)
     const char *kind = argc > 1 ? argv[1] : "";
     long number = argc > 2 ? atol(argv[2]) : 1;
     if (!strcmp(kind, "pipe"))
-        number /= 2; /* each is two processes */
+        number /= 2; /* each has two processes */
     for (long left = number < MOST ? number : MOST; left > 1; left--)
         if (fork() == 0)
             break;

@@ -1,6 +1,7 @@
-"""Builds and layers beside their peers, on a state of the bench's own: `python -m bench.builds`, or part of `make bench`.
+"""Comparison of builds and layers with other tools: `python -m bench.builds`, also in `make bench`.
 
-Each line is a ratio or a duration of one run; ways are interleaved, so that a busy moment of the machine meets all of them.
+It has its own state. Each line is a ratio or a duration of one run. The runs of the tools
+alternate, so that a busy moment of the machine affects all of them.
 """
 
 import itertools
@@ -33,7 +34,7 @@ from tests.warm import seed
 ROUNDS = 5
 APPS = 50
 LIMITS = Limits(cpu=Millicores(2000), memory=Bytes(1 << 30), processes=512, disk=Bytes(2 << 30))
-STEPS = (  # no package manager: what is compared is the builder, not a mirror
+STEPS = (  # no package manager: this compares the builders, not a mirror
     "WORKDIR /app",
     "COPY files /app/files",
     "RUN find /usr/share -type f | wc -l > /count",
@@ -46,7 +47,7 @@ STEPS = (  # no package manager: what is compared is the builder, not a mirror
 
 @dataclass(slots=True, kw_only=True)
 class Yard:
-    """A node that builds, with the stacks that tests have."""
+    """A node that builds, with the stacks of the tests."""
 
     config: NodeConfig
     store: Store
@@ -55,7 +56,7 @@ class Yard:
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def build(self, archive: bytes, *, app: str = "bench") -> float:
-        """Seconds from the archive to the image."""
+        """Build an archive. Return the seconds until the image exists."""
         path = self.folder / "source.tar.gz"
         path.write_bytes(archive)
         request = BuildRequest(build_id=next(self._numbers), app=app, team=900, archive=path, filename=path.name, limits=LIMITS)
@@ -64,13 +65,13 @@ class Yard:
         return time.perf_counter() - begun
 
     def disk(self) -> int:
-        """Bytes that images and layers take, each file once however many names it has."""
+        """Return the bytes of images and layers. A file with several names counts once."""
         words = ["du", "-s", "-B1", self.config.images, self.config.layers]
         return sum(int(line.split()[0]) for line in subprocess.run(words, capture_output=True, check=True, text=True).stdout.splitlines())
 
 
 def report() -> Iterator[tuple[str, str, str]]:
-    """(what, promise, found) for each."""
+    """Yield (what, promise, found) for each measurement."""
     with yard() as made:
         first = made.build(archives.example("flask-counter"))
         same = [made.build(archives.example("flask-counter")) for _ in range(ROUNDS)]
@@ -109,7 +110,7 @@ def _fifty(made: Yard) -> str:
 
 
 def _unpacking(made: Yard) -> tuple[list[float], list[float]]:
-    """Seconds for the base's layer, checked and synced: ours, and tar's with zstd and a sync."""
+    """Return the seconds to unpack, check and sync the base layer: ours, and tar's with zstd."""
     (layer,) = made.store.layers_of(_base(made))
     blob = made.store.blob(layer.digest)
 
@@ -125,7 +126,7 @@ def _unpacking(made: Yard) -> tuple[list[float], list[float]]:
 
 
 def _packing(made: Yard) -> tuple[list[float], list[float]]:
-    """Seconds to make the base's layer of its tree: ours with both digests, and tar with zstd and a sync."""
+    """Return the seconds to pack the base layer: ours with both digests, and tar's with zstd."""
     tree = made.store.image(_base(made)).layers[0]
 
     def ours(target: Path) -> None:
@@ -143,7 +144,7 @@ def _packing(made: Yard) -> tuple[list[float], list[float]]:
 
 
 def _dockerfile(made: Yard) -> Iterator[tuple[str, str, str]]:
-    """The same Dockerfile here and by buildah, all new and all cached."""
+    """Build the same Dockerfile here and with buildah, all steps new and all cached."""
     if shutil.which("buildah") is None:
         yield "Dockerfile", "<= buildah", "buildah is not installed"
         return
@@ -164,8 +165,8 @@ def _dockerfile(made: Yard) -> Iterator[tuple[str, str, str]]:
 
 
 def _source(number: int) -> dict[str, str]:
-    """`number` makes all of its steps new."""
-    files = {f"files/{one}": f"{number} {one}\n" * 20 for one in range(100)}
+    """Return a source. A different `number` makes all of its steps new."""
+    files = {f"files/{file_number}": f"{number} {file_number}\n" * 20 for file_number in range(100)}
     return {"Dockerfile": "\n".join(("FROM debian-13", f"ENV ROUND={number}", *STEPS)) + "\n", **files, "code/main": f"{number}\n"}
 
 

@@ -1,6 +1,8 @@
-"""`make chaos`: load, deploys and kill -9 of the platform's processes, then what was lost. Run as root; beside `make up` or on its own.
+"""`make chaos`: load, deploys and kill -9 of the platform's processes, then a check for losses.
 
-Prints what was done and every fault; ends with 1 if there is one. `make chaos SECONDS=60 KILLS=15` is shorter; SEED repeats a run.
+Run it as root. It uses a running `make up`, or starts a platform itself. It prints what it did and
+every fault, and ends with status 1 if there is a fault. `make chaos SECONDS=60 KILLS=15` is
+shorter; SEED repeats a run.
 """
 
 import os
@@ -26,7 +28,8 @@ def main(words: list[str]) -> int:
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the same way out as Ctrl-C: a platform of its own is taken down
+    # The same effect as Ctrl-C: a platform that was started here is stopped.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with platform() as (config, api, environment):
         chaos = Chaos(config=config, api=api, team=TEAM, environment=environment, chance=random.Random(seed))
         try:
@@ -34,25 +37,32 @@ def main(words: list[str]) -> int:
             outcome = chaos.run(amounts, tell=lambda line: print(line, file=sys.stderr, flush=True))
         finally:
             chaos.clean()
-        for what, found in [*outcome.lines(), ("seed", str(seed))]:  # before the platform is taken down, which takes long on a busy machine
+        # Print before the platform stops, which takes long on a busy machine.
+        for what, found in [*outcome.lines(), ("seed", str(seed))]:
             print(f"{what:12} {found}", flush=True)
     return 1 if outcome.faults else 0
 
 
 def read(words: list[str]) -> tuple[Amounts, int]:
-    """Return the amounts and the seed that `kills=N seconds=N seed=N` name; a word without a number counts as left out."""
-    said = {"kills": 150, "seconds": 600, "seed": time.time_ns() % 2**32}
+    """Return the amounts and the seed of `kills=N seconds=N seed=N`.
+
+    A word without a number is ignored.
+    """
+    numbers = {"kills": 150, "seconds": 600, "seed": time.time_ns() % 2**32}
     for word in words:
         name, _, number = word.partition("=")
-        if name not in said or (number and not number.isdecimal()):
-            raise ValueError(f"{word}: use {', '.join(f'{known}=N' for known in said)}.")
-        said[name] = int(number or said[name])
-    return Amounts(kills=said["kills"], seconds=said["seconds"]), said["seed"]
+        if name not in numbers or (number and not number.isdecimal()):
+            raise ValueError(f"{word}: use {', '.join(f'{known}=N' for known in numbers)}.")
+        numbers[name] = int(number or numbers[name])
+    return Amounts(kills=numbers["kills"], seconds=numbers["seconds"]), numbers["seed"]
 
 
 @contextmanager
 def platform() -> Iterator[tuple[NodeConfig, Api, Mapping[str, str]]]:
-    """The running platform, or one of its own for as long as it takes; an admin's API; what its commands have as environment."""
+    """Yield a platform, an admin's API, and the environment of its commands.
+
+    The platform is the running one, or a new one that stops afterwards.
+    """
     if (found := running.found(or_say=False)) is not None:
         with running.token(TEAM, GENEROUS, label=TEAM) as token:
             yield found[0], Api(f"http://127.0.0.1:{found[0].http_port}", token), dict(os.environ)
@@ -63,7 +73,7 @@ def platform() -> Iterator[tuple[NodeConfig, Api, Mapping[str, str]]]:
 
 @contextmanager
 def owned_platform(teams: Sequence[str]) -> Iterator[tuple[NodeConfig, Api, Mapping[str, str]]]:
-    """A platform that is started for this and taken down afterwards, with these teams."""
+    """Start a platform with these teams, and stop it afterwards."""
     from tests import warm
     from tests.system.box import Box
     from tests.system.person import Person

@@ -1,6 +1,7 @@
-"""From `launch` to the first HTTP answer of hello, beside the bare process and, where they are installed, podman and docker.
+"""The time from `launch` to the first HTTP answer of hello, compared with a bare process.
 
-Interleaved, so that a busy moment of the machine meets all of them.
+Also compared with podman and docker, where they are installed. The runs alternate, so that a busy
+moment of the machine affects all of them.
 """
 
 import json
@@ -34,19 +35,22 @@ HELLO = Path(__file__).parents[1] / "examples" / "hello"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Way:
     name: str
-    run: Callable[[], float]  # milliseconds to the first answer; cleans up after itself
+    run: Callable[[], float]  # returns the milliseconds to the first answer, and cleans up
 
 
 class PeerFailed(Exception):
-    """Its own words."""
+    """The other tool could not run the container. The text is its own message."""
 
 
 def measure(config: NodeConfig, image: str, peers: Sequence[Way]) -> dict[str, float]:
-    """Medians in milliseconds by the way's name; `image` is the digest of a built hello."""
+    """Return the medians in milliseconds by the way's name.
+
+    `image` is the digest of a built hello.
+    """
     ways = [Way(name="bare process", run=_bare), Way(name="slipway", run=Hello(config, image).once), *peers]
     times: dict[str, list[float]] = {way.name: [] for way in ways}
     for way in ways:
-        way.run()  # once for nothing: page cache, compiled Python
+        way.run()  # not measured: fills the page cache, compiles Python
     for _ in range(ROUNDS):
         for way in ways:
             times[way.name].append(way.run())
@@ -57,7 +61,7 @@ def report(config: NodeConfig, image: str) -> list[str]:
     peers, absent = _peers(config, image)
     medians = measure(config, image, peers)
     bare, ours = medians["bare process"], medians["slipway"]
-    lines = [f"{ours:.0f} ms; bare process {bare:.0f} ms; ours less bare {ours - bare:.0f} ms"]
+    lines = [f"{ours:.0f} ms; bare process {bare:.0f} ms; difference {ours - bare:.0f} ms"]
     for name, found in medians.items():
         if name not in {"bare process", "slipway"}:
             lines.append(f"{name} {found:.0f} ms: {found / ours:.1f} times ours")
@@ -72,7 +76,7 @@ class Hello:
         self._image = Store(config).image(image)
 
     def once(self) -> float:
-        """Milliseconds from nothing to the first answer."""
+        """Return the milliseconds from nothing to the first answer."""
         spec = self._spec(Millicores(2000))
         begun = time.perf_counter()
         try:
@@ -82,7 +86,10 @@ class Hello:
             self._containers.remove(spec.id)
 
     def own_start(self, cpu: Millicores) -> float:
-        """Milliseconds from the start of a container that is there to its first answer: the app's own doing."""
+        """Return the milliseconds from the start of a created container to its first answer.
+
+        This is the app's own share.
+        """
         spec = self._spec(cpu)
         try:
             self._containers.create(spec)
@@ -131,7 +138,10 @@ def _bare() -> float:
 
 
 def _peers(config: NodeConfig, image: str) -> tuple[list[Way], dict[str, str]]:
-    """podman and docker with the very same image, copied to them by skopeo; and why one that is not among them is not."""
+    """Return podman and docker with the same image, and the reasons why one is missing.
+
+    skopeo copies the image to them.
+    """
     found, absent = [], {}
     for program, place in (("podman", "containers-storage"), ("docker", "docker-daemon")):
         if shutil.which(program) is None or subprocess.run([program, "info"], capture_output=True, check=False).returncode:
@@ -142,14 +152,14 @@ def _peers(config: NodeConfig, image: str) -> tuple[list[Way], dict[str, str]]:
         try:
             way.run()
         except PeerFailed as failed:
-            absent[program] = f"runs no container on this machine ({failed})"
+            absent[program] = f"cannot run a container on this machine ({failed})"
         else:
             found.append(way)
     return found, absent
 
 
 def _lend(config: NodeConfig, image: str, place: str) -> str:
-    """Copy our image out; an index of its own names it, since skopeo finds images in a layout by name."""
+    """Copy our image to another tool. A separate index names it, as skopeo finds images by name."""
     layout = config.run / "bench-layout"
     layout.mkdir(exist_ok=True)
     (layout / "oci-layout").write_bytes((config.images / "oci-layout").read_bytes())
@@ -185,14 +195,18 @@ def _peer(program: str, image: str) -> float:
         if process.poll() is None:
             raise
         assert process.stderr is not None
-        raise PeerFailed((process.stderr.read().splitlines() or ["it ended without a word"])[-1]) from error
+        raise PeerFailed((process.stderr.read().splitlines() or ["it ended without a message"])[-1]) from error
     finally:
         subprocess.run([program, "kill", name], capture_output=True, check=False)
         process.wait(30)
 
 
 def _own_limits() -> list[str]:
-    """This process' own: they ask for a million open files by themselves, which is more than some machines let even root have."""
+    """Return options with this process's own limits.
+
+    By default, these tools request a million open files, which some machines do not allow even
+    root.
+    """
     limits = {"nofile": resource.RLIMIT_NOFILE, "nproc": resource.RLIMIT_NPROC}
     return [word for name, which in limits.items() for word in ("--ulimit", f"{name}={resource.getrlimit(which)[1]}")]
 

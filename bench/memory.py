@@ -1,4 +1,7 @@
-"""What the platform itself keeps in memory: the proportional share of each of its processes, apps and monitors not counted."""
+"""The memory of the platform itself: the proportional set size of its processes.
+
+Apps and their monitors are not counted.
+"""
 
 from pathlib import Path
 
@@ -15,7 +18,11 @@ NAMES = {
 
 
 def report(manager: int) -> str:
-    """`manager` is the process id of `make up`; all of the platform descends from it, and no app does."""
+    """Return a report of the platform's memory.
+
+    `manager` is the process id of `make up`. All processes of the platform descend from it, but no
+    app does.
+    """
     shares: dict[str, int] = {}
     for pid, command in _family(manager):
         name = next((name for words, name in NAMES.items() if words in command), command[:40])
@@ -32,7 +39,7 @@ def _family(manager: int) -> list[tuple[int, str]]:
             parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
             commands[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except (FileNotFoundError, ProcessLookupError):
-            continue  # it ended while we looked
+            continue  # it ended meanwhile
         children.setdefault(parent, []).append(int(entry.name))
     found, waiting = [], [manager]
     while waiting:
@@ -43,7 +50,7 @@ def _family(manager: int) -> list[tuple[int, str]]:
 
 
 def _share(pid: int) -> int:
-    """PSS of smaps_rollup (proc(5)): pages that several map are split among them."""
+    """Return the PSS of smaps_rollup (proc(5)): shared pages are divided among their processes."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except (FileNotFoundError, ProcessLookupError):

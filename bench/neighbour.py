@@ -1,8 +1,12 @@
-"""What an app's visitors feel of a neighbour: latency of 200 requests a second alone, and beside each bomb, in turn and in one run.
+"""The effect of other teams' load on an app: its latency at 200 requests per second.
 
-`python -m bench.neighbour [ROUNDS [BOMB...]]`, as root. All is started by itself, with a node, network and router of its own; the platform
-need not run. `cc` builds the bombs. Each bomb is of another team; those that are builds run as a build's step does. Both times are medians
-of the rounds' percentiles; alone is measured anew before each bomb, so that a busy moment of the machine meets both.
+It is measured alone and with each bomb.
+
+Run `python -m bench.neighbour [ROUNDS [BOMB...]]` as root. It starts its own node, network and
+router, so the platform need not run. `cc` builds the bombs. Each bomb belongs to another team;
+bombs that are builds run like the step of a build. Both times are medians of the rounds'
+percentiles. The time alone is measured again before each bomb, so that a busy moment of the
+machine affects both.
 """
 
 import json
@@ -57,12 +61,12 @@ asyncio.run(main())
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bomb:
-    """A load of another team: what it runs, whether as a build, and which of the platform's own work it causes."""
+    """A load of another team: its command, and if it runs as a build or its output is shipped."""
 
     name: str
     words: tuple[str, ...]
     build: bool = False
-    shipped: bool = False  # its output is carried into a log
+    shipped: bool = False  # its output is copied to a log
 
 
 BOMBS = (
@@ -76,7 +80,7 @@ BOMBS = (
     Bomb(name="build output", words=("print",), build=True, shipped=True),
 )
 PROMISE = "<= 1.5x"
-BUSY = 80.0  # a load of the machine at which nothing more is begun
+BUSY = 80.0  # load average of the machine above which no further measurement starts
 
 
 class Rig:
@@ -149,7 +153,7 @@ class Rig:
 
     @contextmanager
     def beside(self, bomb: Bomb) -> Iterator[None]:
-        """Run a bomb, as the platform would."""
+        """Run a bomb as the platform does."""
         name = f"bomb-{secrets.token_hex(3)}"
         spec = self.spec(name, BOMB_TEAM, ("bombs", *bomb.words), build=bomb.build)
         self.containers.launch(spec)
@@ -167,15 +171,15 @@ class Rig:
 
 
 def report(rounds: int = 1, wanted: Collection[str] = ()) -> Iterator[tuple[str, str, str]]:
-    """(what, promise, found) for each bomb: percentiles alone and beside it, and how many times its p99 is that of alone."""
+    """Yield (what, promise, found) for each bomb: the percentiles, and the ratio of p99."""
     with ExitStack() as stack:
         rig = Rig(stack)
         for bomb in BOMBS:
             if os.getloadavg()[0] > BUSY:
-                yield "neighbour", PROMISE, f"the load is over {BUSY:g}: nothing more is measured"
+                yield "neighbour", PROMISE, f"the load average is over {BUSY:g}: the measurement ends"
                 return
             if not wanted or bomb.name in wanted:
-                yield f"p99 beside {bomb.name}", PROMISE, _compare(rig, bomb, rounds)
+                yield f"p99 with {bomb.name}", PROMISE, _compare(rig, bomb, rounds)
 
 
 def _compare(rig: Rig, bomb: Bomb, rounds: int) -> str:
@@ -185,7 +189,7 @@ def _compare(rig: Rig, bomb: Bomb, rounds: int) -> str:
         with rig.beside(bomb):
             beside.append(_percentiles(rig.load()))
     (p50, p99), (p50_beside, p99_beside) = (tuple(map(median, zip(*found, strict=True))) for found in (alone, beside))
-    times = f"p50 {p50:.1f} ms alone, {p50_beside:.1f} beside; p99 {p99:.1f} alone, {p99_beside:.1f} beside"
+    times = f"p50 {p50:.1f} ms alone, {p50_beside:.1f} with it; p99 {p99:.1f} alone, {p99_beside:.1f} with it"
     return f"{p99_beside / p99:.1f}x ({times}; load {os.getloadavg()[0]:.1f})"
 
 

@@ -1,7 +1,9 @@
-"""200 requests a second on kept connections, each at its own moment whatever became of those before: milliseconds of each, as JSON.
+"""A client that sends 200 requests per second on kept connections, and prints their times as JSON.
 
-`python -m bench.neighbour_client PORT HOST SECONDS`. It runs in real time (sched(7)), as a client on another machine would, so that only
-what the server side does is measured. A request that waits for its connection counts from the moment it was due.
+`python -m bench.neighbour_client PORT HOST SECONDS`. The times are in milliseconds. Each request
+has its own due time, which does not depend on earlier requests. The client has real-time priority
+(sched(7)), like a client on another machine, so that only the server side is measured. A request
+that waits for its connection counts from its due time.
 """
 
 import asyncio
@@ -12,11 +14,11 @@ import sys
 import time
 
 RATE, CONNECTIONS = 200, 20
-FAILED = 60_000  # milliseconds that a failed request counts as
+FAILED = 60_000  # milliseconds recorded for a failed request
 
 
 async def ask(port: int, host: str, due: list[float], times: list[float]) -> None:
-    """Send the requests of one connection; `FAILED` for one that fails."""
+    """Send the requests of one connection. A failed request is recorded as `FAILED`."""
     request = f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     for moment in due:
@@ -43,6 +45,6 @@ async def load(port: int, host: str, seconds: float) -> list[float]:
 
 
 if __name__ == "__main__":
-    with contextlib.suppress(PermissionError):  # then it is measured like any other process
+    with contextlib.suppress(PermissionError):  # then it runs with normal priority
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10))
     print(json.dumps(asyncio.run(load(int(sys.argv[1]), sys.argv[2], float(sys.argv[3])))))

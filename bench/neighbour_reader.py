@@ -1,4 +1,7 @@
-"""Reads what a container prints, as the supervisor and the build worker do: `python -m bench.neighbour_reader LOG NICENESS`."""
+"""A reader of a container's output, like the supervisor and the build worker.
+
+Run it with `python -m bench.neighbour_reader LOG NICENESS`.
+"""
 
 import os
 import sys

@@ -1,6 +1,7 @@
-"""`python -m bench.portal`: how fast the API lists 1,000 apps, and how long another team waits while one person sends 100 requests at once.
+"""`python -m bench.portal`: measures the speed of the API's list of 1,000 apps.
 
-Starts a portal of its own as `make up` would, on a free port with its own state, beside nothing else. Needs redis-server and wrk.
+It also measures the wait of another team while one person sends 100 requests at once. It starts its
+own portal as `make up` does, on a free port, with its own state. It needs redis-server and wrk.
 """
 
 import http.client
@@ -20,7 +21,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 APPS, PARALLEL, SECONDS = 1000, 100, 6
-CALM = {f"SLIPWAY_{name}_PER_SECOND": "100000" for name in ("PERSON", "TOKEN", "ADDRESS")}  # so that the first figure is the portal's own
+# High limits, so that the first figure depends only on the portal.
+CALM = {f"SLIPWAY_{name}_PER_SECOND": "100000" for name in ("PERSON", "TOKEN", "ADDRESS")}
 _SEED = """
 import json, sys
 import portal.settings, django
@@ -60,7 +62,7 @@ def main() -> int:
             other = Client(url, tokens["other"])
             for name in tokens:
                 for _ in range(10):
-                    Client(url, tokens[name]).get()  # each process has loaded what it needs
+                    Client(url, tokens[name]).get()  # so that each process has loaded its modules
             if not limited:
                 print(f"list of {APPS}      {PARALLEL} at once: {load(url, tokens['busy'], gunicorn)}", flush=True)
                 print(f"list of 3         {PARALLEL} at once: {load(url, tokens['other'], gunicorn)}", flush=True)
@@ -70,13 +72,13 @@ def main() -> int:
             print(f"another team      alone: {other.waits(3)}", flush=True)
             flood = wrk(url, tokens["busy"], SECONDS + 1)
             time.sleep(1)
-            print(f"another team      beside {PARALLEL} requests at once, {words}: {other.waits(SECONDS - 1)}", flush=True)
+            print(f"another team      during {PARALLEL} requests at once, {words}: {other.waits(SECONDS - 1)}", flush=True)
             flood.communicate(timeout=30)
     return 0
 
 
 class Client:
-    """One connection that is kept."""
+    """A client with one kept connection."""
 
     def __init__(self, url: str, token: str) -> None:
         self._connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=30)
@@ -89,7 +91,7 @@ class Client:
         return answer
 
     def waits(self, seconds: float) -> str:
-        """Medians of a request every twentieth of a second."""
+        """Return the median and the 99th percentile of a request every 50 ms."""
         took, refused, end = [], 0, time.monotonic() + seconds
         while time.monotonic() < end:
             begun = time.monotonic()
@@ -111,21 +113,24 @@ def wrk(url: str, token: str, seconds: int, *headers: str) -> subprocess.Popen[s
 
 
 def load(url: str, token: str, gunicorn: int, *, etag: bool = False) -> str:
-    """Requests a second, and what each costs the portal: the second figure holds on a busy machine too."""
+    """Return the requests per second and the CPU time of each.
+
+    The latter is valid on a busy machine too.
+    """
     tag = Client(url, token).get().headers.get("ETag") if etag else None
     used = cpu_of(gunicorn)
-    told = wrk(url, token, SECONDS, *((f"If-None-Match: {tag}",) if tag else ())).communicate(timeout=60)[0]
-    rate = re.search(r"Requests/sec:\s+([\d.]+)", told)
-    failed = re.search(r"Non-2xx or 3xx responses: (\d+)", told)
-    count = re.search(r"(\d+) requests in", told)
-    assert rate is not None, told
-    assert count is not None, told
+    output = wrk(url, token, SECONDS, *((f"If-None-Match: {tag}",) if tag else ())).communicate(timeout=60)[0]
+    rate = re.search(r"Requests/sec:\s+([\d.]+)", output)
+    failed = re.search(r"Non-2xx or 3xx responses: (\d+)", output)
+    count = re.search(r"(\d+) requests in", output)
+    assert rate is not None, output
+    assert count is not None, output
     each = (cpu_of(gunicorn) - used) * 1000 / max(int(count[1]), 1)
     return f"{float(rate[1]):.0f} requests/s, {each:.2f} ms of CPU each ({failed[1] if failed else 0} refused)"
 
 
 def cpu_of(parent: int) -> float:
-    """Seconds of CPU that gunicorn's workers have used (proc_pid_stat(5), fields 14 and 15)."""
+    """Return the CPU seconds of gunicorn's workers (proc_pid_stat(5), fields 14 and 15)."""
     used = 0
     for process in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
         fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
@@ -135,7 +140,7 @@ def cpu_of(parent: int) -> float:
 
 @contextmanager
 def portal(environment: dict[str, str]) -> Iterator[tuple[str, dict[str, str], int]]:
-    """Its address, tokens of two people, and gunicorn's process id."""
+    """Start a portal. Yield its address, tokens of two people, and gunicorn's process id."""
     from runtime.config import NodeConfig
     from workers.setup.processes import code_in_sight, programs
 
@@ -150,7 +155,9 @@ def portal(environment: dict[str, str]) -> Iterator[tuple[str, dict[str, str], i
         for name in ("django.key", "config.key"):
             (state / "secrets" / name).write_text("q" * 43 + "=")
         config = NodeConfig(state=state, run=run)
-        program = next(one for one in programs(config, venv=ROOT / ".venv", router=("true",), private_redis=True) if one.name == "portal")
+        program = next(
+            entry for entry in programs(config, venv=ROOT / ".venv", router=("true",), private_redis=True) if entry.name == "portal"
+        )
         command = [word.replace(str(code_in_sight(config)), str(ROOT)) for word in program.command if not word.startswith("--bind")]
         settings = {**os.environ, **program.environment, "SLIPWAY_STATE": str(state), "SLIPWAY_RUN": str(run), **environment}
         settings["PYTHONPATH"] = f"{ROOT / 'platform'}:{ROOT}"
@@ -181,12 +188,15 @@ def wait_for(port: int) -> None:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
             return
         except OSError:
-            assert time.monotonic() < deadline, "the portal did not come up"
+            assert time.monotonic() < deadline, "the portal did not start"
             time.sleep(0.1)
 
 
 def memory_of(parent: int) -> str:
-    """Memory of gunicorn and its workers, what they share counted once (proc_pid_smaps_rollup, Pss)."""
+    """Return the memory of gunicorn and its workers.
+
+    Shared memory counts once (smaps_rollup, Pss).
+    """
     children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
     total = sum(
         int(line.split()[1])

@@ -1,4 +1,7 @@
-"""Redeploys of flask-counter with unchanged dependencies: how long from the accepted upload to the new version, and who noticed."""
+"""Redeploys of flask-counter with unchanged dependencies.
+
+They measure the time from the accepted upload to the new version, and count failed requests.
+"""
 
 import http.client
 import statistics
@@ -18,7 +21,7 @@ PATIENCE = 120
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Redeploys:
-    """Deploys numbered versions of one app; the first one also installs its packages."""
+    """Deploys of numbered versions of one app. The first one also installs its packages."""
 
     config: NodeConfig
     api: Api
@@ -33,7 +36,10 @@ class Redeploys:
         self.api.api.delete(f"/apps/{APP}", params={"confirm": APP}).raise_for_status()
 
     def once(self, version: str) -> tuple[float, int]:
-        """Seconds from the accepted upload until the router serves this version; the build's number."""
+        """Deploy a version once.
+
+        Return the seconds until the router serves it, and the build's number.
+        """
         number = self.api.deploy(APP, archives.example("flask-counter", {"templates/counter.html": f"<p>version {version}</p>"}))
         begun = time.perf_counter()
         while self._served() != f"<p>version {version}</p>":
@@ -55,7 +61,7 @@ class Redeploys:
         return load.tally
 
     def report(self) -> list[str]:
-        """Seconds as text, then the failed requests as text."""
+        """Return a text about the seconds, then one about the failed requests."""
         times = self.timed()
         tally = self.under_load()
         return [
@@ -64,7 +70,7 @@ class Redeploys:
         ]
 
     def _settled(self, seconds: float, build: int) -> float:
-        """The next deploy begins when this one is told to be live, as a person's would."""
+        """Wait until the release is live, as a person does before the next deploy."""
         self.api.settled(APP, int(self.api.build(APP, build)["release"]))
         return seconds
 

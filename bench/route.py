@@ -1,4 +1,7 @@
-"""How long a route change takes: from the call to the first answer of the new endpoint, asked on an open connection."""
+"""The duration of a route change: from the call to the first answer of the new endpoint.
+
+The requests use an open connection.
+"""
 
 import http.client
 import statistics
@@ -17,7 +20,7 @@ SWITCHES = 50
 
 
 def route_change(config: NodeConfig) -> list[float]:
-    """Milliseconds of each switch between two endpoints of an app of the bench's own."""
+    """Return the milliseconds of each switch between two endpoints of an app of this benchmark."""
     router, host = Router(config), f"{APP}.{config.base_domain}"
     with _endpoint(b"a") as first, _endpoint(b"b") as second:
         try:
@@ -63,11 +66,11 @@ def _endpoint(body: bytes) -> Iterator[int]:
             self.wfile.write(body)
 
         def log_message(self, *words: object) -> None:
-            """Nobody reads it."""
+            """Log nothing."""
 
     class Quiet(ThreadingHTTPServer):
         def handle_error(self, *_: object) -> None:
-            """The router closes a connection when its endpoint goes: nothing to tell."""
+            """Ignore closed connections: the router closes them when it removes their endpoint."""
 
     server = Quiet(("127.0.0.1", 0), Answer)
     threading.Thread(target=server.serve_forever, daemon=True).start()

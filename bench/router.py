@@ -1,9 +1,14 @@
-"""CPU a request in the router with a full table, beside an HAProxy by hand with the same care, nginx and Caddy, in one run.
+"""The router's CPU time per request with a full table, compared with other proxies.
 
-`python -m bench.router [APPS]`. Everything is started by itself, in a network namespace of its own: so no firewall of this machine's
-counts, and each endpoint can have an address of its own. One small backend answers for all, from memory; the platform need not run.
-Peers that are not installed (`apt-get install nginx-light libnginx-mod-http-lua lua-resty-core caddy`) are left out. All open a connection
-to the backend for each request, as the router does; then all keep connections, as it does for apps that want it.
+The others are a hand-written HAProxy configuration, nginx and Caddy. Run
+`python -m bench.router [APPS]`. It starts everything itself in a new network namespace. So the
+machine's firewall has no effect, and each endpoint can have its own address. One small backend
+answers for all apps, from memory. The platform need not run.
+
+Proxies that are not installed are left out
+(`apt-get install nginx-light libnginx-mod-http-lua lua-resty-core caddy`). First, all of them open
+a connection to the backend for each request, as the router does. Then all keep connections, as the
+router does for apps with that setting.
 """
 
 import json
@@ -24,7 +29,8 @@ from runtime.router.policy import Policy
 from runtime.router.router import Router
 from runtime.router.routes import WEB, AppRoutes, Endpoint
 
-ROUNDS, SECONDS, CONNECTIONS, SPREAD = 5, 3, 32, 1000  # SPREAD: hosts of the second load, in turn, evenly from all apps
+# SPREAD: number of hosts in the second load, spread evenly over all apps.
+ROUNDS, SECONDS, CONNECTIONS, SPREAD = 5, 3, 32, 1000
 KEEN = """
 local asked, next_one = {}, 0
 init = function()
@@ -51,7 +57,8 @@ async def main(port):
     await server.serve_forever()
 uvloop.run(main(int(sys.argv[1])))
 """
-# Asks for one host some thousand times a second, and prints when (CLOCK_MONOTONIC) another backend's answer was asked for.
+# A client that sends requests for one host, some thousand per second. When the answer comes from
+# another backend than before, it prints the time of the request (CLOCK_MONOTONIC).
 LOOK = """
 import socket, sys, time
 with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as connection:
@@ -74,10 +81,10 @@ def main() -> int:
 
 
 def compare() -> None:
-    """All of it, in the network that is made for it."""
+    """Run all measurements, inside the new network namespace."""
     apps = int(sys.argv[1])
     for kept in (False, True):
-        print("connections to apps are kept (an app's setting):" if kept else "each request has its own connection to the app:")
+        print("kept connections to apps (a setting of the app):" if kept else "a new connection to the app for each request:")
         compare_all(apps, kept=kept)
 
 
@@ -91,13 +98,16 @@ def compare_all(apps: int, *, kept: bool) -> None:
         candidates = {name: run(stack, folder, apps, backend, kept=kept) for name, run in ({"slipway": ours} | peers).items()}
         many, hosts = folder / "many.lua", min(SPREAD, apps)
         many.write_text(KEEN % (hosts - 1, apps // hosts, hosts))
-        one = ["-H", f"Host: app{apps // 2}.test"]
-        for load, options in (("one host", one), (f"{hosts} hosts", ["-s", str(many)])):
+        one_host = ["-H", f"Host: app{apps // 2}.test"]
+        for load, options in (("one host", one_host), (f"{hosts} hosts", ["-s", str(many)])):
             tell(load, compared(candidates, options))
 
 
 def compared(candidates: dict[str, Candidate], options: list[str]) -> dict[str, list[tuple[float, float]]]:
-    """Rates and costs by candidate: rounds alternate, so that what else the machine does falls on all."""
+    """Return rates and costs by candidate.
+
+    The rounds alternate, so that other work of the machine affects all candidates.
+    """
     measured: dict[str, list[tuple[float, float]]] = {name: [] for name in candidates}
     for _ in range(ROUNDS):
         for name, (port, pids) in candidates.items():
@@ -106,16 +116,16 @@ def compared(candidates: dict[str, Candidate], options: list[str]) -> dict[str, 
 
 
 def tell(load: str, measured: dict[str, list[tuple[float, float]]]) -> None:
-    """The round in the middle of each, and how many times the peer's cost ours is."""
+    """Print the median round of each, and the ratio of our cost to it."""
     print(f"{load}:")
     own = median(cost for _, cost in measured["slipway"])
     for name, rounds in measured.items():
         cost, rate = median(cost for _, cost in rounds), median(rate for rate, _ in rounds)
-        print(f"  {name:16} {cost:6.1f} µs CPU a request, {rate:8.0f} requests/s; ours is {own / cost:.2f} of it")
+        print(f"  {name:16} {cost:6.1f} µs CPU per request, {rate:8.0f} requests/s; our CPU is {own / cost:.2f} of it")
 
 
 def ours(stack: ExitStack, folder: Path, apps: int, backend: int, *, kept: bool) -> Candidate:
-    """The router with `apps` apps of three endpoints each, loaded from its files as after a crash."""
+    """Start the router with `apps` apps of three endpoints, from its files as after a crash."""
     config = NodeConfig(name="bench", state=folder / "state", run=folder / "run", http_port=free_port(), portal_host="portal.test")
     routes = config.router / "routes"
     routes.mkdir(parents=True)
@@ -130,20 +140,20 @@ def ours(stack: ExitStack, folder: Path, apps: int, backend: int, *, kept: bool)
     rendered = time.perf_counter()
     sink(stack, *config.access_address)
     process = stack.enter_context(started(router.command(), config.http_port))
-    print(f"{apps} apps: files in {rendered - begun:.1f} s, HAProxy up in {time.perf_counter() - rendered:.1f} s")
+    print(f"{apps} apps: files written in {rendered - begun:.1f} s, HAProxy started in {time.perf_counter() - rendered:.1f} s")
 
-    while not (workers := router.workers()):  # the port is open a moment before the worker is there
+    while not (workers := router.workers()):  # the port is open shortly before the worker runs
         assert process.poll() is None, "HAProxy ended"
         time.sleep(0.02)
 
-    print(f"memory: {sum(map(memory, workers)) / 2**20:.0f} MiB, {sum(map(memory, workers)) / apps / 1024:.0f} kB an app")
+    print(f"memory: {sum(map(memory, workers)) / 2**20:.0f} MiB, {sum(map(memory, workers)) / apps / 1024:.0f} kB per app")
     effective, durable = switches(stack, router, backend, config.http_port)
-    print(f"a change is effective in {effective * 1000:.1f} ms, and safe on disk in {durable * 1000:.1f} ms, in the middle of 50")
+    print(f"a change is effective in {effective * 1000:.1f} ms, and on disk in {durable * 1000:.1f} ms (medians of 50)")
     return config.http_port, router.workers
 
 
 def switches(stack: ExitStack, router: Router, backend: int, port: int) -> tuple[float, float]:
-    """Seconds from the call until a request met the new backend, and until the call was back; the one in the middle of each."""
+    """Return the median seconds until the new backend answers, and until the call returns."""
     other = free_port()
     stack.enter_context(started([sys.executable, "-c", BACKEND, str(other)], other))
     effective, durable = [], []
@@ -164,12 +174,12 @@ def switches(stack: ExitStack, router: Router, backend: int, port: int) -> tuple
 
 
 def measure(port: int, pids: Callable[[], list[int]], options: list[str]) -> tuple[float, float]:
-    """Requests a second, and CPU microseconds a request, under wrk."""
+    """Return the requests per second and the CPU microseconds per request, under wrk."""
     before = sum(cpu(pid) for pid in pids())
     command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}s", *options, f"http://127.0.0.1:{port}/"]
-    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    assert "Non-2xx" not in said, said
-    requests = int(next(line for line in said.splitlines() if "requests in" in line).split()[0])
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert "Non-2xx" not in output, output
+    requests = int(next(line for line in output.splitlines() if "requests in" in line).split()[0])
     used = sum(cpu(pid) for pid in pids()) - before
     return requests / SECONDS, used / requests * 1e6
 

@@ -1,6 +1,8 @@
-"""Those that `bench.router` measures the router against: HAProxy by hand, nginx, nginx with Lua and Caddy, each with the same apps and
-policies. All know all hosts, keep an access log that is really taken, and have all endpoints of all apps, but Caddy: it would look at one
-route after the other, and has one that knows all hosts.
+"""The other proxies that `bench.router` measures: HAProxy by hand, nginx (also with Lua) and Caddy.
+
+Each has the same apps and policies, all hosts, and an access log that is really received. All
+except Caddy have all endpoints of all apps. Caddy would check one route after the other, so it has
+a single route with all hosts.
 """
 
 import json
@@ -115,7 +117,8 @@ upstream app{number} {{ least_conn; {servers}}}
 server {{ listen 127.0.0.1:{port}; server_name app{number}.test; set $app app{number}; location / {{ proxy_pass http://app{number}; }} }}
 """
 
-# Routes in shared memory, where a change needs no reload, as it needs none here: a host's app and its endpoints, one taken after the other.
+# Routes in shared memory, where a change needs no reload, as in our router. A host has an app and
+# its endpoints, which are used in turn.
 NGINX_LUA = """lua_shared_dict routes 64m;
   init_by_lua_block {{
     balancer = require "ngx.balancer"
@@ -151,7 +154,8 @@ NGINX_LUA = """lua_shared_dict routes 64m;
 LUA_MODULES = [Path(f"/usr/lib/nginx/modules/{name}.so") for name in ("ndk_http_module", "ngx_http_lua_module")]
 
 
-Candidate = tuple[int, Callable[[], list[int]]]  # the port, and what tells the processes whose CPU counts
+# The port, and a function that returns the measured processes.
+Candidate = tuple[int, Callable[[], list[int]]]
 
 
 def bare(stack: ExitStack, folder: Path, apps: int, backend: int, *, kept: bool) -> Candidate:
@@ -170,7 +174,10 @@ def bare(stack: ExitStack, folder: Path, apps: int, backend: int, *, kept: bool)
 
 
 def nginx(stack: ExitStack, folder: Path, apps: int, backend: int, *, kept: bool) -> Candidate:
-    """As one writes it: an upstream and a server for each app. Each change of a route is a reload."""
+    """Start nginx with the usual configuration: an upstream and a server for each app.
+
+    Each change of a route needs a reload.
+    """
     port, pool = free_port(), "keepalive 64; " if kept else ""
     with (folder / "apps.conf").open("w") as file:
         for number in range(apps):
@@ -180,7 +187,7 @@ def nginx(stack: ExitStack, folder: Path, apps: int, backend: int, *, kept: bool
 
 
 def nginx_lua(stack: ExitStack, folder: Path, apps: int, backend: int, *, kept: bool) -> Candidate:
-    """As one writes it for routes that change without a reload, as here."""
+    """Start nginx with a Lua configuration, where routes change without a reload."""
     port = free_port()
     with (folder / "routes").open("w") as file:
         for number in range(apps):
@@ -217,12 +224,12 @@ PEERS = {
 
 
 def addresses(number: int) -> list[str]:
-    """An app's endpoints: addresses of their own, as instances have."""
+    """Return the addresses of an app's endpoints. Each is different, as with instances."""
     return [f"127.{100 + copy}.{number // 250}.{number % 250 + 1}" for copy in range(ENDPOINTS)]
 
 
 def sink(stack: ExitStack, host: str, port: int) -> None:
-    """Something that takes an access log and forgets it."""
+    """Start a program that receives an access log and discards it."""
     stack.enter_context(started([sys.executable, "-c", SINK, host, str(port)], port, host))
 
 

@@ -1,4 +1,4 @@
-"""The platform beside which `make bench` and `make soak` run, and a token for it that is gone afterwards."""
+"""The running platform that `make bench` and `make soak` use, and a temporary token for it."""
 
 import os
 import sys
@@ -11,7 +11,10 @@ from workers.setup.tree import ENV, ROOT
 
 
 def found(*, or_say: bool = True) -> tuple[NodeConfig, int] | None:
-    """Return its node and its process manager's pid, and take over its settings; None, with a message on stderr, when none runs."""
+    """Return the platform's node and its process manager's pid, and use its settings.
+
+    Return None, with a message on stderr, if none runs.
+    """
     environment = process_environment(ENV if ENV.exists() else ROOT / ".env.example")
     os.environ.update(environment)
     config = from_environment(environment)
@@ -23,7 +26,10 @@ def found(*, or_say: bool = True) -> tuple[NodeConfig, int] | None:
 
 @contextmanager
 def token(team_name: str, limits: Mapping[str, int], *, label: str) -> Iterator[str]:
-    """A token of the first admin's, for as long as it takes, and a team that may use so much."""
+    """Create a team with these limits and a token of the first admin.
+
+    Revoke the token afterwards.
+    """
     import django
 
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")

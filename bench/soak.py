@@ -1,6 +1,7 @@
-"""`make soak`: rollouts, scalings, router restarts and sleep, again and again under load. Run as root, beside `make up`.
+"""`make soak`: many rollouts, scalings, router restarts and sleep periods under load.
 
-Prints what was done and how many requests failed: it must be none, else it ends with 1. `make soak SOAK="rollouts=20 sleeps=10"` is shorter.
+Run it as root while `make up` runs. It prints what it did and the number of failed requests. If a
+request failed, it ends with status 1. `make soak SOAK="rollouts=20 sleeps=10"` is shorter.
 """
 
 import sys
@@ -15,7 +16,7 @@ GENEROUS = {"apps": 100, "instances": 300, "cpu": 100_000, "memory": 2**36, "dis
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Amounts:
-    """How often each is done."""
+    """The number of each action."""
 
     rollouts: int = 200
     scalings: int = 50
@@ -36,19 +37,19 @@ def main(words: list[str]) -> int:
 
 
 def amounts_of(words: list[str]) -> Amounts:
-    """From `rollouts=20 sleeps=10`; ValueError says what can be said."""
+    """Return the amounts of `rollouts=20 sleeps=10`. A ValueError names the known words."""
     known = [field.name for field in fields(Amounts)]
-    said = {}
+    numbers = {}
     for word in words:
         name, _, number = word.partition("=")
         if name not in known or not number.isdecimal():
-            raise ValueError(f"{word}: say how often with {', '.join(f'{one}=N' for one in known)}.")
-        said[name] = int(number)
-    return Amounts(**said)
+            raise ValueError(f"{word}: use {', '.join(f'{name}=N' for name in known)}.")
+        numbers[name] = int(number)
+    return Amounts(**numbers)
 
 
 def _soak(config: NodeConfig, token: str, amounts: Amounts) -> int:
-    """How many requests failed, or other things that must not."""
+    """Return the number of failed requests and other failures."""
     from tests.system.api import Api
     from tests.system.sleepers import Sleepers
     from tests.system.unrest import Unrest
@@ -60,20 +61,20 @@ def _soak(config: NodeConfig, token: str, amounts: Amounts) -> int:
         unrest.prepare()
         sleepers.prepare()
         with sleepers.cycling():
-            told = unrest.under_load(rollouts=amounts.rollouts, scalings=amounts.scalings, restarts=amounts.restarts, tell=_tell)
-        lines = [*told.lines(), *sleepers.lines()]
+            outcome = unrest.under_load(rollouts=amounts.rollouts, scalings=amounts.scalings, restarts=amounts.restarts, tell=_tell)
+        lines = [*outcome.lines(), *sleepers.lines()]
     finally:
         unrest.clean()
         sleepers.clean()
     for what, found in lines:
         print(f"{what:18} {found}", flush=True)
-    failed = told.failed + sleepers.failed
+    failed = outcome.failed + sleepers.failed
     print(f"{'failed':18} {failed}", flush=True)
     return failed
 
 
-def _tell(how_far: str) -> None:
-    print(how_far, file=sys.stderr, flush=True)
+def _tell(progress: str) -> None:
+    print(progress, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

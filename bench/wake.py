@@ -1,6 +1,9 @@
-"""How long the first request of a sleeping app takes: real apps that fell asleep by themselves, woken one at a time.
+"""The duration of the first request of a sleeping app.
 
-Of a frozen one, beyond a request of the same app awake; of a stopped one, beside the app's own start in a container that is there.
+Real apps fall asleep, and wake one at a time.
+
+For a frozen app, it is the time in addition to a request of the same app when awake. For a stopped
+app, it is compared with the app's own start in a created container.
 """
 
 import os
@@ -19,18 +22,18 @@ from tests.system.api import Api
 from tests.system.sleepers import PATIENCE, Sleepers, asleep
 
 SLEEPS, STOPS, WARM = 40, 15, 5
-CPU = Millicores(500)  # what an instance has that nobody sized
-_CALM = 1.0  # seconds for what follows from a wake to be over, before the next request is timed
+CPU = Millicores(500)  # the default of an instance
+_CALM = 1.0  # seconds for the work after a wake to finish, before the next request is measured
 
 
 def report(config: NodeConfig, api: Api, team: str, image: str) -> Iterator[tuple[str, str, str]]:
-    """(what, promise, found) for each; `image` is the digest of a built hello."""
+    """Yield (what, promise, found) for each. `image` is the digest of a built hello."""
     sleepers = Sleepers(config=config, api=api, team=team, cycles=SLEEPS)
     router, containers = Router(config), Containers(config, Network(config))
 
     def stopped(app: str) -> bool:
-        found = [one for one in containers.list(f"{app}-") if one.spec.app == app]
-        return asleep(router, app) and bool(found) and {one.status for one in found} == {Status.CREATED}
+        found = [container for container in containers.list(f"{app}-") if container.spec.app == app]
+        return asleep(router, app) and bool(found) and {container.status for container in found} == {Status.CREATED}
 
     try:
         sleepers.prepare()
@@ -45,14 +48,14 @@ def report(config: NodeConfig, api: Api, team: str, image: str) -> Iterator[tupl
 def _frozen(sleepers: Sleepers, sleeps: Callable[[str], bool]) -> str:
     over, awake, troubles = [], [], []
     _until_all(sleepers.apps, sleeps)
-    os.sync()  # what deploying forty apps has left to write is not a wake's to wait for
+    os.sync()  # so that no wake waits for pending writes of the forty deploys
     for app in sleepers.apps:
         first, trouble = sleepers.ask(app)
         time.sleep(_CALM)
         warm = [sleepers.ask(app) for _ in range(WARM)]
         awake.append(statistics.median(took for took, _ in warm) * 1000)
         over.append(first * 1000 - awake[-1])
-        troubles += [one for one in (trouble, *(said for _, said in warm)) if one]
+        troubles += [text for text in (trouble, *(problem for _, problem in warm)) if text]
     found = f"{statistics.median(over):.1f} ms median, {sorted(over)[-2]:.1f} and {max(over):.1f} ms the slowest of {len(over)}"
     return f"{found}, beyond {statistics.median(awake):.1f} ms awake; {len(troubles)} failed"
 
@@ -68,7 +71,7 @@ def _stopped(sleepers: Sleepers, sleeps: Callable[[str], bool], hello: Hello) ->
         time.sleep(_CALM)
         own.append(hello.own_start(CPU))
     ours, bare = statistics.median(first), statistics.median(own)
-    return f"{ours:.0f} ms, own start {bare:.0f} ms: {ours / bare:.2f} times it"
+    return f"{ours:.0f} ms, own start {bare:.0f} ms: {ours / bare:.2f} times that"
 
 
 def _until_all(apps: list[str], so: Callable[[str], bool]) -> None:
