@@ -195,7 +195,7 @@ def down(environment: Environment) -> None:
 
 
 def purge(environment: Environment) -> None:
-    """`down`, then delete the state: every app, image, log, key and account of this machine."""
+    """Run `down`, then delete the state: every app, image, log, key and account of this machine."""
     config = from_environment(environment)
     _require_root("make purge")
     if (

@@ -53,7 +53,7 @@ def pin(config: NodeConfig) -> Path:
 
 
 def is_made(config: NodeConfig) -> bool:
-    """Return True if the namespace exists. To be called outside of it."""
+    """Return True if the namespace exists. The caller must be outside of it."""
     try:
         return pin(config).stat().st_dev == _OWN.stat().st_dev  # both on nsfs
     except FileNotFoundError:

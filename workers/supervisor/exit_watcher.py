@@ -23,7 +23,7 @@ _AGAIN = 3.0
 
 
 class ExitWatch:
-    """Calls `ended` with each instance whose process is gone.
+    """A watcher that calls `ended` with each instance whose process is gone.
 
     Before the first call, the router stops sending requests to the instance. The call repeats until
     the instance is removed.

@@ -160,9 +160,10 @@ class Visitors:
         )
 
     def _groups(self, app: str, containers: Iterable[Container], written: _Written) -> dict[Group, GroupTraffic]:
-        """Return the requests and memory kills of web instances since this step began, by group.
+        """Return the requests and memory kills since this step began, by group.
 
-        Requests of other process types are not counted: they differ, and have no canary.
+        Only requests of web instances count: other process types have different requests, and no
+        canary.
         """
         tallies: dict[Group, list[Tally]] = {}
         kills: dict[Group, int] = {}

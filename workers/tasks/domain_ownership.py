@@ -36,7 +36,7 @@ class Finding:
 
 
 def ordinary(address: IPv4Address) -> bool:
-    """Return True unless the address is this machine's or a cloud's metadata service."""
+    """Return False for addresses of this machine, of a cloud's metadata service, and the like."""
     return not (address.is_loopback or address.is_link_local or address.is_multicast or address.is_unspecified or address.is_reserved)
 
 
