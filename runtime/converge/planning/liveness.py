@@ -14,48 +14,48 @@ from dataclasses import replace
 
 from runtime.converge.actions import ReturnToRotation, TakeOutOfRotation
 from runtime.converge.observed import ObservedInstance, Phase, Slot
-from runtime.converge.planning.plan_builder import PlanBuilder, fails_checks, is_given_up, is_healthy, why_it_fails
+from runtime.converge.planning.plan_state import PlanState, fails_checks, is_given_up, is_healthy, why_it_fails
 from runtime.converge.planning.replicas import ReplicaSet
 from runtime.router.routes import Endpoint
 
 
-def note_failing(builder: PlanBuilder) -> None:
+def note_failing(state: PlanState) -> PlanState:
     """Record and log the instances that begin or cease to fail their health checks."""
-    for instance in builder.instances:
-        if instance.id in builder.draining | builder.condemned | builder.gone:
+    for instance in state.instances:
+        if instance.id in state.draining | state.condemned | state.gone:
             continue  # it is to be stopped and is no longer checked
-        since, failing = instance.marks.failing_since, fails_checks(instance, builder.now)
+        since, failing = instance.marks.failing_since, fails_checks(instance, state.now)
         if failing and since is None:
-            builder.marks.append(
-                TakeOutOfRotation(instance=instance.id, place=instance.place, at=builder.now, reason=why_it_fails(instance))
-            )
+            state = state.marked(TakeOutOfRotation(instance=instance.id, place=instance.place, at=state.now, reason=why_it_fails(instance)))
         elif not failing and since is not None and instance.phase is Phase.RUNNING:
-            builder.marks.append(
-                ReturnToRotation(instance=instance.id, place=instance.place, after=builder.now - since, known=instance.pulse is None)
+            state = state.marked(
+                ReturnToRotation(instance=instance.id, place=instance.place, after=state.now - since, known=instance.pulse is None)
             )
+    return state
 
 
-def choose_restarts(builder: PlanBuilder, replicas: Sequence[ReplicaSet]) -> None:
+def choose_restarts(state: PlanState, replicas: Sequence[ReplicaSet]) -> PlanState:
     """Choose at most one instance of each process type to restart.
 
     The cause may be a database that all of them need. A restart of all at once would not help.
     """
-    if builder.asleep is not None:
-        return
-    filled = {instance.place: instance for instance in builder.in_service()}
+    if state.asleep is not None:
+        return state
+    filled = {instance.place: instance for instance in state.in_service()}
     for replica_set in replicas:
         for places in _by_process(replica_set):
-            given_up = [filled[place] for place in places if place in filled and is_given_up(filled[place], builder.now)]
-            if given_up and not any(_is_coming(builder, place, filled.get(place)) for place in places):
-                builder.restarting.add(given_up[0].id)
+            given_up = [filled[place] for place in places if place in filled and is_given_up(filled[place], state.now)]
+            if given_up and not any(_is_coming(state, place, filled.get(place)) for place in places):
+                state = replace(state, restarting=state.restarting | {given_up[0].id})
+    return state
 
 
-def pool_of(builder: PlanBuilder, endpoints: Sequence[Endpoint]) -> list[Endpoint]:
+def pool_of(state: PlanState, endpoints: Sequence[Endpoint]) -> list[Endpoint]:
     """Return `endpoints`, with failing ones set to drain if their pool has a healthy one.
 
     If a whole pool fails, it keeps its traffic: there is no better choice.
     """
-    failing = {instance.id for instance in builder.instances if fails_checks(instance, builder.now)}
+    failing = {instance.id for instance in state.instances if fails_checks(instance, state.now)}
     well = {(end.process, end.canary) for end in endpoints if not end.draining and end.instance not in failing}
     return [replace(end, draining=True) if end.instance in failing and _has_others(end, well) else end for end in endpoints]
 
@@ -73,7 +73,7 @@ def _by_process(replicas: ReplicaSet) -> Iterator[list[Slot]]:
         yield [place for place, _ in replicas.places() if place.process == process.name]
 
 
-def _is_coming(builder: PlanBuilder, place: Slot, occupant: ObservedInstance | None) -> bool:
+def _is_coming(state: PlanState, place: Slot, occupant: ObservedInstance | None) -> bool:
     if occupant is not None:
-        return not is_healthy(occupant, builder.now)
-    return builder.free_at(place) <= builder.now
+        return not is_healthy(occupant, state.now)
+    return state.free_at(place) <= state.now

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from runtime.converge.desired import DesiredProcess, DesiredRelease
 from runtime.converge.observed import WEB, Group, Slot
-from runtime.converge.planning.plan_builder import PlanBuilder, group_of, is_healthy, is_live
+from runtime.converge.planning.plan_state import PlanState, group_of, is_healthy, is_live
 from runtime.converge.strategy import Kind
 
 
@@ -25,21 +25,21 @@ class ReplicaSet:
                 yield Slot(self.group, process.name, number), process
 
 
-def replica_sets(builder: PlanBuilder) -> tuple[ReplicaSet, ...]:
+def replica_sets(state: PlanState) -> tuple[ReplicaSet, ...]:
     """Return the target and the serving group, each with the counts that the strategy wants now."""
-    full = tuple(ReplicaSet(release=release, group=group, counts=_counts(release)) for release, group in builder.staffed)
-    if builder.moving is Kind.RECREATE:
+    full = tuple(ReplicaSet(release=release, group=group, counts=_counts(release)) for release, group in state.staffed)
+    if state.moving is Kind.RECREATE:
         return full[:1]
-    if builder.moving is Kind.ROLLING and len(full) == 2:
-        return _rolling(builder, *full)
-    if builder.moving is Kind.CANARY and not builder.may_have_all:
-        return (replace(full[0], counts={WEB: builder.canary_places}), *full[1:])
+    if state.moving is Kind.ROLLING and len(full) == 2:
+        return _rolling(state, *full)
+    if state.moving is Kind.CANARY and not state.may_have_all:
+        return (replace(full[0], counts={WEB: state.canary_places}), *full[1:])
     return full
 
 
-def is_complete(builder: PlanBuilder, release: DesiredRelease, counts: Mapping[str, int] | None = None) -> bool:
+def is_complete(state: PlanState, release: DesiredRelease, counts: Mapping[str, int] | None = None) -> bool:
     """Return whether every slot, or every slot of `counts`, has a live instance in service."""
-    filled = {instance.place for instance in builder.in_service() if is_live(instance, builder.now)}
+    filled = {instance.place for instance in state.in_service() if is_live(instance, state.now)}
     wanted = ReplicaSet(release=release, group=group_of(release), counts=_counts(release) if counts is None else counts)
     return all(place in filled for place, _ in wanted.places())
 
@@ -49,14 +49,14 @@ def slots_of(release: DesiredRelease, group: Group) -> Iterator[Slot]:
     return (place for place, _ in ReplicaSet(release=release, group=group, counts=_counts(release)).places())
 
 
-def _rolling(builder: PlanBuilder, target: ReplicaSet, serving: ReplicaSet) -> tuple[ReplicaSet, ReplicaSet]:
+def _rolling(state: PlanState, target: ReplicaSet, serving: ReplicaSet) -> tuple[ReplicaSet, ReplicaSet]:
     """Replace one old instance for each new healthy one, and start up to `surge` more new ones."""
     ready: dict[str, int] = {}
-    for instance in builder.in_service():
-        if instance.place.group == target.group and is_healthy(instance, builder.now):
+    for instance in state.in_service():
+        if instance.place.group == target.group and is_healthy(instance, state.now):
             ready[instance.place.process] = ready.get(instance.place.process, 0) + 1
     fresh = {
-        name: min(count, ready.get(name, 0) + builder.desired.strategy.surge) if name in serving.counts else count
+        name: min(count, ready.get(name, 0) + state.desired.strategy.surge) if name in serving.counts else count
         for name, count in target.counts.items()
     }
     old = {name: max(0, count - ready.get(name, 0)) for name, count in serving.counts.items()}

@@ -1,12 +1,13 @@
-"""The builder of a plan: the state of one app, and the actions found so far. Pure.
+"""The value that the steps of a plan pass on: the state of one app, and the actions found so far.
 
-`plan` fills it in. Its answers about an instance or a group are valid for one plan.
+Pure. Its answers about an instance or a group are valid for one plan.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from runtime.contract.health import HealthCheck
@@ -58,54 +59,63 @@ class Plan:
         return "\n".join(action.describe() for action in self.actions) or "Nothing to do"
 
 
-@dataclass(slots=True, kw_only=True)
-class PlanBuilder:
-    """The state of one app and the actions found so far.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanState:
+    """What is known of one app, and the actions found so far.
 
-    Actions are kept by kind, because they are executed in another order than they are found.
+    A value: each step of `plan` takes one and returns the next. Actions are kept by kind, because
+    they are executed in another order than they are found.
     """
 
     desired: DesiredApp
     observed: ObservedApp
     now: float
-    serving: Group | None = None
-    candidate: DesiredRelease | None = None  # unless it failed
-    outcome: Outcome = field(default_factory=lambda: Outcome(state=OutcomeState.NONE))
-    marks: list[Action] = field(default_factory=list)  # stored first
-    starts: list[Action] = field(default_factory=list)
-    ends: list[Action] = field(default_factory=list)
-    gone: set[str] = field(default_factory=set)  # instances that this plan removes
-    draining: set[str] = field(default_factory=set)
-    condemned: set[str] = field(default_factory=set)  # of a candidate that failed
-    restarting: set[str] = field(default_factory=set)  # they failed their health checks too long
-    stage: CanaryStage | None = None  # of the candidate, if it is a canary with a step
-    asleep: Asleep | None = None
-    occupants: dict[Slot, ObservedInstance] = field(default_factory=dict)
+    instances: tuple[ObservedInstance, ...]
+    serving: Group | None
+    candidate: DesiredRelease | None  # unless it failed
+    stage: CanaryStage | None  # of the candidate, if it is a canary with a step
+    asleep: Asleep | None
+    draining: frozenset[str]
+    condemned: frozenset[str]  # of a candidate that failed
+    outcome: Outcome = Outcome(state=OutcomeState.NONE)
+    marks: tuple[Action, ...] = ()  # stored first
+    starts: tuple[Action, ...] = ()
+    ends: tuple[Action, ...] = ()
+    gone: frozenset[str] = frozenset()  # instances that this plan removes
+    restarting: frozenset[str] = frozenset()  # they failed their health checks too long
+    occupants: Mapping[Slot, ObservedInstance] = field(default_factory=dict)
     waiting: bool = False
     look_again_at: float | None = None
-    instances: tuple[ObservedInstance, ...] = ()
 
-    def __post_init__(self) -> None:
-        self.serving = self.observed.serving
-        self.candidate = self.desired.candidate
+    @classmethod
+    def begin(cls, desired: DesiredApp, observed: ObservedApp, now: float) -> PlanState:
+        """Return the state before the first step."""
         # Healthy instances first, then the oldest: the first instance of a slot keeps it.
-        self.instances = tuple(
+        instances = tuple(
             sorted(
-                self.observed.instances,
+                observed.instances,
                 key=lambda instance: (
                     instance.phase is not Phase.RUNNING,
-                    not is_healthy(instance, self.now),
+                    not is_healthy(instance, now),
                     instance.started_at or 0.0,
                     instance.id,
                 ),
             )
         )
-        self.draining = {instance.id for instance in self.instances if instance.marks.draining_since is not None}
-        self.condemned = {instance.id for instance in self.instances if instance.marks.condemned}
-        self.asleep = self.observed.asleep
-        stage, candidate = self.observed.stage, self.candidate
-        if stage is not None and candidate is not None and (stage.group, stage.attempt) == (group_of(candidate), candidate.attempt):
-            self.stage = stage
+        stage, candidate = observed.stage, desired.candidate
+        is_canary = stage is not None and candidate is not None and (stage.group, stage.attempt) == (group_of(candidate), candidate.attempt)
+        return cls(
+            desired=desired,
+            observed=observed,
+            now=now,
+            instances=instances,
+            serving=observed.serving,
+            candidate=candidate,
+            stage=stage if is_canary else None,
+            asleep=observed.asleep,
+            draining=frozenset(instance.id for instance in instances if instance.marks.draining_since is not None),
+            condemned=frozenset(instance.id for instance in instances if instance.marks.condemned),
+        )
 
     @property
     def target(self) -> DesiredRelease | None:
@@ -233,25 +243,45 @@ class PlanBuilder:
         routes = self.observed.routes
         return routes is not None and any(endpoint.instance == instance and endpoint.canary for endpoint in routes.endpoints)
 
-    def dismiss(self, instance: ObservedInstance) -> None:
-        """Remove an instance when others can take its requests.
+    def dismissed(self, instance: ObservedInstance) -> PlanState:
+        """Return the state in which an instance leaves when others can take its requests.
 
         If the router knows it, it drains first.
         """
         if not self.may_leave(instance):
-            self.waiting = True
-        elif instance.phase is Phase.RUNNING and self.known_to_router(instance.id):
-            self.marks.append(DrainInstance(instance=instance.id, place=instance.place, at=self.now))
-            self.draining.add(instance.id)
-        else:
-            self.retire(instance)
+            return self.waits()
+        if instance.phase is Phase.RUNNING and self.known_to_router(instance.id):
+            drain = DrainInstance(instance=instance.id, place=instance.place, at=self.now)
+            return replace(self, marks=(*self.marks, drain), draining=self.draining | {instance.id})
+        return self.retired(instance)
 
-    def retire(self, instance: ObservedInstance) -> None:
-        self.ends.append(StopInstance(instance=instance.id, place=instance.place))
-        self.gone.add(instance.id)
+    def retired(self, instance: ObservedInstance) -> PlanState:
+        """Return the state in which an instance is stopped and removed."""
+        return self.removed(instance, StopInstance(instance=instance.id, place=instance.place))
 
-    def look_at(self, moment: float) -> None:
-        self.look_again_at = moment if self.look_again_at is None else min(self.look_again_at, moment)
+    def removed(self, instance: ObservedInstance, action: Action) -> PlanState:
+        """Return the state in which `action` removes an instance."""
+        return replace(self, ends=(*self.ends, action), gone=self.gone | {instance.id})
+
+    def occupied(self, instance: ObservedInstance) -> PlanState:
+        """Return the state in which an instance fills its slot."""
+        return replace(self, occupants={**self.occupants, instance.place: instance})
+
+    def marked(self, *actions: Action) -> PlanState:
+        """Return the state with more actions that are stored first."""
+        return replace(self, marks=(*self.marks, *actions))
+
+    def started(self, action: Action) -> PlanState:
+        """Return the state with one more start."""
+        return replace(self, starts=(*self.starts, action))
+
+    def waits(self) -> PlanState:
+        """Return the state in which something boots or drains."""
+        return replace(self, waiting=True)
+
+    def looking_at(self, moment: float) -> PlanState:
+        """Return the state in which the next plan is due at `moment` at the latest."""
+        return replace(self, look_again_at=moment if self.look_again_at is None else min(self.look_again_at, moment))
 
     def finish(self, routes: AppRoutes) -> Plan:
         switch: list[Action] = [] if routes == self.observed.routes else [SetRoutes(routes=routes)]
