@@ -125,9 +125,9 @@ def _files(top: str) -> Iterator[tuple[str, Thing]]:
             found = _looked_at(path, whole=path not in by_lines)
             if found is not None:
                 yield f"file {path}", found
-        for entry in Path(folder).iterdir():
+        for entry in _listed(folder):
             if entry.is_symlink():
-                yield f"file {entry}", Thing(_owner(entry.lstat()), f"link to {entry.readlink()}")
+                yield f"file {entry.path}", Thing(_owner(entry.stat(follow_symlinks=False)), f"link to {Path(entry.path).readlink()}")
 
 
 def _folder(top: str) -> Iterator[tuple[str, Thing]]:
@@ -135,13 +135,22 @@ def _folder(top: str) -> Iterator[tuple[str, Thing]]:
     if not Path(top).is_dir():
         return
     yield f"folder {top}", Thing(_owner(Path(top).stat()), "")
-    for entry in os.scandir(top):
+    for entry in _listed(top):
         try:
             found = entry.stat(follow_symlinks=False)
         except FileNotFoundError:
             continue  # it was removed in the meantime
         size = f" of {found.st_size} bytes" if stat.S_ISREG(found.st_mode) and not top.startswith("/var") and top != "/root" else ""
         yield f"folder {top.rstrip('/')}/{entry.name}", Thing(_owner(found), f"{_kind(found)}{size}")
+
+
+def _listed(folder: str) -> list[os.DirEntry[str]]:
+    """Return a folder's entries; none if this user may not read it."""
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except PermissionError:
+        return []
 
 
 def _looked_at(path: str, *, whole: bool) -> Thing | None:
@@ -218,11 +227,11 @@ def _mounts() -> Iterator[tuple[str, Thing]]:
 
 
 def _namespaces() -> Iterator[tuple[str, Thing]]:
-    for path in Path("/proc/1/ns").iterdir():
+    for entry in _listed("/proc/1/ns"):
         try:
-            yield f"namespace of process 1: {path.name}", Thing("", str(path.readlink()))
+            yield f"namespace of process 1: {entry.name}", Thing("", str(Path(entry.path).readlink()))
         except PermissionError:
-            return  # only root may look
+            break  # only root may look
     for name in _entries("/run/netns"):
         if not OTHERS.search(name):
             yield f"network namespace {name}", Thing("", "")
