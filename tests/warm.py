@@ -56,15 +56,15 @@ def add(config: NodeConfig, runtime: Runtime) -> None:
 @contextmanager
 def filling() -> Iterator[subprocess.Popen[bytes]]:
     """Yield a process that builds what the examples need; end it with the block."""
-    with tempfile.TemporaryFile() as said:
-        process = subprocess.Popen((sys.executable, "-m", "tests.warm"), cwd=ROOT, stdout=said, stderr=subprocess.STDOUT)
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen((sys.executable, "-m", "tests.warm"), cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
         try:
             yield process
         finally:
             process.terminate()
             if process.wait(60) > 0:
-                said.seek(0)
-                sys.stderr.write(said.read().decode(errors="replace")[-4000:])
+                output.seek(0)
+                sys.stderr.write(output.read().decode(errors="replace")[-4000:])
 
 
 def fill() -> None:

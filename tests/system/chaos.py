@@ -252,8 +252,8 @@ class Chaos:
 
     def _verify(self) -> list[str]:
         done = run([sys.executable, "manage.py", "image", "verify"], cwd=ROOT, env=dict(self.environment), timeout=300, check=False)
-        said = (done.stdout + done.stderr).decode(errors="replace").strip()
-        return [] if done.returncode == 0 else [f"the store does not verify: {said[-1500:]}"]
+        output = (done.stdout + done.stderr).decode(errors="replace").strip()
+        return [] if done.returncode == 0 else [f"the store does not verify: {output[-1500:]}"]
 
     def _leaks(self) -> list[str]:
         deadline = time.monotonic() + QUIET_WITHIN
@@ -270,8 +270,8 @@ class Chaos:
         Processes have no numbers here.
         """
         marks = (self.config.name, str(self.config.state), str(self.config.run))
-        ours = [thing for thing in footprint(self.config.name) if any(mark in thing for mark in marks)]
-        kept = [thing for thing in ours if not OF_A_TEAM.search(thing)]
+        found = [thing for thing in footprint(self.config.name) if any(mark in thing for mark in marks)]
+        kept = [thing for thing in found if not OF_A_TEAM.search(thing)]
         things = Counter(re.sub(r"^process \d+", "process", thing) for thing in kept)
         folders = [self.config.run / "crun", self.config.instances, self.config.workspaces]
         folders += [self.config.images / "ingest", self.config.layers / "ingest"]

@@ -43,8 +43,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     Tests of other folders keep their places.
     """
     places = [place for place, item in enumerate(items) if "system" in item.path.parts]
-    ours = sorted((items[place] for place in places), key=_order_of)
-    for place, item in zip(places, ours, strict=True):
+    system_tests = sorted((items[place] for place in places), key=_order_of)
+    for place, item in zip(places, system_tests, strict=True):
         items[place] = item
 
 

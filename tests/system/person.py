@@ -32,8 +32,8 @@ class Person(Api):
         self.url, self.username, self.password = url, username, password
         self.pages = httpx.Client(base_url=url, timeout=60, follow_redirects=True)
         signed_in = self.post("/sign-in", {"username": username, "password": password})
-        said = " ".join(re.sub(r"<[^>]*>", " ", signed_in.text.partition("<main")[2]).split())
-        assert signed_in.url.path != "/sign-in", f"signing in was answered with {signed_in.status_code}: {said[:1000]}"
+        shown = " ".join(re.sub(r"<[^>]*>", " ", signed_in.text.partition("<main")[2]).split())
+        assert signed_in.url.path != "/sign-in", f"signing in was answered with {signed_in.status_code}: {shown[:1000]}"
         made = self.post("/account", {"label": "system tests"})
         found = re.search(r"slip_[\w-]{20,}", made.text)
         assert found, f"no token on the account page: {made.text[:2000]}"

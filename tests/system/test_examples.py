@@ -162,8 +162,8 @@ def test_the_tickers_manifest_is_applied_from_sizes_to_the_schedule(live, box, a
     assert re.fullmatch(r"[0-9a-f]{64}", config["SECRET_KEY"])
     moment, signed = box.ask(name, "/stamp").text.split()
     assert signed == hmac.new(config["SECRET_KEY"].encode(), moment.encode(), "sha256").hexdigest()
-    said = admin.get(f"/apps/{name}/file")
-    assert (said["file"], said["health"]["check"], said["cron"]) == ("slipway.toml", "GET /healthz", ["chime"])
+    manifest = admin.get(f"/apps/{name}/file")
+    assert (manifest["file"], manifest["health"]["check"], manifest["cron"]) == ("slipway.toml", "GET /healthz", ["chime"])
 
     def run(**wanted: str) -> dict[str, object] | None:
         runs = admin.get(f"/apps/{name}/runs")
@@ -237,6 +237,6 @@ def test_a_vote_in_the_ruby_app_counts(live, box):
 
 
 def test_javas_heap_depends_on_the_memory_of_the_instance(live, box, admin):
-    said = re.search(r"heap may grow to (\d+) MB", box.ask(name_of("java-primes")).text)
-    assert said
-    assert 0.6 < int(said[1]) / 512 < 0.8
+    heap = re.search(r"heap may grow to (\d+) MB", box.ask(name_of("java-primes")).text)
+    assert heap
+    assert 0.6 < int(heap[1]) / 512 < 0.8

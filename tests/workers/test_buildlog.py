@@ -78,6 +78,6 @@ def test_a_client_that_waits_for_a_log_may_read_it_at_once() -> None:
             for number in range(200):
                 BuildLog(folder / f"{number}.log", user="nobody").say("It begins.")
                 time.sleep(0.001)
-            said, complained = waiting.communicate(timeout=30)
-        assert said == "all read\n", complained
+            output, errors = waiting.communicate(timeout=30)
+        assert output == "all read\n", errors
         assert len(list(folder.iterdir())) == 200

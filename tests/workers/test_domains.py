@@ -322,7 +322,7 @@ def test_an_uploaded_certificate_is_checked_and_serves_only_its_domain(
     chain, key = MIDDLE.issue("own.example", "portal.test")
     _, other_key = MIDDLE.issue("own.example")
     elsewhere, its_key = MIDDLE.issue("elsewhere.example")
-    for bad, with_key, said in (
+    for bad, with_key, message in (
         (chain + MIDDLE.pem, other_key, "does not belong to the certificate"),
         (chain, key, "Test Middle is missing"),
         (elsewhere + MIDDLE.pem, its_key, "is for elsewhere.example, and not for own.example"),
@@ -330,7 +330,7 @@ def test_an_uploaded_certificate_is_checked_and_serves_only_its_domain(
         certificates.upload(crew.owner, domain=domain, chain=bad, key=with_key)
         tend_certificate(domain.pk)
         row = DomainCertificate.objects.get(domain=domain)
-        assert said in row.reason
+        assert message in row.reason
         assert (row.encrypted_upload, row.not_after) == (None, None)
     certificates.upload(crew.owner, domain=domain, chain=chain + MIDDLE.pem, key=key)
     row = DomainCertificate.objects.get(domain=domain)

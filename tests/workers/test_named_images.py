@@ -60,10 +60,10 @@ def fetched(dock, reference, **credentials):
 
 
 def test_an_image_is_pulled_with_the_owners_password_and_runs(dock, elsewhere):
-    row, app, said = fetched(dock, elsewhere, username=USER, password=PASSWORD)
+    row, app, log = fetched(dock, elsewhere, username=USER, password=PASSWORD)
     assert row.state == BuildState.SUCCEEDED, row.reason
-    assert f"Pulling {elsewhere} as {USER}" in said
-    assert PASSWORD not in said
+    assert f"Pulling {elsewhere} as {USER}" in log
+    assert PASSWORD not in log
     assert row.encrypted_credentials is None, "the credentials are deleted"
     rollout = Rollout.objects.get(release=Release.objects.get(app=app))
     roll_out(rollout.pk)
@@ -75,8 +75,8 @@ def test_an_image_is_pulled_with_the_owners_password_and_runs(dock, elsewhere):
 
 def test_an_image_over_the_teams_limit_is_refused(dock, elsewhere, monkeypatch):
     monkeypatch.setattr(translate, "BUILD_DISK", Bytes(1000))
-    row, _, said = fetched(dock, elsewhere, username=USER, password=PASSWORD)
-    assert row.state == BuildState.FAILED, said
+    row, _, log = fetched(dock, elsewhere, username=USER, password=PASSWORD)
+    assert row.state == BuildState.FAILED, log
     assert "1000 B" in row.reason
     assert not list((dock.config.images / "ingest").iterdir())
 
@@ -104,11 +104,11 @@ def test_a_failed_pull_names_the_image_and_the_remedy(dock, elsewhere):
         ("localhost:9/team/app", {}, "may not use images from localhost:9/team/app", "SLIPWAY_REGISTRIES"),
         ("Team/App", {}, "not a valid image name", "HOST/NAME:TAG"),
     ):
-        row, _, said = fetched(dock, reference, **credentials)
-        assert row.state == BuildState.FAILED, said
+        row, _, log = fetched(dock, reference, **credentials)
+        assert row.state == BuildState.FAILED, log
         assert what in row.reason
         assert remedy in row.reason
-        assert "wrong horse" not in said + row.reason
+        assert "wrong horse" not in log + row.reason
         assert row.encrypted_credentials is None
 
 
@@ -138,8 +138,8 @@ def test_a_registry_that_misbehaves_fails_the_deploy_and_leaves_no_file(plant, s
         server.stop()
     server.mode = mode
     with before(plant, server, seconds=4 if mode == "hangs" else 60):
-        row, app, said = fetched(plant, f"{server.address}/team/app:1")
-    assert row.state == BuildState.FAILED, said
+        row, app, log = fetched(plant, f"{server.address}/team/app:1")
+    assert row.state == BuildState.FAILED, log
     assert row.reason.startswith(f"Could not pull the image {server.address}/team/app:1: ")
     assert remedy in row.reason
     assert not Release.objects.filter(app=app).exists()

@@ -91,8 +91,8 @@ def _of_the_platform(place: Range) -> set[str]:
     """
     names = place.instances()
     marks = {name for name in names if not name.startswith(VICTIM)}
-    ours = (place.config.name, str(place.config.state), str(place.config.run))
-    found = {thing for thing in footprint(place.config.name) if any(mark in thing for mark in ours)}
+    own_marks = (place.config.name, str(place.config.state), str(place.config.run))
+    found = {thing for thing in footprint(place.config.name) if any(mark in thing for mark in own_marks)}
     things = {thing for thing in found if not thing.startswith(("process ", "link ", "loop device "))}
     folders = (place.config.workspaces, place.config.images / "ingest", place.config.layers / "ingest")
     things |= {f"entry {path}" for folder in folders if folder.is_dir() for path in folder.iterdir()}

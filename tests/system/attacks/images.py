@@ -25,10 +25,10 @@ def true_layer() -> bytes:
     return packed.getvalue()
 
 
-def push(place: Range, packed: bytes, *, diff_id: str, machine: str = MACHINE, said: dict[str, Any] | None = None) -> dict[str, Any]:
+def push(place: Range, packed: bytes, *, diff_id: str, machine: str = MACHINE, claims: dict[str, Any] | None = None) -> dict[str, Any]:
     """Push an image of one layer.
 
-    `said` changes the manifest's entry of that layer. Return the build, or the reason of the
+    `claims` changes the manifest's entry of that layer. Return the build, or the reason of the
     refusal.
     """
     client = place.registry()
@@ -38,7 +38,7 @@ def push(place: Range, packed: bytes, *, diff_id: str, machine: str = MACHINE, s
         "schemaVersion": 2,
         "mediaType": MANIFEST,
         "config": part(configuration, CONFIG),
-        "layers": [{**part(packed), **(said or {})}],
+        "layers": [{**part(packed), **(claims or {})}],
     }
     known = {int(build["id"]) for build in place.api.get(f"/apps/{TARGET}/builds")}
     answer = client.put("attack", json.dumps(document).encode())
@@ -78,15 +78,15 @@ def lie_about_upload(place: Range) -> str:
 
 ATTACKS = (
     Attack(kind="lying images", name="a blob with another digest", holds="the portal computes it", act=lie_about_upload),
-    lie("a layer's digest that nobody pushed", said={"digest": digest_of(b"another")}),
+    lie("a layer's digest that nobody pushed", claims={"digest": digest_of(b"another")}),
     lie("a wrong diff ID", diff_id=digest_of(b"another")),
-    lie("a smaller size", said={"size": 10}),
-    lie("a larger size", said={"size": 1 << 40}),
-    lie("a negative size", said={"size": -1}),
-    lie("a layer that is not a tar", said={"mediaType": "application/json"}),
+    lie("a smaller size", claims={"size": 10}),
+    lie("a larger size", claims={"size": 1 << 40}),
+    lie("a negative size", claims={"size": -1}),
+    lie("a layer that is not a tar", claims={"mediaType": "application/json"}),
     lie(
         "a foreign layer with an address",
-        said={"mediaType": LAYER.replace("layer", "layer.nondistributable"), "urls": ["http://127.0.0.1/"]},
+        claims={"mediaType": LAYER.replace("layer", "layer.nondistributable"), "urls": ["http://127.0.0.1/"]},
     ),
     lie("another machine's image", machine=OTHER),
 )

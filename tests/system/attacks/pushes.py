@@ -49,9 +49,9 @@ def pushed(name: str, holds: str, make: Callable[[Repository], str]) -> Attack:
         with tempfile.TemporaryDirectory(prefix="slipway-attack-") as folder:
             repository = Repository(Path(folder))
             done = repository.push(place, make(repository))
-        said = done.stderr.decode(errors="replace")
-        assert done.returncode != 0, said[-1000:]
-        assert "remote" in said, f"the refusal has no reason: {said[-1000:]}"
+        output = done.stderr.decode(errors="replace")
+        assert done.returncode != 0, output[-1000:]
+        assert "remote" in output, f"the refusal has no reason: {output[-1000:]}"
         return "refused with the reason"
 
     return Attack(kind="git", name=name, holds=holds, act=act)

@@ -73,12 +73,12 @@ class Range:
         assert self.ask(f"/start/{program}/{seconds}/{output}/{word}") == "started"
         ends = time.monotonic() + seconds + 15
         while time.monotonic() < ends:
-            said = self.ask(f"/result/{output}")
-            if said == "ready" or (said == "not yet" and time.monotonic() > ends - 1):
+            text = self.ask(f"/result/{output}")
+            if text == "ready" or (text == "not yet" and time.monotonic() > ends - 1):
                 break
-            if said not in {"not yet", ""}:
+            if text not in {"not yet", ""}:
                 self.recover()
-                return dict(json.loads(said.splitlines()[-1])) if said.strip().endswith("}") else {"stopped": "killed", "said": said[-500:]}
+                return dict(json.loads(text.splitlines()[-1])) if text.strip().endswith("}") else {"stopped": "killed", "said": text[-500:]}
             time.sleep(0.3)
         self.recover()
         return {"stopped": "killed"}

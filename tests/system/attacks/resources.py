@@ -14,7 +14,10 @@ DISK = "the instance's own file system of a fixed size"
 
 
 def bomb(name: str, holds: str, *, most: int = 10**9, stopped: tuple[str, ...] = (), in_suite: bool = False) -> Attack:
-    """A bomb of programs/bombs.py that gets at most `most`, or ends in one of these ways."""
+    """Return an attack by a bomb of programs/bombs.py.
+
+    The bomb must get at most `most`, or end in one of the ways of `stopped`.
+    """
 
     def act(place: Range) -> str:
         result = place.run("bombs", name)
@@ -27,7 +30,7 @@ def bomb(name: str, holds: str, *, most: int = 10**9, stopped: tuple[str, ...] =
 
 
 def build_of(name: str, step: str, holds: str, *, within: float = 120) -> Attack:
-    """A build step that does this for some seconds."""
+    """Return an attack by a build step that runs this command for some seconds."""
 
     def act(place: Range) -> str:
         build, _ = place.build({"Dockerfile": f"FROM debian-13\nRUN {step}\nCMD true\n"}, within=within)
