@@ -61,7 +61,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanState:
-    """What is known of one app, and the actions found so far.
+    """The facts known of one app, and the actions found so far.
 
     A value: each step of `plan` takes one and returns the next. Actions are kept by kind, because
     they are executed in another order than they are found.
