@@ -21,7 +21,7 @@ from runtime.router.routes import AppRoutes, AppSituation, Endpoint
 from tests.portal.conftest import make_crew
 from tests.portal.test_apps import live_app
 from workers.store import demand
-from workers.store.demand import DemandSampling
+from workers.supervisor.demand_samples import DemandSampling
 from workers.tasks.autoscale import autoscale_all
 
 

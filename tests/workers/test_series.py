@@ -22,7 +22,7 @@ from runtime.router.access_log.metrics import Tally
 from runtime.router.config.render import PORTAL
 from workers.store import series
 from workers.store.series import ROUTER, Series
-from workers.supervisor.usage_samples import AppUsage
+from workers.store.usage import AppUsage
 
 START = 1_800_000_020.0  # 20 s after a full five minutes of the clock
 USED = AppUsage(cpu=250, memory=100, memory_limit=400)

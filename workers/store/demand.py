@@ -1,28 +1,20 @@
-"""Samples of the load of autoscaled apps, which the supervisor writes to Redis.
+"""The format of the load samples of autoscaled apps in Redis.
 
-The autoscale task reads them. It also writes which apps to sample, because the supervisor knows no
-rows. Without Redis nothing is sampled, and nothing is scaled.
+The supervisor writes the samples and the autoscale task reads them. The task also writes which apps
+to sample, because the supervisor knows no rows. Without Redis nothing is sampled, and nothing is
+scaled.
 """
 
 from __future__ import annotations
 
 import json
-import logging
-import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 
 import redis
 
 from portal.traffic.autoscale import DOWN, STABLE, Sample
-from runtime.containers.container import Container, Status
-from runtime.engines.node import NodeEngine
-from runtime.router.access_log.metrics import Tally
-from runtime.router.routes import WEB
 from workers.schedules import SAMPLE_DEMAND
-from workers.supervisor.instance_cache import Roster
 
-log = logging.getLogger(__name__)
 _WANTED = "slipway:autoscaled"  # a set of app names
 _FORGOTTEN = 60  # seconds until sampling ends if nobody reads the samples
 _KEPT = int((DOWN + STABLE) / SAMPLE_DEMAND) + 5
@@ -45,82 +37,19 @@ def samples_of(client: redis.Redis, apps: Iterable[str]) -> dict[str, list[Sampl
     return {name: [Sample(**json.loads(text)) for text in reversed(found)] for name, found in zip(names, rows, strict=True)}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Reading:
-    at: float
-    tally: Tally
-    cpu: dict[str, float]  # instance -> seconds used
+def sampled_apps(client: redis.Redis) -> set[str]:
+    """Return the names of the apps to sample."""
+    return {name if isinstance(name, str) else name.decode() for name in client.smembers(_WANTED)}
 
 
-class DemandSampling:
-    """The sampling. Call `round` regularly, always from one thread.
-
-    `tally` returns the tally of an app's requests so far.
-    """
-
-    def __init__(
-        self,
-        engine: NodeEngine,
-        roster: Roster,
-        client: redis.Redis,
-        *,
-        tally: Callable[[str], Tally],
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        self._engine, self._roster, self._client, self._tally, self._clock = engine, roster, client, tally, clock
-        self._before: dict[str, _Reading] = {}
-        self._complained = False
-
-    def round(self) -> None:
-        """Sample each app that the autoscale task named."""
-        try:
-            wanted = {name if isinstance(name, str) else name.decode() for name in self._client.smembers(_WANTED)}
-            samples = self._samples(wanted)
-            with self._client.pipeline(transaction=False) as pipeline:
-                for app, sample in samples.items():
-                    pipeline.lpush(_key(app), json.dumps({name: getattr(sample, name) for name in sample.__dataclass_fields__}))
-                    pipeline.ltrim(_key(app), 0, _KEPT)
-                    pipeline.expire(_key(app), int(DOWN + STABLE))
-                pipeline.execute()
-        except redis.RedisError as error:
-            if not self._complained:
-                log.warning("Autoscaling is paused, because Redis does not answer: %s", error)
-            self._complained = True
-        else:
-            self._complained = False
-
-    def _samples(self, apps: set[str]) -> dict[str, Sample]:
-        webs: dict[str, list[Container]] = {app: [] for app in apps}
-        for container in self._roster.instances() if apps else ():
-            if container.spec.app in webs and container.spec.labels["process"] == WEB and container.status is Status.RUNNING:
-                webs[container.spec.app].append(container)
-        open_now = self._engine.router.in_flight() if apps else {}
-        found = {app: self._sample(app, containers, open_now.get(app, 0)) for app, containers in webs.items()}
-        self._before = {app: reading for app, reading in self._before.items() if app in apps}
-        return {app: sample for app, sample in found.items() if sample is not None}
-
-    def _sample(self, app: str, containers: list[Container], open_now: int) -> Sample | None:
-        """Return a sample, or None the first time: most values are differences of two readings."""
-        used = {container.id: usage.cpu_seconds for container in containers if (usage := self._engine.usage(container.id)) is not None}
-        now = _Reading(at=self._clock(), tally=self._tally(app).copy(), cpu=used)
-        before = self._before.get(app)
-        self._before[app] = now
-        if before is None or now.at <= before.at:
-            return None
-        passed, counted = now.at - before.at, now.tally.since(before.tally)
-        cpu = sum(max(seconds - before.cpu[container], 0.0) for container, seconds in used.items() if container in before.cpu)
-        routes = self._engine.router.route(app)
-        serving = {end.instance for end in routes.endpoints if end.process == WEB and not end.draining} if routes is not None else set()
-        return Sample(
-            at=now.at,
-            ready=len(serving),
-            # Short requests by Little's law (mean number in the system = rate x mean time). Long
-            # requests are counted while they are open.
-            in_flight=max(counted.took / 1000 / passed, float(open_now)),
-            waiting=counted.queued / 1000 / passed,
-            cpu=cpu / passed * 1000,
-            p95=counted.percentile(0.95),
-        )
+def keep(client: redis.Redis, samples: Mapping[str, Sample]) -> None:
+    """Store one more sample of each app, and drop those that are too old."""
+    with client.pipeline(transaction=False) as pipeline:
+        for app, sample in samples.items():
+            pipeline.lpush(_key(app), json.dumps({name: getattr(sample, name) for name in sample.__dataclass_fields__}))
+            pipeline.ltrim(_key(app), 0, _KEPT)
+            pipeline.expire(_key(app), int(DOWN + STABLE))
+        pipeline.execute()
 
 
 def _key(app: str) -> str:

@@ -21,7 +21,7 @@ from runtime.network.traffic import Amount
 from runtime.router.access_log.metrics import Metrics, Tally, exposition, exposition_of_router
 from runtime.router.config.render import PORTAL
 from workers.schedules import KEEP_SERIES
-from workers.supervisor.usage_samples import AppUsage
+from workers.store.usage import AppUsage
 
 log = logging.getLogger(__name__)
 FINE_KEPT = 720  # points: two hours at ten seconds

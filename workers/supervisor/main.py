@@ -38,8 +38,8 @@ from workers.schedules import (
     SAMPLE_USAGE,
     SHIP_LOGS,
 )
-from workers.store.demand import DemandSampling
 from workers.store.series import Series
+from workers.supervisor.demand_samples import DemandSampling
 from workers.supervisor.exit_watcher import ExitWatch
 from workers.supervisor.health_checks import Pulses
 from workers.supervisor.instance_cache import Roster

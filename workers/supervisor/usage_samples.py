@@ -8,31 +8,19 @@ from __future__ import annotations
 import json
 import logging
 import time
-from dataclasses import dataclass
 
 import redis
 
 from runtime.containers.container import Container, Status
 from runtime.contract.notices import MEMORY_EXCEEDED
 from runtime.engines.node import NodeEngine
+from workers.store.usage import AppUsage
 from workers.supervisor.instance_cache import Roster
 
 log = logging.getLogger(__name__)
 EXPIRY = 15  # seconds
 # Seconds. An earlier supervisor may have logged the kills in an older instance already.
 _YOUNG = 30.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AppUsage:
-    """The total usage of one app's instances, in millicores and bytes.
-
-    The limit is the sum of their limits.
-    """
-
-    cpu: int = 0
-    memory: int = 0
-    memory_limit: int = 0
 
 
 class UsageSampling:
