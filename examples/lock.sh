@@ -1,6 +1,6 @@
 #!/bin/bash
-# Makes the uv.lock of the examples that use one. A lock names the package index of this place, so none is in the repository.
-# Usage: examples/lock.sh [UV]      UV: the program; by default the one of .venv, else the first in PATH.
+# Creates the uv.lock of the examples that use one. A lock names the machine's package index, so it is not in the repository.
+# Usage: examples/lock.sh [UV]      UV: the program; by default that of .venv, else the first in PATH.
 set -euo pipefail
 folder=$(cd "$(dirname "$0")" && pwd)
 for uv in "${1:-}" "$folder/../.venv/bin/uv" "$(command -v uv || true)"; do

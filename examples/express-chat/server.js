@@ -1,4 +1,4 @@
-// A chat room: Express serves the page, ws carries the messages. The last fifty are kept in memory, so they are this instance's.
+// A chat room: Express serves the page, ws carries the messages. This instance keeps the last fifty in memory.
 const http = require("node:http");
 const path = require("node:path");
 const express = require("express");
@@ -30,7 +30,7 @@ function read(data) {
   try {
     found = JSON.parse(data);
   } catch {
-    return null; // not ours to understand
+    return null; // not a message of the chat
   }
   const name = String(found?.name ?? "").trim().slice(0, 30) || "someone";
   const text = String(found?.text ?? "").trim().slice(0, LONGEST);

@@ -1,4 +1,4 @@
-"""Converts temperatures: one typed endpoint, its page, and the API documentation that FastAPI makes of the types."""
+"""A converter of temperatures: a typed endpoint, its page, and FastAPI's API documentation."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -32,7 +32,7 @@ def page() -> FileResponse:
 
 @app.get("/convert")
 def convert(value: float, source: Unit, target: Unit) -> Converted:
-    """One temperature in another unit, to a hundredth."""
+    """Return a temperature in another unit, rounded to a hundredth."""
     factor, offset = TO_KELVIN[source]
     kelvin = value * factor + offset
     factor, offset = TO_KELVIN[target]

@@ -1,4 +1,4 @@
-"""Counts its visits, in memory: a new release begins at zero again."""
+"""A counter of visits, in memory: a new release starts at zero."""
 
 import threading
 
@@ -6,7 +6,7 @@ from flask import Flask, Response, redirect, render_template, url_for
 
 
 class Counter:
-    """One process with threads (see Procfile), so one number."""
+    """A counter. The app has one process with threads (see Procfile), so there is one number."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

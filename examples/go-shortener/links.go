@@ -5,14 +5,14 @@ import (
 	"sync"
 )
 
-// Link is one address with its short code, and how often it was followed.
+// Link is an address with its short code, and the number of its visits.
 type Link struct {
 	Code    string
 	Address string
 	Visits  int
 }
 
-// Links are kept in memory: gone with the instance, and another instance has others.
+// Links are in memory: they are lost with the instance, and another instance has other links.
 type Links struct {
 	mutex sync.Mutex
 	all   []*Link
@@ -20,7 +20,7 @@ type Links struct {
 
 func NewLinks() *Links { return &Links{} }
 
-// Add returns the code of an address, the same for the same address.
+// Add returns the code of an address. The same address gets the same code.
 func (l *Links) Add(address string) string {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
@@ -34,7 +34,7 @@ func (l *Links) Add(address string) string {
 	return link.Code
 }
 
-// Follow returns the address behind a code, and counts the visit.
+// Follow returns the address of a code, and counts the visit.
 func (l *Links) Follow(code string) (string, bool) {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
@@ -47,7 +47,7 @@ func (l *Links) Follow(code string) (string, bool) {
 	return "", false
 }
 
-// Newest are copies of up to count links, the newest first.
+// Newest returns copies of up to count links, the newest first.
 func (l *Links) Newest(count int) []Link {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()

@@ -1,4 +1,4 @@
-// A shortener of addresses: one program, Go's standard library, and its page inside of it.
+// A shortener of addresses: one program with Go's standard library and an embedded page.
 package main
 
 import (
@@ -65,7 +65,7 @@ func (s *server) show(w http.ResponseWriter, _ *http.Request) {
 func (s *server) shorten(w http.ResponseWriter, r *http.Request) {
 	address, err := url.Parse(r.PostFormValue("address"))
 	if err != nil || address.Host == "" || (address.Scheme != "http" && address.Scheme != "https") {
-		http.Error(w, "That is no address of a page: it begins with https:// or http://.", http.StatusUnprocessableEntity)
+		http.Error(w, "That is not a valid address: it must begin with https:// or http://.", http.StatusUnprocessableEntity)
 		return
 	}
 	s.links.Add(address.String())

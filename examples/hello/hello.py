@@ -1,4 +1,4 @@
-"""The smallest app: a page from Python's standard library, and nothing to install."""
+"""The smallest app: a page from Python's standard library, without packages."""
 
 import os
 import platform
@@ -42,7 +42,7 @@ PAGE = """<!doctype html>
 
 
 class Hello(BaseHTTPRequestHandler):
-    """Answers every GET with the one page."""
+    """A handler that answers every GET with the page."""
 
     protocol_version = "HTTP/1.1"
 

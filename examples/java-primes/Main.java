@@ -7,7 +7,7 @@ import java.util.concurrent.Executors;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
-/** Takes numbers apart: one file, and what the JDK brings. */
+/** Factors numbers: one file that uses only the JDK. */
 public class Main {
     private static final Pattern NUMBER = Pattern.compile("number=(\\d{1,13})");
     private static final long LARGEST = 1_000_000_000_000L;

@@ -1,4 +1,4 @@
-"""A saying for each day."""
+"""A web page with a saying for each day."""
 
 import os
 from datetime import date

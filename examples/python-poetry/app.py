@@ -1,4 +1,4 @@
-"""What time is it there?"""
+"""A world clock."""
 
 from datetime import datetime
 from zoneinfo import ZoneInfo, available_timezones

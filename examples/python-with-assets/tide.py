@@ -1,4 +1,4 @@
-"""Serves the tide as numbers, and the page that draws them with a script that Node.js compiled."""
+"""The tide as numbers, and a page that draws them with a script that Node.js compiled."""
 
 import math
 import time
@@ -6,11 +6,11 @@ import time
 from flask import Flask, jsonify, render_template
 
 app = Flask(__name__)
-PERIOD = 12.42 * 3600  # seconds, of the moon's main tide
+PERIOD = 12.42 * 3600  # seconds; the moon's main tide
 
 
 def height(moment: float) -> float:
-    """Metres over the mean, of an ideal harbour."""
+    """Return the metres above the mean of an ideal harbour."""
     return 1.8 * math.sin(2 * math.pi * moment / PERIOD)
 
 

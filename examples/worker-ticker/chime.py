@@ -1,4 +1,4 @@
-"""What the job runs: a line of its own in the app's log, with what it was given."""
+"""The cron job's program: it prints a line to the app's log, with its config vars."""
 
 import os
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""The page beside the worker. It tells the time; the worker's ticks are in the app's log."""
+"""The page of the web process. It shows the time; the worker's ticks are in the app's log."""
 
 import hmac
 import os
@@ -36,7 +36,7 @@ PAGE = b"""<!doctype html>
 
 
 def stamp(moment: str) -> str:
-    """Signed with a secret that slipway.toml lets the platform make: nobody else can say that this page said so."""
+    """Return the signature of a moment. The platform generates the secret (slipway.toml), so others cannot forge it."""
     return hmac.new(os.environ.get("SECRET_KEY", "").encode(), moment.encode(), "sha256").hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""Ticks once a second, for ever: what a process without a port looks like."""
+"""A worker process without a port: it logs a tick each second."""
 
 import itertools
 import signal

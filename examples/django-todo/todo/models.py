@@ -1,4 +1,4 @@
-"""The one table."""
+"""The only table."""
 
 from django.db import models
 

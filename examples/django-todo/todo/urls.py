@@ -1,4 +1,4 @@
-"""One page and its three changes."""
+"""The page, and the URLs of its three changes."""
 
 from django.urls import path
 

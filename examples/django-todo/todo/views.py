@@ -1,4 +1,4 @@
-"""Show the list, add to it, tick off, remove."""
+"""Show the list; add, complete and remove tasks."""
 
 from django.conf import settings
 from django.db.models import Case, Value, When

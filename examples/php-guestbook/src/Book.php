@@ -7,7 +7,7 @@ namespace Guestbook;
 use DateTimeImmutable;
 use PDO;
 
-/** The entries, in a file of SQLite. */
+/** The entries, in an SQLite file. */
 final class Book
 {
     private PDO $database;

@@ -6,7 +6,7 @@ namespace Guestbook;
 
 use DateTimeImmutable;
 
-/** What one guest wrote. */
+/** The entry of a guest. */
 final readonly class Entry
 {
     public function __construct(public string $name, public string $words, public DateTimeImmutable $at)
