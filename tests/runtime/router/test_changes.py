@@ -280,7 +280,8 @@ def killed_writer(running: RouterUnderTest, routes: AppRoutes, files: int, *, te
         journal.write_atomic = counted
         router = Router(config)
         if not {tells}:
-            router._api.ask = router._api.tell = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+            for method in {("ask", "tell")!r}:
+                setattr(router._api, method, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
         router.set(AppRoutes(app={routes.app!r}, hosts={routes.hosts!r}, endpoints={routes.endpoints!r}))
     """
     ended = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=False)
