@@ -26,7 +26,7 @@ from runtime.builds.egress import check_registry
 from runtime.builds.history import complete
 from runtime.builds.import_image import PushedImage, ReferredImage, take_in
 from runtime.builds.install_steps import Workshop
-from runtime.builds.languages.detect import DOCKERFILE, Language, Source
+from runtime.builds.languages.detect import DOCKERFILE, LanguageName, Source
 from runtime.builds.layer_cache import StepCache
 from runtime.builds.log_figures import count, seconds, sizes
 from runtime.builds.manifest import procfile
@@ -294,7 +294,7 @@ class _Build:
                 decided = self._plan(replace(found, files=found.files - {dockerfile.FILE}))
             except BadSource:
                 return None
-            if decided.detected.language is Language.PLAIN:  # a Procfile names commands, but no way to build
+            if decided.detected.language is LanguageName.PLAIN:  # a Procfile names commands, but no way to build
                 return None
             self.log(f"The Dockerfile starts with {', '.join(foreign)}. {failure.what} The build uses the other files.")
             return decided

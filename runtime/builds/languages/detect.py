@@ -16,7 +16,7 @@ from runtime.contract.manifest import TOML, AppFile, Static
 from runtime.errors import BadSource
 
 
-class Language(StrEnum):
+class LanguageName(StrEnum):
     PYTHON = "Python"
     NODE = "Node.js"
     GO = "Go"
@@ -30,7 +30,7 @@ class Language(StrEnum):
 
 DOCKERFILE = "dockerfile"
 BUILDERS = {
-    "procfile" if language is Language.PLAIN else language.name.lower(): language for language in Language
+    "procfile" if language is LanguageName.PLAIN else language.name.lower(): language for language in LanguageName
 }  # the name in slipway.toml
 
 
@@ -45,9 +45,9 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Detected:
-    language: Language
+    language: LanguageName
     because: str  # the file that decided
-    first: tuple[Language, ...] = ()  # other languages of the source, which are built before this one, in this order
+    first: tuple[LanguageName, ...] = ()  # other languages of the source, which are built before this one, in this order
 
 
 JAVA_SOURCES = ("Main.java", "App.java", "Server.java")
@@ -75,13 +75,17 @@ _LOOKED_FOR = (
 )
 # Each of these at the top decides the language despite other files, unless Node.js starts the app.
 _SURE = {
-    "go.mod": Language.GO,
-    "composer.json": Language.PHP,
-    "Gemfile": Language.RUBY,
-    "config.ru": Language.RUBY,
-    "index.php": Language.PHP,
+    "go.mod": LanguageName.GO,
+    "composer.json": LanguageName.PHP,
+    "Gemfile": LanguageName.RUBY,
+    "config.ru": LanguageName.RUBY,
+    "index.php": LanguageName.PHP,
 }
-_PROGRAMS = {r"(?:ruby|bundle|puma|rackup|rails)": Language.RUBY, r"(?:php|/opt/php/serve)": Language.PHP, r"java": Language.JAVA}
+_PROGRAMS = {
+    r"(?:ruby|bundle|puma|rackup|rails)": LanguageName.RUBY,
+    r"(?:php|/opt/php/serve)": LanguageName.PHP,
+    r"java": LanguageName.JAVA,
+}
 ALWAYS_READ = frozenset(("Procfile", "slipway.toml", *PYTHON_FILES, *_PYTHON_VERSION, *_NODE_FILES, *_FILES_OF_OTHERS))
 _TEXTS = re.compile(
     r"[^/]+\.py|(?:[^/]+/){0,2}[^/]+\.(?:txt|in)|(?:(?!node_modules/)[^/]+/){0,4}package\.json|(?:cmd/[^/]+/)?[^/]+\.go|"
@@ -109,7 +113,7 @@ def detect(source: Source) -> Detected:
     """
     builder = source.app_file.building.builder
     if "Dockerfile" in source.files and not builder:
-        return Detected(language=Language.DOCKERFILE, because="Dockerfile")
+        return Detected(language=LanguageName.DOCKERFILE, because="Dockerfile")
     main = _asked_for(source, builder) if builder else _main(source)
     return Detected(language=main.language, because=main.because, first=tuple(_first(source, main.language)))
 
@@ -122,14 +126,14 @@ def _main(source: Source) -> Detected:
     python = next((name for name in PYTHON_FILES if name in source.files), "")
     starts = "Procfile" in source.files or bool(source.app_file.commands)
     if not starts and source.app_file.static != Static():
-        return Detected(language=Language.STATIC, because=TOML)
+        return Detected(language=LanguageName.STATIC, because=TOML)
     sure = next((name for name in _SURE if name in source.files), "")
     if "package.json" in source.files and not ((sure or python) and _prefers_other(source)):
         return _of_package(source)
     if sure:
         return Detected(language=_SURE[sure], because=sure)
     if python or (python := next((name for name in _PYTHON_VERSION if name in source.files), "")):
-        return Detected(language=Language.PYTHON, because=python)
+        return Detected(language=LanguageName.PYTHON, because=python)
     if starts:
         return _of_procfile(source)
     if found := _of_program(source):
@@ -142,7 +146,7 @@ def _main(source: Source) -> Detected:
     )
 
 
-def _first(source: Source, main: Language) -> Iterator[Language]:
+def _first(source: Source, main: LanguageName) -> Iterator[LanguageName]:
     """Yield the languages to build first.
 
     Node.js is first where it builds files for another language, or runs as another process.
@@ -150,12 +154,12 @@ def _first(source: Source, main: Language) -> Iterator[Language]:
     """
     commands = _commands(source)
     has_python = any(name in source.files for name in PYTHON_FILES)
-    if main is Language.NODE and has_python and _RUNS_PYTHON.search(commands):
-        yield Language.PYTHON
-    if main not in (Language.NODE, Language.GO, Language.PLAIN, Language.DOCKERFILE) and "package.json" in source.files:
+    if main is LanguageName.NODE and has_python and _RUNS_PYTHON.search(commands):
+        yield LanguageName.PYTHON
+    if main not in (LanguageName.NODE, LanguageName.GO, LanguageName.PLAIN, LanguageName.DOCKERFILE) and "package.json" in source.files:
         scripts = _scripts(source)
-        if "build" in scripts or (main is not Language.STATIC and _RUNS_NODE.search(commands)):
-            yield Language.NODE
+        if "build" in scripts or (main is not LanguageName.STATIC and _RUNS_NODE.search(commands)):
+            yield LanguageName.NODE
 
 
 def _prefers_other(source: Source) -> bool:
@@ -174,10 +178,10 @@ def _of_package(source: Source) -> Detected:
     """Return a Node.js app, or a static site: one that a build script makes, or one whose package.json only has tools."""
     if "Procfile" not in source.files and not source.app_file.commands and not _starts(source):
         if "build" in _scripts(source):
-            return Detected(language=Language.STATIC, because="package.json")
+            return Detected(language=LanguageName.STATIC, because="package.json")
         if page := _page(source):
-            return Detected(language=Language.STATIC, because=page)
-    return Detected(language=Language.NODE, because="package.json")
+            return Detected(language=LanguageName.STATIC, because=page)
+    return Detected(language=LanguageName.NODE, because="package.json")
 
 
 def _of_procfile(source: Source) -> Detected:
@@ -188,16 +192,16 @@ def _of_procfile(source: Source) -> Detected:
     commands = _commands(source)
     because = "Procfile" if "Procfile" in source.files else source.app_file.file
     if _RUNS_PYTHON.search(commands) and any(path.endswith(".py") for path in source.files):
-        return Detected(language=Language.PYTHON, because=because)
+        return Detected(language=LanguageName.PYTHON, because=because)
     if _RUNS_NODE.search(commands):
-        return Detected(language=Language.NODE, because=because)
-    return Detected(language=_program(commands) or Language.PLAIN, because=because)
+        return Detected(language=LanguageName.NODE, because=because)
+    return Detected(language=_program(commands) or LanguageName.PLAIN, because=because)
 
 
 def _asked_for(source: Source, builder: str) -> Detected:
     """Return the language of the builder that slipway.toml names."""
     language = BUILDERS[builder]
-    if language is not Language.STATIC or "build" in _scripts(source):
+    if language is not LanguageName.STATIC or "build" in _scripts(source):
         return Detected(language=language, because=f"builder in {TOML}")
     if page := _page(source):
         return Detected(language=language, because=page)
@@ -219,17 +223,17 @@ def _static_folders(source: Source) -> tuple[str, ...]:
 def _of_program(source: Source) -> Detected | None:
     """Return the language of the files that can be served or started, if there is no other evidence."""
     if "public/index.php" in source.files:
-        return Detected(language=Language.PHP, because="public/index.php")
+        return Detected(language=LanguageName.PHP, because="public/index.php")
     if name := _java(source):
-        return Detected(language=Language.JAVA, because=name)
+        return Detected(language=LanguageName.JAVA, because=name)
     if page := _page(source):
-        return Detected(language=Language.STATIC, because=page)
+        return Detected(language=LanguageName.STATIC, because=page)
     if name := next((name for name in ("app.py", "main.py") if name in source.files), ""):
-        return Detected(language=Language.PYTHON, because=name)
+        return Detected(language=LanguageName.PYTHON, because=name)
     return None
 
 
-def _program(commands: str) -> Language | None:
+def _program(commands: str) -> LanguageName | None:
     """Return the language of a program that lines of a Procfile start."""
     for program, language in _PROGRAMS.items():
         if re.search(rf"^\s*[\w-]+:\s*(?:\w+=\S+\s+)*(?:exec\s+)?{program}\b", commands, re.MULTILINE):

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Mapping
 
 from runtime.builds.languages.detect import Source
+from runtime.builds.languages.language import Inputs, Language, Runtimes
 from runtime.builds.steps import Install, Tool
 from runtime.containers.command_line import words
 from runtime.errors import BadSource
 from runtime.stacks.languages import GO
-from runtime.stacks.stack import DebianRuntime
 
 BIN = "/usr/local/bin"
 _BUILD = 'go build -trimpath -tags timetzdata -ldflags="-s -w"'  # the program includes time zones, since the image has no files of them
@@ -28,21 +27,101 @@ _COMMAND = re.compile(r"cmd/([A-Za-z0-9._-]+)/[^/]+\.go")
 _READ_AT_RUN_TIME = ("templates", "views", "static", "public", "assets", "migrations", "web")
 
 
-def runtime(source: Source) -> tuple[DebianRuntime, str]:
-    """Return the toolchain that go.mod requires, and the text for the log.
+class Go(Language):
+    bare = True
 
-    A newer Go toolchain also builds code for older versions.
-    """
-    match = _DIRECTIVE.search(source.texts.get("go.mod", ""))
-    wanted = (int(match[1]), int(match[2])) if match else (1, 16)
-    for version in sorted(GO, key=_number):
-        if _number(version) >= wanted:
-            asks = f"go.mod requires {wanted[0]}.{wanted[1]} or newer" if match else "the default"
-            return GO[version], f"Go {version}, {asks}"
-    raise BadSource(
-        f"go.mod requires Go {wanted[0]}.{wanted[1]}, which is not available. Available: {', '.join(sorted(GO, key=_number))}.",
-        hint="Lower the version in the line `go` of go.mod, or use a Dockerfile.",
-    )
+    def runtime(self, inputs: Inputs) -> Runtimes:
+        """Return the toolchain that go.mod requires, and the text for the log.
+
+        A newer Go toolchain also builds code for older versions.
+        """
+        match = _DIRECTIVE.search(inputs.source.texts.get("go.mod", ""))
+        wanted = (int(match[1]), int(match[2])) if match else (1, 16)
+        for version in sorted(GO, key=_number):
+            if _number(version) >= wanted:
+                asks = f"go.mod requires {wanted[0]}.{wanted[1]} or newer" if match else "the default"
+                return Runtimes(main=None, words=f"Go {version}, {asks}", toolchain=GO[version])
+        raise BadSource(
+            f"go.mod requires Go {wanted[0]}.{wanted[1]}, which is not available. Available: {', '.join(sorted(GO, key=_number))}.",
+            hint="Lower the version in the line `go` of go.mod, or use a Dockerfile.",
+        )
+
+    def check(self, inputs: Inputs) -> None:
+        """Raise BadSource if a line of the Procfile starts a program that this image lacks, such as a shell."""
+        found = programs(inputs.source)
+        for process, line in inputs.commands.items():
+            try:
+                program = words(line)[0]
+            except ValueError as error:
+                raise BadSource(
+                    f"Procfile: {process} reads `{line}`, but a Go app's image has no shell: {error}.",
+                    hint="Do this in the program, or use a Dockerfile.",
+                ) from None
+            if posixpath.basename(program) not in found or posixpath.dirname(program) not in ("", "bin", "./bin", "/app/bin", BIN):
+                raise BadSource(
+                    f"Procfile: {process} starts {program}, which is not built from this source. Built: {', '.join(found)}.",
+                    hint="Use one of these; a Go app's image has no other programs.",
+                )
+
+    def installs(self, inputs: Inputs) -> tuple[Install, ...]:
+        """Return the steps: the standard library once for all apps, the modules of go.mod and go.sum, and the programs.
+
+        Only the programs go into the image.
+        """
+        source = inputs.source
+        go_mod = source.texts.get("go.mod", "")
+        steps = [
+            Install(
+                name="Standard library", tool=Tool.GO, files=(), whole=False, command=f"{_BUILD} std", keep=("opt/go/cache",), ships=False
+            )
+        ]
+        if "vendor/modules.txt" not in source.files and re.search(r"^(?:require|tool)\b", go_mod, re.MULTILINE):
+            whole = _LOCAL.search(go_mod) is not None or "go.work" in source.files
+            files = tuple(name for name in ("go.mod", "go.sum") if name in source.files)
+            steps.append(
+                Install(
+                    name="Modules", tool=Tool.GO, files=files, whole=whole, command="go mod download", keep=("opt/go/modules",), ships=False
+                )
+            )
+        folders = " ".join(f"'{folder}'" for folder in programs(source).values())
+        command = f"mkdir -p {BIN} && {_BUILD} -o {BIN}/ {folders}"
+        steps.append(Install(name="Compile", tool=Tool.GO, files=(), whole=True, command=command, keep=("usr/local/bin",)))
+        return tuple(steps)
+
+    def web(self, source: Source) -> tuple[str, str]:
+        """Return the web command by convention, and the reason.
+
+        BadSource: several programs, and none at the top.
+        """
+        found = programs(source)
+        at_top = next((name for name, folder in found.items() if folder == "."), "")
+        if at_top:
+            return at_top, "it is the program at the top of the source"
+        if len(found) > 1:
+            raise BadSource(
+                f"The source has several programs, and no file names the one to start: {', '.join(found)}.",
+                hint=f"Add a Procfile with a line `web: {next(iter(found))}`.",
+            )
+        (name,) = found
+        return name, f"cmd/{name} is the only program"
+
+    def environment(self, inputs: Inputs) -> dict[str, str]:
+        return {"PATH": BIN}
+
+    def notes(self, inputs: Inputs) -> tuple[str, ...]:
+        """Return notes about what is missing: folders that a program may open, and a toolchain line that is not used."""
+        source = inputs.source
+        said = []
+        folders = [folder for folder in _READ_AT_RUN_TIME if any(path.startswith(f"{folder}/") for path in source.files)]
+        behind = [
+            name for name in folders if not any(re.search(rf"^//go:embed\b.*\b{name}\b", t, re.MULTILINE) for t in source.texts.values())
+        ]
+        if behind:
+            said.append(f"Note: the image has only the program. Embed files of {', '.join(behind)} that it opens with //go:embed.")
+        toolchain = _TOOLCHAIN.search(source.texts.get("go.mod", ""))
+        if toolchain and toolchain[1] not in GO:
+            said.append(f"Note: the line `toolchain go{toolchain[1]}{toolchain[2]}` in go.mod is ignored.")
+        return tuple(said)
 
 
 def programs(source: Source) -> dict[str, str]:
@@ -61,78 +140,6 @@ def programs(source: Source) -> dict[str, str]:
             hint="Move the main package there, or use a Dockerfile.",
         )
     return found
-
-
-def installs(source: Source) -> tuple[Install, ...]:
-    """Return the steps: the standard library once for all apps, the modules of go.mod and go.sum, and the programs.
-
-    Only the programs go into the image.
-    """
-    go_mod = source.texts.get("go.mod", "")
-    steps = [
-        Install(name="Standard library", tool=Tool.GO, files=(), whole=False, command=f"{_BUILD} std", keep=("opt/go/cache",), ships=False)
-    ]
-    if "vendor/modules.txt" not in source.files and re.search(r"^(?:require|tool)\b", go_mod, re.MULTILINE):
-        whole = _LOCAL.search(go_mod) is not None or "go.work" in source.files
-        files = tuple(name for name in ("go.mod", "go.sum") if name in source.files)
-        steps.append(
-            Install(
-                name="Modules", tool=Tool.GO, files=files, whole=whole, command="go mod download", keep=("opt/go/modules",), ships=False
-            )
-        )
-    folders = " ".join(f"'{folder}'" for folder in programs(source).values())
-    command = f"mkdir -p {BIN} && {_BUILD} -o {BIN}/ {folders}"
-    steps.append(Install(name="Compile", tool=Tool.GO, files=(), whole=True, command=command, keep=("usr/local/bin",)))
-    return tuple(steps)
-
-
-def web(source: Source) -> tuple[str, str]:
-    """Return the web command by convention, and the reason.
-
-    BadSource: several programs, and none at the top.
-    """
-    found = programs(source)
-    at_top = next((name for name, folder in found.items() if folder == "."), "")
-    if at_top:
-        return at_top, "it is the program at the top of the source"
-    if len(found) > 1:
-        raise BadSource(
-            f"The source has several programs, and no file names the one to start: {', '.join(found)}.",
-            hint=f"Add a Procfile with a line `web: {next(iter(found))}`.",
-        )
-    (name,) = found
-    return name, f"cmd/{name} is the only program"
-
-
-def check(declared: Mapping[str, str], source: Source) -> None:
-    """Raise BadSource if a line of the Procfile starts a program that this image lacks, such as a shell."""
-    found = programs(source)
-    for process, line in declared.items():
-        try:
-            program = words(line)[0]
-        except ValueError as error:
-            raise BadSource(
-                f"Procfile: {process} reads `{line}`, but a Go app's image has no shell: {error}.",
-                hint="Do this in the program, or use a Dockerfile.",
-            ) from None
-        if posixpath.basename(program) not in found or posixpath.dirname(program) not in ("", "bin", "./bin", "/app/bin", BIN):
-            raise BadSource(
-                f"Procfile: {process} starts {program}, which is not built from this source. Built: {', '.join(found)}.",
-                hint="Use one of these; a Go app's image has no other programs.",
-            )
-
-
-def notes(source: Source) -> tuple[str, ...]:
-    """Return notes about what is missing: folders that a program may open, and a toolchain line that is not used."""
-    said = []
-    folders = [folder for folder in _READ_AT_RUN_TIME if any(path.startswith(f"{folder}/") for path in source.files)]
-    behind = [name for name in folders if not any(re.search(rf"^//go:embed\b.*\b{name}\b", t, re.MULTILINE) for t in source.texts.values())]
-    if behind:
-        said.append(f"Note: the image has only the program. Embed files of {', '.join(behind)} that it opens with //go:embed.")
-    toolchain = _TOOLCHAIN.search(source.texts.get("go.mod", ""))
-    if toolchain and toolchain[1] not in GO:
-        said.append(f"Note: the line `toolchain go{toolchain[1]}{toolchain[2]}` in go.mod is ignored.")
-    return tuple(said)
 
 
 def _is_main(source: Source, path: str) -> bool:

@@ -4,60 +4,62 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
 
 from runtime.builds.languages.detect import JAVA_SOURCES, Source
 from runtime.builds.languages.jar import attribute, is_program_place
+from runtime.builds.languages.language import Inputs, Language, Runtimes
 from runtime.builds.steps import Install, Tool
 from runtime.errors import BadSource
 from runtime.stacks.languages import JAVA, JAVA_TOOLCHAIN
-from runtime.stacks.stack import DebianRuntime
 
 _DEFAULT = "21"
 _SEVERAL_FILES = 22  # from this version on, `java Main.java` finds classes in neighbouring files (JEP 458)
 
 
-def runtime(source: Source, declared: Mapping[str, str]) -> tuple[DebianRuntime, str]:
-    """Return Java and the text for the log; with a compiler for a source file, without for a .jar.
+class Java(Language):
+    def runtime(self, inputs: Inputs) -> Runtimes:
+        """Return Java and the text for the log; with a compiler for a source file, without for a .jar.
 
-    BadSource lists the versions that exist.
-    """
-    version, why = _version(source)
-    if version not in JAVA:
-        raise BadSource(
-            f"{why} Java {version}, which is not available. Available: {', '.join(sorted(JAVA))}.",
-            hint=f"Ask for {_DEFAULT} in system.properties (java.runtime.version={_DEFAULT}); it also runs classes of older versions.",
+        BadSource lists the versions that exist.
+        """
+        source = inputs.source
+        version, why = _version(source)
+        if version not in JAVA:
+            raise BadSource(
+                f"{why} Java {version}, which is not available. Available: {', '.join(sorted(JAVA))}.",
+                hint=f"Ask for {_DEFAULT} in system.properties (java.runtime.version={_DEFAULT}); it also runs classes of older versions.",
+            )
+        compiles = any(re.search(r"\bjava\b.*\.java\b|\bjavac\b", line) for line in inputs.commands.values()) or not jars(source)
+        return Runtimes(main=(JAVA_TOOLCHAIN if compiles else JAVA)[version], words=f"Java {version}, {_spoken(why)}")
+
+    def installs(self, inputs: Inputs) -> tuple[Install, ...]:
+        """Return the step that compiles a program of source files as a check.
+
+        Its result is discarded.
+        """
+        source = inputs.source
+        file = _program(source)
+        if jars(source) or not file:
+            return ()
+        alone = "-sourcepath /opt/checked " if int(_version(source)[0]) < _SEVERAL_FILES else ""
+        command = f"mkdir -p /opt/checked && javac {alone}-d /opt/checked {file}"
+        return (
+            Install(name="Compiler's check", tool=Tool.JAVA, files=(), whole=True, command=command, keep=("opt/checked",), ships=False),
         )
-    compiles = any(re.search(r"\bjava\b.*\.java\b|\bjavac\b", line) for line in declared.values()) or not jars(source)
-    return (JAVA_TOOLCHAIN if compiles else JAVA)[version], f"Java {version}, {_spoken(why)}"
 
-
-def installs(source: Source) -> tuple[Install, ...]:
-    """Return the step that compiles a program of source files as a check.
-
-    Its result is discarded.
-    """
-    file = _program(source)
-    if jars(source) or not file:
-        return ()
-    alone = "-sourcepath /opt/checked " if int(_version(source)[0]) < _SEVERAL_FILES else ""
-    command = f"mkdir -p /opt/checked && javac {alone}-d /opt/checked {file}"
-    return (Install(name="Compiler's check", tool=Tool.JAVA, files=(), whole=True, command=command, keep=("opt/checked",), ships=False),)
-
-
-def web(source: Source) -> tuple[str, str] | None:
-    """Return a web command by convention, and the reason; None if no file determines one."""
-    found = jars(source)
-    if len(found) > 1:
-        raise BadSource(
-            f"The source has several executable jars, and no file names the one to start: {', '.join(found)}.",
-            hint=f"Add a Procfile with a line `web: java -jar {found[0]}`.",
-        )
-    if found:
-        return f"java -jar {shlex.quote(found[0])}", f"{found[0]} has a Main-Class"
-    if file := _program(source):
-        return f"java {file}", f"there is a {file}"
-    return None
+    def web(self, source: Source) -> tuple[str, str] | None:
+        """Return a web command by convention, and the reason; None if no file determines one."""
+        found = jars(source)
+        if len(found) > 1:
+            raise BadSource(
+                f"The source has several executable jars, and no file names the one to start: {', '.join(found)}.",
+                hint=f"Add a Procfile with a line `web: java -jar {found[0]}`.",
+            )
+        if found:
+            return f"java -jar {shlex.quote(found[0])}", f"{found[0]} has a Main-Class"
+        if file := _program(source):
+            return f"java {file}", f"there is a {file}"
+        return None
 
 
 def jars(source: Source) -> list[str]:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import posixpath
 import re
-from collections.abc import Callable
 from typing import Any
 
 import nodesemver
 
 from runtime.builds.languages import node_package_manager
 from runtime.builds.languages.detect import Source
+from runtime.builds.languages.language import USUAL_PATH, Inputs, Language, Runtimes
 from runtime.builds.languages.node_package_manager import Installer
 from runtime.builds.steps import Install, Tool
 from runtime.errors import BadSource
 from runtime.stacks.definition import GIT, NODE_DEFAULT, NODE_MAJORS, NODE_NEWEST, node
-from runtime.stacks.stack import NodeRuntime, Runtime
+from runtime.stacks.stack import NodeRuntime
 
 LONGEST_WISH = 100  # characters; nodesemver's time grows with their square, and all other builds wait for it
 _MOST_INNER = 200  # folders of packages that are kept separately
@@ -30,18 +30,18 @@ _PARTS = re.compile(r"\.yarn/(?:releases|plugins|patches|versions)/|patches/")
 _OWN = r"find /app \( -name node_modules -o -name .yarn \) -prune -o -user 0 -exec chown -h 1000:1000 {} +"
 
 
-def runtime(source: Source, versions: Callable[[], list[str]]) -> tuple[NodeRuntime, str]:
+def _runtime(inputs: Inputs) -> tuple[NodeRuntime, str]:
     """Return the requested Node.js, and the text for the log.
 
-    `versions` lists all versions that exist. It is called only if the known ones do not match.
+    The list of all versions is requested only if the known ones do not match.
     """
-    wish, where = _wish(source)
+    wish, where = _wish(inputs.source)
     if len(wish) > LONGEST_WISH:
         raise BadSource(f"{where} is too long for a range of versions.", hint='Write for example "22.x".')
     if not wish:
         return node(NODE_DEFAULT), f"Node.js {NODE_DEFAULT}, the default"
     try:
-        found = _choose(wish, (NODE_DEFAULT,)) or _choose(wish, NODE_NEWEST) or _choose(wish, tuple(_offered(versions())))
+        found = _choose(wish, (NODE_DEFAULT,)) or _choose(wish, NODE_NEWEST) or _choose(wish, tuple(_offered(inputs.node_versions())))
     except ValueError:
         raise BadSource(f"{where} reads {wish!r}, which is not a valid range of versions.", hint='Write for example "22.x".') from None
     if found is None:
@@ -54,29 +54,75 @@ def installer(source: Source) -> Installer:
     return node_package_manager.choose(source, package(source))
 
 
-def installs(source: Source, by: Installer) -> tuple[Install, ...]:
-    """Return the steps: the packages of the lock file, then the `build` script, if there is one.
+class Node(Language):
+    def runtime(self, inputs: Inputs) -> Runtimes:
+        runtime, words = _runtime(inputs)
+        by = installer(inputs.source)
+        if by.manager is None:
+            return Runtimes(main=runtime, words=words)
+        return Runtimes(main=runtime, words=f"{words}; {by.tool} {by.version}, by {by.because}", also=(by.manager,))
 
-    Packages that only the build needs are removed afterwards.
-    """
-    document, inner = package(source), _inner(source)
-    builds = has_build(source)
-    if not builds and not any(document.get(kind) for kind in ("dependencies", "devDependencies", "optionalDependencies", "workspaces")):
-        return ()
-    whole = _reads_all(source, document, inner, by)
-    files = () if whole and by.plays else tuple(sorted(_read(source, by, inner)))
-    first = Install(
-        name="Dependencies",
-        tool=by.tool,
-        files=files,
-        whole=whole,
-        command=_install(by, builds=builds),
-        keep=("app",)
-        if by.plays or len(inner) > _MOST_INNER
-        else ("app/node_modules", *(f"app/{folder}/node_modules" for folder in inner)),
-        beside=(GIT,) if any(_GIT.search(source.texts.get(name, "")) for name in ("package.json", by.lock)) else (),
-    )
-    return (first, build_script(source, by)) if builds else (first,)
+    def installs(self, inputs: Inputs) -> tuple[Install, ...]:
+        """Return the steps: the packages of the lock file, then the `build` script, if there is one.
+
+        Packages that only the build needs are removed afterwards.
+        """
+        source, by = inputs.source, installer(inputs.source)
+        document, inner = package(source), _inner(source)
+        builds = has_build(source)
+        if not builds and not any(document.get(kind) for kind in ("dependencies", "devDependencies", "optionalDependencies", "workspaces")):
+            return ()
+        whole = _reads_all(source, document, inner, by)
+        files = () if whole and by.plays else tuple(sorted(_read(source, by, inner)))
+        first = Install(
+            name="Dependencies",
+            tool=by.tool,
+            files=files,
+            whole=whole,
+            command=_install(by, builds=builds),
+            keep=("app",)
+            if by.plays or len(inner) > _MOST_INNER
+            else ("app/node_modules", *(f"app/{folder}/node_modules" for folder in inner)),
+            beside=(GIT,) if any(_GIT.search(source.texts.get(name, "")) for name in ("package.json", by.lock)) else (),
+        )
+        return (first, build_script(source, by)) if builds else (first,)
+
+    def web(self, source: Source) -> tuple[str, str] | None:
+        """Return a web command by convention, and the reason; None if no file determines one."""
+        by = installer(source)
+        document = package(source)
+        if "start" in document.get("scripts", {}):
+            return f"{'yarn' if by.plays else 'npm'} start", "package.json has a start script"
+        for file in (str(document.get("main", "")).removeprefix("./"), "server.js", "index.js", "app.js"):
+            if file in source.files:
+                return f"node {file}", f"there is a {file}"
+        return None
+
+    def environment(self, inputs: Inputs) -> dict[str, str]:
+        """Return the variables of instances."""
+        by = installer(inputs.source)
+        loads = {"NODE_OPTIONS": "--require /app/.pnp.cjs"} if by.plays else {}
+        return {"PATH": f"/app/node_modules/.bin:{USUAL_PATH}", "NODE_ENV": "production", **loads}
+
+    def left_out(self, inputs: Inputs) -> tuple[str, ...]:
+        return ("node_modules",) if "package.json" in inputs.source.files else ()
+
+    def notes(self, inputs: Inputs) -> tuple[str, ...]:
+        source, by = inputs.source, installer(inputs.source)
+        if "package.json" not in source.files:
+            return ()
+        said = []
+        unread = node_package_manager.unread(source, by)
+        if not by.lock and unread:
+            said.append(f"Warning: {' and '.join(unread)} is ignored; {by.tool} selects versions itself. Commit its own lock file.")
+        elif not by.lock:
+            said.append("Warning: without a package-lock.json, the first installation selects the newest versions.")
+        elif unread:
+            said.append(f"Note: {by.lock} is used; {' and '.join(unread)} is ignored.")
+        if has_build(source) and _has_development(source) and (by.tool is Tool.YARN or _inner(source)):
+            why = "workspaces share them" if _inner(source) else "yarn cannot remove them without fetching all packages again"
+            said.append(f"Note: devDependencies stay in the image: {why}.")
+        return tuple(said)
 
 
 def build_script(source: Source, by: Installer) -> Install:
@@ -93,44 +139,6 @@ def build_script(source: Source, by: Installer) -> Install:
     return Install(
         name="Build script", tool=by.tool, files=(), whole=True, command=command, says=f"{by.tool} run build", keep=("app",), on_code=True
     )
-
-
-def web(source: Source, by: Installer) -> tuple[str, str] | None:
-    """Return a web command by convention, and the reason; None if no file determines one."""
-    document = package(source)
-    if "start" in document.get("scripts", {}):
-        return f"{'yarn' if by.plays else 'npm'} start", "package.json has a start script"
-    for file in (str(document.get("main", "")).removeprefix("./"), "server.js", "index.js", "app.js"):
-        if file in source.files:
-            return f"node {file}", f"there is a {file}"
-    return None
-
-
-def further(by: Installer) -> tuple[Runtime, ...]:
-    return (by.manager,) if by.manager else ()
-
-
-def environment(by: Installer) -> dict[str, str]:
-    """Return the variables of instances except PATH."""
-    loads = {"NODE_OPTIONS": "--require /app/.pnp.cjs"} if by.plays else {}
-    return {"NODE_ENV": "production", **loads}
-
-
-def notes(source: Source, by: Installer) -> tuple[str, ...]:
-    if "package.json" not in source.files:
-        return ()
-    said = []
-    unread = node_package_manager.unread(source, by)
-    if not by.lock and unread:
-        said.append(f"Warning: {' and '.join(unread)} is ignored; {by.tool} selects versions itself. Commit its own lock file.")
-    elif not by.lock:
-        said.append("Warning: without a package-lock.json, the first installation selects the newest versions.")
-    elif unread:
-        said.append(f"Note: {by.lock} is used; {' and '.join(unread)} is ignored.")
-    if has_build(source) and _has_development(source) and (by.tool is Tool.YARN or _inner(source)):
-        why = "workspaces share them" if _inner(source) else "yarn cannot remove them without fetching all packages again"
-        said.append(f"Note: devDependencies stay in the image: {why}.")
-    return tuple(said)
 
 
 def package(source: Source) -> dict[str, Any]:

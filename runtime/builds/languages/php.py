@@ -10,10 +10,10 @@ from typing import Any
 import nodesemver
 
 from runtime.builds.languages.detect import Source
+from runtime.builds.languages.language import USUAL_PATH, Inputs, Language, Runtimes
 from runtime.builds.steps import Install, Tool
 from runtime.errors import BadSource
 from runtime.stacks.languages import PHP_VERSIONS, php, php_toolchain
-from runtime.stacks.stack import DebianRuntime
 
 _LONGEST_WISH = 200  # characters
 _FLAGS = "--no-dev --no-interaction --no-ansi"
@@ -45,19 +45,74 @@ _PACKAGES = frozenset(
 )
 
 
-def runtime(source: Source) -> tuple[DebianRuntime, str]:
-    """Return the requested PHP with its extensions, and the text for the log.
+class Php(Language):
+    def runtime(self, inputs: Inputs) -> Runtimes:
+        """Return the requested PHP with its extensions, and the text for the log.
 
-    BadSource lists the versions that exist.
-    """
-    version, why = _version(source)
-    found = extensions(source)
-    words = f" with {', '.join(sorted(found))}" if found else ""
-    return php(version, found), f"PHP {version}{words}, {why}; Apache serves it"
+        BadSource lists the versions that exist.
+        """
+        source = inputs.source
+        version, why = _version(source)
+        found = extensions(source)
+        words = f" with {', '.join(sorted(found))}" if found else ""
+        return Runtimes(
+            main=php(version, found),
+            words=f"PHP {version}{words}, {why}; Apache serves it",
+            toolchain=php_toolchain(version, found),
+        )
 
+    def installs(self, inputs: Inputs) -> tuple[Install, ...]:
+        """Return the steps: Composer's packages without those for development, then the autoloader.
 
-def toolchain(source: Source) -> DebianRuntime:
-    return php_toolchain(_version(source)[0], extensions(source))
+        The autoloader also knows the app's classes.
+        There are no steps if nothing is required or loaded, or if the source contains the packages
+        and no lock file.
+        """
+        source = inputs.source
+        document = _json(source, "composer.json")
+        vendor = _vendor(document)
+        if "composer.json" not in source.files or ("composer.lock" not in source.files and f"{vendor}/autoload.php" in source.files):
+            return ()
+        kept = (f"app/{vendor}",)
+        steps = []
+        if any("/" in name for name in _mapping(document, "require")):
+            files = tuple(name for name in ("composer.json", "composer.lock") if name in source.files)
+            command = f"composer install {_FLAGS} --no-progress --prefer-dist --no-scripts --no-autoloader"
+            whole = '"path"' in source.texts.get("composer.json", "")  # a repository in the source
+            steps.append(Install(name="Packages", tool=Tool.COMPOSER, files=files, whole=whole, command=command, keep=kept))
+        if steps or "autoload" in document:
+            command = f"composer dump-autoload {_FLAGS} --optimize"
+            steps.append(Install(name="Autoloader", tool=Tool.COMPOSER, files=(), whole=True, command=command, keep=kept))
+        return tuple(steps)
+
+    def web(self, source: Source) -> tuple[str, str]:
+        """Return the command that serves the app's folder, and the reason.
+
+        BadSource: there is no page.
+        """
+        for root in (*_ROOTS, ""):
+            page = f"{root}/index.php".removeprefix("/")
+            if page in source.files:
+                return f"/opt/php/serve /app/{root}".rstrip("/"), f"there is a {page}"
+        raise BadSource(
+            "Found no page: looked for index.php at the top and in " + ", ".join(_ROOTS) + ".",
+            hint="Add a Procfile, for example `web: /opt/php/serve /app/FOLDER`.",
+        )
+
+    def environment(self, inputs: Inputs) -> dict[str, str]:
+        return {"PATH": f"/app/vendor/bin:{USUAL_PATH}"}
+
+    def left_out(self, inputs: Inputs) -> tuple[str, ...]:
+        """Return the folder of packages that the source contains and the build installs again."""
+        vendor = _vendor(_json(inputs.source, "composer.json"))
+        return (vendor,) if self.installs(inputs) and "/" not in vendor else ()
+
+    def notes(self, inputs: Inputs) -> tuple[str, ...]:
+        source = inputs.source
+        required = any("/" in name for name in _mapping(_json(source, "composer.json"), "require"))
+        if required and "composer.lock" not in source.files:
+            return ("Warning: without a composer.lock, the first installation selects the newest versions.",)
+        return ()
 
 
 def extensions(source: Source) -> frozenset[str]:
@@ -78,58 +133,6 @@ def extensions(source: Source) -> frozenset[str]:
                 )
             found.add(package)
     return frozenset(found)
-
-
-def installs(source: Source) -> tuple[Install, ...]:
-    """Return the steps: Composer's packages without those for development, then the autoloader.
-
-    The autoloader also knows the app's classes.
-    There are no steps if nothing is required or loaded, or if the source contains the packages
-    and no lock file.
-    """
-    document = _json(source, "composer.json")
-    vendor = _vendor(document)
-    if "composer.json" not in source.files or ("composer.lock" not in source.files and f"{vendor}/autoload.php" in source.files):
-        return ()
-    kept = (f"app/{vendor}",)
-    steps = []
-    if any("/" in name for name in _mapping(document, "require")):
-        files = tuple(name for name in ("composer.json", "composer.lock") if name in source.files)
-        command = f"composer install {_FLAGS} --no-progress --prefer-dist --no-scripts --no-autoloader"
-        whole = '"path"' in source.texts.get("composer.json", "")  # a repository in the source
-        steps.append(Install(name="Packages", tool=Tool.COMPOSER, files=files, whole=whole, command=command, keep=kept))
-    if steps or "autoload" in document:
-        command = f"composer dump-autoload {_FLAGS} --optimize"
-        steps.append(Install(name="Autoloader", tool=Tool.COMPOSER, files=(), whole=True, command=command, keep=kept))
-    return tuple(steps)
-
-
-def web(source: Source) -> tuple[str, str]:
-    """Return the command that serves the app's folder, and the reason.
-
-    BadSource: there is no page.
-    """
-    for root in (*_ROOTS, ""):
-        page = f"{root}/index.php".removeprefix("/")
-        if page in source.files:
-            return f"/opt/php/serve /app/{root}".rstrip("/"), f"there is a {page}"
-    raise BadSource(
-        "Found no page: looked for index.php at the top and in " + ", ".join(_ROOTS) + ".",
-        hint="Add a Procfile, for example `web: /opt/php/serve /app/FOLDER`.",
-    )
-
-
-def left_out(source: Source) -> tuple[str, ...]:
-    """Return the folder of packages that the source contains and the build installs again."""
-    vendor = _vendor(_json(source, "composer.json"))
-    return (vendor,) if installs(source) and "/" not in vendor else ()
-
-
-def notes(source: Source) -> tuple[str, ...]:
-    required = any("/" in name for name in _mapping(_json(source, "composer.json"), "require"))
-    if required and "composer.lock" not in source.files:
-        return ("Warning: without a composer.lock, the first installation selects the newest versions.",)
-    return ()
 
 
 def _version(source: Source) -> tuple[str, str]:

@@ -12,9 +12,10 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from runtime.builds.languages import pipenv, poetry
 from runtime.builds.languages.detect import PYTHON_FILES, PYTHON_LOCKS, Source
+from runtime.builds.languages.language import USUAL_PATH, Inputs, Language, Runtimes
 from runtime.builds.steps import Install, Tool
 from runtime.errors import BadSource
-from runtime.stacks.definition import GIT, PYTHON, PYTHON_DEFAULT
+from runtime.stacks.definition import GIT, PYTHON_DEFAULT
 from runtime.stacks.stack import DebianRuntime
 
 VENV = "/opt/venv"
@@ -29,12 +30,13 @@ _LOCAL = re.compile(
 )
 
 
-def runtime(source: Source, offered: Mapping[str, DebianRuntime] = PYTHON) -> tuple[DebianRuntime, str]:
-    """Return the requested Python of those `offered` by version, and the text for the log.
+def _runtime(inputs: Inputs) -> tuple[DebianRuntime, str]:
+    """Return the requested Python of those available, and the text for the log.
 
     BadSource lists the versions that exist.
     """
-    wanted, where = _wish(source, offered)
+    offered = inputs.pythons
+    wanted, where = _wish(inputs.source, offered)
     if wanted in offered:
         return offered[wanted], f"Python {wanted}, {where}"
     raise BadSource(
@@ -43,31 +45,95 @@ def runtime(source: Source, offered: Mapping[str, DebianRuntime] = PYTHON) -> tu
     )
 
 
-def installs(source: Source, runtime: DebianRuntime) -> tuple[Install, ...]:
-    """Return the steps that make /opt/venv; none if the source requires no packages."""
-    python = runtime.executable
-    venv = f"uv venv --quiet --python {python} {VENV}"
-    editable = f"uv pip install --python {VENV} --no-deps -e ."
-    match decides(source):
-        case "uv.lock":
-            return _of_lock(source, venv)
-        case "poetry.lock":
-            first = poetry.of_lock(_toml(source, "poetry.lock"), python, venv, VENV)
-            return (first, *_project(source, editable))
-        case "Pipfile.lock":
-            return (pipenv.of_lock(source.texts.get("Pipfile.lock", ""), venv, VENV),)
-        case "requirements.txt":
-            return (_of_requirements(source, venv),)
-        case "Pipfile":
-            return (pipenv.without_lock(_toml(source, "Pipfile"), venv, VENV),)
-        case "pyproject.toml" if _is_poetrys(source):
-            first = poetry.without_lock(source.texts.get("pyproject.toml", ""), python, venv, VENV)
-            return (first, *_project(source, editable))
-        case "pyproject.toml":
-            return (_of_pyproject(source, venv), *_project(source, editable))
-        case "setup.py" | "setup.cfg" as file:
-            return (_of_setup(file, venv),)
-    return ()
+class Python(Language):
+    def runtime(self, inputs: Inputs) -> Runtimes:
+        """Return the requested Python of those available."""
+        runtime, words = _runtime(inputs)
+        return Runtimes(main=runtime, words=words)
+
+    def installs(self, inputs: Inputs) -> tuple[Install, ...]:
+        """Return the steps that make /opt/venv; none if the source requires no packages."""
+        source = inputs.source
+        python = _runtime(inputs)[0].executable
+        venv = f"uv venv --quiet --python {python} {VENV}"
+        editable = f"uv pip install --python {VENV} --no-deps -e ."
+        match decides(source):
+            case "uv.lock":
+                return _of_lock(source, venv)
+            case "poetry.lock":
+                first = poetry.of_lock(_toml(source, "poetry.lock"), python, venv, VENV)
+                return (first, *_project(source, editable))
+            case "Pipfile.lock":
+                return (pipenv.of_lock(source.texts.get("Pipfile.lock", ""), venv, VENV),)
+            case "requirements.txt":
+                return (_of_requirements(source, venv),)
+            case "Pipfile":
+                return (pipenv.without_lock(_toml(source, "Pipfile"), venv, VENV),)
+            case "pyproject.toml" if _is_poetrys(source):
+                first = poetry.without_lock(source.texts.get("pyproject.toml", ""), python, venv, VENV)
+                return (first, *_project(source, editable))
+            case "pyproject.toml":
+                return (_of_pyproject(source, venv), *_project(source, editable))
+            case "setup.py" | "setup.cfg" as file:
+                return (_of_setup(file, venv),)
+        return ()
+
+    def web(self, source: Source) -> tuple[str, str] | None:
+        """Return a web command by convention, and the reason; None if no file determines one."""
+        packages = _packages(source)
+        if "manage.py" in source.files:
+            wsgi = next((path for path in sorted(source.files) if re.fullmatch(r"[^/]+/wsgi\.py", path)), "")
+            if wsgi and "gunicorn" in packages:
+                return f"gunicorn --bind 0.0.0.0:$PORT {wsgi.partition('/')[0]}.wsgi", "manage.py is Django's and gunicorn is a dependency"
+            return (
+                "python manage.py runserver --noreload 0.0.0.0:$PORT",
+                "manage.py is Django's; add gunicorn as a dependency for production",
+            )
+        for file in ("app.py", "main.py", "server.py", "wsgi.py", "asgi.py", "web.py"):
+            text, module = source.texts.get(file, ""), file.removesuffix(".py")
+            if (made := _MADE.search(text)) is None:
+                continue
+            name, kind = made[1], made[2]
+            if kind != "Flask" and "uvicorn" in packages:
+                return f"uvicorn {module}:{name} --host 0.0.0.0 --port $PORT", f"{file} creates a {kind} app"
+            if kind == "Flask" and "gunicorn" in packages:
+                return f"gunicorn --bind 0.0.0.0:$PORT {module}:{name}", f"{file} creates a Flask app"
+            if kind == "Flask":
+                return (
+                    f"flask --app {module}:{name} run --host 0.0.0.0 --port $PORT",
+                    f"{file} creates a Flask app, and gunicorn is not a dependency",
+                )
+        for file in ("app.py", "main.py", "server.py", "web.py"):
+            if file in source.files:
+                return f"python3 {file}", f"there is a {file}"
+        return None
+
+    def environment(self, inputs: Inputs) -> dict[str, str]:
+        made = bool(self.installs(inputs))
+        found = {
+            "PATH": f"{VENV}/bin:{USUAL_PATH}" if made else USUAL_PATH,
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONPATH": _import_path(inputs.source),
+        }
+        return {**found, "VIRTUAL_ENV": VENV} if made else found
+
+    def left_out(self, inputs: Inputs) -> tuple[str, ...]:
+        """Return virtual environments that the source contains: they were made for another machine."""
+        return tuple(sorted(path.partition("/")[0] for path in inputs.source.files if re.fullmatch(r"[^/]+/pyvenv\.cfg", path)))
+
+    def notes(self, inputs: Inputs) -> tuple[str, ...]:
+        source = inputs.source
+        file = decides(source)
+        said = []
+        if unread := [name for name in (*PYTHON_LOCKS, "requirements.txt") if name in source.files and name != file and file]:
+            said.append(f"Note: {file} is used; {' and '.join(unread)} is ignored.")
+        pipfile = _toml(source, "Pipfile") if file == "Pipfile.lock" and "Pipfile" in source.files else {}
+        if pipfile and pipenv.is_stale(pipfile, source.texts.get("Pipfile.lock", "")):
+            said.append("Warning: Pipfile.lock is not from this Pipfile, and is used. Run `pipenv lock` to update it.")
+        lock = {"Pipfile": "Pipfile.lock", "pyproject.toml": "poetry.lock" if _is_poetrys(source) else "uv.lock"}.get(file)
+        if lock:
+            said.append(f"Warning: without a {lock}, the first installation selects the newest versions.")
+        return tuple(said)
 
 
 def decides(source: Source) -> str:
@@ -89,59 +155,9 @@ def decides(source: Source) -> str:
     return "setup.cfg" if "[metadata]" in source.texts.get("setup.cfg", "") else ""
 
 
-def web(source: Source) -> tuple[str, str] | None:
-    """Return a web command by convention, and the reason; None if no file determines one."""
-    packages = _packages(source)
-    if "manage.py" in source.files:
-        wsgi = next((path for path in sorted(source.files) if re.fullmatch(r"[^/]+/wsgi\.py", path)), "")
-        if wsgi and "gunicorn" in packages:
-            return f"gunicorn --bind 0.0.0.0:$PORT {wsgi.partition('/')[0]}.wsgi", "manage.py is Django's and gunicorn is a dependency"
-        return (
-            "python manage.py runserver --noreload 0.0.0.0:$PORT",
-            "manage.py is Django's; add gunicorn as a dependency for production",
-        )
-    for file in ("app.py", "main.py", "server.py", "wsgi.py", "asgi.py", "web.py"):
-        text, module = source.texts.get(file, ""), file.removesuffix(".py")
-        if (made := _MADE.search(text)) is None:
-            continue
-        name, kind = made[1], made[2]
-        if kind != "Flask" and "uvicorn" in packages:
-            return f"uvicorn {module}:{name} --host 0.0.0.0 --port $PORT", f"{file} creates a {kind} app"
-        if kind == "Flask" and "gunicorn" in packages:
-            return f"gunicorn --bind 0.0.0.0:$PORT {module}:{name}", f"{file} creates a Flask app"
-        if kind == "Flask":
-            return (
-                f"flask --app {module}:{name} run --host 0.0.0.0 --port $PORT",
-                f"{file} creates a Flask app, and gunicorn is not a dependency",
-            )
-    for file in ("app.py", "main.py", "server.py", "web.py"):
-        if file in source.files:
-            return f"python3 {file}", f"there is a {file}"
-    return None
-
-
-def import_path(source: Source) -> str:
+def _import_path(source: Source) -> str:
     """Return PYTHONPATH: the app's folder, and `src` if the project has its packages there."""
     return "/app/src:/app" if any(path.startswith("src/") for path in source.files) else "/app"
-
-
-def left_out(source: Source) -> tuple[str, ...]:
-    """Return virtual environments that the source contains: they were made for another machine."""
-    return tuple(sorted(path.partition("/")[0] for path in source.files if re.fullmatch(r"[^/]+/pyvenv\.cfg", path)))
-
-
-def notes(source: Source) -> tuple[str, ...]:
-    file = decides(source)
-    said = []
-    if unread := [name for name in (*PYTHON_LOCKS, "requirements.txt") if name in source.files and name != file and file]:
-        said.append(f"Note: {file} is used; {' and '.join(unread)} is ignored.")
-    pipfile = _toml(source, "Pipfile") if file == "Pipfile.lock" and "Pipfile" in source.files else {}
-    if pipfile and pipenv.is_stale(pipfile, source.texts.get("Pipfile.lock", "")):
-        said.append("Warning: Pipfile.lock is not from this Pipfile, and is used. Run `pipenv lock` to update it.")
-    lock = {"Pipfile": "Pipfile.lock", "pyproject.toml": "poetry.lock" if _is_poetrys(source) else "uv.lock"}.get(file)
-    if lock:
-        said.append(f"Warning: without a {lock}, the first installation selects the newest versions.")
-    return tuple(said)
 
 
 def _wish(source: Source, offered: Mapping[str, DebianRuntime]) -> tuple[str, str]:

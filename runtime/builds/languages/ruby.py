@@ -7,10 +7,10 @@ import re
 import nodesemver
 
 from runtime.builds.languages.detect import Source
+from runtime.builds.languages.language import USUAL_PATH, Inputs, Language, Runtimes
 from runtime.builds.steps import Install, Tool
 from runtime.errors import BadSource
 from runtime.stacks.languages import RUBY, RUBY_TOOLCHAIN
-from runtime.stacks.stack import DebianRuntime
 
 GEMS = "/opt/bundle"
 _DEFAULT = "3.3"
@@ -23,97 +23,101 @@ _LOCAL = re.compile(
 _SERVERS = ("unicorn", "thin", "falcon", "webrick")  # tried after puma; falcon and thin run through rackup
 
 
-def runtime(source: Source) -> tuple[DebianRuntime, str]:
-    """Return the requested Ruby, and the text for the log.
+class Ruby(Language):
+    def runtime(self, inputs: Inputs) -> Runtimes:
+        """Return the requested Ruby, and the text for the log.
 
-    BadSource lists the versions that exist.
-    """
-    wish, where = _wish(source)
-    if len(wish) > _LONGEST_WISH:
-        raise BadSource(f"{where} is too long for a range of versions.", hint=f'Write for example "~> {_DEFAULT}".')
-    for version in sorted(RUBY, reverse=True):
-        if not wish or _meets(version, wish):
-            return RUBY[version], f"Ruby {version}, " + (f"{where} requires {wish}" if wish else "the default")
-    raise BadSource(
-        f"{where} requires Ruby {wish}, which is not available. Available: {', '.join(sorted(RUBY))}.",
-        hint=f'Write {_DEFAULT} there (in a Gemfile: ruby "~> {_DEFAULT}.0").',
-    )
+        BadSource lists the versions that exist.
+        """
+        wish, where = _wish(inputs.source)
+        if len(wish) > _LONGEST_WISH:
+            raise BadSource(f"{where} is too long for a range of versions.", hint=f'Write for example "~> {_DEFAULT}".')
+        for version in sorted(RUBY, reverse=True):
+            if not wish or _meets(version, wish):
+                words = f"Ruby {version}, " + (f"{where} requires {wish}" if wish else "the default")
+                return Runtimes(
+                    main=RUBY[version], words=words, toolchain=RUBY_TOOLCHAIN[version]
+                )  # with compilers and headers, for gems with a native part
+        raise BadSource(
+            f"{where} requires Ruby {wish}, which is not available. Available: {', '.join(sorted(RUBY))}.",
+            hint=f'Write {_DEFAULT} there (in a Gemfile: ruby "~> {_DEFAULT}.0").',
+        )
 
+    def installs(self, inputs: Inputs) -> tuple[Install, ...]:
+        """Return the steps: `bundle install`, with the lock file if there is one, and the assets of a Rails app."""
+        source = inputs.source
+        if "Gemfile" not in source.files:
+            return ()
+        gemfile = source.texts.get("Gemfile", "")
+        files = tuple(name for name in ("Gemfile", "Gemfile.lock", ".ruby-version", ".tool-versions") if name in source.files)
+        vendored = any(path.startswith("vendor/cache/") for path in source.files)
+        whole = _LOCAL.search(gemfile) is not None or vendored
+        # if the stack's own gems suffice, no registry is used; `bundle install --prefer-local` would
+        # still use one
+        way = "bundle install --local" if vendored else "(bundle install --local >/dev/null 2>&1 || bundle install --jobs 2 --retry 1)"
+        frozen = "export BUNDLE_FROZEN=true && " if "Gemfile.lock" in source.files else ""
+        command = f"mkdir -p {GEMS} && {frozen}{way}"
+        first = Install(name="Gems", tool=Tool.BUNDLER, files=files, whole=whole, command=command, keep=("opt/bundle",))
+        if not (_is_rails(source) and _has(source, ("sprockets-rails", "propshaft"))):
+            return (first,)
+        precompile = "SECRET_KEY_BASE_DUMMY=1 RAILS_ENV=production bundle exec rails assets:precompile"
+        return (first, Install(name="Assets", tool=Tool.BUNDLER, files=(), whole=True, command=precompile, keep=("app/public/assets",)))
 
-def toolchain(runtime: DebianRuntime) -> DebianRuntime:
-    """Return the same Ruby with compilers and headers, for gems with a native part."""
-    return RUBY_TOOLCHAIN[runtime.name.removeprefix("ruby-")]
+    def web(self, source: Source) -> tuple[str, str] | None:
+        """Return a web command by convention, and the reason; None if no file determines one."""
+        bundled = "bundle exec " if "Gemfile" in source.files else ""
+        if _is_rails(source):
+            return f"{bundled}rails server -b 0.0.0.0 -p $PORT", "config/application.rb is Rails'"
+        if "config.ru" in source.files:
+            if _has(source, ("puma",)):
+                return f"{bundled}puma --bind tcp://0.0.0.0:$PORT config.ru", "there is a config.ru, and puma is in the Gemfile"
+            if _has(source, ("unicorn",)):
+                return f"{bundled}unicorn --host 0.0.0.0 --port $PORT config.ru", "there is a config.ru, and unicorn is in the Gemfile"
+            if server := next((name for name in _SERVERS if _has(source, (name,))), ""):
+                return (
+                    f"{bundled}rackup --server {server} --host 0.0.0.0 --port $PORT config.ru",
+                    f"there is a config.ru, and {server} is in the Gemfile",
+                )
+            return "puma --bind tcp://0.0.0.0:$PORT config.ru", "there is a config.ru; the stack's own puma serves it"
+        for file in ("app.rb", "server.rb", "main.rb", "web.rb"):
+            if file in source.files:
+                return f"{bundled}ruby {file}", f"there is a {file}"
+        return None
 
-
-def installs(source: Source) -> tuple[Install, ...]:
-    """Return the steps: `bundle install`, with the lock file if there is one, and the assets of a Rails app."""
-    if "Gemfile" not in source.files:
-        return ()
-    gemfile = source.texts.get("Gemfile", "")
-    files = tuple(name for name in ("Gemfile", "Gemfile.lock", ".ruby-version", ".tool-versions") if name in source.files)
-    vendored = any(path.startswith("vendor/cache/") for path in source.files)
-    whole = _LOCAL.search(gemfile) is not None or vendored
-    # if the stack's own gems suffice, no registry is used; `bundle install --prefer-local` would
-    # still use one
-    way = "bundle install --local" if vendored else "(bundle install --local >/dev/null 2>&1 || bundle install --jobs 2 --retry 1)"
-    frozen = "export BUNDLE_FROZEN=true && " if "Gemfile.lock" in source.files else ""
-    command = f"mkdir -p {GEMS} && {frozen}{way}"
-    first = Install(name="Gems", tool=Tool.BUNDLER, files=files, whole=whole, command=command, keep=("opt/bundle",))
-    if not (_is_rails(source) and _has(source, ("sprockets-rails", "propshaft"))):
-        return (first,)
-    precompile = "SECRET_KEY_BASE_DUMMY=1 RAILS_ENV=production bundle exec rails assets:precompile"
-    return (first, Install(name="Assets", tool=Tool.BUNDLER, files=(), whole=True, command=precompile, keep=("app/public/assets",)))
-
-
-def environment(source: Source) -> dict[str, str]:
-    """Return the variables of instances."""
-    found = {"GEM_HOME": GEMS, "RACK_ENV": "production", "APP_ENV": "production", "MALLOC_ARENA_MAX": "2"}
-    if "Gemfile" in source.files:
-        found |= {
-            "BUNDLE_WITHOUT": "development:test",
-            "BUNDLE_PREFER_LOCAL": "true",
-            "BUNDLE_FROZEN": str("Gemfile.lock" in source.files).lower(),
+    def environment(self, inputs: Inputs) -> dict[str, str]:
+        """Return the variables of instances."""
+        source = inputs.source
+        found = {
+            "PATH": f"/app/bin:{GEMS}/bin:{USUAL_PATH}",
+            "GEM_HOME": GEMS,
+            "RACK_ENV": "production",
+            "APP_ENV": "production",
+            "MALLOC_ARENA_MAX": "2",
         }
-    if _is_rails(source):
-        found |= {"RAILS_ENV": "production", "RAILS_LOG_TO_STDOUT": "1", "RAILS_SERVE_STATIC_FILES": "1"}
-    return found
+        if "Gemfile" in source.files:
+            found |= {
+                "BUNDLE_WITHOUT": "development:test",
+                "BUNDLE_PREFER_LOCAL": "true",
+                "BUNDLE_FROZEN": str("Gemfile.lock" in source.files).lower(),
+            }
+        if _is_rails(source):
+            found |= {"RAILS_ENV": "production", "RAILS_LOG_TO_STDOUT": "1", "RAILS_SERVE_STATIC_FILES": "1"}
+        return found
 
-
-def web(source: Source) -> tuple[str, str] | None:
-    """Return a web command by convention, and the reason; None if no file determines one."""
-    bundled = "bundle exec " if "Gemfile" in source.files else ""
-    if _is_rails(source):
-        return f"{bundled}rails server -b 0.0.0.0 -p $PORT", "config/application.rb is Rails'"
-    if "config.ru" in source.files:
-        if _has(source, ("puma",)):
-            return f"{bundled}puma --bind tcp://0.0.0.0:$PORT config.ru", "there is a config.ru, and puma is in the Gemfile"
-        if _has(source, ("unicorn",)):
-            return f"{bundled}unicorn --host 0.0.0.0 --port $PORT config.ru", "there is a config.ru, and unicorn is in the Gemfile"
-        if server := next((name for name in _SERVERS if _has(source, (name,))), ""):
-            return (
-                f"{bundled}rackup --server {server} --host 0.0.0.0 --port $PORT config.ru",
-                f"there is a config.ru, and {server} is in the Gemfile",
-            )
-        return "puma --bind tcp://0.0.0.0:$PORT config.ru", "there is a config.ru; the stack's own puma serves it"
-    for file in ("app.rb", "server.rb", "main.rb", "web.rb"):
-        if file in source.files:
-            return f"{bundled}ruby {file}", f"there is a {file}"
-    return None
-
-
-def notes(source: Source) -> tuple[str, ...]:
-    said = []
-    if (
-        "Gemfile" in source.files
-        and "Gemfile.lock" not in source.files
-        and re.search(r"^\s*gem\b", source.texts.get("Gemfile", ""), re.MULTILINE)
-    ):
-        said.append("Warning: without a Gemfile.lock, the first installation selects the newest versions.")
-    if _is_rails(source) and "Procfile" not in source.files and any(path.startswith("db/migrate/") for path in source.files):
-        said.append("Note: migrations run with each release if the Procfile has a line `release: bundle exec rails db:migrate`.")
-    if _is_rails(source) and "config/credentials.yml.enc" in source.files:
-        said.append("Note: Rails needs the config var RAILS_MASTER_KEY to read its credentials.")
-    return tuple(said)
+    def notes(self, inputs: Inputs) -> tuple[str, ...]:
+        source = inputs.source
+        said = []
+        if (
+            "Gemfile" in source.files
+            and "Gemfile.lock" not in source.files
+            and re.search(r"^\s*gem\b", source.texts.get("Gemfile", ""), re.MULTILINE)
+        ):
+            said.append("Warning: without a Gemfile.lock, the first installation selects the newest versions.")
+        if _is_rails(source) and "Procfile" not in source.files and any(path.startswith("db/migrate/") for path in source.files):
+            said.append("Note: migrations run with each release if the Procfile has a line `release: bundle exec rails db:migrate`.")
+        if _is_rails(source) and "config/credentials.yml.enc" in source.files:
+            said.append("Note: Rails needs the config var RAILS_MASTER_KEY to read its credentials.")
+        return tuple(said)
 
 
 def _is_rails(source: Source) -> bool:

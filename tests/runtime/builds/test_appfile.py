@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from runtime.builds.languages.detect import Language, Source
+from runtime.builds.languages.detect import LanguageName, Source
 from runtime.builds.manifest.load import read
 from runtime.builds.plan import plan
 from runtime.contract.health import CheckKind, HealthCheck
@@ -364,7 +364,7 @@ def planned(text: str, **files: str):
 
 def test_its_commands_replace_and_override_those_of_a_procfile():
     alone = planned("[processes.web]\ncommand = 'python3 serve.py'", **{"serve.py": ""})
-    assert (alone.detected.language, alone.detected.because) == (Language.PYTHON, "slipway.toml")
+    assert (alone.detected.language, alone.detected.because) == (LanguageName.PYTHON, "slipway.toml")
     both = planned("[processes.web]\ncommand = 'new'\n[release]\ncommand='r'", Procfile="web: old\nworker: w\nrelease: o")
     assert both.processes == {"web": "new", "worker": "w", "release": "r"}
 

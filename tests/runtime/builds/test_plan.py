@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.builds.languages.detect import Language, Source, wants_text
+from runtime.builds.languages.detect import LanguageName, Source, wants_text
 from runtime.builds.manifest import load
 from runtime.builds.plan import BuildPlan, plan
 from runtime.builds.source.code import read_source
@@ -41,31 +41,31 @@ PROCFILE = {"Procfile": "web: start"}
 @pytest.mark.parametrize(
     ("files", "language", "because"),
     [
-        ({"requirements.txt": "flask", **PROCFILE}, Language.PYTHON, "requirements.txt"),
-        ({"pyproject.toml": "", "uv.lock": "", **PROCFILE}, Language.PYTHON, "uv.lock"),
-        ({"pyproject.toml": "[project]\nname='x'", "main.py": ""}, Language.PYTHON, "pyproject.toml"),
-        ({".python-version": "3.13", **PROCFILE}, Language.PYTHON, ".python-version"),
-        ({"hello.py": "", "Procfile": "web: python3 hello.py"}, Language.PYTHON, "Procfile"),
-        ({"app.py": ""}, Language.PYTHON, "app.py"),
-        ({"package.json": "{}", "server.js": ""}, Language.NODE, "package.json"),
-        ({"package.json": "{}", "index.html": "", "index.js": ""}, Language.NODE, "package.json"),
-        ({"package.json": '{"devDependencies":{}}', "requirements.txt": "flask", "app.py": ""}, Language.PYTHON, "requirements.txt"),
-        ({"s.js": "", "Procfile": "web: node s.js"}, Language.NODE, "Procfile"),
-        ({"Pipfile": "[packages]", "app.py": ""}, Language.PYTHON, "Pipfile"),
-        ({"setup.py": "", "app.py": ""}, Language.PYTHON, "setup.py"),
-        ({"poetry.lock": "", "pyproject.toml": "", "requirements.txt": "", "app.py": ""}, Language.PYTHON, "poetry.lock"),
-        ({"package.json": "{}", "requirements.txt": "", "Procfile": "web: gunicorn x"}, Language.PYTHON, "requirements.txt"),
-        ({"package.json": "{}", "requirements.txt": "", "Procfile": "web: npm start"}, Language.NODE, "package.json"),
-        ({"package.json": '{"scripts":{"build":"vite build"}}', "index.html": ""}, Language.STATIC, "package.json"),
-        ({"package.json": '{"scripts":{"build":"x","start":"react-scripts start"}}'}, Language.STATIC, "package.json"),
-        ({"package.json": '{"scripts":{"build":"x","start":"vite && node x"}}'}, Language.NODE, "package.json"),
-        ({"package.json": '{"devDependencies":{"prettier":"3"}}', "index.html": ""}, Language.STATIC, "index.html"),
-        ({"index.html": ""}, Language.STATIC, "index.html"),
-        ({"public/index.html": ""}, Language.STATIC, "public/index.html"),
-        ({"start": "", "Procfile": "web: ./start"}, Language.PLAIN, "Procfile"),
+        ({"requirements.txt": "flask", **PROCFILE}, LanguageName.PYTHON, "requirements.txt"),
+        ({"pyproject.toml": "", "uv.lock": "", **PROCFILE}, LanguageName.PYTHON, "uv.lock"),
+        ({"pyproject.toml": "[project]\nname='x'", "main.py": ""}, LanguageName.PYTHON, "pyproject.toml"),
+        ({".python-version": "3.13", **PROCFILE}, LanguageName.PYTHON, ".python-version"),
+        ({"hello.py": "", "Procfile": "web: python3 hello.py"}, LanguageName.PYTHON, "Procfile"),
+        ({"app.py": ""}, LanguageName.PYTHON, "app.py"),
+        ({"package.json": "{}", "server.js": ""}, LanguageName.NODE, "package.json"),
+        ({"package.json": "{}", "index.html": "", "index.js": ""}, LanguageName.NODE, "package.json"),
+        ({"package.json": '{"devDependencies":{}}', "requirements.txt": "flask", "app.py": ""}, LanguageName.PYTHON, "requirements.txt"),
+        ({"s.js": "", "Procfile": "web: node s.js"}, LanguageName.NODE, "Procfile"),
+        ({"Pipfile": "[packages]", "app.py": ""}, LanguageName.PYTHON, "Pipfile"),
+        ({"setup.py": "", "app.py": ""}, LanguageName.PYTHON, "setup.py"),
+        ({"poetry.lock": "", "pyproject.toml": "", "requirements.txt": "", "app.py": ""}, LanguageName.PYTHON, "poetry.lock"),
+        ({"package.json": "{}", "requirements.txt": "", "Procfile": "web: gunicorn x"}, LanguageName.PYTHON, "requirements.txt"),
+        ({"package.json": "{}", "requirements.txt": "", "Procfile": "web: npm start"}, LanguageName.NODE, "package.json"),
+        ({"package.json": '{"scripts":{"build":"vite build"}}', "index.html": ""}, LanguageName.STATIC, "package.json"),
+        ({"package.json": '{"scripts":{"build":"x","start":"react-scripts start"}}'}, LanguageName.STATIC, "package.json"),
+        ({"package.json": '{"scripts":{"build":"x","start":"vite && node x"}}'}, LanguageName.NODE, "package.json"),
+        ({"package.json": '{"devDependencies":{"prettier":"3"}}', "index.html": ""}, LanguageName.STATIC, "index.html"),
+        ({"index.html": ""}, LanguageName.STATIC, "index.html"),
+        ({"public/index.html": ""}, LanguageName.STATIC, "public/index.html"),
+        ({"start": "", "Procfile": "web: ./start"}, LanguageName.PLAIN, "Procfile"),
     ],
 )
-def test_the_language_is_detected_from_the_files(files: dict[str, str], language: Language, because: str) -> None:
+def test_the_language_is_detected_from_the_files(files: dict[str, str], language: LanguageName, because: str) -> None:
     detected = of(files).detected
     assert (detected.language, detected.because) == (language, because)
 
@@ -164,7 +164,7 @@ def test_engines_node_selects_from_the_available_versions(wish: str, version: st
 def test_without_a_procfile_the_web_process_follows_convention(files: dict[str, str], command: str) -> None:
     decided = of(files)
     assert decided.processes["web"] == command
-    assert decided.detected.language is Language.STATIC or command in decided.notes[0]
+    assert decided.detected.language is LanguageName.STATIC or command in decided.notes[0]
 
 
 def test_only_the_procfile_sets_the_processes() -> None:

@@ -11,7 +11,8 @@ import pytest
 
 from runtime.builds import registry_settings
 from runtime.builds.languages import jar
-from runtime.builds.languages.detect import Language, Source, wants_text
+from runtime.builds.languages.detect import LanguageName, Source, wants_text
+from runtime.builds.languages.registry import LANGUAGES
 from runtime.builds.plan import BuildPlan, plan
 from runtime.builds.source.code import read_source
 from runtime.builds.steps import Tool
@@ -40,24 +41,24 @@ def composer(**requires: str) -> str:
 @pytest.mark.parametrize(
     ("files", "language", "because"),
     [
-        ({"go.mod": GO_MOD, "main.go": MAIN}, Language.GO, "go.mod"),
-        ({"go.mod": GO_MOD, "main.go": MAIN, "requirements.txt": "ansible"}, Language.GO, "go.mod"),
-        ({"go.mod": GO_MOD, "main.go": MAIN, "package.json": '{"scripts":{"build":"vite"}}'}, Language.GO, "go.mod"),
-        ({"go.mod": GO_MOD, "package.json": '{"scripts":{"start":"node x"}}'}, Language.NODE, "package.json"),
-        ({"composer.json": "{}", "public/index.php": ""}, Language.PHP, "composer.json"),
-        ({"index.php": ""}, Language.PHP, "index.php"),
-        ({"public/index.php": "", "public/index.html": ""}, Language.PHP, "public/index.php"),
-        ({"Procfile": "web: php -S 0.0.0.0:$PORT", "x.php": ""}, Language.PHP, "Procfile"),
-        ({"Gemfile": "", "config.ru": ""}, Language.RUBY, "Gemfile"),
-        ({"config.ru": ""}, Language.RUBY, "config.ru"),
-        ({"Procfile": "web: bundle exec ruby x.rb", "x.rb": ""}, Language.RUBY, "Procfile"),
-        ({"target/shop-1.jar": RUNS, "target/shop-1-sources.jar": "", "pom.xml": ""}, Language.JAVA, "target/shop-1.jar"),
-        ({"Main.java": ""}, Language.JAVA, "Main.java"),
-        ({"Procfile": "worker: X=1 java -jar lib/x.jar"}, Language.JAVA, "Procfile"),
-        ({"Procfile": "web: ./java-like"}, Language.PLAIN, "Procfile"),
+        ({"go.mod": GO_MOD, "main.go": MAIN}, LanguageName.GO, "go.mod"),
+        ({"go.mod": GO_MOD, "main.go": MAIN, "requirements.txt": "ansible"}, LanguageName.GO, "go.mod"),
+        ({"go.mod": GO_MOD, "main.go": MAIN, "package.json": '{"scripts":{"build":"vite"}}'}, LanguageName.GO, "go.mod"),
+        ({"go.mod": GO_MOD, "package.json": '{"scripts":{"start":"node x"}}'}, LanguageName.NODE, "package.json"),
+        ({"composer.json": "{}", "public/index.php": ""}, LanguageName.PHP, "composer.json"),
+        ({"index.php": ""}, LanguageName.PHP, "index.php"),
+        ({"public/index.php": "", "public/index.html": ""}, LanguageName.PHP, "public/index.php"),
+        ({"Procfile": "web: php -S 0.0.0.0:$PORT", "x.php": ""}, LanguageName.PHP, "Procfile"),
+        ({"Gemfile": "", "config.ru": ""}, LanguageName.RUBY, "Gemfile"),
+        ({"config.ru": ""}, LanguageName.RUBY, "config.ru"),
+        ({"Procfile": "web: bundle exec ruby x.rb", "x.rb": ""}, LanguageName.RUBY, "Procfile"),
+        ({"target/shop-1.jar": RUNS, "target/shop-1-sources.jar": "", "pom.xml": ""}, LanguageName.JAVA, "target/shop-1.jar"),
+        ({"Main.java": ""}, LanguageName.JAVA, "Main.java"),
+        ({"Procfile": "worker: X=1 java -jar lib/x.jar"}, LanguageName.JAVA, "Procfile"),
+        ({"Procfile": "web: ./java-like"}, LanguageName.PLAIN, "Procfile"),
     ],
 )
-def test_the_language_is_detected_from_the_files(files: dict[str, str], language: Language, because: str) -> None:
+def test_the_language_is_detected_from_the_files(files: dict[str, str], language: LanguageName, because: str) -> None:
     detected = of(files).detected
     assert (detected.language, detected.because) == (language, because)
 
@@ -280,3 +281,7 @@ def test_the_registries_of_the_host_are_passed_to_each_tool(tmp_path: Path) -> N
     (tmp_path / ".config/composer/auth.json").write_text("{")
     with pytest.raises(HostLacks, match="Could not read"):
         registry_settings.settings(Tool.COMPOSER, home)
+
+
+def test_each_detected_language_is_in_the_registry() -> None:
+    assert set(LANGUAGES) == set(LanguageName)

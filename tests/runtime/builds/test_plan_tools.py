@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.builds.languages import pipenv, poetry
-from runtime.builds.languages.detect import Language
+from runtime.builds.languages.detect import LanguageName
 from runtime.builds.plan import BuildPlan
 from runtime.builds.steps import Tool
 from runtime.errors import BadSource
@@ -106,38 +106,40 @@ def test_a_site_sets_its_folder_and_its_page_for_unknown_paths() -> None:
     [
         (
             {"package.json": '{"scripts":{"build":"x"}}', "requirements.txt": "flask", "Procfile": "web: gunicorn a:b"},
-            (Language.NODE,),
-            Language.PYTHON,
+            (LanguageName.NODE,),
+            LanguageName.PYTHON,
             "/opt/venv/bin:/app/node_modules/.bin:",
         ),
         (
             {"package.json": "{}", "requirements.txt": "x", "Procfile": "web: python a.py\nworker: node w.js"},
-            (Language.NODE,),
-            Language.PYTHON,
+            (LanguageName.NODE,),
+            LanguageName.PYTHON,
             "/opt/venv/bin:/app/node_modules/.bin:",
         ),
         (
             {"package.json": "{}", "requirements.txt": "x", "Procfile": "web: node a.js\nworker: python w.py"},
-            (Language.PYTHON,),
-            Language.NODE,
+            (LanguageName.PYTHON,),
+            LanguageName.NODE,
             "/app/node_modules/.bin:/opt/venv/bin:",
         ),
         (
             {"package.json": '{"scripts":{"build":"x"}}', "Gemfile": "gem 'puma'", "config.ru": ""},
-            (Language.NODE,),
-            Language.RUBY,
+            (LanguageName.NODE,),
+            LanguageName.RUBY,
             "/app/bin:/opt/bundle/bin:/app/node_modules/.bin:",
         ),
         (
             {"package.json": '{"scripts":{"build":"x"}}', "go.mod": "module x\n", "main.go": "package main\nfunc main() {}"},
             (),
-            Language.GO,
+            LanguageName.GO,
             "/usr/local/bin",
         ),
-        ({"package.json": "{}", "requirements.txt": "x", "app.py": ""}, (), Language.PYTHON, "/opt/venv/bin:/usr/local"),
+        ({"package.json": "{}", "requirements.txt": "x", "app.py": ""}, (), LanguageName.PYTHON, "/opt/venv/bin:/usr/local"),
     ],
 )
-def test_several_languages_are_ordered_and_reported(files: dict[str, str], first: tuple[Language, ...], main: Language, path: str) -> None:
+def test_several_languages_are_ordered_and_reported(
+    files: dict[str, str], first: tuple[LanguageName, ...], main: LanguageName, path: str
+) -> None:
     decided = of(files)
     assert (decided.detected.first, decided.detected.language) == (first, main)
     assert decided.environment["PATH"].startswith(path)
