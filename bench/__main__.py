@@ -25,7 +25,7 @@ def main() -> int:
 def _measure(config: NodeConfig, manager: int, token: str) -> None:
     from bench import builds, launch, memory, neighbour, route, wake
     from bench.redeploy import Redeploys
-    from tests.system.api import Api
+    from tests.system.support.api import Api
 
     redeploys = Redeploys(config=config, api=Api(f"http://127.0.0.1:{config.http_port}", token), team=TEAM)
     redeploys.prepare()

@@ -14,12 +14,12 @@ from pathlib import Path
 
 from bench import running
 from bench.chaos import owned_platform
-from tests.system.api import Api
 from tests.system.attacks.attack import HEAD, Attack, Result, execute
 from tests.system.attacks.range import ATTACKERS, VICTIMS, Range
 from tests.system.attacks.report import with_results
 from tests.system.attacks.suite import ATTACKS
-from tests.system.pace import percentile
+from tests.system.support.api import Api
+from tests.system.support.pace import percentile
 
 LIMITS = {"apps": 10, "instances": 50, "cpu": 100_000, "memory": 2**35, "disk": 2**37}
 

@@ -28,7 +28,7 @@ from runtime.process import run
 from runtime.stacks.builder import ensure_stack
 from tests.podman import short_folder
 from tests.ranges import free_range
-from tests.system import archives
+from tests.system.support import archives
 from tests.warm import seed
 
 ROUNDS = 5

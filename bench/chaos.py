@@ -15,8 +15,8 @@ from contextlib import contextmanager
 
 from bench import running
 from runtime.config import NodeConfig
-from tests.system.api import Api
-from tests.system.chaos import Amounts, Chaos
+from tests.system.support.api import Api
+from tests.system.support.chaos import Amounts, Chaos
 
 TEAM = "slipway-chaos"
 GENEROUS = {"apps": 10, "instances": 100, "cpu": 100_000, "memory": 2**36, "disk": 2**38}
@@ -75,8 +75,8 @@ def platform() -> Iterator[tuple[NodeConfig, Api, Mapping[str, str]]]:
 def owned_platform(teams: Sequence[str]) -> Iterator[tuple[NodeConfig, Api, Mapping[str, str]]]:
     """Start a platform with these teams, and stop it afterwards."""
     from tests import warm
-    from tests.system.box import Box
-    from tests.system.person import Person
+    from tests.system.support.box import Box
+    from tests.system.support.person import Person
 
     box = Box()
     try:

@@ -9,9 +9,9 @@ import time
 from dataclasses import dataclass
 
 from runtime.config import NodeConfig
-from tests.system import archives
-from tests.system.api import Api
-from tests.system.load import Load, Tally
+from tests.system.support import archives
+from tests.system.support.api import Api
+from tests.system.support.load import Load, Tally
 
 APP = "slipway-bench-counter"
 TIMED = 7

@@ -50,9 +50,9 @@ def amounts_of(words: list[str]) -> Amounts:
 
 def _soak(config: NodeConfig, token: str, amounts: Amounts) -> int:
     """Return the number of failed requests and other failures."""
-    from tests.system.api import Api
-    from tests.system.sleepers import Sleepers
-    from tests.system.unrest import Unrest
+    from tests.system.support.api import Api
+    from tests.system.support.sleepers import Sleepers
+    from tests.system.support.unrest import Unrest
 
     api = Api(f"http://127.0.0.1:{config.http_port}", token)
     unrest = Unrest(config=config, api=api, team=TEAM)

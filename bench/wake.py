@@ -18,8 +18,8 @@ from runtime.containers.lifecycle import Containers
 from runtime.contract.quantities import Millicores
 from runtime.network.links import Network
 from runtime.router.router import Router
-from tests.system.api import Api
-from tests.system.sleepers import PATIENCE, Sleepers, asleep
+from tests.system.support.api import Api
+from tests.system.support.sleepers import PATIENCE, Sleepers, asleep
 
 SLEEPS, STOPS, WARM = 40, 15, 5
 CPU = Millicores(500)  # the default of an instance

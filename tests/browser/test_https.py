@@ -21,8 +21,8 @@ from runtime.router.routes import AppRoutes
 from runtime.router.tls.certificate_store import Certificates, name_for
 from tests.conftest import QUIET_BROWSER
 from tests.portal.conftest import People, make_people
-from tests.runtime.router.authority import TestAuthority, pebble
 from tests.runtime.router.conftest import RouterUnderTest, end, free_port, router_of_its_own
+from tests.runtime.router.support.authority import TestAuthority, pebble
 from tests.workers.nameserver import NameServer
 from tests.workers.test_domains import verified, working_with
 from workers.bridge.translate import desired_app

@@ -15,8 +15,8 @@ from portal.jobs.access import cron_for
 from portal.jobs.models import Run, RunState
 from portal.releases.actions import finish_failed
 from portal.releases.models import Rollout, RolloutState
+from tests.portal.apps.test_manifest import cron, deployed, made, said
 from tests.portal.conftest import People
-from tests.portal.test_manifest import cron, deployed, made, said
 
 SCRIPT = {"command": "./seed", "timeout": 5.0}
 

@@ -10,10 +10,10 @@ import pytest
 
 from runtime.process import run
 from tests import warm
-from tests.system.archives import EXAMPLES
-from tests.system.box import Box
-from tests.system.footprint import footprint
-from tests.system.person import Person
+from tests.system.support.archives import EXAMPLES
+from tests.system.support.box import Box
+from tests.system.support.footprint import footprint
+from tests.system.support.person import Person
 
 ORDER = (
     "test_examples",

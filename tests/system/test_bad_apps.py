@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.system import archives
 from tests.system.conftest import TEAM
-from tests.system.waiting import until
+from tests.system.support import archives
+from tests.system.support.waiting import until
 
 BUILT_WITHIN = 300  # seconds, at the same time as all the others
 SIDE_BY_SIDE = 3  # rollouts of one team

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.system import archives
 from tests.system.conftest import TEAM
+from tests.system.support import archives
 
 APP = "hardened"
 HOSTILE = archives.hostile()

@@ -7,9 +7,9 @@ import random
 
 import pytest
 
-from tests.system.chaos import Amounts, Chaos
 from tests.system.conftest import TEAM
-from tests.system.victims import PARTS
+from tests.system.support.chaos import Amounts, Chaos
+from tests.system.support.victims import PARTS
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from runtime.process import run
-from tests.system.box import ROOT
+from tests.system.support.box import ROOT
 from workers.setup.confinement import CAPABILITIES
 
 CONFINED = ("build worker", "node worker", "supervisor")

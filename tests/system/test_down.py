@@ -2,7 +2,7 @@
 
 import time
 
-from tests.system.footprint import footprint
+from tests.system.support.footprint import footprint
 
 PATIENCE = 15  # seconds: network namespaces and cgroups disappear shortly after their removal
 

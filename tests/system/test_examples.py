@@ -11,9 +11,9 @@ from playwright.sync_api import expect
 from websockets.sync.client import connect
 
 from runtime.images.store import Store
-from tests.system import archives
 from tests.system.conftest import TEAM
-from tests.system.waiting import until
+from tests.system.support import archives
+from tests.system.support.waiting import until
 
 EXAMPLES = (
     *("hello", "flask-counter", "django-todo", "fastapi-uv", "express-chat", "static-site", "worker-ticker"),

@@ -20,10 +20,10 @@ from runtime.kernel import Kernel, MountFlag
 from runtime.process import run
 from runtime.reserve import Reserve
 from tests import warm
-from tests.system import archives
-from tests.system.box import ROOT, Box
-from tests.system.person import Person
-from tests.system.waiting import until
+from tests.system.support import archives
+from tests.system.support.box import ROOT, Box
+from tests.system.support.person import Person
+from tests.system.support.waiting import until
 
 pytestmark = pytest.mark.slow
 

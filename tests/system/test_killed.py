@@ -8,11 +8,11 @@ import time
 import httpx
 import pytest
 
-from tests.system import archives
-from tests.system.box import PARTS
 from tests.system.conftest import TEAM
-from tests.system.load import Load
-from tests.system.waiting import until
+from tests.system.support import archives
+from tests.system.support.box import PARTS
+from tests.system.support.load import Load
+from tests.system.support.waiting import until
 
 APP = "steady"
 

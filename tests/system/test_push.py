@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from runtime.process import Completed, run
-from tests.system import archives
 from tests.system.conftest import TEAM
+from tests.system.support import archives
 
 GIT = {"GIT_TERMINAL_PROMPT": "0", "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null", "PATH": "/usr/bin:/bin", "LANG": "C"}
 

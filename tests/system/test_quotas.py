@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from runtime.process import run
-from tests.system import archives
+from tests.system.support import archives
+from tests.system.support.waiting import until
 from tests.system.test_push import GIT
-from tests.system.waiting import until
 
 TEAM = "tight"
 APP = "spinner"

@@ -8,7 +8,7 @@ import pytest
 from runtime.process import Completed, run
 from tests.podman import podman
 from tests.system.conftest import TEAM
-from tests.system.waiting import until
+from tests.system.support.waiting import until
 
 APP = "boxed"
 

@@ -3,8 +3,8 @@
 import pytest
 
 from tests.system.conftest import TEAM
-from tests.system.sleepers import Sleepers
-from tests.system.unrest import Unrest
+from tests.system.support.sleepers import Sleepers
+from tests.system.support.unrest import Unrest
 
 
 @pytest.mark.slow

@@ -1,8 +1,8 @@
 """Test of the stretches of failed requests that `make chaos` reports."""
 
-from tests.system.pace import Answer
-from tests.system.stretches import stretches
-from tests.system.victims import Killed
+from tests.system.support.pace import Answer
+from tests.system.support.stretches import stretches
+from tests.system.support.victims import Killed
 
 
 def test_near_failed_requests_are_one_stretch_with_the_kills_around_it():

@@ -2,10 +2,10 @@
 
 import pytest
 
-from tests.system import archives
 from tests.system.conftest import TEAM
-from tests.system.load import Load
-from tests.system.waiting import until
+from tests.system.support import archives
+from tests.system.support.load import Load
+from tests.system.support.waiting import until
 
 APP = "busy"
 DEPLOYS = 5

@@ -98,7 +98,7 @@ until_answers() {
 }
 
 footprint() {
-    python3 -B -c "from tests.system.footprint import footprint; print(*sorted(footprint('$name')), sep='\n')"
+    python3 -B -c "from tests.system.support.footprint import footprint; print(*sorted(footprint('$name')), sep='\n')"
 }
 
 main

@@ -48,7 +48,7 @@ answers() {
 }
 
 footprint() {
-    python3 -B -c 'from tests.system.footprint import footprint; print(*sorted(footprint("slipway")), sep="\n")'
+    python3 -B -c 'from tests.system.support.footprint import footprint; print(*sorted(footprint("slipway")), sep="\n")'
 }
 
 main

@@ -37,8 +37,8 @@ from runtime.router.routes import AppRoutes
 from runtime.router.tls.certificate import check
 from runtime.router.tls.certificate_store import Certificates, name_for
 from tests.portal.conftest import Crew, make_crew
-from tests.runtime.router.authority import TestAuthority, pebble
 from tests.runtime.router.conftest import RouterUnderTest, end, free_port, router_of_its_own
+from tests.runtime.router.support.authority import TestAuthority, pebble
 from tests.workers.nameserver import NameServer
 from workers import node
 from workers.bridge.translate import desired_app

@@ -15,8 +15,8 @@ from portal.domains import platform_certificates
 from portal.domains.models import OwnCertificate
 from runtime.router.tls.certificate_store import Certificates, name_for
 from tests.portal.conftest import Crew
-from tests.runtime.router.authority import pebble
 from tests.runtime.router.conftest import RouterUnderTest, free_port
+from tests.runtime.router.support.authority import pebble
 from tests.workers.test_domains import crew, front, names, shown, working_with
 from workers.tasks.certificates import due, order_certificates
 from workers.tasks.domains import tend_domains

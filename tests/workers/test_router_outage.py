@@ -18,7 +18,7 @@ from runtime import journal
 from runtime.router import haproxy
 from runtime.router.listeners import Listeners
 from tests.runtime.router.conftest import RouterUnderTest, end, router_of_its_own, routes_to, wait_for
-from tests.runtime.router.load import Load
+from tests.runtime.router.support.load import Load
 from workers.setup import strays
 from workers.setup.foreground import Foreground
 from workers.setup.processes import Program, platform_logs, programs, render

@@ -22,7 +22,7 @@ from portal.apps.models import Instance, InstanceState
 from portal.releases.models import Rollout, RolloutState
 from portal.traffic.models import TrafficSettings
 from runtime.converge.canary_analysis import GroupTraffic, judge
-from tests.system.load import Load, Tally
+from tests.system.support.load import Load, Tally
 
 pytestmark = pytest.mark.slow
 

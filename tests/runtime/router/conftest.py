@@ -21,7 +21,7 @@ from runtime.contract.error_codes import EXPLAINED, Code
 from runtime.router.router import Router
 from runtime.router.routes import AppRoutes, AppSituation, Endpoint
 from runtime.router.runtime_api import RouterDown
-from tests.runtime.router.sample_app import SampleApp
+from tests.runtime.router.support.sample_app import SampleApp
 
 UPGRADE = (
     b"GET /tunnel HTTP/1.1\r\nHost: hello.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"

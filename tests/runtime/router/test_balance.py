@@ -14,7 +14,7 @@ from runtime.contract.error_codes import Code
 from runtime.errors import RouterRefused
 from runtime.router.routes import AppSituation, Canary, PathRoute
 from tests.runtime.router.conftest import Crowd, check_page, end, router_of_its_own, wait_for
-from tests.runtime.router.owner import Owner, owner, shared
+from tests.runtime.router.support.owner import Owner, owner, shared
 
 __all__ = ["owner", "shared"]
 

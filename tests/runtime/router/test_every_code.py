@@ -17,7 +17,7 @@ from runtime.contract.error_codes import EXPLAINED, Code
 from runtime.router.policy import BasicAuth, Limits, Policy
 from runtime.router.routes import AppSituation, Endpoint
 from tests.runtime.router.conftest import Crowd, RouterUnderTest, check_page, router_of_its_own, wait_for
-from tests.runtime.router.owner import Owner, owner
+from tests.runtime.router.support.owner import Owner, owner
 from tests.runtime.router.test_accesslog import collecting
 
 __all__ = ["owner"]

@@ -24,7 +24,7 @@ from runtime.router import haproxy, listeners
 from runtime.router.addresses import Place
 from runtime.router.listeners import Listeners
 from tests.runtime.router.conftest import RouterUnderTest, end, free_port, router_of_its_own, routes_to, wait_for
-from tests.runtime.router.load import CLIENTS, Load
+from tests.runtime.router.support.load import CLIENTS, Load
 
 KILLS = 12
 

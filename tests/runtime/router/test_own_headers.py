@@ -16,7 +16,7 @@ from runtime.router.config.headers import OWN_PREFIX, REMOVED
 from runtime.router.policy import BasicAuth, Credential, Policy, credential_digest
 from runtime.router.routes import Canary
 from tests.runtime.router.conftest import RouterUnderTest, router_of_its_own, routes_to
-from tests.runtime.router.recorder import OK, Recorder, exchange, frame, http2_request
+from tests.runtime.router.support.recorder import OK, Recorder, exchange, frame, http2_request
 
 ROUTERS = {"x-forwarded-for": "127.0.0.1", "x-forwarded-proto": "http", "x-forwarded-host": "hello.test"}
 KNOWN = [  # headers of each group that are in use, in their usual spelling

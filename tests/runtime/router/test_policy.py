@@ -30,8 +30,8 @@ from runtime.router.policy import BasicAuth, Credential, Limits, Policy, credent
 from runtime.router.routes import WEB, AppRoutes, AppSituation, Canary, Endpoint, PathRoute
 from runtime.router.server_diff import live_servers
 from tests.runtime.router.conftest import check_page, end, router_of_its_own, wait_for
-from tests.runtime.router.h2_app import H2App
-from tests.runtime.router.owner import Owner, owner, shared
+from tests.runtime.router.support.h2_app import H2App
+from tests.runtime.router.support.owner import Owner, owner, shared
 
 __all__ = ["owner", "shared"]
 

@@ -12,7 +12,7 @@ import pytest
 
 from runtime.contract.error_codes import Code
 from tests.runtime.router.conftest import RouterUnderTest, router_of_its_own, routes_to
-from tests.runtime.router.recorder import Recorder, exchange, http2_request, http2_status
+from tests.runtime.router.support.recorder import Recorder, exchange, http2_request, http2_status
 
 BAD_HOSTS = {
     "a list, the app last": b"a, hello.test",

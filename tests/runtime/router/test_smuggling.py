@@ -22,7 +22,7 @@ import pytest
 from runtime.router.policy import Policy
 from runtime.router.routes import AppRoutes, Endpoint
 from tests.runtime.router.conftest import RouterUnderTest, free_port, router_of_its_own, wait_for
-from tests.runtime.router.recorder import Recorder, exchange, http2_request, http2_status
+from tests.runtime.router.support.recorder import Recorder, exchange, http2_request, http2_status
 
 # Each server returns the requests that it has received, except those for /seen.
 GUNICORN = """

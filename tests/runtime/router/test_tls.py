@@ -26,8 +26,8 @@ from runtime.router.routes import AppSituation
 from runtime.router.tls.acme import Authority
 from runtime.router.tls.certificate import Certificate, check, self_signed
 from runtime.router.tls.certificate_store import Certificates, known_roots
-from tests.runtime.router.authority import TestAuthority, pebble
 from tests.runtime.router.conftest import RouterUnderTest, check_page, end, free_port, router_of_its_own, routes_to
+from tests.runtime.router.support.authority import TestAuthority, pebble
 
 ROOT_CA = TestAuthority("Test Root")
 MIDDLE = TestAuthority("Test Middle", ROOT_CA)

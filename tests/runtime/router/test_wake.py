@@ -30,7 +30,7 @@ from runtime.router.runtime_api import RuntimeApi
 from runtime.router.server_diff import live_servers
 from runtime.router.wake import WakeService, serving_endpoint
 from tests.runtime.router.conftest import UPGRADE, RouterUnderTest, check_page, end, free_port, router_of_its_own, wait_for
-from tests.runtime.router.h2_app import H2App
+from tests.runtime.router.support.h2_app import H2App
 
 NUMBERS = itertools.count()
 LEAVES = 10

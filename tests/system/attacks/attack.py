@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from tests import fingerprint
 from tests.system.attacks.range import VICTIM, Range
-from tests.system.footprint import OF_A_TEAM, footprint
-from tests.system.pace import percentile
+from tests.system.support.footprint import OF_A_TEAM, footprint
+from tests.system.support.pace import percentile
 
 SLOWER = 20.0  # times: a victim's p99 above this fails an attack, if it is also above LATE. The table has the figure.
 LATE = 1500.0  # ms

@@ -9,10 +9,10 @@ import tarfile
 from collections.abc import Callable
 
 from tests.portal.images import digest_of
-from tests.system import archives
 from tests.system.attacks.attack import Attack
 from tests.system.attacks.images import push
 from tests.system.attacks.range import Range
+from tests.system.support import archives
 
 HOSTILE_UPLOADS = archives.hostile()
 

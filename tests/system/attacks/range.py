@@ -17,10 +17,10 @@ import httpx
 
 from runtime.config import NodeConfig
 from tests.portal.images import Client
-from tests.system import archives
-from tests.system.api import Api
-from tests.system.pace import Answer, Pace
-from tests.system.waiting import until
+from tests.system.support import archives
+from tests.system.support.api import Api
+from tests.system.support.pace import Answer, Pace
+from tests.system.support.waiting import until
 
 PROGRAMS = Path(__file__).parent / "programs"
 ATTACKERS, VICTIMS = "slipway-attack", "slipway-victim"  # teams

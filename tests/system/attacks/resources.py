@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.system import archives
 from tests.system.attacks.attack import Attack
 from tests.system.attacks.range import SECONDS, TARGET, Range
+from tests.system.support import archives
 
 PIDS = "the limit on processes of the instance's control group"
 MEMORY = "the memory limit of the instance's control group"

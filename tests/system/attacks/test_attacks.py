@@ -7,7 +7,7 @@ import pytest
 from tests.system.attacks.attack import execute, table
 from tests.system.attacks.range import ATTACKERS, VICTIMS, Range
 from tests.system.attacks.suite import ATTACKS
-from tests.system.pace import percentile
+from tests.system.support.pace import percentile
 
 SOME = {attack.name: attack for attack in ATTACKS if attack.in_suite}
 

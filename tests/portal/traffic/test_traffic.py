@@ -19,9 +19,9 @@ from runtime.converge.desired import Sleep
 from runtime.converge.strategy import CanaryStep, Kind
 from runtime.router.policy import credential_digest
 from runtime.router.routes import PathRoute
+from tests.portal.apps.test_apps import live_app
 from tests.portal.conftest import People
 from tests.portal.test_api import Caller
-from tests.portal.test_apps import live_app
 from workers.bridge import traffic_settings
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import zstandard
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+EXAMPLES = Path(__file__).parents[3] / "examples"
 SKIPPED = {"node_modules", "__pycache__", ".venv", ".yarn", ".pnp.cjs"}
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 
-from tests.system.waiting import until
+from tests.system.support.waiting import until
 
 OVER = {"succeeded", "failed", "cancelled"}
 SETTLED = {"live", "failed", "rolled_back", "superseded"}

@@ -18,7 +18,7 @@ import pytest
 
 from runtime.kernel import Kernel
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TALKS = "import os, time; print(os.getpid(), flush=True)\nwhile True: print('word ' * 20, flush=True); time.sleep(0.005)"
 
 

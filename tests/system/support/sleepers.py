@@ -16,8 +16,8 @@ import httpx
 from runtime.config import NodeConfig
 from runtime.router.router import Router
 from runtime.router.routes import AppSituation
-from tests.system import archives
-from tests.system.api import Api
+from tests.system.support import archives
+from tests.system.support.api import Api
 
 SIDE_BY_SIDE = 40  # apps: an app sleeps after a minute at the earliest
 CROWD = 10  # clients at once, every second time

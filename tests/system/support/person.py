@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import httpx
 
-from tests.system.api import Api
+from tests.system.support.api import Api
 
 GIB = 2**30
 GENEROUS = {

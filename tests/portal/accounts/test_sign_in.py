@@ -26,7 +26,7 @@ from portal.accounts.proof import Ticket
 from portal.errors import TooManyRequests
 from tests.portal.conftest import PASSWORD, People
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 HERE, THERE = "192.0.2.7", "192.0.2.8"
 
 

@@ -2,7 +2,7 @@
 
 Each response has its time, duration and status.
 
-wrk (tests/system/load.py) only counts. These times relate failures to events.
+wrk (tests/system/support/load.py) only counts. These times relate failures to events.
 """
 
 import http.client
@@ -21,7 +21,7 @@ from typing import Self
 
 from runtime.process import spawn
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PATIENCE = 40  # seconds to wait for a response: longer than the router holds a request
 
 
@@ -53,7 +53,7 @@ class Pace:
     def __enter__(self) -> Self:
         bound = ("setpriv", "--pdeathsig", "TERM", "--")  # it ends with its parent in every case
         self._process = spawn(
-            [*bound, sys.executable, "-m", "tests.system.pace", str(self._file), *self._words], cwd=ROOT, stderr=subprocess.PIPE
+            [*bound, sys.executable, "-m", "tests.system.support.pace", str(self._file), *self._words], cwd=ROOT, stderr=subprocess.PIPE
         )
         time.sleep(0.5)  # it connects: the measurement must begin under load
         return self

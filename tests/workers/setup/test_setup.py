@@ -28,7 +28,7 @@ from workers.setup.python import lines_of, open_to_all, uv_settings
 from workers.setup.running import holder, taken
 from workers.setup.steps import step
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 ROUTER = ["haproxy", "-W", "-f", "/var/lib/slipway/router/fixed.cfg"]
 
 

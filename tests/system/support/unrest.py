@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 
 from runtime.config import NodeConfig
 from runtime.router.router import Router
-from tests.system import archives
-from tests.system.api import Api
-from tests.system.load import Load, Tally
-from tests.system.waiting import until
+from tests.system.support import archives
+from tests.system.support.api import Api
+from tests.system.support.load import Load, Tally
+from tests.system.support.waiting import until
 
 APP = "slipway-unrest"
 WAYS = ("rolling", "blue-green", "canary", "recreate")

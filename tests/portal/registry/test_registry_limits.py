@@ -19,7 +19,7 @@ from portal.registry import blob_store, upkeep
 from portal.registry.models import Tag
 from tests.portal.conftest import People
 from tests.portal.images import Client, digest_of, refused
-from tests.portal.registry import CONFIG, IMAGE, LAYER, app, clean_shelf, client
+from tests.portal.registry.registry import CONFIG, IMAGE, LAYER, app, clean_shelf, client
 
 __all__ = ["app", "clean_shelf", "client"]
 

@@ -23,15 +23,15 @@ import httpx
 from runtime.config import NodeConfig
 from runtime.engines import locks
 from runtime.process import run
-from tests.system import archives
-from tests.system.api import OVER, Api
-from tests.system.footprint import OF_A_TEAM, footprint
-from tests.system.pace import Answer, Pace
-from tests.system.stretches import stretches
-from tests.system.victims import LAUNCH, PARTS, Killed, Victims
-from tests.system.waiting import until
+from tests.system.support import archives
+from tests.system.support.api import OVER, Api
+from tests.system.support.footprint import OF_A_TEAM, footprint
+from tests.system.support.pace import Answer, Pace
+from tests.system.support.stretches import stretches
+from tests.system.support.victims import LAUNCH, PARTS, Killed, Victims
+from tests.system.support.waiting import until
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 APPS = ("slipway-chaos-a", "slipway-chaos-b", "slipway-chaos-c")
 INSTANCES = 2  # of each app: one may lose its monitor while the other serves
 RATE = 10  # requests per second to each app, over kept and new connections each

@@ -18,8 +18,8 @@ from portal.traffic.access import scalings_of
 from runtime.containers.container import Status
 from runtime.router.access_log.metrics import Tally, bucket_of
 from runtime.router.routes import AppRoutes, AppSituation, Endpoint
+from tests.portal.apps.test_apps import live_app
 from tests.portal.conftest import make_crew
-from tests.portal.test_apps import live_app
 from workers.store import demand
 from workers.supervisor.demand_samples import DemandSampling
 from workers.tasks.autoscale import autoscale_all

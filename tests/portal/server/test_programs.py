@@ -17,7 +17,7 @@ from portal.programs.limits import MIB, Limits, Reached
 from portal.programs.running import Completed
 from runtime.containers.cgroups.cgroup import PORTAL, Cgroups
 from runtime.containers.cgroups.delegation import delegate, entrances
-from tests.portal.packs import groups_in
+from tests.portal.git.packs import groups_in
 
 ENVIRONMENT = {"PATH": os.environ["PATH"]}
 WIDE = Limits(memory=128 * MIB, cpu_seconds=60, seconds=60, file_size=100 * MIB, processes=16)

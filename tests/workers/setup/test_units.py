@@ -13,7 +13,7 @@ from runtime.process import run
 from workers.setup import units
 from workers.setup.processes import ROUTER_NICENESS, programs
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 NAMES = ["redis", "router", "portal", "worker-build", "worker-node", "supervisor"]
 MOST = 5.0  # exposure, of 10
 USERS = "root"  # systemd-analyze looks users up, and this machine may lack the platform's user

@@ -14,9 +14,9 @@ from django.utils import timezone
 from portal.apps.models import App, Instance, InstanceState
 from portal.traffic import sleep_history
 from portal.traffic.models import Nap
+from tests.portal.apps.test_apps import live_app
 from tests.portal.conftest import People
 from tests.portal.test_api import Caller
-from tests.portal.test_apps import live_app
 
 HOUR = timedelta(hours=1)
 GIB = 2**30

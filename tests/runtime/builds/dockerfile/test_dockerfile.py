@@ -11,7 +11,7 @@ from runtime.containers.spec import ContainerSpec
 from runtime.contract.health import CheckKind, HealthCheck
 from runtime.errors import BadSource, BuildFailed
 from tests.runtime.builds.conftest import LIMITS, Forge
-from tests.runtime.builds.test_dockerfile_reference import build
+from tests.runtime.builds.dockerfile.test_dockerfile_reference import build
 
 
 def source(folder: Path, dockerfile: str, **files: str) -> Path:

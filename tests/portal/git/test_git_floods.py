@@ -23,9 +23,9 @@ from portal.lifecycle.app_actions import create_app
 from portal.quotas.models import Quota
 from runtime.containers.cgroups.cgroup import PORTAL, Cgroups
 from tests.portal.conftest import People, listening_portal
-from tests.portal.packs import Pack, body_of, groups_in, push
+from tests.portal.git.packs import Pack, body_of, groups_in, push
+from tests.portal.git.test_git import Checkout
 from tests.portal.shipyard import FakeWorkers
-from tests.portal.test_git import Checkout
 
 MIB = 2**20
 

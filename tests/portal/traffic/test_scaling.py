@@ -19,9 +19,9 @@ from portal.traffic import actions
 from portal.traffic.access import scalings_of
 from portal.traffic.models import Scaling
 from portal.traffic.scaling import KEPT, autoscale
+from tests.portal.apps.test_apps import live_app
 from tests.portal.conftest import People
 from tests.portal.test_api import Caller
-from tests.portal.test_apps import live_app
 
 REASON = "37 requests in flight per instance, target 20"
 

@@ -16,9 +16,9 @@ from portal.builds.models import Build
 from portal.lifecycle.app_actions import create_app
 from runtime.containers.cgroups.cgroup import PORTAL, Cgroups
 from tests.portal.conftest import People
-from tests.portal.packs import Pack, Peak, Pushed, body_of, push, watched
+from tests.portal.git.packs import Pack, Peak, Pushed, body_of, push, watched
+from tests.portal.git.test_git import Checkout
 from tests.portal.shipyard import FakeWorkers
-from tests.portal.test_git import Checkout
 
 MIB = 2**20
 

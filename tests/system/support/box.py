@@ -20,9 +20,9 @@ import httpx
 from runtime.config import NodeConfig, from_environment
 from runtime.process import run, spawn
 from tests.ranges import free_range
-from tests.system.waiting import until
+from tests.system.support.waiting import until
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PARTS = {  # processes of the process manager, with a part of their command line
     "redis": "redis-server",
     "router": "haproxy",

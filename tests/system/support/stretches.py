@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from tests.system.pace import Answer
-from tests.system.victims import Killed
+from tests.system.support.pace import Answer
+from tests.system.support.victims import Killed
 
 APART = 2.0  # seconds between failed requests of one app that belong to two stretches
 BEFORE = 15.0  # seconds before a stretch in which a kill may be its cause

@@ -16,7 +16,7 @@ from portal.registry import blob_store, upkeep
 from portal.registry.models import Attachment, Tag
 from tests.portal.conftest import People
 from tests.portal.images import INDEX, MANIFEST, Client, blocks, config, digest_of, index, manifest, part, refused
-from tests.portal.registry import CONFIG, IMAGE, LAYER, UNKNOWN, app, clean_shelf, client
+from tests.portal.registry.registry import CONFIG, IMAGE, LAYER, UNKNOWN, app, clean_shelf, client
 from tests.portal.shipyard import deploy
 
 __all__ = ["app", "clean_shelf", "client"]
