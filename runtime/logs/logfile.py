@@ -1,8 +1,9 @@
-"""The one log line format, and files of such lines that only ever grow at their end.
+"""The format of log lines, and files of such lines. Lines are only added at the end.
 
     2026-11-24T00:50:09.179Z web.1a2b3c4d stdout Listening on 8000
 
-TIMESTAMP (RFC 3339, UTC, milliseconds), SOURCE (no spaces), STREAM (stdout, stderr, or system for our own words), TEXT.
+TIMESTAMP (RFC 3339, UTC, milliseconds), SOURCE (no spaces), TEXT, and STREAM: stdout, stderr, or
+system for lines of the platform.
 """
 
 from __future__ import annotations
@@ -16,28 +17,35 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-ROTATE_AT = 10 * 2**20  # bytes; then APP.log becomes APP.log.1, and the one before is gone
+ROTATE_AT = 10 * 2**20  # bytes; then APP.log replaces APP.log.1
 LONGEST_TEXT = 16_384
 _PIECE = 2**20
-_SURELY_LEFT = 300.0  # seconds; to make a file takes none
+_SURELY_LEFT = 300.0  # seconds; creating a file takes much less
 _FRESH = re.compile(r"\..+\.\d+-\d+")  # of `_make`
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1a\x1c-\x1f\x7f]")  # all but tab and escape: colours stay
 
 
 def timestamp(at: float) -> str:
-    """Unix seconds as the log writes them."""
+    """Format Unix seconds as a timestamp of the log."""
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def line(stamp: str, source: str, stream: str, text: str) -> str:
-    """One line with its newline. Text is cut at 16 KiB and loses characters that would break a line or a terminal."""
+    """Return one line with its newline.
+
+    Text is cut at 16 KiB. Control characters are removed, because they could break a line or a
+    terminal.
+    """
     if len(text) > LONGEST_TEXT:
         text = text[:LONGEST_TEXT] + "…"
     return f"{stamp} {source} {stream} {_CONTROL.sub('', text)}\n"
 
 
 def append(path: Path, lines: Sequence[str], *, user: str, rotate: bool = False) -> None:
-    """Add whole lines in one write, so that a reader never sees half of one; the caller is the only writer or holds the lock."""
+    """Add whole lines in one write, so that a reader never sees half a line.
+
+    The caller is the only writer or holds the lock.
+    """
     if not lines:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -51,7 +59,10 @@ def append(path: Path, lines: Sequence[str], *, user: str, rotate: bool = False)
 
 
 def open_to_append(path: Path, *, user: str) -> int:
-    """Return a descriptor that adds at the end of a log; make the log where there is none. The folder must be there."""
+    """Return a descriptor that adds at the end of a log. Create the log if it does not exist.
+
+    Its folder must exist.
+    """
     flags = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
     try:
         return os.open(path, flags)
@@ -61,7 +72,7 @@ def open_to_append(path: Path, *, user: str) -> int:
 
 
 def write_whole(fd: int, lines: Sequence[str]) -> None:
-    """Add all of these lines or, where the disk is full, none: then it raises, and no half line is left before the next attempt."""
+    """Add all of these lines. Raises OSError if the disk is full; then none is added."""
     size = os.fstat(fd).st_size
     view = memoryview("".join(lines).encode(errors="replace"))
     try:
@@ -73,7 +84,7 @@ def write_whole(fd: int, lines: Sequence[str]) -> None:
 
 
 def count_lines(fd: int, begin: int, end: int) -> int:
-    """Return how many lines end between two places of a file, holding a MiB of it at a time."""
+    """Return the number of lines that end between two offsets. Reads one MiB at a time."""
     count = 0
     while begin < end and (piece := os.pread(fd, min(_PIECE, end - begin), begin)):
         count += piece.count(b"\n")
@@ -82,7 +93,7 @@ def count_lines(fd: int, begin: int, end: int) -> int:
 
 
 def _rotate(path: Path, stamp: str) -> list[str]:
-    """Begin a new file; return the line that says what went with the one before the last."""
+    """Begin a new file. Return the line that reports how many lines were dropped."""
     older = path.with_name(f"{path.name}.1")
     try:
         fd = os.open(older, os.O_RDONLY | os.O_CLOEXEC)
@@ -99,24 +110,30 @@ def _rotate(path: Path, stamp: str) -> list[str]:
 
 
 def sweep(folder: Path, *, now: float) -> list[str]:
-    """Remove the second names of files whose maker was killed; what was done, in words. One that has its log's name too loses nothing."""
+    """Remove files that a killed process left while it created a log. Return what was done.
+
+    A file that already has its log's name loses only its second name.
+    """
     done: list[str] = []
     for fresh in folder.glob(".*"):
-        with suppress(FileNotFoundError):  # its maker lives and was quicker
+        with suppress(FileNotFoundError):  # its process lives and removed it first
             status = fresh.stat()
             if _FRESH.fullmatch(fresh.name) and (status.st_nlink > 1 or now - status.st_mtime > _SURELY_LEFT):
                 fresh.unlink()
-                done.append(f"removed {fresh.name}, left by whoever was killed when it began a log")
+                done.append(f"removed {fresh.name}, which a killed process left when it created a log")
     return done
 
 
 def _make(path: Path, user: str) -> None:
-    """An empty file that the portal may read from the moment it has its name: whoever follows a log looks for it five times a second."""
+    """Create an empty file that the portal may read as soon as it has its name.
+
+    A client that follows a log looks for it five times per second.
+    """
     fresh = path.with_name(f".{path.name}.{os.getpid()}-{time.monotonic_ns()}")
     fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         give_to_group(fd, user)
-        with suppress(FileExistsError):  # another was quicker
+        with suppress(FileExistsError):  # another process created it first
             os.link(fresh, path)
     finally:
         os.close(fd)
@@ -124,7 +141,10 @@ def _make(path: Path, user: str) -> None:
 
 
 def give_to_group(fd: int, user: str) -> None:
-    """Let the portal read a file: mode 0640, group that of its user; where there is no such user, root's alone."""
+    """Let the portal read a file: mode 0640, and the group of its user.
+
+    If there is no such user, only root may read it.
+    """
     os.fchmod(fd, 0o640)
     try:
         os.fchown(fd, -1, pwd.getpwnam(user).pw_gid)

@@ -1,8 +1,9 @@
-"""Carries what instances print from their monitors' files into their app's log, in the one log line format.
+"""Shipping of logs: it copies the output of instances from their monitors' files to their app's log.
 
-How far it came is written down after each append, so a killed shipper loses no line; the lines of its last append may come
-twice (at least once, not exactly). What was carried is freed from the monitor's file, whose offsets stay, so no monitor has
-to reopen anything and a chatty app does not fill the disk.
+The offset is stored after each append. So a killed process loses no line, but the lines of its last
+append may appear twice (at-least-once delivery). Copied bytes are freed from the monitor's file
+(hole punching), whose offsets stay. So a monitor need not reopen its file, and an app that prints
+much does not fill the disk.
 """
 
 from __future__ import annotations
@@ -16,16 +17,19 @@ from runtime import journal
 from runtime.config import NodeConfig
 from runtime.logs import logfile
 
-AT_MOST = 4 * 2**20  # bytes of one instance carried at a time, so that each gets its turn
-TOO_FAR_BEHIND = 64 * 2**20  # an instance that prints faster than anyone reads loses the middle, and is told so
-KEPT = 64 * 2**10  # of what was carried: the last lines explain an end
+AT_MOST = 4 * 2**20  # bytes of one instance that are copied at a time, so that each instance gets its turn
+TOO_FAR_BEHIND = 64 * 2**20  # an instance that prints too fast loses older lines; its log says so
+KEPT = 64 * 2**10  # bytes that are kept after copying: the last lines explain why an instance ended
 _FREED_AT_ONCE = 2**20
-_LONGEST_WAIT = 2**17  # bytes of other output during which a line may stay without its end
+_LONGEST_WAIT = 2**17  # bytes of other output after which a line without its end is copied
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far one monitor's file was carried. Its inode tells it from the one that replaces it when it has grown too long."""
+    """The position in one monitor's file.
+
+    The inode identifies the file: the monitor replaces it when it has grown too long.
+    """
 
     offset: int = 0
     freed: int = 0
@@ -34,7 +38,11 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shipper:
-    """Used by the supervisor all the time, and by whoever removes an instance for its last words. A lock an app orders them."""
+    """The shipper of a node.
+
+    The supervisor calls it regularly, and the removal of an instance calls it for the last lines. A
+    lock per app orders them.
+    """
 
     config: NodeConfig
     console: Callable[[str], Path]  # an instance's monitor file
@@ -43,7 +51,10 @@ class Shipper:
     too_far_behind: int = TOO_FAR_BEHIND
 
     def ship(self, app: str, instance: str, source: str, *, last: bool = False) -> int:
-        """Carry what is new; how many lines that was. `last` also takes a line without an end, and forgets the instance."""
+        """Copy new lines and return their number.
+
+    `last` also copies a line without an end, and forgets the instance.
+    """
         with journal.lock(self.config.locks / f"log-{app}"):
             path = self._progress(instance)
             progress = _read(path)
@@ -57,20 +68,20 @@ class Shipper:
         return len(lines)
 
     def say(self, app: str, text: str, *, at: float, source: str = "slipway", stream: str = "system") -> None:
-        """Add lines of our own to an app's log."""
+        """Add lines of the platform to an app's log."""
         stamp = logfile.timestamp(at)
         lines = [logfile.line(stamp, source, stream, part) for part in text.splitlines()]
         with journal.lock(self.config.locks / f"log-{app}"):
             logfile.append(self.config.app_logs / f"{app}.log", lines, user=self.config.user, rotate=True)
 
     def add(self, app: str, texts: Sequence[tuple[float, str]], *, source: str, stream: str = "system") -> None:
-        """Add lines that others made, each with its own time (unix seconds), such as the router's access log."""
+        """Add lines with their own times (Unix seconds), such as those of the router's access log."""
         lines = [logfile.line(logfile.timestamp(at), source, stream, text) for at, text in texts]
         with journal.lock(self.config.locks / f"log-{app}"):
             logfile.append(self.config.app_logs / f"{app}.log", lines, user=self.config.user, rotate=True)
 
     def last_lines(self, instance: str, count: int = 10) -> list[str]:
-        """The texts of the last lines an instance printed."""
+        """Return the texts of the last lines that an instance printed."""
         try:
             with self.console(instance).open("rb") as file:
                 size = file.seek(0, os.SEEK_END)
@@ -125,13 +136,13 @@ class Shipper:
 def _read(path: Path) -> Progress:
     try:
         found = journal.read_json(path)
-    except ValueError:  # cut short by a power failure: carried again from the start
+    except ValueError:  # cut short by a power failure: copy again from the start
         found = None
     return Progress(offset=int(found["offset"]), freed=int(found["freed"]), inode=int(found["inode"])) if found else Progress()
 
 
 def _skip(fd: int, offset: int, progress: Progress, source: str) -> tuple[list[str], Progress]:
-    """Leave out the middle, up to the first line that starts after `offset`."""
+    """Skip lines up to the first one that starts after `offset`."""
     offset += os.pread(fd, 65_536, offset).find(b"\n") + 1
     count, size = logfile.count_lines(fd, progress.offset, offset), (offset - progress.offset) // 2**20
     text = f"{count} lines ({size} MiB) were dropped here, because it prints faster than they can be kept."
@@ -139,7 +150,10 @@ def _skip(fd: int, offset: int, progress: Progress, source: str) -> tuple[list[s
 
 
 def _cut(fd: int, source: str) -> str:
-    """The monitor began a new file because the old one had reached its greatest length; what was not carried by then is gone."""
+    """Return the line that reports a new file of the monitor.
+
+    The old one had reached its maximum length, and what was not copied by then is lost.
+    """
     return logfile.line(
         _stamp_at(fd, 0), source, "system", "Lines may have been dropped here, because it prints faster than they can be kept."
     )
@@ -151,7 +165,10 @@ def _stamp_at(fd: int, offset: int) -> str:
 
 
 def _lines(data: bytes, source: str, *, last: bool) -> tuple[list[str], int]:
-    """Whole lines, and how many bytes they were. A long line comes in parts (P) and ends with a full one (F)."""
+    """Return whole lines, and their number of bytes.
+
+    A long line consists of parts (P) and ends with a full one (F).
+    """
     lines: list[str] = []
     parts: dict[str, list[str]] = {}
     position = done = whole_lines = 0
@@ -168,7 +185,7 @@ def _lines(data: bytes, source: str, *, last: bool) -> tuple[list[str], int]:
     if parts and (last or position - done > _LONGEST_WAIT):
         stamp = _last_stamp(data)
         return lines + [logfile.line(stamp, source, stream, "".join(texts)) for stream, texts in parts.items()], position
-    return lines[:whole_lines], done  # what came after a line's first part is read again, together with its end
+    return lines[:whole_lines], done  # bytes after a line's first part are read again, together with its end
 
 
 def _last_stamp(data: bytes) -> str:
@@ -177,7 +194,10 @@ def _last_stamp(data: bytes) -> str:
 
 
 def _parse(raw: bytes) -> tuple[str, str, str, bool] | None:
-    """One line of the k8s-file format: `2026-11-24T00:50:09.179123+00:00 stdout F text`. None for anything else."""
+    """Parse one line of the k8s-file format, or return None.
+
+    `2026-11-24T00:50:09.179123+00:00 stdout F text`
+    """
     words = raw.decode(errors="replace").split(" ", 3)
     if len(words) < 3 or words[1] not in ("stdout", "stderr") or words[2] not in ("F", "P"):
         return None
