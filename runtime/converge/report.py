@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from runtime.converge.observed import ObservedApp, ObservedInstance, Phase
 from runtime.converge.planning import backoff
-from runtime.converge.planning.plan_state import fails_checks, is_healthy, why_it_fails
+from runtime.converge.planning.instance_health import fails_checks, is_healthy, why_it_fails
 
 _STARTS_WITHIN = 5.0  # seconds after a wake, which starts all created instances
 

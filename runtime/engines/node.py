@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from runtime import journal
 from runtime.builds.builder import Builder, BuildRequest, BuiltImage
@@ -20,23 +19,24 @@ from runtime.builds.package_cache import PackageCaches
 from runtime.config import NodeConfig
 from runtime.confined.session import use_groups
 from runtime.containers.cgroups.helper_groups import HelperGroups
-from runtime.containers.container import Container, Exit, Status, Usage
+from runtime.containers.container import Container, Status, Usage
 from runtime.containers.lifecycle import Containers
 from runtime.containers.spec import Limits, Purpose, TeamLimits
 from runtime.contract.health import HealthCheck
 from runtime.contract.quantities import Bytes
-from runtime.converge import app_state, container_spec, explain, probe_results, request_counts
+from runtime.converge import app_state, container_spec
+from runtime.converge.app_files import AppFiles
 from runtime.converge.apply import Applier
 from runtime.converge.commit import commit
-from runtime.converge.desired import DesiredApp, DesiredRelease
+from runtime.converge.desired import DesiredApp
 from runtime.converge.explain import ProbeAnswer
 from runtime.converge.observe import Observer
-from runtime.converge.observed import ObservedApp, ProbeResult
+from runtime.converge.observed import ObservedApp
 from runtime.converge.one_off import Runs
 from runtime.converge.planning.plan import Plan, plan
 from runtime.converge.probe import Prober
 from runtime.converge.probe_network import Ask, ask
-from runtime.converge.request_counts import Requests
+from runtime.converge.release_phase import ReleasePhases
 from runtime.converge.wake import Booting, Waker
 from runtime.errors import LaunchFailed, RuntimeFailure
 from runtime.images.collect import Garbage, Roots
@@ -50,7 +50,6 @@ from runtime.images.verify import remove_replaced
 from runtime.kernel import Kernel
 from runtime.logs import logfile
 from runtime.logs.shipping import Shipper
-from runtime.masking import Mask
 from runtime.network.leases import Owner
 from runtime.network.links import Network
 from runtime.router.router import Router
@@ -93,9 +92,10 @@ class NodeEngine:
         self.published = Published(config, self.images)
         self._builder = builder
         self._clock = clock
-        self._checks: dict[str, tuple[int, Mapping[str, HealthCheck]]] = {}  # app: mtime, checks
+        self.app_files = AppFiles(config)
         self.shipper = Shipper(config=config, console=self.containers.log_path, free=Kernel().punch_hole)
         self.runs = Runs(containers=self.containers, images=self.images, ship_last=self.ship_last, last_lines=self.shipper.last_lines)
+        self.release_phases = ReleasePhases(containers=self.containers, images=self.images, shipper=self.shipper, clock=clock)
         self._asker = Prober(execute=self.containers.execute, ask=ask)
         self._waker = Waker(containers=self.containers, router=self.router, asker=self._asker, shipper=self.shipper, clock=clock)
         self._observer = Observer(
@@ -104,8 +104,8 @@ class NodeEngine:
             router=self.router,
             last_lines=self.shipper.last_lines,
             asker=self._asker,
-            requests=self.requests_of,
-            pulses=self.pulses_of,
+            requests=self.app_files.request_counts,
+            pulses=self.app_files.probe_results,
         )
         self._applier = Applier(
             containers=self.containers,
@@ -163,46 +163,13 @@ class NodeEngine:
     def look(self, desired: DesiredApp) -> Look:
         """Observe and plan; change nothing. The caller holds the app's lock."""
         now = self._clock()
-        observed = self._observer.observe(desired, app_state.load(self._record(desired.app)), now)
+        observed = self._observer.observe(desired, app_state.load(self.app_files.state(desired.app)), now)
         return Look(observed=observed, plan=plan(desired, observed, now), at=now)
 
     def act(self, desired: DesiredApp, look: Look) -> None:
         """Execute the plan of the look. The caller holds the app's lock."""
         present = {instance.id for instance in look.observed.instances}
-        self._applier.apply(desired, look.plan.actions, self._record(desired.app), present=present)
-
-    def run_release_phase(
-        self, desired: DesiredApp, release: DesiredRelease, command: str, limits: Limits, *, timeout: float, cancelled: Callable[[], bool]
-    ) -> None:
-        """Run the release phase, logging to the app. Raises LaunchFailed with its last lines."""
-        self.remove_release_phases(desired.app)
-        image = self.images.image(release.image)
-        one_off = container_spec.new_name(desired.app, "release", secrets.token_hex(4))
-        spec = container_spec.spec_for_release_phase(desired, release, image, id=one_off, command=command, limits=limits)
-        self.containers.set_team_limits(desired.team, desired.team_limits)
-        last: list[str] = []
-        mask = Mask(release.environment.values())
-
-        def keep(stream: str, text: str) -> None:
-            text = mask(text)
-            last[:] = [*last, text][-10:]
-            self.shipper.say(desired.app, text, at=self._clock(), source=container_spec.source_of(one_off, "release"), stream=stream)
-
-        try:
-            end = self.containers.run(spec, on_output=keep, timeout=timeout, cancelled=cancelled)
-        finally:
-            self.containers.remove(one_off)
-        _check_release_phase(end, command, last)
-
-    def remove_release_phases(self, app: str) -> None:
-        """Remove release phases of killed workers. The caller is the only one to run any."""
-        for container in self.release_phases():
-            if container.spec.app == app:
-                self.containers.remove(container.id)
-
-    def release_phases(self) -> list[Container]:
-        """Return the containers of release phases, running or left by a killed worker."""
-        return [container for container in self.containers.list() if container.spec.labels.get("kind") == container_spec.RELEASE_PHASE]
+        self._applier.apply(desired, look.plan.actions, self.app_files.state(desired.app), present=present)
 
     def collect_garbage(self, kept: Callable[[], Roots]) -> Collected | None:
         """Remove what neither `kept` nor a container needs. None: another process does it."""
@@ -224,14 +191,12 @@ class NodeEngine:
 
     def remove_app(self, app: str, *, images: tuple[str, ...] = ()) -> None:
         """Remove the rest of a stopped app: its state, its logs, the names of its images."""
-        self.remove_release_phases(app)
+        self.release_phases.remove(app)
         self.runs.remove_all(app)
         self.router.remove(app)
         for name in images:
             self.images.untag(name)
-        self._record(app).unlink(missing_ok=True)
-        self._requests(app).unlink(missing_ok=True)
-        self._pulses(app).unlink(missing_ok=True)
+        self.app_files.remove(app)
         self.shipper.forget(app)
         self.network.forget(app)
 
@@ -268,12 +233,12 @@ class NodeEngine:
         Returns the started instances: call `lets_in` with each, and `keep_woken` after the
         request's answer. Raises LaunchFailed if another process holds the app's lock for too long.
         """
-        if app_state.load(self._record(app)).asleep is None:
+        if app_state.load(self.app_files.state(app)).asleep is None:
             return ()  # requests wait for another reason: nothing is asleep, and no lock is needed
         with self.holding(app, timeout=_WAKE_WAIT) as held:
             if not held:
                 raise LaunchFailed(f"Could not wake {app}: another change took longer than {_WAKE_WAIT:.0f} s.", hint="Try again.")
-            return self._waker.wake(app, self._record(app), self._instances_of(app))
+            return self._waker.wake(app, self.app_files.state(app), self._instances_of(app))
 
     def lets_in(self, booting: Booting) -> bool:
         """Route requests to a booting instance if it passes its check; return whether it does."""
@@ -281,7 +246,7 @@ class NodeEngine:
             return False
         app = booting.container.spec.app
         with self.holding(app, timeout=_WAKE_WAIT) as held:
-            return held and self._waker.admit(self._record(app), booting)
+            return held and self._waker.admit(self.app_files.state(app), booting)
 
     def keep_woken(self, app: str) -> None:
         """Flush the routes that a wake changed to disk, after the request has its answer."""
@@ -338,38 +303,10 @@ class NodeEngine:
         if container is not None and container.spec.labels.get("kind") in (container_spec.INSTANCE, container_spec.RUN):
             self.shipper.ship(container.spec.app, id, _source(container), last=True)
 
-    def requests_of(self, app: str) -> Requests | None:
-        """Return the counts of an app's requests; None if they are not counted."""
-        return request_counts.load(self._requests(app))
-
-    def note_requests(self, app: str, counted: Requests) -> None:
-        """Store the counts for reconciliation."""
-        request_counts.save(self._requests(app), counted)
-
-    def to_be_asked(self, app: str) -> Mapping[str, HealthCheck]:
-        """Return the health checks of ready, awake and staying instances, by instance."""
-        try:
-            written = self._record(app).stat().st_mtime_ns
-        except FileNotFoundError:
-            return {}
-        before, checks = self._checks.get(app, (0, {}))
-        if written != before:
-            checks = app_state.load(self._record(app)).to_be_asked()
-            self._checks[app] = (written, checks)
-        return checks
-
     def check_health(self, container: Container, check: HealthCheck) -> ProbeAnswer:
         """Check one instance, within the check's time limit."""
         routes = self.router.route(container.spec.app)
         return self._asker.check(container, routes.hosts[0] if routes is not None and routes.hosts else container.spec.app, check)
-
-    def pulses_of(self, app: str) -> Mapping[str, ProbeResult]:
-        """Return the failed health checks of an app, by instance."""
-        return probe_results.load(self._pulses(app))
-
-    def note_pulses(self, app: str, failing: Mapping[str, ProbeResult]) -> None:
-        """Store the failed health checks for reconciliation."""
-        probe_results.save(self._pulses(app), failing)
 
     def _clamp(self, container: Container, limits: Limits) -> None:
         try:
@@ -378,22 +315,8 @@ class NodeEngine:
             text = f"{container.id} keeps its limits until it is restarted: {failure.explain()}"
             self.shipper.say(container.spec.app, text, at=self._clock())
 
-    def _requests(self, app: str) -> Path:
-        return self.config.requests / f"{app}.json"
-
-    def _pulses(self, app: str) -> Path:
-        return self.config.pulses / f"{app}.json"
-
-    def _record(self, app: str) -> Path:
-        return self.config.state / "converge" / f"{app}.json"
-
 
 def _source(container: Container) -> str:
     if container.spec.labels["kind"] == container_spec.RUN:
         return container.spec.labels["process"]
     return container_spec.source_of(container.id, container.spec.labels["process"])
-
-
-def _check_release_phase(end: Exit, command: str, last: list[str]) -> None:
-    if end.code != 0:
-        raise LaunchFailed(f"The release phase `{command}` failed. {explain.exited(end, lived=None, log=last)}")

@@ -53,8 +53,8 @@ class Shipper:
     def ship(self, app: str, instance: str, source: str, *, last: bool = False) -> int:
         """Copy new lines and return their number.
 
-    `last` also copies a line without an end, and forgets the instance.
-    """
+        `last` also copies a line without an end, and forgets the instance.
+        """
         with journal.lock(self.config.locks / f"log-{app}"):
             path = self._progress(instance)
             progress = _read(path)

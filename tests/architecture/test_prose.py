@@ -21,7 +21,9 @@ CHECKED_SINCE = "2026-11-28T19:30:00+00:00"  # older commits were written before
 
 def test_every_file_is_in_a_room():
     rooms = {path for room in CLEAN for path in tracked(room)}
-    ignored = {*tracked("examples", "*.lock", "*.txt", "*.gitignore", ".npmrc", "package.json", "package-lock.json", "LICENSE", "*.md", "*.svg")}
+    ignored = {
+        *tracked("examples", "*.lock", "*.txt", "*.gitignore", ".npmrc", "package.json", "package-lock.json", "LICENSE", "*.md", "*.svg")
+    }
     missing = sorted(str(path.relative_to(ROOT)) for path in {*tracked()} - rooms - ignored)
     assert not missing, f"add the rooms of these files to prose.toml: {missing}"
 

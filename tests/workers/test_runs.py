@@ -242,7 +242,7 @@ def test_a_release_is_checked_as_its_manifest_says(plant):
 def test_a_run_keeps_its_app_awake_unless_its_owner_disables_that(plant):
     app, _ = live(plant, cron("long", "sleep 60"))
     begun = time.time() - 100
-    plant.engine.note_requests(app.name, Requests(counted_since=begun, last_at=begun, groups={}))
+    plant.engine.app_files.save_request_counts(app.name, Requests(counted_since=begun, last_at=begun, groups={}))
     desired = replace(translate.desired_app(app), sleep=Sleep(after=10.0))
 
     def active_at(**sleep: bool) -> float | None:

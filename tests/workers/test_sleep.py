@@ -127,7 +127,7 @@ def test_a_started_instance_gets_traffic_after_its_first_good_check(sleeper):
         sleeper.until(lambda: plant.engine.lets_in(booting))
         assert sleeper.situation is AppSituation.SERVING
         assert [end.instance for end in plant.engine.router.route(name).endpoints] == [booting.container.id]
-        assert app_state.load(plant.engine._record(name)).marks[booting.container.id].check == booting.check
+        assert app_state.load(plant.engine.app_files.state(name)).marks[booting.container.id].check == booting.check
         assert plant.get(sleeper.app).status_code == 200
         assert plant.engine.lets_in(booting), "it has traffic already"
     assert plant.engine.wake(name) == (), "the app is awake"
@@ -161,7 +161,7 @@ def test_a_kill_before_the_thaw_leaves_no_app_frozen(sleeper):
     plant.kill(supervisor)
     with plant.engine.holding(name, timeout=20) as held:  # this block writes what `wake` has written by then
         assert held
-        path = plant.engine._record(name)
+        path = plant.engine.app_files.state(name)
         app_state.save(path, app_state.load(path).woken(time.time()))
         sleeper.desired = replace(sleeper.desired, sleep=None)
     sleeper.until(lambda: sleeper.frozen() == [False] and sleeper.situation is AppSituation.SERVING)
@@ -212,7 +212,7 @@ def test_an_open_websocket_keeps_an_app_awake(sleeper):
     plant = sleeper.plant
     plant.supervisor()
     with websocket(plant.config.http_port, f"{sleeper.app.name}.{settings.BASE_DOMAIN}") as tunnel:
-        sleeper.until(lambda: plant.engine.requests_of(sleeper.app.name) is not None)
+        sleeper.until(lambda: plant.engine.app_files.request_counts(sleeper.app.name) is not None)
         time.sleep(3 * IDLE)
         assert sleeper.situation is AppSituation.SERVING
         tunnel.sendall(b"hello")

@@ -241,9 +241,9 @@ def test_upkeep_removes_a_release_phase_whose_worker_was_killed(plant):
     plant.engine.containers.launch(spec)
     with journal.lock(rollout.lock_of(app.name, plant.engine)):
         upkeep.take_up_lost()
-        assert len(plant.engine.release_phases()) == 1
+        assert len(plant.engine.release_phases.containers_of_all()) == 1
     upkeep.take_up_lost()
-    assert plant.engine.release_phases() == []
+    assert plant.engine.release_phases.containers_of_all() == []
 
 
 def test_tidying_up_removes_old_instances_and_locks_of_finished_builds(plant):

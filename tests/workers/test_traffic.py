@@ -95,7 +95,7 @@ def test_no_strategy_fails_a_request_and_requests_are_counted_and_logged(plant):
         return sum(" router " in line for log in logs for line in log.read_text().splitlines())
 
     plant.until(lambda: logged() > min(sent, 1000) / 2)
-    plant.until(lambda: plant.engine.requests_of(app.name).last_at > 0)
+    plant.until(lambda: plant.engine.app_files.request_counts(app.name).last_at > 0)
 
 
 def test_no_strategy_fails_a_request_on_a_path(plant):

@@ -55,7 +55,7 @@ class Pulses:
                 instances.setdefault(container.spec.app, []).append(container)
         living: set[str] = set()
         for app, containers in instances.items():
-            checks = self._engine.to_be_asked(app)
+            checks = self._engine.app_files.checks(app)
             asked = [
                 container
                 for container in containers
@@ -119,13 +119,13 @@ class Pulses:
                 del failing[id]
             else:
                 failing[id] = ProbeResult(failures=before + 1, at=self._clock(), trouble=answer.describe()[:LONGEST_TROUBLE])
-            self._engine.note_pulses(app, failing)
+            self._engine.app_files.save_probe_results(app, failing)
             return before if answer.healthy else before + 1
 
     def _known(self, app: str) -> dict[str, ProbeResult]:
         """Return the app's failures. First read those that an earlier supervisor recorded."""
         if app not in self._failing:
-            self._failing[app] = dict(self._engine.pulses_of(app))
+            self._failing[app] = dict(self._engine.app_files.probe_results(app))
         return self._failing[app]
 
     def _forget_others(self, app: str, asked: set[str]) -> None:
@@ -134,4 +134,4 @@ class Pulses:
             if failing.keys() <= asked:
                 return
             self._failing[app] = {key: result for key, result in failing.items() if key in asked}
-            self._engine.note_pulses(app, self._failing[app])
+            self._engine.app_files.save_probe_results(app, self._failing[app])

@@ -155,7 +155,7 @@ class Visitors:
             written.kills = {container.id: self._kills(container) for container in containers if container.id not in begun}
         written.at, written.requests, written.percent = now, count, percent
         groups = self._groups(app, containers, written) if percent is not None else {}
-        self._engine.note_requests(
+        self._engine.app_files.save_request_counts(
             app, Requests(counted_since=self._since, last_at=tally.last_at if tally is not None else 0.0, groups=groups)
         )
 

@@ -87,7 +87,7 @@ def _release_phase(rollout: Rollout, command: str, engine: NodeEngine) -> bool:
     quota = quota_of(app.team)
     releases.add_step(rollout, f"Run the release phase: {command}")
     try:
-        engine.run_release_phase(
+        engine.release_phases.run(
             translate.desired_app(app),
             translate.desired_release(app, rollout.release, quota),
             command,

@@ -120,10 +120,10 @@ def _lost_image_jobs(engine: NodeEngine) -> Iterator[Lost]:
 
 
 def _remove_lost_release_phases(engine: NodeEngine) -> None:
-    for app_name in {container.spec.app for container in engine.release_phases()}:
+    for app_name in {container.spec.app for container in engine.release_phases.containers_of_all()}:
         with journal.lock(rollout.lock_of(app_name, engine), blocking=False) as held:
             if held:
-                engine.remove_release_phases(app_name)
+                engine.release_phases.remove(app_name)
 
 
 def _free(path: Path) -> bool:

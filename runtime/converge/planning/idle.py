@@ -9,7 +9,9 @@ from dataclasses import replace
 
 from runtime.converge.actions import FreezeInstance, PutToSleep, ThawInstance, WakeApp
 from runtime.converge.observed import Asleep, ObservedInstance, Phase
-from runtime.converge.planning.plan_state import PlanState, is_healthy, web_count
+from runtime.converge.planning.groups import web_count
+from runtime.converge.planning.instance_health import is_healthy
+from runtime.converge.planning.plan_state import PlanState
 from runtime.converge.planning.replicas import is_complete
 
 

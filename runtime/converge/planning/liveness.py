@@ -14,7 +14,8 @@ from dataclasses import replace
 
 from runtime.converge.actions import ReturnToRotation, TakeOutOfRotation
 from runtime.converge.observed import ObservedInstance, Phase, Slot
-from runtime.converge.planning.plan_state import PlanState, fails_checks, is_given_up, is_healthy, why_it_fails
+from runtime.converge.planning.instance_health import fails_checks, is_given_up, is_healthy, why_it_fails
+from runtime.converge.planning.plan_state import PlanState
 from runtime.converge.planning.replicas import ReplicaSet
 from runtime.router.routes import Endpoint
 

@@ -9,14 +9,12 @@ Every action may be the last one before a `kill -9`: the next plan starts from t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 from runtime.contract.health import HealthCheck
 from runtime.converge.actions import (
     Action,
     CreateInstance,
-    FailCandidate,
     MarkReady,
     PromoteGroup,
     RecordCrash,
@@ -27,13 +25,15 @@ from runtime.converge.actions import (
     StartInstance,
     StopInstance,
 )
-from runtime.converge.canary_analysis import GroupTraffic, judge
 from runtime.converge.desired import DesiredApp, DesiredProcess, DesiredRelease
-from runtime.converge.observed import WEB, CanaryStage, Group, ObservedApp, ObservedInstance, Phase, Slot, limits_text
+from runtime.converge.observed import WEB, CanaryStage, Group, ObservedApp, ObservedInstance, Phase, limits_text
 from runtime.converge.planning import backoff
+from runtime.converge.planning.candidate import judge_candidate
+from runtime.converge.planning.groups import group_of
 from runtime.converge.planning.idle import settle_sleep
+from runtime.converge.planning.instance_health import is_healthy, is_overdue, why_it_fails
 from runtime.converge.planning.liveness import choose_restarts, note_failing
-from runtime.converge.planning.plan_state import Outcome, OutcomeState, Plan, PlanState, group_of, is_given_up, is_healthy, why_it_fails
+from runtime.converge.planning.plan_state import Outcome, OutcomeState, Plan, PlanState
 from runtime.converge.planning.replicas import ReplicaSet, is_complete, replica_sets, slots_of
 from runtime.converge.planning.traffic import routes_of
 from runtime.converge.strategy import Kind
@@ -46,7 +46,7 @@ def plan(desired: DesiredApp, observed: ObservedApp, now: float) -> Plan:
     if desired.deleted:
         return _plan_removal(observed)
     state = PlanState.begin(desired, observed, now)
-    state = _judge_candidate(state)
+    state = judge_candidate(state)
     state = _mark_ready(state)
     state = note_failing(state)
     state = _shift(state)
@@ -67,61 +67,6 @@ def _plan_removal(observed: ObservedApp) -> Plan:
     actions: list[Action] = [RemoveRoutes(app=observed.app)] if observed.routes is not None else []
     actions += [StopInstance(instance=instance.id, place=instance.place) for instance in observed.instances]
     return Plan(actions=tuple(actions), outcome=Outcome(state=OutcomeState.NONE))
-
-
-def _judge_candidate(state: PlanState) -> PlanState:
-    """Decide whether the candidate has failed, now or before.
-
-    Once it serves it can no longer fail: a crash then only causes a restart.
-    """
-    candidate, verdict = state.candidate, state.observed.verdict
-    if candidate is None or state.serving == (group := group_of(candidate)):
-        return state
-    if verdict is not None and (verdict.release, verdict.attempt) == (candidate.number, candidate.attempt):
-        outcome = Outcome(state=OutcomeState.FAILED, reason=verdict.reason, rolled_back=verdict.rolled_back)
-        return replace(state, candidate=None, outcome=outcome)
-    members = [instance for instance in state.instances if instance.place.group == group and instance.id not in state.condemned]
-    reason = next(_failures(state, candidate, members), None)
-    if reason is None:
-        return replace(state, outcome=Outcome(state=OutcomeState.PENDING))
-    rolled_back = state.moving is Kind.CANARY and state.stage is not None
-    ids = tuple(sorted(instance.id for instance in members))
-    failed = FailCandidate(group=group, attempt=candidate.attempt, reason=reason, instances=ids, rolled_back=rolled_back)
-    return replace(
-        state.marked(failed),
-        candidate=None,
-        outcome=Outcome(state=OutcomeState.FAILED, reason=reason, rolled_back=rolled_back),
-        condemned=state.condemned.union(ids),
-    )
-
-
-def _failures(state: PlanState, candidate: DesiredRelease, members: list[ObservedInstance]) -> Iterator[str]:
-    for instance in members:
-        if instance.phase is Phase.EXITED:
-            yield _finding(instance.place, instance.evidence or "It exited.")
-        elif _overdue(instance, candidate, state.now):
-            yield _finding(instance.place, instance.evidence or f"It was not ready within {candidate.boot_seconds:.0f} s.")
-        elif is_given_up(instance, state.now):
-            yield f"{instance.place} became ready, and then no longer answered its health check: {why_it_fails(instance)}"
-    group = group_of(candidate)
-    for place, crashes in sorted(state.observed.crashes.items()):
-        if place.group == group and (not crashes.lost or crashes.count > backoff.AT_ONCE):
-            yield _finding(place, crashes.reason)
-    if state.moving is Kind.CANARY and state.stage is not None and state.serving is not None:
-        watched, rest = state.observed.traffic.get(group, GroupTraffic()), state.observed.traffic.get(state.serving, GroupTraffic())
-        if evidence := judge(watched, rest, name=str(group), other=str(state.serving)):
-            yield evidence
-
-
-def _finding(place: Slot, seen: str) -> str:
-    return f"{place} did not become ready. {seen}"
-
-
-def _overdue(instance: ObservedInstance, release: DesiredRelease, now: float) -> bool:
-    started = instance.started_at
-    return (
-        instance.phase is Phase.RUNNING and not is_healthy(instance, now) and started is not None and now - started >= release.boot_seconds
-    )
 
 
 def _mark_ready(state: PlanState) -> PlanState:
@@ -248,7 +193,7 @@ def _slot_of(replicas: tuple[ReplicaSet, ...], instance: ObservedInstance) -> tu
 def _keep(state: PlanState, instance: ObservedInstance, release: DesiredRelease, process: DesiredProcess) -> PlanState:
     if instance.place in state.occupants:
         return state.dismissed(instance)
-    if instance.phase is not Phase.RUNNING or _overdue(instance, release, state.now):
+    if instance.phase is not Phase.RUNNING or is_overdue(instance, release, state.now):
         return _record_crash(state, instance, instance.evidence or "It ended.")
     if instance.id in state.restarting:
         return _record_crash(state, instance, f"It no longer answered its health check: {why_it_fails(instance)}")

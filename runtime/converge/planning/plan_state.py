@@ -10,19 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from runtime.contract.health import HealthCheck
 from runtime.converge.actions import Action, DrainInstance, SetRoutes, StopInstance
 from runtime.converge.desired import DesiredApp, DesiredRelease
-from runtime.converge.observed import WEB, Asleep, CanaryStage, Group, ObservedApp, ObservedInstance, Phase, Slot
+from runtime.converge.observed import Asleep, CanaryStage, Group, ObservedApp, ObservedInstance, Phase, Slot
 from runtime.converge.planning import backoff
+from runtime.converge.planning.groups import count_of, group_of, web_count
+from runtime.converge.planning.instance_health import is_healthy, is_live
 from runtime.converge.strategy import Kind
 from runtime.router.routes import AppRoutes, AppSituation
-
-# More failures until a restart, as a multiple of the attempts that take it out of the pool.
-PATIENT = 2
-STALE_AFTER = 3  # missed health checks after which the last result is ignored
-# A process without a port is ready after this uptime: a wrong import or setting ends it sooner.
-SETTLE_SECONDS = 2.0
 
 
 class OutcomeState(StrEnum):
@@ -291,58 +286,3 @@ class PlanState:
             waiting=self.waiting,
             look_again_at=self.look_again_at,
         )
-
-
-def is_healthy(instance: ObservedInstance, now: float) -> bool:
-    """Return whether the instance is ready or, without a port, has been up long enough."""
-    if instance.phase is not Phase.RUNNING:
-        return False
-    if instance.marks.ready_at is not None:
-        return True
-    if instance.public:
-        return instance.answers
-    return instance.started_at is not None and now - instance.started_at >= SETTLE_SECONDS
-
-
-def is_live(instance: ObservedInstance, now: float) -> bool:
-    """Return whether the instance is healthy and still passes its health checks."""
-    return is_healthy(instance, now) and not fails_checks(instance, now)
-
-
-def fails_checks(instance: ObservedInstance, now: float) -> bool:
-    """Return whether a ready instance has failed `attempts` consecutive health checks or more."""
-    return _failures(instance, now) >= (instance.marks.check or HealthCheck()).attempts
-
-
-def is_given_up(instance: ObservedInstance, now: float) -> bool:
-    """Return whether the instance has failed so many checks that only a restart may help."""
-    return _failures(instance, now) >= (1 + PATIENT) * (instance.marks.check or HealthCheck()).attempts
-
-
-def why_it_fails(instance: ObservedInstance) -> str:
-    """Return the failure of its last health check, or "" if it is not known to fail."""
-    check, pulse = instance.marks.check, instance.pulse
-    return f"{check.describe()} {pulse.trouble}, {pulse.failures} times in a row." if check is not None and pulse is not None else ""
-
-
-def _failures(instance: ObservedInstance, now: float) -> int:
-    """Return the number of consecutive failures; 0 if there is no check or the result is stale.
-
-    A result is stale if the supervisor is not running, or if the instance slept.
-    """
-    check, pulse = instance.marks.check, instance.pulse
-    if check is None or pulse is None or instance.frozen or instance.phase is not Phase.RUNNING:
-        return 0
-    return pulse.failures if now - pulse.at <= STALE_AFTER * (check.interval + check.timeout) else 0
-
-
-def group_of(release: DesiredRelease) -> Group:
-    return Group(release.number, release.generation)
-
-
-def web_count(release: DesiredRelease) -> int:
-    return count_of(release, WEB)
-
-
-def count_of(release: DesiredRelease, process: str) -> int:
-    return next((process_type.count for process_type in release.processes if process_type.name == process), 0)

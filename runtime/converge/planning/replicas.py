@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 
 from runtime.converge.desired import DesiredProcess, DesiredRelease
 from runtime.converge.observed import WEB, Group, Slot
-from runtime.converge.planning.plan_state import PlanState, group_of, is_healthy, is_live
+from runtime.converge.planning.groups import group_of
+from runtime.converge.planning.instance_health import is_healthy, is_live
+from runtime.converge.planning.plan_state import PlanState
 from runtime.converge.strategy import Kind
 
 

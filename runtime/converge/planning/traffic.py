@@ -6,8 +6,10 @@ from dataclasses import replace
 
 from runtime.converge.observed import WEB, ObservedInstance, Phase
 from runtime.converge.planning import backoff
+from runtime.converge.planning.groups import group_of
+from runtime.converge.planning.instance_health import is_healthy
 from runtime.converge.planning.liveness import pool_of
-from runtime.converge.planning.plan_state import Outcome, OutcomeState, PlanState, group_of, is_healthy
+from runtime.converge.planning.plan_state import Outcome, OutcomeState, PlanState
 from runtime.converge.planning.replicas import replica_sets
 from runtime.converge.strategy import Kind
 from runtime.router.routes import AppRoutes, AppSituation, Canary, Endpoint

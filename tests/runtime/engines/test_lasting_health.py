@@ -24,13 +24,13 @@ def ask_all(station, app):
     Return the consecutive failures of each failing instance.
     """
     engine = station.engine
-    checks = engine.to_be_asked(app)
-    before, failing = engine.pulses_of(app), {}
+    checks = engine.app_files.checks(app)
+    before, failing = engine.app_files.probe_results(app), {}
     for container in engine.instances():
         if container.id in checks and not (answer := engine.check_health(container, checks[container.id])).healthy:
             failures = before[container.id].failures + 1 if container.id in before else 1
             failing[container.id] = ProbeResult(failures=failures, at=time.time(), trouble=answer.describe())
-    engine.note_pulses(app, failing)
+    engine.app_files.save_probe_results(app, failing)
     return {key: pulse.failures for key, pulse in failing.items()}
 
 
@@ -47,7 +47,7 @@ def test_a_failing_instance_leaves_the_pool_and_is_finally_restarted(station, ap
     app, look = station.roll_out(app, release(1, count=2, health=CHECK))
     assert look.plan.outcome.state is OutcomeState.LIVE
     both = station.ids(app.app)
-    assert station.engine.to_be_asked(app.app) == dict.fromkeys(both, CHECK)
+    assert station.engine.app_files.checks(app.app) == dict.fromkeys(both, CHECK)
     assert ask_all(station, app.app) == {}
     assert station.step(app).plan.settled
 
@@ -82,15 +82,15 @@ def test_a_changed_check_applies_to_instances_started_later(station, app):
     (only,) = station.ids(app.app)
     changed = replace(app, current=replace(app.current, health=replace(CHECK, path="/elsewhere")))
     assert station.step(changed).plan.settled
-    assert station.engine.to_be_asked(app.app) == {only: CHECK}
+    assert station.engine.app_files.checks(app.app) == {only: CHECK}
 
 
 def test_a_process_type_of_a_path_is_probed_even_if_the_path_came_later(station, app):
     app, _ = station.roll_out(app, release_with(1, {"web": 1, "api": 2}, health=CHECK))
-    (web,) = station.engine.to_be_asked(app.app)
+    (web,) = station.engine.app_files.checks(app.app)
     app = replace(app, paths=(PathRoute(prefix="/api", process="api"),))
     station.settle(app)
-    assert station.engine.to_be_asked(app.app) == dict.fromkeys(station.ids(app.app), CHECK)
+    assert station.engine.app_files.checks(app.app) == dict.fromkeys(station.ids(app.app), CHECK)
     sick, well = (key for key in station.ids(app.app) if key != web)
     assert served_by(station, app.app, "/api") == {sick, well}
 

@@ -214,12 +214,12 @@ def test_the_environment_is_image_then_config_then_platform(station, app):
 def test_the_release_phase_runs_once_with_its_output_in_the_log(station, app):
     first_release = release(1, environment={"WORD": "migrate", "KEY": "long and secret"})
     run = {"limits": SMALL, "timeout": 20.0, "cancelled": lambda: False}
-    station.engine.run_release_phase(app, first_release, 'echo "$WORD everything with $KEY"', **run)
+    station.engine.release_phases.run(app, first_release, 'echo "$WORD everything with $KEY"', **run)
     assert " stdout migrate everything with ****\n" in station.log(app.app)
     with pytest.raises(LaunchFailed, match=r"(?s)failed. It exited with code 4.*no such table"):
-        station.engine.run_release_phase(app, first_release, "echo no such table >&2; exit 4", **run)
+        station.engine.release_phases.run(app, first_release, "echo no such table >&2; exit 4", **run)
     with pytest.raises(LaunchFailed):
-        station.engine.run_release_phase(app, first_release, "sleep 60", **{**run, "timeout": 0.5})
+        station.engine.release_phases.run(app, first_release, "sleep 60", **{**run, "timeout": 0.5})
     assert [each for each in station.engine.containers.list() if each.spec.app == app.app] == []
 
 

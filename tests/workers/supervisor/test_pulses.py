@@ -39,7 +39,11 @@ class Engine:
     def instances(self):
         return list(self.containers)
 
-    def to_be_asked(self, app):
+    @property
+    def app_files(self):
+        return self
+
+    def checks(self, app):
         return {container.id: CHECK for container in self.containers if container.spec.app == app}
 
     def check_health(self, container, _check):
@@ -47,10 +51,10 @@ class Engine:
         answer = self.answers.get(container.spec.app, FINE)
         return answer() if callable(answer) else answer
 
-    def pulses_of(self, app):
+    def probe_results(self, app):
         return self.written.get(app, {})
 
-    def note_pulses(self, app, failing):
+    def save_probe_results(self, app, failing):
         self.notes += 1
         self.written[app] = dict(failing)
 
