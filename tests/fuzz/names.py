@@ -66,6 +66,16 @@ entries = st.builds(
     st.none() | st.sampled_from((0, 1, 511, 512, 513, 2**33, 2**60)),
 )  # fmt: skip
 
+SMALL = ("a", "b", "c")  # few names, so that trees meet: one has a link where the other has a folder
+small_paths = st.lists(st.sampled_from(SMALL), min_size=1, max_size=3).map("/".join)
+small_entries = st.builds(
+    lambda name, kind, link, mode: Entry(name, kind, link, mode, 0, b"text" if kind == tarfile.REGTYPE else b"", (), None),
+    small_paths,
+    st.sampled_from((*FAVOURED, tarfile.FIFOTYPE)),
+    st.sampled_from((".", "..", "/", "/a", "../b", "b/..", "missing/deep", "/missing")) | small_paths,
+    st.sampled_from((0o644, 0o755, 0, 0o7777)),
+)
+
 
 def tar_of(chosen: list[Entry]) -> bytes:
     """Return a tar of these entries, unchecked: sizes and headers may contradict the data after

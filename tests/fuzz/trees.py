@@ -16,7 +16,7 @@ from runtime.errors import BadSource, ImageDamaged
 from runtime.images.layers.layer import unpack_tar
 from runtime.trees.folder import Folder, LinksInCircle
 from runtime.trees.plain import Unreadable
-from tests.fuzz.names import Entry, entries, paths, tar_of
+from tests.fuzz.names import Entry, entries, paths, small_entries, small_paths, tar_of
 from tests.fuzz.sandbox import Sandbox
 from tests.fuzz.target import Target
 
@@ -24,8 +24,12 @@ Example = tuple[list[Entry], list[Entry], str, list[str], str]
 FLAGS = ("", "--chown=1:2", "--chmod=755", "--parents", "--exclude=a", "--link")
 MOUNTED = ("fill", "look_up", "copy_seen", "make_directory")
 
+hows = st.sampled_from(("COPY", "ADD", *MOUNTED))
+flags = st.lists(st.sampled_from(FLAGS), max_size=2)
 trees = st.lists(entries, max_size=5)
-examples = st.tuples(trees, trees, st.sampled_from(("COPY", "ADD", *MOUNTED)), st.lists(st.sampled_from(FLAGS), max_size=2), paths, paths)
+small_trees = st.lists(small_entries, min_size=1, max_size=8)
+small_names = st.sampled_from((".", "/")) | small_paths
+examples = st.tuples(trees, trees, hows, flags, paths, paths) | st.tuples(small_trees, small_trees, hows, flags, small_names, small_names)
 
 
 def copy(example: tuple[list[Entry], list[Entry], str, list[str], str, str], sandbox: Sandbox) -> None:

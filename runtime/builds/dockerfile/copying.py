@@ -39,7 +39,8 @@ class Copying:
     owner: Account | None  # None: the owner in the source
     chmod: int | None
     of: Instruction
-    _inodes: dict[tuple[int, int], str] = field(default_factory=dict)
+    _inodes: dict[tuple[int, int], str] = field(default_factory=dict)  # of files with several names: the first place of each
+    _first_places: dict[str, tuple[int, int]] = field(default_factory=dict)  # the same, the other way
 
     def put(self, item: Item, destination: str, *, into_folder: bool) -> None:
         """Copy an item.
@@ -102,6 +103,8 @@ class Copying:
         if self.root.is_folder(place):
             raise self.of.wrong(f"A file would replace the folder /{place}.", hint="End the destination with /.")
         self.root.root.remove(place)
+        if (inode := self._first_places.pop(place, None)) is not None:
+            del self._inodes[inode]
 
     def _put_folder(self, item: Item, source: str, destination: str) -> None:
         fresh = not self.root.is_folder(self.root.place(destination))
@@ -116,11 +119,17 @@ class Copying:
                 if not self.root.is_folder(place):
                     if self.root.status(place) is not None:
                         raise self.of.wrong(f"The folder {found.path} would replace a file at {destination}.")
-                    self.root.root.make_folders(place)
+                    self._make_folders(place)
                 self._dress(found.folder, found.name, found.status, place)
             else:
-                self.root.root.make_folders(posixpath.dirname(place))
+                self._make_folders(posixpath.dirname(place))
                 self._put_one(found.folder, found.name, found.status, place, moment=item.tree.moments)
+
+    def _make_folders(self, place: str) -> None:
+        try:
+            self.root.root.make_folders(place)
+        except NotADirectoryError as error:  # a link leads there, or this COPY itself put a file there
+            raise self.of.wrong(f"The folder /{place} cannot be created: /{error.filename} is a file.") from None
 
     def _put_one(self, folder: Folder, name: str, status: os.stat_result, place: str, *, moment: bool) -> None:
         if stat.S_ISSOCK(status.st_mode):
@@ -140,7 +149,7 @@ class Copying:
         else:
             raise self.of.wrong(f"{name} is a device, which cannot be copied.", hint="Exclude it: containers have their own /dev.")
         if status.st_nlink > 1:
-            self._inodes[inode] = place
+            self._inodes[inode], self._first_places[place] = place, inode
         self._dress(folder, name, status, place)
         when = (status.st_atime_ns, status.st_mtime_ns)
         if moment:

@@ -81,11 +81,14 @@ def copy(source: Folder, root: Folder, request: Request) -> None:
 
 @confined
 def look_up(source: Folder, name: str, of: Instruction, is_context: bool) -> str:
-    """Return the digest of a mount's content. BadSource: no file has that name."""
+    """Return the digest of a mount's content. BadSource: no file or folder has that name."""
     tree = context(source) if is_context else Tree(root=source)
     place = tree.place(name)
-    if tree.status(place) is None:
+    status = tree.status(place)
+    if status is None:
         raise of.wrong(f"source={name} does not exist.")
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+        raise of.wrong(f"source={name} is neither a file nor a folder, so it cannot be mounted.")
     return content_of([Item(tree=tree, name=name)], _digests)
 
 

@@ -1,0 +1,89 @@
+"""COPY over an existing tree, and mounts of what is neither a file nor a folder: what is wrong is the user's to mend."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from runtime.builds.dockerfile import work
+from runtime.builds.dockerfile.copying import Copying, Item
+from runtime.builds.dockerfile.syntax import Instruction
+from runtime.builds.dockerfile.tree import Tree
+from runtime.errors import BadSource
+from runtime.trees.folder import Folder
+
+COPY = Instruction(name="COPY", flags=(), args=(".", "/"), exec_form=False, heredocs=(), text="COPY . /", line=2)
+
+
+@pytest.fixture
+def trees(tmp_path: Path) -> tuple[Path, Path]:
+    """A source and a root, both empty."""
+    for name in ("source", "root"):
+        (tmp_path / name).mkdir()
+    return tmp_path / "source", tmp_path / "root"
+
+
+def copy(source: Path, root: Path) -> None:
+    with Folder.at(source) as here, Folder.at(root) as there:
+        copying = Copying(root=Tree(root=there), owner=None, chmod=None, of=COPY)
+        copying.put(Item(tree=Tree(root=here), name=""), "/", into_folder=False)
+
+
+def test_a_folder_cannot_go_through_a_link_to_below_a_file(trees: tuple[Path, Path]) -> None:
+    source, root = trees
+    (source / "b").mkdir()
+    (root / "a").write_text("a file")
+    (root / "b").symlink_to("a/a")
+    with pytest.raises(BadSource, match="line 2: The folder /a/a cannot be created: /a is a file"):
+        copy(source, root)
+
+
+def test_a_file_cannot_go_below_a_file_that_the_same_copy_made(trees: tuple[Path, Path]) -> None:
+    """The root's link `a` leads to the top itself, so the source's file a/a takes its place."""
+    source, root = trees
+    (source / "a").mkdir()
+    (source / "a" / "a").write_text("a file")
+    (source / "a" / "b").write_text("below it")
+    (root / "a").symlink_to(".")
+    with pytest.raises(BadSource, match="/a is a file"):
+        copy(source, root)
+
+
+def test_a_file_is_copied_again_if_its_first_copy_was_replaced(trees: tuple[Path, Path]) -> None:
+    """p/f and q/g are one file. The root's links make p/f and q/f one place, so the first copy is gone when q/g is made."""
+    source, root = trees
+    for name in ("p", "q"):
+        (source / name).mkdir()
+    (source / "p" / "f").write_text("two names")
+    (source / "q" / "f").write_text("another file")
+    os.link(source / "p" / "f", source / "q" / "g")
+    os.link(source / "p" / "f", source / "q" / "h")
+    (root / "real").mkdir()
+    for name in ("p", "q"):
+        (root / name).symlink_to("real")
+    copy(source, root)
+    assert (root / "real" / "f").read_text() == "another file"
+    assert (root / "real" / "g").read_text() == "two names"
+    assert (root / "real" / "g").samefile(root / "real" / "h")
+
+
+def test_two_names_of_one_file_that_are_one_place_are_copied(trees: tuple[Path, Path]) -> None:
+    source, root = trees
+    for name in ("p", "q"):
+        (source / name).mkdir()
+    (source / "p" / "f").write_text("two names")
+    os.link(source / "p" / "f", source / "q" / "f")
+    (root / "real").mkdir()
+    for name in ("p", "q"):
+        (root / name).symlink_to("real")
+    copy(source, root)
+    assert (root / "real" / "f").read_text() == "two names"
+
+
+def test_only_files_and_folders_can_be_mounted(trees: tuple[Path, Path]) -> None:
+    source, _ = trees
+    os.mkfifo(source / "pipe")
+    with Folder.at(source) as here, pytest.raises(BadSource, match="source=pipe is neither a file nor a folder"):
+        work.look_up(here, "pipe", COPY, is_context=False)
