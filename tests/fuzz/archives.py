@@ -18,7 +18,7 @@ from runtime.images.layers.layer import unpack_tar
 from runtime.trees.folder import Folder
 from runtime.trees.plain import Plain, Unreadable
 from runtime.trees.tar import TarLimits, TarReader
-from tests.fuzz.names import Entry, entries, links, paths, tar_of
+from tests.fuzz.names import PARTS, Entry, entries, links, paths, tar_of
 from tests.fuzz.sandbox import Sandbox
 from tests.fuzz.target import Target
 
@@ -124,6 +124,25 @@ def seeds() -> list[bytes]:
     return [plain, gzip.compress(plain), zip_of([file, link])]
 
 
+commit_entries = st.tuples(st.sampled_from(MODES), paths, links.map(lambda text: text.encode("utf-8", "replace")))
+sound_entries = st.tuples(
+    st.sampled_from((b"100644", b"100755", b"120000", b"40000")),
+    (st.sampled_from(PARTS) | st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1, max_size=8)).filter(
+        lambda name: name not in ("", ".", "..", ".git", "a" * 256) and "/" not in name
+    ),
+    st.sampled_from((b"a", b"./a//b/", b"b/../c", b"link")),
+)
+
+
+def as_git_sorts(tree: list[tuple[bytes, str, bytes]]) -> list[tuple[bytes, str, bytes]]:
+    """Return the entries in the order that git checks: a folder's name as if it ended with a slash."""
+    return sorted(tree, key=lambda entry: entry[1].encode("utf-8", "surrogateescape") + (b"/" if entry[0] == b"40000" else b""))
+
+
+A_FILE = (b"100644", "file of a tree that would hold none", b"")
+sound_trees = st.lists(sound_entries, max_size=4, unique_by=lambda entry: entry[1]).map(lambda tree: as_git_sorts([*tree, A_FILE]))
+commit_trees = st.one_of(sound_trees, sound_trees, sound_trees, st.lists(commit_entries, max_size=4))
+
 TARGETS = (
     Target(name="upload", examples=st.binary(max_size=4096), run=unpack, refusals=(BadArchive,), seeds=seeds),
     Target(
@@ -142,7 +161,7 @@ TARGETS = (
     ),
     Target(
         name="git-tree",
-        examples=st.lists(st.tuples(st.sampled_from(MODES), paths, links.map(lambda text: text.encode("utf-8", "replace"))), max_size=4),
+        examples=commit_trees,
         run=unpack_commit,
         refusals=(BadArchive,),
     ),
